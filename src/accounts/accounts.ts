@@ -1,0 +1,64 @@
+import { eq } from 'drizzle-orm';
+import type { Db } from '../db/client.ts';
+import { accounts, apiKeys } from '../db/tables.ts';
+import { ConflictError, IssueCollector } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { newId } from '../lib/ids.ts';
+import { hashSecret, shownPrefix } from './secrets.ts';
+
+export type AccountRow = typeof accounts.$inferSelect;
+
+const DEFAULT_ACCOUNT = 'default';
+
+export const findAccount = async (db: Db, name: string): Promise<AccountRow | undefined> => {
+  const [row] = await db.select().from(accounts).where(eq(accounts.name, name));
+  return row;
+};
+
+export const createAccount = async (
+  { db, clock }: { readonly db: Db; readonly clock: Clock },
+  name: string,
+): Promise<AccountRow> => {
+  const issues = new IssueCollector();
+  if (!/^[A-Za-z0-9][A-Za-z0-9_. -]{0,254}$/.test(name) || name.endsWith(' ')) {
+    issues.add(
+      ['name'],
+      'BAD_ACCOUNT_NAME',
+      'An account name has 1 to 255 characters out of A-Z, a-z, 0-9, "_", ".", "-" and blank, and begins with a letter or digit.',
+    );
+  }
+  issues.throwIfAny();
+  const [account] = await db
+    .insert(accounts)
+    .values({ name, createdAt: clock.now() })
+    .onConflictDoNothing()
+    .returning();
+  if (!account) throw new ConflictError(`There is an account "${name}" already.`);
+  return account;
+};
+
+/**
+ * Makes sure that the account `default` has an ADMIN key with this secret. One that was revoked stays revoked: the
+ * insert meets the stored hash and does nothing.
+ */
+export const ensureDefaultKey = async (
+  { db, clock }: { readonly db: Db; readonly clock: Clock },
+  secret: string,
+): Promise<void> => {
+  const now = clock.now();
+  await db.insert(accounts).values({ name: DEFAULT_ACCOUNT, createdAt: now }).onConflictDoNothing();
+  const account = await findAccount(db, DEFAULT_ACCOUNT);
+  if (!account) throw new Error('The default account was not stored.');
+  await db
+    .insert(apiKeys)
+    .values({
+      id: newId(now),
+      accountId: account.id,
+      name: 'API_KEY setting',
+      prefix: shownPrefix(secret),
+      secretSha256: hashSecret(secret),
+      scopes: ['ADMIN'],
+      createdAt: now,
+    })
+    .onConflictDoNothing();
+};

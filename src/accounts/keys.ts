@@ -1,0 +1,145 @@
+import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
+import type { Db, Executor } from '../db/client.ts';
+import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { accounts, apiKeys } from '../db/tables.ts';
+import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { isUuid, newId } from '../lib/ids.ts';
+import type { Scope } from './scopes.ts';
+import { hashSecret, newSecret, shownPrefix } from './secrets.ts';
+
+export type ApiKeyRow = typeof apiKeys.$inferSelect;
+
+interface KeyContext {
+  readonly db: Db;
+  readonly clock: Clock;
+}
+
+const MAX_NAME = 255;
+
+/** The only time that the secret is known. */
+export const createApiKey = async (
+  { db, clock }: KeyContext,
+  accountId: bigint,
+  input: { readonly name: string; readonly scopes: readonly Scope[] },
+): Promise<{ readonly key: ApiKeyRow; readonly secret: string }> => {
+  const issues = new IssueCollector();
+  const name = input.name.trim();
+  if (name.length === 0 || name.length > MAX_NAME) {
+    issues.add(['input', 'name'], 'BAD_LENGTH', `A key's name has 1 to ${MAX_NAME} characters.`);
+  }
+  if (input.scopes.length === 0) {
+    issues.add(['input', 'scopes'], 'NO_SCOPES', 'A key needs at least one scope.');
+  }
+  issues.throwIfAny();
+  const secret = newSecret();
+  const now = clock.now();
+  const [key] = await db
+    .insert(apiKeys)
+    .values({
+      id: newId(now),
+      accountId,
+      name,
+      prefix: shownPrefix(secret),
+      secretSha256: hashSecret(secret),
+      scopes: [...new Set(input.scopes)],
+      createdAt: now,
+    })
+    .returning();
+  if (!key) throw new Error('The key was not stored.');
+  return { key, secret };
+};
+
+/** Revoking twice is no error; the last ADMIN key of an account stays. */
+export const revokeApiKey = ({ db, clock }: KeyContext, accountId: bigint, id: string): Promise<ApiKeyRow> =>
+  db.transaction(async (tx) => {
+    // Two revocations at once must not each see the other's key as the one that remains.
+    await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
+    const [key] = await loadApiKeys(tx, accountId, [id]);
+    if (!key) throw new NotFoundError('There is no such key.');
+    if (key.revokedAt) return key;
+    if (key.scopes.includes('ADMIN')) {
+      const others = await tx
+        .select({ id: apiKeys.id })
+        .from(apiKeys)
+        .where(
+          and(
+            eq(apiKeys.accountId, accountId),
+            isNull(apiKeys.revokedAt),
+            sql`'ADMIN' = ANY(${apiKeys.scopes})`,
+            sql`${apiKeys.id} <> ${id}`,
+          ),
+        )
+        .limit(1);
+      if (others.length === 0) {
+        throw new ConflictError('This is the last ADMIN key of the account: create another before you revoke it.');
+      }
+    }
+    const [revoked] = await tx
+      .update(apiKeys)
+      .set({ revokedAt: clock.now() })
+      .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)))
+      .returning();
+    if (!revoked) throw new NotFoundError('There is no such key.');
+    return revoked;
+  });
+
+export const loadApiKeys = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<ApiKeyRow[]> => {
+  const wanted = ids.filter(isUuid);
+  if (wanted.length === 0) return [];
+  return db
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, wanted)));
+};
+
+/** Newest first, revoked ones too. */
+export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> => {
+  const page = readPage(args, 2, ([at, id]) => !Number.isNaN(Date.parse(at ?? '')) && isUuid(id ?? ''));
+  const rows = await db
+    .select()
+    .from(apiKeys)
+    .where(
+      and(
+        eq(apiKeys.accountId, accountId),
+        page.after
+          ? sql`(${apiKeys.createdAt}, ${apiKeys.id}) < (${page.after[0]}::timestamptz, ${page.after[1]}::uuid)`
+          : undefined,
+      ),
+    )
+    .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
+    .limit(page.limit + 1);
+  return toPage(page, rows);
+};
+
+/** What a valid key stands for. */
+export interface Principal {
+  readonly accountId: bigint;
+  readonly accountName: string;
+  readonly key: ApiKeyRow;
+}
+
+/** Not by account, since the key is what tells the account. */
+export const findPrincipal = async (db: Executor, secret: string): Promise<Principal | null> => {
+  const [row] = await db
+    .select({ key: apiKeys, accountName: accounts.name })
+    .from(apiKeys)
+    .innerJoin(accounts, eq(accounts.id, apiKeys.accountId))
+    .where(and(eq(apiKeys.secretSha256, hashSecret(secret)), isNull(apiKeys.revokedAt)));
+  return row ? { accountId: row.key.accountId, accountName: row.accountName, key: row.key } : null;
+};
+
+/** At most once a minute for each key, so that a busy key does not make a hot row. */
+export const noteUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
+  const minuteAgo = new Date(now.getTime() - 60_000);
+  await db
+    .update(apiKeys)
+    .set({ lastUsedAt: now })
+    .where(
+      and(
+        eq(apiKeys.accountId, key.accountId),
+        eq(apiKeys.id, key.id),
+        or(isNull(apiKeys.lastUsedAt), sql`${apiKeys.lastUsedAt} < ${minuteAgo.toISOString()}::timestamptz`),
+      ),
+    );
+};

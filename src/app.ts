@@ -1,0 +1,211 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { sql } from 'drizzle-orm';
+import type { PgBoss } from 'pg-boss';
+import type { Logger } from 'pino';
+import { createAuthenticator } from './accounts/authenticate.ts';
+import { startMailer } from './background/mailer.ts';
+import { startReaper } from './background/reaper.ts';
+import { startRunWorker } from './background/run-worker.ts';
+import { startScheduler } from './background/scheduler.ts';
+import type { Config } from './config.ts';
+import type { Database } from './db/client.ts';
+import { createMemoryBudget } from './exports/memory-budget.ts';
+import type { ObjectStore } from './exports/object-store.ts';
+import type { Services } from './graphql/context.ts';
+import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
+import { createSchema } from './graphql/schema.ts';
+import { createGraphQLSockets } from './graphql/websocket.ts';
+import type { Clock } from './lib/clock.ts';
+import type { Stoppable } from './lib/lifecycle.ts';
+import { createMetrics } from './metrics.ts';
+import type { Mail } from './notify/mail.ts';
+import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
+
+/** What an app works with; opened and closed by whoever makes it. */
+export interface AppResources {
+  readonly config: Config;
+  readonly database: Database;
+  readonly queue: PgBoss;
+  readonly store: ObjectStore;
+  readonly mail: Mail | null;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** The key that GraphiQL fills in, in local mode. */
+  readonly localKey: string | null;
+}
+
+export interface App {
+  /** Where it answers, e.g. http://127.0.0.1:4000. */
+  readonly url: string;
+  /** Takes nothing new, lets running exports end or hands them over, then closes what is left. May be called twice. */
+  stop(): Promise<void>;
+}
+
+const SCHEDULE_MS = 1000;
+const REAP_MS = 2000;
+const RESYNC_MS = 5000;
+
+/** The only wiring: from resources to a server that listens and, by role, works in the background. */
+export const startApp = async (resources: AppResources): Promise<App> => {
+  const { config, database, log } = resources;
+  const feed = startRunFeed({
+    db: database.db,
+    url: database.url,
+    applicationName: 'sluice-feed',
+    resyncMs: RESYNC_MS,
+    onError: (error) => log.warn({ err: error }, 'the feed of runs was interrupted; it reads again what it missed'),
+  });
+  const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
+  const background = config.role === 'api' ? [] : await startBackground(resources, metrics);
+  const api = config.role === 'worker' ? null : createApi(resources, feed);
+  const server = createServer((request, response) => {
+    handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
+      log.error({ err: error }, 'a request could not be answered');
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  });
+  server.on('upgrade', (request, socket, head) => {
+    if (api && pathOf(request) === GRAPHQL_PATH) api.sockets.handleUpgrade(request, socket, head);
+    else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+  });
+  const url = await listen(server, config.host, config.port);
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    // Subscriptions never end by themselves, and server.close() would wait for them for ever.
+    await feed.stop();
+    await api?.sockets.close();
+    await Promise.all(background.map((part) => part.stop()));
+    server.closeIdleConnections();
+    const late = setTimeout(() => server.closeAllConnections(), 2000);
+    await closed;
+    clearTimeout(late);
+  };
+  return { url, stop: () => (stopped ??= stop()) };
+};
+
+const createApi = (resources: AppResources, feed: RunFeed) => {
+  const { config, database, log, clock, queue } = resources;
+  const services: Services = {
+    db: database.db,
+    queue,
+    clock,
+    feed,
+    authenticator: createAuthenticator(database.db, clock, (error) =>
+      log.warn({ err: error }, 'the use of a key was not noted'),
+    ),
+    limits: {
+      maxRecords: config.maxRecords,
+      maxFutureMs: config.maxFutureHours * 3_600_000,
+      maxRows: config.maxUsageRows,
+      maxFilledRows: config.maxFilledRows,
+      maxSubscriptions: config.maxSubscriptions,
+    },
+    canMail: resources.mail !== null,
+    principalArn: config.principalArn,
+  };
+  const graphql = createGraphQLServer({
+    schema: createSchema(),
+    services,
+    log,
+    maxBodyBytes: config.maxBodyBytes,
+    corsOrigins: config.corsOrigins,
+    localKey: resources.localKey,
+  });
+  return { graphql, sockets: createGraphQLSockets(graphql, services, config.maxBodyBytes) };
+};
+
+const startBackground = async (
+  resources: AppResources,
+  metrics: ReturnType<typeof createMetrics>,
+): Promise<Stoppable[]> => {
+  const { config, database, queue, log } = resources;
+  const onError = (part: string) => (error: unknown) => log.error({ err: error }, `the ${part} failed; it tries again`);
+  const { db } = database;
+  return [
+    startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
+    startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
+    await startMailer({ db, queue, mail: resources.mail, maxCatchUp: config.maxCatchUp, log }),
+    await startRunWorker({
+      exports: {
+        database,
+        store: resources.store,
+        memory: createMemoryBudget(config.exportMemory),
+        limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
+      },
+      queue,
+      log,
+      concurrency: config.exportConcurrency,
+      leaseMs: config.leaseSeconds * 1000,
+      heartbeatMs: config.heartbeatMs,
+      graceMs: config.graceSeconds * 1000,
+      onEnded: (_run, outcome, seconds) => {
+        metrics.runAttempts.inc({ outcome: outcome.toLowerCase() });
+        metrics.runSeconds.observe(seconds);
+      },
+    }),
+  ];
+};
+
+interface Routes {
+  readonly resources: AppResources;
+  readonly metrics: ReturnType<typeof createMetrics>;
+  readonly api: ReturnType<typeof createApi> | null;
+}
+
+const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?')[0] ?? '/';
+
+const handle = async (request: IncomingMessage, response: ServerResponse, routes: Routes): Promise<void> => {
+  const path = pathOf(request);
+  if (path === '/healthz') {
+    answer(response, 200, 'alive\n');
+  } else if (path === '/readyz') {
+    const problem = await readiness(routes.resources);
+    answer(response, problem === null ? 200 : 503, problem === null ? 'ready\n' : `${problem}\n`);
+  } else if (path === '/metrics') {
+    answer(response, 200, await routes.metrics.registry.metrics(), routes.metrics.registry.contentType);
+  } else if (path === GRAPHQL_PATH && routes.api) {
+    await routes.api.graphql.handle(request, response);
+  } else {
+    answer(
+      response,
+      404,
+      routes.api
+        ? `There is nothing here. The API is at ${GRAPHQL_PATH}.\n`
+        : 'This server only works in the background (ROLE=worker).\n',
+    );
+  }
+};
+
+const answer = (
+  response: ServerResponse,
+  status: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void => {
+  response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' }).end(body);
+};
+
+/** Null where requests can be served; else what is missing. */
+const readiness = async ({ database }: AppResources): Promise<string | null> => {
+  try {
+    await database.db.execute(sql`SELECT 1 FROM runs LIMIT 0`);
+    return null;
+  } catch {
+    return 'The database cannot be reached, or its tables are not there yet.';
+  }
+};
+
+const listen = (server: Server, host: string, port: number): Promise<string> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.removeListener('error', reject);
+      const { address, port: actual, family } = server.address() as AddressInfo;
+      const name = family === 'IPv6' ? `[${address}]` : address;
+      resolve(`http://${name}:${actual}`);
+    });
+  });

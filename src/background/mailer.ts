@@ -1,0 +1,93 @@
+import type { PgBoss } from 'pg-boss';
+import type { Logger } from 'pino';
+import { and, desc, eq, sql } from 'drizzle-orm';
+import type { Db } from '../db/client.ts';
+import { MAIL_QUEUE, type MailMessage } from '../db/queue.ts';
+import { runs } from '../db/tables.ts';
+import type { Stoppable } from '../lib/lifecycle.ts';
+import { type Mail, MailError } from '../notify/mail.ts';
+import { composeMissedMail, composeRunMail, type MailText } from '../notify/run-message.ts';
+import { loadRunObjects, type RunRow } from '../runs/runs.ts';
+
+export interface MailerOptions {
+  readonly db: Db;
+  readonly queue: PgBoss;
+  /** Null without SMTP_URL: then what would be sent is only logged. */
+  readonly mail: Mail | null;
+  readonly maxCatchUp: number;
+  readonly log: Logger;
+}
+
+/** Sends the mails of ended runs. The queue keeps and repeats what the mail server refused for now. */
+export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
+  const { queue } = options;
+  await queue.work<MailMessage>(MAIL_QUEUE, { batchSize: 1, pollingIntervalSeconds: 5 }, async (messages) => {
+    for (const message of messages) await sendOne(options, message.data);
+  });
+  let stopped: Promise<void> | undefined;
+  return { stop: () => (stopped ??= queue.offWork(MAIL_QUEUE, { wait: true })) };
+};
+
+const sendOne = async ({ db, mail, maxCatchUp, log }: MailerOptions, message: MailMessage): Promise<void> => {
+  const [run] = await db.select().from(runs).where(eq(runs.id, message.runId));
+  const email = run?.settings.email;
+  if (!run || !email) return;
+  if (!mail) {
+    log.warn({ runId: run.id, status: run.status }, 'no mail was sent about this run: SMTP_URL is not set');
+    return;
+  }
+  const text =
+    message.missed === undefined
+      ? await composeEnded(db, run)
+      : await composeMissed(db, run, message.missed, maxCatchUp);
+  try {
+    await mail.send(email, text);
+  } catch (error) {
+    if (error instanceof MailError && !error.retryable) {
+      log.error({ err: error, runId: run.id }, 'the mail about this run was refused for good');
+      return;
+    }
+    throw error;
+  }
+};
+
+const composeEnded = async (db: Db, run: RunRow): Promise<MailText> => {
+  const objects = await loadRunObjects(db, [run.id]);
+  return composeRunMail({
+    jobName: run.settings.jobName,
+    runId: run.id,
+    status: run.status as 'SUCCEEDED' | 'FAILED' | 'CANCELED',
+    scheduledFor: run.scheduledFor,
+    windowStart: run.windowStart,
+    windowEnd: run.windowEnd,
+    timeZone: run.settings.timeZone,
+    attempt: run.attempt,
+    rowsWritten: run.rowsWritten,
+    bytesWritten: run.bytesWritten,
+    bucket: run.bucket,
+    objectKeys: objects.map((object) => object.key),
+    manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+    error: run.error,
+  });
+};
+
+const composeMissed = async (db: Db, newest: RunRow, count: number, limit: number): Promise<MailText> => {
+  const missed = await db
+    .select()
+    .from(runs)
+    .where(
+      and(
+        eq(runs.jobId, newest.jobId),
+        sql`${runs.error} ->> 'code' = 'MISSED'`,
+        eq(runs.finishedAt, newest.finishedAt as Date),
+      ),
+    )
+    .orderBy(desc(runs.scheduledFor))
+    .limit(count);
+  return composeMissedMail({
+    jobName: newest.settings.jobName,
+    timeZone: newest.settings.timeZone,
+    limit,
+    slots: missed.reverse(),
+  });
+};

@@ -1,0 +1,24 @@
+import type { PgBoss } from 'pg-boss';
+import type { Db } from '../db/client.ts';
+import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+import { reapLostRuns, wakeForgottenRuns } from '../runs/lease.ts';
+
+export interface ReaperOptions {
+  readonly db: Db;
+  readonly queue: PgBoss;
+  readonly everyMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** A waiting run that nobody took for so long is sent to the queue again. */
+const FORGOTTEN_MS = 30_000;
+
+/** Takes back the runs of workers that died, and wakes those that the queue forgot. */
+export const startReaper = ({ db, queue, everyMs, onError }: ReaperOptions): Stoppable =>
+  repeat(
+    async () => {
+      await reapLostRuns(db, queue);
+      await wakeForgottenRuns(db, queue, FORGOTTEN_MS);
+    },
+    { everyMs, onError },
+  );

@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PgBoss } from 'pg-boss';
+import type { Logger } from 'pino';
+import { RUN_QUEUE, type RunMessage } from '../db/queue.ts';
+import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
+import { failureOf } from '../exports/failure.ts';
+import type { Stoppable } from '../lib/lifecycle.ts';
+import {
+  claimRun,
+  endAttempt,
+  handOver,
+  type LeasedRun,
+  LeaseLostError,
+  type Outcome,
+  renewLease,
+} from '../runs/lease.ts';
+
+export interface RunWorkerOptions {
+  readonly exports: ExportContext;
+  readonly queue: PgBoss;
+  readonly log: Logger;
+  /** Runs at the same time. */
+  readonly concurrency: number;
+  readonly leaseMs: number;
+  /** How often the lease is renewed and the progress told: at least once a second. */
+  readonly heartbeatMs: number;
+  /** How long running exports may go on after stop() before they are handed over. */
+  readonly graceMs: number;
+  readonly onEnded: (run: LeasedRun, outcome: Outcome['event'] | 'STOPPED', seconds: number) => void;
+}
+
+/** Takes runs from the queue and executes them. */
+export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppable> => {
+  const { queue, log } = options;
+  /** Set when the process is told to stop and the grace period is over. */
+  const handingOver = new AbortController();
+  const underWay = new Set<Promise<void>>();
+  let stopping = false;
+
+  const handle = async (jobId: string): Promise<void> => {
+    if (stopping) return;
+    const work = executeNext(options, jobId, handingOver.signal);
+    underWay.add(work);
+    try {
+      await work;
+    } catch (error) {
+      log.error(
+        { err: error, jobId },
+        'a run could not be begun or ended; it is taken up again when its lease is over',
+      );
+    } finally {
+      underWay.delete(work);
+    }
+  };
+
+  await queue.work<RunMessage, void, { localConcurrency: number; batchSize: 1; pollingIntervalSeconds: number }>(
+    RUN_QUEUE,
+    { localConcurrency: options.concurrency, batchSize: 1, pollingIntervalSeconds: 2 },
+    async (messages) => {
+      for (const message of messages) await handle(message.data.jobId);
+    },
+  );
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    await queue.offWork(RUN_QUEUE, { wait: false });
+    const grace = AbortSignal.timeout(options.graceMs);
+    const idle = async (): Promise<void> => {
+      while (underWay.size > 0)
+        await Promise.race([Promise.allSettled(underWay), onceAborted(grace)]).then(() => undefined);
+    };
+    await Promise.race([idle(), onceAborted(grace)]);
+    handingOver.abort(new HandOver());
+    await Promise.allSettled(underWay);
+  };
+  return { stop: () => (stopped ??= stop()) };
+};
+
+/** The reason for which a run is stopped where the process ends. */
+class HandOver extends Error {}
+
+const onceAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
+  const { queue, leaseMs } = options;
+  const { db } = options.exports.database;
+  const run = await claimRun(db, jobId, leaseMs);
+  if (!run) return;
+  const log = options.log.child({ runId: run.id, jobId, accountId: String(run.accountId), attempt: run.attempt });
+  log.info('run started');
+  const begun = performance.now();
+  const progress: Progress = { rows: 0, bytes: 0 };
+  const lost = new AbortController();
+  const signal = AbortSignal.any([lost.signal, handingOver]);
+  const heartbeat = keepLease(options, run, progress, lost);
+  const attempt = async (): Promise<Outcome | null> => {
+    try {
+      return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, signal) };
+    } catch (error) {
+      // Whatever an aborted signal made fail: the reason for it is what counts.
+      if (signal.aborted || error instanceof LeaseLostError) return null;
+      const failure = failureOf(error);
+      log.warn({ err: error, failure }, 'attempt failed');
+      return { event: 'FAIL', failure };
+    }
+  };
+  const outcome = await attempt();
+  await heartbeat.stop();
+  const seconds = (performance.now() - begun) / 1000;
+  if (outcome) {
+    await endAttempt(db, queue, run, outcome, Math.random());
+    log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
+  } else {
+    await handOver(db, queue, run);
+    log.info({ seconds }, 'run let go of: it was canceled, or its lease lost, or the server stops');
+  }
+  options.onEnded(run, outcome?.event ?? 'STOPPED', seconds);
+};
+
+/**
+ * Renews the lease until it is stopped. Where the run was canceled or taken over, or the database could not be asked in
+ * time, it aborts the run: by then another worker may hold it.
+ */
+const keepLease = (
+  { exports, leaseMs, heartbeatMs, log }: RunWorkerOptions,
+  run: LeasedRun,
+  progress: Progress,
+  lost: AbortController,
+): Stoppable => {
+  const stopping = new AbortController();
+  let heldUntil = performance.now() + leaseMs;
+  // A timer of its own, since a renewal that hangs must not keep the run from being aborted in time.
+  const watch = setInterval(
+    () => {
+      if (performance.now() > heldUntil) lost.abort(new LeaseLostError());
+    },
+    Math.min(heartbeatMs, 1000),
+  );
+  const loop = async (): Promise<void> => {
+    for (;;) {
+      await sleep(heartbeatMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      if (stopping.signal.aborted || lost.signal.aborted) return;
+      const asked = performance.now();
+      try {
+        await renewLease(exports.database.db, run, leaseMs, progress);
+        heldUntil = asked + leaseMs;
+      } catch (error) {
+        if (error instanceof LeaseLostError) lost.abort(error);
+        else log.warn({ err: error, runId: run.id }, 'the lease could not be renewed; trying again');
+      }
+    }
+  };
+  const done = loop();
+  return {
+    stop: async () => {
+      clearInterval(watch);
+      stopping.abort();
+      await done;
+    },
+  };
+};

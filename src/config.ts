@@ -1,0 +1,280 @@
+import { isPrincipalArn } from './exports/bucket-policy.ts';
+
+// The only reader of the environment. Each setting stands once, in this table: the loader, its messages and the README
+// (npm run docs:settings) are made from it.
+
+/** What is wrong with a setting; the message says what would be right. */
+class BadSetting extends Error {}
+
+interface Setting<Value> {
+  readonly name: string;
+  /** As the README shows it. */
+  readonly defaultText: string;
+  readonly description: string;
+  /** Gets undefined where the variable is absent or empty. */
+  readonly read: (text: string | undefined) => Value;
+}
+
+const setting = <Value>(
+  name: string,
+  defaultText: string,
+  description: string,
+  read: (text: string | undefined) => Value,
+): Setting<Value> => ({ name, defaultText, description, read });
+
+const text = (fallback: string) => (value: string | undefined) => value ?? fallback;
+const optional = (value: string | undefined) => value ?? null;
+
+const integer =
+  (fallback: number, least: number, most: number) =>
+  (value: string | undefined): number => {
+    if (value === undefined) return fallback;
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number >= least && number <= most)) throw new BadSetting(`must be a whole number from ${least} to ${most}`);
+    return number;
+  };
+
+const oneOf =
+  <Choice extends string>(fallback: Choice, choices: readonly Choice[]) =>
+  (value: string | undefined): Choice => {
+    if (value === undefined) return fallback;
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice === undefined) throw new BadSetting(`must be one of ${choices.join(', ')}`);
+    return choice;
+  };
+
+const flag = (fallback: boolean) => (value: string | undefined) =>
+  oneOf(fallback ? 'true' : 'false', ['true', 'false'])(value) === 'true';
+
+const url =
+  (...protocols: string[]) =>
+  (value: string | undefined): string | null => {
+    if (value === undefined) return null;
+    const expected = `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
+    if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new BadSetting(expected);
+    return value;
+  };
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
+
+const SETTINGS = {
+  databaseUrl: setting(
+    'DATABASE_URL',
+    'none',
+    'PostgreSQL 15 or later. Without it Sluice runs in local mode, with a database and an S3 of its own.',
+    url('postgres:', 'postgresql:'),
+  ),
+  dataDir: setting(
+    'DATA_DIR',
+    '.sluice (for root /var/lib/sluice)',
+    'Where local mode keeps its database, buckets and key.',
+    optional,
+  ),
+  role: setting(
+    'ROLE',
+    'all',
+    'api answers requests, worker schedules and runs exports, all does both.',
+    oneOf('all', ['all', 'api', 'worker']),
+  ),
+  host: setting('HOST', '127.0.0.1', 'The address to listen on.', text('127.0.0.1')),
+  port: setting('PORT', '4000', 'The port to listen on; 0 takes a free one.', integer(4000, 0, 65_535)),
+  apiKey: setting(
+    'API_KEY',
+    'none; local mode makes one',
+    'Makes sure that the account default has an ADMIN key with this secret: any 32 characters or more. Once revoked it stays so.',
+    (value) => {
+      if (value !== undefined && (value.length < 32 || value.length > 1000))
+        throw new BadSetting('must have 32 to 1000 characters');
+      return value ?? null;
+    },
+  ),
+  databasePool: setting(
+    'DATABASE_POOL',
+    '10',
+    'Connections to the database, those of the queue and the listener not counted.',
+    integer(10, 1, 1000),
+  ),
+  statementTimeoutMs: setting(
+    'STATEMENT_TIMEOUT_MS',
+    '30000',
+    'A statement of a request that runs longer is ended. Exports have no such limit.',
+    integer(30_000, 100, 3_600_000),
+  ),
+  awsRegion: setting(
+    'AWS_REGION',
+    'us-east-1',
+    'The region of the buckets. Credentials are found as the AWS SDK finds them: AWS_ACCESS_KEY_ID and so on, profiles, roles.',
+    text('us-east-1'),
+  ),
+  s3Endpoint: setting(
+    'AWS_ENDPOINT_URL_S3',
+    "AWS's own",
+    'Another S3: the address of an S3-compatible store.',
+    url('http:', 'https:'),
+  ),
+  s3ForcePathStyle: setting(
+    'S3_FORCE_PATH_STYLE',
+    'false',
+    'true writes the bucket into the path and not into the host name; most S3-compatible stores want that.',
+    flag(false),
+  ),
+  principalArn: setting(
+    'PRINCIPAL_ARN',
+    'none',
+    'The AWS principal that Sluice writes as; bucketPolicy puts it into the policy that customers attach.',
+    (value) => {
+      if (value !== undefined && !isPrincipalArn(value))
+        throw new BadSetting(
+          'must be the ARN of an AWS role, user or account, such as arn:aws:iam::123456789012:role/sluice',
+        );
+      return value ?? null;
+    },
+  ),
+  smtpUrl: setting(
+    'SMTP_URL',
+    'none: no mail is sent',
+    'The mail server, e.g. smtp://user:password@mail.example.com:587.',
+    url('smtp:', 'smtps:'),
+  ),
+  mailFrom: setting('MAIL_FROM', 'sluice@localhost', 'The sender of mails.', text('sluice@localhost')),
+  maxRecords: setting('MAX_RECORDS', '10000', 'Records in one GraphQL request.', integer(10_000, 1, 1_000_000)),
+  maxBodyBytes: setting(
+    'MAX_BODY_BYTES',
+    '5242880',
+    'Bytes of one request body, after decompression.',
+    integer(5 * MIB, KIB, 1024 * MIB),
+  ),
+  maxFutureHours: setting('MAX_FUTURE_HOURS', '24', 'How far in the future a record may lie.', integer(24, 0, 87_600)),
+  maxFilledRows: setting(
+    'MAX_FILLED_ROWS',
+    '1000000',
+    'Rows that sparse false may make.',
+    integer(1_000_000, 1, MAX_INTEGER),
+  ),
+  maxUsageRows: setting(
+    'MAX_USAGE_ROWS',
+    '50000',
+    'Rows that one usage query answers with.',
+    integer(50_000, 1, 10_000_000),
+  ),
+  maxCatchUp: setting(
+    'MAX_CATCH_UP',
+    '100',
+    'Missed and waiting slots of a job that still run after downtime; older ones are recorded as MISSED.',
+    integer(100, 1, 10_000),
+  ),
+  partBytes: setting(
+    'EXPORT_PART_BYTES',
+    '67108864',
+    'The largest part of an export, before compression.',
+    integer(64 * MIB, KIB, 1024 * MIB),
+  ),
+  exportConcurrency: setting(
+    'EXPORT_CONCURRENCY',
+    '4',
+    'Runs that a worker executes at the same time.',
+    integer(4, 1, 64),
+  ),
+  exportMemory: setting(
+    'EXPORT_MEMORY',
+    '268435456',
+    'Bytes that the parts of all running exports of a worker may hold together.',
+    integer(256 * MIB, KIB, 64 * KIB * MIB),
+  ),
+  leaseSeconds: setting(
+    'RUN_LEASE_SECONDS',
+    '30',
+    'A worker that was not heard of for so long loses its run. No PutObject may last longer.',
+    integer(30, 2, 3600),
+  ),
+  heartbeatMs: setting(
+    'RUN_HEARTBEAT_MS',
+    '1000',
+    'How often a worker renews its lease and tells its progress.',
+    integer(1000, 50, 60_000),
+  ),
+  graceSeconds: setting(
+    'SHUTDOWN_GRACE_SECONDS',
+    '30',
+    'How long running exports may go on after SIGTERM before they are handed over.',
+    integer(30, 0, 3600),
+  ),
+  maxSubscriptions: setting(
+    'MAX_SUBSCRIPTIONS_PER_KEY',
+    '100',
+    'Open subscriptions of one key on one server.',
+    integer(100, 1, 1_000_000),
+  ),
+  corsOrigins: setting(
+    'CORS_ORIGINS',
+    'none',
+    'Origins of web pages that may call the API from a browser, separated by commas.',
+    (value) =>
+      (value ?? '')
+        .split(',')
+        .map((origin) => origin.trim())
+        .filter((origin) => origin !== '')
+        .map((origin) => {
+          if (!URL.canParse(origin) || new URL(origin).origin !== origin)
+            throw new BadSetting('must be origins such as https://app.example.com, separated by commas');
+          return origin;
+        }),
+  ),
+  logLevel: setting(
+    'LOG_LEVEL',
+    'info',
+    'trace, debug, info, warn, error, fatal or silent.',
+    oneOf('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+  ),
+  logFormat: setting(
+    'LOG_FORMAT',
+    'pretty in a terminal, else json',
+    'pretty or json.',
+    oneOf<'auto' | 'pretty' | 'json'>('auto', ['auto', 'pretty', 'json']),
+  ),
+} as const;
+
+export type Config = { readonly [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Name]['read']> };
+
+/** Everything that is wrong with the environment, in one message. */
+export class ConfigError extends Error {}
+
+/** Reads all settings. Throws one ConfigError that names every bad variable. */
+export const loadConfig = (env: Readonly<Record<string, string | undefined>>): Config => {
+  const problems: string[] = [];
+  const entries = Object.entries(SETTINGS).map(([key, { name, read }]) => {
+    const raw = env[name];
+    try {
+      return [key, read(raw === undefined || raw === '' ? undefined : raw)] as const;
+    } catch (error) {
+      if (!(error instanceof BadSetting)) throw error;
+      // Never the value: it may be a secret in the wrong place.
+      problems.push(`${name} ${error.message}`);
+      return [key, undefined] as const;
+    }
+  });
+  const config = Object.fromEntries(entries) as unknown as Config;
+  if (problems.length === 0) problems.push(...contradictions(config));
+  if (problems.length > 0) {
+    throw new ConfigError(
+      `Sluice cannot start: ${problems.length === 1 ? 'a setting is' : `${problems.length} settings are`} wrong.\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+    );
+  }
+  return config;
+};
+
+const contradictions = (config: Config): string[] => [
+  ...(config.heartbeatMs * 3 > config.leaseSeconds * 1000
+    ? ['RUN_HEARTBEAT_MS must be at most a third of RUN_LEASE_SECONDS, so that one lost renewal is no lost run']
+    : []),
+  ...(config.partBytes > config.exportMemory ? ['EXPORT_MEMORY must be at least EXPORT_PART_BYTES'] : []),
+  ...(config.databaseUrl === null && config.role !== 'all'
+    ? ['ROLE must be all without a DATABASE_URL: the database of local mode serves one process']
+    : []),
+];
+
+/** For the README: name, default and meaning of every setting. */
+export const describeSettings = (): { name: string; defaultText: string; description: string }[] =>
+  Object.values(SETTINGS).map(({ name, defaultText, description }) => ({ name, defaultText, description }));

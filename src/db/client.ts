@@ -1,0 +1,55 @@
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import pg from 'pg';
+import * as tables from './tables.ts';
+
+export type Db = NodePgDatabase<typeof tables>;
+export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0];
+/** What a statement can be run on: the pool, or the transaction in scope and only that. */
+export type Executor = Db | Transaction;
+
+export interface Database {
+  readonly db: Db;
+  /** For what drizzle does not speak: COPY. Whoever connects releases. */
+  readonly pool: pg.Pool;
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  readonly poolSize: number;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  /** Milliseconds; a statement of a request that runs longer is ended by the server. */
+  readonly statementTimeoutMs: number;
+  /** Told of connections that broke; the pool replaces them by itself. */
+  readonly onConnectionError: (error: Error) => void;
+}
+
+/** Opens a pool. Nothing is connected yet: the first query does that, so an absent database is told there. */
+export const openDatabase = (options: DatabaseOptions): Database => {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.poolSize,
+    application_name: options.applicationName,
+    statement_timeout: options.statementTimeoutMs,
+    // A client that died inside a transaction must not hold its locks for ever.
+    idle_in_transaction_session_timeout: 60_000,
+    connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+  });
+  // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
+  // event that nobody hears ends the process (a backend terminated in a transaction does that).
+  pool.on('error', options.onConnectionError);
+  pool.on('connect', (client) => {
+    client.on('error', options.onConnectionError);
+  });
+  let closing: Promise<void> | undefined;
+  return {
+    db: drizzle({ client: pool, schema: tables }),
+    pool,
+    url: options.url,
+    close: () => (closing ??= pool.end()),
+  };
+};

@@ -1,0 +1,45 @@
+// Pure: what the errors of the database mean. By SQLSTATE or the system's error code, never by message.
+
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03'];
+const UNAVAILABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'CONNECTION_ENDED',
+]);
+/** pg has no codes for these. */
+const UNAVAILABLE_MESSAGES = [
+  'Connection terminated',
+  'timeout exceeded when trying to connect',
+  'Client has encountered a connection error',
+  'Client was closed',
+];
+
+const causes = function* (error: unknown): Generator<Error> {
+  for (let at = error; at instanceof Error; at = at.cause) yield at;
+};
+
+/** The SQLSTATE of a database error, through the wrapper that drizzle puts around it (whose message holds SQL and values). */
+export const sqlState = (error: unknown): string | null => {
+  for (const cause of causes(error)) {
+    if ('code' in cause && typeof cause.code === 'string' && /^[0-9A-Z]{5}$/.test(cause.code)) return cause.code;
+  }
+  return null;
+};
+
+/** Whether the database is away, starting, stopping or full for now, so that the same may work later. */
+export const isUnavailable = (error: unknown): boolean => {
+  for (const cause of causes(error)) {
+    if ('code' in cause && typeof cause.code === 'string') {
+      const code = cause.code;
+      if (UNAVAILABLE_CODES.has(code) || UNAVAILABLE_CLASSES.some((prefix) => code.startsWith(prefix))) return true;
+    }
+    if (UNAVAILABLE_MESSAGES.some((message) => cause.message.startsWith(message))) return true;
+  }
+  return false;
+};

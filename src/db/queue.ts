@@ -1,0 +1,97 @@
+import { sql } from 'drizzle-orm';
+import { fromDrizzle, PgBoss } from 'pg-boss';
+import type { Transaction } from './client.ts';
+
+/** The schema of the queue's own tables, beside Sluice's in the same database. */
+const QUEUE_SCHEMA = 'pgboss';
+
+/** Hands out runs. The run's row is the truth; a message only says that a job may have something to run. */
+export const RUN_QUEUE = 'runs';
+/** Hands out mails of ended runs, and repeats those that the mail server refused for now. */
+export const MAIL_QUEUE = 'mails';
+
+export interface RunMessage {
+  readonly jobId: string;
+}
+
+export interface MailMessage {
+  readonly runId: string;
+  /** Set where one mail tells of several missed slots. */
+  readonly missed?: number;
+}
+
+export interface QueueOptions {
+  readonly url: string;
+  readonly applicationName: string;
+  /** Whether this process also hands out: then it looks after stale messages, and is woken by NOTIFY. */
+  readonly worker: boolean;
+  readonly onError: (error: Error) => void;
+}
+
+/**
+ * Opens pg-boss on connections of its own (its DDL fails through drizzle on a pool).
+ * Its cron and its monitors of vacuum and indexes stay off: the schedule is Sluice's, the rest the operator's.
+ */
+export const openQueue = (options: QueueOptions): PgBoss => {
+  const queue = new PgBoss({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    schema: QUEUE_SCHEMA,
+    max: 3,
+    schedule: false,
+    migrate: false,
+    createSchema: false,
+    supervise: options.worker,
+    // The default of 60 s would leave a dead worker's message for a minute too long.
+    superviseIntervalSeconds: 5,
+    useListenNotify: options.worker,
+    monitorVacuum: false,
+  });
+  queue.on('error', options.onError);
+  return queue;
+};
+
+/** Creates or upgrades the queue's tables; called under the lock of the migrations. */
+export const installQueue = async (databaseUrl: string): Promise<void> => {
+  const queue = new PgBoss({
+    connectionString: databaseUrl,
+    application_name: 'sluice-migrate',
+    schema: QUEUE_SCHEMA,
+    max: 1,
+    schedule: false,
+    supervise: false,
+  });
+  // Failures reject start(); without a listener the same error would also end the process.
+  queue.on('error', () => undefined);
+  try {
+    await queue.start();
+    // The worker repeats attempts by the run's own rules, so the queue itself never does.
+    await queue.createQueue(RUN_QUEUE, { policy: 'standard', retryLimit: 0, notify: true, deleteAfterSeconds: 3600 });
+    await queue.createQueue(MAIL_QUEUE, {
+      policy: 'standard',
+      retryLimit: 8,
+      retryDelay: 15,
+      retryBackoff: true,
+      retryDelayMax: 3600,
+      notify: true,
+      deleteAfterSeconds: 86_400,
+    });
+  } finally {
+    await queue.stop({ graceful: false });
+  }
+};
+
+/** Sends inside the caller's transaction: the message is there if and only if the run is. */
+export const sendIn = async (
+  queue: PgBoss,
+  tx: Transaction,
+  name: typeof RUN_QUEUE | typeof MAIL_QUEUE,
+  messages: readonly { data: RunMessage | MailMessage; startAfter?: Date }[],
+): Promise<void> => {
+  if (messages.length === 0) return;
+  await queue.insert(
+    name,
+    messages.map((message) => ({ data: message.data, ...(message.startAfter && { startAfter: message.startAfter }) })),
+    { db: fromDrizzle(tx, sql) },
+  );
+};

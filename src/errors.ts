@@ -1,0 +1,85 @@
+// Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
+
+/** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
+export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
+
+/** One thing that is wrong with the input: where (from the argument down), what, and a code for programs. */
+export interface Issue {
+  readonly path: readonly string[];
+  readonly message: string;
+  readonly code: string;
+}
+
+/** The base of every expected failure: its message is written for the caller and holds no secret. */
+export abstract class UserError extends Error {
+  abstract readonly code: ErrorCode;
+}
+
+/** The answer lists this many issues; the count says how many there are in all. */
+export const MAX_LISTED_ISSUES = 100;
+
+export class ValidationError extends UserError {
+  readonly code = 'VALIDATION_FAILED';
+  readonly issues: readonly Issue[];
+  readonly issueCount: number;
+
+  constructor(issues: readonly Issue[], issueCount: number = issues.length) {
+    super(
+      issueCount === 1
+        ? (issues[0]?.message ?? 'The input is not valid.')
+        : `The input has ${issueCount} problems; nothing was stored.`,
+    );
+    this.issues = issues.slice(0, MAX_LISTED_ISSUES);
+    this.issueCount = issueCount;
+  }
+}
+
+export class NotFoundError extends UserError {
+  readonly code = 'NOT_FOUND';
+}
+
+export class ConflictError extends UserError {
+  readonly code: 'CONFLICT' | 'IDEMPOTENCY_MISMATCH';
+
+  constructor(message: string, code: 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' = 'CONFLICT') {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class LimitExceededError extends UserError {
+  readonly code = 'LIMIT_EXCEEDED';
+  readonly limit: number;
+  readonly actual: number;
+
+  constructor(message: string, limit: number, actual: number) {
+    super(message);
+    this.limit = limit;
+    this.actual = actual;
+  }
+}
+
+/** What cannot be a typed result: a page size beyond the limit, both of two exclusive arguments. */
+export class BadUserInputError extends Error {}
+
+/** The database (or what else a request needs) is away for now; the caller may try again. */
+export class UnavailableError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** Gathers issues: keeps the first hundred, counts them all, so that 10,000 bad records cost no 10,000 objects. */
+export class IssueCollector {
+  readonly issues: Issue[] = [];
+  count = 0;
+
+  add(path: readonly string[], code: string, message: string): void {
+    this.count += 1;
+    if (this.issues.length < MAX_LISTED_ISSUES) this.issues.push({ path, code, message });
+  }
+
+  throwIfAny(): void {
+    if (this.count > 0) throw new ValidationError(this.issues, this.count);
+  }
+}

@@ -1,0 +1,52 @@
+// Pure: the bucket policy that lets the service write, and do nothing else, below one path of a bucket.
+
+export interface BucketPolicyInput {
+  readonly bucket: string;
+  /** Without slashes at either end; empty for the whole bucket. */
+  readonly path: string;
+  /** The ARN of the service's IAM user or role. */
+  readonly principalArn: string;
+}
+
+/** True for an ARN such as `arn:aws:iam::123456789012:role/sluice`, in any partition. */
+export function isPrincipalArn(value: string): boolean {
+  return /^arn:aws[a-z-]*:(iam|sts)::\d{12}:[\w+=,.@/-]+$/.test(value);
+}
+
+/**
+ * JSON text of the policy that the owner of the bucket attaches. Every object is written with the ACL
+ * bucket-owner-full-control; the condition makes it impossible that the service keeps objects to itself.
+ * Errors: TypeError where principalArn is no ARN of a principal.
+ */
+export function bucketPolicy(input: BucketPolicyInput): string {
+  if (!isPrincipalArn(input.principalArn)) {
+    throw new TypeError('principalArn is not the ARN of an IAM user or role.');
+  }
+  // aws, aws-cn, aws-us-gov: a bucket is reached from principals of its own partition only.
+  const partition = input.principalArn.split(':')[1];
+  const below = input.path === '' ? '' : `${escapeResource(input.path)}/`;
+  const policy = {
+    Version: '2012-10-17',
+    Statement: [
+      {
+        Sid: 'SluiceWritesExports',
+        Effect: 'Allow',
+        Principal: { AWS: input.principalArn },
+        Action: 's3:PutObject',
+        Resource: `arn:${partition}:s3:::${input.bucket}/${below}*`,
+        Condition: { StringEquals: { 's3:x-amz-acl': 'bucket-owner-full-control' } },
+      },
+    ],
+  };
+  return JSON.stringify(policy, null, 2).replace(/[^\x20-\x7e\n]/g, jsonEscape);
+}
+
+/** In a Resource `*` and `?` are wildcards and `${` begins a variable; `${*}`, `${?}` and `${$}` stand for themselves. */
+function escapeResource(path: string): string {
+  return path.replace(/[*?$]/g, (character) => `\${${character}}`);
+}
+
+/** Policies are pasted through consoles and shells: only ASCII leaves, the JSON means the same. */
+function jsonEscape(codeUnit: string): string {
+  return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

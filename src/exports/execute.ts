@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { to as copyTo } from 'pg-copy-streams';
+import type { Database } from '../db/client.ts';
+import { objectKey } from '../jobs/destination.ts';
+import { destinationOf } from '../jobs/jobs.ts';
+import {
+  assertHeld,
+  keysOfWindow,
+  type LeasedRun,
+  markObjectWritten,
+  planObject,
+  type RunTotals,
+  windowWasBegun,
+} from '../runs/lease.ts';
+import { checkFilledRows } from '../usage/usage.ts';
+import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
+import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { ObjectStore } from './object-store.ts';
+import { toParts } from './parts.ts';
+import { copyRows } from './rows.ts';
+import { exportSpec } from './spec.ts';
+
+export interface ExportContext {
+  readonly database: Database;
+  readonly store: ObjectStore;
+  readonly memory: MemoryBudget;
+  readonly limits: ExportLimits;
+}
+
+export interface ExportLimits {
+  /** Bytes of a part before compression. */
+  readonly partBytes: number;
+  readonly maxFilledRows: number;
+}
+
+/** Advances while the run writes; whoever holds it reads it when he likes. */
+export interface Progress {
+  rows: number;
+  bytes: number;
+}
+
+const compress = promisify(gzip);
+
+/**
+ * Writes the window of a run: rows out of Postgres into parts, each part one PutObject, the manifest last. Reads as of
+ * the run's watermark, so that every attempt writes the same bytes to the same keys.
+ * Throws ObjectStoreError, LimitExceededError, LeaseLostError, or what the database threw.
+ */
+export const executeRun = async (
+  context: ExportContext,
+  run: LeasedRun,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<RunTotals> => {
+  const { database, limits } = context;
+  const { db } = database;
+  const window = { start: run.windowStart, end: run.windowEnd };
+  const spec = await exportSpec(db, run.accountId, run.settings, window, run.watermark);
+  await checkFilledRows(db, spec, limits.maxFilledRows);
+
+  const compressed = run.settings.compression === 'GZIP';
+  const extension = extensionOf(run.settings.format);
+  const { path, slug } = destinationOf(run.settings);
+  const writer = new ObjectWriter(context, run, progress, signal);
+  // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
+  const release = await context.memory.acquire(limits.partBytes, signal);
+  try {
+    if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));
+    const chunks = readRows(database, copyRows(spec, extension), signal);
+    const parts = toParts(chunks, {
+      framing: framingOf(extension, spec.groupBy),
+      maxBytes: limits.partBytes,
+      compressed,
+      onProgress: (rows, bytes) => writer.showProgress(rows, bytes),
+    });
+    for await (const part of parts) {
+      const single = part.last && part.number === 1;
+      const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
+      await writer.putObject(key, part.body, part.rows);
+    }
+    await overwriteStaleKeys(writer, await keysOfWindow(db, run), spec.groupBy);
+    await writer.putManifest(completeManifest(run, writer.objects));
+    return writer.totals;
+  } finally {
+    release();
+  }
+};
+
+/** Keys of earlier runs of the window that this one does not write get an empty file of their own format. */
+const overwriteStaleKeys = async (
+  writer: ObjectWriter,
+  keysWritten: readonly string[],
+  groupBy: readonly string[],
+): Promise<void> => {
+  const current = new Set(writer.objects.map((object) => object.key));
+  for (const key of keysWritten) {
+    const form = formOfKey(key);
+    if (current.has(key) || !form) continue;
+    const empty = emptyFile(form.extension, groupBy);
+    await writer.putObject(key, form.compressed ? await compress(empty) : empty, 0);
+  }
+};
+
+class ObjectWriter {
+  readonly objects: ManifestObject[] = [];
+  readonly totals = { rows: 0, bytes: 0 };
+  readonly #context: ExportContext;
+  readonly #run: LeasedRun;
+  readonly #progress: Progress;
+  readonly #signal: AbortSignal;
+
+  constructor(context: ExportContext, run: LeasedRun, progress: Progress, signal: AbortSignal) {
+    this.#context = context;
+    this.#run = run;
+    this.#progress = progress;
+    this.#signal = signal;
+  }
+
+  /** What is written, and what has gone into the part being made. */
+  showProgress(rows: number, bytes: number): void {
+    this.#progress.rows = this.totals.rows + rows;
+    this.#progress.bytes = this.totals.bytes + bytes;
+  }
+
+  async putObject(key: string, body: Buffer, rows: number): Promise<void> {
+    const { db } = this.#context.database;
+    const form = formOfKey(key);
+    if (!form) throw new Error(`"${key}" is no key of an export.`);
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    const object = { key, rows, bytes: body.length, sha256 };
+    this.#signal.throwIfAborted();
+    await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
+    await this.#put(key, body, contentTypeOf(form.extension, form.compressed), sha256);
+    await markObjectWritten(db, this.#run, key);
+    this.objects.push(object);
+    this.totals.rows += rows;
+    this.totals.bytes += body.length;
+    this.showProgress(0, 0);
+  }
+
+  async putManifest(body: Buffer): Promise<void> {
+    this.#signal.throwIfAborted();
+    await assertHeld(this.#context.database.db, this.#run);
+    await this.#put(this.#run.manifestKey, body, 'application/json', createHash('sha256').update(body).digest('hex'));
+  }
+
+  #put(key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
+    return this.#context.store.put({
+      bucket: this.#run.bucket,
+      key,
+      body,
+      contentType,
+      sha256Hex,
+      signal: this.#signal,
+    });
+  }
+}
+
+/** Lines as Postgres writes them, on a connection of its own; an abort ends that connection. */
+async function* readRows(database: Database, copy: string, signal: AbortSignal): AsyncGenerator<Buffer, void> {
+  const client = await database.pool.connect();
+  let failure: Error | undefined;
+  try {
+    await client.query('BEGIN READ ONLY');
+    // client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
+    await client.query(
+      `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL standard_conforming_strings = on; SET LOCAL client_connection_check_interval = '2s'`,
+    );
+    const stream = client.query(copyTo(copy));
+    const abort = (): void => {
+      stream.destroy(signal.reason instanceof Error ? signal.reason : new Error('The export was stopped.'));
+    };
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      for await (const chunk of stream) yield chunk as Buffer;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+    await client.query('COMMIT');
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(String(error));
+    throw failure;
+  } finally {
+    // Whatever ended the loop before its end (an error, an abort, a consumer that stopped) leaves COPY half read.
+    client.release(failure ?? false);
+  }
+}

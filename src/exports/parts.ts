@@ -1,0 +1,217 @@
+// Cuts a stream of rows into whole files of bounded size, in constant memory.
+import { once } from 'node:events';
+import { createGzip, type Gzip } from 'node:zlib';
+import type { Framing } from './formats.ts';
+
+export interface PartOptions {
+  readonly framing: Framing;
+  /** A part's size before compression, in bytes; a single row that is larger makes a part of its own. */
+  readonly maxBytes: number;
+  readonly compressed: boolean;
+  /** Told as rows go into the file being made. */
+  readonly onProgress?: (rows: number, bytes: number) => void;
+}
+
+/** One whole file. `body` is only valid until the next part is asked for: its memory is used again. */
+export interface Part {
+  readonly body: Buffer;
+  readonly rows: number;
+  /** 1 for the first. */
+  readonly number: number;
+  readonly last: boolean;
+}
+
+const LF = 0x0a;
+
+/**
+ * Turns chunks of lines (cut anywhere) into parts. Where a part ends depends on the rows alone, never on how the chunks
+ * fell, so the same rows make the same parts. There is always at least one part, if only an empty file.
+ */
+export async function* toParts(chunks: AsyncIterable<Buffer>, options: PartOptions): AsyncGenerator<Part, void> {
+  const { framing, maxBytes } = options;
+  const file: FileBuilder = options.compressed ? new GzipFile(framing) : new PlainFile(framing, maxBytes);
+  let carry: Buffer = Buffer.alloc(0);
+  let number = 1;
+  try {
+    for await (const chunk of chunks) {
+      let lines: Buffer = carry.length === 0 ? chunk : Buffer.concat([carry, chunk]);
+      const end = lines.lastIndexOf(LF) + 1;
+      carry = Buffer.from(lines.subarray(end));
+      lines = lines.subarray(0, end);
+      while (lines.length > 0) {
+        const room = maxBytes - file.size;
+        // What fits up to the end of a line; a line that fits no file has one of its own.
+        const cut = lines.length <= room ? lines.length : lines.lastIndexOf(LF, Math.max(room - 1, 0)) + 1;
+        const fits = room > 0 && cut > 0 && cut <= room;
+        if (!fits && file.rows > 0) {
+          yield { ...(await file.finish()), number, last: false };
+          number += 1;
+          continue;
+        }
+        const taken = fits ? cut : lines.indexOf(LF) + 1;
+        await file.append(lines.subarray(0, taken));
+        options.onProgress?.(file.rows, file.bytes);
+        lines = lines.subarray(taken);
+      }
+    }
+    if (carry.length > 0) throw new Error('The rows ended in the middle of a line.');
+    yield { ...(await file.finish()), number, last: true };
+  } finally {
+    file.close();
+  }
+}
+
+interface FileBuilder {
+  /** Bytes before compression. */
+  readonly size: number;
+  /** Bytes of the object so far. */
+  readonly bytes: number;
+  readonly rows: number;
+  append(lines: Buffer): Promise<void>;
+  /** The whole file; the builder begins the next one. */
+  finish(): Promise<{ body: Buffer; rows: number }>;
+  close(): void;
+}
+
+/** Copies lines and puts the separator in the place of each LF; answers how many there were. */
+const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: number): number => {
+  lines.copy(target, offset);
+  let rows = 0;
+  for (let at = lines.indexOf(LF); at >= 0; at = lines.indexOf(LF, at + 1)) {
+    target[offset + at] = separator;
+    rows += 1;
+  }
+  return rows;
+};
+
+class PlainFile implements FileBuilder {
+  readonly #framing: Framing;
+  // Not zeroed and not pooled: pages that are never written cost no memory, so a small export stays small.
+  #buffer: Buffer;
+  #used = 0;
+  rows = 0;
+
+  constructor(framing: Framing, maxBytes: number) {
+    this.#framing = framing;
+    this.#buffer = Buffer.allocUnsafeSlow(maxBytes + framing.opening.length + 1);
+    this.#open();
+  }
+
+  get size(): number {
+    return this.#used;
+  }
+
+  get bytes(): number {
+    return this.#used;
+  }
+
+  #open(): void {
+    this.rows = 0;
+    this.#used = this.#framing.opening.copy(this.#buffer);
+  }
+
+  append(lines: Buffer): Promise<void> {
+    if (this.#used + lines.length + 1 > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(this.#used + lines.length + 1);
+      this.#buffer.copy(larger, 0, 0, this.#used);
+      this.#buffer = larger;
+    }
+    this.rows += copyLines(lines, this.#buffer, this.#used, this.#framing.separator);
+    this.#used += lines.length;
+    return Promise.resolve();
+  }
+
+  finish(): Promise<{ body: Buffer; rows: number }> {
+    const { closing } = this.#framing;
+    if (closing !== null) {
+      if (this.rows === 0) this.#used += 1;
+      this.#buffer[this.#used - 1] = closing;
+    }
+    const whole = { body: this.#buffer.subarray(0, this.#used), rows: this.rows };
+    this.#open();
+    return Promise.resolve(whole);
+  }
+
+  close(): void {
+    this.#buffer = Buffer.alloc(0);
+  }
+}
+
+/** Fed in blocks of one size, so that the compressor sees the same blocks however the rows arrived. */
+const BLOCK = 256 * 1024;
+/** The default of gzip itself. */
+const LEVEL = 6;
+
+class GzipFile implements FileBuilder {
+  readonly #framing: Framing;
+  readonly #block = Buffer.allocUnsafeSlow(BLOCK);
+  #blockUsed = 0;
+  #gzip!: Gzip;
+  #chunks: Buffer[] = [];
+  #failure: Error | undefined;
+  size = 0;
+  bytes = 0;
+  rows = 0;
+
+  constructor(framing: Framing) {
+    this.#framing = framing;
+    this.#open();
+  }
+
+  #open(): void {
+    this.size = this.#framing.opening.length;
+    this.bytes = 0;
+    this.rows = 0;
+    this.#chunks = [];
+    this.#gzip = createGzip({ level: LEVEL });
+    this.#gzip.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.bytes += chunk.length;
+    });
+    this.#gzip.on('error', (error) => {
+      this.#failure = error;
+    });
+    this.#blockUsed = this.#framing.opening.copy(this.#block);
+  }
+
+  async append(lines: Buffer): Promise<void> {
+    const framed = Buffer.allocUnsafe(lines.length);
+    this.rows += copyLines(lines, framed, 0, this.#framing.separator);
+    this.size += lines.length;
+    let from = 0;
+    while (from < framed.length) {
+      // The last byte of the file may yet be replaced by the closing, so a full block waits for one more byte.
+      if (this.#blockUsed === BLOCK) await this.#flush(BLOCK);
+      const copied = framed.copy(this.#block, this.#blockUsed, from);
+      this.#blockUsed += copied;
+      from += copied;
+    }
+  }
+
+  async #flush(length: number): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    this.#blockUsed = 0;
+    // A copy: the compressor reads it later, when the block is filled anew.
+    if (!this.#gzip.write(Buffer.from(this.#block.subarray(0, length)))) await once(this.#gzip, 'drain');
+  }
+
+  async finish(): Promise<{ body: Buffer; rows: number }> {
+    const { closing } = this.#framing;
+    if (closing !== null) {
+      if (this.rows === 0) this.#blockUsed += 1;
+      this.#block[this.#blockUsed - 1] = closing;
+    }
+    if (this.#blockUsed > 0) await this.#flush(this.#blockUsed);
+    const ended = once(this.#gzip, 'end');
+    this.#gzip.end();
+    await ended;
+    const whole = { body: Buffer.concat(this.#chunks), rows: this.rows };
+    this.#open();
+    return whole;
+  }
+
+  close(): void {
+    this.#gzip.destroy();
+    this.#chunks = [];
+  }
+}

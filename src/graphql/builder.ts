@@ -1,0 +1,61 @@
+import SchemaBuilder from '@pothos/core';
+import ErrorsPlugin from '@pothos/plugin-errors';
+import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
+import { GraphQLError } from 'graphql';
+import type { Scope } from '../accounts/scopes.ts';
+import type { DecimalInput } from '../streams/inputs.ts';
+import type { GraphQLContext } from './context.ts';
+
+export interface SchemaTypes {
+  Context: GraphQLContext;
+  DefaultFieldNullability: false;
+  AuthScopes: {
+    /** The key has one of these scopes. */
+    anyOf: readonly Scope[];
+    /** Any valid key. */
+    anyKey: boolean;
+  };
+  Scalars: {
+    ID: { Input: string; Output: string };
+    DateTime: { Input: string; Output: Date };
+    Decimal: { Input: DecimalInput; Output: string };
+    SafeInt: { Input: number; Output: number };
+    AgoDuration: { Input: string; Output: string };
+    CronExpression: { Input: string; Output: string };
+    TimeZone: { Input: string; Output: string };
+    EmailAddress: { Input: string; Output: string };
+  };
+}
+
+const unauthenticated = (): GraphQLError =>
+  new GraphQLError('A valid key is needed: send it as X-API-Key, or as Authorization: Bearer <key>.', {
+    extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } },
+  });
+
+export const forbidden = (scopes: readonly string[]): GraphQLError =>
+  new GraphQLError(`The key lacks the scope for this: it needs ${scopes.join(' or ')}.`, {
+    extensions: { code: 'FORBIDDEN' },
+  });
+
+export const createBuilder = () =>
+  new SchemaBuilder<SchemaTypes>({
+    plugins: [ErrorsPlugin, ScopeAuthPlugin],
+    defaultFieldNullability: false,
+    errors: { directResult: true, defaultTypes: [] },
+    scopeAuth: {
+      authorizeOnSubscribe: true,
+      authScopes: (context) => ({
+        anyOf: (scopes: readonly Scope[]) => scopes.some((scope) => context.scopes.has(scope)),
+        anyKey: context.principal !== null,
+      }),
+      unauthorizedError: (_parent, context, _info, result) =>
+        context.principal ? forbidden(neededScopes(result.failure)) : unauthenticated(),
+    },
+  });
+
+export type Builder = ReturnType<typeof createBuilder>;
+
+const neededScopes = (failure: unknown): string[] => {
+  const parameter = typeof failure === 'object' && failure !== null && 'parameter' in failure ? failure.parameter : [];
+  return Array.isArray(parameter) ? parameter.map(String) : [];
+};

@@ -1,0 +1,112 @@
+import DataLoader from 'dataloader';
+import type { PgBoss } from 'pg-boss';
+import type { Authenticator } from '../accounts/authenticate.ts';
+import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
+import { expandScopes, type Scope } from '../accounts/scopes.ts';
+import type { Db } from '../db/client.ts';
+import { type JobRow, loadJobs } from '../jobs/jobs.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { RunFeed } from '../runs/run-feed.ts';
+import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
+import type { OperationRow, StreamRow } from '../streams/rows.ts';
+import { loadOperations, loadStreams } from '../streams/streams.ts';
+
+/** What resolvers work with; the same for every request of a server. */
+export interface Services {
+  readonly db: Db;
+  readonly queue: PgBoss;
+  readonly clock: Clock;
+  readonly feed: RunFeed;
+  readonly authenticator: Authenticator;
+  readonly limits: {
+    readonly maxRecords: number;
+    readonly maxFutureMs: number;
+    readonly maxRows: number;
+    readonly maxFilledRows: number;
+    readonly maxSubscriptions: number;
+  };
+  readonly canMail: boolean;
+  readonly principalArn: string | null;
+}
+
+export interface GraphQLContext {
+  readonly services: Services;
+  /** Null without a valid key: then only introspection works. */
+  readonly principal: Principal | null;
+  readonly scopes: ReadonlySet<Scope>;
+  readonly loaders: Loaders;
+  /** Asks again whether the key is still valid, for what outlives one request. */
+  readonly isStillValid: () => Promise<boolean>;
+}
+
+export interface Loaders {
+  readonly streams: DataLoader<bigint, StreamRow | null>;
+  readonly operations: DataLoader<bigint, OperationRow | null>;
+  readonly jobs: DataLoader<string, JobRow | null>;
+  readonly runs: DataLoader<string, RunRow | null>;
+  readonly runObjects: DataLoader<string, readonly RunObjectRow[]>;
+  readonly apiKeys: DataLoader<string, ApiKeyRow | null>;
+}
+
+/** The account of the request. Fields are guarded by scopes, so a resolver that gets here has a principal. */
+export const accountOf = (context: GraphQLContext): bigint => {
+  if (!context.principal) throw new Error('A field without a scope asked for the account.');
+  return context.principal.accountId;
+};
+
+export const createContext = (
+  services: Services,
+  secret: string | null,
+  principal: Principal | null,
+): GraphQLContext => ({
+  services,
+  principal,
+  scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
+  loaders: createLoaders(services.db, principal?.accountId ?? null),
+  isStillValid: async () => secret !== null && (await services.authenticator.authenticate(secret)) !== null,
+});
+
+/** They gather the ids of one tick into one query. Nothing is remembered: a subscription lives longer than a row stays true. */
+const createLoaders = (db: Db, accountId: bigint | null): Loaders => {
+  const byId = <Id, Row>(
+    load: (accountId: bigint, ids: readonly Id[]) => Promise<readonly Row[]>,
+    idOf: (row: Row) => Id,
+  ): DataLoader<Id, Row | null> =>
+    new DataLoader<Id, Row | null>(
+      async (ids) => {
+        if (accountId === null) return ids.map(() => null);
+        const rows = new Map((await load(accountId, ids)).map((row) => [idOf(row), row]));
+        return ids.map((id) => rows.get(id) ?? null);
+      },
+      { cache: false },
+    );
+  return {
+    streams: byId(
+      (account, ids) => loadStreams(db, account, ids),
+      (row) => row.id,
+    ),
+    operations: byId(
+      (account, ids) => loadOperations(db, account, ids),
+      (row) => row.id,
+    ),
+    jobs: byId(
+      (account, ids) => loadJobs(db, account, ids),
+      (row) => row.id,
+    ),
+    runs: byId(
+      (account, ids) => loadRuns(db, account, ids),
+      (row) => row.id,
+    ),
+    apiKeys: byId(
+      (account, ids) => loadApiKeys(db, account, ids),
+      (row) => row.id,
+    ),
+    runObjects: new DataLoader<string, readonly RunObjectRow[]>(
+      async (runIds) => {
+        const rows = Map.groupBy(await loadRunObjects(db, runIds), (row) => row.runId);
+        return runIds.map((runId) => rows.get(runId) ?? []);
+      },
+      { cache: false },
+    ),
+  };
+};

@@ -1,0 +1,138 @@
+// Pure: the grammar of a crontab's five fields. Stricter than croner's, whose five-part mode also takes
+// `@daily`, `L`, `W`, `#`, `?` and ISO dates.
+
+/** What a cron expression selects on the wall clock. */
+export interface CronFields {
+  readonly minutes: readonly number[];
+  readonly hours: readonly number[];
+  readonly daysOfMonth: readonly number[];
+  readonly months: readonly number[];
+  /** 0 is Sunday. */
+  readonly weekdays: readonly number[];
+  /** The hour field is `*` or `*\/n` (or a list with one of those): every real hour counts. */
+  readonly everyHour: boolean;
+  /**
+   * Day-of-month and weekday are both restricted, that is, neither starts with `*`: then a date needs to match only one of
+   * them, otherwise both. As crontab(5) has it, also for `*\/2`.
+   */
+  readonly eitherDay: boolean;
+}
+
+interface Field {
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+  /** In order, the first stands for `from`. */
+  readonly names?: readonly string[];
+}
+
+const MINUTE: Field = { name: 'minute', from: 0, to: 59 };
+const HOUR: Field = { name: 'hour', from: 0, to: 23 };
+const DAY_OF_MONTH: Field = { name: 'day-of-month', from: 1, to: 31 };
+const MONTH: Field = {
+  name: 'month',
+  from: 1,
+  to: 12,
+  names: ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC'],
+};
+const WEEKDAY: Field = {
+  name: 'weekday',
+  from: 0,
+  to: 7,
+  names: ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'],
+};
+
+// Longer than any that says something new: every minute of a list is 143 characters.
+const LONGEST_EXPRESSION = 500;
+
+/**
+ * Reads five fields, separated by blanks: minute, hour, day-of-month, month, weekday. Each is a list of `*`, numbers, ranges
+ * `a-b`, and steps `*\/n` or `a-b/n`; months may be JAN to DEC, weekdays SUN to SAT, in any case; weekdays 0 and 7 are Sunday.
+ * Answers with the reason, a sentence without its full stop, where the expression is not of this form.
+ */
+export function parseCron(expression: string): CronFields | string {
+  if (expression.length > LONGEST_EXPRESSION) return `a cron has at most ${LONGEST_EXPRESSION} characters`;
+  if (/^[ \t]|[ \t]$/.test(expression)) return 'a cron has no blank at either end';
+  const texts = expression.split(/[ \t]+/);
+  const [minute, hour, dayOfMonth, month, weekday, ...more] = texts;
+  if (minute === undefined || hour === undefined || dayOfMonth === undefined) return countOf(texts);
+  if (month === undefined || weekday === undefined || more.length > 0) return countOf(texts);
+  const minutes = parseField(minute, MINUTE);
+  if (typeof minutes === 'string') return minutes;
+  const hours = parseField(hour, HOUR);
+  if (typeof hours === 'string') return hours;
+  const daysOfMonth = parseField(dayOfMonth, DAY_OF_MONTH);
+  if (typeof daysOfMonth === 'string') return daysOfMonth;
+  const months = parseField(month, MONTH);
+  if (typeof months === 'string') return months;
+  const weekdays = parseField(weekday, WEEKDAY);
+  if (typeof weekdays === 'string') return weekdays;
+  return {
+    minutes: ascending(minutes),
+    hours: ascending(hours),
+    daysOfMonth: ascending(daysOfMonth),
+    months: ascending(months),
+    weekdays: ascending(weekdays.map((day) => day % 7)),
+    everyHour: hour.includes('*'),
+    eitherDay: !dayOfMonth.startsWith('*') && !weekday.startsWith('*'),
+  };
+}
+
+function countOf(texts: readonly string[]): string {
+  const count = texts.filter((text) => text !== '').length;
+  return `a cron has five fields (minute, hour, day-of-month, month, weekday), this has ${count}`;
+}
+
+function parseField(text: string, field: Field): number[] | string {
+  const values: number[] = [];
+  for (const element of text.split(',')) {
+    const parsed = parseElement(element, field);
+    if (typeof parsed === 'string') return `${parsed} in the ${field.name} field ${JSON.stringify(text)}`;
+    for (let value = parsed.from; value <= parsed.to; value += parsed.step) values.push(value);
+  }
+  return values;
+}
+
+interface Progression {
+  readonly from: number;
+  readonly to: number;
+  readonly step: number;
+}
+
+function parseElement(element: string, field: Field): Progression | string {
+  const match = /^(?:(\*)|([0-9]{1,2}|[A-Za-z]{3})(?:-([0-9]{1,2}|[A-Za-z]{3}))?)(?:\/([0-9]{1,2}))?$/.exec(element);
+  if (match === null) return `${JSON.stringify(element)} is not standard crontab`;
+  const [, star, first = '', second, every] = match;
+  // Weekday 7 is Sunday again, so a step over `*` ends with Saturday.
+  const size = field === WEEKDAY ? 7 : field.to - field.from + 1;
+  const step = every === undefined ? 1 : Number(every);
+  if (step < 1 || step > size) return `a step is from 1 to ${size}, not ${every},`;
+  if (star !== undefined) return { from: field.from, to: field.from + size - 1, step };
+  if (second === undefined && every !== undefined) {
+    return `a step needs a range or * before it, ${JSON.stringify(element)} has one number`;
+  }
+  const from = valueOf(first, field);
+  if (typeof from === 'string') return from;
+  if (second === undefined) return { from, to: from, step };
+  // In FRI-SUN the Sunday is the end of the week.
+  const to = field === WEEKDAY && second.toUpperCase() === 'SUN' && from > 0 ? 7 : valueOf(second, field);
+  if (typeof to === 'string') return to;
+  if (from > to) return `the range ${JSON.stringify(element)} runs backwards`;
+  return { from, to, step };
+}
+
+function valueOf(text: string, field: Field): number | string {
+  const value = /^[0-9]/.test(text) ? Number(text) : namedValue(text, field);
+  if (value === undefined) return `${JSON.stringify(text)} is no name of a ${field.name}`;
+  if (value < field.from || value > field.to) return `${text} is not from ${field.from} to ${field.to}`;
+  return value;
+}
+
+function namedValue(text: string, field: Field): number | undefined {
+  const index = field.names?.indexOf(text.toUpperCase()) ?? -1;
+  return index < 0 ? undefined : index + field.from;
+}
+
+function ascending(values: readonly number[]): number[] {
+  return [...new Set(values)].sort((a, b) => a - b);
+}

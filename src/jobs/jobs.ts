@@ -1,0 +1,192 @@
+import { and, asc, count, desc, eq, ilike, inArray, isNull, ne, type SQL, sql } from 'drizzle-orm';
+import type { Db, Executor, Transaction } from '../db/client.ts';
+import type { JobSettings } from '../db/json-columns.ts';
+import { containsPattern } from '../db/keyset.ts';
+import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { jobs } from '../db/tables.ts';
+import { ConflictError, NotFoundError } from '../errors.ts';
+import { isUuid, newId } from '../lib/ids.ts';
+import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
+import { nextSlots } from './schedule.ts';
+
+export type JobRow = typeof jobs.$inferSelect;
+
+/** Bucket, path and slug of checked settings. */
+export const destinationOf = (settings: JobSettings): { bucket: string; path: string; slug: string } => {
+  const destination = parseS3Url(settings.s3Url);
+  if (isDestinationProblem(destination)) throw new Error(`A stored job has a bad s3Url: ${destination.message}`);
+  return { ...destination, slug: slugOf(settings.jobName) };
+};
+
+/** bucket/path/slug in one text, as it is unique in a deployment. */
+const destinationText = (settings: JobSettings): string => {
+  const { bucket, path, slug } = destinationOf(settings);
+  return [bucket, ...(path === '' ? [] : [path]), slug].join('/');
+};
+
+/** The first slot after the given moment; null where the job is disabled or nothing is left. */
+export const nextSlot = (settings: JobSettings, after: Date): Date | null =>
+  upcomingSlots(settings, after, 1)[0] ?? null;
+
+export const upcomingSlots = (settings: JobSettings, after: Date, limit: number): Date[] => {
+  if (!settings.enabled) return [];
+  if (settings.cron !== null) return nextSlots(settings.cron, settings.timeZone, after, limit);
+  if (settings.scheduledTimeInSeconds === null || limit < 1) return [];
+  const once = new Date(settings.scheduledTimeInSeconds * 1000);
+  return once > after ? [once] : [];
+};
+
+/**
+ * Throws ConflictError where another live job has the name, or writes below the same bucket, path and slug. Of a
+ * job of another account nothing is told, not even that it is one.
+ */
+export const checkJobIsFree = async (
+  db: Executor,
+  accountId: bigint,
+  settings: JobSettings,
+  exceptId: string | null,
+): Promise<void> => {
+  const others = await db
+    .select({ accountId: jobs.accountId, name: jobs.name })
+    .from(jobs)
+    .where(
+      and(
+        isNull(jobs.deletedAt),
+        exceptId === null ? undefined : ne(jobs.id, exceptId),
+        sql`((${jobs.accountId} = ${accountId} AND ${jobs.name} = ${settings.jobName}) OR ${jobs.destination} = ${destinationText(settings)})`,
+      ),
+    );
+  if (others.some((other) => other.accountId === accountId && other.name === settings.jobName)) {
+    throw new ConflictError(`There is a job "${settings.jobName}" already; job names are unique in an account.`);
+  }
+  if (others.length > 0) throw new ConflictError(DESTINATION_TAKEN);
+};
+
+const DESTINATION_TAKEN =
+  'Another job writes below the same bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
+
+export const insertJob = async (
+  tx: Transaction,
+  accountId: bigint,
+  settings: JobSettings,
+  now: Date,
+): Promise<JobRow> => {
+  const [job] = await tx
+    .insert(jobs)
+    .values({
+      id: newId(now),
+      accountId,
+      name: settings.jobName,
+      enabled: settings.enabled,
+      settings,
+      destination: destinationText(settings),
+      nextRunAt: nextSlot(settings, now),
+      createdAt: now,
+      updatedAt: now,
+    })
+    .onConflictDoNothing()
+    .returning();
+  if (job) return job;
+  // Look for whom it met; where that one is gone again, the caller may simply repeat the request.
+  await checkJobIsFree(tx, accountId, settings, null);
+  throw new ConflictError(DESTINATION_TAKEN);
+};
+
+/** Locks the live job for the transaction. */
+export const lockJob = async (tx: Transaction, accountId: bigint, id: string): Promise<JobRow> => {
+  const [job] = isUuid(id)
+    ? await tx
+        .select()
+        .from(jobs)
+        .where(and(eq(jobs.accountId, accountId), eq(jobs.id, id), isNull(jobs.deletedAt)))
+        .for('update')
+    : [];
+  if (!job) throw new NotFoundError('There is no such job.');
+  return job;
+};
+
+export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettings, now: Date): Promise<JobRow> => {
+  const before = job.settings;
+  const scheduleChanged =
+    before.enabled !== settings.enabled ||
+    before.cron !== settings.cron ||
+    before.timeZone !== settings.timeZone ||
+    before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
+  const [stored] = await tx
+    .update(jobs)
+    .set({
+      name: settings.jobName,
+      enabled: settings.enabled,
+      settings,
+      destination: destinationText(settings),
+      version: job.version + 1,
+      // A slot that is due and not yet queued stays due, unless the schedule itself was changed.
+      nextRunAt: scheduleChanged ? nextSlot(settings, now) : job.nextRunAt,
+      updatedAt: now,
+    })
+    .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)))
+    .returning();
+  if (!stored) throw new NotFoundError('There is no such job.');
+  return stored;
+};
+
+export const markJobDeleted = async (tx: Transaction, job: JobRow, now: Date): Promise<void> => {
+  await tx
+    .update(jobs)
+    .set({ deletedAt: now, nextRunAt: null, updatedAt: now })
+    .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)));
+};
+
+/** Live jobs only: the history of a deleted one is reached by its runs. */
+export const loadJobs = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<JobRow[]> => {
+  const wanted = ids.filter(isUuid);
+  if (wanted.length === 0) return [];
+  return db
+    .select()
+    .from(jobs)
+    .where(and(eq(jobs.accountId, accountId), inArray(jobs.id, wanted), isNull(jobs.deletedAt)));
+};
+
+export interface JobListArguments extends PageArguments {
+  readonly enabled?: boolean | null | undefined;
+  readonly search?: string | null | undefined;
+}
+
+const selectedJobs = (accountId: bigint, { enabled, search }: JobListArguments): SQL | undefined =>
+  and(
+    eq(jobs.accountId, accountId),
+    isNull(jobs.deletedAt),
+    enabled == null ? undefined : eq(jobs.enabled, enabled),
+    search ? ilike(jobs.name, containsPattern(search)) : undefined,
+  );
+
+/** Newest first. */
+export const listJobs = async (db: Db, accountId: bigint, args: JobListArguments): Promise<Page<JobRow>> => {
+  const page = readPage(args, 2, isMomentAndId);
+  const rows = await db
+    .select()
+    .from(jobs)
+    .where(
+      and(
+        selectedJobs(accountId, args),
+        page.after
+          ? sql`(${jobs.createdAt}, ${jobs.id}) < (${page.after[0]}::timestamptz, ${page.after[1]}::uuid)`
+          : undefined,
+        page.before
+          ? sql`(${jobs.createdAt}, ${jobs.id}) > (${page.before[0]}::timestamptz, ${page.before[1]}::uuid)`
+          : undefined,
+      ),
+    )
+    .orderBy(...(page.backward ? [asc(jobs.createdAt), asc(jobs.id)] : [desc(jobs.createdAt), desc(jobs.id)]))
+    .limit(page.limit + 1);
+  return toPage(page, rows);
+};
+
+export const countJobs = async (db: Db, accountId: bigint, args: JobListArguments): Promise<number> => {
+  const [row] = await db.select({ count: count() }).from(jobs).where(selectedJobs(accountId, args));
+  return row?.count ?? 0;
+};
+
+/** The sort key of jobs and runs in a cursor. */
+export const isMomentAndId = ([at, id]: readonly string[]): boolean =>
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(at ?? '') && isUuid(id ?? '');

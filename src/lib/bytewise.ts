@@ -1,0 +1,17 @@
+// Pure: the one order that every part sorts text by.
+
+/**
+ * Compares by UTF-8 bytes, as `COLLATE "C"` does in Postgres. JavaScript's own order goes by UTF-16 units and puts
+ * U+1F600 before U+FF5E; so units of a surrogate pair are lifted above all others.
+ */
+export const compareBytewise = (a: string, b: string): number => {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i += 1) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return lift(x) - lift(y);
+  }
+  return a.length - b.length;
+};
+
+const lift = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);

@@ -1,0 +1,66 @@
+// Pure: exact decimals as text. A value never becomes a JavaScript number, whose 53 bits lose digits.
+
+/** A decimal taken apart: plain text without exponent, leading or trailing zeros, `0` and never `-0`. */
+export interface ParsedDecimal {
+  readonly text: string;
+  /** Digits in all, the zero before the point not counted. */
+  readonly digits: number;
+  /** Digits behind the point. */
+  readonly scale: number;
+  readonly negative: boolean;
+}
+
+const SYNTAX = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?$/;
+
+/** Beyond it a number has more digits than any limit here allows; checked before zeros are written out. */
+const MAX_EXPONENT = 400;
+
+/**
+ * Reads `12`, `-0.5`, `.5`, `5.`, `1e3`. Null where the text is no decimal or its exponent is beyond ±400
+ * (then it cannot be within any limit of Sluice, and writing out its zeros would cost memory).
+ */
+export const parseDecimal = (text: string): ParsedDecimal | null => {
+  if (text.length > 1000) return null;
+  const match = SYNTAX.exec(text);
+  if (!match) return null;
+  const [, sign = '', whole = '', fraction = '', exponentText = '0'] = match;
+  if (whole === '' && fraction === '') return null;
+  const exponent = Number(exponentText);
+  if (Math.abs(exponent) > MAX_EXPONENT) return null;
+  const allDigits = whole + fraction;
+  const point = whole.length + exponent;
+  const padded =
+    point < 0 ? '0'.repeat(-point) + allDigits : allDigits + '0'.repeat(Math.max(0, point - allDigits.length));
+  const split = Math.max(0, point);
+  const integer = padded.slice(0, split).replace(/^0+/, '');
+  const decimals = padded.slice(split).replace(/0+$/, '');
+  const isZero = integer === '' && decimals === '';
+  const negative = sign === '-' && !isZero;
+  return {
+    text: `${negative ? '-' : ''}${integer === '' ? '0' : integer}${decimals === '' ? '' : `.${decimals}`}`,
+    digits: integer.length + decimals.length,
+    scale: decimals.length,
+    negative,
+  };
+};
+
+/** How many digits of a number count: 15 survive the way through a double, 16 may not (IEEE 754). */
+export const significantDigits = (value: number): number => {
+  const [mantissa = ''] = Math.abs(value).toExponential().split('e');
+  return mantissa.replace('.', '').replace(/0+$/, '').length;
+};
+
+/** The exact sum of decimals in plain notation. */
+export const sumDecimals = (texts: readonly string[]): string => {
+  const scale = Math.max(0, ...texts.map(scaleOf));
+  let sum = 0n;
+  for (const text of texts) sum += BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+  const digits = (sum < 0n ? -sum : sum).toString().padStart(scale + 1, '0');
+  const point = digits.length - scale;
+  return parseDecimal(`${sum < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`)?.text ?? '0';
+};
+
+const scaleOf = (text: string): number => {
+  const point = text.indexOf('.');
+  return point < 0 ? 0 : text.length - point - 1;
+};

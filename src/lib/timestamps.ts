@@ -1,0 +1,34 @@
+// Pure: RFC 3339 moments.
+
+const SYNTAX = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
+
+/**
+ * Milliseconds since 1970 of an RFC 3339 date-time with a zone; digits beyond milliseconds are cut off.
+ * Null where it is none, or names a day, hour or offset that does not exist (leap seconds included: no
+ * PostgreSQL timestamp can hold one), or the year 0.
+ */
+export const parseTimestamp = (text: string): number | null => {
+  const match = SYNTAX.exec(text);
+  if (!match) return null;
+  const year = Number(match[1]);
+  const month = Number(match[2]);
+  const day = Number(match[3]);
+  const hour = Number(match[4]);
+  const minute = Number(match[5]);
+  const second = Number(match[6]);
+  if (year === 0 || hour > 23 || minute > 59 || second > 59) return null;
+  const milliseconds = match[7] ? Number(match[7].slice(0, 3).padEnd(3, '0')) : 0;
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  // A day that the month does not have would have rolled over into the next.
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return null;
+  date.setUTCHours(hour, minute, second, milliseconds);
+  const offsetHours = Number(match[9] ?? 0);
+  const offsetMinutes = Number(match[10] ?? 0);
+  if (offsetHours > 23 || offsetMinutes > 59) return null;
+  const offset = (offsetHours * 60 + offsetMinutes) * 60_000;
+  return date.getTime() - (match[8] === '-' ? -offset : offset);
+};
+
+/** RFC 3339 in UTC, without milliseconds where there are none. */
+export const formatTimestamp = (at: Date): string => at.toISOString().replace('.000Z', 'Z');

@@ -1,0 +1,93 @@
+import pino, { type Logger } from 'pino';
+import pretty from 'pino-pretty';
+import type { AppResources } from './app.ts';
+import { ensureDefaultKey } from './accounts/accounts.ts';
+import type { Config } from './config.ts';
+import { openDatabase } from './db/client.ts';
+import { migrate } from './db/migrate.ts';
+import { openQueue } from './db/queue.ts';
+import type { ObjectStore } from './exports/object-store.ts';
+import { openS3, type S3Credentials } from './exports/s3.ts';
+import { systemClock } from './lib/clock.ts';
+import { scrubError } from './lib/scrub-error.ts';
+import { openMail } from './notify/mail.ts';
+
+export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Logger => {
+  const options = { level: config.logLevel, base: null, serializers: { err: scrubError } };
+  const asPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
+  // To standard error, so that standard output stays free for what a command answers.
+  return asPretty
+    ? pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }))
+    : pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }));
+};
+
+export interface ResourceOptions {
+  readonly config: Config;
+  readonly databaseUrl: string;
+  readonly log: Logger;
+  /** Where objects go; the S3 of the settings where left out. */
+  readonly store?: ObjectStore;
+  readonly localKey?: string | null;
+}
+
+export interface OpenResources extends AppResources {
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly endpoint: string | null;
+  readonly credentials?: S3Credentials;
+  readonly forcePathStyle: boolean;
+}
+
+/** The S3 that exports are written to. */
+export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
+  openS3({
+    region: config.awsRegion,
+    endpoint: options.endpoint ?? undefined,
+    credentials: options.credentials,
+    forcePathStyle: options.forcePathStyle,
+    callTimeoutMs: config.leaseSeconds * 1000,
+  });
+
+/** Brings the database up to date and opens everything an app needs; close() shuts it in the opposite order. */
+export const openResources = async (options: ResourceOptions): Promise<OpenResources> => {
+  const { config, databaseUrl, log } = options;
+  await migrate(databaseUrl);
+  const database = openDatabase({
+    url: databaseUrl,
+    poolSize: config.databasePool,
+    applicationName: 'sluice',
+    statementTimeoutMs: config.statementTimeoutMs,
+    onConnectionError: (error) => log.warn({ err: error }, 'a database connection broke; the pool replaces it'),
+  });
+  if (config.apiKey !== null) await ensureDefaultKey({ db: database.db, clock: systemClock }, config.apiKey);
+  const queue = openQueue({
+    url: databaseUrl,
+    applicationName: 'sluice-queue',
+    worker: config.role !== 'api',
+    onError: (error) => log.warn({ err: error }, 'the queue was interrupted; it goes on by itself'),
+  });
+  await queue.start();
+  const store =
+    options.store ?? openStore(config, { endpoint: config.s3Endpoint, forcePathStyle: config.s3ForcePathStyle });
+  const mail = config.smtpUrl === null ? null : openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom });
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    mail?.close();
+    store.close();
+    await queue.stop({ graceful: false });
+    await database.close();
+  };
+  return {
+    config,
+    database,
+    queue,
+    store,
+    mail,
+    log,
+    clock: systemClock,
+    localKey: options.localKey ?? null,
+    close: () => (closing ??= close()),
+  };
+};

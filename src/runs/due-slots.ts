@@ -1,0 +1,194 @@
+import { and, asc, eq, inArray, lte, ne, sql } from 'drizzle-orm';
+import type { PgBoss } from 'pg-boss';
+import type { Db, Transaction } from '../db/client.ts';
+import { MAIL_QUEUE, type MailMessage, RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { jobs, runs } from '../db/tables.ts';
+import { planCatchUp, type SlotWindow } from '../jobs/catch-up.ts';
+import { type JobRow, nextSlot } from '../jobs/jobs.ts';
+import { newestSlots } from '../jobs/schedule.ts';
+import { windowOf } from '../jobs/window.ts';
+import { notifyRuns } from './run-events.ts';
+import { targetOf } from './run-status.ts';
+import { newRun, type RunRow, type RunTrigger } from './runs.ts';
+
+export interface DueSlotOptions {
+  /** Jobs in one transaction. */
+  readonly batch: number;
+  /** Slots of one job that are caught up with. */
+  readonly maxCatchUp: number;
+  /** What the time is; the database's clock where left out, so that a server whose own is wrong runs nothing early. */
+  readonly now?: Date;
+}
+
+/** Missed slots that are recorded one by one; of older ones the oldest record tells how many there were. */
+const MAX_LOOK_BACK = 10_000;
+
+/** A slot of a job, waiting already (with its run's id) or only due. */
+interface Slot extends SlotWindow {
+  readonly runId: string | null;
+}
+
+/**
+ * Makes the runs of all slots that are due, for one batch of jobs; answers how many jobs there were. Any number of
+ * servers may call it at once: each takes jobs that no other has locked, and moves next_run_at on in the same
+ * transaction in which the runs come to be.
+ */
+export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): Promise<number> =>
+  db.transaction(async (tx) => {
+    const now = options.now ?? (await databaseNow(tx));
+    const due = await tx
+      .select()
+      .from(jobs)
+      .where(lte(jobs.nextRunAt, now))
+      .orderBy(asc(jobs.nextRunAt))
+      .limit(options.batch)
+      .for('update', { skipLocked: true });
+    if (due.length === 0) return 0;
+    const waiting = await waitingRuns(tx, due);
+
+    const inserts: (typeof runs.$inferInsert)[] = [];
+    const ended: { id: string; status: 'SUPERSEDED' | 'MISSED' }[] = [];
+    const mails: MailMessage[] = [];
+    for (const job of due) {
+      const plan = planCatchUp<Slot>({
+        waiting: waiting.get(job.id) ?? [],
+        due: dueSlotsOf(job, now),
+        cap: options.maxCatchUp,
+      });
+      const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
+      for (const slot of plan.run) {
+        if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now));
+      }
+      for (const slot of plan.superseded) {
+        if (slot.runId !== null) ended.push({ id: slot.runId, status: 'SUPERSEDED' });
+      }
+      let lastMissed: string | undefined;
+      for (const slot of plan.missed) {
+        if (slot.runId === null) {
+          const run = newRun(job, trigger, slot.slot, slot.window, now);
+          inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error: MISSED });
+          lastMissed = run.id;
+        } else {
+          ended.push({ id: slot.runId, status: 'MISSED' });
+          lastMissed = slot.runId;
+        }
+      }
+      if (lastMissed !== undefined && job.settings.email !== null) {
+        mails.push({ runId: lastMissed, missed: plan.missed.length });
+      }
+    }
+    const changed = [...(await storeRuns(tx, inserts)), ...(await endWaiting(tx, ended, now))];
+    await moveOn(tx, due, now);
+    const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
+    await sendIn(
+      queue,
+      tx,
+      RUN_QUEUE,
+      [...runnable].map((jobId) => ({ data: { jobId } })),
+    );
+    await sendIn(
+      queue,
+      tx,
+      MAIL_QUEUE,
+      mails.map((data) => ({ data })),
+    );
+    await notifyRuns(tx, changed);
+    return due.length;
+  });
+
+const MISSED = {
+  code: 'MISSED',
+  message:
+    'The server was away for more slots of this job than are caught up with; this one was left out. Run the job for it by hand where its window is wanted.',
+  retryable: false,
+} as const;
+
+const SUPERSEDED = {
+  code: 'SUPERSEDED',
+  message: 'A later slot of the job came due before this one started, and its window holds all of this one.',
+  retryable: false,
+} as const;
+
+export const databaseNow = async (tx: Db | Transaction): Promise<Date> => {
+  const { rows } = await tx.execute<{ now: string }>(sql`SELECT clock_timestamp() AS now`);
+  return new Date(rows[0]?.now ?? '');
+};
+
+const dueSlotsOf = (job: JobRow, now: Date): Slot[] => {
+  const first = job.nextRunAt;
+  if (!first) return [];
+  const { cron, timeZone } = job.settings;
+  const slots = cron === null ? [first] : newestSlots(cron, timeZone, now, first, MAX_LOOK_BACK);
+  return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), runId: null }));
+};
+
+const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> => {
+  const rows = await tx
+    .select()
+    .from(runs)
+    .where(
+      and(
+        inArray(
+          runs.jobId,
+          due.map((job) => job.id),
+        ),
+        eq(runs.status, 'QUEUED'),
+        // One that was tried already goes on, and a MANUAL run was asked for by somebody.
+        eq(runs.attempt, 0),
+        ne(runs.trigger, 'MANUAL'),
+      ),
+    );
+  const byJob = new Map<string, Slot[]>();
+  for (const run of rows) {
+    const slot = { slot: run.scheduledFor, window: { start: run.windowStart, end: run.windowEnd }, runId: run.id };
+    byJob.set(run.jobId, [...(byJob.get(run.jobId) ?? []), slot]);
+  }
+  return byJob;
+};
+
+const storeRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> => {
+  const stored: RunRow[] = [];
+  // 1,000 rows of some 15 values each stay below the 65,534 parameters of one statement.
+  for (let from = 0; from < inserts.length; from += 1000) {
+    stored.push(
+      ...(await tx
+        .insert(runs)
+        .values(inserts.slice(from, from + 1000))
+        .onConflictDoNothing()
+        .returning()),
+    );
+  }
+  return stored;
+};
+
+const endWaiting = async (
+  tx: Transaction,
+  ended: readonly { id: string; status: 'SUPERSEDED' | 'MISSED' }[],
+  now: Date,
+): Promise<RunRow[]> => {
+  const changed: RunRow[] = [];
+  for (const [status, error, event] of [
+    ['SUPERSEDED', SUPERSEDED, 'SUPERSEDE'],
+    ['MISSED', MISSED, 'MISS'],
+  ] as const) {
+    const ids = ended.filter((run) => run.status === status).map((run) => run.id);
+    if (ids.length === 0) continue;
+    changed.push(
+      ...(await tx
+        .update(runs)
+        .set({ status: targetOf(event), finishedAt: now, error, change: sql`${runs.change} + 1` })
+        .where(and(inArray(runs.id, ids), eq(runs.status, 'QUEUED'), eq(runs.attempt, 0)))
+        .returning()),
+    );
+  }
+  return changed;
+};
+
+const moveOn = async (tx: Transaction, due: readonly JobRow[], now: Date): Promise<void> => {
+  const ids = due.map((job) => job.id);
+  const next = due.map((job) => nextSlot(job.settings, now)?.toISOString() ?? null);
+  await tx.execute(sql`
+    UPDATE jobs SET next_run_at = u.next_run_at
+    FROM unnest(${sql.param(ids)}::uuid[], ${sql.param(next)}::timestamptz[]) AS u(id, next_run_at)
+    WHERE jobs.id = u.id`);
+};

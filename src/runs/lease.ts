@@ -1,0 +1,284 @@
+import { and, asc, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import { randomUUID } from 'node:crypto';
+import type { PgBoss } from 'pg-boss';
+import type { Db, Transaction } from '../db/client.ts';
+import type { RunFailure } from '../db/json-columns.ts';
+import { sqlState } from '../db/failures.ts';
+import { RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { runObjects, runs } from '../db/tables.ts';
+import { currentWatermark } from '../usage/usage.ts';
+import { databaseNow } from './due-slots.ts';
+import { notifyRuns } from './run-events.ts';
+import { MAX_ATTEMPTS, pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
+import { queueMail, type RunRow } from './runs.ts';
+
+// A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
+// differ agree on when it ends. Every statement of the worker names the token: one that woke up too late changes nothing.
+
+/** A run in the hands of a worker. */
+export interface LeasedRun extends RunRow {
+  readonly watermark: string;
+  readonly leaseToken: string;
+}
+
+/** The lease is gone, or the run was canceled: the worker stops, and touches nothing more. */
+export class LeaseLostError extends Error {}
+
+const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+const nextChange = sql`${runs.change} + 1`;
+
+/**
+ * Takes the oldest waiting run of the job, whichever the message was sent for. Null where there is none, where it
+ * pauses between attempts, or where another run of the job is held.
+ */
+export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<LeasedRun | null> => {
+  try {
+    return await db.transaction(async (tx) => {
+      const [oldest] = await tx
+        .select()
+        .from(runs)
+        .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
+        .orderBy(asc(runs.scheduledFor), asc(runs.id))
+        .limit(1)
+        .for('update', { skipLocked: true });
+      if (!oldest) return null;
+      const now = await databaseNow(tx);
+      if (oldest.notBefore && oldest.notBefore > now) return null;
+      const watermark = oldest.watermark ?? (await currentWatermark(tx, oldest.accountId));
+      const [run] = await tx
+        .update(runs)
+        .set({
+          status: targetOf('START'),
+          attempt: oldest.attempt + 1,
+          startedAt: oldest.startedAt ?? now,
+          watermark,
+          watermarkAt: oldest.watermarkAt ?? now,
+          notBefore: null,
+          error: null,
+          rowsWritten: 0,
+          bytesWritten: 0,
+          leaseToken: randomUUID(),
+          leaseUntil: inMs(leaseMs),
+          change: nextChange,
+        })
+        .where(eq(runs.id, oldest.id))
+        .returning();
+      if (!run?.leaseToken) return null;
+      await notifyRuns(tx, [run]);
+      return { ...run, watermark, leaseToken: run.leaseToken };
+    });
+  } catch (error) {
+    // 23505: the unique index of held runs. Another run of the job is held; its worker looks for the next when it ends.
+    if (sqlState(error) === '23505') return null;
+    throw error;
+  }
+};
+
+const held = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
+const heldAndRunning = (run: LeasedRun) => and(held(run), inArray(runs.status, sourcesOf('SUCCEED')));
+
+/** Renews the lease and tells the progress. Throws LeaseLostError where the run is no longer this worker's to write. */
+export const renewLease = async (
+  db: Db,
+  run: LeasedRun,
+  leaseMs: number,
+  progress: { readonly rows: number; readonly bytes: number },
+): Promise<void> =>
+  db.transaction(async (tx) => {
+    const [renewed] = await tx
+      .update(runs)
+      .set({
+        leaseUntil: inMs(leaseMs),
+        rowsWritten: progress.rows,
+        bytesWritten: progress.bytes,
+        change: nextChange,
+      })
+      .where(heldAndRunning(run))
+      .returning();
+    if (!renewed) throw new LeaseLostError();
+    await notifyRuns(tx, [renewed]);
+  });
+
+/** Notes a key before it is written, so that whatever comes of it, a later run of the window knows that it may exist. */
+export const planObject = async (
+  db: Db,
+  run: LeasedRun,
+  object: { key: string; ordinal: number; rows: number; bytes: number; sha256: string },
+): Promise<void> => {
+  const { rowCount } = await db.execute(sql`
+    INSERT INTO run_objects (run_id, key, ordinal, rows, bytes, sha256)
+    SELECT id, ${object.key}, ${object.ordinal}::int, ${object.rows}::bigint, ${object.bytes}::bigint, ${object.sha256} FROM runs
+    WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'
+    ON CONFLICT (run_id, key) DO UPDATE
+    SET ordinal = EXCLUDED.ordinal, rows = EXCLUDED.rows, bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, written_at = NULL`);
+  if (rowCount === 0) throw new LeaseLostError();
+};
+
+export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Promise<void> => {
+  await db
+    .update(runObjects)
+    .set({ writtenAt: sql`clock_timestamp()` })
+    .where(and(eq(runObjects.runId, run.id), eq(runObjects.key, key)));
+};
+
+/** Whether an earlier run, or an earlier attempt of this one, may have begun to write this window. */
+export const windowWasBegun = async (db: Db, run: LeasedRun): Promise<boolean> => {
+  if (run.attempt > 1) return true;
+  const { rows } = await db.execute(sql`
+    SELECT 1 FROM runs WHERE account_id = ${run.accountId} AND bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
+      AND id <> ${run.id} AND started_at IS NOT NULL LIMIT 1`);
+  return rows.length > 0;
+};
+
+/** Every key that runs of this window, this one's earlier attempts among them, may have written. */
+export const keysOfWindow = async (db: Db, run: LeasedRun): Promise<string[]> => {
+  const { rows } = await db.execute<{ key: string }>(sql`
+    SELECT DISTINCT o.key FROM runs r JOIN run_objects o ON o.run_id = r.id
+    WHERE r.account_id = ${run.accountId} AND r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey}
+    ORDER BY 1`);
+  return rows.map((row) => row.key);
+};
+
+/** Checks the token once more, right before what only its holder may do. */
+export const assertHeld = async (db: Db, run: LeasedRun): Promise<void> => {
+  const rows = await db.select({ id: runs.id }).from(runs).where(heldAndRunning(run));
+  if (rows.length === 0) throw new LeaseLostError();
+};
+
+export interface RunTotals {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** How an attempt ended, for its worker. */
+export type Outcome =
+  | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
+  | { readonly event: 'FAIL'; readonly failure: RunFailure };
+
+/**
+ * Ends the attempt and lets go of the run: SUCCEEDED, FAILED, or QUEUED again where the failure may pass and attempts are
+ * left. What waits behind it in the job is woken. Where the lease was lost or the run canceled meanwhile only the
+ * lease is cleared, if it is still this one.
+ */
+export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outcome, random: number): Promise<void> =>
+  db.transaction(async (tx) => {
+    const now = await databaseNow(tx);
+    const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? pauseAfter(run.attempt, random) : null;
+    const event: RunEvent = pause === null ? outcome.event : 'RETRY';
+    const [changed] = await tx
+      .update(runs)
+      .set({
+        status: targetOf(event),
+        finishedAt: event === 'RETRY' ? null : now,
+        notBefore: pause === null ? null : new Date(now.getTime() + pause),
+        error: outcome.event === 'FAIL' ? outcome.failure : null,
+        ...(outcome.event === 'SUCCEED' && { rowsWritten: outcome.totals.rows, bytesWritten: outcome.totals.bytes }),
+        leaseToken: null,
+        leaseUntil: null,
+        change: nextChange,
+      })
+      .where(and(held(run), inArray(runs.status, sourcesOf(event))))
+      .returning();
+    if (changed) {
+      if (event !== 'RETRY') await queueMail(tx, queue, changed);
+      await notifyRuns(tx, [changed]);
+    } else {
+      await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
+    }
+    await wakeJob(tx, queue, run.jobId);
+  });
+
+/** Puts the run back as it was, for another worker: this one is told to stop. Does not count as a failure. */
+export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+  db.transaction(async (tx) => {
+    const [changed] = await tx
+      .update(runs)
+      .set({ status: targetOf('RETRY'), leaseToken: null, leaseUntil: null, change: nextChange })
+      .where(and(held(run), inArray(runs.status, sourcesOf('RETRY'))))
+      .returning();
+    if (changed) await notifyRuns(tx, [changed]);
+    else await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
+    await wakeJob(tx, queue, run.jobId);
+  });
+
+/** Sends a message for the oldest waiting run of the job, for when it may start. */
+const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<void> => {
+  const [next] = await tx
+    .select({ notBefore: runs.notBefore })
+    .from(runs)
+    .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
+    .orderBy(asc(runs.scheduledFor), asc(runs.id))
+    .limit(1);
+  if (!next) return;
+  await sendIn(queue, tx, RUN_QUEUE, [{ data: { jobId }, ...(next.notBefore && { startAfter: next.notBefore }) }]);
+};
+
+const WORKER_LOST: RunFailure = {
+  code: 'WORKER_LOST',
+  message: 'The server that wrote this export went away.',
+  retryable: true,
+};
+
+/** Takes runs back from workers that no longer renew their lease. Answers how many. */
+export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
+  db.transaction(async (tx) => {
+    const lost = await tx
+      .select()
+      .from(runs)
+      .where(and(isNotNull(runs.leaseToken), lt(runs.leaseUntil, sql`clock_timestamp()`)))
+      .limit(100)
+      .for('update', { skipLocked: true });
+    for (const run of lost) {
+      const release = { leaseToken: null, leaseUntil: null };
+      if (!sourcesOf('RETRY').includes(run.status)) {
+        await tx.update(runs).set(release).where(eq(runs.id, run.id));
+      } else {
+        const event: RunEvent = run.attempt < MAX_ATTEMPTS ? 'RETRY' : 'FAIL';
+        const [changed] = await tx
+          .update(runs)
+          .set({
+            ...release,
+            status: targetOf(event),
+            finishedAt: event === 'FAIL' ? await databaseNow(tx) : null,
+            error: WORKER_LOST,
+            change: nextChange,
+          })
+          .where(eq(runs.id, run.id))
+          .returning();
+        if (changed) {
+          if (event === 'FAIL') await queueMail(tx, queue, changed);
+          await notifyRuns(tx, [changed]);
+        }
+      }
+      await wakeJob(tx, queue, run.jobId);
+    }
+    return lost.length;
+  });
+
+/**
+ * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
+ * only what wakes, and what it lost is sent again. A message too many does no harm.
+ */
+export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
+  db.transaction(async (tx) => {
+    const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
+    const forgotten = await tx
+      .selectDistinct({ jobId: runs.jobId })
+      .from(runs)
+      .where(
+        and(
+          inArray(runs.status, sourcesOf('START')),
+          isNull(runs.leaseToken),
+          sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${patience}`,
+          sql`NOT EXISTS (SELECT 1 FROM runs h WHERE h.job_id = ${runs.jobId} AND h.lease_token IS NOT NULL)`,
+        ),
+      )
+      .limit(500);
+    await sendIn(
+      queue,
+      tx,
+      RUN_QUEUE,
+      forgotten.map(({ jobId }) => ({ data: { jobId } })),
+    );
+    return forgotten.length;
+  });

@@ -1,0 +1,267 @@
+import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import type { Db } from '../db/client.ts';
+import { runs } from '../db/tables.ts';
+import type { Stoppable } from '../lib/lifecycle.ts';
+import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
+import { isEnded, sourcesOf } from './run-status.ts';
+import type { RunRow } from './runs.ts';
+
+/** Which runs to follow: those of an account, of one job of it, or one. */
+export interface RunSelection {
+  readonly accountId: bigint;
+  readonly runId?: string;
+  readonly jobId?: string;
+}
+
+export interface RunFeed extends Stoppable {
+  /** Resolves once the first LISTEN stands. */
+  readonly started: Promise<void>;
+  /**
+   * The present states first (of one run, or of those that wait and run), then each change; with a runId until it has
+   * ended, or the signal says that the reader has gone. Only the newest state of a run waits for a slow reader, so that none costs more than its runs.
+   */
+  follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void>;
+  /** Readers right now. */
+  readonly size: number;
+}
+
+export interface RunFeedOptions {
+  readonly db: Db;
+  readonly url: string;
+  readonly applicationName: string;
+  /** Without a notification the states are read again so often: what a lost connection swallowed comes late, not never. */
+  readonly resyncMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Ended runs are read again that long: a state must not be missed because its commit took its time. */
+const LOOK_BACK_MS = 60_000;
+const RECONNECT_MS = 500;
+/** Ended runs that a reader remembers to have seen. */
+const MAX_SEEN = 10_000;
+
+/**
+ * One listener for a process, however many readers it has: each change is read once from its row and handed to all whom it
+ * concerns. A notification only says where to look.
+ */
+export const startRunFeed = (options: RunFeedOptions): RunFeed => {
+  const { db, onError } = options;
+  const readers = new Set<Reader>();
+  const stopping = new AbortController();
+  const changed = new Set<string>();
+  let reading = false;
+  let lastResync = Date.now();
+
+  const publish = (rows: readonly RunRow[]): void => {
+    for (const row of rows) for (const reader of readers) reader.offer(row);
+  };
+
+  const readChanged = async (): Promise<void> => {
+    if (reading) return;
+    reading = true;
+    try {
+      while (changed.size > 0) {
+        const ids = [...changed].slice(0, 1000);
+        for (const id of ids) changed.delete(id);
+        publish(await db.select().from(runs).where(inArray(runs.id, ids)));
+      }
+    } catch (error) {
+      // The next resync reads what this one did not.
+      onError(error);
+    } finally {
+      reading = false;
+    }
+  };
+
+  const resync = async (): Promise<void> => {
+    const accountIds = [...new Set([...readers].map((reader) => reader.selection.accountId))];
+    const since = new Date(lastResync - LOOK_BACK_MS);
+    const now = Date.now();
+    if (accountIds.length > 0) {
+      publish(
+        await db
+          .select()
+          .from(runs)
+          .where(
+            and(
+              inArray(runs.accountId, accountIds),
+              or(inArray(runs.status, sourcesOf('CANCEL')), gt(runs.finishedAt, since)),
+            ),
+          )
+          .orderBy(runs.createdAt, runs.id),
+      );
+    }
+    lastResync = now;
+  };
+
+  const onNotification = (payload: string | undefined): void => {
+    if (readers.size === 0 || payload === undefined) return;
+    try {
+      const event = JSON.parse(payload) as RunEventPayload;
+      const accountId = BigInt(event.accountId);
+      for (const reader of readers) {
+        if (!reader.concerns(accountId, event.jobId, event.id)) continue;
+        changed.add(event.id);
+        break;
+      }
+    } catch (error) {
+      onError(error);
+    }
+    if (changed.size > 0) void readChanged();
+  };
+
+  /** Listens until the connection breaks or the feed stops. */
+  const listen = async (onListening: () => void): Promise<void> => {
+    const client = new pg.Client({
+      connectionString: options.url,
+      application_name: options.applicationName,
+      keepAlive: true,
+      connectionTimeoutMillis: 10_000,
+    });
+    const broken = new Promise<never>((_, reject) => {
+      client.on('error', reject);
+      client.on('end', () => reject(new Error('The listening connection ended.')));
+    });
+    broken.catch(() => undefined);
+    client.on('notification', (message) => onNotification(message.payload));
+    try {
+      await client.connect();
+      await client.query(`LISTEN ${RUN_CHANNEL}`);
+      onListening();
+      // What happened between the last connection and this one was told to nobody.
+      await resync();
+      while (!stopping.signal.aborted) {
+        const pause = sleep(options.resyncMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+        await Promise.race([pause, broken]);
+        if (stopping.signal.aborted) return;
+        // A connection that died without a word shows here: the query never comes back in time.
+        const alive = client.query('SELECT 1');
+        alive.catch(() => undefined);
+        const late = sleep(options.resyncMs * 2, undefined, { signal: stopping.signal }).then(
+          () => Promise.reject(new Error('The listening connection does not answer.')),
+          () => undefined,
+        );
+        await Promise.race([alive, late, broken]);
+        await resync();
+      }
+    } finally {
+      client.removeAllListeners('notification');
+      // Not waited for: a peer that is gone would never answer the goodbye.
+      client.end().catch(() => undefined);
+    }
+  };
+
+  let markStarted: () => void = () => undefined;
+  const started = new Promise<void>((resolve) => {
+    markStarted = resolve;
+  });
+  const loop = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      try {
+        await listen(markStarted);
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        onError(error);
+        await sleep(RECONNECT_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
+      }
+    }
+  };
+  const done = loop();
+
+  async function* follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void> {
+    const reader = new Reader(selection);
+    const ending = AbortSignal.any([stopping.signal, signal]);
+    // Registered before the present state is read, so nothing can happen in between unseen.
+    readers.add(reader);
+    try {
+      for (const row of await readPresent(db, selection)) reader.offer(row);
+      for (;;) {
+        const row = await reader.next(ending);
+        if (!row) return;
+        yield row;
+        if (selection.runId !== undefined && isEnded(row.status)) return;
+      }
+    } finally {
+      readers.delete(reader);
+    }
+  }
+
+  return {
+    started,
+    follow,
+    get size() {
+      return readers.size;
+    },
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+};
+
+const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> =>
+  db
+    .select()
+    .from(runs)
+    .where(
+      and(
+        eq(runs.accountId, accountId),
+        runId === undefined ? inArray(runs.status, sourcesOf('CANCEL')) : eq(runs.id, runId),
+        jobId === undefined ? undefined : eq(runs.jobId, jobId),
+      ),
+    )
+    .orderBy(sql`${runs.createdAt}, ${runs.id}`);
+
+/** What one subscription has seen, and what waits for it. */
+class Reader {
+  readonly selection: RunSelection;
+  readonly #seen = new Map<string, number>();
+  readonly #pending = new Map<string, RunRow>();
+  #wake: (() => void) | undefined;
+
+  constructor(selection: RunSelection) {
+    this.selection = selection;
+  }
+
+  concerns(accountId: bigint, jobId: string, runId: string): boolean {
+    const { selection } = this;
+    if (selection.accountId !== accountId) return false;
+    if (selection.runId !== undefined) return selection.runId === runId;
+    return selection.jobId === undefined || selection.jobId === jobId;
+  }
+
+  offer(row: RunRow): void {
+    if (!this.concerns(row.accountId, row.jobId, row.id)) return;
+    if (row.change <= (this.#seen.get(row.id) ?? 0)) return;
+    this.#seen.set(row.id, row.change);
+    if (this.#seen.size > MAX_SEEN) {
+      const [oldest] = this.#seen.keys();
+      if (oldest !== undefined) this.#seen.delete(oldest);
+    }
+    this.#pending.set(row.id, row);
+    this.#wake?.();
+  }
+
+  /** The next state, or null when the feed stops. */
+  async next(stopping: AbortSignal): Promise<RunRow | null> {
+    for (;;) {
+      if (stopping.aborted) return null;
+      const [first] = this.#pending;
+      if (first) {
+        this.#pending.delete(first[0]);
+        return first[1];
+      }
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          stopping.removeEventListener('abort', wake);
+          this.#wake = undefined;
+          resolve();
+        };
+        this.#wake = wake;
+        stopping.addEventListener('abort', wake, { once: true });
+      });
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm';
+import type { PgBoss } from 'pg-boss';
+import type { Db, Executor, Transaction } from '../db/client.ts';
+import type { JobSettings } from '../db/json-columns.ts';
+import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { MAIL_QUEUE, RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { runObjects, runs } from '../db/tables.ts';
+import { isUuid, newId } from '../lib/ids.ts';
+import { manifestKey } from '../jobs/destination.ts';
+import { destinationOf, isMomentAndId, type JobRow } from '../jobs/jobs.ts';
+import { windowOf } from '../jobs/window.ts';
+import type { TimeWindow } from '../usage/buckets.ts';
+import type { RunStatus } from './run-status.ts';
+import { notifyRuns } from './run-events.ts';
+
+export type RunRow = typeof runs.$inferSelect;
+export type RunObjectRow = typeof runObjects.$inferSelect;
+export type RunTrigger = RunRow['trigger'];
+
+/** The row of a new run, not yet stored. */
+export const newRun = (
+  job: Pick<JobRow, 'id' | 'accountId' | 'settings'>,
+  trigger: RunTrigger,
+  slot: Date,
+  window: TimeWindow,
+  now: Date,
+): typeof runs.$inferInsert => {
+  const { bucket, path, slug } = destinationOf(job.settings);
+  return {
+    id: newId(now),
+    accountId: job.accountId,
+    jobId: job.id,
+    trigger,
+    status: 'QUEUED',
+    scheduledFor: slot,
+    windowStart: window.start,
+    windowEnd: window.end,
+    settings: job.settings,
+    bucket,
+    manifestKey: manifestKey({ path, slug, window }),
+    createdAt: now,
+  };
+};
+
+/** Queues one run inside the caller's transaction, with its message and its notification. */
+export const queueRun = async (
+  tx: Transaction,
+  queue: PgBoss,
+  job: JobRow,
+  trigger: RunTrigger,
+  slot: Date,
+  now: Date,
+): Promise<RunRow> => {
+  const due = new Date(Math.floor(slot.getTime() / 1000) * 1000);
+  const window = windowOf(job.settings, due);
+  const [run] = await tx
+    .insert(runs)
+    .values(newRun(job, trigger, due, window, now))
+    .returning();
+  if (!run) throw new Error('The run was not stored.');
+  await sendIn(queue, tx, RUN_QUEUE, [{ data: { jobId: job.id } }]);
+  await notifyRuns(tx, [run]);
+  return run;
+};
+
+/** Tells the mail queue of a run that ended, where its job wants to hear of it. */
+export const queueMail = async (
+  tx: Transaction,
+  queue: PgBoss,
+  run: { id: string; settings: JobSettings },
+): Promise<void> => {
+  if (run.settings.email !== null) await sendIn(queue, tx, MAIL_QUEUE, [{ data: { runId: run.id } }]);
+};
+
+export const loadRuns = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<RunRow[]> => {
+  const wanted = ids.filter(isUuid);
+  if (wanted.length === 0) return [];
+  return db
+    .select()
+    .from(runs)
+    .where(and(eq(runs.accountId, accountId), inArray(runs.id, wanted)));
+};
+
+/** What the runs have written so far, in the order of the parts. */
+export const loadRunObjects = (db: Executor, runIds: readonly string[]): Promise<RunObjectRow[]> =>
+  db
+    .select()
+    .from(runObjects)
+    .where(and(inArray(runObjects.runId, [...runIds]), isNotNull(runObjects.writtenAt)))
+    .orderBy(runObjects.runId, runObjects.ordinal);
+
+export interface RunListArguments extends PageArguments {
+  readonly status?: readonly RunStatus[] | null | undefined;
+  readonly jobId?: string | null | undefined;
+}
+
+const selectedRuns = (accountId: bigint, { status, jobId }: RunListArguments): SQL | undefined =>
+  and(
+    eq(runs.accountId, accountId),
+    status == null ? undefined : inArray(runs.status, [...status]),
+    jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
+  );
+
+/** Newest first. */
+export const listRuns = async (db: Db, accountId: bigint, args: RunListArguments): Promise<Page<RunRow>> => {
+  const page = readPage(args, 2, isMomentAndId);
+  const rows = await db
+    .select()
+    .from(runs)
+    .where(
+      and(
+        selectedRuns(accountId, args),
+        page.after
+          ? sql`(${runs.createdAt}, ${runs.id}) < (${page.after[0]}::timestamptz, ${page.after[1]}::uuid)`
+          : undefined,
+        page.before
+          ? sql`(${runs.createdAt}, ${runs.id}) > (${page.before[0]}::timestamptz, ${page.before[1]}::uuid)`
+          : undefined,
+      ),
+    )
+    .orderBy(...(page.backward ? [asc(runs.createdAt), asc(runs.id)] : [desc(runs.createdAt), desc(runs.id)]))
+    .limit(page.limit + 1);
+  return toPage(page, rows);
+};
+
+export const countRuns = async (db: Db, accountId: bigint, args: RunListArguments): Promise<number> => {
+  const [row] = await db.select({ count: count() }).from(runs).where(selectedRuns(accountId, args));
+  return row?.count ?? 0;
+};

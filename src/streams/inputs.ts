@@ -1,0 +1,170 @@
+// Pure: the rules for names, filters and values of allocation telemetry, each with its code.
+import type { IssueCollector } from '../errors.ts';
+import { parseDecimal, significantDigits } from '../lib/decimal.ts';
+
+export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
+
+/** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. */
+export class DoubleValue {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** A decimal as sent: its text where the digits are the sender's own. */
+export type DecimalInput = string | DoubleValue;
+
+export interface FilterEntry {
+  readonly dimension: string;
+  readonly values: readonly string[];
+}
+
+export interface RecordInput {
+  /** RFC 3339 with a zone. */
+  readonly timestamp: string;
+  readonly granularity: Granularity;
+  readonly filter?: readonly FilterEntry[] | null | undefined;
+  readonly elementName: string;
+  readonly value: DecimalInput;
+}
+
+export interface SelectorInput {
+  readonly timestamp: string;
+  readonly granularity: Granularity;
+  readonly filter?: readonly FilterEntry[] | null | undefined;
+  readonly elementName?: string | null | undefined;
+}
+
+export const MAX_DIMENSIONS = 5;
+export const MAX_VALUES = 20;
+const MAX_TEXT = 256;
+const MAX_DIGITS = 38;
+const MAX_DECIMALS = 12;
+
+/** Names of the element in filters and groupings, and the columns that every export has. */
+const RESERVED_DIMENSIONS = new Set([
+  'element',
+  'element-name',
+  'element_name',
+  'elementName',
+  'meterApiName',
+  'bucketStart',
+  'bucketEnd',
+  'value',
+]);
+
+const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
+
+/** What is wrong with a stream's name, or null. */
+export const streamNameProblem = (name: string): string | null =>
+  STREAM_NAME.test(name) && name !== '.' && name !== '..'
+    ? null
+    : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
+
+/** What is wrong with a dimension name, a dimension value or an element name, or null. */
+export const textProblem = (text: string): { code: string; message: string } | null => {
+  if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
+  // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
+  if (text.length > MAX_TEXT && [...text].length > MAX_TEXT)
+    return { code: 'TOO_LONG', message: `Must have at most ${MAX_TEXT} characters.` };
+  if (CONTROL.test(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
+  if (!text.isWellFormed())
+    return { code: 'MALFORMED_UNICODE', message: 'Contains half of a surrogate pair, which no UTF-8 text can hold.' };
+  return null;
+};
+
+export const checkText = (text: string, path: readonly string[], issues: IssueCollector): void => {
+  const problem = textProblem(text);
+  if (problem) issues.add(path, problem.code, problem.message);
+};
+
+/** Checks a filter's own form; which dimensions a stream has is the stream's matter. */
+export const checkFilter = (filter: readonly FilterEntry[], path: readonly string[], issues: IssueCollector): void => {
+  if (filter.length > MAX_DIMENSIONS) {
+    issues.add(
+      path,
+      'TOO_MANY_DIMENSIONS',
+      `A filter has at most ${MAX_DIMENSIONS} dimensions; this one has ${filter.length}.`,
+    );
+  }
+  const seen = new Map<string, number>();
+  for (const [index, entry] of filter.entries()) {
+    const at = [...path, String(index)];
+    const earlier = seen.get(entry.dimension);
+    if (earlier !== undefined) {
+      issues.add(
+        [...at, 'dimension'],
+        'DUPLICATE_DIMENSION',
+        `The dimension stands in this filter already (entry ${earlier}); put all its values into one entry.`,
+      );
+    }
+    seen.set(entry.dimension, index);
+    checkText(entry.dimension, [...at, 'dimension'], issues);
+    if (RESERVED_DIMENSIONS.has(entry.dimension)) {
+      issues.add(
+        [...at, 'dimension'],
+        'RESERVED_DIMENSION',
+        `"${entry.dimension}" is not free as a dimension: it names the element or a column of the export.`,
+      );
+    }
+    checkValues(entry.values, [...at, 'values'], issues);
+  }
+};
+
+const checkValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+  if (values.length === 0) issues.add(path, 'NO_VALUES', 'A dimension needs at least one value.');
+  if (values.length > MAX_VALUES) {
+    const distinct = new Set(values).size;
+    if (distinct > MAX_VALUES)
+      issues.add(
+        path,
+        'TOO_MANY_VALUES',
+        `A dimension has at most ${MAX_VALUES} different values; this one has ${distinct}.`,
+      );
+  }
+  for (const [index, value] of values.entries()) {
+    const problem = textProblem(value);
+    if (problem) issues.add([...path, String(index)], problem.code, problem.message);
+  }
+};
+
+/** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */
+export const decimalText = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
+  if (typeof input === 'string') return input;
+  if (significantDigits(input.value) > 15) {
+    issues.add(
+      path,
+      'PRECISION_LOST',
+      'A JSON number of more than 15 significant digits loses some on the way: send it as a string.',
+    );
+    return null;
+  }
+  return String(input.value);
+};
+
+/** The canonical text of a record's value: 0 or more, at most 38 digits, at most 12 of them decimals. */
+export const checkValue = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
+  const text = decimalText(input, path, issues);
+  if (text === null) return null;
+  const decimal = parseDecimal(text);
+  if (!decimal) {
+    issues.add(path, 'BAD_DECIMAL', 'Must be a decimal number such as "12.5".');
+    return null;
+  }
+  if (decimal.negative) {
+    issues.add(path, 'NEGATIVE_VALUE', 'A value is 0 or more.');
+    return null;
+  }
+  if (decimal.scale > MAX_DECIMALS) {
+    issues.add(path, 'TOO_MANY_DECIMALS', `At most ${MAX_DECIMALS} decimals; this one has ${decimal.scale}.`);
+    return null;
+  }
+  if (decimal.digits > MAX_DIGITS) {
+    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} digits; this one has ${decimal.digits}.`);
+    return null;
+  }
+  return decimal.text;
+};

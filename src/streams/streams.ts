@@ -1,0 +1,215 @@
+import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import type { Db, Executor } from '../db/client.ts';
+import { operations, streams } from '../db/tables.ts';
+import { NotFoundError } from '../errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
+import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import type { FilterEntry } from './inputs.ts';
+import { lockStream } from './ledger.ts';
+import type { OperationRow, StreamRow } from './rows.ts';
+
+/** The live value of one bucket, filter and element. */
+export interface LiveRecord {
+  readonly bucketStart: Date;
+  readonly filter: readonly FilterEntry[];
+  readonly element: string;
+  /** Plain decimal notation. */
+  readonly value: string;
+  /** The sort key of the list. */
+  readonly key: readonly [string, string, string];
+}
+
+/** By name the live stream; by id the deleted ones too. */
+export const findStream = async (
+  db: Executor,
+  accountId: bigint,
+  nameOrId: string | bigint,
+): Promise<StreamRow | undefined> => {
+  const [row] = await db
+    .select()
+    .from(streams)
+    .where(
+      and(
+        eq(streams.accountId, accountId),
+        typeof nameOrId === 'bigint'
+          ? eq(streams.id, nameOrId)
+          : and(eq(streams.name, nameOrId), isNull(streams.deletedAt)),
+      ),
+    );
+  return row;
+};
+
+export const loadStreams = (db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<StreamRow[]> =>
+  db
+    .select()
+    .from(streams)
+    .where(and(eq(streams.accountId, accountId), inArray(streams.id, [...ids])));
+
+export const loadOperations = (db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<OperationRow[]> =>
+  db
+    .select()
+    .from(operations)
+    .where(and(eq(operations.accountId, accountId), inArray(operations.id, [...ids])));
+
+export const findOperationByKey = async (
+  db: Executor,
+  accountId: bigint,
+  idempotencyKey: string,
+): Promise<OperationRow | undefined> => {
+  const [row] = await db
+    .select()
+    .from(operations)
+    .where(and(eq(operations.accountId, accountId), eq(operations.idempotencyKey, idempotencyKey)));
+  return row;
+};
+
+const liveStreams = (accountId: bigint, search: string | null | undefined): SQL | undefined =>
+  and(
+    eq(streams.accountId, accountId),
+    isNull(streams.deletedAt),
+    search ? ilike(streams.name, containsPattern(search)) : undefined,
+  );
+
+/** Live streams by name. */
+export const listStreams = async (
+  db: Db,
+  accountId: bigint,
+  args: PageArguments & { readonly search?: string | null | undefined },
+): Promise<Page<StreamRow>> => {
+  const page = readPage(args, 1, () => true);
+  const [after, before] = [page.after, page.before];
+  const rows = await db
+    .select()
+    .from(streams)
+    .where(
+      and(
+        liveStreams(accountId, args.search),
+        after ? sql`${streams.name} > ${after[0]}` : undefined,
+        before ? sql`${streams.name} < ${before[0]}` : undefined,
+      ),
+    )
+    .orderBy(page.backward ? desc(streams.name) : asc(streams.name))
+    .limit(page.limit + 1);
+  return toPage(page, rows);
+};
+
+export const countStreams = async (db: Db, accountId: bigint, search: string | null | undefined): Promise<number> => {
+  const [row] = await db.select({ count: count() }).from(streams).where(liveStreams(accountId, search));
+  return row?.count ?? 0;
+};
+
+/** The ledger of a stream, newest first. */
+export const listOperations = async (db: Db, stream: StreamRow, args: PageArguments): Promise<Page<OperationRow>> => {
+  const page = readPage(args, 1, ([id]) => /^\d{1,18}$/.test(id ?? ''));
+  const rows = await db
+    .select()
+    .from(operations)
+    .where(
+      and(
+        eq(operations.accountId, stream.accountId),
+        eq(operations.streamId, stream.id),
+        page.after ? sql`${operations.id} < ${page.after[0]}::bigint` : undefined,
+        page.before ? sql`${operations.id} > ${page.before[0]}::bigint` : undefined,
+      ),
+    )
+    .orderBy(page.backward ? asc(operations.id) : desc(operations.id))
+    .limit(page.limit + 1);
+  return toPage(page, rows);
+};
+
+/** Bounds of the live records' buckets; nulls where there are none. */
+export const streamBounds = async (
+  db: Db,
+  stream: StreamRow,
+): Promise<{ readonly first: Date | null; readonly last: Date | null }> => {
+  if (stream.deletedAt) return { first: null, last: null };
+  const { rows } = await db.execute<{ first: string | null; last: string | null }>(sql`
+    SELECT min(bucket_start) AS first, max(bucket_start) AS last FROM records
+    WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL`);
+  const [row] = rows;
+  return { first: row?.first ? new Date(row.first) : null, last: row?.last ? new Date(row.last) : null };
+};
+
+export interface RecordListArguments extends PageArguments {
+  /** Buckets that begin at or after. */
+  readonly from?: Date | null;
+  /** Buckets that begin before. */
+  readonly to?: Date | null;
+  readonly elementName?: string | null | undefined;
+}
+
+/** Live records, newest bucket first; within a bucket by filter and element, in an order that stays. */
+export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> => {
+  const page = readPage(
+    args,
+    3,
+    ([bucket, filter]) => !Number.isNaN(Date.parse(bucket ?? '')) && /^\d{1,18}$/.test(filter ?? ''),
+  );
+  if (stream.deletedAt) return toPage(page, []);
+  const keys: [string, string, string] = ['bucket_start', 'filter_id', 'element'];
+  const casts: [string, string, string] = ['timestamptz', 'bigint', 'text'];
+  const directions = page.backward ? (['asc', 'desc', 'desc'] as const) : (['desc', 'asc', 'asc'] as const);
+  const order = sql.raw(keys.map((key, index) => `${key} ${directions[index]}`).join(', '));
+  const conditions = [
+    sql`account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL`,
+    args.from ? sql`bucket_start >= ${args.from.toISOString()}::timestamptz` : undefined,
+    args.to ? sql`bucket_start < ${args.to.toISOString()}::timestamptz` : undefined,
+    args.elementName == null ? undefined : sql`element = ${args.elementName}`,
+    page.after ? keysetAfter(keys, casts, ['desc', 'asc', 'asc'], page.after) : undefined,
+    page.before ? keysetBefore(keys, casts, ['desc', 'asc', 'asc'], page.before) : undefined,
+  ].filter((condition) => condition !== undefined);
+  const { rows } = await db.execute<{
+    bucket_start: string;
+    filter_id: string;
+    element: string;
+    value: string;
+    dimensions: Record<string, string[]>;
+  }>(sql`
+    SELECT live.*, f.dimensions FROM (
+      SELECT bucket_start, filter_id, element, trim_scale(sum(value))::text AS value FROM records
+      WHERE ${sql.join(conditions, sql` AND `)}
+      GROUP BY bucket_start, filter_id, element ORDER BY ${order} LIMIT ${page.limit + 1}
+    ) live JOIN filters f ON f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
+    ORDER BY ${order}`);
+  return toPage(
+    page,
+    rows.map((row) => {
+      const bucketStart = new Date(row.bucket_start);
+      return {
+        bucketStart,
+        filter: stream.dimensions.map((dimension) => ({ dimension, values: row.dimensions[dimension] ?? [] })),
+        element: row.element,
+        value: row.value,
+        key: [bucketStart.toISOString(), row.filter_id, row.element] as const,
+      };
+    }),
+  );
+};
+
+/**
+ * Hides the whole stream and frees its name. The stream's row carries the mark for all its records, so that a stream
+ * of 50 million records goes as fast as one of ten.
+ */
+export const deleteStream = async (
+  { db, clock }: { readonly db: Db; readonly clock: Clock },
+  accountId: bigint,
+  name: string,
+): Promise<StreamRow> =>
+  db.transaction(async (tx) => {
+    const stream = await findStream(tx, accountId, name);
+    if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
+      throw new NotFoundError(`There is no stream "${name}".`);
+    }
+    const now = clock.now().toISOString();
+    await tx.execute(sql`
+      INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256)
+      SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), 0,
+        (SELECT count(*) FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL),
+        sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))
+      FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}`);
+    await tx.execute(sql`
+      UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${sql`(SELECT pg_current_xact_id())`}
+      WHERE account_id = ${accountId} AND id = ${stream.id}`);
+    return stream;
+  });

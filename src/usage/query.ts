@@ -1,0 +1,190 @@
+// Pure: the one place that builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that
+// what you check is what you get.
+import type { Granularity } from '../streams/inputs.ts';
+import { formatInZone } from '../lib/zoned-time.ts';
+import type { Buckets } from './buckets.ts';
+
+/** The names under which the element can be grouped and filtered by; no dimension can have them. */
+const ELEMENT_NAMES = new Set(['element', 'element-name', 'element_name', 'elementName']);
+
+export const isElement = (name: string): boolean => ELEMENT_NAMES.has(name);
+
+export interface UsageStream {
+  readonly id: bigint;
+  readonly name: string;
+  readonly granularity: Granularity;
+  readonly dimensions: readonly string[];
+}
+
+export interface UsageSpec {
+  readonly accountId: bigint;
+  /** As of which moment of the ledger to read: a pg_snapshot in text form. */
+  readonly watermark: string;
+  readonly streams: readonly UsageStream[];
+  readonly buckets: Buckets;
+  readonly timeZone: string;
+  /** Dimensions and the element, in the order of the columns. */
+  readonly groupBy: readonly string[];
+  readonly filter: readonly { readonly dimension: string; readonly values: readonly string[] }[];
+  /** False: each group that occurs stands in every bucket, with 0 where it has nothing. */
+  readonly sparse: boolean;
+  /** Multiplies the sums; null leaves them. */
+  readonly coefficient: string | null;
+}
+
+export interface UsageSql {
+  readonly text: string;
+  /** In Postgres text form, in order. */
+  readonly parameters: readonly (string | null)[];
+}
+
+/** Writes values into the SQL: as numbered parameters, or as literals for COPY, which takes no parameters. */
+interface ValueWriter {
+  readonly parameters: string[];
+  write(value: string, type: string): string;
+}
+
+const numbered = (): ValueWriter => {
+  const parameters: string[] = [];
+  return { parameters, write: (value, type) => `$${parameters.push(value)}::${type}` };
+};
+
+/** Sound while standard_conforming_strings is on, which is Postgres' default and set for every export. */
+const literal = (): ValueWriter => ({
+  parameters: [],
+  write: (value, type) => `'${value.replaceAll("'", "''")}'::${type}`,
+});
+
+/** The SELECT with its parameters. One row for each bucket and group, sorted as exports are. */
+export const usageQuery = (spec: UsageSpec): UsageSql => {
+  const writer = numbered();
+  const text = buildSelect(spec, writer);
+  return { text, parameters: writer.parameters };
+};
+
+/** The same SELECT with its values written in. */
+export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, literal());
+
+/** How many rows the SELECT of a spec that is not sparse would make: each occurring group in each bucket. */
+export const filledRowCountQuery = (spec: UsageSpec): UsageSql => {
+  const writer = numbered();
+  const { totals, groups } = buildTotals(spec, writer);
+  const keys = ['stream_id', ...groups.map((group) => group.alias)].join(', ');
+  const text = `SELECT count(*) * ${writer.write(String(spec.buckets.starts.length), 'bigint')} AS rows FROM (SELECT DISTINCT ${keys} FROM (${totals}) t) g`;
+  return { text, parameters: writer.parameters };
+};
+
+/** A grouped column: its alias (dimension names may be longer than SQL's identifiers) and what it is. */
+interface Group {
+  readonly alias: string;
+  readonly name: string;
+  readonly isElement: boolean;
+}
+
+const buildSelect = (spec: UsageSpec, writer: ValueWriter): string => {
+  const { totals, groups } = buildTotals(spec, writer);
+  const groupAliases = groups.map((group) => group.alias);
+  const keys = ['stream_id', 'bucket', ...groupAliases].join(', ');
+  const filled = spec.sparse
+    ? totals
+    : `WITH t AS MATERIALIZED (${totals})
+SELECT ${keys}, sum(value) AS value FROM (
+  SELECT ${keys}, value FROM t
+  UNION ALL
+  SELECT ${['stream_id', 'b.bucket', ...groupAliases].join(', ')}, 0 FROM (SELECT DISTINCT ${['stream_id', ...groupAliases].join(', ')} FROM t) g
+  CROSS JOIN generate_series(1, ${writer.write(String(spec.buckets.starts.length), 'int')}) AS b(bucket)
+) z GROUP BY ${keys}`;
+  const label = (moments: readonly Date[]): string =>
+    writer.write(arrayText(moments.map((moment) => formatInZone(moment, spec.timeZone))), 'text[]');
+  const value = spec.coefficient === null ? 'u.value' : `u.value * ${writer.write(spec.coefficient, 'numeric')}`;
+  const names = streamsValues(spec.streams, writer);
+  return `SELECT s.name AS "meterApiName",
+  (${label(spec.buckets.starts)})[u.bucket] AS "bucketStart",
+  (${label(spec.buckets.ends)})[u.bucket] AS "bucketEnd",${groupAliases.map((alias) => `\n  u.${alias},`).join('')}
+  trim_scale(${value})::text AS value
+FROM (${filled}) u
+JOIN (${names}) s ON s.id = u.stream_id
+ORDER BY s.name COLLATE "C", u.bucket${groupAliases.map((alias) => `, u.${alias} COLLATE "C" NULLS FIRST`).join('')}`;
+};
+
+/** Sums by stream, bucket and group. Records are summed by filter id first: filters are few, records many. */
+const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } => {
+  const groups = spec.groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
+  const byElement = groups.some((group) => group.isElement);
+  const account = writer.write(String(spec.accountId), 'bigint');
+  const watermark = writer.write(spec.watermark, 'pg_snapshot');
+  const elementFilter = spec.filter.find((entry) => isElement(entry.dimension));
+  const elements = elementFilter ? writer.write(arrayText(elementFilter.values), 'text[]') : null;
+
+  // Operations that the watermark does not see: none, where nothing was written since, which the index tells at once.
+  const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= pg_snapshot_xmin(${watermark}) AND NOT pg_visible_in_snapshot(o.xid, ${watermark})`;
+
+  const part = (streams: readonly UsageStream[], boundaries: readonly string[]): string => {
+    const ids = writer.write(arrayText(streams.map((stream) => String(stream.id))), 'bigint[]');
+    const list = writer.write(arrayText(boundaries), 'timestamptz[]');
+    const from = writer.write(boundaries[0] ?? '', 'timestamptz');
+    const to = writer.write(boundaries.at(-1) ?? '', 'timestamptz');
+    // What is live now and was there then, and what was hidden since: the first by the index of live records, the
+    // second by that of hidden ones, for the few operations since.
+    return ['r.hidden_by IS NULL', `r.hidden_by IN (${later})`]
+      .map(
+        (
+          visibility,
+        ) => `  SELECT r.stream_id, r.filter_id, width_bucket(r.bucket_start, ${list}) AS bucket,${byElement ? ' r.element,' : ''} sum(r.value) AS value
+  FROM records r
+  WHERE r.account_id = ${account} AND r.stream_id = ANY(${ids}) AND r.bucket_start >= ${from} AND r.bucket_start < ${to}
+    AND ${visibility} AND r.operation_id NOT IN (${later})${elements ? ` AND r.element = ANY(${elements})` : ''}
+  GROUP BY r.stream_id, r.filter_id, bucket${byElement ? ', r.element' : ''}`,
+      )
+      .join('\n  UNION ALL\n');
+  };
+
+  // An hourly bucket is a moment; a daily or monthly one is a calendar date, the same in every zone.
+  const hourly = spec.streams.filter((stream) => stream.granularity === 'HOURLY');
+  const calendar = spec.streams.filter((stream) => stream.granularity !== 'HOURLY');
+  const parts = [
+    ...(hourly.length > 0 ? [part(hourly, instantBoundaries(spec.buckets))] : []),
+    ...(calendar.length > 0
+      ? [
+          part(
+            calendar,
+            spec.buckets.calendar.map((date) => `${date}T00:00:00Z`),
+          ),
+        ]
+      : []),
+  ];
+  const summed =
+    parts.length > 0
+      ? parts.join('\n  UNION ALL\n')
+      : `  SELECT 0::bigint AS stream_id, 0::bigint AS filter_id, 0 AS bucket, ''::text AS element, 0::numeric AS value WHERE false`;
+
+  const columns = groups.map((group) => {
+    if (group.isElement) return `a.element AS ${group.alias}`;
+    const name = writer.write(group.name, 'text');
+    return `CASE WHEN f.dimensions ? ${name} THEN ARRAY(SELECT jsonb_array_elements_text(f.dimensions -> ${name})) END AS ${group.alias}`;
+  });
+  const passes = spec.filter
+    .filter((entry) => !isElement(entry.dimension))
+    .map(
+      (entry) =>
+        ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(arrayText(entry.values), 'text[]')}`,
+    );
+  const keys = ['a.stream_id', 'a.bucket', ...groups.map((group) => group.alias)];
+  const totals = `SELECT ${['a.stream_id', 'a.bucket', ...columns].join(', ')}, sum(a.value) AS value
+FROM (
+${summed}
+) a
+JOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${passes.join('')}
+GROUP BY ${keys.join(', ')}`;
+  return { totals, groups };
+};
+
+const streamsValues = (streams: readonly UsageStream[], writer: ValueWriter): string =>
+  `SELECT * FROM unnest(${writer.write(arrayText(streams.map((stream) => String(stream.id))), 'bigint[]')}, ${writer.write(arrayText(streams.map((stream) => stream.name)), 'text[]')}) AS s(id, name)`;
+
+const instantBoundaries = (buckets: Buckets): string[] =>
+  [...buckets.starts, ...buckets.ends.slice(-1)].map((moment) => moment.toISOString());
+
+/** A one-dimensional array in Postgres text form. */
+export const arrayText = (items: readonly string[]): string =>
+  `{${items.map((item) => `"${item.replaceAll(/[\\"]/g, '\\$&')}"`).join(',')}}`;

@@ -1,0 +1,226 @@
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
+import type { Db, Executor } from '../db/client.ts';
+import { runNumbered } from '../db/numbered.ts';
+import { streams } from '../db/tables.ts';
+import type { DimensionValues } from '../db/json-columns.ts';
+import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { sumDecimals } from '../lib/decimal.ts';
+import { isTimeZone } from '../lib/zoned-time.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
+import type { DecimalInput } from '../streams/inputs.ts';
+import { type AggregationBucket, bucketCountAtMost, bucketsOf, floorToBucket, nextBucketStart } from './buckets.ts';
+import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from './inputs.ts';
+import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
+
+export interface UsageLimits {
+  /** Rows that one usage query answers with. */
+  readonly maxRows: number;
+  /** Rows that filling with zeros may make. */
+  readonly maxFilledRows: number;
+}
+
+export interface UsageInput {
+  readonly meterApiNames?: readonly string[] | null | undefined;
+  readonly from: string;
+  readonly to: string;
+  readonly aggregationBucket: AggregationBucket;
+  readonly timeZone: string;
+  readonly groupBy?: readonly string[] | null | undefined;
+  readonly filter?: readonly DimensionValues[] | null | undefined;
+  readonly sparse: boolean;
+  readonly rescaleFunction?: { readonly function: 'MULTIPLY'; readonly coefficient: DecimalInput } | null | undefined;
+}
+
+export interface Usage {
+  readonly from: Date;
+  readonly to: Date;
+  readonly series: readonly UsageSeries[];
+}
+
+export interface UsageSeries {
+  readonly meterApiName: string;
+  readonly group: readonly DimensionValues[];
+  readonly total: string;
+  readonly points: readonly UsagePoint[];
+}
+
+export interface UsagePoint {
+  readonly bucketStart: Date;
+  readonly bucketEnd: Date;
+  readonly value: string;
+}
+
+/** This moment of the ledger, as a pg_snapshot in text form. */
+export const currentWatermark = async (db: Executor, accountId: bigint): Promise<string> => {
+  // From a table of the account, so that it is told by the node that the account's records live on.
+  const { rows } = await db.execute<{ watermark: string }>(sql`
+    SELECT coalesce(
+      (SELECT pg_current_snapshot()::text FROM streams WHERE account_id = ${accountId} LIMIT 1),
+      pg_current_snapshot()::text) AS watermark`);
+  return rows[0]?.watermark ?? '1:1:';
+};
+
+/** The streams of these names, or all, that were live as of the watermark; by name. */
+export const resolveStreams = async (
+  db: Executor,
+  accountId: bigint,
+  names: readonly string[] | null,
+  watermark: string,
+): Promise<UsageStream[]> => {
+  const rows = await db
+    .select()
+    .from(streams)
+    .where(
+      and(
+        eq(streams.accountId, accountId),
+        names === null ? undefined : inArray(streams.name, [...names]),
+        sql`pg_visible_in_snapshot(${streams.createdXid}, ${watermark}::pg_snapshot)`,
+        sql`(${isNull(streams.deletedXid)} OR NOT pg_visible_in_snapshot(${streams.deletedXid}, ${watermark}::pg_snapshot))`,
+      ),
+    )
+    .orderBy(streams.name);
+  return rows.map(({ id, name, granularity, dimensions }) => ({ id, name, granularity, dimensions }));
+};
+
+/** Throws LimitExceededError where zeros would fill more rows than allowed; nothing has been written by then. */
+export const checkFilledRows = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
+  if (spec.sparse) return;
+  const rows = await runNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
+  const filled = Number(rows[0]?.rows ?? 0);
+  if (filled > limit) {
+    throw new LimitExceededError(
+      `With sparse false every group stands in every bucket: ${filled} rows, of at most ${limit}. Use sparse true, fewer groups, larger buckets or a shorter range.`,
+      limit,
+      filled,
+    );
+  }
+};
+
+/** One row of the SELECT: the group columns are g1, g2, ... */
+export type UsageRow = Record<string, string | string[] | null> & {
+  readonly meterApiName: string;
+  readonly bucketStart: string;
+  readonly bucketEnd: string;
+  readonly value: string;
+};
+
+/** At most `limit` rows of a spec, in their order. */
+export const readUsageRows = (db: Executor, spec: UsageSpec, limit: number): Promise<UsageRow[]> => {
+  const query = usageQuery(spec);
+  return runNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
+};
+
+/** What an export of this window would contain, as of now. */
+export const readUsage = async (
+  db: Db,
+  accountId: bigint,
+  input: UsageInput,
+  limits: UsageLimits,
+  path: readonly string[],
+): Promise<Usage> => {
+  const issues = new IssueCollector();
+  const from = checkMoment(input.from, [...path, 'from'], issues);
+  const to = checkMoment(input.to, [...path, 'to'], issues);
+  if (!isTimeZone(input.timeZone)) {
+    issues.add(
+      [...path, 'timeZone'],
+      'BAD_TIME_ZONE',
+      `"${input.timeZone}" is no IANA time zone such as "Europe/Berlin".`,
+    );
+  }
+  const groupBy = input.groupBy ?? [];
+  const filter = input.filter ?? [];
+  checkGroupBy(groupBy, [...path, 'groupBy'], issues);
+  checkUsageFilter(filter, [...path, 'filter'], issues);
+  const coefficient = input.rescaleFunction
+    ? checkCoefficient(input.rescaleFunction.coefficient, [...path, 'rescaleFunction', 'coefficient'], issues)
+    : null;
+  if (from && to && from >= to) issues.add([...path, 'to'], 'EMPTY_WINDOW', 'Must lie after from.');
+  issues.throwIfAny();
+  if (!from || !to) throw new Error('A window without issues has no bounds.');
+
+  const window = wholeBuckets(from, to, input.aggregationBucket, input.timeZone);
+  const count = bucketCountAtMost(window, input.aggregationBucket, input.timeZone);
+  if (count > MAX_BUCKETS) {
+    issues.add(
+      [...path, 'from'],
+      'WINDOW_TOO_LONG',
+      `A window has at most ${MAX_BUCKETS} buckets; this one about ${count}.`,
+    );
+    issues.throwIfAny();
+  }
+  const watermark = await currentWatermark(db, accountId);
+  const spec: UsageSpec = {
+    accountId,
+    watermark,
+    streams: await resolveStreams(db, accountId, input.meterApiNames ?? null, watermark),
+    buckets: bucketsOf(window, input.aggregationBucket, input.timeZone),
+    timeZone: input.timeZone,
+    groupBy,
+    filter,
+    sparse: input.sparse,
+    coefficient,
+  };
+  await checkFilledRows(db, spec, limits.maxFilledRows);
+  const rows = await readUsageRows(db, spec, limits.maxRows + 1);
+  if (rows.length > limits.maxRows) {
+    throw new LimitExceededError(
+      `The answer has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or export it by a job.`,
+      limits.maxRows,
+      rows.length,
+    );
+  }
+  return { from: window.start, to: window.end, series: toSeries(rows, groupBy) };
+};
+
+const checkMoment = (text: string, path: readonly string[], issues: IssueCollector): Date | null => {
+  const milliseconds = parseTimestamp(text);
+  if (milliseconds === null) {
+    issues.add(path, 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".');
+    return null;
+  }
+  return new Date(milliseconds);
+};
+
+const wholeBuckets = (
+  from: Date,
+  to: Date,
+  bucket: AggregationBucket,
+  timeZone: string,
+): { start: Date; end: Date } => {
+  const floor = floorToBucket(to, bucket, timeZone);
+  return {
+    start: floorToBucket(from, bucket, timeZone),
+    end: floor < to ? nextBucketStart(floor, bucket, timeZone) : to,
+  };
+};
+
+const seriesKey = (row: UsageRow, groupCount: number): string =>
+  JSON.stringify([row.meterApiName, ...Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null)]);
+
+const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] => {
+  const series = new Map<string, { meterApiName: string; group: DimensionValues[]; points: UsagePoint[] }>();
+  for (const row of rows) {
+    const key = seriesKey(row, groupBy.length);
+    let entry = series.get(key);
+    if (!entry) {
+      entry = {
+        meterApiName: row.meterApiName,
+        group: groupBy.flatMap((name, index) => groupValues(name, row[`g${index + 1}`] ?? null)),
+        points: [],
+      };
+      series.set(key, entry);
+    }
+    entry.points.push({ bucketStart: new Date(row.bucketStart), bucketEnd: new Date(row.bucketEnd), value: row.value });
+  }
+  return [...series.values()].map((entry) => ({
+    ...entry,
+    total: sumDecimals(entry.points.map((point) => point.value)),
+  }));
+};
+
+/** A dimension that the stream lacks is left out of the group. */
+const groupValues = (name: string, value: string | string[] | null): DimensionValues[] => {
+  if (value === null) return [];
+  return [{ dimension: isElement(name) ? 'element' : name, values: typeof value === 'string' ? [value] : value }];
+};

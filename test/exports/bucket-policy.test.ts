@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { bucketPolicy, isPrincipalArn } from '../../src/exports/bucket-policy.ts';
+
+const principalArn = 'arn:aws:iam::123456789012:role/sluice';
+
+function resourceOf(path: string, arn = principalArn): string {
+  const policy: { Statement: { Resource: string }[] } = JSON.parse(
+    bucketPolicy({ bucket: 'my.bucket', path, principalArn: arn }),
+  );
+  return policy.Statement[0]?.Resource ?? '';
+}
+
+describe('the bucket policy', () => {
+  it('lets the principal write below the path with the ACL, and nothing else', () => {
+    expect(JSON.parse(bucketPolicy({ bucket: 'my-bucket', path: 'exports/eu', principalArn }))).toEqual({
+      Version: '2012-10-17',
+      Statement: [
+        {
+          Sid: 'SluiceWritesExports',
+          Effect: 'Allow',
+          Principal: { AWS: principalArn },
+          Action: 's3:PutObject',
+          Resource: 'arn:aws:s3:::my-bucket/exports/eu/*',
+          Condition: { StringEquals: { 's3:x-amz-acl': 'bucket-owner-full-control' } },
+        },
+      ],
+    });
+  });
+
+  it('is indented, for people to read', () => {
+    expect(bucketPolicy({ bucket: 'b', path: '', principalArn })).toContain('\n  "Statement": [');
+  });
+
+  it.each([
+    ['', 'arn:aws:s3:::my.bucket/*'],
+    ['a', 'arn:aws:s3:::my.bucket/a/*'],
+    ['a*b', 'arn:aws:s3:::my.bucket/a${*}b/*'],
+    ['what?', 'arn:aws:s3:::my.bucket/what${?}/*'],
+    ['${aws:username}', 'arn:aws:s3:::my.bucket/${$}{aws:username}/*'],
+    ['$', 'arn:aws:s3:::my.bucket/${$}/*'],
+    ['${*}', 'arn:aws:s3:::my.bucket/${$}{${*}}/*'],
+    ['quote"back\\slash', 'arn:aws:s3:::my.bucket/quote"back\\slash/*'],
+    ['Ünïcode 😀', 'arn:aws:s3:::my.bucket/Ünïcode 😀/*'],
+  ])('of the path %j names %j: no wildcard and no variable but the last', (path, resource) => {
+    expect(resourceOf(path)).toBe(resource);
+  });
+
+  it('is ASCII, whatever the path', () => {
+    expect(bucketPolicy({ bucket: 'b', path: 'Ünïcode 😀', principalArn })).toMatch(/^[\x20-\x7e\n]+$/);
+  });
+
+  it.each([
+    ['arn:aws:iam::123456789012:user/x', 'aws'],
+    ['arn:aws-cn:iam::123456789012:role/path/x', 'aws-cn'],
+    ['arn:aws-us-gov:sts::123456789012:assumed-role/x/session@y', 'aws-us-gov'],
+  ])('for %s is in the partition %s', (arn, partition) => {
+    expect(resourceOf('p', arn)).toBe(`arn:${partition}:s3:::my.bucket/p/*`);
+  });
+
+  it.each(['', '*', '123456789012', 'arn:aws:s3:::bucket', 'arn:aws:iam::1234:role/x', `${principalArn}\n`])(
+    'is not made for %j, which is no principal',
+    (arn) => {
+      expect(isPrincipalArn(arn)).toBe(false);
+      expect(() => bucketPolicy({ bucket: 'b', path: '', principalArn: arn })).toThrow(TypeError);
+    },
+  );
+});

@@ -1,0 +1,259 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  isDestinationProblem,
+  longestKeyBytes,
+  manifestKey,
+  MAX_PARTS,
+  objectKey,
+  parseS3Url,
+  problemOfKeys,
+  slugOf,
+} from '../../src/jobs/destination.ts';
+import type { ObjectExtension } from '../../src/jobs/destination.ts';
+
+const window = { start: new Date('2026-11-14T00:00:00Z'), end: new Date('2026-11-15T00:00:00Z') };
+
+function codeOf(s3Url: string): string {
+  const parsed = parseS3Url(s3Url);
+  return isDestinationProblem(parsed) ? parsed.code : `${parsed.bucket}|${parsed.path}`;
+}
+
+describe('s3Url', () => {
+  it.each([
+    ['my-bucket', 'my-bucket|'],
+    ['my-bucket/', 'my-bucket|'],
+    ['s3://my-bucket', 'my-bucket|'],
+    ['s3://my-bucket/', 'my-bucket|'],
+    ['my-bucket/exports', 'my-bucket|exports'],
+    ['my-bucket/exports/', 'my-bucket|exports'],
+    ['s3://my-bucket/exports/billing/', 'my-bucket|exports/billing'],
+    ['s3://my-bucket/s3://x', 'BAD_PATH'],
+    ['my-bucket/a b+c%2Fd/Ünïcode 😀', 'my-bucket|a b+c%2Fd/Ünïcode 😀'],
+    ['my-bucket/...', 'my-bucket|...'],
+    ['my-bucket/.hidden/..x', 'my-bucket|.hidden/..x'],
+    ['my-bucket/%2e%2e', 'my-bucket|%2e%2e'],
+  ])('%j is read as %j', (s3Url, expected) => {
+    expect(codeOf(s3Url)).toBe(expected);
+  });
+
+  it.each([
+    'abc',
+    '123',
+    'a.b',
+    'my.bucket',
+    'www.example.com',
+    'a--b',
+    'a-.b',
+    '1.2.3',
+    '1.2.3.4.5',
+    '192.168.5.4a',
+    'sthree',
+    'amzn-s3-demo',
+    'xn-a',
+    'my-s3aliases',
+    'mrap',
+    // A bucket of an account's regional namespace is a general purpose bucket.
+    'logs-111122223333-us-west-2-an',
+    'a'.repeat(63),
+  ])('%j is the name of a bucket', (bucket) => {
+    expect(parseS3Url(bucket)).toEqual({ bucket, path: '' });
+    expect(parseS3Url(`s3://${bucket}/p`)).toEqual({ bucket, path: 'p' });
+  });
+
+  it.each([
+    '',
+    's3://',
+    's3:///path',
+    '/path',
+    'ab',
+    'a'.repeat(64),
+    'MyBucket',
+    'my_bucket',
+    'my bucket',
+    ' my-bucket',
+    'my-bucket ',
+    'my-bucket\n',
+    '-bucket',
+    'bucket-',
+    '.bucket',
+    'bucket.',
+    'my..bucket',
+    '...',
+    '..',
+    '../other',
+    '192.168.5.4',
+    '1.2.3.4',
+    'xn--bucket',
+    'sthree-bucket',
+    'sthree-configurator',
+    'amzn-s3-demo-bucket',
+    'ap-name-hash-s3alias',
+    'lambda--ol-s3',
+    'outposts--op-s3',
+    'multi.mrap',
+    'name--usw2-az1--x-s3',
+    'name--usw2-az1--xa-s3',
+    'name--table-s3',
+    'bücket',
+    'bucket?x',
+    'bucket#x',
+    'bucket:80',
+    'user@host',
+    'localhost:9000/bucket',
+    'S3://my-bucket',
+    'https://my-bucket.s3.amazonaws.com/path',
+    's3a://my-bucket',
+    'arn:aws:s3:::my-bucket',
+    's3://arn:aws:s3:::my-bucket/path',
+    'arn:aws:s3:us-west-2:123456789012:accesspoint/test',
+    'ARN:aws:s3:us-west-2:123456789012:accesspoint:test',
+    's3://s3://my-bucket',
+    '%2e%2e',
+  ])('%j is refused as a bucket', (s3Url) => {
+    expect(codeOf(s3Url)).toBe('BAD_BUCKET');
+  });
+
+  it.each([
+    'my-bucket//',
+    'my-bucket//a',
+    'my-bucket/a//b',
+    'my-bucket/a//',
+    'my-bucket/.',
+    'my-bucket/..',
+    'my-bucket/a/../b',
+    'my-bucket/a/./b',
+    'my-bucket/../other',
+    'my-bucket/a\u0000b',
+    'my-bucket/a\nb',
+    'my-bucket/a\u007fb',
+    'my-bucket/a\u0085b',
+    'my-bucket/\ud800',
+    'my-bucket/a\udc00b',
+  ])('%j is refused as a path', (s3Url) => {
+    expect(codeOf(s3Url)).toBe('BAD_PATH');
+  });
+
+  it('tells what to change', () => {
+    expect(parseS3Url('arn:aws:s3:::b')).toMatchObject({ message: expect.stringContaining('ARN') });
+    expect(parseS3Url('a--x-s3')).toMatchObject({ message: expect.stringContaining('directory bucket') });
+    expect(parseS3Url('https://b/c')).toMatchObject({ message: expect.stringContaining('s3://my-bucket/path') });
+  });
+
+  it('never gives a bucket that could change the host, nor a path that a client would fold', () => {
+    const piece = fc.constantFrom(
+      'a',
+      'b1',
+      '-',
+      '.',
+      '..',
+      '/',
+      '//',
+      ':',
+      '@',
+      's3://',
+      'arn:',
+      'A',
+      ' ',
+      '\n',
+      '😀',
+    );
+    fc.assert(
+      fc.property(fc.array(fc.oneof(piece, fc.string({ maxLength: 4 })), { maxLength: 8 }), (pieces) => {
+        const parsed = parseS3Url(pieces.join(''));
+        if (isDestinationProblem(parsed)) return;
+        expect(parsed.bucket).toMatch(/^[a-z0-9](?!.*\.\.)[a-z0-9.-]{1,61}[a-z0-9]$/);
+        const key = `${parsed.path}/x`.replace(/^\//, '');
+        expect(new URL(`http://h/${key.split('/').map(encodeURIComponent).join('/')}`).pathname).toBe(
+          `/${key.split('/').map(encodeURIComponent).join('/')}`,
+        );
+      }),
+    );
+  });
+});
+
+describe('the slug', () => {
+  it.each([
+    ['Daily usage', 'daily-usage'],
+    ['Daily usage (EU, all)', 'daily-usage-eu-all'],
+    ['ACME - Inc.', 'acme-inc'],
+    ['(a)', 'a'],
+    ['a', 'a'],
+    ['A1,,,b', 'a1-b'],
+    ['-a-', 'a'],
+    ['a--b', 'a-b'],
+    ['2026', '2026'],
+    ['(,)', ''],
+  ])('of %j is %j', (jobName, slug) => {
+    expect(slugOf(jobName)).toBe(slug);
+  });
+
+  it('is missing where a name has no letter and no digit, which is a problem of the name', () => {
+    expect(problemOfKeys('p', '(,)')).toMatchObject({ code: 'BAD_SLUG' });
+    expect(problemOfKeys('p', 'a')).toBeNull();
+  });
+});
+
+describe('object keys', () => {
+  const key = { path: 'exports/eu', slug: 'daily', window };
+
+  it.each([
+    ['csv', false, undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv'],
+    ['csv', true, undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv.gz'],
+    ['json', false, 1, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-00001.json'],
+    ['ndjson', true, 99_999, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-99999.ndjson.gz'],
+  ] as const)('%s, compressed %j, part %j', (extension, compressed, part, expected) => {
+    expect(objectKey({ ...key, extension, compressed, part })).toBe(expected);
+  });
+
+  it('of the manifest ends with .manifest.json', () => {
+    expect(manifestKey(key)).toBe('exports/eu/daily/20261114T000000Z_20261115T000000Z.manifest.json');
+  });
+
+  it('begin with the slug at the top of a bucket, and tell the window to the second in UTC', () => {
+    const odd = { start: new Date('2026-03-08T01:02:03-05:30'), end: new Date('2026-12-31T23:59:59Z') };
+    expect(manifestKey({ path: '', slug: 'daily', window: odd })).toBe(
+      'daily/20260308T063203Z_20261231T235959Z.manifest.json',
+    );
+  });
+
+  it.each([0, -1, 1.5, MAX_PARTS + 1, Number.NaN])('have no part %j', (part) => {
+    expect(() => objectKey({ ...key, extension: 'csv', compressed: false, part })).toThrow(RangeError);
+  });
+
+  it('are never longer than longestKeyBytes says, and one is as long', () => {
+    const extensions: ObjectExtension[] = ['csv', 'json', 'ndjson'];
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'grapheme', maxLength: 20 }),
+        fc.stringMatching(/^[a-z0-9]{1,20}$/),
+        (path, slug) => {
+          const lengths = [manifestKey({ path, slug, window })];
+          for (const extension of extensions) {
+            for (const compressed of [false, true]) {
+              for (const part of [undefined, 1, MAX_PARTS]) {
+                lengths.push(objectKey({ path, slug, window, extension, compressed, part }));
+              }
+            }
+          }
+          expect(longestKeyBytes(path, slug)).toBe(Math.max(...lengths.map((text) => Buffer.byteLength(text))));
+        },
+      ),
+    );
+  });
+
+  it('are measured in bytes of UTF-8, 1,024 at most', () => {
+    // "/daily/" and 49 bytes of window, part and extension follow the path.
+    const room = 1024 - '/daily/'.length - 49;
+    expect(longestKeyBytes('x'.repeat(room), 'daily')).toBe(1024);
+    expect(problemOfKeys('x'.repeat(room), 'daily')).toBeNull();
+    expect(problemOfKeys('x'.repeat(room + 1), 'daily')).toMatchObject({
+      code: 'KEY_TOO_LONG',
+      message: expect.stringMatching(/1025 bytes.* by 1 bytes/),
+    });
+    expect(problemOfKeys('é'.repeat(room / 2), 'daily')).toBeNull();
+    expect(problemOfKeys(`${'é'.repeat(room / 2)}x`, 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
+    expect(problemOfKeys('😀'.repeat(room / 4), 'daily')).toBeNull();
+    expect(problemOfKeys('😀'.repeat(room / 4), 'daily1')).toMatchObject({ code: 'KEY_TOO_LONG' });
+  });
+});

@@ -1,0 +1,47 @@
+import { basename, dirname } from 'node:path';
+import { expect, test } from 'vitest';
+import { readSourceFiles } from '../support/source-files.ts';
+
+const BANNED_WORDS = new Set(['util', 'utils', 'common', 'helper', 'helpers', 'manager', 'managers', 'misc', 'index']);
+const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+const MAX_LINES = 400;
+/** Paths of files that may be longer, each with its reason. */
+const LONG_FILES: readonly string[] = [];
+
+const files = await readSourceFiles('src', 'test', 'scripts', 'bench');
+const sources = files.filter((file) => !file.path.startsWith('test/'));
+
+const namesOf = (path: string): string[] => [
+  ...dirname(path).split('/'),
+  basename(path).replace(/(?:\.test|\.d)?\.ts$/, ''),
+];
+
+test('files and folders are named in kebab-case', () => {
+  expect(
+    files.filter((file) => !namesOf(file.path).every((name) => KEBAB_CASE.test(name))).map(({ path }) => path),
+  ).toEqual([]);
+  expect(files.length).toBeGreaterThan(50);
+});
+
+test('no file or folder has a name that says nothing', () => {
+  const vague = files.filter((file) =>
+    namesOf(file.path)
+      .flatMap((name) => name.split('-'))
+      .some((word) => BANNED_WORDS.has(word)),
+  );
+  expect(vague.map(({ path }) => path)).toEqual([]);
+});
+
+test('everything is exported by name, and nothing by the handful', () => {
+  const wrong = sources.filter((file) => /^export\s+(?:default\b|\*)|\bas\s+default\b/m.test(file.code));
+  expect(wrong.map(({ path }) => path)).toEqual([]);
+  expect(sources.filter((file) => /^export /m.test(file.code)).length).toBeGreaterThan(30);
+});
+
+test(`no file has more than ${MAX_LINES} lines`, () => {
+  const long = files.flatMap(({ path, text }) => {
+    const lines = text.split('\n').length - 1;
+    return lines > MAX_LINES && !LONG_FILES.includes(path) ? [`${path}: ${lines}`] : [];
+  });
+  expect(long).toEqual([]);
+});

@@ -1,0 +1,31 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { expect, test } from 'vitest';
+import { ROOT } from '../support/source-files.ts';
+
+const NOT_OURS = new Set(['node_modules', '.git', '.sluice', 'coverage']);
+/** Paths of one machine. In pieces, so that this file is not found by itself. */
+const FOREIGN = ['/work' + '/', '../' + 'shared', '/home' + '/', '/Users' + '/', '/root' + '/'];
+
+const textFiles = async (folder: string): Promise<string[]> => {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const nested = await Promise.all(
+    entries.map(async (entry) => {
+      const path = join(folder, entry.name);
+      if (NOT_OURS.has(entry.name) || entry.name.endsWith('.log')) return [];
+      return entry.isDirectory() ? textFiles(path) : entry.isFile() ? [path] : [];
+    }),
+  );
+  return nested.flat();
+};
+
+test('no file of the checkout names a path of the machine it was written on', async () => {
+  const paths = await textFiles(ROOT);
+  const found: string[] = [];
+  for (const path of paths) {
+    const text = await readFile(path, 'utf8');
+    for (const word of FOREIGN) if (text.includes(word)) found.push(`${relative(ROOT, path)}: ${word}`);
+  }
+  expect(found).toEqual([]);
+  expect(paths.length).toBeGreaterThan(60);
+});

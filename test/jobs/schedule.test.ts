@@ -1,0 +1,391 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { checkCron, newestSlots, nextSlots, slotsBetween } from '../../src/jobs/schedule.ts';
+import { CLOCK_CHANGES, clockReadings, type ClockReading } from '../support/clock-readings.ts';
+import { slotsByOracle } from './slot-oracle.ts';
+
+const DAY = 86_400_000;
+const NOW = new Date('2026-11-15T00:00Z');
+
+const text = (slots: readonly Date[]) => slots.map((slot) => slot.toISOString().replace(/:00\.000Z$/, 'Z'));
+
+describe('slots at a change of the clock', () => {
+  // Expected moments by hand from the changes in CLOCK_CHANGES. New York: UTC-5, from 8 March UTC-4 (02:00 becomes 03:00, 07:00Z), from
+  // 1 November UTC-5 (02:00 becomes 01:00, 06:00Z). Berlin: UTC+1, from 29 March UTC+2, from 25 October UTC+1, both at 01:00Z.
+  test.each<[what: string, timeZone: string, cron: string, after: string, slots: string[]]>([
+    [
+      'a fixed time that is skipped runs at the next valid moment, 03:00',
+      'America/New_York',
+      '30 2 * * *',
+      '2026-03-07T12:00Z',
+      ['2026-03-08T07:00Z', '2026-03-09T06:30Z'],
+    ],
+    [
+      'all that one gap swallows is one slot, also where 03:00 is a slot of its own',
+      'America/New_York',
+      '*/30 2,3 * * *',
+      '2026-03-07T12:00Z',
+      ['2026-03-08T07:00Z', '2026-03-08T07:30Z', '2026-03-09T06:00Z'],
+    ],
+    [
+      'a repeated fixed time runs once, at its first coming',
+      'America/New_York',
+      '30 1 * * *',
+      '2026-10-31T12:00Z',
+      ['2026-11-01T05:30Z', '2026-11-02T06:30Z'],
+    ],
+    [
+      'steps of minutes in a fixed hour run once, too',
+      'America/New_York',
+      '*/20 1 * * *',
+      '2026-10-31T12:00Z',
+      ['2026-11-01T05:00Z', '2026-11-01T05:20Z', '2026-11-01T05:40Z', '2026-11-02T06:00Z'],
+    ],
+    [
+      'asked in the repeated hour, its fixed times are over',
+      'America/New_York',
+      '30 1 * * *',
+      '2026-11-01T06:10Z',
+      ['2026-11-02T06:30Z'],
+    ],
+    [
+      '02:00 is not repeated: the second 01:59 ends with it',
+      'America/New_York',
+      '0 2 * * *',
+      '2026-10-31T12:00Z',
+      ['2026-11-01T07:00Z', '2026-11-02T07:00Z'],
+    ],
+    [
+      'every hour: a repeated hour runs twice',
+      'America/New_York',
+      '30 * * * *',
+      '2026-11-01T04:45Z',
+      ['2026-11-01T05:30Z', '2026-11-01T06:30Z', '2026-11-01T07:30Z'],
+    ],
+    [
+      'every hour: a skipped hour does not run',
+      'America/New_York',
+      '30 * * * *',
+      '2026-03-08T05:45Z',
+      ['2026-03-08T06:30Z', '2026-03-08T07:30Z', '2026-03-08T08:30Z'],
+    ],
+    [
+      'every second hour: 02:00 comes twice in Berlin in autumn',
+      'Europe/Berlin',
+      '0 */2 * * *',
+      '2026-10-24T21:00Z',
+      ['2026-10-24T22:00Z', '2026-10-25T00:00Z', '2026-10-25T01:00Z', '2026-10-25T03:00Z'],
+    ],
+    [
+      'every second hour: 02:00 does not come in Berlin in spring',
+      'Europe/Berlin',
+      '0 */2 * * *',
+      '2026-03-28T22:00Z',
+      ['2026-03-28T23:00Z', '2026-03-29T02:00Z', '2026-03-29T04:00Z'],
+    ],
+    [
+      'a range of hours is fixed hours: the skipped 02:00 and 03:00 are one slot',
+      'Europe/Berlin',
+      '0 1-3 * * *',
+      '2026-03-28T12:00Z',
+      ['2026-03-29T00:00Z', '2026-03-29T01:00Z', '2026-03-29T23:00Z', '2026-03-30T00:00Z'],
+    ],
+    [
+      'Kolkata is UTC+5:30 all year',
+      'Asia/Kolkata',
+      '0 9 * * *',
+      '2026-03-08T00:00Z',
+      ['2026-03-08T03:30Z', '2026-03-09T03:30Z'],
+    ],
+    [
+      'Apia skips 30 December 2011 whole: its slot runs as the 31st begins',
+      'Pacific/Apia',
+      '0 2 * * *',
+      '2011-12-29T00:00Z',
+      ['2011-12-29T12:00Z', '2011-12-30T10:00Z', '2011-12-30T12:00Z', '2011-12-31T12:00Z'],
+    ],
+    [
+      'midnight of the skipped date and of the next are one slot',
+      'Pacific/Apia',
+      '0 0 * * *',
+      '2011-12-29T00:00Z',
+      ['2011-12-29T10:00Z', '2011-12-30T10:00Z', '2011-12-31T10:00Z'],
+    ],
+    [
+      'Lord Howe skips half an hour, from 02:00 to 02:30 at UTC+11',
+      'Australia/Lord_Howe',
+      '15 2 * * *',
+      '2026-10-02T16:00Z',
+      ['2026-10-03T15:30Z', '2026-10-04T15:15Z'],
+    ],
+    [
+      'Lord Howe repeats 01:30 to 02:00, so every quarter to the hour has one more',
+      'Australia/Lord_Howe',
+      '45 * * * *',
+      '2026-04-04T14:00Z',
+      ['2026-04-04T14:45Z', '2026-04-04T15:15Z', '2026-04-04T16:15Z'],
+    ],
+    [
+      'a midnight that São Paulo skips is 01:00 at UTC-2',
+      'America/Sao_Paulo',
+      '0 0 * * *',
+      '2018-11-03T12:00Z',
+      ['2018-11-04T03:00Z', '2018-11-05T02:00Z'],
+    ],
+    [
+      'the last minute of a day that is set back from midnight comes once',
+      'America/Sao_Paulo',
+      '59 23 * * *',
+      '2018-02-17T12:00Z',
+      ['2018-02-18T01:59Z', '2018-02-19T02:59Z'],
+    ],
+  ])('%s', (_, timeZone, cron, after, slots) => {
+    expect(text(nextSlots(cron, timeZone, new Date(after), slots.length))).toEqual(slots);
+  });
+});
+
+describe('dates', () => {
+  test.each<[what: string, cron: string, after: string, slots: string[]]>([
+    // 1 February 2026 is a Sunday.
+    [
+      'day-of-month and weekday both restricted: either is enough',
+      '0 0 15 * FRI',
+      '2026-02-01T00:00Z',
+      ['2026-02-06T00:00Z', '2026-02-13T00:00Z', '2026-02-15T00:00Z', '2026-02-20T00:00Z', '2026-02-27T00:00Z'],
+    ],
+    [
+      'all days as a range is a restriction, too, so either is enough',
+      '0 0 1-31 * FRI',
+      '2026-02-04T00:00Z',
+      ['2026-02-05T00:00Z', '2026-02-06T00:00Z', '2026-02-07T00:00Z'],
+    ],
+    // Of the Mondays of 2026 those on a 1st, 11th, 21st or 31st.
+    [
+      'a field that begins with * restricts the other, as crontab(5) says',
+      '0 0 */10 * MON',
+      '2026-01-01T00:00Z',
+      ['2026-05-11T00:00Z', '2026-06-01T00:00Z', '2026-08-31T00:00Z'],
+    ],
+    ['7 is Sunday', '0 0 * * 7', '2026-02-01T00:00Z', ['2026-02-08T00:00Z', '2026-02-15T00:00Z']],
+    [
+      'FRI-SUN ends the week',
+      '0 0 * * fri-sun',
+      '2026-02-05T00:00Z',
+      ['2026-02-06T00:00Z', '2026-02-07T00:00Z', '2026-02-08T00:00Z', '2026-02-13T00:00Z'],
+    ],
+    ['names of months', '0 0 1 Jan,JUL *', '2026-02-01T00:00Z', ['2026-07-01T00:00Z', '2027-01-01T00:00Z']],
+    [
+      'the 31st comes in seven months',
+      '0 0 31 * *',
+      '2026-01-31T00:00Z',
+      ['2026-03-31T00:00Z', '2026-05-31T00:00Z', '2026-07-31T00:00Z', '2026-08-31T00:00Z'],
+    ],
+    ['29 February comes in leap years', '0 0 29 2 *', '2026-01-01T00:00Z', ['2028-02-29T00:00Z', '2032-02-29T00:00Z']],
+    // 2100 is no leap year.
+    [
+      '29 February does not come in 2100',
+      '0 * 29 2 *',
+      '2096-02-29T22:30Z',
+      ['2096-02-29T23:00Z', '2104-02-29T00:00Z'],
+    ],
+    [
+      'ranges with steps',
+      '0 8-18/5 1 1 *',
+      '2026-06-01T00:00Z',
+      ['2027-01-01T08:00Z', '2027-01-01T13:00Z', '2027-01-01T18:00Z'],
+    ],
+    ['the next slot is strictly later', '0 0 * * *', '2026-02-01T00:00Z', ['2026-02-02T00:00Z']],
+    ['a moment of a millisecond before counts', '0 0 * * *', '2026-01-31T23:59:59.999Z', ['2026-02-01T00:00Z']],
+  ])('%s', (_, cron, after, slots) => {
+    expect(text(nextSlots(cron, 'UTC', new Date(after), slots.length))).toEqual(slots);
+  });
+});
+
+describe('checkCron', () => {
+  test.each([
+    '* * * * *',
+    '0 0 29 2 *',
+    '5,10-20,30-50/7 */3 1,15 1-6 MON-FRI',
+    '00 05 * * *',
+    '0\t0  1 * 0-7',
+    '*/60 */24 */31 */12 */7',
+    '0 0 * * sun',
+    '0 0 31 2 1',
+  ])('takes %s', (cron) => {
+    expect(checkCron(cron, 'America/New_York', NOW)).toBeNull();
+  });
+
+  test.each<[cron: string, reason: string]>([
+    ['', 'has 0'],
+    ['* * * *', 'has 4'],
+    ['0 0 * * * *', 'has 6'],
+    ['0 0 0 * * * 2027', 'has 7'],
+    [' 0 0 * * *', 'blank'],
+    ['0 0 * * *\n', 'not standard'],
+    ['@daily', 'has 1'],
+    ['@daily * * * *', 'not standard'],
+    ['2026-11-15T00:00:00', 'has 1'],
+    ['0 0 L * *', 'not standard'],
+    ['0 0 LW * *', 'not standard'],
+    ['0 0 15W * *', 'not standard'],
+    ['0 0 * * 5L', 'not standard'],
+    ['0 0 * * FRI#2', 'not standard'],
+    ['0 0 ? * *', 'not standard'],
+    ['0 0 * * +MON', 'not standard'],
+    ['60 0 * * *', '60 is not from 0 to 59 in the minute field'],
+    ['0 24 * * *', '24 is not from 0 to 23 in the hour field'],
+    ['0 0 0 * *', '0 is not from 1 to 31 in the day-of-month field'],
+    ['0 0 32 * *', '32 is not from 1 to 31'],
+    ['0 0 * 13 *', '13 is not from 1 to 12 in the month field'],
+    ['0 0 * * 8', '8 is not from 0 to 7 in the weekday field'],
+    ['0 0 * MON *', 'no name of a month'],
+    ['0 0 * * JAN', 'no name of a weekday'],
+    ['JAN 0 * * *', 'no name of a minute'],
+    ['0 0 * * MONDAY', 'not standard'],
+    ['0 22-2 * * *', 'backwards'],
+    ['0 0 * * SAT-TUE', 'backwards'],
+    ['*/0 * * * *', 'a step is from 1 to 60'],
+    ['*/61 * * * *', 'a step is from 1 to 60'],
+    ['5/15 * * * *', 'a step needs a range'],
+    ['/5 * * * *', 'not standard'],
+    ['1,,2 * * * *', 'not standard'],
+    ['1, * * * *', 'not standard'],
+    ['1-2-3 * * * *', 'not standard'],
+    ['-1 * * * *', 'not standard'],
+    ['1.5 * * * *', 'not standard'],
+    ['0x1 * * * *', 'not standard'],
+    ['١ * * * *', 'not standard'],
+    ['0 0 31 2 *', 'no next slot'],
+    ['0 * 30 2 *', 'no next slot'],
+    ['0 0 31 4,6,9,11 *', 'no next slot'],
+  ])('refuses %j: %s', (cron, reason) => {
+    expect(checkCron(cron, 'America/New_York', NOW)).toContain(reason);
+  });
+
+  test('refuses more than 500 characters', () => {
+    expect(checkCron(`${'1,'.repeat(300)}1 * * * *`, 'UTC', NOW)).toContain('at most 500 characters');
+  });
+
+  test('whatever the text: a reason, or a cron with a next slot', () => {
+    const odd = fc.string({ unit: fc.constantFrom(...'0123456789*/-,@LW#?+ \tAMON'.split('')) });
+    fc.assert(
+      fc.property(odd, (cron) => {
+        const reason = checkCron(cron, 'UTC', NOW);
+        return reason === null ? nextSlots(cron, 'UTC', NOW, 1).length === 1 : reason !== '';
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('ranges of slots', () => {
+  const from = new Date('2026-02-01T00:00Z');
+  const to = new Date('2026-02-05T00:00Z');
+
+  test('slotsBetween leaves the first moment out and takes the last', () => {
+    expect(text(slotsBetween('0 0 * * *', 'UTC', from, to, 10))).toEqual([
+      '2026-02-02T00:00Z',
+      '2026-02-03T00:00Z',
+      '2026-02-04T00:00Z',
+      '2026-02-05T00:00Z',
+    ]);
+  });
+
+  test('slotsBetween keeps the oldest, newestSlots the newest', () => {
+    expect(text(slotsBetween('0 0 * * *', 'UTC', from, to, 2))).toEqual(['2026-02-02T00:00Z', '2026-02-03T00:00Z']);
+    expect(text(newestSlots('0 0 * * *', 'UTC', to, from, 2))).toEqual(['2026-02-05T00:00Z', '2026-02-04T00:00Z']);
+  });
+
+  test('newestSlots takes both ends', () => {
+    expect(text(newestSlots('0 0 * * *', 'UTC', to, from, 10))).toEqual([
+      '2026-02-05T00:00Z',
+      '2026-02-04T00:00Z',
+      '2026-02-03T00:00Z',
+      '2026-02-02T00:00Z',
+      '2026-02-01T00:00Z',
+    ]);
+  });
+
+  test('a limit of none gives none', () => {
+    expect(slotsBetween('0 0 * * *', 'UTC', from, to, 0)).toEqual([]);
+    expect(newestSlots('0 0 * * *', 'UTC', to, from, 0)).toEqual([]);
+  });
+
+  test('a range without a slot gives none, with fixed hours and with every hour', () => {
+    for (const cron of ['0 0 29 2 *', '0 * 29 2 *']) {
+      expect(slotsBetween(cron, 'America/New_York', from, to, 10)).toEqual([]);
+      expect(newestSlots(cron, 'America/New_York', to, from, 10)).toEqual([]);
+    }
+  });
+
+  test('a cron that is not of the form is a RangeError', () => {
+    expect(() => nextSlots('@daily', 'UTC', NOW, 1)).toThrow(RangeError);
+  });
+
+  test('an unknown time zone is a RangeError', () => {
+    expect(() => nextSlots('0 0 * * *', 'Mars/Phobos', NOW, 1)).toThrow(RangeError);
+  });
+});
+
+const part = (lowest: number, highest: number) => {
+  const number = fc.integer({ min: lowest, max: highest });
+  const range = fc.tuple(number, number).map(([a, b]) => `${Math.min(a, b)}-${Math.max(a, b)}`);
+  const step = fc.integer({ min: 1, max: Math.min(12, highest) });
+  const element = fc.oneof(
+    number.map(String),
+    range,
+    fc.tuple(range, step).map(([of, by]) => `${of}/${by}`),
+  );
+  return {
+    some: fc.array(element, { minLength: 1, maxLength: 3 }).map((all) => all.join(',')),
+    every: fc.oneof(
+      fc.constant('*'),
+      step.map((by) => `*/${by}`),
+    ),
+  };
+};
+const minute = part(0, 59);
+const hour = part(0, 23);
+const dayOfMonth = part(1, 31);
+const weekday = part(0, 7);
+const anyCron = fc
+  .tuple(
+    fc.oneof(minute.some, minute.every),
+    fc.oneof(hour.some, hour.every),
+    fc.oneof({ weight: 4, arbitrary: fc.constant('*') }, dayOfMonth.some, dayOfMonth.every),
+    fc.oneof({ weight: 4, arbitrary: fc.constant('*') }, fc.constant('JAN-APR,sep,OCT-dec')),
+    fc.oneof({ weight: 4, arbitrary: fc.constant('*') }, weekday.some, weekday.every),
+  )
+  .map((fields) => fields.join(' '));
+
+describe('against an oracle that reads the clock every minute', () => {
+  // Twelve days around each change, read once.
+  const known = new Map<number, ClockReading[]>();
+  const readingsAround = (index: number): ClockReading[] => {
+    const [timeZone, change] = CLOCK_CHANGES[index] ?? ['', ''];
+    const readings =
+      known.get(index) ?? clockReadings(timeZone, Date.parse(change) - 6 * DAY, Date.parse(change) + 6 * DAY);
+    known.set(index, readings);
+    return readings;
+  };
+
+  test('slots around every change are those at which the clock shows the time, and strictly increase', () => {
+    const index = fc.integer({ min: 0, max: CLOCK_CHANGES.length - 1 });
+    fc.assert(
+      fc.property(index, anyCron, fc.nat({ max: 17_279 }), fc.nat({ max: 17_279 }), (at, cron, one, other) => {
+        const timeZone = CLOCK_CHANGES[at]?.[0] ?? '';
+        const readings = readingsAround(at).slice(Math.min(one, other), Math.max(one, other) + 1);
+        const first = readings[0]?.at ?? NaN;
+        const last = readings.at(-1)?.at ?? NaN;
+        const expected = slotsByOracle(cron, readings);
+        const slots = slotsBetween(cron, timeZone, new Date(first - 1), new Date(last), Infinity).map(Number);
+        expect(slots).toEqual(expected);
+        expect(slots.every((slot, i) => i === 0 || slot > (slots[i - 1] ?? NaN))).toBe(true);
+        expect(newestSlots(cron, timeZone, new Date(last), new Date(first), Infinity).map(Number)).toEqual(
+          expected.toReversed(),
+        );
+      }),
+      { numRuns: 250 },
+    );
+  });
+});

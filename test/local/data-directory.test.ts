@@ -1,0 +1,53 @@
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DataDirectoryHeldError, openDataDirectory } from '../../src/local/data-directory.ts';
+import { lockDirectory } from '../../src/local/directory-lock.ts';
+
+describe('the data directory', () => {
+  let temporary = '';
+  let path = '';
+
+  beforeEach(async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'sluice-directory-'));
+    path = join(temporary, 'made', 'below');
+  });
+  afterEach(() => rm(temporary, { recursive: true }));
+
+  test('is made, and nobody else can list it', async () => {
+    const held = await openDataDirectory(path);
+    expect(held.path).toBe(path);
+    expect((await stat(path)).mode & 0o066).toBe(0);
+    await held.close();
+  });
+
+  test('says to a second start which directory is held and by which process', async () => {
+    const held = await openDataDirectory(path);
+    const second = openDataDirectory(path);
+    await expect(second).rejects.toThrow(DataDirectoryHeldError);
+    await expect(second).rejects.toThrow(`Process ${process.pid} already runs Sluice on DATA_DIR ${path}.`);
+    await held.close();
+  });
+
+  test('is free after close, which may be called twice', async () => {
+    const first = await openDataDirectory(path);
+    await first.close();
+    const second = await openDataDirectory(path);
+    await first.close();
+    await expect(openDataDirectory(path)).rejects.toThrow(DataDirectoryHeldError);
+    expect(await readFile(join(path, 'pid'), 'utf8')).toBe(`${process.pid}\n`);
+    await second.close();
+  });
+
+  test('goes to one of many that start at once', async () => {
+    const starts = await Promise.allSettled(Array.from({ length: 8 }, () => openDataDirectory(path)));
+    const held = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    expect(held).toHaveLength(1);
+    await held[0]?.close();
+  });
+
+  test('a directory whose lock cannot be opened is an error, not a held one', () => {
+    expect(() => lockDirectory(join(temporary, 'missing'))).toThrow('unable to open database file');
+  });
+});

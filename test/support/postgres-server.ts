@@ -1,0 +1,134 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chown, mkdtemp, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import pg from 'pg';
+import { type PostgresAccount, unprivilegedAccount } from '../../src/local/postgres-account.ts';
+import { pgBinaries, reachableBinaries } from '../../src/local/postgres-binaries.ts';
+
+/** A PostgreSQL server of the test run's own. */
+export interface TestPostgres {
+  /** Connection string of the superuser to the database `postgres`. */
+  readonly url: string;
+  readonly stop: () => Promise<void>;
+}
+
+const START_DEADLINE_MS = 60_000;
+const PASSWORD = 'sluice-tests';
+
+const SETTINGS = {
+  // Nothing here outlives the run, so durability is given up.
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  shared_buffers: '64MB',
+  // Several test files at a time, each with the pools, queues and listeners of up to two servers.
+  max_connections: '200',
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+};
+
+/**
+ * Lives as long as its standard input is open, which ends with this process however that dies; then ends the
+ * server at once (SIGQUIT: nothing of it is kept) and removes the directory.
+ */
+const KEEPER = 'directory=$1; shift; "$@" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf "$directory"';
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port was given');
+  return address.port;
+};
+
+const untilAnswering = async (url: string, keeper: ChildProcess, log: readonly string[]): Promise<void> => {
+  const deadline = performance.now() + START_DEADLINE_MS;
+  for (;;) {
+    const client = new pg.Client({ connectionString: url });
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch (cause) {
+      if (keeper.exitCode !== null || performance.now() > deadline) {
+        throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause });
+      }
+      await delay(25);
+    }
+  }
+};
+
+const embeddedPrograms = async (account: PostgresAccount | undefined, directory: string): Promise<string> => {
+  const { bin } = account === undefined ? await pgBinaries() : await reachableBinaries(account, directory);
+  return bin;
+};
+
+/**
+ * Starts a PostgreSQL on a new directory below the system's temporary one; for root under an unprivileged
+ * account, as PostgreSQL demands.
+ *
+ * @param bin directory of the programs `initdb` and `postgres`; without it, the embedded ones
+ */
+export const startTestPostgres = async (bin: string | undefined): Promise<TestPostgres> => {
+  const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
+  const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
+  const passwordFile = join(directory, 'password');
+  await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
+  if (account !== undefined) {
+    await chown(passwordFile, account.uid, account.gid);
+    await chown(directory, account.uid, account.gid);
+  }
+  const programs = bin ?? (await embeddedPrograms(account, directory));
+  const data = join(directory, 'data');
+  await promisify(execFile)(
+    join(programs, 'initdb'),
+    [
+      `--pgdata=${data}`,
+      '--username=postgres',
+      `--pwfile=${passwordFile}`,
+      '--auth=password',
+      '--encoding=UTF8',
+      '--no-locale',
+      '--no-sync',
+    ],
+    { ...account, cwd: directory },
+  );
+
+  const port = await freePort();
+  const settings = Object.entries({ ...SETTINGS, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const command = [join(programs, 'postgres'), '-D', data, ...settings];
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', directory, ...command], {
+    ...account,
+    cwd: directory,
+    stdio: ['pipe', 'ignore', 'pipe'],
+    // A Ctrl-C at the terminal would end the server before the tests have let go of it.
+    detached: true,
+  });
+  const log: string[] = [];
+  keeper.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log.push(text);
+    if (log.length > 200) log.shift();
+  });
+
+  const stop = async (): Promise<void> => {
+    if (keeper.exitCode !== null || keeper.signalCode !== null) return;
+    const exited = once(keeper, 'exit');
+    keeper.stdin.end();
+    await exited;
+  };
+  const url = `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
+  try {
+    await untilAnswering(url, keeper, log);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, stop };
+};

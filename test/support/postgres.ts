@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import { inject } from 'vitest';
+import { urlOfDatabase, withClient } from './postgres-admin.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Connection string of the server's maintenance database, for a role that may create databases. */
+    postgresAdminUrl: string;
+    /** Name of the migrated database that every test database is a copy of. */
+    postgresTemplate: string;
+  }
+}
+
+/** A database of one test file's own, migrated and empty. */
+export interface TestDatabase {
+  readonly url: string;
+  /**
+   * Drops the database. Throws, after the drop, when the code under test left sessions open in it:
+   * the error lists their application names and last statements.
+   */
+  readonly drop: () => Promise<void>;
+}
+
+// A pool that was ended still shows its backends for some milliseconds; a slow machine takes longer.
+const LEAK_DEADLINE_MS = 5_000;
+
+const open = new Map<string, TestDatabase>();
+
+const leakedSessions = async (admin: pg.Client, database: string): Promise<string[]> => {
+  const { rows } = await admin.query<{ session: string }>(
+    `SELECT format('%s [%s] %s', coalesce(nullif(application_name, ''), '(no application_name)'),
+                   coalesce(state, '?'), left(regexp_replace(query, '\\s+', ' ', 'g'), 200)) AS session
+       FROM pg_stat_activity
+      WHERE datname = $1 AND backend_type = 'client backend'
+      ORDER BY backend_start`,
+    [database],
+  );
+  return rows.map((row) => row.session);
+};
+
+const sessionsAfterDeadline = async (admin: pg.Client, database: string): Promise<string[]> => {
+  const deadline = performance.now() + LEAK_DEADLINE_MS;
+  for (;;) {
+    const sessions = await leakedSessions(admin, database);
+    if (sessions.length === 0 || performance.now() > deadline) return sessions;
+    await delay(20);
+  }
+};
+
+/**
+ * Copies the migrated template. Call it in `beforeAll` and `drop` in `afterAll`, after everything that was
+ * started on the database has been stopped; a file that forgets to drop fails.
+ */
+export const createTestDatabase = async (): Promise<TestDatabase> => {
+  const adminUrl = inject('postgresAdminUrl');
+  const database = `sluice_test_${randomUUID().replaceAll('-', '')}`;
+  await withClient(adminUrl, (admin) =>
+    admin.query(`CREATE DATABASE ${database} TEMPLATE ${inject('postgresTemplate')}`),
+  );
+  const created: TestDatabase = {
+    url: urlOfDatabase(adminUrl, database),
+    drop: async () => {
+      if (!open.delete(database)) return;
+      const leaked = await withClient(adminUrl, async (admin) => {
+        const sessions = await sessionsAfterDeadline(admin, database);
+        await admin.query(`DROP DATABASE ${database} WITH (FORCE)`);
+        return sessions;
+      });
+      if (leaked.length > 0) {
+        throw new Error(`${leaked.length} leaked database sessions:\n  ${leaked.join('\n  ')}`);
+      }
+    },
+  };
+  open.set(database, created);
+  return created;
+};
+
+/** Drops what a test file did not drop itself and fails it for that. */
+export const dropForgottenDatabases = async (): Promise<void> => {
+  const forgotten = [...open.values()];
+  const results = await Promise.allSettled(forgotten.map((database) => database.drop()));
+  if (forgotten.length === 0) return;
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []));
+  throw new Error([`${forgotten.length} test databases were not dropped by their file`, ...reasons].join('\n'));
+};

@@ -1,0 +1,63 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+
+/** The checkout. */
+export const ROOT = join(import.meta.dirname, '../..');
+
+export interface SourceImport {
+  /** As written: `./x.ts`, `pg`, `node:fs`. */
+  readonly specifier: string;
+  /** Path from the checkout of what a relative specifier names, without a leading `./`; null for packages. */
+  readonly path: string | null;
+  /** Erased before the program runs. */
+  readonly typeOnly: boolean;
+}
+
+export interface SourceFile {
+  /** From the checkout, such as `src/db/tables.ts`. */
+  readonly path: string;
+  readonly text: string;
+  /** The lines that are not comments. */
+  readonly code: string;
+  readonly imports: readonly SourceImport[];
+}
+
+const COMMENT_LINE = /^\s*(\/\/|\/\*|\*)/;
+// `import … from`, `export … from` and `import 'x'`. What stands between holds no quote and no semicolon.
+const STATIC =
+  /^(?:import|export(?=\s+(?:type\s+)?[*{]))\s+(?:(type)\s+(?!from))?(?:([^'"`;]*?)\s*from\s*)?(['"])([^'"]+)\3/gm;
+const DYNAMIC = /\bimport\(\s*(['"`])([^'"`]+)\1/g;
+
+// `import { type A, type B } from` is erased as a whole under verbatimModuleSyntax only when nothing is left to
+// load for; Node keeps the import then, for its side effects. So only `import type` counts as erased.
+const importsOf = (path: string, code: string): SourceImport[] => {
+  const found = [
+    ...[...code.matchAll(STATIC)].map((match) => ({ specifier: match[4] ?? '', typeOnly: match[1] === 'type' })),
+    ...[...code.matchAll(DYNAMIC)].map((match) => ({ specifier: match[2] ?? '', typeOnly: false })),
+  ];
+  return found.map(({ specifier, typeOnly }) => ({
+    specifier,
+    typeOnly,
+    path: specifier.startsWith('.') ? join(dirname(path), specifier) : null,
+  }));
+};
+
+/** Every TypeScript file below the given folders of the checkout; a folder that is not there has none. */
+export const readSourceFiles = async (...folders: readonly string[]): Promise<SourceFile[]> => {
+  const files: SourceFile[] = [];
+  for (const folder of folders) {
+    const entries = await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+      const absolute = join(entry.parentPath, entry.name);
+      const text = await readFile(absolute, 'utf8');
+      const path = relative(ROOT, absolute);
+      const code = text
+        .split('\n')
+        .filter((line) => !COMMENT_LINE.test(line))
+        .join('\n');
+      files.push({ path, text, code, imports: importsOf(path, code) });
+    }
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+};

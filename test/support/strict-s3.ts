@@ -1,0 +1,312 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import aws4 from 'aws4';
+
+/** One object that was stored; a key written twice has two. */
+export interface Put {
+  readonly bucket: string;
+  readonly key: string;
+  readonly body: Buffer;
+  readonly headers: IncomingHttpHeaders;
+  readonly at: Date;
+  /** 1 for the first put of this server. */
+  readonly order: number;
+}
+
+export interface Refusal {
+  readonly method: string;
+  /** Path and query as sent. */
+  readonly url: string;
+  readonly status: number;
+  readonly code: string;
+  readonly reason: string;
+}
+
+/** What a fault hook sees: a request that is signed and allowed, its body not read yet. */
+export interface FaultRequest {
+  readonly bucket: string;
+  readonly key: string;
+  readonly headers: IncomingHttpHeaders;
+  /** 1 for the first request that got so far. */
+  readonly count: number;
+}
+
+/**
+ * 'reset': the connection is reset before the body is read. 'reset-mid-body': after a part of it came.
+ * 'reset-after-store': the object is stored, the answer lost. 'hang': everything is read, nothing answered.
+ * `hold`: stored and answered when the promise settles. `status`: answered instead of storing, as an S3 error
+ * document with `code`, or with `text` as it is.
+ */
+export type Fault =
+  | 'reset'
+  | 'reset-mid-body'
+  | 'reset-after-store'
+  | 'hang'
+  | { readonly hold: Promise<unknown> }
+  | {
+      readonly status: number;
+      readonly code?: string;
+      readonly text?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    };
+
+export type FaultHook = (request: FaultRequest) => Fault | undefined;
+
+export interface StrictS3Options {
+  /** Those that exist. */
+  readonly buckets: readonly string[];
+  readonly region?: string;
+  readonly fault?: FaultHook;
+  /** The store's clock; requests signed more than 15 minutes away from it are refused. */
+  readonly now?: () => Date;
+}
+
+export interface StrictS3 {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** Every put in its order. */
+  readonly puts: readonly Put[];
+  readonly refusals: readonly Refusal[];
+  /** Open connections now. */
+  readonly connections: number;
+  /** Connections that were ever made. */
+  readonly connectionsMade: number;
+  /** The newest of each key, by bucket and key. */
+  objects(): Put[];
+  object(bucket: string, key: string): Put | undefined;
+  setFault(fault: FaultHook | undefined): void;
+  setNow(now: () => Date): void;
+  close(): Promise<void>;
+}
+
+const MAX_SKEW_MS = 15 * 60_000;
+
+class Refused extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, reason: string) {
+    super(reason);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+const denied = (reason: string) => new Refused(403, 'AccessDenied', reason);
+
+/**
+ * An S3 of path style that grants nothing but s3:PutObject with the ACL bucket-owner-full-control: whatever else is
+ * asked is refused, as with the bucket policy that customers attach. Signatures are checked by aws4, not by the SDK.
+ */
+export async function startStrictS3(options: StrictS3Options): Promise<StrictS3> {
+  const region = options.region ?? 'us-east-1';
+  const credentials = { accessKeyId: 'AKIASTRICTEXAMPLE', secretAccessKey: 'strict/secret+of=the-test-server' };
+  const puts: Put[] = [];
+  const refusals: Refusal[] = [];
+  const sockets = new Set<Socket>();
+  let connectionsMade = 0;
+  let allowed = 0;
+  let fault = options.fault;
+  let now = options.now ?? (() => new Date());
+
+  function store(bucket: string, key: string, body: Buffer, headers: IncomingHttpHeaders): void {
+    puts.push({ bucket, key, body, headers, at: now(), order: puts.length + 1 });
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse, expects: boolean): Promise<void> {
+    response.setHeader('date', now().toUTCString());
+    const place = readPlace(request);
+    checkHeaders(request, region, credentials, now());
+    if (!options.buckets.includes(place.bucket)) {
+      throw new Refused(404, 'NoSuchBucket', `No bucket ${place.bucket}`);
+    }
+    allowed += 1;
+    const injected = fault?.({ ...place, headers: request.headers, count: allowed });
+    if (injected === 'reset') return reset(request.socket);
+    if (typeof injected === 'object' && 'status' in injected) {
+      if (!expects) await readBody(request);
+      return sendFault(response, injected);
+    }
+    if (expects) response.writeContinue();
+    if (injected === 'reset-mid-body') {
+      await once(request, 'data');
+      return reset(request.socket);
+    }
+    const body = await readBody(request);
+    checkBody(request.headers, body);
+    if (injected === 'hang') return;
+    if (injected !== undefined && injected !== 'reset-after-store') await injected.hold;
+    store(place.bucket, place.key, body, request.headers);
+    if (injected === 'reset-after-store') return reset(request.socket);
+    const etag = createHash('md5').update(body).digest('hex');
+    response.writeHead(200, { etag: `"${etag}"`, 'content-length': '0' }).end();
+  }
+
+  function serve(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
+    answer(request, response, expects).catch(async (error: unknown) => {
+      if (request.socket.destroyed) return;
+      const refused = error instanceof Refused ? error : new Refused(500, 'InternalError', String(error));
+      const { status, code, message: reason } = refused;
+      refusals.push({ method: request.method ?? '', url: request.url ?? '', status, code, reason });
+      if (!expects && !request.readableEnded) await readBody(request).catch(() => {});
+      sendFault(response, { status, code });
+    });
+  }
+
+  const server: Server = createServer((request, response) => serve(request, response, false));
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => serve(request, response, true));
+  server.on('connection', (socket) => {
+    connectionsMade += 1;
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    region,
+    credentials,
+    puts,
+    refusals,
+    get connections() {
+      return sockets.size;
+    },
+    get connectionsMade() {
+      return connectionsMade;
+    },
+    objects: () => [...new Map(puts.map((put) => [`${put.bucket}/${put.key}`, put])).values()],
+    object: (bucket, key) => puts.findLast((put) => put.bucket === bucket && put.key === key),
+    setFault(hook) {
+      fault = hook;
+    },
+    setNow(clock) {
+      now = clock;
+    },
+    async close() {
+      if (!server.listening) return;
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** PUT /bucket/key, nothing else: no sub-resource, no copy. */
+function readPlace(request: IncomingMessage): { bucket: string; key: string } {
+  const url = request.url ?? '';
+  if (request.method !== 'PUT') throw denied(`${request.method} is not PutObject`);
+  const [path = '', query] = url.split('?', 2);
+  // The SDK names the operation in the query; anything else there is another operation.
+  if (query !== undefined && query !== 'x-id=PutObject') throw denied(`?${query} is not PutObject`);
+  if (request.headers['x-amz-copy-source'] !== undefined) throw denied('CopyObject is not PutObject');
+  const [, bucket, key] = /^\/([^/]+)\/(.+)$/s.exec(path) ?? [];
+  if (bucket === undefined || key === undefined) throw denied('No bucket and key in the path');
+  return { bucket: decodeURIComponent(bucket), key: decodeURIComponent(key) };
+}
+
+function checkHeaders(request: IncomingMessage, region: string, credentials: StrictS3['credentials'], now: Date): void {
+  const { headers } = request;
+  checkSignature(request, region, credentials);
+  const signedAt = Date.parse(
+    header(headers, 'x-amz-date').replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'),
+  );
+  if (!(Math.abs(signedAt - now.getTime()) <= MAX_SKEW_MS)) {
+    throw new Refused(403, 'RequestTimeTooSkewed', 'Signed at another time');
+  }
+  if (header(headers, 'x-amz-acl') !== 'bucket-owner-full-control') {
+    throw denied(`The ACL is "${header(headers, 'x-amz-acl')}"`);
+  }
+  const encoding = `${header(headers, 'transfer-encoding')} ${header(headers, 'content-encoding')}`;
+  if (/chunked/.test(encoding)) throw new Refused(501, 'NotImplemented', 'Chunked framing');
+  if (!/^\d+$/.test(header(headers, 'content-length'))) {
+    throw new Refused(411, 'MissingContentLength', 'No Content-Length');
+  }
+  if (!/^[0-9a-f]{64}$/.test(header(headers, 'x-amz-content-sha256'))) {
+    throw denied(`The body is not signed: ${header(headers, 'x-amz-content-sha256')}`);
+  }
+}
+
+function checkSignature(request: IncomingMessage, region: string, credentials: StrictS3['credentials']): void {
+  const { headers, method, url } = request;
+  const authorization = header(headers, 'authorization');
+  const parsed =
+    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/s3\/aws4_request, SignedHeaders=([a-z0-9;-]+), Signature=[0-9a-f]{64}$/.exec(
+      authorization,
+    );
+  if (parsed === null) throw denied('No signature of version 4');
+  const [, accessKeyId, day, signedRegion, list = ''] = parsed;
+  if (accessKeyId !== credentials.accessKeyId)
+    throw new Refused(403, 'InvalidAccessKeyId', `${accessKeyId} is unknown`);
+  if (signedRegion !== region) {
+    throw new Refused(400, 'AuthorizationHeaderMalformed', `Signed for ${signedRegion}, this is ${region}`);
+  }
+  const signed = list.split(';');
+  const unsigned = Object.keys(headers).filter((name) => name.startsWith('x-amz-') && !signed.includes(name));
+  if (!signed.includes('host') || unsigned.length > 0) throw denied(`Not signed: ${unsigned.join(', ') || 'host'}`);
+  if (!header(headers, 'x-amz-date').startsWith(`${day}T`)) throw denied('The scope is of another day');
+  const toSign = {
+    service: 's3',
+    region,
+    method: method ?? '',
+    path: url ?? '',
+    // With x-amz-date among them: without it aws4 signs by its own clock.
+    headers: Object.fromEntries(signed.map((name) => [name, header(headers, name)])),
+    // aws4 leaves these out of its own signatures; here only the list of the request counts.
+    extraHeadersToInclude: Object.fromEntries(signed.map((name) => [name, true])),
+  };
+  const expected = new aws4.RequestSigner(toSign, credentials).sign().headers?.['Authorization'];
+  if (authorization !== expected) throw new Refused(403, 'SignatureDoesNotMatch', 'Another signature');
+}
+
+function checkBody(headers: IncomingHttpHeaders, body: Buffer): void {
+  // node:http ends the message at Content-Length; a shorter one never ends.
+  const hash = createHash('sha256').update(body).digest();
+  if (hash.toString('hex') !== header(headers, 'x-amz-content-sha256')) {
+    throw new Refused(400, 'XAmzContentSHA256Mismatch', 'The body has another SHA-256 than was signed');
+  }
+  const checksum = header(headers, 'x-amz-checksum-sha256');
+  if (checksum !== '' && checksum !== hash.toString('base64')) {
+    throw new Refused(400, 'BadDigest', 'The body has another SHA-256 than x-amz-checksum-sha256');
+  }
+}
+
+function header(headers: IncomingHttpHeaders, name: string): string {
+  const value = headers[name];
+  return typeof value === 'string' ? value : '';
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function reset(socket: Socket): void {
+  socket.resetAndDestroy();
+}
+
+function sendFault(response: ServerResponse, fault: Exclude<Fault, string | { hold: unknown }>): void {
+  // As S3 does: the server's text repeats what was sent, the host and the key id. None of it may reach a customer.
+  const text =
+    fault.text ??
+    (fault.code === undefined
+      ? ''
+      : `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${fault.code}</Code><Message>LEAK of the store</Message>` +
+        '<AWSAccessKeyId>AKIASTRICTEXAMPLE</AWSAccessKeyId><StringToSign>LEAK</StringToSign>' +
+        '<RequestId>4442587FB7D0A2F9</RequestId><HostId>LEAK-internal-host</HostId></Error>');
+  response
+    .writeHead(fault.status, {
+      'content-type': 'application/xml',
+      'content-length': String(Buffer.byteLength(text)),
+      connection: 'close',
+      ...fault.headers,
+    })
+    .end(text);
+}

@@ -1,0 +1,34 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [
+    {
+      // Vitest adds the condition `development`, with which graphql is another build than the one `npm start` loads.
+      name: 'modules-as-in-production',
+      configResolved: ({ ssr }) => {
+        if (ssr.resolve !== undefined) ssr.resolve.conditions = ['node'];
+      },
+    },
+  ],
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/setup/global-setup.ts'],
+    setupFiles: ['test/setup/every-file.ts'],
+    pool: 'forks',
+    // One more than the two cores this is meant for: tests wait for PostgreSQL and sockets more than they reckon.
+    maxWorkers: 3,
+    // Generous, because machines are noisy; a test that waits polls with a shorter deadline of its own.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 60_000,
+    allowOnly: false,
+    dangerouslyIgnoreUnhandledErrors: false,
+    reporters: ['default'],
+    experimental: {
+      // Node itself loads sources and tests, by type stripping as in production. Through Vite's module runner
+      // graphql can be loaded twice, which it refuses ("another module or realm").
+      viteModuleRunner: false,
+      nodeLoader: false,
+    },
+  },
+});
