@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type App, type AppResources, startApp } from '../../src/app.ts';
+import { createAccount, findAccount } from '../../src/accounts/accounts.ts';
+import { createApiKey } from '../../src/accounts/keys.ts';
+import type { Scope } from '../../src/accounts/scopes.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createLogger, openResources, openStore } from '../../src/resources.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { createTestDatabase, type TestDatabase } from './postgres.ts';
+import { startStrictS3, type StrictS3 } from './strict-s3.ts';
+
+export interface TestServerOptions {
+  /** Settings on top of those that make tests quick. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another server's database or S3, for several servers on one. Whoever made them ends them. */
+  readonly database?: TestDatabase;
+  readonly s3?: StrictS3;
+  /** Parts of the app's resources to put in the place of the real ones, such as the clock. */
+  readonly resources?: Partial<AppResources>;
+}
+
+export interface GraphQLAnswer<Data> {
+  readonly data?: Data | null;
+  readonly errors?: readonly {
+    readonly message: string;
+    readonly path?: readonly (string | number)[];
+    readonly extensions?: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+/** A whole server on a database of its own and the strict S3, reached over HTTP as its users do. */
+export interface TestServer {
+  readonly url: string;
+  /** An ADMIN key of the account `default`. */
+  readonly key: string;
+  readonly app: App;
+  readonly database: TestDatabase;
+  readonly s3: StrictS3;
+  readonly resources: AppResources;
+  /** The whole answer; the key is the ADMIN key unless another is given, or null for none. */
+  request<Data = Record<string, unknown>>(
+    query: string,
+    variables?: Readonly<Record<string, unknown>>,
+    key?: string | null,
+  ): Promise<GraphQLAnswer<Data> & { readonly status: number }>;
+  /** The data; throws where there are top-level errors. */
+  graphql<Data extends object = Record<string, never>>(
+    query: string,
+    variables?: Readonly<Record<string, unknown>>,
+    key?: string,
+  ): Promise<Data>;
+  /** A key of the account (made where it is not there yet) with these scopes. */
+  createKey(account: string, scopes: readonly Scope[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+export const TEST_BUCKETS = ['exports', 'other-exports', 'my.bucket'];
+
+/** Quick enough for tests, with every mechanism of production in place. */
+const TEST_ENV = { PORT: '0', LOG_LEVEL: 'silent', RUN_HEARTBEAT_MS: '200', SHUTDOWN_GRACE_SECONDS: '5' };
+
+export const startTestServer = async (options: TestServerOptions = {}): Promise<TestServer> => {
+  const key = randomBytes(24).toString('hex');
+  const database = options.database ?? (await createTestDatabase());
+  const s3 = options.s3 ?? (await startStrictS3({ buckets: TEST_BUCKETS }));
+  const config = loadConfig({
+    ...TEST_ENV,
+    DATABASE_URL: database.url,
+    API_KEY: key,
+    AWS_REGION: s3.region,
+    ...options.env,
+  });
+  const store = openStore(config, { endpoint: s3.endpoint, credentials: s3.credentials, forcePathStyle: true });
+  const opened = await openResources({ config, databaseUrl: database.url, log: createLogger(config), store });
+  const resources = { ...opened, ...options.resources };
+  const app = await startApp(resources);
+
+  const request: TestServer['request'] = async (query, variables, withKey = key) => {
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(withKey !== null && { 'x-api-key': withKey }) },
+      body: JSON.stringify({ query, variables }),
+    });
+    return { ...((await response.json()) as GraphQLAnswer<never>), status: response.status };
+  };
+  const context = { db: resources.database.db, clock: systemClock };
+  return {
+    url: app.url,
+    key,
+    app,
+    database,
+    s3,
+    resources,
+    request,
+    graphql: async (query, variables, withKey = key) => {
+      const answer = await request(query, variables, withKey);
+      if (answer.errors || !answer.data) throw new Error(JSON.stringify(answer.errors ?? answer));
+      return answer.data as never;
+    },
+    createKey: async (name, scopes) => {
+      const account = (await findAccount(context.db, name)) ?? (await createAccount(context, name));
+      return (await createApiKey(context, account.id, { name: 'test', scopes })).secret;
+    },
+    stop: async () => {
+      await app.stop();
+      await opened.close();
+      if (!options.s3) await s3.close();
+      if (!options.database) await database.drop();
+    },
+  };
+};
+
+/** Asks again until the answer is there; throws with the last one where it never is. */
+export const eventually = async <Value>(
+  ask: () => Promise<Value>,
+  isThere: (value: Value) => boolean,
+  deadlineMs = 15_000,
+): Promise<Value> => {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await ask();
+    if (isThere(value)) return value;
+    if (performance.now() > deadline) throw new Error(`It never came to that; the last was ${JSON.stringify(value)}`);
+    await delay(25);
+  }
+};
