@@ -65,26 +65,15 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
   const stop = async (): Promise<void> => {
     stopping = true;
     await queue.offWork(RUN_QUEUE, { wait: false });
-    const grace = AbortSignal.timeout(options.graceMs);
-    const idle = async (): Promise<void> => {
-      while (underWay.size > 0)
-        await Promise.race([Promise.allSettled(underWay), onceAborted(grace)]).then(() => undefined);
-    };
-    await Promise.race([idle(), onceAborted(grace)]);
-    handingOver.abort(new HandOver());
-    await Promise.allSettled(underWay);
+    const grace = setTimeout(() => handingOver.abort(new HandOver()), options.graceMs);
+    while (underWay.size > 0) await Promise.allSettled(underWay);
+    clearTimeout(grace);
   };
   return { stop: () => (stopped ??= stop()) };
 };
 
 /** The reason for which a run is stopped where the process ends. */
 class HandOver extends Error {}
-
-const onceAborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 
 const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;

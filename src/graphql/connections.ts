@@ -1,10 +1,9 @@
 import type { ArgBuilder, ObjectRef } from '@pothos/core';
 import { encodeCursor, type Page } from '../db/paging.ts';
-import type { Builder, SchemaTypes } from './builder.ts';
-import type { GraphQLContext } from './context.ts';
+import type { Builder } from './builder.ts';
 
 type Ref<Shape> = ObjectRef<ExtendedTypes, Shape>;
-type ExtendedTypes = Builder extends PothosSchemaTypes.SchemaBuilder<infer Types> ? Types : SchemaTypes & never;
+type ExtendedTypes = Builder extends PothosSchemaTypes.SchemaBuilder<infer Types> ? Types : never;
 
 interface Edge<Row> {
   readonly cursor: string;
@@ -107,4 +106,4 @@ export const bothWaysArgs = (arg: Args) => ({
   before: arg.string({ description: 'Only rows before this cursor.' }),
 });
 
-export type { ExtendedTypes, Ref, GraphQLContext };
+export type { ExtendedTypes };

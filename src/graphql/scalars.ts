@@ -65,7 +65,7 @@ export const addScalars = (builder: Builder): void => {
     description: 'A moment in RFC 3339 form with a zone, such as `2026-01-25T00:00:00Z`. Answers are in UTC with `Z`.',
     ...(specifiedBy(DateTimeResolver) !== null && { specifiedByURL: specifiedBy(DateTimeResolver) }),
     serialize: (value) => {
-      if (value instanceof Date) return formatTimestamp(value) as unknown as Date;
+      if (value instanceof Date) return formatTimestamp(value);
       throw new GraphQLError('DateTime is no date.');
     },
     parseValue: readString('DateTime'),
@@ -89,7 +89,7 @@ export const addScalars = (builder: Builder): void => {
   builder.scalarType('SafeInt', {
     description: 'An integer within 2^53, exact in every JSON reader: counts, bytes, epoch seconds.',
     ...(specifiedBy(SafeIntResolver) !== null && { specifiedByURL: specifiedBy(SafeIntResolver) }),
-    serialize: (value) => SafeIntResolver.serialize(value) as number,
+    serialize: (value) => SafeIntResolver.serialize(value),
     parseValue: (value) => {
       if (typeof value !== 'number') throw wrongType('SafeInt', 'a number');
       return value;

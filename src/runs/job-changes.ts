@@ -1,6 +1,7 @@
 import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
+import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import { applyPatch, checkJobInput, type JobInput, type JobPatch } from '../jobs/inputs.ts';
@@ -46,7 +47,7 @@ export const updateJob = async (
   patch: JobPatch,
 ): Promise<JobRow> => {
   const now = clock.now();
-  return db.transaction(async (tx) => {
+  const change = db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, id);
     if (version !== null && version !== job.version) {
       throw new ConflictError(
@@ -60,6 +61,11 @@ export const updateJob = async (
     await checkJobIsFree(tx, accountId, settings, job.id);
     return storeJob(tx, job, settings, now);
   });
+  return change.catch((error: unknown) => {
+    // 23505: another job took the name or the destination after it was looked for.
+    if (sqlState(error) === '23505') throw new ConflictError('Another job took the name or the destination just now.');
+    throw error;
+  });
 };
 
 /** Cancels what waits and runs, and keeps the history. */
@@ -71,6 +77,9 @@ export const deleteJob = async ({ db, queue, clock }: JobContext, accountId: big
     await cancelRuns(tx, queue, eq(runs.jobId, job.id), now);
   });
 };
+
+/** Windows reach a century back from here; the calendar of years before 1 is in no RFC 3339 date. */
+const EARLIEST_SLOT = Date.UTC(1900, 0, 1);
 
 /** Makes a MANUAL run; the window is reckoned from `scheduledFor`, or from now. A disabled job runs all the same. */
 export const runJob = async (
@@ -84,6 +93,8 @@ export const runJob = async (
   const slot = scheduledFor === null ? now.getTime() : parseTimestamp(scheduledFor);
   if (slot === null) {
     issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone.');
+  } else if (slot < EARLIEST_SLOT) {
+    issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Lies before 1900.');
   } else if (slot > now.getTime() + 86_400_000) {
     // No record can lie further ahead, so such a run could only write a file that says too little.
     issues.add(['input', 'scheduledFor'], 'FUTURE_TIMESTAMP', 'Lies more than 24 hours in the future.');

@@ -40,7 +40,8 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
         .orderBy(asc(runs.scheduledFor), asc(runs.id))
         .limit(1)
-        .for('update', { skipLocked: true });
+        // Waits, and does not skip: a worker that skipped it would start a later run before this one.
+        .for('update');
       if (!oldest) return null;
       const now = await databaseNow(tx);
       if (oldest.notBefore && oldest.notBefore > now) return null;
