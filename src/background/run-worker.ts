@@ -38,7 +38,11 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
   let stopping = false;
 
   const handle = async (jobId: string): Promise<void> => {
-    if (stopping) return;
+    if (stopping) {
+      // Another server takes it at once, instead of when it is found forgotten.
+      await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
+      return;
+    }
     const work = executeNext(options, jobId, handingOver.signal);
     underWay.add(work);
     try {
@@ -78,8 +82,13 @@ class HandOver extends Error {}
 const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
   const { db } = options.exports.database;
-  const run = await claimRun(db, jobId, leaseMs);
-  if (!run) return;
+  const claim = await claimRun(db, jobId, leaseMs);
+  if (!claim) return;
+  if ('pausedUntil' in claim) {
+    await queue.sendAfter(RUN_QUEUE, { jobId }, { singletonKey: jobId }, claim.pausedUntil);
+    return;
+  }
+  const { run } = claim;
   const log = options.log.child({ runId: run.id, jobId, accountId: String(run.accountId), attempt: run.attempt });
   log.info('run started');
   const begun = performance.now();

@@ -65,8 +65,9 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
   queue.on('error', () => undefined);
   try {
     await queue.start();
-    // The worker repeats attempts by the run's own rules, so the queue itself never does.
-    await queue.createQueue(RUN_QUEUE, { policy: 'standard', retryLimit: 0, notify: true, deleteAfterSeconds: 3600 });
+    // The worker repeats attempts by the run's own rules, so the queue itself never does. Of each job one message
+    // waits at most ('short'): a second would find nothing to do, and a long backlog would pile them up.
+    await queue.createQueue(RUN_QUEUE, { policy: 'short', retryLimit: 0, notify: true, deleteAfterSeconds: 3600 });
     await queue.createQueue(MAIL_QUEUE, {
       policy: 'standard',
       retryLimit: 8,
@@ -81,17 +82,37 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
   }
 };
 
-/** Sends inside the caller's transaction: the message is there if and only if the run is. */
-export const sendIn = async (
-  queue: PgBoss,
-  tx: Transaction,
-  name: typeof RUN_QUEUE | typeof MAIL_QUEUE,
-  messages: readonly { data: RunMessage | MailMessage; startAfter?: Date }[],
-): Promise<void> => {
-  if (messages.length === 0) return;
+/** A message for the run queue, to be handed out at once or after a moment. */
+export interface RunWakeUp {
+  readonly jobId: string;
+  readonly startAfter?: Date | null;
+}
+
+/**
+ * Wakes jobs inside the caller's transaction: the message is there if and only if the run is. Sorted, since two
+ * transactions that woke the same jobs in other orders would wait for each other.
+ */
+export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly RunWakeUp[]): Promise<void> => {
+  if (jobs.length === 0) return;
   await queue.insert(
-    name,
-    messages.map((message) => ({ data: message.data, ...(message.startAfter && { startAfter: message.startAfter }) })),
+    RUN_QUEUE,
+    jobs
+      .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1))
+      .map(({ jobId, startAfter }) => ({
+        data: { jobId } satisfies RunMessage,
+        singletonKey: jobId,
+        ...(startAfter && { startAfter }),
+      })),
+    { db: fromDrizzle(tx, sql) },
+  );
+};
+
+/** Queues mails inside the caller's transaction. */
+export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly MailMessage[]): Promise<void> => {
+  if (mails.length === 0) return;
+  await queue.insert(
+    MAIL_QUEUE,
+    mails.map((data) => ({ data })),
     { db: fromDrizzle(tx, sql) },
   );
 };

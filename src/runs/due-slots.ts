@@ -1,7 +1,7 @@
 import { and, asc, eq, inArray, lte, ne, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
-import { MAIL_QUEUE, type MailMessage, RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { type MailMessage, sendMails, sendWakeUps } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/catch-up.ts';
 import { type JobRow, nextSlot } from '../jobs/jobs.ts';
@@ -80,18 +80,12 @@ export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): P
     const changed = [...(await storeRuns(tx, inserts)), ...(await endWaiting(tx, ended, now))];
     await moveOn(tx, due, now);
     const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
-    await sendIn(
+    await sendWakeUps(
       queue,
       tx,
-      RUN_QUEUE,
-      [...runnable].map((jobId) => ({ data: { jobId } })),
+      [...runnable].map((jobId) => ({ jobId })),
     );
-    await sendIn(
-      queue,
-      tx,
-      MAIL_QUEUE,
-      mails.map((data) => ({ data })),
-    );
+    await sendMails(queue, tx, mails);
     await notifyRuns(tx, changed);
     return due.length;
   });

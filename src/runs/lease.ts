@@ -4,7 +4,7 @@ import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { sqlState } from '../db/failures.ts';
-import { RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { sendWakeUps } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
@@ -27,11 +27,14 @@ export class LeaseLostError extends Error {}
 const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 const nextChange = sql`${runs.change} + 1`;
 
+/** A run to execute; or until when the next one pauses between attempts; or null where nothing is to be done now. */
+export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
+
 /**
- * Takes the oldest waiting run of the job, whichever the message was sent for. Null where there is none, where it
- * pauses between attempts, or where another run of the job is held.
+ * Takes the oldest waiting run of the job, whichever the message was sent for. Null where there is none, and where
+ * another run of the job is held: whoever lets go of that one wakes the job again.
  */
-export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<LeasedRun | null> => {
+export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
     return await db.transaction(async (tx) => {
       const [oldest] = await tx
@@ -44,7 +47,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         .for('update');
       if (!oldest) return null;
       const now = await databaseNow(tx);
-      if (oldest.notBefore && oldest.notBefore > now) return null;
+      if (oldest.notBefore && oldest.notBefore > now) return { pausedUntil: oldest.notBefore };
       const watermark = oldest.watermark ?? (await currentWatermark(tx, oldest.accountId));
       const [run] = await tx
         .update(runs)
@@ -66,7 +69,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         .returning();
       if (!run?.leaseToken) return null;
       await notifyRuns(tx, [run]);
-      return { ...run, watermark, leaseToken: run.leaseToken };
+      return { run: { ...run, watermark, leaseToken: run.leaseToken } };
     });
   } catch (error) {
     // 23505: the unique index of held runs. Another run of the job is held; its worker looks for the next when it ends.
@@ -211,7 +214,7 @@ const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<v
     .orderBy(asc(runs.scheduledFor), asc(runs.id))
     .limit(1);
   if (!next) return;
-  await sendIn(queue, tx, RUN_QUEUE, [{ data: { jobId }, ...(next.notBefore && { startAfter: next.notBefore }) }]);
+  await sendWakeUps(queue, tx, [{ jobId, startAfter: next.notBefore }]);
 };
 
 const WORKER_LOST: RunFailure = {
@@ -275,11 +278,6 @@ export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): P
         ),
       )
       .limit(500);
-    await sendIn(
-      queue,
-      tx,
-      RUN_QUEUE,
-      forgotten.map(({ jobId }) => ({ data: { jobId } })),
-    );
+    await sendWakeUps(queue, tx, forgotten);
     return forgotten.length;
   });

@@ -3,7 +3,7 @@ import type { PgBoss } from 'pg-boss';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import { MAIL_QUEUE, RUN_QUEUE, sendIn } from '../db/queue.ts';
+import { sendMails, sendWakeUps } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { manifestKey } from '../jobs/destination.ts';
@@ -58,7 +58,7 @@ export const queueRun = async (
     .values(newRun(job, trigger, due, window, now))
     .returning();
   if (!run) throw new Error('The run was not stored.');
-  await sendIn(queue, tx, RUN_QUEUE, [{ data: { jobId: job.id } }]);
+  await sendWakeUps(queue, tx, [{ jobId: job.id }]);
   await notifyRuns(tx, [run]);
   return run;
 };
@@ -69,7 +69,7 @@ export const queueMail = async (
   queue: PgBoss,
   run: { id: string; settings: JobSettings },
 ): Promise<void> => {
-  if (run.settings.email !== null) await sendIn(queue, tx, MAIL_QUEUE, [{ data: { runId: run.id } }]);
+  if (run.settings.email !== null) await sendMails(queue, tx, [{ runId: run.id }]);
 };
 
 export const loadRuns = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<RunRow[]> => {
