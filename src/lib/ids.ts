@@ -13,5 +13,9 @@ export const newId = (now: Date = new Date()): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 };
 
+/** Ids of one moment, in an order that sorts as they are: those of equal times would otherwise sort by chance. */
+export const newIds = (count: number, now: Date): string[] =>
+  Array.from({ length: count }, () => newId(now)).toSorted();
+
 export const isUuid = (text: string): boolean =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text);

@@ -7,9 +7,10 @@ import { planCatchUp, type SlotWindow } from '../jobs/catch-up.ts';
 import { type JobRow, nextSlot } from '../jobs/jobs.ts';
 import { newestSlots } from '../jobs/schedule.ts';
 import { windowOf } from '../jobs/window.ts';
+import { newIds } from '../lib/ids.ts';
 import { notifyRuns } from './run-events.ts';
 import { targetOf } from './run-status.ts';
-import { newRun, type RunRow, type RunTrigger } from './runs.ts';
+import { newRun, queueMail, type RunRow, type RunTrigger } from './runs.ts';
 
 export interface DueSlotOptions {
   /** Jobs in one transaction. */
@@ -20,7 +21,7 @@ export interface DueSlotOptions {
   readonly now?: Date;
 }
 
-/** Missed slots that are recorded one by one; of older ones the oldest record tells how many there were. */
+/** Slots of a job that are looked at: a week of minutes. What is older is told by the oldest record of those missed. */
 const MAX_LOOK_BACK = 10_000;
 
 /** A slot of a job, waiting already (with its run's id) or only due. */
@@ -36,49 +37,55 @@ interface Slot extends SlotWindow {
 export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): Promise<number> =>
   db.transaction(async (tx) => {
     const now = options.now ?? (await databaseNow(tx));
-    const due = await tx
+    const dueJobs = await tx
       .select()
       .from(jobs)
       .where(lte(jobs.nextRunAt, now))
       .orderBy(asc(jobs.nextRunAt))
       .limit(options.batch)
       .for('update', { skipLocked: true });
-    if (due.length === 0) return 0;
-    const waiting = await waitingRuns(tx, due);
+    if (dueJobs.length === 0) return 0;
+    const waiting = await waitingRuns(tx, dueJobs);
 
     const inserts: (typeof runs.$inferInsert)[] = [];
     const ended: { id: string; status: 'SUPERSEDED' | 'MISSED' }[] = [];
     const mails: MailMessage[] = [];
-    for (const job of due) {
+    for (const job of dueJobs) {
+      const due = dueSlotsOf(job, now);
       const plan = planCatchUp<Slot>({
         waiting: waiting.get(job.id) ?? [],
-        due: dueSlotsOf(job, now),
+        due,
         cap: options.maxCatchUp,
       });
       const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
-      for (const slot of plan.run) {
-        if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now));
-      }
       for (const slot of plan.superseded) {
         if (slot.runId !== null) ended.push({ id: slot.runId, status: 'SUPERSEDED' });
       }
+      const ids = newIds(plan.missed.length + plan.run.length, now);
       let lastMissed: string | undefined;
       for (const slot of plan.missed) {
         if (slot.runId === null) {
-          const run = newRun(job, trigger, slot.slot, slot.window, now);
-          inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error: MISSED });
+          const run = newRun(job, trigger, slot.slot, slot.window, now, ids.shift());
+          const error = due.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
+          inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error });
           lastMissed = run.id;
         } else {
           ended.push({ id: slot.runId, status: 'MISSED' });
           lastMissed = slot.runId;
         }
       }
+      for (const slot of plan.run) {
+        if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now, ids.shift()));
+      }
       if (lastMissed !== undefined && job.settings.email !== null) {
         mails.push({ runId: lastMissed, missed: plan.missed.length });
       }
     }
-    const changed = [...(await storeRuns(tx, inserts)), ...(await endWaiting(tx, ended, now))];
-    await moveOn(tx, due, now);
+    const endedRuns = await endWaiting(tx, ended, now);
+    // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
+    for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
+    const changed = [...(await storeRuns(tx, inserts)), ...endedRuns];
+    await moveOn(tx, dueJobs, now);
     const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
     await sendWakeUps(
       queue,
@@ -87,7 +94,7 @@ export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): P
     );
     await sendMails(queue, tx, mails);
     await notifyRuns(tx, changed);
-    return due.length;
+    return dueJobs.length;
   });
 
 const MISSED = {
@@ -95,6 +102,12 @@ const MISSED = {
   message:
     'The server was away for more slots of this job than are caught up with; this one was left out. Run the job for it by hand where its window is wanted.',
   retryable: false,
+} as const;
+
+/** On the oldest of those recorded, where there may be more before it. */
+const MISSED_AND_OLDER = {
+  ...MISSED,
+  message: `${MISSED.message} Older slots than the ${MAX_LOOK_BACK} newest were left out as well, and are not recorded.`,
 } as const;
 
 const SUPERSEDED = {

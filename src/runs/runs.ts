@@ -24,10 +24,11 @@ export const newRun = (
   slot: Date,
   window: TimeWindow,
   now: Date,
+  id: string = newId(now),
 ): typeof runs.$inferInsert => {
   const { bucket, path, slug } = destinationOf(job.settings);
   return {
-    id: newId(now),
+    id,
     accountId: job.accountId,
     jobId: job.id,
     trigger,
