@@ -191,9 +191,9 @@ const SETTINGS = {
   ),
   heartbeatMs: setting(
     'RUN_HEARTBEAT_MS',
-    '1000',
+    '500',
     'How often a worker renews its lease and tells its progress.',
-    integer(1000, 50, 60_000),
+    integer(500, 50, 60_000),
   ),
   graceSeconds: setting(
     'SHUTDOWN_GRACE_SECONDS',
