@@ -1,5 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
@@ -18,6 +17,7 @@ import { createSchema } from './graphql/schema.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
 import type { Clock } from './lib/clock.ts';
 import type { Stoppable } from './lib/lifecycle.ts';
+import { listen } from './lib/listen.ts';
 import { createMetrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
@@ -57,7 +57,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     onError: (error) => log.warn({ err: error }, 'the feed of runs was interrupted; it reads again what it missed'),
   });
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
-  const background = config.role === 'api' ? [] : await startBackground(resources, metrics);
+  let background: readonly Stoppable[] = [];
   const api = config.role === 'worker' ? null : createApi(resources, feed);
   const server = createServer((request, response) => {
     handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
@@ -67,24 +67,34 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     });
   });
   server.on('upgrade', (request, socket, head) => {
+    // node:http has let go of it: a reset before anybody listens again would end the process.
+    socket.on('error', () => undefined);
     if (api && pathOf(request) === GRAPHQL_PATH) api.sockets.handleUpgrade(request, socket, head);
     else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
   });
-  const url = await listen(server, config.host, config.port);
-
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    // Subscriptions never end by themselves, and server.close() would wait for them for ever.
+    // Subscriptions never end by themselves, and server.close() would wait for them for ever. Sockets first: a client
+    // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+    const socketsClosed = api?.sockets.close();
     await feed.stop();
-    await api?.sockets.close();
+    await socketsClosed;
     await Promise.all(background.map((part) => part.stop()));
     server.closeIdleConnections();
     const late = setTimeout(() => server.closeAllConnections(), 2000);
     await closed;
     clearTimeout(late);
   };
-  return { url, stop: () => (stopped ??= stop()) };
+  try {
+    // Before the background parts, so that no run is begun where the port is taken.
+    const url = await listen(server, config.host, config.port);
+    if (config.role !== 'api') background = await startBackground(resources, metrics);
+    return { url, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 };
 
 const createApi = (resources: AppResources, feed: RunFeed) => {
@@ -115,7 +125,8 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     corsOrigins: config.corsOrigins,
     localKey: resources.localKey,
   });
-  return { graphql, sockets: createGraphQLSockets(graphql, services, config.maxBodyBytes) };
+  const sockets = createGraphQLSockets({ graphql, services, log, maxMessageBytes: config.maxBodyBytes });
+  return { graphql, sockets };
 };
 
 const startBackground = async (
@@ -198,14 +209,3 @@ const readiness = async ({ database }: AppResources): Promise<string | null> => 
     return 'The database cannot be reached, or its tables are not there yet.';
   }
 };
-
-const listen = (server: Server, host: string, port: number): Promise<string> =>
-  new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.removeListener('error', reject);
-      const { address, port: actual, family } = server.address() as AddressInfo;
-      const name = family === 'IPv6' ? `[${address}]` : address;
-      resolve(`http://${name}:${actual}`);
-    });
-  });

@@ -1,7 +1,8 @@
+import { isWellFormed } from './accounts/secrets.ts';
 import { isPrincipalArn } from './exports/bucket-policy.ts';
 
 // The only reader of the environment. Each setting stands once, in this table: the loader, its messages and the README
-// (npm run docs:settings) are made from it.
+// (npm run docs) are made from it.
 
 /** What is wrong with a setting; the message says what would be right. */
 class BadSetting extends Error {}
@@ -87,6 +88,9 @@ const SETTINGS = {
     (value) => {
       if (value !== undefined && (value.length < 32 || value.length > 1000))
         throw new BadSetting('must have 32 to 1000 characters');
+      // The checksum is tested before a key is looked up, so that this one would never open anything.
+      if (value !== undefined && !isWellFormed(value))
+        throw new BadSetting('has the form of a key that Sluice made, but not its checksum: it was mistyped');
       return value ?? null;
     },
   ),
@@ -168,7 +172,7 @@ const SETTINGS = {
   partBytes: setting(
     'EXPORT_PART_BYTES',
     '67108864',
-    'The largest part of an export, before compression.',
+    'Bytes of the largest part of an export, before compression.',
     integer(64 * MIB, KIB, 1024 * MIB),
   ),
   exportConcurrency: setting(
@@ -238,12 +242,26 @@ const SETTINGS = {
 
 export type Config = { readonly [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Name]['read']> };
 
+/** One thing that is wrong: the settings that it is about, and a message that names them. */
+interface Problem {
+  readonly names: readonly string[];
+  readonly message: string;
+}
+
 /** Everything that is wrong with the environment, in one message. */
-export class ConfigError extends Error {}
+export class ConfigError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    const count = problems.length === 1 ? 'a setting is' : `${problems.length} settings are`;
+    super(`Sluice cannot start: ${count} wrong.\n${problems.map(({ message }) => `  ${message}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
 
 /** Reads all settings. Throws one ConfigError that names every bad variable. */
 export const loadConfig = (env: Readonly<Record<string, string | undefined>>): Config => {
-  const problems: string[] = [];
+  const problems: Problem[] = [];
   const entries = Object.entries(SETTINGS).map(([key, { name, read }]) => {
     const raw = env[name];
     try {
@@ -251,27 +269,37 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     } catch (error) {
       if (!(error instanceof BadSetting)) throw error;
       // Never the value: it may be a secret in the wrong place.
-      problems.push(`${name} ${error.message}`);
+      problems.push({ names: [name], message: `${name} ${error.message}` });
       return [key, undefined] as const;
     }
   });
   const config = Object.fromEntries(entries) as unknown as Config;
+  // Of a setting that could not be read no contradiction can be told.
   if (problems.length === 0) problems.push(...contradictions(config));
-  if (problems.length > 0) {
-    throw new ConfigError(
-      `Sluice cannot start: ${problems.length === 1 ? 'a setting is' : `${problems.length} settings are`} wrong.\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
-    );
-  }
+  if (problems.length > 0) throw new ConfigError(problems);
   return config;
 };
 
-const contradictions = (config: Config): string[] => [
+const contradictions = (config: Config): Problem[] => [
   ...(config.heartbeatMs * 3 > config.leaseSeconds * 1000
-    ? ['RUN_HEARTBEAT_MS must be at most a third of RUN_LEASE_SECONDS, so that one lost renewal is no lost run']
+    ? [
+        {
+          names: ['RUN_HEARTBEAT_MS', 'RUN_LEASE_SECONDS'],
+          message:
+            'RUN_HEARTBEAT_MS must be at most a third of RUN_LEASE_SECONDS, so that one lost renewal is no lost run',
+        },
+      ]
     : []),
-  ...(config.partBytes > config.exportMemory ? ['EXPORT_MEMORY must be at least EXPORT_PART_BYTES'] : []),
+  ...(config.partBytes > config.exportMemory
+    ? [{ names: ['EXPORT_MEMORY', 'EXPORT_PART_BYTES'], message: 'EXPORT_MEMORY must be at least EXPORT_PART_BYTES' }]
+    : []),
   ...(config.databaseUrl === null && config.role !== 'all'
-    ? ['ROLE must be all without a DATABASE_URL: the database of local mode serves one process']
+    ? [
+        {
+          names: ['ROLE'],
+          message: 'ROLE must be all without a DATABASE_URL: the database of local mode serves one process',
+        },
+      ]
     : []),
 ];
 

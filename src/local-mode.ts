@@ -5,32 +5,47 @@ import type { Logger } from 'pino';
 import { newSecret } from './accounts/secrets.ts';
 import type { Config } from './config.ts';
 import type { ObjectStore } from './exports/object-store.ts';
-import { openDataDirectory } from './local/data-directory.ts';
+import { announceDatabase, withdrawDatabase } from './local/announced-database.ts';
+import { defaultDataDirectory, openDataDirectory } from './local/data-directory.ts';
 import { startPostgres } from './local/postgres.ts';
 import { openStore } from './resources.ts';
 
-/** The embedded parts, running, and the settings that follow from them. */
+/** The embedded parts, running. */
 export interface LocalMode {
-  readonly config: Config;
   readonly databaseUrl: string;
   readonly store: ObjectStore;
+  /** The setting API_KEY, or a generated secret that stays the same from start to start. */
   readonly apiKey: string;
-  /** Where the objects of a bucket lie as plain files. */
-  bucketDirectory(bucket: string): string;
-  greet(url: string): void;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  /** Below it lies a folder for each bucket, with its objects as plain files. */
+  readonly filesDirectory: string;
+  /** Resolves when the database ended although nobody had stopped it: then nothing can go on. Else never. */
+  readonly failed: Promise<EmbeddedDatabaseError>;
+  /** Tells the operator's commands where the database is; called when its tables are up to date. */
+  announce(): Promise<void>;
+  /** May be called twice. */
   stop(): Promise<void>;
 }
 
-/** A database and an S3 of its own below DATA_DIR, and an ADMIN key that stays the same from start to start. */
+/** The embedded PostgreSQL is gone. Its message is meant for the person who started Sluice. */
+export class EmbeddedDatabaseError extends Error {}
+
+/**
+ * A database and an S3 of its own below DATA_DIR. Errors: DataDirectoryHeldError, DataDirectoryUnusableError, or what
+ * PostgreSQL said.
+ */
 export const startLocal = async (config: Config, log: Logger): Promise<LocalMode> => {
-  const isRoot = process.getuid?.() === 0;
-  const directory = await openDataDirectory(config.dataDir ?? (isRoot ? '/var/lib/sluice' : '.sluice'));
+  const directory = await openDataDirectory(config.dataDir ?? defaultDataDirectory());
   const stops: (() => Promise<void>)[] = [() => directory.close()];
-  const stop = async (): Promise<void> => {
+  const stopAll = async (): Promise<void> => {
     for (const stopOne of stops.toReversed()) await stopOne();
-    stops.length = 0;
   };
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= stopAll());
   try {
+    // Of a server that was killed.
+    await withdrawDatabase(directory.path);
     const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
     stops.push(() => postgres.stop());
     // Loading it takes a quarter of a second, which server mode need not spend.
@@ -39,12 +54,12 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
       accessKeyId: 'sluice-local',
       secretAccessKey: await keptSecret(join(directory.path, 's3-secret'), () => randomBytes(24).toString('base64url')),
     };
-    const s3 = await startS3({ directory: join(directory.path, 's3'), ...credentials, log });
+    const filesDirectory = join(directory.path, 's3');
+    const s3 = await startS3({ directory: filesDirectory, ...credentials, log });
     stops.push(() => s3.stop());
-    const apiKey = config.apiKey ?? (await keptSecret(join(directory.path, 'api-key'), newSecret));
     const store = openStore(config, { endpoint: s3.endpoint, credentials, forcePathStyle: true });
+    stops.push(() => withdrawDatabase(directory.path));
     return {
-      config: { ...config, apiKey },
       databaseUrl: postgres.url,
       store: {
         // Buckets are made as they are named.
@@ -54,21 +69,16 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
         },
         close: () => store.close(),
       },
-      apiKey,
-      bucketDirectory: (bucket) => s3.bucketDirectory(bucket),
-      greet: (url) => {
-        console.error(
-          [
-            '',
-            `  Sluice runs in local mode: ${url}/graphql (GraphiQL in a browser)`,
-            `  Key   ${apiKey}`,
-            `  Data  ${directory.path}`,
-            `  Files ${join(directory.path, 's3', '<bucket>')}`,
-            '  Ctrl-C stops it; the next start finds the same data.',
-            '',
-          ].join('\n'),
-        );
-      },
+      apiKey: config.apiKey ?? (await keptSecret(join(directory.path, 'api-key'), newSecret)),
+      dataDirectory: directory.path,
+      filesDirectory,
+      failed: postgres.died.then(
+        (words) =>
+          new EmbeddedDatabaseError(
+            `The embedded PostgreSQL ended by itself, so Sluice ends too. The next start repairs its data. It said last:\n${words}`,
+          ),
+      ),
+      announce: () => announceDatabase(directory.path, postgres.url),
       stop,
     };
   } catch (error) {
@@ -79,9 +89,9 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
 
 /** The secret in the file; made and stored, readable by its owner alone, where there is none yet. */
 const keptSecret = async (file: string, make: () => string): Promise<string> => {
-  const kept = await readFile(file, 'utf8').catch(() => null);
-  if (kept !== null) return kept.trim();
+  const kept = await readFile(file, 'utf8').catch(() => '');
+  if (kept.trim() !== '') return kept.trim();
   const secret = make();
-  await writeFile(file, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+  await writeFile(file, `${secret}\n`, { mode: 0o600 });
   return secret;
 };

@@ -1,48 +1,45 @@
-import { startApp } from './app.ts';
-import { ConfigError, loadConfig } from './config.ts';
-import { startLocal } from './local-mode.ts';
-import { createLogger, openResources } from './resources.ts';
+import { loadConfig } from './config.ts';
+import { failureWords } from './failure-words.ts';
+import { greeting } from './local/greeting.ts';
+import { createLogger } from './resources.ts';
+import { type Server, StartCalledOff, startServer } from './server.ts';
+import { listenForStop } from './stop-signals.ts';
 
 const main = async (): Promise<void> => {
+  const stopSignals = listenForStop();
   const config = loadConfig(process.env);
   const log = createLogger(config);
-  const local = config.databaseUrl === null ? await startLocal(config, log) : null;
-  const resources = await openResources({
-    config: local?.config ?? config,
-    databaseUrl: local?.databaseUrl ?? config.databaseUrl ?? '',
-    log,
-    ...(local && { store: local.store, localKey: local.apiKey }),
-  });
-  const app = await startApp(resources);
-  log.info({ url: app.url, role: config.role }, 'Sluice answers');
-  local?.greet(app.url);
-
-  let stopping = false;
-  const stop = async (signal: string): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
-    log.info({ signal }, 'stopping');
-    await app.stop();
-    await resources.close();
-    await local?.stop();
-    process.exitCode = 0;
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      stop(signal).catch((error: unknown) => {
-        log.fatal({ err: error }, 'could not stop in order');
-        process.exit(1);
-      });
-    });
-  }
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'unexpected; the process ends so that it cannot go on half broken');
     process.exit(1);
   });
+  let server: Server;
+  try {
+    server = await startServer({ config, log, signal: stopSignals.signal });
+  } catch (error) {
+    if (error instanceof StartCalledOff) return;
+    const words = failureWords(error);
+    if (words === null) log.fatal({ err: error }, 'Sluice could not start');
+    else console.error(words);
+    process.exit(1);
+  }
+  const { local, localKey, url } = server;
+  log.info({ url, role: config.role }, 'Sluice answers');
+  if (local) process.stderr.write(greeting({ ...local, url, apiKey: localKey }));
+
+  const cause = await Promise.race([stopSignals.told, ...(local ? [local.failed] : [])]);
+  if (cause instanceof Error) {
+    console.error(cause.message);
+    process.exit(1);
+  }
+  log.info(
+    { signal: cause },
+    `stopping; running exports have ${config.graceSeconds} s to end, a second signal ends at once`,
+  );
+  await server.stop();
 };
 
 main().catch((error: unknown) => {
-  const known = error instanceof ConfigError || (error instanceof Error && error.name === 'DataDirectoryHeldError');
-  console.error(known ? (error as Error).message : error);
+  console.error(failureWords(error) ?? error);
   process.exit(1);
 });

@@ -21,13 +21,18 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
     : pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }));
 };
 
+/** Without its stack: where a lost connection was noticed says nothing, and one restart of the database loses many. */
+const reasonOf = (error: Error): { reason: string; code: string | undefined } => {
+  const { message, code } = scrubError(error);
+  return { reason: message, code };
+};
+
 export interface ResourceOptions {
   readonly config: Config;
   readonly databaseUrl: string;
   readonly log: Logger;
   /** Where objects go; the S3 of the settings where left out. */
   readonly store?: ObjectStore;
-  readonly localKey?: string | null;
 }
 
 export interface OpenResources extends AppResources {
@@ -50,44 +55,59 @@ export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
     callTimeoutMs: config.leaseSeconds * 1000,
   });
 
-/** Brings the database up to date and opens everything an app needs; close() shuts it in the opposite order. */
+/**
+ * Brings the database up to date and opens everything an app needs; close() shuts it in the opposite order.
+ * Errors: what the database or the queue said; nothing is left open then.
+ */
 export const openResources = async (options: ResourceOptions): Promise<OpenResources> => {
   const { config, databaseUrl, log } = options;
-  await migrate(databaseUrl);
-  const database = openDatabase({
-    url: databaseUrl,
-    poolSize: config.databasePool,
-    applicationName: 'sluice',
-    statementTimeoutMs: config.statementTimeoutMs,
-    onConnectionError: (error) => log.warn({ err: error }, 'a database connection broke; the pool replaces it'),
-  });
-  if (config.apiKey !== null) await ensureDefaultKey({ db: database.db, clock: systemClock }, config.apiKey);
-  const queue = openQueue({
-    url: databaseUrl,
-    applicationName: 'sluice-queue',
-    worker: config.role !== 'api',
-    onError: (error) => log.warn({ err: error }, 'the queue was interrupted; it goes on by itself'),
-  });
-  await queue.start();
-  const store =
-    options.store ?? openStore(config, { endpoint: config.s3Endpoint, forcePathStyle: config.s3ForcePathStyle });
-  const mail = config.smtpUrl === null ? null : openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom });
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    mail?.close();
-    store.close();
-    await queue.stop({ graceful: false });
-    await database.close();
+  const { repaired } = await migrate(databaseUrl);
+  if (repaired) {
+    log.warn(
+      'the database was restored from a copy: its transaction ids were set right, and unfinished runs begin anew',
+    );
+  }
+  const closes: (() => unknown)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closes.toReversed()) await close();
   };
-  return {
-    config,
-    database,
-    queue,
-    store,
-    mail,
-    log,
-    clock: systemClock,
-    localKey: options.localKey ?? null,
-    close: () => (closing ??= close()),
-  };
+  try {
+    const database = openDatabase({
+      url: databaseUrl,
+      poolSize: config.databasePool,
+      applicationName: 'sluice',
+      statementTimeoutMs: config.statementTimeoutMs,
+      onConnectionError: (error) => log.warn(reasonOf(error), 'a database connection broke; the pool replaces it'),
+    });
+    closes.push(() => database.close());
+    if (config.apiKey !== null) await ensureDefaultKey({ db: database.db, clock: systemClock }, config.apiKey);
+    const queue = openQueue({
+      url: databaseUrl,
+      applicationName: 'sluice-queue',
+      worker: config.role !== 'api',
+      onError: (error) => log.warn(reasonOf(error), 'the queue was interrupted; it goes on by itself'),
+    });
+    closes.push(() => queue.stop({ graceful: false }));
+    await queue.start();
+    const store =
+      options.store ?? openStore(config, { endpoint: config.s3Endpoint, forcePathStyle: config.s3ForcePathStyle });
+    closes.push(() => store.close());
+    const mail = config.smtpUrl === null ? null : openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom });
+    closes.push(() => mail?.close());
+    let closing: Promise<void> | undefined;
+    return {
+      config,
+      database,
+      queue,
+      store,
+      mail,
+      log,
+      clock: systemClock,
+      localKey: null,
+      close: () => (closing ??= closeAll()),
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
 };

@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm';
+import { asc, eq } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
 import { ConflictError, IssueCollector } from '../errors.ts';
@@ -14,6 +14,9 @@ export const findAccount = async (db: Db, name: string): Promise<AccountRow | un
   const [row] = await db.select().from(accounts).where(eq(accounts.name, name));
   return row;
 };
+
+/** By name. */
+export const listAccounts = (db: Db): Promise<AccountRow[]> => db.select().from(accounts).orderBy(asc(accounts.name));
 
 export const createAccount = async (
   { db, clock }: { readonly db: Db; readonly clock: Clock },

@@ -9,10 +9,10 @@ export interface Authenticator {
 }
 
 /**
- * Half the second within which a revoked key must have stopped everywhere: a busy key costs two look-ups a second
- * instead of one a request, and open subscriptions can ask as often as they like.
+ * Less than half of the second within which a revoked key must have stopped everywhere: a busy key costs two or three
+ * look-ups a second instead of one a request, and open subscriptions can ask as often as they like.
  */
-const REMEMBER_MS = 500;
+const REMEMBER_MS = 400;
 const MAX_REMEMBERED = 10_000;
 
 export const createAuthenticator = (

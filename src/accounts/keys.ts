@@ -93,6 +93,13 @@ export const loadApiKeys = async (db: Executor, accountId: bigint, ids: readonly
     .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, wanted)));
 };
 
+/** Not by account: for the operator, who is above them. */
+export const findApiKey = async (db: Executor, id: string): Promise<ApiKeyRow | undefined> => {
+  if (!isUuid(id)) return undefined;
+  const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, id));
+  return row;
+};
+
 /** Newest first, revoked ones too. */
 export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> => {
   const page = readPage(args, 2, ([at, id]) => !Number.isNaN(Date.parse(at ?? '')) && isUuid(id ?? ''));

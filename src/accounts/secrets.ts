@@ -14,11 +14,13 @@ export const newSecret = (): string => {
   return `${PREFIX}${random}${checksum(random)}`;
 };
 
-/** False only for what begins like a key and is damaged: keys set by an operator have no form. */
+/**
+ * False only for what has the shape of a key and a checksum that is not its own: keys set by an operator have no form,
+ * and may begin with the prefix too.
+ */
 export const isWellFormed = (secret: string): boolean => {
-  if (!secret.startsWith(PREFIX)) return true;
   const match = SHAPE.exec(secret);
-  return match !== null && checksum(match[1] ?? '') === match[2];
+  return match === null || checksum(match[1] ?? '') === match[2];
 };
 
 /** A SHA-256 suffices: 256 random bits cannot be guessed, so no slow hash is needed. */

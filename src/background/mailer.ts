@@ -21,7 +21,9 @@ export interface MailerOptions {
 /** Sends the mails of ended runs. The queue keeps and repeats what the mail server refused for now. */
 export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
   const { queue } = options;
-  await queue.work<MailMessage>(MAIL_QUEUE, { batchSize: 1, pollingIntervalSeconds: 5 }, async (messages) => {
+  // Polling is what finds mails that are to be repeated; pg-boss would do it every 30 s only.
+  const polling = { pollingIntervalSeconds: 5, notifyPollingIntervalSeconds: 5 };
+  await queue.work<MailMessage>(MAIL_QUEUE, { batchSize: 1, ...polling }, async (messages) => {
     for (const message of messages) await sendOne(options, message.data);
   });
   let stopped: Promise<void> | undefined;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
-import { RUN_QUEUE, type RunMessage } from '../db/queue.ts';
+import { RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
 import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -27,6 +27,16 @@ export interface RunWorkerOptions {
   /** How long running exports may go on after stop() before they are handed over. */
   readonly graceMs: number;
   readonly onEnded: (run: LeasedRun, outcome: Outcome['event'] | 'STOPPED', seconds: number) => void;
+}
+
+/** The first pause between attempts is about a second. */
+const POLLING_SECONDS = 1;
+
+interface WorkOptions {
+  readonly localConcurrency: number;
+  readonly batchSize: 1;
+  readonly pollingIntervalSeconds: number;
+  readonly notifyPollingIntervalSeconds: number;
 }
 
 /** Takes runs from the queue and executes them. */
@@ -57,9 +67,16 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     }
   };
 
-  await queue.work<RunMessage, void, { localConcurrency: number; batchSize: 1; pollingIntervalSeconds: number }>(
+  await queue.work<RunMessage, void, WorkOptions>(
     RUN_QUEUE,
-    { localConcurrency: options.concurrency, batchSize: 1, pollingIntervalSeconds: 2 },
+    {
+      localConcurrency: options.concurrency,
+      batchSize: 1,
+      // NOTIFY tells of messages that are due at once; those for a later moment (retries) only polling finds, which
+      // pg-boss slows down to every 30 s where it listens, unless it is told not to.
+      pollingIntervalSeconds: POLLING_SECONDS,
+      notifyPollingIntervalSeconds: POLLING_SECONDS,
+    },
     async (messages) => {
       for (const message of messages) await handle(message.data.jobId);
     },
@@ -85,7 +102,8 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const claim = await claimRun(db, jobId, leaseMs);
   if (!claim) return;
   if ('pausedUntil' in claim) {
-    await queue.sendAfter(RUN_QUEUE, { jobId }, { singletonKey: jobId }, claim.pausedUntil);
+    const { pausedUntil } = claim;
+    await queue.sendAfter(RUN_QUEUE, { jobId }, { singletonKey: wakeUpKey(jobId, pausedUntil) }, pausedUntil);
     return;
   }
   const { run } = claim;

@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm';
+import type pg from 'pg';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Transaction } from './client.ts';
 
@@ -89,6 +90,13 @@ export interface RunWakeUp {
 }
 
 /**
+ * Of each key one message waits at most. Those for later have keys of their own moments: what is to be done at once must
+ * not fall to a message that waits for the next attempt of another run, a minute from now.
+ */
+export const wakeUpKey = (jobId: string, startAfter?: Date | null): string =>
+  startAfter ? `${jobId} at ${startAfter.toISOString()}` : jobId;
+
+/**
  * Wakes jobs inside the caller's transaction: the message is there if and only if the run is. Sorted, since two
  * transactions that woke the same jobs in other orders would wait for each other.
  */
@@ -100,7 +108,7 @@ export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly
       .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1))
       .map(({ jobId, startAfter }) => ({
         data: { jobId } satisfies RunMessage,
-        singletonKey: jobId,
+        singletonKey: wakeUpKey(jobId, startAfter),
         ...(startAfter && { startAfter }),
       })),
     { db: fromDrizzle(tx, sql) },
@@ -115,4 +123,17 @@ export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly 
     mails.map((data) => ({ data })),
     { db: fromDrizzle(tx, sql) },
   );
+};
+
+/** Whether the queue's tables are there, and hold Sluice's queues. Changes nothing. */
+export const queueIsInstalled = async (client: pg.ClientBase | pg.Pool): Promise<boolean> => {
+  const tables = await client.query<{ found: boolean }>(
+    `SELECT to_regclass('${QUEUE_SCHEMA}.version') IS NOT NULL AND to_regclass('${QUEUE_SCHEMA}.queue') IS NOT NULL AS found`,
+  );
+  if (!tables.rows[0]?.found) return false;
+  const { rows } = await client.query<{ queues: number }>(
+    `SELECT count(*)::int AS queues FROM ${QUEUE_SCHEMA}.queue WHERE name = ANY($1)`,
+    [[RUN_QUEUE, MAIL_QUEUE]],
+  );
+  return rows[0]?.queues === 2;
 };

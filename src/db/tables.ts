@@ -107,7 +107,9 @@ export const filters = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.accountId, table.streamId, table.id] }),
-    uniqueIndex('filters_digest').on(table.accountId, table.streamId, table.digest),
+    // The digest before the stream, so that the planner never takes this index for a look-up by id: with the stream
+    // second both cost the same to it until the table is analyzed, and reading 10,000 filters took 11 s instead of 50 ms.
+    uniqueIndex('filters_digest').on(table.accountId, table.digest, table.streamId),
   ],
 );
 

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { to as copyTo } from 'pg-copy-streams';
 import type { Database } from '../db/client.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
@@ -20,6 +19,7 @@ import { completeManifest, type ManifestObject, rewritingManifest } from './mani
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
 import { toParts } from './parts.ts';
+import { openRowReader } from './row-reader.ts';
 import { copyRows } from './rows.ts';
 import { exportSpec } from './spec.ts';
 
@@ -59,8 +59,6 @@ export const executeRun = async (
   const { db } = database;
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await exportSpec(db, run.accountId, run.settings, window, run.watermark);
-  await checkFilledRows(db, spec, limits.maxFilledRows);
-
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
   const { path, slug } = destinationOf(run.settings);
@@ -68,18 +66,23 @@ export const executeRun = async (
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
   const release = await context.memory.acquire(limits.partBytes, signal);
   try {
-    if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));
-    const chunks = readRows(database, copyRows(spec, extension), signal);
-    const parts = toParts(chunks, {
-      framing: framingOf(extension, spec.groupBy),
-      maxBytes: limits.partBytes,
-      compressed,
-      onProgress: (rows, bytes) => writer.showProgress(rows, bytes),
-    });
-    for await (const part of parts) {
-      const single = part.last && part.number === 1;
-      const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
-      await writer.putObject(key, part.body, part.rows);
+    const reader = await openRowReader(database.url, signal);
+    try {
+      await checkFilledRows(reader.db, spec, limits.maxFilledRows);
+      if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));
+      const parts = toParts(reader.lines(copyRows(spec, extension)), {
+        framing: framingOf(extension, spec.groupBy),
+        maxBytes: limits.partBytes,
+        compressed,
+        onProgress: (rows, bytes) => writer.showProgress(rows, bytes),
+      });
+      for await (const part of parts) {
+        const single = part.last && part.number === 1;
+        const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
+        await writer.putObject(key, part.body, part.rows);
+      }
+    } finally {
+      reader.close();
     }
     await overwriteStaleKeys(writer, await keysOfWindow(db, run), spec.groupBy);
     await writer.putManifest(completeManifest(run, writer.objects));
@@ -156,36 +159,5 @@ class ObjectWriter {
       sha256Hex,
       signal: this.#signal,
     });
-  }
-}
-
-/** Lines as Postgres writes them, on a connection of its own; an abort ends that connection. */
-async function* readRows(database: Database, copy: string, signal: AbortSignal): AsyncGenerator<Buffer, void> {
-  const client = await database.pool.connect();
-  let failure: Error | undefined;
-  try {
-    await client.query('BEGIN READ ONLY');
-    // client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
-    await client.query(
-      `SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL standard_conforming_strings = on; SET LOCAL client_connection_check_interval = '2s'`,
-    );
-    const stream = client.query(copyTo(copy));
-    const abort = (): void => {
-      stream.destroy(signal.reason instanceof Error ? signal.reason : new Error('The export was stopped.'));
-    };
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    try {
-      for await (const chunk of stream) yield chunk as Buffer;
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
-    await client.query('COMMIT');
-  } catch (error) {
-    failure = error instanceof Error ? error : new Error(String(error));
-    throw failure;
-  } finally {
-    // Whatever ended the loop before its end (an error, an abort, a consumer that stopped) leaves COPY half read.
-    client.release(failure ?? false);
   }
 }

@@ -29,7 +29,10 @@ export interface SchemaTypes {
 
 const unauthenticated = (): GraphQLError =>
   new GraphQLError('A valid key is needed: send it as X-API-Key, or as Authorization: Bearer <key>.', {
-    extensions: { code: 'UNAUTHENTICATED', http: { status: 401 } },
+    extensions: {
+      code: 'UNAUTHENTICATED',
+      http: { status: 401, headers: { 'WWW-Authenticate': 'Bearer realm="Sluice"' } },
+    },
   });
 
 export const forbidden = (scopes: readonly string[]): GraphQLError =>
@@ -55,7 +58,11 @@ export const createBuilder = () =>
 
 export type Builder = ReturnType<typeof createBuilder>;
 
+/** The scopes that stand in a failure of the plugin, or in those that it is made of. */
 const neededScopes = (failure: unknown): string[] => {
-  const parameter = typeof failure === 'object' && failure !== null && 'parameter' in failure ? failure.parameter : [];
-  return Array.isArray(parameter) ? parameter.map(String) : [];
+  if (typeof failure !== 'object' || failure === null) return [];
+  if ('failures' in failure && Array.isArray(failure.failures)) {
+    return [...new Set(failure.failures.flatMap(neededScopes))];
+  }
+  return 'parameter' in failure && Array.isArray(failure.parameter) ? failure.parameter.map(String) : [];
 };

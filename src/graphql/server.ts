@@ -1,13 +1,16 @@
 import type { GraphQLSchema } from 'graphql';
-import { createYoga, type Plugin } from 'graphql-yoga';
+import { createYoga } from 'graphql-yoga';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
 import { BodyError, readBody } from '../lib/request-body.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
-import { createErrorMapper } from './error-mapping.ts';
-import { graphiqlTabs } from './graphiql-tabs.ts';
+import { corsHeaders, PREFLIGHT_HEADERS } from './cors.ts';
+import { createDocumentCache } from './document-cache.ts';
+import { checkDocuments } from './document-checks.ts';
+import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
+import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
 import { secretFrom, secretFromPayload } from './keys-in-requests.ts';
+import { refuse, send } from './responses.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
@@ -21,6 +24,7 @@ export interface GraphQLServerOptions {
 
 export interface GraphQLServer {
   readonly yoga: ReturnType<typeof createGraphQL>;
+  readonly mapError: ErrorMapper;
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
@@ -28,76 +32,86 @@ export const GRAPHQL_PATH = '/graphql';
 
 /** The API over HTTP: queries and mutations as JSON, subscriptions over SSE, GraphiQL for browsers. */
 export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServer => {
-  const yoga = createGraphQL(options);
+  const mapError = createErrorMapper(options.log);
+  const yoga = createGraphQL(options, mapError);
+  const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
   return {
     yoga,
+    mapError,
     handle: async (request, response) => {
+      const { method = 'GET', headers } = request;
+      for (const [name, value] of Object.entries(corsHeaders(options.corsOrigins, headers.origin))) {
+        response.setHeader(name, value);
+      }
+      response.setHeader('x-content-type-options', 'nosniff');
+      if (method === 'OPTIONS' && response.hasHeader('access-control-allow-origin')) {
+        response.writeHead(204, PREFLIGHT_HEADERS).end();
+        return;
+      }
+      if (asksForPage(request)) {
+        await sendPage(request, response);
+        return;
+      }
+      const url = new URL(`http://localhost${request.url ?? '/'}`);
+      let body: Buffer | null = null;
+      try {
+        if (method === 'GET') checkParameters(url.searchParams);
+        if (method === 'POST') {
+          checkContentType(headers['content-type']);
+          body = await readBody(request, options.maxBodyBytes);
+        }
+      } catch (error) {
+        if (!(error instanceof BodyError)) throw error;
+        await refuse(request, response, error);
+        return;
+      }
       const gone = new AbortController();
       response.once('close', () => gone.abort());
-      const headers = new Headers();
-      for (const [name, value] of Object.entries(request.headers)) {
-        for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one);
-      }
-      let body: Buffer | null = null;
-      if (request.method === 'POST') {
-        try {
-          checkContentType(headers.get('content-type'));
-          body = await readBody(request, options.maxBodyBytes);
-        } catch (error) {
-          if (!(error instanceof BodyError)) throw error;
-          refuse(response, error);
-          return;
-        }
-        // The body handed on is plain, whatever it was sent as.
-        headers.delete('content-encoding');
-        headers.delete('content-length');
-      }
-      const url = new URL(request.url ?? '/', `http://${request.headers.host ?? 'localhost'}`);
       const answer = await yoga.fetch(
         new yoga.fetchAPI.Request(url, {
-          method: request.method ?? 'GET',
-          headers,
+          method,
+          headers: headersOf(request, body !== null),
           ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
           signal: gone.signal,
         }),
       );
-      await send(answer, response);
+      await send(answer, request, response);
     },
   };
 };
 
+/** As yoga is to see them: a body that is handed on is plain JSON, whatever it was sent as. */
+const headersOf = (request: IncomingMessage, hasBody: boolean): Headers => {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one);
+  }
+  if (hasBody) {
+    headers.set('content-type', 'application/json');
+    headers.delete('content-encoding');
+    headers.delete('content-length');
+  }
+  return headers;
+};
+
 /** JSON alone: a form or plain text is what other sites can make a browser send without asking. */
-const checkContentType = (contentType: string | null): void => {
-  const type = contentType?.split(';')[0]?.trim().toLowerCase();
-  if (type !== 'application/json' && type !== 'application/graphql-response+json') {
-    throw new BodyError(415, 'Send the request as application/json.');
+const checkContentType = (contentType = ''): void => {
+  const [type, ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
+  const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
+  if (type !== 'application/json' || (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8')) {
+    throw new BodyError(415, 'Send the request as application/json, in UTF-8.');
   }
 };
 
-const CODES = { 400: 'BAD_USER_INPUT', 413: 'BODY_TOO_LARGE', 415: 'UNSUPPORTED_MEDIA_TYPE' } as const;
-
-const refuse = (response: ServerResponse, error: BodyError): void => {
-  const body = JSON.stringify({ errors: [{ message: error.message, extensions: { code: CODES[error.status] } }] });
-  // The rest of a body that is too large is not read, so the connection cannot serve another request.
-  response
-    .writeHead(error.status, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
-    .end(body);
-};
-
-const send = async (answer: Response, response: ServerResponse): Promise<void> => {
-  for (const [name, value] of answer.headers) response.setHeader(name, value);
-  response.writeHead(answer.status);
-  if (!answer.body) {
-    response.end();
-    return;
+const checkParameters = (parameters: URLSearchParams): void => {
+  for (const name of ['variables', 'extensions']) {
+    const text = parameters.get(name);
+    try {
+      if (text) JSON.parse(text);
+    } catch {
+      throw new BodyError(400, `The parameter ${name} is no JSON.`);
+    }
   }
-  if (answer.headers.get('content-type')?.startsWith('text/event-stream')) {
-    response.flushHeaders();
-    // A reader that went away is no failure; pipeline ends the source with it.
-    await pipeline(answer.body as unknown as AsyncIterable<Uint8Array>, response).catch(() => undefined);
-    return;
-  }
-  response.end(Buffer.from(await answer.arrayBuffer()));
 };
 
 /** What an operation over WebSocket brings in the place of headers. */
@@ -105,44 +119,28 @@ interface SocketContext {
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined;
 }
 
-const createGraphQL = ({ schema, services, log, corsOrigins, localKey }: GraphQLServerOptions) =>
+const createGraphQL = ({ schema, services, log }: GraphQLServerOptions, mapError: ErrorMapper) =>
   createYoga<SocketContext, GraphQLContext>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
+    graphiql: false,
     multipart: false,
     batching: false,
     // Bytes are counted before yoga sees the body; its own counting halved the throughput.
     maxRequestBodySize: false,
-    cors:
-      corsOrigins.length === 0
-        ? false
-        : {
-            origin: [...corsOrigins],
-            credentials: false,
-            methods: ['GET', 'POST', 'OPTIONS'],
-            allowedHeaders: ['content-type', 'x-api-key', 'authorization'],
-          },
-    maskedErrors: { maskError: createErrorMapper(log) },
+    // It answers origins that are not on the list with "null", which is what sandboxed pages are called.
+    cors: false,
+    maskedErrors: { maskError: mapError },
+    // Errors are logged where they are mapped, scrubbed; yoga would write them down as they are, with SQL and values.
     logging: {
-      debug: (...parts: unknown[]) => log.debug({ parts }, 'graphql'),
-      info: (...parts: unknown[]) => log.debug({ parts }, 'graphql'),
-      warn: (...parts: unknown[]) => log.warn({ parts }, 'graphql'),
-      error: (...parts: unknown[]) => log.debug({ parts }, 'graphql'),
+      debug: () => undefined,
+      info: () => undefined,
+      warn: (...parts: unknown[]) => log.warn({ parts: parts.filter((part) => typeof part === 'string') }, 'graphql'),
+      error: () => undefined,
     },
-    graphiql: {
-      title: 'Sluice',
-      subscriptionsProtocol: 'SSE',
-      defaultTabs: graphiqlTabs(localKey),
-      shouldPersistHeaders: true,
-      ...(localKey !== null && { headers: JSON.stringify({ 'X-API-Key': localKey }, null, 2) }),
-    },
-    renderGraphiQL: async (page) => {
-      // 9 MB of source: loaded when the first person asks for the page.
-      const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
-      return renderGraphiQL(page);
-    },
-    plugins: [withCodes],
+    parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
+    plugins: [checkDocuments(schema)],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)
@@ -154,21 +152,3 @@ const createGraphQL = ({ schema, services, log, corsOrigins, localKey }: GraphQL
       );
     },
   });
-
-/** Errors of parsing and validation have no code of their own. */
-const withCodes: Plugin = {
-  onParse:
-    () =>
-    ({ result, replaceParseResult }) => {
-      if (result instanceof Error && 'extensions' in result) {
-        Object.assign(result.extensions as object, { code: 'GRAPHQL_PARSE_FAILED' });
-        replaceParseResult(result as never);
-      }
-    },
-  onValidate:
-    () =>
-    ({ valid, result }) => {
-      if (valid) return;
-      for (const error of result) Object.assign(error.extensions, { code: 'GRAPHQL_VALIDATION_FAILED' });
-    },
-};

@@ -1,15 +1,18 @@
 import { GraphQLError } from 'graphql';
 import { Repeater } from 'graphql-yoga';
 import { repeat } from '../lib/lifecycle.ts';
-import type { RunSelection } from '../runs/run-feed.ts';
+import { FeedStoppedError, type RunSelection, SlowReaderError } from '../runs/run-feed.ts';
 import type { RunRow } from '../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 
 /** Open subscriptions of each key on this server. */
 const openByKey = new WeakMap<object, Map<string, number>>();
 
-/** How often an open subscription asks whether its key is still valid; with half a second of memory, within a second. */
-const RECHECK_MS = 400;
+/**
+ * How often an open subscription, or socket, asks whether its key is still valid: with the 400 ms for which an answer is
+ * remembered, it ends within a second of the revocation.
+ */
+export const RECHECK_MS = 250;
 
 /**
  * Follows runs until the client goes, the runs have ended, the server stops, or the key is revoked. A Repeater and not a
@@ -20,6 +23,8 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
   checkPlace(context, limits.maxSubscriptions);
   return new Repeater<RunRow>(async (push, stop) => {
     // Only here, where somebody reads: a stream that nobody ever asks for its first state would never give it back.
+    // Checked again, because any number may have passed the first check before one of them was read.
+    checkPlace(context, limits.maxSubscriptions);
     const release = takePlace(context);
     const ending = new AbortController();
     void stop.then(() => ending.abort());
@@ -36,16 +41,30 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
     try {
       for await (const run of feed.follow(selection, ending.signal)) await push(run);
       if (revoked) throw revokedError();
+    } catch (error) {
+      if (error instanceof SlowReaderError) throw tooSlow();
+      if (error instanceof FeedStoppedError) throw serverStops();
+      throw error;
     } finally {
       release();
-      await watch.stop();
       stop();
+      await watch.stop();
     }
   });
 };
 
 const revokedError = (): GraphQLError =>
   new GraphQLError('The key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
+
+const tooSlow = (): GraphQLError =>
+  new GraphQLError('Too many changes wait to be read. Subscribe again, to fewer runs, and read faster.', {
+    extensions: { code: 'SLOW_READER' },
+  });
+
+const serverStops = (): GraphQLError =>
+  new GraphQLError('The server stops. Subscribe again: another one, or the next, goes on from the present state.', {
+    extensions: { code: 'UNAVAILABLE' },
+  });
 
 const countsOf = (context: GraphQLContext): Map<string, number> => {
   const counts = openByKey.get(context.services) ?? new Map<string, number>();

@@ -1,77 +1,194 @@
-import type { ExecutionArgs } from 'graphql';
-import { CloseCode } from 'graphql-ws';
-import { useServer } from 'graphql-ws/use/ws';
+import { type ExecutionArgs, getOperationAST, GraphQLError } from 'graphql';
+import { CloseCode, type Context, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { WebSocketServer } from 'ws';
+import type { Logger } from 'pino';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { repeat } from '../lib/lifecycle.ts';
 import type { Services } from './context.ts';
 import { secretFromPayload } from './keys-in-requests.ts';
 import type { GraphQLServer } from './server.ts';
+import { RECHECK_MS } from './subscriptions.ts';
 
 export interface GraphQLSockets {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   close(): Promise<void>;
 }
 
-const RECHECK_MS = 400;
+export interface GraphQLSocketsOptions {
+  readonly graphql: GraphQLServer;
+  readonly services: Services;
+  readonly log: Logger;
+  readonly maxMessageBytes: number;
+}
+
+interface Extra {
+  readonly socket: WebSocket;
+}
+type SocketContext = Context<Record<string, unknown>, Extra>;
+
+/** A socket that has not answered a ping when the next is due is dead, or reads nothing. */
+const PING_MS = 12_000;
+/** Answers that wait for a socket which does not read them. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** How long sockets may take to say goodbye when the server stops. */
+const GOODBYE_MS = 1000;
+/** RFC 6455's registry: come again. The clients of graphql-ws do. */
+const TRY_AGAIN_LATER = 1013;
 
 /** Subscriptions, queries and mutations over WebSocket (graphql-transport-ws). The key comes with connection_init. */
-export const createGraphQLSockets = (
-  { yoga }: GraphQLServer,
-  services: Services,
-  maxMessageBytes: number,
-): GraphQLSockets => {
-  const server = new WebSocketServer({ noServer: true, maxPayload: maxMessageBytes });
-  const disposable = useServer<Record<string, unknown>>(
-    {
-      // What a failed operation tells is decided by yoga's own mapping, as over HTTP.
-      execute: (args) => (args as WrappedArgs).rootValue.execute(args),
-      subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
-      onConnect: async (context) => {
-        const secret = secretFromPayload(context.connectionParams);
-        const { socket } = context.extra;
-        if (secret === null || (await services.authenticator.authenticate(secret)) === null) {
-          socket.close(CloseCode.Unauthorized, 'Unauthorized');
-          return;
-        }
-        // A socket outlives its key: once that is revoked, the connection is closed as forbidden.
-        const watch = repeat(
-          async () => {
-            if ((await services.authenticator.authenticate(secret)) === null)
-              socket.close(CloseCode.Forbidden, 'Forbidden');
-          },
-          { everyMs: RECHECK_MS, onError: () => undefined },
-        );
-        socket.once('close', () => void watch.stop());
-      },
-      onSubscribe: async (context, _id, params) => {
-        const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({
-          connectionParams: context.connectionParams ?? {},
-        } as never);
-        const document = parse(params.query);
-        const args = {
-          schema,
-          document,
-          operationName: params.operationName,
-          variableValues: params.variables,
-          contextValue: await contextFactory(),
-          rootValue: { execute, subscribe },
-        };
-        const errors = validate(schema, document);
-        return errors.length > 0 ? errors : (args as unknown as ExecutionArgs);
-      },
-    },
-    server,
-  );
+export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSockets => {
+  const protocol = createProtocol(options);
+  // Not the glue of graphql-ws: it writes errors to the console as they are, and their messages into close frames.
+  const server = new WebSocketServer({
+    noServer: true,
+    maxPayload: options.maxMessageBytes,
+    handleProtocols: (protocols) => handleProtocols(protocols),
+  });
   return {
     handleUpgrade: (request, socket, head) => {
-      server.handleUpgrade(request, socket, head, (opened) => server.emit('connection', opened, request));
+      server.handleUpgrade(request, socket, head, (opened) => serve(opened, protocol, options.log));
     },
     close: async () => {
-      await disposable.dispose();
+      for (const socket of server.clients) socket.close(1001, 'Going away');
+      const late = setTimeout(() => {
+        for (const socket of server.clients) socket.terminate();
+      }, GOODBYE_MS);
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      clearTimeout(late);
     },
   };
+};
+
+const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, log: Logger): void => {
+  const fail = (error: unknown): void => {
+    log.error({ err: error }, 'a message over WebSocket could not be handled');
+    socket.close(CloseCode.InternalServerError, 'Internal server error');
+  };
+  let isAlive = true;
+  const pulse = setInterval(() => {
+    if (!isAlive) socket.terminate();
+    isAlive = false;
+    socket.ping();
+  }, PING_MS);
+  socket.on('pong', () => {
+    isAlive = true;
+  });
+  // What the client sent was no WebSocket, or too large: ws closes with the code for it, and 'close' follows.
+  socket.on('error', (error) => log.debug({ err: error }, 'a WebSocket broke'));
+  const closed = protocol.opened(
+    {
+      protocol: socket.protocol,
+      // Waits until the bytes have left: so a subscription is as fast as its reader. A socket that is gone takes no
+      // more, and is no failure: its end follows.
+      send: (data) =>
+        new Promise((resolve) => {
+          if (socket.readyState === socket.OPEN) socket.send(data, () => resolve());
+          else resolve();
+        }),
+      close: (code, reason) => socket.close(code, reason),
+      onMessage: (handle) => {
+        socket.on('message', (data) => {
+          if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
+          else handle(String(data)).catch(fail);
+        });
+      },
+    },
+    { socket },
+  );
+  socket.once('close', (code, reason) => {
+    clearInterval(pulse);
+    closed(code, String(reason)).catch(fail);
+  });
+};
+
+const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
+  const connect = async (context: SocketContext): Promise<boolean> => {
+    const { socket } = context.extra;
+    const secret = secretFromPayload(context.connectionParams);
+    const isValid = async (): Promise<boolean> =>
+      secret !== null && (await services.authenticator.authenticate(secret)) !== null;
+    try {
+      if (!(await isValid())) {
+        socket.close(CloseCode.Unauthorized, 'Unauthorized');
+        return false;
+      }
+    } catch (error) {
+      graphql.mapError(error);
+      socket.close(TRY_AGAIN_LATER, 'Try again later');
+      return false;
+    }
+    // It may have gone while the key was looked up; its 'close' would never come again.
+    if (socket.readyState !== socket.OPEN) return false;
+    // A socket outlives its key: once that is revoked, the connection is closed as forbidden.
+    const watch = repeat(
+      async () => {
+        if (!(await isValid())) socket.close(CloseCode.Forbidden, 'Forbidden');
+      },
+      {
+        everyMs: RECHECK_MS,
+        onError: (error) => log.debug({ err: error }, 'the key of a socket could not be checked'),
+      },
+    );
+    socket.once('close', () => void watch.stop());
+    return true;
+  };
+
+  return makeServer<Record<string, unknown>, Extra>({
+    // What a failed operation tells is decided by yoga's own mapping, as over HTTP.
+    execute: (args) => (args as WrappedArgs).rootValue.execute(args),
+    subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
+    onConnect: connect,
+    onSubscribe: async (context, _id, payload) => {
+      try {
+        return await prepare(graphql, context, payload);
+      } catch (error) {
+        return [graphql.mapError(error)];
+      }
+    },
+    onNext: (_context, _id, _payload, _args, { errors, data, extensions }) => ({
+      ...(data !== undefined && { data }),
+      ...(errors && { errors: errors.map(withoutHttp) }),
+      ...(extensions && { extensions }),
+    }),
+    // Among them what a subscription threw in the middle: that went past yoga.
+    onError: (_context, _id, _payload, errors) => errors.map((error) => withoutHttp(graphql.mapError(error))),
+  });
+};
+
+const prepare = async (
+  { yoga }: GraphQLServer,
+  { connectionParams = {} }: SocketContext,
+  { query, operationName, variables }: SubscribePayload,
+): Promise<ExecutionArgs | readonly GraphQLError[]> => {
+  const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({
+    connectionParams,
+  } as never);
+  const document = parse(query);
+  const errors = validate(schema, document);
+  if (errors.length > 0) return errors as readonly GraphQLError[];
+  if (!getOperationAST(document, operationName)) {
+    return [
+      new GraphQLError('Could not determine what operation to execute.', {
+        extensions: { code: 'OPERATION_RESOLUTION_FAILURE' },
+      }),
+    ];
+  }
+  const args = {
+    schema,
+    document,
+    operationName,
+    variableValues: variables,
+    contextValue: await contextFactory(),
+    rootValue: { execute, subscribe },
+  };
+  return args as unknown as ExecutionArgs;
+};
+
+/** Status and headers are instructions for an HTTP answer, which this is not. */
+const withoutHttp = (error: GraphQLError) => {
+  const { extensions: { http: _, spec: __, ...extensions } = {}, ...rest } = error.toJSON();
+  return { ...rest, extensions };
 };
 
 interface WrappedArgs extends ExecutionArgs {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
+import type { Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { pipeline } from 'node:stream';
 
 /** A body that cannot be taken; the status is the HTTP answer. */
 export class BodyError extends Error {
@@ -12,35 +12,53 @@ export class BodyError extends Error {
   }
 }
 
-const DECODERS = { gzip: createGunzip, 'x-gzip': createGunzip, deflate: createInflate, br: createBrotliDecompress };
+const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
 
 /**
  * The whole body, decompressed. More than the limit is refused as soon as it is known: by the length announced, or at the
- * byte that is too many, before anything is parsed. Throws BodyError.
+ * byte that is too many, before anything is parsed. Throws BodyError and leaves the rest of the body unread, the
+ * connection open: whoever called still has to answer on it.
  */
 export const readBody = async (request: IncomingMessage, maxBytes: number): Promise<Buffer> => {
   const tooLarge = new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
-  const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > maxBytes) throw tooLarge;
-  if (encoding !== 'identity' && !(encoding in DECODERS)) {
-    throw new BodyError(415, `Content-Encoding "${encoding}" is not known; send gzip, deflate, br or none.`);
+  const decoder = DECODERS.get(encoding)?.();
+  if (decoder === undefined && encoding !== 'identity') {
+    throw new BodyError(415, 'This Content-Encoding is not known; send gzip, deflate, br or none.');
   }
-  const source =
-    encoding === 'identity'
-      ? request
-      : pipeline(request, DECODERS[encoding as keyof typeof DECODERS](), () => undefined);
+  const source = decoder ? request.pipe(decoder) : request;
   const chunks: Buffer[] = [];
   let size = 0;
+  // Not `for await`: leaving such a loop early destroys the request with its socket, and the answer with it.
   try {
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) throw tooLarge;
-      chunks.push(chunk);
-    }
+    await new Promise<void>((resolve, reject) => {
+      const broken = (): void => reject(new BodyError(400, 'The body is not compressed as Content-Encoding says.'));
+      source.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > maxBytes) reject(tooLarge);
+        else chunks.push(chunk);
+      });
+      source.once('end', resolve);
+      source.once('error', broken);
+      // Where it came whole, the decoder is the one to say that it is done.
+      request.once('close', () => {
+        if (!request.complete) reject(new BodyError(400, 'The body broke off.'));
+      });
+    });
   } catch (error) {
-    if (error instanceof BodyError) throw error;
-    throw new BodyError(400, 'The body broke off, or is not compressed as Content-Encoding says.');
+    source.removeAllListeners('data');
+    request.pause();
+    if (decoder) {
+      request.unpipe(decoder);
+      decoder.destroy();
+    }
+    throw error;
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
 };

@@ -25,21 +25,43 @@ export class DataDirectoryHeldError extends Error {
   }
 }
 
+/** The DATA_DIR cannot be made or written to. Its message is meant for the person who started this process. */
+export class DataDirectoryUnusableError extends Error {
+  constructor(path: string, cause: unknown) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    super(
+      `DATA_DIR ${path} cannot be used (${REASONS[code] ?? (code || String(cause))}). ` +
+        'Set DATA_DIR to a directory that this account can write to.',
+      { cause },
+    );
+    this.name = 'DataDirectoryUnusableError';
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOTDIR: 'a part of the path is no directory',
+  EEXIST: 'it is no directory',
+  ENOSPC: 'no space is left on the device',
+  // What the lock, an SQLite file, says where it may not be opened.
+  ERR_SQLITE_ERROR: 'its file "lock" cannot be opened',
+};
+
+/** Where the DATA_DIR is unless it is set: for root where the account that runs PostgreSQL can pass. */
+export const defaultDataDirectory = (): string => (process.getuid?.() === 0 ? '/var/lib/sluice' : '.sluice');
+
 /**
  * Makes the DATA_DIR where it is missing, and takes it for this process. A directory held by a
  * process that was killed is free.
  *
- * Errors: DataDirectoryHeldError while another process holds it.
+ * Errors: DataDirectoryHeldError while another process holds it, DataDirectoryUnusableError.
  */
 export async function openDataDirectory(directory: string): Promise<DataDirectory> {
   const path = resolve(directory);
-  // 0711 for root: PostgreSQL runs as another account and must pass to its own folder below, which
-  // is closed to everybody else. A directory that is there already keeps the mode its owner chose.
-  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
-  await mkdir(path, { recursive: true, mode });
-
-  const lock = lockDirectory(path);
   const pidFile = join(path, 'pid');
+  const lock = await takeLock(path);
   if (!lock) throw new DataDirectoryHeldError(path, await readPid(pidFile));
   // Says who holds the directory; whether it is held, the lock alone decides.
   await writeFile(pidFile, `${process.pid}\n`, { mode: 0o600 });
@@ -54,6 +76,18 @@ export async function openDataDirectory(directory: string): Promise<DataDirector
       lock.release();
     },
   };
+}
+
+async function takeLock(path: string): Promise<ReturnType<typeof lockDirectory>> {
+  // 0711 for root: PostgreSQL runs as another account and must pass to its own folder below, which
+  // is closed to everybody else. A directory that is there already keeps the mode its owner chose.
+  const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
+  try {
+    await mkdir(path, { recursive: true, mode });
+    return lockDirectory(path);
+  } catch (error) {
+    throw new DataDirectoryUnusableError(path, error);
+  }
 }
 
 async function readPid(file: string): Promise<number | null> {

@@ -36,6 +36,8 @@ export interface ServerOptions {
 
 export interface Server {
   port: number;
+  /** Resolves with the last lines of its log when the server ended although nobody had stopped it; else never. */
+  died: Promise<string>;
   /** Resolves when every process of the server has ended. May be called twice. */
   stop(): Promise<void>;
 }
@@ -103,9 +105,10 @@ async function launch(
 
   let ready = false;
   let stopping: Promise<void> | null = null;
+  const death = Promise.withResolvers<string>();
   const gone = ended.then(() => {
     life.end('gone\n');
-    if (ready && !stopping) log.error(`PostgreSQL ended by itself:\n${tail.join('\n')}`);
+    if (ready && !stopping) death.resolve(tail.join('\n'));
   });
 
   const running = () => child.exitCode === null && child.signalCode === null;
@@ -124,7 +127,7 @@ async function launch(
     await gone;
     clearTimeout(impatience);
   };
-  return { port, stop: () => (stopping ??= shutDown()) };
+  return { port, died: death.promise, stop: () => (stopping ??= shutDown()) };
 }
 
 /** The way pg_ctl asks: line 1 of postmaster.pid is the pid, line 8 the state. */

@@ -22,6 +22,8 @@ export interface RunningPostgres {
   url: string;
   /** Where the cluster lies: `directory` without links. */
   directory: string;
+  /** Resolves with the last lines of its log when PostgreSQL ended although nobody had stopped it; else never. */
+  died: Promise<string>;
   /** A fast shutdown: open transactions are rolled back. May be called twice. */
   stop(): Promise<void>;
 }
@@ -56,6 +58,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     return {
       url: `postgres://${SUPERUSER}:${password}@127.0.0.1:${server.port}/postgres`,
       directory: home.path,
+      died: server.died,
       async stop() {
         await server.stop();
         lock.release();

@@ -15,6 +15,8 @@ export interface Mail {
    * Ends when the server has taken the message for the address. Errors: MailError, nothing else.
    */
   send(to: string, mail: MailText): Promise<void>;
+  /** Connects and logs in, and sends nothing. Errors: MailError. */
+  check(): Promise<void>;
   /** Ends what is under way. May be called twice. */
   close(): void;
 }
@@ -78,6 +80,13 @@ export function openMail(options: MailOptions): Mail {
       } finally {
         clearTimeout(timer);
         closing.signal.removeEventListener('abort', onClose);
+      }
+    },
+    async check() {
+      try {
+        await transport.verify();
+      } catch (error) {
+        throw explainMailFailure(error, closing.signal.aborted);
       }
     },
     close() {

@@ -2,6 +2,7 @@ import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
+import { sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import { applyPatch, checkJobInput, type JobInput, type JobPatch } from '../jobs/inputs.ts';
@@ -113,7 +114,11 @@ export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: big
     const [canceled] = isUuid(id)
       ? await cancelRuns(tx, queue, and(eq(runs.accountId, accountId), eq(runs.id, id)), now)
       : [];
-    if (canceled) return canceled;
+    if (canceled) {
+      // Where it paused between two attempts no worker holds it who would wake the next one of its job.
+      await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
+      return canceled;
+    }
     const [run] = await loadRuns(tx, accountId, [id]);
     if (!run) throw new NotFoundError('There is no such run.');
     throw new ConflictError(`The run has ended already: it is ${run.status}.`);

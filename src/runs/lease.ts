@@ -125,11 +125,14 @@ export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Pr
     .where(and(eq(runObjects.runId, run.id), eq(runObjects.key, key)));
 };
 
-/** Whether an earlier run, or an earlier attempt of this one, may have begun to write this window. */
+/**
+ * Whether an earlier run, or an earlier attempt of this one, may have begun to write this window: also one of another
+ * job, which had the place before, and be it another account's.
+ */
 export const windowWasBegun = async (db: Db, run: LeasedRun): Promise<boolean> => {
   if (run.attempt > 1) return true;
   const { rows } = await db.execute(sql`
-    SELECT 1 FROM runs WHERE account_id = ${run.accountId} AND bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
+    SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
       AND id <> ${run.id} AND started_at IS NOT NULL LIMIT 1`);
   return rows.length > 0;
 };
@@ -138,7 +141,7 @@ export const windowWasBegun = async (db: Db, run: LeasedRun): Promise<boolean> =
 export const keysOfWindow = async (db: Db, run: LeasedRun): Promise<string[]> => {
   const { rows } = await db.execute<{ key: string }>(sql`
     SELECT DISTINCT o.key FROM runs r JOIN run_objects o ON o.run_id = r.id
-    WHERE r.account_id = ${run.accountId} AND r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey}
+    WHERE r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey}
     ORDER BY 1`);
   return rows.map((row) => row.key);
 };

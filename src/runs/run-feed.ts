@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Db } from '../db/client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
+import { databaseNow } from './due-slots.ts';
 import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
 import { isEnded, sourcesOf } from './run-status.ts';
 import type { RunRow } from './runs.ts';
@@ -20,7 +21,8 @@ export interface RunFeed extends Stoppable {
   readonly started: Promise<void>;
   /**
    * The present states first (of one run, or of those that wait and run), then each change; with a runId until it has
-   * ended, or the signal says that the reader has gone. Only the newest state of a run waits for a slow reader, so that none costs more than its runs.
+   * ended, or the signal says that the reader has gone. Only the newest state of a run waits for a slow reader, so that
+   * none costs more than its runs; where too many wait, SlowReaderError. When the feed stops, FeedStoppedError.
    */
   follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void>;
   /** Readers right now. */
@@ -39,8 +41,16 @@ export interface RunFeedOptions {
 /** Ended runs are read again that long: a state must not be missed because its commit took its time. */
 const LOOK_BACK_MS = 60_000;
 const RECONNECT_MS = 500;
-/** Ended runs that a reader remembers to have seen. */
+/** Runs whose last seen state a reader remembers. */
 const MAX_SEEN = 10_000;
+/** Runs that may wait for a reader, on top of those that were there when it came. One waits once, however often it changes. */
+const MAX_WAITING = 10_000;
+
+/** Ends a reader that takes less than comes. */
+export class SlowReaderError extends Error {}
+
+/** Ends all readers when the feed stops: what they follow has not ended, and another server can tell them more. */
+export class FeedStoppedError extends Error {}
 
 /**
  * One listener for a process, however many readers it has: each change is read once from its row and handed to all whom it
@@ -50,9 +60,12 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   const { db, onError } = options;
   const readers = new Set<Reader>();
   const stopping = new AbortController();
+  const stopped = new Promise<void>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
   const changed = new Set<string>();
   let reading = false;
-  let lastResync = Date.now();
+  let lastResync = performance.now();
 
   const publish = (rows: readonly RunRow[]): void => {
     for (const row of rows) for (const reader of readers) reader.offer(row);
@@ -77,8 +90,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
 
   const resync = async (): Promise<void> => {
     const accountIds = [...new Set([...readers].map((reader) => reader.selection.accountId))];
-    const since = new Date(lastResync - LOOK_BACK_MS);
-    const now = Date.now();
+    const now = performance.now();
     if (accountIds.length > 0) {
       publish(
         await db
@@ -87,7 +99,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
           .where(
             and(
               inArray(runs.accountId, accountIds),
-              or(inArray(runs.status, sourcesOf('CANCEL')), gt(runs.finishedAt, since)),
+              or(inArray(runs.status, sourcesOf('CANCEL')), endedWithin(now - lastResync + LOOK_BACK_MS)),
             ),
           )
           .orderBy(runs.createdAt, runs.id),
@@ -127,7 +139,8 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     broken.catch(() => undefined);
     client.on('notification', (message) => onNotification(message.payload));
     try {
-      await client.connect();
+      await Promise.race([client.connect(), stopped]);
+      if (stopping.signal.aborted) return;
       await client.query(`LISTEN ${RUN_CHANNEL}`);
       onListening();
       // What happened between the last connection and this one was told to nobody.
@@ -176,9 +189,11 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     // Registered before the present state is read, so nothing can happen in between unseen.
     readers.add(reader);
     try {
-      for (const row of await readPresent(db, selection)) reader.offer(row);
+      const from = await databaseNow(db);
+      reader.welcome(await readPresent(db, selection), from);
       for (;;) {
         const row = await reader.next(ending);
+        if (!row && !signal.aborted) throw new FeedStoppedError();
         if (!row) return;
         yield row;
         if (selection.runId !== undefined && isEnded(row.status)) return;
@@ -201,6 +216,11 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   };
 };
 
+/** By the database's clock, which is the one that says when a run ended. */
+const endedWithin = (milliseconds: number) =>
+  gt(runs.finishedAt, sql`clock_timestamp() - ${milliseconds} * interval '1 millisecond'`);
+
+/** The run; or those that wait and run, and with them those that ended a moment ago, which are not to be shown. */
 const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> =>
   db
     .select()
@@ -208,7 +228,9 @@ const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise
     .where(
       and(
         eq(runs.accountId, accountId),
-        runId === undefined ? inArray(runs.status, sourcesOf('CANCEL')) : eq(runs.id, runId),
+        runId === undefined
+          ? or(inArray(runs.status, sourcesOf('CANCEL')), endedWithin(LOOK_BACK_MS))
+          : eq(runs.id, runId),
         jobId === undefined ? undefined : eq(runs.jobId, jobId),
       ),
     )
@@ -218,7 +240,13 @@ const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise
 class Reader {
   readonly selection: RunSelection;
   readonly #seen = new Map<string, number>();
-  readonly #pending = new Map<string, RunRow>();
+  readonly #waiting = new Map<string, RunRow>();
+  /** What was told before the present states were read. */
+  readonly #early = new Map<string, RunRow>();
+  /** The database's time when they were read; null until then. */
+  #from: Date | null = null;
+  #mayWait = MAX_WAITING;
+  #isTooSlow = false;
   #wake: (() => void) | undefined;
 
   constructor(selection: RunSelection) {
@@ -232,25 +260,58 @@ class Reader {
     return selection.jobId === undefined || selection.jobId === jobId;
   }
 
+  /**
+   * The states that are there when it comes, read at `from`. What ended before is not shown: neither now, nor when its
+   * notification comes late or the states are read again.
+   */
+  welcome(rows: readonly RunRow[], from: Date): void {
+    for (const row of rows) {
+      if (isEnded(row.status) && this.selection.runId === undefined) this.#seen.set(row.id, row.change);
+      else this.#show(row);
+    }
+    this.#mayWait = this.#waiting.size + MAX_WAITING;
+    this.#from = from;
+    for (const row of this.#early.values()) this.offer(row);
+    this.#early.clear();
+  }
+
   offer(row: RunRow): void {
-    if (!this.concerns(row.accountId, row.jobId, row.id)) return;
-    if (row.change <= (this.#seen.get(row.id) ?? 0)) return;
+    if (this.#isTooSlow || !this.concerns(row.accountId, row.jobId, row.id)) return;
+    if (this.#from === null) {
+      const early = this.#early.get(row.id);
+      if (!early || early.change < row.change) this.#early.set(row.id, row);
+      return;
+    }
+    const seen = this.#seen.get(row.id);
+    if (row.change <= (seen ?? 0)) return;
+    const longEnded = row.finishedAt !== null && row.finishedAt.getTime() < this.#from.getTime() - LOOK_BACK_MS;
+    if (seen === undefined && longEnded) return;
+    this.#show(row);
+    if (this.#waiting.size <= this.#mayWait) return;
+    this.#isTooSlow = true;
+    this.#waiting.clear();
+  }
+
+  #show(row: RunRow): void {
+    // A Map keeps the order of insertion: what changed last is forgotten last.
+    this.#seen.delete(row.id);
     this.#seen.set(row.id, row.change);
     if (this.#seen.size > MAX_SEEN) {
       const [oldest] = this.#seen.keys();
       if (oldest !== undefined) this.#seen.delete(oldest);
     }
-    this.#pending.set(row.id, row);
+    this.#waiting.set(row.id, row);
     this.#wake?.();
   }
 
-  /** The next state, or null when the feed stops. */
+  /** The next state, or null when the feed stops. Throws SlowReaderError. */
   async next(stopping: AbortSignal): Promise<RunRow | null> {
     for (;;) {
       if (stopping.aborted) return null;
-      const [first] = this.#pending;
+      if (this.#isTooSlow) throw new SlowReaderError();
+      const [first] = this.#waiting;
       if (first) {
-        this.#pending.delete(first[0]);
+        this.#waiting.delete(first[0]);
         return first[1];
       }
       await new Promise<void>((resolve) => {

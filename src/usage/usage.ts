@@ -4,6 +4,7 @@ import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { isTimeZone } from '../lib/zoned-time.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
@@ -195,32 +196,51 @@ const wholeBuckets = (
   };
 };
 
-const seriesKey = (row: UsageRow, groupCount: number): string =>
-  JSON.stringify([row.meterApiName, ...Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null)]);
+type GroupValue = string | readonly string[] | null;
 
+const groupsOf = (row: UsageRow, groupCount: number): GroupValue[] =>
+  Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
+
+/** Rows come by stream and bucket; the series they make are sorted by stream and group. */
 const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] => {
-  const series = new Map<string, { meterApiName: string; group: DimensionValues[]; points: UsagePoint[] }>();
+  const series = new Map<string, { meterApiName: string; groups: GroupValue[]; points: UsagePoint[] }>();
   for (const row of rows) {
-    const key = seriesKey(row, groupBy.length);
+    const groups = groupsOf(row, groupBy.length);
+    const key = JSON.stringify([row.meterApiName, ...groups]);
     let entry = series.get(key);
-    if (!entry) {
-      entry = {
-        meterApiName: row.meterApiName,
-        group: groupBy.flatMap((name, index) => groupValues(name, row[`g${index + 1}`] ?? null)),
-        points: [],
-      };
-      series.set(key, entry);
-    }
+    if (!entry) series.set(key, (entry = { meterApiName: row.meterApiName, groups, points: [] }));
     entry.points.push({ bucketStart: new Date(row.bucketStart), bucketEnd: new Date(row.bucketEnd), value: row.value });
   }
-  return [...series.values()].map((entry) => ({
-    ...entry,
-    total: sumDecimals(entry.points.map((point) => point.value)),
-  }));
+  return [...series.values()]
+    .sort((a, b) => compareBytewise(a.meterApiName, b.meterApiName) || compareLists(a.groups, b.groups, compareGroups))
+    .map(({ meterApiName, groups, points }) => ({
+      meterApiName,
+      group: groupBy.flatMap((name, index) => groupValues(name, groups[index] ?? null)),
+      points,
+      total: sumDecimals(points.map((point) => point.value)),
+    }));
+};
+
+const compareLists = <Item>(
+  a: readonly Item[],
+  b: readonly Item[],
+  compare: (one: Item, other: Item) => number,
+): number => {
+  for (let i = 0; i < Math.min(a.length, b.length); i += 1) {
+    const order = compare(a[i] as Item, b[i] as Item);
+    if (order !== 0) return order;
+  }
+  return a.length - b.length;
+};
+
+/** As the SELECT sorts: bytewise, nulls first, arrays element by element. */
+const compareGroups = (a: GroupValue, b: GroupValue): number => {
+  if (a === null || b === null) return Number(a !== null) - Number(b !== null);
+  return compareLists([a].flat(), [b].flat(), compareBytewise);
 };
 
 /** A dimension that the stream lacks is left out of the group. */
-const groupValues = (name: string, value: string | string[] | null): DimensionValues[] => {
+const groupValues = (name: string, value: GroupValue): DimensionValues[] => {
   if (value === null) return [];
-  return [{ dimension: isElement(name) ? 'element' : name, values: typeof value === 'string' ? [value] : value }];
+  return [{ dimension: isElement(name) ? 'element' : name, values: [value].flat() }];
 };

@@ -1,0 +1,30 @@
+import { CommanderError } from 'commander';
+import { createProgram } from './cli/program.ts';
+import { failureWords } from './failure-words.ts';
+import { scrubError } from './lib/scrub-error.ts';
+
+const BROKEN = 1;
+const WRONG_USAGE = 2;
+
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+const program = createProgram({
+  env: process.env,
+  terminal: { answer: (text) => process.stdout.write(text), say },
+  log: { debug: () => undefined, warn: say, error: say },
+  onBroken: () => {
+    process.exitCode = BROKEN;
+  },
+});
+
+program.parseAsync().catch((error: unknown) => {
+  if (error instanceof CommanderError) {
+    // Commander has said it already; what it ends with 0 is help that was asked for.
+    process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
+    return;
+  }
+  say(failureWords(error) ?? `Unexpected: ${scrubError(error).message}`);
+  process.exitCode = BROKEN;
+});

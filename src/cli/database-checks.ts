@@ -1,0 +1,67 @@
+import type pg from 'pg';
+import { migrationState } from '../db/migrate.ts';
+import { queueIsInstalled } from '../db/queue.ts';
+import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
+import type { Clock } from '../lib/clock.ts';
+import { broken, type Finding, ok, warn } from './findings.ts';
+
+const OLDEST_VERSION = 15;
+const TOLERATED_MS = 5000;
+
+/** What doctor asks a database that it can reach, in this order. None of them changes anything. */
+export const DATABASE_CHECKS: readonly {
+  readonly name: string;
+  readonly check: (pool: pg.Pool, clock: Clock) => Promise<Finding>;
+}[] = [
+  {
+    name: 'version',
+    check: async (pool) => {
+      const { rows } = await pool.query<{ number: string; words: string }>(
+        `SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS words`,
+      );
+      const [version] = rows;
+      return Number(version?.number) >= OLDEST_VERSION * 10_000
+        ? ok(`PostgreSQL ${version?.words}`)
+        : broken(`PostgreSQL ${version?.words} is too old: ${OLDEST_VERSION} is the oldest that Sluice runs on`);
+    },
+  },
+  {
+    name: 'migrations',
+    check: async (pool) => {
+      const { pending, unknown } = await migrationState(pool);
+      if (pending > 0) return broken(`${pending} to apply: run \`npm run sluice -- migrate\`, or start a server`);
+      if (unknown > 0) return warn('a newer version of Sluice was here: update this one');
+      return ok('up to date');
+    },
+  },
+  {
+    name: 'queue',
+    check: async (pool) =>
+      (await queueIsInstalled(pool))
+        ? ok('its tables are there')
+        : broken('its tables are missing: run `npm run sluice -- migrate`, or start a server'),
+  },
+  {
+    name: 'ledger',
+    check: async (pool) =>
+      (await hasForeignTransactionIds(pool))
+        ? broken(
+            'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run sluice -- migrate`, or start a server',
+          )
+        : ok('its transaction ids are those of this cluster'),
+  },
+  {
+    name: 'clock',
+    check: async (pool, clock) => {
+      const asked = clock.now().getTime();
+      const { rows } = await pool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+      const middle = (asked + clock.now().getTime()) / 2;
+      const differenceMs = Math.round(middle - (rows[0]?.now.getTime() ?? Number.NaN));
+      return Math.abs(differenceMs) <= TOLERATED_MS
+        ? ok(`this machine and the database agree within ${Math.max(1, Math.ceil(Math.abs(differenceMs) / 1000))} s`)
+        : warn(
+            `this machine is ${Math.abs(differenceMs) / 1000} s ${differenceMs > 0 ? 'ahead of' : 'behind'} the database: set one of them right`,
+          );
+    },
+  },
+];

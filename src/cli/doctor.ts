@@ -1,0 +1,132 @@
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { failureWords } from '../failure-words.ts';
+import { systemClock } from '../lib/clock.ts';
+import { scrubError } from '../lib/scrub-error.ts';
+import type { LocalLog } from '../local/log.ts';
+import type { Terminal } from './command.ts';
+import { DATABASE_CHECKS } from './database-checks.ts';
+import { type CommandDatabase, findDatabase, openCommandDatabase } from './database.ts';
+import { broken, type Finding, ok, skipped, warn } from './findings.ts';
+
+export interface DoctorOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly terminal: Terminal;
+  readonly log: LocalLog;
+}
+
+/** An impatient mail server's answer; a person waits for it. */
+const MAIL_MS = 10_000;
+
+/**
+ * Looks at everything that a server needs, and says a line for each. Changes nothing, but that in local mode, where no server
+ * runs, the embedded database is started and brought up to date as a start does.
+ * Answers whether settings, database and migrations are sound; warnings do not count.
+ */
+export const doctorCommand = async ({ env, terminal, log }: DoctorOptions): Promise<boolean> => {
+  let sound = true;
+  const tell = (name: string, { verdict, words }: Finding): void => {
+    if (verdict === 'broken') sound = false;
+    terminal.answer(`${name.padEnd(10)}  ${verdict.padEnd(7)}  ${words}\n`);
+  };
+  const { config, problems } = readSettings(env);
+  for (const problem of problems) tell('settings', broken(problem));
+  if (problems.length === 0) {
+    tell('settings', ok(config.databaseUrl === null ? 'local mode: DATABASE_URL is not set' : `role ${config.role}`));
+  }
+  await checkDatabase(config, log, tell);
+  tell('s3', await checkS3(config));
+  tell('mail', await checkMail(config));
+  return sound;
+};
+
+/** The settings with their problems; what is wrong is taken as if it were not set, so that the rest can be looked at. */
+const readSettings = (env: DoctorOptions['env']): { config: Config; problems: readonly string[] } => {
+  const problems: string[] = [];
+  const left = { ...env };
+  for (;;) {
+    try {
+      return { config: loadConfig(left), problems };
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const { names, message } of error.problems) {
+        problems.push(message);
+        for (const name of names) left[name] = undefined;
+      }
+    }
+  }
+};
+
+const checkDatabase = async (
+  config: Config,
+  log: LocalLog,
+  tell: (name: string, finding: Finding) => void,
+): Promise<void> => {
+  let found: CommandDatabase;
+  try {
+    found = await findDatabase(config, log);
+  } catch (error) {
+    tell('database', broken(wordsOf(error)));
+    return;
+  }
+  const database = openCommandDatabase(found.url);
+  try {
+    let reached = true;
+    const attempt = async (check: () => Promise<Finding>): Promise<Finding> => {
+      try {
+        return await check();
+      } catch (error) {
+        return broken(wordsOf(error));
+      }
+    };
+    const connected = await attempt(async () => {
+      reached = false;
+      await database.pool.query('SELECT 1');
+      reached = true;
+      return ok(PLACES[found.place](new URL(found.url)));
+    });
+    tell('database', connected);
+    for (const { name, check } of DATABASE_CHECKS) {
+      tell(
+        name,
+        reached ? await attempt(() => check(database.pool, systemClock)) : skipped('the database is needed for it'),
+      );
+    }
+  } finally {
+    await database.close();
+    await found.close();
+  }
+};
+
+const PLACES: Record<CommandDatabase['place'], (url: URL) => string> = {
+  configured: (url) => `${url.host || 'local socket'}${url.pathname}`,
+  running: (url) => `the embedded one of the server that runs, ${url.host}`,
+  started: () => 'the embedded one, started for this; no server runs',
+};
+
+const wordsOf = (error: unknown): string => failureWords(error)?.replaceAll('\n', ' ') ?? scrubError(error).message;
+
+const checkS3 = async (config: Config): Promise<Finding> => {
+  if (config.databaseUrl === null) return ok('local mode has one of its own');
+  if (config.role === 'api') return ok('ROLE=api writes no exports');
+  // Loading the SDK takes a quarter of a second, which no other command needs.
+  const { canResolveS3Credentials } = await import('../exports/s3-credentials.ts');
+  return (await canResolveS3Credentials(config.awsRegion))
+    ? ok(`credentials found (not used here); region ${config.awsRegion}`)
+    : warn(
+        'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role; exports fail until then',
+      );
+};
+
+const checkMail = async (config: Config): Promise<Finding> => {
+  if (config.smtpUrl === null) return ok('SMTP_URL is not set: no mail is sent');
+  const { openMail } = await import('../notify/mail.ts');
+  const mail = openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom, timeoutMs: MAIL_MS });
+  try {
+    await mail.check();
+    return ok(`the server of SMTP_URL takes mail from here`);
+  } catch (error) {
+    return warn(error instanceof Error ? error.message : String(error));
+  } finally {
+    mail.close();
+  }
+};

@@ -1,0 +1,24 @@
+import { migrate } from '../db/migrate.ts';
+import type { CommandContext } from './command.ts';
+import { findDatabase } from './database.ts';
+
+export const migrateCommand = async ({ terminal, log, loadConfig }: CommandContext): Promise<void> => {
+  const found = await findDatabase(loadConfig(), log);
+  try {
+    if (found.place === 'started') {
+      terminal.say('The embedded database is up to date.');
+      return;
+    }
+    const { applied, repaired } = await migrate(found.url);
+    terminal.say(
+      applied === 0 ? 'The database is up to date.' : `Applied ${applied} migrations: the database is up to date.`,
+    );
+    if (repaired) {
+      terminal.say(
+        'It had been restored from a copy of another cluster: its transaction ids were set right, and runs that have not ended begin anew.',
+      );
+    }
+  } finally {
+    await found.close();
+  }
+};

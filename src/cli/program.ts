@@ -1,0 +1,123 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { loadConfig } from '../config.ts';
+import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
+import type { LocalLog } from '../local/log.ts';
+import {
+  createAccountCommand,
+  createKeyCommand,
+  listAccountsCommand,
+  listKeysCommand,
+  type NewKey,
+  revokeKeyCommand,
+} from './accounts.ts';
+import type { CommandContext, Terminal } from './command.ts';
+import { doctorCommand } from './doctor.ts';
+import { migrateCommand } from './migrate.ts';
+import { purgeCommand } from './purge.ts';
+
+export interface ProgramOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly terminal: Terminal;
+  readonly log: LocalLog;
+  /** Told where a command ran and found something broken, which is no error of its own. */
+  readonly onBroken: () => void;
+}
+
+/** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
+export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions): Command => {
+  const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
+  const program = new Command('npm run sluice --')
+    .description(
+      'Operates Sluice: accounts, keys, the database. Settings are those of the server, from the environment.',
+    )
+    .configureOutput({ writeOut: (text) => terminal.answer(text), writeErr: (text) => terminal.say(text.trimEnd()) })
+    .helpCommand(false)
+    .showHelpAfterError('(--help tells how it is used)')
+    .exitOverride();
+
+  const account = program.command('account').description('Accounts, to which everything else belongs');
+  account
+    .command('create')
+    .description('Create an account')
+    .argument('<name>')
+    .action((name: string) => createAccountCommand(context, name));
+  account
+    .command('list')
+    .description('List all accounts')
+    .action(() => listAccountsCommand(context));
+
+  const key = program.command('key').description('API keys');
+  key
+    .command('create')
+    .description('Create a key; its secret is all that goes to standard output, and is shown this once')
+    .requiredOption('--account <name>', 'the account that it opens')
+    .requiredOption('--scopes <list>', `${SCOPES.join(', ')}; several with commas between them`, readScopes)
+    .option('--name <name>', 'to tell keys apart by', 'command line')
+    .action((input: NewKey) => createKeyCommand(context, input));
+  key
+    .command('list')
+    .description('List the keys of an account, newest first, revoked ones too')
+    .requiredOption('--account <name>')
+    .action(({ account: name }: { account: string }) => listKeysCommand(context, name));
+  key
+    .command('revoke')
+    .description('Revoke a key; it stops working within a second')
+    .argument('<id>', 'as `key list` shows it')
+    .action((id: string) => revokeKeyCommand(context, id));
+
+  program
+    .command('migrate')
+    .description('Bring the database up to date, as the start of a server does')
+    .action(() => migrateCommand(context));
+  program
+    .command('purge')
+    .description('Remove the records of deleted streams for good; receipts and idempotency keys stay')
+    .option(
+      '--older-than <time>',
+      'deleted (or hidden) longer ago than this: 30d, 12h, 0d',
+      readMilliseconds,
+      30 * DAY_MS,
+    )
+    .option(
+      '--hidden',
+      'of live streams too what a replace or delete has hidden; the past can no longer be told then',
+      false,
+    )
+    .option('--dry-run', 'only say what would be removed', false)
+    .option('--yes', 'remove it', false)
+    .action(async ({ olderThan, hidden, dryRun, yes }: PurgeFlags, command: Command) => {
+      if (dryRun === yes)
+        command.error('error: say --dry-run to see what would be removed, or --yes to remove it for good');
+      await purgeCommand(context, { olderThanMs: olderThan, hidden, dryRun });
+    });
+  program
+    .command('doctor')
+    .description('Check settings, database, migrations, queue, ledger, clock, S3 credentials and mail')
+    .action(async () => {
+      if (!(await doctorCommand({ env, terminal, log }))) onBroken();
+    });
+  return program;
+};
+
+interface PurgeFlags {
+  readonly olderThan: number;
+  readonly hidden: boolean;
+  readonly dryRun: boolean;
+  readonly yes: boolean;
+}
+
+const readScopes = (text: string): Scope[] =>
+  text.split(',').map((part) => {
+    const scope = part.trim().toUpperCase();
+    if (!isScope(scope)) throw new InvalidArgumentError(`"${part.trim()}" is none of ${SCOPES.join(', ')}.`);
+    return scope;
+  });
+
+const DAY_MS = 86_400_000;
+const UNIT_MS: Readonly<Record<string, number>> = { d: DAY_MS, h: 3_600_000, m: 60_000 };
+
+const readMilliseconds = (text: string): number => {
+  const match = /^(\d{1,5})([dhm])$/.exec(text);
+  if (!match) throw new InvalidArgumentError('It is a number and d, h or m, such as 30d.');
+  return Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
+};

@@ -1,0 +1,74 @@
+import { loadConfig } from './config.ts';
+import { createClient } from './demo/client.ts';
+import { createScreen } from './demo/screen.ts';
+import { tellStory } from './demo/story.ts';
+import { failureWords } from './failure-words.ts';
+import { systemClock } from './lib/clock.ts';
+import { createLogger } from './resources.ts';
+import { type Server, StartCalledOff, startServer } from './server.ts';
+import { listenForStop } from './stop-signals.ts';
+
+const EXIT = '--exit';
+
+/** The embedded parts whatever is set, few words in the log, and progress often enough for a bar to move. */
+const demoSettings = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
+  LOG_LEVEL: 'warn',
+  RUN_HEARTBEAT_MS: '100',
+  ...env,
+  DATABASE_URL: undefined,
+  ROLE: undefined,
+});
+
+const main = async (): Promise<void> => {
+  const unknown = process.argv.slice(2).find((argument) => argument !== EXIT);
+  if (unknown !== undefined) {
+    console.error(`The demo knows no ${unknown}; ${EXIT} ends it when it is through.`);
+    process.exit(2);
+  }
+  const begun = performance.now();
+  const stopSignals = listenForStop();
+  const config = loadConfig(demoSettings(process.env));
+  const screen = createScreen(process.stdout);
+  screen.heading('Sluice: allocation streams in, scheduled exports out');
+  if (process.env['DATABASE_URL']) screen.aside('DATABASE_URL is left aside: the demo uses the embedded database.');
+  screen.line('Starting PostgreSQL, an S3 and the server on this machine ...');
+
+  let server: Server;
+  try {
+    server = await startServer({ config, log: createLogger(config), signal: stopSignals.signal });
+  } catch (error) {
+    if (error instanceof StartCalledOff) return;
+    throw error;
+  }
+  try {
+    const { local, localKey, url } = server;
+    if (!local) throw new Error('The demo runs in local mode alone.');
+    if (localKey === null) throw new Error('The generated key was revoked: set API_KEY to one of yours.');
+    screen.line(`It answers at ${url}; its data lie in ${local.dataDirectory}`);
+    const client = createClient(url, localKey, stopSignals.signal);
+    await tellStory({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
+
+    screen.heading(`That took ${((performance.now() - begun) / 1000).toFixed(0)} s. Try next`);
+    screen.line(`GraphiQL  ${url}/graphql (operations for each part; the key is filled in)`);
+    screen.line(`Key       ${localKey}`);
+    screen.line(`curl      ${curlLine(url, localKey)}`);
+    if (process.argv.includes(EXIT)) return;
+    screen.line();
+    screen.line('The server stays up. Ctrl-C ends it; `npm start` finds all of this again.');
+    screen.line();
+    const cause = await Promise.race([stopSignals.told, local.failed]);
+    if (cause instanceof Error) throw cause;
+  } catch (error) {
+    if (!stopSignals.signal.aborted) throw error;
+  } finally {
+    await server.stop();
+  }
+};
+
+const curlLine = (url: string, key: string): string =>
+  `curl -s ${url}/graphql -H 'X-API-Key: ${key}' -H 'Content-Type: application/json' -d '{"query":"{ runs { edges { node { jobName status rowsWritten } } } }"}'`;
+
+main().catch((error: unknown) => {
+  console.error(`\n${failureWords(error) ?? (error instanceof Error ? error.message : String(error))}`);
+  process.exit(1);
+});

@@ -1,0 +1,60 @@
+import { drizzle } from 'drizzle-orm/node-postgres';
+import pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
+import type { Db } from '../db/client.ts';
+import * as tables from '../db/tables.ts';
+
+/** A connection that one export reads through. */
+export interface RowReader {
+  /** Statements without a time limit; none may be run while lines are read. */
+  readonly db: Db;
+  /** The lines of a COPY as Postgres writes them, cut anywhere. Once for a reader. */
+  lines(copy: string): AsyncGenerator<Buffer, void>;
+  /** May be called twice. */
+  close(): void;
+}
+
+// client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
+const SETTINGS =
+  'SET default_transaction_read_only = on; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; ' +
+  "SET standard_conforming_strings = on; SET client_connection_check_interval = '2s'";
+
+/**
+ * Connects to the database. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
+ * pool, their own statements wait for it for ever (seen with DATABASE_POOL=1, and with 4 under four exports).
+ * The connection ends with close(), so whatever stopped the rows leaves no statement half read; an abort ends it too,
+ * and what was under way throws.
+ */
+export const openRowReader = async (url: string, signal: AbortSignal): Promise<RowReader> => {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'sluice-export',
+    keepAlive: true,
+    connectionTimeoutMillis: 10_000,
+  });
+  // Told to the statement under way as well; without a listener it would end the process.
+  client.on('error', () => undefined);
+  const close = (): void => {
+    signal.removeEventListener('abort', close);
+    // In the middle of a statement pg breaks the connection instead of waiting for its end.
+    client.end().catch(() => undefined);
+  };
+  signal.throwIfAborted();
+  signal.addEventListener('abort', close, { once: true });
+  try {
+    await client.connect();
+    signal.throwIfAborted();
+    await client.query(SETTINGS);
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  async function* lines(copy: string): AsyncGenerator<Buffer, void> {
+    const stream = client.query(copyTo(copy));
+    // A connection that ends after the loop below was left is told to the stream all the same, where nobody listens any more.
+    stream.on('error', () => undefined);
+    for await (const chunk of stream) yield chunk as Buffer;
+  }
+  return { db: drizzle({ client, schema: tables }), lines, close };
+};

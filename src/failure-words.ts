@@ -1,0 +1,41 @@
+// Pure: what a start or a command that failed says to the person who typed it: one plain message, without a stack and
+// without what a driver quotes of statements, values or passwords.
+import { ConfigError } from './config.ts';
+import { isUnavailable, sqlState } from './db/failures.ts';
+import { UserError, ValidationError } from './errors.ts';
+
+/** Their messages are written for that person. */
+const PLAIN_ERRORS = new Set(['DataDirectoryHeldError', 'DataDirectoryUnusableError', 'ListenError']);
+
+const BY_SQL_STATE: Readonly<Record<string, string>> = {
+  '28P01': 'The database refuses the password in DATABASE_URL.',
+  '28000': 'The database refuses the user in DATABASE_URL.',
+  '3D000': 'There is no such database as DATABASE_URL names. Create it first, or correct the name.',
+  '42501': 'The user in DATABASE_URL has not the rights that this needs in the database.',
+  '42P01': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
+  '42703': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
+  '3F000': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
+  '53300': 'The database has no connection left: raise its max_connections, or lower DATABASE_POOL.',
+  '57P03': 'The database is starting or stopping. Try again in a moment.',
+};
+
+/** Null for what nobody expected: that is for the log, or for a report. */
+export const failureWords = (error: unknown): string | null => {
+  if (!(error instanceof Error)) return null;
+  if (error instanceof ValidationError) return error.issues.map((issue) => issue.message).join('\n');
+  if (error instanceof ConfigError || error instanceof UserError || PLAIN_ERRORS.has(error.name)) return error.message;
+  const state = sqlState(error);
+  const known = state === null ? undefined : BY_SQL_STATE[state];
+  if (known !== undefined) return known;
+  if (isUnavailable(error)) return `The database cannot be reached (${reasonOf(error)}). Is DATABASE_URL right?`;
+  return null;
+};
+
+/** The system's code, such as ECONNREFUSED; of a host with several addresses, that of the first. */
+const reasonOf = (error: Error): string => {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ('code' in at && typeof at.code === 'string') return at.code;
+    if (at instanceof AggregateError && at.errors[0] instanceof Error) return reasonOf(at.errors[0]);
+  }
+  return error.message;
+};

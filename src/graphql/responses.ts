@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long a client whose body was refused may go on sending before the connection is closed. */
+const DRAIN_MS = 2000;
+/** A stream that takes nothing for so long is given up; a reader gets a byte at least every 12 s. */
+const STALLED_MS = 60_000;
+
+const CODES: Readonly<Record<number, string>> = {
+  400: 'BAD_REQUEST',
+  406: 'NOT_ACCEPTABLE',
+  413: 'BODY_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+const errorBody = (status: number, message: string): string =>
+  JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });
+
+/** Answers a request whose body was not read to its end, and closes the connection. */
+export const refuse = async (
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: { readonly status: number; readonly message: string },
+): Promise<void> => {
+  const body = errorBody(error.status, error.message);
+  response
+    .writeHead(error.status, {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': Buffer.byteLength(body),
+      connection: 'close',
+    })
+    .write(body);
+  // A connection that is closed while bytes come in is reset, and the client loses the answer that it was about to
+  // read. So what it still sends is thrown away for a while.
+  if (!request.complete && !request.destroyed) {
+    const done = new AbortController();
+    request.resume();
+    await Promise.race([once(request, 'close', done), sleep(DRAIN_MS, undefined, done)]).catch(() => undefined);
+    done.abort();
+  }
+  response.end();
+};
+
+/** Hands a fetch Response on. Streams end with their reader, and give up one that does not read. */
+export const send = async (
+  answer: Response,
+  request: IncomingMessage,
+  response: ServerResponse,
+  stalledMs: number = STALLED_MS,
+): Promise<void> => {
+  for (const [name, value] of answer.headers) {
+    // The server says "none" against proxies that compress; it is no encoding, and clients that check give up on it.
+    if (name.toLowerCase() !== 'content-encoding' || value !== 'none') response.setHeader(name, value);
+  }
+  if (!answer.body) {
+    const body =
+      answer.status >= 400 && request.method !== 'HEAD'
+        ? errorBody(answer.status, REFUSALS[answer.status] ?? 'The request cannot be answered as it is.')
+        : '';
+    if (body !== '') response.setHeader('content-type', 'application/json; charset=utf-8');
+    response.writeHead(answer.status).end(body);
+    return;
+  }
+  if (answer.headers.get('content-type')?.startsWith('text/event-stream')) {
+    response.writeHead(answer.status).flushHeaders();
+    response.setTimeout(stalledMs, () => response.destroy());
+    // A reader that went away is no failure; pipeline ends the source with it.
+    await pipeline(answer.body as unknown as AsyncIterable<Uint8Array>, response).catch(() => undefined);
+    return;
+  }
+  response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
+};
+
+const REFUSALS: Readonly<Record<number, string>> = {
+  406: 'Accept application/json; a subscription is answered as text/event-stream.',
+};
