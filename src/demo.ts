@@ -13,7 +13,7 @@ const EXIT = '--exit';
 /** The embedded parts whatever is set, few words in the log, and progress often enough for a bar to move. */
 const demoSettings = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => ({
   LOG_LEVEL: 'warn',
-  RUN_HEARTBEAT_MS: '100',
+  RUN_HEARTBEAT_MS: '50',
   ...env,
   DATABASE_URL: undefined,
   ROLE: undefined,
@@ -50,8 +50,8 @@ const main = async (): Promise<void> => {
 
     screen.heading(`That took ${((performance.now() - begun) / 1000).toFixed(0)} s. Try next`);
     screen.line(`GraphiQL  ${url}/graphql (operations for each part; the key is filled in)`);
-    screen.line(`Key       ${localKey}`);
-    screen.line(`curl      ${curlLine(url, localKey)}`);
+    screen.line(`Shell     KEY=${localKey}`);
+    for (const part of curlLines(url)) screen.line(`          ${part}`);
     if (process.argv.includes(EXIT)) return;
     screen.line();
     screen.line('The server stays up. Ctrl-C ends it; `npm start` finds all of this again.');
@@ -65,8 +65,10 @@ const main = async (): Promise<void> => {
   }
 };
 
-const curlLine = (url: string, key: string): string =>
-  `curl -s ${url}/graphql -H 'X-API-Key: ${key}' -H 'Content-Type: application/json' -d '{"query":"{ runs { edges { node { jobName status rowsWritten } } } }"}'`;
+const curlLines = (url: string): string[] => [
+  `curl -s ${url}/graphql -H "X-API-Key: $KEY" -H 'Content-Type: application/json' \\`,
+  `  -d '{"query": "{ runs { edges { node { jobName status rowsWritten } } } }"}'`,
+];
 
 main().catch((error: unknown) => {
   console.error(`\n${failureWords(error) ?? (error instanceof Error ? error.message : String(error))}`);

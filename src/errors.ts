@@ -16,7 +16,7 @@ export abstract class UserError extends Error {
 }
 
 /** The answer lists this many issues; the count says how many there are in all. */
-export const MAX_LISTED_ISSUES = 100;
+const MAX_LISTED_ISSUES = 100;
 
 export class ValidationError extends UserError {
   readonly code = 'VALIDATION_FAILED';

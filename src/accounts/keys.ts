@@ -16,6 +16,8 @@ interface KeyContext {
 }
 
 const MAX_NAME = 255;
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** The only time that the secret is known. */
 export const createApiKey = async (
@@ -27,6 +29,8 @@ export const createApiKey = async (
   const name = input.name.trim();
   if (name.length === 0 || name.length > MAX_NAME) {
     issues.add(['input', 'name'], 'BAD_LENGTH', `A key's name has 1 to ${MAX_NAME} characters.`);
+  } else if (CONTROL.test(name)) {
+    issues.add(['input', 'name'], 'CONTROL_CHARACTER', "A key's name has no control characters.");
   }
   if (input.scopes.length === 0) {
     issues.add(['input', 'scopes'], 'NO_SCOPES', 'A key needs at least one scope.');

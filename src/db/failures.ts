@@ -1,6 +1,10 @@
 // Pure: what the errors of the database mean. By SQLSTATE or the system's error code, never by message.
 
-const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03'];
+/**
+ * Connection failures, too few resources, shutting down or starting up, a connection given up as idle; and what only a
+ * new connection is told: that it may not log in (28), that the database is not there (3D) or takes nobody now (55000).
+ */
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '28', '3D', '55000'];
 const UNAVAILABLE_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -18,6 +22,7 @@ const UNAVAILABLE_MESSAGES = [
   'timeout exceeded when trying to connect',
   'Client has encountered a connection error',
   'Client was closed',
+  'Cannot use a pool after calling end',
 ];
 
 const causes = function* (error: unknown): Generator<Error> {

@@ -12,7 +12,7 @@ interface Answer {
 }
 
 export const createClient = (url: string, key: string, signal: AbortSignal): DemoClient => {
-  const post = (accept: string, query: string, variables: object | undefined): Promise<Response> =>
+  const post = (accept: string, query: string, variables: object = {}): Promise<Response> =>
     fetch(`${url}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept, 'x-api-key': key },

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { DemoClient } from './client.ts';
 import { CUSTOMERS, MADE_UP_STREAMS } from './made-up-usage.ts';
@@ -78,7 +78,7 @@ export const followRun = async (client: DemoClient, screen: Screen, jobId: strin
   );
   if (runJob.id === undefined) throw new Error(runJob.message);
   const expectedRows = MADE_UP_STREAMS.length * CUSTOMERS.length * DAYS;
-  const bar = screen.startBar('export');
+  const bar = screen.startBar('export'.padEnd(18));
   let last: RunFields | undefined;
   const updates = client.subscribe<{ runUpdated: RunFields }>(
     `subscription ($runId: ID!) {
@@ -110,7 +110,7 @@ export const showFile = async (screen: Screen, run: RunFields, filesDirectory: s
   screen.line();
   const manifest = JSON.parse(await readFile(onDisk(run.manifestKey), 'utf8')) as { state: string };
   screen.line(`File      ${onDisk(object.key)}`);
-  screen.line(`Manifest  ${onDisk(run.manifestKey)} (${manifest.state})`);
+  screen.line(`Manifest  ${basename(run.manifestKey)} beside it, state ${manifest.state}`);
 };
 
 const firstLines = async (file: string, count: number): Promise<string[]> => {

@@ -23,7 +23,7 @@ export interface KeyWindow {
 }
 
 /** S3 counts the bytes of the UTF-8 form of a key and refuses more with KeyTooLongError. */
-export const MAX_KEY_BYTES = 1024;
+const MAX_KEY_BYTES = 1024;
 
 /** Five digits in a part's name: 64 MiB parts reach 6 TiB, and the names of a run sort in the order of its parts. */
 export const MAX_PARTS = 99_999;

@@ -11,17 +11,27 @@ export interface ScrubbedError {
 
 export const scrubError = (error: unknown): ScrubbedError => {
   if (!(error instanceof Error)) return { type: typeof error, message: 'not an Error' };
-  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
-  const isQuery = 'query' in error && 'params' in error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   return {
     type: error.constructor.name,
-    message: isQuery ? 'a query failed' : error.message,
-    ...code,
-    // The frames only: the first lines of a stack repeat the message.
-    stack: (error.stack ?? '')
-      .split('\n')
-      .filter((line) => line.startsWith('    at '))
-      .join('\n'),
+    message: scrubbedMessage(error, code),
+    ...(code !== undefined && { code }),
+    stack: framesOf(error),
     ...(error.cause instanceof Error && { cause: scrubError(error.cause) }),
   };
+};
+
+const scrubbedMessage = (error: Error, code: string | undefined): string => {
+  if ('query' in error && 'params' in error) return 'a query failed';
+  // The server's words for a value that it could not take quote the value: invalid input syntax for type json: "...".
+  return code?.startsWith('22') ? (error.message.split(/[:"]/)[0] ?? '').trim() : error.message;
+};
+
+/** Without the message, which the stack begins with: one of several lines may look like frames. */
+const framesOf = ({ message, stack = '' }: Error): string => {
+  const end = message === '' ? -1 : stack.indexOf(message);
+  return (end === -1 ? stack : stack.slice(end + message.length))
+    .split('\n')
+    .filter((line) => line.startsWith('    at '))
+    .join('\n');
 };

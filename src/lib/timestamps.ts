@@ -2,10 +2,13 @@
 
 const SYNTAX = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
 
+const FIRST_MOMENT = Date.parse('0001-01-01T00:00:00Z');
+const LAST_MOMENT = Date.parse('9999-12-31T23:59:59.999Z');
+
 /**
  * Milliseconds since 1970 of an RFC 3339 date-time with a zone; digits beyond milliseconds are cut off.
  * Null where it is none, or names a day, hour or offset that does not exist (leap seconds included: no
- * PostgreSQL timestamp can hold one), or the year 0.
+ * PostgreSQL timestamp can hold one), or a moment that in UTC lies in no year from 1 to 9999.
  */
 export const parseTimestamp = (text: string): number | null => {
   const match = SYNTAX.exec(text);
@@ -16,7 +19,7 @@ export const parseTimestamp = (text: string): number | null => {
   const hour = Number(match[4]);
   const minute = Number(match[5]);
   const second = Number(match[6]);
-  if (year === 0 || hour > 23 || minute > 59 || second > 59) return null;
+  if (hour > 23 || minute > 59 || second > 59) return null;
   const milliseconds = match[7] ? Number(match[7].slice(0, 3).padEnd(3, '0')) : 0;
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
@@ -27,7 +30,8 @@ export const parseTimestamp = (text: string): number | null => {
   const offsetMinutes = Number(match[10] ?? 0);
   if (offsetHours > 23 || offsetMinutes > 59) return null;
   const offset = (offsetHours * 60 + offsetMinutes) * 60_000;
-  return date.getTime() - (match[8] === '-' ? -offset : offset);
+  const moment = date.getTime() - (match[8] === '-' ? -offset : offset);
+  return moment < FIRST_MOMENT || moment > LAST_MOMENT ? null : moment;
 };
 
 /** RFC 3339 in UTC, without milliseconds where there are none. */

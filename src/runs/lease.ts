@@ -1,11 +1,11 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, isNull, lt, ne, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { sqlState } from '../db/failures.ts';
 import { sendWakeUps } from '../db/queue.ts';
-import { runObjects, runs } from '../db/tables.ts';
+import { runs } from '../db/tables.ts';
 import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
@@ -27,7 +27,31 @@ export class LeaseLostError extends Error {}
 const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 const nextChange = sql`${runs.change} + 1`;
 
-/** A run to execute; or until when the next one pauses between attempts; or null where nothing is to be done now. */
+/**
+ * Whether a worker still writes this window for another job, which had the place until it was deleted or moved a moment
+ * ago: what it puts last would lie beside our manifest. Claims of one window wait for each other here.
+ */
+const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`${run.bucket}/${run.manifestKey}`}::text, 0))`);
+  const [held] = await tx
+    .select({ id: runs.id })
+    .from(runs)
+    .where(
+      and(
+        eq(runs.bucket, run.bucket),
+        eq(runs.manifestKey, run.manifestKey),
+        ne(runs.jobId, run.jobId),
+        isNotNull(runs.leaseToken),
+      ),
+    )
+    .limit(1);
+  return held !== undefined;
+};
+
+/** Whole, so that those who ask within a second make one message for it. */
+const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
+
+/** A run to execute; or until when the next one pauses between attempts, or waits for its place; or null where nothing is to be done now. */
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
 
 /**
@@ -48,6 +72,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       if (!oldest) return null;
       const now = await databaseNow(tx);
       if (oldest.notBefore && oldest.notBefore > now) return { pausedUntil: oldest.notBefore };
+      if (await windowIsHeld(tx, oldest)) return { pausedUntil: wholeSecondAfter(now) };
       const watermark = oldest.watermark ?? (await currentWatermark(tx, oldest.accountId));
       const [run] = await tx
         .update(runs)
@@ -118,11 +143,13 @@ export const planObject = async (
   if (rowCount === 0) throw new LeaseLostError();
 };
 
+/** Throws LeaseLostError where the run was taken away or canceled while the object was on its way. */
 export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Promise<void> => {
-  await db
-    .update(runObjects)
-    .set({ writtenAt: sql`clock_timestamp()` })
-    .where(and(eq(runObjects.runId, run.id), eq(runObjects.key, key)));
+  const { rowCount } = await db.execute(sql`
+    UPDATE run_objects SET written_at = clock_timestamp() FROM runs
+    WHERE run_objects.run_id = ${run.id} AND run_objects.key = ${key}
+      AND runs.id = run_objects.run_id AND runs.lease_token = ${run.leaseToken} AND runs.status = 'RUNNING'`);
+  if (rowCount === 0) throw new LeaseLostError();
 };
 
 /**

@@ -90,11 +90,14 @@ const readRecords = (
   return { digest: contentDigest(distinct ? 'REPLACE' : 'SUM', request.stream, records), records };
 };
 
-/** Another write got in between what was read and what was locked: look again. */
-class StreamChanged extends Error {}
+/** Another write took the stream's name or the idempotency key, or deleted the stream, after they were read: look again. */
+class OvertakenError extends Error {}
 
-/** Each retry needs another deletion of the stream in between, so a few are plenty. */
-const MAX_TRIES = 5;
+/** Characters of an idempotency key. */
+const MAX_KEY = 255;
+
+/** Each needs a deletion or another first request in between; against a loop of deletions 5 were too few. */
+const MAX_TRIES = 50;
 
 const write = async (
   context: IngestContext,
@@ -107,7 +110,7 @@ const write = async (
     try {
       return await writeOnce(context, kind, request, read);
     } catch (error) {
-      if (!(error instanceof StreamChanged) || tries === MAX_TRIES) throw error;
+      if (!(error instanceof OvertakenError) || tries === MAX_TRIES) throw error;
     }
   }
 };
@@ -125,10 +128,7 @@ const checkRequest = (request: IngestRequest<unknown>): void => {
   const nameProblem = streamNameProblem(request.stream);
   if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
   if (request.idempotencyKey != null) {
-    const problem =
-      request.idempotencyKey.length > 255
-        ? { code: 'TOO_LONG', message: 'Must have at most 255 characters.' }
-        : textProblem(request.idempotencyKey);
+    const problem = textProblem(request.idempotencyKey, MAX_KEY);
     if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
   }
   if (request.records.length === 0) {
@@ -145,25 +145,20 @@ const writeOnce = async (
 ): Promise<Receipt> => {
   const { accountId, idempotencyKey } = request;
   const now = clock.now();
-  const [known, earlier] = await Promise.all([
-    findStream(db, accountId, request.stream),
-    idempotencyKey == null ? undefined : findOperationByKey(db, accountId, idempotencyKey),
-  ]);
+  // The key second: whoever made the stream that is found here has its key found as well.
+  const known = await findStream(db, accountId, request.stream);
+  const earlier = idempotencyKey == null ? undefined : await findOperationByKey(db, accountId, idempotencyKey);
   // A replay is answered whatever has become of the stream since, so its shape does not count here.
-  if (earlier) return replay(db, earlier, read(null, new IssueCollector(), now)?.digest);
+  if (earlier) return replay(db, earlier, read, now);
   if (kind === 'DELETE' && !known) throw new NotFoundError(`There is no stream "${request.stream}".`);
 
   const content = check(read, known ?? null, now);
   return db.transaction(async (tx) => {
     const stream = known ?? (await createStream(tx, request, content, now));
-    // The stream of another first request won: this one is held against it.
-    if (!known) check(read, stream, now);
+    if (!stream) throw new OvertakenError();
     const operation = await insertOperation(tx, kind, request, stream, content, now);
-    if (!operation) {
-      const winner = idempotencyKey == null ? undefined : await findOperationByKey(tx, accountId, idempotencyKey);
-      if (!winner) throw new StreamChanged();
-      return replay(tx, winner, content.digest);
-    }
+    // Not answered for in this transaction, which may have made a stream for nothing.
+    if (!operation) throw new OvertakenError();
     const counts = await applyContent(tx, kind, stream, operation.id, content);
     if (counts.hiddenRecords > 0) {
       await tx.execute(sql`
@@ -182,8 +177,11 @@ const check = (read: ReadContent, shape: StreamShape | null, now: Date): Content
   return content;
 };
 
-const replay = async (db: Db | Transaction, earlier: OperationRow, digest: Buffer | undefined): Promise<Receipt> => {
-  if (!digest?.equals(earlier.contentSha256)) {
+const replay = async (db: Db, earlier: OperationRow, read: ReadContent, now: Date): Promise<Receipt> => {
+  const issues = new IssueCollector();
+  const content = read(null, issues, now);
+  // What breaks a rule was never accepted, hence is other content, whatever its digest.
+  if (issues.count > 0 || !content?.digest.equals(earlier.contentSha256)) {
     throw new ConflictError(
       'This idempotency key belongs to an earlier request with other content. Nothing was written; use a new key.',
       'IDEMPOTENCY_MISMATCH',
@@ -194,21 +192,20 @@ const replay = async (db: Db | Transaction, earlier: OperationRow, digest: Buffe
   return { operation: earlier, stream, replayed: true };
 };
 
+/** Null where the stream of another first request won: this one is then held against it. */
 const createStream = async (
   tx: Transaction,
   request: IngestRequest<unknown>,
   content: Content,
   now: Date,
-): Promise<StreamRow> => {
+): Promise<StreamRow | null> => {
   const { accountId, stream: name } = request;
   const { granularity, dimensions } = content.records ?? { granularity: null, dimensions: [] };
-  await tx.execute(sql`
+  const { rowCount } = await tx.execute(sql`
     INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
     VALUES (${accountId}, ${name}, ${granularity}, ${sql.param([...dimensions])}, ${now.toISOString()}, pg_current_xact_id())
     ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
-  const stream = await findStream(tx, accountId, name);
-  if (!stream) throw new StreamChanged();
-  return stream;
+  return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
 };
 
 /** Null where the idempotency key is taken, or the stream was deleted meanwhile. */
@@ -252,7 +249,7 @@ const applyContent = async (
   { records, selectors }: Content,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
   const live = await lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive');
-  if (!live) throw new StreamChanged();
+  if (!live) throw new OvertakenError();
   if (selectors) {
     return { insertedRecords: 0, hiddenRecords: await hideSelected(tx, stream, operationId, selectors) };
   }

@@ -36,8 +36,8 @@ export interface SelectorInput {
   readonly elementName?: string | null | undefined;
 }
 
-export const MAX_DIMENSIONS = 5;
-export const MAX_VALUES = 20;
+const MAX_DIMENSIONS = 5;
+const MAX_VALUES = 20;
 const MAX_TEXT = 256;
 const MAX_DIGITS = 38;
 const MAX_DECIMALS = 12;
@@ -64,12 +64,12 @@ export const streamNameProblem = (name: string): string | null =>
     ? null
     : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
 
-/** What is wrong with a dimension name, a dimension value or an element name, or null. */
-export const textProblem = (text: string): { code: string; message: string } | null => {
+/** What is wrong with a dimension name, a dimension value, an element name or another text as short, or null. */
+export const textProblem = (text: string, longest = MAX_TEXT): { code: string; message: string } | null => {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
   // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
-  if (text.length > MAX_TEXT && [...text].length > MAX_TEXT)
-    return { code: 'TOO_LONG', message: `Must have at most ${MAX_TEXT} characters.` };
+  if (text.length > longest && [...text].length > longest)
+    return { code: 'TOO_LONG', message: `Must have at most ${longest} characters.` };
   if (CONTROL.test(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
   if (!text.isWellFormed())
     return { code: 'MALFORMED_UNICODE', message: 'Contains half of a surrogate pair, which no UTF-8 text can hold.' };

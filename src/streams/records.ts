@@ -37,6 +37,7 @@ export interface CanonicalRecords {
 }
 
 export interface CanonicalSelector {
+  readonly granularity: Granularity;
   readonly bucket: string;
   /** Null: every filter. */
   readonly filter: CanonicalFilter | null;
@@ -58,7 +59,7 @@ export interface CheckOptions {
   readonly maxFutureMs: number;
 }
 
-export const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
+const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
   const entries = filter
     .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareBytewise) }))
     .sort((a, b) => compareBytewise(a.dimension, b.dimension));
@@ -72,7 +73,7 @@ export const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter
 export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
 /** The start of the hour, day or month in UTC. */
-export const bucketOf = (milliseconds: number, granularity: Granularity): string => {
+const bucketOf = (milliseconds: number, granularity: Granularity): string => {
   const iso = new Date(milliseconds).toISOString();
   if (granularity === 'HOURLY') return `${iso.slice(0, 13)}:00:00Z`;
   if (granularity === 'DAILY') return `${iso.slice(0, 10)}T00:00:00Z`;
@@ -260,6 +261,7 @@ export const canonicalSelectors = (
     }
     if (input.elementName != null) checkText(input.elementName, at('elementName'), issues);
     return {
+      granularity: input.granularity,
       bucket: bucket ?? '',
       filter: filterReader.filters[filterIndex] ?? null,
       element: input.elementName ?? null,
@@ -283,8 +285,10 @@ export const contentDigest = (
       lines.push(`${bucket}\u001f${filter?.text}\u001f${content.elements[index]}\u001f${content.values[index]}`);
     }
   } else {
-    for (const { bucket, filter, element } of content) {
-      lines.push(`${bucket}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`);
+    for (const { granularity, bucket, filter, element } of content) {
+      lines.push(
+        `${granularity}\u001f${bucket}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`,
+      );
     }
   }
   return hash.update(lines.join('\n')).digest();

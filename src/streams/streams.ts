@@ -3,9 +3,10 @@ import type { Db, Executor } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
 import { NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
 import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import type { FilterEntry } from './inputs.ts';
+import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
 import { lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 
@@ -26,6 +27,8 @@ export const findStream = async (
   accountId: bigint,
   nameOrId: string | bigint,
 ): Promise<StreamRow | undefined> => {
+  // No stream has such a name, and Postgres takes no text with U+0000.
+  if (typeof nameOrId === 'string' && streamNameProblem(nameOrId)) return undefined;
   const [row] = await db
     .select()
     .from(streams)
@@ -68,8 +71,11 @@ const liveStreams = (accountId: bigint, search: string | null | undefined): SQL 
   and(
     eq(streams.accountId, accountId),
     isNull(streams.deletedAt),
-    search ? ilike(streams.name, containsPattern(search)) : undefined,
+    search ? (search.includes('\u0000') ? sql`false` : ilike(streams.name, containsPattern(search))) : undefined,
   );
+
+/** RFC 3339 in UTC. Postgres' own text is in the session's zone, and of years before 100 JavaScript takes it for 2001. */
+const isoText = (moment: SQL): SQL => sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
 
 /** Live streams by name. */
 export const listStreams = async (
@@ -77,7 +83,7 @@ export const listStreams = async (
   accountId: bigint,
   args: PageArguments & { readonly search?: string | null | undefined },
 ): Promise<Page<StreamRow>> => {
-  const page = readPage(args, 1, () => true);
+  const page = readPage(args, 1, ([name]) => streamNameProblem(name ?? '') === null);
   const [after, before] = [page.after, page.before];
   const rows = await db
     .select()
@@ -125,7 +131,7 @@ export const streamBounds = async (
 ): Promise<{ readonly first: Date | null; readonly last: Date | null }> => {
   if (stream.deletedAt) return { first: null, last: null };
   const { rows } = await db.execute<{ first: string | null; last: string | null }>(sql`
-    SELECT min(bucket_start) AS first, max(bucket_start) AS last FROM records
+    SELECT ${isoText(sql`min(bucket_start)`)} AS first, ${isoText(sql`max(bucket_start)`)} AS last FROM records
     WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL`);
   const [row] = rows;
   return { first: row?.first ? new Date(row.first) : null, last: row?.last ? new Date(row.last) : null };
@@ -144,9 +150,10 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
   const page = readPage(
     args,
     3,
-    ([bucket, filter]) => !Number.isNaN(Date.parse(bucket ?? '')) && /^\d{1,18}$/.test(filter ?? ''),
+    ([bucket, filter, element]) =>
+      parseTimestamp(bucket ?? '') !== null && /^\d{1,18}$/.test(filter ?? '') && textProblem(element ?? '') === null,
   );
-  if (stream.deletedAt) return toPage(page, []);
+  if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
   const keys: [string, string, string] = ['bucket_start', 'filter_id', 'element'];
   const casts: [string, string, string] = ['timestamptz', 'bigint', 'text'];
   const directions = page.backward ? (['asc', 'desc', 'desc'] as const) : (['desc', 'asc', 'asc'] as const);
@@ -160,13 +167,13 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     page.before ? keysetBefore(keys, casts, ['desc', 'asc', 'asc'], page.before) : undefined,
   ].filter((condition) => condition !== undefined);
   const { rows } = await db.execute<{
-    bucket_start: string;
+    bucket: string;
     filter_id: string;
     element: string;
     value: string;
     dimensions: Record<string, string[]>;
   }>(sql`
-    SELECT live.*, f.dimensions FROM (
+    SELECT ${isoText(sql`bucket_start`)} AS bucket, filter_id, element, value, f.dimensions FROM (
       SELECT bucket_start, filter_id, element, trim_scale(sum(value))::text AS value FROM records
       WHERE ${sql.join(conditions, sql` AND `)}
       GROUP BY bucket_start, filter_id, element ORDER BY ${order} LIMIT ${page.limit + 1}
@@ -175,7 +182,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
   return toPage(
     page,
     rows.map((row) => {
-      const bucketStart = new Date(row.bucket_start);
+      const bucketStart = new Date(row.bucket);
       return {
         bucketStart,
         filter: stream.dimensions.map((dimension) => ({ dimension, values: row.dimensions[dimension] ?? [] })),
@@ -189,7 +196,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
 
 /**
  * Hides the whole stream and frees its name. The stream's row carries the mark for all its records, so that a stream
- * of 50 million records goes as fast as one of ten.
+ * of 50 million records goes as fast as one of ten; how many are live the ledger tells, under the lock.
  */
 export const deleteStream = async (
   { db, clock }: { readonly db: Db; readonly clock: Clock },
@@ -205,7 +212,8 @@ export const deleteStream = async (
     await tx.execute(sql`
       INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256)
       SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), 0,
-        (SELECT count(*) FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL),
+        (SELECT coalesce(sum(o.inserted_records - o.hidden_records), 0) FROM operations o
+          WHERE o.account_id = ${accountId} AND o.stream_id = ${stream.id}),
         sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))
       FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}`);
     await tx.execute(sql`

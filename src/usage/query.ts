@@ -186,5 +186,5 @@ const instantBoundaries = (buckets: Buckets): string[] =>
   [...buckets.starts, ...buckets.ends.slice(-1)].map((moment) => moment.toISOString());
 
 /** A one-dimensional array in Postgres text form. */
-export const arrayText = (items: readonly string[]): string =>
+const arrayText = (items: readonly string[]): string =>
   `{${items.map((item) => `"${item.replaceAll(/[\\"]/g, '\\$&')}"`).join(',')}}`;

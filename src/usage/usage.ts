@@ -8,7 +8,7 @@ import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { isTimeZone } from '../lib/zoned-time.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import type { DecimalInput } from '../streams/inputs.ts';
+import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
 import { type AggregationBucket, bucketCountAtMost, bucketsOf, floorToBucket, nextBucketStart } from './buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
@@ -74,7 +74,12 @@ export const resolveStreams = async (
     .where(
       and(
         eq(streams.accountId, accountId),
-        names === null ? undefined : inArray(streams.name, [...names]),
+        names === null
+          ? undefined
+          : inArray(
+              streams.name,
+              names.filter((name) => streamNameProblem(name) === null),
+            ),
         sql`pg_visible_in_snapshot(${streams.createdXid}, ${watermark}::pg_snapshot)`,
         sql`(${isNull(streams.deletedXid)} OR NOT pg_visible_in_snapshot(${streams.deletedXid}, ${watermark}::pg_snapshot))`,
       ),
@@ -174,10 +179,18 @@ export const readUsage = async (
   return { from: window.start, to: window.end, series: toSeries(rows, groupBy) };
 };
 
+// Extended to whole buckets in any zone, a window still lies in the years 1 to 9999, which have four digits.
+const EARLIEST = Date.parse('0002-01-01T00:00:00Z');
+const LATEST = Date.parse('9999-01-01T00:00:00Z');
+
 const checkMoment = (text: string, path: readonly string[], issues: IssueCollector): Date | null => {
   const milliseconds = parseTimestamp(text);
   if (milliseconds === null) {
     issues.add(path, 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".');
+    return null;
+  }
+  if (milliseconds < EARLIEST || milliseconds >= LATEST) {
+    issues.add(path, 'TIMESTAMP_OUT_OF_RANGE', 'Must lie in the years 2 to 9998.');
     return null;
   }
   return new Date(milliseconds);
