@@ -5,7 +5,7 @@ import type { Builder } from './builder.ts';
 import type { ExtendedTypes } from './connections.ts';
 import type { Refs } from './refs.ts';
 
-interface Enums {
+export interface JobEnums {
   readonly format: EnumRef<ExtendedTypes, JobSettings['format']>;
   readonly compression: EnumRef<ExtendedTypes, JobSettings['compression']>;
 }
@@ -38,7 +38,7 @@ const MEANS = {
   rescaleFunction: 'Applied to the sums, in exact decimals.',
 } as const;
 
-export const addJobInputs = (builder: Builder, refs: Refs, enums: Enums) => ({
+export const addJobInputs = (builder: Builder, refs: Refs, enums: JobEnums) => ({
   create: builder.inputType('CreateJobInput', {
     description: 'The settings of an export job.',
     fields: (t) => ({

@@ -1,26 +1,17 @@
-import type { JobSettings } from '../db/json-columns.ts';
-import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { checkJob, type JobCheck } from '../exports/check.ts';
+import { BadUserInputError } from '../errors.ts';
 import { countJobs, listJobs, loadJobs, upcomingSlots } from '../jobs/jobs.ts';
-import { createJob, deleteJob, updateJob } from '../runs/job-changes.ts';
 import { countRuns, listRuns } from '../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
 import { accountOf } from './context.ts';
 import { encodeId, idOf } from './ids.ts';
-import { addJobInputs } from './job-inputs.ts';
-
+import type { JobEnums } from './job-inputs.ts';
+import { addJobMutations, type HasSettings } from './job-mutations.ts';
 import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
-const JOBS = { anyOf: ['JOBS'] } as const;
 
 const MAX_NEXT_RUNS = 100;
-
-/** What both a stored job and a draft have: their settings. */
-interface HasSettings {
-  readonly settings: JobSettings;
-}
 
 export const addJobs = (builder: Builder, refs: Refs): void => {
   const enums = addEnums(builder);
@@ -73,7 +64,7 @@ export const addJobs = (builder: Builder, refs: Refs): void => {
     }),
   });
   addQueries(builder, refs);
-  addMutations(builder, refs, enums, config);
+  addJobMutations(builder, refs, enums, config);
 };
 
 const addEnums = (builder: Builder) => ({
@@ -94,10 +85,8 @@ const addEnums = (builder: Builder) => ({
   }),
 });
 
-type Enums = ReturnType<typeof addEnums>;
-
 /** The settings of a job. Drafts and jobs both carry them under `settings`. */
-const addJobConfig = (builder: Builder, refs: Refs, enums: Enums) =>
+const addJobConfig = (builder: Builder, refs: Refs, enums: JobEnums) =>
   builder.interfaceRef<HasSettings>('JobConfig').implement({
     description: 'The settings of an export job, all defaults filled in.',
     fields: (t) => ({
@@ -200,8 +189,6 @@ const addJobConfig = (builder: Builder, refs: Refs, enums: Enums) =>
     }),
   });
 
-type ConfigRef = ReturnType<typeof addJobConfig>;
-
 const copied = <Item>(items: readonly Item[] | null): Item[] | null => items && [...items];
 
 const addQueries = (builder: Builder, refs: Refs): void => {
@@ -235,156 +222,4 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       },
     }),
   }));
-};
-
-const addMutations = (builder: Builder, refs: Refs, enums: Enums, config: ConfigRef): void => {
-  const inputs = addJobInputs(builder, refs, enums);
-  const deletedJob = builder.objectRef<{ readonly id: string }>('DeletedJob').implement({
-    description: 'A job that was just deleted. Its runs stay.',
-    fields: (t) => ({ id: t.exposeID('id', { description: 'The id it had.' }) }),
-  });
-  const check = addJobCheck(builder, refs, config);
-  builder.mutationFields((t) => ({
-    createJob: t.field({
-      type: refs.job,
-      authScopes: JOBS,
-      description: 'Stores a job. An enabled one with neither cron nor scheduledTimeInSeconds runs once at once.',
-      args: { input: t.arg({ type: inputs.create, required: true, description: 'Its settings.' }) },
-      errors: {
-        types: [ValidationError, ConflictError],
-        union: { name: 'CreateJobResult', description: 'The job, or why it was not stored.' },
-      },
-      resolve: (_, { input }, context) => createJob(context.services, accountOf(context), input),
-    }),
-    updateJob: t.field({
-      type: refs.job,
-      authScopes: JOBS,
-      description: 'Changes the fields given; takes effect for slots not yet queued. Never starts a run.',
-      args: { input: t.arg({ type: inputs.update, required: true, description: 'The id, and what to change.' }) },
-      errors: {
-        types: [ValidationError, NotFoundError, ConflictError],
-        union: { name: 'UpdateJobResult', description: 'The job as it is now, or why it was not changed.' },
-      },
-      resolve: (_, { input: { id, version, ...patch } }, context) =>
-        updateJob(context.services, accountOf(context), idOf('Job', id), version ?? null, patch),
-    }),
-    deleteJob: t.field({
-      type: deletedJob,
-      authScopes: JOBS,
-      description: 'Deletes a job: cancels what waits and runs, and keeps the history.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a job.' }) },
-      errors: {
-        types: [NotFoundError],
-        union: { name: 'DeleteJobResult', description: 'What was deleted, or that it is not there.' },
-      },
-      resolve: async (_, { id }, context) => {
-        await deleteJob(context.services, accountOf(context), idOf('Job', id));
-        return { id };
-      },
-    }),
-    checkJob: t.field({
-      type: check,
-      authScopes: JOBS,
-      description:
-        'Validates as createJob would and shows what a run now would do. Stores nothing. With an id: as updateJob of that job to these settings would be checked.',
-      args: {
-        input: t.arg({ type: inputs.create, required: true, description: 'The settings.' }),
-        id: t.arg.id({ description: 'The job that is to be changed to these settings.' }),
-      },
-      errors: {
-        types: [ValidationError, NotFoundError, ConflictError],
-        union: { name: 'CheckJobResult', description: 'What was found, or why the job would be refused.' },
-      },
-      resolve: (_, { input, id }, context) => {
-        const { db, clock, limits, canMail } = context.services;
-        const existing = id == null ? null : idOf('Job', id);
-        return checkJob(
-          { db, clock, maxFilledRows: limits.maxFilledRows, canMail },
-          accountOf(context),
-          input,
-          existing,
-        );
-      },
-    }),
-  }));
-};
-
-const addJobCheck = (builder: Builder, refs: Refs, config: ConfigRef) => {
-  const draft = builder.objectRef<HasSettings>('JobDraft').implement({
-    description: 'A job that checkJob validated and did not store.',
-    interfaces: [config],
-    isTypeOf: (value) => typeof value === 'object' && value !== null && !('destination' in value),
-    authScopes: READ,
-  });
-  const query = builder.objectRef<JobCheck['query']>('ExportQuery').implement({
-    description: 'What a run now would read.',
-    authScopes: READ,
-    fields: (t) => ({
-      windowStart: t.field({
-        type: 'DateTime',
-        description: 'Where the window begins.',
-        resolve: (one) => one.windowStart,
-      }),
-      windowEnd: t.field({
-        type: 'DateTime',
-        description: 'Where it ends, not included.',
-        resolve: (one) => one.windowEnd,
-      }),
-      aggregationBucket: t.field({
-        type: refs.aggregationBucket,
-        description: 'What usage is summed by.',
-        resolve: (one) => one.aggregationBucket,
-      }),
-      meterApiNames: t.stringList({
-        description: 'The streams that are there now.',
-        resolve: (one) => [...one.meterApiNames],
-      }),
-      groupBy: t.stringList({
-        description: 'The group columns: g1, g2 and so on in the SELECT.',
-        resolve: (one) => [...one.groupBy],
-      }),
-      filter: t.field({
-        type: [refs.dimensionFilter],
-        description: 'What records must pass.',
-        resolve: (one) => [...one.filter],
-      }),
-      sql: t.exposeString('sql', { description: 'The bare SELECT that Postgres would run.' }),
-      parameters: t.field({
-        type: ['String'],
-        nullable: { list: false, items: true },
-        description: 'Its parameters in order, in Postgres text form.',
-        resolve: (one) => [...one.parameters],
-      }),
-    }),
-  });
-  return builder.objectRef<JobCheck>('JobCheck').implement({
-    description: 'What checkJob found: nothing is stored, and nothing runs.',
-    authScopes: READ,
-    fields: (t) => ({
-      job: t.field({
-        type: draft,
-        description: 'The job, its defaults filled in.',
-        resolve: (one) => ({ settings: one.job }),
-      }),
-      query: t.field({ type: query, description: 'What a run now would read.', resolve: (one) => one.query }),
-      nextRuns: t.field({
-        type: ['DateTime'],
-        description: 'The first slots of the schedule.',
-        resolve: (one) => [...one.nextRuns],
-      }),
-      objectKeys: t.stringList({
-        description: 'The object keys that a run now would write, were it one part; the manifest last.',
-        resolve: (one) => [...one.objectKeys],
-      }),
-      sample: t.stringList({
-        description:
-          'The first rows that a run now would write, as the lines of the file without header or brackets: at most 10.',
-        resolve: (one) => [...one.sample],
-      }),
-      warnings: t.stringList({
-        description: 'What would work but probably is not meant, e.g. a dimension that no stream has.',
-        resolve: (one) => [...one.warnings],
-      }),
-    }),
-  });
 };

@@ -1,6 +1,7 @@
 import type { GraphQLSchema } from 'graphql';
 import { addAccounts } from './accounts.ts';
 import { createBuilder } from './builder.ts';
+import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
 import { declareRefs } from './refs.ts';
@@ -23,6 +24,7 @@ export const createSchema = (): GraphQLSchema => {
   const refs = declareRefs(builder);
   addNode(builder, refs);
   addStreams(builder, refs);
+  addAllocations(builder, refs);
   addUsage(builder, refs);
   addJobs(builder, refs);
   addRuns(builder, refs);
