@@ -10,15 +10,20 @@ const BETWEEN_MARKS = /(?<=<!-- settings -->\n)[\s\S]*?(?=<!-- \/settings -->)/;
 const file = join(import.meta.dirname, '../README.md');
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
-const table = [
-  '| setting | default | meaning |',
-  '| --- | --- | --- |',
-  ...describeSettings().map(
-    ({ name, defaultText, description }) => `| \`${name}\` | ${cell(defaultText)} | ${cell(description)} |`,
-  ),
-]
-  .map((line) => `${line}\n`)
-  .join('');
+const rows = [
+  ['setting', 'default', 'meaning'],
+  ...describeSettings().map(({ name, defaultText, description }) => [
+    `\`${name}\``,
+    cell(defaultText),
+    cell(description),
+  ]),
+];
+// As the formatter sets tables, so that it leaves this one as it is.
+const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+const lineOf = (cells: readonly string[], filler = ' '): string =>
+  `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width, filler)).join(' | ')} |\n`;
+const [head = [], ...body] = rows;
+const table = [lineOf(head), lineOf([], '-'), ...body.map((row) => lineOf(row))].join('');
 
 const [mode] = process.argv.slice(2);
 if (mode === undefined) {

@@ -1,13 +1,15 @@
 import { loadConfig } from './config.ts';
 import { failureWords } from './failure-words.ts';
 import { greeting } from './local/greeting.ts';
-import { createLogger } from './resources.ts';
-import { type Server, StartCalledOff, startServer } from './server.ts';
+import type { Server } from './server.ts';
 import { listenForStop } from './stop-signals.ts';
 
 const main = async (): Promise<void> => {
   const stopSignals = listenForStop();
   const config = loadConfig(process.env);
+  // The rest takes a second to load, and a wrong setting should be told at once.
+  const { createLogger } = await import('./resources.ts');
+  const { StartCalledOff, startServer } = await import('./server.ts');
   const log = createLogger(config);
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'unexpected; the process ends so that it cannot go on half broken');

@@ -68,16 +68,24 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     );
   }
   const closes: (() => unknown)[] = [];
+  let isClosing = false;
   const closeAll = async (): Promise<void> => {
+    isClosing = true;
     for (const close of closes.toReversed()) await close();
   };
+  // A pool that ended has said goodbye, but not waited for it: an embedded database that is stopped next may be quicker.
+  const onLost =
+    (words: string) =>
+    (error: Error): void => {
+      if (!isClosing) log.warn(reasonOf(error), words);
+    };
   try {
     const database = openDatabase({
       url: databaseUrl,
       poolSize: config.databasePool,
       applicationName: 'sluice',
       statementTimeoutMs: config.statementTimeoutMs,
-      onConnectionError: (error) => log.warn(reasonOf(error), 'a database connection broke; the pool replaces it'),
+      onConnectionError: onLost('a database connection broke; the pool replaces it'),
     });
     closes.push(() => database.close());
     if (config.apiKey !== null) await ensureDefaultKey({ db: database.db, clock: systemClock }, config.apiKey);
@@ -85,7 +93,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       url: databaseUrl,
       applicationName: 'sluice-queue',
       worker: config.role !== 'api',
-      onError: (error) => log.warn(reasonOf(error), 'the queue was interrupted; it goes on by itself'),
+      onError: onLost('the queue was interrupted; it goes on by itself'),
     });
     closes.push(() => queue.stop({ graceful: false }));
     await queue.start();

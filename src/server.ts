@@ -63,6 +63,7 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     return { url: app.url, local, localKey, stop: () => (stopped ??= stopAll()) };
   } catch (error) {
     await stopAll();
-    throw error;
+    // Ctrl-C reaches the programs too that a start waits for, such as initdb: that they failed then is no failure.
+    throw signal.aborted ? new StartCalledOff() : error;
   }
 };

@@ -1,6 +1,6 @@
 import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
-import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -106,7 +106,7 @@ export const findApiKey = async (db: Executor, id: string): Promise<ApiKeyRow | 
 
 /** Newest first, revoked ones too. */
 export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> => {
-  const page = readPage(args, 2, ([at, id]) => !Number.isNaN(Date.parse(at ?? '')) && isUuid(id ?? ''));
+  const page = readPage(args, 2, isMomentAndId);
   const rows = await db
     .select()
     .from(apiKeys)

@@ -2,7 +2,7 @@ import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
-import { MAIL_QUEUE, type MailMessage } from '../db/queue.ts';
+import { handOut, MAIL_QUEUE, type MailMessage } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { type Mail, MailError } from '../notify/mail.ts';
@@ -21,11 +21,9 @@ export interface MailerOptions {
 /** Sends the mails of ended runs. The queue keeps and repeats what the mail server refused for now. */
 export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
   const { queue } = options;
-  // Polling is what finds mails that are to be repeated; pg-boss would do it every 30 s only.
-  const polling = { pollingIntervalSeconds: 5, notifyPollingIntervalSeconds: 5 };
-  await queue.work<MailMessage>(MAIL_QUEUE, { batchSize: 1, ...polling }, async (messages) => {
-    for (const message of messages) await sendOne(options, message.data);
-  });
+  await handOut<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
+    sendOne(options, message),
+  );
   let stopped: Promise<void> | undefined;
   return { stop: () => (stopped ??= queue.offWork(MAIL_QUEUE, { wait: true })) };
 };

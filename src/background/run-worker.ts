@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
-import { RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
+import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
 import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -29,15 +29,8 @@ export interface RunWorkerOptions {
   readonly onEnded: (run: LeasedRun, outcome: Outcome['event'] | 'STOPPED', seconds: number) => void;
 }
 
-/** The first pause between attempts is about a second. */
+/** Retries come late by this much at most; the first pause between attempts is about a second. */
 const POLLING_SECONDS = 1;
-
-interface WorkOptions {
-  readonly localConcurrency: number;
-  readonly batchSize: 1;
-  readonly pollingIntervalSeconds: number;
-  readonly notifyPollingIntervalSeconds: number;
-}
 
 /** Takes runs from the queue and executes them. */
 export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppable> => {
@@ -67,19 +60,11 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     }
   };
 
-  await queue.work<RunMessage, void, WorkOptions>(
+  await handOut<RunMessage>(
+    queue,
     RUN_QUEUE,
-    {
-      localConcurrency: options.concurrency,
-      batchSize: 1,
-      // NOTIFY tells of messages that are due at once; those for a later moment (retries) only polling finds, which
-      // pg-boss slows down to every 30 s where it listens, unless it is told not to.
-      pollingIntervalSeconds: POLLING_SECONDS,
-      notifyPollingIntervalSeconds: POLLING_SECONDS,
-    },
-    async (messages) => {
-      for (const message of messages) await handle(message.data.jobId);
-    },
+    { workers: options.concurrency, pollingSeconds: POLLING_SECONDS },
+    (message) => handle(message.jobId),
   );
 
   let stopped: Promise<void> | undefined;

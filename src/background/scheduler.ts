@@ -16,4 +16,4 @@ const BATCH = 200;
 
 /** Asks the database which jobs are due. It only nominates: the database decides who takes which slot. */
 export const startScheduler = ({ db, queue, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable =>
-  repeat(async () => (await queueDueSlots(db, queue, { batch: BATCH, maxCatchUp })) === BATCH, { everyMs, onError });
+  repeat(() => queueDueSlots(db, queue, { batch: BATCH, maxCatchUp }), { everyMs, onError });

@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Config } from '../config.ts';
 import { type Database, openDatabase } from '../db/client.ts';
-import { migrate } from '../db/migrate.ts';
 import { announcedDatabase } from '../local/announced-database.ts';
 import {
   type DataDirectory,
@@ -12,7 +11,6 @@ import {
   openDataDirectory,
 } from '../local/data-directory.ts';
 import type { LocalLog } from '../local/log.ts';
-import { startPostgres } from '../local/postgres.ts';
 
 /** A database for the time of one command. */
 export interface CommandDatabase {
@@ -53,6 +51,8 @@ export const findDatabase = async (config: Config, log: LocalLog): Promise<Comma
 
 const startDatabase = async (directory: DataDirectory, log: LocalLog): Promise<CommandDatabase> => {
   try {
+    const { startPostgres } = await import('../local/postgres.ts');
+    const { migrate } = await import('../db/migrate.ts');
     const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
     const close = async (): Promise<void> => {
       await postgres.stop();

@@ -2,18 +2,8 @@ import { Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../config.ts';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
 import type { LocalLog } from '../local/log.ts';
-import {
-  createAccountCommand,
-  createKeyCommand,
-  listAccountsCommand,
-  listKeysCommand,
-  type NewKey,
-  revokeKeyCommand,
-} from './accounts.ts';
+import type { NewKey } from './accounts.ts';
 import type { CommandContext, Terminal } from './command.ts';
-import { doctorCommand } from './doctor.ts';
-import { migrateCommand } from './migrate.ts';
-import { purgeCommand } from './purge.ts';
 
 export interface ProgramOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -22,6 +12,9 @@ export interface ProgramOptions {
   /** Told where a command ran and found something broken, which is no error of its own. */
   readonly onBroken: () => void;
 }
+
+/** Loaded by the command that needs it: what knows the database takes half a second, and help should not. */
+const load = { accounts: () => import('./accounts.ts') };
 
 /** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
 export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions): Command => {
@@ -40,11 +33,11 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
     .command('create')
     .description('Create an account')
     .argument('<name>')
-    .action((name: string) => createAccountCommand(context, name));
+    .action(async (name: string) => (await load.accounts()).createAccountCommand(context, name));
   account
     .command('list')
     .description('List all accounts')
-    .action(() => listAccountsCommand(context));
+    .action(async () => (await load.accounts()).listAccountsCommand(context));
 
   const key = program.command('key').description('API keys');
   key
@@ -53,22 +46,22 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
     .requiredOption('--account <name>', 'the account that it opens')
     .requiredOption('--scopes <list>', `${SCOPES.join(', ')}; several with commas between them`, readScopes)
     .option('--name <name>', 'to tell keys apart by', 'command line')
-    .action((input: NewKey) => createKeyCommand(context, input));
+    .action(async (input: NewKey) => (await load.accounts()).createKeyCommand(context, input));
   key
     .command('list')
     .description('List the keys of an account, newest first, revoked ones too')
     .requiredOption('--account <name>')
-    .action(({ account: name }: { account: string }) => listKeysCommand(context, name));
+    .action(async (input: { account: string }) => (await load.accounts()).listKeysCommand(context, input.account));
   key
     .command('revoke')
     .description('Revoke a key; it stops working within a second')
     .argument('<id>', 'as `key list` shows it')
-    .action((id: string) => revokeKeyCommand(context, id));
+    .action(async (id: string) => (await load.accounts()).revokeKeyCommand(context, id));
 
   program
     .command('migrate')
     .description('Bring the database up to date, as the start of a server does')
-    .action(() => migrateCommand(context));
+    .action(async () => (await import('./migrate.ts')).migrateCommand(context));
   program
     .command('purge')
     .description('Remove the records of deleted streams for good; receipts and idempotency keys stay')
@@ -88,12 +81,14 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
     .action(async ({ olderThan, hidden, dryRun, yes }: PurgeFlags, command: Command) => {
       if (dryRun === yes)
         command.error('error: say --dry-run to see what would be removed, or --yes to remove it for good');
+      const { purgeCommand } = await import('./purge.ts');
       await purgeCommand(context, { olderThanMs: olderThan, hidden, dryRun });
     });
   program
     .command('doctor')
     .description('Check settings, database, migrations, queue, ledger, clock, S3 credentials and mail')
     .action(async () => {
+      const { doctorCommand } = await import('./doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
     });
   return program;

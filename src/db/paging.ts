@@ -1,5 +1,7 @@
 // Pure: pages by keyset. A cursor holds the sort key of its row, so a page costs the same however deep it lies.
 import { BadUserInputError } from '../errors.ts';
+import { isUuid } from '../lib/ids.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
 
 export const DEFAULT_PAGE = 20;
 export const MAX_PAGE = 100;
@@ -77,4 +79,10 @@ export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Ro
   return request.backward
     ? { rows: kept.reverse(), hasNextPage: request.before !== null, hasPreviousPage: more }
     : { rows: kept, hasNextPage: more, hasPreviousPage: request.after !== null };
+};
+
+/** Whether a sort key is a moment, as toISOString writes it, and a UUID. What is none would fail in the database only. */
+export const isMomentAndId = ([at = '', id = '']: readonly string[]): boolean => {
+  const milliseconds = parseTimestamp(at);
+  return milliseconds !== null && new Date(milliseconds).toISOString() === at && isUuid(id);
 };

@@ -137,3 +137,38 @@ export const queueIsInstalled = async (client: pg.ClientBase | pg.Pool): Promise
   );
   return rows[0]?.queues === 2;
 };
+
+export interface WorkOptions {
+  /** Messages that are handled at the same time. */
+  readonly workers: number;
+  /** How long a message for a later moment may wait beyond it. */
+  readonly pollingSeconds: number;
+}
+
+/**
+ * Hands the messages of a queue to `handle` until queue.offWork. NOTIFY tells of messages that are due at once. It wakes
+ * each worker for one message, though, and later ones only polling finds, which pg-boss slows down to every 30 s where
+ * it listens: so the interval is said twice, and whoever has handled a message looks for the next one.
+ */
+export const handOut = async <Message extends object>(
+  queue: PgBoss,
+  name: string,
+  { workers, pollingSeconds }: WorkOptions,
+  handle: (message: Message) => Promise<void>,
+): Promise<void> => {
+  const options = {
+    batchSize: 1,
+    pollingIntervalSeconds: pollingSeconds,
+    notifyPollingIntervalSeconds: pollingSeconds,
+  } as const;
+  for (let count = 0; count < workers; count += 1) {
+    const worker = { id: '' };
+    worker.id = await queue.work<Message, void, typeof options>(name, options, async (messages) => {
+      try {
+        for (const message of messages) await handle(message.data);
+      } finally {
+        queue.notifyWorker(worker.id);
+      }
+    });
+  }
+};

@@ -161,11 +161,10 @@ const checkNames = (input: JobInput, at: At, issues: IssueCollector): void => {
 
 const checkDestination = (input: JobInput, at: At, issues: IssueCollector): void => {
   const destination = parseS3Url(input.s3Url);
-  if (isDestinationProblem(destination)) {
-    issues.add(at('s3Url'), destination.code, destination.message);
-    return;
-  }
-  const problem = problemOfKeys(destination.path, input.jobName);
+  const badDestination = isDestinationProblem(destination);
+  if (badDestination) issues.add(at('s3Url'), destination.code, destination.message);
+  // Below no path the keys are short, so what is told beside a bad s3Url is a matter of the name.
+  const problem = problemOfKeys(badDestination ? '' : destination.path, input.jobName);
   if (problem) issues.add(at(problem.code === 'BAD_SLUG' ? 'jobName' : 's3Url'), problem.code, problem.message);
 };
 
@@ -211,8 +210,9 @@ const checkSchedule = (
   if (cron != null && seconds != null) {
     issues.add(at('scheduledTimeInSeconds'), 'TWO_SCHEDULES', 'Give cron or scheduledTimeInSeconds, not both.');
   }
-  if (cron != null && zoneIsGood) {
-    const problem = checkCron(cron, input.timeZone, options.now);
+  if (cron != null) {
+    // Beside a zone that is none the cron is still read; whether it ever comes differs in no zone.
+    const problem = checkCron(cron, zoneIsGood ? input.timeZone : 'UTC', options.now);
     if (problem) issues.add(at('cron'), 'BAD_CRON', problem);
   }
   if (seconds == null) return;

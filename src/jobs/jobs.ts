@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, ilike, inArray, isNull, ne, type SQL, sql } 
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
 import { containsPattern } from '../db/keyset.ts';
-import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
@@ -110,7 +110,8 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
   const scheduleChanged =
     before.enabled !== settings.enabled ||
     before.cron !== settings.cron ||
-    before.timeZone !== settings.timeZone ||
+    // A one-off time is a moment, whatever the zone.
+    (before.timeZone !== settings.timeZone && settings.cron !== null) ||
     before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
   const [stored] = await tx
     .update(jobs)
@@ -157,7 +158,8 @@ const selectedJobs = (accountId: bigint, { enabled, search }: JobListArguments):
     eq(jobs.accountId, accountId),
     isNull(jobs.deletedAt),
     enabled == null ? undefined : eq(jobs.enabled, enabled),
-    search ? ilike(jobs.name, containsPattern(search)) : undefined,
+    // No text in the database holds U+0000, and none can be asked for.
+    search ? (search.includes('\u0000') ? sql`false` : ilike(jobs.name, containsPattern(search))) : undefined,
   );
 
 /** Newest first. */
@@ -186,7 +188,3 @@ export const countJobs = async (db: Db, accountId: bigint, args: JobListArgument
   const [row] = await db.select({ count: count() }).from(jobs).where(selectedJobs(accountId, args));
   return row?.count ?? 0;
 };
-
-/** The sort key of jobs and runs in a cursor. */
-export const isMomentAndId = ([at, id]: readonly string[]): boolean =>
-  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(at ?? '') && isUuid(id ?? '');

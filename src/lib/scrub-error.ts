@@ -23,8 +23,9 @@ export const scrubError = (error: unknown): ScrubbedError => {
 
 const scrubbedMessage = (error: Error, code: string | undefined): string => {
   if ('query' in error && 'params' in error) return 'a query failed';
-  // The server's words for a value that it could not take quote the value: invalid input syntax for type json: "...".
-  return code?.startsWith('22') ? (error.message.split(/[:"]/)[0] ?? '').trim() : error.message;
+  // The server's words for a value that it could not take quote it: value "..." is out of range for type bigint. Up to
+  // the last quotation mark, since the value may have some of its own.
+  return code?.startsWith('22') ? error.message.replace(/".*"/s, '"..."') : error.message;
 };
 
 /** Without the message, which the stack begins with: one of several lines may look like frames. */

@@ -2,12 +2,12 @@ import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'dr
 import type { PgBoss } from 'pg-boss';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
-import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { sendMails, sendWakeUps } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { manifestKey } from '../jobs/destination.ts';
-import { destinationOf, isMomentAndId, type JobRow } from '../jobs/jobs.ts';
+import { destinationOf, type JobRow } from '../jobs/jobs.ts';
 import { windowOf } from '../jobs/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import type { RunStatus } from './run-status.ts';

@@ -130,9 +130,14 @@ export const streamBounds = async (
   stream: StreamRow,
 ): Promise<{ readonly first: Date | null; readonly last: Date | null }> => {
   if (stream.deletedAt) return { first: null, last: null };
-  const { rows } = await db.execute<{ first: string | null; last: string | null }>(sql`
-    SELECT ${isoText(sql`min(bucket_start)`)} AS first, ${isoText(sql`max(bucket_start)`)} AS last FROM records
-    WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL`);
+  // Not min() and max(), for which the planner reads the whole stream where the table was never analyzed.
+  const bound = (direction: 'ASC' | 'DESC'): SQL => sql`
+    (SELECT ${isoText(sql`bucket_start`)} FROM records
+      WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL
+      ORDER BY bucket_start ${sql.raw(direction)} LIMIT 1)`;
+  const { rows } = await db.execute<{ first: string | null; last: string | null }>(
+    sql`SELECT ${bound('ASC')} AS first, ${bound('DESC')} AS last`,
+  );
   const [row] = rows;
   return { first: row?.first ? new Date(row.first) : null, last: row?.last ? new Date(row.last) : null };
 };
@@ -173,12 +178,14 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     value: string;
     dimensions: Record<string, string[]>;
   }>(sql`
-    SELECT ${isoText(sql`bucket_start`)} AS bucket, filter_id, element, value, f.dimensions FROM (
+    SELECT ${isoText(sql`bucket_start`)} AS bucket, filter_id, element, value, (
+      SELECT f.dimensions FROM filters f
+      WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
+    ) AS dimensions FROM (
       SELECT bucket_start, filter_id, element, trim_scale(sum(value))::text AS value FROM records
       WHERE ${sql.join(conditions, sql` AND `)}
       GROUP BY bucket_start, filter_id, element ORDER BY ${order} LIMIT ${page.limit + 1}
-    ) live JOIN filters f ON f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
-    ORDER BY ${order}`);
+    ) live ORDER BY ${order}`);
   return toPage(
     page,
     rows.map((row) => {

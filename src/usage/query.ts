@@ -94,13 +94,16 @@ SELECT ${keys}, sum(value) AS value FROM (
   SELECT ${['stream_id', 'b.bucket', ...groupAliases].join(', ')}, 0 FROM (SELECT DISTINCT ${['stream_id', ...groupAliases].join(', ')} FROM t) g
   CROSS JOIN generate_series(1, ${writer.write(String(spec.buckets.starts.length), 'int')}) AS b(bucket)
 ) z GROUP BY ${keys}`;
-  const label = (moments: readonly Date[]): string =>
-    writer.write(arrayText(moments.map((moment) => formatInZone(moment, spec.timeZone))), 'text[]');
+  // Buckets are contiguous: one list of n + 1 labels has both ends of each.
+  const labels = writer.write(
+    arrayText(boundariesOf(spec.buckets).map((moment) => formatInZone(moment, spec.timeZone))),
+    'text[]',
+  );
   const value = spec.coefficient === null ? 'u.value' : `u.value * ${writer.write(spec.coefficient, 'numeric')}`;
   const names = streamsValues(spec.streams, writer);
   return `SELECT s.name AS "meterApiName",
-  (${label(spec.buckets.starts)})[u.bucket] AS "bucketStart",
-  (${label(spec.buckets.ends)})[u.bucket] AS "bucketEnd",${groupAliases.map((alias) => `\n  u.${alias},`).join('')}
+  (${labels})[u.bucket] AS "bucketStart",
+  (${labels})[u.bucket + 1] AS "bucketEnd",${groupAliases.map((alias) => `\n  u.${alias},`).join('')}
   trim_scale(${value})::text AS value
 FROM (${filled}) u
 JOIN (${names}) s ON s.id = u.stream_id
@@ -143,7 +146,8 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const hourly = spec.streams.filter((stream) => stream.granularity === 'HOURLY');
   const calendar = spec.streams.filter((stream) => stream.granularity !== 'HOURLY');
   const parts = [
-    ...(hourly.length > 0 ? [part(hourly, instantBoundaries(spec.buckets))] : []),
+    // Without any stream too: a SELECT that leaves out parameters could not be run with them.
+    ...(hourly.length > 0 || calendar.length === 0 ? [part(hourly, instantBoundaries(spec.buckets))] : []),
     ...(calendar.length > 0
       ? [
           part(
@@ -153,11 +157,6 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
         ]
       : []),
   ];
-  const summed =
-    parts.length > 0
-      ? parts.join('\n  UNION ALL\n')
-      : `  SELECT 0::bigint AS stream_id, 0::bigint AS filter_id, 0 AS bucket, ''::text AS element, 0::numeric AS value WHERE false`;
-
   const columns = groups.map((group) => {
     if (group.isElement) return `a.element AS ${group.alias}`;
     const name = writer.write(group.name, 'text');
@@ -172,7 +171,7 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const keys = ['a.stream_id', 'a.bucket', ...groups.map((group) => group.alias)];
   const totals = `SELECT ${['a.stream_id', 'a.bucket', ...columns].join(', ')}, sum(a.value) AS value
 FROM (
-${summed}
+${parts.join('\n  UNION ALL\n')}
 ) a
 JOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${passes.join('')}
 GROUP BY ${keys.join(', ')}`;
@@ -182,8 +181,9 @@ GROUP BY ${keys.join(', ')}`;
 const streamsValues = (streams: readonly UsageStream[], writer: ValueWriter): string =>
   `SELECT * FROM unnest(${writer.write(arrayText(streams.map((stream) => String(stream.id))), 'bigint[]')}, ${writer.write(arrayText(streams.map((stream) => stream.name)), 'text[]')}) AS s(id, name)`;
 
-const instantBoundaries = (buckets: Buckets): string[] =>
-  [...buckets.starts, ...buckets.ends.slice(-1)].map((moment) => moment.toISOString());
+const boundariesOf = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
+
+const instantBoundaries = (buckets: Buckets): string[] => boundariesOf(buckets).map((moment) => moment.toISOString());
 
 /** A one-dimensional array in Postgres text form. */
 const arrayText = (items: readonly string[]): string =>

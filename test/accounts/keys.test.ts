@@ -1,0 +1,279 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { isWellFormed, newSecret } from '../../src/accounts/secrets.ts';
+import { openEventStream } from '../support/event-stream.ts';
+import { withClient } from '../support/postgres-admin.ts';
+import { openSocket } from '../support/socket-client.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+/** Two servers on one database. */
+let server: TestServer;
+let other: TestServer;
+let now = new Date('2026-03-01T12:00:00Z');
+const started: TestServer[] = [];
+
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' }, resources: { clock: { now: () => now } } });
+  other = await startTestServer({ env: { ROLE: 'api' }, database: server.database, s3: server.s3 });
+});
+afterEach(async () => {
+  for (const one of started.splice(0)) await one.stop();
+});
+afterAll(async () => {
+  await other.stop();
+  await server.stop();
+});
+
+const start = async (env: Readonly<Record<string, string>>): Promise<TestServer> => {
+  const one = await startTestServer({ env: { ROLE: 'api', ...env }, database: server.database, s3: server.s3 });
+  started.push(one);
+  return one;
+};
+
+const VIEWER = '{ viewer { accountName key { id name prefix scopes lastUsedAt } } }';
+interface Viewer {
+  readonly viewer: {
+    readonly accountName: string;
+    readonly key: {
+      readonly id: string;
+      readonly name: string;
+      readonly prefix: string;
+      readonly lastUsedAt: string | null;
+    };
+  };
+}
+const REVOKE = `mutation ($id: ID!) { revokeApiKey(id: $id) { __typename ... on ApiKey { revokedAt } ... on UserError { code message } } }`;
+interface Revoked {
+  readonly revokeApiKey: { readonly __typename: string; readonly revokedAt?: string; readonly code?: string };
+}
+const idOf = async (key: string, at = server): Promise<string> =>
+  (await at.graphql<Viewer>(VIEWER, {}, key)).viewer.key.id;
+const statusWith = async (headers: Record<string, string>, at = server): Promise<number> =>
+  (await fetch(`${at.url}/graphql?query=${encodeURIComponent(VIEWER)}`, { headers })).status;
+
+describe('where a request carries its key', () => {
+  test.each([
+    ['X-API-Key', (key: string) => ({ 'X-API-Key': key })],
+    ['x-api-key', (key: string) => ({ 'x-api-key': key })],
+    ['Authorization, bare', (key: string) => ({ Authorization: key })],
+    ['Authorization: Bearer', (key: string) => ({ Authorization: `Bearer ${key}` })],
+    ['authorization: bearer, with blanks', (key: string) => ({ authorization: `bearer   ${key} ` })],
+    ['X-API-Key before Authorization', (key: string) => ({ 'X-API-Key': key, Authorization: 'Bearer something else' })],
+  ])('%s', async (_name, headers) => {
+    const made = await server.createKey('default', ['READ']);
+    for (const key of [server.key, made]) expect(await statusWith(headers(key))).toBe(200);
+  });
+
+  test.each([
+    ['nothing', {}],
+    ['an empty X-API-Key', { 'X-API-Key': '' }],
+    ['Bearer and nothing', { Authorization: 'Bearer' }],
+    ['another scheme', { Authorization: 'Basic dXNlcjpwYXNz' }],
+    ['a very long one', { 'X-API-Key': 'x'.repeat(5000) }],
+  ])('%s is no key', async (_name, headers) => {
+    expect(await statusWith(headers)).toBe(401);
+  });
+});
+
+describe('what a key looks like', () => {
+  test('the prefix, 256 random bits and a checksum; it is stored as a hash only', async () => {
+    const { createApiKey } = await server.graphql<{
+      createApiKey: { secret: string; key: { id: string; prefix: string } };
+    }>(
+      'mutation { createApiKey(input: { name: "  For tests ", scopes: [INGEST, READ, READ] }) { ... on NewApiKey { secret key { id name prefix scopes } } } }',
+    );
+    expect(createApiKey).toMatchObject({
+      secret: expect.stringMatching(/^sluice_[A-Za-z0-9_-]{43}[0-9a-f]{8}$/),
+      key: { name: 'For tests', prefix: createApiKey.secret.slice(0, 12), scopes: ['INGEST', 'READ'] },
+    });
+    const stored = await withClient(server.database.url, (client) =>
+      client.query<{ row: string }>(`SELECT k::text AS row FROM api_keys k`),
+    );
+    expect(stored.rows.length).toBeGreaterThan(0);
+    expect(stored.rows.map(({ row }) => row).join()).not.toContain(createApiKey.secret.slice(12, 30));
+    expect(await statusWith({ 'X-API-Key': createApiKey.secret })).toBe(200);
+  });
+
+  test('two of them are never alike', () => {
+    expect(new Set(Array.from({ length: 1000 }, newSecret)).size).toBe(1000);
+  });
+
+  test('one wrong character is told by the checksum, without a look at the database', async () => {
+    const key = await server.createKey('default', ['READ']);
+    for (let at = 'sluice_'.length; at < key.length; at += 5) {
+      const wrong = key.slice(0, at) + (key[at] === 'a' ? 'b' : 'a') + key.slice(at + 1);
+      expect(isWellFormed(wrong)).toBe(false);
+      expect(await statusWith({ 'X-API-Key': wrong })).toBe(401);
+    }
+    for (const cut of [key.slice(0, -1), `${key}0`, key.toUpperCase()]) {
+      expect(await statusWith({ 'X-API-Key': cut })).toBe(401);
+    }
+  });
+
+  test.each([
+    ['', ['READ'], 'BAD_LENGTH'],
+    ['   ', ['READ'], 'BAD_LENGTH'],
+    ['x'.repeat(256), ['READ'], 'BAD_LENGTH'],
+    ['a\u0000b', ['READ'], 'CONTROL_CHARACTER'],
+    ['fine', [], 'NO_SCOPES'],
+  ])('a name or scopes that cannot be are refused: %j %j', async (name, scopes, code) => {
+    const { createApiKey } = await server.graphql<{ createApiKey: object }>(
+      `mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { ... on ValidationError { code issues { code } } } }`,
+      { input: { name, scopes } },
+    );
+    expect(createApiKey).toEqual({ code: 'VALIDATION_FAILED', issues: [{ code }] });
+  });
+});
+
+describe('revoking', () => {
+  test('a key stops working within a second on every server, and its streams and sockets end', async () => {
+    const key = await server.createKey('default', ['READ']);
+    const id = await idOf(key);
+    const open = await Promise.all(
+      [server, other].map(async (at) => {
+        expect(await statusWith({ 'X-API-Key': key }, at)).toBe(200);
+        const stream = await openEventStream({ url: at.url, key, query: 'subscription { runUpdated { id } }' });
+        const socket = await openSocket(at.url, { 'X-API-Key': key });
+        await socket.until(({ type }) => type === 'connection_ack');
+        socket.send({ type: 'subscribe', id: '1', payload: { query: 'subscription { runUpdated { id } }' } });
+        return { at, stream, socket };
+      }),
+    );
+    const { revokeApiKey } = await server.graphql<Revoked>(REVOKE, { id });
+    const revoked = performance.now();
+    const within = async (what: Promise<unknown>): Promise<number> => {
+      await what;
+      return performance.now() - revoked;
+    };
+    const times = await Promise.all(
+      open.flatMap(({ at, stream, socket }) => [
+        within(
+          eventually(
+            () => statusWith({ 'X-API-Key': key }, at),
+            (status) => status === 401,
+          ),
+        ),
+        within(stream.ended),
+        within(socket.closed),
+      ]),
+    );
+    expect(revokeApiKey).toEqual({ __typename: 'ApiKey', revokedAt: expect.any(String) });
+    expect(times).toHaveLength(6);
+    expect(Math.max(...times)).toBeLessThan(1000);
+    for (const { stream, socket } of open) {
+      expect(stream.results.at(-1)).toMatchObject({ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] });
+      expect(await socket.closed).toBe(4403);
+    }
+    // Revoking it once more is no error, and changes nothing.
+    now = new Date(now.getTime() + 60_000);
+    expect((await server.graphql<Revoked>(REVOKE, { id })).revokeApiKey).toEqual(revokeApiKey);
+  });
+
+  test('the last ADMIN key of an account stays, also where two are revoked at the same moment', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const account = `pair-${round}`;
+      const [one, two] = [
+        await server.createKey(account, ['ADMIN']),
+        await server.createKey(account, ['ADMIN', 'READ']),
+      ];
+      // No ADMIN, so it counts for nothing here.
+      await server.createKey(account, ['READ', 'INGEST', 'JOBS']);
+      const [first, second] = [await idOf(one), await idOf(two, other)];
+      const answers = await Promise.all([
+        server.request<Revoked>(REVOKE, { id: second }, one),
+        other.request<Revoked>(REVOKE, { id: first }, two),
+      ]);
+      const results = answers.map(
+        ({ data, errors }) => data?.revokeApiKey.code ?? errors?.[0]?.extensions?.['code'] ?? 'revoked',
+      );
+      expect(results).toContain('revoked');
+      // Where the servers were far apart, the key of the later one was no key any more.
+      expect(results.some((result) => result === 'CONFLICT' || result === 'UNAUTHENTICATED')).toBe(true);
+      const left = await withClient(server.database.url, (client) =>
+        client.query(
+          'SELECT 1 FROM api_keys k JOIN accounts a ON a.id = k.account_id WHERE a.name = $1 AND revoked_at IS NULL AND scopes @> $2',
+          [account, ['ADMIN']],
+        ),
+      );
+      expect(left.rowCount).toBe(1);
+    }
+  });
+
+  test('a key that is no ADMIN may go, and the only one that is may not revoke itself', async () => {
+    const admin = await server.createKey('small', ['ADMIN']);
+    const reader = await server.createKey('small', ['READ']);
+    const revoke = async (key: string) =>
+      (await server.graphql<Revoked>(REVOKE, { id: await idOf(key) }, admin)).revokeApiKey.__typename;
+    expect(await revoke(reader)).toBe('ApiKey');
+    expect(await revoke(admin)).toBe('ConflictError');
+    expect(await statusWith({ 'X-API-Key': admin })).toBe(200);
+  });
+});
+
+describe('the setting API_KEY', () => {
+  test.each([
+    ['any 32 characters', 'x'.repeat(32)],
+    ['with blanks and signs in it', 'correct horse battery staple, <b>"quoted"</b>!'],
+    ['with the prefix, without a checksum', `sluice_${'z'.repeat(40)}`],
+  ])('is an ADMIN key of the account default: %s', async (_name, key) => {
+    const one = await start({ API_KEY: key });
+    const { viewer } = await one.graphql<Viewer>(VIEWER, {}, key);
+    expect(viewer).toMatchObject({ accountName: 'default', key: { scopes: ['ADMIN'], name: 'API_KEY setting' } });
+    expect(key).not.toBe(viewer.key.prefix);
+    expect(viewer.key.prefix.length).toBeLessThanOrEqual(12);
+  });
+
+  test('is the same key after a restart', async () => {
+    const key = randomBytes(20).toString('hex');
+    const first = await idOf(key, await start({ API_KEY: key }));
+    expect(await idOf(key, await start({ API_KEY: key }))).toBe(first);
+  });
+
+  test('once revoked stays revoked, whatever is started with it', async () => {
+    const key = randomBytes(20).toString('hex');
+    await start({ API_KEY: key });
+    await server.graphql(REVOKE, { id: await idOf(key) });
+    const again = await start({ API_KEY: key });
+    await eventually(
+      () => statusWith({ 'X-API-Key': key }),
+      (status) => status === 401,
+    );
+    expect(await statusWith({ 'X-API-Key': key }, again)).toBe(401);
+  });
+});
+
+describe('when a key was last used', () => {
+  test('is noted at most once a minute, however many servers it is used on', async () => {
+    const key = await server.createKey('default', ['READ']);
+    const id = await idOf(key);
+    const lastUsed = async (): Promise<number> => {
+      const { node } = await server.graphql<{ node: { lastUsedAt: string | null } }>(
+        'query ($id: ID!) { node(id: $id) { ... on ApiKey { lastUsedAt } } }',
+        { id },
+      );
+      return Date.parse(node.lastUsedAt ?? '');
+    };
+    const begun = now;
+    await eventually(lastUsed, (at) => at === begun.getTime());
+    now = new Date(begun.getTime() + 59_000);
+    // Longer than the server remembers who has a key: it looks again, and does not note it.
+    await forgotten();
+    await idOf(key);
+    await forgotten();
+    expect(await lastUsed()).toBe(begun.getTime());
+    now = new Date(begun.getTime() + 61_000);
+    await idOf(key);
+    await eventually(lastUsed, (at) => at === now.getTime());
+  });
+});
+
+/** Until the server has asked the database again about a key that it just saw. */
+const forgotten = async (): Promise<void> => {
+  const key = await server.createKey('default', ['READ']);
+  const id = await idOf(key);
+  await server.graphql(REVOKE, { id });
+  await eventually(
+    () => statusWith({ 'X-API-Key': key }),
+    (status) => status === 401,
+  );
+};

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { runSluice } from '../support/sluice-process.ts';
+
+let server: TestServer;
+const sluice = (...args: string[]) => runSluice('cli', args, { DATABASE_URL: server.database.url });
+
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+});
+afterAll(() => server.stop());
+
+const viewerOf = (key: string) =>
+  server.request<{ viewer: { accountName: string; key: { scopes: string[] } } }>(
+    '{ viewer { accountName key { scopes } } }',
+    {},
+    key,
+  );
+
+describe('accounts and keys on the command line', () => {
+  test('a new key is all that goes to standard output, opens its account, and stops within a second of its revocation', async () => {
+    const account = await sluice('account', 'create', 'acme');
+    expect(account).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: expect.stringContaining('Created the account "acme"'),
+    });
+
+    const created = await sluice('key', 'create', '--account', 'acme', '--scopes', 'read,INGEST', '--name', 'loader');
+    expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sluice_[\w-]{51}\n$/) });
+    const secret = created.stdout.trim();
+    expect(created.stderr).not.toContain(secret);
+    expect((await viewerOf(secret)).data).toEqual({
+      viewer: { accountName: 'acme', key: { scopes: ['READ', 'INGEST'] } },
+    });
+
+    const [keys, accounts] = await Promise.all([sluice('key', 'list', '--account', 'acme'), sluice('account', 'list')]);
+    const [head, line = ''] = keys.stdout.split('\n');
+    expect(head).toMatch(/^ID +NAME +BEGINS +SCOPES +CREATED +LAST USED +REVOKED$/);
+    expect(line).toMatch(/^[0-9a-f-]{36}  loader  sluice_\S{5}\.\.\.  READ,INGEST  .*  -$/);
+    expect(keys.stdout).not.toContain(secret);
+    expect(accounts.stdout).toMatch(/^ACCOUNT +CREATED\nacme +20\S+Z\ndefault +20\S+Z\n$/);
+
+    const revoked = await sluice('key', 'revoke', line.slice(0, 36));
+    expect(revoked).toMatchObject({ code: 0, stdout: '' });
+    const { status } = await eventually(
+      () => viewerOf(secret),
+      (answer) => answer.status === 401,
+      1000,
+    );
+    expect(status).toBe(401);
+  });
+
+  test('what cannot be done is one plain sentence on standard error, and the exit code is 1', async () => {
+    const { viewer } = await server.graphql<{ viewer: { key: { id: string } } }>('{ viewer { key { id } } }');
+    const attempts: [args: string[], words: RegExp][] = [
+      [['account', 'create', 'default'], /^There is an account "default" already\.\n$/],
+      [['key', 'revoke', '01a20168-1118-710c-bfeb-58e84dd10b1e'], /^There is no key 01a20168-\S+ .*\n$/],
+      [['key', 'revoke', viewer.key.id], /^This is the last ADMIN key of the account: .*\n$/],
+    ];
+    const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
+    expect(outcomes.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+      attempts.map(() => ({ code: 1, stdout: '' })),
+    );
+    for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toMatch(attempts[index]![1]);
+  });
+
+  test('wrong usage ends with 2 and says what is wrong', async () => {
+    const attempts: [args: string[], words: string][] = [
+      [['account', 'make'], "error: unknown command 'make'"],
+      [
+        ['key', 'create', '--account', 'default', '--scopes', 'READ,WRITE'],
+        '"WRITE" is none of READ, INGEST, JOBS, ADMIN.',
+      ],
+      [['key', 'create', '--account', 'default'], "error: required option '--scopes <list>' not specified"],
+      [['purge'], 'error: say --dry-run to see what would be removed, or --yes to remove it for good'],
+      [['purge', '--yes', '--older-than', 'long'], 'It is a number and d, h or m, such as 30d.'],
+    ];
+    const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
+    expect(outcomes.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+      attempts.map(() => ({ code: 2, stdout: '' })),
+    );
+    for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toContain(attempts[index]![1]);
+  });
+
+  test('help goes to standard output and ends with 0', async () => {
+    const help = await sluice('--help');
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    for (const command of ['account', 'key', 'migrate', 'purge', 'doctor'])
+      expect(help.stdout).toContain(`  ${command} `);
+  });
+});

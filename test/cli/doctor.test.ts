@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { DATABASE_CHECKS } from '../../src/cli/database-checks.ts';
+import { openCommandDatabase } from '../../src/cli/database.ts';
+import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { runSluice, type Settings } from '../support/sluice-process.ts';
+import { startSmtp, type TestSmtp } from '../support/smtp.ts';
+
+let database: TestDatabase;
+let smtp: TestSmtp;
+/** A database as the operator gives it to Sluice: with nothing in it. */
+const emptyName = `sluice_test_empty_${randomUUID().replaceAll('-', '')}`;
+const emptyUrl = urlOfDatabase(inject('postgresAdminUrl'), emptyName);
+const AWS = { AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: 'never used' };
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  smtp = await startSmtp();
+  await withClient(inject('postgresAdminUrl'), (admin) => admin.query(`CREATE DATABASE ${emptyName}`));
+});
+afterAll(async () => {
+  await smtp.close();
+  await withClient(inject('postgresAdminUrl'), (admin) => admin.query(`DROP DATABASE ${emptyName} WITH (FORCE)`));
+  await database.drop();
+});
+
+const doctor = async (settings: Settings) => {
+  const { code, stdout, stderr } = await runSluice('cli', ['doctor'], settings);
+  const lines = stdout.trimEnd().split('\n');
+  return { code, stderr, lines, verdicts: lines.map((line) => line.split(/ +/, 2).join(' ')) };
+};
+
+describe('doctor', () => {
+  test('says a line for each thing, aligned, and ends with 0 where nothing is broken', async () => {
+    const { code, stderr, lines, verdicts } = await doctor({
+      DATABASE_URL: database.url,
+      SMTP_URL: smtp.url,
+      ...AWS,
+    });
+    expect(verdicts).toEqual([
+      'settings ok',
+      'database ok',
+      'version ok',
+      'migrations ok',
+      'queue ok',
+      'ledger ok',
+      'clock ok',
+      's3 ok',
+      'mail ok',
+    ]);
+    expect(new Set(lines.map((line) => /^\S+ +\S+ +/.exec(line)?.[0].length))).toEqual(new Set([21]));
+    expect({ code, stderr, mails: smtp.messages }).toEqual({ code: 0, stderr: '', mails: [] });
+  });
+
+  test('names every wrong setting and looks at the rest; absent credentials and mail servers are warnings', async () => {
+    const { code, lines } = await doctor({
+      DATABASE_URL: database.url,
+      PORT: 'http',
+      RUN_LEASE_SECONDS: '1e9',
+      SMTP_URL: 'smtp://u:hidden-word@127.0.0.1:9',
+    });
+    expect(lines).toEqual([
+      expect.stringMatching(/^settings +broken +PORT must be a whole number/),
+      expect.stringMatching(/^settings +broken +RUN_LEASE_SECONDS must be a whole number/),
+      expect.stringMatching(/^database +ok /),
+      expect.stringMatching(/^version +ok /),
+      expect.stringMatching(/^migrations +ok /),
+      expect.stringMatching(/^queue +ok /),
+      expect.stringMatching(/^ledger +ok /),
+      expect.stringMatching(/^clock +ok /),
+      expect.stringMatching(/^s3 +warn +no credentials: set AWS_ACCESS_KEY_ID/),
+      expect.stringMatching(/^mail +warn +The mail server could not be reached/),
+    ]);
+    expect(code).toBe(1);
+  });
+
+  test('an unreachable database is broken, what needs it is skipped, and no password is shown', async () => {
+    const { code, lines, verdicts } = await doctor({
+      DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:9/none',
+      ...AWS,
+    });
+    expect(lines[1]).toMatch(/^database +broken +The database cannot be reached \(ECONNREFUSED\)/);
+    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(5);
+    expect(lines.join('\n')).not.toContain('hidden-word');
+    expect(code).toBe(1);
+  });
+
+  test('a database without tables is broken until migrate has run, which may run again', async () => {
+    const settings = { DATABASE_URL: emptyUrl, ...AWS };
+    const [before, listing] = await Promise.all([doctor(settings), runSluice('cli', ['account', 'list'], settings)]);
+    expect(before.lines).toContainEqual(
+      expect.stringMatching(/^migrations +broken +\d+ to apply: run `npm run sluice/),
+    );
+    expect(before.code).toBe(1);
+    expect(listing).toMatchObject({ code: 1, stdout: '' });
+    expect(listing.stderr).toMatch(
+      /^The database does not have Sluice's tables.* run `npm run sluice -- migrate`\.\n$/,
+    );
+
+    const first = await runSluice('cli', ['migrate'], settings);
+    expect(first).toMatchObject({ code: 0, stdout: '', stderr: expect.stringMatching(/^Applied \d+ migrations/) });
+    const again = await runSluice('cli', ['migrate'], settings);
+    expect(again).toMatchObject({ code: 0, stderr: 'The database is up to date.\n' });
+  });
+
+  test('a clock that differs by more than five seconds is a warning', async () => {
+    const { check } = DATABASE_CHECKS.find(({ name }) => name === 'clock')!;
+    const commands = openCommandDatabase(database.url);
+    const off = (seconds: number) => check(commands.pool, { now: () => new Date(Date.now() + seconds * 1000) });
+    expect(await off(0)).toMatchObject({ verdict: 'ok' });
+    expect(await off(8)).toMatchObject({
+      verdict: 'warn',
+      words: expect.stringMatching(/^this machine is [78]\S* s ahead of/),
+    });
+    expect(await off(-8)).toMatchObject({
+      verdict: 'warn',
+      words: expect.stringMatching(/^this machine is [78]\S* s behind/),
+    });
+    await commands.close();
+  });
+});

@@ -1,0 +1,213 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { purgeCommand } from '../../src/cli/purge.ts';
+import { loadConfig } from '../../src/config.ts';
+import { findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
+import { createGate } from '../support/faults.ts';
+import { addRecords, createJob, endedRun, filterOf, querySql, readExport, runJob } from '../support/job-steps.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { runSluice } from '../support/sluice-process.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+const sluicePurge = (...args: string[]) => runSluice('cli', ['purge', ...args], { DATABASE_URL: server.database.url });
+
+/** The same in this process: what was answered and said. Deleted or hidden at any time, unless a time is given. */
+const purge = async ({ hidden = false, dryRun = false, olderThanMs = 0 } = {}) => {
+  const words = { stdout: '', stderr: '' };
+  await purgeCommand(
+    {
+      terminal: { answer: (text) => void (words.stdout += text), say: (text) => void (words.stderr += text) },
+      log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
+      loadConfig: () => loadConfig({ DATABASE_URL: server.database.url }),
+    },
+    { hidden, dryRun, olderThanMs },
+  );
+  return words;
+};
+
+const recordOf = (elementName: string, value: string) => ({
+  timestamp: '2026-01-25T00:00:00Z',
+  filter: filterOf({ region: 'eu' }),
+  elementName,
+  value,
+});
+
+const deleteStream = (name: string) =>
+  server.graphql(`mutation ($name: String!) { deleteStream(name: $name) { __typename } }`, { name });
+
+/** Rows of all streams that ever had the name. */
+const rowsOf = async (name: string) => {
+  const [counts] = await querySql<{ records: number; filters: number; operations: number; streams: number }>(
+    server,
+    `SELECT (SELECT count(*)::int FROM records r WHERE r.stream_id = ANY(s.ids)) AS records,
+       (SELECT count(*)::int FROM filters f WHERE f.stream_id = ANY(s.ids)) AS filters,
+       (SELECT count(*)::int FROM operations o WHERE o.stream_id = ANY(s.ids)) AS operations,
+       cardinality(s.ids) AS streams
+     FROM (SELECT array_agg(id) AS ids FROM streams WHERE name = $1) s`,
+    [name],
+  );
+  return counts;
+};
+
+const SUM = `mutation ($input: AllocationInput!) {
+  allocationSum(input: $input) { ... on AllocationReceipt { replayed operation { id insertedRecords } stream { id name } } }
+}`;
+
+describe('purge', () => {
+  test('removes the records of deleted streams for good, and a request that comes again still gets its receipt', async () => {
+    const input = {
+      stream: 'dead',
+      idempotencyKey: 'first',
+      records: [{ ...recordOf('hooli', '5'), granularity: 'DAILY' }],
+    };
+    const { allocationSum: receipt } = await server.graphql<{ allocationSum: { stream: { id: string } } }>(SUM, {
+      input,
+    });
+    await addRecords(server, 'live', 'DAILY', [recordOf('hooli', '7')]);
+    await deleteStream('dead');
+    await addRecords(server, 'dead', 'DAILY', [recordOf('reborn', '1')]);
+    expect(await rowsOf('dead')).toEqual({ records: 2, filters: 2, operations: 3, streams: 2 });
+
+    const young = await purge({ olderThanMs: 60_000 });
+    expect(young.stdout).toMatch(/^nothing to remove: nothing was deleted before /);
+    const trial = await sluicePurge('--dry-run', '--older-than', '0d');
+    expect(trial.stdout).toMatch(
+      /^would remove 1 record and 1 filter of the stream "dead" of the account "default", deleted .*\nin all 1 record of 1 stream; nothing was removed\n$/,
+    );
+    expect((await rowsOf('dead'))?.records).toBe(2);
+
+    const done = await sluicePurge('--yes', '--older-than', '0d');
+    expect(done).toMatchObject({
+      code: 0,
+      stderr: '',
+      stdout: expect.stringMatching(
+        /^removed 1 record and 1 filter of the stream "dead" .*\nin all 1 record of 1 stream\n$/,
+      ),
+    });
+    expect(await rowsOf('dead')).toEqual({ records: 1, filters: 1, operations: 3, streams: 2 });
+    expect(await rowsOf('live')).toMatchObject({ records: 1, filters: 1 });
+
+    const again = await server.graphql<{ allocationSum: object }>(SUM, { input });
+    expect(again.allocationSum).toEqual({ ...receipt, replayed: true });
+    const { node } = await server.graphql<{ node: { deletedAt: string | null } }>(
+      `query ($id: ID!) { node(id: $id) { ... on Stream { deletedAt operations { edges { node { kind } } } } } }`,
+      { id: receipt.stream.id },
+    );
+    expect(node).toMatchObject({
+      deletedAt: expect.any(String),
+      operations: { edges: [{ node: { kind: 'DELETE_STREAM' } }, { node: { kind: 'SUM' } }] },
+    });
+  });
+
+  test('keeps what a run that has not ended still reads, and removes it afterwards', async () => {
+    await addRecords(server, 'read', 'DAILY', [recordOf('hooli', '5')]);
+    const gate = createGate();
+    server.s3.setFault(() => ({ hold: gate.opened }));
+    const jobId = await createJob(server, { meterApiNames: ['read'], range: 'ago(40d)', groupBy: ['element'] });
+    const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
+    await expect.poll(() => server.s3.connections).toBeGreaterThan(0);
+    await deleteStream('read');
+
+    const kept = await purge();
+    expect(kept).toEqual({
+      stdout: expect.stringMatching(/^nothing to remove/),
+      stderr: expect.stringMatching(/^Kept the stream "read" .*: a run that has not ended reads it/),
+    });
+    expect((await rowsOf('read'))?.records).toBe(1);
+
+    gate.open();
+    const run = await endedRun(server, runId);
+    server.s3.setFault(undefined);
+    expect(readExport(server, run).text).toContain(',hooli,5\n');
+    expect((await purge()).stdout).toContain('removed 1 record and 1 filter of the stream "read"');
+  });
+
+  test('with --hidden also removes what a replace or delete has hidden, and every live value stays', async () => {
+    const replace = (value: string) =>
+      server.graphql(`mutation ($input: AllocationInput!) { allocationReplace(input: $input) { __typename } }`, {
+        input: { stream: 'replaced', records: [{ ...recordOf('hooli', value), granularity: 'DAILY' }] },
+      });
+    for (const value of ['1', '2', '3']) await replace(value);
+    expect((await rowsOf('replaced'))?.records).toBe(3);
+    expect((await purge()).stdout).toMatch(/^nothing to remove/);
+    const done = await purge({ hidden: true });
+    expect(done.stdout).toContain('removed 2 hidden records of the live stream "replaced" of the account "default"');
+    expect(await rowsOf('replaced')).toEqual({ records: 1, filters: 1, operations: 3, streams: 1 });
+    const { stream } = await server.graphql<{ stream: object }>(
+      `{ stream(name: "replaced") { records { edges { node { elementName value } } } } }`,
+    );
+    expect(stream).toEqual({ records: { edges: [{ node: { elementName: 'hooli', value: '3' } }] } });
+  });
+
+  test('keeps hidden records that a run which has not ended still reads', async () => {
+    const { db } = server.resources.database;
+    const jobId = await createJob(server, { meterApiNames: ['watched'] });
+    await addRecords(server, 'watched', 'DAILY', [recordOf('hooli', '5')]);
+    const [{ watermark = '' } = {}] = await querySql<{ watermark: string }>(
+      server,
+      'SELECT pg_current_snapshot()::text AS watermark',
+    );
+    await server.graphql(
+      `mutation ($input: AllocationDeleteInput!) { allocationDelete(input: $input) { __typename } }`,
+      {
+        input: { stream: 'watched', records: [{ timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY' }] },
+      },
+    );
+    const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
+    await endedRun(server, runId);
+    const names = async () =>
+      (await findHiddenRecords(db, new Date(Date.now() + 1000))).map((found) => found.streamName);
+    expect(await names()).toContain('watched');
+    // As between two attempts.
+    const setRun = (status: string) =>
+      querySql(
+        server,
+        `UPDATE runs SET status = $1, watermark = $2, not_before = now() + interval '1 hour' WHERE job_id = (SELECT job_id FROM runs ORDER BY created_at DESC LIMIT 1)`,
+        [status, watermark],
+      );
+    await setRun('QUEUED');
+    expect(await names()).not.toContain('watched');
+    await setRun('FAILED');
+    expect(await names()).toContain('watched');
+  });
+
+  test('goes through many more records than fit in one batch, live and hidden ones', async () => {
+    await addRecords(server, 'large', 'DAILY', [recordOf('hooli', '1')]);
+    await deleteStream('large');
+    await querySql(
+      server,
+      `INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, hidden_by)
+       SELECT r.account_id, r.stream_id, r.bucket_start + n % 40 * interval '1 day', r.filter_id, 'e' || n, 1, r.operation_id,
+         CASE WHEN n % 2 = 0 THEN r.operation_id + n % 7 END
+       FROM records r JOIN streams s ON s.id = r.stream_id, generate_series(1, 50000) n WHERE s.name = 'large'`,
+    );
+    const done = await purge();
+    expect(done.stdout).toMatch(/^removed 50,001 records and 1 filter of the stream "large"/);
+    expect(await rowsOf('large')).toMatchObject({ records: 0, filters: 0, operations: 2 });
+    expect((await purge({ dryRun: true })).stdout).toMatch(/^nothing to remove/);
+  });
+
+  test('hidden records go operation by operation, whatever else the stream holds', async () => {
+    const { db } = server.resources.database;
+    await addRecords(server, 'busy', 'DAILY', [recordOf('hooli', '1')]);
+    await querySql(
+      server,
+      `WITH hiding AS (
+         INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256)
+         SELECT s.account_id, s.id, 'DELETE', now() - n * interval '1 minute', pg_current_xact_id(), 0, 20, ''
+         FROM streams s, generate_series(1, 1200) n WHERE s.name = 'busy' RETURNING *)
+       INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, hidden_by)
+       SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, 'e' || n, 1, r.operation_id, h.id
+       FROM records r JOIN hiding h ON h.stream_id = r.stream_id, generate_series(1, 20) n`,
+    );
+    const before = new Date(Date.now() - 600.5 * 60_000);
+    const found = await findHiddenRecords(db, before);
+    const busy = found.find(({ streamName }) => streamName === 'busy')!;
+    expect(await purgeStream(db, busy, before)).toEqual({ records: 600 * 20, filters: 0 });
+    expect((await rowsOf('busy'))?.records).toBe(1 + 600 * 20);
+  });
+});

@@ -1,0 +1,221 @@
+import fc from 'fast-check';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import type { ObjectExtension } from '../../src/jobs/destination.ts';
+import { emptyFile, framingOf } from '../../src/exports/formats.ts';
+import { toParts } from '../../src/exports/parts.ts';
+
+const GROUPS = ['g'];
+const CSV_HEADER = 'meterApiName,bucketStart,bucketEnd,g,value\n';
+
+interface File {
+  readonly text: string;
+  readonly rows: number;
+  readonly bytes: Buffer;
+}
+
+interface CutOptions {
+  readonly maxBytes: number;
+  readonly compressed?: boolean;
+  readonly onProgress?: (rows: number, bytes: number) => void;
+}
+
+async function* chunksOf(text: string, cuts: readonly number[]): AsyncGenerator<Buffer> {
+  const bytes = Buffer.from(text);
+  const at = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  let from = 0;
+  for (const to of [...at, bytes.length]) {
+    // Reused memory, as a socket's may be: whoever keeps a chunk has to copy it.
+    const chunk = Buffer.from(bytes.subarray(from, to));
+    yield chunk;
+    chunk.fill(0x3f);
+    from = to;
+  }
+}
+
+/** The parts of lines that arrive in the given chunks; bodies are read at once, as they are valid no longer. */
+const cut = async (
+  extension: ObjectExtension,
+  lines: readonly string[],
+  options: CutOptions,
+  cuts: readonly number[] = [],
+): Promise<File[]> => {
+  const text = lines.map((line) => `${line}\n`).join('');
+  const parts = toParts(chunksOf(text, cuts), {
+    framing: framingOf(extension, GROUPS),
+    maxBytes: options.maxBytes,
+    compressed: options.compressed ?? false,
+    ...(options.onProgress && { onProgress: options.onProgress }),
+  });
+  const files: File[] = [];
+  let lasts = 0;
+  for await (const part of parts) {
+    expect(part.number).toBe(files.length + 1);
+    if (part.last) lasts += 1;
+    else expect(lasts).toBe(0);
+    const bytes = Buffer.from(part.body);
+    files.push({ bytes, rows: part.rows, text: (options.compressed ? gunzipSync(bytes) : bytes).toString() });
+  }
+  expect(lasts).toBe(1);
+  return files;
+};
+
+const textsOf = (files: readonly File[]): string[] => files.map(({ text }) => text);
+
+/** The obvious way: a row goes into the file while that stays within the limit, else into the next. */
+const expectedParts = (extension: ObjectExtension, lines: readonly string[], maxBytes: number): string[][] => {
+  const opening = extension === 'json' ? 1 : extension === 'csv' ? CSV_HEADER.length : 0;
+  const parts: string[][] = [[]];
+  let size = opening;
+  for (const line of lines) {
+    const bytes = Buffer.byteLength(line) + 1;
+    if (size + bytes > maxBytes && parts.at(-1)?.length !== 0) {
+      parts.push([]);
+      size = opening;
+    }
+    parts.at(-1)?.push(line);
+    size += bytes;
+  }
+  return parts;
+};
+
+const fileOf = (extension: ObjectExtension, lines: readonly string[]): string => {
+  if (extension === 'json') return `[${lines.join(',')}]`;
+  return (extension === 'csv' ? CSV_HEADER : '') + lines.map((line) => `${line}\n`).join('');
+};
+
+describe('parts', () => {
+  test('of no rows are one file without rows', async () => {
+    for (const extension of ['csv', 'json', 'ndjson'] as const) {
+      for (const compressed of [false, true]) {
+        const files = await cut(extension, [], { maxBytes: 100, compressed });
+        expect(textsOf(files)).toEqual([{ csv: CSV_HEADER, json: '[]', ndjson: '' }[extension]]);
+        expect(files[0]?.rows).toBe(0);
+        const empty = emptyFile(extension, GROUPS);
+        expect(files[0]?.bytes.equals(compressed ? gzipSync(empty) : empty)).toBe(true);
+      }
+    }
+  });
+
+  test('are filled to the last byte, and no empty file follows', async () => {
+    // "[" and two rows of "111," make 9 bytes; the last "," becomes "]".
+    const rows = ['111', '222', '333', '444'];
+    expect(textsOf(await cut('json', rows, { maxBytes: 9 }))).toEqual(['[111,222]', '[333,444]']);
+    expect(textsOf(await cut('json', rows, { maxBytes: 8 }))).toEqual(['[111]', '[222]', '[333]', '[444]']);
+    expect(textsOf(await cut('ndjson', rows, { maxBytes: 16 }))).toEqual(['111\n222\n333\n444\n']);
+    expect(textsOf(await cut('ndjson', rows, { maxBytes: 15 }))).toEqual(['111\n222\n333\n', '444\n']);
+    const room = CSV_HEADER.length + 8;
+    expect(textsOf(await cut('csv', rows, { maxBytes: room }))).toEqual([
+      `${CSV_HEADER}111\n222\n`,
+      `${CSV_HEADER}333\n444\n`,
+    ]);
+  });
+
+  test('a row that is larger than the limit has a file of its own', async () => {
+    const long = 'x'.repeat(1000);
+    for (const compressed of [false, true]) {
+      expect(textsOf(await cut('ndjson', ['1', long, '2', '3'], { maxBytes: 10, compressed }, [500]))).toEqual([
+        '1\n',
+        `${long}\n`,
+        '2\n3\n',
+      ]);
+      expect(textsOf(await cut('json', [long, long], { maxBytes: 10, compressed }, [500, 1500]))).toEqual([
+        `[${long}]`,
+        `[${long}]`,
+      ]);
+    }
+    // Also where the header alone is larger.
+    expect(textsOf(await cut('csv', ['1', '2'], { maxBytes: 10 }))).toEqual([`${CSV_HEADER}1\n`, `${CSV_HEADER}2\n`]);
+  });
+
+  test('whatever the rows, the limit and how the chunks fall: as many rows as fit, the same bytes', async () => {
+    const row = fc.oneof(
+      fc.string({
+        unit: fc.constantFrom('a', ',', '"', '\\', '\u2028', '\u{1f600}', ']'),
+        minLength: 1,
+        maxLength: 30,
+      }),
+      fc.integer({ min: 1, max: 400 }).map((length) => 'y'.repeat(length)),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom<ObjectExtension>('csv', 'json', 'ndjson'),
+        fc.array(row, { maxLength: 60 }),
+        fc.integer({ min: 1, max: 500 }),
+        fc.boolean(),
+        fc.array(fc.nat(), { maxLength: 40 }),
+        async (extension, lines, maxBytes, compressed, cuts) => {
+          const files = await cut(extension, lines, { maxBytes, compressed }, cuts);
+          const expected = expectedParts(extension, lines, maxBytes);
+          expect(textsOf(files)).toEqual(expected.map((part) => fileOf(extension, part)));
+          expect(files.map(({ rows }) => rows)).toEqual(expected.map((part) => part.length));
+          const whole = await cut(extension, lines, { maxBytes, compressed });
+          expect(files.map(({ bytes }) => bytes.toString('hex'))).toEqual(
+            whole.map(({ bytes }) => bytes.toString('hex')),
+          );
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test('compressed parts larger than one block of the compressor are the same however the rows arrive', async () => {
+    const lines = Array.from({ length: 30_000 }, (_, index) => `row ${index} ${(index * 2_654_435_761) % 997}`);
+    const at = (step: number) => Array.from({ length: Math.ceil(600_000 / step) }, (_, index) => index * step);
+    const options = { maxBytes: 300_000, compressed: true };
+    const [first, ...others] = await Promise.all(
+      [at(65_536), at(1_111), [], at(262_144)].map((cuts) => cut('json', lines, options, cuts)),
+    );
+    expect(first?.map(({ rows }) => rows)).toEqual(expectedParts('json', lines, 300_000).map((part) => part.length));
+    expect(first?.length).toBeGreaterThan(1);
+    for (const other of others)
+      expect(other.every((file, index) => file.bytes.equals(first?.[index]?.bytes as Buffer))).toBe(true);
+    expect(
+      first
+        ?.flatMap(({ text }) => JSON.parse(`[${JSON.stringify(text.slice(1, -1).split(','))}]`) as string[][])
+        .flat(),
+    ).toEqual(lines);
+  });
+
+  test('tell their progress as rows go in', async () => {
+    const told: [number, number][] = [];
+    await cut('ndjson', ['1', '2', '3'], { maxBytes: 4, onProgress: (...progress) => told.push(progress) }, [2, 4]);
+    expect(told).toEqual([
+      [1, 2],
+      [2, 4],
+      [1, 2],
+    ]);
+  });
+
+  test('lines that end in the middle of one are an error and no file', async () => {
+    const parts = toParts(
+      (async function* () {
+        yield Buffer.from('1\n2');
+      })(),
+      { framing: framingOf('ndjson', []), maxBytes: 100, compressed: false },
+    );
+    await expect(parts.next()).rejects.toThrow('middle of a line');
+  });
+
+  test('what breaks the rows breaks the parts, and a reader who stops early ends the rows', async () => {
+    let ended = false;
+    async function* rows(): AsyncGenerator<Buffer> {
+      try {
+        yield Buffer.from('1\n2\n');
+        throw new Error('the rows broke');
+      } finally {
+        ended = true;
+      }
+    }
+    const options = { framing: framingOf('ndjson', []), maxBytes: 2, compressed: true };
+    const broken = toParts(rows(), options);
+    expect((await broken.next()).value).toMatchObject({ rows: 1, last: false });
+    await expect(broken.next()).rejects.toThrow('the rows broke');
+    ended = false;
+    for await (const part of toParts(rows(), options)) {
+      expect(part.rows).toBe(1);
+      break;
+    }
+    expect(ended).toBe(true);
+  });
+});

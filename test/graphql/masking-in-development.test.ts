@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+
+// Packages look at it when they are loaded, and unmask errors where it says development. So nothing is imported before.
+process.env['NODE_ENV'] = 'development';
+
+test('errors are masked in development, too', async () => {
+  const { startTestServer } = await import('../support/server.ts');
+  const { withClient } = await import('../support/postgres-admin.ts');
+  const server = await startTestServer({ env: { ROLE: 'api' } });
+  await withClient(server.database.url, (client) => client.query('DROP TABLE streams CASCADE'));
+  const { errors } = await server.request('{ streams { edges { cursor } } }');
+  expect(errors).toEqual([
+    {
+      message: expect.stringMatching(
+        /^Something unexpected happened\. The operator finds the cause in the log under [0-9a-f-]{36}\.$/,
+      ),
+      locations: [{ line: 1, column: 3 }],
+      path: ['streams'],
+      extensions: { code: 'INTERNAL', errorId: expect.stringMatching(/^[0-9a-f-]{36}$/) },
+    },
+  ]);
+  await server.stop();
+});

@@ -1,0 +1,65 @@
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { sql } from 'drizzle-orm';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { isUnavailable, sqlState } from '../../src/db/failures.ts';
+import { scrubError } from '../../src/lib/scrub-error.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+const SECRET = 'acme-corporation-used-17';
+
+let database: TestDatabase;
+let client: pg.Client;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+});
+afterAll(async () => {
+  await client.end();
+  await database.drop();
+});
+
+const failureOf = async (work: PromiseLike<unknown>): Promise<unknown> => {
+  try {
+    await work;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('It did not fail.');
+};
+
+test.each([
+  ['a value that is no number', sql`SELECT ${SECRET}::numeric`, '22P02'],
+  ['a value that is no moment', sql`SELECT ${SECRET}::timestamptz`, '22007'],
+  ['a value that is no JSON', sql`SELECT ${`{"${SECRET}`}::jsonb`, '22P02'],
+  ['a character that no text can hold', sql`SELECT ${`${SECRET}\u0000`}::text`, '22021'],
+  ['a number too large', sql`SELECT ${`${'9'.repeat(30)}`}::bigint, ${SECRET}::text`, '22003'],
+  ['a key that is there already', sql`INSERT INTO accounts (name) VALUES (${SECRET}), (${SECRET})`, '23505'],
+  ['a row that breaks a rule', sql`INSERT INTO api_keys (id, name) VALUES (gen_random_uuid(), ${SECRET})`, '23502'],
+  ['a table that is not there', sql`SELECT ${SECRET}::text FROM nothing`, '42P01'],
+  ['a division by zero', sql`SELECT 1 / 0, ${SECRET}::text`, '22012'],
+])('%s: the code and the words of the server stay, the SQL and the values do not', async (_name, query, code) => {
+  const error = await failureOf(drizzle({ client }).execute(query));
+  expect(sqlState(error)).toBe(code);
+  expect(isUnavailable(error)).toBe(false);
+  const scrubbed = scrubError(error);
+  expect(scrubbed).toMatchObject({ type: 'DrizzleQueryError', message: 'a query failed', cause: { code } });
+  expect(scrubbed.cause?.message.length).toBeGreaterThan(8);
+  expect(scrubbed.stack).toMatch(/^ {4}at /);
+  expect(JSON.stringify(scrubbed)).not.toContain('acme');
+  expect(JSON.stringify(scrubbed)).not.toMatch(/\bSELECT\b|\bINSERT\b|\$1/);
+  // That it would have been there.
+  expect(String(error)).toContain('acme');
+});
+
+test('a message of several lines that look like a stack is not taken for one', () => {
+  const error = new Error(`of the store:\n    at ${SECRET}\n    at ${SECRET}`);
+  expect(scrubError(error).stack).not.toContain('acme');
+  expect(scrubError(error).stack).toContain('    at ');
+});
+
+test('what is no error is not told', () => {
+  expect(scrubError({ secret: SECRET })).toEqual({ type: 'object', message: 'not an Error' });
+  expect(scrubError(SECRET)).toEqual({ type: 'string', message: 'not an Error' });
+});

@@ -1,0 +1,159 @@
+import { mkdtemp, readFile, realpath, rm, stat, chmod } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/server.ts';
+import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+import { processesBelow, until } from './processes.ts';
+
+let temporary = '';
+let dataDirectory = '';
+const running: SluiceProcess[] = [];
+
+beforeAll(async () => {
+  temporary = await realpath(await mkdtemp(join(tmpdir(), 'sluice-local-')));
+  await chmod(temporary, 0o711);
+  dataDirectory = join(temporary, 'data');
+});
+// Only of a test that failed is anything left.
+afterEach(async () => {
+  for (const one of running.splice(0)) {
+    one.kill('SIGKILL');
+    await one.ended;
+  }
+});
+afterAll(async () => {
+  await until('no process is left', nothingRuns);
+  await rm(temporary, { recursive: true });
+});
+
+const nothingRuns = async () => (await processesBelow(temporary)).length === 0;
+
+/** Sluice with nothing configured but the place of its data, and a port that is free. */
+const settings = () => ({ DATA_DIR: dataDirectory, PORT: '0' });
+
+const start = (by?: 'npm') => {
+  const started = startSluice(settings(), by);
+  running.push(started);
+  return started;
+};
+
+/** What the greeting says. */
+const greetingOf = async (sluice: SluiceProcess) => {
+  const words = await sluice.said('Ctrl-C; the next start');
+  const lineOf = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, 'm').exec(words)?.[1] ?? '';
+  return { graphiql: lineOf('GraphiQL'), key: lineOf('Key'), data: lineOf('Data'), files: lineOf('Files') };
+};
+
+const streamsOf = async (graphql: string, key: string): Promise<string[]> => {
+  const response = await fetch(graphql, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': key },
+    body: JSON.stringify({ query: '{ streams { edges { node { name } } } }' }),
+  });
+  const { data } = (await response.json()) as { data: { streams: { edges: { node: { name: string } }[] } } };
+  return data.streams.edges.map(({ node }) => node.name);
+};
+
+const addStream = async (graphql: string, key: string, name: string): Promise<void> => {
+  const record = `{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "hooli", value: 1 }`;
+  const query = `mutation { allocationSum(input: { stream: "${name}", records: [${record}] }) { __typename } }`;
+  const response = await fetch(graphql, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': key },
+    body: JSON.stringify({ query }),
+  });
+  expect(await response.json()).toEqual({ data: { allocationSum: { __typename: 'AllocationReceipt' } } });
+};
+
+describe('local mode', () => {
+  let firstKey = '';
+
+  test('npm start with nothing configured says where it is, serves beside the commands, and ends with 0 at Ctrl-C', async () => {
+    const sluice = start('npm');
+    const { graphiql, key, data, files } = await greetingOf(sluice);
+    expect({ graphiql, data, files }).toEqual({
+      graphiql: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/graphql$/),
+      data: dataDirectory,
+      files: join(dataDirectory, 's3/BUCKET/KEY'),
+    });
+    firstKey = key;
+    await addStream(graphiql, key, 'first');
+    for (const secret of ['api-key', 's3-secret', 'database-url']) {
+      expect((await stat(join(dataDirectory, secret))).mode & 0o777).toBe(0o600);
+    }
+
+    const [created, second] = await Promise.all([
+      runSluice('cli', ['key', 'create', '--account', 'default', '--scopes', 'READ'], settings()),
+      runSluice('main', [], settings()),
+    ]);
+    expect(created.code).toBe(0);
+    expect(await streamsOf(graphiql, created.stdout.trim())).toEqual(['first']);
+    const holder = (await readFile(join(dataDirectory, 'pid'), 'utf8')).trim();
+    expect(second).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `Process ${holder} already runs Sluice on DATA_DIR ${dataDirectory}. Stop it, or set another DATA_DIR.\n`,
+    });
+
+    sluice.interrupt();
+    expect(await sluice.ended).toBe(0);
+    await until('no process is left', nothingRuns);
+  });
+
+  test('a command starts the database for itself where no server runs', async () => {
+    const { code, stdout } = await runSluice('cli', ['key', 'list', '--account', 'default'], settings());
+    expect({ code, lines: stdout.trimEnd().split('\n').length }).toEqual({ code: 0, lines: 3 });
+    expect(await nothingRuns()).toBe(true);
+  });
+
+  test('the next start finds the data and the key of the first, also after a kill -9', async () => {
+    const second = start();
+    const { graphiql, key } = await greetingOf(second);
+    expect(key).toBe(firstKey);
+    expect(await streamsOf(graphiql, key)).toEqual(['first']);
+    await addStream(graphiql, key, 'second');
+    second.kill('SIGKILL');
+    expect(await second.ended).toBeNull();
+
+    const third = start();
+    const after = await greetingOf(third);
+    expect(after.key).toBe(firstKey);
+    expect(await streamsOf(after.graphiql, after.key)).toEqual(['first', 'second']);
+    third.kill('SIGTERM');
+    expect(await third.ended).toBe(0);
+    await until('no process is left', nothingRuns);
+  });
+
+  test('where the embedded PostgreSQL dies, Sluice says so and ends', async () => {
+    const sluice = start();
+    await greetingOf(sluice);
+    const data = join(await realpath(join(dataDirectory, 'postgres')), 'data');
+    process.kill(Number.parseInt(await readFile(join(data, 'postmaster.pid'), 'utf8'), 10), 'SIGKILL');
+    expect(await sluice.ended).toBe(1);
+    expect(sluice.stderr).toContain('The embedded PostgreSQL ended by itself, so Sluice ends too.');
+    await until('no process is left', nothingRuns);
+  });
+
+  test('told to stop while it starts, it stops what it has started and ends with 0', async () => {
+    const sluice = start();
+    // Before the first word of it: the lock is taken when PostgreSQL is about to be started.
+    await eventually(
+      () => readFile(join(dataDirectory, 'pid'), 'utf8').catch(() => ''),
+      (pid) => pid.trim() === String(sluice.pid),
+    );
+    sluice.interrupt();
+    expect(await sluice.ended).toBe(0);
+    expect(sluice.stderr).not.toContain('GraphiQL');
+    await until('no process is left', nothingRuns);
+  });
+
+  test('a DATA_DIR that cannot be used is one plain sentence', async () => {
+    const { code, stderr } = await runSluice('main', [], { DATA_DIR: '/dev/null/data', PORT: '0' });
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr:
+        'DATA_DIR /dev/null/data cannot be used (a part of the path is no directory). Set DATA_DIR to a directory that this account can write to.\n',
+    });
+  });
+});

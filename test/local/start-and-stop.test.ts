@@ -1,0 +1,129 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createFaults, createGate } from '../support/faults.ts';
+import { addRecords, createJob, filterOf, readRun, runJob, runThat } from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { runSluice, startSluice } from '../support/sluice-process.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  // Answers the test's questions, and leaves the runs to the processes that are stopped.
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  await addRecords(server, 'usage', 'DAILY', [
+    { timestamp: '2026-01-25T00:00:00Z', filter: filterOf({ region: 'eu' }), elementName: 'hooli', value: '1' },
+  ]);
+});
+afterAll(() => server.stop());
+
+const workerSettings = () => ({
+  DATABASE_URL: server.database.url,
+  PORT: '0',
+  ROLE: 'worker',
+  LOG_FORMAT: 'json',
+  AWS_REGION: server.s3.region,
+  AWS_ENDPOINT_URL_S3: server.s3.endpoint,
+  S3_FORCE_PATH_STYLE: 'true',
+  AWS_ACCESS_KEY_ID: server.s3.credentials.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: server.s3.credentials.secretAccessKey,
+});
+
+describe('a start that cannot be', () => {
+  test('one message names every wrong setting, and never its value', async () => {
+    const { code, stdout, stderr } = await runSluice('main', [], {
+      DATABASE_URL: 'mysql://user:hidden-word@db/sluice',
+      PORT: 'hidden-word',
+      ROLE: 'everything',
+      CORS_ORIGINS: 'https://hidden-word.example/path',
+    });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    const [head, ...lines] = stderr.trimEnd().split('\n');
+    expect(head).toBe('Sluice cannot start: 4 settings are wrong.');
+    expect(lines.map((line) => /^ {2}([A-Z_]+) must be /.exec(line)?.[1])).toEqual([
+      'DATABASE_URL',
+      'ROLE',
+      'PORT',
+      'CORS_ORIGINS',
+    ]);
+    expect(stderr).not.toContain('hidden-word');
+  });
+
+  test('a port that is taken and a database that is away are one plain sentence each', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const [onTaken, away] = await Promise.all([
+      runSluice('main', [], { DATABASE_URL: server.database.url, PORT: String(port) }),
+      runSluice('main', [], { DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' }),
+    ]);
+    taken.close();
+    expect(onTaken).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `Port ${port} of 127.0.0.1 is taken by another program. Stop that, or set PORT.\n`,
+    });
+    expect(away).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'The database cannot be reached (ECONNREFUSED). Is DATABASE_URL right?\n',
+    });
+  });
+});
+
+describe('told to stop while an export runs', () => {
+  /** A worker whose export waits for the store; `open` lets the store answer. */
+  const startExporting = async (folder: string, settings: Record<string, string> = {}) => {
+    const faults = createFaults(server.s3);
+    const gate = createGate();
+    let asked = 0;
+    faults.on(folder, () => {
+      asked += 1;
+      return { hold: gate.opened };
+    });
+    const worker = startSluice({ ...workerSettings(), ...settings });
+    await worker.said('Sluice answers');
+    const jobId = await createJob(server, { s3Url: `s3://exports/${folder}`, range: 'ago(40d)' });
+    const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
+    await eventually(
+      () => Promise.resolve(asked),
+      (count) => count > 0,
+    );
+    return { worker, runId, open: gate.open };
+  };
+
+  test('SIGTERM lets it end, and the process ends with 0', async () => {
+    const { worker, runId, open } = await startExporting('grace');
+    worker.kill('SIGTERM');
+    await worker.said('stopping; running exports have 30 s to end');
+    expect((await readRun(server, runId)).status).toBe('RUNNING');
+    open();
+    expect(await worker.ended).toBe(0);
+    expect((await readRun(server, runId)).status).toBe('SUCCEEDED');
+  });
+
+  test('when the time of grace is over it is handed over, and the process ends with 0', async () => {
+    const { worker, runId, open } = await startExporting('handed-over', { SHUTDOWN_GRACE_SECONDS: '0' });
+    worker.kill('SIGTERM');
+    expect(await worker.ended).toBe(0);
+    const run = await runThat(server, runId, ({ status }) => status === 'QUEUED');
+    expect(run).toMatchObject({ status: 'QUEUED', error: null });
+    open();
+  });
+
+  test('one Ctrl-C that arrives twice is one, and another one ends the process at once', async () => {
+    const { worker, open } = await startExporting('impatient');
+    worker.interrupt();
+    worker.interrupt();
+    const stoppingSince = performance.now();
+    await worker.said('a second signal ends at once');
+    await eventually(
+      () => delay(50),
+      () => performance.now() - stoppingSince > 1100,
+    );
+    worker.interrupt();
+    expect(await worker.ended).toBe(130);
+    open();
+  });
+});

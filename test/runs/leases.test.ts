@@ -1,0 +1,236 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RUN_QUEUE } from '../../src/db/queue.ts';
+import { brokenPromises } from '../support/bucket-check.ts';
+import { createFaults, createGate, type Faults } from '../support/faults.ts';
+import {
+  addRecords,
+  cancelRun,
+  createJob,
+  deleteJob,
+  endedRun,
+  innerId,
+  multiplyRecords,
+  querySql,
+  readRun,
+  runJob,
+  tryCancelRun,
+} from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+const SLOT = '2026-01-28T02:00:00Z';
+/** Heartbeats as in production, a lease as short as can be. */
+const WORKER_ENV = { RUN_LEASE_SECONDS: '2', RUN_HEARTBEAT_MS: '500', EXPORT_PART_BYTES: '2048' };
+
+let server: TestServer;
+let faults: Faults;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ...WORKER_ENV, ROLE: 'api' } });
+  faults = createFaults(server.s3);
+  await addRecords(server, 's', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' }]);
+  await multiplyRecords(server, 's', 99);
+});
+afterAll(async () => {
+  try {
+    expect(brokenPromises(server.s3.puts)).toEqual([]);
+  } finally {
+    await server.stop();
+  }
+});
+
+const startWorker = (env: Record<string, string> = {}): Promise<TestServer> =>
+  startTestServer({ database: server.database, s3: server.s3, env: { ...WORKER_ENV, ROLE: 'worker', ...env } });
+
+const leaseOf = async (id: string): Promise<string | null> => {
+  const [row] = await querySql<{ lease_token: string | null }>(server, 'SELECT lease_token FROM runs WHERE id = $1', [
+    innerId(id),
+  ]);
+  return row?.lease_token ?? null;
+};
+
+/** All that the database holds of a run, its heartbeats left out. */
+const storedStateOf = async (id: string): Promise<unknown> => [
+  await querySql(server, 'SELECT status, attempt, error, rows_written, lease_token FROM runs WHERE id = $1', [
+    innerId(id),
+  ]),
+  await querySql(server, 'SELECT * FROM run_objects WHERE run_id = $1 ORDER BY key', [innerId(id)]),
+];
+
+const putsBelow = (folder: string): string[] =>
+  server.s3.puts.filter(({ key }) => key.startsWith(folder)).map(({ key }) => key);
+
+const settings = (jobName: string) => ({ jobName, s3Url: 'exports/leases', groupBy: ['element'] });
+
+describe('a worker', () => {
+  let worker: TestServer;
+  beforeAll(async () => {
+    worker = await startWorker({ EXPORT_CONCURRENCY: '8' });
+  });
+  afterAll(() => worker.stop());
+
+  describe.concurrent('whose run', () => {
+    test('is canceled while the store hangs lets go within two seconds, and the next run of the job starts then', async () => {
+      const folder = 'leases/canceled/';
+      let asked = 0;
+      faults.on(folder, ({ key }) => (key.includes('-00002') && (asked += 1) === 1 ? 'hang' : undefined));
+      const jobId = await createJob(server, settings('canceled'));
+      const id = await runJob(server, jobId, SLOT);
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+
+      const canceledAt = performance.now();
+      const canceled = await cancelRun(server, id);
+      expect(canceled).toMatchObject({ status: 'CANCELED', finishedAt: expect.any(String), manifestKey: null });
+      await eventually(
+        () => leaseOf(id),
+        (token) => token === null,
+        3000,
+      );
+      expect(performance.now() - canceledAt).toBeLessThan(2000);
+      expect(await endedRun(server, next)).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: 100 });
+      expect(await readRun(server, id)).toMatchObject({ status: 'CANCELED', attempt: 1, error: null });
+      expect(putsBelow(folder).filter((key) => key.includes('20260128T000000Z'))).toEqual([
+        'leases/canceled/20260121T000000Z_20260128T000000Z-00001.csv',
+      ]);
+      expect(await tryCancelRun(server, id)).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT' });
+    });
+
+    test('goes with its deleted job lets go too', async () => {
+      const folder = 'leases/deleted/';
+      let asked = 0;
+      faults.on(folder, () => ((asked += 1) === 1 ? 'hang' : undefined));
+      const jobId = await createJob(server, settings('deleted'));
+      const id = await runJob(server, jobId, SLOT);
+      const waiting = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await deleteJob(server, jobId);
+      for (const run of [id, waiting])
+        expect(await readRun(server, run)).toMatchObject({ status: 'CANCELED', job: null, jobName: 'deleted' });
+      await eventually(
+        () => leaseOf(id),
+        (token) => token === null,
+        2000,
+      );
+      expect(putsBelow(folder)).toEqual([]);
+    });
+
+    test('was taken from it writes nothing more, neither into the bucket nor into the database', async () => {
+      const folder = 'leases/stolen/';
+      const gate = createGate();
+      let asked = 0;
+      // Stored and answered, so the worker would go on with the third part.
+      faults.on(folder, ({ key }) =>
+        key.includes('-00002') && (asked += 1) === 1 ? { hold: gate.opened } : undefined,
+      );
+      const jobId = await createJob(server, settings('stolen'));
+      const id = await runJob(server, jobId, SLOT);
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await querySql(
+        server,
+        `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
+        [innerId(id)],
+      );
+      const thief = await leaseOf(id);
+      const stolen = await storedStateOf(id);
+      gate.open();
+      // The thief does nothing, so all stays as it is until its lease is over and another worker begins anew.
+      await eventually(
+        async () => {
+          const state = await storedStateOf(id);
+          const stillHeld = (await leaseOf(id)) === thief;
+          if (stillHeld) expect(state).toEqual(stolen);
+          return stillHeld;
+        },
+        (stillHeld) => !stillHeld,
+      );
+      expect(await endedRun(server, id)).toMatchObject({
+        status: 'SUCCEEDED',
+        attempt: 2,
+        error: null,
+        rowsWritten: 100,
+      });
+      expect(putsBelow(folder).map((key) => key.slice(-13))).toEqual([
+        ...['-00001.csv', '-00002.csv'].map((name) => `00Z${name}`),
+        'manifest.json',
+        ...['-00001.csv', '-00002.csv', '-00003.csv'].map((name) => `00Z${name}`),
+        'manifest.json',
+      ]);
+    });
+
+    test('waits for a job that had its place before, and still has a worker, starts when that one is gone', async () => {
+      const folder = 'leases/same-place/';
+      let asked = 0;
+      faults.on(folder, () => ((asked += 1) === 1 ? 'hang' : undefined));
+      const jobId = await createJob(server, settings('same place'));
+      const id = await runJob(server, jobId, SLOT);
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await deleteJob(server, jobId);
+      // As where the worker does not let go: it was stopped, and its server is about to be found dead.
+      await eventually(
+        () => leaseOf(id),
+        (token) => token === null,
+        3000,
+      );
+      await querySql(
+        server,
+        `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
+        [innerId(id)],
+      );
+      const again = await createJob(server, settings('Same Place'));
+      const [sameWindow, otherWindow] = [
+        await runJob(server, again, SLOT),
+        await runJob(server, again, '2026-01-29T02:00:00Z'),
+      ];
+      const run = await endedRun(server, sameWindow);
+      expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: 100 });
+      expect(await leaseOf(id)).toBeNull();
+      const [row] = await querySql<{ waited: boolean }>(
+        server,
+        `SELECT a.started_at > b.created_at + interval '1 s' AS waited FROM runs a, runs b WHERE a.id = $1 AND b.id = $1`,
+        [innerId(sameWindow)],
+      );
+      expect(row?.waited).toBe(true);
+      expect((await endedRun(server, otherWindow)).status).toBe('SUCCEEDED');
+    });
+
+    test('was forgotten by the queue is found after a while, and a message too many does nothing', async () => {
+      const jobId = await createJob(server, settings('forgotten'));
+      const id = await runJob(server, jobId, SLOT);
+      await endedRun(server, id);
+      for (let i = 0; i < 3; i += 1) await worker.resources.queue.send(RUN_QUEUE, { jobId: innerId(jobId) });
+      const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+      expect(await endedRun(server, next)).toMatchObject({ attempt: 1 });
+      // A run whose message is gone, and which has waited for 30 s.
+      await querySql(
+        server,
+        `INSERT INTO runs (id, account_id, job_id, trigger, status, scheduled_for, window_start, window_end, settings, bucket, manifest_key, created_at)
+         SELECT gen_random_uuid(), account_id, job_id, trigger, 'QUEUED', scheduled_for, window_start, window_end, settings, bucket, manifest_key, now() - interval '31 s'
+         FROM runs WHERE id = $1`,
+        [innerId(id)],
+      );
+      await eventually(
+        () => querySql<{ status: string }>(server, 'SELECT status FROM runs WHERE job_id = $1', [innerId(jobId)]),
+        (rows) => rows.length === 3 && rows.every(({ status }) => status === 'SUCCEEDED'),
+        8000,
+      );
+    });
+  });
+});
+
+test('a server that stops hands its run over at once, and that is no failure of the run', async () => {
+  const folder = 'leases/handed-over/';
+  let asked = 0;
+  faults.on(folder, ({ key }) => (key.includes('-00002') && (asked += 1) === 1 ? 'hang' : undefined));
+  const first = await startWorker({ SHUTDOWN_GRACE_SECONDS: '0' });
+  let second: TestServer | undefined;
+  try {
+    const id = await runJob(server, await createJob(server, settings('handed over')), SLOT);
+    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    second = await startWorker();
+    await first.stop();
+    const run = await endedRun(server, id, 5000);
+    expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 2, error: null, rowsWritten: 100 });
+  } finally {
+    await first.stop();
+    await second?.stop();
+  }
+});

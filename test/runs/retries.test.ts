@@ -1,0 +1,222 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RUN_QUEUE } from '../../src/db/queue.ts';
+import { brokenPromises } from '../support/bucket-check.ts';
+import { createFaults, type Faults } from '../support/faults.ts';
+import {
+  addRecords,
+  cancelRun,
+  createJob,
+  endedRun,
+  innerId,
+  querySql,
+  readRun,
+  runJob,
+  runThat,
+  type RunView,
+} from '../support/job-steps.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import type { Fault } from '../support/strict-s3.ts';
+
+const SLOT = '2026-01-28T02:00:00Z';
+
+let server: TestServer;
+let faults: Faults;
+beforeAll(async () => {
+  // A put may last as long as the lease: 2 s until one that hangs is given up.
+  server = await startTestServer({ env: { RUN_LEASE_SECONDS: '2', EXPORT_CONCURRENCY: '12' } });
+  faults = createFaults(server.s3);
+  await addRecords(server, 's', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'e', value: '1' }]);
+});
+afterAll(async () => {
+  try {
+    expect(brokenPromises(server.s3.puts)).toEqual([]);
+  } finally {
+    await server.stop();
+  }
+});
+
+let folders = 0;
+
+/** A job in a folder of its own whose first `count` puts meet the fault, and the moments of all its puts. */
+const failingJob = async (fault: Fault, count: number, settings: object = {}) => {
+  folders += 1;
+  const folder = `retries/${folders}/`;
+  const asked: number[] = [];
+  faults.on(folder, () => {
+    asked.push(performance.now());
+    return asked.length <= count ? fault : undefined;
+  });
+  const jobId = await createJob(server, { s3Url: `exports/${folder}`, ...settings });
+  return { jobId, asked, recover: () => faults.clear(folder) };
+};
+
+/** Ends the pause between two attempts now. */
+const endPause = async (run: RunView): Promise<void> => {
+  await querySql(server, 'UPDATE runs SET not_before = clock_timestamp() WHERE id = $1', [innerId(run.id)]);
+  const jobId = innerId(run.job?.id ?? '');
+  await server.resources.queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
+};
+
+/** Seconds until the next attempt, by the database's clock. */
+const pauseOf = async (run: RunView): Promise<number> => {
+  const [row] = await querySql<{ seconds: string | null }>(
+    server,
+    'SELECT extract(epoch FROM not_before - clock_timestamp()) AS seconds FROM runs WHERE id = $1',
+    [innerId(run.id)],
+  );
+  return Number(row?.seconds);
+};
+
+/** However slow the test is: faults last until it has seen this. */
+const isPaused = ({ status, attempt }: RunView): boolean => status === 'QUEUED' && attempt > 0;
+
+describe.concurrent('what may pass', () => {
+  test.each<[string, Fault, string]>([
+    ['SlowDown', { status: 503, code: 'SlowDown' }, 'S3_BUSY'],
+    ['an internal error', { status: 500, code: 'InternalError' }, 'S3_ERROR'],
+    ['a gateway without an S3 error', { status: 502, text: '<html>Bad gateway</html>' }, 'S3_ERROR'],
+    ['a reset connection', 'reset', 'CONNECTION_LOST'],
+    ['a connection that is reset in the body', 'reset-mid-body', 'CONNECTION_LOST'],
+    ['a lost answer', 'reset-after-store', 'CONNECTION_LOST'],
+    ['no answer', 'hang', 'S3_TIMEOUT'],
+  ])('%s is tried again, and its error shows while the run waits', async (_name, fault, code) => {
+    const { jobId, recover } = await failingJob(fault, Infinity);
+    const id = await runJob(server, jobId, SLOT);
+    const waiting = await runThat(server, id, isPaused);
+    expect(waiting).toMatchObject({
+      error: { code, retryable: true },
+      finishedAt: null,
+      manifestKey: null,
+      startedAt: expect.any(String),
+    });
+    recover();
+    await endPause(waiting);
+    const run = await endedRun(server, id);
+    expect(run).toMatchObject({ status: 'SUCCEEDED', error: null, rowsWritten: 1, startedAt: waiting.startedAt });
+    expect(run.attempt).toBeGreaterThan(waiting.attempt);
+  });
+
+  test('is tried five times, after about 1, 4, 15 and 60 seconds; then the run has failed, and the next one runs', async () => {
+    const { jobId, asked } = await failingJob({ status: 503, code: 'SlowDown' }, 5);
+    const id = await runJob(server, jobId, SLOT);
+    const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+    const pauses: [attempt: number, seconds: number][] = [];
+    for (let seen = 0; seen < 5;) {
+      const run = await runThat(server, id, ({ status, attempt }) => status !== 'RUNNING' && attempt > seen);
+      seen = run.attempt;
+      if (run.status !== 'QUEUED') break;
+      expect(run).toMatchObject({ error: { code: 'S3_BUSY', retryable: true }, finishedAt: null });
+      expect((await readRun(server, next)).status).toBe('QUEUED');
+      pauses.push([run.attempt, await pauseOf(run)]);
+      await endPause(run);
+    }
+    expect(pauses.slice(-3).map(([attempt]) => attempt)).toEqual([2, 3, 4]);
+    for (const [attempt, pause] of pauses) {
+      const seconds = [0, 1, 4, 15, 60][attempt] ?? 0;
+      // Some of it has passed by the time that it is asked for.
+      expect(pause).toBeGreaterThan(seconds * 0.75 - 2);
+      expect(pause).toBeLessThanOrEqual(seconds * 1.25);
+    }
+    expect(await endedRun(server, id)).toMatchObject({
+      status: 'FAILED',
+      attempt: 5,
+      error: { code: 'S3_BUSY', retryable: true },
+      manifestKey: null,
+      finishedAt: expect.any(String),
+    });
+    expect(await endedRun(server, next)).toMatchObject({ status: 'SUCCEEDED', attempt: 1, error: null });
+    // Five of the first run, an object and a manifest of the next.
+    expect(asked).toHaveLength(7);
+  });
+
+  test('is tried again by itself after about a second', async () => {
+    const { jobId, asked } = await failingJob({ status: 500, code: 'InternalError' }, 1);
+    expect(await endedRun(server, await runJob(server, jobId, SLOT))).toMatchObject({
+      status: 'SUCCEEDED',
+      attempt: 2,
+    });
+    const [first = 0, second = 0] = asked;
+    // With jitter of a quarter, a second until the queue is asked next, and time for a slow machine.
+    expect(second - first).toBeGreaterThan(700);
+    expect(second - first).toBeLessThan(4500);
+  });
+});
+
+describe.concurrent('what will not pass', () => {
+  test.each<[string, Fault | null, string, RegExp]>([
+    ['AccessDenied', { status: 403, code: 'AccessDenied' }, 'ACCESS_DENIED', /Attach the bucket policy/],
+    ['a bucket that is not there', null, 'NO_SUCH_BUCKET', /no bucket no-such-bucket.*Create it, or correct the s3Url/],
+    [
+      'a bucket in another region',
+      { status: 301, code: 'PermanentRedirect', headers: { 'x-amz-bucket-region': 'eu-west-1' } },
+      'WRONG_REGION',
+      /region eu-west-1.*AWS_REGION=eu-west-1/,
+    ],
+    [
+      'a bucket that refuses ACLs',
+      { status: 400, code: 'AccessControlListNotSupported' },
+      'ACL_NOT_SUPPORTED',
+      /Object Ownership/,
+    ],
+    ['credentials that are refused', { status: 403, code: 'InvalidAccessKeyId' }, 'CREDENTIALS_REFUSED', /operator/],
+  ])('%s fails at once with what to change, and the next run runs', async (_name, fault, code, message) => {
+    const { jobId } = await failingJob(fault ?? 'hang', 1, fault ? {} : { s3Url: 'no-such-bucket/retries' });
+    const [id, next] = [await runJob(server, jobId, SLOT), await runJob(server, jobId, '2026-01-29T02:00:00Z')];
+    const run = await endedRun(server, id);
+    expect(run).toMatchObject({
+      status: 'FAILED',
+      attempt: 1,
+      error: { code, retryable: false },
+      finishedAt: expect.any(String),
+      manifestKey: null,
+      objects: [],
+    });
+    expect(run.error?.message).toMatch(message);
+    expect(run.error?.message).not.toMatch(/LEAK|AKIA/);
+    expect((await endedRun(server, next)).status).toBe(fault ? 'SUCCEEDED' : 'FAILED');
+  });
+});
+
+describe.concurrent('a run between two attempts', () => {
+  /** As after the fourth attempt, when a message for in a minute lies in the queue. */
+  const pausedForAMinute = async (jobId: string, recover: () => void): Promise<RunView> => {
+    const id = await runJob(server, jobId, SLOT);
+    await runThat(server, id, isPaused);
+    recover();
+    await querySql(
+      server,
+      "UPDATE runs SET not_before = clock_timestamp() + interval '60 s' WHERE id = $1 AND status = 'QUEUED'",
+      [innerId(id)],
+    );
+    await querySql(
+      server,
+      `UPDATE pgboss.job SET start_after = now() + interval '60 s'
+       WHERE name = $1 AND state = 'created' AND data ->> 'jobId' = $2`,
+      [RUN_QUEUE, innerId(jobId)],
+    );
+    return readRun(server, id);
+  };
+
+  test('that is canceled lets the next run of its job start at once', async () => {
+    const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
+    const waiting = await pausedForAMinute(jobId, recover);
+    expect(waiting).toMatchObject({ status: 'QUEUED', error: { code: 'S3_BUSY' } });
+    const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+    expect(await cancelRun(server, waiting.id)).toMatchObject({
+      status: 'CANCELED',
+      attempt: waiting.attempt,
+      finishedAt: expect.any(String),
+    });
+    expect(await endedRun(server, next, 5000)).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
+  });
+
+  test('does not hold up a run for an older slot', async () => {
+    const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
+    const waiting = await pausedForAMinute(jobId, recover);
+    const older = await runJob(server, jobId, '2026-01-20T02:00:00Z');
+    expect(await endedRun(server, older, 5000)).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
+    expect(await readRun(server, waiting.id)).toMatchObject({ status: 'QUEUED', attempt: waiting.attempt });
+    await endPause(waiting);
+    expect(await endedRun(server, waiting.id)).toMatchObject({ status: 'SUCCEEDED', attempt: waiting.attempt + 1 });
+  });
+});

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
+import { deleteStream as hideStream } from '../../src/streams/streams.ts';
+import { bucketsOf } from '../../src/usage/buckets.ts';
+import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
+import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
+import { runNumbered } from '../../src/db/numbered.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { accountIdOf, untilWaiting, within } from './held-transactions.ts';
+import { deleteStream, type RecordInput, write } from './writes.ts';
+
+// Random histories read as of snapshots in between: histories.test.ts. Here transactions commit in another order than
+// they began in, which a number that grows with each operation could not tell.
+
+let server: TestServer;
+let accountId: bigint;
+beforeAll(async () => {
+  server = await startTestServer();
+  accountId = await accountIdOf(server, 'default');
+});
+afterAll(() => server.stop());
+
+const BUCKET = '2026-01-25T00:00:00Z';
+const record = (value: string, changes: Partial<RecordInput> = {}) => ({
+  timestamp: BUCKET,
+  granularity: 'DAILY' as const,
+  elementName: 'hooli',
+  value,
+  ...(changes as object),
+});
+
+const watermarkNow = (): Promise<string> => currentWatermark(server.resources.database.db, accountId);
+
+const specAsOf = async (watermark: string, names: readonly string[] | null): Promise<UsageSpec> => {
+  const window = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };
+  return {
+    accountId,
+    watermark,
+    streams: await resolveStreams(server.resources.database.db, accountId, names, watermark),
+    buckets: bucketsOf(window, 'DAY', 'UTC'),
+    timeZone: 'UTC',
+    groupBy: ['element'],
+    filter: [],
+    sparse: true,
+    coefficient: null,
+  };
+};
+
+/** `hooli` -> value of one stream as of the watermark. */
+const usageAsOf = async (watermark: string, stream: string): Promise<Record<string, string>> => {
+  const rows = await readUsageRows(server.resources.database.db, await specAsOf(watermark, [stream]), 100);
+  return Object.fromEntries(rows.map((row) => [String(row['g1']), row.value]));
+};
+
+const request = (stream: string, records: readonly ReturnType<typeof record>[]) => ({
+  accountId,
+  stream,
+  records,
+  path: ['input'],
+});
+
+test('a sum that commits after the snapshot was taken is not in it, one that began later and committed before is', async () => {
+  const stream = 'out-of-order';
+  await write(server, 'Sum', { stream, records: [record('1')] });
+  let during = '';
+  await server.resources.database.db.transaction(async (tx) => {
+    await allocationSum(within(server, tx), request(stream, [record('20')]));
+    await write(server, 'Sum', { stream, records: [record('300')] });
+    during = await watermarkNow();
+    expect(await usageAsOf(during, stream)).toEqual({ hooli: '301' });
+  });
+  const after = await watermarkNow();
+  expect(await usageAsOf(during, stream)).toEqual({ hooli: '301' });
+  expect(await usageAsOf(after, stream)).toEqual({ hooli: '321' });
+
+  // Whatever hides them afterwards, both moments read as they did.
+  await write(server, 'Replace', { stream, records: [record('4000')] });
+  const replaced = await watermarkNow();
+  await write(server, 'Delete', { stream, records: [{ timestamp: BUCKET, granularity: 'DAILY' }] });
+  const deleted = await watermarkNow();
+  await write(server, 'Sum', { stream, records: [record('50000')] });
+  await deleteStream(server, stream);
+  const gone = await watermarkNow();
+  await write(server, 'Sum', { stream, records: [record('7', { granularity: 'HOURLY' })] });
+  expect(await usageAsOf(during, stream)).toEqual({ hooli: '301' });
+  expect(await usageAsOf(after, stream)).toEqual({ hooli: '321' });
+  expect(await usageAsOf(replaced, stream)).toEqual({ hooli: '4000' });
+  expect(await usageAsOf(deleted, stream)).toEqual({});
+  expect(await usageAsOf(gone, stream)).toEqual({});
+  expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '7' });
+});
+
+test('a replace that is not committed when the snapshot is taken hides nothing in it, then or later', async () => {
+  const stream = 'replaced-meanwhile';
+  await write(server, 'Sum', { stream, records: [record('1'), record('2', { elementName: 'globex' })] });
+  let during = '';
+  await server.resources.database.db.transaction(async (tx) => {
+    await allocationReplace(within(server, tx), request(stream, [record('10')]));
+    during = await watermarkNow();
+    expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
+  });
+  expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
+  expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '10', globex: '2' });
+  // What it inserted is hidden in turn: that is no sign that it was there before.
+  await write(server, 'Replace', { stream, records: [record('100')] });
+  expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
+});
+
+test('a sum that waits for its stream while the snapshot is taken, its operation written already, is not in it', async () => {
+  const stream = 'waiting';
+  await write(server, 'Sum', { stream, records: [record('1')] });
+  const client = await server.resources.database.pool.connect();
+  try {
+    await client.query('BEGIN');
+    await client.query(
+      `SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE name = '${stream}'`,
+    );
+    const waiting = write(server, 'Sum', { stream, records: [record('20')] });
+    await untilWaiting(server, 1);
+    const during = await watermarkNow();
+    await client.query('COMMIT');
+    await waiting;
+    expect(await usageAsOf(during, stream)).toEqual({ hooli: '1' });
+    expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '21' });
+  } finally {
+    client.release();
+  }
+});
+
+test('a stream made or deleted by a transaction that is not committed is as it was', async () => {
+  await write(server, 'Sum', { stream: 'deleted-meanwhile', records: [record('1')] });
+  let during = '';
+  await server.resources.database.db.transaction(async (tx) => {
+    await allocationSum(within(server, tx), request('made-meanwhile', [record('2')]));
+    await hideStream(within(server, tx), accountId, 'deleted-meanwhile');
+    during = await watermarkNow();
+  });
+  const after = await watermarkNow();
+  expect(await usageAsOf(during, 'made-meanwhile')).toEqual({});
+  expect(await usageAsOf(during, 'deleted-meanwhile')).toEqual({ hooli: '1' });
+  expect(await usageAsOf(after, 'made-meanwhile')).toEqual({ hooli: '2' });
+  expect(await usageAsOf(after, 'deleted-meanwhile')).toEqual({});
+  // Every stream: those of the moment, those made and deleted since as well.
+  const names = async (watermark: string) => (await specAsOf(watermark, null)).streams.map(({ name }) => name);
+  expect(await names(during)).toContain('deleted-meanwhile');
+  expect(await names(during)).not.toContain('made-meanwhile');
+  expect(await names(after)).toContain('made-meanwhile');
+  expect(await names(after)).not.toContain('deleted-meanwhile');
+});
+
+test('a transaction that was rolled back is in no snapshot, neither before nor behind it', async () => {
+  const stream = 'rolled-back';
+  await write(server, 'Sum', { stream, records: [record('1')] });
+  let during = '';
+  const rolledBack = server.resources.database.db.transaction(async (tx) => {
+    await allocationReplace(within(server, tx), request(stream, [record('10')]));
+    during = await watermarkNow();
+    throw new Error('rolled back');
+  });
+  await expect(rolledBack).rejects.toThrow('rolled back');
+  await write(server, 'Replace', { stream, records: [record('100')] });
+  expect(await usageAsOf(during, stream)).toEqual({ hooli: '1' });
+  expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '100' });
+});
+
+test('how many rows zeros will fill is reckoned as of the same moment', async () => {
+  const stream = 'filled';
+  await write(server, 'Sum', { stream, records: [record('1'), record('1', { elementName: 'globex' })] });
+  const before = await watermarkNow();
+  const hidden = { timestamp: BUCKET, granularity: 'DAILY', elementName: 'hooli' };
+  await write(server, 'Delete', { stream, records: [hidden] });
+  const rowsAsOf = async (watermark: string): Promise<number[]> => {
+    const spec = { ...(await specAsOf(watermark, [stream])), sparse: false };
+    const { db } = server.resources.database;
+    const [count] = await runNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
+    return [Number(count?.rows), (await readUsageRows(db, spec, 1000)).length];
+  };
+  // January and February have 59 days.
+  expect(await rowsAsOf(before)).toEqual([118, 118]);
+  expect(await rowsAsOf(await watermarkNow())).toEqual([59, 59]);
+});

@@ -1,0 +1,31 @@
+import type { Transaction } from '../../src/db/client.ts';
+import type { IngestContext } from '../../src/streams/ingest.ts';
+import { findAccount } from '../../src/accounts/accounts.ts';
+import { eventually, type TestServer } from '../support/server.ts';
+
+// Writes by the real functions in a transaction that the test holds open, and requests that wait for it.
+
+/** What the writing functions take. Their own transaction is a savepoint within the one that is held open. */
+export const within = (server: TestServer, tx: Transaction): IngestContext => ({
+  db: tx,
+  clock: server.resources.clock,
+  limits: { maxFutureMs: 0 },
+});
+
+/** Returns when so many of the server's sessions wait for a lock. */
+export const untilWaiting = (server: TestServer, count: number): Promise<number> =>
+  eventually(
+    async () =>
+      (
+        await server.resources.database.pool.query(
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        )
+      ).rowCount ?? 0,
+    (waiting) => waiting >= count,
+  );
+
+export const accountIdOf = async (server: TestServer, name: string): Promise<bigint> => {
+  const account = await findAccount(server.resources.database.db, name);
+  if (!account) throw new Error(`There is no account ${name}.`);
+  return account.id;
+};

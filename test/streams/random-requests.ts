@@ -1,0 +1,197 @@
+import fc from 'fast-check';
+import type { UsageQuestion } from '../usage/usage-oracle.ts';
+import { formatValue, parseValue } from './model.ts';
+import type { FilterEntry, RecordInput, WriteInput, WriteKind } from './writes.ts';
+
+// Random requests out of so few streams, buckets, filters and elements that they meet each other all the time.
+
+/** What an arbitrary makes. */
+export type Drawn<From> = From extends fc.Arbitrary<infer Value> ? Value : never;
+
+export interface Shape {
+  readonly granularity: 'HOURLY' | 'DAILY' | 'MONTHLY';
+  readonly dimensions: readonly string[];
+}
+
+const SHAPES: readonly Shape[] = [
+  { granularity: 'HOURLY', dimensions: ['region'] },
+  { granularity: 'DAILY', dimensions: [] },
+  { granularity: 'MONTHLY', dimensions: ['team', 'region'] },
+  { granularity: 'DAILY', dimensions: ['region', '__proto__', 'team'] },
+  { granularity: 'HOURLY', dimensions: ['team', 'région'] },
+];
+/** They differ in case alone. */
+export const STREAM_NAMES = ['usage.v1', 'Usage.v1'] as const;
+const ELEMENTS = ['hooli', 'Hooli'];
+/** U+1F600 comes before U+FF5E by UTF-16 units, and behind it bytewise. */
+const VALUES = ['a', '\u{1f600}', '\uff5e'];
+const BUCKETS = {
+  HOURLY: ['2026-01-31T23:00:00Z', '2026-02-01T00:00:00Z', '2026-02-01T05:00:00Z'],
+  DAILY: ['2026-01-31T00:00:00Z', '2026-02-01T00:00:00Z', '2026-02-02T00:00:00Z'],
+  MONTHLY: ['2025-12-01T00:00:00Z', '2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'],
+};
+const LENGTHS = { HOURLY: 3_600_000, DAILY: 86_400_000, MONTHLY: 28 * 86_400_000 };
+
+/** A moment in its bucket, as a clock of that offset (minutes) would write it. */
+const spellMoment = (bucket: string, after: number, offset: number): string => {
+  const local = new Date(Date.parse(bucket) + after + offset * 60_000).toISOString().replace('Z', '');
+  if (offset === 0) return `${local}Z`;
+  const size = Math.abs(offset);
+  const digits = (n: number) => String(n).padStart(2, '0');
+  return `${local}456${offset < 0 ? '-' : '+'}${digits(Math.floor(size / 60))}:${digits(size % 60)}`;
+};
+
+/** At most 38 digits, at most 12 of them decimals, spelled in one of several ways. */
+const value: fc.Arbitrary<string | number> = fc
+  .record({
+    digits: fc.oneof(fc.bigInt({ min: 0n, max: 9n }), fc.bigInt({ min: 0n, max: 10n ** 38n - 1n })),
+    decimals: fc.integer({ min: 0, max: 12 }),
+    spelling: fc.constantFrom('plain', 'plus', 'zeros', 'exponent', 'number'),
+  })
+  .map(({ digits, decimals, spelling }) => {
+    const plain = formatValue(digits, decimals);
+    if (spelling === 'plus') return `+${plain}`;
+    if (spelling === 'zeros') return `00${plain}${plain.includes('.') ? '000' : '.0'}`;
+    if (spelling === 'exponent') return `${digits}e-${decimals}`;
+    if (spelling === 'number' && digits < 10n ** 15n) return Number(plain);
+    return plain;
+  });
+
+const someValues = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(['a'], ['a', 'a']) },
+  { weight: 1, arbitrary: fc.array(fc.constantFrom(...VALUES), { minLength: 1, maxLength: 3 }) },
+);
+
+const oneRecord = fc.record({
+  bucket: fc.constantFrom(0, 0, 1, 2),
+  after: fc.nat(999),
+  offset: fc.constantFrom(0, 0, 330, -480, 765),
+  element: fc.nat(ELEMENTS.length - 1),
+  values: fc.tuple(someValues, someValues, someValues),
+  reversed: fc.boolean(),
+  value,
+  /** For selectors: which dimensions and whether the element is given. */
+  given: fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
+  elementGiven: fc.boolean(),
+  noFilter: fc.constantFrom(null, undefined, []),
+});
+
+export type Command =
+  | { readonly do: WriteKind; readonly input: (shapeOf: (name: string) => Shape) => WriteInput }
+  | { readonly do: 'again'; readonly which: number }
+  | { readonly do: 'deleteStream'; readonly name: string }
+  | { readonly do: 'snapshot' };
+
+const spell = (one: Drawn<typeof oneRecord>, shape: Shape, kind: WriteKind): RecordInput => {
+  const { granularity } = shape;
+  const timestamp = spellMoment(
+    BUCKETS[granularity][one.bucket] ?? '',
+    Math.floor(((LENGTHS[granularity] - 1) * one.after) / 999),
+    one.offset,
+  );
+  const whole: FilterEntry[] = shape.dimensions.map((dimension, index) => ({
+    dimension,
+    values: one.values[index] ?? [],
+  }));
+  const elementName = ELEMENTS[one.element] ?? '';
+  if (kind !== 'Delete') {
+    const filter = one.reversed ? whole.toReversed() : whole;
+    return { timestamp, granularity, elementName, value: one.value, ...(filter.length > 0 && { filter }) };
+  }
+  const partial = whole.filter((_, index) => one.given[index]);
+  const filter = partial.length > 0 ? partial : one.noFilter;
+  return {
+    timestamp,
+    granularity,
+    ...(filter !== undefined && { filter }),
+    ...(one.elementGiven && { elementName }),
+  };
+};
+
+/** The same content in another spelling. */
+export const respell = (input: WriteInput): WriteInput => ({
+  ...input,
+  records: input.records.map((record) => ({
+    ...record,
+    timestamp: new Date(record.timestamp).toISOString().replace(/:\d\d\.\d{3}Z$/, ':59.999+00:00'),
+    ...(record.filter && {
+      filter: record.filter
+        .map(({ dimension, values }) => ({ dimension, values: [...values, ...values].toReversed() }))
+        .toReversed(),
+    }),
+    ...(record.value !== undefined && { value: formatValue(parseValue(String(record.value))) }),
+  })),
+});
+
+const writeCommand: fc.Arbitrary<Command> = fc
+  .record({
+    kind: fc.constantFrom<WriteKind>('Sum', 'Sum', 'Replace', 'Replace', 'Delete'),
+    name: fc.constantFrom(...STREAM_NAMES),
+    records: fc.array(oneRecord, { minLength: 1, maxLength: 4 }),
+    idempotencyKey: fc.constantFrom(null, null, 'one', 'two'),
+    /** Now and then the shape of another stream. */
+    foreign: fc.oneof(
+      { weight: 15, arbitrary: fc.constant(null) },
+      { weight: 1, arbitrary: fc.nat(SHAPES.length - 1) },
+    ),
+  })
+  .map(({ kind, name, records, idempotencyKey, foreign }) => ({
+    do: kind,
+    input: (shapeOf) => {
+      const shape = foreign === null ? shapeOf(name) : (SHAPES[foreign] ?? shapeOf(name));
+      return { stream: name, idempotencyKey, records: records.map((one) => spell(one, shape, kind)) };
+    },
+  }));
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 12, arbitrary: writeCommand },
+  { weight: 3, arbitrary: fc.nat(99).map((which): Command => ({ do: 'again', which })) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(...STREAM_NAMES).map((name): Command => ({ do: 'deleteStream', name })),
+  },
+  { weight: 2, arbitrary: fc.constant<Command>({ do: 'snapshot' }) },
+);
+
+/** A history, and where it begins in the list of shapes; each new stream of a name takes the next shape. */
+export const history = fc.record({
+  firstShape: fc.nat(SHAPES.length - 1),
+  commands: fc.array(command, { minLength: 6, maxLength: 14, size: 'max' }),
+});
+
+export const shapeAt = (index: number): Shape => SHAPES[index % SHAPES.length] as Shape;
+
+const HOUR = 3_600_000;
+
+/** A usage query over the buckets of the histories, from one hour to three months long. */
+export const question: fc.Arbitrary<UsageQuestion & { readonly sparse: boolean; readonly coefficient: string | null }> =
+  fc
+    .record({
+      from: fc.integer({ min: -60 * 24, max: 30 }),
+      length: fc.integer({ min: 1, max: 80 }),
+      aggregationBucket: fc.constantFrom('HOUR', 'DAY', 'WEEK', 'MONTH'),
+      timeZone: fc.constantFrom('UTC', 'America/New_York', 'Asia/Kolkata', 'Pacific/Apia', 'America/Los_Angeles'),
+      groupBy: fc.uniqueArray(fc.constantFrom('region', 'team', 'element', '__proto__', 'nowhere'), { maxLength: 3 }),
+      filter: fc.constantFrom(
+        [],
+        [],
+        [{ dimension: 'region', values: ['a', '\uff5e'] }],
+        [
+          { dimension: 'element_name', values: ['hooli', 'nobody'] },
+          { dimension: 'team', values: ['b'] },
+        ],
+        [{ dimension: 'nowhere', values: ['a'] }],
+      ),
+      sparse: fc.boolean(),
+      coefficient: fc.constantFrom(null, null, '-0.000000000001', '1024'),
+    })
+    .map(({ from, length, ...rest }) => {
+      const start = Date.parse('2026-01-31T21:17:00Z') + from * HOUR;
+      // Up to 80 hours, days, half weeks: enough for each kind without making thousands of buckets.
+      const unit = { HOUR: HOUR, DAY: 24 * HOUR, WEEK: 84 * HOUR, MONTH: 84 * HOUR }[rest.aggregationBucket];
+      return {
+        ...rest,
+        from: new Date(start).toISOString(),
+        to: new Date(start + length * unit).toISOString(),
+      };
+    });

@@ -1,0 +1,26 @@
+import type { FaultHook, StrictS3 } from './strict-s3.ts';
+
+export interface Faults {
+  /** What happens to puts whose key begins so, until it is cleared: tests that run side by side each have a folder. */
+  on(prefix: string, hook: FaultHook): void;
+  clear(prefix: string): void;
+}
+
+/** Faults of one store by folder. */
+export const createFaults = (s3: StrictS3): Faults => {
+  const hooks = new Map<string, FaultHook>();
+  s3.setFault((request) => {
+    for (const [prefix, hook] of hooks) if (request.key.startsWith(prefix)) return hook(request);
+    return undefined;
+  });
+  return {
+    on: (prefix, hook) => void hooks.set(prefix, hook),
+    clear: (prefix) => void hooks.delete(prefix),
+  };
+};
+
+/** A promise that the test settles. */
+export const createGate = (): { readonly opened: Promise<void>; open(): void } => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { opened: promise, open: () => resolve() };
+};

@@ -1,0 +1,278 @@
+import { withClient } from './postgres-admin.ts';
+import { eventually, type TestServer } from './server.ts';
+
+// Steps through the public API that tests of jobs, runs and exports share.
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+export interface SentRecord {
+  readonly timestamp: string;
+  readonly filter?: readonly { readonly dimension: string; readonly values: readonly string[] }[];
+  readonly elementName: string;
+  readonly value: string | number;
+}
+
+export interface RunView {
+  readonly id: string;
+  readonly status: 'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED';
+  readonly trigger: string;
+  readonly jobName: string;
+  readonly job: { readonly id: string } | null;
+  readonly scheduledFor: string;
+  readonly windowStart: string;
+  readonly windowEnd: string;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly attempt: number;
+  readonly rowsWritten: number;
+  readonly bytesWritten: number;
+  readonly objects: readonly ObjectView[];
+  readonly manifestKey: string | null;
+  readonly error: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
+}
+
+export interface ObjectView {
+  readonly key: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** A member of a result union: its type, and what was selected of it. */
+export type Result = { readonly __typename: string } & Readonly<Record<string, unknown>>;
+
+const RUN_FIELDS = `id status trigger jobName job { id } scheduledFor windowStart windowEnd startedAt finishedAt attempt
+  rowsWritten bytesWritten objects { key rows bytes sha256 } manifestKey error { code message retryable }`;
+const FAILURE = '... on UserError { code message }';
+const FAILURES = `${FAILURE} ... on ValidationError { issueCount issues { path code message } }`;
+
+/** The filter of one value of each dimension, as records and jobs spell it. */
+export const filterOf = (
+  values: Readonly<Record<string, string | readonly string[]>>,
+): { dimension: string; values: readonly string[] }[] =>
+  Object.entries(values).map(([dimension, value]) => ({
+    dimension,
+    values: typeof value === 'string' ? [value] : value,
+  }));
+
+/** Sends records as one sum, and throws where they are refused. */
+export const addRecords = async (
+  server: TestServer,
+  stream: string,
+  granularity: 'HOURLY' | 'DAILY' | 'MONTHLY',
+  records: readonly SentRecord[],
+  key?: string,
+): Promise<void> => {
+  const { allocationSum } = await server.graphql<{ allocationSum: Result }>(
+    `mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ${FAILURES} } }`,
+    { input: { stream, records: records.map((record) => ({ ...record, granularity })) } },
+    key,
+  );
+  if (allocationSum.__typename !== 'AllocationReceipt') throw new Error(JSON.stringify(allocationSum));
+};
+
+let jobsMade = 0;
+
+/** Settings of a job that runs by hand alone, in a place of its own. */
+export const jobSettings = (settings: Settings = {}): Settings => {
+  jobsMade += 1;
+  return {
+    jobName: `job ${jobsMade}`,
+    s3Url: 's3://exports/here',
+    format: 'CSV',
+    aggregationBucket: 'DAY',
+    range: 'ago(7d)',
+    enabled: false,
+    ...settings,
+  };
+};
+
+const mutate =
+  (field: string, input: string, selection: string) =>
+  async (server: TestServer, value: Settings, key?: string): Promise<Result> => {
+    const data = await server.graphql<Record<string, Result>>(
+      `mutation ($input: ${input}!) { ${field}(input: $input) { __typename ${selection} ${FAILURES} } }`,
+      { input: value },
+      key,
+    );
+    return data[field] as Result;
+  };
+
+const JOB_FIELDS = `... on Job { id version jobName description enabled email s3Url format compression aggregationBucket
+  timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
+  minimizeFresh rescaleFunction { function coefficient } createdAt updatedAt nextRuns }`;
+
+/** The whole answer of createJob and updateJob, whichever member of the union it is. */
+export const tryCreateJob = mutate('createJob', 'CreateJobInput', JOB_FIELDS);
+export const tryUpdateJob = mutate('updateJob', 'UpdateJobInput', JOB_FIELDS);
+export const tryRunJob = mutate('runJob', 'RunJobInput', `... on Run { ${RUN_FIELDS} }`);
+
+const mutateId =
+  (field: string, selection: string) =>
+  async (server: TestServer, id: string, key?: string): Promise<Result> => {
+    const data = await server.graphql<Record<string, Result>>(
+      `mutation ($id: ID!) { ${field}(id: $id) { __typename ${selection} ${FAILURE} } }`,
+      { id },
+      key,
+    );
+    return data[field] as Result;
+  };
+
+export const tryDeleteJob = mutateId('deleteJob', '... on DeletedJob { id }');
+export const tryCancelRun = mutateId('cancelRun', `... on Run { ${RUN_FIELDS} }`);
+
+const expectType = (result: Result, type: string): Result => {
+  if (result.__typename !== type) throw new Error(JSON.stringify(result));
+  return result;
+};
+
+/** The id of a new job; throws where it is refused. */
+export const createJob = async (server: TestServer, settings: Settings = {}, key?: string): Promise<string> =>
+  expectType(await tryCreateJob(server, jobSettings(settings), key), 'Job')['id'] as string;
+
+export const updateJob = async (server: TestServer, id: string, patch: Settings): Promise<Result> =>
+  expectType(await tryUpdateJob(server, { id, ...patch }), 'Job');
+
+export const deleteJob = async (server: TestServer, id: string): Promise<void> => {
+  expectType(await tryDeleteJob(server, id), 'DeletedJob');
+};
+
+/** The id of a new MANUAL run. */
+export const runJob = async (server: TestServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> =>
+  expectType(await tryRunJob(server, { jobId, scheduledFor }, key), 'Run')['id'] as string;
+
+export const cancelRun = async (server: TestServer, id: string): Promise<RunView> =>
+  expectType(await tryCancelRun(server, id), 'Run') as unknown as RunView;
+
+export const readRun = async (server: TestServer, id: string): Promise<RunView> => {
+  const { run } = await server.graphql<{ run: RunView | null }>(`query ($id: ID!) { run(id: $id) { ${RUN_FIELDS} } }`, {
+    id,
+  });
+  if (!run) throw new Error(`There is no run ${id}`);
+  return run;
+};
+
+/** All runs of a job, oldest slot first. */
+export const runsOf = async (server: TestServer, jobId: string): Promise<RunView[]> => {
+  const { runs } = await server.graphql<{ runs: { edges: { node: RunView }[] } }>(
+    `query ($jobId: ID!) { runs(jobId: $jobId, first: 100) { edges { node { ${RUN_FIELDS} } } } }`,
+    { jobId },
+  );
+  return runs.edges.map(({ node }) => node).toSorted((a, b) => (a.scheduledFor < b.scheduledFor ? -1 : 1));
+};
+
+const isEnded = ({ status }: RunView): boolean => status !== 'QUEUED' && status !== 'RUNNING';
+
+/** Waits until the run is as wanted. */
+export const runThat = (
+  server: TestServer,
+  id: string,
+  isWanted: (run: RunView) => boolean,
+  deadlineMs?: number,
+): Promise<RunView> => eventually(() => readRun(server, id), isWanted, deadlineMs);
+
+export const endedRun = (server: TestServer, id: string, deadlineMs?: number): Promise<RunView> =>
+  runThat(server, id, isEnded, deadlineMs);
+
+/** Waits until the job has so many runs, all ended. */
+export const endedRunsOf = (
+  server: TestServer,
+  jobId: string,
+  count: number,
+  deadlineMs?: number,
+): Promise<RunView[]> =>
+  eventually(
+    () => runsOf(server, jobId),
+    (runs) => runs.length >= count && runs.every(isEnded),
+    deadlineMs,
+  );
+
+export interface Manifest {
+  readonly version: number;
+  readonly state: 'complete' | 'rewriting';
+  readonly runId: string;
+  readonly jobId: string;
+  readonly jobName: string;
+  readonly settings: Settings;
+  readonly window: { readonly start: string; readonly end: string };
+  readonly timeZone: string;
+  readonly watermark: { readonly snapshot: string; readonly at: string };
+  readonly objects: readonly ObjectView[];
+  readonly totals: { readonly objects: number; readonly rows: number; readonly bytes: number };
+}
+
+export interface Exported {
+  readonly jobId: string;
+  readonly run: RunView;
+  /** The newest bodies of the objects of the run, in their order. */
+  readonly bodies: readonly Buffer[];
+  /** Of the first object. */
+  readonly text: string;
+  readonly manifest: Manifest;
+}
+
+/** What lies in the bucket of a run that succeeded. */
+export const readExport = (server: TestServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> => {
+  if (run.status !== 'SUCCEEDED') throw new Error(`The run is ${run.status}: ${JSON.stringify(run.error)}`);
+  const body = (key: string): Buffer => {
+    const put = server.s3.object(bucket, key);
+    if (!put) throw new Error(`There is no object ${key}`);
+    return put.body;
+  };
+  const bodies = run.objects.map((object) => body(object.key));
+  return {
+    bodies,
+    text: bodies[0]?.toString() ?? '',
+    manifest: JSON.parse(body(run.manifestKey ?? '').toString()) as Manifest,
+  };
+};
+
+/** Makes a job, runs it for the slot, waits, and reads what it wrote. */
+export const exportOnce = async (
+  server: TestServer,
+  settings: Settings,
+  scheduledFor: string,
+  key?: string,
+): Promise<Exported> => {
+  const jobId = await createJob(server, settings, key);
+  return { jobId, ...(await exportAgain(server, jobId, scheduledFor)) };
+};
+
+export const exportAgain = async (
+  server: TestServer,
+  jobId: string,
+  scheduledFor: string,
+): Promise<Omit<Exported, 'jobId'>> => {
+  const run = await endedRun(server, await runJob(server, jobId, scheduledFor));
+  return { run, ...readExport(server, run) };
+};
+
+/** Where and why, of a ValidationError; throws on anything else. */
+export const issuesOf = (result: Result): [path: string, code: string][] => {
+  expectType(result, 'ValidationError');
+  return (result['issues'] as { path: string[]; code: string }[]).map(({ path, code }) => [path.join('.'), code]);
+};
+
+/** The id within the database, for SQL. */
+export const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
+
+/** Rows of a statement, on a connection of the test's own. */
+export const querySql = async <Row>(
+  server: Pick<TestServer, 'database'>,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<Row[]> => {
+  const { rows } = await withClient(server.database.url, (client) => client.query(text, [...values]));
+  return rows as Row[];
+};
+
+/** Stores so many more records of other elements beside those of a stream, past the API, which takes 10,000 at a time. */
+export const multiplyRecords = async (server: TestServer, stream: string, count: number): Promise<void> => {
+  await querySql(
+    server,
+    `INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
+     SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.element || ' ' || n, r.value, r.operation_id
+     FROM records r JOIN streams s ON s.id = r.stream_id, generate_series(1, $2::int) n WHERE s.name = $1`,
+    [stream, count],
+  );
+};

@@ -1,0 +1,34 @@
+import { Writable } from 'node:stream';
+import pino, { type Logger } from 'pino';
+import { scrubError } from '../../src/lib/scrub-error.ts';
+
+export interface LogLine {
+  readonly level: number;
+  readonly msg: string;
+  readonly errorId?: string;
+  readonly err?: { readonly type: string; readonly message: string; readonly code?: string; readonly cause?: unknown };
+}
+
+/** A logger that keeps everything it is told, from trace on, with the serializers of the real one. */
+export const createLogLines = (): {
+  readonly log: Logger;
+  readonly text: () => string;
+  readonly lines: () => LogLine[];
+} => {
+  let written = '';
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, callback) {
+      written += chunk.toString();
+      callback();
+    },
+  });
+  return {
+    log: pino({ level: 'trace', base: null, serializers: { err: scrubError } }, stream),
+    text: () => written,
+    lines: () =>
+      written
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as LogLine),
+  };
+};

@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import WebSocket from 'ws';
+
+export interface SocketMessage {
+  readonly type: string;
+  readonly id?: string;
+  readonly payload?: unknown;
+}
+
+/** A client of graphql-transport-ws that says exactly what it is told to, rules broken or not. */
+export interface SocketClient {
+  readonly socket: WebSocket;
+  readonly messages: readonly SocketMessage[];
+  /** Settles with the close code. */
+  readonly closed: Promise<number>;
+  readonly reason: () => string;
+  send(message: SocketMessage): void;
+  /** The first message that fits, those that came already among them; throws where none comes in time. */
+  until(fits: (message: SocketMessage) => boolean, deadlineMs?: number): Promise<SocketMessage>;
+  close(): void;
+}
+
+/** Connects; with a payload also sends connection_init. */
+export const openSocket = async (url: string, payload?: Readonly<Record<string, unknown>>): Promise<SocketClient> => {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
+  const messages: SocketMessage[] = [];
+  let closeReason = '';
+  socket.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString('utf8')) as SocketMessage));
+  socket.on('error', () => {}); // what matters is the close that follows
+  const closed = new Promise<number>((resolve) => {
+    socket.once('close', (code, reason) => {
+      closeReason = reason.toString();
+      resolve(code);
+    });
+  });
+  await once(socket, 'open');
+  const send = (message: SocketMessage): void => socket.send(JSON.stringify(message));
+  if (payload) send({ type: 'connection_init', payload });
+  return {
+    socket,
+    messages,
+    closed,
+    reason: () => closeReason,
+    send,
+    until: async (fits, deadlineMs = 10_000) => {
+      const deadline = performance.now() + deadlineMs;
+      for (;;) {
+        const found = messages.find(fits);
+        if (found) return found;
+        if (performance.now() > deadline) {
+          throw new Error(`No such message came; those that did: ${JSON.stringify(messages)}`);
+        }
+        await delay(10);
+      }
+    },
+    close: () => socket.terminate(),
+  };
+};

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { write } from '../streams/writes.ts';
+import { daily, issuesOf, pointsOf, readUsage, sendRecords, type UsageAnswer, type UsageInput } from './questions.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+describe('the window and the rules of the input', () => {
+  const base = { from: '2026-01-25T00:00:00Z', to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY' };
+  const ask = (changes: Partial<UsageInput>): Promise<UsageAnswer> => readUsage(server, { ...base, ...changes });
+  const names = (count: number) => Array.from({ length: count }, (_, index) => `d${index}`);
+
+  test.each([
+    [
+      'HOUR',
+      'UTC',
+      '2026-01-25T10:59:59.999Z',
+      '2026-01-25T11:00:00.001Z',
+      '2026-01-25T10:00:00Z',
+      '2026-01-25T12:00:00Z',
+    ],
+    ['HOUR', 'UTC', '2026-01-25T10:00:00Z', '2026-01-25T11:00:00Z', '2026-01-25T10:00:00Z', '2026-01-25T11:00:00Z'],
+    [
+      'DAY',
+      'Asia/Tokyo',
+      '2026-01-25T14:59:59Z',
+      '2026-01-25T15:00:00Z',
+      '2026-01-24T15:00:00Z',
+      '2026-01-25T15:00:00Z',
+    ],
+    [
+      'DAY',
+      'Asia/Tokyo',
+      '2026-01-25T00:00:00+09:00',
+      '2026-01-25T00:00:01+09:00',
+      '2026-01-24T15:00:00Z',
+      '2026-01-25T15:00:00Z',
+    ],
+    ['WEEK', 'UTC', '2026-01-25T23:59:59Z', '2026-01-26T00:00:00Z', '2026-01-19T00:00:00Z', '2026-01-26T00:00:00Z'],
+    [
+      'MONTH',
+      'America/New_York',
+      '2026-03-01T04:59:59Z',
+      '2026-03-01T05:00:01Z',
+      '2026-02-01T05:00:00Z',
+      '2026-04-01T04:00:00Z',
+    ],
+  ])(
+    'by %s in %s, %s to %s is extended to whole buckets',
+    async (aggregationBucket, timeZone, from, to, first, last) => {
+      const answer = await ask({ aggregationBucket, timeZone, from, to });
+      expect([answer.from, answer.to]).toEqual([first, last]);
+    },
+  );
+
+  test.each<[string, Partial<UsageInput>, string]>([
+    ['an empty window', { to: base.from }, 'input.to: EMPTY_WINDOW'],
+    ['a window from late to early', { to: '2026-01-24T23:59:59Z' }, 'input.to: EMPTY_WINDOW'],
+    ['a date alone', { from: '2026-01-25' }, 'input.from: BAD_TIMESTAMP'],
+    ['two bad moments', { from: 'now', to: '' }, 'input.from: BAD_TIMESTAMP, input.to: BAD_TIMESTAMP'],
+    ['an offset as zone', { timeZone: '+05:30' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['an abbreviation as zone', { timeZone: 'PST' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['a zone in lower case', { timeZone: 'europe/berlin' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['no zone', { timeZone: '' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['20 groups', { groupBy: names(20) }, 'Usage'],
+    ['21 groups', { groupBy: names(21) }, 'input.groupBy: TOO_MANY_DIMENSIONS'],
+    ['a group twice', { groupBy: ['a', 'b', 'a'] }, 'input.groupBy.2: DUPLICATE_DIMENSION'],
+    ['the element twice', { groupBy: ['element', 'elementName'] }, 'input.groupBy.1: DUPLICATE_DIMENSION'],
+    ['a column of the export', { groupBy: ['value'] }, 'input.groupBy.0: RESERVED_DIMENSION'],
+    ['a group without a name', { groupBy: [''] }, 'input.groupBy.0: EMPTY'],
+    ['a group with NUL', { groupBy: ['a\u0000'] }, 'input.groupBy.0: CONTROL_CHARACTER'],
+    ['a group of SQL', { groupBy: [`'; DROP TABLE records; --"$1\\`] }, 'Usage'],
+    [
+      '20 filtered dimensions of 1,000 values',
+      { filter: names(20).map((dimension) => ({ dimension, values: names(1000) })) },
+      'Usage',
+    ],
+    [
+      '21 filtered dimensions',
+      { filter: names(21).map((dimension) => ({ dimension, values: ['v'] })) },
+      'input.filter: TOO_MANY_DIMENSIONS',
+    ],
+    ['1,001 values', { filter: [{ dimension: 'd', values: names(1001) }] }, 'input.filter.0.values: TOO_MANY_VALUES'],
+    ['no values', { filter: [{ dimension: 'd', values: [] }] }, 'input.filter.0.values: NO_VALUES'],
+    [
+      'a dimension filtered twice, as element and as element_name',
+      {
+        filter: [
+          { dimension: 'element', values: ['v'] },
+          { dimension: 'element_name', values: ['v'] },
+        ],
+      },
+      'input.filter.1.dimension: DUPLICATE_DIMENSION',
+    ],
+    [
+      'half of a surrogate pair as value',
+      { filter: [{ dimension: 'd', values: ['v', '\ud83d'] }] },
+      'input.filter.0.values.1: MALFORMED_UNICODE',
+    ],
+    ['199,999 hours', { from: '2000-01-01T00:00:00Z', to: '2022-10-25T07:00:00Z', aggregationBucket: 'HOUR' }, 'Usage'],
+    [
+      '200,001 hours',
+      { from: '2000-01-01T00:00:00Z', to: '2022-10-25T08:00:01Z', aggregationBucket: 'HOUR' },
+      'input.from: WINDOW_TOO_LONG',
+    ],
+    ['the year 1', { from: '0001-12-31T23:59:59Z' }, 'input.from: TIMESTAMP_OUT_OF_RANGE'],
+    ['the year 9999', { to: '9999-01-01T00:00:00Z' }, 'input.to: TIMESTAMP_OUT_OF_RANGE'],
+    ['a moment that in UTC lies in the year 10000', { to: '9999-12-31T23:59:59-00:01' }, 'input.to: BAD_TIMESTAMP'],
+  ])('%s: %#', async (_, changes, expected) => {
+    expect(issuesOf(await ask(changes))).toBe(expected);
+  });
+
+  test.each(['UTC', 'America/New_York', 'Pacific/Kiritimati', 'Pacific/Apia', 'Africa/Monrovia'])(
+    'the first and the last moments that may be asked for, in %s',
+    async (timeZone) => {
+      for (const aggregationBucket of ['HOUR', 'DAY', 'WEEK', 'MONTH']) {
+        for (const [from, to] of [
+          ['0002-01-01T00:00:00Z', '0002-01-01T00:00:01Z'],
+          ['9998-12-31T23:59:58Z', '9998-12-31T23:59:59.999Z'],
+        ] as const) {
+          const answer = await ask({ from, to, aggregationBucket, timeZone, sparse: false });
+          expect([answer.__typename, answer.from <= from, answer.to >= to]).toEqual(['Usage', true, true]);
+        }
+      }
+    },
+  );
+
+  test('all months of the years 2 to 9998 are one window', async () => {
+    await sendRecords(server, 'old', [daily('0002-01-31', '5')]);
+    const answer = await readUsage(server, {
+      meterApiNames: ['old'],
+      from: '0002-01-01T00:00:00Z',
+      to: '9998-12-31T00:00:00Z',
+      aggregationBucket: 'MONTH',
+      timeZone: 'Europe/Berlin',
+    });
+    // Local mean time was 53 minutes and 28 seconds ahead, so the month began at 23:06:32 UTC.
+    expect(pointsOf(answer)).toEqual({ '0001-12-31T23:06:32Z': '5' });
+  });
+});
+
+test('more rows than an answer may have, or than zeros may fill, are a LimitExceededError', async () => {
+  const strict = await startTestServer({
+    env: { MAX_USAGE_ROWS: '4', MAX_FILLED_ROWS: '6' },
+    database: server.database,
+  });
+  try {
+    const key = await strict.createKey('limited', ['ADMIN']);
+    const elements = ['a', 'b', 'c'].map((elementName) => ({ ...daily('2026-01-02', '1'), elementName }));
+    await write(strict, 'Sum', { stream: 'limited', records: elements }, key);
+    const ask = (to: string, sparse: boolean) =>
+      readUsage(
+        strict,
+        { from: '2026-01-02T00:00:00Z', to, aggregationBucket: 'DAY', groupBy: ['element'], sparse },
+        key,
+      );
+    expect(await ask('2026-01-04T00:00:00Z', true)).toMatchObject({ __typename: 'Usage' });
+    // 3 groups in 2 days are 6 rows: allowed to be filled, and too many for an answer.
+    expect(await ask('2026-01-04T00:00:00Z', false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 4, actual: 5 });
+    expect(await ask('2026-01-05T00:00:00Z', false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 6, actual: 9 });
+    await write(strict, 'Sum', { stream: 'limited', records: [daily('2026-01-03', '1')] }, key);
+    expect(await ask('2026-01-04T00:00:00Z', true)).toMatchObject({ __typename: 'Usage' });
+    await write(
+      strict,
+      'Sum',
+      { stream: 'limited', records: [{ ...daily('2026-01-03', '1'), elementName: 'b' }] },
+      key,
+    );
+    expect(await ask('2026-01-04T00:00:00Z', true)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 4, actual: 5 });
+  } finally {
+    await strict.stop();
+  }
+});

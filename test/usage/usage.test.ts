@@ -1,0 +1,292 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bucketsOf } from '../../src/usage/buckets.ts';
+import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
+import { accountIdOf } from '../streams/held-transactions.ts';
+import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { type FilterEntry, readRecords, type RecordInput, write } from '../streams/writes.ts';
+import { daily, issuesOf, pointsOf, readUsage, sendRecords, type UsageAnswer, type UsageInput } from './questions.ts';
+
+// Expected values are worked out by hand. Random histories against an oracle: test/streams/histories.test.ts.
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ resources: { clock: { now: () => new Date('2027-02-01T00:00:00Z') } } });
+});
+afterAll(() => server.stop());
+
+const send = (stream: string, records: readonly RecordInput[]) => sendRecords(server, stream, records);
+const usage = (stream: string, input: Omit<UsageInput, 'meterApiNames'>): Promise<UsageAnswer> =>
+  readUsage(server, { meterApiNames: [stream], ...input });
+
+describe('groups and filters', () => {
+  const region = (...values: string[]): FilterEntry => ({ dimension: 'region', values });
+  const team = (...values: string[]): FilterEntry => ({ dimension: 'team', values });
+  const of = (element: string, record: RecordInput): RecordInput => ({ ...record, elementName: element });
+  beforeAll(async () => {
+    await send('B', [
+      of('hooli', daily('2026-01-25', '1', [region('us', 'eu'), team('z')])),
+      of('Zed', daily('2026-01-25', '20', [region('eu'), team('a')])),
+      of('\u{1f600}', daily('2026-01-26', '300', [region('eu', 'ap'), team('\uff5e')])),
+    ]);
+    await send('a', [of('hooli', daily('2026-01-25', '4000', [region('us')]))]);
+    await send('Z_', [of('hooli', daily('2026-01-26', '50000'))]);
+  });
+  const ask = (input: Partial<UsageInput>): Promise<UsageAnswer> =>
+    readUsage(server, {
+      meterApiNames: ['a', 'Z_', 'B'],
+      from: '2026-01-25T00:00:00Z',
+      to: '2026-01-27T00:00:00Z',
+      aggregationBucket: 'MONTH',
+      ...input,
+    });
+  const rows = async (input: Partial<UsageInput>): Promise<unknown[]> =>
+    (await ask(input)).series.map(({ meterApiName, group, total }) => [
+      meterApiName,
+      ...group.map(({ dimension, values }) => `${dimension}=${values.join('|')}`),
+      total,
+    ]);
+
+  test('without groups there is one series for each stream, sorted bytewise by name', async () => {
+    expect(await rows({})).toEqual([
+      ['B', '321'],
+      ['Z_', '50000'],
+      ['a', '4000'],
+    ]);
+  });
+
+  test('a grouped dimension has all its values in one group; a stream that lacks it has none', async () => {
+    expect(await rows({ groupBy: ['region'] })).toEqual([
+      ['B', 'region=ap|eu', '300'],
+      ['B', 'region=eu', '20'],
+      ['B', 'region=eu|us', '1'],
+      ['Z_', '50000'],
+      ['a', 'region=us', '4000'],
+    ]);
+    expect(await rows({ groupBy: ['team', 'region', 'nowhere'] })).toEqual([
+      ['B', 'team=a', 'region=eu', '20'],
+      ['B', 'team=z', 'region=eu|us', '1'],
+      ['B', 'team=\uff5e', 'region=ap|eu', '300'],
+      ['Z_', '50000'],
+      ['a', 'region=us', '4000'],
+    ]);
+  });
+
+  test.each(['element', 'element-name', 'element_name', 'elementName'])(
+    'the element is grouped and filtered by as %s, and sorted bytewise',
+    async (name) => {
+      expect(await rows({ groupBy: [name], meterApiNames: ['B'] })).toEqual([
+        ['B', 'element=Zed', '20'],
+        ['B', 'element=hooli', '1'],
+        ['B', 'element=\u{1f600}', '300'],
+      ]);
+      expect(await rows({ filter: [{ dimension: name, values: ['hooli', 'nobody'] }] })).toEqual([
+        ['B', '1'],
+        ['Z_', '50000'],
+        ['a', '4000'],
+      ]);
+    },
+  );
+
+  test.each<[string, FilterEntry[], unknown[]]>([
+    [
+      'one of the values of a dimension is enough',
+      [region('us')],
+      [
+        ['B', '1'],
+        ['a', '4000'],
+      ],
+    ],
+    [
+      'one of the allowed values is enough',
+      [region('ap', 'us', 'us')],
+      [
+        ['B', '301'],
+        ['a', '4000'],
+      ],
+    ],
+    ['every named dimension must pass', [region('eu'), team('z', 'a')], [['B', '21']]],
+    ['a stream that lacks a dimension does not pass', [team('z')], [['B', '1']]],
+    ['values are compared exactly', [region('US')], []],
+    ['a dimension that no stream has lets nothing pass', [{ dimension: 'nowhere', values: ['x'] }], []],
+  ])('filter: %s', async (_, filter, expected) => {
+    expect(await rows({ filter })).toEqual(expected);
+  });
+
+  test('names: null is every stream, an unknown one is none, one named twice counts once', async () => {
+    const all = await ask({ meterApiNames: null });
+    expect(all.series.map((one) => one.meterApiName)).toEqual(expect.arrayContaining(['B', 'Z_', 'a', 'daily']));
+    expect(await rows({ meterApiNames: ['a', 'nobody', 'a', 'A', '', 'a\u0000', '\ud800'] })).toEqual([['a', '4000']]);
+    expect(await rows({ meterApiNames: [] })).toEqual([]);
+  });
+
+  test('other accounts see none of it', async () => {
+    const key = await server.createKey('elsewhere', ['READ']);
+    const answer = await readUsage(
+      server,
+      { from: '2026-01-25T00:00:00Z', to: '2026-01-27T00:00:00Z', aggregationBucket: 'DAY' },
+      key,
+    );
+    expect(answer.series).toEqual([]);
+  });
+
+  test('sparse false fills every bucket of the window for each group that occurs, and for no other', async () => {
+    const answer = await ask({
+      from: '2026-01-24T12:00:00Z',
+      to: '2026-01-27T00:00:00Z',
+      aggregationBucket: 'DAY',
+      groupBy: ['team'],
+      filter: [region('eu')],
+      sparse: false,
+    });
+    expect(answer.series.map(({ group, points }) => [group[0]?.values, points.map((point) => point.value)])).toEqual([
+      [['a'], ['0', '20', '0']],
+      [['z'], ['0', '1', '0']],
+      [['\uff5e'], ['0', '0', '300']],
+    ]);
+    expect(answer.series[0]?.points[0]).toEqual({
+      bucketStart: '2026-01-24T00:00:00Z',
+      bucketEnd: '2026-01-25T00:00:00Z',
+      value: '0',
+    });
+    const nothing = { filter: [region('nowhere')], sparse: false };
+    expect((await ask(nothing)).series).toEqual([]);
+  });
+
+  test('a record of the value 0 is usage: it stands in a sparse answer, a hidden one does not', async () => {
+    await send('zeros', [daily('2026-01-25', '0'), daily('2026-01-26', '5')]);
+    const hide = { timestamp: '2026-01-26T00:00:00Z', granularity: 'DAILY' };
+    await write(server, 'Delete', { stream: 'zeros', records: [hide] });
+    expect(pointsOf(await ask({ meterApiNames: ['zeros'], aggregationBucket: 'DAY' }))).toEqual({
+      '2026-01-25T00:00:00Z': '0',
+    });
+  });
+});
+
+describe('exact decimals', () => {
+  const day = { from: '2026-01-25T00:00:00Z', to: '2026-01-27T00:00:00Z', aggregationBucket: 'DAY' };
+  beforeAll(async () => {
+    await send('exact', [
+      daily('2026-01-25', '99999999999999999999999999.999999999999'),
+      daily('2026-01-25', '0.000000000001'),
+      daily('2026-01-26', '12345678901234567890.123456789012'),
+    ]);
+    await send('nothing', [daily('2026-01-25', '0.000')]);
+  });
+
+  test('sums and totals lose no digit', async () => {
+    const answer = await usage('exact', day);
+    expect(answer.series[0]?.points.map((point) => point.value)).toEqual([
+      '100000000000000000000000000',
+      '12345678901234567890.123456789012',
+    ]);
+    expect(answer.series[0]?.total).toBe('100000012345678901234567890.123456789012');
+  });
+
+  test.each<[string | number, string[], string]>([
+    [
+      '-0.000000000000000000000000000001',
+      ['-0.0001', '-0.000000000012345678901234567890123456789012'],
+      '-0.000100000012345678901234567890123456789012',
+    ],
+    [
+      '1e3',
+      ['100000000000000000000000000000', '12345678901234567890123.456789012'],
+      '100000012345678901234567890123.456789012',
+    ],
+    [
+      -2,
+      ['-200000000000000000000000000', '-24691357802469135780.246913578024'],
+      '-200000024691357802469135780.246913578024',
+    ],
+    ['0', ['0', '0'], '0'],
+    ['-0.0', ['0', '0'], '0'],
+    [
+      '1.000',
+      ['100000000000000000000000000', '12345678901234567890.123456789012'],
+      '100000012345678901234567890.123456789012',
+    ],
+    [
+      '0.00000000000000000000000000000000000001',
+      ['0.000000000001', '0.00000000000000000012345678901234567890123456789012'],
+      '0.00000000000100000012345678901234567890123456789012',
+    ],
+  ])('times %s', async (coefficient, values, total) => {
+    const answer = await usage('exact', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient } });
+    expect([answer.series[0]?.points.map((point) => point.value), answer.series[0]?.total]).toEqual([values, total]);
+  });
+
+  test('a negative coefficient makes no -0', async () => {
+    const answer = await usage('nothing', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient: '-1.5' } });
+    expect(answer.series[0]).toMatchObject({ total: '0', points: [{ value: '0' }] });
+  });
+
+  test.each<[string | number, string]>([
+    ['x', 'BAD_DECIMAL'],
+    ['', 'BAD_DECIMAL'],
+    ['NaN', 'BAD_DECIMAL'],
+    ['1'.repeat(39), 'TOO_MANY_DIGITS'],
+    ['1e-39', 'TOO_MANY_DIGITS'],
+    ['1e401', 'BAD_DECIMAL'],
+    [0.1 + 0.2, 'PRECISION_LOST'],
+  ])('the coefficient %s: %s', async (coefficient, code) => {
+    const answer = await usage('exact', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient } });
+    expect(issuesOf(answer)).toBe(`input.rescaleFunction.coefficient: ${code}`);
+  });
+});
+
+test('a database that sorts by a language sorts usage bytewise all the same', async () => {
+  const name = `sluice_icu_${randomUUID().replaceAll('-', '')}`;
+  await withClient(server.database.url, (admin) =>
+    // In this one "a" comes before "B" and "é" before "f".
+    admin.query(
+      `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'`,
+    ),
+  );
+  const drop = () =>
+    withClient(server.database.url, async (admin) => void (await admin.query(`DROP DATABASE ${name} WITH (FORCE)`)));
+  try {
+    const sorting = await startTestServer({ database: { url: urlOfDatabase(server.database.url, name), drop } });
+    try {
+      const texts = ['a', 'B', 'f', 'é', '_', 'a b', 'ab'];
+      await write(sorting, 'Sum', {
+        stream: 'sorted',
+        records: texts.map((text) => ({
+          ...daily('2026-01-25', '1', [{ dimension: 'd', values: ['x', text] }]),
+          elementName: text,
+        })),
+      });
+      // As the exports read them: the usage query sorts its series once more.
+      const { db } = sorting.resources.database;
+      const accountId = await accountIdOf(sorting, 'default');
+      const watermark = await currentWatermark(db, accountId);
+      const groupsOf = async (groupBy: string) => {
+        const rows = await readUsageRows(
+          db,
+          {
+            accountId,
+            watermark,
+            streams: await resolveStreams(db, accountId, null, watermark),
+            buckets: bucketsOf({ start: new Date('2026-01-25'), end: new Date('2026-01-26') }, 'DAY', 'UTC'),
+            timeZone: 'UTC',
+            groupBy: [groupBy],
+            filter: [],
+            sparse: true,
+            coefficient: null,
+          },
+          100,
+        );
+        return rows.map((row) => [row['g1']].flat().join('|'));
+      };
+      expect(await groupsOf('element')).toEqual(['B', '_', 'a', 'a b', 'ab', 'f', 'é']);
+      expect(await groupsOf('d')).toEqual(['B|x', '_|x', 'a|x', 'a b|x', 'ab|x', 'f|x', 'x|é']);
+      const records = await readRecords(sorting, 'sorted', { pageSize: 2 });
+      expect(records?.map((one) => one.elementName).toSorted()).toEqual(texts.toSorted());
+    } finally {
+      await sorting.stop();
+    }
+  } finally {
+    await drop();
+  }
+});
