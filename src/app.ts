@@ -61,6 +61,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const api = config.role === 'worker' ? null : createApi(resources, feed);
   const server = createServer((request, response) => {
     handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
+      // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
+      if (response.destroyed) return;
       log.error({ err: error }, 'a request could not be answered');
       if (!response.headersSent) response.writeHead(500);
       response.end();

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
 import { failureWords } from './failure-words.ts';
 import { scrubError } from './lib/scrub-error.ts';
+import { endWithReader } from './stop-signals.ts';
 
 const BROKEN = 1;
 const WRONG_USAGE = 2;
@@ -10,6 +11,7 @@ const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
+endWithReader(process.stdout);
 const program = createProgram({
   env: process.env,
   terminal: { answer: (text) => process.stdout.write(text), say },

@@ -6,7 +6,7 @@ import { failureWords } from './failure-words.ts';
 import { systemClock } from './lib/clock.ts';
 import { createLogger } from './resources.ts';
 import { type Server, StartCalledOff, startServer } from './server.ts';
-import { listenForStop } from './stop-signals.ts';
+import { endWithReader, listenForStop } from './stop-signals.ts';
 
 const EXIT = '--exit';
 
@@ -26,6 +26,7 @@ const main = async (): Promise<void> => {
     process.exit(2);
   }
   const begun = performance.now();
+  endWithReader(process.stdout);
   const stopSignals = listenForStop();
   const config = loadConfig(demoSettings(process.env));
   const screen = createScreen(process.stdout);

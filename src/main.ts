@@ -15,6 +15,7 @@ const main = async (): Promise<void> => {
     log.fatal({ err: error }, 'unexpected; the process ends so that it cannot go on half broken');
     process.exit(1);
   });
+  if (config.databaseUrl === null && process.stderr.isTTY) console.error('Starting Sluice in local mode ...');
   let server: Server;
   try {
     server = await startServer({ config, log, signal: stopSignals.signal });

@@ -36,3 +36,11 @@ export const listenForStop = (): StopSignals => {
   }
   return { signal: stopping.signal, told: promise };
 };
+
+/** Ends the process where nobody reads its output any more, as behind `| head`: what is left to say is for nobody. */
+export const endWithReader = (output: NodeJS.WriteStream): void => {
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+};

@@ -11,7 +11,7 @@ export const checkDocuments = (schema: GraphQLSchema): Plugin => {
       () =>
       ({ result, replaceParseResult }) => {
         const problem = problemOf(schema, light, result);
-        if (problem) replaceParseResult(problem as never);
+        if (problem) replaceParseResult(problem);
       },
     onValidate:
       () =>

@@ -24,7 +24,7 @@ export interface DocumentLimits {
   readonly maxAnswer: number;
 }
 
-export const DOCUMENT_LIMITS: DocumentLimits = { maxFields: 2000, maxDepth: 30, maxAnswer: 250_000 };
+const DOCUMENT_LIMITS: DocumentLimits = { maxFields: 2000, maxDepth: 30, maxAnswer: 250_000 };
 
 /** Null where the document stays within the limits; else the error to answer with. */
 export const weighDocument = (

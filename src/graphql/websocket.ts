@@ -3,7 +3,7 @@ import { CloseCode, type Context, handleProtocols, makeServer, type SubscribePay
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { repeat } from '../lib/lifecycle.ts';
 import type { Services } from './context.ts';
 import { secretFromPayload } from './keys-in-requests.ts';
@@ -90,7 +90,7 @@ const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, l
       onMessage: (handle) => {
         socket.on('message', (data) => {
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          else handle(String(data)).catch(fail);
+          else handle(textOf(data)).catch(fail);
         });
       },
     },
@@ -101,6 +101,9 @@ const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, l
     closed(code, String(reason)).catch(fail);
   });
 };
+
+/** ws hands over a message as one buffer, unless it is asked for pieces. */
+const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
 
 const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
   const connect = async (context: SocketContext): Promise<boolean> => {
@@ -182,7 +185,7 @@ const prepare = async (
     contextValue: await contextFactory(),
     rootValue: { execute, subscribe },
   };
-  return args as unknown as ExecutionArgs;
+  return args;
 };
 
 /** Status and headers are instructions for an HTTP answer, which this is not. */

@@ -2,7 +2,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** A server could not listen. Its message is meant for the person who started it. */
-export class ListenError extends Error {
+class ListenError extends Error {
   constructor(host: string, port: number, cause: Error) {
     super(listenWords(host, port, 'code' in cause ? String(cause.code) : cause.message), { cause });
     this.name = 'ListenError';

@@ -26,7 +26,7 @@ export class DataDirectoryHeldError extends Error {
 }
 
 /** The DATA_DIR cannot be made or written to. Its message is meant for the person who started this process. */
-export class DataDirectoryUnusableError extends Error {
+class DataDirectoryUnusableError extends Error {
   constructor(path: string, cause: unknown) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
     super(

@@ -187,11 +187,10 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     const reader = new Reader(selection);
     const ending = AbortSignal.any([stopping.signal, signal]);
     // Registered before the present state is read, so nothing can happen in between unseen.
+    readers.add(reader);
     try {
       const from = await databaseNow(db);
       reader.welcome(await readPresent(db, selection), from);
-      await new Promise((r) => setTimeout(r, 5));
-      readers.add(reader);
       for (;;) {
         const row = await reader.next(ending);
         if (!row && !signal.aborted) throw new FeedStoppedError();

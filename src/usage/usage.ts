@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
@@ -61,6 +61,8 @@ export const currentWatermark = async (db: Executor, accountId: bigint): Promise
   return rows[0]?.watermark ?? '1:1:';
 };
 
+const isStreamName = (name: string): boolean => streamNameProblem(name) === null;
+
 /** The streams of these names, or all, that were live as of the watermark; by name. */
 export const resolveStreams = async (
   db: Executor,
@@ -74,12 +76,8 @@ export const resolveStreams = async (
     .where(
       and(
         eq(streams.accountId, accountId),
-        names === null
-          ? undefined
-          : inArray(
-              streams.name,
-              names.filter((name) => streamNameProblem(name) === null),
-            ),
+        // One array: a list of single parameters has at most 65,534.
+        names === null ? undefined : sql`${streams.name} = ANY(${sql.param(names.filter(isStreamName))}::text[])`,
         sql`pg_visible_in_snapshot(${streams.createdXid}, ${watermark}::pg_snapshot)`,
         sql`(${isNull(streams.deletedXid)} OR NOT pg_visible_in_snapshot(${streams.deletedXid}, ${watermark}::pg_snapshot))`,
       ),

@@ -3,8 +3,17 @@ import { purgeCommand } from '../../src/cli/purge.ts';
 import { loadConfig } from '../../src/config.ts';
 import { findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
 import { createGate } from '../support/faults.ts';
-import { addRecords, createJob, endedRun, filterOf, querySql, readExport, runJob } from '../support/job-steps.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import {
+  addRecords,
+  createJob,
+  endedRun,
+  filterOf,
+  innerId,
+  querySql,
+  readExport,
+  runJob,
+} from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 
 let server: TestServer;
@@ -109,7 +118,10 @@ describe('purge', () => {
     server.s3.setFault(() => ({ hold: gate.opened }));
     const jobId = await createJob(server, { meterApiNames: ['read'], range: 'ago(40d)', groupBy: ['element'] });
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
-    await expect.poll(() => server.s3.connections).toBeGreaterThan(0);
+    await eventually(
+      () => Promise.resolve(server.s3.connections),
+      (connections) => connections > 0,
+    );
     await deleteStream('read');
 
     const kept = await purge();
@@ -147,10 +159,7 @@ describe('purge', () => {
     const { db } = server.resources.database;
     const jobId = await createJob(server, { meterApiNames: ['watched'] });
     await addRecords(server, 'watched', 'DAILY', [recordOf('hooli', '5')]);
-    const [{ watermark = '' } = {}] = await querySql<{ watermark: string }>(
-      server,
-      'SELECT pg_current_snapshot()::text AS watermark',
-    );
+    const [present] = await querySql<{ watermark: string }>(server, 'SELECT pg_current_snapshot()::text AS watermark');
     await server.graphql(
       `mutation ($input: AllocationDeleteInput!) { allocationDelete(input: $input) { __typename } }`,
       {
@@ -166,8 +175,8 @@ describe('purge', () => {
     const setRun = (status: string) =>
       querySql(
         server,
-        `UPDATE runs SET status = $1, watermark = $2, not_before = now() + interval '1 hour' WHERE job_id = (SELECT job_id FROM runs ORDER BY created_at DESC LIMIT 1)`,
-        [status, watermark],
+        `UPDATE runs SET status = $1, watermark = $2, not_before = now() + interval '1 hour' WHERE id = $3`,
+        [status, present?.watermark, innerId(runId)],
       );
     await setRun('QUEUED');
     expect(await names()).not.toContain('watched');

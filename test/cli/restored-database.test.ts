@@ -12,7 +12,7 @@ import {
   runJob,
 } from '../support/job-steps.ts';
 import { createGate } from '../support/faults.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 
 let server: TestServer;
@@ -97,9 +97,13 @@ test('an unfinished run fixes its watermark anew, since the old one tells nothin
   });
   const jobId = await createJob(server, { meterApiNames: ['exported'], range: 'ago(40d)', groupBy: ['element'] });
   const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
-  await expect
-    .poll(() => querySql(server, `SELECT attempt FROM runs WHERE id = $1 AND status = 'QUEUED'`, [innerId(runId)]))
-    .toEqual([{ attempt: 1 }]);
+  await eventually(
+    () =>
+      querySql<{ attempt: number }>(server, `SELECT attempt FROM runs WHERE id = $1 AND status = 'QUEUED'`, [
+        innerId(runId),
+      ]),
+    ([run]) => run?.attempt === 1,
+  );
   const moved = `${AHEAD}:${AHEAD}:`;
   await querySql(server, 'UPDATE runs SET watermark = $2 WHERE id = $1', [innerId(runId), moved]);
   await addRecords(server, 'exported', 'DAILY', [recordOf('initech', '1')]);

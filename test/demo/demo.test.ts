@@ -19,33 +19,37 @@ afterAll(async () => {
 const runDemo = () => runSluice('demo', ['--exit'], { DATA_DIR: dataDirectory, PORT: '0' });
 
 describe('the demo', () => {
-  test('shows the main job to the end, plain where nobody looks at it, and doubles nothing the second time', async () => {
-    const first = await runDemo();
-    expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
-    // No colours, no bars: nothing but text and line ends.
-    expect(first.stdout).toMatch(/^[\n\x20-\x7e]+$/);
-    expect(first.stdout).toMatch(/^ {2}sum +hooli +250,000,000 +inserted 1, hid 0 +live now: hooli 250M$/m);
-    expect(first.stdout).toMatch(
-      /^ {2}replace +hooli +150,000,000 +inserted 1, hid 1 +live now: hooli 150M, pied-piper 90M$/m,
-    );
-    expect(first.stdout).toMatch(/^ {2}delete +hooli +inserted 0, hid 1 +live now: pied-piper 90M$/m);
-    for (const { name } of MADE_UP_STREAMS) {
-      expect(first.stdout).toMatch(new RegExp(`^  ${name} +[\\d,]+ records of 90 days in [2-9] requests$`, 'm'));
-    }
-    expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d MB$/m);
+  test(
+    'shows the main job to the end, plain where nobody looks at it, and doubles nothing the second time',
+    { timeout: 150_000 },
+    async () => {
+      const first = await runDemo();
+      expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
+      // No colours, no bars: nothing but text and line ends.
+      expect(first.stdout).toMatch(/^[\n\x20-\x7e]+$/);
+      expect(first.stdout).toMatch(/^ {2}sum +hooli +250,000,000 +inserted 1, hid 0 +live now: hooli 250M$/m);
+      expect(first.stdout).toMatch(
+        /^ {2}replace +hooli +150,000,000 +inserted 1, hid 1 +live now: hooli 150M, pied-piper 90M$/m,
+      );
+      expect(first.stdout).toMatch(/^ {2}delete +hooli +inserted 0, hid 1 +live now: pied-piper 90M$/m);
+      for (const { name } of MADE_UP_STREAMS) {
+        expect(first.stdout).toMatch(new RegExp(`^  ${name} +[\\d,]+ records of 90 days in [2-9] requests$`, 'm'));
+      }
+      expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d MB$/m);
 
-    const file = /^ {2}File +(\S+\.csv)$/m.exec(first.stdout)?.[1] ?? '';
-    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
-    expect(lines).toHaveLength(54_001);
-    expect(first.stdout).toContain(`  ${lines.slice(0, 5).join('\n  ')}\n  ... 53,996 more rows\n`);
-    expect(sumOf(lines)).toBe(expectedSum(lines));
+      const file = /^ {2}File +(\S+\.csv)$/m.exec(first.stdout)?.[1] ?? '';
+      const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+      expect(lines).toHaveLength(54_001);
+      expect(first.stdout).toContain(`  ${lines.slice(0, 5).join('\n  ')}\n  ... 53,996 more rows\n`);
+      expect(sumOf(lines)).toBe(expectedSum(lines));
 
-    const second = await runDemo();
-    expect(second.code).toBe(0);
-    expect(second.stdout.match(/sent before: the stored receipt/g)).toHaveLength(4);
-    expect(second.stdout.match(/nothing to send: all days are there from an earlier run/g)).toHaveLength(3);
-    expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
-  });
+      const second = await runDemo();
+      expect(second.code).toBe(0);
+      expect(second.stdout.match(/sent before: the stored receipt/g)).toHaveLength(4);
+      expect(second.stdout.match(/nothing to send: all days are there from an earlier run/g)).toHaveLength(3);
+      expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
+    },
+  );
 
   test('its usage is the same each time, and each date has every customer', () => {
     const [stream] = MADE_UP_STREAMS;

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -35,6 +35,8 @@ test(
   async () => {
     const [session] = blocksBelow('Ten lines with curl', 'sh');
     const dataDir = await mkdtemp(join(tmpdir(), 'sluice-readme-'));
+    // Closed to other accounts, PostgreSQL started by root would lie elsewhere, and stay there.
+    await chmod(dataDir, 0o711);
     const port = await freePort();
     const env = { ...process.env, DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'silent' };
     delete (env as Record<string, string | undefined>)['DATABASE_URL'];

@@ -127,7 +127,7 @@ interface Leaf {
 /** A right value of the type, and where its leaves are. */
 const build = (type: GraphQLInputType, name: string, path: Leaf['path'], leaves: Leaf[]): unknown => {
   const nullable = getNullableType(type);
-  if (isListType(nullable)) return [build(nullable.ofType as GraphQLInputType, name, [...path, 0], leaves)];
+  if (isListType(nullable)) return [build(nullable.ofType, name, [...path, 0], leaves)];
   if (isInputObjectType(nullable)) {
     return Object.fromEntries(
       Object.values(nullable.getFields()).flatMap((field) => {

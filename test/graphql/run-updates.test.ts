@@ -147,7 +147,7 @@ describe('runUpdated over SSE', () => {
 
 describe('no state is lost', () => {
   test('whenever in its life a run is subscribed to, the last state shown is the one it ended in', async () => {
-    const lives = Array.from({ length: 12 }, async (_, index) => {
+    const lives = Array.from({ length: 9 }, async (_, index) => {
       const run = await (await createSteppedJob(server)).run();
       const streams: Promise<EventStream<Update>>[] = [];
       const subscribe = () => streams.push(follow({ runId: run.id }, server.key, index % 2 === 0 ? server : other));
@@ -173,7 +173,7 @@ describe('no state is lost', () => {
         if (index % 2 === 0) expect(rows).toEqual(rows.toSorted((a, b) => a - b));
       }
     });
-    await Promise.all(lives);
+    expect(await Promise.all(lives)).not.toHaveLength(0);
   });
 
   test('a listener whose backend is terminated again and again misses no change', async () => {

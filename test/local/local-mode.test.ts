@@ -17,10 +17,7 @@ beforeAll(async () => {
 });
 // Only of a test that failed is anything left.
 afterEach(async () => {
-  for (const one of running.splice(0)) {
-    one.kill('SIGKILL');
-    await one.ended;
-  }
+  for (const one of running.splice(0)) await one.destroy();
 });
 afterAll(async () => {
   await until('no process is left', nothingRuns);

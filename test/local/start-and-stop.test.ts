@@ -2,11 +2,11 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFaults, createGate } from '../support/faults.ts';
 import { addRecords, createJob, filterOf, readRun, runJob, runThat } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
-import { runSluice, startSluice } from '../support/sluice-process.ts';
+import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -73,6 +73,12 @@ describe('a start that cannot be', () => {
 });
 
 describe('told to stop while an export runs', () => {
+  const running: SluiceProcess[] = [];
+  // Only of a test that failed is anything left.
+  afterEach(async () => {
+    for (const one of running.splice(0)) await one.destroy();
+  });
+
   /** A worker whose export waits for the store; `open` lets the store answer. */
   const startExporting = async (folder: string, settings: Record<string, string> = {}) => {
     const faults = createFaults(server.s3);
@@ -83,6 +89,7 @@ describe('told to stop while an export runs', () => {
       return { hold: gate.opened };
     });
     const worker = startSluice({ ...workerSettings(), ...settings });
+    running.push(worker);
     await worker.said('Sluice answers');
     const jobId = await createJob(server, { s3Url: `s3://exports/${folder}`, range: 'ago(40d)' });
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
@@ -90,7 +97,7 @@ describe('told to stop while an export runs', () => {
       () => Promise.resolve(asked),
       (count) => count > 0,
     );
-    return { worker, runId, open: gate.open };
+    return { worker, runId, open: () => gate.open() };
   };
 
   test('SIGTERM lets it end, and the process ends with 0', async () => {

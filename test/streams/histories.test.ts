@@ -203,6 +203,6 @@ test('live values, counts, usage, and usage as of earlier moments are those of t
         );
       }
     }),
-    { numRuns: 80 },
+    { numRuns: 60 },
   );
 });

@@ -35,7 +35,7 @@ export const formatValue = (value: bigint, decimals = 12): string => {
   return `${value < 0n ? '-' : ''}${size.slice(0, size.length - decimals)}${fraction === '' ? '' : `.${fraction}`}`;
 };
 
-export const bucketOf = (timestamp: string, granularity: string): string => {
+const bucketOf = (timestamp: string, granularity: string): string => {
   const iso = new Date(timestamp).toISOString();
   const length = { HOURLY: 13, DAILY: 10, MONTHLY: 7 }[granularity] ?? 0;
   return iso.slice(0, length) + '0000-01-01T00:00:00Z'.slice(length);

@@ -37,7 +37,7 @@ export const runSluice = async (entry: EntryPoint, args: readonly string[], sett
     env: environment(settings),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const impatience = setTimeout(() => child.kill('SIGKILL'), 45_000);
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 70_000);
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   clearTimeout(impatience);
   return { code: code as number | null, stdout, stderr };
@@ -52,6 +52,8 @@ export interface SluiceProcess {
   kill(signal: NodeJS.Signals): void;
   /** To its whole group, as the terminal does at Ctrl-C. */
   interrupt(): void;
+  /** SIGKILL to the whole group; resolves when all of it is gone. May be called twice. */
+  destroy(): Promise<void>;
   /** Waits until the text was said on standard error, and answers all that was. Throws where the process ends before. */
   said(words: string): Promise<string>;
   /** The exit code; null where a signal ended it. */
@@ -83,6 +85,14 @@ export const startSluice = (settings: Settings, by: 'node' | 'npm' = 'node'): Sl
     },
     kill: (signal) => void child.kill(signal),
     interrupt: () => void process.kill(-pid, 'SIGINT'),
+    destroy: async () => {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // Nothing of it is left.
+      }
+      await ended;
+    },
     said: (words) =>
       eventually(
         async () => {

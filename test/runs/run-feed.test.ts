@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Db } from '../../src/db/client.ts';
+import { findAccount } from '../../src/accounts/accounts.ts';
+import { type RunFeed, type RunSelection, startRunFeed } from '../../src/runs/run-feed.ts';
+import type { RunRow } from '../../src/runs/runs.ts';
+import { createGate } from '../support/faults.ts';
+import { createSteppedJob } from '../support/run-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+let server: TestServer;
+let accountId: bigint;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  accountId = (await findAccount(server.resources.database.db, 'default'))?.id ?? 0n;
+});
+afterAll(() => server.stop());
+
+interface Hold {
+  readonly db: Db;
+  /** Settles when the rows are there, and kept. */
+  readonly reached: Promise<void>;
+  readonly open: () => void;
+}
+
+/**
+ * The database, but that the rows of the first ordered SELECT take until `open` to arrive. Those are the present states
+ * that the first reader asks for; what the feed reads on a notification has no order.
+ */
+const holdPresentStates = (db: Db): Hold => {
+  const { opened, open } = createGate();
+  const { opened: reached, open: reach } = createGate();
+  let isHeld = false;
+  const keep = async (rows: unknown): Promise<unknown> => {
+    reach();
+    await opened;
+    return rows;
+  };
+  const wrap = <Target extends object>(target: Target, isKept: boolean): Target =>
+    new Proxy(target, {
+      get: (_, name) => {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        if (name === 'then' && isKept) {
+          return (resolve: (rows: unknown) => void, reject: (error: unknown) => void) => {
+            Promise.resolve(Reflect.apply(value, target, [keep])).then(resolve, reject);
+          };
+        }
+        return (...args: unknown[]) => {
+          const result: unknown = Reflect.apply(value, target, args);
+          if (!['select', 'from', 'where', 'orderBy'].includes(String(name))) return result;
+          const isNowKept = name === 'orderBy' && !isHeld;
+          isHeld ||= isNowKept;
+          return wrap(result as object, isNowKept);
+        };
+      },
+    });
+  return { db: wrap(db, false), reached, open };
+};
+
+const start = async (db: Db): Promise<RunFeed> => {
+  const feed = startRunFeed({
+    db,
+    url: server.database.url,
+    applicationName: 'sluice-feed',
+    // Never in the time of a test: what is told here is told by notifications.
+    resyncMs: 3_600_000,
+    onError: () => {},
+  });
+  await feed.started;
+  return feed;
+};
+
+const readAll = (
+  feed: RunFeed,
+  selection: Omit<RunSelection, 'accountId'>,
+  signal = new AbortController().signal,
+): { states: string[]; ended: Promise<void> } => {
+  const states: string[] = [];
+  const read = async (): Promise<void> => {
+    for await (const run of feed.follow({ accountId, ...selection }, signal)) states.push(stateOf(run));
+  };
+  return { states, ended: read() };
+};
+const stateOf = (run: RunRow): string => `${run.status} ${run.rowsWritten}`;
+const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
+
+test('what changes between the reading of the present state and its arrival is not lost', async () => {
+  const { db, reached, open } = holdPresentStates(server.resources.database.db);
+  const feed = await start(db);
+  const run = await (await createSteppedJob(server)).run();
+  await run.start();
+  const slow = readAll(feed, { runId: innerId(run.id) });
+  await reached;
+  const quick = readAll(feed, { runId: innerId(run.id) });
+  await eventually(
+    () => Promise.resolve(quick.states),
+    (states) => states.length === 1,
+  );
+  await run.progress(3);
+  await run.succeed();
+  // Told to one reader is told to all.
+  await quick.ended;
+  expect(slow.states).toEqual([]);
+  open();
+  await slow.ended;
+  expect(slow.states.at(-1)).toBe('SUCCEEDED 7');
+  expect(feed.size).toBe(0);
+  await feed.stop();
+});
+
+test('what ended before somebody came is not shown to him, though it is told late', async () => {
+  const { db, reached, open } = holdPresentStates(server.resources.database.db);
+  const feed = await start(db);
+  const job = await createSteppedJob(server);
+  const early = await job.run();
+  await early.start();
+  const leaving = new AbortController();
+  // Its present states are on their way when the run ends: for it the run was there.
+  const first = readAll(feed, { jobId: innerId(job.id) }, leaving.signal);
+  await reached;
+  await early.succeed();
+  const second = readAll(feed, { jobId: innerId(job.id) }, leaving.signal);
+  const late = await job.run();
+  await eventually(
+    () => Promise.resolve(second.states),
+    (states) => states.length === 1,
+  );
+  open();
+  await eventually(
+    () => Promise.resolve(first.states),
+    (states) => states.length >= 2,
+  );
+  await late.start();
+  await eventually(
+    () => Promise.resolve([first.states.at(-1), second.states.at(-1)]),
+    (states) => states.every((state) => state === 'RUNNING 0'),
+  );
+  expect(first.states).toContain('SUCCEEDED 7');
+  expect(second.states).toEqual(['QUEUED 0', 'RUNNING 0']);
+  leaving.abort();
+  await Promise.all([first.ended, second.ended]);
+  await feed.stop();
+});
+
+test('one that stops ends its readers, and says that what they follow has not ended', async () => {
+  const feed = await start(server.resources.database.db);
+  const run = await (await createSteppedJob(server)).run();
+  const reader = readAll(feed, { runId: innerId(run.id) });
+  await eventually(
+    () => Promise.resolve(reader.states),
+    (states) => states.length === 1,
+  );
+  await feed.stop();
+  await feed.stop();
+  await expect(reader.ended).rejects.toThrow('');
+  expect(reader.states).toEqual(['QUEUED 0']);
+  expect(feed.size).toBe(0);
+});
