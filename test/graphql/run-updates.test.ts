@@ -197,6 +197,7 @@ describe('no state is lost', () => {
     // And what comes after is told at once again.
     const run = await job.run();
     await stream.until(hasStatus('QUEUED', run.id), 3000);
+    expect(ended).toHaveLength(5);
   });
 });
 

@@ -25,7 +25,7 @@ import {
   parseValue,
 } from './model.ts';
 import { type Command, type Drawn, history, question, respell, shapeAt, STREAM_NAMES } from './random-requests.ts';
-import { deleteStream, readRecords, write, type WriteInput, type WriteKind } from './writes.ts';
+import { deleteStream, readRecords, type RecordInput, write, type WriteInput, type WriteKind } from './writes.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -48,6 +48,8 @@ interface Snapshot {
   readonly watermark: string;
   readonly streams: readonly ModelStream[];
 }
+
+const entry = (dimension: string, ...values: string[]) => ({ dimension, values });
 
 /** Sends a history and holds every answer against the model's. */
 const play = async (firstShape: number, commands: readonly Command[]) => {
@@ -181,6 +183,39 @@ const rowsAsOf = async (accountId: bigint, watermark: string, asked: Question): 
   expect(found.map(([row]) => row)).toEqual(found.map(([row]) => row as string).toSorted(compareRows));
   return new Map(found as [string, string][]);
 };
+
+test.each<[string, Partial<RecordInput>, string[]]>([
+  ['the bucket alone', {}, []],
+  ['an element', { elementName: 'e1' }, ['1', '3', '5']],
+  ['an empty filter', { filter: [], elementName: 'e2' }, ['0', '2', '4']],
+  [
+    'all dimensions, in another order',
+    { filter: [entry('team', 'b', 'a'), entry('region', 'eu')] },
+    ['2', '3', '4', '5'],
+  ],
+  ['one dimension', { filter: [entry('region', 'eu')] }, ['2', '3', '4', '5']],
+  ['a part of the values of a dimension', { filter: [entry('team', 'a')] }, ['0', '1', '2', '3', '4', '5']],
+  ['the values of another dimension', { filter: [entry('region', 'a', 'b')] }, ['0', '1', '2', '3', '4', '5']],
+  ['a filter and an element', { filter: [entry('team', 'c')], elementName: 'e1' }, ['0', '1', '2', '3', '4']],
+  ['another bucket', { timestamp: '2026-01-26T00:00:00Z' }, ['0', '1', '2', '3', '4', '5']],
+])('a delete by %s leaves what it does not name', async (what, selector, expected) => {
+  const key = await server.createKey(`delete ${what}`, ['ADMIN']);
+  const filters = [
+    [entry('region', 'eu'), entry('team', 'a', 'b')],
+    [entry('region', 'us'), entry('team', 'a', 'b')],
+    [entry('region', 'us'), entry('team', 'c')],
+  ];
+  const bucket = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY' };
+  // Values 0 to 5: two elements for each filter.
+  const records = filters.flatMap((filter, index) =>
+    ['e1', 'e2'].map((elementName, at) => ({ ...bucket, filter, elementName, value: String(index * 2 + at) })),
+  );
+  await write(server, 'Sum', { stream: 's', records }, key);
+  const answer = await write(server, 'Delete', { stream: 's', records: [{ ...bucket, ...selector }] }, key);
+  expect(answer.operation?.hiddenRecords).toBe(6 - expected.length);
+  const left = (await readRecords(server, 's', { key })) ?? [];
+  expect(left.map((record) => record.value).toSorted()).toEqual(expected);
+});
 
 test('live values, counts, usage, and usage as of earlier moments are those of the model, for random histories', async () => {
   await fc.assert(

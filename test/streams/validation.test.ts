@@ -300,7 +300,8 @@ describe('a stream that is there', () => {
   });
 
   test('a deleted stream is not there for a delete, and its name takes another shape', async () => {
-    await write(server, 'Sum', { stream: 'reshaped', records: [RECORD] });
+    await write(server, 'Sum', { stream: 'reshaped', records: [RECORD, record({ elementName: 'globex' })] });
+    await write(server, 'Replace', { stream: 'reshaped', records: [RECORD] });
     const { id } = await deleteStream(server, 'reshaped');
     const selector = { timestamp: RECORD.timestamp, granularity: RECORD.granularity };
     expect(verdict(await write(server, 'Delete', { stream: 'reshaped', records: [selector] }))).toBe('NOT_FOUND');
@@ -319,7 +320,11 @@ describe('a stream that is there', () => {
       firstTimestamp: null,
       records: { edges: [] },
       operations: {
-        edges: [{ node: { kind: 'DELETE_STREAM', hiddenRecords: 1 } }, { node: { kind: 'SUM', hiddenRecords: 0 } }],
+        edges: [
+          { node: { kind: 'DELETE_STREAM', hiddenRecords: 2 } },
+          { node: { kind: 'REPLACE', hiddenRecords: 1 } },
+          { node: { kind: 'SUM', hiddenRecords: 0 } },
+        ],
       },
     });
   });
