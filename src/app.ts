@@ -16,7 +16,7 @@ import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
 import type { Clock } from './lib/clock.ts';
-import type { Stoppable } from './lib/lifecycle.ts';
+import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
 import { createMetrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
@@ -59,14 +59,16 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
   let background: readonly Stoppable[] = [];
   const api = config.role === 'worker' ? null : createApi(resources, feed);
+  const underWay = createUnderWay();
   const server = createServer((request, response) => {
-    handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
+    const work = handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
       // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
       if (response.destroyed) return;
       log.error({ err: error }, 'a request could not be answered');
       if (!response.headersSent) response.writeHead(500);
       response.end();
     });
+    underWay.add(work);
   });
   server.on('upgrade', (request, socket, head) => {
     // node:http has let go of it: a reset before anybody listens again would end the process.
@@ -87,6 +89,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     const late = setTimeout(() => server.closeAllConnections(), 2000);
     await closed;
     clearTimeout(late);
+    // A request whose client has gone is worked on all the same; its statements come before the end of the database.
+    await underWay.settled(2000);
   };
   try {
     // Before the background parts, so that no run is begun where the port is taken.

@@ -97,7 +97,7 @@ const SETTINGS = {
   databasePool: setting(
     'DATABASE_POOL',
     '10',
-    'Connections to the database, those of the queue and the listener not counted.',
+    'Connections to the database, those of the queue, the listener and running exports not counted.',
     integer(10, 1, 1000),
   ),
   statementTimeoutMs: setting(

@@ -52,7 +52,7 @@ export const openRowReader = async (url: string, signal: AbortSignal): Promise<R
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
     const stream = client.query(copyTo(copy));
-    // A connection that ends after the loop below was left is told to the stream all the same, where nobody listens any more.
+    // An error that nobody hears ends the process, and one can come when the loop below was left already.
     stream.on('error', () => undefined);
     for await (const chunk of stream) yield chunk as Buffer;
   }

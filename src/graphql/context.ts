@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../streams/rows.ts';
-import { loadOperations, loadStreams } from '../streams/streams.ts';
+import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../streams/streams.ts';
 
 /** What resolvers work with; the same for every request of a server. */
 export interface Services {
@@ -41,6 +41,8 @@ export interface GraphQLContext {
 
 export interface Loaders {
   readonly streams: DataLoader<bigint, StreamRow | null>;
+  /** By the row itself: both bounds of a stream are one query. */
+  readonly streamBounds: DataLoader<StreamRow, StreamBounds>;
   readonly operations: DataLoader<bigint, OperationRow | null>;
   readonly jobs: DataLoader<string, JobRow | null>;
   readonly runs: DataLoader<string, RunRow | null>;
@@ -84,6 +86,13 @@ const createLoaders = (db: Db, accountId: bigint | null): Loaders => {
     streams: byId(
       (account, ids) => loadStreams(db, account, ids),
       (row) => row.id,
+    ),
+    streamBounds: new DataLoader<StreamRow, StreamBounds>(
+      (rows) => {
+        const asked = new Map([...new Set(rows)].map((row) => [row, streamBounds(db, row)]));
+        return Promise.all(rows.map((row) => asked.get(row) ?? streamBounds(db, row)));
+      },
+      { cache: false },
     ),
     operations: byId(
       (account, ids) => loadOperations(db, account, ids),

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { GraphQLError } from 'graphql';
 import type { Logger } from 'pino';
 import { isUnavailable, sqlState } from '../db/failures.ts';
-import { BadUserInputError, UnavailableError } from '../errors.ts';
+import { BadUserInputError, UnavailableError, UserError } from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;
@@ -30,6 +30,8 @@ export const createErrorMapper =
       }
     }
     if (original instanceof BadUserInputError) return answer(original.message, { code: 'BAD_USER_INPUT' });
+    // Of a field whose result has no place for it. Its message is for the caller all the same.
+    if (original instanceof UserError) return answer(original.message, { code: original.code });
     if (original instanceof UnavailableError || isUnavailable(original)) {
       log.warn({ err: original }, 'a request met a database that is away');
       return answer(

@@ -50,6 +50,10 @@ export const send = async (
   response: ServerResponse,
   stalledMs: number = STALLED_MS,
 ): Promise<void> => {
+  if (response.destroyed) {
+    await answer.body?.cancel();
+    return;
+  }
   for (const [name, value] of answer.headers) {
     // The server says "none" against proxies that compress; it is no encoding, and clients that check give up on it.
     if (name.toLowerCase() !== 'content-encoding' || value !== 'none') response.setHeader(name, value);

@@ -210,7 +210,7 @@ const addSubscription = (builder: Builder, refs: Refs): void => {
       type: refs.run,
       authScopes: READ,
       description:
-        'With runId that run, as it stands and then at each change, until it has ended. With jobId, or neither, the runs of the job or account: first those QUEUED and RUNNING, then each change. Not both.',
+        'With runId that run, as it stands and then at each change, until it has ended. With jobId, or neither, the runs of the job or account: first those QUEUED and RUNNING, then each change. Not both. Of states that follow each other faster than they are read only the newest is sent. 100 at a time for a key on one server (a setting); they end when the key is revoked (UNAUTHENTICATED) or the server stops (UNAVAILABLE: subscribe again).',
       args: {
         runId: t.arg.id({ description: 'Follow this run.' }),
         jobId: t.arg.id({ description: 'Follow the runs of this job.' }),

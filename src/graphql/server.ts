@@ -65,14 +65,12 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         await refuse(request, response, error);
         return;
       }
-      const gone = new AbortController();
-      response.once('close', () => gone.abort());
+      // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
       const answer = await yoga.fetch(
         new yoga.fetchAPI.Request(url, {
           method,
           headers: headersOf(request, body !== null),
           ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
-          signal: gone.signal,
         }),
       );
       await send(answer, request, response);

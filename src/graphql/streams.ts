@@ -5,7 +5,6 @@ import {
   listOperations,
   listRecords,
   listStreams,
-  streamBounds,
 } from '../streams/streams.ts';
 import type { StreamRow } from '../streams/rows.ts';
 import type { Builder } from './builder.ts';
@@ -63,14 +62,14 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         nullable: true,
         authScopes: READ,
         description: "Start of the oldest live record's bucket; null where there is none.",
-        resolve: async (stream, _, { services }) => (await streamBounds(services.db, stream)).first,
+        resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).first,
       }),
       lastTimestamp: t.field({
         type: 'DateTime',
         nullable: true,
         authScopes: READ,
         description: "Start of the newest live record's bucket; null where there is none.",
-        resolve: async (stream, _, { services }) => (await streamBounds(services.db, stream)).last,
+        resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).last,
       }),
       records: t.field({
         type: recordConnection,

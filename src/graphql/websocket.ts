@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
-import { repeat } from '../lib/lifecycle.ts';
+import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
 import type { Services } from './context.ts';
 import { secretFromPayload } from './keys-in-requests.ts';
 import type { GraphQLServer } from './server.ts';
@@ -31,6 +31,8 @@ type SocketContext = Context<Record<string, unknown>, Extra>;
 const PING_MS = 12_000;
 /** Answers that wait for a socket which does not read them. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** Queries and mutations under way on one socket, beside the subscriptions that a key may have. */
+const MAX_ANSWERS_AT_ONCE = 100;
 /** How long sockets may take to say goodbye when the server stops. */
 const GOODBYE_MS = 1000;
 /** RFC 6455's registry: come again. The clients of graphql-ws do. */
@@ -39,6 +41,7 @@ const TRY_AGAIN_LATER = 1013;
 /** Subscriptions, queries and mutations over WebSocket (graphql-transport-ws). The key comes with connection_init. */
 export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSockets => {
   const protocol = createProtocol(options);
+  const underWay = createUnderWay();
   // Not the glue of graphql-ws: it writes errors to the console as they are, and their messages into close frames.
   const server = new WebSocketServer({
     noServer: true,
@@ -47,7 +50,7 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
   });
   return {
     handleUpgrade: (request, socket, head) => {
-      server.handleUpgrade(request, socket, head, (opened) => serve(opened, protocol, options.log));
+      server.handleUpgrade(request, socket, head, (opened) => serve(opened, protocol, underWay, options.log));
     },
     close: async () => {
       for (const socket of server.clients) socket.close(1001, 'Going away');
@@ -56,11 +59,17 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
       }, GOODBYE_MS);
       await new Promise<void>((resolve) => server.close(() => resolve()));
       clearTimeout(late);
+      await underWay.settled(GOODBYE_MS);
     },
   };
 };
 
-const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, log: Logger): void => {
+const serve = (
+  socket: WebSocket,
+  protocol: ReturnType<typeof createProtocol>,
+  underWay: UnderWay,
+  log: Logger,
+): void => {
   const fail = (error: unknown): void => {
     log.error({ err: error }, 'a message over WebSocket could not be handled');
     socket.close(CloseCode.InternalServerError, 'Internal server error');
@@ -90,7 +99,7 @@ const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, l
       onMessage: (handle) => {
         socket.on('message', (data) => {
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          else handle(textOf(data)).catch(fail);
+          else underWay.add(handle(textOf(data)).catch(fail));
         });
       },
     },
@@ -98,7 +107,7 @@ const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, l
   );
   socket.once('close', (code, reason) => {
     clearInterval(pulse);
-    closed(code, String(reason)).catch(fail);
+    underWay.add(closed(code, String(reason)).catch(fail));
   });
 };
 
@@ -106,6 +115,7 @@ const serve = (socket: WebSocket, protocol: ReturnType<typeof createProtocol>, l
 const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
 
 const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
+  const mostAtOnce = services.limits.maxSubscriptions + MAX_ANSWERS_AT_ONCE;
   const connect = async (context: SocketContext): Promise<boolean> => {
     const { socket } = context.extra;
     const secret = secretFromPayload(context.connectionParams);
@@ -143,6 +153,8 @@ const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
     subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
     onConnect: connect,
     onSubscribe: async (context, _id, payload) => {
+      // Over HTTP each operation under way holds a connection; here they would cost a client nothing.
+      if (Object.keys(context.subscriptions).length > mostAtOnce) return [tooMuchAtOnce(mostAtOnce)];
       try {
         return await prepare(graphql, context, payload);
       } catch (error) {
@@ -158,6 +170,11 @@ const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
     onError: (_context, _id, _payload, errors) => errors.map((error) => withoutHttp(graphql.mapError(error))),
   });
 };
+
+const tooMuchAtOnce = (limit: number): GraphQLError =>
+  new GraphQLError(`The socket has ${limit} operations under way already.`, {
+    extensions: { code: 'LIMIT_EXCEEDED' },
+  });
 
 const prepare = async (
   { yoga }: GraphQLServer,

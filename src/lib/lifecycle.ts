@@ -36,3 +36,27 @@ export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, o
     },
   };
 };
+
+/** What was begun and is not waited for by whoever began it. */
+export interface UnderWay {
+  /** Never a promise that may reject: who begins something looks after its failure. */
+  add(work: Promise<void>): void;
+  /** Resolves when nothing is under way any more, or after so long. */
+  settled(withinMs: number): Promise<void>;
+}
+
+export const createUnderWay = (): UnderWay => {
+  const underWay = new Set<Promise<void>>();
+  return {
+    add: (work) => {
+      underWay.add(work);
+      void work.then(() => underWay.delete(work));
+    },
+    settled: async (withinMs) => {
+      const waiting = new AbortController();
+      const late = sleep(withinMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+      await Promise.race([Promise.all(underWay), late]);
+      waiting.abort();
+    },
+  };
+};

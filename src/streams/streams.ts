@@ -125,10 +125,12 @@ export const listOperations = async (db: Db, stream: StreamRow, args: PageArgume
 };
 
 /** Bounds of the live records' buckets; nulls where there are none. */
-export const streamBounds = async (
-  db: Db,
-  stream: StreamRow,
-): Promise<{ readonly first: Date | null; readonly last: Date | null }> => {
+export interface StreamBounds {
+  readonly first: Date | null;
+  readonly last: Date | null;
+}
+
+export const streamBounds = async (db: Db, stream: StreamRow): Promise<StreamBounds> => {
   if (stream.deletedAt) return { first: null, last: null };
   // Not min() and max(), for which the planner reads the whole stream where the table was never analyzed.
   const bound = (direction: 'ASC' | 'DESC'): SQL => sql`

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createJob, endedRunsOf, querySql } from '../support/job-steps.ts';
+import { createJob, endedRun, endedRunsOf, querySql, runJob } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 
@@ -31,4 +31,18 @@ test('jobs that come due together are run by one worker without pauses, and so a
   expect(took - worked).toBeLessThan(4000);
   // Every five seconds, here: to 35.
   await expect.poll(() => smtp.messages.length, { timeout: 10_000 }).toBe(runs.length);
+});
+
+test('what is to be done later is found in time, though nothing tells of it', async () => {
+  const asked: number[] = [];
+  server.s3.setFault(() => {
+    asked.push(performance.now());
+    return asked.length === 1 ? { status: 503, code: 'SlowDown' } : undefined;
+  });
+  const id = await runJob(server, await createJob(server));
+  expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2 });
+  const [first = 0, second = 0] = asked;
+  // A second with a quarter of jitter, a second until the queue is asked next, and time for a slow machine.
+  expect(second - first).toBeGreaterThan(700);
+  expect(second - first).toBeLessThan(4500);
 });

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { withClient } from '../support/postgres-admin.ts';
 import { openSocket, type SocketClient, type SocketMessage } from '../support/socket-client.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -141,6 +142,25 @@ describe('operations over WebSocket', () => {
     // Instructions for an HTTP answer are none of the client's business.
     expect(JSON.stringify(answer)).not.toContain('"http"');
     expect(await ask(client, { query: '{ __typename }' }, '2')).toMatchObject({ type: 'next' });
+  });
+
+  test('a socket has so many operations under way and no more', async () => {
+    const client = await acknowledged();
+    await withClient(server.database.url, async (blocker) => {
+      await blocker.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
+      for (let index = 0; index < 250; index += 1) {
+        client.send({ type: 'subscribe', id: String(index), payload: { query: '{ streams { totalCount } }' } });
+      }
+      // 100 subscriptions and 100 others.
+      await client.until(({ type, id }) => type === 'error' && id === '249');
+      const refused = client.messages.filter(({ type }) => type === 'error');
+      expect(refused).toHaveLength(50);
+      expect(refused[0]).toMatchObject({ payload: [{ extensions: { code: 'LIMIT_EXCEEDED' } }] });
+    });
+    await eventually(
+      () => Promise.resolve(client.messages.filter(({ type }) => type === 'next').length),
+      (count) => count === 200,
+    );
   });
 
   test('a key without the scope is told so', async () => {

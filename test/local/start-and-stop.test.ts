@@ -123,8 +123,8 @@ describe('told to stop while an export runs', () => {
     const { worker, open } = await startExporting('impatient');
     worker.interrupt();
     worker.interrupt();
-    const stoppingSince = performance.now();
     await worker.said('a second signal ends at once');
+    const stoppingSince = performance.now();
     await eventually(
       () => delay(50),
       () => performance.now() - stoppingSince > 1100,

@@ -18,8 +18,8 @@ import {
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
-/** Heartbeats as in production, a lease as short as can be. */
-const WORKER_ENV = { RUN_LEASE_SECONDS: '2', RUN_HEARTBEAT_MS: '500', EXPORT_PART_BYTES: '2048' };
+/** Lease and heartbeat as in production: nothing here waits for a lease that is lost by itself. */
+const WORKER_ENV = { RUN_LEASE_SECONDS: '', RUN_HEARTBEAT_MS: '', EXPORT_PART_BYTES: '2048' };
 
 let server: TestServer;
 let faults: Faults;
@@ -113,49 +113,6 @@ describe('a worker', () => {
       expect(putsBelow(folder)).toEqual([]);
     });
 
-    test('was taken from it writes nothing more, neither into the bucket nor into the database', async () => {
-      const folder = 'leases/stolen/';
-      const gate = createGate();
-      let asked = 0;
-      // Stored and answered, so the worker would go on with the third part.
-      faults.on(folder, ({ key }) =>
-        key.includes('-00002') && (asked += 1) === 1 ? { hold: gate.opened } : undefined,
-      );
-      const jobId = await createJob(server, settings('stolen'));
-      const id = await runJob(server, jobId, SLOT);
-      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
-      await querySql(
-        server,
-        `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
-        [innerId(id)],
-      );
-      const thief = await leaseOf(id);
-      const stolen = await storedStateOf(id);
-      gate.open();
-      // The thief does nothing, so all stays as it is until its lease is over and another worker begins anew.
-      await eventually(
-        async () => {
-          const state = await storedStateOf(id);
-          const stillHeld = (await leaseOf(id)) === thief;
-          if (stillHeld) expect(state).toEqual(stolen);
-          return stillHeld;
-        },
-        (stillHeld) => !stillHeld,
-      );
-      expect(await endedRun(server, id)).toMatchObject({
-        status: 'SUCCEEDED',
-        attempt: 2,
-        error: null,
-        rowsWritten: 100,
-      });
-      expect(putsBelow(folder).map((key) => key.slice(-13))).toEqual([
-        ...['-00001.csv', '-00002.csv'].map((name) => `00Z${name}`),
-        'manifest.json',
-        ...['-00001.csv', '-00002.csv', '-00003.csv'].map((name) => `00Z${name}`),
-        'manifest.json',
-      ]);
-    });
-
     test('waits for a job that had its place before, and still has a worker, starts when that one is gone', async () => {
       const folder = 'leases/same-place/';
       let asked = 0;
@@ -214,6 +171,65 @@ describe('a worker', () => {
       );
     });
   });
+});
+
+describe.concurrent('a worker that hears nothing for a while', () => {
+  let worker: TestServer;
+  beforeAll(async () => {
+    // No heartbeat tells it that the run is no longer its own: only the statements by which it writes can.
+    worker = await startWorker({ RUN_HEARTBEAT_MS: '10000' });
+  });
+  afterAll(() => worker.stop());
+
+  test.each<[string, string, string[]]>([
+    // The worker would go on with the third part, and with the first one of a window that it began to write again.
+    ['in the middle', '-00002.csv', ['-00001.csv', '-00002.csv']],
+    ['at the beginning', '.manifest.json', ['.manifest.json']],
+  ])(
+    'and whose run was taken from it %s, writes nothing more, neither into the bucket nor into the database',
+    async (name, held, puts) => {
+      const jobId = await createJob(server, settings(`stolen ${name}`));
+      const folder = `leases/stolen-${name.replaceAll(' ', '-')}/`;
+      if (held === '.manifest.json') await endedRun(server, await runJob(server, jobId, SLOT));
+      const earlier = putsBelow(folder).length;
+      const gate = createGate();
+      let asked = 0;
+      // Stored and answered when the gate opens.
+      faults.on(folder, ({ key }) => (key.endsWith(held) && (asked += 1) === 1 ? { hold: gate.opened } : undefined));
+      const id = await runJob(server, jobId, SLOT);
+      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await querySql(
+        server,
+        `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
+        [innerId(id)],
+      );
+      const thief = await leaseOf(id);
+      const stolen = await storedStateOf(id);
+      gate.open();
+      // The thief does nothing, so all stays as it is until its lease is over and another worker begins anew.
+      await eventually(
+        async () => {
+          const state = await storedStateOf(id);
+          const stillHeld = (await leaseOf(id)) === thief;
+          if (stillHeld) expect(state).toEqual(stolen);
+          return stillHeld;
+        },
+        (stillHeld) => !stillHeld,
+      );
+      expect(await endedRun(server, id)).toMatchObject({
+        status: 'SUCCEEDED',
+        attempt: 2,
+        error: null,
+        rowsWritten: 100,
+      });
+      const all = ['.manifest.json', '-00001.csv', '-00002.csv', '-00003.csv', '.manifest.json'];
+      expect(
+        putsBelow(folder)
+          .slice(earlier)
+          .map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length)),
+      ).toEqual([...puts, ...all]);
+    },
+  );
 });
 
 test('a server that stops hands its run over at once, and that is no failure of the run', async () => {

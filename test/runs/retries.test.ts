@@ -128,18 +128,6 @@ describe.concurrent('what may pass', () => {
     // Five of the first run, an object and a manifest of the next.
     expect(asked).toHaveLength(7);
   });
-
-  test('is tried again by itself after about a second', async () => {
-    const { jobId, asked } = await failingJob({ status: 500, code: 'InternalError' }, 1);
-    expect(await endedRun(server, await runJob(server, jobId, SLOT))).toMatchObject({
-      status: 'SUCCEEDED',
-      attempt: 2,
-    });
-    const [first = 0, second = 0] = asked;
-    // With jitter of a quarter, a second until the queue is asked next, and time for a slow machine.
-    expect(second - first).toBeGreaterThan(700);
-    expect(second - first).toBeLessThan(4500);
-  });
 });
 
 describe.concurrent('what will not pass', () => {

@@ -184,6 +184,7 @@ const rowsAsOf = async (accountId: bigint, watermark: string, asked: Question): 
   return new Map(found as [string, string][]);
 };
 
+let deletes = 0;
 test.each<[string, Partial<RecordInput>, string[]]>([
   ['the bucket alone', {}, []],
   ['an element', { elementName: 'e1' }, ['1', '3', '5']],
@@ -196,10 +197,10 @@ test.each<[string, Partial<RecordInput>, string[]]>([
   ['one dimension', { filter: [entry('region', 'eu')] }, ['2', '3', '4', '5']],
   ['a part of the values of a dimension', { filter: [entry('team', 'a')] }, ['0', '1', '2', '3', '4', '5']],
   ['the values of another dimension', { filter: [entry('region', 'a', 'b')] }, ['0', '1', '2', '3', '4', '5']],
-  ['a filter and an element', { filter: [entry('team', 'c')], elementName: 'e1' }, ['0', '1', '2', '3', '4']],
+  ['a filter and an element', { filter: [entry('team', 'c')], elementName: 'e1' }, ['0', '1', '2', '3', '5']],
   ['another bucket', { timestamp: '2026-01-26T00:00:00Z' }, ['0', '1', '2', '3', '4', '5']],
-])('a delete by %s leaves what it does not name', async (what, selector, expected) => {
-  const key = await server.createKey(`delete ${what}`, ['ADMIN']);
+])('a delete by %s leaves what it does not name', async (_, selector, expected) => {
+  const stream = `deletes-${(deletes += 1)}`;
   const filters = [
     [entry('region', 'eu'), entry('team', 'a', 'b')],
     [entry('region', 'us'), entry('team', 'a', 'b')],
@@ -210,10 +211,10 @@ test.each<[string, Partial<RecordInput>, string[]]>([
   const records = filters.flatMap((filter, index) =>
     ['e1', 'e2'].map((elementName, at) => ({ ...bucket, filter, elementName, value: String(index * 2 + at) })),
   );
-  await write(server, 'Sum', { stream: 's', records }, key);
-  const answer = await write(server, 'Delete', { stream: 's', records: [{ ...bucket, ...selector }] }, key);
+  await write(server, 'Sum', { stream, records });
+  const answer = await write(server, 'Delete', { stream, records: [{ ...bucket, ...selector }] });
   expect(answer.operation?.hiddenRecords).toBe(6 - expected.length);
-  const left = (await readRecords(server, 's', { key })) ?? [];
+  const left = (await readRecords(server, stream)) ?? [];
   expect(left.map((record) => record.value).toSorted()).toEqual(expected);
 });
 
