@@ -115,7 +115,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
 export const eventually = async <Value>(
   ask: () => Promise<Value>,
   isThere: (value: Value) => boolean,
-  deadlineMs = 15_000,
+  deadlineMs = 45_000,
 ): Promise<Value> => {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
