@@ -1,5 +1,6 @@
 // Pure: the operations that stand ready in GraphiQL, one tab for each part. A tab is called after its first operation;
-// where it has several, the run button asks which.
+// where it has several, the run button asks which. GraphiQL sends that one with all fragments of the tab, so each has
+// to use them all.
 
 export interface GraphiqlTab {
   readonly query: string;
@@ -172,7 +173,10 @@ mutation CheckJob($job: CreateJobInput!) {
       sample
       warnings
     }
-    ...Refusal
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
   }
 }
 
@@ -181,7 +185,10 @@ mutation CheckJob($job: CreateJobInput!) {
 mutation CreateJob($job: CreateJobInput!) {
   createJob(input: $job) {
     ... on Job { id jobName version nextRuns }
-    ...Refusal
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
   }
 }
 
@@ -223,15 +230,7 @@ mutation RunJob($jobId: ID!) {
       windowStart
       windowEnd
     }
-    ...Refusal
-  }
-}
-
-fragment Refusal on UserError {
-  code
-  message
-  ... on ValidationError {
-    issues { path code message }
+    ... on UserError { code message }
   }
 }
 `;
