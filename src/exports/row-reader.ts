@@ -21,7 +21,7 @@ const SETTINGS =
 
 /**
  * Connects to the database. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
- * pool, their own statements wait for it for ever (seen with DATABASE_POOL=1, and with 4 under four exports).
+ * pool, their own statements wait for it for ever (seen with DATABASE_POOL=1).
  * The connection ends with close(), so whatever stopped the rows leaves no statement half read; an abort ends it too,
  * and what was under way throws.
  */
@@ -34,16 +34,22 @@ export const openRowReader = async (url: string, signal: AbortSignal): Promise<R
   });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
+  const stopped = Promise.withResolvers<never>();
+  stopped.promise.catch(() => undefined);
+  const stop = (): void => {
+    stopped.reject(signal.reason);
+    close();
+  };
   const close = (): void => {
-    signal.removeEventListener('abort', close);
+    signal.removeEventListener('abort', stop);
     // In the middle of a statement pg breaks the connection instead of waiting for its end.
     client.end().catch(() => undefined);
   };
   signal.throwIfAborted();
-  signal.addEventListener('abort', close, { once: true });
+  signal.addEventListener('abort', stop, { once: true });
   try {
-    await client.connect();
-    signal.throwIfAborted();
+    // A connect() whose client is ended meanwhile never settles (pg 8.23); the run would hang, and the server's stop too.
+    await Promise.race([client.connect(), stopped.promise]);
     await client.query(SETTINGS);
   } catch (error) {
     close();

@@ -30,7 +30,7 @@ test('jobs that come due together are run by one worker without pauses, and so a
   // Asked once a second for the next one, as for what is not due yet, seven pauses would come to seven seconds.
   expect(took - worked).toBeLessThan(4000);
   // Every five seconds, here: to 35.
-  await expect.poll(() => smtp.messages.length, { timeout: 10_000 }).toBe(runs.length);
+  await expect.poll(() => smtp.messages.length, { timeout: 30_000 }).toBe(runs.length);
 });
 
 test('what is to be done later is found in time, though nothing tells of it', async () => {

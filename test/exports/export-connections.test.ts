@@ -81,7 +81,7 @@ describe('with one connection in the pool', () => {
       return 'hang';
     });
     const id = await runJob(server, await createJob(server, settings('canceled')), SLOT);
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     expect((await busySessions()).some((session) => session.includes('COPY'))).toBe(true);
     await cancelRun(server, id);
     expect(await eventually(busySessions, (sessions) => sessions.length === 0, 3000)).toEqual([]);

@@ -273,7 +273,7 @@ describe.concurrent('a window that is written again', () => {
     const theirs = await createJob(server, { ...place, jobName: 'Usage' }, key);
     const since = server.s3.puts.length;
     await runJob(server, theirs, SLOT, key);
-    await expect.poll(() => story(folder, since).at(-1), { timeout: 15_000 }).toBe('complete');
+    await expect.poll(() => story(folder, since).at(-1), { timeout: 30_000 }).toBe('complete');
     expect(story(folder, since)).toEqual(['rewriting', '.csv', '-00001.csv', '-00002.csv', 'complete']);
     expect(bodyOf(`${folder}${WINDOW}-00002.csv`)).toBe(HEADER);
     expect(bodyOf(`${folder}${WINDOW}.csv`)).toBe(`${HEADER}taken-over,${DAY},theirs,5\n`);
@@ -300,7 +300,7 @@ describe.concurrent('a retry', () => {
       return { status: 503, code: 'SlowDown' };
     });
     const id = await runJob(server, jobId, SLOT);
-    await expect.poll(() => refused, { timeout: 10_000, interval: 5 }).toBe(1);
+    await expect.poll(() => refused, { timeout: 30_000, interval: 5 }).toBe(1);
     await addCustomers('frozen', 0, 30);
     await addCustomers('frozen', 60, 70);
     await deleteCustomers('frozen', 40, 50);

@@ -105,7 +105,7 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     const jobId = await createJob(server, { email, jobName: 'Enough', s3Url: 'exports/mail' });
     const running = await runJob(server, jobId, SLOT);
     const waiting = await runJob(server, jobId, '2026-01-29T02:00:00Z');
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     await cancelRun(server, waiting);
     await cancelRun(server, running);
     gate.open();

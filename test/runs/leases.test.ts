@@ -74,7 +74,7 @@ describe('a worker', () => {
       faults.on(folder, ({ key }) => (key.includes('-00002') && (asked += 1) === 1 ? 'hang' : undefined));
       const jobId = await createJob(server, settings('canceled'));
       const id = await runJob(server, jobId, SLOT);
-      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
       const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
 
       const canceledAt = performance.now();
@@ -101,7 +101,7 @@ describe('a worker', () => {
       const jobId = await createJob(server, settings('deleted'));
       const id = await runJob(server, jobId, SLOT);
       const waiting = await runJob(server, jobId, '2026-01-29T02:00:00Z');
-      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
       await deleteJob(server, jobId);
       for (const run of [id, waiting])
         expect(await readRun(server, run)).toMatchObject({ status: 'CANCELED', job: null, jobName: 'deleted' });
@@ -119,7 +119,7 @@ describe('a worker', () => {
       faults.on(folder, () => ((asked += 1) === 1 ? 'hang' : undefined));
       const jobId = await createJob(server, settings('same place'));
       const id = await runJob(server, jobId, SLOT);
-      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
       await deleteJob(server, jobId);
       // As where the worker does not let go: it was stopped, and its server is about to be found dead.
       await eventually(
@@ -197,7 +197,7 @@ describe.concurrent('a worker that hears nothing for a while', () => {
       // Stored and answered when the gate opens.
       faults.on(folder, ({ key }) => (key.endsWith(held) && (asked += 1) === 1 ? { hold: gate.opened } : undefined));
       const id = await runJob(server, jobId, SLOT);
-      await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+      await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
       await querySql(
         server,
         `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
@@ -240,7 +240,7 @@ test('a server that stops hands its run over at once, and that is no failure of 
   let second: TestServer | undefined;
   try {
     const id = await runJob(server, await createJob(server, settings('handed over')), SLOT);
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     second = await startWorker();
     await first.stop();
     const run = await endedRun(server, id, 5000);

@@ -153,39 +153,6 @@ describe.concurrent('slots that were missed', () => {
     expect(missed?.text).toContain(`(${MAX_CATCH_UP} of a job)`);
     expect(ended.every(({ subject }) => subject.startsWith('Sluice: Too late succeeded'))).toBe(true);
   });
-
-  test('after years of downtime the oldest record tells of those before it', async () => {
-    // Every minute: 10,000 of them are recorded one by one.
-    const jobId = await hourlyJob('* * * * *', { jobName: 'Years later', range: 'ago(2h)', minimizeFresh: false });
-    // Another job that is due at the same time is not forgotten over it.
-    const { cron, last } = hourly();
-    const beside = await hourlyJob(cron);
-    await querySql(
-      server,
-      'UPDATE jobs SET next_run_at = CASE id WHEN $1::uuid THEN $2::timestamptz ELSE $4::timestamptz END WHERE id IN ($1, $3)',
-      [innerId(jobId), new Date(Date.now() - 30 * 24 * HOUR), innerId(beside), new Date(last(1)[0] ?? 0)],
-    );
-    const counted = await eventually(
-      () =>
-        querySql<{ missed: number; runs: number }>(
-          server,
-          `SELECT count(*) FILTER (WHERE error ->> 'code' = 'MISSED')::int AS missed, count(*)::int AS runs FROM runs WHERE job_id = $1`,
-          [innerId(jobId)],
-        ),
-      ([row]) => (row?.runs ?? 0) > 0,
-    );
-    expect(counted[0]?.runs).toBeLessThan(10_100);
-    expect(counted[0]?.runs).toBe((counted[0]?.missed ?? 0) + MAX_CATCH_UP);
-    const oldest = await querySql<{ message: string }>(
-      server,
-      `SELECT error ->> 'message' AS message
-       FROM runs WHERE job_id = $1 AND error IS NOT NULL ORDER BY scheduled_for LIMIT 2`,
-      [innerId(jobId)],
-    );
-    expect(oldest.map(({ message }) => message.includes('Older slots than the 10000 newest'))).toEqual([true, false]);
-    expect(await endedRunsOf(server, beside, 1)).toMatchObject([{ status: 'SUCCEEDED' }]);
-    await deleteJob(server, jobId);
-  });
 });
 
 describe.concurrent('on two servers', () => {
@@ -206,7 +173,7 @@ describe.concurrent('on two servers', () => {
   });
 
   test('scheduledTimeInSeconds makes one run at that second, and no more', async () => {
-    const at = Math.floor(Date.now() / 1000) + 2;
+    const at = Math.floor(Date.now() / 1000) + 4;
     const jobId = await createJob(server, { enabled: true, scheduledTimeInSeconds: at });
     expect(await runsOf(server, jobId)).toEqual([]);
     const [run, ...more] = await endedRunsOf(server, jobId, 1);
@@ -230,7 +197,7 @@ describe.concurrent('runs of one job', () => {
     const slots = last(3);
     const jobId = await hourlyJob(cron, { jobName: 'held', s3Url: 'exports/overlap' });
     await makeDue(jobId, slots[0] ?? 0);
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     const manual = await runJob(server, jobId, '2026-01-28T02:00:00Z');
     const free = await createJob(server, { s3Url: 'exports/overlap' });
     expect((await endedRun(server, await runJob(server, free))).status).toBe('SUCCEEDED');
@@ -273,7 +240,7 @@ describe.concurrent('runs of one job', () => {
     };
     const jobId = await hourlyJob(early.cron, settings);
     const manual = await runJob(server, jobId);
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     const [first = 0] = early.last(1);
     await makeDue(jobId, first);
     await eventually(
@@ -322,7 +289,7 @@ describe.concurrent('runs of one job', () => {
     const slots = last(2);
     const jobId = await hourlyJob(cron, { jobName: 'edited', s3Url: 'exports/overlap' });
     await makeDue(jobId, slots[0] ?? 0);
-    await expect.poll(() => asked, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     await updateJob(server, jobId, { format: 'JSON', s3Url: 'other-exports/overlap', enabled: false });
     expect(await nextRunAt(jobId)).toBeNull();
     gate.open();
@@ -385,4 +352,37 @@ describe.concurrent('runs of one job', () => {
     gate.open();
     expect(await readRun(server, done)).toMatchObject({ status: 'CANCELED', jobName: 'goes' });
   });
+});
+
+test('after years of downtime the oldest record of what was missed tells of those before it', async () => {
+  // Every minute: 10,000 of them are recorded one by one.
+  const jobId = await hourlyJob('* * * * *', { jobName: 'Years later', range: 'ago(2h)', minimizeFresh: false });
+  // Another job that is due at the same time is not forgotten over it.
+  const { cron, last } = hourly();
+  const beside = await hourlyJob(cron);
+  await querySql(
+    server,
+    'UPDATE jobs SET next_run_at = CASE id WHEN $1::uuid THEN $2::timestamptz ELSE $4::timestamptz END WHERE id IN ($1, $3)',
+    [innerId(jobId), new Date(Date.now() - 30 * 24 * HOUR), innerId(beside), new Date(last(1)[0] ?? 0)],
+  );
+  const counted = await eventually(
+    () =>
+      querySql<{ missed: number; runs: number }>(
+        server,
+        `SELECT count(*) FILTER (WHERE error ->> 'code' = 'MISSED')::int AS missed, count(*)::int AS runs FROM runs WHERE job_id = $1`,
+        [innerId(jobId)],
+      ),
+    ([row]) => (row?.runs ?? 0) > 0,
+  );
+  expect(counted[0]?.runs).toBeLessThan(10_100);
+  expect(counted[0]?.runs).toBe((counted[0]?.missed ?? 0) + MAX_CATCH_UP);
+  const oldest = await querySql<{ message: string }>(
+    server,
+    `SELECT error ->> 'message' AS message
+     FROM runs WHERE job_id = $1 AND error IS NOT NULL ORDER BY scheduled_for LIMIT 2`,
+    [innerId(jobId)],
+  );
+  expect(oldest.map(({ message }) => message.includes('Older slots than the 10000 newest'))).toEqual([true, false]);
+  expect(await endedRunsOf(server, beside, 1)).toMatchObject([{ status: 'SUCCEEDED' }]);
+  await deleteJob(server, jobId);
 });

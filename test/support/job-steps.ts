@@ -161,6 +161,9 @@ export const runsOf = async (server: TestServer, jobId: string): Promise<RunView
   return runs.edges.map(({ node }) => node).toSorted((a, b) => (a.scheduledFor < b.scheduledFor ? -1 : 1));
 };
 
+/** For a machine that has a lot else to do. */
+const DEADLINE_MS = 40_000;
+
 const isEnded = ({ status }: RunView): boolean => status !== 'QUEUED' && status !== 'RUNNING';
 
 /** Waits until the run is as wanted. */
@@ -168,10 +171,10 @@ export const runThat = (
   server: TestServer,
   id: string,
   isWanted: (run: RunView) => boolean,
-  deadlineMs?: number,
+  deadlineMs = DEADLINE_MS,
 ): Promise<RunView> => eventually(() => readRun(server, id), isWanted, deadlineMs);
 
-export const endedRun = (server: TestServer, id: string, deadlineMs?: number): Promise<RunView> =>
+export const endedRun = (server: TestServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> =>
   runThat(server, id, isEnded, deadlineMs);
 
 /** Waits until the job has so many runs, all ended. */
@@ -179,7 +182,7 @@ export const endedRunsOf = (
   server: TestServer,
   jobId: string,
   count: number,
-  deadlineMs?: number,
+  deadlineMs = DEADLINE_MS,
 ): Promise<RunView[]> =>
   eventually(
     () => runsOf(server, jobId),
