@@ -43,7 +43,7 @@ const times = <Value>(count: number, make: (index: number) => Value): Value[] =>
 
 test('of many sums at once, the first of which makes the stream, none is lost', async () => {
   const answers = await Promise.all(
-    times(60, (index) =>
+    times(40, (index) =>
       write(server(index), 'Sum', {
         stream: 'sums',
         // New filters in other orders, which is where inserts would wait for each other in a circle.
@@ -61,7 +61,7 @@ test('of many sums at once, the first of which makes the stream, none is lost', 
     byElement.set(live.elementName, (byElement.get(live.elementName) ?? 0) + Number(live.value) * 1e12);
   }
   expect(Object.fromEntries([...byElement].map(([element, value]) => [element, Math.round(value)]))).toEqual(
-    Object.fromEntries(times(12, (index) => [`e${index}`, 60])),
+    Object.fromEntries(times(12, (index) => [`e${index}`, 40])),
   );
 });
 
@@ -85,7 +85,7 @@ test('sums of one stream run side by side: one does not wait for another that is
 });
 
 test('of replaces of one key at once exactly one value stays, and each hid what was there before it', async () => {
-  for (let round = 0; round < 12; round += 1) {
+  for (let round = 0; round < 9; round += 1) {
     const stream = `replaces-${round % 3}`;
     const answers = await Promise.all(
       times(8, (index) =>
@@ -103,8 +103,8 @@ test('of replaces of one key at once exactly one value stays, and each hid what 
 });
 
 test('writes of the same many keys in opposite orders end, and leave what one order would', async () => {
-  const keys = times(300, (index) => index);
-  for (let round = 0; round < 4; round += 1) {
+  const keys = times(200, (index) => index);
+  for (let round = 0; round < 3; round += 1) {
     const requests: Promise<WriteAnswer>[] = times(8, (index) => {
       const kind = (['Replace', 'Delete', 'Replace', 'Sum'] as const)[index % 4] ?? 'Sum';
       const order = Math.floor(index / 4) % 2 === 0 ? keys : keys.toReversed();
@@ -126,7 +126,7 @@ test('writes of the same many keys in opposite orders end, and leave what one or
     const records = (await readRecords(server(0), 'opposite')) ?? [];
     const ofRound = records.filter((one) => one.filter[0]?.values[0]?.startsWith(`${round}-`));
     expect(new Set(ofRound.map((one) => one.value)).size).toBeLessThanOrEqual(1);
-    expect([0, 300]).toContain(ofRound.length);
+    expect([0, 200]).toContain(ofRound.length);
   }
 });
 
@@ -178,7 +178,7 @@ test('a sum is wholly in the stream that its receipt names, however often that i
     while (writing) if ((await deleteStream(server(0), 'deleted')).id !== undefined) deletions += 1;
   };
   const summing = async (index: number): Promise<void> => {
-    for (let i = 0; i < 16; i += 1) {
+    for (let i = 0; i < 10; i += 1) {
       const records = [record(), record({ elementName: 'globex' })];
       receipts.push(await write(server(index), 'Sum', { stream: 'deleted', records }));
     }
@@ -187,7 +187,7 @@ test('a sum is wholly in the stream that its receipt names, however often that i
   await Promise.all(times(6, summing));
   writing = false;
   await deleter;
-  expect(receipts.map(verdict)).toEqual(times(96, () => 'taken'));
+  expect(receipts.map(verdict)).toEqual(times(60, () => 'taken'));
   expect(deletions).toBeGreaterThan(1);
   const countOf = Map.groupBy(receipts, (receipt) => receipt.stream?.id ?? '');
   for (const [id, ofStream] of countOf) {
@@ -269,10 +269,10 @@ test('what random writes at once answer and leave is what some serial order of t
         sizes[after.length === orders.length ? 'once' : 'concurrent'] += 1;
       }
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   );
   // The order mattered often enough for this to be a test.
-  expect(sizes.concurrent).toBeGreaterThan(20);
+  expect(sizes.concurrent).toBeGreaterThan(10);
 });
 
 const toWrite = (command: Command, shapeOf: Parameters<Extract<Command, { input: unknown }>['input']>[0]): Write[] => {

@@ -239,6 +239,6 @@ test('live values, counts, usage, and usage as of earlier moments are those of t
         );
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
