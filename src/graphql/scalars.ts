@@ -1,5 +1,6 @@
 import { type GraphQLScalarType, GraphQLError, Kind, type ValueNode } from 'graphql';
 import { DateTimeResolver, EmailAddressResolver, SafeIntResolver, TimeZoneResolver } from 'graphql-scalars';
+import { isLongNumber } from '../lib/long-numbers.ts';
 import { DoubleValue } from '../streams/inputs.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
 import type { Builder } from './builder.ts';
@@ -78,6 +79,7 @@ export const addScalars = (builder: Builder): void => {
     parseValue: (value) => {
       if (typeof value === 'string') return value;
       if (typeof value === 'number') return new DoubleValue(value);
+      if (isLongNumber(value)) return new DoubleValue(Number.NaN);
       throw wrongType('Decimal', 'a string or a number');
     },
     // Literals in the document keep the digits that were written.

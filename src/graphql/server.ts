@@ -2,6 +2,7 @@ import type { GraphQLSchema } from 'graphql';
 import { createYoga } from 'graphql-yoga';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { keepLongNumbers } from '../lib/long-numbers.ts';
 import { BodyError, readBody } from '../lib/request-body.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
 import { corsHeaders, PREFLIGHT_HEADERS } from './cors.ts';
@@ -59,6 +60,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         if (method === 'POST') {
           checkContentType(headers['content-type']);
           body = await readBody(request, options.maxBodyBytes);
+          body = withLongNumbers(body);
         }
       } catch (error) {
         if (!(error instanceof BodyError)) throw error;
@@ -101,11 +103,19 @@ const checkContentType = (contentType = ''): void => {
   }
 };
 
+/** Yoga parses the body; which numbers that shortens has to be told before. */
+const withLongNumbers = (body: Buffer): Buffer => {
+  const text = body.toString('utf8');
+  const kept = keepLongNumbers(text);
+  return kept === text ? body : Buffer.from(kept);
+};
+
 const checkParameters = (parameters: URLSearchParams): void => {
   for (const name of ['variables', 'extensions']) {
     const text = parameters.get(name);
     try {
       if (text) JSON.parse(text);
+      if (text) parameters.set(name, keepLongNumbers(text));
     } catch {
       throw new BodyError(400, `The parameter ${name} is no JSON.`);
     }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
+import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import { secretFromPayload } from './keys-in-requests.ts';
 import type { GraphQLServer } from './server.ts';
@@ -99,7 +100,7 @@ const serve = (
       onMessage: (handle) => {
         socket.on('message', (data) => {
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          else underWay.add(handle(textOf(data)).catch(fail));
+          else underWay.add(handle(keepLongNumbers(textOf(data))).catch(fail));
         });
       },
     },

@@ -4,7 +4,7 @@ import { parseDecimal, significantDigits } from '../lib/decimal.ts';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
 
-/** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. */
+/** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. NaN where it was. */
 export class DoubleValue {
   readonly value: number;
   constructor(value: number) {
@@ -134,7 +134,7 @@ const checkValues = (values: readonly string[], path: readonly string[], issues:
 /** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */
 export const decimalText = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
   if (typeof input === 'string') return input;
-  if (significantDigits(input.value) > 15) {
+  if (Number.isNaN(input.value) || significantDigits(input.value) > 15) {
     issues.add(
       path,
       'PRECISION_LOST',
