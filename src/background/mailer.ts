@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 import { handOut, MAIL_QUEUE, type MailMessage } from '../db/queue.ts';
+import { encodeId } from '../db/public-ids.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { type Mail, MailError } from '../notify/mail.ts';
@@ -33,7 +34,10 @@ const sendOne = async ({ db, mail, maxCatchUp, log }: MailerOptions, message: Ma
   const email = run?.settings.email;
   if (!run || !email) return;
   if (!mail) {
-    log.warn({ runId: run.id, status: run.status }, 'no mail was sent about this run: SMTP_URL is not set');
+    log.warn(
+      { runId: encodeId('Run', run.id), status: run.status },
+      'no mail was sent about this run: SMTP_URL is not set',
+    );
     return;
   }
   const text =
@@ -44,7 +48,7 @@ const sendOne = async ({ db, mail, maxCatchUp, log }: MailerOptions, message: Ma
     await mail.send(email, text);
   } catch (error) {
     if (error instanceof MailError && !error.retryable) {
-      log.error({ err: error, runId: run.id }, 'the mail about this run was refused for good');
+      log.error({ err: error, runId: encodeId('Run', run.id) }, 'the mail about this run was refused for good');
       return;
     }
     throw error;
@@ -55,7 +59,7 @@ const composeEnded = async (db: Db, run: RunRow): Promise<MailText> => {
   const objects = await loadRunObjects(db, [run.id]);
   return composeRunMail({
     jobName: run.settings.jobName,
-    runId: run.id,
+    runId: encodeId('Run', run.id),
     status: run.status as 'SUCCEEDED' | 'FAILED' | 'CANCELED',
     scheduledFor: run.scheduledFor,
     windowStart: run.windowStart,

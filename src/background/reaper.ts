@@ -1,7 +1,7 @@
 import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import { reapLostRuns, wakeForgottenRuns } from '../runs/lease.ts';
+import { reapLostRuns, wakeForgottenRuns } from '../runs/lost-runs.ts';
 
 export interface ReaperOptions {
   readonly db: Db;

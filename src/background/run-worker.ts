@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
+import { encodeId } from '../db/public-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
 import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
@@ -52,7 +53,7 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
       await work;
     } catch (error) {
       log.error(
-        { err: error, jobId },
+        { err: error, jobId: encodeId('Job', jobId) },
         'a run could not be begun or ended; it is taken up again when its lease is over',
       );
     } finally {
@@ -92,7 +93,12 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     return;
   }
   const { run } = claim;
-  const log = options.log.child({ runId: run.id, jobId, accountId: String(run.accountId), attempt: run.attempt });
+  const log = options.log.child({
+    runId: encodeId('Run', run.id),
+    jobId: encodeId('Job', jobId),
+    accountId: String(run.accountId),
+    attempt: run.attempt,
+  });
   log.info('run started');
   const begun = performance.now();
   const progress: Progress = { rows: 0, bytes: 0 };
@@ -152,7 +158,7 @@ const keepLease = (
         heldUntil = asked + leaseMs;
       } catch (error) {
         if (error instanceof LeaseLostError) lost.abort(error);
-        else log.warn({ err: error, runId: run.id }, 'the lease could not be renewed; trying again');
+        else log.warn({ err: error, runId: encodeId('Run', run.id) }, 'the lease could not be renewed; trying again');
       }
     }
   };

@@ -3,7 +3,7 @@ import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } f
 import type { Scope } from '../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../db/paging.ts';
 import { NotFoundError } from '../errors.ts';
-import { decodeId } from '../graphql/ids.ts';
+import { decodeId } from '../db/public-ids.ts';
 import { aligned } from './aligned.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from './command.ts';
 

@@ -1,4 +1,4 @@
-/** A client as any user of the API would write one: JSON over HTTP, subscriptions over server-sent events. */
+/** A client such as every user of the API would write one: JSON over HTTP, subscriptions over server-sent events. */
 export interface DemoClient {
   /** The data. Throws with the words of the errors where there are any. */
   request<Data>(query: string, variables?: Readonly<Record<string, unknown>>): Promise<Data>;

@@ -1,5 +1,6 @@
 // Pure: the manifest of a window. Where it says "complete", the export is whole; readers trust nothing else.
 import type { JobSettings } from '../db/json-columns.ts';
+import { encodeId } from '../db/public-ids.ts';
 
 /** Grows when a reader would have to change. */
 const MANIFEST_VERSION = 1;
@@ -44,8 +45,8 @@ const head = (run: ManifestRun, state: 'rewriting' | 'complete') => {
   return {
     version: MANIFEST_VERSION,
     state,
-    runId: run.id,
-    jobId: run.jobId,
+    runId: encodeId('Run', run.id),
+    jobId: encodeId('Job', run.jobId),
     jobName,
     settings,
     scheduledFor: second(run.scheduledFor),

@@ -7,7 +7,7 @@ import { isDestinationProblem, parseS3Url } from '../jobs/destination.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
 import { accountOf } from './context.ts';
-import { encodeId, idOf } from './ids.ts';
+import { encodeId, idOf } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;

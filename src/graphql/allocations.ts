@@ -4,7 +4,7 @@ import type { StreamRow } from '../streams/rows.ts';
 import { deleteStream } from '../streams/streams.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, type GraphQLContext } from './context.ts';
-import { encodeId } from './ids.ts';
+import { encodeId } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
 const WRITE = { anyOf: ['INGEST'] } as const;

@@ -6,7 +6,7 @@ import { createJob, deleteJob, updateJob } from '../runs/job-changes.ts';
 import type { Builder } from './builder.ts';
 import type { ExtendedTypes } from './connections.ts';
 import { accountOf } from './context.ts';
-import { idOf } from './ids.ts';
+import { idOf } from '../db/public-ids.ts';
 import { addJobInputs, type JobEnums } from './job-inputs.ts';
 import type { Refs } from './refs.ts';
 

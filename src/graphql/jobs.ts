@@ -4,7 +4,7 @@ import { countRuns, listRuns } from '../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
 import { accountOf } from './context.ts';
-import { encodeId, idOf } from './ids.ts';
+import { encodeId, idOf } from '../db/public-ids.ts';
 import type { JobEnums } from './job-inputs.ts';
 import { addJobMutations, type HasSettings } from './job-mutations.ts';
 import type { Refs } from './refs.ts';

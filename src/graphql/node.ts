@@ -2,7 +2,7 @@ import type { Scope } from '../accounts/scopes.ts';
 import { BadUserInputError } from '../errors.ts';
 import { type Builder, forbidden } from './builder.ts';
 import type { GraphQLContext } from './context.ts';
-import { bigintId, decodeId, type NodeType } from './ids.ts';
+import { bigintId, decodeId, type NodeType } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
 const MAX_IDS = 100;

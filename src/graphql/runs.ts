@@ -6,7 +6,7 @@ import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '.
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext } from './context.ts';
-import { encodeId, idOf } from './ids.ts';
+import { encodeId, idOf } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 import { followRuns } from './subscriptions.ts';
 

@@ -10,7 +10,7 @@ import type { StreamRow } from '../streams/rows.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';
 import { accountOf } from './context.ts';
-import { encodeId } from './ids.ts';
+import { encodeId } from '../db/public-ids.ts';
 import { readMoment } from './moments.ts';
 import type { Refs } from './refs.ts';
 

@@ -1,7 +1,8 @@
 import { GraphQLError } from 'graphql';
 import { Repeater } from 'graphql-yoga';
 import { repeat } from '../lib/lifecycle.ts';
-import { FeedStoppedError, type RunSelection, SlowReaderError } from '../runs/run-feed.ts';
+import { FeedStoppedError } from '../runs/run-feed.ts';
+import { type RunSelection, SlowReaderError } from '../runs/run-reader.ts';
 import type { RunRow } from '../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, isNull, lt, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, ne, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
@@ -9,7 +9,7 @@ import { runs } from '../db/tables.ts';
 import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
-import { MAX_ATTEMPTS, pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
+import { pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
 import { queueMail, type RunRow } from './runs.ts';
 
 // A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
@@ -25,7 +25,8 @@ export interface LeasedRun extends RunRow {
 export class LeaseLostError extends Error {}
 
 const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
-const nextChange = sql`${runs.change} + 1`;
+/** Every change of a run counts. */
+export const nextChange = sql`${runs.change} + 1`;
 
 /**
  * Whether a worker still writes this window for another job, which had the place until it was deleted or moved a moment
@@ -236,7 +237,7 @@ export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =
   });
 
 /** Sends a message for the oldest waiting run of the job, for when it may start. */
-const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<void> => {
+export const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<void> => {
   const [next] = await tx
     .select({ notBefore: runs.notBefore })
     .from(runs)
@@ -246,68 +247,3 @@ const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<v
   if (!next) return;
   await sendWakeUps(queue, tx, [{ jobId, startAfter: next.notBefore }]);
 };
-
-const WORKER_LOST: RunFailure = {
-  code: 'WORKER_LOST',
-  message: 'The server that wrote this export went away.',
-  retryable: true,
-};
-
-/** Takes runs back from workers that no longer renew their lease. Answers how many. */
-export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
-  db.transaction(async (tx) => {
-    const lost = await tx
-      .select()
-      .from(runs)
-      .where(and(isNotNull(runs.leaseToken), lt(runs.leaseUntil, sql`clock_timestamp()`)))
-      .limit(100)
-      .for('update', { skipLocked: true });
-    for (const run of lost) {
-      const release = { leaseToken: null, leaseUntil: null };
-      if (!sourcesOf('RETRY').includes(run.status)) {
-        await tx.update(runs).set(release).where(eq(runs.id, run.id));
-      } else {
-        const event: RunEvent = run.attempt < MAX_ATTEMPTS ? 'RETRY' : 'FAIL';
-        const [changed] = await tx
-          .update(runs)
-          .set({
-            ...release,
-            status: targetOf(event),
-            finishedAt: event === 'FAIL' ? await databaseNow(tx) : null,
-            error: WORKER_LOST,
-            change: nextChange,
-          })
-          .where(eq(runs.id, run.id))
-          .returning();
-        if (changed) {
-          if (event === 'FAIL') await queueMail(tx, queue, changed);
-          await notifyRuns(tx, [changed]);
-        }
-      }
-      await wakeJob(tx, queue, run.jobId);
-    }
-    return lost.length;
-  });
-
-/**
- * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
- * only what wakes, and what it lost is sent again. A message too many does no harm.
- */
-export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
-  db.transaction(async (tx) => {
-    const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
-    const forgotten = await tx
-      .selectDistinct({ jobId: runs.jobId })
-      .from(runs)
-      .where(
-        and(
-          inArray(runs.status, sourcesOf('START')),
-          isNull(runs.leaseToken),
-          sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${patience}`,
-          sql`NOT EXISTS (SELECT 1 FROM runs h WHERE h.job_id = ${runs.jobId} AND h.lease_token IS NOT NULL)`,
-        ),
-      )
-      .limit(500);
-    await sendWakeUps(queue, tx, forgotten);
-    return forgotten.length;
-  });

@@ -1,7 +1,7 @@
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenPromises } from '../support/bucket-check.ts';
-import { addRecords, exportOnce, exportAgain, filterOf, innerId, type Settings } from '../support/job-steps.ts';
+import { addRecords, exportOnce, exportAgain, filterOf, type Settings } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 // Each expected file is written out by hand; where it is made by a program, then by JSON.stringify or by the reader below.
@@ -587,5 +587,5 @@ test('the manifest tells run, job, settings, window, watermark and objects, and 
     objects: run.objects,
     totals: { objects: 1, rows: 1, bytes: bodies[0]?.length },
   });
-  expect([manifest.runId, manifest.jobId]).toEqual([innerId(run.id), innerId(jobId)]);
+  expect([manifest.runId, manifest.jobId]).toEqual([run.id, jobId]);
 });

@@ -375,7 +375,9 @@ test('after years of downtime the oldest record of what was missed tells of thos
     ([row]) => (row?.runs ?? 0) > 0,
   );
   expect(counted[0]?.runs).toBeLessThan(10_100);
-  expect(counted[0]?.runs).toBe((counted[0]?.missed ?? 0) + MAX_CATCH_UP);
+  // Another minute may have come since, and have made one more.
+  const kept = (counted[0]?.runs ?? 0) - (counted[0]?.missed ?? 0);
+  expect([MAX_CATCH_UP, MAX_CATCH_UP + 1]).toContain(kept);
   const oldest = await querySql<{ message: string }>(
     server,
     `SELECT error ->> 'message' AS message

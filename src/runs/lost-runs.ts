@@ -1,0 +1,76 @@
+import { and, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
+import type { PgBoss } from 'pg-boss';
+import type { Db } from '../db/client.ts';
+import type { RunFailure } from '../db/json-columns.ts';
+import { sendWakeUps } from '../db/queue.ts';
+import { runs } from '../db/tables.ts';
+import { databaseNow } from './due-slots.ts';
+import { nextChange, wakeJob } from './lease.ts';
+import { notifyRuns } from './run-events.ts';
+import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
+import { queueMail } from './runs.ts';
+
+const WORKER_LOST: RunFailure = {
+  code: 'WORKER_LOST',
+  message: 'The server that wrote this export went away.',
+  retryable: true,
+};
+
+/** Takes runs back from workers that no longer renew their lease. Answers how many. */
+export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
+  db.transaction(async (tx) => {
+    const lost = await tx
+      .select()
+      .from(runs)
+      .where(and(isNotNull(runs.leaseToken), lt(runs.leaseUntil, sql`clock_timestamp()`)))
+      .limit(100)
+      .for('update', { skipLocked: true });
+    for (const run of lost) {
+      const release = { leaseToken: null, leaseUntil: null };
+      if (!sourcesOf('RETRY').includes(run.status)) {
+        await tx.update(runs).set(release).where(eq(runs.id, run.id));
+      } else {
+        const event: RunEvent = run.attempt < MAX_ATTEMPTS ? 'RETRY' : 'FAIL';
+        const [changed] = await tx
+          .update(runs)
+          .set({
+            ...release,
+            status: targetOf(event),
+            finishedAt: event === 'FAIL' ? await databaseNow(tx) : null,
+            error: WORKER_LOST,
+            change: nextChange,
+          })
+          .where(eq(runs.id, run.id))
+          .returning();
+        if (changed) {
+          if (event === 'FAIL') await queueMail(tx, queue, changed);
+          await notifyRuns(tx, [changed]);
+        }
+      }
+      await wakeJob(tx, queue, run.jobId);
+    }
+    return lost.length;
+  });
+
+/**
+ * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
+ * only what wakes, and what it lost is sent again. A message too many does no harm.
+ */
+export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
+  db.transaction(async (tx) => {
+    const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
+    const forgotten = await tx
+      .selectDistinct({ jobId: runs.jobId })
+      .from(runs)
+      .where(
+        and(
+          inArray(runs.status, sourcesOf('START')),
+          isNull(runs.leaseToken),
+          sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${patience}`,
+          sql`NOT EXISTS (SELECT 1 FROM runs h WHERE h.job_id = ${runs.jobId} AND h.lease_token IS NOT NULL)`,
+        ),
+      )
+      .limit(500);
+    await sendWakeUps(queue, tx, forgotten);
+    return forgotten.length;
+  });
