@@ -49,6 +49,21 @@ const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
   return held !== undefined;
 };
 
+/**
+ * Whether a run of the job is held. Claims of one job wait for each other here, so what is not held now stays so until
+ * this one is done. Without that a claim saw only the later run while the older was held, and got it where the older
+ * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
+ */
+const jobIsHeld = async (tx: Transaction, jobId: string): Promise<boolean> => {
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${jobId}::text, 0))`);
+  const [held] = await tx
+    .select({ id: runs.id })
+    .from(runs)
+    .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
+    .limit(1);
+  return held !== undefined;
+};
+
 /** Whole, so that those who ask within a second make one message for it. */
 const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
 
@@ -62,13 +77,13 @@ export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date }
 export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
     return await db.transaction(async (tx) => {
+      if (await jobIsHeld(tx, jobId)) return null;
       const [oldest] = await tx
         .select()
         .from(runs)
         .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
         .orderBy(asc(runs.scheduledFor), asc(runs.id))
         .limit(1)
-        // Waits, and does not skip: a worker that skipped it would start a later run before this one.
         .for('update');
       if (!oldest) return null;
       const now = await databaseNow(tx);
@@ -98,7 +113,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       return { run: { ...run, watermark, leaseToken: run.leaseToken } };
     });
   } catch (error) {
-    // 23505: the unique index of held runs. Another run of the job is held; its worker looks for the next when it ends.
+    // 23505: the unique index of held runs, should anything ever claim past the lock.
     if (sqlState(error) === '23505') return null;
     throw error;
   }

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { claimRun, endAttempt, type LeasedRun } from '../../src/runs/lease.ts';
+import { createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
+import { withClient } from '../support/postgres-admin.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+const LEASE_MS = 30_000;
+
+let server: TestServer;
+beforeAll(async () => {
+  // Nobody claims anything but these tests.
+  server = await startTestServer({ env: { ROLE: 'api' } });
+});
+afterAll(() => server.stop());
+
+const claimed = async (jobId: string): Promise<LeasedRun> => {
+  const claim = await claimRun(server.resources.database.db, innerId(jobId), LEASE_MS);
+  if (!claim || !('run' in claim)) throw new Error(`nothing was claimed: ${JSON.stringify(claim)}`);
+  return claim.run;
+};
+
+test('a claim that began while an older run was held gets no later one when the older goes back to its pause', async () => {
+  const { database, queue } = server.resources;
+  const jobId = await createJob(server, { jobName: 'in turn', s3Url: 'exports/claims', groupBy: ['element'] });
+  const older = await runJob(server, jobId, '2026-01-28T02:00:00Z');
+  const later = await runJob(server, jobId, '2026-01-29T02:00:00Z');
+  const held = await claimed(jobId);
+  const [place] = await querySql<{ place: string }>(
+    server,
+    `SELECT bucket || '/' || manifest_key AS place FROM runs WHERE id = $1`,
+    [innerId(later)],
+  );
+
+  // The second claim is stopped, were it to look at the later run, right before it takes it.
+  await withClient(server.database.url, async (blocker) => {
+    await blocker.query('BEGIN');
+    await blocker.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [place?.place]);
+    let done = false;
+    const second = claimRun(database.db, innerId(jobId), LEASE_MS).finally(() => {
+      done = true;
+    });
+    await eventually(
+      () =>
+        querySql<{ waits: number }>(
+          server,
+          `SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
+        ),
+      ([row]) => done || (row?.waits ?? 0) > 0,
+    );
+    const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
+    await endAttempt(database.db, queue, held, { event: 'FAIL', failure }, 0.5);
+    await blocker.query('COMMIT');
+    expect(await second).toBeNull();
+  });
+  expect(await readRun(server, older)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'S3_BUSY' } });
+  expect((await readRun(server, later)).status).toBe('QUEUED');
+  // The pause of the older one holds the later one back.
+  expect(await claimRun(database.db, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
+});
