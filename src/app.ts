@@ -1,5 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { sql } from 'drizzle-orm';
+import { createServer } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { createAuthenticator } from './accounts/authenticate.ts';
@@ -15,11 +14,13 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
+import { createFailureTeller } from './http/failures.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
 import { createMetrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
+import { createRouter, pathOf } from './router.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
@@ -59,9 +60,10 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
   let background: readonly Stoppable[] = [];
   const api = config.role === 'worker' ? null : createApi(resources, feed);
+  const handle = createRouter({ database, registry: metrics.registry, corsOrigins: config.corsOrigins, api });
   const underWay = createUnderWay();
   const server = createServer((request, response) => {
-    const work = handle(request, response, { resources, metrics, api }).catch((error: unknown) => {
+    const work = handle(request, response).catch((error: unknown) => {
       // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
       if (response.destroyed) return;
       log.error({ err: error }, 'a request could not be answered');
@@ -127,8 +129,8 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     schema: createSchema(),
     services,
     log,
+    tell: createFailureTeller(log),
     maxBodyBytes: config.maxBodyBytes,
-    corsOrigins: config.corsOrigins,
     localKey: resources.localKey,
   });
   const sockets = createGraphQLSockets({ graphql, services, log, maxMessageBytes: config.maxBodyBytes });
@@ -165,53 +167,4 @@ const startBackground = async (
       },
     }),
   ];
-};
-
-interface Routes {
-  readonly resources: AppResources;
-  readonly metrics: ReturnType<typeof createMetrics>;
-  readonly api: ReturnType<typeof createApi> | null;
-}
-
-const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?')[0] ?? '/';
-
-const handle = async (request: IncomingMessage, response: ServerResponse, routes: Routes): Promise<void> => {
-  const path = pathOf(request);
-  if (path === '/healthz') {
-    answer(response, 200, 'alive\n');
-  } else if (path === '/readyz') {
-    const problem = await readiness(routes.resources);
-    answer(response, problem === null ? 200 : 503, problem === null ? 'ready\n' : `${problem}\n`);
-  } else if (path === '/metrics') {
-    answer(response, 200, await routes.metrics.registry.metrics(), routes.metrics.registry.contentType);
-  } else if (path === GRAPHQL_PATH && routes.api) {
-    await routes.api.graphql.handle(request, response);
-  } else {
-    answer(
-      response,
-      404,
-      routes.api
-        ? `There is nothing here. The API is at ${GRAPHQL_PATH}.\n`
-        : 'This server only works in the background (ROLE=worker).\n',
-    );
-  }
-};
-
-const answer = (
-  response: ServerResponse,
-  status: number,
-  body: string,
-  contentType = 'text/plain; charset=utf-8',
-): void => {
-  response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' }).end(body);
-};
-
-/** Null where requests can be served; else what is missing. */
-const readiness = async ({ database }: AppResources): Promise<string | null> => {
-  try {
-    await database.db.execute(sql`SELECT 1 FROM runs LIMIT 0`);
-    return null;
-  } catch {
-    return 'The database cannot be reached, or its tables are not there yet.';
-  }
 };

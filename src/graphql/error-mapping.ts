@@ -1,22 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { GraphQLError } from 'graphql';
-import type { Logger } from 'pino';
-import { isUnavailable, sqlState } from '../db/failures.ts';
-import { BadUserInputError, UnavailableError, UserError } from '../errors.ts';
-
-/** Seconds after which a client may try again while the database is away. */
-const RETRY_AFTER_SECONDS = 5;
-/** query_canceled: the statement ran into its time limit. */
-const STATEMENT_TIMEOUT = '57014';
+import type { TellFailure } from '../http/failures.ts';
 
 export type ErrorMapper = (error: unknown) => GraphQLError;
 
-/**
- * What a client sees of an error that is no typed result. Errors written for clients pass; the rest is masked, with an id
- * that stands in the log beside the cause. It masks by itself and not by NODE_ENV, which unmasks where it says development.
- */
+/** What a client sees of an error that is no typed result. */
 export const createErrorMapper =
-  (log: Logger): ErrorMapper =>
+  (tell: TellFailure): ErrorMapper =>
   (error) => {
     const original = originalOf(error);
     const answer = (message: string, extensions: Readonly<Record<string, unknown>>): GraphQLError =>
@@ -29,27 +18,11 @@ export const createErrorMapper =
         return answer(original.message, { ...original.extensions, code: 'BAD_USER_INPUT' });
       }
     }
-    if (original instanceof BadUserInputError) return answer(original.message, { code: 'BAD_USER_INPUT' });
-    // Of a field whose result has no place for it. Its message is for the caller all the same.
-    if (original instanceof UserError) return answer(original.message, { code: original.code });
-    if (original instanceof UnavailableError || isUnavailable(original)) {
-      log.warn({ err: original }, 'a request met a database that is away');
-      return answer(
-        'The service cannot reach its database right now; try again in a few seconds. Whether a change was stored is not known: with an idempotency key it is safe to send it again.',
-        { code: 'UNAVAILABLE', http: { status: 503, headers: { 'Retry-After': String(RETRY_AFTER_SECONDS) } } },
-      );
-    }
-    if (sqlState(original) === STATEMENT_TIMEOUT) {
-      log.warn({ err: original }, 'a statement of a request ran into STATEMENT_TIMEOUT_MS');
-      return answer('This took longer than the server allows; nothing was changed. Ask for less at a time.', {
-        code: 'TIMEOUT',
-      });
-    }
-    const errorId = randomUUID();
-    log.error({ err: original, errorId }, 'unexpected error in a request');
-    return answer(`Something unexpected happened. The operator finds the cause in the log under ${errorId}.`, {
-      code: 'INTERNAL',
-      errorId,
+    const { code, message, status, retryAfterSeconds, errorId } = tell(original);
+    return answer(message, {
+      code,
+      ...(errorId !== undefined && { errorId }),
+      ...(code === 'UNAVAILABLE' && { http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } } }),
     });
   };
 

@@ -3,22 +3,23 @@ import { createYoga } from 'graphql-yoga';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
-import { BodyError, readBody } from '../lib/request-body.ts';
+import type { TellFailure } from '../http/failures.ts';
+import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
+import { BodyError, readBody } from '../http/request-body.ts';
+import { refuse, send } from '../http/responses.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
-import { corsHeaders, PREFLIGHT_HEADERS } from './cors.ts';
 import { createDocumentCache } from './document-cache.ts';
 import { checkDocuments } from './document-checks.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
-import { secretFrom, secretFromPayload } from './keys-in-requests.ts';
-import { refuse, send } from './responses.ts';
+import { refusal } from './refusals.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
   readonly services: Services;
   readonly log: Logger;
+  readonly tell: TellFailure;
   readonly maxBodyBytes: number;
-  readonly corsOrigins: readonly string[];
   /** Filled into GraphiQL in local mode; null elsewhere, where a page must not hand out keys. */
   readonly localKey: string | null;
 }
@@ -33,7 +34,7 @@ export const GRAPHQL_PATH = '/graphql';
 
 /** The API over HTTP: queries and mutations as JSON, subscriptions over SSE, GraphiQL for browsers. */
 export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServer => {
-  const mapError = createErrorMapper(options.log);
+  const mapError = createErrorMapper(options.tell);
   const yoga = createGraphQL(options, mapError);
   const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
   return {
@@ -41,14 +42,6 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     mapError,
     handle: async (request, response) => {
       const { method = 'GET', headers } = request;
-      for (const [name, value] of Object.entries(corsHeaders(options.corsOrigins, headers.origin))) {
-        response.setHeader(name, value);
-      }
-      response.setHeader('x-content-type-options', 'nosniff');
-      if (method === 'OPTIONS' && response.hasHeader('access-control-allow-origin')) {
-        response.writeHead(204, PREFLIGHT_HEADERS).end();
-        return;
-      }
       if (asksForPage(request)) {
         await sendPage(request, response);
         return;
@@ -64,7 +57,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         }
       } catch (error) {
         if (!(error instanceof BodyError)) throw error;
-        await refuse(request, response, error);
+        await refuse(request, response, error.status, refusal(error.status, error.message));
         return;
       }
       // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
@@ -75,7 +68,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
           ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
         }),
       );
-      await send(answer, request, response);
+      await send(answer, request, response, { refusal });
     },
   };
 };

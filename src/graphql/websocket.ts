@@ -7,7 +7,7 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
-import { secretFromPayload } from './keys-in-requests.ts';
+import { secretFromPayload } from '../http/keys-in-requests.ts';
 import type { GraphQLServer } from './server.ts';
 import { RECHECK_MS } from './subscriptions.ts';
 

@@ -245,8 +245,10 @@ describe('pages of other origins', () => {
     }
     const { status, headers } = await from('https://app.example.com', preflight);
     expect(status).toBe(204);
-    expect(headers.get('access-control-allow-headers')).toBe('content-type, x-api-key, authorization');
-    expect(headers.get('access-control-allow-methods')).toBe('GET, POST');
+    expect(headers.get('access-control-allow-headers')).toBe(
+      'content-type, content-encoding, x-api-key, authorization, idempotency-key',
+    );
+    expect(headers.get('access-control-allow-methods')).toBe('GET, POST, PUT, DELETE');
   });
 
   test('they can read what went wrong, too', async () => {

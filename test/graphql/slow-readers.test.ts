@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { send } from '../../src/graphql/responses.ts';
+import { send } from '../../src/http/responses.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { openSocket } from '../support/socket-client.ts';
@@ -117,7 +117,7 @@ describe('clients that never read', () => {
         },
       });
       const answer = new Response(endless, { headers: { 'content-type': 'text/event-stream' } });
-      send(answer, request, response, 200).catch(() => {});
+      send(answer, request, response, { refusal: () => '', stalledMs: 200 }).catch(() => {});
     }).listen(0, '127.0.0.1');
     await once(http, 'listening');
     const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');

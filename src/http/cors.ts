@@ -10,13 +10,13 @@ export const corsHeaders = (allowed: readonly string[], origin: string | undefin
   return {
     vary: 'Origin',
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'Retry-After, WWW-Authenticate',
+    'access-control-expose-headers': 'Retry-After, WWW-Authenticate, Link, Deprecation',
   };
 };
 
 /** On top of them, for the request with which a browser asks beforehand. */
 export const PREFLIGHT_HEADERS: Headers = {
-  'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers': 'content-type, x-api-key, authorization',
+  'access-control-allow-methods': 'GET, POST, PUT, DELETE',
+  'access-control-allow-headers': 'content-type, content-encoding, x-api-key, authorization, idempotency-key',
   'access-control-max-age': '3600',
 };

@@ -8,30 +8,22 @@ const DRAIN_MS = 2000;
 /** A stream that takes nothing for so long is given up; a reader gets a byte at least every 12 s. */
 const STALLED_MS = 60_000;
 
-const CODES: Readonly<Record<number, string>> = {
-  400: 'BAD_REQUEST',
-  406: 'NOT_ACCEPTABLE',
-  413: 'BODY_TOO_LARGE',
-  415: 'UNSUPPORTED_MEDIA_TYPE',
-};
-
-const errorBody = (status: number, message: string): string =>
-  JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });
-
 /** Answers a request whose body was not read to its end, and closes the connection. */
 export const refuse = async (
   request: IncomingMessage,
   response: ServerResponse,
-  error: { readonly status: number; readonly message: string },
+  status: number,
+  json: string,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<void> => {
-  const body = errorBody(error.status, error.message);
   response
-    .writeHead(error.status, {
+    .writeHead(status, {
+      ...headers,
       'content-type': 'application/json; charset=utf-8',
-      'content-length': Buffer.byteLength(body),
+      'content-length': Buffer.byteLength(json),
       connection: 'close',
     })
-    .write(body);
+    .write(json);
   // A connection that is closed while bytes come in is reset, and the client loses the answer that it was about to
   // read. So what it still sends is thrown away for a while.
   if (!request.complete && !request.destroyed) {
@@ -43,12 +35,18 @@ export const refuse = async (
   response.end();
 };
 
+export interface SendOptions {
+  /** What stands in the place of a body that a refusal lacks, as JSON. */
+  readonly refusal: (status: number) => string;
+  readonly stalledMs?: number;
+}
+
 /** Hands a fetch Response on. Streams end with their reader, and give up one that does not read. */
 export const send = async (
   answer: Response,
   request: IncomingMessage,
   response: ServerResponse,
-  stalledMs: number = STALLED_MS,
+  { refusal, stalledMs = STALLED_MS }: SendOptions,
 ): Promise<void> => {
   if (response.destroyed) {
     await answer.body?.cancel();
@@ -59,10 +57,7 @@ export const send = async (
     if (name.toLowerCase() !== 'content-encoding' || value !== 'none') response.setHeader(name, value);
   }
   if (!answer.body) {
-    const body =
-      answer.status >= 400 && request.method !== 'HEAD'
-        ? errorBody(answer.status, REFUSALS[answer.status] ?? 'The request cannot be answered as it is.')
-        : '';
+    const body = answer.status >= 400 && request.method !== 'HEAD' ? refusal(answer.status) : '';
     if (body !== '') response.setHeader('content-type', 'application/json; charset=utf-8');
     response.writeHead(answer.status).end(body);
     return;
@@ -75,8 +70,4 @@ export const send = async (
     return;
   }
   response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
-};
-
-const REFUSALS: Readonly<Record<number, string>> = {
-  406: 'Accept application/json; a subscription is answered as text/event-stream.',
 };

@@ -1,0 +1,74 @@
+import { sql } from 'drizzle-orm';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { Database } from './db/client.ts';
+import { GRAPHQL_PATH } from './graphql/server.ts';
+import { corsHeaders, PREFLIGHT_HEADERS } from './http/cors.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** What answers requests of clients. */
+export interface Api {
+  readonly graphql: { readonly handle: Handler };
+}
+
+export interface Routes {
+  readonly database: Database;
+  readonly registry: Registry;
+  readonly corsOrigins: readonly string[];
+  /** Null on a server that only works in the background. */
+  readonly api: Api | null;
+}
+
+export const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?')[0] ?? '/';
+
+/** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
+export const createRouter = ({ database, registry, corsOrigins, api }: Routes): Handler => {
+  const handleApi = async (request: IncomingMessage, response: ServerResponse, handler: Handler): Promise<void> => {
+    for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.origin))) {
+      response.setHeader(name, value);
+    }
+    response.setHeader('x-content-type-options', 'nosniff');
+    if (request.method === 'OPTIONS' && response.hasHeader('access-control-allow-origin')) {
+      response.writeHead(204, PREFLIGHT_HEADERS).end();
+      return;
+    }
+    await handler(request, response);
+  };
+  return async (request, response) => {
+    const path = pathOf(request);
+    if (path === '/healthz') {
+      answer(response, 200, 'alive\n');
+    } else if (path === '/readyz') {
+      const problem = await readiness(database);
+      answer(response, problem === null ? 200 : 503, problem === null ? 'ready\n' : `${problem}\n`);
+    } else if (path === '/metrics') {
+      answer(response, 200, await registry.metrics(), registry.contentType);
+    } else if (!api) {
+      answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
+    } else if (path === GRAPHQL_PATH) {
+      await handleApi(request, response, api.graphql.handle);
+    } else {
+      answer(response, 404, `There is nothing here. The API is at ${GRAPHQL_PATH}.\n`);
+    }
+  };
+};
+
+const answer = (
+  response: ServerResponse,
+  status: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void => {
+  response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' }).end(body);
+};
+
+/** Null where requests can be served; else what is missing. */
+const readiness = async ({ db }: Database): Promise<string | null> => {
+  try {
+    await db.execute(sql`SELECT 1 FROM runs LIMIT 0`);
+    return null;
+  } catch {
+    return 'The database cannot be reached, or its tables are not there yet.';
+  }
+};
