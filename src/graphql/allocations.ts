@@ -1,7 +1,8 @@
 import { ConflictError, LimitExceededError, NotFoundError, ValidationError } from '../errors.ts';
-import { allocationDelete, allocationReplace, allocationSum, type Receipt } from '../streams/ingest.ts';
+import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import type { StreamRow } from '../streams/rows.ts';
 import { deleteStream } from '../streams/streams.ts';
+import type { Receipt } from '../streams/write.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, type GraphQLContext } from './context.ts';
 import { encodeId } from '../db/public-ids.ts';

@@ -1,5 +1,5 @@
 // Pure: the rules for names, filters and values of allocation telemetry, each with its code.
-import type { IssueCollector } from '../errors.ts';
+import type { Issue, IssueCollector } from '../errors.ts';
 import { parseDecimal, significantDigits } from '../lib/decimal.ts';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
@@ -35,6 +35,22 @@ export interface SelectorInput {
   readonly filter?: readonly FilterEntry[] | null | undefined;
   readonly elementName?: string | null | undefined;
 }
+
+/** What stands in the place of a record or selector that has not the shape of one; paths begin below it. */
+export class Misshapen {
+  readonly issues: readonly Issue[];
+  constructor(issues: readonly Issue[]) {
+    this.issues = issues;
+  }
+}
+
+export const addMisshapen = (
+  { issues: found }: Misshapen,
+  at: (...rest: string[]) => string[],
+  issues: IssueCollector,
+): void => {
+  for (const { path, code, message } of found) issues.add(at(...path), code, message);
+};
 
 const MAX_DIMENSIONS = 5;
 const MAX_VALUES = 20;

@@ -1,8 +1,10 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
-import { type CanonicalFilter, type CanonicalRecords, type CanonicalSelector, filterDigest } from './records.ts';
+import { type CanonicalFilter, filterDigest } from './canonical.ts';
+import type { CanonicalRecords } from './records.ts';
 import type { StreamRow } from './rows.ts';
+import type { CanonicalSelector } from './selectors.ts';
 
 // The statements of a write, in the order in which they run. Each names the account, and none loops over records.
 

@@ -1,5 +1,5 @@
 import type { Transaction } from '../../src/db/client.ts';
-import type { IngestContext } from '../../src/streams/ingest.ts';
+import type { IngestContext } from '../../src/streams/write.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { eventually, type TestServer } from '../support/server.ts';
 

@@ -1,0 +1,123 @@
+// Pure: timestamps and filters in their one spelling, for records and selectors alike.
+import { createHash } from 'node:crypto';
+import type { IssueCollector } from '../errors.ts';
+import { compareBytewise } from '../lib/bytewise.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
+import { checkFilter, type FilterEntry, type Granularity } from './inputs.ts';
+
+/** A filter in its one spelling: dimensions and values sorted bytewise, repeated values merged. */
+export interface CanonicalFilter {
+  readonly entries: readonly FilterEntry[];
+  /** JSON of the entries: equal for equal filters and for no others. */
+  readonly text: string;
+  /** The dimensions alone, in the same way. */
+  readonly dimensionsText: string;
+}
+
+/** What a stream demands of each record that comes after its first request. */
+export interface StreamShape {
+  readonly granularity: Granularity;
+  readonly dimensions: readonly string[];
+}
+
+export interface CheckOptions {
+  /** The path of the list, e.g. ["input", "records"]. */
+  readonly path: readonly string[];
+  readonly now: Date;
+  /** Milliseconds after now that a timestamp may lie in the future. */
+  readonly maxFutureMs: number;
+}
+
+const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
+  const entries = filter
+    .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareBytewise) }))
+    .sort((a, b) => compareBytewise(a.dimension, b.dimension));
+  return {
+    entries,
+    text: JSON.stringify(entries.map((entry) => [entry.dimension, entry.values])),
+    dimensionsText: JSON.stringify(entries.map((entry) => entry.dimension)),
+  };
+};
+
+export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
+
+/** The start of the hour, day or month in UTC. */
+const bucketOf = (milliseconds: number, granularity: Granularity): string => {
+  const iso = new Date(milliseconds).toISOString();
+  if (granularity === 'HOURLY') return `${iso.slice(0, 13)}:00:00Z`;
+  if (granularity === 'DAILY') return `${iso.slice(0, 10)}T00:00:00Z`;
+  return `${iso.slice(0, 7)}-01T00:00:00Z`;
+};
+
+/** Spellings of timestamps that are remembered: 1 MB or so. */
+const MAX_KNOWN = 10_000;
+
+/** Buckets of many records that mostly share their timestamps; a text that is none is an issue each time. */
+export class BucketReader {
+  readonly #options: CheckOptions;
+  readonly #latest: number;
+  readonly #known = new Map<string, string>();
+
+  constructor(options: CheckOptions) {
+    this.#options = options;
+    this.#latest = options.now.getTime() + options.maxFutureMs;
+  }
+
+  read(timestamp: string, granularity: Granularity, index: number, issues: IssueCollector): string | null {
+    const key = granularity + timestamp;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const path = () => [...this.#options.path, String(index), 'timestamp'];
+    const milliseconds = parseTimestamp(timestamp);
+    if (milliseconds === null) {
+      issues.add(
+        path(),
+        'BAD_TIMESTAMP',
+        'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".',
+      );
+      return null;
+    }
+    if (milliseconds > this.#latest) {
+      issues.add(
+        path(),
+        'FUTURE_TIMESTAMP',
+        `Lies more than ${this.#options.maxFutureMs / 3_600_000} hours in the future.`,
+      );
+      return null;
+    }
+    const bucket = bucketOf(milliseconds, granularity);
+    // Of a request without end, with another timestamp in each record, not all can be remembered.
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(key, bucket);
+    return bucket;
+  }
+}
+
+/** Canonical filters by the spelling they were sent in: a request repeats few filters many times. */
+export class FilterReader {
+  readonly filters: CanonicalFilter[] = [];
+  readonly #bySpelling = new Map<string, number>();
+  readonly #byText = new Map<string, number>();
+
+  /** The index of the canonical filter, or -1 where the filter breaks a rule. */
+  read(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
+    const spelling = JSON.stringify(filter);
+    const known = this.#bySpelling.get(spelling);
+    // A bad filter is checked again, so that each of its records is named.
+    if (known !== undefined && known >= 0) return known;
+    const before = issues.count;
+    checkFilter(filter, path(), issues);
+    if (issues.count > before) return -1;
+    const canonical = canonicalFilter(filter);
+    let index = this.#byText.get(canonical.text);
+    if (index === undefined) {
+      index = this.filters.push(canonical) - 1;
+      this.#byText.set(canonical.text, index);
+    }
+    this.#bySpelling.set(spelling, index);
+    return index;
+  }
+}
+
+export const describeDimensions = (dimensions: readonly string[]): string =>
+  dimensions.length === 0 ? 'none (an empty filter)' : dimensions.map((name) => `"${name}"`).join(', ');

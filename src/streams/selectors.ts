@@ -1,0 +1,87 @@
+// Pure: turns what was sent into canonical delete selectors.
+import type { IssueCollector } from '../errors.ts';
+import {
+  BucketReader,
+  type CanonicalFilter,
+  type CheckOptions,
+  describeDimensions,
+  FilterReader,
+  type StreamShape,
+} from './canonical.ts';
+import { addMisshapen, checkText, type Granularity, Misshapen, type SelectorInput } from './inputs.ts';
+
+export interface CanonicalSelector {
+  readonly granularity: Granularity;
+  readonly bucket: string;
+  /** Null: every filter. */
+  readonly filter: CanonicalFilter | null;
+  /** Null: every element. */
+  readonly element: string | null;
+}
+
+/** Checks delete selectors one by one, and where a shape is given against the stream they select in. */
+export class SelectorReader {
+  readonly #shape: StreamShape | null;
+  readonly #options: CheckOptions;
+  readonly #issues: IssueCollector;
+  readonly #dimensions: ReadonlySet<string>;
+  readonly #buckets: BucketReader;
+  #filters = new FilterReader();
+  #count = 0;
+  #batch: CanonicalSelector[] = [];
+
+  constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
+    this.#shape = shape;
+    this.#options = options;
+    this.#issues = issues;
+    this.#dimensions = new Set(shape?.dimensions);
+    this.#buckets = new BucketReader(options);
+  }
+
+  /** How many were read in all. */
+  get count(): number {
+    return this.#count;
+  }
+
+  read(input: SelectorInput | Misshapen): void {
+    const shape = this.#shape;
+    const issues = this.#issues;
+    const index = this.#count;
+    this.#count += 1;
+    const at = (...rest: string[]): string[] => [...this.#options.path, String(index), ...rest];
+    if (input instanceof Misshapen) {
+      addMisshapen(input, at, issues);
+      return;
+    }
+    const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
+    if (shape && input.granularity !== shape.granularity) {
+      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', `The stream is ${shape.granularity}.`);
+    }
+    const given = input.filter ?? [];
+    const filterIndex = given.length === 0 ? -1 : this.#filters.read(given, () => at('filter'), issues);
+    for (const [entryIndex, entry] of given.entries()) {
+      if (shape && !this.#dimensions.has(entry.dimension)) {
+        issues.add(
+          at('filter', String(entryIndex), 'dimension'),
+          'UNKNOWN_DIMENSION',
+          `The stream has no such dimension; it has ${describeDimensions(shape.dimensions)}.`,
+        );
+      }
+    }
+    if (input.elementName != null) checkText(input.elementName, at('elementName'), issues);
+    this.#batch.push({
+      granularity: input.granularity,
+      bucket: bucket ?? '',
+      filter: this.#filters.filters[filterIndex] ?? null,
+      element: input.elementName ?? null,
+    });
+  }
+
+  /** The selectors since the last time. To be used only where there are no issues. */
+  take(): CanonicalSelector[] {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#filters = new FilterReader();
+    return batch;
+  }
+}
