@@ -6,6 +6,7 @@ import { startMailer } from './background/mailer.ts';
 import { startReaper } from './background/reaper.ts';
 import { startRunWorker } from './background/run-worker.ts';
 import { startScheduler } from './background/scheduler.ts';
+import { startStagingSweeper } from './background/staging-sweeper.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
@@ -20,6 +21,8 @@ import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
 import { createMetrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
+import type { RestServices } from './rest/route.ts';
+import { createRestServer } from './rest/server.ts';
 import { createRouter, pathOf } from './router.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 
@@ -46,6 +49,10 @@ export interface App {
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
 const RESYNC_MS = 5000;
+const HEADERS_MS = 60_000;
+const SWEEP_MS = 300_000;
+/** Longer than any request can still be at work on what it staged. */
+const SWEEP_MARGIN_MS = 900_000;
 
 /** The only wiring: from resources to a server that listens and, by role, works in the background. */
 export const startApp = async (resources: AppResources): Promise<App> => {
@@ -62,7 +69,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const api = config.role === 'worker' ? null : createApi(resources, feed);
   const handle = createRouter({ database, registry: metrics.registry, corsOrigins: config.corsOrigins, api });
   const underWay = createUnderWay();
-  const server = createServer((request, response) => {
+  // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
+  const server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) => {
     const work = handle(request, response).catch((error: unknown) => {
       // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
       if (response.destroyed) return;
@@ -107,7 +115,13 @@ export const startApp = async (resources: AppResources): Promise<App> => {
 
 const createApi = (resources: AppResources, feed: RunFeed) => {
   const { config, database, log, clock, queue } = resources;
-  const services: Services = {
+  const tell = createFailureTeller(log);
+  const pace = {
+    minBytesPerSecond: config.intakeMinBytesPerSecond,
+    measuredMs: config.intakeMeasuredSeconds * 1000,
+    maxMs: config.intakeMaxSeconds * 1000,
+  };
+  const services: Services & RestServices = {
     db: database.db,
     queue,
     clock,
@@ -117,11 +131,13 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     ),
     limits: {
       maxRecords: config.maxRecords,
+      maxBodyBytes: config.maxBodyBytes,
       maxFutureMs: config.maxFutureHours * 3_600_000,
       maxRows: config.maxUsageRows,
       maxFilledRows: config.maxFilledRows,
       maxSubscriptions: config.maxSubscriptions,
     },
+    pace,
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };
@@ -129,12 +145,13 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     schema: createSchema(),
     services,
     log,
-    tell: createFailureTeller(log),
+    tell,
     maxBodyBytes: config.maxBodyBytes,
+    pace,
     localKey: resources.localKey,
   });
   const sockets = createGraphQLSockets({ graphql, services, log, maxMessageBytes: config.maxBodyBytes });
-  return { graphql, sockets };
+  return { graphql, sockets, rest: createRestServer({ services, tell }) };
 };
 
 const startBackground = async (
@@ -147,6 +164,12 @@ const startBackground = async (
   return [
     startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
     startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
+    startStagingSweeper({
+      db,
+      everyMs: SWEEP_MS,
+      olderThanMs: 2 * config.intakeMaxSeconds * 1000 + SWEEP_MARGIN_MS,
+      onError: onError('sweeper of staged records'),
+    }),
     await startMailer({ db, queue, mail: resources.mail, maxCatchUp: config.maxCatchUp, log }),
     await startRunWorker({
       exports: {

@@ -150,6 +150,24 @@ const SETTINGS = {
     'Bytes of one request body, after decompression.',
     integer(5 * MIB, KIB, 1024 * MIB),
   ),
+  intakeMinBytesPerSecond: setting(
+    'INTAKE_MIN_BYTES_PER_SECOND',
+    '1024',
+    'A request body that comes more slowly is given up with 408; 0 takes any. Only waiting for the sender counts.',
+    integer(KIB, 0, 1024 * MIB),
+  ),
+  intakeMeasuredSeconds: setting(
+    'INTAKE_MEASURED_SECONDS',
+    '30',
+    'Seconds of waiting for the sender over which that is measured.',
+    integer(30, 1, 3600),
+  ),
+  intakeMaxSeconds: setting(
+    'INTAKE_MAX_SECONDS',
+    '3600',
+    'A request body that takes longer is given up with 408; so is what is done with all its records at the end.',
+    integer(3600, 1, 86_400),
+  ),
   maxFutureHours: setting('MAX_FUTURE_HOURS', '24', 'How far in the future a record may lie.', integer(24, 0, 87_600)),
   maxFilledRows: setting(
     'MAX_FILLED_ROWS',

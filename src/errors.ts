@@ -16,7 +16,7 @@ export abstract class UserError extends Error {
 }
 
 /** The answer lists this many issues; the count says how many there are in all. */
-const MAX_LISTED_ISSUES = 100;
+export const MAX_LISTED_ISSUES = 100;
 
 export class ValidationError extends UserError {
   readonly code = 'VALIDATION_FAILED';
@@ -77,6 +77,17 @@ export class IssueCollector {
   add(path: readonly string[], code: string, message: string): void {
     this.count += 1;
     if (this.issues.length < MAX_LISTED_ISSUES) this.issues.push({ path, code, message });
+  }
+
+  /** Takes over what another one gathered. */
+  addAll(other: IssueCollector): void {
+    this.issues.push(...other.issues.slice(0, MAX_LISTED_ISSUES - this.issues.length));
+    this.count += other.count;
+  }
+
+  /** Counts so many more that are alike and need not be named. */
+  addUnnamed(count: number): void {
+    this.count += count;
   }
 
   throwIfAny(): void {

@@ -4,12 +4,14 @@ import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS } from './http/cors.ts';
+import { isRestPath } from './rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** What answers requests of clients. */
 export interface Api {
   readonly graphql: { readonly handle: Handler };
+  readonly rest: { readonly handle: Handler };
 }
 
 export interface Routes {
@@ -48,8 +50,14 @@ export const createRouter = ({ database, registry, corsOrigins, api }: Routes): 
       answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
     } else if (path === GRAPHQL_PATH) {
       await handleApi(request, response, api.graphql.handle);
+    } else if (isRestPath(path)) {
+      await handleApi(request, response, api.rest.handle);
     } else {
-      answer(response, 404, `There is nothing here. The API is at ${GRAPHQL_PATH}.\n`);
+      answer(
+        response,
+        404,
+        `There is nothing here. The API is at ${GRAPHQL_PATH}, the REST routes are described at /docs.\n`,
+      );
     }
   };
 };

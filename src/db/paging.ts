@@ -36,6 +36,7 @@ export const readPage = (
   args: PageArguments,
   keyLength: number,
   valid: (key: readonly string[]) => boolean,
+  most: number = MAX_PAGE,
 ): PageRequest => {
   const { first, last } = args;
   if (first != null && last != null) throw new BadUserInputError('Give first or last, not both.');
@@ -43,8 +44,8 @@ export const readPage = (
     ['first', first],
     ['last', last],
   ] as const) {
-    if (size != null && (size < 0 || size > MAX_PAGE)) {
-      throw new BadUserInputError(`${name} is 0 to ${MAX_PAGE}; ${size} was asked for.`);
+    if (size != null && (size < 0 || size > most)) {
+      throw new BadUserInputError(`${name} is 0 to ${most}; ${size} was asked for.`);
     }
   }
   const decode = (name: string, cursor: string | null | undefined): readonly string[] | null => {

@@ -164,6 +164,36 @@ export const records = pgTable(
   ],
 );
 
+/**
+ * Records of requests that are still coming in, a few thousand a row: one row for each record would have to be deleted one
+ * by one. UNLOGGED and not compressed (the migration says so): what a crash takes was never promised to anybody, and the
+ * rows are read once. What a server that died left here is cleared by its age.
+ */
+export const stagedBatches = pgTable(
+  'staged_batches',
+  {
+    accountId: id64('account_id').notNull(),
+    requestId: uuid('request_id').notNull(),
+    number: integer('number').notNull(),
+    stagedAt: moment('staged_at')
+      .notNull()
+      .default(sql`now()`),
+    /** Where the first of them stands in the request. */
+    firstIndex: bigint('first_index', { mode: 'number' }).notNull(),
+    bucketStarts: moment('bucket_starts').array().notNull(),
+    /** 1-based into filter_digests; null where a selector takes every filter. */
+    filterPlaces: integer('filter_places').array().notNull(),
+    /** Null where a selector takes every element. */
+    elements: text('elements').array().notNull(),
+    /** Empty for selectors. */
+    amounts: numeric('amounts').array().notNull(),
+    /** The distinct filters of the batch. */
+    filterDigests: bytea('filter_digests').array().notNull(),
+    filterDimensions: jsonb('filter_dimensions').array().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.requestId, table.number] })],
+);
+
 export const jobs = pgTable(
   'jobs',
   {

@@ -1,11 +1,12 @@
 import type { GraphQLSchema } from 'graphql';
 import { createYoga } from 'graphql-yoga';
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { TellFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
-import { BodyError, readBody } from '../http/request-body.ts';
+import { BodyError, type Pace, readBody } from '../http/request-body.ts';
 import { refuse, send } from '../http/responses.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
 import { createDocumentCache } from './document-cache.ts';
@@ -20,6 +21,7 @@ export interface GraphQLServerOptions {
   readonly log: Logger;
   readonly tell: TellFailure;
   readonly maxBodyBytes: number;
+  readonly pace: Pace;
   /** Filled into GraphiQL in local mode; null elsewhere, where a page must not hand out keys. */
   readonly localKey: string | null;
 }
@@ -52,7 +54,8 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         if (method === 'GET') checkParameters(url.searchParams);
         if (method === 'POST') {
           checkContentType(headers['content-type']);
-          body = await readBody(request, options.maxBodyBytes);
+          body = await readBody(request, options.maxBodyBytes, options.pace);
+          if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
           body = withLongNumbers(body);
         }
       } catch (error) {

@@ -1,15 +1,25 @@
 import type { IncomingMessage } from 'node:http';
-import type { Transform } from 'node:stream';
+import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 
 /** A body that cannot be taken; the status is the HTTP answer. */
 export class BodyError extends Error {
-  readonly status: 400 | 413 | 415;
+  readonly status: 400 | 408 | 413 | 415;
 
   constructor(status: BodyError['status'], message: string) {
     super(message);
     this.status = status;
   }
+}
+
+/** How slowly a body may come. Only the time counts that is spent waiting for the sender. */
+export interface Pace {
+  /** Bytes a second, as they come over the wire. */
+  readonly minBytesPerSecond: number;
+  /** Milliseconds of waiting over which that is measured. */
+  readonly measuredMs: number;
+  /** Milliseconds that the whole body may take, waiting or not. */
+  readonly maxMs: number;
 }
 
 const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
@@ -20,45 +30,111 @@ const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
 ]);
 
 /**
- * The whole body, decompressed. More than the limit is refused as soon as it is known: by the length announced, or at the
- * byte that is too many, before anything is parsed. Throws BodyError and leaves the rest of the body unread, the
- * connection open: whoever called still has to answer on it.
+ * The body in pieces, decompressed; the sender waits while a piece is worked on. Throws BodyError. Ends early or not, the
+ * connection stays open: whoever called still has to answer on it.
  */
-export const readBody = async (request: IncomingMessage, maxBytes: number): Promise<Buffer> => {
-  const tooLarge = new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
+export const readChunks = async function* (request: IncomingMessage, pace: Pace): AsyncGenerator<Buffer> {
   const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
   const decoder = DECODERS.get(encoding)?.();
   if (decoder === undefined && encoding !== 'identity') {
     throw new BodyError(415, 'This Content-Encoding is not known; send gzip, deflate, br or none.');
   }
-  const source = decoder ? request.pipe(decoder) : request;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  // Not `for await`: leaving such a loop early destroys the request with its socket, and the answer with it.
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const broken = (): void => reject(new BodyError(400, 'The body is not compressed as Content-Encoding says.'));
-      source.on('data', (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > maxBytes) reject(tooLarge);
-        else chunks.push(chunk);
-      });
-      source.once('end', resolve);
-      source.once('error', broken);
-      // Where it came whole, the decoder is the one to say that it is done.
-      request.once('close', () => {
-        if (!request.complete) reject(new BodyError(400, 'The body broke off.'));
-      });
+  const source: Readable = decoder ? request.pipe(decoder) : request;
+  const watch = watchPace(request, pace);
+  // Where it came whole, the decoder is the one to say that it is done.
+  const brokeOff = new Promise<never>((_, reject) => {
+    request.once('close', () => {
+      if (!request.complete) reject(brokenOff());
     });
-  } catch (error) {
-    source.removeAllListeners('data');
+  });
+  brokeOff.catch(() => undefined);
+  // An iterator that destroys what it reads would take the socket with it, and the answer with that.
+  const chunks = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  try {
+    for (;;) {
+      const next = chunks.next().catch(() => {
+        throw request.errored
+          ? brokenOff()
+          : new BodyError(400, 'The body is not compressed as Content-Encoding says.');
+      });
+      const result = await watch.whileWaiting(Promise.race([next, brokeOff]));
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    watch.stop();
     request.pause();
     if (decoder) {
       request.unpipe(decoder);
-      decoder.destroy();
+      // Its reader may still wait for it, and hears of this.
+      decoder.on('error', () => undefined).destroy();
     }
-    throw error;
+  }
+};
+
+/**
+ * The whole body, decompressed. More than the limit is refused as soon as it is known: by the length announced, or at the
+ * byte that is too many, before anything is parsed. Throws BodyError and leaves the rest of the body unread.
+ */
+export const readBody = async (request: IncomingMessage, maxBytes: number, pace: Pace): Promise<Buffer> => {
+  const tooLarge = new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of readChunks(request, pace)) {
+    size += chunk.length;
+    if (size > maxBytes) throw tooLarge;
+    chunks.push(chunk);
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
+};
+
+const brokenOff = (): BodyError => new BodyError(400, 'The body broke off.');
+
+/** Often enough that a limit is passed by little, and seldom enough to cost nothing. */
+const LOOKS_PER_MEASUREMENT = 10;
+
+const watchPace = ({ socket }: IncomingMessage, pace: Pace) => {
+  const begun = performance.now();
+  let waitedMs = 0;
+  let waitingSince: number | null = null;
+  let bytesBefore = socket.bytesRead;
+  let refuse: (error: BodyError) => void = () => undefined;
+  const tooSlow = new Promise<never>((_, reject) => {
+    refuse = reject;
+  });
+  tooSlow.catch(() => undefined);
+  const look = (): void => {
+    const now = performance.now();
+    if (now - begun > pace.maxMs) {
+      refuse(new BodyError(408, `The body took longer than ${pace.maxMs / 1000} seconds. Send it in parts.`));
+    }
+    if (waitingSince === null) return;
+    waitedMs += now - waitingSince;
+    waitingSince = now;
+    if (waitedMs < pace.measuredMs) return;
+    if (socket.bytesRead - bytesBefore < (pace.minBytesPerSecond * waitedMs) / 1000) {
+      refuse(
+        new BodyError(
+          408,
+          `The body came more slowly than ${pace.minBytesPerSecond} bytes a second. Nothing was stored.`,
+        ),
+      );
+    }
+    waitedMs = 0;
+    bytesBefore = socket.bytesRead;
+  };
+  const timer = setInterval(look, Math.max(10, pace.measuredMs / LOOKS_PER_MEASUREMENT));
+  return {
+    whileWaiting: async <Value>(work: Promise<Value>): Promise<Value> => {
+      waitingSince = performance.now();
+      try {
+        return await Promise.race([work, tooSlow]);
+      } finally {
+        if (waitingSince !== null) waitedMs += performance.now() - waitingSince;
+        waitingSince = null;
+      }
+    },
+    stop: () => clearInterval(timer),
+  };
 };

@@ -41,6 +41,10 @@ const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
 
 export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
+/** As `filters.dimensions` holds it. */
+export const dimensionsJson = (filter: CanonicalFilter): string =>
+  JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
+
 /** The start of the hour, day or month in UTC. */
 const bucketOf = (milliseconds: number, granularity: Granularity): string => {
   const iso = new Date(milliseconds).toISOString();
@@ -96,6 +100,8 @@ export class BucketReader {
 /** Canonical filters by the spelling they were sent in: a request repeats few filters many times. */
 export class FilterReader {
   readonly filters: CanonicalFilter[] = [];
+  /** Of the spellings that are remembered. */
+  characters = 0;
   readonly #bySpelling = new Map<string, number>();
   readonly #byText = new Map<string, number>();
 
@@ -115,6 +121,7 @@ export class FilterReader {
       this.#byText.set(canonical.text, index);
     }
     this.#bySpelling.set(spelling, index);
+    this.characters += spelling.length;
     return index;
   }
 }

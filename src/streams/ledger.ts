@@ -1,7 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
-import { type CanonicalFilter, filterDigest } from './canonical.ts';
+import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { StreamRow } from './rows.ts';
 import type { CanonicalSelector } from './selectors.ts';
@@ -48,9 +48,7 @@ export const resolveFilterIds = async (
       .filter(({ digest }) => !ids.has(digest))
       // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
       .sort((a, b) => compareBytewise(a.digest, b.digest));
-    const entries = missing.map(({ filter }) =>
-      JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values]))),
-    );
+    const entries = missing.map(({ filter }) => dimensionsJson(filter));
     await tx.execute(sql`
       INSERT INTO filters (account_id, stream_id, digest, dimensions)
       SELECT s.account_id, s.id, decode(u.digest, 'hex'), u.dimensions::jsonb

@@ -1,5 +1,5 @@
 // Pure: turns what was sent into canonical records: cut to their bucket, filters in one spelling, keys told apart.
-import type { IssueCollector } from '../errors.ts';
+import { type IssueCollector, MAX_LISTED_ISSUES } from '../errors.ts';
 import {
   BucketReader,
   type CanonicalFilter,
@@ -38,6 +38,7 @@ export class RecordReader {
   #expected: { readonly granularity: Granularity; readonly dimensionsText: string } | null;
   #shape: StreamShape | null;
   #count = 0;
+  #characters = 0;
   #batch: Columns = emptyColumns();
 
   constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
@@ -51,6 +52,11 @@ export class RecordReader {
   /** How many were read in all. */
   get count(): number {
     return this.#count;
+  }
+
+  /** How many, and about how many characters, were read since the last `take`. */
+  get pending(): { readonly records: number; readonly characters: number } {
+    return { records: this.#batch.indexes.length, characters: this.#characters + this.#filters.characters };
   }
 
   /** What every record has to be like; null until that is known. */
@@ -97,6 +103,25 @@ export class RecordReader {
     this.#batch.filterIndexes.push(filterIndex);
     this.#batch.elements.push(input.elementName);
     this.#batch.values.push(value ?? '');
+    this.#characters += input.elementName.length;
+  }
+
+  /** An issue for each record where the stream turns out to be another than they were read for. */
+  checkShape(shape: StreamShape | null, issues: IssueCollector): void {
+    const own = this.#shape;
+    if (!shape || !own) return;
+    const code = shape.granularity !== own.granularity ? 'GRANULARITY_DIFFERS' : 'DIMENSIONS_DIFFER';
+    if (code === 'DIMENSIONS_DIFFER' && JSON.stringify(shape.dimensions) === JSON.stringify(own.dimensions)) return;
+    const message =
+      code === 'GRANULARITY_DIFFERS'
+        ? `The stream is ${shape.granularity}.`
+        : `Every record of the stream has exactly the dimensions ${describeDimensions(shape.dimensions)}; this one has ${describeDimensions(own.dimensions)}.`;
+    const field = code === 'GRANULARITY_DIFFERS' ? 'granularity' : 'filter';
+    const named = Math.min(this.#count, MAX_LISTED_ISSUES);
+    for (let index = 0; index < named; index += 1) {
+      issues.add([...this.#options.path, String(index), field], code, message);
+    }
+    issues.addUnnamed(this.#count - named);
   }
 
   /** The records since the last time; null where no shape was found yet. To be used only where there are no issues. */
@@ -104,6 +129,7 @@ export class RecordReader {
     const { filters } = this.#filters;
     const batch = this.#batch;
     this.#filters = new FilterReader();
+    this.#characters = 0;
     this.#batch = emptyColumns();
     return this.#shape && { ...this.#shape, filters, ...batch };
   }
@@ -112,6 +138,12 @@ export class RecordReader {
 type Columns = Pick<CanonicalRecords, 'indexes' | 'buckets' | 'filterIndexes' | 'elements' | 'values'>;
 
 const emptyColumns = (): Columns => ({ indexes: [], buckets: [], filterIndexes: [], elements: [], values: [] });
+
+/** The issue of a record that repeats another's key. */
+export const duplicateKey = (other: number): { code: string; message: string } => ({
+  code: 'DUPLICATE_KEY',
+  message: `Has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
+});
 
 /** Two records of one replace with the same key: which of them should stay is not told, so both are named. */
 export const checkDistinctKeys = (records: CanonicalRecords, path: readonly string[], issues: IssueCollector): void => {
@@ -128,11 +160,8 @@ export const checkDistinctKeys = (records: CanonicalRecords, path: readonly stri
       continue;
     }
     const add = (at: number, other: number): void => {
-      issues.add(
-        [...path, String(at)],
-        'DUPLICATE_KEY',
-        `Records ${first} and ${index} have the same bucket, filter and element as each other (record ${at} repeats record ${other}); a replace takes one value for each.`,
-      );
+      const { code, message } = duplicateKey(other);
+      issues.add([...path, String(at)], code, message);
     };
     if (!named.has(first)) {
       named.add(first);

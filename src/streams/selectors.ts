@@ -28,6 +28,7 @@ export class SelectorReader {
   readonly #buckets: BucketReader;
   #filters = new FilterReader();
   #count = 0;
+  #characters = 0;
   #batch: CanonicalSelector[] = [];
 
   constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
@@ -41,6 +42,11 @@ export class SelectorReader {
   /** How many were read in all. */
   get count(): number {
     return this.#count;
+  }
+
+  /** How many, and about how many characters, were read since the last `take`. */
+  get pending(): { readonly records: number; readonly characters: number } {
+    return { records: this.#batch.length, characters: this.#characters + this.#filters.characters };
   }
 
   read(input: SelectorInput | Misshapen): void {
@@ -69,6 +75,7 @@ export class SelectorReader {
       }
     }
     if (input.elementName != null) checkText(input.elementName, at('elementName'), issues);
+    this.#characters += input.elementName?.length ?? 0;
     this.#batch.push({
       granularity: input.granularity,
       bucket: bucket ?? '',
@@ -81,6 +88,7 @@ export class SelectorReader {
   take(): CanonicalSelector[] {
     const batch = this.#batch;
     this.#batch = [];
+    this.#characters = 0;
     this.#filters = new FilterReader();
     return batch;
   }

@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
-import type { Db, Executor } from '../db/client.ts';
+import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
-import { NotFoundError } from '../errors.ts';
+import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
@@ -150,6 +150,8 @@ export interface RecordListArguments extends PageArguments {
   /** Buckets that begin before. */
   readonly to?: Date | null;
   readonly elementName?: string | null | undefined;
+  /** The largest page, where it is another than that of lists in general. */
+  readonly most?: number;
 }
 
 /** Live records, newest bucket first; within a bucket by filter and element, in an order that stays. */
@@ -159,6 +161,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     3,
     ([bucket, filter, element]) =>
       parseTimestamp(bucket ?? '') !== null && /^\d{1,18}$/.test(filter ?? '') && textProblem(element ?? '') === null,
+    args.most,
   );
   if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
   const keys: [string, string, string] = ['bucket_start', 'filter_id', 'element'];
@@ -205,17 +208,28 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
 
 /**
  * Hides the whole stream and frees its name. The stream's row carries the mark for all its records, so that a stream
- * of 50 million records goes as fast as one of ten; how many are live the ledger tells, under the lock.
+ * of 50 million records goes as fast as one of ten; how many are live the ledger tells, under the lock. Without force a
+ * stream that has live records is a ValidationError.
  */
 export const deleteStream = async (
   { db, clock }: { readonly db: Db; readonly clock: Clock },
   accountId: bigint,
   name: string,
+  { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> =>
   db.transaction(async (tx) => {
     const stream = await findStream(tx, accountId, name);
     if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
       throw new NotFoundError(`There is no stream "${name}".`);
+    }
+    if (!force && (await hasLiveRecords(tx, stream))) {
+      throw new ValidationError([
+        {
+          path: ['force'],
+          code: 'STREAM_NOT_EMPTY',
+          message: 'The stream has live records: ask with force to hide them.',
+        },
+      ]);
     }
     const now = clock.now().toISOString();
     await tx.execute(sql`
@@ -230,3 +244,9 @@ export const deleteStream = async (
       WHERE account_id = ${accountId} AND id = ${stream.id}`);
     return stream;
   });
+
+const hasLiveRecords = async (tx: Transaction, stream: StreamRow): Promise<boolean> => {
+  const { rows } = await tx.execute(sql`
+    SELECT 1 FROM records WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL LIMIT 1`);
+  return rows.length > 0;
+};

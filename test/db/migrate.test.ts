@@ -34,6 +34,7 @@ test('three that start at once on an empty database all succeed, and one of them
     'records',
     'run_objects',
     'runs',
+    'staged_batches',
     'streams',
   ]);
 });

@@ -1,0 +1,14 @@
+import type { Db } from '../db/client.ts';
+import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+import { clearAbandoned } from '../streams/staging.ts';
+
+export interface StagingSweeperOptions {
+  readonly db: Db;
+  readonly everyMs: number;
+  readonly olderThanMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Clears what servers staged that died before the end of the request. */
+export const startStagingSweeper = ({ db, everyMs, olderThanMs, onError }: StagingSweeperOptions): Stoppable =>
+  repeat(() => clearAbandoned(db, olderThanMs), { everyMs, onError });

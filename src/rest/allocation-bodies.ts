@@ -1,0 +1,132 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { type Issue, ValidationError } from '../errors.ts';
+import { BodyError, readChunks } from '../http/request-body.ts';
+import { parseExactly } from '../lib/long-numbers.ts';
+import { createLineSplitter } from '../lib/lines.ts';
+import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
+import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
+import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
+import type { IngestContext, Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
+import { readRecord, readSelector, spellPath } from './records.ts';
+import type { Call } from './route.ts';
+
+// The two ways that records come in: as a list in one JSON body, and one a line, as many as there are.
+
+type Input = RecordInput | SelectorInput | Misshapen;
+
+const NDJSON = /^application\/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines)$/;
+
+const isNdjson = (request: IncomingMessage): boolean => {
+  const [type = ''] = (request.headers['content-type'] ?? '').split(';');
+  return NDJSON.test(type.trim().toLowerCase());
+};
+
+/** Longer than any record can be that has at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
+const MAX_LINE_BYTES = 1024 * 1024;
+
+/** Writes the records of the body, whichever form it has. */
+export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
+  const { services, request } = call;
+  const context = { db: services.db, clock: services.clock, limits: services.limits };
+  if (isNdjson(request)) return writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs });
+  const records = listOf(await call.readJson()).map((value) => readOne(kind, value));
+  try {
+    if (kind === 'DELETE') {
+      return await allocationDelete(context, { ...target, records });
+    }
+    const write = kind === 'SUM' ? allocationSum : allocationReplace;
+    return await write(context, { ...target, records: records as (RecordInput | Misshapen)[] });
+  } catch (error) {
+    throw spelled(error, (index) => records[index]);
+  }
+};
+
+const readOne = (kind: WriteKind, value: unknown): Input =>
+  kind === 'DELETE' ? readSelector(value) : readRecord(value);
+
+const listOf = (body: unknown): readonly unknown[] => {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new ValidationError([{ path: [], code: 'BAD_TYPE', message: 'Must be an object: {"records": [...]}.' }]);
+  }
+  const unknown = Object.keys(body).filter((name) => name !== 'records');
+  const issues: Issue[] = unknown.map((name) => ({
+    path: [name],
+    code: 'UNKNOWN_FIELD',
+    message: `There is no field "${name}".`,
+  }));
+  const records = 'records' in body ? body.records : undefined;
+  if (records === undefined) issues.push({ path: ['records'], code: 'REQUIRED', message: 'Is required.' });
+  else if (!Array.isArray(records)) issues.push({ path: ['records'], code: 'BAD_TYPE', message: 'Must be a list.' });
+  if (issues.length > 0 || !Array.isArray(records)) throw new ValidationError(issues);
+  return records;
+};
+
+/** The error with its paths in the words of this API. */
+const spelled = (error: unknown, inputAt: (index: number) => Input | undefined): unknown => {
+  if (!(error instanceof ValidationError)) return error;
+  const issues = error.issues.map((issue): Issue => {
+    const [list = '', index = '', ...rest] = issue.path;
+    if (list === 'idempotencyKey') return { ...issue, path: ['Idempotency-Key'] };
+    if (list !== 'records' || index === '') return issue;
+    const input = inputAt(Number(index));
+    return { ...issue, path: [list, index, ...(input instanceof Misshapen ? rest : spellPath(input, rest))] };
+  });
+  return new ValidationError(issues, error.issueCount);
+};
+
+const writeLines = async (call: Call, context: IngestContext, request: BulkRequest): Promise<Receipt> => {
+  const bulk = await startBulkWrite(context, request);
+  /** Those with issues, of which a hundred are named at most. */
+  const faulty = new Map<number, Input>();
+  const add = (line: Buffer | null): void => {
+    const input = line === null ? TOO_LONG : readLine(request.kind, line);
+    if (input === null) return;
+    const { count, issueCount } = bulk;
+    bulk.add(input);
+    if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
+  };
+  try {
+    const splitter = createLineSplitter(MAX_LINE_BYTES);
+    for await (const chunk of readChunks(call.request, call.services.pace)) {
+      for (const line of splitter.lines(chunk)) add(line);
+      await bulk.stage();
+    }
+    for (const line of splitter.rest()) add(line);
+    return await bulk.finish();
+  } catch (error) {
+    throw spelled(error, (index) => faulty.get(index));
+  } finally {
+    await bulk.close();
+  }
+};
+
+const misshapen = (code: string, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
+
+const TOO_LONG = misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`);
+
+/** Null for a blank line, which is none. */
+const readLine = (kind: WriteKind, line: Buffer): Input | null => {
+  if (!isUtf8(line)) return misshapen('BAD_ENCODING', 'Is not UTF-8.');
+  const text = line.toString('utf8');
+  if (text.trim() === '') return null;
+  let value: unknown;
+  try {
+    value = parseExactly(text);
+  } catch {
+    return misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
+  }
+  return readOne(kind, value);
+};
+
+/** The body as JSON; undefined where it is empty. Throws BodyError. */
+export const parseBody = (body: Buffer): unknown => {
+  if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
+  const text = body.toString('utf8').replace(/^\uFEFF/, '');
+  if (text.trim() === '') return undefined;
+  try {
+    return parseExactly(text);
+  } catch (error) {
+    throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
+  }
+};

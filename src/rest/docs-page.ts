@@ -1,0 +1,62 @@
+import type { Context } from 'hono';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/** Where Swagger UI lies on this machine: nothing is loaded from elsewhere. */
+const ASSETS = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+
+const FILES: Readonly<Record<string, string>> = {
+  'swagger-ui.css': 'text/css; charset=utf-8',
+  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
+};
+
+const START = `SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#page',
+  deepLinking: true,
+  validatorUrl: null,
+  tryItOutEnabled: true,
+  persistAuthorization: false,
+});
+`;
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Sluice: REST routes</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="page"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`;
+
+const PAGE_HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-frame-options': 'DENY',
+};
+
+/** The page at /docs and the files that it asks for, all of them local. */
+export const createDocsPage =
+  () =>
+  async (context: Context): Promise<Response> => {
+    const file = context.req.param('file');
+    if (file === undefined) return new Response(PAGE, { headers: PAGE_HEADERS });
+    if (file === 'start.js')
+      return new Response(START, { headers: { 'content-type': 'text/javascript; charset=utf-8' } });
+    const type = FILES[file];
+    if (type === undefined) return context.notFound();
+    return new Response(await readFile(join(ASSETS, file)), {
+      headers: { 'content-type': type, 'cache-control': 'public, max-age=86400' },
+    });
+  };

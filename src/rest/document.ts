@@ -1,0 +1,105 @@
+// Pure: the OpenAPI document of the routes, out of the schemas that they validate with.
+import { z } from 'zod';
+import { createDocument } from 'zod-openapi';
+import packageJson from '../../package.json' with { type: 'json' };
+import { failureSchema } from './failures.ts';
+import type { Family, Route } from './route.ts';
+
+const TAGS: Readonly<Record<Family, string>> = { telemetry: 'Allocation telemetry', jobs: 'Export jobs' };
+
+type Responses = Record<string, { description: string; content?: object; headers?: object }>;
+
+const failureContent = { 'application/json': { schema: failureSchema } };
+const RETRY_AFTER = {
+  'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
+};
+
+/** What every route may answer, whatever it does. */
+const failuresOf = (route: Route): Responses => {
+  const common: Record<number, string> = {
+    400: 'The input breaks rules: every problem is listed, with its path and code.',
+    ...(route.family === 'jobs' && { 401: 'The key is missing or not valid.' }),
+    403: route.family === 'jobs' ? 'The key lacks the scope.' : 'The key is missing, not valid, or lacks the scope.',
+    ...route.failures,
+    500: 'Something unexpected; errorId stands in the log.',
+    503: 'The database is away, or it took too long. With an Idempotency-Key it is safe to send it again.',
+  };
+  return Object.fromEntries(
+    Object.entries(common).map(([status, description]) => [
+      status,
+      { description, content: failureContent, ...(status === '503' && { headers: RETRY_AFTER }) },
+    ]),
+  );
+};
+
+const operationOf = (route: Route) => {
+  const { status, description, schema, headers = {} } = route.success;
+  const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
+  return {
+    operationId: route.operationId,
+    tags: [TAGS[route.family]],
+    summary: route.summary,
+    description: [route.description, `Scope: ${route.scope}.`].filter(Boolean).join(' '),
+    ...(route.deprecated && { deprecated: true }),
+    parameters: [
+      ...names.map((name) => ({
+        name,
+        in: 'path' as const,
+        required: true,
+        description: name === 'stream' ? 'The name of the stream.' : 'The id, as answers give it.',
+        schema: { type: 'string' as const },
+      })),
+      ...(route.parameters ?? []).map((parameter) => ({
+        name: parameter.name,
+        in: parameter.in,
+        required: false,
+        description: parameter.description,
+        schema: z.toJSONSchema(parameter.schema, { io: 'input' }) as object,
+      })),
+    ],
+    ...(route.body && { requestBody: route.body }),
+    responses: {
+      [status]: {
+        description,
+        ...(schema && { content: { 'application/json': { schema } } }),
+        ...(Object.keys(headers).length > 0 && {
+          headers: Object.fromEntries(
+            Object.entries(headers).map(([name, text]) => [name, { description: text, schema: { type: 'string' } }]),
+          ),
+        }),
+      },
+      ...failuresOf(route),
+    },
+  };
+};
+
+export const describeApi = (routes: readonly Route[]): object => {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
+  return createDocument({
+    openapi: '3.1.1',
+    info: {
+      title: 'Sluice',
+      version: packageJson.version,
+      summary: 'The routes that senders of allocation telemetry and scripts for export jobs know.',
+      description:
+        'The same streams, jobs and rules as the GraphQL API at /graphql, which has more. Numbers in bodies keep their digits; windows are half-open; times are RFC 3339 in UTC where nothing else is said.',
+      license: { name: packageJson.license, identifier: packageJson.license },
+    },
+    servers: [{ url: '/', description: 'This server.' }],
+    tags: Object.values(TAGS).map((name) => ({ name })),
+    security: [{ apiKey: [] }, { authorization: [] }],
+    components: {
+      securitySchemes: {
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+        authorization: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Authorization',
+          description: 'The key itself, with or without "Bearer " before it.',
+        },
+      },
+    },
+    paths,
+  });
+};

@@ -1,0 +1,90 @@
+import type { IncomingMessage } from 'node:http';
+import type { PgBoss } from 'pg-boss';
+import type { z } from 'zod';
+import type { Authenticator } from '../accounts/authenticate.ts';
+import type { Principal } from '../accounts/keys.ts';
+import type { Scope } from '../accounts/scopes.ts';
+import type { Db } from '../db/client.ts';
+import type { Pace } from '../http/request-body.ts';
+import type { Clock } from '../lib/clock.ts';
+
+/** What routes work with; the same for every request of a server. */
+export interface RestServices {
+  readonly db: Db;
+  readonly queue: PgBoss;
+  readonly clock: Clock;
+  readonly authenticator: Authenticator;
+  readonly limits: {
+    readonly maxFutureMs: number;
+    readonly maxFilledRows: number;
+    readonly maxBodyBytes: number;
+  };
+  readonly pace: Pace;
+  readonly canMail: boolean;
+}
+
+/** One request, its key and its shape checked. */
+export interface Call {
+  readonly services: RestServices;
+  readonly principal: Principal;
+  readonly request: IncomingMessage;
+  /** Of the path, by the names in it. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** The body as JSON, numbers exact; undefined where there is none. */
+  readonly readJson: () => Promise<unknown>;
+}
+
+export interface Reply {
+  readonly status: 200 | 201 | 204;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The two families differ in how they refuse. */
+export type Family = 'telemetry' | 'jobs';
+
+/** A request body as the document shows it. */
+export interface BodyDocument {
+  readonly description: string;
+  readonly required: boolean;
+  readonly content: Readonly<Record<string, { readonly schema: z.ZodType; readonly example?: unknown }>>;
+}
+
+export interface ParameterDocument {
+  readonly name: string;
+  readonly in: 'query' | 'header';
+  readonly schema: z.ZodType;
+  readonly description: string;
+}
+
+/** One route: what the document says of it, and what it does. */
+export interface Route {
+  readonly method: 'get' | 'post' | 'put' | 'delete';
+  /** With its parameters in braces. */
+  readonly path: string;
+  readonly family: Family;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly deprecated?: boolean;
+  readonly scope: Scope;
+  readonly parameters?: readonly ParameterDocument[];
+  readonly body?: BodyDocument;
+  readonly success: {
+    readonly status: Reply['status'];
+    readonly description: string;
+    readonly schema?: z.ZodType;
+    readonly headers?: Readonly<Record<string, string>>;
+  };
+  /** Failures beside those that every route of the family has. */
+  readonly failures?: Readonly<Record<number, string>>;
+  readonly handle: (call: Call) => Promise<Reply>;
+}
+
+/** A path parameter. */
+export const parameterOf = (call: Call, name: string): string => {
+  const value = call.parameters[name];
+  if (value === undefined) throw new Error(`The route has no parameter "${name}".`);
+  return value;
+};

@@ -1,0 +1,147 @@
+import { Hono } from 'hono';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { expandScopes } from '../accounts/scopes.ts';
+import { NotFoundError, ValidationError } from '../errors.ts';
+import type { TellFailure } from '../http/failures.ts';
+import { secretFrom } from '../http/keys-in-requests.ts';
+import { BodyError, readBody } from '../http/request-body.ts';
+import { refuse, send } from '../http/responses.ts';
+import { parseBody } from './allocation-bodies.ts';
+import { createDocsPage } from './docs-page.ts';
+import { describeApi } from './document.ts';
+import { type Failure, failureBody, refusalOf } from './failures.ts';
+import { jobRoutes } from './job-routes.ts';
+import type { Call, Family, RestServices, Route } from './route.ts';
+import { telemetryRoutes } from './telemetry-routes.ts';
+
+const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes];
+
+export interface RestServerOptions {
+  readonly services: RestServices;
+  readonly tell: TellFailure;
+}
+
+/** Whether a path is one of these routes, or may have been meant as one. */
+export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
+
+interface Bindings {
+  readonly incoming: IncomingMessage;
+}
+
+/** The routes that CloudZero's senders and Amberflo's scripts know. */
+export const createRestServer = ({ services, tell }: RestServerOptions) => {
+  const app = new Hono<{ Bindings: Bindings }>();
+  for (const route of routes) {
+    app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
+      try {
+        const call = await admit(route, context.env.incoming, context.req.param(), services);
+        const { status, body, headers = {} } = await route.handle(call);
+        return new Response(body === undefined ? null : JSON.stringify(body), {
+          status,
+          headers: { ...(body !== undefined && { 'content-type': 'application/json; charset=utf-8' }), ...headers },
+        });
+      } catch (error) {
+        return answerFailure(failureOf(error, route.family, tell));
+      }
+    });
+  }
+  const document = JSON.stringify(describeApi(routes));
+  app.get('/openapi.json', () => new Response(document, { headers: { 'content-type': 'application/json' } }));
+  app.get('/docs/:file?', createDocsPage());
+  app.notFound((context) => answerFailure(unknownPath(context.req.method, context.req.path)));
+  return {
+    handle: async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+      const url = `http://localhost${request.url ?? '/'}`;
+      const answer = await app.fetch(new Request(url, { method: request.method ?? 'GET' }), { incoming: request });
+      // The rest of a body that was not read is read and thrown away, or the client would not see the answer.
+      if (!request.complete && answer.status >= 400) {
+        await refuse(request, response, answer.status, await answer.text(), Object.fromEntries(answer.headers));
+        return;
+      }
+      await send(answer, request, response, { refusal: refusalOf });
+    },
+  };
+};
+
+/** The key and its scope, before anything of the body is read. Throws a Failure. */
+const admit = async (
+  route: Route,
+  request: IncomingMessage,
+  parameters: Readonly<Record<string, string>>,
+  services: RestServices,
+): Promise<Call> => {
+  const { headers } = request;
+  const apiKey = headers['x-api-key'];
+  const secret = secretFrom(typeof apiKey === 'string' ? apiKey : null, headers.authorization);
+  const principal = secret === null ? null : await services.authenticator.authenticate(secret);
+  if (!principal) throw new Refused(noKey(route.family));
+  if (!expandScopes(principal.key.scopes).has(route.scope)) throw new Refused(noScope(route));
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  return {
+    services,
+    principal,
+    request,
+    parameters,
+    query: url.searchParams,
+    readJson: async () => parseBody(await readBody(request, services.limits.maxBodyBytes, services.pace)),
+  };
+};
+
+/** A failure that is known before the domain is asked. */
+class Refused extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+/** CloudZero answers 403 to a missing key, Amberflo 401. */
+const noKey = (family: Family): Failure => ({
+  status: family === 'telemetry' ? 403 : 401,
+  code: 'UNAUTHENTICATED',
+  message: 'A valid key is needed: send it as X-API-Key, or as Authorization.',
+  headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': 'ApiKey realm="sluice"' },
+});
+
+const noScope = ({ scope }: Route): Failure => ({
+  status: 403,
+  code: 'FORBIDDEN',
+  message: `The key lacks the scope ${scope}.`,
+});
+
+const unknownPath = (method: string, path: string): Failure => ({
+  status: 404,
+  code: 'NOT_FOUND',
+  message: `There is no ${method} ${path}. The routes are described at /docs.`,
+});
+
+const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
+  400: 'BAD_REQUEST',
+  408: 'REQUEST_TIMEOUT',
+  413: 'BODY_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+};
+
+const failureOf = (error: unknown, family: Family, tell: TellFailure): Failure => {
+  if (error instanceof Refused) return error.failure;
+  if (error instanceof BodyError) {
+    return { status: error.status, code: BODY_CODES[error.status], message: error.message };
+  }
+  const { code, message, status, retryAfterSeconds, errorId } = tell(error);
+  return {
+    // CloudZero has no 404: a stream that is not there is a bad request to it.
+    status: error instanceof NotFoundError && family === 'telemetry' ? 400 : status,
+    code,
+    message,
+    ...(error instanceof ValidationError && { issues: error.issues, issueCount: error.issueCount }),
+    ...(errorId !== undefined && { errorId }),
+    ...(retryAfterSeconds !== undefined && { headers: { 'Retry-After': String(retryAfterSeconds) } }),
+  };
+};
+
+const answerFailure = (failure: Failure): Response =>
+  new Response(JSON.stringify(failureBody(failure)), {
+    status: failure.status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...failure.headers },
+  });

@@ -1,0 +1,68 @@
+// Pure: from zod's issues to Sluice's, and the zod types that several routes share.
+import { z } from 'zod';
+import type { Issue } from '../errors.ts';
+import { ExactNumber } from '../lib/long-numbers.ts';
+
+/** Every problem of a value that has not the shape it should have. */
+export const issuesOf = (error: z.ZodError): Issue[] =>
+  error.issues.flatMap((issue): Issue[] => {
+    const path = issue.path.map(String);
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => ({ path: [...path, key], code: 'UNKNOWN_FIELD', message: unknownField(key) }));
+    }
+    if (issue.code === 'custom') {
+      return [{ path, code: String(issue.params?.['code'] ?? 'BAD_VALUE'), message: issue.message }];
+    }
+    if (issue.code !== 'invalid_type') return [{ path, code: 'BAD_VALUE', message: issue.message }];
+    return [
+      issue.input === undefined
+        ? { path, code: 'REQUIRED', message: 'Is required.' }
+        : { path, code: 'BAD_TYPE', message: `Must be ${TYPE_WORDS[issue.expected] ?? issue.expected}.` },
+    ];
+  });
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+};
+
+const unknownField = (key: string): string => `There is no field "${key}".`;
+
+/** Adds an issue with a code of Sluice's own to a zod transform. */
+export const refuse = (context: z.RefinementCtx, code: string, message: string, path: string[] = []): never => {
+  context.addIssue({ code: 'custom', params: { code }, message, path });
+  return z.NEVER;
+};
+
+/** One of these words, in any case; answers with it in capitals. */
+export const word = <Word extends string>(words: readonly [Word, ...Word[]], spelled: 'upper' | 'lower') =>
+  z
+    .unknown()
+    .transform((value, context): Word => {
+      const found = typeof value === 'string' ? words.find((one) => one === value.toUpperCase()) : undefined;
+      if (found !== undefined) return found;
+      if (value === undefined) return refuse(context, 'REQUIRED', 'Is required.');
+      return refuse(context, 'BAD_VALUE', `Must be one of ${words.map((one) => cased(one, spelled)).join(', ')}.`);
+    })
+    .meta({ override: { type: 'string', enum: words.map((one) => cased(one, spelled)) } });
+
+const cased = (text: string, spelled: 'upper' | 'lower'): string => (spelled === 'lower' ? text.toLowerCase() : text);
+
+/** A decimal with the digits it was sent with, as JSON number or as string; whether it is one the domain says. */
+export const decimal = z
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value === 'string') return value;
+    // Of 15 digits or fewer, or it would be an ExactNumber: a double holds them as they were sent.
+    if (typeof value === 'number') return String(value);
+    if (value instanceof ExactNumber) return value.digits;
+    return value === undefined
+      ? refuse(context, 'REQUIRED', 'Is required.')
+      : refuse(context, 'BAD_TYPE', 'Must be a number, or a string that holds one.');
+  })
+  .meta({ override: { type: ['number', 'string'] } });

@@ -1,0 +1,235 @@
+import { z } from 'zod';
+import { encodeId } from '../db/public-ids.ts';
+import { ValidationError } from '../errors.ts';
+import { deleteStream, findStream, listRecords } from '../streams/streams.ts';
+import { missingStream, type Receipt, type WriteKind, type WriteTarget } from '../streams/write.ts';
+import { writeBody } from './allocation-bodies.ts';
+import { answeredRecord, formatRecord, recordSchema, selectorSchema } from './records.ts';
+import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from './route.ts';
+import { issuesOf } from './shapes.ts';
+
+// CloudZero's paths. What differs from them stands in the descriptions.
+
+const ALLOCATION = '/unit-cost/v1/telemetry/allocation/{stream}';
+const STREAM = '/unit-cost/v1/telemetry/{stream}';
+
+const receipt = z
+  .object({
+    message: z.literal('Telemetry accepted'),
+    operationId: z.string().meta({ description: 'The entry in the ledger; the same id as in GraphQL.' }),
+    insertedRecords: z.int(),
+    hiddenRecords: z.int().meta({ description: 'Earlier records that this write hid.' }),
+    replayed: z.boolean().meta({ description: 'True where an earlier request with the same key was answered again.' }),
+  })
+  .meta({ id: 'AllocationReceipt' });
+
+const idempotencyKey: ParameterDocument = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  schema: z.string().min(1).max(255).optional(),
+  description:
+    'Of the account; never expires. The same key with the same content answers with the stored receipt and writes nothing twice, also across GraphQL, JSON and NDJSON; with other content it is 409.',
+};
+
+const bodyOf = (schema: z.ZodType, example: object): BodyDocument => ({
+  required: true,
+  description:
+    'All are taken or none. JSON: limited by its size after decompression (MAX_BODY_BYTES). NDJSON: one record a line, as many as there are, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
+  content: {
+    'application/json': { schema: z.strictObject({ records: z.array(schema) }), example: { records: [example] } },
+    'application/x-ndjson': { schema, example },
+  },
+});
+
+const EXAMPLE = {
+  timestamp: '2026-01-25T00:00:00Z',
+  granularity: 'DAILY',
+  filter: { 'tag:environment': ['prod'] },
+  'element-name': 'hooli',
+};
+
+const writeFailures = {
+  408: 'The body came too slowly, or took too long. Nothing was stored.',
+  409: 'The Idempotency-Key belongs to an earlier request with other content (IDEMPOTENCY_MISMATCH).',
+  413: 'The JSON body is too large: send it in parts, or as NDJSON.',
+  415: 'The Content-Encoding is not known.',
+};
+
+const targetOf = (call: Call): WriteTarget => {
+  const key = call.request.headers['idempotency-key'];
+  return {
+    accountId: call.principal.accountId,
+    stream: parameterOf(call, 'stream'),
+    // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
+    idempotencyKey: typeof key === 'string' ? Buffer.from(key, 'latin1').toString('utf8') : null,
+    path: [],
+  };
+};
+
+const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> => ({
+  message: 'Telemetry accepted',
+  operationId: encodeId('AllocationOperation', operation.id),
+  insertedRecords: operation.insertedRecords,
+  hiddenRecords: operation.hiddenRecords,
+  replayed,
+});
+
+const writeWith =
+  (kind: WriteKind, status: 200 | 201) =>
+  async (call: Call): Promise<Reply> => ({ status, body: accepted(await writeBody(call, kind, targetOf(call))) });
+
+const sum = writeWith('SUM', 200);
+
+/** From the first version on: the path without a verb is there for senders that still use it. */
+const DEPRECATED_AT = '@1764547200';
+
+const success = { status: 200, description: 'The records are durable.', schema: receipt } as const;
+
+const writes: Route[] = [
+  {
+    method: 'post',
+    path: `${ALLOCATION}/sum`,
+    family: 'telemetry',
+    operationId: 'allocationSum',
+    summary: 'Adds records; the live value is the exact sum of its records',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    success,
+    failures: writeFailures,
+    handle: sum,
+  },
+  {
+    method: 'post',
+    path: ALLOCATION,
+    family: 'telemetry',
+    operationId: 'allocationSumDeprecated',
+    summary: 'The same as .../sum',
+    deprecated: true,
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    success: {
+      ...success,
+      headers: {
+        Deprecation: 'When it was deprecated (RFC 9745).',
+        Link: 'The successor: rel="successor-version".',
+      },
+    },
+    failures: writeFailures,
+    handle: async (call) => {
+      const successor = `${ALLOCATION}/sum`.replace('{stream}', encodeURIComponent(parameterOf(call, 'stream')));
+      return {
+        ...(await sum(call)),
+        headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
+      };
+    },
+  },
+  {
+    method: 'post',
+    path: `${ALLOCATION}/replace`,
+    family: 'telemetry',
+    operationId: 'allocationReplace',
+    summary: 'Puts records in the place of those with the same bucket, filter and element',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
+    success,
+    failures: writeFailures,
+    handle: writeWith('REPLACE', 200),
+  },
+  {
+    method: 'post',
+    path: `${ALLOCATION}/delete`,
+    family: 'telemetry',
+    operationId: 'allocationDelete',
+    summary: 'Hides all live records that match',
+    description: 'Matching nothing is a success that says 0. A missing stream is 400 with the code NOT_FOUND.',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(selectorSchema, EXAMPLE),
+    success: { status: 201, description: 'The records are hidden.', schema: receipt },
+    failures: writeFailures,
+    handle: writeWith('DELETE', 201),
+  },
+];
+
+const MAX_RECORDS = 1000;
+const DEFAULT_RECORDS = 100;
+
+const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(DEFAULT_RECORDS);
+
+const recordsOf = async (call: Call): Promise<Reply> => {
+  const limit = limitSchema.safeParse(call.query.get('limit') ?? undefined);
+  if (!limit.success) {
+    const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
+    throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
+  }
+  const name = parameterOf(call, 'stream');
+  const { db } = call.services;
+  const stream = await findStream(db, call.principal.accountId, name);
+  if (!stream) throw missingStream(name);
+  const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
+  return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
+};
+
+const forceSchema = z.strictObject({ force: z.boolean().optional() });
+
+const forceOf = async (call: Call): Promise<boolean> => {
+  const asked = call.query.get('force');
+  if (asked !== null && asked !== 'true' && asked !== 'false') {
+    throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
+  }
+  const body = forceSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
+  if (!body.success) throw new ValidationError(issuesOf(body.error));
+  return asked === 'true' || body.data.force === true;
+};
+
+const readsAndDeletes: Route[] = [
+  {
+    method: 'get',
+    path: `${STREAM}/records`,
+    family: 'telemetry',
+    operationId: 'listRecords',
+    summary: 'Live records, newest bucket first',
+    scope: 'READ',
+    parameters: [{ name: 'limit', in: 'query', schema: limitSchema, description: `How many: 1 to ${MAX_RECORDS}.` }],
+    success: {
+      status: 200,
+      description: 'In the form in which they are sent.',
+      schema: z.object({ records: z.array(answeredRecord) }),
+    },
+    handle: recordsOf,
+  },
+  {
+    method: 'delete',
+    path: STREAM,
+    family: 'telemetry',
+    operationId: 'deleteStream',
+    summary: 'Hides the whole stream and frees its name',
+    description: 'A stream with live records only with force, as query parameter or in the body; else 400.',
+    scope: 'ADMIN',
+    parameters: [
+      { name: 'force', in: 'query', schema: z.enum(['true', 'false']).optional(), description: 'Also live records.' },
+    ],
+    body: {
+      required: false,
+      description: 'The same as the query parameter.',
+      content: { 'application/json': { schema: forceSchema, example: { force: true } } },
+    },
+    success: {
+      status: 200,
+      description: 'It is deleted. Its ledger stays in the store.',
+      schema: z.object({ message: z.literal('Stream deleted'), id: z.string(), name: z.string() }),
+    },
+    handle: async (call) => {
+      const force = await forceOf(call);
+      const stream = await deleteStream(call.services, call.principal.accountId, parameterOf(call, 'stream'), {
+        force,
+      });
+      return { status: 200, body: { message: 'Stream deleted', id: encodeId('Stream', stream.id), name: stream.name } };
+    },
+  },
+];
+
+export const telemetryRoutes: readonly Route[] = [...writes, ...readsAndDeletes];

@@ -1,0 +1,205 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Db, Transaction } from '../db/client.ts';
+import type { IssueCollector } from '../errors.ts';
+import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
+import { duplicateKey } from './records.ts';
+import type { StreamRow } from './rows.ts';
+
+// Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
+// once. Whoever takes them over counts them: a crash of the database empties the table.
+
+/** One request whose records are staged. */
+export interface StagedRequest {
+  readonly accountId: bigint;
+  readonly requestId: string;
+  /** A statement over all of them may take so long. */
+  readonly maxMs: number;
+}
+
+/** Records or selectors, column by column. */
+export interface StagedColumns {
+  readonly firstIndex: number;
+  readonly buckets: readonly string[];
+  /** Index into `filters`; -1 for every filter. */
+  readonly filterIndexes: readonly number[];
+  /** Null for every element. */
+  readonly elements: readonly (string | null)[];
+  /** None for selectors. */
+  readonly values: readonly string[];
+  readonly filters: readonly CanonicalFilter[];
+}
+
+export const stageBatch = async (
+  db: Db,
+  { accountId, requestId }: StagedRequest,
+  number: number,
+  batch: StagedColumns,
+): Promise<void> => {
+  const places = batch.filterIndexes.map((index) => (index < 0 ? null : index + 1));
+  await db.execute(sql`
+    INSERT INTO staged_batches (account_id, request_id, number, first_index, bucket_starts, filter_places, elements, amounts, filter_digests, filter_dimensions)
+    VALUES (${accountId}, ${requestId}, ${number}, ${batch.firstIndex},
+      ${sql.param([...batch.buckets])}::timestamptz[], ${sql.param(places)}::int[], ${sql.param([...batch.elements])}::text[],
+      ${sql.param([...batch.values])}::numeric[], ${sql.param(batch.filters.map(filterDigest))}::bytea[],
+      ${sql.param(batch.filters.map(dimensionsJson))}::jsonb[])`);
+};
+
+/** Forgets what was staged, taken over or not. */
+export const clearStaged = async (db: Db, { accountId, requestId }: StagedRequest): Promise<void> => {
+  await db.execute(sql`DELETE FROM staged_batches WHERE account_id = ${accountId} AND request_id = ${requestId}`);
+};
+
+/** Forgets what servers left behind that died in the middle of a request. Across all accounts, and a few times an hour. */
+export const clearAbandoned = async (db: Db, olderThanMs: number): Promise<void> => {
+  await db.execute(
+    sql`DELETE FROM staged_batches WHERE staged_at < now() - make_interval(secs => ${olderThanMs / 1000})`,
+  );
+};
+
+/**
+ * The planner knows nothing of what lies in the arrays and takes it for ten rows; a loop over what may be millions would
+ * not end. For the rest of the transaction.
+ */
+const planForMany = async (tx: Transaction, { maxMs }: StagedRequest): Promise<void> => {
+  await tx.execute(sql`SET LOCAL enable_nestloop = off`);
+  await tx.execute(sql.raw(`SET LOCAL statement_timeout = ${Math.round(maxMs)}`));
+};
+
+/** All rows of the request. OFFSET 0 keeps each batch's own join within the batch: drawn up, it would run once a record. */
+const stagedRows = ({ accountId, requestId }: StagedRequest): SQL => sql`
+  (SELECT b.account_id, b.first_index + row.place - 1 AS index, row.bucket_start, row.element, row.value, row.digest, row.dimensions
+    FROM staged_batches b, LATERAL (
+      SELECT u.*, f.digest, f.dimensions
+      FROM unnest(b.bucket_starts, b.filter_places, b.elements, b.amounts)
+        WITH ORDINALITY AS u(bucket_start, filter_place, element, value, place)
+      LEFT JOIN unnest(b.filter_digests, b.filter_dimensions)
+        WITH ORDINALITY AS f(digest, dimensions, place) ON f.place = u.filter_place
+      OFFSET 0) row
+    WHERE b.account_id = ${accountId} AND b.request_id = ${requestId})`;
+
+/** The rows with the ids that their filters have in the stream. */
+const withFilterIds = (request: StagedRequest, stream: StreamRow): SQL => sql`
+  ${stagedRows(request)} u
+  JOIN filters f ON f.account_id = u.account_id AND f.stream_id = ${stream.id} AND f.digest = u.digest`;
+
+/** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
+export const checkStagedKeys = async (
+  db: Db,
+  request: StagedRequest,
+  path: readonly string[],
+  issues: IssueCollector,
+): Promise<void> => {
+  const found = await db.transaction(async (tx) => {
+    await planForMany(tx, request);
+    const { rows } = await tx.execute<{ index: string; first: string; second: string; total: string }>(sql`
+      SELECT u.index, k.first, k.second, count(*) OVER () AS total
+      FROM (
+        SELECT bucket_start, digest, element, min(index) AS first, (array_agg(index ORDER BY index))[2] AS second
+        FROM ${stagedRows(request)} r GROUP BY bucket_start, digest, element HAVING count(*) > 1) k
+      JOIN ${stagedRows(request)} u ON u.bucket_start = k.bucket_start AND u.digest = k.digest AND u.element = k.element
+      ORDER BY u.index LIMIT 100`);
+    return rows;
+  });
+  for (const { index, first, second } of found) {
+    const { code, message } = duplicateKey(Number(index === first ? second : first));
+    issues.add([...path, index], code, message);
+  }
+  issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
+};
+
+/** Inserts all staged records, and first hides what they replace, where they do. */
+export const takeOverRecords = async (
+  tx: Transaction,
+  request: StagedRequest,
+  stream: StreamRow,
+  operationId: bigint,
+  replaces: boolean,
+): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
+  await planForMany(tx, request);
+  await storeFilters(tx, request, stream);
+  const hidden = replaces
+    ? await tx.execute(sql`
+        UPDATE records r SET hidden_by = ${operationId}
+        FROM (SELECT u.bucket_start, f.id AS filter_id, u.element FROM ${withFilterIds(request, stream)}) k
+        WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+          AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element`)
+    : null;
+  const inserted = await tx.execute(sql`
+    INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
+    SELECT u.account_id, f.stream_id, u.bucket_start, f.id, u.element, u.value, ${operationId}::bigint
+    FROM ${withFilterIds(request, stream)}`);
+  return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
+};
+
+/** Stores the filters that the stream does not have yet. */
+const storeFilters = async (tx: Transaction, request: StagedRequest, stream: StreamRow): Promise<void> => {
+  // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
+  await tx.execute(sql`
+    INSERT INTO filters (account_id, stream_id, digest, dimensions)
+    SELECT s.account_id, s.id, u.digest, u.dimensions
+    FROM streams s, (
+      SELECT DISTINCT ON (f.digest) f.digest, f.dimensions
+      FROM staged_batches b, unnest(b.filter_digests, b.filter_dimensions) AS f(digest, dimensions)
+      WHERE b.account_id = ${request.accountId} AND b.request_id = ${request.requestId}
+      ORDER BY f.digest) u
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
+    ORDER BY u.digest
+    ON CONFLICT (account_id, digest, stream_id) DO NOTHING`);
+};
+
+/** Selectors of one form look at the same columns. */
+export interface SelectorForm {
+  readonly dimensions: readonly string[];
+  readonly element: boolean;
+}
+
+/** Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once. */
+export const hideStaged = async (
+  tx: Transaction,
+  request: StagedRequest,
+  stream: StreamRow,
+  operationId: bigint,
+  forms: readonly SelectorForm[],
+): Promise<number> => {
+  await planForMany(tx, request);
+  let hidden = 0;
+  for (const { dimensions, element } of forms) {
+    const names = sql`${sql.param([...dimensions])}::text[]`;
+    // Both sides are canonical, so equal sets of values are equal JSON.
+    const valuesOf = (column: SQL): SQL => sql`
+      (SELECT jsonb_agg(${column} -> d.name ORDER BY d.place) FROM unnest(${names}) WITH ORDINALITY AS d(name, place))`;
+    const ofForm = [
+      sql`u.element IS ${sql.raw(element ? 'NOT NULL' : 'NULL')}`,
+      dimensions.length === 0
+        ? sql`u.digest IS NULL`
+        : sql`u.digest IS NOT NULL AND (SELECT array_agg(name ORDER BY name COLLATE "C") FROM jsonb_object_keys(u.dimensions) AS k(name)) = ${names}`,
+    ];
+    const matching = [
+      sql`r.bucket_start = k.bucket_start`,
+      ...(element ? [sql`r.element = k.element`] : []),
+      ...(dimensions.length === 0 ? [] : [sql`r.filter_id = k.filter_id`]),
+    ];
+    const keys =
+      dimensions.length === 0
+        ? sql`SELECT DISTINCT u.bucket_start, u.element FROM ${stagedRows(request)} u WHERE ${sql.join(ofForm, sql` AND `)}`
+        : sql`SELECT DISTINCT u.bucket_start, u.element, f.id AS filter_id
+            FROM ${stagedRows(request)} u
+            JOIN filters f ON f.account_id = u.account_id AND f.stream_id = ${stream.id}
+              AND ${valuesOf(sql`f.dimensions`)} = ${valuesOf(sql`u.dimensions`)}
+            WHERE ${sql.join(ofForm, sql` AND `)}`;
+    const { rowCount } = await tx.execute(sql`
+      UPDATE records r SET hidden_by = ${operationId} FROM (${keys}) k
+      WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+        AND ${sql.join(matching, sql` AND `)}`);
+    hidden += rowCount ?? 0;
+  }
+  return hidden;
+};
+
+/** How many batches of the request are there. */
+export const countBatches = async (db: Db | Transaction, { accountId, requestId }: StagedRequest): Promise<number> => {
+  const { rows } = await db.execute<{ count: string }>(
+    sql`SELECT count(*) FROM staged_batches WHERE account_id = ${accountId} AND request_id = ${requestId}`,
+  );
+  return Number(rows[0]?.count ?? 0);
+};
