@@ -227,6 +227,9 @@ export const jobs = pgTable(
   ],
 );
 
+/** bucket/path/slug of a run, as its job had it when the run was queued: jobs.destination in the terms of runs. */
+export const RUN_DESTINATION = sql.raw(`(bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', ''))`);
+
 export const runs = pgTable(
   'runs',
   {
@@ -277,6 +280,9 @@ export const runs = pgTable(
       .where(sql`status = 'QUEUED'`),
     index('runs_active')
       .on(table.accountId)
+      .where(sql`status IN ('QUEUED', 'RUNNING')`),
+    index('runs_active_destination')
+      .on(RUN_DESTINATION)
       .where(sql`status IN ('QUEUED', 'RUNNING')`),
     index('runs_by_account').on(table.accountId, table.createdAt, table.id),
     index('runs_by_job').on(table.jobId, table.createdAt, table.id),

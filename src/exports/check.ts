@@ -4,7 +4,7 @@ import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import { IssueCollector, LimitExceededError, NotFoundError } from '../errors.ts';
 import { manifestKey, objectKey } from '../jobs/destination.ts';
 import { checkJobInput, type JobInput } from '../jobs/inputs.ts';
-import { checkJobIsFree, destinationOf, loadJobs, upcomingSlots } from '../jobs/jobs.ts';
+import { checkJobCouldBe, destinationOf, loadJobs, upcomingSlots } from '../jobs/jobs.ts';
 import { windowOf } from '../jobs/window.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
@@ -56,7 +56,7 @@ export const checkJob = async (
   const issues = new IssueCollector();
   const settings = checkJobInput(input, { path: ['input'], now, previous: existing?.settings }, issues);
   issues.throwIfAny();
-  await checkJobIsFree(db, accountId, settings, existing?.id ?? null);
+  await checkJobCouldBe(db, accountId, settings, existing ?? null);
 
   const window = windowOf(settings, now);
   const watermark = await currentWatermark(db, accountId);

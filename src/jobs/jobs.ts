@@ -3,7 +3,7 @@ import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
 import { containsPattern } from '../db/keyset.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import { jobs } from '../db/tables.ts';
+import { jobs, RUN_DESTINATION, runs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
@@ -62,8 +62,44 @@ export const checkJobIsFree = async (
   if (others.length > 0) throw new ConflictError(DESTINATION_TAKEN);
 };
 
+/**
+ * Throws ConflictError while runs that another job queued before it moved away still wait for this place or write to it:
+ * a retry of one would put its older figures over the windows of the job that came. Of the runs of a job that was deleted
+ * none begins again, and whoever still writes one is waited for by the next claim of its window.
+ *
+ * To be asked after the statement that took the destination in the unique index: that one waits for a job which is about
+ * to leave, and only then all that it has queued can be seen.
+ */
+const checkDestinationIsLeft = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
+  const [left] = await db
+    .select({ id: runs.id })
+    .from(runs)
+    .where(
+      and(
+        sql`${RUN_DESTINATION} = ${destinationText(settings)}`,
+        sql`${runs.status} IN ('QUEUED', 'RUNNING')`,
+        exceptId === null ? undefined : ne(runs.jobId, exceptId),
+      ),
+    )
+    .limit(1);
+  if (left) throw new ConflictError(DESTINATION_TAKEN);
+};
+
 const DESTINATION_TAKEN =
   'Another job writes below the same bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
+
+/** Throws ConflictError where another live job has the name or the place, or runs are on their way there. */
+export const checkJobCouldBe = async (
+  db: Executor,
+  accountId: bigint,
+  settings: JobSettings,
+  existing: JobRow | null,
+): Promise<void> => {
+  await checkJobIsFree(db, accountId, settings, existing?.id ?? null);
+  if (existing?.destination !== destinationText(settings)) {
+    await checkDestinationIsLeft(db, settings, existing?.id ?? null);
+  }
+};
 
 export const insertJob = async (
   tx: Transaction,
@@ -86,7 +122,10 @@ export const insertJob = async (
     })
     .onConflictDoNothing()
     .returning();
-  if (job) return job;
+  if (job) {
+    await checkDestinationIsLeft(tx, settings, job.id);
+    return job;
+  }
   // Look for whom it met; where that one is gone again, the caller may simply repeat the request.
   await checkJobIsFree(tx, accountId, settings, null);
   throw new ConflictError(DESTINATION_TAKEN);
@@ -113,13 +152,14 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
     // A one-off time is a moment, whatever the zone.
     (before.timeZone !== settings.timeZone && settings.cron !== null) ||
     before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
+  const destination = destinationText(settings);
   const [stored] = await tx
     .update(jobs)
     .set({
       name: settings.jobName,
       enabled: settings.enabled,
       settings,
-      destination: destinationText(settings),
+      destination,
       version: job.version + 1,
       // A slot that is due and not yet queued stays due, unless the schedule itself was changed.
       nextRunAt: scheduleChanged ? nextSlot(settings, now) : job.nextRunAt,
@@ -128,6 +168,7 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
     .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)))
     .returning();
   if (!stored) throw new NotFoundError('There is no such job.');
+  if (destination !== job.destination) await checkDestinationIsLeft(tx, settings, job.id);
   return stored;
 };
 

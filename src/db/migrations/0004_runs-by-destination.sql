@@ -1,0 +1,1 @@
+CREATE INDEX "runs_active_destination" ON "runs" USING btree ((bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', ''))) WHERE status IN ('QUEUED', 'RUNNING');

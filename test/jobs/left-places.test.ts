@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  cancelRun,
+  createJob,
+  deleteJob,
+  innerId,
+  jobSettings,
+  querySql,
+  type Result,
+  runJob,
+  runsOf,
+  type Settings,
+  tryCreateJob,
+  tryUpdateJob,
+  updateJob,
+} from '../support/job-steps.ts';
+import { withClient } from '../support/postgres-admin.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+// A job that moves takes its new runs with it; those that it queued before still go to the old place. Nothing runs here.
+
+const TAKEN = { __typename: 'ConflictError', code: 'CONFLICT' };
+
+let server: TestServer;
+let theirKey: string;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  theirKey = await server.createKey('others', ['JOBS']);
+});
+afterAll(() => server.stop());
+
+const checkJob = async (settings: Settings, key = theirKey): Promise<Result> => {
+  const { checkJob: result } = await server.graphql<{ checkJob: Result }>(
+    `mutation ($input: CreateJobInput!) { checkJob(input: $input) { __typename ... on UserError { code message } } }`,
+    { input: settings },
+    key,
+  );
+  return result;
+};
+
+describe.concurrent('a place that a job has left is taken', () => {
+  test.each<[string, Settings]>([
+    ['by another s3Url', { s3Url: 'other-exports/left' }],
+    ['by another name', { jobName: 'Renamed' }],
+  ])('%s only when its runs for it have ended, whosever they are', async (how, move) => {
+    const leaving = await createJob(server, { s3Url: 'exports/left', jobName: `Left ${how}` });
+    // Of another name, so that the place alone is in the way.
+    const place = { s3Url: 's3://exports/left/', jobName: `LEFT ${how}` };
+    const waiting = await runJob(server, leaving);
+    await updateJob(server, leaving, move);
+
+    const mine = await tryCreateJob(server, jobSettings(place));
+    const theirs = await tryCreateJob(server, jobSettings(place), theirKey);
+    expect([mine, theirs]).toMatchObject([TAKEN, TAKEN]);
+    // The words for any place that is taken, of which nothing more is told.
+    expect(theirs['message']).toMatch(/^Another job writes below the same bucket/);
+    expect(theirs).toEqual(mine);
+    expect(await checkJob(jobSettings(place))).toEqual(mine);
+    const coming = await createJob(server, { s3Url: 'exports/left/beside', jobName: `Left ${how}` }, theirKey);
+    expect(await tryUpdateJob(server, { id: coming, ...place }, theirKey)).toEqual(mine);
+
+    // It may come back itself, and go again.
+    await updateJob(server, leaving, place);
+    await updateJob(server, leaving, { jobName: `Left ${how}`, ...move });
+    await cancelRun(server, waiting);
+    expect((await checkJob(jobSettings(place)))['__typename']).toBe('JobCheck');
+    expect(await tryUpdateJob(server, { id: coming, ...place }, theirKey)).toMatchObject({ __typename: 'Job' });
+  });
+
+  test('at once where its runs go deeper or elsewhere, or it was deleted', async () => {
+    const [deeper, deleted] = [
+      await createJob(server, { s3Url: 'exports/shared/deeper', jobName: 'x' }),
+      await createJob(server, { s3Url: 'exports', jobName: 'Shared' }),
+    ];
+    await runJob(server, deeper);
+    await runJob(server, deleted);
+    await deleteJob(server, deleted);
+    for (const place of [
+      { s3Url: 'exports/shared', jobName: 'Deeper' },
+      { s3Url: 'exports', jobName: 'Shared' },
+    ]) {
+      expect(await tryCreateJob(server, jobSettings(place))).toMatchObject({ __typename: 'Job' });
+    }
+  });
+});
+
+test('a job that takes a place at the moment at which another leaves it sees what that one has queued', async () => {
+  const place = { s3Url: 'exports/moment', jobName: 'Moment' };
+  const leaving = await createJob(server, place);
+  const runId = await runJob(server, leaving);
+  await cancelRun(server, runId);
+  const taking = await withClient(server.database.url, async (mover) => {
+    // As a run that is queued and an update of its job right after it, both stopped before their end.
+    await mover.query('BEGIN');
+    await mover.query(`UPDATE runs SET status = 'QUEUED', finished_at = NULL WHERE id = $1`, [innerId(runId)]);
+    await mover.query(`UPDATE jobs SET destination = 'exports/elsewhere' WHERE id = $1`, [innerId(leaving)]);
+    let answered = false;
+    const created = tryCreateJob(server, jobSettings(place), theirKey).finally(() => {
+      answered = true;
+    });
+    await eventually(
+      () =>
+        querySql<{ waits: number }>(
+          server,
+          `SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted`,
+        ),
+      ([row]) => answered || (row?.waits ?? 0) > 0,
+    );
+    await mover.query('COMMIT');
+    return created;
+  });
+  expect(taking).toMatchObject(TAKEN);
+  expect(await runsOf(server, leaving)).toMatchObject([{ status: 'QUEUED' }]);
+});
+
+test('an edit that leaves a job where it is asks for no other runs', async () => {
+  const leaving = await createJob(server, { s3Url: 'exports/stays', jobName: 'Stays' });
+  const runId = await runJob(server, leaving);
+  await updateJob(server, leaving, { jobName: 'Stays no more' });
+  await cancelRun(server, runId);
+  const stays = await createJob(server, { s3Url: 'exports/stays', jobName: 'Stays' });
+  // As an older version of Sluice let it come to be.
+  await querySql(server, `UPDATE runs SET status = 'QUEUED', finished_at = NULL WHERE id = $1`, [innerId(runId)]);
+  expect(await updateJob(server, stays, { description: 'edited' })).toMatchObject({ version: 2 });
+});
+
+test('the runs of a place are found by an index, however long the history is', async () => {
+  const rows = await withClient(server.database.url, async (client) => {
+    await client.query('SET enable_seqscan = off');
+    return client.query<{ 'QUERY PLAN': string }>(
+      `EXPLAIN SELECT 1 FROM runs WHERE (bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', '')) = 'a/b'
+       AND status IN ('QUEUED', 'RUNNING')`,
+    );
+  });
+  expect(rows.rows.map((row) => row['QUERY PLAN']).join('\n')).toContain('runs_active_destination');
+});
