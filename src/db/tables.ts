@@ -276,7 +276,7 @@ export const runs = pgTable(
       .on(table.jobId)
       .where(sql`lease_token IS NOT NULL`),
     index('runs_waiting')
-      .on(table.jobId, table.scheduledFor, table.id)
+      .on(table.jobId, sql`(started_at IS NULL)`, table.scheduledFor, table.id)
       .where(sql`status = 'QUEUED'`),
     index('runs_active')
       .on(table.accountId)

@@ -29,6 +29,13 @@ const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} *
 export const nextChange = sql`${runs.change} + 1`;
 
 /**
+ * The turns of the waiting runs of one job: one that has begun keeps its turn until it has ended. Its watermark is fixed, so
+ * after a run for an older slot and the same window it would put older figures over newer ones. The index runs_waiting
+ * has this order.
+ */
+const inTurn = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
+
+/**
  * Whether a worker still writes this window for another job, which had the place until it was deleted or moved a moment
  * ago: what it puts last would lie beside our manifest. Claims of one window wait for each other here.
  */
@@ -71,33 +78,33 @@ const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
 
 /**
- * Takes the oldest waiting run of the job, whichever the message was sent for. Null where there is none, and where
+ * Takes the waiting run of the job whose turn it is, whichever the message was sent for. Null where there is none, and where
  * another run of the job is held: whoever lets go of that one wakes the job again.
  */
 export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
     return await db.transaction(async (tx) => {
       if (await jobIsHeld(tx, jobId)) return null;
-      const [oldest] = await tx
+      const [first] = await tx
         .select()
         .from(runs)
         .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
-        .orderBy(asc(runs.scheduledFor), asc(runs.id))
+        .orderBy(...inTurn)
         .limit(1)
         .for('update');
-      if (!oldest) return null;
+      if (!first) return null;
       const now = await databaseNow(tx);
-      if (oldest.notBefore && oldest.notBefore > now) return { pausedUntil: oldest.notBefore };
-      if (await windowIsHeld(tx, oldest)) return { pausedUntil: wholeSecondAfter(now) };
-      const watermark = oldest.watermark ?? (await currentWatermark(tx, oldest.accountId));
+      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore };
+      if (await windowIsHeld(tx, first)) return { pausedUntil: wholeSecondAfter(now) };
+      const watermark = first.watermark ?? (await currentWatermark(tx, first.accountId));
       const [run] = await tx
         .update(runs)
         .set({
           status: targetOf('START'),
-          attempt: oldest.attempt + 1,
-          startedAt: oldest.startedAt ?? now,
+          attempt: first.attempt + 1,
+          startedAt: first.startedAt ?? now,
           watermark,
-          watermarkAt: oldest.watermarkAt ?? now,
+          watermarkAt: first.watermarkAt ?? now,
           notBefore: null,
           error: null,
           rowsWritten: 0,
@@ -106,7 +113,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
           leaseUntil: inMs(leaseMs),
           change: nextChange,
         })
-        .where(eq(runs.id, oldest.id))
+        .where(eq(runs.id, first.id))
         .returning();
       if (!run?.leaseToken) return null;
       await notifyRuns(tx, [run]);
@@ -251,13 +258,13 @@ export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =
     await wakeJob(tx, queue, run.jobId);
   });
 
-/** Sends a message for the oldest waiting run of the job, for when it may start. */
+/** Sends a message for the waiting run of the job whose turn it is, for when it may start. */
 export const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<void> => {
   const [next] = await tx
     .select({ notBefore: runs.notBefore })
     .from(runs)
     .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
-    .orderBy(asc(runs.scheduledFor), asc(runs.id))
+    .orderBy(...inTurn)
     .limit(1);
   if (!next) return;
   await sendWakeUps(queue, tx, [{ jobId, startAfter: next.notBefore }]);

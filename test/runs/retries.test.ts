@@ -9,6 +9,7 @@ import {
   endedRun,
   innerId,
   querySql,
+  readExport,
   readRun,
   runJob,
   runThat,
@@ -47,7 +48,7 @@ const failingJob = async (fault: Fault, count: number, settings: object = {}) =>
     asked.push(performance.now());
     return asked.length <= count ? fault : undefined;
   });
-  const jobId = await createJob(server, { s3Url: `exports/${folder}`, ...settings });
+  const jobId = await createJob(server, { s3Url: `exports/${folder}`, meterApiNames: ['s'], ...settings });
   return { jobId, asked, recover: () => faults.clear(folder) };
 };
 
@@ -216,13 +217,22 @@ describe.concurrent('a run between two attempts', () => {
     expect(await endedRun(server, next, 15_000)).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
   });
 
-  test('does not hold up a run for an older slot', async () => {
-    const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
+  test('keeps its turn: a run for an older slot comes after it, and what lies there in the end is the newer', async () => {
+    const addOne = (): Promise<void> =>
+      addRecords(server, 'in-turn', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'e', value: '1' }]);
+    await addOne();
+    const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity, {
+      meterApiNames: ['in-turn'],
+    });
     const waiting = await pausedForAMinute(jobId, recover);
-    const older = await runJob(server, jobId, '2026-01-20T02:00:00Z');
-    expect(await endedRun(server, older, 15_000)).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
-    expect(await readRun(server, waiting.id)).toMatchObject({ status: 'QUEUED', attempt: waiting.attempt });
+    await addOne();
+    // An hour before, and the same days.
+    const older = await runJob(server, jobId, '2026-01-28T01:00:00Z');
+    expect(await readRun(server, older)).toMatchObject({ status: 'QUEUED', attempt: 0, windowEnd: waiting.windowEnd });
     await endPause(waiting);
-    expect(await endedRun(server, waiting.id)).toMatchObject({ status: 'SUCCEEDED', attempt: waiting.attempt + 1 });
+    const [first, second] = [await endedRun(server, waiting.id), await endedRun(server, older)];
+    expect([first, second]).toMatchObject([{ status: 'SUCCEEDED' }, { status: 'SUCCEEDED', attempt: 1 }]);
+    expect(Date.parse(first.finishedAt ?? '')).toBeLessThanOrEqual(Date.parse(second.startedAt ?? ''));
+    expect(readExport(server, second).text).toContain(',2\n');
   });
 });
