@@ -1,10 +1,12 @@
 // Pure: which slots of a job run after downtime, or where runs are slower than the schedule.
 import type { TimeWindow } from '../usage/buckets.ts';
 
-/** A slot with the window that its run would export. */
+/** A slot with what its run would export. */
 export interface SlotWindow {
   readonly slot: Date;
   readonly window: TimeWindow;
+  /** What outputOf says of its settings: a run that waits has those with which it was queued. */
+  readonly output: string;
 }
 
 /** What becomes of each slot; all three oldest first. */
@@ -12,14 +14,15 @@ export interface CatchUp<T> {
   readonly run: T[];
   /** Beyond the cap: to be recorded as CANCELED with the error code MISSED. */
   readonly missed: T[];
-  /** Their window lies inside that of a later slot which runs: nothing is lost without them. */
+  /** A later slot that runs writes the same, and its window holds theirs: nothing is lost without them. */
   readonly superseded: T[];
 }
 
 /**
  * Plans the scheduled slots of one job that wait already (`waiting`) or are due and not yet queued (`due`), in any order; one
  * that is both counts as waiting. A slot is superseded where its window lies inside the window of a later slot that
- * runs (the same window included). Of the others the newest `cap` run, and older ones are missed. MANUAL runs stay out of it.
+ * runs (the same window included) and both have the same output: after an edit of the job nobody else writes what the
+ * one that waits would. Of the others the newest `cap` run, and older ones are missed. MANUAL runs stay out of it.
  */
 export function planCatchUp<T extends SlotWindow>(slots: {
   readonly waiting: readonly T[];
@@ -34,7 +37,8 @@ export function planCatchUp<T extends SlotWindow>(slots: {
   const plan: CatchUp<T> = { run: [], missed: [], superseded: [] };
   for (const one of all) {
     // Newest first, so what runs so far is later. At most `cap` comparisons for each slot.
-    if (plan.run.some((later) => liesInside(one.window, later.window))) plan.superseded.push(one);
+    if (plan.run.some((later) => later.output === one.output && liesInside(one.window, later.window)))
+      plan.superseded.push(one);
     else if (plan.run.length < cap) plan.run.push(one);
     else plan.missed.push(one);
   }

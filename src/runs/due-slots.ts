@@ -5,6 +5,7 @@ import { type MailMessage, sendMails, sendWakeUps } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/catch-up.ts';
 import { type JobRow, nextSlot } from '../jobs/jobs.ts';
+import { outputOf } from '../jobs/outputs.ts';
 import { newestSlots } from '../jobs/schedule.ts';
 import { windowOf } from '../jobs/window.ts';
 import { newIds } from '../lib/ids.ts';
@@ -135,7 +136,8 @@ const dueSlotsOf = (job: JobRow, now: Date): Slot[] => {
   if (!first) return [];
   const { cron, timeZone } = job.settings;
   const slots = cron === null ? [first] : newestSlots(cron, timeZone, now, first, MAX_LOOK_BACK);
-  return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), runId: null }));
+  const output = outputOf(job.settings);
+  return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), output, runId: null }));
 };
 
 const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> => {
@@ -156,7 +158,8 @@ const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map
     );
   const byJob = new Map<string, Slot[]>();
   for (const run of rows) {
-    const slot = { slot: run.scheduledFor, window: { start: run.windowStart, end: run.windowEnd }, runId: run.id };
+    const window = { start: run.windowStart, end: run.windowEnd };
+    const slot = { slot: run.scheduledFor, window, output: outputOf(run.settings), runId: run.id };
     byJob.set(run.jobId, [...(byJob.get(run.jobId) ?? []), slot]);
   }
   return byJob;

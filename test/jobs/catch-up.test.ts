@@ -9,10 +9,11 @@ interface Named extends SlotWindow {
 }
 
 /** Hours as numbers: slot 10 with the window from 8 to 9. */
-const at = (name: string, slot: number, start: number, end: number): Named => ({
+const at = (name: string, slot: number, start: number, end: number, output = 'same'): Named => ({
   name,
   slot: new Date(slot * 3_600_000),
   window: { start: new Date(start * 3_600_000), end: new Date(end * 3_600_000) },
+  output,
 });
 const plan = (due: readonly Named[], waiting: readonly Named[] = [], cap = 100) => {
   const { run, missed, superseded } = planCatchUp({ due, waiting, cap });
@@ -43,6 +44,11 @@ describe('planCatchUp', () => {
   test('of slots with the same window the latest runs', () => {
     const due = [at('a', 10, 0, 8), at('b', 11, 0, 8), at('c', 12, 0, 8)];
     expect(plan(due)).toEqual({ run: 'c', missed: '', superseded: 'a b' });
+  });
+
+  test('a window inside a later one that writes something else, or elsewhere, runs', () => {
+    const waiting = [at('w1', 10, 0, 8, 'csv'), at('w2', 11, 0, 8, 'csv')];
+    expect(plan([at('d', 12, 0, 8, 'json')], waiting)).toEqual({ run: 'w2 d', missed: '', superseded: 'w1' });
   });
 
   test('a window inside an earlier one runs', () => {
@@ -91,7 +97,7 @@ describe('planCatchUp', () => {
     const slots = slotsBetween('0 * * * *', 'UTC', new Date('2026-11-01T23:30Z'), new Date('2026-11-11T23:30Z'), 1000);
     const { run, missed, superseded } = planCatchUp({
       waiting: [],
-      due: slots.map((slot) => ({ slot, window: windowOf(settings, slot) })),
+      due: slots.map((slot) => ({ slot, window: windowOf(settings, slot), output: '' })),
       cap: 100,
     });
     expect(run.map(({ window }) => window.start.toISOString().slice(0, 10))).toEqual(
@@ -104,13 +110,16 @@ describe('planCatchUp', () => {
     const number = fc.integer({ min: 0, max: 12 });
     const slots = fc.array(
       fc
-        .tuple(number, number, fc.boolean())
-        .map(([start, length, waits]) => ({ start, end: start + length + 1, waits })),
+        .tuple(number, number, fc.boolean(), fc.constantFrom('csv', 'json'))
+        .map(([start, length, waits, output]) => ({ start, end: start + length + 1, waits, output })),
       { maxLength: 30 },
     );
     fc.assert(
       fc.property(slots, fc.integer({ min: 1, max: 6 }), (all, cap) => {
-        const named = all.map(({ start, end, waits }, i) => ({ ...at(String(i), 100 + i, start, end), waits }));
+        const named = all.map(({ start, end, waits, output }, i) => ({
+          ...at(String(i), 100 + i, start, end, output),
+          waits,
+        }));
         const { run, missed, superseded } = planCatchUp({
           waiting: named.filter(({ waits }) => waits),
           due: named.filter(({ waits }) => !waits),
@@ -125,7 +134,11 @@ describe('planCatchUp', () => {
         expect(missed.every(({ slot }) => slot < (run[0]?.slot ?? slot))).toBe(true);
         const held = (one: SlotWindow) =>
           run.some(
-            ({ slot, window }) => slot > one.slot && window.start <= one.window.start && window.end >= one.window.end,
+            ({ slot, window, output }) =>
+              slot > one.slot &&
+              output === one.output &&
+              window.start <= one.window.start &&
+              window.end >= one.window.end,
           );
         expect(superseded.every(held)).toBe(true);
         expect([...run, ...missed].some(held)).toBe(false);

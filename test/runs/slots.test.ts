@@ -280,6 +280,44 @@ describe.concurrent('runs of one job', () => {
     );
   });
 
+  test('that wait are not superseded by a later slot of the job as it was edited meanwhile', async () => {
+    const folder = 'overlap/turned/';
+    const gate = createGate();
+    let asked = 0;
+    faults.on(folder, () => ((asked += 1) === 1 ? { hold: gate.opened } : undefined));
+    const [early, late] = [hourly(40), hourly(20)];
+    const jobId = await hourlyJob(early.cron, {
+      jobName: 'turned',
+      s3Url: 'exports/overlap',
+      range: 'ago(3d)',
+      aggregationBucket: 'MONTH',
+    });
+    const manual = await runJob(server, jobId);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
+    const [first = 0] = early.last(1);
+    await makeDue(jobId, first);
+    await eventually(
+      () => runsOf(server, jobId),
+      (runs) => runs.length === 2,
+    );
+    // To another bucket: whoever reads the first one waits for the slot that was queued for it.
+    await updateJob(server, jobId, { cron: late.cron, s3Url: 'other-exports/overlap' });
+    const [second = 0] = late.last(1);
+    await makeDue(jobId, second);
+    await eventually(
+      () => runsOf(server, jobId),
+      (all) => all.length === 3,
+    );
+    gate.open();
+    const runs = await endedRunsOf(server, jobId, 3);
+    expect(runs.map(({ status }) => status)).toEqual(['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED']);
+    expect(runs.find(({ id }) => id === manual)?.status).toBe('SUCCEEDED');
+    const of = (slot: number): string =>
+      runs.find(({ scheduledFor }) => scheduledFor === iso(slot))?.objects[0]?.key ?? '';
+    expect(server.s3.object('exports', of(first))).toBeDefined();
+    expect(server.s3.object('other-exports', of(second))).toBeDefined();
+  });
+
   test('that are queued keep the settings they were queued with; edits are for slots not yet queued', async () => {
     const folder = 'overlap/edited/';
     const gate = createGate();
