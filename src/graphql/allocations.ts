@@ -80,7 +80,11 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     description: 'Records for one stream; all are taken or none.',
     fields: (t) => ({
       stream: t.string({ required: true, description: 'The name; the stream is made where it is not there yet.' }),
-      records: t.field({ type: [recordInput], required: true, description: '1 to 10,000 (a setting).' }),
+      records: t.field({
+        type: [recordInput],
+        required: true,
+        description: '1 to 10,000 (a setting), those of all fields of the request counted together.',
+      }),
       idempotencyKey: t.string({ description: idempotencyKey }),
     }),
   });
@@ -88,7 +92,11 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     description: 'Selectors of what to hide in one stream; all are taken or none.',
     fields: (t) => ({
       stream: t.string({ required: true, description: 'The name of a live stream.' }),
-      records: t.field({ type: [selectorInput], required: true, description: '1 to 10,000 (a setting).' }),
+      records: t.field({
+        type: [selectorInput],
+        required: true,
+        description: '1 to 10,000 (a setting), those of all fields of the request counted together.',
+      }),
       idempotencyKey: t.string({ description: idempotencyKey }),
     }),
   });
@@ -100,12 +108,18 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
   const request = <Input>(
     context: GraphQLContext,
     given: { stream: string; records: readonly Input[]; idempotencyKey?: string | null | undefined },
-  ) => ({
-    ...given,
-    accountId: accountOf(context),
-    path: ['input'],
-    maxRecords: context.services.limits.maxRecords,
-  });
+  ) => {
+    const { records, services } = context;
+    const recordsBefore = records.count;
+    records.count += given.records.length;
+    return {
+      ...given,
+      accountId: accountOf(context),
+      path: ['input'],
+      maxRecords: services.limits.maxRecords,
+      recordsBefore,
+    };
+  };
   const writeErrors = [ValidationError, ConflictError, LimitExceededError];
   builder.mutationFields((t) => ({
     allocationSum: t.field({

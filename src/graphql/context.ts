@@ -35,6 +35,8 @@ export interface GraphQLContext {
   readonly principal: Principal | null;
   readonly scopes: ReadonlySet<Scope>;
   readonly loaders: Loaders;
+  /** Records and selectors that the fields of this request brought so far, those refused among them. */
+  readonly records: { count: number };
   /** Asks again whether the key is still valid, for what outlives one request. */
   readonly isStillValid: () => Promise<boolean>;
 }
@@ -65,6 +67,7 @@ export const createContext = (
   principal,
   scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
   loaders: createLoaders(services.db, principal?.accountId ?? null),
+  records: { count: 0 },
   isStillValid: async () => secret !== null && (await services.authenticator.authenticate(secret)) !== null,
 });
 

@@ -21,6 +21,8 @@ export interface IngestRequest<Input> extends WriteTarget {
   readonly records: readonly (Input | Misshapen)[];
   /** At most so many records; left out where another limit (the size of the body) holds. */
   readonly maxRecords?: number;
+  /** What other parts of the same request brought, which counts too. */
+  readonly recordsBefore?: number;
 }
 
 /** Adds records beside what is there; the live value of a key is the sum of its live records. */
@@ -60,11 +62,12 @@ const writeList = (
 
 const checkRequest = (request: IngestRequest<unknown>): void => {
   const { path, maxRecords, records } = request;
-  if (maxRecords !== undefined && records.length > maxRecords) {
+  const count = (request.recordsBefore ?? 0) + records.length;
+  if (maxRecords !== undefined && count > maxRecords) {
     throw new LimitExceededError(
-      `A request takes at most ${maxRecords} records; this one has ${records.length}. Send it in parts.`,
+      `A request takes at most ${maxRecords} records; this one has ${count}. Send it in parts.`,
       maxRecords,
-      records.length,
+      count,
     );
   }
   const issues = new IssueCollector();
