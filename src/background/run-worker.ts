@@ -6,6 +6,7 @@ import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
 import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
+import { createPlaces } from '../lib/places.ts';
 import {
   claimRun,
   endAttempt,
@@ -41,24 +42,30 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
   const underWay = new Set<Promise<void>>();
   let stopping = false;
 
-  const handle = async (jobId: string): Promise<void> => {
-    if (stopping) {
-      // Another server takes it at once, instead of when it is found forgotten.
-      await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
-      return;
-    }
-    const work = executeNext(options, jobId, handingOver.signal);
-    underWay.add(work);
+  // The queue gives a message up after a while and hands out the next one, although the export goes on.
+  const places = createPlaces(options.concurrency);
+
+  const execute = async (jobId: string): Promise<void> => {
+    const leave = await places.take();
     try {
-      await work;
+      // Another server takes it at once, instead of when it is found forgotten.
+      if (stopping) await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
+      else await executeNext(options, jobId, handingOver.signal);
     } catch (error) {
       log.error(
         { err: error, jobId: encodeId('Job', jobId) },
         'a run could not be begun or ended; it is taken up again when its lease is over',
       );
     } finally {
-      underWay.delete(work);
+      leave();
     }
+  };
+
+  const handle = async (jobId: string): Promise<void> => {
+    const work = execute(jobId);
+    underWay.add(work);
+    await work;
+    underWay.delete(work);
   };
 
   await handOut<RunMessage>(

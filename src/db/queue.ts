@@ -3,6 +3,12 @@ import type pg from 'pg';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Transaction } from './client.ts';
 
+/**
+ * How long the queue waits for whoever handles the message of a run: pg-boss takes a day at most. When it is over the queue
+ * hands out the next message in its place, so the default of 15 minutes was shorter than many exports.
+ */
+const RUN_EXPIRES_SECONDS = 86_399;
+
 /** The schema of the queue's own tables, beside Sluice's in the same database. */
 const QUEUE_SCHEMA = 'pgboss';
 
@@ -69,6 +75,8 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
     // The worker repeats attempts by the run's own rules, so the queue itself never does. Of each job one message
     // waits at most ('short'): a second would find nothing to do, and a long backlog would pile them up.
     await queue.createQueue(RUN_QUEUE, { policy: 'short', retryLimit: 0, notify: true, deleteAfterSeconds: 3600 });
+    // By itself, since createQueue leaves a queue that is there as it is.
+    await queue.updateQueue(RUN_QUEUE, { expireInSeconds: RUN_EXPIRES_SECONDS });
     await queue.createQueue(MAIL_QUEUE, {
       policy: 'standard',
       retryLimit: 8,

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createJob, endedRun, endedRunsOf, querySql, runJob } from '../support/job-steps.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { RUN_QUEUE } from '../../src/db/queue.ts';
+import { createGate } from '../support/faults.ts';
+import { createJob, endedRun, endedRunsOf, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 
 let smtp: TestSmtp;
@@ -45,4 +48,53 @@ test('what is to be done later is found in time, though nothing tells of it', as
   // A second with a quarter of jitter, a second until the queue is asked next, and time for a slow machine.
   expect(second - first).toBeGreaterThan(700);
   expect(second - first).toBeLessThan(4500);
+});
+
+/** What the queue holds of a job, oldest first. */
+const messagesOf = async (jobId: string): Promise<string[]> => {
+  const rows = await querySql<{ state: string }>(
+    server,
+    `SELECT state::text FROM pgboss.job WHERE name = $1 AND data ->> 'jobId' = $2 ORDER BY created_on`,
+    [RUN_QUEUE, innerId(jobId)],
+  );
+  return rows.map(({ state }) => state);
+};
+
+test('an export that outlasts its message keeps its place: the next one waits for it', async () => {
+  const gate = createGate();
+  const asked: string[] = [];
+  server.s3.setFault(({ key }) => {
+    asked.push(key);
+    return asked.length === 1 ? { hold: gate.opened } : undefined;
+  });
+  await server.resources.queue.updateQueue(RUN_QUEUE, { expireInSeconds: 1 });
+  const [first, second] = [await createJob(server), await createJob(server)];
+  const firstRun = await runJob(server, first);
+  await expect.poll(() => asked.length).toBe(1);
+  const secondRun = await runJob(server, second);
+  // The queue has given up both, one after the other: it had handed out the second in the place of the first.
+  await eventually(
+    () => messagesOf(second),
+    (states) => states.includes('failed'),
+  );
+  expect(await messagesOf(first)).toContain('failed');
+  expect(asked).toHaveLength(1);
+  expect(await readRun(server, secondRun)).toMatchObject({ status: 'QUEUED', attempt: 0 });
+  gate.open();
+  const [one, two] = [await endedRun(server, firstRun), await endedRun(server, secondRun)];
+  expect([one, two]).toMatchObject([
+    { status: 'SUCCEEDED', attempt: 1 },
+    { status: 'SUCCEEDED', attempt: 1 },
+  ]);
+  expect(Date.parse(one.finishedAt ?? '')).toBeLessThanOrEqual(Date.parse(two.startedAt ?? ''));
+});
+
+test('a queue of an earlier version learns to wait for long exports', async () => {
+  const expiry = () =>
+    querySql<{ seconds: number }>(server, 'SELECT expire_seconds AS seconds FROM pgboss.queue WHERE name = $1', [
+      RUN_QUEUE,
+    ]);
+  await querySql(server, 'UPDATE pgboss.queue SET expire_seconds = 900 WHERE name = $1', [RUN_QUEUE]);
+  await migrate(server.database.url);
+  expect(await expiry()).toEqual([{ seconds: 86_399 }]);
 });
