@@ -20,6 +20,10 @@ export interface DueSlotOptions {
   readonly maxCatchUp: number;
   /** What the time is; the database's clock where left out, so that a server whose own is wrong runs nothing early. */
   readonly now?: Date;
+  /** Ids of jobs that are left out for now. */
+  readonly skip: readonly string[];
+  /** Told of a job whose slots cannot be planned: it stays as it is and due, and the others go on. */
+  readonly onUnplannable: (jobId: string, error: unknown) => void;
 }
 
 /** Slots of a job that are looked at: a week of minutes. What is older is told by the oldest record of those missed. */
@@ -47,7 +51,7 @@ export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): P
     const dueJobs = await tx
       .select()
       .from(jobs)
-      .where(lte(jobs.nextRunAt, now))
+      .where(and(lte(jobs.nextRunAt, now), sql`${jobs.id} <> ALL(${sql.param(options.skip)}::uuid[])`))
       .orderBy(asc(jobs.nextRunAt))
       .limit(options.batch)
       .for('update', { skipLocked: true });
@@ -55,47 +59,29 @@ export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): P
     const waiting = await waitingRuns(tx, dueJobs);
 
     const inserts: (typeof runs.$inferInsert)[] = [];
-    const ended: { id: string; status: 'SUPERSEDED' | 'MISSED' }[] = [];
+    const ended: EndedRun[] = [];
     const mails: MailMessage[] = [];
-    const planned: JobRow[] = [];
+    const moves: Move[] = [];
+    let seen = 0;
     for (const job of dueJobs) {
       if (inserts.length >= MAX_INSERTS) break;
-      planned.push(job);
-      const due = dueSlotsOf(job, now);
-      const plan = planCatchUp<Slot>({
-        waiting: waiting.get(job.id) ?? [],
-        due,
-        cap: options.maxCatchUp,
-      });
-      const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
-      for (const slot of plan.superseded) {
-        if (slot.runId !== null) ended.push({ id: slot.runId, status: 'SUPERSEDED' });
-      }
-      const ids = newIds(plan.missed.length + plan.run.length, now);
-      let lastMissed: string | undefined;
-      for (const slot of plan.missed) {
-        if (slot.runId === null) {
-          const run = newRun(job, trigger, slot.slot, slot.window, now, ids.shift());
-          const error = due.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
-          inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error });
-          lastMissed = run.id;
-        } else {
-          ended.push({ id: slot.runId, status: 'MISSED' });
-          lastMissed = slot.runId;
-        }
-      }
-      for (const slot of plan.run) {
-        if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now, ids.shift()));
-      }
-      if (lastMissed !== undefined && job.settings.email !== null) {
-        mails.push({ runId: lastMissed, missed: plan.missed.length });
+      seen += 1;
+      try {
+        const plan = planJob(job, waiting.get(job.id) ?? [], now, options.maxCatchUp);
+        inserts.push(...plan.inserts);
+        ended.push(...plan.ended);
+        mails.push(...plan.mails);
+        moves.push({ id: job.id, nextRunAt: nextSlot(job.settings, now) });
+      } catch (error) {
+        // Settings that this version no longer takes. Thrown on, it would hold up the jobs of all accounts for ever.
+        options.onUnplannable(job.id, error);
       }
     }
     const endedRuns = await endWaiting(tx, ended, now);
     // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
     for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
     const changed = [...(await storeRuns(tx, inserts)), ...endedRuns];
-    await moveOn(tx, planned, now);
+    await moveOn(tx, moves);
     const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
     await sendWakeUps(
       queue,
@@ -104,8 +90,55 @@ export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): P
     );
     await sendMails(queue, tx, mails);
     await notifyRuns(tx, changed);
-    return planned.length < dueJobs.length || dueJobs.length === options.batch;
+    return seen < dueJobs.length || dueJobs.length === options.batch;
   });
+
+interface EndedRun {
+  readonly id: string;
+  readonly status: 'SUPERSEDED' | 'MISSED';
+}
+
+interface Move {
+  readonly id: string;
+  readonly nextRunAt: Date | null;
+}
+
+interface JobPlan {
+  readonly inserts: (typeof runs.$inferInsert)[];
+  readonly ended: EndedRun[];
+  readonly mails: MailMessage[];
+}
+
+/** What becomes of the slots of a job that is due. Throws where its settings have no slots, windows or keys. */
+const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan => {
+  const due = dueSlotsOf(job, now);
+  const plan = planCatchUp<Slot>({ waiting, due, cap });
+  const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
+  const inserts: (typeof runs.$inferInsert)[] = [];
+  const ended: EndedRun[] = [];
+  for (const slot of plan.superseded) {
+    if (slot.runId !== null) ended.push({ id: slot.runId, status: 'SUPERSEDED' });
+  }
+  const ids = newIds(plan.missed.length + plan.run.length, now);
+  let lastMissed: string | undefined;
+  for (const slot of plan.missed) {
+    if (slot.runId === null) {
+      const run = newRun(job, trigger, slot.slot, slot.window, now, ids.shift());
+      const error = due.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
+      inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error });
+      lastMissed = run.id;
+    } else {
+      ended.push({ id: slot.runId, status: 'MISSED' });
+      lastMissed = slot.runId;
+    }
+  }
+  for (const slot of plan.run) {
+    if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now, ids.shift()));
+  }
+  const mails =
+    lastMissed === undefined || job.settings.email === null ? [] : [{ runId: lastMissed, missed: plan.missed.length }];
+  return { inserts, ended, mails };
+};
 
 const MISSED = {
   code: 'MISSED',
@@ -180,11 +213,7 @@ const storeRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferI
   return stored;
 };
 
-const endWaiting = async (
-  tx: Transaction,
-  ended: readonly { id: string; status: 'SUPERSEDED' | 'MISSED' }[],
-  now: Date,
-): Promise<RunRow[]> => {
+const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> => {
   const changed: RunRow[] = [];
   for (const [status, error, event] of [
     ['SUPERSEDED', SUPERSEDED, 'SUPERSEDE'],
@@ -203,9 +232,9 @@ const endWaiting = async (
   return changed;
 };
 
-const moveOn = async (tx: Transaction, due: readonly JobRow[], now: Date): Promise<void> => {
-  const ids = due.map((job) => job.id);
-  const next = due.map((job) => nextSlot(job.settings, now)?.toISOString() ?? null);
+const moveOn = async (tx: Transaction, moves: readonly Move[]): Promise<void> => {
+  const ids = moves.map((move) => move.id);
+  const next = moves.map((move) => move.nextRunAt?.toISOString() ?? null);
   await tx.execute(sql`
     UPDATE jobs SET next_run_at = u.next_run_at
     FROM unnest(${sql.param(ids)}::uuid[], ${sql.param(next)}::timestamptz[]) AS u(id, next_run_at)
