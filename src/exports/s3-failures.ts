@@ -178,9 +178,10 @@ const refused: Explanation = {
   message: ({ bucket }, { s3Code, status }) =>
     `The store refused an object for the bucket ${bucket}: ${s3Code || 'no reason given'}${inBrackets(status)}.`,
 };
+// No answer came, and nobody knows why: what may pass is tried again.
 const unexpected: Explanation = {
   code: 'S3_UNEXPECTED',
-  retryable: false,
+  retryable: true,
   message: () => 'The object could not be sent, for a reason that Sluice does not know. The log has the cause.',
 };
 
@@ -234,25 +235,22 @@ const BY_S3_CODE = new Map<string, Explanation>([
   ['NotS3', notS3],
 ]);
 
+const CONNECTION_CODES =
+  'ECONNRESET ECONNREFUSED ECONNABORTED EPIPE ENOTCONN ERR_SOCKET_CLOSED ERR_STREAM_PREMATURE_CLOSE ' +
+  'EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN ENETRESET EADDRNOTAVAIL ENOBUFS EMFILE ENFILE';
+
 const BY_SYSTEM_CODE = new Map<string, Explanation>([
   ['ETIMEDOUT', timedOut],
   ['ENOTFOUND', hostNotFound],
   ['EAI_AGAIN', hostNotFound],
-  ['ECONNRESET', connectionLost],
-  ['ECONNREFUSED', connectionLost],
-  ['ECONNABORTED', connectionLost],
-  ['EPIPE', connectionLost],
-  ['EHOSTUNREACH', connectionLost],
-  ['ENETUNREACH', connectionLost],
-  ['ENETDOWN', connectionLost],
-  ['EADDRNOTAVAIL', connectionLost],
-  ['EMFILE', connectionLost],
+  ['EAI_FAIL', hostNotFound],
   ['EPROTO', tlsFailed],
+  ...CONNECTION_CODES.split(' ').map((code) => [code, connectionLost] as const),
 ]);
 
 /**
  * The error that a put ends with. Unknown answers go by their status: 408, 429 and 5xx may pass, others will not
- * (501 neither: the store lacks a feature).
+ * (501 neither: the store lacks a feature). Where no answer came, whatever is not known for good may pass.
  */
 export function explainS3Failure(failure: S3Failure, place: S3Place, options?: ErrorOptions): ObjectStoreError {
   const explanation = explain(failure);

@@ -348,10 +348,22 @@ describe('a failed put tells whose fault it is', () => {
     ['ETIMEDOUT', 'S3_TIMEOUT'],
     ['EPIPE', 'CONNECTION_LOST'],
     ['ENETUNREACH', 'CONNECTION_LOST'],
+    ['ENOTCONN', 'CONNECTION_LOST'],
+    ['EHOSTDOWN', 'CONNECTION_LOST'],
+    ['ENETRESET', 'CONNECTION_LOST'],
+    ['ENOBUFS', 'CONNECTION_LOST'],
+    ['ENFILE', 'CONNECTION_LOST'],
+    ['ERR_SOCKET_CLOSED', 'CONNECTION_LOST'],
+    ['ERR_STREAM_PREMATURE_CLOSE', 'CONNECTION_LOST'],
+    ['EAI_FAIL', 'HOST_NOT_FOUND'],
     ['ERR_INVALID_ARG_TYPE', 'S3_UNEXPECTED'],
+    ['ESOMETHINGNEW', 'S3_UNEXPECTED'],
+    [undefined, 'S3_UNEXPECTED'],
   ])("Node's %s is %s", (systemCode, code) => {
     const failure = { s3Code: 'TypeError', status: undefined, systemCode, bucketRegion: undefined };
-    expect(explainS3Failure(failure, { bucket: 'there', region: 'us-east-1' })).toMatchObject({ code });
+    const explained = explainS3Failure(failure, { bucket: 'there', region: 'us-east-1' });
+    // Of all that fails before an answer only what the operator has to correct will not pass by itself.
+    expect(explained).toMatchObject({ code, retryable: !['TLS_FAILED', 'NOT_S3'].includes(code) });
   });
 });
 
