@@ -7,6 +7,12 @@ export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0];
 /** What a statement can be run on: the pool, or the transaction in scope and only that. */
 export type Executor = Db | Transaction;
 
+/**
+ * For every connection that waits long for an answer. Without the delay Linux asks after two hours of silence for the
+ * first time, and a peer that is gone without a word is waited for until then.
+ */
+export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
+
 export interface Database {
   readonly db: Db;
   /** For what drizzle does not speak: COPY. Whoever connects releases. */
@@ -37,7 +43,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     idle_in_transaction_session_timeout: 60_000,
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 30_000,
-    keepAlive: true,
+    ...KEEP_ALIVE,
   });
   // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
   // event that nobody hears ends the process (a backend terminated in a transaction does that).

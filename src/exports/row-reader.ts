@@ -1,7 +1,7 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import type { Db } from '../db/client.ts';
+import { type Db, KEEP_ALIVE } from '../db/client.ts';
 import * as tables from '../db/tables.ts';
 
 /** A connection that one export reads through. */
@@ -29,7 +29,7 @@ export const openRowReader = async (url: string, signal: AbortSignal): Promise<R
   const client = new pg.Client({
     connectionString: url,
     application_name: 'sluice-export',
-    keepAlive: true,
+    ...KEEP_ALIVE,
     connectionTimeoutMillis: 10_000,
   });
   // Told to the statement under way as well; without a listener it would end the process.

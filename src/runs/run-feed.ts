@@ -1,7 +1,7 @@
 import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import type { Db } from '../db/client.ts';
+import { type Db, KEEP_ALIVE } from '../db/client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { databaseNow } from './due-slots.ts';
@@ -113,7 +113,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     const client = new pg.Client({
       connectionString: options.url,
       application_name: options.applicationName,
-      keepAlive: true,
+      ...KEEP_ALIVE,
       connectionTimeoutMillis: 10_000,
     });
     const broken = new Promise<never>((_, reject) => {
