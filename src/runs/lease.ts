@@ -242,7 +242,7 @@ export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outco
     } else {
       await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
     }
-    await wakeJob(tx, queue, run.jobId);
+    await wakeJobs(tx, queue, [run.jobId]);
   });
 
 /** Puts the run back as it was, for another worker: this one is told to stop. Does not count as a failure. */
@@ -255,17 +255,16 @@ export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =
       .returning();
     if (changed) await notifyRuns(tx, [changed]);
     else await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
-    await wakeJob(tx, queue, run.jobId);
+    await wakeJobs(tx, queue, [run.jobId]);
   });
 
-/** Sends a message for the waiting run of the job whose turn it is, for when it may start. */
-export const wakeJob = async (tx: Transaction, queue: PgBoss, jobId: string): Promise<void> => {
-  const [next] = await tx
-    .select({ notBefore: runs.notBefore })
+/** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
+export const wakeJobs = async (tx: Transaction, queue: PgBoss, jobIds: readonly string[]): Promise<void> => {
+  if (jobIds.length === 0) return;
+  const next = await tx
+    .selectDistinctOn([runs.jobId], { jobId: runs.jobId, startAfter: runs.notBefore })
     .from(runs)
-    .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
-    .orderBy(...inTurn)
-    .limit(1);
-  if (!next) return;
-  await sendWakeUps(queue, tx, [{ jobId, startAfter: next.notBefore }]);
+    .where(and(inArray(runs.jobId, [...jobIds]), inArray(runs.status, sourcesOf('START'))))
+    .orderBy(runs.jobId, ...inTurn);
+  await sendWakeUps(queue, tx, next);
 };

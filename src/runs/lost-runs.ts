@@ -5,7 +5,7 @@ import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { databaseNow } from './due-slots.ts';
-import { nextChange, wakeJob } from './lease.ts';
+import { nextChange, wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
 import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
 import { queueMail } from './runs.ts';
@@ -47,8 +47,12 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
           await notifyRuns(tx, [changed]);
         }
       }
-      await wakeJob(tx, queue, run.jobId);
     }
+    await wakeJobs(
+      tx,
+      queue,
+      lost.map((run) => run.jobId),
+    );
     return lost.length;
   });
 

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { claimRun, endAttempt, type LeasedRun } from '../../src/runs/lease.ts';
+import { sendWakeUps } from '../../src/db/queue.ts';
+import { reapLostRuns } from '../../src/runs/lost-runs.ts';
 import { createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -17,6 +19,15 @@ const claimed = async (jobId: string): Promise<LeasedRun> => {
   const claim = await claimRun(server.resources.database.db, innerId(jobId), LEASE_MS);
   if (!claim || !('run' in claim)) throw new Error(`nothing was claimed: ${JSON.stringify(claim)}`);
   return claim.run;
+};
+
+const waitingFor = async (lock: 'advisory' | 'transactionid'): Promise<number> => {
+  const [row] = await querySql<{ waits: number }>(
+    server,
+    'SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = $1 AND NOT granted',
+    [lock],
+  );
+  return row?.waits ?? 0;
 };
 
 test('a claim that began while an older run was held gets no later one when the older goes back to its pause', async () => {
@@ -40,12 +51,8 @@ test('a claim that began while an older run was held gets no later one when the 
       done = true;
     });
     await eventually(
-      () =>
-        querySql<{ waits: number }>(
-          server,
-          `SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
-        ),
-      ([row]) => done || (row?.waits ?? 0) > 0,
+      () => waitingFor('advisory'),
+      (waits) => done || waits > 0,
     );
     const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
     await endAttempt(database.db, queue, held, { event: 'FAIL', failure }, 0.5);
@@ -56,4 +63,36 @@ test('a claim that began while an older run was held gets no later one when the 
   expect((await readRun(server, later)).status).toBe('QUEUED');
   // The pause of the older one holds the later one back.
   expect(await claimRun(database.db, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
+});
+
+test('jobs of lost runs are woken in the order in which everybody wakes jobs', async () => {
+  const { database, queue } = server.resources;
+  const jobIds = [await createJob(server), await createJob(server)].map(innerId).toSorted();
+  const [earlier = '', later = ''] = jobIds;
+  const runIds = [];
+  // The later one lies first in the table.
+  for (const jobId of [later, earlier]) {
+    runIds.push(await runJob(server, Buffer.from(`Job:${jobId}`).toString('base64url')));
+    const claim = await claimRun(database.db, jobId, 1);
+    expect(claim).toHaveProperty('run');
+  }
+  await querySql(server, 'DELETE FROM pgboss.job');
+  let reaped: Promise<number> | undefined;
+  // Another transaction that wakes both, in their order, as the scheduler does; and is stopped in between.
+  await database.db.transaction(async (tx) => {
+    await sendWakeUps(queue, tx, [{ jobId: earlier }]);
+    let done = false;
+    reaped = reapLostRuns(database.db, queue).finally(() => {
+      done = true;
+    });
+    await eventually(
+      () => waitingFor('transactionid'),
+      (waits) => done || waits > 0,
+    );
+    await sendWakeUps(queue, tx, [{ jobId: later }]);
+  });
+  expect(await reaped).toBe(2);
+  for (const runId of runIds) {
+    expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', error: { code: 'WORKER_LOST' } });
+  }
 });
