@@ -13,6 +13,7 @@ import {
   handOver,
   type LeasedRun,
   LeaseLostError,
+  letGo,
   type Outcome,
   renewLease,
 } from '../runs/lease.ts';
@@ -129,9 +130,12 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   if (outcome) {
     await endAttempt(db, queue, run, outcome, Math.random());
     log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
-  } else {
+  } else if (signal.reason instanceof HandOver) {
     await handOver(db, queue, run);
-    log.info({ seconds }, 'run let go of: it was canceled, or its lease lost, or the server stops');
+    log.info({ seconds }, 'run let go of: the server stops, and another takes it');
+  } else {
+    await letGo(db, queue, run);
+    log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
   }
   options.onEnded(run, outcome?.event ?? 'STOPPED', seconds);
 };

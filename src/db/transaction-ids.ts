@@ -29,7 +29,7 @@ export const hasForeignTransactionIds = async (client: pg.ClientBase | pg.Pool):
 
 /**
  * Puts right what hasForeignTransactionIds finds: what is stored was committed long ago, and unfinished runs fix their
- * watermark anew, which is sound since an attempt after the first announces that it rewrites its window. All or nothing.
+ * watermark anew, which is sound since a run that has begun before announces that it rewrites its window. All or nothing.
  * Answers whether there was anything to put right.
  */
 export const repairTransactionIds = async (client: pg.ClientBase): Promise<boolean> => {

@@ -96,7 +96,10 @@ export const addRuns = (builder: Builder, refs: Refs): void => {
         description: 'When it ended.',
         resolve: (run) => run.finishedAt,
       }),
-      attempt: t.exposeInt('attempt', { description: '0 before the first start; a take-over counts. 5 at most.' }),
+      attempt: t.exposeInt('attempt', {
+        description:
+          '0 before the first start, 5 at most. A take-over from a server that died counts; one that stops in order hands its run over and gives the attempt back.',
+      }),
       rowsWritten: t.field({
         type: 'SafeInt',
         description: 'Rows of this attempt so far; advances at least once a second while it writes.',

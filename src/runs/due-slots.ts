@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, lte, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, lte, ne, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { type MailMessage, sendMails, sendWakeUps } from '../db/queue.ts';
@@ -184,8 +184,8 @@ const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map
           due.map((job) => job.id),
         ),
         eq(runs.status, 'QUEUED'),
-        // One that was tried already goes on, and a MANUAL run was asked for by somebody.
-        eq(runs.attempt, 0),
+        // One that has begun goes on, and a MANUAL run was asked for by somebody.
+        isNull(runs.startedAt),
         ne(runs.trigger, 'MANUAL'),
       ),
     );
@@ -225,7 +225,7 @@ const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date
       ...(await tx
         .update(runs)
         .set({ status: targetOf(event), finishedAt: now, error, change: sql`${runs.change} + 1` })
-        .where(and(inArray(runs.id, ids), eq(runs.status, 'QUEUED'), eq(runs.attempt, 0)))
+        .where(and(inArray(runs.id, ids), eq(runs.status, 'QUEUED'), isNull(runs.startedAt)))
         .returning()),
     );
   }

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNotNull, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
@@ -181,9 +181,11 @@ export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Pr
  */
 export const windowWasBegun = async (db: Db, run: LeasedRun): Promise<boolean> => {
   if (run.attempt > 1) return true;
+  // An attempt that was handed over is not counted, but has noted what it was about to write.
   const { rows } = await db.execute(sql`
     SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
-      AND id <> ${run.id} AND started_at IS NOT NULL LIMIT 1`);
+      AND id <> ${run.id} AND started_at IS NOT NULL
+    UNION ALL SELECT 1 FROM run_objects WHERE run_id = ${run.id} LIMIT 1`);
   return rows.length > 0;
 };
 
@@ -240,23 +242,50 @@ export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outco
       if (event !== 'RETRY') await queueMail(tx, queue, changed);
       await notifyRuns(tx, [changed]);
     } else {
-      await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
+      await clearLease(tx, run);
     }
     await wakeJobs(tx, queue, [run.jobId]);
   });
 
-/** Puts the run back as it was, for another worker: this one is told to stop. Does not count as a failure. */
+/**
+ * Puts the run back for another worker: this one is told to stop. That is no failure, so the attempt is given back, and a
+ * server that is restarted often never uses up the attempts of a long export.
+ */
 export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
     const [changed] = await tx
       .update(runs)
-      .set({ status: targetOf('RETRY'), leaseToken: null, leaseUntil: null, change: nextChange })
+      .set({
+        status: targetOf('RETRY'),
+        attempt: run.attempt - 1,
+        leaseToken: null,
+        leaseUntil: null,
+        change: nextChange,
+      })
       .where(and(held(run), inArray(runs.status, sourcesOf('RETRY'))))
       .returning();
     if (changed) await notifyRuns(tx, [changed]);
-    else await tx.update(runs).set({ leaseToken: null, leaseUntil: null }).where(held(run));
+    else await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
   });
+
+/**
+ * Lets go of a run that was canceled or taken away. One that still runs, because the lease could not be renewed, is left to
+ * whoever looks after lost runs: its lease is about to end, and that attempt counts.
+ */
+export const letGo = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+  db.transaction(async (tx) => {
+    await clearLease(tx, run);
+    await wakeJobs(tx, queue, [run.jobId]);
+  });
+
+/** Of a run that has ended without its worker. */
+const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
+  await tx
+    .update(runs)
+    .set({ leaseToken: null, leaseUntil: null })
+    .where(and(held(run), notInArray(runs.status, sourcesOf('RETRY'))));
+};
 
 /** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
 export const wakeJobs = async (tx: Transaction, queue: PgBoss, jobIds: readonly string[]): Promise<void> => {

@@ -4,7 +4,7 @@ export const RUN_STATUSES = ['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCEL
 export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /**
- * START: a worker claimed it. RETRY: the attempt failed in a way that may pass, or its worker is gone.
+ * START: a worker claimed it. RETRY: the attempt failed in a way that may pass, or its worker is gone or stops.
  * SUCCEED, FAIL: it ended. CANCEL: somebody, or the deletion of its job, stopped it. SUPERSEDE: it waited, and a later
  * slot's window holds all of its own. MISS: it waited beyond the number of slots that are caught up with.
  */

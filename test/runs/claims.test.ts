@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { claimRun, endAttempt, type LeasedRun } from '../../src/runs/lease.ts';
+import { queueDueSlots } from '../../src/runs/due-slots.ts';
+import { claimRun, endAttempt, handOver, type LeasedRun, letGo } from '../../src/runs/lease.ts';
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { reapLostRuns } from '../../src/runs/lost-runs.ts';
-import { createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
+import { cancelRun, createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -95,4 +96,67 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
   for (const runId of runIds) {
     expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', error: { code: 'WORKER_LOST' } });
   }
+});
+
+const endPause = (runId: string): Promise<unknown[]> =>
+  querySql(server, 'UPDATE runs SET not_before = NULL WHERE id = $1', [innerId(runId)]);
+
+test('however often servers stop, a run is tried five times', async () => {
+  const { database, queue } = server.resources;
+  const jobId = await createJob(server);
+  const runId = await runJob(server, jobId);
+  const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
+  const seen: number[] = [];
+  for (let failed = 0; failed < 5; failed += 1) {
+    for (let stops = 0; stops < 2; stops += 1) await handOver(database.db, queue, await claimed(jobId));
+    expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: failed });
+    const run = await claimed(jobId);
+    seen.push(run.attempt);
+    await endAttempt(database.db, queue, run, { event: 'FAIL', failure }, 0.5);
+    await endPause(runId);
+  }
+  expect(seen).toEqual([1, 2, 3, 4, 5]);
+  expect(await readRun(server, runId)).toMatchObject({ status: 'FAILED', attempt: 5, error: { code: 'S3_BUSY' } });
+});
+
+test('a run that was handed over in its first attempt keeps its turn, and no later slot takes its place', async () => {
+  const { database, queue } = server.resources;
+  const jobId = await createJob(server, { enabled: true, cron: '0 2 * * *', aggregationBucket: 'MONTH' });
+  const queueSlot = async (slot: string): Promise<void> => {
+    await querySql(server, 'UPDATE jobs SET next_run_at = $2 WHERE id = $1', [innerId(jobId), slot]);
+    const onUnplannable = (_: string, error: unknown): never => {
+      throw error;
+    };
+    const options = { batch: 10, maxCatchUp: 10, skip: [], onUnplannable, now: new Date(slot) };
+    await queueDueSlots(database.db, queue, options);
+  };
+  await queueSlot('2026-01-20T02:00:00Z');
+  const begun = await claimed(jobId);
+  await handOver(database.db, queue, begun);
+  // Of the same month.
+  await queueSlot('2026-01-21T02:00:00Z');
+  await runJob(server, jobId, '2026-01-19T02:00:00Z');
+  const again = await claimed(jobId);
+  expect(again).toMatchObject({ id: begun.id, attempt: 1, watermark: begun.watermark });
+  await endAttempt(database.db, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
+});
+
+test('a worker that could not renew its lease leaves the run to whoever finds it lost, and that attempt counts', async () => {
+  const { database, queue } = server.resources;
+  const jobId = await createJob(server);
+  const runId = await runJob(server, jobId);
+  const run = await claimed(jobId);
+  await letGo(database.db, queue, run);
+  expect(await readRun(server, runId)).toMatchObject({ status: 'RUNNING', attempt: 1 });
+  await querySql(server, 'UPDATE runs SET lease_until = clock_timestamp() WHERE id = $1', [innerId(runId)]);
+  await reapLostRuns(database.db, queue);
+  expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'WORKER_LOST' } });
+  const next = await claimed(jobId);
+  expect(next.attempt).toBe(2);
+  // Canceled meanwhile, it is free as soon as its worker lets go.
+  await cancelRun(server, runId);
+  const waiting = await runJob(server, jobId);
+  expect(await claimRun(database.db, innerId(jobId), LEASE_MS)).toBeNull();
+  await letGo(database.db, queue, next);
+  expect((await claimed(jobId)).id).toBe(innerId(waiting));
 });

@@ -244,7 +244,16 @@ test('a server that stops hands its run over at once, and that is no failure of 
     second = await startWorker();
     await first.stop();
     const run = await endedRun(server, id, 5000);
-    expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 2, error: null, rowsWritten: 100 });
+    // Nor does it count as an attempt; but whoever goes on says that what lies there already is not to be trusted.
+    expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, error: null, rowsWritten: 100 });
+    expect(putsBelow(folder).map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length))).toEqual([
+      '-00001.csv',
+      '.manifest.json',
+      '-00001.csv',
+      '-00002.csv',
+      '-00003.csv',
+      '.manifest.json',
+    ]);
   } finally {
     await first.stop();
     await second?.stop();
