@@ -93,6 +93,8 @@ class HandOver extends Error {}
 const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
   const { db } = options.exports.database;
+  // Before the claim: the lease that the database gives begins while it is under way.
+  const asked = performance.now();
   const claim = await claimRun(db, jobId, leaseMs);
   if (!claim) return;
   if ('pausedUntil' in claim) {
@@ -112,7 +114,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const progress: Progress = { rows: 0, bytes: 0 };
   const lost = new AbortController();
   const signal = AbortSignal.any([lost.signal, handingOver]);
-  const heartbeat = keepLease(options, run, progress, lost);
+  const heartbeat = keepLease(options, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
       return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, signal) };
@@ -147,11 +149,12 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
 const keepLease = (
   { exports, leaseMs, heartbeatMs, log }: RunWorkerOptions,
   run: LeasedRun,
+  claimedAt: number,
   progress: Progress,
   lost: AbortController,
 ): Stoppable => {
   const stopping = new AbortController();
-  let heldUntil = performance.now() + leaseMs;
+  let heldUntil = claimedAt + leaseMs;
   // A timer of its own, since a renewal that hangs must not keep the run from being aborted in time.
   const watch = setInterval(
     () => {
