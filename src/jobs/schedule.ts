@@ -26,16 +26,6 @@ export function nextSlots(cron: string, timeZone: string, after: Date, count: nu
   return slotsAfter(fieldsOf(cron), timeZone, after).take(count).toArray();
 }
 
-/** The slots with after < slot <= until, oldest first, the oldest `limit` of them. Throws a RangeError for a bad cron. */
-export function slotsBetween(cron: string, timeZone: string, after: Date, until: Date, limit: number): Date[] {
-  const slots: Date[] = [];
-  for (const slot of slotsAfter(fieldsOf(cron), timeZone, after)) {
-    if (slot > until || slots.length >= limit) break;
-    slots.push(slot);
-  }
-  return slots;
-}
-
 /**
  * The slots with notBefore <= slot <= until, newest first, the newest `limit` of them: after a long downtime only those
  * matter, and they are found without walking through the rest. Throws a RangeError for a bad cron.

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { planCatchUp, type SlotWindow } from '../../src/jobs/catch-up.ts';
-import { slotsBetween } from '../../src/jobs/schedule.ts';
 import { windowOf } from '../../src/jobs/window.ts';
+import { slotsBetween } from './slots-between.ts';
 
 interface Named extends SlotWindow {
   readonly name: string;
@@ -94,7 +94,7 @@ describe('planCatchUp', () => {
       timeZone: 'UTC',
       minimizeFresh: true,
     } as const;
-    const slots = slotsBetween('0 * * * *', 'UTC', new Date('2026-11-01T23:30Z'), new Date('2026-11-11T23:30Z'), 1000);
+    const slots = slotsBetween('0 * * * *', 'UTC', new Date('2026-11-01T23:30Z'), new Date('2026-11-11T23:30Z'));
     const { run, missed, superseded } = planCatchUp({
       waiting: [],
       due: slots.map((slot) => ({ slot, window: windowOf(settings, slot), output: '' })),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { newestSlots, slotsBetween } from '../../src/jobs/schedule.ts';
+import { newestSlots } from '../../src/jobs/schedule.ts';
+import { slotsBetween } from './slots-between.ts';
 import { digestByMonth, timesByDate, type GoldenSlots } from './golden-slots.ts';
 
 const file = new URL('golden-slots.ndjson', import.meta.url);
@@ -21,7 +22,7 @@ describe.each(golden)('$cron in $timeZone', ({ timeZone, cron, firstYear, months
   const last = new Date(Date.UTC(firstYear + 2, 0, 1) - 1);
 
   test(`has the slots of the table in ${firstYear} and the year after`, () => {
-    const slots = slotsBetween(cron, timeZone, new Date(start.getTime() - 1), last, Infinity).map(Number);
+    const slots = slotsBetween(cron, timeZone, new Date(start.getTime() - 1), last).map(Number);
     const near = slots.filter((slot) => new Date(slot).toISOString().slice(0, 10) in aroundChanges);
     expect(timesByDate(near)).toEqual(aroundChanges);
     expect(digestByMonth(slots)).toEqual(months);

@@ -1,0 +1,12 @@
+import { nextSlots } from '../../src/jobs/schedule.ts';
+
+/** The slots with after < slot <= until, oldest first: asked for some at a time, each time from the last one on. */
+export const slotsBetween = (cron: string, timeZone: string, after: Date, until: Date): Date[] => {
+  const slots: Date[] = [];
+  for (;;) {
+    const next = nextSlots(cron, timeZone, slots.at(-1) ?? after, 50);
+    const within = next.filter((slot) => slot <= until);
+    slots.push(...within);
+    if (within.length < 50) return slots;
+  }
+};
