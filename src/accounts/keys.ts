@@ -4,6 +4,7 @@ import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '
 import { accounts, apiKeys } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { hasControlCharacters } from '../lib/control-characters.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import type { Scope } from './scopes.ts';
 import { hashSecret, newSecret, shownPrefix } from './secrets.ts';
@@ -16,8 +17,6 @@ interface KeyContext {
 }
 
 const MAX_NAME = 255;
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** The only time that the secret is known. */
 export const createApiKey = async (
@@ -29,7 +28,7 @@ export const createApiKey = async (
   const name = input.name.trim();
   if (name.length === 0 || name.length > MAX_NAME) {
     issues.add(['input', 'name'], 'BAD_LENGTH', `A key's name has 1 to ${MAX_NAME} characters.`);
-  } else if (CONTROL.test(name)) {
+  } else if (hasControlCharacters(name)) {
     issues.add(['input', 'name'], 'CONTROL_CHARACTER', "A key's name has no control characters.");
   }
   if (input.scopes.length === 0) {

@@ -1,5 +1,6 @@
 // Pure: the rules for names, filters and values of allocation telemetry, each with its code.
 import type { Issue, IssueCollector } from '../errors.ts';
+import { hasControlCharacters } from '../lib/control-characters.ts';
 import { parseDecimal, significantDigits } from '../lib/decimal.ts';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
@@ -58,21 +59,13 @@ const MAX_TEXT = 256;
 const MAX_DIGITS = 38;
 const MAX_DECIMALS = 12;
 
-/** Names of the element in filters and groupings, and the columns that every export has. */
-const RESERVED_DIMENSIONS = new Set([
-  'element',
-  'element-name',
-  'element_name',
-  'elementName',
-  'meterApiName',
-  'bucketStart',
-  'bucketEnd',
-  'value',
-]);
+/** The names under which the element can be grouped and filtered by; no dimension can have them. */
+export const ELEMENT_NAMES: ReadonlySet<string> = new Set(['element', 'element-name', 'element_name', 'elementName']);
+
+/** The columns that every export has; no dimension can have their names. */
+export const EXPORT_COLUMNS: ReadonlySet<string> = new Set(['meterApiName', 'bucketStart', 'bucketEnd', 'value']);
 
 const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** What is wrong with a stream's name, or null. */
 export const streamNameProblem = (name: string): string | null =>
@@ -86,7 +79,7 @@ export const textProblem = (text: string, longest = MAX_TEXT): { code: string; m
   // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
   if (text.length > longest && [...text].length > longest)
     return { code: 'TOO_LONG', message: `Must have at most ${longest} characters.` };
-  if (CONTROL.test(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
+  if (hasControlCharacters(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
   if (!text.isWellFormed())
     return { code: 'MALFORMED_UNICODE', message: 'Contains half of a surrogate pair, which no UTF-8 text can hold.' };
   return null;
@@ -119,7 +112,7 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
     }
     seen.set(entry.dimension, index);
     checkText(entry.dimension, [...at, 'dimension'], issues);
-    if (RESERVED_DIMENSIONS.has(entry.dimension)) {
+    if (ELEMENT_NAMES.has(entry.dimension) || EXPORT_COLUMNS.has(entry.dimension)) {
       issues.add(
         [...at, 'dimension'],
         'RESERVED_DIMENSION',

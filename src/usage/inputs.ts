@@ -2,7 +2,7 @@
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
-import { type DecimalInput, checkText, decimalText } from '../streams/inputs.ts';
+import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS } from '../streams/inputs.ts';
 import { isElement } from './query.ts';
 
 /** A window of more buckets is refused before they are reckoned: 200,000 hours are 22 years. */
@@ -53,8 +53,6 @@ export const checkUsageFilter = (
     for (const [valueIndex, value] of values.entries()) checkText(value, [...at, 'values', String(valueIndex)], issues);
   }
 };
-
-const EXPORT_COLUMNS = new Set(['meterApiName', 'bucketStart', 'bucketEnd', 'value']);
 
 const checkName = (name: string, path: readonly string[], issues: IssueCollector): void => {
   checkText(name, path, issues);

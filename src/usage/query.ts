@@ -1,11 +1,8 @@
 // Pure: the one place that builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that
 // what you check is what you get.
-import type { Granularity } from '../streams/inputs.ts';
+import { ELEMENT_NAMES, type Granularity } from '../streams/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
-
-/** The names under which the element can be grouped and filtered by; no dimension can have them. */
-const ELEMENT_NAMES = new Set(['element', 'element-name', 'element_name', 'elementName']);
 
 export const isElement = (name: string): boolean => ELEMENT_NAMES.has(name);
 
