@@ -1,4 +1,5 @@
 // Pure: what the mail about an ended run, or about missed slots, says.
+import { formatInZone } from '../lib/zoned-time.ts';
 
 export interface MailText {
   /** One line. */
@@ -50,7 +51,7 @@ export function composeRunMail(run: EndedRun): MailText {
     `The run of the export job "${oneLine(run.jobName)}" ${SUBJECTS[run.status]}.`,
     '',
     `Window:  ${window}`,
-    `Slot:    ${formatZoned(run.scheduledFor, run.timeZone)}`,
+    `Slot:    ${formatInZone(run.scheduledFor, run.timeZone)}`,
     `Run:     ${run.runId}`,
     `Attempt: ${run.attempt}`,
     ...(run.status === 'SUCCEEDED' ? successLines(run) : failureLines(run)),
@@ -96,7 +97,7 @@ export function composeMissedMail(missed: MissedSlots): MailText {
     ...listed(
       missed.slots.map(
         (slot) =>
-          `  ${formatZoned(slot.scheduledFor, missed.timeZone)}, window ` +
+          `  ${formatInZone(slot.scheduledFor, missed.timeZone)}, window ` +
           formatWindow(slot.windowStart, slot.windowEnd, missed.timeZone),
       ),
     ),
@@ -124,28 +125,9 @@ function withCommas(count: number): string {
 }
 
 function formatWindow(start: Date, end: Date, timeZone: string): string {
-  return `${formatZoned(start, timeZone)} to ${formatZoned(end, timeZone)} (${timeZone})`;
+  return `${formatInZone(start, timeZone)} to ${formatInZone(end, timeZone)} (${timeZone})`;
 }
 
 function formatDay(at: Date, timeZone: string): string {
-  return formatZoned(at, timeZone).slice(0, 10);
-}
-
-/** RFC 3339 to the second with the zone's offset, `Z` for UTC. */
-function formatZoned(at: Date, timeZone: string): string {
-  const parts = new Intl.DateTimeFormat('en-US', {
-    timeZone,
-    year: 'numeric',
-    month: '2-digit',
-    day: '2-digit',
-    hour: '2-digit',
-    minute: '2-digit',
-    second: '2-digit',
-    hourCycle: 'h23',
-    timeZoneName: 'longOffset',
-  }).formatToParts(at);
-  const of = (type: Intl.DateTimeFormatPartTypes) => parts.find((part) => part.type === type)?.value ?? '';
-  // "GMT-05:00"; at no offset "GMT" or "GMT+00:00", as ICU's version has it.
-  const offset = timeZone === 'UTC' ? 'Z' : of('timeZoneName').replace('GMT', '') || '+00:00';
-  return `${of('year')}-${of('month')}-${of('day')}T${of('hour')}:${of('minute')}:${of('second')}${offset}`;
+  return formatInZone(at, timeZone).slice(0, 10);
 }
