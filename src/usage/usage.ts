@@ -58,7 +58,9 @@ export const currentWatermark = async (db: Executor, accountId: bigint): Promise
     SELECT coalesce(
       (SELECT pg_current_snapshot()::text FROM streams WHERE account_id = ${accountId} LIMIT 1),
       pg_current_snapshot()::text) AS watermark`);
-  return rows[0]?.watermark ?? '1:1:';
+  const [row] = rows;
+  if (!row) throw new Error('A SELECT without FROM answered without a row.');
+  return row.watermark;
 };
 
 const isStreamName = (name: string): boolean => streamNameProblem(name) === null;
