@@ -11,7 +11,7 @@ import { windowOf } from '../jobs/window.ts';
 import { newIds } from '../lib/ids.ts';
 import { notifyRuns } from './run-events.ts';
 import { targetOf } from './run-status.ts';
-import { newRun, queueMail, type RunRow, type RunTrigger } from './runs.ts';
+import { newRun, nextChange, queueMail, type RunRow, type RunTrigger } from './runs.ts';
 
 export interface DueSlotOptions {
   /** Jobs in one transaction. */
@@ -224,7 +224,7 @@ const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date
     changed.push(
       ...(await tx
         .update(runs)
-        .set({ status: targetOf(event), finishedAt: now, error, change: sql`${runs.change} + 1` })
+        .set({ status: targetOf(event), finishedAt: now, error, change: nextChange })
         .where(and(inArray(runs.id, ids), eq(runs.status, 'QUEUED'), isNull(runs.startedAt)))
         .returning()),
     );

@@ -1,4 +1,4 @@
-import { and, eq, inArray, sql } from 'drizzle-orm';
+import { and, eq, inArray } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
@@ -12,7 +12,7 @@ import { isUuid } from '../lib/ids.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { notifyRuns } from './run-events.ts';
 import { sourcesOf, targetOf } from './run-status.ts';
-import { loadRuns, queueMail, queueRun, type RunRow } from './runs.ts';
+import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from './runs.ts';
 
 export interface JobContext {
   readonly db: Db;
@@ -132,7 +132,7 @@ const cancelRuns = async (
 ): Promise<RunRow[]> => {
   const canceled = await tx
     .update(runs)
-    .set({ status: targetOf('CANCEL'), finishedAt: now, change: sql`${runs.change} + 1` })
+    .set({ status: targetOf('CANCEL'), finishedAt: now, change: nextChange })
     .where(and(which, inArray(runs.status, sourcesOf('CANCEL'))))
     .returning();
   for (const run of canceled) await queueMail(tx, queue, run);

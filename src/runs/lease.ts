@@ -10,7 +10,7 @@ import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
 import { pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
-import { queueMail, type RunRow } from './runs.ts';
+import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 // A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
 // differ agree on when it ends. Every statement of the worker names the token: one that woke up too late changes nothing.
@@ -25,8 +25,6 @@ export interface LeasedRun extends RunRow {
 export class LeaseLostError extends Error {}
 
 const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
-/** Every change of a run counts. */
-export const nextChange = sql`${runs.change} + 1`;
 
 /**
  * The turns of the waiting runs of one job: one that has begun keeps its turn until it has ended. Its watermark is fixed, so

@@ -5,10 +5,10 @@ import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { databaseNow } from './due-slots.ts';
-import { nextChange, wakeJobs } from './lease.ts';
+import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
 import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
-import { queueMail } from './runs.ts';
+import { nextChange, queueMail } from './runs.ts';
 
 const WORKER_LOST: RunFailure = {
   code: 'WORKER_LOST',

@@ -17,6 +17,9 @@ export type RunRow = typeof runs.$inferSelect;
 export type RunObjectRow = typeof runObjects.$inferSelect;
 export type RunTrigger = RunRow['trigger'];
 
+/** Every change of a run counts. */
+export const nextChange = sql`${runs.change} + 1`;
+
 /** The row of a new run, not yet stored. */
 export const newRun = (
   job: Pick<JobRow, 'id' | 'accountId' | 'settings'>,
