@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import { encodeId } from '../db/public-ids.ts';
 import type { JobCheck } from '../exports/check.ts';
-import { type JobRow, upcomingSlots } from '../jobs/jobs.ts';
+import type { JobRow } from '../jobs/jobs.ts';
 import { formatTimestamp } from '../lib/timestamps.ts';
 import type { RunObjectRow, RunRow } from '../runs/runs.ts';
 
@@ -122,17 +122,15 @@ const formatSettings = (job: JobSettings) => ({
   },
 });
 
-const SHOWN_SLOTS = 5;
-
 const inSeconds = (slots: readonly Date[]): number[] => slots.map((slot) => Math.floor(slot.getTime() / 1000));
 
-export const formatJob = (job: JobRow, now: Date): z.input<typeof answeredJob> => ({
+export const formatJob = (job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> => ({
   id: encodeId('Job', job.id),
   version: job.version,
   ...formatSettings(job.settings),
   createTime: job.createdAt.getTime(),
   updateTime: job.updatedAt.getTime(),
-  schedulerContext: { nextRunTimesInSeconds: inSeconds(upcomingSlots(job.settings, now, SHOWN_SLOTS)) },
+  schedulerContext: { nextRunTimesInSeconds: inSeconds(nextSlots) },
 });
 
 export const formatCheck = (check: JobCheck): z.input<typeof answeredCheck> => ({

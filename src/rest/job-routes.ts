@@ -4,7 +4,7 @@ import { encodeId, idOf } from '../db/public-ids.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import { checkJob } from '../exports/check.ts';
 import type { JobInput } from '../jobs/inputs.ts';
-import { listJobs, loadJobs } from '../jobs/jobs.ts';
+import { type JobRow, listJobs, loadJobs, upcomingSlots } from '../jobs/jobs.ts';
 import { createJob, deleteJob, runJob, updateJob } from '../runs/job-changes.ts';
 import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../runs/runs.ts';
 import { answeredCheck, answeredJob, answeredRun, formatCheck, formatJob, formatRun } from './job-answers.ts';
@@ -35,13 +35,18 @@ const spelled = async <Value>(job: JobInput, work: Promise<Value>): Promise<Valu
   }
 };
 
+const SHOWN_SLOTS = 5;
+
+const answerJob = (call: Call, job: JobRow) =>
+  formatJob(job, upcomingSlots(job.settings, call.services.clock.now(), SHOWN_SLOTS));
+
 const jobIdOf = (call: Call): string => idOf('Job', parameterOf(call, 'id'));
 
 const replaceJob = async (call: Call, id: string, body: z.output<typeof jobSchema>): Promise<Reply> => {
   const { services } = call;
   const input = toJobInput(body);
   const job = await spelled(input, updateJob(services, call.principal.accountId, id, body.version ?? null, input));
-  return { status: 200, body: formatJob(job, services.clock.now()) };
+  return { status: 200, body: answerJob(call, job) };
 };
 
 const sizeSchema = z.coerce.number().int().min(1).max(MAX_PAGE).default(MAX_PAGE);
@@ -136,10 +141,9 @@ export const jobRoutes: readonly Route[] = [
     handle: async (call) => {
       const asked = pageOf(call);
       const page = await listJobs(call.services.db, call.principal.accountId, asked);
-      const now = call.services.clock.now();
       return {
         status: 200,
-        body: page.rows.map((job) => formatJob(job, now)),
+        body: page.rows.map((job) => answerJob(call, job)),
         headers: linkToNext('/jobs', asked, page),
       };
     },
@@ -162,7 +166,7 @@ export const jobRoutes: readonly Route[] = [
       const { services } = call;
       const input = toJobInput(readJob(newJobSchema, await call.readJson(), services.clock.now()));
       const job = await spelled(input, createJob(services, call.principal.accountId, input));
-      return { status: 201, body: formatJob(job, services.clock.now()) };
+      return { status: 201, body: answerJob(call, job) };
     },
   },
   {
@@ -212,7 +216,7 @@ export const jobRoutes: readonly Route[] = [
     scope: 'READ',
     success: { status: 200, description: 'The job.', schema: answeredJob },
     failures: MISSING,
-    handle: async (call) => ({ status: 200, body: formatJob(await findJob(call), call.services.clock.now()) }),
+    handle: async (call) => ({ status: 200, body: answerJob(call, await findJob(call)) }),
   },
   {
     method: 'put',

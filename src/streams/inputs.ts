@@ -147,7 +147,7 @@ export const decimalText = (input: DecimalInput, path: readonly string[], issues
     issues.add(
       path,
       'PRECISION_LOST',
-      'A JSON number of more than 15 significant digits loses some on the way: send it as a string.',
+      'A JSON number of more than 15 significant digits, or beyond 1e99, may lose some on the way: send it as a string.',
     );
     return null;
   }

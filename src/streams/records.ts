@@ -140,9 +140,9 @@ type Columns = Pick<CanonicalRecords, 'indexes' | 'buckets' | 'filterIndexes' | 
 const emptyColumns = (): Columns => ({ indexes: [], buckets: [], filterIndexes: [], elements: [], values: [] });
 
 /** The issue of a record that repeats another's key. */
-export const duplicateKey = (other: number): { code: string; message: string } => ({
+export const duplicateKey = (at: number, other: number): { code: string; message: string } => ({
   code: 'DUPLICATE_KEY',
-  message: `Has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
+  message: `Record ${at} has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
 });
 
 /** Two records of one replace with the same key: which of them should stay is not told, so both are named. */
@@ -160,7 +160,7 @@ export const checkDistinctKeys = (records: CanonicalRecords, path: readonly stri
       continue;
     }
     const add = (at: number, other: number): void => {
-      const { code, message } = duplicateKey(other);
+      const { code, message } = duplicateKey(at, other);
       issues.add([...path, String(at)], code, message);
     };
     if (!named.has(first)) {

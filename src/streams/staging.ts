@@ -101,7 +101,7 @@ export const checkStagedKeys = async (
     return rows;
   });
   for (const { index, first, second } of found) {
-    const { code, message } = duplicateKey(Number(index === first ? second : first));
+    const { code, message } = duplicateKey(Number(index), Number(index === first ? second : first));
     issues.add([...path, index], code, message);
   }
   issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
