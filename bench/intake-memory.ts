@@ -3,13 +3,14 @@
  * Usage: node bench/intake-memory.ts [LINES]  (10,000,000 where none are given). Ends with 1 beyond the limit.
  * Linux only: the memory of the other process is read from /proc.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 const LIMIT_MB = 150;
 const SAMPLE_MS = 100;
@@ -28,7 +29,9 @@ const memoryOf = async (pid: number): Promise<number> => {
 };
 
 const startServer = async (directory: string) => {
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../src/main.ts')], {
+  const child = spawn('npm', ['start'], {
+    cwd: join(import.meta.dirname, '..'),
+    detached: true,
     env: { PATH: process.env['PATH'] ?? '', DATA_DIR: directory, PORT: '0', LOG_LEVEL: 'info', LOG_FORMAT: 'json' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -69,7 +72,9 @@ const send = async ({ url, key }: Server, stream: string, lines: number): Promis
 
 const directory = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const server = await startServer(directory);
-const pid = server.child.pid ?? 0;
+// npm's script ends with exec: the server is the child of npm.
+const { stdout } = await promisify(execFile)('pgrep', ['-P', String(server.child.pid)]);
+const pid = Number(stdout.trim());
 try {
   // What a server needs that has just begun to work is no cost of the large request.
   await send(server, 'warm-up', 10_000);
@@ -91,7 +96,7 @@ try {
   );
   if (rise > LIMIT_MB) process.exitCode = 1;
 } finally {
-  server.child.kill('SIGINT');
+  process.kill(pid, 'SIGINT');
   await once(server.child, 'exit');
   await rm(directory, { recursive: true, force: true });
 }

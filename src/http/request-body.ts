@@ -42,22 +42,18 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
   const source: Readable = decoder ? request.pipe(decoder) : request;
   const watch = watchPace(request, pace);
   // Where it came whole, the decoder is the one to say that it is done.
-  const brokeOff = new Promise<never>((_, reject) => {
-    request.once('close', () => {
-      if (!request.complete) reject(brokenOff());
-    });
+  request.once('close', () => {
+    if (!request.complete) watch.fail(brokenOff());
   });
-  brokeOff.catch(() => undefined);
   // An iterator that destroys what it reads would take the socket with it, and the answer with that.
   const chunks = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  const next = (): Promise<IteratorResult<Buffer>> =>
+    chunks.next().catch(() => {
+      throw request.errored ? brokenOff() : new BodyError(400, 'The body is not compressed as Content-Encoding says.');
+    });
   try {
     for (;;) {
-      const next = chunks.next().catch(() => {
-        throw request.errored
-          ? brokenOff()
-          : new BodyError(400, 'The body is not compressed as Content-Encoding says.');
-      });
-      const result = await watch.whileWaiting(Promise.race([next, brokeOff]));
+      const result = await watch.wait(next);
       if (result.done) return;
       yield result.value;
     }
@@ -99,38 +95,42 @@ const watchPace = ({ socket }: IncomingMessage, pace: Pace) => {
   let waitedMs = 0;
   let waitingSince: number | null = null;
   let bytesBefore = socket.bytesRead;
-  let refuse: (error: BodyError) => void = () => undefined;
-  const tooSlow = new Promise<never>((_, reject) => {
-    refuse = reject;
-  });
-  tooSlow.catch(() => undefined);
+  let failure: BodyError | null = null;
+  let rejectWaiter: ((error: BodyError) => void) | null = null;
+  const fail = (error: BodyError): void => {
+    failure ??= error;
+    rejectWaiter?.(failure);
+  };
   const look = (): void => {
     const now = performance.now();
     if (now - begun > pace.maxMs) {
-      refuse(new BodyError(408, `The body took longer than ${pace.maxMs / 1000} seconds. Send it in parts.`));
+      fail(new BodyError(408, `The body took longer than ${pace.maxMs / 1000} seconds. Send it in parts.`));
     }
     if (waitingSince === null) return;
     waitedMs += now - waitingSince;
     waitingSince = now;
     if (waitedMs < pace.measuredMs) return;
     if (socket.bytesRead - bytesBefore < (pace.minBytesPerSecond * waitedMs) / 1000) {
-      refuse(
-        new BodyError(
-          408,
-          `The body came more slowly than ${pace.minBytesPerSecond} bytes a second. Nothing was stored.`,
-        ),
-      );
+      const least = `${pace.minBytesPerSecond} bytes a second`;
+      fail(new BodyError(408, `The body came more slowly than ${least}. Nothing was stored.`));
     }
     waitedMs = 0;
     bytesBefore = socket.bytesRead;
   };
   const timer = setInterval(look, Math.max(10, pace.measuredMs / LOOKS_PER_MEASUREMENT));
   return {
-    whileWaiting: async <Value>(work: Promise<Value>): Promise<Value> => {
+    fail,
+    // Not Promise.race with one promise that fails them all: it would hold every result until the body ends.
+    wait: async <Value>(ask: () => Promise<Value>): Promise<Value> => {
       waitingSince = performance.now();
       try {
-        return await Promise.race([work, tooSlow]);
+        return await new Promise<Value>((resolve, reject) => {
+          if (failure) throw failure;
+          rejectWaiter = reject;
+          ask().then(resolve, reject);
+        });
       } finally {
+        rejectWaiter = null;
         if (waitingSince !== null) waitedMs += performance.now() - waitingSince;
         waitingSince = null;
       }

@@ -1,26 +1,32 @@
-// Pure: lines out of bytes that come in pieces.
+// Pure: lines of text out of bytes that come in pieces.
+import { isUtf8 } from 'node:buffer';
 
-const NEWLINE = 10;
+/** What stands in the place of a line that cannot be read. */
+export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
+export type Line = { readonly text: string } | { readonly problem: LineProblem };
 
 export interface LineSplitter {
-  /** The lines that are whole with this piece, without their ends; null for one that is too long. */
-  lines(piece: Buffer): Generator<Buffer | null>;
+  /** The lines that are whole with this piece, without their ends. */
+  lines(piece: Buffer): Generator<Line>;
   /** What stands behind the last end of a line. */
-  rest(): Generator<Buffer | null>;
+  rest(): Generator<Line>;
 }
+
+const NEWLINE = 10;
 
 /** Holds no more than one line of the greatest length: of one that is longer only its end is looked for. */
 export const createLineSplitter = (maxBytes: number): LineSplitter => {
   let held: Buffer[] = [];
   let heldBytes = 0;
   let isTooLong = false;
-  const take = (last: Buffer): Buffer | null => {
-    const line =
-      isTooLong || heldBytes + last.length > maxBytes
-        ? null
-        : held.length === 0
-          ? last
-          : Buffer.concat([...held, last]);
+  const hold = (piece: Buffer): void => {
+    isTooLong ||= heldBytes + piece.length > maxBytes;
+    if (!isTooLong) held.push(piece);
+    heldBytes = isTooLong ? 0 : heldBytes + piece.length;
+    if (isTooLong) held = [];
+  };
+  const takeHeld = (): Line => {
+    const line: Line = isTooLong ? { problem: 'TOO_LONG' } : lineOf(Buffer.concat(held), maxBytes);
     held = [];
     heldBytes = 0;
     isTooLong = false;
@@ -29,23 +35,39 @@ export const createLineSplitter = (maxBytes: number): LineSplitter => {
   return {
     *lines(piece) {
       let start = 0;
-      for (let end = piece.indexOf(NEWLINE); end >= 0; end = piece.indexOf(NEWLINE, start)) {
-        yield take(piece.subarray(start, end));
+      if (isTooLong || heldBytes > 0) {
+        const end = piece.indexOf(NEWLINE);
+        hold(end < 0 ? piece : piece.subarray(0, end));
+        if (end < 0) return;
+        yield takeHeld();
         start = end + 1;
       }
-      const open = piece.subarray(start);
-      if (open.length === 0) return;
-      if (heldBytes + open.length > maxBytes) {
-        isTooLong = true;
-        held = [];
-        heldBytes = 0;
-      } else if (!isTooLong) {
-        held.push(open);
-        heldBytes += open.length;
-      }
+      const end = piece.lastIndexOf(NEWLINE);
+      if (end >= start) yield* linesOf(piece.subarray(start, end), maxBytes);
+      const open = piece.subarray(Math.max(start, end + 1));
+      if (open.length > 0) hold(open);
     },
     *rest() {
-      if (isTooLong || heldBytes > 0) yield take(Buffer.alloc(0));
+      if (isTooLong || heldBytes > 0) yield takeHeld();
     },
   };
+};
+
+/** Read as one text and cut then: a Buffer for each line takes twice the time and many times the memory. */
+const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Line> {
+  if (isUtf8(bytes) && bytes.length <= maxBytes) {
+    for (const text of bytes.toString('utf8').split('\n')) yield { text };
+    return;
+  }
+  let start = 0;
+  for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+    yield lineOf(bytes.subarray(start, end), maxBytes);
+    start = end + 1;
+  }
+  yield lineOf(bytes.subarray(start), maxBytes);
+};
+
+const lineOf = (bytes: Buffer, maxBytes: number): Line => {
+  if (bytes.length > maxBytes) return { problem: 'TOO_LONG' };
+  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { problem: 'NOT_UTF8' };
 };

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
-import { createLineSplitter } from '../lib/lines.ts';
+import { createLineSplitter, type Line, type LineProblem } from '../lib/lines.ts';
 import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
@@ -79,8 +79,8 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   const bulk = await startBulkWrite(context, request);
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
-  const add = (line: Buffer | null): void => {
-    const input = line === null ? TOO_LONG : readLine(request.kind, line);
+  const add = (line: Line): void => {
+    const input = 'problem' in line ? LINE_PROBLEMS[line.problem] : readLine(request.kind, line.text);
     if (input === null) return;
     const { count, issueCount } = bulk;
     bulk.add(input);
@@ -103,12 +103,14 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
 
 const misshapen = (code: string, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
 
-const TOO_LONG = misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`);
+const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
+  TOO_LONG: misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`),
+  NOT_UTF8: misshapen('BAD_ENCODING', 'Is not UTF-8.'),
+};
 
 /** Null for a blank line, which is none. */
-const readLine = (kind: WriteKind, line: Buffer): Input | null => {
-  if (!isUtf8(line)) return misshapen('BAD_ENCODING', 'Is not UTF-8.');
-  const text = line.toString('utf8');
+const readLine = (kind: WriteKind, line: string): Input | null => {
+  const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   if (text.trim() === '') return null;
   let value: unknown;
   try {
