@@ -30,7 +30,7 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
   const { services, request } = call;
   const context = { db: services.db, clock: services.clock, limits: services.limits };
   if (isNdjson(request)) return writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs });
-  const records = listOf(await call.readJson()).map((value) => readOne(kind, value));
+  const records = listOf(await call.readJson()).map((value) => readOne(kind, target.stream, value));
   try {
     if (kind === 'DELETE') {
       return await allocationDelete(context, { ...target, records });
@@ -42,8 +42,8 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
   }
 };
 
-const readOne = (kind: WriteKind, value: unknown): Input =>
-  kind === 'DELETE' ? readSelector(value) : readRecord(value);
+const readOne = (kind: WriteKind, stream: string, value: unknown): Input =>
+  kind === 'DELETE' ? readSelector(value, stream) : readRecord(value, stream);
 
 const listOf = (body: unknown): readonly unknown[] => {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
@@ -80,7 +80,7 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
   const add = (line: Line): void => {
-    const input = 'problem' in line ? LINE_PROBLEMS[line.problem] : readLine(request.kind, line.text);
+    const input = 'problem' in line ? LINE_PROBLEMS[line.problem] : readLine(request, line.text);
     if (input === null) return;
     const { count, issueCount } = bulk;
     bulk.add(input);
@@ -109,7 +109,7 @@ const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
 };
 
 /** Null for a blank line, which is none. */
-const readLine = (kind: WriteKind, line: string): Input | null => {
+const readLine = ({ kind, stream }: BulkRequest, line: string): Input | null => {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   if (text.trim() === '') return null;
   let value: unknown;
@@ -118,7 +118,7 @@ const readLine = (kind: WriteKind, line: string): Input | null => {
   } catch {
     return misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
   }
-  return readOne(kind, value);
+  return readOne(kind, stream, value);
 };
 
 /** The body as JSON; undefined where it is empty. Throws BodyError. */

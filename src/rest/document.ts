@@ -32,6 +32,12 @@ const failuresOf = (route: Route): Responses => {
   );
 };
 
+/** Parameters are no components; the dialect is that of the document. */
+const schemaOf = (schema: z.ZodType): object => {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input' });
+  return rest;
+};
+
 const operationOf = (route: Route) => {
   const { status, description, schema, headers = {} } = route.success;
   const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
@@ -54,7 +60,7 @@ const operationOf = (route: Route) => {
         in: parameter.in,
         required: false,
         description: parameter.description,
-        schema: z.toJSONSchema(parameter.schema, { io: 'input' }) as object,
+        schema: schemaOf(parameter.schema),
       })),
     ],
     ...(route.body && { requestBody: route.body }),

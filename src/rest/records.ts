@@ -28,7 +28,8 @@ const filter = z
     if (typeof value !== 'object' || Array.isArray(value)) {
       return refuse(context, 'BAD_TYPE', 'Must be an object of lists, or "*".');
     }
-    return Object.entries(value).map(([dimension, values]) => {
+    return Object.entries(value).map(([dimension, given]) => {
+      const values: unknown = typeof given === 'string' ? [given] : given;
       if (!Array.isArray(values)) return refuse(context, 'BAD_TYPE', 'Must be a list of strings.', [dimension]);
       const bad = values.findIndex((one) => typeof one !== 'string');
       if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
@@ -37,10 +38,13 @@ const filter = z
   })
   .meta({
     description:
-      'Dimensions with lists of values: exactly those of the stream. Absent, null, {} or "*": it selects everything.',
+      'Dimensions with lists of values (or one value): exactly those of the stream. Absent, null, {} or "*": it selects everything.',
     override: {
       anyOf: [
-        { type: 'object', additionalProperties: { type: 'array', items: { type: 'string' } } },
+        {
+          type: 'object',
+          additionalProperties: { anyOf: [{ type: 'array', items: { type: 'string' } }, { type: 'string' }] },
+        },
         { type: 'string', const: '*' },
         { type: 'null' },
       ],
@@ -50,6 +54,8 @@ const filter = z
 
 const element = z.string().meta({ description: 'Who used it: a customer, a team, a product.' });
 const elementAlias = element.meta({ description: 'Another spelling of element-name.' });
+/** Older senders repeat it in each record. */
+const streamName = z.string().meta({ description: 'May be given, and is the stream of the path then.' });
 
 export const recordSchema = z
   .strictObject({
@@ -58,12 +64,16 @@ export const recordSchema = z
     filter: filter.optional(),
     'element-name': element.optional(),
     element_name: elementAlias.optional(),
+    'telemetry-stream': streamName.optional(),
     value: decimal.meta({
       description: '0 or more; at most 38 digits, at most 12 of them decimals. A number keeps its digits too.',
       examples: ['1200.5'],
     }),
   })
-  .meta({ id: 'AllocationRecord', description: 'In this bucket of time, this element used this much.' });
+  .meta({
+    id: 'AllocationRecord',
+    description: 'In this bucket of time, this element (required, under one of its two spellings) used this much.',
+  });
 
 export const selectorSchema = z
   .strictObject({
@@ -72,14 +82,16 @@ export const selectorSchema = z
     filter: filter.optional(),
     'element-name': element.nullish(),
     element_name: elementAlias.nullish(),
+    'telemetry-stream': streamName.optional(),
   })
   .meta({
     id: 'AllocationSelector',
     description: 'Matches live records: timestamp and granularity always, filter and element-name where given.',
   });
 
-/** What was sent with the name of the element under either spelling. */
+/** What has more than one spelling, or stands in the path as well. */
 interface Spelled {
+  readonly 'telemetry-stream'?: string | undefined;
   readonly 'element-name'?: string | null | undefined;
   readonly element_name?: string | null | undefined;
 }
@@ -89,38 +101,54 @@ const TWO_ELEMENTS: Issue = {
   code: 'TWO_ELEMENTS',
   message: 'Stands beside an element-name: give one of them.',
 };
+const OTHER_STREAM: Issue = {
+  path: ['telemetry-stream'],
+  code: 'OTHER_STREAM',
+  message: 'Is another stream than that of the path.',
+};
 const NO_ELEMENT: Issue = { path: ['element-name'], code: 'REQUIRED', message: 'Is required.' };
 
-const elementIssues = (value: Spelled, required: boolean): Issue[] => {
+const spellingIssues = (value: Spelled, stream: string, elementIsRequired: boolean): Issue[] => {
   const [dashed, underscored] = [value['element-name'], value.element_name];
-  if (dashed !== undefined && underscored !== undefined) return [TWO_ELEMENTS];
-  return required && dashed === undefined && underscored === undefined ? [NO_ELEMENT] : [];
+  const issues: Issue[] = [];
+  if (dashed !== undefined && underscored !== undefined) issues.push(TWO_ELEMENTS);
+  if (elementIsRequired && dashed === undefined && underscored === undefined) issues.push(NO_ELEMENT);
+  if ((value['telemetry-stream'] ?? stream) !== stream) issues.push(OTHER_STREAM);
+  return issues;
 };
+
+const elementOf = (value: Spelled): string | null => value['element-name'] ?? value.element_name ?? null;
 
 const isObject = (value: unknown): value is Spelled =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-export const readRecord = (value: unknown): RecordInput | Misshapen => {
-  const elements = isObject(value) ? elementIssues(value, true) : [];
+export const readRecord = (value: unknown, stream: string): RecordInput | Misshapen => {
+  const spellings = isObject(value) ? spellingIssues(value, stream, true) : [];
   const parsed = recordSchema.safeParse(value, { reportInput: true });
-  if (!parsed.success) return new Misshapen([...issuesOf(parsed.error), ...elements]);
-  if (elements.length > 0) return new Misshapen(elements);
-  const { 'element-name': dashed, element_name: underscored, filter: given = [], ...rest } = parsed.data;
-  return { ...rest, filter: given, elementName: dashed ?? underscored ?? '' };
+  if (!parsed.success) return new Misshapen([...issuesOf(parsed.error), ...spellings]);
+  if (spellings.length > 0) return new Misshapen(spellings);
+  const { timestamp: at, granularity: bucket, filter: given, value: amount } = parsed.data;
+  return {
+    timestamp: at,
+    granularity: bucket,
+    filter: given,
+    elementName: elementOf(parsed.data) ?? '',
+    value: amount,
+  };
 };
 
-export const readSelector = (value: unknown): SelectorInput | Misshapen => {
-  const elements = isObject(value) ? elementIssues(value, false) : [];
+export const readSelector = (value: unknown, stream: string): SelectorInput | Misshapen => {
+  const spellings = isObject(value) ? spellingIssues(value, stream, false) : [];
   const parsed = selectorSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
     const issues = issuesOf(parsed.error).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
-    return new Misshapen([...issues, ...elements]);
+    return new Misshapen([...issues, ...spellings]);
   }
-  if (elements.length > 0) return new Misshapen(elements);
-  const { 'element-name': dashed, element_name: underscored, filter: given = [], ...rest } = parsed.data;
-  return { ...rest, filter: given, elementName: dashed ?? underscored ?? null };
+  if (spellings.length > 0) return new Misshapen(spellings);
+  const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
+  return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(parsed.data) };
 };
 
 const VALUE_FORBIDDEN: Issue = {

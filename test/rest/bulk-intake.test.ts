@@ -221,7 +221,7 @@ describe('sent twice', () => {
     for (const { sending } of both) sending.end();
     const answers = await Promise.all(both.map(({ answer }) => answer));
     expect(answers.map(({ status }) => status)).toEqual([200, 200]);
-    expect(answers.map(({ body }) => body.replayed).toSorted()).toEqual([false, true]);
+    expect(new Set(answers.map(({ body }) => body.replayed))).toEqual(new Set([false, true]));
     expect(await liveTotal()).toBe('3000');
     expect(await stagedBatches()).toBe(0);
   });
