@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { createAuthenticator } from './accounts/authenticate.ts';
+import { createIntakeRate } from './accounts/intake-rate.ts';
 import { startMailer } from './background/mailer.ts';
 import { startReaper } from './background/reaper.ts';
 import { startRunWorker } from './background/run-worker.ts';
@@ -138,6 +139,7 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
       maxSubscriptions: config.maxSubscriptions,
     },
     pace,
+    intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };

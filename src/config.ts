@@ -162,6 +162,18 @@ const SETTINGS = {
     'Seconds of waiting for the sender over which that is measured.',
     integer(30, 1, 3600),
   ),
+  intakeRecordsPerSecond: setting(
+    'INTAKE_RECORDS_PER_SECOND',
+    '0: as many as come',
+    'Records that one key may send to one server each second; more are refused with 429 and Retry-After.',
+    integer(0, 0, 1_000_000_000),
+  ),
+  intakeBurst: setting(
+    'INTAKE_BURST',
+    '8640000',
+    'Records that a key may send at once after a pause, where INTAKE_RECORDS_PER_SECOND is set.',
+    integer(8_640_000, 1, 1_000_000_000_000),
+  ),
   intakeMaxSeconds: setting(
     'INTAKE_MAX_SECONDS',
     '3600',

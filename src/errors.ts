@@ -69,6 +69,16 @@ export class UnavailableError extends Error {
   }
 }
 
+/** The caller sent as much as it may for now. */
+export class RateLimitedError extends Error {
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 /** Gathers issues: keeps the first hundred, counts them all, so that 10,000 bad records cost no 10,000 objects. */
 export class IssueCollector {
   readonly issues: Issue[] = [];

@@ -4,7 +4,7 @@ import type { StreamRow } from '../streams/rows.ts';
 import { deleteStream } from '../streams/streams.ts';
 import type { Receipt } from '../streams/write.ts';
 import type { Builder } from './builder.ts';
-import { accountOf, type GraphQLContext } from './context.ts';
+import { accountOf, countIntake, type GraphQLContext } from './context.ts';
 import { encodeId } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
@@ -110,6 +110,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     given: { stream: string; records: readonly Input[]; idempotencyKey?: string | null | undefined },
   ) => {
     const { records, services } = context;
+    countIntake(context, given.records.length);
     const recordsBefore = records.count;
     records.count += given.records.length;
     return {

@@ -1,6 +1,7 @@
 import DataLoader from 'dataloader';
 import type { PgBoss } from 'pg-boss';
 import type { Authenticator } from '../accounts/authenticate.ts';
+import type { IntakeRate } from '../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
 import { expandScopes, type Scope } from '../accounts/scopes.ts';
 import type { Db } from '../db/client.ts';
@@ -18,6 +19,7 @@ export interface Services {
   readonly clock: Clock;
   readonly feed: RunFeed;
   readonly authenticator: Authenticator;
+  readonly intakeRate: IntakeRate;
   readonly limits: {
     readonly maxRecords: number;
     readonly maxFutureMs: number;
@@ -51,6 +53,13 @@ export interface Loaders {
   readonly runObjects: DataLoader<string, readonly RunObjectRow[]>;
   readonly apiKeys: DataLoader<string, ApiKeyRow | null>;
 }
+
+/** Throws RateLimitedError; else counts what comes. */
+export const countIntake = ({ principal, services }: GraphQLContext, records: number): void => {
+  if (!principal) throw new Error('A field without a scope takes records.');
+  services.intakeRate.admit(principal);
+  services.intakeRate.spend(principal, records);
+};
 
 /** The account of the request. Fields are guarded by scopes, so a resolver that gets here has a principal. */
 export const accountOf = (context: GraphQLContext): bigint => {

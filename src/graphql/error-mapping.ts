@@ -1,6 +1,9 @@
 import { GraphQLError } from 'graphql';
 import type { TellFailure } from '../http/failures.ts';
 
+/** What the status of the answer says, too, with the time to wait. */
+const OF_THE_WHOLE_REQUEST = new Set(['UNAVAILABLE', 'RATE_LIMITED']);
+
 export type ErrorMapper = (error: unknown) => GraphQLError;
 
 /** What a client sees of an error that is no typed result. */
@@ -22,7 +25,9 @@ export const createErrorMapper =
     return answer(message, {
       code,
       ...(errorId !== undefined && { errorId }),
-      ...(code === 'UNAVAILABLE' && { http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } } }),
+      ...(OF_THE_WHOLE_REQUEST.has(code) && {
+        http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } },
+      }),
     });
   };
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isUnavailable, sqlState } from '../db/failures.ts';
-import { BadUserInputError, UnavailableError, UserError } from '../errors.ts';
+import { BadUserInputError, RateLimitedError, UnavailableError, UserError } from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;
@@ -38,6 +38,10 @@ export const createFailureTeller =
   (error) => {
     if (error instanceof BadUserInputError) return { code: 'BAD_USER_INPUT', message: error.message, status: 400 };
     if (error instanceof UserError) return { code: error.code, message: error.message, status: STATUS_OF[error.code] };
+    if (error instanceof RateLimitedError) {
+      const { message, retryAfterSeconds } = error;
+      return { code: 'RATE_LIMITED', message, status: 429, retryAfterSeconds };
+    }
     if (error instanceof UnavailableError || isUnavailable(error)) {
       log.warn({ err: error }, 'a request met a database that is away');
       return {

@@ -27,10 +27,12 @@ const MAX_LINE_BYTES = 1024 * 1024;
 
 /** Writes the records of the body, whichever form it has. */
 export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
-  const { services, request } = call;
+  const { services, request, principal } = call;
+  services.intakeRate.admit(principal);
   const context = { db: services.db, clock: services.clock, limits: services.limits };
   if (isNdjson(request)) return writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs });
   const records = listOf(await call.readJson()).map((value) => readOne(kind, target.stream, value));
+  services.intakeRate.spend(principal, records.length);
   try {
     if (kind === 'DELETE') {
       return await allocationDelete(context, { ...target, records });
@@ -97,6 +99,7 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   } catch (error) {
     throw spelled(error, (index) => faulty.get(index));
   } finally {
+    call.services.intakeRate.spend(call.principal, bulk.count);
     await bulk.close();
   }
 };

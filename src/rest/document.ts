@@ -27,7 +27,7 @@ const failuresOf = (route: Route): Responses => {
   return Object.fromEntries(
     Object.entries(common).map(([status, description]) => [
       status,
-      { description, content: failureContent, ...(status === '503' && { headers: RETRY_AFTER }) },
+      { description, content: failureContent, ...((status === '503' || status === '429') && { headers: RETRY_AFTER }) },
     ]),
   );
 };

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { z } from 'zod';
 import type { Authenticator } from '../accounts/authenticate.ts';
+import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import type { Scope } from '../accounts/scopes.ts';
 import type { Db } from '../db/client.ts';
@@ -19,6 +20,7 @@ export interface RestServices {
     readonly maxFilledRows: number;
     readonly maxBodyBytes: number;
   };
+  readonly intakeRate: IntakeRate;
   readonly pace: Pace;
   readonly canMail: boolean;
 }

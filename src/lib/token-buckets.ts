@@ -1,0 +1,41 @@
+// Pure: how much each of many callers may do, by token buckets.
+
+export interface TokenBuckets {
+  /** Milliseconds until the caller may go on; 0 where it may. */
+  waitMs(caller: string, now: number): number;
+  /** Takes so many tokens, more than there are as well: the debt has to be paid off before the caller may go on. */
+  take(caller: string, tokens: number, now: number): void;
+}
+
+export interface TokenBucketOptions {
+  /** Tokens that come back each second. */
+  readonly perSecond: number;
+  /** What a bucket holds. */
+  readonly burst: number;
+}
+
+/** Beyond so many callers those are forgotten whose buckets are full: they are as one that never came. */
+const MAX_CALLERS = 10_000;
+
+/** Times are milliseconds of a clock that never goes back. */
+export const createTokenBuckets = ({ perSecond, burst }: TokenBucketOptions): TokenBuckets => {
+  const buckets = new Map<string, { readonly tokens: number; readonly at: number }>();
+  const tokensOf = (caller: string, now: number): number => {
+    const bucket = buckets.get(caller);
+    return bucket ? Math.min(burst, bucket.tokens + ((now - bucket.at) * perSecond) / 1000) : burst;
+  };
+  const forgetFull = (now: number): void => {
+    for (const caller of buckets.keys()) if (tokensOf(caller, now) >= burst) buckets.delete(caller);
+  };
+  return {
+    waitMs: (caller, now) => {
+      const tokens = tokensOf(caller, now);
+      // One whole token, since a fraction of one lets nothing through.
+      return tokens >= Math.min(1, burst) ? 0 : Math.ceil(((1 - tokens) * 1000) / perSecond);
+    },
+    take: (caller, tokens, now) => {
+      if (buckets.size >= MAX_CALLERS) forgetFull(now);
+      buckets.set(caller, { tokens: tokensOf(caller, now) - tokens, at: now });
+    },
+  };
+};
