@@ -1,6 +1,7 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { lockDirectory } from './directory-lock.ts';
+import { makeDirectory } from './make-directory.ts';
 
 /** The directory of local mode, held by this process until `close`. */
 export interface DataDirectory {
@@ -44,6 +45,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   ENOTDIR: 'a part of the path is no directory',
   EEXIST: 'it is no directory',
+  ENOENT: 'no directory can be made there',
   ENOSPC: 'no space is left on the device',
   // What the lock, an SQLite file, says where it may not be opened.
   ERR_SQLITE_ERROR: 'its file "lock" cannot be opened',
@@ -83,7 +85,7 @@ async function takeLock(path: string): Promise<ReturnType<typeof lockDirectory>>
   // is closed to everybody else. A directory that is there already keeps the mode its owner chose.
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
   try {
-    await mkdir(path, { recursive: true, mode });
+    await makeDirectory(path, mode);
     return lockDirectory(path);
   } catch (error) {
     throw new DataDirectoryUnusableError(path, error);

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import {
   chmod,
   chown,
-  mkdir,
   mkdtemp,
   readdir,
   readFile,
@@ -18,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { LocalLog } from './log.ts';
+import { makeDirectory } from './make-directory.ts';
 import { canEnter, unprivilegedAccount } from './postgres-account.ts';
 import type { PostgresAccount } from './postgres-account.ts';
 
@@ -41,7 +41,7 @@ export interface PostgresHome {
  * closed to every other account
  */
 export async function openHome(directory: string, shelter: string, log: LocalLog): Promise<PostgresHome> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
   const path = await realpath(directory);
   if (process.getuid?.() !== 0) return { path, account: null };
 
@@ -53,7 +53,7 @@ export async function openHome(directory: string, shelter: string, log: LocalLog
   if ((await readdir(path)).length > 0) {
     throw new Error(`PostgreSQL runs as uid ${account.uid}, who cannot pass to ${path}.`);
   }
-  await mkdir(shelter, { recursive: true, mode: 0o711 });
+  await makeDirectory(shelter, 0o711);
   const sheltered = await mkdtemp(join(await realpath(shelter), 'postgres-'));
   await give(sheltered, account);
   if (!(await canEnter(account, sheltered))) {

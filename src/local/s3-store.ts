@@ -4,8 +4,9 @@ import type { Metadata } from '@20minutes/s3rver/lib/models/object.js';
 import FilesystemStore from '@20minutes/s3rver/lib/stores/filesystem.js';
 import type { Listing, ListOptions } from '@20minutes/s3rver/lib/stores/filesystem.js';
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
+import { makeDirectory } from './make-directory.ts';
 
 /** No bucket's name begins with a dot. */
 const BOOKKEEPING = '.s3';
@@ -59,7 +60,7 @@ export class OpenFilesStore extends FilesystemStore {
   }
 
   override async putMetadata(bucket: string, key: string, metadata: Metadata, md5?: string): Promise<void> {
-    await mkdir(dirname(this.getResourcePath(bucket, key, 'metadata.json')), { recursive: true });
+    await makeDirectory(dirname(this.getResourcePath(bucket, key, 'metadata.json')));
     await super.putMetadata(bucket, key, metadata, md5);
   }
 
@@ -68,10 +69,10 @@ export class OpenFilesStore extends FilesystemStore {
     const file = this.getResourcePath(bucket, key, 'object');
     const unfinished = join(this.rootDirectory, BOOKKEEPING, `unfinished-${randomUUID()}`);
     try {
-      await mkdir(dirname(unfinished), { recursive: true });
+      await makeDirectory(dirname(unfinished));
       const [size, md5] = await this.putContent(unfinished, content);
       await flush(unfinished);
-      await mkdir(dirname(file), { recursive: true });
+      await makeDirectory(dirname(file));
       await rename(unfinished, file);
       await this.putMetadata(bucket, key, metadata, md5);
       return { size, md5 };

@@ -3,10 +3,10 @@ import type { S3Context } from '@20minutes/s3rver';
 import accounts from '@20minutes/s3rver/lib/models/account.js';
 import S3Error from '@20minutes/s3rver/lib/models/error.js';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join, resolve } from 'node:path';
 import type { LocalLog } from './log.ts';
+import { makeDirectory } from './make-directory.ts';
 import { isBucketName, OpenFilesStore } from './s3-store.ts';
 
 export interface S3Options {
@@ -42,7 +42,7 @@ const METHODS = ['GET', 'HEAD', 'PUT', 'DELETE'];
 export async function startS3(options: S3Options): Promise<RunningS3> {
   const { accessKeyId, secretAccessKey, log } = options;
   const directory = resolve(options.directory);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, 0o700);
 
   // s3rver keeps keys for the whole process and begins with a well-known one.
   accounts.DUMMY_ACCOUNT.revokeAccessKey('S3RVER');
@@ -86,7 +86,7 @@ export async function startS3(options: S3Options): Promise<RunningS3> {
     endpoint: `http://127.0.0.1:${address.port}`,
     bucketDirectory,
     async createBucket(name) {
-      await mkdir(bucketDirectory(name), { recursive: true, mode: 0o700 });
+      await makeDirectory(bucketDirectory(name), 0o700);
     },
     async stop() {
       if (!stopped) {

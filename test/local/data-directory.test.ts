@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -20,6 +20,18 @@ describe('the data directory', () => {
     expect(held.path).toBe(path);
     expect((await stat(path)).mode & 0o066).toBe(0);
     await held.close();
+  });
+
+  test('is not made behind a link that leads nowhere, nor in a file', async () => {
+    await symlink(join(temporary, 'nowhere'), join(temporary, 'link'));
+    await writeFile(join(temporary, 'file'), '');
+    for (const [below, reason] of [
+      ['link/data', 'it is no directory'],
+      ['link', 'it is no directory'],
+      ['file/data', 'a part of the path is no directory'],
+    ] as const) {
+      await expect(openDataDirectory(join(temporary, below))).rejects.toThrow(`${below} cannot be used (${reason}).`);
+    }
   });
 
   test('says to a second start which directory is held and by which process', async () => {
