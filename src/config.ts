@@ -14,6 +14,8 @@ interface Setting<Value> {
   readonly description: string;
   /** Gets undefined where the variable is absent or empty. */
   readonly read: (text: string | undefined) => Value;
+  /** What is wrong where the variable is set and empty; of most settings nothing is: it counts as absent. */
+  readonly ifEmpty?: string;
 }
 
 const setting = <Value>(
@@ -21,7 +23,8 @@ const setting = <Value>(
   defaultText: string,
   description: string,
   read: (text: string | undefined) => Value,
-): Setting<Value> => ({ name, defaultText, description, read });
+  ifEmpty?: string,
+): Setting<Value> => ({ name, defaultText, description, read, ...(ifEmpty !== undefined && { ifEmpty }) });
 
 const text = (fallback: string) => (value: string | undefined) => value ?? fallback;
 const optional = (value: string | undefined) => value ?? null;
@@ -66,6 +69,8 @@ const SETTINGS = {
     'none',
     'PostgreSQL 15 or later. Without it Sluice runs in local mode, with a database and an S3 of its own.',
     url('postgres:', 'postgresql:'),
+    // Mostly a secret that was not found: a server that then takes a new, empty database seems to have lost everything.
+    'is set but empty: unset it for local mode',
   ),
   dataDir: setting(
     'DATA_DIR',
@@ -292,9 +297,10 @@ export class ConfigError extends Error {
 /** Reads all settings. Throws one ConfigError that names every bad variable. */
 export const loadConfig = (env: Readonly<Record<string, string | undefined>>): Config => {
   const problems: Problem[] = [];
-  const entries = Object.entries(SETTINGS).map(([key, { name, read }]) => {
+  const entries = Object.entries(SETTINGS).map(([key, { name, read, ifEmpty }]: [string, Setting<unknown>]) => {
     const raw = env[name];
     try {
+      if (raw === '' && ifEmpty !== undefined) throw new BadSetting(ifEmpty);
       return [key, read(raw === undefined || raw === '' ? undefined : raw)] as const;
     } catch (error) {
       if (!(error instanceof BadSetting)) throw error;

@@ -29,29 +29,30 @@ export const doctorCommand = async ({ env, terminal, log }: DoctorOptions): Prom
     terminal.answer(`${name.padEnd(10)}  ${verdict.padEnd(7)}  ${words}\n`);
   };
   const { config, problems } = readSettings(env);
-  for (const problem of problems) tell('settings', broken(problem));
+  for (const { message } of problems) tell('settings', broken(message));
   if (problems.length === 0) {
     tell('settings', ok(config.databaseUrl === null ? 'local mode: DATABASE_URL is not set' : `role ${config.role}`));
   }
-  await checkDatabase(config, log, tell);
+  // Without it the embedded database would be looked at, which is not the one that was meant.
+  if (problems.some(({ names }) => names.includes('DATABASE_URL')))
+    tell('database', skipped('DATABASE_URL has to be put right first'));
+  else await checkDatabase(config, log, tell);
   tell('s3', await checkS3(config));
   tell('mail', await checkMail(config));
   return sound;
 };
 
 /** The settings with their problems; what is wrong is taken as if it were not set, so that the rest can be looked at. */
-const readSettings = (env: DoctorOptions['env']): { config: Config; problems: readonly string[] } => {
-  const problems: string[] = [];
+const readSettings = (env: DoctorOptions['env']): { config: Config; problems: ConfigError['problems'] } => {
+  const problems: ConfigError['problems'][number][] = [];
   const left = { ...env };
   for (;;) {
     try {
       return { config: loadConfig(left), problems };
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      for (const { names, message } of error.problems) {
-        problems.push(message);
-        for (const name of names) left[name] = undefined;
-      }
+      problems.push(...error.problems);
+      for (const { names } of error.problems) for (const name of names) left[name] = undefined;
     }
   }
 };

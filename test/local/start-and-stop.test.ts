@@ -50,6 +50,20 @@ describe('a start that cannot be', () => {
     expect(stderr).not.toContain('hidden-word');
   });
 
+  test('a DATABASE_URL that is set and empty is wrong, and not local mode; other settings may be empty', async () => {
+    const [start, doctor] = await Promise.all([
+      runSluice('main', [], { DATABASE_URL: '', DATA_DIR: '/dev/null/data', PORT: '', SMTP_URL: '' }),
+      runSluice('cli', ['doctor'], { DATABASE_URL: '', DATA_DIR: '/dev/null/data' }),
+    ]);
+    const words = 'DATABASE_URL is set but empty: unset it for local mode';
+    expect(start).toEqual({ code: 1, stdout: '', stderr: `Sluice cannot start: a setting is wrong.\n  ${words}\n` });
+    expect(doctor.code).toBe(1);
+    expect(doctor.stdout.split('\n').slice(0, 2)).toEqual([
+      `settings    broken   ${words}`,
+      'database    skipped  DATABASE_URL has to be put right first',
+    ]);
+  });
+
   test('a port that is taken and a database that is away are one plain sentence each', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
