@@ -12,9 +12,9 @@ const BY_SQL_STATE: Readonly<Record<string, string>> = {
   '28000': 'The database refuses the user in DATABASE_URL.',
   '3D000': 'There is no such database as DATABASE_URL names. Create it first, or correct the name.',
   '42501': 'The user in DATABASE_URL has not the rights that this needs in the database.',
-  '42P01': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
-  '42703': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
-  '3F000': "The database does not have Sluice's tables, or has old ones: run `npm run sluice -- migrate`.",
+  '42P01': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",
+  '42703': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",
+  '3F000': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",
   '53300': 'The database has no connection left: raise its max_connections, or lower DATABASE_POOL.',
   '57P03': 'The database is starting or stopping. Try again in a moment.',
 };

@@ -3,7 +3,7 @@ import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } f
 import type { Scope } from '../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../db/paging.ts';
 import { NotFoundError } from '../errors.ts';
-import { decodeId } from '../db/public-ids.ts';
+import { encodeId, idOf } from '../db/public-ids.ts';
 import { aligned } from './aligned.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from './command.ts';
 
@@ -11,7 +11,7 @@ export const createAccountCommand = (context: CommandContext, name: string): Pro
   withDatabase(context, async (open) => {
     await createAccount(open, name);
     context.terminal.say(
-      `Created the account "${name}". Its first key: npm run sluice -- key create --account "${name}" --scopes ADMIN`,
+      `Created the account "${name}". Its first key: npm run -s sluice -- key create --account "${name}" --scopes ADMIN`,
     );
   });
 
@@ -34,7 +34,7 @@ export const createKeyCommand = (context: CommandContext, input: NewKey): Promis
     const account = await requireAccount(open, input.account);
     const { key, secret } = await createApiKey(open, account.id, input);
     context.terminal.say(
-      `Created the key ${key.id} "${key.name}" of the account "${account.name}" with ${key.scopes.join(', ')}. Its secret is shown this once:`,
+      `Created the key ${shownId(key)} "${key.name}" of the account "${account.name}" with ${key.scopes.join(', ')}. Its secret is shown this once:`,
     );
     context.terminal.answer(`${secret}\n`);
   });
@@ -44,7 +44,7 @@ export const listKeysCommand = (context: CommandContext, accountName: string): P
     const account = await requireAccount(open, accountName);
     const keys = await allKeys(open, account.id);
     const lines = keys.map((key) => [
-      key.id,
+      shownId(key),
       key.name,
       `${key.prefix}...`,
       key.scopes.join(','),
@@ -58,22 +58,25 @@ export const listKeysCommand = (context: CommandContext, accountName: string): P
 
 export const revokeKeyCommand = (context: CommandContext, id: string): Promise<void> =>
   withDatabase(context, async (open) => {
-    // As `key list` shows it, or as the API does.
-    const key = await findApiKey(open.db, decodeId(id)?.id ?? id);
+    // As `key list` and the API show it; or as the database holds it.
+    const key = await findApiKey(open.db, idOf('ApiKey', id) || id);
     if (!key)
-      throw new NotFoundError(`There is no key ${id}. \`npm run sluice -- key list --account NAME\` shows the ids.`);
+      throw new NotFoundError(`There is no key ${id}. \`npm run -s sluice -- key list --account NAME\` shows the ids.`);
     const revoked = await revokeApiKey(open, key.accountId, key.id);
     context.terminal.say(
       key.revokedAt
-        ? `The key ${revoked.id} was revoked before.`
-        : `Revoked the key ${revoked.id}. It stops working within a second on every server.`,
+        ? `The key ${shownId(revoked)} was revoked before.`
+        : `Revoked the key ${shownId(revoked)}. It stops working within a second on every server.`,
     );
   });
+
+/** The id as the API shows it, so that what one of them says can be given to the other. */
+const shownId = (key: ApiKeyRow): string => encodeId('ApiKey', key.id);
 
 const requireAccount = async ({ db }: OpenCommand, name: string): Promise<AccountRow> => {
   const account = await findAccount(db, name);
   if (!account)
-    throw new NotFoundError(`There is no account "${name}". \`npm run sluice -- account list\` shows them.`);
+    throw new NotFoundError(`There is no account "${name}". \`npm run -s sluice -- account list\` shows them.`);
   return account;
 };
 

@@ -29,7 +29,7 @@ export const DATABASE_CHECKS: readonly {
     name: 'migrations',
     check: async (pool) => {
       const { pending, unknown } = await migrationState(pool);
-      if (pending > 0) return broken(`${pending} to apply: run \`npm run sluice -- migrate\`, or start a server`);
+      if (pending > 0) return broken(`${pending} to apply: run \`npm run -s sluice -- migrate\`, or start a server`);
       if (unknown > 0) return warn('a newer version of Sluice was here: update this one');
       return ok('up to date');
     },
@@ -39,14 +39,14 @@ export const DATABASE_CHECKS: readonly {
     check: async (pool) =>
       (await queueIsInstalled(pool))
         ? ok('its tables are there')
-        : broken('its tables are missing: run `npm run sluice -- migrate`, or start a server'),
+        : broken('its tables are missing: run `npm run -s sluice -- migrate`, or start a server'),
   },
   {
     name: 'ledger',
     check: async (pool) =>
       (await hasForeignTransactionIds(pool))
         ? broken(
-            'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run sluice -- migrate`, or start a server',
+            'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
           )
         : ok('its transaction ids are those of this cluster'),
   },

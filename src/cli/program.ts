@@ -19,7 +19,7 @@ const load = { accounts: () => import('./accounts.ts') };
 /** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
 export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions): Command => {
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
-  const program = new Command('npm run sluice --')
+  const program = new Command('npm run -s sluice --')
     .description(
       'Operates Sluice: accounts, keys, the database. Settings are those of the server, from the environment.',
     )
@@ -55,7 +55,7 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
   key
     .command('revoke')
     .description('Revoke a key; it stops working within a second')
-    .argument('<id>', 'as `key list` shows it')
+    .argument('<id>', 'as `key list` and the API show it')
     .action(async (id: string) => (await load.accounts()).revokeKeyCommand(context, id));
 
   program

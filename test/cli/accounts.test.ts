@@ -11,8 +11,8 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const viewerOf = (key: string) =>
-  server.request<{ viewer: { accountName: string; key: { scopes: string[] } } }>(
-    '{ viewer { accountName key { scopes } } }',
+  server.request<{ viewer: { accountName: string; key: { id: string; scopes: string[] } } }>(
+    '{ viewer { accountName key { id scopes } } }',
     {},
     key,
   );
@@ -30,25 +30,32 @@ describe('accounts and keys on the command line', () => {
     expect(created).toMatchObject({ code: 0, stdout: expect.stringMatching(/^sluice_[\w-]{51}\n$/) });
     const secret = created.stdout.trim();
     expect(created.stderr).not.toContain(secret);
-    expect((await viewerOf(secret)).data).toEqual({
-      viewer: { accountName: 'acme', key: { scopes: ['READ', 'INGEST'] } },
-    });
+    const { data } = await viewerOf(secret);
+    expect(data).toMatchObject({ viewer: { accountName: 'acme', key: { scopes: ['READ', 'INGEST'] } } });
+    const id = data?.viewer.key.id ?? '';
+    expect(created.stderr).toContain(`Created the key ${id} "loader"`);
 
     const [keys, accounts] = await Promise.all([sluice('key', 'list', '--account', 'acme'), sluice('account', 'list')]);
     const [head, line = ''] = keys.stdout.split('\n');
     expect(head).toMatch(/^ID +NAME +BEGINS +SCOPES +CREATED +LAST USED +REVOKED$/);
-    expect(line).toMatch(/^[0-9a-f-]{36}  loader  sluice_\S{5}\.\.\.  READ,INGEST  .*  -$/);
+    expect(line).toMatch(/^\w+  loader  sluice_\S{5}\.\.\.  READ,INGEST  .*  -$/);
     expect(keys.stdout).not.toContain(secret);
     expect(accounts.stdout).toMatch(/^ACCOUNT +CREATED\nacme +20\S+Z\ndefault +20\S+Z\n$/);
 
-    const revoked = await sluice('key', 'revoke', line.slice(0, 36));
-    expect(revoked).toMatchObject({ code: 0, stdout: '' });
+    expect(line.split(' ')[0]).toBe(id);
+
+    const revoked = await sluice('key', 'revoke', id);
+    expect(revoked).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining(`Revoked the key ${id}.`) });
     const { status } = await eventually(
       () => viewerOf(secret),
       (answer) => answer.status === 401,
       1000,
     );
     expect(status).toBe(401);
+
+    const innerId = Buffer.from(id, 'base64url').toString().replace('ApiKey:', '');
+    const again = await sluice('key', 'revoke', innerId);
+    expect(again).toMatchObject({ code: 0, stderr: `The key ${id} was revoked before.\n` });
   });
 
   test('what cannot be done is one plain sentence on standard error, and the exit code is 1', async () => {

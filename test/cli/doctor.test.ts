@@ -90,12 +90,12 @@ describe('doctor', () => {
     const settings = { DATABASE_URL: emptyUrl, ...AWS };
     const [before, listing] = await Promise.all([doctor(settings), runSluice('cli', ['account', 'list'], settings)]);
     expect(before.lines).toContainEqual(
-      expect.stringMatching(/^migrations +broken +\d+ to apply: run `npm run sluice/),
+      expect.stringMatching(/^migrations +broken +\d+ to apply: run `npm run -s sluice/),
     );
     expect(before.code).toBe(1);
     expect(listing).toMatchObject({ code: 1, stdout: '' });
     expect(listing.stderr).toMatch(
-      /^The database does not have Sluice's tables.* run `npm run sluice -- migrate`\.\n$/,
+      /^The database does not have Sluice's tables.* run `npm run -s sluice -- migrate`\.\n$/,
     );
 
     const first = await runSluice('cli', ['migrate'], settings);
