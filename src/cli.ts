@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
+import type { DatabasePlace } from './db/database-place.ts';
 import { failureWords } from './failure-words.ts';
 import { scrubError } from './lib/scrub-error.ts';
 import { endWithReader } from './stop-signals.ts';
@@ -21,12 +22,21 @@ const program = createProgram({
   },
 });
 
-program.parseAsync().catch((error: unknown) => {
+/** Of DATABASE_URL, for what is said of a failure; null where it is not set, or no address. */
+const configuredPlace = async (url: string | undefined): Promise<DatabasePlace | null> => {
+  if (url === undefined || !URL.canParse(url)) return null;
+  return (await import('./db/database-place.ts')).placeOf(url);
+};
+
+program.parseAsync().catch(async (error: unknown) => {
   if (error instanceof CommanderError) {
     // Commander has said it already; what it ends with 0 is help that was asked for.
     process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
     return;
   }
-  say(failureWords(error) ?? `Unexpected: ${scrubError(error).message}`);
+  say(
+    failureWords(error, await configuredPlace(process.env['DATABASE_URL'])) ??
+      `Unexpected: ${scrubError(error).message}`,
+  );
   process.exitCode = BROKEN;
 });

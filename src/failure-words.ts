@@ -1,6 +1,7 @@
 // Pure: what a start or a command that failed says to the person who typed it: one plain message, without a stack and
 // without what a driver quotes of statements, values or passwords.
 import { ConfigError } from './config.ts';
+import type { DatabasePlace } from './db/database-place.ts';
 import { isUnavailable, sqlState } from './db/failures.ts';
 import { UserError, ValidationError } from './errors.ts';
 
@@ -19,16 +20,21 @@ const BY_SQL_STATE: Readonly<Record<string, string>> = {
   '57P03': 'The database is starting or stopping. Try again in a moment.',
 };
 
-/** Null for what nobody expected: that is for the log, or for a report. */
-export const failureWords = (error: unknown): string | null => {
+/**
+ * Null for what nobody expected: that is for the log, or for a report. The place is that of DATABASE_URL; null in local
+ * mode.
+ */
+export const failureWords = (error: unknown, place: DatabasePlace | null = null): string | null => {
   if (!(error instanceof Error)) return null;
   if (error instanceof ValidationError) return error.issues.map((issue) => issue.message).join('\n');
   if (error instanceof ConfigError || error instanceof UserError || PLAIN_ERRORS.has(error.name)) return error.message;
   const state = sqlState(error);
   const known = state === null ? undefined : BY_SQL_STATE[state];
   if (known !== undefined) return known;
-  if (isUnavailable(error)) return `The database cannot be reached (${reasonOf(error)}). Is DATABASE_URL right?`;
-  return null;
+  if (!isUnavailable(error)) return null;
+  return place === null
+    ? `The database cannot be reached (${reasonOf(error)}).`
+    : `The database ${place.database} on ${place.host}:${place.port} cannot be reached (${reasonOf(error)}). Is DATABASE_URL right?`;
 };
 
 /** The system's code, such as ECONNREFUSED; of a host with several addresses, that of the first. */

@@ -21,7 +21,8 @@ const main = async (): Promise<void> => {
     server = await startServer({ config, log, signal: stopSignals.signal });
   } catch (error) {
     if (error instanceof StartCalledOff) return;
-    const words = failureWords(error);
+    const { placeOf } = await import('./db/database-place.ts');
+    const words = failureWords(error, config.databaseUrl === null ? null : placeOf(config.databaseUrl));
     if (words === null) log.fatal({ err: error }, 'Sluice could not start');
     else console.error(words);
     process.exit(1);

@@ -1,5 +1,6 @@
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { failureWords } from '../failure-words.ts';
+import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { systemClock } from '../lib/clock.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import type { LocalLog } from '../local/log.ts';
@@ -76,14 +77,14 @@ const checkDatabase = async (
       try {
         return await check();
       } catch (error) {
-        return broken(wordsOf(error));
+        return broken(wordsOf(error, found.place === 'configured' ? placeOf(found.url) : null));
       }
     };
     const connected = await attempt(async () => {
       reached = false;
       await database.pool.query('SELECT 1');
       reached = true;
-      return ok(PLACES[found.place](new URL(found.url)));
+      return ok(PLACES[found.place](placeOf(found.url)));
     });
     tell('database', connected);
     for (const { name, check } of DATABASE_CHECKS) {
@@ -98,13 +99,14 @@ const checkDatabase = async (
   }
 };
 
-const PLACES: Record<CommandDatabase['place'], (url: URL) => string> = {
-  configured: (url) => `${url.host || 'local socket'}${url.pathname}`,
-  running: (url) => `the embedded one of the server that runs, ${url.host}`,
+const PLACES: Record<CommandDatabase['place'], (place: DatabasePlace) => string> = {
+  configured: ({ host, port, database }) => `${database} on ${host}:${port}`,
+  running: ({ host, port }) => `the embedded one of the server that runs, ${host}:${port}`,
   started: () => 'the embedded one, started for this; no server runs',
 };
 
-const wordsOf = (error: unknown): string => failureWords(error)?.replaceAll('\n', ' ') ?? scrubError(error).message;
+const wordsOf = (error: unknown, place: DatabasePlace | null = null): string =>
+  failureWords(error, place)?.replaceAll('\n', ' ') ?? scrubError(error).message;
 
 const checkS3 = async (config: Config): Promise<Finding> => {
   if (config.databaseUrl === null) return ok('local mode has one of its own');

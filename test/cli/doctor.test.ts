@@ -80,10 +80,21 @@ describe('doctor', () => {
       DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:9/none',
       ...AWS,
     });
-    expect(lines[1]).toMatch(/^database +broken +The database cannot be reached \(ECONNREFUSED\)/);
+    expect(lines[1]).toMatch(
+      /^database +broken +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\)/,
+    );
     expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(5);
     expect(lines.join('\n')).not.toContain('hidden-word');
     expect(code).toBe(1);
+
+    const listing = await runSluice('cli', ['account', 'list'], {
+      DATABASE_URL: 'postgres://hidden-user:hidden-word@localhost/none?port=9',
+    });
+    expect(listing).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'The database none on localhost:9 cannot be reached (ECONNREFUSED). Is DATABASE_URL right?\n',
+    });
   });
 
   test('a database without tables is broken until migrate has run, which may run again', async () => {

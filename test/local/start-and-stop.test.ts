@@ -81,7 +81,7 @@ describe('a start that cannot be', () => {
     expect(away).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'The database cannot be reached (ECONNREFUSED). Is DATABASE_URL right?\n',
+      stderr: 'The database none on 127.0.0.1:9 cannot be reached (ECONNREFUSED). Is DATABASE_URL right?\n',
     });
   });
 });
