@@ -11,6 +11,8 @@ const TOLERATED_MS = 5000;
 /** What doctor asks a database that it can reach, in this order. None of them changes anything. */
 export const DATABASE_CHECKS: readonly {
   readonly name: string;
+  /** What it reads the migrations make: where some are still to be applied, that is the one thing to say. */
+  readonly needsTables?: boolean;
   readonly check: (pool: pg.Pool, clock: Clock) => Promise<Finding>;
 }[] = [
   {
@@ -36,6 +38,7 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'queue',
+    needsTables: true,
     check: async (pool) =>
       (await queueIsInstalled(pool))
         ? ok('its tables are there')
@@ -43,12 +46,13 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'ledger',
+    needsTables: true,
     check: async (pool) =>
       (await hasForeignTransactionIds(pool))
         ? broken(
             'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
           )
-        : ok('its transaction ids are those of this cluster'),
+        : ok('the ledger belongs to this database cluster: reading as of a moment is exact'),
   },
   {
     name: 'clock',

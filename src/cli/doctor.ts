@@ -87,11 +87,17 @@ const checkDatabase = async (
       return ok(PLACES[found.place](placeOf(found.url)));
     });
     tell('database', connected);
-    for (const { name, check } of DATABASE_CHECKS) {
-      tell(
-        name,
-        reached ? await attempt(() => check(database.pool, systemClock)) : skipped('the database is needed for it'),
-      );
+    let hasTables = true;
+    for (const { name, needsTables, check } of DATABASE_CHECKS) {
+      if (!reached) {
+        tell(name, skipped('the database is needed for it'));
+      } else if (needsTables && !hasTables) {
+        tell(name, skipped('waits for the migrations'));
+      } else {
+        const finding = await attempt(() => check(database.pool, systemClock));
+        if (name === 'migrations') hasTables = finding.verdict !== 'broken';
+        tell(name, finding);
+      }
     }
   } finally {
     await database.close();
