@@ -4,6 +4,7 @@ import type { AppResources } from './app.ts';
 import { ensureDefaultKey } from './accounts/accounts.ts';
 import type { Config } from './config.ts';
 import { openDatabase } from './db/client.ts';
+import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
 import { openQueue } from './db/queue.ts';
 import type { ObjectStore } from './exports/object-store.ts';
@@ -61,7 +62,11 @@ export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
  */
 export const openResources = async (options: ResourceOptions): Promise<OpenResources> => {
   const { config, databaseUrl, log } = options;
-  const { repaired } = await migrate(databaseUrl);
+  const { applied, repaired } = await migrate(databaseUrl);
+  log.info(
+    { database: placeOf(databaseUrl), migrationsApplied: applied },
+    applied === 0 ? 'the database is up to date' : 'the database was brought up to date',
+  );
   if (repaired) {
     log.warn(
       'the database was restored from a copy: its transaction ids were set right, and unfinished runs begin anew',

@@ -52,9 +52,11 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     });
     stops.push(() => resources.close());
     await local?.announce();
-    // An owner who revoked the generated key does not want it back, and should not be shown what no longer works.
-    const valid = local !== null && (await findPrincipal(resources.database.db, local.apiKey)) !== null;
-    const localKey = valid ? local.apiKey : null;
+    // An owner who revoked a key does not want it back, and should not be shown what no longer works.
+    const apiKey = local?.apiKey ?? config.apiKey;
+    const valid = apiKey !== null && (await findPrincipal(resources.database.db, apiKey)) !== null;
+    if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
+    const localKey = local && valid ? local.apiKey : null;
     stepDone();
     const app = await startApp({ ...resources, localKey });
     stops.push(() => app.stop());

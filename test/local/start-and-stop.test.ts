@@ -69,7 +69,7 @@ describe('a start that cannot be', () => {
     await once(taken, 'listening');
     const { port } = taken.address() as AddressInfo;
     const [onTaken, away] = await Promise.all([
-      runSluice('main', [], { DATABASE_URL: server.database.url, PORT: String(port) }),
+      runSluice('main', [], { DATABASE_URL: server.database.url, PORT: String(port), LOG_LEVEL: 'warn' }),
       runSluice('main', [], { DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' }),
     ]);
     taken.close();
@@ -83,6 +83,43 @@ describe('a start that cannot be', () => {
       stdout: '',
       stderr: 'The database none on 127.0.0.1:9 cannot be reached (ECONNREFUSED). Is DATABASE_URL right?\n',
     });
+  });
+});
+
+describe('what a start says', () => {
+  test('which database, which role and whether migrations were applied; that the key of API_KEY was revoked', async () => {
+    type Answer = { createApiKey: { secret: string; key: { id: string } } };
+    const { createApiKey } = await server.graphql<Answer>(
+      'mutation { createApiKey(input: { name: "old", scopes: [READ] }) { ... on NewApiKey { secret key { id } } } }',
+    );
+    const settings = { DATABASE_URL: server.database.url, PORT: '0', ROLE: 'api', LOG_FORMAT: 'json' };
+    const start = async (): Promise<string> => {
+      const started = startSluice({ ...settings, API_KEY: createApiKey.secret });
+      const words = await started.said('Sluice answers');
+      started.kill('SIGTERM');
+      await started.ended;
+      return words;
+    };
+    const warning = 'the key in API_KEY was revoked and opens nothing: set another';
+    const valid = await start();
+    expect(valid).not.toContain(warning);
+    const { hostname, port, pathname, password } = new URL(server.database.url);
+    const lines = valid
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object);
+    expect(lines).toEqual([
+      expect.objectContaining({
+        msg: 'the database is up to date',
+        database: { host: hostname, port: Number(port), database: pathname.slice(1) },
+        migrationsApplied: 0,
+      }),
+      expect.objectContaining({ msg: 'Sluice answers', role: 'api' }),
+    ]);
+    if (password !== '') expect(valid).not.toContain(password);
+
+    await server.graphql(`mutation { revokeApiKey(id: "${createApiKey.key.id}") { __typename } }`);
+    expect(await start()).toContain(warning);
   });
 });
 
