@@ -30,6 +30,11 @@ const main = async (): Promise<void> => {
   const stopSignals = listenForStop();
   const config = loadConfig(demoSettings(process.env));
   const screen = createScreen(process.stdout);
+  void stopSignals.told.then(() => {
+    // Below a bar that has not come to its end, and the ^C of the terminal.
+    screen.line();
+    screen.line('Stopping: the server ends its work, then the S3 and PostgreSQL ...');
+  });
   screen.heading('Sluice: allocation streams in, scheduled exports out');
   if (process.env['DATABASE_URL']) screen.aside('DATABASE_URL is left aside: the demo uses the embedded database.');
   screen.line('Starting PostgreSQL, an S3 and the server on this machine ...');
@@ -44,7 +49,7 @@ const main = async (): Promise<void> => {
   try {
     const { local, localKey, url } = server;
     if (!local) throw new Error('The demo runs in local mode alone.');
-    if (localKey === null) throw new Error('The generated key was revoked: set API_KEY to one of yours.');
+    if (localKey === null) throw new Error('The key was revoked: set API_KEY to another of yours.');
     screen.line(`It answers at ${url}; its data lie in ${local.dataDirectory}`);
     const client = createClient(url, localKey, stopSignals.signal);
     await tellStory({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });

@@ -109,9 +109,12 @@ export const showFile = async (screen: Screen, run: RunFields, filesDirectory: s
   screen.aside(`... ${(object.rows - SHOWN_LINES + 1).toLocaleString('en-US')} more rows`);
   screen.line();
   const manifest = JSON.parse(await readFile(onDisk(run.manifestKey), 'utf8')) as { state: string };
-  screen.line(`File      ${onDisk(object.key)}`);
+  screen.line(`File      ${quoted(onDisk(object.key))}`);
   screen.line(`Manifest  ${basename(run.manifestKey)} beside it, state ${manifest.state}`);
 };
+
+/** As a shell takes it for one word: a path may have blanks, and is copied from here. */
+const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
 
 const firstLines = async (file: string, count: number): Promise<string[]> => {
   const lines: string[] = [];

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addDays, CUSTOMERS, datesBetween, MADE_UP_STREAMS, usageOn } from '../../src/demo/made-up-usage.ts';
 import { processesBelow, until } from '../local/processes.ts';
-import { runSluice } from '../support/sluice-process.ts';
+import { eventually } from '../support/server.ts';
+import { runSluice, startSluice } from '../support/sluice-process.ts';
 
 let dataDirectory = '';
 beforeAll(async () => {
-  dataDirectory = await realpath(await mkdtemp(join(tmpdir(), 'sluice-demo-')));
+  dataDirectory = await realpath(await mkdtemp(join(tmpdir(), 'sluice demo-')));
   await chmod(dataDirectory, 0o711);
 });
 afterAll(async () => {
@@ -37,7 +38,7 @@ describe('the demo', () => {
       }
       expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d MB$/m);
 
-      const file = /^ {2}File +(\S+\.csv)$/m.exec(first.stdout)?.[1] ?? '';
+      const file = /^ {2}File +'(.+\.csv)'$/m.exec(first.stdout)?.[1] ?? '';
       const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
       expect(lines).toHaveLength(54_001);
       expect(first.stdout).toContain(`  ${lines.slice(0, 5).join('\n  ')}\n  ... 53,996 more rows\n`);
@@ -50,6 +51,18 @@ describe('the demo', () => {
       expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
     },
   );
+
+  test('Ctrl-C is answered, and it ends with 0', async () => {
+    const demo = startSluice({ DATA_DIR: dataDirectory, PORT: '0' }, 'demo');
+    await eventually(
+      () => Promise.resolve(demo.stdout),
+      (words) => words.includes('It answers at'),
+    );
+    demo.interrupt();
+    expect(await demo.ended).toBe(0);
+    expect(demo.stdout).toMatch(/\n {2}Stopping: the server ends its work, then the S3 and PostgreSQL \.\.\.\n/);
+    expect(demo.stderr).toBe('');
+  });
 
   test('its usage is the same each time, and each date has every customer', () => {
     const [stream] = MADE_UP_STREAMS;

@@ -60,9 +60,9 @@ export interface SluiceProcess {
   readonly ended: Promise<number | null>;
 }
 
-/** Starts a server as `npm start` does, or by npm itself, in a process group of its own. */
-export const startSluice = (settings: Settings, by: 'node' | 'npm' = 'node'): SluiceProcess => {
-  const [program, args] = by === 'npm' ? ['npm', ['start']] : [process.execPath, [`${CHECKOUT}src/main.ts`]];
+/** Starts a server as `npm start` does, by npm itself, or with the demo, in a process group of its own. */
+export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess => {
+  const [program, args] = by === 'npm' ? ['npm', ['start']] : [process.execPath, [`${CHECKOUT}src/${by}.ts`]];
   const child: ChildProcess = spawn(program, args, {
     cwd: CHECKOUT,
     env: environment(settings),
