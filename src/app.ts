@@ -10,6 +10,7 @@ import { startScheduler } from './background/scheduler.ts';
 import { startStagingSweeper } from './background/staging-sweeper.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
+import { isUnavailable } from './db/failures.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import type { Services } from './graphql/context.ts';
@@ -50,6 +51,8 @@ export interface App {
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
 const RESYNC_MS = 5000;
+/** A database that is away is told so often by each part, and not at every attempt. */
+const TELL_AGAIN_MS = 30_000;
 const HEADERS_MS = 60_000;
 const SWEEP_MS = 300_000;
 /** Longer than any request can still be at work on what it staged. */
@@ -63,7 +66,9 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     url: database.url,
     applicationName: 'sluice-feed',
     resyncMs: RESYNC_MS,
-    onError: (error) => log.warn({ err: error }, 'the feed of runs was interrupted; it reads again what it missed'),
+    onInterrupted: (error) => log.warn({ err: error }, 'the feed of runs is interrupted; it goes on by itself'),
+    onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
+    onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
   });
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
   let background: readonly Stoppable[] = [];
@@ -161,7 +166,16 @@ const startBackground = async (
   metrics: ReturnType<typeof createMetrics>,
 ): Promise<Stoppable[]> => {
   const { config, database, queue, log } = resources;
-  const onError = (part: string) => (error: unknown) => log.error({ err: error }, `the ${part} failed; it tries again`);
+  const onError = (part: string) => {
+    let toldAt = -Infinity;
+    return (error: unknown): void => {
+      // While the database is away each attempt says the same.
+      const now = performance.now();
+      if (isUnavailable(error) && now - toldAt < TELL_AGAIN_MS) return;
+      toldAt = now;
+      log.error({ err: error }, `the ${part} failed; it tries again`);
+    };
+  };
   const { db } = database;
   return [
     startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),

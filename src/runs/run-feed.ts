@@ -29,6 +29,11 @@ export interface RunFeedOptions {
   readonly applicationName: string;
   /** Without a notification the states are read again so often: what a lost connection swallowed comes late, not never. */
   readonly resyncMs: number;
+  /** Told once where the connection is lost, and not again until it is back. */
+  readonly onInterrupted: (error: unknown) => void;
+  /** The connection is back, and what it missed was read. */
+  readonly onResumed: () => void;
+  /** Of one reading that failed; the next resync makes up for it. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -49,6 +54,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   });
   const changed = new Set<string>();
   let reading = false;
+  let interrupted = false;
   let lastResync = performance.now();
 
   const publish = (rows: readonly RunRow[]): void => {
@@ -66,7 +72,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
       }
     } catch (error) {
       // The next resync reads what this one did not.
-      onError(error);
+      if (!interrupted) onError(error);
     } finally {
       reading = false;
     }
@@ -129,6 +135,8 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
       onListening();
       // What happened between the last connection and this one was told to nobody.
       await resync();
+      if (interrupted) options.onResumed();
+      interrupted = false;
       while (!stopping.signal.aborted) {
         const pause = sleep(options.resyncMs, undefined, { signal: stopping.signal }).catch(() => undefined);
         await Promise.race([pause, broken]);
@@ -160,7 +168,9 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
         await listen(markStarted);
       } catch (error) {
         if (stopping.signal.aborted) return;
-        onError(error);
+        // The database may be away for long, and each of many attempts would say the same.
+        if (!interrupted) options.onInterrupted(error);
+        interrupted = true;
         await sleep(RECONNECT_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }

@@ -30,7 +30,15 @@ const CONNECTIONS: readonly [name: string, connect: () => Promise<void>][] = [
     'the listener',
     async () => {
       const { db, url } = opened;
-      const feed = startRunFeed({ db, url, applicationName: 'test', resyncMs: 5000, onError: () => undefined });
+      const feed = startRunFeed({
+        db,
+        url,
+        applicationName: 'test',
+        resyncMs: 5000,
+        onInterrupted: () => undefined,
+        onResumed: () => undefined,
+        onError: () => undefined,
+      });
       await feed.started;
       await feed.stop();
     },

@@ -122,7 +122,9 @@ await scenario('in LISTEN', 'sluice-feed', async () => {
     url,
     applicationName: 'sluice-feed',
     resyncMs: 1000,
-    onError: () => resolve(),
+    onInterrupted: () => resolve(),
+    onResumed: () => undefined,
+    onError: () => undefined,
   });
   await feed.started;
   await terminate('sluice-feed');

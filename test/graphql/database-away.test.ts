@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { withClient } from '../support/postgres-admin.ts';
 import { openEventStream } from '../support/event-stream.ts';
@@ -85,6 +86,8 @@ test('a database that goes away is told as that, and when it is back everything 
   // RFC 6455: try again later. The key may well be right.
   expect(await (await openSocket(server.url, { 'X-API-Key': server.key })).closed).toBe(1013);
 
+  // Long enough for each part to try more than once.
+  await delay(4000);
   await setDatabase('open');
   await eventually(
     () => statusOf('/readyz'),
@@ -101,6 +104,10 @@ test('a database that goes away is told as that, and when it is back everything 
     payload: { data: { jobs: { totalCount: 1 } } },
   });
   socket.close();
+  // An outage of a minute is no hundred lines.
+  const told = (words: RegExp) => logged.lines().filter(({ msg }) => words.test(msg)).length;
+  expect([told(/^the feed of runs is interrupted/), told(/^the feed of runs goes on/)]).toEqual([1, 1]);
+  expect([told(/^the scheduler failed/), told(/^the reaper failed/)]).toEqual([1, 1]);
   expect(logged.text()).not.toMatch(/\bINSERT INTO\b|\bselect "/i);
   expect(logged.text()).not.toContain(server.key);
 });

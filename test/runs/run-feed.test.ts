@@ -65,6 +65,8 @@ const start = async (db: Db): Promise<RunFeed> => {
     applicationName: 'sluice-feed',
     // Never in the time of a test: what is told here is told by notifications.
     resyncMs: 3_600_000,
+    onInterrupted: () => {},
+    onResumed: () => {},
     onError: () => {},
   });
   await feed.started;
