@@ -7,6 +7,10 @@ export const checkDocuments = (schema: GraphQLSchema): Plugin => {
   /** Documents come out of the cache as the same object. */
   const light = new WeakSet<DocumentNode>();
   return {
+    onParams: ({ params }) => {
+      // Yoga answers it with 200 where plain JSON is asked for; but such a request asks for nothing at all.
+      if (isObject(params) && params['query'] == null) throw badRequest('Must provide query string.');
+    },
     onParse:
       () =>
       ({ result, replaceParseResult }) => {
@@ -21,6 +25,12 @@ export const checkDocuments = (schema: GraphQLSchema): Plugin => {
       },
   };
 };
+
+/** The body as it came, whatever it is. */
+const isObject = (params: unknown): params is Record<string, unknown> => typeof params === 'object' && params !== null;
+
+const badRequest = (message: string): GraphQLError =>
+  new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
 
 const problemOf = (schema: GraphQLSchema, light: WeakSet<DocumentNode>, parsed: unknown): GraphQLError | null => {
   if (parsed instanceof RangeError) {

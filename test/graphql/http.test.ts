@@ -135,6 +135,20 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
+  test('a request without a query is 400, whatever it accepts', async () => {
+    for (const accept of ['application/json', 'application/graphql-response+json', '*/*']) {
+      const headers = { 'x-api-key': server.key, accept };
+      for (const answer of [
+        await send({ headers }),
+        await send({ headers }, '/graphql?variables=%7B%7D'),
+        await post('{}', headers),
+        await post('{"query": null}', headers),
+        await post('null', headers),
+      ])
+        expect(answer).toMatchObject({ status: 400, codes: ['BAD_REQUEST'] });
+    }
+  });
+
   test('a Host that is none is no problem of the server', async () => {
     const query = encodeURIComponent('{ __typename }');
     const answer = await sendRaw(`GET /graphql?query=${query} HTTP/1.1\r\nHost: a b:c\r\nConnection: close\r\n\r\n`);
