@@ -17,7 +17,7 @@ const MEANS = {
   enabled: 'False keeps the job and starts nothing on schedule; runJob works all the same.',
   email: 'Hears of every run that ended, not of attempts that will be retried.',
   s3Url:
-    '`bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, no access point, no directory bucket.',
+    '`bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, no access point, no directory bucket. Bucket, path and slug (the job name in lower case with hyphens) are unique in a deployment: where a job of any account has them, a ConflictError.',
   format: 'The form of the files.',
   compression: 'How the files are compressed.',
   aggregationBucket: 'What usage is summed by.',
