@@ -1,12 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { createProgram } from '../../src/cli/program.ts';
 import { bucketPolicy } from '../../src/exports/bucket-policy.ts';
 import { RUN_STATUSES, TRANSITIONS } from '../../src/runs/run-status.ts';
 import { eventually } from '../support/server.ts';
@@ -18,6 +19,23 @@ const readme = await readFile(join(root, 'README.md'), 'utf8');
 const blocksBelow = (heading: string, language: string): string[] => {
   const section = readme.split(/^#+ /m).find((part) => part.startsWith(`${heading}\n`)) ?? '';
   return [...section.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map((match) => match[1] ?? '');
+};
+
+const runIn = (cwd: string, script: string, env: NodeJS.ProcessEnv) =>
+  promisify(execFile)('bash', ['-c', script], { cwd, env }).catch(
+    (error: Error & { stdout: string; stderr: string }) => error,
+  );
+
+const addUsage = async (port: number, key: string): Promise<void> => {
+  const record = `{ timestamp: "${new Date().toISOString()}", granularity: DAILY, elementName: "acme", value: 7 }`;
+  const response = await fetch(`http://127.0.0.1:${port}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': key },
+    body: JSON.stringify({
+      query: `mutation { allocationSum(input: { stream: "of-others", records: [${record}] }) { __typename } }`,
+    }),
+  });
+  expect(await response.json()).toEqual({ data: { allocationSum: { __typename: 'AllocationReceipt' } } });
 };
 
 const freePort = async (): Promise<number> => {
@@ -33,7 +51,13 @@ test(
   'the ten lines with curl, as they stand in the README, end with the file on disk',
   { timeout: 60_000 },
   async () => {
-    const [session] = blocksBelow('Ten lines with curl', 'sh');
+    const [session = 'false'] = blocksBelow('Ten lines with curl', 'sh');
+    expect(
+      session
+        .trim()
+        .split('\n')
+        .filter((line) => line !== '').length,
+    ).toBeLessThanOrEqual(10);
     const dataDir = await mkdtemp(join(tmpdir(), 'sluice-readme-'));
     // Closed to other accounts, PostgreSQL started by root would lie elsewhere, and stay there.
     await chmod(dataDir, 0o711);
@@ -51,17 +75,36 @@ test(
         (ready) => ready,
         30_000,
       );
-      const { stdout } = await promisify(execFile)('bash', ['-c', session ?? 'false'], { env });
-      const lines = stdout.trim().split('\n');
-      expect(lines.slice(0, 2)).toEqual([
-        '{"data":{"allocationSum":{"__typename":"AllocationReceipt"}}}',
-        '{"data":{"createJob":{"__typename":"Job"}}}',
-      ]);
-      expect(lines[2]).toBe('meterApiName,bucketStart,bucketEnd,region,element,value');
-      expect(lines[3]).toMatch(
-        /^api-calls,\d{4}-\d\d-\d\dT00:00:00Z,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,eu,hooli,1200\.5$/,
+      // Usage of another stream, such as the demo's, is none of theirs.
+      await addUsage(port, (await readFile(join(dataDir, 'api-key'), 'utf8')).trim());
+      const linesOf = async () => (await runIn(root, session, env)).stdout.trim().split('\n');
+      for (const value of ['1200.5', '2401']) {
+        const lines = await linesOf();
+        expect(lines.slice(0, 2)).toEqual([
+          '{"data":{"allocationSum":{"__typename":"AllocationReceipt"}}}',
+          '{"data":{"createJob":{"__typename":"Job"}}}',
+        ]);
+        expect(lines[2]).toBe('meterApiName,bucketStart,bucketEnd,region,element,value');
+        expect(lines[3]).toMatch(
+          /^api-calls,\d{4}-\d\d-\d\dT00:00:00Z,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,eu,hooli,[\d.]+$/,
+        );
+        expect(lines[3]?.split(',').at(-1)).toBe(value);
+        expect(lines).toHaveLength(4);
+      }
+      // Of two jobs of one name the second is refused in words.
+      const sameName = `date() { case "$2" in *T%TZ) command date "$@";; *) echo again;; esac; }\n${session}`;
+      expect((await runIn(root, sameName, env)).stdout).toContain('{"createJob":{"__typename":"Job"}}');
+      expect((await runIn(root, sameName, env)).stdout).toContain('"code":"CONFLICT","message":"There is a job ');
+
+      // In another directory they end too, and say what is not there.
+      const { DATA_DIR: _, ...elsewhere } = env;
+      const lost = await runIn(
+        (await mkdir(join(dataDir, 'elsewhere'), { recursive: true })) ?? '',
+        `sleep() { :; }\n${session}`,
+        elsewhere,
       );
-      expect(lines).toHaveLength(4);
+      expect(lost.stdout).toContain('UNAUTHENTICATED');
+      expect(lost.stderr).toMatch(/\.sluice\/api-key.*\n[\s\S]*\.sluice\/s3\/customer-bucket\/usage\/usage-/);
     } finally {
       server.kill('SIGTERM');
       if (server.exitCode === null) await once(server, 'exit');
@@ -69,6 +112,35 @@ test(
     }
   },
 );
+
+test('the key of the lines for production is kept and shown, and the same at each start', async () => {
+  const [block = ''] = blocksBelow('In production', 'sh');
+  const lines = block.trim().split('\n');
+  expect(lines.at(-1)).toMatch(/^DATABASE_URL=\S+ AWS_REGION=\S+ npm start$/);
+  const bin = 'npm() { printenv API_KEY; }';
+  const { stdout } = await runIn(root, `${bin}\n${block}\n${lines.at(-1)}`, process.env);
+  const [shown, ...started] = stdout.trim().split('\n');
+  expect(shown).toMatch(/^[0-9a-f]{48}$/);
+  expect(started).toEqual([shown, shown]);
+});
+
+test('every command of the operator stands in the README, as it can be typed', () => {
+  const program = createProgram({
+    env: {},
+    terminal: { answer: () => {}, say: () => {} },
+    log: { debug: () => {}, warn: () => {}, error: () => {} },
+    onBroken: () => {},
+  });
+  const typed = program.commands.flatMap((command) =>
+    (command.commands.length === 0 ? [''] : command.commands.map((sub) => ` ${sub.name()}`)).map(
+      (sub) => `npm run -s sluice -- ${command.name()}${sub}`,
+    ),
+  );
+  const shown = blocksBelow('In production', 'sh').join('').split('\n');
+  expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
+  expect(typed).toHaveLength(8);
+  expect(readme).not.toContain('npm run sluice');
+});
 
 test('the bucket policy in the README is the one that the API gives', () => {
   const [policy] = blocksBelow('The bucket policy', 'json');
