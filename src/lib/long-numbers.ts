@@ -31,8 +31,12 @@ const significant = (source: string): number =>
     .replace(/[-.]/g, '')
     .replace(/^0+|0+$/g, '').length;
 
+/** Beyond 1e±308 a double ends; what is shorter, with an exponent of two digits, is far from that. */
+const MAX_WRITTEN_OUT = 200;
+
 /** Up to 15 digits survive a double; beyond 1e±308 it ends, and near that it has fewer digits (IEEE 754). */
-const isLong = (source: string): boolean => significant(source) > 15 || /[eE][+-]?\d{3,}$/.test(source);
+const isLong = (source: string): boolean =>
+  significant(source) > 15 || source.length > MAX_WRITTEN_OUT || /[eE][+-]?\d{3,}$/.test(source);
 
 /** The third argument of a reviver (ES2026), which TypeScript's library does not know yet. */
 type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
