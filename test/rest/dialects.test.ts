@@ -169,8 +169,6 @@ const refusedValues: [value: string, code: string][] = [
   ['1e400', 'TOO_MANY_DIGITS'],
   ['"1e-400"', 'TOO_MANY_DECIMALS'],
   ['1e-13', 'TOO_MANY_DECIMALS'],
-  [`0.${'0'.repeat(400)}1`, 'TOO_MANY_DECIMALS'],
-  ['1'.padEnd(400, '0'), 'TOO_MANY_DIGITS'],
   ['0.1234567890123', 'TOO_MANY_DECIMALS'],
   ['1'.repeat(39), 'TOO_MANY_DIGITS'],
   ['-0.1', 'NEGATIVE_VALUE'],
@@ -183,7 +181,16 @@ const refusedValues: [value: string, code: string][] = [
   ['{"sluice:digits":"1"}', 'BAD_TYPE'],
 ];
 
-test.each(refusedValues)('the value %s is refused and not rounded', async (value, code) => {
+const writtenOut: [what: string, value: string, code: string][] = [
+  ['1e-401 written out', `0.${'0'.repeat(400)}1`, 'TOO_MANY_DECIMALS'],
+  ['1e-400 in zeros and an exponent', `0.${'0'.repeat(300)}1e-99`, 'TOO_MANY_DECIMALS'],
+  ['1e400 written out', '1'.padEnd(401, '0'), 'TOO_MANY_DIGITS'],
+];
+
+test.each([
+  ...writtenOut,
+  ...refusedValues.map(([value, code]) => [value, value, code] as const),
+])('the value %s is refused and not rounded', async (_, value, code) => {
   for (const form of FORMS) {
     const answer = await send(server, form, ['refused', 'sum'], [recordText({ value })]);
     expect([answer.status, issuesOf(answer)]).toEqual([400, [`records/0/value: ${code}`]]);
