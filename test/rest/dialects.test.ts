@@ -187,15 +187,15 @@ const writtenOut: [what: string, value: string, code: string][] = [
   ['1e400 written out', '1'.padEnd(401, '0'), 'TOO_MANY_DIGITS'],
 ];
 
-test.each([
-  ...writtenOut,
-  ...refusedValues.map(([value, code]) => [value, value, code] as const),
-])('the value %s is refused and not rounded', async (_, value, code) => {
-  for (const form of FORMS) {
-    const answer = await send(server, form, ['refused', 'sum'], [recordText({ value })]);
-    expect([answer.status, issuesOf(answer)]).toEqual([400, [`records/0/value: ${code}`]]);
-  }
-});
+test.each([...writtenOut, ...refusedValues.map(([value, code]) => [value, value, code] as const)])(
+  'the value %s is refused and not rounded',
+  async (_, value, code) => {
+    for (const form of FORMS) {
+      const answer = await send(server, form, ['refused', 'sum'], [recordText({ value })]);
+      expect([answer.status, issuesOf(answer)]).toEqual([400, [`records/0/value: ${code}`]]);
+    }
+  },
+);
 
 const encodings: [name: string, compress: (bytes: string) => Buffer][] = [
   ['gzip', (bytes) => gzipSync(bytes)],
@@ -329,9 +329,7 @@ test('the route without a verb says that it is deprecated, and which one is not'
   expect(answer.status).toBe(200);
   // RFC 9745: a date as a structured field.
   expect(answer.headers.get('deprecation')).toMatch(/^@\d{10}$/);
-  expect(answer.headers.get('link')).toBe(
-    '</unit-cost/v1/telemetry/allocation/usage.v1/sum>; rel="successor-version"',
-  );
+  expect(answer.headers.get('link')).toBe('</unit-cost/v1/telemetry/allocation/usage.v1/sum>; rel="successor-version"');
   const [, successor] = /<(.*)>/.exec(answer.headers.get('link') ?? '') ?? [];
   const followed = await ask(server, `POST ${successor}`, { body: jsonOf([LINE_1]) });
   expect(followed.status).toBe(200);

@@ -1,0 +1,468 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { endedRun } from '../support/job-steps.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { ask, issuesOf, type RestAnswer, type RestFailure, type RestRecord, send } from './requests.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+interface Job extends Readonly<Record<string, unknown>> {
+  readonly id: string;
+  readonly jobName: string;
+  readonly version: number;
+  readonly createTime: number;
+  readonly updateTime: number;
+}
+
+interface Run extends Readonly<Record<string, unknown>> {
+  readonly id: string;
+  readonly jobId: string;
+  readonly status: string;
+}
+
+let jobs = 0;
+/** Settings of a job that runs by hand alone. */
+const settings = (changes: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => {
+  jobs += 1;
+  return {
+    jobName: `job ${jobs}`,
+    s3Url: `exports/job-${jobs}`,
+    format: 'csv',
+    aggregationBucket: 'day',
+    range: 'ago(7d)',
+    enabled: false,
+    ...changes,
+  };
+};
+
+const DEFAULTS = {
+  description: null,
+  enabled: true,
+  email: null,
+  compression: 'none',
+  timeZone: 'UTC',
+  endTimeOffset: null,
+  cron: null,
+  scheduledTimeInSeconds: null,
+  meterApiNames: null,
+  groupBy: null,
+  filter: null,
+  sparse: true,
+  minimizeFresh: true,
+  rescaleFunction: null,
+};
+
+const EVERY_FIELD = {
+  description: 'Everything there is',
+  enabled: false,
+  email: 'billing@example.com',
+  compression: 'gzip',
+  timeZone: 'Europe/Berlin',
+  endTimeOffset: 'ago(1h)',
+  cron: '0 2 * * *',
+  meterApiNames: ['api-calls', 'storage'],
+  groupBy: ['customer_id', 'element'],
+  filter: { region: ['us-east-1', 'eu-west-1'], element: ['hooli'] },
+  sparse: false,
+  minimizeFresh: false,
+  rescaleFunction: { function: 'multiply', coefficient: 0.001 },
+};
+
+const create = async (changes: Readonly<Record<string, unknown>> = {}): Promise<Job> => {
+  const { status, text, body } = await ask<Job>(server, 'POST /jobs', { body: settings(changes) });
+  if (status !== 201) throw new Error(text);
+  return body;
+};
+
+const read = async (id: string): Promise<Job> => (await ask<Job>(server, `GET /jobs/${id}`)).body;
+
+/** What a user sets of a job. */
+const settingsOf = (job: Job): Record<string, unknown> => {
+  const { id: _, version: _v, createTime: _c, updateTime: _u, schedulerContext: _s, ...rest } = job;
+  return rest;
+};
+
+test('what is left out has its default, and what is null too', async () => {
+  const sent = settings();
+  const { enabled: _, ...required } = sent;
+  // Neither schedule nor enabled: it would run at once.
+  const answer = await ask<Job>(server, 'POST /jobs/check', { body: required });
+  expect(answer).toMatchObject({ status: 200, body: { job: { ...required, ...DEFAULTS } } });
+  const nulls = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, null]));
+  expect(await ask(server, 'POST /jobs/check', { body: { ...required, ...nulls } })).toMatchObject({
+    status: 200,
+    body: { job: { ...required, ...DEFAULTS } },
+  });
+});
+
+test('every field comes back as it was sent, and is the same in GraphQL', async () => {
+  const job = await create(EVERY_FIELD);
+  expect(job).toMatchObject(EVERY_FIELD);
+  expect(job).toMatchObject({ version: 1, schedulerContext: { nextRunTimesInSeconds: [] } });
+  const { node } = await server.graphql<{ node: object }>(
+    `query ($id: ID!) { node(id: $id) { ... on Job { id version jobName format compression aggregationBucket
+       filter { dimension values } rescaleFunction { function coefficient } createdAt } } }`,
+    { id: job.id },
+  );
+  expect(node).toEqual({
+    id: job.id,
+    version: 1,
+    jobName: job.jobName,
+    format: 'CSV',
+    compression: 'GZIP',
+    aggregationBucket: 'DAY',
+    filter: [
+      { dimension: 'region', values: ['us-east-1', 'eu-west-1'] },
+      { dimension: 'element', values: ['hooli'] },
+    ],
+    rescaleFunction: { function: 'MULTIPLY', coefficient: '0.001' },
+    createdAt: new Date(job.createTime).toISOString(),
+  });
+});
+
+test.each([
+  [{ format: 'CSV', aggregationBucket: 'HOUR', compression: 'NONE' }],
+  [{ format: 'Json', aggregationBucket: 'Week', compression: 'GZip' }],
+  [{ format: 'ndjson', aggregationBucket: 'month', compression: 'none' }],
+])('words may be in any case: %j', async (words) => {
+  const rescaleFunction = { function: 'Multiply', coefficient: 2 };
+  const job = await create({ ...words, range: 'ago(90d)', rescaleFunction });
+  expect(job).toMatchObject({
+    ...Object.fromEntries(Object.entries(words).map(([name, word]) => [name, word.toLowerCase()])),
+    rescaleFunction: { function: 'multiply', coefficient: 2 },
+  });
+});
+
+const coefficients: [sent: string, answered: string][] = [
+  ['0.001', '0.001'],
+  ['0.1', '0.1'],
+  ['-2.50', '-2.5'],
+  ['"0.001"', '0.001'],
+  ['1e3', '1000'],
+  ['12345678901234567890.123456789012', '12345678901234567890.123456789012'],
+  ['"12345678901234567890.123456789012"', '12345678901234567890.123456789012'],
+  ['0.30000000000000004', '0.30000000000000004'],
+];
+
+test.each(coefficients)('the coefficient %s keeps its digits', async (sent, answered) => {
+  const body = JSON.stringify(settings({ rescaleFunction: null })).replace(
+    '"rescaleFunction":null',
+    `"rescaleFunction":{"function":"multiply","coefficient":${sent}}`,
+  );
+  const answer = await ask<Job>(server, 'POST /jobs', { body });
+  const shown = `"rescaleFunction":{"function":"multiply","coefficient":${answered}}`;
+  expect(answer.status === 201 ? answer.text : issuesOf(answer)).toContain(shown);
+  // And sent back as it came, it is the same.
+  const path = `/jobs/${answer.body.id}`;
+  const again = await ask(server, `PUT ${path}`, { body: (await ask(server, `GET ${path}`)).text });
+  expect(again.text).toContain(shown);
+});
+
+describe('PUT', () => {
+  test.each([
+    ['with the id in the path', (id: string) => `PUT /jobs/${id}`, () => ({})],
+    ['with the id in the body', () => 'PUT /jobs', (id: string) => ({ id })],
+  ])('%s replaces the whole: what is left out takes its default', async (_, routeOf, idIn) => {
+    const job = await create(EVERY_FIELD);
+    // A cron, because a job that is enabled by default and has no schedule could be taken for one that runs at once.
+    const body = { ...settings({ cron: '5 5 * * *' }), ...idIn(job.id) };
+    delete (body as Record<string, unknown>)['enabled'];
+    const answer = await ask<Job>(server, routeOf(job.id), { body });
+    expect(answer.status).toBe(200);
+    const { id: _id, ...sent } = body as Record<string, unknown>;
+    expect(settingsOf(answer.body)).toEqual({ ...DEFAULTS, ...sent });
+    expect(answer.body).toMatchObject({ id: job.id, version: 2, createTime: job.createTime });
+    expect(answer.body.updateTime).toBeGreaterThanOrEqual(job.updateTime);
+    expect(await read(job.id)).toEqual(answer.body);
+  });
+
+  test('an answer may be sent back as it is, with one field edited', async () => {
+    const job = await create(EVERY_FIELD);
+    const edited = { ...job, description: 'edited' };
+    const first = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: edited });
+    expect(first).toMatchObject({ status: 200, body: { ...settingsOf(job), description: 'edited', version: 2 } });
+    const second = await ask<Job>(server, 'PUT /jobs', { body: { ...first.body, description: 'twice' } });
+    expect(second).toMatchObject({ status: 200, body: { description: 'twice', version: 3 } });
+  });
+
+  test('what is read-only is ignored, whatever it holds', async () => {
+    const job = await create();
+    const { id: _, ...body } = { ...job, createTime: 1, updateTime: 'x', schedulerContext: null };
+    const answer = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...body, id: 'another' } });
+    expect(answer).toMatchObject({ status: 200, body: { id: job.id, createTime: job.createTime } });
+  });
+
+  test('of a stale version is a conflict, and changes nothing', async () => {
+    const job = await create();
+    const edit = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...job, description: 'first' } });
+    for (const route of [`PUT /jobs/${job.id}`, 'PUT /jobs']) {
+      const answer = await ask(server, route, { body: { ...job, description: 'second' } });
+      expect(answer).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT', issues: [] } } });
+    }
+    expect(await read(job.id)).toEqual(edit.body);
+    // Without a version the last one wins.
+    const { version: _, ...unguarded } = job;
+    expect(await ask(server, 'PUT /jobs', { body: unguarded })).toMatchObject({ status: 200, body: { version: 3 } });
+  });
+
+  test('of a name or a destination that another job has is a conflict', async () => {
+    const [one, other] = [await create(), await create()];
+    const name = await ask(server, `PUT /jobs/${one.id}`, { body: { ...one, jobName: other.jobName } });
+    expect(name).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT' } } });
+    const again = await ask(server, 'POST /jobs', { body: settings({ jobName: other.jobName }) });
+    expect(again).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT' } } });
+    expect(await read(one.id)).toEqual(one);
+  });
+
+  test('without an id in path or body is refused', async () => {
+    const answer = await ask(server, 'PUT /jobs', { body: settings() });
+    expect([answer.status, issuesOf(answer)]).toEqual([400, ['id: REQUIRED']]);
+  });
+});
+
+describe('a field that there is not', () => {
+  const routes: [what: string, ask: (body: object) => Promise<RestAnswer<RestFailure>>][] = [
+    ['POST /jobs', (body) => ask(server, 'POST /jobs', { body })],
+    ['POST /jobs/check', (body) => ask(server, 'POST /jobs/check', { body })],
+    ['PUT /jobs/{id}', async (body) => ask(server, `PUT /jobs/${(await create()).id}`, { body })],
+    ['PUT /jobs', async (body) => ask(server, 'PUT /jobs', { body: { ...body, id: (await create()).id } })],
+  ];
+
+  test.each(routes)('is refused by its name in %s', async (_, send) => {
+    const unknown = { filters: {}, rangee: 'ago(1d)', JobName: 'x', toString: 1 };
+    const answer = await send({ ...settings(), ...unknown, rescaleFunction: { function: 'multiply', factor: 2 } });
+    expect(answer.status).toBe(400);
+    expect(issuesOf(answer).toSorted()).toEqual(
+      [
+        ...Object.keys(unknown).map((name) => `${name}: UNKNOWN_FIELD`),
+        'rescaleFunction/factor: UNKNOWN_FIELD',
+        'rescaleFunction/coefficient: REQUIRED',
+      ].toSorted(),
+    );
+    expect(answer.body.error.issues.find(({ path }) => path[0] === 'filters')?.message).toBe(
+      'There is no field "filters".',
+    );
+  });
+
+  test.each(['id', 'version', 'createTime', 'updateTime', 'schedulerContext'])(
+    'is %s too, where a job is made',
+    async (name) => {
+      const answer = await ask(server, 'POST /jobs', { body: settings({ [name]: 1 }) });
+      expect([answer.status, issuesOf(answer)]).toEqual([400, [`${name}: UNKNOWN_FIELD`]]);
+    },
+  );
+});
+
+describe('a check', () => {
+  interface Check {
+    readonly job: Readonly<Record<string, unknown>>;
+    readonly query: Readonly<Record<string, unknown>>;
+    readonly objectKeys: readonly string[];
+    readonly sample: readonly string[];
+    readonly warnings: readonly string[];
+  }
+
+  test('shows the job, the query, the keys, a sample and warnings, and stores nothing', async () => {
+    const day = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+    const record = `{"timestamp":"${day}","granularity":"DAILY","filter":{"region":["eu"]},"element-name":"hooli","value":7}`;
+    await send(server, 'JSON', ['checked', 'sum'], [record]);
+    const body = settings({
+      meterApiNames: ['checked', 'missing'],
+      groupBy: ['region'],
+      filter: { region: ['eu'] },
+      cron: '0 2 * * *',
+      enabled: true,
+    });
+    const answer = await ask<Check>(server, 'POST /jobs/check', { body });
+    expect(answer.status).toBe(200);
+    const { job, query, objectKeys, sample, warnings } = answer.body;
+    expect(job).toEqual({
+      ...DEFAULTS,
+      ...body,
+      schedulerContext: { nextRunTimesInSeconds: expect.arrayContaining([expect.any(Number)]) },
+    });
+    expect(query).toMatchObject({ aggregationBucket: 'day', meterApiNames: ['checked'], filter: { region: ['eu'] } });
+    expect(query['sql']).toMatch(/^\s*(?:SELECT|WITH)\b/i);
+    expect(query['windowEnd']).toMatch(/^\d{4}-\d\d-\d\dT00:00:00Z$/);
+    expect(objectKeys).toEqual([
+      expect.stringMatching(/_\d{8}T000000Z\.csv$/),
+      expect.stringMatching(/\.manifest\.json$/),
+    ]);
+    expect(sample.join()).toContain(`checked,${day}T00:00:00Z`);
+    expect(warnings.join()).toContain('missing');
+    // The name and the keys are still free.
+    expect(await ask(server, 'POST /jobs', { body })).toMatchObject({ status: 201 });
+    expect(await ask(server, 'POST /jobs/check', { body })).toMatchObject({ status: 409 });
+  });
+
+  test('with an id is one of a PUT of that job, and takes an answer as it came', async () => {
+    const job = await create(EVERY_FIELD);
+    expect(await ask(server, 'POST /jobs/check', { body: job })).toMatchObject({
+      status: 200,
+      body: { job: settingsOf(job) },
+    });
+    const { id: _, ...withoutId } = job;
+    expect(await ask(server, 'POST /jobs/check', { body: withoutId })).toMatchObject({ status: 409 });
+    expect(await ask(server, 'POST /jobs/check', { body: { ...job, id: 'nothing' } })).toMatchObject({ status: 404 });
+    expect(await read(job.id)).toEqual(job);
+  });
+});
+
+describe('lists', () => {
+  /** Page after page, by the Link of each. */
+  const follow = async <Row>(path: string): Promise<Row[][]> => {
+    const pages: Row[][] = [];
+    for (let next: string | null = path; next !== null;) {
+      const answer: RestAnswer<Row[]> = await ask<Row[]>(server, `GET ${next}`);
+      if (answer.status !== 200) throw new Error(answer.text);
+      pages.push(answer.body);
+      next = /^<([^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1] ?? null;
+    }
+    return pages;
+  };
+
+  test('of more than 100 jobs go on in a Link with rel="next"', async () => {
+    const made: string[] = [];
+    for (let index = 0; index < 205; index += 1) made.push((await create()).id);
+    const pages = await follow<Job>('/jobs');
+    expect(pages.slice(0, -1).map((page) => page.length)).toEqual(pages.slice(0, -1).map(() => 100));
+    const ids = pages.flat().map((job) => job.id);
+    // The newest first, each once; other tests made some before.
+    expect(ids.slice(0, made.length)).toEqual(made.toReversed());
+    expect(new Set(ids).size).toBe(ids.length);
+    const small = await follow<Job>('/jobs?limit=70');
+    expect(small.flat().map((job) => job.id)).toEqual(ids);
+    expect(small[0]).toHaveLength(70);
+    // The same ids as in GraphQL.
+    const { jobs: inGraphQL } = await server.graphql<{ jobs: { edges: { node: { id: string } }[] } }>(
+      '{ jobs(first: 100) { edges { node { id } } } }',
+    );
+    expect(inGraphQL.edges.map(({ node }) => node.id)).toEqual(ids.slice(0, 100));
+  });
+
+  test('of the runs of a job go on in the same way', async () => {
+    const job = await create();
+    const other = await create();
+    await ask(server, `POST /jobs/${other.id}/run`);
+    const made: string[] = [];
+    for (let index = 0; index < 103; index += 1) {
+      made.push((await ask<Run>(server, `POST /jobs/${job.id}/run`)).body.id);
+    }
+    const pages = await follow<Run>(`/jobs/${job.id}/runs`);
+    expect(pages.map((page) => page.length)).toEqual([100, 3]);
+    expect(pages.flat().map((run) => run.id)).toEqual(made.toReversed());
+    for (const run of pages.flat()) expect(run.jobId).toBe(job.id);
+    expect((await follow<Run>(`/jobs/${job.id}/runs?limit=50`)).map((page) => page.length)).toEqual([50, 50, 3]);
+  });
+
+  test.each(['limit=0', 'limit=101', 'limit=x', 'limit='])('with %s are refused', async (query) => {
+    const answer = await ask(server, `GET /jobs?${query}`);
+    expect([answer.status, issuesOf(answer)]).toEqual([400, ['limit: BAD_VALUE']]);
+  });
+
+  test.each(['x', 'W10', ''])('behind "%s", which is no place of theirs, are refused', async (after) => {
+    expect(await ask(server, `GET /jobs?after=${after}`)).toMatchObject({
+      status: 400,
+      body: { error: { code: 'BAD_USER_INPUT', issues: [] } },
+    });
+  });
+});
+
+describe('runs', () => {
+  test('a run by hand is answered at once, and followed by its id', async () => {
+    const line = `{"timestamp":"2026-01-25","granularity":"DAILY","element-name":"hooli","value":12345678901234567890.5}`;
+    await send<RestRecord>(server, 'JSON', ['run', 'sum'], [line]);
+    const job = await create({ meterApiNames: ['run'], range: 'ago(1d)' });
+    const made = await ask<Run>(server, `POST /jobs/${job.id}/run`, {
+      body: { scheduledFor: '2026-01-26T00:00:00Z' },
+    });
+    expect(made).toMatchObject({
+      status: 200,
+      body: {
+        jobId: job.id,
+        jobName: job.jobName,
+        trigger: 'manual',
+        status: 'queued',
+        scheduledFor: '2026-01-26T00:00:00Z',
+        windowStart: '2026-01-25T00:00:00Z',
+        windowEnd: '2026-01-26T00:00:00Z',
+        attempt: 0,
+        objects: [],
+        manifestKey: null,
+        error: null,
+      },
+    });
+    const ended = await endedRun(server, made.body.id);
+    const answer = await ask<Run>(server, `GET /runs/${made.body.id}`);
+    expect(answer).toMatchObject({
+      status: 200,
+      body: {
+        id: ended.id,
+        status: 'succeeded',
+        attempt: 1,
+        rowsWritten: 1,
+        objects: ended.objects,
+        manifestKey: ended.manifestKey,
+      },
+    });
+    expect(ended.objects).toHaveLength(1);
+    expect((await ask<Run[]>(server, `GET /jobs/${job.id}/runs`)).body).toEqual([answer.body]);
+  });
+
+  test.each([
+    ['no body', undefined],
+    ['{}', '{}'],
+    ['null', '{"scheduledFor": null}'],
+  ])('with %s it is for now', async (_, body) => {
+    const job = await create();
+    const before = Math.floor(Date.now() / 1000) * 1000;
+    const { status, body: run } = await ask<Run>(server, `POST /jobs/${job.id}/run`, {
+      ...(body !== undefined && { body }),
+    });
+    expect(status).toBe(200);
+    expect(Date.parse(String(run['scheduledFor']))).toBeGreaterThanOrEqual(before);
+    expect(Date.parse(String(run['scheduledFor']))).toBeLessThanOrEqual(Date.now());
+  });
+
+  test.each([
+    ['{"scheduledFor": "tomorrow"}', 'scheduledFor: BAD_TIMESTAMP'],
+    ['{"scheduledFor": 7}', 'scheduledFor: BAD_TYPE'],
+    ['{"scheduledfor": "2026-01-26T00:00:00Z"}', 'scheduledfor: UNKNOWN_FIELD'],
+    ['[]', ': BAD_TYPE'],
+  ])('with %s there is none', async (body, issue) => {
+    const answer = await ask(server, `POST /jobs/${(await create()).id}/run`, { body });
+    expect([answer.status, issuesOf(answer)]).toEqual([400, [issue]]);
+  });
+
+  test('a job that is enabled and has no schedule runs once at once, and is not run again by a PUT', async () => {
+    const job = await create({ enabled: true });
+    const runsOf = async () => (await ask<Run[]>(server, `GET /jobs/${job.id}/runs`)).body;
+    expect(await runsOf()).toMatchObject([{ trigger: 'immediate' }]);
+    await ask(server, `PUT /jobs/${job.id}`, { body: job });
+    expect(await runsOf()).toHaveLength(1);
+  });
+});
+
+test('a deleted job is gone, and its runs are kept', async () => {
+  const job = await create();
+  const { body: run } = await ask<Run>(server, `POST /jobs/${job.id}/run`);
+  await endedRun(server, run.id);
+  const answer = await ask(server, `DELETE /jobs/${job.id}`);
+  expect([answer.status, answer.text, answer.headers.get('content-type')]).toEqual([204, '', null]);
+  for (const route of ['GET', 'DELETE'].map((method) => `${method} /jobs/${job.id}`)) {
+    expect(await ask(server, route)).toMatchObject({ status: 404, body: { error: { code: 'NOT_FOUND' } } });
+  }
+  expect(await ask(server, `GET /runs/${run.id}`)).toMatchObject({ status: 200, body: { jobId: job.id } });
+});
+
+test('an edit of a job whose one-off time has passed is told what is wrong with it, and nothing else', async () => {
+  const seconds = Math.floor(Date.now() / 1000) + 2;
+  const job = await create({ scheduledTimeInSeconds: seconds });
+  await expect.poll(() => Date.now() / 1000, { timeout: 10_000 }).toBeGreaterThan(seconds + 0.1);
+  const bad = await ask(server, `PUT /jobs/${job.id}`, { body: { ...job, format: 'xml' } });
+  expect([bad.status, issuesOf(bad)]).toEqual([400, ['format: BAD_VALUE']]);
+  expect(await ask(server, `PUT /jobs/${job.id}`, { body: job })).toMatchObject({ status: 200 });
+});
