@@ -78,7 +78,9 @@ const spelled = (error: unknown, inputAt: (index: number) => Input | undefined):
 };
 
 const writeLines = async (call: Call, context: IngestContext, request: BulkRequest): Promise<Receipt> => {
-  const bulk = await startBulkWrite(context, request);
+  const bulk = await startBulkWrite(context, request).catch((error: unknown) => {
+    throw spelled(error, () => undefined);
+  });
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
   const add = (line: Line): void => {
