@@ -95,7 +95,11 @@ export const startBulkWrite = async (context: IngestContext, request: BulkReques
     finish: async () => {
       await stager.stage();
       await stager.settle();
-      if (intake.reader.count === 0) noRecords(path, issues);
+      if (intake.reader.count === 0) {
+        // No content at all, and so not told as other content under a repeated key.
+        noRecords(path, issues);
+        issues.throwIfAny();
+      }
       if (kind === 'REPLACE' && issues.count === 0 && !earlier) {
         await checkStagedKeys(context.db, staged, options.path, issues);
       }
