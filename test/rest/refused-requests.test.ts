@@ -1,0 +1,218 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { allocationPath, ask, countStored, NDJSON, type RestFailure, sendPieces } from './requests.ts';
+
+// Requests that are refused before the domain is asked.
+
+const MAX_BODY = 100_000;
+
+let server: TestServer;
+let before: Record<string, number>;
+beforeAll(async () => {
+  server = await startTestServer({
+    env: { ROLE: 'api', MAX_BODY_BYTES: String(MAX_BODY), INTAKE_MEASURED_SECONDS: '1' },
+  });
+  before = await countStored(server);
+});
+afterAll(async () => {
+  // Nothing was stored of any of them, and nothing waits in the staging table.
+  expect(Object.values(before).every((count) => count === 0)).toBe(true);
+  expect(await countStored(server)).toEqual(before);
+  await server.stop();
+});
+
+const RECORD = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}';
+const BODY = `{"records":[${RECORD}]}`;
+const SUM = `POST ${allocationPath('x', 'sum')}`;
+
+const failure = (code: string) => ({ error: { code, message: expect.any(String), issues: [] } });
+
+describe('what there is not', () => {
+  test.each([
+    'GET /jobs/check/more',
+    'PATCH /jobs',
+    'DELETE /jobs',
+    'POST /jobs/x',
+    'PUT /jobs/check/x',
+    'OPTIONS /jobs',
+    'GET /runs',
+    'POST /runs/x',
+    'GET /unit-cost',
+    'GET /unit-cost/v1/telemetry/x',
+    'GET /unit-cost/v1/telemetry/allocation/x/sum',
+    'PUT /unit-cost/v1/telemetry/allocation/x/sum',
+    'POST /unit-cost/v1/telemetry/allocation/x/summ',
+    'POST /unit-cost/v2/telemetry/allocation/x/sum',
+    'POST /unit-cost/v1/telemetry/x/records',
+    'POST /openapi.json',
+    'GET /docs/package.json',
+    'GET /docs/..%2fpackage.json',
+  ])('%s is 404 and says where the routes are described', async (route) => {
+    const answer = await ask(server, route, { ...(/^P/.test(route) && { body: BODY }) });
+    expect(answer).toMatchObject({ status: 404, body: failure('NOT_FOUND') });
+    expect(answer.body.error.message).toContain('/docs');
+  });
+
+  test.each([
+    'GET /jobs/nothing',
+    'PUT /jobs/nothing',
+    'DELETE /jobs/nothing',
+    'POST /jobs/nothing/run',
+    'GET /jobs/nothing/runs',
+    'GET /runs/nothing',
+    // The id of another kind of thing, and one that is no UUID inside.
+    `GET /jobs/${Buffer.from('Run:00000000-0000-7000-8000-000000000000').toString('base64url')}`,
+    `GET /jobs/${Buffer.from('Job:1').toString('base64url')}`,
+    `GET /runs/${Buffer.from("Run:'").toString('base64url')}`,
+  ])('%s finds nothing', async (route) => {
+    const body = { jobName: 'x', s3Url: 'exports', format: 'csv', aggregationBucket: 'day', range: 'ago(1d)' };
+    const answer = await ask(server, route, { ...(route.startsWith('PUT') && { body }) });
+    expect(answer).toMatchObject({ status: 404, body: failure('NOT_FOUND') });
+  });
+});
+
+describe('a JSON body beyond the limit', () => {
+  const padded = (bytes: number): string => BODY.replace('"hooli"', `"${'x'.repeat(300)}"`).padEnd(bytes);
+
+  test('is 413 by its announced length, at the byte that is too many, and by what comes out of it', async () => {
+    // Of the limit: it is read, and refused for its element alone.
+    expect(await ask(server, SUM, { body: padded(MAX_BODY) })).toMatchObject({ status: 400 });
+    for (const route of [SUM, 'POST /jobs', 'PUT /jobs', 'POST /jobs/check', 'DELETE /unit-cost/v1/telemetry/x']) {
+      const answer = await ask(server, route, { body: padded(MAX_BODY + 1) });
+      expect([route, answer.status]).toEqual([route, 413]);
+      expect(answer.body).toMatchObject(failure('BODY_TOO_LARGE'));
+    }
+    for (const [encoding, compress] of [
+      ['gzip', gzipSync],
+      ['br', brotliCompressSync],
+    ] as const) {
+      const headers = { 'content-encoding': encoding };
+      expect(await ask(server, SUM, { body: compress(padded(MAX_BODY)), headers })).toMatchObject({ status: 400 });
+      expect(await ask(server, SUM, { body: compress(padded(MAX_BODY + 1)), headers })).toMatchObject({
+        status: 413,
+        body: failure('BODY_TOO_LARGE'),
+      });
+    }
+    const pieces = Array.from({ length: 3 }, () => Buffer.alloc(MAX_BODY / 2, ' '));
+    expect(await sendPieces(server, SUM, pieces, {})).toMatchObject({ status: 413, body: failure('BODY_TOO_LARGE') });
+  });
+
+  test('is not unpacked where it is a bomb', async () => {
+    const bomb = gzipSync(Buffer.alloc(50 * 1024 * 1024, ' '));
+    expect(bomb.length).toBeLessThan(MAX_BODY);
+    const held = process.memoryUsage().arrayBuffers;
+    const answer = await ask(server, SUM, { body: bomb, headers: { 'content-encoding': 'gzip' } });
+    expect(answer).toMatchObject({ status: 413, body: failure('BODY_TOO_LARGE') });
+    expect(process.memoryUsage().arrayBuffers - held).toBeLessThan(10 * 1024 * 1024);
+    // As one line it is too long, and is not kept either.
+    const headers = { 'content-encoding': 'gzip', ...NDJSON };
+    const line = await ask(server, SUM, { body: bomb, headers });
+    expect(line).toMatchObject({ status: 400, body: { error: { issues: [{ code: 'LINE_TOO_LONG' }] } } });
+    expect(process.memoryUsage().arrayBuffers - held).toBeLessThan(30 * 1024 * 1024);
+  });
+
+  test('leaves the connection fit for the answer, however much was sent', async () => {
+    for (let round = 0; round < 3; round += 1) {
+      expect((await ask(server, SUM, { body: Buffer.alloc(8 * 1024 * 1024, ' ') })).status).toBe(413);
+    }
+  });
+});
+
+test.each([
+  ['zstd', {}, 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['gzip, gzip', {}, 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['constructor', NDJSON, 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ['gzip', {}, 400, 'BAD_REQUEST'],
+  ['gzip', NDJSON, 400, 'BAD_REQUEST'],
+])('a body that is called %s and is not is refused, with %j', async (encoding, headers, status, code) => {
+  const answer = await ask(server, SUM, { body: BODY, headers: { ...headers, 'content-encoding': encoding } });
+  expect(answer).toMatchObject({ status, body: failure(code) });
+});
+
+test.each([{}, NDJSON])('half of a gzip is refused, with %j', async (headers) => {
+  const half = gzipSync(`${RECORD}\n`.repeat(2000)).subarray(0, 100);
+  const answer = await ask(server, SUM, { body: half, headers: { ...headers, 'content-encoding': 'gzip' } });
+  expect(answer).toMatchObject({ status: 400, body: failure('BAD_REQUEST') });
+});
+
+describe('who sends too slowly', () => {
+  /** The first pieces at once, then a byte now and then. */
+  const trickle = async function* (first: string): AsyncGenerator<Buffer> {
+    yield Buffer.from(first);
+    for (;;) {
+      await delay(100);
+      yield Buffer.from(' ');
+    }
+  };
+
+  test.each([
+    ['JSON', {}, BODY.slice(0, -1)],
+    ['lines', NDJSON, RECORD],
+    ['lines of which a batch was staged', NDJSON, `${RECORD}\n`.repeat(6000)],
+  ])('is given up with 408: %s', async (_, headers, first) => {
+    const answer = await sendPieces(server, SUM, trickle(first), headers);
+    expect(answer).toMatchObject({ status: 408, body: failure('REQUEST_TIMEOUT') });
+    await eventually(
+      () => countStored(server),
+      ({ staged_batches: staged }) => staged === 0,
+    );
+  });
+});
+
+test('lines that break off are not written, and what was staged of them is forgotten', async () => {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  const lines = `${RECORD}\n`.repeat(11_000);
+  socket.write(
+    `${SUM} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${server.key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: ${lines.length + 1}\r\n\r\n${lines}`,
+  );
+  await eventually(
+    () => countStored(server),
+    ({ staged_batches: staged = 0 }) => staged > 0,
+  );
+  socket.resetAndDestroy();
+  await eventually(
+    () => countStored(server),
+    ({ staged_batches: staged }) => staged === 0,
+  );
+});
+
+describe('an answer', () => {
+  test('is in the one form for every failure, and says that it is JSON', async () => {
+    for (const [route, options, status] of [
+      ['GET /nothing-of-the-kind', {}, null],
+      ['GET /jobs/nothing', {}, 404],
+      ['GET /jobs', { key: null }, 401],
+      [SUM, { key: null, body: BODY }, 403],
+      [SUM, { body: '{' }, 400],
+      [SUM, { body: '{}' }, 400],
+      [SUM, { body: Buffer.alloc(MAX_BODY + 1) }, 413],
+    ] as const) {
+      const answer = await ask<RestFailure | null>(server, route, options);
+      // Beside the routes there is no such form.
+      if (status === null) {
+        expect(answer.status).toBe(404);
+        continue;
+      }
+      expect([route, answer.status]).toEqual([route, status]);
+      expect(answer.headers.get('content-type')).toBe('application/json; charset=utf-8');
+      expect(Object.keys(answer.body ?? {})).toEqual(['error']);
+      const { code, message, issues } = answer.body?.error ?? {};
+      expect([typeof code, typeof message, Array.isArray(issues)]).toEqual(['string', 'string', true]);
+    }
+  });
+
+  test('to HEAD has the status and no body', async () => {
+    for (const [path, status] of [
+      ['/jobs', 200],
+      ['/jobs/nothing', 404],
+    ] as const) {
+      const response = await fetch(server.url + path, { method: 'HEAD', headers: { 'x-api-key': server.key } });
+      expect([response.status, await response.text()]).toEqual([status, '']);
+    }
+  });
+});
