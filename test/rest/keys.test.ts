@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SCOPES, type Scope } from '../../src/accounts/scopes.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { allocationPath, ask, countStored, recordsOf, type RestFailure, send } from './requests.ts';
+
+let server: TestServer;
+const keys = new Map<Scope, string>();
+let revokedKey = '';
+let neighbour = '';
+/** What the document names: `POST /jobs` by operationId. */
+const documented = new Map<string, string>();
+
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  for (const scope of SCOPES) keys.set(scope, await server.createKey('default', [scope]));
+  neighbour = await server.createKey('neighbour', [...SCOPES]);
+  revokedKey = await server.createKey('default', ['ADMIN']);
+  const { viewer } = await server.graphql<{ viewer: { key: { id: string } } }>(
+    '{ viewer { key { id } } }',
+    {},
+    revokedKey,
+  );
+  await server.graphql('mutation ($id: ID!) { revokeApiKey(id: $id) { __typename } }', { id: viewer.key.id });
+  await eventually(
+    () => ask(server, 'GET /jobs', { key: revokedKey }),
+    ({ status }) => status === 401,
+  );
+  const { body } = await ask<{ paths: Record<string, Record<string, { operationId: string }>> }>(
+    server,
+    'GET /openapi.json',
+    { key: null },
+  );
+  for (const [path, methods] of Object.entries(body.paths)) {
+    for (const [method, { operationId }] of Object.entries(methods)) {
+      documented.set(operationId, `${method.toUpperCase()} ${path}`);
+    }
+  }
+});
+afterAll(() => server.stop());
+
+const RECORD = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}';
+const RECORDS = `{"records":[${RECORD}]}`;
+const SELECTORS = RECORDS.replace(',"value":"1"', '');
+const newJob = () => ({
+  jobName: randomUUID(),
+  s3Url: `exports/${randomUUID()}`,
+  format: 'csv',
+  aggregationBucket: 'day',
+  range: 'ago(1d)',
+  enabled: false,
+});
+
+interface Row {
+  readonly family: 'telemetry' | 'jobs';
+  readonly allowed: readonly Scope[];
+  /** What the id in the path names. */
+  readonly names?: 'stream' | 'job' | 'run';
+  /** Where there is no stream of that name, it makes one. */
+  readonly makes?: true;
+  /** What a call with a name or id that is there answers. */
+  readonly status: number;
+  readonly body?: (id: string) => unknown;
+}
+
+const READERS: readonly Scope[] = ['READ', 'JOBS', 'ADMIN'];
+const JOBBERS: readonly Scope[] = ['JOBS', 'ADMIN'];
+const WRITERS: readonly Scope[] = ['INGEST', 'ADMIN'];
+
+/** By hand, from what the scopes are said to be. A route that is missing here fails the test. */
+const OPERATIONS: Readonly<Record<string, Row>> = {
+  allocationSum: {
+    family: 'telemetry',
+    allowed: WRITERS,
+    names: 'stream',
+    makes: true,
+    status: 200,
+    body: () => RECORDS,
+  },
+  allocationSumDeprecated: {
+    family: 'telemetry',
+    allowed: WRITERS,
+    names: 'stream',
+    makes: true,
+    status: 200,
+    body: () => RECORDS,
+  },
+  allocationReplace: {
+    family: 'telemetry',
+    allowed: WRITERS,
+    names: 'stream',
+    makes: true,
+    status: 200,
+    body: () => RECORDS,
+  },
+  allocationDelete: { family: 'telemetry', allowed: WRITERS, names: 'stream', status: 201, body: () => SELECTORS },
+  listRecords: { family: 'telemetry', allowed: READERS, names: 'stream', status: 200 },
+  deleteStream: {
+    family: 'telemetry',
+    allowed: ['ADMIN'],
+    names: 'stream',
+    status: 200,
+    body: () => ({ force: true }),
+  },
+  listJobs: { family: 'jobs', allowed: READERS, status: 200 },
+  createJob: { family: 'jobs', allowed: JOBBERS, status: 201, body: newJob },
+  replaceJobById: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200, body: (id) => ({ ...newJob(), id }) },
+  checkJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200, body: (id) => ({ ...newJob(), id }) },
+  getJob: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
+  replaceJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200, body: newJob },
+  deleteJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 204 },
+  runJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200 },
+  listRuns: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
+  getRun: { family: 'jobs', allowed: READERS, names: 'run', status: 200 },
+};
+
+/** Something of the account `default` that a call can name: it may not be there any more afterwards. */
+const make = async (what: Row['names']): Promise<string> => {
+  if (what === undefined) return '';
+  if (what === 'stream') {
+    const stream = randomUUID();
+    await send(server, 'JSON', [stream, 'sum'], [RECORD]);
+    return stream;
+  }
+  const { body: job } = await ask<{ id: string }>(server, 'POST /jobs', { body: newJob() });
+  if (what === 'job') return job.id;
+  return (await ask<{ id: string }>(server, `POST /jobs/${job.id}/run`)).body.id;
+};
+
+const call = (operationId: string, id: string, key: string | null, headers = {}) => {
+  const { body } = OPERATIONS[operationId] as Row;
+  const route = (documented.get(operationId) ?? '').replace(/\{\w+\}/, encodeURIComponent(id));
+  return ask<RestFailure>(server, route, { key, headers, ...(body && { body: body(id) }) });
+};
+
+test('every route of the document stands in the table, and nothing else', () => {
+  expect(Object.keys(OPERATIONS).toSorted()).toEqual([...documented.keys()].toSorted());
+});
+
+describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed, names, makes, status }) => {
+  test('needs a key that is valid', async () => {
+    const id = await make(names);
+    const before = await countStored(server);
+    const nobody = [
+      null,
+      'unknown'.repeat(6),
+      revokedKey,
+      `${server.key}x`,
+      server.key.toUpperCase(),
+      'x'.repeat(2000),
+    ];
+    for (const key of nobody) {
+      const answer = await call(operationId, id, key);
+      // CloudZero says 403 to it, Amberflo 401.
+      expect([answer.status, answer.body.error.code]).toEqual([family === 'jobs' ? 401 : 403, 'UNAUTHENTICATED']);
+      expect(answer.body.error.issues).toEqual([]);
+      if (family === 'jobs') expect(answer.headers.get('www-authenticate')).toBe('ApiKey realm="sluice"');
+    }
+    for (const authorization of ['', 'Bearer', 'Bearer ', `Basic ${btoa(`:${server.key}`)}`]) {
+      const answer = await call(operationId, id, null, { authorization });
+      expect(answer.body.error.code).toBe('UNAUTHENTICATED');
+    }
+    expect(await countStored(server)).toEqual(before);
+  });
+
+  test(`is for ${allowed.join(', ')}`, async () => {
+    for (const scope of SCOPES) {
+      const id = await make(names);
+      const before = await countStored(server);
+      const answer = await call(operationId, id, keys.get(scope) ?? '');
+      if (allowed.includes(scope)) {
+        expect([scope, answer.status]).toEqual([scope, status]);
+        continue;
+      }
+      expect([scope, answer.status, answer.body.error.code]).toEqual([scope, 403, 'FORBIDDEN']);
+      expect(answer.body.error.message).toMatch(/^The key lacks the scope [A-Z]+\.$/);
+      expect(await countStored(server)).toEqual(before);
+    }
+  });
+
+  test('knows nothing of another account', async () => {
+    const id = await make(names);
+    const before = await countStored(server);
+    const answer = await call(operationId, id, neighbour);
+    if (names === 'job' || names === 'run') {
+      expect([answer.status, answer.body.error.code]).toEqual([404, 'NOT_FOUND']);
+    } else if (names === 'stream' && !makes) {
+      // As for a stream that is not there.
+      expect([answer.status, answer.body.error.code]).toEqual([400, 'NOT_FOUND']);
+    } else {
+      expect(answer.status).toBe(status);
+      expect(answer.text).not.toContain(server.key);
+      return;
+    }
+    expect(await countStored(server)).toEqual(before);
+  });
+});
+
+test('streams of one name in two accounts are two', async () => {
+  const stream = await make('stream');
+  await send(server, 'JSON', [stream, 'replace'], [RECORD.replace('"1"', '"5"')], { key: neighbour });
+  expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
+  expect(await recordsOf(server, stream, neighbour)).toMatchObject([{ value: '5' }]);
+  await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}?force=true`, { key: neighbour });
+  expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
+});
+
+test('lists hold what the account has, and an Idempotency-Key is of the account', async () => {
+  await make('job');
+  expect((await ask<object[]>(server, 'GET /jobs')).body.length).toBeGreaterThan(0);
+  const other = await server.createKey('third', ['ADMIN']);
+  expect((await ask<object[]>(server, 'GET /jobs', { key: other })).body).toEqual([]);
+  const headers = { 'idempotency-key': 'one' };
+  for (const key of [server.key, other]) {
+    const answer = await send(server, 'JSON', ['keyed', 'sum'], [RECORD], { headers, key });
+    expect(answer.body).toMatchObject({ replayed: false });
+  }
+});
+
+test('a key is looked at before the body is: who has none is answered at once', async () => {
+  const answer = await ask(server, `POST ${allocationPath('x', 'sum')}`, {
+    key: null,
+    body: Buffer.alloc(20 * 1024 * 1024),
+  });
+  expect([answer.status, answer.body.error.code]).toEqual([403, 'UNAUTHENTICATED']);
+});
