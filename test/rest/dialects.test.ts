@@ -88,6 +88,7 @@ const spellings: [what: string, changes: Record<string, string | null>, read: Pa
     { filter: '{"tag:b":["y","x","y"],"custom:a":["1"]}' },
     { filter: { 'custom:a': ['1'], 'tag:b': ['x', 'y'] } },
   ],
+  ['one value instead of a list', { filter: '{"d":"a"}' }, { filter: { d: ['a'] } }],
   [
     '21 values that are 20 different ones',
     { filter: JSON.stringify({ d: [...'abcdefghijklmnopqrsta'] }) },
@@ -138,6 +139,15 @@ describe('a record is the same in every spelling, in JSON and as a line', () => 
       }
     }
     expect(await readRecords(server, 'one')).toMatchObject([{ value: '1' }]);
+  });
+
+  test.each(FORMS)('a record may name the stream of the path once more, in %s', async (form) => {
+    const stream = newStream();
+    const named = { 'telemetry-stream': JSON.stringify(stream) };
+    expect((await send(server, form, [stream, 'sum'], [recordText(named)])).status).toBe(200);
+    expect(await recordsOf(server, stream)).toEqual([PLAIN]);
+    const { body } = await send(server, form, [stream, 'delete'], [recordText({ ...named, value: null })]);
+    expect(body).toMatchObject({ hiddenRecords: 1 });
   });
 
   test('every spelling selects in a delete, too', async () => {

@@ -103,7 +103,13 @@ const badRecords: [what: string, record: unknown, issues: string[]][] = [
   ['a granularity that is null', record({ granularity: null }), ['granularity: BAD_VALUE']],
   ['a filter that is a text', record({ filter: 'tag:x' }), ['filter: BAD_TYPE']],
   ['a filter that is a list', record({ filter: [{ 'tag:x': ['a'] }] }), ['filter: BAD_TYPE']],
-  ['values that are a text', record({ filter: { 'tag:x': 'a' } }), ['filter/tag:x: BAD_TYPE']],
+  ['values that are a number', record({ filter: { 'tag:x': 7 } }), ['filter/tag:x: BAD_TYPE']],
+  ['another stream than that of the path', record({ 'telemetry-stream': 'other' }), ['telemetry-stream: OTHER_STREAM']],
+  [
+    'a stream that is a number',
+    record({ 'telemetry-stream': 7 }),
+    ['telemetry-stream: BAD_TYPE', 'telemetry-stream: OTHER_STREAM'],
+  ],
   ['a value that is no text', record({ filter: { 'tag:x': ['a', 7] } }), ['filter/tag:x/1: BAD_TYPE']],
   // Of the domain.
   ['a moment that is none', record({ timestamp: '2026-02-29T00:00:00Z' }), ['timestamp: BAD_TIMESTAMP']],
@@ -184,6 +190,7 @@ describe('a delete is refused', () => {
     ['an empty element', selector({ 'element-name': '' }), ['element-name: EMPTY']],
     ['a moment that is none', selector({ timestamp: 'x' }), ['timestamp: BAD_TIMESTAMP']],
     ['a moment of the future', selector({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
+    ['another stream than that of the path', selector({ 'telemetry-stream': 'x' }), ['telemetry-stream: OTHER_STREAM']],
     ['null', null, [': BAD_TYPE']],
   ];
 
