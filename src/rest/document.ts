@@ -14,12 +14,20 @@ const RETRY_AFTER = {
   'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
 };
 
+/** What every route that reads a body may answer. */
+const BODY_FAILURES: Readonly<Record<number, string>> = {
+  408: 'The body came too slowly, or took too long. Nothing was stored.',
+  413: 'The body is too large, after decompression (MAX_BODY_BYTES).',
+  415: 'The Content-Encoding is not known.',
+};
+
 /** What every route may answer, whatever it does. */
 const failuresOf = (route: Route): Responses => {
   const common: Record<number, string> = {
     400: 'The input breaks rules: every problem is listed, with its path and code.',
     ...(route.family === 'jobs' && { 401: 'The key is missing or not valid.' }),
     403: route.family === 'jobs' ? 'The key lacks the scope.' : 'The key is missing, not valid, or lacks the scope.',
+    ...(route.body && BODY_FAILURES),
     ...route.failures,
     500: 'Something unexpected; errorId stands in the log.',
     503: 'The database is away, or it took too long. With an Idempotency-Key it is safe to send it again.',

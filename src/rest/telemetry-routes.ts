@@ -49,10 +49,8 @@ const EXAMPLE = {
 };
 
 const writeFailures = {
-  408: 'The body came too slowly, or took too long. Nothing was stored.',
   409: 'The Idempotency-Key belongs to an earlier request with other content (IDEMPOTENCY_MISMATCH).',
   413: 'The JSON body is too large: send it in parts, or as NDJSON.',
-  415: 'The Content-Encoding is not known.',
   429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
 };
 
