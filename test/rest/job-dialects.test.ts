@@ -167,16 +167,19 @@ describe('PUT', () => {
     ['with the id in the body', () => 'PUT /jobs', (id: string) => ({ id })],
   ])('%s replaces the whole: what is left out takes its default', async (_, routeOf, idIn) => {
     const job = await create(EVERY_FIELD);
-    // A cron, because a job that is enabled by default and has no schedule could be taken for one that runs at once.
-    const body = { ...settings({ cron: '5 5 * * *' }), ...idIn(job.id) };
-    delete (body as Record<string, unknown>)['enabled'];
-    const answer = await ask<Job>(server, routeOf(job.id), { body });
-    expect(answer.status).toBe(200);
-    const { id: _id, ...sent } = body as Record<string, unknown>;
-    expect(settingsOf(answer.body)).toEqual({ ...DEFAULTS, ...sent });
-    expect(answer.body).toMatchObject({ id: job.id, version: 2, createTime: job.createTime });
-    expect(answer.body.updateTime).toBeGreaterThanOrEqual(job.updateTime);
-    expect(await read(job.id)).toEqual(answer.body);
+    // First without the schedule, then enabled by default: with neither said it could be taken for one that runs at once.
+    const { enabled: _, ...enabled } = settings({ cron: '5 5 * * *' });
+    for (const [version, sent] of [
+      [2, settings()],
+      [3, enabled],
+    ] as const) {
+      const answer = await ask<Job>(server, routeOf(job.id), { body: { ...sent, ...idIn(job.id) } });
+      expect(answer.status).toBe(200);
+      expect(settingsOf(answer.body)).toEqual({ ...DEFAULTS, ...sent });
+      expect(answer.body).toMatchObject({ id: job.id, version, createTime: job.createTime });
+      expect(answer.body.updateTime).toBeGreaterThanOrEqual(job.updateTime);
+      expect(await read(job.id)).toEqual(answer.body);
+    }
   });
 
   test('an answer may be sent back as it is, with one field edited', async () => {
