@@ -7,11 +7,11 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { DATABASE_POOL: '3', INTAKE_MEASURED_SECONDS: '1', ROLE: 'api' } });
+  server = await startTestServer({ env: { DATABASE_POOL: '3', ROLE: 'api' } });
   other = await startTestServer({
     database: server.database,
     s3: server.s3,
-    env: { API_KEY: server.key, ROLE: 'api', LOG_LEVEL: 'silent' },
+    env: { API_KEY: server.key, ROLE: 'api' },
   });
 });
 afterAll(async () => {
@@ -138,10 +138,19 @@ describe('while a request without end comes in', () => {
   });
 
   test('one that hangs is told so, and leaves nothing', async () => {
-    const hanging = open('sum');
-    await hanging.write(lines(0, 5000));
-    expect(await hanging.answer).toMatchObject({ status: 408, body: { error: { code: 'REQUEST_TIMEOUT' } } });
-    expect(await stagedBatches()).toBe(0);
+    const impatient = await startTestServer({
+      database: server.database,
+      s3: server.s3,
+      env: { API_KEY: server.key, ROLE: 'api', INTAKE_MEASURED_SECONDS: '1' },
+    });
+    try {
+      const hanging = open('sum', {}, impatient);
+      await hanging.write(lines(0, 5000));
+      expect(await hanging.answer).toMatchObject({ status: 408, body: { error: { code: 'REQUEST_TIMEOUT' } } });
+      expect(await stagedBatches()).toBe(0);
+    } finally {
+      await impatient.stop();
+    }
     expect(await sql(`SELECT name FROM streams WHERE name = '${stream}'`)).toEqual([]);
   });
 

@@ -168,7 +168,7 @@ describe('PUT', () => {
   ])('%s replaces the whole: what is left out takes its default', async (_, routeOf, idIn) => {
     const job = await create(EVERY_FIELD);
     // First without the schedule, then enabled by default: with neither said it could be taken for one that runs at once.
-    const { enabled: _, ...enabled } = settings({ cron: '5 5 * * *' });
+    const { enabled: _enabled, ...enabled } = settings({ cron: '5 5 * * *' });
     for (const [version, sent] of [
       [2, settings()],
       [3, enabled],
