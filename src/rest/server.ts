@@ -30,7 +30,7 @@ interface Bindings {
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
 export const createRestServer = ({ services, tell }: RestServerOptions) => {
-  const app = new Hono<{ Bindings: Bindings }>();
+  const app = new Hono<{ Bindings: Bindings }>({ strict: false });
   for (const route of routes) {
     app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
       try {
