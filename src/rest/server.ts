@@ -8,7 +8,6 @@ import { BodyError, readBody } from '../http/request-body.ts';
 import { refuse, send } from '../http/responses.ts';
 import { parseBody } from './allocation-bodies.ts';
 import { createDocsPage } from './docs-page.ts';
-import { describeApi } from './document.ts';
 import { type Failure, failureBody, refusalOf } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
@@ -45,8 +44,11 @@ export const createRestServer = ({ services, tell }: RestServerOptions) => {
       }
     });
   }
-  const document = JSON.stringify(describeApi(routes));
-  app.get('/openapi.json', () => new Response(document, { headers: { 'content-type': 'application/json' } }));
+  let document: Promise<string> | undefined;
+  app.get('/openapi.json', async () => {
+    document ??= writeDocument();
+    return new Response(await document, { headers: { 'content-type': 'application/json' } });
+  });
   app.get('/docs/:file?', createDocsPage());
   app.notFound((context) => answerFailure(unknownPath(context.req.method, context.req.path)));
   return {
@@ -61,6 +63,12 @@ export const createRestServer = ({ services, tell }: RestServerOptions) => {
       await send(answer, request, response, { refusal: refusalOf });
     },
   };
+};
+
+/** Its generator is loaded when the first one asks. */
+const writeDocument = async (): Promise<string> => {
+  const { describeApi } = await import('./document.ts');
+  return JSON.stringify(describeApi(routes));
 };
 
 /** The key and its scope, before anything of the body is read. Throws a Failure. */

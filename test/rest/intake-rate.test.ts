@@ -4,7 +4,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer({
-    env: { ROLE: 'api', INTAKE_RECORDS_PER_SECOND: '2', INTAKE_BURST: '10' },
+    env: { ROLE: 'api', INTAKE_RECORDS_PER_SECOND: '8', INTAKE_BURST: '10' },
   });
 });
 afterAll(() => server.stop());
@@ -36,8 +36,8 @@ test.each(['application/json', 'application/x-ndjson'])(
     expect(await post(20, busy, type)).toMatchObject({ status: 200 });
     const refused = await post(1, busy, type);
     expect(refused).toMatchObject({ status: 429, body: { error: { code: 'RATE_LIMITED', issues: [] } } });
-    expect(Number(refused.retryAfter)).toBeGreaterThanOrEqual(5);
-    expect(Number(refused.retryAfter)).toBeLessThanOrEqual(6);
+    // A debt of ten, less what came back meanwhile, and one for the record.
+    expect(['1', '2']).toContain(refused.retryAfter);
     expect(await post(1, calm, type)).toMatchObject({ status: 200 });
     expect(
       (
@@ -52,7 +52,7 @@ test.each(['application/json', 'application/x-ndjson'])(
 
 test('over GraphQL it is 429 as well, with the same code', async () => {
   const key = await server.createKey('acme', ['INGEST']);
-  expect(await post(12, key)).toMatchObject({ status: 200 });
+  expect(await post(20, key)).toMatchObject({ status: 200 });
   const answer = await fetch(`${server.url}/graphql`, {
     method: 'POST',
     headers: { 'x-api-key': key, 'content-type': 'application/json' },

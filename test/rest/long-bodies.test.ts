@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { querySql } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { send } from './requests.ts';
 
@@ -19,29 +18,19 @@ const shapes: [what: string, lineAt: (index: number) => string][] = [
   ['filters of one element', (index) => `"filter":{"d":["f${index}"]},"element-name":"e"`],
 ];
 
-const cases = [false, true].flatMap((isAnalyzed) =>
-  shapes.map(([what, lineAt]) => [what, isAnalyzed ? 'analyzed' : 'new', lineAt] as const),
-);
-
-test.each(cases)(
-  '%s, all of one bucket, are summed, replaced and deleted in seconds: %s',
-  async (what, state, lineAt) => {
-    const isAnalyzed = state === 'analyzed';
-    const stream = `${what} ${state}`.replaceAll(' ', '-');
-    const lines = (value: string): string[] =>
-      Array.from(
-        { length: COUNT },
-        (_, index) => `{"timestamp":"2026-01-25","granularity":"DAILY",${lineAt(index)}${value}}`,
-      );
-    const answers = [await send(server, 'NDJSON', [stream, 'sum'], lines(',"value":1'))];
-    // As autovacuum does sooner or later.
-    if (isAnalyzed) await querySql(server, 'ANALYZE');
-    answers.push(await send(server, 'NDJSON', [stream, 'replace'], lines(',"value":2')));
-    answers.push(await send(server, 'NDJSON', [stream, 'delete'], lines('')));
-    expect(answers.map(({ status, body }) => [status, body.insertedRecords, body.hiddenRecords])).toEqual([
-      [200, COUNT, 0],
-      [200, COUNT, COUNT],
-      [201, 0, COUNT],
-    ]);
-  },
-);
+test.each(shapes)('%s, all of one bucket, are summed, replaced and deleted in seconds', async (what, lineAt) => {
+  const stream = what.replaceAll(' ', '-');
+  const lines = (value: string): string[] =>
+    Array.from(
+      { length: COUNT },
+      (_, index) => `{"timestamp":"2026-01-25","granularity":"DAILY",${lineAt(index)}${value}}`,
+    );
+  const answers = [await send(server, 'NDJSON', [stream, 'sum'], lines(',"value":1'))];
+  answers.push(await send(server, 'NDJSON', [stream, 'replace'], lines(',"value":2')));
+  answers.push(await send(server, 'NDJSON', [stream, 'delete'], lines('')));
+  expect(answers.map(({ status, body }) => [status, body.insertedRecords, body.hiddenRecords])).toEqual([
+    [200, COUNT, 0],
+    [200, COUNT, COUNT],
+    [201, 0, COUNT],
+  ]);
+});
