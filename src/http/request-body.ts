@@ -90,7 +90,8 @@ const brokenOff = (): BodyError => new BodyError(400, 'The body broke off.');
 /** Often enough that a limit is passed by little, and seldom enough to cost nothing. */
 const LOOKS_PER_MEASUREMENT = 10;
 
-const watchPace = ({ socket }: IncomingMessage, pace: Pace) => {
+const watchPace = (request: IncomingMessage, pace: Pace) => {
+  const { socket } = request;
   const begun = performance.now();
   let waitedMs = 0;
   let waitingSince: number | null = null;
@@ -107,7 +108,8 @@ const watchPace = ({ socket }: IncomingMessage, pace: Pace) => {
       fail(new BodyError(408, `The body took longer than ${pace.maxMs / 1000} seconds. Send it in parts.`));
     }
     if (waitingSince === null) return;
-    waitedMs += now - waitingSince;
+    // What has come and is not unpacked yet is not waited for.
+    if (!request.complete && request.readableLength === 0) waitedMs += now - waitingSince;
     waitingSince = now;
     if (waitedMs < pace.measuredMs) return;
     if (socket.bytesRead - bytesBefore < (pace.minBytesPerSecond * waitedMs) / 1000) {
@@ -131,7 +133,7 @@ const watchPace = ({ socket }: IncomingMessage, pace: Pace) => {
         });
       } finally {
         rejectWaiter = null;
-        if (waitingSince !== null) waitedMs += performance.now() - waitingSince;
+        if (waitingSince !== null && !request.complete) waitedMs += performance.now() - waitingSince;
         waitingSince = null;
       }
     },
