@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
+import { findRepeatedNames } from '../lib/repeated-names.ts';
 import { createLineSplitter, type Line, type LineProblem } from '../lib/lines.ts';
 import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
@@ -120,20 +121,33 @@ const readLine = ({ kind, stream }: BulkRequest, line: string): Input | null => 
   let value: unknown;
   try {
     value = parseExactly(text);
+    const repeated = repeatedNames(text, value);
+    if (repeated.length > 0) return new Misshapen(repeated);
   } catch {
     return misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
   }
   return readOne(kind, stream, value);
 };
 
-/** The body as JSON; undefined where it is empty. Throws BodyError. */
+/** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
 export const parseBody = (body: Buffer): unknown => {
   if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
   const text = body.toString('utf8').replace(/^\uFEFF/, '');
   if (text.trim() === '') return undefined;
+  let value: unknown;
   try {
-    return parseExactly(text);
+    value = parseExactly(text);
   } catch (error) {
     throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
   }
+  const repeated = repeatedNames(text, value);
+  if (repeated.length > 0) throw new ValidationError(repeated);
+  return value;
 };
+
+const repeatedNames = (text: string, value: unknown): Issue[] =>
+  findRepeatedNames(text, value).map((path) => ({
+    path,
+    code: path.at(-2) === 'filter' ? 'DUPLICATE_DIMENSION' : 'REPEATED_NAME',
+    message: `"${path.at(-1)}" stands in this object already: which of them is meant is not told.`,
+  }));
