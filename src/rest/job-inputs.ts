@@ -3,9 +3,8 @@ import { z } from 'zod';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { IssueCollector, type Issue, ValidationError } from '../errors.ts';
 import { checkJobInput, JOB_DEFAULTS, type JobInput } from '../jobs/inputs.ts';
-import { decimal, issuesOf, refuse, word } from './shapes.ts';
+import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
 
-/** Not z.record, which drops a dimension called __proto__. */
 const filter = z
   .unknown()
   .transform((value, context): readonly DimensionValues[] | null => {
@@ -13,16 +12,11 @@ const filter = z
     if (typeof value !== 'object' || Array.isArray(value)) {
       return refuse(context, 'BAD_TYPE', 'Must be an object of lists.');
     }
-    return Object.entries(value).map(([dimension, values]) => {
-      if (!Array.isArray(values)) return refuse(context, 'BAD_TYPE', 'Must be a list of strings.', [dimension]);
-      const bad = values.findIndex((one) => typeof one !== 'string');
-      if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
-      return { dimension, values };
-    });
+    return readDimensions(value, context);
   })
   .meta({
     override: {
-      anyOf: [{ type: 'object', additionalProperties: { type: 'array', items: { type: 'string' } } }, { type: 'null' }],
+      anyOf: [DIMENSIONS_DOCUMENT, { type: 'null' }],
     },
   });
 

@@ -4,7 +4,7 @@ import type { Issue } from '../errors.ts';
 import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { LiveRecord } from '../streams/streams.ts';
-import { decimal, issuesOf, refuse, word } from './shapes.ts';
+import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
 import { toRfc3339 } from './timestamps.ts';
 
 const timestamp = z
@@ -20,7 +20,6 @@ const granularity = word(['HOURLY', 'DAILY', 'MONTHLY'], 'upper').meta({
   description: "The stream's; the first request fixes it. In any case.",
 });
 
-/** Not z.record, which drops a dimension called __proto__. */
 const filter = z
   .unknown()
   .transform((value, context): readonly FilterEntry[] => {
@@ -28,26 +27,13 @@ const filter = z
     if (typeof value !== 'object' || Array.isArray(value)) {
       return refuse(context, 'BAD_TYPE', 'Must be an object of lists, or "*".');
     }
-    return Object.entries(value).map(([dimension, given]) => {
-      const values: unknown = typeof given === 'string' ? [given] : given;
-      if (!Array.isArray(values)) return refuse(context, 'BAD_TYPE', 'Must be a list of strings.', [dimension]);
-      const bad = values.findIndex((one) => typeof one !== 'string');
-      if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
-      return { dimension, values };
-    });
+    return readDimensions(value, context);
   })
   .meta({
     description:
       'Dimensions with lists of values (or one value): exactly those of the stream. Absent, null, {} or "*": it selects everything.',
     override: {
-      anyOf: [
-        {
-          type: 'object',
-          additionalProperties: { anyOf: [{ type: 'array', items: { type: 'string' } }, { type: 'string' }] },
-        },
-        { type: 'string', const: '*' },
-        { type: 'null' },
-      ],
+      anyOf: [DIMENSIONS_DOCUMENT, { type: 'string', const: '*' }, { type: 'null' }],
     },
     examples: [{ 'tag:environment': ['prod'] }],
   });

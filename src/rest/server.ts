@@ -11,9 +11,10 @@ import { createDocsPage } from './docs-page.ts';
 import { type Failure, failureBody, refusalOf } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
+import { runRoutes } from './run-routes.ts';
 import { telemetryRoutes } from './telemetry-routes.ts';
 
-const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes];
+const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes];
 
 export interface RestServerOptions {
   readonly services: RestServices;

@@ -66,3 +66,24 @@ export const decimal = z
       : refuse(context, 'BAD_TYPE', 'Must be a number, or a string that holds one.');
   })
   .meta({ override: { type: ['number', 'string'] } });
+
+/** Dimensions with their values, out of an object of lists. Not z.record, which drops a dimension called __proto__. */
+export const readDimensions = (
+  value: object,
+  context: z.RefinementCtx,
+): { readonly dimension: string; readonly values: readonly string[] }[] =>
+  Object.entries(value).map(([dimension, given]) => {
+    const values: unknown = typeof given === 'string' ? [given] : given;
+    if (!Array.isArray(values)) return refuse(context, 'BAD_TYPE', 'Must be a list of strings.', [dimension]);
+    const bad = values.findIndex((one) => typeof one !== 'string');
+    if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
+    return { dimension, values };
+  });
+
+/** How the document shows them. */
+export const DIMENSIONS_DOCUMENT = {
+  type: 'object' as const,
+  additionalProperties: {
+    anyOf: [{ type: 'array' as const, items: { type: 'string' as const } }, { type: 'string' as const }],
+  },
+};

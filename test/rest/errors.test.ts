@@ -461,7 +461,7 @@ describe('a job is refused', () => {
     ['for the name of a stream', { meterApiNames: ['a', '..'] }, ['meterApiNames/1: BAD_STREAM_NAME']],
     ['for names that are no texts', { meterApiNames: ['a', 7] }, ['meterApiNames/1: BAD_TYPE']],
     ['for a filter that is a list', { filter: [] }, ['filter: BAD_TYPE']],
-    ['for values that are a text', { filter: { region: 'eu' } }, ['filter/region: BAD_TYPE']],
+    ['for values that are no texts', { filter: { region: 5 } }, ['filter/region: BAD_TYPE']],
     ['for a value', { filter: { region: ['eu', ''] } }, ['filter/region/1: EMPTY']],
     ['for no values', { filter: { region: [] } }, ['filter/region: NO_VALUES']],
     [

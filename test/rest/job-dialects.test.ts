@@ -161,6 +161,11 @@ test.each(coefficients)('the coefficient %s keeps its digits', async (sent, answ
   expect(again.text).toContain(shown);
 });
 
+test('a dimension with one value may stand without a list, as in a record', async () => {
+  const job = await create({ filter: { region: 'eu' } });
+  expect(job.filter).toEqual({ region: ['eu'] });
+});
+
 describe('PUT', () => {
   test.each([
     ['with the id in the path', (id: string) => `PUT /jobs/${id}`, () => ({})],

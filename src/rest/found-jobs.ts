@@ -1,0 +1,25 @@
+import type { z } from 'zod';
+import { idOf } from '../db/public-ids.ts';
+import { NotFoundError } from '../errors.ts';
+import { loadJobs } from '../jobs/jobs.ts';
+import { type BodyDocument, type Call, parameterOf } from './route.ts';
+
+// What routes of jobs and routes of their runs have in common.
+
+export const jobIdOf = (call: Call): string => idOf('Job', parameterOf(call, 'id'));
+
+const noJob = (): NotFoundError => new NotFoundError('There is no such job.');
+
+export const findJob = async (call: Call) => {
+  const [job] = await loadJobs(call.services.db, call.principal.accountId, [jobIdOf(call)]);
+  if (!job) throw noJob();
+  return job;
+};
+
+export const MISSING = { 404: 'There is no such thing in the account.' };
+
+export const jsonBody = (schema: z.ZodType, required = true): BodyDocument => ({
+  required,
+  description: 'Unknown fields are refused by name.',
+  content: { 'application/json': { schema } },
+});

@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { encodeCursor, MAX_PAGE, type Page } from '../db/paging.ts';
+import { ValidationError } from '../errors.ts';
+import type { Call, ParameterDocument } from './route.ts';
+
+// Lists of jobs and of runs, a page at a time.
+
+const sizeSchema = z.coerce.number().int().min(1).max(MAX_PAGE).default(MAX_PAGE);
+
+export const listParameters: readonly ParameterDocument[] = [
+  { name: 'limit', in: 'query', schema: sizeSchema, description: `How many: 1 to ${MAX_PAGE}.` },
+  { name: 'after', in: 'query', schema: z.string().optional(), description: 'Out of the Link with rel="next".' },
+];
+
+export const pageOf = (call: Call): { first: number; after: string | null } => {
+  const limit = sizeSchema.safeParse(call.query.get('limit') ?? undefined);
+  if (!limit.success) {
+    const message = `Must be a whole number from 1 to ${MAX_PAGE}.`;
+    throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
+  }
+  return { first: limit.data, after: call.query.get('after') };
+};
+
+/** The address of the page behind this one, as a header. */
+export const linkToNext = <Row extends { createdAt: Date; id: string }>(
+  path: string,
+  { first }: { first: number },
+  { rows, hasNextPage }: Page<Row>,
+): Record<string, string> => {
+  const last = rows.at(-1);
+  if (!hasNextPage || !last) return {};
+  const query = new URLSearchParams({
+    limit: String(first),
+    after: encodeCursor([last.createdAt.toISOString(), last.id]),
+  });
+  return { Link: `<${path}?${query}>; rel="next"` };
+};
+
+export const NEXT = { Link: 'Where there are more: the address of the next page, rel="next".' };
