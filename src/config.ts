@@ -1,63 +1,9 @@
 import { isWellFormed } from './accounts/secrets.ts';
 import { isPrincipalArn } from './exports/bucket-policy.ts';
+import { BadSetting, flag, integer, oneOf, optional, setting, text, url } from './lib/setting.ts';
 
 // The only reader of the environment. Each setting stands once, in this table: the loader, its messages and the README
 // (npm run docs) are made from it.
-
-/** What is wrong with a setting; the message says what would be right. */
-class BadSetting extends Error {}
-
-interface Setting<Value> {
-  readonly name: string;
-  /** As the README shows it. */
-  readonly defaultText: string;
-  readonly description: string;
-  /** Gets undefined where the variable is absent or empty. */
-  readonly read: (text: string | undefined) => Value;
-  /** What is wrong where the variable is set and empty; of most settings nothing is: it counts as absent. */
-  readonly ifEmpty?: string;
-}
-
-const setting = <Value>(
-  name: string,
-  defaultText: string,
-  description: string,
-  read: (text: string | undefined) => Value,
-  ifEmpty?: string,
-): Setting<Value> => ({ name, defaultText, description, read, ...(ifEmpty !== undefined && { ifEmpty }) });
-
-const text = (fallback: string) => (value: string | undefined) => value ?? fallback;
-const optional = (value: string | undefined) => value ?? null;
-
-const integer =
-  (fallback: number, least: number, most: number) =>
-  (value: string | undefined): number => {
-    if (value === undefined) return fallback;
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-    if (!(number >= least && number <= most)) throw new BadSetting(`must be a whole number from ${least} to ${most}`);
-    return number;
-  };
-
-const oneOf =
-  <Choice extends string>(fallback: Choice, choices: readonly Choice[]) =>
-  (value: string | undefined): Choice => {
-    if (value === undefined) return fallback;
-    const choice = choices.find((candidate) => candidate === value);
-    if (choice === undefined) throw new BadSetting(`must be one of ${choices.join(', ')}`);
-    return choice;
-  };
-
-const flag = (fallback: boolean) => (value: string | undefined) =>
-  oneOf(fallback ? 'true' : 'false', ['true', 'false'])(value) === 'true';
-
-const url =
-  (...protocols: string[]) =>
-  (value: string | undefined): string | null => {
-    if (value === undefined) return null;
-    const expected = `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
-    if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new BadSetting(expected);
-    return value;
-  };
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
