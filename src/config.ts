@@ -1,6 +1,6 @@
 import { isWellFormed } from './accounts/secrets.ts';
 import { isPrincipalArn } from './exports/bucket-policy.ts';
-import { BadSetting, flag, integer, oneOf, optional, setting, text, url } from './lib/setting.ts';
+import { BadSetting, flag, integer, oneOf, optional, type Setting, setting, text, url } from './lib/setting.ts';
 
 // The only reader of the environment. Each setting stands once, in this table: the loader, its messages and the README
 // (npm run docs) are made from it.
