@@ -220,15 +220,15 @@ test('random histories have the same outcome over GraphQL and over REST, in any 
       };
       expect(await readUsage(server, usage, byRest)).toEqual(await readUsage(server, usage, byGraphQL));
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
   // Neither kind of outcome may be what all of them had.
-  expect(seen.taken).toBeGreaterThan(50);
+  expect(seen.taken).toBeGreaterThan(30);
   expect(seen.refused).toBeGreaterThan(5);
 });
 
-// More lines than three batches of 5,000 hold.
-const COUNT = 12_600;
+// More lines than two batches of 2,000 hold.
+const COUNT = 5_040;
 const DAYS = ['2026-01-25', '2026-01-26', '2026-01-27'];
 const FILTERS = [
   ['eu', ['a']],
