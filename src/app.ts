@@ -62,7 +62,7 @@ const SWEEP_MARGIN_MS = 900_000;
 export const startApp = async (resources: AppResources): Promise<App> => {
   const { config, database, log } = resources;
   const feed = startRunFeed({
-    db: database.db,
+    db: database.acrossAccounts,
     url: database.url,
     applicationName: 'sluice-feed',
     resyncMs: RESYNC_MS,
@@ -128,11 +128,11 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     maxMs: config.intakeMaxSeconds * 1000,
   };
   const services: Services & RestServices = {
-    db: database.db,
+    database,
     queue,
     clock,
     feed,
-    authenticator: createAuthenticator(database.db, clock, (error) =>
+    authenticator: createAuthenticator(database.acrossAccounts, clock, (error) =>
       log.warn({ err: error }, 'the use of a key was not noted'),
     ),
     limits: {
@@ -176,7 +176,7 @@ const startBackground = async (
       log.error({ err: error }, `the ${part} failed; it tries again`);
     };
   };
-  const { db } = database;
+  const db = database.acrossAccounts;
   return [
     startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
     startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),

@@ -6,6 +6,7 @@ import type { Config } from './config.ts';
 import { openDatabase } from './db/client.ts';
 import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
+import { PASSES_ROW_SECURITY } from './db/policies.ts';
 import { openQueue } from './db/queue.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import { openS3, type S3Credentials } from './exports/s3.ts';
@@ -93,7 +94,14 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       onConnectionError: onLost('a database connection broke; the pool replaces it'),
     });
     closes.push(() => database.close());
-    if (config.apiKey !== null) await ensureDefaultKey({ db: database.db, clock: systemClock }, config.apiKey);
+    const { rows } = await database.pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
+    if (rows[0]?.passes) {
+      log.warn(
+        'the role of DATABASE_URL is a superuser or has BYPASSRLS: connect as one that only owns the database, so that row-level security parts the accounts too',
+      );
+    }
+    if (config.apiKey !== null)
+      await ensureDefaultKey({ db: database.acrossAccounts, clock: systemClock }, config.apiKey);
     const queue = openQueue({
       url: databaseUrl,
       applicationName: 'sluice-queue',

@@ -1,4 +1,3 @@
-import { sql } from 'drizzle-orm';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
@@ -72,9 +71,9 @@ const answer = (
 };
 
 /** Null where requests can be served; else what is missing. */
-const readiness = async ({ db }: Database): Promise<string | null> => {
+const readiness = async ({ pool }: Database): Promise<string | null> => {
   try {
-    await db.execute(sql`SELECT 1 FROM runs LIMIT 0`);
+    await pool.query('SELECT 1 FROM runs LIMIT 0');
     return null;
   } catch {
     return 'The database cannot be reached, or its tables are not there yet.';

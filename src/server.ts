@@ -54,7 +54,7 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     await local?.announce();
     // An owner who revoked a key does not want it back, and should not be shown what no longer works.
     const apiKey = local?.apiKey ?? config.apiKey;
-    const valid = apiKey !== null && (await findPrincipal(resources.database.db, apiKey)) !== null;
+    const valid = apiKey !== null && (await findPrincipal(resources.database.acrossAccounts, apiKey)) !== null;
     if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
     const localKey = local && valid ? local.apiKey : null;
     stepDone();

@@ -92,7 +92,7 @@ class HandOver extends Error {}
 
 const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
-  const { db } = options.exports.database;
+  const db = options.exports.database.acrossAccounts;
   // Before the claim: the lease that the database gives begins while it is under way.
   const asked = performance.now();
   const claim = await claimRun(db, jobId, leaseMs);
@@ -168,7 +168,7 @@ const keepLease = (
       if (stopping.signal.aborted || lost.signal.aborted) return;
       const asked = performance.now();
       try {
-        await renewLease(exports.database.db, run, leaseMs, progress);
+        await renewLease(exports.database.acrossAccounts, run, leaseMs, progress);
         heldUntil = asked + leaseMs;
       } catch (error) {
         if (error instanceof LeaseLostError) lost.abort(error);

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Database } from '../db/client.ts';
+import type { Db } from '../db/client.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
 import { findDatabase, openCommandDatabase } from './database.ts';
@@ -19,7 +19,7 @@ export interface CommandContext {
 }
 
 export interface OpenCommand {
-  readonly db: Database['db'];
+  readonly db: Db;
   readonly clock: Clock;
 }
 
@@ -32,7 +32,7 @@ export const withDatabase = async (
   try {
     const database = openCommandDatabase(found.url);
     try {
-      await work({ db: database.db, clock: systemClock });
+      await work({ db: database.acrossAccounts, clock: systemClock });
     } finally {
       await database.close();
     }

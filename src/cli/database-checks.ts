@@ -1,9 +1,24 @@
 import type pg from 'pg';
 import { migrationState } from '../db/migrate.ts';
+import { ALL_ACCOUNTS_SETTING, PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
 import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
 import type { Clock } from '../lib/clock.ts';
 import { broken, type Finding, ok, warn } from './findings.ts';
+
+/** Runs `ask` on a connection that sees the rows of all accounts. */
+const asAllAccounts = async <Answer>(
+  pool: pg.Pool,
+  ask: (client: pg.PoolClient) => Promise<Answer>,
+): Promise<Answer> => {
+  const client = await pool.connect();
+  try {
+    await client.query(`SET ${ALL_ACCOUNTS_SETTING} = 'on'`);
+    return await ask(client);
+  } finally {
+    client.release();
+  }
+};
 
 const OLDEST_VERSION = 15;
 const TOLERATED_MS = 5000;
@@ -48,11 +63,22 @@ export const DATABASE_CHECKS: readonly {
     name: 'ledger',
     needsTables: true,
     check: async (pool) =>
-      (await hasForeignTransactionIds(pool))
+      (await asAllAccounts(pool, hasForeignTransactionIds))
         ? broken(
             'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
           )
         : ok('the ledger belongs to this database cluster: reading as of a moment is exact'),
+  },
+  {
+    name: 'accounts',
+    check: async (pool) => {
+      const { rows } = await pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
+      return rows[0]?.passes
+        ? warn(
+            'its role is a superuser or has BYPASSRLS, so row-level security does not part the accounts: connect as a role that only owns the database',
+          )
+        : ok('row-level security parts them, whatever a statement forgets');
+    },
   },
   {
     name: 'clock',

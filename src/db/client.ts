@@ -1,5 +1,7 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
+import { ACCOUNT_SETTING, ALL_ACCOUNTS_SETTING } from './policies.ts';
+import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
 
 export type Db = NodePgDatabase<typeof tables>;
@@ -14,8 +16,11 @@ export type Executor = Db | Transaction;
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
 
 export interface Database {
-  readonly db: Db;
-  /** For what drizzle does not speak: COPY. Whoever connects releases. */
+  /** Sees and writes what belongs to the account, and nothing else, whatever a statement forgets. */
+  forAccount(accountId: bigint): Db;
+  /** For what concerns all accounts: the schedule, workers, the operator's commands, the look-up of a key. */
+  readonly acrossAccounts: Db;
+  /** Says for no account: no row of any can be seen. */
   readonly pool: pg.Pool;
   readonly url: string;
   close(): Promise<void>;
@@ -31,6 +36,9 @@ export interface DatabaseOptions {
   /** Told of connections that broke; the pool replaces them by itself. */
   readonly onConnectionError: (error: Error) => void;
 }
+
+/** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
+const MAX_REMEMBERED = 1000;
 
 /** Opens a pool. Nothing is connected yet: the first query does that, so an absent database is told there. */
 export const openDatabase = (options: DatabaseOptions): Database => {
@@ -51,9 +59,21 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   pool.on('connect', (client) => {
     client.on('error', options.onConnectionError);
   });
+  const scoped = (setting: string): Db =>
+    // The part of a pool that drizzle uses.
+    drizzle({ client: new ScopedPool(pool, setting) as unknown as pg.Pool, schema: tables });
+  const accounts = new Map<bigint, Db>();
   let closing: Promise<void> | undefined;
   return {
-    db: drizzle({ client: pool, schema: tables }),
+    forAccount: (accountId) => {
+      let db = accounts.get(accountId);
+      if (!db) {
+        if (accounts.size >= MAX_REMEMBERED) accounts.clear();
+        accounts.set(accountId, (db = scoped(`${ACCOUNT_SETTING} = '${accountId}'`)));
+      }
+      return db;
+    },
+    acrossAccounts: scoped(`${ALL_ACCOUNTS_SETTING} = 'on'`),
     pool,
     url: options.url,
     close: () => (closing ??= pool.end()),

@@ -3,6 +3,7 @@ import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { installQueue } from './queue.ts';
 import { repairTransactionIds } from './transaction-ids.ts';
 
@@ -41,6 +42,8 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
   client.on('error', () => undefined);
   await client.connect();
   try {
+    // What a migration changes in rows, it changes in those of all accounts.
+    await client.query(`SET ${ALL_ACCOUNTS_SETTING} = 'on'`);
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const { pending } = await migrationState(client);
     await applyMigrations(drizzle({ client }), { migrationsFolder: MIGRATIONS });

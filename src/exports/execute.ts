@@ -56,9 +56,9 @@ export const executeRun = async (
   signal: AbortSignal,
 ): Promise<RunTotals> => {
   const { database, limits } = context;
-  const { db } = database;
+  const db = database.acrossAccounts;
   const window = { start: run.windowStart, end: run.windowEnd };
-  const spec = await exportSpec(db, run.accountId, run.settings, window, run.watermark);
+  const spec = await exportSpec(database.forAccount(run.accountId), run.accountId, run.settings, window, run.watermark);
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
   const { path, slug } = destinationOf(run.settings);
@@ -66,7 +66,7 @@ export const executeRun = async (
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
   const release = await context.memory.acquire(limits.partBytes, signal);
   try {
-    const reader = await openRowReader(database.url, signal);
+    const reader = await openRowReader(database.url, run.accountId, signal);
     try {
       await checkFilledRows(reader.db, spec, limits.maxFilledRows);
       if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));
@@ -129,7 +129,7 @@ class ObjectWriter {
   }
 
   async putObject(key: string, body: Buffer, rows: number): Promise<void> {
-    const { db } = this.#context.database;
+    const db = this.#context.database.acrossAccounts;
     const form = formOfKey(key);
     if (!form) throw new Error(`"${key}" is no key of an export.`);
     const sha256 = createHash('sha256').update(body).digest('hex');
@@ -146,7 +146,7 @@ class ObjectWriter {
 
   async putManifest(body: Buffer): Promise<void> {
     this.#signal.throwIfAborted();
-    await assertHeld(this.#context.database.db, this.#run);
+    await assertHeld(this.#context.database.acrossAccounts, this.#run);
     await this.#put(this.#run.manifestKey, body, 'application/json', createHash('sha256').update(body).digest('hex'));
   }
 

@@ -2,6 +2,7 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { type Db, KEEP_ALIVE } from '../db/client.ts';
+import { ACCOUNT_SETTING } from '../db/policies.ts';
 import * as tables from '../db/tables.ts';
 
 /** A connection that one export reads through. */
@@ -20,12 +21,12 @@ const SETTINGS =
   "SET standard_conforming_strings = on; SET client_connection_check_interval = '2s'";
 
 /**
- * Connects to the database. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
+ * Connects to the database, to see what belongs to the account alone. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
  * pool, their own statements wait for it for ever (seen with DATABASE_POOL=1).
  * The connection ends with close(), so whatever stopped the rows leaves no statement half read; an abort ends it too,
  * and what was under way throws.
  */
-export const openRowReader = async (url: string, signal: AbortSignal): Promise<RowReader> => {
+export const openRowReader = async (url: string, accountId: bigint, signal: AbortSignal): Promise<RowReader> => {
   const client = new pg.Client({
     connectionString: url,
     application_name: 'sluice-export',
@@ -50,7 +51,7 @@ export const openRowReader = async (url: string, signal: AbortSignal): Promise<R
   try {
     // A connect() whose client is ended meanwhile never settles (pg 8.23); the run would hang, and the server's stop too.
     await Promise.race([client.connect(), stopped.promise]);
-    await client.query(SETTINGS);
+    await client.query(`${SETTINGS}; SET ${ACCOUNT_SETTING} = '${accountId}'`);
   } catch (error) {
     close();
     throw error;

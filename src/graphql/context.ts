@@ -4,7 +4,7 @@ import type { Authenticator } from '../accounts/authenticate.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
 import { expandScopes, type Scope } from '../accounts/scopes.ts';
-import type { Db } from '../db/client.ts';
+import type { Database, Db } from '../db/client.ts';
 import { type JobRow, loadJobs } from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
@@ -14,7 +14,7 @@ import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '..
 
 /** What resolvers work with; the same for every request of a server. */
 export interface Services {
-  readonly db: Db;
+  readonly database: Pick<Database, 'forAccount'>;
   readonly queue: PgBoss;
   readonly clock: Clock;
   readonly feed: RunFeed;
@@ -32,7 +32,8 @@ export interface Services {
 }
 
 export interface GraphQLContext {
-  readonly services: Services;
+  /** With the database as the account of the request sees it. */
+  readonly services: Services & { readonly db: Db };
   /** Null without a valid key: then only introspection works. */
   readonly principal: Principal | null;
   readonly scopes: ReadonlySet<Scope>;
@@ -67,18 +68,24 @@ export const accountOf = (context: GraphQLContext): bigint => {
   return context.principal.accountId;
 };
 
+/** The id of no account: whoever has no key sees nothing in the database. */
+const NOBODY = 0n;
+
 export const createContext = (
   services: Services,
   secret: string | null,
   principal: Principal | null,
-): GraphQLContext => ({
-  services,
-  principal,
-  scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
-  loaders: createLoaders(services.db, principal?.accountId ?? null),
-  records: { count: 0 },
-  isStillValid: async () => secret !== null && (await services.authenticator.authenticate(secret)) !== null,
-});
+): GraphQLContext => {
+  const db = services.database.forAccount(principal?.accountId ?? NOBODY);
+  return {
+    services: { ...services, db },
+    principal,
+    scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
+    loaders: createLoaders(db, principal?.accountId ?? null),
+    records: { count: 0 },
+    isStillValid: async () => secret !== null && (await services.authenticator.authenticate(secret)) !== null,
+  };
+};
 
 /** They gather the ids of one tick into one query. Nothing is remembered: a subscription lives longer than a row stays true. */
 const createLoaders = (db: Db, accountId: bigint | null): Loaders => {

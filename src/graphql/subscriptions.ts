@@ -68,8 +68,9 @@ const serverStops = (): GraphQLError =>
   });
 
 const countsOf = (context: GraphQLContext): Map<string, number> => {
-  const counts = openByKey.get(context.services) ?? new Map<string, number>();
-  openByKey.set(context.services, counts);
+  const { feed } = context.services;
+  const counts = openByKey.get(feed) ?? new Map<string, number>();
+  openByKey.set(feed, counts);
   return counts;
 };
 

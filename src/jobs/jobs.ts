@@ -1,9 +1,9 @@
-import { and, asc, count, desc, eq, ilike, inArray, isNull, ne, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
 import { containsPattern } from '../db/keyset.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import { jobs, RUN_DESTINATION, runs } from '../db/tables.ts';
+import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
@@ -46,20 +46,16 @@ export const checkJobIsFree = async (
   settings: JobSettings,
   exceptId: string | null,
 ): Promise<void> => {
-  const others = await db
-    .select({ accountId: jobs.accountId, name: jobs.name })
-    .from(jobs)
-    .where(
-      and(
-        isNull(jobs.deletedAt),
-        exceptId === null ? undefined : ne(jobs.id, exceptId),
-        sql`((${jobs.accountId} = ${accountId} AND ${jobs.name} = ${settings.jobName}) OR ${jobs.destination} = ${destinationText(settings)})`,
-      ),
-    );
-  if (others.some((other) => other.accountId === accountId && other.name === settings.jobName)) {
+  const { rows } = await db.execute<{ named: boolean; placed: boolean }>(sql`
+    SELECT EXISTS (
+        SELECT 1 FROM jobs WHERE account_id = ${accountId} AND name = ${settings.jobName} AND deleted_at IS NULL
+          AND id IS DISTINCT FROM ${exceptId}::uuid) AS named,
+      destination_is_taken(${destinationText(settings)}, ${exceptId}::uuid) AS placed`);
+  const [taken] = rows;
+  if (taken?.named) {
     throw new ConflictError(`There is a job "${settings.jobName}" already; job names are unique in an account.`);
   }
-  if (others.length > 0) throw new ConflictError(DESTINATION_TAKEN);
+  if (taken?.placed) throw new ConflictError(DESTINATION_TAKEN);
 };
 
 /**
@@ -71,18 +67,10 @@ export const checkJobIsFree = async (
  * to leave, and only then all that it has queued can be seen.
  */
 const checkDestinationIsLeft = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
-  const [left] = await db
-    .select({ id: runs.id })
-    .from(runs)
-    .where(
-      and(
-        sql`${RUN_DESTINATION} = ${destinationText(settings)}`,
-        sql`${runs.status} IN ('QUEUED', 'RUNNING')`,
-        exceptId === null ? undefined : ne(runs.jobId, exceptId),
-      ),
-    )
-    .limit(1);
-  if (left) throw new ConflictError(DESTINATION_TAKEN);
+  const { rows } = await db.execute<{ written: boolean }>(
+    sql`SELECT destination_is_written_to(${destinationText(settings)}, ${exceptId}::uuid) AS written`,
+  );
+  if (rows[0]?.written) throw new ConflictError(DESTINATION_TAKEN);
 };
 
 const DESTINATION_TAKEN =

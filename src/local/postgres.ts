@@ -5,6 +5,7 @@ import type { LocalLog } from './log.ts';
 import { pgBinaries, reachableBinaries } from './postgres-binaries.ts';
 import { openCluster, openHome, SUPERUSER } from './postgres-home.ts';
 import { endOrphanedServer } from './postgres-orphans.ts';
+import { openPlainRole } from './postgres-role.ts';
 import { launchServer } from './postgres-server.ts';
 
 export interface PostgresOptions {
@@ -18,7 +19,7 @@ export interface PostgresOptions {
 }
 
 export interface RunningPostgres {
-  /** Of a superuser, with the password, on 127.0.0.1; the port differs from start to start. */
+  /** Of the plain role that owns the database, with the password, on 127.0.0.1; the port differs from start to start. */
   url: string;
   /** Where the cluster lies: `directory` without links. */
   directory: string;
@@ -55,8 +56,13 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     const program = join(bin, 'postgres');
     const { account } = home;
     const server = await launchServer({ program, data, account, clusterName, settings, log });
+    const superuserUrl = `postgres://${SUPERUSER}:${password}@127.0.0.1:${server.port}/postgres`;
+    const url = await openPlainRole(superuserUrl).catch(async (error: unknown) => {
+      await server.stop();
+      throw error;
+    });
     return {
-      url: `postgres://${SUPERUSER}:${password}@127.0.0.1:${server.port}/postgres`,
+      url,
       directory: home.path,
       died: server.died,
       async stop() {

@@ -5,13 +5,13 @@ import type { Authenticator } from '../accounts/authenticate.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import type { Scope } from '../accounts/scopes.ts';
-import type { Db } from '../db/client.ts';
+import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { Clock } from '../lib/clock.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {
-  readonly db: Db;
+  readonly database: Pick<Database, 'forAccount'>;
   readonly queue: PgBoss;
   readonly clock: Clock;
   readonly authenticator: Authenticator;
@@ -27,7 +27,8 @@ export interface RestServices {
 
 /** One request, its key and its shape checked. */
 export interface Call {
-  readonly services: RestServices;
+  /** With the database as the account of the key sees it. */
+  readonly services: RestServices & { readonly db: Db };
   readonly principal: Principal;
   readonly request: IncomingMessage;
   /** Of the path, by the names in it. */

@@ -87,7 +87,7 @@ const admit = async (
   if (!expandScopes(principal.key.scopes).has(route.scope)) throw new Refused(noScope(route));
   const url = new URL(request.url ?? '/', 'http://localhost');
   return {
-    services,
+    services: { ...services, db: services.database.forAccount(principal.accountId) },
     principal,
     request,
     parameters,

@@ -38,7 +38,7 @@ export const resolveFilterIds = async (
   const find = async (): Promise<Map<string, string>> => {
     const { rows } = await tx.execute<{ digest: Buffer; id: string }>(sql`
       SELECT digest, id FROM filters
-      WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND digest = ANY(${sql.param(digests)}::bytea[])`);
+      WHERE account_id = ${stream.accountId} AND stream_id + 0 = ${stream.id} AND digest = ANY(${sql.param(digests)}::bytea[])`);
     return new Map(rows.map((row) => [row.digest.toString('hex'), row.id]));
   };
   let ids = await find();
@@ -55,7 +55,7 @@ export const resolveFilterIds = async (
       FROM streams s, unnest(${sql.param(missing.map(({ digest }) => digest))}::text[], ${sql.param(entries)}::text[]) AS u(digest, dimensions)
       WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
       ORDER BY u.digest
-      ON CONFLICT (account_id, stream_id, digest) DO NOTHING`);
+      ON CONFLICT (account_id, digest, (stream_id + 0)) DO NOTHING`);
     ids = await find();
   }
   return digests.map((digest) => ids.get(digest.toString('hex')) as string);

@@ -94,7 +94,7 @@ const stagedFilters = ({ accountId, requestId }: StagedRequest): SQL => sql`
 /** The rows with the ids that their filters have in the stream. */
 const withFilterIds = (request: StagedRequest, stream: StreamRow): SQL => sql`
   ${stagedRows(request)} u
-  JOIN filters f ON f.account_id = u.account_id AND f.stream_id = ${stream.id} AND f.digest = u.digest`;
+  JOIN filters f ON f.account_id = u.account_id AND f.stream_id + 0 = ${stream.id} AND f.digest = u.digest`;
 
 /** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
 export const checkStagedKeys = async (
@@ -154,7 +154,7 @@ const storeFilters = async (tx: Transaction, request: StagedRequest, stream: Str
     FROM streams s, ${stagedFilters(request)} u
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.digest
-    ON CONFLICT (account_id, digest, stream_id) DO NOTHING`);
+    ON CONFLICT (account_id, digest, (stream_id + 0)) DO NOTHING`);
 };
 
 /** Selectors of one form look at the same columns. */

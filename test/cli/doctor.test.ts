@@ -45,6 +45,7 @@ describe('doctor', () => {
       'migrations ok',
       'queue ok',
       'ledger ok',
+      'accounts ok',
       'clock ok',
       's3 ok',
       'mail ok',
@@ -71,6 +72,7 @@ describe('doctor', () => {
       expect.stringMatching(/^migrations +ok /),
       expect.stringMatching(/^queue +ok /),
       expect.stringMatching(/^ledger +ok /),
+      expect.stringMatching(/^accounts +ok /),
       expect.stringMatching(/^clock +ok /),
       expect.stringMatching(/^s3 +warn +no credentials: set AWS_ACCESS_KEY_ID/),
       expect.stringMatching(/^mail +warn +The mail server could not be reached/),
@@ -86,7 +88,7 @@ describe('doctor', () => {
     expect(lines[1]).toMatch(
       /^database +broken +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\)/,
     );
-    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(5);
+    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(6);
     expect(lines.join('\n')).not.toContain('hidden-word');
     expect(code).toBe(1);
 
@@ -103,12 +105,13 @@ describe('doctor', () => {
   test('a database without tables is broken until migrate has run, which may run again', async () => {
     const settings = { DATABASE_URL: emptyUrl, ...AWS };
     const [before, listing] = await Promise.all([doctor(settings), runSluice('cli', ['account', 'list'], settings)]);
-    expect(before.lines.slice(3, 7)).toEqual([
+    expect(before.lines.slice(3, 8)).toEqual([
       expect.stringMatching(
         /^migrations +broken +\d+ to apply: run `npm run -s sluice -- migrate`, or start a server$/,
       ),
       'queue       skipped  waits for the migrations',
       'ledger      skipped  waits for the migrations',
+      expect.stringMatching(/^accounts +warn +its role is a superuser/),
       expect.stringMatching(/^clock +ok /),
     ]);
     expect(before.code).toBe(1);

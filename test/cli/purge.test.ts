@@ -156,7 +156,7 @@ describe('purge', () => {
   });
 
   test('keeps hidden records that a run which has not ended still reads', async () => {
-    const { db } = server.resources.database;
+    const db = server.resources.database.acrossAccounts;
     const jobId = await createJob(server, { meterApiNames: ['watched'] });
     await addRecords(server, 'watched', 'DAILY', [recordOf('hooli', '5')]);
     const [present] = await querySql<{ watermark: string }>(server, 'SELECT pg_current_snapshot()::text AS watermark');
@@ -201,7 +201,7 @@ describe('purge', () => {
   });
 
   test('hidden records go operation by operation, whatever else the stream holds', async () => {
-    const { db } = server.resources.database;
+    const db = server.resources.database.acrossAccounts;
     await addRecords(server, 'busy', 'DAILY', [recordOf('hooli', '1')]);
     await querySql(
       server,

@@ -24,12 +24,12 @@ afterAll(async () => {
 });
 
 const CONNECTIONS: readonly [name: string, connect: () => Promise<void>][] = [
-  ['the pool', async () => void (await opened.db.execute(sql`SELECT 1`))],
-  ['an export', async () => (await openRowReader(database.url, new AbortController().signal)).close()],
+  ['the pool', async () => void (await opened.acrossAccounts.execute(sql`SELECT 1`))],
+  ['an export', async () => (await openRowReader(database.url, 1n, new AbortController().signal)).close()],
   [
     'the listener',
     async () => {
-      const { db, url } = opened;
+      const { acrossAccounts: db, url } = opened;
       const feed = startRunFeed({
         db,
         url,

@@ -59,7 +59,7 @@ const failureOf = async (work: () => Promise<unknown>): Promise<unknown> => {
 const scenario = async (name: string, applicationName: string, work: () => Promise<unknown>): Promise<void> => {
   const error = await failureOf(work);
   // Whatever happened, the pool serves.
-  const { rows } = await database.db.execute<{ one: number }>(sql`SELECT 1 AS one`);
+  const { rows } = await database.acrossAccounts.execute<{ one: number }>(sql`SELECT 1 AS one`);
   const { message, cause } = scrubError(error);
   // A connection that was closed shows its backend for some milliseconds more. The pool's one stays.
   const mayStay = applicationName === 'sluice-lost' ? 1 : 0;
@@ -77,10 +77,10 @@ const scenario = async (name: string, applicationName: string, work: () => Promi
 };
 const ROWS = 'SELECT repeat($$secret-row$$, 100) FROM generate_series(1, 200000)';
 
-await database.db.execute(sql`SELECT 1`);
+await database.acrossAccounts.execute(sql`SELECT 1`);
 await scenario('idle in the pool', 'sluice-lost', () => terminate('sluice-lost'));
 await scenario('in a transaction', 'sluice-lost', () =>
-  database.db.transaction(async (tx) => {
+  database.acrossAccounts.transaction(async (tx) => {
     await tx.execute(sql`SELECT 'secret-row'`);
     await terminate('sluice-lost');
     await tx.execute(sql`SELECT 'secret-row'`);
@@ -88,14 +88,14 @@ await scenario('in a transaction', 'sluice-lost', () =>
 );
 await scenario('in a statement', 'sluice-lost', async () => {
   // Drizzle runs a statement each time that somebody waits for it; so this is the one who does.
-  const slow = failureOf(() => database.db.execute(sql`SELECT pg_sleep(60), ${'secret-row'}`));
+  const slow = failureOf(() => database.acrossAccounts.execute(sql`SELECT pg_sleep(60), ${'secret-row'}`));
   while ((await backends('sluice-lost')).length === 0) await delay(5);
   await delay(50);
   await terminate('sluice-lost');
   throw await slow;
 });
 await scenario('in a COPY that is being read', 'sluice-export', async () => {
-  const reader = await openRowReader(url, new AbortController().signal);
+  const reader = await openRowReader(url, 1n, new AbortController().signal);
   let chunks = 0;
   try {
     for await (const chunk of reader.lines(`COPY (${ROWS}) TO STDOUT`)) {
@@ -107,7 +107,7 @@ await scenario('in a COPY that is being read', 'sluice-export', async () => {
   }
 });
 await scenario('in a COPY that nobody reads', 'sluice-export', async () => {
-  const reader = await openRowReader(url, new AbortController().signal);
+  const reader = await openRowReader(url, 1n, new AbortController().signal);
   const lines = reader.lines(`COPY (${ROWS}) TO STDOUT`);
   await lines.next();
   await terminate('sluice-export');
@@ -118,7 +118,7 @@ await scenario('in a COPY that nobody reads', 'sluice-export', async () => {
 await scenario('in LISTEN', 'sluice-feed', async () => {
   const { promise: heard, resolve } = Promise.withResolvers<void>();
   const feed = startRunFeed({
-    db: database.db,
+    db: database.acrossAccounts,
     url,
     applicationName: 'sluice-feed',
     resyncMs: 1000,

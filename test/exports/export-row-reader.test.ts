@@ -25,7 +25,7 @@ test('a connection that is being made when the run is stopped is given up at onc
   const { port } = silent.address() as AddressInfo;
   try {
     const stopping = new AbortController();
-    const opening = openRowReader(`postgres://somebody@127.0.0.1:${port}/nothing`, stopping.signal);
+    const opening = openRowReader(`postgres://somebody@127.0.0.1:${port}/nothing`, 1n, stopping.signal);
     await once(silent, 'connection');
     stopping.abort(new Error('the lease is lost'));
     expect(await outcomeOf(opening)).toBe('the lease is lost');
@@ -58,7 +58,7 @@ test('whatever it does when the run is stopped, it ends: between statements, in 
     };
     for (const [name, step] of Object.entries(steps)) {
       const stopping = new AbortController();
-      const reader = await openRowReader(database.url, stopping.signal);
+      const reader = await openRowReader(database.url, 1n, stopping.signal);
       const outcome = await outcomeOf(step(reader, () => stopping.abort(new Error('stop'))));
       expect([name, outcome]).not.toContain('never ended');
       expect([name, outcome]).not.toContain('ended well');

@@ -12,7 +12,7 @@ let database: TestDatabase;
 let client: pg.Client;
 beforeAll(async () => {
   database = await createTestDatabase();
-  client = new pg.Client({ connectionString: database.url });
+  client = new pg.Client({ connectionString: database.url, options: '-c sluice.all_accounts=on' });
   await client.connect();
 });
 afterAll(async () => {

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const claimed = async (jobId: string): Promise<LeasedRun> => {
-  const claim = await claimRun(server.resources.database.db, innerId(jobId), LEASE_MS);
+  const claim = await claimRun(server.resources.database.acrossAccounts, innerId(jobId), LEASE_MS);
   if (!claim || !('run' in claim)) throw new Error(`nothing was claimed: ${JSON.stringify(claim)}`);
   return claim.run;
 };
@@ -48,7 +48,7 @@ test('a claim that began while an older run was held gets no later one when the 
     await blocker.query('BEGIN');
     await blocker.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [place?.place]);
     let done = false;
-    const second = claimRun(database.db, innerId(jobId), LEASE_MS).finally(() => {
+    const second = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS).finally(() => {
       done = true;
     });
     await eventually(
@@ -56,14 +56,14 @@ test('a claim that began while an older run was held gets no later one when the 
       (waits) => done || waits > 0,
     );
     const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
-    await endAttempt(database.db, queue, held, { event: 'FAIL', failure }, 0.5);
+    await endAttempt(database.acrossAccounts, queue, held, { event: 'FAIL', failure }, 0.5);
     await blocker.query('COMMIT');
     expect(await second).toBeNull();
   });
   expect(await readRun(server, older)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'S3_BUSY' } });
   expect((await readRun(server, later)).status).toBe('QUEUED');
   // The pause of the older one holds the later one back.
-  expect(await claimRun(database.db, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
+  expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
 });
 
 test('jobs of lost runs are woken in the order in which everybody wakes jobs', async () => {
@@ -74,16 +74,16 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
   // The later one lies first in the table.
   for (const jobId of [later, earlier]) {
     runIds.push(await runJob(server, Buffer.from(`Job:${jobId}`).toString('base64url')));
-    const claim = await claimRun(database.db, jobId, 1);
+    const claim = await claimRun(database.acrossAccounts, jobId, 1);
     expect(claim).toHaveProperty('run');
   }
   await querySql(server, 'DELETE FROM pgboss.job');
   let reaped: Promise<number> | undefined;
   // Another transaction that wakes both, in their order, as the scheduler does; and is stopped in between.
-  await database.db.transaction(async (tx) => {
+  await database.acrossAccounts.transaction(async (tx) => {
     await sendWakeUps(queue, tx, [{ jobId: earlier }]);
     let done = false;
-    reaped = reapLostRuns(database.db, queue).finally(() => {
+    reaped = reapLostRuns(database.acrossAccounts, queue).finally(() => {
       done = true;
     });
     await eventually(
@@ -108,11 +108,11 @@ test('however often servers stop, a run is tried five times', async () => {
   const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
   const seen: number[] = [];
   for (let failed = 0; failed < 5; failed += 1) {
-    for (let stops = 0; stops < 2; stops += 1) await handOver(database.db, queue, await claimed(jobId));
+    for (let stops = 0; stops < 2; stops += 1) await handOver(database.acrossAccounts, queue, await claimed(jobId));
     expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: failed });
     const run = await claimed(jobId);
     seen.push(run.attempt);
-    await endAttempt(database.db, queue, run, { event: 'FAIL', failure }, 0.5);
+    await endAttempt(database.acrossAccounts, queue, run, { event: 'FAIL', failure }, 0.5);
     await endPause(runId);
   }
   expect(seen).toEqual([1, 2, 3, 4, 5]);
@@ -128,17 +128,17 @@ test('a run that was handed over in its first attempt keeps its turn, and no lat
       throw error;
     };
     const options = { batch: 10, maxCatchUp: 10, skip: [], onUnplannable, now: new Date(slot) };
-    await queueDueSlots(database.db, queue, options);
+    await queueDueSlots(database.acrossAccounts, queue, options);
   };
   await queueSlot('2026-01-20T02:00:00Z');
   const begun = await claimed(jobId);
-  await handOver(database.db, queue, begun);
+  await handOver(database.acrossAccounts, queue, begun);
   // Of the same month.
   await queueSlot('2026-01-21T02:00:00Z');
   await runJob(server, jobId, '2026-01-19T02:00:00Z');
   const again = await claimed(jobId);
   expect(again).toMatchObject({ id: begun.id, attempt: 1, watermark: begun.watermark });
-  await endAttempt(database.db, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
+  await endAttempt(database.acrossAccounts, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
 });
 
 test('a worker that could not renew its lease leaves the run to whoever finds it lost, and that attempt counts', async () => {
@@ -146,17 +146,17 @@ test('a worker that could not renew its lease leaves the run to whoever finds it
   const jobId = await createJob(server);
   const runId = await runJob(server, jobId);
   const run = await claimed(jobId);
-  await letGo(database.db, queue, run);
+  await letGo(database.acrossAccounts, queue, run);
   expect(await readRun(server, runId)).toMatchObject({ status: 'RUNNING', attempt: 1 });
   await querySql(server, 'UPDATE runs SET lease_until = clock_timestamp() WHERE id = $1', [innerId(runId)]);
-  await reapLostRuns(database.db, queue);
+  await reapLostRuns(database.acrossAccounts, queue);
   expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'WORKER_LOST' } });
   const next = await claimed(jobId);
   expect(next.attempt).toBe(2);
   // Canceled meanwhile, it is free as soon as its worker lets go.
   await cancelRun(server, runId);
   const waiting = await runJob(server, jobId);
-  expect(await claimRun(database.db, innerId(jobId), LEASE_MS)).toBeNull();
-  await letGo(database.db, queue, next);
+  expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toBeNull();
+  await letGo(database.acrossAccounts, queue, next);
   expect((await claimed(jobId)).id).toBe(innerId(waiting));
 });

@@ -12,7 +12,7 @@ let server: TestServer;
 let accountId: bigint;
 beforeAll(async () => {
   server = await startTestServer({ env: { ROLE: 'api' } });
-  accountId = (await findAccount(server.resources.database.db, 'default'))?.id ?? 0n;
+  accountId = (await findAccount(server.resources.database.acrossAccounts, 'default'))?.id ?? 0n;
 });
 afterAll(() => server.stop());
 
@@ -88,7 +88,7 @@ const stateOf = (run: RunRow): string => `${run.status} ${run.rowsWritten}`;
 const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
 
 test('what changes between the reading of the present state and its arrival is not lost', async () => {
-  const { db, reached, open } = holdPresentStates(server.resources.database.db);
+  const { db, reached, open } = holdPresentStates(server.resources.database.acrossAccounts);
   const feed = await start(db);
   const run = await (await createSteppedJob(server)).run();
   await run.start();
@@ -112,7 +112,7 @@ test('what changes between the reading of the present state and its arrival is n
 });
 
 test('what ended before somebody came is not shown to him, though it is told late', async () => {
-  const { db, reached, open } = holdPresentStates(server.resources.database.db);
+  const { db, reached, open } = holdPresentStates(server.resources.database.acrossAccounts);
   const feed = await start(db);
   const job = await createSteppedJob(server);
   const early = await job.run();
@@ -146,7 +146,7 @@ test('what ended before somebody came is not shown to him, though it is told lat
 });
 
 test('one that stops ends its readers, and says that what they follow has not ended', async () => {
-  const feed = await start(server.resources.database.db);
+  const feed = await start(server.resources.database.acrossAccounts);
   const run = await (await createSteppedJob(server)).run();
   const reader = readAll(feed, { runId: innerId(run.id) });
   await eventually(

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
 import { migrate } from '../../src/db/migrate.ts';
-import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
+import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
 
 /**
  * The server of this run: `TEST_DATABASE_URL` names one that is there already (its role must be allowed to
- * create databases), `TEST_POSTGRES_BIN` a directory with the programs of one to start; without either the
+ * create databases and roles), `TEST_POSTGRES_BIN` a directory with the programs of one to start; without either the
  * embedded PostgreSQL is started.
  */
 const openServer = async (): Promise<TestPostgres> => {
@@ -19,9 +19,15 @@ let stop = async (): Promise<void> => {};
 
 export const setup = async (project: TestProject): Promise<void> => {
   const server = await openServer();
-  const template = `sluice_template_${randomUUID().replaceAll('-', '')}`;
+  const run = randomUUID().replaceAll('-', '');
+  const template = `sluice_template_${run}`;
+  const owner = `sluice_owner_${run}`;
+  const ownerUrl = urlOfRole(server.url, owner, run);
   const dropTemplate = () =>
-    withClient(server.url, (admin) => admin.query(`DROP DATABASE IF EXISTS ${template} WITH (FORCE)`));
+    withClient(server.url, async (admin) => {
+      await admin.query(`DROP DATABASE IF EXISTS ${template} WITH (FORCE)`);
+      await admin.query(`DROP ROLE IF EXISTS ${owner}`);
+    });
   stop = async () => {
     try {
       await dropTemplate();
@@ -30,8 +36,12 @@ export const setup = async (project: TestProject): Promise<void> => {
     }
   };
   try {
-    await withClient(server.url, (admin) => admin.query(`CREATE DATABASE ${template}`));
-    await migrate(urlOfDatabase(server.url, template));
+    await withClient(server.url, async (admin) => {
+      await admin.query(`CREATE ROLE ${owner} LOGIN PASSWORD '${run}'`);
+      await admin.query(`GRANT ${owner} TO CURRENT_USER`);
+      await admin.query(`CREATE DATABASE ${template} OWNER ${owner}`);
+    });
+    await migrate(urlOfDatabase(ownerUrl, template));
     // A database with a session in it cannot be copied.
     await withClient(server.url, (admin) => admin.query(`ALTER DATABASE ${template} ALLOW_CONNECTIONS false`));
   } catch (error) {
@@ -39,6 +49,7 @@ export const setup = async (project: TestProject): Promise<void> => {
     throw error;
   }
   project.provide('postgresAdminUrl', server.url);
+  project.provide('postgresOwnerUrl', ownerUrl);
   project.provide('postgresTemplate', template);
 };
 

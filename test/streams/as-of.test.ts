@@ -29,14 +29,14 @@ const record = (value: string, changes: Partial<RecordInput> = {}) => ({
   ...(changes as object),
 });
 
-const watermarkNow = (): Promise<string> => currentWatermark(server.resources.database.db, accountId);
+const watermarkNow = (): Promise<string> => currentWatermark(server.resources.database.acrossAccounts, accountId);
 
 const specAsOf = async (watermark: string, names: readonly string[] | null): Promise<UsageSpec> => {
   const window = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };
   return {
     accountId,
     watermark,
-    streams: await resolveStreams(server.resources.database.db, accountId, names, watermark),
+    streams: await resolveStreams(server.resources.database.acrossAccounts, accountId, names, watermark),
     buckets: bucketsOf(window, 'DAY', 'UTC'),
     timeZone: 'UTC',
     groupBy: ['element'],
@@ -48,7 +48,7 @@ const specAsOf = async (watermark: string, names: readonly string[] | null): Pro
 
 /** `hooli` -> value of one stream as of the watermark. */
 const usageAsOf = async (watermark: string, stream: string): Promise<Record<string, string>> => {
-  const rows = await readUsageRows(server.resources.database.db, await specAsOf(watermark, [stream]), 100);
+  const rows = await readUsageRows(server.resources.database.acrossAccounts, await specAsOf(watermark, [stream]), 100);
   return Object.fromEntries(rows.map((row) => [String(row['g1']), row.value]));
 };
 
@@ -63,7 +63,7 @@ test('a sum that commits after the snapshot was taken is not in it, one that beg
   const stream = 'out-of-order';
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
-  await server.resources.database.db.transaction(async (tx) => {
+  await server.resources.database.acrossAccounts.transaction(async (tx) => {
     await allocationSum(within(server, tx), request(stream, [record('20')]));
     await write(server, 'Sum', { stream, records: [record('300')] });
     during = await watermarkNow();
@@ -94,7 +94,7 @@ test('a replace that is not committed when the snapshot is taken hides nothing i
   const stream = 'replaced-meanwhile';
   await write(server, 'Sum', { stream, records: [record('1'), record('2', { elementName: 'globex' })] });
   let during = '';
-  await server.resources.database.db.transaction(async (tx) => {
+  await server.resources.database.acrossAccounts.transaction(async (tx) => {
     await allocationReplace(within(server, tx), request(stream, [record('10')]));
     during = await watermarkNow();
     expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
@@ -111,7 +111,7 @@ test('a sum that waits for its stream while the snapshot is taken, its operation
   await write(server, 'Sum', { stream, records: [record('1')] });
   const client = await server.resources.database.pool.connect();
   try {
-    await client.query('BEGIN');
+    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
     await client.query(
       `SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE name = '${stream}'`,
     );
@@ -130,7 +130,7 @@ test('a sum that waits for its stream while the snapshot is taken, its operation
 test('a stream made or deleted by a transaction that is not committed is as it was', async () => {
   await write(server, 'Sum', { stream: 'deleted-meanwhile', records: [record('1')] });
   let during = '';
-  await server.resources.database.db.transaction(async (tx) => {
+  await server.resources.database.acrossAccounts.transaction(async (tx) => {
     await allocationSum(within(server, tx), request('made-meanwhile', [record('2')]));
     await hideStream(within(server, tx), accountId, 'deleted-meanwhile');
     during = await watermarkNow();
@@ -152,7 +152,7 @@ test('a transaction that was rolled back is in no snapshot, neither before nor b
   const stream = 'rolled-back';
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
-  const rolledBack = server.resources.database.db.transaction(async (tx) => {
+  const rolledBack = server.resources.database.acrossAccounts.transaction(async (tx) => {
     await allocationReplace(within(server, tx), request(stream, [record('10')]));
     during = await watermarkNow();
     throw new Error('rolled back');
@@ -171,7 +171,7 @@ test('how many rows zeros will fill is reckoned as of the same moment', async ()
   await write(server, 'Delete', { stream, records: [hidden] });
   const rowsAsOf = async (watermark: string): Promise<number[]> => {
     const spec = { ...(await specAsOf(watermark, [stream])), sparse: false };
-    const { db } = server.resources.database;
+    const db = server.resources.database.acrossAccounts;
     const [count] = await runNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
     return [Number(count?.rows), (await readUsageRows(db, spec, 1000)).length];
   };

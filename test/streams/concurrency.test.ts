@@ -69,7 +69,7 @@ test('sums of one stream run side by side: one does not wait for another that is
   await write(server(0), 'Sum', { stream: 'side-by-side', records: [record()] });
   const client = await server(0).resources.database.pool.connect();
   try {
-    await client.query('BEGIN');
+    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
     // What a sum that is under way holds.
     await client.query(
       `SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0)) FROM streams WHERE name = 'side-by-side'`,
@@ -298,7 +298,7 @@ test('a write that waits for another of its stream does not hold up the streams 
   await write(server(0), 'Sum', { stream: 'held', records: [record()] });
   const client = await server(0).resources.database.pool.connect();
   try {
-    await client.query('BEGIN');
+    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
     await client.query(
       `SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE account_id = $1 AND name = 'held'`,
       [String(accountId)],

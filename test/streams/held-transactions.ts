@@ -25,7 +25,7 @@ export const untilWaiting = (server: TestServer, count: number): Promise<number>
   );
 
 export const accountIdOf = async (server: TestServer, name: string): Promise<bigint> => {
-  const account = await findAccount(server.resources.database.db, name);
+  const account = await findAccount(server.resources.database.acrossAccounts, name);
   if (!account) throw new Error(`There is no account ${name}.`);
   return account.id;
 };

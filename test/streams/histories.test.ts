@@ -39,7 +39,7 @@ const openAccount = async () => {
   accounts += 1;
   const name = `history-${accounts}`;
   const key = await server.createKey(name, ['ADMIN']);
-  const account = await findAccount(server.resources.database.db, name);
+  const account = await findAccount(server.resources.database.acrossAccounts, name);
   if (!account) throw new Error('The account was not made.');
   return { key, accountId: account.id };
 };
@@ -65,7 +65,7 @@ const play = async (firstShape: number, commands: readonly Command[]) => {
   for (const command of commands) {
     if (command.do === 'snapshot') {
       snapshots.push({
-        watermark: await currentWatermark(server.resources.database.db, accountId),
+        watermark: await currentWatermark(server.resources.database.acrossAccounts, accountId),
         streams: model.copy(),
       });
     } else if (command.do === 'deleteStream') {
@@ -153,7 +153,7 @@ const parseSigned = (text: string): bigint => {
 
 /** The rows of a spec as of an older moment, by the function that the usage query and the exports share. */
 const rowsAsOf = async (accountId: bigint, watermark: string, asked: Question): Promise<Map<string, string>> => {
-  const { db } = server.resources.database;
+  const db = server.resources.database.acrossAccounts;
   const window = { start: new Date('2025-11-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };
   const rows = await readUsageRows(
     db,

@@ -235,7 +235,7 @@ test('a request that waited for its twin, whose stream is deleted by then, leave
   const accountId = await accountIdOf(server, 'default');
   const input = { stream: 'twin', idempotencyKey: 'twin', records: [record()] };
   let waiting: Promise<WriteAnswer> | undefined;
-  await server.resources.database.db.transaction(async (tx) => {
+  await server.resources.database.acrossAccounts.transaction(async (tx) => {
     const records = [{ timestamp: BUCKET, granularity: 'DAILY' as const, elementName: 'hooli', value: '1' }];
     await allocationSum(within(server, tx), { ...input, accountId, records, path: ['input'] });
     waiting = write(server, 'Sum', input);

@@ -1,9 +1,13 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type pg from 'pg';
 import type { Db } from '../../src/db/client.ts';
+import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
+import { ScopedPool } from '../../src/db/scoped-pool.ts';
 import * as tables from '../../src/db/tables.ts';
 import { findStream, listOperations, listRecords, streamBounds } from '../../src/streams/streams.ts';
 import { readUsage } from '../../src/usage/usage.ts';
+import { querySql } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from './held-transactions.ts';
 import { type RecordInput, write, type WriteKind } from './writes.ts';
@@ -24,17 +28,23 @@ beforeAll(async () => {
   await write(server, 'Sum', { stream: 'large', records: [first] });
   // Else it may analyze the tables before the test has looked at them.
   for (const table of ['records', 'filters', 'operations']) {
-    await server.resources.database.pool.query(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
+    await querySql(server, `ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
   }
-  await server.resources.database.pool.query(`
+  await querySql(
+    server,
+    `
     INSERT INTO filters (account_id, stream_id, digest, dimensions)
     SELECT s.account_id, s.id, sha256(convert_to(i::text, 'UTF8')), jsonb_build_object('region', jsonb_build_array('r' || i))
-    FROM streams s, generate_series(1, ${HOURS}) i`);
-  await server.resources.database.pool.query(`
+    FROM streams s, generate_series(1, ${HOURS}) i`,
+  );
+  await querySql(
+    server,
+    `
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
     SELECT s.account_id, s.id, timestamptz '2026-01-01 00:00Z' + (i / ${PER_HOUR}) * interval '1 hour', f.id, 'e' || i % ${PER_HOUR}, 1, o.id
     FROM streams s JOIN operations o ON o.stream_id = s.id, generate_series(0, ${HOURS * PER_HOUR - 1}) i
-    JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM filters) f ON f.place = i * 7 % ${HOURS}`);
+    JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM filters) f ON f.place = i * 7 % ${HOURS}`,
+  );
 });
 afterAll(() => server.stop());
 
@@ -50,15 +60,14 @@ interface PlanNode {
 
 /** Rows that the last statement of `ask` reads of each table, those that it throws away too. */
 const rowsRead = async (ask: (db: Db) => Promise<unknown>): Promise<Record<string, number>> => {
-  const { pool } = server.resources.database;
+  // As requests see the tables: row-level security must not cost a plan.
+  const scoped = new ScopedPool(server.resources.database.pool, `${ACCOUNT_SETTING} = '${accountId}'`);
   const statements: { readonly text: string; readonly parameters: unknown[] }[] = [];
   const logQuery = (text: string, parameters: unknown[]): void => void statements.push({ text, parameters });
-  await ask(drizzle({ client: pool, schema: tables, logger: { logQuery } }));
+  await ask(drizzle({ client: scoped as unknown as pg.Pool, schema: tables, logger: { logQuery } }));
   const { text, parameters } = statements.at(-1) ?? { text: '', parameters: [] };
-  const { rows } = await pool.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(
-    `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
-    parameters,
-  );
+  const explained = await scoped.query({ text: `EXPLAIN (ANALYZE, FORMAT JSON) ${text}` }, parameters);
+  const rows = explained.rows as { readonly 'QUERY PLAN': [{ readonly Plan: PlanNode }] }[];
   const read: Record<string, number> = {};
   const visit = (node: PlanNode): void => {
     const table = node['Relation Name'];
@@ -84,8 +93,7 @@ const oneDay = { from: '2026-02-01T00:00:00Z', to: '2026-02-02T00:00:00Z', timeZ
 
 describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) => {
   beforeAll(async () => {
-    if (state === 'analyzed')
-      await server.resources.database.pool.query('ANALYZE records, filters, operations, streams');
+    if (state === 'analyzed') await querySql(server, 'ANALYZE records, filters, operations, streams');
   });
 
   test('usage of one day reads the records of that day', async () => {

@@ -1,8 +1,10 @@
 import pg from 'pg';
 
-/** Runs `work` on a connection of its own to the database at `url`. */
+const SEES_ALL = '-c sluice.all_accounts=on';
+
+/** Runs `work` on a connection of its own to the database at `url`, which sees the rows of all accounts. */
 export const withClient = async <T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> => {
-  const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests' });
+  const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests', options: SEES_ALL });
   await client.connect();
   try {
     return await work(client);
@@ -11,9 +13,20 @@ export const withClient = async <T>(url: string, work: (client: pg.Client) => Pr
   }
 };
 
+/** The same server and database, another role. */
+export const urlOfRole = (url: string, role: string, password: string): string => {
+  const changed = new URL(url);
+  changed.username = role;
+  changed.password = password;
+  return changed.href;
+};
+
 /** The same server, another database. */
 export const urlOfDatabase = (url: string, database: string): string => {
   const changed = new URL(url);
   changed.pathname = `/${database}`;
   return changed.href;
 };
+
+/** The role of a connection string. */
+export const ownerOf = (url: string): string => new URL(url).username;

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { inject } from 'vitest';
-import { urlOfDatabase, withClient } from './postgres-admin.ts';
+import { ownerOf, urlOfDatabase, withClient } from './postgres-admin.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** Connection string of the server's maintenance database, for a role that may create databases. */
     postgresAdminUrl: string;
+    /** The same for the plain role that owns the test databases: a superuser would pass row-level security. */
+    postgresOwnerUrl: string;
     /** Name of the migrated database that every test database is a copy of. */
     postgresTemplate: string;
   }
@@ -55,12 +57,13 @@ const sessionsAfterDeadline = async (admin: pg.Client, database: string): Promis
  */
 export const createTestDatabase = async (): Promise<TestDatabase> => {
   const adminUrl = inject('postgresAdminUrl');
+  const ownerUrl = inject('postgresOwnerUrl');
   const database = `sluice_test_${randomUUID().replaceAll('-', '')}`;
   await withClient(adminUrl, (admin) =>
-    admin.query(`CREATE DATABASE ${database} TEMPLATE ${inject('postgresTemplate')}`),
+    admin.query(`CREATE DATABASE ${database} TEMPLATE ${inject('postgresTemplate')} OWNER ${ownerOf(ownerUrl)}`),
   );
   const created: TestDatabase = {
-    url: urlOfDatabase(adminUrl, database),
+    url: urlOfDatabase(ownerUrl, database),
     drop: async () => {
       if (!open.delete(database)) return;
       const leaked = await withClient(adminUrl, async (admin) => {

@@ -55,7 +55,7 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
       };
       const end = (event: 'SUCCEED' | 'FAIL'): Promise<void> =>
         endAttempt(
-          database.db,
+          database.acrossAccounts,
           queue,
           held(),
           event === 'SUCCEED'
@@ -66,12 +66,12 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
       return {
         id: runJob.id,
         start: async () => {
-          const claim = await claimRun(database.db, jobId, LEASE_MS);
+          const claim = await claimRun(database.acrossAccounts, jobId, LEASE_MS);
           if (!claim || !('run' in claim)) throw new Error('The run could not be started.');
           if (encodeId('Run', claim.run.id) !== runJob.id) throw new Error('Another run of the job was older.');
           leased = claim.run;
         },
-        progress: (rows) => renewLease(database.db, held(), LEASE_MS, { rows, bytes: rows * 10 }),
+        progress: (rows) => renewLease(database.acrossAccounts, held(), LEASE_MS, { rows, bytes: rows * 10 }),
         succeed: () => end('SUCCEED'),
         fail: () => end('FAIL'),
       };

@@ -84,7 +84,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     });
     return { ...((await response.json()) as GraphQLAnswer<never>), status: response.status };
   };
-  const context = { db: resources.database.db, clock: systemClock };
+  const context = { db: resources.database.acrossAccounts, clock: systemClock };
   return {
     url: app.url,
     key,

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { bucketsOf } from '../../src/usage/buckets.ts';
 import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
-import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
+import { ownerOf, urlOfDatabase, withClient } from '../support/postgres-admin.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { type FilterEntry, readRecords, type RecordInput, write } from '../streams/writes.ts';
 import { daily, issuesOf, pointsOf, readUsage, sendRecords, type UsageAnswer, type UsageInput } from './questions.ts';
@@ -240,14 +240,16 @@ describe('exact decimals', () => {
 
 test('a database that sorts by a language sorts usage bytewise all the same', async () => {
   const name = `sluice_icu_${randomUUID().replaceAll('-', '')}`;
-  await withClient(server.database.url, (admin) =>
+  const admin = inject('postgresAdminUrl');
+  const owner = ownerOf(server.database.url);
+  await withClient(admin, (client) =>
     // In this one "a" comes before "B" and "é" before "f".
-    admin.query(
-      `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'`,
+    client.query(
+      `CREATE DATABASE ${name} OWNER ${owner} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'`,
     ),
   );
   const drop = () =>
-    withClient(server.database.url, async (admin) => void (await admin.query(`DROP DATABASE ${name} WITH (FORCE)`)));
+    withClient(admin, async (client) => void (await client.query(`DROP DATABASE ${name} WITH (FORCE)`)));
   try {
     const sorting = await startTestServer({ database: { url: urlOfDatabase(server.database.url, name), drop } });
     try {
@@ -260,7 +262,7 @@ test('a database that sorts by a language sorts usage bytewise all the same', as
         })),
       });
       // As the exports read them: the usage query sorts its series once more.
-      const { db } = sorting.resources.database;
+      const db = sorting.resources.database.acrossAccounts;
       const accountId = await accountIdOf(sorting, 'default');
       const watermark = await currentWatermark(db, accountId);
       const groupsOf = async (groupBy: string) => {
