@@ -73,7 +73,7 @@ export const revokeKeyCommand = (context: CommandContext, id: string): Promise<v
 /** The id as the API shows it, so that what one of them says can be given to the other. */
 const shownId = (key: ApiKeyRow): string => encodeId('ApiKey', key.id);
 
-const requireAccount = async ({ db }: OpenCommand, name: string): Promise<AccountRow> => {
+export const requireAccount = async ({ db }: OpenCommand, name: string): Promise<AccountRow> => {
   const account = await findAccount(db, name);
   if (!account)
     throw new NotFoundError(`There is no account "${name}". \`npm run -s sluice -- account list\` shows them.`);

@@ -14,14 +14,14 @@ export interface ProgramOptions {
 }
 
 /** Loaded by the command that needs it: what knows the database takes half a second, and help should not. */
-const load = { accounts: () => import('./accounts.ts') };
+const load = { accounts: () => import('./accounts.ts'), buckets: () => import('./buckets.ts') };
 
 /** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
 export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions): Command => {
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
-      'Operates Sluice: accounts, keys, the database. Settings are those of the server, from the environment.',
+      'Operates Sluice: accounts, keys, buckets, the database. Settings are those of the server, from the environment.',
     )
     .configureOutput({ writeOut: (text) => terminal.answer(text), writeErr: (text) => terminal.say(text.trimEnd()) })
     .helpCommand(false)
@@ -57,6 +57,27 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
     .description('Revoke a key; it stops working within a second')
     .argument('<id>', 'as `key list` and the API show it')
     .action(async (id: string) => (await load.accounts()).revokeKeyCommand(context, id));
+
+  const bucket = program
+    .command('bucket')
+    .description('Whose the buckets are: the first account that wrote to one has it');
+  bucket
+    .command('list')
+    .description('List all buckets that were written to, with their accounts')
+    .action(async () => (await load.buckets()).listBucketsCommand(context));
+  bucket
+    .command('move')
+    .description('Give a bucket to an account; runs of other accounts that name it fail')
+    .argument('<bucket>')
+    .requiredOption('--account <name>')
+    .action(async (name: string, { account: to }: { account: string }) =>
+      (await load.buckets()).moveBucketCommand(context, name, to),
+    );
+  bucket
+    .command('release')
+    .description('Take a bucket away from its account; the next account that writes to it has it')
+    .argument('<bucket>')
+    .action(async (name: string) => (await load.buckets()).releaseBucketCommand(context, name));
 
   program
     .command('migrate')

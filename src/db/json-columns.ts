@@ -8,6 +8,8 @@ export interface JobSettings {
   readonly email: string | null;
   /** As the user wrote it; bucket and path are parsed from it. */
   readonly s3Url: string;
+  /** 12 digits: the AWS account that the bucket must belong to. Absent in settings from before there was such a field. */
+  readonly bucketOwner?: string | null;
   readonly format: 'JSON' | 'CSV' | 'NDJSON';
   readonly compression: 'NONE' | 'GZIP';
   readonly aggregationBucket: 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';

@@ -318,3 +318,16 @@ export const runObjects = pgTable(
     ...ownedBy(sql`(SELECT r.account_id FROM runs r WHERE r.id = run_objects.run_id)`),
   ],
 );
+
+/** Whose a bucket is, for the whole deployment: see jobs/bucket-claims.ts. */
+export const bucketClaims = pgTable(
+  'bucket_claims',
+  {
+    bucket: text('bucket').primaryKey(),
+    accountId: id64('account_id')
+      .notNull()
+      .references(() => accounts.id),
+    claimedAt: moment('claimed_at').notNull(),
+  },
+  () => [...ownedBy(sql`account_id`)],
+);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Database } from '../db/client.ts';
+import { checkBucketIsFree, claimBucket } from '../jobs/bucket-claims.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import {
@@ -47,7 +48,7 @@ const compress = promisify(gzip);
 /**
  * Writes the window of a run: rows out of Postgres into parts, each part one PutObject, the manifest last. Reads as of
  * the run's watermark, so that every attempt writes the same bytes to the same keys.
- * Throws ObjectStoreError, LimitExceededError, LeaseLostError, or what the database threw.
+ * Throws ObjectStoreError, LimitExceededError, ConflictError (another account's bucket), LeaseLostError, or what the database threw.
  */
 export const executeRun = async (
   context: ExportContext,
@@ -114,6 +115,7 @@ class ObjectWriter {
   readonly #run: LeasedRun;
   readonly #progress: Progress;
   readonly #signal: AbortSignal;
+  #claimed = false;
 
   constructor(context: ExportContext, run: LeasedRun, progress: Progress, signal: AbortSignal) {
     this.#context = context;
@@ -150,14 +152,21 @@ class ObjectWriter {
     await this.#put(this.#run.manifestKey, body, 'application/json', createHash('sha256').update(body).digest('hex'));
   }
 
-  #put(key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
-    return this.#context.store.put({
-      bucket: this.#run.bucket,
+  async #put(key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
+    const { accountId, bucket } = this.#run;
+    const db = this.#context.database.acrossAccounts;
+    // Before each, since the operator may move the bucket while a run writes.
+    await checkBucketIsFree(db, accountId, bucket);
+    await this.#context.store.put({
+      bucket,
+      bucketOwner: this.#run.settings.bucketOwner ?? null,
       key,
       body,
       contentType,
       sha256Hex,
       signal: this.#signal,
     });
+    if (!this.#claimed) await claimBucket(db, accountId, bucket);
+    this.#claimed = true;
   }
 }

@@ -1,14 +1,16 @@
 // Pure: by whose fault an attempt failed, and what the job's owner is told of it.
 import type { RunFailure } from '../db/json-columns.ts';
 import { isUnavailable } from '../db/failures.ts';
-import { LimitExceededError } from '../errors.ts';
+import { ConflictError, LimitExceededError } from '../errors.ts';
 import { ObjectStoreError } from './object-store.ts';
 
 export const failureOf = (error: unknown): RunFailure => {
   if (error instanceof ObjectStoreError) {
     return { code: error.code, message: error.message, retryable: error.retryable };
   }
-  if (error instanceof LimitExceededError) return { code: error.code, message: error.message, retryable: false };
+  if (error instanceof LimitExceededError || error instanceof ConflictError) {
+    return { code: error.code, message: error.message, retryable: false };
+  }
   if (isUnavailable(error)) {
     return {
       code: 'DATABASE_UNAVAILABLE',

@@ -7,6 +7,8 @@ export interface StoredObject {
   readonly key: string;
   readonly body: Buffer;
   readonly contentType: string;
+  /** 12 digits: the put fails where the bucket is not of this AWS account. Null: whosever it is. */
+  readonly bucketOwner: string | null;
   /** SHA-256 of `body`, 64 lower-case hexadecimal digits. */
   readonly sha256Hex: string;
   /** Ends the call at once: the run was cancelled, or its lease is lost. */

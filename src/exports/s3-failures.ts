@@ -16,6 +16,8 @@ export interface S3Failure {
 /** The place that was written to. */
 export interface S3Place {
   readonly bucket: string;
+  /** Of which AWS account the job says that it is. */
+  readonly bucketOwner: string | null;
   readonly region: string;
 }
 
@@ -28,8 +30,8 @@ interface Explanation {
 const accessDenied: Explanation = {
   code: 'ACCESS_DENIED',
   retryable: false,
-  message: ({ bucket }) =>
-    `The bucket ${bucket} does not let Sluice write. Attach the bucket policy that the query bucketPolicy gives for ` +
+  message: ({ bucket, bucketOwner }) =>
+    `The bucket ${bucket} does not let Sluice write${bucketOwner === null ? '' : `, or is not of the AWS account ${bucketOwner}, which bucketOwner of this job names`}. Attach the bucket policy that the query bucketPolicy gives for ` +
     'the s3Url of this job, and look for a statement that denies. Where the bucket encrypts with a KMS key of its ' +
     'own, that key has to allow kms:GenerateDataKey to the same principal.',
 };

@@ -49,7 +49,7 @@ export function openS3(options: S3Options): ObjectStore {
         // Credentials and sockets have time limits of their own; the race holds whatever they do.
         await Promise.race([send(client, object, ending.signal), ending.ended]);
       } catch (error) {
-        const place = { bucket: object.bucket, region: options.region };
+        const place = { bucket: object.bucket, bucketOwner: object.bucketOwner, region: options.region };
         if (ending.cause === 'time') {
           throw explainS3Failure(failureNamed('TimeoutError'), place, { cause: redact(error) });
         }
@@ -118,6 +118,7 @@ async function send(client: S3Client, object: StoredObject, signal: AbortSignal)
     ContentLength: object.body.length,
     ContentType: object.contentType,
     ACL: 'bucket-owner-full-control',
+    ...(object.bucketOwner !== null && { ExpectedBucketOwner: object.bucketOwner }),
     ChecksumSHA256: Buffer.from(object.sha256Hex, 'hex').toString('base64'),
   });
   // The signature covers the SHA-256 of the body. It is known, and the SDK takes it instead of hashing 64 MiB again.

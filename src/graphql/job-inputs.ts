@@ -17,7 +17,9 @@ const MEANS = {
   enabled: 'False keeps the job and starts nothing on schedule; runJob works all the same.',
   email: 'Hears of every run that ended, not of attempts that will be retried.',
   s3Url:
-    '`bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, no access point, no directory bucket. Bucket, path and slug (the job name in lower case with hyphens) are unique in a deployment: where a job of any account has them, a ConflictError.',
+    '`bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, no access point, no directory bucket. Bucket, path and slug (the job name in lower case with hyphens) are unique in a deployment: where a job of any account has them, a ConflictError. A bucket belongs to the account that wrote to it first: where that is another one, a ConflictError too.',
+  bucketOwner:
+    'The 12 digits of the AWS account that the bucket belongs to. Sent with every object, so that S3 refuses to write where the bucket has come into other hands.',
   format: 'The form of the files.',
   compression: 'How the files are compressed.',
   aggregationBucket: 'What usage is summed by.',
@@ -47,6 +49,7 @@ export const addJobInputs = (builder: Builder, refs: Refs, enums: JobEnums) => (
       enabled: t.boolean({ required: true, defaultValue: JOB_DEFAULTS.enabled, description: MEANS.enabled }),
       email: t.field({ type: 'EmailAddress', description: MEANS.email }),
       s3Url: t.string({ required: true, description: MEANS.s3Url }),
+      bucketOwner: t.string({ description: MEANS.bucketOwner }),
       format: t.field({ type: enums.format, required: true, description: MEANS.format }),
       compression: t.field({
         type: enums.compression,
@@ -92,6 +95,7 @@ export const addJobInputs = (builder: Builder, refs: Refs, enums: JobEnums) => (
       enabled: t.boolean({ description: MEANS.enabled }),
       email: t.field({ type: 'EmailAddress', description: MEANS.email }),
       s3Url: t.string({ description: MEANS.s3Url }),
+      bucketOwner: t.string({ description: MEANS.bucketOwner }),
       format: t.field({ type: enums.format, description: MEANS.format }),
       compression: t.field({ type: enums.compression, description: MEANS.compression }),
       aggregationBucket: t.field({ type: refs.aggregationBucket, description: MEANS.aggregationBucket }),

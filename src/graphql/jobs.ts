@@ -113,6 +113,11 @@ const addJobConfig = (builder: Builder, refs: Refs, enums: JobEnums) =>
         description: 'Bucket with optional path, as it was given.',
         resolve: ({ settings }) => settings.s3Url,
       }),
+      bucketOwner: t.string({
+        nullable: true,
+        description: 'The AWS account that the bucket must belong to; null: whosever it is.',
+        resolve: ({ settings }) => settings.bucketOwner ?? null,
+      }),
       format: t.field({
         type: enums.format,
         description: 'The form of the files.',

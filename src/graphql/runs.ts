@@ -186,7 +186,8 @@ const addMutations = (builder: Builder, refs: Refs): void => {
       description: 'Makes a MANUAL run, also of a disabled job and for a slot that has run.',
       args: { input: t.arg({ type: input, required: true, description: 'Which job, and for when.' }) },
       errors: {
-        types: [ValidationError, NotFoundError],
+        // ConflictError: the bucket belongs to another account.
+        types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'RunJobResult', description: 'The run, or why there is none.' },
       },
       resolve: (_, { input: { jobId, scheduledFor } }, context) =>

@@ -17,6 +17,7 @@ export interface JobInput {
   readonly enabled: boolean;
   readonly email?: string | null | undefined;
   readonly s3Url: string;
+  readonly bucketOwner?: string | null | undefined;
   readonly format: JobSettings['format'];
   readonly compression: JobSettings['compression'];
   readonly aggregationBucket: JobSettings['aggregationBucket'];
@@ -104,6 +105,7 @@ export const checkJobInput = (input: JobInput, options: JobCheckOptions, issues:
     enabled: input.enabled,
     email: input.email ?? null,
     s3Url: input.s3Url,
+    bucketOwner: input.bucketOwner ?? null,
     format: input.format,
     compression: input.compression,
     aggregationBucket: input.aggregationBucket,
@@ -160,6 +162,9 @@ const checkNames = (input: JobInput, at: At, issues: IssueCollector): void => {
 };
 
 const checkDestination = (input: JobInput, at: At, issues: IssueCollector): void => {
+  if (input.bucketOwner != null && !/^\d{12}$/.test(input.bucketOwner)) {
+    issues.add(at('bucketOwner'), 'BAD_BUCKET_OWNER', 'Must be the 12 digits of an AWS account id.');
+  }
   const destination = parseS3Url(input.s3Url);
   const badDestination = isDestinationProblem(destination);
   if (badDestination) issues.add(at('s3Url'), destination.code, destination.message);

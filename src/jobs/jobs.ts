@@ -6,6 +6,7 @@ import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
+import { checkBucketIsFree } from './bucket-claims.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
 import { nextSlots } from './schedule.ts';
 
@@ -85,6 +86,7 @@ export const checkJobCouldBe = async (
 ): Promise<void> => {
   await checkJobIsFree(db, accountId, settings, existing?.id ?? null);
   if (existing?.destination !== destinationText(settings)) {
+    await checkBucketIsFree(db, accountId, destinationOf(settings).bucket);
     await checkDestinationIsLeft(db, settings, existing?.id ?? null);
   }
 };
@@ -95,6 +97,7 @@ export const insertJob = async (
   settings: JobSettings,
   now: Date,
 ): Promise<JobRow> => {
+  await checkBucketIsFree(tx, accountId, destinationOf(settings).bucket);
   const [job] = await tx
     .insert(jobs)
     .values({
@@ -141,6 +144,8 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
     (before.timeZone !== settings.timeZone && settings.cron !== null) ||
     before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
   const destination = destinationText(settings);
+  // A job that stays where it is may be edited, and disabled, although its runs fail.
+  if (destination !== job.destination) await checkBucketIsFree(tx, job.accountId, destinationOf(settings).bucket);
   const [stored] = await tx
     .update(jobs)
     .set({

@@ -29,6 +29,9 @@ const fields = {
     .meta({ description: 'False keeps the job and starts nothing on schedule. Default true.' }),
   email: z.string().nullish().meta({ description: 'Hears of every run that ended.' }),
   s3Url: z.string().meta({ description: 'bucket, bucket/path or s3://bucket/path.' }),
+  bucketOwner: z.string().nullish().meta({
+    description: 'The 12 digits of the AWS account that the bucket belongs to; S3 refuses where it does not.',
+  }),
   format: word(['JSON', 'CSV', 'NDJSON'], 'lower').meta({ description: 'The form of the files.' }),
   compression: word(['NONE', 'GZIP'], 'lower').nullish().meta({ description: 'Default none.' }),
   aggregationBucket: word(['HOUR', 'DAY', 'WEEK', 'MONTH'], 'lower').meta({
@@ -131,6 +134,7 @@ export const toJobInput = (job: JobFields): JobInput => ({
   enabled: job.enabled ?? JOB_DEFAULTS.enabled,
   email: job.email ?? null,
   s3Url: job.s3Url,
+  bucketOwner: job.bucketOwner ?? null,
   format: job.format,
   compression: job.compression ?? JOB_DEFAULTS.compression,
   aggregationBucket: job.aggregationBucket,

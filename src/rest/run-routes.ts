@@ -42,7 +42,7 @@ export const runRoutes: readonly Route[] = [
     scope: 'JOBS',
     body: jsonBody(manualRunSchema, false),
     success: { status: 200, description: 'The run, which waits for a worker.', schema: answeredRun },
-    failures: MISSING,
+    failures: { ...MISSING, 409: 'The bucket belongs to another account of this server.' },
     handle: async (call) => {
       const body = manualRunSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
       if (!body.success) throw new ValidationError(issuesOf(body.error));

@@ -6,7 +6,16 @@ import { sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import { applyPatch, checkJobInput, type JobInput, type JobPatch } from '../jobs/inputs.ts';
-import { checkJobIsFree, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from '../jobs/jobs.ts';
+import { checkBucketIsFree } from '../jobs/bucket-claims.ts';
+import {
+  checkJobIsFree,
+  destinationOf,
+  insertJob,
+  type JobRow,
+  lockJob,
+  markJobDeleted,
+  storeJob,
+} from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
@@ -103,6 +112,7 @@ export const runJob = async (
   issues.throwIfAny();
   return db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, jobId);
+    await checkBucketIsFree(tx, accountId, destinationOf(job.settings).bucket);
     return queueRun(tx, queue, job, 'MANUAL', new Date(slot ?? 0), now);
   });
 };

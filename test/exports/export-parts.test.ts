@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findAccount } from '../../src/accounts/accounts.ts';
+import { moveBucketClaim } from '../../src/jobs/bucket-claims.ts';
 import { brokenPromises } from '../support/bucket-check.ts';
 import { createFaults, type Faults } from '../support/faults.ts';
 import {
@@ -85,7 +87,8 @@ const story = (folder: string, since = 0): string[] =>
         : key.slice(key.indexOf(WINDOW) + WINDOW.length),
     );
 
-const bodyOf = (key: string): string => server.s3.object('exports', key)?.body.toString() ?? 'no object';
+const bodyOf = (key: string, bucket = 'exports'): string =>
+  server.s3.object(bucket, key)?.body.toString() ?? 'no object';
 
 const expectManifestOfBodies = ({ run, manifest, bodies }: Omit<Exported, 'jobId'>): void => {
   expect(manifest.objects).toEqual(run.objects);
@@ -258,8 +261,9 @@ describe.concurrent('a window that is written again', () => {
   test('by a job of another account at the place of a deleted one says so first, and empties its parts', async () => {
     const folder = 'shared/usage/';
     await addCustomers('left', 0, 60);
-    const place = { s3Url: 'exports/shared', jobName: 'usage', groupBy: ['element'] };
-    const { jobId } = await exportOnce(server, { ...place, meterApiNames: ['left'] }, SLOT);
+    const place = { s3Url: 'handed-on/shared', jobName: 'usage', groupBy: ['element'] };
+    const jobId = await createJob(server, { ...place, range: 'ago(7d)', meterApiNames: ['left'] });
+    expect((await endedRun(server, await runJob(server, jobId, SLOT))).status).toBe('SUCCEEDED');
     await deleteJob(server, jobId);
     const key = await server.createKey('successor', ['JOBS', 'INGEST']);
     await addRecords(
@@ -269,13 +273,15 @@ describe.concurrent('a window that is written again', () => {
       [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'theirs', value: '5' }],
       key,
     );
+    const across = server.resources.database.acrossAccounts;
+    await moveBucketClaim(across, 'handed-on', (await findAccount(across, 'successor'))?.id ?? 0n);
     const theirs = await createJob(server, { ...place, jobName: 'Usage' }, key);
     const since = server.s3.puts.length;
     await runJob(server, theirs, SLOT, key);
     await expect.poll(() => story(folder, since).at(-1), { timeout: 30_000 }).toBe('complete');
     expect(story(folder, since)).toEqual(['rewriting', '.csv', '-00001.csv', '-00002.csv', 'complete']);
-    expect(bodyOf(`${folder}${WINDOW}-00002.csv`)).toBe(HEADER);
-    expect(bodyOf(`${folder}${WINDOW}.csv`)).toBe(`${HEADER}taken-over,${DAY},theirs,5\n`);
+    expect(bodyOf(`${folder}${WINDOW}-00002.csv`, 'handed-on')).toBe(HEADER);
+    expect(bodyOf(`${folder}${WINDOW}.csv`, 'handed-on')).toBe(`${HEADER}taken-over,${DAY},theirs,5\n`);
   });
 });
 

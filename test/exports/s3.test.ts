@@ -38,6 +38,7 @@ function objectOf(parts: Partial<StoredObject> & { body?: Buffer } = {}): Stored
     key: 'exports/daily/a.csv',
     body,
     contentType: 'text/csv',
+    bucketOwner: null,
     sha256Hex: createHash('sha256').update(body).digest('hex'),
     signal: new AbortController().signal,
     ...parts,
@@ -361,7 +362,7 @@ describe('a failed put tells whose fault it is', () => {
     [undefined, 'S3_UNEXPECTED'],
   ])("Node's %s is %s", (systemCode, code) => {
     const failure = { s3Code: 'TypeError', status: undefined, systemCode, bucketRegion: undefined };
-    const explained = explainS3Failure(failure, { bucket: 'there', region: 'us-east-1' });
+    const explained = explainS3Failure(failure, { bucket: 'there', bucketOwner: null, region: 'us-east-1' });
     // Of all that fails before an answer only what the operator has to correct will not pass by itself.
     expect(explained).toMatchObject({ code, retryable: !['TLS_FAILED', 'NOT_S3'].includes(code) });
   });

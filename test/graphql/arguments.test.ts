@@ -107,6 +107,7 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   aggregationBucket: 'DAY',
   dimension: 'region',
   s3Url: 'exports/fuzz',
+  bucketOwner: '111122223333',
   range: 'ago(1d)',
   endTimeOffset: 'ago(1h)',
   scheduledFor: '2026-01-25T00:00:00Z',

@@ -8,7 +8,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
  */
 const DISTRIBUTED = ['streams', 'filters', 'operations', 'records', 'staged_batches'];
 const REFERENCE = ['accounts', 'api_keys'];
-const LOCAL = ['jobs', 'runs', 'run_objects'];
+const LOCAL = ['jobs', 'runs', 'run_objects', 'bucket_claims'];
 
 let database: TestDatabase;
 let client: pg.Client;

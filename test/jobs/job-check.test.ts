@@ -76,7 +76,7 @@ const tryCheck = async (input: Settings, id: string | null = null, on = server):
   const { checkJob } = await on.graphql<{ checkJob: Result }>(
     `mutation ($input: CreateJobInput!, $id: ID) { checkJob(input: $input, id: $id) { __typename
        ... on JobCheck {
-         job { jobName description enabled email s3Url format compression aggregationBucket timeZone range endTimeOffset cron
+         job { jobName description enabled email s3Url bucketOwner format compression aggregationBucket timeZone range endTimeOffset cron
            scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse minimizeFresh
            rescaleFunction { function coefficient } }
          query { windowStart windowEnd aggregationBucket meterApiNames groupBy filter { dimension values } sql parameters }
@@ -206,6 +206,7 @@ describe.concurrent('what is checked is what is written', () => {
       description: null,
       email: null,
       compression: 'NONE',
+      bucketOwner: null,
       endTimeOffset: null,
       scheduledTimeInSeconds: null,
       meterApiNames: null,

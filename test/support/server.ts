@@ -55,7 +55,7 @@ export interface TestServer {
   stop(): Promise<void>;
 }
 
-const TEST_BUCKETS = ['exports', 'other-exports', 'my.bucket'];
+const TEST_BUCKETS = ['exports', 'other-exports', 'my.bucket', 'handed-on'];
 
 /** Quick enough for tests, with every mechanism of production in place. */
 const TEST_ENV = { PORT: '0', LOG_LEVEL: 'silent', RUN_HEARTBEAT_MS: '200', SHUTDOWN_GRACE_SECONDS: '5' };

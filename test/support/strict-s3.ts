@@ -83,6 +83,9 @@ export interface StrictS3 {
   close(): Promise<void>;
 }
 
+/** The AWS account that every bucket belongs to. */
+export const BUCKET_OWNER = '111122223333';
+
 const MAX_SKEW_MS = 15 * 60_000;
 
 class Refused extends Error {
@@ -121,6 +124,9 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
     response.setHeader('date', now().toUTCString());
     const place = readPlace(request);
     checkHeaders(request, region, credentials, now());
+    const expectedOwner = request.headers['x-amz-expected-bucket-owner'];
+    if (expectedOwner !== undefined && expectedOwner !== BUCKET_OWNER)
+      throw denied('Another AWS account has the bucket');
     if (!options.buckets.includes(place.bucket)) {
       throw new Refused(404, 'NoSuchBucket', `No bucket ${place.bucket}`);
     }
