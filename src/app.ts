@@ -21,6 +21,7 @@ import { createFailureTeller } from './http/failures.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
+import { createTimeLimit } from './http/time-limit.ts';
 import { createMetrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
 import type { RestServices } from './rest/route.ts';
@@ -142,12 +143,17 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
       maxRows: config.maxUsageRows,
       maxFilledRows: config.maxFilledRows,
       maxSubscriptions: config.maxSubscriptions,
+      maxPage: config.maxPageSize,
     },
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };
+  const withinTime = createTimeLimit({
+    limitMs: config.requestTimeoutMs,
+    onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
+  });
   const graphql = createGraphQLServer({
     schema: createSchema(),
     services,
@@ -155,10 +161,28 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     tell,
     maxBodyBytes: config.maxBodyBytes,
     pace,
+    withinTime,
+    documentLimits: {
+      maxTokens: config.maxDocumentTokens,
+      maxDepth: config.maxDocumentDepth,
+      maxFields: config.maxDocumentFields,
+      maxAliases: config.maxDocumentAliases,
+      maxCost: config.maxDocumentCost,
+      maxPage: config.maxPageSize,
+    },
+    graphiql: config.graphiql,
+    introspection: config.introspection,
     localKey: resources.localKey,
   });
-  const sockets = createGraphQLSockets({ graphql, services, log, maxMessageBytes: config.maxBodyBytes });
-  return { graphql, sockets, rest: createRestServer({ services, tell }) };
+  const sockets = createGraphQLSockets({
+    graphql,
+    services,
+    log,
+    maxMessageBytes: config.maxBodyBytes,
+    withinTime,
+    maxOperations: config.maxSocketOperations,
+  });
+  return { graphql, sockets, rest: createRestServer({ services, tell, withinTime, docs: config.docs }) };
 };
 
 const startBackground = async (

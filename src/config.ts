@@ -57,6 +57,12 @@ const SETTINGS = {
     'A statement of a request that runs longer is ended. Exports have no such limit.',
     integer(30_000, 100, 3_600_000),
   ),
+  requestTimeoutMs: setting(
+    'REQUEST_TIMEOUT_MS',
+    '60000',
+    'A request that takes longer is told so and begins nothing more. Not for subscriptions, NDJSON and bodies on their way.',
+    integer(60_000, 100, 3_600_000),
+  ),
   awsRegion: setting(
     'AWS_REGION',
     'us-east-1',
@@ -100,6 +106,42 @@ const SETTINGS = {
     '5242880',
     'Bytes of one request body, after decompression.',
     integer(5 * MIB, KIB, 1024 * MIB),
+  ),
+  maxDocumentTokens: setting(
+    'MAX_DOCUMENT_TOKENS',
+    '50000',
+    'Words, numbers and marks in one GraphQL document. A record written into it has 30 to 70; in variables it has none.',
+    integer(50_000, 100, 100_000_000),
+  ),
+  maxDocumentDepth: setting(
+    'MAX_DOCUMENT_DEPTH',
+    '30',
+    'Selections inside one another in a GraphQL document; GraphiQL asks for 15.',
+    integer(30, 1, 1000),
+  ),
+  maxDocumentFields: setting(
+    'MAX_DOCUMENT_FIELDS',
+    '1000',
+    'Fields and fragments that a GraphQL document names.',
+    integer(1000, 1, 1_000_000),
+  ),
+  maxDocumentAliases: setting(
+    'MAX_DOCUMENT_ALIASES',
+    '100',
+    'Fields that a GraphQL document names by another name, and so may ask for more than once.',
+    integer(100, 0, 1_000_000),
+  ),
+  maxDocumentCost: setting(
+    'MAX_DOCUMENT_COST',
+    '250000',
+    'Of one GraphQL document: 1 a field of the answer, all pages full; 50 a list; 20000 a usage or checkJob; 10 a slot of nextRuns.',
+    integer(250_000, 1, MAX_INTEGER),
+  ),
+  maxPageSize: setting(
+    'MAX_PAGE_SIZE',
+    '100',
+    'Rows of the largest page of a list, and ids in one nodes. More than 100 is for who knows all of the clients.',
+    integer(100, 1, 1000),
   ),
   intakeMinBytesPerSecond: setting(
     'INTAKE_MIN_BYTES_PER_SECOND',
@@ -192,10 +234,24 @@ const SETTINGS = {
     'Open subscriptions of one key on one server.',
     integer(100, 1, 1_000_000),
   ),
+  maxSocketOperations: setting(
+    'MAX_OPERATIONS_PER_SOCKET',
+    '100',
+    'Queries and mutations under way on one WebSocket, beside its subscriptions.',
+    integer(100, 1, 1_000_000),
+  ),
+  graphiql: setting('GRAPHIQL', 'true', 'Whether a browser gets GraphiQL at /graphql.', flag(true)),
+  introspection: setting(
+    'INTROSPECTION',
+    'true',
+    'Whether the schema can be asked for. false takes suggestions out of error messages too, and from GraphiQL its help.',
+    flag(true),
+  ),
+  docs: setting('DOCS', 'true', 'Whether the REST routes are described, at /docs and /openapi.json.', flag(true)),
   corsOrigins: setting(
     'CORS_ORIGINS',
     'none',
-    'Origins of web pages that may call the API from a browser, separated by commas.',
+    'Origins of web pages that may call the API from a browser, over WebSocket too, separated by commas.',
     (value) =>
       (value ?? '')
         .split(',')

@@ -79,6 +79,15 @@ export class RateLimitedError extends Error {
   }
 }
 
+/** A request took longer than one may; what it had begun may still be done. */
+export class RequestTimeoutError extends Error {
+  constructor(limitMs: number) {
+    super(
+      `The request took longer than the ${limitMs} ms that the server allows. Ask for less at a time. Whether a change was stored is not known: with an idempotency key it is safe to send it again.`,
+    );
+  }
+}
+
 /** Gathers issues: keeps the first hundred, counts them all, so that 10,000 bad records cost no 10,000 objects. */
 export class IssueCollector {
   readonly issues: Issue[] = [];

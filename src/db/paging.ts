@@ -12,6 +12,8 @@ export interface PageArguments {
   readonly after?: string | null | undefined;
   readonly last?: number | null | undefined;
   readonly before?: string | null | undefined;
+  /** Rows of the largest page: 100 where left out. */
+  readonly most?: number | undefined;
 }
 
 /** A page as the database is asked for it. */
@@ -31,14 +33,13 @@ export interface Page<Row> {
 
 export const encodeCursor = (key: readonly string[]): string => Buffer.from(JSON.stringify(key)).toString('base64url');
 
-/** Throws BadUserInputError for sizes beyond 100 or below 0, first with last, and cursors that are none. */
+/** Throws BadUserInputError for sizes beyond the largest or below 0, first with last, and cursors that are none. */
 export const readPage = (
   args: PageArguments,
   keyLength: number,
   valid: (key: readonly string[]) => boolean,
-  most: number = MAX_PAGE,
 ): PageRequest => {
-  const { first, last } = args;
+  const { first, last, most = MAX_PAGE } = args;
   if (first != null && last != null) throw new BadUserInputError('Give first or last, not both.');
   for (const [name, size] of [
     ['first', first],
@@ -58,7 +59,7 @@ export const readPage = (
   };
   return {
     backward: last != null,
-    limit: last ?? first ?? DEFAULT_PAGE,
+    limit: last ?? first ?? Math.min(DEFAULT_PAGE, most),
     after: decode('after', args.after),
     before: decode('before', args.before),
   };

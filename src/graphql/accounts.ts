@@ -6,7 +6,7 @@ import { bucketPolicy } from '../exports/bucket-policy.ts';
 import { isDestinationProblem, parseS3Url } from '../jobs/destination.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
-import { accountOf } from './context.ts';
+import { accountOf, paged } from './context.ts';
 import { encodeId, idOf } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
@@ -81,7 +81,7 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
       description: 'The keys of the account, newest first, revoked ones too.',
       args: forwardArgs(t.arg),
       resolve: async (_, args, context) =>
-        toConnection(await listApiKeys(context.services.db, accountOf(context), args), (key) => [
+        toConnection(await listApiKeys(context.services.db, accountOf(context), paged(context, args)), (key) => [
           key.createdAt.toISOString(),
           key.id,
         ]),

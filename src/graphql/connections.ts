@@ -1,6 +1,7 @@
 import type { ArgBuilder, ObjectRef } from '@pothos/core';
 import { encodeCursor, type Page } from '../db/paging.ts';
 import type { Builder } from './builder.ts';
+import { ONE_STATEMENT } from './field-costs.ts';
 
 type Ref<Shape> = ObjectRef<ExtendedTypes, Shape>;
 type ExtendedTypes = Builder extends PothosSchemaTypes.SchemaBuilder<infer Types> ? Types : never;
@@ -84,6 +85,7 @@ export const connectionOf = <Row>(
       ...(options.counted && {
         totalCount: t.field({
           type: 'SafeInt',
+          ...ONE_STATEMENT,
           description: 'How many rows the whole list has.',
           resolve: (page) => page.count?.() ?? 0,
         }),
@@ -96,13 +98,13 @@ export const connectionOf = <Row>(
 type Args = ArgBuilder<ExtendedTypes>;
 
 export const forwardArgs = (arg: Args) => ({
-  first: arg.int({ description: 'How many rows: 20 where left out, 100 at most.' }),
+  first: arg.int({ description: 'How many rows: 20 where left out, 100 at most (a setting).' }),
   after: arg.string({ description: 'Only rows behind this cursor.' }),
 });
 
 export const bothWaysArgs = (arg: Args) => ({
   ...forwardArgs(arg),
-  last: arg.int({ description: 'How many rows from the end of the list, 100 at most; not with first.' }),
+  last: arg.int({ description: 'How many rows from the end of the list, 100 at most (a setting); not with first.' }),
   before: arg.string({ description: 'Only rows before this cursor.' }),
 });
 

@@ -5,6 +5,7 @@ import type { IntakeRate } from '../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
 import { expandScopes, type Scope } from '../accounts/scopes.ts';
 import type { Database, Db } from '../db/client.ts';
+import type { PageArguments } from '../db/paging.ts';
 import { type JobRow, loadJobs } from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
@@ -26,6 +27,7 @@ export interface Services {
     readonly maxRows: number;
     readonly maxFilledRows: number;
     readonly maxSubscriptions: number;
+    readonly maxPage: number;
   };
   readonly canMail: boolean;
   readonly principalArn: string | null;
@@ -61,6 +63,12 @@ export const countIntake = ({ principal, services }: GraphQLContext, records: nu
   services.intakeRate.admit(principal);
   services.intakeRate.spend(principal, records);
 };
+
+/** The arguments of a list, with the largest page that this server gives. */
+export const paged = <Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args => ({
+  ...args,
+  most: services.limits.maxPage,
+});
 
 /** The account of the request. Fields are guarded by scopes, so a resolver that gets here has a principal. */
 export const accountOf = (context: GraphQLContext): bigint => {

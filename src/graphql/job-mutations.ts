@@ -7,6 +7,7 @@ import type { Builder } from './builder.ts';
 import type { ExtendedTypes } from './connections.ts';
 import { accountOf } from './context.ts';
 import { idOf } from '../db/public-ids.ts';
+import { AGGREGATION } from './field-costs.ts';
 import { addJobInputs, type JobEnums } from './job-inputs.ts';
 import type { Refs } from './refs.ts';
 
@@ -68,6 +69,7 @@ export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, c
     checkJob: t.field({
       type: check,
       authScopes: JOBS,
+      ...AGGREGATION,
       description:
         'Validates as createJob would and shows what a run now would do. Stores nothing. With an id: as updateJob of that job to these settings would be checked.',
       args: {

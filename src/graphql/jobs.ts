@@ -3,15 +3,14 @@ import { countJobs, listJobs, loadJobs, upcomingSlots } from '../jobs/jobs.ts';
 import { countRuns, listRuns } from '../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
-import { accountOf } from './context.ts';
+import { accountOf, paged } from './context.ts';
 import { encodeId, idOf } from '../db/public-ids.ts';
+import { SLOTS } from './field-costs.ts';
 import type { JobEnums } from './job-inputs.ts';
 import { addJobMutations, type HasSettings } from './job-mutations.ts';
 import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
-
-const MAX_NEXT_RUNS = 100;
 
 export const addJobs = (builder: Builder, refs: Refs): void => {
   const enums = addEnums(builder);
@@ -35,13 +34,15 @@ export const addJobs = (builder: Builder, refs: Refs): void => {
       }),
       nextRuns: t.field({
         type: ['DateTime'],
+        ...SLOTS,
         description: 'The next times at which it is due; empty where it is disabled or has no schedule left.',
         args: {
-          first: t.arg.int({ required: true, defaultValue: 5, description: `How many: 0 to ${MAX_NEXT_RUNS}.` }),
+          first: t.arg.int({ required: true, defaultValue: 5, description: 'How many: 0 to 100 (a setting).' }),
         },
         resolve: (job, { first }, { services }) => {
-          if (first < 0 || first > MAX_NEXT_RUNS)
-            throw new BadUserInputError(`first is 0 to ${MAX_NEXT_RUNS}; ${first} was asked for.`);
+          const { maxPage } = services.limits;
+          if (first < 0 || first > maxPage)
+            throw new BadUserInputError(`first is 0 to ${maxPage}; ${first} was asked for.`);
           return upcomingSlots(job.settings, services.clock.now(), first);
         },
       }),
@@ -52,8 +53,9 @@ export const addJobs = (builder: Builder, refs: Refs): void => {
           ...forwardArgs(t.arg),
           status: t.arg({ type: [refs.runStatus], description: 'Only runs in one of these.' }),
         },
-        resolve: async (job, args, { services: { db } }) => {
-          const selection = { ...args, jobId: job.id };
+        resolve: async (job, args, context) => {
+          const { db } = context.services;
+          const selection = { ...paged(context, args), jobId: job.id };
           return toConnection(
             await listRuns(db, job.accountId, selection),
             (row) => [row.createdAt.toISOString(), row.id],
@@ -220,7 +222,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
         const { db } = context.services;
         const account = accountOf(context);
         return toConnection(
-          await listJobs(db, account, args),
+          await listJobs(db, account, paged(context, args)),
           (row) => [row.createdAt.toISOString(), row.id],
           () => countJobs(db, account, args),
         );

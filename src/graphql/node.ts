@@ -5,8 +5,6 @@ import type { GraphQLContext } from './context.ts';
 import { bigintId, decodeId, type NodeType } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
-const MAX_IDS = 100;
-
 /**
  * What each node type needs. Asked before anything is loaded: a key without the scope gets FORBIDDEN for every id of the
  * type, foreign ones too, so that the answer does not tell which of them exist.
@@ -34,10 +32,11 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       type: [refs.node],
       nullable: { list: false, items: true },
       authScopes: { anyKey: true },
-      description: `Several by their ids, in the same order; null where there is no such thing. At most ${MAX_IDS}.`,
+      description: `Several by their ids, in the same order; null where there is no such thing. At most 100 (a setting).`,
       args: { ids: t.arg.idList({ required: true, description: 'Ids that Sluice gave.' }) },
       resolve: (_, { ids }, context) => {
-        if (ids.length > MAX_IDS) throw new BadUserInputError(`At most ${MAX_IDS} ids; ${ids.length} were given.`);
+        const { maxPage } = context.services.limits;
+        if (ids.length > maxPage) throw new BadUserInputError(`At most ${maxPage} ids; ${ids.length} were given.`);
         return Promise.all(ids.map((id) => loadNode(id, context)));
       },
     }),

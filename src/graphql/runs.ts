@@ -5,7 +5,8 @@ import { cancelRun, runJob } from '../runs/job-changes.ts';
 import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, toConnection } from './connections.ts';
-import { accountOf, type GraphQLContext } from './context.ts';
+import { accountOf, type GraphQLContext, paged } from './context.ts';
+import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeId, idOf } from '../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 import { followRuns } from './subscriptions.ts';
@@ -113,6 +114,7 @@ export const addRuns = (builder: Builder, refs: Refs): void => {
       }),
       objects: t.field({
         type: [object],
+        ...ONE_STATEMENT,
         description: 'What it has written, in the order of the parts. Trust them when the status is SUCCEEDED.',
         resolve: async (run, _, { loaders }) => [...(await loaders.runObjects.load(run.id))],
       }),
@@ -157,7 +159,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       resolve: async (_, { jobId, ...args }, context) => {
         const { db } = context.services;
         const account = accountOf(context);
-        const selection = { ...args, jobId: jobId == null ? null : idOf('Job', jobId) };
+        const selection = { ...paged(context, args), jobId: jobId == null ? null : idOf('Job', jobId) };
         return toConnection(
           await listRuns(db, account, selection),
           (row) => [row.createdAt.toISOString(), row.id],

@@ -1,16 +1,19 @@
 import type { GraphQLSchema } from 'graphql';
-import { createYoga } from 'graphql-yoga';
+import { createYoga, type Plugin } from 'graphql-yoga';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
-import type { TellFailure } from '../http/failures.ts';
+import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
+import { RequestTimeoutError } from '../errors.ts';
 import { BodyError, type Pace, readBody } from '../http/request-body.ts';
 import { refuse, send } from '../http/responses.ts';
+import type { WithinTime } from '../http/time-limit.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
 import { createDocumentCache } from './document-cache.ts';
 import { checkDocuments } from './document-checks.ts';
+import type { DocumentLimits } from './document-limits.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
 import { refusal } from './refusals.ts';
@@ -22,6 +25,10 @@ export interface GraphQLServerOptions {
   readonly tell: TellFailure;
   readonly maxBodyBytes: number;
   readonly pace: Pace;
+  readonly withinTime: WithinTime;
+  readonly documentLimits: DocumentLimits;
+  readonly graphiql: boolean;
+  readonly introspection: boolean;
   /** Filled into GraphiQL in local mode; null elsewhere, where a page must not hand out keys. */
   readonly localKey: string | null;
 }
@@ -44,7 +51,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     mapError,
     handle: async (request, response) => {
       const { method = 'GET', headers } = request;
-      if (asksForPage(request)) {
+      if (options.graphiql && asksForPage(request)) {
         await sendPage(request, response);
         return;
       }
@@ -63,18 +70,37 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         await refuse(request, response, error.status, refusal(error.status, error.message));
         return;
       }
+      const asked = new yoga.fetchAPI.Request(url, {
+        method,
+        headers: headersOf(request, body !== null),
+        ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
+      });
       // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
-      const answer = await yoga.fetch(
-        new yoga.fetchAPI.Request(url, {
-          method,
-          headers: headersOf(request, body !== null),
-          ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
-        }),
-      );
+      const answer = await options
+        .withinTime(async ({ signal }) => {
+          const found = await yoga.fetch(asked, { signal });
+          // Nobody will read it any more.
+          if (signal.aborted) await found.body?.cancel();
+          return found;
+        })
+        .catch((error: unknown) => {
+          if (!(error instanceof RequestTimeoutError)) throw error;
+          return answerOf(options.tell(error));
+        });
       await send(answer, request, response, { refusal });
     },
   };
 };
+
+/** An error in the place of an answer that yoga did not come to. */
+const answerOf = ({ code, message, status, retryAfterSeconds }: ToldFailure): Response =>
+  new Response(JSON.stringify({ errors: [{ message, extensions: { code } }] }), {
+    status,
+    headers: {
+      'content-type': 'application/json; charset=utf-8',
+      ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
+    },
+  });
 
 /** As yoga is to see them: a body that is handed on is plain JSON, whatever it was sent as. */
 const headersOf = (request: IncomingMessage, hasBody: boolean): Headers => {
@@ -118,13 +144,25 @@ const checkParameters = (parameters: URLSearchParams): void => {
   }
 };
 
-/** What an operation over WebSocket brings in the place of headers. */
-interface SocketContext {
+/** What comes with a request: over WebSocket connectionParams in the place of headers. */
+interface RequestContext {
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined;
+  /** Aborted where the request has taken too long. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-const createGraphQL = ({ schema, services, log }: GraphQLServerOptions, mapError: ErrorMapper) =>
-  createYoga<SocketContext, GraphQLContext>({
+/** The executor looks at the signal before each field. */
+const beginNothingMore: Plugin<RequestContext> = {
+  onExecute: ({ args }) => {
+    Object.assign(args, { signal: (args.contextValue as RequestContext).signal });
+  },
+};
+
+const createGraphQL = (
+  { schema, services, log, documentLimits: limits, introspection }: GraphQLServerOptions,
+  mapError: ErrorMapper,
+) =>
+  createYoga<RequestContext, GraphQLContext>({
     schema,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
@@ -144,7 +182,7 @@ const createGraphQL = ({ schema, services, log }: GraphQLServerOptions, mapError
       error: () => undefined,
     },
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    plugins: [checkDocuments(schema)],
+    plugins: [checkDocuments({ schema, limits, introspection }), beginNothingMore],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)

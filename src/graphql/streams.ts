@@ -9,7 +9,8 @@ import {
 import type { StreamRow } from '../streams/rows.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';
-import { accountOf } from './context.ts';
+import { accountOf, paged } from './context.ts';
+import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeId } from '../db/public-ids.ts';
 import { readMoment } from './moments.ts';
 import type { Refs } from './refs.ts';
@@ -61,6 +62,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         type: 'DateTime',
         nullable: true,
         authScopes: READ,
+        ...ONE_STATEMENT,
         description: "Start of the oldest live record's bucket; null where there is none.",
         resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).first,
       }),
@@ -68,6 +70,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         type: 'DateTime',
         nullable: true,
         authScopes: READ,
+        ...ONE_STATEMENT,
         description: "Start of the newest live record's bucket; null where there is none.",
         resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).last,
       }),
@@ -81,9 +84,9 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
           to: t.arg({ type: 'DateTime', description: 'Only buckets that begin before this moment.' }),
           elementName: t.arg.string({ description: 'Only this element.' }),
         },
-        resolve: async (stream, { from, to, ...args }, { services }) => {
-          const page = await listRecords(services.db, stream, {
-            ...args,
+        resolve: async (stream, { from, to, ...args }, context) => {
+          const page = await listRecords(context.services.db, stream, {
+            ...paged(context, args),
             from: readMoment('from', from),
             to: readMoment('to', to),
           });
@@ -96,8 +99,10 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         authScopes: READ,
         description: 'The ledger, newest first.',
         args: forwardArgs(t.arg),
-        resolve: async (stream, args, { services }) =>
-          toConnection(await listOperations(services.db, stream, args), (row) => [String(row.id)]),
+        resolve: async (stream, args, context) =>
+          toConnection(await listOperations(context.services.db, stream, paged(context, args)), (row) => [
+            String(row.id),
+          ]),
       }),
     }),
   });
@@ -209,7 +214,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
         const { db } = context.services;
         const account = accountOf(context);
         return toConnection(
-          await listStreams(db, account, args),
+          await listStreams(db, account, paged(context, args)),
           (row) => [row.name],
           () => countStreams(db, account, args.search),
         );

@@ -2,6 +2,7 @@ import { LimitExceededError, ValidationError } from '../errors.ts';
 import { readUsage, type Usage, type UsagePoint, type UsageSeries } from '../usage/usage.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
+import { AGGREGATION } from './field-costs.ts';
 import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
@@ -98,6 +99,7 @@ export const addUsage = (builder: Builder, refs: Refs): void => {
     t.field({
       type: usage,
       authScopes: READ,
+      ...AGGREGATION,
       description: 'Usage as of now.',
       args: { input: t.arg({ type: input, required: true, description: 'What to sum.' }) },
       errors: {

@@ -7,6 +7,7 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
+import type { WithinTime } from '../http/time-limit.ts';
 import { secretFromPayload } from '../http/keys-in-requests.ts';
 import type { GraphQLServer } from './server.ts';
 import { RECHECK_MS } from './subscriptions.ts';
@@ -21,6 +22,9 @@ export interface GraphQLSocketsOptions {
   readonly services: Services;
   readonly log: Logger;
   readonly maxMessageBytes: number;
+  readonly withinTime: WithinTime;
+  /** Queries and mutations under way on one socket, beside the subscriptions that a key may have. */
+  readonly maxOperations: number;
 }
 
 interface Extra {
@@ -32,8 +36,6 @@ type SocketContext = Context<Record<string, unknown>, Extra>;
 const PING_MS = 12_000;
 /** Answers that wait for a socket which does not read them. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
-/** Queries and mutations under way on one socket, beside the subscriptions that a key may have. */
-const MAX_ANSWERS_AT_ONCE = 100;
 /** How long sockets may take to say goodbye when the server stops. */
 const GOODBYE_MS = 1000;
 /** RFC 6455's registry: come again. The clients of graphql-ws do. */
@@ -115,8 +117,8 @@ const serve = (
 /** ws hands over a message as one buffer, unless it is asked for pieces. */
 const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
 
-const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
-  const mostAtOnce = services.limits.maxSubscriptions + MAX_ANSWERS_AT_ONCE;
+const createProtocol = ({ graphql, services, log, withinTime, maxOperations }: GraphQLSocketsOptions) => {
+  const mostAtOnce = services.limits.maxSubscriptions + maxOperations;
   const connect = async (context: SocketContext): Promise<boolean> => {
     const { socket } = context.extra;
     const secret = secretFromPayload(context.connectionParams);
@@ -150,7 +152,11 @@ const createProtocol = ({ graphql, services, log }: GraphQLSocketsOptions) => {
 
   return makeServer<Record<string, unknown>, Extra>({
     // What a failed operation tells is decided by yoga's own mapping, as over HTTP.
-    execute: (args) => (args as WrappedArgs).rootValue.execute(args),
+    execute: (args) =>
+      withinTime(async ({ signal }) => {
+        Object.assign(args.contextValue as object, { signal });
+        return (args as WrappedArgs).rootValue.execute(args);
+      }).catch((error: unknown) => ({ errors: [graphql.mapError(error)] })),
     subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
     onConnect: connect,
     onSubscribe: async (context, _id, payload) => {

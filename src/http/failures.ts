@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isUnavailable, sqlState } from '../db/failures.ts';
-import { BadUserInputError, RateLimitedError, UnavailableError, UserError } from '../errors.ts';
+import { BadUserInputError, RateLimitedError, RequestTimeoutError, UnavailableError, UserError } from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;
@@ -41,6 +41,9 @@ export const createFailureTeller =
     if (error instanceof RateLimitedError) {
       const { message, retryAfterSeconds } = error;
       return { code: 'RATE_LIMITED', message, status: 429, retryAfterSeconds };
+    }
+    if (error instanceof RequestTimeoutError) {
+      return { code: 'TIMEOUT', message: error.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
     }
     if (error instanceof UnavailableError || isUnavailable(error)) {
       log.warn({ err: error }, 'a request met a database that is away');

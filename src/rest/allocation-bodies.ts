@@ -31,7 +31,9 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
   const context = { db: services.db, clock: services.clock, limits: services.limits };
-  if (isNdjson(request)) return writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs });
+  if (isNdjson(request)) {
+    return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
+  }
   const records = listOf(await call.readJson()).map((value) => readOne(kind, target.stream, value));
   services.intakeRate.spend(principal, records.length);
   try {

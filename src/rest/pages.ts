@@ -5,20 +5,26 @@ import type { Call, ParameterDocument } from './route.ts';
 
 // Lists of jobs and of runs, a page at a time.
 
-const sizeSchema = z.coerce.number().int().min(1).max(MAX_PAGE).default(MAX_PAGE);
+const sizeUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
 
 export const listParameters: readonly ParameterDocument[] = [
-  { name: 'limit', in: 'query', schema: sizeSchema, description: `How many: 1 to ${MAX_PAGE}.` },
+  {
+    name: 'limit',
+    in: 'query',
+    schema: sizeUpTo(MAX_PAGE),
+    description: `How many: 1 to ${MAX_PAGE} (a setting), and as many where left out.`,
+  },
   { name: 'after', in: 'query', schema: z.string().optional(), description: 'Out of the Link with rel="next".' },
 ];
 
-export const pageOf = (call: Call): { first: number; after: string | null } => {
-  const limit = sizeSchema.safeParse(call.query.get('limit') ?? undefined);
+export const pageOf = (call: Call): { first: number; after: string | null; most: number } => {
+  const { maxPage } = call.services.limits;
+  const limit = sizeUpTo(maxPage).safeParse(call.query.get('limit') ?? undefined);
   if (!limit.success) {
-    const message = `Must be a whole number from 1 to ${MAX_PAGE}.`;
+    const message = `Must be a whole number from 1 to ${maxPage}.`;
     throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
   }
-  return { first: limit.data, after: call.query.get('after') };
+  return { first: limit.data, after: call.query.get('after'), most: maxPage };
 };
 
 /** The address of the page behind this one, as a header. */

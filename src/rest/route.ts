@@ -19,6 +19,7 @@ export interface RestServices {
     readonly maxFutureMs: number;
     readonly maxFilledRows: number;
     readonly maxBodyBytes: number;
+    readonly maxPage: number;
   };
   readonly intakeRate: IntakeRate;
   readonly pace: Pace;
@@ -36,6 +37,8 @@ export interface Call {
   readonly query: URLSearchParams;
   /** The body as JSON, numbers exact; undefined where there is none. */
   readonly readJson: () => Promise<unknown>;
+  /** For work that has time limits of its own: that of the request does not count it. */
+  readonly untimed: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }
 
 export interface Reply {

@@ -6,6 +6,7 @@ import type { TellFailure } from '../http/failures.ts';
 import { secretFrom } from '../http/keys-in-requests.ts';
 import { BodyError, readBody } from '../http/request-body.ts';
 import { refuse, send } from '../http/responses.ts';
+import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { parseBody } from './allocation-bodies.ts';
 import { createDocsPage } from './docs-page.ts';
 import { type Failure, failureBody, refusalOf } from './failures.ts';
@@ -19,6 +20,9 @@ const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes
 export interface RestServerOptions {
   readonly services: RestServices;
   readonly tell: TellFailure;
+  readonly withinTime: WithinTime;
+  /** Whether the routes are described, at /docs and /openapi.json. */
+  readonly docs: boolean;
 }
 
 /** Whether a path is one of these routes, or may have been meant as one. */
@@ -29,13 +33,19 @@ interface Bindings {
 }
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
-export const createRestServer = ({ services, tell }: RestServerOptions) => {
+export const createRestServer = ({ services, tell, withinTime, docs }: RestServerOptions) => {
   const app = new Hono<{ Bindings: Bindings }>({ strict: false });
   for (const route of routes) {
     app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
       try {
-        const call = await admit(route, context.env.incoming, context.req.param(), services);
-        const { status, body, headers = {} } = await route.handle(call);
+        const { incoming } = context.env;
+        const {
+          status,
+          body,
+          headers = {},
+        } = await withinTime(async (limit) =>
+          route.handle(await admit(route, incoming, context.req.param(), services, limit)),
+        );
         return new Response(body === undefined ? null : JSON.stringify(body), {
           status,
           headers: { ...(body !== undefined && { 'content-type': 'application/json; charset=utf-8' }), ...headers },
@@ -46,12 +56,15 @@ export const createRestServer = ({ services, tell }: RestServerOptions) => {
     });
   }
   let document: Promise<string> | undefined;
-  app.get('/openapi.json', async () => {
-    document ??= writeDocument();
-    return new Response(await document, { headers: { 'content-type': 'application/json' } });
-  });
-  app.get('/docs/:file?', createDocsPage());
-  app.notFound((context) => answerFailure(unknownPath(context.req.method, context.req.path)));
+  if (docs) {
+    app.get('/openapi.json', async () => {
+      document ??= writeDocument();
+      return new Response(await document, { headers: { 'content-type': 'application/json' } });
+    });
+    app.get('/docs/:file?', createDocsPage());
+  }
+  const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
+  app.notFound((context) => answerFailure(unknownPath(context.req.method, context.req.path, advice)));
   return {
     handle: async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       const url = `http://localhost${request.url ?? '/'}`;
@@ -78,6 +91,7 @@ const admit = async (
   request: IncomingMessage,
   parameters: Readonly<Record<string, string>>,
   services: RestServices,
+  { exclude }: TimeLimit,
 ): Promise<Call> => {
   const { headers } = request;
   const apiKey = headers['x-api-key'];
@@ -92,7 +106,9 @@ const admit = async (
     request,
     parameters,
     query: url.searchParams,
-    readJson: async () => parseBody(await readBody(request, services.limits.maxBodyBytes, services.pace)),
+    readJson: async () =>
+      parseBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace))),
+    untimed: exclude,
   };
 };
 
@@ -119,10 +135,10 @@ const noScope = ({ scope }: Route): Failure => ({
   message: `The key lacks the scope ${scope}.`,
 });
 
-const unknownPath = (method: string, path: string): Failure => ({
+const unknownPath = (method: string, path: string, advice: string): Failure => ({
   status: 404,
   code: 'NOT_FOUND',
-  message: `There is no ${method} ${path}. The routes are described at /docs.`,
+  message: `There is no ${method} ${path}. ${advice}`,
 });
 
 const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {

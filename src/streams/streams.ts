@@ -150,8 +150,6 @@ export interface RecordListArguments extends PageArguments {
   /** Buckets that begin before. */
   readonly to?: Date | null;
   readonly elementName?: string | null | undefined;
-  /** The largest page, where it is another than that of lists in general. */
-  readonly most?: number;
 }
 
 /** Live records, newest bucket first; within a bucket by filter and element, in an order that stays. */
@@ -161,7 +159,6 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     3,
     ([bucket, filter, element]) =>
       parseTimestamp(bucket ?? '') !== null && /^\d{1,18}$/.test(filter ?? '') && textProblem(element ?? '') === null,
-    args.most,
   );
   if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
   const keys: [string, string, string] = ['bucket_start', 'filter_id', 'element'];

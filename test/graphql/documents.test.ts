@@ -5,7 +5,16 @@ import { weighDocument } from '../../src/graphql/document-limits.ts';
 import { createSchema } from '../../src/graphql/schema.ts';
 
 const schema = createSchema();
-const refusalOf = (query: string): string | null => weighDocument(schema, parse(query))?.message ?? null;
+const LIMITS = {
+  maxTokens: 50_000,
+  maxDepth: 30,
+  maxFields: 1000,
+  maxAliases: 100,
+  maxCost: 250_000,
+  maxPage: 100,
+};
+const refusalOf = (query: string, limits = LIMITS): string | null =>
+  weighDocument(schema, parse(query), limits)?.message ?? null;
 
 describe('what a document may ask for', () => {
   test('a short one whose fragments multiply is refused, and soon', () => {
@@ -15,7 +24,9 @@ describe('what a document may ask for', () => {
       return `fragment F${index} on Stream { a: operations(first: 1) { edges { node { stream { ${next} } } } } b: operations(first: 1) { edges { node { stream { ${next} } } } } }`;
     });
     const begun = performance.now();
-    expect(refusalOf(`{ stream(name: "x") { ...F0 } } ${fragments.join(' ')}`)).toMatch(/nested deeper|more than/);
+    expect(refusalOf(`{ stream(name: "x") { ...F0 } } ${fragments.join(' ')}`)).toContain(
+      'nested deeper than 30 levels',
+    );
     expect(performance.now() - begun).toBeLessThan(200);
   });
 
@@ -43,11 +54,34 @@ describe('what a document may ask for', () => {
       true,
     ],
     [
-      'jobs(first: 100) { edges { node { runs(first: 100) { edges { node { job { runs(first: 3) { edges { node { id } } } } } } } } } }',
+      'jobs(first: 20) { edges { node { runs(first: 20) { edges { node { job { runs(first: 3) { edges { node { id } } } } } } } } } }',
+      true,
+    ],
+    // Of one run each, and for each of 10,000 runs the database is asked once more.
+    [
+      'jobs(first: 100) { edges { node { runs(first: 100) { edges { node { job { runs(first: 1) { edges { node { id } } } } } } } } } }',
+      false,
+    ],
+    [
+      'runs(first: 100) { edges { node { id job { id jobName cron nextRuns } objects { key rows } } } totalCount }',
       true,
     ],
     [
-      'jobs(first: 100) { edges { node { runs(first: 100) { edges { node { job { runs { edges { node { id } } } } } } } } } }',
+      'streams(first: 100) { edges { node { firstTimestamp records(first: 100) { edges { node { value } } } } } }',
+      true,
+    ],
+    // What stands below several ids stands there for each of them.
+    [
+      'nodes(ids: ["a", "b"]) { ... on Job { runs(first: 100) { edges { node { job { runs { edges { node { id } } } } } } } } }',
+      true,
+    ],
+    [
+      `nodes(ids: [${'"a" '.repeat(100)}]) { ... on Job { runs(first: 100) { edges { node { job { runs { edges { node { id } } } } } } } } }`,
+      false,
+    ],
+    ['jobs(first: 100) { edges { node { nextRuns(first: 100) } } }', true],
+    [
+      'jobs(first: 100) { edges { node { nextRuns(first: 100) a: nextRuns(first: 100) b: nextRuns(first: 100) } } }',
       false,
     ],
     // A size below nothing takes nothing away from the rest, and is refused where it is read.
@@ -59,11 +93,43 @@ describe('what a document may ask for', () => {
     expect(refusalOf(`{ ${selection} }`) === null).toBe(isTaken);
   });
 
+  test.each([
+    ['usage(input: {}) { __typename }', 12],
+    ['checkJob(input: {}) { __typename }', 12],
+    ['__schema { types { fields { args { name description type { name kind } } } } }', 30],
+  ])('%s may stand there %i times under other names, and not for ever', (field, times) => {
+    const document = (count: number) =>
+      `${field.startsWith('check') ? 'mutation' : 'query'} { ${Array.from({ length: count }, (_, index) => `a${index}: ${field}`).join(' ')} }`;
+    expect(refusalOf(document(times))).toBeNull();
+    expect(refusalOf(document(2 * times))).toContain('costs more than 250000');
+  });
+
+  test('a chain of fragments, however long, is too deep before it is followed to its end', () => {
+    const chain = Array.from({ length: 20_000 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} }`);
+    const limits = { ...LIMITS, maxFields: 1_000_000 };
+    expect(refusalOf(`{ ...F0 } ${chain.join(' ')} fragment F20000 on Query { __typename }`, limits)).toContain(
+      'nested deeper than 30 levels',
+    );
+  });
+
+  test('spreads count as fields do: whatever stands in one place is compared with each other', () => {
+    const spreads = (count: number) => `{ ${'...F '.repeat(count)} } fragment F on Query { __typename }`;
+    expect(refusalOf(spreads(999))).toBeNull();
+    expect(refusalOf(spreads(1000))).toContain('more than 1000 fields and fragments');
+  });
+
+  test('a null beside a size hides none', () => {
+    const query = (sizes: string) =>
+      `{ jobs(first: 100) { edges { node { runs(${sizes}) { edges { node { objects { key } } } } } } } }`;
+    expect(refusalOf(query('first: 5'))).toBeNull();
+    expect(refusalOf(query('first: null, last: 100'))).toContain('costs more than');
+  });
+
   test('a size in a variable counts as the largest page', () => {
     const query = (size: string) =>
       `query ($n: Int = 1) { jobs(first: ${size}) { edges { node { runs(first: ${size}) { edges { node { job { runs(first: ${size}) { edges { node { id } } } } } } } } } } }`;
     expect(refusalOf(query('1'))).toBeNull();
-    expect(refusalOf(query('$n'))).toContain('more than 250000 fields');
+    expect(refusalOf(query('$n'))).toContain('costs more than 250000');
   });
 });
 
