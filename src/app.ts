@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { createAuthenticator } from './accounts/authenticate.ts';
@@ -17,6 +18,7 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
+import { maySocketOpen } from './http/cors.ts';
 import { createFailureTeller } from './http/failures.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
@@ -74,7 +76,13 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
   let background: readonly Stoppable[] = [];
   const api = config.role === 'worker' ? null : createApi(resources, feed);
-  const handle = createRouter({ database, registry: metrics.registry, corsOrigins: config.corsOrigins, api });
+  const handle = createRouter({
+    database,
+    registry: metrics.registry,
+    corsOrigins: config.corsOrigins,
+    docs: config.docs,
+    api,
+  });
   const underWay = createUnderWay();
   // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
   const server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) => {
@@ -90,8 +98,10 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   server.on('upgrade', (request, socket, head) => {
     // node:http has let go of it: a reset before anybody listens again would end the process.
     socket.on('error', () => undefined);
-    if (api && pathOf(request) === GRAPHQL_PATH) api.sockets.handleUpgrade(request, socket, head);
-    else socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+    const { origin, host } = request.headers;
+    if (!api || pathOf(request) !== GRAPHQL_PATH) refuseUpgrade(socket, '404 Not Found');
+    else if (!maySocketOpen(config.corsOrigins, origin, host)) refuseUpgrade(socket, '403 Forbidden');
+    else api.sockets.handleUpgrade(request, socket, head);
   });
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -118,6 +128,10 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     await stop();
     throw error;
   }
+};
+
+const refuseUpgrade = (socket: Duplex, status: string): void => {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
 
 const createApi = (resources: AppResources, feed: RunFeed) => {

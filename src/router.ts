@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
-import { corsHeaders, PREFLIGHT_HEADERS } from './http/cors.ts';
+import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
 import { isRestPath } from './rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -17,6 +17,8 @@ export interface Routes {
   readonly database: Database;
   readonly registry: Registry;
   readonly corsOrigins: readonly string[];
+  /** Whether there is a page that describes the REST routes. */
+  readonly docs: boolean;
   /** Null on a server that only works in the background. */
   readonly api: Api | null;
 }
@@ -24,12 +26,11 @@ export interface Routes {
 export const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?')[0] ?? '/';
 
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
-export const createRouter = ({ database, registry, corsOrigins, api }: Routes): Handler => {
+export const createRouter = ({ database, registry, corsOrigins, docs, api }: Routes): Handler => {
   const handleApi = async (request: IncomingMessage, response: ServerResponse, handler: Handler): Promise<void> => {
     for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.origin))) {
       response.setHeader(name, value);
     }
-    response.setHeader('x-content-type-options', 'nosniff');
     if (request.method === 'OPTIONS' && response.hasHeader('access-control-allow-origin')) {
       response.writeHead(204, PREFLIGHT_HEADERS).end();
       return;
@@ -37,6 +38,7 @@ export const createRouter = ({ database, registry, corsOrigins, api }: Routes): 
     await handler(request, response);
   };
   return async (request, response) => {
+    for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
     const path = pathOf(request);
     if (path === '/healthz') {
       answer(response, 200, 'alive\n');
@@ -55,7 +57,7 @@ export const createRouter = ({ database, registry, corsOrigins, api }: Routes): 
       answer(
         response,
         404,
-        `There is nothing here. The API is at ${GRAPHQL_PATH}, the REST routes are described at /docs.\n`,
+        `There is nothing here. The API is at ${GRAPHQL_PATH}${docs ? ', the REST routes are described at /docs' : ''}.\n`,
       );
     }
   };
@@ -67,7 +69,7 @@ const answer = (
   body: string,
   contentType = 'text/plain; charset=utf-8',
 ): void => {
-  response.writeHead(status, { 'content-type': contentType, 'cache-control': 'no-store' }).end(body);
+  response.writeHead(status, { 'content-type': contentType }).end(body);
 };
 
 /** Null where requests can be served; else what is missing. */
