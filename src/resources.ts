@@ -11,12 +11,18 @@ import { openQueue } from './db/queue.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import { openS3, type S3Credentials } from './exports/s3.ts';
 import { systemClock } from './lib/clock.ts';
+import { escapeForTerminal, escapeLogLine } from './lib/log-lines.ts';
 import { scrubError } from './lib/scrub-error.ts';
 import { openMail } from './notify/mail.ts';
 
 export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Logger => {
-  const options = { level: config.logLevel, base: null, serializers: { err: scrubError } };
   const asPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
+  const options = {
+    level: config.logLevel,
+    base: null,
+    serializers: { err: scrubError },
+    hooks: { streamWrite: asPretty ? escapeForTerminal : escapeLogLine },
+  };
   // To standard error, so that standard output stays free for what a command answers.
   return asPretty
     ? pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }))

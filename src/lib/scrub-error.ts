@@ -25,7 +25,10 @@ const scrubbedMessage = (error: Error, code: string | undefined): string => {
   if ('query' in error && 'params' in error) return 'a query failed';
   // The server's words for a value that it could not take quote it: value "..." is out of range for type bigint. Up to
   // the last quotation mark, since the value may have some of its own.
-  return code?.startsWith('22') ? error.message.replace(/".*"/s, '"..."') : error.message;
+  if (code?.startsWith('22')) return error.message.replace(/".*"/s, '"..."');
+  // JSON.parse and BigInt show what they were given, and so do the scalars and enums of GraphQL.
+  if (error instanceof SyntaxError) return 'a text could not be read';
+  return error.name === 'GraphQLError' ? error.message.replace(/:.*/s, ': ...') : error.message;
 };
 
 /** Without the message, which the stack begins with: one of several lines may look like frames. */

@@ -1,5 +1,6 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { sql } from 'drizzle-orm';
+import { GraphQLEnumType, GraphQLInt } from 'graphql';
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isUnavailable, sqlState } from '../../src/db/failures.ts';
@@ -19,6 +20,8 @@ afterAll(async () => {
   await client.end();
   await database.drop();
 });
+
+const statuses = new GraphQLEnumType({ name: 'Status', values: { QUEUED: {} } });
 
 const failureOf = async (work: PromiseLike<unknown>): Promise<unknown> => {
   try {
@@ -57,6 +60,22 @@ test('a message of several lines that look like a stack is not taken for one', (
   const error = new Error(`of the store:\n    at ${SECRET}\n    at ${SECRET}`);
   expect(scrubError(error).stack).not.toContain('acme');
   expect(scrubError(error).stack).toContain('    at ');
+});
+
+test.each([
+  ['JSON that is none', () => JSON.parse(`[${SECRET}`) as unknown],
+  ['a number that is none', () => BigInt(SECRET)],
+  ['a value that an enum has not', () => statuses.serialize(SECRET)],
+  ['a value that a scalar cannot show', () => GraphQLInt.serialize(SECRET)],
+])('%s: what it was is not told', (_name, work) => {
+  expect(work).toThrow('acme');
+  try {
+    work();
+  } catch (error) {
+    const scrubbed = scrubError(new Error('outside', { cause: error }));
+    expect(JSON.stringify(scrubbed)).not.toContain('acme');
+    expect(scrubbed.cause?.message.length).toBeGreaterThan(8);
+  }
 });
 
 test('what is no error is not told', () => {

@@ -1,0 +1,22 @@
+// Pure: what is done to each line of the log, so that nothing that a stranger chose commands the terminal that shows it.
+
+// JSON leaves DEL, C1 (of which U+009B begins a command as ESC [ does) and what turns the direction of writing as they are.
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const RAW = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** A line of JSON that means the same, and shows what it holds. */
+export const escapeLogLine = (line: string): string => line.replace(RAW, escaped);
+
+/**
+ * A line of JSON for a printer that shows its texts as they are: each control character in them stands as six letters.
+ * Line feeds and tabs stay, since stacks have them.
+ */
+export const escapeForTerminal = (line: string): string =>
+  line
+    .replace(RAW, escaped)
+    // A backslash that is meant as one is not the begin of an escape.
+    .replace(/\\(?:\\|u(?:00[0-1][0-9a-f]|00[7-9][0-9a-f]|20[0-6][0-9a-f])|[bfr])/g, (found) =>
+      found === '\\\\' ? found : `\\${found}`,
+    );

@@ -1,0 +1,56 @@
+import { Writable } from 'node:stream';
+import fc from 'fast-check';
+import pino from 'pino';
+import pretty from 'pino-pretty';
+import { expect, test } from 'vitest';
+import { escapeForTerminal, escapeLogLine } from '../../src/lib/log-lines.ts';
+
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
+const CLEAR_SCREEN = '\u001b[2J';
+const texts = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({
+    unit: fc.constantFrom('\\', '\\u001b', '"', '\u001b', '\u009b', '\u007f', '\r', '\b', '\u202e', 'u', '0', 'a'),
+  }),
+  fc.constantFrom(CLEAR_SCREEN, '\\u001b[2J', '\\\\u001b', '\\\u001b', '\u009b31m', '\r\nfaked', '\u0007'),
+);
+
+const logged = (write: (line: string) => string, asPretty: boolean, text: string): string => {
+  let written = '';
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      written += chunk.toString();
+      done();
+    },
+  });
+  const to = asPretty ? pretty({ destination: sink, sync: true, colorize: false }) : sink;
+  pino({ base: null, hooks: { streamWrite: write } }, to).info(
+    { name: text, nested: { [`k${text}`]: [text] } },
+    `m${text}`,
+  );
+  return written;
+};
+
+test('a line of JSON shows every character that commands, and means the same', () => {
+  fc.assert(
+    fc.property(texts, (text) => {
+      const line = logged(escapeLogLine, false, text);
+      expect(line.trimEnd()).not.toMatch(COMMANDS);
+      expect(line.trimEnd()).not.toContain('\n');
+      expect(JSON.parse(line)).toMatchObject({ name: text.toWellFormed(), msg: `m${text}`.toWellFormed() });
+    }),
+  );
+});
+
+test('a line for people has none', () => {
+  fc.assert(
+    fc.property(texts, (text) => {
+      expect(logged(escapeForTerminal, true, text)).not.toMatch(COMMANDS);
+    }),
+  );
+  expect(logged(escapeForTerminal, true, CLEAR_SCREEN)).toContain(String.raw`m\u001b[2J`);
+  // What it would be without.
+  expect(logged((line) => line, true, '\u009b2J')).toContain('\u009b2J');
+});
