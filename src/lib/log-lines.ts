@@ -1,7 +1,6 @@
 // Pure: what is done to each line of the log, so that nothing that a stranger chose commands the terminal that shows it.
 
 // JSON leaves DEL, C1 (of which U+009B begins a command as ESC [ does) and what turns the direction of writing as they are.
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const RAW = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;

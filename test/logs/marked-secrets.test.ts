@@ -118,11 +118,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
       { authorization: secrets.apiKey },
       { authorization: `Bearer ${secrets.apiKey}` },
     ]) {
-      const answer = await gql(
-        SUM,
-        { input: { stream: 'calls', records: [record()] } },
-        headers as Record<string, string>,
-      );
+      const answer = await gql(SUM, { input: { stream: 'calls', records: [record()] } }, headers);
       expect(answer.text).toContain('AllocationReceipt');
     }
     const keyed = { input: { stream: 'calls', records: [record()], idempotencyKey: IDEMPOTENCY } };
@@ -236,7 +232,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     socket.send({
       type: 'subscribe',
       id: COMMANDS,
-      payload: { query: '{ __typename }', operationName: COMMANDS } as object,
+      payload: { query: '{ __typename }', operationName: COMMANDS },
     });
     expect(JSON.stringify(await socket.until(({ id }) => id === COMMANDS))).toContain('error');
     socket.close();
