@@ -127,9 +127,9 @@ const SETTINGS = {
   ),
   maxDocumentAliases: setting(
     'MAX_DOCUMENT_ALIASES',
-    '100',
+    '250',
     'Fields that a GraphQL document names by another name, and so may ask for more than once.',
-    integer(100, 0, 1_000_000),
+    integer(250, 0, 1_000_000),
   ),
   maxDocumentCost: setting(
     'MAX_DOCUMENT_COST',

@@ -9,7 +9,7 @@ const LIMITS = {
   maxTokens: 50_000,
   maxDepth: 30,
   maxFields: 1000,
-  maxAliases: 100,
+  maxAliases: 250,
   maxCost: 250_000,
   maxPage: 100,
 };

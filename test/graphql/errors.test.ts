@@ -81,9 +81,10 @@ describe('what is wrong with a request has a code', () => {
       undefined,
       'DOCUMENT_TOO_LARGE',
     ],
+    ['too many fields', `{ ${'__typename '.repeat(1001)} }`, undefined, 'DOCUMENT_TOO_LARGE'],
     [
-      'too many fields',
-      `{ ${Array.from({ length: 2001 }, (_, index) => `a${index}: __typename`).join(' ')} }`,
+      'too many aliases',
+      `{ ${Array.from({ length: 251 }, (_, index) => `a${index}: __typename`).join(' ')} }`,
       undefined,
       'DOCUMENT_TOO_LARGE',
     ],
