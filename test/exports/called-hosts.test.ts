@@ -18,6 +18,7 @@ const objectOf = (bucket: string, key = 'exports/daily/a.csv') => ({
   key,
   body,
   contentType: 'text/csv',
+  bucketOwner: null,
   sha256Hex: createHash('sha256').update(body).digest('hex'),
   signal: new AbortController().signal,
 });
