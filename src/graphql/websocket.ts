@@ -74,6 +74,11 @@ const serve = (
   log: Logger,
 ): void => {
   const fail = (error: unknown): void => {
+    // graphql-ws throws this at a message that is a server's to send; it is the client that is wrong, and nothing to log.
+    if (error instanceof Error && error.message.startsWith('Unexpected message of type ')) {
+      socket.close(CloseCode.BadRequest, 'Invalid message received');
+      return;
+    }
     log.error({ err: error }, 'a message over WebSocket could not be handled');
     socket.close(CloseCode.InternalServerError, 'Internal server error');
   };

@@ -178,6 +178,15 @@ describe('operations over WebSocket', () => {
     expect(await large.closed).toBe(1009);
   });
 
+  test.each(['next', 'error', 'connection_ack'])(
+    'a message of the type %s, which is for the server to send, closes with 4400 as any other that is none',
+    async (type) => {
+      const client = await acknowledged();
+      client.send({ type, id: '1', payload: type === 'error' ? [{ message: 'No.' }] : {} });
+      expect(await client.closed).toBe(4400);
+    },
+  );
+
   test('another subprotocol is refused', async () => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-ws');
     const [error] = (await once(socket, 'error')) as [Error];
