@@ -41,10 +41,13 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
   }
   const source: Readable = decoder ? request.pipe(decoder) : request;
   const watch = watchPace(request, pace);
-  // Where it came whole, the decoder is the one to say that it is done.
-  request.once('close', () => {
-    if (!request.complete) watch.fail(brokenOff());
-  });
+  // A request that closes before its end was read ends no decoder behind it, though it may have come whole. It may also have
+  // closed before anybody asked for its body: then it says so no more.
+  const checkEnd = (): void => {
+    if (!request.readableEnded) watch.fail(brokenOff());
+  };
+  if (request.closed) checkEnd();
+  else request.once('close', checkEnd);
   // An iterator that destroys what it reads would take the socket with it, and the answer with that.
   const chunks = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   const next = (): Promise<IteratorResult<Buffer>> =>
