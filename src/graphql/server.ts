@@ -56,6 +56,8 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         return;
       }
       const url = new URL(`http://localhost${request.url ?? '/'}`);
+      // Yoga would read on behind it, where no parameter was checked.
+      url.hash = '';
       let body: Buffer | null = null;
       try {
         if (method === 'GET') checkParameters(url.searchParams);

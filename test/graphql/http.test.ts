@@ -154,6 +154,17 @@ describe('GraphQL over HTTP', () => {
     const answer = await sendRaw(`GET /graphql?query=${query} HTTP/1.1\r\nHost: a b:c\r\nConnection: close\r\n\r\n`);
     expect(answer).toContain('HTTP/1.1 200 OK');
   });
+
+  test('what stands behind a # is no part of the request', async () => {
+    const query = encodeURIComponent('{ __typename }');
+    for (const rest of ['#&variables={', '#&variables=%7Bx&extensions=%7B', '&operationName=#&variables={']) {
+      const answer = await sendRaw(
+        `GET /graphql?query=${query}${rest} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 200/);
+      expect(answer).toContain('{"data":{"__typename":"Query"}}');
+    }
+  });
 });
 
 describe('bodies', () => {
