@@ -66,7 +66,7 @@ export const ask = async <Body = RestFailure>(
     status: response.status,
     headers: response.headers,
     text,
-    body: (isJson ? JSON.parse(text) : null) as Body,
+    body: (isJson && text !== '' ? JSON.parse(text) : null) as Body,
   };
 };
 

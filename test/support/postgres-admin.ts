@@ -2,10 +2,16 @@ import pg from 'pg';
 
 const SEES_ALL = '-c sluice.all_accounts=on';
 
-/** Runs `work` on a connection of its own to the database at `url`, which sees the rows of all accounts. */
-export const withClient = async <T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+/** A connection of its own to the database at `url`, which sees the rows of all accounts. Whoever asks ends it. */
+export const openClient = async (url: string): Promise<pg.Client> => {
   const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests', options: SEES_ALL });
   await client.connect();
+  return client;
+};
+
+/** Runs `work` on such a connection. */
+export const withClient = async <T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+  const client = await openClient(url);
   try {
     return await work(client);
   } finally {

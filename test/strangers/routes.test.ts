@@ -2,19 +2,32 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SCOPES, type Scope } from '../../src/accounts/scopes.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
-import { allocationPath, ask, countStored, recordsOf, type RestFailure, send } from './requests.ts';
+import { allocationPath, ask, countStored, recordsOf, type RestFailure, send } from '../rest/requests.ts';
+import { readSourceFiles } from '../support/source-files.ts';
+import { type Dump, type Dumper, fillAccount, type FilledAccount, leaked, openDumper, secretsOf } from './accounts.ts';
+import { JOBBERS, READERS, WRITERS } from './calls.ts';
 
 let server: TestServer;
 const keys = new Map<Scope, string>();
 let revokedKey = '';
-let neighbour = '';
+let dumper: Dumper;
+/** Whose things the others ask for. */
+let neighbour: FilledAccount;
+let before: Dump = {};
+let secrets: readonly string[] = [];
+/** An ADMIN key of another account. */
+let stranger = '';
 /** What the document names: `POST /jobs` by operationId. */
 const documented = new Map<string, string>();
 
 beforeAll(async () => {
   server = await startTestServer({ env: { ROLE: 'api' } });
   for (const scope of SCOPES) keys.set(scope, await server.createKey('default', [scope]));
-  neighbour = await server.createKey('neighbour', [...SCOPES]);
+  dumper = await openDumper(server);
+  neighbour = await fillAccount(server, 'neighbour');
+  before = await dumper.dump(neighbour.accountId);
+  secrets = secretsOf(neighbour, before);
+  stranger = (await fillAccount(server, 'stranger')).key;
   revokedKey = await server.createKey('default', ['ADMIN']);
   const { viewer } = await server.graphql<{ viewer: { key: { id: string } } }>(
     '{ viewer { key { id } } }',
@@ -37,7 +50,10 @@ beforeAll(async () => {
     }
   }
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await dumper.close();
+  await server.stop();
+});
 
 const RECORD = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}';
 const RECORDS = `{"records":[${RECORD}]}`;
@@ -62,10 +78,6 @@ interface Row {
   readonly status: number;
   readonly body?: (id: string) => unknown;
 }
-
-const READERS: readonly Scope[] = ['READ', 'JOBS', 'ADMIN'];
-const JOBBERS: readonly Scope[] = ['JOBS', 'ADMIN'];
-const WRITERS: readonly Scope[] = ['INGEST', 'ADMIN'];
 
 /** By hand, from what the scopes are said to be. A route that is missing here fails the test. */
 const OPERATIONS: Readonly<Record<string, Row>> = {
@@ -179,29 +191,96 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
   });
 
   test('knows nothing of another account', async () => {
-    const id = await make(names);
-    const before = await countStored(server);
-    const answer = await call(operationId, id, neighbour);
-    if (names === 'job' || names === 'run') {
-      expect([answer.status, answer.body.error.code]).toEqual([404, 'NOT_FOUND']);
-    } else if (names === 'stream' && !makes) {
-      // As for a stream that is not there.
-      expect([answer.status, answer.body.error.code]).toEqual([400, 'NOT_FOUND']);
-    } else {
-      expect(answer.status).toBe(status);
-      expect(answer.text).not.toContain(server.key);
-      return;
+    const { ids, stream } = neighbour;
+    const foreign = names === 'stream' ? [stream] : [ids.Job, ids.Run, ids.Stream, ids.AllocationOperation, ids.ApiKey];
+    for (const id of foreign) {
+      const answer = await call(operationId, id, stranger);
+      if (names === 'job' || names === 'run') {
+        expect([answer.status, answer.body.error.code]).toEqual([404, 'NOT_FOUND']);
+      } else if (names === 'stream' && !makes) {
+        // As for a stream that is not there.
+        expect([answer.status, answer.body.error.code]).toEqual([400, 'NOT_FOUND']);
+      } else {
+        expect(answer.status).toBe(status);
+      }
+      expect(leaked(secrets, id, answer.text + JSON.stringify([...answer.headers]))).toEqual([]);
+      if (makes) await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}?force=true`, { key: stranger });
     }
-    expect(await countStored(server)).toEqual(before);
+    expect(await dumper.dump(neighbour.accountId)).toEqual(before);
   });
+});
+
+test.each(['GET /jobs', 'GET /jobs/{id}/runs'])('%s shows its own with a cursor of another account', async (route) => {
+  const own = (await ask<{ id: string }[]>(server, 'GET /jobs', { key: stranger })).body[0]?.id ?? '';
+  for (const cursor of neighbour.cursors) {
+    const answer = await ask(server, `${route.replace('{id}', own)}?after=${cursor}`, { key: stranger });
+    expect(leaked(secrets, cursor, answer.text + JSON.stringify([...answer.headers]))).toEqual([]);
+    // A cursor of another list is refused.
+    expect([200, 400]).toContain(answer.status);
+  }
+});
+
+/** What is answered without a key, and with what. All of it says nothing of any account. */
+const OPEN_PATHS: Readonly<Record<string, number>> = {
+  '/healthz': 200,
+  '/readyz': 200,
+  '/metrics': 200,
+  '/openapi.json': 200,
+  '/docs': 200,
+  '/docs/start.js': 200,
+  '/docs/swagger-ui.css': 200,
+  '/docs/swagger-ui-bundle.js': 200,
+  '/docs/nothing': 404,
+  '/graphql': 400,
+  '/jobs': 401,
+  '/jobs/check': 401,
+  '/runs': 404,
+  '/unit-cost': 404,
+  '/nothing': 404,
+  '/': 404,
+};
+
+test('every path that the sources name stands in one of the tables', async () => {
+  const routing = ['src/router.ts', 'src/rest/server.ts', 'src/graphql/server.ts', 'src/rest/docs-page.ts'];
+  const files = (await readSourceFiles('src')).filter(({ path }) => routing.includes(path));
+  expect(files).toHaveLength(routing.length);
+  const named = files.flatMap(({ code }) =>
+    [...code.matchAll(/['"](\/[a-z][\w./-]*)['"]/g)].map(([, path = '']) => path),
+  );
+  expect(named.length).toBeGreaterThan(6);
+  expect(named.filter((path) => !(path in OPEN_PATHS))).toEqual([]);
+});
+
+describe.each(Object.entries(OPEN_PATHS))('without a key %s', (path, status) => {
+  test('is as open as it is meant to be, and tells nothing of an account', async () => {
+    const stored = await countStored(server);
+    for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+      const body = method === 'GET' || method === 'HEAD' ? {} : { body: {} };
+      const answer = await ask(server, `${method} ${path}`, { key: null, ...body });
+      if (method === 'GET') expect(answer.status).toBe(status);
+      expect(answer.status).toBeLessThan(500);
+      const said = answer.text + JSON.stringify([...answer.headers]);
+      expect(leaked(secrets, '', said)).toEqual([]);
+      expect(said).not.toContain(server.key);
+    }
+    expect(await countStored(server)).toEqual(stored);
+  });
+});
+
+test('without a key GraphiQL and introspection are open, and nothing else of /graphql', async () => {
+  const page = await ask(server, 'GET /graphql', { key: null, headers: { accept: 'text/html' } });
+  expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+  expect(page.text).not.toContain(server.key);
+  const { status, data, errors } = await server.request('{ __schema { queryType { name } } }', {}, null);
+  expect([status, data, errors]).toEqual([200, { __schema: { queryType: { name: 'Query' } } }, undefined]);
 });
 
 test('streams of one name in two accounts are two', async () => {
   const stream = await make('stream');
-  await send(server, 'JSON', [stream, 'replace'], [RECORD.replace('"1"', '"5"')], { key: neighbour });
+  await send(server, 'JSON', [stream, 'replace'], [RECORD.replace('"1"', '"5"')], { key: stranger });
   expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
-  expect(await recordsOf(server, stream, neighbour)).toMatchObject([{ value: '5' }]);
-  await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}?force=true`, { key: neighbour });
+  expect(await recordsOf(server, stream, stranger)).toMatchObject([{ value: '5' }]);
+  await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}?force=true`, { key: stranger });
   expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
 });
 

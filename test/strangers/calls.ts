@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto';
+import { SCOPES, type Scope } from '../../src/accounts/scopes.ts';
+import type { TestServer } from '../support/server.ts';
+import type { FilledAccount } from './accounts.ts';
+import type { Args, Place } from './selections.ts';
+
+// By hand, from what READ, INGEST, JOBS and ADMIN are said to be: who may call what, and a call that succeeds.
+
+export const READERS: readonly Scope[] = ['READ', 'JOBS', 'ADMIN'];
+export const JOBBERS: readonly Scope[] = ['JOBS', 'ADMIN'];
+export const WRITERS: readonly Scope[] = ['INGEST', 'ADMIN'];
+export const ADMINS: readonly Scope[] = ['ADMIN'];
+
+export interface RootCall {
+  readonly allowed: readonly Scope[];
+  /** Arguments that reach down to every text and id that there is to give. What the call uses up is made for it. */
+  readonly args: (account: FilledAccount, server: TestServer) => Args | Promise<Args>;
+}
+
+const newJob = (account: FilledAccount): Args => {
+  const [, dimension = '', value = ''] = account.texts;
+  return {
+    jobName: randomUUID(),
+    description: 'made for a test',
+    s3Url: `exports/${randomUUID()}`,
+    format: 'CSV',
+    aggregationBucket: 'DAY',
+    range: 'ago(1d)',
+    enabled: false,
+    meterApiNames: [account.stream],
+    groupBy: [dimension],
+    filter: [{ dimension, values: [value] }],
+  };
+};
+
+const selector = (account: FilledAccount): Args => {
+  const [, dimension = '', value = '', elementName = ''] = account.texts;
+  return {
+    timestamp: '2026-01-26T00:00:00Z',
+    granularity: 'DAILY',
+    filter: [{ dimension, values: [value] }],
+    elementName,
+  };
+};
+
+const write = (account: FilledAccount): Args => ({
+  input: { stream: account.stream, records: [{ ...selector(account), value: '1' }], idempotencyKey: randomUUID() },
+});
+
+type Maker = (account: FilledAccount, server: TestServer) => Promise<string>;
+
+const make =
+  (call: string, variables: (account: FilledAccount) => Args, member: string): Maker =>
+  async (account, server) => {
+    const { it } = await server.graphql<{ it: { id?: string; key?: { id: string } } }>(
+      `mutation ${call.replace('{', `{ it: `)}`.replace('$selection', member),
+      variables(account),
+      account.key,
+    );
+    const id = it.id ?? it.key?.id;
+    if (id === undefined) throw new Error(JSON.stringify(it));
+    return id;
+  };
+
+const makeJob = make(
+  '($input: CreateJobInput!) {createJob(input: $input) { $selection } }',
+  (account) => ({ input: newJob(account) }),
+  '... on Job { id }',
+);
+const makeRun = make(
+  '($id: ID!) {runJob(input: { jobId: $id }) { $selection } }',
+  ({ ids }) => ({ id: ids.Job }),
+  '... on Run { id }',
+);
+const makeKey = make(
+  '{createApiKey(input: { name: "made", scopes: [READ] }) { $selection } }',
+  () => ({}),
+  '... on NewApiKey { key { id } }',
+);
+const makeStream: Maker = async (account, server) => {
+  const stream = randomUUID();
+  await server.graphql(
+    'mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename } }',
+    { input: { ...(write(account)['input'] as object), stream } },
+    account.key,
+  );
+  return stream;
+};
+
+/** A root field that is missing here fails the test. */
+export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
+  'Query.node': { allowed: SCOPES, args: ({ ids }) => ({ id: ids.Stream }) },
+  'Query.nodes': { allowed: SCOPES, args: ({ ids }) => ({ ids: [ids.Stream, ids.AllocationOperation] }) },
+  'Query.viewer': { allowed: SCOPES, args: () => ({}) },
+  'Query.apiKeys': { allowed: ADMINS, args: () => ({}) },
+  'Query.job': { allowed: READERS, args: ({ ids }) => ({ id: ids.Job }) },
+  'Query.jobs': { allowed: READERS, args: () => ({}) },
+  'Query.run': { allowed: READERS, args: ({ ids }) => ({ id: ids.Run }) },
+  'Query.runs': { allowed: READERS, args: () => ({}) },
+  'Query.stream': { allowed: READERS, args: ({ stream }) => ({ name: stream }) },
+  'Query.streams': { allowed: READERS, args: () => ({}) },
+  'Query.usage': {
+    allowed: READERS,
+    args: (account) => {
+      const { meterApiNames, groupBy, filter } = newJob(account);
+      const window = { from: '2026-01-01T00:00:00Z', to: '2026-02-01T00:00:00Z', aggregationBucket: 'DAY' };
+      return { input: { ...window, meterApiNames, groupBy, filter } };
+    },
+  },
+  'Query.bucketPolicy': { allowed: READERS, args: ({ s3Url }) => ({ s3Url }) },
+  'Mutation.allocationSum': { allowed: WRITERS, args: write },
+  'Mutation.allocationReplace': { allowed: WRITERS, args: write },
+  'Mutation.allocationDelete': {
+    allowed: WRITERS,
+    args: (account) => ({
+      input: { stream: account.stream, records: [selector(account)], idempotencyKey: randomUUID() },
+    }),
+  },
+  'Mutation.deleteStream': {
+    allowed: ADMINS,
+    args: async (account, server) => ({ name: await makeStream(account, server) }),
+  },
+  'Mutation.createJob': { allowed: JOBBERS, args: (account) => ({ input: newJob(account) }) },
+  'Mutation.updateJob': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ input: { ...newJob(account), id: await makeJob(account, server) } }),
+  },
+  'Mutation.deleteJob': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ id: await makeJob(account, server) }),
+  },
+  'Mutation.checkJob': { allowed: JOBBERS, args: (account) => ({ input: newJob(account), id: account.ids.Job }) },
+  'Mutation.runJob': { allowed: JOBBERS, args: ({ ids }) => ({ input: { jobId: ids.Job } }) },
+  'Mutation.cancelRun': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ id: await makeRun(account, server) }),
+  },
+  'Mutation.createApiKey': { allowed: ADMINS, args: () => ({ input: { name: 'made', scopes: ['READ'] } }) },
+  'Mutation.revokeApiKey': {
+    allowed: ADMINS,
+    args: async (account, server) => ({ id: await makeKey(account, server) }),
+  },
+  'Subscription.runUpdated': { allowed: READERS, args: ({ ids }) => ({ runId: ids.Run }) },
+};

@@ -1,0 +1,170 @@
+import {
+  getNamedType,
+  type GraphQLField,
+  type GraphQLInputType,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  isInputObjectType,
+  isInterfaceType,
+  isLeafType,
+  isListType,
+  isNonNullType,
+  isObjectType,
+  isUnionType,
+} from 'graphql';
+
+// Calls and selections out of the schema, so that a field is tried from the day on which it is added.
+
+/** A field by its type: `Query.node`. */
+export type Place = string;
+export type Args = Readonly<Record<string, unknown>>;
+
+/** Every field of the roots. */
+export const rootFields = (schema: GraphQLSchema): Place[] =>
+  [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((root) =>
+    Object.keys(root?.getFields() ?? {}).map((name) => `${root?.name}.${name}`),
+  );
+
+export const fieldAt = (schema: GraphQLSchema, place: Place): GraphQLField<unknown, unknown> => {
+  const [typeName = '', name = ''] = place.split('.');
+  const type = schema.getType(typeName);
+  const field = isObjectType(type) ? type.getFields()[name] : undefined;
+  if (!field) throw new Error(`There is no ${place}.`);
+  return field;
+};
+
+/** The object types that a field may answer with. */
+export const objectsOf = (schema: GraphQLSchema, type: GraphQLNamedType): readonly GraphQLNamedType[] =>
+  isUnionType(type) || isInterfaceType(type) ? schema.getPossibleTypes(type) : isObjectType(type) ? [type] : [];
+
+/** Everything below a type that is allowed, each type once on its way down. */
+export const selectAll = (
+  schema: GraphQLSchema,
+  type: GraphQLNamedType,
+  isAllowed: (place: Place) => boolean = () => true,
+  above: readonly string[] = [],
+): string => {
+  if (isLeafType(type)) return '';
+  if (!isObjectType(type)) {
+    const members = objectsOf(schema, type).map(
+      (member) => `... on ${member.name} ${selectAll(schema, member, isAllowed, above)}`,
+    );
+    return `{ __typename ${members.join(' ')} }`;
+  }
+  const fields = Object.values(type.getFields()).flatMap((field) => {
+    const inside = getNamedType(field.type);
+    if (!isAllowed(`${type.name}.${field.name}`) || [...above, type.name].includes(inside.name)) return [];
+    // Of lists below lists one row: more would have its price.
+    const page = field.args.some(({ name }) => name === 'first') ? '(first: 1)' : '';
+    return [`${field.name}${page} ${selectAll(schema, inside, isAllowed, [...above, type.name])}`];
+  });
+  return `{ __typename ${fields.join(' ')} }`;
+};
+
+/** One field below another, by the shortest way through what is allowed, with all that is below it. */
+export const selectOne = (
+  schema: GraphQLSchema,
+  from: Place,
+  wanted: Place,
+  isAllowed: (place: Place) => boolean,
+): string => {
+  const [type = '', name = ''] = wanted.split('.');
+  const { type: answer, args } = fieldAt(schema, wanted);
+  const page = args.some((argument) => argument.name === 'first') ? '(first: 1)' : '';
+  const last = `... on ${type} { ${name}${page} ${selectAll(schema, getNamedType(answer))} }`;
+  /** By type: how to get there. */
+  const ways = new Map<string, (inside: string) => string>();
+  let ends: [Place, (inside: string) => string][] = [[from, (inside) => `{ __typename ${inside} }`]];
+  while (ends.length > 0 && !ways.has(type)) {
+    const next: typeof ends = [];
+    for (const [place, way] of ends) {
+      for (const object of objectsOf(schema, getNamedType(fieldAt(schema, place).type))) {
+        if (ways.has(object.name) || !isObjectType(object)) continue;
+        ways.set(object.name, way);
+        for (const field of Object.values(object.getFields())) {
+          if (isLeafType(getNamedType(field.type)) || !isAllowed(`${object.name}.${field.name}`)) continue;
+          next.push([
+            `${object.name}.${field.name}`,
+            (inside) => way(`... on ${object.name} { ${field.name} { __typename ${inside} } }`),
+          ]);
+        }
+      }
+    }
+    ends = next;
+  }
+  const way = ways.get(type);
+  if (!way) throw new Error(`From ${from} no way leads to ${wanted}.`);
+  return way(last);
+};
+
+export interface Asked {
+  readonly query: string;
+  readonly variables: Args;
+}
+
+/** A document that calls a field of a root with these arguments; its answer is called `it`. */
+export const callOf = (schema: GraphQLSchema, place: Place, args: Args, selection: string): Asked => {
+  const [root = '', name = ''] = place.split('.');
+  const known = fieldAt(schema, place).args.filter((argument) => argument.name in args);
+  const stray = Object.keys(args).filter((one) => !known.some((argument) => argument.name === one));
+  if (stray.length > 0) throw new Error(`${place} takes no ${stray.join(', ')}.`);
+  const declared = known.map((argument) => `$${argument.name}: ${argument.type.toString()}`);
+  const given = known.map((argument) => `${argument.name}: $${argument.name}`);
+  const inBraces = (parts: readonly string[]): string => (parts.length > 0 ? `(${parts.join(', ')})` : '');
+  return {
+    query: `${root.toLowerCase()} ${inBraces(declared)} { it: ${name}${inBraces(given)} ${selection} }`,
+    variables: args,
+  };
+};
+
+/** Where a text or an id goes in: the path within the arguments of a field, and the name of its type. */
+export interface Leaf {
+  readonly place: Place;
+  readonly path: readonly string[];
+  readonly type: string;
+}
+
+/** All that take a text or an id. */
+export const leavesOf = (schema: GraphQLSchema): Leaf[] => {
+  const inside = (place: Place, type: GraphQLInputType, path: readonly string[]): Leaf[] => {
+    const named = getNamedType(type);
+    if (named.name === 'String' || named.name === 'ID') return [{ place, path, type: named.name }];
+    if (!isInputObjectType(named)) return [];
+    return Object.values(named.getFields()).flatMap((field) => inside(place, field.type, [...path, field.name]));
+  };
+  return Object.values(schema.getTypeMap())
+    .filter((type) => isObjectType(type) && !type.name.startsWith('__'))
+    .flatMap((type) =>
+      isObjectType(type)
+        ? Object.values(type.getFields()).flatMap((field) =>
+            field.args.flatMap((argument) => inside(`${type.name}.${field.name}`, argument.type, [argument.name])),
+          )
+        : [],
+    );
+};
+
+/** The arguments with a text in the place of the one that stands there. Throws where they do not reach so far down. */
+export const withLeaf = (schema: GraphQLSchema, { place, path }: Leaf, args: Args, text: string): Args => {
+  const put = (type: GraphQLInputType, value: unknown, rest: readonly string[]): unknown => {
+    if (isNonNullType(type)) return put(type.ofType, value, rest);
+    if (isListType(type)) {
+      if (rest.length === 0) return [text];
+      if (!Array.isArray(value) || value.length === 0)
+        throw new Error(`The call of ${place} has no ${path.join('.')}.`);
+      const [first, ...others] = value as unknown[];
+      return [put(type.ofType, first, rest), ...others];
+    }
+    const [name, ...deeper] = rest;
+    if (name === undefined) return text;
+    if (!isInputObjectType(type) || typeof value !== 'object' || value === null) {
+      throw new Error(`The call of ${place} has no ${path.join('.')}.`);
+    }
+    const field = type.getFields()[name];
+    if (!field) throw new Error(`${type.name} has no ${name}.`);
+    return { ...value, [name]: put(field.type, (value as Args)[name], deeper) };
+  };
+  const [first = '', ...rest] = path;
+  const argument = fieldAt(schema, place).args.find(({ name }) => name === first);
+  if (!argument) throw new Error(`${place} takes no ${first}.`);
+  return { ...args, [first]: put(argument.type, args[first], rest) };
+};
