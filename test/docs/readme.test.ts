@@ -138,7 +138,7 @@ test('every command of the operator stands in the README, as it can be typed', (
   );
   const shown = blocksBelow('In production', 'sh').join('').split('\n');
   expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
-  expect(typed).toHaveLength(8);
+  expect(typed).toHaveLength(11);
   expect(readme).not.toContain('npm run sluice');
 });
 
