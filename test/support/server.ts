@@ -74,7 +74,8 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
   });
   const store = openStore(config, { endpoint: s3.endpoint, credentials: s3.credentials, forcePathStyle: true });
   const opened = await openResources({ config, databaseUrl: database.url, log: createLogger(config), store });
-  const resources = { ...opened, ...options.resources };
+  // The test has all its answers, and its connections need not be waited for.
+  const resources = { idleMs: 0, ...opened, ...options.resources };
   const app = await startApp(resources);
 
   const context = { db: resources.database.acrossAccounts, clock: systemClock };
