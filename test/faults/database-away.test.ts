@@ -112,7 +112,9 @@ test(
       await runThat(first, running, ({ status }) => status === 'RUNNING');
       const dueIn = async (what: string, seconds: number): Promise<string> =>
         createJob(first, {
-          ...{ jobName: `${what} ${round}`, enabled: true, aggregationBucket: 'DAY', range: 'ago(1d)' },
+          jobName: `${what} ${round}`,
+          enabled: true,
+          range: 'ago(1d)',
           scheduledTimeInSeconds: Math.ceil(Date.now() / 1000) + seconds,
         });
       const jobs = [await dueIn('meanwhile', 7), await dueIn('afterwards', 7 + AWAY_MS / 1000)];

@@ -73,8 +73,13 @@ test(
       const cron = `${own.map((slot) => slot.getUTCMinutes()).join(',')} * * * *`;
       const made = Array.from({ length: JOBS_PER_SLOT }, (_, index) =>
         createJob(server, {
-          ...{ jobName: `turn ${turn} job ${index}`, enabled: true, cron, minimizeFresh: false },
-          ...{ aggregationBucket: 'HOUR', range: 'ago(2h)', groupBy: ['element'] },
+          jobName: `turn ${turn} job ${index}`,
+          enabled: true,
+          cron,
+          minimizeFresh: false,
+          aggregationBucket: 'HOUR',
+          range: 'ago(2h)',
+          groupBy: ['element'],
         }),
       );
       for (const id of await Promise.all(made)) {
@@ -108,7 +113,7 @@ test(
     ).toEqual([]);
     await expectOneManifestEach(expected.length, first);
 
-    const [{ takeovers = 0 } = {}] = await querySql<{ takeovers: number }>(
+    const [taken] = await querySql<{ takeovers: number }>(
       deployment,
       'SELECT count(*)::int AS takeovers FROM runs WHERE attempt > 1',
     );
@@ -117,7 +122,7 @@ test(
     await tally({
       scenario: 2,
       done: `three servers, one clock 30 s ahead and one 30 s behind; ${counted(servers.kills, 'times SIGKILL')} around the slots of ${JOBS_PER_SLOT} jobs each`,
-      tried: `${counted(expected.length, 'slots')}; ${counted(takeovers, 'runs were taken over')}`,
+      tried: `${counted(expected.length, 'slots')}; ${counted(taken?.takeovers ?? 0, 'runs were taken over')}`,
       lost: missing.length,
       twice: twice.length,
     });
