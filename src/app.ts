@@ -111,15 +111,12 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const draining = createDraining(server);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    const drained = draining.drain({
-      idleMs: resources.idleMs ?? server.keepAliveTimeout,
-      graceMs: Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS),
-    });
-    // Subscriptions never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
-    // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
-    const socketsClosed = api?.sockets.close();
+    const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
+    const drained = draining.drain({ idleMs: resources.idleMs ?? server.keepAliveTimeout, graceMs });
+    // Subscriptions never end by themselves, and the end of their connections would be waited for in vain. Sockets first:
+    // a client whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+    await api?.sockets.close(graceMs);
     await feed.stop();
-    await socketsClosed;
     await Promise.all([drained, ...background.map((part) => part.stop())]);
     // A request whose client has gone is worked on all the same; its statements come before the end of the database.
     await underWay.settled(2000);

@@ -1,9 +1,11 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
+import pg from 'pg';
 import { expect, test } from 'vitest';
 import { allocationPath, NDJSON, sendPieces } from '../rest/requests.ts';
 import { querySql } from '../support/job-steps.ts';
+import { openSocket } from '../support/socket-client.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const LINE = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}\n';
@@ -65,5 +67,38 @@ test('an upload that was begun is taken to its end, and a connection without a r
   expect(await upload).toMatchObject({ status: 200, body: { insertedRecords: 5001 } });
   await stopped;
   idle.destroy();
+  await server.stop();
+});
+
+test('a mutation over a socket is answered before the socket closes, and a later one is told that it was not begun', async () => {
+  const server = await startTestServer({ env: { ROLE: 'api' } });
+  const other = new pg.Client({ connectionString: server.database.url });
+  await other.connect();
+  await other.query('BEGIN; LOCK TABLE streams');
+  const socket = await openSocket(server.url, { 'X-API-Key': server.key });
+  await socket.until(({ type }) => type === 'connection_ack');
+  const record = '{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "hooli", value: 1 }';
+  const query = `mutation { allocationSum(input: { stream: "usage", records: [${record}] }) { __typename } }`;
+  socket.send({ type: 'subscribe', id: 'begun', payload: { query } });
+  const waiting = `SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'streams'::regclass`;
+  await eventually(
+    async () => (await other.query(waiting)).rowCount,
+    (count) => count === 1,
+  );
+
+  const stopped = server.app.stop();
+  socket.send({ type: 'subscribe', id: 'late', payload: { query } });
+  expect(await socket.until(({ id }) => id === 'late')).toMatchObject({
+    type: 'error',
+    payload: [{ extensions: { code: 'UNAVAILABLE' } }],
+  });
+  await other.query('COMMIT');
+  await other.end();
+  expect(await socket.until(({ id }) => id === 'begun')).toMatchObject({
+    type: 'next',
+    payload: { data: { allocationSum: { __typename: 'AllocationReceipt' } } },
+  });
+  expect(await socket.closed).toBe(1001);
+  await stopped;
   await server.stop();
 });
