@@ -112,12 +112,17 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
-    const drained = draining.drain({ idleMs: resources.idleMs ?? server.keepAliveTimeout, graceMs });
-    // Subscriptions never end by themselves, and the end of their connections would be waited for in vain. Sockets first:
-    // a client whose socket closes with "going away" connects again, one that is told of an error or an end does not.
-    await api?.sockets.close(graceMs);
-    await feed.stop();
-    await Promise.all([drained, ...background.map((part) => part.stop())]);
+    const endSubscriptions = async (): Promise<void> => {
+      // They never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
+      // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+      await api?.sockets.close(graceMs);
+      await feed.stop();
+    };
+    await Promise.all([
+      draining.drain({ idleMs: resources.idleMs ?? server.keepAliveTimeout, graceMs }),
+      endSubscriptions(),
+      ...background.map((part) => part.stop()),
+    ]);
     // A request whose client has gone is worked on all the same; its statements come before the end of the database.
     await underWay.settled(2000);
   };

@@ -26,9 +26,6 @@ export const createDraining = (server: Server): Draining => {
   let isLast = false;
   let isIdleClosed = false;
 
-  const closeIfIdle = (socket: Socket): void => {
-    if (isIdleClosed && connections.get(socket)?.size === 0) socket.end();
-  };
   server.on('connection', (socket: Socket) => {
     connections.set(socket, new Set());
     socket.once('close', () => connections.delete(socket));
@@ -41,7 +38,8 @@ export const createDraining = (server: Server): Draining => {
     if (isLast) response.setHeader('connection', 'close');
     response.once('close', () => {
       underWay?.delete(response);
-      closeIfIdle(socket);
+      // It was begun before it was known to be the last, so it did not say so.
+      if (isIdleClosed && underWay?.size === 0) socket.destroySoon();
     });
   });
 
@@ -59,7 +57,8 @@ export const createDraining = (server: Server): Draining => {
       const late = after(graceMs);
       await Promise.race([closed, after(Math.min(idleMs, graceMs))]);
       isIdleClosed = true;
-      for (const socket of connections.keys()) closeIfIdle(socket);
+      // What comes now is not begun.
+      for (const [socket, underWay] of connections) if (underWay.size === 0) socket.destroy();
       await Promise.race([closed, late]);
       done.abort();
       server.closeAllConnections();
