@@ -17,7 +17,7 @@ import { type SupervisedServers, superviseServers } from './supervised-servers.t
 import { counted, tally } from './tally.ts';
 
 const SENDERS = 6;
-const DURATION_MS = inForm({ short: 30_000, full: 150_000 });
+const DURATION_MS = inForm({ short: 30_000, full: 100_000 });
 
 let deployment: Deployment;
 let servers: SupervisedServers;
@@ -184,16 +184,23 @@ test(
     const shared = new Model();
     const models = Array.from({ length: SENDERS }, () => new Model());
     const unacknowledged = (): number => [...known.once.keys()].filter((key) => !known.acknowledged.has(key)).length;
+    /** Waits for so many acknowledgements, so that a slow machine is not only killing; not for ever, since they may need a fault's end. */
+    const progress = async (acknowledgements: number, mostMs: number): Promise<void> => {
+      const [enough, late] = [known.acknowledged.size + acknowledgements, performance.now() + mostMs];
+      while (!isOver() && known.acknowledged.size < enough && performance.now() < late) await delay(50);
+    };
     const killServers = async (): Promise<void> => {
       while (!isOver()) {
-        await delay(chance.between(600, 3500));
+        await progress(chance.between(2, 12), 6000);
+        await delay(chance.between(0, 500));
         servers.killOne(chance.pick);
       }
     };
     let restarts = 0;
     const restartPostgres = async (): Promise<void> => {
       while (!isOver()) {
-        await delay(chance.between(4000, 9000));
+        await progress(chance.between(15, 45), 20_000);
+        await delay(chance.between(0, 500));
         await deployment.postgres.goAway();
         await delay(chance.between(0, 1500));
         await deployment.postgres.comeBack();
@@ -248,7 +255,7 @@ test(
     expect(servers.endedByThemselves).toEqual([]);
     expect(known.replayed).toBeGreaterThan(0);
     expect(unacknowledged()).toBeGreaterThan(0);
-    expect(servers.kills).toBeGreaterThan(DURATION_MS / 15_000);
+    expect(servers.kills).toBeGreaterThan(1);
     await tally({
       scenario: 1,
       done: `three servers under load: ${counted(servers.kills, 'times SIGKILL')}, PostgreSQL restarted in immediate mode ${counted(restarts, 'times')}`,

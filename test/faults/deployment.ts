@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createGraphQLClient } from '../support/graphql-client.ts';
 import type { StepServer } from '../support/job-steps.ts';
-import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
+import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
 import { type RestartablePostgres, startTestPostgres } from '../support/postgres-server.ts';
 import type { TestServer } from '../support/server.ts';
 import { type Settings, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
@@ -53,11 +53,8 @@ export const startDeployment = async (shared: Settings = {}): Promise<Deployment
     throw error;
   }
   const database = { url: urlOfDatabase(postgres.url, DATABASE) };
-  const ownUrl = new URL(database.url);
-  ownUrl.username = ROLE;
-  ownUrl.password = password;
   const settings: Settings = {
-    DATABASE_URL: ownUrl.href,
+    DATABASE_URL: urlOfRole(database.url, ROLE, password),
     API_KEY: key,
     PORT: '0',
     LOG_FORMAT: 'json',

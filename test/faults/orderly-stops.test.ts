@@ -10,7 +10,7 @@ import { keepSending, type Sent, sendSlowly } from './keep-alive-senders.ts';
 import { counted, tally } from './tally.ts';
 
 const SENDERS = 10;
-const ROUNDS = inForm({ short: 2, full: 8 });
+const ROUNDS = inForm({ short: 2, full: 6 });
 const GRACE_SECONDS = 6;
 /** Of a busy machine, on top of the grace period. */
 const MARGIN_MS = 15_000;

@@ -19,12 +19,19 @@ declare module 'vitest' {
 const { FAULTS, FAULTS_SEED } = process.env;
 const size = FAULTS === 'short' ? 'short' : 'full';
 
+/** Beyond it something hangs: the short form takes less than five minutes, the full one some fifteen, where nothing else runs. */
+const MOST_MINUTES = size === 'short' ? 12 : 30;
+
 let tallies = '';
 
 export const setup = async (project: TestProject): Promise<void> => {
   tallies = await mkdtemp(join(tmpdir(), 'sluice-faults-'));
   const seed = FAULTS_SEED ? Number(FAULTS_SEED) : randomInt(1_000_000_000);
   process.stdout.write(`\nThe ${size} form of the faults; the same moments again: FAULTS_SEED=${seed}\n`);
+  setTimeout(() => {
+    process.stderr.write(`The faults took longer than ${MOST_MINUTES} minutes: given up.\n`);
+    process.exit(1);
+  }, MOST_MINUTES * 60_000).unref();
   project.provide('faultsTallies', tallies);
   project.provide('faultsSeed', seed);
   project.provide('faultsSize', size);

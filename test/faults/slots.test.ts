@@ -11,7 +11,7 @@ import { type SupervisedServers, superviseServers } from './supervised-servers.t
 import { counted, tally } from './tally.ts';
 
 const JOBS_PER_SLOT = 50;
-const SLOTS = inForm({ short: 1, full: 4 });
+const SLOTS = inForm({ short: 1, full: 2 });
 const MINUTE = 60_000;
 const RECORDS = 100;
 
