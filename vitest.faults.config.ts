@@ -10,8 +10,8 @@ export default defineConfig({
     exclude: [],
     globalSetup: ['test/faults/setup.ts'],
     setupFiles: [],
-    // One after another: each has three servers and a PostgreSQL, and its moments are to be its own.
-    maxWorkers: 1,
+    // Each file has a PostgreSQL and servers of its own and waits most of its time: for slots, leases, starts.
+    maxWorkers: 2,
     testTimeout: 600_000,
   },
 });
