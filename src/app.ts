@@ -19,6 +19,7 @@ import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
 import { maySocketOpen } from './http/cors.ts';
+import { createDraining } from './http/draining.ts';
 import { createFailureTeller } from './http/failures.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
@@ -42,6 +43,8 @@ export interface AppResources {
   readonly clock: Clock;
   /** The key that GraphiQL fills in, in local mode. */
   readonly localKey: string | null;
+  /** How long connections without a request stay open when the server stops; as long as otherwise where left out. */
+  readonly idleMs?: number;
 }
 
 export interface App {
@@ -57,6 +60,8 @@ const RESYNC_MS = 5000;
 /** A database that is away is told so often by each part, and not at every attempt. */
 const TELL_AGAIN_MS = 30_000;
 const HEADERS_MS = 60_000;
+/** Requests have a moment to be answered even where exports are handed over at once. */
+const LEAST_GRACE_MS = 2000;
 const SWEEP_MS = 300_000;
 /** Longer than any request can still be at work on what it staged. */
 const SWEEP_MARGIN_MS = 900_000;
@@ -103,19 +108,21 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     else if (!maySocketOpen(config.corsOrigins, origin, host)) refuseUpgrade(socket, '403 Forbidden');
     else api.sockets.handleUpgrade(request, socket, head);
   });
+  const draining = createDraining(server);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    // Subscriptions never end by themselves, and server.close() would wait for them for ever. Sockets first: a client
-    // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
-    const socketsClosed = api?.sockets.close();
-    await feed.stop();
-    await socketsClosed;
-    await Promise.all(background.map((part) => part.stop()));
-    server.closeIdleConnections();
-    const late = setTimeout(() => server.closeAllConnections(), 2000);
-    await closed;
-    clearTimeout(late);
+    const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
+    const endSubscriptions = async (): Promise<void> => {
+      // They never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
+      // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+      await api?.sockets.close(graceMs);
+      await feed.stop();
+    };
+    await Promise.all([
+      draining.drain({ idleMs: resources.idleMs ?? server.keepAliveTimeout, graceMs }),
+      endSubscriptions(),
+      ...background.map((part) => part.stop()),
+    ]);
     // A request whose client has gone is worked on all the same; its statements come before the end of the database.
     await underWay.settled(2000);
   };

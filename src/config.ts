@@ -225,7 +225,7 @@ const SETTINGS = {
   graceSeconds: setting(
     'SHUTDOWN_GRACE_SECONDS',
     '30',
-    'How long running exports may go on after SIGTERM before they are handed over.',
+    'How long running exports and requests may go on after SIGTERM before exports are handed over and requests cut off.',
     integer(30, 0, 3600),
   ),
   maxSubscriptions: setting(

@@ -58,7 +58,8 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
     const localKey = local && valid ? local.apiKey : null;
     stepDone();
-    const app = await startApp({ ...resources, localKey });
+    // Whoever works on his own machine and presses Ctrl-C has no other server that his next request could go to.
+    const app = await startApp({ ...resources, localKey, ...(local && { idleMs: 0 }) });
     stops.push(() => app.stop());
     stepDone();
     let stopped: Promise<void> | undefined;

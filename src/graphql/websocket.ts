@@ -2,6 +2,7 @@ import { type ExecutionArgs, getOperationAST, GraphQLError } from 'graphql';
 import { CloseCode, type Context, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
@@ -14,7 +15,8 @@ import { RECHECK_MS } from './subscriptions.ts';
 
 export interface GraphQLSockets {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  close(): Promise<void>;
+  /** Begins nothing new, answers queries and mutations that are under way within the time of grace, and closes the sockets. */
+  close(graceMs: number): Promise<void>;
 }
 
 export interface GraphQLSocketsOptions {
@@ -29,6 +31,14 @@ export interface GraphQLSocketsOptions {
 
 interface Extra {
   readonly socket: WebSocket;
+  /** Whether a query or mutation is under way. */
+  isAnswering: () => boolean;
+}
+
+/** The sockets of one server. */
+interface Sockets {
+  readonly open: Set<Extra>;
+  isStopping: boolean;
 }
 type SocketContext = Context<Record<string, unknown>, Extra>;
 
@@ -36,6 +46,8 @@ type SocketContext = Context<Record<string, unknown>, Extra>;
 const PING_MS = 12_000;
 /** Answers that wait for a socket which does not read them. */
 const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+/** How often a socket that is to close is looked at whether its answers have left. */
+const ANSWERED_MS = 20;
 /** How long sockets may take to say goodbye when the server stops. */
 const GOODBYE_MS = 1000;
 /** RFC 6455's registry: come again. The clients of graphql-ws do. */
@@ -43,7 +55,8 @@ const TRY_AGAIN_LATER = 1013;
 
 /** Subscriptions, queries and mutations over WebSocket (graphql-transport-ws). The key comes with connection_init. */
 export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSockets => {
-  const protocol = createProtocol(options);
+  const sockets: Sockets = { open: new Set(), isStopping: false };
+  const protocol = createProtocol(options, sockets);
   const underWay = createUnderWay();
   // Not the glue of graphql-ws: it writes errors to the console as they are, and their messages into close frames.
   const server = new WebSocketServer({
@@ -53,10 +66,16 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
   });
   return {
     handleUpgrade: (request, socket, head) => {
-      server.handleUpgrade(request, socket, head, (opened) => serve(opened, protocol, underWay, options.log));
+      server.handleUpgrade(request, socket, head, (opened) => {
+        const extra: Extra = { socket: opened, isAnswering: () => false };
+        sockets.open.add(extra);
+        opened.once('close', () => sockets.open.delete(extra));
+        serve(extra, protocol, underWay, options.log);
+      });
     },
-    close: async () => {
-      for (const socket of server.clients) socket.close(1001, 'Going away');
+    close: async (graceMs) => {
+      sockets.isStopping = true;
+      await Promise.all([...sockets.open].map((one) => closeWhenAnswered(one, graceMs)));
       const late = setTimeout(() => {
         for (const socket of server.clients) socket.terminate();
       }, GOODBYE_MS);
@@ -67,12 +86,14 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
   };
 };
 
-const serve = (
-  socket: WebSocket,
-  protocol: ReturnType<typeof createProtocol>,
-  underWay: UnderWay,
-  log: Logger,
-): void => {
+const closeWhenAnswered = async ({ socket, isAnswering }: Extra, graceMs: number): Promise<void> => {
+  const deadline = performance.now() + graceMs;
+  while (socket.readyState === socket.OPEN && isAnswering() && performance.now() < deadline) await sleep(ANSWERED_MS);
+  socket.close(1001, 'Going away');
+};
+
+const serve = (extra: Extra, protocol: ReturnType<typeof createProtocol>, underWay: UnderWay, log: Logger): void => {
+  const { socket } = extra;
   const fail = (error: unknown): void => {
     // graphql-ws throws this at a message that is a server's to send; it is the client that is wrong, and nothing to log.
     if (error instanceof Error && error.message.startsWith('Unexpected message of type ')) {
@@ -111,7 +132,7 @@ const serve = (
         });
       },
     },
-    { socket },
+    extra,
   );
   socket.once('close', (code, reason) => {
     clearInterval(pulse);
@@ -122,7 +143,10 @@ const serve = (
 /** ws hands over a message as one buffer, unless it is asked for pieces. */
 const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
 
-const createProtocol = ({ graphql, services, log, withinTime, maxOperations }: GraphQLSocketsOptions) => {
+const createProtocol = (
+  { graphql, services, log, withinTime, maxOperations }: GraphQLSocketsOptions,
+  sockets: Sockets,
+) => {
   const mostAtOnce = services.limits.maxSubscriptions + maxOperations;
   const connect = async (context: SocketContext): Promise<boolean> => {
     const { socket } = context.extra;
@@ -139,6 +163,8 @@ const createProtocol = ({ graphql, services, log, withinTime, maxOperations }: G
       socket.close(TRY_AGAIN_LATER, 'Try again later');
       return false;
     }
+    // Until it is known to be a subscription an operation has no stream.
+    context.extra.isAnswering = () => Object.values(context.subscriptions).includes(null);
     // It may have gone while the key was looked up; its 'close' would never come again.
     if (socket.readyState !== socket.OPEN) return false;
     // A socket outlives its key: once that is revoked, the connection is closed as forbidden.
@@ -165,6 +191,7 @@ const createProtocol = ({ graphql, services, log, withinTime, maxOperations }: G
     subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
     onConnect: connect,
     onSubscribe: async (context, _id, payload) => {
+      if (sockets.isStopping) return [stopping()];
       // Over HTTP each operation under way holds a connection; here they would cost a client nothing.
       if (Object.keys(context.subscriptions).length > mostAtOnce) return [tooMuchAtOnce(mostAtOnce)];
       try {
@@ -182,6 +209,11 @@ const createProtocol = ({ graphql, services, log, withinTime, maxOperations }: G
     onError: (_context, _id, _payload, errors) => errors.map((error) => withoutHttp(graphql.mapError(error))),
   });
 };
+
+const stopping = (): GraphQLError =>
+  new GraphQLError('The server stops, and began nothing. Connect again, and send it once more.', {
+    extensions: { code: 'UNAVAILABLE' },
+  });
 
 const tooMuchAtOnce = (limit: number): GraphQLError =>
   new GraphQLError(`The socket has ${limit} operations under way already.`, {

@@ -57,7 +57,7 @@ export const write = async (
 
 /** The same with top-level errors kept, for input of a wrong type. */
 export const tryWrite = (
-  server: TestServer,
+  server: Pick<TestServer, 'request'>,
   kind: WriteKind,
   input: unknown,
 ): Promise<GraphQLAnswer<{ answer: WriteAnswer }> & { readonly status: number }> =>
@@ -101,7 +101,7 @@ interface RecordsAnswer {
 
 /** All live records, page after page in the order of the list; null where there is no such stream. */
 export const readRecords = async (
-  server: TestServer,
+  server: Pick<TestServer, 'graphql'>,
   stream: string,
   options: { readonly key?: string; readonly pageSize?: number } = {},
 ): Promise<LiveRecord[] | null> => {

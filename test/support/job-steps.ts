@@ -3,6 +3,11 @@ import { eventually, type TestServer } from './server.ts';
 
 // Steps through the public API that tests of jobs, runs and exports share.
 
+/** What the steps need of a server. */
+export interface StepServer extends Pick<TestServer, 'graphql' | 's3'> {
+  readonly database: Pick<TestServer['database'], 'url'>;
+}
+
 export type Settings = Readonly<Record<string, unknown>>;
 
 export interface SentRecord {
@@ -57,7 +62,7 @@ export const filterOf = (
 
 /** Sends records as one sum, and throws where they are refused. */
 export const addRecords = async (
-  server: TestServer,
+  server: StepServer,
   stream: string,
   granularity: 'HOURLY' | 'DAILY' | 'MONTHLY',
   records: readonly SentRecord[],
@@ -89,7 +94,7 @@ export const jobSettings = (settings: Settings = {}): Settings => {
 
 const mutate =
   (field: string, input: string, selection: string) =>
-  async (server: TestServer, value: Settings, key?: string): Promise<Result> => {
+  async (server: StepServer, value: Settings, key?: string): Promise<Result> => {
     const data = await server.graphql<Record<string, Result>>(
       `mutation ($input: ${input}!) { ${field}(input: $input) { __typename ${selection} ${FAILURES} } }`,
       { input: value },
@@ -109,7 +114,7 @@ export const tryRunJob = mutate('runJob', 'RunJobInput', `... on Run { ${RUN_FIE
 
 const mutateId =
   (field: string, selection: string) =>
-  async (server: TestServer, id: string, key?: string): Promise<Result> => {
+  async (server: StepServer, id: string, key?: string): Promise<Result> => {
     const data = await server.graphql<Record<string, Result>>(
       `mutation ($id: ID!) { ${field}(id: $id) { __typename ${selection} ${FAILURE} } }`,
       { id },
@@ -127,24 +132,24 @@ const expectType = (result: Result, type: string): Result => {
 };
 
 /** The id of a new job; throws where it is refused. */
-export const createJob = async (server: TestServer, settings: Settings = {}, key?: string): Promise<string> =>
+export const createJob = async (server: StepServer, settings: Settings = {}, key?: string): Promise<string> =>
   expectType(await tryCreateJob(server, jobSettings(settings), key), 'Job')['id'] as string;
 
-export const updateJob = async (server: TestServer, id: string, patch: Settings): Promise<Result> =>
+export const updateJob = async (server: StepServer, id: string, patch: Settings): Promise<Result> =>
   expectType(await tryUpdateJob(server, { id, ...patch }), 'Job');
 
-export const deleteJob = async (server: TestServer, id: string): Promise<void> => {
+export const deleteJob = async (server: StepServer, id: string): Promise<void> => {
   expectType(await tryDeleteJob(server, id), 'DeletedJob');
 };
 
 /** The id of a new MANUAL run. */
-export const runJob = async (server: TestServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> =>
+export const runJob = async (server: StepServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> =>
   expectType(await tryRunJob(server, { jobId, scheduledFor }, key), 'Run')['id'] as string;
 
-export const cancelRun = async (server: TestServer, id: string): Promise<RunView> =>
+export const cancelRun = async (server: StepServer, id: string): Promise<RunView> =>
   expectType(await tryCancelRun(server, id), 'Run') as unknown as RunView;
 
-export const readRun = async (server: TestServer, id: string): Promise<RunView> => {
+export const readRun = async (server: StepServer, id: string): Promise<RunView> => {
   const { run } = await server.graphql<{ run: RunView | null }>(`query ($id: ID!) { run(id: $id) { ${RUN_FIELDS} } }`, {
     id,
   });
@@ -153,7 +158,7 @@ export const readRun = async (server: TestServer, id: string): Promise<RunView> 
 };
 
 /** All runs of a job, oldest slot first. */
-export const runsOf = async (server: TestServer, jobId: string): Promise<RunView[]> => {
+export const runsOf = async (server: StepServer, jobId: string): Promise<RunView[]> => {
   const { runs } = await server.graphql<{ runs: { edges: { node: RunView }[] } }>(
     `query ($jobId: ID!) { runs(jobId: $jobId, first: 100) { edges { node { ${RUN_FIELDS} } } } }`,
     { jobId },
@@ -168,18 +173,18 @@ const isEnded = ({ status }: RunView): boolean => status !== 'QUEUED' && status 
 
 /** Waits until the run is as wanted. */
 export const runThat = (
-  server: TestServer,
+  server: StepServer,
   id: string,
   isWanted: (run: RunView) => boolean,
   deadlineMs = DEADLINE_MS,
 ): Promise<RunView> => eventually(() => readRun(server, id), isWanted, deadlineMs);
 
-export const endedRun = (server: TestServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> =>
+export const endedRun = (server: StepServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> =>
   runThat(server, id, isEnded, deadlineMs);
 
 /** Waits until the job has so many runs, all ended. */
 export const endedRunsOf = (
-  server: TestServer,
+  server: StepServer,
   jobId: string,
   count: number,
   deadlineMs = DEADLINE_MS,
@@ -215,7 +220,7 @@ export interface Exported {
 }
 
 /** What lies in the bucket of a run that succeeded. */
-export const readExport = (server: TestServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> => {
+export const readExport = (server: StepServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> => {
   if (run.status !== 'SUCCEEDED') throw new Error(`The run is ${run.status}: ${JSON.stringify(run.error)}`);
   const body = (key: string): Buffer => {
     const put = server.s3.object(bucket, key);
@@ -232,7 +237,7 @@ export const readExport = (server: TestServer, run: RunView, bucket = 'exports')
 
 /** Makes a job, runs it for the slot, waits, and reads what it wrote. */
 export const exportOnce = async (
-  server: TestServer,
+  server: StepServer,
   settings: Settings,
   scheduledFor: string,
   key?: string,
@@ -242,7 +247,7 @@ export const exportOnce = async (
 };
 
 export const exportAgain = async (
-  server: TestServer,
+  server: StepServer,
   jobId: string,
   scheduledFor: string,
 ): Promise<Omit<Exported, 'jobId'>> => {
@@ -261,7 +266,7 @@ export const innerId = (id: string): string => Buffer.from(id, 'base64url').toSt
 
 /** Rows of a statement, on a connection of the test's own. */
 export const querySql = async <Row>(
-  server: Pick<TestServer, 'database'>,
+  server: Pick<StepServer, 'database'>,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<Row[]> => {
@@ -270,7 +275,7 @@ export const querySql = async <Row>(
 };
 
 /** Stores so many more records of other elements beside those of a stream, past the API, which takes 10,000 at a time. */
-export const multiplyRecords = async (server: TestServer, stream: string, count: number): Promise<void> => {
+export const multiplyRecords = async (server: StepServer, stream: string, count: number): Promise<void> => {
   await querySql(
     server,
     `INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)

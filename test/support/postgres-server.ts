@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, mkdtemp, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -17,14 +18,23 @@ export interface TestPostgres {
   readonly stop: () => Promise<void>;
 }
 
+/** One that can also be away for a while, as after a crash of its machine. */
+export interface RestartablePostgres extends TestPostgres {
+  /** SIGQUIT, which is the immediate mode: every session is cut off, and the next start recovers from the log. */
+  readonly goAway: () => Promise<void>;
+  /** Starts it again on the same port; resolves when it answers. */
+  readonly comeBack: () => Promise<void>;
+}
+
 const START_DEADLINE_MS = 60_000;
 const PASSWORD = 'sluice-tests';
 
+/** Nothing of most runs outlives them, so durability is given up. */
+const FORGETFUL = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' };
+/** As PostgreSQL is by itself, in production too. */
+const DURABLE = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on' };
+
 const SETTINGS = {
-  // Nothing here outlives the run, so durability is given up.
-  fsync: 'off',
-  full_page_writes: 'off',
-  synchronous_commit: 'off',
   shared_buffers: '64MB',
   // Several test files at a time, each with the pools, queues and listeners of up to two servers.
   max_connections: '200',
@@ -34,18 +44,33 @@ const SETTINGS = {
 
 /**
  * Lives as long as its standard input is open, which ends with this process however that dies; then ends the
- * server at once (SIGQUIT: nothing of it is kept) and removes the directory.
+ * server at once (SIGQUIT: nothing of it is kept) and removes the directory. Until then each line ends the server or
+ * starts it, whichever it is not, and is answered when that is done.
  */
-const KEEPER = 'directory=$1; shift; "$@" </dev/null & read -r _; kill -QUIT $!; wait $!; rm -rf "$directory"';
+const KEEPER = `
+  directory=$1; shift
+  "$@" </dev/null >&2 & server=$!
+  while read -r _; do
+    if [ -n "$server" ]; then kill -QUIT $server; wait $server; server=; else "$@" </dev/null >&2 & server=$!; fi
+    echo done
+  done
+  if [ -n "$server" ]; then kill -QUIT $server; wait $server; fi
+  rm -rf "$directory"`;
 
+/** Of those that no connection is given for its own end: while the server is away nothing else may take its port. */
 const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
+  for (;;) {
+    const port = randomInt(15_000, 30_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 };
 
 const untilAnswering = async (url: string, keeper: ChildProcess, log: readonly string[]): Promise<void> => {
@@ -75,8 +100,12 @@ const embeddedPrograms = async (account: PostgresAccount | undefined, directory:
  * account, as PostgreSQL demands.
  *
  * @param bin directory of the programs `initdb` and `postgres`; without it, the embedded ones
+ * @param durability whether what was committed survives goAway()
  */
-export const startTestPostgres = async (bin: string | undefined): Promise<TestPostgres> => {
+export const startTestPostgres = async (
+  bin: string | undefined,
+  durability: 'forgetful' | 'durable' = 'forgetful',
+): Promise<RestartablePostgres> => {
   const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
   const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
   const passwordFile = join(directory, 'password');
@@ -102,12 +131,16 @@ export const startTestPostgres = async (bin: string | undefined): Promise<TestPo
   );
 
   const port = await freePort();
-  const settings = Object.entries({ ...SETTINGS, port }).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  const durable = durability === 'durable' ? DURABLE : FORGETFUL;
+  const settings = Object.entries({ ...SETTINGS, ...durable, port }).flatMap(([name, value]) => [
+    '-c',
+    `${name}=${value}`,
+  ]);
   const command = [join(programs, 'postgres'), '-D', data, ...settings];
   const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', directory, ...command], {
     ...account,
     cwd: directory,
-    stdio: ['pipe', 'ignore', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     // A Ctrl-C at the terminal would end the server before the tests have let go of it.
     detached: true,
   });
@@ -123,6 +156,14 @@ export const startTestPostgres = async (bin: string | undefined): Promise<TestPo
     keeper.stdin.end();
     await exited;
   };
+  let isUp = true;
+  const toggle = async (up: boolean): Promise<void> => {
+    if (isUp === up) return;
+    isUp = up;
+    const done = once(keeper.stdout, 'data');
+    keeper.stdin.write('\n');
+    await done;
+  };
   const url = `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`;
   try {
     await untilAnswering(url, keeper, log);
@@ -130,5 +171,13 @@ export const startTestPostgres = async (bin: string | undefined): Promise<TestPo
     await stop();
     throw error;
   }
-  return { url, stop };
+  return {
+    url,
+    stop,
+    goAway: () => toggle(false),
+    comeBack: async () => {
+      await toggle(true);
+      await untilAnswering(url, keeper, log);
+    },
+  };
 };

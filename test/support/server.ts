@@ -7,6 +7,7 @@ import type { Scope } from '../../src/accounts/scopes.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createLogger, openResources, openStore } from '../../src/resources.ts';
 import { systemClock } from '../../src/lib/clock.ts';
+import { createGraphQLClient } from './graphql-client.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import { startStrictS3, type StrictS3 } from './strict-s3.ts';
 
@@ -73,17 +74,10 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
   });
   const store = openStore(config, { endpoint: s3.endpoint, credentials: s3.credentials, forcePathStyle: true });
   const opened = await openResources({ config, databaseUrl: database.url, log: createLogger(config), store });
-  const resources = { ...opened, ...options.resources };
+  // The test has all its answers, and its connections need not be waited for.
+  const resources = { idleMs: 0, ...opened, ...options.resources };
   const app = await startApp(resources);
 
-  const request: TestServer['request'] = async (query, variables, withKey = key) => {
-    const response = await fetch(`${app.url}/graphql`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(withKey !== null && { 'x-api-key': withKey }) },
-      body: JSON.stringify({ query, variables }),
-    });
-    return { ...((await response.json()) as GraphQLAnswer<never>), status: response.status };
-  };
   const context = { db: resources.database.acrossAccounts, clock: systemClock };
   return {
     url: app.url,
@@ -92,12 +86,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     database,
     s3,
     resources,
-    request,
-    graphql: async (query, variables, withKey = key) => {
-      const answer = await request(query, variables, withKey);
-      if (answer.errors || !answer.data) throw new Error(JSON.stringify(answer.errors ?? answer));
-      return answer.data as never;
-    },
+    ...createGraphQLClient(app.url, key),
     createKey: async (name, scopes) => {
       const account = (await findAccount(context.db, name)) ?? (await createAccount(context, name));
       return (await createApiKey(context, account.id, { name: 'test', scopes })).secret;

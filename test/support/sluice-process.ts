@@ -60,6 +60,20 @@ export interface SluiceProcess {
   readonly ended: Promise<number | null>;
 }
 
+const live = new Set<number>();
+// Groups of their own outlive a test process that is ended in the middle.
+process.on('exit', () => {
+  for (const group of live) killGroup(group);
+});
+
+const killGroup = (group: number): void => {
+  try {
+    process.kill(-group, 'SIGKILL');
+  } catch {
+    // Nothing of it is left.
+  }
+};
+
 /** Starts a server as `npm start` does, by npm itself, or with the demo, in a process group of its own. */
 export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess => {
   const [program, args] = by === 'npm' ? ['npm', ['start']] : [process.execPath, [`${CHECKOUT}src/${by}.ts`]];
@@ -75,6 +89,8 @@ export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'm
   const ended = once(child, 'close').then(([code]) => code as number | null);
   const { pid } = child;
   if (pid === undefined) throw new Error(`${program} did not start`);
+  live.add(pid);
+  void ended.then(() => live.delete(pid));
   return {
     pid,
     get stdout() {
@@ -86,11 +102,7 @@ export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'm
     kill: (signal) => void child.kill(signal),
     interrupt: () => void process.kill(-pid, 'SIGINT'),
     destroy: async () => {
-      try {
-        process.kill(-pid, 'SIGKILL');
-      } catch {
-        // Nothing of it is left.
-      }
+      killGroup(pid);
       await ended;
     },
     said: (words) =>

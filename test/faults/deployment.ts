@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { createGraphQLClient } from '../support/graphql-client.ts';
+import type { StepServer } from '../support/job-steps.ts';
+import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
+import { type RestartablePostgres, startTestPostgres } from '../support/postgres-server.ts';
+import type { TestServer } from '../support/server.ts';
+import { type Settings, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
+
+/** A server in a process of its own. */
+export interface ServerProcess extends StepServer, Pick<TestServer, 'request' | 'url' | 'key'> {
+  readonly process: SluiceProcess;
+}
+
+/** What an operator runs: any number of servers, on one database that keeps what it has committed, and one S3. */
+export interface Deployment {
+  readonly postgres: RestartablePostgres;
+  /** For the test's own looks: as the superuser. The servers connect as a plain role that owns the database. */
+  readonly database: { readonly url: string };
+  readonly s3: StrictS3;
+  /** The ADMIN key of every server. */
+  readonly key: string;
+  /** Resolves when it answers; throws with its words where it ends before, as where the database is away. */
+  startServer(settings?: Settings): Promise<ServerProcess>;
+  /** Ends all that is left of it, the servers by SIGKILL. */
+  close(): Promise<void>;
+}
+
+const DATABASE = 'sluice';
+const ROLE = 'sluice_servers';
+
+const BUCKETS = ['exports', 'other-exports'];
+
+/** @param shared settings of every server, on top of those that it needs to work at all */
+export const startDeployment = async (shared: Settings = {}): Promise<Deployment> => {
+  const key = randomBytes(24).toString('hex');
+  const password = randomBytes(12).toString('hex');
+  const postgres = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined, 'durable');
+  const s3 = await startStrictS3({ buckets: BUCKETS });
+  const started = new Set<SluiceProcess>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...started].map((server) => server.destroy()));
+    await s3.close();
+    await postgres.stop();
+  };
+  try {
+    await withClient(postgres.url, async (admin) => {
+      await admin.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD '${password}'`);
+      await admin.query(`CREATE DATABASE ${DATABASE} OWNER ${ROLE}`);
+    });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const database = { url: urlOfDatabase(postgres.url, DATABASE) };
+  const settings: Settings = {
+    DATABASE_URL: urlOfRole(database.url, ROLE, password),
+    API_KEY: key,
+    PORT: '0',
+    LOG_FORMAT: 'json',
+    AWS_REGION: s3.region,
+    AWS_ENDPOINT_URL_S3: s3.endpoint,
+    S3_FORCE_PATH_STYLE: 'true',
+    AWS_ACCESS_KEY_ID: s3.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.credentials.secretAccessKey,
+    ...shared,
+  };
+  return {
+    postgres,
+    database,
+    s3,
+    key,
+    startServer: async (own = {}) => {
+      const server = startSluice({ ...settings, ...own });
+      started.add(server);
+      void server.ended.then(() => started.delete(server));
+      const words = await server.said('Sluice answers');
+      const url = /"url":"([^"]+)"/.exec(words)?.[1] ?? '';
+      return { url, key, s3, database, process: server, ...createGraphQLClient(url, key) };
+    },
+    close,
+  };
+};

@@ -1,0 +1,63 @@
+import { randomInt } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { formatTable, readTable, writeTable } from '../../scripts/readme-tables.ts';
+import type { Tally } from './tally.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** The directory that tallies are left in. */
+    faultsTallies: string;
+    faultsSeed: number;
+    faultsSize: 'short' | 'full';
+  }
+}
+
+/** `FAULTS=short` is the form for every day; `FAULTS_SEED` gives the random moments of an earlier run again. */
+const { FAULTS, FAULTS_SEED } = process.env;
+const size = FAULTS === 'short' ? 'short' : 'full';
+
+/** Beyond it something hangs: the short form takes less than five minutes, the full one some fifteen, where nothing else runs. */
+const MOST_MINUTES = size === 'short' ? 12 : 30;
+
+let tallies = '';
+
+export const setup = async (project: TestProject): Promise<void> => {
+  tallies = await mkdtemp(join(tmpdir(), 'sluice-faults-'));
+  const seed = FAULTS_SEED ? Number(FAULTS_SEED) : randomInt(1_000_000_000);
+  process.stdout.write(`\nThe ${size} form of the faults; the same moments again: FAULTS_SEED=${seed}\n`);
+  setTimeout(() => {
+    process.stderr.write(`The faults took longer than ${MOST_MINUTES} minutes: given up.\n`);
+    process.exit(1);
+  }, MOST_MINUTES * 60_000).unref();
+  project.provide('faultsTallies', tallies);
+  project.provide('faultsSeed', seed);
+  project.provide('faultsSize', size);
+};
+
+/** Shows what was counted; the full form also writes it into the README, in the place of the same scenarios' rows. */
+export const teardown = async (): Promise<void> => {
+  const rows: string[][] = [];
+  for (const file of await readdir(tallies)) {
+    const { scenario, done, tried, lost, twice } = JSON.parse(await readFile(join(tallies, file), 'utf8')) as Tally;
+    rows.push([String(scenario), done, tried, String(lost), String(twice)]);
+  }
+  await rm(tallies, { recursive: true });
+  if (rows.length === 0) return;
+  const table = (all: string[][]): string =>
+    formatTable([
+      ['', 'what was done', 'tried', 'lost', 'twice'],
+      ...all.toSorted(([a], [b]) => Number(a) - Number(b)),
+    ]);
+  process.stdout.write(`\n${table(rows)}`);
+  if (size === 'short') return;
+  const counted = new Set(rows.map(([scenario]) => scenario));
+  const others = (await readTable('faults'))
+    .split('\n')
+    .slice(2)
+    .map((line) => line.split(' | ').map((cell) => cell.replaceAll(/^\||\|$/g, '').trim()))
+    .filter(([scenario]) => scenario && !counted.has(scenario));
+  await writeTable('faults', table([...others, ...rows]));
+};
