@@ -5,6 +5,7 @@ import { encodeId } from '../db/public-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
 import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
+import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { createPlaces } from '../lib/places.ts';
 import {
@@ -22,6 +23,8 @@ export interface RunWorkerOptions {
   readonly exports: ExportContext;
   readonly queue: PgBoss;
   readonly log: Logger;
+  /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
+  readonly principalArn: string;
   /** Runs at the same time. */
   readonly concurrency: number;
   readonly leaseMs: number;
@@ -121,7 +124,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     } catch (error) {
       // Whatever an aborted signal made fail: the reason for it is what counts.
       if (signal.aborted || error instanceof LeaseLostError) return null;
-      const failure = failureOf(error);
+      const failure = failureOf(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
       return { event: 'FAIL', failure };
     }
