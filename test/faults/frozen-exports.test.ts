@@ -195,3 +195,36 @@ test.each(inForm({ short: [], full: QUESTIONS }))(
   },
   120_000,
 );
+
+test('a server that hears too late that the run is its own does not put it, although no timer has told it of the time', async () => {
+  await addToAll(api, 'too-late', ELEMENTS, 1);
+  const [job, sample] = await createJobs(api, 'too-late', 'too late', 2);
+  if (!job || !sample) throw new Error('There are two jobs.');
+  const worker = await deployment.startServer({
+    ROLE: 'worker',
+    NODE_OPTIONS: `--import=${new URL('jumping-timer.ts', import.meta.url).href}`,
+    JUMP_MS: String(LEASE_SECONDS * 1000),
+    // So it looks at the time once a second.
+    RUN_HEARTBEAT_MS: String((LEASE_SECONDS * 1000) / 5),
+  });
+  const [whole] = await runAll(api, [sample]);
+  const gate = createGate();
+  const isLast = isPart(whole?.objects.length ?? 0);
+  const moment = { name: 'after the last object', isAt: isLast, stored: true };
+  const [runId = ''] = await catchExports(api, faults, [job], [moment], gate.opened);
+  const caught = await catchStatement(deployment.database.url, ASKS_FOR_MANIFEST, gate.open);
+  const puts = deployment.s3.puts.length;
+  const said = worker.process.stderr.length;
+  worker.process.kill('SIGUSR2');
+  await worker.process.said('jumped');
+  await caught.release();
+  await eventually(
+    () => Promise.resolve(worker.process.stderr.slice(said).match(LET_GO) ?? []),
+    (letGo) => letGo.length > 0,
+  );
+  expect(deployment.s3.puts.slice(puts).map(({ key }) => key)).toEqual([]);
+  const run = await endedRun(api, runId, (LEASE_SECONDS + 60) * 1000);
+  expect(run.attempt).toBe(2);
+  expect(differenceOf(api, run, rowsOf('too-late', ELEMENTS, 1))).toEqual({ lost: 0, twice: 0 });
+  await worker.process.destroy();
+}, 120_000);
