@@ -21,6 +21,8 @@ import { addToAll, type Difference, differenceOf, leaveOf, PART_BYTES, rowsOf, S
 import { counted, tally } from './tally.ts';
 
 const LEASE_SECONDS = 10;
+/** What is promised of the default lease, which is longer. */
+const TAKE_OVER_MS = 45_000;
 const ROUNDS = inForm({ short: 1, full: 2 });
 const ELEMENTS = 200;
 /** Left of them when a window is written again. */
@@ -173,11 +175,14 @@ test.each(inForm({ short: [], full: QUESTIONS }))(
     const caught = await catchStatement(deployment.database.url, words, gate.open);
     const said = worker.process.stderr.length;
     worker.process.kill('SIGSTOP');
+    const stoppedAt = performance.now();
     await caught.release();
 
     const heir = await startWorker();
     const taken = await endedRun(api, runId, (LEASE_SECONDS + 60) * 1000);
     expect(taken.attempt).toBe(2);
+    // Also where it had a transaction open, which the database ends.
+    expect(performance.now() - stoppedAt).toBeLessThan(TAKE_OVER_MS);
     expect(differenceOf(api, taken, rowsOf(stream, ELEMENTS, 1))).toEqual({ lost: 0, twice: 0 });
     await addToAll(api, stream, ELEMENTS, 1);
     const [anew] = await runAll(api, [job]);
