@@ -12,6 +12,7 @@ import { startStagingSweeper } from './background/staging-sweeper.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
 import { isUnavailable } from './db/failures.ts';
+import { UNKNOWN_PRINCIPAL } from './exports/bucket-policy.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import type { Services } from './graphql/context.ts';
@@ -241,6 +242,7 @@ const startBackground = async (
       },
       queue,
       log,
+      principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
       concurrency: config.exportConcurrency,
       leaseMs: config.leaseSeconds * 1000,
       heartbeatMs: config.heartbeatMs,

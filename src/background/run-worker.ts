@@ -3,8 +3,9 @@ import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { encodeId } from '../db/public-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
-import { type ExportContext, executeRun, type Progress } from '../exports/execute.ts';
+import { type ExportContext, executeRun, type Hold, type Progress } from '../exports/execute.ts';
 import { failureOf } from '../exports/failure.ts';
+import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { createPlaces } from '../lib/places.ts';
 import {
@@ -22,6 +23,8 @@ export interface RunWorkerOptions {
   readonly exports: ExportContext;
   readonly queue: PgBoss;
   readonly log: Logger;
+  /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
+  readonly principalArn: string;
   /** Runs at the same time. */
   readonly concurrency: number;
   readonly leaseMs: number;
@@ -114,14 +117,14 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const progress: Progress = { rows: 0, bytes: 0 };
   const lost = new AbortController();
   const signal = AbortSignal.any([lost.signal, handingOver]);
-  const heartbeat = keepLease(options, run, asked, progress, lost);
+  const { assertInTime, ...heartbeat } = keepLease(options, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
-      return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, signal) };
+      return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, { signal, assertInTime }) };
     } catch (error) {
       // Whatever an aborted signal made fail: the reason for it is what counts.
       if (signal.aborted || error instanceof LeaseLostError) return null;
-      const failure = failureOf(error);
+      const failure = failureOf(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
       return { event: 'FAIL', failure };
     }
@@ -152,16 +155,14 @@ const keepLease = (
   claimedAt: number,
   progress: Progress,
   lost: AbortController,
-): Stoppable => {
+): Stoppable & Pick<Hold, 'assertInTime'> => {
   const stopping = new AbortController();
   let heldUntil = claimedAt + leaseMs;
   // A timer of its own, since a renewal that hangs must not keep the run from being aborted in time.
-  const watch = setInterval(
-    () => {
-      if (performance.now() > heldUntil) lost.abort(new LeaseLostError());
-    },
-    Math.min(heartbeatMs, 1000),
-  );
+  const look = (): void => {
+    if (performance.now() > heldUntil) lost.abort(new LeaseLostError());
+  };
+  const watch = setInterval(look, Math.min(heartbeatMs, 1000));
   const loop = async (): Promise<void> => {
     for (;;) {
       await sleep(heartbeatMs, undefined, { signal: stopping.signal }).catch(() => undefined);
@@ -178,6 +179,10 @@ const keepLease = (
   };
   const done = loop();
   return {
+    assertInTime: () => {
+      look();
+      lost.signal.throwIfAborted();
+    },
     stop: async () => {
       clearInterval(watch);
       stopping.abort();

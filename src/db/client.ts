@@ -47,8 +47,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     max: options.poolSize,
     application_name: options.applicationName,
     statement_timeout: options.statementTimeoutMs,
-    // A client that died inside a transaction must not hold its locks for ever.
-    idle_in_transaction_session_timeout: 60_000,
+    // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
+    // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
+    idle_in_transaction_session_timeout: 20_000,
     connectionTimeoutMillis: 10_000,
     idleTimeoutMillis: 30_000,
     ...KEEP_ALIVE,

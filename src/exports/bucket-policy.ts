@@ -8,6 +8,9 @@ export interface BucketPolicyInput {
   readonly principalArn: string;
 }
 
+/** Stands where the operator has not set PRINCIPAL_ARN; AWS refuses it, so nobody grants anything to a stranger by mistake. */
+export const UNKNOWN_PRINCIPAL = 'arn:aws:iam::000000000000:role/set-PRINCIPAL_ARN-of-the-server';
+
 /** True for an ARN such as `arn:aws:iam::123456789012:role/sluice`, in any partition. */
 export function isPrincipalArn(value: string): boolean {
   return /^arn:aws[a-z-]*:(iam|sts)::\d{12}:[\w+=,.@/-]+$/.test(value);

@@ -43,6 +43,17 @@ export interface Progress {
   bytes: number;
 }
 
+/** A worker's hold on its run. */
+export interface Hold {
+  /** Aborted where the run is to be written no more. */
+  readonly signal: AbortSignal;
+  /**
+   * Throws where the lease may be over by now, by the worker's own clock. A process that was stopped hears what it asked
+   * before its timers go off: the database had said yes long ago, and another may hold the run.
+   */
+  assertInTime(): void;
+}
+
 const compress = promisify(gzip);
 
 /**
@@ -54,8 +65,9 @@ export const executeRun = async (
   context: ExportContext,
   run: LeasedRun,
   progress: Progress,
-  signal: AbortSignal,
+  hold: Hold,
 ): Promise<RunTotals> => {
+  const { signal } = hold;
   const { database, limits } = context;
   const db = database.acrossAccounts;
   const window = { start: run.windowStart, end: run.windowEnd };
@@ -63,7 +75,7 @@ export const executeRun = async (
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
   const { path, slug } = destinationOf(run.settings);
-  const writer = new ObjectWriter(context, run, progress, signal);
+  const writer = new ObjectWriter(context, run, progress, hold);
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
   const release = await context.memory.acquire(limits.partBytes, signal);
   try {
@@ -114,14 +126,14 @@ class ObjectWriter {
   readonly #context: ExportContext;
   readonly #run: LeasedRun;
   readonly #progress: Progress;
-  readonly #signal: AbortSignal;
+  readonly #hold: Hold;
   #claimed = false;
 
-  constructor(context: ExportContext, run: LeasedRun, progress: Progress, signal: AbortSignal) {
+  constructor(context: ExportContext, run: LeasedRun, progress: Progress, hold: Hold) {
     this.#context = context;
     this.#run = run;
     this.#progress = progress;
-    this.#signal = signal;
+    this.#hold = hold;
   }
 
   /** What is written, and what has gone into the part being made. */
@@ -136,7 +148,7 @@ class ObjectWriter {
     if (!form) throw new Error(`"${key}" is no key of an export.`);
     const sha256 = createHash('sha256').update(body).digest('hex');
     const object = { key, rows, bytes: body.length, sha256 };
-    this.#signal.throwIfAborted();
+    this.#hold.signal.throwIfAborted();
     await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
     await this.#put(key, body, contentTypeOf(form.extension, form.compressed), sha256);
     await markObjectWritten(db, this.#run, key);
@@ -147,7 +159,7 @@ class ObjectWriter {
   }
 
   async putManifest(body: Buffer): Promise<void> {
-    this.#signal.throwIfAborted();
+    this.#hold.signal.throwIfAborted();
     await assertHeld(this.#context.database.acrossAccounts, this.#run);
     await this.#put(this.#run.manifestKey, body, 'application/json', createHash('sha256').update(body).digest('hex'));
   }
@@ -157,6 +169,7 @@ class ObjectWriter {
     const db = this.#context.database.acrossAccounts;
     // Before each, since the operator may move the bucket while a run writes.
     await checkBucketIsFree(db, accountId, bucket);
+    this.#hold.assertInTime();
     await this.#context.store.put({
       bucket,
       bucketOwner: this.#run.settings.bucketOwner ?? null,
@@ -164,7 +177,7 @@ class ObjectWriter {
       body,
       contentType,
       sha256Hex,
-      signal: this.#signal,
+      signal: this.#hold.signal,
     });
     if (!this.#claimed) await claimBucket(db, accountId, bucket);
     this.#claimed = true;

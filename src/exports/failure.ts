@@ -2,11 +2,14 @@
 import type { RunFailure } from '../db/json-columns.ts';
 import { isUnavailable } from '../db/failures.ts';
 import { ConflictError, LimitExceededError } from '../errors.ts';
+import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 
-export const failureOf = (error: unknown): RunFailure => {
+/** @param place where the run writes, and as whom: who is denied there is told the policy to attach */
+export const failureOf = (error: unknown, place: BucketPolicyInput): RunFailure => {
   if (error instanceof ObjectStoreError) {
-    return { code: error.code, message: error.message, retryable: error.retryable };
+    const { code, retryable } = error;
+    return { code, message: code === 'ACCESS_DENIED' ? withPolicy(error.message, place) : error.message, retryable };
   }
   if (error instanceof LimitExceededError || error instanceof ConflictError) {
     return { code: error.code, message: error.message, retryable: false };
@@ -26,3 +29,7 @@ export const failureOf = (error: unknown): RunFailure => {
     retryable: true,
   };
 };
+
+/** In one line: mails and lists show messages so, and it stays the same JSON. */
+const withPolicy = (message: string, place: BucketPolicyInput): string =>
+  `${message} The policy to attach: ${bucketPolicy(place).replace(/\n */g, ' ')}`;

@@ -2,7 +2,7 @@ import type { EnumRef } from '@pothos/core';
 import { type ApiKeyRow, createApiKey, listApiKeys, type Principal, revokeApiKey } from '../accounts/keys.ts';
 import { isScope, type Scope } from '../accounts/scopes.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { bucketPolicy } from '../exports/bucket-policy.ts';
+import { bucketPolicy, UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
 import { isDestinationProblem, parseS3Url } from '../jobs/destination.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
@@ -100,9 +100,6 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
   }));
   addMutations(builder, refs, scope);
 };
-
-/** Stands where the operator has not set PRINCIPAL_ARN; AWS refuses it, so nobody grants anything to a stranger by mistake. */
-const UNKNOWN_PRINCIPAL = 'arn:aws:iam::000000000000:role/set-PRINCIPAL_ARN-of-the-server';
 
 const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes, Scope>): void => {
   const input = builder.inputType('CreateApiKeyInput', {

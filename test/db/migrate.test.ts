@@ -28,6 +28,7 @@ test('three that start at once on an empty database all succeed, and one of them
   expect(await tables()).toEqual([
     'accounts',
     'api_keys',
+    'bucket_claims',
     'filters',
     'jobs',
     'operations',

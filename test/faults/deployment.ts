@@ -15,8 +15,8 @@ export interface ServerProcess extends StepServer, Pick<TestServer, 'request' | 
 /** What an operator runs: any number of servers, on one database that keeps what it has committed, and one S3. */
 export interface Deployment {
   readonly postgres: RestartablePostgres;
-  /** For the test's own looks: as the superuser. The servers connect as a plain role that owns the database. */
-  readonly database: { readonly url: string };
+  /** `url` is for the test's own looks: as the superuser. The servers connect as a plain role that owns the database. */
+  readonly database: { readonly url: string; readonly serverUrl: string };
   readonly s3: StrictS3;
   /** The ADMIN key of every server. */
   readonly key: string;
@@ -52,9 +52,10 @@ export const startDeployment = async (shared: Settings = {}): Promise<Deployment
     await close();
     throw error;
   }
-  const database = { url: urlOfDatabase(postgres.url, DATABASE) };
+  const url = urlOfDatabase(postgres.url, DATABASE);
+  const database = { url, serverUrl: urlOfRole(url, ROLE, password) };
   const settings: Settings = {
-    DATABASE_URL: urlOfRole(database.url, ROLE, password),
+    DATABASE_URL: database.serverUrl,
     API_KEY: key,
     PORT: '0',
     LOG_FORMAT: 'json',

@@ -79,6 +79,10 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     const mails = await mailsTo(email, run.id);
     expect(mails.map(({ subject }) => subject)).toEqual(['Sluice: Bad news failed (2026-01-21)']);
     expect(mails[0]?.text).toContain(`ACCESS_DENIED: ${run.error?.message}`);
+    // Whoever reads it may have no key to ask for the policy with.
+    const policy = /The policy to attach: (\{.*\})$/m.exec(mails[0]?.text ?? '')?.[1];
+    const { bucketPolicy } = await server.graphql<{ bucketPolicy: string }>('{ bucketPolicy(s3Url: "exports/mail") }');
+    expect(JSON.parse(policy ?? '')).toEqual(JSON.parse(bucketPolicy));
     expect(mails[0]?.raw).not.toContain('LEAK');
   });
 

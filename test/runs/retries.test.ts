@@ -54,7 +54,9 @@ const failingJob = async (fault: Fault, count: number, settings: object = {}) =>
 
 /** Ends the pause between two attempts now. */
 const endPause = async (run: RunView): Promise<void> => {
-  await querySql(server, 'UPDATE runs SET not_before = clock_timestamp() WHERE id = $1', [innerId(run.id)]);
+  await querySql(server, `UPDATE runs SET not_before = clock_timestamp() WHERE id = $1 AND status = 'QUEUED'`, [
+    innerId(run.id),
+  ]);
   const jobId = innerId(run.job?.id ?? '');
   await server.resources.queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
 };

@@ -24,6 +24,8 @@ export type SmtpBehavior =
 export interface SmtpOptions {
   /** Where given, a client has to log in with them. */
   readonly login?: { readonly user: string; readonly password: string };
+  /** That of one that was closed, so that it is there again; a free one where left out. */
+  readonly port?: number;
 }
 
 export interface TestSmtp {
@@ -77,7 +79,7 @@ export async function startSmtp(options: SmtpOptions = {}): Promise<TestSmtp> {
     },
   });
   server.on('error', () => {}); // clients that go away in the middle
-  server.listen(0, '127.0.0.1');
+  server.listen(options.port ?? 0, '127.0.0.1');
   await once(server.server, 'listening');
   const { port } = server.server.address() as AddressInfo;
   const login =
