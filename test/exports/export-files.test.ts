@@ -570,6 +570,7 @@ test('the manifest tells run, job, settings, window, watermark and objects, and 
       compression: 'NONE',
       aggregationBucket: 'DAY',
       range: 'ago(7d)',
+      bucketOwner: null,
       endTimeOffset: null,
       cron: null,
       scheduledTimeInSeconds: null,

@@ -53,6 +53,10 @@ export const openEventStream = async <Data>(request: EventStreamRequest): Promis
     return isComplete;
   };
   const ended = read();
+  let isOver = false;
+  void ended.then(() => {
+    isOver = true;
+  });
   return {
     status: response.status,
     results,
@@ -60,9 +64,11 @@ export const openEventStream = async <Data>(request: EventStreamRequest): Promis
     until: async (fits, deadlineMs = 10_000) => {
       const deadline = performance.now() + deadlineMs;
       for (;;) {
+        // Before the results are looked at: after its end none comes any more.
+        const isLast = isOver || performance.now() > deadline;
         const found = results.find(fits);
         if (found) return found;
-        if (performance.now() > deadline) {
+        if (isLast) {
           throw new Error(`No such result came; those that did: ${JSON.stringify(results)}`);
         }
         await delay(10);

@@ -88,7 +88,10 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     resources,
     ...createGraphQLClient(app.url, key),
     createKey: async (name, scopes) => {
-      const account = (await findAccount(context.db, name)) ?? (await createAccount(context, name));
+      // Two may ask at once for keys of an account that is not there yet.
+      if (!(await findAccount(context.db, name))) await createAccount(context, name).catch(() => undefined);
+      const account = await findAccount(context.db, name);
+      if (!account) throw new Error(`The account ${name} was not made.`);
       return (await createApiKey(context, account.id, { name: 'test', scopes })).secret;
     },
     stop: async () => {
