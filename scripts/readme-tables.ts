@@ -11,7 +11,8 @@ const between = (name: string): RegExp => new RegExp(`(?<=<!-- ${name} -->\\n)[\
 export const formatTable = (rows: readonly (readonly string[])[]): string => {
   const cells = rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
   const [head = [], ...body] = cells;
-  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  // The formatter draws no line shorter than three.
+  const widths = head.map((_, column) => Math.max(3, ...cells.map((row) => row[column]?.length ?? 0)));
   const lineOf = (row: readonly string[], filler = ' '): string =>
     `| ${widths.map((width, column) => (row[column] ?? '').padEnd(width, filler)).join(' | ')} |\n`;
   return [lineOf(head), lineOf([], '-'), ...body.map((row) => lineOf(row))].join('');
