@@ -28,6 +28,14 @@ export const lockStream = async (
   return rows.length === 1;
 };
 
+/**
+ * Keeps the stream of this name from being deleted for the transaction. deleteStream takes it too, before any other lock, so
+ * whoever waits for it holds nothing that somebody else waits for.
+ */
+export const lockName = async (tx: Transaction, accountId: bigint, name: string): Promise<void> => {
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`stream ${accountId}/${name}`}::text, 0))`);
+};
+
 /** The ids of the filters in their order; new ones are stored. */
 export const resolveFilterIds = async (
   tx: Transaction,

@@ -7,7 +7,7 @@ import { parseTimestamp } from '../lib/timestamps.ts';
 import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
-import { lockStream } from './ledger.ts';
+import { lockName, lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 
 /** The live value of one bucket, filter and element. */
@@ -215,6 +215,8 @@ export const deleteStream = async (
   { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> =>
   db.transaction(async (tx) => {
+    // No text in the database holds what a name cannot.
+    if (streamNameProblem(name) === null) await lockName(tx, accountId, name);
     const stream = await findStream(tx, accountId, name);
     if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
       throw new NotFoundError(`There is no stream "${name}".`);

@@ -4,7 +4,7 @@ import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
-import { lockStream } from './ledger.ts';
+import { lockName, lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { findOperationByKey, findStream } from './streams.ts';
 
@@ -65,8 +65,8 @@ class OvertakenError extends Error {}
 /** Characters of an idempotency key. */
 const MAX_KEY = 255;
 
-/** Each needs a deletion or another first request in between; against a loop of deletions 5 were too few. */
-const MAX_TRIES = 50;
+/** Each needs a deletion or another first request in between. */
+const MAX_TRIES = 5;
 
 /** What is wrong with a request besides its records. */
 export const checkTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
@@ -84,6 +84,25 @@ export const missingStream = (name: string): NotFoundError => new NotFoundError(
 
 /** Writes all of it or nothing; with a known idempotency key answers with the stored receipt. */
 export const write = async (
+  context: IngestContext,
+  kind: WriteKind,
+  target: WriteTarget,
+  read: ReadContent,
+): Promise<Receipt> => {
+  try {
+    return await writeInTries(context, kind, target, read);
+  } catch (error) {
+    if (!(error instanceof OvertakenError)) throw error;
+    // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
+    return context.db.transaction(async (tx) => {
+      await lockName(tx, target.accountId, target.stream);
+      return writeInTries({ ...context, db: tx }, kind, target, read);
+    });
+  }
+};
+
+/** Throws OvertakenError where the last one was overtaken too. */
+const writeInTries = async (
   context: IngestContext,
   kind: WriteKind,
   target: WriteTarget,
