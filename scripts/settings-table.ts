@@ -16,6 +16,6 @@ if (mode === undefined) {
 } else if (mode === '--write') {
   await writeTable('settings', table);
 } else if ((await readTable('settings')) !== table.trim()) {
-  console.error('The settings in README.md are not those of src/config.ts: run `npm run docs`.');
+  console.error('The settings in README.md are not those of src/settings.ts: run `npm run docs`.');
   process.exitCode = 1;
 }

@@ -235,7 +235,7 @@ export const jobs = pgTable(
 );
 
 /** bucket/path/slug of a run, as its job had it when the run was queued: jobs.destination in the terms of runs. */
-export const RUN_DESTINATION = sql.raw(`(bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', ''))`);
+const RUN_DESTINATION = sql.raw(`(bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', ''))`);
 
 export const runs = pgTable(
   'runs',

@@ -126,7 +126,7 @@ test('a server that was stopped in the middle of exports and goes on when anothe
     expect(await storedStateOf(ids)).toEqual(state);
     differences.push(...checkAnew());
 
-    // It is as good as any other from then on.
+    // From then on it is one server among the others.
     await heir.process.destroy();
     const [last] = await createJobs(api, first, `frozen/last-${round}`, 1);
     const [run] = await runAll(api, last ? [last] : []);

@@ -179,7 +179,7 @@ describe('operations over WebSocket', () => {
   });
 
   test.each(['next', 'error', 'connection_ack'])(
-    'a message of the type %s, which is for the server to send, closes with 4400 as any other that is none',
+    'a message of the type %s, which is for the server to send, closes with 4400 like whatever else is none',
     async (type) => {
       const client = await acknowledged();
       client.send({ type, id: '1', payload: type === 'error' ? [{ message: 'No.' }] : {} });

@@ -62,7 +62,7 @@ test('a setting that stands twice in a job is refused, and each of them is named
   });
 });
 
-test('a body that is nested without end is refused as any other that is not what it should be', async () => {
+test('a body that is nested without end is refused like whatever else is not what it should be', async () => {
   const deep = '['.repeat(100_000) + ']'.repeat(100_000);
   expect(await post('/jobs', deep)).toMatchObject({ status: 400 });
   expect(await post(SUM, `{"records":[${deep}]}`)).toMatchObject({ status: 400 });
