@@ -10,6 +10,7 @@ const LAYERS = [
   ['app'],
   ['router'],
   ['config', 'metrics', 'local'],
+  ['settings'],
   ['graphql', 'rest', 'background'],
   ['http'],
   ['exports', 'notify'],
