@@ -1,0 +1,34 @@
+// What a measurement comes to: a figure, the bound that it has to keep, and what it was made of.
+
+export interface Figure {
+  /** Such as `REST JSON, 5,000 records a request, 3 senders`. */
+  readonly what: string;
+  readonly against: string;
+  readonly value: number;
+  readonly unit: 'x' | 'ms' | 's' | 'MB' | 'KB';
+  readonly bound: { readonly atLeast: number } | { readonly atMost: number };
+  /** The figures behind it, with their units in their names. */
+  readonly details: Readonly<Record<string, number>>;
+}
+
+export const isKept = ({ value, bound }: Figure): boolean =>
+  'atLeast' in bound ? value >= bound.atLeast : value <= bound.atMost;
+
+const round = (value: number): number => Number(value.toPrecision(4));
+
+export const describeFigure = (figure: Figure): string => {
+  const { what, against, value, unit, bound, details } = figure;
+  const limit = 'atLeast' in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
+  const made = Object.entries(details)
+    .map(([name, detail]) => `${name} ${round(detail)}`)
+    .join(', ');
+  return `${isKept(figure) ? 'ok  ' : 'FAIL'} ${round(value)} ${unit} (${limit} ${unit})  ${what}${against === '' ? '' : `, against ${against}`}\n     ${made}`;
+};
+
+/** The value below which the given part of all lies. */
+export const percentile = (values: readonly number[], part: number): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;
+};
+
+export const median = (values: readonly number[]): number => percentile(values, 0.5);

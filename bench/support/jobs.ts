@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ask } from './senders.ts';
+
+/** As much of CreateJobInput as measurements use. */
+export interface JobInput {
+  readonly jobName: string;
+  readonly s3Url?: string;
+  readonly meterApiNames?: readonly string[];
+  readonly format?: 'CSV' | 'JSON' | 'NDJSON';
+  readonly compression?: 'NONE' | 'GZIP';
+  readonly groupBy?: readonly string[];
+  readonly aggregationBucket?: 'DAY';
+  readonly range?: string;
+  readonly enabled?: boolean;
+  readonly cron?: string;
+}
+
+const withDefaults = (input: JobInput) => ({
+  s3Url: 'bench-bucket/exports',
+  format: 'CSV',
+  aggregationBucket: 'DAY',
+  range: 'ago(32d)',
+  enabled: false,
+  ...input,
+});
+
+/** The id of a new job. */
+export const createJob = async (url: string, input: JobInput): Promise<string> => {
+  const { createJob: created } = await ask<{ createJob: { id?: string; message?: string } }>(
+    url,
+    'mutation ($input: CreateJobInput!) { createJob(input: $input) { ... on Job { id } ... on UserError { message } } }',
+    { input: withDefaults(input) },
+  );
+  if (created.id === undefined) throw new Error(created.message);
+  return created.id;
+};
+
+/** The SELECT of a job as checkJob tells it, its parameters written in, on one line. */
+export const selectOf = async (url: string, input: JobInput): Promise<string> => {
+  const { checkJob } = await ask<{ checkJob: { query: { sql: string; parameters: (string | null)[] } } }>(
+    url,
+    'mutation ($input: CreateJobInput!) { checkJob(input: $input) { ... on JobCheck { query { sql parameters } } } }',
+    { input: withDefaults(input) },
+  );
+  const { sql, parameters } = checkJob.query;
+  return sql
+    .replace(/\$(\d+)/g, (_, number: string) => `'${(parameters[Number(number) - 1] ?? '').replaceAll("'", "''")}'`)
+    .replaceAll('\n', ' ');
+};
+
+export interface EndedRun {
+  readonly status: string;
+  readonly rowsWritten: number;
+  readonly bytesWritten: number;
+  readonly error: { readonly message: string } | null;
+}
+
+/** Runs a job and waits for its end; seconds from the request to the answer that says so. */
+export const runJob = async (url: string, jobId: string): Promise<EndedRun & { readonly seconds: number }> => {
+  const begun = performance.now();
+  const { runJob: run } = await ask<{ runJob: { id: string } }>(
+    url,
+    'mutation ($jobId: ID!) { runJob(input: { jobId: $jobId }) { ... on Run { id } } }',
+    { jobId },
+  );
+  for (;;) {
+    const { node } = await ask<{ node: EndedRun }>(
+      url,
+      'query ($id: ID!) { node(id: $id) { ... on Run { status rowsWritten bytesWritten error { message } } } }',
+      { id: run.id },
+    );
+    if (node.status === 'SUCCEEDED') return { ...node, seconds: (performance.now() - begun) / 1000 };
+    if (node.status !== 'QUEUED' && node.status !== 'RUNNING') throw new Error(JSON.stringify(node));
+    await sleep(20);
+  }
+};

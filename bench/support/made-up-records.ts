@@ -1,0 +1,58 @@
+// Made-up usage, the same in each run: 15 filters of two dimensions, so many days, and elements so that there are so many
+// keys (day, filter and element), each as often as it repeats.
+
+export interface Shape {
+  readonly days: number;
+  readonly keys: number;
+  readonly repeats: number;
+}
+
+export interface MadeUpRecord {
+  /** YYYY-MM-DD */
+  readonly day: string;
+  readonly region: string;
+  readonly tier: string;
+  readonly element: string;
+  readonly value: string;
+}
+
+const DAY_MS = 86_400_000;
+/** The last whole days: exports reckon their windows back from now. */
+const LAST_DAY = Math.floor(Date.now() / DAY_MS) - 1;
+
+const knownDays = new Map<number, string>();
+
+/** Counted backwards from yesterday. */
+const dayAt = (index: number): string => {
+  let day = knownDays.get(index);
+  if (day === undefined) {
+    day = new Date((LAST_DAY - index) * DAY_MS).toISOString().slice(0, 10);
+    knownDays.set(index, day);
+  }
+  return day;
+};
+
+/** The record at a place of the shape's `keys * repeats`. */
+export const recordAt = (index: number, shape: Shape): MadeUpRecord => {
+  const key = index % shape.keys;
+  const customer = Math.floor(key / shape.days);
+  return {
+    day: dayAt(key % shape.days),
+    region: `r${customer % 5}`,
+    tier: `t${customer % 3}`,
+    element: `customer-${customer}`,
+    value: `${(index * 7919) % 10_000}.${index % 10}5`,
+  };
+};
+
+export const ndjsonLine = ({ day, region, tier, element, value }: MadeUpRecord): string =>
+  `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":{"region":["${region}"],"tier":["${tier}"]},"element-name":"${element}","value":"${value}"}\n`;
+
+export const graphqlRecord = ({ day, region, tier, element, value }: MadeUpRecord): string =>
+  `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":[{"dimension":"region","values":["${region}"]},{"dimension":"tier","values":["${tier}"]}],"elementName":"${element}","value":"${value}"}`;
+
+/** A line of COPY for the columns of `records`. */
+export const copyLine = ({ day, region, tier, element, value }: MadeUpRecord): string => {
+  const filter = Number(region.slice(1)) * 3 + Number(tier.slice(1)) + 1;
+  return `1\t1\t${day} 00:00:00+00\t${filter}\t${element}\t${value}\t1\t\\N\n`;
+};

@@ -1,0 +1,28 @@
+import { ndjsonLine, recordAt, type Shape } from './made-up-records.ts';
+import { post } from './senders.ts';
+
+export const sumPath = (stream: string): string => `/unit-cost/v1/telemetry/allocation/${stream}/sum`;
+
+/** Lines of one request. */
+const LINES = 1_000_000;
+const PIECE = 5000;
+
+/** Puts all records of the shape, from a place on, into a stream. */
+export const fillStream = async (url: string, stream: string, shape: Shape, from = 0): Promise<void> => {
+  const total = shape.keys * shape.repeats;
+  for (let start = from; start < total; start += LINES) {
+    const end = Math.min(total, start + LINES);
+    const { status, text } = await post(url, sumPath(stream), piecesOf(shape, start, end), {
+      'content-type': 'application/x-ndjson',
+    });
+    if (status !== 200) throw new Error(`${status}: ${text}`);
+  }
+};
+
+const piecesOf = function* (shape: Shape, start: number, end: number): Generator<Buffer> {
+  for (let at = start; at < end; at += PIECE) {
+    let text = '';
+    for (let index = at; index < Math.min(end, at + PIECE); index += 1) text += ndjsonLine(recordAt(index, shape));
+    yield Buffer.from(text);
+  }
+};
