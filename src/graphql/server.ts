@@ -1,5 +1,5 @@
 import type { GraphQLSchema } from 'graphql';
-import { createYoga, type Plugin } from 'graphql-yoga';
+import { createYoga } from 'graphql-yoga';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
@@ -15,6 +15,7 @@ import { createDocumentCache } from './document-cache.ts';
 import { checkDocuments } from './document-checks.ts';
 import type { DocumentLimits } from './document-limits.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
+import { executeOperations } from './execution.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
 import { refusal } from './refusals.ts';
 
@@ -153,13 +154,6 @@ interface RequestContext {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The executor looks at the signal before each field. */
-const beginNothingMore: Plugin<RequestContext> = {
-  onExecute: ({ args }) => {
-    Object.assign(args, { signal: (args.contextValue as RequestContext).signal });
-  },
-};
-
 const createGraphQL = (
   { schema, services, log, documentLimits: limits, introspection }: GraphQLServerOptions,
   mapError: ErrorMapper,
@@ -184,7 +178,7 @@ const createGraphQL = (
       error: () => undefined,
     },
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    plugins: [checkDocuments({ schema, limits, introspection }), beginNothingMore],
+    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)

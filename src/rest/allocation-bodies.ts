@@ -9,6 +9,7 @@ import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { IngestContext, Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
+import { RecordTextReader } from './record-text.ts';
 import { readRecord, readSelector, spellPath } from './records.ts';
 import type { Call } from './route.ts';
 
@@ -34,7 +35,7 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }
-  const records = listOf(await call.readJson()).map((value) => readOne(kind, target.stream, value));
+  const records = readList(kind, target.stream, await call.readText());
   services.intakeRate.spend(principal, records.length);
   try {
     if (kind === 'DELETE') {
@@ -49,6 +50,13 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
 
 const readOne = (kind: WriteKind, stream: string, value: unknown): Input =>
   kind === 'DELETE' ? readSelector(value, stream) : readRecord(value, stream);
+
+/** Null for selectors, of which a request has few. */
+const textReaderFor = (kind: WriteKind, stream: string): RecordTextReader | null =>
+  kind === 'DELETE' ? null : new RecordTextReader((value) => readRecord(value, stream));
+
+const readList = (kind: WriteKind, stream: string, text: string): readonly Input[] =>
+  textReaderFor(kind, stream)?.readList(text) ?? listOf(parseJson(text)).map((value) => readOne(kind, stream, value));
 
 const listOf = (body: unknown): readonly unknown[] => {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
@@ -86,8 +94,10 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   });
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
+  const reader = textReaderFor(request.kind, request.stream);
   const add = (line: Line): void => {
-    const input = 'problem' in line ? LINE_PROBLEMS[line.problem] : readLine(request, line.text);
+    const input =
+      'problem' in line ? LINE_PROBLEMS[line.problem] : (reader?.readLine(line.text) ?? readLine(request, line.text));
     if (input === null) return;
     const { count, issueCount } = bulk;
     bulk.add(input);
@@ -131,10 +141,14 @@ const readLine = ({ kind, stream }: BulkRequest, line: string): Input | null => 
   return readOne(kind, stream, value);
 };
 
-/** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
-export const parseBody = (body: Buffer): unknown => {
+/** The body as text. Throws BodyError. */
+export const decodeBody = (body: Buffer): string => {
   if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
-  const text = body.toString('utf8').replace(/^\uFEFF/, '');
+  return body.toString('utf8').replace(/^\uFEFF/, '');
+};
+
+/** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
+export const parseJson = (text: string): unknown => {
   if (text.trim() === '') return undefined;
   let value: unknown;
   try {

@@ -35,6 +35,8 @@ export interface Call {
   /** Of the path, by the names in it. */
   readonly parameters: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** The body as text, without a byte order mark. */
+  readonly readText: () => Promise<string>;
   /** The body as JSON, numbers exact; undefined where there is none. */
   readonly readJson: () => Promise<unknown>;
   /** For work that has time limits of its own: that of the request does not count it. */

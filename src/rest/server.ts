@@ -7,7 +7,7 @@ import { secretFrom } from '../http/keys-in-requests.ts';
 import { BodyError, readBody } from '../http/request-body.ts';
 import { refuse, send } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
-import { parseBody } from './allocation-bodies.ts';
+import { decodeBody, parseJson } from './allocation-bodies.ts';
 import { createDocsPage } from './docs-page.ts';
 import { type Failure, failureBody, refusalOf } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
@@ -100,14 +100,16 @@ const admit = async (
   if (!principal) throw new Refused(noKey(route.family));
   if (!expandScopes(principal.key.scopes).has(route.scope)) throw new Refused(noScope(route));
   const url = new URL(request.url ?? '/', 'http://localhost');
+  const readText = async (): Promise<string> =>
+    decodeBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
   return {
     services: { ...services, db: services.database.forAccount(principal.accountId) },
     principal,
     request,
     parameters,
     query: url.searchParams,
-    readJson: async () =>
-      parseBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace))),
+    readText,
+    readJson: async () => parseJson(await readText()),
     untimed: exclude,
   };
 };

@@ -60,7 +60,11 @@ const MAX_KNOWN = 10_000;
 export class BucketReader {
   readonly #options: CheckOptions;
   readonly #latest: number;
-  readonly #known = new Map<string, string>();
+  readonly #known = {
+    HOURLY: new Map<string, string>(),
+    DAILY: new Map<string, string>(),
+    MONTHLY: new Map<string, string>(),
+  };
 
   constructor(options: CheckOptions) {
     this.#options = options;
@@ -68,9 +72,9 @@ export class BucketReader {
   }
 
   read(timestamp: string, granularity: Granularity, index: number, issues: IssueCollector): string | null {
-    const key = granularity + timestamp;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
+    const known = this.#known[granularity];
+    const bucketStart = known.get(timestamp);
+    if (bucketStart !== undefined) return bucketStart;
     const path = () => [...this.#options.path, String(index), 'timestamp'];
     const milliseconds = parseTimestamp(timestamp);
     if (milliseconds === null) {
@@ -91,8 +95,8 @@ export class BucketReader {
     }
     const bucket = bucketOf(milliseconds, granularity);
     // Of a request without end, with another timestamp in each record, not all can be remembered.
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.set(key, bucket);
+    if (known.size >= MAX_KNOWN) known.clear();
+    known.set(timestamp, bucket);
     return bucket;
   }
 }
@@ -102,15 +106,28 @@ export class FilterReader {
   readonly filters: CanonicalFilter[] = [];
   /** Of the spellings that are remembered. */
   characters = 0;
+  /** The same object again is the same filter: whoever read the request may have seen that already. */
+  readonly #byIdentity = new Map<readonly FilterEntry[], number>();
   readonly #bySpelling = new Map<string, number>();
   readonly #byText = new Map<string, number>();
 
   /** The index of the canonical filter, or -1 where the filter breaks a rule. */
   read(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
+    const seen = this.#byIdentity.get(filter);
+    if (seen !== undefined) return seen;
     const spelling = JSON.stringify(filter);
-    const known = this.#bySpelling.get(spelling);
+    const known = this.#bySpelling.get(spelling) ?? this.#readNew(filter, spelling, path, issues);
     // A bad filter is checked again, so that each of its records is named.
-    if (known !== undefined && known >= 0) return known;
+    if (known >= 0) this.#byIdentity.set(filter, known);
+    return known;
+  }
+
+  #readNew(
+    filter: readonly FilterEntry[],
+    spelling: string,
+    path: () => readonly string[],
+    issues: IssueCollector,
+  ): number {
     const before = issues.count;
     checkFilter(filter, path(), issues);
     if (issues.count > before) return -1;

@@ -13,22 +13,26 @@ export class ContentDigest {
   }
 
   addRecords(records: CanonicalRecords): this {
-    const lines: string[] = [];
-    if (!this.#begun) lines.push(records.granularity);
-    for (const [place, bucket] of records.buckets.entries()) {
-      const filter = records.filters[records.filterIndexes[place] ?? -1];
+    const { buckets, filters, filterIndexes, elements, values } = records;
+    if (!this.#begun) this.#add(records.granularity);
+    let text = '';
+    for (let place = 0; place < buckets.length; place += 1) {
+      const filter = filters[filterIndexes[place] ?? -1];
       // No part can hold a control character, so U+001F cannot be mistaken for a part of one.
-      lines.push(`${bucket}\u001f${filter?.text}\u001f${records.elements[place]}\u001f${records.values[place]}`);
+      text += `${place === 0 ? '' : '\n'}${buckets[place]}\u001f${filter?.text}\u001f${elements[place]}\u001f${values[place]}`;
     }
-    return this.#add(lines);
+    return buckets.length === 0 ? this : this.#add(text);
   }
 
   addSelectors(selectors: readonly CanonicalSelector[]): this {
+    if (selectors.length === 0) return this;
     return this.#add(
-      selectors.map(
-        ({ granularity, bucket, filter, element }) =>
-          `${granularity}\u001f${bucket}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`,
-      ),
+      selectors
+        .map(
+          ({ granularity, bucket, filter, element }) =>
+            `${granularity}\u001f${bucket}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`,
+        )
+        .join('\n'),
     );
   }
 
@@ -37,10 +41,9 @@ export class ContentDigest {
     return this.#hash.digest();
   }
 
-  #add(lines: readonly string[]): this {
-    if (lines.length === 0) return this;
+  #add(lines: string): this {
     if (this.#begun) this.#hash.update('\n');
-    this.#hash.update(lines.join('\n'));
+    this.#hash.update(lines);
     this.#begun = true;
     return this;
   }

@@ -85,9 +85,9 @@ export const textProblem = (text: string, longest = MAX_TEXT): { code: string; m
   return null;
 };
 
-export const checkText = (text: string, path: readonly string[], issues: IssueCollector): void => {
+export const checkText = (text: string, pathOf: () => readonly string[], issues: IssueCollector): void => {
   const problem = textProblem(text);
-  if (problem) issues.add(path, problem.code, problem.message);
+  if (problem) issues.add(pathOf(), problem.code, problem.message);
 };
 
 /** Checks a filter's own form; which dimensions a stream has is the stream's matter. */
@@ -111,7 +111,7 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
       );
     }
     seen.set(entry.dimension, index);
-    checkText(entry.dimension, [...at, 'dimension'], issues);
+    checkText(entry.dimension, () => [...at, 'dimension'], issues);
     if (ELEMENT_NAMES.has(entry.dimension) || EXPORT_COLUMNS.has(entry.dimension)) {
       issues.add(
         [...at, 'dimension'],
@@ -154,8 +154,17 @@ export const decimalText = (input: DecimalInput, path: readonly string[], issues
   return String(input.value);
 };
 
+/** Within the limits of a value and canonical as it is: most are. */
+const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,25})(?:\.\d{0,11}[1-9])?$/;
+
 /** The canonical text of a record's value: 0 or more, at most 38 digits, at most 12 of them decimals. */
-export const checkValue = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
+export const checkValue = (
+  input: DecimalInput,
+  pathOf: () => readonly string[],
+  issues: IssueCollector,
+): string | null => {
+  if (typeof input === 'string' && CANONICAL_VALUE.test(input)) return input;
+  const path = pathOf();
   const text = decimalText(input, path, issues);
   if (text === null) return null;
   const decimal = parseDecimal(text);

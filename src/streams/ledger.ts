@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
@@ -80,10 +81,10 @@ export const insertRecords = async (
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
     SELECT s.account_id, s.id, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint
     FROM streams s, unnest(
-      ${sql.param(records.buckets)}::timestamptz[],
-      ${sql.param(records.filterIndexes.map((index) => filterIds[index]))}::bigint[],
-      ${sql.param(records.elements)}::text[],
-      ${sql.param(records.values)}::numeric[]
+      ${plainArrayText(records.buckets)}::timestamptz[],
+      ${plainArrayText(records.filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
+      ${arrayText(records.elements)}::text[],
+      ${plainArrayText(records.values)}::numeric[]
     ) AS u(bucket_start, filter_id, element, value)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return rowCount ?? 0;

@@ -75,8 +75,8 @@ export class RecordReader {
     }
     const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
     const filterIndex = this.#filters.read(input.filter ?? [], () => at('filter'), issues);
-    checkText(input.elementName, at('elementName'), issues);
-    const value = checkValue(input.value, at('value'), issues);
+    checkText(input.elementName, () => at('elementName'), issues);
+    const value = checkValue(input.value, () => at('value'), issues);
     const filter = this.#filters.filters[filterIndex];
     if (filter) {
       if (!this.#expected) {

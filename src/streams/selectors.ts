@@ -74,7 +74,7 @@ export class SelectorReader {
         );
       }
     }
-    if (input.elementName != null) checkText(input.elementName, at('elementName'), issues);
+    if (input.elementName != null) checkText(input.elementName, () => at('elementName'), issues);
     this.#characters += input.elementName?.length ?? 0;
     this.#batch.push({
       granularity: input.granularity,

@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import type { IssueCollector } from '../errors.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
@@ -35,12 +36,12 @@ export const stageBatch = async (
   number: number,
   batch: StagedColumns,
 ): Promise<void> => {
-  const places = batch.filterIndexes.map((index) => (index < 0 ? null : index + 1));
+  const places = batch.filterIndexes.map((index) => (index < 0 ? 'NULL' : index + 1));
   await db.execute(sql`
     INSERT INTO staged_batches (account_id, request_id, number, first_index, bucket_starts, filter_places, elements, amounts, filter_digests, filter_dimensions)
     VALUES (${accountId}, ${requestId}, ${number}, ${batch.firstIndex},
-      ${sql.param([...batch.buckets])}::timestamptz[], ${sql.param(places)}::int[], ${sql.param([...batch.elements])}::text[],
-      ${sql.param([...batch.values])}::numeric[], ${sql.param(batch.filters.map(filterDigest))}::bytea[],
+      ${plainArrayText(batch.buckets)}::timestamptz[], ${plainArrayText(places)}::int[], ${arrayText(batch.elements)}::text[],
+      ${plainArrayText(batch.values)}::numeric[], ${sql.param(batch.filters.map(filterDigest))}::bytea[],
       ${sql.param(batch.filters.map(dimensionsJson))}::jsonb[])`);
 };
 

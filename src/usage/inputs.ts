@@ -50,12 +50,13 @@ export const checkUsageFilter = (
     if (values.length > MAX_FILTER_VALUES) {
       issues.add([...at, 'values'], 'TOO_MANY_VALUES', `At most ${MAX_FILTER_VALUES} values of one dimension.`);
     }
-    for (const [valueIndex, value] of values.entries()) checkText(value, [...at, 'values', String(valueIndex)], issues);
+    for (const [valueIndex, value] of values.entries())
+      checkText(value, () => [...at, 'values', String(valueIndex)], issues);
   }
 };
 
 const checkName = (name: string, path: readonly string[], issues: IssueCollector): void => {
-  checkText(name, path, issues);
+  checkText(name, () => path, issues);
   if (EXPORT_COLUMNS.has(name)) {
     issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and never a dimension.`);
   }

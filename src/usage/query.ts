@@ -1,5 +1,6 @@
 // Pure: the one place that builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that
 // what you check is what you get.
+import { arrayText } from '../db/array-text.ts';
 import { ELEMENT_NAMES, type Granularity } from '../streams/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
@@ -181,7 +182,3 @@ const streamsValues = (streams: readonly UsageStream[], writer: ValueWriter): st
 const boundariesOf = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
 
 const instantBoundaries = (buckets: Buckets): string[] => boundariesOf(buckets).map((moment) => moment.toISOString());
-
-/** A one-dimensional array in Postgres text form. */
-const arrayText = (items: readonly string[]): string =>
-  `{${items.map((item) => `"${item.replaceAll(/[\\"]/g, '\\$&')}"`).join(',')}}`;

@@ -1,0 +1,194 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseExactly } from '../../src/lib/long-numbers.ts';
+import { findRepeatedNames } from '../../src/lib/repeated-names.ts';
+import { readRecord } from '../../src/rest/records.ts';
+import { RecordTextReader } from '../../src/rest/record-text.ts';
+
+// The reader of text is held against JSON.parse and the reader of any record, whose answers it must never differ from.
+
+const STREAM = 'usage';
+
+const anyReader = (value: unknown) => readRecord(value, STREAM);
+const textReader = () => new RecordTextReader(anyReader);
+
+/** What any JSON reader makes of it; undefined where it is none, or a name repeats in it. */
+const asAnyJson = (text: string): unknown => {
+  try {
+    const value = parseExactly(text);
+    return findRepeatedNames(text, value).length > 0 ? undefined : value;
+  } catch {
+    return undefined;
+  }
+};
+
+const blank = fc.constantFrom('', '', '', '', ' ', '  ', '\n', '\t ', '\r\n');
+const word = fc.oneof(
+  fc.constantFrom('prod', 'dev', 'hooli', 'a{b}', 'x:y,z', '[1]', 'ä', '𝒳'),
+  fc.constantFrom('a"b', 'back\\slash', 'line\nbreak', '\u2028', 'null', ''),
+);
+const timestamp = fc.constantFrom('2026-01-25T00:00:00Z', '2026-01-25', '2026-01-26 10:00:00', 'yesterday', '');
+const filter = fc.oneof(
+  { weight: 4, arbitrary: fc.dictionary(fc.constantFrom('region', 'tier', 'tag:"x"'), fc.array(word), { maxKeys: 3 }) },
+  fc.constantFrom<unknown>(null, '*', {}, [], 7, { region: 'prod' }, { region: [1] }, { a: { b: ['c'] } }),
+);
+const value = fc.oneof(
+  fc.constantFrom('"12.5"', '"1e3"', '"1.500"', '"-1"', '"abc"', '""', 'null', 'true', '{}', '["1"]'),
+  fc.constantFrom(
+    '12.5',
+    '1.500',
+    '0',
+    '-0',
+    '1e3',
+    '1E+2',
+    '0.1234567890123',
+    '12345678901234567890',
+    '12345.123456789012',
+    '007',
+    '1.',
+    '.5',
+    '+1',
+  ),
+);
+
+/** The fields of a record as JSON text, some left out, changed, or there twice. */
+const fields = fc
+  .tuple(
+    timestamp,
+    fc.constantFrom('DAILY', 'HOURLY', 'daily', 'WEEKLY'),
+    filter,
+    word,
+    value,
+    fc.constantFrom('-', '_'),
+  )
+  .chain(([at, granularity, selects, element, amount, dash]) =>
+    fc
+      .tuple(
+        fc.shuffledSubarray(
+          [
+            `"timestamp":${JSON.stringify(at)}`,
+            `"granularity":${JSON.stringify(granularity)}`,
+            `"filter":${JSON.stringify(selects)}`,
+            `"element${dash}name":${JSON.stringify(element)}`,
+            `"value":${amount}`,
+          ],
+          { minLength: 4 },
+        ),
+        fc.oneof(
+          { weight: 4, arbitrary: fc.constant(null) },
+          fc.constantFrom(
+            '"telemetry-stream":"usage"',
+            '"element-name":"again"',
+            '"timestamp":"2026-01-25T00:00:00Z"',
+            '"x":1',
+          ),
+        ),
+      )
+      .map(([parts, more]) => (more === null ? parts : [...parts, more])),
+  );
+
+const recordText = fc.tuple(fields, blank, blank, blank).map(([parts, first, second, third]) => {
+  const spaced = parts.map((part) => part.replace(/^("[^"]+"):/, (_, name: string) => `${name}${first}:${second}`));
+  return `${third}{${first}${spaced.join(`${second},${third}`)}${second}}${first}`;
+});
+
+const plainText = fc
+  .tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 99_999 }), fc.boolean())
+  .map(
+    ([customer, amount, quoted]) =>
+      `{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","filter":{"region":["r${customer % 3}"]},"element-name":"customer-${customer}","value":${quoted ? `"${amount}.5"` : amount}}`,
+  );
+
+/** A text with one character taken away, put in or changed. */
+const damaged = fc
+  .tuple(
+    fc.oneof(plainText, recordText),
+    fc.nat(),
+    fc.constantFrom('', '"', '\\', '{', '}', ',', ':', '0', ' ', 'x', '\u0007'),
+    fc.boolean(),
+  )
+  .map(([text, at, inserted, replaces]) => {
+    const place = at % (text.length + 1);
+    return text.slice(0, place) + inserted + text.slice(place + (replaces || inserted === '' ? 1 : 0));
+  });
+
+const line = fc.oneof(plainText, recordText, damaged);
+
+describe('a record read out of text', () => {
+  test('is what any JSON reader makes of it, whatever was read before, or is left to that one', () => {
+    let left = 0;
+    let read = 0;
+    fc.assert(
+      fc.property(fc.array(line, { minLength: 1, maxLength: 30 }), (lines) => {
+        const reader = textReader();
+        for (const text of lines) {
+          const record = reader.readLine(text);
+          if (record === null) left += 1;
+          else {
+            read += 1;
+            expect(record, text).toStrictEqual(readRecord(asAnyJson(text), STREAM));
+          }
+        }
+      }),
+      { numRuns: 2000 },
+    );
+    expect(Math.min(left, read)).toBeGreaterThan(1000);
+  });
+
+  test('is never left to it where it is plain', () => {
+    fc.assert(
+      fc.property(fc.array(plainText, { minLength: 1, maxLength: 30 }), (lines) => {
+        const reader = textReader();
+        for (const text of lines) expect(reader.readLine(text), text).not.toBeNull();
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('keeps its digits, however long and whatever was remembered', () => {
+    const reader = textReader();
+    const lineOf = (amount: string): string =>
+      `{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"a","value":${amount}}`;
+    expect(reader.readLine(lineOf('1'))?.value).toBe('1');
+    expect(reader.readLine(lineOf('"12345678901234567890.123456789012"'))?.value).toBe(
+      '12345678901234567890.123456789012',
+    );
+    expect(reader.readLine(lineOf('1234567890123456'))).toBeNull();
+  });
+});
+
+describe('a list of records read out of text', () => {
+  const listText = fc
+    .tuple(
+      fc.array(fc.oneof({ weight: 3, arbitrary: plainText }, recordText), { maxLength: 12 }),
+      blank,
+      blank,
+      fc.constantFrom('}', '}', '}', '', '},', ',"x":1}', '}}'),
+    )
+    .map(
+      ([records, first, second, end]) =>
+        `{${first}"records"${second}:[${first}${records.join(`${second},${first}`)}]${second}${end}`,
+    );
+
+  test('is what any JSON reader makes of it, or is left to that one', () => {
+    let read = 0;
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          { weight: 3, arbitrary: listText },
+          listText.map((text) => text.replace(/[}\]]/, '')),
+        ),
+        (text) => {
+          const records = textReader().readList(text);
+          if (records === null) return;
+          read += 1;
+          const parsed = asAnyJson(text) as { records: unknown[] };
+          expect(Object.keys(parsed), text).toEqual(['records']);
+          expect(records, text).toStrictEqual(parsed.records.map(anyReader));
+        },
+      ),
+      { numRuns: 2000 },
+    );
+    expect(read).toBeGreaterThan(100);
+  });
+});
