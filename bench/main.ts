@@ -7,6 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
+import { measureHistory } from './measures/history.ts';
 import { measureIntake } from './measures/intake.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
@@ -14,6 +15,7 @@ import { openStage, type Stage } from './support/stage.ts';
 const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = {
   intake: measureIntake,
   exports: measureExports,
+  history: measureHistory,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');

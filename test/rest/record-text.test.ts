@@ -29,7 +29,8 @@ const word = fc.oneof(
 );
 const timestamp = fc.constantFrom('2026-01-25T00:00:00Z', '2026-01-25', '2026-01-26 10:00:00', 'yesterday', '');
 const filter = fc.oneof(
-  { weight: 4, arbitrary: fc.dictionary(fc.constantFrom('region', 'tier', 'tag:"x"'), fc.array(word), { maxKeys: 3 }) },
+  { weight: 4, arbitrary: fc.constantFrom<unknown>({ region: ['r1'] }, { region: ['r"1'], tier: [] }, {}) },
+  { weight: 2, arbitrary: fc.dictionary(fc.constantFrom('region', 'tier', 'tag:"x"'), fc.array(word), { maxKeys: 3 }) },
   fc.constantFrom<unknown>(null, '*', {}, [], 7, { region: 'prod' }, { region: [1] }, { a: { b: ['c'] } }),
 );
 const value = fc.oneof(

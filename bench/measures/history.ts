@@ -1,0 +1,87 @@
+import { type Figure, median } from '../support/figures.ts';
+import { createJob, runJob } from '../support/jobs.ts';
+import type { SluiceServer } from '../support/server-process.ts';
+import type { Stage } from '../support/stage.ts';
+import { fillStream } from '../support/streams.ts';
+
+// What must not grow with the history of a stream: the time of an export of few rows, and the memory of one of many.
+
+const DAYS = 30;
+const SHORT = { days: DAYS, keys: 1_000_000, repeats: 2 };
+const LONG = { days: DAYS, keys: 10_000_000, repeats: 2 };
+const TRIES = 5;
+const MOST_MB = 300;
+
+export const measureHistory = async (stage: Stage): Promise<Figure[]> => {
+  const filler = await stage.server();
+  await fillStream(filler.url, 'short', SHORT);
+  await fillStream(filler.url, 'long', LONG);
+  await filler.stop();
+  const client = await stage.connect();
+  await client.query('VACUUM ANALYZE');
+  return [await measureDailyTotals(stage), ...(await measureMemory(stage))];
+};
+
+const measureDailyTotals = async (stage: Stage): Promise<Figure> => {
+  const server = await stage.server();
+  const secondsOf = async (stream: string): Promise<number> => {
+    const jobId = await createJob(server.url, { jobName: `daily totals ${stream}`, meterApiNames: [stream] });
+    const seconds: number[] = [];
+    for (let attempt = 0; attempt < TRIES; attempt += 1) {
+      const run = await runJob(server.url, jobId);
+      if (run.rowsWritten !== DAYS) throw new Error(`${run.rowsWritten} rows left, not ${DAYS}.`);
+      seconds.push(run.seconds);
+    }
+    return median(seconds);
+  };
+  const short = await secondsOf('short');
+  const long = await secondsOf('long');
+  await server.stop();
+  return {
+    what: `export of ${DAYS} daily totals over ${LONG.keys * LONG.repeats} records in one stream`,
+    against: `the same over ${SHORT.keys * SHORT.repeats} records`,
+    value: long / short,
+    unit: 'x',
+    bound: { atMost: 1.5 },
+    details: { longSeconds: long, shortSeconds: short },
+  };
+};
+
+/** The most memory that a server of its own has while it exports. */
+const measureMemory = async (stage: Stage): Promise<Figure[]> => {
+  const peakOf = async (stream: string, rows: number): Promise<{ peakMb: number; seconds: number }> => {
+    const server: SluiceServer = await stage.server();
+    const jobId = await createJob(server.url, {
+      jobName: `all of ${stream}`,
+      meterApiNames: [stream],
+      groupBy: ['element'],
+    });
+    await server.resetPeak();
+    const run = await runJob(server.url, jobId);
+    if (run.rowsWritten !== rows) throw new Error(`${run.rowsWritten} rows left, not ${rows}.`);
+    const peakMb = await server.peakMemoryMb();
+    await server.stop();
+    return { peakMb, seconds: run.seconds };
+  };
+  const short = await peakOf('short', SHORT.keys);
+  const long = await peakOf('long', LONG.keys);
+  const details = { shortPeakMb: short.peakMb, longPeakMb: long.peakMb, longSeconds: long.seconds };
+  return [
+    {
+      what: `peak memory of the server at ${LONG.keys} exported rows`,
+      against: '',
+      value: long.peakMb,
+      unit: 'MB',
+      bound: { atMost: MOST_MB },
+      details,
+    },
+    {
+      what: `more memory at ${LONG.keys} exported rows`,
+      against: `at ${SHORT.keys}`,
+      value: long.peakMb - short.peakMb,
+      unit: 'MB',
+      bound: { atMost: 50 },
+      details,
+    },
+  ];
+};
