@@ -8,12 +8,14 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
 import { measureIntake } from './measures/intake.ts';
+import { measureSlots } from './measures/slots.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
 const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = {
   intake: measureIntake,
   exports: measureExports,
+  slots: measureSlots,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');
