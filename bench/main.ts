@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
 import { measureIntake } from './measures/intake.ts';
+import { measureSlots } from './measures/slots.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
@@ -16,6 +17,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   intake: measureIntake,
   exports: measureExports,
   history: measureHistory,
+  slots: measureSlots,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');

@@ -13,6 +13,7 @@ import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
 import { isUnavailable } from './db/failures.ts';
 import { UNKNOWN_PRINCIPAL } from './exports/bucket-policy.ts';
+import { createKeptConnections } from './exports/kept-connections.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import type { Services } from './graphql/context.ts';
@@ -223,7 +224,9 @@ const startBackground = async (
     };
   };
   const db = database.acrossAccounts;
+  const connections = createKeptConnections();
   return [
+    connections,
     startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
     startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
     startStagingSweeper({
@@ -236,6 +239,7 @@ const startBackground = async (
     await startRunWorker({
       exports: {
         database,
+        connections,
         store: resources.store,
         memory: createMemoryBudget(config.exportMemory),
         limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },

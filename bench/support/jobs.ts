@@ -35,6 +35,24 @@ export const createJob = async (url: string, input: JobInput): Promise<string> =
   return created.id;
 };
 
+/** So many jobs, a few requests at a time. Their ids. */
+export const createJobs = async (
+  url: string,
+  count: number,
+  inputOf: (number: number) => JobInput,
+): Promise<string[]> => {
+  const ids: string[] = [];
+  let number = 0;
+  const one = async (): Promise<void> => {
+    while (number < count) {
+      number += 1;
+      ids.push(await createJob(url, inputOf(number)));
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, one));
+  return ids;
+};
+
 /** The SELECT of a job as checkJob tells it, its parameters written in, on one line. */
 export const selectOf = async (url: string, input: JobInput): Promise<string> => {
   const { checkJob } = await ask<{ checkJob: { query: { sql: string; parameters: (string | null)[] } } }>(

@@ -45,6 +45,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.poolSize,
+    pipeline: true,
     application_name: options.applicationName,
     statement_timeout: options.statementTimeoutMs,
     // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for

@@ -16,6 +16,7 @@ import {
 } from '../runs/lease.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
+import type { KeptConnections } from './kept-connections.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -26,6 +27,7 @@ import { exportSpec } from './spec.ts';
 
 export interface ExportContext {
   readonly database: Database;
+  readonly connections: KeptConnections;
   readonly store: ObjectStore;
   readonly memory: MemoryBudget;
   readonly limits: ExportLimits;
@@ -79,7 +81,7 @@ export const executeRun = async (
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
   const release = await context.memory.acquire(limits.partBytes, signal);
   try {
-    const reader = await openRowReader(database.url, run.accountId, signal);
+    const reader = await openRowReader(database.url, run.accountId, signal, context.connections);
     try {
       await checkFilledRows(reader.db, spec, limits.maxFilledRows);
       if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));

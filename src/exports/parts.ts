@@ -84,16 +84,23 @@ const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: num
   return rows;
 };
 
+/**
+ * What a file begins with. One of the largest size for each made the runtime collect garbage at every small export: memory
+ * outside of its heap counts as pressure, written or not.
+ */
+const SMALL = 256 * 1024;
+
 class PlainFile implements FileBuilder {
   readonly #framing: Framing;
-  // Not zeroed and not pooled: pages that are never written cost no memory, so a small export stays small.
+  readonly #maxBytes: number;
   #buffer: Buffer;
   #used = 0;
   rows = 0;
 
   constructor(framing: Framing, maxBytes: number) {
     this.#framing = framing;
-    this.#buffer = Buffer.allocUnsafeSlow(maxBytes + framing.opening.length + 1);
+    this.#maxBytes = maxBytes;
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(maxBytes, SMALL) + framing.opening.length + 1);
     this.#open();
   }
 
@@ -112,7 +119,7 @@ class PlainFile implements FileBuilder {
 
   append(lines: Buffer): Promise<void> {
     if (this.#used + lines.length + 1 > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(this.#used + lines.length + 1);
+      const larger = Buffer.allocUnsafeSlow(Math.max(this.#maxBytes, this.#used + lines.length) + 1);
       this.#buffer.copy(larger, 0, 0, this.#used);
       this.#buffer = larger;
     }

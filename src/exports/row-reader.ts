@@ -4,6 +4,7 @@ import { to as copyTo } from 'pg-copy-streams';
 import { type Db, KEEP_ALIVE } from '../db/client.ts';
 import { ACCOUNT_SETTING } from '../db/policies.ts';
 import * as tables from '../db/tables.ts';
+import type { KeptConnections } from './kept-connections.ts';
 
 /** A connection that one export reads through. */
 export interface RowReader {
@@ -24,9 +25,24 @@ const SETTINGS =
  * Connects to the database, to see what belongs to the account alone. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
  * pool, their own statements wait for it for ever (seen with DATABASE_POOL=1).
  * The connection ends with close(), so whatever stopped the rows leaves no statement half read; an abort ends it too,
- * and what was under way throws.
+ * and what was under way throws. Where all was read, it goes to `kept`.
  */
-export const openRowReader = async (url: string, accountId: bigint, signal: AbortSignal): Promise<RowReader> => {
+export const openRowReader = async (
+  url: string,
+  accountId: bigint,
+  signal: AbortSignal,
+  kept?: KeptConnections,
+): Promise<RowReader> => {
+  signal.throwIfAborted();
+  const again = kept?.take();
+  if (again) {
+    try {
+      return await readThrough(again, () => Promise.resolve(), accountId, signal, kept);
+    } catch {
+      // It broke while nobody used it; another one tells what is wrong.
+      signal.throwIfAborted();
+    }
+  }
   const client = new pg.Client({
     connectionString: url,
     application_name: 'sluice-export',
@@ -35,33 +51,57 @@ export const openRowReader = async (url: string, accountId: bigint, signal: Abor
   });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
+  return readThrough(client, () => client.connect(), accountId, signal, kept);
+};
+
+const readThrough = async (
+  client: pg.Client,
+  connect: () => Promise<unknown>,
+  accountId: bigint,
+  signal: AbortSignal,
+  kept: KeptConnections | undefined,
+): Promise<RowReader> => {
+  let isClosed = false;
+  let isReading = false;
   const stopped = Promise.withResolvers<never>();
   stopped.promise.catch(() => undefined);
   const stop = (): void => {
     stopped.reject(signal.reason);
-    close();
+    end();
   };
-  const close = (): void => {
+  const end = (): void => {
+    isClosed = true;
     signal.removeEventListener('abort', stop);
     // In the middle of a statement pg breaks the connection instead of waiting for its end.
     client.end().catch(() => undefined);
   };
-  signal.throwIfAborted();
+  const close = (): void => {
+    if (isClosed) return;
+    if (isReading || !kept) {
+      end();
+      return;
+    }
+    isClosed = true;
+    signal.removeEventListener('abort', stop);
+    kept.keep(client);
+  };
   signal.addEventListener('abort', stop, { once: true });
   try {
     // A connect() whose client is ended meanwhile never settles (pg 8.23); the run would hang, and the server's stop too.
-    await Promise.race([client.connect(), stopped.promise]);
+    await Promise.race([connect(), stopped.promise]);
     await client.query(`${SETTINGS}; SET ${ACCOUNT_SETTING} = '${accountId}'`);
   } catch (error) {
-    close();
+    end();
     throw error;
   }
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
+    isReading = true;
     const stream = client.query(copyTo(copy));
     // An error that nobody hears ends the process, and one can come when the loop below was left already.
     stream.on('error', () => undefined);
     for await (const chunk of stream) yield chunk as Buffer;
+    isReading = false;
   }
   return { db: drizzle({ client, schema: tables }), lines, close };
 };
