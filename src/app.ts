@@ -9,6 +9,7 @@ import { startReaper } from './background/reaper.ts';
 import { startRunWorker } from './background/run-worker.ts';
 import { startScheduler } from './background/scheduler.ts';
 import { startStagingSweeper } from './background/staging-sweeper.ts';
+import { startTotalsMerger } from './background/totals-merger.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
 import { isUnavailable } from './db/failures.ts';
@@ -33,6 +34,7 @@ import type { RestServices } from './rest/route.ts';
 import { createRestServer } from './rest/server.ts';
 import { createRouter, pathOf } from './router.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
+import { createKnownStreams } from './streams/known-streams.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
 export interface AppResources {
@@ -65,6 +67,7 @@ const HEADERS_MS = 60_000;
 /** Requests have a moment to be answered even where exports are handed over at once. */
 const LEAST_GRACE_MS = 2000;
 const SWEEP_MS = 300_000;
+const MERGE_MS = 15_000;
 /** Longer than any request can still be at work on what it staged. */
 const SWEEP_MARGIN_MS = 900_000;
 
@@ -170,6 +173,7 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     },
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
+    known: createKnownStreams(),
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };
@@ -235,6 +239,7 @@ const startBackground = async (
       olderThanMs: 2 * config.intakeMaxSeconds * 1000 + SWEEP_MARGIN_MS,
       onError: onError('sweeper of staged records'),
     }),
+    startTotalsMerger({ db, everyMs: MERGE_MS, onError: onError('merger of totals') }),
     await startMailer({ db, queue, mail: resources.mail, maxCatchUp: config.maxCatchUp, log }),
     await startRunWorker({
       exports: {

@@ -85,6 +85,8 @@ export const streams = pgTable(
     createdXid: xid8('created_xid').notNull(),
     deletedAt: moment('deleted_at'),
     deletedXid: xid8('deleted_xid'),
+    /** Of all operations before this transaction the totals are merged; null where none are. */
+    totalsMergedXid: xid8('totals_merged_xid'),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -134,6 +136,8 @@ export const operations = pgTable(
     hiddenRecords: bigint('hidden_records', { mode: 'number' }).notNull(),
     idempotencyKey: text('idempotency_key'),
     contentSha256: bytea('content_sha256').notNull(),
+    /** Whether its totals are written: a server of an older version leaves them out, until they are made up for. */
+    totalled: boolean('totalled').notNull().default(false),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -143,6 +147,9 @@ export const operations = pgTable(
       .where(sql`idempotency_key IS NOT NULL`),
     index('operations_by_stream').on(table.accountId, table.streamId, table.id),
     index('operations_by_xid').on(table.accountId, table.xid),
+    index('operations_untotalled')
+      .on(table.accountId, table.streamId)
+      .where(sql`NOT totalled`),
   ],
 );
 
@@ -167,6 +174,33 @@ export const records = pgTable(
     index('records_hidden')
       .on(table.accountId, table.streamId, table.hiddenBy)
       .where(sql`hidden_by IS NOT NULL`),
+  ],
+);
+
+/**
+ * What each operation changed the sum of a bucket and filter by, over all elements, written in its transaction: usage and
+ * exports that do not ask for elements read these few rows in the place of the ledger's. See streams/totals.ts.
+ */
+export const totals = pgTable(
+  'totals',
+  {
+    accountId: id64('account_id').notNull(),
+    streamId: id64('stream_id').notNull(),
+    bucketStart: moment('bucket_start').notNull(),
+    filterId: id64('filter_id').notNull(),
+    /** 0: of all operations that are merged. */
+    operationId: id64('operation_id').notNull(),
+    /** What it inserted less what it hid. */
+    value: numeric('value').notNull(),
+    /** How many it inserted less how many it hid: a bucket without live records is not the same as one that sums to 0. */
+    records: bigint('records', { mode: 'number' }).notNull(),
+  },
+  (table) => [
+    ...ownedBy(sql`account_id`),
+    primaryKey({
+      name: 'totals_pk',
+      columns: [table.accountId, table.streamId, table.bucketStart, table.filterId, table.operationId],
+    }),
   ],
 );
 

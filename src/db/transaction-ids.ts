@@ -20,7 +20,8 @@ export const hasForeignTransactionIds = async (client: pg.ClientBase | pg.Pool):
           AND o.xid >= pg_snapshot_xmax(pg_current_snapshot()))
         OR EXISTS (SELECT 1 FROM streams s WHERE s.account_id = a.id
           AND (s.created_xid >= pg_snapshot_xmax(pg_current_snapshot())
-            OR s.deleted_xid >= pg_snapshot_xmax(pg_current_snapshot())))
+            OR s.deleted_xid >= pg_snapshot_xmax(pg_current_snapshot())
+            OR s.totals_merged_xid > pg_snapshot_xmax(pg_current_snapshot())))
         OR EXISTS (SELECT 1 FROM runs r WHERE r.account_id = a.id AND r.status IN ('QUEUED', 'RUNNING')
           AND pg_snapshot_xmax(r.watermark::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()))
     ) AS foreign`);
@@ -46,8 +47,9 @@ export const repairTransactionIds = async (client: pg.ClientBase): Promise<boole
       );
       await client.query(
         `UPDATE streams SET created_xid = least(created_xid, '${LONG_AGO}'),
-           deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN '${LONG_AGO}'::xid8 END
-         WHERE account_id = $1 AND greatest(created_xid, deleted_xid) >= pg_snapshot_xmin(pg_current_snapshot())`,
+           deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN '${LONG_AGO}'::xid8 END,
+           totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN '${LONG_AGO}'::xid8 END
+         WHERE account_id = $1 AND greatest(created_xid, deleted_xid, totals_merged_xid) >= pg_snapshot_xmin(pg_current_snapshot())`,
         [id],
       );
       await client.query(

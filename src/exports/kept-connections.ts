@@ -33,7 +33,11 @@ export const createKeptConnections = (): KeptConnections => {
     },
     keep: (client) => {
       if (isStopped) void end(client);
-      else kept.set(client, setTimeout(() => void end(client), KEPT_MS));
+      else
+        kept.set(
+          client,
+          setTimeout(() => void end(client), KEPT_MS),
+        );
     },
     stop: async () => {
       isStopped = true;

@@ -104,6 +104,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     db: services.db,
     clock: services.clock,
     limits: { maxFutureMs: services.limits.maxFutureMs },
+    known: services.known,
   });
   const request = <Input>(
     context: GraphQLContext,

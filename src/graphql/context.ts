@@ -10,6 +10,7 @@ import { type JobRow, loadJobs } from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
+import type { KnownStreams } from '../streams/known-streams.ts';
 import type { OperationRow, StreamRow } from '../streams/rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../streams/streams.ts';
 
@@ -21,6 +22,7 @@ export interface Services {
   readonly feed: RunFeed;
   readonly authenticator: Authenticator;
   readonly intakeRate: IntakeRate;
+  readonly known: KnownStreams;
   readonly limits: {
     readonly maxRecords: number;
     readonly maxFutureMs: number;

@@ -55,6 +55,11 @@ export const sumDecimals = (texts: readonly string[]): string => {
   const scale = Math.max(0, ...texts.map(scaleOf));
   let sum = 0n;
   for (const text of texts) sum += BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+  return decimalOf(sum, scale);
+};
+
+/** So many units, of which each has so many digits behind the point. */
+export const decimalOf = (sum: bigint, scale: number): string => {
   const digits = (sum < 0n ? -sum : sum).toString().padStart(scale + 1, '0');
   const point = digits.length - scale;
   return parseDecimal(`${sum < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`)?.text ?? '0';

@@ -31,7 +31,7 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const context = { db: services.db, clock: services.clock, limits: services.limits };
+  const context = { db: services.db, clock: services.clock, limits: services.limits, known: services.known };
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }

@@ -8,6 +8,7 @@ import type { Scope } from '../accounts/scopes.ts';
 import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { KnownStreams } from '../streams/known-streams.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {
@@ -22,6 +23,7 @@ export interface RestServices {
     readonly maxPage: number;
   };
   readonly intakeRate: IntakeRate;
+  readonly known: KnownStreams;
   readonly pace: Pace;
   readonly canMail: boolean;
 }

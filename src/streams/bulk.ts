@@ -1,9 +1,12 @@
 import type { Db } from '../db/client.ts';
 import { ConflictError, IssueCollector, UnavailableError } from '../errors.ts';
 import { newId } from '../lib/ids.ts';
+import { BucketSums } from './bucket-sums.ts';
 import type { StreamShape } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
 import { type Misshapen, type RecordInput, type SelectorInput } from './inputs.ts';
+import type { KnownStreams } from './known-streams.ts';
+import { resolveFilterIds } from './ledger.ts';
 import { RecordReader } from './records.ts';
 import { type CanonicalSelector, SelectorReader } from './selectors.ts';
 import {
@@ -16,8 +19,10 @@ import {
   type StagedColumns,
   type StagedRequest,
   takeOverRecords,
+  takeOverTotals,
 } from './staging.ts';
 import { findOperationByKey, findStream } from './streams.ts';
+import { addTotals, subtractHidden } from './totals.ts';
 import {
   checkTarget,
   type Content,
@@ -60,6 +65,9 @@ export interface BulkWrite {
 const BATCH_RECORDS = 2000;
 const BATCH_CHARACTERS = 1_000_000;
 
+/** More buckets and filters than these are summed by Postgres, where they need no memory of the server: 20 MB or so. */
+const MAX_SUMS = 100_000;
+
 /** Throws for what can be told before the first record: ValidationError, NotFoundError. */
 export const startBulkWrite = async (context: IngestContext, request: BulkRequest): Promise<BulkWrite> => {
   const { accountId, idempotencyKey, kind, path } = request;
@@ -77,7 +85,7 @@ export const startBulkWrite = async (context: IngestContext, request: BulkReques
   const intake =
     kind === 'DELETE'
       ? selectorIntake(new SelectorReader(shape, options, issues), shape, request, staged)
-      : recordIntake(new RecordReader(shape, options, issues), kind, request, staged);
+      : recordIntake(new RecordReader(shape, options, issues), kind, request, staged, issues, context.known);
   const stager = createStager(context.db, staged, intake, issues, earlier === undefined);
   return {
     get count() {
@@ -133,14 +141,19 @@ const recordIntake = (
   kind: 'SUM' | 'REPLACE',
   request: BulkRequest,
   staged: StagedRequest,
+  issues: IssueCollector,
+  known: KnownStreams,
 ): Intake => {
   const digest = new ContentDigest(kind, request.stream);
+  const sums = new BucketSums(MAX_SUMS);
   return {
     reader,
     take: () => {
       const records = reader.take();
       if (!records || records.buckets.length === 0) return null;
       digest.addRecords(records);
+      // Of records that break a rule nothing is written.
+      if (issues.count === 0) sums.add(records);
       return { ...records, firstIndex: records.indexes[0] ?? 0 };
     },
     checkShape: (shape, issues) => reader.checkShape(shape, issues),
@@ -150,7 +163,16 @@ const recordIntake = (
       shape: reader.shape,
       apply: async (tx, stream, operationId) => {
         checkComplete(await countBatches(tx, staged), batches);
-        return takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE');
+        const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE');
+        if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        const { columns } = sums;
+        if (columns) {
+          const filterIds = await resolveFilterIds(tx, stream, columns.filters, known);
+          await addTotals(tx, stream, operationId, columns, filterIds);
+        } else {
+          await takeOverTotals(tx, staged, stream, operationId);
+        }
+        return counts;
       },
     }),
   };
@@ -189,10 +211,9 @@ const selectorIntake = (
       shape: null,
       apply: async (tx, stream, operationId) => {
         checkComplete(await countBatches(tx, staged), batches);
-        return {
-          insertedRecords: 0,
-          hiddenRecords: await hideStaged(tx, staged, stream, operationId, [...forms.values()]),
-        };
+        const hiddenRecords = await hideStaged(tx, staged, stream, operationId, [...forms.values()]);
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        return { insertedRecords: 0, hiddenRecords };
       },
     }),
   };

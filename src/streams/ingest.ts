@@ -1,10 +1,12 @@
 import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { BucketSums, type SumColumns } from './bucket-sums.ts';
 import type { CheckOptions } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
 import type { Misshapen, RecordInput, SelectorInput } from './inputs.ts';
 import { hideMatching, hideSelected, insertRecords, resolveFilterIds } from './ledger.ts';
-import { checkDistinctKeys, RecordReader } from './records.ts';
+import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './records.ts';
 import { SelectorReader } from './selectors.ts';
+import { addTotals, subtractHidden } from './totals.ts';
 import {
   checkTarget,
   type IngestContext,
@@ -43,10 +45,11 @@ export const allocationDelete = (context: IngestContext, request: IngestRequest<
       digest: new ContentDigest('DELETE', request.stream).addSelectors(selectors).finish(),
       recordCount: 0,
       shape: null,
-      apply: async (tx, stream, operationId) => ({
-        insertedRecords: 0,
-        hiddenRecords: await hideSelected(tx, stream, operationId, selectors),
-      }),
+      apply: async (tx, stream, operationId) => {
+        const hiddenRecords = await hideSelected(tx, stream, operationId, selectors);
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        return { insertedRecords: 0, hiddenRecords };
+      },
     };
   });
 
@@ -58,6 +61,12 @@ const writeList = (
 ): Promise<Receipt> => {
   checkRequest(request);
   return write(context, kind, request, read);
+};
+
+const sumsOf = (records: CanonicalRecords): SumColumns => {
+  const { columns } = new BucketSums().add(records);
+  if (!columns) throw new Error('Sums without a limit went beyond it.');
+  return columns;
 };
 
 const checkRequest = (request: IngestRequest<unknown>): void => {
@@ -96,12 +105,16 @@ const readRecords =
       recordCount: records.buckets.length,
       shape: records,
       apply: async (tx, stream, operationId) => {
-        const filterIds = await resolveFilterIds(tx, stream, records.filters);
+        const { known } = context;
+        const filterIds = await resolveFilterIds(tx, stream, records.filters, known);
         const hiddenRecords = kind === 'REPLACE' ? await hideMatching(tx, stream, operationId, records, filterIds) : 0;
-        return {
-          hiddenRecords,
-          insertedRecords: await insertRecords(tx, stream, operationId, records, filterIds),
-        };
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        const [insertedRecords] = await Promise.all([
+          insertRecords(tx, stream, operationId, records, filterIds),
+          addTotals(tx, stream, operationId, sumsOf(records), filterIds),
+        ]);
+        const onCommitted = () => known.noteFilters(stream.id, records.filters, filterIds);
+        return { hiddenRecords, insertedRecords, onCommitted };
       },
     };
   };

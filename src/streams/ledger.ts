@@ -3,6 +3,7 @@ import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
+import type { KnownStreams } from './known-streams.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { StreamRow } from './rows.ts';
 import type { CanonicalSelector } from './selectors.ts';
@@ -20,13 +21,15 @@ export const lockStream = async (
   mode: 'shared' | 'exclusive',
 ): Promise<boolean> => {
   const lock = sql.raw(mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock');
-  await tx.execute(sql`
-    SELECT ${lock}(hashtextextended(id::text, 0)) FROM streams
-    WHERE account_id = ${stream.accountId} AND id = ${stream.id}`);
-  // A statement of its own: the one above read the stream before it waited for the lock.
-  const { rows } = await tx.execute(sql`
-    SELECT 1 FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`);
-  return rows.length === 1;
+  const [, live] = await Promise.all([
+    tx.execute(sql`
+      SELECT ${lock}(hashtextextended(id::text, 0)) FROM streams
+      WHERE account_id = ${stream.accountId} AND id = ${stream.id}`),
+    // A statement of its own: the one above read the stream before it waited for the lock.
+    tx.execute(sql`
+      SELECT 1 FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
+  ]);
+  return live.rows.length === 1;
 };
 
 /**
@@ -42,7 +45,10 @@ export const resolveFilterIds = async (
   tx: Transaction,
   stream: StreamRow,
   filters: readonly CanonicalFilter[],
+  known: KnownStreams,
 ): Promise<string[]> => {
+  const remembered = filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
+  if (remembered.length === filters.length) return remembered;
   const digests = filters.map(filterDigest);
   const find = async (): Promise<Map<string, string>> => {
     const { rows } = await tx.execute<{ digest: Buffer; id: string }>(sql`

@@ -86,6 +86,7 @@ export const purgeStream = async (db: Db, stream: Purgeable, before: Date): Prom
   const records =
     (await purgeBy(db, stream, sql`hidden_by IS NULL`, BY_BUCKET)) +
     (await purgeBy(db, stream, sql`hidden_by IS NOT NULL`, BY_HIDER));
+  await db.execute(sql`DELETE FROM totals WHERE account_id = ${accountId} AND stream_id = ${streamId}`);
   const { rowCount } = await db.execute(
     sql`DELETE FROM filters WHERE account_id = ${accountId} AND stream_id = ${streamId}`,
   );
@@ -149,8 +150,12 @@ const purgeBy = async (
   }
 };
 
-/** The operation `o` came before the moment, and no run that has not ended reads the ledger as of a moment before it. */
+/**
+ * The operation `o` came before the moment, no run that has not ended reads the ledger as of a moment before it, and no totals
+ * are still to be made from the records of its stream.
+ */
 const hiddenBefore = (before: Date) => sql`o.received_at < ${before.toISOString()}::timestamptz AND NOT EXISTS (
+  SELECT 1 FROM operations u WHERE u.account_id = o.account_id AND u.stream_id = o.stream_id AND NOT u.totalled) AND NOT EXISTS (
   SELECT 1 FROM runs r WHERE r.account_id = o.account_id AND ${READING}
     AND NOT pg_visible_in_snapshot(o.xid, r.watermark::pg_snapshot))`;
 

@@ -2,5 +2,5 @@ import type { operations, streams } from '../db/tables.ts';
 
 export type StreamRow = typeof streams.$inferSelect;
 
-/** Without its transaction id, which only SQL compares. */
-export type OperationRow = Omit<typeof operations.$inferSelect, 'xid'>;
+/** Without what only SQL compares. */
+export type OperationRow = Omit<typeof operations.$inferSelect, 'xid' | 'totalled'>;

@@ -146,6 +146,22 @@ export const takeOverRecords = async (
   return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
 };
 
+/** The totals of what takeOverRecords inserted. After subtractHidden. */
+export const takeOverTotals = async (
+  tx: Transaction,
+  request: StagedRequest,
+  stream: StreamRow,
+  operationId: bigint,
+): Promise<void> => {
+  await tx.execute(sql`
+    INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+    SELECT u.account_id, f.stream_id, u.bucket_start, f.id, ${operationId}::bigint, sum(u.value), count(*)
+    FROM ${withFilterIds(request, stream)}
+    GROUP BY u.account_id, f.stream_id, u.bucket_start, f.id
+    ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
+    DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
+};
+
 /** Stores the filters that the stream does not have yet. */
 const storeFilters = async (tx: Transaction, request: StagedRequest, stream: StreamRow): Promise<void> => {
   // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.

@@ -232,8 +232,8 @@ export const deleteStream = async (
     }
     const now = clock.now().toISOString();
     await tx.execute(sql`
-      INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256)
-      SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), 0,
+      INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
+      SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), true, 0,
         (SELECT coalesce(sum(o.inserted_records - o.hidden_records), 0) FROM operations o
           WHERE o.account_id = ${accountId} AND o.stream_id = ${stream.id}),
         sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))

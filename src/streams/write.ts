@@ -4,6 +4,7 @@ import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
+import type { KnownStreams } from './known-streams.ts';
 import { lockName, lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { findOperationByKey, findStream } from './streams.ts';
@@ -17,6 +18,7 @@ export interface IngestContext {
   readonly db: Db;
   readonly clock: Clock;
   readonly limits: IngestLimits;
+  readonly known: KnownStreams;
 }
 
 export interface IngestLimits {
@@ -45,6 +47,11 @@ export interface WriteCounts {
   readonly hiddenRecords: number;
 }
 
+export interface Written extends WriteCounts {
+  /** Called when it is committed. */
+  readonly onCommitted?: () => void;
+}
+
 /** The checked content of a request. */
 export interface Content {
   readonly digest: Buffer;
@@ -53,7 +60,7 @@ export interface Content {
   /** What a stream that is made for it will be like; null for selectors, which make none. */
   readonly shape: StreamShape | null;
   /** Writes it, in a transaction that holds the stream's lock. */
-  readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<WriteCounts>;
+  readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<Written>;
 }
 
 /** Checks the request against the stream's shape (null: there is none yet); null where there are issues. */
@@ -65,8 +72,8 @@ class OvertakenError extends Error {}
 /** Characters of an idempotency key. */
 const MAX_KEY = 255;
 
-/** Each needs a deletion or another first request in between. */
-const MAX_TRIES = 5;
+/** Each but the first, which trusts what was remembered, needs a deletion or another first request in between. */
+const MAX_TRIES = 6;
 
 /** What is wrong with a request besides its records. */
 export const checkTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
@@ -110,7 +117,7 @@ const writeInTries = async (
 ): Promise<Receipt> => {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await writeOnce(context, kind, target, read);
+      return await writeOnce(context, kind, target, read, tries === 1);
     } catch (error) {
       if (!(error instanceof OvertakenError) || tries === MAX_TRIES) throw error;
     }
@@ -118,48 +125,85 @@ const writeInTries = async (
 };
 
 const writeOnce = async (
-  { db, clock }: IngestContext,
+  { db, clock, known }: IngestContext,
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
+  trusts: boolean,
 ): Promise<Receipt> => {
-  const { accountId, idempotencyKey } = target;
   const now = clock.now();
-  // The key second: whoever made the stream that is found here has its key found as well.
-  const known = await findStream(db, accountId, target.stream);
-  const earlier = idempotencyKey == null ? undefined : await findOperationByKey(db, accountId, idempotencyKey);
+  const remembered = trusts ? known.find(target.accountId, target.stream) : undefined;
+  if (remembered) {
+    const { content } = check(read, remembered, now);
+    // A key that was used before comes out when it is stored. What is wrong with the records is told only where none was.
+    if (content) return writeContent({ db, known }, kind, target, remembered, content, now);
+  }
+  known.forget(target.accountId, target.stream);
+  const { stream, earlier } = await lookUp(db, target);
   // A replay is answered whatever has become of the stream since, so its shape does not count here.
   if (earlier) return replay(db, earlier, read, now);
-  if (kind === 'DELETE' && !known) throw missingStream(target.stream);
+  if (kind === 'DELETE' && !stream) throw missingStream(target.stream);
+  const { content, issues } = check(read, stream ?? null, now);
+  issues.throwIfAny();
+  if (!content) throw new Error('A request without issues has no content.');
+  return writeContent({ db, known }, kind, target, stream ?? null, content, now);
+};
 
-  const content = check(read, known ?? null, now);
-  return db.transaction(async (tx) => {
-    const stream = known ?? (await createStream(tx, target, content, now));
+/** The live stream of the name, and the operation of the key: the second, so that whoever made the stream has its key found. */
+const lookUp = (db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget) =>
+  db.transaction(async (tx) => {
+    const [stream, earlier] = await Promise.all([
+      findStream(tx, accountId, name),
+      idempotencyKey == null ? undefined : findOperationByKey(tx, accountId, idempotencyKey),
+    ]);
+    return { stream, earlier };
+  });
+
+/** Statements that need not wait for each other's answers leave together, in the order in which they stand. */
+const writeContent = async (
+  { db, known }: Pick<IngestContext, 'db' | 'known'>,
+  kind: WriteKind,
+  target: WriteTarget,
+  found: StreamRow | null,
+  content: Content,
+  now: Date,
+): Promise<Receipt> => {
+  let onCommitted: Written['onCommitted'];
+  const receipt = await db.transaction(async (tx): Promise<Receipt> => {
+    const stream = found ?? (await createStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
-    const operation = await insertOperation(tx, kind, target, stream, content, now);
+    const [operation, live] = await Promise.all([
+      insertOperation(tx, kind, target, stream, content, now),
+      lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
+    ]);
     // Not answered for in this transaction, which may have made a stream for nothing.
-    if (!operation) throw new OvertakenError();
-    const live = await lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive');
-    if (!live) throw new OvertakenError();
-    const counts = await content.apply(tx, stream, operation.id);
+    if (!operation || !live) throw new OvertakenError();
+    const { onCommitted: callback, ...counts } = await content.apply(tx, stream, operation.id);
+    onCommitted = callback;
     if (counts.insertedRecords !== content.recordCount) {
       throw new Error(`Inserted ${counts.insertedRecords} of ${content.recordCount} records.`);
     }
     if (counts.hiddenRecords > 0) {
       await tx.execute(sql`
         UPDATE operations SET hidden_records = ${counts.hiddenRecords}
-        WHERE account_id = ${accountId} AND id = ${operation.id}`);
+        WHERE account_id = ${target.accountId} AND id = ${operation.id}`);
     }
     return { operation: { ...operation, ...counts }, stream, replayed: false };
   });
+  known.note(receipt.stream);
+  onCommitted?.();
+  return receipt;
 };
 
-const check = (read: ReadContent, shape: StreamShape | null, now: Date): Content => {
+/** The content, null where there are issues. */
+const check = (
+  read: ReadContent,
+  shape: StreamShape | null,
+  now: Date,
+): { readonly content: Content | null; readonly issues: IssueCollector } => {
   const issues = new IssueCollector();
   const content = read(shape, issues, now);
-  issues.throwIfAny();
-  if (!content) throw new Error('A request without issues has no content.');
-  return content;
+  return { content: issues.count === 0 ? content : null, issues };
 };
 
 const replay = async (db: Db, earlier: OperationRow, read: ReadContent, now: Date): Promise<Receipt> => {
@@ -204,8 +248,8 @@ const insertOperation = async (
   const { accountId } = target;
   const idempotencyKey = target.idempotencyKey ?? null;
   const { rows } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, pg_current_xact_id(), ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
+    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, pg_current_xact_id(), true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
     FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id`);

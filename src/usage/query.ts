@@ -108,7 +108,10 @@ JOIN (${names}) s ON s.id = u.stream_id
 ORDER BY s.name COLLATE "C", u.bucket${groupAliases.map((alias) => `, u.${alias} COLLATE "C" NULLS FIRST`).join('')}`;
 };
 
-/** Sums by stream, bucket and group. Records are summed by filter id first: filters are few, records many. */
+/**
+ * Sums by stream, bucket and group. Records are summed by filter id first: filters are few, records many. Where no element is
+ * asked for, the totals of each operation have been summed already, and are read in the place of its records.
+ */
 const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } => {
   const groups = spec.groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
   const byElement = groups.some((group) => group.isElement);
@@ -120,24 +123,33 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   // Operations that the watermark does not see: none, where nothing was written since, which the index tells at once.
   const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= pg_snapshot_xmin(${watermark}) AND NOT pg_visible_in_snapshot(o.xid, ${watermark})`;
 
+  /** Whether the totals of the streams say all that the ledger does, as of the watermark. */
+  const totalsServe = (ids: string): string =>
+    `(SELECT count(*) FROM streams s WHERE s.account_id = ${account} AND s.id = ANY(${ids})
+      AND (s.totals_merged_xid > pg_snapshot_xmin(${watermark})
+        OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id AND NOT o.totalled))) = 0`;
+
   const part = (streams: readonly UsageStream[], boundaries: readonly string[]): string => {
     const ids = writer.write(arrayText(streams.map((stream) => String(stream.id))), 'bigint[]');
     const list = writer.write(arrayText(boundaries), 'timestamptz[]');
     const from = writer.write(boundaries[0] ?? '', 'timestamptz');
     const to = writer.write(boundaries.at(-1) ?? '', 'timestamptz');
-    // What is live now and was there then, and what was hidden since: the first by the index of live records, the
-    // second by that of hidden ones, for the few operations since.
-    return ['r.hidden_by IS NULL', `r.hidden_by IN (${later})`]
-      .map(
-        (
-          visibility,
-        ) => `  SELECT r.stream_id, r.filter_id, width_bucket(r.bucket_start, ${list}) AS bucket,${byElement ? ' r.element,' : ''} sum(r.value) AS value
-  FROM records r
+    const sums = (table: 'records' | 'totals', conditions: string): string =>
+      `  SELECT r.stream_id, r.filter_id, width_bucket(r.bucket_start, ${list}) AS bucket,${byElement ? ' r.element,' : ''} sum(r.value) AS value
+  FROM ${table} r
   WHERE r.account_id = ${account} AND r.stream_id = ANY(${ids}) AND r.bucket_start >= ${from} AND r.bucket_start < ${to}
-    AND ${visibility} AND r.operation_id NOT IN (${later})${elements ? ` AND r.element = ANY(${elements})` : ''}
-  GROUP BY r.stream_id, r.filter_id, bucket${byElement ? ', r.element' : ''}`,
-      )
-      .join('\n  UNION ALL\n');
+    AND r.operation_id NOT IN (${later})${conditions}
+  GROUP BY r.stream_id, r.filter_id, bucket${byElement ? ', r.element' : ''}`;
+    const usesTotals = !byElement && elements === null;
+    const ledgerOnly = `${usesTotals ? ` AND NOT ${totalsServe(ids)}` : ''}${elements ? ` AND r.element = ANY(${elements})` : ''}`;
+    return [
+      // A bucket whose records are all hidden has no row, as in the ledger.
+      ...(usesTotals ? [`${sums('totals', ` AND ${totalsServe(ids)}`)} HAVING sum(r.records) > 0`] : []),
+      // What is live now and was there then, and what was hidden since: the first by the index of live records, the
+      // second by that of hidden ones, for the few operations since.
+      sums('records', ` AND r.hidden_by IS NULL${ledgerOnly}`),
+      sums('records', ` AND r.hidden_by IN (${later})${ledgerOnly}`),
+    ].join('\n  UNION ALL\n');
   };
 
   // An hourly bucket is a moment; a daily or monthly one is a calendar date, the same in every zone.

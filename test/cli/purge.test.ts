@@ -206,8 +206,8 @@ describe('purge', () => {
     await querySql(
       server,
       `WITH hiding AS (
-         INSERT INTO operations (account_id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256)
-         SELECT s.account_id, s.id, 'DELETE', now() - n * interval '1 minute', pg_current_xact_id(), 0, 20, ''
+         INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
+         SELECT s.account_id, s.id, 'DELETE', now() - n * interval '1 minute', pg_current_xact_id(), true, 0, 20, ''
          FROM streams s, generate_series(1, 1200) n WHERE s.name = 'busy' RETURNING *)
        INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, hidden_by)
        SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, 'e' || n, 1, r.operation_id, h.id

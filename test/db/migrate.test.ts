@@ -37,6 +37,7 @@ test('three that start at once on an empty database all succeed, and one of them
     'runs',
     'staged_batches',
     'streams',
+    'totals',
   ]);
 });
 

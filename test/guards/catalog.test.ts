@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
  * How each table would lie on a database that is distributed by account_id. A new table has to be put here, and so
  * somebody thinks of its keys.
  */
-const DISTRIBUTED = ['streams', 'filters', 'operations', 'records', 'staged_batches'];
+const DISTRIBUTED = ['streams', 'filters', 'operations', 'records', 'totals', 'staged_batches'];
 const REFERENCE = ['accounts', 'api_keys'];
 const LOCAL = ['jobs', 'runs', 'run_objects', 'bucket_claims'];
 

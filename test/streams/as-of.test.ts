@@ -5,7 +5,9 @@ import { bucketsOf } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
 import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { runNumbered } from '../../src/db/numbered.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { forgetTotals, querySql } from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf, untilWaiting, within } from './held-transactions.ts';
 import { deleteStream, type RecordInput, write } from './writes.ts';
 
@@ -178,4 +180,43 @@ test('how many rows zeros will fill is reckoned as of the same moment', async ()
   // January and February have 59 days.
   expect(await rowsAsOf(before)).toEqual([118, 118]);
   expect(await rowsAsOf(await watermarkNow())).toEqual([59, 59]);
+});
+
+/** The sum over all elements, which totals can tell. */
+const sumAsOf = async (watermark: string, stream: string): Promise<string | undefined> => {
+  const spec = { ...(await specAsOf(watermark, [stream])), groupBy: [] };
+  const [row] = await readUsageRows(server.resources.database.acrossAccounts, spec, 100);
+  return row?.value;
+};
+
+test('a moment before totals were merged reads as it did, and so does one before its operations had totals', async () => {
+  const stream = 'merged';
+  const db = server.resources.database.acrossAccounts;
+  await write(server, 'Sum', { stream, records: [record('1')] });
+  const first = await watermarkNow();
+  await write(server, 'Sum', { stream, records: [record('20', { elementName: 'initech' })] });
+  const second = await watermarkNow();
+  // Of the whole cluster: until no transaction of another test is under way that is older.
+  await eventually(
+    async () => {
+      await mergeTotals(db, { leastOperations: 1 });
+      return querySql<{ id: string }>(
+        server,
+        `SELECT operation_id AS id FROM totals JOIN streams s ON s.id = stream_id WHERE s.name = 'merged' AND operation_id > 0`,
+      );
+    },
+    (unmerged) => unmerged.length === 0,
+  );
+  expect(await sumAsOf(first, stream)).toBe('1');
+  expect(await sumAsOf(await watermarkNow(), stream)).toBe('21');
+  await write(server, 'Delete', {
+    stream,
+    records: [{ timestamp: BUCKET, granularity: 'DAILY', elementName: 'initech' }],
+  });
+  expect(await sumAsOf(first, stream)).toBe('1');
+  expect(await sumAsOf(second, stream)).toBe('21');
+  expect(await sumAsOf(await watermarkNow(), stream)).toBe('1');
+  await forgetTotals(server, stream);
+  expect(await sumAsOf(second, stream)).toBe('21');
+  expect(await sumAsOf(await watermarkNow(), stream)).toBe('1');
 });

@@ -277,8 +277,7 @@ test('what random writes at once answer and leave is what some serial order of t
 
 const toWrite = (command: Command, shapeOf: Parameters<Extract<Command, { input: unknown }>['input']>[0]): Write[] => {
   if (command.do === 'deleteStream') return [{ deleted: command.name }];
-  if (command.do === 'snapshot' || command.do === 'again') return [];
-  return [{ kind: command.do, input: command.input(shapeOf) }];
+  return 'input' in command ? [{ kind: command.do, input: command.input(shapeOf) }] : [];
 };
 
 const readAll = async (key: string): Promise<string[]> => {

@@ -1,4 +1,5 @@
 import type { Transaction } from '../../src/db/client.ts';
+import { createKnownStreams } from '../../src/streams/known-streams.ts';
 import type { IngestContext } from '../../src/streams/write.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { eventually, type TestServer } from '../support/server.ts';
@@ -10,6 +11,7 @@ export const within = (server: TestServer, tx: Transaction): IngestContext => ({
   db: tx,
   clock: server.resources.clock,
   limits: { maxFutureMs: 0 },
+  known: createKnownStreams(),
 });
 
 /** Returns when so many of the server's sessions wait for a lock. */

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { bucketsOf } from '../../src/usage/buckets.ts';
 import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
+import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { forgetTotals } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { readUsage } from '../usage/questions.ts';
 import {
@@ -72,6 +74,10 @@ const play = async (firstShape: number, commands: readonly Command[]) => {
       const was = model.deleteStream(command.name);
       expect((await deleteStream(server, command.name, key)).__typename).toBe(was ? 'DeletedStream' : 'NotFoundError');
       if (was) deletions.set(command.name, (deletions.get(command.name) ?? 0) + 1);
+    } else if (command.do === 'mergeTotals') {
+      await mergeTotals(server.resources.database.acrossAccounts, { leastOperations: 1 });
+    } else if (command.do === 'forgetTotals') {
+      await forgetTotals(server, command.name);
     } else if (command.do === 'again') {
       const earlier = sent[command.which % sent.length];
       if (earlier) await send(earlier.kind, respell(earlier.input));

@@ -27,7 +27,7 @@ beforeAll(async () => {
   const first = { timestamp: '2026-01-01T00:00:00Z', granularity: 'HOURLY', elementName: 'e0', value: '0', filter };
   await write(server, 'Sum', { stream: 'large', records: [first] });
   // Else it may analyze the tables before the test has looked at them.
-  for (const table of ['records', 'filters', 'operations']) {
+  for (const table of ['records', 'totals', 'filters', 'operations']) {
     await querySql(server, `ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
   }
   await querySql(
@@ -44,6 +44,13 @@ beforeAll(async () => {
     SELECT s.account_id, s.id, timestamptz '2026-01-01 00:00Z' + (i / ${PER_HOUR}) * interval '1 hour', f.id, 'e' || i % ${PER_HOUR}, 1, o.id
     FROM streams s JOIN operations o ON o.stream_id = s.id, generate_series(0, ${HOURS * PER_HOUR - 1}) i
     JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM filters) f ON f.place = i * 7 % ${HOURS}`,
+  );
+  await querySql(
+    server,
+    `
+    INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+    SELECT account_id, stream_id, bucket_start, filter_id, operation_id, sum(value), count(*) FROM records
+    WHERE filter_id > 1 GROUP BY 1, 2, 3, 4, 5 ON CONFLICT DO NOTHING`,
   );
 });
 afterAll(() => server.stop());
@@ -93,15 +100,27 @@ const oneDay = { from: '2026-02-01T00:00:00Z', to: '2026-02-02T00:00:00Z', timeZ
 
 describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) => {
   beforeAll(async () => {
-    if (state === 'analyzed') await querySql(server, 'ANALYZE records, filters, operations, streams');
+    if (state === 'analyzed') await querySql(server, 'ANALYZE records, totals, filters, operations, streams');
   });
 
-  test('usage of one day reads the records of that day', async () => {
+  test('usage of one day by element reads the records of that day', async () => {
     const read = await rowsRead((db) =>
-      readUsage(db, accountId, { ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region'] }, limits, []),
+      readUsage(db, accountId, { ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region', 'element'] }, limits, []),
     );
     expect(read['records']).toBeGreaterThan(0);
     expect(read['records']).toBeLessThanOrEqual(24 * PER_HOUR);
+    // Each filter once: by its key, or all of them into a hash.
+    expect(read['filters']).toBeLessThanOrEqual(HOURS + 1 + 24 * PER_HOUR);
+    expect(read['totals']).toBeUndefined();
+  });
+
+  test('usage of one day without elements reads the totals of that day, and no record', async () => {
+    const read = await rowsRead((db) =>
+      readUsage(db, accountId, { ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region'] }, limits, []),
+    );
+    expect(read['records']).toBe(0);
+    expect(read['totals']).toBeGreaterThan(0);
+    expect(read['totals']).toBeLessThanOrEqual(24 * PER_HOUR);
     // Each filter once: by its key, or all of them into a hash.
     expect(read['filters']).toBeLessThanOrEqual(HOURS + 1 + 24 * PER_HOUR);
   });

@@ -82,7 +82,11 @@ export type Command =
   | { readonly do: WriteKind; readonly input: (shapeOf: (name: string) => Shape) => WriteInput }
   | { readonly do: 'again'; readonly which: number }
   | { readonly do: 'deleteStream'; readonly name: string }
-  | { readonly do: 'snapshot' };
+  | { readonly do: 'snapshot' }
+  /** As the server does now and then by itself. */
+  | { readonly do: 'mergeTotals' }
+  /** As after an update, where a server of before there were totals wrote the last operations. */
+  | { readonly do: 'forgetTotals'; readonly name: string };
 
 const spell = (one: Drawn<typeof oneRecord>, shape: Shape, kind: WriteKind): RecordInput => {
   const { granularity } = shape;
@@ -153,6 +157,11 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     arbitrary: fc.constantFrom(...STREAM_NAMES).map((name): Command => ({ do: 'deleteStream', name })),
   },
   { weight: 2, arbitrary: fc.constant<Command>({ do: 'snapshot' }) },
+  { weight: 2, arbitrary: fc.constant<Command>({ do: 'mergeTotals' }) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom(...STREAM_NAMES).map((name): Command => ({ do: 'forgetTotals', name })),
+  },
 );
 
 /** A history, and where it begins in the list of shapes; each new stream of a name takes the next shape. */

@@ -283,4 +283,16 @@ export const multiplyRecords = async (server: StepServer, stream: string, count:
      FROM records r JOIN streams s ON s.id = r.stream_id, generate_series(1, $2::int) n WHERE s.name = $1`,
     [stream, count],
   );
+  await forgetTotals(server, stream);
+};
+
+/** Leaves the operations of a stream as a server of before there were totals would have written them. */
+export const forgetTotals = async (server: Pick<StepServer, 'database'>, stream: string): Promise<void> => {
+  await querySql(server, `DELETE FROM totals USING streams s WHERE s.id = stream_id AND s.name = $1`, [stream]);
+  await querySql(
+    server,
+    `UPDATE operations SET totalled = false FROM streams s WHERE s.id = stream_id AND s.name = $1`,
+    [stream],
+  );
+  await querySql(server, `UPDATE streams SET totals_merged_xid = NULL WHERE name = $1`, [stream]);
 };

@@ -1,0 +1,45 @@
+import type { CanonicalFilter } from './canonical.ts';
+import type { StreamRow } from './rows.ts';
+
+// What a server remembers of streams, so that a write need not ask: nothing of it ever changes while the stream lives, and
+// whether it does the write itself finds out under the stream's lock. Filters go only when a deleted stream is purged.
+
+const MAX_STREAMS = 10_000;
+const MAX_FILTERS = 50_000;
+/** Characters; what is longer is looked up each time. About 25 MB in all at most. */
+const MAX_FILTER_TEXT = 300;
+
+export interface KnownStreams {
+  find(accountId: bigint, name: string): StreamRow | undefined;
+  /** What was read, or written and committed. */
+  note(stream: StreamRow): void;
+  forget(accountId: bigint, name: string): void;
+  filterId(streamId: bigint, filter: CanonicalFilter): string | undefined;
+  /** Of filters that are committed. */
+  noteFilters(streamId: bigint, filters: readonly CanonicalFilter[], ids: readonly string[]): void;
+}
+
+export const createKnownStreams = (): KnownStreams => {
+  const streams = new Map<string, StreamRow>();
+  const filters = new Map<string, string>();
+  const keyOf = (accountId: bigint, name: string): string => `${accountId}/${name}`;
+  return {
+    find: (accountId, name) => streams.get(keyOf(accountId, name)),
+    note: (stream) => {
+      if (streams.size >= MAX_STREAMS) streams.clear();
+      streams.set(keyOf(stream.accountId, stream.name), stream);
+    },
+    forget: (accountId, name) => {
+      streams.delete(keyOf(accountId, name));
+    },
+    filterId: (streamId, filter) => filters.get(`${streamId} ${filter.text}`),
+    noteFilters: (streamId, noted, ids) => {
+      for (const [index, { text }] of noted.entries()) {
+        const id = ids[index];
+        if (id === undefined || text.length > MAX_FILTER_TEXT) continue;
+        if (filters.size >= MAX_FILTERS) filters.clear();
+        filters.set(`${streamId} ${text}`, id);
+      }
+    },
+  };
+};

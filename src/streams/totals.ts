@@ -1,0 +1,40 @@
+import { sql } from 'drizzle-orm';
+import { plainArrayText } from '../db/array-text.ts';
+import type { Transaction } from '../db/client.ts';
+import type { SumColumns } from './bucket-sums.ts';
+import type { StreamRow } from './rows.ts';
+
+// The totals that stand beside the ledger. Each operation adds rows of its own, and touches no other's: sums of one stream
+// never wait for each other, and as of which moment a total counts is told by its operation, as it is for records.
+
+/** What the operation inserted, on top of what it hid. */
+export const addTotals = async (
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  sums: SumColumns,
+  filterIds: readonly string[],
+): Promise<void> => {
+  await tx.execute(sql`
+    INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+    SELECT s.account_id, s.id, u.bucket_start, u.filter_id, ${operationId}::bigint, u.value, u.records
+    FROM streams s, unnest(
+      ${plainArrayText(sums.buckets)}::timestamptz[],
+      ${plainArrayText(sums.filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
+      ${plainArrayText(sums.values)}::numeric[],
+      ${plainArrayText(sums.counts)}::bigint[]
+    ) AS u(bucket_start, filter_id, value, records)
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
+    ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
+    DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
+};
+
+/** What the operation hid. Before addTotals. */
+export const subtractHidden = async (tx: Transaction, stream: StreamRow, operationId: bigint): Promise<void> => {
+  await tx.execute(sql`
+    INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+    SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by, -sum(r.value), -count(*)
+    FROM records r
+    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ${operationId}
+    GROUP BY r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by`);
+};
