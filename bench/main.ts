@@ -9,12 +9,14 @@ import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
 import { measureIntake } from './measures/intake.ts';
+import { measureSmallSums } from './measures/small-sums.ts';
 import { measureSlots } from './measures/slots.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
 const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = {
   intake: measureIntake,
+  'small-sums': measureSmallSums,
   exports: measureExports,
   history: measureHistory,
   slots: measureSlots,

@@ -35,6 +35,7 @@ import { createRestServer } from './rest/server.ts';
 import { createRouter, pathOf } from './router.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 import { createKnownStreams } from './streams/known-streams.ts';
+import { createSumBatches } from './streams/sum-batches.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
 export interface AppResources {
@@ -174,6 +175,7 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     known: createKnownStreams(),
+    batches: createSumBatches(),
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };

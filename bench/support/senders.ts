@@ -1,52 +1,76 @@
 import { once } from 'node:events';
-import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { API_KEY } from './server-process.ts';
 
-// Bodies are made before the clock runs, and go over connections that are kept: the sender is to cost little beside what it
-// measures.
-
-const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+// Bodies are made before the clock runs, and go as bytes over connections that are kept: the sender is to cost little beside
+// what it measures. node:http took 105 us of processor time a request, a third of all that a small sum costs.
 
 export interface Answer {
   readonly status: number;
   readonly text: string;
 }
 
-export const post = (
+/** Connections that wait for a request, by host and port. */
+const idle = new Map<string, Socket[]>();
+
+/** Sends a body, or its pieces in chunks, and reads the answer, which has to tell its length. */
+export const post = async (
   url: string,
   path: string,
   body: Buffer | Iterable<Buffer>,
   headers: Readonly<Record<string, string>> = {},
-): Promise<Answer> =>
-  new Promise((resolve, reject) => {
-    const sending = request(`${url}${path}`, {
-      agent,
-      method: 'POST',
-      headers: {
-        'x-api-key': API_KEY,
-        'content-type': 'application/json',
-        ...(Buffer.isBuffer(body) && { 'content-length': body.length }),
-        ...headers,
-      },
-    });
-    sending.on('error', reject);
-    sending.on('response', (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      response.on('error', reject);
-    });
-    if (Buffer.isBuffer(body)) sending.end(body);
-    else void writeAll(sending, body).catch(reject);
-  });
-
-const writeAll = async (sending: ReturnType<typeof request>, chunks: Iterable<Buffer>): Promise<void> => {
-  for (const chunk of chunks) if (!sending.write(chunk)) await once(sending, 'drain');
-  sending.end();
+): Promise<Answer> => {
+  const { host, hostname, port } = new URL(url);
+  const waiting = idle.get(host) ?? [];
+  idle.set(host, waiting);
+  const socket = waiting.pop() ?? connect(Number(port), hostname).setNoDelay().unref();
+  const length = Buffer.isBuffer(body) ? `content-length: ${body.length}` : 'transfer-encoding: chunked';
+  const lines = Object.entries({ 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers });
+  const head = `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${length}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+  const answered = readAnswer(socket);
+  answered.catch(() => undefined);
+  if (Buffer.isBuffer(body)) {
+    socket.write(body.length < 4096 ? Buffer.concat([Buffer.from(head), body]) : head);
+    if (body.length >= 4096) socket.write(body);
+  } else {
+    socket.write(head);
+    for (const chunk of body) {
+      socket.write(`${chunk.length.toString(16)}\r\n`);
+      socket.write(chunk);
+      if (!socket.write('\r\n')) await Promise.race([once(socket, 'drain'), answered]);
+    }
+    socket.write('0\r\n\r\n');
+  }
+  const answer = await answered;
+  waiting.push(socket);
+  return answer;
 };
+
+const readAnswer = (socket: Socket): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    socket.ref();
+    let bytes: Buffer = Buffer.alloc(0);
+    const end = (): void => {
+      socket.off('data', read).off('error', fail).off('close', fail);
+    };
+    const fail = (): void => {
+      end();
+      reject(new Error('The server closed the connection.'));
+    };
+    const read = (chunk: Buffer): void => {
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+      const head = bytes.indexOf('\r\n\r\n');
+      if (head < 0) return;
+      const text = bytes.toString('latin1', 0, head);
+      const length = /\r\ncontent-length: (\d+)/i.exec(text);
+      const from = head + 4;
+      if (!length || bytes.length < from + Number(length[1])) return;
+      end();
+      socket.unref();
+      resolve({ status: Number(text.slice(9, 12)), text: bytes.toString('utf8', from, from + Number(length[1])) });
+    };
+    socket.on('data', read).on('error', fail).on('close', fail);
+  });
 
 /** Asks over GraphQL; throws where an error or a member of a union other than success comes back. */
 export const ask = async <Data>(url: string, query: string, variables: object = {}): Promise<Data> => {

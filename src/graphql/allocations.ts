@@ -105,6 +105,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     clock: services.clock,
     limits: { maxFutureMs: services.limits.maxFutureMs },
     known: services.known,
+    batches: services.batches,
   });
   const request = <Input>(
     context: GraphQLContext,

@@ -76,13 +76,13 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
  * byte that is too many, before anything is parsed. Throws BodyError and leaves the rest of the body unread.
  */
 export const readBody = async (request: IncomingMessage, maxBytes: number, pace: Pace): Promise<Buffer> => {
-  const tooLarge = new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge;
+  const tooLarge = () => new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of readChunks(request, pace)) {
     size += chunk.length;
-    if (size > maxBytes) throw tooLarge;
+    if (size > maxBytes) throw tooLarge();
     chunks.push(chunk);
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);

@@ -9,7 +9,7 @@ import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { IngestContext, Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
-import { RecordTextReader } from './record-text.ts';
+import { type KnownSpellings, RecordTextReader } from './record-text.ts';
 import { readRecord, readSelector, spellPath } from './records.ts';
 import type { Call } from './route.ts';
 
@@ -31,11 +31,12 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const context = { db: services.db, clock: services.clock, limits: services.limits, known: services.known };
+  const { db, clock, limits, known, batches } = services;
+  const context = { db, clock, limits, known, batches };
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }
-  const records = readList(kind, target.stream, await call.readText());
+  const records = readList(kind, target.stream, await call.readText(), services.spellings);
   services.intakeRate.spend(principal, records.length);
   try {
     if (kind === 'DELETE') {
@@ -52,11 +53,12 @@ const readOne = (kind: WriteKind, stream: string, value: unknown): Input =>
   kind === 'DELETE' ? readSelector(value, stream) : readRecord(value, stream);
 
 /** Null for selectors, of which a request has few. */
-const textReaderFor = (kind: WriteKind, stream: string): RecordTextReader | null =>
-  kind === 'DELETE' ? null : new RecordTextReader((value) => readRecord(value, stream));
+const textReaderFor = (kind: WriteKind, stream: string, known: KnownSpellings): RecordTextReader | null =>
+  kind === 'DELETE' ? null : new RecordTextReader((value) => readRecord(value, stream), known);
 
-const readList = (kind: WriteKind, stream: string, text: string): readonly Input[] =>
-  textReaderFor(kind, stream)?.readList(text) ?? listOf(parseJson(text)).map((value) => readOne(kind, stream, value));
+const readList = (kind: WriteKind, stream: string, text: string, known: KnownSpellings): readonly Input[] =>
+  textReaderFor(kind, stream, known)?.readList(text) ??
+  listOf(parseJson(text)).map((value) => readOne(kind, stream, value));
 
 const listOf = (body: unknown): readonly unknown[] => {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
@@ -94,7 +96,7 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   });
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
-  const reader = textReaderFor(request.kind, request.stream);
+  const reader = textReaderFor(request.kind, request.stream, call.services.spellings);
   const add = (line: Line): void => {
     const input =
       'problem' in line ? LINE_PROBLEMS[line.problem] : (reader?.readLine(line.text) ?? readLine(request, line.text));

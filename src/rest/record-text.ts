@@ -44,16 +44,22 @@ const GRANULARITIES: ReadonlyMap<string, Granularity> = new Map([
   ['MONTHLY', 'MONTHLY'],
 ]);
 
+/** What spellings mean: the same in every request, whosever it is. */
+export class KnownSpellings {
+  readonly timestamps = new Map<string, string>();
+  readonly filters = new Map<string, RecordInput['filter']>();
+}
+
 export class RecordTextReader {
   readonly #readRecord: ReadRecord;
-  readonly #timestamps = new Map<string, string>();
-  readonly #filters = new Map<string, RecordInput['filter']>();
+  readonly #known: KnownSpellings;
   /** Behind the record that was read last. */
   #end = 0;
 
   /** @param readRecord the reader for any JSON, of which this one never differs */
-  constructor(readRecord: ReadRecord) {
+  constructor(readRecord: ReadRecord, known: KnownSpellings) {
     this.#readRecord = readRecord;
+    this.#known = known;
   }
 
   /** The record that is all of a line; null where the line is to be read as any JSON. */
@@ -105,8 +111,8 @@ export class RecordTextReader {
         at = endOfObject(text, start);
         if (at < 0) return null;
         const spelling = text.slice(start, at);
-        filter = this.#filters.get(spelling);
-        if (filter === undefined) return this.#learn(text, from, this.#filters, spelling, (one) => one.filter);
+        filter = this.#known.filters.get(spelling);
+        if (filter === undefined) return this.#learn(text, from, this.#known.filters, spelling, (one) => one.filter);
       } else if (text.charCodeAt(start) === QUOTE) {
         const end = text.indexOf('"', start + 1);
         const word = text.slice(start + 1, end);
@@ -115,12 +121,12 @@ export class RecordTextReader {
           granularity = GRANULARITIES.get(word);
           if (granularity === undefined) return null;
         } else {
-          const known = field === TIMESTAMP ? this.#timestamps.get(word) : undefined;
+          const known = field === TIMESTAMP ? this.#known.timestamps.get(word) : undefined;
           if (known === undefined && (end < 0 || NOT_PLAIN.test(word))) return null;
           if (field === ELEMENT) elementName = word;
           else if (field === VALUE) value = word;
           else if (known === undefined) {
-            return this.#learn(text, from, this.#timestamps, word, (one) => one.timestamp);
+            return this.#learn(text, from, this.#known.timestamps, word, (one) => one.timestamp);
           } else timestamp = known;
         }
       } else {

@@ -8,7 +8,9 @@ import type { Scope } from '../accounts/scopes.ts';
 import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { KnownSpellings } from './record-text.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
+import type { SumBatches } from '../streams/sum-batches.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {
@@ -24,6 +26,7 @@ export interface RestServices {
   };
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
+  readonly batches: SumBatches;
   readonly pace: Pace;
   readonly canMail: boolean;
 }
@@ -31,7 +34,7 @@ export interface RestServices {
 /** One request, its key and its shape checked. */
 export interface Call {
   /** With the database as the account of the key sees it. */
-  readonly services: RestServices & { readonly db: Db };
+  readonly services: RestServices & { readonly db: Db; readonly spellings: KnownSpellings };
   readonly principal: Principal;
   readonly request: IncomingMessage;
   /** Of the path, by the names in it. */

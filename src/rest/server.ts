@@ -11,6 +11,7 @@ import { decodeBody, parseJson } from './allocation-bodies.ts';
 import { createDocsPage } from './docs-page.ts';
 import { type Failure, failureBody, refusalOf } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
+import { KnownSpellings } from './record-text.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
 import { runRoutes } from './run-routes.ts';
 import { telemetryRoutes } from './telemetry-routes.ts';
@@ -35,6 +36,7 @@ interface Bindings {
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
 export const createRestServer = ({ services, tell, withinTime, docs }: RestServerOptions) => {
   const app = new Hono<{ Bindings: Bindings }>({ strict: false });
+  const spellings = new KnownSpellings();
   for (const route of routes) {
     app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
       try {
@@ -44,7 +46,7 @@ export const createRestServer = ({ services, tell, withinTime, docs }: RestServe
           body,
           headers = {},
         } = await withinTime(async (limit) =>
-          route.handle(await admit(route, incoming, context.req.param(), services, limit)),
+          route.handle(await admit(route, incoming, context.req.param(), services, spellings, limit)),
         );
         return new Response(body === undefined ? null : JSON.stringify(body), {
           status,
@@ -91,6 +93,7 @@ const admit = async (
   request: IncomingMessage,
   parameters: Readonly<Record<string, string>>,
   services: RestServices,
+  spellings: KnownSpellings,
   { exclude }: TimeLimit,
 ): Promise<Call> => {
   const { headers } = request;
@@ -103,7 +106,7 @@ const admit = async (
   const readText = async (): Promise<string> =>
     decodeBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
   return {
-    services: { ...services, db: services.database.forAccount(principal.accountId) },
+    services: { ...services, db: services.database.forAccount(principal.accountId), spellings },
     principal,
     request,
     parameters,

@@ -6,6 +6,7 @@ import type { Misshapen, RecordInput, SelectorInput } from './inputs.ts';
 import { hideMatching, hideSelected, insertRecords, resolveFilterIds } from './ledger.ts';
 import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './records.ts';
 import { SelectorReader } from './selectors.ts';
+import { MAX_SMALL_RECORDS } from './sum-batches.ts';
 import { addTotals, subtractHidden } from './totals.ts';
 import {
   checkTarget,
@@ -104,6 +105,7 @@ const readRecords =
       digest: new ContentDigest(kind, request.stream).addRecords(records).finish(),
       recordCount: records.buckets.length,
       shape: records,
+      small: kind === 'SUM' && records.buckets.length <= MAX_SMALL_RECORDS ? records : undefined,
       apply: async (tx, stream, operationId) => {
         const { known } = context;
         const filterIds = await resolveFilterIds(tx, stream, records.filters, known);

@@ -76,22 +76,24 @@ export const resolveFilterIds = async (
   return digests.map((digest) => ids.get(digest.toString('hex')) as string);
 };
 
+/** @param operation of all records, or of each of them */
 export const insertRecords = async (
   tx: Transaction,
   stream: StreamRow,
-  operationId: bigint,
+  operation: bigint | readonly bigint[],
   records: CanonicalRecords,
   filterIds: readonly string[],
 ): Promise<number> => {
+  const isOne = typeof operation === 'bigint';
   const { rowCount } = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
-    SELECT s.account_id, s.id, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint
+    SELECT s.account_id, s.id, u.bucket_start, u.filter_id, u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`}
     FROM streams s, unnest(
       ${plainArrayText(records.buckets)}::timestamptz[],
       ${plainArrayText(records.filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
       ${arrayText(records.elements)}::text[],
-      ${plainArrayText(records.values)}::numeric[]
-    ) AS u(bucket_start, filter_id, element, value)
+      ${plainArrayText(records.values)}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operation.map(String))}::bigint[]`}
+    ) AS u(bucket_start, filter_id, element, value${isOne ? sql`` : sql`, operation_id`})
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return rowCount ?? 0;
 };

@@ -6,8 +6,10 @@ import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
 import { lockName, lockStream } from './ledger.ts';
+import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { findOperationByKey, findStream } from './streams.ts';
+import type { SumBatches } from './sum-batches.ts';
 
 // How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
 
@@ -19,6 +21,8 @@ export interface IngestContext {
   readonly clock: Clock;
   readonly limits: IngestLimits;
   readonly known: KnownStreams;
+  /** Where small sums may share a transaction; absent where there is one already. */
+  readonly batches?: SumBatches | undefined;
 }
 
 export interface IngestLimits {
@@ -59,6 +63,8 @@ export interface Content {
   readonly recordCount: number;
   /** What a stream that is made for it will be like; null for selectors, which make none. */
   readonly shape: StreamShape | null;
+  /** What there is to add, where a sum has few records. */
+  readonly small?: CanonicalRecords | undefined;
   /** Writes it, in a transaction that holds the stream's lock. */
   readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<Written>;
 }
@@ -103,7 +109,7 @@ export const write = async (
     // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
     return context.db.transaction(async (tx) => {
       await lockName(tx, target.accountId, target.stream);
-      return writeInTries({ ...context, db: tx }, kind, target, read);
+      return writeInTries({ ...context, db: tx, batches: undefined }, kind, target, read);
     });
   }
 };
@@ -125,18 +131,24 @@ const writeInTries = async (
 };
 
 const writeOnce = async (
-  { db, clock, known }: IngestContext,
+  context: IngestContext,
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
   trusts: boolean,
 ): Promise<Receipt> => {
+  const { db, clock, known } = context;
   const now = clock.now();
   const remembered = trusts ? known.find(target.accountId, target.stream) : undefined;
   if (remembered) {
     const { content } = check(read, remembered, now);
     // A key that was used before comes out when it is stored. What is wrong with the records is told only where none was.
-    if (content) return writeContent({ db, known }, kind, target, remembered, content, now);
+    if (content) {
+      return (
+        (await writeInBatch(context, target, remembered, content, now)) ??
+        (await writeContent(context, kind, target, remembered, content, now))
+      );
+    }
   }
   known.forget(target.accountId, target.stream);
   const { stream, earlier } = await lookUp(db, target);
@@ -146,7 +158,23 @@ const writeOnce = async (
   const { content, issues } = check(read, stream ?? null, now);
   issues.throwIfAny();
   if (!content) throw new Error('A request without issues has no content.');
-  return writeContent({ db, known }, kind, target, stream ?? null, content, now);
+  return writeContent(context, kind, target, stream ?? null, content, now);
+};
+
+/** Null where the content is to be written by itself. */
+const writeInBatch = async (
+  { db, known, batches }: IngestContext,
+  { idempotencyKey }: WriteTarget,
+  stream: StreamRow,
+  { digest, small: records }: Content,
+  receivedAt: Date,
+): Promise<Receipt | null> => {
+  if (!batches || !records) return null;
+  const filterIds = records.filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
+  if (filterIds.length < records.filters.length) return null;
+  const sum = { receivedAt, idempotencyKey: idempotencyKey ?? null, digest, records, filterIds };
+  const operation = await batches.add(db, stream, sum);
+  return operation && { operation, stream, replayed: false };
 };
 
 /** The live stream of the name, and the operation of the key: the second, so that whoever made the stream has its key found. */

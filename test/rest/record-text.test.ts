@@ -3,14 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { parseExactly } from '../../src/lib/long-numbers.ts';
 import { findRepeatedNames } from '../../src/lib/repeated-names.ts';
 import { readRecord } from '../../src/rest/records.ts';
-import { RecordTextReader } from '../../src/rest/record-text.ts';
+import { KnownSpellings, RecordTextReader } from '../../src/rest/record-text.ts';
 
 // The reader of text is held against JSON.parse and the reader of any record, whose answers it must never differ from.
 
 const STREAM = 'usage';
 
 const anyReader = (value: unknown) => readRecord(value, STREAM);
-const textReader = () => new RecordTextReader(anyReader);
+const textReader = () => new RecordTextReader(anyReader, new KnownSpellings());
 
 /** What any JSON reader makes of it; undefined where it is none, or a name repeats in it. */
 const asAnyJson = (text: string): unknown => {

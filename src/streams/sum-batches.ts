@@ -1,0 +1,191 @@
+import { sql } from 'drizzle-orm';
+import { arrayText, plainArrayText } from '../db/array-text.ts';
+import type { Db, Transaction } from '../db/client.ts';
+import { BucketSums } from './bucket-sums.ts';
+import type { CanonicalFilter } from './canonical.ts';
+import { insertRecords, lockStream } from './ledger.ts';
+import type { CanonicalRecords } from './records.ts';
+import type { OperationRow, StreamRow } from './rows.ts';
+import { addTotals } from './totals.ts';
+
+// Small sums of many senders share a transaction: while one is under way, those that come for the same stream gather, and the
+// next takes all of them. Each keeps an operation and a receipt of its own, and is answered when it is durable, as if it were
+// alone; a transaction costs the same for one as for a hundred.
+
+/** A checked sum of few records into a stream that lives, as far as is known. */
+export interface SmallSum {
+  readonly receivedAt: Date;
+  readonly idempotencyKey: string | null;
+  readonly digest: Buffer;
+  readonly records: CanonicalRecords;
+  /** Of the filters of the records. */
+  readonly filterIds: readonly string[];
+}
+
+export interface SumBatches {
+  /** The operation; null where the sum is to be written by itself: its key is taken, or the stream is not there any more. */
+  add(db: Db, stream: StreamRow, sum: SmallSum): Promise<OperationRow | null>;
+}
+
+/** More records than these fill a statement by themselves. */
+export const MAX_SMALL_RECORDS = 100;
+/** Sums in one transaction. */
+const MAX_BATCH = 500;
+
+interface Waiting {
+  readonly sum: SmallSum;
+  readonly resolve: (operation: OperationRow | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export const createSumBatches = (): SumBatches => {
+  /** By stream, what waits for the transaction under way; absent where there is none. */
+  const queues = new Map<bigint, Waiting[]>();
+
+  const writeAll = async (db: Db, stream: StreamRow, queue: Waiting[]): Promise<void> => {
+    while (queue.length > 0) {
+      const batch = queue.splice(0, MAX_BATCH);
+      try {
+        const operations = await writeBatch(
+          db,
+          stream,
+          batch.map(({ sum }) => sum),
+        );
+        for (const [index, { resolve }] of batch.entries()) resolve(operations[index] ?? null);
+      } catch (error) {
+        // Of a commit whose answer was lost nobody knows whether it was made, so none of them is tried again here.
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    queues.delete(stream.id);
+  };
+
+  return {
+    add: (db, stream, sum) =>
+      new Promise((resolve, reject) => {
+        const waiting = { sum, resolve, reject };
+        const queue = queues.get(stream.id);
+        if (queue) {
+          queue.push(waiting);
+          return;
+        }
+        const first = [waiting];
+        queues.set(stream.id, first);
+        void writeAll(db, stream, first);
+      }),
+  };
+};
+
+/** Null for each sum whose idempotency key is taken, and for all of them where the stream was deleted. */
+const writeBatch = async (db: Db, stream: StreamRow, sums: readonly SmallSum[]): Promise<(OperationRow | null)[]> => {
+  try {
+    return await db.transaction(async (tx) => {
+      const [operations, live] = await Promise.all([
+        insertOperations(tx, stream, sums),
+        lockStream(tx, stream, 'shared'),
+      ]);
+      if (!live) throw new StreamGoneError();
+      const taken = sums.flatMap((sum, index) => {
+        const operation = operations[index];
+        return operation ? [{ sum, operation }] : [];
+      });
+      const [first] = taken;
+      if (!first) return operations;
+      const { records, filterIds, operationIds } = joinSums(taken);
+      const { columns } = new BucketSums().add(records);
+      if (!columns) throw new Error('Sums without a limit went beyond it.');
+      const [inserted] = await Promise.all([
+        insertRecords(tx, stream, operationIds, records, filterIds),
+        // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
+        addTotals(tx, stream, first.operation.id, columns, filterIds),
+      ]);
+      if (inserted !== records.buckets.length)
+        throw new Error(`Inserted ${inserted} of ${records.buckets.length} records.`);
+      return operations;
+    });
+  } catch (error) {
+    if (error instanceof StreamGoneError) return sums.map(() => null);
+    throw error;
+  }
+};
+
+/** Rolls the transaction back. */
+class StreamGoneError extends Error {}
+
+/** The records of all, one behind the other, each with its operation; filters that several have once. */
+const joinSums = (taken: readonly { readonly sum: SmallSum; readonly operation: OperationRow }[]) => {
+  const filters: CanonicalFilter[] = [];
+  const filterIds: string[] = [];
+  const placeOf = new Map<string, number>();
+  const operationIds: bigint[] = [];
+  const columns = {
+    indexes: [] as number[],
+    buckets: [] as string[],
+    filterIndexes: [] as number[],
+    elements: [] as string[],
+    values: [] as string[],
+  };
+  for (const { sum, operation } of taken) {
+    const places = sum.records.filters.map((filter, index) => {
+      const id = sum.filterIds[index] ?? '';
+      const known = placeOf.get(id);
+      if (known !== undefined) return known;
+      placeOf.set(id, filters.length);
+      filterIds.push(id);
+      return filters.push(filter) - 1;
+    });
+    for (let place = 0; place < sum.records.buckets.length; place += 1) {
+      columns.indexes.push(columns.indexes.length);
+      columns.buckets.push(sum.records.buckets[place] as string);
+      columns.filterIndexes.push(places[sum.records.filterIndexes[place] as number] as number);
+      columns.elements.push(sum.records.elements[place] as string);
+      columns.values.push(sum.records.values[place] as string);
+      operationIds.push(operation.id);
+    }
+  }
+  const [{ sum: first }] = taken as [(typeof taken)[number]];
+  const { granularity, dimensions } = first.records;
+  return { records: { granularity, dimensions, filters, ...columns }, filterIds, operationIds };
+};
+
+/** In the order of the sums; null where the idempotency key is taken, by another of them or by an earlier request. */
+const insertOperations = async (
+  tx: Transaction,
+  stream: StreamRow,
+  sums: readonly SmallSum[],
+): Promise<(OperationRow | null)[]> => {
+  const { rows } = await tx.execute<{ id: string; idempotency_key: string | null; content_sha256: Buffer }>(sql`
+    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, s.id, 'SUM', u.received_at, pg_current_xact_id(), true, u.records, 0, u.idempotency_key, u.digest
+    FROM streams s, unnest(
+      ${plainArrayText(sums.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
+      ${plainArrayText(sums.map(({ records }) => records.buckets.length))}::bigint[],
+      ${arrayText(sums.map(({ idempotencyKey }) => idempotencyKey))}::text[],
+      ${arrayText(sums.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
+    ) AS u(received_at, records, idempotency_key, digest)
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id, idempotency_key, content_sha256`);
+  // By key and content: sums without a key and with the same content are as good as each other.
+  const nameOf = (key: string | null, digest: Buffer): string => `${digest.toString('hex')} ${key ?? ''}`;
+  const ids = new Map<string, string[]>();
+  for (const { id, idempotency_key: key, content_sha256: digest } of rows) {
+    const name = nameOf(key, digest);
+    ids.set(name, [...(ids.get(name) ?? []), id]);
+  }
+  return sums.map(({ receivedAt, idempotencyKey, digest, records }) => {
+    const id = ids.get(nameOf(idempotencyKey, digest))?.shift();
+    if (id === undefined) return null;
+    return {
+      accountId: stream.accountId,
+      id: BigInt(id),
+      streamId: stream.id,
+      kind: 'SUM',
+      receivedAt,
+      insertedRecords: records.buckets.length,
+      hiddenRecords: 0,
+      idempotencyKey,
+      contentSha256: digest,
+    };
+  });
+};
