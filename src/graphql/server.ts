@@ -18,6 +18,7 @@ import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
 import { executeOperations } from './execution.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
 import { refusal } from './refusals.ts';
+import { shareEvents } from './shared-events.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
@@ -178,7 +179,7 @@ const createGraphQL = (
       error: () => undefined,
     },
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations],
+    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations, shareEvents()],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)
