@@ -9,7 +9,10 @@ import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
 import { measureIntake } from './measures/intake.ts';
+import { measureLatency } from './measures/latency.ts';
+import { measureScheduler } from './measures/scheduler.ts';
 import { measureSlots } from './measures/slots.ts';
+import { measureSubscribers } from './measures/subscribers.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
@@ -17,7 +20,10 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   intake: measureIntake,
   exports: measureExports,
   history: measureHistory,
+  latency: measureLatency,
   slots: measureSlots,
+  scheduler: measureScheduler,
+  subscribers: measureSubscribers,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');
