@@ -1,12 +1,12 @@
-import { type ExecutionResult, GraphQLError } from 'graphql';
+import type { ExecutionResult, GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 
 export interface EventStreams {
   readonly plugin: Plugin;
   /** The results of the subscription that this answers, where it answers one. */
-  resultsOf(answer: Response): AsyncIterable<ExecutionResult> | undefined;
+  readonly resultsOf: (answer: Response) => AsyncIterable<ExecutionResult> | undefined;
   /** A result as an event, as yoga writes it; the same result is written once for all who get it. */
-  textOf(result: ExecutionResult): string;
+  readonly textOf: (result: ExecutionResult) => string;
 }
 
 /**
@@ -18,10 +18,11 @@ export const createEventStreams = (): EventStreams => {
   const texts = new WeakMap<ExecutionResult, string>();
   return {
     plugin: {
-      onResultProcess: ({ result, resultProcessor, setResultProcessor }) => {
-        // Without one the client takes no event streams.
-        if (!resultProcessor || !(Symbol.asyncIterator in result)) return;
-        setResultProcessor((_, { Response }) => {
+      onResultProcess: (asked) => {
+        const { result } = asked;
+        // Without a processor the client takes no event streams.
+        if (!asked.resultProcessor || !(Symbol.asyncIterator in result)) return;
+        asked.setResultProcessor((_, { Response }) => {
           const answer = new Response(null, {
             headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', connection: 'keep-alive' },
           });
@@ -44,8 +45,10 @@ export const createEventStreams = (): EventStreams => {
 };
 
 /** What yoga keeps to itself in the extensions of an error. */
+const INTERNAL: readonly string[] = ['http', 'unexpected'];
+
 const withoutInternals = (error: GraphQLError): object => {
-  const { extensions: { http, unexpected, ...extensions } = {}, ...told } =
-    error instanceof GraphQLError ? error.toJSON() : (error as GraphQLError);
-  return Object.keys(extensions).length > 0 ? { ...told, extensions } : told;
+  const { extensions = {}, ...told } = error.toJSON();
+  const shown = Object.entries(extensions).filter(([name]) => !INTERNAL.includes(name));
+  return shown.length > 0 ? { ...told, extensions: Object.fromEntries(shown) } : told;
 };
