@@ -10,7 +10,10 @@ import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
 import { measureIntake } from './measures/intake.ts';
 import { measureSmallSums } from './measures/small-sums.ts';
+import { measureLatency } from './measures/latency.ts';
+import { measureScheduler } from './measures/scheduler.ts';
 import { measureSlots } from './measures/slots.ts';
+import { measureSubscribers } from './measures/subscribers.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
@@ -19,7 +22,10 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'small-sums': measureSmallSums,
   exports: measureExports,
   history: measureHistory,
+  latency: measureLatency,
   slots: measureSlots,
+  scheduler: measureScheduler,
+  subscribers: measureSubscribers,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');

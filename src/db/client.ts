@@ -61,9 +61,9 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   pool.on('connect', (client) => {
     client.on('error', options.onConnectionError);
   });
-  const scoped = (setting: string): Db =>
+  const scoped = (setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.
-    drizzle({ client: new ScopedPool(pool, setting) as unknown as pg.Pool, schema: tables });
+    drizzle({ client: new ScopedPool(pool, setting, prepares) as unknown as pg.Pool, schema: tables });
   const accounts = new Map<bigint, Db>();
   let closing: Promise<void> | undefined;
   return {
@@ -75,7 +75,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       }
       return db;
     },
-    acrossAccounts: scoped(`${ALL_ACCOUNTS_SETTING} = 'on'`),
+    acrossAccounts: scoped(`${ALL_ACCOUNTS_SETTING} = 'on'`, true),
     pool,
     url: options.url,
     close: () => (closing ??= pool.end()),

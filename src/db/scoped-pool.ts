@@ -1,8 +1,10 @@
 import type pg from 'pg';
+import { createHash } from 'node:crypto';
 
 /** As drizzle hands statements over. */
 interface Statement {
   readonly text: string;
+  readonly name?: string;
 }
 
 type Answer = pg.QueryResult | pg.QueryArrayResult;
@@ -14,6 +16,9 @@ interface ScopedClient {
 
 /** What drizzle is told of a BEGIN that has not left yet, and of the end of a transaction that was none; it reads neither. */
 const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [], rows: [] };
+
+/** The claim of a run has 15. */
+const MOST_VALUES = 20;
 
 /**
  * A pool, each of whose transactions begins with a setting that is gone at its end: so it never leaks to whoever has the
@@ -29,15 +34,28 @@ const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [
 export class ScopedPool {
   readonly #pool: pg.Pool;
   readonly #begin: string;
+  readonly #prepares: boolean;
 
-  /** @param setting trusted SQL, such as `sluice.account_id = '17'` */
-  constructor(pool: pg.Pool, setting: string) {
+  /**
+   * @param setting trusted SQL, such as `sluice.account_id = '17'`
+   * @param prepares whether a connection parses and plans a statement once, and not each time: for who asks the same few
+   *   again and again, whatever the values
+   */
+  constructor(pool: pg.Pool, setting: string, prepares = false) {
+    this.#prepares = prepares;
     this.#pool = pool;
     this.#begin = `; SET LOCAL ${setting}`;
   }
 
+  #named(statement: Statement, values: unknown[]): Statement {
+    // Those with lists of values come in as many texts as there are lengths: a connection would keep them all.
+    if (!this.#prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
+    return { ...statement, name: createHash('sha1').update(statement.text).digest('base64') };
+  }
+
   async connect(): Promise<ScopedClient> {
     const client = await this.#pool.connect();
+    const named = (statement: Statement, values: unknown[]): Statement => this.#named(statement, values);
     /** What is to leave with the next statement. */
     let begin: string | null = null;
     return {
@@ -46,11 +64,13 @@ export class ScopedPool {
           begin = `${statement.text}${this.#begin}`;
           return NOTHING;
         }
-        if (begin === null) return client.query(statement, values);
+        if (begin === null) return client.query(named(statement, values), values);
         const first = begin;
         begin = null;
         if (statement.text === 'commit' || statement.text === 'rollback') return NOTHING;
-        return answerOf(await Promise.allSettled([client.query(first), client.query(statement, values)]));
+        return answerOf(
+          await Promise.allSettled([client.query(first), client.query(named(statement, values), values)]),
+        );
       },
       release: (error) => client.release(error),
     };
@@ -60,7 +80,7 @@ export class ScopedPool {
     const client = await this.#pool.connect();
     const [begun, answered, ended] = await Promise.allSettled([
       client.query(`begin${this.#begin}`),
-      client.query(statement, values),
+      client.query(this.#named(statement, values), values),
       client.query('commit'),
     ]);
     // What does not even take a COMMIT is no connection any more.

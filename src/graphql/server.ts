@@ -1,5 +1,5 @@
 import type { GraphQLSchema } from 'graphql';
-import { createYoga } from 'graphql-yoga';
+import { createYoga, type Plugin } from 'graphql-yoga';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
@@ -8,16 +8,18 @@ import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
 import { RequestTimeoutError } from '../errors.ts';
 import { BodyError, type Pace, readBody } from '../http/request-body.ts';
-import { refuse, send } from '../http/responses.ts';
+import { refuse, send, sendEvents } from '../http/responses.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
 import { createDocumentCache } from './document-cache.ts';
 import { checkDocuments } from './document-checks.ts';
 import type { DocumentLimits } from './document-limits.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
+import { createEventStreams } from './event-streams.ts';
 import { executeOperations } from './execution.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
 import { refusal } from './refusals.ts';
+import { shareEvents } from './shared-events.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
@@ -45,7 +47,8 @@ export const GRAPHQL_PATH = '/graphql';
 /** The API over HTTP: queries and mutations as JSON, subscriptions over SSE, GraphiQL for browsers. */
 export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServer => {
   const mapError = createErrorMapper(options.tell);
-  const yoga = createGraphQL(options, mapError);
+  const streams = createEventStreams();
+  const yoga = createGraphQL(options, mapError, streams.plugin);
   const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
   return {
     yoga,
@@ -83,14 +86,19 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         .withinTime(async ({ signal }) => {
           const found = await yoga.fetch(asked, { signal });
           // Nobody will read it any more.
-          if (signal.aborted) await found.body?.cancel();
+          if (signal.aborted) {
+            await found.body?.cancel();
+            await streams.resultsOf(found)?.[Symbol.asyncIterator]().return?.();
+          }
           return found;
         })
         .catch((error: unknown) => {
           if (!(error instanceof RequestTimeoutError)) throw error;
           return answerOf(options.tell(error));
         });
-      await send(answer, request, response, { refusal });
+      const results = streams.resultsOf(answer);
+      if (results) await sendEvents(answer, results, streams.textOf, response);
+      else await send(answer, request, response, { refusal });
     },
   };
 };
@@ -157,6 +165,7 @@ interface RequestContext {
 const createGraphQL = (
   { schema, services, log, documentLimits: limits, introspection }: GraphQLServerOptions,
   mapError: ErrorMapper,
+  streams: Plugin,
 ) =>
   createYoga<RequestContext, GraphQLContext>({
     schema,
@@ -178,7 +187,7 @@ const createGraphQL = (
       error: () => undefined,
     },
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations],
+    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations, shareEvents(), streams],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)

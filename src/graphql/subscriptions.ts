@@ -1,13 +1,18 @@
 import { GraphQLError } from 'graphql';
 import { Repeater } from 'graphql-yoga';
-import { repeat } from '../lib/lifecycle.ts';
+import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { FeedStoppedError } from '../runs/run-feed.ts';
 import { type RunSelection, SlowReaderError } from '../runs/run-reader.ts';
 import type { RunRow } from '../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 
-/** Open subscriptions of each key on this server. */
-const openByKey = new WeakMap<object, Map<string, number>>();
+/** The open subscriptions of a key on this server, each by what ends it; one watch asks for all of them whether the key is valid. */
+interface OpenSubscriptions {
+  readonly ends: Set<() => void>;
+  readonly watch: Stoppable;
+}
+
+const openByKey = new WeakMap<object, Map<string, OpenSubscriptions>>();
 
 /**
  * How often an open subscription, or socket, asks whether its key is still valid: with the 400 ms for which an answer is
@@ -26,19 +31,13 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
     // Only here, where somebody reads: a stream that nobody ever asks for its first state would never give it back.
     // Checked again, because any number may have passed the first check before one of them was read.
     checkPlace(context, limits.maxSubscriptions);
-    const release = takePlace(context);
     const ending = new AbortController();
     void stop.then(() => ending.abort());
     let revoked = false;
-    const watch = repeat(
-      async () => {
-        if (await context.isStillValid()) return;
-        revoked = true;
-        ending.abort();
-      },
-      // A database that is away revokes nothing.
-      { everyMs: RECHECK_MS, onError: () => undefined },
-    );
+    const release = takePlace(context, () => {
+      revoked = true;
+      ending.abort();
+    });
     try {
       for await (const run of feed.follow(selection, ending.signal)) await push(run);
       if (revoked) throw revokedError();
@@ -47,9 +46,8 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
       if (error instanceof FeedStoppedError) throw serverStops();
       throw error;
     } finally {
-      release();
       stop();
-      await watch.stop();
+      await release();
     }
   });
 };
@@ -67,27 +65,44 @@ const serverStops = (): GraphQLError =>
     extensions: { code: 'UNAVAILABLE' },
   });
 
-const countsOf = (context: GraphQLContext): Map<string, number> => {
+const openOn = (context: GraphQLContext): Map<string, OpenSubscriptions> => {
   const { feed } = context.services;
-  const counts = openByKey.get(feed) ?? new Map<string, number>();
-  openByKey.set(feed, counts);
-  return counts;
+  const open = openByKey.get(feed) ?? new Map<string, OpenSubscriptions>();
+  openByKey.set(feed, open);
+  return open;
 };
 
 const checkPlace = (context: GraphQLContext, limit: number): void => {
-  if ((countsOf(context).get(context.principal?.key.id ?? '') ?? 0) < limit) return;
+  if ((openOn(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
   throw new GraphQLError(`The key has ${limit} open subscriptions on this server already.`, {
     extensions: { code: 'LIMIT_EXCEEDED' },
   });
 };
 
-const takePlace = (context: GraphQLContext): (() => void) => {
-  const counts = countsOf(context);
+/** Answers how to give the place back. */
+const takePlace = (context: GraphQLContext, onRevoked: () => void): (() => Promise<void>) => {
+  const byKey = openOn(context);
   const keyId = context.principal?.key.id ?? '';
-  counts.set(keyId, (counts.get(keyId) ?? 0) + 1);
-  return () => {
-    const left = (counts.get(keyId) ?? 1) - 1;
-    if (left <= 0) counts.delete(keyId);
-    else counts.set(keyId, left);
+  const open = byKey.get(keyId) ?? watchKey(context);
+  byKey.set(keyId, open);
+  open.ends.add(onRevoked);
+  return async () => {
+    open.ends.delete(onRevoked);
+    if (open.ends.size > 0) return;
+    byKey.delete(keyId);
+    await open.watch.stop();
   };
+};
+
+const watchKey = (context: GraphQLContext): OpenSubscriptions => {
+  const ends = new Set<() => void>();
+  const watch = repeat(
+    async () => {
+      if (await context.isStillValid()) return;
+      for (const end of ends) end();
+    },
+    // A database that is away revokes nothing.
+    { everyMs: RECHECK_MS, onError: () => undefined },
+  );
+  return { ends, watch };
 };

@@ -7,6 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const DRAIN_MS = 2000;
 /** A stream that takes nothing for so long is given up; a reader gets a byte at least every 12 s. */
 const STALLED_MS = 60_000;
+const PING_MS = 12_000;
+/** A comment of an event stream: proxies and clients see that it lives. */
+const PING = ':\n\n';
 
 /** Answers a request whose body was not read to its end, and closes the connection. */
 export const refuse = async (
@@ -70,4 +73,44 @@ export const send = async (
     return;
   }
   response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
+};
+
+/** Writes events as they come, until there are no more or the reader goes; one that does not read is given up. */
+export const sendEvents = async <Event>(
+  answer: Response,
+  events: AsyncIterable<Event>,
+  textOf: (event: Event) => string,
+  response: ServerResponse,
+  stalledMs = STALLED_MS,
+): Promise<void> => {
+  const iterator = events[Symbol.asyncIterator]();
+  if (response.destroyed) {
+    await iterator.return?.();
+    return;
+  }
+  const gone = new Promise<void>((resolve) => {
+    response.once('close', resolve);
+  });
+  // At once, and not at the next event.
+  response.once('close', () => void iterator.return?.().catch(() => undefined));
+  for (const [name, value] of answer.headers) response.setHeader(name, value);
+  response.writeHead(answer.status).write(PING);
+  response.setTimeout(stalledMs, () => response.destroy());
+  const ping = setInterval(() => {
+    if (!response.writableNeedDrain) response.write(PING);
+  }, PING_MS);
+  try {
+    for (;;) {
+      const next = await iterator.next();
+      if (next.done || response.destroyed) break;
+      if (response.write(textOf(next.value))) continue;
+      await Promise.race([new Promise((resolve) => response.once('drain', resolve)), gone]);
+    }
+    response.end('event: complete\ndata:\n\n');
+  } catch {
+    // What a client is to be told of has been told in an event.
+    response.destroy();
+  } finally {
+    clearInterval(ping);
+  }
 };

@@ -1,0 +1,115 @@
+import type pg from 'pg';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Figure } from '../support/figures.ts';
+import { createJobs } from '../support/jobs.ts';
+import type { SluiceServer } from '../support/server-process.ts';
+import type { Stage } from '../support/stage.ts';
+
+// What the schedule costs the processor, of the server and of PostgreSQL together: with few jobs stored, and with many
+// of which as many are due.
+
+const DUE = 500;
+const MANY = 50_000;
+const MINUTES = 2;
+const MINUTE_MS = 60_000;
+/** Nothing is due between these moments of a minute: by then the runs of it have ended. */
+const QUIET_FROM_MS = 35_000;
+const QUIET_MS = 20_000;
+
+interface Cost {
+  /** Seconds of processor for each minute with its runs. */
+  readonly server: number;
+  readonly database: number;
+  /** Seconds of processor for each second in which nothing is due. */
+  readonly idle: number;
+}
+
+export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
+  const server = await stage.server();
+  const client = await stage.connect();
+  const far = new Date(Date.now() + 86_400_000);
+  // Due once a day, and of which day and minute is said below.
+  await createJobs(server.url, DUE, (number) => ({
+    jobName: `job ${number}`,
+    cron: `${far.getUTCMinutes()} ${far.getUTCHours()} * * *`,
+    enabled: true,
+  }));
+  const few = await costOf(server, client);
+  await client.query(
+    `INSERT INTO jobs (id, account_id, name, enabled, settings, destination, next_run_at, created_at, updated_at)
+     SELECT gen_random_uuid(), account_id, name || ' of ' || copy, enabled, settings || jsonb_build_object('jobName', name || ' of ' || copy),
+       destination || '-of-' || copy, next_run_at, created_at, updated_at
+     FROM jobs, generate_series(2, $1::int) AS copy`,
+    [MANY / DUE],
+  );
+  await client.query('VACUUM ANALYZE jobs');
+  const many = await costOf(server, client);
+  await server.stop();
+  const figure = (what: string, value: number, details: Record<string, number>): Figure => ({
+    what: `${what} with ${MANY} jobs stored`,
+    against: `the same with ${DUE} jobs stored`,
+    value,
+    unit: 'x',
+    bound: { atMost: 1.5 },
+    details,
+  });
+  return [
+    figure(`processor of ${DUE} runs a minute`, (many.server + many.database) / (few.server + few.database), {
+      serverSecondsAMinute: many.server,
+      databaseSecondsAMinute: many.database,
+      serverSecondsAMinuteWithFew: few.server,
+      databaseSecondsAMinuteWithFew: few.database,
+    }),
+    figure('processor while nothing is due', many.idle / few.idle, {
+      percent: many.idle * 100,
+      percentWithFew: few.idle * 100,
+    }),
+  ];
+};
+
+/** Lets so many jobs come due in each of the next minutes, others than those that have run where there are such. */
+const costOf = async (server: SluiceServer, client: pg.Client): Promise<Cost> => {
+  const cost = { server: 0, database: 0, idle: 0 };
+  for (let minute = 0; minute < MINUTES; minute += 1) {
+    const due = new Date(Math.ceil((Date.now() + 2000) / MINUTE_MS) * MINUTE_MS);
+    await client.query(
+      `UPDATE jobs SET next_run_at = $1, settings = settings || jsonb_build_object('cron', $2::text)
+       WHERE id IN (SELECT j.id FROM jobs j WHERE next_run_at > $1 ORDER BY (SELECT count(*) FROM runs r WHERE r.job_id = j.id), j.id LIMIT $3)`,
+      [due, `${due.getUTCMinutes()} ${due.getUTCHours()} * * *`, DUE],
+    );
+    await sleep(due.getTime() - 1000 - Date.now());
+    const [serverBefore, databaseBefore] = await Promise.all([server.cpuSeconds(), databaseSeconds(client)]);
+    await sleep(due.getTime() + QUIET_FROM_MS - Date.now());
+    const { rows } = await client.query<{ ended: number }>(
+      `SELECT count(*)::int AS ended FROM runs WHERE scheduled_for = $1 AND status = 'SUCCEEDED'`,
+      [due],
+    );
+    if (rows[0]?.ended !== DUE) throw new Error(`${rows[0]?.ended} of ${DUE} runs had SUCCEEDED.`);
+    const [serverAfter, databaseAfter] = await Promise.all([server.cpuSeconds(), databaseSeconds(client)]);
+    await sleep(QUIET_MS);
+    const [serverIdle, databaseIdle] = await Promise.all([server.cpuSeconds(), databaseSeconds(client)]);
+    cost.server += (serverAfter - serverBefore) / MINUTES;
+    cost.database += (databaseAfter - databaseBefore) / MINUTES;
+    cost.idle += (serverIdle - serverAfter + databaseIdle - databaseAfter) / (QUIET_MS / 1000) / MINUTES;
+  }
+  return cost;
+};
+
+/** Seconds of processor that PostgreSQL has used: its processes now, and those that have ended. Linux only. */
+const databaseSeconds = async (client: pg.Client): Promise<number> => {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  const parent = Number((await statOf(rows[0]?.pid ?? 0))[1]);
+  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8')).trim().split(' ');
+  const ticks = (fields: readonly string[], from: number): number => Number(fields[from]) + Number(fields[from + 1]);
+  const [main, ...others] = await Promise.all([parent, ...children].map((pid) => statOf(pid).catch(() => [])));
+  let sum = ticks(main ?? [], 11) + ticks(main ?? [], 13);
+  for (const fields of others) if (fields.length > 0) sum += ticks(fields, 11);
+  return sum / 100;
+};
+
+/** The fields of /proc/PID/stat from its third on. */
+const statOf = async (pid: number | string): Promise<string[]> => {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+};
