@@ -16,6 +16,12 @@ export interface RowReader {
   close(): void;
 }
 
+export interface ReaderOptions {
+  /** Where the connection comes from and goes to, if there is one. */
+  readonly kept?: KeptConnections;
+  readonly connectMs?: number;
+}
+
 // client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
 const SETTINGS =
   'SET default_transaction_read_only = on; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; ' +
@@ -31,7 +37,7 @@ export const openRowReader = async (
   url: string,
   accountId: bigint,
   signal: AbortSignal,
-  kept?: KeptConnections,
+  { kept, connectMs = 10_000 }: ReaderOptions = {},
 ): Promise<RowReader> => {
   signal.throwIfAborted();
   const again = kept?.take();
@@ -47,7 +53,7 @@ export const openRowReader = async (
     connectionString: url,
     application_name: 'sluice-export',
     ...KEEP_ALIVE,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: connectMs,
   });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
