@@ -57,7 +57,11 @@ export const openRowReader = async (
   });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
-  return readThrough(client, () => client.connect(), accountId, signal, kept);
+  const connect = async (): Promise<void> => {
+    await client.connect();
+    await client.query(SETTINGS);
+  };
+  return readThrough(client, connect, accountId, signal, kept);
 };
 
 const readThrough = async (
@@ -68,7 +72,7 @@ const readThrough = async (
   kept: KeptConnections | undefined,
 ): Promise<RowReader> => {
   let isClosed = false;
-  let isReading = false;
+  let isRead = false;
   const stopped = Promise.withResolvers<never>();
   stopped.promise.catch(() => undefined);
   const stop = (): void => {
@@ -83,7 +87,7 @@ const readThrough = async (
   };
   const close = (): void => {
     if (isClosed) return;
-    if (isReading || !kept) {
+    if (!isRead || !kept) {
       end();
       return;
     }
@@ -95,19 +99,21 @@ const readThrough = async (
   try {
     // A connect() whose client is ended meanwhile never settles (pg 8.23); the run would hang, and the server's stop too.
     await Promise.race([connect(), stopped.promise]);
-    await client.query(`${SETTINGS}; SET ${ACCOUNT_SETTING} = '${accountId}'`);
+    // Until the end of the transaction: a setting of the session would not go along to the nodes of a distributed database.
+    // Between statements the transaction holds no snapshot.
+    await client.query(`BEGIN; SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`);
   } catch (error) {
     end();
     throw error;
   }
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
-    isReading = true;
     const stream = client.query(copyTo(copy));
     // An error that nobody hears ends the process, and one can come when the loop below was left already.
     stream.on('error', () => undefined);
     for await (const chunk of stream) yield chunk as Buffer;
-    isReading = false;
+    await client.query('COMMIT');
+    isRead = true;
   }
   return { db: drizzle({ client, schema: tables }), lines, close };
 };
