@@ -70,7 +70,10 @@ const untilReplayed = async (reader: RowReader, run: LeasedRun, deadline: number
   const overdue = setTimeout(() => reader.close(), deadline - performance.now());
   try {
     for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
-      if (await hasReplayed(reader.db, run)) return;
+      const isThere = await hasReplayed(reader.db, run);
+      // The standby may have to replay a lock of the table that was asked: it would wait for us, and we for it.
+      await reader.letGo();
+      if (isThere) return;
       await delay(pause);
     }
   } catch (error) {

@@ -10,6 +10,8 @@ import type { KeptConnections } from './kept-connections.ts';
 export interface RowReader {
   /** Statements without a time limit; none may be run while lines are read. */
   readonly db: Db;
+  /** Lets go of the locks of the statements so far: what they are on may be changed while the reader waits. */
+  letGo(): Promise<void>;
   /** The lines of a COPY as Postgres writes them, cut anywhere. Once for a reader. */
   lines(copy: string): AsyncGenerator<Buffer, void>;
   /** May be called twice. */
@@ -71,6 +73,7 @@ const readThrough = async (
   signal: AbortSignal,
   kept: KeptConnections | undefined,
 ): Promise<RowReader> => {
+  const begin = `BEGIN; SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`;
   let isClosed = false;
   let isRead = false;
   const stopped = Promise.withResolvers<never>();
@@ -101,7 +104,7 @@ const readThrough = async (
     await Promise.race([connect(), stopped.promise]);
     // Until the end of the transaction: a setting of the session would not go along to the nodes of a distributed database.
     // Between statements the transaction holds no snapshot.
-    await client.query(`BEGIN; SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`);
+    await client.query(begin);
   } catch (error) {
     end();
     throw error;
@@ -115,5 +118,8 @@ const readThrough = async (
     await client.query('COMMIT');
     isRead = true;
   }
-  return { db: drizzle({ client, schema: tables }), lines, close };
+  const letGo = async (): Promise<void> => {
+    await client.query(`COMMIT; ${begin}`);
+  };
+  return { db: drizzle({ client, schema: tables }), letGo, lines, close };
 };
