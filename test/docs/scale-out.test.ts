@@ -87,7 +87,11 @@ describe('the page on distributing the database', () => {
     // As whoever pastes them: without a setting that shows the rows of all accounts.
     const owner = new pg.Client({ connectionString: database.url });
     await owner.connect();
-    await owner.query(commands()).finally(async () => owner.end());
+    try {
+      await owner.query(commands());
+    } finally {
+      await owner.end();
+    }
     const { rows } = await client.query<{ kind: string; name: string; colocated: string | null }>(
       'SELECT * FROM asked',
     );
