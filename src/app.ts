@@ -17,6 +17,7 @@ import { UNKNOWN_PRINCIPAL } from './exports/bucket-policy.ts';
 import { createKeptConnections } from './exports/kept-connections.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
 import type { ObjectStore } from './exports/object-store.ts';
+import { createReadReplica } from './exports/read-replica.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
@@ -231,8 +232,20 @@ const startBackground = async (
   };
   const db = database.acrossAccounts;
   const connections = createKeptConnections();
+  const toReplica = createKeptConnections();
+  const replica =
+    config.databaseReadUrl === null
+      ? null
+      : createReadReplica({
+          url: config.databaseReadUrl,
+          waitMs: config.databaseReadWaitMs,
+          connections: toReplica,
+          onLeftOut: (error) =>
+            log.warn({ err: error }, 'exports read from DATABASE_URL for a minute: the replica is away or behind'),
+        });
   return [
     connections,
+    toReplica,
     startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
     startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
     startStagingSweeper({
@@ -247,6 +260,7 @@ const startBackground = async (
       exports: {
         database,
         connections,
+        replica,
         store: resources.store,
         memory: createMemoryBudget(config.exportMemory),
         limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },

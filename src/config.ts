@@ -57,6 +57,14 @@ const contradictions = (config: Config): Problem[] => [
   ...(config.partBytes > config.exportMemory
     ? [{ names: ['EXPORT_MEMORY', 'EXPORT_PART_BYTES'], message: 'EXPORT_MEMORY must be at least EXPORT_PART_BYTES' }]
     : []),
+  ...(config.databaseUrl === null && config.databaseReadUrl !== null
+    ? [
+        {
+          names: ['DATABASE_READ_URL'],
+          message: 'DATABASE_READ_URL needs a DATABASE_URL, of which it is a standby: local mode has none',
+        },
+      ]
+    : []),
   ...(config.databaseUrl === null && config.role !== 'all'
     ? [
         {

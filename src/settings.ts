@@ -17,6 +17,19 @@ export const SETTINGS = {
     // Mostly a secret that was not found: a server that then takes a new, empty database seems to have lost everything.
     'is set but empty: unset it for local mode',
   ),
+  databaseReadUrl: setting(
+    'DATABASE_READ_URL',
+    'none',
+    'A hot standby of DATABASE_URL, from which exports read their rows as soon as it has them.',
+    url('postgres:', 'postgresql:'),
+    'is set but empty: unset it, and exports read from DATABASE_URL',
+  ),
+  databaseReadWaitMs: setting(
+    'DATABASE_READ_WAIT_MS',
+    '10000',
+    'How long an export waits for the standby; then it reads from DATABASE_URL.',
+    integer(10_000, 100, 600_000),
+  ),
   dataDir: setting(
     'DATA_DIR',
     '.sluice (for root /var/lib/sluice)',

@@ -7,6 +7,7 @@ import type { LocalLog } from '../local/log.ts';
 import type { Terminal } from './command.ts';
 import { DATABASE_CHECKS } from './database-checks.ts';
 import { type CommandDatabase, findDatabase, openCommandDatabase } from './database.ts';
+import { checkReplica } from './replica-check.ts';
 import { broken, type Finding, ok, skipped, warn } from './findings.ts';
 
 export interface DoctorOptions {
@@ -98,6 +99,12 @@ const checkDatabase = async (
         if (name === 'migrations') hasTables = finding.verdict !== 'broken';
         tell(name, finding);
       }
+    }
+    if (config.databaseReadUrl !== null) {
+      tell(
+        'replica',
+        reached ? await checkReplica(database.pool, config.databaseReadUrl) : skipped('the database is needed for it'),
+      );
     }
   } finally {
     await database.close();

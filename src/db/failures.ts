@@ -48,3 +48,6 @@ export const isUnavailable = (error: unknown): boolean => {
   }
   return false;
 };
+
+/** Whether a standby ended the statement, to go on replaying (or a deadlock was broken): begun anew it may work. */
+export const isConflict = (error: unknown): boolean => sqlState(error)?.startsWith('40') === true;

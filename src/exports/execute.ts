@@ -21,6 +21,7 @@ import { completeManifest, type ManifestObject, rewritingManifest } from './mani
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
 import { toParts } from './parts.ts';
+import type { ReadReplica } from './read-replica.ts';
 import { openRowReader } from './row-reader.ts';
 import { copyRows } from './rows.ts';
 import { exportSpec } from './spec.ts';
@@ -28,6 +29,8 @@ import { exportSpec } from './spec.ts';
 export interface ExportContext {
   readonly database: Database;
   readonly connections: KeptConnections;
+  /** Where rows are read from, if it can; null where there is the database alone. */
+  readonly replica: ReadReplica | null;
   readonly store: ObjectStore;
   readonly memory: MemoryBudget;
   readonly limits: ExportLimits;
@@ -81,7 +84,9 @@ export const executeRun = async (
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
   const release = await context.memory.acquire(limits.partBytes, signal);
   try {
-    const reader = await openRowReader(database.url, run.accountId, signal, context.connections);
+    const reader =
+      (await context.replica?.open(run, signal)) ??
+      (await openRowReader(database.url, run.accountId, signal, { kept: context.connections }));
     try {
       await checkFilledRows(reader.db, spec, limits.maxFilledRows);
       if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));

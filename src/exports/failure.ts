@@ -1,6 +1,6 @@
 // Pure: by whose fault an attempt failed, and what the job's owner is told of it.
 import type { RunFailure } from '../db/json-columns.ts';
-import { isUnavailable } from '../db/failures.ts';
+import { isConflict, isUnavailable } from '../db/failures.ts';
 import { ConflictError, LimitExceededError } from '../errors.ts';
 import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
@@ -14,7 +14,7 @@ export const failureOf = (error: unknown, place: BucketPolicyInput): RunFailure 
   if (error instanceof LimitExceededError || error instanceof ConflictError) {
     return { code: error.code, message: error.message, retryable: false };
   }
-  if (isUnavailable(error)) {
+  if (isUnavailable(error) || isConflict(error)) {
     return {
       code: 'DATABASE_UNAVAILABLE',
       message: 'The database of the service was away for a while.',

@@ -10,10 +10,18 @@ import type { KeptConnections } from './kept-connections.ts';
 export interface RowReader {
   /** Statements without a time limit; none may be run while lines are read. */
   readonly db: Db;
+  /** Lets go of the locks of the statements so far: what they are on may be changed while the reader waits. */
+  letGo(): Promise<void>;
   /** The lines of a COPY as Postgres writes them, cut anywhere. Once for a reader. */
   lines(copy: string): AsyncGenerator<Buffer, void>;
   /** May be called twice. */
   close(): void;
+}
+
+export interface ReaderOptions {
+  /** Where the connection comes from and goes to, if there is one. */
+  readonly kept?: KeptConnections;
+  readonly connectMs?: number;
 }
 
 // client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
@@ -31,7 +39,7 @@ export const openRowReader = async (
   url: string,
   accountId: bigint,
   signal: AbortSignal,
-  kept?: KeptConnections,
+  { kept, connectMs = 10_000 }: ReaderOptions = {},
 ): Promise<RowReader> => {
   signal.throwIfAborted();
   const again = kept?.take();
@@ -47,11 +55,15 @@ export const openRowReader = async (
     connectionString: url,
     application_name: 'sluice-export',
     ...KEEP_ALIVE,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: connectMs,
   });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
-  return readThrough(client, () => client.connect(), accountId, signal, kept);
+  const connect = async (): Promise<void> => {
+    await client.connect();
+    await client.query(SETTINGS);
+  };
+  return readThrough(client, connect, accountId, signal, kept);
 };
 
 const readThrough = async (
@@ -61,8 +73,9 @@ const readThrough = async (
   signal: AbortSignal,
   kept: KeptConnections | undefined,
 ): Promise<RowReader> => {
+  const begin = `BEGIN; SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`;
   let isClosed = false;
-  let isReading = false;
+  let isRead = false;
   const stopped = Promise.withResolvers<never>();
   stopped.promise.catch(() => undefined);
   const stop = (): void => {
@@ -77,7 +90,7 @@ const readThrough = async (
   };
   const close = (): void => {
     if (isClosed) return;
-    if (isReading || !kept) {
+    if (!isRead || !kept) {
       end();
       return;
     }
@@ -89,19 +102,24 @@ const readThrough = async (
   try {
     // A connect() whose client is ended meanwhile never settles (pg 8.23); the run would hang, and the server's stop too.
     await Promise.race([connect(), stopped.promise]);
-    await client.query(`${SETTINGS}; SET ${ACCOUNT_SETTING} = '${accountId}'`);
+    // Until the end of the transaction: a setting of the session would not go along to the nodes of a distributed database.
+    // Between statements the transaction holds no snapshot.
+    await client.query(begin);
   } catch (error) {
     end();
     throw error;
   }
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
-    isReading = true;
     const stream = client.query(copyTo(copy));
     // An error that nobody hears ends the process, and one can come when the loop below was left already.
     stream.on('error', () => undefined);
     for await (const chunk of stream) yield chunk as Buffer;
-    isReading = false;
+    await client.query('COMMIT');
+    isRead = true;
   }
-  return { db: drizzle({ client, schema: tables }), lines, close };
+  const letGo = async (): Promise<void> => {
+    await client.query(`COMMIT; ${begin}`);
+  };
+  return { db: drizzle({ client, schema: tables }), letGo, lines, close };
 };

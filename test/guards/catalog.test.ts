@@ -1,14 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-
-/**
- * How each table would lie on a database that is distributed by account_id. A new table has to be put here, and so
- * somebody thinks of its keys.
- */
-const DISTRIBUTED = ['streams', 'filters', 'operations', 'records', 'totals', 'staged_batches'];
-const REFERENCE = ['accounts', 'api_keys'];
-const LOCAL = ['jobs', 'runs', 'run_objects', 'bucket_claims'];
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../support/table-places.ts';
 
 let database: TestDatabase;
 let client: pg.Client;

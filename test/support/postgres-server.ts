@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, mkdtemp, writeFile } from 'node:fs/promises';
+import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,12 @@ export interface RestartablePostgres extends TestPostgres {
   readonly goAway: () => Promise<void>;
   /** Starts it again on the same port; resolves when it answers. */
   readonly comeBack: () => Promise<void>;
+}
+
+/** One that can be copied while it runs. */
+export interface CopiedPostgres extends RestartablePostgres {
+  /** Starts a hot standby of it, with a directory and a port of its own; to be stopped for itself. */
+  readonly startStandby: () => Promise<RestartablePostgres>;
 }
 
 const START_DEADLINE_MS = 60_000;
@@ -95,9 +101,29 @@ const embeddedPrograms = async (account: PostgresAccount | undefined, directory:
   return bin;
 };
 
+/** A new directory below the system's temporary one, for root one of an unprivileged account, as PostgreSQL demands. */
+const openPlace = async (bin: string | undefined): Promise<Place> => {
+  const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
+  const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
+  if (account !== undefined) await chown(directory, account.uid, account.gid);
+  return {
+    account,
+    directory,
+    data: join(directory, 'data'),
+    bin: bin ?? (await embeddedPrograms(account, directory)),
+  };
+};
+
+interface Place {
+  readonly account: PostgresAccount | undefined;
+  readonly directory: string;
+  readonly data: string;
+  /** Of the programs. */
+  readonly bin: string;
+}
+
 /**
- * Starts a PostgreSQL on a new directory below the system's temporary one; for root under an unprivileged
- * account, as PostgreSQL demands.
+ * Starts a PostgreSQL with nothing in it.
  *
  * @param bin directory of the programs `initdb` and `postgres`; without it, the embedded ones
  * @param durability whether what was committed survives goAway()
@@ -105,19 +131,14 @@ const embeddedPrograms = async (account: PostgresAccount | undefined, directory:
 export const startTestPostgres = async (
   bin: string | undefined,
   durability: 'forgetful' | 'durable' = 'forgetful',
-): Promise<RestartablePostgres> => {
-  const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
-  const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
+): Promise<CopiedPostgres> => {
+  const place = await openPlace(bin);
+  const { account, directory, data } = place;
   const passwordFile = join(directory, 'password');
   await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
-  if (account !== undefined) {
-    await chown(passwordFile, account.uid, account.gid);
-    await chown(directory, account.uid, account.gid);
-  }
-  const programs = bin ?? (await embeddedPrograms(account, directory));
-  const data = join(directory, 'data');
+  if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
   await promisify(execFile)(
-    join(programs, 'initdb'),
+    join(place.bin, 'initdb'),
     [
       `--pgdata=${data}`,
       '--username=postgres',
@@ -129,14 +150,54 @@ export const startTestPostgres = async (
     ],
     { ...account, cwd: directory },
   );
+  const server = await launch(place, durability === 'durable' ? DURABLE : FORGETFUL);
+  return { ...server, startStandby: () => startStandby(server.url, data, bin) };
+};
 
+/** A hot standby that streams from the server: a copy of its files, made as PostgreSQL documents it for any program that copies. */
+const startStandby = async (
+  primaryUrl: string,
+  primaryData: string,
+  bin: string | undefined,
+): Promise<RestartablePostgres> => {
+  const place = await openPlace(bin);
+  const { account, data } = place;
+  const client = new pg.Client({ connectionString: primaryUrl });
+  await client.connect();
+  try {
+    await client.query(`SELECT pg_backup_start('standby', true)`);
+    await promisify(execFile)('cp', ['-Rp', primaryData, data], { ...account, cwd: '/' });
+    const { rows } = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)');
+    await rm(join(data, 'postmaster.pid'));
+    for (const [name, text] of [
+      ['backup_label', rows[0]?.labelfile ?? ''],
+      ['standby.signal', ''],
+    ] as const) {
+      await writeFile(join(data, name), text);
+      if (account !== undefined) await chown(join(data, name), account.uid, account.gid);
+    }
+  } finally {
+    await client.end();
+  }
+  const { hostname, port } = new URL(primaryUrl);
+  return launch(place, {
+    ...FORGETFUL,
+    primary_conninfo: `host=${hostname} port=${port} user=postgres password=${PASSWORD}`,
+    hot_standby_feedback: 'on',
+    wal_retrieve_retry_interval: '100ms',
+  });
+};
+
+const launch = async (
+  { account, directory, data, bin }: Place,
+  ofItsOwn: Readonly<Record<string, string>>,
+): Promise<RestartablePostgres> => {
   const port = await freePort();
-  const durable = durability === 'durable' ? DURABLE : FORGETFUL;
-  const settings = Object.entries({ ...SETTINGS, ...durable, port }).flatMap(([name, value]) => [
+  const settings = Object.entries({ ...SETTINGS, ...ofItsOwn, port }).flatMap(([name, value]) => [
     '-c',
     `${name}=${value}`,
   ]);
-  const command = [join(programs, 'postgres'), '-D', data, ...settings];
+  const command = [join(bin, 'postgres'), '-D', data, ...settings];
   const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', directory, ...command], {
     ...account,
     cwd: directory,

@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+// What a growing stream takes: measured by growth.ts, drawn by growth-picture.ts, told by the README.
+
+/** One size of the stream. */
+export interface GrowthPoint {
+  readonly records: number;
+  /** Of all records up to here, as NDJSON. */
+  readonly intakeSeconds: number;
+  /** Of those since the point before. */
+  readonly intakeRecordsPerSecond: number;
+  /** An export of one total for each day. */
+  readonly dailySeconds: number;
+  /** An export of one total for each day and value of a dimension. */
+  readonly groupedSeconds: number;
+}
+
+export interface Growth {
+  readonly machine: { readonly cores: number; readonly memoryGib: number; readonly node: string };
+  readonly days: number;
+  readonly points: readonly GrowthPoint[];
+}
+
+export const GROWTH_FILE = join(import.meta.dirname, '../growth.json');
+
+/** Null where nothing was measured yet. */
+export const readGrowth = async (file = GROWTH_FILE): Promise<Growth | null> => {
+  const text = await readFile(file, 'utf8').catch(() => null);
+  return text === null ? null : (JSON.parse(text) as Growth);
+};

@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openClient } from '../support/postgres-admin.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../support/table-places.ts';
+
+/**
+ * In the place of Citus' own functions, which are not to be had here: each refuses what Citus refuses of a table, and notes what
+ * it was asked for.
+ */
+const STAND_INS = `
+CREATE TABLE asked (kind text, name text, colocated text);
+CREATE FUNCTION check_citus_table(wanted regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_policies WHERE tablename = wanted::text AND (qual ILIKE '%select%' OR with_check ILIKE '%select%')) THEN
+    RAISE 'subqueries are not supported in policies: %', wanted;
+  END IF;
+  IF (SELECT relrowsecurity FROM pg_class WHERE oid = wanted) THEN
+    RAISE 'rows cannot be copied under row-level security: %', wanted;
+  END IF;
+  IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = wanted AND NOT tgisinternal) THEN
+    RAISE 'triggers are not supported: %', wanted;
+  END IF;
+  IF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND wanted IN (conrelid, confrelid)
+      AND NOT EXISTS (SELECT FROM asked WHERE kind = 'reference' AND asked.name = confrelid::regclass::text)
+      AND conrelid <> confrelid AND confrelid <> wanted) THEN
+    RAISE 'a foreign key to a table that is not a reference table: %', wanted;
+  END IF;
+  IF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND confrelid = wanted AND conrelid::regclass::text <> 'api_keys') THEN
+    RAISE 'a foreign key from a local table: %', wanted;
+  END IF;
+END $$;
+CREATE FUNCTION create_reference_table(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM check_citus_table(name::regclass);
+  INSERT INTO asked VALUES ('reference', name, NULL);
+END $$;
+CREATE FUNCTION create_distributed_table(name text, by_column text, colocate_with text DEFAULT 'default') RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM check_citus_table(name::regclass);
+  IF EXISTS (SELECT FROM pg_index WHERE indrelid = name::regclass AND indisunique AND pg_get_indexdef(indexrelid, 1, true) <> by_column) THEN
+    RAISE 'a unique key without %: %', by_column, name;
+  END IF;
+  IF colocate_with <> 'default' AND NOT EXISTS (SELECT FROM asked WHERE kind = 'distributed' AND asked.name = colocate_with) THEN
+    RAISE 'colocated with what is not distributed: %', name;
+  END IF;
+  INSERT INTO asked VALUES ('distributed', name, colocate_with);
+END $$;`;
+
+let page: string;
+let database: TestDatabase;
+let client: pg.Client;
+
+const commands = (): string => /```sql\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
+
+beforeAll(async () => {
+  page = await readFile(join(import.meta.dirname, '../../docs/scale-out.md'), 'utf8');
+  database = await createTestDatabase();
+  client = await openClient(database.url);
+  await client.query(`INSERT INTO accounts (name) VALUES ('one'), ('two')`);
+  await client.query(`INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
+    SELECT id, 'usage', 'DAILY', '{}', now(), pg_current_xact_id() FROM accounts WHERE name IN ('one', 'two')`);
+  await client.query(STAND_INS);
+});
+afterAll(async () => {
+  await client.end();
+  await database.drop();
+});
+
+describe('the page on distributing the database', () => {
+  test('says of each table where it lies, and of no other', () => {
+    const [, list = ''] = page.split('### Where each table lies');
+    const rows = list
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+      .slice(2)
+      .map((line) => line.split('|')[2] ?? '');
+    const listed = rows.map((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, table]) => table));
+    expect(listed).toEqual([DISTRIBUTED, REFERENCE, LOCAL]);
+  });
+
+  test('has commands that can be pasted: they leave each table in its place, and row-level security as it was', async () => {
+    const secured = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity AND relforcerowsecurity ORDER BY 1`;
+    const before = await client.query(secured);
+    // As whoever pastes them: without a setting that shows the rows of all accounts.
+    const owner = new pg.Client({ connectionString: database.url });
+    await owner.connect();
+    try {
+      await owner.query(commands());
+    } finally {
+      await owner.end();
+    }
+    const { rows } = await client.query<{ kind: string; name: string; colocated: string | null }>(
+      'SELECT * FROM asked',
+    );
+    expect(rows.filter(({ kind }) => kind === 'reference').map(({ name }) => name)).toEqual(REFERENCE);
+    const distributed = rows.filter(({ kind }) => kind === 'distributed');
+    expect(distributed.map(({ name }) => name)).toEqual(DISTRIBUTED);
+    expect(distributed.map(({ colocated }) => colocated)).toEqual([
+      'default',
+      ...DISTRIBUTED.slice(1).map(() => 'streams'),
+    ]);
+    expect((await client.query('SELECT DISTINCT created_xid FROM streams')).rows).toEqual([{ created_xid: '3' }]);
+    expect((await client.query(secured)).rows).toEqual(before.rows);
+    expect(before.rows.length).toBeGreaterThan(DISTRIBUTED.length);
+  });
+
+  test('and the accounts are parted as before', async () => {
+    const seen = async (settings: string): Promise<string[]> => {
+      await client.query(`BEGIN; SET LOCAL sluice.all_accounts = 'off'; ${settings}`);
+      const { rows } = await client.query<{ name: string }>(
+        'SELECT a.name FROM accounts a JOIN streams s ON s.account_id = a.id ORDER BY 1',
+      );
+      await client.query('COMMIT');
+      return rows.map(({ name }) => name);
+    };
+    const { rows } = await client.query<{ id: string }>(`SELECT id FROM accounts WHERE name = 'two'`);
+    expect(await seen('')).toEqual([]);
+    expect(await seen(`SET LOCAL sluice.account_id = '${rows[0]?.id}'`)).toEqual(['two']);
+    expect(await seen(`SET LOCAL sluice.all_accounts = 'on'`)).toEqual(['one', 'two']);
+  });
+});

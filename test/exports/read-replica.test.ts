@@ -1,0 +1,293 @@
+import { Writable } from 'node:stream';
+import pino, { type Logger } from 'pino';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { brokenPromises } from '../support/bucket-check.ts';
+import { createFaults, createGate } from '../support/faults.ts';
+import { addRecords, createJob, endedRun, multiplyRecords, readExport, readRun, runJob } from '../support/job-steps.ts';
+import { openClient, urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
+import { type CopiedPostgres, type RestartablePostgres, startTestPostgres } from '../support/postgres-server.ts';
+import { runSluice } from '../support/sluice-process.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+const SLOT = '2026-01-28T02:00:00Z';
+/** Some 17 MB in CSV: more than the sockets between the database and the server hold. */
+const ROWS = 100_000;
+const ROLE = 'sluice_owner';
+const LEFT_OUT = 'exports read from DATABASE_URL for a minute: the replica is away or behind';
+
+let primary: CopiedPostgres;
+let standby: RestartablePostgres;
+/** The same database on each, as the role that Sluice connects as. */
+let url: string;
+let readUrl: string;
+
+beforeAll(async () => {
+  primary = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined);
+  await withClient(primary.url, async (admin) => {
+    await admin.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD 'owner'`);
+    await admin.query(`CREATE DATABASE sluice OWNER ${ROLE}`);
+  });
+  url = urlOfRole(urlOfDatabase(primary.url, 'sluice'), ROLE, 'owner');
+  await migrate(url);
+  standby = await primary.startStandby();
+  readUrl = urlOfRole(urlOfDatabase(standby.url, 'sluice'), ROLE, 'owner');
+});
+afterAll(async () => {
+  await standby.stop();
+  await primary.stop();
+});
+
+interface LogLine {
+  readonly msg: string;
+  readonly err: { readonly message: string };
+  readonly failure?: { readonly code: string; readonly retryable: boolean };
+}
+
+interface ReplicatedServer extends TestServer {
+  /** Why it left its replica out, each time. */
+  readonly leftOut: readonly LogLine['err'][];
+  /** Of each attempt that failed. */
+  readonly failures: readonly LogLine['failure'][];
+}
+
+/** A server on the primary that reads from the standby; ended with the test, together with the replay's pauses. */
+const withServer = async (waitMs: number, work: (server: ReplicatedServer) => Promise<void>): Promise<void> => {
+  const lines: LogLine[] = [];
+  const log: Logger = pino(
+    { level: 'warn', serializers: { err: pino.stdSerializers.err } },
+    new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        lines.push(JSON.parse(chunk.toString()) as LogLine);
+        done();
+      },
+    }),
+  );
+  const server = await startTestServer({
+    database: { url, drop: async () => {} },
+    env: {
+      DATABASE_READ_URL: readUrl,
+      DATABASE_READ_WAIT_MS: String(waitMs),
+      EXPORT_PART_BYTES: '524288',
+    },
+    resources: { log },
+  });
+  try {
+    await work({
+      ...server,
+      get leftOut() {
+        return lines.filter(({ msg }) => msg === LEFT_OUT).map(({ err }) => err);
+      },
+      get failures() {
+        return lines.filter(({ msg }) => msg === 'attempt failed').map(({ failure }) => failure);
+      },
+    });
+    expect(brokenPromises(server.s3.puts)).toEqual([]);
+  } finally {
+    await server.stop();
+  }
+};
+
+const onStandby = <Row>(text: string): Promise<Row[]> =>
+  withClient(standby.url, async (admin) => (await admin.query(text)).rows as Row[]);
+
+/** The statement of each export's connection there. */
+const exportsAt = async (at: string): Promise<string[]> =>
+  withClient(urlOfDatabase(at, 'sluice'), async (admin) => {
+    const { rows } = await admin.query<{ query: string }>(
+      `SELECT query FROM pg_stat_activity WHERE datname = 'sluice' AND application_name = 'sluice-export'`,
+    );
+    return rows.map(({ query }) => query);
+  });
+
+const isCopy = (query: string): boolean => query.startsWith('COPY');
+
+/** Stops the replay for as long as the work takes. */
+const withReplayPaused = async (work: () => Promise<void>): Promise<void> => {
+  await onStandby('SELECT pg_wal_replay_pause()');
+  await eventually(
+    () => onStandby<{ state: string }>('SELECT pg_get_wal_replay_pause_state() AS state'),
+    ([row]) => row?.state === 'paused',
+  );
+  try {
+    await work();
+  } finally {
+    await onStandby('SELECT pg_wal_replay_resume()');
+  }
+};
+
+const settings = (name: string) => ({
+  jobName: name,
+  s3Url: `exports/${name}`,
+  meterApiNames: [name],
+  groupBy: ['element'],
+});
+
+const usageOf = (elementName: string, value: string) => [{ timestamp: '2026-01-25T00:00:00Z', elementName, value }];
+
+describe('with a standby in DATABASE_READ_URL', () => {
+  test('an export reads its rows there, and not from the primary', { timeout: 120_000 }, () =>
+    withServer(30_000, async (server) => {
+      const faults = createFaults(server.s3);
+      const gate = createGate();
+      faults.on('reads', ({ key }) => (key.includes('-00002') ? { hold: gate.opened } : undefined));
+      await addRecords(server, 'reads', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
+      await multiplyRecords(server, 'reads', ROWS - 1);
+      const id = await runJob(server, await createJob(server, settings('reads')), SLOT);
+      try {
+        expect(
+          await eventually(
+            () => exportsAt(standby.url),
+            (queries) => queries.some(isCopy),
+          ),
+        ).toHaveLength(1);
+        expect(await exportsAt(primary.url)).toEqual([]);
+      } finally {
+        gate.open();
+      }
+      expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: ROWS });
+      expect(server.leftOut).toEqual([]);
+    }),
+  );
+
+  test('one that lags is waited for, so nothing is lost that was stored before the slot', { timeout: 120_000 }, () =>
+    withServer(60_000, async (server) => {
+      await addRecords(server, 'waits', 'DAILY', usageOf('before', '1'));
+      await addRecords(server, 'waits', 'DAILY', usageOf('hidden meanwhile', '1'));
+      const job = await createJob(server, settings('waits'));
+      expect(readExport(server, await endedRun(server, await runJob(server, job, SLOT))).text).toContain('hidden');
+      let id = '';
+      await withReplayPaused(async () => {
+        await addRecords(server, 'waits', 'DAILY', usageOf('stored meanwhile', '2'));
+        await server.graphql(
+          `mutation { allocationDelete(input: { stream: "waits", records: [{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY,
+            elementName: "hidden meanwhile" }] }) { __typename } }`,
+        );
+        // As a vacuum does that gives back the end of the table: the replay waits for whoever reads it there.
+        const locker = await openClient(url);
+        await locker.query('BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE; COMMIT');
+        await locker.end();
+        id = await runJob(server, job, SLOT);
+        await eventually(
+          () => exportsAt(standby.url),
+          (queries) => queries.some((query) => query.startsWith('COMMIT; BEGIN')),
+        );
+        // What comes after the watermark is not in it, wherever it is read.
+        await addRecords(server, 'waits', 'DAILY', usageOf('after the watermark', '4'));
+        expect(await readRun(server, id)).toMatchObject({ status: 'RUNNING', rowsWritten: 0 });
+      });
+      const { text } = readExport(server, await endedRun(server, id));
+      expect(
+        text
+          .trim()
+          .split('\n')
+          .slice(1)
+          .map((line) => line.split(',').slice(3)),
+      ).toEqual([
+        ['before', '1'],
+        ['stored meanwhile', '2'],
+      ]);
+      expect(server.leftOut).toEqual([]);
+    }),
+  );
+
+  test('one that lags for too long is left out for a while, and nothing is lost either', { timeout: 120_000 }, () =>
+    withServer(500, async (server) => {
+      await addRecords(server, 'late', 'DAILY', usageOf('before', '1'));
+      const job = await createJob(server, settings('late'));
+      await withReplayPaused(async () => {
+        await addRecords(server, 'late', 'DAILY', usageOf('stored meanwhile', '2'));
+        for (let runs = 0; runs < 2; runs += 1) {
+          const run = await endedRun(server, await runJob(server, job, SLOT));
+          expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: 2 });
+          expect(readExport(server, run).text).toContain('stored meanwhile');
+        }
+      });
+      expect(server.leftOut.map(({ message }) => message)).toEqual([
+        'The read replica did not have a run within 500 ms of its start.',
+      ]);
+    }),
+  );
+
+  test('one that is away is told of, and exports go on', { timeout: 120_000 }, () =>
+    withServer(30_000, async (server) => {
+      await addRecords(server, 'away', 'DAILY', usageOf('customer', '1'));
+      await standby.goAway();
+      try {
+        const run = await endedRun(server, await runJob(server, await createJob(server, settings('away')), SLOT));
+        expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: 1 });
+        expect(server.leftOut).toHaveLength(1);
+        expect(JSON.stringify(server.leftOut)).toContain('ECONNREFUSED');
+      } finally {
+        await standby.comeBack();
+      }
+    }),
+  );
+
+  test('an export that it cancels for what it has to replay begins anew on the primary', { timeout: 120_000 }, () =>
+    withServer(30_000, async (server) => {
+      const faults = createFaults(server.s3);
+      const gate = createGate();
+      faults.on('canceled', ({ key }) => (key.includes('-00002') ? { hold: gate.opened } : undefined));
+      await addRecords(server, 'canceled', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
+      await multiplyRecords(server, 'canceled', ROWS - 1);
+      await onStandby('ALTER SYSTEM SET max_standby_streaming_delay = 0');
+      await onStandby('SELECT pg_reload_conf()');
+      const id = await runJob(server, await createJob(server, settings('canceled')), SLOT);
+      try {
+        await eventually(
+          () => exportsAt(standby.url),
+          (queries) => queries.some(isCopy),
+        );
+        const locker = await openClient(url);
+        // As a migration does, or VACUUM where it gives back the end of a table.
+        await locker.query('BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE; COMMIT');
+        await locker.end();
+        await eventually(
+          () =>
+            onStandby<{ locks: string }>(
+              `SELECT confl_lock AS locks FROM pg_stat_database_conflicts WHERE datname = 'sluice'`,
+            ),
+          ([row]) => row?.locks === '1',
+        );
+        await eventually(
+          () => exportsAt(primary.url),
+          (queries) => queries.some(isCopy),
+        );
+        expect(await exportsAt(standby.url)).toEqual([]);
+      } finally {
+        gate.open();
+      }
+      expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2, rowsWritten: ROWS });
+      expect(server.failures).toMatchObject([{ code: 'DATABASE_UNAVAILABLE', retryable: true }]);
+    }),
+  );
+
+  test('doctor says whether it answers, what it is and how far it is behind', { timeout: 120_000 }, async () => {
+    const finding = async (env: Readonly<Record<string, string>>) => {
+      const { code, stdout } = await runSluice('cli', ['doctor'], {
+        DATABASE_URL: url,
+        DATABASE_READ_URL: readUrl,
+        ...env,
+      });
+      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.not.stringContaining('broken') });
+      return stdout.split('\n').find((line) => line.startsWith('replica'));
+    };
+    expect(await finding({})).toMatch(/^replica +ok +sluice on 127\.0\.0\.1:\d+, \d+ (bytes|kB) behind$/);
+    await withReplayPaused(async () => {
+      expect(await finding({})).toMatch(/^replica +warn .* has its replay paused/);
+    });
+    expect(await finding({ DATABASE_READ_URL: url })).toMatch(
+      /^replica +warn .* is no standby: it takes writes itself$/,
+    );
+    expect(await finding({ DATABASE_READ_URL: inject('postgresAdminUrl') })).toMatch(/^replica +warn .* is no copy of/);
+    expect(await finding({ DATABASE_READ_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' })).toMatch(
+      /^replica +warn +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\). Is DATABASE_READ_URL right\?/,
+    );
+  });
+});
+
+test('a standby of local mode is a contradiction', () => {
+  expect(() => loadConfig({ DATABASE_READ_URL: readUrl })).toThrow('DATABASE_READ_URL needs a DATABASE_URL');
+});
