@@ -72,7 +72,9 @@ export const send = async (
     await pipeline(answer.body as unknown as AsyncIterable<Uint8Array>, response).catch(() => undefined);
     return;
   }
-  response.writeHead(answer.status).end(Buffer.from(await answer.arrayBuffer()));
+  const body = Buffer.from(await answer.arrayBuffer());
+  // Told here, or node writes it in chunks.
+  response.writeHead(answer.status, { 'content-length': body.length }).end(body);
 };
 
 /** Writes events as they come, until there are no more or the reader goes; one that does not read is given up. */
