@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
+import { compareBytewise } from '../lib/bytewise.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
 import { insertRecords, lockStream } from './ledger.ts';
@@ -154,16 +155,19 @@ const insertOperations = async (
   stream: StreamRow,
   sums: readonly SmallSum[],
 ): Promise<(OperationRow | null)[]> => {
+  // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
+  const inOrder = sums.toSorted((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
   const { rows } = await tx.execute<{ id: string; idempotency_key: string | null; content_sha256: Buffer }>(sql`
     INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, s.id, 'SUM', u.received_at, pg_current_xact_id(), true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
-      ${plainArrayText(sums.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
-      ${plainArrayText(sums.map(({ records }) => records.buckets.length))}::bigint[],
-      ${arrayText(sums.map(({ idempotencyKey }) => idempotencyKey))}::text[],
-      ${arrayText(sums.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
-    ) AS u(received_at, records, idempotency_key, digest)
+      ${plainArrayText(inOrder.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
+      ${plainArrayText(inOrder.map(({ records }) => records.buckets.length))}::bigint[],
+      ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
+      ${arrayText(inOrder.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
+    ) WITH ORDINALITY AS u(received_at, records, idempotency_key, digest, place)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+    ORDER BY u.place
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id, idempotency_key, content_sha256`);
   // By key and content: sums without a key and with the same content are as good as each other.
