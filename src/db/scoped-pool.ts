@@ -64,13 +64,16 @@ export class ScopedPool {
           begin = `${statement.text}${this.#begin}`;
           return NOTHING;
         }
-        if (begin === null) return client.query(named(statement, values), values);
         const first = begin;
         begin = null;
-        if (statement.text === 'commit' || statement.text === 'rollback') return NOTHING;
-        return answerOf(
-          await Promise.allSettled([client.query(first), client.query(named(statement, values), values)]),
-        );
+        if (first !== null && (statement.text === 'commit' || statement.text === 'rollback')) return NOTHING;
+        const begun = first === null ? undefined : client.query(first);
+        begun?.catch(() => undefined);
+        // Awaited in the same way whether it is the first or not: of statements that leave together, the one that failed is
+        // told before those that were refused for it (25P02), which say nothing of why.
+        const answer = await client.query(named(statement, values), values);
+        await begun;
+        return answer;
       },
       release: (error) => client.release(error),
     };
@@ -85,14 +88,7 @@ export class ScopedPool {
     ]);
     // What does not even take a COMMIT is no connection any more.
     client.release(ended.status === 'rejected' && new Error('The connection broke.', { cause: ended.reason }));
-    return answerOf([begun, answered, ended]);
+    for (const one of [begun, answered, ended]) if (one.status === 'rejected') throw one.reason;
+    return (answered as PromiseFulfilledResult<Answer>).value;
   }
 }
-
-/** That of the statement behind BEGIN. Throws the first failure of all. */
-const answerOf = (
-  settled: readonly [PromiseSettledResult<Answer>, PromiseSettledResult<Answer>, ...PromiseSettledResult<Answer>[]],
-): Answer => {
-  for (const one of settled) if (one.status === 'rejected') throw one.reason;
-  return (settled[1] as PromiseFulfilledResult<Answer>).value;
-};

@@ -1,0 +1,190 @@
+import { sql } from 'drizzle-orm';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type Database, type Db, openDatabase } from '../../src/db/client.ts';
+import { isUnavailable, sqlState } from '../../src/db/failures.ts';
+import { withClient } from '../support/postgres-admin.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+
+// BEGIN and the setting leave with the first statement: whatever comes of that, the connection goes back clean.
+
+let testDatabase: TestDatabase;
+let database: Database;
+let db: Db;
+beforeAll(async () => {
+  testDatabase = await createTestDatabase();
+  // Of one: whoever comes next has the same connection.
+  database = openDatabase({
+    url: testDatabase.url,
+    poolSize: 1,
+    applicationName: 'sluice-scoped',
+    statementTimeoutMs: 30_000,
+    onConnectionError: () => undefined,
+  });
+  db = database.forAccount(17n);
+  await withClient(testDatabase.url, (client) =>
+    client.query('CREATE TABLE numbers (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)'),
+  );
+});
+beforeEach(() => withClient(testDatabase.url, (client) => client.query('TRUNCATE numbers')));
+afterAll(async () => {
+  await database.close();
+  await testDatabase.drop();
+});
+
+const stateOf = async (work: () => Promise<unknown>): Promise<string | null> => {
+  try {
+    await work();
+    return 'done';
+  } catch (error) {
+    return sqlState(error);
+  }
+};
+const numbers = async (): Promise<number[]> => {
+  const { rows } = await db.execute<{ number: number }>(sql`SELECT number FROM numbers ORDER BY number`);
+  return rows.map(({ number }) => number);
+};
+/** Nothing is begun and nothing is set on the connection that the pool has; and that one serves. */
+const expectClean = async (): Promise<void> => {
+  const { rows } = await database.pool.query<{ account: string; since: boolean }>(
+    `SELECT coalesce(current_setting('sluice.account_id', true), '') AS account, now() = statement_timestamp() AS since`,
+  );
+  expect(rows).toEqual([{ account: '', since: true }]);
+  expect(database.pool).toMatchObject({ totalCount: 1, idleCount: 1, waitingCount: 0 });
+  const scoped = await db.execute(sql`SELECT current_setting('sluice.account_id') AS account`);
+  expect(scoped.rows).toEqual([{ account: '17' }]);
+};
+const insert = (number: number) => sql`INSERT INTO numbers VALUES (${number})`;
+
+test('a first statement that fails undoes nothing but its own transaction', async () => {
+  expect(await stateOf(() => db.transaction((tx) => tx.execute(sql`SELECT 1 / ${0}::int`)))).toBe('22012');
+  expect(await stateOf(() => db.execute(sql`SELECT 1 / ${0}::int`))).toBe('22012');
+  await expectClean();
+});
+
+test('what a transaction did before it threw is undone, and what follows an error that was caught is refused', async () => {
+  const error = new Error('of the caller');
+  await expect(
+    db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      throw error;
+    }),
+  ).rejects.toBe(error);
+  const told = await stateOf(() =>
+    db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      await tx.execute(sql`SELECT 1 / ${0}::int`).catch(() => undefined);
+      await tx.execute(insert(2));
+    }),
+  );
+  expect(told).toBe('25P02');
+  expect(await numbers()).toEqual([]);
+  await expectClean();
+});
+
+test('a COMMIT that fails is told, by a transaction as by a single statement, and nothing is written', async () => {
+  const both = await stateOf(() =>
+    db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      await tx.execute(insert(1));
+    }),
+  );
+  expect(both).toBe('23505');
+  await expectClean();
+  expect(await stateOf(() => db.execute(sql`INSERT INTO numbers VALUES (${1}), (${1})`))).toBe('23505');
+  await expectClean();
+  expect(await numbers()).toEqual([]);
+});
+
+test('a transaction without any statement is none, whether it ends well or throws', async () => {
+  expect(await db.transaction(() => Promise.resolve('nothing'))).toBe('nothing');
+  await expect(db.transaction(() => Promise.reject(new Error('before anything')))).rejects.toThrow('before anything');
+  await expectClean();
+});
+
+test('a savepoint may be the first thing in a transaction, and what failed within it is undone alone', async () => {
+  await db.transaction(async (tx) => {
+    expect(
+      await stateOf(() =>
+        tx.transaction(async (inner) => {
+          await inner.execute(insert(1));
+          await inner.execute(sql`SELECT 1 / ${0}::int`);
+        }),
+      ),
+    ).toBe('22012');
+    await tx.transaction((inner) => inner.execute(insert(2)));
+    const { rows } = await tx.execute(sql`SELECT current_setting('sluice.account_id') AS account`);
+    expect(rows).toEqual([{ account: '17' }]);
+  });
+  expect(await numbers()).toEqual([2]);
+  await expectClean();
+});
+
+test('of statements that leave together the first that fails ends the transaction, wherever it stands', async () => {
+  const unheard: unknown[] = [];
+  const hear = (reason: unknown) => unheard.push(reason);
+  process.on('unhandledRejection', hear);
+  try {
+    for (const failing of [0, 1, 2]) {
+      const told = await stateOf(() =>
+        db.transaction((tx) =>
+          Promise.all([0, 1, 2].map((at) => tx.execute(at === failing ? sql`SELECT 1 / ${0}::int` : insert(at)))),
+        ),
+      );
+      expect(told).toBe('22012');
+      expect(await numbers()).toEqual([10, 11].slice(0, failing));
+      await expectClean();
+      // And within a savepoint, behind which the transaction goes on.
+      await db.transaction(async (tx) => {
+        const inner = tx.transaction((within) =>
+          Promise.all([0, 1, 2].map((at) => within.execute(at === failing ? sql`SELECT 1 / ${0}::int` : insert(at)))),
+        );
+        expect(await stateOf(() => inner)).toBe('22012');
+        await tx.execute(insert(10 + failing));
+      });
+      await expectClean();
+    }
+    expect(await numbers()).toEqual([10, 11, 12]);
+    await new Promise(setImmediate);
+  } finally {
+    process.off('unhandledRejection', hear);
+  }
+  expect(unheard).toEqual([]);
+});
+
+test('a backend that is ended in between is told as such, and the next one finds another', async () => {
+  const end = () =>
+    withClient(testDatabase.url, async (client) => {
+      await client.query(
+        `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'sluice-scoped' AND datname = current_database()`,
+      );
+    });
+  const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => null,
+      (error: unknown) => error,
+    );
+  const between = await failureOf(
+    db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      await end();
+      await Promise.all([tx.execute(insert(2)), tx.execute(insert(3))]);
+    }),
+  );
+  expect(isUnavailable(between)).toBe(true);
+  const beforeAny = await failureOf(
+    db.transaction(async (tx) => {
+      await end();
+      await Promise.all([tx.execute(insert(2)), tx.execute(insert(3))]);
+    }),
+  );
+  expect(isUnavailable(beforeAny)).toBe(true);
+  const beforeCommit = await failureOf(
+    db.transaction(async (tx) => {
+      await tx.execute(insert(1));
+      await end();
+    }),
+  );
+  expect(isUnavailable(beforeCommit)).toBe(true);
+  expect(await numbers()).toEqual([]);
+  await expectClean();
+});
