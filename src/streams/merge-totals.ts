@@ -66,8 +66,9 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
       ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
       DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
     await tx.execute(sql`DELETE FROM totals t WHERE ${merged}`);
+    // Never back: another server may have looked later and been done before the lock was had here.
     await tx.execute(sql`
-      UPDATE streams SET totals_merged_xid = ${before}::xid8
+      UPDATE streams SET totals_merged_xid = greatest(totals_merged_xid, ${before}::xid8)
       WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
   });
 
