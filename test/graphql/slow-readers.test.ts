@@ -4,7 +4,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { send } from '../../src/http/responses.ts';
+import { send, sendEvents } from '../../src/http/responses.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { openSocket } from '../support/socket-client.ts';
@@ -132,6 +132,37 @@ describe('clients that never read', () => {
     socket.destroy();
     http.close();
   });
+});
+
+test.each(['goes', 'never reads'])('events for a reader that %s end, and their source with them', async (how) => {
+  let isEnded = false;
+  let given = 0;
+  const http = createServer((_, response) => {
+    const endless = async function* (): AsyncGenerator<string> {
+      try {
+        for (;;) yield await Promise.resolve(String((given += 1)));
+      } finally {
+        isEnded = true;
+      }
+    };
+    const answer = new Response(null, { headers: { 'content-type': 'text/event-stream' } });
+    sendEvents(answer, endless(), (event) => event.padEnd(65_536), response, 200).catch(() => {});
+  }).listen(0, '127.0.0.1');
+  await once(http, 'listening');
+  const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  if (how === 'goes') socket.once('data', () => socket.destroy());
+  else socket.pause();
+  await eventually(
+    () => Promise.resolve(isEnded),
+    (ended) => ended,
+    5000,
+  );
+  // What the kernel took, and not all that there was.
+  expect(given).toBeLessThan(2000);
+  socket.destroy();
+  http.close();
 });
 
 test('a server that stops tells its streams, and does not wait for those who do not read', async () => {

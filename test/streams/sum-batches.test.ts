@@ -48,7 +48,7 @@ const times = <Value>(count: number, make: (index: number) => Value): Value[] =>
 
 interface Sum {
   readonly stream: string;
-  readonly idempotencyKey?: string | undefined;
+  readonly idempotencyKey: string | null;
   readonly records: readonly RecordInput[];
 }
 
@@ -56,7 +56,7 @@ const overRest = async (at: TestServer, { stream, idempotencyKey, records }: Sum
   const { body } = await ask<Receipt | RestFailure>(at, `POST ${allocationPath(stream, 'sum')}`, {
     headers: {
       'content-type': 'application/json',
-      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+      ...(idempotencyKey !== null && { 'idempotency-key': idempotencyKey }),
     },
     body: {
       records: records.map(({ elementName, filter, ...others }) => ({
@@ -98,8 +98,31 @@ const gather = async (
   }
 };
 
-const ODD_TEXTS = ['"', '\\', '\\"', ',', '{}', '{a,b}', 'NULL', 'null', "'", ' ', ' a ', 'ß', '漢字', '😀', 'a\u2028b'];
-const DIGITS = ['0.000000000001', '99999999999999999999999999.999999999999', '0', '12345678901234567890', '1e3', '2.50'];
+const ODD_TEXTS = [
+  '"',
+  '\\',
+  '\\"',
+  ',',
+  '{}',
+  '{a,b}',
+  'NULL',
+  'null',
+  "'",
+  ' ',
+  ' a ',
+  'ß',
+  '漢字',
+  '😀',
+  'a\u2028b',
+];
+const DIGITS = [
+  '0.000000000001',
+  '99999999999999999999999999.999999999999',
+  '0',
+  '12345678901234567890',
+  '1e3',
+  '2.50',
+];
 
 test('of sums that come together each is there once, under an operation of its own, whatever is in it', async () => {
   const stream = 'together';
@@ -113,7 +136,7 @@ test('of sums that come together each is there once, under an operation of its o
   }
   const sums = times(160, (index): Sum => ({
     stream,
-    idempotencyKey: index % 3 === 0 ? undefined : `${ODD_TEXTS[index % ODD_TEXTS.length]} ${index}`,
+    idempotencyKey: index % 3 === 0 ? null : `${ODD_TEXTS[index % ODD_TEXTS.length]} ${index}`,
     records: times(1 + (index % 4), (at) =>
       record({
         timestamp: `2026-01-${20 + ((index + at) % 3)}T05:00:00Z`,
@@ -131,11 +154,12 @@ test('of sums that come together each is there once, under an operation of its o
   expect(answers.map((answer) => answer.replayed)).toEqual(sums.map(() => false));
   expect(answers.map((answer) => answer.operation?.insertedRecords)).toEqual(sums.map((sum) => sum.records.length));
   const ids = answers.map((answer) => answer.operation?.id ?? '');
-  const idOf = (id: string): string => (/^\d+$/.test(id) ? id : Buffer.from(id, 'base64url').toString().split(':')[1] ?? '');
+  const idOf = (id: string): string =>
+    /^\d+$/.test(id) ? id : (Buffer.from(id, 'base64url').toString().split(':')[1] ?? '');
   expect(new Set(ids.map(idOf)).size).toBe(sums.length);
 
   // Those with a key again, elsewhere and otherwise: nothing is written twice.
-  const again = sums.flatMap((sum, index) => (sum.idempotencyKey === undefined ? [] : [{ sum, index }]));
+  const again = sums.flatMap((sum, index) => (sum.idempotencyKey === null ? [] : [{ sum, index }]));
   const replayed = await Promise.all(again.map(({ sum, index }) => write(server(1 + (index >> 1)), 'Sum', sum)));
   expect(replayed.map((answer) => [answer.replayed, idOf(answer.operation?.id ?? '')])).toEqual(
     again.map(({ index }) => [true, idOf(ids[index] ?? '')]),
@@ -152,13 +176,14 @@ test('of sums that come together each is there once, under an operation of its o
   });
   for (const [index, sum] of sums.entries()) {
     const { key, elements } = stored.get(idOf(ids[index] ?? '')) ?? {};
-    expect(key ?? undefined).toBe(sum.idempotencyKey);
+    expect(key).toBe(sum.idempotencyKey);
     const sent = sum.records.map(({ elementName }) => Buffer.from(elementName ?? ''));
     expect(elements).toEqual(sent.toSorted(Buffer.compare).map(String));
   }
 
   // What is live, the usage by element and the totals all say the same.
-  const add = (values: Map<string, bigint>, name: string, value: bigint) => values.set(name, (values.get(name) ?? 0n) + value);
+  const add = (values: Map<string, bigint>, name: string, value: bigint) =>
+    values.set(name, (values.get(name) ?? 0n) + value);
   const expected = { live: new Map<string, bigint>(), byElement: new Map<string, bigint>(), total: 0n };
   for (const { timestamp, filter, elementName = '', value } of sums.flatMap(({ records }) => records)) {
     const amount = parseValue(String(value));
@@ -167,7 +192,8 @@ test('of sums that come together each is there once, under an operation of its o
     add(expected.byElement, elementName ?? '', amount);
     expected.total += amount;
   }
-  const texts = (values: ReadonlyMap<string, bigint>) => new Map([...values].map(([name, value]) => [name, formatValue(value)]));
+  const texts = (values: ReadonlyMap<string, bigint>) =>
+    new Map([...values].map(([name, value]) => [name, formatValue(value)]));
   const live = ((await readRecords(servers[0], stream)) ?? []).filter(({ elementName }) => elementName !== 'zero');
   expect(
     new Map(
@@ -177,7 +203,12 @@ test('of sums that come together each is there once, under an operation of its o
       ]),
     ),
   ).toEqual(texts(expected.live));
-  const month = { meterApiNames: [stream], from: '2026-01-01T00:00:00Z', to: '2026-02-01T00:00:00Z', aggregationBucket: 'MONTH' };
+  const month = {
+    meterApiNames: [stream],
+    from: '2026-01-01T00:00:00Z',
+    to: '2026-02-01T00:00:00Z',
+    aggregationBucket: 'MONTH',
+  };
   const byElement = await readUsage(servers[0], { ...month, groupBy: ['element'] });
   expect(new Map(byElement.series.map(({ group, total }) => [group[0]?.values[0], total]))).toEqual(
     new Map([...texts(expected.byElement), ['zero', '0']]),
@@ -194,12 +225,16 @@ test('of one key that comes many times at the same moment one is written; other 
       const idempotencyKey = `same ${index % 3}`;
       // Every fourth brings another value.
       const records = [record({ elementName: idempotencyKey, value: Math.floor(index / 3) % 4 === 3 ? '5' : '7' })];
-      return index % 2 ? write(server(index >> 1), 'Sum', { stream, idempotencyKey, records }) : overRest(server(index >> 1), { stream, idempotencyKey, records });
+      return index % 2
+        ? write(server(index >> 1), 'Sum', { stream, idempotencyKey, records })
+        : overRest(server(index >> 1), { stream, idempotencyKey, records });
     }),
   );
   const values = await readValues(servers[0], stream);
   for (const at of [0, 1, 2]) {
-    const ofKey = answers.flatMap((answer, index) => (index % 3 === at ? [{ answer, value: Math.floor(index / 3) % 4 === 3 ? '5' : '7' }] : []));
+    const ofKey = answers.flatMap((answer, index) =>
+      index % 3 === at ? [{ answer, value: Math.floor(index / 3) % 4 === 3 ? '5' : '7' }] : [],
+    );
     const [winner] = ofKey.filter(({ answer }) => answer.replayed === false);
     expect(values[`${BUCKET} same ${at}`]).toBe(winner?.value);
     expect(ofKey.map(({ answer, value }) => [value, verdict(answer)])).toEqual(
@@ -258,7 +293,10 @@ test('replaces in the middle of many sums hide all that was acknowledged before 
   const senders = times(16, async (index) => {
     for (let round = 0; round < 8; round += 1) {
       const kind = index === 3 && round % 2 === 1 ? 'Replace' : 'Sum';
-      const answer = await write(server(index), kind, { stream, records: [record({ value: kind === 'Sum' ? '1' : '0' })] });
+      const answer = await write(server(index), kind, {
+        stream,
+        records: [record({ value: kind === 'Sum' ? '1' : '0' })],
+      });
       inserted += answer.operation?.insertedRecords ?? NaN;
       hidden += answer.operation?.hiddenRecords ?? NaN;
     }
@@ -267,7 +305,12 @@ test('replaces in the middle of many sums hide all that was acknowledged before 
   // The live records are the zero of the last replace, and a one for each sum behind it.
   const live = inserted - hidden;
   expect(await readValues(servers[1], stream)).toEqual({ [`${BUCKET} hooli`]: String(live - 1) });
-  const usage = await readUsage(servers[0], { meterApiNames: [stream], from: '2026-01-25T00:00:00Z', to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY' });
+  const usage = await readUsage(servers[0], {
+    meterApiNames: [stream],
+    from: '2026-01-25T00:00:00Z',
+    to: '2026-01-26T00:00:00Z',
+    aggregationBucket: 'DAY',
+  });
   expect(usage.series.map(({ total }) => total)).toEqual([String(live - 1)]);
 });
 
@@ -295,7 +338,8 @@ test('a stream that another server deleted, purged and made anew in another shap
     const isPast = told.at(-1)?.operation !== undefined;
     const [shape, other] = isPast ? [past, present] : [present, past];
     expect(isPast ? taken : []).toEqual([]);
-    for (const deleted of await findDeletedStreams(acrossAccounts, before)) await purgeStream(acrossAccounts, deleted, before);
+    for (const deleted of await findDeletedStreams(acrossAccounts, before))
+      await purgeStream(acrossAccounts, deleted, before);
     // With what it remembers of a stream that is not there any more, not even its filters.
     expect(verdict(await write(servers[1], 'Sum', { stream, records: [other] }))).toMatch(/DIFFER/);
     for (const one of servers) expect(verdict(await write(one, 'Sum', { stream, records: [shape] }))).toBe('taken');
@@ -313,7 +357,11 @@ test('where the database goes away in the middle each sender hears of it, and wh
   const sender = async (index: number): Promise<void> => {
     for (let number = 0; number < 12; number += 1) {
       for (;;) {
-        const input = { stream, idempotencyKey: `away ${index} ${number}`, records: [record({ elementName: `e${index}` })] };
+        const input = {
+          stream,
+          idempotencyKey: `away ${index} ${number}`,
+          records: [record({ elementName: `e${index}` })],
+        };
         const { status, data, errors } = await tryWrite(server(index + refused), 'Sum', input);
         if (data?.answer.operation) break;
         expect([status, errors?.[0]?.extensions?.['code']]).toEqual([503, 'UNAVAILABLE']);
@@ -339,6 +387,11 @@ test('where the database goes away in the middle each sender hears of it, and wh
     [`${BUCKET} hooli`]: '0',
     ...Object.fromEntries(times(20, (index) => [`${BUCKET} e${index}`, '12'])),
   });
-  const usage = await readUsage(servers[1], { meterApiNames: [stream], from: '2026-01-25T00:00:00Z', to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY' });
+  const usage = await readUsage(servers[1], {
+    meterApiNames: [stream],
+    from: '2026-01-25T00:00:00Z',
+    to: '2026-01-26T00:00:00Z',
+    aggregationBucket: 'DAY',
+  });
   expect(usage.series.map(({ total }) => total)).toEqual(['240']);
 });

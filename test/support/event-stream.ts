@@ -18,6 +18,7 @@ export interface EventStreamRequest {
   readonly key: string | null;
   readonly query: string;
   readonly variables?: Readonly<Record<string, unknown>>;
+  readonly operationName?: string;
 }
 
 export const openEventStream = async <Data>(request: EventStreamRequest): Promise<EventStream<Data>> => {
@@ -29,7 +30,11 @@ export const openEventStream = async <Data>(request: EventStreamRequest): Promis
       accept: 'text/event-stream',
       ...(request.key !== null && { 'x-api-key': request.key }),
     },
-    body: JSON.stringify({ query: request.query, variables: request.variables }),
+    body: JSON.stringify({
+      query: request.query,
+      variables: request.variables,
+      operationName: request.operationName,
+    }),
     signal: leaving.signal,
   });
   const results: GraphQLAnswer<Data>[] = [];
