@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { createHash } from 'node:crypto';
+import type { Writable } from 'node:stream';
 
 /** As drizzle hands statements over. */
 interface Statement {
@@ -64,6 +65,7 @@ export class ScopedPool {
           begin = `${statement.text}${this.#begin}`;
           return NOTHING;
         }
+        sendTogether(client);
         const first = begin;
         begin = null;
         if (first !== null && (statement.text === 'commit' || statement.text === 'rollback')) return NOTHING;
@@ -81,6 +83,7 @@ export class ScopedPool {
 
   async query(statement: Statement, values: unknown[]): Promise<Answer> {
     const client = await this.#pool.connect();
+    sendTogether(client);
     const [begun, answered, ended] = await Promise.allSettled([
       client.query(`begin${this.#begin}`),
       client.query(this.#named(statement, values), values),
@@ -92,3 +95,13 @@ export class ScopedPool {
     return (answered as PromiseFulfilledResult<Answer>).value;
   }
 }
+
+/**
+ * Makes one write of all that is sent before the event loop goes on: each costs this process as much as making a statement
+ * (0.1 ms), and wakes the database once more.
+ */
+const sendTogether = (client: pg.PoolClient): void => {
+  const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+};
