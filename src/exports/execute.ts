@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Database } from '../db/client.ts';
-import { checkBucketIsFree, claimBucket } from '../jobs/bucket-claims.ts';
+import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-claims.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import {
@@ -134,7 +134,6 @@ class ObjectWriter {
   readonly #run: LeasedRun;
   readonly #progress: Progress;
   readonly #hold: Hold;
-  #claimed = false;
 
   constructor(context: ExportContext, run: LeasedRun, progress: Progress, hold: Hold) {
     this.#context = context;
@@ -156,8 +155,8 @@ class ObjectWriter {
     const sha256 = createHash('sha256').update(body).digest('hex');
     const object = { key, rows, bytes: body.length, sha256 };
     this.#hold.signal.throwIfAborted();
-    await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
-    await this.#put(key, body, contentTypeOf(form.extension, form.compressed), sha256);
+    const owner = await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
+    await this.#put(owner, key, body, contentTypeOf(form.extension, form.compressed), sha256);
     await markObjectWritten(db, this.#run, key);
     this.objects.push(object);
     this.totals.rows += rows;
@@ -167,15 +166,15 @@ class ObjectWriter {
 
   async putManifest(body: Buffer): Promise<void> {
     this.#hold.signal.throwIfAborted();
-    await assertHeld(this.#context.database.acrossAccounts, this.#run);
-    await this.#put(this.#run.manifestKey, body, 'application/json', createHash('sha256').update(body).digest('hex'));
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    const owner = await assertHeld(this.#context.database.acrossAccounts, this.#run);
+    await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
   }
 
-  async #put(key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
+  async #put(owner: BucketOwner, key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
     const { accountId, bucket } = this.#run;
-    const db = this.#context.database.acrossAccounts;
-    // Before each, since the operator may move the bucket while a run writes.
-    await checkBucketIsFree(db, accountId, bucket);
+    // Asked before each, since the operator may move the bucket while a run writes.
+    const own = isOwn(owner, accountId);
     this.#hold.assertInTime();
     await this.#context.store.put({
       bucket,
@@ -186,7 +185,6 @@ class ObjectWriter {
       sha256Hex,
       signal: this.#hold.signal,
     });
-    if (!this.#claimed) await claimBucket(db, accountId, bucket);
-    this.#claimed = true;
+    if (!own) await claimBucket(this.#context.database.acrossAccounts, accountId, bucket);
   }
 }

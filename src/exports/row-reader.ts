@@ -111,11 +111,10 @@ const readThrough = async (
   }
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
-    const stream = client.query(copyTo(copy));
+    const stream = client.query(copyTo(`${copy}; COMMIT`));
     // An error that nobody hears ends the process, and one can come when the loop below was left already.
     stream.on('error', () => undefined);
     for await (const chunk of stream) yield chunk as Buffer;
-    await client.query('COMMIT');
     isRead = true;
   }
   const letGo = async (): Promise<void> => {

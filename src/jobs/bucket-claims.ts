@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm';
+import { eq, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { accounts, bucketClaims } from '../db/tables.ts';
 import { ConflictError } from '../errors.ts';
@@ -17,6 +17,20 @@ export const checkBucketIsFree = async (db: Executor, accountId: bigint, bucket:
     sql`SELECT bucket_is_of_another(${bucket}, ${accountId}) AS taken`,
   );
   if (rows[0]?.taken) throw new ConflictError(BUCKET_TAKEN);
+};
+
+/** Whose a bucket is; null: nobody has written to it yet. */
+export interface BucketOwner {
+  readonly owner: string | null;
+}
+
+/** Whose the bucket is, for a statement that sees all accounts and asks something else as well. */
+export const ownerOf = (bucket: string): SQL => sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
+
+/** Whether the account has written to the bucket before. Throws ConflictError where the bucket belongs to another. */
+export const isOwn = ({ owner }: BucketOwner, accountId: bigint): boolean => {
+  if (owner !== null && owner !== String(accountId)) throw new ConflictError(BUCKET_TAKEN);
+  return owner !== null;
 };
 
 /**

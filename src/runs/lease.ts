@@ -1,11 +1,12 @@
-import { and, asc, eq, inArray, isNotNull, ne, notInArray, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNotNull, ne, notInArray, type SQL, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { sqlState } from '../db/failures.ts';
-import { sendWakeUps } from '../db/queue.ts';
+import { type RunWakeUp, sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
+import { type BucketOwner, ownerOf } from '../jobs/bucket-claims.ts';
 import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
@@ -38,20 +39,11 @@ const inTurn = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(ru
  * ago: what it puts last would lie beside our manifest. Claims of one window wait for each other here.
  */
 const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
-  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`${run.bucket}/${run.manifestKey}`}::text, 0))`);
-  const [held] = await tx
-    .select({ id: runs.id })
-    .from(runs)
-    .where(
-      and(
-        eq(runs.bucket, run.bucket),
-        eq(runs.manifestKey, run.manifestKey),
-        ne(runs.jobId, run.jobId),
-        isNotNull(runs.leaseToken),
-      ),
-    )
-    .limit(1);
-  return held !== undefined;
+  const [, held] = await Promise.all([
+    lockFor(tx, `${run.bucket}/${run.manifestKey}`),
+    isHeld(tx, and(eq(runs.bucket, run.bucket), eq(runs.manifestKey, run.manifestKey), ne(runs.jobId, run.jobId))),
+  ]);
+  return held;
 };
 
 /**
@@ -60,13 +52,44 @@ const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
  * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
  */
 const jobIsHeld = async (tx: Transaction, jobId: string): Promise<boolean> => {
-  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${jobId}::text, 0))`);
-  const [held] = await tx
+  const [, held] = await Promise.all([lockFor(tx, jobId), isHeld(tx, eq(runs.jobId, jobId))]);
+  return held;
+};
+
+/** What is sent behind it sees what whoever had the lock before has committed. */
+const lockFor = async (tx: Transaction, name: string): Promise<void> => {
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
+};
+
+const isHeld = async (tx: Transaction, which: SQL | undefined): Promise<boolean> => {
+  const rows = await tx
     .select({ id: runs.id })
     .from(runs)
-    .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
+    .where(and(which, isNotNull(runs.leaseToken)))
     .limit(1);
-  return held !== undefined;
+  return rows.length > 0;
+};
+
+/**
+ * Whether a run waits. Written out: with the status as a parameter no plan that is kept could use the index of waiting
+ * runs, so PostgreSQL planned anew for each run.
+ */
+const waits = sql`${runs.status} IN (${sql.raw(
+  sourcesOf('START')
+    .map((status) => `'${status}'`)
+    .join(', '),
+)})`;
+
+/** The waiting run of the job whose turn it is, locked. */
+const nextInTurn = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
+  const [run] = await tx
+    .select()
+    .from(runs)
+    .where(and(eq(runs.jobId, jobId), waits))
+    .orderBy(...inTurn)
+    .limit(1)
+    .for('update');
+  return run;
 };
 
 /** Whole, so that those who ask within a second make one message for it. */
@@ -82,20 +105,16 @@ export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date }
 export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
     return await db.transaction(async (tx) => {
-      if (await jobIsHeld(tx, jobId)) return null;
-      const [first] = await tx
-        .select()
-        .from(runs)
-        .where(and(eq(runs.jobId, jobId), inArray(runs.status, sourcesOf('START'))))
-        .orderBy(...inTurn)
-        .limit(1)
-        .for('update');
-      if (!first) return null;
-      const now = await databaseNow(tx);
+      // Statements that need not wait for each other's answers leave together, in the order in which they stand.
+      const [jobHeld, first, now] = await Promise.all([jobIsHeld(tx, jobId), nextInTurn(tx, jobId), databaseNow(tx)]);
+      if (jobHeld || !first) return null;
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore };
-      if (await windowIsHeld(tx, first)) return { pausedUntil: wholeSecondAfter(now) };
-      const watermark = first.watermark ?? (await currentWatermark(tx, first.accountId));
-      const [run] = await tx
+      const [windowHeld, watermark] = await Promise.all([
+        windowIsHeld(tx, first),
+        first.watermark ?? currentWatermark(tx, first.accountId),
+      ]);
+      if (windowHeld) return { pausedUntil: wholeSecondAfter(now) };
+      const starting = tx
         .update(runs)
         .set({
           status: targetOf('START'),
@@ -113,8 +132,8 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         })
         .where(eq(runs.id, first.id))
         .returning();
+      const [[run]] = await Promise.all([starting, notifyRuns(tx, [first])]);
       if (!run?.leaseToken) return null;
-      await notifyRuns(tx, [run]);
       return { run: { ...run, watermark, leaseToken: run.leaseToken } };
     });
   } catch (error) {
@@ -149,19 +168,25 @@ export const renewLease = async (
     await notifyRuns(tx, [renewed]);
   });
 
-/** Notes a key before it is written, so that whatever comes of it, a later run of the window knows that it may exist. */
+/**
+ * Notes a key before it is written, so that whatever comes of it, a later run of the window knows that it may exist. Tells
+ * whose the bucket is, in the same statement. Throws LeaseLostError.
+ */
 export const planObject = async (
   db: Db,
   run: LeasedRun,
   object: { key: string; ordinal: number; rows: number; bytes: number; sha256: string },
-): Promise<void> => {
-  const { rowCount } = await db.execute(sql`
+): Promise<BucketOwner> => {
+  const { rows } = await db.execute<{ owner: string | null }>(sql`
     INSERT INTO run_objects (run_id, key, ordinal, rows, bytes, sha256)
     SELECT id, ${object.key}, ${object.ordinal}::int, ${object.rows}::bigint, ${object.bytes}::bigint, ${object.sha256} FROM runs
     WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'
     ON CONFLICT (run_id, key) DO UPDATE
-    SET ordinal = EXCLUDED.ordinal, rows = EXCLUDED.rows, bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, written_at = NULL`);
-  if (rowCount === 0) throw new LeaseLostError();
+    SET ordinal = EXCLUDED.ordinal, rows = EXCLUDED.rows, bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, written_at = NULL
+    RETURNING ${ownerOf(run.bucket)} AS owner`);
+  const [planned] = rows;
+  if (!planned) throw new LeaseLostError();
+  return planned;
 };
 
 /** Throws LeaseLostError where the run was taken away or canceled while the object was on its way. */
@@ -196,10 +221,14 @@ export const keysOfWindow = async (db: Db, run: LeasedRun): Promise<string[]> =>
   return rows.map((row) => row.key);
 };
 
-/** Checks the token once more, right before what only its holder may do. */
-export const assertHeld = async (db: Db, run: LeasedRun): Promise<void> => {
-  const rows = await db.select({ id: runs.id }).from(runs).where(heldAndRunning(run));
-  if (rows.length === 0) throw new LeaseLostError();
+/** Checks the token once more, right before what only its holder may do; tells whose the bucket is, as planObject does. */
+export const assertHeld = async (db: Db, run: LeasedRun): Promise<BucketOwner> => {
+  const { rows } = await db.execute<{ owner: string | null }>(sql`
+    SELECT ${ownerOf(run.bucket)} AS owner FROM runs
+    WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`);
+  const [still] = rows;
+  if (!still) throw new LeaseLostError();
+  return still;
 };
 
 export interface RunTotals {
@@ -219,15 +248,15 @@ export type Outcome =
  */
 export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outcome, random: number): Promise<void> =>
   db.transaction(async (tx) => {
-    const now = await databaseNow(tx);
     const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? pauseAfter(run.attempt, random) : null;
+    const notBefore = pause === null ? null : new Date((await databaseNow(tx)).getTime() + pause);
     const event: RunEvent = pause === null ? outcome.event : 'RETRY';
-    const [changed] = await tx
+    const ending = tx
       .update(runs)
       .set({
         status: targetOf(event),
-        finishedAt: event === 'RETRY' ? null : now,
-        notBefore: pause === null ? null : new Date(now.getTime() + pause),
+        finishedAt: event === 'RETRY' ? null : sql`clock_timestamp()`,
+        notBefore,
         error: outcome.event === 'FAIL' ? outcome.failure : null,
         ...(outcome.event === 'SUCCEED' && { rowsWritten: outcome.totals.rows, bytesWritten: outcome.totals.bytes }),
         leaseToken: null,
@@ -236,13 +265,11 @@ export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outco
       })
       .where(and(held(run), inArray(runs.status, sourcesOf(event))))
       .returning();
-    if (changed) {
-      if (event !== 'RETRY') await queueMail(tx, queue, changed);
-      await notifyRuns(tx, [changed]);
-    } else {
-      await clearLease(tx, run);
-    }
-    await wakeJobs(tx, queue, [run.jobId]);
+    // They leave together. Where nothing changes, who is told finds what he knows.
+    const [[changed], next] = await Promise.all([ending.execute(), nextOfJobs(tx, [run.jobId]), notifyRuns(tx, [run])]);
+    if (!changed) await clearLease(tx, run);
+    else if (event !== 'RETRY') await queueMail(tx, queue, changed);
+    await sendWakeUps(queue, tx, next);
   });
 
 /**
@@ -288,10 +315,12 @@ const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
 /** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
 export const wakeJobs = async (tx: Transaction, queue: PgBoss, jobIds: readonly string[]): Promise<void> => {
   if (jobIds.length === 0) return;
-  const next = await tx
+  await sendWakeUps(queue, tx, await nextOfJobs(tx, jobIds));
+};
+
+const nextOfJobs = async (tx: Transaction, jobIds: readonly string[]): Promise<RunWakeUp[]> =>
+  tx
     .selectDistinctOn([runs.jobId], { jobId: runs.jobId, startAfter: runs.notBefore })
     .from(runs)
-    .where(and(inArray(runs.jobId, [...jobIds]), inArray(runs.status, sourcesOf('START'))))
+    .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), waits))
     .orderBy(runs.jobId, ...inTurn);
-  await sendWakeUps(queue, tx, next);
-};

@@ -36,6 +36,7 @@ const ACROSS_ACCOUNTS: Readonly<Record<string, string>> = {
   'SELECT run_objects': 'by run',
   'UPDATE run_objects': 'by run',
   'INSERT run_objects': 'by run',
+  'SELECT bucket_claims': 'whose the bucket is that a worker is about to write to, by its name',
   'SELECT accounts': 'by name or id, and all of them for the operator',
   'DELETE staged_batches': 'what died is swept from every node, a few times an hour',
 };
