@@ -146,7 +146,7 @@ test('a server that was stopped in the middle of exports and goes on when anothe
 }, 600_000);
 
 /** How the statement begins by which a worker asks whether it may put the manifest. */
-const ASKS_FOR_MANIFEST = 'select "id" from "runs"';
+const ASKS_FOR_MANIFEST = 'SELECT (SELECT account_id FROM bucket_claims';
 
 const QUESTIONS: readonly (readonly [name: string, words: string, isAt: (key: string) => boolean])[] = [
   ['an object', 'INSERT INTO run_objects', isPart(3)],
