@@ -56,19 +56,19 @@ export class RecordTextReader {
   /** Behind the record that was read last. */
   #end = 0;
 
-  /** @param readRecord the reader for any JSON, of which this one never differs */
+  /** @param readRecord the general reader, from which this one never differs */
   constructor(readRecord: ReadRecord, known: KnownSpellings) {
     this.#readRecord = readRecord;
     this.#known = known;
   }
 
-  /** The record that is all of a line; null where the line is to be read as any JSON. */
+  /** The record that is all of a line; null where the general reader has to look at it. */
   readLine(line: string): RecordInput | null {
     const record = this.#readPlain(line, 0);
     return record && afterBlanks(line, this.#end) === line.length ? record : null;
   }
 
-  /** The records of `{"records":[...]}`; null where the text is to be read as any JSON. */
+  /** The records of `{"records":[...]}`; null where the general reader has to look at it. */
   readList(text: string): (RecordInput | Misshapen)[] | null {
     let at = afterBlanks(text, 0);
     for (const token of ['{', '"records"', ':', '[']) {
@@ -146,7 +146,7 @@ export class RecordTextReader {
     return { timestamp, granularity, filter, elementName, value };
   }
 
-  /** Reads a record as any JSON, and remembers what one of its spellings means. */
+  /** Has the general reader look at a record, and remembers what one of its spellings means. */
   #learn<Meaning>(
     text: string,
     from: number,
