@@ -8,8 +8,8 @@ import { failureOf } from '../exports/failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { createPlaces } from '../lib/places.ts';
+import { claimRun } from '../runs/claim.ts';
 import {
-  claimRun,
   endAttempt,
   handOver,
   type LeasedRun,

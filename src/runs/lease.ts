@@ -1,13 +1,10 @@
-import { and, asc, eq, inArray, isNotNull, ne, notInArray, type SQL, sql } from 'drizzle-orm';
-import { randomUUID } from 'node:crypto';
+import { and, asc, eq, inArray, notInArray, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
-import { sqlState } from '../db/failures.ts';
 import { type RunWakeUp, sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { type BucketOwner, ownerOf } from '../jobs/bucket-claims.ts';
-import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
 import { pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
@@ -25,123 +22,24 @@ export interface LeasedRun extends RunRow {
 /** The lease is gone, or the run was canceled: the worker stops, and touches nothing more. */
 export class LeaseLostError extends Error {}
 
-const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 
 /**
  * The turns of the waiting runs of one job: one that has begun keeps its turn until it has ended. Its watermark is fixed, so
  * after a run for an older slot and the same window it would put older figures over newer ones. The index runs_waiting
  * has this order.
  */
-const inTurn = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
-
-/**
- * Whether a worker still writes this window for another job, which had the place until it was deleted or moved a moment
- * ago: what it puts last would lie beside our manifest. Claims of one window wait for each other here.
- */
-const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
-  const [, held] = await Promise.all([
-    lockFor(tx, `${run.bucket}/${run.manifestKey}`),
-    isHeld(tx, and(eq(runs.bucket, run.bucket), eq(runs.manifestKey, run.manifestKey), ne(runs.jobId, run.jobId))),
-  ]);
-  return held;
-};
-
-/**
- * Whether a run of the job is held. Claims of one job wait for each other here, so what is not held now stays so until
- * this one is done. Without that a claim saw only the later run while the older was held, and got it where the older
- * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
- */
-const jobIsHeld = async (tx: Transaction, jobId: string): Promise<boolean> => {
-  const [, held] = await Promise.all([lockFor(tx, jobId), isHeld(tx, eq(runs.jobId, jobId))]);
-  return held;
-};
-
-/** What is sent behind it sees what whoever had the lock before has committed. */
-const lockFor = async (tx: Transaction, name: string): Promise<void> => {
-  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
-};
-
-const isHeld = async (tx: Transaction, which: SQL | undefined): Promise<boolean> => {
-  const rows = await tx
-    .select({ id: runs.id })
-    .from(runs)
-    .where(and(which, isNotNull(runs.leaseToken)))
-    .limit(1);
-  return rows.length > 0;
-};
+export const inTurn = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
 
 /**
  * Whether a run waits. Written out: with the status as a parameter no plan that is kept could use the index of waiting
  * runs, so PostgreSQL planned anew for each run.
  */
-const waits = sql`${runs.status} IN (${sql.raw(
+export const waits = sql`${runs.status} IN (${sql.raw(
   sourcesOf('START')
     .map((status) => `'${status}'`)
     .join(', '),
 )})`;
-
-/** The waiting run of the job whose turn it is, locked. */
-const nextInTurn = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
-  const [run] = await tx
-    .select()
-    .from(runs)
-    .where(and(eq(runs.jobId, jobId), waits))
-    .orderBy(...inTurn)
-    .limit(1)
-    .for('update');
-  return run;
-};
-
-/** Whole, so that those who ask within a second make one message for it. */
-const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
-
-/** A run to execute; or until when the next one pauses between attempts, or waits for its place; or null where nothing is to be done now. */
-export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
-
-/**
- * Takes the waiting run of the job whose turn it is, whichever the message was sent for. Null where there is none, and where
- * another run of the job is held: whoever lets go of that one wakes the job again.
- */
-export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
-  try {
-    return await db.transaction(async (tx) => {
-      // Statements that need not wait for each other's answers leave together, in the order in which they stand.
-      const [jobHeld, first, now] = await Promise.all([jobIsHeld(tx, jobId), nextInTurn(tx, jobId), databaseNow(tx)]);
-      if (jobHeld || !first) return null;
-      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore };
-      const [windowHeld, watermark] = await Promise.all([
-        windowIsHeld(tx, first),
-        first.watermark ?? currentWatermark(tx, first.accountId),
-      ]);
-      if (windowHeld) return { pausedUntil: wholeSecondAfter(now) };
-      const starting = tx
-        .update(runs)
-        .set({
-          status: targetOf('START'),
-          attempt: first.attempt + 1,
-          startedAt: first.startedAt ?? now,
-          watermark,
-          watermarkAt: first.watermarkAt ?? now,
-          notBefore: null,
-          error: null,
-          rowsWritten: 0,
-          bytesWritten: 0,
-          leaseToken: randomUUID(),
-          leaseUntil: inMs(leaseMs),
-          change: nextChange,
-        })
-        .where(eq(runs.id, first.id))
-        .returning();
-      const [[run]] = await Promise.all([starting, notifyRuns(tx, [first])]);
-      if (!run?.leaseToken) return null;
-      return { run: { ...run, watermark, leaseToken: run.leaseToken } };
-    });
-  } catch (error) {
-    // 23505: the unique index of held runs, should anything ever claim past the lock.
-    if (sqlState(error) === '23505') return null;
-    throw error;
-  }
-};
 
 const held = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
 const heldAndRunning = (run: LeasedRun) => and(held(run), inArray(runs.status, sourcesOf('SUCCEED')));

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { queueDueSlots } from '../../src/runs/due-slots.ts';
-import { claimRun, endAttempt, handOver, type LeasedRun, letGo } from '../../src/runs/lease.ts';
+import { claimRun } from '../../src/runs/claim.ts';
+import { endAttempt, handOver, type LeasedRun, letGo } from '../../src/runs/lease.ts';
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { reapLostRuns } from '../../src/runs/lost-runs.ts';
 import { cancelRun, createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';

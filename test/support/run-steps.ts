@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { claimRun, endAttempt, type LeasedRun, renewLease } from '../../src/runs/lease.ts';
+import { claimRun } from '../../src/runs/claim.ts';
+import { endAttempt, type LeasedRun, renewLease } from '../../src/runs/lease.ts';
 import { encodeId } from '../../src/db/public-ids.ts';
 import type { TestServer } from './server.ts';
 
