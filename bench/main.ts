@@ -35,23 +35,25 @@ const unknown = asked.filter((name) => !(name in MEASURES));
 if (unknown.length > 0)
   throw new Error(`There is no ${unknown.join(', ')}; there are ${Object.keys(MEASURES).join(', ')}.`);
 
-const figures: Figure[] = [];
+const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
+
+/** Kept at once, in the place of the same figures of earlier runs: a run that is cut off keeps what it has measured. */
+async function keep(figures: readonly Figure[]): Promise<void> {
+  const kept = JSON.parse(await readFile(RESULTS, 'utf8').catch(() => '{"figures":[]}')) as { figures: Figure[] };
+  const others = kept.figures.filter((old) => !figures.some(({ what }) => what === old.what));
+  await writeFile(RESULTS, `${JSON.stringify({ machine, figures: [...others, ...figures] }, null, 2)}\n`);
+}
+
 for (const [name, measure] of Object.entries(MEASURES)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   console.log(`\n== ${name}`);
   const stage = await openStage();
   try {
-    for (const figure of await measure(stage)) {
-      console.log(describeFigure(figure));
-      figures.push(figure);
-    }
+    const figures = await measure(stage);
+    await keep(figures);
+    for (const figure of figures) console.log(describeFigure(figure));
+    if (!figures.every(isKept)) process.exitCode = 1;
   } finally {
     await stage.close();
   }
 }
-
-const before = JSON.parse(await readFile(RESULTS, 'utf8').catch(() => '{"figures":[]}')) as { figures: Figure[] };
-const kept = asked.length === 0 ? [] : before.figures.filter((old) => !figures.some(({ what }) => what === old.what));
-const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
-await writeFile(RESULTS, `${JSON.stringify({ machine, figures: [...kept, ...figures] }, null, 2)}\n`);
-if (figures.some((figure) => !isKept(figure))) process.exitCode = 1;

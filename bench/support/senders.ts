@@ -10,8 +10,22 @@ export interface Answer {
   readonly text: string;
 }
 
-/** Connections that wait for a request, by host and port. */
-const idle = new Map<string, Socket[]>();
+interface Waiting {
+  readonly socket: Socket;
+  readonly since: number;
+}
+/** Connections that wait for a request, by host and port, the one used last at the end. */
+const idle = new Map<string, Waiting[]>();
+/** Less than after what servers close such connections: a request on a closed one is never answered. */
+const KEPT_MS = 2000;
+
+const openSocket = (waiting: Waiting[], hostname: string, port: string): Socket => {
+  const last = waiting.pop();
+  if (last && performance.now() - last.since < KEPT_MS) return last.socket;
+  // The others have waited longer.
+  for (const { socket } of [...waiting.splice(0), ...(last ? [last] : [])]) socket.destroy();
+  return connect(Number(port), hostname).setNoDelay().unref();
+};
 
 /** Sends a body, or its pieces in chunks, and reads the answer, which has to tell its length. */
 export const post = async (
@@ -23,7 +37,7 @@ export const post = async (
   const { host, hostname, port } = new URL(url);
   const waiting = idle.get(host) ?? [];
   idle.set(host, waiting);
-  const socket = waiting.pop() ?? connect(Number(port), hostname).setNoDelay().unref();
+  const socket = openSocket(waiting, hostname, port);
   const length = Buffer.isBuffer(body) ? `content-length: ${body.length}` : 'transfer-encoding: chunked';
   const lines = Object.entries({ 'content-type': 'application/json', 'x-api-key': API_KEY, ...headers });
   const head = `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${length}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
@@ -42,7 +56,7 @@ export const post = async (
     socket.write('0\r\n\r\n');
   }
   const answer = await answered;
-  waiting.push(socket);
+  waiting.push({ socket, since: performance.now() });
   return answer;
 };
 
