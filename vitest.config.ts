@@ -17,8 +17,8 @@ export default defineConfig({
   ],
   test: {
     include: ['test/**/*.test.ts'],
-    // They take minutes, and have a configuration of their own.
-    exclude: ['test/faults/**'],
+    // They take minutes, and have configurations of their own.
+    exclude: ['test/clients/**', 'test/faults/**'],
     globalSetup: ['test/setup/global-setup.ts'],
     setupFiles: ['test/setup/every-file.ts'],
     pool: 'forks',
