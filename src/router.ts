@@ -3,6 +3,7 @@ import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
+import { pathOf } from './http/paths.ts';
 import { isRestPath } from './rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -22,8 +23,6 @@ export interface Routes {
   /** Null on a server that only works in the background. */
   readonly api: Api | null;
 }
-
-export const pathOf = (request: IncomingMessage): string => (request.url ?? '/').split('?')[0] ?? '/';
 
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
 export const createRouter = ({ database, registry, corsOrigins, docs, api }: Routes): Handler => {

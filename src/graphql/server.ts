@@ -83,7 +83,8 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
       });
       // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
       const answer = await options
-        .withinTime(async ({ signal }) => {
+        .withinTime(async (limit) => {
+          const signal = limit.signal();
           const found = await yoga.fetch(asked, { signal });
           // Nobody will read it any more.
           if (signal.aborted) {

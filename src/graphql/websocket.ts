@@ -184,7 +184,8 @@ const createProtocol = (
   return makeServer<Record<string, unknown>, Extra>({
     // What a failed operation tells is decided by yoga's own mapping, as over HTTP.
     execute: (args) =>
-      withinTime(async ({ signal }) => {
+      withinTime(async (limit) => {
+        const signal = limit.signal();
         Object.assign(args.contextValue as object, { signal });
         return (args as WrappedArgs).rootValue.execute(args);
       }).catch((error: unknown) => ({ errors: [graphql.mapError(error)] })),

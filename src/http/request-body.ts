@@ -78,6 +78,12 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
 export const readBody = async (request: IncomingMessage, maxBytes: number, pace: Pace): Promise<Buffer> => {
   const tooLarge = () => new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
+  // A small one has mostly come with its head.
+  if (request.complete && request.headers['content-encoding'] === undefined && !request.readableDidRead) {
+    const whole = (request.read() as Buffer | null) ?? Buffer.alloc(0);
+    if (whole.length > maxBytes) throw tooLarge();
+    return whole;
+  }
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of readChunks(request, pace)) {

@@ -38,6 +38,19 @@ export const refuse = async (
   response.end();
 };
 
+/** An answer that is whole. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Buffer | null;
+}
+
+/** As text, where it is one: node sends head and body in one write then. */
+export const sendAnswer = ({ status, headers, body }: Answer, response: ServerResponse): void => {
+  if (body === null) response.writeHead(status, headers).end();
+  else response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body);
+};
+
 export interface SendOptions {
   /** What stands in the place of a body that a refusal lacks, as JSON. */
   readonly refusal: (status: number) => string;

@@ -3,7 +3,7 @@ import { RequestTimeoutError } from '../errors.ts';
 /** How long one request may take. */
 export interface TimeLimit {
   /** Aborted at the end of it, so that nothing more is begun. */
-  readonly signal: AbortSignal;
+  signal(): AbortSignal;
   /** What this takes does not count: it is the sender's time, or has limits of its own. */
   readonly exclude: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }
@@ -20,7 +20,9 @@ export interface TimeLimitOptions {
 export const createTimeLimit =
   ({ limitMs, onExceeded }: TimeLimitOptions): WithinTime =>
   async (work) => {
-    const ending = new AbortController();
+    // Few ask for a signal, and each costs more than all the rest here.
+    let ending: AbortController | undefined;
+    const signalled = (): AbortController => (ending ??= new AbortController());
     let leftMs = limitMs;
     let startedAt = 0;
     let timer: NodeJS.Timeout | undefined;
@@ -30,7 +32,8 @@ export const createTimeLimit =
       const error = new RequestTimeoutError(limitMs);
       onExceeded();
       reject(error);
-      ending.abort(error);
+      // Whoever asks for one afterwards is told as well.
+      signalled().abort(error);
     };
     const start = (): void => {
       if (hasEnded) return;
@@ -48,7 +51,7 @@ export const createTimeLimit =
     };
     start();
     try {
-      return await Promise.race([work({ signal: ending.signal, exclude }), exceeded]);
+      return await Promise.race([work({ exclude, signal: () => signalled().signal }), exceeded]);
     } finally {
       hasEnded = true;
       clearTimeout(timer);

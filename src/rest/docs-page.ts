@@ -1,7 +1,7 @@
-import type { Context } from 'hono';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Answer } from '../http/responses.ts';
 
 /** Where Swagger UI lies on this machine: nothing is loaded from elsewhere. */
 const ASSETS = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));
@@ -47,17 +47,16 @@ const PAGE_HEADERS = {
   'x-frame-options': 'DENY',
 };
 
-/** The page at /docs and the files that it asks for, all of them local. */
-export const createDocsPage =
-  () =>
-  async (context: Context): Promise<Response> => {
-    const file = context.req.param('file');
-    if (file === undefined) return new Response(PAGE, { headers: PAGE_HEADERS });
-    if (file === 'start.js')
-      return new Response(START, { headers: { 'content-type': 'text/javascript; charset=utf-8' } });
-    const type = FILES[file];
-    if (type === undefined) return context.notFound();
-    return new Response(await readFile(join(ASSETS, file)), {
-      headers: { 'content-type': type, 'cache-control': 'public, max-age=86400' },
-    });
-  };
+/** The page at /docs. */
+export const DOCS_PAGE: Answer = { status: 200, headers: PAGE_HEADERS, body: PAGE };
+
+/** The files that it asks for, all of them local; null for others. */
+export const docsFile = async (file = ''): Promise<Answer | null> => {
+  if (file === 'start.js') {
+    return { status: 200, headers: { 'content-type': 'text/javascript; charset=utf-8' }, body: START };
+  }
+  const type = Object.hasOwn(FILES, file) ? FILES[file] : undefined;
+  if (type === undefined) return null;
+  const headers = { 'content-type': type, 'cache-control': 'public, max-age=86400' };
+  return { status: 200, headers, body: await readFile(join(ASSETS, file)) };
+};

@@ -41,7 +41,3 @@ export const failureBody = ({
     ...(errorId !== undefined && { errorId }),
   },
 });
-
-/** For an answer that came without a body. */
-export const refusalOf = (status: number): string =>
-  JSON.stringify(failureBody({ status, code: 'BAD_REQUEST', message: 'The request cannot be answered as it is.' }));

@@ -38,7 +38,7 @@ export interface Call {
   readonly principal: Principal;
   readonly request: IncomingMessage;
   /** Of the path, by the names in it. */
-  readonly parameters: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string | undefined>>;
   readonly query: URLSearchParams;
   /** The body as text, without a byte order mark. */
   readonly readText: () => Promise<string>;

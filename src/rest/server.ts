@@ -1,15 +1,16 @@
-import { Hono } from 'hono';
+import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { expandScopes } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { TellFailure } from '../http/failures.ts';
 import { secretFrom } from '../http/keys-in-requests.ts';
+import { pathOf } from '../http/paths.ts';
 import { BodyError, readBody } from '../http/request-body.ts';
-import { refuse, send } from '../http/responses.ts';
+import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './allocation-bodies.ts';
-import { createDocsPage } from './docs-page.ts';
-import { type Failure, failureBody, refusalOf } from './failures.ts';
+import { DOCS_PAGE, docsFile } from './docs-page.ts';
+import { type Failure, failureBody } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
 import { KnownSpellings } from './record-text.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
@@ -29,56 +30,72 @@ export interface RestServerOptions {
 /** Whether a path is one of these routes, or may have been meant as one. */
 export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
 
-interface Bindings {
-  readonly incoming: IncomingMessage;
-}
+type Parameters = Readonly<Record<string, string | undefined>>;
+
+const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
+/** Longer than a parameter can be that node lets through: what is too long is told by what takes it. */
+const MAX_PARAMETER = 100_000;
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
 export const createRestServer = ({ services, tell, withinTime, docs }: RestServerOptions) => {
-  const app = new Hono<{ Bindings: Bindings }>({ strict: false });
+  const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
+  const notFound = (request: IncomingMessage): Answer =>
+    failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), advice));
+  const router = findMyWay({
+    ignoreTrailingSlash: true,
+    maxParamLength: MAX_PARAMETER,
+    defaultRoute: (request, response): unknown => reply(request, response, notFound(request)),
+    onBadUrl: (_path, request, response): unknown => reply(request, response, failureAnswer(BAD_PATH)),
+  });
+  const get = (path: string, answer: (request: IncomingMessage, parameters: Parameters) => Promise<Answer>): void =>
+    router.on(['GET', 'HEAD'], path, async (request, response, parameters) =>
+      reply(request, response, await answer(request, parameters)),
+    );
   const spellings = new KnownSpellings();
   for (const route of routes) {
-    app.on(route.method.toUpperCase(), route.path.replace(/\{(\w+)\}/g, ':$1'), async (context) => {
+    const answer = async (request: IncomingMessage, parameters: Parameters): Promise<Answer> => {
       try {
-        const { incoming } = context.env;
-        const {
-          status,
-          body,
-          headers = {},
-        } = await withinTime(async (limit) =>
-          route.handle(await admit(route, incoming, context.req.param(), services, spellings, limit)),
+        const { status, body, headers } = await withinTime(async (limit) =>
+          route.handle(await admit(route, request, parameters, services, spellings, limit)),
         );
-        return new Response(body === undefined ? null : JSON.stringify(body), {
-          status,
-          headers: { ...(body !== undefined && { 'content-type': 'application/json; charset=utf-8' }), ...headers },
-        });
+        return body === undefined
+          ? { status, headers: headers ?? {}, body: null }
+          : { status, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) };
       } catch (error) {
-        return answerFailure(failureOf(error, route.family, tell));
+        return failureAnswer(failureOf(error, route.family, tell));
       }
-    });
+    };
+    const path = route.path.replace(/\{(\w+)\}/g, ':$1');
+    if (route.method === 'get') get(path, answer);
+    else {
+      router.on(METHODS[route.method], path, async (request, response, parameters) =>
+        reply(request, response, await answer(request, parameters)),
+      );
+    }
   }
-  let document: Promise<string> | undefined;
   if (docs) {
-    app.get('/openapi.json', async () => {
+    let document: Promise<string> | undefined;
+    get('/openapi.json', async () => {
       document ??= writeDocument();
-      return new Response(await document, { headers: { 'content-type': 'application/json' } });
+      return { status: 200, headers: { 'content-type': 'application/json' }, body: await document };
     });
-    app.get('/docs/:file?', createDocsPage());
+    get('/docs', async () => DOCS_PAGE);
+    get('/docs/:file', async (request, { file }) => (await docsFile(file)) ?? notFound(request));
   }
-  const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
-  app.notFound((context) => answerFailure(unknownPath(context.req.method, context.req.path, advice)));
   return {
     handle: async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-      const url = `http://localhost${request.url ?? '/'}`;
-      const answer = await app.fetch(new Request(url, { method: request.method ?? 'GET' }), { incoming: request });
-      // The rest of a body that was not read is read and thrown away, or the client would not see the answer.
-      if (!request.complete && answer.status >= 400) {
-        await refuse(request, response, answer.status, await answer.text(), Object.fromEntries(answer.headers));
-        return;
-      }
-      await send(answer, request, response, { refusal: refusalOf });
+      await (router.lookup(request, response) as Promise<void>);
     },
   };
+};
+
+const METHODS = { post: 'POST', put: 'PUT', delete: 'DELETE' } as const;
+
+const reply = async (request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> => {
+  const { status, headers, body } = answer;
+  // The rest of a body that was not read is read and thrown away, or the client would not see the answer.
+  if (!request.complete && status >= 400) await refuse(request, response, status, String(body), headers);
+  else sendAnswer(answer, response);
 };
 
 /** Its generator is loaded when the first one asks. */
@@ -91,7 +108,7 @@ const writeDocument = async (): Promise<string> => {
 const admit = async (
   route: Route,
   request: IncomingMessage,
-  parameters: Readonly<Record<string, string>>,
+  parameters: Parameters,
   services: RestServices,
   spellings: KnownSpellings,
   { exclude }: TimeLimit,
@@ -146,6 +163,12 @@ const unknownPath = (method: string, path: string, advice: string): Failure => (
   message: `There is no ${method} ${path}. ${advice}`,
 });
 
+const BAD_PATH: Failure = {
+  status: 400,
+  code: 'BAD_REQUEST',
+  message: 'The path is not percent-encoded: behind each "%" there are two hexadecimal digits of UTF-8.',
+};
+
 const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
   400: 'BAD_REQUEST',
   408: 'REQUEST_TIMEOUT',
@@ -170,8 +193,8 @@ const failureOf = (error: unknown, family: Family, tell: TellFailure): Failure =
   };
 };
 
-const answerFailure = (failure: Failure): Response =>
-  new Response(JSON.stringify(failureBody(failure)), {
-    status: failure.status,
-    headers: { 'content-type': 'application/json; charset=utf-8', ...failure.headers },
-  });
+const failureAnswer = (failure: Failure): Answer => ({
+  status: failure.status,
+  headers: { ...JSON_TYPE, ...failure.headers },
+  body: JSON.stringify(failureBody(failure)),
+});

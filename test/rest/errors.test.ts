@@ -392,7 +392,12 @@ describe('a line', () => {
 });
 
 describe('beside the records', () => {
-  test.each(['%2E%2E', 'a%20b', 'a%2Fb', '%C3%A9', 'x'.repeat(257), '%00', '%'])(
+  test.each(['%', '%zz', '%ff'])('the stream "%s", which is no percent-encoding, is refused', async (name) => {
+    const answer = await ask(server, `POST /unit-cost/v1/telemetry/allocation/${name}/sum`, { body: '{"records":[]}' });
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'BAD_REQUEST' } } });
+  });
+
+  test.each(['%2E%2E', 'a%20b', 'a%2Fb', '%C3%A9', 'x'.repeat(257), '%00'])(
     'the stream "%s" is refused',
     async (name) => {
       for (const form of FORMS) {
