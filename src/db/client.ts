@@ -10,6 +10,20 @@ export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0];
 export type Executor = Db | Transaction;
 
 /**
+ * Runs statements in one transaction and one round trip: COMMIT leaves with them. `begin` has to begin them all at once, and
+ * not to await one of them before another. Where one fails, none of them counts.
+ */
+export const inOneGo = async <Answers>(db: Db, begin: (tx: Transaction) => Promise<Answers>): Promise<Answers> => {
+  // In an object, or the transaction would wait for them before its COMMIT.
+  const { answers } = await db.transaction((tx) => {
+    const begun = begin(tx);
+    begun.catch(() => undefined);
+    return Promise.resolve({ answers: begun });
+  });
+  return answers;
+};
+
+/**
  * For every connection that waits long for an answer. Without the delay Linux asks after two hours of silence for the
  * first time, and a peer that is gone without a word is waited for until then.
  */

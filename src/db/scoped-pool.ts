@@ -59,8 +59,12 @@ export class ScopedPool {
     const named = (statement: Statement, values: unknown[]): Statement => this.#named(statement, values);
     /** What is to leave with the next statement. */
     let begin: string | null = null;
+    let hasEnded = false;
     return {
       query: async (statement, values) => {
+        // It would run without the setting, and see nothing.
+        if (hasEnded && statement.text !== 'rollback') throw new Error('The transaction of this statement has ended.');
+        hasEnded = statement.text === 'commit' || statement.text === 'rollback';
         if (statement.text.startsWith('begin')) {
           begin = `${statement.text}${this.#begin}`;
           return NOTHING;
@@ -68,7 +72,7 @@ export class ScopedPool {
         sendTogether(client);
         const first = begin;
         begin = null;
-        if (first !== null && (statement.text === 'commit' || statement.text === 'rollback')) return NOTHING;
+        if (first !== null && hasEnded) return NOTHING;
         const begun = first === null ? undefined : client.query(first);
         begun?.catch(() => undefined);
         // Awaited in the same way whether it is the first or not: of statements that leave together, the one that failed is

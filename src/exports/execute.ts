@@ -8,12 +8,11 @@ import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import {
   assertHeld,
-  keysOfWindow,
+  closeObjects,
   type LeasedRun,
   markObjectWritten,
   planObject,
   type RunTotals,
-  windowWasBegun,
 } from '../runs/lease.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
@@ -87,7 +86,6 @@ export const executeRun = async (
 ): Promise<RunTotals> => {
   const { signal } = hold;
   const { database, limits } = context;
-  const db = database.acrossAccounts;
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await exportSpec(database.forAccount(run.accountId), run.accountId, run.settings, window, run.watermark);
   const compressed = run.settings.compression === 'GZIP';
@@ -102,7 +100,7 @@ export const executeRun = async (
       (await openRowReader(database.url, run.accountId, signal, { kept: context.connections }));
     try {
       await checkFilledRows(reader.db, spec, limits.maxFilledRows);
-      if (await windowWasBegun(db, run)) await writer.putManifest(rewritingManifest(run));
+      if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const parts = toParts(reader.lines(copyRows(spec, extension)), {
         framing: framingOf(extension, spec.groupBy),
         maxBytes: limits.partBytes,
@@ -112,25 +110,27 @@ export const executeRun = async (
       for await (const part of parts) {
         const single = part.last && part.number === 1;
         const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
-        await writer.putObject(key, part.body, part.rows);
+        await writer.putObject(key, part.body, part.rows, part.last);
       }
     } finally {
       reader.close();
     }
-    await overwriteStaleKeys(writer, await keysOfWindow(db, run), spec.groupBy);
-    await writer.putManifest(completeManifest(run, writer.objects));
+    const { keys, owner } = await writer.closeObjects();
+    const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
+    // Asked anew where something was written in between.
+    await writer.putManifest(completeManifest(run, writer.objects), overwritten > 0 ? undefined : owner);
     return writer.totals;
   } finally {
     release();
   }
 };
 
-/** Keys of earlier runs of the window that this one does not write get an empty file of their own format. */
+/** Keys of earlier runs of the window that this one does not write get an empty file of their own format. How many. */
 const overwriteStaleKeys = async (
   writer: ObjectWriter,
   keysWritten: readonly string[],
   groupBy: readonly string[],
-): Promise<void> => {
+): Promise<number> => {
   const current = new Set(writer.objects.map((object) => object.key));
   for (const key of keysWritten) {
     const form = formOfKey(key);
@@ -138,6 +138,7 @@ const overwriteStaleKeys = async (
     const empty = emptyFile(form.extension, groupBy);
     await writer.putObject(key, form.compressed ? await compress(empty) : empty, 0);
   }
+  return writer.objects.length - current.size;
 };
 
 class ObjectWriter {
@@ -161,7 +162,8 @@ class ObjectWriter {
     this.#progress.bytes = this.totals.bytes + bytes;
   }
 
-  async putObject(key: string, body: Buffer, rows: number): Promise<void> {
+  /** @param isLast closeObjects comes next, and notes that it was written */
+  async putObject(key: string, body: Buffer, rows: number, isLast = false): Promise<void> {
     const db = this.#context.database.acrossAccounts;
     const form = formOfKey(key);
     if (!form) throw new Error(`"${key}" is no key of an export.`);
@@ -170,17 +172,25 @@ class ObjectWriter {
     this.#hold.signal.throwIfAborted();
     const owner = await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
     await this.#put(owner, key, body, contentTypeOf(form.extension, form.compressed), sha256);
-    await markObjectWritten(db, this.#run, key);
+    if (!isLast) await markObjectWritten(db, this.#run, key);
     this.objects.push(object);
     this.totals.rows += rows;
     this.totals.bytes += body.length;
     this.showProgress(0, 0);
   }
 
-  async putManifest(body: Buffer): Promise<void> {
+  /** Every key that runs of the window may have written, and whose the bucket is. */
+  closeObjects(): ReturnType<typeof closeObjects> {
+    const last = this.objects.at(-1);
+    if (!last) throw new Error('An export has at least one object.');
+    return closeObjects(this.#context.database.acrossAccounts, this.#run, last.key);
+  }
+
+  /** @param known whose the bucket is, where that was asked right before */
+  async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
     this.#hold.signal.throwIfAborted();
     const sha256 = await sha256Of(body);
-    const owner = await assertHeld(this.#context.database.acrossAccounts, this.#run);
+    const owner = known ?? (await assertHeld(this.#context.database.acrossAccounts, this.#run));
     await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
   }
 

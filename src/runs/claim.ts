@@ -1,4 +1,4 @@
-import { and, eq, isNotNull, ne, type SQL, sql } from 'drizzle-orm';
+import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
@@ -13,39 +13,23 @@ import { nextChange, type RunRow } from './runs.ts';
 // How a worker comes by a run: one at a time of each job, and of each window.
 
 /**
- * Whether a worker still writes this window for another job, which had the place until it was deleted or moved a moment
- * ago: what it puts last would lie beside our manifest. Claims of one window wait for each other here.
- */
-const windowIsHeld = async (tx: Transaction, run: RunRow): Promise<boolean> => {
-  const [, held] = await Promise.all([
-    lockFor(tx, `${run.bucket}/${run.manifestKey}`),
-    isHeld(tx, and(eq(runs.bucket, run.bucket), eq(runs.manifestKey, run.manifestKey), ne(runs.jobId, run.jobId))),
-  ]);
-  return held;
-};
-
-/**
  * Whether a run of the job is held. Claims of one job wait for each other here, so what is not held now stays so until
  * this one is done. Without that a claim saw only the later run while the older was held, and got it where the older
  * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
  */
 const jobIsHeld = async (tx: Transaction, jobId: string): Promise<boolean> => {
-  const [, held] = await Promise.all([lockFor(tx, jobId), isHeld(tx, eq(runs.jobId, jobId))]);
-  return held;
+  const held = tx
+    .select({ id: runs.id })
+    .from(runs)
+    .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
+    .limit(1);
+  const [, rows] = await Promise.all([lockFor(tx, jobId), held]);
+  return rows.length > 0;
 };
 
 /** What is sent behind it sees what whoever had the lock before has committed. */
 const lockFor = async (tx: Transaction, name: string): Promise<void> => {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
-};
-
-const isHeld = async (tx: Transaction, which: SQL | undefined): Promise<boolean> => {
-  const rows = await tx
-    .select({ id: runs.id })
-    .from(runs)
-    .where(and(which, isNotNull(runs.leaseToken)))
-    .limit(1);
-  return rows.length > 0;
 };
 
 /** The waiting run of the job whose turn it is, locked. */
@@ -60,6 +44,27 @@ const nextInTurn = async (tx: Transaction, jobId: string): Promise<RunRow | unde
   return run;
 };
 
+/**
+ * No worker writes this window for another job, which had the place until it was deleted or moved a moment ago: what it
+ * puts last would lie beside our manifest. Claims of one window wait for each other by its lock.
+ */
+const windowIsFree = (run: RunRow): SQL => sql`NOT EXISTS (
+  SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key = ${run.manifestKey}
+    AND other.job_id <> ${run.jobId} AND other.lease_token IS NOT NULL)`;
+
+/**
+ * Whether an earlier run, or an earlier attempt of this one, may have begun to write this window: also one of another
+ * job, which had the place before, and be it another account's.
+ */
+const windowWasBegun = async (tx: Transaction, run: RunRow): Promise<boolean> => {
+  // An attempt that was handed over is not counted, but has noted what it was about to write.
+  const { rows } = await tx.execute(sql`
+    SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
+      AND id <> ${run.id} AND started_at IS NOT NULL
+    UNION ALL SELECT 1 FROM run_objects WHERE run_id = ${run.id} LIMIT 1`);
+  return rows.length > 0 || run.attempt > 0;
+};
+
 /** Whole, so that those who ask within a second make one message for it. */
 const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
 
@@ -72,16 +77,13 @@ export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date }
  */
 export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
-    return await db.transaction(async (tx) => {
+    const taken = await db.transaction(async (tx) => {
       // Statements that need not wait for each other's answers leave together, in the order in which they stand.
       const [jobHeld, first, now] = await Promise.all([jobIsHeld(tx, jobId), nextInTurn(tx, jobId), databaseNow(tx)]);
       if (jobHeld || !first) return null;
-      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore };
-      const [windowHeld, watermark] = await Promise.all([
-        windowIsHeld(tx, first),
-        first.watermark ?? currentWatermark(tx, first.accountId),
-      ]);
-      if (windowHeld) return { pausedUntil: wholeSecondAfter(now) };
+      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
+      const watermark = first.watermark ?? (await currentWatermark(tx, first.accountId));
+      const leaseToken = randomUUID();
       const starting = tx
         .update(runs)
         .set({
@@ -94,16 +96,27 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
           error: null,
           rowsWritten: 0,
           bytesWritten: 0,
-          leaseToken: randomUUID(),
+          leaseToken,
           leaseUntil: inMs(leaseMs),
           change: nextChange,
         })
-        .where(eq(runs.id, first.id))
+        .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning();
-      const [[run]] = await Promise.all([starting, notifyRuns(tx, [first])]);
-      if (!run?.leaseToken) return null;
-      return { run: { ...run, watermark, leaseToken: run.leaseToken } };
+      // So do these, and COMMIT behind them: they are not awaited in here. Where the window is not free, who is told of
+      // the run finds what he knows.
+      const answers = Promise.all([
+        lockFor(tx, `${first.bucket}/${first.manifestKey}`),
+        starting.execute(),
+        windowWasBegun(tx, first),
+        notifyRuns(tx, [first]),
+      ]);
+      answers.catch(() => undefined);
+      return { now, watermark, leaseToken, answers };
     });
+    if (!taken?.answers) return taken;
+    const { now, watermark, leaseToken, answers } = taken;
+    const [, [run], rewrites] = await answers;
+    return run ? { run: { ...run, watermark, leaseToken, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505: the unique index of held runs, should anything ever claim past the lock.
     if (sqlState(error) === '23505') return null;

@@ -1,6 +1,6 @@
 import { and, asc, eq, inArray, notInArray, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
-import type { Db, Transaction } from '../db/client.ts';
+import { type Db, inOneGo, type Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
@@ -17,6 +17,8 @@ import { nextChange, queueMail, type RunRow } from './runs.ts';
 export interface LeasedRun extends RunRow {
   readonly watermark: string;
   readonly leaseToken: string;
+  /** Whether an earlier run, or attempt, may have begun to write the same window. */
+  readonly rewrites: boolean;
 }
 
 /** The lease is gone, or the run was canceled: the worker stops, and touches nothing more. */
@@ -87,36 +89,39 @@ export const planObject = async (
   return planned;
 };
 
+const objectWritten = (run: LeasedRun, key: string) => sql`
+  UPDATE run_objects SET written_at = clock_timestamp() FROM runs
+  WHERE run_objects.run_id = ${run.id} AND run_objects.key = ${key}
+    AND runs.id = run_objects.run_id AND runs.lease_token = ${run.leaseToken} AND runs.status = 'RUNNING'`;
+
 /** Throws LeaseLostError where the run was taken away or canceled while the object was on its way. */
 export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Promise<void> => {
-  const { rowCount } = await db.execute(sql`
-    UPDATE run_objects SET written_at = clock_timestamp() FROM runs
-    WHERE run_objects.run_id = ${run.id} AND run_objects.key = ${key}
-      AND runs.id = run_objects.run_id AND runs.lease_token = ${run.leaseToken} AND runs.status = 'RUNNING'`);
+  const { rowCount } = await db.execute(objectWritten(run, key));
   if (rowCount === 0) throw new LeaseLostError();
 };
 
 /**
- * Whether an earlier run, or an earlier attempt of this one, may have begun to write this window: also one of another
- * job, which had the place before, and be it another account's.
+ * Notes that the last object was written as well; tells every key that runs of this window, this one's earlier attempts among
+ * them, may have written, and what assertHeld does. Throws LeaseLostError.
  */
-export const windowWasBegun = async (db: Db, run: LeasedRun): Promise<boolean> => {
-  if (run.attempt > 1) return true;
-  // An attempt that was handed over is not counted, but has noted what it was about to write.
-  const { rows } = await db.execute(sql`
-    SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
-      AND id <> ${run.id} AND started_at IS NOT NULL
-    UNION ALL SELECT 1 FROM run_objects WHERE run_id = ${run.id} LIMIT 1`);
-  return rows.length > 0;
-};
-
-/** Every key that runs of this window, this one's earlier attempts among them, may have written. */
-export const keysOfWindow = async (db: Db, run: LeasedRun): Promise<string[]> => {
-  const { rows } = await db.execute<{ key: string }>(sql`
-    SELECT DISTINCT o.key FROM runs r JOIN run_objects o ON o.run_id = r.id
-    WHERE r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey}
-    ORDER BY 1`);
-  return rows.map((row) => row.key);
+export const closeObjects = async (
+  db: Db,
+  run: LeasedRun,
+  lastKey: string,
+): Promise<{ readonly keys: readonly string[]; readonly owner: BucketOwner }> => {
+  const [, { rows }] = await inOneGo(db, (tx) =>
+    Promise.all([
+      tx.execute(objectWritten(run, lastKey)),
+      tx.execute<{ owner: string | null; keys: string[] }>(sql`
+        SELECT ${ownerOf(run.bucket)} AS owner, ARRAY(
+          SELECT DISTINCT o.key FROM runs r JOIN run_objects o ON o.run_id = r.id
+          WHERE r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey} ORDER BY 1) AS keys
+        FROM runs WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`),
+    ]),
+  );
+  const [still] = rows;
+  if (!still) throw new LeaseLostError();
+  return { keys: still.keys, owner: still };
 };
 
 /** Checks the token once more, right before what only its holder may do; tells whose the bucket is, as planObject does. */
