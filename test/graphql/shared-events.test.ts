@@ -28,6 +28,8 @@ const follow = async (asked: Partial<EventStreamRequest> & Pick<EventStreamReque
 };
 const hasStatus = (status: string) => (result: { readonly data?: Update | null }) =>
   result.data?.runUpdated.status === status;
+const hasRows = (rows: number) => (result: { readonly data?: Update | null }) =>
+  result.data?.runUpdated['rowsWritten'] === rows;
 /** The readers of the feed, each of which is told of what happens from then on. */
 const untilFollowing = (count: number) =>
   eventually(
@@ -39,13 +41,14 @@ const untilFollowing = (count: number) =>
 test('what an event needs is looked up once, however many subscribers of a key ask the same', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
-  const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status objects { key } } }';
+  const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status rowsWritten objects { key } } }';
   const streams = await Promise.all(Array.from({ length: 8 }, () => follow({ query, variables: { jobId: job.id } })));
-  await Promise.all(streams.map((stream) => stream.until(hasStatus('QUEUED'))));
+  await run.start();
+  await Promise.all(streams.map((stream) => stream.until(hasStatus('RUNNING'))));
   const sending = vi.spyOn(pg.Client.prototype, 'query');
   try {
-    await run.start();
-    await Promise.all(streams.map((stream) => stream.until(hasStatus('RUNNING'))));
+    await run.progress(3);
+    await Promise.all(streams.map((stream) => stream.until(hasRows(3))));
     const sent = sending.mock.calls.map(
       ([statement]: readonly unknown[]) => (statement as { text?: string }).text ?? '',
     );
@@ -103,12 +106,13 @@ test('subscribers of two accounts that ask the same in the same words see their 
 test('an event that cannot be answered is told to each as an error without what is inside, and the next one is answered', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
-  const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status objects { key } } }';
+  const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status rowsWritten objects { key } } }';
   const streams = await Promise.all(Array.from({ length: 3 }, () => follow({ query, variables: { jobId: job.id } })));
-  await Promise.all(streams.map((stream) => stream.until(hasStatus('QUEUED'))));
+  await run.start();
+  await Promise.all(streams.map((stream) => stream.until(hasStatus('RUNNING'))));
   await querySql(server, 'ALTER TABLE run_objects RENAME TO run_objects_away');
   try {
-    await run.start();
+    await run.progress(2);
     for (const stream of streams) {
       const { errors } = await stream.until((result) => result.errors !== undefined);
       expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL' } }]);
@@ -119,7 +123,7 @@ test('an event that cannot be answered is told to each as an error without what 
     await querySql(server, 'ALTER TABLE run_objects_away RENAME TO run_objects');
   }
   await run.progress(3);
-  for (const stream of streams) await stream.until(hasStatus('RUNNING'));
+  for (const stream of streams) await stream.until(hasRows(3));
 });
 
 test('one that goes in the middle takes nothing from the others', async () => {
@@ -133,7 +137,7 @@ test('one that goes in the middle takes nothing from the others', async () => {
     const step = run.progress(rows);
     streams[rows - 1]?.close();
     await step;
-    await streams[5]?.until(({ data }) => data?.runUpdated['rowsWritten'] === rows);
+    await streams[5]?.until(hasRows(rows));
   }
   await run.succeed();
   await streams[5]?.until(hasStatus('SUCCEEDED'));
