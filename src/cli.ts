@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { createProgram } from './cli/program.ts';
+import { surfaceOf } from './cli/surface.ts';
 import type { DatabasePlace } from './db/database-place.ts';
 import { failureWords } from './failure-words.ts';
 import { scrubError } from './lib/scrub-error.ts';
@@ -15,7 +16,12 @@ const say = (text: string): void => {
 endWithReader(process.stdout);
 const program = createProgram({
   env: process.env,
-  terminal: { answer: (text) => process.stdout.write(text), say },
+  terminal: {
+    answer: (text) => process.stdout.write(text),
+    say,
+    answers: surfaceOf(process.stdout),
+    words: surfaceOf(process.stderr),
+  },
   log: { debug: () => undefined, warn: say, error: say },
   onBroken: () => {
     process.exitCode = BROKEN;

@@ -1,5 +1,5 @@
 import { loadConfig } from './config.ts';
-import { createClient } from './demo/client.ts';
+import { createGraphQLClient } from './client/graphql-client.ts';
 import { createScreen } from './demo/screen.ts';
 import { tellStory } from './demo/story.ts';
 import { failureWords } from './failure-words.ts';
@@ -51,7 +51,7 @@ const main = async (): Promise<void> => {
     if (!local) throw new Error('The demo runs in local mode alone.');
     if (localKey === null) throw new Error('The key was revoked: set API_KEY to another of yours.');
     screen.line(`It answers at ${url}; its data lie in ${local.dataDirectory}`);
-    const client = createClient(url, localKey, stopSignals.signal);
+    const client = createGraphQLClient(url, localKey, stopSignals.signal);
     await tellStory({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
 
     screen.heading(`That took ${((performance.now() - begun) / 1000).toFixed(0)} s. Try next`);

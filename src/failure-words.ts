@@ -6,7 +6,13 @@ import { isUnavailable, sqlState } from './db/failures.ts';
 import { UserError, ValidationError } from './errors.ts';
 
 /** Their messages are written for that person. */
-const PLAIN_ERRORS = new Set(['DataDirectoryHeldError', 'DataDirectoryUnusableError', 'ListenError']);
+const PLAIN_ERRORS = new Set([
+  'DataDirectoryHeldError',
+  'DataDirectoryUnusableError',
+  'ListenError',
+  'ApiError',
+  'UnreachableError',
+]);
 
 const BY_SQL_STATE: Readonly<Record<string, string>> = {
   '28P01': 'The database refuses the password in DATABASE_URL.',

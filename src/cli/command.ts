@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import type { Db } from '../db/client.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
+import type { Surface } from './surface.ts';
 import { findDatabase, openCommandDatabase } from './database.ts';
 
 /** Where a command says what: its answer to standard output, words for the person to standard error. */
@@ -10,12 +11,27 @@ export interface Terminal {
   say(text: string): void;
 }
 
+/** One that tables and bars are drawn on. */
+export interface DrawnTerminal extends Terminal {
+  /** What the answers are drawn on. */
+  readonly answers: Surface;
+  /** What the words are shown on. */
+  readonly words: Surface;
+}
+
 /** What every command works with. */
 export interface CommandContext {
   readonly terminal: Terminal;
   /** Of the embedded parts. */
   readonly log: LocalLog;
   readonly loadConfig: () => Config;
+}
+
+/** What a command works with that speaks to a server, as any other client does. */
+export interface ClientContext {
+  readonly terminal: DrawnTerminal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
 }
 
 export interface OpenCommand {

@@ -1,13 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { addClientCommands } from './client-commands.ts';
 import { loadConfig } from '../config.ts';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
+import { systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
 import type { NewKey } from './accounts.ts';
-import type { CommandContext, Terminal } from './command.ts';
+import type { CommandContext, DrawnTerminal } from './command.ts';
 
 export interface ProgramOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly terminal: Terminal;
+  readonly terminal: DrawnTerminal;
   readonly log: LocalLog;
   /** Told where a command ran and found something broken, which is no error of its own. */
   readonly onBroken: () => void;
@@ -21,7 +23,7 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
-      'Operates Sluice: accounts, keys, buckets, the database. Settings are those of the server, from the environment.',
+      'Operates Sluice: accounts, keys, buckets, the database, with the settings of the server, from the environment. usage, export and ingest speak to a server as any client does.',
     )
     .configureOutput({ writeOut: (text) => terminal.answer(text), writeErr: (text) => terminal.say(text.trimEnd()) })
     .helpCommand(false)
@@ -112,6 +114,7 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
       const { doctorCommand } = await import('./doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
     });
+  addClientCommands(program, { env, terminal, clock: systemClock });
   return program;
 };
 

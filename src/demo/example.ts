@@ -1,4 +1,4 @@
-import type { DemoClient } from './client.ts';
+import type { GraphQLClient } from '../client/graphql-client.ts';
 import type { Screen } from './screen.ts';
 
 const STREAM = 'demo-example';
@@ -36,7 +36,7 @@ interface LiveAnswer {
 }
 
 /** Sum, replace and delete, each with an idempotency key: on a second run of the demo they are answered and count once. */
-export const showExample = async (client: DemoClient, screen: Screen): Promise<void> => {
+export const showExample = async (client: GraphQLClient, screen: Screen): Promise<void> => {
   for (const [index, step] of STEPS.entries()) {
     const answer = await send(client, step, `demo-example-${index + 1}`);
     const words = answer.replayed ? 'sent before: the stored receipt' : `live now: ${await readLive(client)}`;
@@ -48,7 +48,7 @@ export const showExample = async (client: DemoClient, screen: Screen): Promise<v
   }
 };
 
-const send = async (client: DemoClient, step: Step, idempotencyKey: string): Promise<WriteAnswer['write']> => {
+const send = async (client: GraphQLClient, step: Step, idempotencyKey: string): Promise<WriteAnswer['write']> => {
   const inputType = step.kind === 'Delete' ? 'AllocationDeleteInput' : 'AllocationInput';
   const { write } = await client.request<WriteAnswer>(
     `mutation ($input: ${inputType}!) {
@@ -71,7 +71,7 @@ const send = async (client: DemoClient, step: Step, idempotencyKey: string): Pro
   return write;
 };
 
-const readLive = async (client: DemoClient): Promise<string> => {
+const readLive = async (client: GraphQLClient): Promise<string> => {
   const { stream } = await client.request<LiveAnswer>(
     `query ($name: String!) { stream(name: $name) { records(first: 10) { edges { node { elementName value } } } } }`,
     { name: STREAM },

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { DemoClient } from './client.ts';
+import type { GraphQLClient } from '../client/graphql-client.ts';
 import { CUSTOMERS, MADE_UP_STREAMS } from './made-up-usage.ts';
 import type { Screen } from './screen.ts';
 
@@ -44,7 +44,7 @@ interface RunFields {
 const JOB_FIELDS = 'id jobName s3Url range nextRuns(first: 1)';
 
 /** Creates the job, or finds that of an earlier run. */
-export const ensureJob = async (client: DemoClient, screen: Screen): Promise<string> => {
+export const ensureJob = async (client: GraphQLClient, screen: Screen): Promise<string> => {
   const { createJob } = await client.request<{ createJob: JobFields & { message?: string; __typename: string } }>(
     `mutation ($input: CreateJobInput!) {
       createJob(input: $input) { __typename ... on Job { ${JOB_FIELDS} } ... on UserError { message } }
@@ -62,7 +62,7 @@ export const ensureJob = async (client: DemoClient, screen: Screen): Promise<str
   return job.id;
 };
 
-const findJob = async (client: DemoClient): Promise<JobFields | undefined> => {
+const findJob = async (client: GraphQLClient): Promise<JobFields | undefined> => {
   const { jobs } = await client.request<{ jobs: { edges: { node: JobFields }[] } }>(
     `query ($search: String) { jobs(first: 100, search: $search) { edges { node { ${JOB_FIELDS} } } } }`,
     { search: JOB_NAME },
@@ -71,7 +71,7 @@ const findJob = async (client: DemoClient): Promise<JobFields | undefined> => {
 };
 
 /** Runs the job and follows the run through the subscription to its end. */
-export const followRun = async (client: DemoClient, screen: Screen, jobId: string): Promise<RunFields> => {
+export const followRun = async (client: GraphQLClient, screen: Screen, jobId: string): Promise<RunFields> => {
   const { runJob } = await client.request<{ runJob: { id?: string; message?: string } }>(
     `mutation ($input: RunJobInput!) { runJob(input: $input) { ... on Run { id } ... on UserError { message } } }`,
     { input: { jobId } },

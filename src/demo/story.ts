@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
-import type { DemoClient } from './client.ts';
+import type { GraphQLClient } from '../client/graphql-client.ts';
 import { showExample } from './example.ts';
 import { ensureJob, followRun, showFile } from './export.ts';
 import { addDays, CUSTOMERS, dateOf } from './made-up-usage.ts';
@@ -9,7 +9,7 @@ import { sendUsage } from './usage.ts';
 const DAYS = 90;
 
 export interface StoryOptions {
-  readonly client: DemoClient;
+  readonly client: GraphQLClient;
   readonly screen: Screen;
   readonly clock: Clock;
   /** Where the objects of the embedded S3 lie. */

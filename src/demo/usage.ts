@@ -1,4 +1,4 @@
-import type { DemoClient } from './client.ts';
+import type { GraphQLClient } from '../client/graphql-client.ts';
 import {
   addDays,
   datesBetween,
@@ -39,7 +39,7 @@ interface Request {
  * after its last one: a second run of the demo, on whatever day, doubles nothing.
  */
 export const sendUsage = async (
-  client: DemoClient,
+  client: GraphQLClient,
   screen: Screen,
   dates: UsageDates,
   startedAt: Date,
@@ -66,7 +66,7 @@ export const sendUsage = async (
   }
 };
 
-const firstMissing = async (client: DemoClient, { name }: MadeUpStream, dates: UsageDates): Promise<string> => {
+const firstMissing = async (client: GraphQLClient, { name }: MadeUpStream, dates: UsageDates): Promise<string> => {
   const { stream } = await client.request<StreamAnswer>(
     `query ($name: String!) { stream(name: $name) { lastTimestamp } }`,
     { name },
@@ -89,7 +89,7 @@ function* requestsOf(stream: MadeUpStream, dates: readonly string[]): Generator<
   if (request.dates.length > 0) yield { stream, ...request };
 }
 
-const send = async (client: DemoClient, { stream, dates, records }: Request, startedAt: Date): Promise<void> => {
+const send = async (client: GraphQLClient, { stream, dates, records }: Request, startedAt: Date): Promise<void> => {
   const { allocationSum } = await client.request<SumAnswer>(
     `mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on UserError { message } } }`,
     {

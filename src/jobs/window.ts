@@ -55,6 +55,11 @@ export function windowOf(settings: WindowSettings, slot: Date): TimeWindow {
   return { start: floorToBucket(new Date(lastEnd.getTime() - 1), bucket, timeZone), end: lastEnd };
 }
 
+/** The moment that lies `range` before `at`. Throws a RangeError where `range` is not a duration. */
+export function startOfRange(range: string, at: Date, timeZone: string): Date {
+  return before(at, agoOf(range), timeZone);
+}
+
 function before(at: Date, ago: Ago, timeZone: string): Date {
   if (ago.unit === 'd') return addDays(at, -ago.amount, timeZone);
   return new Date(at.getTime() - minutesOf(ago) * 60_000);

@@ -54,9 +54,13 @@ export const significantDigits = (value: number): number => {
 export const sumDecimals = (texts: readonly string[]): string => {
   const scale = Math.max(0, ...texts.map(scaleOf));
   let sum = 0n;
-  for (const text of texts) sum += BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+  for (const text of texts) sum += unitsOf(text, scale);
   return decimalOf(sum, scale);
 };
+
+/** How many units a plain decimal is, of which each has so many digits behind the point; as many as the decimal at least. */
+export const unitsOf = (text: string, scale: number): bigint =>
+  BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
 
 /** So many units, of which each has so many digits behind the point. */
 export const decimalOf = (sum: bigint, scale: number): string => {
@@ -65,7 +69,8 @@ export const decimalOf = (sum: bigint, scale: number): string => {
   return parseDecimal(`${sum < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`)?.text ?? '0';
 };
 
-const scaleOf = (text: string): number => {
+/** Digits behind the point of a plain decimal. */
+export const scaleOf = (text: string): number => {
   const point = text.indexOf('.');
   return point < 0 ? 0 : text.length - point - 1;
 };

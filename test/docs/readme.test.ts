@@ -125,9 +125,10 @@ test('the key of the lines for production is kept and shown, and the same at eac
 });
 
 test('every command of the operator stands in the README, as it can be typed', () => {
+  const plain = { isTerminal: false, columns: null, paint: (_: unknown, text: string) => text };
   const program = createProgram({
     env: {},
-    terminal: { answer: () => {}, say: () => {} },
+    terminal: { answer: () => {}, say: () => {}, answers: plain, words: plain },
     log: { debug: () => {}, warn: () => {}, error: () => {} },
     onBroken: () => {},
   });
@@ -138,7 +139,7 @@ test('every command of the operator stands in the README, as it can be typed', (
   );
   const shown = blocksBelow('In production', 'sh').join('').split('\n');
   expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
-  expect(typed).toHaveLength(11);
+  expect(typed).toHaveLength(12);
   expect(readme).not.toContain('npm run sluice');
 });
 

@@ -20,6 +20,7 @@ const LAYERS = [
   ['streams'],
   ['accounts'],
   ['db'],
+  ['client'],
   ['errors', 'lib'],
 ] as const;
 

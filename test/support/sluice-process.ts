@@ -10,6 +10,9 @@ import { eventually } from './server.ts';
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** The operator's commands. */
+export const SLUICE_CLI = `${CHECKOUT}src/cli.ts`;
+
 export type Settings = Readonly<Record<string, string>>;
 
 export interface Outcome {
@@ -20,7 +23,7 @@ export interface Outcome {
 
 type EntryPoint = 'cli' | 'main' | 'demo';
 
-const environment = (settings: Settings): NodeJS.ProcessEnv => ({
+export const sluiceEnvironment = (settings: Settings): NodeJS.ProcessEnv => ({
   PATH: process.env['PATH'],
   // Nothing of this machine's own AWS settings.
   HOME: '/nonexistent',
@@ -34,7 +37,7 @@ const environment = (settings: Settings): NodeJS.ProcessEnv => ({
 export const runSluice = async (entry: EntryPoint, args: readonly string[], settings: Settings): Promise<Outcome> => {
   const child = spawn(process.execPath, [`${CHECKOUT}src/${entry}.ts`, ...args], {
     cwd: CHECKOUT,
-    env: environment(settings),
+    env: sluiceEnvironment(settings),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const impatience = setTimeout(() => child.kill('SIGKILL'), 70_000);
@@ -79,7 +82,7 @@ export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'm
   const [program, args] = by === 'npm' ? ['npm', ['start']] : [process.execPath, [`${CHECKOUT}src/${by}.ts`]];
   const child: ChildProcess = spawn(program, args, {
     cwd: CHECKOUT,
-    env: environment(settings),
+    env: sluiceEnvironment(settings),
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { sluiceEnvironment, SLUICE_CLI, type Outcome, type Settings } from './sluice-process.ts';
+
+export interface TerminalOptions {
+  readonly columns: number;
+  readonly settings: Settings;
+  /** Called with all that was shown so far; what it types is read by the command. */
+  readonly onOutput?: (all: string, type: (keys: string) => void) => void;
+}
+
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
+/** Runs the operator's command in a terminal of its own: script(1) of util-linux makes one. Both outputs come as they are shown. */
+export const runInTerminal = async (args: readonly string[], options: TerminalOptions): Promise<Outcome> => {
+  const command = [process.execPath, SLUICE_CLI, ...args].map(quoted).join(' ');
+  const child = spawn('script', ['-qec', `stty cols ${options.columns}; exec ${command}`, '/dev/null'], {
+    env: { ...sluiceEnvironment(options.settings), TERM: 'xterm-256color' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 70_000);
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk;
+    options.onOutput?.(stdout, (keys) => child.stdin.write(keys));
+  });
+  const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+  clearTimeout(impatience);
+  return { code: code as number | null, stdout: stdout.replaceAll('\r\n', '\n'), stderr };
+};
