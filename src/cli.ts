@@ -8,6 +8,8 @@ import { endWithReader } from './stop-signals.ts';
 
 const BROKEN = 1;
 const WRONG_USAGE = 2;
+/** 128 and the number of SIGINT, as shells have it. */
+const INTERRUPTED = 130;
 
 const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
@@ -25,6 +27,9 @@ const program = createProgram({
   log: { debug: () => undefined, warn: say, error: say },
   onBroken: () => {
     process.exitCode = BROKEN;
+  },
+  onInterrupted: () => {
+    process.exitCode = INTERRUPTED;
   },
 });
 

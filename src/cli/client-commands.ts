@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isTimeZone } from '../lib/zoned-time.ts';
 import type { ClientContext } from './command.ts';
 import type { UsageFlags } from './usage.ts';
+import type { WatchFlags } from './watch.ts';
 import { readRange } from './usage-window.ts';
 
 /** The commands that speak to a server through its API, with a key, as any other client does. */
@@ -22,6 +23,15 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
     .option('--json', 'for programs; decimals are strings', false)
     .action(async (stream: string, flags: UsageFlags) =>
       (await import('./usage.ts')).usageCommand(context, stream, flags),
+    );
+  const exporting = program.command('export').description('Runs of export jobs');
+  withServer(exporting.command('watch'))
+    .description('Follow a run to its end; ends with 0 where it succeeds, else with 1')
+    .argument('[run]', 'its id, as the API shows it')
+    .option('--job <name>', 'in place of an id: the newest run of this job')
+    .option('--next', 'with --job: the run that is under way, or the next that begins', false)
+    .action(async (run: string | undefined, flags: WatchFlags) =>
+      (await import('./watch.ts')).watchCommand(context, run, flags),
     );
 };
 

@@ -32,6 +32,10 @@ export interface ClientContext {
   readonly terminal: DrawnTerminal;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
+  /** Told where the command ran, and what it was about went wrong. */
+  readonly onBroken: () => void;
+  /** Told where Ctrl-C, or another signal, ended it. */
+  readonly onInterrupted: () => void;
 }
 
 export interface OpenCommand {

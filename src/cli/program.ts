@@ -13,13 +13,15 @@ export interface ProgramOptions {
   readonly log: LocalLog;
   /** Told where a command ran and found something broken, which is no error of its own. */
   readonly onBroken: () => void;
+  /** Told where a signal ended a command that listens to it. */
+  readonly onInterrupted: () => void;
 }
 
 /** Loaded by the command that needs it: what knows the database takes half a second, and help should not. */
 const load = { accounts: () => import('./accounts.ts'), buckets: () => import('./buckets.ts') };
 
 /** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
-export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions): Command => {
+export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: ProgramOptions): Command => {
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
@@ -114,7 +116,7 @@ export const createProgram = ({ env, terminal, log, onBroken }: ProgramOptions):
       const { doctorCommand } = await import('./doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
     });
-  addClientCommands(program, { env, terminal, clock: systemClock });
+  addClientCommands(program, { env, terminal, clock: systemClock, onBroken, onInterrupted });
   return program;
 };
 

@@ -7,7 +7,7 @@ export interface GraphQLClient {
 }
 
 /** What the server said is wrong. Its message is written for the person who asked. */
-class ApiError extends Error {
+export class ApiError extends Error {
   /** `extensions.code` of the first error, or null. */
   readonly code: string | null;
   readonly status: number;
@@ -21,7 +21,7 @@ class ApiError extends Error {
 }
 
 /** No answer came, or not a whole one. Its message is written for the person who asked. */
-class UnreachableError extends Error {
+export class UnreachableError extends Error {
   constructor(url: string, cause: unknown) {
     super(`The server at ${url} cannot be reached (${reasonOf(cause)}).`, { cause });
     this.name = 'UnreachableError';

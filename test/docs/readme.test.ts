@@ -131,6 +131,7 @@ test('every command of the operator stands in the README, as it can be typed', (
     terminal: { answer: () => {}, say: () => {}, answers: plain, words: plain },
     log: { debug: () => {}, warn: () => {}, error: () => {} },
     onBroken: () => {},
+    onInterrupted: () => {},
   });
   const typed = program.commands.flatMap((command) =>
     (command.commands.length === 0 ? [''] : command.commands.map((sub) => ` ${sub.name()}`)).map(
@@ -139,7 +140,7 @@ test('every command of the operator stands in the README, as it can be typed', (
   );
   const shown = blocksBelow('In production', 'sh').join('').split('\n');
   expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
-  expect(typed).toHaveLength(12);
+  expect(typed).toHaveLength(13);
   expect(readme).not.toContain('npm run sluice');
 });
 

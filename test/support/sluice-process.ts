@@ -78,8 +78,14 @@ const killGroup = (group: number): void => {
 };
 
 /** Starts a server as `npm start` does, by npm itself, or with the demo, in a process group of its own. */
-export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess => {
-  const [program, args] = by === 'npm' ? ['npm', ['start']] : [process.execPath, [`${CHECKOUT}src/${by}.ts`]];
+export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess =>
+  by === 'npm' ? start('npm', ['start'], settings) : start(process.execPath, [`${CHECKOUT}src/${by}.ts`], settings);
+
+/** Starts an operator's command that takes a while, in a process group of its own. */
+export const startCommand = (args: readonly string[], settings: Settings): SluiceProcess =>
+  start(process.execPath, [SLUICE_CLI, ...args], settings);
+
+const start = (program: string, args: readonly string[], settings: Settings): SluiceProcess => {
   const child: ChildProcess = spawn(program, args, {
     cwd: CHECKOUT,
     env: sluiceEnvironment(settings),

@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { createSteppedJob } from '../support/run-steps.ts';
+import { addRecords, createJob, multiplyRecords, runJob } from '../support/job-steps.ts';
+import { runSluice, type SluiceProcess, startCommand } from '../support/sluice-process.ts';
+import { runInTerminal } from '../support/terminal.ts';
+
+/** One without a worker, whose part the test takes, and one with. */
+let server: TestServer;
+let working: TestServer;
+
+beforeAll(async () => {
+  [server, working] = await Promise.all([
+    startTestServer({ env: { ROLE: 'api' } }),
+    startTestServer({ env: { EXPORT_PART_BYTES: '2048' } }),
+  ]);
+});
+afterAll(async () => {
+  await Promise.all([server.stop(), working.stop()]);
+});
+
+const settingsOf = ({ url, key }: TestServer) => ({ SLUICE_URL: url, API_KEY: key });
+const watch = (id: string): SluiceProcess => startCommand(['export', 'watch', id], settingsOf(server));
+const shown = (process: SluiceProcess, words: string): Promise<string> =>
+  eventually(
+    async () => process.stdout,
+    (all) => all.includes(words),
+  );
+
+describe('export watch', () => {
+  test('tells each change in a line where nobody looks at it, and ends with 0 when the run has succeeded', async () => {
+    const run = await (await createSteppedJob(server)).run();
+    const watching = watch(run.id);
+    await shown(watching, 'QUEUED\n');
+    await run.start();
+    await shown(watching, 'RUNNING, 0 rows, 0 B\n');
+    await run.succeed();
+    expect(await watching.ended).toBe(0);
+    expect(watching.stdout).toMatch(
+      /^.+, \S+Z until \S+Z\nQUEUED\nRUNNING, 0 rows, 0 B\nSUCCEEDED in [\d.]+ s: 7 rows, .+\n/,
+    );
+    expect(watching.stderr).toBe('');
+  });
+
+  test('goes on when the server is started anew, with what has happened meanwhile', async () => {
+    const first = await startTestServer({ env: { ROLE: 'api' } });
+    const run = await (await createSteppedJob(first)).run();
+    await run.start();
+    const watching = startCommand(['export', 'watch', run.id], settingsOf(first));
+    await shown(watching, 'RUNNING');
+    await first.app.stop();
+    await shown(watching, 'the connection is lost; again in ');
+    await run.succeed();
+    const again = await startTestServer({
+      env: { ROLE: 'api', PORT: new URL(first.url).port, API_KEY: first.key },
+      database: first.database,
+      s3: first.s3,
+    });
+    try {
+      expect(await watching.ended).toBe(0);
+      expect(watching.stdout).toContain('SUCCEEDED');
+    } finally {
+      await again.stop();
+      await first.stop();
+    }
+  });
+
+  test('a run that failed ends it with 1 and the words of its error', async () => {
+    await addRecords(working, 's', 'DAILY', [
+      { timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' },
+    ]);
+    const jobId = await createJob(working, { jobName: 'denied', s3Url: 's3://exports/denied' });
+    working.s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
+    await runJob(working, jobId, '2026-01-28T02:00:00Z');
+    const { code, stdout, stderr } = await runSluice(
+      'cli',
+      ['export', 'watch', '--job', 'denied'],
+      settingsOf(working),
+    );
+    working.s3.setFault(() => undefined);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^denied, /);
+    expect(stderr).toMatch(/^FAILED after 1 attempt: ACCESS_DENIED: .*PutObject/);
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'draws a bar in a terminal, by the rows of the last success, that no line is too long for',
+    async () => {
+      await multiplyRecords(working, 's', 999);
+      const jobId = await createJob(working, { jobName: 'bars', groupBy: ['element'] });
+      await runJob(working, jobId, '2026-01-28T02:00:00Z');
+      const watchJob = (...flags: string[]) =>
+        runInTerminal(['export', 'watch', '--job', 'bars', ...flags], {
+          columns: 60,
+          settings: settingsOf(working),
+        });
+      await watchJob();
+      working.s3.setFault(() => ({ hold: delay(60) }));
+      await runJob(working, jobId, '2026-01-28T02:00:00Z');
+      const { code, stdout } = await watchJob();
+      working.s3.setFault(() => undefined);
+      expect(code).toBe(0);
+      // oxlint-disable-next-line no-control-regex -- the colours and the erased line are what it takes out
+      const states = stdout.split('\r\u001b[2K').map((text) => text.replaceAll(/\u001b\[\d+m/g, ''));
+      const bars = states.flatMap(
+        (text) => /^RUNNING (━*)─* [\d,]+ rows?, [\d.]+ k?B  [\d.]+ s$/.exec(text)?.[1] ?? [],
+      );
+      expect(bars.length).toBeGreaterThan(3);
+      expect(bars.map(({ length }) => length)).toEqual(bars.map(({ length }) => length).toSorted((a, b) => a - b));
+      expect(bars.at(-1)?.length).toBeGreaterThan(bars[0]?.length ?? 0);
+      for (const line of states.flatMap((text) => text.split('\n')))
+        if (line.startsWith('RUNNING')) expect(line.length).toBeLessThan(60);
+      expect(states.at(-1)).toMatch(
+        /^SUCCEEDED in [\d.]+ s: 1,000 rows, .*\nManifest: s3:\/\/exports\/here\/bars\/.*\.manifest\.json\n$/,
+      );
+    },
+  );
+
+  test('with --next it waits for the run that comes', async () => {
+    const job = await createSteppedJob(server);
+    const { node } = await server.graphql<{ node: { jobName: string } }>(
+      'query ($id: ID!) { node(id: $id) { ... on Job { jobName } } }',
+      { id: job.id },
+    );
+    const watching = startCommand(['export', 'watch', '--job', node.jobName, '--next'], settingsOf(server));
+    await watching.said('Waiting for a run; none is scheduled.');
+    const run = await job.run();
+    await shown(watching, 'QUEUED');
+    await run.start();
+    await run.succeed();
+    expect(await watching.ended).toBe(0);
+  });
+
+  test('Ctrl-C ends it with 130 and says how to watch the run again', async () => {
+    const run = await (await createSteppedJob(server)).run();
+    const watching = watch(run.id);
+    await shown(watching, 'QUEUED');
+    watching.interrupt();
+    expect(await watching.ended).toBe(130);
+    expect(watching.stderr).toContain(
+      `The run goes on. To watch it again: npm run -s sluice -- export watch ${run.id}\n`,
+    );
+  });
+
+  test('what is not there, and a server that never was, are said at once', async () => {
+    const attempts: [args: string[], words: RegExp][] = [
+      [['no-such-run'], /^There is no run no-such-run\./],
+      [['--job', 'no such job'], /^There is no job "no such job"\.\n$/],
+      [[], /^Say which run: /],
+      [['x', '--url', 'http://127.0.0.1:1'], /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],
+    ];
+    const outcomes = await Promise.all(
+      attempts.map(([args]) => runSluice('cli', ['export', 'watch', ...args], settingsOf(working))),
+    );
+    expect(outcomes.map(({ code }) => code)).toEqual(attempts.map(() => 1));
+    for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toMatch(attempts[index]![1]);
+  });
+});
