@@ -22,7 +22,6 @@ const program = createProgram({
     answer: (text) => process.stdout.write(text),
     say,
     answers: surfaceOf(process.stdout),
-    words: surfaceOf(process.stderr),
   },
   log: { debug: () => undefined, warn: say, error: say },
   onBroken: () => {

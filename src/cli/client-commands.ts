@@ -1,5 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isTimeZone } from '../lib/zoned-time.ts';
+import { type Role, ROLES } from './csv-records.ts';
+import type { IngestFlags } from './ingest.ts';
 import type { ClientContext } from './command.ts';
 import type { UsageFlags } from './usage.ts';
 import type { WatchFlags } from './watch.ts';
@@ -33,6 +35,32 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
     .action(async (run: string | undefined, flags: WatchFlags) =>
       (await import('./watch.ts')).watchCommand(context, run, flags),
     );
+  withServer(program.command('ingest'))
+    .description(
+      'Send records from a file, or from standard input: NDJSON or CSV, also compressed with gzip. Starting it again with the same input counts nothing twice',
+    )
+    .argument('<file>', 'or - for standard input')
+    .requiredOption('--stream <name>', 'that the records are for')
+    .addOption(new Option('--kind <kind>', 'what is done with them').choices(['sum', 'replace']).default('sum'))
+    .option(
+      '--idempotency-key <key>',
+      'in place of the one that follows from the records; of later parts with their number',
+    )
+    .addOption(new Option('--format <format>', 'where the first line does not tell').choices(['ndjson', 'csv']))
+    .addOption(new Option('--granularity <granularity>', 'CSV: of all records').choices(['hourly', 'daily', 'monthly']))
+    .option('--column <what=name>', `CSV: the column that is the ${ROLES.join(', the ')}`, readColumn, {})
+    .option('--ignore <column>', 'CSV: a column that is no dimension; again for more', readMore, [])
+    .option('--delimiter <character>', 'CSV: between cells, or the word tab', readDelimiter, ',')
+    .option('--split-values', 'CSV: cells hold several values with | between them, as exports write them', false)
+    .option(
+      '--part <records>',
+      'of one request; the same at each start (default: 1000000, of a replace all)',
+      readCount,
+    )
+    .option('--patience <time>', 'how long a server that is away is waited for: 30s, 10m, 2h', readPatience, 600_000)
+    .action(async (file: string, flags: IngestFlags) =>
+      (await import('./ingest.ts')).ingestCommand(context, file, flags),
+    );
 };
 
 const BUCKETS = ['hour', 'day', 'week', 'month'];
@@ -64,6 +92,30 @@ const readFilter = (text: string, before: UsageFlags['filter']): UsageFlags['fil
     ...before.filter((entry) => entry.dimension !== dimension),
     { dimension, values: [...values, text.slice(at + 1)] },
   ];
+};
+
+const readMore = (text: string, before: readonly string[]): readonly string[] => [...before, text];
+
+const readColumn = (text: string, before: IngestFlags['column']): IngestFlags['column'] => {
+  const [, role, name] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  if (!ROLES.some((one) => one === role)) {
+    throw new InvalidArgumentError(`It is one of ${ROLES.join(', ')} and a column, such as element=Customer.`);
+  }
+  return { ...before, [role as Role]: name };
+};
+
+const readDelimiter = (text: string): string => {
+  if (text === 'tab') return '\t';
+  if (!/^[^"\r\n\\]$/.test(text)) throw new InvalidArgumentError('It is one character, or the word tab.');
+  return text;
+};
+
+const PATIENCE_UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
+
+const readPatience = (text: string): number => {
+  const match = /^(\d{1,5})([smh])$/.exec(text);
+  if (!match) throw new InvalidArgumentError('It is a number and s, m or h, such as 10m.');
+  return Number(match[1]) * (PATIENCE_UNITS[match[2] ?? ''] ?? 0);
 };
 
 const readCount = (text: string): number => {

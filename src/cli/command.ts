@@ -15,8 +15,6 @@ export interface Terminal {
 export interface DrawnTerminal extends Terminal {
   /** What the answers are drawn on. */
   readonly answers: Surface;
-  /** What the words are shown on. */
-  readonly words: Surface;
 }
 
 /** What every command works with. */

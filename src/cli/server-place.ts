@@ -25,7 +25,7 @@ const DEFAULT_PORT = '4000';
  */
 export const findServer = async (flags: ServerFlags, env: Env): Promise<ServerPlace> => {
   const url = readUrl(flags.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`));
-  if (flags.keyFile !== undefined) return { url, key: await keyIn(flags.keyFile) };
+  if (flags.keyFile !== undefined) return { url, key: await keyIn(typedPath(flags.keyFile, env)) };
   const fromEnv = env['API_KEY']?.trim();
   if (fromEnv) return { url, key: fromEnv };
   if (!isThisMachine(url)) {
@@ -39,6 +39,10 @@ export const findServer = async (flags: ServerFlags, env: Env): Promise<ServerPl
   );
 };
 
+/** A path as the person typed it: `npm run` has gone to the directory of Sluice and says where it came from. */
+export const typedPath = (path: string, env: Env): string =>
+  resolve((env['npm_lifecycle_event'] === 'sluice' && env['INIT_CWD']) || '.', path);
+
 const readUrl = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (!url || !/^https?:$/.test(url.protocol)) {
@@ -48,7 +52,9 @@ const readUrl = (text: string): string => {
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/graphql$/, '');
 };
 
-const isThisMachine = (url: string): boolean => /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+/** Whether nothing leaves it on the way there. */
+export const isThisMachine = (url: string): boolean =>
+  /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
 
 const keyIn = async (file: string): Promise<string> => {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

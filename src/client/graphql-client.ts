@@ -1,3 +1,5 @@
+import type { Issue } from '../errors.ts';
+
 /** A client such as every user of the API would write one: JSON over HTTP, subscriptions over server-sent events. */
 export interface GraphQLClient {
   /** The data. Throws ApiError with the words of the errors where there are any, and UnreachableError. */
@@ -11,13 +13,25 @@ export class ApiError extends Error {
   /** `extensions.code` of the first error, or null. */
   readonly code: string | null;
   readonly status: number;
+  readonly details: RefusalDetails;
 
-  constructor(message: string, code: string | null, status: number) {
+  constructor(message: string, code: string | null, status: number, details: RefusalDetails = {}) {
     super(message);
     this.name = 'ApiError';
     this.code = code;
     this.status = status;
+    this.details = details;
   }
+}
+
+/** What some refusals tell beside their words. */
+interface RefusalDetails {
+  /** The first hundred. */
+  readonly issues?: readonly Issue[];
+  /** How many there are in all. */
+  readonly issueCount?: number;
+  /** Of Retry-After. */
+  readonly retryAfterMs?: number;
 }
 
 /** No answer came, or not a whole one. Its message is written for the person who asked. */

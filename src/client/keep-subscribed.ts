@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, type GraphQLClient, UnreachableError } from './graphql-client.ts';
+import type { GraphQLClient } from './graphql-client.ts';
+import { mayPass } from './patience.ts';
 
 export interface KeptSubscription {
   readonly query: string;
@@ -35,8 +36,3 @@ export async function* keepSubscribed<Data>(
     await delay(waitMs, undefined, { signal });
   }
 }
-
-/** A server that stops says UNAVAILABLE to its subscribers; a proxy before one that is away, 502 to 504. */
-const mayPass = (error: unknown): boolean =>
-  error instanceof UnreachableError ||
-  (error instanceof ApiError && (error.code === 'UNAVAILABLE' || [502, 503, 504].includes(error.status)));

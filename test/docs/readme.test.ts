@@ -128,7 +128,7 @@ test('every command of the operator stands in the README, as it can be typed', (
   const plain = { isTerminal: false, columns: null, paint: (_: unknown, text: string) => text };
   const program = createProgram({
     env: {},
-    terminal: { answer: () => {}, say: () => {}, answers: plain, words: plain },
+    terminal: { answer: () => {}, say: () => {}, answers: plain },
     log: { debug: () => {}, warn: () => {}, error: () => {} },
     onBroken: () => {},
     onInterrupted: () => {},
@@ -140,7 +140,7 @@ test('every command of the operator stands in the README, as it can be typed', (
   );
   const shown = blocksBelow('In production', 'sh').join('').split('\n');
   expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
-  expect(typed).toHaveLength(13);
+  expect(typed).toHaveLength(14);
   expect(readme).not.toContain('npm run sluice');
 });
 
