@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+let folder: string;
+let released: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-schema-'));
+  released = await readFile(join(ROOT, 'schema.released.graphql'), 'utf8');
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** What `npm run check:breaking` says of a schema. */
+const check = async (schema: string): Promise<{ failed: boolean; text: string }> => {
+  const file = join(folder, 'schema.graphql');
+  await writeFile(file, schema);
+  return new Promise((resolve) => {
+    const script = join(ROOT, 'scripts/breaking-changes.ts');
+    execFile(process.execPath, [script, '--check', file], { timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
+    );
+  });
+};
+
+const changed = (from: string, to: string): string => {
+  expect(released.includes(from), `the schema has ${from}`).toBe(true);
+  return released.replace(from, () => to);
+};
+
+test('the schema of the last release breaks nobody', async () => {
+  expect(await check(released)).toEqual({ failed: false, text: '' });
+});
+
+test.each([
+  ['a field is gone', '  startedAt: DateTime\n', '  begunAt: DateTime\n', 'Run.startedAt'],
+  ['an answer may be null', '  rowsWritten: SafeInt!\n', '  rowsWritten: SafeInt\n', 'Run.rowsWritten'],
+  ['an argument is required', '    search: String\n', '    search: String!\n', 'search'],
+  ['an input field is required', 'input AllocationInput {\n', 'input AllocationInput {\n  reason: String!\n', 'reason'],
+  ['a default is another', '  sparse: Boolean! = true\n', '  sparse: Boolean! = false\n', 'sparse'],
+  ['a value is gone', '  NDJSON\n', '  JSONL\n', 'ExportFormat.NDJSON'],
+  [
+    'an expected failure is gone',
+    'DeleteStreamResult = DeletedStream | NotFoundError',
+    'DeleteStreamResult = DeletedStream',
+    'NotFoundError',
+  ],
+  ['a type is no node any more', 'type Run implements Node {', 'type Run {', 'Node'],
+])('%s: clients would fail, and so does the check', async (_, from, to, place) => {
+  const { failed, text } = await check(changed(from, to));
+  expect(text).toMatch(/^breaks clients: /m);
+  expect(text).toContain(place);
+  expect(failed).toBe(true);
+});
+
+test('what is added breaks nobody, and is told where it may surprise', async () => {
+  const field = changed('  startedAt: DateTime\n', '  startedAt: DateTime\n  startedBy: String\n');
+  expect(await check(field)).toEqual({ failed: false, text: '' });
+  const value = await check(changed('enum Compression {\n', 'enum Compression {\n  ZSTD\n'));
+  expect(value).toEqual({ failed: false, text: expect.stringMatching(/^may surprise clients: .*ZSTD/) });
+});
+
+test('a description may be another', async () => {
+  expect(await check(changed('An ISO week', 'A week'))).toEqual({ failed: false, text: '' });
+});
