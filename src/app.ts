@@ -21,6 +21,7 @@ import { createReadReplica } from './exports/read-replica.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQLServer, GRAPHQL_PATH } from './graphql/server.ts';
 import { createSchema } from './graphql/schema.ts';
+import { readTrustedDocuments } from './graphql/trusted-documents.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
 import { maySocketOpen } from './http/cors.ts';
 import { createDraining } from './http/draining.ts';
@@ -74,9 +75,13 @@ const MERGE_MS = 15_000;
 /** Longer than any request can still be at work on what it staged. */
 const SWEEP_MARGIN_MS = 900_000;
 
-/** The only wiring: from resources to a server that listens and, by role, works in the background. */
+/**
+ * The only wiring: from resources to a server that listens and, by role, works in the background.
+ * Errors: TrustedDocumentsError, ListenError.
+ */
 export const startApp = async (resources: AppResources): Promise<App> => {
   const { config, database, log } = resources;
+  const trusted = config.trustedDocuments === null ? new Map() : await readTrustedDocuments(config.trustedDocuments);
   const feed = startRunFeed({
     db: database.acrossAccounts,
     url: database.url,
@@ -88,7 +93,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   });
   const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
   let background: readonly Stoppable[] = [];
-  const api = config.role === 'worker' ? null : createApi(resources, feed);
+  const api = config.role === 'worker' ? null : createApi(resources, feed, trusted);
   const handle = createRouter({
     database,
     registry: metrics.registry,
@@ -149,7 +154,7 @@ const refuseUpgrade = (socket: Duplex, status: string): void => {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
 
-const createApi = (resources: AppResources, feed: RunFeed) => {
+const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<string, string>) => {
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -201,6 +206,7 @@ const createApi = (resources: AppResources, feed: RunFeed) => {
       maxCost: config.maxDocumentCost,
       maxPage: config.maxPageSize,
     },
+    documents: { trusted, trustedOnly: config.trustedDocumentsOnly, keptBytes: config.persistedDocumentBytes },
     graphiql: config.graphiql,
     introspection: config.introspection,
     localKey: resources.localKey,

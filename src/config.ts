@@ -65,6 +65,15 @@ const contradictions = (config: Config): Problem[] => [
         },
       ]
     : []),
+  ...(config.trustedDocumentsOnly && config.trustedDocuments === null
+    ? [
+        {
+          names: ['TRUSTED_DOCUMENTS_ONLY'],
+          message:
+            'TRUSTED_DOCUMENTS_ONLY needs the file TRUSTED_DOCUMENTS: without it every document would be refused',
+        },
+      ]
+    : []),
   ...(config.databaseUrl === null && config.role !== 'all'
     ? [
         {

@@ -12,6 +12,7 @@ const PLAIN_ERRORS = new Set([
   'ListenError',
   'ApiError',
   'UnreachableError',
+  'TrustedDocumentsError',
 ]);
 
 const BY_SQL_STATE: Readonly<Record<string, string>> = {

@@ -149,6 +149,24 @@ export const SETTINGS = {
     'Of one GraphQL document: 1 a field of the answer, all pages full; 50 a list; 20000 a usage or checkJob; 10 a slot of nextRuns.',
     integer(250_000, 1, MAX_INTEGER),
   ),
+  persistedDocumentBytes: setting(
+    'PERSISTED_DOCUMENT_BYTES',
+    '8388608',
+    'Bytes of GraphQL documents kept for clients that then send a SHA-256 alone (automatic persisted queries); 0 keeps none.',
+    integer(8 * MIB, 0, 1024 * MIB),
+  ),
+  trustedDocuments: setting(
+    'TRUSTED_DOCUMENTS',
+    'none',
+    'A JSON file of GraphQL documents by ids that clients may send in their place, as relay-compiler and GraphQL Code Generator write it.',
+    optional,
+  ),
+  trustedDocumentsOnly: setting(
+    'TRUSTED_DOCUMENTS_ONLY',
+    'false',
+    'true refuses all documents that are not among TRUSTED_DOCUMENTS, those of GraphiQL too.',
+    flag(false),
+  ),
   maxPageSize: setting(
     'MAX_PAGE_SIZE',
     '100',

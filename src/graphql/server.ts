@@ -18,6 +18,11 @@ import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
 import { createEventStreams } from './event-streams.ts';
 import { executeOperations } from './execution.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
+import {
+  createPersistedDocuments,
+  type PersistedDocuments,
+  type PersistedDocumentsOptions,
+} from './persisted-documents.ts';
 import { refusal } from './refusals.ts';
 import { shareEvents } from './shared-events.ts';
 
@@ -30,6 +35,7 @@ export interface GraphQLServerOptions {
   readonly pace: Pace;
   readonly withinTime: WithinTime;
   readonly documentLimits: DocumentLimits;
+  readonly documents: PersistedDocumentsOptions;
   readonly graphiql: boolean;
   readonly introspection: boolean;
   /** Filled into GraphiQL in local mode; null elsewhere, where a page must not hand out keys. */
@@ -39,6 +45,7 @@ export interface GraphQLServerOptions {
 export interface GraphQLServer {
   readonly yoga: ReturnType<typeof createGraphQL>;
   readonly mapError: ErrorMapper;
+  readonly documents: PersistedDocuments;
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
@@ -48,11 +55,13 @@ export const GRAPHQL_PATH = '/graphql';
 export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServer => {
   const mapError = createErrorMapper(options.tell);
   const streams = createEventStreams();
-  const yoga = createGraphQL(options, mapError, streams.plugin);
+  const documents = createPersistedDocuments(options.documents);
+  const yoga = createGraphQL(options, mapError, documents.plugin, streams.plugin);
   const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
   return {
     yoga,
     mapError,
+    documents,
     handle: async (request, response) => {
       const { method = 'GET', headers } = request;
       if (options.graphiql && asksForPage(request)) {
@@ -166,6 +175,7 @@ interface RequestContext {
 const createGraphQL = (
   { schema, services, log, documentLimits: limits, introspection }: GraphQLServerOptions,
   mapError: ErrorMapper,
+  documents: PersistedDocuments['plugin'],
   streams: Plugin,
 ) =>
   createYoga<RequestContext, GraphQLContext>({
@@ -188,7 +198,9 @@ const createGraphQL = (
       error: () => undefined,
     },
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
-    plugins: [checkDocuments({ schema, limits, introspection }), executeOperations, shareEvents(), streams],
+    // Beside those of the specification.
+    extraParamNames: ['documentId'],
+    plugins: [documents, checkDocuments({ schema, limits, introspection }), executeOperations, shareEvents(), streams],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)

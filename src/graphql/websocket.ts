@@ -222,14 +222,17 @@ const tooMuchAtOnce = (limit: number): GraphQLError =>
   });
 
 const prepare = async (
-  { yoga }: GraphQLServer,
+  { yoga, documents }: GraphQLServer,
   { connectionParams = {} }: SocketContext,
-  { query, operationName, variables }: SubscribePayload,
+  payload: SubscribePayload,
 ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
+  const params = documents.withDocument({ ...payload });
   const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({
     connectionParams,
+    params,
   } as never);
-  const document = parse(query);
+  const { operationName, variables } = payload;
+  const document = parse(params['query']);
   const errors = validate(schema, document);
   if (errors.length > 0) return errors as readonly GraphQLError[];
   if (!getOperationAST(document, operationName)) {

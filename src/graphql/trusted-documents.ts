@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises';
+
+/** Its message is for whoever starts the server. */
+class TrustedDocumentsError extends Error {
+  constructor(path: string, problem: string) {
+    super(`Sluice cannot start: the file ${path} of TRUSTED_DOCUMENTS ${problem}.`);
+    this.name = 'TrustedDocumentsError';
+  }
+}
+
+/** Documents by their ids, as relay-compiler and GraphQL Code Generator write them. Errors: TrustedDocumentsError. */
+export const readTrustedDocuments = async (path: string): Promise<ReadonlyMap<string, string>> => {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new TrustedDocumentsError(path, `cannot be read (${error.code ?? error.message})`);
+  });
+  const entries = Object.entries(parse(path, text));
+  if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) {
+    throw new TrustedDocumentsError(path, 'must give each id a document as a text');
+  }
+  return new Map(entries);
+};
+
+const parse = (path: string, text: string): object => {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Reported below, as any other thing that is no object.
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new TrustedDocumentsError(path, 'must be a JSON object of documents by their ids');
+  }
+  return parsed;
+};
