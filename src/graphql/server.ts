@@ -25,6 +25,7 @@ import {
 } from './persisted-documents.ts';
 import { refusal } from './refusals.ts';
 import { shareEvents } from './shared-events.ts';
+import { tellStatuses } from './statuses.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
@@ -200,7 +201,14 @@ const createGraphQL = (
     parserAndValidationCache: { documentCache: createDocumentCache(), errorCache: createDocumentCache() },
     // Beside those of the specification.
     extraParamNames: ['documentId'],
-    plugins: [documents, checkDocuments({ schema, limits, introspection }), executeOperations, shareEvents(), streams],
+    plugins: [
+      documents,
+      checkDocuments({ schema, limits, introspection }),
+      executeOperations,
+      shareEvents(),
+      streams,
+      tellStatuses,
+    ],
     context: async ({ request, connectionParams }) => {
       const secret = connectionParams
         ? secretFromPayload(connectionParams)

@@ -135,6 +135,38 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
+  test('an answer is the same to the byte in whatever language it is asked for', async () => {
+    const languages = ['de', 'fr-CH, fr;q=0.9, *;q=0.5', '*', 'not;;a=language'];
+    const queries = ['{ __typename }', '{ nothing }', '{ jobs(first: 101) { totalCount } }', '{'];
+    for (const body of [...queries.map((query) => JSON.stringify({ query })), '{', '{}']) {
+      const headers = { 'x-api-key': server.key };
+      const { date: _, ...plain } = Object.fromEntries((await post(body, headers)).headers);
+      const expected = { ...(await post(body, headers)), headers: plain };
+      for (const language of languages) {
+        const answer = await post(body, { ...headers, 'accept-language': language });
+        const { date: __, ...told } = Object.fromEntries(answer.headers);
+        expect({ ...answer, headers: told }).toEqual(expected);
+      }
+      expect(plain['vary']).toBe('Origin');
+    }
+  });
+
+  test('an answer without data is no 2xx for who asks for application/graphql-response+json', async () => {
+    const headers = { 'x-api-key': server.key, accept: 'application/graphql-response+json' };
+    for (const query of [
+      'query ($id: ID!) { job(id: $id) { id } }',
+      'subscription { runUpdated(runId: "x") { id } }',
+      'query A { __typename } query B { __typename }',
+    ]) {
+      const { status, body } = await post(JSON.stringify({ query }), headers);
+      expect(JSON.parse(body)).not.toHaveProperty('data');
+      expect(status).toBeGreaterThanOrEqual(400);
+    }
+    const { status, body } = await post(JSON.stringify({ query: '{ jobs(first: 101) { totalCount } }' }), headers);
+    expect(JSON.parse(body)).toHaveProperty('data', null);
+    expect(status).toBe(200);
+  });
+
   test('a request without a query is 400, whatever it accepts', async () => {
     for (const accept of ['application/json', 'application/graphql-response+json', '*/*']) {
       const headers = { 'x-api-key': server.key, accept };
