@@ -1,0 +1,58 @@
+import { isInterfaceType } from 'graphql';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
+import { createSchema } from '../../src/graphql/schema.ts';
+import { fillAccount, type FilledAccount } from '../strangers/accounts.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+const schema = createSchema();
+const node = schema.getType('Node');
+const types = (isInterfaceType(node) ? schema.getPossibleTypes(node) : []).map(({ name }) => name);
+
+let server: TestServer;
+let ours: FilledAccount;
+let theirs: FilledAccount;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  ours = await fillAccount(server, 'ours');
+  theirs = await fillAccount(server, 'theirs');
+});
+afterAll(() => server.stop());
+
+const BY_ID = 'query ($id: ID!) { node(id: $id) { __typename id } nodes(ids: [$id]) { __typename id } }';
+
+/** The sample of an account: one that is missing fails the test. */
+const idOf = (account: FilledAccount, type: string): string => {
+  const id = account.ids[type as NodeType];
+  if (typeof id !== 'string') throw new Error(`An account of test/strangers/accounts.ts is filled with no ${type}.`);
+  return id;
+};
+
+test('what the schema calls a Node is what ids are given to', () => {
+  expect(types.toSorted()).toEqual([...NODE_TYPES].toSorted());
+  expect(types.length).toBeGreaterThan(4);
+});
+
+describe.each(types)('a %s', (type) => {
+  test('is found by its id, the same by node and nodes', async () => {
+    const found = { __typename: type, id: idOf(ours, type) };
+    expect(await server.graphql(BY_ID, { id: found.id }, ours.key)).toEqual({ node: found, nodes: [found] });
+  });
+
+  test('of another account is not there', async () => {
+    const id = idOf(theirs, type);
+    expect(await server.request(BY_ID, { id }, ours.key)).toEqual({ status: 200, data: { node: null, nodes: [null] } });
+    expect(await server.graphql(BY_ID, { id }, theirs.key)).toMatchObject({ node: { id } });
+  });
+});
+
+test('several of all types come in the order of their ids, with what is not there between them', async () => {
+  const ids = types.flatMap((type) => [idOf(ours, type), 'nothing', idOf(theirs, type)]).toReversed();
+  const { nodes } = await server.graphql<{ nodes: ({ id: string } | null)[] }>(
+    'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }',
+    { ids },
+    ours.key,
+  );
+  const own = new Set(types.map((type) => idOf(ours, type)));
+  expect(nodes).toEqual(ids.map((id) => (own.has(id) ? { id } : null)));
+});
