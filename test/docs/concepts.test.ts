@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { windowOf } from '../../src/jobs/window.ts';
+import { formatInZone } from '../../src/lib/zoned-time.ts';
+import { type Page, readPages } from './pages.ts';
+import { arrowsOf, POSSIBLE_ARROWS } from './run-arrows.ts';
+
+const pages = await readPages();
+const diagramsOf = (path: string, kind: string): string[] => {
+  const page: Page | undefined = pages.find((other) => other.path === path);
+  return (page?.blocks ?? []).filter(({ text }) => text.startsWith(kind)).map(({ text }) => text);
+};
+
+test('the window on the time line is the one that the slot has', () => {
+  const [drawn = ''] = diagramsOf('docs/concepts.md', 'gantt');
+  const [, slot = '', zone = '', range = ''] = /title Slot (.+) in (\w+), range (\S+)/.exec(drawn) ?? [];
+  const timeZone = `Europe/${zone}`;
+  const window = windowOf(
+    { range, endTimeOffset: null, aggregationBucket: 'DAY', timeZone, minimizeFresh: true },
+    new Date(`${slot.replace(' ', 'T')}:00+01:00`),
+  );
+  const wall = (at: Date): string => formatInZone(at, timeZone).slice(0, 16).replace('T', ' ');
+  const [, bars = ''] = /section Window\n([\s\S]*?)section/.exec(drawn) ?? [];
+  const times = bars.match(/\d{4}-\d\d-\d\d \d\d:\d\d/g) ?? [];
+  expect([times[0], times.at(-1)]).toEqual([wall(window.start), wall(window.end)]);
+  expect(times).toHaveLength(4);
+  expect(drawn).toContain(`milestone, ${slot}`);
+});
+
+test('the arrows of the life of a run are those of the table of transitions', () => {
+  const drawn = diagramsOf('docs/concepts.md', 'stateDiagram-v2').filter((text) => text.includes('QUEUED'));
+  expect(drawn.map(arrowsOf)).toEqual([POSSIBLE_ARROWS]);
+});
