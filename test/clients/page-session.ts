@@ -71,8 +71,14 @@ const scriptOf = (page: Page, ports: Readonly<Record<string, string>>): string =
   ].join('\n');
 };
 
+const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** Not within longer numbers: a port may stand in a time or a hash. */
 const replaceAll = (text: string, places: Readonly<Record<string, string>>): string =>
-  Object.entries(places).reduce((replaced, [from, to]) => replaced.replaceAll(from, to), text);
+  Object.entries(places).reduce(
+    (replaced, [from, to]) => replaced.replaceAll(new RegExp(`(?<!\\d)${escaped(from)}(?!\\d)`, 'g'), () => to),
+    text,
+  );
 
 /**
  * Runs the shell blocks of a page in order, in one shell, in a directory that looks like a checkout and is removed. A server
@@ -142,8 +148,6 @@ const saidBy = (page: Page, text: string): Said[] => {
 /** What a page says that a block prints, or null. */
 export const shownAfter = (page: Page, block: Block): Block | null =>
   page.blocks.find((other) => isOutput(other) && other.follows?.line === block.line) ?? null;
-
-const escaped = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** A line of `…` alone stands for any lines, and elsewhere for any part of one. Blanks between words may differ in number. */
 export const showsText = (shown: string, said: string): boolean => {

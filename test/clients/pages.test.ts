@@ -1,24 +1,56 @@
+import { delimiter } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readPages, sessionOf } from '../docs/pages.ts';
-import { runPage, showsJson, shownAfter, showsText } from './page-session.ts';
+import { type Page, readPages, sessionOf } from '../docs/pages.ts';
+import { type PageOptions, runPage, showsJson, shownAfter, showsText } from './page-session.ts';
+import { findPrograms, startTwoClusters } from './postgres-programs.ts';
 
 const pages = (await readPages()).filter((page) => sessionOf(page).length > 0);
+const ofOperators = pages.filter((page) => sessionOf(page).some(({ text }) => text.includes('localhost:5432')));
+const programs = await findPrograms();
+
+const holdsTrue = async (page: Page, options: PageOptions = {}): Promise<void> => {
+  for (const { block, text, failed } of await runPage(page, options)) {
+    const place = `${page.path}:${block.line}`;
+    // With all that was said, for whoever has to set the page right.
+    expect({ place, fails: failed.length > 0, commands: failed, text }).toEqual({
+      place,
+      fails: block.mark?.kind === 'fails',
+      commands: failed,
+      text,
+    });
+    const shown = shownAfter(page, block);
+    if (!shown) continue;
+    const isShown =
+      shown.language === 'json' ? showsJson(JSON.parse(shown.text), JSON.parse(text)) : showsText(shown.text, text);
+    if (!isShown) expect({ place, text }).toEqual({ place, text: shown.text });
+  }
+};
 
 describe('what a page says to type does what the page says', () => {
-  test.each(pages.map((page) => [page.path, page] as const))('%s', async (_, page) => {
-    for (const { block, text, failed } of await runPage(page)) {
-      const place = `${page.path}:${block.line}`;
-      expect({ place, failed: failed.length > 0, text, commands: failed }).toMatchObject({
-        place,
-        failed: block.mark?.kind === 'fails',
-      });
-      const shown = shownAfter(page, block);
-      if (!shown) continue;
-      const isShown =
-        shown.language === 'json' ? showsJson(JSON.parse(shown.text), JSON.parse(text)) : showsText(shown.text, text);
-      // Both in whole, for whoever has to set the page right.
-      if (!isShown) expect({ place: `${page.path}:${shown.line}`, text }).toEqual({ place, text: shown.text });
-    }
+  const ofOneMachine = pages.filter((page) => !ofOperators.includes(page));
+  test.each(ofOneMachine.map((page) => [page.path, page] as const))('%s', (_, page) => holdsTrue(page));
+
+  test.skipIf(programs === null).each(ofOperators.map((page) => [page.path, page] as const))(
+    '%s, with the programs of PostgreSQL',
+    async (_, page) => {
+      const clusters = await startTwoClusters(programs ?? '');
+      try {
+        await holdsTrue(page, {
+          places: { '5432': clusters.first, '5433': clusters.second },
+          env: {
+            PATH: [programs, process.env['PATH']].join(delimiter),
+            PGPASSWORD: clusters.password,
+            POSTGRES_PASSWORD: clusters.password,
+          },
+        });
+      } finally {
+        await clusters.stop();
+      }
+    },
+  );
+
+  test('and there are pages of both kinds', () => {
+    expect([ofOneMachine.length > 5, ofOperators.length > 1]).toEqual([true, true]);
   });
 });
 
