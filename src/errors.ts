@@ -1,4 +1,5 @@
 // Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
+import type { IssueCode } from './issue-codes.ts';
 
 /** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
 export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
@@ -7,7 +8,7 @@ export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPO
 export interface Issue {
   readonly path: readonly string[];
   readonly message: string;
-  readonly code: string;
+  readonly code: IssueCode;
 }
 
 /** The base of every expected failure: its message is written for the caller and holds no secret. */
@@ -93,7 +94,7 @@ export class IssueCollector {
   readonly issues: Issue[] = [];
   count = 0;
 
-  add(path: readonly string[], code: string, message: string): void {
+  add(path: readonly string[], code: IssueCode, message: string): void {
     this.count += 1;
     if (this.issues.length < MAX_LISTED_ISSUES) this.issues.push({ path, code, message });
   }

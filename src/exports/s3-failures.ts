@@ -1,4 +1,5 @@
 // Pure: whose fault a failed PutObject is, and what the owner of the job or the operator should change.
+import type { RunFailure } from '../db/json-columns.ts';
 import { ObjectStoreError } from './object-store.ts';
 
 /** What is known of a failure. Nothing of it but `s3Code`, `status` and `bucketRegion` ever reaches a message. */
@@ -249,6 +250,37 @@ const BY_SYSTEM_CODE = new Map<string, Explanation>([
   ['EPROTO', tlsFailed],
   ...CONNECTION_CODES.split(' ').map((code) => [code, connectionLost] as const),
 ]);
+
+/** All of them, with what each says of a place: docs/reference/errors.md is made of it (npm run docs). */
+export const s3Explanations = (place: S3Place, failure: S3Failure): RunFailure[] =>
+  [
+    accessDenied,
+    noSuchBucket,
+    badBucket,
+    wrongRegion,
+    redirected,
+    credentialsRefused,
+    credentialsExpired,
+    credentialsUnavailable,
+    clockSkew,
+    aclNotSupported,
+    notSupported,
+    kmsKey,
+    objectTooLarge,
+    keyTooLong,
+    busy,
+    serverError,
+    timedOut,
+    conflict,
+    damaged,
+    connectionLost,
+    hostNotFound,
+    tlsFailed,
+    badEndpoint,
+    notS3,
+    refused,
+    unexpected,
+  ].map(({ code, message, retryable }) => ({ code, message: message(place, failure), retryable }));
 
 /**
  * The error that a put ends with. Unknown answers go by their status: 408, 429 and 5xx may pass, others will not

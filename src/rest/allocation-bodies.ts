@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors.ts';
+import type { IssueCode } from '../issue-codes.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
@@ -121,7 +122,7 @@ const writeLines = async (call: Call, context: IngestContext, request: BulkReque
   }
 };
 
-const misshapen = (code: string, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
+const misshapen = (code: IssueCode, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
 
 const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
   TOO_LONG: misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`),

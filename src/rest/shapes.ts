@@ -1,6 +1,7 @@
 // Pure: from zod's issues to Sluice's, and the zod types that several routes share.
 import { z } from 'zod';
 import type { Issue } from '../errors.ts';
+import type { IssueCode } from '../issue-codes.ts';
 import { ExactNumber } from '../lib/long-numbers.ts';
 
 /** Every problem of a value that has not the shape it should have. */
@@ -11,7 +12,8 @@ export const issuesOf = (error: z.ZodError): Issue[] =>
       return issue.keys.map((key) => ({ path: [...path, key], code: 'UNKNOWN_FIELD', message: unknownField(key) }));
     }
     if (issue.code === 'custom') {
-      return [{ path, code: String(issue.params?.['code'] ?? 'BAD_VALUE'), message: issue.message }];
+      // Only refuse() makes such issues.
+      return [{ path, code: (issue.params?.['code'] ?? 'BAD_VALUE') as IssueCode, message: issue.message }];
     }
     if (issue.code !== 'invalid_type') return [{ path, code: 'BAD_VALUE', message: issue.message }];
     return [
@@ -34,7 +36,7 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
 const unknownField = (key: string): string => `There is no field "${key}".`;
 
 /** Adds an issue with a code of Sluice's own to a zod transform. */
-export const refuse = (context: z.RefinementCtx, code: string, message: string, path: string[] = []): never => {
+export const refuse = (context: z.RefinementCtx, code: IssueCode, message: string, path: string[] = []): never => {
   context.addIssue({ code: 'custom', params: { code }, message, path });
   return z.NEVER;
 };

@@ -140,7 +140,7 @@ const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number):
   return { inserts, ended, mails };
 };
 
-const MISSED = {
+export const MISSED = {
   code: 'MISSED',
   message:
     'The server was away for more slots of this job than are caught up with; this one was left out. Run the job for it by hand where its window is wanted.',
@@ -153,7 +153,7 @@ const MISSED_AND_OLDER = {
   message: `${MISSED.message} Older slots than the ${MAX_LOOK_BACK} newest were left out as well, and are not recorded.`,
 } as const;
 
-const SUPERSEDED = {
+export const SUPERSEDED = {
   code: 'SUPERSEDED',
   message: 'A later slot of the job came due before this one started, and its window holds all of this one.',
   retryable: false,

@@ -10,7 +10,7 @@ import { notifyRuns } from './run-events.ts';
 import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
 import { nextChange, queueMail } from './runs.ts';
 
-const WORKER_LOST: RunFailure = {
+export const WORKER_LOST: RunFailure = {
   code: 'WORKER_LOST',
   message: 'The server that wrote this export went away.',
   retryable: true,

@@ -1,5 +1,6 @@
 // Pure: the rules for names, filters and values of allocation telemetry, each with its code.
 import type { Issue, IssueCollector } from '../errors.ts';
+import type { IssueCode } from '../issue-codes.ts';
 import { hasControlCharacters } from '../lib/control-characters.ts';
 import { parseDecimal, significantDigits } from '../lib/decimal.ts';
 
@@ -74,7 +75,7 @@ export const streamNameProblem = (name: string): string | null =>
     : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
 
 /** What is wrong with a dimension name, a dimension value, an element name or another text as short, or null. */
-export const textProblem = (text: string, longest = MAX_TEXT): { code: string; message: string } | null => {
+export const textProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
   // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
   if (text.length > longest && [...text].length > longest)

@@ -1,5 +1,6 @@
 // Pure: turns what was sent into canonical records: cut to their bucket, filters in one spelling, keys told apart.
 import { type IssueCollector, MAX_LISTED_ISSUES } from '../errors.ts';
+import type { IssueCode } from '../issue-codes.ts';
 import {
   BucketReader,
   type CanonicalFilter,
@@ -140,7 +141,7 @@ type Columns = Pick<CanonicalRecords, 'indexes' | 'buckets' | 'filterIndexes' | 
 const emptyColumns = (): Columns => ({ indexes: [], buckets: [], filterIndexes: [], elements: [], values: [] });
 
 /** The issue of a record that repeats another's key. */
-export const duplicateKey = (at: number, other: number): { code: string; message: string } => ({
+export const duplicateKey = (at: number, other: number): { code: IssueCode; message: string } => ({
   code: 'DUPLICATE_KEY',
   message: `Record ${at} has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
 });

@@ -22,6 +22,7 @@ const LAYERS = [
   ['db'],
   ['client'],
   ['errors', 'lib'],
+  ['issue-codes'],
 ] as const;
 
 /** Parts of one layer that may import each other; a cycle among them is still found below. */

@@ -1,0 +1,124 @@
+// Pure: the page on the GraphQL API, out of its schema as text builds it: every type, field, argument and value with its description.
+import {
+  getNamedType,
+  type GraphQLArgument,
+  type GraphQLField,
+  type GraphQLInputField,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  isEnumType,
+  isInputObjectType,
+  isInterfaceType,
+  isIntrospectionType,
+  isObjectType,
+  isScalarType,
+  isSpecifiedScalarType,
+  isUnionType,
+  print,
+} from 'graphql';
+import { plainWords } from './plain-words.ts';
+
+const BUILT_IN: Readonly<Record<string, string>> = {
+  Boolean: '`true` or `false`.',
+  Float: 'A number.',
+  ID: 'Opaque; compare it, and pass it on as it is.',
+  Int: 'An integer of 32 bits.',
+  String: 'Text.',
+};
+
+export const graphqlPage = (schema: GraphQLSchema): string => {
+  const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
+  const types = Object.values(schema.getTypeMap())
+    .filter((type) => !isIntrospectionType(type) && !roots.some((root) => root === type))
+    .toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  const section = (title: string, isOfIt: (type: GraphQLNamedType) => boolean): string[] => [
+    `## ${title}`,
+    ...types.filter(isOfIt).flatMap((type) => wordsOf(schema, type)),
+  ];
+  return [
+    ...roots.flatMap((root) =>
+      root
+        ? [
+            `## ${root.name}`,
+            root.description ?? '',
+            ...Object.values(root.getFields()).flatMap((one) => rootField(root.name, one)),
+          ]
+        : [],
+    ),
+    ...section('Inputs', isInputObjectType),
+    ...section('Objects', isObjectType),
+    ...section('Unions', isUnionType),
+    ...section('Interfaces', isInterfaceType),
+    ...section('Enums', isEnumType),
+    ...section('Scalars', isScalarType),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+};
+
+const linked = (type: { toString(): string }, name: string): string => `[\`${String(type)}\`](#${name.toLowerCase()})`;
+
+const typed = (one: GraphQLField<unknown, unknown> | GraphQLArgument | GraphQLInputField): string =>
+  linked(one.type, getNamedType(one.type).name);
+
+const defaultOf = ({ default: given }: GraphQLArgument | GraphQLInputField): string =>
+  given?.literal ? `, \`${print(given.literal)}\` by default` : '';
+
+const deprecated = (one: { deprecationReason?: string | null | undefined }): string =>
+  one.deprecationReason ? ` **Deprecated:** ${plainWords(one.deprecationReason)}` : '';
+
+const inputLine = (one: GraphQLArgument | GraphQLInputField, indent = ''): string =>
+  `${indent}- \`${one.name}\`: ${typed(one)}${defaultOf(one)}. ${plainWords(one.description)}${deprecated(one)}`;
+
+const fieldLines = (one: GraphQLField<unknown, unknown>): string =>
+  [
+    `- \`${one.name}\`: ${typed(one)}. ${plainWords(one.description)}${deprecated(one)}`,
+    ...one.args.map((argument) => inputLine(argument, '  ')),
+  ].join('\n');
+
+const rootField = (root: string, one: GraphQLField<unknown, unknown>): string[] => [
+  `### ${root}.${one.name}`,
+  `${plainWords(one.description)}${deprecated(one)}`,
+  [...one.args.map((argument) => inputLine(argument)), `- answers with ${typed(one)}`].join('\n'),
+];
+
+const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
+  const description =
+    type.description && !isSpecifiedScalarType(type) ? plainWords(type.description) : (BUILT_IN[type.name] ?? '');
+  const head = [`### ${type.name}`, description];
+  if (isUnionType(type)) return [...head, namesOf('One of', type.getTypes())];
+  if (isEnumType(type)) {
+    return [
+      ...head,
+      type
+        .getValues()
+        .map((one) => `- \`${one.name}\`: ${plainWords(one.description)}${deprecated(one)}`)
+        .join('\n'),
+    ];
+  }
+  if (isInputObjectType(type))
+    return [
+      ...head,
+      Object.values(type.getFields())
+        .map((one) => inputLine(one))
+        .join('\n'),
+    ];
+  if (isInterfaceType(type)) {
+    return [
+      ...head,
+      namesOf('Is one of', schema.getPossibleTypes(type)),
+      Object.values(type.getFields()).map(fieldLines).join('\n'),
+    ];
+  }
+  if (isObjectType(type)) {
+    return [
+      ...head,
+      namesOf('Implements', type.getInterfaces()),
+      Object.values(type.getFields()).map(fieldLines).join('\n'),
+    ];
+  }
+  return head;
+};
+
+const namesOf = (verb: string, types: readonly GraphQLNamedType[]): string =>
+  types.length === 0 ? '' : `${verb} ${types.map(({ name }) => `[${name}](#${name.toLowerCase()})`).join(', ')}.`;

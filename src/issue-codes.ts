@@ -1,0 +1,72 @@
+// Pure: every code that an issue of a ValidationError may have, and what it says. docs/reference/errors.md is made of it (npm run docs).
+
+/** In the order of what they are about: the shape of the input, records and filters, streams, usage, jobs, accounts and keys. */
+export const ISSUE_CODES = {
+  REQUIRED: 'The field has to be given.',
+  UNKNOWN_FIELD: 'There is no field of this name.',
+  BAD_TYPE: 'A value of another type is wanted: a string, a list, an object.',
+  BAD_VALUE: 'The value is none of those that the field takes.',
+  REPEATED_NAME: 'A name stands twice in one JSON object, and which of them is meant is not told.',
+  NOT_JSON: 'The line of an NDJSON body is no JSON.',
+  LINE_TOO_LONG: 'The line of an NDJSON body is longer than any record needs.',
+  BAD_ENCODING: 'The line of an NDJSON body is not UTF-8.',
+  EMPTY: 'The text has no character.',
+  TOO_LONG: 'The text has more characters than it may have.',
+  BAD_LENGTH: 'The text is empty, or longer than it may be.',
+  CONTROL_CHARACTER: 'The text contains a control character.',
+  MALFORMED_UNICODE: 'The text contains half of a surrogate pair, which no UTF-8 text can hold.',
+  BAD_TEXT: 'The text contains what no UTF-8 text in the database can hold.',
+
+  NO_RECORDS: 'The request has no record.',
+  BAD_TIMESTAMP: 'It is no RFC 3339 date and time with a zone, or out of the range that is stored.',
+  FUTURE_TIMESTAMP: 'It lies too far in the future.',
+  GRANULARITY_DIFFERS: 'The stream, or the first record of the request, has another granularity.',
+  DIMENSIONS_DIFFER:
+    'The stream, or the first record of the request, has other dimensions; each record has exactly those.',
+  TOO_MANY_DIMENSIONS: 'More dimensions are named than a filter, or a list to group by, may have.',
+  DUPLICATE_DIMENSION: 'The dimension stands in this filter, or list to group by, already.',
+  RESERVED_DIMENSION: 'The name is that of the element or of a column of the export, and no dimension.',
+  NO_VALUES: 'The dimension has no value.',
+  TOO_MANY_VALUES: 'The dimension has more different values than it may have.',
+  BAD_DECIMAL: 'It is no decimal number.',
+  NEGATIVE_VALUE: 'It is less than 0.',
+  TOO_MANY_DIGITS: 'It has more digits than are kept.',
+  TOO_MANY_DECIMALS: 'It has more decimals than are kept.',
+  PRECISION_LOST: 'The number had lost digits before it arrived: send a string.',
+  DUPLICATE_KEY: 'Two records of a replace have the same bucket, filter and element.',
+  TWO_ELEMENTS: 'The element is given under both of its spellings.',
+  OTHER_STREAM: 'The record names another stream than the path.',
+  VALUE_FORBIDDEN: 'A selector of a delete has no value.',
+  UNKNOWN_DIMENSION: 'The stream has no such dimension.',
+
+  BAD_STREAM_NAME: 'It is no name of a stream.',
+  STREAM_NOT_EMPTY: 'The stream has live records: ask with force to hide them.',
+
+  TIMESTAMP_OUT_OF_RANGE: 'It lies before or after all years that usage is reckoned in.',
+  EMPTY_WINDOW: 'The end does not lie after the start.',
+  BAD_TIME_ZONE: 'It is no IANA name of a time zone.',
+  WINDOW_TOO_LONG: 'The window has more buckets than one may have.',
+
+  BAD_JOB_NAME: 'It is no name of a job.',
+  BAD_EMAIL: 'It is not one e-mail address.',
+  BAD_BUCKET: 'It is no name of a general purpose bucket.',
+  BAD_PATH: 'The path in the bucket is none.',
+  BAD_SLUG: 'Nothing of the name of the job can stand in an object key.',
+  KEY_TOO_LONG: 'The object keys would be longer than S3 takes.',
+  BAD_BUCKET_OWNER: 'It is not the 12 digits of an AWS account.',
+  BAD_RANGE: 'It is no `ago(#x)`.',
+  BAD_END_TIME_OFFSET: 'It is no `ago(#x)`.',
+  OFFSET_NOT_SHORTER: 'endTimeOffset is not shorter than range.',
+  TWO_SCHEDULES: 'cron and scheduledTimeInSeconds exclude each other.',
+  BAD_CRON: 'It is no five-field cron, or has no next time.',
+  BAD_EPOCH_SECONDS: 'It is not in whole seconds since 1970.',
+  IN_THE_PAST: 'The one time of the job has passed.',
+  NO_STREAMS: 'The list of streams is empty; null means every stream.',
+  TOO_MANY_STREAMS: 'More streams are named than a job may have.',
+  DUPLICATE_STREAM: 'The stream stands in the list already.',
+
+  BAD_ACCOUNT_NAME: 'It is no name of an account.',
+  NO_SCOPES: 'A key needs at least one scope.',
+} as const satisfies Readonly<Record<string, string>>;
+
+export type IssueCode = keyof typeof ISSUE_CODES;

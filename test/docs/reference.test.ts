@@ -1,0 +1,50 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { ISSUE_CODES } from '../../src/issue-codes.ts';
+import { ROOT, readSourceFiles } from '../support/source-files.ts';
+
+const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8');
+
+test('every type, field, argument and value of the schema has its line in the reference', async () => {
+  const [schema, page] = [await read('schema.graphql'), await read('docs/reference/graphql.md')];
+  const roots = new Set(['Query', 'Mutation', 'Subscription']);
+  let inside = '';
+  const missing: string[] = [];
+  let looked = 0;
+  for (const line of schema.replaceAll(/"""[\s\S]*?"""/g, '').split('\n')) {
+    const [, kind, name] = /^(type|input|enum|interface|union|scalar) (\w+)/.exec(line) ?? [];
+    if (kind && name) inside = name;
+    const [, field] = /^ {2}(\w+)/.exec(line) ?? [];
+    const [, argument] = /^ {4}(\w+)/.exec(line) ?? [];
+    const part = page
+      .split(/^(?=### |## )/m)
+      .filter((one) => one.startsWith(`### ${inside}\n`))
+      .join('');
+    const isThere = roots.has(inside)
+      ? field === undefined || page.includes(`### ${inside}.${field}\n`)
+      : part !== '' && [field, argument].every((one) => one === undefined || part.includes(`- \`${one}\`: `));
+    if (inside !== '' && (name ?? field ?? argument) !== undefined) looked += 1;
+    if (inside !== '' && !isThere) missing.push(`${inside}: ${line.trim()}`);
+  }
+  expect(missing).toEqual([]);
+  expect(looked).toBeGreaterThan(300);
+});
+
+test('every code of an issue is in use, and in the reference', async () => {
+  const page = await read('docs/reference/errors.md');
+  const sources = (await readSourceFiles('src')).filter(({ path }) => path !== 'src/issue-codes.ts');
+  const codes = Object.keys(ISSUE_CODES);
+  expect(codes.filter((code) => !page.includes(`- \`${code}\`: `))).toEqual([]);
+  expect(codes.filter((code) => !sources.some(({ code: text }) => text.includes(`'${code}'`)))).toEqual([]);
+  expect(codes.length).toBeGreaterThan(40);
+});
+
+test('every reason why S3 refuses is in the reference', async () => {
+  const page = await read('docs/reference/errors.md');
+  const explanations = (await read('src/exports/s3-failures.ts')).match(
+    /(?<=^const \w+: Explanation = \{\n {2}code: ')\w+/gm,
+  );
+  expect(explanations?.filter((code) => !page.includes(`- \`${code}\`: `))).toEqual([]);
+  expect(explanations?.length).toBeGreaterThan(20);
+});
