@@ -10,6 +10,7 @@ import { describeSettings } from '../src/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors.ts';
 import { failureOf } from '../src/exports/failure.ts';
 import { s3Explanations } from '../src/exports/s3-failures.ts';
+import { ERROR_CODES } from '../src/graphql/error-codes.ts';
 import { createSchema } from '../src/graphql/schema.ts';
 import { ISSUE_CODES } from '../src/issue-codes.ts';
 import { describeApi } from '../src/rest/document.ts';
@@ -31,9 +32,14 @@ const page = (title: string, intro: string, body: string): string =>
 
 const program = createProgram({
   env: {},
-  terminal: { answer: () => undefined, say: () => undefined },
+  terminal: {
+    answer: () => undefined,
+    say: () => undefined,
+    answers: { isTerminal: false, columns: null, paint: (_, text) => text },
+  },
   log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
   onBroken: () => undefined,
+  onInterrupted: () => undefined,
 });
 
 const schema = buildSchema(printSchema(lexicographicSortSchema(createSchema())));
@@ -67,7 +73,12 @@ const PAGES: Readonly<Record<string, string>> = {
   'errors.md': page(
     'Errors',
     'Every code that an error can have. Programs go by the codes; messages are for people and may change.',
-    errorsPage({ errorCode: schema.getType('ErrorCode') as GraphQLEnumType, issueCodes: ISSUE_CODES, runErrors }),
+    errorsPage({
+      errorCode: schema.getType('ErrorCode') as GraphQLEnumType,
+      topLevelCodes: ERROR_CODES,
+      issueCodes: ISSUE_CODES,
+      runErrors,
+    }),
   ),
   'settings.md': page(
     'Settings',

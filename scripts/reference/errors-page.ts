@@ -5,6 +5,8 @@ import { plainWords } from './plain-words.ts';
 export interface ErrorSources {
   /** Of UserError, with its descriptions. */
   readonly errorCode: GraphQLEnumType;
+  /** Codes of errors at the top of an answer. */
+  readonly topLevelCodes: Readonly<Record<string, { readonly status: number; readonly meaning: string }>>;
   /** Codes of issues, and what they say. */
   readonly issueCodes: Readonly<Record<string, string>>;
   /** What the error of a run can be. */
@@ -13,7 +15,7 @@ export interface ErrorSources {
 
 const line = (code: string, words: string): string => `- \`${code}\`: ${plainWords(words)}`;
 
-export const errorsPage = ({ errorCode, issueCodes, runErrors }: ErrorSources): string =>
+export const errorsPage = ({ errorCode, topLevelCodes, issueCodes, runErrors }: ErrorSources): string =>
   [
     '## Refusals',
     'What is expected to go wrong is an answer of its own type, a [UserError](graphql.md#usererror) with one of these codes; the REST routes answer with the same codes.',
@@ -21,7 +23,11 @@ export const errorsPage = ({ errorCode, issueCodes, runErrors }: ErrorSources): 
       .getValues()
       .map(({ name, description }) => line(name, description ?? ''))
       .join('\n'),
-    'What is wrong with a request as such (no key, no JSON, too large, the database away) is an error at the top of the answer, with its code in `extensions.code`.',
+    '## Errors at the top of an answer',
+    'What is wrong with a request as such (no key, no JSON, too large, the database away) stands in `errors`, with its code in `extensions.code`:',
+    Object.entries(topLevelCodes)
+      .map(([code, { status, meaning }]) => line(code, `${meaning} (${status})`))
+      .join('\n'),
     '## Issues of an input',
     'A [ValidationError](graphql.md#validationerror) lists what is wrong, each with the path of its field and one of these codes:',
     Object.entries(issueCodes)

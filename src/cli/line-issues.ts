@@ -41,5 +41,5 @@ export const refusedLines = (error: ApiError, lineOf: (index: number) => number)
 const refusal = (messages: readonly string[], count: number): ValidationError => {
   const more = count > messages.length ? [`and ${plural(count - messages.length, 'more problem')}.`] : [];
   const message = [...messages, ...more].join('\n');
-  return new ValidationError([{ path: [], code: 'REFUSED', message }], count);
+  return new ValidationError([{ path: [], code: 'BAD_VALUE', message }], count);
 };
