@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { setImmediate as afterOthers } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Database } from '../db/client.ts';
 import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-claims.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
+import { afterOthers } from '../lib/turns.ts';
 import {
   assertHeld,
   closeObjects,

@@ -4,6 +4,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
+import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
 import { RequestTimeoutError } from '../errors.ts';
@@ -59,54 +60,60 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
   const documents = createPersistedDocuments(options.documents);
   const yoga = createGraphQL(options, mapError, documents.plugin, streams.plugin);
   const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
+  /** Null where the request was refused. By itself: what it needs is not held for as long as a subscription lives. */
+  const answerTo = async (request: IncomingMessage, response: ServerResponse): Promise<Response | null> => {
+    const { method = 'GET', headers } = request;
+    const url = new URL(`http://localhost${request.url ?? '/'}`);
+    // Yoga would read on behind it, where no parameter was checked.
+    url.hash = '';
+    let body: Buffer | null = null;
+    try {
+      if (method === 'GET') checkParameters(url.searchParams);
+      if (method === 'POST') {
+        checkContentType(headers['content-type']);
+        body = await readBody(request, options.maxBodyBytes, options.pace);
+        if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
+        body = withLongNumbers(body);
+        if (body.length > BYTES_IN_ONE_GO) await afterOthers();
+      }
+    } catch (error) {
+      if (!(error instanceof BodyError)) throw error;
+      await refuse(request, response, error.status, refusal(error.status, error.message));
+      return null;
+    }
+    const asked = new yoga.fetchAPI.Request(url, {
+      method,
+      headers: headersOf(request, body !== null),
+      ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
+    });
+    // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
+    return options
+      .withinTime(async (limit) => {
+        const signal = limit.signal();
+        const found = await yoga.fetch(asked, { signal });
+        // Nobody will read it any more.
+        if (signal.aborted) {
+          await found.body?.cancel();
+          await streams.resultsOf(found)?.[Symbol.asyncIterator]().return?.();
+        }
+        return found;
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof RequestTimeoutError)) throw error;
+        return answerOf(options.tell(error));
+      });
+  };
   return {
     yoga,
     mapError,
     documents,
     handle: async (request, response) => {
-      const { method = 'GET', headers } = request;
       if (options.graphiql && asksForPage(request)) {
         await sendPage(request, response);
         return;
       }
-      const url = new URL(`http://localhost${request.url ?? '/'}`);
-      // Yoga would read on behind it, where no parameter was checked.
-      url.hash = '';
-      let body: Buffer | null = null;
-      try {
-        if (method === 'GET') checkParameters(url.searchParams);
-        if (method === 'POST') {
-          checkContentType(headers['content-type']);
-          body = await readBody(request, options.maxBodyBytes, options.pace);
-          if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
-          body = withLongNumbers(body);
-        }
-      } catch (error) {
-        if (!(error instanceof BodyError)) throw error;
-        await refuse(request, response, error.status, refusal(error.status, error.message));
-        return;
-      }
-      const asked = new yoga.fetchAPI.Request(url, {
-        method,
-        headers: headersOf(request, body !== null),
-        ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
-      });
-      // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
-      const answer = await options
-        .withinTime(async (limit) => {
-          const signal = limit.signal();
-          const found = await yoga.fetch(asked, { signal });
-          // Nobody will read it any more.
-          if (signal.aborted) {
-            await found.body?.cancel();
-            await streams.resultsOf(found)?.[Symbol.asyncIterator]().return?.();
-          }
-          return found;
-        })
-        .catch((error: unknown) => {
-          if (!(error instanceof RequestTimeoutError)) throw error;
-          return answerOf(options.tell(error));
-        });
+      const answer = await answerTo(request, response);
+      if (!answer) return;
       const results = streams.resultsOf(answer);
       if (results) await sendEvents(answer, results, streams.textOf, response);
       else await send(answer, request, response, { refusal });

@@ -4,6 +4,7 @@ import { type Issue, ValidationError } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
+import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
 import { createLineSplitter, type Line, type LineProblem } from '../lib/lines.ts';
 import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
@@ -37,7 +38,7 @@ export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }
-  const records = readList(kind, target.stream, await call.readText(), services.spellings);
+  const records = await readList(kind, target.stream, await call.readText(), services.spellings);
   services.intakeRate.spend(principal, records.length);
   try {
     if (kind === 'DELETE') {
@@ -57,9 +58,25 @@ const readOne = (kind: WriteKind, stream: string, value: unknown): Input =>
 const textReaderFor = (kind: WriteKind, stream: string, known: KnownSpellings): RecordTextReader | null =>
   kind === 'DELETE' ? null : new RecordTextReader((value) => readRecord(value, stream), known);
 
-const readList = (kind: WriteKind, stream: string, text: string, known: KnownSpellings): readonly Input[] =>
-  textReaderFor(kind, stream, known)?.readList(text) ??
+const readList = async (
+  kind: WriteKind,
+  stream: string,
+  text: string,
+  known: KnownSpellings,
+): Promise<readonly Input[]> =>
+  (await readPlainList(textReaderFor(kind, stream, known), text)) ??
   listOf(parseJson(text)).map((value) => readOne(kind, stream, value));
+
+/** Null where the text is none that the reader takes. */
+const readPlainList = async (reader: RecordTextReader | null, text: string): Promise<readonly Input[] | null> => {
+  if (!reader) return null;
+  const records: Input[] = [];
+  for (const record of reader.readList(text)) {
+    if (record === null) return null;
+    if (records.push(record) % RECORDS_IN_ONE_GO === 0) await afterOthers();
+  }
+  return records;
+};
 
 const listOf = (body: unknown): readonly unknown[] => {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {

@@ -68,25 +68,24 @@ export class RecordTextReader {
     return record && afterBlanks(line, this.#end) === line.length ? record : null;
   }
 
-  /** The records of `{"records":[...]}`; null where the general reader has to look at it. */
-  readList(text: string): (RecordInput | Misshapen)[] | null {
+  /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */
+  *readList(text: string): Generator<RecordInput | Misshapen | null, void> {
     let at = afterBlanks(text, 0);
     for (const token of ['{', '"records"', ':', '[']) {
-      if (!text.startsWith(token, at)) return null;
+      if (!text.startsWith(token, at)) return yield null;
       at = afterBlanks(text, at + token.length);
     }
-    const records: (RecordInput | Misshapen)[] = [];
     for (;;) {
       const record = this.#readPlain(text, at) ?? this.#readAny(text, at);
-      if (!record) return null;
-      records.push(record);
+      yield record;
+      if (!record) return;
       at = afterBlanks(text, this.#end);
       const code = text.charCodeAt(at);
       at = afterBlanks(text, at + 1);
       if (code === CLOSING_BRACKET) break;
-      if (code !== COMMA) return null;
+      if (code !== COMMA) return yield null;
     }
-    return text.charCodeAt(at) === CLOSING_BRACE && afterBlanks(text, at + 1) === text.length ? records : null;
+    if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1) !== text.length) yield null;
   }
 
   /** A record that has each field once and nothing else, its strings without escapes; null for any other. */

@@ -1,4 +1,5 @@
 import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { BucketSums, type SumColumns } from './bucket-sums.ts';
 import type { CheckOptions } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
@@ -94,18 +95,30 @@ const checkOptions = (context: IngestContext, { path }: WriteTarget, now: Date):
 
 const readRecords =
   (context: IngestContext, kind: 'SUM' | 'REPLACE', request: IngestRequest<RecordInput>): ReadContent =>
-  (shape, issues, now) => {
+  async (shape, issues, now) => {
     const options = checkOptions(context, request, now);
     const reader = new RecordReader(shape, options, issues);
-    for (const input of request.records) reader.read(input);
+    let read = 0;
+    for (const input of request.records) {
+      if (read > 0 && read % RECORDS_IN_ONE_GO === 0) await afterOthers();
+      reader.read(input);
+      read += 1;
+    }
     const records = reader.take();
     if (!records) return null;
     if (kind === 'REPLACE') checkDistinctKeys(records, options.path, issues);
+    if (issues.count > 0) return null;
+    if (read > RECORDS_IN_ONE_GO) await afterOthers();
+    const digest = new ContentDigest(kind, request.stream).addRecords(records).finish();
+    const isSmall = kind === 'SUM' && read <= MAX_SMALL_RECORDS;
+    if (read > RECORDS_IN_ONE_GO) await afterOthers();
+    // Of small ones those of a batch are summed together.
+    const sums = isSmall ? null : sumsOf(records);
     return {
-      digest: new ContentDigest(kind, request.stream).addRecords(records).finish(),
+      digest,
       recordCount: records.buckets.length,
       shape: records,
-      small: kind === 'SUM' && records.buckets.length <= MAX_SMALL_RECORDS ? records : undefined,
+      small: isSmall ? records : undefined,
       apply: async (tx, stream, operationId) => {
         const { known } = context;
         const filterIds = await resolveFilterIds(tx, stream, records.filters, known);
@@ -113,7 +126,7 @@ const readRecords =
         if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
         const [insertedRecords] = await Promise.all([
           insertRecords(tx, stream, operationId, records, filterIds),
-          addTotals(tx, stream, operationId, sumsOf(records), filterIds),
+          addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds),
         ]);
         const onCommitted = () => known.noteFilters(stream.id, records.filters, filterIds);
         return { hiddenRecords, insertedRecords, onCommitted };

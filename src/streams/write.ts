@@ -70,7 +70,11 @@ export interface Content {
 }
 
 /** Checks the request against the stream's shape (null: there is none yet); null where there are issues. */
-export type ReadContent = (shape: StreamShape | null, issues: IssueCollector, now: Date) => Content | null;
+export type ReadContent = (
+  shape: StreamShape | null,
+  issues: IssueCollector,
+  now: Date,
+) => Content | null | Promise<Content | null>;
 
 /** Another write took the stream's name or the idempotency key, or deleted the stream, after they were read: look again. */
 class OvertakenError extends Error {}
@@ -141,7 +145,7 @@ const writeOnce = async (
   const now = clock.now();
   const remembered = trusts ? known.find(target.accountId, target.stream) : undefined;
   if (remembered) {
-    const { content } = check(read, remembered, now);
+    const { content } = await check(read, remembered, now);
     // A key that was used before comes out when it is stored. What is wrong with the records is told only where none was.
     if (content) {
       return (
@@ -155,7 +159,7 @@ const writeOnce = async (
   // A replay is answered whatever has become of the stream since, so its shape does not count here.
   if (earlier) return replay(db, earlier, read, now);
   if (kind === 'DELETE' && !stream) throw missingStream(target.stream);
-  const { content, issues } = check(read, stream ?? null, now);
+  const { content, issues } = await check(read, stream ?? null, now);
   issues.throwIfAny();
   if (!content) throw new Error('A request without issues has no content.');
   return writeContent(context, kind, target, stream ?? null, content, now);
@@ -224,19 +228,19 @@ const writeContent = async (
 };
 
 /** The content, null where there are issues. */
-const check = (
+const check = async (
   read: ReadContent,
   shape: StreamShape | null,
   now: Date,
-): { readonly content: Content | null; readonly issues: IssueCollector } => {
+): Promise<{ readonly content: Content | null; readonly issues: IssueCollector }> => {
   const issues = new IssueCollector();
-  const content = read(shape, issues, now);
+  const content = await read(shape, issues, now);
   return { content: issues.count === 0 ? content : null, issues };
 };
 
 const replay = async (db: Db, earlier: OperationRow, read: ReadContent, now: Date): Promise<Receipt> => {
   const issues = new IssueCollector();
-  const content = read(null, issues, now);
+  const content = await read(null, issues, now);
   // What breaks a rule was never accepted, hence is other content, whatever its digest.
   if (issues.count > 0 || !content?.digest.equals(earlier.contentSha256)) {
     throw new ConflictError(
