@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+export interface Outcome {
+  /** 0 where it ended well. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Example {
+  readonly folder: string;
+  /** What its README says to type, in a shell that knows of this server; more variables after it. */
+  start(server: ExampleServer, env?: Readonly<Record<string, string>>): Promise<Outcome>;
+  /** Any command in its folder. */
+  run(command: string, env?: Readonly<Record<string, string>>): Promise<Outcome>;
+}
+
+export interface ExampleServer {
+  readonly url: string;
+  readonly key: string;
+}
+
+const LIMIT_MS = 240_000;
+
+/** One of the folders of examples/, run as somebody would who reads its README. */
+export const openExample = async (name: string): Promise<Example> => {
+  const folder = join(import.meta.dirname, '../../examples', name);
+  const readme = await readFile(join(folder, 'README.md'), 'utf8');
+  const block = /```sh\n([\s\S]*?)```/.exec(readme)?.[1];
+  if (block === undefined) throw new Error(`examples/${name}/README.md says nowhere how it is started.`);
+
+  const run: Example['run'] = (command, env = {}) =>
+    promisify(execFile)('bash', ['-c', command], {
+      cwd: folder,
+      // The Node that runs the tests is the one that the examples ask for.
+      env: { ...process.env, PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter), ...env },
+      timeout: LIMIT_MS,
+      maxBuffer: 64 * 1024 * 1024,
+    }).then(
+      (ended) => ({ code: 0, ...ended }),
+      (error: Error & { code?: number | string; stdout?: string; stderr?: string }) => ({
+        code: typeof error.code === 'number' ? error.code : 1,
+        stdout: error.stdout ?? '',
+        stderr: error.stderr ?? error.message,
+      }),
+    );
+  return {
+    folder,
+    run,
+    start: async (server, env = {}) => {
+      // As a server in local mode leaves its key for those who may read it.
+      const dataDir = await mkdtemp(join(tmpdir(), 'sluice-example-'));
+      try {
+        await writeFile(join(dataDir, 'api-key'), `${server.key}\n`);
+        return await run(block, { SLUICE_URL: server.url, DATA_DIR: dataDir, ...env });
+      } finally {
+        await rm(dataDir, { recursive: true, force: true });
+      }
+    },
+  };
+};
