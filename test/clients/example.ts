@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -62,4 +62,18 @@ export const openExample = async (name: string): Promise<Example> => {
       }
     },
   };
+};
+
+const changedAt = async (path: string): Promise<number> =>
+  stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+
+/** Its packages, where they are not there or older than the lock file. */
+export const installPackages = async (example: Example): Promise<void> => {
+  const installed = await changedAt(join(example.folder, 'node_modules/.package-lock.json'));
+  if (installed >= (await changedAt(join(example.folder, 'package-lock.json')))) return;
+  const { code, stderr } = await example.run('npm ci');
+  if (code !== 0) throw new Error(`npm ci failed in ${example.folder}: ${stderr}`);
 };

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 
 /** 'forward' is a good connection; 'reset' one that is lost before the request arrives, 'lose-answer' one that is after it did. */
 type Fate =
@@ -9,10 +9,22 @@ type Fate =
   | 'lose-answer'
   | { readonly status: number; readonly headers?: () => Readonly<Record<string, string>> };
 
+interface ProxiedRequest {
+  readonly at: number;
+  readonly fate: Fate;
+  readonly isStream: boolean;
+  /** The name of the operation, where the client sends that; known when the body came. */
+  operation?: string;
+}
+
 export interface UnreliableProxy {
   readonly url: string;
-  /** Of each request so far, when it came and what became of it. */
-  readonly requests: readonly { readonly at: number; readonly fate: Fate; readonly isStream: boolean }[];
+  /** Of each request so far, when it came and what became of it. WebSockets are not counted. */
+  readonly requests: readonly ProxiedRequest[];
+  /** How often a WebSocket was opened. */
+  readonly sockets: number;
+  /** Cuts those that are open. */
+  breakSockets(): void;
   close(): Promise<void>;
 }
 
@@ -25,11 +37,18 @@ export const startUnreliableProxy = async (
   } = {},
 ): Promise<UnreliableProxy> => {
   const left = [...fates];
-  const requests: { at: number; fate: Fate; isStream: boolean }[] = [];
+  const requests: ProxiedRequest[] = [];
   const server = createServer((incoming, outgoing) => {
     const isStream = incoming.headers.accept === 'text/event-stream';
     const fate = isStream ? 'forward' : (left.shift() ?? 'forward');
-    requests.push({ at: performance.now(), fate, isStream });
+    const asked: ProxiedRequest = { at: performance.now(), fate, isStream };
+    requests.push(asked);
+    const body: Buffer[] = [];
+    incoming.on('data', (chunk: Buffer) => body.push(chunk));
+    incoming.on('end', () => {
+      const operation = /"operationName":"(\w+)"/.exec(Buffer.concat(body).toString())?.[1];
+      if (operation !== undefined) asked.operation = operation;
+    });
     if (fate === 'reset') {
       incoming.socket.resetAndDestroy();
       return;
@@ -61,11 +80,41 @@ export const startUnreliableProxy = async (
     outgoing.on('close', () => onward.destroy());
     incoming.pipe(onward);
   }).listen(0, '127.0.0.1');
+  const open = new Set<Socket>();
+  let sockets = 0;
+  server.on('upgrade', ({ method, url, rawHeaders }, near: Socket, head: Buffer) => {
+    sockets += 1;
+    const { hostname, port } = new URL(target);
+    const far = connect(Number(port), hostname);
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        open.delete(one);
+        other.destroy();
+      });
+    }
+    const headers = rawHeaders.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${rawHeaders[index + 1]}`] : []));
+    far.write(`${[`${method} ${url} HTTP/1.1`, ...headers].join('\r\n')}\r\n\r\n`);
+    far.write(head);
+    near.pipe(far).pipe(near);
+  });
   await once(server, 'listening');
+  const breakSockets = (): void => {
+    for (const socket of open) socket.destroy();
+  };
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    get sockets() {
+      return sockets;
+    },
+    breakSockets,
     close: async () => {
+      breakSockets();
       server.close();
       server.closeAllConnections();
       await once(server, 'close');
