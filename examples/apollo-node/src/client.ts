@@ -8,7 +8,7 @@ export interface Connection {
   readonly client: ApolloClient;
   /** Settles when the socket is open for the first time. */
   readonly connected: Promise<void>;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export interface ConnectionOptions {

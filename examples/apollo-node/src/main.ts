@@ -44,8 +44,8 @@ const takeJob = async (): Promise<string> => {
     }
     case 'ValidationError':
       throw new Error(answer.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n'));
-    default:
-      throw new Error('The server answered with nothing that is known here.');
+    case undefined:
+      throw new Error('There is no answer.');
   }
 };
 

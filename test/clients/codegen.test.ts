@@ -1,0 +1,103 @@
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildSchema, isScalarType, isSpecifiedScalarType } from 'graphql';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { installPackages, openExample, type Example } from './example.ts';
+
+let server: TestServer;
+let example: Example;
+/** A checkout with another codegen example, of which a test may change what it likes. */
+let checkout: string;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+  example = await openExample('codegen');
+  await installPackages(example);
+  checkout = await mkdtemp(join(tmpdir(), 'sluice-codegen-'));
+  await cp(join(example.folder, '../../schema.graphql'), join(checkout, 'schema.graphql'));
+});
+afterAll(async () => {
+  await server?.stop();
+  await rm(checkout, { recursive: true, force: true });
+});
+
+test('the program in the README writes with the types of one tool and reads with those of the other', async () => {
+  const outcome = await example.start(server);
+  expect(outcome).toMatchObject({ code: 0 });
+  expect(outcome.stdout.trimEnd().split('\n').slice(-2)).toEqual([
+    '2 records',
+    'codegen-example 2026-01-25T00:00:00Z 12345678901234567890.3',
+  ]);
+});
+
+test('the types are those that the schema means', async () => {
+  expect(await example.run('npm run types')).toMatchObject({ code: 0 });
+});
+
+test.each([
+  {
+    file: 'codegen.ts',
+    expectations: 'src/scalars-with-client-preset.ts',
+    changes: [
+      ["Decimal: 'string'", "Decimal: 'any'"],
+      ["SafeInt: 'number'", "SafeInt: 'string'"],
+      ["DateTime: 'string'", "DateTime: 'unknown'"],
+    ],
+  },
+  {
+    file: 'src/with-gql-tada.ts',
+    expectations: 'src/scalars-with-gql-tada.ts',
+    changes: [
+      ['Decimal: string', 'Decimal: number'],
+      ['    SafeInt: number;\n', ''],
+      ['DateTime: string', 'DateTime: any'],
+    ],
+  },
+] as const)('with other scalars in $file each expectation of them does not compile', async (changed) => {
+  const folder = join(checkout, 'examples/codegen');
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  for (const name of ['package.json', 'tsconfig.json', 'codegen.ts', 'src']) {
+    await cp(join(example.folder, name), join(folder, name), { recursive: true });
+  }
+  await symlink(join(example.folder, 'node_modules'), join(folder, 'node_modules'));
+  let text = await readFile(join(folder, changed.file), 'utf8');
+  for (const [from, to] of changed.changes) {
+    expect(text).toContain(from);
+    text = text.replace(from, to);
+  }
+  await writeFile(join(folder, changed.file), text);
+
+  const { code, stdout } = await example.run(`cd "${folder}" && npm run types`);
+  expect(code).not.toBe(0);
+  const lines = (await readFile(join(folder, changed.expectations), 'utf8')).split('\n');
+  const refused = [...stdout.matchAll(/^(\S+)\((\d+),\d+\): error TS/gm)].flatMap(([, file, line]) =>
+    file === changed.expectations ? [lines[Number(line) - 1]?.trim()] : [],
+  );
+  expect(refused).toEqual(
+    expect.arrayContaining([
+      "Holds<Equal<Job['createdAt'], string>>,",
+      "Holds<Equal<Job['nextRuns'], string[]>>,",
+      "Holds<Equal<Job['scheduledTimeInSeconds'], number | null>>,",
+      "Holds<Equal<Job['runs']['totalCount'], number>>,",
+      "Holds<Equal<NonNullable<Job['rescaleFunction']>['coefficient'], string>>,",
+      '// @ts-expect-error -- a Decimal is a string: a number has lost its digits before it is sent',
+    ]),
+  );
+});
+
+test('every scalar of the schema has a type in each of the examples that have types', async () => {
+  const folder = join(example.folder, '..');
+  const schema = buildSchema(await readFile(join(checkout, 'schema.graphql'), 'utf8'));
+  const scalars = Object.values(schema.getTypeMap())
+    .filter((type) => isScalarType(type) && !isSpecifiedScalarType(type))
+    .map(({ name }) => name);
+  expect(scalars).toContain('Decimal');
+  for (const file of ['codegen/codegen.ts', 'codegen/src/with-gql-tada.ts', 'apollo-node/src/graphql.ts']) {
+    const text = await readFile(join(folder, file), 'utf8');
+    const typed = /scalars: \{([^}]+)\}/.exec(text)?.[1] ?? '';
+    const named = typed.matchAll(/^\s+(\w+): '?\w+'?[,;]$/gm).map(([, name]) => name);
+    expect(new Set(named), file).toEqual(new Set(scalars));
+  }
+});
