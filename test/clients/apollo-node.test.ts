@@ -95,6 +95,9 @@ test('what happened while its socket was lost is asked for, by id, and shows in 
     expect(saidBy(outcome).filter((line) => line.includes(' SUCCEEDED, '))).toHaveLength(5);
     expect(proxy.sockets).toBe(2);
     expect(askedOf(proxy).slice(-2)).toEqual(['Runs', 'Nodes']);
+    const [listed, refreshed] = proxy.requests.slice(-2);
+    // When the socket was there again, and not when nothing had been heard for 30 s.
+    expect(refreshed!.at - listed!.at).toBeLessThan(25_000);
   } finally {
     release();
     held = undefined;
