@@ -15,3 +15,7 @@ export const isScope = (text: string): text is Scope => (SCOPES as readonly stri
 /** The scopes granted, with those that they imply. */
 export const expandScopes = (granted: readonly string[]): ReadonlySet<Scope> =>
   new Set(granted.filter(isScope).flatMap((scope) => IMPLIED[scope]));
+
+/** Whether one of the scopes granted is this one, or implies it. */
+export const allows = (granted: readonly string[], scope: Scope): boolean =>
+  granted.some((one) => isScope(one) && IMPLIED[one].includes(scope));

@@ -19,12 +19,12 @@ export const listParameters: readonly ParameterDocument[] = [
 
 export const pageOf = (call: Call): { first: number; after: string | null; most: number } => {
   const { maxPage } = call.services.limits;
-  const limit = sizeUpTo(maxPage).safeParse(call.query.get('limit') ?? undefined);
+  const limit = sizeUpTo(maxPage).safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
     const message = `Must be a whole number from 1 to ${maxPage}.`;
     throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
   }
-  return { first: limit.data, after: call.query.get('after'), most: maxPage };
+  return { first: limit.data, after: call.query().get('after'), most: maxPage };
 };
 
 /** The address of the page behind this one, as a header. */

@@ -39,7 +39,7 @@ export interface Call {
   readonly request: IncomingMessage;
   /** Of the path, by the names in it. */
   readonly parameters: Readonly<Record<string, string | undefined>>;
-  readonly query: URLSearchParams;
+  readonly query: () => URLSearchParams;
   /** The body as text, without a byte order mark. */
   readonly readText: () => Promise<string>;
   /** The body as JSON, numbers exact; undefined where there is none. */

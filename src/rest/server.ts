@@ -1,6 +1,6 @@
 import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { expandScopes } from '../accounts/scopes.ts';
+import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { TellFailure } from '../http/failures.ts';
 import { secretFrom } from '../http/keys-in-requests.ts';
@@ -118,8 +118,7 @@ const admit = async (
   const secret = secretFrom(typeof apiKey === 'string' ? apiKey : null, headers.authorization);
   const principal = secret === null ? null : await services.authenticator.authenticate(secret);
   if (!principal) throw new Refused(noKey(route.family));
-  if (!expandScopes(principal.key.scopes).has(route.scope)) throw new Refused(noScope(route));
-  const url = new URL(request.url ?? '/', 'http://localhost');
+  if (!allows(principal.key.scopes, route.scope)) throw new Refused(noScope(route));
   const readText = async (): Promise<string> =>
     decodeBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
   return {
@@ -127,7 +126,7 @@ const admit = async (
     principal,
     request,
     parameters,
-    query: url.searchParams,
+    query: () => new URL(request.url ?? '/', 'http://localhost').searchParams,
     readText,
     readJson: async () => parseJson(await readText()),
     untimed: exclude,

@@ -159,7 +159,7 @@ const DEFAULT_RECORDS = 100;
 const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(DEFAULT_RECORDS);
 
 const recordsOf = async (call: Call): Promise<Reply> => {
-  const limit = limitSchema.safeParse(call.query.get('limit') ?? undefined);
+  const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
     const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
     throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
@@ -175,7 +175,7 @@ const recordsOf = async (call: Call): Promise<Reply> => {
 const forceSchema = z.strictObject({ force: z.boolean().optional() });
 
 const forceOf = async (call: Call): Promise<boolean> => {
-  const asked = call.query.get('force');
+  const asked = call.query().get('force');
   if (asked !== null && asked !== 'true' && asked !== 'false') {
     throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
   }

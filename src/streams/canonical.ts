@@ -101,6 +101,9 @@ export class BucketReader {
   }
 }
 
+/** Of filters that were in order, for as long as somebody holds on to the filter: whoever reads many requests does. */
+const knownFilters = new WeakMap<readonly FilterEntry[], CanonicalFilter>();
+
 /** Canonical filters by the spelling they were sent in: a request repeats few filters many times. */
 export class FilterReader {
   readonly filters: CanonicalFilter[] = [];
@@ -115,30 +118,34 @@ export class FilterReader {
   read(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
     const seen = this.#byIdentity.get(filter);
     if (seen !== undefined) return seen;
-    const spelling = JSON.stringify(filter);
-    const known = this.#bySpelling.get(spelling) ?? this.#readNew(filter, spelling, path, issues);
+    const canonical = knownFilters.get(filter);
+    const known = canonical ? this.#indexOf(canonical) : this.#readSpelling(filter, path, issues);
     // A bad filter is checked again, so that each of its records is named.
     if (known >= 0) this.#byIdentity.set(filter, known);
     return known;
   }
 
-  #readNew(
-    filter: readonly FilterEntry[],
-    spelling: string,
-    path: () => readonly string[],
-    issues: IssueCollector,
-  ): number {
+  #readSpelling(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
+    const spelling = JSON.stringify(filter);
+    const known = this.#bySpelling.get(spelling);
+    if (known !== undefined) return known;
     const before = issues.count;
     checkFilter(filter, path(), issues);
     if (issues.count > before) return -1;
     const canonical = canonicalFilter(filter);
+    knownFilters.set(filter, canonical);
+    const index = this.#indexOf(canonical);
+    this.#bySpelling.set(spelling, index);
+    this.characters += spelling.length;
+    return index;
+  }
+
+  #indexOf(canonical: CanonicalFilter): number {
     let index = this.#byText.get(canonical.text);
     if (index === undefined) {
       index = this.filters.push(canonical) - 1;
       this.#byText.set(canonical.text, index);
     }
-    this.#bySpelling.set(spelling, index);
-    this.characters += spelling.length;
     return index;
   }
 }
