@@ -15,6 +15,7 @@ import type { Database } from './db/client.ts';
 import { isUnavailable } from './db/failures.ts';
 import { UNKNOWN_PRINCIPAL } from './exports/bucket-policy.ts';
 import { createKeptConnections } from './exports/kept-connections.ts';
+import { measuredStore } from './exports/measured-store.ts';
 import { createMemoryBudget } from './exports/memory-budget.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import { createReadReplica } from './exports/read-replica.ts';
@@ -26,16 +27,18 @@ import { createGraphQLSockets } from './graphql/websocket.ts';
 import { maySocketOpen } from './http/cors.ts';
 import { createDraining } from './http/draining.ts';
 import { createFailureTeller } from './http/failures.ts';
+import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './http/requests-under-way.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
 import { pathOf } from './http/paths.ts';
 import { createTimeLimit } from './http/time-limit.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
 import type { RestServices } from './rest/route.ts';
 import { createRestServer } from './rest/server.ts';
 import { createRouter } from './router.ts';
+import { readDeploymentFigures } from './runs/deployment-figures.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 import { createKnownStreams } from './streams/known-streams.ts';
 import { createSumBatches } from './streams/sum-batches.ts';
@@ -62,6 +65,9 @@ export interface App {
   stop(): Promise<void>;
 }
 
+/** A scrape of the metrics may keep the database at work for so long. */
+const FIGURES_MS = 2000;
+const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
 const RESYNC_MS = 5000;
@@ -91,9 +97,15 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
     onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
   });
-  const metrics = createMetrics({ poolWaiting: () => database.pool.waitingCount, openSubscriptions: () => feed.size });
+  const metrics = createMetrics({
+    role: config.role,
+    pool: database.pool,
+    poolSize: config.databasePool,
+    openSubscriptions: () => feed.size,
+    readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
+  });
   let background: readonly Stoppable[] = [];
-  const api = config.role === 'worker' ? null : createApi(resources, feed, trusted);
+  const api = config.role === 'worker' ? null : createApi(resources, feed, trusted, metrics);
   const handle = createRouter({
     database,
     registry: metrics.registry,
@@ -102,16 +114,29 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     api,
   });
   const underWay = createUnderWay();
+  const onEnded = (ended: RequestUnderWay): void => {
+    metrics.requestEnded(ended);
+    if (ended.api === null || !log.isLevelEnabled('debug')) return;
+    const { api, operation, outcome, begunAt } = ended;
+    log.debug({ api, operation, outcome, seconds: (performance.now() - begunAt) / 1000 }, 'request answered');
+  };
   // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
   const server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) => {
-    const work = handle(request, response).catch((error: unknown) => {
-      // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
-      if (response.destroyed) return;
-      log.error({ err: error }, 'a request could not be answered');
-      if (!response.headersSent) response.writeHead(500);
-      response.end();
-    });
-    underWay.add(work);
+    const id = requestIdOf(request.headers['x-request-id']);
+    response.setHeader('x-request-id', id);
+    const answer = async (): Promise<void> => {
+      try {
+        await handle(request, response);
+      } catch (error) {
+        // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
+        if (response.destroyed) return;
+        log.error({ err: error }, 'a request could not be answered');
+        if (!response.headersSent) response.writeHead(500);
+        response.end();
+      }
+      if (response.statusCode >= 400) noteOutcome(response.statusCode >= 500 ? 'failed' : 'refused');
+    };
+    underWay.add(asRequest(id, answer, onEnded));
   });
   server.on('upgrade', (request, socket, head) => {
     // node:http has let go of it: a reset before anybody listens again would end the process.
@@ -154,7 +179,12 @@ const refuseUpgrade = (socket: Duplex, status: string): void => {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
 
-const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<string, string>) => {
+const createApi = (
+  resources: AppResources,
+  feed: RunFeed,
+  trusted: ReadonlyMap<string, string>,
+  metrics: Metrics,
+) => {
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -183,6 +213,7 @@ const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     known: createKnownStreams(),
     batches: createSumBatches(),
+    onWritten: metrics.written,
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };
@@ -218,14 +249,12 @@ const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<
     maxMessageBytes: config.maxBodyBytes,
     withinTime,
     maxOperations: config.maxSocketOperations,
+    onEnded: metrics.requestEnded,
   });
   return { graphql, sockets, rest: createRestServer({ services, tell, withinTime, docs: config.docs }) };
 };
 
-const startBackground = async (
-  resources: AppResources,
-  metrics: ReturnType<typeof createMetrics>,
-): Promise<Stoppable[]> => {
+const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
   const { config, database, queue, log } = resources;
   const onError = (part: string) => {
     let toldAt = -Infinity;
@@ -262,13 +291,20 @@ const startBackground = async (
       onError: onError('sweeper of staged records'),
     }),
     startTotalsMerger({ db, everyMs: MERGE_MS, onError: onError('merger of totals') }),
-    await startMailer({ db, queue, mail: resources.mail, maxCatchUp: config.maxCatchUp, log }),
+    await startMailer({
+      db,
+      queue,
+      mail: resources.mail,
+      maxCatchUp: config.maxCatchUp,
+      log,
+      onTried: metrics.mailSent,
+    }),
     await startRunWorker({
       exports: {
         database,
         connections,
         replica,
-        store: resources.store,
+        store: measuredStore(resources.store, metrics.objectPut),
         memory: createMemoryBudget(config.exportMemory),
         limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
       },
@@ -279,10 +315,7 @@ const startBackground = async (
       leaseMs: config.leaseSeconds * 1000,
       heartbeatMs: config.heartbeatMs,
       graceMs: config.graceSeconds * 1000,
-      onEnded: (_run, outcome, seconds) => {
-        metrics.runAttempts.inc({ outcome: outcome.toLowerCase() });
-        metrics.runSeconds.observe(seconds);
-      },
+      onEnded: (end, seconds, progress) => metrics.attemptEnded(ATTEMPT_OUTCOMES[end ?? 'STOPPED'], seconds, progress),
     }),
   ];
 };

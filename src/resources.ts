@@ -8,6 +8,7 @@ import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
 import { PASSES_ROW_SECURITY } from './db/policies.ts';
 import { openQueue } from './db/queue.ts';
+import { idsOfRequest } from './http/requests-under-way.ts';
 import type { ObjectStore } from './exports/object-store.ts';
 import { openS3, type S3Credentials } from './exports/s3.ts';
 import { systemClock } from './lib/clock.ts';
@@ -21,6 +22,7 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
     level: config.logLevel,
     base: null,
     serializers: { err: scrubError },
+    mixin: idsOfRequest,
     hooks: { streamWrite: asPretty ? escapeForTerminal : escapeLogLine },
   };
   // To standard error, so that standard output stays free for what a command answers.

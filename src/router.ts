@@ -4,6 +4,7 @@ import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
 import { pathOf } from './http/paths.ts';
+import { noteOperation, type RequestApi } from './http/requests-under-way.ts';
 import { isRestPath } from './rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -26,7 +27,12 @@ export interface Routes {
 
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
 export const createRouter = ({ database, registry, corsOrigins, docs, api }: Routes): Handler => {
-  const handleApi = async (request: IncomingMessage, response: ServerResponse, handler: Handler): Promise<void> => {
+  const handleApi = async (
+    api: RequestApi,
+    request: IncomingMessage,
+    response: ServerResponse,
+    handler: Handler,
+  ): Promise<void> => {
     for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.origin))) {
       response.setHeader(name, value);
     }
@@ -34,6 +40,8 @@ export const createRouter = ({ database, registry, corsOrigins, docs, api }: Rou
       response.writeHead(204, PREFLIGHT_HEADERS).end();
       return;
     }
+    // What it asks for is known later, or never.
+    noteOperation(api, null);
     await handler(request, response);
   };
   return async (request, response) => {
@@ -49,9 +57,9 @@ export const createRouter = ({ database, registry, corsOrigins, docs, api }: Rou
     } else if (!api) {
       answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
     } else if (path === GRAPHQL_PATH) {
-      await handleApi(request, response, api.graphql.handle);
+      await handleApi('graphql', request, response, api.graphql.handle);
     } else if (isRestPath(path)) {
-      await handleApi(request, response, api.rest.handle);
+      await handleApi('rest', request, response, api.rest.handle);
     } else {
       answer(
         response,

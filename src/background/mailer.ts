@@ -17,6 +17,7 @@ export interface MailerOptions {
   readonly mail: Mail | null;
   readonly maxCatchUp: number;
   readonly log: Logger;
+  readonly onTried: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
 /** Sends the mails of ended runs. The queue keeps and repeats what the mail server refused for now. */
@@ -29,7 +30,7 @@ export const startMailer = async (options: MailerOptions): Promise<Stoppable> =>
   return { stop: () => (stopped ??= queue.offWork(MAIL_QUEUE, { wait: true })) };
 };
 
-const sendOne = async ({ db, mail, maxCatchUp, log }: MailerOptions, message: MailMessage): Promise<void> => {
+const sendOne = async ({ db, mail, maxCatchUp, log, onTried }: MailerOptions, message: MailMessage): Promise<void> => {
   const [run] = await db.select().from(runs).where(eq(runs.id, message.runId));
   const email = run?.settings.email;
   if (!run || !email) return;
@@ -46,8 +47,11 @@ const sendOne = async ({ db, mail, maxCatchUp, log }: MailerOptions, message: Ma
       : await composeMissed(db, run, message.missed, maxCatchUp);
   try {
     await mail.send(email, text);
+    onTried('sent');
   } catch (error) {
-    if (error instanceof MailError && !error.retryable) {
+    const isForGood = error instanceof MailError && !error.retryable;
+    onTried(isForGood ? 'refused' : 'deferred');
+    if (isForGood) {
       log.error({ err: error, runId: encodeId('Run', run.id) }, 'the mail about this run was refused for good');
       return;
     }

@@ -10,6 +10,7 @@ import type { Stoppable } from '../lib/lifecycle.ts';
 import { createPlaces } from '../lib/places.ts';
 import { claimRun } from '../runs/claim.ts';
 import {
+  type AttemptEnd,
   endAttempt,
   handOver,
   type LeasedRun,
@@ -32,7 +33,7 @@ export interface RunWorkerOptions {
   readonly heartbeatMs: number;
   /** How long running exports may go on after stop() before they are handed over. */
   readonly graceMs: number;
-  readonly onEnded: (run: LeasedRun, outcome: Outcome['event'] | 'STOPPED', seconds: number) => void;
+  readonly onEnded: (outcome: AttemptEnd, seconds: number, progress: Readonly<Progress>) => void;
 }
 
 /** Retries come late by this much at most; the first pause between attempts is about a second. */
@@ -132,8 +133,9 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const outcome = await attempt();
   await heartbeat.stop();
   const seconds = (performance.now() - begun) / 1000;
+  let end: AttemptEnd = null;
   if (outcome) {
-    await endAttempt(db, queue, run, outcome, Math.random());
+    end = await endAttempt(db, queue, run, outcome, Math.random());
     log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
   } else if (signal.reason instanceof HandOver) {
     await handOver(db, queue, run);
@@ -142,7 +144,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     await letGo(db, queue, run);
     log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
   }
-  options.onEnded(run, outcome?.event ?? 'STOPPED', seconds);
+  options.onEnded(end, seconds, progress);
 };
 
 /**

@@ -106,6 +106,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     limits: { maxFutureMs: services.limits.maxFutureMs },
     known: services.known,
     batches: services.batches,
+    onWritten: services.onWritten,
   });
   const request = <Input>(
     context: GraphQLContext,

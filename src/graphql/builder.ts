@@ -3,6 +3,7 @@ import ErrorsPlugin from '@pothos/plugin-errors';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
 import type { Scope } from '../accounts/scopes.ts';
+import { noteOutcome } from '../http/requests-under-way.ts';
 import type { DecimalInput } from '../streams/inputs.ts';
 import type { GraphQLContext } from './context.ts';
 
@@ -44,7 +45,8 @@ export const createBuilder = () =>
   new SchemaBuilder<SchemaTypes>({
     plugins: [ErrorsPlugin, ScopeAuthPlugin],
     defaultFieldNullability: false,
-    errors: { directResult: true, defaultTypes: [] },
+    // A failure that is a typed result is one all the same.
+    errors: { directResult: true, defaultTypes: [], onResolvedError: () => noteOutcome('refused') },
     scopeAuth: {
       authorizeOnSubscribe: true,
       authScopes: (context) => ({

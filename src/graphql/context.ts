@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
+import type { OnWritten } from '../streams/write.ts';
 import type { SumBatches } from '../streams/sum-batches.ts';
 import type { OperationRow, StreamRow } from '../streams/rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../streams/streams.ts';
@@ -25,6 +26,7 @@ export interface Services {
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
   readonly batches: SumBatches;
+  readonly onWritten: OnWritten;
   readonly limits: {
     readonly maxRecords: number;
     readonly maxFutureMs: number;

@@ -9,6 +9,7 @@ import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
 import { RequestTimeoutError } from '../errors.ts';
 import { BodyError, type Pace, readBody } from '../http/request-body.ts';
+import { noteAccount } from '../http/requests-under-way.ts';
 import { refuse, send, sendEvents } from '../http/responses.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
@@ -19,6 +20,7 @@ import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
 import { createEventStreams } from './event-streams.ts';
 import { executeOperations } from './execution.ts';
 import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
+import { noteOperations } from './operation-names.ts';
 import {
   createPersistedDocuments,
   type PersistedDocuments,
@@ -211,6 +213,7 @@ const createGraphQL = (
     plugins: [
       documents,
       checkDocuments({ schema, limits, introspection }),
+      noteOperations,
       executeOperations,
       shareEvents(),
       streams,
@@ -220,10 +223,8 @@ const createGraphQL = (
       const secret = connectionParams
         ? secretFromPayload(connectionParams)
         : secretFrom(request.headers.get('x-api-key'), request.headers.get('authorization'));
-      return createContext(
-        services,
-        secret,
-        secret === null ? null : await services.authenticator.authenticate(secret),
-      );
+      const principal = secret === null ? null : await services.authenticator.authenticate(secret);
+      if (principal) noteAccount(principal);
+      return createContext(services, secret, principal);
     },
   });

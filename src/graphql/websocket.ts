@@ -10,6 +10,7 @@ import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { secretFromPayload } from '../http/keys-in-requests.ts';
+import { asRequest, requestIdOf, type RequestUnderWay } from '../http/requests-under-way.ts';
 import type { GraphQLServer } from './server.ts';
 import { RECHECK_MS } from './subscriptions.ts';
 
@@ -27,6 +28,8 @@ export interface GraphQLSocketsOptions {
   readonly withinTime: WithinTime;
   /** Queries and mutations under way on one socket, beside the subscriptions that a key may have. */
   readonly maxOperations: number;
+  /** Of each operation, and of each message that was refused. */
+  readonly onEnded: (request: RequestUnderWay) => void;
 }
 
 interface Extra {
@@ -70,7 +73,7 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
         const extra: Extra = { socket: opened, isAnswering: () => false };
         sockets.open.add(extra);
         opened.once('close', () => sockets.open.delete(extra));
-        serve(extra, protocol, underWay, options.log);
+        serve(extra, protocol, underWay, options);
       });
     },
     close: async (graceMs) => {
@@ -92,7 +95,12 @@ const closeWhenAnswered = async ({ socket, isAnswering }: Extra, graceMs: number
   socket.close(1001, 'Going away');
 };
 
-const serve = (extra: Extra, protocol: ReturnType<typeof createProtocol>, underWay: UnderWay, log: Logger): void => {
+const serve = (
+  extra: Extra,
+  protocol: ReturnType<typeof createProtocol>,
+  underWay: UnderWay,
+  { log, onEnded }: Pick<GraphQLSocketsOptions, 'log' | 'onEnded'>,
+): void => {
   const { socket } = extra;
   const fail = (error: unknown): void => {
     // graphql-ws throws this at a message that is a server's to send; it is the client that is wrong, and nothing to log.
@@ -103,6 +111,16 @@ const serve = (extra: Extra, protocol: ReturnType<typeof createProtocol>, underW
     log.error({ err: error }, 'a message over WebSocket could not be handled');
     socket.close(CloseCode.InternalServerError, 'Internal server error');
   };
+  /** Each message has an id of its own, since a socket stays open for hours. */
+  const answer = (work: () => Promise<void>): Promise<void> =>
+    asRequest(
+      requestIdOf(undefined),
+      () => work().catch(fail),
+      (request) => {
+        // Most messages are no operations.
+        if (request.operation !== null || request.outcome !== 'ok') onEnded({ ...request, api: 'graphql' });
+      },
+    );
   let isAlive = true;
   const pulse = setInterval(() => {
     if (!isAlive) socket.terminate();
@@ -128,7 +146,7 @@ const serve = (extra: Extra, protocol: ReturnType<typeof createProtocol>, underW
       onMessage: (handle) => {
         socket.on('message', (data) => {
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          else underWay.add(handle(keepLongNumbers(textOf(data))).catch(fail));
+          else underWay.add(answer(() => handle(keepLongNumbers(textOf(data)))));
         });
       },
     },

@@ -12,7 +12,7 @@ export const corsHeaders = (allowed: readonly string[], origin: string | undefin
   return {
     vary: 'Origin',
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'Retry-After, WWW-Authenticate, Link, Deprecation',
+    'access-control-expose-headers': 'Retry-After, WWW-Authenticate, Link, Deprecation, X-Request-Id',
   };
 };
 
@@ -43,6 +43,7 @@ export const SAFE_HEADERS: Headers = {
 /** On top of them, for the request with which a browser asks beforehand. */
 export const PREFLIGHT_HEADERS: Headers = {
   'access-control-allow-methods': 'GET, POST, PUT, DELETE',
-  'access-control-allow-headers': 'content-type, content-encoding, x-api-key, authorization, idempotency-key',
+  'access-control-allow-headers':
+    'content-type, content-encoding, x-api-key, authorization, idempotency-key, x-request-id',
   'access-control-max-age': '3600',
 };

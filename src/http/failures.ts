@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isUnavailable, sqlState } from '../db/failures.ts';
+import { noteOutcome } from './requests-under-way.ts';
 import { BadUserInputError, RateLimitedError, RequestTimeoutError, UnavailableError, UserError } from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
@@ -33,7 +34,16 @@ const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
  * Failures written for callers pass; the rest is masked, with an id that stands in the log beside the cause. It masks by
  * itself and not by NODE_ENV, which other parts unmask by where it says development.
  */
-export const createFailureTeller =
+export const createFailureTeller = (log: Logger): TellFailure => {
+  const tell = createTeller(log);
+  return (error) => {
+    const told = tell(error);
+    noteOutcome(told.status >= 500 ? 'failed' : 'refused');
+    return told;
+  };
+};
+
+const createTeller =
   (log: Logger): TellFailure =>
   (error) => {
     if (error instanceof BadUserInputError) return { code: 'BAD_USER_INPUT', message: error.message, status: 400 };

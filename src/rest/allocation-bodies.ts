@@ -33,8 +33,8 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const { db, clock, limits, known, batches } = services;
-  const context = { db, clock, limits, known, batches };
+  const { db, clock, limits, known, batches, onWritten } = services;
+  const context = { db, clock, limits, known, batches, onWritten };
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }

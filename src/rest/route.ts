@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { KnownSpellings } from './record-text.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { SumBatches } from '../streams/sum-batches.ts';
+import type { OnWritten } from '../streams/write.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {
@@ -27,6 +28,7 @@ export interface RestServices {
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
   readonly batches: SumBatches;
+  readonly onWritten: OnWritten;
   readonly pace: Pace;
   readonly canMail: boolean;
 }

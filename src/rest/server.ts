@@ -6,6 +6,7 @@ import type { TellFailure } from '../http/failures.ts';
 import { secretFrom } from '../http/keys-in-requests.ts';
 import { pathOf } from '../http/paths.ts';
 import { BodyError, readBody } from '../http/request-body.ts';
+import { noteAccount, noteOperation } from '../http/requests-under-way.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './allocation-bodies.ts';
@@ -53,7 +54,9 @@ export const createRestServer = ({ services, tell, withinTime, docs }: RestServe
     );
   const spellings = new KnownSpellings();
   for (const route of routes) {
+    const operation = `${route.method.toUpperCase()} ${route.path}`;
     const answer = async (request: IncomingMessage, parameters: Parameters): Promise<Answer> => {
+      noteOperation('rest', operation);
       try {
         const { status, body, headers } = await withinTime(async (limit) =>
           route.handle(await admit(route, request, parameters, services, spellings, limit)),
@@ -118,6 +121,7 @@ const admit = async (
   const secret = secretFrom(typeof apiKey === 'string' ? apiKey : null, headers.authorization);
   const principal = secret === null ? null : await services.authenticator.authenticate(secret);
   if (!principal) throw new Refused(noKey(route.family));
+  noteAccount(principal);
   if (!allows(principal.key.scopes, route.scope)) throw new Refused(noScope(route));
   const readText = async (): Promise<string> =>
     decodeBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));

@@ -7,7 +7,7 @@ import { runs } from '../db/tables.ts';
 import { type BucketOwner, ownerOf } from '../jobs/bucket-claims.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
-import { pauseAfter, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
+import { pauseAfter, sourcesOf, targetOf } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 // A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
@@ -144,16 +144,25 @@ export type Outcome =
   | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
   | { readonly event: 'FAIL'; readonly failure: RunFailure };
 
+/** What came of the run by the end of an attempt; null where it was not this worker's any more. */
+export type AttemptEnd = 'SUCCEED' | 'FAIL' | 'RETRY' | null;
+
 /**
  * Ends the attempt and lets go of the run: SUCCEEDED, FAILED, or QUEUED again where the failure may pass and attempts are
  * left. What waits behind it in the job is woken. Where the lease was lost or the run canceled meanwhile only the
  * lease is cleared, if it is still this one.
  */
-export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outcome, random: number): Promise<void> =>
+export const endAttempt = (
+  db: Db,
+  queue: PgBoss,
+  run: LeasedRun,
+  outcome: Outcome,
+  random: number,
+): Promise<AttemptEnd> =>
   db.transaction(async (tx) => {
     const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? pauseAfter(run.attempt, random) : null;
     const notBefore = pause === null ? null : new Date((await databaseNow(tx)).getTime() + pause);
-    const event: RunEvent = pause === null ? outcome.event : 'RETRY';
+    const event: NonNullable<AttemptEnd> = pause === null ? outcome.event : 'RETRY';
     const ending = tx
       .update(runs)
       .set({
@@ -173,6 +182,7 @@ export const endAttempt = (db: Db, queue: PgBoss, run: LeasedRun, outcome: Outco
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, changed);
     await sendWakeUps(queue, tx, next);
+    return changed ? event : null;
   });
 
 /**

@@ -23,7 +23,11 @@ export interface IngestContext {
   readonly known: KnownStreams;
   /** Where small sums may share a transaction; absent where there is one already. */
   readonly batches?: SumBatches | undefined;
+  /** Told of each write that was accepted, and of each that was answered from the ledger. */
+  readonly onWritten: OnWritten;
 }
+
+export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
 
 export interface IngestLimits {
   /** Milliseconds after now that a timestamp may lie in the future. */
@@ -101,6 +105,17 @@ export const missingStream = (name: string): NotFoundError => new NotFoundError(
 
 /** Writes all of it or nothing; with a known idempotency key answers with the stored receipt. */
 export const write = async (
+  context: IngestContext,
+  kind: WriteKind,
+  target: WriteTarget,
+  read: ReadContent,
+): Promise<Receipt> => {
+  const receipt = await writeHoweverOftenOvertaken(context, kind, target, read);
+  context.onWritten(kind, receipt);
+  return receipt;
+};
+
+const writeHoweverOftenOvertaken = async (
   context: IngestContext,
   kind: WriteKind,
   target: WriteTarget,

@@ -303,7 +303,7 @@ describe('pages of other origins', () => {
     const { status, headers } = await from('https://app.example.com', preflight);
     expect(status).toBe(204);
     expect(headers.get('access-control-allow-headers')).toBe(
-      'content-type, content-encoding, x-api-key, authorization, idempotency-key',
+      'content-type, content-encoding, x-api-key, authorization, idempotency-key, x-request-id',
     );
     expect(headers.get('access-control-allow-methods')).toBe('GET, POST, PUT, DELETE');
   });

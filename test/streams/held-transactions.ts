@@ -12,6 +12,7 @@ export const within = (server: TestServer, tx: Transaction): IngestContext => ({
   clock: server.resources.clock,
   limits: { maxFutureMs: 0 },
   known: createKnownStreams(),
+  onWritten: () => undefined,
 });
 
 /** Returns when so many of the server's sessions wait for a lock. */

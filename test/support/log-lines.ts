@@ -1,11 +1,13 @@
 import { Writable } from 'node:stream';
 import pino, { type Logger } from 'pino';
+import { idsOfRequest } from '../../src/http/requests-under-way.ts';
 import { scrubError } from '../../src/lib/scrub-error.ts';
 
 export interface LogLine {
   readonly level: number;
   readonly msg: string;
   readonly errorId?: string;
+  readonly [name: string]: unknown;
   readonly err?: { readonly type: string; readonly message: string; readonly code?: string; readonly cause?: unknown };
 }
 
@@ -23,7 +25,7 @@ export const createLogLines = (): {
     },
   });
   return {
-    log: pino({ level: 'trace', base: null, serializers: { err: scrubError } }, stream),
+    log: pino({ level: 'trace', base: null, serializers: { err: scrubError }, mixin: idsOfRequest }, stream),
     text: () => written,
     lines: () =>
       written

@@ -54,8 +54,8 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
         if (!leased) throw new Error('The run was not started.');
         return leased;
       };
-      const end = (event: 'SUCCEED' | 'FAIL'): Promise<void> =>
-        endAttempt(
+      const end = async (event: 'SUCCEED' | 'FAIL'): Promise<void> => {
+        await endAttempt(
           database.acrossAccounts,
           queue,
           held(),
@@ -64,6 +64,7 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
             : { event, failure: { code: 'ACCESS_DENIED', message: 'No.', retryable: false } },
           0.5,
         );
+      };
       return {
         id: runJob.id,
         start: async () => {
