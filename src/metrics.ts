@@ -23,11 +23,11 @@ export type AttemptOutcome = 'succeeded' | 'failed' | 'retried' | 'stopped';
 
 export interface Metrics {
   readonly registry: Registry;
-  requestEnded(request: RequestUnderWay): void;
-  written(kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>): void;
-  attemptEnded(outcome: AttemptOutcome, seconds: number, progress: { rows: number; bytes: number }): void;
-  objectPut(outcome: 'ok' | 'failed', seconds: number): void;
-  mailSent(outcome: 'sent' | 'deferred' | 'refused'): void;
+  readonly requestEnded: (request: RequestUnderWay) => void;
+  readonly written: (kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
+  readonly attemptEnded: (outcome: AttemptOutcome, seconds: number, progress: { rows: number; bytes: number }) => void;
+  readonly objectPut: (outcome: 'ok' | 'failed', seconds: number) => void;
+  readonly mailSent: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
 /** Scrapes within so long of one another share what was read from the database. */

@@ -26,7 +26,7 @@ const post = (path: string, body: unknown, headers: Record<string, string> = {})
 const telemetry = (verb: string): string => `/unit-cost/v1/telemetry/allocation/calls/${verb}`;
 
 /** How much more there is of each after the work; a request is counted a moment after its answer has left. */
-const growthOf = async (
+const expectGrowth = async (
   work: () => Promise<unknown>,
   expected: readonly (readonly [name: string, labels: Record<string, string>, growth: number])[],
 ): Promise<void> => {
@@ -52,7 +52,7 @@ const REQUESTS = 'sluice_requests_total';
 
 describe('what a server tells of itself', () => {
   test('requests by operation and outcome, writes and records by kind', async () => {
-    await growthOf(async () => {
+    await expectGrowth(async () => {
       await post(telemetry('sum'), { records: [record(1), record(2)] }, { 'idempotency-key': 'once' });
       await post(telemetry('sum'), { records: [record(1), record(2)] }, { 'idempotency-key': 'once' });
       await post(telemetry('sum'), { records: [record(-1)] });
@@ -85,7 +85,7 @@ describe('what a server tells of itself', () => {
 
   test('operations over WebSocket, and subscriptions without the time that they stay open', async () => {
     const subscription = 'subscription runUpdated';
-    await growthOf(async () => {
+    await expectGrowth(async () => {
       const client = await openSocket(server.url, { 'x-api-key': server.key });
       await client.until(({ type }) => type === 'connection_ack');
       client.send({ type: 'subscribe', id: '1', payload: { query: '{ viewer { accountName } }' } });
