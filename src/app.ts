@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
+import { createAccountNames } from './accounts/accounts.ts';
 import { createAuthenticator } from './accounts/authenticate.ts';
 import { createIntakeRate } from './accounts/intake-rate.ts';
 import { startMailer } from './background/mailer.ts';
@@ -267,6 +268,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
     };
   };
   const db = database.acrossAccounts;
+  const accountName = createAccountNames(db);
   const connections = createKeptConnections();
   const toReplica = createKeptConnections();
   const replica =
@@ -297,6 +299,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       mail: resources.mail,
       maxCatchUp: config.maxCatchUp,
       log,
+      accountName,
       onTried: metrics.mailSent,
     }),
     await startRunWorker({
@@ -310,6 +313,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       },
       queue,
       log,
+      accountName,
       principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
       concurrency: config.exportConcurrency,
       leaseMs: config.leaseSeconds * 1000,

@@ -18,6 +18,22 @@ export const findAccount = async (db: Db, name: string): Promise<AccountRow | un
 /** By name. */
 export const listAccounts = (db: Db): Promise<AccountRow[]> => db.select().from(accounts).orderBy(asc(accounts.name));
 
+/** Names for the log, each asked for once: accounts are never renamed. Null where the database does not say. */
+export const createAccountNames = (db: Db): ((id: bigint) => Promise<string | null>) => {
+  const names = new Map<bigint, string>();
+  return async (id) => {
+    const known = names.get(id);
+    if (known !== undefined) return known;
+    try {
+      const [row] = await db.select({ name: accounts.name }).from(accounts).where(eq(accounts.id, id));
+      if (row) names.set(id, row.name);
+      return row?.name ?? null;
+    } catch {
+      return null;
+    }
+  };
+};
+
 export const createAccount = async (
   { db, clock }: { readonly db: Db; readonly clock: Clock },
   name: string,

@@ -17,6 +17,8 @@ export interface MailerOptions {
   readonly mail: Mail | null;
   readonly maxCatchUp: number;
   readonly log: Logger;
+  /** For the log; null where it cannot be told. */
+  readonly accountName: (id: bigint) => Promise<string | null>;
   readonly onTried: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
@@ -30,15 +32,19 @@ export const startMailer = async (options: MailerOptions): Promise<Stoppable> =>
   return { stop: () => (stopped ??= queue.offWork(MAIL_QUEUE, { wait: true })) };
 };
 
-const sendOne = async ({ db, mail, maxCatchUp, log, onTried }: MailerOptions, message: MailMessage): Promise<void> => {
+const sendOne = async (options: MailerOptions, message: MailMessage): Promise<void> => {
+  const { db, mail, maxCatchUp, onTried } = options;
   const [run] = await db.select().from(runs).where(eq(runs.id, message.runId));
   const email = run?.settings.email;
   if (!run || !email) return;
+  const log = options.log.child({
+    runId: encodeId('Run', run.id),
+    jobId: encodeId('Job', run.jobId),
+    account: await options.accountName(run.accountId),
+    accountId: String(run.accountId),
+  });
   if (!mail) {
-    log.warn(
-      { runId: encodeId('Run', run.id), status: run.status },
-      'no mail was sent about this run: SMTP_URL is not set',
-    );
+    log.warn({ status: run.status }, 'no mail was sent about this run: SMTP_URL is not set');
     return;
   }
   const text =
@@ -52,9 +58,10 @@ const sendOne = async ({ db, mail, maxCatchUp, log, onTried }: MailerOptions, me
     const isForGood = error instanceof MailError && !error.retryable;
     onTried(isForGood ? 'refused' : 'deferred');
     if (isForGood) {
-      log.error({ err: error, runId: encodeId('Run', run.id) }, 'the mail about this run was refused for good');
+      log.error({ err: error }, 'the mail about this run was refused for good');
       return;
     }
+    log.warn({ err: error }, 'the mail about this run could not be sent; it is tried again');
     throw error;
   }
 };

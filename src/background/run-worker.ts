@@ -24,6 +24,8 @@ export interface RunWorkerOptions {
   readonly exports: ExportContext;
   readonly queue: PgBoss;
   readonly log: Logger;
+  /** For the log; null where it cannot be told. */
+  readonly accountName: (id: bigint) => Promise<string | null>;
   /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
   readonly principalArn: string;
   /** Runs at the same time. */
@@ -110,6 +112,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const log = options.log.child({
     runId: encodeId('Run', run.id),
     jobId: encodeId('Job', jobId),
+    account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
     attempt: run.attempt,
   });
@@ -118,7 +121,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const progress: Progress = { rows: 0, bytes: 0 };
   const lost = new AbortController();
   const signal = AbortSignal.any([lost.signal, handingOver]);
-  const { assertInTime, ...heartbeat } = keepLease(options, run, asked, progress, lost);
+  const { assertInTime, ...heartbeat } = keepLease({ ...options, log }, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
       return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, { signal, assertInTime }) };
@@ -175,7 +178,7 @@ const keepLease = (
         heldUntil = asked + leaseMs;
       } catch (error) {
         if (error instanceof LeaseLostError) lost.abort(error);
-        else log.warn({ err: error, runId: encodeId('Run', run.id) }, 'the lease could not be renewed; trying again');
+        else log.warn({ err: error }, 'the lease could not be renewed; trying again');
       }
     }
   };
