@@ -33,6 +33,7 @@ import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
 import { pathOf } from './http/paths.ts';
+import type { RunTraces } from './lib/spans.ts';
 import { createTimeLimit } from './http/time-limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Mail } from './notify/mail.ts';
@@ -53,6 +54,7 @@ export interface AppResources {
   readonly mail: Mail | null;
   readonly log: Logger;
   readonly clock: Clock;
+  readonly traces: RunTraces;
   /** The key that GraphiQL fills in, in local mode. */
   readonly localKey: string | null;
   /** How long connections without a request stay open when the server stops; as long as otherwise where left out. */
@@ -256,7 +258,7 @@ const createApi = (
 };
 
 const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
-  const { config, database, queue, log } = resources;
+  const { config, database, queue, log, traces } = resources;
   const onError = (part: string) => {
     let toldAt = -Infinity;
     return (error: unknown): void => {
@@ -284,7 +286,14 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
   return [
     connections,
     toReplica,
-    startScheduler({ db, queue, everyMs: SCHEDULE_MS, maxCatchUp: config.maxCatchUp, onError: onError('scheduler') }),
+    startScheduler({
+      db,
+      queue,
+      traces,
+      everyMs: SCHEDULE_MS,
+      maxCatchUp: config.maxCatchUp,
+      onError: onError('scheduler'),
+    }),
     startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
     startStagingSweeper({
       db,
@@ -313,6 +322,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       },
       queue,
       log,
+      traces,
       accountName,
       principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
       concurrency: config.exportConcurrency,

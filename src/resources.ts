@@ -13,6 +13,7 @@ import type { ObjectStore } from './exports/object-store.ts';
 import { openS3, type S3Credentials } from './exports/s3.ts';
 import { systemClock } from './lib/clock.ts';
 import { escapeForTerminal, escapeLogLine } from './lib/log-lines.ts';
+import { NO_TRACES, type RunTraces } from './lib/spans.ts';
 import { scrubError } from './lib/scrub-error.ts';
 import { openMail } from './notify/mail.ts';
 
@@ -35,6 +36,26 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
 const reasonOf = (error: Error): { reason: string; code: string | undefined } => {
   const { message, code } = scrubError(error);
   return { reason: message, code };
+};
+
+/** A collector that is away is told so often, and not at every attempt. */
+const TELL_AGAIN_MS = 60_000;
+
+const openTraces = async (config: Config, log: Logger): Promise<RunTraces> => {
+  const url =
+    config.otlpTracesEndpoint ?? (config.otlpEndpoint && `${config.otlpEndpoint.replace(/\/$/, '')}/v1/traces`);
+  if (url === null) return NO_TRACES;
+  const { openOtlpTraces } = await import('./otlp-traces.ts');
+  let toldAt = -Infinity;
+  return openOtlpTraces({
+    url,
+    role: config.role,
+    onError: (error) => {
+      if (performance.now() - toldAt < TELL_AGAIN_MS) return;
+      toldAt = performance.now();
+      log.warn({ err: error }, 'traces could not be sent to the collector and are lost');
+    },
+  });
 };
 
 export interface ResourceOptions {
@@ -123,6 +144,8 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     closes.push(() => store.close());
     const mail = config.smtpUrl === null ? null : openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom });
     closes.push(() => mail?.close());
+    const traces = await openTraces(config, log);
+    closes.push(() => traces.close());
     let closing: Promise<void> | undefined;
     return {
       config,
@@ -132,6 +155,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       mail,
       log,
       clock: systemClock,
+      traces,
       localKey: null,
       close: () => (closing ??= closeAll()),
     };

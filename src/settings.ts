@@ -293,6 +293,18 @@ export const SETTINGS = {
           return origin;
         }),
   ),
+  otlpEndpoint: setting(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'none: no traces',
+    'The OpenTelemetry collector that follows runs, e.g. http://localhost:4318; spoken to over HTTP, in JSON, at /v1/traces.',
+    url('http:', 'https:'),
+  ),
+  otlpTracesEndpoint: setting(
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    'none',
+    'The same with its path, for traces alone. The other OTEL_EXPORTER_OTLP_* and OTEL_RESOURCE_ATTRIBUTES are read as the SDK does.',
+    url('http:', 'https:'),
+  ),
   logLevel: setting(
     'LOG_LEVEL',
     'info',

@@ -8,6 +8,7 @@ import { failureOf } from '../exports/failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { createPlaces } from '../lib/places.ts';
+import type { RunTraces, Span } from '../lib/spans.ts';
 import { claimRun } from '../runs/claim.ts';
 import {
   type AttemptEnd,
@@ -19,11 +20,13 @@ import {
   type Outcome,
   renewLease,
 } from '../runs/lease.ts';
+import { targetOf } from '../runs/run-status.ts';
 
 export interface RunWorkerOptions {
   readonly exports: ExportContext;
   readonly queue: PgBoss;
   readonly log: Logger;
+  readonly traces: RunTraces;
   /** For the log; null where it cannot be told. */
   readonly accountName: (id: bigint) => Promise<string | null>;
   /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
@@ -101,6 +104,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const db = options.exports.database.acrossAccounts;
   // Before the claim: the lease that the database gives begins while it is under way.
   const asked = performance.now();
+  const askedAt = new Date();
   const claim = await claimRun(db, jobId, leaseMs);
   if (!claim) return;
   if ('pausedUntil' in claim) {
@@ -109,12 +113,30 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     return;
   }
   const { run } = claim;
+  await options.traces.attempt(run, askedAt, { 'sluice.run.attempt': run.attempt }, (span) => {
+    span.past('claim', {}, askedAt);
+    return executeClaimed(options, run, asked, handingOver, span);
+  });
+};
+
+/** @param asked before it was claimed, by this process' clock */
+const executeClaimed = async (
+  options: RunWorkerOptions,
+  run: LeasedRun,
+  asked: number,
+  handingOver: AbortSignal,
+  span: Span,
+): Promise<void> => {
+  const { queue, traces } = options;
+  const db = options.exports.database.acrossAccounts;
+  const traceId = traces.traceIdOf(run.id);
   const log = options.log.child({
     runId: encodeId('Run', run.id),
-    jobId: encodeId('Job', jobId),
+    jobId: encodeId('Job', run.jobId),
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
     attempt: run.attempt,
+    ...(traceId !== null && { traceId }),
   });
   log.info('run started');
   const begun = performance.now();
@@ -124,12 +146,16 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const { assertInTime, ...heartbeat } = keepLease({ ...options, log }, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
-      return { event: 'SUCCEED', totals: await executeRun(options.exports, run, progress, { signal, assertInTime }) };
+      const totals = await span.child('export', {}, (part) =>
+        executeRun(options.exports, run, progress, { signal, assertInTime, span: part }),
+      );
+      return { event: 'SUCCEED', totals };
     } catch (error) {
       // Whatever an aborted signal made fail: the reason for it is what counts.
       if (signal.aborted || error instanceof LeaseLostError) return null;
       const failure = failureOf(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
+      span.fail(failure.code);
       return { event: 'FAIL', failure };
     }
   };
@@ -138,7 +164,7 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const seconds = (performance.now() - begun) / 1000;
   let end: AttemptEnd = null;
   if (outcome) {
-    end = await endAttempt(db, queue, run, outcome, Math.random());
+    end = await span.child('end', {}, () => endAttempt(db, queue, run, outcome, Math.random()));
     log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
   } else if (signal.reason instanceof HandOver) {
     await handOver(db, queue, run);
@@ -147,6 +173,9 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     await letGo(db, queue, run);
     log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
   }
+  const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
+  span.note(written);
+  if (end === 'SUCCEED' || end === 'FAIL') traces.ended(run, targetOf(end) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
 };
 

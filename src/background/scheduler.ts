@@ -2,11 +2,13 @@ import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { encodeId } from '../db/public-ids.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+import type { RunTraces } from '../lib/spans.ts';
 import { queueDueSlots } from '../runs/due-slots.ts';
 
 export interface SchedulerOptions {
   readonly db: Db;
   readonly queue: PgBoss;
+  readonly traces: RunTraces;
   readonly everyMs: number;
   readonly maxCatchUp: number;
   readonly onError: (error: unknown) => void;
@@ -19,7 +21,7 @@ const BATCH = 200;
 const LEFT_OUT_MS = 60_000;
 
 /** Asks the database which jobs are due. It only nominates: the database decides who takes which slot. */
-export const startScheduler = ({ db, queue, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
+export const startScheduler = ({ db, queue, traces, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
   const leftOutUntil = new Map<string, number>();
   const onUnplannable = (jobId: string, cause: unknown): void => {
     leftOutUntil.set(jobId, performance.now() + LEFT_OUT_MS);
@@ -33,7 +35,13 @@ export const startScheduler = ({ db, queue, everyMs, maxCatchUp, onError }: Sche
     () => {
       const now = performance.now();
       for (const [jobId, until] of leftOutUntil) if (until <= now) leftOutUntil.delete(jobId);
-      return queueDueSlots(db, queue, { batch: BATCH, maxCatchUp, skip: [...leftOutUntil.keys()], onUnplannable });
+      return queueDueSlots(db, queue, {
+        batch: BATCH,
+        maxCatchUp,
+        skip: [...leftOutUntil.keys()],
+        onUnplannable,
+        onQueued: (queued) => traces.queued(queued),
+      });
     },
     { everyMs, onError },
   );

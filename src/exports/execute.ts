@@ -14,6 +14,7 @@ import {
   planObject,
   type RunTotals,
 } from '../runs/lease.ts';
+import type { Span } from '../lib/spans.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
 import type { KeptConnections } from './kept-connections.ts';
@@ -50,6 +51,8 @@ export interface Progress {
 
 /** A worker's hold on its run. */
 export interface Hold {
+  /** What the attempt tells of its parts. */
+  readonly span: Span;
   /** Aborted where the run is to be written no more. */
   readonly signal: AbortSignal;
   /**
@@ -84,23 +87,30 @@ export const executeRun = async (
   progress: Progress,
   hold: Hold,
 ): Promise<RunTotals> => {
-  const { signal } = hold;
+  const { signal, span } = hold;
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
-  const spec = await exportSpec(database.forAccount(run.accountId), run.accountId, run.settings, window, run.watermark);
+  const spec = await span.child('plan', {}, () =>
+    exportSpec(database.forAccount(run.accountId), run.accountId, run.settings, window, run.watermark),
+  );
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
   const { path, slug } = destinationOf(run.settings);
   const writer = new ObjectWriter(context, run, progress, hold);
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
-  const release = await context.memory.acquire(limits.partBytes, signal);
+  const release = await span.child('wait for memory', {}, () => context.memory.acquire(limits.partBytes, signal));
   try {
-    const reader =
-      (await context.replica?.open(run, signal)) ??
-      (await openRowReader(database.url, run.accountId, signal, { kept: context.connections }));
+    const reader = await span.child(
+      'connect',
+      {},
+      async () =>
+        (await context.replica?.open(run, signal)) ??
+        openRowReader(database.url, run.accountId, signal, { kept: context.connections }),
+    );
     try {
-      await checkFilledRows(reader.db, spec, limits.maxFilledRows);
+      await span.child('count', {}, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
+      const copying = new Date();
       const parts = toParts(reader.lines(copyRows(spec, extension)), {
         framing: framingOf(extension, spec.groupBy),
         maxBytes: limits.partBytes,
@@ -110,6 +120,8 @@ export const executeRun = async (
       for await (const part of parts) {
         const single = part.last && part.number === 1;
         const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
+        // It lasts as long as the store takes the parts: they are made while they are asked for.
+        if (part.last) span.past('COPY', { 'sluice.export.rows': writer.totals.rows + part.rows }, copying);
         await writer.putObject(key, part.body, part.rows, part.last);
       }
     } finally {
@@ -199,15 +211,20 @@ class ObjectWriter {
     // Asked before each, since the operator may move the bucket while a run writes.
     const own = isOwn(owner, accountId);
     this.#hold.assertInTime();
-    await this.#context.store.put({
-      bucket,
-      bucketOwner: this.#run.settings.bucketOwner ?? null,
-      key,
-      body,
-      contentType,
-      sha256Hex,
-      signal: this.#hold.signal,
-    });
+    await this.#hold.span.child(
+      'PutObject',
+      { 'aws.s3.bucket': bucket, 'aws.s3.key': key, 'sluice.object.bytes': body.length },
+      () =>
+        this.#context.store.put({
+          bucket,
+          bucketOwner: this.#run.settings.bucketOwner ?? null,
+          key,
+          body,
+          contentType,
+          sha256Hex,
+          signal: this.#hold.signal,
+        }),
+    );
     if (!own) await claimBucket(this.#context.database.acrossAccounts, accountId, bucket);
   }
 }

@@ -24,6 +24,8 @@ export interface DueSlotOptions {
   readonly skip: readonly string[];
   /** Told of a job whose slots cannot be planned: it stays as it is and due, and the others go on. */
   readonly onUnplannable: (jobId: string, error: unknown) => void;
+  /** Told of the runs that were made and wait, when they are committed. */
+  readonly onQueued?: (queued: readonly RunRow[]) => void;
 }
 
 /** Slots of a job that are looked at: a week of minutes. What is older is told by the oldest record of those missed. */
@@ -45,53 +47,66 @@ interface Slot extends SlotWindow {
  * servers may call it at once: each takes jobs that no other has locked, and moves next_run_at on in the same
  * transaction in which the runs come to be.
  */
-export const queueDueSlots = (db: Db, queue: PgBoss, options: DueSlotOptions): Promise<boolean> =>
-  db.transaction(async (tx) => {
-    const now = options.now ?? (await databaseNow(tx));
-    const dueJobs = await tx
-      .select()
-      .from(jobs)
-      .where(and(lte(jobs.nextRunAt, now), sql`${jobs.id} <> ALL(${sql.param(options.skip)}::uuid[])`))
-      .orderBy(asc(jobs.nextRunAt))
-      .limit(options.batch)
-      .for('update', { skipLocked: true });
-    if (dueJobs.length === 0) return false;
-    const waiting = await waitingRuns(tx, dueJobs);
+export const queueDueSlots = async (db: Db, queue: PgBoss, options: DueSlotOptions): Promise<boolean> => {
+  const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
+  options.onQueued?.(queued);
+  return more;
+};
 
-    const inserts: (typeof runs.$inferInsert)[] = [];
-    const ended: EndedRun[] = [];
-    const mails: MailMessage[] = [];
-    const moves: Move[] = [];
-    let seen = 0;
-    for (const job of dueJobs) {
-      if (inserts.length >= MAX_INSERTS) break;
-      seen += 1;
-      try {
-        const plan = planJob(job, waiting.get(job.id) ?? [], now, options.maxCatchUp);
-        inserts.push(...plan.inserts);
-        ended.push(...plan.ended);
-        mails.push(...plan.mails);
-        moves.push({ id: job.id, nextRunAt: nextSlot(job.settings, now) });
-      } catch (error) {
-        // Settings that this version no longer takes. Thrown on, it would hold up the jobs of all accounts for ever.
-        options.onUnplannable(job.id, error);
-      }
+const queueBatch = async (
+  tx: Transaction,
+  queue: PgBoss,
+  options: DueSlotOptions,
+): Promise<{ readonly more: boolean; readonly queued: readonly RunRow[] }> => {
+  const now = options.now ?? (await databaseNow(tx));
+  const dueJobs = await tx
+    .select()
+    .from(jobs)
+    .where(and(lte(jobs.nextRunAt, now), sql`${jobs.id} <> ALL(${sql.param(options.skip)}::uuid[])`))
+    .orderBy(asc(jobs.nextRunAt))
+    .limit(options.batch)
+    .for('update', { skipLocked: true });
+  if (dueJobs.length === 0) return { more: false, queued: [] };
+  const waiting = await waitingRuns(tx, dueJobs);
+
+  const inserts: (typeof runs.$inferInsert)[] = [];
+  const ended: EndedRun[] = [];
+  const mails: MailMessage[] = [];
+  const moves: Move[] = [];
+  let seen = 0;
+  for (const job of dueJobs) {
+    if (inserts.length >= MAX_INSERTS) break;
+    seen += 1;
+    try {
+      const plan = planJob(job, waiting.get(job.id) ?? [], now, options.maxCatchUp);
+      inserts.push(...plan.inserts);
+      ended.push(...plan.ended);
+      mails.push(...plan.mails);
+      moves.push({ id: job.id, nextRunAt: nextSlot(job.settings, now) });
+    } catch (error) {
+      // Settings that this version no longer takes. Thrown on, it would hold up the jobs of all accounts for ever.
+      options.onUnplannable(job.id, error);
     }
-    const endedRuns = await endWaiting(tx, ended, now);
-    // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
-    for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
-    const changed = [...(await storeRuns(tx, inserts)), ...endedRuns];
-    await moveOn(tx, moves);
-    const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
-    await sendWakeUps(
-      queue,
-      tx,
-      [...runnable].map((jobId) => ({ jobId })),
-    );
-    await sendMails(queue, tx, mails);
-    await notifyRuns(tx, changed);
-    return seen < dueJobs.length || dueJobs.length === options.batch;
-  });
+  }
+  const endedRuns = await endWaiting(tx, ended, now);
+  // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
+  for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
+  const stored = await storeRuns(tx, inserts);
+  const changed = [...stored, ...endedRuns];
+  await moveOn(tx, moves);
+  const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
+  await sendWakeUps(
+    queue,
+    tx,
+    [...runnable].map((jobId) => ({ jobId })),
+  );
+  await sendMails(queue, tx, mails);
+  await notifyRuns(tx, changed);
+  return {
+    more: seen < dueJobs.length || dueJobs.length === options.batch,
+    queued: stored.filter((run) => run.status === 'QUEUED'),
+  };
+};
 
 interface EndedRun {
   readonly id: string;

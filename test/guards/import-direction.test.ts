@@ -9,7 +9,7 @@ const LAYERS = [
   ['resources'],
   ['app'],
   ['router'],
-  ['config', 'metrics', 'local'],
+  ['config', 'metrics', 'otlp-traces', 'local'],
   ['settings'],
   ['graphql', 'rest', 'background'],
   ['http'],

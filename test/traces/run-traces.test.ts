@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { NO_TRACES } from '../../src/lib/spans.ts';
+import { type CollectedSpan, type Collector, startCollector } from '../support/collector.ts';
+import { addRecords, createJob, endedRun, endedRunsOf, innerId, runJob, type RunView } from '../support/job-steps.ts';
+import { createLogLines } from '../support/log-lines.ts';
+import { startTestServer } from '../support/server.ts';
+
+const RECORDS = 60;
+
+let collector: Collector;
+let scheduled: RunView;
+let failed: RunView;
+const logged = createLogLines();
+beforeAll(async () => {
+  collector = await startCollector();
+  // Parts of 1 KiB, so that an export has several.
+  const server = await startTestServer({
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, EXPORT_PART_BYTES: '1024' },
+    resources: { log: logged.log },
+  });
+  try {
+    const timestamp = new Date(Date.now() - 86_400_000).toISOString();
+    const names = Array.from({ length: RECORDS }, (_, index) => `customer ${index}`);
+    await addRecords(
+      server,
+      'calls',
+      'DAILY',
+      names.map((elementName) => ({ timestamp, elementName, value: '1' })),
+    );
+    const settings = { meterApiNames: ['calls'], groupBy: ['element'], range: 'ago(3d)' };
+    const due = await createJob(server, {
+      ...settings,
+      jobName: 'due',
+      scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 2,
+      enabled: true,
+      s3Url: 'exports/due',
+    });
+    [scheduled] = (await endedRunsOf(server, due, 1)) as [RunView];
+    const failing = await createJob(server, { ...settings, jobName: 'failing', s3Url: 'no-such-bucket/a' });
+    failed = await endedRun(server, await runJob(server, failing));
+  } finally {
+    // What has not left yet leaves with the server.
+    await server.stop();
+  }
+});
+afterAll(() => collector.close());
+
+const traceIdOf = (run: RunView): string => innerId(run.id).replaceAll('-', '');
+const traceOf = (run: RunView): CollectedSpan[] => collector.spans.filter(({ traceId }) => traceId === traceIdOf(run));
+
+/** Names below names, in the order of their beginning. */
+const treeOf = (spans: readonly CollectedSpan[], parent = ''): unknown[] =>
+  spans
+    .filter(({ parentSpanId = '' }) => parentSpanId === parent)
+    .toSorted((a, b) => Number(BigInt(a.startTimeUnixNano) - BigInt(b.startTimeUnixNano)) || (a.name < b.name ? -1 : 1))
+    .map((span) => {
+      const below = treeOf(spans, span.spanId);
+      return below.length === 0 ? span.name : [span.name, below];
+    });
+
+describe('the trace of a run', () => {
+  test('goes from the slot to the last PutObject, each part below what it is a part of', () => {
+    expect(scheduled).toMatchObject({ status: 'SUCCEEDED', trigger: 'ONE_OFF', rowsWritten: RECORDS });
+    expect(scheduled.objects.length).toBeGreaterThan(2);
+    const [[, parts]] = treeOf(traceOf(scheduled)) as [[string, unknown[]]];
+    expect(treeOf(traceOf(scheduled))).toEqual([['run', expect.any(Array)]]);
+    expect(parts).toEqual(['queue slot', ['attempt', ['claim', ['export', expect.any(Array)], 'end']]]);
+    const [, [, [, [, steps]]]] = parts as [string, [string, [string, [string, string[]]]]];
+    expect(steps.filter((name) => name !== 'PutObject')).toEqual([
+      'plan',
+      'wait for memory',
+      'connect',
+      'count',
+      'COPY',
+    ]);
+    // The manifest is one more.
+    expect(steps.filter((name) => name === 'PutObject')).toHaveLength(scheduled.objects.length + 1);
+    expect(steps.at(-1)).toBe('PutObject');
+  });
+
+  test('is found by what the API and the log say of the run', () => {
+    for (const name of ['run', 'queue slot', 'attempt']) {
+      const span = traceOf(scheduled).find((one) => one.name === name);
+      expect(span?.attributes).toMatchObject({ 'sluice.run.id': scheduled.id, 'sluice.job.id': scheduled.job?.id });
+    }
+    const lines = logged.lines().filter(({ runId }) => runId === scheduled.id);
+    expect(new Set(lines.map((line) => line['traceId']))).toEqual(new Set([traceIdOf(scheduled)]));
+    expect(traceOf(scheduled)[0]?.resource).toMatchObject({ 'service.name': 'sluice', 'sluice.role': 'all' });
+  });
+
+  test('begins when the slot was due, ends with the run, and each part lies within what it is a part of', () => {
+    const spans = traceOf(scheduled);
+    const root = spans.find(({ name }) => name === 'run');
+    expect(Number(root?.startTimeUnixNano) / 1e6).toBe(Date.parse(scheduled.scheduledFor));
+    expect(Number(root?.endTimeUnixNano) / 1e6).toBeGreaterThanOrEqual(Date.parse(scheduled.finishedAt ?? '') - 1000);
+    for (const span of spans) {
+      const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
+      expect(Number(span.endTimeUnixNano)).toBeGreaterThanOrEqual(Number(span.startTimeUnixNano));
+      if (!parent) continue;
+      // Node's clocks differ by less than that.
+      expect(Number(span.startTimeUnixNano)).toBeGreaterThanOrEqual(Number(parent.startTimeUnixNano) - 5e6);
+      expect(Number(span.endTimeUnixNano)).toBeLessThanOrEqual(Number(parent.endTimeUnixNano) + 5e6);
+    }
+  });
+
+  test('says where it put what, and how much', () => {
+    const puts = traceOf(scheduled).filter(({ name }) => name === 'PutObject');
+    const keys = puts.map(({ attributes }) => attributes['aws.s3.key']);
+    expect(keys.toSorted()).toEqual([...scheduled.objects.map(({ key }) => key), scheduled.manifestKey].toSorted());
+    const root = traceOf(scheduled).find(({ name }) => name === 'run');
+    expect(root?.attributes).toMatchObject({
+      'sluice.run.status': 'SUCCEEDED',
+      'sluice.run.trigger': 'ONE_OFF',
+      'sluice.export.rows': RECORDS,
+      'sluice.export.bytes': scheduled.bytesWritten,
+    });
+  });
+
+  test('of a run that fails says what failed', () => {
+    const spans = traceOf(failed);
+    const statusOf = (wanted: string): unknown => spans.find(({ name }) => name === wanted)?.status;
+    expect(statusOf('run')).toMatchObject({ code: 2 });
+    expect(statusOf('attempt')).toMatchObject({ code: 2, message: failed.error?.code });
+    expect(statusOf('PutObject')).toMatchObject({ code: 2 });
+    expect(statusOf('plan')).not.toMatchObject({ code: 2 });
+  });
+});
+
+test('nobody is told of anything where no collector is set', async () => {
+  const server = await startTestServer();
+  try {
+    expect(server.resources.traces).toBe(NO_TRACES);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a collector that is away fails no run, and holds up no end', async () => {
+  const server = await startTestServer({ env: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:9/traces' } });
+  let isStopped = false;
+  try {
+    await addRecords(server, 'calls', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'a', value: '1' }]);
+    const job = await createJob(server, { meterApiNames: ['calls'], s3Url: 'exports/away' });
+    expect(await endedRun(server, await runJob(server, job, '2026-01-28T02:00:00Z'))).toMatchObject({
+      status: 'SUCCEEDED',
+    });
+    const begun = performance.now();
+    isStopped = true;
+    await server.stop();
+    expect(performance.now() - begun).toBeLessThan(15_000);
+  } finally {
+    if (!isStopped) await server.stop();
+  }
+});
