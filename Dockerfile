@@ -1,0 +1,20 @@
+# Sluice in server mode: DATABASE_URL, API_KEY and the credentials of the store come from outside. See compose.yaml.
+FROM node:24.21.0-slim AS packages
+WORKDIR /sluice
+COPY package.json package-lock.json .npmrc ./
+# Node is here already, and the PostgreSQL of local mode (an optional package) is not needed.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
+
+FROM node:24.21.0-slim
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000 MALLOC_ARENA_MAX=1
+WORKDIR /sluice
+COPY --from=packages /sluice/node_modules ./node_modules
+COPY package.json LICENSE ./
+COPY src ./src
+USER node
+EXPOSE 4000
+# That the process lives: one whose database is away is well, and /readyz is what proxies ask.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# As `npm start` does it; without npm in between, so that SIGTERM arrives.
+CMD ["node", "--max-semi-space-size=4", "--heap-growing-percent=100", "src/main.ts"]

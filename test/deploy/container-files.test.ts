@@ -1,0 +1,93 @@
+import { DCLinter } from 'dclint';
+import { validate } from 'dockerfile-utils';
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { SETTINGS } from '../../src/settings.ts';
+import { readDockerfile } from '../support/image.ts';
+import { ROOT } from '../support/source-files.ts';
+
+// What can be told of these files without an engine that builds and runs them.
+
+const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8');
+
+interface Service {
+  readonly image: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly healthcheck?: { readonly test: readonly string[] };
+  readonly ports?: readonly string[];
+  readonly restart?: string;
+}
+const compose = parse(await read('compose.yaml'), { merge: true }) as {
+  readonly services: Readonly<Record<string, Service>>;
+};
+const services = Object.entries(compose.services);
+const sluices = services.filter(([, { image }]) => image === 'sluice');
+
+test('the linters have nothing to say', async () => {
+  expect(validate(await read('Dockerfile'), {})).toEqual([]);
+  expect(validate('FROM a\nRUNN b', {}).map(({ message }) => message)).toEqual(['Unknown instruction: RUNN']);
+  const linter = new DCLinter({ rules: {}, quiet: false, debug: false, exclude: [] } as never);
+  expect(linter.lintFiles([join(ROOT, 'compose.yaml')], false)).toEqual([
+    expect.objectContaining({ messages: [], errorCount: 0, warningCount: 0 }),
+  ]);
+});
+
+test('the image runs the same Node as everything else, and not as root', async () => {
+  const { dependencies } = JSON.parse(await read('package.json')) as { dependencies: Record<string, string> };
+  const stages = await readDockerfile();
+  expect(stages.map(({ image }) => image.split(' ')[0])).toEqual(stages.map(() => `node:${dependencies['node']}-slim`));
+  const last = stages.at(-1)?.instructions ?? [];
+  expect(last.findLast(({ keyword }) => keyword === 'USER')?.rest).toBe('node');
+  expect(last.some(({ keyword }) => keyword === 'HEALTHCHECK')).toBe(true);
+});
+
+test('the process is started as `npm start` does it', async () => {
+  const { scripts } = JSON.parse(await read('package.json')) as { scripts: Record<string, string> };
+  const last = (await readDockerfile()).at(-1)?.instructions ?? [];
+  const command = JSON.parse(last.find(({ keyword }) => keyword === 'CMD')?.rest ?? '[]') as string[];
+  const settings = last.find(({ keyword }) => keyword === 'ENV')?.rest.split(' ') ?? [];
+  expect(`${settings.find((one) => one.startsWith('MALLOC_'))} exec ${command.join(' ')}`).toBe(scripts['start']);
+});
+
+test('what is copied is there, and is not kept from the build', async () => {
+  const ignored = (await read('.dockerignore')).split('\n').filter((line) => line !== '');
+  expect(ignored[0]).toBe('*');
+  for (const { instructions } of await readDockerfile()) {
+    for (const { keyword, flags, rest } of instructions) {
+      if (keyword !== 'COPY' || flags['from']) continue;
+      for (const path of rest.split(' ').slice(0, -1)) {
+        await access(join(ROOT, path));
+        expect(ignored).toContain(`!${path}`);
+      }
+    }
+  }
+});
+
+test('two processes answer requests and two write exports, with settings that there are', () => {
+  expect(sluices.map(([, { environment }]) => environment?.['ROLE']).toSorted()).toEqual([
+    'api',
+    'api',
+    'worker',
+    'worker',
+  ]);
+  const known = new Set<string>(Object.values(SETTINGS).map(({ name }) => name));
+  for (const [, { environment = {} }] of sluices) {
+    const unknown = Object.keys(environment).filter(
+      (name) => !known.has(name) && !/^AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY)$/.test(name),
+    );
+    expect(unknown).toEqual([]);
+  }
+});
+
+test('nothing listens on other addresses than this machine, and no secret stands in the file', async () => {
+  for (const [, { ports = [] }] of services) for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+  for (const [, { environment = {} }] of services) {
+    for (const [name, value] of Object.entries(environment)) {
+      if (/KEY$|SECRET|PASSWORD|_URL$/.test(name) && !/^(?:http:|sluice$)/.test(value))
+        expect(value).toMatch(/\$\{[A-Z0-9_]+:\?/);
+    }
+  }
+  expect(await read('compose.yaml')).not.toMatch(/:latest/);
+});
