@@ -84,6 +84,13 @@ const contradictions = (config: Config): Problem[] => [
     : []),
 ];
 
+/** Where traces are sent to; null where none are asked for. */
+export const tracesUrl = ({
+  otlpEndpoint,
+  otlpTracesEndpoint,
+}: Pick<Config, 'otlpEndpoint' | 'otlpTracesEndpoint'>): string | null =>
+  otlpTracesEndpoint ?? (otlpEndpoint && `${otlpEndpoint.replace(/\/$/, '')}/v1/traces`);
+
 /** For the README: name, default and meaning of every setting. */
 export const describeSettings = (): { name: string; defaultText: string; description: string }[] =>
   Object.values(SETTINGS).map(({ name, defaultText, description }) => ({ name, defaultText, description }));

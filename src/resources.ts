@@ -2,7 +2,7 @@ import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import type { AppResources } from './app.ts';
 import { ensureDefaultKey } from './accounts/accounts.ts';
-import type { Config } from './config.ts';
+import { type Config, tracesUrl } from './config.ts';
 import { openDatabase } from './db/client.ts';
 import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
@@ -42,8 +42,7 @@ const reasonOf = (error: Error): { reason: string; code: string | undefined } =>
 const TELL_AGAIN_MS = 60_000;
 
 const openTraces = async (config: Config, log: Logger): Promise<RunTraces> => {
-  const url =
-    config.otlpTracesEndpoint ?? (config.otlpEndpoint && `${config.otlpEndpoint.replace(/\/$/, '')}/v1/traces`);
+  const url = tracesUrl(config);
   if (url === null) return NO_TRACES;
   const { openOtlpTraces } = await import('./otlp-traces.ts');
   let toldAt = -Infinity;

@@ -3,7 +3,10 @@ import { migrationState } from '../db/migrate.ts';
 import { ALL_ACCOUNTS_SETTING, PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
 import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
+import type { Config } from '../config.ts';
+import type { Db } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
+import { readDeploymentFigures } from '../runs/deployment-figures.ts';
 import { broken, type Finding, ok, warn } from './findings.ts';
 
 /** Runs `ask` on a connection that sees the rows of all accounts. */
@@ -20,6 +23,20 @@ const asAllAccounts = async <Answer>(
   }
 };
 
+/** What a check looks at, and what it is held against. */
+export interface Looked {
+  readonly pool: pg.Pool;
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly config: Pick<Config, 'role' | 'databasePool' | 'exportConcurrency'>;
+}
+
+/** Beside its pool: the queue's own, its listener and the feed of runs. */
+const OTHER_CONNECTIONS = 5;
+/** The schedule is looked at every second. */
+const LATE_SECONDS = 60;
+const WAITED_SECONDS = 900;
+const FIGURES_MS = 10_000;
 const OLDEST_VERSION = 15;
 const TOLERATED_MS = 5000;
 
@@ -28,11 +45,11 @@ export const DATABASE_CHECKS: readonly {
   readonly name: string;
   /** What it reads the migrations make: where some are still to be applied, that is the one thing to say. */
   readonly needsTables?: boolean;
-  readonly check: (pool: pg.Pool, clock: Clock) => Promise<Finding>;
+  readonly check: (looked: Looked) => Promise<Finding>;
 }[] = [
   {
     name: 'version',
-    check: async (pool) => {
+    check: async ({ pool }) => {
       const { rows } = await pool.query<{ number: string; words: string }>(
         `SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS words`,
       );
@@ -44,7 +61,7 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'migrations',
-    check: async (pool) => {
+    check: async ({ pool }) => {
       const { pending, unknown } = await migrationState(pool);
       if (pending > 0) return broken(`${pending} to apply: run \`npm run -s sluice -- migrate\`, or start a server`);
       if (unknown > 0) return warn('a newer version of Sluice was here: update this one');
@@ -54,7 +71,7 @@ export const DATABASE_CHECKS: readonly {
   {
     name: 'queue',
     needsTables: true,
-    check: async (pool) =>
+    check: async ({ pool }) =>
       (await queueIsInstalled(pool))
         ? ok('its tables are there')
         : broken('its tables are missing: run `npm run -s sluice -- migrate`, or start a server'),
@@ -62,7 +79,7 @@ export const DATABASE_CHECKS: readonly {
   {
     name: 'ledger',
     needsTables: true,
-    check: async (pool) =>
+    check: async ({ pool }) =>
       (await asAllAccounts(pool, hasForeignTransactionIds))
         ? broken(
             'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
@@ -71,7 +88,7 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'accounts',
-    check: async (pool) => {
+    check: async ({ pool }) => {
       const { rows } = await pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
       return rows[0]?.passes
         ? warn(
@@ -82,7 +99,7 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'clock',
-    check: async (pool, clock) => {
+    check: async ({ pool, clock }) => {
       const asked = clock.now().getTime();
       const { rows } = await pool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
       const middle = (asked + clock.now().getTime()) / 2;
@@ -92,6 +109,40 @@ export const DATABASE_CHECKS: readonly {
         : warn(
             `this machine is ${Math.abs(differenceMs) / 1000} s ${differenceMs > 0 ? 'ahead of' : 'behind'} the database: set one of them right`,
           );
+    },
+  },
+  {
+    name: 'pool',
+    check: async ({ pool, config }) => {
+      const { rows } = await pool.query<{ most: number; reserved: number; open: number }>(
+        `SELECT current_setting('max_connections')::int AS most, current_setting('superuser_reserved_connections')::int AS reserved,
+          (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS open`,
+      );
+      const { most = 0, reserved = 0, open = 0 } = rows[0] ?? {};
+      const exports = config.role === 'api' ? 0 : config.exportConcurrency;
+      const needed = config.databasePool + exports + OTHER_CONNECTIONS;
+      const words = `a server with these settings uses up to ${needed} connections; the database gives ${most - reserved}, of which ${open} are open`;
+      return needed <= most - reserved ? ok(words) : warn(`${words}: lower DATABASE_POOL, or raise max_connections`);
+    },
+  },
+  {
+    name: 'schedule',
+    needsTables: true,
+    check: async ({ db }) => {
+      const { slotLagSeconds, oldestWaitingSeconds, waiting, running } = await readDeploymentFigures(db, {
+        endedSince: null,
+        limitMs: FIGURES_MS,
+      });
+      if (slotLagSeconds > LATE_SECONDS) {
+        return warn(
+          `a slot has been due for ${Math.floor(slotLagSeconds)} s and has no run: does a server with ROLE=worker or all run? Its log names a job that cannot be planned`,
+        );
+      }
+      return oldestWaitingSeconds > WAITED_SECONDS
+        ? warn(
+            `of ${waiting} waiting runs the oldest has waited for ${Math.floor(oldestWaitingSeconds)} s: does a worker run, and are there enough?`,
+          )
+        : ok(`in time; runs: ${waiting} waiting, ${running} running`);
     },
   },
 ];

@@ -1,4 +1,4 @@
-import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
 import { failureWords } from '../failure-words.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -7,6 +7,7 @@ import type { LocalLog } from '../local/log.ts';
 import type { Terminal } from './command.ts';
 import { DATABASE_CHECKS } from './database-checks.ts';
 import { type CommandDatabase, findDatabase, openCommandDatabase } from './database.ts';
+import { checkCollector, checkStore } from './reach-checks.ts';
 import { checkReplica } from './replica-check.ts';
 import { broken, type Finding, ok, skipped, warn } from './findings.ts';
 
@@ -41,6 +42,8 @@ export const doctorCommand = async ({ env, terminal, log }: DoctorOptions): Prom
   else await checkDatabase(config, log, tell);
   tell('s3', await checkS3(config));
   tell('mail', await checkMail(config));
+  const collector = tracesUrl(config);
+  if (collector !== null) tell('traces', await checkCollector(collector));
   return sound;
 };
 
@@ -95,7 +98,9 @@ const checkDatabase = async (
       } else if (needsTables && !hasTables) {
         tell(name, skipped('waits for the migrations'));
       } else {
-        const finding = await attempt(() => check(database.pool, systemClock));
+        const finding = await attempt(() =>
+          check({ pool: database.pool, db: database.acrossAccounts, clock: systemClock, config }),
+        );
         if (name === 'migrations') hasTables = finding.verdict !== 'broken';
         tell(name, finding);
       }
@@ -126,11 +131,15 @@ const checkS3 = async (config: Config): Promise<Finding> => {
   if (config.role === 'api') return ok('ROLE=api writes no exports');
   // Loading the SDK takes a quarter of a second, which no other command needs.
   const { canResolveS3Credentials } = await import('../exports/s3-credentials.ts');
-  return (await canResolveS3Credentials(config.awsRegion))
-    ? ok(`credentials found (not used here); region ${config.awsRegion}`)
-    : warn(
-        'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role; exports fail until then',
-      );
+  if (!(await canResolveS3Credentials(config.awsRegion))) {
+    return warn(
+      'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role; exports fail until then',
+    );
+  }
+  const found = `credentials found (not used here); region ${config.awsRegion}`;
+  if (config.s3Endpoint === null) return ok(found);
+  const store = await checkStore(config.s3Endpoint);
+  return { ...store, words: `${found}; ${store.words}` };
 };
 
 const checkMail = async (config: Config): Promise<Finding> => {

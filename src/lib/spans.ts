@@ -13,7 +13,7 @@ export interface Span {
   fail(words: string): void;
 }
 
-export const NO_SPAN: Span = {
+const NO_SPAN: Span = {
   child: (_name, _attributes, work) => work(NO_SPAN),
   past: () => undefined,
   note: () => undefined,

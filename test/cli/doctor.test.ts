@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { DATABASE_CHECKS } from '../../src/cli/database-checks.ts';
+import { loadConfig } from '../../src/config.ts';
 import { openCommandDatabase } from '../../src/cli/database.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { startCollector } from '../support/collector.ts';
 import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runSluice, type Settings } from '../support/sluice-process.ts';
@@ -47,6 +50,8 @@ describe('doctor', () => {
       'ledger ok',
       'accounts ok',
       'clock ok',
+      'pool ok',
+      'schedule ok',
       's3 ok',
       'mail ok',
     ]);
@@ -74,6 +79,8 @@ describe('doctor', () => {
       expect.stringMatching(/^ledger +ok /),
       expect.stringMatching(/^accounts +ok /),
       expect.stringMatching(/^clock +ok /),
+      expect.stringMatching(/^pool +ok /),
+      expect.stringMatching(/^schedule +ok /),
       expect.stringMatching(/^s3 +warn +no credentials: set AWS_ACCESS_KEY_ID/),
       expect.stringMatching(/^mail +warn +The mail server could not be reached/),
     ]);
@@ -88,7 +95,7 @@ describe('doctor', () => {
     expect(lines[1]).toMatch(
       /^database +broken +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\)/,
     );
-    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(6);
+    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(8);
     expect(lines.join('\n')).not.toContain('hidden-word');
     expect(code).toBe(1);
 
@@ -129,7 +136,13 @@ describe('doctor', () => {
   test('a clock that differs by more than five seconds is a warning', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'clock')!;
     const commands = openCommandDatabase(database.url);
-    const off = (seconds: number) => check(commands.pool, { now: () => new Date(Date.now() + seconds * 1000) });
+    const off = (seconds: number) =>
+      check({
+        pool: commands.pool,
+        db: commands.acrossAccounts,
+        clock: { now: () => new Date(Date.now() + seconds * 1000) },
+        config: loadConfig({}),
+      });
     expect(await off(0)).toMatchObject({ verdict: 'ok' });
     expect(await off(8)).toMatchObject({
       verdict: 'warn',
@@ -140,5 +153,74 @@ describe('doctor', () => {
       words: expect.stringMatching(/^this machine is [78]\S* s behind/),
     });
     await commands.close();
+  });
+
+  test('a schedule that is behind is a warning, and so is a run that nobody takes', async () => {
+    const { check } = DATABASE_CHECKS.find(({ name }) => name === 'schedule')!;
+    const commands = openCommandDatabase(database.url);
+    const looked = { pool: commands.pool, db: commands.acrossAccounts, clock: systemClock, config: loadConfig({}) };
+    const change = (statement: string) =>
+      withClient(database.url, (client) => client.query(`SET sluice.all_accounts = 'on'; ${statement}`));
+    try {
+      expect(await check(looked)).toEqual({ verdict: 'ok', words: 'in time; runs: 0 waiting, 0 running' });
+      await change(`
+        INSERT INTO accounts (name) VALUES ('default') ON CONFLICT DO NOTHING;
+        INSERT INTO jobs (id, account_id, name, enabled, settings, destination, next_run_at, created_at, updated_at)
+        SELECT gen_random_uuid(), id, 'late', true, '{}', 'a/b', now() - interval '5 minutes', now(), now() FROM accounts LIMIT 1;
+        INSERT INTO runs (id, account_id, job_id, trigger, status, scheduled_for, window_start, window_end, settings, bucket, manifest_key, created_at)
+        SELECT gen_random_uuid(), account_id, id, 'MANUAL', 'QUEUED', now(), now(), now(), '{}', 'a', 'b', now() - interval '1 hour' FROM jobs`);
+      expect(await check(looked)).toMatchObject({
+        verdict: 'warn',
+        words: expect.stringMatching(/^a slot has been due for 30\d s and has no run: does a server/),
+      });
+      await change('UPDATE jobs SET next_run_at = NULL');
+      expect(await check(looked)).toMatchObject({
+        verdict: 'warn',
+        words: expect.stringMatching(/^of 1 waiting runs the oldest has waited for 36\d\d s: does a worker run/),
+      });
+    } finally {
+      await commands.close();
+      await change('DELETE FROM runs; DELETE FROM jobs');
+    }
+  });
+
+  test('more connections than the database has, and a store or collector that is not there, are warnings', async () => {
+    const [collector, gone] = await Promise.all([startCollector(), startCollector()]);
+    await gone.close();
+    try {
+      const away = await doctor({
+        DATABASE_URL: database.url,
+        DATABASE_POOL: '1000',
+        AWS_ENDPOINT_URL_S3: gone.url,
+        OTEL_EXPORTER_OTLP_ENDPOINT: gone.url,
+        ...AWS,
+      });
+      expect(away.lines.filter((line) => /^(?:pool|s3|traces) /.test(line))).toEqual([
+        expect.stringMatching(
+          /^pool +warn +a server with these settings uses up to 1009 connections; the database gives \d+, of which \d+ are open: lower DATABASE_POOL/,
+        ),
+        expect.stringMatching(
+          /^s3 +warn +credentials found .*; the store of AWS_ENDPOINT_URL_S3, 127\.0\.0\.1:\d+, cannot be reached \(ECONNREFUSED\): exports fail/,
+        ),
+        expect.stringMatching(
+          /^traces +warn +the collector 127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\): traces are lost/,
+        ),
+      ]);
+      expect(away.code).toBe(0);
+      const there = await doctor({
+        DATABASE_URL: database.url,
+        AWS_ENDPOINT_URL_S3: collector.url,
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/elsewhere`,
+        ...AWS,
+      });
+      expect(there.lines.at(-3)).toMatch(/^s3 +ok +credentials found .*; 127\.0\.0\.1:\d+ answers$/);
+      expect(there.lines.at(-1)).toMatch(
+        /^traces +warn +the collector \S+ answers 404 to a POST of JSON at \/elsewhere/,
+      );
+      const taken = await doctor({ DATABASE_URL: database.url, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...AWS });
+      expect(taken.lines.at(-1)).toMatch(/^traces +ok +the collector 127\.0\.0\.1:\d+ takes traces$/);
+    } finally {
+      await collector.close();
+    }
   });
 });

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { json } from 'node:stream/consumers';
+import { text } from 'node:stream/consumers';
 
 /** A span as OTLP sends it in JSON. */
 export interface CollectedSpan {
@@ -43,10 +43,10 @@ const plain = (attributes: readonly SentAttribute[]): Record<string, unknown> =>
 export const startCollector = async (): Promise<Collector> => {
   const spans: CollectedSpan[] = [];
   const server = createServer((request, response) => {
-    void json(request).then((body) => {
+    void text(request).then((body) => {
       const isOne = request.method === 'POST' && request.url === '/v1/traces';
       if (isOne) {
-        for (const { resource, scopeSpans } of (body as Sent).resourceSpans)
+        for (const { resource, scopeSpans } of (JSON.parse(body) as Sent).resourceSpans)
           for (const { spans: sent } of scopeSpans)
             for (const span of sent)
               spans.push({ ...span, attributes: plain(span.attributes), resource: plain(resource.attributes) });

@@ -106,7 +106,7 @@ describe('the trace of a run', () => {
   test('says where it put what, and how much', () => {
     const puts = traceOf(scheduled).filter(({ name }) => name === 'PutObject');
     const keys = puts.map(({ attributes }) => attributes['aws.s3.key']);
-    expect(keys.toSorted()).toEqual([...scheduled.objects.map(({ key }) => key), scheduled.manifestKey].toSorted());
+    expect(new Set(keys)).toEqual(new Set([...scheduled.objects.map(({ key }) => key), scheduled.manifestKey]));
     const root = traceOf(scheduled).find(({ name }) => name === 'run');
     expect(root?.attributes).toMatchObject({
       'sluice.run.status': 'SUCCEEDED',
