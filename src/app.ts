@@ -182,12 +182,7 @@ const refuseUpgrade = (socket: Duplex, status: string): void => {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
 
-const createApi = (
-  resources: AppResources,
-  feed: RunFeed,
-  trusted: ReadonlyMap<string, string>,
-  metrics: Metrics,
-) => {
+const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<string, string>, metrics: Metrics) => {
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {

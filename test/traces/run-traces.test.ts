@@ -66,16 +66,10 @@ describe('the trace of a run', () => {
     expect(treeOf(traceOf(scheduled))).toEqual([['run', expect.any(Array)]]);
     expect(parts).toEqual(['queue slot', ['attempt', ['claim', ['export', expect.any(Array)], 'end']]]);
     const [, [, [, [, steps]]]] = parts as [string, [string, [string, [string, string[]]]]];
-    expect(steps.filter((name) => name !== 'PutObject')).toEqual([
-      'plan',
-      'wait for memory',
-      'connect',
-      'count',
-      'COPY',
-    ]);
+    // Their moments are whole milliseconds, so which of two came first is not told.
+    expect(new Set(steps)).toEqual(new Set(['plan', 'wait for memory', 'connect', 'count', 'COPY', 'PutObject']));
     // The manifest is one more.
     expect(steps.filter((name) => name === 'PutObject')).toHaveLength(scheduled.objects.length + 1);
-    expect(steps.at(-1)).toBe('PutObject');
   });
 
   test('is found by what the API and the log say of the run', () => {
