@@ -1,0 +1,71 @@
+import { useMemo, useState } from 'react';
+import { Provider, useQuery } from 'urql';
+import { createUrqlClient } from './client.ts';
+import { CreateJobForm } from './create-job-form.tsx';
+import { JobsTable } from './jobs-table.tsx';
+import { KeyForm } from './key-form.tsx';
+import { WHO_AM_I } from './operations.ts';
+import { wordsOfError } from './words.ts';
+
+/** Of this tab alone, and gone with it: a key is not for localStorage. */
+const KEPT_AS = 'sluice-key';
+
+export const App = () => {
+  const [key, setKey] = useState(() => sessionStorage.getItem(KEPT_AS));
+  const client = useMemo(() => (key === null ? null : createUrqlClient(key)), [key]);
+
+  const enter = (entered: string) => {
+    sessionStorage.setItem(KEPT_AS, entered);
+    setKey(entered);
+  };
+  const leave = () => {
+    sessionStorage.removeItem(KEPT_AS);
+    setKey(null);
+  };
+
+  if (!client) return <KeyForm onEnter={enter} />;
+  return (
+    <Provider value={client}>
+      <Workspace onEnter={enter} onLeave={leave} />
+    </Provider>
+  );
+};
+
+const Workspace = ({ onEnter, onLeave }: { onEnter: (key: string) => void; onLeave: () => void }) => {
+  const [{ data, error }, ask] = useQuery({ query: WHO_AM_I });
+
+  if (error?.graphQLErrors.some(({ extensions }) => extensions['code'] === 'UNAUTHENTICATED')) {
+    return <KeyForm onEnter={onEnter} problem={wordsOfError(error)} />;
+  }
+  return (
+    <>
+      <header className="bar">
+        <h1>Exports</h1>
+        {data && (
+          <p>
+            {data.viewer.accountName} · {data.viewer.key.name}
+          </p>
+        )}
+        <button type="button" className="quiet" onClick={onLeave}>
+          Forget key
+        </button>
+      </header>
+      <main>
+        {error && (
+          <p className="banner bad" role="alert">
+            {wordsOfError(error)}{' '}
+            <button type="button" className="quiet" onClick={() => ask({ requestPolicy: 'network-only' })}>
+              Try again
+            </button>
+          </p>
+        )}
+        {data && (
+          <>
+            <JobsTable />
+            <CreateJobForm />
+          </>
+        )}
+      </main>
+    </>
+  );
+};

@@ -1,0 +1,38 @@
+import { useState } from 'react';
+
+export const KeyForm = ({ onEnter, problem }: { onEnter: (key: string) => void; problem?: string }) => {
+  const [key, setKey] = useState('');
+  return (
+    <form
+      className="card key-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onEnter(key.trim());
+      }}
+    >
+      <h1>Exports</h1>
+      <label className={problem === undefined ? 'field' : 'field wrong'}>
+        API key
+        <input
+          type="password"
+          autoComplete="off"
+          autoFocus
+          required
+          value={key}
+          aria-describedby="about-key"
+          onChange={(event) => setKey(event.target.value)}
+        />
+        {problem !== undefined && (
+          <span className="issue" role="alert">
+            {problem}
+          </span>
+        )}
+      </label>
+      <p id="about-key" className="hint">
+        One with the scope JOBS. It stays in this tab, until you close it. Sluice prints a key when it starts in local
+        mode.
+      </p>
+      <button type="submit">Open</button>
+    </form>
+  );
+};

@@ -1,0 +1,200 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, delimiter } from 'node:path';
+import type { Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
+import { addRecords } from '../support/job-steps.ts';
+import { startBrowser, type TestBrowser } from './browser.ts';
+import { installPackages, openExample } from './example.ts';
+
+// The page of examples/urql-react, built, served and used. The tests go on one from another, as a person does.
+
+let s3: StrictS3;
+/** Puts wait for it. */
+let held: Promise<void> | undefined;
+let server: TestServer;
+let pages: PageServer;
+let browser: TestBrowser;
+let page: Page;
+beforeAll(async () => {
+  s3 = await startStrictS3({ buckets: ['customer-bucket'], fault: () => held && { hold: held } });
+  server = await startTestServer({ s3 });
+  const yesterday = new Date(Date.now() - 86_400_000).toISOString();
+  await addRecords(server, 'compute-hours', 'DAILY', [
+    { timestamp: yesterday, elementName: 'hooli', value: '12.5', filter: [{ dimension: 'region', values: ['eu'] }] },
+    { timestamp: yesterday, elementName: 'piedpiper', value: '7', filter: [{ dimension: 'region', values: ['us'] }] },
+  ]);
+  const example = await openExample('urql-react');
+  await installPackages(example);
+  expect(await example.run('npm run build')).toMatchObject({ code: 0 });
+  pages = await servePages(example.folder, server.url);
+  browser = await startBrowser();
+  page = await browser.openPage(pages.url);
+});
+afterEach(() => {
+  expect(browser.complaints).toEqual([]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await pages?.stop();
+  await server?.stop();
+  await s3?.close();
+});
+
+interface PageServer {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** `npm run preview`, by the program itself, so that one process is to be ended. */
+const servePages = async (folder: string, sluice: string): Promise<PageServer> => {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    ['node_modules/vite/bin/vite.js', 'preview', '--host', '127.0.0.1', '--port', '0'],
+    {
+      cwd: folder,
+      env: {
+        PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
+        SLUICE_URL: sluice,
+        NO_COLOR: '1',
+      },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  const ended = once(child, 'close');
+  const url = await new Promise<string>((resolve, reject) => {
+    let said = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk;
+      const address = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
+      if (address !== undefined) resolve(address);
+    });
+    void ended.then(() => reject(new Error(`vite preview ended: ${said}`)));
+  });
+  return {
+    url,
+    stop: async () => {
+      child.kill();
+      await ended;
+    },
+  };
+};
+
+const field = (label: string): Locator => page.getByRole('textbox', { name: label, exact: true });
+/** What is said below a field. */
+const wordsAt = (label: string): Locator => page.locator('.field', { has: field(label) }).locator('.issue');
+const preview = (): Locator => page.getByRole('complementary', { name: 'Preview' });
+const rowOf = (job: string): Locator => page.getByRole('row').filter({ hasText: job });
+const create = (): Locator => page.getByRole('button', { name: /^Create/ });
+
+const enterKey = async (key: string): Promise<void> => {
+  await page.getByLabel('API key').fill(key);
+  await page.getByRole('button', { name: 'Open' }).click();
+};
+
+test('a key that is not known is said to be so, at its field', async () => {
+  await enterKey('not a key');
+  await page.getByText('This key is not known, or was revoked.').waitFor();
+  await browser.takeScreenshot(page, 'urql-react-key');
+  // The browser itself notes the 401.
+  expect(browser.complaints.splice(0)).toEqual([expect.stringContaining('401')]);
+});
+
+test('a key opens the page, and is kept for the tab alone', async () => {
+  await enterKey(server.key);
+  await page.getByText('No job yet.').waitFor();
+  expect(await page.evaluate(() => [...Object.values(sessionStorage)])).toEqual([server.key]);
+  expect(await page.evaluate(() => localStorage.length)).toBe(0);
+  await browser.takeScreenshot(page, 'urql-react-empty');
+});
+
+test('a wrong cron and a wrong range are said at their fields, while they are typed', async () => {
+  await field('Name').fill('Daily usage');
+  await field('Destination').fill('s3://customer-bucket/usage');
+  await field('Cron').fill('0 25 * * *');
+  await field('Range').fill('7 days');
+  await field('Email').fill('nobody');
+  for (const label of ['Cron', 'Range', 'Email']) {
+    await wordsAt(label).first().waitFor();
+    expect(await field(label).getAttribute('aria-invalid')).toBe('true');
+  }
+  expect(await wordsAt('Cron').innerText()).toMatch(/hour/);
+  expect(await wordsAt('Range').innerText()).toMatch(/ago\(/);
+  expect(await wordsAt('Name').count()).toBe(0);
+  await browser.takeScreenshot(page, 'urql-react-issues');
+});
+
+test('all put right, the preview shows the window, the first rows and the SELECT', async () => {
+  await field('Cron').fill('0 2 * * *');
+  await field('Range').fill('ago(7d)');
+  await field('Email').fill('');
+  await field('Time zone').fill('UTC');
+  await page.getByRole('checkbox', { name: 'region' }).check();
+  await preview().getByText('element,region,value').waitFor();
+  const words = await preview().innerText();
+  expect(words).toMatch(/compute-hours,\S+Z,\S+Z,hooli,eu,12\.5/);
+  expect(words).toContain('usage/daily-usage/');
+  expect(await page.locator('.issue').count()).toBe(0);
+  await preview().getByText('SELECT', { exact: true }).click();
+  await preview().getByText('SELECT s.name AS "meterApiName"').waitFor();
+  await browser.takeScreenshot(page, 'urql-react-preview');
+  await preview().getByText('SELECT', { exact: true }).click();
+});
+
+test('what was not come to is said when the form is sent, and not before; a reload keeps the key', async () => {
+  await page.reload();
+  await field('Range').fill('ago(2d)');
+  await preview().getByText('things have to change').waitFor();
+  expect(await page.locator('.issue').count()).toBe(0);
+  await create().click();
+  await wordsAt('Name').first().waitFor();
+  await wordsAt('Destination').first().waitFor();
+  await page
+    .getByRole('alert')
+    .filter({ hasText: /\d things have to change/ })
+    .waitFor();
+  expect(await rowOf('customer-bucket').count()).toBe(0);
+});
+
+test('a job that is created shows, and its run goes live to SUCCEEDED without a reload', async () => {
+  const { promise, resolve: release } = Promise.withResolvers<void>();
+  held = promise;
+  await page.evaluate(() => Object.assign(window, { isSamePage: true }));
+  await field('Name').fill('Usage of the week');
+  await field('Destination').fill('s3://customer-bucket/usage');
+  await field('Range').fill('ago(7d)');
+  await create().click();
+  await page.getByText('Usage of the week is made.').waitFor();
+  const row = rowOf('Usage of the week');
+  await row.getByText('RUNNING').waitFor();
+  await browser.takeScreenshot(page, 'urql-react-running');
+  held = undefined;
+  release();
+  await row.getByText('SUCCEEDED').waitFor();
+  expect(await row.getByRole('cell').allInnerTexts()).toContain('2');
+  expect(await page.evaluate(() => 'isSamePage' in window)).toBe(true);
+  expect(s3.puts.map(({ key }) => key)).toContainEqual(
+    expect.stringMatching(/^usage\/usage-of-the-week\/.*manifest\.json$/),
+  );
+  await browser.takeScreenshot(page, 'urql-react-succeeded');
+});
+
+test('a name that is taken is told in words', async () => {
+  await field('Name').fill('Usage of the week');
+  await field('Destination').fill('s3://customer-bucket/usage');
+  await preview().getByText('That is taken:').waitFor();
+  await create().click();
+  await page.getByRole('alert').filter({ hasText: 'That is taken:' }).waitFor();
+  await browser.takeScreenshot(page, 'urql-react-conflict');
+});
+
+test('a run by hand shows its failure in words', async () => {
+  s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
+  await page.getByRole('button', { name: 'Run Usage of the week now' }).click();
+  const row = rowOf('Usage of the week');
+  await row.getByText('FAILED').waitFor();
+  expect(await row.innerText()).toMatch(/s3:PutObject|bucket policy/);
+  await browser.takeScreenshot(page, 'urql-react-failed');
+});
