@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { dirname, delimiter } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
-import { addRecords } from '../support/job-steps.ts';
+import { addRecords, runJob } from '../support/job-steps.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';
 import { installPackages, openExample } from './example.ts';
 
@@ -60,7 +60,8 @@ const servePages = async (folder: string, sluice: string): Promise<PageServer> =
         SLUICE_URL: sluice,
         NO_COLOR: '1',
       },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      // It says itself where it could not reach the server, which is a part of this.
+      stdio: ['ignore', 'pipe', 'ignore'],
     },
   );
   const ended = once(child, 'close');
@@ -195,6 +196,55 @@ test('a run by hand shows its failure in words', async () => {
   await page.getByRole('button', { name: 'Run Usage of the week now' }).click();
   const row = rowOf('Usage of the week');
   await row.getByText('FAILED').waitFor();
-  expect(await row.innerText()).toMatch(/s3:PutObject|bucket policy/);
+  await row.getByText('does not let Sluice write.').click();
+  await row.getByText('Attach the bucket policy').waitFor();
   await browser.takeScreenshot(page, 'urql-react-failed');
+});
+
+test('while the server is away the page says so; when one is back it goes on, and shows what it missed', async () => {
+  s3.setFault(undefined);
+  await page.getByText('Live', { exact: true }).waitFor();
+  const { port } = new URL(server.url);
+  const { database } = server;
+  const env = { API_KEY: server.key, PORT: port };
+  await server.app.stop();
+  await page.getByText('Connecting …').waitFor();
+  await browser.takeScreenshot(page, 'urql-react-away');
+  const elsewhere = await startTestServer({ s3, database, env: { ...env, PORT: '0' } });
+  const { jobs } = await elsewhere.graphql<{ jobs: { edges: { node: { id: string } }[] } }>(
+    '{ jobs { edges { node { id } } } }',
+    {},
+    env.API_KEY,
+  );
+  const run = await runJob(elsewhere, jobs.edges[0]?.node.id ?? '', undefined, env.API_KEY);
+  await eventually(
+    () =>
+      elsewhere.graphql<{ run: { status: string } }>(
+        'query ($id: ID!) { run(id: $id) { status } }',
+        { id: run },
+        env.API_KEY,
+      ),
+    ({ run: { status } }) => status === 'SUCCEEDED',
+  );
+  await elsewhere.stop();
+  const again = await startTestServer({ s3, database, env });
+  try {
+    await page.getByText('Live', { exact: true }).waitFor();
+    await rowOf('Usage of the week').getByText('SUCCEEDED').waitFor();
+    await page.getByRole('button', { name: 'Run Usage of the week now' }).click();
+    await eventually(
+      () =>
+        again.graphql<{ runs: { totalCount: number } }>(
+          '{ runs(status: [SUCCEEDED]) { totalCount } }',
+          {},
+          env.API_KEY,
+        ),
+      ({ runs }) => runs.totalCount === 3,
+    );
+    // The browser itself notes what could not be reached.
+    for (const complaint of browser.complaints.splice(0)) expect(complaint).toMatch(/Failed to load resource|ERR_/);
+  } finally {
+    await page.close();
+    await again.stop();
+  }
 });

@@ -1,6 +1,7 @@
 import { useMemo, useState } from 'react';
 import { Provider, useQuery } from 'urql';
 import { createUrqlClient } from './client.ts';
+import { type Connection, createConnection } from './connection.ts';
 import { CreateJobForm } from './create-job-form.tsx';
 import { JobsTable } from './jobs-table.tsx';
 import { KeyForm } from './key-form.tsx';
@@ -12,7 +13,11 @@ const KEPT_AS = 'sluice-key';
 
 export const App = () => {
   const [key, setKey] = useState(() => sessionStorage.getItem(KEPT_AS));
-  const client = useMemo(() => (key === null ? null : createUrqlClient(key)), [key]);
+  const opened = useMemo(() => {
+    if (key === null) return null;
+    const connection = createConnection();
+    return { connection, client: createUrqlClient(key, connection) };
+  }, [key]);
 
   const enter = (entered: string) => {
     sessionStorage.setItem(KEPT_AS, entered);
@@ -23,15 +28,21 @@ export const App = () => {
     setKey(null);
   };
 
-  if (!client) return <KeyForm onEnter={enter} />;
+  if (!opened) return <KeyForm onEnter={enter} />;
   return (
-    <Provider value={client}>
-      <Workspace onEnter={enter} onLeave={leave} />
+    <Provider value={opened.client}>
+      <Workspace connection={opened.connection} onEnter={enter} onLeave={leave} />
     </Provider>
   );
 };
 
-const Workspace = ({ onEnter, onLeave }: { onEnter: (key: string) => void; onLeave: () => void }) => {
+interface WorkspaceProps {
+  connection: Connection;
+  onEnter: (key: string) => void;
+  onLeave: () => void;
+}
+
+const Workspace = ({ connection, onEnter, onLeave }: WorkspaceProps) => {
   const [{ data, error }, ask] = useQuery({ query: WHO_AM_I });
 
   if (error?.graphQLErrors.some(({ extensions }) => extensions['code'] === 'UNAUTHENTICATED')) {
@@ -61,7 +72,7 @@ const Workspace = ({ onEnter, onLeave }: { onEnter: (key: string) => void; onLea
         )}
         {data && (
           <>
-            <JobsTable />
+            <JobsTable connection={connection} />
             <CreateJobForm />
           </>
         )}

@@ -1,5 +1,6 @@
 import { createClient as createEventClient, type RequestParams } from 'graphql-sse';
 import { cacheExchange, Client, fetchExchange, subscriptionExchange } from 'urql';
+import type { Connection } from './connection.ts';
 
 const ENDPOINT = '/graphql';
 
@@ -8,15 +9,15 @@ const pauseBefore = (attempt: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 500 * 2 ** attempt) * (0.75 + Math.random() / 2)));
 
 /** A client of one key: queries and mutations over fetch, subscriptions over server-sent events. */
-export const createUrqlClient = (key: string): Client => {
+export const createUrqlClient = (key: string, connection: Connection): Client => {
   const headers = { 'X-API-Key': key };
   const events = createEventClient({
     url: ENDPOINT,
     headers,
-    // For as long as the page is open: servers are restarted, laptops sleep. What comes first is the present state, so
-    // nothing has to be made up for.
+    // For as long as the page is open: servers are restarted, laptops sleep.
     retryAttempts: Infinity,
     retry: pauseBefore,
+    on: { connecting: () => connection.tell(false), connected: () => connection.tell(true) },
   });
   return new Client({
     url: ENDPOINT,
@@ -42,6 +43,7 @@ export const createUrqlClient = (key: string): Client => {
                 error: (error) => sink.error(error),
                 complete: () => {
                   if (!isServerStopping) return sink.complete();
+                  connection.tell(false);
                   void pauseBefore(attempt).then(() => {
                     if (!isOver) begin(attempt + 1);
                   });

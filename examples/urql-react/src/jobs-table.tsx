@@ -1,5 +1,6 @@
-import { useState } from 'react';
+import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useMutation, useQuery, useSubscription } from 'urql';
+import type { Connection } from './connection.ts';
 import { FOLLOW_RUNS, type Job, LIST_JOBS, type Run, RUN_JOB } from './operations.ts';
 import { bytes, count, isRefusal, moment, period, wordsOfError, wordsOfRefusal } from './words.ts';
 
@@ -12,10 +13,34 @@ const withRun = (runs: ReadonlyMap<string, Run> = new Map(), { runUpdated }: { r
   return job ? new Map(runs).set(job.id, runUpdated) : runs;
 };
 
-export const JobsTable = () => {
-  const [{ data, error, fetching }] = useQuery({ query: LIST_JOBS, context: ABOUT_JOBS });
+const isEnded = ({ status }: Run): boolean => status !== 'QUEUED' && status !== 'RUNNING';
+
+/** The newer of two: what the list says of a job's newest run, and what was told of one. */
+const newerOf = (listed: Run | undefined, told: Run | undefined): Run | undefined =>
+  told && !(listed?.id === told.id && isEnded(listed)) ? told : listed;
+
+export const JobsTable = ({ connection }: { connection: Connection }) => {
+  const { isUp, times } = useSyncExternalStore(connection.listen, connection.read);
+  const [{ data, error, fetching }, askForJobs] = useQuery({ query: LIST_JOBS, context: ABOUT_JOBS });
   const [live] = useSubscription({ query: FOLLOW_RUNS }, withRun);
   const [, runJob] = useMutation(RUN_JOB);
+
+  // What happened while no events came is in the list, asked for once more; of what was told before, nothing is sure.
+  const told = useRef(live.data);
+  useEffect(() => {
+    told.current = live.data;
+  }, [live.data]);
+  const [unsure, setUnsure] = useState(live.data);
+  useEffect(() => {
+    if (times < 2) return;
+    setUnsure(told.current);
+    askForJobs({ requestPolicy: 'network-only' });
+  }, [times, askForJobs]);
+  const toldOf = (jobId: string): Run | undefined => {
+    const run = live.data?.get(jobId);
+    return run === unsure?.get(jobId) ? undefined : run;
+  };
+
   const [refused, setRefused] = useState<string | null>(null);
 
   const runNow = async (jobId: string) => {
@@ -29,7 +54,9 @@ export const JobsTable = () => {
     <section className="card" aria-labelledby="jobs">
       <div className="heading">
         <h2 id="jobs">Jobs</h2>
-        <span className={live.error ? 'live off' : 'live'}>{live.error ? wordsOfError(live.error) : 'Live'}</span>
+        <span className={isUp && !live.error ? 'live' : 'live off'} role="status">
+          {live.error ? wordsOfError(live.error) : isUp ? 'Live' : 'Connecting …'}
+        </span>
       </div>
       {error && !data && (
         <p className="banner bad" role="alert">
@@ -65,7 +92,7 @@ export const JobsTable = () => {
                 <JobRow
                   key={job.id}
                   job={job}
-                  run={live.data?.get(job.id) ?? job.runs.edges[0]?.node}
+                  run={newerOf(job.runs.edges[0]?.node, toldOf(job.id))}
                   onRun={() => void runNow(job.id)}
                 />
               ))}
@@ -101,7 +128,7 @@ const JobRow = ({ job, run, onRun }: { job: Job; run: Run | undefined; onRun: ()
         <>
           <span className={`status ${run.status.toLowerCase()}`}>{run.status}</span>
           {run.attempt > 1 && <span className="hint"> attempt {run.attempt}</span>}
-          <small>{run.error ? run.error.message : period(run.windowStart, run.windowEnd)}</small>
+          {run.error ? <Failure words={run.error.message} /> : <small>{period(run.windowStart, run.windowEnd)}</small>}
         </>
       ) : (
         <span className="hint">None yet</span>
@@ -117,8 +144,20 @@ const JobRow = ({ job, run, onRun }: { job: Job; run: Run | undefined; onRun: ()
   </tr>
 );
 
+/** Its first sentence; the rest, which says what to change, for who opens it. */
+const Failure = ({ words }: { words: string }) => {
+  const end = words.indexOf('. ') + 1;
+  if (end === 0) return <small>{words}</small>;
+  return (
+    <details>
+      <summary>{words.slice(0, end)}</summary>
+      <small>{words.slice(end + 1)}</small>
+    </details>
+  );
+};
+
 const scheduleOf = ({ cron, enabled, nextRuns, timeZone }: Job): string => {
   if (!enabled) return 'switched off';
   if (nextRuns[0] !== undefined) return `next ${moment(nextRuns[0])}`;
-  return cron === null ? 'nothing due' : timeZone;
+  return cron === null ? 'nothing more is due' : timeZone;
 };
