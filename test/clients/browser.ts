@@ -22,6 +22,8 @@ export interface TestBrowser {
   openPage(url: string): Promise<Page>;
   /** What pages asked of other machines (and were refused), threw, or wrote to their consoles as errors. */
   readonly complaints: readonly string[];
+  /** Those, for a test that expects some: they are nobody's concern afterwards. */
+  takeComplaints(): string[];
   /** Into a folder that git ignores, to be looked at. */
   takeScreenshot(page: Page, name: string): Promise<void>;
   close(): Promise<void>;
@@ -76,6 +78,7 @@ export const startBrowser = async (): Promise<TestBrowser> => {
       return page;
     },
     complaints,
+    takeComplaints: () => complaints.splice(0),
     takeScreenshot: async (page, name) => {
       await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
     },

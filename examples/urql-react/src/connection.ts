@@ -6,9 +6,9 @@ export interface ConnectionState {
 
 /** Whether events come, to be read with useSyncExternalStore. */
 export interface Connection {
-  read(): ConnectionState;
-  listen(listener: () => void): () => void;
-  tell(isUp: boolean): void;
+  readonly read: () => ConnectionState;
+  readonly listen: (listener: () => void) => () => void;
+  readonly tell: (isUp: boolean) => void;
 }
 
 export const createConnection = (): Connection => {
