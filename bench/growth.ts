@@ -24,6 +24,15 @@ const counts = (asked.length > 0 ? asked : COUNTS).toSorted((a, b) => a - b);
 /** The same at each size, so that what is there stays and the rest is added. */
 const keys = Math.min(1_000_000, counts[0] ?? 0);
 
+const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
+
+/** After each size: a run that is cut off keeps what it has measured. */
+const keep = async (): Promise<void> => {
+  const growth: Growth = { machine, days: DAYS, points };
+  await writeFile(GROWTH_FILE, `${JSON.stringify(growth, null, 2)}\n`);
+  await drawGrowth(growth);
+};
+
 const stage = await openStage();
 const points: GrowthPoint[] = [];
 try {
@@ -64,12 +73,8 @@ try {
     before = records;
     points.push(point);
     console.log(JSON.stringify(point));
+    await keep();
   }
 } finally {
   await stage.close();
 }
-
-const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
-const growth: Growth = { machine, days: DAYS, points };
-await writeFile(GROWTH_FILE, `${JSON.stringify(growth, null, 2)}\n`);
-await drawGrowth(growth);
