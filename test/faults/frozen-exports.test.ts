@@ -145,8 +145,8 @@ test('a server that was stopped in the middle of exports and goes on when anothe
   });
 }, 600_000);
 
-/** How the statement begins by which a worker asks whether it may put the manifest. */
-const ASKS_FOR_MANIFEST = 'SELECT (SELECT account_id FROM bucket_claims';
+/** How the statements begin that leave together, behind the last object, by which a worker asks whether it may put the manifest. */
+const ASKS_FOR_MANIFEST = 'UPDATE run_objects SET written_at';
 
 const QUESTIONS: readonly (readonly [name: string, words: string, isAt: (key: string) => boolean])[] = [
   ['an object', 'INSERT INTO run_objects', isPart(3)],
