@@ -249,7 +249,8 @@ describe('with a standby in DATABASE_READ_URL', () => {
             onStandby<{ locks: string }>(
               `SELECT confl_lock AS locks FROM pg_stat_database_conflicts WHERE datname = 'sluice'`,
             ),
-          ([row]) => row?.locks === '1',
+          // Of more than one, where autovacuum gives back the end of a table as well.
+          ([row]) => Number(row?.locks) >= 1,
         );
         await eventually(
           () => exportsAt(primary.url),
