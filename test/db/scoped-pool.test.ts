@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Database, type Db, openDatabase } from '../../src/db/client.ts';
+import { type Database, type Db, inOneGo, openDatabase, type Transaction } from '../../src/db/client.ts';
 import { isUnavailable, sqlState } from '../../src/db/failures.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -186,5 +186,32 @@ test('a backend that is ended in between is told as such, and the next one finds
   );
   expect(isUnavailable(beforeCommit)).toBe(true);
   expect(await numbers()).toEqual([]);
+  await expectClean();
+});
+
+test('statements in one go are one transaction, whose COMMIT leaves with them: all of them count, or none', async () => {
+  const [, counted] = await inOneGo(db, (tx) =>
+    Promise.all([tx.execute(insert(1)), tx.execute<{ count: string }>(sql`SELECT count(*) FROM numbers`)]),
+  );
+  expect([counted.rows, await numbers()]).toEqual([[{ count: '1' }], [1]]);
+  const inTwo = (second: ReturnType<typeof insert>) =>
+    stateOf(() => inOneGo(db, (tx) => Promise.all([tx.execute(insert(2)), tx.execute(second)])));
+  expect(await inTwo(sql`SELECT 1 / ${0}::int`)).toBe('22012');
+  // Told at COMMIT alone, since the constraint is deferred.
+  expect(await inTwo(insert(1))).toBe('23505');
+  expect(await numbers()).toEqual([1]);
+  await expectClean();
+});
+
+test('a statement that comes behind the end of its transaction is refused, and is not run without the setting', async () => {
+  let late: Transaction | undefined;
+  await db.transaction(async (tx) => {
+    late = tx;
+    await tx.execute(insert(1));
+  });
+  await expect(late?.execute(insert(2))).rejects.toMatchObject({
+    cause: { message: 'The transaction of this statement has ended.' },
+  });
+  expect(await numbers()).toEqual([1]);
   await expectClean();
 });
