@@ -7,7 +7,7 @@ import type { UsageFlags } from './usage.ts';
 import type { WatchFlags } from './watch.ts';
 import { readRange } from './usage-window.ts';
 
-/** The commands that speak to a server through its API, with a key, as any other client does. */
+/** The commands that speak to a server through its API, with a key, as clients do. */
 export const addClientCommands = (program: Command, context: ClientContext): void => {
   withServer(program.command('usage'))
     .description('Draw the usage of a stream: a line with total, share, least, most and bars for each group')

@@ -25,7 +25,7 @@ export interface CommandContext {
   readonly loadConfig: () => Config;
 }
 
-/** What a command works with that speaks to a server, as any other client does. */
+/** What a command works with that speaks to a server, as clients do. */
 export interface ClientContext {
   readonly terminal: DrawnTerminal;
   readonly env: Readonly<Record<string, string | undefined>>;

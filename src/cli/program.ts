@@ -25,7 +25,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
-      'Operates Sluice: accounts, keys, buckets, the database, with the settings of the server, from the environment. usage, export and ingest speak to a server as any client does.',
+      'Operates Sluice: accounts, keys, buckets, the database, with the settings of the server, from the environment. usage, export and ingest speak to a server, as clients do.',
     )
     .configureOutput({ writeOut: (text) => terminal.answer(text), writeErr: (text) => terminal.say(text.trimEnd()) })
     .helpCommand(false)

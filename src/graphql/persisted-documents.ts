@@ -26,7 +26,7 @@ export interface PersistedDocuments {
  * Documents that clients name by an id in the place of sending them: `extensions.persistedQuery.sha256Hash` as Apollo's and
  * urql's clients do, or `documentId`. Those of TRUSTED_DOCUMENTS are known from the start. Others become known when a request
  * brings document and SHA-256 together (automatic persisted queries): all accounts share them, since only who has a document
- * knows its SHA-256. They are weighed and validated as any other, each time.
+ * knows its SHA-256. They are weighed and validated each time, like those that are sent.
  */
 export const createPersistedDocuments = ({
   trusted,

@@ -25,7 +25,7 @@ const parse = (path: string, text: string): object => {
   try {
     parsed = JSON.parse(text);
   } catch {
-    // Reported below, as any other thing that is no object.
+    // Reported below, with all that is no object.
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new TrustedDocumentsError(path, 'must be a JSON object of documents by their ids');

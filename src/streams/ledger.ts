@@ -5,7 +5,7 @@ import { compareBytewise } from '../lib/bytewise.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
 import type { KnownStreams } from './known-streams.ts';
 import type { CanonicalRecords } from './records.ts';
-import type { StreamRow } from './rows.ts';
+import type { OperationRow, StreamRow } from './rows.ts';
 import type { CanonicalSelector } from './selectors.ts';
 
 // The statements of a write, in the order in which they run. Each names the account, and none loops over records.
@@ -38,6 +38,37 @@ export const lockStream = async (
  */
 export const lockName = async (tx: Transaction, accountId: bigint, name: string): Promise<void> => {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`stream ${accountId}/${name}`}::text, 0))`);
+};
+
+/** Null where the idempotency key is taken, or the stream was deleted meanwhile. */
+export const insertOperation = async (
+  tx: Transaction,
+  stream: StreamRow,
+  kind: OperationRow['kind'],
+  idempotencyKey: string | null,
+  content: { readonly digest: Buffer; readonly recordCount: number },
+  now: Date,
+): Promise<OperationRow | null> => {
+  const { accountId } = stream;
+  const { rows } = await tx.execute<{ id: string }>(sql`
+    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, pg_current_xact_id(), true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
+    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id`);
+  const id = rows[0]?.id;
+  if (id === undefined) return null;
+  return {
+    accountId,
+    id: BigInt(id),
+    streamId: stream.id,
+    kind,
+    receivedAt: now,
+    insertedRecords: content.recordCount,
+    hiddenRecords: 0,
+    idempotencyKey,
+    contentSha256: content.digest,
+  };
 };
 
 /** The ids of the filters in their order; new ones are stored. */

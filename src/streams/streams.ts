@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import type { StreamShape } from './canonical.ts';
 import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
 import { lockName, lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
@@ -248,4 +249,19 @@ const hasLiveRecords = async (tx: Transaction, stream: StreamRow): Promise<boole
   const { rows } = await tx.execute(sql`
     SELECT 1 FROM records WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL LIMIT 1`);
   return rows.length > 0;
+};
+
+/** Null where the stream of another first request won: this one is then held against it. */
+export const createStream = async (
+  tx: Transaction,
+  accountId: bigint,
+  name: string,
+  shape: StreamShape,
+  now: Date,
+): Promise<StreamRow | null> => {
+  const { rowCount } = await tx.execute(sql`
+    INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
+    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, pg_current_xact_id())
+    ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
+  return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
 };

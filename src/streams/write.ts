@@ -5,10 +5,10 @@ import type { Clock } from '../lib/clock.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
-import { lockName, lockStream } from './ledger.ts';
+import { insertOperation, lockName, lockStream } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
-import { findOperationByKey, findStream } from './streams.ts';
+import { createStream, findOperationByKey, findStream } from './streams.ts';
 import type { SumBatches } from './sum-batches.ts';
 
 // How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
@@ -217,10 +217,10 @@ const writeContent = async (
 ): Promise<Receipt> => {
   let onCommitted: Written['onCommitted'];
   const receipt = await db.transaction(async (tx): Promise<Receipt> => {
-    const stream = found ?? (await createStream(tx, target, content, now));
+    const stream = found ?? (await makeStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
     const [operation, live] = await Promise.all([
-      insertOperation(tx, kind, target, stream, content, now),
+      insertOperation(tx, stream, kind, target.idempotencyKey ?? null, content, now),
       lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
     ]);
     // Not answered for in this transaction, which may have made a stream for nothing.
@@ -268,49 +268,7 @@ const replay = async (db: Db, earlier: OperationRow, read: ReadContent, now: Dat
   return { operation: earlier, stream, replayed: true };
 };
 
-/** Null where the stream of another first request won: this one is then held against it. */
-const createStream = async (
-  tx: Transaction,
-  { accountId, stream: name }: WriteTarget,
-  { shape }: Content,
-  now: Date,
-): Promise<StreamRow | null> => {
+const makeStream = (tx: Transaction, { accountId, stream: name }: WriteTarget, { shape }: Content, now: Date) => {
   if (!shape) throw new Error('Content without a shape made a stream.');
-  const { rowCount } = await tx.execute(sql`
-    INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
-    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, pg_current_xact_id())
-    ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
-  return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
-};
-
-/** Null where the idempotency key is taken, or the stream was deleted meanwhile. */
-const insertOperation = async (
-  tx: Transaction,
-  kind: WriteKind,
-  target: WriteTarget,
-  stream: StreamRow,
-  content: Content,
-  now: Date,
-): Promise<OperationRow | null> => {
-  const { accountId } = target;
-  const idempotencyKey = target.idempotencyKey ?? null;
-  const { rows } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, pg_current_xact_id(), true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
-    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
-    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id`);
-  const id = rows[0]?.id;
-  if (id === undefined) return null;
-  return {
-    accountId,
-    id: BigInt(id),
-    streamId: stream.id,
-    kind,
-    receivedAt: now,
-    insertedRecords: content.recordCount,
-    hiddenRecords: 0,
-    idempotencyKey,
-    contentSha256: content.digest,
-  };
+  return createStream(tx, accountId, name, shape, now);
 };
