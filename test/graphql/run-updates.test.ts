@@ -90,6 +90,8 @@ describe('runUpdated over SSE', () => {
     const foreign = await (await createSteppedJob(server, foreignKey)).run();
     const mine = await (await createSteppedJob(server)).run();
     const [stream, neighbour] = await Promise.all([follow({}), follow({}, foreignKey)]);
+    // The first look at what is under way comes after the answer's head.
+    await Promise.all([stream.until(hasStatus('QUEUED', mine.id)), neighbour.until(hasStatus('QUEUED', foreign.id))]);
     await mine.start();
     await foreign.start();
     await stream.until(hasStatus('RUNNING', mine.id));
