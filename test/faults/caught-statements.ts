@@ -26,30 +26,38 @@ export const catchStatement = async (
     await client.query('BEGIN');
     await client.query('LOCK TABLE runs IN ACCESS EXCLUSIVE MODE');
   };
-  const release = async (): Promise<void> => {
-    await holder.query('COMMIT');
-    await Promise.all([watcher.end(), first.end(), second.end()]);
+  const waiting = async (condition: string, value: string): Promise<boolean> => {
+    const { rows } = await watcher.query<{ found: boolean }>(
+      `SELECT count(*) > 0 AS found FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND ${condition}`,
+      [value],
+    );
+    return rows[0]?.found ?? false;
   };
   await lock(holder);
   begin();
   const deadline = performance.now() + DEADLINE_MS;
   for (;;) {
-    const { rows } = await watcher.query<{ caught: boolean }>(
-      `SELECT count(*) FILTER (WHERE ltrim(query, E' \\n') LIKE $1 || '%') > 0 AS caught FROM pg_stat_activity
-       WHERE wait_event_type = 'Lock' AND application_name <> 'sluice-tests'`,
-      [words],
+    const locked = lock(next);
+    // What comes from now on comes behind this lock, so all that will be let through now is seen by the next look.
+    const place = `application_name = 'sluice-tests' AND query LIKE $1`;
+    while (!(await waiting(place, 'LOCK TABLE runs %'))) await delay(1);
+    const isCaught = await waiting(
+      `application_name <> 'sluice-tests' AND ltrim(query, E' \\n') LIKE $1 || '%'`,
+      words,
     );
-    if (rows[0]?.caught) return { release };
+    const release = async (): Promise<void> => {
+      await holder.query('COMMIT');
+      await locked;
+      await next.query('COMMIT');
+      await Promise.all([watcher.end(), first.end(), second.end()]);
+    };
+    if (isCaught) return { release };
     if (performance.now() > deadline) {
       await release();
       throw new Error(`No statement came that begins with ${words}`);
     }
-    // Those that wait go before it, and what is sent then waits for it.
-    const locked = lock(next);
-    await delay(20);
     await holder.query('COMMIT');
     await locked;
     [holder, next] = [next, holder];
-    await delay(20);
   }
 };
