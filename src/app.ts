@@ -43,6 +43,7 @@ import { createRouter } from './router.ts';
 import { readDeploymentFigures } from './runs/deployment-figures.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 import { createKnownStreams } from './streams/known-streams.ts';
+import { createHeldBatches, type HeldBatches } from './streams/held-batches.ts';
 import { createSumBatches } from './streams/sum-batches.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
@@ -100,15 +101,17 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
     onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
   });
+  const held = createHeldBatches(config.intakeHeldBytes);
   const metrics = createMetrics({
     role: config.role,
     pool: database.pool,
     poolSize: config.databasePool,
     openSubscriptions: () => feed.size,
+    heldBytes: () => held.bytes,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const api = config.role === 'worker' ? null : createApi(resources, feed, trusted, metrics);
+  const api = config.role === 'worker' ? null : createApi(resources, { feed, trusted, metrics, held });
   const handle = createRouter({
     database,
     registry: metrics.registry,
@@ -182,7 +185,14 @@ const refuseUpgrade = (socket: Duplex, status: string): void => {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
 
-const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<string, string>, metrics: Metrics) => {
+interface ApiParts {
+  readonly feed: RunFeed;
+  readonly trusted: ReadonlyMap<string, string>;
+  readonly metrics: Metrics;
+  readonly held: HeldBatches;
+}
+
+const createApi = (resources: AppResources, { feed, trusted, metrics, held }: ApiParts) => {
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -211,6 +221,7 @@ const createApi = (resources: AppResources, feed: RunFeed, trusted: ReadonlyMap<
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     known: createKnownStreams(),
     batches: createSumBatches(),
+    held,
     onWritten: metrics.written,
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

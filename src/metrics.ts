@@ -14,6 +14,7 @@ export interface MetricsSources {
     readonly waitingCount: number;
   };
   readonly openSubscriptions: () => number;
+  readonly heldBytes: () => number;
   /** Of all servers together, with the runs that ended since a moment. */
   readonly readDeployment: (endedSince: string | null) => Promise<DeploymentFigures>;
 }
@@ -55,7 +56,7 @@ export const createMetrics = (sources: MetricsSources): Metrics => {
 
 type Registers = Registry[];
 
-const addPool = (registers: Registers, { pool, poolSize, openSubscriptions }: MetricsSources): void => {
+const addPool = (registers: Registers, { pool, poolSize, openSubscriptions, heldBytes }: MetricsSources): void => {
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -75,6 +76,11 @@ const addPool = (registers: Registers, { pool, poolSize, openSubscriptions }: Me
   gauge('sluice_database_pool_idle', 'Connections of the pool that are open and free.', () => pool.idleCount);
   gauge('sluice_database_pool_waiting', 'Requests and workers that wait for a connection.', () => pool.waitingCount);
   gauge('sluice_subscriptions_open', 'Open subscriptions on this server.', openSubscriptions);
+  gauge(
+    'sluice_intake_held_bytes',
+    'Records that wait in memory for the end of their request (INTAKE_HELD_BYTES).',
+    heldBytes,
+  );
 };
 
 const addDeployment = (registers: Registers, { readDeployment }: MetricsSources): void => {

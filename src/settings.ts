@@ -203,6 +203,12 @@ export const SETTINGS = {
     'A request body that takes longer is given up with 408; so is what is done with all its records at the end.',
     integer(3600, 1, 86_400),
   ),
+  intakeHeldBytes: setting(
+    'INTAKE_HELD_BYTES',
+    '33554432',
+    'Sums sent as NDJSON wait for the end of their request in memory: up to so many bytes in all, a quarter for one request. Others wait in the database.',
+    integer(32 * MIB, 0, 1024 * MIB),
+  ),
   maxFutureHours: setting('MAX_FUTURE_HOURS', '24', 'How far in the future a record may lie.', integer(24, 0, 87_600)),
   maxFilledRows: setting(
     'MAX_FILLED_ROWS',

@@ -7,10 +7,10 @@ import { parseExactly } from '../lib/long-numbers.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
 import { createLineSplitter, type Line, type LineProblem } from '../lib/lines.ts';
-import { type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
+import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
-import type { IngestContext, Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
+import type { Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
 import { type KnownSpellings, RecordTextReader } from './record-text.ts';
 import { readRecord, readSelector, spellPath } from './records.ts';
 import type { Call } from './route.ts';
@@ -33,8 +33,8 @@ const MAX_LINE_BYTES = 1024 * 1024;
 export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const { db, clock, limits, known, batches, onWritten } = services;
-  const context = { db, clock, limits, known, batches, onWritten };
+  const { db, clock, limits, known, batches, held, onWritten } = services;
+  const context = { db, clock, limits, known, batches, held, onWritten };
   if (isNdjson(request)) {
     return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
   }
@@ -108,7 +108,7 @@ const spelled = (error: unknown, inputAt: (index: number) => Input | undefined):
   return new ValidationError(issues, error.issueCount);
 };
 
-const writeLines = async (call: Call, context: IngestContext, request: BulkRequest): Promise<Receipt> => {
+const writeLines = async (call: Call, context: BulkContext, request: BulkRequest): Promise<Receipt> => {
   const bulk = await startBulkWrite(context, request).catch((error: unknown) => {
     throw spelled(error, () => undefined);
   });

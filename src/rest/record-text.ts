@@ -31,18 +31,19 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-/** What JSON writes in a string as something else. */
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
-const NOT_PLAIN = /[\u0000-\u001f\\]/;
 /** A decimal that a double holds as it was sent: of 15 digits or fewer. */
 const PLAIN_NUMBER = /^(?:0|[1-9]\d{0,14})(?:\.\d{1,14})?$/;
 const MAX_PLAIN_NUMBER = 16;
 
-const GRANULARITIES: ReadonlyMap<string, Granularity> = new Map([
-  ['HOURLY', 'HOURLY'],
-  ['DAILY', 'DAILY'],
-  ['MONTHLY', 'MONTHLY'],
+/** By how they are spelled. */
+const GRANULARITIES = new Map<string, Granularity>([
+  ['"HOURLY"', 'HOURLY'],
+  ['"DAILY"', 'DAILY'],
+  ['"MONTHLY"', 'MONTHLY'],
 ]);
+
+/** In the place of an end. */
+const UNKNOWN = -2;
 
 /** What spellings mean: the same in every request, whosever it is. */
 export class KnownSpellings {
@@ -52,14 +53,19 @@ export class KnownSpellings {
 
 export class RecordTextReader {
   readonly #readRecord: ReadRecord;
-  readonly #known: KnownSpellings;
   /** Behind the record that was read last. */
   #end = 0;
+  /** What stood before each value of the record before, and whose it is: most senders write every record alike. */
+  readonly #before: { readonly text: string; readonly field: number }[] = [];
+  readonly #timestamp: RepeatedValue<string>;
+  readonly #granularity = new RepeatedValue(GRANULARITIES, endOfPlainString);
+  readonly #filter: RepeatedValue<RecordInput['filter']>;
 
   /** @param readRecord the general reader, from which this one never differs */
   constructor(readRecord: ReadRecord, known: KnownSpellings) {
     this.#readRecord = readRecord;
-    this.#known = known;
+    this.#timestamp = new RepeatedValue(known.timestamps, endOfPlainString);
+    this.#filter = new RepeatedValue(known.filters, endOfObject);
   }
 
   /** The record that is all of a line; null where the general reader has to look at it. */
@@ -93,70 +99,53 @@ export class RecordTextReader {
     let at = afterBlanks(text, from);
     if (text.charCodeAt(at) !== OPENING_BRACE) return null;
     let seen = 0;
-    let timestamp = '';
-    let granularity: Granularity | undefined;
-    let filter: RecordInput['filter'];
     let elementName = '';
     let value = '';
-    for (;;) {
-      at = afterBlanks(text, at + 1);
-      const field = fieldAt(text, at);
+    for (let place = 0; ; place += 1) {
+      const before = this.#before[place];
+      const isAsBefore = before !== undefined && text.startsWith(before.text, at);
+      const field = isAsBefore ? before.field : fieldAt(text, afterBlanks(text, at + 1));
       if (field < 0 || (seen & (1 << field)) !== 0) return null;
       seen |= 1 << field;
-      at = afterBlanks(text, at + (FIELDS[field] as string).length);
-      if (text.charCodeAt(at) !== COLON) return null;
-      const start = afterBlanks(text, at + 1);
-      if (field === FILTER) {
-        at = endOfObject(text, start);
-        if (at < 0) return null;
-        const spelling = text.slice(start, at);
-        filter = this.#known.filters.get(spelling);
-        if (filter === undefined) return this.#learn(text, from, this.#known.filters, spelling, (one) => one.filter);
-      } else if (text.charCodeAt(start) === QUOTE) {
-        const end = text.indexOf('"', start + 1);
-        const word = text.slice(start + 1, end);
-        at = end + 1;
-        if (field === GRANULARITY) {
-          granularity = GRANULARITIES.get(word);
-          if (granularity === undefined) return null;
-        } else {
-          const known = field === TIMESTAMP ? this.#known.timestamps.get(word) : undefined;
-          if (known === undefined && (end < 0 || NOT_PLAIN.test(word))) return null;
-          if (field === ELEMENT) elementName = word;
-          else if (field === VALUE) value = word;
-          else if (known === undefined) {
-            return this.#learn(text, from, this.#known.timestamps, word, (one) => one.timestamp);
-          } else timestamp = known;
-        }
+      const start = isAsBefore ? at + before.text.length : startOfValue(text, afterBlanks(text, at + 1));
+      if (start < 0) return null;
+      if (!isAsBefore) this.#before[place] = { text: text.slice(at, start), field };
+      if (field === ELEMENT) {
+        at = endOfPlainString(text, start);
+        elementName = text.slice(start + 1, at - 1);
+      } else if (field === VALUE) {
+        const isQuoted = text.charCodeAt(start) === QUOTE;
+        at = isQuoted ? endOfPlainString(text, start) : endOfPlainNumber(text, start);
+        value = isQuoted ? text.slice(start + 1, at - 1) : String(Number(text.slice(start, at)));
+      } else if (field === GRANULARITY) {
+        at = this.#granularity.read(text, start);
       } else {
-        if (field !== VALUE) return null;
-        at = endOfNumber(text, start);
-        const number = text.slice(start, at);
-        if (number.length > MAX_PLAIN_NUMBER || !PLAIN_NUMBER.test(number)) return null;
-        value = String(Number(number));
+        at = field === TIMESTAMP ? this.#timestamp.read(text, start) : this.#filter.read(text, start);
+        if (at === UNKNOWN) return this.#learn(text, from, field);
       }
+      if (at < 0) return null;
       at = afterBlanks(text, at);
       const next = text.charCodeAt(at);
       if (next === CLOSING_BRACE) break;
       if (next !== COMMA) return null;
     }
-    if ((seen & REQUIRED) !== REQUIRED || granularity === undefined) return null;
+    if ((seen & REQUIRED) !== REQUIRED) return null;
     this.#end = at + 1;
-    return { timestamp, granularity, filter, elementName, value };
+    return {
+      timestamp: this.#timestamp.meaning as string,
+      granularity: this.#granularity.meaning as Granularity,
+      filter: (seen & (1 << FILTER)) === 0 ? undefined : this.#filter.meaning,
+      elementName,
+      value,
+    };
   }
 
-  /** Has the general reader look at a record, and remembers what one of its spellings means. */
-  #learn<Meaning>(
-    text: string,
-    from: number,
-    known: Map<string, Meaning>,
-    spelling: string,
-    meaningOf: (record: RecordInput) => Meaning,
-  ): RecordInput | null {
+  /** Has the general reader look at a record, and remembers what its timestamp or filter means, whichever was not known. */
+  #learn(text: string, from: number, field: number): RecordInput | null {
     const record = this.#readAny(text, from);
     if (!record || record instanceof Misshapen) return null;
-    if (known.size >= MAX_KNOWN) known.clear();
-    if (spelling.length <= MAX_SPELLING) known.set(copyOf(spelling), meaningOf(record));
+    if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
+    else this.#filter.learn(record.filter);
     return record;
   }
 
@@ -178,6 +167,41 @@ export class RecordTextReader {
   }
 }
 
+/** A field of which few values come many times. */
+class RepeatedValue<Meaning> {
+  readonly #known: Map<string, Meaning>;
+  readonly #endOf: (text: string, from: number) => number;
+  #spelling = '';
+  #meaning: Meaning | undefined;
+
+  constructor(known: Map<string, Meaning>, endOf: (text: string, from: number) => number) {
+    this.#known = known;
+    this.#endOf = endOf;
+  }
+
+  /** Of the value that was read last. */
+  get meaning(): Meaning | undefined {
+    return this.#meaning;
+  }
+
+  /** Behind the value that begins there; UNKNOWN where nobody knows what it means, -1 where it is not plain. */
+  read(text: string, from: number): number {
+    if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
+    const end = this.#endOf(text, from);
+    if (end < 0) return end;
+    this.#spelling = text.slice(from, end);
+    this.#meaning = this.#known.get(this.#spelling);
+    return this.#meaning === undefined ? UNKNOWN : end;
+  }
+
+  /** What the value means that was read last. */
+  learn(meaning: Meaning): void {
+    if (this.#spelling.length > MAX_SPELLING) return;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(copyOf(this.#spelling), meaning);
+  }
+}
+
 /** The field that is named there, or -1. */
 const fieldAt = (text: string, at: number): number => {
   for (let field = TIMESTAMP; field <= VALUE; field += 1)
@@ -192,12 +216,32 @@ const afterBlanks = (text: string, from: number): number => {
   }
 };
 
-const endOfNumber = (text: string, from: number): number => {
-  for (let at = from; ; at += 1) {
+/** Where the value begins behind the name that begins there, or -1. */
+const startOfValue = (text: string, name: number): number => {
+  const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1);
+  return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1) : -1;
+};
+
+/** Behind the string that begins there; -1 where it is none, or JSON writes some of it as something else. */
+const endOfPlainString = (text: string, from: number): number => {
+  if (text.charCodeAt(from) !== QUOTE) return -1;
+  for (let at = from + 1; ; at += 1) {
     const code = text.charCodeAt(at);
-    // Digits, "+", "-", "." and letters: what is no number is seen later.
-    if (!(code >= 0x2b && code <= 0x7a) || code === COMMA || code === CLOSING_BRACKET) return at;
+    if (code === QUOTE) return at + 1;
+    // Also behind the end of the text, where there is no code.
+    if (!(code >= 0x20) || code === BACKSLASH) return -1;
   }
+};
+
+/** Behind the number that begins there; -1 where it is none, or a double does not hold it as it was sent. */
+const endOfPlainNumber = (text: string, from: number): number => {
+  let at = from;
+  for (; at <= from + MAX_PLAIN_NUMBER; at += 1) {
+    const code = text.charCodeAt(at);
+    // Digits, "+", "-", "." and letters: what is no number is seen then.
+    if (!(code >= 0x2b && code <= 0x7a) || code === COMMA || code === CLOSING_BRACKET) break;
+  }
+  return at <= from + MAX_PLAIN_NUMBER && PLAIN_NUMBER.test(text.slice(from, at)) ? at : -1;
 };
 
 /** Behind the object that begins there, or -1. */

@@ -9,6 +9,7 @@ import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KnownSpellings } from './record-text.ts';
+import type { HeldBatches } from '../streams/held-batches.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { SumBatches } from '../streams/sum-batches.ts';
 import type { OnWritten } from '../streams/write.ts';
@@ -28,6 +29,7 @@ export interface RestServices {
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
   readonly batches: SumBatches;
+  readonly held: HeldBatches;
   readonly onWritten: OnWritten;
   readonly pace: Pace;
   readonly canMail: boolean;

@@ -24,12 +24,12 @@ export class BucketSums {
     this.#most = most;
   }
 
-  add({ buckets, filters, filterIndexes, values }: CanonicalRecords): this {
-    if (this.#size > this.#most) return this;
+  add({ buckets, bucketIndexes, filters, filterIndexes, values }: CanonicalRecords): this {
+    if (this.areTooMany) return this;
     const sumsOf = filters.map((filter) => this.#sumsOf(filter));
-    for (let place = 0; place < buckets.length; place += 1) {
+    for (let place = 0; place < values.length; place += 1) {
       const sums = sumsOf[filterIndexes[place] as number] as Map<string, DecimalSum>;
-      const bucket = buckets[place] as string;
+      const bucket = buckets[bucketIndexes[place] as number] as string;
       let sum = sums.get(bucket);
       if (sum === undefined) {
         sum = new DecimalSum();
@@ -38,13 +38,18 @@ export class BucketSums {
       }
       sum.add(values[place] as string);
     }
-    if (this.#size > this.#most) this.#filters = new Map();
+    if (this.areTooMany) this.#filters = new Map();
     return this;
+  }
+
+  /** Whether there were more than are held. */
+  get areTooMany(): boolean {
+    return this.#size > this.#most;
   }
 
   /** Filters in the order in which they were met. Null where there were too many sums. */
   get columns(): SumColumns | null {
-    if (this.#size > this.#most) return null;
+    if (this.areTooMany) return null;
     const columns = {
       buckets: [] as string[],
       filterIndexes: [] as number[],

@@ -1,12 +1,15 @@
 import type { Db } from '../db/client.ts';
 import { ConflictError, IssueCollector, UnavailableError } from '../errors.ts';
+import { Distinct } from '../lib/distinct.ts';
 import { newId } from '../lib/ids.ts';
 import { BucketSums } from './bucket-sums.ts';
-import type { StreamShape } from './canonical.ts';
+import { type BatchColumns, type BatchTexts, batchTexts } from './batch-texts.ts';
+import type { CanonicalFilter, StreamShape } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
+import type { HeldBatches, Holder } from './held-batches.ts';
 import { type Misshapen, type RecordInput, type SelectorInput } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
-import { resolveFilterIds } from './ledger.ts';
+import { insertBatches, resolveFilterIds } from './ledger.ts';
 import { RecordReader } from './records.ts';
 import { type CanonicalSelector, SelectorReader } from './selectors.ts';
 import {
@@ -16,7 +19,6 @@ import {
   hideStaged,
   type SelectorForm,
   stageBatch,
-  type StagedColumns,
   type StagedRequest,
   takeOverRecords,
   takeOverTotals,
@@ -36,8 +38,9 @@ import {
   type WriteTarget,
 } from './write.ts';
 
-// Writes whose records come one by one, as many as there are, and are still all taken or none: they wait in a staging
-// table, and one transaction at the end takes them over. Until then nothing of the stream is locked.
+// Writes whose records come one by one, as many as there are, and are still all taken or none: they wait, those of a sum in
+// memory while there is place and all others in a staging table, and one transaction at the end takes them over. Until then
+// nothing of the stream is locked.
 
 export interface BulkRequest extends WriteTarget {
   readonly kind: WriteKind;
@@ -68,8 +71,12 @@ const BATCH_CHARACTERS = 1_000_000;
 /** More buckets and filters than these are summed by Postgres, where they need no memory of the server: 20 MB or so. */
 const MAX_SUMS = 100_000;
 
+export interface BulkContext extends IngestContext {
+  readonly held: HeldBatches;
+}
+
 /** Throws for what can be told before the first record: ValidationError, NotFoundError. */
-export const startBulkWrite = async (context: IngestContext, request: BulkRequest): Promise<BulkWrite> => {
+export const startBulkWrite = async (context: BulkContext, request: BulkRequest): Promise<BulkWrite> => {
   const { accountId, idempotencyKey, kind, path } = request;
   const issues = new IssueCollector();
   checkTarget(request, issues);
@@ -86,7 +93,8 @@ export const startBulkWrite = async (context: IngestContext, request: BulkReques
     kind === 'DELETE'
       ? selectorIntake(new SelectorReader(shape, options, issues), shape, request, staged)
       : recordIntake(new RecordReader(shape, options, issues), kind, request, staged, issues, context.known);
-  const stager = createStager(context.db, staged, intake, issues, earlier === undefined);
+  const holder = context.held.open();
+  const stager = createStager(context.db, staged, intake, issues, earlier === undefined, holder);
   return {
     get count() {
       return intake.reader.count;
@@ -117,7 +125,7 @@ export const startBulkWrite = async (context: IngestContext, request: BulkReques
       const read: ReadContent = (shapeNow, found) => {
         found.addAll(issues);
         intake.checkShape(shapeNow, found);
-        content ??= intake.content(stager.batches);
+        content ??= intake.content(stager.staged, holder.batches);
         return content;
       };
       return write(context, kind, request, read);
@@ -129,11 +137,14 @@ export const startBulkWrite = async (context: IngestContext, request: BulkReques
 /** What differs between records and selectors. */
 interface Intake {
   readonly reader: RecordReader | SelectorReader;
+  /** Whether what was taken may be held in memory, and need not be staged. */
+  readonly canBeHeld: boolean;
   /** What was read since the last time, added to the digest; null where there is nothing. */
-  take(): StagedColumns | null;
+  take(): BatchTexts | null;
   /** Holds what was read against the stream as it is now, which may not be the one that it was read for. */
   checkShape(shape: StreamShape | null, issues: IssueCollector): void;
-  content(batches: number): Content;
+  /** Of so many batches that were staged, or of these that are held. */
+  content(batches: number, held: readonly BatchTexts[]): Content;
 }
 
 const recordIntake = (
@@ -148,26 +159,38 @@ const recordIntake = (
   const sums = new BucketSums(MAX_SUMS);
   return {
     reader,
+    get canBeHeld() {
+      return kind === 'SUM' && !sums.areTooMany;
+    },
     take: () => {
       const records = reader.take();
-      if (!records || records.buckets.length === 0) return null;
+      if (!records || records.elements.length === 0) return null;
       digest.addRecords(records);
       // Of records that break a rule nothing is written.
       if (issues.count === 0) sums.add(records);
-      return { ...records, firstIndex: records.indexes[0] ?? 0 };
+      return batchTexts(records, records.indexes[0]);
     },
     checkShape: (shape, issues) => reader.checkShape(shape, issues),
-    content: (batches) => ({
+    content: (batches, held) => ({
       digest: digest.finish(),
       recordCount: reader.count,
       shape: reader.shape,
       apply: async (tx, stream, operationId) => {
+        const { columns } = sums;
+        const filters = columns?.filters ?? [];
+        if (held.length > 0) {
+          if (!columns) throw new Error('Batches are held whose totals are not known.');
+          const filterIds = await resolveFilterIds(tx, stream, filters, known);
+          const insertedRecords = await insertBatches(tx, stream, operationId, held, idsByFilter(filters, filterIds));
+          await addTotals(tx, stream, operationId, columns, filterIds);
+          const onCommitted = () => known.noteFilters(stream.id, filters, filterIds);
+          return { insertedRecords, hiddenRecords: 0, onCommitted };
+        }
         checkComplete(await countBatches(tx, staged), batches);
         const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE');
         if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
-        const { columns } = sums;
         if (columns) {
-          const filterIds = await resolveFilterIds(tx, stream, columns.filters, known);
+          const filterIds = await resolveFilterIds(tx, stream, filters, known);
           await addTotals(tx, stream, operationId, columns, filterIds);
         } else {
           await takeOverTotals(tx, staged, stream, operationId);
@@ -175,6 +198,18 @@ const recordIntake = (
         return counts;
       },
     }),
+  };
+};
+
+const idsByFilter = (
+  filters: readonly CanonicalFilter[],
+  ids: readonly string[],
+): ((filter: CanonicalFilter) => string) => {
+  const known = new Map(filters.map(({ text }, index) => [text, ids[index] as string]));
+  return ({ text }) => {
+    const id = known.get(text);
+    if (id === undefined) throw new Error('A filter of a batch is none of its request.');
+    return id;
   };
 };
 
@@ -189,6 +224,7 @@ const selectorIntake = (
   const forms = new Map<string, SelectorForm>();
   return {
     reader,
+    canBeHeld: false,
     take: () => {
       const firstIndex = reader.count - reader.pending.records;
       const selectors = reader.take();
@@ -198,7 +234,7 @@ const selectorIntake = (
         const form = { dimensions: filter?.entries.map((entry) => entry.dimension) ?? [], element: element !== null };
         forms.set(JSON.stringify(form), form);
       }
-      return selectorColumns(selectors, firstIndex);
+      return batchTexts(selectorColumns(selectors), firstIndex);
     },
     checkShape: (now) => {
       if (now && shape && !isSameShape(now, shape)) {
@@ -222,14 +258,14 @@ const selectorIntake = (
 const isSameShape = (a: StreamShape, b: StreamShape): boolean =>
   a.granularity === b.granularity && JSON.stringify(a.dimensions) === JSON.stringify(b.dimensions);
 
-const selectorColumns = (selectors: readonly CanonicalSelector[], firstIndex: number): StagedColumns => {
-  const filters = [...new Set(selectors.flatMap(({ filter }) => filter ?? []))];
-  const places = new Map(filters.map((filter, index) => [filter, index]));
+const selectorColumns = (selectors: readonly CanonicalSelector[]): BatchColumns => {
+  const buckets = new Distinct<string>();
+  const filters = new Distinct<CanonicalFilter>();
   return {
-    firstIndex,
-    filters,
-    buckets: selectors.map(({ bucket }) => bucket),
-    filterIndexes: selectors.map(({ filter }) => (filter ? (places.get(filter) ?? -1) : -1)),
+    bucketIndexes: selectors.map(({ bucket }) => buckets.indexOf(bucket, bucket)),
+    filterIndexes: selectors.map(({ filter }) => (filter ? filters.indexOf(filter.text, filter) : -1)),
+    buckets: buckets.items,
+    filters: filters.items,
     elements: selectors.map(({ element }) => element),
     values: [],
   };
@@ -239,28 +275,42 @@ const checkComplete = (found: number, sent: number): void => {
   if (found !== sent) throw new UnavailableError(`Of ${sent} staged batches ${found} are there.`);
 };
 
-/** Writes batches one at a time, and lets the next be read meanwhile. */
-const createStager = (db: Db, staged: StagedRequest, intake: Intake, issues: IssueCollector, stages: boolean) => {
-  let batches = 0;
+/** Holds batches while it may; stages them one at a time from there on, and lets the next be read meanwhile. */
+const createStager = (
+  db: Db,
+  request: StagedRequest,
+  intake: Intake,
+  issues: IssueCollector,
+  stages: boolean,
+  holder: Holder,
+) => {
+  let staged = 0;
   let writing: Promise<void> = Promise.resolve();
+  const write = async (batch: BatchTexts): Promise<void> => {
+    await writing;
+    writing = stageBatch(db, request, staged, batch);
+    // Whoever waits for it next hears of a failure.
+    writing.catch(() => undefined);
+    staged += 1;
+  };
   return {
-    get batches() {
-      return batches;
+    /** How many batches are staged. */
+    get staged() {
+      return staged;
     },
     stage: async (): Promise<void> => {
       const batch = intake.take();
       // Of what breaks a rule nothing will be written: the rest is read for its issues alone.
       if (!batch || !stages || issues.count > 0) return;
-      await writing;
-      writing = stageBatch(db, staged, batches, batch);
-      // Whoever waits for it next hears of a failure.
-      writing.catch(() => undefined);
-      batches += 1;
+      if (intake.canBeHeld && staged === 0 && holder.hold(batch)) return;
+      for (const earlier of holder.release()) await write(earlier);
+      await write(batch);
     },
     settle: () => writing,
     close: async (): Promise<void> => {
+      holder.release();
       await writing.catch(() => undefined);
-      if (batches > 0) await clearStaged(db, staged);
+      if (staged > 0) await clearStaged(db, request);
     },
   };
 };

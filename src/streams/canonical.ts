@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
+import { Distinct } from '../lib/distinct.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { checkFilter, type FilterEntry, type Granularity } from './inputs.ts';
 
@@ -53,28 +54,32 @@ const bucketOf = (milliseconds: number, granularity: Granularity): string => {
   return `${iso.slice(0, 7)}-01T00:00:00Z`;
 };
 
-/** Spellings of timestamps that are remembered: 1 MB or so. */
-const MAX_KNOWN = 10_000;
-
 /** Buckets of many records that mostly share their timestamps; a text that is none is an issue each time. */
 export class BucketReader {
   readonly #options: CheckOptions;
   readonly #latest: number;
-  readonly #known = {
-    HOURLY: new Map<string, string>(),
-    DAILY: new Map<string, string>(),
-    MONTHLY: new Map<string, string>(),
+  readonly #byTimestamp = {
+    HOURLY: new Map<string, number>(),
+    DAILY: new Map<string, number>(),
+    MONTHLY: new Map<string, number>(),
   };
+  readonly #starts = new Distinct<string>();
 
   constructor(options: CheckOptions) {
     this.#options = options;
     this.#latest = options.now.getTime() + options.maxFutureMs;
   }
 
-  read(timestamp: string, granularity: Granularity, index: number, issues: IssueCollector): string | null {
-    const known = this.#known[granularity];
-    const bucketStart = known.get(timestamp);
-    if (bucketStart !== undefined) return bucketStart;
+  /** RFC 3339 in UTC, each once. */
+  get starts(): readonly string[] {
+    return this.#starts.items;
+  }
+
+  /** The index of the bucket's start, or -1 where the timestamp breaks a rule. */
+  read(timestamp: string, granularity: Granularity, index: number, issues: IssueCollector): number {
+    const known = this.#byTimestamp[granularity];
+    const seen = known.get(timestamp);
+    if (seen !== undefined) return seen;
     const path = () => [...this.#options.path, String(index), 'timestamp'];
     const milliseconds = parseTimestamp(timestamp);
     if (milliseconds === null) {
@@ -83,7 +88,7 @@ export class BucketReader {
         'BAD_TIMESTAMP',
         'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".',
       );
-      return null;
+      return -1;
     }
     if (milliseconds > this.#latest) {
       issues.add(
@@ -91,11 +96,10 @@ export class BucketReader {
         'FUTURE_TIMESTAMP',
         `Lies more than ${this.#options.maxFutureMs / 3_600_000} hours in the future.`,
       );
-      return null;
+      return -1;
     }
-    const bucket = bucketOf(milliseconds, granularity);
-    // Of a request without end, with another timestamp in each record, not all can be remembered.
-    if (known.size >= MAX_KNOWN) known.clear();
+    const start = bucketOf(milliseconds, granularity);
+    const bucket = this.#starts.indexOf(start, start);
     known.set(timestamp, bucket);
     return bucket;
   }
@@ -106,13 +110,17 @@ const knownFilters = new WeakMap<readonly FilterEntry[], CanonicalFilter>();
 
 /** Canonical filters by the spelling they were sent in: a request repeats few filters many times. */
 export class FilterReader {
-  readonly filters: CanonicalFilter[] = [];
   /** Of the spellings that are remembered. */
   characters = 0;
   /** The same object again is the same filter: whoever read the request may have seen that already. */
   readonly #byIdentity = new Map<readonly FilterEntry[], number>();
   readonly #bySpelling = new Map<string, number>();
-  readonly #byText = new Map<string, number>();
+  readonly #filters = new Distinct<CanonicalFilter>();
+
+  /** Each once. */
+  get filters(): readonly CanonicalFilter[] {
+    return this.#filters.items;
+  }
 
   /** The index of the canonical filter, or -1 where the filter breaks a rule. */
   read(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
@@ -141,12 +149,7 @@ export class FilterReader {
   }
 
   #indexOf(canonical: CanonicalFilter): number {
-    let index = this.#byText.get(canonical.text);
-    if (index === undefined) {
-      index = this.filters.push(canonical) - 1;
-      this.#byText.set(canonical.text, index);
-    }
-    return index;
+    return this.#filters.indexOf(canonical.text, canonical);
   }
 }
 

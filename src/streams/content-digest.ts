@@ -13,15 +13,15 @@ export class ContentDigest {
   }
 
   addRecords(records: CanonicalRecords): this {
-    const { buckets, filters, filterIndexes, elements, values } = records;
+    const { buckets, bucketIndexes, filters, filterIndexes, elements, values } = records;
     if (!this.#begun) this.#add(records.granularity);
     let text = '';
-    for (let place = 0; place < buckets.length; place += 1) {
+    for (let place = 0; place < elements.length; place += 1) {
       const filter = filters[filterIndexes[place] ?? -1];
       // No part can hold a control character, so U+001F cannot be mistaken for a part of one.
-      text += `${place === 0 ? '' : '\n'}${buckets[place]}\u001f${filter?.text}\u001f${elements[place]}\u001f${values[place]}`;
+      text += `${place === 0 ? '' : '\n'}${buckets[bucketIndexes[place] ?? -1]}\u001f${filter?.text}\u001f${elements[place]}\u001f${values[place]}`;
     }
-    return buckets.length === 0 ? this : this.#add(text);
+    return elements.length === 0 ? this : this.#add(text);
   }
 
   addSelectors(selectors: readonly CanonicalSelector[]): this {

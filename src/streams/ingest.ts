@@ -1,5 +1,6 @@
 import { IssueCollector, LimitExceededError } from '../errors.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
+import { batchTexts } from './batch-texts.ts';
 import { BucketSums, type SumColumns } from './bucket-sums.ts';
 import type { CheckOptions } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
@@ -116,7 +117,7 @@ const readRecords =
     const sums = isSmall ? null : sumsOf(records);
     return {
       digest,
-      recordCount: records.buckets.length,
+      recordCount: records.elements.length,
       shape: records,
       small: isSmall ? records : undefined,
       apply: async (tx, stream, operationId) => {
@@ -125,7 +126,7 @@ const readRecords =
         const hiddenRecords = kind === 'REPLACE' ? await hideMatching(tx, stream, operationId, records, filterIds) : 0;
         if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
         const [insertedRecords] = await Promise.all([
-          insertRecords(tx, stream, operationId, records, filterIds),
+          insertRecords(tx, stream, operationId, batchTexts(records), filterIds),
           addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds),
         ]);
         const onCommitted = () => known.noteFilters(stream.id, records.filters, filterIds);

@@ -1,7 +1,8 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { arrayText, plainArrayText } from '../db/array-text.ts';
+import { plainArrayText } from '../db/array-text.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
+import type { BatchTexts } from './batch-texts.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
 import type { KnownStreams } from './known-streams.ts';
 import type { CanonicalRecords } from './records.ts';
@@ -107,26 +108,48 @@ export const resolveFilterIds = async (
   return digests.map((digest) => ids.get(digest.toString('hex')) as string);
 };
 
-/** @param operation of all records, or of each of them */
+/**
+ * Answers how many.
+ * @param operation of all records, or of each of them
+ */
 export const insertRecords = async (
   tx: Transaction,
   stream: StreamRow,
   operation: bigint | readonly bigint[],
-  records: CanonicalRecords,
+  { buckets, bucketPlaces, filterPlaces, elements, values }: BatchTexts,
   filterIds: readonly string[],
 ): Promise<number> => {
   const isOne = typeof operation === 'bigint';
   const { rowCount } = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
-    SELECT s.account_id, s.id, u.bucket_start, u.filter_id, u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`}
+    SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], (${plainArrayText(filterIds)}::bigint[])[u.filter_place],
+      u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`}
     FROM streams s, unnest(
-      ${plainArrayText(records.buckets)}::timestamptz[],
-      ${plainArrayText(records.filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
-      ${arrayText(records.elements)}::text[],
-      ${plainArrayText(records.values)}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operation.map(String))}::bigint[]`}
-    ) AS u(bucket_start, filter_id, element, value${isOne ? sql`` : sql`, operation_id`})
+      ${bucketPlaces}::int[], ${filterPlaces}::int[], ${elements}::text[],
+      ${values}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operation.map(String))}::bigint[]`}
+    ) AS u(bucket_place, filter_place, element, value${isOne ? sql`` : sql`, operation_id`})
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return rowCount ?? 0;
+};
+
+/** Inserts the records of all batches, the next being sent while one is under way. Answers how many. */
+export const insertBatches = async (
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  batches: readonly BatchTexts[],
+  idOf: (filter: CanonicalFilter) => string,
+): Promise<number> => {
+  let count = 0;
+  let earlier: Promise<number> = Promise.resolve(0);
+  for (const batch of batches) {
+    const inserting = insertRecords(tx, stream, operationId, batch, batch.filters.map(idOf));
+    // Whoever waits for it hears of a failure; where the one before failed, nobody does.
+    inserting.catch(() => undefined);
+    count += await earlier;
+    earlier = inserting;
+  }
+  return count + (await earlier);
 };
 
 /** Hides what a replace puts something new in the place of. */
@@ -137,7 +160,7 @@ export const hideMatching = (
   records: CanonicalRecords,
   filterIds: readonly string[],
 ): Promise<number> =>
-  hideByKey(tx, stream, operationId, records.buckets, [
+  hideByKey(tx, stream, operationId, bucketsOf(records), [
     {
       column: sql`r.filter_id`,
       type: 'bigint',
@@ -145,6 +168,9 @@ export const hideMatching = (
     },
     { column: sql`r.element`, type: 'text', values: records.elements },
   ]);
+
+const bucketsOf = ({ buckets, bucketIndexes }: CanonicalRecords): string[] =>
+  bucketIndexes.map((index) => buckets[index] as string);
 
 /** Hides what a delete selects. A row that several selectors match is hidden, and counted, once. */
 export const hideSelected = async (

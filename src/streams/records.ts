@@ -16,11 +16,13 @@ export interface CanonicalRecords {
   readonly granularity: Granularity;
   /** Sorted bytewise. */
   readonly dimensions: readonly string[];
+  /** RFC 3339 in UTC, each once. */
+  readonly buckets: readonly string[];
   readonly filters: readonly CanonicalFilter[];
   /** Where each stood in the request. */
   readonly indexes: number[];
-  /** RFC 3339 in UTC, one a record, and so on. */
-  readonly buckets: string[];
+  /** Index into `buckets`, one a record, and so on. */
+  readonly bucketIndexes: number[];
   /** Index into `filters`. */
   readonly filterIndexes: number[];
   readonly elements: string[];
@@ -34,7 +36,7 @@ export interface CanonicalRecords {
 export class RecordReader {
   readonly #options: CheckOptions;
   readonly #issues: IssueCollector;
-  readonly #buckets: BucketReader;
+  #buckets: BucketReader;
   #filters = new FilterReader();
   #expected: { readonly granularity: Granularity; readonly dimensionsText: string } | null;
   #shape: StreamShape | null;
@@ -100,7 +102,7 @@ export class RecordReader {
       issues.add(at('granularity'), 'GRANULARITY_DIFFERS', `The stream is ${this.#expected.granularity}.`);
     }
     this.#batch.indexes.push(index);
-    this.#batch.buckets.push(bucket ?? '');
+    this.#batch.bucketIndexes.push(bucket);
     this.#batch.filterIndexes.push(filterIndex);
     this.#batch.elements.push(input.elementName);
     this.#batch.values.push(value ?? '');
@@ -128,17 +130,19 @@ export class RecordReader {
   /** The records since the last time; null where no shape was found yet. To be used only where there are no issues. */
   take(): CanonicalRecords | null {
     const { filters } = this.#filters;
+    const { starts: buckets } = this.#buckets;
     const batch = this.#batch;
     this.#filters = new FilterReader();
+    this.#buckets = new BucketReader(this.#options);
     this.#characters = 0;
     this.#batch = emptyColumns();
-    return this.#shape && { ...this.#shape, filters, ...batch };
+    return this.#shape && { ...this.#shape, buckets, filters, ...batch };
   }
 }
 
-type Columns = Pick<CanonicalRecords, 'indexes' | 'buckets' | 'filterIndexes' | 'elements' | 'values'>;
+type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndexes' | 'elements' | 'values'>;
 
-const emptyColumns = (): Columns => ({ indexes: [], buckets: [], filterIndexes: [], elements: [], values: [] });
+const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
 
 /** The issue of a record that repeats another's key. */
 export const duplicateKey = (at: number, other: number): { code: IssueCode; message: string } => ({
@@ -150,10 +154,10 @@ export const duplicateKey = (at: number, other: number): { code: IssueCode; mess
 export const checkDistinctKeys = (records: CanonicalRecords, path: readonly string[], issues: IssueCollector): void => {
   const firstByKey = new Map<string, number>();
   const named = new Set<number>();
-  for (const [place, bucket] of records.buckets.entries()) {
+  for (const [place, bucket] of records.bucketIndexes.entries()) {
     const index = records.indexes[place] ?? place;
     const filterIndex = records.filterIndexes[place];
-    if (bucket === '' || filterIndex === -1) continue;
+    if (bucket === -1 || filterIndex === -1) continue;
     const key = `${bucket}\u001f${filterIndex}\u001f${records.elements[place]}`;
     const first = firstByKey.get(key);
     if (first === undefined) {

@@ -25,7 +25,7 @@ export class SelectorReader {
   readonly #options: CheckOptions;
   readonly #issues: IssueCollector;
   readonly #dimensions: ReadonlySet<string>;
-  readonly #buckets: BucketReader;
+  #buckets: BucketReader;
   #filters = new FilterReader();
   #count = 0;
   #characters = 0;
@@ -78,7 +78,7 @@ export class SelectorReader {
     this.#characters += input.elementName?.length ?? 0;
     this.#batch.push({
       granularity: input.granularity,
-      bucket: bucket ?? '',
+      bucket: this.#buckets.starts[bucket] ?? '',
       filter: this.#filters.filters[filterIndex] ?? null,
       element: input.elementName ?? null,
     });
@@ -90,6 +90,7 @@ export class SelectorReader {
     this.#batch = [];
     this.#characters = 0;
     this.#filters = new FilterReader();
+    this.#buckets = new BucketReader(this.#options);
     return batch;
   }
 }

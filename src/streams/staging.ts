@@ -1,8 +1,8 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import type { IssueCollector } from '../errors.ts';
-import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
+import type { BatchTexts } from './batch-texts.ts';
+import { dimensionsJson, filterDigest } from './canonical.ts';
 import { duplicateKey } from './records.ts';
 import type { StreamRow } from './rows.ts';
 
@@ -17,32 +17,18 @@ export interface StagedRequest {
   readonly maxMs: number;
 }
 
-/** Records or selectors, column by column. */
-export interface StagedColumns {
-  readonly firstIndex: number;
-  readonly buckets: readonly string[];
-  /** Index into `filters`; -1 for every filter. */
-  readonly filterIndexes: readonly number[];
-  /** Null for every element. */
-  readonly elements: readonly (string | null)[];
-  /** None for selectors. */
-  readonly values: readonly string[];
-  readonly filters: readonly CanonicalFilter[];
-}
-
 export const stageBatch = async (
   db: Db,
   { accountId, requestId }: StagedRequest,
   number: number,
-  batch: StagedColumns,
+  batch: BatchTexts,
 ): Promise<void> => {
-  const places = batch.filterIndexes.map((index) => (index < 0 ? 'NULL' : index + 1));
   await db.execute(sql`
     INSERT INTO staged_batches (account_id, request_id, number, first_index, bucket_starts, filter_places, elements, amounts, filter_digests, filter_dimensions)
     VALUES (${accountId}, ${requestId}, ${number}, ${batch.firstIndex},
-      ${plainArrayText(batch.buckets)}::timestamptz[], ${plainArrayText(places)}::int[], ${arrayText(batch.elements)}::text[],
-      ${plainArrayText(batch.values)}::numeric[], ${sql.param(batch.filters.map(filterDigest))}::bytea[],
-      ${sql.param(batch.filters.map(dimensionsJson))}::jsonb[])`);
+      ARRAY(SELECT (${batch.buckets}::timestamptz[])[p.place] FROM unnest(${batch.bucketPlaces}::int[]) WITH ORDINALITY AS p(place, index) ORDER BY p.index),
+      ${batch.filterPlaces}::int[], ${batch.elements}::text[], ${batch.values}::numeric[],
+      ${sql.param(batch.filters.map(filterDigest))}::bytea[], ${sql.param(batch.filters.map(dimensionsJson))}::jsonb[])`);
 };
 
 /** Forgets what was staged, taken over or not. */

@@ -2,6 +2,8 @@ import { sql } from 'drizzle-orm';
 import { arrayText, plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
+import { Distinct } from '../lib/distinct.ts';
+import { batchTexts } from './batch-texts.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
 import { insertRecords, lockStream } from './ledger.ts';
@@ -96,12 +98,12 @@ const writeBatch = async (db: Db, stream: StreamRow, sums: readonly SmallSum[]):
       const { columns } = new BucketSums().add(records);
       if (!columns) throw new Error('Sums without a limit went beyond it.');
       const [inserted] = await Promise.all([
-        insertRecords(tx, stream, operationIds, records, filterIds),
+        insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
         // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
         addTotals(tx, stream, first.operation.id, columns, filterIds),
       ]);
-      if (inserted !== records.buckets.length)
-        throw new Error(`Inserted ${inserted} of ${records.buckets.length} records.`);
+      if (inserted !== records.elements.length)
+        throw new Error(`Inserted ${inserted} of ${records.elements.length} records.`);
       return operations;
     });
   } catch (error) {
@@ -113,40 +115,41 @@ const writeBatch = async (db: Db, stream: StreamRow, sums: readonly SmallSum[]):
 /** Rolls the transaction back. */
 class StreamGoneError extends Error {}
 
-/** The records of all, one behind the other, each with its operation; filters that several have once. */
+/** The records of all, one behind the other, each with its operation; buckets and filters that several have once. */
 const joinSums = (taken: readonly { readonly sum: SmallSum; readonly operation: OperationRow }[]) => {
-  const filters: CanonicalFilter[] = [];
-  const filterIds: string[] = [];
-  const placeOf = new Map<string, number>();
+  const buckets = new Distinct<string>();
+  const filters = new Distinct<CanonicalFilter>();
   const operationIds: bigint[] = [];
   const columns = {
     indexes: [] as number[],
-    buckets: [] as string[],
+    bucketIndexes: [] as number[],
     filterIndexes: [] as number[],
     elements: [] as string[],
     values: [] as string[],
   };
   for (const { sum, operation } of taken) {
-    const places = sum.records.filters.map((filter, index) => {
-      const id = sum.filterIds[index] ?? '';
-      const known = placeOf.get(id);
-      if (known !== undefined) return known;
-      placeOf.set(id, filters.length);
-      filterIds.push(id);
-      return filters.push(filter) - 1;
-    });
-    for (let place = 0; place < sum.records.buckets.length; place += 1) {
+    const { records } = sum;
+    const ofBuckets = records.buckets.map((start) => buckets.indexOf(start, start));
+    const ofFilters = records.filters.map((filter) => filters.indexOf(filter.text, filter));
+    for (const [place, element] of records.elements.entries()) {
       columns.indexes.push(columns.indexes.length);
-      columns.buckets.push(sum.records.buckets[place] as string);
-      columns.filterIndexes.push(places[sum.records.filterIndexes[place] as number] as number);
-      columns.elements.push(sum.records.elements[place] as string);
-      columns.values.push(sum.records.values[place] as string);
+      columns.bucketIndexes.push(ofBuckets[records.bucketIndexes[place] as number] as number);
+      columns.filterIndexes.push(ofFilters[records.filterIndexes[place] as number] as number);
+      columns.elements.push(element);
+      columns.values.push(records.values[place] as string);
       operationIds.push(operation.id);
     }
   }
   const [{ sum: first }] = taken as [(typeof taken)[number]];
   const { granularity, dimensions } = first.records;
-  return { records: { granularity, dimensions, filters, ...columns }, filterIds, operationIds };
+  const filterIds = new Map(
+    taken.flatMap(({ sum }) => sum.records.filters.map(({ text }, index) => [text, sum.filterIds[index] ?? ''])),
+  );
+  return {
+    records: { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns },
+    filterIds: filters.items.map(({ text }) => filterIds.get(text) ?? ''),
+    operationIds,
+  };
 };
 
 /** In the order of the sums; null where the idempotency key is taken, by another of them or by an earlier request. */
@@ -162,7 +165,7 @@ const insertOperations = async (
     SELECT s.account_id, s.id, 'SUM', u.received_at, pg_current_xact_id(), true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
       ${plainArrayText(inOrder.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
-      ${plainArrayText(inOrder.map(({ records }) => records.buckets.length))}::bigint[],
+      ${plainArrayText(inOrder.map(({ records }) => records.elements.length))}::bigint[],
       ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
       ${arrayText(inOrder.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
     ) WITH ORDINALITY AS u(received_at, records, idempotency_key, digest, place)
@@ -186,7 +189,7 @@ const insertOperations = async (
       streamId: stream.id,
       kind: 'SUM',
       receivedAt,
-      insertedRecords: records.buckets.length,
+      insertedRecords: records.elements.length,
       hiddenRecords: 0,
       idempotencyKey,
       contentSha256: digest,

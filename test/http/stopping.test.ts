@@ -41,7 +41,7 @@ test('a request on a kept connection is answered while the server stops, and tol
 });
 
 test('an upload that was begun is taken to its end, and a connection without a request is no reason to wait', async () => {
-  const server = await startTestServer({ env: { ROLE: 'api' } });
+  const server = await startTestServer({ env: { ROLE: 'api', INTAKE_HELD_BYTES: '0' } });
   const idle = new Agent({ keepAlive: true });
   await sendOver(idle, server);
   let end = (): void => undefined;

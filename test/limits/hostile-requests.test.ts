@@ -279,6 +279,7 @@ const LIMITS: Readonly<Record<string, Limit>> = {
 
 /** Limits of something else than requests. */
 const OF_NO_REQUEST = new Map([
+  ['INTAKE_HELD_BYTES', 'what is beyond it waits elsewhere: test/rest/held-records.test.ts'],
   ['MAX_CATCH_UP', 'slots of the schedule: test/jobs/catch-up.test.ts, test/runs/slots.test.ts'],
 ]);
 

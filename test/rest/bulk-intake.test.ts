@@ -4,14 +4,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
+/** What waits does so in the database. */
+const STAGED = { ROLE: 'api', INTAKE_HELD_BYTES: '0' };
+
 let server: TestServer;
 let other: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { DATABASE_POOL: '3', ROLE: 'api' } });
+  server = await startTestServer({ env: { ...STAGED, DATABASE_POOL: '3' } });
   other = await startTestServer({
     database: server.database,
     s3: server.s3,
-    env: { API_KEY: server.key, ROLE: 'api' },
+    env: { ...STAGED, API_KEY: server.key },
   });
 });
 afterAll(async () => {
@@ -141,7 +144,7 @@ describe('while a request without end comes in', () => {
     const impatient = await startTestServer({
       database: server.database,
       s3: server.s3,
-      env: { API_KEY: server.key, ROLE: 'api', INTAKE_MEASURED_SECONDS: '1' },
+      env: { ...STAGED, API_KEY: server.key, INTAKE_MEASURED_SECONDS: '1' },
     });
     try {
       const hanging = open('sum', {}, impatient);

@@ -8,7 +8,7 @@ import { allocationPath, ask, countStored, NDJSON, recordsOf, send, sendPieces }
 const logged = createLogLines();
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { ROLE: 'api' }, resources: { log: logged.log } });
+  server = await startTestServer({ env: { ROLE: 'api', INTAKE_HELD_BYTES: '0' }, resources: { log: logged.log } });
 });
 afterAll(async () => {
   await setDatabase('open');

@@ -16,7 +16,7 @@ let server: TestServer;
 let before: Record<string, number>;
 beforeAll(async () => {
   server = await startTestServer({
-    env: { ROLE: 'api', MAX_BODY_BYTES: String(MAX_BODY), INTAKE_MEASURED_SECONDS: '1' },
+    env: { ROLE: 'api', MAX_BODY_BYTES: String(MAX_BODY), INTAKE_HELD_BYTES: '0', INTAKE_MEASURED_SECONDS: '1' },
   });
   before = await countStored(server);
 });

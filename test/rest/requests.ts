@@ -127,7 +127,7 @@ export const countStored = async (server: TestServer): Promise<Record<string, nu
   return Object.fromEntries(Object.entries(row).map(([table, count]) => [table, Number(count)]));
 };
 
-/** A body that is written piece by piece, as slowly as the iteration goes. */
+/** A body that is written piece by piece, as slowly as the iteration goes; where that throws, it breaks off. */
 export const sendPieces = async (
   server: Pick<TestServer, 'url' | 'key'>,
   route: string,
@@ -155,11 +155,16 @@ export const sendPieces = async (
   });
   seen.catch(() => undefined);
   request.setNoDelay(true);
-  for await (const piece of pieces) {
-    if (over) break;
-    await new Promise<void>((resolve) => {
-      request.write(piece, () => resolve());
-    });
+  try {
+    for await (const piece of pieces) {
+      if (over) break;
+      await new Promise<void>((resolve) => {
+        request.write(piece, () => resolve());
+      });
+    }
+  } catch (error) {
+    request.destroy();
+    throw error;
   }
   request.end();
   return seen;
