@@ -2,7 +2,7 @@ import { ApiError } from '../client/graphql-client.ts';
 import { patiently } from '../client/patience.ts';
 import { sendRecords } from '../client/send-records.ts';
 import { ValidationError } from '../errors.ts';
-import { createLineSplitter, type Line } from '../lib/lines.ts';
+import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
 import { listenForStop } from '../stop-signals.ts';
 import { streamNameProblem } from '../streams/inputs.ts';
 import type { ClientContext } from './command.ts';
@@ -128,11 +128,11 @@ const sendAll = async (
     const splitter = createLineSplitter(MAX_LINE_BYTES);
     for await (const piece of pieces) {
       signal.throwIfAborted();
-      await take(splitter.lines(piece));
+      await take(eachLine(splitter.lines(piece)));
       await part.drain();
       progress.reads(number, part.count);
     }
-    await take(splitter.rest());
+    await take(eachLine(splitter.rest()));
     reader.end();
     issues.throwIfAny();
     if (part.count > 0) await sendPart();

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type pg from 'pg';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Transaction } from './client.ts';
+import { NamingClient } from './statement-names.ts';
 
 /**
  * How long the queue waits for whoever handles the message of a run: pg-boss takes a day at most. When it is over the queue
@@ -35,12 +36,16 @@ export interface QueueOptions {
   readonly onError: (error: Error) => void;
 }
 
+/** For its pool. To take a message and to end it Postgres planned for longer (0.3 ms) than it worked. */
+const NAMING = { Client: NamingClient };
+
 /**
  * Opens pg-boss on connections of its own (its DDL fails through drizzle on a pool).
  * Its cron and its monitors of vacuum and indexes stay off: the schedule is Sluice's, the rest the operator's.
  */
 export const openQueue = (options: QueueOptions): PgBoss => {
   const queue = new PgBoss({
+    ...NAMING,
     connectionString: options.url,
     application_name: options.applicationName,
     schema: QUEUE_SCHEMA,

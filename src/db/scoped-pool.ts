@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
+import { statementName } from './statement-names.ts';
 
 /** As drizzle hands statements over. */
 interface Statement {
@@ -51,7 +51,7 @@ export class ScopedPool {
   #named(statement: Statement, values: unknown[]): Statement {
     // Those with lists of values come in as many texts as there are lengths: a connection would keep them all.
     if (!this.#prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
-    return { ...statement, name: createHash('sha1').update(statement.text).digest('base64') };
+    return { ...statement, name: statementName(statement.text) };
   }
 
   async connect(): Promise<ScopedClient> {

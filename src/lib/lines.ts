@@ -5,12 +5,23 @@ import { isUtf8 } from 'node:buffer';
 export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
 export type Line = { readonly text: string } | { readonly problem: LineProblem };
 
+/** One line or several, without the end of the last. */
+export type Lines = { readonly text: string } | { readonly problem: LineProblem };
+
 export interface LineSplitter {
-  /** The lines that are whole with this piece, without their ends. */
-  lines(piece: Buffer): Generator<Line>;
+  /** The lines that are whole with this piece. */
+  lines(piece: Buffer): Generator<Lines>;
   /** What stands behind the last end of a line. */
-  rest(): Generator<Line>;
+  rest(): Generator<Lines>;
 }
+
+/** One by one. */
+export const eachLine = function* (some: Iterable<Lines>): Generator<Line> {
+  for (const lines of some) {
+    if ('problem' in lines) yield lines;
+    else for (const text of lines.text.split('\n')) yield { text };
+  }
+};
 
 const NEWLINE = 10;
 
@@ -53,10 +64,10 @@ export const createLineSplitter = (maxBytes: number): LineSplitter => {
   };
 };
 
-/** Read as one text and cut then: a Buffer for each line takes twice the time and many times the memory. */
-const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Line> {
+/** Read as one text: a Buffer for each line takes twice the time and many times the memory. */
+const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
   if (isUtf8(bytes) && bytes.length <= maxBytes) {
-    for (const text of bytes.toString('utf8').split('\n')) yield { text };
+    yield { text: bytes.toString('utf8') };
     return;
   }
   let start = 0;

@@ -6,7 +6,7 @@ import { BodyError, readChunks } from '../http/request-body.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
-import { createLineSplitter, type Line, type LineProblem } from '../lib/lines.ts';
+import { createLineSplitter, type LineProblem, type Lines } from '../lib/lines.ts';
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
@@ -115,21 +115,27 @@ const writeLines = async (call: Call, context: BulkContext, request: BulkRequest
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
   const reader = textReaderFor(request.kind, request.stream, call.services.spellings);
-  const add = (line: Line): void => {
-    const input =
-      'problem' in line ? LINE_PROBLEMS[line.problem] : (reader?.readLine(line.text) ?? readLine(request, line.text));
+  const add = (line: Input | string): void => {
+    const input = typeof line === 'string' ? readLine(request, line) : line;
     if (input === null) return;
     const { count, issueCount } = bulk;
     bulk.add(input);
     if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
   };
+  const addAll = (some: Iterable<Lines>): void => {
+    for (const lines of some) {
+      if ('problem' in lines) add(LINE_PROBLEMS[lines.problem]);
+      else if (reader) reader.readLines(lines.text, add);
+      else for (const line of lines.text.split('\n')) add(line);
+    }
+  };
   try {
     const splitter = createLineSplitter(MAX_LINE_BYTES);
     for await (const chunk of readChunks(call.request, call.services.pace)) {
-      for (const line of splitter.lines(chunk)) add(line);
+      addAll(splitter.lines(chunk));
       await bulk.stage();
     }
-    for (const line of splitter.rest()) add(line);
+    addAll(splitter.rest());
     return await bulk.finish();
   } catch (error) {
     throw spelled(error, (index) => faulty.get(index));

@@ -68,10 +68,17 @@ export class RecordTextReader {
     this.#filter = new RepeatedValue(known.filters, endOfObject);
   }
 
-  /** The record that is all of a line; null where the general reader has to look at it. */
-  readLine(line: string): RecordInput | null {
-    const record = this.#readPlain(line, 0);
-    return record && afterBlanks(line, this.#end) === line.length ? record : null;
+  /** Each line in its order: the record that is all of it, or the line where the general reader has to look at it. */
+  readLines(text: string, take: (line: RecordInput | string) => void): void {
+    for (let start = 0; start <= text.length;) {
+      const newline = text.indexOf('\n', start);
+      const end = newline < 0 ? text.length : newline;
+      const record = this.#readPlain(text, start);
+      // Not one that goes on in the next line, or behind which something stands.
+      const isAll = record !== null && this.#end <= end && afterBlanks(text, this.#end) >= end;
+      take(isAll ? record : text.slice(start, end));
+      start = end + 1;
+    }
   }
 
   /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */

@@ -64,8 +64,8 @@ export interface BulkWrite {
   close(): Promise<void>;
 }
 
-/** Enough for the statement to cost little beside its rows; of more at a time V8 keeps what is soon garbage for longer. */
-const BATCH_RECORDS = 2000;
+/** Enough for the statement to cost little beside its rows: with 2,000 a seventh fewer came in a second. */
+const BATCH_RECORDS = 4000;
 const BATCH_CHARACTERS = 1_000_000;
 
 /** More buckets and filters than these are summed by Postgres, where they need no memory of the server: 20 MB or so. */

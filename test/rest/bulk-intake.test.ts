@@ -161,7 +161,7 @@ describe('while a request without end comes in', () => {
     await withClient(server.database.url, async (client) => {
       await client.query('BEGIN; LOCK TABLE staged_batches IN ACCESS EXCLUSIVE MODE');
       const { sending, answer } = open('sum');
-      const text = lines(0, 2500);
+      const text = lines(0, 4500);
       let written = 0;
       // Until a write is not taken from us: what lies between is buffers.
       while (sending.write(text) || sending.writableLength < 4 * text.length) {
@@ -174,7 +174,7 @@ describe('while a request without end comes in', () => {
       await client.query('ROLLBACK');
       sending.end();
       const { status, body } = await answer;
-      expect({ status, inserted: (body.insertedRecords ?? 0) > 2500 }).toEqual({ status: 200, inserted: true });
+      expect({ status, inserted: (body.insertedRecords ?? 0) > 4500 }).toEqual({ status: 200, inserted: true });
       expect(await liveTotal()).toBe(String(body.insertedRecords));
     });
   });
@@ -183,7 +183,7 @@ describe('while a request without end comes in', () => {
 describe('what happens to a stream meanwhile', () => {
   test('where it was made with other dimensions, each record is refused', async () => {
     const late = open('sum');
-    await late.write(lines(0, 2500));
+    await late.write(lines(0, 4500));
     await untilStaged();
     expect(await sumOne('hooli', '1', { tier: ['gold'] })).toMatchObject({ status: 200 });
     late.sending.end();
@@ -191,7 +191,7 @@ describe('what happens to a stream meanwhile', () => {
     expect({ status, code: body.error?.code, count: body.error?.issueCount }).toEqual({
       status: 400,
       code: 'VALIDATION_FAILED',
-      count: 2500,
+      count: 4500,
     });
     expect(body.error?.issues).toHaveLength(100);
     expect(body.error?.issues[3]).toMatchObject({ path: ['records', '3', 'filter'], code: 'DIMENSIONS_DIFFER' });
@@ -202,19 +202,19 @@ describe('what happens to a stream meanwhile', () => {
   test('where it was deleted, a new one is made', async () => {
     await sumOne('hooli');
     const late = open('sum');
-    await late.write(lines(0, 2500));
+    await late.write(lines(0, 4500));
     await untilStaged();
     const url = `${server.url}/unit-cost/v1/telemetry/${stream}?force=true`;
     expect((await fetch(url, { method: 'DELETE', headers: { 'x-api-key': server.key } })).status).toBe(200);
     late.sending.end();
-    expect(await late.answer).toMatchObject({ status: 200, body: { insertedRecords: 2500 } });
-    expect(await liveTotal()).toBe('2500');
+    expect(await late.answer).toMatchObject({ status: 200, body: { insertedRecords: 4500 } });
+    expect(await liveTotal()).toBe('4500');
   });
 
   test('selectors for one that was made anew with another shape hide nothing', async () => {
     await sumOne('hooli');
     const late = open('delete');
-    await late.write(line('hooli', null).repeat(2500));
+    await late.write(line('hooli', null).repeat(4500));
     await untilStaged();
     const url = `${server.url}/unit-cost/v1/telemetry/${stream}?force=true`;
     expect((await fetch(url, { method: 'DELETE', headers: { 'x-api-key': server.key } })).status).toBe(200);
@@ -240,15 +240,15 @@ describe('sent twice', () => {
 
   test('a repetition is answered without being staged, also once the stream is gone', async () => {
     const headers = { 'idempotency-key': `again-${stream}` };
-    expect(await sendAll('sum', lines(0, 2500), headers)).toMatchObject({ body: { replayed: false } });
+    expect(await sendAll('sum', lines(0, 4500), headers)).toMatchObject({ body: { replayed: false } });
     const url = `${server.url}/unit-cost/v1/telemetry/${stream}?force=true`;
     await fetch(url, { method: 'DELETE', headers: { 'x-api-key': server.key } });
     const again = open('sum', headers);
-    await again.write(lines(0, 2400));
+    await again.write(lines(0, 4400));
     expect(await stagedBatches()).toBe(0);
-    again.sending.end(lines(2400, 2500));
-    expect(await again.answer).toMatchObject({ status: 200, body: { insertedRecords: 2500, replayed: true } });
-    expect(await sendAll('sum', lines(0, 2499), headers)).toMatchObject({
+    again.sending.end(lines(4400, 4500));
+    expect(await again.answer).toMatchObject({ status: 200, body: { insertedRecords: 4500, replayed: true } });
+    expect(await sendAll('sum', lines(0, 4499), headers)).toMatchObject({
       status: 409,
       body: { error: { code: 'IDEMPOTENCY_MISMATCH' } },
     });

@@ -8,7 +8,7 @@ import { allocationPath, countStored, linesOf, type Receipt, send, sendPieces } 
 // Sums sent as lines wait in memory for the end of their request while there is place, and else in the database: which of
 // the two must not be seen in what they leave.
 
-const LIMIT = 400_000;
+const LIMIT = 800_000;
 
 let roomy: TestServer;
 let tight: TestServer;
@@ -118,16 +118,16 @@ describe('sums that come as lines', () => {
   });
 
   test('are staged, with all before them, when one request has a quarter of the place', async () => {
-    const { end, answered } = hold(tight, 'both', linesUpTo(12_000, 24), linesUpTo(1, 24));
-    await eventually(stagedBatches, (batches) => batches >= 5);
+    const { end, answered } = hold(tight, 'both', linesUpTo(22_000, 24), linesUpTo(1, 24));
+    await eventually(stagedBatches, (batches) => batches >= 4);
     expect(await heldBytes(tight)).toBe(0);
     end();
-    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: 12_001 } });
+    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: 22_001 } });
     expect(await stagedBatches()).toBe(0);
   });
 
   test('of many requests take no more place than there is', async () => {
-    const requests = Array.from({ length: 8 }, (_, index) => hold(tight, `many-${index}`, linesUpTo(2500, 24)));
+    const requests = Array.from({ length: 8 }, (_, index) => hold(tight, `many-${index}`, linesUpTo(4500, 24)));
     await eventually(stagedBatches, (batches) => batches > 0);
     const bytes = await heldBytes(tight);
     expect(bytes).toBeGreaterThan(LIMIT / 2);
@@ -185,13 +185,13 @@ describe('sums that come as lines', () => {
   test('replaces and deletes are staged, so that keys are compared in the database', async () => {
     const gate = createGate();
     const pieces = async function* (): AsyncGenerator<Buffer> {
-      yield Buffer.from(linesOf(linesUpTo(2500, 10_000)));
+      yield Buffer.from(linesOf(linesUpTo(4500, 10_000)));
       await gate.opened;
     };
     const answered = sendPieces(roomy, `POST ${allocationPath('replaced', 'replace')}`, pieces());
     await eventually(stagedBatches, (batches) => batches > 0);
     expect(await heldBytes(roomy)).toBe(0);
     gate.open();
-    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: 2500 } });
+    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: 4500 } });
   });
 });
