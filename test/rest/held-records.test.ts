@@ -145,16 +145,16 @@ describe('sums that come as lines', () => {
     const lines = Array.from({ length: hours }, (_, hour) =>
       textOf({ timestamp: hourAt(hour), filter: {}, element: 'acme', value: '1' }),
     );
-    const again = lines.slice(0, 3000);
+    const again = lines.slice(0, 10_000);
     const { end, answered } = hold(roomy, 'hours', [...lines, ...again]);
     await eventually(stagedBatches, (batches) => batches > 0);
     end();
-    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: hours + 3000 } });
+    expect(await answered).toMatchObject({ status: 200, body: { insertedRecords: hours + 10_000 } });
     const [totals] = await querySql(
       roomy,
       `SELECT count(*)::int AS rows, sum(value)::text AS value, max(value)::text AS most FROM totals t JOIN streams s ON s.id = t.stream_id WHERE s.name = 'hours'`,
     );
-    expect(totals).toMatchObject({ rows: hours, value: String(hours + 3000), most: '2' });
+    expect(totals).toMatchObject({ rows: hours, value: String(hours + 10_000), most: '2' });
   });
 
   test.each([
