@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -38,7 +38,8 @@ export interface Stage {
 export const openStage = async (): Promise<Stage> => {
   const directory = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'sluice-bench-'));
   const log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
-  const postgres = await startPostgres({ directory: join(directory, 'postgres'), log, settings: MEMORY });
+  const postgresDirectory = join(directory, 'postgres');
+  const postgres = await startPostgres({ directory: postgresDirectory, log, settings: MEMORY });
   const store = fork(join(import.meta.dirname, 'store.ts'));
   const stored: StoredObject[] = [];
   const port = await portOf(store);
@@ -73,6 +74,8 @@ export const openStage = async (): Promise<Stage> => {
       for (const client of clients) await client.end().catch(() => undefined);
       store.disconnect();
       await postgres.stop();
+      // Of root the data lie elsewhere, behind a link: gigabytes for each measurement.
+      await rm(await realpath(postgresDirectory), { recursive: true, force: true });
       await rm(directory, { recursive: true, force: true });
     },
   };
