@@ -46,6 +46,9 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
   db.transaction(async (tx) => {
     const { accountId, streamId } = stream;
     await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
+    // Of a stream that is new the planner knows nothing yet, and takes thousands of operations for one: a loop over them, for
+    // each of as many totals, took minutes.
+    await tx.execute(sql`SET LOCAL enable_nestloop = off`);
     const { rows } = await tx.execute<{ locked: boolean; before: string }>(sql`
       SELECT pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
         pg_snapshot_xmin(pg_current_snapshot())::text AS before`);
