@@ -149,3 +149,30 @@ test('a merge whose look at the database is older than that of another does not 
   ]);
   expect(after).toEqual(ahead);
 });
+
+test('many operations are merged before the planner knows of them, and not one by one with all others', async () => {
+  const stream = 'burst';
+  await write(servers[0], 'Sum', { stream, records: both('1') });
+  const count = 40_000;
+  // It would tell the planner after a minute, which is how long a new database goes without.
+  for (const table of ['operations', 'totals'])
+    await querySql(servers[0], `ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
+  await querySql(
+    servers[0],
+    `WITH made AS (
+       INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
+       SELECT account_id, id, 'SUM', now(), pg_current_xact_id(), true, 1, 0, '' FROM streams, generate_series(1, ${count}) WHERE name = $1
+       RETURNING account_id, stream_id, id)
+     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+     SELECT m.account_id, m.stream_id, $2::timestamptz, (SELECT min(f.id) FROM filters f WHERE f.stream_id = m.stream_id), m.id, 1, 1 FROM made m`,
+    [stream, DAY],
+  );
+  await untilMerged(stream);
+  const merged = await querySql(
+    servers[0],
+    `SELECT sum(value)::text AS value, sum(records)::int AS records, count(*)::int AS rows
+     FROM totals t JOIN streams s ON s.id = t.stream_id WHERE s.name = $1`,
+    [stream],
+  );
+  expect(merged).toEqual([{ value: String(count + 2), records: count + 2, rows: 2 }]);
+}, 60_000);
