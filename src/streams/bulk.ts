@@ -1,4 +1,3 @@
-import type { Db } from '../db/client.ts';
 import { ConflictError, IssueCollector, UnavailableError } from '../errors.ts';
 import { Distinct } from '../lib/distinct.ts';
 import { newId } from '../lib/ids.ts';
@@ -6,19 +5,18 @@ import { BucketSums } from './bucket-sums.ts';
 import { type BatchColumns, type BatchTexts, batchTexts } from './batch-texts.ts';
 import type { CanonicalFilter, StreamShape } from './canonical.ts';
 import { ContentDigest } from './content-digest.ts';
-import type { HeldBatches, Holder } from './held-batches.ts';
+import type { HeldBatches } from './held-batches.ts';
 import { type Misshapen, type RecordInput, type SelectorInput } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
 import { insertBatches, resolveFilterIds } from './ledger.ts';
 import { RecordReader } from './records.ts';
 import { type CanonicalSelector, SelectorReader } from './selectors.ts';
+import { type BatchSource, createStager } from './stager.ts';
 import {
   checkStagedKeys,
-  clearStaged,
   countBatches,
   hideStaged,
   type SelectorForm,
-  stageBatch,
   type StagedRequest,
   takeOverRecords,
   takeOverTotals,
@@ -134,13 +132,9 @@ export const startBulkWrite = async (context: BulkContext, request: BulkRequest)
   };
 };
 
-/** What differs between records and selectors. */
-interface Intake {
+/** What differs between records and selectors. What is taken is added to the digest. */
+interface Intake extends BatchSource {
   readonly reader: RecordReader | SelectorReader;
-  /** Whether what was taken may be held in memory, and need not be staged. */
-  readonly canBeHeld: boolean;
-  /** What was read since the last time, added to the digest; null where there is nothing. */
-  take(): BatchTexts | null;
   /** Holds what was read against the stream as it is now, which may not be the one that it was read for. */
   checkShape(shape: StreamShape | null, issues: IssueCollector): void;
   /** Of so many batches that were staged, or of these that are held. */
@@ -273,44 +267,4 @@ const selectorColumns = (selectors: readonly CanonicalSelector[]): BatchColumns 
 
 const checkComplete = (found: number, sent: number): void => {
   if (found !== sent) throw new UnavailableError(`Of ${sent} staged batches ${found} are there.`);
-};
-
-/** Holds batches while it may; stages them one at a time from there on, and lets the next be read meanwhile. */
-const createStager = (
-  db: Db,
-  request: StagedRequest,
-  intake: Intake,
-  issues: IssueCollector,
-  stages: boolean,
-  holder: Holder,
-) => {
-  let staged = 0;
-  let writing: Promise<void> = Promise.resolve();
-  const write = async (batch: BatchTexts): Promise<void> => {
-    await writing;
-    writing = stageBatch(db, request, staged, batch);
-    // Whoever waits for it next hears of a failure.
-    writing.catch(() => undefined);
-    staged += 1;
-  };
-  return {
-    /** How many batches are staged. */
-    get staged() {
-      return staged;
-    },
-    stage: async (): Promise<void> => {
-      const batch = intake.take();
-      // Of what breaks a rule nothing will be written: the rest is read for its issues alone.
-      if (!batch || !stages || issues.count > 0) return;
-      if (intake.canBeHeld && staged === 0 && holder.hold(batch)) return;
-      for (const earlier of holder.release()) await write(earlier);
-      await write(batch);
-    },
-    settle: () => writing,
-    close: async (): Promise<void> => {
-      holder.release();
-      await writing.catch(() => undefined);
-      if (staged > 0) await clearStaged(db, request);
-    },
-  };
 };
