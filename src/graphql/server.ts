@@ -74,6 +74,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
       if (method === 'POST') {
         checkContentType(headers['content-type']);
         body = await readBody(request, options.maxBodyBytes, options.pace);
+        if (body.length > BYTES_IN_ONE_GO) await afterOthers();
         if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
         body = withLongNumbers(body);
         if (body.length > BYTES_IN_ONE_GO) await afterOthers();

@@ -1,7 +1,20 @@
-import { setImmediate as immediate } from 'node:timers/promises';
+const waiting: (() => void)[] = [];
 
-/** Lets all that waits in this process have its turn. To be awaited in the middle of work that takes long without it. */
-export const afterOthers = (): Promise<void> => immediate();
+/**
+ * Lets all that waits in this process have its turn. To be awaited in the middle of work that takes long without it.
+ * Of those who wait here one goes on at a time, in order, and what came from outside is looked at before the next: ten
+ * requests with work of 2 ms each keep a reader waiting for 2 ms and not for 20.
+ */
+export const afterOthers = (): Promise<void> =>
+  new Promise((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(goOn);
+  });
+
+const goOn = (): void => {
+  waiting.shift()?.();
+  // An immediate that is asked for in one runs after the next look at sockets and timers.
+  if (waiting.length > 0) setImmediate(goOn);
+};
 
 /** Of a list: each step of an intake takes 1 to 3 ms for so many records. */
 export const RECORDS_IN_ONE_GO = 1000;
