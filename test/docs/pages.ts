@@ -8,13 +8,13 @@ import { ROOT } from '../support/source-files.ts';
  * What a comment before a block says of it:
  *
  * - `<!-- extract: why -->` it is not run, and why
- * - `<!-- tried by test/... -->` a test of its own runs it
+ * - `<!-- tried by test/...: name -->` a test of its own runs it, which takes it out of the page by this name
  * - `<!-- server -->` it starts a server and goes on until Ctrl-C, in a terminal of its own
  * - `<!-- fails -->` its last command ends with another code than 0, as the page says
  */
 export type Mark =
   | { readonly kind: 'extract'; readonly why: string }
-  | { readonly kind: 'tried'; readonly file: string }
+  | { readonly kind: 'tried'; readonly file: string; readonly name: string }
   | { readonly kind: 'server' | 'fails' };
 
 export interface Block {
@@ -35,14 +35,14 @@ export interface Page {
 }
 
 const FENCE = /^( *)(`{3,}|~{3,})(.*)$/;
-const MARK = /^<!-- *(?:extract: (?<why>.+?)|tried by (?<file>\S+)|(?<plain>server|fails)) *-->$/;
+const MARK = /^<!-- *(?:extract: (?<why>.+?)|tried by (?<file>\S+): (?<name>.+?)|(?<plain>server|fails)) *-->$/;
 
 const markOf = (line: string): Mark | null => {
   const groups = MARK.exec(line.trim())?.groups;
   if (!groups) return null;
-  const { why, file, plain } = groups;
+  const { why, file, name, plain } = groups;
   if (why !== undefined) return { kind: 'extract', why };
-  if (file !== undefined) return { kind: 'tried', file };
+  if (file !== undefined && name !== undefined) return { kind: 'tried', file, name };
   return { kind: plain === 'server' ? 'server' : 'fails' };
 };
 
@@ -102,6 +102,14 @@ export const readPages = async (): Promise<Page[]> => {
       }
     }),
   );
+};
+
+/** What a test that is named above a block calls to have it: its text, as it stands in the page. */
+export const triedBlock = async (path: string, name: string): Promise<string> => {
+  const blocks = blocksOf(await readFile(join(ROOT, path), 'utf8'));
+  const [block, another] = blocks.filter(({ mark }) => mark?.kind === 'tried' && mark.name === name);
+  if (!block || another) throw new Error(`${path} has not one block "${name}" that is tried by a test.`);
+  return block.text;
 };
 
 /** What a shell runs of the page, in order; none where all of it is marked. */
