@@ -119,6 +119,6 @@ const readPatience = (text: string): number => {
 };
 
 const readCount = (text: string): number => {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It is a number from 1.');
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1 to 999999999.');
   return Number(text);
 };
