@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFaults, createGate } from '../support/faults.ts';
 import { addRecords, createJob, filterOf, readRun, runJob, runThat } from '../support/job-steps.ts';
@@ -146,19 +147,14 @@ describe('the log', () => {
       },
     });
     expect(code).toBe(0);
-    // oxlint-disable-next-line no-control-regex -- the colours are what it takes out
-    return stdout.replaceAll(/\u001b\[\d+m/g, '').split('\n');
+    return stripVTControlCharacters(stdout).split('\n');
   };
   const piped = async (format?: string): Promise<string[]> => {
     const started = startSluice(settings(format));
     await started.said('Sluice answers');
     started.kill('SIGTERM');
     await started.ended;
-    // oxlint-disable-next-line no-control-regex -- the colours are what it takes out
-    return started.stderr
-      .replaceAll(/\u001b\[\d+m/g, '')
-      .trimEnd()
-      .split('\n');
+    return stripVTControlCharacters(started.stderr).trimEnd().split('\n');
   };
 
   test.runIf(process.platform === 'linux')('is for eyes in a terminal, unless LOG_FORMAT says json', async () => {
