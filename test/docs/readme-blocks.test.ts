@@ -181,7 +181,11 @@ test('the lines for production start a server on a database, and the key that th
     return apiKeys.edges.map(({ node }) => node);
   };
   await withClient(admin, async (client) => {
-    for (const statement of before) await client.query(statement);
+    for (const statement of before) {
+      await client.query(statement);
+      // The role of the tests may be no superuser, and is to make a database of another.
+      await client.query(`GRANT ${name} TO CURRENT_USER`);
+    }
     try {
       let key = '';
       let keys: object[] = [];
