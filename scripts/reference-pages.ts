@@ -90,7 +90,7 @@ const PAGES: Readonly<Record<string, string>> = {
   ),
   'commands.md': page(
     "The operator's commands",
-    'They take the settings of the server, from the environment. Exit code 0: done; 1: refused or broken; 2: typed wrongly.',
+    'They take the settings of the server, from the environment, and work on its database. `usage`, `export watch` and `ingest` are clients of the API, which may be on another machine: they need an address and a key, and no `DATABASE_URL`. Exit code 0: done; 1: refused or broken; 2: typed wrongly; 130: stopped with Ctrl-C.',
     commandsPage(program),
   ),
 };

@@ -12,16 +12,22 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
   withServer(program.command('usage'))
     .description('Draw the usage of a stream: a line with total, share, least, most and bars for each group')
     .argument('<stream>')
-    .option('--by <dimensions>', 'element and dimensions of the stream, with commas between them', readNames, [
-      'element',
-    ])
+    .addOption(
+      new Option('--by <dimensions>', 'element and dimensions of the stream, with commas between them')
+        .argParser(readNames)
+        .default(['element'], 'element'),
+    )
     .addOption(new Option('--bucket <bucket>', 'what a bar stands for').choices(BUCKETS).default('day'))
     .option('--range <range>', 'how far back: ago(30d), or 30d for short; with d, h or m (default: 30d)', readAgo)
     .option('--from <moment>', 'in place of a range: 2026-01-25, or 2026-01-25T06:00:00Z')
     .option('--to <moment>', 'where it ends, not included (default: now)')
     .option('--time-zone <zone>', 'of dates and buckets', readTimeZone, 'UTC')
-    .option('--filter <dimension=value>', 'only this; again for more values or dimensions', readFilter, [])
-    .option('--top <count>', 'how many groups have a line of their own', readCount)
+    .addOption(
+      new Option('--filter <dimension=value>', 'only this; again for more values or dimensions')
+        .argParser(readFilter)
+        .default([], 'all'),
+    )
+    .option('--top <count>', 'how many groups have a line of their own (default: 20, with --json all)', readCount)
     .option('--json', 'for programs; decimals are strings', false)
     .action(async (stream: string, flags: UsageFlags) =>
       (await import('./usage.ts')).usageCommand(context, stream, flags),
@@ -48,8 +54,16 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
     )
     .addOption(new Option('--format <format>', 'where the first line does not tell').choices(['ndjson', 'csv']))
     .addOption(new Option('--granularity <granularity>', 'CSV: of all records').choices(['hourly', 'daily', 'monthly']))
-    .option('--column <what=name>', `CSV: the column that is the ${ROLES.join(', the ')}`, readColumn, {})
-    .option('--ignore <column>', 'CSV: a column that is no dimension; again for more', readMore, [])
+    .addOption(
+      new Option('--column <what=name>', `CSV: the column that is the ${ROLES.join(', the ')}`)
+        .argParser(readColumn)
+        .default({}, 'by their names'),
+    )
+    .addOption(
+      new Option('--ignore <column>', 'CSV: a column that is no dimension; again for more')
+        .argParser(readMore)
+        .default([], 'none'),
+    )
     .option('--delimiter <character>', 'CSV: between cells, or the word tab', readDelimiter, ',')
     .option('--split-values', 'CSV: cells hold several values with | between them, as exports write them', false)
     .option(
@@ -57,7 +71,11 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
       'of one request; the same at each start (default: 1000000, of a replace all)',
       readCount,
     )
-    .option('--patience <time>', 'how long a server that is away is waited for: 30s, 10m, 2h', readPatience, 600_000)
+    .addOption(
+      new Option('--patience <time>', 'how long a server that is away is waited for: 30s, 10m, 2h')
+        .argParser(readPatience)
+        .default(600_000, '10m'),
+    )
     .action(async (file: string, flags: IngestFlags) =>
       (await import('./ingest.ts')).ingestCommand(context, file, flags),
     );
@@ -119,6 +137,6 @@ const readPatience = (text: string): number => {
 };
 
 const readCount = (text: string): number => {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It is a number from 1.');
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1 to 999999999.');
   return Number(text);
 };

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { addClientCommands } from './client-commands.ts';
 import { loadConfig } from '../config.ts';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
@@ -90,11 +90,10 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
   program
     .command('purge')
     .description('Remove the records of deleted streams for good; receipts and idempotency keys stay')
-    .option(
-      '--older-than <time>',
-      'deleted (or hidden) longer ago than this: 30d, 12h, 0d',
-      readMilliseconds,
-      30 * DAY_MS,
+    .addOption(
+      new Option('--older-than <time>', 'deleted (or hidden) longer ago than this: 30d, 12h, 0d')
+        .argParser(readMilliseconds)
+        .default(30 * DAY_MS, '30d'),
     )
     .option(
       '--hidden',
@@ -111,7 +110,9 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
     });
   program
     .command('doctor')
-    .description('Check settings, database, migrations, queue, ledger, clock, S3 credentials and mail')
+    .description(
+      'Check settings, database, version, migrations, queue, ledger, accounts, clock, pool, schedule, read replica, S3 credentials and store, mail, and the collector of traces',
+    )
     .action(async () => {
       const { doctorCommand } = await import('./doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();

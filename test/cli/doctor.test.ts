@@ -62,6 +62,19 @@ describe('doctor', () => {
     expect({ code, stderr, mails: smtp.messages }).toEqual({ code: 0, stderr: '', mails: [] });
   });
 
+  test('its help names everything that it has a line for', async () => {
+    const { lines } = await doctor({
+      DATABASE_URL: database.url,
+      DATABASE_READ_URL: database.url,
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
+      ...AWS,
+    });
+    const { stdout: help } = await runSluice('cli', ['doctor', '--help'], {});
+    const names = lines.map((line) => line.split(' ', 1)[0] ?? '');
+    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`, 'i').test(help))).toEqual([]);
+    expect(names).toEqual(expect.arrayContaining(['version', 'schedule', 'pool', 'replica', 's3', 'traces']));
+  });
+
   test('names every wrong setting and looks at the rest; absent credentials and mail servers are warnings', async () => {
     const { code, lines } = await doctor({
       DATABASE_URL: database.url,

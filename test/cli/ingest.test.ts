@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, request as httpRequest, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, request as httpRequest, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -229,6 +229,26 @@ describe('ingest', () => {
     expect(await liveOf('unreadable')).toEqual([]);
   });
 
+  test('the default of --part that its help tells can be spelled out, and larger parts too; what is no number is refused', async () => {
+    const { stdout: help } = await ingest('--help');
+    const [, told = ''] = /--part <records> [^()]*\(default:\s+(\d+)/.exec(help) ?? [];
+    expect(told).toMatch(/^[1-9]/);
+    const file = await fileOf('whole.ndjson', linesOf(2).join('\n'));
+    for (const part of [told, '999999999']) {
+      const outcome = await ingest(file, '--stream', 'whole', '--part', part);
+      expect(outcome.stderr).not.toContain('--part');
+      expect(outcome.stdout).toMatch(/^Part 1: 2 records, up to line 2, /);
+    }
+    expect(await liveOf('whole')).toHaveLength(2);
+    const refused = await Promise.all(
+      ['0', '1000000000', '1e6', ''].map((part) => ingest(file, '--stream', 'whole', '--part', part)),
+    );
+    for (const { code, stderr } of refused) {
+      expect(stderr).toContain('It is a whole number from 1 to 999999999.');
+      expect(code).toBe(2);
+    }
+  });
+
   test('a file is looked for where npm was called, not where Sluice lies', async () => {
     await fileOf('here.ndjson', linesOf(1).join('\n'));
     const found = await runSluice('cli', ['ingest', 'here.ndjson', '--stream', 'here'], {
@@ -250,7 +270,9 @@ describe('ingest', () => {
 
 /** Stands between: does with each request what the test says, the first time the first of it, and passes on what is left. */
 const startBetween = async (faults: ('lose the answer' | 'hold the answer' | 'unavailable')[]) => {
+  const requests: IncomingHttpHeaders[] = [];
   const between: Server = createServer((request, response) => {
+    requests.push(request.headers);
     const fault = faults.shift();
     if (fault === 'unavailable') {
       request.resume().on('end', () => {
@@ -273,6 +295,7 @@ const startBetween = async (faults: ('lose the answer' | 'hold the answer' | 'un
   }).listen(0, '127.0.0.1');
   await once(between, 'listening');
   return {
+    requests,
     url: `http://127.0.0.1:${(between.address() as AddressInfo).port}`,
     close: async () => {
       between.closeAllConnections();
@@ -297,6 +320,35 @@ describe('ingest over a bad line', () => {
       expect(stdout).toContain('Part 1: 2 records, up to line 2, were there already\n');
       expect(code).toBe(0);
       expect(await liveOf('lost')).toEqual(['2026-01-02 hooli 0.1', '2026-01-01 hooli 0.1']);
+    } finally {
+      await between.close();
+    }
+  });
+
+  test('to another machine it goes compressed, each time it is sent, and arrives whole; on this machine plain', async () => {
+    const between = await startBetween(['unavailable', 'lose the answer']);
+    try {
+      const lines = linesOf(28, '12345678901234567890.123456789012').join('\n');
+      const file = await fileOf('far.ndjson', lines);
+      // An address that is not one of this machine's by name, and leads to it all the same.
+      const far = between.url.replace('127.0.0.1', '0.0.0.0');
+      const sent = await runSluice('cli', ['ingest', file, '--stream', 'far', '--url', far], settings());
+      expect(sent.stderr.match(/Part 1 is sent again in/g)).toHaveLength(2);
+      expect(sent).toMatchObject({ code: 0, stdout: expect.stringContaining('28 records, up to line 28') });
+      const [first, ...again] = between.requests.splice(0);
+      expect(first).toMatchObject({ 'content-encoding': 'gzip', 'content-type': 'application/x-ndjson' });
+      expect(Number(first?.['content-length'])).toBeLessThan(lines.length / 5);
+      expect(again).toEqual([first, first]);
+      expect(await liveOf('far')).toEqual(
+        Array.from(
+          { length: 28 },
+          (_, day) => `2026-01-${String(28 - day).padStart(2, '0')} hooli 12345678901234567890.123456789012`,
+        ),
+      );
+
+      const near = await runSluice('cli', ['ingest', file, '--stream', 'near', '--url', between.url], settings());
+      expect(near.code).toBe(0);
+      expect(between.requests.map((headers) => headers['content-encoding'])).toEqual([undefined]);
     } finally {
       await between.close();
     }

@@ -13,6 +13,8 @@ export interface Outcome {
 
 export interface Example {
   readonly folder: string;
+  /** What its README says to type. */
+  readonly typed: string;
   /** What its README says to type, in a shell that knows of this server; more variables after it. */
   start(server: ExampleServer, env?: Readonly<Record<string, string>>): Promise<Outcome>;
   /** Any command in its folder. */
@@ -50,6 +52,7 @@ export const openExample = async (name: string): Promise<Example> => {
     );
   return {
     folder,
+    typed: block,
     run,
     start: async (server, env = {}) => {
       // As a server in local mode leaves its key for those who may read it.

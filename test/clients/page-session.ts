@@ -50,6 +50,9 @@ for wait in $(seq ${SERVER_MS * 4}); do
 done
 curl -sS "http://127.0.0.1:${port}/readyz" > /dev/null || cat server-*.log`;
 
+/** Ctrl-C in the other terminal; goes on when nothing of the server is left. */
+const STOP = 'kill "${jobs##* }"; wait "${jobs##* }"; jobs=${jobs% *}\n';
+
 const scriptOf = (page: Page, ports: Readonly<Record<string, string>>): string => {
   const session = sessionOf(page);
   const startsItself = session.some(({ mark }) => mark?.kind === 'server');
@@ -57,10 +60,13 @@ const scriptOf = (page: Page, ports: Readonly<Record<string, string>>): string =
   const blocks = session.map((block, index) => {
     // A server of the page says its port where it is not the usual one.
     const port = /\bPORT=(\d+)/.exec(block.text)?.[1] ?? first;
-    const body = block.mark?.kind === 'server' ? startOf(block.text, port) : block.text;
+    const isStopped = block.mark?.kind === 'stopped';
+    const body = block.mark?.kind === 'server' ? startOf(block.text, port) : `${isStopped ? STOP : ''}${block.text}`;
     return `echo; echo "${MARK} ${index}"\n${body}\n`;
   });
   return [
+    // One after the other, as a terminal shows them: of two pipes either may be read first.
+    'exec 2>&1',
     'servers=0 jobs=',
     // In the end nothing of the page is left running, whatever became of it.
     `trap 'trap - ERR; [ -z "$jobs" ] || { kill $jobs; wait $jobs; } 2> /dev/null' EXIT`,

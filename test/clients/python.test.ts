@@ -94,6 +94,23 @@ test('the program in the README sends both files, and every digit of them; a sec
   expect(await storedIn('python-example')).toEqual(stored);
 });
 
+test('it needs nothing but the standard library', async () => {
+  const file = join(folder, 'alone.csv');
+  await writeFile(file, csv(row('hooli', '5')));
+  // -S: no packages of the machine; -I: none of the person, and nothing of the environment.
+  const outcome = await example.run(`python3 -I -S send_usage.py alone "${file}"`, {
+    SLUICE_URL: server.url,
+    SLUICE_KEY: server.key,
+  });
+  expect(outcome).toEqual({
+    code: 0,
+    stderr: '',
+    stdout: 'lines 2 to 2: 1 records, stored\n1 records with 5 in all\n',
+  });
+  const packages = 'import sys; print([path for path in sys.path if path.endswith("-packages")])';
+  expect((await example.run(`python3 -I -S -c '${packages}'`)).stdout).toBe('[]\n');
+});
+
 test('it comes again after a lost connection, a lost answer and a busy server, and then as late as it was asked to', async () => {
   const inThreeSeconds = () => new Date(Math.ceil(Date.now() / 1000) * 1000 + 3000).toUTCString();
   const proxy = await startUnreliableProxy(server.url, [

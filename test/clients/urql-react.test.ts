@@ -1,20 +1,19 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { dirname, delimiter } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
 import { addRecords, runJob } from '../support/job-steps.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';
-import { installPackages, openExample } from './example.ts';
+import { type Example, installPackages, openExample } from './example.ts';
+import { type PageServer, servePages } from './page-server.ts';
 
-// The page of examples/urql-react, built, served and used. The tests go on one from another, as a person does.
+// The page of examples/urql-react, as its README starts it, and built, served and used. The tests go on one from another, as a person does.
 
 let s3: StrictS3;
 /** Puts wait for it. */
 let held: Promise<void> | undefined;
 let server: TestServer;
+let example: Example;
 let pages: PageServer;
 let browser: TestBrowser;
 let page: Page;
@@ -26,10 +25,10 @@ beforeAll(async () => {
     { timestamp: yesterday, elementName: 'hooli', value: '12.5', filter: [{ dimension: 'region', values: ['eu'] }] },
     { timestamp: yesterday, elementName: 'piedpiper', value: '7', filter: [{ dimension: 'region', values: ['us'] }] },
   ]);
-  const example = await openExample('urql-react');
+  example = await openExample('urql-react');
   await installPackages(example);
   expect(await example.run('npm run build')).toMatchObject({ code: 0 });
-  pages = await servePages(example.folder, server.url);
+  pages = await servePages('npm run preview -- --host 127.0.0.1 --port 0', example.folder, server.url);
   browser = await startBrowser();
   page = await browser.openPage(pages.url);
 });
@@ -43,46 +42,6 @@ afterAll(async () => {
   await s3?.close();
 });
 
-interface PageServer {
-  readonly url: string;
-  stop(): Promise<void>;
-}
-
-/** `npm run preview`, by the program itself, so that one process is to be ended. */
-const servePages = async (folder: string, sluice: string): Promise<PageServer> => {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ['node_modules/vite/bin/vite.js', 'preview', '--host', '127.0.0.1', '--port', '0'],
-    {
-      cwd: folder,
-      env: {
-        PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
-        SLUICE_URL: sluice,
-        NO_COLOR: '1',
-      },
-      // It says itself where it could not reach the server, which is a part of this.
-      stdio: ['ignore', 'pipe', 'ignore'],
-    },
-  );
-  const ended = once(child, 'close');
-  const url = await new Promise<string>((resolve, reject) => {
-    let said = '';
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk;
-      const address = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
-      if (address !== undefined) resolve(address);
-    });
-    void ended.then(() => reject(new Error(`vite preview ended: ${said}`)));
-  });
-  return {
-    url,
-    stop: async () => {
-      child.kill();
-      await ended;
-    },
-  };
-};
-
 const field = (label: string): Locator => page.getByRole('textbox', { name: label, exact: true });
 /** What is said below a field. */
 const wordsAt = (label: string): Locator => page.locator('.field', { has: field(label) }).locator('.issue');
@@ -90,10 +49,33 @@ const preview = (): Locator => page.getByRole('complementary', { name: 'Preview'
 const rowOf = (job: string): Locator => page.getByRole('row').filter({ hasText: job });
 const create = (): Locator => page.getByRole('button', { name: /^Create/ });
 
-const enterKey = async (key: string): Promise<void> => {
-  await page.getByLabel('API key').fill(key);
-  await page.getByRole('button', { name: 'Open' }).click();
+/** The checkboxes of one kind. */
+const group = (name: string, on = page): Locator => on.getByRole('group', { name });
+
+const enterKey = async (key: string, on = page): Promise<void> => {
+  await on.getByLabel('API key').fill(key);
+  await on.getByRole('button', { name: 'Open' }).click();
 };
+
+test('what the README says to type shows the page, and what the server tells', async () => {
+  const lines = example.typed.trim().split('\n');
+  expect(lines).toEqual(['npm ci', expect.stringMatching(/^npm run \w+$/)]);
+  const started = await servePages(lines.at(-1) ?? '', example.folder, server.url);
+  try {
+    expect(started.url).toMatch(/^http:\/\/localhost:\d+$/);
+    const shown = await browser.openPage(started.url);
+    try {
+      await enterKey(server.key, shown);
+      await shown.getByText('No job yet.').waitFor();
+      await shown.getByText('Live', { exact: true }).waitFor();
+      await group('Streams', shown).getByRole('checkbox', { name: 'compute-hours' }).waitFor();
+    } finally {
+      await shown.close();
+    }
+  } finally {
+    await started.stop();
+  }
+});
 
 test('a key that is not known is said to be so, at its field', async () => {
   await enterKey('not a key');
@@ -191,6 +173,61 @@ test('a name that is taken is told in words', async () => {
   await told.waitFor();
   expect(await told.innerText()).toBe(await preview().locator('.banner').innerText());
   await browser.takeScreenshot(page, 'urql-react-conflict');
+});
+
+test('a time zone that is none and more groups than a file may have are said where they were chosen', async () => {
+  // Of years ago, so that nothing of it is in a window of the other tests.
+  const dimensions = Array.from({ length: 20 }, (_, index) => `dimension-${index}`);
+  for (const part of [0, 5, 10, 15]) {
+    const filter = dimensions.slice(part, part + 5).map((dimension) => ({ dimension, values: ['x'] }));
+    await addRecords(server, `wide-${part}`, 'DAILY', [
+      { timestamp: '2020-01-01T00:00:00Z', elementName: 'hooli', value: '1', filter },
+    ]);
+  }
+  await page.reload();
+  await field('Time zone').fill('Europe/Nowhere');
+  await wordsAt('Time zone').first().waitFor();
+  expect(await wordsAt('Time zone').allInnerTexts()).toEqual([
+    expect.stringContaining('"Europe/Nowhere" is no IANA time zone'),
+  ]);
+  expect(await field('Time zone').getAttribute('aria-invalid')).toBe('true');
+
+  const choices = group('Grouped by');
+  await choices.getByRole('checkbox').nth(21).waitFor();
+  // The first, element, is chosen from the beginning.
+  for (const name of dimensions) await choices.getByRole('checkbox', { name, exact: true }).check();
+  await choices.locator('.issue').waitFor();
+  expect(await choices.locator('.issue').allInnerTexts()).toEqual(['At most 20 dimensions to group by.']);
+  await browser.takeScreenshot(page, 'urql-react-groups');
+  await choices.getByRole('checkbox', { name: 'dimension-0', exact: true }).uncheck();
+  await choices.locator('.issue').waitFor({ state: 'detached' });
+  await field('Time zone').fill('UTC');
+  await wordsAt('Time zone').first().waitFor({ state: 'detached' });
+});
+
+test('what is wrong with something that the form has no field for is said below its fields, by its name', async () => {
+  // What a program adds to what the form asks, in the place of a field that the page does not have yet.
+  await page.route('**/graphql', async (route) => {
+    const asked = route.request().postDataJSON() as { query: string; variables?: { input?: object } };
+    const { variables } = asked;
+    const isCheck = asked.query.includes('checkJob');
+    await route.continue({
+      postData: isCheck
+        ? JSON.stringify({ ...asked, variables: { input: { ...variables?.input, endTimeOffset: 'yesterday' } } })
+        : undefined,
+    });
+  });
+  await field('Range').fill('7 days');
+  await wordsAt('Range').first().waitFor();
+  const elsewhere = page.locator('form > .issue');
+  await elsewhere.waitFor();
+  expect(await elsewhere.allInnerTexts()).toEqual([
+    expect.stringMatching(/^endTimeOffset: Must be written as ago\(7d\)/),
+  ]);
+  await browser.takeScreenshot(page, 'urql-react-elsewhere');
+  await page.unroute('**/graphql');
+  await field('Range').fill('ago(7d)');
+  await elsewhere.waitFor({ state: 'detached' });
 });
 
 test('a run by hand shows its failure in words', async () => {

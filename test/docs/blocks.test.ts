@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildSchema, parse, specifiedRules, validate } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { ROOT } from '../support/source-files.ts';
+import { ROOT, readSourceFiles } from '../support/source-files.ts';
 import { type Block, blocksOf, isOutput, linksOf, type Page, readPages, sessionOf, targetOf } from './pages.ts';
 
 const pages = await readPages();
+const tests = await readSourceFiles('test');
 const schema = buildSchema(await readFile(join(ROOT, 'schema.graphql'), 'utf8'));
 
 /** What is wrong with a block, or null: it is run, read by the parser of its language, or marked. */
@@ -13,8 +14,10 @@ const problemOf = async (page: Page, block: Block): Promise<string | null> => {
   const { language, mark, text } = block;
   if (mark?.kind === 'extract') return null;
   if (mark?.kind === 'tried') {
-    const tried = await readFile(join(ROOT, mark.file), 'utf8').catch(() => '');
-    return tried.includes(page.path) ? null : `${mark.file} does not read this page`;
+    const call = `triedBlock('${page.path}', '${mark.name}')`;
+    return tests.some(({ path, code }) => path === mark.file && code.includes(`await ${call}`))
+      ? null
+      : `${mark.file} does not take this block: ${call}`;
   }
   if (language === 'sh' || isOutput(block)) return null;
   if (mark) return `a block of ${language} cannot be marked with ${mark.kind}`;
@@ -76,10 +79,18 @@ describe('every block of the pages', () => {
       '<!-- extract: of another place -->\n\nwords\n\n```ini\n```',
       ['x.md:5: nothing runs a block of "ini": mark it <!-- extract: why -->'],
     ],
-    ['<!-- tried by test/docs/blocks.test.ts -->\n```sql\nSELECT\n```', []],
     [
-      '<!-- tried by test/docs/none.test.ts -->\n```sql\nSELECT\n```',
-      ['x.md:2: test/docs/none.test.ts does not read this page'],
+      '<!-- tried by test/docs/blocks.test.ts -->\n```sql\nSELECT\n```',
+      ['x.md:2: nothing runs a block of "sql": mark it <!-- extract: why -->'],
+    ],
+    [
+      '<!-- tried by test/docs/none.test.ts: one -->\n```sql\nSELECT\n```',
+      ["x.md:2: test/docs/none.test.ts does not take this block: triedBlock('x.md', 'one')"],
+    ],
+    // The test is there, and speaks of the page and of another block of it.
+    [
+      '<!-- tried by test/docs/blocks.test.ts: another -->\n```sql\nSELECT\n```',
+      ["x.md:2: test/docs/blocks.test.ts does not take this block: triedBlock('x.md', 'another')"],
     ],
     ['<!-- server -->\n```json\n{}\n```', ['x.md:2: a block of json cannot be marked with server']],
     ['```json\n{,}\n```', [expect.stringContaining('x.md:1: SyntaxError')]],

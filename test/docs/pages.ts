@@ -8,14 +8,15 @@ import { ROOT } from '../support/source-files.ts';
  * What a comment before a block says of it:
  *
  * - `<!-- extract: why -->` it is not run, and why
- * - `<!-- tried by test/... -->` a test of its own runs it
+ * - `<!-- tried by test/...: name -->` a test of its own runs it, which takes it out of the page by this name
  * - `<!-- server -->` it starts a server and goes on until Ctrl-C, in a terminal of its own
+ * - `<!-- stopped -->` it is typed after Ctrl-C in the terminal of the server that was started last
  * - `<!-- fails -->` its last command ends with another code than 0, as the page says
  */
 export type Mark =
   | { readonly kind: 'extract'; readonly why: string }
-  | { readonly kind: 'tried'; readonly file: string }
-  | { readonly kind: 'server' | 'fails' };
+  | { readonly kind: 'tried'; readonly file: string; readonly name: string }
+  | { readonly kind: PlainMark };
 
 export interface Block {
   /** Of the fence, from 1. */
@@ -34,16 +35,18 @@ export interface Page {
   readonly blocks: readonly Block[];
 }
 
+type PlainMark = 'server' | 'stopped' | 'fails';
+
 const FENCE = /^( *)(`{3,}|~{3,})(.*)$/;
-const MARK = /^<!-- *(?:extract: (?<why>.+?)|tried by (?<file>\S+)|(?<plain>server|fails)) *-->$/;
+const MARK = /^<!-- *(?:extract: (?<why>.+?)|tried by (?<file>\S+): (?<name>.+?)|(?<plain>server|stopped|fails)) *-->$/;
 
 const markOf = (line: string): Mark | null => {
   const groups = MARK.exec(line.trim())?.groups;
   if (!groups) return null;
-  const { why, file, plain } = groups;
+  const { why, file, name, plain } = groups;
   if (why !== undefined) return { kind: 'extract', why };
-  if (file !== undefined) return { kind: 'tried', file };
-  return { kind: plain === 'server' ? 'server' : 'fails' };
+  if (file !== undefined && name !== undefined) return { kind: 'tried', file, name };
+  return { kind: plain as PlainMark };
 };
 
 /** The fenced blocks of a Markdown text in order. Throws where a fence is not closed. */
@@ -86,7 +89,7 @@ export const isOutput = (block: Block): boolean =>
   ['json', 'text'].includes(block.language) &&
   block.mark === null &&
   block.follows?.language === 'sh' &&
-  (block.follows.mark === null || block.follows.mark.kind === 'fails');
+  (block.follows.mark === null || ['stopped', 'fails'].includes(block.follows.mark.kind));
 
 /** The README and every page below docs/, by path. */
 export const readPages = async (): Promise<Page[]> => {
@@ -104,10 +107,18 @@ export const readPages = async (): Promise<Page[]> => {
   );
 };
 
+/** What a test that is named above a block calls to have it: its text, as it stands in the page. */
+export const triedBlock = async (path: string, name: string): Promise<string> => {
+  const blocks = blocksOf(await readFile(join(ROOT, path), 'utf8'));
+  const [block, another] = blocks.filter(({ mark }) => mark?.kind === 'tried' && mark.name === name);
+  if (!block || another) throw new Error(`${path} has not one block "${name}" that is tried by a test.`);
+  return block.text;
+};
+
 /** What a shell runs of the page, in order; none where all of it is marked. */
 export const sessionOf = (page: Page): Block[] =>
   page.blocks.filter(
-    ({ language, mark }) => language === 'sh' && (mark === null || mark.kind === 'server' || mark.kind === 'fails'),
+    ({ language, mark }) => language === 'sh' && (mark === null || ['server', 'stopped', 'fails'].includes(mark.kind)),
   );
 
 /** The addresses of the links of a page, without what is inside blocks. */

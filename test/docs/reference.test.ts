@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ISSUE_CODES } from '../../src/issue-codes.ts';
+import { runSluice } from '../support/sluice-process.ts';
 import { ROOT, readSourceFiles } from '../support/source-files.ts';
 
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8');
@@ -47,4 +48,40 @@ test('every reason why S3 refuses is in the reference', async () => {
   );
   expect(explanations?.filter((code) => !page.includes(`- \`${code}\`: `))).toEqual([]);
   expect(explanations?.length).toBeGreaterThan(20);
+});
+
+test('every option of a command is in the reference with what it can be and what it is by itself, as --help tells them', async () => {
+  const page = await read('docs/reference/commands.md');
+  const { stdout: first } = await runSluice('cli', ['--help'], {});
+  const names = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name);
+  expect(new Set(names.map((name) => name.split(' ')[0]))).toEqual(
+    new Set([...(first.split('Commands:')[1] ?? '').matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name)),
+  );
+  const missing: string[] = [];
+  let looked = 0;
+  for (const name of names) {
+    const { stdout: help } = await runSluice('cli', [...name.split(' '), '--help'], {});
+    const [, section = ''] = page.split(`## ${name}\n`);
+    // Lines of --help are wrapped; an option begins one.
+    for (const told of (help.split('Options:')[1] ?? '').split(/\n {2}(?=-)/).slice(1)) {
+      const [, flags = ''] = /^(\S+(?: <[^>]+>)?)/.exec(told) ?? [];
+      if (flags === '-h,') continue;
+      const line = section.split('\n').find((one) => one.startsWith(`- \`${flags}\``)) ?? '';
+      const words = told.replaceAll(/\s+/g, ' ');
+      const values = [
+        ...[...(/choices: ([^)]*?)(?:, default|\))/.exec(words)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
+          ([, one]) => one,
+        ),
+        ...[...words.matchAll(/default: "?([^")]+)"?\)/g)].flatMap(([, one]) =>
+          one === 'false' ? [] : [`default: ${one}`],
+        ),
+      ];
+      looked += values.length;
+      if (line === '' || !values.every((one) => line.includes(one ?? ''))) missing.push(`${name} ${words}`);
+      // What a program reckons with is no word for a person.
+      if (/default: (?:\d{5,}\)|\[|\{)/.test(words)) missing.push(`${name} ${words}`);
+    }
+  }
+  expect(missing).toEqual([]);
+  expect(looked).toBeGreaterThan(15);
 });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../support/table-places.ts';
+import { triedBlock } from './pages.ts';
 
 /**
  * In the place of Citus' own functions, which are not to be had here: each refuses what Citus refuses of a table, and notes what
@@ -53,8 +54,6 @@ let page: string;
 let database: TestDatabase;
 let client: pg.Client;
 
-const commands = (): string => /```sql\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
-
 beforeAll(async () => {
   page = await readFile(join(import.meta.dirname, '../../docs/scale-out.md'), 'utf8');
   database = await createTestDatabase();
@@ -88,7 +87,7 @@ describe('the page on distributing the database', () => {
     const owner = new pg.Client({ connectionString: database.url });
     await owner.connect();
     try {
-      await owner.query(commands());
+      await owner.query(await triedBlock('docs/scale-out.md', 'places of the tables'));
     } finally {
       await owner.end();
     }

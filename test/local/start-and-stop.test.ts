@@ -2,11 +2,13 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFaults, createGate } from '../support/faults.ts';
 import { addRecords, createJob, filterOf, readRun, runJob, runThat } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+import { startInTerminal } from '../support/terminal.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -120,6 +122,55 @@ describe('what a start says', () => {
 
     await server.graphql(`mutation { revokeApiKey(id: "${createApiKey.key.id}") { __typename } }`);
     expect(await start()).toContain(warning);
+  });
+});
+
+describe('the log', () => {
+  const isJson = (line: string): boolean => /^\{"level":\d+,"time":"[^"]+",.*"msg":"[^"]+".*\}$/.test(line);
+  const isPretty = (line: string): boolean => /^\[\d\d:\d\d:\d\d\] INFO: Sluice answers/.test(line);
+  const settings = (format?: string) => ({
+    DATABASE_URL: server.database.url,
+    PORT: '0',
+    ROLE: 'api',
+    ...(format && { LOG_FORMAT: format }),
+  });
+  const inTerminal = async (format?: string): Promise<string[]> => {
+    // Once: a second Ctrl-C would end it at once.
+    let isTyped = false;
+    const { code, stdout } = await startInTerminal({
+      columns: 300,
+      settings: { ...settings(format), NO_COLOR: '1' },
+      onOutput: (all, type) => {
+        if (isTyped || !/Sluice answers[^\n]*\n/.test(all)) return;
+        isTyped = true;
+        type('\u0003');
+      },
+    });
+    expect(code).toBe(0);
+    return stripVTControlCharacters(stdout).split('\n');
+  };
+  const piped = async (format?: string): Promise<string[]> => {
+    const started = startSluice(settings(format));
+    await started.said('Sluice answers');
+    started.kill('SIGTERM');
+    await started.ended;
+    return stripVTControlCharacters(started.stderr).trimEnd().split('\n');
+  };
+
+  test.runIf(process.platform === 'linux')('is for eyes in a terminal, unless LOG_FORMAT says json', async () => {
+    const shown = await inTerminal();
+    expect(shown.filter(isPretty)).toHaveLength(1);
+    expect(shown.filter(isJson)).toEqual([]);
+    const asked = await inTerminal('json');
+    expect(asked.filter((line) => isJson(line) && line.includes('"Sluice answers"'))).toHaveLength(1);
+    expect(asked.filter(isPretty)).toEqual([]);
+  });
+
+  test('is JSON, every line of it, where it goes elsewhere, unless LOG_FORMAT says pretty', async () => {
+    const lines = await piped();
+    expect(lines.filter((line) => !isJson(line))).toEqual([]);
+    expect(lines.filter((line) => line.includes('"Sluice answers"'))).toHaveLength(1);
+    expect((await piped('pretty')).filter(isPretty)).toHaveLength(1);
   });
 });
 

@@ -13,6 +13,9 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 /** The operator's commands. */
 export const SLUICE_CLI = `${CHECKOUT}src/cli.ts`;
 
+/** The server. */
+export const SLUICE_MAIN = `${CHECKOUT}src/main.ts`;
+
 export type Settings = Readonly<Record<string, string>>;
 
 export interface Outcome {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { sluiceEnvironment, SLUICE_CLI, type Outcome, type Settings } from './sluice-process.ts';
+import { sluiceEnvironment, SLUICE_CLI, SLUICE_MAIN, type Outcome, type Settings } from './sluice-process.ts';
 
 export interface TerminalOptions {
   readonly columns: number;
@@ -13,8 +13,14 @@ export interface TerminalOptions {
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** Runs the operator's command in a terminal of its own: script(1) of util-linux makes one. Both outputs come as they are shown. */
-export const runInTerminal = async (args: readonly string[], options: TerminalOptions): Promise<Outcome> => {
-  const command = [process.execPath, SLUICE_CLI, ...args].map(quoted).join(' ');
+export const runInTerminal = (args: readonly string[], options: TerminalOptions): Promise<Outcome> =>
+  runProgram([SLUICE_CLI, ...args], options);
+
+/** Starts a server in such a terminal; whoever did ends it by what is typed. */
+export const startInTerminal = (options: TerminalOptions): Promise<Outcome> => runProgram([SLUICE_MAIN], options);
+
+const runProgram = async (words: readonly string[], options: TerminalOptions): Promise<Outcome> => {
+  const command = [process.execPath, ...words].map(quoted).join(' ');
   const child = spawn('script', ['-qec', `stty cols ${options.columns}; exec ${command}`, '/dev/null'], {
     env: { ...sluiceEnvironment(options.settings), TERM: 'xterm-256color' },
     stdio: ['pipe', 'pipe', 'pipe'],

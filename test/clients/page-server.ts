@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { delimiter, dirname } from 'node:path';
+
+export interface PageServer {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** Types the command in the folder of an example, and waits until it says where its page is. */
+export const servePages = async (command: string, folder: string, sluice: string): Promise<PageServer> => {
+  const child = spawn('bash', ['-c', `exec ${command}`], {
+    cwd: folder,
+    env: {
+      PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter),
+      HOME: process.env['HOME'],
+      SLUICE_URL: sluice,
+      NO_COLOR: '1',
+    },
+    // It says itself where it could not reach the server, which is a part of this.
+    stdio: ['ignore', 'pipe', 'ignore'],
+    // A group of its own: npm does not wait for what it has started.
+    detached: true,
+  });
+  const ended = once(child, 'close');
+  const stop = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid ?? 0), 'SIGTERM');
+    await ended;
+  };
+  const url = await new Promise<string>((resolve, reject) => {
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk;
+      const address = /http:\/\/(?:127\.0\.0\.1|localhost):\d+/.exec(said)?.[0];
+      if (address !== undefined) resolve(address);
+    });
+    void ended.then(() => reject(new Error(`\`${command}\` ended: ${said}`)));
+  });
+  return { url, stop };
+};
