@@ -1,23 +1,16 @@
 import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
+import { installPackages, openFolder } from './example.ts';
 
-const FOLDER = join(ROOT, 'conventions');
-const changedAt = (name: string): Promise<number> =>
-  stat(join(FOLDER, name)).then(
-    ({ mtimeMs }) => mtimeMs,
-    () => 0,
-  );
-
+const FOLDER = join(ROOT, 'conventions/persisted');
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer({ env: { ROLE: 'api' } });
-  if ((await changedAt('node_modules/.package-lock.json')) >= (await changedAt('package-lock.json'))) return;
-  await promisify(execFile)('npm', ['ci'], { cwd: FOLDER });
+  await installPackages(openFolder(FOLDER));
 });
 afterAll(() => server.stop());
 
@@ -26,7 +19,7 @@ const startAnother = (env: Readonly<Record<string, string>>): Promise<TestServer
 
 /** What the client was answered, and what it sent for it. */
 const ask = async (client: string, method: string, asked: TestServer): Promise<unknown> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(FOLDER, 'persisted', client), method], {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(FOLDER, client), method], {
     env: { ...process.env, SLUICE_URL: asked.url, SLUICE_KEY: asked.key },
     timeout: 60_000,
   });
