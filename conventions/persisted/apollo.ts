@@ -32,4 +32,4 @@ for (let asked = 0; asked < 2; asked += 1) {
   const { data } = await client.query({ query, fetchPolicy: 'network-only' });
   answers.push(data);
 }
-console.log(JSON.stringify({ answers, told }));
+process.stdout.write(JSON.stringify({ answers, told }));

@@ -21,7 +21,7 @@ export const told: Told[] = [];
 
 /** The client's own requests, written down. */
 export const toldFetch: typeof fetch = async (input, init) => {
-  const { query, extensions } = sentIn(new URL(String(input)), init?.body);
+  const { query, extensions } = sentIn(new URL(input instanceof Request ? input.url : input), init?.body);
   const response = await fetch(input, init);
   const { errors } = (await response.clone().json()) as { errors?: { extensions?: { code?: string } }[] };
   told.push({
