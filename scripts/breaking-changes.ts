@@ -2,7 +2,8 @@
  * Tells what schema.graphql changes for the clients of the last release, whose schema is kept in schema.released.graphql.
  * With --check FILE (schema.graphql where left out) it ends with 1 where something that worked would not any more. What
  * may surprise a client all the same, such as a new member of a union that it switches on, is told and allowed. With
- * --release schema.graphql becomes the schema of the version in package.json: that is a step of each release, and of nothing else.
+ * --release [FOLDER] schema.graphql becomes the schema of the version in package.json: that is a step of each release, and of
+ * nothing else. What a version was released with never changes, or what breaks its clients would pass from then on.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,16 +18,28 @@ const DEFAULT_CHANGED = /DEFAULT_VALUE_CHANGE/;
 
 const readSchema = async (path: string): Promise<GraphQLSchema> => buildSchema(await readFile(path, 'utf8'));
 
-const release = async (): Promise<void> => {
-  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string };
-  const head = [
-    `# The schema of Sluice ${version}, the last release. \`npm run check\` fails where schema.graphql takes something of it away`,
+const nameOf = (version: string): string => `# The schema of Sluice ${version},`;
+const headOf = (version: string): string =>
+  [
+    `${nameOf(version)} the last release. \`npm run check\` fails where schema.graphql takes something of it away`,
     '# from clients: deprecate it first, and remove it in a release that says so. A release moves this file, after its version is',
     '# set in package.json: `npm run schema:release`.',
     '',
     '',
   ].join('\n');
-  await writeFile(RELEASED, head + (await readFile(CURRENT, 'utf8')));
+const HEAD = /^(?:#.*\n)+\n/;
+
+/** Whether schema.released.graphql now is what was asked for. */
+const release = async (folder: string): Promise<boolean> => {
+  const inFolder = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
+  const { version } = JSON.parse(await inFolder('package.json')) as { version: string };
+  const [released, current] = await Promise.all([inFolder('schema.released.graphql'), inFolder('schema.graphql')]);
+  if (released.startsWith(nameOf(version)) && released.replace(HEAD, '') !== current) {
+    console.error(`${version} was released with another schema: set the next version in package.json first.`);
+    return false;
+  }
+  await writeFile(join(folder, 'schema.released.graphql'), headOf(version) + current);
+  return true;
 };
 
 const check = async (path: string): Promise<boolean> => {
@@ -46,6 +59,6 @@ const check = async (path: string): Promise<boolean> => {
   return breaking.length === 0;
 };
 
-const [mode, path = CURRENT] = process.argv.slice(2);
-if (mode === '--release') await release();
-else process.exitCode = (await check(path)) ? 0 : 1;
+const [mode, place] = process.argv.slice(2);
+const isFine = mode === '--release' ? await release(place ?? ROOT) : await check(place ?? CURRENT);
+process.exitCode = isFine ? 0 : 1;

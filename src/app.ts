@@ -72,6 +72,7 @@ export interface App {
 /** A scrape of the metrics may keep the database at work for so long. */
 const FIGURES_MS = 2000;
 const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;
+const RUN_STATUSES = { SUCCEED: 'SUCCEEDED', FAIL: 'FAILED' } as const;
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
 const RESYNC_MS = 5000;
@@ -300,7 +301,13 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       maxCatchUp: config.maxCatchUp,
       onError: onError('scheduler'),
     }),
-    startReaper({ db, queue, everyMs: REAP_MS, onError: onError('reaper') }),
+    startReaper({
+      db,
+      queue,
+      everyMs: REAP_MS,
+      onFailed: (seconds) => metrics.runEnded('FAILED', seconds),
+      onError: onError('reaper'),
+    }),
     startStagingSweeper({
       db,
       everyMs: SWEEP_MS,
@@ -335,7 +342,10 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       leaseMs: config.leaseSeconds * 1000,
       heartbeatMs: config.heartbeatMs,
       graceMs: config.graceSeconds * 1000,
-      onEnded: (end, seconds, progress) => metrics.attemptEnded(ATTEMPT_OUTCOMES[end ?? 'STOPPED'], seconds, progress),
+      onEnded: (end, seconds, progress) => {
+        metrics.attemptEnded(ATTEMPT_OUTCOMES[end?.event ?? 'STOPPED'], seconds, progress);
+        if (end && end.event !== 'RETRY') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
+      },
     }),
   ];
 };

@@ -27,6 +27,7 @@ export interface Metrics {
   readonly requestEnded: (request: RequestUnderWay) => void;
   readonly written: (kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
   readonly attemptEnded: (outcome: AttemptOutcome, seconds: number, progress: { rows: number; bytes: number }) => void;
+  readonly runEnded: (status: 'SUCCEEDED' | 'FAILED', seconds: number) => void;
   readonly objectPut: (outcome: 'ok' | 'failed', seconds: number) => void;
   readonly mailSent: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
@@ -37,6 +38,8 @@ const FRESH_MS = 2000;
 const DATABASE_MS = 2000;
 
 const OF_ALL_SERVERS = 'Of the whole deployment, and the same on every server: take max(), not sum().';
+const COUNTED_BY_EACH =
+  'Of the whole deployment, counted by each server from its own first scrape on: only what it grows by agrees, so take max() of increase(), not sum().';
 
 /** What /metrics tells. Made for each app, so that two in one process (tests) do not share counters. */
 export const createMetrics = (sources: MetricsSources): Metrics => {
@@ -86,7 +89,7 @@ const addPool = (registers: Registers, { pool, poolSize, openSubscriptions, held
 const addDeployment = (registers: Registers, { readDeployment }: MetricsSources): void => {
   const ended = new Counter({
     name: 'sluice_runs_ended_total',
-    help: `Runs that ended, by status; of those CANCELED the reason is MISSED, SUPERSEDED or request. Counted while somebody scrapes, 10 seconds late. ${OF_ALL_SERVERS}`,
+    help: `Runs that ended, by status; of those CANCELED the reason is MISSED, SUPERSEDED or request. Counted while somebody scrapes, 10 seconds late. ${COUNTED_BY_EACH}`,
     labelNames: ['status', 'reason'],
     registers,
     collect: async () => {
@@ -211,7 +214,7 @@ const addRequests = (registers: Registers): Pick<Metrics, 'requestEnded' | 'writ
   };
 };
 
-const addRuns = (registers: Registers): Pick<Metrics, 'attemptEnded' | 'objectPut' | 'mailSent'> => {
+const addRuns = (registers: Registers): Pick<Metrics, 'attemptEnded' | 'runEnded' | 'objectPut' | 'mailSent'> => {
   const attempts = new Counter({
     name: 'sluice_run_attempts_total',
     help: 'Attempts of runs that ended on this server: succeeded; failed, and with it the run; retried, failed and to be tried again; stopped, canceled or handed over.',
@@ -226,6 +229,14 @@ const addRuns = (registers: Registers): Pick<Metrics, 'attemptEnded' | 'objectPu
     buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
     registers,
   });
+  const runs = new Histogram({
+    name: 'sluice_run_duration_seconds',
+    help: 'How long runs took that this server ended, SUCCEEDED or FAILED: from when the run was queued, so its waiting, all its attempts and the pauses between them. Those CANCELED are in sluice_runs_ended_total alone.',
+    labelNames: ['status'],
+    buckets: [0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400],
+    registers,
+  });
+  for (const status of ['SUCCEEDED', 'FAILED']) runs.zero({ status });
   const rows = new Counter({
     name: 'sluice_exported_rows_total',
     help: 'Rows that attempts of runs wrote, those that failed among them.',
@@ -258,6 +269,7 @@ const addRuns = (registers: Registers): Pick<Metrics, 'attemptEnded' | 'objectPu
       rows.inc(progress.rows);
       bytes.inc(progress.bytes);
     },
+    runEnded: (status, took) => runs.observe({ status }, took),
     objectPut: (outcome, took) => puts.observe({ outcome }, took),
     mailSent: (outcome) => mails.inc({ outcome }),
   };

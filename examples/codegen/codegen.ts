@@ -27,7 +27,11 @@ const config: CodegenConfig = {
         enumsAsTypes: true,
         useTypeImports: true,
       },
-      presetConfig: { fragmentMasking: false },
+      presetConfig: {
+        fragmentMasking: false,
+        // For an operator's TRUSTED_DOCUMENTS: src/generated/persisted-documents.json.
+        persistedDocuments: { hashAlgorithm: 'sha256' },
+      },
     },
   },
 };

@@ -1,12 +1,15 @@
 import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+import { secondsOf } from '../runs/lease.ts';
 import { reapLostRuns, wakeForgottenRuns } from '../runs/lost-runs.ts';
 
 export interface ReaperOptions {
   readonly db: Db;
   readonly queue: PgBoss;
   readonly everyMs: number;
+  /** A run FAILED since its last worker went away, so many seconds after it was queued. */
+  readonly onFailed: (seconds: number) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -14,10 +17,11 @@ export interface ReaperOptions {
 const FORGOTTEN_MS = 30_000;
 
 /** Takes back the runs of workers that died, and wakes those that the queue forgot. */
-export const startReaper = ({ db, queue, everyMs, onError }: ReaperOptions): Stoppable =>
+export const startReaper = ({ db, queue, everyMs, onFailed, onError }: ReaperOptions): Stoppable =>
   repeat(
     async () => {
-      await reapLostRuns(db, queue);
+      const { failed } = await reapLostRuns(db, queue);
+      for (const run of failed) onFailed(secondsOf(run));
       await wakeForgottenRuns(db, queue, FORGOTTEN_MS);
     },
     { everyMs, onError },

@@ -38,7 +38,8 @@ export interface RunWorkerOptions {
   readonly heartbeatMs: number;
   /** How long running exports may go on after stop() before they are handed over. */
   readonly graceMs: number;
-  readonly onEnded: (outcome: AttemptEnd, seconds: number, progress: Readonly<Progress>) => void;
+  /** @param end null where the attempt was stopped: the run was canceled, lost or handed over */
+  readonly onEnded: (end: AttemptEnd | null, seconds: number, progress: Readonly<Progress>) => void;
 }
 
 /** Retries come late by this much at most; the first pause between attempts is about a second. */
@@ -162,7 +163,7 @@ const executeClaimed = async (
   const outcome = await attempt();
   await heartbeat.stop();
   const seconds = (performance.now() - begun) / 1000;
-  let end: AttemptEnd = null;
+  let end: AttemptEnd | null = null;
   if (outcome) {
     end = await span.child('end', {}, () => endAttempt(db, queue, run, outcome, Math.random()));
     log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
@@ -175,7 +176,7 @@ const executeClaimed = async (
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.note(written);
-  if (end === 'SUCCEED' || end === 'FAIL') traces.ended(run, targetOf(end) as 'SUCCEEDED' | 'FAILED', written);
+  if (end && end.event !== 'RETRY') traces.ended(run, targetOf(end.event) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
 };
 

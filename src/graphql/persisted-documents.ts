@@ -29,11 +29,12 @@ export interface PersistedDocuments {
  * knows its SHA-256. They are weighed and validated each time, like those that are sent.
  */
 export const createPersistedDocuments = ({
-  trusted,
+  trusted: given,
   trustedOnly,
   keptBytes,
 }: PersistedDocumentsOptions): PersistedDocuments => {
   const kept = createTextStore(keptBytes);
+  const trusted = new Map(Array.from(given, ([id, text]) => [plainId(id), text]));
   const trustedTexts = new Set(trusted.values());
   /** Requests that brought a document to be kept, with its id. */
   const brought = new WeakMap<object, string>();
@@ -85,11 +86,12 @@ const idOf = ({ documentId, extensions }: Params): string | null => {
   const given = documentId ?? hashOf(extensions) ?? null;
   if (given === null) return null;
   if (typeof given !== 'string' || given === '') throw badRequest('The id of a document must be a text.');
-  return given.startsWith(HASH_PREFIX) ? given.slice(HASH_PREFIX.length) : given;
+  return plainId(given);
 };
 
-/** How the GraphQL-over-HTTP specification writes ids that are hashes. */
+/** How the GraphQL-over-HTTP specification writes ids that are hashes, and Code Generator those in its files. */
 const HASH_PREFIX = 'sha256:';
+const plainId = (id: string): string => (id.startsWith(HASH_PREFIX) ? id.slice(HASH_PREFIX.length) : id);
 
 const hashOf = (extensions: unknown): unknown => {
   if (typeof extensions !== 'object' || extensions === null || !('persistedQuery' in extensions)) return null;

@@ -144,13 +144,16 @@ export type Outcome =
   | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
   | { readonly event: 'FAIL'; readonly failure: RunFailure };
 
-/** What came of the run by the end of an attempt; null where it was not this worker's any more. */
-export type AttemptEnd = 'SUCCEED' | 'FAIL' | 'RETRY' | null;
+/** What came of the run by the end of an attempt. */
+export type AttemptEnd =
+  | { readonly event: 'RETRY' }
+  /** `runSeconds`: from when the run was queued, as its row has it. */
+  | { readonly event: 'SUCCEED' | 'FAIL'; readonly runSeconds: number };
 
 /**
  * Ends the attempt and lets go of the run: SUCCEEDED, FAILED, or QUEUED again where the failure may pass and attempts are
  * left. What waits behind it in the job is woken. Where the lease was lost or the run canceled meanwhile only the
- * lease is cleared, if it is still this one.
+ * lease is cleared, if it is still this one, and the answer is null.
  */
 export const endAttempt = (
   db: Db,
@@ -158,11 +161,11 @@ export const endAttempt = (
   run: LeasedRun,
   outcome: Outcome,
   random: number,
-): Promise<AttemptEnd> =>
+): Promise<AttemptEnd | null> =>
   db.transaction(async (tx) => {
     const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? pauseAfter(run.attempt, random) : null;
     const notBefore = pause === null ? null : new Date((await databaseNow(tx)).getTime() + pause);
-    const event: NonNullable<AttemptEnd> = pause === null ? outcome.event : 'RETRY';
+    const event: AttemptEnd['event'] = pause === null ? outcome.event : 'RETRY';
     const ending = tx
       .update(runs)
       .set({
@@ -182,8 +185,14 @@ export const endAttempt = (
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, changed);
     await sendWakeUps(queue, tx, next);
-    return changed ? event : null;
+    if (!changed) return null;
+    return event === 'RETRY' ? { event } : { event, runSeconds: secondsOf(changed) };
   });
+
+/** How long a run took, from when it was queued until it ended: the waiting and the pauses between its attempts too. */
+export const secondsOf = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number =>
+  // Who asks for a run may have another clock than the database.
+  Math.max(0, ((finishedAt?.getTime() ?? 0) - createdAt.getTime()) / 1000);
 
 /**
  * Puts the run back for another worker: this one is told to stop. That is no failure, so the attempt is given back, and a

@@ -8,7 +8,7 @@ import { databaseNow } from './due-slots.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
 import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
-import { nextChange, queueMail } from './runs.ts';
+import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 export const WORKER_LOST: RunFailure = {
   code: 'WORKER_LOST',
@@ -16,9 +16,10 @@ export const WORKER_LOST: RunFailure = {
   retryable: true,
 };
 
-/** Takes runs back from workers that no longer renew their lease. Answers how many. */
-export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
+/** Takes runs back from workers that no longer renew their lease. Answers how many, and which FAILED by it: they had no attempt left. */
+export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; failed: readonly RunRow[] }> =>
   db.transaction(async (tx) => {
+    const failed: RunRow[] = [];
     const lost = await tx
       .select()
       .from(runs)
@@ -43,7 +44,10 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
           .where(eq(runs.id, run.id))
           .returning();
         if (changed) {
-          if (event === 'FAIL') await queueMail(tx, queue, changed);
+          if (event === 'FAIL') {
+            failed.push(changed);
+            await queueMail(tx, queue, changed);
+          }
           await notifyRuns(tx, [changed]);
         }
       }
@@ -53,7 +57,7 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<number> =>
       queue,
       lost.map((run) => run.jobId),
     );
-    return lost.length;
+    return { lost: lost.length, failed };
   });
 
 /**

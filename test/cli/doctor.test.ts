@@ -168,6 +168,25 @@ describe('doctor', () => {
     await commands.close();
   });
 
+  test('a PostgreSQL that is too old is broken, and the oldest that is supported is not', async () => {
+    const { check } = DATABASE_CHECKS.find(({ name }) => name === 'version')!;
+    const commands = openCommandDatabase(database.url);
+    // The answer of servers that are not here to be asked.
+    const of = (number: string, words: string) =>
+      check({
+        pool: { query: () => Promise.resolve({ rows: [{ number, words }] }) } as unknown as typeof commands.pool,
+        db: commands.acrossAccounts,
+        clock: systemClock,
+        config: loadConfig({}),
+      });
+    expect(await of('140019', '14.19 (Debian 14.19-1)')).toEqual({
+      verdict: 'broken',
+      words: 'PostgreSQL 14.19 (Debian 14.19-1) is too old: 15 is the oldest that Sluice runs on',
+    });
+    expect(await of('150000', '15.0')).toEqual({ verdict: 'ok', words: 'PostgreSQL 15.0' });
+    await commands.close();
+  });
+
   test('a schedule that is behind is a warning, and so is a run that nobody takes', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'schedule')!;
     const commands = openCommandDatabase(database.url);

@@ -87,6 +87,43 @@ test.each([
   );
 });
 
+test("the documents that it writes by their ids are a server's TRUSTED_DOCUMENTS", async () => {
+  expect(await example.run('npm run -s generate')).toMatchObject({ code: 0 });
+  const file = join(example.folder, 'src/generated/persisted-documents.json');
+  const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')) as Record<string, string>);
+  const idOf = (name: string): string => entries.find(([, text]) => text.includes(`mutation ${name}(`))?.[0] ?? '';
+  const strict = await startTestServer({
+    env: { ROLE: 'api', TRUSTED_DOCUMENTS: file, TRUSTED_DOCUMENTS_ONLY: 'true' },
+    database: server.database,
+    s3: server.s3,
+  });
+  const post = async (body: object): Promise<unknown> => {
+    const response = await fetch(`${strict.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': strict.key },
+      body: JSON.stringify(body),
+    });
+    return response.json();
+  };
+  try {
+    const id = idOf('AddUsage');
+    expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
+    const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elementName: 'hooli', value: '0.1' };
+    const variables = { input: { stream: 'trusted', records: [record] } };
+    // As the file writes it, and as a bare hash.
+    for (const documentId of [id, id.slice('sha256:'.length)]) {
+      expect(await post({ documentId, variables })).toMatchObject({
+        data: { allocationSum: { __typename: 'AllocationReceipt', operation: { insertedRecords: 1 } } },
+      });
+    }
+    expect(await post({ query: '{ viewer { accountName } }' })).toMatchObject({
+      errors: [{ extensions: { code: 'DOCUMENT_NOT_TRUSTED' } }],
+    });
+  } finally {
+    await strict.stop();
+  }
+});
+
 test('every scalar of the schema has a type in each of the examples that have types', async () => {
   const folder = join(example.folder, '..');
   const schema = buildSchema(await readFile(join(checkout, 'schema.graphql'), 'utf8'));

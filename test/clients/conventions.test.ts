@@ -251,3 +251,32 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
     expect(answer.data).toBeUndefined();
   });
 });
+
+describe('dockerfilelint', () => {
+  /** Titles of what it finds. */
+  const lintImage = async (dockerfile: string): Promise<string[]> =>
+    inFolder(schemaText, async (folder) => {
+      await writeFile(join(folder, 'Dockerfile'), dockerfile);
+      const { text } = await run('dockerfilelint/bin/dockerfilelint', ['-o', 'json', 'Dockerfile'], folder);
+      const { files } = JSON.parse(text) as { files: { issues: { title: string }[] }[] };
+      return files.flatMap(({ issues }) => issues.map(({ title }) => title));
+    });
+
+  test('finds nothing in the Dockerfile but an option of HEALTHCHECK, which it does not read to its end', async () => {
+    const text = await readFile(join(ROOT, 'Dockerfile'), 'utf8');
+    const option = ' --start-period=30s';
+    expect(text).toContain(option);
+    // It takes `--start` for its name.
+    expect(await lintImage(text)).toEqual(['Invalid Argument Format']);
+    expect(await lintImage(text.replace(option, ''))).toEqual([]);
+  });
+
+  test('finds what is bad practice', async () => {
+    expect(await lintImage('FROM node\nRUN sudo apt-get install curl\nEXPOSE 80:80\nADD .. x\n')).toEqual([
+      'Base Image Missing Tag',
+      'Use Of sudo Is Not Allowed',
+      'Expose Only Container Port',
+      'Invalid ADD Source',
+    ]);
+  });
+});

@@ -11,14 +11,18 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-export interface Example {
+/** With packages of its own. */
+export interface PackageFolder {
   readonly folder: string;
+  /** Any command in it. */
+  run(command: string, env?: Readonly<Record<string, string>>): Promise<Outcome>;
+}
+
+export interface Example extends PackageFolder {
   /** What its README says to type. */
   readonly typed: string;
   /** What its README says to type, in a shell that knows of this server; more variables after it. */
   start(server: ExampleServer, env?: Readonly<Record<string, string>>): Promise<Outcome>;
-  /** Any command in its folder. */
-  run(command: string, env?: Readonly<Record<string, string>>): Promise<Outcome>;
 }
 
 export interface ExampleServer {
@@ -28,14 +32,8 @@ export interface ExampleServer {
 
 const LIMIT_MS = 240_000;
 
-/** One of the folders of examples/, run as somebody would who reads its README. */
-export const openExample = async (name: string): Promise<Example> => {
-  const folder = join(import.meta.dirname, '../../examples', name);
-  const readme = await readFile(join(folder, 'README.md'), 'utf8');
-  const block = /```sh\n([\s\S]*?)```/.exec(readme)?.[1];
-  if (block === undefined) throw new Error(`examples/${name}/README.md says nowhere how it is started.`);
-
-  const run: Example['run'] = (command, env = {}) =>
+export const openFolder = (folder: string): PackageFolder => {
+  const run: PackageFolder['run'] = (command, env = {}) =>
     promisify(execFile)('bash', ['-c', command], {
       cwd: folder,
       // The Node that runs the tests is the one that the examples ask for.
@@ -50,6 +48,17 @@ export const openExample = async (name: string): Promise<Example> => {
         stderr: error.stderr ?? error.message,
       }),
     );
+  return { folder, run };
+};
+
+/** One of the folders of examples/, run as somebody would who reads its README. */
+export const openExample = async (name: string): Promise<Example> => {
+  const folder = join(import.meta.dirname, '../../examples', name);
+  const readme = await readFile(join(folder, 'README.md'), 'utf8');
+  const block = /```sh\n([\s\S]*?)```/.exec(readme)?.[1];
+  if (block === undefined) throw new Error(`examples/${name}/README.md says nowhere how it is started.`);
+
+  const { run } = openFolder(folder);
   return {
     folder,
     typed: block,
@@ -74,7 +83,7 @@ const changedAt = async (path: string): Promise<number> =>
   );
 
 /** Its packages, where they are not there or older than the lock file. */
-export const installPackages = async (example: Example): Promise<void> => {
+export const installPackages = async (example: PackageFolder): Promise<void> => {
   const installed = await changedAt(join(example.folder, 'node_modules/.package-lock.json'));
   if (installed >= (await changedAt(join(example.folder, 'package-lock.json')))) return;
   const { code, stderr } = await example.run('npm ci');

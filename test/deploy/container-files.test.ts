@@ -18,6 +18,7 @@ interface Service {
   readonly healthcheck?: { readonly test: readonly string[] };
   readonly ports?: readonly string[];
   readonly restart?: string;
+  readonly volumes?: readonly string[];
 }
 const compose = parse(await read('compose.yaml'), { merge: true }) as {
   readonly services: Readonly<Record<string, Service>>;
@@ -85,4 +86,38 @@ test('nothing listens on other addresses than this machine, and no secret stands
     }
   }
   expect(await read('compose.yaml')).not.toMatch(/:latest/);
+});
+
+test('the processes have PostgreSQL 18 and an S3 beside them, and connect to these', () => {
+  expect(compose.services['postgres']?.image).toBe('postgres:18');
+  expect(compose.services['s3']?.image).toMatch(/^rustfs\/rustfs:\d/);
+  for (const [name, { environment = {} }] of sluices) {
+    const place = (address = ''): string => /@?([\w-]+):\d+(?:\/\w+)?$/.exec(address)?.[1] ?? address;
+    expect([name, place(environment['DATABASE_URL']), place(environment['AWS_ENDPOINT_URL_S3'])]).toEqual([
+      name,
+      'postgres',
+      's3',
+    ]);
+  }
+  // As the role that this makes, which is no superuser.
+  expect(compose.services['postgres']?.volumes).toContain(
+    './deploy/postgres/role.sh:/docker-entrypoint-initdb.d/role.sh:ro',
+  );
+  for (const [, { environment }] of sluices) expect(environment?.['DATABASE_URL']).toMatch(/^postgres:\/\/sluice:/);
+});
+
+test('Prometheus is told of every process that the composition starts, and of the alert rules', async () => {
+  const config = parse(await read('deploy/prometheus/prometheus.yaml')) as {
+    readonly rule_files: readonly string[];
+    readonly scrape_configs: readonly {
+      readonly job_name: string;
+      readonly static_configs: readonly { readonly targets: readonly string[] }[];
+    }[];
+  };
+  expect(config.scrape_configs.map(({ job_name }) => job_name)).toEqual(['sluice']);
+  for (const file of config.rule_files) await access(join(ROOT, 'deploy/prometheus', file));
+  expect(config.rule_files).toEqual(['alerts.yaml']);
+  const port = (await readDockerfile()).at(-1)?.instructions.find(({ keyword }) => keyword === 'EXPOSE')?.rest;
+  const targets = config.scrape_configs.flatMap(({ static_configs: some }) => some.flatMap(({ targets: its }) => its));
+  expect(targets.toSorted()).toEqual(sluices.map(([name]) => `${name}:${port}`).toSorted());
 });

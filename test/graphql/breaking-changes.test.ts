@@ -14,16 +14,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+const run = (...args: string[]): Promise<{ failed: boolean; text: string }> =>
+  new Promise((resolve) => {
+    const script = join(ROOT, 'scripts/breaking-changes.ts');
+    execFile(process.execPath, [script, ...args], { timeout: 60_000 }, (error, stdout, stderr) =>
+      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
+    );
+  });
+
 /** What `npm run check:breaking` says of a schema. */
 const check = async (schema: string): Promise<{ failed: boolean; text: string }> => {
   const file = join(folder, 'schema.graphql');
   await writeFile(file, schema);
-  return new Promise((resolve) => {
-    const script = join(ROOT, 'scripts/breaking-changes.ts');
-    execFile(process.execPath, [script, '--check', file], { timeout: 60_000 }, (error, stdout, stderr) =>
-      resolve({ failed: error !== null, text: `${stdout}${stderr}` }),
-    );
-  });
+  return run('--check', file);
 };
 
 const changed = (from: string, to: string): string => {
@@ -65,4 +68,33 @@ test('what is added breaks nobody, and is told where it may surprise', async () 
 
 test('a description may be another', async () => {
   expect(await check(changed('An ISO week', 'A week'))).toEqual({ failed: false, text: '' });
+});
+
+test('a release keeps its schema: `npm run schema:release` takes another one with the next version alone', async () => {
+  const inFolder = (name: string): string => join(folder, name);
+  const write = (version: string, schema: string): Promise<unknown> =>
+    Promise.all([
+      writeFile(inFolder('package.json'), JSON.stringify({ version })),
+      writeFile(inFolder('schema.graphql'), schema),
+    ]);
+  const kept = (): Promise<string> => readFile(inFolder('schema.released.graphql'), 'utf8');
+  await writeFile(inFolder('schema.released.graphql'), '# The schema of Sluice 1.9.0, the last release.\n');
+  const [schema, other] = ['type Query { one: Int }\n', 'type Query { other: Int }\n'];
+
+  await write('1.9', schema);
+  expect(await run('--release', folder)).toEqual({ failed: false, text: '' });
+  const first = await kept();
+  expect(first).toMatch(/^# The schema of Sluice 1\.9, [^]*\n\ntype Query \{ one: Int \}\n$/);
+
+  await write('1.9', other);
+  expect(await run('--release', folder)).toEqual({ failed: true, text: expect.stringContaining('1.9 was released') });
+  expect(await kept()).toBe(first);
+
+  await write('1.9', schema);
+  expect(await run('--release', folder)).toEqual({ failed: false, text: '' });
+  expect(await kept()).toBe(first);
+
+  await write('1.10', other);
+  expect(await run('--release', folder)).toEqual({ failed: false, text: '' });
+  expect(await kept()).toMatch(/^# The schema of Sluice 1\.10, [^]*\n\ntype Query \{ other: Int \}\n$/);
 });

@@ -238,13 +238,16 @@ describe('automatic persisted queries', () => {
 
 describe('trusted documents', () => {
   const QUERY = 'query Trusted { viewer { accountName } }';
+  /** Whose id in the file is as Code Generator writes it. */
+  const PREFIXED = 'query Prefixed { viewer { accountName } }';
   const LARGE = `query Large { ${Array.from({ length: 21 }, (_, index) => `a${index}: __typename`).join(' ')} }`;
   let folder: string;
   let file: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sluice-trusted-'));
     file = join(folder, 'documents.json');
-    await writeFile(file, JSON.stringify({ 'of-a-release': QUERY, [hashOf(QUERY)]: QUERY, large: LARGE }));
+    const documents = { 'of-a-release': QUERY, [hashOf(QUERY)]: QUERY, [`sha256:${hashOf(PREFIXED)}`]: PREFIXED };
+    await writeFile(file, JSON.stringify({ ...documents, large: LARGE }));
   });
   afterAll(() => rm(folder, { recursive: true }));
 
@@ -255,6 +258,8 @@ describe('trusted documents', () => {
       { documentId: 'of-a-release' },
       { documentId: `sha256:${hashOf(QUERY)}` },
       byHash(hashOf(QUERY)),
+      { documentId: `sha256:${hashOf(PREFIXED)}` },
+      byHash(hashOf(PREFIXED)),
     ]) {
       expect((await post(body, { server })).data).toEqual(VIEWER);
     }

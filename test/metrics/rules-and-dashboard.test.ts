@@ -1,27 +1,29 @@
-import { parser } from '@prometheus-io/lezer-promql';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addRecords, exportOnce } from '../support/job-steps.ts';
-import { scrape, type Scrape } from '../support/scrape.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { addRecords, exportOnce, querySql } from '../support/job-steps.ts';
+import { scrape } from '../support/scrape.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
+import { missingLabels, problemsOf, selectorsOf, type Told } from './promql.ts';
 
-// The alert rules and the dashboard are held against what a real server tells: each name, each label and each value of a label
+// The alert rules and the dashboard are held against what real servers tell: each name, each label and each value of a label
 // that stands in them.
-
-interface Expression {
-  readonly where: string;
-  readonly text: string;
-}
 
 interface Panel {
   readonly title: string;
   readonly type: string;
   readonly id: number;
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  readonly targets?: readonly { readonly expr: string; readonly refId: string }[];
+  readonly targets?: readonly { readonly expr: string; readonly refId: string; readonly legendFormat: string }[];
+}
+
+interface Dashboard {
+  readonly panels: readonly Panel[];
+  readonly templating: {
+    readonly list: readonly { readonly name: string; readonly query: string | { readonly query: string } }[];
+  };
 }
 
 interface Rule {
@@ -37,110 +39,61 @@ const read = (path: string): Promise<string> => readFile(join(ROOT, 'deploy', pa
 const rules = (parse(await read('prometheus/alerts.yaml')) as { groups: { rules: Rule[] }[] }).groups.flatMap(
   (group) => group.rules,
 );
-const { panels } = JSON.parse(await read('grafana/sluice.json')) as { panels: Panel[] };
+const { scrape_configs: scraped } = parse(await read('prometheus/prometheus.yaml')) as {
+  scrape_configs: { job_name: string }[];
+};
+const dashboard = JSON.parse(await read('grafana/sluice.json')) as Dashboard;
+const { panels, templating } = dashboard;
+const targets = panels.flatMap(({ title, targets: some = [] }) =>
+  some.map(({ expr, legendFormat }) => ({ where: title, text: expr, legend: legendFormat })),
+);
 
-const expressions: readonly Expression[] = [
+const expressions: readonly { readonly where: string; readonly text: string }[] = [
   ...rules.map(({ alert, expr }) => ({ where: alert, text: expr })),
-  ...panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => ({ where: title, text: expr }))),
+  ...targets,
 ];
 
-/** Of Prometheus itself. */
-const ITS_OWN_METRICS = new Set(['up']);
-const ITS_OWN_LABELS = new Set(['instance', 'job']);
-
 let server: TestServer;
-let seen: Scrape;
-/** Those that are the same on every server. */
-let ofAllServers: ReadonlySet<string>;
+let worker: TestServer;
+let told: Told;
 beforeAll(async () => {
   server = await startTestServer();
+  worker = await startTestServer({ env: { ROLE: 'worker' }, database: server.database, s3: server.s3 });
   const day = '2026-01-25T00:00:00Z';
   await addRecords(server, 'calls', 'DAILY', [{ timestamp: day, elementName: 'acme', value: '1' }]);
   await exportOnce(server, { meterApiNames: ['calls'] }, '2026-01-28T02:00:00Z');
-  seen = await scrape(server.url);
-  const text = await (await fetch(`${server.url}/metrics`)).text();
-  ofAllServers = new Set(
-    [...text.matchAll(/^# HELP (\w+) .*take max\(\), not sum\(\)\.$/gm)].map(([, name = '']) => name),
+  // A request that fails, as one does whose table is not there.
+  const streams = '{ streams(first: 1) { edges { node { id } } } }';
+  await querySql(server, 'ALTER TABLE streams RENAME TO streams_away');
+  await server.request(streams);
+  await querySql(server, 'ALTER TABLE streams_away RENAME TO streams');
+  // It is counted a moment after its answer has left.
+  const seen = await eventually(
+    () => Promise.all([scrape(server.url), scrape(worker.url)]),
+    ([first]) => first.value('sluice_requests_total', { operation: 'query streams' }) === 1,
   );
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  told = {
+    samples: seen.flatMap(({ samples }) => samples),
+    ofAllServers: new Set(
+      [...text.matchAll(/^# HELP (\w+) .*take max\(\).*, not sum\(\)\.$/gm)].map(([, name = '']) => name),
+    ),
+  };
 });
-afterAll(() => server.stop());
-
-/** What Grafana fills in before it asks. */
-const filledIn = (text: string): string => text.replaceAll('$__rate_interval', '5m').replaceAll('$job', 'sluice');
-
-interface Selector {
-  readonly metric: string;
-  readonly matchers: readonly { readonly label: string; readonly isEqual: boolean; readonly value: string }[];
-  /** The aggregation closest around it, such as `max`; null where there is none. */
-  readonly aggregatedBy: string | null;
-}
-
-/** Throws where it is no PromQL. */
-const selectorsOf = (
-  expression: string,
-): { readonly selectors: readonly Selector[]; readonly by: readonly string[] } => {
-  const text = filledIn(expression);
-  const selectors: Selector[] = [];
-  const by: string[] = [];
-  const tree = parser.parse(text);
-  const cut = (node: { from: number; to: number } | null): string => (node ? text.slice(node.from, node.to) : '');
-  tree.iterate({
-    enter: ({ type, node, from }) => {
-      if (type.isError) throw new Error(`No PromQL at ${from}: ${text.slice(from, from + 20)}`);
-      if (type.name === 'GroupingLabels') by.push(...node.getChildren('LabelName').map(cut));
-      if (type.name !== 'VectorSelector') return;
-      let around = node.parent;
-      while (around && around.name !== 'AggregateExpr') around = around.parent;
-      selectors.push({
-        metric: cut(node.getChild('Identifier')),
-        matchers: (node.getChild('LabelMatchers')?.getChildren('UnquotedLabelMatcher') ?? []).map((matcher) => ({
-          label: cut(matcher.getChild('LabelName')),
-          isEqual: matcher.getChild('MatchOp')?.firstChild?.name === 'EqlSingle',
-          value: cut(matcher.getChild('StringLiteral')).slice(1, -1),
-        })),
-        aggregatedBy: around ? cut(around.getChild('AggregateOp')) : null,
-      });
-    },
-  });
-  return { selectors, by };
-};
-
-/** What is wrong with an expression, in words. */
-const problemsOf = (expression: string): string[] => {
-  const { selectors, by } = selectorsOf(expression);
-  const problems: string[] = [];
-  const labelsSeen = new Set(ITS_OWN_LABELS);
-  for (const { metric, matchers, aggregatedBy } of selectors) {
-    if (ITS_OWN_METRICS.has(metric)) continue;
-    const samples = seen.samples.filter(({ name }) => name === metric);
-    if (samples.length === 0) problems.push(`no server tells ${metric}`);
-    for (const { labels } of samples) for (const label of Object.keys(labels)) labelsSeen.add(label);
-    for (const { label, isEqual, value } of matchers) {
-      if (ITS_OWN_LABELS.has(label)) continue;
-      const values = new Set(samples.flatMap(({ labels }) => labels[label] ?? []));
-      if (values.size === 0) problems.push(`${metric} has no label ${label}`);
-      // Of requests only those are seen that were made.
-      else if (isEqual && metric !== 'sluice_requests_total' && !values.has(value))
-        problems.push(`${label} of ${metric} is never ${value}`);
-    }
-    if (ofAllServers.has(metric) && aggregatedBy !== 'max')
-      problems.push(`${metric} is the same on every server: max() of it, not ${aggregatedBy ?? 'each'}`);
-  }
-  return [
-    ...problems,
-    ...by.filter((label) => !labelsSeen.has(label)).map((label) => `nothing has the label ${label}`),
-  ];
-};
+afterAll(async () => {
+  await worker.stop();
+  await server.stop();
+});
 
 describe('alert rules and dashboard', () => {
   test.each(expressions)('what $where asks for is what a server tells: $text', ({ text }) => {
-    expect(problemsOf(text)).toEqual([]);
+    expect(problemsOf(text, told)).toEqual([]);
   });
 
   test('there are some, and some metrics are of the whole deployment', () => {
     expect(rules.length).toBeGreaterThan(8);
     expect(expressions.length).toBeGreaterThan(30);
-    expect([...ofAllServers].toSorted()).toEqual([
+    expect([...told.ofAllServers].toSorted()).toEqual([
       'sluice_oldest_waiting_run_age_seconds',
       'sluice_runs',
       'sluice_runs_ended_total',
@@ -150,32 +103,80 @@ describe('alert rules and dashboard', () => {
 
   test.each([
     ['max(sluice_slot_lags_seconds)', 'no server tells sluice_slot_lags_seconds'],
-    ['sum(sluice_runs)', 'sluice_runs is the same on every server: max() of it, not sum'],
+    ['sum(sluice_runs)', 'sluice_runs is of all servers: max() of it, not sum'],
+    ['sluice_runs', 'sluice_runs is of all servers: max() of it, not each'],
     ['sluice_run_attempts_total{outcome="succeded"}', 'outcome of sluice_run_attempts_total is never succeded'],
-    ['sum by (opration) (sluice_requests_total)', 'nothing has the label opration'],
+    ['sluice_requests_total{outcome="faild"}', 'outcome of sluice_requests_total is never faild'],
+    ['sluice_requests_total{outcome!="okay"}', 'outcome of sluice_requests_total is never okay'],
+    ['sluice_build_info{role=~"all|wrker"}', 'role of sluice_build_info is never ^(?:wrker)$'],
+    ['sluice_mails_total{outcome!~"snt|deferred"}', 'outcome of sluice_mails_total is never ^(?:snt)$'],
+    ['sum by (opration) (sluice_requests_total)', 'sluice_requests_total has no label opration'],
     ['sluice_subscriptions_open{api="rest"}', 'sluice_subscriptions_open has no label api'],
   ])('what is misspelt is found: %s', (text, problem) => {
-    expect(problemsOf(text)).toEqual([problem]);
+    expect(problemsOf(text, told)).toEqual([problem]);
   });
 
   test('what is no PromQL is found', () => {
     expect(() => selectorsOf('sum(rate(sluice_requests_total[5m]) >')).toThrow('No PromQL');
   });
 
+  test('each legend and each text of a rule names labels that there are', () => {
+    const inLegend = (legend: string): string[] => [...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, name = '']) => name);
+    const inText = (text: string): string[] => [...text.matchAll(/\$labels\.(\w+)/g)].map(([, name = '']) => name);
+    const named = [
+      ...targets.map(({ where, text, legend }) => ({ where, text, labels: inLegend(legend) })),
+      ...rules.map(({ alert, expr, annotations }) => ({
+        where: alert,
+        text: expr,
+        labels: inText(Object.values(annotations).join()),
+      })),
+    ];
+    expect(named.filter(({ labels }) => labels.length > 0).length).toBeGreaterThan(20);
+    const missing = named.flatMap(({ where, text, labels }) => {
+      const without = missingLabels(text, labels, told);
+      return without.length === 0 ? [] : [[where, without]];
+    });
+    expect(missing).toEqual([]);
+    expect(missingLabels('max by (status) (sluice_runs)', ['status', 'instance'], told)).toEqual(['instance']);
+    expect(missingLabels('sluice_subscriptions_open', ['instance', 'role'], told)).toEqual(['role']);
+  });
+
+  test('every panel shows the job that was chosen, and alerts look at no other process than ours', () => {
+    const notOfJob = targets.filter(({ text }) =>
+      selectorsOf(text).some(
+        ({ matchers }) => !matchers.some(({ label, operator, value }) => `${label}${operator}${value}` === 'job=$job'),
+      ),
+    );
+    expect(notOfJob.map(({ where }) => where)).toEqual([]);
+    const [{ job_name: job } = { job_name: '' }] = scraped;
+    for (const { alert, expr } of rules) {
+      for (const { metric, matchers } of selectorsOf(expr)) {
+        const jobs = matchers.flatMap(({ label, value }) => (label === 'job' ? [value] : []));
+        // Nobody else has metrics of this name.
+        if (jobs.length > 0 || !metric.startsWith('sluice_'))
+          expect([alert, metric, jobs]).toEqual([alert, metric, [job]]);
+      }
+    }
+  });
+
+  test('each variable of the dashboard is one that it defines, is used, and offers what servers tell', () => {
+    const used = [...JSON.stringify(panels).matchAll(/\$\{?(\w+)/g)].map(([, name = '']) => name);
+    const names = templating.list.map(({ name }) => name);
+    expect(new Set(used.filter((name) => !name.startsWith('__')))).toEqual(new Set(names));
+    const offered = templating.list.flatMap(({ query }) => (typeof query === 'string' ? [] : [query.query]));
+    expect(offered.length).toBeGreaterThan(0);
+    for (const query of offered) {
+      const { metric = '', label = '' } = /^label_values\((?<metric>\w+), (?<label>\w+)\)$/.exec(query)?.groups ?? {};
+      expect([query, problemsOf(metric, told), missingLabels(metric, [label], told)]).toEqual([query, [], []]);
+    }
+  });
+
   test('every metric that is ours is in the dashboard', () => {
-    const shown = new Set(
-      panels.flatMap(({ targets = [] }) =>
-        targets.flatMap(({ expr }) => selectorsOf(expr).selectors.map(({ metric }) => metric)),
-      ),
-    );
-    const families = new Set(
-      seen.samples.flatMap(({ name }) =>
-        name.startsWith('sluice_') ? name.replace(/_(?:bucket|sum|count)$/, '') : [],
-      ),
-    );
-    const missing = [...families].filter(
-      (family) => ![...shown].some((name) => name === family || name.startsWith(`${family}_`)),
-    );
+    const shown = new Set(targets.flatMap(({ text }) => selectorsOf(text).map(({ metric }) => metric)));
+    const familyOf = (name: string): string => name.replace(/_(?:bucket|sum|count)$/, '');
+    const families = new Set(told.samples.flatMap(({ name }) => (name.startsWith('sluice_') ? [familyOf(name)] : [])));
+    expect(families.size).toBeGreaterThan(20);
+    const missing = [...families].filter((family) => ![...shown].some((name) => familyOf(name) === family));
     expect(missing).toEqual([]);
   });
 

@@ -79,7 +79,7 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
     expect(claim).toHaveProperty('run');
   }
   await querySql(server, 'DELETE FROM pgboss.job');
-  let reaped: Promise<number> | undefined;
+  let reaped: ReturnType<typeof reapLostRuns> | undefined;
   // Another transaction that wakes both, in their order, as the scheduler does; and is stopped in between.
   await database.acrossAccounts.transaction(async (tx) => {
     await sendWakeUps(queue, tx, [{ jobId: earlier }]);
@@ -93,7 +93,7 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
     );
     await sendWakeUps(queue, tx, [{ jobId: later }]);
   });
-  expect(await reaped).toBe(2);
+  expect(await reaped).toMatchObject({ lost: 2 });
   for (const runId of runIds) {
     expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', error: { code: 'WORKER_LOST' } });
   }

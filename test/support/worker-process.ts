@@ -10,7 +10,9 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 export interface WorkerProcess {
   /** The messages that it has logged so far. */
   readonly messages: readonly string[];
-  kill(signal: 'SIGSTOP' | 'SIGCONT'): void;
+  kill(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void;
+  /** When it is gone. */
+  readonly ended: Promise<unknown>;
   /** SIGKILL; resolves when it is gone. May be called twice. */
   end(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export const startWorkerProcess = async (
   await started;
   return {
     messages,
+    ended,
     kill: (signal) => void child.kill(signal),
     end: async () => {
       child.kill('SIGKILL');

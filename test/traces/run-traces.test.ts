@@ -1,9 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NO_TRACES } from '../../src/lib/spans.ts';
 import { type CollectedSpan, type Collector, startCollector } from '../support/collector.ts';
-import { addRecords, createJob, endedRun, endedRunsOf, innerId, runJob, type RunView } from '../support/job-steps.ts';
+import { createFaults } from '../support/faults.ts';
+import {
+  addRecords,
+  createJob,
+  endedRun,
+  endedRunsOf,
+  innerId,
+  readRun,
+  runJob,
+  type RunView,
+} from '../support/job-steps.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { startTestServer } from '../support/server.ts';
+import { startWorkerProcess, type WorkerProcess } from '../support/worker-process.ts';
 
 const RECORDS = 60;
 
@@ -118,6 +129,58 @@ describe('the trace of a run', () => {
     expect(statusOf('PutObject')).toMatchObject({ code: 2 });
     expect(statusOf('plan')).not.toMatchObject({ code: 2 });
   });
+});
+
+test('a run that one worker process began and another ended after it is one trace, asked for over the API of a third', async () => {
+  const api = await startTestServer({ env: { ROLE: 'api', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, SHUTDOWN_GRACE_SECONDS: '30' };
+  const faults = createFaults(api.s3);
+  const first = await startWorkerProcess(api, env);
+  let second: WorkerProcess | undefined;
+  try {
+    await addRecords(api, 'calls', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'a', value: '1' }]);
+    // Its first put fails, and it is told to stop meanwhile: the attempt ends as one that is tried again, by nobody yet.
+    faults.on('shared/', () => {
+      first.kill('SIGTERM');
+      return { status: 503, code: 'SlowDown' };
+    });
+    const job = await createJob(api, { jobName: 'handed on', meterApiNames: ['calls'], s3Url: 'exports/shared' });
+    const id = await runJob(api, job, '2026-01-28T02:00:00Z');
+    await first.ended;
+    expect(await readRun(api, id)).toMatchObject({ status: 'QUEUED', attempt: 1 });
+    faults.clear('shared/');
+    second = await startWorkerProcess(api, env);
+    const run = await endedRun(api, id);
+    expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 2 });
+    second.kill('SIGTERM');
+    await second.ended;
+
+    expect(collector.spans.filter(({ attributes }) => attributes['sluice.run.id'] === id)).toEqual(
+      traceOf(run).filter(({ attributes }) => attributes['sluice.run.id'] === id),
+    );
+    const steps = ['claim', ['export', expect.any(Array)], 'end'];
+    expect(treeOf(traceOf(run))).toEqual([
+      [
+        'run',
+        [
+          ['attempt', steps],
+          ['attempt', steps],
+        ],
+      ],
+    ]);
+    const attempts = traceOf(run)
+      .filter(({ name }) => name === 'attempt')
+      .toSorted((a, b) => Number(a.attributes['sluice.run.attempt']) - Number(b.attributes['sluice.run.attempt']));
+    expect(attempts.map(({ attributes }) => Number(attributes['sluice.run.attempt']))).toEqual([1, 2]);
+    expect(attempts.map(({ status }) => status.code === 2)).toEqual([true, false]);
+    expect(new Set(attempts.map(({ resource }) => resource['service.instance.id'])).size).toBe(2);
+    const root = traceOf(run).find(({ name }) => name === 'run');
+    expect(root?.resource['service.instance.id']).toBe(attempts[1]?.resource['service.instance.id']);
+  } finally {
+    await first.end();
+    await second?.end();
+    await api.stop();
+  }
 });
 
 test('nobody is told of anything where no collector is set', async () => {
