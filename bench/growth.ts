@@ -18,6 +18,9 @@ const DAYS = 30;
 const REGIONS = 5;
 const TRIES = 5;
 
+// Servers have sessions of their own, so Ctrl-C does not reach them: they end with this process.
+process.once('SIGINT', () => process.exit(130));
+
 const asked = process.argv.slice(2).map(Number);
 if (asked.some((count) => !Number.isInteger(count) || count < 10_000)) throw new Error('Counts are whole, from 10000.');
 const counts = (asked.length > 0 ? asked : COUNTS).toSorted((a, b) => a - b);

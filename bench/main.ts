@@ -44,6 +44,9 @@ async function keep(figures: readonly Figure[]): Promise<void> {
   await writeFile(RESULTS, `${JSON.stringify({ machine, figures: [...others, ...figures] }, null, 2)}\n`);
 }
 
+// Servers have sessions of their own, so Ctrl-C does not reach them: they end with this process.
+process.once('SIGINT', () => process.exit(130));
+
 for (const [name, measure] of Object.entries(MEASURES)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   console.log(`\n== ${name}`);

@@ -26,6 +26,8 @@ export const startServer = async (env: Readonly<Record<string, string>>): Promis
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } };
   const child = spawn('/bin/sh', ['-c', scripts.start], {
     cwd: root,
+    // In a session of its own, as a service is: Linux parts the processor by sessions, and each backend of PostgreSQL has one.
+    detached: true,
     env: {
       PATH: [join(root, 'node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter),
       API_KEY,
@@ -36,6 +38,9 @@ export const startServer = async (env: Readonly<Record<string, string>>): Promis
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
+  const endToo = (): void => void child.kill('SIGTERM');
+  process.once('exit', endToo);
+  child.once('exit', () => process.off('exit', endToo));
   const url = await listeningUrl(child);
   const pid = child.pid ?? 0;
   const status = async (name: string): Promise<number> => {

@@ -1,10 +1,10 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
 import { type Db, KEEP_ALIVE } from '../db/client.ts';
 import { ACCOUNT_SETTING } from '../db/policies.ts';
 import * as tables from '../db/tables.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
+import { CopyOut } from './copy-out.ts';
 import type { KeptConnections } from './kept-connections.ts';
 
 /** A connection that one export reads through. */
@@ -112,13 +112,10 @@ const readThrough = async (
   }
 
   async function* lines(copy: string): AsyncGenerator<Buffer, void> {
-    const stream = client.query(copyTo(`${copy}; COMMIT`));
-    // An error that nobody hears ends the process, and one can come when the loop below was left already.
-    stream.on('error', () => undefined);
     let bytes = 0;
-    for await (const chunk of stream) {
-      yield chunk as Buffer;
-      bytes += (chunk as Buffer).length;
+    for await (const chunk of client.query(new CopyOut(`${copy}; COMMIT`)).rows()) {
+      yield chunk;
+      bytes += chunk.length;
       if (bytes < BYTES_IN_ONE_GO) continue;
       // A database that is faster than this loop would not let it end: everybody else waited for whole files.
       bytes = 0;
