@@ -42,7 +42,10 @@ export class CopyOut implements pg.Submittable {
     this.#wake();
   }
 
-  /** Once. Ends when the whole statement has ended well; throws where it, or the connection, did not. */
+  /**
+   * Once. Each piece is valid until the next is asked for. Ends when the whole statement has ended well; throws where it,
+   * or the connection, did not.
+   */
   async *rows(): AsyncGenerator<Buffer, void> {
     while (!this.#isDone) {
       if (this.#failure) throw this.#failure;
@@ -56,6 +59,7 @@ export class CopyOut implements pg.Submittable {
       const { rows, rest } = this.#frames.takeOut(bytes);
       if (rest) this.#giveBack(rest);
       if (rows.length > 0) yield rows;
+      if (!rest) release(bytes);
     }
   }
 
@@ -85,6 +89,15 @@ export class CopyOut implements pg.Submittable {
   // Told for each statement of the text; there is nothing to be done for them.
   handleCommandComplete(): void {}
 }
+
+/**
+ * Gives memory back at once that a read of the socket was given. It lies outside of the heap, which tells the collector
+ * little of it: tens of megabytes waited for a collection that the few objects around them did not ask for.
+ */
+const release = ({ buffer, byteLength }: Buffer): void => {
+  // Small ones are parts of a memory that others use too.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+};
 
 interface Taken {
   readonly rows: Buffer;

@@ -13,7 +13,7 @@ export interface RowReader {
   readonly db: Db;
   /** Lets go of the locks of the statements so far: what they are on may be changed while the reader waits. */
   letGo(): Promise<void>;
-  /** The lines of a COPY as Postgres writes them, cut anywhere. Once for a reader. */
+  /** The lines of a COPY as Postgres writes them, cut anywhere. A piece is valid until the next is asked for. Once for a reader. */
   lines(copy: string): AsyncGenerator<Buffer, void>;
   /** May be called twice. */
   close(): void;
