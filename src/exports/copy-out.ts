@@ -15,7 +15,8 @@ const SKIPPED: ReadonlySet<number> = new Set([...'HNSA'].map((letter) => letter.
  * Whatever follows the rows (an error among it) is pg's own again, so the connection serves others afterwards.
  */
 export class CopyOut implements pg.Submittable {
-  readonly #text: string;
+  /** As other statements of pg have it: whoever listens to what is sent reads it here. */
+  readonly text: string;
   #stream: Duplex | null = null;
   #frames: Frames = new Frames();
   /** pg's own reader of the connection, as long as the rows take its place. */
@@ -26,7 +27,7 @@ export class CopyOut implements pg.Submittable {
   readonly #onReadable = (): void => this.#wake();
 
   constructor(text: string) {
-    this.#text = text;
+    this.text = text;
   }
 
   submit(connection: pg.Connection): void {
@@ -38,7 +39,7 @@ export class CopyOut implements pg.Submittable {
     stream.off('data', reader);
     stream.pause();
     stream.on('readable', this.#onReadable);
-    connection.query(this.#text);
+    connection.query(this.text);
     this.#wake();
   }
 
