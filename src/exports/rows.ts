@@ -40,18 +40,49 @@ const csvLine = (spec: UsageSpec): string => {
     .join(` || ',' || `);
 };
 
-const jsonLine = (spec: UsageSpec): string => {
-  const pairs = [
-    `'{"meterApiName":' || to_json(q."meterApiName")`,
-    `',"bucketStart":"' || q."bucketStart"`,
-    `'","bucketEnd":"' || q."bucketEnd" || '"'`,
-    ...spec.groupBy.map(
-      (name, index) =>
-        `${textLiteral(`,${JSON.stringify(name)}:`)} || coalesce(to_json(q.g${index + 1})::text, 'null')`,
-    ),
-    `',"value":' || q.value || '}'`,
-  ];
-  return pairs.join(' || ');
+const jsonLine = (spec: UsageSpec): string =>
+  concatenation([
+    // Names of streams need no escapes (streams/inputs.ts).
+    { text: '{"meterApiName":"' },
+    { sql: 'q."meterApiName"' },
+    { text: '","bucketStart":"' },
+    { sql: 'q."bucketStart"' },
+    { text: '","bucketEnd":"' },
+    { sql: 'q."bucketEnd"' },
+    { text: '"' },
+    ...spec.groupBy.flatMap((name, index) => [
+      { text: `,${JSON.stringify(name)}:` },
+      ...(isElement(name)
+        ? jsonText(`q.g${index + 1}`)
+        : [{ sql: `coalesce(to_json(q.g${index + 1})::text, 'null')` }]),
+    ]),
+    { text: ',"value":' },
+    { sql: 'q.value' },
+    { text: '}' },
+  ]);
+
+/** Elements are never null and hold no controls, so these are all the escapes there are. to_json takes five times as long. */
+const jsonText = (column: string): Piece[] => [
+  { text: '"' },
+  { sql: `replace(replace(${column}, '\\', '\\\\'), '"', '\\"')` },
+  { text: '"' },
+];
+
+type Piece = { readonly text: string } | { readonly sql: string };
+
+/** Texts that meet are one: each || copies the whole line. */
+const concatenation = (pieces: readonly Piece[]): string => {
+  const operands: string[] = [];
+  let text = '';
+  for (const piece of pieces) {
+    if ('text' in piece) {
+      text += piece.text;
+      continue;
+    }
+    operands.push(textLiteral(text), piece.sql);
+    text = '';
+  }
+  return [...operands, textLiteral(text)].join(' || ');
 };
 
 const textLiteral = (text: string): string => `'${text.replaceAll("'", "''")}'`;

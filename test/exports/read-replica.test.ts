@@ -228,8 +228,11 @@ describe('with a standby in DATABASE_READ_URL', () => {
   test('an export that it cancels for what it has to replay begins anew on the primary', { timeout: 120_000 }, () =>
     withServer(30_000, async (server) => {
       const faults = createFaults(server.s3);
-      const gate = createGate();
-      faults.on('canceled', ({ key }) => (key.includes('-00002') ? { hold: gate.opened } : undefined));
+      // The first attempt goes on once its COPY is in the way of the replay, the second once it was seen.
+      const inTheWay = createGate();
+      const seen = createGate();
+      let hold = inTheWay.opened;
+      faults.on('canceled', ({ key }) => (key.includes('-00002') ? { hold } : undefined));
       await addRecords(server, 'canceled', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
       await multiplyRecords(server, 'canceled', ROWS - 1);
       await onStandby('ALTER SYSTEM SET max_standby_streaming_delay = 0');
@@ -244,6 +247,18 @@ describe('with a standby in DATABASE_READ_URL', () => {
         // As a migration does, or VACUUM where it gives back the end of a table.
         await locker.query('BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE; COMMIT');
         await locker.end();
+        // Canceled, or about to be: a backend whose rows wait to be sent hears of it when they go on.
+        await eventually(
+          () =>
+            onStandby<{ conflicts: string }>(
+              `SELECT confl_lock + (SELECT count(*) FROM pg_locks WHERE NOT granted)
+                 + (SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)') AS conflicts
+               FROM pg_stat_database_conflicts WHERE datname = 'sluice'`,
+            ),
+          ([row]) => Number(row?.conflicts) >= 1,
+        );
+        hold = seen.opened;
+        inTheWay.open();
         await eventually(
           () =>
             onStandby<{ locks: string }>(
@@ -258,7 +273,8 @@ describe('with a standby in DATABASE_READ_URL', () => {
         );
         expect(await exportsAt(standby.url)).toEqual([]);
       } finally {
-        gate.open();
+        inTheWay.open();
+        seen.open();
       }
       expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2, rowsWritten: ROWS });
       expect(server.failures).toMatchObject([{ code: 'DATABASE_UNAVAILABLE', retryable: true }]);
