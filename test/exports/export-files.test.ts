@@ -303,6 +303,13 @@ describe.concurrent('several streams', () => {
     );
   });
 
+  test.each([1, 63, 64, 256])('a name of %i characters leaves whole', async (length) => {
+    const name = 'n'.repeat(length);
+    await addRecords(server, name, 'DAILY', [at('2026-01-25T00:00:00Z')]);
+    const { text } = await exportOnce(server, { meterApiNames: [name] }, SLOT);
+    expect(readCsv(text).slice(1)).toEqual([[name, '2026-01-25T00:00:00Z', '2026-01-26T00:00:00Z', '1']]);
+  });
+
   test('without names are all of the account and none of another', async () => {
     const key = await server.createKey('someone else', ['JOBS', 'INGEST']);
     await addRecords(server, 'theirs', 'DAILY', [at('2026-01-25T00:00:00Z')], key);
