@@ -30,14 +30,10 @@ const LF = 0x0a;
 export async function* toParts(chunks: AsyncIterable<Buffer>, options: PartOptions): AsyncGenerator<Part, void> {
   const { framing, maxBytes } = options;
   const file: FileBuilder = options.compressed ? new GzipFile(framing) : new PlainFile(framing, maxBytes);
-  let carry: Buffer = Buffer.alloc(0);
   let number = 1;
   try {
-    for await (const chunk of chunks) {
-      let lines: Buffer = carry.length === 0 ? chunk : Buffer.concat([carry, chunk]);
-      const end = lines.lastIndexOf(LF) + 1;
-      carry = Buffer.from(lines.subarray(end));
-      lines = lines.subarray(0, end);
+    for await (const whole of wholeLines(chunks)) {
+      let lines = whole;
       while (lines.length > 0) {
         const room = maxBytes - file.size;
         // What fits up to the end of a line; a line that fits no file has one of its own.
@@ -54,11 +50,26 @@ export async function* toParts(chunks: AsyncIterable<Buffer>, options: PartOptio
         lines = lines.subarray(taken);
       }
     }
-    if (carry.length > 0) throw new Error('The rows ended in the middle of a line.');
     yield { ...(await file.finish()), number, last: true };
   } finally {
     file.close();
   }
+}
+
+/** The line that two chunks share comes by itself, so that nothing else is copied. */
+async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
+  let carry: Buffer = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    const begun = chunk.indexOf(LF) + 1;
+    const end = chunk.lastIndexOf(LF) + 1;
+    const shared = Buffer.concat([carry, chunk.subarray(0, begun || chunk.length)]);
+    if (begun > 0) {
+      yield shared;
+      yield chunk.subarray(begun, end);
+    }
+    carry = begun > 0 ? Buffer.from(chunk.subarray(end)) : shared;
+  }
+  if (carry.length > 0) throw new Error('The rows ended in the middle of a line.');
 }
 
 interface FileBuilder {
