@@ -126,5 +126,13 @@ const readThrough = async (
   const letGo = async (): Promise<void> => {
     await client.query(`COMMIT; ${begin}`);
   };
-  return { db: drizzle({ client, schema: tables }), letGo, lines, close };
+  return {
+    // Made where it is asked for: most exports have no statement beside the COPY.
+    get db() {
+      return drizzle({ client, schema: tables });
+    },
+    letGo,
+    lines,
+    close,
+  };
 };

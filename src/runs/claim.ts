@@ -83,25 +83,22 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       if (jobHeld || !first) return null;
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
       const watermark = first.watermark ?? (await currentWatermark(tx, first.accountId));
-      const leaseToken = randomUUID();
+      const begun = {
+        attempt: first.attempt + 1,
+        startedAt: first.startedAt ?? now,
+        watermark,
+        watermarkAt: first.watermarkAt ?? now,
+        notBefore: null,
+        error: null,
+        rowsWritten: 0,
+        bytesWritten: 0,
+        leaseToken: randomUUID(),
+      };
       const starting = tx
         .update(runs)
-        .set({
-          status: targetOf('START'),
-          attempt: first.attempt + 1,
-          startedAt: first.startedAt ?? now,
-          watermark,
-          watermarkAt: first.watermarkAt ?? now,
-          notBefore: null,
-          error: null,
-          rowsWritten: 0,
-          bytesWritten: 0,
-          leaseToken,
-          leaseUntil: inMs(leaseMs),
-          change: nextChange,
-        })
+        .set({ ...begun, status: targetOf('START'), leaseUntil: inMs(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
-        .returning();
+        .returning({ id: runs.id });
       // So do these, and COMMIT behind them: they are not awaited in here. Where the window is not free, who is told of
       // the run finds what he knows.
       const answers = Promise.all([
@@ -111,12 +108,12 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         notifyRuns(tx, [first]),
       ]);
       answers.catch(() => undefined);
-      return { now, watermark, leaseToken, answers };
+      return { now, run: { ...first, ...begun }, answers };
     });
     if (!taken?.answers) return taken;
-    const { now, watermark, leaseToken, answers } = taken;
-    const [, [run], rewrites] = await answers;
-    return run ? { run: { ...run, watermark, leaseToken, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
+    const { now, run, answers } = taken;
+    const [, [begun], rewrites] = await answers;
+    return begun ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505: the unique index of held runs, should anything ever claim past the lock.
     if (sqlState(error) === '23505') return null;

@@ -13,8 +13,8 @@ import { nextChange, queueMail, type RunRow } from './runs.ts';
 // A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
 // differ agree on when it ends. Every statement of the worker names the token: one that woke up too late changes nothing.
 
-/** A run in the hands of a worker. */
-export interface LeasedRun extends RunRow {
+/** A run in the hands of a worker, as it took it. */
+export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'change'> {
   readonly watermark: string;
   readonly leaseToken: string;
   /** Whether an earlier run, or attempt, may have begun to write the same window. */
@@ -63,9 +63,9 @@ export const renewLease = async (
         change: nextChange,
       })
       .where(heldAndRunning(run))
-      .returning();
+      .returning({ id: runs.id });
     if (!renewed) throw new LeaseLostError();
-    await notifyRuns(tx, [renewed]);
+    await notifyRuns(tx, [run]);
   });
 
 /**
@@ -179,11 +179,11 @@ export const endAttempt = (
         change: nextChange,
       })
       .where(and(held(run), inArray(runs.status, sourcesOf(event))))
-      .returning();
+      .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
     // They leave together. Where nothing changes, who is told finds what he knows.
     const [[changed], next] = await Promise.all([ending.execute(), nextOfJobs(tx, [run.jobId]), notifyRuns(tx, [run])]);
     if (!changed) await clearLease(tx, run);
-    else if (event !== 'RETRY') await queueMail(tx, queue, changed);
+    else if (event !== 'RETRY') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);
     if (!changed) return null;
     return event === 'RETRY' ? { event } : { event, runSeconds: secondsOf(changed) };
@@ -210,8 +210,8 @@ export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =
         change: nextChange,
       })
       .where(and(held(run), inArray(runs.status, sourcesOf('RETRY'))))
-      .returning();
-    if (changed) await notifyRuns(tx, [changed]);
+      .returning({ id: runs.id });
+    if (changed) await notifyRuns(tx, [run]);
     else await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
   });
