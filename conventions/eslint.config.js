@@ -11,6 +11,8 @@ const relay = graphqlPlugin.configs['flat/schema-relay'].rules;
 const VALUES = [
   'AllocationReceipt',
   'AllocationRecord',
+  'DeletedJob',
+  'DeletedStream',
   'DimensionFilter',
   'ExportObject',
   'ExportQuery',

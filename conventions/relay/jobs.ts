@@ -118,7 +118,7 @@ export const deleteMutation = graphql`
     deleteJob(id: $id) {
       __typename
       ... on DeletedJob {
-        id @deleteRecord @deleteEdge(connections: $connections)
+        deletedId @deleteRecord @deleteEdge(connections: $connections)
       }
       ... on UserError {
         code

@@ -186,7 +186,11 @@ const addDeletedStream = (builder: Builder) =>
   builder.objectRef<StreamRow>('DeletedStream').implement({
     description: 'A stream that was just deleted; by its id it can still be read.',
     fields: (t) => ({
-      id: t.id({ description: 'The id of the stream.', resolve: (stream) => encodeId('Stream', stream.id) }),
+      // A global id under the name `id` would make normalized caches store this object over the Stream.
+      deletedId: t.id({
+        description: 'The id of the deleted stream.',
+        resolve: (stream) => encodeId('Stream', stream.id),
+      }),
       name: t.exposeString('name', { description: 'The name, free again.' }),
     }),
   });

@@ -23,9 +23,10 @@ type ConfigRef = InterfaceRef<ExtendedTypes, HasSettings>;
 
 export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, config: ConfigRef): void => {
   const inputs = addJobInputs(builder, refs, enums);
-  const deletedJob = builder.objectRef<{ readonly id: string }>('DeletedJob').implement({
+  const deletedJob = builder.objectRef<{ readonly deletedId: string }>('DeletedJob').implement({
     description: 'A job that was just deleted. Its runs stay.',
-    fields: (t) => ({ id: t.exposeID('id', { description: 'The id it had.' }) }),
+    // A global id under the name `id` would make normalized caches store this object over the Job.
+    fields: (t) => ({ deletedId: t.exposeID('deletedId', { description: 'The id of the deleted job.' }) }),
   });
   const check = addJobCheck(builder, refs, config);
   builder.mutationFields((t) => ({
@@ -63,7 +64,7 @@ export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, c
       },
       resolve: async (_, { id }, context) => {
         await deleteJob(context.services, accountOf(context), idOf('Job', id));
-        return { id };
+        return { deletedId: id };
       },
     }),
     checkJob: t.field({

@@ -103,7 +103,7 @@ describe('graphql-eslint', () => {
     ['relay-connection-types', /(type RunConnection \{[^}]*?)edges: \[RunEdge!\]!/, '$1edges: RunEdge!'],
     ['relay-page-info', /hasNextPage: Boolean!/, 'hasNextPage: Int!'],
     ['relay-arguments', /(\n {2}runs\([^)]*?)after: String/, '$1behind: String'],
-    ['strict-id-in-types', /type DeletedJob \{[^}]*\}/, 'type DeletedJob {\n  """Its name."""\n  name: String!\n}'],
+    ['strict-id-in-types', /(type ApiKey implements Node \{\n)[^}]*?  id: ID!\n/, '$1'],
     ['require-description', /"""Who is calling\."""/, ''],
     ['naming-convention', /viewer: Viewer!/, 'get_viewer: Viewer!'],
     ['no-unreachable-types', /viewer: Viewer!/, 'viewer: String!'],
@@ -237,7 +237,7 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
     asked.add('jobsRunSubscription');
 
     expect(await ask('jobsDeleteMutation', { id: createJob?.id })).toEqual({
-      deleteJob: { __typename: 'DeletedJob', id: createJob?.id },
+      deleteJob: { __typename: 'DeletedJob', deletedId: createJob?.id },
     });
   });
 

@@ -1,8 +1,10 @@
-import { isInterfaceType } from 'graphql';
+import { getNamedType, isInterfaceType, isObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
 import { createSchema } from '../../src/graphql/schema.ts';
 import { fillAccount, type FilledAccount } from '../strangers/accounts.ts';
+import { ROOT_CALLS } from '../strangers/calls.ts';
+import { callOf, fieldAt, selectAll } from '../strangers/selections.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const schema = createSchema();
@@ -55,4 +57,37 @@ test('several of all types come in the order of their ids, with what is not ther
   );
   const own = new Set(types.map((type) => idOf(ours, type)));
   expect(nodes).toEqual(ids.map((id) => (own.has(id) ? { id } : null)));
+});
+
+/** Every object in a response that has an id, however deep. */
+const identified = (value: unknown): { readonly __typename: string; readonly id: string }[] => {
+  if (typeof value !== 'object' || value === null) return [];
+  const below = Object.values(value).flatMap(identified);
+  return '__typename' in value && 'id' in value ? [value as { __typename: string; id: string }, ...below] : below;
+};
+
+describe('ids', () => {
+  test('only Nodes have a field named id', () => {
+    const withId = Object.values(schema.getTypeMap()).filter((type) => isObjectType(type) && 'id' in type.getFields());
+    expect(withId.map(({ name }) => name).toSorted()).toEqual(types.toSorted());
+  });
+
+  test('belong to one type each when the results of all queries and mutations share a cache', async () => {
+    const typesOfId = new Map<string, Set<string>>();
+    const typenames = new Set<string>();
+    for (const [place, { args }] of Object.entries(ROOT_CALLS)) {
+      // A subscription sends Runs, as Query.run does.
+      if (place.startsWith('Subscription.')) continue;
+      const selection = selectAll(schema, getNamedType(fieldAt(schema, place).type));
+      const { query, variables } = callOf(schema, place, await args(ours, server), selection);
+      const { it } = await server.graphql<{ it: { __typename?: string } | null }>(query, { ...variables }, ours.key);
+      typenames.add(it?.__typename ?? place);
+      for (const { __typename, id } of identified(it)) {
+        typesOfId.set(id, (typesOfId.get(id) ?? new Set()).add(__typename));
+      }
+    }
+    expect([...typenames]).toEqual(expect.arrayContaining(['DeletedJob', 'DeletedStream', 'Job', 'Run', 'Stream']));
+    expect([...typesOfId.values()].filter((names) => names.size > 1)).toEqual([]);
+    expect(new Set([...typesOfId.values()].flatMap((names) => [...names]))).toEqual(new Set(types));
+  });
 });

@@ -175,7 +175,7 @@ test('a sum is wholly in the stream that its receipt names, however often that i
   let deletions = 0;
   let writing = true;
   const deleting = async (): Promise<void> => {
-    while (writing) if ((await deleteStream(server(0), 'deleted')).id !== undefined) deletions += 1;
+    while (writing) if ((await deleteStream(server(0), 'deleted')).deletedId !== undefined) deletions += 1;
   };
   const summing = async (index: number): Promise<void> => {
     for (let i = 0; i < 10; i += 1) {

@@ -327,7 +327,7 @@ test('a stream that another server deleted, purged and made anew in another shap
       expect(verdict(await write(servers[1], 'Sum', { stream, records: [present] }))).toBe('taken');
     }
     const storm = times(12, () => write(servers[1], 'Sum', { stream, records: [present] }));
-    const { id } = await deleteStream(servers[0], stream);
+    const { deletedId: id } = await deleteStream(servers[0], stream);
     const before = new Date(Date.now() + 60_000);
     const { acrossAccounts } = servers[0].resources.database;
     const made = write(servers[0], 'Sum', { stream, records: [past] });

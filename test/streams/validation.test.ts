@@ -302,7 +302,7 @@ describe('a stream that is there', () => {
   test('a deleted stream is not there for a delete, and its name takes another shape', async () => {
     await write(server, 'Sum', { stream: 'reshaped', records: [RECORD, record({ elementName: 'globex' })] });
     await write(server, 'Replace', { stream: 'reshaped', records: [RECORD] });
-    const { id } = await deleteStream(server, 'reshaped');
+    const { deletedId: id } = await deleteStream(server, 'reshaped');
     const selector = { timestamp: RECORD.timestamp, granularity: RECORD.granularity };
     expect(verdict(await write(server, 'Delete', { stream: 'reshaped', records: [selector] }))).toBe('NOT_FOUND');
     const hourly = record({ granularity: 'HOURLY', ...filter(['region', 'eu']) });

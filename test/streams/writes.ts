@@ -73,10 +73,10 @@ export const deleteStream = async (
   server: TestServer,
   name: string,
   key: string = server.key,
-): Promise<{ readonly __typename: string; readonly id?: string }> =>
+): Promise<{ readonly __typename: string; readonly deletedId?: string }> =>
   (
-    await server.graphql<{ deleteStream: { __typename: string; id?: string } }>(
-      `mutation ($name: String!) { deleteStream(name: $name) { __typename ... on DeletedStream { id } } }`,
+    await server.graphql<{ deleteStream: { __typename: string; deletedId?: string } }>(
+      `mutation ($name: String!) { deleteStream(name: $name) { __typename ... on DeletedStream { deletedId } } }`,
       { name },
       key,
     )

@@ -123,7 +123,7 @@ const mutateId =
     return data[field] as Result;
   };
 
-export const tryDeleteJob = mutateId('deleteJob', '... on DeletedJob { id }');
+export const tryDeleteJob = mutateId('deleteJob', '... on DeletedJob { deletedId }');
 export const tryCancelRun = mutateId('cancelRun', `... on Run { ${RUN_FIELDS} }`);
 
 const expectType = (result: Result, type: string): Result => {
