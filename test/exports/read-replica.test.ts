@@ -228,53 +228,48 @@ describe('with a standby in DATABASE_READ_URL', () => {
   test('an export that it cancels for what it has to replay begins anew on the primary', { timeout: 120_000 }, () =>
     withServer(30_000, async (server) => {
       const faults = createFaults(server.s3);
-      // The first attempt goes on once its COPY is in the way of the replay, the second once it was seen.
-      const inTheWay = createGate();
-      const seen = createGate();
-      let hold = inTheWay.opened;
-      faults.on('canceled', ({ key }) => (key.includes('-00002') ? { hold } : undefined));
-      await addRecords(server, 'canceled', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
-      await multiplyRecords(server, 'canceled', ROWS - 1);
+      // The first attempt continues when the replay conflicts with its COPY, the second when the test has seen it.
+      const holds = [createGate(), createGate()] as const;
+      const isCopying = createGate();
+      let attempts = 0;
+      faults.on('canceled', ({ key }) => {
+        if (!key.includes('-00002')) return undefined;
+        isCopying.open();
+        attempts += 1;
+        return { hold: holds[attempts === 1 ? 0 : 1].opened };
+      });
+      // Before the records: the replay has read the setting when it has replayed them.
       await onStandby('ALTER SYSTEM SET max_standby_streaming_delay = 0');
       await onStandby('SELECT pg_reload_conf()');
+      await addRecords(server, 'canceled', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
+      await multiplyRecords(server, 'canceled', ROWS - 1);
       const id = await runJob(server, await createJob(server, settings('canceled')), SLOT);
       try {
-        await eventually(
-          () => exportsAt(standby.url),
-          (queries) => queries.some(isCopy),
-        );
+        // A COPY that has filled a part holds its locks, and its remaining rows exceed what the sockets hold.
+        await isCopying.opened;
         const locker = await openClient(url);
-        // As a migration does, or VACUUM where it gives back the end of a table.
+        // As a migration does, or VACUUM when it truncates a table.
         await locker.query('BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE; COMMIT');
         await locker.end();
-        // Canceled, or about to be: a backend whose rows wait to be sent hears of it when they go on.
+        // The replay waits for the COPY's lock, which it cancels at once, or has done so: a COPY that is blocked on a
+        // full socket notices when it can send again. A counter of conflicts would include those of earlier tests.
         await eventually(
           () =>
-            onStandby<{ conflicts: string }>(
-              `SELECT confl_lock + (SELECT count(*) FROM pg_locks WHERE NOT granted)
-                 + (SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)') AS conflicts
-               FROM pg_stat_database_conflicts WHERE datname = 'sluice'`,
+            onStandby<{ conflicts: string; copies: string }>(
+              `SELECT (SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock') AS conflicts,
+                 (SELECT count(*) FROM pg_stat_activity WHERE datname = 'sluice'
+                    AND application_name = 'sluice-export' AND state = 'active') AS copies`,
             ),
-          ([row]) => Number(row?.conflicts) >= 1,
+          ([row]) => Number(row?.conflicts) > 0 || Number(row?.copies) === 0,
         );
-        hold = seen.opened;
-        inTheWay.open();
-        await eventually(
-          () =>
-            onStandby<{ locks: string }>(
-              `SELECT confl_lock AS locks FROM pg_stat_database_conflicts WHERE datname = 'sluice'`,
-            ),
-          // Of more than one, where autovacuum gives back the end of a table as well.
-          ([row]) => Number(row?.locks) >= 1,
-        );
+        holds[0].open();
         await eventually(
           () => exportsAt(primary.url),
           (queries) => queries.some(isCopy),
         );
         expect(await exportsAt(standby.url)).toEqual([]);
       } finally {
-        inTheWay.open();
-        seen.open();
+        for (const hold of holds) hold.open();
       }
       expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2, rowsWritten: ROWS });
       expect(server.failures).toMatchObject([{ code: 'DATABASE_UNAVAILABLE', retryable: true }]);
