@@ -57,7 +57,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       value: t.field({
         type: 'Decimal',
         required: true,
-        description: '0 or more; at most 38 digits, at most 12 of them decimals.',
+        description: '0 or more; at most 38 significant digits, at most 30 decimals.',
       }),
     }),
   });

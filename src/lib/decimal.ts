@@ -3,7 +3,7 @@
 /** A decimal taken apart: plain text without exponent, leading or trailing zeros, `0` and never `-0`. */
 export interface ParsedDecimal {
   readonly text: string;
-  /** Digits in all, the zero before the point not counted. */
+  /** Significant digits: every digit of the integer part counts, zeros before the first other digit do not. */
   readonly digits: number;
   /** Digits behind the point. */
   readonly scale: number;
@@ -38,7 +38,7 @@ export const parseDecimal = (text: string): ParsedDecimal | null => {
   const negative = sign === '-' && !isZero;
   return {
     text: `${negative ? '-' : ''}${integer === '' ? '0' : integer}${decimals === '' ? '' : `.${decimals}`}`,
-    digits: integer.length + decimals.length,
+    digits: (integer === '' ? decimals.replace(/^0+/, '') : integer + decimals).length,
     scale: decimals.length,
     negative,
   };

@@ -52,7 +52,7 @@ export const recordSchema = z
     element_name: elementAlias.optional(),
     'telemetry-stream': streamName.optional(),
     value: decimal.meta({
-      description: '0 or more; at most 38 digits, at most 12 of them decimals. A number keeps its digits too.',
+      description: '0 or more; at most 38 significant digits, at most 30 decimals. A number keeps its digits too.',
       examples: ['1200.5'],
     }),
   })

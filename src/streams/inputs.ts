@@ -58,7 +58,7 @@ const MAX_DIMENSIONS = 5;
 const MAX_VALUES = 20;
 const MAX_TEXT = 256;
 const MAX_DIGITS = 38;
-const MAX_DECIMALS = 12;
+const MAX_DECIMALS = 30;
 
 /** The names under which the element can be grouped and filtered by; no dimension can have them. */
 export const ELEMENT_NAMES: ReadonlySet<string> = new Set(['element', 'element-name', 'element_name', 'elementName']);
@@ -155,16 +155,16 @@ export const decimalText = (input: DecimalInput, path: readonly string[], issues
   return String(input.value);
 };
 
-/** Within the limits of a value and canonical as it is: most are. */
-const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,25})(?:\.\d{0,11}[1-9])?$/;
+/** A canonical value of at most 38 characters is within the limits: most values are, and need no parsing. */
+const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,37})(?:\.\d{0,29}[1-9])?$/;
 
-/** The canonical text of a record's value: 0 or more, at most 38 digits, at most 12 of them decimals. */
+/** The canonical text of a record's value: 0 or more, at most 38 significant digits, at most 30 decimals. */
 export const checkValue = (
   input: DecimalInput,
   pathOf: () => readonly string[],
   issues: IssueCollector,
 ): string | null => {
-  if (typeof input === 'string' && CANONICAL_VALUE.test(input)) return input;
+  if (typeof input === 'string' && input.length <= MAX_DIGITS && CANONICAL_VALUE.test(input)) return input;
   const path = pathOf();
   const text = decimalText(input, path, issues);
   if (text === null) return null;
@@ -182,7 +182,7 @@ export const checkValue = (
     return null;
   }
   if (decimal.digits > MAX_DIGITS) {
-    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} digits; this one has ${decimal.digits}.`);
+    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} significant digits; this one has ${decimal.digits}.`);
     return null;
   }
   return decimal.text;

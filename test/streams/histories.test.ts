@@ -154,7 +154,7 @@ const elementByItsName = (entry: UsageQuestion['filter'][number]) =>
 /** In 10^-24. */
 const parseSigned = (text: string): bigint => {
   const [whole = '', fraction = ''] = text.replace('-', '').split('.');
-  return BigInt(whole + fraction.padEnd(24, '0')) * (text.startsWith('-') ? -1n : 1n);
+  return BigInt(whole + fraction.padEnd(60, '0')) * (text.startsWith('-') ? -1n : 1n);
 };
 
 /** The rows of a spec as of an older moment, by the function that the usage query and the exports share. */

@@ -1,9 +1,10 @@
 import type { FilterEntry, RecordInput, WriteAnswer, WriteInput, WriteKind } from './writes.ts';
 
-// What streams do, as plainly as it can be said: lists in memory, loops, whole numbers of 10^-12. It shares no code with
+// What streams do, as plainly as it can be said: lists in memory, loops, whole numbers of 10^-30. It shares no code with
 // Sluice and takes only input whose single values are in order; shapes, keys and idempotency it judges itself.
 
-export const ONE = 10n ** 12n;
+const DECIMALS = 30;
+export const ONE = 10n ** BigInt(DECIMALS);
 
 export interface ModelRecord {
   readonly bucket: string;
@@ -19,17 +20,17 @@ export interface ModelStream {
   live: ModelRecord[];
 }
 
-/** 10^-12 of the number that the text spells. */
+/** The number that the text spells, in units of 10^-30. */
 export const parseValue = (text: string): bigint => {
   const [mantissa = '', exponent = '0'] = text.toLowerCase().replace(/^\+/, '').split('e');
   const [whole = '', fraction = ''] = mantissa.split('.');
-  const shift = 12 + Number(exponent) - fraction.length;
+  const shift = DECIMALS + Number(exponent) - fraction.length;
   const digits = BigInt(whole + fraction);
   return shift >= 0 ? digits * 10n ** BigInt(shift) : digits / 10n ** BigInt(-shift);
 };
 
 /** Plain notation of so many 10^-`decimals`. */
-export const formatValue = (value: bigint, decimals = 12): string => {
+export const formatValue = (value: bigint, decimals = DECIMALS): string => {
   const size = (value < 0n ? -value : value).toString().padStart(decimals + 1, '0');
   const fraction = size.slice(size.length - decimals).replace(/0+$/, '');
   return `${value < 0n ? '-' : ''}${size.slice(0, size.length - decimals)}${fraction === '' ? '' : `.${fraction}`}`;

@@ -41,11 +41,11 @@ const spellMoment = (bucket: string, after: number, offset: number): string => {
   return `${local}456${offset < 0 ? '-' : '+'}${digits(Math.floor(size / 60))}:${digits(size % 60)}`;
 };
 
-/** At most 38 digits, at most 12 of them decimals, spelled in one of several ways. */
+/** At most 38 significant digits, at most 30 decimals, spelled in one of several ways. */
 const value: fc.Arbitrary<string | number> = fc
   .record({
     digits: fc.oneof(fc.bigInt({ min: 0n, max: 9n }), fc.bigInt({ min: 0n, max: 10n ** 38n - 1n })),
-    decimals: fc.integer({ min: 0, max: 12 }),
+    decimals: fc.integer({ min: 0, max: 30 }),
     spelling: fc.constantFrom('plain', 'plus', 'zeros', 'exponent', 'number'),
   })
   .map(({ digits, decimals, spelling }) => {

@@ -56,7 +56,7 @@ export const labelsOf = (question: UsageQuestion): string[] => {
   return [...labels.add(labelAt(new Date(end), question))];
 };
 
-/** Rows of a sparse answer: key -> sum in 10^-12. */
+/** Rows of a sparse answer: key -> sum in 10^-30. */
 export const usageOf = (streams: readonly ModelStream[], question: UsageQuestion): Map<string, bigint> => {
   const labels = new Set(labelsOf(question));
   const rows = new Map<string, bigint>();
@@ -105,6 +105,6 @@ export const compareRows = (one: string, other: string): number => {
   return 0;
 };
 
-/** The sums as text; a coefficient in 10^-12 multiplies them. */
+/** The sums as text; a coefficient in 10^-30 multiplies them. */
 export const rescaled = (rows: ReadonlyMap<string, bigint>, coefficient: bigint = ONE): Map<string, string> =>
-  new Map([...rows].map(([key, value]) => [key, formatValue(value * coefficient, 24)]));
+  new Map([...rows].map(([key, value]) => [key, formatValue(value * coefficient, 60)]));
