@@ -18,8 +18,8 @@ export const ISSUE_CODES = {
   BAD_TEXT: 'The text contains what no UTF-8 text in the database can hold.',
 
   NO_RECORDS: 'The request has no record.',
-  BAD_TIMESTAMP: 'It is no RFC 3339 date and time with a zone, or out of the range that is stored.',
-  FUTURE_TIMESTAMP: 'It lies too far in the future.',
+  BAD_TIMESTAMP: 'It is not a timestamp in a form that is accepted, or lies outside the years 1 to 9999.',
+  FUTURE_TIMESTAMP: 'Its bucket starts too far in the future.',
   GRANULARITY_DIFFERS: 'The stream, or the first record of the request, has another granularity.',
   DIMENSIONS_DIFFER:
     'The stream, or the first record of the request, has other dimensions; each record has exactly those.',

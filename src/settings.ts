@@ -209,7 +209,12 @@ export const SETTINGS = {
     'Sums sent as NDJSON wait for the end of their request in memory: up to so many bytes in all, a quarter for one request. Others wait in the database.',
     integer(32 * MIB, 0, 1024 * MIB),
   ),
-  maxFutureHours: setting('MAX_FUTURE_HOURS', '24', 'How far in the future a record may lie.', integer(24, 0, 87_600)),
+  maxFutureHours: setting(
+    'MAX_FUTURE_HOURS',
+    '24',
+    'How many hours from now the bucket of a record may start.',
+    integer(24, 0, 87_600),
+  ),
   maxFilledRows: setting(
     'MAX_FILLED_ROWS',
     '1000000',

@@ -37,7 +37,8 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       timestamp: t.field({
         type: 'DateTime',
         required: true,
-        description: 'Cut to the start of its hour, day or month in UTC. At most 24 hours in the future (a setting).',
+        description:
+          'Any time of the bucket. HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, in its own offset. The bucket starts at most 24 hours from now (`MAX_FUTURE_HOURS`).',
       }),
       granularity: t.field({
         type: refs.granularity,
@@ -64,7 +65,11 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
   const selectorInput = builder.inputType('AllocationSelectorInput', {
     description: 'Matches live records: timestamp and granularity always, the rest where given.',
     fields: (t) => ({
-      timestamp: t.field({ type: 'DateTime', required: true, description: 'Any moment of the bucket.' }),
+      timestamp: t.field({
+        type: 'DateTime',
+        required: true,
+        description: 'Any time of the bucket, as in AllocationRecordInput.',
+      }),
       granularity: t.field({ type: refs.granularity, required: true, description: "The stream's." }),
       filter: t.field({
         type: [refs.dimensionFilterInput],

@@ -1,15 +1,23 @@
 // Pure: moments in arguments that have no typed result to put an issue into.
 import { BadUserInputError } from '../errors.ts';
-import { parseTimestamp } from '../lib/timestamps.ts';
+import { readTimestamp } from '../lib/timestamps.ts';
+import type { Granularity } from '../streams/inputs.ts';
 
-/** Throws BadUserInputError for what is no RFC 3339 moment. */
-export const readMoment = (name: string, text: string | null | undefined): Date | null => {
+/**
+ * A bound for the starts of buckets: an instant for hours; for days and months, which are calendar dates, the date and time
+ * as written. Throws BadUserInputError if the text is not RFC 3339.
+ */
+export const readBucketBound = (
+  name: string,
+  text: string | null | undefined,
+  granularity: Granularity,
+): Date | null => {
   if (text == null) return null;
-  const milliseconds = parseTimestamp(text);
-  if (milliseconds === null) {
+  const written = readTimestamp(text);
+  if (written === null) {
     throw new BadUserInputError(
-      `${name} must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".`,
+      `${name} must be an RFC 3339 date and time with an offset, such as "2026-01-25T00:00:00Z".`,
     );
   }
-  return new Date(milliseconds);
+  return new Date(granularity === 'HOURLY' ? written.instant : written.wallTime);
 };

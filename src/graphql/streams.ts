@@ -12,7 +12,7 @@ import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connect
 import { accountOf, paged } from './context.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeId } from '../db/public-ids.ts';
-import { readMoment } from './moments.ts';
+import { readBucketBound } from './moments.ts';
 import type { Refs } from './refs.ts';
 
 interface RecordNode extends LiveRecord {
@@ -80,15 +80,19 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         description: 'Live records, newest bucket first; none where the stream is deleted.',
         args: {
           ...forwardArgs(t.arg),
-          from: t.arg({ type: 'DateTime', description: 'Only buckets that begin at this moment or later.' }),
-          to: t.arg({ type: 'DateTime', description: 'Only buckets that begin before this moment.' }),
+          from: t.arg({
+            type: 'DateTime',
+            description:
+              'Only buckets that start at this time or later. HOURLY: an instant. DAILY and MONTHLY: the date and time as written, whatever the offset.',
+          }),
+          to: t.arg({ type: 'DateTime', description: 'Only buckets that start before this time, read as from is.' }),
           elementName: t.arg.string({ description: 'Only this element.' }),
         },
         resolve: async (stream, { from, to, ...args }, context) => {
           const page = await listRecords(context.services.db, stream, {
             ...paged(context, args),
-            from: readMoment('from', from),
-            to: readMoment('to', to),
+            from: readBucketBound('from', from, stream.granularity),
+            to: readBucketBound('to', to, stream.granularity),
           });
           const rows = page.rows.map((row) => ({ ...row, granularity: stream.granularity }));
           return toConnection<RecordNode>({ ...page, rows }, (row) => row.key);

@@ -5,13 +5,23 @@ const SYNTAX = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz
 const FIRST_MOMENT = Date.parse('0001-01-01T00:00:00Z');
 const LAST_MOMENT = Date.parse('9999-12-31T23:59:59.999Z');
 
+/** Longer than any program writes; checked before the pattern. */
+const MAX_LENGTH = 1000;
+
+/** A timestamp as written, in milliseconds since 1970. */
+export interface WrittenTimestamp {
+  readonly instant: number;
+  /** What a clock in the timestamp's own offset shows, as the instant at which a clock in UTC shows the same. */
+  readonly wallTime: number;
+}
+
 /**
- * Milliseconds since 1970 of an RFC 3339 date-time with a zone; digits beyond milliseconds are cut off.
- * Null where it is none, or names a day, hour or offset that does not exist (leap seconds included: no
- * PostgreSQL timestamp can hold one), or a moment that in UTC lies in no year from 1 to 9999.
+ * Reads an RFC 3339 date-time with an offset; digits beyond milliseconds are cut off. Null if the text is anything else, or
+ * names a day, hour or offset that does not exist (leap seconds included: no PostgreSQL timestamp can hold one), or if the
+ * instant or the date as written lies outside the years 1 to 9999.
  */
-export const parseTimestamp = (text: string): number | null => {
-  const match = SYNTAX.exec(text);
+export const readTimestamp = (text: string): WrittenTimestamp | null => {
+  const match = text.length <= MAX_LENGTH ? SYNTAX.exec(text) : null;
   if (!match) return null;
   const year = Number(match[1]);
   const month = Number(match[2]);
@@ -30,9 +40,15 @@ export const parseTimestamp = (text: string): number | null => {
   const offsetMinutes = Number(match[10] ?? 0);
   if (offsetHours > 23 || offsetMinutes > 59) return null;
   const offset = (offsetHours * 60 + offsetMinutes) * 60_000;
-  const moment = date.getTime() - (match[8] === '-' ? -offset : offset);
-  return moment < FIRST_MOMENT || moment > LAST_MOMENT ? null : moment;
+  const wallTime = date.getTime();
+  const instant = wallTime - (match[8] === '-' ? -offset : offset);
+  return isStorable(instant) && isStorable(wallTime) ? { instant, wallTime } : null;
 };
+
+const isStorable = (moment: number): boolean => moment >= FIRST_MOMENT && moment <= LAST_MOMENT;
+
+/** The instant of an RFC 3339 date-time, as `readTimestamp` reads it. */
+export const parseTimestamp = (text: string): number | null => readTimestamp(text)?.instant ?? null;
 
 /** RFC 3339 in UTC, without milliseconds where there are none. */
 export const formatTimestamp = (at: Date): string => at.toISOString().replace('.000Z', 'Z');

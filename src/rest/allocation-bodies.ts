@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
+import { timestampProblem } from '../lib/iso-8601.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
@@ -95,7 +96,7 @@ const listOf = (body: unknown): readonly unknown[] => {
   return records;
 };
 
-/** The error with its paths in the words of this API. */
+/** The error with its paths and messages in the words of this API. */
 const spelled = (error: unknown, inputAt: (index: number) => Input | undefined): unknown => {
   if (!(error instanceof ValidationError)) return error;
   const issues = error.issues.map((issue): Issue => {
@@ -103,7 +104,10 @@ const spelled = (error: unknown, inputAt: (index: number) => Input | undefined):
     if (list === 'idempotencyKey') return { ...issue, path: ['Idempotency-Key'] };
     if (list !== 'records' || index === '') return issue;
     const input = inputAt(Number(index));
-    return { ...issue, path: [list, index, ...(input instanceof Misshapen ? rest : spellPath(input, rest))] };
+    if (input instanceof Misshapen) return { ...issue, path: [list, index, ...rest] };
+    // The message of the rules for records names RFC 3339 alone, which is the only form that GraphQL accepts.
+    const problem = input && issue.code === 'BAD_TIMESTAMP' ? timestampProblem(input.timestamp) : null;
+    return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
   });
   return new ValidationError(issues, error.issueCount);
 };

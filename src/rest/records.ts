@@ -1,18 +1,26 @@
 // Pure: records and selectors as CloudZero's clients send them, in all their spellings, and as they are answered.
 import { z } from 'zod';
 import type { Issue } from '../errors.ts';
+import { toRfc3339 } from '../lib/iso-8601.ts';
+import { ExactNumber } from '../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { LiveRecord } from '../streams/streams.ts';
 import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
-import { toRfc3339 } from './timestamps.ts';
 
 const timestamp = z
-  .string()
-  .transform(toRfc3339)
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value === 'string') return toRfc3339(value);
+    if (value === undefined) return refuse(context, 'REQUIRED', 'Is required.');
+    const isNumber = typeof value === 'number' || value instanceof ExactNumber;
+    const reason = isNumber ? ' A number, such as epoch seconds, does not say its unit.' : '';
+    return refuse(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
+  })
   .meta({
     description:
-      'Any moment of the bucket: RFC 3339, without a zone (UTC), the date alone, or with a blank in the place of the "T".',
+      'Any time of the bucket, in ISO 8601: with the offset as Z, UTC, +01:00, +0100 or +01, or without one (UTC); with a blank instead of the T; without seconds; with a fraction; the date alone; in basic format (20260125T083000Z). HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, in its own offset. The bucket starts at most 24 hours from now (MAX_FUTURE_HOURS).',
+    override: { type: 'string' },
     examples: ['2026-01-25T00:00:00Z'],
   });
 

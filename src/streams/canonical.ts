@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { Distinct } from '../lib/distinct.ts';
-import { parseTimestamp } from '../lib/timestamps.ts';
+import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../lib/timestamps.ts';
 import { checkFilter, type FilterEntry, type Granularity } from './inputs.ts';
 
 /** A filter in its one spelling: dimensions and values sorted bytewise, repeated values merged. */
@@ -25,7 +25,7 @@ export interface CheckOptions {
   /** The path of the list, e.g. ["input", "records"]. */
   readonly path: readonly string[];
   readonly now: Date;
-  /** Milliseconds after now that a timestamp may lie in the future. */
+  /** Milliseconds from now at which the last bucket may start. */
   readonly maxFutureMs: number;
 }
 
@@ -46,12 +46,14 @@ export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha
 export const dimensionsJson = (filter: CanonicalFilter): string =>
   JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
 
-/** The start of the hour, day or month in UTC. */
-const bucketOf = (milliseconds: number, granularity: Granularity): string => {
-  const iso = new Date(milliseconds).toISOString();
-  if (granularity === 'HOURLY') return `${iso.slice(0, 13)}:00:00Z`;
-  if (granularity === 'DAILY') return `${iso.slice(0, 10)}T00:00:00Z`;
-  return `${iso.slice(0, 7)}-01T00:00:00Z`;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+/** The start of the bucket: that of the instant's hour, or midnight UTC of the date or the month as written. */
+const bucketStartOf = ({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number => {
+  if (granularity === 'HOURLY') return Math.floor(instant / HOUR) * HOUR;
+  const date = Math.floor(wallTime / DAY) * DAY;
+  return granularity === 'DAILY' ? date : date - (new Date(date).getUTCDate() - 1) * DAY;
 };
 
 /** Buckets of many records that mostly share their timestamps; a text that is none is an issue each time. */
@@ -81,24 +83,25 @@ export class BucketReader {
     const seen = known.get(timestamp);
     if (seen !== undefined) return seen;
     const path = () => [...this.#options.path, String(index), 'timestamp'];
-    const milliseconds = parseTimestamp(timestamp);
-    if (milliseconds === null) {
+    const written = readTimestamp(timestamp);
+    if (written === null) {
       issues.add(
         path(),
         'BAD_TIMESTAMP',
-        'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".',
+        'Must be an RFC 3339 date and time with an offset, such as "2026-01-25T00:00:00Z".',
       );
       return -1;
     }
+    const milliseconds = bucketStartOf(written, granularity);
+    const start = formatTimestamp(new Date(milliseconds));
     if (milliseconds > this.#latest) {
       issues.add(
         path(),
         'FUTURE_TIMESTAMP',
-        `Lies more than ${this.#options.maxFutureMs / 3_600_000} hours in the future.`,
+        `Its bucket starts more than ${this.#options.maxFutureMs / HOUR} hours from now, at ${start}.`,
       );
       return -1;
     }
-    const start = bucketOf(milliseconds, granularity);
     const bucket = this.#starts.indexOf(start, start);
     known.set(timestamp, bucket);
     return bucket;

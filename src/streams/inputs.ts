@@ -23,7 +23,7 @@ export interface FilterEntry {
 }
 
 export interface RecordInput {
-  /** RFC 3339 with a zone. */
+  /** RFC 3339 with the offset as sent: buckets of days and months are those of the date in it. */
   readonly timestamp: string;
   readonly granularity: Granularity;
   readonly filter?: readonly FilterEntry[] | null | undefined;

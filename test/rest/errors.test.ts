@@ -114,7 +114,7 @@ const badRecords: [what: string, record: unknown, issues: string[]][] = [
   // Of the domain.
   ['a moment that is none', record({ timestamp: '2026-02-29T00:00:00Z' }), ['timestamp: BAD_TIMESTAMP']],
   ['a word for a moment', record({ timestamp: 'yesterday' }), ['timestamp: BAD_TIMESTAMP']],
-  ['an hour that there is not', record({ timestamp: '2026-01-25 24:00:00' }), ['timestamp: BAD_TIMESTAMP']],
+  ['an hour that there is not', record({ timestamp: '2026-01-25 24:00:01' }), ['timestamp: BAD_TIMESTAMP']],
   ['a moment of the future', record({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
   ['another granularity', record({ granularity: 'hourly' }), ['granularity: GRANULARITY_DIFFERS']],
   ['no filter', without(record(), 'filter'), ['filter: DIMENSIONS_DIFFER']],

@@ -50,10 +50,20 @@ const first: Pick = (...options) => options[0] as never;
 /** A moment in one of the spellings of senders. */
 const spellMoment = (timestamp: string, pick: Pick): string => {
   const inUtc = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z$/.exec(timestamp);
-  if (!inUtc) return pick(timestamp, timestamp.replace('T', ' '));
+  if (!inUtc) {
+    const compact = timestamp.replace(/:(\d\d)$/, '$1');
+    return pick(timestamp, timestamp.replace('T', ' '), compact, compact.replace('T', ' ').replace('.', ','));
+  }
   const [, date = '', time = ''] = inUtc;
   const midnight = /^00:00:00(?:\.0+)?$/.test(time);
-  return pick(timestamp, `${date} ${time}`, `${date}T${time}`, `${date} ${time}+00:00`, midnight ? date : timestamp);
+  return pick(
+    timestamp,
+    `${date} ${time}`,
+    `${date}T${time}`,
+    `${date} ${time}+00:00`,
+    `${date} ${time} UTC`,
+    midnight ? date : timestamp,
+  );
 };
 
 /** What JSON takes as a number, digit by digit. */

@@ -61,7 +61,7 @@ const ONE_SPELLING: readonly RecordInput[] = [
 ];
 const OTHER_SPELLING: readonly RecordInput[] = [
   record({
-    timestamp: '2026-01-26T01:29:59.999+05:30',
+    timestamp: '2026-01-25T23:59:59.999+05:30',
     filter: [
       { dimension: 'team', values: ['a', 'a'] },
       { dimension: 'region', values: ['us', 'eu', 'us'] },

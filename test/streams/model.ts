@@ -36,8 +36,9 @@ export const formatValue = (value: bigint, decimals = DECIMALS): string => {
   return `${value < 0n ? '-' : ''}${size.slice(0, size.length - decimals)}${fraction === '' ? '' : `.${fraction}`}`;
 };
 
+/** An hour is an instant; a day or a month is the date as written, whatever the offset. */
 const bucketOf = (timestamp: string, granularity: string): string => {
-  const iso = new Date(timestamp).toISOString();
+  const iso = granularity === 'HOURLY' ? new Date(timestamp).toISOString() : timestamp;
   const length = { HOURLY: 13, DAILY: 10, MONTHLY: 7 }[granularity] ?? 0;
   return iso.slice(0, length) + '0000-01-01T00:00:00Z'.slice(length);
 };

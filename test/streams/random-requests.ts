@@ -32,9 +32,10 @@ const BUCKETS = {
 };
 const LENGTHS = { HOURLY: 3_600_000, DAILY: 86_400_000, MONTHLY: 28 * 86_400_000 };
 
-/** A moment in its bucket, as a clock of that offset (minutes) would write it. */
-const spellMoment = (bucket: string, after: number, offset: number): string => {
-  const local = new Date(Date.parse(bucket) + after + offset * 60_000).toISOString().replace('Z', '');
+/** A time in the bucket with that offset (minutes). Hours are instants; days and months are dates in any offset. */
+const spellMoment = (granularity: Shape['granularity'], bucket: string, after: number, offset: number): string => {
+  const shift = granularity === 'HOURLY' ? offset * 60_000 : 0;
+  const local = new Date(Date.parse(bucket) + after + shift).toISOString().replace('Z', '');
   if (offset === 0) return `${local}Z`;
   const size = Math.abs(offset);
   const digits = (n: number) => String(n).padStart(2, '0');
@@ -91,6 +92,7 @@ export type Command =
 const spell = (one: Drawn<typeof oneRecord>, shape: Shape, kind: WriteKind): RecordInput => {
   const { granularity } = shape;
   const timestamp = spellMoment(
+    granularity,
     BUCKETS[granularity][one.bucket] ?? '',
     Math.floor(((LENGTHS[granularity] - 1) * one.after) / 999),
     one.offset,
@@ -114,12 +116,18 @@ const spell = (one: Drawn<typeof oneRecord>, shape: Shape, kind: WriteKind): Rec
   };
 };
 
+/** Another time in the same bucket, with another offset. */
+const respellMoment = ({ timestamp, granularity }: RecordInput): string =>
+  granularity === 'HOURLY'
+    ? new Date(timestamp).toISOString().replace(/:\d\d\.\d{3}Z$/, ':59.999+00:00')
+    : `${timestamp.slice(0, 10)}T23:59:59.999-11:00`;
+
 /** The same content in another spelling. */
 export const respell = (input: WriteInput): WriteInput => ({
   ...input,
   records: input.records.map((record) => ({
     ...record,
-    timestamp: new Date(record.timestamp).toISOString().replace(/:\d\d\.\d{3}Z$/, ':59.999+00:00'),
+    timestamp: respellMoment(record),
     ...(record.filter && {
       filter: record.filter
         .map(({ dimension, values }) => ({ dimension, values: [...values, ...values].toReversed() }))

@@ -92,13 +92,14 @@ export const VALUES: readonly (readonly [string | number, string])[] = [
 /** 24 hours before the last moment that a record may lie at. */
 export const NOW = new Date('2026-01-25T12:00:00Z');
 
-/** The timestamp as sent at `NOW`, and the day that it is cut to or the code of the issue. */
+/** The timestamp of a DAILY record as sent at `NOW`, and its date or the code of the issue. */
 export const TIMESTAMPS: readonly (readonly [string, string])[] = [
   ['2026-01-26T12:00:00Z', '2026-01-26'],
   ['2026-01-26T12:00:00.0009Z', '2026-01-26'],
-  ['2026-01-26T12:00:00.001Z', 'FUTURE_TIMESTAMP'],
-  ['2026-01-26T17:30:00+05:30', '2026-01-26'],
-  ['2026-01-26T17:30:01+05:30', 'FUTURE_TIMESTAMP'],
+  ['2026-01-26T23:59:59.999Z', '2026-01-26'],
+  ['2026-01-26T23:59:59-12:00', '2026-01-26'],
+  ['2026-01-27T00:00:00+14:00', 'FUTURE_TIMESTAMP'],
+  ['2026-01-27T00:00:00Z', 'FUTURE_TIMESTAMP'],
   ['9999-12-31T23:59:59Z', 'FUTURE_TIMESTAMP'],
   ['9999-12-31T23:59:59-00:00', 'FUTURE_TIMESTAMP'],
   ['9999-12-31T23:59:59-00:01', 'BAD_TIMESTAMP'],
@@ -107,8 +108,10 @@ export const TIMESTAMPS: readonly (readonly [string, string])[] = [
   ['0000-12-31T23:59:59Z', 'BAD_TIMESTAMP'],
   ['1969-12-31T23:59:59.999Z', '1969-12-31'],
   ['2024-02-29T23:59:59.999999999Z', '2024-02-29'],
-  ['2024-02-29T23:59:59-00:01', '2024-03-01'],
-  ['2024-03-01T00:00:00+23:59', '2024-02-29'],
+  ['2024-02-29T23:59:59-00:01', '2024-02-29'],
+  ['2024-03-01T00:00:00+23:59', '2024-03-01'],
+  ['0000-12-31T23:59:59-00:01', 'BAD_TIMESTAMP'],
+  [`2024-02-29T23:59:59.${'9'.repeat(900)}Z`, '2024-02-29'],
   ['2026-01-25t01:02:03z', '2026-01-25'],
   ['2026-01-25T00:00:00-00:00', '2026-01-25'],
   ['2026-02-29T00:00:00Z', 'BAD_TIMESTAMP'],

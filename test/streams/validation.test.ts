@@ -184,14 +184,14 @@ test.each(TIMESTAMPS)('the timestamp %j of a DAILY record: %s', async (timestamp
 });
 
 test.each<[RecordInput['granularity'], string]>([
-  ['HOURLY', '2026-01-25T10:00:00Z'],
-  ['DAILY', '2026-01-25T00:00:00Z'],
+  ['HOURLY', '2025-12-31T23:00:00Z'],
+  ['DAILY', '2026-01-01T00:00:00Z'],
   ['MONTHLY', '2026-01-01T00:00:00Z'],
-])('a timestamp is cut to the start of its %s bucket in UTC: %s', async (granularity, expected) => {
+])('a timestamp with an offset > has the %s bucket %s', async (granularity, expected) => {
   const stream = newName();
   await write(server, 'Sum', {
     stream,
-    records: [record({ granularity, timestamp: '2026-01-24T23:59:59.999-11:00' })],
+    records: [record({ granularity, timestamp: '2026-01-01T00:59:59.999+01:00' })],
   });
   expect((await readRecords(server, stream))?.[0]?.timestamp).toBe(expected);
 });
