@@ -95,6 +95,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const trusted = config.trustedDocuments === null ? new Map() : await readTrustedDocuments(config.trustedDocuments);
   const feed = startRunFeed({
     db: database.acrossAccounts,
+    dbOf: (accountId) => database.forAccount(accountId),
     url: database.url,
     applicationName: 'sluice-feed',
     resyncMs: RESYNC_MS,
@@ -107,6 +108,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     role: config.role,
     pool: database.pool,
     poolSize: config.databasePool,
+    waitingForShare: () => database.waitingForShare,
     openSubscriptions: () => feed.size,
     heldBytes: () => held.bytes,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
@@ -206,7 +208,7 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held }: Ap
     queue,
     clock,
     feed,
-    authenticator: createAuthenticator(database.acrossAccounts, clock, (error) =>
+    authenticator: createAuthenticator(database.keys, clock, (error) =>
       log.warn({ err: error }, 'the use of a key was not noted'),
     ),
     limits: {
@@ -294,7 +296,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
     connections,
     toReplica,
     startScheduler({
-      db,
+      db: database.schedule,
       queue,
       traces,
       everyMs: SCHEDULE_MS,
@@ -302,7 +304,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       onError: onError('scheduler'),
     }),
     startReaper({
-      db,
+      db: database.schedule,
       queue,
       everyMs: REAP_MS,
       onFailed: (seconds) => metrics.runEnded('FAILED', seconds),

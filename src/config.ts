@@ -84,6 +84,13 @@ const contradictions = (config: Config): Problem[] => [
     : []),
 ];
 
+/** Connections of the pool that the requests of one account may use together. */
+export const accountConnections = ({
+  databasePool,
+  accountPoolShare,
+}: Pick<Config, 'databasePool' | 'accountPoolShare'>): number =>
+  Math.max(1, Math.floor((databasePool * accountPoolShare) / 100));
+
 /** Where traces are sent to; null where none are asked for. */
 export const tracesUrl = ({
   otlpEndpoint,

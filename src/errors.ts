@@ -70,6 +70,15 @@ export class UnavailableError extends Error {
   }
 }
 
+/** The account uses all the database connections that it may use; nothing was sent to the database. */
+export class AccountBusyError extends Error {
+  constructor(limit: number) {
+    super(
+      `The account's requests already use all ${limit} database connections that one account may use at the same time. Try again in a few seconds.`,
+    );
+  }
+}
+
 /** The caller sent as much as it may for now. */
 export class RateLimitedError extends Error {
   readonly retryAfterSeconds: number;

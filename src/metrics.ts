@@ -13,6 +13,8 @@ export interface MetricsSources {
     readonly idleCount: number;
     readonly waitingCount: number;
   };
+  /** Requests that wait because their account uses its share of the pool. */
+  readonly waitingForShare: () => number;
   readonly openSubscriptions: () => number;
   readonly heldBytes: () => number;
   /** Of all servers together, with the runs that ended since a moment. */
@@ -59,7 +61,8 @@ export const createMetrics = (sources: MetricsSources): Metrics => {
 
 type Registers = Registry[];
 
-const addPool = (registers: Registers, { pool, poolSize, openSubscriptions, heldBytes }: MetricsSources): void => {
+const addPool = (registers: Registers, sources: MetricsSources): void => {
+  const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes } = sources;
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -73,11 +76,16 @@ const addPool = (registers: Registers, { pool, poolSize, openSubscriptions, held
   gauge('sluice_database_pool_size', 'Connections that the pool may open (DATABASE_POOL).', () => poolSize);
   gauge(
     'sluice_database_pool_in_use',
-    'Connections of the pool that a request or a worker uses.',
+    'Connections of the pool that requests use.',
     () => pool.totalCount - pool.idleCount,
   );
   gauge('sluice_database_pool_idle', 'Connections of the pool that are open and free.', () => pool.idleCount);
-  gauge('sluice_database_pool_waiting', 'Requests and workers that wait for a connection.', () => pool.waitingCount);
+  gauge('sluice_database_pool_waiting', 'Requests that wait for a connection.', () => pool.waitingCount);
+  gauge(
+    'sluice_database_share_waiting',
+    'Requests that wait because their account uses all connections that one account may use (ACCOUNT_POOL_SHARE).',
+    waitingForShare,
+  );
   gauge('sluice_subscriptions_open', 'Open subscriptions on this server.', openSubscriptions);
   gauge(
     'sluice_intake_held_bytes',

@@ -2,7 +2,7 @@ import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import type { AppResources } from './app.ts';
 import { ensureDefaultKey } from './accounts/accounts.ts';
-import { type Config, tracesUrl } from './config.ts';
+import { accountConnections, type Config, tracesUrl } from './config.ts';
 import { openDatabase } from './db/client.ts';
 import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
@@ -117,6 +117,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     const database = openDatabase({
       url: databaseUrl,
       poolSize: config.databasePool,
+      accountConnections: accountConnections(config),
       applicationName: 'sluice',
       statementTimeoutMs: config.statementTimeoutMs,
       onConnectionError: onLost('a database connection broke; the pool replaces it'),

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
@@ -5,6 +6,7 @@ import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
 import { pathOf } from './http/paths.ts';
 import { noteOperation, type RequestApi } from './http/requests-under-way.ts';
+import { createSharedReading } from './lib/shared-reading.ts';
 import { isRestPath } from './rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -25,6 +27,10 @@ export interface Routes {
   readonly api: Api | null;
 }
 
+/** A probe waits this long for the database. */
+const READY_MS = 10_000;
+const NOT_READY = 'The database cannot be reached, or its tables are not there yet.';
+
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
 export const createRouter = ({ database, registry, corsOrigins, docs, api }: Routes): Handler => {
   const handleApi = async (
@@ -44,14 +50,23 @@ export const createRouter = ({ database, registry, corsOrigins, docs, api }: Rou
     noteOperation(api, null);
     await handler(request, response);
   };
+  // One question at a time for all probes: they need no key, and must not take the connections of the schedule.
+  const isReady = createSharedReading({
+    read: async () => {
+      await database.acrossAccounts.execute(sql`SELECT 1 FROM runs LIMIT 0`);
+      return true;
+    },
+    freshMs: 0,
+    waitMs: READY_MS,
+  });
   return async (request, response) => {
     for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
     const path = pathOf(request);
     if (path === '/healthz') {
       answer(response, 200, 'alive\n');
     } else if (path === '/readyz') {
-      const problem = await readiness(database);
-      answer(response, problem === null ? 200 : 503, problem === null ? 'ready\n' : `${problem}\n`);
+      const ready = await isReady();
+      answer(response, ready ? 200 : 503, ready ? 'ready\n' : `${NOT_READY}\n`);
     } else if (path === '/metrics') {
       answer(response, 200, await registry.metrics(), registry.contentType);
     } else if (!api) {
@@ -77,14 +92,4 @@ const answer = (
   contentType = 'text/plain; charset=utf-8',
 ): void => {
   response.writeHead(status, { 'content-type': contentType }).end(body);
-};
-
-/** Null where requests can be served; else what is missing. */
-const readiness = async ({ pool }: Database): Promise<string | null> => {
-  try {
-    await pool.query('SELECT 1 FROM runs LIMIT 0');
-    return null;
-  } catch {
-    return 'The database cannot be reached, or its tables are not there yet.';
-  }
 };

@@ -60,8 +60,14 @@ export const SETTINGS = {
   databasePool: setting(
     'DATABASE_POOL',
     '10',
-    'Connections to the database, those of the queue, the listener and running exports not counted.',
+    'Connections to the database for requests. A server opens a few more for other purposes; docs/scale-out.md counts them.',
     integer(10, 1, 1000),
+  ),
+  accountPoolShare: setting(
+    'ACCOUNT_POOL_SHARE',
+    '50',
+    'Percent of DATABASE_POOL that the requests of one account may use at the same time, but at least one connection.',
+    integer(50, 1, 100),
   ),
   statementTimeoutMs: setting(
     'STATEMENT_TIMEOUT_MS',

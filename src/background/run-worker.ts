@@ -101,7 +101,7 @@ class HandOver extends Error {}
 
 const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
-  const db = options.exports.database.acrossAccounts;
+  const db = options.exports.database.runs;
   // Before the claim: the lease that the database gives begins while it is under way.
   const asked = performance.now();
   const askedAt = new Date();
@@ -128,7 +128,7 @@ const executeClaimed = async (
   span: Span,
 ): Promise<void> => {
   const { queue, traces } = options;
-  const db = options.exports.database.acrossAccounts;
+  const db = options.exports.database.runs;
   const traceId = traces.traceIdOf(run.id);
   const log = options.log.child({
     runId: encodeId('Run', run.id),
@@ -209,7 +209,7 @@ const keepLease = (
       if (isStopping || lost.signal.aborted) return;
       const asked = performance.now();
       try {
-        await renewLease(exports.database.acrossAccounts, run, leaseMs, progress);
+        await renewLease(exports.database.leases, run, leaseMs, progress);
         heldUntil = asked + leaseMs;
       } catch (error) {
         if (error instanceof LeaseLostError) lost.abort(error);

@@ -4,7 +4,7 @@ import { ALL_ACCOUNTS_SETTING, PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
 import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
 import type { Config } from '../config.ts';
-import type { Db } from '../db/client.ts';
+import { type Db, OWN_CONNECTIONS } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { readDeploymentFigures } from '../runs/deployment-figures.ts';
 import { broken, type Finding, ok, warn } from './findings.ts';
@@ -31,14 +31,23 @@ export interface Looked {
   readonly config: Pick<Config, 'role' | 'databasePool' | 'exportConcurrency'>;
 }
 
-/** Beside its pool: the queue's own, its listener and the feed of runs. */
-const OTHER_CONNECTIONS = 5;
 /** The schedule is looked at every second. */
 const LATE_SECONDS = 60;
 const WAITED_SECONDS = 900;
 const FIGURES_MS = 10_000;
 const OLDEST_VERSION = 15;
 const TOLERATED_MS = 5000;
+
+/** The queue's own connections, its listener and that of the feed of runs. */
+const QUEUE_AND_FEED = 5;
+
+/** Connections that a server with these settings opens at most. */
+const connectionsOf = ({ role, databasePool, exportConcurrency }: Looked['config']): number => {
+  const { keys, leases, runs, schedule, acrossAccounts } = OWN_CONNECTIONS;
+  const api = role === 'worker' ? 0 : databasePool + keys;
+  const worker = role === 'api' ? 0 : leases + runs + schedule + exportConcurrency;
+  return api + worker + acrossAccounts + QUEUE_AND_FEED;
+};
 
 /** What doctor asks a database that it can reach, in this order. None of them changes anything. */
 export const DATABASE_CHECKS: readonly {
@@ -119,8 +128,7 @@ export const DATABASE_CHECKS: readonly {
           (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS open`,
       );
       const { most = 0, reserved = 0, open = 0 } = rows[0] ?? {};
-      const exports = config.role === 'api' ? 0 : config.exportConcurrency;
-      const needed = config.databasePool + exports + OTHER_CONNECTIONS;
+      const needed = connectionsOf(config);
       const words = `a server with these settings uses up to ${needed} connections; the database gives ${most - reserved}, of which ${open} are open`;
       return needed <= most - reserved ? ok(words) : warn(`${words}: lower DATABASE_POOL, or raise max_connections`);
     },

@@ -1,5 +1,6 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
+import { createAccountShares } from './account-shares.ts';
 import { ACCOUNT_SETTING, ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
@@ -29,13 +30,37 @@ export const inOneGo = async <Answers>(db: Db, begin: (tx: Transaction) => Promi
  */
 export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
 
-export interface Database {
-  /** Sees and writes what belongs to the account, and nothing else, whatever a statement forgets. */
+/**
+ * Connections that a server opens beside DATABASE_POOL, in a small pool for each purpose, when they are first needed. They
+ * are separate so that requests of one account that wait for locks cannot delay keys, leases and the schedule of all accounts.
+ */
+export const OWN_CONNECTIONS = {
+  /** Look-ups of keys: at most two of unknown keys at the same time, so two are left for valid ones. */
+  keys: 4,
+  /** Renewals of leases: one that waits for the lock of a run does not delay the others. */
+  leases: 2,
+  /** The statements that claim a run, plan it, record its objects and end it. */
+  runs: 3,
+  /** The scheduler and the reaper. */
+  schedule: 2,
+  /** All other statements that concern several accounts: the feed of runs, metrics, readiness, mail, merges of totals. */
+  acrossAccounts: 3,
+} as const;
+
+type Purpose = keyof typeof OWN_CONNECTIONS;
+
+export interface Database extends Readonly<Record<Purpose, Db>> {
+  /**
+   * For requests of the account: sees and writes what belongs to the account, and nothing else, whatever a statement
+   * forgets. The account uses at most `accountConnections` of the pool; throws AccountBusyError after a wait.
+   */
   forAccount(accountId: bigint): Db;
-  /** For what concerns all accounts: the schedule, workers, the operator's commands, the look-up of a key. */
-  readonly acrossAccounts: Db;
-  /** Says for no account: no row of any can be seen. */
+  /** For a run of the account: the same rows, on the connections of runs. */
+  forRunOf(accountId: bigint): Db;
+  /** For requests. Says for no account: no row of any can be seen. */
   readonly pool: pg.Pool;
+  /** Requests that wait because their account uses its share of the pool. */
+  readonly waitingForShare: number;
   readonly url: string;
   close(): Promise<void>;
 }
@@ -43,7 +68,11 @@ export interface Database {
 export interface DatabaseOptions {
   readonly url: string;
   readonly poolSize: number;
-  /** Shown in pg_stat_activity. */
+  /** Connections of the pool that the requests of one account may use together; no limit if omitted. */
+  readonly accountConnections?: number;
+  /** How long a request waits for a connection, and before that for its account's share. Defaults to 10 seconds. */
+  readonly connectMs?: number;
+  /** Shown in pg_stat_activity, followed by the purpose of the connection: sluice-keys, sluice-runs. */
   readonly applicationName: string;
   /** Milliseconds; a statement of a request that runs longer is ended by the server. */
   readonly statementTimeoutMs: number;
@@ -54,44 +83,70 @@ export interface DatabaseOptions {
 /** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
 const MAX_REMEMBERED = 1000;
 
-/** Opens a pool. Nothing is connected yet: the first query does that, so an absent database is told there. */
+/** Opens the pools. Nothing is connected yet: the first query does that, so an absent database is told there. */
 export const openDatabase = (options: DatabaseOptions): Database => {
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    max: options.poolSize,
-    pipeline: true,
-    application_name: options.applicationName,
-    statement_timeout: options.statementTimeoutMs,
-    // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
-    // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
-    idle_in_transaction_session_timeout: 20_000,
-    connectionTimeoutMillis: 10_000,
-    idleTimeoutMillis: 30_000,
-    ...KEEP_ALIVE,
+  const connectMs = options.connectMs ?? 10_000;
+  const openPool = (size: number, name = options.applicationName): pg.Pool => {
+    const pool = new pg.Pool({
+      connectionString: options.url,
+      max: size,
+      pipeline: true,
+      application_name: name,
+      statement_timeout: options.statementTimeoutMs,
+      // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
+      // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
+      idle_in_transaction_session_timeout: 20_000,
+      connectionTimeoutMillis: connectMs,
+      idleTimeoutMillis: 30_000,
+      ...KEEP_ALIVE,
+    });
+    // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
+    // event that nobody hears ends the process (a backend terminated in a transaction does that).
+    pool.on('error', options.onConnectionError);
+    pool.on('connect', (client) => {
+      client.on('error', options.onConnectionError);
+    });
+    return pool;
+  };
+  const pool = openPool(options.poolSize);
+  const ownPools = mapPurposes((purpose) => {
+    const { applicationName } = options;
+    const name = purpose === 'acrossAccounts' ? applicationName : `${applicationName}-${purpose}`;
+    return openPool(OWN_CONNECTIONS[purpose], name);
   });
-  // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
-  // event that nobody hears ends the process (a backend terminated in a transaction does that).
-  pool.on('error', options.onConnectionError);
-  pool.on('connect', (client) => {
-    client.on('error', options.onConnectionError);
-  });
-  const scoped = (setting: string, prepares = false): Db =>
+  const scoped = (from: Pick<pg.Pool, 'connect'>, setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.
-    drizzle({ client: new ScopedPool(pool, setting, prepares) as unknown as pg.Pool, schema: tables });
-  const accounts = new Map<bigint, Db>();
-  let closing: Promise<void> | undefined;
-  return {
-    forAccount: (accountId) => {
+    drizzle({ client: new ScopedPool(from, setting, prepares) as unknown as pg.Pool, schema: tables });
+  const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>) => {
+    const accounts = new Map<bigint, Db>();
+    return (accountId: bigint): Db => {
       let db = accounts.get(accountId);
       if (!db) {
         if (accounts.size >= MAX_REMEMBERED) accounts.clear();
-        accounts.set(accountId, (db = scoped(`${ACCOUNT_SETTING} = '${accountId}'`)));
+        accounts.set(accountId, (db = scoped(from(accountId), `${ACCOUNT_SETTING} = '${accountId}'`)));
       }
       return db;
-    },
-    acrossAccounts: scoped(`${ALL_ACCOUNTS_SETTING} = 'on'`, true),
+    };
+  };
+  const shares = createAccountShares(pool, options.accountConnections ?? options.poolSize, connectMs);
+  let closing: Promise<unknown> | undefined;
+  return {
+    forAccount: forAccounts((accountId) => shares.of(accountId)),
+    forRunOf: forAccounts(() => ownPools.runs),
+    ...mapPurposes((purpose) => scoped(ownPools[purpose], `${ALL_ACCOUNTS_SETTING} = 'on'`, true)),
     pool,
+    get waitingForShare() {
+      return shares.waiting;
+    },
     url: options.url,
-    close: () => (closing ??= pool.end()),
+    close: async () => {
+      await (closing ??= Promise.all([pool, ...Object.values(ownPools)].map((one) => one.end())));
+    },
   };
 };
+
+const mapPurposes = <Value>(make: (purpose: Purpose) => Value): Record<Purpose, Value> =>
+  Object.fromEntries((Object.keys(OWN_CONNECTIONS) as Purpose[]).map((purpose) => [purpose, make(purpose)])) as Record<
+    Purpose,
+    Value
+  >;

@@ -29,6 +29,15 @@ const causes = function* (error: unknown): Generator<Error> {
   for (let at = error; at instanceof Error; at = at.cause) yield at;
 };
 
+/** The error of this class among the error and its causes. */
+export const causeOf = <Failure extends Error>(
+  error: unknown,
+  ofClass: abstract new (...args: never[]) => Failure,
+): Failure | null => {
+  for (const cause of causes(error)) if (cause instanceof ofClass) return cause;
+  return null;
+};
+
 /** The SQLSTATE of a database error, through the wrapper that drizzle puts around it (whose message holds SQL and values). */
 export const sqlState = (error: unknown): string | null => {
   for (const cause of causes(error)) {

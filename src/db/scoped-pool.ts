@@ -33,7 +33,7 @@ const MOST_VALUES = 20;
  * It has what drizzle calls, and "Pool" in its name, by which drizzle tells that a transaction needs a connection of its own.
  */
 export class ScopedPool {
-  readonly #pool: pg.Pool;
+  readonly #pool: Pick<pg.Pool, 'connect'>;
   readonly #begin: string;
   readonly #prepares: boolean;
 
@@ -42,7 +42,7 @@ export class ScopedPool {
    * @param prepares whether a connection parses and plans a statement once, and not each time: for who asks the same few
    *   again and again, whatever the values
    */
-  constructor(pool: pg.Pool, setting: string, prepares = false) {
+  constructor(pool: Pick<pg.Pool, 'connect'>, setting: string, prepares = false) {
     this.#prepares = prepares;
     this.#pool = pool;
     this.#begin = `; SET LOCAL ${setting}`;

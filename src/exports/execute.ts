@@ -91,7 +91,7 @@ export const executeRun = async (
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await span.child('plan', {}, () =>
-    exportSpec(database.forAccount(run.accountId), run.accountId, run.settings, window, run.watermark),
+    exportSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
@@ -176,7 +176,7 @@ class ObjectWriter {
 
   /** @param isLast closeObjects comes next, and notes that it was written */
   async putObject(key: string, body: Buffer, rows: number, isLast = false): Promise<void> {
-    const db = this.#context.database.acrossAccounts;
+    const db = this.#context.database.runs;
     const form = formOfKey(key);
     if (!form) throw new Error(`"${key}" is no key of an export.`);
     const sha256 = await sha256Of(body);
@@ -195,14 +195,14 @@ class ObjectWriter {
   closeObjects(): ReturnType<typeof closeObjects> {
     const last = this.objects.at(-1);
     if (!last) throw new Error('An export has at least one object.');
-    return closeObjects(this.#context.database.acrossAccounts, this.#run, last.key);
+    return closeObjects(this.#context.database.runs, this.#run, last.key);
   }
 
   /** @param known whose the bucket is, where that was asked right before */
   async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
     this.#hold.signal.throwIfAborted();
     const sha256 = await sha256Of(body);
-    const owner = known ?? (await assertHeld(this.#context.database.acrossAccounts, this.#run));
+    const owner = known ?? (await assertHeld(this.#context.database.runs, this.#run));
     await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
   }
 
@@ -225,6 +225,6 @@ class ObjectWriter {
           signal: this.#hold.signal,
         }),
     );
-    if (!own) await claimBucket(this.#context.database.acrossAccounts, accountId, bucket);
+    if (!own) await claimBucket(this.#context.database.runs, accountId, bucket);
   }
 }

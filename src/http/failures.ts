@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { isUnavailable, sqlState } from '../db/failures.ts';
+import { causeOf, isUnavailable, sqlState } from '../db/failures.ts';
 import { noteOutcome } from './requests-under-way.ts';
-import { BadUserInputError, RateLimitedError, RequestTimeoutError, UnavailableError, UserError } from '../errors.ts';
+import {
+  AccountBusyError,
+  BadUserInputError,
+  RateLimitedError,
+  RequestTimeoutError,
+  UnavailableError,
+  UserError,
+} from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;
@@ -54,6 +61,10 @@ const createTeller =
     }
     if (error instanceof RequestTimeoutError) {
       return { code: 'TIMEOUT', message: error.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    }
+    const busy = causeOf(error, AccountBusyError);
+    if (busy) {
+      return { code: 'UNAVAILABLE', message: busy.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
     }
     if (error instanceof UnavailableError || isUnavailable(error)) {
       log.warn({ err: error }, 'a request met a database that is away');

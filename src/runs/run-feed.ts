@@ -25,6 +25,8 @@ export interface RunFeed extends Stoppable {
 
 export interface RunFeedOptions {
   readonly db: Db;
+  /** What a reader reads at its start counts as a request of its account. */
+  readonly dbOf: (accountId: bigint) => Db;
   readonly url: string;
   readonly applicationName: string;
   /** Without a notification the states are read again so often: what a lost connection swallowed comes late, not never. */
@@ -183,8 +185,9 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     // Registered before the present state is read, so nothing can happen in between unseen.
     readers.add(reader);
     try {
-      const from = await databaseNow(db);
-      reader.welcome(await readPresent(db, selection), from);
+      const ofAccount = options.dbOf(selection.accountId);
+      const from = await databaseNow(ofAccount);
+      reader.welcome(await readPresent(ofAccount, selection), from);
       for (;;) {
         const row = await reader.next(ending);
         if (!row && !signal.aborted) throw new FeedStoppedError();

@@ -32,6 +32,7 @@ const CONNECTIONS: readonly [name: string, connect: () => Promise<void>][] = [
       const { acrossAccounts: db, url } = opened;
       const feed = startRunFeed({
         db,
+        dbOf: () => db,
         url,
         applicationName: 'test',
         resyncMs: 5000,

@@ -29,6 +29,7 @@ const database = openDatabase({
     told += 1;
   },
 });
+const db = database.forAccount(1n);
 if (mode === 'deaf') database.pool.on('connect', (client) => client.removeAllListeners('error'));
 
 const backends = async (applicationName: string): Promise<number[]> => {
@@ -59,7 +60,7 @@ const failureOf = async (work: () => Promise<unknown>): Promise<unknown> => {
 const scenario = async (name: string, applicationName: string, work: () => Promise<unknown>): Promise<void> => {
   const error = await failureOf(work);
   // Whatever happened, the pool serves.
-  const { rows } = await database.acrossAccounts.execute<{ one: number }>(sql`SELECT 1 AS one`);
+  const { rows } = await db.execute<{ one: number }>(sql`SELECT 1 AS one`);
   const { message, cause } = scrubError(error);
   // A connection that was closed shows its backend for some milliseconds more. The pool's one stays.
   const mayStay = applicationName === 'sluice-lost' ? 1 : 0;
@@ -77,10 +78,10 @@ const scenario = async (name: string, applicationName: string, work: () => Promi
 };
 const ROWS = 'SELECT repeat($$secret-row$$, 100) FROM generate_series(1, 200000)';
 
-await database.acrossAccounts.execute(sql`SELECT 1`);
+await db.execute(sql`SELECT 1`);
 await scenario('idle in the pool', 'sluice-lost', () => terminate('sluice-lost'));
 await scenario('in a transaction', 'sluice-lost', () =>
-  database.acrossAccounts.transaction(async (tx) => {
+  db.transaction(async (tx) => {
     await tx.execute(sql`SELECT 'secret-row'`);
     await terminate('sluice-lost');
     await tx.execute(sql`SELECT 'secret-row'`);
@@ -88,7 +89,7 @@ await scenario('in a transaction', 'sluice-lost', () =>
 );
 await scenario('in a statement', 'sluice-lost', async () => {
   // Drizzle runs a statement each time that somebody waits for it; so this is the one who does.
-  const slow = failureOf(() => database.acrossAccounts.execute(sql`SELECT pg_sleep(60), ${'secret-row'}`));
+  const slow = failureOf(() => db.execute(sql`SELECT pg_sleep(60), ${'secret-row'}`));
   while ((await backends('sluice-lost')).length === 0) await delay(5);
   await delay(50);
   await terminate('sluice-lost');
@@ -119,6 +120,7 @@ await scenario('in LISTEN', 'sluice-feed', async () => {
   const { promise: heard, resolve } = Promise.withResolvers<void>();
   const feed = startRunFeed({
     db: database.acrossAccounts,
+    dbOf: (accountId) => database.forAccount(accountId),
     url,
     applicationName: 'sluice-feed',
     resyncMs: 1000,

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { OWN_CONNECTIONS } from '../../src/db/client.ts';
 import { hasForeignTransactionIds } from '../../src/db/transaction-ids.ts';
 import { clearAbandoned } from '../../src/streams/staging.ts';
 import { countPurgeable, findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
@@ -46,6 +47,13 @@ const NOT_DISTRIBUTABLE = [
   /^SELECT EXISTS \( SELECT 1 FROM accounts a WHERE EXISTS/,
   /FROM runs r WHERE r\.account_id = [so]\.account_id AND r\.watermark IS NOT NULL/,
 ];
+
+/** The connections of a server, without those of the queue. */
+const OF_A_SERVER = new Set(
+  ['', '-export', '-feed', ...Object.keys(OWN_CONNECTIONS).map((purpose) => `-${purpose}`)].map(
+    (purpose) => `sluice${purpose}`,
+  ),
+);
 
 /** In its own tables, which stay on the coordinator. */
 const IS_OF_QUEUE = /\bpgboss\./;
@@ -132,8 +140,7 @@ beforeAll(async () => {
     await server.stop();
   }
   statements = hearing.heard.filter(
-    ({ applicationName, text }) =>
-      ['sluice', 'sluice-export', 'sluice-feed'].includes(applicationName) && !IS_OF_QUEUE.test(text),
+    ({ applicationName, text }) => OF_A_SERVER.has(applicationName) && !IS_OF_QUEUE.test(text),
   );
 }, 120_000);
 

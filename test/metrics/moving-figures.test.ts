@@ -43,7 +43,7 @@ describe('where nobody schedules or executes', () => {
   const AGE = 'sluice_oldest_waiting_run_age_seconds';
   let server: TestServer;
   beforeAll(async () => {
-    server = await startTestServer({ env: { ROLE: 'api', DATABASE_POOL: '3' } });
+    server = await startTestServer({ env: { ROLE: 'api', DATABASE_POOL: '3', ACCOUNT_POOL_SHARE: '67' } });
   });
   afterAll(() => server.stop());
 
@@ -89,15 +89,23 @@ describe('where nobody schedules or executes', () => {
   });
 
   test('connections are in use while they are held, then waited for, and idle afterwards', async () => {
-    await withClient(server.database.url, async (other) => {
-      await other.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
+    const other = await server.createKey('other', ['READ']);
+    await withClient(server.database.url, async (locking) => {
+      await locking.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
+      // Two of the account's requests use its share of the pool; the third waits for the share.
       const answers = Array.from({ length: 3 }, () => server.graphql(STREAMS));
+      await expectFigures(server.url, [
+        ['sluice_database_pool_in_use', {}, 2],
+        ['sluice_database_share_waiting', {}, 1],
+        ['sluice_database_pool_waiting', {}, 0],
+      ]);
+      answers.push(server.graphql(STREAMS, {}, other));
       await expectFigures(server.url, [
         ['sluice_database_pool_size', {}, 3],
         ['sluice_database_pool_in_use', {}, 3],
         ['sluice_database_pool_idle', {}, 0],
       ]);
-      answers.push(server.graphql(STREAMS), server.graphql(STREAMS));
+      answers.push(server.graphql(STREAMS, {}, other));
       const waited = await eventually(
         async () => {
           const seen = await scrape(server.url);
@@ -106,13 +114,14 @@ describe('where nobody schedules or executes', () => {
             seen.value('sluice_database_pool_in_use') ?? 0,
           ] as const;
         },
-        ([waiting]) => waiting >= 2,
+        ([waiting]) => waiting >= 1,
       );
       expect(waited[1]).toBe(3);
-      await other.query('ROLLBACK');
+      await locking.query('ROLLBACK');
       await Promise.all(answers);
     });
     await expectFigures(server.url, [
+      ['sluice_database_share_waiting', {}, 0],
       ['sluice_database_pool_in_use', {}, 0],
       ['sluice_database_pool_idle', {}, 3],
       ['sluice_database_pool_waiting', {}, 0],

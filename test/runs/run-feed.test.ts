@@ -61,6 +61,7 @@ const holdPresentStates = (db: Db): Hold => {
 const start = async (db: Db): Promise<RunFeed> => {
   const feed = startRunFeed({
     db,
+    dbOf: () => db,
     url: server.database.url,
     applicationName: 'sluice-feed',
     // Never in the time of a test: what is told here is told by notifications.
