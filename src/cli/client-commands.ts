@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isTimeZone } from '../lib/zoned-time.ts';
-import { type Role, ROLES } from './csv-records.ts';
+import { INPUT_FORMATS, type Role, ROLES } from './csv-records.ts';
 import type { IngestFlags } from './ingest.ts';
 import type { ClientContext } from './command.ts';
 import type { UsageFlags } from './usage.ts';
@@ -52,7 +52,12 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
       '--idempotency-key <key>',
       'in place of the one that follows from the records; of later parts with their number',
     )
-    .addOption(new Option('--format <format>', 'where the first line does not tell').choices(['ndjson', 'csv']))
+    .addOption(
+      new Option(
+        '--format <format>',
+        'of the file, if its first line does not show it; postgres: the text format of COPY',
+      ).choices(INPUT_FORMATS),
+    )
     .addOption(new Option('--granularity <granularity>', 'CSV: of all records').choices(['hourly', 'daily', 'monthly']))
     .addOption(
       new Option('--column <what=name>', `CSV: the column that is the ${ROLES.join(', the ')}`)
@@ -64,7 +69,18 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
         .argParser(readMore)
         .default([], 'none'),
     )
-    .option('--delimiter <character>', 'CSV: between cells, or the word tab', readDelimiter, ',')
+    .option('--header <columns>', 'CSV: the columns of a file without a header, with commas between them', readNames)
+    .option(
+      '--delimiter <character>',
+      'CSV: the character between cells, or the word tab (default: that of a line sep=, or of the first row)',
+      readDelimiter,
+    )
+    .option('--decimal-comma', 'CSV: values have a comma before their decimals: 1200,5', false)
+    .option(
+      '--date-format <format>',
+      'CSV: the format of timestamps that are not ISO 8601, such as DD.MM.YYYY HH:mm or M/D/YYYY h:mm A; UTC',
+    )
+    .option('--empty-as <value>', 'CSV: the value of a dimension for an empty cell, which is an error otherwise')
     .option('--split-values', 'CSV: cells hold several values with | between them, as exports write them', false)
     .option(
       '--part <records>',

@@ -1,23 +1,53 @@
-// Pure: records out of CSV: RFC 4180, a header first. Every cell stays text; a value never becomes a number here.
-import { ELEMENT_NAMES, EXPORT_COLUMNS } from '../streams/inputs.ts';
+// Pure: records out of rows of CSV. Every cell stays text; a value never becomes a number here.
+import { IssueCollector } from '../errors.ts';
+import { checkValue, ELEMENT_NAMES, EXPORT_COLUMNS } from '../streams/inputs.ts';
+import type { DateReader } from './date-format.ts';
+import { InputProblem } from './input-head.ts';
+import { cut, harmless } from './text-width.ts';
+
+/** Of a file; `postgres` is the text format of COPY. */
+export const INPUT_FORMATS = ['ndjson', 'csv', 'postgres'] as const;
 
 /** What a column can be; every other one is a dimension under its own name. */
 export const ROLES = ['timestamp', 'element', 'value', 'granularity'] as const;
 export type Role = (typeof ROLES)[number];
 
-export interface CsvOptions {
+export interface CsvSyntax {
   readonly delimiter: string;
-  /** Columns by what they are, where their own names do not tell. */
+  /** False for PostgreSQL's text format, in which quotes mean nothing. */
+  readonly isQuoted: boolean;
+}
+
+export interface CsvOptions {
+  /** Columns by their role, if their names do not say it. */
   readonly columns: Readonly<Partial<Record<Role, string>>>;
   /** Columns that are left out. */
   readonly ignored: readonly string[];
-  /** Of every record, where no column tells it. */
+  /** The granularity of every record, if no column contains it. */
   readonly granularity: string | null;
   /** Cells hold several values as exports write them: `|` between them, `\` before a `|` or `\` of a value. */
   readonly splitValues: boolean;
+  /** Replaces empty cells of dimensions, which are refused if it is null. */
+  readonly emptyAs: string | null;
+  readonly decimalComma: boolean;
+  /** Null: timestamps are sent as they are, in ISO 8601. */
+  readonly readDate: DateReader | null;
+  readonly dateFormat: string | null;
 }
 
-/** The names that tell by themselves what a column is; in any case, with or without `-`, `_` and blanks. */
+/** The columns of a file, and what each row means. */
+export interface CsvColumns {
+  /** The header and the delimiter, for messages. */
+  readonly words: string;
+  /** By the index of a cell; null beyond the last column. */
+  placeAt(index: number): string | null;
+  /** The text of a record. Throws InputProblem. */
+  read(cells: readonly string[]): string;
+  /** The column that a field of a record comes from, by the path of an issue; null if none is. */
+  columnOf(path: readonly string[]): string | null;
+}
+
+/** The names that show by themselves what a column is; in any case, with or without `-`, `_` and blanks. */
 const NAMES: Readonly<Record<Role, readonly string[]>> = {
   timestamp: ['timestamp', 'time', 'date', 'bucketstart'],
   element: ['element', 'elementname'],
@@ -25,90 +55,169 @@ const NAMES: Readonly<Record<Role, readonly string[]>> = {
   granularity: ['granularity'],
 };
 
-/** What is wrong with a line, for the person whose file it is. */
-export class CsvProblem extends Error {}
+/** Far more than a record can have. */
+const MAX_COLUMNS = 1000;
+const MAX_CELL_WIDTH = 60;
+const MAX_NAMES = 30;
 
-/** Turns one row after another into the text of a record. Throws CsvProblem. */
-export type RowReader = (cells: readonly string[]) => string;
+/** How PostgreSQL and other databases write NULL. */
+export const DATABASE_NULL = String.raw`\N`;
 
-/** The columns as the header names them. Throws CsvProblem where it cannot be told which of them is what. */
-export const readHeader = (header: readonly string[], options: CsvOptions): RowReader => {
-  const repeated = header.find((name, index) => header.indexOf(name) !== index);
-  if (repeated !== undefined) throw new CsvProblem(`There are two columns "${repeated}".`);
-  for (const name of [...Object.values(options.columns), ...options.ignored]) {
-    if (!header.includes(name)) throw new CsvProblem(`There is no column "${name}". There are: ${header.join(', ')}.`);
+export const isEmptyRow = (cells: readonly string[]): boolean => cells.every((cell) => cell.trim() === '');
+
+/** Of a delimiter. */
+export const nameOf = (delimiter: string): string => (delimiter === '\t' ? 'tab' : `"${delimiter}"`);
+
+const quoted = (text: string): string => `"${cut(harmless(text), MAX_CELL_WIDTH)}"`;
+
+/** Throws InputProblem if the header does not say which column is what. */
+export const readHeader = (header: readonly string[], syntax: CsvSyntax, options: CsvOptions): CsvColumns => {
+  const words = headerWords(header, syntax);
+  const refuse = (message: string): InputProblem => new InputProblem(`${message}\n${words}`);
+  if (header.length > MAX_COLUMNS) throw refuse(`A file has at most ${MAX_COLUMNS} columns.`);
+  const places = new Map<string, number>();
+  for (const [index, name] of header.entries()) {
+    if (places.has(name)) throw refuse(`Two columns have the name ${quoted(name)}.`);
+    places.set(name, index);
   }
-  const left = header.filter((name) => !options.ignored.includes(name));
+  for (const name of [...Object.values(options.columns), ...options.ignored]) {
+    if (!places.has(name)) throw refuse(`There is no column ${quoted(name)}.`);
+  }
+  const ignored = new Set(options.ignored);
+  const left = header.filter((name) => !ignored.has(name));
   const taken = new Set(Object.values(options.columns));
-  const placeOf = (role: Role): number => {
+  const columnFor = (role: Role): string | null => {
     const said = options.columns[role];
     const named = said === undefined ? left.filter((name) => !taken.has(name) && isNamed(name, role)) : [said];
+    const [first] = named;
+    if (first === undefined) return null;
     if (named.length > 1) {
-      throw new CsvProblem(
-        `"${named.join('" and "')}" may both be the ${role}: say --column ${role}=${named[0]}, and --ignore or rename the other.`,
+      throw refuse(
+        `${named.map(quoted).join(' and ')} could both be the ${role}: say --column ${role}=${first}, and --ignore or rename the other.`,
       );
     }
-    if (named[0] === undefined) return -1;
-    taken.add(named[0]);
-    return header.indexOf(named[0]);
+    taken.add(first);
+    return first;
   };
-  const places = { timestamp: placeOf('timestamp'), element: placeOf('element'), value: placeOf('value') };
-  const granularityAt = placeOf('granularity');
-  for (const [role, place] of Object.entries(places)) {
-    if (place < 0) throw new CsvProblem(`No column is the ${role}: say which with --column ${role}=NAME.`);
-  }
-  if (granularityAt < 0 && options.granularity === null) {
-    throw new CsvProblem(
-      'No column is the granularity: say it for all records with --granularity hourly, daily or monthly.',
-    );
+  const required = (role: Role): string => {
+    const column = columnFor(role);
+    if (column === null) throw refuse(`No column is the ${role}: say which with --column ${role}=NAME.`);
+    return column;
+  };
+  const [timestamp, element, value] = [required('timestamp'), required('element'), required('value')];
+  const granularity = columnFor('granularity');
+  if (granularity === null && options.granularity === null) {
+    throw refuse('No column is the granularity: say it for all records with --granularity hourly, daily or monthly.');
   }
   const dimensions = left.filter((name) => !taken.has(name));
   for (const name of dimensions) {
+    if (name === '') {
+      throw refuse(`Column ${header.indexOf(name) + 1} has no name: leave it out with --ignore "".`);
+    }
     if (EXPORT_COLUMNS.has(name) || ELEMENT_NAMES.has(name)) {
-      throw new CsvProblem(`"${name}" can be no dimension: leave the column out with --ignore ${name}.`);
+      throw refuse(`${quoted(name)} cannot be a dimension: leave the column out with --ignore ${name}.`);
     }
   }
-  const dimensionPlaces = dimensions.map((name) => header.indexOf(name));
+  const cellOf = (cells: readonly string[], column: string): string => cells[places.get(column) ?? -1] ?? '';
   const text = JSON.stringify;
-  return (cells) => {
-    if (cells.length !== header.length) {
-      throw new CsvProblem(`It has ${cells.length} cells, and the header has ${header.length}.`);
-    }
-    const at = (place: number): string => cells[place] ?? '';
-    const filter = dimensions.map((name, index) => {
-      const cell = at(dimensionPlaces[index] ?? -1);
-      return `${text(name)}:${text(options.splitValues ? splitCell(cell) : [cell])}`;
-    });
-    const granularity = granularityAt < 0 ? (options.granularity ?? '') : at(granularityAt);
-    return `{"timestamp":${text(at(places.timestamp))},"granularity":${text(granularity)},"element-name":${text(at(places.element))},"filter":{${filter.join(',')}},"value":${text(at(places.value))}}`;
+  return {
+    words,
+    placeAt: (index) => {
+      const name = header[index];
+      return name === undefined ? null : `column ${quoted(name)}`;
+    },
+    read: (cells) => {
+      if (cells.length !== header.length) {
+        throw new InputProblem(`The row has ${cells.length} cells, and the header has ${header.length}.`);
+      }
+      const filled = (column: string): string => {
+        const cell = cellOf(cells, column);
+        if (isEmpty(cell)) throw cellProblem(column, cell, 'The cell is empty.');
+        return cell;
+      };
+      const filter = dimensions.map((column) => {
+        const cell = cellOf(cells, column);
+        return `${text(column)}:${text(valuesOf(column, cell, options))}`;
+      });
+      return `{"timestamp":${text(timestampOf(timestamp, filled(timestamp), options))},"granularity":${text(granularity === null ? options.granularity : filled(granularity))},"element-name":${text(filled(element))},"filter":{${filter.join(',')}},"value":${text(valueOf(value, filled(value), options))}}`;
+    },
+    columnOf: ([field = '', dimension = '']) => {
+      if (field === 'filter') return places.has(dimension) ? dimension : null;
+      const columns: Readonly<Record<string, string | null>> = {
+        timestamp,
+        granularity,
+        value,
+        'element-name': element,
+      };
+      return columns[field] ?? null;
+    },
   };
+};
+
+export const placeOf = (column: string, cell: string): string => `column ${quoted(column)}, cell ${quoted(cell)}`;
+
+const cellProblem = (column: string, cell: string, message: string): InputProblem =>
+  new InputProblem(message, { place: placeOf(column, cell) });
+
+const headerWords = (header: readonly string[], { delimiter }: CsvSyntax): string => {
+  const more = header.length > MAX_NAMES ? ` and ${header.length - MAX_NAMES} more` : '';
+  const separator =
+    header.length > 1 ? `, separated by ${nameOf(delimiter)}` : `; no ${nameOf(delimiter)} separates it`;
+  return `The header has: ${header.slice(0, MAX_NAMES).map(quoted).join(', ')}${more}${separator}.`;
 };
 
 const isNamed = (column: string, role: Role): boolean =>
   NAMES[role].includes(column.toLowerCase().replace(/[-_ ]/g, ''));
 
-/** The inverse of how an export joins the values of one dimension. */
-const splitCell = (cell: string): string[] =>
-  [...cell.matchAll(/(?:^|\|)((?:[^|\\]|\\[^]?)*)/g)].map(([, value = '']) => value.replace(/\\([^])/g, '$1'));
+const isEmpty = (cell: string): boolean => cell === '' || cell === DATABASE_NULL;
 
-/** The cells of one row, or null where a quote is still open and the row goes on in the next line. */
-export const cellsOf = (row: string, delimiter: string): string[] | null => {
-  if (!row.includes('"')) return row.split(delimiter);
-  const cells: string[] = [];
-  for (let at = 0; ; at += 1) {
-    let cell = '';
-    let isQuoted = false;
-    while (row[at] === '"') {
-      const end = row.indexOf('"', at + 1);
-      if (end < 0) return null;
-      // Two quotes are one of the text: the second opens the rest of the cell.
-      cell += (isQuoted ? '"' : '') + row.slice(at + 1, end);
-      isQuoted = true;
-      at = end + 1;
-    }
-    const end = row.indexOf(delimiter, at);
-    cells.push(cell + row.slice(at, end < 0 ? undefined : end));
-    if (end < 0) return cells;
-    at = end;
+const timestampOf = (column: string, cell: string, { readDate, dateFormat }: CsvOptions): string => {
+  if (readDate === null) return cell;
+  const timestamp = readDate(cell);
+  if (timestamp === null) throw cellProblem(column, cell, `This is not a date in the format ${dateFormat}.`);
+  return timestamp;
+};
+
+const valueOf = (column: string, cell: string, { decimalComma }: CsvOptions): string => {
+  if (decimalComma && cell.includes('.')) {
+    throw cellProblem(column, cell, 'With --decimal-comma a value contains no point; thousands are not separated.');
   }
+  const value = decimalComma ? cell.replace(',', '.') : cell;
+  const issues = new IssueCollector();
+  if (checkValue(value, () => [], issues) === null) {
+    const [issue] = issues.issues;
+    const hint = cell.includes(',') && !decimalComma ? ' If the file has decimal commas, use --decimal-comma.' : '';
+    throw cellProblem(column, cell, `${issue?.message ?? 'This is not a value.'}${hint}`);
+  }
+  return value;
+};
+
+const valuesOf = (column: string, cell: string, { splitValues, emptyAs }: CsvOptions): string[] => {
+  const values = splitValues ? splitCell(cell) : [cell];
+  return values.map((value) => {
+    if (!isEmpty(value)) return value;
+    if (emptyAs !== null) return emptyAs;
+    throw cellProblem(
+      column,
+      cell,
+      'A dimension needs a value. --empty-as VALUE sends one for empty cells, --ignore leaves the column out.',
+    );
+  });
+};
+
+/** The inverse of how an export joins the values of one dimension. */
+const splitCell = (cell: string): string[] => {
+  const values: string[] = [];
+  let value = '';
+  for (let at = 0; at < cell.length; at += 1) {
+    const character = cell[at] ?? '';
+    if (character === '|') {
+      values.push(value);
+      value = '';
+    } else if (character === '\\' && at + 1 < cell.length) {
+      at += 1;
+      value += cell[at];
+    } else value += character;
+  }
+  return [...values, value];
 };

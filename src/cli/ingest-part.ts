@@ -2,9 +2,10 @@ import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+import { createGunzip, createGzip } from 'node:zlib';
+import { createLineSplitter, eachLine } from '../lib/lines.ts';
 
 /** As many records as one request takes, in a file that has no name: it is gone with the process, whatever ends that. */
 export interface Part {
@@ -17,6 +18,8 @@ export interface Part {
   open(): AsyncIterable<Buffer>;
   /** Where a record stands in the input, counted from 1. */
   lineOf(index: number): number;
+  /** The records with these indices, by index. */
+  recordsAt(indices: ReadonlySet<number>): Promise<ReadonlyMap<number, string>>;
   close(): Promise<void>;
 }
 
@@ -97,6 +100,8 @@ export const createPart = async ({ seed, compressed }: PartOptions): Promise<Par
           const step = steps.findLast((one) => one.index <= index) ?? { index: 0, line: 1 };
           return step.line + index - step.index;
         },
+        recordsAt: (indices) =>
+          recordsAt(compressed ? Readable.from(piecesOf(file)).pipe(createGunzip()) : piecesOf(file), indices),
         close,
       };
     },
@@ -115,6 +120,24 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<Buffer> {
     yield buffer.subarray(0, bytesRead);
   }
 }
+
+const recordsAt = async (
+  pieces: AsyncIterable<Buffer>,
+  indices: ReadonlySet<number>,
+): Promise<ReadonlyMap<number, string>> => {
+  const found = new Map<number, string>();
+  const splitter = createLineSplitter(Number.POSITIVE_INFINITY);
+  const last = Math.max(-1, ...indices);
+  let index = 0;
+  for await (const piece of pieces) {
+    for (const line of eachLine(splitter.lines(piece))) {
+      if (indices.has(index) && 'text' in line) found.set(index, line.text);
+      index += 1;
+    }
+    if (index > last) break;
+  }
+  return found;
+};
 
 const openUnnamed = async (): Promise<FileHandle> => {
   const path = join(tmpdir(), `sluice-ingest-${randomUUID()}`);

@@ -1,98 +1,139 @@
-// Pure: lines of NDJSON or CSV as the texts of records, each with its line.
-import type { Line } from '../lib/lines.ts';
-import { cellsOf, type CsvOptions, CsvProblem, readHeader, type RowReader } from './csv-records.ts';
+// Pure: NDJSON or CSV as the texts of records, each with its line.
+import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
+import {
+  type CsvColumns,
+  type CsvOptions,
+  DATABASE_NULL,
+  type INPUT_FORMATS,
+  isEmptyRow,
+  readHeader,
+} from './csv-records.ts';
+import { type CsvRow, openCsv } from './csv-rows.ts';
+import { InputProblem, utf8Pieces, withHead } from './input-head.ts';
 
 export interface RecordsOptions extends CsvOptions {
-  /** Null: NDJSON where the first line that is not blank begins with `{`. */
-  readonly format: 'ndjson' | 'csv' | null;
+  /** Null: NDJSON if the first character that is not blank is `{`, otherwise CSV. */
+  readonly format: (typeof INPUT_FORMATS)[number] | null;
+  /** Null: found in the file. */
+  readonly delimiter: string | null;
+  /** Of a file without a header. */
+  readonly header: readonly string[] | null;
 }
 
-/** Takes records and what is wrong with lines. */
-export interface RecordsTaker {
-  add(record: string, line: number): void;
-  problem(line: number, message: string): void;
+export type InputItem =
+  | { readonly line: number; readonly record: string }
+  | {
+      readonly line: number;
+      readonly problem: string;
+      /** Of the problem in the line; null for the whole line. */
+      readonly place: string | null;
+    };
+
+export interface RecordSource {
+  /** In the order of the input, some for each piece. Throws InputProblem if the rest of the input cannot be read. */
+  readonly items: AsyncGenerator<InputItem[]>;
+  /** Null until the header was read, and for NDJSON. */
+  readonly columns: CsvColumns | null;
 }
 
-export interface RecordsReader {
-  /** Throws CsvProblem where of no line can be told what it means. */
-  read(line: Line): void;
-  end(): void;
-}
-
+/** As much as the server reads of one record. */
+const MAX_LINE_BYTES = 1024 * 1024;
+const MAX_BLANK_BYTES = 64 * 1024;
 const LINE_PROBLEMS = { TOO_LONG: 'Is longer than any record can be.', NOT_UTF8: 'Is not UTF-8.' } as const;
 
-/** A row of so many lines is one whose quote was never closed. */
-const MOST_LINES_OF_ROW = 1000;
+export const readRecords = (pieces: AsyncIterable<Buffer>, options: RecordsOptions): RecordSource => {
+  let columns: CsvColumns | null = null;
+  const items = async function* read(): AsyncGenerator<InputItem[]> {
+    const { head, all } = await withHead(utf8Pieces(pieces), MAX_BLANK_BYTES, (bytes) => firstOf(bytes) !== '');
+    const first = firstOf(head);
+    const format = options.format ?? (first === '{' || first === '[' ? 'ndjson' : 'csv');
+    if (format !== 'ndjson') {
+      yield* csvItems(all, format, options, (found) => (columns = found));
+      return;
+    }
+    if (first === '[') {
+      throw new InputProblem('It is one JSON array. A record a line is needed, as `jq -c ".[]"` makes of it.');
+    }
+    yield* ndjsonItems(all);
+  };
+  return {
+    items: items(),
+    get columns() {
+      return columns;
+    },
+  };
+};
 
-export const createRecordsReader = (options: RecordsOptions, taker: RecordsTaker): RecordsReader => {
+const firstOf = (bytes: Buffer): string => bytes.toString('latin1').trimStart().slice(0, 1);
+
+const ndjsonItems = async function* read(pieces: AsyncIterable<Buffer>): AsyncGenerator<InputItem[]> {
+  const splitter = createLineSplitter(MAX_LINE_BYTES);
   let number = 0;
-  let readText: ((text: string, line: number) => void) | null = null;
-  let csv: CsvReader | null = null;
-  return {
-    read: (line) => {
+  const itemsOf = (lines: Iterable<Line>): InputItem[] => {
+    const items: InputItem[] = [];
+    for (const line of lines) {
       number += 1;
-      if ('problem' in line) {
-        taker.problem(number, LINE_PROBLEMS[line.problem]);
-        return;
-      }
-      const text = number === 1 && line.text.startsWith('\ufeff') ? line.text.slice(1) : line.text;
-      if (readText === null) {
-        if (text.trim() === '') return;
-        const format = options.format ?? (/^\s*[{[]/.test(text) ? 'ndjson' : 'csv');
-        if (format === 'ndjson' && /^\s*\[/.test(text)) {
-          throw new CsvProblem('It is one JSON array. A record a line is needed, as `jq -c ".[]"` makes of it.');
-        }
-        csv = format === 'csv' ? createCsvReader(options, taker) : null;
-        readText = csv
-          ? (row, at) => csv?.read(row, at)
-          : (record, at) => {
-              if (record.trim() !== '') taker.add(record, at);
-            };
-      }
-      readText(text, number);
-    },
-    end: () => csv?.end(),
+      if ('problem' in line) items.push({ line: number, problem: LINE_PROBLEMS[line.problem], place: null });
+      else if (line.text.trim() !== '') items.push({ line: number, record: line.text });
+    }
+    return items;
   };
+  for await (const piece of pieces) yield itemsOf(eachLine(splitter.lines(piece)));
+  yield itemsOf(eachLine(splitter.rest()));
 };
 
-interface CsvReader {
-  read(text: string, line: number): void;
-  end(): void;
-}
-
-const createCsvReader = (options: CsvOptions, taker: RecordsTaker): CsvReader => {
-  let readRow: RowReader | null = null;
-  /** Lines of a row that goes on, since a quote is open. */
-  let open: string[] = [];
-  let openedAt = 0;
-  const unclosed = (): CsvProblem => new CsvProblem(`A quote that is opened in line ${openedAt} is never closed.`);
-  return {
-    read: (raw, line) => {
-      const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
-      if (open.length === 0 && text.trim() === '') return;
-      const isContinued = open.length > 0;
-      // Only a line with a quote can close one.
-      const cells = isContinued && !text.includes('"') ? null : cellsOf([...open, text].join('\n'), options.delimiter);
-      if (!isContinued) openedAt = line;
-      if (cells === null) {
-        open.push(text);
-        if (open.length > MOST_LINES_OF_ROW) throw unclosed();
-        return;
-      }
-      open = [];
-      if (readRow === null) {
-        readRow = readHeader(cells, options);
-        return;
-      }
-      try {
-        taker.add(readRow(cells), openedAt);
-      } catch (error) {
-        if (!(error instanceof CsvProblem)) throw error;
-        taker.problem(openedAt, error.message);
-      }
-    },
-    end: () => {
-      if (open.length > 0) throw unclosed();
-    },
+const csvItems = async function* read(
+  pieces: AsyncIterable<Buffer>,
+  format: 'csv' | 'postgres',
+  options: RecordsOptions,
+  onColumns: (columns: CsvColumns) => void,
+): AsyncGenerator<InputItem[]> {
+  const { syntax, rows } = await openCsv(pieces, format === 'csv', options.delimiter);
+  let columns: CsvColumns | null = null;
+  const isDoubtful = options.format === null && syntax.delimiter === '\t';
+  const useHeader = (header: readonly string[]): void => onColumns((columns = readHeader(header, syntax, options)));
+  if (options.header !== null) useHeader(options.header);
+  const itemOf = ({ line, cells }: CsvRow): InputItem | null => {
+    if (isEmptyRow(cells)) return null;
+    if (columns === null) {
+      useHeader(cells);
+      return null;
+    }
+    if (isDoubtful && cells.includes(DATABASE_NULL)) return { line, problem: DOUBTFUL, place: null };
+    try {
+      return { line, record: columns.read(cells) };
+    } catch (error) {
+      if (!(error instanceof InputProblem)) throw error;
+      return { line, problem: error.message, place: error.place };
+    }
   };
+  try {
+    for await (const some of rows) {
+      yield some.flatMap((row) => itemOf(syntax.isQuoted ? row : unescaped(row)) ?? []);
+    }
+  } catch (error) {
+    if (!(error instanceof InputProblem) || error.line === null) throw error;
+    const place = error.cell === null ? null : placeIn(columns, error.cell);
+    yield [{ line: error.line, problem: error.message, place }];
+  }
 };
+
+const placeIn = (columns: CsvColumns | null, cell: number): string | null => columns?.placeAt(cell) ?? null;
+
+const DOUBTFUL = String.raw`A cell is \N, as in the text format of PostgreSQL. Read the file with --format postgres; with --format csv such a cell is empty.`;
+
+const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+const END_OF_DATA = String.raw`\.`;
+
+/** Cells as PostgreSQL's text format escapes them. */
+const unescaped = ({ line, cells }: CsvRow): CsvRow => ({
+  line,
+  cells:
+    cells.length === 1 && cells[0] === END_OF_DATA
+      ? []
+      : cells.map((cell) =>
+          cell === DATABASE_NULL || !cell.includes('\\')
+            ? cell
+            : cell.replace(/\\([^])/g, (_, character: string) => ESCAPES[character] ?? character),
+        ),
+});

@@ -1,29 +1,34 @@
 import { ApiError } from '../client/graphql-client.ts';
 import { patiently } from '../client/patience.ts';
 import { sendRecords } from '../client/send-records.ts';
-import { ValidationError } from '../errors.ts';
-import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
+import { type Issue, ValidationError } from '../errors.ts';
 import { listenForStop } from '../stop-signals.ts';
 import { streamNameProblem } from '../streams/inputs.ts';
 import type { ClientContext } from './command.ts';
-import { CsvProblem, type CsvOptions } from './csv-records.ts';
+import { type CsvColumns, type CsvOptions, placeOf } from './csv-records.ts';
+import { createDateReader, DateFormatProblem } from './date-format.ts';
+import { InputProblem } from './input-head.ts';
 import { openInput } from './ingest-input.ts';
 import { createPart, type Part, type PartWriter } from './ingest-part.ts';
 import { createIngestProgress, type IngestProgress } from './ingest-progress.ts';
-import { createRecordsReader } from './ingest-records.ts';
-import { LineIssues, refusedLines } from './line-issues.ts';
+import { readRecords, type RecordsOptions } from './ingest-records.ts';
+import { LineIssues, refusedIndices, refusedLines } from './line-issues.ts';
 import { findServer, isThisMachine, type ServerFlags, type ServerPlace, typedPath } from './server-place.ts';
 
 export interface IngestFlags extends ServerFlags {
   readonly stream: string;
   readonly kind: 'sum' | 'replace';
   readonly idempotencyKey?: string;
-  readonly format?: 'ndjson' | 'csv';
+  readonly format?: NonNullable<RecordsOptions['format']>;
   readonly granularity?: string;
   readonly column: CsvOptions['columns'];
   readonly ignore: readonly string[];
-  readonly delimiter: string;
+  readonly delimiter?: string;
+  readonly header?: readonly string[];
   readonly splitValues: boolean;
+  readonly emptyAs?: string;
+  readonly decimalComma: boolean;
+  readonly dateFormat?: string;
   /** Records of one request. */
   readonly part?: number;
   /** Milliseconds for which a server that is away is waited for. */
@@ -32,8 +37,6 @@ export interface IngestFlags extends ServerFlags {
 
 /** Some 150 MB of NDJSON, which a server takes in within seconds. */
 const PART_RECORDS = 1_000_000;
-/** As the server has it. */
-const MAX_LINE_BYTES = 1024 * 1024;
 /** Written into each digest: a later version that makes other records of the same line has to change it. */
 const KEY_VERSION = 'sluice ingest 1';
 
@@ -44,17 +47,18 @@ const KEY_VERSION = 'sluice ingest 1';
  */
 export const ingestCommand = async (context: ClientContext, file: string, flags: IngestFlags): Promise<void> => {
   checkFlags(flags);
+  const options = recordsOptions(flags);
   const server = await findServer(flags, context.env);
   const { signal } = listenForStop();
   const input = await openInput(file === '-' ? file : typedPath(file, context.env), process.stdin);
   const progress = createIngestProgress(context.terminal, input);
   try {
-    await sendAll(input.pieces, server, flags, progress, signal);
+    await sendAll(input.pieces, server, flags, options, progress, signal);
     progress.end(flags.stream, flags.kind);
   } catch (error) {
     progress.clear();
     if (!signal.aborted) {
-      const whole = error instanceof CsvProblem ? problem(error.message) : error;
+      const whole = error instanceof InputProblem ? problem(error.message) : error;
       const words = progress.whereItStands();
       if (words !== '') context.terminal.say(words);
       throw whole;
@@ -64,13 +68,16 @@ export const ingestCommand = async (context: ClientContext, file: string, flags:
   }
 };
 
-const checkFlags = ({ stream, kind, part, idempotencyKey }: IngestFlags): void => {
+const checkFlags = ({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void => {
   const nameProblem = streamNameProblem(stream);
   if (nameProblem !== null) throw problem(nameProblem);
   if (kind === 'replace' && part !== undefined) {
     throw problem(
       'A replace goes in one request: of two records with the same key in two parts the second would take the place of the first.',
     );
+  }
+  if (format === 'postgres' && delimiter !== undefined) {
+    throw problem('--format postgres has tabs between cells: leave --delimiter out.');
   }
   if (idempotencyKey !== undefined && !/^.{1,240}$/v.test(idempotencyKey)) {
     throw problem('An idempotency key has 1 to 240 characters here: the number of a part may follow it.');
@@ -79,10 +86,33 @@ const checkFlags = ({ stream, kind, part, idempotencyKey }: IngestFlags): void =
 
 const problem = (message: string): ValidationError => new ValidationError([{ path: [], code: 'BAD_VALUE', message }]);
 
+const recordsOptions = (flags: IngestFlags): RecordsOptions => ({
+  format: flags.format ?? null,
+  delimiter: flags.delimiter ?? null,
+  header: flags.header ?? null,
+  columns: flags.column,
+  ignored: flags.ignore,
+  granularity: flags.granularity ?? null,
+  splitValues: flags.splitValues,
+  emptyAs: flags.emptyAs ?? null,
+  decimalComma: flags.decimalComma,
+  dateFormat: flags.dateFormat ?? null,
+  readDate: flags.dateFormat === undefined ? null : dateReader(flags.dateFormat),
+});
+
+const dateReader = (format: string): RecordsOptions['readDate'] => {
+  try {
+    return createDateReader(format);
+  } catch (error) {
+    throw error instanceof DateFormatProblem ? problem(`--date-format ${format}: ${error.message}`) : error;
+  }
+};
+
 const sendAll = async (
   pieces: AsyncIterable<Buffer>,
   server: ServerPlace,
   flags: IngestFlags,
+  options: RecordsOptions,
   progress: IngestProgress,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -97,44 +127,29 @@ const sendAll = async (
     });
   let part = await newPart();
   const issues = new LineIssues();
-  const reader = createRecordsReader(
-    {
-      format: flags.format ?? null,
-      delimiter: flags.delimiter,
-      columns: flags.column,
-      ignored: flags.ignore,
-      granularity: flags.granularity ?? null,
-      splitValues: flags.splitValues,
-    },
-    { add: (record, line) => part.add(record, line), problem: (line, message) => issues.add(line, message) },
-  );
+  const source = readRecords(stoppable(pieces, signal), options);
+  const throwIssues = (): void => issues.throwIfAny(source.columns?.words ?? null);
   const sendPart = async (): Promise<void> => {
-    issues.throwIfAny();
+    throwIssues();
     const full = await part.finish();
     progress.sends(number, full);
-    await sendOne(full, keyOf(flags.idempotencyKey, full, number), server, flags, progress, signal);
+    await sendOne(full, keyOf(flags.idempotencyKey, full, number), server, flags, source.columns, progress, signal);
     await full.close();
     number += 1;
   };
-  const take = async (lines: Iterable<Line>): Promise<void> => {
-    for (const line of lines) {
-      reader.read(line);
-      if (part.count < partRecords) continue;
-      await sendPart();
-      part = await newPart();
-    }
-  };
   try {
-    const splitter = createLineSplitter(MAX_LINE_BYTES);
-    for await (const piece of pieces) {
-      signal.throwIfAborted();
-      await take(eachLine(splitter.lines(piece)));
+    for await (const items of source.items) {
+      for (const item of items) {
+        if ('problem' in item) issues.add(item.line, item.place, item.problem);
+        else part.add(item.record, item.line);
+        if (part.count < partRecords) continue;
+        await sendPart();
+        part = await newPart();
+      }
       await part.drain();
       progress.reads(number, part.count);
     }
-    await take(eachLine(splitter.rest()));
-    reader.end();
-    issues.throwIfAny();
+    throwIssues();
     if (part.count > 0) await sendPart();
     else if (progress.storedParts === 0) throw problem('There is no record in it.');
   } finally {
@@ -153,6 +168,7 @@ const sendOne = async (
   idempotencyKey: string,
   server: ServerPlace,
   { stream, kind, patience }: IngestFlags,
+  columns: CsvColumns | null,
   progress: IngestProgress,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -174,6 +190,38 @@ const sendOne = async (
   } catch (error) {
     // What was answered with a refusal was not stored.
     if (error instanceof ApiError && error.status < 500) progress.refused();
-    throw (error instanceof ApiError && refusedLines(error, (index) => full.lineOf(index))) || error;
+    throw (error instanceof ApiError && (await refusalOf(error, full, columns))) || error;
+  }
+};
+
+/** What the server refused, by the lines of the file, and by the columns and cells of CSV. */
+const refusalOf = async (error: ApiError, full: Part, columns: CsvColumns | null): Promise<ValidationError | null> => {
+  const records = columns === null ? new Map<number, string>() : await full.recordsAt(refusedIndices(error));
+  return refusedLines(error, {
+    lineOf: (index) => full.lineOf(index),
+    placeOf: ({ index, path }) => {
+      const column = columns?.columnOf(path) ?? null;
+      const record = records.get(index);
+      return column === null || record === undefined ? null : placeOf(column, textAt(record, path));
+    },
+    footer: columns && `${columns.words}${error.details.issues?.some(isOfTimestamp) ? `\n${OTHER_DATES}` : ''}`,
+  });
+};
+
+const OTHER_DATES = 'Other forms of dates are read with --date-format, such as --date-format DD.MM.YYYY.';
+
+const isOfTimestamp = ({ path, code }: Issue): boolean => code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
+
+/** The field of a record; of a list that is named as a whole, all of it. */
+const textAt = (record: string, path: readonly string[]): string => {
+  let value: unknown = JSON.parse(record);
+  for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
+  return Array.isArray(value) ? value.join('|') : typeof value === 'string' ? value : '';
+};
+
+const stoppable = async function* stop(pieces: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) {
+    signal.throwIfAborted();
+    yield piece;
   }
 };

@@ -170,10 +170,14 @@ describe('ingest', () => {
     const refused = await pipe(csv, ...flags);
     expect(refused).toMatchObject({
       code: 1,
-      stderr: 'Nothing was stored.\nLine 5: It has 5 cells, and the header has 6.\n',
+      stderr: `Nothing was stored.
+Line 4, column "value", cell "-2": A value is 0 or more.
+Line 5: The row has 5 cells, and the header has 6.
+The header has: "timestamp", "granularity", "element", "value", "region", "note", separated by ";".
+`,
     });
     const short = csv.replace(/2026-01-03.*\r\n/, '');
-    expect((await pipe(short, ...flags)).stderr).toMatch(/^Nothing was stored\.\nLine 4, value: .*\n$/);
+    expect((await pipe(short, ...flags)).stderr).toMatch(/^Nothing was stored\.\nLine 4, column "value", .*\n/);
     expect(await pipe(short.replace('-2;', '2;'), ...flags, '--split-values')).toMatchObject({ code: 0 });
     const { usage } = await server.graphql<{ usage: { series: unknown[] } }>(
       `{ usage(input: { meterApiNames: ["quoted"], from: "2026-01-01T00:00:00Z", to: "2026-01-03T00:00:00Z",
@@ -200,19 +204,23 @@ describe('ingest', () => {
       ],
       [`${head}\n2026-01-01,a,1`, [], /No column is the granularity: say it .* --granularity/],
       [`when,element,value\n`, daily, /No column is the timestamp: say which with --column timestamp=NAME\./],
-      [`${head},date\n`, daily, /"timestamp" and "date" may both be the timestamp: /],
-      [`${head},x,x\n`, daily, /There are two columns "x"\./],
+      [`${head},date\n`, daily, /"timestamp" and "date" could both be the timestamp: /],
+      [`${head},x,x\n`, daily, /Two columns have the name "x"\./],
       [
         `${head},meterApiName\n`,
         daily,
-        /"meterApiName" can be no dimension: leave the column out with --ignore meterApiName\./,
+        /"meterApiName" cannot be a dimension: leave the column out with --ignore meterApiName\./,
       ],
       [
         `${head}\n`,
         [...daily, '--column', 'value=Cost'],
-        /There is no column "Cost"\. There are: timestamp, element, value\./,
+        /There is no column "Cost"\.\nThe header has: "timestamp", "element", "value", separated by ","\./,
       ],
-      [`${head}\n2026-01-01,"a,1\n`, daily, /A quote that is opened in line 2 is never closed\./],
+      [
+        `${head}\n2026-01-01,"a,1\n`,
+        daily,
+        /Line 2, column "element": A quote that is opened in this row is never closed\./,
+      ],
       [Buffer.from(`${head}\n2026-01-01,\xff,1\n`, 'latin1'), daily, /Line 2: Is not UTF-8\./],
     ];
     const outcomes = await Promise.all(

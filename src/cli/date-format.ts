@@ -1,0 +1,115 @@
+// Pure: timestamps in a format that the user describes, such as DD.MM.YYYY HH:mm, as ISO 8601.
+
+/** Returns the date, or date and time, in ISO 8601; null if the text does not have the format or names no date. */
+export type DateReader = (text: string) => string | null;
+
+/** Thrown for a format that cannot be used. */
+export class DateFormatProblem extends Error {}
+
+type Field = 'year' | 'month' | 'day' | 'hour' | 'half' | 'minute' | 'second';
+
+interface Token {
+  readonly field: Field;
+  readonly pattern: string;
+  /** The number of digits is not fixed. */
+  readonly varies?: true;
+}
+
+const TOKENS: Readonly<Record<string, Token>> = {
+  YYYY: { field: 'year', pattern: String.raw`(\d{4})` },
+  MM: { field: 'month', pattern: String.raw`(\d{2})` },
+  M: { field: 'month', pattern: String.raw`(\d{1,2})`, varies: true },
+  DD: { field: 'day', pattern: String.raw`(\d{2})` },
+  D: { field: 'day', pattern: String.raw`(\d{1,2})`, varies: true },
+  HH: { field: 'hour', pattern: String.raw`(\d{2})` },
+  H: { field: 'hour', pattern: String.raw`(\d{1,2})`, varies: true },
+  hh: { field: 'hour', pattern: String.raw`(\d{2})` },
+  h: { field: 'hour', pattern: String.raw`(\d{1,2})`, varies: true },
+  mm: { field: 'minute', pattern: String.raw`(\d{2})` },
+  ss: { field: 'second', pattern: String.raw`(\d{2})` },
+  A: { field: 'half', pattern: '([AaPp][Mm])' },
+};
+
+const REFUSED: Readonly<Record<string, string>> = {
+  YY: 'Two-digit years are ambiguous.',
+  MMM: 'Names of months are not supported.',
+  MMMM: 'Names of months are not supported.',
+};
+
+const MAX_FORMAT = 40;
+/** No timestamp of such a format is longer. */
+const MAX_TEXT = 60;
+
+/** Throws DateFormatProblem. Without a day in the format, timestamps mean the first of the month. */
+export const createDateReader = (format: string): DateReader => {
+  if (format.length > MAX_FORMAT) throw new DateFormatProblem(`A format has at most ${MAX_FORMAT} characters.`);
+  const runs = format.match(/([A-Za-z])\1*|[^A-Za-z]/g) ?? [];
+  const fields: Field[] = [];
+  let pattern = '';
+  for (const [index, run] of runs.entries()) {
+    const token = TOKENS[run];
+    if (token === undefined) {
+      pattern += literal(run);
+      continue;
+    }
+    if (fields.includes(token.field)) throw new DateFormatProblem(`The ${token.field} appears twice.`);
+    if (token.varies && /^[\dA-Za-z]/.test(runs[index + 1] ?? '')) {
+      throw new DateFormatProblem(`"${run}" has one or two digits, so a separator must follow it.`);
+    }
+    fields.push(token.field);
+    pattern += token.pattern;
+  }
+  checkFields(fields, /h/.test(format));
+  const syntax = new RegExp(`^${pattern}$`);
+  return (text) => {
+    const found = text.length > MAX_TEXT ? null : syntax.exec(text);
+    return found && isoOf(Object.fromEntries(fields.map((field, index) => [field, found[index + 1]])));
+  };
+};
+
+const literal = (run: string): string => {
+  if (run === 'T') return 'T';
+  if (/^[\dA-Za-z]/.test(run)) {
+    throw new DateFormatProblem(
+      `${REFUSED[run] ?? `"${run}" is not part of a format.`} A format consists of ${Object.keys(TOKENS).join(', ')} and separators, such as DD.MM.YYYY HH:mm.`,
+    );
+  }
+  return run.replace(/[$()*+.?[\\\]^{|}]/, String.raw`\$&`);
+};
+
+const checkFields = (fields: readonly Field[], isHalfDay: boolean): void => {
+  const needs = (field: Field, why: string): void => {
+    if (!fields.includes(field)) throw new DateFormatProblem(why);
+  };
+  needs('year', 'The year (YYYY) is missing.');
+  needs('month', 'The month (MM or M) is missing.');
+  if (fields.includes('second')) needs('minute', 'Seconds need minutes (mm).');
+  if (fields.includes('minute')) needs('hour', 'Minutes need hours (HH, H, hh or h).');
+  if (fields.includes('hour')) needs('day', 'Hours need a day (DD or D).');
+  if (isHalfDay !== fields.includes('half')) {
+    throw new DateFormatProblem('hh and h go from 1 to 12 and need A (AM or PM); HH and H go from 0 to 23 without it.');
+  }
+};
+
+const isoOf = (found: Readonly<Partial<Record<Field, string>>>): string | null => {
+  const year = Number(found.year);
+  const month = Number(found.month);
+  const day = Number(found.day ?? 1);
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  // A day that the month does not have rolls over into the next month.
+  if (year === 0 || date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return null;
+  const text = date.toISOString().slice(0, 10);
+  if (found.hour === undefined) return text;
+  const hour = hourOf(Number(found.hour), found.half?.toLowerCase());
+  const minute = Number(found.minute ?? 0);
+  const second = Number(found.second ?? 0);
+  if (hour === null || minute > 59 || second > 59) return null;
+  return `${text}T${[hour, minute, second].map((part) => String(part).padStart(2, '0')).join(':')}`;
+};
+
+const hourOf = (hour: number, half: string | undefined): number | null => {
+  if (half === undefined) return hour < 24 ? hour : null;
+  if (hour < 1 || hour > 12) return null;
+  return (hour % 12) + (half === 'pm' ? 12 : 0);
+};

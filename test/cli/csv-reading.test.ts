@@ -1,0 +1,267 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createDateReader } from '../../src/cli/date-format.ts';
+import { InputProblem } from '../../src/cli/input-head.ts';
+import { type InputItem, readRecords, type RecordsOptions } from '../../src/cli/ingest-records.ts';
+
+const OPTIONS: RecordsOptions = {
+  format: null,
+  delimiter: null,
+  header: null,
+  columns: {},
+  ignored: [],
+  granularity: 'daily',
+  splitValues: false,
+  emptyAs: '(none)',
+  decimalComma: false,
+  dateFormat: null,
+  readDate: null,
+};
+
+const itemsOf = async (
+  pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
+  options: Partial<RecordsOptions>,
+): Promise<InputItem[]> => {
+  const all: InputItem[] = [];
+  const source = async function* each(): AsyncGenerator<Buffer> {
+    yield* pieces;
+  };
+  for await (const items of readRecords(source(), { ...OPTIONS, ...options }).items) all.push(...items);
+  return all;
+};
+
+interface Written {
+  readonly delimiter: string;
+  readonly encoding: 'utf8' | 'utf8 with mark' | 'utf16le' | 'utf16be' | 'utf16le without mark';
+  readonly lineEnd: string;
+  readonly quotesAll: boolean;
+  readonly sepLine: boolean;
+  readonly lastEnd: boolean;
+  readonly decimalComma: boolean;
+  readonly pieceBytes: number;
+}
+
+const styles: fc.Arbitrary<Written> = fc.record({
+  delimiter: fc.constantFrom(',', ';', '\t', '|'),
+  encoding: fc.constantFrom('utf8', 'utf8 with mark', 'utf16le', 'utf16be', 'utf16le without mark'),
+  lineEnd: fc.constantFrom('\n', '\r\n', '\r'),
+  quotesAll: fc.boolean(),
+  sepLine: fc.boolean(),
+  lastEnd: fc.boolean(),
+  decimalComma: fc.boolean(),
+  pieceBytes: fc.integer({ min: 1, max: 200 }),
+});
+
+const cells = fc.oneof(
+  fc.string({ unit: 'grapheme' }),
+  fc.string({ unit: fc.constantFrom('"', ',', ';', '\t', '|', '\r', '\n', '\\', ' ', 'a', 'é', '😀', '\u0000') }),
+);
+
+interface Row {
+  readonly element: string;
+  readonly region: string;
+  readonly whole: number;
+  readonly fraction: number;
+}
+
+const rows: fc.Arbitrary<Row[]> = fc.array(
+  fc.record({
+    element: cells.filter((cell) => cell !== '' && cell !== String.raw`\N`),
+    region: cells.filter((cell) => cell !== String.raw`\N`),
+    whole: fc.nat(),
+    fraction: fc.nat({ max: 999 }),
+  }),
+  { maxLength: 6 },
+);
+
+/** What a writer of CSV makes of rows; and the lines in which they begin. */
+const written = (all: readonly Row[], style: Written): { bytes: Buffer; lines: number[] } => {
+  const quotedIfNeeded = (cell: string): string =>
+    style.quotesAll || /["\r\n]/.test(cell) || cell.includes(style.delimiter)
+      ? `"${cell.replaceAll('"', '""')}"`
+      : cell;
+  const texts = [
+    ['timestamp', 'element', 'region', 'value'],
+    ...all.map(({ element, region, whole, fraction }) => [
+      '2026-01-25',
+      element,
+      region,
+      `${whole}${style.decimalComma ? ',' : '.'}${fraction}`,
+    ]),
+  ].map((row) => row.map(quotedIfNeeded).join(style.delimiter));
+  let line = style.sepLine ? 2 : 1;
+  const lines = texts.map((row) => {
+    const begins = line;
+    line += row.split(/\r\n|\r|\n/).length;
+    return begins;
+  });
+  const text = `${style.sepLine ? `sep=${style.delimiter}${style.lineEnd}` : ''}${texts.join(style.lineEnd)}${style.lastEnd ? style.lineEnd : ''}`;
+  return { bytes: encoded(text, style.encoding), lines: lines.slice(1) };
+};
+
+const encoded = (text: string, encoding: Written['encoding']): Buffer => {
+  switch (encoding) {
+    case 'utf8':
+      return Buffer.from(text);
+    case 'utf8 with mark':
+      return Buffer.from(`\ufeff${text}`);
+    case 'utf16be':
+      return Buffer.from(`\ufeff${text}`, 'utf16le').swap16();
+    case 'utf16le':
+      return Buffer.from(`\ufeff${text}`, 'utf16le');
+    case 'utf16le without mark':
+      return Buffer.from(text, 'utf16le');
+  }
+};
+
+const piecesOf = function* cut(bytes: Buffer, size: number): Generator<Buffer> {
+  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
+};
+
+describe('CSV', () => {
+  test('is read as it was written, with its lines, whatever its delimiter, encoding, quoting and line ends', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, styles, async (all, style) => {
+        const { bytes, lines } = written(all, style);
+        const items = await itemsOf(piecesOf(bytes, style.pieceBytes), { decimalComma: style.decimalComma });
+        expect(
+          items.map((item) =>
+            'record' in item ? { line: item.line, record: JSON.parse(item.record) as unknown } : item,
+          ),
+        ).toEqual(
+          all.map(({ element, region, whole, fraction }, index) => ({
+            line: lines[index],
+            record: {
+              timestamp: '2026-01-25',
+              granularity: 'daily',
+              'element-name': element,
+              filter: { region: [region === '' ? '(none)' : region] },
+              value: `${whole}.${fraction}`,
+            },
+          })),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  const HEAD = 'timestamp,element,region,value\n';
+  const MIB = 1024 * 1024;
+  /** Pieces without end, and how many bytes of them were read. */
+  const endless = (head: string, text: string) => {
+    const piece = Buffer.from(text.repeat(Math.ceil((64 * 1024) / text.length)));
+    const read = { bytes: 0 };
+    const pieces = function* repeat(): Generator<Buffer> {
+      yield Buffer.from(head);
+      for (;;) {
+        read.bytes += piece.length;
+        yield piece;
+      }
+    };
+    return { pieces: pieces(), read };
+  };
+
+  test.each<[what: string, head: string, text: string, options?: Partial<RecordsOptions>]>([
+    ['a quote that is never closed', `${HEAD}2026-01-25,"`, 'a'],
+    ['a quote over endless lines', `${HEAD}2026-01-25,"`, 'a\n'],
+    ['doubled quotes without end', `${HEAD}2026-01-25,"`, '""'],
+    ['one endless cell', `${HEAD}2026-01-25,`, 'a'],
+    ['endless cells', `${HEAD}2026-01-25`, ','],
+    ['an endless header', 'timestamp', ',a'],
+    ['an endless line of PostgreSQL text', 'timestamp\telement\tvalue\n', String.raw`\\`, { format: 'postgres' }],
+  ])('is refused with its line after at most 3 MiB when it has %s', async (_, head, text, options = {}) => {
+    const { pieces, read } = endless(head, text);
+    const last = (await itemsOf(pieces, options).catch((error: unknown) => error)) as InputItem[] | InputProblem;
+    const problem = Array.isArray(last) ? last.at(-1) : last;
+    expect(problem).toMatchObject(
+      problem instanceof InputProblem
+        ? { message: expect.any(String) }
+        : { line: expect.any(Number), problem: expect.stringContaining('longer than any record can be') },
+    );
+    expect(read.bytes).toBeLessThanOrEqual(3 * MIB);
+  });
+
+  test('costs at most three times the CPU time when the worst cells are twice as long', async () => {
+    const cpuOf = async (cells: number): Promise<number> => {
+      const row = (cell: string): string => `2026-01-25,a,${cell},1\n`;
+      const bytes = Buffer.from(
+        HEAD +
+          row(`"${'""'.repeat(cells)}"`) +
+          row(`"${'|'.repeat(cells)}"`) +
+          row(String.raw`\|`.repeat(cells)) +
+          Array.from({ length: cells }, (_unused, index) => `c${index}`).join(','),
+      );
+      const before = process.cpuUsage();
+      for (let round = 0; round < 3; round += 1) await itemsOf([bytes], { splitValues: true });
+      const { user, system } = process.cpuUsage(before);
+      return user + system;
+    };
+    await cpuOf(40_000);
+    const ratios: number[] = [];
+    for (let attempt = 0; attempt < 3; attempt += 1) ratios.push((await cpuOf(80_000)) / (await cpuOf(40_000)));
+    expect(Math.min(...ratios)).toBeLessThan(3);
+  });
+
+  test('has a header of at most 1,000 columns', async () => {
+    const header = Array.from({ length: 100_000 }, (_, index) => `c${index}`).join(',');
+    await expect(itemsOf([Buffer.from(`${header}\n`)], {})).rejects.toThrow(
+      /^A file has at most 1000 columns\.\nThe header has: "c0", "c1", .* and 99970 more, separated by ","\.$/,
+    );
+  });
+});
+
+describe('a date format', () => {
+  test.each([
+    ['DD.MM.YYYY', '20.11.2026', '2026-11-20'],
+    ['D.M.YYYY', '1.2.2026', '2026-02-01'],
+    ['D.M.YYYY', '20.11.2026', '2026-11-20'],
+    ['DD.MM.YYYY HH:mm', '20.11.2026 00:00', '2026-11-20T00:00:00'],
+    ['M/D/YYYY h:mm A', '11/5/2026 1:05 PM', '2026-11-05T13:05:00'],
+    ['M/D/YYYY h:mm A', '11/5/2026 12:00 am', '2026-11-05T00:00:00'],
+    ['MM/DD/YYYY hh:mm:ss A', '11/05/2026 12:59:59 PM', '2026-11-05T12:59:59'],
+    ['YYYYMMDD', '20261120', '2026-11-20'],
+    ['YYYYMMDDTHHmmss', '20261120T235959', '2026-11-20T23:59:59'],
+    ['MM/YYYY', '11/2026', '2026-11-01'],
+    ['[DD]+(MM)*YYYY?', '[20]+(11)*2026?', '2026-11-20'],
+    ['DD.MM.YYYY', '29.02.2028', '2028-02-29'],
+  ])('%s reads %s', (format, text, iso) => {
+    expect(createDateReader(format)(text)).toBe(iso);
+  });
+
+  test.each([
+    ['DD.MM.YYYY', '20.11.26'],
+    ['DD.MM.YYYY', '1.11.2026'],
+    ['DD.MM.YYYY', '29.02.2026'],
+    ['DD.MM.YYYY', '20.13.2026'],
+    ['DD.MM.YYYY', '00.11.2026'],
+    ['DD.MM.YYYY', '20.11.0000'],
+    ['DD.MM.YYYY', '20.11.2026 '],
+    ['DD.MM.YYYY', '20x11x2026'],
+    ['DD.MM.YYYY HH:mm', '20.11.2026 24:00'],
+    ['DD.MM.YYYY HH:mm', '20.11.2026 12:60'],
+    ['M/D/YYYY h:mm A', '11/5/2026 13:05 PM'],
+    ['M/D/YYYY h:mm A', '11/5/2026 0:05 AM'],
+  ])('%s does not read %s', (format, text) => {
+    expect(createDateReader(format)(text)).toBeNull();
+  });
+
+  test.each([
+    ['DD.MM.YY', 'Two-digit years are ambiguous.'],
+    ['DD MMM YYYY', 'Names of months are not supported.'],
+    ['DD.MM', 'The year (YYYY) is missing.'],
+    ['YYYY', 'The month (MM or M) is missing.'],
+    ['DMYYYY', '"D" has one or two digits, so a separator must follow it.'],
+    ['DD.DD.YYYY', 'The day appears twice.'],
+    ['DD.MM.YYYY mm', 'Minutes need hours (HH, H, hh or h).'],
+    ['DD.MM.YYYY HH:ss', 'Seconds need minutes (mm).'],
+    ['MM.YYYY HH', 'Hours need a day (DD or D).'],
+    ['DD.MM.YYYY hh:mm', 'hh and h go from 1 to 12 and need A (AM or PM)'],
+    ['DD.MM.YYYY HH:mm A', 'hh and h go from 1 to 12 and need A (AM or PM)'],
+    ['DD.MM.YYYY Z', '"Z" is not part of a format.'],
+    ['DD.MM.YYYY 00', '"0" is not part of a format.'],
+    ['', 'The year (YYYY) is missing.'],
+    [`DD.MM.YYYY${'.'.repeat(40)}`, 'A format has at most 40 characters.'],
+  ])('%s is refused with the reason', (format, reason) => {
+    expect(() => createDateReader(format)).toThrow(reason);
+  });
+});
