@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
@@ -32,7 +32,7 @@ import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './htt
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
-import { pathOf } from './http/paths.ts';
+import { pathOf, requestTarget } from './http/paths.ts';
 import type { RunTraces } from './lib/spans.ts';
 import { createTimeLimit } from './http/time-limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -58,7 +58,7 @@ export interface AppResources {
   readonly traces: RunTraces;
   /** The key that GraphiQL fills in, in local mode. */
   readonly localKey: string | null;
-  /** How long connections without a request stay open when the server stops; as long as otherwise where left out. */
+  /** How long connections without a request stay open when the server stops. Defaults to 5 seconds. */
   readonly idleMs?: number;
 }
 
@@ -78,7 +78,10 @@ const REAP_MS = 2000;
 const RESYNC_MS = 5000;
 /** A database that is away is told so often by each part, and not at every attempt. */
 const TELL_AGAIN_MS = 30_000;
-const HEADERS_MS = 60_000;
+/** How often Node looks for connections that exceeded HEADERS_SECONDS. */
+const TIMEOUT_CHECK_MS = 1000;
+/** How long a stopping server leaves connections without a request open, for requests that are on their way. */
+const IDLE_MS = 5000;
 /** Requests have a moment to be answered even where exports are handed over at once. */
 const LEAST_GRACE_MS = 2000;
 const SWEEP_MS = 300_000;
@@ -130,7 +133,14 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     log.debug({ api, operation, outcome, seconds: (performance.now() - begunAt) / 1000 }, 'request answered');
   };
   // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
-  const server = createServer({ requestTimeout: 0, headersTimeout: HEADERS_MS }, (request, response) => {
+  const timeouts = {
+    requestTimeout: 0,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    headersTimeout: config.headersSeconds * 1000,
+    keepAliveTimeout: config.keepAliveSeconds * 1000,
+  };
+  const server = createServer(timeouts, (request, response) => {
+    toOriginForm(request);
     const id = requestIdOf(request.headers['x-request-id']);
     response.setHeader('x-request-id', id);
     const answer = async (): Promise<void> => {
@@ -150,6 +160,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   server.on('upgrade', (request, socket, head) => {
     // node:http has let go of it: a reset before anybody listens again would end the process.
     socket.on('error', () => undefined);
+    toOriginForm(request);
     const { origin, host } = request.headers;
     if (!api || pathOf(request) !== GRAPHQL_PATH) refuseUpgrade(socket, '404 Not Found');
     else if (!maySocketOpen(config.corsOrigins, origin, host)) refuseUpgrade(socket, '403 Forbidden');
@@ -166,7 +177,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
       await feed.stop();
     };
     await Promise.all([
-      draining.drain({ idleMs: resources.idleMs ?? server.keepAliveTimeout, graceMs }),
+      draining.drain({ idleMs: resources.idleMs ?? IDLE_MS, graceMs }),
       endSubscriptions(),
       ...background.map((part) => part.stop()),
     ]);
@@ -182,6 +193,12 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     await stop();
     throw error;
   }
+};
+
+const toOriginForm = (request: IncomingMessage): void => {
+  const { url, host } = requestTarget(request.url ?? '/');
+  request.url = url;
+  if (host !== null) request.headers.host = host;
 };
 
 const refuseUpgrade = (socket: Duplex, status: string): void => {

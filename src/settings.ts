@@ -44,6 +44,18 @@ export const SETTINGS = {
   ),
   host: setting('HOST', '127.0.0.1', 'The address to listen on.', text('127.0.0.1')),
   port: setting('PORT', '4000', 'The port to listen on; 0 takes a free one.', integer(4000, 0, 65_535)),
+  keepAliveSeconds: setting(
+    'KEEP_ALIVE_SECONDS',
+    '75',
+    'Seconds for which a connection stays open between requests. Keep it above the idle timeout of a load balancer in front, often 60.',
+    integer(75, 1, 3600),
+  ),
+  headersSeconds: setting(
+    'HEADERS_SECONDS',
+    '80',
+    'Seconds that a new connection may take until its first request has its headers. Keep it above KEEP_ALIVE_SECONDS.',
+    integer(80, 1, 3600),
+  ),
   apiKey: setting(
     'API_KEY',
     'none; local mode makes one',

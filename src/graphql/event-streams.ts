@@ -24,7 +24,7 @@ export const createEventStreams = (): EventStreams => {
         if (!asked.resultProcessor || !(Symbol.asyncIterator in result)) return;
         asked.setResultProcessor((_, { Response }) => {
           const answer = new Response(null, {
-            headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-cache', connection: 'keep-alive' },
+            headers: { 'content-type': 'text/event-stream' },
           });
           results.set(answer, result as AsyncIterable<ExecutionResult>);
           return answer;

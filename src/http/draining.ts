@@ -13,8 +13,8 @@ export interface Draining {
   /**
    * Listens no more, and resolves when all connections are closed, without failing a request that was begun: what is under
    * way is answered, and each answer from now on says that it is the last of its connection. A client may have sent the
-   * next request on a connection that only seems to be idle, so those are left open too, until clients that heed the
-   * `Keep-Alive` of earlier answers have let go of them. Upgraded connections are not looked after.
+   * next request on a connection that only seems to be idle, so those stay open for idleMs. Upgraded connections are not
+   * looked after.
    */
   drain(times: DrainTimes): Promise<void>;
 }

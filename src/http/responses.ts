@@ -11,6 +11,9 @@ const PING_MS = 12_000;
 /** A comment of an event stream: proxies and clients see that it lives. */
 const PING = ':\n\n';
 
+/** For event streams: nginx passes each event on when it comes, and proxies do not compress, that is buffer, the stream. */
+const STREAM_HEADERS = { 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' } as const;
+
 /** Answers a request whose body was not read to its end, and closes the connection. */
 export const refuse = async (
   request: IncomingMessage,
@@ -69,8 +72,8 @@ export const send = async (
     return;
   }
   for (const [name, value] of answer.headers) {
-    // The server says "none" against proxies that compress; it is no encoding, and clients that check give up on it.
-    if (name.toLowerCase() !== 'content-encoding' || value !== 'none') response.setHeader(name, value);
+    // A stopping server has already set Connection: close. Yoga's Content-Encoding "none" is not an encoding.
+    if (name !== 'connection' && (name !== 'content-encoding' || value !== 'none')) response.setHeader(name, value);
   }
   if (!answer.body) {
     const body = answer.status >= 400 && request.method !== 'HEAD' ? refusal(answer.status) : '';
@@ -79,7 +82,7 @@ export const send = async (
     return;
   }
   if (answer.headers.get('content-type')?.startsWith('text/event-stream')) {
-    response.writeHead(answer.status).flushHeaders();
+    response.writeHead(answer.status, STREAM_HEADERS).flushHeaders();
     response.setTimeout(stalledMs, () => response.destroy());
     // A reader that went away is no failure; pipeline ends the source with it.
     await pipeline(answer.body as unknown as AsyncIterable<Uint8Array>, response).catch(() => undefined);
@@ -109,7 +112,7 @@ export const sendEvents = async <Event>(
   // At once, and not at the next event.
   response.once('close', () => void iterator.return?.().catch(() => undefined));
   for (const [name, value] of answer.headers) response.setHeader(name, value);
-  response.writeHead(answer.status).write(PING);
+  response.writeHead(answer.status, STREAM_HEADERS).write(PING);
   response.setTimeout(stalledMs, () => response.destroy());
   const ping = setInterval(() => {
     if (!response.writableNeedDrain) response.write(PING);

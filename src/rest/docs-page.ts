@@ -11,8 +11,9 @@ const FILES: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
 };
 
+// All addresses are relative to /docs, so that the page also works below the path prefix of a proxy.
 const START = `SwaggerUIBundle({
-  url: '/openapi.json',
+  url: 'openapi.json',
   dom_id: '#page',
   deepLinking: true,
   validatorUrl: null,
@@ -28,12 +29,12 @@ const PAGE = `<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sluice: REST routes</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/swagger-ui.css">
 </head>
 <body>
 <div id="page"></div>
-<script src="/docs/swagger-ui-bundle.js"></script>
-<script src="/docs/start.js"></script>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
 </body>
 </html>
 `;
@@ -50,6 +51,21 @@ const PAGE_HEADERS = {
 /** The page at /docs. */
 export const DOCS_PAGE: Answer = { status: 200, headers: PAGE_HEADERS, body: PAGE };
 
+/** The addresses of the page are relative to a path without a slash at its end. */
+export const TO_DOCS_PAGE: Answer = { status: 308, headers: { location: '../docs' }, body: null };
+
+const assets = new Map<string, Promise<Buffer>>();
+
+/** Read once: clients that take a file slowly share its memory. */
+const readAsset = (file: string): Promise<Buffer> => {
+  const known = assets.get(file);
+  if (known) return known;
+  const asset = readFile(join(ASSETS, file));
+  assets.set(file, asset);
+  asset.catch(() => assets.delete(file));
+  return asset;
+};
+
 /** The files that it asks for, all of them local; null for others. */
 export const docsFile = async (file = ''): Promise<Answer | null> => {
   if (file === 'start.js') {
@@ -58,5 +74,5 @@ export const docsFile = async (file = ''): Promise<Answer | null> => {
   const type = Object.hasOwn(FILES, file) ? FILES[file] : undefined;
   if (type === undefined) return null;
   const headers = { 'content-type': type, 'cache-control': 'public, max-age=86400' };
-  return { status: 200, headers, body: await readFile(join(ASSETS, file)) };
+  return { status: 200, headers, body: await readAsset(file) };
 };

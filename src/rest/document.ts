@@ -100,7 +100,8 @@ export const describeApi = (routes: readonly Route[]): object => {
         'The same streams, jobs and rules as the GraphQL API at /graphql, which has more. Numbers in bodies keep their digits; windows are half-open; times are RFC 3339 in UTC where nothing else is said.',
       license: { name: packageJson.license, identifier: packageJson.license },
     },
-    servers: [{ url: '/', description: 'This server.' }],
+    // Relative to the document, so that it also holds below the path prefix of a proxy.
+    servers: [{ url: '.', description: 'This server.' }],
     tags: Object.values(TAGS).map((name) => ({ name })),
     security: [{ apiKey: [] }, { authorization: [] }],
     components: {

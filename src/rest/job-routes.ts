@@ -73,7 +73,7 @@ export const jobRoutes: readonly Route[] = [
       return {
         status: 200,
         body: page.rows.map((job) => answerJob(call, job)),
-        headers: linkToNext('/jobs', asked, page),
+        headers: linkToNext(asked, page),
       };
     },
   },

@@ -27,9 +27,11 @@ export const pageOf = (call: Call): { first: number; after: string | null; most:
   return { first: limit.data, after: call.query().get('after'), most: maxPage };
 };
 
-/** The address of the page behind this one, as a header. */
+/**
+ * The address of the next page, as a header: relative to that of the request, of which a proxy may have shortened the path
+ * by a prefix.
+ */
 export const linkToNext = <Row extends { createdAt: Date; id: string }>(
-  path: string,
   { first }: { first: number },
   { rows, hasNextPage }: Page<Row>,
 ): Record<string, string> => {
@@ -39,7 +41,7 @@ export const linkToNext = <Row extends { createdAt: Date; id: string }>(
     limit: String(first),
     after: encodeCursor([last.createdAt.toISOString(), last.id]),
   });
-  return { Link: `<${path}?${query}>; rel="next"` };
+  return { Link: `<?${query}>; rel="next"` };
 };
 
 export const NEXT = { Link: 'Where there are more: the address of the next page, rel="next".' };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { encodeId, idOf } from '../db/public-ids.ts';
+import { idOf } from '../db/public-ids.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import { runJob } from '../runs/job-changes.ts';
 import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../runs/runs.ts';
@@ -75,7 +75,7 @@ export const runRoutes: readonly Route[] = [
       return {
         status: 200,
         body: await formatRuns(call, page.rows),
-        headers: linkToNext(`/jobs/${encodeId('Job', job.id)}/runs`, asked, page),
+        headers: linkToNext(asked, page),
       };
     },
   },

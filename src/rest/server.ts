@@ -10,7 +10,7 @@ import { noteAccount, noteOperation } from '../http/requests-under-way.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './allocation-bodies.ts';
-import { DOCS_PAGE, docsFile } from './docs-page.ts';
+import { DOCS_PAGE, docsFile, TO_DOCS_PAGE } from './docs-page.ts';
 import { type Failure, failureBody } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
 import { KnownSpellings } from './record-text.ts';
@@ -82,7 +82,7 @@ export const createRestServer = ({ services, tell, withinTime, docs }: RestServe
       document ??= writeDocument();
       return { status: 200, headers: { 'content-type': 'application/json' }, body: await document };
     });
-    get('/docs', async () => DOCS_PAGE);
+    get('/docs', async (request) => (pathOf(request).endsWith('/') ? TO_DOCS_PAGE : DOCS_PAGE));
     get('/docs/:file', async (request, { file }) => (await docsFile(file)) ?? notFound(request));
   }
   return {

@@ -117,7 +117,8 @@ const writes: Route[] = [
     },
     failures: writeFailures,
     handle: async (call) => {
-      const successor = `${ALLOCATION}/sum`.replace('{stream}', encodeURIComponent(parameterOf(call, 'stream')));
+      // Relative to the path of the request, which a proxy may have shortened by a prefix.
+      const successor = `${encodeURIComponent(parameterOf(call, 'stream'))}/sum`;
       return {
         ...(await sum(call)),
         headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },

@@ -14,7 +14,8 @@ export interface LocalServer {
   stop(): Promise<void>;
 }
 
-const freePort = async (): Promise<number> => {
+/** A port on which nothing listens. */
+export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

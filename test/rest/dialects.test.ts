@@ -338,13 +338,16 @@ test.each(keyHeaders)('the key may come as %s', async (_, headersOf) => {
 });
 
 test('the route without a verb says that it is deprecated, and which one is not', async () => {
-  const answer = await ask(server, 'POST /unit-cost/v1/telemetry/allocation/usage.v1', { body: jsonOf([LINE_1]) });
+  const path = '/unit-cost/v1/telemetry/allocation/usage.v1';
+  const answer = await ask(server, `POST ${path}`, { body: jsonOf([LINE_1]) });
   expect(answer.status).toBe(200);
   // RFC 9745: a date as a structured field.
   expect(answer.headers.get('deprecation')).toMatch(/^@\d{10}$/);
-  expect(answer.headers.get('link')).toBe('</unit-cost/v1/telemetry/allocation/usage.v1/sum>; rel="successor-version"');
-  const [, successor] = /<(.*)>/.exec(answer.headers.get('link') ?? '') ?? [];
-  const followed = await ask(server, `POST ${successor}`, { body: jsonOf([LINE_1]) });
+  expect(answer.headers.get('link')).toBe('<usage.v1/sum>; rel="successor-version"');
+  const [, successor = ''] = /<(.*)>/.exec(answer.headers.get('link') ?? '') ?? [];
+  const followed = await ask(server, `POST ${new URL(successor, server.url + path).pathname}`, {
+    body: jsonOf([LINE_1]),
+  });
   expect(followed.status).toBe(200);
   expect(followed.headers.get('deprecation')).toBeNull();
 });

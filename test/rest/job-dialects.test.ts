@@ -329,7 +329,9 @@ describe('lists', () => {
       const answer: RestAnswer<Row[]> = await ask<Row[]>(server, `GET ${next}`);
       if (answer.status !== 200) throw new Error(answer.text);
       pages.push(answer.body);
-      next = /^<([^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1] ?? null;
+      const link: string | undefined = /^<([^>]*)>; rel="next"$/.exec(answer.headers.get('link') ?? '')?.[1];
+      const { pathname, search } = new URL(link ?? '', server.url + next);
+      next = link === undefined ? null : pathname + search;
     }
     return pages;
   };

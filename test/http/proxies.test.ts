@@ -1,0 +1,150 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import WebSocket from 'ws';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ask } from '../rest/requests.ts';
+import { openRawConnection, sendRaw } from '../support/raw-requests.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+
+// What proxies and load balancers in front of a server rely on. test/clients/nginx.test.ts runs a real one.
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ env: { ROLE: 'api' } });
+});
+afterAll(() => server.stop());
+
+describe('an event stream', () => {
+  test.each([
+    ['a subscription', 'subscription { runUpdated { id } }'],
+    ['a query', '{ __typename }'],
+    ['a refusal', '{ nothing }'],
+  ])('is neither buffered nor transformed by proxies: %s', async (_, query) => {
+    const leaving = new AbortController();
+    const { headers } = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream', 'x-api-key': server.key },
+      body: JSON.stringify({ query }),
+      signal: leaving.signal,
+    });
+    leaving.abort();
+    expect(headers.get('content-type')).toMatch(/^text\/event-stream/);
+    expect(headers.get('x-accel-buffering')).toBe('no');
+    expect(headers.get('cache-control')).toBe('no-cache, no-transform');
+  });
+});
+
+describe('an idle connection', () => {
+  test('outlives those of load balancers that keep theirs for 60 seconds', async () => {
+    const response = await fetch(`${server.url}/healthz`);
+    expect(response.headers.get('keep-alive')).toBe('timeout=75');
+  });
+
+  test('stays open for KEEP_ALIVE_SECONDS, and a connection without a request for HEADERS_SECONDS', async () => {
+    const short = await startTestServer({
+      env: { ROLE: 'api', KEEP_ALIVE_SECONDS: '1', HEADERS_SECONDS: '1' },
+      database: server.database,
+      s3: server.s3,
+    });
+    const used = await openRawConnection(short.url);
+    used.socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+    expect(await used.closed).toMatch(/keep-alive: timeout=1\r\n/i);
+    const unused = await openRawConnection(short.url);
+    expect(await unused.closed).toMatch(/^HTTP\/1\.1 408 /);
+    await short.stop();
+  });
+});
+
+describe('a request target in absolute form', () => {
+  const get = (target: string, headers = ''): Promise<string> =>
+    sendRaw(server.url, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n`);
+
+  test.each([
+    ['http://sluice.example/healthz', 'alive'],
+    ['HTTP://sluice.example:4000/healthz?x=1', 'alive'],
+    ['https://sluice.example/docs', 'docs/start.js'],
+    ['http://sluice.example/graphql?query=%7B__typename%7D', '{"data":{"__typename":"Query"}}'],
+  ])('%s is served', async (target, expected) => {
+    const answer = await get(target);
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer).toContain(expected);
+  });
+
+  test('is served by the REST routes, path and query', async () => {
+    const answer = await get('http://sluice.example/jobs?limit=0', `X-API-Key: ${server.key}\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"path":["limit"]');
+  });
+
+  test.each(['http://sluice.example', 'http://sluice.example?x=1'])('%s is the root', async (target) => {
+    const bodyOf = (answer: string): string => answer.slice(answer.indexOf('\r\n\r\n'));
+    expect(bodyOf(await get(target))).toBe(bodyOf(await get('/')));
+  });
+
+  test('opens a WebSocket for a page of its authority, not of the Host header', async () => {
+    const open = async (origin: string): Promise<number> => {
+      const upgrade = request(server.url, {
+        path: 'http://sluice.example/graphql',
+        headers: {
+          host: 'other.example',
+          origin,
+          connection: 'Upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-version': '13',
+          'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+          'sec-websocket-protocol': 'graphql-transport-ws',
+        },
+      }).end();
+      return new Promise<number>((resolve) => {
+        upgrade.once('upgrade', (response, socket) => {
+          socket.destroy();
+          resolve(response.statusCode ?? 0);
+        });
+        upgrade.once('response', (response) => {
+          response.resume();
+          resolve(response.statusCode ?? 0);
+        });
+      });
+    };
+    expect(await open('http://sluice.example')).toBe(101);
+    expect(await open('http://other.example')).toBe(403);
+  });
+});
+
+describe('below the path prefix of a proxy', () => {
+  test('pages and documents name relative addresses alone', async () => {
+    const page = (await ask(server, 'GET /docs', { key: null })).text;
+    expect([...page.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, address = '']) => address)).toEqual([
+      'data:,',
+      'docs/swagger-ui.css',
+      'docs/swagger-ui-bundle.js',
+      'docs/start.js',
+    ]);
+    expect((await ask(server, 'GET /docs/start.js', { key: null })).text).toContain("url: 'openapi.json'");
+    const document = await ask<{ servers: unknown[] }>(server, 'GET /openapi.json', { key: null });
+    expect(document.body.servers).toEqual([{ url: '.', description: 'This server.' }]);
+  });
+
+  test('/docs/ leads to /docs, from which relative addresses are right', async () => {
+    const response = await fetch(`${server.url}/docs/`, { redirect: 'manual' });
+    expect([response.status, response.headers.get('location')]).toEqual([308, '../docs']);
+  });
+
+  test('links are relative to the address of the request', async () => {
+    const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', 'element-name': 'hooli', value: '1' };
+    const path = '/unit-cost/v1/telemetry/allocation/usage.v1';
+    const { headers } = await ask(server, `POST ${path}`, { body: { records: [record] } });
+    expect(headers.get('link')).toBe('<usage.v1/sum>; rel="successor-version"');
+    const successor = new URL('usage.v1/sum', `https://example.com/billing${path}`);
+    expect(successor.pathname).toBe('/billing/unit-cost/v1/telemetry/allocation/usage.v1/sum');
+  });
+});
+
+test('a WebSocket without an origin is opened whatever the Host', async () => {
+  const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
+    headers: { host: 'other.example' },
+  });
+  await once(socket, 'open');
+  expect(socket.protocol).toBe('graphql-transport-ws');
+  socket.terminate();
+});
