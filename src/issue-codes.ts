@@ -44,7 +44,7 @@ export const ISSUE_CODES = {
 
   TIMESTAMP_OUT_OF_RANGE: 'It lies before or after all years that usage is reckoned in.',
   EMPTY_WINDOW: 'The end does not lie after the start.',
-  BAD_TIME_ZONE: 'It is no IANA name of a time zone.',
+  BAD_TIME_ZONE: 'It is not a name in the IANA time zone database.',
   WINDOW_TOO_LONG: 'The window has more buckets than one may have.',
 
   BAD_JOB_NAME: 'It is no name of a job.',

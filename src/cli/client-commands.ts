@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { isTimeZone } from '../lib/zoned-time.ts';
+import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { INPUT_FORMATS, type Role, ROLES } from './csv-records.ts';
 import type { IngestFlags } from './ingest.ts';
 import type { ClientContext } from './command.ts';
@@ -113,8 +113,9 @@ const readAgo = (text: string): string => {
 };
 
 const readTimeZone = (text: string): string => {
-  if (!isTimeZone(text)) throw new InvalidArgumentError('It is an IANA name such as Europe/Berlin, or UTC.');
-  return text;
+  const found = findTimeZone(text);
+  if (found === null) throw new InvalidArgumentError(timeZoneProblem(text));
+  return found;
 };
 
 const readFilter = (text: string, before: UsageFlags['filter']): UsageFlags['filter'] => {

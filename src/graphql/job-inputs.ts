@@ -23,7 +23,7 @@ const MEANS = {
   format: 'The form of the files.',
   compression: 'How the files are compressed.',
   aggregationBucket: 'What usage is summed by.',
-  timeZone: 'Of the buckets, the window and the cron.',
+  timeZone: 'IANA time zone name used for buckets, window and cron.',
   range: 'How far before its slot a run begins to read; the start is moved back to the start of its bucket.',
   endTimeOffset: 'How far before its slot a run stops to read; shorter than range. Left out: at the slot.',
   cron: 'The schedule, in the time zone of the job. Not together with scheduledTimeInSeconds.',

@@ -58,7 +58,7 @@ export const addScalars = (builder: Builder): void => {
   );
   text(
     'TimeZone',
-    'An IANA time zone name such as `Europe/Berlin`, or `UTC`. No offsets and no abbreviations.',
+    'A name in the IANA time zone database, links included: `Europe/Berlin`, `US/Eastern`, `Etc/UTC`. Matched in any case and kept in the spelling of the database. Offsets and abbreviations that are not names in it are rejected.',
     specifiedBy(TimeZoneResolver),
   );
   text('EmailAddress', 'One e-mail address.', specifiedBy(EmailAddressResolver));

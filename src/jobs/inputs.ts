@@ -1,7 +1,7 @@
 // Pure: the rules for a job's settings; createJob, updateJob and checkJob share them.
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors.ts';
-import { isTimeZone } from '../lib/zoned-time.ts';
+import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
 import { bucketCountAtMost } from '../usage/buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from '../usage/inputs.ts';
@@ -88,12 +88,11 @@ export const checkJobInput = (input: JobInput, options: JobCheckOptions, issues:
   const at = (...rest: string[]): string[] => [...options.path, ...rest];
   checkNames(input, at, issues);
   checkDestination(input, at, issues);
-  const zoneIsGood = isTimeZone(input.timeZone);
-  if (!zoneIsGood) {
-    issues.add(at('timeZone'), 'BAD_TIME_ZONE', `"${input.timeZone}" is no IANA time zone such as "Europe/Berlin".`);
-  }
-  checkRange(input, zoneIsGood, options.now, at, issues);
-  checkSchedule(input, zoneIsGood, options, at, issues);
+  const timeZone = findTimeZone(input.timeZone);
+  if (timeZone === null) issues.add(at('timeZone'), 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
+  checkRange(input, timeZone, options.now, at, issues);
+  // Whether a cron has a next slot does not depend on the time zone.
+  checkSchedule(input, timeZone ?? 'UTC', options, at, issues);
   checkGroupBy(input.groupBy ?? [], at('groupBy'), issues);
   checkUsageFilter(input.filter ?? [], at('filter'), issues);
   const coefficient = input.rescaleFunction
@@ -109,7 +108,7 @@ export const checkJobInput = (input: JobInput, options: JobCheckOptions, issues:
     format: input.format,
     compression: input.compression,
     aggregationBucket: input.aggregationBucket,
-    timeZone: input.timeZone,
+    timeZone: timeZone ?? input.timeZone,
     range: input.range,
     endTimeOffset: input.endTimeOffset ?? null,
     cron: input.cron ?? null,
@@ -173,7 +172,8 @@ const checkDestination = (input: JobInput, at: At, issues: IssueCollector): void
   if (problem) issues.add(at(problem.code === 'BAD_SLUG' ? 'jobName' : 's3Url'), problem.code, problem.message);
 };
 
-const checkRange = (input: JobInput, zoneIsGood: boolean, now: Date, at: At, issues: IssueCollector): void => {
+/** @param timeZone null if the input's is not one: then nothing is computed from it */
+const checkRange = (input: JobInput, timeZone: string | null, now: Date, at: At, issues: IssueCollector): void => {
   const shape = 'Must be written as ago(7d): a positive integer, then d, h or m; a century at most.';
   const rangeIsGood = parseAgo(input.range) !== null;
   if (!rangeIsGood) issues.add(at('range'), 'BAD_RANGE', shape);
@@ -192,9 +192,9 @@ const checkRange = (input: JobInput, zoneIsGood: boolean, now: Date, at: At, iss
       return;
     }
   }
-  if (!rangeIsGood || !zoneIsGood) return;
-  const window = windowOf({ ...input, endTimeOffset: offset }, now);
-  const buckets = bucketCountAtMost(window, input.aggregationBucket, input.timeZone);
+  if (!rangeIsGood || timeZone === null) return;
+  const window = windowOf({ ...input, timeZone, endTimeOffset: offset }, now);
+  const buckets = bucketCountAtMost(window, input.aggregationBucket, timeZone);
   if (buckets > MAX_BUCKETS) {
     issues.add(
       at('range'),
@@ -206,7 +206,7 @@ const checkRange = (input: JobInput, zoneIsGood: boolean, now: Date, at: At, iss
 
 const checkSchedule = (
   input: JobInput,
-  zoneIsGood: boolean,
+  timeZone: string,
   options: JobCheckOptions,
   at: At,
   issues: IssueCollector,
@@ -216,8 +216,7 @@ const checkSchedule = (
     issues.add(at('scheduledTimeInSeconds'), 'TWO_SCHEDULES', 'Give cron or scheduledTimeInSeconds, not both.');
   }
   if (cron != null) {
-    // Beside a zone that is none the cron is still read; whether it ever comes differs in no zone.
-    const problem = checkCron(cron, zoneIsGood ? input.timeZone : 'UTC', options.now);
+    const problem = checkCron(cron, timeZone, options.now);
     if (problem) issues.add(at('cron'), 'BAD_CRON', problem);
   }
   if (seconds == null) return;

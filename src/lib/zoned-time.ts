@@ -6,49 +6,10 @@
 // One look-up through the polyfill takes 5 µs, and finding a clock change 50 µs to 1 ms. So offsets are kept as
 // stretches (two a year in most zones), and everything below is arithmetic on those.
 import { Temporal } from 'temporal-polyfill';
+import { isUtc } from './time-zones.ts';
 
 const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
-
-// ECMA-402 engines list each zone once, some under the name it had before the IANA renamed it: V8 13 lists
-// Asia/Calcutta, other engines and later versions Asia/Kolkata. Either spelling of these is taken, so that
-// the name of today works and a newer Node does not turn a stored job invalid. (IANA file "backward".)
-const RENAMED: readonly (readonly [today: string, before: string])[] = [
-  ['Africa/Asmara', 'Africa/Asmera'],
-  ['America/Argentina/Buenos_Aires', 'America/Buenos_Aires'],
-  ['America/Argentina/Catamarca', 'America/Catamarca'],
-  ['America/Argentina/Cordoba', 'America/Cordoba'],
-  ['America/Argentina/Jujuy', 'America/Jujuy'],
-  ['America/Argentina/Mendoza', 'America/Mendoza'],
-  ['America/Atikokan', 'America/Coral_Harbour'],
-  ['America/Indiana/Indianapolis', 'America/Indianapolis'],
-  ['America/Kentucky/Louisville', 'America/Louisville'],
-  ['America/Nuuk', 'America/Godthab'],
-  ['Asia/Ho_Chi_Minh', 'Asia/Saigon'],
-  ['Asia/Kathmandu', 'Asia/Katmandu'],
-  ['Asia/Kolkata', 'Asia/Calcutta'],
-  ['Asia/Yangon', 'Asia/Rangoon'],
-  ['Atlantic/Faroe', 'Atlantic/Faeroe'],
-  ['Europe/Kyiv', 'Europe/Kiev'],
-  ['Pacific/Chuuk', 'Pacific/Truk'],
-  ['Pacific/Kanton', 'Pacific/Enderbury'],
-  ['Pacific/Pohnpei', 'Pacific/Ponape'],
-];
-
-let knownTimeZones: ReadonlySet<string> | undefined;
-
-/**
- * Whether `name` is a time zone that Sluice takes: one that `Intl.supportedValuesOf('timeZone')` lists, the same zone
- * under its other IANA name, or `UTC`. Case-sensitive; no offsets, no abbreviations.
- */
-export function isTimeZone(name: string): boolean {
-  if (knownTimeZones === undefined) {
-    const listed = new Set(Intl.supportedValuesOf('timeZone'));
-    for (const names of RENAMED) if (names.some((one) => listed.has(one))) names.forEach((one) => listed.add(one));
-    knownTimeZones = listed.add('UTC');
-  }
-  return knownTimeZones.has(name);
-}
 
 /** A stretch of time, from <= t < until, through which a zone keeps one offset (milliseconds, positive east of UTC). */
 export interface OffsetStretch {
@@ -68,7 +29,7 @@ const REPEATS_AFTER = 146_097 * DAY;
 
 /** The stretch that holds the moment `at`. Throws a RangeError for an unknown zone. */
 export function stretchAt(at: number, timeZone: string): OffsetStretch {
-  if (timeZone === 'UTC') return ALWAYS_UTC;
+  if (isUtc(timeZone)) return ALWAYS_UTC;
   const repeats = Math.floor((at - REPEATS_FROM) / REPEATS_AFTER) * REPEATS_AFTER;
   if (repeats <= 0) return keptStretchAt(at, timeZone);
   const { from, until, offset } = keptStretchAt(at - repeats, timeZone);
@@ -168,7 +129,7 @@ export function formatInZone(at: Date, timeZone: string): string {
   const moment = at.getTime();
   const minutes = Math.round(stretchAt(moment, timeZone).offset / 60_000);
   const text = new Date(moment + minutes * 60_000).toISOString().slice(0, 19);
-  if (timeZone === 'UTC') return `${text}Z`;
+  if (isUtc(timeZone)) return `${text}Z`;
   const size = Math.abs(minutes);
   return `${text}${minutes < 0 ? '-' : '+'}${twoDigits(Math.floor(size / 60))}:${twoDigits(size % 60)}`;
 }

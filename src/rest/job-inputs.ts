@@ -37,7 +37,9 @@ const fields = {
   aggregationBucket: word(['HOUR', 'DAY', 'WEEK', 'MONTH'], 'lower').meta({
     description: 'What usage is summed by; a week is ISO, from Monday.',
   }),
-  timeZone: z.string().nullish().meta({ description: 'IANA name; of buckets, window and cron. Default UTC.' }),
+  timeZone: z.string().nullish().meta({
+    description: 'IANA time zone name of buckets, window and cron, links included; in any case. Defaults to UTC.',
+  }),
   range: z.string().meta({ description: 'ago(#x): how far before its slot a run begins to read; x in d, h, m.' }),
   endTimeOffset: z.string().nullish().meta({ description: 'ago(#x): how far before its slot a run stops to read.' }),
   cron: z.string().nullish().meta({ description: 'Five-field crontab. Not together with scheduledTimeInSeconds.' }),

@@ -6,7 +6,7 @@ import type { DimensionValues } from '../db/json-columns.ts';
 import { IssueCollector, LimitExceededError } from '../errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
-import { isTimeZone } from '../lib/zoned-time.ts';
+import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
 import { type AggregationBucket, bucketCountAtMost, bucketsOf, floorToBucket, nextBucketStart } from './buckets.ts';
@@ -127,13 +127,8 @@ export const readUsage = async (
   const issues = new IssueCollector();
   const from = checkMoment(input.from, [...path, 'from'], issues);
   const to = checkMoment(input.to, [...path, 'to'], issues);
-  if (!isTimeZone(input.timeZone)) {
-    issues.add(
-      [...path, 'timeZone'],
-      'BAD_TIME_ZONE',
-      `"${input.timeZone}" is no IANA time zone such as "Europe/Berlin".`,
-    );
-  }
+  const timeZone = findTimeZone(input.timeZone);
+  if (timeZone === null) issues.add([...path, 'timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
   const groupBy = input.groupBy ?? [];
   const filter = input.filter ?? [];
   checkGroupBy(groupBy, [...path, 'groupBy'], issues);
@@ -143,10 +138,10 @@ export const readUsage = async (
     : null;
   if (from && to && from >= to) issues.add([...path, 'to'], 'EMPTY_WINDOW', 'Must lie after from.');
   issues.throwIfAny();
-  if (!from || !to) throw new Error('A window without issues has no bounds.');
+  if (!from || !to || timeZone === null) throw new Error('Input without issues has no window.');
 
-  const window = wholeBuckets(from, to, input.aggregationBucket, input.timeZone);
-  const count = bucketCountAtMost(window, input.aggregationBucket, input.timeZone);
+  const window = wholeBuckets(from, to, input.aggregationBucket, timeZone);
+  const count = bucketCountAtMost(window, input.aggregationBucket, timeZone);
   if (count > MAX_BUCKETS) {
     issues.add(
       [...path, 'from'],
@@ -160,8 +155,8 @@ export const readUsage = async (
     accountId,
     watermark,
     streams: await resolveStreams(db, accountId, input.meterApiNames ?? null, watermark),
-    buckets: bucketsOf(window, input.aggregationBucket, input.timeZone),
-    timeZone: input.timeZone,
+    buckets: bucketsOf(window, input.aggregationBucket, timeZone),
+    timeZone,
     groupBy,
     filter,
     sparse: input.sparse,

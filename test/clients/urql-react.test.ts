@@ -188,7 +188,7 @@ test('a time zone that is none and more groups than a file may have are said whe
   await field('Time zone').fill('Europe/Nowhere');
   await wordsAt('Time zone').first().waitFor();
   expect(await wordsAt('Time zone').allInnerTexts()).toEqual([
-    expect.stringContaining('"Europe/Nowhere" is no IANA time zone'),
+    expect.stringContaining('"Europe/Nowhere" is not a name in the IANA time zone database'),
   ]);
   expect(await field('Time zone').getAttribute('aria-invalid')).toBe('true');
 

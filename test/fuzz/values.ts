@@ -87,6 +87,8 @@ const ZONES = [
   '+05:30',
   'PST',
   'europe/berlin',
+  'US/Eastern',
+  'Etc/GMT+5',
   'Mars/Base',
   '',
 ];

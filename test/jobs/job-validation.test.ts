@@ -51,7 +51,7 @@ const REFUSED: readonly Row[] = [
   ['timeZone', '', 'BAD_TIME_ZONE'],
   ['timeZone', '+05:30', 'BAD_TIME_ZONE'],
   ['timeZone', 'PST', 'BAD_TIME_ZONE'],
-  ['timeZone', 'europe/berlin', 'BAD_TIME_ZONE'],
+  ['timeZone', 'Factory', 'BAD_TIME_ZONE'],
   ['timeZone', 'Mars/Olympus_Mons', 'BAD_TIME_ZONE'],
   ['range', '', 'BAD_RANGE'],
   ['range', '7d', 'BAD_RANGE'],

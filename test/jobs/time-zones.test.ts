@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TIME_ZONE_NAMES } from '../../src/lib/time-zone-names.ts';
+import { ask } from '../rest/requests.ts';
+import { createJob, exportOnce, jobSettings, tryCreateJob, updateJob } from '../support/job-steps.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { pointsOf, readUsage, sendRecords } from '../usage/questions.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ resources: { clock: { now: () => new Date('2026-07-20T12:00:00Z') } } });
+  await sendRecords(server, 'hours', [
+    { timestamp: '2026-07-10T02:00:00Z', granularity: 'HOURLY', elementName: 'hooli', value: '1' },
+  ]);
+  await sendRecords(server, 'days', [
+    { timestamp: '2026-07-10T00:00:00Z', granularity: 'DAILY', elementName: 'hooli', value: '1' },
+  ]);
+});
+afterAll(() => server.stop());
+
+const zoneOf = async (id: string): Promise<string> => {
+  const { node } = await server.graphql<{ node: { timeZone: string } }>(
+    'query ($id: ID!) { node(id: $id) { ... on Job { timeZone } } }',
+    { id },
+  );
+  return node.timeZone;
+};
+
+describe('the time zone of a job', () => {
+  test.each([
+    ['us/eastern', 'US/Eastern'],
+    ['Etc/UTC', 'Etc/UTC'],
+    ['gmt', 'GMT'],
+    ['EUROPE/KYIV', 'Europe/Kyiv'],
+    ['Asia/Calcutta', 'Asia/Calcutta'],
+    ['etc/gmt+5', 'Etc/GMT+5'],
+    ['est', 'EST'],
+  ])('%s is kept as %s, over GraphQL and over REST', async (sent, kept) => {
+    const id = await createJob(server, { timeZone: sent });
+    expect(await zoneOf(id)).toBe(kept);
+    await updateJob(server, id, { timeZone: 'UTC' });
+    await updateJob(server, id, { timeZone: sent });
+    expect(await zoneOf(id)).toBe(kept);
+    const { cron: _, ...settings } = jobSettings({ timeZone: sent });
+    const body = { ...settings, format: 'csv', aggregationBucket: 'day' };
+    expect(await ask(server, 'POST /jobs', { body })).toMatchObject({ status: 201, body: { timeZone: kept } });
+  });
+
+  test.each([
+    ['+01:00', 'is an offset'],
+    ['UTC+1', 'is an offset'],
+    ['PST', 'abbreviations are ambiguous'],
+    ['Factory', 'is not a name'],
+  ])('%s is refused with the reason', async (timeZone, reason) => {
+    const { issues } = await tryCreateJob(server, jobSettings({ timeZone }));
+    expect(issues).toEqual([
+      { path: ['input', 'timeZone'], code: 'BAD_TIME_ZONE', message: expect.stringContaining(reason) },
+    ]);
+  });
+
+  test.each([
+    ['us/eastern', '2026-07-09T00:00:00-04:00'],
+    ['America/New_York', '2026-07-09T00:00:00-04:00'],
+    ['Etc/GMT+5', '2026-07-09T00:00:00-05:00'],
+    ['GMT', '2026-07-10T00:00:00+00:00'],
+    ['Etc/UTC', '2026-07-10T00:00:00Z'],
+    ['zulu', '2026-07-10T00:00:00Z'],
+  ])('%s decides the days of hourly records', async (timeZone, start) => {
+    const { text } = await exportOnce(
+      server,
+      { timeZone, meterApiNames: ['hours'], range: 'ago(7d)' },
+      '2026-07-12T12:00:00Z',
+    );
+    expect(text.split('\n')[1]).toMatch(new RegExp(`^hours,${start.replace('+', '\\+')},`));
+  });
+});
+
+test('usage in zones and links of the tz database puts a daily record into its own date', async () => {
+  // test/lib/time-zones.test.ts sees every name.
+  for (const timeZone of TIME_ZONE_NAMES.filter((_, index) => index % 10 === 0)) {
+    const answer = await readUsage(server, {
+      meterApiNames: ['days'],
+      from: '2026-07-08T00:00:00Z',
+      to: '2026-07-13T00:00:00Z',
+      aggregationBucket: 'DAY',
+      timeZone: timeZone.toLowerCase(),
+    });
+    const [start = '', ...more] = Object.keys(pointsOf(answer));
+    expect([timeZone, more]).toEqual([timeZone, []]);
+    const date = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' });
+    expect([timeZone, date.format(new Date(start))]).toEqual([timeZone, '2026-07-10 00:00:00']);
+  }
+});
