@@ -10,6 +10,7 @@ const PLAIN_ERRORS = new Set([
   'DataDirectoryHeldError',
   'DataDirectoryUnusableError',
   'ListenError',
+  'PostgresMissingError',
   'ApiError',
   'UnreachableError',
   'TrustedDocumentsError',

