@@ -12,6 +12,7 @@ import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/b
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
+import { NAME_PATH, NamedStream, nameOf, peekStream, streamNamedBy, type StreamOfRecords } from './named-stream.ts';
 import { type KnownSpellings, RecordTextReader } from './record-text.ts';
 import { readRecord, readSelector, spellPath } from './records.ts';
 import type { Call } from './route.ts';
@@ -30,43 +31,65 @@ const isNdjson = (request: IncomingMessage): boolean => {
 /** Longer than any record can be that has at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
 const MAX_LINE_BYTES = 1024 * 1024;
 
+export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
+  /** Null if each record names it. */
+  readonly stream: string | null;
+}
+
 /** Writes the records of the body, whichever form it has. */
-export const writeBody = async (call: Call, kind: WriteKind, target: WriteTarget): Promise<Receipt> => {
+export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
   const { db, clock, limits, known, batches, held, onWritten } = services;
   const context = { db, clock, limits, known, batches, held, onWritten };
   if (isNdjson(request)) {
-    return call.untimed(() => writeLines(call, context, { ...target, kind, maxMs: services.pace.maxMs }));
+    return call.untimed(async () => {
+      const body = readChunks(request, services.pace);
+      try {
+        const { stream, chunks } =
+          target.stream === null ? await peekStream(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
+        const bulk = { ...target, stream: nameOf(stream), kind, maxMs: services.pace.maxMs };
+        return await writeLines(call, context, bulk, stream, chunks);
+      } finally {
+        await body.return(undefined);
+      }
+    });
   }
-  const records = await readList(kind, target.stream, await call.readText(), services.spellings);
+  const { stream, records } = await readList(kind, target.stream, await call.readText(), services.spellings);
   services.intakeRate.spend(principal, records.length);
+  const written = { ...target, stream: nameOf(stream) };
   try {
     if (kind === 'DELETE') {
-      return await allocationDelete(context, { ...target, records });
+      return await allocationDelete(context, { ...written, records });
     }
     const write = kind === 'SUM' ? allocationSum : allocationReplace;
-    return await write(context, { ...target, records: records as (RecordInput | Misshapen)[] });
+    return await write(context, { ...written, records: records as (RecordInput | Misshapen)[] });
   } catch (error) {
-    throw spelled(error, (index) => records[index]);
+    throw spelled(error, stream, (index) => records[index]);
   }
 };
 
-const readOne = (kind: WriteKind, stream: string, value: unknown): Input =>
+const readOne = (kind: WriteKind, stream: StreamOfRecords, value: unknown): Input =>
   kind === 'DELETE' ? readSelector(value, stream) : readRecord(value, stream);
 
-/** Null for selectors, of which a request has few. */
-const textReaderFor = (kind: WriteKind, stream: string, known: KnownSpellings): RecordTextReader | null =>
-  kind === 'DELETE' ? null : new RecordTextReader((value) => readRecord(value, stream), known);
+/** Null for selectors, of which a request has few, and for records with a field that most do not have. */
+const textReaderFor = (kind: WriteKind, stream: StreamOfRecords, known: KnownSpellings): RecordTextReader | null =>
+  kind === 'DELETE' || stream instanceof NamedStream
+    ? null
+    : new RecordTextReader((value) => readRecord(value, stream), known);
 
 const readList = async (
   kind: WriteKind,
-  stream: string,
+  given: string | null,
   text: string,
   known: KnownSpellings,
-): Promise<readonly Input[]> =>
-  (await readPlainList(textReaderFor(kind, stream, known), text)) ??
-  listOf(parseJson(text)).map((value) => readOne(kind, stream, value));
+): Promise<{ readonly stream: StreamOfRecords; readonly records: readonly Input[] }> => {
+  const plain = given === null ? null : await readPlainList(textReaderFor(kind, given, known), text);
+  if (plain !== null && given !== null) return { stream: given, records: plain };
+  const values = listOf(parseJson(text));
+  const stream = given ?? streamNamedBy(values);
+  return { stream, records: values.map((value) => readOne(kind, stream, value)) };
+};
 
 /** Null where the text is none that the reader takes. */
 const readPlainList = async (reader: RecordTextReader | null, text: string): Promise<readonly Input[] | null> => {
@@ -97,11 +120,12 @@ const listOf = (body: unknown): readonly unknown[] => {
 };
 
 /** The error with its paths and messages in the words of this API. */
-const spelled = (error: unknown, inputAt: (index: number) => Input | undefined): unknown => {
+const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown => {
   if (!(error instanceof ValidationError)) return error;
   const issues = error.issues.map((issue): Issue => {
     const [list = '', index = '', ...rest] = issue.path;
     if (list === 'idempotencyKey') return { ...issue, path: ['Idempotency-Key'] };
+    if (list === 'stream' && stream instanceof NamedStream) return { ...issue, path: NAME_PATH };
     if (list !== 'records' || index === '') return issue;
     const input = inputAt(Number(index));
     if (input instanceof Misshapen) return { ...issue, path: [list, index, ...rest] };
@@ -112,15 +136,21 @@ const spelled = (error: unknown, inputAt: (index: number) => Input | undefined):
   return new ValidationError(issues, error.issueCount);
 };
 
-const writeLines = async (call: Call, context: BulkContext, request: BulkRequest): Promise<Receipt> => {
+const writeLines = async (
+  call: Call,
+  context: BulkContext,
+  request: BulkRequest,
+  stream: StreamOfRecords,
+  chunks: AsyncIterable<Buffer>,
+): Promise<Receipt> => {
   const bulk = await startBulkWrite(context, request).catch((error: unknown) => {
-    throw spelled(error, () => undefined);
+    throw spelled(error, stream, () => undefined);
   });
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
-  const reader = textReaderFor(request.kind, request.stream, call.services.spellings);
+  const reader = textReaderFor(request.kind, stream, call.services.spellings);
   const add = (line: Input | string): void => {
-    const input = typeof line === 'string' ? readLine(request, line) : line;
+    const input = typeof line === 'string' ? readLine(request.kind, stream, line) : line;
     if (input === null) return;
     const { count, issueCount } = bulk;
     bulk.add(input);
@@ -135,14 +165,14 @@ const writeLines = async (call: Call, context: BulkContext, request: BulkRequest
   };
   try {
     const splitter = createLineSplitter(MAX_LINE_BYTES);
-    for await (const chunk of readChunks(call.request, call.services.pace)) {
+    for await (const chunk of chunks) {
       addAll(splitter.lines(chunk));
       await bulk.stage();
     }
     addAll(splitter.rest());
     return await bulk.finish();
   } catch (error) {
-    throw spelled(error, (index) => faulty.get(index));
+    throw spelled(error, stream, (index) => faulty.get(index));
   } finally {
     call.services.intakeRate.spend(call.principal, bulk.count);
     await bulk.close();
@@ -157,7 +187,7 @@ const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
 };
 
 /** Null for a blank line, which is none. */
-const readLine = ({ kind, stream }: BulkRequest, line: string): Input | null => {
+const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string): Input | null => {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   if (text.trim() === '') return null;
   let value: unknown;

@@ -6,6 +6,7 @@ import { ExactNumber } from '../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { LiveRecord } from '../streams/streams.ts';
+import { NamedStream, nameOf, type StreamOfRecords } from './named-stream.ts';
 import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
 
 const timestamp = z
@@ -49,7 +50,7 @@ const filter = z
 const element = z.string().meta({ description: 'Who used it: a customer, a team, a product.' });
 const elementAlias = element.meta({ description: 'Another spelling of element-name.' });
 /** Older senders repeat it in each record. */
-const streamName = z.string().meta({ description: 'May be given, and is the stream of the path then.' });
+const streamName = z.string().meta({ description: 'If given, the stream of the path.' });
 
 export const recordSchema = z
   .strictObject({
@@ -68,6 +69,11 @@ export const recordSchema = z
     id: 'AllocationRecord',
     description: 'In this bucket of time, this element (required, under one of its two spellings) used this much.',
   });
+
+/** A record on the oldest path, which has no stream in it. */
+export const namedRecordSchema = recordSchema
+  .extend({ 'telemetry-stream': z.string().meta({ description: 'The stream: the same in every record.' }) })
+  .meta({ id: 'NamedAllocationRecord', description: 'A record that names its stream.' });
 
 export const selectorSchema = z
   .strictObject({
@@ -95,19 +101,29 @@ const TWO_ELEMENTS: Issue = {
   code: 'TWO_ELEMENTS',
   message: 'Stands beside an element-name: give one of them.',
 };
-const OTHER_STREAM: Issue = {
+const otherStream = (stream: StreamOfRecords): Issue => ({
   path: ['telemetry-stream'],
   code: 'OTHER_STREAM',
-  message: 'Is another stream than that of the path.',
+  message:
+    stream instanceof NamedStream
+      ? 'Must be the stream that the first record names.'
+      : 'Must be the stream that the path names, or be left out.',
+});
+const NO_STREAM: Issue = {
+  path: ['telemetry-stream'],
+  code: 'REQUIRED',
+  message: 'Is required on this path: it names the stream.',
 };
 const NO_ELEMENT: Issue = { path: ['element-name'], code: 'REQUIRED', message: 'Is required.' };
 
-const spellingIssues = (value: Spelled, stream: string, elementIsRequired: boolean): Issue[] => {
+const spellingIssues = (value: Spelled, stream: StreamOfRecords, elementIsRequired: boolean): Issue[] => {
   const [dashed, underscored] = [value['element-name'], value.element_name];
   const issues: Issue[] = [];
   if (dashed !== undefined && underscored !== undefined) issues.push(TWO_ELEMENTS);
   if (elementIsRequired && dashed === undefined && underscored === undefined) issues.push(NO_ELEMENT);
-  if ((value['telemetry-stream'] ?? stream) !== stream) issues.push(OTHER_STREAM);
+  const named = value['telemetry-stream'];
+  if (stream instanceof NamedStream && named === undefined) issues.push(NO_STREAM);
+  else if ((named ?? nameOf(stream)) !== nameOf(stream)) issues.push(otherStream(stream));
   return issues;
 };
 
@@ -116,7 +132,7 @@ const elementOf = (value: Spelled): string | null => value['element-name'] ?? va
 const isObject = (value: unknown): value is Spelled =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-export const readRecord = (value: unknown, stream: string): RecordInput | Misshapen => {
+export const readRecord = (value: unknown, stream: StreamOfRecords): RecordInput | Misshapen => {
   const spellings = isObject(value) ? spellingIssues(value, stream, true) : [];
   const parsed = recordSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) return new Misshapen([...issuesOf(parsed.error), ...spellings]);
@@ -131,7 +147,7 @@ export const readRecord = (value: unknown, stream: string): RecordInput | Missha
   };
 };
 
-export const readSelector = (value: unknown, stream: string): SelectorInput | Misshapen => {
+export const readSelector = (value: unknown, stream: StreamOfRecords): SelectorInput | Misshapen => {
   const spellings = isObject(value) ? spellingIssues(value, stream, false) : [];
   const parsed = selectorSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) {

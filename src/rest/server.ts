@@ -16,7 +16,7 @@ import { jobRoutes } from './job-routes.ts';
 import { KnownSpellings } from './record-text.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
 import { runRoutes } from './run-routes.ts';
-import { telemetryRoutes } from './telemetry-routes.ts';
+import { telemetryRoutes, unservedPaths } from './telemetry-routes.ts';
 
 const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes];
 
@@ -40,8 +40,8 @@ const MAX_PARAMETER = 100_000;
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
 export const createRestServer = ({ services, tell, withinTime, docs }: RestServerOptions) => {
   const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
-  const notFound = (request: IncomingMessage): Answer =>
-    failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), advice));
+  const notFound = (request: IncomingMessage, hint = advice): Answer =>
+    failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), hint));
   const router = findMyWay({
     ignoreTrailingSlash: true,
     maxParamLength: MAX_PARAMETER,
@@ -75,6 +75,12 @@ export const createRestServer = ({ services, tell, withinTime, docs }: RestServe
         reply(request, response, await answer(request, parameters)),
       );
     }
+  }
+  for (const { methods, path, reason } of unservedPaths) {
+    const handler = (request: IncomingMessage, response: ServerResponse): Promise<void> =>
+      reply(request, response, notFound(request, `${reason}. ${advice}`));
+    if (methods === 'all') router.all(path, handler);
+    else router.on([...methods], path, handler);
   }
   if (docs) {
     let document: Promise<string> | undefined;

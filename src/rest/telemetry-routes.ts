@@ -2,16 +2,18 @@ import { z } from 'zod';
 import { encodeId } from '../db/public-ids.ts';
 import { ValidationError } from '../errors.ts';
 import { deleteStream, findStream, listRecords } from '../streams/streams.ts';
-import { missingStream, type Receipt, type WriteKind, type WriteTarget } from '../streams/write.ts';
-import { writeBody } from './allocation-bodies.ts';
-import { answeredRecord, formatRecord, recordSchema, selectorSchema } from './records.ts';
+import { missingStream, type Receipt, type WriteKind } from '../streams/write.ts';
+import { pathOf } from '../http/paths.ts';
+import { type BodyTarget, writeBody } from './allocation-bodies.ts';
+import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from './records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from './route.ts';
 import { issuesOf } from './shapes.ts';
 
 // CloudZero's paths. What differs from them stands in the descriptions.
 
-const ALLOCATION = '/unit-cost/v1/telemetry/allocation/{stream}';
-const STREAM = '/unit-cost/v1/telemetry/{stream}';
+const TELEMETRY = '/unit-cost/v1/telemetry';
+const ALLOCATION = `${TELEMETRY}/allocation/{stream}`;
+const STREAM = `${TELEMETRY}/{stream}`;
 
 const receipt = z
   .object({
@@ -54,11 +56,11 @@ const writeFailures = {
   429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
 };
 
-const targetOf = (call: Call): WriteTarget => {
+const targetOf = (call: Call): BodyTarget => {
   const key = call.request.headers['idempotency-key'];
   return {
     accountId: call.principal.accountId,
-    stream: parameterOf(call, 'stream'),
+    stream: call.parameters['stream'] ?? null,
     // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
     idempotencyKey: typeof key === 'string' ? Buffer.from(key, 'latin1').toString('utf8') : null,
     path: [],
@@ -77,10 +79,28 @@ const writeWith =
   (kind: WriteKind, status: 200 | 201) =>
   async (call: Call): Promise<Reply> => ({ status, body: accepted(await writeBody(call, kind, targetOf(call))) });
 
-const sum = writeWith('SUM', 200);
-
-/** From the first version on: the path without a verb is there for senders that still use it. */
+/** Deprecated from the first version on: these paths exist for senders that still use them. */
 const DEPRECATED_AT = '@1764547200';
+
+/** A sum on a deprecated path; `from` is where the successor begins, relative to the path of the request. */
+const deprecatedSum =
+  (from: string) =>
+  async (call: Call): Promise<Reply> => {
+    const receipt = await writeBody(call, 'SUM', targetOf(call));
+    // Relative, because a proxy may have shortened the path by a prefix. Behind a slash at its end one level more is above.
+    const up = pathOf(call.request).endsWith('/') ? '../' : '';
+    const successor = `${up}${from}${encodeURIComponent(receipt.stream.name)}/sum`;
+    return {
+      status: 200,
+      body: accepted(receipt),
+      headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
+    };
+  };
+
+const DEPRECATION_HEADERS = {
+  Deprecation: 'When it was deprecated (RFC 9745).',
+  Link: 'The successor: rel="successor-version".',
+};
 
 const success = { status: 200, description: 'The records are durable.', schema: receipt } as const;
 
@@ -96,7 +116,7 @@ const writes: Route[] = [
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success,
     failures: writeFailures,
-    handle: sum,
+    handle: writeWith('SUM', 200),
   },
   {
     method: 'post',
@@ -108,22 +128,24 @@ const writes: Route[] = [
     scope: 'INGEST',
     parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
-    success: {
-      ...success,
-      headers: {
-        Deprecation: 'When it was deprecated (RFC 9745).',
-        Link: 'The successor: rel="successor-version".',
-      },
-    },
+    success: { ...success, headers: DEPRECATION_HEADERS },
     failures: writeFailures,
-    handle: async (call) => {
-      // Relative to the path of the request, which a proxy may have shortened by a prefix.
-      const successor = `${encodeURIComponent(parameterOf(call, 'stream'))}/sum`;
-      return {
-        ...(await sum(call)),
-        headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
-      };
-    },
+    handle: deprecatedSum(''),
+  },
+  {
+    method: 'post',
+    path: TELEMETRY,
+    family: 'telemetry',
+    operationId: 'allocationSumOldest',
+    summary: 'The same as .../sum, with the stream in each record',
+    description: 'Every record names the stream in telemetry-stream, the same in all of them; otherwise 400.',
+    deprecated: true,
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(namedRecordSchema, { ...EXAMPLE, 'telemetry-stream': 'api-calls', value: '1200.5' }),
+    success: { ...success, headers: DEPRECATION_HEADERS },
+    failures: writeFailures,
+    handle: deprecatedSum('telemetry/allocation/'),
   },
   {
     method: 'post',
@@ -155,9 +177,8 @@ const writes: Route[] = [
 ];
 
 const MAX_RECORDS = 1000;
-const DEFAULT_RECORDS = 100;
 
-const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(DEFAULT_RECORDS);
+const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(MAX_RECORDS);
 
 const recordsOf = async (call: Call): Promise<Reply> => {
   const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
@@ -193,7 +214,14 @@ const readsAndDeletes: Route[] = [
     operationId: 'listRecords',
     summary: 'Live records, newest bucket first',
     scope: 'READ',
-    parameters: [{ name: 'limit', in: 'query', schema: limitSchema, description: `How many: 1 to ${MAX_RECORDS}.` }],
+    parameters: [
+      {
+        name: 'limit',
+        in: 'query',
+        schema: limitSchema,
+        description: `How many: 1 to ${MAX_RECORDS}. Defaults to ${MAX_RECORDS}.`,
+      },
+    ],
     success: {
       status: 200,
       description: 'In the form in which they are sent.',
@@ -233,3 +261,18 @@ const readsAndDeletes: Route[] = [
 ];
 
 export const telemetryRoutes: readonly Route[] = [...writes, ...readsAndDeletes];
+
+const RESERVED = '"allocation" and "metric" are reserved in this path; streams of these names are served over GraphQL';
+const NO_METRICS = `Unit metrics are not supported: only allocation streams are served, below ${TELEMETRY}/allocation`;
+
+/** Paths that are not served, where a stream's name stands in other requests, and why. */
+export const unservedPaths: readonly {
+  readonly methods: 'all' | readonly ('GET' | 'HEAD' | 'DELETE')[];
+  readonly path: string;
+  readonly reason: string;
+}[] = [
+  { methods: 'all', path: `${TELEMETRY}/metric`, reason: NO_METRICS },
+  { methods: 'all', path: `${TELEMETRY}/metric/*`, reason: NO_METRICS },
+  { methods: ['DELETE'], path: `${TELEMETRY}/allocation`, reason: RESERVED },
+  { methods: ['GET', 'HEAD'], path: `${TELEMETRY}/allocation/records`, reason: RESERVED },
+];

@@ -367,7 +367,7 @@ describe('the list of records', () => {
     (await ask<{ records: RestRecord[] }>(server, `GET ${path}${query}`)).body.records;
 
   test.each([
-    ['', 100],
+    ['', 1000],
     ['?limit=1', 1],
     ['?limit=999', 999],
     ['?limit=1000', 1000],

@@ -122,6 +122,12 @@ const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
     body: { records: [record(), record({ value: 7, filter: { region: 'us' } })] },
   }),
   allocationSumDeprecated: async () => ({ parameters: { stream: randomUUID() }, body: { records: [record()] } }),
+  allocationSumOldest: async () => {
+    const stream = randomUUID();
+    return {
+      body: { records: [record({ 'telemetry-stream': stream }), record({ 'telemetry-stream': stream, value: 7 })] },
+    };
+  },
   allocationReplace: async () => ({ parameters: { stream: await newStream() }, body: { records: [record()] } }),
   allocationDelete: async () => ({ parameters: { stream: await newStream() }, body: { records: [selector()] } }),
   listRecords: async () => ({ parameters: { stream: await newStream(), limit: 10 } }),
@@ -196,9 +202,12 @@ describe('the document', () => {
     }
   });
 
-  test('says of the one path that is deprecated that it is', () => {
+  test('says of the deprecated paths that they are', () => {
     const deprecated = operations().filter(({ operation }) => operation.deprecated);
-    expect(deprecated.map(({ path }) => path)).toEqual(['/unit-cost/v1/telemetry/allocation/{stream}']);
+    expect(deprecated.map(({ path }) => path)).toEqual([
+      '/unit-cost/v1/telemetry/allocation/{stream}',
+      '/unit-cost/v1/telemetry',
+    ]);
   });
 });
 

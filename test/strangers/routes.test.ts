@@ -97,6 +97,14 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
     status: 200,
     body: () => RECORDS,
   },
+  allocationSumOldest: {
+    family: 'telemetry',
+    allowed: WRITERS,
+    names: 'stream',
+    makes: true,
+    status: 200,
+    body: (id) => RECORDS.replace('{"timestamp"', `{"telemetry-stream":${JSON.stringify(id)},"timestamp"`),
+  },
   allocationReplace: {
     family: 'telemetry',
     allowed: WRITERS,

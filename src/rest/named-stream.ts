@@ -1,0 +1,84 @@
+import { type Issue, ValidationError } from '../errors.ts';
+import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
+import { parseExactly } from '../lib/long-numbers.ts';
+
+// The oldest path has no stream in it. Each record names the stream; the first one decides, the others must name the same.
+
+/** A stream that each record of the request has to name. */
+export class NamedStream {
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+/** The stream of a request: that of the path, which records may repeat, or one that they have to name. */
+export type StreamOfRecords = string | NamedStream;
+
+export const nameOf = (stream: StreamOfRecords): string => (typeof stream === 'string' ? stream : stream.name);
+
+/** Where the first record names the stream, for issues. */
+export const NAME_PATH: readonly string[] = ['records', '0', 'telemetry-stream'];
+
+/** The stream that the first record of a list names. Throws ValidationError if it names none. */
+export const streamNamedBy = (records: readonly unknown[]): NamedStream => {
+  if (records.length === 0) throw emptyRequest();
+  const [record] = records;
+  const isObject = typeof record === 'object' && record !== null && !Array.isArray(record);
+  if (!isObject) throw refused(['records', '0'], 'BAD_TYPE', 'Must be an object.');
+  const name: unknown = 'telemetry-stream' in record ? record['telemetry-stream'] : undefined;
+  if (name === undefined) throw refused(NAME_PATH, 'REQUIRED', 'Is required on this path: it names the stream.');
+  if (typeof name !== 'string') throw refused(NAME_PATH, 'BAD_TYPE', 'Must be a string.');
+  return new NamedStream(name);
+};
+
+/**
+ * The stream that the first line names, and the whole body from its beginning. Throws ValidationError if it names none. The
+ * caller ends `chunks`.
+ */
+export const peekStream = async (
+  chunks: AsyncGenerator<Buffer>,
+  maxLineBytes: number,
+): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> => {
+  const splitter = createLineSplitter(maxLineBytes);
+  const read: Buffer[] = [];
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await chunks.next();
+    if (!done) {
+      read.push(value);
+      bytes += value.length;
+    }
+    for (const line of eachLine(done ? splitter.rest() : splitter.lines(value))) {
+      if ('problem' in line || line.text.trim() !== '') {
+        return { stream: streamOfLine(line), chunks: followedBy(read, chunks) };
+      }
+    }
+    if (done) throw emptyRequest();
+    // The splitter finds a line that is longer: these are blank lines, which are held until a record comes.
+    if (bytes > 2 * maxLineBytes) {
+      throw refused(['records', '0'], 'LINE_TOO_LONG', `The first record comes within ${maxLineBytes} bytes.`);
+    }
+  }
+};
+
+const streamOfLine = (line: Line): NamedStream => {
+  let record: unknown;
+  try {
+    if ('problem' in line) throw new SyntaxError(line.problem);
+    record = parseExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text);
+  } catch {
+    throw refused(['records', '0'], 'NOT_JSON', 'Is not JSON: each line is one record, {"telemetry-stream": ...}.');
+  }
+  return streamNamedBy([record]);
+};
+
+const followedBy = async function* (read: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* read;
+  yield* rest;
+};
+
+const refused = (path: readonly string[], code: Issue['code'], message: string): ValidationError =>
+  new ValidationError([{ path, code, message }]);
+
+const emptyRequest = (): ValidationError => refused(['records'], 'NO_RECORDS', 'A request needs at least one record.');
