@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import type { AppResources } from './app.ts';
@@ -123,7 +124,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       onConnectionError: onLost('a database connection broke; the pool replaces it'),
     });
     closes.push(() => database.close());
-    const { rows } = await database.pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
+    const { rows } = await database.acrossAccounts.execute<{ passes: boolean }>(sql.raw(PASSES_ROW_SECURITY));
     if (rows[0]?.passes) {
       log.warn(
         'the role of DATABASE_URL is a superuser or has BYPASSRLS: connect as one that only owns the database, so that row-level security parts the accounts too',

@@ -1,6 +1,6 @@
-import type pg from 'pg';
+import { sql } from 'drizzle-orm';
 import { migrationState } from '../db/migrate.ts';
-import { ALL_ACCOUNTS_SETTING, PASSES_ROW_SECURITY } from '../db/policies.ts';
+import { PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
 import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
 import type { Config } from '../config.ts';
@@ -9,23 +9,8 @@ import type { Clock } from '../lib/clock.ts';
 import { readDeploymentFigures } from '../runs/deployment-figures.ts';
 import { broken, type Finding, ok, warn } from './findings.ts';
 
-/** Runs `ask` on a connection that sees the rows of all accounts. */
-const asAllAccounts = async <Answer>(
-  pool: pg.Pool,
-  ask: (client: pg.PoolClient) => Promise<Answer>,
-): Promise<Answer> => {
-  const client = await pool.connect();
-  try {
-    await client.query(`SET ${ALL_ACCOUNTS_SETTING} = 'on'`);
-    return await ask(client);
-  } finally {
-    client.release();
-  }
-};
-
 /** What a check looks at, and what it is held against. */
 export interface Looked {
-  readonly pool: pg.Pool;
   readonly db: Db;
   readonly clock: Clock;
   readonly config: Pick<Config, 'role' | 'databasePool' | 'exportConcurrency'>;
@@ -58,9 +43,9 @@ export const DATABASE_CHECKS: readonly {
 }[] = [
   {
     name: 'version',
-    check: async ({ pool }) => {
-      const { rows } = await pool.query<{ number: string; words: string }>(
-        `SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS words`,
+    check: async ({ db }) => {
+      const { rows } = await db.execute<{ number: string; words: string }>(
+        sql`SELECT current_setting('server_version_num') AS number, current_setting('server_version') AS words`,
       );
       const [version] = rows;
       return Number(version?.number) >= OLDEST_VERSION * 10_000
@@ -70,8 +55,8 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'migrations',
-    check: async ({ pool }) => {
-      const { pending, unknown } = await migrationState(pool);
+    check: async ({ db }) => {
+      const { pending, unknown } = await migrationState(db);
       if (pending > 0) return broken(`${pending} to apply: run \`npm run -s sluice -- migrate\`, or start a server`);
       if (unknown > 0) return warn('a newer version of Sluice was here: update this one');
       return ok('up to date');
@@ -80,16 +65,16 @@ export const DATABASE_CHECKS: readonly {
   {
     name: 'queue',
     needsTables: true,
-    check: async ({ pool }) =>
-      (await queueIsInstalled(pool))
+    check: async ({ db }) =>
+      (await queueIsInstalled(db))
         ? ok('its tables are there')
         : broken('its tables are missing: run `npm run -s sluice -- migrate`, or start a server'),
   },
   {
     name: 'ledger',
     needsTables: true,
-    check: async ({ pool }) =>
-      (await asAllAccounts(pool, hasForeignTransactionIds))
+    check: async ({ db }) =>
+      (await hasForeignTransactionIds(db))
         ? broken(
             'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
           )
@@ -97,8 +82,8 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'accounts',
-    check: async ({ pool }) => {
-      const { rows } = await pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
+    check: async ({ db }) => {
+      const { rows } = await db.execute<{ passes: boolean }>(sql.raw(PASSES_ROW_SECURITY));
       return rows[0]?.passes
         ? warn(
             'its role is a superuser or has BYPASSRLS, so row-level security does not part the accounts: connect as a role that only owns the database',
@@ -108,11 +93,11 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'clock',
-    check: async ({ pool, clock }) => {
+    check: async ({ db, clock }) => {
       const asked = clock.now().getTime();
-      const { rows } = await pool.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+      const { rows } = await db.execute<{ now: string }>(sql`SELECT clock_timestamp() AS now`);
       const middle = (asked + clock.now().getTime()) / 2;
-      const differenceMs = Math.round(middle - (rows[0]?.now.getTime() ?? Number.NaN));
+      const differenceMs = Math.round(middle - Date.parse(rows[0]?.now ?? ''));
       return Math.abs(differenceMs) <= TOLERATED_MS
         ? ok(`this machine and the database agree within ${Math.max(1, Math.ceil(Math.abs(differenceMs) / 1000))} s`)
         : warn(
@@ -122,9 +107,9 @@ export const DATABASE_CHECKS: readonly {
   },
   {
     name: 'pool',
-    check: async ({ pool, config }) => {
-      const { rows } = await pool.query<{ most: number; reserved: number; open: number }>(
-        `SELECT current_setting('max_connections')::int AS most, current_setting('superuser_reserved_connections')::int AS reserved,
+    check: async ({ db, config }) => {
+      const { rows } = await db.execute<{ most: number; reserved: number; open: number }>(
+        sql`SELECT current_setting('max_connections')::int AS most, current_setting('superuser_reserved_connections')::int AS reserved,
           (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS open`,
       );
       const { most = 0, reserved = 0, open = 0 } = rows[0] ?? {};

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
 import { failureWords } from '../failure-words.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
@@ -86,7 +87,7 @@ const checkDatabase = async (
     };
     const connected = await attempt(async () => {
       reached = false;
-      await database.pool.query('SELECT 1');
+      await database.acrossAccounts.execute(sql`SELECT 1`);
       reached = true;
       return ok(PLACES[found.place](placeOf(found.url)));
     });
@@ -98,9 +99,7 @@ const checkDatabase = async (
       } else if (needsTables && !hasTables) {
         tell(name, skipped('waits for the migrations'));
       } else {
-        const finding = await attempt(() =>
-          check({ pool: database.pool, db: database.acrossAccounts, clock: systemClock, config }),
-        );
+        const finding = await attempt(() => check({ db: database.acrossAccounts, clock: systemClock, config }));
         if (name === 'migrations') hasTables = finding.verdict !== 'broken';
         tell(name, finding);
       }
@@ -108,7 +107,9 @@ const checkDatabase = async (
     if (config.databaseReadUrl !== null) {
       tell(
         'replica',
-        reached ? await checkReplica(database.pool, config.databaseReadUrl) : skipped('the database is needed for it'),
+        reached
+          ? await checkReplica(database.acrossAccounts, config.databaseReadUrl)
+          : skipped('the database is needed for it'),
       );
     }
   } finally {

@@ -1,4 +1,7 @@
+import { sql } from 'drizzle-orm';
 import pg from 'pg';
+import type { Db } from '../db/client.ts';
+import { sessionConnection } from '../db/connection-options.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { failureWords } from '../failure-words.ts';
 import { scrubError } from '../lib/scrub-error.ts';
@@ -14,18 +17,16 @@ const WHICH = 'SELECT system_identifier::text AS cluster, current_database() AS 
  * What doctor says of the standby that exports read from: whether it answers, whether it is one, and how far it is behind.
  * Nothing of it is broken: exports read from the primary where it cannot be used.
  */
-export const checkReplica = async (primary: pg.Pool, url: string): Promise<Finding> => {
+export const checkReplica = async (primary: Db, url: string): Promise<Finding> => {
   const place = placeOf(url);
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: CONNECT_MS,
-    statement_timeout: CONNECT_MS,
-  });
+  const client = new pg.Client(
+    sessionConnection(url, { applicationName: 'sluice-cli', connectMs: CONNECT_MS, statementTimeoutMs: CONNECT_MS }),
+  );
   client.on('error', () => undefined);
   try {
     // Asked first, so that what comes in meanwhile is not counted.
-    const { rows: positions } = await primary.query<{ position: string }>(
-      'SELECT pg_current_wal_insert_lsn()::text AS position',
+    const { rows: positions } = await primary.execute<{ position: string }>(
+      sql`SELECT pg_current_wal_insert_lsn()::text AS position`,
     );
     await client.connect();
     return await compare(primary, client, positions[0]?.position ?? '', place);
@@ -39,7 +40,7 @@ export const checkReplica = async (primary: pg.Pool, url: string): Promise<Findi
 };
 
 const compare = async (
-  primary: pg.Pool,
+  primary: Db,
   replica: pg.Client,
   position: string,
   { host, port, database }: DatabasePlace,
@@ -51,7 +52,7 @@ const compare = async (
     [position],
   );
   const [state] = rows;
-  const [ours, theirs] = await Promise.all([primary.query(WHICH), replica.query(WHICH)]);
+  const [ours, theirs] = await Promise.all([primary.execute(sql.raw(WHICH)), replica.query(WHICH)]);
   const name = `${database} on ${host}:${port}`;
   if (JSON.stringify(ours.rows) !== JSON.stringify(theirs.rows)) {
     return warn(`${name} is no copy of DATABASE_URL: exports find nothing of theirs there, and read from DATABASE_URL`);

@@ -1,6 +1,7 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
 import { createAccountShares } from './account-shares.ts';
+import { sessionNeeds, transactionConnection } from './connection-options.ts';
 import { ACCOUNT_SETTING, ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
@@ -23,12 +24,6 @@ export const inOneGo = async <Answers>(db: Db, begin: (tx: Transaction) => Promi
   });
   return answers;
 };
-
-/**
- * For every connection that waits long for an answer. Without the delay Linux asks after two hours of silence for the
- * first time, and a peer that is gone without a word is waited for until then.
- */
-export const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
 
 /**
  * Connections that a server opens beside DATABASE_POOL, in a small pool for each purpose, when they are first needed. They
@@ -57,7 +52,7 @@ export interface Database extends Readonly<Record<Purpose, Db>> {
   forAccount(accountId: bigint): Db;
   /** For a run of the account: the same rows, on the connections of runs. */
   forRunOf(accountId: bigint): Db;
-  /** For requests. Says for no account: no row of any can be seen. */
+  /** For requests. Its own statements are in no transaction with the settings that Sluice needs. */
   readonly pool: pg.Pool;
   /** Requests that wait because their account uses its share of the pool. */
   readonly waitingForShare: number;
@@ -83,22 +78,29 @@ export interface DatabaseOptions {
 /** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
 const MAX_REMEMBERED = 1000;
 
+/**
+ * A connection is replaced after 10 minutes, so that a change of the server's settings is noticed (prelude.ts). Connecting
+ * takes about 5 ms.
+ */
+const LIFETIME_SECONDS = 600;
+
 /** Opens the pools. Nothing is connected yet: the first query does that, so an absent database is told there. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const connectMs = options.connectMs ?? 10_000;
-  const openPool = (size: number, name = options.applicationName): pg.Pool => {
+  const limits = {
+    statementTimeoutMs: options.statementTimeoutMs,
+    // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
+    // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
+    idleInTransactionMs: 20_000,
+  };
+  const needs = sessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
+  const openPool = (size: number, applicationName = options.applicationName): pg.Pool => {
     const pool = new pg.Pool({
-      connectionString: options.url,
+      ...transactionConnection(options.url, { ...limits, applicationName, connectMs }),
       max: size,
       pipeline: true,
-      application_name: name,
-      statement_timeout: options.statementTimeoutMs,
-      // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
-      // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
-      idle_in_transaction_session_timeout: 20_000,
-      connectionTimeoutMillis: connectMs,
       idleTimeoutMillis: 30_000,
-      ...KEEP_ALIVE,
+      maxLifetimeSeconds: LIFETIME_SECONDS,
     });
     // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
     // event that nobody hears ends the process (a backend terminated in a transaction does that).
@@ -116,7 +118,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   });
   const scoped = (from: Pick<pg.Pool, 'connect'>, setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.
-    drizzle({ client: new ScopedPool(from, setting, prepares) as unknown as pg.Pool, schema: tables });
+    drizzle({ client: new ScopedPool(from, { setting, needs, prepares }) as unknown as pg.Pool, schema: tables });
   const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>) => {
     const accounts = new Map<bigint, Db>();
     return (accountId: bigint): Db => {

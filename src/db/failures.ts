@@ -58,5 +58,8 @@ export const isUnavailable = (error: unknown): boolean => {
   return false;
 };
 
-/** Whether a standby ended the statement, to go on replaying (or a deadlock was broken): begun anew it may work. */
+/**
+ * Whether PostgreSQL rolled the transaction back because of others: a serialization failure (40001, also the conflict of a
+ * standby with what it replays) or a deadlock (40P01). The same may work later.
+ */
 export const isConflict = (error: unknown): boolean => sqlState(error)?.startsWith('40') === true;

@@ -1,16 +1,21 @@
+import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import type { Db } from './client.ts';
+import { sessionConnection, sessionNeeds } from './connection-options.ts';
 import { ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { installQueue } from './queue.ts';
+import { ScopedPool } from './scoped-pool.ts';
+import * as tables from './tables.ts';
 import { repairTransactionIds } from './transaction-ids.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
 /** Any fixed number: the session lock that makes simultaneous starts wait for one another. */
 const MIGRATION_LOCK = 5_714_023_911;
-const CONNECT_MS = 10_000;
+const PURPOSE = { applicationName: 'sluice-migrate' };
 
 /** The migrations of this version against those of the database. */
 export interface MigrationState {
@@ -33,35 +38,40 @@ export interface MigrationOutcome {
  * on a connection of its own.
  */
 export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> => {
-  const client = new pg.Client({
-    connectionString: databaseUrl,
-    application_name: 'sluice-migrate',
-    connectionTimeoutMillis: CONNECT_MS,
-  });
+  const client = new pg.Client({ ...sessionConnection(databaseUrl, PURPOSE), pipeline: true });
   // Without a listener a connection that breaks here would end the process instead of failing the query.
   client.on('error', () => undefined);
   await client.connect();
   try {
-    // What a migration changes in rows, it changes in those of all accounts.
-    await client.query(`SET ${ALL_ACCOUNTS_SETTING} = 'on'`);
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const { pending } = await migrationState(client);
-    await applyMigrations(drizzle({ client }), { migrationsFolder: MIGRATIONS });
+    const db = onOneConnection(client, databaseUrl);
+    const { pending } = await migrationState(db);
+    await applyMigrations(db, { migrationsFolder: MIGRATIONS });
     await installQueue(databaseUrl);
-    return { applied: pending, repaired: await repairTransactionIds(client) };
+    return { applied: pending, repaired: await repairTransactionIds(db) };
   } finally {
     await client.end();
   }
 };
 
+/** For all accounts, since what a migration changes in rows, it changes in those of all accounts. */
+const onOneConnection = (client: pg.Client, url: string): Db => {
+  const lent = Object.assign(client, { release: () => undefined });
+  const pool = new ScopedPool(
+    { connect: () => Promise.resolve(lent) },
+    { setting: `${ALL_ACCOUNTS_SETTING} = 'on'`, needs: sessionNeeds(url, PURPOSE) },
+  );
+  return drizzle({ client: pool as unknown as pg.Pool, schema: tables });
+};
+
 /** Changes nothing. */
-export const migrationState = async (client: pg.ClientBase | pg.Pool): Promise<MigrationState> => {
+export const migrationState = async (db: Db): Promise<MigrationState> => {
   const known = readMigrationFiles({ migrationsFolder: MIGRATIONS }).map((migration) => migration.folderMillis);
-  const table = await client.query<{ found: boolean }>(
-    `SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS found`,
+  const table = await db.execute<{ found: boolean }>(
+    sql`SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS found`,
   );
   const { rows } = table.rows[0]?.found
-    ? await client.query<{ at: string }>('SELECT created_at AS at FROM drizzle.__drizzle_migrations')
+    ? await db.execute<{ at: string }>(sql`SELECT created_at AS at FROM drizzle.__drizzle_migrations`)
     : { rows: [] };
   // drizzle's migrator goes by the newest alone.
   const newest = Math.max(-1, ...rows.map((row) => Number(row.at)));

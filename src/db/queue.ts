@@ -1,8 +1,8 @@
 import { sql } from 'drizzle-orm';
-import type pg from 'pg';
 import { fromDrizzle, PgBoss } from 'pg-boss';
-import type { Transaction } from './client.ts';
-import { NamingClient } from './statement-names.ts';
+import type { Db, Transaction } from './client.ts';
+import { sessionConnection } from './connection-options.ts';
+import { QueueClient } from './queue-client.ts';
 
 /**
  * How long the queue waits for whoever handles the message of a run: pg-boss takes a day at most. When it is over the queue
@@ -36,8 +36,8 @@ export interface QueueOptions {
   readonly onError: (error: Error) => void;
 }
 
-/** For its pool. To take a message and to end it Postgres planned for longer (0.3 ms) than it worked. */
-const NAMING = { Client: NamingClient };
+/** For its pool. */
+const OWN_CLIENT = { Client: QueueClient };
 
 /**
  * Opens pg-boss on connections of its own (its DDL fails through drizzle on a pool).
@@ -45,9 +45,8 @@ const NAMING = { Client: NamingClient };
  */
 export const openQueue = (options: QueueOptions): PgBoss => {
   const queue = new PgBoss({
-    ...NAMING,
-    connectionString: options.url,
-    application_name: options.applicationName,
+    ...OWN_CLIENT,
+    ...sessionConnection(options.url, { applicationName: options.applicationName }),
     schema: QUEUE_SCHEMA,
     max: 3,
     schedule: false,
@@ -66,8 +65,8 @@ export const openQueue = (options: QueueOptions): PgBoss => {
 /** Creates or upgrades the queue's tables; called under the lock of the migrations. */
 export const installQueue = async (databaseUrl: string): Promise<void> => {
   const queue = new PgBoss({
-    connectionString: databaseUrl,
-    application_name: 'sluice-migrate',
+    ...OWN_CLIENT,
+    ...sessionConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
     schema: QUEUE_SCHEMA,
     max: 1,
     schedule: false,
@@ -139,14 +138,14 @@ export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly 
 };
 
 /** Whether the queue's tables are there, and hold Sluice's queues. Changes nothing. */
-export const queueIsInstalled = async (client: pg.ClientBase | pg.Pool): Promise<boolean> => {
-  const tables = await client.query<{ found: boolean }>(
-    `SELECT to_regclass('${QUEUE_SCHEMA}.version') IS NOT NULL AND to_regclass('${QUEUE_SCHEMA}.queue') IS NOT NULL AS found`,
+export const queueIsInstalled = async (db: Db): Promise<boolean> => {
+  const schema = sql.raw(QUEUE_SCHEMA);
+  const tables = await db.execute<{ found: boolean }>(
+    sql`SELECT to_regclass('${schema}.version') IS NOT NULL AND to_regclass('${schema}.queue') IS NOT NULL AS found`,
   );
   if (!tables.rows[0]?.found) return false;
-  const { rows } = await client.query<{ queues: number }>(
-    `SELECT count(*)::int AS queues FROM ${QUEUE_SCHEMA}.queue WHERE name = ANY($1)`,
-    [[RUN_QUEUE, MAIL_QUEUE]],
+  const { rows } = await db.execute<{ queues: number }>(
+    sql`SELECT count(*)::int AS queues FROM ${schema}.queue WHERE name IN (${RUN_QUEUE}, ${MAIL_QUEUE})`,
   );
   return rows[0]?.queues === 2;
 };

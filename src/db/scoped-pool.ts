@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import type { Writable } from 'node:stream';
+import { preludeOf, sendTogether } from './prelude.ts';
+import { BEGIN_WRITING, type SessionNeeds } from './session-settings.ts';
 import { statementName } from './statement-names.ts';
 
 /** As drizzle hands statements over. */
@@ -21,91 +22,118 @@ const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [
 /** The claim of a run has 15. */
 const MOST_VALUES = 20;
 
+/** Where the connections come from: a pool, or one connection that is lent again and again. */
+export interface ClientSource {
+  connect(): Promise<pg.PoolClient>;
+}
+
+export interface ScopeOptions {
+  /** Trusted SQL, such as `sluice.account_id = '17'`. */
+  readonly setting: string;
+  readonly needs: SessionNeeds;
+  /**
+   * Whether a connection parses and plans a statement once, and not each time: for who asks the same few again and again,
+   * whatever the values.
+   */
+  readonly prepares?: boolean;
+}
+
 /**
- * A pool, each of whose transactions begins with a setting that is gone at its end: so it never leaks to whoever has the
- * connection next, nor behind a pooler that hands connections out by transaction. A statement outside of one gets a
- * transaction of its own.
+ * A pool, each of whose transactions states its level and begins with settings that are gone at its end: so they never leak to
+ * the next user of the connection, nor behind a pooler that hands connections out by transaction. A statement outside of a
+ * transaction gets one of its own.
  *
- * BEGIN and the setting leave together with the first statement, and with that of a single one COMMIT too, without
- * waiting for the answers in between: one round trip in the place of two and three. The connections must be opened with
+ * BEGIN and each SET LOCAL are messages of their own: a cluster that distributes tables sends neither a text of several
+ * statements nor set_config() on to its nodes. They leave together with the first statement, and with that of a single one
+ * COMMIT too, without waiting for the answers in between: one round trip instead of many. The connections must be opened with
  * `pipeline`. A statement that fails makes the COMMIT behind it a ROLLBACK.
  *
  * It has what drizzle calls, and "Pool" in its name, by which drizzle tells that a transaction needs a connection of its own.
  */
 export class ScopedPool {
-  readonly #pool: Pick<pg.Pool, 'connect'>;
-  readonly #begin: string;
-  readonly #prepares: boolean;
+  readonly #source: ClientSource;
+  readonly #options: ScopeOptions;
 
-  /**
-   * @param setting trusted SQL, such as `sluice.account_id = '17'`
-   * @param prepares whether a connection parses and plans a statement once, and not each time: for who asks the same few
-   *   again and again, whatever the values
-   */
-  constructor(pool: Pick<pg.Pool, 'connect'>, setting: string, prepares = false) {
-    this.#prepares = prepares;
-    this.#pool = pool;
-    this.#begin = `; SET LOCAL ${setting}`;
+  constructor(source: ClientSource, options: ScopeOptions) {
+    this.#source = source;
+    this.#options = options;
   }
 
   #named(statement: Statement, values: unknown[]): Statement {
     // Those with lists of values come in as many texts as there are lengths: a connection would keep them all.
-    if (!this.#prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
+    if (!this.#options.prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
     return { ...statement, name: statementName(statement.text) };
   }
 
+  /** A connection, and what each of its transactions begins with. */
+  async #open(): Promise<{ readonly client: pg.PoolClient; readonly beginning: readonly string[] }> {
+    const client = await this.#source.connect();
+    try {
+      const prelude = await preludeOf(client, this.#options.needs);
+      return { client, beginning: [BEGIN_WRITING, ...prelude, `SET LOCAL ${this.#options.setting}`] };
+    } catch (error) {
+      client.release(error as Error);
+      throw error;
+    }
+  }
+
   async connect(): Promise<ScopedClient> {
-    const client = await this.#pool.connect();
+    const { client, beginning } = await this.#open();
     const named = (statement: Statement, values: unknown[]): Statement => this.#named(statement, values);
-    /** What is to leave with the next statement. */
-    let begin: string | null = null;
+    /** Whether BEGIN is to leave with the next statement. */
+    let begins = false;
     let hasEnded = false;
     return {
       query: async (statement, values) => {
         // It would run without the setting, and see nothing.
         if (hasEnded && statement.text !== 'rollback') throw new Error('The transaction of this statement has ended.');
         hasEnded = statement.text === 'commit' || statement.text === 'rollback';
-        if (statement.text.startsWith('begin')) {
-          begin = `${statement.text}${this.#begin}`;
+        if (statement.text === 'begin') {
+          begins = true;
           return NOTHING;
         }
         sendTogether(client);
-        const first = begin;
-        begin = null;
-        if (first !== null && hasEnded) return NOTHING;
-        const begun = first === null ? undefined : client.query(first);
-        begun?.catch(() => undefined);
+        const isFirst = begins;
+        begins = false;
+        if (isFirst && hasEnded) return NOTHING;
+        const begun = isFirst ? send(client, beginning) : null;
         // Awaited in the same way whether it is the first or not: of statements that leave together, the one that failed is
         // told before those that were refused for it (25P02), which say nothing of why.
-        const answer = await client.query(named(statement, values), values);
-        await begun;
-        return answer;
+        const answered = await client.query(named(statement, values), values).catch((error: unknown) => {
+          throw begun?.failure ?? error;
+        });
+        // Without its BEGIN the statement was a transaction of its own.
+        if (begun?.failure) throw begun.failure;
+        return answered;
       },
       release: (error) => client.release(error),
     };
   }
 
   async query(statement: Statement, values: unknown[]): Promise<Answer> {
-    const client = await this.#pool.connect();
+    const { client, beginning } = await this.#open();
     sendTogether(client);
-    const [begun, answered, ended] = await Promise.allSettled([
-      client.query(`begin${this.#begin}`),
+    const begun = send(client, beginning);
+    const [answered, ended] = await Promise.allSettled([
       client.query(this.#named(statement, values), values),
-      client.query('commit'),
+      client.query('COMMIT'),
     ]);
     // What does not even take a COMMIT is no connection any more.
     client.release(ended.status === 'rejected' && new Error('The connection broke.', { cause: ended.reason }));
-    for (const one of [begun, answered, ended]) if (one.status === 'rejected') throw one.reason;
-    return (answered as PromiseFulfilledResult<Answer>).value;
+    if (begun.failure) throw begun.failure;
+    if (answered.status === 'rejected') throw answered.reason;
+    if (ended.status === 'rejected') throw ended.reason;
+    return answered.value;
   }
 }
 
-/**
- * Makes one write of all that is sent before the event loop goes on: each costs this process as much as making a statement
- * (0.1 ms), and wakes the database once more.
- */
-const sendTogether = (client: pg.PoolClient): void => {
-  const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;
-  stream.cork();
-  process.nextTick(() => stream.uncork());
+/** Sends statements whose answers nobody waits for. PostgreSQL answers in order, so the first failure is known before what follows. */
+const send = (client: pg.PoolClient, texts: readonly string[]): { readonly failure: Error | null } => {
+  const sent: { failure: Error | null } = { failure: null };
+  for (const text of texts) {
+    client.query(text).catch((error: unknown) => {
+      sent.failure ??= error as Error;
+    });
+  }
+  return sent;
 };

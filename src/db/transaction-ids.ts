@@ -1,4 +1,5 @@
-import type pg from 'pg';
+import { sql } from 'drizzle-orm';
+import type { Db } from './client.ts';
 
 // The ledger is read by transaction ids, which belong to one cluster. pg_dump and a restore carry the rows to another
 // cluster, whose own count may be far behind theirs: what was stored then lies in the future of every snapshot, and each
@@ -11,9 +12,9 @@ const LONG_AGO = '3';
  * Whether the database holds transaction ids, or watermarks of unfinished runs, that its cluster has not come to yet. In the cluster that
  * wrote them there are none: a row that a snapshot shows was written by a transaction below the snapshot's end.
  */
-export const hasForeignTransactionIds = async (client: pg.ClientBase | pg.Pool): Promise<boolean> => {
+export const hasForeignTransactionIds = async (db: Db): Promise<boolean> => {
   // By account, so that of the ledger only the last entry of an index is looked at.
-  const { rows } = await client.query<{ foreign: boolean }>(`
+  const { rows } = await db.execute<{ foreign: boolean }>(sql`
     SELECT EXISTS (
       SELECT 1 FROM accounts a
       WHERE EXISTS (SELECT 1 FROM operations o WHERE o.account_id = a.id
@@ -33,35 +34,24 @@ export const hasForeignTransactionIds = async (client: pg.ClientBase | pg.Pool):
  * watermark anew, which is sound since a run that has begun before announces that it rewrites its window. All or nothing.
  * Answers whether there was anything to put right.
  */
-export const repairTransactionIds = async (client: pg.ClientBase): Promise<boolean> => {
-  if (!(await hasForeignTransactionIds(client))) return false;
-  await client.query('BEGIN');
-  try {
-    const { rows: accounts } = await client.query<{ id: string }>('SELECT id FROM accounts ORDER BY id');
+export const repairTransactionIds = async (db: Db): Promise<boolean> => {
+  if (!(await hasForeignTransactionIds(db))) return false;
+  await db.transaction(async (tx) => {
+    const { rows: accounts } = await tx.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY id`);
     for (const { id } of accounts) {
       // From xmin on and not only from xmax on: between them an id can be that of another transaction under way.
-      await client.query(
-        `UPDATE operations SET xid = '${LONG_AGO}'
-         WHERE account_id = $1 AND xid >= pg_snapshot_xmin(pg_current_snapshot())`,
-        [id],
-      );
-      await client.query(
-        `UPDATE streams SET created_xid = least(created_xid, '${LONG_AGO}'),
-           deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN '${LONG_AGO}'::xid8 END,
-           totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN '${LONG_AGO}'::xid8 END
-         WHERE account_id = $1 AND greatest(created_xid, deleted_xid, totals_merged_xid) >= pg_snapshot_xmin(pg_current_snapshot())`,
-        [id],
-      );
-      await client.query(
-        `UPDATE runs SET watermark = NULL, watermark_at = NULL
-         WHERE account_id = $1 AND status IN ('QUEUED', 'RUNNING') AND watermark IS NOT NULL`,
-        [id],
-      );
+      await tx.execute(sql`
+        UPDATE operations SET xid = ${LONG_AGO}
+        WHERE account_id = ${id} AND xid >= pg_snapshot_xmin(pg_current_snapshot())`);
+      await tx.execute(sql`
+        UPDATE streams SET created_xid = least(created_xid, ${LONG_AGO}),
+          deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN ${LONG_AGO}::xid8 END,
+          totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN ${LONG_AGO}::xid8 END
+        WHERE account_id = ${id} AND greatest(created_xid, deleted_xid, totals_merged_xid) >= pg_snapshot_xmin(pg_current_snapshot())`);
+      await tx.execute(sql`
+        UPDATE runs SET watermark = NULL, watermark_at = NULL
+        WHERE account_id = ${id} AND status IN ('QUEUED', 'RUNNING') AND watermark IS NOT NULL`);
     }
-    await client.query('COMMIT');
-    return true;
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined);
-    throw error;
-  }
+  });
+  return true;
 };

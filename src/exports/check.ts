@@ -72,12 +72,9 @@ export const checkJob = async (
   );
   const sample =
     filled === null
-      ? await db.transaction(async (tx) => {
-          // What the literals in it rely on; as on the connections of exports.
-          await tx.execute(sql`SET LOCAL standard_conforming_strings = on`);
-          const { rows } = await tx.execute<{ line: string }>(sql.raw(sampleLines(spec, extension, SAMPLE_ROWS)));
-          return rows.map((row) => row.line);
-        })
+      ? (await db.execute<{ line: string }>(sql.raw(sampleLines(spec, extension, SAMPLE_ROWS)))).rows.map(
+          ({ line }) => line,
+        )
       : [];
   const { path, slug } = destinationOf(settings);
   const compressed = settings.compression === 'GZIP';

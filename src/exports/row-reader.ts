@@ -1,7 +1,10 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import pg from 'pg';
-import { type Db, KEEP_ALIVE } from '../db/client.ts';
+import type { Db } from '../db/client.ts';
+import { sessionNeeds, transactionConnection } from '../db/connection-options.ts';
 import { ACCOUNT_SETTING } from '../db/policies.ts';
+import { preludeOf, sendTogether } from '../db/prelude.ts';
+import { BEGIN_READING } from '../db/session-settings.ts';
 import * as tables from '../db/tables.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import { CopyOut } from './copy-out.ts';
@@ -25,10 +28,11 @@ export interface ReaderOptions {
   readonly connectMs?: number;
 }
 
-// client_connection_check_interval: a backend that sorts for minutes notices that nobody waits any more.
-const SETTINGS =
-  'SET default_transaction_read_only = on; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; ' +
-  "SET standard_conforming_strings = on; SET client_connection_check_interval = '2s'";
+/** Without limits of time: a COPY lasts as long as the store takes. */
+const PURPOSE = { applicationName: 'sluice-export' };
+
+/** A backend that sorts for minutes notices that nobody waits any more. */
+const CHECKS_CONNECTION = "SET LOCAL client_connection_check_interval = '2s'";
 
 /**
  * Connects to the database, to see what belongs to the account alone. Not through the pool: a COPY lasts as long as the store takes, and where exports hold the whole
@@ -46,35 +50,39 @@ export const openRowReader = async (
   const again = kept?.take();
   if (again) {
     try {
-      return await readThrough(again, () => Promise.resolve(), accountId, signal, kept);
+      return await readThrough(url, again, () => Promise.resolve(), accountId, signal, kept);
     } catch {
       // It broke while nobody used it; another one tells what is wrong.
       signal.throwIfAborted();
     }
   }
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'sluice-export',
-    ...KEEP_ALIVE,
-    connectionTimeoutMillis: connectMs,
-  });
+  const client = new pg.Client({ ...transactionConnection(url, { ...PURPOSE, connectMs }), pipeline: true });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
-  const connect = async (): Promise<void> => {
-    await client.connect();
-    await client.query(SETTINGS);
-  };
-  return readThrough(client, connect, accountId, signal, kept);
+  return readThrough(url, client, () => client.connect(), accountId, signal, kept);
 };
 
 const readThrough = async (
+  url: string,
   client: pg.Client,
   connect: () => Promise<unknown>,
   accountId: bigint,
   signal: AbortSignal,
   kept: KeptConnections | undefined,
 ): Promise<RowReader> => {
-  const begin = `BEGIN; SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`;
+  const needs = sessionNeeds(url, PURPOSE);
+  const begin = async (...before: readonly string[]): Promise<void> => {
+    const texts = [
+      ...before,
+      BEGIN_READING,
+      ...(await preludeOf(client, needs)),
+      CHECKS_CONNECTION,
+      `SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`,
+    ];
+    sendTogether(client);
+    // Each is a message of its own: see ScopedPool.
+    await Promise.all(texts.map((text) => client.query(text)));
+  };
   let isClosed = false;
   let isRead = false;
   const stopped = Promise.withResolvers<never>();
@@ -86,7 +94,8 @@ const readThrough = async (
   const end = (): void => {
     isClosed = true;
     signal.removeEventListener('abort', stop);
-    // In the middle of a statement pg breaks the connection instead of waiting for its end.
+    // In the middle of a statement pg breaks the connection, unless it has pipelined: then it would wait for the rows.
+    Object.assign(client, { pipeline: false });
     client.end().catch(() => undefined);
   };
   const close = (): void => {
@@ -105,7 +114,7 @@ const readThrough = async (
     await Promise.race([connect(), stopped.promise]);
     // Until the end of the transaction: a setting of the session would not go along to the nodes of a distributed database.
     // Between statements the transaction holds no snapshot.
-    await client.query(begin);
+    await Promise.race([begin(), stopped.promise]);
   } catch (error) {
     end();
     throw error;
@@ -124,7 +133,7 @@ const readThrough = async (
     isRead = true;
   }
   const letGo = async (): Promise<void> => {
-    await client.query(`COMMIT; ${begin}`);
+    await begin('COMMIT');
   };
   return {
     // Made where it is asked for: most exports have no statement beside the COPY.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { causeOf, isUnavailable, sqlState } from '../db/failures.ts';
+import { causeOf, isConflict, isUnavailable, sqlState } from '../db/failures.ts';
 import { noteOutcome } from './requests-under-way.ts';
 import {
   AccountBusyError,
@@ -72,6 +72,15 @@ const createTeller =
         code: 'UNAVAILABLE',
         message:
           'The service cannot reach its database right now; try again in a few seconds. Whether a change was stored is not known: with an idempotency key it is safe to send it again.',
+        status: 503,
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      };
+    }
+    if (isConflict(error)) {
+      log.warn({ err: error }, 'the database rolled back a request: a deadlock or serialization failure');
+      return {
+        code: 'UNAVAILABLE',
+        message: 'The database rolled this back because of a concurrent change; nothing was changed. Send it again.',
         status: 503,
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       };

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { DATABASE_CHECKS } from '../../src/cli/database-checks.ts';
 import { loadConfig } from '../../src/config.ts';
+import type { Db } from '../../src/db/client.ts';
 import { openCommandDatabase } from '../../src/cli/database.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { startCollector } from '../support/collector.ts';
@@ -151,7 +152,6 @@ describe('doctor', () => {
     const commands = openCommandDatabase(database.url);
     const off = (seconds: number) =>
       check({
-        pool: commands.pool,
         db: commands.acrossAccounts,
         clock: { now: () => new Date(Date.now() + seconds * 1000) },
         config: loadConfig({}),
@@ -170,12 +170,10 @@ describe('doctor', () => {
 
   test('a PostgreSQL that is too old is broken, and the oldest that is supported is not', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'version')!;
-    const commands = openCommandDatabase(database.url);
     // The answer of servers that are not here to be asked.
     const of = (number: string, words: string) =>
       check({
-        pool: { query: () => Promise.resolve({ rows: [{ number, words }] }) } as unknown as typeof commands.pool,
-        db: commands.acrossAccounts,
+        db: { execute: () => Promise.resolve({ rows: [{ number, words }] }) } as unknown as Db,
         clock: systemClock,
         config: loadConfig({}),
       });
@@ -184,7 +182,6 @@ describe('doctor', () => {
       words: 'PostgreSQL 14.19 (Debian 14.19-1) is too old: 15 is the oldest that Sluice runs on',
     });
     expect(await of('150000', '15.0')).toEqual({ verdict: 'ok', words: 'PostgreSQL 15.0' });
-    await commands.close();
   });
 
   test('a schedule that is behind is a warning, and so is a run that nobody takes', async () => {

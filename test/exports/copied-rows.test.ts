@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRowReader } from '../../src/exports/row-reader.ts';
+import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
 let database: TestDatabase;
@@ -102,12 +102,11 @@ test('many rows of all lengths up to some that fill several reads come whole and
 });
 
 test('what Postgres notices between the rows is not among them', async () => {
-  const client = new pg.Client({ connectionString: database.url });
-  await client.connect();
-  await client.query(
-    `CREATE FUNCTION noticed(i int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN 'r' || i; END $$`,
+  await withClient(database.url, (client) =>
+    client.query(
+      `CREATE FUNCTION noticed(i int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN 'r' || i; END $$`,
+    ),
   );
-  await client.end();
   expect(await copied('COPY (SELECT noticed(i) FROM generate_series(1, 500) AS i) TO STDOUT')).toBe(
     Array.from({ length: 500 }, (_, index) => `r${index + 1}\n`).join(''),
   );

@@ -171,7 +171,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
         id = await runJob(server, job, SLOT);
         await eventually(
           () => exportsAt(standby.url),
-          (queries) => queries.some((query) => query.startsWith('COMMIT; BEGIN')),
+          (queries) => queries.some((query) => query.startsWith('SET LOCAL')),
         );
         // What comes after the watermark is not in it, wherever it is read.
         await addRecords(server, 'waits', 'DAILY', usageOf('after the watermark', '4'));

@@ -142,7 +142,8 @@ const passDay = async (
   takeAll: (jobId: string) => Promise<Date[]>,
 ): Promise<{ kills: number; crowded: number }> => {
   const chance = createChance(`the day of ${day.start.toISOString()}`);
-  const { url, serverUrl } = deployment.database;
+  const { url } = deployment.database;
+  const serverUrl = clock.urlFor(deployment.database.serverUrl);
   const schedulers = [await startScheduler(serverUrl), await startScheduler(serverUrl)];
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -184,7 +185,7 @@ test.each(DAYS)(
     try {
       await makeJobs(deployment, day.start, kinds);
       const clock = await simulateClock(deployment.database.url, day.start);
-      const workers = await createRacingWorkers(deployment.database.serverUrl);
+      const workers = await createRacingWorkers(clock.urlFor(deployment.database.serverUrl));
       try {
         const jobs = await querySql<{ id: string; name: string }>(deployment, 'SELECT id, name FROM jobs');
         const kindOf = (name: string): Kind =>

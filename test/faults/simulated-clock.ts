@@ -2,14 +2,16 @@ import pg from 'pg';
 
 /** The clock of one database, set by the test. It stands still in between. */
 export interface SimulatedClock {
+  /** Connection string for a server that goes by this clock. */
+  urlFor(url: string): string;
   set(at: Date): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * Gives a database a clock of the test's own, which says `start` at first. The schedule goes by the database's clock alone, so that is the one to be set:
- * a function of the same name that is found first. Sessions that are there already keep the real one. The queue's own
- * messages go by now(), which stays as it is.
+ * Gives a database a clock of the test's own, which shows `start` at first. The schedule uses the database's clock alone, so
+ * the test replaces that with a function of the same name in a schema that is searched first. The queue's own messages use
+ * now(), which stays as it is.
  */
 export const simulateClock = async (url: string, start: Date): Promise<SimulatedClock> => {
   const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests' });
@@ -22,10 +24,13 @@ export const simulateClock = async (url: string, start: Date): Promise<Simulated
     CREATE FUNCTION simulated.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
       AS 'SELECT at FROM simulated.clock';`);
   await client.query('INSERT INTO simulated.clock VALUES ($1)', [start]);
-  const { rows } = await client.query<{ name: string }>('SELECT current_database() AS name');
-  // pg_catalog has the real one, and is looked at first where it is not named.
-  await client.query(`ALTER DATABASE "${rows[0]?.name}" SET search_path = simulated, pg_catalog, public`);
   return {
+    urlFor: (url) => {
+      const simulated = new URL(url);
+      // pg_catalog has the real one, and is searched first unless the path names it.
+      simulated.searchParams.set('options', '-c search_path=simulated,pg_catalog,public');
+      return simulated.href;
+    },
     set: async (at) => void (await client.query('UPDATE simulated.clock SET at = $1', [at])),
     close: () => client.end(),
   };

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { OWN_CONNECTIONS } from '../../src/db/client.ts';
 import { hasForeignTransactionIds } from '../../src/db/transaction-ids.ts';
@@ -38,6 +39,7 @@ const ACROSS_ACCOUNTS: Readonly<Record<string, string>> = {
   'UPDATE run_objects': 'by run',
   'INSERT run_objects': 'by run',
   'SELECT bucket_claims': 'whose the bucket is that a worker is about to write to, by its name',
+  'INSERT accounts': 'the start makes sure of the account default, and the operator makes others',
   'SELECT accounts': 'by name or id, and all of them for the operator',
   'DELETE staged_batches': 'what died is swept from every node, a few times an hour',
 };
@@ -50,7 +52,7 @@ const NOT_DISTRIBUTABLE = [
 
 /** The connections of a server, without those of the queue. */
 const OF_A_SERVER = new Set(
-  ['', '-export', '-feed', ...Object.keys(OWN_CONNECTIONS).map((purpose) => `-${purpose}`)].map(
+  ['', '-export', '-feed', '-migrate', ...Object.keys(OWN_CONNECTIONS).map((purpose) => `-${purpose}`)].map(
     (purpose) => `sluice${purpose}`,
   ),
 );
@@ -62,7 +64,7 @@ let statements: readonly SentStatement[];
 
 /** What a server does in its life, heard from the side of the database. */
 const live = async (server: TestServer): Promise<void> => {
-  const { acrossAccounts: db, pool } = server.resources.database;
+  const { acrossAccounts: db } = server.resources.database;
   const day = '2026-01-25T00:00:00Z';
   const filter = filterOf({ region: 'eu' });
   const record = { timestamp: day, granularity: 'DAILY', elementName: 'acme', filter };
@@ -109,8 +111,8 @@ const live = async (server: TestServer): Promise<void> => {
   await endedRun(server, await runJob(server, jobId, SLOT));
   await runsOf(server, jobId);
   const due = await createJob(server, { jobName: 'due', enabled: true, cron: '* * * * *', s3Url: 'exports/b' });
-  await pool.query(
-    `BEGIN; SET LOCAL sluice.all_accounts = 'on'; UPDATE jobs SET next_run_at = date_trunc('minute', now()) WHERE account_id = account_id AND id = '${innerId(due)}'; COMMIT`,
+  await db.execute(
+    sql`UPDATE jobs SET next_run_at = date_trunc('minute', now()) WHERE account_id = account_id AND id = ${innerId(due)}`,
   );
   await endedRunsOf(server, due, 1);
   const canceled = await runJob(server, due, SLOT);
@@ -127,17 +129,20 @@ const live = async (server: TestServer): Promise<void> => {
     await purgeStream(db, stream, future);
   }
   await clearAbandoned(db, 0);
-  await hasForeignTransactionIds(pool);
+  await hasForeignTransactionIds(db);
 };
 
 beforeAll(async () => {
-  const server = await startTestServer();
   const hearing = hearStatements();
   try {
-    await live(server);
+    const server = await startTestServer();
+    try {
+      await live(server);
+    } finally {
+      await server.stop();
+    }
   } finally {
     hearing.stop();
-    await server.stop();
   }
   statements = hearing.heard.filter(
     ({ applicationName, text }) => OF_A_SERVER.has(applicationName) && !IS_OF_QUEUE.test(text),
@@ -185,13 +190,19 @@ describe('the statements that a server sends can be sent to a database that is d
     ['INSERT INTO filters AS f (account_id) VALUES ($1) ON CONFLICT DO UPDATE SET id = now()', 'no now() in DO UPDATE'],
     ['UPDATE records r SET value = random() WHERE r.account_id = $1', 'no volatile function'],
     ['MERGE INTO records USING x ON true WHEN MATCHED THEN DELETE', 'no MERGE'],
-    ['BEGIN ISOLATION LEVEL SERIALIZABLE', 'no SERIALIZABLE'],
     ['SELECT 1 FROM streams WHERE account_id = $1 FOR SHARE', 'no FOR UPDATE'],
     [`SELECT pg_notify('runs', id::text) FROM runs WHERE account_id = $1`, 'NOTIFY is a statement'],
+    ['BEGIN ISOLATION LEVEL SERIALIZABLE', 'no SERIALIZABLE'],
     [`SET sluice.account_id = '1'`, 'by SET LOCAL'],
+    ['SET SESSION statement_timeout = 0', 'by SET LOCAL'],
+    [`SELECT set_config('sluice.account_id', $1, true)`, 'by SET LOCAL'],
+    [`BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL jit = off`, 'messages of their own'],
+    ['SET LOCAL jit = off; SET LOCAL work_mem = 1', 'messages of their own'],
+    ['BEGIN', 'states the level'],
+    ['BEGIN READ ONLY', 'states the level'],
     ['SELECT 1 FROM records r JOIN runs ON runs.account_id = r.account_id', 'distributed and local'],
   ])('the rules see what breaks them: %s', (text, rule) => {
-    expect(brokenRules(text)).toEqual([expect.stringContaining(rule)]);
+    expect(brokenRules(text)).toContainEqual(expect.stringContaining(rule));
   });
 
   test.each([

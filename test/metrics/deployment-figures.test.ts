@@ -3,10 +3,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Db } from '../../src/db/client.ts';
 import { ALL_ACCOUNTS_SETTING } from '../../src/db/policies.ts';
-import { ScopedPool } from '../../src/db/scoped-pool.ts';
 import * as tables from '../../src/db/tables.ts';
 import { type DeploymentFigures, readDeploymentFigures } from '../../src/runs/deployment-figures.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { scopedTo } from '../support/scoped.ts';
 import { eventually } from '../support/server.ts';
 
 // 5,000 jobs and 100,000 runs that ended, without a server whose own statements would be counted too.
@@ -20,7 +20,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   pool = new pg.Pool({ connectionString: database.url, max: 2, pipeline: true });
   db = drizzle({
-    client: new ScopedPool(pool, `${ALL_ACCOUNTS_SETTING} = 'on'`) as unknown as pg.Pool,
+    client: scopedTo(pool, `${ALL_ACCOUNTS_SETTING} = 'on'`) as unknown as pg.Pool,
     schema: tables,
   });
   await everything(`

@@ -7,6 +7,7 @@ import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage
 import { runNumbered } from '../../src/db/numbered.ts';
 import { mergeTotals } from '../../src/streams/merge-totals.ts';
 import { forgetTotals, querySql } from '../support/job-steps.ts';
+import { openClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf, untilWaiting, within } from './held-transactions.ts';
 import { deleteStream, type RecordInput, write } from './writes.ts';
@@ -111,9 +112,9 @@ test('a replace that is not committed when the snapshot is taken hides nothing i
 test('a sum that waits for its stream while the snapshot is taken, its operation written already, is not in it', async () => {
   const stream = 'waiting';
   await write(server, 'Sum', { stream, records: [record('1')] });
-  const client = await server.resources.database.pool.connect();
+  const client = await openClient(server.database.url);
   try {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query('BEGIN');
     await client.query(
       `SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE name = '${stream}'`,
     );
@@ -125,7 +126,7 @@ test('a sum that waits for its stream while the snapshot is taken, its operation
     expect(await usageAsOf(during, stream)).toEqual({ hooli: '1' });
     expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '21' });
   } finally {
-    client.release();
+    await client.end();
   }
 });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf, untilWaiting } from './held-transactions.ts';
@@ -67,9 +68,9 @@ test('of many sums at once, the first of which makes the stream, none is lost', 
 
 test('sums of one stream run side by side: one does not wait for another that is not committed', async () => {
   await write(server(0), 'Sum', { stream: 'side-by-side', records: [record()] });
-  const client = await server(0).resources.database.pool.connect();
+  const client = await openClient(database.url);
   try {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query('BEGIN');
     // What a sum that is under way holds.
     await client.query(
       `SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0)) FROM streams WHERE name = 'side-by-side'`,
@@ -80,7 +81,7 @@ test('sums of one stream run side by side: one does not wait for another that is
     await client.query('COMMIT');
     expect(await replace).toMatchObject({ operation: { hiddenRecords: 2 } });
   } finally {
-    client.release();
+    await client.end();
   }
 });
 
@@ -295,9 +296,9 @@ const readAll = async (key: string): Promise<string[]> => {
 test('a write that waits for another of its stream does not hold up the streams of others', async () => {
   const accountId = await accountIdOf(server(0), 'default');
   await write(server(0), 'Sum', { stream: 'held', records: [record()] });
-  const client = await server(0).resources.database.pool.connect();
+  const client = await openClient(database.url);
   try {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query('BEGIN');
     await client.query(
       `SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE account_id = $1 AND name = 'held'`,
       [String(accountId)],
@@ -308,6 +309,6 @@ test('a write that waits for another of its stream does not hold up the streams 
     await client.query('COMMIT');
     expect(verdict(await waiting)).toBe('taken');
   } finally {
-    client.release();
+    await client.end();
   }
 });

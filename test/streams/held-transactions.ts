@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import type { Transaction } from '../../src/db/client.ts';
 import { createKnownStreams } from '../../src/streams/known-streams.ts';
 import type { IngestContext } from '../../src/streams/write.ts';
@@ -20,8 +21,8 @@ export const untilWaiting = (server: TestServer, count: number): Promise<number>
   eventually(
     async () =>
       (
-        await server.resources.database.pool.query(
-          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        await server.resources.database.acrossAccounts.execute(
+          sql`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
         )
       ).rowCount ?? 0,
     (waiting) => waiting >= count,

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import type { Db } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
-import { ScopedPool } from '../../src/db/scoped-pool.ts';
 import * as tables from '../../src/db/tables.ts';
 import { findStream, listOperations, listRecords, streamBounds } from '../../src/streams/streams.ts';
 import { readUsage } from '../../src/usage/usage.ts';
 import { querySql } from '../support/job-steps.ts';
+import { scopedTo } from '../support/scoped.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from './held-transactions.ts';
 import { type RecordInput, write, type WriteKind } from './writes.ts';
@@ -68,7 +68,7 @@ interface PlanNode {
 /** Rows that the last statement of `ask` reads of each table, those that it throws away too. */
 const rowsRead = async (ask: (db: Db) => Promise<unknown>): Promise<Record<string, number>> => {
   // As requests see the tables: row-level security must not cost a plan.
-  const scoped = new ScopedPool(server.resources.database.pool, `${ACCOUNT_SETTING} = '${accountId}'`);
+  const scoped = scopedTo(server.resources.database.pool, `${ACCOUNT_SETTING} = '${accountId}'`);
   const statements: { readonly text: string; readonly parameters: unknown[] }[] = [];
   const logQuery = (text: string, parameters: unknown[]): void => void statements.push({ text, parameters });
   await ask(drizzle({ client: scoped as unknown as pg.Pool, schema: tables, logger: { logQuery } }));

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allocationSum } from '../../src/streams/ingest.ts';
 import { findDeletedStreams, purgeStream } from '../../src/streams/purge.ts';
 import { ask, allocationPath, type Receipt, type RestFailure } from '../rest/requests.ts';
-import { withClient } from '../support/postgres-admin.ts';
+import { openClient, withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { readUsage } from '../usage/questions.ts';
@@ -77,9 +77,9 @@ const gather = async (
   send: () => Promise<WriteAnswer>[],
   onLetGo: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<WriteAnswer[]> => {
-  const client = await servers[0].resources.database.pool.connect();
+  const client = await openClient(servers[0].database.url);
   try {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query('BEGIN');
     await client.query(
       'SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE name = $1 AND deleted_at IS NULL',
       [stream],
@@ -94,7 +94,7 @@ const gather = async (
     await onLetGo();
     return await Promise.all(answers);
   } finally {
-    client.release();
+    await client.end();
   }
 };
 
@@ -167,7 +167,7 @@ test('of sums that come together each is there once, under an operation of its o
 
   // Each operation in the ledger has the records of its own request.
   const stored = await withClient(database.url, async (client) => {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query('BEGIN');
     const { rows } = await client.query<{ id: string; key: string | null; elements: string[] }>(
       `SELECT o.id, o.idempotency_key AS key, array_agg(r.element ORDER BY r.element COLLATE "C") AS elements
        FROM operations o JOIN records r ON r.account_id = o.account_id AND r.operation_id = o.id GROUP BY o.account_id, o.id, o.idempotency_key`,

@@ -70,7 +70,13 @@ const RULES: Readonly<Record<string, (sql: string, tables: readonly string[]) =>
     tablesOf(sql).some(({ table }) => tables.includes(table)),
   'NOTIFY is a statement of its own': (sql) =>
     /\b(?:pg_notify\s*\(|notify\s)/i.test(sql) && (tablesOf(sql).length > 0 || /;./.test(sql)),
-  'an account is said for a transaction, by SET LOCAL': (sql) => /\bset\s+(?:session\s+)?sluice\./i.test(sql),
+  'a setting is for a transaction, by SET LOCAL': (sql) =>
+    /^set (?!local\b|transaction\b|constraints\b)/i.test(sql) || /\bset_config\s*\(/i.test(sql),
+  'BEGIN and each SET LOCAL are messages of their own': (sql) =>
+    /;\s*\S/.test(sql) && /(?:^|;)\s*(?:begin|start transaction|set)\b/i.test(sql),
+  'BEGIN states the level and whether the transaction writes': (sql) =>
+    /^(?:begin|start transaction)\b/i.test(sql) &&
+    !/^begin isolation level (?:read committed read (?:write|only)|repeatable read read only)$/i.test(sql),
   'distributed and local tables do not meet in one statement': (sql) => {
     const named = tablesOf(sql).map(({ table }) => table);
     return named.some((table) => DISTRIBUTED.includes(table)) && named.some((table) => LOCAL.includes(table));

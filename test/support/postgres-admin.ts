@@ -1,10 +1,12 @@
 import pg from 'pg';
+import { startUpOptions } from '../../src/db/session-settings.ts';
 
-const SEES_ALL = '-c sluice.all_accounts=on';
+/** And nothing of the defaults that a test may have given its database. */
+const OWN_SETTINGS = `-c sluice.all_accounts=on ${startUpOptions({ statementTimeoutMs: 0, idleInTransactionMs: 0, searchPath: 'public' })}`;
 
 /** A connection of its own to the database at `url`, which sees the rows of all accounts. Whoever asks ends it. */
 export const openClient = async (url: string): Promise<pg.Client> => {
-  const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests', options: SEES_ALL });
+  const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests', options: OWN_SETTINGS });
   await client.connect();
   return client;
 };

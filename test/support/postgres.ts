@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
 import { inject } from 'vitest';
+import { addForeignSchema, type HostileLevel, makeHostile } from './hostile-defaults.ts';
 import { ownerOf, urlOfDatabase, withClient } from './postgres-admin.ts';
 
 declare module 'vitest' {
@@ -29,6 +30,13 @@ export interface TestDatabase {
 const LEAK_DEADLINE_MS = 5_000;
 
 const open = new Map<string, TestDatabase>();
+
+let hostileLevel: HostileLevel | null = null;
+
+/** Gives every database that is made from now on hostile defaults, of this isolation level; null stops that. */
+export const makeDatabasesHostile = (level: HostileLevel | null): void => {
+  hostileLevel = level;
+};
 
 const leakedSessions = async (admin: pg.Client, database: string): Promise<string[]> => {
   const { rows } = await admin.query<{ session: string }>(
@@ -62,6 +70,10 @@ export const createTestDatabase = async (): Promise<TestDatabase> => {
   await withClient(adminUrl, (admin) =>
     admin.query(`CREATE DATABASE ${database} TEMPLATE ${inject('postgresTemplate')} OWNER ${ownerOf(ownerUrl)}`),
   );
+  if (hostileLevel !== null) {
+    await addForeignSchema(urlOfDatabase(adminUrl, database));
+    await makeHostile(adminUrl, database, hostileLevel);
+  }
   const created: TestDatabase = {
     url: urlOfDatabase(ownerUrl, database),
     drop: async () => {

@@ -1,0 +1,72 @@
+import { firstOptions, searchPathOf, type SessionNeeds, startUpOptions } from './session-settings.ts';
+
+// What pg is given to open a connection. Every opener of a connection takes its options from here.
+
+/**
+ * For every connection that waits long for an answer. Without the delay Linux asks after two hours of silence for the
+ * first time, and a peer that is gone without a word is waited for until then.
+ */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
+const CONNECT_MS = 10_000;
+
+export interface ConnectionPurpose {
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  /** Milliseconds; no limit if absent or 0. */
+  readonly statementTimeoutMs?: number;
+  /** Milliseconds; no limit if absent or 0. */
+  readonly idleInTransactionMs?: number;
+  /** Milliseconds that connecting may take; defaults to 10,000. */
+  readonly connectMs?: number;
+}
+
+/** Of pg.ClientConfig, what Sluice sets. */
+export interface ConnectionOptions {
+  readonly connectionString: string;
+  readonly options: string;
+  readonly application_name: string;
+  readonly connectionTimeoutMillis: number;
+  readonly keepAlive: true;
+  readonly keepAliveInitialDelayMillis: number;
+}
+
+/** What the transactions of such a connection need: see prelude.ts. */
+export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
+  statementTimeoutMs: purpose.statementTimeoutMs ?? 0,
+  idleInTransactionMs: purpose.idleInTransactionMs ?? 0,
+  searchPath: searchPathOf(optionsOf(url)),
+});
+
+/** For a connection whose statements are all in transactions that begin with preludeOf(). */
+export const transactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(url, purpose, firstOptions(sessionNeeds(url, purpose)));
+
+/** For a connection with statements outside of transactions that Sluice begins, such as LISTEN and those of the queue. */
+export const sessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(url, purpose, startUpOptions(sessionNeeds(url, purpose)));
+
+const withOptions = (
+  url: string,
+  { applicationName, connectMs }: ConnectionPurpose,
+  options: string,
+): ConnectionOptions => {
+  const own = optionsOf(url);
+  return {
+    connectionString: withoutOptions(url),
+    // PostgreSQL takes the last of two.
+    options: own === null ? options : `${own} ${options}`,
+    application_name: applicationName,
+    connectionTimeoutMillis: connectMs ?? CONNECT_MS,
+    ...KEEP_ALIVE,
+  };
+};
+
+const optionsOf = (url: string): string | null => new URL(url).searchParams.get('options');
+
+/** pg prefers those of the connection string to ours. */
+const withoutOptions = (url: string): string => {
+  if (optionsOf(url) === null) return url;
+  const rest = new URL(url);
+  rest.searchParams.delete('options');
+  return rest.href;
+};

@@ -1,0 +1,37 @@
+import type pg from 'pg';
+import type { Writable } from 'node:stream';
+import { localSettings, READING_SETTINGS, type SessionNeeds, type SettingRow } from './session-settings.ts';
+
+/** What is known of a connection since it was made. */
+const known = new WeakMap<pg.ClientBase, readonly string[]>();
+
+/**
+ * The SET LOCAL statements that each transaction of this connection begins with: those whose values differ from what Sluice
+ * needs. A connection reads its own settings once, in one round trip before its first transaction: setting all of them for
+ * each transaction would cost more than a small statement.
+ *
+ * ALTER DATABASE and ALTER ROLE change new connections alone. A change of postgresql.conf also reaches open ones, and a pooler
+ * in transaction mode may put newer sessions behind an open one; both are noticed when the connection is replaced (client.ts
+ * bounds its life). The level of a transaction and jit do not depend on it.
+ */
+export const preludeOf = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {
+  const prelude = known.get(client);
+  if (prelude) return prelude;
+  sendTogether(client);
+  const answers = await Promise.allSettled(READING_SETTINGS(needs).map((text) => client.query<SettingRow>(text)));
+  for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+  const rows = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value.rows : []));
+  const read = localSettings(rows, needs);
+  known.set(client, read);
+  return read;
+};
+
+/**
+ * Makes one write of all that is sent before the event loop goes on: each costs this process as much as making a statement
+ * (0.1 ms), and wakes the database once more.
+ */
+export const sendTogether = (client: pg.ClientBase): void => {
+  const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+};

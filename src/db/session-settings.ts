@@ -1,0 +1,169 @@
+// Pure: the settings of PostgreSQL that change what Sluice's statements mean or how fast they run, and the values that Sluice
+// needs. A database, a role or a server can have any other defaults (ALTER DATABASE ... SET, ALTER ROLE ... SET,
+// postgresql.conf), so no transaction relies on them.
+
+/** Every transaction states its level: with repeatable read as the default, concurrent replaces would double records. */
+export const BEGIN_WRITING = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE';
+/** For exports, also on a standby, which refuses READ WRITE. */
+export const BEGIN_READING = 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY';
+
+/** The schema of Sluice's tables. */
+const SCHEMA = 'public';
+
+/** What differs between kinds of connections. */
+export interface SessionNeeds {
+  /** Milliseconds; 0 for no limit. */
+  readonly statementTimeoutMs: number;
+  /** Milliseconds; 0 for no limit. */
+  readonly idleInTransactionMs: number;
+  /** As SQL: a list of identifiers. */
+  readonly searchPath: string;
+}
+
+interface Need {
+  readonly name: string;
+  readonly value: string;
+  /** Whether another value does as well. */
+  readonly serves?: (value: string) => boolean;
+  /** As SQL, if the value is not a literal. */
+  readonly sql?: string;
+}
+
+const LEAST_WORK_MEM_KB = 4096;
+
+/** The first ones change how PostgreSQL reads everything that follows. */
+const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
+  // pg encodes and decodes as UTF-8, whatever the server says.
+  { name: 'client_encoding', value: 'UTF8' },
+  { name: 'standard_conforming_strings', value: 'on' },
+  // Before anything that may take long.
+  { name: 'statement_timeout', value: String(statementTimeoutMs) },
+  { name: 'idle_in_transaction_session_timeout', value: String(idleInTransactionMs) },
+  { name: 'transaction_timeout', value: '0' },
+  { name: 'lock_timeout', value: '0' },
+  // A schema in front of Sluice's could have tables and functions of the same names.
+  { name: 'search_path', value: searchPath, sql: searchPath },
+  // `off` is no way past row-level security: each statement that it would filter fails.
+  { name: 'row_security', value: 'on' },
+  // A write is durable before it is acknowledged. The levels between on and off are the operator's choice.
+  { name: 'synchronous_commit', value: 'on', serves: (value) => value !== 'off' },
+  // How values are written and read.
+  { name: 'timezone', value: 'UTC', serves: (value) => ['UTC', 'Etc/UTC', 'GMT'].includes(value) },
+  { name: 'datestyle', value: 'ISO, MDY', serves: (value) => value.startsWith('ISO') },
+  { name: 'intervalstyle', value: 'postgres' },
+  { name: 'bytea_output', value: 'hex' },
+  { name: 'extra_float_digits', value: '1', serves: (value) => Number(value) >= 1 },
+  { name: 'array_nulls', value: 'on' },
+  { name: 'transform_null_equals', value: 'off' },
+  // An error of one statement, such as a repeated key, would end the connection.
+  { name: 'exit_on_error', value: 'off' },
+  // Compiling costs more than most statements here: a replace of one record took 1.5 s instead of 16 ms.
+  { name: 'jit', value: 'off' },
+  { name: 'plan_cache_mode', value: 'auto' },
+  { name: 'force_parallel_mode', value: 'off' },
+  { name: 'debug_parallel_query', value: 'off' },
+  { name: 'from_collapse_limit', value: '8', serves: (value) => Number(value) >= 8 },
+  { name: 'join_collapse_limit', value: '8', serves: (value) => Number(value) >= 8 },
+  { name: 'work_mem', value: '4MB', serves: (value) => Number(value) >= LEAST_WORK_MEM_KB },
+];
+
+/** A row of pg_settings: times in milliseconds, memory in kB. */
+export interface SettingRow {
+  readonly name: string;
+  readonly setting: string;
+}
+
+/** Statements of the transaction that reads what a connection has; the rows of the last but one are SettingRows. */
+export const READING_SETTINGS = (needs: SessionNeeds): readonly string[] => [
+  BEGIN_READING,
+  `SET LOCAL statement_timeout = '${needs.statementTimeoutMs}'`,
+  // A schema in front of pg_catalog could have a pg_settings of its own.
+  'SET LOCAL search_path = pg_catalog',
+  // Of the session, not of this transaction.
+  `SELECT lower(name) AS name, reset_val AS setting FROM pg_settings
+   WHERE lower(name) IN (${needsOf(needs)
+     .map(({ name }) => `'${name}'`)
+     .join(', ')}) OR name LIKE 'enable_%' AND boot_val = 'on' AND reset_val = 'off'`,
+  'COMMIT',
+];
+
+/**
+ * The SET LOCAL statements that a transaction begins with on a connection whose own settings are these: one for each that
+ * differs from what Sluice needs, and jit. That is always set: on a cluster that distributes tables the settings of its nodes
+ * are not seen here, and SET LOCAL goes along to them.
+ */
+export const localSettings = (rows: readonly SettingRow[], needs: SessionNeeds): readonly string[] => {
+  const found = new Map(rows.map(({ name, setting }) => [name, setting]));
+  const wanted = needsOf(needs).filter(({ name, value, serves }) => {
+    if (name === 'jit') return true;
+    const own = found.get(name);
+    // What this version of PostgreSQL does not have is not in the rows.
+    return own !== undefined && own !== value && serves?.(own) !== true;
+  });
+  return [
+    ...wanted.map(({ name, value, sql }) => `SET LOCAL ${name} = ${sql ?? `'${value}'`}`),
+    ...rows.filter(({ name }) => name.startsWith('enable_')).map(({ name }) => `SET LOCAL ${name} = on`),
+  ];
+};
+
+/** Of PostgreSQL 15: one that a server does not know would make it refuse the connection. */
+const PLANNER_SWITCHES =
+  'bitmapscan hashagg hashjoin incremental_sort indexonlyscan indexscan material memoize mergejoin nestloop seqscan sort tidscan'
+    .split(' ')
+    .map((name): Need => ({ name: `enable_${name}`, value: 'on' }));
+
+/** Not in every version, or a floor and not a value. */
+const NOT_AT_START_UP = new Set(['transaction_timeout', 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
+
+/**
+ * The same as the start-up parameter `options`, for a connection whose statements are not all in transactions that Sluice
+ * begins: the queue, the migrations, LISTEN. No pooler takes it.
+ */
+export const startUpOptions = (needs: SessionNeeds): string =>
+  [
+    ...needsOf(needs).filter(({ name }) => !NOT_AT_START_UP.has(name)),
+    ...PLANNER_SWITCHES,
+    { name: 'default_transaction_isolation', value: 'read committed' },
+    { name: 'default_transaction_read_only', value: 'off' },
+    { name: 'default_transaction_deferrable', value: 'off' },
+    { name: 'idle_session_timeout', value: '0' },
+  ]
+    .map(asOption)
+    .join(' ');
+
+/**
+ * What holds from the start of a connection whose statements are all in transactions with localSettings(): the limits of time,
+ * since a limit of 1 ms would end BEGIN itself, and the path, whose usual default is not the one that is needed. Here they
+ * cost no message for each transaction.
+ */
+export const firstOptions = (needs: SessionNeeds): string =>
+  needsOf(needs)
+    .filter(({ name }) => AT_FIRST.has(name))
+    .map(asOption)
+    .join(' ');
+
+const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'search_path']);
+
+const asOption = ({ name, value }: Need): string => `-c ${name}=${escapeOption(value)}`;
+
+/** PostgreSQL splits the options at blanks that have no backslash before them. */
+const escapeOption = (value: string): string => value.replaceAll(/[\\ ]/g, String.raw`\$&`);
+
+const OPTION = /(?:^|\s)(?:-c\s*|--)([\w.-]+)=((?:\\.|[^\s\\])*)/g;
+
+/** The schema of Sluice's tables, unless the options of the connection string name another: that is a choice, not a default. */
+export const searchPathOf = (options: string | null): string => {
+  let chosen: string | undefined;
+  for (const [, name = '', value] of (options ?? '').matchAll(OPTION)) {
+    if (name.replaceAll('-', '_').toLowerCase() === 'search_path') chosen = value?.replaceAll(/\\(.)/g, '$1');
+  }
+  if (chosen === undefined) return SCHEMA;
+  return chosen
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+    .map((name) =>
+      /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll(/^"|"$/g, '').replaceAll('"', '""')}"`,
+    )
+    .join(', ');
+};

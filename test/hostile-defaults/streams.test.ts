@@ -1,0 +1,10 @@
+import { runOnHostileDatabases } from '../support/run-hostile.ts';
+
+runOnHostileDatabases('repeatable read', [
+  'streams/concurrency',
+  'streams/idempotency',
+  'streams/sum-batches',
+  'streams/lists',
+  'streams/as-of',
+  'rest/bulk-intake',
+]);
