@@ -56,8 +56,6 @@ export interface AppResources {
   readonly log: Logger;
   readonly clock: Clock;
   readonly traces: RunTraces;
-  /** The key that GraphiQL fills in, in local mode. */
-  readonly localKey: string | null;
   /** How long connections without a request stay open when the server stops. Defaults to 5 seconds. */
   readonly idleMs?: number;
 }
@@ -123,6 +121,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     registry: metrics.registry,
     corsOrigins: config.corsOrigins,
     docs: config.docs,
+    graphiql: config.graphiql,
     api,
   });
   const underWay = createUnderWay();
@@ -269,7 +268,6 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held }: Ap
     documents: { trusted, trustedOnly: config.trustedDocumentsOnly, keptBytes: config.persistedDocumentBytes },
     graphiql: config.graphiql,
     introspection: config.introspection,
-    localKey: resources.localKey,
   });
   const sockets = createGraphQLSockets({
     graphql,

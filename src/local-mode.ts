@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { newSecret } from './accounts/secrets.ts';
@@ -16,6 +16,8 @@ export interface LocalMode {
   readonly store: ObjectStore;
   /** The setting API_KEY, or a generated secret that stays the same from start to start. */
   readonly apiKey: string;
+  /** The file with the generated secret, readable by its owner alone; null if API_KEY is set. */
+  readonly keyFile: string | null;
   /** Absolute. */
   readonly dataDirectory: string;
   /** Below it lies a folder for each bucket, with its objects as plain files. */
@@ -59,6 +61,7 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
     stops.push(() => s3.stop());
     const store = openStore(config, { endpoint: s3.endpoint, credentials, forcePathStyle: true });
     stops.push(() => withdrawDatabase(directory.path));
+    const keyFile = config.apiKey === null ? join(directory.path, 'api-key') : null;
     return {
       databaseUrl: postgres.url,
       store: {
@@ -69,7 +72,8 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
         },
         close: () => store.close(),
       },
-      apiKey: config.apiKey ?? (await keptSecret(join(directory.path, 'api-key'), newSecret)),
+      apiKey: keyFile === null ? (config.apiKey ?? '') : await keptSecret(keyFile, newSecret),
+      keyFile,
       dataDirectory: directory.path,
       filesDirectory,
       failed: postgres.died.then(
@@ -90,7 +94,11 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
 /** The secret in the file; made and stored, readable by its owner alone, where there is none yet. */
 const keptSecret = async (file: string, make: () => string): Promise<string> => {
   const kept = await readFile(file, 'utf8').catch(() => '');
-  if (kept.trim() !== '') return kept.trim();
+  if (kept.trim() !== '') {
+    // A restored copy may have any mode. Only the owner of the file can change it.
+    await chmod(file, 0o600).catch(() => undefined);
+    return kept.trim();
+  }
   const secret = make();
   await writeFile(file, `${secret}\n`, { mode: 0o600 });
   return secret;

@@ -157,7 +157,6 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       log,
       clock: systemClock,
       traces,
-      localKey: null,
       close: () => (closing ??= closeAll()),
     };
   } catch (error) {

@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
+import { frontPage } from './http/front-page.ts';
 import { pathOf } from './http/paths.ts';
 import { noteOperation, type RequestApi } from './http/requests-under-way.ts';
 import { createSharedReading } from './lib/shared-reading.ts';
@@ -23,6 +24,8 @@ export interface Routes {
   readonly corsOrigins: readonly string[];
   /** Whether there is a page that describes the REST routes. */
   readonly docs: boolean;
+  /** Whether browsers get GraphiQL. */
+  readonly graphiql: boolean;
   /** Null on a server that only works in the background. */
   readonly api: Api | null;
 }
@@ -32,7 +35,7 @@ const READY_MS = 10_000;
 const NOT_READY = 'The database cannot be reached, or its tables are not there yet.';
 
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
-export const createRouter = ({ database, registry, corsOrigins, docs, api }: Routes): Handler => {
+export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, api }: Routes): Handler => {
   const handleApi = async (
     api: RequestApi,
     request: IncomingMessage,
@@ -69,6 +72,9 @@ export const createRouter = ({ database, registry, corsOrigins, docs, api }: Rou
       answer(response, ready ? 200 : 503, ready ? 'ready\n' : `${NOT_READY}\n`);
     } else if (path === '/metrics') {
       answer(response, 200, await registry.metrics(), registry.contentType);
+    } else if (path === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
+      const { status, headers, body } = frontPage({ api: api !== null, graphiql, docs }, request.headers.accept);
+      response.writeHead(status, headers).end(body);
     } else if (!api) {
       answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
     } else if (path === GRAPHQL_PATH) {

@@ -29,7 +29,11 @@ const start = async (): Promise<void> => {
   }
   const { local, localKey, url } = server;
   log.info({ url, role: config.role }, 'Sluice answers');
-  if (local) process.stderr.write(greeting({ ...local, url, apiKey: localKey }));
+  if (local) {
+    // With one of the two redirected, the output may end in a file.
+    const terminal = process.stdout.isTTY && process.stderr.isTTY;
+    process.stderr.write(greeting({ ...local, url, apiKey: localKey, graphiql: config.graphiql, terminal }));
+  }
 
   const cause = await Promise.race([stopSignals.told, ...(local ? [local.failed] : [])]);
   if (cause instanceof Error) {

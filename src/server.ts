@@ -59,7 +59,7 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     const localKey = local && valid ? local.apiKey : null;
     stepDone();
     // Whoever works on his own machine and presses Ctrl-C has no other server that his next request could go to.
-    const app = await startApp({ ...resources, localKey, ...(local && { idleMs: 0 }) });
+    const app = await startApp({ ...resources, ...(local && { idleMs: 0 }) });
     stops.push(() => app.stop());
     stepDone();
     let stopped: Promise<void> | undefined;

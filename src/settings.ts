@@ -299,7 +299,12 @@ export const SETTINGS = {
     'Queries and mutations under way on one WebSocket, beside its subscriptions.',
     integer(100, 1, 1_000_000),
   ),
-  graphiql: setting('GRAPHIQL', 'true', 'Whether a browser gets GraphiQL at /graphql.', flag(true)),
+  graphiql: setting(
+    'GRAPHIQL',
+    'true',
+    'Whether a browser gets GraphiQL at /graphql, and is led there from /.',
+    flag(true),
+  ),
   introspection: setting(
     'INTROSPECTION',
     'true',

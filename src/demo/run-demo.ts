@@ -4,6 +4,7 @@ import { createScreen } from './screen.ts';
 import { tellStory } from './story.ts';
 import { failureWords } from '../failure-words.ts';
 import { systemClock } from '../lib/clock.ts';
+import { graphiqlAddress } from '../local/greeting.ts';
 import { createLogger } from '../resources.ts';
 import { type Server, StartCalledOff, startServer } from '../server.ts';
 import { endWithReader, listenForStop } from '../stop-signals.ts';
@@ -55,8 +56,12 @@ const run = async (): Promise<void> => {
     await tellStory({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
 
     screen.heading(`That took ${((performance.now() - begun) / 1000).toFixed(0)} s. Try next`);
-    screen.line(`GraphiQL  ${url}/graphql (operations for each part; the key is filled in)`);
-    screen.line(`Shell     KEY=${localKey}`);
+    const { keyFile } = local;
+    if (config.graphiql) {
+      const terminal = process.stdout.isTTY;
+      screen.line(`GraphiQL  ${graphiqlAddress({ url, apiKey: localKey, terminal })} (operations for each part)`);
+    }
+    screen.line(`Shell     KEY=${keyFile === null ? '$API_KEY' : `$(cat '${keyFile}')`}`);
     for (const part of curlLines(url)) screen.line(`          ${part}`);
     if (process.argv.includes(EXIT)) return;
     screen.line();

@@ -8,7 +8,7 @@ export interface GraphiqlTab {
 }
 
 const WHO_AM_I = `# Who is calling: the account, and what the key may do.
-# The key stands under "Headers" below, as X-API-Key.
+# The key is the one in the bar above.
 query WhoAmI {
   viewer {
     accountName
@@ -235,8 +235,10 @@ mutation RunJob($jobId: ID!) {
 }
 `;
 
-const FOLLOW_RUNS = `# Runs as they stand, then each change, until you press
-# stop. Start it, then run a job in the tab before.
+const FOLLOW_RUNS = `# Shows the runs in progress, then each change. GraphiQL
+# stops it when you press stop or open another tab here,
+# so duplicate the tab of the browser first: start this
+# in one of the two, then run RunJob in the other.
 subscription FollowRuns {
   runUpdated {
     id
@@ -311,9 +313,15 @@ mutation RevokeKey($keyId: ID!) {
 
 # What the owner of a bucket has to attach to it.
 query BucketPolicy {
-  bucketPolicy(s3Url: "s3://exports/usage")
+  bucketPolicy(s3Url: "s3://exports/compute")
 }
 `;
+
+/** Not a name that the pages in docs/ use: readers run both on one server. */
+const STREAM = 'compute-hours';
+
+/** The editor of GraphiQL marks a variable as wrong if a non-null field is missing, even one that has a default. */
+const USAGE_DEFAULTS = { sparse: true, timeZone: 'UTC' };
 
 export const DAY_MS = 86_400_000;
 
@@ -341,20 +349,32 @@ export const graphiqlTabs = (now: Date): GraphiqlTab[] => {
     {
       query: READ_USAGE,
       variables: variables({
-        input: { from: day(-7), to: day(1), aggregationBucket: 'DAY', groupBy: ['region', 'element'] },
+        input: {
+          from: day(-7),
+          to: day(1),
+          aggregationBucket: 'DAY',
+          meterApiNames: [STREAM],
+          groupBy: ['region', 'element'],
+          ...USAGE_DEFAULTS,
+        },
       }),
     },
     {
       query: EXPORT_JOB,
       variables: variables({
         job: {
-          jobName: 'Daily usage',
-          s3Url: 's3://exports/usage',
+          jobName: 'Compute hours by region',
+          s3Url: 's3://exports/compute',
           format: 'CSV',
           aggregationBucket: 'DAY',
           range: 'ago(7d)',
+          meterApiNames: [STREAM],
           groupBy: ['region', 'element'],
           cron: '0 2 * * *',
+          ...USAGE_DEFAULTS,
+          compression: 'NONE',
+          enabled: true,
+          minimizeFresh: true,
         },
         jobId: 'an id of ListJobs',
       }),

@@ -42,8 +42,6 @@ export interface GraphQLServerOptions {
   readonly documents: PersistedDocumentsOptions;
   readonly graphiql: boolean;
   readonly introspection: boolean;
-  /** Filled into GraphiQL in local mode; null elsewhere, where a page must not hand out keys. */
-  readonly localKey: string | null;
 }
 
 export interface GraphQLServer {
@@ -61,7 +59,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
   const streams = createEventStreams();
   const documents = createPersistedDocuments(options.documents);
   const yoga = createGraphQL(options, mapError, documents.plugin, streams.plugin);
-  const sendPage = createGraphiqlPage(options.localKey, options.services.clock);
+  const sendPage = createGraphiqlPage(options.services.clock);
   /** Null where the request was refused. By itself: what it needs is not held for as long as a subscription lives. */
   const answerTo = async (request: IncomingMessage, response: ServerResponse): Promise<Response | null> => {
     const { method = 'GET', headers } = request;

@@ -1,24 +1,42 @@
 // Pure: what local mode says when it is up.
 
-export interface Greeting {
+interface Announced {
   /** Of the server, e.g. http://127.0.0.1:4000. */
   readonly url: string;
-  /** Null where the key was revoked: then nobody but its owner knows another. */
+  /** Null if the key was revoked: then only its owner knows another. */
   readonly apiKey: string | null;
+  /** Whether a person reads the output in a terminal. Journals, container logs and pipes must not contain a key. */
+  readonly terminal: boolean;
+}
+
+export interface Greeting extends Announced {
+  /** Whether browsers get GraphiQL. */
+  readonly graphiql: boolean;
+  /** The file that contains the key; null if the key is that of the setting API_KEY. */
+  readonly keyFile: string | null;
   readonly dataDirectory: string;
-  /** Where the objects of the buckets lie, each as a file. */
+  /** Contains a folder for each bucket, with its objects as files. */
   readonly filesDirectory: string;
 }
 
-export const greeting = ({ url, apiKey, dataDirectory, filesDirectory }: Greeting): string =>
+/** The key travels in the fragment, which browsers do not send to the server. The page removes it from the address. */
+export const graphiqlAddress = ({ url, apiKey, terminal }: Announced): string =>
+  `${url}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+
+const keyWords = ({ apiKey, keyFile }: Greeting): string => {
+  if (apiKey === null) return 'revoked: use another key of yours';
+  return keyFile === null ? 'that of the setting API_KEY' : `in ${keyFile}`;
+};
+
+export const greeting = (announced: Greeting): string =>
   [
     '',
     '  Sluice runs in local mode, with a database and an S3 of its own.',
     '',
-    `  GraphiQL  ${url}/graphql`,
-    `  Key       ${apiKey ?? 'the one of this start was revoked: use another of yours'}`,
-    `  Data      ${dataDirectory}`,
-    `  Files     ${filesDirectory}/BUCKET/KEY`,
+    announced.graphiql ? `  GraphiQL  ${graphiqlAddress(announced)}` : `  API       ${announced.url}/graphql`,
+    `  Key       ${keyWords(announced)}`,
+    `  Data      ${announced.dataDirectory}`,
+    `  Files     ${announced.filesDirectory}/BUCKET/KEY`,
     '  Stop      Ctrl-C; the next start finds the same data and key',
     '',
     '',

@@ -8,7 +8,6 @@ import { startBrowser, type TestBrowser } from './browser.ts';
 
 // GraphiQL as a person has it before him. The tests go on one from another, as that person does.
 
-const LOCAL_KEY = 'a key of local mode that is long enough';
 const TABS = graphiqlTabs(new Date());
 
 let server: TestServer;
@@ -16,9 +15,9 @@ let browser: TestBrowser;
 let page: Page;
 beforeAll(async () => {
   // Without a worker: the test moves the run that is followed, step by step.
-  server = await startTestServer({ env: { ROLE: 'api', API_KEY: LOCAL_KEY }, resources: { localKey: LOCAL_KEY } });
+  server = await startTestServer({ env: { ROLE: 'api' } });
   browser = await startBrowser();
-  page = await browser.openPage(`${server.url}/graphql`);
+  page = await browser.openPage(linkWith(server.key));
 });
 afterEach(() => {
   expect(browser.complaints).toEqual([]);
@@ -27,6 +26,9 @@ afterAll(async () => {
   await browser?.close();
   await server?.stop();
 });
+
+/** As local mode prints it in a terminal. */
+const linkWith = (key: string): string => `${server.url}/graphql#key=${encodeURIComponent(key)}`;
 
 const operationsOf = (document: DocumentNode): OperationDefinitionNode[] =>
   document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
@@ -39,26 +41,26 @@ const tabOf = (operation: string): number => OPERATIONS_OF_TABS.findIndex((names
 /** People press a button for a moment, which is when a page that moves would lose the click. */
 const PRESS = { delay: 60 };
 
-const openTabOf = async (operation: string): Promise<void> => {
-  const tab = page.locator('.graphiql-tab').nth(tabOf(operation));
+const openTabOf = async (operation: string, on = page): Promise<void> => {
+  const tab = on.locator('.graphiql-tab').nth(tabOf(operation));
   await tab.locator('.graphiql-tab-button').click(PRESS);
-  await tab.and(page.locator('.graphiql-tab-active')).waitFor();
+  await tab.and(on.locator('.graphiql-tab-active')).waitFor();
 };
 
 /** Presses the button, and chooses the operation where the tab has several. */
-const run = async (operation: string): Promise<void> => {
-  await openTabOf(operation);
-  await page.locator('.graphiql-execute-button').click(PRESS);
+const run = async (operation: string, on = page): Promise<void> => {
+  await openTabOf(operation, on);
+  await on.locator('.graphiql-execute-button').click(PRESS);
   if (OPERATIONS_OF_TABS[tabOf(operation)]?.length === 1) return;
-  await page.getByRole('menuitem', { name: operation, exact: true }).click(PRESS);
+  await on.getByRole('menuitem', { name: operation, exact: true }).click(PRESS);
 };
 
 /** The answer to the operation, as it comes over the wire: the pane draws only the lines that fit into it. */
-const answerTo = async (operation: string): Promise<string> => {
-  const answered = page.waitForResponse(
+const answerTo = async (operation: string, on = page): Promise<string> => {
+  const answered = on.waitForResponse(
     (response) => (response.request().postDataJSON() as { operationName?: string } | null)?.operationName === operation,
   );
-  await run(operation);
+  await run(operation, on);
   return (await answered).text();
 };
 
@@ -67,15 +69,24 @@ const shown = async (): Promise<string> =>
   (await page.locator('.graphiql-response .view-lines').innerText()).replaceAll('\u{a0}', ' ');
 
 /** Writes over the variables of the open tab. */
-const setVariables = async (variables: object): Promise<void> => {
-  await page.locator('.graphiql-editor-tools button', { hasText: 'Variables' }).click(PRESS);
-  await page.locator('.graphiql-editor-tool .view-lines').first().click();
-  await page.keyboard.press('ControlOrMeta+A');
-  await page.keyboard.insertText(JSON.stringify(variables));
-  // The editor has closed brackets and quotes once more.
-  await page.keyboard.press('ControlOrMeta+Shift+End');
-  await page.keyboard.press('Delete');
+const setVariables = async (variables: object, on = page): Promise<void> => {
+  await fillTool('Variables', variables, on);
 };
+
+/** Writes JSON over what one of the two editors below the query contains. */
+const fillTool = async (name: 'Variables' | 'Headers', content: object, on = page): Promise<void> => {
+  await on.locator('.graphiql-editor-tools button', { hasText: name }).click(PRESS);
+  await on.locator('.graphiql-editor-tool .view-lines').locator('visible=true').first().click();
+  await on.keyboard.press('ControlOrMeta+A');
+  await on.keyboard.insertText(JSON.stringify(content));
+  // The editor has closed brackets and quotes once more.
+  await on.keyboard.press('ControlOrMeta+Shift+End');
+  await on.keyboard.press('Delete');
+};
+
+/** What the bar above GraphiQL says. */
+const barOf = (on: Page) => on.locator('#key-bar output');
+const OWN_KEY = /^Account default, key ".+" \(ADMIN\)$/;
 
 test('the page loads with the network cut to this machine, one tab for each part', async () => {
   await page
@@ -86,6 +97,31 @@ test('the page loads with the network cut to this machine, one tab for each part
   expect(await page.locator('.graphiql-tab').allInnerTexts()).toEqual(OPERATIONS_OF_TABS.map(([first]) => first));
   await page.locator('.graphiql-query-editor', { hasText: 'WhoAmI' }).waitFor();
   await browser.takeScreenshot(page, 'graphiql-first-sight');
+});
+
+test('the key of the link moves from the address into sessionStorage, before GraphiQL starts', async () => {
+  await barOf(page).filter({ hasText: OWN_KEY }).waitFor();
+  expect(page.url()).toBe(`${server.url}/graphql`);
+  expect(await page.evaluate(() => ({ ...sessionStorage }))).toEqual({ 'sluice.key': server.key });
+});
+
+test('no variable and no query of the prepared tabs is marked as wrong', async () => {
+  // High enough for every line: the editors draw no marks below the fold.
+  const tall = await browser.openPage(`${server.url}/graphql`);
+  await tall.setViewportSize({ width: 1440, height: 2600 });
+  for (const [operation = ''] of OPERATIONS_OF_TABS) {
+    await openTabOf(operation, tall);
+    // The words of the last tab stay until the marks of this one are computed: a mistake shows when they are.
+    await tall.locator('.graphiql-query-editor', { hasText: operation }).waitFor();
+    await tall.locator('.graphiql-query-editor .view-line').first().click();
+    await tall.keyboard.press('ControlOrMeta+Home');
+    await tall.keyboard.type('}');
+    await tall.locator('.graphiql-query-editor [class*="squiggly-"]').first().waitFor();
+    await tall.keyboard.press('Backspace');
+    const marks = (): Promise<number> => tall.locator('[class*="squiggly-"]').count();
+    expect({ operation, marks: await eventually(marks, (count) => count === 0) }).toEqual({ operation, marks: 0 });
+  }
+  await tall.close();
 });
 
 test('the network is cut: a page that asks for anything of elsewhere is refused it, and found out', async () => {
@@ -141,7 +177,7 @@ test.each(OPERATIONS.filter((name) => name !== 'FollowRuns'))('the operation %s 
 });
 
 test('a subscription shows a run as it goes through its states', async () => {
-  const job = await createSteppedJob(server, LOCAL_KEY);
+  const job = await createSteppedJob(server);
   await run('FollowRuns');
   await page.getByRole('button', { name: 'Stop query (Ctrl-Enter)' }).waitFor();
   const step = await job.run();
@@ -154,4 +190,109 @@ test('a subscription shows a run as it goes through its states', async () => {
   await step.succeed();
   expect(await shows('SUCCEEDED')).toContain('"rowsWritten": 7');
   await browser.takeScreenshot(page, 'graphiql-FollowRuns');
+});
+
+test('FollowRuns shows a run that RunJob starts in a duplicate of the browser tab, as its comment says', async () => {
+  const opened = page.context().waitForEvent('page');
+  // A window that a page opens gets a copy of its sessionStorage, as a duplicate of the tab does.
+  await page.evaluate('void window.open(location.pathname)');
+  const duplicate = await opened;
+  await barOf(duplicate).filter({ hasText: OWN_KEY }).waitFor();
+  await openTabOf('RunJob', duplicate);
+  await setVariables({ jobId: ids.get('CreateJob') }, duplicate);
+  const answer = await answerTo('RunJob', duplicate);
+  const runId = /"id":"([^"]+)"/.exec(answer)?.[1] ?? 'none';
+  await eventually(shown, (text) => text.includes(runId) && text.includes('Compute hours by region'));
+  await duplicate.close();
+});
+
+test('the key is nowhere in what GraphiQL stores, and nowhere in the page', async () => {
+  const stored = await page.evaluate(() => JSON.stringify({ ...localStorage }));
+  // GraphiQL stores its tabs here, so this looks at the right storage.
+  expect(stored).toContain('graphiql:tabState');
+  expect(stored).not.toContain(server.key);
+  expect(await page.content()).not.toContain(server.key);
+  expect(page.url()).not.toContain(server.key);
+  expect(await page.evaluate(() => document.cookie)).toBe('');
+});
+
+test('a key in the editor of headers counts for its requests, and is not stored', async () => {
+  const other = await browser.openPage(linkWith(server.key));
+  await barOf(other).filter({ hasText: OWN_KEY }).waitFor();
+  const reader = await server.createKey('by header', ['READ']);
+  await openTabOf('WhoAmI', other);
+  await fillTool('Headers', { 'X-API-Key': reader }, other);
+  expect(await answerTo('WhoAmI', other)).toContain('"accountName":"by header"');
+  expect(await barOf(other).innerText()).toMatch(OWN_KEY);
+  // GraphiQL stores a tab half a second after an edit: this edit comes after that of the headers.
+  await other.locator('.graphiql-query-editor .view-line').first().click();
+  await other.keyboard.press('ControlOrMeta+Home');
+  await other.keyboard.insertText('# edited\n');
+  const stored = (): Promise<string> => other.evaluate(() => JSON.stringify({ ...localStorage }));
+  expect(await eventually(stored, (content) => content.includes('# edited'))).not.toContain(reader);
+  await other.close();
+});
+
+test('the page opened once more has the same tabs', async () => {
+  const again = await browser.openPage(linkWith(server.key));
+  await again.locator('.graphiql-query-editor .view-line').first().waitFor();
+  expect(await again.locator('.graphiql-tab').count()).toBe(TABS.length);
+  await again.close();
+});
+
+test('a key can be entered, is refused when it is wrong, and can be forgotten', async () => {
+  const other = await browser.openPage(`${server.url}/graphql`);
+  const says = (words: string | RegExp) => barOf(other).filter({ hasText: words }).waitFor();
+  const enter = async (key: string): Promise<void> => {
+    await other.getByLabel('API key').fill(key);
+    await other.getByRole('button', { name: 'Use key' }).click(PRESS);
+  };
+  await says('Operations need a key. It stays in this browser tab.');
+  await run('WhoAmI', other);
+  await says('This operation needs a key: enter one here.');
+  await enter('a key that nobody has, of enough characters');
+  await says('The server does not accept this key.');
+  expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
+  await browser.takeScreenshot(other, 'graphiql-key-refused');
+
+  const reader = await server.createKey('readers', ['READ']);
+  await enter(reader);
+  await says(/^Account readers, key ".+" \(READ\)$/);
+  expect(await answerTo('WhoAmI', other)).toContain('"accountName":"readers"');
+  // A link in the same tab changes the key, and leaves the address as well.
+  await other.evaluate((link) => location.assign(link), linkWith(server.key));
+  await says(OWN_KEY);
+  expect(other.url()).not.toContain('key=');
+  expect(await answerTo('WhoAmI', other)).toContain('"accountName":"default"');
+
+  await other.getByRole('button', { name: 'Forget key' }).click(PRESS);
+  await says('Operations need a key. It stays in this browser tab.');
+  expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
+  expect(await answerTo('WhoAmI', other)).toContain('UNAUTHENTICATED');
+  await other.close();
+  // The console of a browser reports each 401.
+  expect(new Set(browser.takeComplaints().map((complaint) => /status of (\d+)/.exec(complaint)?.[1]))).toEqual(
+    new Set(['401']),
+  );
+});
+
+test.each([
+  ['light', 1440],
+  ['light', 420],
+  ['dark', 1440],
+  ['dark', 420],
+] as const)('the bar fits into the page > colour scheme %s, %d px wide', async (colorScheme, width) => {
+  const fresh = await browser.openPage(`${server.url}/graphql`);
+  await fresh.emulateMedia({ colorScheme });
+  await fresh.setViewportSize({ width, height: 800 });
+  await fresh.locator('.graphiql-query-editor .view-line').first().waitFor();
+  await browser.takeScreenshot(fresh, `graphiql-key-bar-${colorScheme}-${width}`);
+  const overflow = await fresh.evaluate(() => [
+    document.documentElement.scrollWidth - innerWidth,
+    document.documentElement.scrollHeight - innerHeight,
+  ]);
+  expect(overflow).toEqual([0, 0]);
+  const button = await fresh.getByRole('button', { name: 'Use key' }).boundingBox();
+  expect(button && button.x + button.width).toBeLessThanOrEqual(width);
+  await fresh.close();
 });

@@ -6,6 +6,7 @@ import { addDays, CUSTOMERS, datesBetween, MADE_UP_STREAMS, usageOn } from '../.
 import { processesBelow, until } from '../local/processes.ts';
 import { eventually } from '../support/server.ts';
 import { runSluice, startSluice } from '../support/sluice-process.ts';
+import { runDemoInTerminal } from '../support/terminal.ts';
 
 let dataDirectory = '';
 beforeAll(async () => {
@@ -38,6 +39,11 @@ describe('the demo', () => {
       }
       expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d MB$/m);
 
+      const keyFile = join(dataDirectory, 'api-key');
+      expect(first.stdout).toMatch(/^ {2}GraphiQL {2}http:\/\/127\.0\.0\.1:\d+\/graphql \(/m);
+      expect(first.stdout).toContain(`  Shell     KEY=$(cat '${keyFile}')\n`);
+      expect(first.stdout).not.toContain((await readFile(keyFile, 'utf8')).trim());
+
       const file = /^ {2}File +'(.+\.csv)'$/m.exec(first.stdout)?.[1] ?? '';
       const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
       expect(lines).toHaveLength(54_001);
@@ -51,6 +57,17 @@ describe('the demo', () => {
       expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
     },
   );
+
+  test.runIf(process.platform === 'linux')('prints a link with the key when a terminal shows it', async () => {
+    const { code, stdout } = await runDemoInTerminal({
+      columns: 300,
+      settings: { DATA_DIR: dataDirectory, PORT: '0', NO_COLOR: '1' },
+    });
+    expect(code).toBe(0);
+    const key = (await readFile(join(dataDirectory, 'api-key'), 'utf8')).trim();
+    expect(stdout).toMatch(new RegExp(`^  GraphiQL  http://127\\.0\\.0\\.1:\\d+/graphql#key=${key} `, 'm'));
+    expect(stdout.split(key)).toHaveLength(2);
+  });
 
   test('Ctrl-C is answered, and it ends with 0', async () => {
     const demo = startSluice({ DATA_DIR: dataDirectory, PORT: '0' }, 'demo');

@@ -1,39 +1,47 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { type DocumentNode, Kind, type OperationDefinitionNode, parse, print, validate } from 'graphql';
+import {
+  type DocumentNode,
+  type GraphQLInputType,
+  isInputObjectType,
+  isListType,
+  isNonNullType,
+  Kind,
+  type OperationDefinitionNode,
+  parse,
+  print,
+  typeFromAST,
+  validate,
+} from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { graphiqlTabs } from '../../src/graphql/graphiql-tabs.ts';
+import { type GraphiqlTab, graphiqlTabs } from '../../src/graphql/graphiql-tabs.ts';
 import { createSchema } from '../../src/graphql/schema.ts';
 import { openEventStream } from '../support/event-stream.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
+import { ROOT } from '../support/source-files.ts';
 
-/** Begins like one that would end the script in which it stands. */
-const LOCAL_KEY = 'local </script><script>alert(1)</script><!-- key';
 const BROWSER = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ resources: { localKey: LOCAL_KEY } });
+  server = await startTestServer();
 });
 afterAll(() => server.stop());
 
 /** By node:http, which lets a Host be sent. */
-const get = async (headers: Record<string, string>, at = server): Promise<IncomingMessage & { body: string }> => {
-  const request = httpRequest(`${at.url}/graphql`, { headers: { ...BROWSER, ...headers } });
+const get = async (headers: Record<string, string>): Promise<IncomingMessage & { body: string }> => {
+  const request = httpRequest(`${server.url}/graphql`, { headers: { ...BROWSER, ...headers } });
   request.end();
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   return Object.assign(response, { body: await text(response) });
 };
-/** The options that the page is made with: JSON at its end. */
-const optionsOf = (html: string): { headers: string; defaultTabs: unknown[]; shouldPersistHeaders: boolean } => {
-  const json = /querySelector\('#root'\),\s*(\{.*\}),\s*\);\s*<\/script>/s.exec(html)?.[1] ?? '';
-  return JSON.parse(json) as ReturnType<typeof optionsOf>;
-};
 
 describe('the page', () => {
-  test('loads nothing from anywhere: its policy leaves no other origin, and names its one script', async () => {
+  test('loads nothing from anywhere: its policy leaves no other origin, and names its scripts', async () => {
     const { statusCode, headers, body } = await get({});
     expect(statusCode).toBe(200);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
@@ -49,11 +57,9 @@ describe('the page', () => {
     expect(directives.get('frame-ancestors')).toEqual(["'none'"]);
     expect(policy).not.toMatch(/https?:|\*|unsafe-eval/);
     const scripts = [...body.matchAll(/<script>(.*?)<\/script>/gs)].map((match) => match[1] ?? '');
-    expect(scripts).toHaveLength(1);
-    const hash = createHash('sha256')
-      .update(scripts[0] ?? '')
-      .digest('base64');
-    expect(directives.get('script-src')).toEqual([`'sha256-${hash}'`, 'blob:']);
+    expect(scripts).toHaveLength(3);
+    const hashes = scripts.map((script) => createHash('sha256').update(script).digest('base64'));
+    expect(directives.get('script-src')).toEqual([...hashes.map((hash) => `'sha256-${hash}'`), 'blob:']);
     expect(body.slice(0, body.indexOf('<style>'))).not.toMatch(/https?:/);
   });
 
@@ -75,35 +81,18 @@ describe('the page', () => {
     expect(await response.text()).toBe(plain.body);
   });
 
-  test('is only for who asks for HTML', async () => {
-    const { headers } = await fetch(`${server.url}/graphql?query=%7B__typename%7D`, { headers: { accept: '*/*' } });
-    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
-  });
-});
-
-describe('the key of local mode', () => {
-  test('is filled in for a browser on this machine, and kept out of its storage', async () => {
-    for (const host of ['127.0.0.1:4000', 'localhost:4000', 'localhost', '[::1]:4000', 'LOCALHOST:1']) {
-      const options = optionsOf((await get({ host })).body);
-      expect(JSON.parse(options.headers)).toEqual({ 'X-API-Key': LOCAL_KEY });
-      expect(options.shouldPersistHeaders).toBe(false);
-    }
-  });
-
-  test.each(['attacker.example', 'localhost.attacker.example', '127.0.0.1.nip.io:4000', '192.168.1.7:4000', 'a b'])(
-    'is not there where the page was asked for as %s',
-    async (host) => {
-      const { body } = await get({ host });
-      expect(JSON.parse(optionsOf(body).headers)).toEqual({ 'X-API-Key': 'your key' });
-      expect(body).not.toContain('local <');
+  test.each([{}, { host: 'localhost:4000' }, { host: 'attacker.example' }, { 'x-forwarded-for': '203.0.113.7' }])(
+    'contains no key when a browser asks with %j',
+    async (headers) => {
+      const { body } = await get(headers);
+      expect(body).not.toContain(server.key);
+      expect(body).toContain('id="key-bar"');
     },
   );
 
-  test('is not there in server mode', async () => {
-    const other = await startTestServer({ env: { ROLE: 'api' }, database: server.database, s3: server.s3 });
-    const { body } = await get({}, other);
-    expect(JSON.parse(optionsOf(body).headers)).toEqual({ 'X-API-Key': 'your key' });
-    await other.stop();
+  test('is only for who asks for HTML', async () => {
+    const { headers } = await fetch(`${server.url}/graphql?query=%7B__typename%7D`, { headers: { accept: '*/*' } });
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
   });
 });
 
@@ -127,6 +116,35 @@ const asSent = (query: string, operationName: string): string => {
   });
 };
 
+/** The non-null fields of input types that the variables of a tab leave out. */
+const missingFields = ({ query, variables = '{}' }: GraphiqlTab): string[] => {
+  const schema = createSchema();
+  const missingIn = (type: GraphQLInputType | undefined, value: unknown, path: string): string[] => {
+    if (isNonNullType(type)) return missingIn(type.ofType, value, path);
+    if (isListType(type)) {
+      return (value as unknown[]).flatMap((one, index) => missingIn(type.ofType, one, `${path}.${index}`));
+    }
+    if (!isInputObjectType(type)) return [];
+    const given = value as Readonly<Record<string, unknown>>;
+    return Object.values(type.getFields()).flatMap((field) => {
+      const at = `${path}.${field.name}`;
+      if (field.name in given) return missingIn(field.type, given[field.name], at);
+      return isNonNullType(field.type) ? [at] : [];
+    });
+  };
+  const given = JSON.parse(variables) as Readonly<Record<string, unknown>>;
+  return parse(query)
+    .definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION)
+    .flatMap(({ variableDefinitions = [] }) => variableDefinitions)
+    .flatMap(({ variable: { name }, type }) =>
+      missingIn(typeFromAST(schema, type) as GraphQLInputType, given[name.value], name.value),
+    );
+};
+
+/** Names of streams and jobs, and destinations, in GraphQL or JSON. */
+const namesIn = (content: string): string[] =>
+  [...content.matchAll(/\b(?:stream|jobName|s3Url|name)\\?"?: *\\?"([^"\\$]+)\\?"/g)].map(([, name = '']) => name);
+
 describe('the operations that stand ready', () => {
   test('are those of every part, each tab called after its first', () => {
     expect(TABS.map(({ query }) => operationsOf(parse(query)))).toEqual([
@@ -148,6 +166,20 @@ describe('the operations that stand ready', () => {
 
   test('fit into the editor', () => {
     expect(TABS.flatMap(({ query }) => query.split('\n')).filter((line) => line.length > 60)).toEqual([]);
+  });
+
+  test('have variables that name every non-null field of their types, which the editor of GraphiQL requires', () => {
+    expect(TABS.flatMap(missingFields)).toEqual([]);
+  });
+
+  test('use no names that occur in docs/, whose readers run both on one server', async () => {
+    const names = new Set(TABS.flatMap(({ query, variables = '' }) => namesIn(query + variables)));
+    expect([...names]).toEqual(expect.arrayContaining(['compute-hours', 'Compute hours by region']));
+    const pages = await readdir(join(ROOT, 'docs'), { recursive: true });
+    for (const page of pages.filter((name) => name.endsWith('.md'))) {
+      const content = await readFile(join(ROOT, 'docs', page), 'utf8');
+      expect({ page, taken: namesIn(content).filter((name) => names.has(name)) }).toEqual({ page, taken: [] });
+    }
   });
 
   test('work as they stand, one after the other', async () => {

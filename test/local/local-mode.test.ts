@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../support/server.ts';
 import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+import { startInTerminal } from '../support/terminal.ts';
 import { processesBelow, until } from './processes.ts';
 
 let temporary = '';
@@ -39,7 +40,9 @@ const start = (by?: 'npm') => {
 const greetingOf = async (sluice: SluiceProcess) => {
   const words = await sluice.said('Ctrl-C; the next start');
   const lineOf = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, 'm').exec(words)?.[1] ?? '';
-  return { graphiql: lineOf('GraphiQL'), key: lineOf('Key'), data: lineOf('Data'), files: lineOf('Files') };
+  const keyFile = /^  Key +in (.+)$/m.exec(words)?.[1] ?? '';
+  const key = (await readFile(keyFile, 'utf8')).trim();
+  return { graphiql: lineOf('GraphiQL'), key, keyFile, data: lineOf('Data'), files: lineOf('Files') };
 };
 
 const streamsOf = async (graphql: string, key: string): Promise<string[]> => {
@@ -68,9 +71,10 @@ describe('local mode', () => {
 
   test('npm start with nothing configured says where it is, serves beside the commands, and ends with 0 at Ctrl-C', async () => {
     const sluice = start('npm');
-    const { graphiql, key, data, files } = await greetingOf(sluice);
-    expect({ graphiql, data, files }).toEqual({
+    const { graphiql, key, keyFile, data, files } = await greetingOf(sluice);
+    expect({ graphiql, keyFile, data, files }).toEqual({
       graphiql: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/graphql$/),
+      keyFile: join(dataDirectory, 'api-key'),
       data: dataDirectory,
       files: join(dataDirectory, 's3/BUCKET/KEY'),
     });
@@ -120,6 +124,55 @@ describe('local mode', () => {
     third.kill('SIGTERM');
     expect(await third.ended).toBe(0);
     await until('no process is left', nothingRuns);
+  });
+
+  describe('its key', () => {
+    test('is in no page and no output when a proxy or another local user asks', async () => {
+      // As from a copy that was restored without its modes.
+      await chmod(join(dataDirectory, 'api-key'), 0o644);
+      const sluice = start();
+      const { graphiql, key } = await greetingOf(sluice);
+      expect(key).toBe(firstKey);
+      expect((await stat(join(dataDirectory, 'api-key'))).mode & 0o777).toBe(0o600);
+      for (const path of ['graphql', '', 'docs', 'openapi.json', 'nothing']) {
+        const response = await fetch(new URL(path, graphiql), { headers: { accept: 'text/html' } });
+        expect({ path, key: (await response.text()).includes(key) }).toEqual({ path, key: false });
+      }
+      sluice.interrupt();
+      expect(await sluice.ended).toBe(0);
+      expect(sluice.stdout + sluice.stderr).not.toContain(key);
+    });
+
+    test.runIf(process.platform === 'linux')(
+      'is in the link to GraphiQL when a terminal shows the output',
+      async () => {
+        let isTyped = false;
+        const { code, stdout } = await startInTerminal({
+          columns: 300,
+          settings: { ...settings(), NO_COLOR: '1' },
+          onOutput: (all, type) => {
+            if (isTyped || !all.includes('Ctrl-C; the next start')) return;
+            isTyped = true;
+            type('\u0003');
+          },
+        });
+        expect(code).toBe(0);
+        expect(stdout).toMatch(new RegExp(`^  GraphiQL  http://127\\.0\\.0\\.1:\\d+/graphql#key=${firstKey}$`, 'm'));
+        expect(stdout.split(firstKey)).toHaveLength(2);
+      },
+    );
+
+    test('is named, not shown, when the setting API_KEY defines it', async () => {
+      const apiKey = 'k'.repeat(32);
+      const sluice = startSluice({ ...settings(), API_KEY: apiKey, GRAPHIQL: 'false' });
+      running.push(sluice);
+      const words = await sluice.said('Ctrl-C; the next start');
+      expect(words).toMatch(/^ {2}API {7}http:\/\/127\.0\.0\.1:\d+\/graphql$/m);
+      expect(words).toMatch(/^ {2}Key {7}that of the setting API_KEY$/m);
+      expect(words).not.toContain(apiKey);
+      sluice.interrupt();
+      expect(await sluice.ended).toBe(0);
+    });
   });
 
   test('where the embedded PostgreSQL dies, Sluice says so and ends', async () => {

@@ -16,6 +16,9 @@ export const SLUICE_CLI = `${CHECKOUT}src/cli.ts`;
 /** The server. */
 export const SLUICE_MAIN = `${CHECKOUT}src/main.ts`;
 
+/** The demo. */
+export const SLUICE_DEMO = `${CHECKOUT}src/demo.ts`;
+
 export type Settings = Readonly<Record<string, string>>;
 
 export interface Outcome {

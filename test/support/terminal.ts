@@ -1,7 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import { sluiceEnvironment, SLUICE_CLI, SLUICE_MAIN, type Outcome, type Settings } from './sluice-process.ts';
+import {
+  sluiceEnvironment,
+  SLUICE_CLI,
+  SLUICE_DEMO,
+  SLUICE_MAIN,
+  type Outcome,
+  type Settings,
+} from './sluice-process.ts';
 
 export interface TerminalOptions {
   readonly columns: number;
@@ -18,6 +25,10 @@ export const runInTerminal = (args: readonly string[], options: TerminalOptions)
 
 /** Starts a server in such a terminal; whoever did ends it by what is typed. */
 export const startInTerminal = (options: TerminalOptions): Promise<Outcome> => runProgram([SLUICE_MAIN], options);
+
+/** Runs the demo to its end in such a terminal. */
+export const runDemoInTerminal = (options: TerminalOptions): Promise<Outcome> =>
+  runProgram([SLUICE_DEMO, '--exit'], options);
 
 const runProgram = async (words: readonly string[], options: TerminalOptions): Promise<Outcome> => {
   const command = [process.execPath, ...words].map(quoted).join(' ');
