@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { missingKeyWords } from './accounts/first-key.ts';
 import { findPrincipal } from './accounts/keys.ts';
 import { startApp } from './app.ts';
 import type { Config } from './config.ts';
@@ -56,6 +57,10 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     const apiKey = local?.apiKey ?? config.apiKey;
     const valid = apiKey !== null && (await findPrincipal(resources.database.acrossAccounts, apiKey)) !== null;
     if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
+    if (!local && config.apiKey === null && config.role !== 'worker') {
+      const words = await missingKeyWords(resources.database.acrossAccounts);
+      if (words !== null) log.warn(words);
+    }
     const localKey = local && valid ? local.apiKey : null;
     stepDone();
     // Whoever works on his own machine and presses Ctrl-C has no other server that his next request could go to.

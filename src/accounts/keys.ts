@@ -139,6 +139,14 @@ export const findPrincipal = async (db: Executor, secret: string): Promise<Princ
   return row ? { accountId: row.key.accountId, accountName: row.accountName, key: row.key } : null;
 };
 
+export const isRevokedKey = async (db: Executor, secret: string): Promise<boolean> => {
+  const [row] = await db
+    .select({ revokedAt: apiKeys.revokedAt })
+    .from(apiKeys)
+    .where(eq(apiKeys.secretSha256, hashSecret(secret)));
+  return (row?.revokedAt ?? null) !== null;
+};
+
 /** At most once a minute for each key, so that a busy key does not make a hot row. */
 export const noteUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
   const minuteAgo = new Date(now.getTime() - 60_000);

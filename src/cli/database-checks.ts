@@ -1,4 +1,6 @@
 import { sql } from 'drizzle-orm';
+import { missingKeyWords } from '../accounts/first-key.ts';
+import { isRevokedKey } from '../accounts/keys.ts';
 import { migrationState } from '../db/migrate.ts';
 import { PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
@@ -13,7 +15,7 @@ import { broken, type Finding, ok, warn } from './findings.ts';
 export interface Looked {
   readonly db: Db;
   readonly clock: Clock;
-  readonly config: Pick<Config, 'role' | 'databasePool' | 'exportConcurrency'>;
+  readonly config: Pick<Config, 'role' | 'databasePool' | 'exportConcurrency' | 'apiKey' | 'databaseUrl'>;
 }
 
 /** The schedule is looked at every second. */
@@ -89,6 +91,20 @@ export const DATABASE_CHECKS: readonly {
             'its role is a superuser or has BYPASSRLS, so row-level security does not part the accounts: connect as a role that only owns the database',
           )
         : ok('row-level security parts them, whatever a statement forgets');
+    },
+  },
+  {
+    name: 'keys',
+    needsTables: true,
+    check: async ({ db, config }) => {
+      if (config.apiKey !== null) {
+        return (await isRevokedKey(db, config.apiKey))
+          ? warn('the key in API_KEY was revoked and opens nothing: set another')
+          : ok('the key in API_KEY, which a start stores');
+      }
+      if (config.databaseUrl === null) return ok('local mode makes one');
+      const words = await missingKeyWords(db);
+      return words === null ? ok('an account has a valid one') : warn(words);
     },
   },
   {

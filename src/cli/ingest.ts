@@ -13,7 +13,7 @@ import { createPart, type Part, type PartWriter } from './ingest-part.ts';
 import { createIngestProgress, type IngestProgress } from './ingest-progress.ts';
 import { readRecords, type RecordsOptions } from './ingest-records.ts';
 import { LineIssues, refusedIndices, refusedLines } from './line-issues.ts';
-import { findServer, isThisMachine, type ServerFlags, type ServerPlace, typedPath } from './server-place.ts';
+import { isThisMachine, type ServerFlags, type ServerPlace, typedPath, withServer } from './server-place.ts';
 
 export interface IngestFlags extends ServerFlags {
   readonly stream: string;
@@ -48,7 +48,16 @@ const KEY_VERSION = 'sluice ingest 1';
 export const ingestCommand = async (context: ClientContext, file: string, flags: IngestFlags): Promise<void> => {
   checkFlags(flags);
   const options = recordsOptions(flags);
-  const server = await findServer(flags, context.env);
+  await withServer(flags, context.env, (server) => ingestFile(context, file, flags, options, server));
+};
+
+const ingestFile = async (
+  context: ClientContext,
+  file: string,
+  flags: IngestFlags,
+  options: RecordsOptions,
+  server: ServerPlace,
+): Promise<void> => {
   const { signal } = listenForStop();
   const input = await openInput(file === '-' ? file : typedPath(file, context.env), process.stdin);
   const progress = createIngestProgress(context.terminal, input);

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isWellFormed } from '../accounts/secrets.ts';
+import { ApiError } from '../client/graphql-client.ts';
 import { NotFoundError } from '../errors.ts';
 import { defaultDataDirectory } from '../local/data-directory.ts';
 
@@ -8,6 +10,8 @@ export interface ServerPlace {
   /** Without a slash at its end. */
   readonly url: string;
   readonly key: string;
+  /** Where the key was found, for messages. */
+  readonly keySource: string;
 }
 
 export interface ServerFlags {
@@ -23,20 +27,39 @@ const DEFAULT_PORT = '4000';
  * The address: --url, SLUICE_URL, or this machine with the server's PORT. The key: --key-file, API_KEY, or that of local
  * mode below DATA_DIR, which is sent to this machine alone.
  */
-export const findServer = async (flags: ServerFlags, env: Env): Promise<ServerPlace> => {
+const findServer = async (flags: ServerFlags, env: Env): Promise<ServerPlace> => {
   const url = readUrl(flags.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`));
-  if (flags.keyFile !== undefined) return { url, key: await keyIn(typedPath(flags.keyFile, env)) };
+  if (flags.keyFile !== undefined) {
+    const file = typedPath(flags.keyFile, env);
+    return { url, key: await keyIn(file), keySource: `in "${file}"` };
+  }
   const fromEnv = env['API_KEY']?.trim();
-  if (fromEnv) return { url, key: fromEnv };
+  if (fromEnv) return { url, key: fromEnv, keySource: 'in API_KEY' };
   if (!isThisMachine(url)) {
     throw new NotFoundError(`A key is needed for ${url}: name a file that holds one with --key-file, or set API_KEY.`);
   }
   const file = join(resolve(env['DATA_DIR'] || defaultDataDirectory()), 'api-key');
   const key = await keyIn(file).catch(() => null);
-  if (key !== null) return { url, key };
+  if (key !== null) return { url, key, keySource: `of local mode in ${file}` };
   throw new NotFoundError(
     `There is no key: name a file that holds one with --key-file, or set API_KEY. (Local mode keeps its own in ${file}, where DATA_DIR says; none is there.)`,
   );
+};
+
+/** Runs `work` with the server that was found. If the server refuses the key, the error says which key that was. */
+export const withServer = async (
+  flags: ServerFlags,
+  env: Env,
+  work: (server: ServerPlace) => Promise<void>,
+): Promise<void> => {
+  const server = await findServer(flags, env);
+  try {
+    await work(server);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 'UNAUTHENTICATED') throw error;
+    const why = isWellFormed(server.key) ? 'it is wrong or was revoked' : 'it was mistyped, as its checksum shows';
+    throw new NotFoundError(`The server at ${server.url} refuses the key ${server.keySource}: ${why}.`);
+  }
 };
 
 /** A path as the person typed it: `npm run` has gone to the directory of Sluice and says where it came from. */

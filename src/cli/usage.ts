@@ -4,7 +4,7 @@ import { startOfRange } from '../jobs/window.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import { type AggregationBucket, bucketsOf } from '../usage/buckets.ts';
 import type { ClientContext } from './command.ts';
-import { findServer, type ServerFlags } from './server-place.ts';
+import { type ServerFlags, type ServerPlace, withServer } from './server-place.ts';
 import {
   drawUsage,
   percentText,
@@ -55,11 +55,18 @@ const QUERY = `query ($stream: String!, $input: UsageInput!) {
   }
 }`;
 
-export const usageCommand = async (context: ClientContext, name: string, flags: UsageFlags): Promise<void> => {
+export const usageCommand = (context: ClientContext, name: string, flags: UsageFlags): Promise<void> =>
+  withServer(flags, context.env, (server) => showUsage(context, name, flags, server));
+
+const showUsage = async (
+  context: ClientContext,
+  name: string,
+  flags: UsageFlags,
+  server: ServerPlace,
+): Promise<void> => {
   const { terminal } = context;
   const aggregationBucket = flags.bucket.toUpperCase() as AggregationBucket;
   const { from, to } = windowOf(flags, context.clock.now());
-  const server = await findServer(flags, context.env);
   const client = createGraphQLClient(server.url, server.key, new AbortController().signal);
   const { stream, usage } = await client.request<UsageAnswer>(QUERY, {
     stream: name,

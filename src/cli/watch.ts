@@ -5,7 +5,7 @@ import { listenForStop } from '../stop-signals.ts';
 import { secondsText } from './amounts.ts';
 import type { ClientContext } from './command.ts';
 import { createRunView, hasEnded, type WatchedRun } from './run-view.ts';
-import { findServer, type ServerFlags } from './server-place.ts';
+import { type ServerFlags, type ServerPlace, withServer } from './server-place.ts';
 
 export interface WatchFlags extends ServerFlags {
   readonly job?: string;
@@ -24,7 +24,15 @@ export const watchCommand = async (
   if ((id === undefined) === (flags.job === undefined)) {
     throw new NotFoundError('Say which run: its id, as the API shows it, or --job with the name of a job.');
   }
-  const server = await findServer(flags, context.env);
+  await withServer(flags, context.env, (server) => watchRun(context, id, flags, server));
+};
+
+const watchRun = async (
+  context: ClientContext,
+  id: string | undefined,
+  flags: WatchFlags,
+  server: ServerPlace,
+): Promise<void> => {
   const stop = listenForStop();
   const client = createGraphQLClient(server.url, server.key, stop.signal);
   const { terminal } = context;

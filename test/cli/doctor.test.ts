@@ -50,6 +50,7 @@ describe('doctor', () => {
       'queue ok',
       'ledger ok',
       'accounts ok',
+      'keys warn',
       'clock ok',
       'pool ok',
       'schedule ok',
@@ -92,6 +93,7 @@ describe('doctor', () => {
       expect.stringMatching(/^queue +ok /),
       expect.stringMatching(/^ledger +ok /),
       expect.stringMatching(/^accounts +ok /),
+      expect.stringMatching(/^keys +warn +no valid API key exists/),
       expect.stringMatching(/^clock +ok /),
       expect.stringMatching(/^pool +ok /),
       expect.stringMatching(/^schedule +ok /),
@@ -109,7 +111,7 @@ describe('doctor', () => {
     expect(lines[1]).toMatch(
       /^database +broken +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\)/,
     );
-    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(8);
+    expect(verdicts.filter((verdict) => verdict.endsWith('skipped'))).toHaveLength(9);
     expect(lines.join('\n')).not.toContain('hidden-word');
     expect(code).toBe(1);
 
@@ -126,13 +128,14 @@ describe('doctor', () => {
   test('a database without tables is broken until migrate has run, which may run again', async () => {
     const settings = { DATABASE_URL: emptyUrl, ...AWS };
     const [before, listing] = await Promise.all([doctor(settings), runSluice('cli', ['account', 'list'], settings)]);
-    expect(before.lines.slice(3, 8)).toEqual([
+    expect(before.lines.slice(3, 9)).toEqual([
       expect.stringMatching(
         /^migrations +broken +\d+ to apply: run `npm run -s sluice -- migrate`, or start a server$/,
       ),
       'queue       skipped  waits for the migrations',
       'ledger      skipped  waits for the migrations',
       expect.stringMatching(/^accounts +warn +its role is a superuser/),
+      'keys        skipped  waits for the migrations',
       expect.stringMatching(/^clock +ok /),
     ]);
     expect(before.code).toBe(1);

@@ -393,7 +393,9 @@ describe('ingest over a bad line', () => {
     );
     expect(refused).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^Nothing was stored\.\nA valid key is needed/),
+      stderr: expect.stringMatching(
+        /^Nothing was stored\.\nThe server at http:\S+ refuses the key in API_KEY: it is wrong or was revoked\.\n$/,
+      ),
     });
   });
 

@@ -164,12 +164,11 @@ describe('the key of a client command', () => {
     await writeFile(file, `${server.key}\n`);
     const { port } = new URL(server.url);
     const run = (args: string[], env: Record<string, string>) => runSluice('cli', ['usage', 'api-calls', ...args], env);
-    const [fromFile, ofLocalMode, elsewhere, none, wrong] = await Promise.all([
+    const [fromFile, ofLocalMode, elsewhere, none] = await Promise.all([
       run(['--url', `${server.url}/graphql`, '--key-file', file], {}),
       run([], { PORT: port, DATA_DIR: directory }),
       run(['--url', 'http://sluice.invalid'], { DATA_DIR: directory }),
       run([], { PORT: port, DATA_DIR: join(directory, 'nowhere') }),
-      run([], { SLUICE_URL: server.url, API_KEY: 'not-a-key' }),
     ]);
     expect([fromFile.code, ofLocalMode.code]).toEqual([0, 0]);
     expect(elsewhere).toMatchObject({
@@ -177,6 +176,24 @@ describe('the key of a client command', () => {
       stderr: expect.stringMatching(/^A key is needed for http:\/\/sluice\.invalid: /),
     });
     expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/^There is no key: /) });
-    expect(wrong).toMatchObject({ code: 1, stderr: expect.stringMatching(/key/) });
+  });
+
+  test('is named by where it was found when the server refuses it', async () => {
+    const file = join(directory, 'wrong-key');
+    await writeFile(file, 'wrong\n');
+    const url = { SLUICE_URL: server.url };
+    const mistyped = `sluice_${'a'.repeat(43)}00000000`;
+    const outcomes = await Promise.all([
+      runSluice('cli', ['usage', 'api-calls'], { ...url, API_KEY: 'not-a-key' }),
+      runSluice('cli', ['usage', 'api-calls'], { ...url, API_KEY: mistyped }),
+      runSluice('cli', ['export', 'watch', 'x', '--key-file', file], url),
+    ]);
+    expect(outcomes).toEqual(
+      [
+        'in API_KEY: it is wrong or was revoked',
+        'in API_KEY: it was mistyped, as its checksum shows',
+        `in "${file}": it is wrong or was revoked`,
+      ].map((words) => ({ code: 1, stdout: '', stderr: `The server at ${server.url} refuses the key ${words}.\n` })),
+    );
   });
 });

@@ -6,6 +6,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createFaults, createGate } from '../support/faults.ts';
 import { addRecords, createJob, filterOf, readRun, runJob, runThat } from '../support/job-steps.ts';
+import { createTestDatabase } from '../support/postgres.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
 import { startInTerminal } from '../support/terminal.ts';
@@ -122,6 +123,35 @@ describe('what a start says', () => {
 
     await server.graphql(`mutation { revokeApiKey(id: "${createApiKey.key.id}") { __typename } }`);
     expect(await start()).toContain(warning);
+  });
+
+  test('which commands make the first key, when an empty database has none; they make one that opens it', async () => {
+    const database = await createTestDatabase();
+    const settings = { DATABASE_URL: database.url, PORT: '0', ROLE: 'api', LOG_FORMAT: 'json' };
+    const said = async (words: string): Promise<string> => {
+      const started = startSluice(settings);
+      const all = await started.said('Sluice answers');
+      started.kill('SIGTERM');
+      await started.ended;
+      return all.split('\n').find((line) => line.includes(words)) ?? '';
+    };
+    try {
+      const commands = [
+        ['account', 'create', 'default'],
+        ['key', 'create', '--account', 'default', '--scopes', 'ADMIN'],
+      ];
+      const line = `no valid API key exists, so every request is refused. Make the first one with \`${commands
+        .map((words) => `npm run -s sluice -- ${words.join(' ')}`)
+        .join(' && ')}\`, or start with API_KEY`;
+      expect(await said('no valid API key')).toContain(line);
+      const doctor = () => runSluice('cli', ['doctor'], settings);
+      expect((await doctor()).stdout).toContain(`keys        warn     ${line}\n`);
+      for (const words of commands) expect(await runSluice('cli', words, settings)).toMatchObject({ code: 0 });
+      expect((await doctor()).stdout).toContain('keys        ok       an account has a valid one\n');
+      expect(await said('no valid API key')).toBe('');
+    } finally {
+      await database.drop();
+    }
   });
 });
 
