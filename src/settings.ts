@@ -118,7 +118,7 @@ export const SETTINGS = {
     (value) => {
       if (value !== undefined && !isPrincipalArn(value))
         throw new BadSetting(
-          'must be the ARN of an AWS role, user or account, such as arn:aws:iam::123456789012:role/sluice',
+          'must be the ARN of a role, user or account, such as arn:aws:iam::123456789012:role/sluice, or arn:aws:iam:::user/sluice in an S3-compatible store',
         );
       return value ?? null;
     },

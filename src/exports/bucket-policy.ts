@@ -11,9 +11,18 @@ export interface BucketPolicyInput {
 /** Stands where the operator has not set PRINCIPAL_ARN; AWS refuses it, so nobody grants anything to a stranger by mistake. */
 export const UNKNOWN_PRINCIPAL = 'arn:aws:iam::000000000000:role/set-PRINCIPAL_ARN-of-the-server';
 
-/** True for an ARN such as `arn:aws:iam::123456789012:role/sluice`, in any partition. */
+/** The longest that IAM knows: a path of 512 characters and a name of 64. */
+const MAX_ARN = 1000;
+
+/**
+ * True for an ARN such as `arn:aws:iam::123456789012:role/sluice`, in any partition. S3-compatible stores have no account in
+ * it (`arn:aws:iam:::user/sluice`), one of 20 digits, or the name of a tenant.
+ */
 export function isPrincipalArn(value: string): boolean {
-  return /^arn:aws[a-z-]*:(iam|sts)::\d{12}:[\w+=,.@/-]+$/.test(value);
+  return (
+    value.length <= MAX_ARN &&
+    /^arn:aws[a-z-]*:(?:iam|sts)::(?:|\d{12}|\d{20}|[A-Za-z][\w-]*):[\w+=,.@/-]+$/.test(value)
+  );
 }
 
 /**

@@ -76,12 +76,19 @@ const credentialsExpired: Explanation = {
     'The temporary credentials of this server have expired. They are renewed by themselves where a role gives them; ' +
     'otherwise the operator has to set new ones.',
 };
+const credentialsMissing: Explanation = {
+  code: 'CREDENTIALS_MISSING',
+  retryable: false,
+  message: () =>
+    'This server has no AWS credentials. The operator has to set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ' +
+    'AWS_PROFILE, or give the server a role. Then run the job again.',
+};
 const credentialsUnavailable: Explanation = {
   code: 'CREDENTIALS_UNAVAILABLE',
   retryable: true,
   message: () =>
-    'This server has no AWS credentials at present. The operator has to set AWS_ACCESS_KEY_ID and ' +
-    'AWS_SECRET_ACCESS_KEY, or give the server a role.',
+    'This server cannot obtain its AWS credentials at present. If this lasts, the operator has to check the role, the ' +
+    'profile or the web identity that they come from.',
 };
 // The SDK reads the store's clock from the refusal and signs by it from then on, so the next attempt passes.
 const clockSkew: Explanation = {
@@ -206,6 +213,7 @@ const BY_S3_CODE = new Map<string, Explanation>([
   ['NotSignedUp', credentialsRefused],
   ['ExpiredToken', credentialsExpired],
   ['TokenRefreshRequired', credentialsExpired],
+  ['CredentialsMissing', credentialsMissing],
   ['CredentialsProviderError', credentialsUnavailable],
   ['RequestTimeTooSkewed', clockSkew],
   ['RequestExpired', clockSkew],
@@ -261,6 +269,7 @@ export const s3Explanations = (place: S3Place, failure: S3Failure): RunFailure[]
     redirected,
     credentialsRefused,
     credentialsExpired,
+    credentialsMissing,
     credentialsUnavailable,
     clockSkew,
     aclNotSupported,

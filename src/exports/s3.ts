@@ -40,6 +40,7 @@ const KEPT_CONNECTION_MS = 4_000;
 export function openS3(options: S3Options): ObjectStore {
   const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
   const client = createClient(options, callTimeoutMs);
+  const credentials = { wereFound: false };
   const closing = new AbortController();
   return {
     async put(object) {
@@ -47,7 +48,7 @@ export function openS3(options: S3Options): ObjectStore {
       try {
         ending.signal.throwIfAborted();
         // Credentials and sockets have time limits of their own; the race holds whatever they do.
-        await Promise.race([send(client, object, ending.signal), ending.ended]);
+        await Promise.race([send(client, object, ending.signal, credentials), ending.ended]);
       } catch (error) {
         const place = { bucket: object.bucket, bucketOwner: object.bucketOwner, region: options.region };
         if (ending.cause === 'time') {
@@ -101,13 +102,24 @@ function plainCredentials(credentials: S3Credentials) {
   return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
-async function send(client: S3Client, object: StoredObject, signal: AbortSignal): Promise<void> {
+/** The SDK's message if none of its sources has credentials. A source that is configured but fails has its own message. */
+const NO_SOURCE = 'Could not load credentials from any providers';
+
+async function send(
+  client: S3Client,
+  object: StoredObject,
+  signal: AbortSignal,
+  credentials: { wereFound: boolean },
+): Promise<void> {
   // First by themselves: an AccessDenied of STS must not read as one of the bucket. The SDK keeps what it got.
   try {
     await client.config.credentials();
+    credentials.wereFound = true;
   } catch (error) {
+    // A server that had credentials before gets them from a source that is away for now.
+    const areMissing = !credentials.wereFound && error instanceof Error && error.message === NO_SOURCE;
     throw Object.assign(new Error('No credentials', { cause: redact(error) }), {
-      name: 'CredentialsProviderError',
+      name: areMissing ? 'CredentialsMissing' : 'CredentialsProviderError',
     });
   }
   signal.throwIfAborted();

@@ -57,11 +57,33 @@ describe('the bucket policy', () => {
     expect(resourceOf('p', arn)).toBe(`arn:${partition}:s3:::my.bucket/p/*`);
   });
 
-  it.each(['', '*', '123456789012', 'arn:aws:s3:::bucket', 'arn:aws:iam::1234:role/x', `${principalArn}\n`])(
-    'is not made for %j, which is no principal',
-    (arn) => {
-      expect(isPrincipalArn(arn)).toBe(false);
-      expect(() => bucketPolicy({ bucket: 'b', path: '', principalArn: arn })).toThrow(TypeError);
-    },
-  );
+  it.each([
+    'arn:aws:iam:::user/sluice',
+    'arn:aws:iam::tenant_1:user/sluice',
+    'arn:aws:iam::95390887230002558202:user/sluice',
+    'arn:aws-cn:iam::123456789012:role/a/b/sluice',
+    'arn:aws:sts::123456789012:assumed-role/sluice/x@example.com',
+    'arn:aws:iam::123456789012:root',
+  ])('is made for %s', (arn) => {
+    expect(isPrincipalArn(arn)).toBe(true);
+    const policy = JSON.parse(bucketPolicy({ bucket: 'b', path: '', principalArn: arn })) as {
+      Statement: { Principal: { AWS: string } }[];
+    };
+    expect(policy.Statement[0]?.Principal.AWS).toBe(arn);
+  });
+
+  it.each([
+    '',
+    '*',
+    '123456789012',
+    'arn:aws:s3:::bucket',
+    'arn:aws:iam::1234:role/x',
+    'arn:aws:iam::',
+    'arn:aws:iam:::',
+    'arn:aws:iam::a:b:user/x',
+    `${principalArn}\n`,
+  ])('is not made for %j, which is no principal', (arn) => {
+    expect(isPrincipalArn(arn)).toBe(false);
+    expect(() => bucketPolicy({ bucket: 'b', path: '', principalArn: arn })).toThrow(TypeError);
+  });
 });

@@ -268,20 +268,55 @@ describe('a failed put tells whose fault it is', () => {
     });
   });
 
-  it('credentials that cannot be had at present may come', async () => {
+  it('credentials that no source has are missing, and the put fails for good with what to set', async () => {
+    withoutCredentials();
+    const store = open({ credentials: undefined });
+    const error = await failureOf(store.put(objectOf()));
+    expect(error).toMatchObject({ code: 'CREDENTIALS_MISSING', retryable: false });
+    expect(error.message).toContain(
+      'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the server',
+    );
+    vi.stubEnv('AWS_ACCESS_KEY_ID', s3.credentials.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', s3.credentials.secretAccessKey);
+    await store.put(objectOf());
+    expect(s3.puts).toHaveLength(1);
+  });
+
+  it('credentials that were found before and cannot be had at present may come', async () => {
+    withoutCredentials();
+    // A role gives credentials for a while; the SDK asks for new ones 5 minutes before they expire.
+    const role = createHttpServer((_, response) => {
+      const document = {
+        AccessKeyId: s3.credentials.accessKeyId,
+        SecretAccessKey: s3.credentials.secretAccessKey,
+        Token: 'token',
+        Expiration: new Date(Date.now() + 1_000).toISOString(),
+      };
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(document));
+    });
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', `${await listening(role)}/role`);
+    const store = open({ credentials: undefined });
+    await store.put(objectOf());
+    role.closeAllConnections();
+    await new Promise((resolve) => role.close(resolve));
+    await vi.waitFor(
+      async () =>
+        expect(await failureOf(store.put(objectOf()))).toMatchObject({
+          code: 'CREDENTIALS_UNAVAILABLE',
+          retryable: true,
+        }),
+      { timeout: 20_000 },
+    );
+  });
+
+  const withoutCredentials = (): void => {
     for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE']) {
       vi.stubEnv(name, undefined);
     }
     vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nonexistent/credentials');
     vi.stubEnv('AWS_CONFIG_FILE', '/nonexistent/config');
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
-    const store = open({ credentials: undefined });
-    expect(await failureOf(store.put(objectOf()))).toMatchObject({ code: 'CREDENTIALS_UNAVAILABLE', retryable: true });
-    vi.stubEnv('AWS_ACCESS_KEY_ID', s3.credentials.accessKeyId);
-    vi.stubEnv('AWS_SECRET_ACCESS_KEY', s3.credentials.secretAccessKey);
-    await store.put(objectOf());
-    expect(s3.puts).toHaveLength(1);
-  });
+  };
 
   it('a role that is refused is no refusal of the bucket', async () => {
     const sts = createHttpServer((request, response) => {
