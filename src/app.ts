@@ -44,6 +44,7 @@ import { readDeploymentFigures } from './runs/deployment-figures.ts';
 import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 import { createKnownStreams } from './streams/known-streams.ts';
 import { createHeldBatches, type HeldBatches } from './streams/held-batches.ts';
+import { createStreamQueue, type StreamQueue } from './streams/stream-queue.ts';
 import { createSumBatches } from './streams/sum-batches.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
@@ -105,6 +106,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
   });
   const held = createHeldBatches(config.intakeHeldBytes);
+  const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
   const metrics = createMetrics({
     role: config.role,
     pool: database.pool,
@@ -112,10 +114,11 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     waitingForShare: () => database.waitingForShare,
     openSubscriptions: () => feed.size,
     heldBytes: () => held.bytes,
+    waitingForStream: () => streamQueue.waiting,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const api = config.role === 'worker' ? null : createApi(resources, { feed, trusted, metrics, held });
+  const api = config.role === 'worker' ? null : createApi(resources, { feed, trusted, metrics, held, streamQueue });
   const handle = createRouter({
     database,
     registry: metrics.registry,
@@ -209,9 +212,10 @@ interface ApiParts {
   readonly trusted: ReadonlyMap<string, string>;
   readonly metrics: Metrics;
   readonly held: HeldBatches;
+  readonly streamQueue: StreamQueue;
 }
 
-const createApi = (resources: AppResources, { feed, trusted, metrics, held }: ApiParts) => {
+const createApi = (resources: AppResources, { feed, trusted, metrics, held, streamQueue }: ApiParts) => {
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -241,6 +245,7 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held }: Ap
     known: createKnownStreams(),
     batches: createSumBatches(),
     held,
+    streamQueue,
     onWritten: metrics.written,
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

@@ -79,6 +79,23 @@ export class AccountBusyError extends Error {
   }
 }
 
+/** Other writes to the stream took too long; nothing was written. */
+export class StreamBusyError extends Error {
+  constructor(stream: string, waitMs: number, options?: ErrorOptions) {
+    super(
+      `The stream "${stream}" is busy: other writes to it did not end within ${waitMs} ms. Nothing was written; send the request again in a few seconds.`,
+      options,
+    );
+  }
+}
+
+/** The connection of the client closed before the work began; nobody reads the answer. */
+export class ClientGoneError extends Error {
+  constructor() {
+    super('The client closed the connection. Nothing was written.');
+  }
+}
+
 /** The caller sent as much as it may for now. */
 export class RateLimitedError extends Error {
   readonly retryAfterSeconds: number;

@@ -17,6 +17,8 @@ export interface MetricsSources {
   readonly waitingForShare: () => number;
   readonly openSubscriptions: () => number;
   readonly heldBytes: () => number;
+  /** Writes that wait for other writes of this server to the same stream. */
+  readonly waitingForStream: () => number;
   /** Of all servers together, with the runs that ended since a moment. */
   readonly readDeployment: (endedSince: string | null) => Promise<DeploymentFigures>;
 }
@@ -28,6 +30,7 @@ export interface Metrics {
   readonly registry: Registry;
   readonly requestEnded: (request: RequestUnderWay) => void;
   readonly written: (kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
+  readonly streamBusy: () => void;
   readonly attemptEnded: (outcome: AttemptOutcome, seconds: number, progress: { rows: number; bytes: number }) => void;
   readonly runEnded: (status: 'SUCCEEDED' | 'FAILED', seconds: number) => void;
   readonly objectPut: (outcome: 'ok' | 'failed', seconds: number) => void;
@@ -62,7 +65,7 @@ export const createMetrics = (sources: MetricsSources): Metrics => {
 type Registers = Registry[];
 
 const addPool = (registers: Registers, sources: MetricsSources): void => {
-  const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes } = sources;
+  const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes, waitingForStream } = sources;
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -91,6 +94,11 @@ const addPool = (registers: Registers, sources: MetricsSources): void => {
     'sluice_intake_held_bytes',
     'Records that wait in memory for the end of their request (INTAKE_HELD_BYTES).',
     heldBytes,
+  );
+  gauge(
+    'sluice_stream_writes_waiting',
+    'Writes that wait for other writes of this server to the same stream; they hold no connection.',
+    waitingForStream,
   );
 };
 
@@ -168,7 +176,7 @@ const addDeployment = (registers: Registers, { readDeployment }: MetricsSources)
   );
 };
 
-const addRequests = (registers: Registers): Pick<Metrics, 'requestEnded' | 'written'> => {
+const addRequests = (registers: Registers): Pick<Metrics, 'requestEnded' | 'written' | 'streamBusy'> => {
   const requests = new Counter({
     name: 'sluice_requests_total',
     help: 'Requests that were answered, by operation: a REST route, or the type and first field of a GraphQL operation. ok; refused, what the client has to change; failed, the server or its database.',
@@ -200,12 +208,18 @@ const addRequests = (registers: Registers): Pick<Metrics, 'requestEnded' | 'writ
     labelNames: ['kind'],
     registers,
   });
+  const busy = new Counter({
+    name: 'sluice_stream_busy_total',
+    help: 'Writes that were answered with STREAM_BUSY, because other writes to the stream took longer than STREAM_WAIT_MS.',
+    registers,
+  });
   for (const kind of ['sum', 'replace', 'delete']) {
     for (const replayed of ['false', 'true']) operations.inc({ kind, replayed }, 0);
     if (kind !== 'delete') inserted.inc({ kind }, 0);
     if (kind !== 'sum') hidden.inc({ kind }, 0);
   }
   return {
+    streamBusy: () => busy.inc(),
     requestEnded: ({ api, operation, outcome, begunAt, isSubscription }) => {
       if (api === null) return;
       const labels = { api, operation: operation ?? 'other' };

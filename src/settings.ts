@@ -81,6 +81,12 @@ export const SETTINGS = {
     'Percent of DATABASE_POOL that the requests of one account may use at the same time, but at least one connection.',
     integer(50, 1, 100),
   ),
+  streamWaitMs: setting(
+    'STREAM_WAIT_MS',
+    '10000',
+    'How long a write waits for other writes to its stream, on this server and others. Then it is answered with 503 and STREAM_BUSY.',
+    integer(10_000, 100, 600_000),
+  ),
   statementTimeoutMs: setting(
     'STATEMENT_TIMEOUT_MS',
     '30000',

@@ -2,9 +2,10 @@
 
 /**
  * Connection failures, too few resources, shutting down or starting up, a connection given up as idle; and what only a
- * new connection is told: that it may not log in (28), that the database is not there (3D) or takes nobody now (55000).
+ * new connection is told: that it may not log in (28), that the database is not there (3D) or takes nobody now (55000);
+ * and a lock that was not had in time (55P03).
  */
-const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '28', '3D', '55000'];
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '28', '3D', '55000', '55P03'];
 const UNAVAILABLE_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -57,6 +58,9 @@ export const isUnavailable = (error: unknown): boolean => {
   }
   return false;
 };
+
+/** Whether a statement waited for a lock for longer than its lock_timeout. */
+export const isLockTimeout = (error: unknown): boolean => sqlState(error) === '55P03';
 
 /**
  * Whether PostgreSQL rolled the transaction back because of others: a serialization failure (40001, also the conflict of a

@@ -105,12 +105,14 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       idempotencyKey: t.string({ description: idempotencyKey }),
     }),
   });
-  const ingestContext = ({ services }: GraphQLContext) => ({
+  const ingestContext = ({ services, ended }: GraphQLContext) => ({
     db: services.db,
     clock: services.clock,
     limits: { maxFutureMs: services.limits.maxFutureMs },
     known: services.known,
     batches: services.batches,
+    streamQueue: services.streamQueue,
+    ended,
     onWritten: services.onWritten,
   });
   const request = <Input>(
@@ -182,7 +184,8 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
         types: [NotFoundError],
         union: { name: 'DeleteStreamResult', description: 'What was deleted, or that it is not there.' },
       },
-      resolve: (_, { name }, context) => deleteStream(context.services, accountOf(context), name),
+      resolve: (_, { name }, context) =>
+        deleteStream({ ...context.services, ended: context.ended }, accountOf(context), name),
     }),
   }));
 };

@@ -12,6 +12,7 @@ import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { OnWritten } from '../streams/write.ts';
+import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { SumBatches } from '../streams/sum-batches.ts';
 import type { OperationRow, StreamRow } from '../streams/rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../streams/streams.ts';
@@ -26,6 +27,7 @@ export interface Services {
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
   readonly batches: SumBatches;
+  readonly streamQueue: StreamQueue;
   readonly onWritten: OnWritten;
   readonly limits: {
     readonly maxRecords: number;
@@ -48,6 +50,8 @@ export interface GraphQLContext {
   readonly loaders: Loaders;
   /** Records and selectors that the fields of this request brought so far, those refused among them. */
   readonly records: { count: number };
+  /** Returns a signal that is aborted when nobody waits for the answer any more. Absent for subscriptions. */
+  readonly ended?: (() => AbortSignal) | undefined;
   /** Asks again whether the key is still valid, for what outlives one request. */
   readonly isStillValid: () => Promise<boolean>;
 }

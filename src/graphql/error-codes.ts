@@ -53,6 +53,11 @@ export const ERROR_CODES = {
     status: 429,
     meaning: 'More records than `INTAKE_RECORDS_PER_SECOND` allow; Retry-After says when to send it again.',
   },
+  STREAM_BUSY: {
+    status: 503,
+    meaning:
+      'Other writes to the stream took longer than `STREAM_WAIT_MS`. Nothing was written: send it again after Retry-After.',
+  },
   TIMEOUT: {
     status: 503,
     meaning: 'It took longer than the server allows: ask for less, or send it again with its idempotency key.',

@@ -8,6 +8,7 @@ import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
 import { RequestTimeoutError } from '../errors.ts';
+import { endedSignal } from '../http/closed-connections.ts';
 import { BodyError, type Pace, readBody } from '../http/request-body.ts';
 import { noteAccount } from '../http/requests-under-way.ts';
 import { refuse, send, sendEvents } from '../http/responses.ts';
@@ -91,7 +92,10 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     return options
       .withinTime(async (limit) => {
         const signal = limit.signal();
-        const found = await yoga.fetch(asked, { signal });
+        const found = await yoga.fetch(asked, {
+          signal,
+          ended: endedSignal(limit, request.socket, () => request.socket.destroyed),
+        });
         // Nobody will read it any more.
         if (signal.aborted) {
           await found.body?.cancel();
@@ -179,6 +183,8 @@ interface RequestContext {
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined;
   /** Aborted where the request has taken too long. */
   readonly signal?: AbortSignal | undefined;
+  /** The same, and when the client has gone: what waits and was not begun leaves the queue. */
+  readonly ended?: (() => AbortSignal) | undefined;
 }
 
 const createGraphQL = (

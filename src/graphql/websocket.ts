@@ -10,6 +10,7 @@ import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { secretFromPayload } from '../http/keys-in-requests.ts';
+import { endedSignal } from '../http/closed-connections.ts';
 import { asRequest, requestIdOf, type RequestUnderWay } from '../http/requests-under-way.ts';
 import type { GraphQLServer } from './server.ts';
 import { RECHECK_MS } from './subscriptions.ts';
@@ -204,7 +205,9 @@ const createProtocol = (
     execute: (args) =>
       withinTime(async (limit) => {
         const signal = limit.signal();
-        Object.assign(args.contextValue as object, { signal });
+        const { socket } = (args as WrappedArgs).rootValue;
+        const ended = endedSignal(limit, socket, () => socket.readyState === socket.CLOSED);
+        Object.assign(args.contextValue as object, { signal, ended });
         return (args as WrappedArgs).rootValue.execute(args);
       }).catch((error: unknown) => ({ errors: [graphql.mapError(error)] })),
     subscribe: (args) => (args as WrappedArgs).rootValue.subscribe(args),
@@ -241,7 +244,7 @@ const tooMuchAtOnce = (limit: number): GraphQLError =>
 
 const prepare = async (
   { yoga, documents }: GraphQLServer,
-  { connectionParams = {} }: SocketContext,
+  { connectionParams = {}, extra: { socket } }: SocketContext,
   payload: SubscribePayload,
 ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
   const params = documents.withDocument({ ...payload });
@@ -266,7 +269,7 @@ const prepare = async (
     operationName,
     variableValues: variables,
     contextValue: await contextFactory(),
-    rootValue: { execute, subscribe },
+    rootValue: { execute, subscribe, socket },
   };
   return args;
 };
@@ -278,5 +281,9 @@ const withoutHttp = (error: GraphQLError) => {
 };
 
 interface WrappedArgs extends ExecutionArgs {
-  rootValue: { execute: (args: ExecutionArgs) => never; subscribe: (args: ExecutionArgs) => never };
+  rootValue: {
+    execute: (args: ExecutionArgs) => never;
+    subscribe: (args: ExecutionArgs) => never;
+    socket: WebSocket;
+  };
 }

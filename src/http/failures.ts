@@ -5,14 +5,18 @@ import { noteOutcome } from './requests-under-way.ts';
 import {
   AccountBusyError,
   BadUserInputError,
+  ClientGoneError,
   RateLimitedError,
   RequestTimeoutError,
+  StreamBusyError,
   UnavailableError,
   UserError,
 } from '../errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;
+/** The status that proxies log for requests whose client has gone. */
+const CLIENT_GONE = 499;
 /** query_canceled: the statement ran into its time limit. */
 const STATEMENT_TIMEOUT = '57014';
 
@@ -61,6 +65,12 @@ const createTeller =
     }
     if (error instanceof RequestTimeoutError) {
       return { code: 'TIMEOUT', message: error.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    }
+    if (error instanceof StreamBusyError) {
+      return { code: 'STREAM_BUSY', message: error.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    }
+    if (error instanceof ClientGoneError) {
+      return { code: 'UNAVAILABLE', message: error.message, status: CLIENT_GONE };
     }
     const busy = causeOf(error, AccountBusyError);
     if (busy) {

@@ -40,8 +40,8 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
 export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const { db, clock, limits, known, batches, held, onWritten } = services;
-  const context = { db, clock, limits, known, batches, held, onWritten };
+  const { db, clock, limits, known, batches, held, streamQueue, onWritten } = services;
+  const context = { db, clock, limits, known, batches, held, streamQueue, ended: call.ended, onWritten };
   if (isNdjson(request)) {
     return call.untimed(async () => {
       const body = readChunks(request, services.pace);

@@ -28,9 +28,9 @@ const failuresOf = (route: Route): Responses => {
     ...(route.family === 'jobs' && { 401: 'The key is missing or not valid.' }),
     403: route.family === 'jobs' ? 'The key lacks the scope.' : 'The key is missing, not valid, or lacks the scope.',
     ...(route.body && BODY_FAILURES),
-    ...route.failures,
     500: 'Something unexpected; errorId stands in the log.',
     503: 'The database is away, or it took too long. With an Idempotency-Key it is safe to send it again.',
+    ...route.failures,
   };
   return Object.fromEntries(
     Object.entries(common).map(([status, description]) => [

@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { KnownSpellings } from './record-text.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
+import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { SumBatches } from '../streams/sum-batches.ts';
 import type { OnWritten } from '../streams/write.ts';
 
@@ -29,6 +30,7 @@ export interface RestServices {
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
   readonly batches: SumBatches;
+  readonly streamQueue: StreamQueue;
   readonly held: HeldBatches;
   readonly onWritten: OnWritten;
   readonly pace: Pace;
@@ -48,6 +50,8 @@ export interface Call {
   readonly readText: () => Promise<string>;
   /** The body as JSON, numbers exact; undefined where there is none. */
   readonly readJson: () => Promise<unknown>;
+  /** Returns a signal that is aborted when nobody waits for the answer any more. */
+  readonly ended: () => AbortSignal;
   /** For work that has time limits of its own: that of the request does not count it. */
   readonly untimed: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }

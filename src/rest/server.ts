@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { TellFailure } from '../http/failures.ts';
+import { endedSignal } from '../http/closed-connections.ts';
 import { secretFrom } from '../http/keys-in-requests.ts';
 import { pathOf } from '../http/paths.ts';
 import { BodyError, readBody } from '../http/request-body.ts';
@@ -120,7 +121,7 @@ const admit = async (
   parameters: Parameters,
   services: RestServices,
   spellings: KnownSpellings,
-  { exclude }: TimeLimit,
+  limit: TimeLimit,
 ): Promise<Call> => {
   const { headers } = request;
   const apiKey = headers['x-api-key'];
@@ -130,7 +131,7 @@ const admit = async (
   noteAccount(principal);
   if (!allows(principal.key.scopes, route.scope)) throw new Refused(noScope(route));
   const readText = async (): Promise<string> =>
-    decodeBody(await exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
+    decodeBody(await limit.exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
   return {
     services: { ...services, db: services.database.forAccount(principal.accountId), spellings },
     principal,
@@ -139,7 +140,8 @@ const admit = async (
     query: () => new URL(request.url ?? '/', 'http://localhost').searchParams,
     readText,
     readJson: async () => parseJson(await readText()),
-    untimed: exclude,
+    ended: endedSignal(limit, request.socket, () => request.socket.destroyed),
+    untimed: limit.exclude,
   };
 };
 

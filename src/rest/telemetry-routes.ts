@@ -50,9 +50,13 @@ const EXAMPLE = {
   'element-name': 'hooli',
 };
 
+const STREAM_BUSY =
+  'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is away, or it took too long. With an Idempotency-Key it is safe to send it again.';
+
 const writeFailures = {
   409: 'The Idempotency-Key belongs to an earlier request with other content (IDEMPOTENCY_MISMATCH).',
   413: 'The JSON body is too large: send it in parts, or as NDJSON.',
+  503: STREAM_BUSY,
   429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
 };
 
@@ -250,9 +254,11 @@ const readsAndDeletes: Route[] = [
       description: 'It is deleted. Its ledger stays in the store.',
       schema: z.object({ message: z.literal('Stream deleted'), id: z.string(), name: z.string() }),
     },
+    failures: { 503: STREAM_BUSY },
     handle: async (call) => {
       const force = await forceOf(call);
-      const stream = await deleteStream(call.services, call.principal.accountId, parameterOf(call, 'stream'), {
+      const context = { ...call.services, ended: call.ended };
+      const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), {
         force,
       });
       return { status: 200, body: { message: 'Stream deleted', id: encodeId('Stream', stream.id), name: stream.name } };

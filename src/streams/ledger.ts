@@ -11,6 +11,17 @@ import type { CanonicalSelector } from './selectors.ts';
 
 // The statements of a write, in the order in which they run. Each names the account, and none loops over records.
 
+/** A wait that is over is still given some time, so that an uncontended lock of a table or an index never fails. */
+const LEAST_LOCK_WAIT_MS = 50;
+
+/**
+ * Limits each wait for a lock in the rest of the transaction: for the stream, for an idempotency key or a filter that another
+ * transaction inserts. A statement that waits longer fails with 55P03 (isLockTimeout).
+ */
+export const limitLockWaits = async (tx: Transaction, milliseconds: number): Promise<void> => {
+  await tx.execute(sql.raw(`SET LOCAL lock_timeout = ${Math.max(LEAST_LOCK_WAIT_MS, Math.ceil(milliseconds))}`));
+};
+
 /**
  * Sums of one stream run side by side under the shared lock; replace, delete and deleteStream take it alone.
  * An advisory lock and not FOR SHARE / FOR UPDATE: under six overlapping sharers FOR UPDATE waited over 8 s.

@@ -8,8 +8,9 @@ import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './canonical.ts';
 import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
-import { lockName, lockStream } from './ledger.ts';
+import { limitLockWaits, lockName, lockStream } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
+import type { StreamQueue } from './stream-queue.ts';
 
 /** The live value of one bucket, filter and element. */
 export interface LiveRecord {
@@ -204,46 +205,69 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
   );
 };
 
+export interface DeletionContext {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly streamQueue: StreamQueue;
+  /** Returns a signal that is aborted when nobody waits for the answer any more. */
+  readonly ended?: (() => AbortSignal) | undefined;
+}
+
 /**
  * Hides the whole stream and frees its name. The stream's row carries the mark for all its records, so that a stream
  * of 50 million records goes as fast as one of ten; how many are live the ledger tells, under the lock. Without force a
  * stream that has live records is a ValidationError.
  */
 export const deleteStream = async (
-  { db, clock }: { readonly db: Db; readonly clock: Clock },
+  { db, clock, streamQueue, ended }: DeletionContext,
   accountId: bigint,
   name: string,
   { force = true }: { readonly force?: boolean } = {},
-): Promise<StreamRow> =>
-  db.transaction(async (tx) => {
-    // No text in the database holds what a name cannot.
-    if (streamNameProblem(name) === null) await lockName(tx, accountId, name);
-    const stream = await findStream(tx, accountId, name);
-    if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
-      throw new NotFoundError(`There is no stream "${name}".`);
-    }
-    if (!force && (await hasLiveRecords(tx, stream))) {
-      throw new ValidationError([
-        {
-          path: ['force'],
-          code: 'STREAM_NOT_EMPTY',
-          message: 'The stream has live records: ask with force to hide them.',
-        },
-      ]);
-    }
-    const now = clock.now().toISOString();
-    await tx.execute(sql`
-      INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
-      SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), true, 0,
-        (SELECT coalesce(sum(o.inserted_records - o.hidden_records), 0) FROM operations o
-          WHERE o.account_id = ${accountId} AND o.stream_id = ${stream.id}),
-        sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))
-      FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}`);
-    await tx.execute(sql`
-      UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${sql`(SELECT pg_current_xact_id())`}
-      WHERE account_id = ${accountId} AND id = ${stream.id}`);
-    return stream;
+): Promise<StreamRow> => {
+  // No text in the database holds what a name cannot.
+  if (streamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
+  return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (place) => {
+    await place.turn;
+    return db.transaction(async (tx) => {
+      await Promise.all([limitLockWaits(tx, place.leftMs()), lockName(tx, accountId, name)]);
+      return deleteLocked(tx, accountId, name, force, clock.now());
+    });
   });
+};
+
+const deleteLocked = async (
+  tx: Transaction,
+  accountId: bigint,
+  name: string,
+  force: boolean,
+  at: Date,
+): Promise<StreamRow> => {
+  const stream = await findStream(tx, accountId, name);
+  if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
+    throw new NotFoundError(`There is no stream "${name}".`);
+  }
+  if (!force && (await hasLiveRecords(tx, stream))) {
+    throw new ValidationError([
+      {
+        path: ['force'],
+        code: 'STREAM_NOT_EMPTY',
+        message: 'The stream has live records: ask with force to hide them.',
+      },
+    ]);
+  }
+  const now = at.toISOString();
+  await tx.execute(sql`
+    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
+    SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), true, 0,
+      (SELECT coalesce(sum(o.inserted_records - o.hidden_records), 0) FROM operations o
+        WHERE o.account_id = ${accountId} AND o.stream_id = ${stream.id}),
+      sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))
+    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}`);
+  await tx.execute(sql`
+    UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${sql`(SELECT pg_current_xact_id())`}
+    WHERE account_id = ${accountId} AND id = ${stream.id}`);
+  return stream;
+};
 
 const hasLiveRecords = async (tx: Transaction, stream: StreamRow): Promise<boolean> => {
   const { rows } = await tx.execute(sql`

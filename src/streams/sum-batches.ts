@@ -6,9 +6,11 @@ import { Distinct } from '../lib/distinct.ts';
 import { batchTexts } from './batch-texts.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
-import { insertRecords, lockStream } from './ledger.ts';
+import { isLockTimeout } from '../db/failures.ts';
+import { insertRecords, limitLockWaits, lockStream } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
+import type { StreamPlace } from './stream-queue.ts';
 import { addTotals } from './totals.ts';
 
 // Small sums of many senders share a transaction: while one is under way, those that come for the same stream gather, and the
@@ -23,6 +25,8 @@ export interface SmallSum {
   readonly records: CanonicalRecords;
   /** Of the filters of the records. */
   readonly filterIds: readonly string[];
+  /** In the queue of the stream; its turn has come. */
+  readonly place: Pick<StreamPlace, 'leftMs'>;
 }
 
 export interface SumBatches {
@@ -56,8 +60,11 @@ export const createSumBatches = (): SumBatches => {
         );
         for (const [index, { resolve }] of batch.entries()) resolve(operations[index] ?? null);
       } catch (error) {
-        // Of a commit whose answer was lost nobody knows whether it was made, so none of them is tried again here.
-        for (const { reject } of batch) reject(error);
+        // A statement that failed ended the transaction, so the sums that may wait longer are written with the next batch. If
+        // the answer to COMMIT was lost, nobody knows whether it was made, and none of them is tried again here.
+        const mayWait = isLockTimeout(error) ? batch.filter(({ sum }) => sum.place.leftMs() > 0) : [];
+        for (const waiting of batch) if (!mayWait.includes(waiting)) waiting.reject(error);
+        queue.unshift(...mayWait);
       }
     }
     queues.delete(stream.id);
@@ -83,9 +90,11 @@ export const createSumBatches = (): SumBatches => {
 const writeBatch = async (db: Db, stream: StreamRow, sums: readonly SmallSum[]): Promise<(OperationRow | null)[]> => {
   try {
     return await db.transaction(async (tx) => {
+      const limited = limitLockWaits(tx, Math.min(...sums.map(({ place }) => place.leftMs())));
       const [operations, live] = await Promise.all([
         insertOperations(tx, stream, sums),
         lockStream(tx, stream, 'shared'),
+        limited,
       ]);
       if (!live) throw new StreamGoneError();
       const taken = sums.flatMap((sum, index) => {

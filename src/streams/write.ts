@@ -5,10 +5,11 @@ import type { Clock } from '../lib/clock.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
-import { insertOperation, lockName, lockStream } from './ledger.ts';
+import { insertOperation, limitLockWaits, lockName, lockStream } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
+import type { StreamPlace, StreamQueue } from './stream-queue.ts';
 import type { SumBatches } from './sum-batches.ts';
 
 // How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
@@ -23,8 +24,16 @@ export interface IngestContext {
   readonly known: KnownStreams;
   /** Where small sums may share a transaction; absent where there is one already. */
   readonly batches?: SumBatches | undefined;
+  readonly streamQueue: StreamQueue;
+  /** Returns a signal that is aborted when nobody waits for the answer any more. */
+  readonly ended?: (() => AbortSignal) | undefined;
   /** Told of each write that was accepted, and of each that was answered from the ledger. */
   readonly onWritten: OnWritten;
+}
+
+/** A write that has a place in the queue of its stream. */
+interface QueuedContext extends IngestContext {
+  readonly place: StreamPlace;
 }
 
 export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
@@ -110,13 +119,18 @@ export const write = async (
   target: WriteTarget,
   read: ReadContent,
 ): Promise<Receipt> => {
-  const receipt = await writeHoweverOftenOvertaken(context, kind, target, read);
+  const { accountId, stream } = target;
+  const { streamQueue, ended } = context;
+  const access = kind === 'SUM' ? 'shared' : 'exclusive';
+  const receipt = await streamQueue.enter({ accountId, stream, access, ended }, (place) =>
+    writeHoweverOftenOvertaken({ ...context, place }, kind, target, read),
+  );
   context.onWritten(kind, receipt);
   return receipt;
 };
 
 const writeHoweverOftenOvertaken = async (
-  context: IngestContext,
+  context: QueuedContext,
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
@@ -127,7 +141,7 @@ const writeHoweverOftenOvertaken = async (
     if (!(error instanceof OvertakenError)) throw error;
     // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
     return context.db.transaction(async (tx) => {
-      await lockName(tx, target.accountId, target.stream);
+      await Promise.all([limitLockWaits(tx, context.place.leftMs()), lockName(tx, target.accountId, target.stream)]);
       return writeInTries({ ...context, db: tx, batches: undefined }, kind, target, read);
     });
   }
@@ -135,7 +149,7 @@ const writeHoweverOftenOvertaken = async (
 
 /** Throws OvertakenError where the last one was overtaken too. */
 const writeInTries = async (
-  context: IngestContext,
+  context: QueuedContext,
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
@@ -150,19 +164,20 @@ const writeInTries = async (
 };
 
 const writeOnce = async (
-  context: IngestContext,
+  context: QueuedContext,
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
   trusts: boolean,
 ): Promise<Receipt> => {
-  const { db, clock, known } = context;
+  const { db, clock, known, place } = context;
   const now = clock.now();
   const remembered = trusts ? known.find(target.accountId, target.stream) : undefined;
   if (remembered) {
     const { content } = await check(read, remembered, now);
     // A key that was used before comes out when it is stored. What is wrong with the records is told only where none was.
     if (content) {
+      await place.turn;
       return (
         (await writeInBatch(context, target, remembered, content, now)) ??
         (await writeContent(context, kind, target, remembered, content, now))
@@ -177,12 +192,13 @@ const writeOnce = async (
   const { content, issues } = await check(read, stream ?? null, now);
   issues.throwIfAny();
   if (!content) throw new Error('A request without issues has no content.');
+  await place.turn;
   return writeContent(context, kind, target, stream ?? null, content, now);
 };
 
 /** Null where the content is to be written by itself. */
 const writeInBatch = async (
-  { db, known, batches }: IngestContext,
+  { db, known, batches, place }: QueuedContext,
   { idempotencyKey }: WriteTarget,
   stream: StreamRow,
   { digest, small: records }: Content,
@@ -191,7 +207,7 @@ const writeInBatch = async (
   if (!batches || !records) return null;
   const filterIds = records.filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
   if (filterIds.length < records.filters.length) return null;
-  const sum = { receivedAt, idempotencyKey: idempotencyKey ?? null, digest, records, filterIds };
+  const sum = { receivedAt, idempotencyKey: idempotencyKey ?? null, digest, records, filterIds, place };
   const operation = await batches.add(db, stream, sum);
   return operation && { operation, stream, replayed: false };
 };
@@ -208,7 +224,7 @@ const lookUp = (db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget
 
 /** Statements that need not wait for each other's answers leave together, in the order in which they stand. */
 const writeContent = async (
-  { db, known }: Pick<IngestContext, 'db' | 'known'>,
+  { db, known, place }: Pick<QueuedContext, 'db' | 'known' | 'place'>,
   kind: WriteKind,
   target: WriteTarget,
   found: StreamRow | null,
@@ -217,11 +233,14 @@ const writeContent = async (
 ): Promise<Receipt> => {
   let onCommitted: Written['onCommitted'];
   const receipt = await db.transaction(async (tx): Promise<Receipt> => {
+    const limited = limitLockWaits(tx, place.leftMs());
+    limited.catch(() => undefined);
     const stream = found ?? (await makeStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
     const [operation, live] = await Promise.all([
       insertOperation(tx, stream, kind, target.idempotencyKey ?? null, content, now),
       lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
+      limited,
     ]);
     // Not answered for in this transaction, which may have made a stream for nothing.
     if (!operation || !live) throw new OvertakenError();

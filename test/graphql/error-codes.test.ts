@@ -30,6 +30,7 @@ beforeAll(async () => {
     env: {
       ROLE: 'api',
       STATEMENT_TIMEOUT_MS: '300',
+      STREAM_WAIT_MS: '200',
       MAX_BODY_BYTES: '50000',
       MAX_SUBSCRIPTIONS_PER_KEY: '1',
       INTAKE_RECORDS_PER_SECOND: '1',
@@ -120,6 +121,14 @@ const whileHeld = <T>(table: string, work: () => Promise<T>): Promise<T> =>
     return work();
   });
 
+const whileNameHeld = <T>(stream: string, work: () => Promise<T>): Promise<T> =>
+  withClient(server.database.url, async (client) => {
+    await client.query(
+      `BEGIN; SELECT pg_advisory_xact_lock(hashtextextended(format('stream %s/${stream}', id), 0)) FROM accounts WHERE name = 'default'`,
+    );
+    return work();
+  });
+
 /** Sends a body of this many bytes, one every now and then, and answers with what came back. */
 const sendSlowly = async (): Promise<string> => {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
@@ -147,6 +156,7 @@ interface Operation {
 const QUERY = '{ viewer { accountName } }';
 const FOLLOW = 'subscription { runUpdated { id } }';
 const STREAMS = '{ streams { edges { cursor } } }';
+const DELETE_STREAM = 'mutation { deleteStream(name: "busy") { __typename } }';
 const SUM = {
   query: 'mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename } }',
   variables: {
@@ -222,6 +232,11 @@ const OPERATIONS: readonly (readonly [TopLevelCode, string, Operation])[] = [
   ],
   ['RATE_LIMITED', 'more records than the key may send', { payload: SUM, key: () => keys.rated, json: 429 }],
   [
+    'STREAM_BUSY',
+    'a stream whose name another transaction holds for too long',
+    { payload: { query: DELETE_STREAM }, while: (work) => whileNameHeld('busy', work), json: 503 },
+  ],
+  [
     'TIMEOUT',
     'a statement that takes too long',
     { payload: { query: STREAMS }, while: (work) => whileHeld('streams', work) },
@@ -291,7 +306,7 @@ describe.each(OPERATIONS)(
       if (transport === 'application/json') expect(status).toBe(json);
       if (transport === 'application/graphql-response+json') {
         const told: number = ERROR_CODES[code].status;
-        expect(status).toBe(hasData && !ALWAYS.has(told) ? 200 : told);
+        expect(status).toBe(hasData && !ALWAYS.has(told) && code !== 'STREAM_BUSY' ? 200 : told);
       }
     });
   },

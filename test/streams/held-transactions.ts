@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Transaction } from '../../src/db/client.ts';
 import { createKnownStreams } from '../../src/streams/known-streams.ts';
+import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import type { IngestContext } from '../../src/streams/write.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { eventually, type TestServer } from '../support/server.ts';
@@ -13,6 +14,7 @@ export const within = (server: TestServer, tx: Transaction): IngestContext => ({
   clock: server.resources.clock,
   limits: { maxFutureMs: 0 },
   known: createKnownStreams(),
+  streamQueue: createStreamQueue({ waitMs: 60_000, onBusy: () => undefined }),
   onWritten: () => undefined,
 });
 

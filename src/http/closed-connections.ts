@@ -1,0 +1,25 @@
+import type { EventEmitter } from 'node:events';
+import { ClientGoneError } from '../errors.ts';
+import type { TimeLimit } from './time-limit.ts';
+
+/** One signal for all requests of a connection, so that each connection gets one listener. */
+const signals = new WeakMap<EventEmitter, AbortSignal>();
+
+const closedSignal = (connection: EventEmitter, isClosed: boolean): AbortSignal => {
+  let signal = signals.get(connection);
+  if (!signal) {
+    const controller = new AbortController();
+    ({ signal } = controller);
+    signals.set(connection, signal);
+    const abort = (): void => controller.abort(new ClientGoneError());
+    if (isClosed) abort();
+    else connection.once('close', abort);
+  }
+  return signal;
+};
+
+/** Returns the signal of a request that is aborted when its time is over or its connection closes. Made when it is asked for. */
+export const endedSignal =
+  (limit: Pick<TimeLimit, 'signal'>, connection: EventEmitter, isClosed: () => boolean): (() => AbortSignal) =>
+  () =>
+    AbortSignal.any([limit.signal(), closedSignal(connection, isClosed())]);

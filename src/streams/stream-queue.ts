@@ -1,0 +1,162 @@
+import { isLockTimeout } from '../db/failures.ts';
+import { StreamBusyError } from '../errors.ts';
+
+/** A sum shares the stream with other sums. A replace, a delete and deleteStream need it alone. */
+export type StreamAccess = 'shared' | 'exclusive';
+
+/** One request's place in the queue of a stream. */
+export interface StreamPlace {
+  /** Resolves when the request may write; rejects with StreamBusyError, or with the reason of the request's signal. */
+  readonly turn: Promise<void>;
+  /** Milliseconds that the request may still wait, in the queue and for locks of other servers. */
+  leftMs(): number;
+}
+
+/** What a request queues for. */
+export interface StreamRequest {
+  readonly accountId: bigint;
+  /** The name, because a request addresses a stream by its name: the queue serves streams that do not exist yet. */
+  readonly stream: string;
+  readonly access: StreamAccess;
+  /** Returns a signal that is aborted when nobody waits for the answer any more. Called when the request must wait. */
+  readonly ended?: (() => AbortSignal) | undefined;
+}
+
+export interface StreamQueue {
+  /**
+   * Calls `work` with a place in the queue, and releases it when the work has ended. Throws StreamBusyError if the turn or a
+   * lock took too long; nothing was written then.
+   */
+  enter<Value>(request: StreamRequest, work: (place: StreamPlace) => Promise<Value>): Promise<Value>;
+  /** Requests that wait for their turn. */
+  readonly waiting: number;
+  /** Streams that requests use or wait for; a stream without requests takes no memory. */
+  readonly streams: number;
+}
+
+export interface StreamQueueOptions {
+  readonly waitMs: number;
+  /** Called for each StreamBusyError. */
+  readonly onBusy: () => void;
+}
+
+interface Waiter {
+  readonly access: StreamAccess;
+  readonly start: () => void;
+}
+
+interface Line {
+  /** Requests whose turn it is: one that is exclusive, or any number of shared ones. */
+  active: number;
+  isExclusive: boolean;
+  /** In order of arrival. */
+  readonly waiters: Set<Waiter>;
+}
+
+const AT_ONCE = Promise.resolve();
+
+/**
+ * Queues the writes of this process by stream, in order of arrival, so that they do not wait for each other in the database,
+ * where each would hold a connection. A sum waits only while an exclusive request is active or ahead of it. Keyed by account
+ * and name: a name that deleteStream frees keeps its queue, and the locks of the database tell the old stream from the new one.
+ */
+export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): StreamQueue => {
+  const lines = new Map<string, Line>();
+  let waiting = 0;
+
+  const busy = (stream: string, cause?: unknown): StreamBusyError => {
+    onBusy();
+    return new StreamBusyError(stream, waitMs, { cause });
+  };
+
+  const mayStart = (line: Line, access: StreamAccess): boolean =>
+    access === 'exclusive' ? line.active === 0 : !line.isExclusive;
+
+  const start = (line: Line, access: StreamAccess): void => {
+    line.active += 1;
+    line.isExclusive = access === 'exclusive';
+  };
+
+  const startNext = (key: string, line: Line): void => {
+    for (const waiter of line.waiters) {
+      if (!mayStart(line, waiter.access)) return;
+      start(line, waiter.access);
+      waiter.start();
+    }
+    // A request that gave up comes here twice, and another line may be in its place by then.
+    if (line.active === 0 && lines.get(key) === line) lines.delete(key);
+  };
+
+  /** Returns the turn, and how to leave the queue if the request ends before its turn. */
+  const wait = (key: string, line: Line, { stream, access, ended }: StreamRequest) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // The request may fail for another reason before it awaits its turn.
+    promise.catch(() => undefined);
+    const signal = ended?.();
+    const leave = (): void => {
+      if (!line.waiters.delete(waiter)) return;
+      waiting -= 1;
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abandon);
+    };
+    const waiter: Waiter = {
+      access,
+      start: () => {
+        leave();
+        isActive = true;
+        resolve();
+      },
+    };
+    let isActive = false;
+    const giveUp = (error: unknown): void => {
+      leave();
+      reject(error);
+      startNext(key, line);
+    };
+    const abandon = (): void => giveUp(signal?.reason);
+    const timer = setTimeout(() => giveUp(busy(stream)), waitMs);
+    line.waiters.add(waiter);
+    waiting += 1;
+    if (signal?.aborted) abandon();
+    else signal?.addEventListener('abort', abandon, { once: true });
+    return {
+      turn: promise,
+      get isActive() {
+        return isActive;
+      },
+      leave,
+    };
+  };
+
+  return {
+    enter: async (request, work) => {
+      const { accountId, stream, access } = request;
+      const key = `${accountId}/${stream}`;
+      let line = lines.get(key);
+      if (!line) lines.set(key, (line = { active: 0, isExclusive: false, waiters: new Set() }));
+      const deadline = performance.now() + waitMs;
+      let waiter: ReturnType<typeof wait> | undefined;
+      if (line.waiters.size === 0 && mayStart(line, access)) start(line, access);
+      else waiter = wait(key, line, request);
+      try {
+        return await work({ turn: waiter?.turn ?? AT_ONCE, leftMs: () => deadline - performance.now() });
+      } catch (error) {
+        throw isLockTimeout(error) ? busy(stream, error) : error;
+      } finally {
+        if (waiter && !waiter.isActive) {
+          waiter.leave();
+        } else {
+          line.active -= 1;
+          if (line.active === 0) line.isExclusive = false;
+        }
+        startNext(key, line);
+      }
+    },
+    get waiting() {
+      return waiting;
+    },
+    get streams() {
+      return lines.size;
+    },
+  };
+};
