@@ -5,6 +5,7 @@ import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
 import { declareRefs } from './refs.ts';
+import { publishedDirectives, publishIntrospection } from './published-introspection.ts';
 import { addRuns } from './runs.ts';
 import { addScalars } from './scalars.ts';
 import { addStreams } from './streams.ts';
@@ -29,5 +30,6 @@ export const createSchema = (): GraphQLSchema => {
   addJobs(builder, refs);
   addRuns(builder, refs);
   addAccounts(builder, refs);
-  return builder.toSchema();
+  publishIntrospection();
+  return builder.toSchema({ directives: publishedDirectives() });
 };
