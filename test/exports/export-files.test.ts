@@ -463,8 +463,8 @@ describe.concurrent('times', () => {
       ].map((timestamp) => ({ timestamp, elementName: 'e', value: '1' })),
     );
     await addRecords(server, 'days', 'DAILY', [
-      { timestamp: '2026-03-08T00:00:00Z', elementName: 'e', value: '1' },
-      { timestamp: '2026-01-25T00:00:00Z', elementName: 'e', value: '1' },
+      { timestamp: '2026-03-08T00:00:00+13:00', elementName: 'e', value: '1' },
+      { timestamp: '2026-01-25T00:00:00-05:00', elementName: 'e', value: '1' },
     ]);
   });
   const times = async (settings: Settings, slot: string): Promise<string[]> =>
@@ -511,6 +511,15 @@ describe.concurrent('times', () => {
       { meterApiNames: ['days'], timeZone: 'America/New_York', range: 'ago(1d)' },
       '2026-01-26T05:00:00Z',
       ['2026-01-25T00:00:00-05:00 2026-01-26T00:00:00-05:00 1'],
+    ],
+    [
+      'daily and hourly records together, over a change of the clock',
+      { meterApiNames: ['hours', 'days'], timeZone: 'America/New_York', range: 'ago(1d)' },
+      '2026-03-09T05:00:00Z',
+      [
+        '2026-03-08T00:00:00-05:00 2026-03-09T00:00:00-04:00 1',
+        '2026-03-08T00:00:00-05:00 2026-03-09T00:00:00-04:00 2',
+      ],
     ],
     [
       'daily records in hour buckets, in the first hour of their date',

@@ -97,6 +97,9 @@ const MOMENTS = [
   '2026-01-01T00:00:00Z',
   '2026-02-01T00:00:00Z',
   '2026-01-25 00:00:00',
+  '2026-01-25 00:00:00.123456 +0100 CET',
+  '2026-01-25T00:00+01:00[Europe/Berlin]',
+  '20260125T240000Z',
 ];
 
 /** By the name of the field, argument or parameter. Those that are not here are served by their type. */

@@ -220,8 +220,9 @@ const LIMITS: Readonly<Record<string, Limit>> = {
   },
   MAX_FUTURE_HOURS: {
     env: { MAX_FUTURE_HOURS: '2' },
+    // The start of the bucket is judged, and the records are daily.
     within: (server) => send(server, SUM, { input: sumOf(1, hoursAhead(1.9)) }),
-    beyond: (server) => send(server, SUM, { input: sumOf(1, hoursAhead(2.1)) }),
+    beyond: (server) => send(server, SUM, { input: sumOf(1, hoursAhead(26.1)) }),
     code: 'VALIDATION_FAILED',
   },
   MAX_USAGE_ROWS: {
