@@ -16,6 +16,7 @@ import { systemClock } from './lib/clock.ts';
 import { escapeForTerminal, escapeLogLine } from './lib/log-lines.ts';
 import { NO_TRACES, type RunTraces } from './lib/spans.ts';
 import { scrubError } from './lib/scrub-error.ts';
+import { terminalLine } from './lib/terminal-lines.ts';
 import { openMail } from './notify/mail.ts';
 
 export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Logger => {
@@ -25,13 +26,21 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
     base: null,
     serializers: { err: scrubError },
     mixin: idsOfRequest,
-    hooks: { streamWrite: asPretty ? escapeForTerminal : escapeLogLine },
+    formatters: { log: withRoundSeconds },
+    hooks: { streamWrite: asPretty ? (line: string) => escapeForTerminal(terminalLine(line)) : escapeLogLine },
   };
   // To standard error, so that standard output stays free for what a command answers.
   return asPretty
-    ? pino(options, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' }))
+    ? pino(
+        options,
+        pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', singleLine: true }),
+      )
     : pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }));
 };
+
+/** To microseconds: the digits behind them are noise of the floating point. */
+const withRoundSeconds = (fields: Record<string, unknown>): Record<string, unknown> =>
+  typeof fields['seconds'] === 'number' ? { ...fields, seconds: Number(fields['seconds'].toFixed(6)) } : fields;
 
 /** Without its stack: where a lost connection was noticed says nothing, and one restart of the database loses many. */
 const reasonOf = (error: Error): { reason: string; code: string | undefined } => {

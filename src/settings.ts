@@ -354,7 +354,7 @@ export const SETTINGS = {
   logFormat: setting(
     'LOG_FORMAT',
     'pretty in a terminal, else json',
-    'pretty or json.',
+    'pretty or json. pretty has one line per run, without ids; json has every event, with ids.',
     oneOf<'auto' | 'pretty' | 'json'>('auto', ['auto', 'pretty', 'json']),
   ),
 } as const;

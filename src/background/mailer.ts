@@ -40,6 +40,7 @@ const sendOne = async (options: MailerOptions, message: MailMessage): Promise<vo
   const log = options.log.child({
     runId: encodeId('Run', run.id),
     jobId: encodeId('Job', run.jobId),
+    jobName: run.settings.jobName,
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
   });

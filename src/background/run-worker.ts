@@ -133,6 +133,7 @@ const executeClaimed = async (
   const log = options.log.child({
     runId: encodeId('Run', run.id),
     jobId: encodeId('Job', run.jobId),
+    jobName: run.settings.jobName,
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
     attempt: run.attempt,
@@ -165,7 +166,17 @@ const executeClaimed = async (
   let end: AttemptEnd | null = null;
   if (outcome) {
     end = await span.child('end', {}, () => endAttempt(db, queue, run, outcome, Math.random()));
-    log.info({ event: outcome.event, seconds, rows: progress.rows, bytes: progress.bytes }, 'attempt ended');
+    log.info(
+      {
+        event: outcome.event,
+        status: end && targetOf(end.event),
+        seconds,
+        rows: progress.rows,
+        bytes: progress.bytes,
+        ...(outcome.event === 'FAIL' && { failure: outcome.failure }),
+      },
+      'attempt ended',
+    );
   } else if (signal.reason instanceof HandOver) {
     await handOver(db, queue, run);
     log.info({ seconds }, 'run let go of: the server stops, and another takes it');

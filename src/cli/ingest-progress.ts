@@ -1,5 +1,5 @@
 import type { RecordsReceipt } from '../client/send-records.ts';
-import { bytesText, countText, plural, secondsText } from './amounts.ts';
+import { bytesText, countText, plural, secondsText } from '../lib/amounts.ts';
 import type { DrawnTerminal } from './command.ts';
 import type { Input } from './ingest-input.ts';
 import type { Part } from './ingest-part.ts';

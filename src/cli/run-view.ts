@@ -1,4 +1,4 @@
-import { bytesText, countText, plural, secondsText } from './amounts.ts';
+import { bytesText, plural, rowsText, runText, secondsText } from '../lib/amounts.ts';
 import type { DrawnTerminal } from './command.ts';
 import { createProgressLine } from './progress-line.ts';
 import { harmless } from './text-width.ts';
@@ -59,7 +59,7 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
     const words = lostWords ?? `${amountOf(last)}  ${secondsText(Math.max(0, now.getTime() - since))}`;
     line.show(
       partOf(last, expectedRows),
-      statusText(last),
+      `${harmless(last.jobName)}  ${statusText(last)}`,
       status === 'QUEUED' && rowsWritten === 0 && lostWords === null ? waitingText(last, now) : words,
     );
   };
@@ -68,7 +68,10 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
       const isFirst = last === null;
       const hasChanged = last?.status !== run.status || last.attempt !== run.attempt || lostWords !== null;
       lostWords = null;
-      if (isFirst) say(`${answers.paint('bold', harmless(run.jobName))}, ${run.windowStart} until ${run.windowEnd}`);
+      // In a terminal the name stands before the bar.
+      if (isFirst && !answers.isTerminal) {
+        say(`${harmless(run.jobName)}, ${run.windowStart} until ${run.windowEnd}`);
+      }
       if (run.status === 'QUEUED' && run.error && (hasChanged || run.error.message !== last?.error?.message)) {
         say(`Attempt ${run.attempt} failed and is tried again: ${harmless(run.error.message)}`);
       }
@@ -86,6 +89,23 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
     },
     end: (run) => {
       line.clear();
+      const milliseconds =
+        run.startedAt !== null && run.finishedAt !== null
+          ? Date.parse(run.finishedAt) - Date.parse(run.startedAt)
+          : null;
+      if (answers.isTerminal && run.status === 'SUCCEEDED') {
+        const amounts = [rowsText(run.rowsWritten), bytesText(run.bytesWritten)];
+        say(
+          runText(
+            answers.paint('bold', harmless(run.jobName)),
+            answers.paint('green', run.status),
+            amounts,
+            milliseconds,
+          ),
+        );
+        if (run.manifestKey !== null) say(`Manifest: ${placeOf(run, run.manifestKey)}`);
+        return;
+      }
       if (run.status !== 'SUCCEEDED') {
         terminal.say(
           run.error
@@ -94,11 +114,8 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
         );
         return;
       }
-      const took =
-        run.startedAt !== null && run.finishedAt !== null
-          ? ` in ${secondsText(Date.parse(run.finishedAt) - Date.parse(run.startedAt))}`
-          : '';
-      say(`${answers.paint('green', run.status)}${took}: ${amountOf(run)}, ${plural(run.objects.length, 'object')}`);
+      const took = milliseconds === null ? '' : ` in ${secondsText(milliseconds)}`;
+      say(`${run.status}${took}: ${amountOf(run)}, ${plural(run.objects.length, 'object')}`);
       if (run.manifestKey !== null) say(`Manifest: ${placeOf(run, run.manifestKey)}`);
     },
     clear: () => line.clear(),
@@ -106,7 +123,7 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
 };
 
 const amountOf = ({ rowsWritten, bytesWritten }: WatchedRun): string =>
-  `${countText(rowsWritten)} ${rowsWritten === 1 ? 'row' : 'rows'}, ${bytesText(bytesWritten)}`;
+  `${rowsText(rowsWritten)}, ${bytesText(bytesWritten)}`;
 
 const statusText = ({ status, attempt }: WatchedRun): string =>
   status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;

@@ -2,7 +2,7 @@ import { createGraphQLClient, type GraphQLClient } from '../client/graphql-clien
 import { keepSubscribed } from '../client/keep-subscribed.ts';
 import { NotFoundError } from '../errors.ts';
 import { listenForStop } from '../stop-signals.ts';
-import { secondsText } from './amounts.ts';
+import { secondsText } from '../lib/amounts.ts';
 import type { ClientContext } from './command.ts';
 import { createRunView, hasEnded, type WatchedRun } from './run-view.ts';
 import { type ServerFlags, type ServerPlace, withServer } from './server-place.ts';
@@ -46,7 +46,7 @@ const watchRun = async (
     terminal.say(
       watched === undefined
         ? 'Nothing is watched any more.'
-        : `The run goes on. To watch it again: npm run -s sluice -- export watch ${watched}`,
+        : `The run goes on. To watch it again: npm run -s sluice -- export watch ${flags.job === undefined ? watched : `--job "${flags.job}"`}`,
     );
     context.onInterrupted();
   }

@@ -104,7 +104,7 @@ describe('export watch', () => {
       // oxlint-disable-next-line no-control-regex -- the colours and the erased line are what it takes out
       const states = stdout.split('\r\u001b[2K').map((text) => text.replaceAll(/\u001b\[\d+m/g, ''));
       const drawn = states.flatMap((text) => {
-        const match = /^RUNNING (━*)(─*) [\d,]+ rows?, [\d.]+ k?B  [\d.]+ s$/.exec(text);
+        const match = /^bars  RUNNING (━*)(─*) [\d,]+ rows?, [\d.]+ k?B  [\d.]+ s$/.exec(text);
         return match ? [match.slice(1).map(({ length }) => length)] : [];
       });
       const bars = drawn.map(([full = 0]) => full);
@@ -114,9 +114,9 @@ describe('export watch', () => {
       expect(bars).toEqual(bars.toSorted((a, b) => a - b));
       expect(bars.at(-1)).toBeGreaterThan(bars[0] ?? 0);
       for (const line of states.flatMap((text) => text.split('\n')))
-        if (line.startsWith('RUNNING')) expect(line.length).toBeLessThan(60);
+        if (line.startsWith('bars  RUNNING')) expect(line.length).toBeLessThan(60);
       expect(states.at(-1)).toMatch(
-        /^SUCCEEDED in [\d.]+ s: 1,000 rows, .*\nManifest: s3:\/\/exports\/here\/bars\/.*\.manifest\.json\n$/,
+        /^bars  SUCCEEDED  1,000 rows  [\d.]+ kB  [\d.]+ s\nManifest: s3:\/\/exports\/here\/bars\/.*\.manifest\.json\n$/,
       );
     },
   );

@@ -42,6 +42,7 @@ const SUM = `mutation Sum($input: AllocationInput!) { allocationSum(input: $inpu
 const USAGE = `query ($input: UsageInput!) { usage(input: $input) { __typename ... on Usage { series { total group { values } } } } }`;
 
 describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (format) => {
+  const isPretty = format === 'pretty';
   let database: TestDatabase;
   let s3: StrictS3;
   let smtp: TestSmtp;
@@ -294,7 +295,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     s3.setFault(({ count }) => (count % 2 === 0 ? 'reset' : { status: 503, code: 'SlowDown' }));
     expect((await gql(CREATE, { input: job('slowed') })).text).toContain('"Job"');
     await eventually(
-      async () => sluice.stderr.split('attempt failed').length - 1,
+      async () => sluice.stderr.split(isPretty ? 'FAILED, will be retried' : 'attempt failed').length - 1,
       (count) => count >= 3,
     );
     s3.setFault(undefined);
@@ -324,9 +325,9 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
       'unexpected error in a request',
       'a statement of a request ran into STATEMENT_TIMEOUT_MS',
       'a request met a database that is away',
-      'run started',
-      'attempt failed',
-      'attempt ended',
+      ...(isPretty
+        ? ['written  SUCCEEDED  ', 'denied  FAILED  ACCESS_DENIED: ', 'FAILED, will be retried']
+        : ['run started', 'attempt failed', 'attempt ended']),
       'a database connection broke',
       'stopping; running exports',
     ]) {

@@ -23,4 +23,10 @@ export const secondsText = (milliseconds: number): string => {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 };
 
+export const rowsText = (rows: number): string => `${countText(rows)} ${rows === 1 ? 'row' : 'rows'}`;
+
+/** A run in one line of a terminal; two blanks between columns, as in the tables of the commands. */
+export const runText = (name: string, status: string, parts: readonly string[], milliseconds: number | null): string =>
+  [name, status, ...parts, ...(milliseconds === null ? [] : [secondsText(milliseconds)])].join('  ');
+
 export const plural = (count: number, noun: string): string => `${countText(count)} ${noun}${count === 1 ? '' : 's'}`;

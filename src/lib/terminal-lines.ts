@@ -1,0 +1,68 @@
+// Pure: lines of the log as a person reads them in a terminal. One line per run, with the names of the job and the account
+// instead of their ids, which the lines of JSON keep.
+import { bytesText, rowsText, runText } from './amounts.ts';
+
+interface LogEntry {
+  readonly level: number;
+  readonly time: number | string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+interface Failure {
+  readonly code: string;
+  readonly message: string;
+}
+
+const WARN = 40;
+const INTERNAL = 'INTERNAL';
+const DEFAULT_ACCOUNT = 'default';
+
+/** The line of JSON, changed if it is about a run; empty if another line of the run says the same. */
+export const terminalLine = (line: string): string => {
+  if (!line.includes('"jobName":')) return line;
+  const entry = JSON.parse(line) as LogEntry;
+  const { jobName } = entry;
+  if (typeof jobName !== 'string') return line;
+  const shown = ofRun(entry, jobName);
+  return shown === null ? '' : `${JSON.stringify(shown)}\n`;
+};
+
+const ofRun = (entry: LogEntry, jobName: string): LogEntry | null => {
+  const { level, time, msg, account } = entry;
+  const name = typeof account !== 'string' || account === DEFAULT_ACCOUNT ? jobName : `${jobName} (${account})`;
+  const failure = entry['failure'] as Failure | undefined;
+  switch (msg) {
+    case 'run started':
+      return null;
+    case 'attempt failed':
+      // Of an unexpected failure the end of the attempt does not say enough: the stack follows.
+      return failure?.code === INTERNAL ? { level, time, msg: `${name}: ${msg}`, err: entry['err'] } : null;
+    case 'attempt ended':
+      return failure
+        ? { level: Math.max(level, WARN), time, msg: endText(name, entry, failure) }
+        : { level, time, msg: endText(name, entry) };
+    default:
+      return { ...withoutIds(entry), level, time, msg: `${name}: ${msg}` };
+  }
+};
+
+const endText = (name: string, entry: LogEntry, failure?: Failure): string =>
+  runText(
+    name,
+    statusText(entry),
+    failure
+      ? [`${failure.code}: ${failure.message}`]
+      : [rowsText(Number(entry['rows'])), bytesText(Number(entry['bytes']))],
+    Number(entry['seconds']) * 1000,
+  );
+
+const statusText = ({ status, attempt }: LogEntry): string => {
+  if (status === 'QUEUED') return `attempt ${String(attempt)} FAILED, will be retried`;
+  return typeof status === 'string' ? status : 'canceled or taken over';
+};
+
+const RUN_IDS = new Set(['runId', 'jobId', 'accountId', 'account', 'jobName', 'attempt', 'traceId']);
+
+const withoutIds = (entry: LogEntry): object =>
+  Object.fromEntries(Object.entries(entry).filter(([field]) => !RUN_IDS.has(field)));
