@@ -98,7 +98,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const feed = startRunFeed({
     db: database.acrossAccounts,
     dbOf: (accountId) => database.forAccount(accountId),
-    url: database.url,
+    url: database.directUrl,
     applicationName: 'sluice-feed',
     resyncMs: RESYNC_MS,
     onInterrupted: (error) => log.warn({ err: error }, 'the feed of runs is interrupted; it goes on by itself'),
@@ -307,6 +307,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       ? null
       : createReadReplica({
           url: config.databaseReadUrl,
+          isPooled: database.isPooled,
           waitMs: config.databaseReadWaitMs,
           connections: toReplica,
           onLeftOut: (error) =>

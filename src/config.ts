@@ -57,6 +57,14 @@ const contradictions = (config: Config): Problem[] => [
   ...(config.partBytes > config.exportMemory
     ? [{ names: ['EXPORT_MEMORY', 'EXPORT_PART_BYTES'], message: 'EXPORT_MEMORY must be at least EXPORT_PART_BYTES' }]
     : []),
+  ...(config.databaseUrl === null && config.databaseDirectUrl !== null
+    ? [
+        {
+          names: ['DATABASE_DIRECT_URL'],
+          message: 'DATABASE_DIRECT_URL needs a DATABASE_URL, which names the connection pooler in front of it',
+        },
+      ]
+    : []),
   ...(config.databaseUrl === null && config.databaseReadUrl !== null
     ? [
         {

@@ -14,12 +14,15 @@ const PLAIN_ERRORS = new Set([
   'ApiError',
   'UnreachableError',
   'TrustedDocumentsError',
+  'PoolerError',
 ]);
 
 const BY_SQL_STATE: Readonly<Record<string, string>> = {
   '28P01': 'The database refuses the password in DATABASE_URL.',
   '28000': 'The database refuses the user in DATABASE_URL.',
   '3D000': 'There is no such database as DATABASE_URL names. Create it first, or correct the name.',
+  '08P01':
+    'The database address leads to a connection pooler that refuses start-up parameters: set DATABASE_DIRECT_URL to the address of PostgreSQL itself.',
   '42501': 'The user in DATABASE_URL has not the rights that this needs in the database.',
   '42P01': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",
   '42703': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",

@@ -101,7 +101,8 @@ export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
  */
 export const openResources = async (options: ResourceOptions): Promise<OpenResources> => {
   const { config, databaseUrl, log } = options;
-  const { applied, repaired } = await migrate(databaseUrl);
+  const directUrl = config.databaseDirectUrl;
+  const { applied, repaired } = await migrate(directUrl ?? databaseUrl);
   log.info(
     { database: placeOf(databaseUrl), migrationsApplied: applied },
     applied === 0 ? 'the database is up to date' : 'the database was brought up to date',
@@ -126,6 +127,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
   try {
     const database = openDatabase({
       url: databaseUrl,
+      directUrl,
       poolSize: config.databasePool,
       accountConnections: accountConnections(config),
       applicationName: 'sluice',
@@ -142,7 +144,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     if (config.apiKey !== null)
       await ensureDefaultKey({ db: database.acrossAccounts, clock: systemClock }, config.apiKey);
     const queue = openQueue({
-      url: databaseUrl,
+      url: database.directUrl,
       applicationName: 'sluice-queue',
       worker: config.role !== 'api',
       onError: onLost('the queue was interrupted; it goes on by itself'),

@@ -17,6 +17,13 @@ export const SETTINGS = {
     // Mostly a secret that was not found: a server that then takes a new, empty database seems to have lost everything.
     'is set but empty: unset it for local mode',
   ),
+  databaseDirectUrl: setting(
+    'DATABASE_DIRECT_URL',
+    'none',
+    'Required if DATABASE_URL is a connection pooler such as PgBouncer: the address of PostgreSQL itself, for LISTEN, the queue and migrations.',
+    url('postgres:', 'postgresql:'),
+    'is set but empty: unset it unless DATABASE_URL is a connection pooler',
+  ),
   databaseReadUrl: setting(
     'DATABASE_READ_URL',
     'none',

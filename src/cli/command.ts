@@ -48,7 +48,7 @@ export const withDatabase = async (
 ): Promise<void> => {
   const found = await findDatabase(context.loadConfig(), context.log);
   try {
-    const database = openCommandDatabase(found.url);
+    const database = openCommandDatabase(found.url, found.directUrl);
     try {
       await work({ db: database.acrossAccounts, clock: systemClock });
     } finally {

@@ -16,6 +16,8 @@ import type { LocalLog } from '../local/log.ts';
 /** A database for the time of one command. */
 export interface CommandDatabase {
   readonly url: string;
+  /** Of PostgreSQL itself, if `url` is that of a connection pooler. */
+  readonly directUrl: string | null;
   /** Where it is: DATABASE_URL, or in local mode that of a server that runs, or one that was started for the command. */
   readonly place: 'configured' | 'running' | 'started';
   close(): Promise<void>;
@@ -32,7 +34,12 @@ const ASK_EVERY_MS = 50;
  */
 export const findDatabase = async (config: Config, log: LocalLog): Promise<CommandDatabase> => {
   if (config.databaseUrl !== null) {
-    return { url: config.databaseUrl, place: 'configured', close: () => Promise.resolve() };
+    return {
+      url: config.databaseUrl,
+      directUrl: config.databaseDirectUrl,
+      place: 'configured',
+      close: () => Promise.resolve(),
+    };
   }
   const path = resolve(config.dataDir ?? defaultDataDirectory());
   const deadline = performance.now() + PATIENCE_MS;
@@ -43,7 +50,8 @@ export const findDatabase = async (config: Config, log: LocalLog): Promise<Comma
       if (!(error instanceof DataDirectoryHeldError)) throw error;
       const url = await announcedDatabase(path);
       // What was announced may be of a server that was killed, in the moment before the next one withdraws it.
-      if (url !== null && (await answers(url))) return { url, place: 'running', close: () => Promise.resolve() };
+      if (url !== null && (await answers(url)))
+        return { url, directUrl: null, place: 'running', close: () => Promise.resolve() };
       if (performance.now() > deadline) throw error;
     }
     await delay(ASK_EVERY_MS);
@@ -65,7 +73,7 @@ const startDatabase = async (directory: DataDirectory, log: LocalLog): Promise<C
       await close();
       throw error;
     }
-    return { url: postgres.url, place: 'started', close };
+    return { url: postgres.url, directUrl: null, place: 'started', close };
   } catch (error) {
     await directory.close();
     throw error;
@@ -86,9 +94,10 @@ const answers = async (url: string): Promise<boolean> => {
 };
 
 /** Two connections suffice for commands; no limit of time, since an operator waits and can end it. */
-export const openCommandDatabase = (url: string): Database =>
+export const openCommandDatabase = (url: string, directUrl: string | null = null): Database =>
   openDatabase({
     url,
+    directUrl,
     poolSize: 2,
     applicationName: 'sluice-cli',
     statementTimeoutMs: 0,

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
 import { failureWords } from '../failure-words.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
+import { connectDirectly } from '../db/direct-connection.ts';
 import { systemClock } from '../lib/clock.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import type { LocalLog } from '../local/log.ts';
@@ -75,7 +76,7 @@ const checkDatabase = async (
     tell('database', broken(wordsOf(error)));
     return;
   }
-  const database = openCommandDatabase(found.url);
+  const database = openCommandDatabase(found.url, found.directUrl);
   try {
     let reached = true;
     const attempt = async (check: () => Promise<Finding>): Promise<Finding> => {
@@ -92,6 +93,9 @@ const checkDatabase = async (
       return ok(PLACES[found.place](placeOf(found.url)));
     });
     tell('database', connected);
+    const direct = await attempt(() => checkDirect(found.directUrl ?? found.url));
+    // Without a pooler it is the same connection again.
+    if (reached && (found.directUrl !== null || direct.verdict === 'broken')) tell('direct', direct);
     let hasTables = true;
     for (const { name, needsTables, check } of DATABASE_CHECKS) {
       if (!reached) {
@@ -116,6 +120,13 @@ const checkDatabase = async (
     await database.close();
     await found.close();
   }
+};
+
+const checkDirect = async (url: string): Promise<Finding> => {
+  const { host, port, database } = placeOf(url);
+  const client = await connectDirectly(url, { applicationName: 'sluice-cli' });
+  await client.end();
+  return ok(`${database} on ${host}:${port}, for LISTEN, the queue and migrations`);
 };
 
 const PLACES: Record<CommandDatabase['place'], (place: DatabasePlace) => string> = {

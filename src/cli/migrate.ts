@@ -9,7 +9,7 @@ export const migrateCommand = async ({ terminal, log, loadConfig }: CommandConte
       terminal.say('The embedded database is up to date.');
       return;
     }
-    const { applied, repaired } = await migrate(found.url);
+    const { applied, repaired } = await migrate(found.directUrl ?? found.url);
     terminal.say(
       applied === 0 ? 'The database is up to date.' : `Applied ${applied} migrations: the database is up to date.`,
     );

@@ -111,7 +111,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
   program
     .command('doctor')
     .description(
-      'Check settings, database, version, migrations, queue, ledger, accounts, keys, clock, pool, schedule, read replica, S3 credentials and store, mail, and the collector of traces',
+      'Check settings, database, direct connection, version, migrations, queue, ledger, accounts, keys, clock, pool, schedule, read replica, S3 credentials and store, mail, and the collector of traces',
     )
     .action(async () => {
       const { doctorCommand } = await import('./doctor.ts');

@@ -56,12 +56,19 @@ export interface Database extends Readonly<Record<Purpose, Db>> {
   readonly pool: pg.Pool;
   /** Requests that wait because their account uses its share of the pool. */
   readonly waitingForShare: number;
+  /** Of a connection pooler, if there is one. */
   readonly url: string;
+  /** Of PostgreSQL itself. */
+  readonly directUrl: string;
+  /** Whether `url` is that of a connection pooler: its connections keep nothing between transactions. */
+  readonly isPooled: boolean;
   close(): Promise<void>;
 }
 
 export interface DatabaseOptions {
   readonly url: string;
+  /** If `url` is that of a connection pooler: the address of PostgreSQL itself. */
+  readonly directUrl?: string | null;
   readonly poolSize: number;
   /** Connections of the pool that the requests of one account may use together; no limit if omitted. */
   readonly accountConnections?: number;
@@ -93,10 +100,12 @@ export const openDatabase = (options: DatabaseOptions): Database => {
     // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
     idleInTransactionMs: 20_000,
   };
+  const directUrl = options.directUrl ?? null;
+  const isPooled = directUrl !== null;
   const needs = sessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
   const openPool = (size: number, applicationName = options.applicationName): pg.Pool => {
     const pool = new pg.Pool({
-      ...transactionConnection(options.url, { ...limits, applicationName, connectMs }),
+      ...transactionConnection(options.url, { ...limits, applicationName, connectMs, isPooled }),
       max: size,
       pipeline: true,
       idleTimeoutMillis: 30_000,
@@ -118,7 +127,10 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   });
   const scoped = (from: Pick<pg.Pool, 'connect'>, setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.
-    drizzle({ client: new ScopedPool(from, { setting, needs, prepares }) as unknown as pg.Pool, schema: tables });
+    drizzle({
+      client: new ScopedPool(from, { setting, needs, prepares: prepares && !isPooled }) as unknown as pg.Pool,
+      schema: tables,
+    });
   const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>) => {
     const accounts = new Map<bigint, Db>();
     return (accountId: bigint): Db => {
@@ -141,6 +153,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       return shares.waiting;
     },
     url: options.url,
+    directUrl: directUrl ?? options.url,
+    isPooled,
     close: async () => {
       await (closing ??= Promise.all([pool, ...Object.values(ownPools)].map((one) => one.end())));
     },

@@ -18,12 +18,14 @@ export interface ConnectionPurpose {
   readonly idleInTransactionMs?: number;
   /** Milliseconds that connecting may take; defaults to 10,000. */
   readonly connectMs?: number;
+  /** Whether a connection pooler may be in between, which gets no start-up parameter but user, database and application_name. */
+  readonly isPooled?: boolean;
 }
 
 /** Of pg.ClientConfig, what Sluice sets. */
 export interface ConnectionOptions {
   readonly connectionString: string;
-  readonly options: string;
+  readonly options?: string;
   readonly application_name: string;
   readonly connectionTimeoutMillis: number;
   readonly keepAlive: true;
@@ -39,22 +41,22 @@ export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNe
 
 /** For a connection whose statements are all in transactions that begin with preludeOf(). */
 export const transactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, firstOptions(sessionNeeds(url, purpose)));
+  withOptions(url, purpose, purpose.isPooled ? null : firstOptions(sessionNeeds(url, purpose)));
 
-/** For a connection with statements outside of transactions that Sluice begins, such as LISTEN and those of the queue. */
+/** Never through a pooler. For a connection with statements outside of transactions that Sluice begins, such as LISTEN and those of the queue. */
 export const sessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
   withOptions(url, purpose, startUpOptions(sessionNeeds(url, purpose)));
 
 const withOptions = (
   url: string,
   { applicationName, connectMs }: ConnectionPurpose,
-  options: string,
+  options: string | null,
 ): ConnectionOptions => {
   const own = optionsOf(url);
   return {
     connectionString: withoutOptions(url),
     // PostgreSQL takes the last of two.
-    options: own === null ? options : `${own} ${options}`,
+    ...(options !== null && { options: own === null ? options : `${own} ${options}` }),
     application_name: applicationName,
     connectionTimeoutMillis: connectMs ?? CONNECT_MS,
     ...KEEP_ALIVE,

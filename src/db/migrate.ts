@@ -3,9 +3,10 @@ import { drizzle } from 'drizzle-orm/node-postgres';
 import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Db } from './client.ts';
-import { sessionConnection, sessionNeeds } from './connection-options.ts';
+import { sessionNeeds } from './connection-options.ts';
+import { connectDirectly } from './direct-connection.ts';
 import { ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { installQueue } from './queue.ts';
 import { ScopedPool } from './scoped-pool.ts';
@@ -36,12 +37,11 @@ export interface MigrationOutcome {
  * Brings the database up to this version's tables and queue. Safe to call from any number of servers at once:
  * drizzle's migrator takes no lock (two of three simultaneous starts crashed), so one is held around it,
  * on a connection of its own.
+ *
+ * @param databaseUrl of PostgreSQL itself, not of a connection pooler; throws PoolerError if it is one
  */
 export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> => {
-  const client = new pg.Client({ ...sessionConnection(databaseUrl, PURPOSE), pipeline: true });
-  // Without a listener a connection that breaks here would end the process instead of failing the query.
-  client.on('error', () => undefined);
-  await client.connect();
+  const client = await connectDirectly(databaseUrl, PURPOSE);
   try {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const db = onOneConnection(client, databaseUrl);

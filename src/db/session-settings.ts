@@ -112,6 +112,9 @@ const PLANNER_SWITCHES =
     .split(' ')
     .map((name): Need => ({ name: `enable_${name}`, value: 'on' }));
 
+/** A setting of Sluice's own, by which a session shows that its start-up parameters have arrived. */
+export const SESSION_MARK = 'sluice.session';
+
 /** Not in every version, or a floor and not a value. */
 const NOT_AT_START_UP = new Set(['transaction_timeout', 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
 
@@ -127,6 +130,7 @@ export const startUpOptions = (needs: SessionNeeds): string =>
     { name: 'default_transaction_read_only', value: 'off' },
     { name: 'default_transaction_deferrable', value: 'off' },
     { name: 'idle_session_timeout', value: '0' },
+    { name: SESSION_MARK, value: 'on' },
   ]
     .map(asOption)
     .join(' ');

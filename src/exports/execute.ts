@@ -105,7 +105,10 @@ export const executeRun = async (
       {},
       async () =>
         (await context.replica?.open(run, signal)) ??
-        openRowReader(database.url, run.accountId, signal, { kept: context.connections }),
+        openRowReader(database.url, run.accountId, signal, {
+          kept: context.connections,
+          isPooled: database.isPooled,
+        }),
     );
     try {
       await span.child('count', {}, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));

@@ -13,6 +13,8 @@ export interface ReadReplica {
 
 export interface ReadReplicaOptions {
   readonly url: string;
+  /** Whether a connection pooler may be in front of it. */
+  readonly isPooled?: boolean;
   /** How long a run waits for it, connecting included. */
   readonly waitMs: number;
   /** Those that were used before, all of this address. */
@@ -37,7 +39,13 @@ class ReplicaBehindError extends Error {
  * further attempt, since what ended the first may have been the standby canceling it (SQLSTATE 40001, a conflict with
  * what it replays).
  */
-export const createReadReplica = ({ url, waitMs, connections, onLeftOut }: ReadReplicaOptions): ReadReplica => {
+export const createReadReplica = ({
+  url,
+  isPooled = false,
+  waitMs,
+  connections,
+  onLeftOut,
+}: ReadReplicaOptions): ReadReplica => {
   let leftOutUntil = -Infinity;
   return {
     open: async (run, signal) => {
@@ -45,7 +53,7 @@ export const createReadReplica = ({ url, waitMs, connections, onLeftOut }: ReadR
       const deadline = performance.now() + waitMs;
       let reader: RowReader | undefined;
       try {
-        reader = await openRowReader(url, run.accountId, signal, { kept: connections, connectMs: waitMs });
+        reader = await openRowReader(url, run.accountId, signal, { kept: connections, connectMs: waitMs, isPooled });
         await untilReplayed(reader, run, deadline, waitMs);
         return reader;
       } catch (error) {

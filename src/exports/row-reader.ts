@@ -26,6 +26,8 @@ export interface ReaderOptions {
   /** Where the connection comes from and goes to, if there is one. */
   readonly kept?: KeptConnections;
   readonly connectMs?: number;
+  /** Whether a connection pooler may be in between. */
+  readonly isPooled?: boolean;
 }
 
 /** Without limits of time: a COPY lasts as long as the store takes. */
@@ -44,7 +46,7 @@ export const openRowReader = async (
   url: string,
   accountId: bigint,
   signal: AbortSignal,
-  { kept, connectMs = 10_000 }: ReaderOptions = {},
+  { kept, connectMs = 10_000, isPooled = false }: ReaderOptions = {},
 ): Promise<RowReader> => {
   signal.throwIfAborted();
   const again = kept?.take();
@@ -56,7 +58,7 @@ export const openRowReader = async (
       signal.throwIfAborted();
     }
   }
-  const client = new pg.Client({ ...transactionConnection(url, { ...PURPOSE, connectMs }), pipeline: true });
+  const client = new pg.Client({ ...transactionConnection(url, { ...PURPOSE, connectMs, isPooled }), pipeline: true });
   // Told to the statement under way as well; without a listener it would end the process.
   client.on('error', () => undefined);
   return readThrough(url, client, () => client.connect(), accountId, signal, kept);

@@ -73,7 +73,12 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     ...options.env,
   });
   const store = openStore(config, { endpoint: s3.endpoint, credentials: s3.credentials, forcePathStyle: true });
-  const opened = await openResources({ config, databaseUrl: database.url, log: createLogger(config), store });
+  const opened = await openResources({
+    config,
+    databaseUrl: config.databaseUrl ?? database.url,
+    log: createLogger(config),
+    store,
+  });
   // The test has all its answers, and its connections need not be waited for.
   const resources = { idleMs: 0, ...opened, ...options.resources };
   const app = await startApp(resources);
