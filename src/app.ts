@@ -1,4 +1,3 @@
-import { createServer, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
@@ -27,12 +26,16 @@ import { readTrustedDocuments } from './graphql/trusted-documents.ts';
 import { createGraphQLSockets } from './graphql/websocket.ts';
 import { maySocketOpen } from './http/cors.ts';
 import { createDraining } from './http/draining.ts';
+import { createEdge } from './http/edge.ts';
 import { createFailureTeller } from './http/failures.ts';
-import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './http/requests-under-way.ts';
+import { createHttpServer, toOriginForm } from './http/http-server.ts';
+import { createRequestMemory, type RequestMemory } from './http/request-memory.ts';
+import { createSlowRequests, type SlowRequests } from './http/slow-requests.ts';
+import type { RequestUnderWay } from './http/requests-under-way.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
-import { pathOf, requestTarget } from './http/paths.ts';
+import { pathOf } from './http/paths.ts';
 import type { RunTraces } from './lib/spans.ts';
 import { createTimeLimit } from './http/time-limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -77,8 +80,6 @@ const REAP_MS = 2000;
 const RESYNC_MS = 5000;
 /** A database that is away is told so often by each part, and not at every attempt. */
 const TELL_AGAIN_MS = 30_000;
-/** How often Node looks for connections that exceeded HEADERS_SECONDS. */
-const TIMEOUT_CHECK_MS = 1000;
 /** How long a stopping server leaves connections without a request open, for requests that are on their way. */
 const IDLE_MS = 5000;
 /** Requests have a moment to be answered even where exports are handed over at once. */
@@ -107,6 +108,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   });
   const held = createHeldBatches(config.intakeHeldBytes);
   const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
+  const memory = createRequestMemory(config.requestMemory);
+  const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
   const metrics = createMetrics({
     role: config.role,
     pool: database.pool,
@@ -115,10 +118,12 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     openSubscriptions: () => feed.size,
     heldBytes: () => held.bytes,
     waitingForStream: () => streamQueue.waiting,
+    requestBytes: () => memory.bytes,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const api = config.role === 'worker' ? null : createApi(resources, { feed, trusted, metrics, held, streamQueue });
+  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests };
+  const api = config.role === 'worker' ? null : createApi(resources, parts);
   const handle = createRouter({
     database,
     registry: metrics.registry,
@@ -134,30 +139,13 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     const { api, operation, outcome, begunAt } = ended;
     log.debug({ api, operation, outcome, seconds: (performance.now() - begunAt) / 1000 }, 'request answered');
   };
-  // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
-  const timeouts = {
-    requestTimeout: 0,
-    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-    headersTimeout: config.headersSeconds * 1000,
-    keepAliveTimeout: config.keepAliveSeconds * 1000,
-  };
-  const server = createServer(timeouts, (request, response) => {
-    toOriginForm(request);
-    const id = requestIdOf(request.headers['x-request-id']);
-    response.setHeader('x-request-id', id);
-    const answer = async (): Promise<void> => {
-      try {
-        await handle(request, response);
-      } catch (error) {
-        // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
-        if (response.destroyed) return;
-        log.error({ err: error }, 'a request could not be answered');
-        if (!response.headersSent) response.writeHead(500);
-        response.end();
-      }
-      if (response.statusCode >= 400) noteOutcome(response.statusCode >= 500 ? 'failed' : 'refused');
-    };
-    underWay.add(asRequest(id, answer, onEnded));
+  const server = createHttpServer({
+    headersMs: config.headersSeconds * 1000,
+    keepAliveMs: config.keepAliveSeconds * 1000,
+    handle,
+    underWay,
+    onEnded,
+    log,
   });
   server.on('upgrade', (request, socket, head) => {
     // node:http has let go of it: a reset before anybody listens again would end the process.
@@ -169,6 +157,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     else api.sockets.handleUpgrade(request, socket, head);
   });
   const draining = createDraining(server);
+  slowRequests.watch(server);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
@@ -197,12 +186,6 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   }
 };
 
-const toOriginForm = (request: IncomingMessage): void => {
-  const { url, host } = requestTarget(request.url ?? '/');
-  request.url = url;
-  if (host !== null) request.headers.host = host;
-};
-
 const refuseUpgrade = (socket: Duplex, status: string): void => {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 };
@@ -213,9 +196,12 @@ interface ApiParts {
   readonly metrics: Metrics;
   readonly held: HeldBatches;
   readonly streamQueue: StreamQueue;
+  readonly memory: RequestMemory;
+  readonly slowRequests: SlowRequests;
 }
 
-const createApi = (resources: AppResources, { feed, trusted, metrics, held, streamQueue }: ApiParts) => {
+const createApi = (resources: AppResources, parts: ApiParts) => {
+  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests } = parts;
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -223,17 +209,26 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held, stre
     measuredMs: config.intakeMeasuredSeconds * 1000,
     maxMs: config.intakeMaxSeconds * 1000,
   };
+  const authenticator = createAuthenticator(database.keys, clock, (error) =>
+    log.warn({ err: error }, 'the use of a key was not noted'),
+  );
+  const edge = createEdge({
+    authenticator,
+    memory,
+    maxBodyBytes: config.maxBodyBytes,
+    pace,
+    maxAnonymous: config.maxAnonymousBodies,
+    anonymousMs: config.anonymousSeconds * 1000,
+    slowRequests,
+  });
   const services: Services & RestServices = {
     database,
     queue,
     clock,
     feed,
-    authenticator: createAuthenticator(database.keys, clock, (error) =>
-      log.warn({ err: error }, 'the use of a key was not noted'),
-    ),
+    authenticator,
     limits: {
       maxRecords: config.maxRecords,
-      maxBodyBytes: config.maxBodyBytes,
       maxFutureMs: config.maxFutureHours * 3_600_000,
       maxRows: config.maxUsageRows,
       maxFilledRows: config.maxFilledRows,
@@ -259,8 +254,7 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held, stre
     services,
     log,
     tell,
-    maxBodyBytes: config.maxBodyBytes,
-    pace,
+    edge,
     withinTime,
     documentLimits: {
       maxTokens: config.maxDocumentTokens,
@@ -277,13 +271,14 @@ const createApi = (resources: AppResources, { feed, trusted, metrics, held, stre
   const sockets = createGraphQLSockets({
     graphql,
     services,
+    edge,
     log,
     maxMessageBytes: config.maxBodyBytes,
     withinTime,
     maxOperations: config.maxSocketOperations,
     onEnded: metrics.requestEnded,
   });
-  return { graphql, sockets, rest: createRestServer({ services, tell, withinTime, docs: config.docs }) };
+  return { graphql, sockets, rest: createRestServer({ services, edge, tell, withinTime, docs: config.docs }) };
 };
 
 const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {

@@ -106,6 +106,16 @@ export class RateLimitedError extends Error {
   }
 }
 
+/** The server does as much of something as it may at the same time; nothing of the request was done. */
+export class OverloadedError extends Error {
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, retryAfterSeconds: number) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
 /** A request took longer than one may; what it had begun may still be done. */
 export class RequestTimeoutError extends Error {
   constructor(limitMs: number) {

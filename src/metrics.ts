@@ -19,6 +19,7 @@ export interface MetricsSources {
   readonly heldBytes: () => number;
   /** Writes that wait for other writes of this server to the same stream. */
   readonly waitingForStream: () => number;
+  readonly requestBytes: () => number;
   /** Of all servers together, with the runs that ended since a moment. */
   readonly readDeployment: (endedSince: string | null) => Promise<DeploymentFigures>;
 }
@@ -65,7 +66,7 @@ export const createMetrics = (sources: MetricsSources): Metrics => {
 type Registers = Registry[];
 
 const addPool = (registers: Registers, sources: MetricsSources): void => {
-  const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes, waitingForStream } = sources;
+  const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes, waitingForStream, requestBytes } = sources;
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -99,6 +100,11 @@ const addPool = (registers: Registers, sources: MetricsSources): void => {
     'sluice_stream_writes_waiting',
     'Writes that wait for other writes of this server to the same stream; they hold no connection.',
     waitingForStream,
+  );
+  gauge(
+    'sluice_request_memory_bytes',
+    'Request bodies and WebSocket messages that are held in memory (REQUEST_MEMORY).',
+    requestBytes,
   );
 };
 

@@ -1,4 +1,4 @@
-import { isWellFormed } from './accounts/secrets.ts';
+import { isWellFormed, MAX_SECRET, MIN_SECRET } from './accounts/secrets.ts';
 import { isPrincipalArn } from './exports/bucket-policy.ts';
 import { BadSetting, flag, integer, oneOf, optional, setting, text, url } from './lib/setting.ts';
 
@@ -68,8 +68,8 @@ export const SETTINGS = {
     'none; local mode makes one',
     'Makes sure that the account default has an ADMIN key with this secret: any 32 characters or more. Once revoked it stays so.',
     (value) => {
-      if (value !== undefined && (value.length < 32 || value.length > 1000))
-        throw new BadSetting('must have 32 to 1000 characters');
+      if (value !== undefined && (value.length < MIN_SECRET || value.length > MAX_SECRET))
+        throw new BadSetting(`must have ${MIN_SECRET} to ${MAX_SECRET} characters`);
       // The checksum is tested before a key is looked up, so that this one would never open anything.
       if (value !== undefined && !isWellFormed(value))
         throw new BadSetting('has the form of a key that Sluice made, but not its checksum: it was mistyped');
@@ -149,6 +149,24 @@ export const SETTINGS = {
     '5242880',
     'Bytes of one request body, after decompression.',
     integer(5 * MIB, KIB, 1024 * MIB),
+  ),
+  requestMemory: setting(
+    'REQUEST_MEMORY',
+    '268435456',
+    'Bytes of request bodies and WebSocket messages that a server holds at the same time; beyond it 503 with Retry-After.',
+    integer(256 * MIB, MIB, 64 * KIB * MIB),
+  ),
+  maxAnonymousBodies: setting(
+    'MAX_ANONYMOUS_BODIES',
+    '64',
+    'GraphQL requests without a valid key that a server reads and answers at the same time; beyond it 503 with Retry-After.',
+    integer(64, 1, 100_000),
+  ),
+  anonymousSeconds: setting(
+    'ANONYMOUS_SECONDS',
+    '5',
+    'Seconds that the headers of a request may take, and headers and body together without a valid key.',
+    integer(5, 1, 3600),
   ),
   maxDocumentTokens: setting(
     'MAX_DOCUMENT_TOKENS',

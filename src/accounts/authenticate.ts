@@ -1,10 +1,12 @@
 import type { Db } from '../db/client.ts';
+import { OverloadedError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import { createWorkLimit } from '../lib/work-limit.ts';
 import { findPrincipal, noteUse, type Principal } from './keys.ts';
-import { hashSecret, isWellFormed } from './secrets.ts';
+import { canBeSecret, hashSecret } from './secrets.ts';
 
 export interface Authenticator {
-  /** Null for what is no valid key. */
+  /** Null if it is not a valid key. Throws OverloadedError if too many unknown keys wait for their look-up. */
   authenticate(secret: string): Promise<Principal | null>;
 }
 
@@ -14,13 +16,26 @@ export interface Authenticator {
  */
 const REMEMBER_MS = 400;
 const MAX_REMEMBERED = 10_000;
+/** Anybody can send unknown keys, so their look-ups use two connections at most. */
+const UNKNOWN_AT_ONCE = 2;
+const MAX_UNKNOWN_WAITING = 500;
+const RETRY_AFTER_SECONDS = 1;
+
+interface LookUp {
+  /** When its result has to be read again. */
+  until: number;
+  readonly principal: Promise<Principal | null>;
+}
 
 export const createAuthenticator = (
   db: Db,
   clock: Clock,
   onBackgroundError: (error: unknown) => void,
 ): Authenticator => {
-  const remembered = new Map<string, { readonly until: number; readonly principal: Promise<Principal | null> }>();
+  /** Keys that were valid at their last look-up. They never wait for unknown ones, which cannot evict them either. */
+  const valid = new Map<string, LookUp>();
+  const unknown = new Map<string, LookUp>();
+  const unknownLimit = createWorkLimit(UNKNOWN_AT_ONCE, MAX_UNKNOWN_WAITING);
 
   const lookUp = async (secret: string): Promise<Principal | null> => {
     const principal = await findPrincipal(db, secret);
@@ -32,20 +47,61 @@ export const createAuthenticator = (
     return principal;
   };
 
+  const remember = (keys: Map<string, LookUp>, id: string, found: LookUp): void => {
+    if (keys.size >= MAX_REMEMBERED && !keys.has(id)) keys.delete(keys.keys().next().value ?? '');
+    keys.set(id, found);
+  };
+
+  /** Looks up a key that was valid a moment ago. */
+  const lookUpAgain = (secret: string, id: string): Promise<Principal | null> => {
+    const principal = lookUp(secret);
+    const entry: LookUp = { until: performance.now() + REMEMBER_MS, principal };
+    valid.set(id, entry);
+    principal.then(
+      (found) => {
+        if (!found && valid.get(id) === entry) valid.delete(id);
+      },
+      // A failed look-up must not be the answer of the next half second.
+      () => {
+        entry.until = 0;
+      },
+    );
+    return principal;
+  };
+
+  const lookUpUnknown = (secret: string, id: string): Promise<Principal | null> => {
+    let startedAt = 0;
+    const principal = unknownLimit.run(() => {
+      startedAt = performance.now();
+      return lookUp(secret);
+    });
+    if (principal === null) {
+      const message = 'Too many unknown keys are being looked up. Retry in a second.';
+      return Promise.reject(new OverloadedError(message, RETRY_AFTER_SECONDS));
+    }
+    // While it waits, the same key is not looked up twice.
+    const entry: LookUp = { until: Infinity, principal };
+    remember(unknown, id, entry);
+    principal.then(
+      (found) => {
+        entry.until = startedAt + REMEMBER_MS;
+        if (!found) return;
+        unknown.delete(id);
+        remember(valid, id, entry);
+      },
+      () => unknown.delete(id),
+    );
+    return principal;
+  };
+
   return {
     authenticate(secret) {
-      if (secret.length === 0 || secret.length > 1000 || !isWellFormed(secret)) return Promise.resolve(null);
+      if (!canBeSecret(secret)) return Promise.resolve(null);
       // By hash, so that the secret itself does not lie about in memory.
       const id = hashSecret(secret).toString('base64');
-      const now = performance.now();
-      const known = remembered.get(id);
-      if (known && known.until > now) return known.principal;
-      if (remembered.size >= MAX_REMEMBERED) remembered.clear();
-      const principal = lookUp(secret);
-      remembered.set(id, { until: now + REMEMBER_MS, principal });
-      // A failed look-up must not be the answer of the next half second.
-      principal.catch(() => remembered.delete(id));
-      return principal;
+      const known = valid.get(id) ?? unknown.get(id);
+      if (known && known.until > performance.now()) return known.principal;
+      return valid.has(id) ? lookUpAgain(secret, id) : lookUpUnknown(secret, id);
     },
   };
 };

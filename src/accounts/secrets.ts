@@ -23,6 +23,14 @@ export const isWellFormed = (secret: string): boolean => {
   return match === null || checksum(match[1] ?? '') === match[2];
 };
 
+/** The lengths that API_KEY may have; keys that Sluice makes lie between. */
+export const MIN_SECRET = 32;
+export const MAX_SECRET = 1000;
+
+/** False if it cannot be a key, so that there is nothing to look up. */
+export const canBeSecret = (text: string): boolean =>
+  text.length >= MIN_SECRET && text.length <= MAX_SECRET && isWellFormed(text);
+
 /** A SHA-256 suffices: 256 random bits cannot be guessed, so no slow hash is needed. */
 export const hashSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 

@@ -3,6 +3,7 @@ import ErrorsPlugin from '@pothos/plugin-errors';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
 import type { Scope } from '../accounts/scopes.ts';
+import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { noteOutcome } from '../http/requests-under-way.ts';
 import type { DecimalInput } from '../streams/inputs.ts';
 import type { GraphQLContext } from './context.ts';
@@ -28,11 +29,11 @@ export interface SchemaTypes {
   };
 }
 
-const unauthenticated = (): GraphQLError =>
-  new GraphQLError('A valid key is needed: send it as X-API-Key, or as Authorization: Bearer <key>.', {
+const unauthenticated = (problem: KeyProblem): GraphQLError =>
+  new GraphQLError(describeProblem(problem), {
     extensions: {
       code: 'UNAUTHENTICATED',
-      http: { status: 401, headers: { 'WWW-Authenticate': 'Bearer realm="Sluice"' } },
+      http: { status: 401, headers: { 'WWW-Authenticate': challengeOf(problem) } },
     },
   });
 
@@ -54,7 +55,7 @@ export const createBuilder = () =>
         anyKey: context.principal !== null,
       }),
       unauthorizedError: (_parent, context, _info, result) =>
-        context.principal ? forbidden(neededScopes(result.failure)) : unauthenticated(),
+        context.keyProblem === null ? forbidden(neededScopes(result.failure)) : unauthenticated(context.keyProblem),
     },
   });
 

@@ -5,6 +5,7 @@ import type { IntakeRate } from '../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
 import { expandScopes, type Scope } from '../accounts/scopes.ts';
 import type { Database, Db } from '../db/client.ts';
+import type { Caller, KeyProblem } from '../http/callers.ts';
 import type { PageArguments } from '../db/paging.ts';
 import { type JobRow, loadJobs } from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -46,6 +47,8 @@ export interface GraphQLContext {
   readonly services: Services & { readonly db: Db };
   /** Null without a valid key: then only introspection works. */
   readonly principal: Principal | null;
+  /** Null with a valid key. */
+  readonly keyProblem: KeyProblem | null;
   readonly scopes: ReadonlySet<Scope>;
   readonly loaders: Loaders;
   /** Records and selectors that the fields of this request brought so far, those refused among them. */
@@ -89,19 +92,18 @@ export const accountOf = (context: GraphQLContext): bigint => {
 /** The id of no account: whoever has no key sees nothing in the database. */
 const NOBODY = 0n;
 
-export const createContext = (
-  services: Services,
-  secret: string | null,
-  principal: Principal | null,
-): GraphQLContext => {
+export const createContext = (services: Services, caller: Caller): GraphQLContext => {
+  const { principal } = caller;
   const db = services.database.forAccount(principal?.accountId ?? NOBODY);
   return {
     services: { ...services, db },
     principal,
+    keyProblem: caller.principal ? null : caller.problem,
     scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
     loaders: createLoaders(db, principal?.accountId ?? null),
     records: { count: 0 },
-    isStillValid: async () => secret !== null && (await services.authenticator.authenticate(secret)) !== null,
+    isStillValid: async () =>
+      caller.principal !== null && (await services.authenticator.authenticate(caller.secret)) !== null,
   };
 };
 

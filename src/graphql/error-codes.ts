@@ -66,6 +66,11 @@ export const ERROR_CODES = {
     status: 503,
     meaning: 'The database is away, or the server stops: send it again, a change with its idempotency key.',
   },
+  OVERLOADED: {
+    status: 503,
+    meaning:
+      'The server holds as many request bodies as `REQUEST_MEMORY`, `MAX_ANONYMOUS_BODIES` or its look-ups of unknown keys allow. Nothing was done; Retry-After says when to send it again.',
+  },
   SLOW_READER: { status: 429, meaning: 'A subscription was read more slowly than runs change: follow fewer of them.' },
   INTERNAL: { status: 500, meaning: "A fault of the server: `errorId` stands beside the cause in the server's log." },
 } as const satisfies Readonly<Record<string, ErrorCodeWords>>;

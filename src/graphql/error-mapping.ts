@@ -2,7 +2,7 @@ import { GraphQLError } from 'graphql';
 import type { TellFailure } from '../http/failures.ts';
 
 /** What the status of the answer says, too, with the time to wait. */
-const OF_THE_WHOLE_REQUEST = new Set(['UNAVAILABLE', 'RATE_LIMITED', 'STREAM_BUSY']);
+const OF_THE_WHOLE_REQUEST = new Set(['UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'STREAM_BUSY']);
 
 export type ErrorMapper = (error: unknown) => GraphQLError;
 

@@ -6,13 +6,13 @@ import type { Logger } from 'pino';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
-import { secretFrom, secretFromPayload } from '../http/keys-in-requests.ts';
-import { RequestTimeoutError } from '../errors.ts';
+import type { Caller } from '../http/callers.ts';
 import { endedSignal } from '../http/closed-connections.ts';
-import { BodyError, type Pace, readBody } from '../http/request-body.ts';
-import { noteAccount } from '../http/requests-under-way.ts';
+import type { Edge } from '../http/edge.ts';
+import { BodyError } from '../http/request-body.ts';
+import type { Held } from '../http/request-memory.ts';
 import { refuse, send, sendEvents } from '../http/responses.ts';
-import type { WithinTime } from '../http/time-limit.ts';
+import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { createContext, type GraphQLContext, type Services } from './context.ts';
 import { createDocumentCache } from './document-cache.ts';
 import { checkDocuments } from './document-checks.ts';
@@ -36,8 +36,7 @@ export interface GraphQLServerOptions {
   readonly services: Services;
   readonly log: Logger;
   readonly tell: TellFailure;
-  readonly maxBodyBytes: number;
-  readonly pace: Pace;
+  readonly edge: Edge;
   readonly withinTime: WithinTime;
   readonly documentLimits: DocumentLimits;
   readonly documents: PersistedDocumentsOptions;
@@ -56,44 +55,53 @@ export const GRAPHQL_PATH = '/graphql';
 
 /** The API over HTTP: queries and mutations as JSON, subscriptions over SSE, GraphiQL for browsers. */
 export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServer => {
+  const { edge } = options;
   const mapError = createErrorMapper(options.tell);
   const streams = createEventStreams();
   const documents = createPersistedDocuments(options.documents);
   const yoga = createGraphQL(options, mapError, documents.plugin, streams.plugin);
   const sendPage = createGraphiqlPage(options.services.clock);
-  /** Null where the request was refused. By itself: what it needs is not held for as long as a subscription lives. */
-  const answerTo = async (request: IncomingMessage, response: ServerResponse): Promise<Response | null> => {
+  /** The request for yoga, once its key is known. Throws BodyError. */
+  const readRequest = async (
+    request: IncomingMessage,
+    response: ServerResponse,
+    held: Held,
+    limit: TimeLimit,
+  ): Promise<{ readonly asked: Request; readonly caller: Caller }> => {
     const { method = 'GET', headers } = request;
+    const caller = await edge.ofHeaders(headers);
+    edge.admit(caller, response);
     const url = new URL(`http://localhost${request.url ?? '/'}`);
     // Yoga would read on behind it, where no parameter was checked.
     url.hash = '';
     let body: Buffer | null = null;
-    try {
-      if (method === 'GET') checkParameters(url.searchParams);
-      if (method === 'POST') {
-        checkContentType(headers['content-type']);
-        body = await readBody(request, options.maxBodyBytes, options.pace);
-        if (body.length > BYTES_IN_ONE_GO) await afterOthers();
-        if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
-        body = withLongNumbers(body);
-        if (body.length > BYTES_IN_ONE_GO) await afterOthers();
-      }
-    } catch (error) {
-      if (!(error instanceof BodyError)) throw error;
-      await refuse(request, response, error.status, refusal(error.status, error.message));
-      return null;
+    if (method === 'GET') checkParameters(url.searchParams, caller);
+    if (method === 'POST') {
+      checkContentType(headers['content-type']);
+      body = await limit.exclude(() => edge.readBody(request, caller, held));
+      if (body.length > BYTES_IN_ONE_GO) await afterOthers();
+      if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
+      // Only records have long numbers, and nobody takes those without a key.
+      if (caller.principal) body = withLongNumbers(body);
+      if (body.length > BYTES_IN_ONE_GO) await afterOthers();
     }
     const asked = new yoga.fetchAPI.Request(url, {
       method,
       headers: headersOf(request, body !== null),
       ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
     });
-    // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
-    return options
-      .withinTime(async (limit) => {
+    return { asked, caller };
+  };
+  /** Null if the request was refused. Separate, so that a subscription does not hold what this needs. */
+  const answerTo = async (request: IncomingMessage, response: ServerResponse, held: Held): Promise<Response | null> => {
+    try {
+      // Without a signal for the client that goes: what was begun is ended, and a stream ends with its reader in send().
+      return await options.withinTime(async (limit) => {
+        const { asked, caller } = await readRequest(request, response, held, limit);
         const signal = limit.signal();
         const found = await yoga.fetch(asked, {
           signal,
+          caller,
           ended: endedSignal(limit, request.socket, () => request.socket.destroyed),
         });
         // Nobody will read it any more.
@@ -102,11 +110,17 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
           await streams.resultsOf(found)?.[Symbol.asyncIterator]().return?.();
         }
         return found;
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof RequestTimeoutError)) throw error;
-        return answerOf(options.tell(error));
       });
+    } catch (error) {
+      if (error instanceof BodyError) {
+        await refuse(request, response, error.status, refusal(error.status, error.message));
+        return null;
+      }
+      const answer = answerOf(options.tell(error));
+      if (request.complete) return answer;
+      await refuse(request, response, answer.status, await answer.text(), Object.fromEntries(answer.headers));
+      return null;
+    }
   };
   return {
     yoga,
@@ -117,11 +131,16 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         await sendPage(request, response);
         return;
       }
-      const answer = await answerTo(request, response);
-      if (!answer) return;
-      const results = streams.resultsOf(answer);
-      if (results) await sendEvents(answer, results, streams.textOf, response);
-      else await send(answer, request, response, { refusal });
+      const held = edge.memory.open();
+      try {
+        const answer = await answerTo(request, response, held);
+        if (!answer) return;
+        const results = streams.resultsOf(answer);
+        if (results) await sendEvents(answer, results, streams.textOf, response);
+        else await send(answer, request, response, { refusal });
+      } finally {
+        held.release();
+      }
     },
   };
 };
@@ -166,12 +185,12 @@ const withLongNumbers = (body: Buffer): Buffer => {
   return kept === text ? body : Buffer.from(kept);
 };
 
-const checkParameters = (parameters: URLSearchParams): void => {
+const checkParameters = (parameters: URLSearchParams, { principal }: Caller): void => {
   for (const name of ['variables', 'extensions']) {
     const text = parameters.get(name);
     try {
       if (text) JSON.parse(text);
-      if (text) parameters.set(name, keepLongNumbers(text));
+      if (text && principal) parameters.set(name, keepLongNumbers(text));
     } catch {
       throw new BodyError(400, `The parameter ${name} is no JSON.`);
     }
@@ -181,6 +200,8 @@ const checkParameters = (parameters: URLSearchParams): void => {
 /** What comes with a request: over WebSocket connectionParams in the place of headers. */
 interface RequestContext {
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined;
+  /** Over HTTP. On a socket each operation asks again whose key it is. */
+  readonly caller?: Caller | undefined;
   /** Aborted where the request has taken too long. */
   readonly signal?: AbortSignal | undefined;
   /** The same, and when the client has gone: what waits and was not begun leaves the queue. */
@@ -188,7 +209,7 @@ interface RequestContext {
 }
 
 const createGraphQL = (
-  { schema, services, log, documentLimits: limits, introspection }: GraphQLServerOptions,
+  { schema, services, edge, log, documentLimits: limits, introspection }: GraphQLServerOptions,
   mapError: ErrorMapper,
   documents: PersistedDocuments['plugin'],
   streams: Plugin,
@@ -224,12 +245,6 @@ const createGraphQL = (
       streams,
       tellStatuses,
     ],
-    context: async ({ request, connectionParams }) => {
-      const secret = connectionParams
-        ? secretFromPayload(connectionParams)
-        : secretFrom(request.headers.get('x-api-key'), request.headers.get('authorization'));
-      const principal = secret === null ? null : await services.authenticator.authenticate(secret);
-      if (principal) noteAccount(principal);
-      return createContext(services, secret, principal);
-    },
+    context: async ({ caller, connectionParams }) =>
+      createContext(services, caller ?? (await edge.ofPayload(connectionParams))),
   });

@@ -9,9 +9,11 @@ import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
-import { secretFromPayload } from '../http/keys-in-requests.ts';
+import { describeProblem } from '../http/callers.ts';
 import { endedSignal } from '../http/closed-connections.ts';
+import type { Edge } from '../http/edge.ts';
 import { asRequest, requestIdOf, type RequestUnderWay } from '../http/requests-under-way.ts';
+import { limitReceived, TRY_AGAIN_LATER } from './received-messages.ts';
 import type { GraphQLServer } from './server.ts';
 import { RECHECK_MS } from './subscriptions.ts';
 
@@ -24,6 +26,7 @@ export interface GraphQLSockets {
 export interface GraphQLSocketsOptions {
   readonly graphql: GraphQLServer;
   readonly services: Services;
+  readonly edge: Edge;
   readonly log: Logger;
   readonly maxMessageBytes: number;
   readonly withinTime: WithinTime;
@@ -35,6 +38,8 @@ export interface GraphQLSocketsOptions {
 
 interface Extra {
   readonly socket: WebSocket;
+  /** Whether connection_init brought a valid key. */
+  isKnown: boolean;
   /** Whether a query or mutation is under way. */
   isAnswering: () => boolean;
 }
@@ -54,8 +59,6 @@ const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 const ANSWERED_MS = 20;
 /** How long sockets may take to say goodbye when the server stops. */
 const GOODBYE_MS = 1000;
-/** RFC 6455's registry: come again. The clients of graphql-ws do. */
-const TRY_AGAIN_LATER = 1013;
 
 /** Subscriptions, queries and mutations over WebSocket (graphql-transport-ws). The key comes with connection_init. */
 export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSockets => {
@@ -71,10 +74,10 @@ export const createGraphQLSockets = (options: GraphQLSocketsOptions): GraphQLSoc
   return {
     handleUpgrade: (request, socket, head) => {
       server.handleUpgrade(request, socket, head, (opened) => {
-        const extra: Extra = { socket: opened, isAnswering: () => false };
+        const extra: Extra = { socket: opened, isKnown: false, isAnswering: () => false };
         sockets.open.add(extra);
         opened.once('close', () => sockets.open.delete(extra));
-        serve(extra, protocol, underWay, options);
+        serve(extra, socket, protocol, underWay, options);
       });
     },
     close: async (graceMs) => {
@@ -98,9 +101,10 @@ const closeWhenAnswered = async ({ socket, isAnswering }: Extra, graceMs: number
 
 const serve = (
   extra: Extra,
+  connection: Duplex,
   protocol: ReturnType<typeof createProtocol>,
   underWay: UnderWay,
-  { log, onEnded }: Pick<GraphQLSocketsOptions, 'log' | 'onEnded'>,
+  { log, edge, onEnded }: Pick<GraphQLSocketsOptions, 'log' | 'edge' | 'onEnded'>,
 ): void => {
   const { socket } = extra;
   const fail = (error: unknown): void => {
@@ -122,6 +126,7 @@ const serve = (
         if (request.operation !== null || request.outcome !== 'ok') onEnded({ ...request, api: 'graphql' });
       },
     );
+  const received = limitReceived(extra, connection, edge.memory.open());
   let isAlive = true;
   const pulse = setInterval(() => {
     if (!isAlive) socket.terminate();
@@ -146,8 +151,12 @@ const serve = (
       close: (code, reason) => socket.close(code, reason),
       onMessage: (handle) => {
         socket.on('message', (data) => {
+          const release = received.begin(data);
+          if (release === null) return;
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          else underWay.add(answer(() => handle(keepLongNumbers(textOf(data)))));
+          // Before the key is known there are no records, and only those have long numbers.
+          const text = extra.isKnown ? keepLongNumbers(textOf(data)) : textOf(data);
+          underWay.add(answer(() => handle(text)).finally(release));
         });
       },
     },
@@ -155,6 +164,7 @@ const serve = (
   );
   socket.once('close', (code, reason) => {
     clearInterval(pulse);
+    received.end();
     underWay.add(closed(code, String(reason)).catch(fail));
   });
 };
@@ -163,18 +173,17 @@ const serve = (
 const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
 
 const createProtocol = (
-  { graphql, services, log, withinTime, maxOperations }: GraphQLSocketsOptions,
+  { graphql, services, edge, log, withinTime, maxOperations }: GraphQLSocketsOptions,
   sockets: Sockets,
 ) => {
   const mostAtOnce = services.limits.maxSubscriptions + maxOperations;
   const connect = async (context: SocketContext): Promise<boolean> => {
     const { socket } = context.extra;
-    const secret = secretFromPayload(context.connectionParams);
-    const isValid = async (): Promise<boolean> =>
-      secret !== null && (await services.authenticator.authenticate(secret)) !== null;
+    const ask = () => edge.ofPayload(context.connectionParams);
     try {
-      if (!(await isValid())) {
-        socket.close(CloseCode.Unauthorized, 'Unauthorized');
+      const caller = await ask();
+      if (caller.principal === null) {
+        socket.close(CloseCode.Unauthorized, describeProblem(caller.problem));
         return false;
       }
     } catch (error) {
@@ -186,10 +195,11 @@ const createProtocol = (
     context.extra.isAnswering = () => Object.values(context.subscriptions).includes(null);
     // It may have gone while the key was looked up; its 'close' would never come again.
     if (socket.readyState !== socket.OPEN) return false;
+    context.extra.isKnown = true;
     // A socket outlives its key: once that is revoked, the connection is closed as forbidden.
     const watch = repeat(
       async () => {
-        if (!(await isValid())) socket.close(CloseCode.Forbidden, 'Forbidden');
+        if ((await ask()).principal === null) socket.close(CloseCode.Forbidden, 'Forbidden');
       },
       {
         everyMs: RECHECK_MS,

@@ -6,6 +6,7 @@ import {
   AccountBusyError,
   BadUserInputError,
   ClientGoneError,
+  OverloadedError,
   RateLimitedError,
   RequestTimeoutError,
   StreamBusyError,
@@ -62,6 +63,10 @@ const createTeller =
     if (error instanceof RateLimitedError) {
       const { message, retryAfterSeconds } = error;
       return { code: 'RATE_LIMITED', message, status: 429, retryAfterSeconds };
+    }
+    if (error instanceof OverloadedError) {
+      const { message, retryAfterSeconds } = error;
+      return { code: 'OVERLOADED', message, status: 503, retryAfterSeconds };
     }
     if (error instanceof RequestTimeoutError) {
       return { code: 'TIMEOUT', message: error.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };

@@ -1,14 +1,35 @@
 // Pure: where a request carries its key.
 
-/** From `X-API-Key`, `Authorization: Bearer <key>` or `Authorization: <key>`; null where there is none. */
-export const secretFrom = (
-  apiKey: string | null | undefined,
-  authorization: string | null | undefined,
-): string | null => {
-  if (apiKey) return apiKey.trim();
-  if (!authorization) return null;
-  const match = /^bearer\s+(.*)$/i.exec(authorization.trim());
-  return (match?.[1] ?? authorization).trim() || null;
+const BEARER = 'bearer';
+/** Longer than any key with its scheme. A longer value is not a key, and nothing of it is looked at. */
+const MAX_CARRIED = 2000;
+const TOO_LONG = 'too long to be a key';
+
+/** From `X-API-Key`, `Authorization: Bearer <key>` or `Authorization: <key>`; null if there is none. */
+const secretFrom = (apiKey: string | null | undefined, authorization: string | null | undefined): string | null =>
+  trimmed(apiKey) ?? withoutScheme(trimmed(authorization));
+
+const trimmed = (value: string | null | undefined): string | null => {
+  if (!value) return null;
+  return value.length > MAX_CARRIED ? TOO_LONG : value.trim() || null;
+};
+
+const withoutScheme = (value: string | null): string | null => {
+  if (value === null || value.slice(0, BEARER.length).toLowerCase() !== BEARER) return value;
+  const rest = value.slice(BEARER.length);
+  if (rest === '') return null;
+  return rest.startsWith(' ') || rest.startsWith('\t') ? rest.trim() || null : value;
+};
+
+/** As node:http reads them. */
+interface KeyHeaders {
+  readonly 'x-api-key'?: string | readonly string[] | undefined;
+  readonly authorization?: string | undefined;
+}
+
+export const secretFromHeaders = (headers: KeyHeaders): string | null => {
+  const apiKey = headers['x-api-key'];
+  return secretFrom(typeof apiKey === 'string' ? apiKey : null, headers.authorization);
 };
 
 /** From the payload of connection_init, under the same names in any case. */

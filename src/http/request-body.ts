@@ -1,6 +1,7 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { Held, RequestMemory } from './request-memory.ts';
 
 /** A body that cannot be taken; the status is the HTTP answer. */
 export class BodyError extends Error {
@@ -22,23 +23,65 @@ export interface Pace {
   readonly maxMs: number;
 }
 
-const DECODERS: ReadonlyMap<string, () => Transform> = new Map([
-  ['gzip', createGunzip],
-  ['x-gzip', createGunzip],
-  ['deflate', createInflate],
-  ['br', createBrotliDecompress],
+export interface BodyLimits {
+  readonly maxBytes: number;
+  readonly pace: Pace;
+  readonly memory: RequestMemory;
+}
+
+interface Decoder {
+  readonly create: () => Transform;
+  /** What it allocates, with the buffers of its stream. */
+  readonly bytes: number;
+  /** How much of its output it keeps to refer back to. */
+  readonly windowBytes: number;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+/** The window of 32 KiB is allocated at once. */
+const ZLIB = { bytes: 256 * KIB, windowBytes: 0 };
+/** The code tables of a hostile stream take 3 MiB. */
+const BROTLI = { bytes: 4 * MIB, windowBytes: 16 * MIB };
+
+const DECODERS: ReadonlyMap<string, Decoder> = new Map([
+  ['gzip', { create: createGunzip, ...ZLIB }],
+  ['x-gzip', { create: createGunzip, ...ZLIB }],
+  ['deflate', { create: createInflate, ...ZLIB }],
+  ['br', { create: createBrotliDecompress, ...BROTLI }],
 ]);
+
+const encodingOf = (request: IncomingMessage): string =>
+  (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase() || 'identity';
+
+/** Whether the body has to be decompressed. */
+export const isEncoded = (request: IncomingMessage): boolean => encodingOf(request) !== 'identity';
+
+const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>();
+
+/** The request has `Expect: 100-continue`: its client sends the body when somebody begins to read it. */
+export const continueWhenRead = (request: IncomingMessage, response: ServerResponse): void => {
+  awaitingContinue.set(request, response);
+};
+
+const sendContinue = (request: IncomingMessage): void => {
+  if (request.headers.expect === undefined) return;
+  awaitingContinue.get(request)?.writeContinue();
+  awaitingContinue.delete(request);
+};
 
 /**
  * The body in pieces, decompressed; the sender waits while a piece is worked on. Throws BodyError. Ends early or not, the
- * connection stays open: whoever called still has to answer on it.
+ * connection stays open: whoever called still has to answer on it. `held` counts what the decompression holds.
  */
-export const readChunks = async function* (request: IncomingMessage, pace: Pace): AsyncGenerator<Buffer> {
-  const encoding = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase();
-  const decoder = DECODERS.get(encoding)?.();
-  if (decoder === undefined && encoding !== 'identity') {
+export const readChunks = async function* (request: IncomingMessage, pace: Pace, held: Held): AsyncGenerator<Buffer> {
+  const known = DECODERS.get(encodingOf(request));
+  if (known === undefined && isEncoded(request)) {
     throw new BodyError(415, 'This Content-Encoding is not known; send gzip, deflate, br or none.');
   }
+  held.resize(known?.bytes ?? 0);
+  sendContinue(request);
+  const decoder = known?.create();
   const source: Readable = decoder ? request.pipe(decoder) : request;
   const watch = watchPace(request, pace);
   // A request that closes before its end was read ends no decoder behind it, though it may have come whole. It may also have
@@ -54,13 +97,19 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
     chunks.next().catch(() => {
       throw request.errored ? brokenOff() : new BodyError(400, 'The body is not compressed as Content-Encoding says.');
     });
+  let outputBytes = 0;
   try {
     for (;;) {
       const result = await watch.wait(next);
       if (result.done) return;
+      if (known && outputBytes < known.windowBytes) {
+        outputBytes += result.value.length;
+        held.resize(known.bytes + Math.min(outputBytes, known.windowBytes));
+      }
       yield result.value;
     }
   } finally {
+    held.release();
     watch.stop();
     request.pause();
     if (decoder) {
@@ -73,26 +122,43 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace)
 
 /**
  * The whole body, decompressed. More than the limit is refused as soon as it is known: by the length announced, or at the
- * byte that is too many, before anything is parsed. Throws BodyError and leaves the rest of the body unread.
+ * byte that is too many, before anything is parsed. Throws BodyError, or OverloadedError if the memory of all requests is
+ * used up, and leaves the rest of the body unread. The body is counted as held when this has returned, too.
  */
-export const readBody = async (request: IncomingMessage, maxBytes: number, pace: Pace): Promise<Buffer> => {
+export const readBody = async (
+  request: IncomingMessage,
+  { maxBytes, pace, memory }: BodyLimits,
+  held: Held,
+): Promise<Buffer> => {
   const tooLarge = () => new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
   // A small one has mostly come with its head.
   if (request.complete && request.headers['content-encoding'] === undefined && !request.readableDidRead) {
     const whole = (request.read() as Buffer | null) ?? Buffer.alloc(0);
     if (whole.length > maxBytes) throw tooLarge();
+    held.resize(whole.length);
     return whole;
   }
-  const chunks: Buffer[] = [];
+  // One buffer that grows. A list of chunks holds far more than the body if a sender makes them small.
+  let body = Buffer.alloc(0);
   let size = 0;
-  for await (const chunk of readChunks(request, pace)) {
+  for await (const chunk of readChunks(request, pace, memory.open())) {
+    const before = size;
     size += chunk.length;
     if (size > maxBytes) throw tooLarge();
-    chunks.push(chunk);
+    if (size > body.length) {
+      const capacity = before === 0 ? size : Math.min(Math.max(size, 2 * body.length, MIN_CAPACITY), maxBytes);
+      held.resize(capacity);
+      const grown = Buffer.allocUnsafeSlow(capacity);
+      body.copy(grown, 0, 0, before);
+      body = grown;
+    }
+    chunk.copy(body, before);
   }
-  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size);
+  return body.subarray(0, size);
 };
+
+const MIN_CAPACITY = 64 * KIB;
 
 const brokenOff = (): BodyError => new BodyError(400, 'The body broke off.');
 

@@ -1,5 +1,6 @@
 // Pure: lines of text out of bytes that come in pieces.
 import { isUtf8 } from 'node:buffer';
+import { Pieces } from './pieces.ts';
 
 /** What stands in the place of a line that cannot be read. */
 export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
@@ -9,6 +10,8 @@ export type Line = { readonly text: string } | { readonly problem: LineProblem }
 export type Lines = { readonly text: string } | { readonly problem: LineProblem };
 
 export interface LineSplitter {
+  /** Of the line that is not whole yet. */
+  readonly heldBytes: number;
   /** The lines that are whole with this piece. */
   lines(piece: Buffer): Generator<Lines>;
   /** What stands behind the last end of a line. */
@@ -27,26 +30,25 @@ const NEWLINE = 10;
 
 /** Holds no more than one line of the greatest length: of one that is longer only its end is looked for. */
 export const createLineSplitter = (maxBytes: number): LineSplitter => {
-  let held: Buffer[] = [];
-  let heldBytes = 0;
+  const held = new Pieces();
   let isTooLong = false;
   const hold = (piece: Buffer): void => {
-    isTooLong ||= heldBytes + piece.length > maxBytes;
-    if (!isTooLong) held.push(piece);
-    heldBytes = isTooLong ? 0 : heldBytes + piece.length;
-    if (isTooLong) held = [];
+    isTooLong ||= held.bytes + piece.length > maxBytes;
+    if (isTooLong) held.clear();
+    else held.push(piece);
   };
   const takeHeld = (): Line => {
-    const line: Line = isTooLong ? { problem: 'TOO_LONG' } : lineOf(Buffer.concat(held), maxBytes);
-    held = [];
-    heldBytes = 0;
+    const line: Line = isTooLong ? { problem: 'TOO_LONG' } : lineOf(held.take(), maxBytes);
     isTooLong = false;
     return line;
   };
   return {
+    get heldBytes() {
+      return held.bytes;
+    },
     *lines(piece) {
       let start = 0;
-      if (isTooLong || heldBytes > 0) {
+      if (isTooLong || held.bytes > 0) {
         const end = piece.indexOf(NEWLINE);
         hold(end < 0 ? piece : piece.subarray(0, end));
         if (end < 0) return;
@@ -59,7 +61,7 @@ export const createLineSplitter = (maxBytes: number): LineSplitter => {
       if (open.length > 0) hold(open);
     },
     *rest() {
-      if (isTooLong || heldBytes > 0) yield takeHeld();
+      if (isTooLong || held.bytes > 0) yield takeHeld();
     },
   };
 };

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
+import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
@@ -44,13 +45,17 @@ export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget)
   const context = { db, clock, limits, known, batches, held, streamQueue, ended: call.ended, onWritten };
   if (isNdjson(request)) {
     return call.untimed(async () => {
-      const body = readChunks(request, services.pace);
+      const memory = call.memory.open();
+      const body = readChunks(request, services.pace, call.memory.open());
       try {
+        // What is read until the first record names its stream: two lines, and one in the making.
+        if (target.stream === null) memory.resize(3 * MAX_LINE_BYTES);
         const { stream, chunks } =
           target.stream === null ? await peekStream(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
         const bulk = { ...target, stream: nameOf(stream), kind, maxMs: services.pace.maxMs };
-        return await writeLines(call, context, bulk, stream, chunks);
+        return await writeLines(call, context, bulk, stream, chunks, memory);
       } finally {
+        memory.release();
         await body.return(undefined);
       }
     });
@@ -142,6 +147,7 @@ const writeLines = async (
   request: BulkRequest,
   stream: StreamOfRecords,
   chunks: AsyncIterable<Buffer>,
+  memory: Held,
 ): Promise<Receipt> => {
   const bulk = await startBulkWrite(context, request).catch((error: unknown) => {
     throw spelled(error, stream, () => undefined);
@@ -168,6 +174,7 @@ const writeLines = async (
     for await (const chunk of chunks) {
       addAll(splitter.lines(chunk));
       await bulk.stage();
+      memory.resize(splitter.heldBytes + bulk.heldBytes);
     }
     addAll(splitter.rest());
     return await bulk.finish();

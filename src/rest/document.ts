@@ -29,7 +29,7 @@ const failuresOf = (route: Route): Responses => {
     403: route.family === 'jobs' ? 'The key lacks the scope.' : 'The key is missing, not valid, or lacks the scope.',
     ...(route.body && BODY_FAILURES),
     500: 'Something unexpected; errorId stands in the log.',
-    503: 'The database is away, or it took too long. With an Idempotency-Key it is safe to send it again.',
+    503: 'The database is away, it took too long, or the server holds as many bodies as REQUEST_MEMORY allows. With an Idempotency-Key it is safe to send it again.',
     ...route.failures,
   };
   return Object.fromEntries(

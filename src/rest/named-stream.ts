@@ -1,6 +1,7 @@
 import { type Issue, ValidationError } from '../errors.ts';
 import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
+import { Pieces } from '../lib/pieces.ts';
 
 // The oldest path has no stream in it. Each record names the stream; the first one decides, the others must name the same.
 
@@ -41,22 +42,18 @@ export const peekStream = async (
   maxLineBytes: number,
 ): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> => {
   const splitter = createLineSplitter(maxLineBytes);
-  const read: Buffer[] = [];
-  let bytes = 0;
+  const read = new Pieces();
   for (;;) {
     const { done, value } = await chunks.next();
-    if (!done) {
-      read.push(value);
-      bytes += value.length;
-    }
+    if (!done) read.push(value);
     for (const line of eachLine(done ? splitter.rest() : splitter.lines(value))) {
       if ('problem' in line || line.text.trim() !== '') {
-        return { stream: streamOfLine(line), chunks: followedBy(read, chunks) };
+        return { stream: streamOfLine(line), chunks: followedBy(read.all, chunks) };
       }
     }
     if (done) throw emptyRequest();
     // The splitter finds a line that is longer: these are blank lines, which are held until a record comes.
-    if (bytes > 2 * maxLineBytes) {
+    if (read.bytes > 2 * maxLineBytes) {
       throw refused(['records', '0'], 'LINE_TOO_LONG', `The first record comes within ${maxLineBytes} bytes.`);
     }
   }

@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { z } from 'zod';
-import type { Authenticator } from '../accounts/authenticate.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import type { Scope } from '../accounts/scopes.ts';
 import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
+import type { RequestMemory } from '../http/request-memory.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { KnownSpellings } from './record-text.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
@@ -20,11 +20,9 @@ export interface RestServices {
   readonly database: Pick<Database, 'forAccount'>;
   readonly queue: PgBoss;
   readonly clock: Clock;
-  readonly authenticator: Authenticator;
   readonly limits: {
     readonly maxFutureMs: number;
     readonly maxFilledRows: number;
-    readonly maxBodyBytes: number;
     readonly maxPage: number;
   };
   readonly intakeRate: IntakeRate;
@@ -42,6 +40,7 @@ export interface Call {
   /** With the database as the account of the key sees it. */
   readonly services: RestServices & { readonly db: Db; readonly spellings: KnownSpellings };
   readonly principal: Principal;
+  readonly memory: RequestMemory;
   readonly request: IncomingMessage;
   /** Of the path, by the names in it. */
   readonly parameters: Readonly<Record<string, string | undefined>>;

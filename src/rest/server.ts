@@ -3,11 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { TellFailure } from '../http/failures.ts';
+import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignal } from '../http/closed-connections.ts';
-import { secretFrom } from '../http/keys-in-requests.ts';
+import type { Edge } from '../http/edge.ts';
 import { pathOf } from '../http/paths.ts';
-import { BodyError, readBody } from '../http/request-body.ts';
-import { noteAccount, noteOperation } from '../http/requests-under-way.ts';
+import { BodyError } from '../http/request-body.ts';
+import type { Held } from '../http/request-memory.ts';
+import { noteOperation } from '../http/requests-under-way.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './allocation-bodies.ts';
@@ -23,6 +25,7 @@ const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes
 
 export interface RestServerOptions {
   readonly services: RestServices;
+  readonly edge: Edge;
   readonly tell: TellFailure;
   readonly withinTime: WithinTime;
   /** Whether the routes are described, at /docs and /openapi.json. */
@@ -39,7 +42,7 @@ const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
 const MAX_PARAMETER = 100_000;
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
-export const createRestServer = ({ services, tell, withinTime, docs }: RestServerOptions) => {
+export const createRestServer = ({ services, edge, tell, withinTime, docs }: RestServerOptions) => {
   const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
   const notFound = (request: IncomingMessage, hint = advice): Answer =>
     failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), hint));
@@ -58,15 +61,18 @@ export const createRestServer = ({ services, tell, withinTime, docs }: RestServe
     const operation = `${route.method.toUpperCase()} ${route.path}`;
     const answer = async (request: IncomingMessage, parameters: Parameters): Promise<Answer> => {
       noteOperation('rest', operation);
+      const held = edge.memory.open();
       try {
         const { status, body, headers } = await withinTime(async (limit) =>
-          route.handle(await admit(route, request, parameters, services, spellings, limit)),
+          route.handle(await admit(route, request, parameters, { services, edge, spellings, held }, limit)),
         );
         return body === undefined
           ? { status, headers: headers ?? {}, body: null }
           : { status, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) };
       } catch (error) {
         return failureAnswer(failureOf(error, route.family, tell));
+      } finally {
+        held.release();
       }
     };
     const path = route.path.replace(/\{(\w+)\}/g, ':$1');
@@ -114,26 +120,30 @@ const writeDocument = async (): Promise<string> => {
   return JSON.stringify(describeApi(routes));
 };
 
+interface Admission {
+  readonly services: RestServices;
+  readonly edge: Edge;
+  readonly spellings: KnownSpellings;
+  readonly held: Held;
+}
+
 /** The key and its scope, before anything of the body is read. Throws a Failure. */
 const admit = async (
   route: Route,
   request: IncomingMessage,
   parameters: Parameters,
-  services: RestServices,
-  spellings: KnownSpellings,
+  { services, edge, spellings, held }: Admission,
   limit: TimeLimit,
 ): Promise<Call> => {
-  const { headers } = request;
-  const apiKey = headers['x-api-key'];
-  const secret = secretFrom(typeof apiKey === 'string' ? apiKey : null, headers.authorization);
-  const principal = secret === null ? null : await services.authenticator.authenticate(secret);
-  if (!principal) throw new Refused(noKey(route.family));
-  noteAccount(principal);
+  const caller = await edge.ofHeaders(request.headers);
+  const { principal } = caller;
+  if (principal === null) throw new Refused(noKey(route.family, caller.problem));
   if (!allows(principal.key.scopes, route.scope)) throw new Refused(noScope(route));
   const readText = async (): Promise<string> =>
-    decodeBody(await limit.exclude(() => readBody(request, services.limits.maxBodyBytes, services.pace)));
+    decodeBody(await limit.exclude(() => edge.readBody(request, caller, held)));
   return {
     services: { ...services, db: services.database.forAccount(principal.accountId), spellings },
+    memory: edge.memory,
     principal,
     request,
     parameters,
@@ -155,11 +165,11 @@ class Refused extends Error {
 }
 
 /** CloudZero answers 403 to a missing key, Amberflo 401. */
-const noKey = (family: Family): Failure => ({
+const noKey = (family: Family, problem: KeyProblem): Failure => ({
   status: family === 'telemetry' ? 403 : 401,
   code: 'UNAUTHENTICATED',
-  message: 'A valid key is needed: send it as X-API-Key, or as Authorization.',
-  headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': 'ApiKey realm="sluice"' },
+  message: describeProblem(problem),
+  headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': challengeOf(problem) },
 });
 
 const noScope = ({ scope }: Route): Failure => ({

@@ -42,6 +42,11 @@ export class BucketSums {
     return this;
   }
 
+  /** How many are held. */
+  get size(): number {
+    return this.areTooMany ? 0 : this.#size;
+  }
+
   /** Whether there were more than are held. */
   get areTooMany(): boolean {
     return this.#size > this.#most;

@@ -50,6 +50,8 @@ export interface BulkRequest extends WriteTarget {
 export interface BulkWrite {
   /** How many were added. */
   readonly count: number;
+  /** About how many bytes it holds in memory, without those that INTAKE_HELD_BYTES counts. */
+  readonly heldBytes: number;
   /** How many issues were found so far. */
   readonly issueCount: number;
   /** Checks one. Selectors for a delete, else records. */
@@ -68,6 +70,7 @@ const BATCH_CHARACTERS = 1_000_000;
 
 /** More buckets and filters than these are summed by Postgres, where they need no memory of the server: 20 MB or so. */
 const MAX_SUMS = 100_000;
+const BYTES_OF_SUM = 200;
 
 export interface BulkContext extends IngestContext {
   readonly held: HeldBatches;
@@ -96,6 +99,9 @@ export const startBulkWrite = async (context: BulkContext, request: BulkRequest)
   return {
     get count() {
       return intake.reader.count;
+    },
+    get heldBytes() {
+      return 2 * intake.reader.pending.characters + stager.writtenBytes + intake.sumsBytes;
     },
     get issueCount() {
       return issues.count;
@@ -137,6 +143,8 @@ interface Intake extends BatchSource {
   readonly reader: RecordReader | SelectorReader;
   /** Holds what was read against the stream as it is now, which may not be the one that it was read for. */
   checkShape(shape: StreamShape | null, issues: IssueCollector): void;
+  /** About how many bytes its sums take. */
+  readonly sumsBytes: number;
   /** Of so many batches that were staged, or of these that are held. */
   content(batches: number, held: readonly BatchTexts[]): Content;
 }
@@ -153,6 +161,9 @@ const recordIntake = (
   const sums = new BucketSums(MAX_SUMS);
   return {
     reader,
+    get sumsBytes() {
+      return sums.size * BYTES_OF_SUM;
+    },
     get canBeHeld() {
       return kind === 'SUM' && !sums.areTooMany;
     },
@@ -218,6 +229,7 @@ const selectorIntake = (
   const forms = new Map<string, SelectorForm>();
   return {
     reader,
+    sumsBytes: 0,
     canBeHeld: false,
     take: () => {
       const firstIndex = reader.count - reader.pending.records;

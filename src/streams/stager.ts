@@ -1,6 +1,6 @@
 import type { Db } from '../db/client.ts';
 import type { IssueCollector } from '../errors.ts';
-import type { BatchTexts } from './batch-texts.ts';
+import { type BatchTexts, bytesOf } from './batch-texts.ts';
 import type { Holder } from './held-batches.ts';
 import { clearStaged, stageBatch, type StagedRequest } from './staging.ts';
 
@@ -23,8 +23,10 @@ export const createStager = (
 ) => {
   let staged = 0;
   let writing: Promise<void> = Promise.resolve();
+  let writtenBytes = 0;
   const write = async (batch: BatchTexts): Promise<void> => {
     await writing;
+    writtenBytes = bytesOf(batch);
     writing = stageBatch(db, request, staged, batch);
     // Whoever waits for it next hears of a failure.
     writing.catch(() => undefined);
@@ -42,6 +44,10 @@ export const createStager = (
       if (intake.canBeHeld && staged === 0 && holder.hold(batch)) return;
       for (const earlier of holder.release()) await write(earlier);
       await write(batch);
+    },
+    /** Of the batch that was written last, or is being written. */
+    get writtenBytes() {
+      return writtenBytes;
     },
     settle: () => writing,
     close: async (): Promise<void> => {

@@ -10,6 +10,7 @@ import { withClient } from '../support/postgres-admin.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
+import { openRawConnection } from '../support/raw-requests.ts';
 import { readSourceFiles } from '../support/source-files.ts';
 
 // Every way to a top-level error, by every transport on which there is one. Each has a code that is documented.
@@ -339,6 +340,24 @@ describe('what never becomes an operation', () => {
   test('REQUEST_TIMEOUT: a body that does not come', async () => {
     expect(await sendSlowly()).toMatch(/^HTTP\/1\.1 408 [\s\S]*"code":"REQUEST_TIMEOUT"/);
     met.add('REQUEST_TIMEOUT');
+  });
+
+  test('OVERLOADED: more bodies without a key than MAX_ANONYMOUS_BODIES', async () => {
+    const open = await Promise.all(Array.from({ length: 64 }, () => openRawConnection(server.url)));
+    for (const { socket } of open) {
+      socket.write('POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{');
+    }
+    const response = await eventually(
+      () => post(JSON.stringify({ query: QUERY })),
+      ({ status }) => status !== 200,
+    );
+    for (const { socket } of open) socket.destroy();
+    expect(toldBy((await response.json()) as Result, response.status)).toEqual({
+      codes: ['OVERLOADED'],
+      hasData: false,
+      status: 503,
+    });
+    met.add('OVERLOADED');
   });
 });
 

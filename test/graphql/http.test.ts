@@ -37,8 +37,9 @@ const send = async (
     codes: errors.map((error) => error.extensions?.code),
   };
 };
+/** With a valid key: a body without one has limits of its own (test/http/anonymous.test.ts). */
 const post = (body: RequestInit['body'], headers: Record<string, string> = {}) =>
-  send({ method: 'POST', headers: { ...JSON_HEADERS, ...headers }, body: body ?? null });
+  send({ method: 'POST', headers: { ...JSON_HEADERS, 'x-api-key': server.key, ...headers }, body: body ?? null });
 
 /** What a server answers to these very bytes. */
 const sendRaw = async (request: string): Promise<string> => {
@@ -207,12 +208,22 @@ describe('bodies', () => {
     expect(await post(padded(MAX_BODY + 1))).toMatchObject({ status: 413, codes: ['BODY_TOO_LARGE'] });
     const chunked = (bytes: number) => new Blob([padded(bytes)]).stream();
     expect(
-      await send({ method: 'POST', headers: JSON_HEADERS, body: chunked(MAX_BODY), duplex: 'half' }),
+      await send({
+        method: 'POST',
+        headers: { ...JSON_HEADERS, 'x-api-key': server.key },
+        body: chunked(MAX_BODY),
+        duplex: 'half',
+      }),
     ).toMatchObject({
       status: 200,
     });
     expect(
-      await send({ method: 'POST', headers: JSON_HEADERS, body: chunked(MAX_BODY + 1), duplex: 'half' }),
+      await send({
+        method: 'POST',
+        headers: { ...JSON_HEADERS, 'x-api-key': server.key },
+        body: chunked(MAX_BODY + 1),
+        duplex: 'half',
+      }),
     ).toMatchObject({ status: 413, codes: ['BODY_TOO_LARGE'] });
   });
 
@@ -234,7 +245,16 @@ describe('bodies', () => {
       });
     for (let round = 0; round < 5; round += 1) {
       expect((await post(large)).status).toBe(413);
-      expect((await send({ method: 'POST', headers: JSON_HEADERS, body: endless(), duplex: 'half' })).status).toBe(413);
+      expect(
+        (
+          await send({
+            method: 'POST',
+            headers: { ...JSON_HEADERS, 'x-api-key': server.key },
+            body: endless(),
+            duplex: 'half',
+          })
+        ).status,
+      ).toBe(413);
     }
   });
 

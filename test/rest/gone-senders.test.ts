@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import { readChunks } from '../../src/http/request-body.ts';
+import { createRequestMemory } from '../../src/http/request-memory.ts';
 
 // A sender that goes when its body is whole on the way, and not read yet. Its decoder would wait for the rest for ever: with
 // a timer that keeps a server from ending, and whatever was staged for the request.
@@ -39,7 +40,9 @@ describe.each([
     // Its 'close' has been by then, and does not come again.
     await once(sent.request.socket, 'close');
     expect([sent.request.complete, sent.request.readableEnded]).toEqual([true, false]);
-    await expect(readChunks(sent.request, PACE).next()).rejects.toThrow('The body broke off.');
+    await expect(readChunks(sent.request, PACE, createRequestMemory(100_000_000).open()).next()).rejects.toThrow(
+      'The body broke off.',
+    );
   });
 });
 
@@ -48,7 +51,7 @@ test('a compressed body whose sender goes while it is read breaks off, or was wh
     gzipSync(Buffer.from(Array.from({ length: 400_000 }, (_, n) => `${n} `).join(''))),
     'gzip',
   );
-  const chunks = readChunks(sent.request, PACE);
+  const chunks = readChunks(sent.request, PACE, createRequestMemory(100_000_000).open());
   await chunks.next();
   sent.socket.destroy();
   const rest = async (): Promise<string> => {

@@ -174,7 +174,9 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
       // CloudZero says 403 to it, Amberflo 401.
       expect([answer.status, answer.body.error.code]).toEqual([family === 'jobs' ? 401 : 403, 'UNAUTHENTICATED']);
       expect(answer.body.error.issues).toEqual([]);
-      if (family === 'jobs') expect(answer.headers.get('www-authenticate')).toBe('ApiKey realm="sluice"');
+      if (family !== 'jobs') continue;
+      const challenge = key === null ? 'Bearer realm="Sluice"' : 'Bearer realm="Sluice", error="invalid_token"';
+      expect(answer.headers.get('www-authenticate')).toBe(challenge);
     }
     for (const authorization of ['', 'Bearer', 'Bearer ', `Basic ${btoa(`:${server.key}`)}`]) {
       const answer = await call(operationId, id, null, { authorization });

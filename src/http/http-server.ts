@@ -1,0 +1,68 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { UnderWay } from '../lib/lifecycle.ts';
+import { requestTarget } from './paths.ts';
+import { continueWhenRead } from './request-body.ts';
+import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './requests-under-way.ts';
+
+export interface HttpServerOptions {
+  readonly headersMs: number;
+  readonly keepAliveMs: number;
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly underWay: UnderWay;
+  /** Called for each request with what is known of it at its end. */
+  readonly onEnded: (request: RequestUnderWay) => void;
+  readonly log: Logger;
+}
+
+/** How often Node looks for connections that exceeded headersMs. */
+const TIMEOUT_CHECK_MS = 1000;
+
+/** Gives each request its id, and a response whatever happens. */
+export const createHttpServer = ({
+  headersMs,
+  keepAliveMs,
+  handle,
+  underWay,
+  onEnded,
+  log,
+}: HttpServerOptions): Server => {
+  // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
+  const timeouts = {
+    requestTimeout: 0,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    headersTimeout: headersMs,
+    keepAliveTimeout: keepAliveMs,
+  };
+  const server = createServer(timeouts, (request, response) => {
+    toOriginForm(request);
+    const id = requestIdOf(request.headers['x-request-id']);
+    response.setHeader('x-request-id', id);
+    const answer = async (): Promise<void> => {
+      try {
+        await handle(request, response);
+      } catch (error) {
+        // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
+        if (response.destroyed) return;
+        log.error({ err: error }, 'a request could not be answered');
+        if (!response.headersSent) response.writeHead(500);
+        response.end();
+      }
+      if (response.statusCode >= 400) noteOutcome(response.statusCode >= 500 ? 'failed' : 'refused');
+    };
+    underWay.add(asRequest(id, answer, onEnded));
+  });
+  // Without a listener, Node asks for the body before anybody knows whether it will be read.
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    continueWhenRead(request, response);
+    server.emit('request', request, response);
+  });
+  return server;
+};
+
+/** Upgrades come past the listener of requests and need the same. */
+export const toOriginForm = (request: IncomingMessage): void => {
+  const { url, host } = requestTarget(request.url ?? '/');
+  request.url = url;
+  if (host !== null) request.headers.host = host;
+};
