@@ -1,5 +1,5 @@
 // Pure: usage as a table with a line of bars for each group. Figures are the API's own, or exact sums of them.
-import { decimalOf, scaleOf, unitsOf } from '../lib/decimal.ts';
+import { decimalOf, largestScale, unitsOf } from '../lib/decimal.ts';
 import { sparkline } from './sparkline.ts';
 import type { Surface } from './surface.ts';
 import { cut, harmless, padEnd, padStart, widthOf } from './text-width.ts';
@@ -39,7 +39,7 @@ export const summarize = (
   bucketStarts: readonly number[],
   top: number,
 ): UsageSummary => {
-  const scale = Math.max(0, ...series.flatMap(({ points }) => points.map(({ value }) => scaleOf(value))));
+  const scale = largestScale(series.flatMap(({ points }) => points.map(({ value }) => value)));
   const places = new Map(bucketStarts.map((start, index) => [start, index]));
   const rows = series.map(({ group, total, points }) => {
     const units = bucketStarts.map(() => 0n);
@@ -183,7 +183,7 @@ const lengthBehindPoint = (text: string): number => {
 };
 
 const unitsIn = (values: readonly string[]): bigint[] => {
-  const scale = Math.max(0, ...values.map(scaleOf));
+  const scale = largestScale(values);
   return values.map((value) => unitsOf(value, scale));
 };
 
