@@ -21,17 +21,16 @@
     }
   };
 
-  /** Returns whether the address contained a key. */
+  /** Returns the key in the address, or null. */
   const takeFromAddress = () => {
     // A "+" in a fragment is a plus, not a blank.
     const given = new URLSearchParams(location.hash.slice(1).replaceAll('+', '%2B')).get('key');
-    if (given === null) return false;
+    if (given === null) return null;
     history.replaceState(history.state, '', location.pathname + location.search);
-    if (given.trim() === '') return false;
-    keep(given.trim());
-    return true;
+    return given.trim() || null;
   };
-  takeFromAddress();
+  const first = takeFromAddress();
+  if (first !== null) keep(first);
 
   // The policy of the page lets requests go to this server only, so the key goes nowhere else.
   const send = window.fetch.bind(window);
@@ -122,6 +121,7 @@
 
   // Somebody opens a link with a key in a tab that shows the page already.
   window.addEventListener('hashchange', () => {
-    if (takeFromAddress()) void check(key);
+    const given = takeFromAddress();
+    if (given !== null) void check(given);
   });
 })();

@@ -19,9 +19,12 @@ export interface Greeting extends Announced {
   readonly filesDirectory: string;
 }
 
+/** Browsers refuse to open the addresses that mean all interfaces. */
+const openable = (url: string): string => url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+
 /** The key travels in the fragment, which browsers do not send to the server. The page removes it from the address. */
 export const graphiqlAddress = ({ url, apiKey, terminal }: Announced): string =>
-  `${url}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+  `${openable(url)}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
 
 const keyWords = ({ apiKey, keyFile }: Greeting): string => {
   if (apiKey === null) return 'revoked: use another key of yours';
