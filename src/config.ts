@@ -106,6 +106,10 @@ export const tracesUrl = ({
 }: Pick<Config, 'otlpEndpoint' | 'otlpTracesEndpoint'>): string | null =>
   otlpTracesEndpoint ?? (otlpEndpoint && `${otlpEndpoint.replace(/\/$/, '')}/v1/traces`);
 
+/** Whether a container's role gives the AWS credentials, as in ECS and EKS. The AWS SDK reads these variables itself. */
+export const hasContainerRole = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
+  Boolean(env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] || env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI']);
+
 /** For the README: name, default and meaning of every setting. */
 export const describeSettings = (): { name: string; defaultText: string; description: string }[] =>
   Object.values(SETTINGS).map(({ name, defaultText, description }) => ({ name, defaultText, description }));

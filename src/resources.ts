@@ -3,7 +3,7 @@ import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 import type { AppResources } from './app.ts';
 import { ensureDefaultKey } from './accounts/accounts.ts';
-import { accountConnections, type Config, tracesUrl } from './config.ts';
+import { accountConnections, type Config, hasContainerRole, tracesUrl } from './config.ts';
 import { openDatabase } from './db/client.ts';
 import { placeOf } from './db/database-place.ts';
 import { migrate } from './db/migrate.ts';
@@ -91,6 +91,7 @@ export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
     region: config.awsRegion,
     endpoint: options.endpoint ?? undefined,
     credentials: options.credentials,
+    hasCredentialSource: hasContainerRole(),
     forcePathStyle: options.forcePathStyle,
     callTimeoutMs: config.leaseSeconds * 1000,
   });

@@ -16,6 +16,8 @@ export interface S3Options {
   readonly endpoint?: string | undefined;
   /** Where absent, the SDK's own chain: environment, profile, web identity, container, instance. */
   readonly credentials?: S3Credentials | undefined;
+  /** Whether the SDK has a source of credentials for certain: then credentials that it does not find are away for now. */
+  readonly hasCredentialSource?: boolean | undefined;
   readonly forcePathStyle?: boolean | undefined;
   /** No put lasts longer, so that it cannot outlive the lease of its run. 30,000 ms where absent. */
   readonly callTimeoutMs?: number | undefined;
@@ -40,7 +42,7 @@ const KEPT_CONNECTION_MS = 4_000;
 export function openS3(options: S3Options): ObjectStore {
   const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
   const client = createClient(options, callTimeoutMs);
-  const credentials = { wereFound: false };
+  const credentials = { areExpected: options.hasCredentialSource ?? false };
   const closing = new AbortController();
   return {
     async put(object) {
@@ -109,15 +111,15 @@ async function send(
   client: S3Client,
   object: StoredObject,
   signal: AbortSignal,
-  credentials: { wereFound: boolean },
+  credentials: { areExpected: boolean },
 ): Promise<void> {
   // First by themselves: an AccessDenied of STS must not read as one of the bucket. The SDK keeps what it got.
   try {
     await client.config.credentials();
-    credentials.wereFound = true;
+    credentials.areExpected = true;
   } catch (error) {
     // A server that had credentials before gets them from a source that is away for now.
-    const areMissing = !credentials.wereFound && error instanceof Error && error.message === NO_SOURCE;
+    const areMissing = !credentials.areExpected && error instanceof Error && error.message === NO_SOURCE;
     throw Object.assign(new Error('No credentials', { cause: redact(error) }), {
       name: areMissing ? 'CredentialsMissing' : 'CredentialsProviderError',
     });

@@ -513,15 +513,6 @@ describe.concurrent('times', () => {
       ['2026-01-25T00:00:00-05:00 2026-01-26T00:00:00-05:00 1'],
     ],
     [
-      'daily and hourly records together, over a change of the clock',
-      { meterApiNames: ['hours', 'days'], timeZone: 'America/New_York', range: 'ago(1d)' },
-      '2026-03-09T05:00:00Z',
-      [
-        '2026-03-08T00:00:00-05:00 2026-03-09T00:00:00-04:00 1',
-        '2026-03-08T00:00:00-05:00 2026-03-09T00:00:00-04:00 2',
-      ],
-    ],
-    [
       'daily records in hour buckets, in the first hour of their date',
       { meterApiNames: ['days'], timeZone: 'Pacific/Apia', range: 'ago(1d)', aggregationBucket: 'HOUR' },
       '2026-01-25T11:00:00Z',

@@ -4,11 +4,13 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
 import { ObjectStoreError } from '../../src/exports/object-store.ts';
 import type { ObjectStore, StoredObject } from '../../src/exports/object-store.ts';
 import { openS3 } from '../../src/exports/s3.ts';
 import type { S3Options } from '../../src/exports/s3.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
+import { openStore } from '../../src/resources.ts';
 import { startStrictS3 } from '../support/strict-s3.ts';
 import type { Fault, StrictS3 } from '../support/strict-s3.ts';
 
@@ -280,6 +282,16 @@ describe('a failed put tells whose fault it is', () => {
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', s3.credentials.secretAccessKey);
     await store.put(objectOf());
     expect(s3.puts).toHaveLength(1);
+  });
+
+  it('credentials of a container whose role cannot be reached may come', async () => {
+    withoutCredentials();
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', 'http://127.0.0.1:1/role');
+    const config = loadConfig({ AWS_REGION: s3.region });
+    const store = openStore(config, { endpoint: s3.endpoint, forcePathStyle: true });
+    const error = await failureOf(store.put(objectOf()));
+    store.close();
+    expect(error).toMatchObject({ code: 'CREDENTIALS_UNAVAILABLE', retryable: true });
   });
 
   it('credentials that were found before and cannot be had at present may come', async () => {

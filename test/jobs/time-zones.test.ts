@@ -74,6 +74,32 @@ describe('the time zone of a job', () => {
   });
 });
 
+test('an export of hourly, daily and monthly streams over a change of the clock > puts each record into its own day', async () => {
+  const record = (granularity: string, timestamp: string) => ({ granularity, timestamp, elementName: 'e', value: '1' });
+  // New York is five hours west of UTC until 07:00 UTC on 8 March, and four hours from then on.
+  await sendRecords(server, 'by-hour', [
+    record('HOURLY', '2026-03-08T04:00:00Z'),
+    record('HOURLY', '2026-03-08T05:00:00Z'),
+    record('HOURLY', '2026-03-09T03:00:00Z'),
+    record('HOURLY', '2026-03-09T04:00:00Z'),
+  ]);
+  await sendRecords(server, 'by-day', [
+    record('DAILY', '2026-03-07T23:59:59-11:00'),
+    record('DAILY', '2026-03-08T00:00:00+13:00'),
+    record('DAILY', '2026-03-09T00:00:00Z'),
+  ]);
+  await sendRecords(server, 'by-month', [record('MONTHLY', '2026-03-31T23:59:59-11:00')]);
+  const settings = { meterApiNames: ['by-hour', 'by-day', 'by-month'], timeZone: 'us/eastern', range: 'ago(9d)' };
+  const { text } = await exportOnce(server, settings, '2026-03-09T12:00:00Z');
+  expect(text.split('\n').slice(1, -1)).toEqual([
+    'by-day,2026-03-07T00:00:00-05:00,2026-03-08T00:00:00-05:00,1',
+    'by-day,2026-03-08T00:00:00-05:00,2026-03-09T00:00:00-04:00,1',
+    'by-hour,2026-03-07T00:00:00-05:00,2026-03-08T00:00:00-05:00,1',
+    'by-hour,2026-03-08T00:00:00-05:00,2026-03-09T00:00:00-04:00,2',
+    'by-month,2026-03-01T00:00:00-05:00,2026-03-02T00:00:00-05:00,1',
+  ]);
+});
+
 test('usage in zones and links of the tz database puts a daily record into its own date', async () => {
   // test/lib/time-zones.test.ts sees every name.
   for (const timeZone of TIME_ZONE_NAMES.filter((_, index) => index % 10 === 0)) {
