@@ -54,7 +54,11 @@ export const peekStream = async (
     if (done) throw emptyRequest();
     // The splitter finds a line that is longer: these are blank lines, which are held until a record comes.
     if (read.bytes > 2 * maxLineBytes) {
-      throw refused(['records', '0'], 'LINE_TOO_LONG', `The first record comes within ${maxLineBytes} bytes.`);
+      throw refused(
+        ['records', '0'],
+        'LINE_TOO_LONG',
+        `Must begin within the first ${maxLineBytes} bytes of the body.`,
+      );
     }
   }
 };

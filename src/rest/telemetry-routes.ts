@@ -91,7 +91,8 @@ const deprecatedSum =
   (from: string) =>
   async (call: Call): Promise<Reply> => {
     const receipt = await writeBody(call, 'SUM', targetOf(call));
-    // Relative, because a proxy may have shortened the path by a prefix. Behind a slash at its end one level more is above.
+    // Relative, because a proxy may have removed a prefix from the path. If the path ends with a slash, the reference begins
+    // one level higher.
     const up = pathOf(call.request).endsWith('/') ? '../' : '';
     const successor = `${up}${from}${encodeURIComponent(receipt.stream.name)}/sum`;
     return {
@@ -271,7 +272,7 @@ export const telemetryRoutes: readonly Route[] = [...writes, ...readsAndDeletes]
 const RESERVED = '"allocation" and "metric" are reserved in this path; streams of these names are served over GraphQL';
 const NO_METRICS = `Unit metrics are not supported: only allocation streams are served, below ${TELEMETRY}/allocation`;
 
-/** Paths that are not served, where a stream's name stands in other requests, and why. */
+/** Paths that would otherwise match a route with a stream's name, and why they are not served. */
 export const unservedPaths: readonly {
   readonly methods: 'all' | readonly ('GET' | 'HEAD' | 'DELETE')[];
   readonly path: string;
