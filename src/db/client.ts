@@ -35,7 +35,7 @@ export const OWN_CONNECTIONS = {
   /** Renewals of leases: one that waits for the lock of a run does not delay the others. */
   leases: 2,
   /** The statements that claim a run, plan it, record its objects and end it. */
-  runs: 3,
+  runs: 4,
   /** The scheduler and the reaper. */
   schedule: 2,
   /** All other statements that concern several accounts: the feed of runs, metrics, readiness, mail, merges of totals. */

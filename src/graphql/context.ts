@@ -9,6 +9,7 @@ import type { Caller, KeyProblem } from '../http/callers.ts';
 import type { PageArguments } from '../db/paging.ts';
 import { type JobRow, loadJobs } from '../jobs/jobs.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
@@ -53,8 +54,8 @@ export interface GraphQLContext {
   readonly loaders: Loaders;
   /** Records and selectors that the fields of this request brought so far, those refused among them. */
   readonly records: { count: number };
-  /** Returns a signal that is aborted when nobody waits for the answer any more. Absent for subscriptions. */
-  readonly ended?: (() => AbortSignal) | undefined;
+  /** Signals that are aborted when nobody waits for the answer any more. Absent for subscriptions. */
+  readonly ended?: RequestSignals | undefined;
   /** Asks again whether the key is still valid, for what outlives one request. */
   readonly isStillValid: () => Promise<boolean>;
 }

@@ -3,11 +3,12 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import { keepLongNumbers } from '../lib/long-numbers.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import type { Caller } from '../http/callers.ts';
-import { endedSignal } from '../http/closed-connections.ts';
+import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
@@ -102,7 +103,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
         const found = await yoga.fetch(asked, {
           signal,
           caller,
-          ended: endedSignal(limit, request.socket, () => request.socket.destroyed),
+          ended: endedSignals(limit, request.socket, () => request.socket.destroyed),
         });
         // Nobody will read it any more.
         if (signal.aborted) {
@@ -205,7 +206,7 @@ interface RequestContext {
   /** Aborted where the request has taken too long. */
   readonly signal?: AbortSignal | undefined;
   /** The same, and when the client has gone: what waits and was not begun leaves the queue. */
-  readonly ended?: (() => AbortSignal) | undefined;
+  readonly ended?: RequestSignals | undefined;
 }
 
 const createGraphQL = (

@@ -10,7 +10,7 @@ import { keepLongNumbers } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { describeProblem } from '../http/callers.ts';
-import { endedSignal } from '../http/closed-connections.ts';
+import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { asRequest, requestIdOf, type RequestUnderWay } from '../http/requests-under-way.ts';
 import { limitReceived, TRY_AGAIN_LATER } from './received-messages.ts';
@@ -216,7 +216,7 @@ const createProtocol = (
       withinTime(async (limit) => {
         const signal = limit.signal();
         const { socket } = (args as WrappedArgs).rootValue;
-        const ended = endedSignal(limit, socket, () => socket.readyState === socket.CLOSED);
+        const ended = endedSignals(limit, socket, () => socket.readyState === socket.CLOSED);
         Object.assign(args.contextValue as object, { signal, ended });
         return (args as WrappedArgs).rootValue.execute(args);
       }).catch((error: unknown) => ({ errors: [graphql.mapError(error)] })),

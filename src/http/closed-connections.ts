@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { ClientGoneError } from '../errors.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { TimeLimit } from './time-limit.ts';
 
 /** One signal for all requests of a connection, so that each connection gets one listener. */
@@ -18,8 +19,7 @@ const closedSignal = (connection: EventEmitter, isClosed: boolean): AbortSignal 
   return signal;
 };
 
-/** Returns the signal of a request that is aborted when its time is over or its connection closes. Made when it is asked for. */
-export const endedSignal =
-  (limit: Pick<TimeLimit, 'signal'>, connection: EventEmitter, isClosed: () => boolean): (() => AbortSignal) =>
-  () =>
-    AbortSignal.any([limit.signal(), closedSignal(connection, isClosed())]);
+/** The signals of a request: its time limit, and its connection. They are made when the request has to wait. */
+export const endedSignals =
+  (limit: Pick<TimeLimit, 'signal'>, connection: EventEmitter, isClosed: () => boolean): RequestSignals =>
+  () => [limit.signal(), closedSignal(connection, isClosed())];

@@ -5,6 +5,9 @@ export interface Stoppable {
   stop(): Promise<void>;
 }
 
+/** Returns the signals of a request: one of them is aborted when nobody waits for its answer any more. */
+export type RequestSignals = () => readonly AbortSignal[];
+
 export interface RepeatOptions {
   readonly everyMs: number;
   readonly onError: (error: unknown) => void;

@@ -8,6 +8,7 @@ import type { Database, Db } from '../db/client.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { KnownSpellings } from './record-text.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
@@ -49,8 +50,8 @@ export interface Call {
   readonly readText: () => Promise<string>;
   /** The body as JSON, numbers exact; undefined where there is none. */
   readonly readJson: () => Promise<unknown>;
-  /** Returns a signal that is aborted when nobody waits for the answer any more. */
-  readonly ended: () => AbortSignal;
+  /** Signals that are aborted when nobody waits for the answer any more. */
+  readonly ended: RequestSignals;
   /** For work that has time limits of its own: that of the request does not count it. */
   readonly untimed: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }

@@ -4,7 +4,7 @@ import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { TellFailure } from '../http/failures.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
-import { endedSignal } from '../http/closed-connections.ts';
+import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { pathOf } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
@@ -150,7 +150,7 @@ const admit = async (
     query: () => new URL(request.url ?? '/', 'http://localhost').searchParams,
     readText,
     readJson: async () => parseJson(await readText()),
-    ended: endedSignal(limit, request.socket, () => request.socket.destroyed),
+    ended: endedSignals(limit, request.socket, () => request.socket.destroyed),
     untimed: limit.exclude,
   };
 };

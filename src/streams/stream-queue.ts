@@ -1,5 +1,6 @@
 import { isLockTimeout } from '../db/failures.ts';
 import { StreamBusyError } from '../errors.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 
 /** A sum shares the stream with other sums. A replace, a delete and deleteStream need it alone. */
 export type StreamAccess = 'shared' | 'exclusive';
@@ -18,8 +19,8 @@ export interface StreamRequest {
   /** The name, because a request addresses a stream by its name: the queue serves streams that do not exist yet. */
   readonly stream: string;
   readonly access: StreamAccess;
-  /** Returns a signal that is aborted when nobody waits for the answer any more. Called when the request must wait. */
-  readonly ended?: (() => AbortSignal) | undefined;
+  /** Signals that are aborted when nobody waits for the answer any more. Called when the request must wait. */
+  readonly ended?: RequestSignals | undefined;
 }
 
 export interface StreamQueue {
@@ -92,12 +93,12 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // The request may fail for another reason before it awaits its turn.
     promise.catch(() => undefined);
-    const signal = ended?.();
+    const signals = ended?.() ?? [];
     const leave = (): void => {
       if (!line.waiters.delete(waiter)) return;
       waiting -= 1;
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abandon);
+      for (const signal of signals) signal.removeEventListener('abort', abandon);
     };
     const waiter: Waiter = {
       access,
@@ -113,12 +114,12 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
       reject(error);
       startNext(key, line);
     };
-    const abandon = (): void => giveUp(signal?.reason);
+    const abandon = (): void => giveUp(signals.find(({ aborted }) => aborted)?.reason);
     const timer = setTimeout(() => giveUp(busy(stream)), waitMs);
     line.waiters.add(waiter);
     waiting += 1;
-    if (signal?.aborted) abandon();
-    else signal?.addEventListener('abort', abandon, { once: true });
+    if (signals.some(({ aborted }) => aborted)) abandon();
+    else for (const signal of signals) signal.addEventListener('abort', abandon, { once: true });
     return {
       turn: promise,
       get isActive() {

@@ -3,6 +3,7 @@ import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
@@ -209,8 +210,8 @@ export interface DeletionContext {
   readonly db: Db;
   readonly clock: Clock;
   readonly streamQueue: StreamQueue;
-  /** Returns a signal that is aborted when nobody waits for the answer any more. */
-  readonly ended?: (() => AbortSignal) | undefined;
+  /** Signals that are aborted when nobody waits for the answer any more. */
+  readonly ended?: RequestSignals | undefined;
 }
 
 /**

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem, textProblem } from './inputs.ts';
 import type { KnownStreams } from './known-streams.ts';
@@ -25,8 +26,8 @@ export interface IngestContext {
   /** Where small sums may share a transaction; absent where there is one already. */
   readonly batches?: SumBatches | undefined;
   readonly streamQueue: StreamQueue;
-  /** Returns a signal that is aborted when nobody waits for the answer any more. */
-  readonly ended?: (() => AbortSignal) | undefined;
+  /** Signals that are aborted when nobody waits for the answer any more. */
+  readonly ended?: RequestSignals | undefined;
   /** Told of each write that was accepted, and of each that was answered from the ledger. */
   readonly onWritten: OnWritten;
 }

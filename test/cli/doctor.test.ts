@@ -229,7 +229,7 @@ describe('doctor', () => {
       });
       expect(away.lines.filter((line) => /^(?:pool|s3|traces) /.test(line))).toEqual([
         expect.stringMatching(
-          /^pool +warn +a server with these settings uses up to 1023 connections; the database gives \d+, of which \d+ are open: lower DATABASE_POOL/,
+          /^pool +warn +a server with these settings uses up to 1024 connections; the database gives \d+, of which \d+ are open: lower DATABASE_POOL/,
         ),
         expect.stringMatching(
           /^s3 +warn +credentials found .*; the store of AWS_ENDPOINT_URL_S3, 127\.0\.0\.1:\d+, cannot be reached \(ECONNREFUSED\): exports fail/,

@@ -21,7 +21,7 @@ const request = (
   { stream = 'usage', account = 1n, signal }: { stream?: string; account?: bigint; signal?: AbortSignal } = {},
 ) => {
   const ending = Promise.withResolvers<void>();
-  const ended = signal && (() => signal);
+  const ended = signal && (() => [signal]);
   const done = queue.enter({ accountId: account, stream, access, ended }, async (place) => {
     await place.turn;
     log.push(name);
