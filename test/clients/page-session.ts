@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -21,6 +21,8 @@ export interface PageOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What stands in the page, and what it is here: addresses. */
   readonly places?: Readonly<Record<string, string>>;
+  /** False: its first lines make a role and a database, which are there the second time. */
+  readonly isTypedTwice?: false;
 }
 
 const DEADLINE_MS = 150_000;
@@ -86,11 +88,22 @@ const replaceAll = (text: string, places: Readonly<Record<string, string>>): str
     text,
   );
 
+/** Files that the test, the server and npm make in the directory, which is also the home. */
+const OWN_FILES = [/^package\.json$/, /^src$/, /^page\.sh$/, /^server-\d+\.log$/, /^\.sluice$/, /^\.npm$/];
+
+/** What a page printed when it was typed once, and once more in the same directory; and the files that it left there. */
+export interface PageRuns {
+  readonly first: readonly Said[];
+  /** Null if it was typed once. */
+  readonly again: readonly Said[] | null;
+  readonly left: readonly string[];
+}
+
 /**
  * Runs the shell blocks of a page in order, in one shell, in a directory that looks like a checkout and is removed. A server
  * that answers at `localhost:4000` is there: the page's own, or one in local mode.
  */
-export const runPage = async (page: Page, options: PageOptions = {}): Promise<Said[]> => {
+export const runPage = async (page: Page, options: PageOptions = {}): Promise<PageRuns> => {
   const directory = await mkdtemp(join(tmpdir(), 'sluice-page-'));
   // Closed to other accounts, PostgreSQL started by root would lie elsewhere, and stay there.
   await chmod(directory, 0o711);
@@ -101,7 +114,11 @@ export const runPage = async (page: Page, options: PageOptions = {}): Promise<Sa
     for (const name of ['package.json', 'src']) await symlink(join(ROOT, name), join(directory, name));
     const script = join(directory, 'page.sh');
     await writeFile(script, scriptOf(replacedIn(page, places), ports));
-    const text = await runScript(script, directory, {
+    const type = async (): Promise<Said[]> => {
+      const text = await runScript(script, directory, env);
+      return saidBy(page, replaceAll(text, { ...back, [directory]: '…' }));
+    };
+    const env = {
       PATH: process.env['PATH'],
       HOME: directory,
       AWS_EC2_METADATA_DISABLED: 'true',
@@ -110,9 +127,12 @@ export const runPage = async (page: Page, options: PageOptions = {}): Promise<Sa
       PORT: ports['4000'],
       LOG_LEVEL: 'warn',
       ...options.env,
-    });
+    };
     const back = Object.fromEntries(Object.entries(places).map(([there, here]) => [here, there]));
-    return saidBy(page, replaceAll(text, { ...back, [directory]: '…' }));
+    const first = await type();
+    const again = options.isTypedTwice === false ? null : await type();
+    const left = (await readdir(directory)).filter((name) => !OWN_FILES.some((own) => own.test(name)));
+    return { first, again, left };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -17,13 +17,22 @@ interface Surprise {
 }
 
 /** Where the page does not say what is; with all that was said, for whoever has to set it right. */
-const surprisesOf = async (page: Page, options: PageOptions = {}): Promise<Surprise[]> =>
-  (await runPage(page, options)).flatMap(({ block, text: said, failed }): Surprise[] => {
+const surprisesOf = async (page: Page, options: PageOptions = {}): Promise<(Surprise | string)[]> => {
+  const { first, again, left } = await runPage(page, options);
+  const whenTyped = first.flatMap(({ block, text: said, failed }): Surprise[] => {
     const place = `${page.path}:${block.line}`;
     if (failed.length > 0 !== (block.mark?.kind === 'fails')) return [{ place, failed, said }];
     const shown = shownAfter(page, block);
     return shown === null || isShown(shown, said) ? [] : [{ place, shown: shown.text, said }];
   });
+  // What is there already is told in other words, but nothing fails.
+  const whenTypedAgain = (again ?? []).flatMap(({ block, text: said, failed }): Surprise[] =>
+    failed.length > 0 !== (block.mark?.kind === 'fails')
+      ? [{ place: `${page.path}:${block.line}, typed again`, failed, said }]
+      : [],
+  );
+  return [...whenTyped, ...whenTypedAgain, ...left.map((name) => `${page.path} leaves ${name} in the checkout`)];
+};
 
 const isShown = ({ language, text }: Block, said: string): boolean =>
   language === 'json' ? showsJson(JSON.parse(text), parsed(said)) : showsText(text, said);
@@ -47,7 +56,8 @@ describe('what a page says to type does what the page says', () => {
     async (_, page) => {
       const clusters = await startTwoClusters(programs ?? '');
       try {
-        const options = {
+        const options: PageOptions = {
+          isTypedTwice: false,
           places: { '5432': clusters.first, '5433': clusters.second },
           env: {
             PATH: [programs, process.env['PATH']].join(delimiter),
