@@ -8,6 +8,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
+import { measureIdleStreams } from './measures/idle-streams.ts';
 import { measureIntake } from './measures/intake.ts';
 import { measureSmallSums } from './measures/small-sums.ts';
 import { measureLatency } from './measures/latency.ts';
@@ -24,6 +25,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   history: measureHistory,
   latency: measureLatency,
   slots: measureSlots,
+  'idle-streams': measureIdleStreams,
   scheduler: measureScheduler,
   subscribers: measureSubscribers,
 };

@@ -9,7 +9,7 @@ import { startReaper } from './background/reaper.ts';
 import { startRunWorker } from './background/run-worker.ts';
 import { startScheduler } from './background/scheduler.ts';
 import { startStagingSweeper } from './background/staging-sweeper.ts';
-import { startTotalsMerger } from './background/totals-merger.ts';
+import { LEAST_OPERATIONS, startTotalsMerger, startTotalsSweep } from './background/totals-merger.ts';
 import type { Config } from './config.ts';
 import type { Database } from './db/client.ts';
 import { isUnavailable } from './db/failures.ts';
@@ -48,6 +48,7 @@ import { type RunFeed, startRunFeed } from './runs/run-feed.ts';
 import { createKnownStreams } from './streams/known-streams.ts';
 import { createHeldBatches, type HeldBatches } from './streams/held-batches.ts';
 import { createStreamQueue, type StreamQueue } from './streams/stream-queue.ts';
+import { createWrittenStreams, type WrittenStreams } from './streams/written-streams.ts';
 import { createSumBatches } from './streams/sum-batches.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
@@ -86,6 +87,8 @@ const IDLE_MS = 5000;
 const LEAST_GRACE_MS = 2000;
 const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;
+/** About 10 MB of memory. */
+const MAX_COUNTED_STREAMS = 100_000;
 /** Longer than any request can still be at work on what it staged. */
 const SWEEP_MARGIN_MS = 900_000;
 
@@ -110,6 +113,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
   const memory = createRequestMemory(config.requestMemory);
   const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
+  const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
   const metrics = createMetrics({
     role: config.role,
     pool: database.pool,
@@ -122,7 +126,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests };
+  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written };
   const api = config.role === 'worker' ? null : createApi(resources, parts);
   const handle = createRouter({
     database,
@@ -178,7 +182,16 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   try {
     // Before the background parts, so that no run is begun where the port is taken.
     const url = await listen(server, config.host, config.port);
-    if (config.role !== 'api') background = await startBackground(resources, metrics);
+    if (api)
+      background = [
+        startTotalsMerger({
+          db: database.acrossAccounts,
+          written,
+          everyMs: MERGE_MS,
+          onError: failureTeller(log, 'merger of totals'),
+        }),
+      ];
+    if (config.role !== 'api') background = [...background, ...(await startBackground(resources, metrics))];
     return { url, stop: () => (stopped ??= stop()) };
   } catch (error) {
     await stop();
@@ -198,10 +211,11 @@ interface ApiParts {
   readonly streamQueue: StreamQueue;
   readonly memory: RequestMemory;
   readonly slowRequests: SlowRequests;
+  readonly written: WrittenStreams;
 }
 
 const createApi = (resources: AppResources, parts: ApiParts) => {
-  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests } = parts;
+  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written } = parts;
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -241,7 +255,10 @@ const createApi = (resources: AppResources, parts: ApiParts) => {
     batches: createSumBatches(),
     held,
     streamQueue,
-    onWritten: metrics.written,
+    onWritten: (kind, receipt) => {
+      metrics.written(kind, receipt);
+      if (!receipt.replayed) written.note(receipt.stream.accountId, receipt.stream.id);
+    },
     canMail: resources.mail !== null,
     principalArn: config.principalArn,
   };
@@ -281,18 +298,20 @@ const createApi = (resources: AppResources, parts: ApiParts) => {
   return { graphql, sockets, rest: createRestServer({ services, edge, tell, withinTime, docs: config.docs }) };
 };
 
+/** While the database is away each attempt of a part fails in the same way, so it is logged now and then. */
+const failureTeller = (log: AppResources['log'], part: string): ((error: unknown) => void) => {
+  let toldAt = -Infinity;
+  return (error) => {
+    const now = performance.now();
+    if (isUnavailable(error) && now - toldAt < TELL_AGAIN_MS) return;
+    toldAt = now;
+    log.error({ err: error }, `the ${part} failed; it tries again`);
+  };
+};
+
 const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
   const { config, database, queue, log, traces } = resources;
-  const onError = (part: string) => {
-    let toldAt = -Infinity;
-    return (error: unknown): void => {
-      // While the database is away each attempt says the same.
-      const now = performance.now();
-      if (isUnavailable(error) && now - toldAt < TELL_AGAIN_MS) return;
-      toldAt = now;
-      log.error({ err: error }, `the ${part} failed; it tries again`);
-    };
-  };
+  const onError = (part: string) => failureTeller(log, part);
   const db = database.acrossAccounts;
   const accountName = createAccountNames(db);
   const connections = createKeptConnections();
@@ -332,7 +351,7 @@ const startBackground = async (resources: AppResources, metrics: Metrics): Promi
       olderThanMs: 2 * config.intakeMaxSeconds * 1000 + SWEEP_MARGIN_MS,
       onError: onError('sweeper of staged records'),
     }),
-    startTotalsMerger({ db, everyMs: MERGE_MS, onError: onError('merger of totals') }),
+    startTotalsSweep({ db, everyMs: MERGE_MS, onError: onError('sweep of totals') }),
     await startMailer({
       db,
       queue,

@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { databaseSeconds } from '../support/database-seconds.ts';
 import type { Figure } from '../support/figures.ts';
 import { createJobs } from '../support/jobs.ts';
 import type { SluiceServer } from '../support/server-process.ts';
@@ -94,22 +94,4 @@ const costOf = async (server: SluiceServer, client: pg.Client): Promise<Cost> =>
     cost.idle += (serverIdle - serverAfter + databaseIdle - databaseAfter) / (QUIET_MS / 1000) / MINUTES;
   }
   return cost;
-};
-
-/** Seconds of processor that PostgreSQL has used: its processes now, and those that have ended. Linux only. */
-const databaseSeconds = async (client: pg.Client): Promise<number> => {
-  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-  const parent = Number((await statOf(rows[0]?.pid ?? 0))[1]);
-  const children = (await readFile(`/proc/${parent}/task/${parent}/children`, 'utf8')).trim().split(' ');
-  const ticks = (fields: readonly string[], from: number): number => Number(fields[from]) + Number(fields[from + 1]);
-  const [main, ...others] = await Promise.all([parent, ...children].map((pid) => statOf(pid).catch(() => [])));
-  let sum = ticks(main ?? [], 11) + ticks(main ?? [], 13);
-  for (const fields of others) if (fields.length > 0) sum += ticks(fields, 11);
-  return sum / 100;
-};
-
-/** The fields of /proc/PID/stat from its third on. */
-const statOf = async (pid: number | string): Promise<string[]> => {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8');
-  return text.slice(text.lastIndexOf(')') + 2).split(' ');
 };

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 
 // Keeps the totals of a stream few, however many operations wrote them: those of all operations that every later reader sees
@@ -10,36 +10,130 @@ interface StreamKey {
 }
 
 export interface MergeOptions {
-  /** So many operations of a stream are let be before its totals are merged. */
+  /** The totals of a stream are merged when at least this number of its operations are not. */
   readonly leastOperations: number;
+}
+
+/** A position in the order of accounts and streams. The sweep continues with the streams behind it. */
+export interface SweepPosition {
+  readonly accountId: bigint;
+  readonly streamId: bigint;
+}
+
+export interface SweepSlice {
+  /** Where the next slice continues; null after the last stream. */
+  readonly next: SweepPosition | null;
+  readonly lookedAt: number;
+  readonly merged: number;
 }
 
 /** One statement over all records of a stream may be needed where an older server wrote to it. */
 const STATEMENT_TIMEOUT = '1h';
 
+// The sweep's cost is bounded by these two, however many accounts and streams there are: 50,000 idle streams in 3,000 accounts
+// took 3 to 5 s of every 15 s when each look covered all of them.
+const SLICE_ACCOUNTS = 100;
+const SLICE_STREAMS = 500;
+
+export const BEGINNING: SweepPosition = { accountId: 0n, streamId: 0n };
+
+/** The first stream of any account. */
+export const randomPosition = async (db: Db): Promise<SweepPosition> => {
+  const { rows } = await db.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY random() LIMIT 1`);
+  return { accountId: BigInt(rows[0]?.id ?? 0), streamId: 0n };
+};
+
 /** Merges the totals of all streams that need it, each in a transaction of its own. */
 export const mergeTotals = async (db: Db, options: MergeOptions, signal?: AbortSignal): Promise<void> => {
-  const { rows: accounts } = await db.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY id`);
-  for (const { id } of accounts) {
-    for (const stream of await findMergeable(db, id, options)) {
-      if (signal?.aborted) return;
-      await mergeStream(db, stream);
-    }
+  for (let from: SweepPosition | null = BEGINNING; from && !signal?.aborted;) {
+    from = (await mergeSlice(db, from, options, signal)).next;
   }
 };
 
-/** By the newest operations of each stream: where even the n-th newest is not merged, n are waiting. */
-const findMergeable = async (db: Db, accountId: string, { leastOperations }: MergeOptions): Promise<StreamKey[]> => {
+/** Merges the totals of the next streams behind the position that need it. */
+export const mergeSlice = async (
+  db: Db,
+  from: SweepPosition,
+  options: MergeOptions,
+  signal?: AbortSignal,
+): Promise<SweepSlice> => {
+  const { rows: accounts } = await db.execute<{ id: string }>(
+    sql`SELECT id FROM accounts WHERE id >= ${from.accountId} ORDER BY id LIMIT ${SLICE_ACCOUNTS}`,
+  );
+  let position = from;
+  let lookedAt = 0;
+  let merged = 0;
+  for (const { id } of accounts) {
+    const accountId = BigInt(id);
+    const after: bigint = accountId === from.accountId ? from.streamId : 0n;
+    const most = SLICE_STREAMS - lookedAt;
+    const streams = await lookBehind(db, id, after, most, options);
+    for (const { streamId, isMergeable } of streams) {
+      if (!isMergeable) continue;
+      if (signal?.aborted) return { next: position, lookedAt, merged };
+      await mergeStream(db, { accountId: id, streamId });
+      merged += 1;
+    }
+    lookedAt += streams.length;
+    const last = streams.at(-1);
+    if (last && streams.length === most) {
+      return { next: { accountId, streamId: BigInt(last.streamId) }, lookedAt, merged };
+    }
+    position = { accountId: accountId + 1n, streamId: 0n };
+  }
+  return { next: accounts.length < SLICE_ACCOUNTS ? null : position, lookedAt, merged };
+};
+
+/** Merges the totals of those of the streams that need it. Returns the streams that still need it afterwards. */
+export const mergeStreams = async (
+  db: Db,
+  accountId: bigint,
+  streamIds: readonly bigint[],
+  options: MergeOptions,
+  signal?: AbortSignal,
+): Promise<bigint[]> => {
+  const account = String(accountId);
+  const find = async (ids: readonly bigint[]): Promise<string[]> => {
+    const among = sql`s.account_id = ${account}::bigint AND s.id = ANY(${sql.param(ids.map(String))}::bigint[])`;
+    const { rows } = await db.execute<{ id: string }>(sql`
+      SELECT s.id FROM streams s WHERE ${among} AND ${needsMerge(options)} ORDER BY s.id`);
+    return rows.map(({ id }) => id);
+  };
+  const found = await find(streamIds);
+  for (const streamId of found) {
+    if (signal?.aborted) break;
+    await mergeStream(db, { accountId: account, streamId });
+  }
+  // Operations of transactions that are still open, or that began after the oldest of these, are left.
+  return found.length === 0 ? [] : (await find(found.map(BigInt))).map(BigInt);
+};
+
+/**
+ * Whether the stream `s` needs a merge: if even the n-th newest operation is not merged, n are waiting; operations
+ * without totals need one in any case.
+ */
+const needsMerge = ({ leastOperations }: MergeOptions): SQL => {
   const nthIsOpen = (place: number) => sql`
     (SELECT o.xid FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id
       ORDER BY o.id DESC OFFSET ${place - 1} LIMIT 1) >= coalesce(s.totals_merged_xid, '0'::xid8)`;
-  const { rows } = await db.execute<{ id: string }>(sql`
-    SELECT s.id FROM streams s
-    WHERE s.account_id = ${accountId}::bigint AND s.deleted_at IS NULL AND (
-      CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
-      OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id AND NOT o.totalled))
+  return sql`s.deleted_at IS NULL AND coalesce(
+    CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
+    OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id AND NOT o.totalled), false)`;
+};
+
+const lookBehind = async (
+  db: Db,
+  accountId: string,
+  after: bigint,
+  most: number,
+  options: MergeOptions,
+): Promise<{ readonly streamId: string; readonly isMergeable: boolean }[]> => {
+  const { rows } = await db.execute<{ id: string; is_mergeable: boolean }>(sql`
+    SELECT s.id, ${needsMerge(options)} AS is_mergeable FROM (
+      SELECT account_id, id, deleted_at, totals_merged_xid FROM streams
+      WHERE account_id = ${accountId}::bigint AND id > ${after} ORDER BY id LIMIT ${most}) s
     ORDER BY s.id`);
-  return rows.map(({ id }) => ({ accountId, streamId: id }));
+  return rows.map((row) => ({ streamId: row.id, isMergeable: row.is_mergeable }));
 };
 
 const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>

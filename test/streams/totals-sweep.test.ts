@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startTotalsMerger } from '../../src/background/totals-merger.ts';
+import { BEGINNING, mergeSlice, type SweepPosition } from '../../src/streams/merge-totals.ts';
+import { createWrittenStreams } from '../../src/streams/written-streams.ts';
+import { querySql } from '../support/job-steps.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { accountIdOf } from './held-transactions.ts';
+import { type RecordInput, verdict, write } from './writes.ts';
+
+// How totals are found that need a merge, when almost all streams of a deployment are idle.
+
+const ACCOUNTS = 250;
+const STREAMS_PER_ACCOUNT = 5;
+const LEAST_OPERATIONS = 3;
+
+const record: RecordInput = {
+  timestamp: '2026-01-25T00:00:00Z',
+  granularity: 'DAILY',
+  elementName: 'hooli',
+  filter: [{ dimension: 'region', values: ['eu'] }],
+  value: '1',
+};
+
+let server: TestServer;
+let accountId: bigint;
+beforeAll(async () => {
+  server = await startTestServer();
+  accountId = await accountIdOf(server, 'default');
+  await querySql(server, `INSERT INTO accounts (name) SELECT 'idle ' || i FROM generate_series(1, ${ACCOUNTS}) i`);
+  await querySql(
+    server,
+    `INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
+     SELECT a.id, 'idle-' || i, 'DAILY', '{region}', now(), pg_current_xact_id()
+     FROM accounts a, generate_series(1, ${STREAMS_PER_ACCOUNT}) i WHERE a.name LIKE 'idle %'`,
+  );
+});
+afterAll(() => server.stop());
+
+const writeOften = async (stream: string, times: number): Promise<bigint> => {
+  for (let time = 0; time < times; time += 1) {
+    expect(verdict(await write(server, 'Sum', { stream, records: [record] }))).toBe('taken');
+  }
+  const [row] = await querySql<{ id: string }>(server, 'SELECT id FROM streams WHERE name = $1', [stream]);
+  return BigInt(row?.id ?? 0);
+};
+
+const unmerged = async (streamId: bigint): Promise<number> => {
+  const [row] = await querySql<{ rows: number }>(
+    server,
+    'SELECT count(*)::int AS rows FROM totals WHERE stream_id = $1 AND operation_id <> 0',
+    [String(streamId)],
+  );
+  return row?.rows ?? NaN;
+};
+
+test('sweep > looks at each stream once in slices of bounded size, and merges what needs it', async () => {
+  const often = await writeOften('swept', LEAST_OPERATIONS);
+  const seldom = await writeOften('left', LEAST_OPERATIONS - 1);
+  const [all] = await querySql<{ streams: number }>(server, 'SELECT count(*)::int AS streams FROM streams');
+  const lookedAt: number[] = [];
+  let merged = 0;
+  for (let position: SweepPosition | null = BEGINNING; position;) {
+    const slice = await mergeSlice(server.resources.database.acrossAccounts, position, {
+      leastOperations: LEAST_OPERATIONS,
+    });
+    lookedAt.push(slice.lookedAt);
+    merged += slice.merged;
+    position = slice.next;
+  }
+  expect(lookedAt.reduce((sum, count) => sum + count, 0)).toBe(all?.streams);
+  expect(lookedAt.length).toBeGreaterThan(2);
+  expect(Math.max(...lookedAt)).toBeLessThanOrEqual(500);
+  expect(merged).toBe(1);
+  expect([await unmerged(often), await unmerged(seldom)]).toEqual([0, LEAST_OPERATIONS - 1]);
+});
+
+test('sweep > continues in the middle of an account whose streams do not fit into one slice', async () => {
+  await querySql(
+    server,
+    `INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
+     SELECT id, 'many-' || i, 'DAILY', '{region}', now(), pg_current_xact_id() FROM accounts, generate_series(1, 1200) i
+     WHERE name = 'idle 7'`,
+  );
+  const [account] = await querySql<{ id: string; streams: number }>(
+    server,
+    `SELECT a.id, count(*)::int AS streams FROM accounts a JOIN streams s ON s.account_id = a.id WHERE a.name = 'idle 7' GROUP BY a.id`,
+  );
+  const id = BigInt(account?.id ?? 0);
+  let looked = 0;
+  let slices = 0;
+  for (let position: SweepPosition = { accountId: id, streamId: 0n }; position.accountId === id; slices += 1) {
+    const slice = await mergeSlice(server.resources.database.acrossAccounts, position, { leastOperations: 200 });
+    looked += slice.lookedAt;
+    position = slice.next ?? BEGINNING;
+  }
+  expect(slices).toBe(3);
+  expect(looked).toBeGreaterThanOrEqual(account?.streams ?? NaN);
+});
+
+test('merger > merges the streams that its process wrote to often, when no open transaction is older than their writes', async () => {
+  const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: 100 });
+  const often = await writeOften('noted', LEAST_OPERATIONS);
+  const seldom = await writeOften('noted-once', 1);
+  for (let time = 0; time < LEAST_OPERATIONS; time += 1) written.note(accountId, often);
+  written.note(accountId, seldom);
+  // An open transaction older than a write keeps its operation from being merged until it ends.
+  const holder = await server.resources.database.pool.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT pg_current_xact_id()');
+  const errors: unknown[] = [];
+  const late = await writeOften('held-back', LEAST_OPERATIONS);
+  written.noteDue(accountId, late);
+  const merger = startTotalsMerger({
+    db: server.resources.database.acrossAccounts,
+    written,
+    everyMs: 10,
+    leastOperations: LEAST_OPERATIONS,
+    onError: (error) => errors.push(error),
+  });
+  const isMerged = (rows: number): boolean => rows === 0;
+  try {
+    await eventually(() => unmerged(often), isMerged);
+    expect(await unmerged(late)).toBe(LEAST_OPERATIONS);
+    await holder.query('COMMIT');
+    await eventually(() => unmerged(late), isMerged);
+  } finally {
+    await merger.stop();
+    holder.release(true);
+  }
+  expect(errors).toEqual([]);
+  expect(await unmerged(seldom)).toBe(1);
+});
+
+test('written streams > drops counts of streams that are not due when it counts too many', () => {
+  const written = createWrittenStreams({ leastOperations: 2, maxCounted: 3 });
+  written.note(1n, 1n);
+  written.note(1n, 1n);
+  written.note(1n, 2n);
+  written.note(2n, 3n);
+  written.note(2n, 4n);
+  written.note(2n, 4n);
+  expect(written.takeDue()).toEqual(
+    new Map([
+      [1n, [1n]],
+      [2n, [4n]],
+    ]),
+  );
+  expect(written.takeDue()).toEqual(new Map());
+});
