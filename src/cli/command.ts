@@ -39,6 +39,7 @@ export interface ClientContext {
 export interface OpenCommand {
   readonly db: Db;
   readonly clock: Clock;
+  readonly config: Config;
 }
 
 /** Opens the database for one command and closes it after. */
@@ -46,11 +47,12 @@ export const withDatabase = async (
   context: CommandContext,
   work: (open: OpenCommand) => Promise<void>,
 ): Promise<void> => {
-  const found = await findDatabase(context.loadConfig(), context.log);
+  const config = context.loadConfig();
+  const found = await findDatabase(config, context.log);
   try {
     const database = openCommandDatabase(found.url, found.directUrl);
     try {
-      await work({ db: database.acrossAccounts, clock: systemClock });
+      await work({ db: database.acrossAccounts, clock: systemClock, config });
     } finally {
       await database.close();
     }

@@ -91,7 +91,10 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
     .command('purge')
     .description('Remove the records of deleted streams for good; receipts and idempotency keys stay')
     .addOption(
-      new Option('--older-than <time>', 'deleted (or hidden) longer ago than this: 30d, 12h, 0d')
+      new Option(
+        '--older-than <time>',
+        'deleted (or hidden) longer ago than this: 30d, 12h, 90m, 120s; at least REQUEST_TIMEOUT_MS plus INTAKE_MAX_SECONDS, unless with --dry-run',
+      )
         .argParser(readMilliseconds)
         .default(30 * DAY_MS, '30d'),
     )
@@ -136,10 +139,10 @@ const readScopes = (text: string): Scope[] =>
   });
 
 const DAY_MS = 86_400_000;
-const UNIT_MS: Readonly<Record<string, number>> = { d: DAY_MS, h: 3_600_000, m: 60_000 };
+const UNIT_MS: Readonly<Record<string, number>> = { d: DAY_MS, h: 3_600_000, m: 60_000, s: 1000 };
 
 const readMilliseconds = (text: string): number => {
-  const match = /^(\d{1,5})([dhm])$/.exec(text);
-  if (!match) throw new InvalidArgumentError('It is a number and d, h or m, such as 30d.');
+  const match = /^(\d{1,5})([dhms])$/.exec(text);
+  if (!match) throw new InvalidArgumentError('Must be a number followed by d, h, m or s, such as 30d.');
   return Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 0);
 };

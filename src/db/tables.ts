@@ -138,6 +138,11 @@ export const operations = pgTable(
     contentSha256: bytea('content_sha256').notNull(),
     /** Whether its totals are written: a server of an older version leaves them out, until they are made up for. */
     totalled: boolean('totalled').notNull().default(false),
+    /**
+     * Shortly before its COMMIT, which may be long after receivedAt: a reader that began before may still need what the
+     * operation hid. Null for one that hid nothing, and for those of older versions.
+     */
+    endedAt: moment('ended_at'),
   },
   (table) => [
     ...ownedBy(sql`account_id`),

@@ -1,8 +1,23 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/client.ts';
 
 // Removes for good what only the past still needs. The rows of streams and operations stay: they are the receipts, and
 // a request that comes again with its idempotency key is answered from them, whatever has become of its records.
+
+// A reader fixes the moment of the ledger that it reads (its watermark) and reads later, without a snapshot in between. So a
+// purge must not remove what was hidden after that moment:
+// - A usage query or checkJob stores no watermark but ends with REQUEST_TIMEOUT_MS: the age of what is removed protects it.
+// - A run stores its watermark: it protects itself from when the transaction of its claim has committed. The purge chooses what to
+//   remove, waits until every transaction has ended that was open then, and only then reads the watermarks of runs.
+
+/** How old what is removed has to be. */
+export interface PurgeAge {
+  /** The transaction that hid or deleted it ended before. */
+  readonly before: Date;
+  /** Assumed duration of transactions that did not store when they ended. */
+  readonly assumedMs: number;
+}
 
 /** Records that go together: those of a deleted stream, or the hidden ones of a live stream. */
 export interface Purgeable {
@@ -12,8 +27,19 @@ export interface Purgeable {
   readonly streamName: string;
   /** Null for a live stream, of which hidden records alone go. */
   readonly deletedAt: Date | null;
-  /** True where a run that has not ended reads the ledger as of a moment before: it is kept until then. */
+  /** True if a run that has not ended reads the ledger as of an earlier moment: the stream is kept until then. */
   readonly stillRead: boolean;
+  readonly chosen: Choice;
+}
+
+/** When something was chosen, in the terms of the database. */
+interface Choice {
+  /** pg_snapshot of the ledger. */
+  readonly snapshot: string;
+  /** A transaction id that is newer than every transaction open then. */
+  readonly xid: string;
+  /** The same for the tables of runs, which another node has if the database is distributed; null if there is no run. */
+  readonly runsXid: string | null;
 }
 
 export interface Purged {
@@ -25,52 +51,103 @@ export interface Purged {
 const BATCH_RECORDS = 10_000;
 const BATCH_OPERATIONS = 500;
 
-/** What a run reads that has not ended, or that a worker has not let go of. */
-const READING = sql`r.watermark IS NOT NULL AND (r.status IN ('QUEUED', 'RUNNING') OR r.lease_token IS NOT NULL)`;
+/** The watermarks of the runs that have not ended, or that a worker has not released, as an array. */
+const readWatermarks = async (db: Db, accountId: string | bigint): Promise<SQL> => {
+  const { rows } = await db.execute<{ watermark: string }>(sql`
+    SELECT DISTINCT r.watermark FROM runs r WHERE r.account_id = ${accountId}::bigint AND r.watermark IS NOT NULL
+      AND (r.status IN ('QUEUED', 'RUNNING') OR r.lease_token IS NOT NULL)`);
+  return sql`${sql.param(rows.map(({ watermark }) => watermark))}::text[]`;
+};
+
+/** Whether one of the watermarks does not see the transaction. */
+const isUnseen = (xid: SQL, watermarks: SQL): SQL => sql`EXISTS (
+  SELECT 1 FROM unnest(${watermarks}) AS w(watermark) WHERE NOT pg_visible_in_snapshot(${xid}, w.watermark::pg_snapshot))`;
+
+/** Null if the account has no stream. */
+const choose = async (db: Db, accountId: string): Promise<Choice | null> => {
+  // Through rows of the account: transaction ids belong to the node that has them.
+  const { rows } = await db.execute<{ snapshot: string; xid: string }>(sql`
+    SELECT pg_current_snapshot()::text AS snapshot, pg_current_xact_id()::text AS xid
+    FROM streams WHERE account_id = ${accountId}::bigint LIMIT 1`);
+  const { rows: ofRuns } = await db.execute<{ xid: string }>(
+    sql`SELECT pg_current_xact_id()::text AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
+  );
+  const [ledger] = rows;
+  return ledger ? { ...ledger, runsXid: ofRuns[0]?.xid ?? null } : null;
+};
+
+const LOOK_AGAIN_MS = 50;
+/** Transactions of most requests take less. */
+const TELL_AFTER_MS = 1000;
+
+/** Resolves when every transaction has ended that was open at the choice. Calls `onWait` if that takes a while. */
+const untilOthersEnded = async (db: Db, accountId: bigint, chosen: Choice, onWait: () => void): Promise<void> => {
+  const hasEnded = async (table: SQL, xid: string): Promise<boolean> => {
+    const { rows } = await db.execute<{ ended: boolean }>(sql`
+      SELECT pg_snapshot_xmin(pg_current_snapshot()) > ${xid}::xid8 AS ended
+      FROM ${table} WHERE account_id = ${accountId} LIMIT 1`);
+    return rows[0]?.ended ?? true;
+  };
+  for (let waitedMs = 0; ; waitedMs += LOOK_AGAIN_MS) {
+    const ended =
+      (await hasEnded(sql`streams`, chosen.xid)) &&
+      (chosen.runsXid === null || (await hasEnded(sql`runs`, chosen.runsXid)));
+    if (ended) return;
+    if (waitedMs === TELL_AFTER_MS) onWait();
+    await sleep(LOOK_AGAIN_MS);
+  }
+};
 
 /** Streams deleted before the moment that still have records or filters, account by account. */
-export const findDeletedStreams = async (db: Db, before: Date): Promise<Purgeable[]> => {
+export const findDeletedStreams = async (db: Db, { before }: PurgeAge): Promise<Purgeable[]> => {
   const found: Purgeable[] = [];
   for (const account of await readAccounts(db)) {
+    const chosen = await choose(db, account.id);
+    if (!chosen) continue;
+    const watermarks = await readWatermarks(db, account.id);
     const { rows } = await db.execute<StreamLine>(sql`
-      SELECT s.id, s.name, s.deleted_at, EXISTS (
-        SELECT 1 FROM runs r WHERE r.account_id = s.account_id AND ${READING}
-          AND NOT pg_visible_in_snapshot(s.deleted_xid, r.watermark::pg_snapshot)) AS still_read
+      SELECT s.id, s.name, s.deleted_at, ${isUnseen(sql`s.deleted_xid`, watermarks)} AS still_read
       FROM streams s
-      WHERE s.account_id = ${account.id}::bigint AND s.deleted_at < ${before.toISOString()}::timestamptz AND (
+      WHERE s.account_id = ${account.id}::bigint AND s.deleted_at < ${before.toISOString()}::timestamptz
+        AND pg_visible_in_snapshot(s.deleted_xid, ${chosen.snapshot}::pg_snapshot) AND (
         EXISTS (SELECT 1 FROM records r WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NULL)
         OR EXISTS (SELECT 1 FROM records r WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NOT NULL)
         OR EXISTS (SELECT 1 FROM filters f WHERE f.account_id = s.account_id AND f.stream_id = s.id))
       ORDER BY s.id`);
-    found.push(...rows.map((row) => purgeable(account, row)));
+    found.push(...rows.map((row) => purgeable(account, row, chosen)));
   }
   return found;
 };
 
 /** Live streams that have records which were hidden before the moment. */
-export const findHiddenRecords = async (db: Db, before: Date): Promise<Purgeable[]> => {
+export const findHiddenRecords = async (db: Db, age: PurgeAge): Promise<Purgeable[]> => {
   const found: Purgeable[] = [];
   for (const account of await readAccounts(db)) {
+    const chosen = await choose(db, account.id);
+    if (!chosen) continue;
+    const watermarks = await readWatermarks(db, account.id);
     const { rows } = await db.execute<StreamLine>(sql`
       SELECT s.id, s.name, s.deleted_at, false AS still_read FROM streams s
       WHERE s.account_id = ${account.id}::bigint AND s.deleted_at IS NULL AND EXISTS (
         SELECT 1 FROM records r JOIN operations o ON o.account_id = r.account_id AND o.id = r.hidden_by
-        WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NOT NULL AND ${hiddenBefore(before)})
+        WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NOT NULL
+          AND ${hiddenBefore(age, chosen, watermarks)})
       ORDER BY s.id`);
-    found.push(...rows.map((row) => purgeable(account, row)));
+    found.push(...rows.map((row) => purgeable(account, row, chosen)));
   }
   return found;
 };
 
 /** How much would go. */
-export const countPurgeable = async (db: Db, stream: Purgeable, before: Date): Promise<Purged> => {
+export const countPurgeable = async (db: Db, stream: Purgeable, age: PurgeAge): Promise<Purged> => {
   const { accountId, streamId } = stream;
   if (!stream.deletedAt) {
+    const watermarks = await readWatermarks(db, accountId);
     const { rows } = await db.execute<{ records: string }>(sql`
       SELECT count(*) AS records FROM records r
       JOIN operations o ON o.account_id = r.account_id AND o.id = r.hidden_by
       WHERE r.account_id = ${accountId} AND r.stream_id = ${streamId} AND r.hidden_by IS NOT NULL
-        AND ${hiddenBefore(before)}`);
+        AND ${hiddenBefore(age, stream.chosen, watermarks)}`);
     return { records: Number(rows[0]?.records ?? 0), filters: 0 };
   }
   const { rows } = await db.execute<{ records: string; filters: string }>(sql`
@@ -79,10 +156,27 @@ export const countPurgeable = async (db: Db, stream: Purgeable, before: Date): P
   return { records: Number(rows[0]?.records ?? 0), filters: Number(rows[0]?.filters ?? 0) };
 };
 
-/** Removes them. Nobody writes to these rows any more, so nothing has to be locked. */
-export const purgeStream = async (db: Db, stream: Purgeable, before: Date): Promise<Purged> => {
-  if (!stream.deletedAt) return { records: await purgeHidden(db, stream, before), filters: 0 };
-  const { accountId, streamId } = stream;
+/**
+ * Removes them; null if a run began meanwhile that reads them. Nobody writes to these rows any more, so nothing has to be
+ * locked.
+ *
+ * @param onWait called if transactions stay open that may still store a watermark
+ */
+export const purgeStream = async (
+  db: Db,
+  stream: Purgeable,
+  age: PurgeAge,
+  onWait: () => void = () => undefined,
+): Promise<Purged | null> => {
+  const { accountId, streamId, chosen } = stream;
+  await untilOthersEnded(db, accountId, chosen, onWait);
+  // Runs that take their watermark from now on see all that was chosen.
+  const watermarks = await readWatermarks(db, accountId);
+  if (!stream.deletedAt) return { records: await purgeHidden(db, stream, age, watermarks), filters: 0 };
+  const { rows: read } = await db.execute(sql`
+    SELECT 1 FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${streamId}
+      AND ${isUnseen(sql`s.deleted_xid`, watermarks)}`);
+  if (read.length > 0) return null;
   const records =
     (await purgeBy(db, stream, sql`hidden_by IS NULL`, BY_BUCKET)) +
     (await purgeBy(db, stream, sql`hidden_by IS NOT NULL`, BY_HIDER));
@@ -94,13 +188,13 @@ export const purgeStream = async (db: Db, stream: Purgeable, before: Date): Prom
 };
 
 /** Hidden records go by the operations that hid them, so that each look-up finds its rows in the index. */
-const purgeHidden = async (db: Db, stream: Purgeable, before: Date): Promise<number> => {
+const purgeHidden = async (db: Db, stream: Purgeable, age: PurgeAge, watermarks: SQL): Promise<number> => {
   let records = 0;
   for (let after = '0'; ;) {
     const { rows } = await db.execute<{ id: string }>(sql`
       SELECT o.id FROM operations o
       WHERE o.account_id = ${stream.accountId} AND o.stream_id = ${stream.streamId} AND o.id > ${after}::bigint
-        AND o.hidden_records > 0 AND ${hiddenBefore(before)}
+        AND o.hidden_records > 0 AND ${hiddenBefore(age, stream.chosen, watermarks)}
       ORDER BY o.id LIMIT ${BATCH_OPERATIONS}`);
     const last = rows.at(-1);
     if (!last) return records;
@@ -151,13 +245,14 @@ const purgeBy = async (
 };
 
 /**
- * The operation `o` came before the moment, no run that has not ended reads the ledger as of a moment before it, and no totals
- * are still to be made from the records of its stream.
+ * The operation `o` is old enough and was there at the choice, each run that has not ended sees it, and no totals are still to
+ * be made from the records of its stream.
  */
-const hiddenBefore = (before: Date) => sql`o.received_at < ${before.toISOString()}::timestamptz AND NOT EXISTS (
-  SELECT 1 FROM operations u WHERE u.account_id = o.account_id AND u.stream_id = o.stream_id AND NOT u.totalled) AND NOT EXISTS (
-  SELECT 1 FROM runs r WHERE r.account_id = o.account_id AND ${READING}
-    AND NOT pg_visible_in_snapshot(o.xid, r.watermark::pg_snapshot))`;
+const hiddenBefore = ({ before, assumedMs }: PurgeAge, { snapshot }: Choice, watermarks: SQL): SQL => sql`
+  coalesce(o.ended_at, o.received_at + make_interval(secs => ${assumedMs / 1000})) < ${before.toISOString()}::timestamptz
+  AND pg_visible_in_snapshot(o.xid, ${snapshot}::pg_snapshot) AND NOT EXISTS (
+    SELECT 1 FROM operations u WHERE u.account_id = o.account_id AND u.stream_id = o.stream_id AND NOT u.totalled)
+  AND NOT ${isUnseen(sql`o.xid`, watermarks)}`;
 
 interface StreamLine extends Record<string, unknown> {
   readonly id: string;
@@ -176,7 +271,8 @@ const readAccounts = async (db: Db): Promise<AccountLine[]> => {
   return rows;
 };
 
-const purgeable = (account: AccountLine, row: StreamLine): Purgeable => ({
+const purgeable = (account: AccountLine, row: StreamLine, chosen: Choice): Purgeable => ({
+  chosen,
   accountId: BigInt(account.id),
   accountName: account.name,
   streamId: BigInt(row.id),

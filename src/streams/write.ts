@@ -225,7 +225,7 @@ const lookUp = (db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget
 
 /** Statements that need not wait for each other's answers leave together, in the order in which they stand. */
 const writeContent = async (
-  { db, known, place }: Pick<QueuedContext, 'db' | 'known' | 'place'>,
+  { db, known, clock, place }: Pick<QueuedContext, 'db' | 'known' | 'clock' | 'place'>,
   kind: WriteKind,
   target: WriteTarget,
   found: StreamRow | null,
@@ -252,7 +252,7 @@ const writeContent = async (
     }
     if (counts.hiddenRecords > 0) {
       await tx.execute(sql`
-        UPDATE operations SET hidden_records = ${counts.hiddenRecords}
+        UPDATE operations SET hidden_records = ${counts.hiddenRecords}, ended_at = ${clock.now().toISOString()}::timestamptz
         WHERE account_id = ${target.accountId} AND id = ${operation.id}`);
     }
     return { operation: { ...operation, ...counts }, stream, replayed: false };

@@ -81,7 +81,7 @@ describe('accounts and keys on the command line', () => {
       ],
       [['key', 'create', '--account', 'default'], "error: required option '--scopes <list>' not specified"],
       [['purge'], 'error: say --dry-run to see what would be removed, or --yes to remove it for good'],
-      [['purge', '--yes', '--older-than', 'long'], 'It is a number and d, h or m, such as 30d.'],
+      [['purge', '--yes', '--older-than', 'long'], 'Must be a number followed by d, h, m or s, such as 30d.'],
     ];
     const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
     expect(outcomes.map(({ code, stdout }) => ({ code, stdout }))).toEqual(

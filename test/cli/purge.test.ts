@@ -22,16 +22,31 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const sluicePurge = (...args: string[]) => runSluice('cli', ['purge', ...args], { DATABASE_URL: server.database.url });
+/** With a minimum age of 2 s. */
+const SHORT_REQUESTS = { REQUEST_TIMEOUT_MS: '1000', INTAKE_MAX_SECONDS: '1' };
+const MINIMUM_MS = 2000;
 
-/** The same in this process: what was answered and said. Deleted or hidden at any time, unless a time is given. */
-const purge = async ({ hidden = false, dryRun = false, olderThanMs = 0 } = {}) => {
+const sluicePurge = (...args: string[]) =>
+  runSluice('cli', ['purge', ...args], { ...SHORT_REQUESTS, DATABASE_URL: server.database.url });
+
+/** As if all that happened until now had happened an hour earlier. */
+const letAnHourPass = async () => {
+  await querySql(
+    server,
+    `UPDATE operations SET received_at = received_at - interval '1 hour', ended_at = ended_at - interval '1 hour'`,
+  );
+  await querySql(server, `UPDATE streams SET deleted_at = deleted_at - interval '1 hour'`);
+};
+
+/** The same in this process, an hour later: what was answered and said. */
+const purge = async ({ hidden = false, dryRun = false, olderThanMs = MINIMUM_MS } = {}) => {
+  await letAnHourPass();
   const words = { stdout: '', stderr: '' };
   await purgeCommand(
     {
       terminal: { answer: (text) => void (words.stdout += text), say: (text) => void (words.stderr += text) },
       log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
-      loadConfig: () => loadConfig({ DATABASE_URL: server.database.url }),
+      loadConfig: () => loadConfig({ ...SHORT_REQUESTS, DATABASE_URL: server.database.url }),
     },
     { hidden, dryRun, olderThanMs },
   );
@@ -81,7 +96,7 @@ describe('purge', () => {
     await addRecords(server, 'dead', 'DAILY', [recordOf('reborn', '1')]);
     expect(await rowsOf('dead')).toEqual({ records: 2, filters: 2, operations: 3, streams: 2 });
 
-    const young = await purge({ olderThanMs: 60_000 });
+    const young = await purge({ olderThanMs: 2 * 3_600_000 });
     expect(young.stdout).toMatch(/^nothing to remove: nothing was deleted before /);
     const trial = await sluicePurge('--dry-run', '--older-than', '0d');
     expect(trial.stdout).toMatch(
@@ -89,10 +104,9 @@ describe('purge', () => {
     );
     expect((await rowsOf('dead'))?.records).toBe(2);
 
-    const done = await sluicePurge('--yes', '--older-than', '0d');
+    const done = await sluicePurge('--yes', '--older-than', '2s');
     expect(done).toMatchObject({
       code: 0,
-      stderr: '',
       stdout: expect.stringMatching(
         /^removed 1 record and 1 filter of the stream "dead" .*\nin all 1 record of 1 stream\n$/,
       ),
@@ -169,7 +183,9 @@ describe('purge', () => {
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
     await endedRun(server, runId);
     const names = async () =>
-      (await findHiddenRecords(db, new Date(Date.now() + 1000))).map((found) => found.streamName);
+      (await findHiddenRecords(db, { before: new Date(Date.now() + 1000), assumedMs: 0 })).map(
+        (found) => found.streamName,
+      );
     expect(await names()).toContain('watched');
     // As between two attempts.
     const setRun = (status: string) =>
@@ -213,10 +229,10 @@ describe('purge', () => {
        SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, 'e' || n, 1, r.operation_id, h.id
        FROM records r JOIN hiding h ON h.stream_id = r.stream_id, generate_series(1, 20) n`,
     );
-    const before = new Date(Date.now() - 600.5 * 60_000);
-    const found = await findHiddenRecords(db, before);
+    const age = { before: new Date(Date.now() - 600.5 * 60_000), assumedMs: 0 };
+    const found = await findHiddenRecords(db, age);
     const busy = found.find(({ streamName }) => streamName === 'busy')!;
-    expect(await purgeStream(db, busy, before)).toEqual({ records: 600 * 20, filters: 0 });
+    expect(await purgeStream(db, busy, age)).toEqual({ records: 600 * 20, filters: 0 });
     expect((await rowsOf('busy'))?.records).toBe(1 + 600 * 20);
   });
 });

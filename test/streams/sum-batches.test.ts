@@ -328,7 +328,7 @@ test('a stream that another server deleted, purged and made anew in another shap
     }
     const storm = times(12, () => write(servers[1], 'Sum', { stream, records: [present] }));
     const { deletedId: id } = await deleteStream(servers[0], stream);
-    const before = new Date(Date.now() + 60_000);
+    const age = { before: new Date(Date.now() + 60_000), assumedMs: 0 };
     const { acrossAccounts } = servers[0].resources.database;
     const made = write(servers[0], 'Sum', { stream, records: [past] });
     // Each is in the stream that it came to; where the new one was there already, it is held against that.
@@ -338,8 +338,8 @@ test('a stream that another server deleted, purged and made anew in another shap
     const isPast = told.at(-1)?.operation !== undefined;
     const [shape, other] = isPast ? [past, present] : [present, past];
     expect(isPast ? taken : []).toEqual([]);
-    for (const deleted of await findDeletedStreams(acrossAccounts, before))
-      await purgeStream(acrossAccounts, deleted, before);
+    for (const deleted of await findDeletedStreams(acrossAccounts, age))
+      await purgeStream(acrossAccounts, deleted, age);
     // With what it remembers of a stream that is not there any more, not even its filters.
     expect(verdict(await write(servers[1], 'Sum', { stream, records: [other] }))).toMatch(/DIFFER/);
     for (const one of servers) expect(verdict(await write(one, 'Sum', { stream, records: [shape] }))).toBe('taken');

@@ -1,0 +1,1 @@
+ALTER TABLE "operations" ADD COLUMN "ended_at" timestamp with time zone;
