@@ -145,6 +145,16 @@ describe('CSV', () => {
     );
   });
 
+  test('and NDJSON are refused with the reason when they are neither UTF-8 nor UTF-16', async () => {
+    const head = 'timestamp,element,value\n';
+    expect(await itemsOf([Buffer.from(`${head}2026-01-25,caf\u00e9,1\n`, 'latin1')], {})).toEqual([
+      { line: 2, place: null, problem: expect.stringContaining('iconv -f WINDOWS-1252 -t UTF-8') },
+    ]);
+    // A high surrogate that nothing follows.
+    const broken = Buffer.concat([Buffer.from(`\ufeff${head}2026`, 'utf16le'), Buffer.from([0x00, 0xd8, 0x2c, 0x00])]);
+    await expect(itemsOf([broken], {})).rejects.toThrow('The file begins as UTF-16LE and contains something else.');
+  });
+
   const HEAD = 'timestamp,element,region,value\n';
   const MIB = 1024 * 1024;
   /** Pieces without end, and how many bytes of them were read. */
@@ -207,6 +217,23 @@ describe('CSV', () => {
     await expect(itemsOf([Buffer.from(`${header}\n`)], {})).rejects.toThrow(
       /^A file has at most 1000 columns\.\nThe header has: "c0", "c1", .* and 99970 more, separated by ","\.$/,
     );
+  });
+});
+
+describe('NDJSON', () => {
+  const lines = ['{"element-name":"caf\u00e9"}', '', '{"element-name":"b"}'];
+  const read = [
+    { line: 1, record: lines[0] },
+    { line: 3, record: lines[2] },
+  ];
+
+  test.each<[what: string, bytes: Buffer]>([
+    ['UTF-8', Buffer.from(lines.join('\n'))],
+    ['UTF-8 with a byte order mark', Buffer.from(`\ufeff${lines.join('\n')}\n`)],
+    ['UTF-16, as PowerShell redirects it', Buffer.from(`\ufeff${lines.join('\n')}`, 'utf16le')],
+    ['UTF-16 of the other order, without a mark', Buffer.from(lines.join('\n'), 'utf16le').swap16()],
+  ])('is read from %s', async (_, bytes) => {
+    expect(await itemsOf(piecesOf(bytes, 3), {})).toEqual(read);
   });
 });
 
