@@ -104,8 +104,9 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
   const { config, databaseUrl, log } = options;
   const directUrl = config.databaseDirectUrl;
   const { applied, repaired } = await migrate(directUrl ?? databaseUrl);
+  const { host, port, database: name } = placeOf(databaseUrl);
   log.info(
-    { database: placeOf(databaseUrl), migrationsApplied: applied },
+    { database: { host, port, database: name }, migrationsApplied: applied },
     applied === 0 ? 'the database is up to date' : 'the database was brought up to date',
   );
   if (repaired) {

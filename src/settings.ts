@@ -1,6 +1,7 @@
 import { isWellFormed, MAX_SECRET, MIN_SECRET } from './accounts/secrets.ts';
 import { isPrincipalArn } from './exports/bucket-policy.ts';
-import { BadSetting, flag, integer, oneOf, optional, setting, text, url } from './lib/setting.ts';
+import { addressProblem } from './db/database-url.ts';
+import { BadSetting, checked, flag, integer, oneOf, optional, setting, text, url } from './lib/setting.ts';
 
 // Each setting stands once, in this table: the loader (config.ts), its messages and the README (npm run docs) are made from it.
 
@@ -13,7 +14,7 @@ export const SETTINGS = {
     'DATABASE_URL',
     'none',
     'PostgreSQL 15 or later. Without it Sluice runs in local mode, with a database and an S3 of its own.',
-    url('postgres:', 'postgresql:'),
+    checked(addressProblem),
     // Mostly a secret that was not found: a server that then takes a new, empty database seems to have lost everything.
     'is set but empty: unset it for local mode',
   ),
@@ -21,14 +22,14 @@ export const SETTINGS = {
     'DATABASE_DIRECT_URL',
     'none',
     'Required if DATABASE_URL is a connection pooler such as PgBouncer: the address of PostgreSQL itself, for LISTEN, the queue and migrations.',
-    url('postgres:', 'postgresql:'),
+    checked(addressProblem),
     'is set but empty: unset it unless DATABASE_URL is a connection pooler',
   ),
   databaseReadUrl: setting(
     'DATABASE_READ_URL',
     'none',
     'A hot standby of DATABASE_URL, from which exports read their rows as soon as it has them.',
-    url('postgres:', 'postgresql:'),
+    checked(addressProblem),
     'is set but empty: unset it, and exports read from DATABASE_URL',
   ),
   databaseReadWaitMs: setting(

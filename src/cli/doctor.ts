@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
 import { failureWords } from '../failure-words.ts';
+import type { Database } from '../db/client.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { connectDirectly } from '../db/direct-connection.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -76,7 +77,15 @@ const checkDatabase = async (
     tell('database', broken(wordsOf(error)));
     return;
   }
-  const database = openCommandDatabase(found.url, found.directUrl);
+  let database: Database;
+  try {
+    database = openCommandDatabase(found.url, found.directUrl);
+  } catch (error) {
+    // Such as a file of a certificate that is not there.
+    tell('database', broken(wordsOf(error)));
+    await found.close();
+    return;
+  }
   try {
     let reached = true;
     const attempt = async (check: () => Promise<Finding>): Promise<Finding> => {

@@ -1,4 +1,7 @@
+import pg from 'pg';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { firstOptions, searchPathOf, type SessionNeeds, startUpOptions } from './session-settings.ts';
+import { TLS_PARAMETERS, tlsOptions } from './tls-options.ts';
 
 // What pg is given to open a connection. Every opener of a connection takes its options from here.
 
@@ -30,6 +33,7 @@ export interface ConnectionOptions {
   readonly connectionTimeoutMillis: number;
   readonly keepAlive: true;
   readonly keepAliveInitialDelayMillis: number;
+  readonly ssl?: TlsOptions | false;
 }
 
 /** What the transactions of such a connection need: see prelude.ts. */
@@ -53,8 +57,10 @@ const withOptions = (
   options: string | null,
 ): ConnectionOptions => {
   const own = optionsOf(url);
+  const ssl = tlsOptions(new URL(url).searchParams, () => hostOf(url));
   return {
-    connectionString: withoutOptions(url),
+    connectionString: withoutOwnParameters(url),
+    ...(ssl !== undefined && { ssl }),
     // PostgreSQL takes the last of two.
     ...(options !== null && { options: own === null ? options : `${own} ${options}` }),
     application_name: applicationName,
@@ -65,10 +71,12 @@ const withOptions = (
 
 const optionsOf = (url: string): string | null => new URL(url).searchParams.get('options');
 
+/** As pg finds it: a name, an address, or the directory of a socket. */
+const hostOf = (url: string): string => new pg.Client({ connectionString: withoutOwnParameters(url) }).host;
+
 /** pg prefers those of the connection string to ours. */
-const withoutOptions = (url: string): string => {
-  if (optionsOf(url) === null) return url;
+const withoutOwnParameters = (url: string): string => {
   const rest = new URL(url);
-  rest.searchParams.delete('options');
+  for (const name of ['options', ...TLS_PARAMETERS]) rest.searchParams.delete(name);
   return rest.href;
 };

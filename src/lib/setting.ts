@@ -46,6 +46,15 @@ export const oneOf =
 export const flag = (fallback: boolean) => (value: string | undefined) =>
   oneOf(fallback ? 'true' : 'false', ['true', 'false'])(value) === 'true';
 
+/** @param problemOf what is wrong with an address, or null; its words never quote the address */
+export const checked =
+  (problemOf: (text: string) => string | null) =>
+  (value: string | undefined): string | null => {
+    const problem = value === undefined ? null : problemOf(value);
+    if (problem !== null) throw new BadSetting(problem);
+    return value ?? null;
+  };
+
 export const url =
   (...protocols: string[]) =>
   (value: string | undefined): string | null => {

@@ -1,0 +1,27 @@
+// Pure: what is wrong with the spelling of a database address.
+
+const ESCAPE =
+  'has characters in its user or password that must be escaped: write @ as %40, # as %23, / as %2F, ? as %3F, % as %25';
+
+/**
+ * Null for an address that reads as it was meant. An unescaped # or / in a password ends the host, so that a part of the
+ * password would be taken for the port or for the name of the database, and shown in messages.
+ */
+export const addressProblem = (text: string): string | null => {
+  const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1];
+  if (rest === undefined) return 'must be a URL that begins with postgres:// or postgresql://';
+  if (rest.includes('#')) return ESCAPE;
+  const [beforeQuery = '', ...query] = rest.split('?');
+  const [authority = '', ...path] = beforeQuery.split('/');
+  if (path.join('/').includes('@')) return ESCAPE;
+  // A password that contains a question mark: what follows is no parameter.
+  if (authority.includes(':') && !authority.includes('@') && /^[^=&]*@/.test(query.join('?'))) return ESCAPE;
+  if (!URL.canParse(text)) return ESCAPE;
+  const { username, password } = new URL(text);
+  try {
+    decodeURIComponent(username + password);
+  } catch {
+    return ESCAPE;
+  }
+  return null;
+};
