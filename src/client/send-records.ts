@@ -32,6 +32,9 @@ export interface RecordsReceipt {
 /** Finds out, while a server that has everything is silent, whether its machine is still there. */
 const KEEP_ALIVE_MS = 10_000;
 
+/** A key that begins with a quote would be read as a string of RFC 8941, so it is written as one. */
+const headerOf = (key: string): string => (key.startsWith('"') ? `"${key.replaceAll(/["\\]/g, '\\$&')}"` : key);
+
 /**
  * Answers the receipt. Errors: ApiError with the issues, whose second word is the index of the record; UnreachableError, and then
  * nobody knows whether it was stored: send it again with the same key. There is no limit of time: a large request is
@@ -49,7 +52,7 @@ export const sendRecords = async (wanted: RecordsRequest): Promise<RecordsReceip
       ...(body.compressed && { 'content-encoding': 'gzip' }),
       'content-length': body.bytes,
       // Header bytes are Latin-1 to Node; the server reads them as UTF-8.
-      'idempotency-key': Buffer.from(idempotencyKey, 'utf8').toString('latin1'),
+      'idempotency-key': Buffer.from(headerOf(idempotencyKey), 'utf8').toString('latin1'),
     },
     signal,
   });

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
+import { prefersHtml, takesCoding } from '../http/accept.ts';
 import type { Clock } from '../lib/clock.ts';
 import { DAY_MS, graphiqlTabs, type GraphiqlTab } from './graphiql-tabs.ts';
 
@@ -24,7 +25,7 @@ interface PageOptions {
 }
 
 export const asksForPage = ({ method, headers }: IncomingMessage): boolean =>
-  method === 'GET' && headers.accept !== undefined && headers.accept.includes('text/html');
+  method === 'GET' && prefersHtml(headers.accept);
 
 /**
  * Returns GraphiQL, from local files alone. No page contains a key: the browser takes it from the fragment of the address,
@@ -45,7 +46,7 @@ export const createGraphiqlPage = (clock: Clock) => {
   };
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { zipped, headers } = await currentPage();
-    const isZipped = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+    const isZipped = takesCoding(String(request.headers['accept-encoding'] ?? ''), 'gzip');
     const body = isZipped ? zipped : await promisify(gunzip)(zipped);
     response
       .writeHead(200, { ...headers, 'content-length': body.length, ...(isZipped && { 'content-encoding': 'gzip' }) })

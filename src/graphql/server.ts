@@ -30,7 +30,7 @@ import {
 } from './persisted-documents.ts';
 import { refusal } from './refusals.ts';
 import { shareEvents } from './shared-events.ts';
-import { tellStatuses } from './statuses.ts';
+import { takesJson, tellStatuses } from './statuses.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;
@@ -114,10 +114,10 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
       });
     } catch (error) {
       if (error instanceof BodyError) {
-        await refuse(request, response, error.status, refusal(error.status, error.message));
+        await refuse(request, response, error.status, refusal(error.status, error.message), error.headers);
         return null;
       }
-      const answer = answerOf(options.tell(error));
+      const answer = answerOf(options.tell(error), request.headers.accept);
       if (request.complete) return answer;
       await refuse(request, response, answer.status, await answer.text(), Object.fromEntries(answer.headers));
       return null;
@@ -146,15 +146,18 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
   };
 };
 
-/** An error in the place of an answer that yoga did not come to. */
-const answerOf = ({ code, message, status, retryAfterSeconds }: ToldFailure): Response =>
-  new Response(JSON.stringify({ errors: [{ message, extensions: { code } }] }), {
+/** An error instead of an answer that yoga did not come to, in the form that the client takes. */
+const answerOf = ({ code, message, status, retryAfterSeconds }: ToldFailure, accept = ''): Response => {
+  const json = JSON.stringify({ errors: [{ message, extensions: { code } }] });
+  const isStream = accept.includes('text/event-stream') && !takesJson(accept);
+  return new Response(isStream ? `event: next\ndata: ${json}\n\nevent: complete\ndata:\n\n` : json, {
     status,
     headers: {
-      'content-type': 'application/json; charset=utf-8',
+      'content-type': isStream ? 'text/event-stream' : 'application/json; charset=utf-8',
       ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
     },
   });
+};
 
 /** As yoga is to see them: a body that is handed on is plain JSON, whatever it was sent as. */
 const headersOf = (request: IncomingMessage, hasBody: boolean): Headers => {

@@ -21,4 +21,4 @@ export const tellStatuses: Plugin = {
 };
 
 /** A stream of events tells of it in an event. */
-const takesJson = (accept: string | null): boolean => /json|\*/.test(accept ?? '*');
+export const takesJson = (accept: string | null): boolean => /json|\*/.test(accept ?? '*');

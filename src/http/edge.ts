@@ -31,6 +31,7 @@ export interface EdgeOptions {
 /** Introspection and the documents of GraphiQL fit into it. */
 const ANONYMOUS_BYTES = 64 * 1024;
 const RETRY_AFTER_SECONDS = 1;
+const NO_ENCODING = { 'accept-encoding': 'identity' };
 
 export const createEdge = (options: EdgeOptions): Edge => {
   const { memory, maxBodyBytes, pace, maxAnonymous, anonymousMs, slowRequests } = options;
@@ -38,7 +39,7 @@ export const createEdge = (options: EdgeOptions): Edge => {
 
   const readAnonymous = async (request: IncomingMessage, problem: string, held: Held): Promise<Buffer> => {
     if (isEncoded(request)) {
-      throw new BodyError(415, `${problem} Without a valid key, a body may not have a Content-Encoding.`);
+      throw new BodyError(415, `${problem} Without a valid key, a body may not have a Content-Encoding.`, NO_ENCODING);
     }
     const leftMs = anonymousMs - slowRequests.headersMs(request.socket);
     const limits = {

@@ -1,6 +1,7 @@
 // Pure: what the server says about itself at "/": a redirect to GraphiQL, or the list of what is served. All addresses are
 // relative, so they stay right below a path prefix of a proxy.
 import { createHash } from 'node:crypto';
+import { prefersHtml } from './accept.ts';
 import { SAFE_HEADERS } from './cors.ts';
 
 export interface Served {
@@ -48,7 +49,7 @@ const titleOf = ({ api }: Served): string =>
 /** `accept` is the header of the request. A HEAD request gets the same headers. */
 export const frontPage = (served: Served, accept: string | undefined): FrontPage => {
   const vary = { vary: 'Accept' };
-  const forBrowser = accept !== undefined && accept.includes('text/html');
+  const forBrowser = prefersHtml(accept);
   if (forBrowser && served.api && served.graphiql) {
     // Browsers keep the fragment of the first address, and with it a key.
     return { status: 302, headers: { ...vary, location: 'graphql', ...TEXT }, body: 'GraphiQL is at graphql\n' };

@@ -6,10 +6,12 @@ import type { Held, RequestMemory } from './request-memory.ts';
 /** A body that cannot be taken; the status is the HTTP answer. */
 export class BodyError extends Error {
   readonly status: 400 | 408 | 413 | 415;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: BodyError['status'], message: string) {
+  constructor(status: BodyError['status'], message: string, headers: Readonly<Record<string, string>> = {}) {
     super(message);
     this.status = status;
+    this.headers = headers;
   }
 }
 
@@ -51,8 +53,16 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['br', { create: createBrotliDecompress, ...BROTLI }],
 ]);
 
+/** Empty elements of the list do not count (RFC 9110, section 5.6.1), and `identity` means nothing. */
 const encodingOf = (request: IncomingMessage): string =>
-  (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase() || 'identity';
+  (request.headers['content-encoding'] ?? '')
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase())
+    .filter((coding) => coding !== '' && coding !== 'identity')
+    .join(', ') || 'identity';
+
+/** Goes with a 415 because of the encoding (RFC 9110, section 15.5.16). */
+const ACCEPT_ENCODING = { 'accept-encoding': 'gzip, deflate, br' } as const;
 
 /** Whether the body has to be decompressed. */
 export const isEncoded = (request: IncomingMessage): boolean => encodingOf(request) !== 'identity';
@@ -77,7 +87,7 @@ const sendContinue = (request: IncomingMessage): void => {
 export const readChunks = async function* (request: IncomingMessage, pace: Pace, held: Held): AsyncGenerator<Buffer> {
   const known = DECODERS.get(encodingOf(request));
   if (known === undefined && isEncoded(request)) {
-    throw new BodyError(415, 'This Content-Encoding is not known; send gzip, deflate, br or none.');
+    throw new BodyError(415, 'This Content-Encoding is not known; send gzip, deflate, br or none.', ACCEPT_ENCODING);
   }
   held.resize(known?.bytes ?? 0);
   sendContinue(request);

@@ -71,7 +71,8 @@ export const send = async (
     await answer.body?.cancel();
     return;
   }
-  for (const [name, value] of answer.headers) {
+  for (const [spelled, value] of answer.headers) {
+    const name = spelled.toLowerCase();
     // A stopping server has already set Connection: close. Yoga's Content-Encoding "none" is not an encoding.
     if (name !== 'connection' && (name !== 'content-encoding' || value !== 'none')) response.setHeader(name, value);
   }

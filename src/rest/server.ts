@@ -200,7 +200,7 @@ const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
 const failureOf = (error: unknown, family: Family, tell: TellFailure): Failure => {
   if (error instanceof Refused) return error.failure;
   if (error instanceof BodyError) {
-    return { status: error.status, code: BODY_CODES[error.status], message: error.message };
+    return { status: error.status, code: BODY_CODES[error.status], message: error.message, headers: error.headers };
   }
   const { code, message, status, retryAfterSeconds, errorId } = tell(error);
   return {

@@ -4,6 +4,7 @@ import { ValidationError } from '../errors.ts';
 import { deleteStream, findStream, listRecords } from '../streams/streams.ts';
 import { missingStream, type Receipt, type WriteKind } from '../streams/write.ts';
 import { pathOf } from '../http/paths.ts';
+import { readString } from '../http/structured-string.ts';
 import { type BodyTarget, writeBody } from './allocation-bodies.ts';
 import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from './records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from './route.ts';
@@ -30,7 +31,7 @@ const idempotencyKey: ParameterDocument = {
   in: 'header',
   schema: z.string().min(1).max(255).optional(),
   description:
-    'Of the account; never expires. The same key with the same content answers with the stored receipt and writes nothing twice, also across GraphQL, JSON and NDJSON; with other content it is 409.',
+    'Of the account; never expires. May be a string of RFC 8941: "abc" and abc are the same key. The same key with the same content answers with the stored receipt and writes nothing twice, also across GraphQL, JSON and NDJSON; with other content it is 409.',
 };
 
 const bodyOf = (schema: z.ZodType, example: object): BodyDocument => ({
@@ -61,14 +62,23 @@ const writeFailures = {
 };
 
 const targetOf = (call: Call): BodyTarget => {
-  const key = call.request.headers['idempotency-key'];
   return {
     accountId: call.principal.accountId,
     stream: call.parameters['stream'] ?? null,
-    // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
-    idempotencyKey: typeof key === 'string' ? Buffer.from(key, 'latin1').toString('utf8') : null,
+    idempotencyKey: idempotencyKeyOf(call),
     path: [],
   };
+};
+
+const idempotencyKeyOf = ({ request }: Call): string | null => {
+  const value = request.headers['idempotency-key'];
+  if (typeof value !== 'string') return null;
+  // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
+  const key = readString(Buffer.from(value, 'latin1').toString('utf8'));
+  if (key !== null) return key;
+  const message =
+    'Begins with a quote, but is not a string of RFC 8941: printable ASCII in quotes, with \\" for a quote and \\\\ for a backslash.';
+  throw new ValidationError([{ path: ['Idempotency-Key'], code: 'BAD_TEXT', message }]);
 };
 
 const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> => ({

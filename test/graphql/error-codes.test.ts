@@ -216,14 +216,14 @@ const OPERATIONS: readonly (readonly [TopLevelCode, string, Operation])[] = [
       key: () => keys.following,
       transports: STREAMED,
       while: async (work) => {
+        const openSubscriptions = async () =>
+          /^sluice_subscriptions_open (\d+)$/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1];
+        // The server notices a little later that the client of the test before has gone.
+        await eventually(openSubscriptions, (open) => open === '0');
         const first = await openSocket(server.url, { 'X-API-Key': keys.following });
         await first.until(({ type }) => type === 'connection_ack');
         first.send({ type: 'subscribe', id: 'first', payload: { query: FOLLOW } });
-        await eventually(
-          async () =>
-            /^sluice_subscriptions_open (\d+)$/m.exec(await (await fetch(`${server.url}/metrics`)).text())?.[1],
-          (open) => open === '1',
-        );
+        await eventually(openSubscriptions, (open) => open === '1');
         const told = await work();
         first.close();
         await first.closed;
