@@ -1,14 +1,16 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
-import { ask } from '../rest/requests.ts';
+import { triedBlock } from '../docs/pages.ts';
+import { allocationPath, ask } from '../rest/requests.ts';
 import { openEventStream } from '../support/event-stream.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';
 import { findNginx, type Nginx, startNginx } from './nginx.ts';
 
-// Sluice behind Debian's nginx, with the two configurations that people write first: a plain proxy_pass, and one that
-// takes a path prefix away.
+// Sluice behind Debian's nginx, with the two configurations that people write first, a plain proxy_pass and one that takes a
+// path prefix away, and with the one of docs/proxies.md.
 
 const nginx = await findNginx();
 const KEY = 'a key of this test that is long enough';
@@ -21,10 +23,12 @@ describe.skipIf(nginx === null)('behind nginx', () => {
   beforeAll(async () => {
     // Without a worker: the tests move the runs that are followed.
     server = await startTestServer({ env: { ROLE: 'api', API_KEY: KEY } });
+    const documented = await triedBlock('docs/proxies.md', 'nginx');
     proxy = await startNginx(
       nginx ?? '',
       `location / { proxy_pass ${server.url}; }
-    location /billing/ { proxy_pass ${server.url}/; }`,
+    location /billing/ { proxy_pass ${server.url}/; }
+    ${documented.replace('http://127.0.0.1:4000', server.url)}`,
     );
     browser = await startBrowser();
   });
@@ -129,6 +133,21 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     await run.start();
     await eventually(shown, (text) => text.includes(run.id) && text.includes('"RUNNING"'));
     expect(browser.takeComplaints()).toEqual([]);
+  });
+
+  test('the configuration of docs/proxies.md lets WebSockets of its own pages and large bodies through', async () => {
+    const origin = proxy.url;
+    const socket = new WebSocket(`${proxy.url.replace('http', 'ws')}/sluice/graphql`, 'graphql-transport-ws', {
+      origin,
+    });
+    await once(socket, 'open');
+    socket.terminate();
+    const record = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}';
+    const below = { url: `${proxy.url}/sluice`, key: KEY };
+    const answer = await ask(below, `POST ${allocationPath('large', 'sum')}`, {
+      body: `{"records":[${record}]}`.padEnd(2_000_000),
+    });
+    expect(answer).toMatchObject({ status: 200, body: { insertedRecords: 1 } });
   });
 
   test('a WebSocket needs the Upgrade headers that nginx leaves out, and says so by a refusal', async () => {
