@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import packageJson from '../package.json' with { type: 'json' };
-import type { RequestUnderWay } from './http/requests-under-way.ts';
+import type { RequestApi, RequestOutcome, RequestUnderWay } from './http/requests-under-way.ts';
 import { createSharedReading } from './lib/shared-reading.ts';
 import type { DeploymentFigures } from './runs/deployment-figures.ts';
 import type { Receipt, WriteKind } from './streams/write.ts';
@@ -43,6 +43,9 @@ const FRESH_MS = 2000;
 /** A scrape waits so long for the database, and tells the rest without it. */
 const DATABASE_MS = 2000;
 
+const APIS: readonly RequestApi[] = ['graphql', 'rest'];
+const OUTCOMES: readonly RequestOutcome[] = ['ok', 'refused', 'failed'];
+
 const OF_ALL_SERVERS = 'Of the whole deployment, and the same on every server: take max(), not sum().';
 const COUNTED_BY_EACH =
   'Of the whole deployment, counted by each server from its own first scrape on: only what it grows by agrees, so take max() of increase(), not sum().';
@@ -51,6 +54,8 @@ const COUNTED_BY_EACH =
 export const createMetrics = (sources: MetricsSources): Metrics => {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  // Gauges with the suffix of counters; nodejs_active_handles, _requests and _resources have the same figures by type.
+  for (const kind of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${kind}_total`);
   const registers = [registry];
   new Gauge({
     name: 'sluice_build_info',
@@ -224,11 +229,24 @@ const addRequests = (registers: Registers): Pick<Metrics, 'requestEnded' | 'writ
     if (kind !== 'delete') inserted.inc({ kind }, 0);
     if (kind !== 'sum') hidden.inc({ kind }, 0);
   }
+  // A series that begins at 1 has no increase for Prometheus: an operation has all its outcomes from its first request on.
+  const begun = new Set<string>();
+  const begin = (labels: { readonly api: RequestApi; readonly operation: string }): void => {
+    const name = `${labels.api} ${labels.operation}`;
+    if (begun.has(name)) return;
+    begun.add(name);
+    for (const outcome of OUTCOMES) requests.inc({ ...labels, outcome }, 0);
+  };
+  for (const api of APIS) {
+    begin({ api, operation: 'other' });
+    seconds.zero({ api, operation: 'other' });
+  }
   return {
     streamBusy: () => busy.inc(),
     requestEnded: ({ api, operation, outcome, begunAt, isSubscription }) => {
       if (api === null) return;
       const labels = { api, operation: operation ?? 'other' };
+      begin(labels);
       requests.inc({ ...labels, outcome });
       if (!isSubscription) seconds.observe(labels, (performance.now() - begunAt) / 1000);
     },
@@ -257,6 +275,7 @@ const addRuns = (registers: Registers): Pick<Metrics, 'attemptEnded' | 'runEnded
     buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
     registers,
   });
+  for (const outcome of ['succeeded', 'failed', 'retried', 'stopped']) seconds.zero({ outcome });
   const runs = new Histogram({
     name: 'sluice_run_duration_seconds',
     help: 'How long runs took that this server ended, SUCCEEDED or FAILED: from when the run was queued, so its waiting, all its attempts and the pauses between them. Those CANCELED are in sluice_runs_ended_total alone.',

@@ -56,9 +56,13 @@ const expressions: readonly { readonly where: string; readonly text: string }[] 
 let server: TestServer;
 let worker: TestServer;
 let told: Told;
+/** Before the first request. */
+let fresh: Told;
 beforeAll(async () => {
   server = await startTestServer();
   worker = await startTestServer({ env: { ROLE: 'worker' }, database: server.database, s3: server.s3 });
+  const unasked = await Promise.all([scrape(server.url), scrape(worker.url)]);
+  fresh = { samples: unasked.flatMap(({ samples }) => samples), ofAllServers: new Set() };
   const day = '2026-01-25T00:00:00Z';
   await addRecords(server, 'calls', 'DAILY', [{ timestamp: day, elementName: 'acme', value: '1' }]);
   await exportOnce(server, { meterApiNames: ['calls'] }, '2026-01-28T02:00:00Z');
@@ -88,6 +92,10 @@ afterAll(async () => {
 describe('alert rules and dashboard', () => {
   test.each(expressions)('what $where asks for is what a server tells: $text', ({ text }) => {
     expect(problemsOf(text, told)).toEqual([]);
+  });
+
+  test.each(expressions)('$where > has series before the first request and the first failure: $text', ({ text }) => {
+    expect(problemsOf(text, fresh)).toEqual([]);
   });
 
   test('there are some, and some metrics are of the whole deployment', () => {

@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { startTestServer } from '../support/server.ts';
+import { ROOT } from '../support/source-files.ts';
+
+// Prometheus' own checks of what a server exposes and of the rules for it.
+
+const promtool = await promisify(execFile)('sh', ['-c', 'command -v promtool']).then(
+  ({ stdout }) => stdout.trim(),
+  () => null,
+);
+
+/** What promtool says about a text on its standard input, and its exit code. */
+const run = async (args: readonly string[], input: string): Promise<{ code: number | null; said: string }> => {
+  const child = execFile(promtool ?? '', args);
+  child.stdin?.end(input);
+  const [out, errors, [code]] = await Promise.all([
+    child.stdout ? text(child.stdout) : '',
+    child.stderr ? text(child.stderr) : '',
+    once(child, 'close') as Promise<[number | null]>,
+  ]);
+  return { code, said: out + errors };
+};
+
+test.skipIf(promtool === null)('promtool check metrics > has nothing to say about a server', async () => {
+  const server = await startTestServer();
+  try {
+    const exposition = await (await fetch(`${server.url}/metrics`)).text();
+    expect(await run(['check', 'metrics'], exposition)).toEqual({ code: 0, said: '' });
+  } finally {
+    await server.stop();
+  }
+});
+
+test.skipIf(promtool === null)('promtool check rules > accepts the alert rules', async () => {
+  const { code, said } = await run(['check', 'rules', join(ROOT, 'deploy/prometheus/alerts.yaml')], '');
+  expect([code, said]).toEqual([0, expect.stringContaining('SUCCESS')]);
+});
