@@ -26,7 +26,7 @@ const MEANS = {
   timeZone: 'IANA time zone name used for buckets, window and cron.',
   range: 'How far before its slot a run begins to read; the start is moved back to the start of its bucket.',
   endTimeOffset: 'How far before its slot a run stops to read; shorter than range. Left out: at the slot.',
-  cron: 'The schedule, in the time zone of the job. Not together with scheduledTimeInSeconds.',
+  cron: 'The schedule, in the time zone of the job; blanks at its ends are trimmed. Not together with scheduledTimeInSeconds.',
   scheduledTimeInSeconds: 'Unix epoch seconds, in the future, for one run. Not together with cron.',
   meterApiNames: 'Names of streams; null: every stream, also those made later.',
   groupBy:

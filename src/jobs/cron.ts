@@ -46,14 +46,14 @@ const WEEKDAY: Field = {
 const LONGEST_EXPRESSION = 500;
 
 /**
- * Reads five fields, separated by blanks: minute, hour, day-of-month, month, weekday. Each is a list of `*`, numbers, ranges
+ * Reads five fields, separated by blanks: minute, hour, day-of-month, month, weekday. Blanks at the ends do not count. Each is a list of `*`, numbers, ranges
  * `a-b`, and steps `*\/n` or `a-b/n`; months may be JAN to DEC, weekdays SUN to SAT, in any case; weekdays 0 and 7 are Sunday.
  * Answers with the reason, a sentence without its full stop, where the expression is not of this form.
  */
 export function parseCron(expression: string): CronFields | string {
-  if (expression.length > LONGEST_EXPRESSION) return `a cron has at most ${LONGEST_EXPRESSION} characters`;
-  if (/^[ \t]|[ \t]$/.test(expression)) return 'a cron has no blank at either end';
-  const texts = expression.split(/[ \t]+/);
+  const trimmed = expression.trim();
+  if (trimmed.length > LONGEST_EXPRESSION) return `a cron has at most ${LONGEST_EXPRESSION} characters`;
+  const texts = trimmed.split(/[ \t]+/);
   const [minute, hour, dayOfMonth, month, weekday, ...more] = texts;
   if (minute === undefined || hour === undefined || dayOfMonth === undefined) return countOf(texts);
   if (month === undefined || weekday === undefined || more.length > 0) return countOf(texts);

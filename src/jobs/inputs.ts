@@ -111,7 +111,7 @@ export const checkJobInput = (input: JobInput, options: JobCheckOptions, issues:
     timeZone: timeZone ?? input.timeZone,
     range: input.range,
     endTimeOffset: input.endTimeOffset ?? null,
-    cron: input.cron ?? null,
+    cron: input.cron?.trim() ?? null,
     scheduledTimeInSeconds: input.scheduledTimeInSeconds ?? null,
     meterApiNames: input.meterApiNames ?? null,
     groupBy: input.groupBy ?? null,

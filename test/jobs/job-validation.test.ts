@@ -166,6 +166,39 @@ describe.concurrent('createJob', () => {
     expect(await tryCreateJob(server, settings)).toMatchObject({ __typename: 'Job', version: 1 });
   });
 
+  test('stores and shows a cron without the blanks at its ends, in every way to set it', async () => {
+    const settings = jobSettings({ s3Url: 'exports/blank-cron', enabled: false });
+    const { createJob, checkJob } = await server.graphql<{
+      createJob: { id: string; cron: string };
+      checkJob: { job: { cron: string } };
+    }>(
+      `mutation ($input: CreateJobInput!, $other: CreateJobInput!) {
+        createJob(input: $input) { ... on Job { id cron } }
+        checkJob(input: $other) { ... on JobCheck { job { cron } } }
+      }`,
+      {
+        input: { ...settings, cron: ' \t15 3 * * * ' },
+        other: { ...settings, cron: '20 3 * * *\n', jobName: 'Another', s3Url: 'exports/another-blank-cron' },
+      },
+    );
+    const { updateJob } = await server.graphql<{ updateJob: { cron: string } }>(
+      'mutation ($input: UpdateJobInput!) { updateJob(input: $input) { ... on Job { cron } } }',
+      { input: { id: createJob.id, cron: ' 30 4 * * *' } },
+    );
+    const put = await fetch(`${server.url}/jobs/${createJob.id}`, {
+      method: 'PUT',
+      headers: { 'x-api-key': server.key },
+      body: JSON.stringify({ ...settings, cron: '45 5 * * * ' }),
+    });
+    const { cron } = (await put.json()) as { cron: string };
+    expect([createJob.cron, checkJob.job.cron, updateJob.cron, cron]).toEqual([
+      '15 3 * * *',
+      '20 3 * * *',
+      '30 4 * * *',
+      '45 5 * * *',
+    ]);
+  });
+
   test('names everything that is wrong, all at once, and stores nothing', async () => {
     const result = await tryCreateJob(server, {
       jobName: '(,)',
