@@ -1,5 +1,6 @@
 // Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
 import type { IssueCode } from './issue-codes.ts';
+import { brief } from './lib/brief.ts';
 
 /** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
 export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
@@ -19,6 +20,14 @@ export abstract class UserError extends Error {
 /** The answer lists this many issues; the count says how many there are in all. */
 export const MAX_LISTED_ISSUES = 100;
 
+/** Paths quote the input: each of a hundred issues may be below the same name of megabytes. */
+const MAX_PATH_PART = 600;
+
+const briefly = (issue: Issue): Issue =>
+  issue.path.every((part) => part.length <= MAX_PATH_PART)
+    ? issue
+    : { ...issue, path: issue.path.map((part) => brief(part, MAX_PATH_PART)) };
+
 export class ValidationError extends UserError {
   readonly code = 'VALIDATION_FAILED';
   readonly issues: readonly Issue[];
@@ -30,7 +39,7 @@ export class ValidationError extends UserError {
         ? (issues[0]?.message ?? 'The input is not valid.')
         : `The input has ${issueCount} problems; nothing was stored.`,
     );
-    this.issues = issues.slice(0, MAX_LISTED_ISSUES);
+    this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(briefly);
     this.issueCount = issueCount;
   }
 }

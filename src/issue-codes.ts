@@ -8,6 +8,7 @@ export const ISSUE_CODES = {
   BAD_VALUE: 'The value is none of those that the field takes.',
   REPEATED_NAME: 'A name stands twice in one JSON object, and which of them is meant is not told.',
   NOT_JSON: 'The line of an NDJSON body is no JSON.',
+  JSON_TOO_LARGE: 'The JSON in the line of an NDJSON body has more levels, names or digits than any record needs.',
   LINE_TOO_LONG: 'The line of an NDJSON body is longer than any record needs.',
   BAD_ENCODING: 'The line of an NDJSON body is not UTF-8.',
   EMPTY: 'The text has no character.',

@@ -88,7 +88,7 @@ const checkFlags = ({ stream, kind, part, idempotencyKey, format, delimiter }: I
   if (format === 'postgres' && delimiter !== undefined) {
     throw problem('--format postgres has tabs between cells: leave --delimiter out.');
   }
-  if (idempotencyKey !== undefined && !/^.{1,240}$/v.test(idempotencyKey)) {
+  if (idempotencyKey !== undefined && !/^.{1,240}$/u.test(idempotencyKey)) {
     throw problem('An idempotency key has 1 to 240 characters here: the number of a part may follow it.');
   }
 };

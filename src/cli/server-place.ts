@@ -72,7 +72,9 @@ const readUrl = (text: string): string => {
     throw new NotFoundError(`"${text}" is no address of a server: it is one such as https://sluice.example.com.`);
   }
   // Both are where the API is; whoever copied the address of GraphiQL has the longer one.
-  return `${url.origin}${url.pathname}`.replace(/\/+$/, '').replace(/\/graphql$/, '');
+  const path = url.pathname.split('/').filter((segment) => segment !== '');
+  if (path.at(-1) === 'graphql') path.pop();
+  return [url.origin, ...path].join('/');
 };
 
 /** Whether nothing leaves it on the way there. */

@@ -40,5 +40,9 @@ export const keysetBefore = (
     key,
   );
 
+/** No name is longer, and no PostgreSQL text holds U+0000. */
+const MAX_NAME = 256;
+export const canOccurInName = (text: string): boolean => text.length <= MAX_NAME && !text.includes('\u0000');
+
 /** A LIKE pattern for texts that contain the given one, whose own wildcards count as plain characters. */
 export const containsPattern = (text: string): string => `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;

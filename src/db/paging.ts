@@ -65,7 +65,11 @@ export const readPage = (
   };
 };
 
+/** Longer than any sort key, of which the longest holds the name of a stream. */
+const MAX_CURSOR = 4096;
+
 const decodeCursor = (cursor: string): string[] | null => {
+  if (cursor.length > MAX_CURSOR) return null;
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
     return Array.isArray(key) && key.every((part) => typeof part === 'string') ? key : null;

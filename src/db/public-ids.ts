@@ -6,8 +6,12 @@ export type NodeType = (typeof NODE_TYPES)[number];
 export const encodeId = (type: NodeType, id: string | bigint): string =>
   Buffer.from(`${type}:${id}`).toString('base64url');
 
+/** Longer than any id: the longest holds a type's name and a UUID. */
+const MAX_ID = 200;
+
 /** Null for what is no id of Sluice: such a one finds nothing, as a foreign one does. */
 export const decodeId = (text: string): { type: NodeType; id: string } | null => {
+  if (text.length > MAX_ID) return null;
   const decoded = Buffer.from(text, 'base64url').toString('utf8');
   const colon = decoded.indexOf(':');
   const type = NODE_TYPES.find((candidate) => candidate === decoded.slice(0, colon));

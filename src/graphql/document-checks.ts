@@ -8,6 +8,7 @@ import {
   validate,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { brief } from '../lib/brief.ts';
 import { type DocumentLimits, tooLarge, weighDocument } from './document-limits.ts';
 
 export interface DocumentChecks {
@@ -23,7 +24,8 @@ export const checkDocuments = ({ schema, limits, introspection }: DocumentChecks
   const light = new WeakSet<DocumentNode>();
   const parseWithin: typeof parse = (source, options) => {
     try {
-      return parse(source, { ...options, maxTokens: limits.maxTokens });
+      const noLocation = isLong(typeof source === 'string' ? source : source.body);
+      return parse(source, { ...options, maxTokens: limits.maxTokens, noLocation });
     } catch (error) {
       throw isOfTokens(error) ? tooManyTokens(limits) : error;
     }
@@ -41,10 +43,13 @@ export const checkDocuments = ({ schema, limits, introspection }: DocumentChecks
       };
     },
     onValidate: ({ setValidationFn }) => {
-      if (!introspection) setValidationFn(validateSilently);
+      setValidationFn(introspection ? validateAll : validateSilently);
       return ({ valid, result }) => {
         if (valid) return;
-        for (const error of result) Object.assign(error.extensions, { code: 'GRAPHQL_VALIDATION_FAILED' });
+        for (const error of result) {
+          error.message = brief(error.message, MAX_MESSAGE);
+          Object.assign(error.extensions, { code: 'GRAPHQL_VALIDATION_FAILED' });
+        }
       };
     },
     onExecute: ({ args }) => {
@@ -53,10 +58,35 @@ export const checkDocuments = ({ schema, limits, introspection }: DocumentChecks
   };
 };
 
+/**
+ * Each error of validation reads the document up to its place in order to count lines, and there are up to a hundred errors:
+ * those of a long document come without `locations`.
+ */
+const MAX_LOCATED_CHARACTERS = 100_000;
+const MAX_LOCATED_LINES = 5000;
+
+const isLong = (text: string): boolean => {
+  if (text.length > MAX_LOCATED_CHARACTERS) return true;
+  if (text.length < MAX_LOCATED_LINES) return false;
+  let lines = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === 0x0a || code === 0x0d) lines += 1;
+  }
+  return lines > MAX_LOCATED_LINES;
+};
+
+/** Errors print the part of the document that they are about, which may be most of it: of a long one only one is reported. */
+const maxErrorsOf = (document: DocumentNode): number => (document.loc === undefined ? 1 : 100);
+const MAX_MESSAGE = 1000;
+
+const validateAll = (schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[] =>
+  validate(schema, document, specifiedRules, { maxErrors: maxErrorsOf(document) });
+
 const RULES = [...specifiedRules, NoSchemaIntrospectionCustomRule];
 
 const validateSilently = (schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[] =>
-  validate(schema, document, RULES, { hideSuggestions: true });
+  validate(schema, document, RULES, { hideSuggestions: true, maxErrors: maxErrorsOf(document) });
 
 /** The body as it came, whatever it is. */
 const isObject = (params: unknown): params is Record<string, unknown> => typeof params === 'object' && params !== null;
@@ -87,6 +117,7 @@ const problemOf = (
     return new GraphQLError('The document is nested too deeply.', { extensions: { code: 'GRAPHQL_PARSE_FAILED' } });
   }
   if (parsed instanceof GraphQLError) {
+    parsed.message = brief(parsed.message, MAX_MESSAGE);
     if (parsed.extensions['code'] === undefined) Object.assign(parsed.extensions, { code: 'GRAPHQL_PARSE_FAILED' });
     return null;
   }

@@ -1,8 +1,12 @@
 import { GraphQLError } from 'graphql';
 import type { TellFailure } from '../http/failures.ts';
+import { brief } from '../lib/brief.ts';
 
 /** What the status of the answer says, too, with the time to wait. */
 const OF_THE_WHOLE_REQUEST = new Set(['UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'STREAM_BUSY']);
+
+/** Errors of variables print the value that they are about. */
+const MAX_MESSAGE = 1000;
 
 export type ErrorMapper = (error: unknown) => GraphQLError;
 
@@ -12,7 +16,7 @@ export const createErrorMapper =
   (error) => {
     const original = originalOf(error);
     const answer = (message: string, extensions: Readonly<Record<string, unknown>>): GraphQLError =>
-      new GraphQLError(message, { ...placeOf(error), extensions });
+      new GraphQLError(brief(message, MAX_MESSAGE), { ...placeOf(error), extensions });
     if (original instanceof GraphQLError) {
       if (original.extensions['code'] !== undefined) {
         return original === error ? original : answer(original.message, original.extensions);

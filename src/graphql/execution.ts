@@ -16,6 +16,22 @@ export const executeOperations: Plugin = {
   },
 };
 
+/** Each error of a variable prints the object that it is about: of long ones only one is reported. */
+const maxErrorsOf = (variables: unknown): number => (isLong(variables) ? 1 : 50);
+const MAX_PRINTED_CHARACTERS = 100_000;
+
+const isLong = (variables: unknown): boolean => {
+  let characters = 0;
+  const left = [variables];
+  while (left.length > 0 && characters <= MAX_PRINTED_CHARACTERS) {
+    const value = left.pop();
+    if (typeof value === 'string') characters += value.length;
+    if (typeof value !== 'object' || value === null) continue;
+    for (const one of Object.values(value)) left.push(one);
+  }
+  return characters > MAX_PRINTED_CHARACTERS;
+};
+
 const executeOperation = (args: ExecutionArgs) => {
   const { document, operationName, variableValues } = args;
   const operation = document.definitions.find(
@@ -23,8 +39,12 @@ const executeOperation = (args: ExecutionArgs) => {
   );
   const parted =
     operation?.kind === Kind.OPERATION_DEFINITION && variableValues ? partVariables(operation, variableValues) : null;
-  if (!parted) return execute(args);
-  const validated = validateExecutionArgs({ ...args, variableValues: parted.rest });
+  const bounded = {
+    ...args,
+    options: { ...args.options, maxCoercionErrors: maxErrorsOf(parted?.rest ?? variableValues) },
+  };
+  if (!parted) return execute(bounded);
+  const validated = validateExecutionArgs({ ...bounded, variableValues: parted.rest });
   if (!('variableValues' in validated)) return { errors: validated };
   for (const [name, records] of parted.records) {
     Object.assign(validated.variableValues.coerced[name] as object, { records });

@@ -4,7 +4,8 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { RequestSignals } from '../lib/lifecycle.ts';
-import { keepLongNumbers } from '../lib/long-numbers.ts';
+import { JsonBoundsError } from '../lib/json-bounds.ts';
+import { keepLongNumbers, keepLongNumbersOf } from '../lib/long-numbers.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import type { Caller } from '../http/callers.ts';
@@ -76,14 +77,14 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     // Yoga would read on behind it, where no parameter was checked.
     url.hash = '';
     let body: Buffer | null = null;
-    if (method === 'GET') checkParameters(url.searchParams, caller);
+    if (method === 'GET') checkParameters(url.searchParams);
     if (method === 'POST') {
       checkContentType(headers['content-type']);
       body = await limit.exclude(() => edge.readBody(request, caller, held));
       if (body.length > BYTES_IN_ONE_GO) await afterOthers();
       if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
-      // Only records have long numbers, and nobody takes those without a key.
-      if (caller.principal) body = withLongNumbers(body);
+      const sent = body;
+      body = withinBounds(() => keepLongNumbersOf(sent));
       if (body.length > BYTES_IN_ONE_GO) await afterOthers();
     }
     const asked = new yoga.fetchAPI.Request(url, {
@@ -159,12 +160,17 @@ const answerOf = ({ code, message, status, retryAfterSeconds }: ToldFailure, acc
   });
 };
 
+/** Longer than browsers and libraries send it. A server may disregard the header (RFC 9110). */
+const MAX_ACCEPT = 1000;
+
 /** As yoga is to see them: a body that is handed on is plain JSON, whatever it was sent as. */
 const headersOf = (request: IncomingMessage, hasBody: boolean): Headers => {
   const headers = new Headers();
   for (const [name, value] of Object.entries(request.headers)) {
     for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one);
   }
+  // Yoga's refusal repeats its own media types for each one asked for, in a header of the response.
+  if ((headers.get('accept') ?? '').length > MAX_ACCEPT) headers.set('accept', '*/*');
   if (hasBody) {
     headers.set('content-type', 'application/json');
     headers.delete('content-encoding');
@@ -182,22 +188,26 @@ const checkContentType = (contentType = ''): void => {
   }
 };
 
-/** Yoga parses the body; which numbers that shortens has to be told before. */
-const withLongNumbers = (body: Buffer): Buffer => {
-  const text = body.toString('utf8');
-  const kept = keepLongNumbers(text);
-  return kept === text ? body : Buffer.from(kept);
+/** Yoga parses JSON; before that its bounds are checked, and the numbers kept that parsing would change. Throws BodyError. */
+const withinBounds = <Json>(keep: () => Json): Json => {
+  try {
+    return keep();
+  } catch (error) {
+    throw error instanceof JsonBoundsError ? new BodyError(400, error.message) : error;
+  }
 };
 
-const checkParameters = (parameters: URLSearchParams, { principal }: Caller): void => {
+const checkParameters = (parameters: URLSearchParams): void => {
   for (const name of ['variables', 'extensions']) {
     const text = parameters.get(name);
+    if (!text) continue;
+    const kept = withinBounds(() => keepLongNumbers(text));
     try {
-      if (text) JSON.parse(text);
-      if (text && principal) parameters.set(name, keepLongNumbers(text));
+      JSON.parse(text);
     } catch {
       throw new BodyError(400, `The parameter ${name} is no JSON.`);
     }
+    parameters.set(name, kept);
   }
 };
 

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
-import { keepLongNumbers } from '../lib/long-numbers.ts';
+import { JsonBoundsError } from '../lib/json-bounds.ts';
+import { keepLongNumbersOf } from '../lib/long-numbers.ts';
 import type { Services } from './context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { describeProblem } from '../http/callers.ts';
@@ -113,6 +114,10 @@ const serve = (
       socket.close(CloseCode.BadRequest, 'Invalid message received');
       return;
     }
+    if (error instanceof JsonBoundsError) {
+      socket.close(CloseCode.BadRequest, error.message);
+      return;
+    }
     log.error({ err: error }, 'a message over WebSocket could not be handled');
     socket.close(CloseCode.InternalServerError, 'Internal server error');
   };
@@ -154,9 +159,7 @@ const serve = (
           const release = received.begin(data);
           if (release === null) return;
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          // Before the key is known there are no records, and only those have long numbers.
-          const text = extra.isKnown ? keepLongNumbers(textOf(data)) : textOf(data);
-          underWay.add(answer(() => handle(text)).finally(release));
+          underWay.add(answer(async () => handle(textOf(data))).finally(release));
         });
       },
     },
@@ -169,8 +172,8 @@ const serve = (
   });
 };
 
-/** ws hands over a message as one buffer, unless it is asked for pieces. */
-const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? data.toString('utf8') : '');
+/** ws hands over a message as one buffer, unless it is asked for pieces. Throws JsonBoundsError. */
+const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? keepLongNumbersOf(data).toString('utf8') : '');
 
 const createProtocol = (
   { graphql, services, edge, log, withinTime, maxOperations }: GraphQLSocketsOptions,

@@ -151,7 +151,7 @@ const checkNames = (input: JobInput, at: At, issues: IssueCollector): void => {
     issues.add(at('meterApiNames'), 'TOO_MANY_STREAMS', `At most ${MAX_NAMES} names; leave it out for every stream.`);
   }
   const seen = new Set<string>();
-  for (const [index, name] of meterApiNames.entries()) {
+  for (const [index, name] of meterApiNames.slice(0, MAX_NAMES).entries()) {
     const problem = streamNameProblem(name);
     if (problem) issues.add(at('meterApiNames', String(index)), 'BAD_STREAM_NAME', problem);
     if (seen.has(name))

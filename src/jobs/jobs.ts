@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
-import { containsPattern } from '../db/keyset.ts';
+import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors.ts';
@@ -193,7 +193,7 @@ const selectedJobs = (accountId: bigint, { enabled, search }: JobListArguments):
     isNull(jobs.deletedAt),
     enabled == null ? undefined : eq(jobs.enabled, enabled),
     // No text in the database holds U+0000, and none can be asked for.
-    search ? (search.includes('\u0000') ? sql`false` : ilike(jobs.name, containsPattern(search))) : undefined,
+    search ? (canOccurInName(search) ? ilike(jobs.name, containsPattern(search)) : sql`false`) : undefined,
   );
 
 /** Newest first. */

@@ -33,7 +33,7 @@ export const parseDecimal = (text: string): ParsedDecimal | null => {
     point < 0 ? '0'.repeat(-point) + allDigits : allDigits + '0'.repeat(Math.max(0, point - allDigits.length));
   const split = Math.max(0, point);
   const integer = padded.slice(0, split).replace(/^0+/, '');
-  const decimals = padded.slice(split).replace(/0+$/, '');
+  const decimals = withoutZerosAtEnd(padded.slice(split));
   const isZero = integer === '' && decimals === '';
   const negative = sign === '-' && !isZero;
   return {
@@ -44,10 +44,17 @@ export const parseDecimal = (text: string): ParsedDecimal | null => {
   };
 };
 
+/** Not by /0+$/, which is quadratic: it starts again at each zero of a run that is not at the end. */
+const withoutZerosAtEnd = (digits: string): string => {
+  let end = digits.length;
+  while (digits[end - 1] === '0') end -= 1;
+  return digits.slice(0, end);
+};
+
 /** How many digits of a number count: 15 survive the way through a double, 16 may not (IEEE 754). */
 export const significantDigits = (value: number): number => {
   const [mantissa = ''] = Math.abs(value).toExponential().split('e');
-  return mantissa.replace('.', '').replace(/0+$/, '').length;
+  return withoutZerosAtEnd(mantissa.replace('.', '')).length;
 };
 
 /** The exact sum of decimals in plain notation. */

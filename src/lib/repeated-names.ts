@@ -1,22 +1,43 @@
 // Pure: names that stand twice in one object of a JSON text. JSON.parse keeps the last and drops the others in silence.
 
-const STRINGS = /"(?:[^"\\]|\\.)*"(\s*:)?/g;
-const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+export interface RepeatedNames {
+  /** The first of them, as many as were asked for. */
+  readonly paths: readonly string[][];
+  /** How many there are in all. */
+  readonly count: number;
+}
+
+const NONE: RepeatedNames = { paths: [], count: 0 };
 
 /**
- * The paths of the names that repeat an earlier one of their object. The text is valid JSON, and the value what it was
- * parsed to: where that has as many names as the text, there is nothing to look for.
+ * The paths of the names that repeat an earlier one of their object. The text is valid JSON within its bounds, and the
+ * value what it was parsed to: where that has as many names as the text, there is nothing to look for.
  */
-export const findRepeatedNames = (text: string, value: unknown): string[][] =>
-  namesInText(text) === namesInValue(value) ? [] : readRepeatedNames(text);
+export const findRepeatedNames = (text: string, value: unknown, most: number): RepeatedNames =>
+  namesInText(text) === namesInValue(value) ? NONE : readRepeatedNames(text, most);
 
+/** In valid JSON each name has a colon, and outside of strings there are no others. */
 const namesInText = (text: string): number => {
   let count = 0;
-  for (const [, colon] of text.matchAll(STRINGS)) if (colon !== undefined) count += 1;
+  let inString = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) inString = !inString;
+    else if (code === BACKSLASH) at += 1;
+    else if (code === COLON && !inString) count += 1;
+  }
   return count;
 };
 
-/** Not by recursion: a hostile text is nested deeper than the stack. */
 const namesInValue = (value: unknown): number => {
   let count = 0;
   const left = [value];
@@ -24,8 +45,6 @@ const namesInValue = (value: unknown): number => {
     const one = left.pop();
     if (typeof one !== 'object' || one === null) continue;
     const isList = Array.isArray(one);
-    // What stands for a number (an ExactNumber) is no object of the text.
-    if (!isList && Object.getPrototypeOf(one) !== Object.prototype) continue;
     const items: unknown[] = isList ? one : Object.values(one);
     if (!isList) count += items.length;
     for (const item of items) if (typeof item === 'object') left.push(item);
@@ -40,22 +59,40 @@ interface Open {
   at: string | number;
 }
 
-const readRepeatedNames = (text: string): string[][] => {
-  const repeated: string[][] = [];
+const readRepeatedNames = (text: string, most: number): RepeatedNames => {
+  const paths: string[][] = [];
+  let count = 0;
   const stack: Open[] = [];
-  let last = '';
-  for (const [token] of text.matchAll(TOKENS)) {
+  let string = '';
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
     const top = stack.at(-1);
-    if (token === '{') stack.push({ names: new Set(), at: '' });
-    else if (token === '[') stack.push({ names: null, at: 0 });
-    else if (token === '}' || token === ']') stack.pop();
-    else if (token === ',' && top?.names === null) top.at = Number(top.at) + 1;
-    else if (token === ':' && top?.names) {
-      top.at = JSON.parse(last) as string;
-      if (top.names.has(top.at)) repeated.push(stack.map(({ at }) => String(at)));
+    if (code === QUOTE) {
+      const end = endOfString(text, at);
+      string = text.slice(at, end);
+      at = end - 1;
+    } else if (code === OPENING_BRACE) stack.push({ names: new Set(), at: '' });
+    else if (code === OPENING_BRACKET) stack.push({ names: null, at: 0 });
+    else if (code === CLOSING_BRACE || code === CLOSING_BRACKET) stack.pop();
+    else if (code === COMMA && top?.names === null) top.at = Number(top.at) + 1;
+    else if (code === COLON && top?.names) {
+      top.at = JSON.parse(string) as string;
+      if (top.names.has(top.at)) {
+        count += 1;
+        if (paths.length < most) paths.push(stack.map((open) => String(open.at)));
+      }
       top.names.add(top.at);
     }
-    last = token;
   }
-  return repeated;
+  return { paths, count };
+};
+
+/** Behind the string that begins there. */
+const endOfString = (text: string, from: number): number => {
+  for (let at = from + 1; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    if (code === BACKSLASH) at += 1;
+  }
+  return text.length;
 };

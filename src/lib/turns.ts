@@ -16,6 +16,20 @@ const goOn = (): void => {
   if (waiting.length > 0) setImmediate(goOn);
 };
 
+/**
+ * For work on what comes in piece by piece, awaited after each piece. Pieces that wait already are handed out in one turn of the
+ * event loop, so work on each of them would hold up all others together.
+ */
+export const createTurns = (mostMs = 5): (() => Promise<void> | undefined) => {
+  let since = performance.now();
+  return () => {
+    if (performance.now() - since < mostMs) return undefined;
+    return afterOthers().then(() => {
+      since = performance.now();
+    });
+  };
+};
+
 /** Of a list: each step of an intake takes 1 to 3 ms for so many records. */
 export const RECORDS_IN_ONE_GO = 1000;
 

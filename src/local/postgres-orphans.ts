@@ -87,8 +87,8 @@ async function runningCommands(): Promise<{ pid: number; command: string }[]> {
     );
   }
   const { stdout } = await run('ps', ['-axww', '-o', 'pid=,args=']);
-  return Array.from(stdout.matchAll(/^\s*(\d+) (.*)$/gm), ([, pid, command]) => ({
-    pid: Number(pid),
-    command: `${command} `,
-  }));
+  return stdout.split('\n').map((line) => {
+    const [pid = '', ...command] = line.trim().split(' ');
+    return { pid: Number(pid), command: `${command.join(' ')} ` };
+  });
 }

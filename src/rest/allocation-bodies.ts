@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { type Issue, ValidationError } from '../errors.ts';
+import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
 import { BodyError, readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
-import { parseExactly } from '../lib/long-numbers.ts';
-import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
+import { JsonBoundsError } from '../lib/json-bounds.ts';
+import { type ExactJson, parseExactly } from '../lib/long-numbers.ts';
+import { afterOthers, createTurns, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
 import { createLineSplitter, type LineProblem, type Lines } from '../lib/lines.ts';
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
@@ -93,18 +94,47 @@ const readList = async (
   if (plain !== null && given !== null) return { stream: given, records: plain };
   const values = listOf(parseJson(text));
   const stream = given ?? streamNamedBy(values);
-  return { stream, records: values.map((value) => readOne(kind, stream, value)) };
+  return { stream, records: await readAnyList(kind, stream, values) };
+};
+
+const readAnyList = async (
+  kind: WriteKind,
+  stream: StreamOfRecords,
+  values: readonly unknown[],
+): Promise<readonly Input[]> => {
+  const inputs: Input[] = [];
+  const brief = createAbridger();
+  for (const value of values) {
+    if (inputs.push(brief(readOne(kind, stream, value))) % RECORDS_IN_ONE_GO === 0) await afterOthers();
+  }
+  return inputs;
 };
 
 /** Null where the text is none that the reader takes. */
 const readPlainList = async (reader: RecordTextReader | null, text: string): Promise<readonly Input[] | null> => {
   if (!reader) return null;
   const records: Input[] = [];
+  const brief = createAbridger();
   for (const record of reader.readList(text)) {
     if (record === null) return null;
-    if (records.push(record) % RECORDS_IN_ONE_GO === 0) await afterOthers();
+    if (records.push(brief(record)) % RECORDS_IN_ONE_GO === 0) await afterOthers();
   }
   return records;
+};
+
+/** Of many bad records only the first keep their issues: those of the others are counted, and would take a kilobyte each. */
+const createAbridger = (): ((input: Input) => Input) => {
+  let kept = 0;
+  const counted = new Map<number, Misshapen>();
+  return (input) => {
+    if (!(input instanceof Misshapen)) return input;
+    kept += 1;
+    if (kept <= MAX_LISTED_ISSUES) return input;
+    const { issueCount } = input;
+    const same = counted.get(issueCount) ?? new Misshapen([], issueCount);
+    counted.set(issueCount, same);
+    return same;
+  };
 };
 
 const listOf = (body: unknown): readonly unknown[] => {
@@ -112,7 +142,7 @@ const listOf = (body: unknown): readonly unknown[] => {
     throw new ValidationError([{ path: [], code: 'BAD_TYPE', message: 'Must be an object: {"records": [...]}.' }]);
   }
   const unknown = Object.keys(body).filter((name) => name !== 'records');
-  const issues: Issue[] = unknown.map((name) => ({
+  const issues: Issue[] = unknown.slice(0, MAX_LISTED_ISSUES).map((name) => ({
     path: [name],
     code: 'UNKNOWN_FIELD',
     message: `There is no field "${name}".`,
@@ -120,7 +150,9 @@ const listOf = (body: unknown): readonly unknown[] => {
   const records = 'records' in body ? body.records : undefined;
   if (records === undefined) issues.push({ path: ['records'], code: 'REQUIRED', message: 'Is required.' });
   else if (!Array.isArray(records)) issues.push({ path: ['records'], code: 'BAD_TYPE', message: 'Must be a list.' });
-  if (issues.length > 0 || !Array.isArray(records)) throw new ValidationError(issues);
+  if (issues.length > 0 || !Array.isArray(records)) {
+    throw new ValidationError(issues, issues.length + Math.max(0, unknown.length - MAX_LISTED_ISSUES));
+  }
   return records;
 };
 
@@ -162,21 +194,28 @@ const writeLines = async (
     bulk.add(input);
     if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
   };
-  const addAll = (some: Iterable<Lines>): void => {
+  const turns = createTurns();
+  const addAll = async (some: Iterable<Lines>): Promise<void> => {
     for (const lines of some) {
-      if ('problem' in lines) add(LINE_PROBLEMS[lines.problem]);
-      else if (reader) reader.readLines(lines.text, add);
-      else for (const line of lines.text.split('\n')) add(line);
+      if ('problem' in lines) {
+        add(LINE_PROBLEMS[lines.problem]);
+        continue;
+      }
+      const { text } = lines;
+      for (let at = 0; at <= text.length;) {
+        at = reader ? reader.readLines(text, at, RECORDS_IN_ONE_GO, add) : addLines(text, at, RECORDS_IN_ONE_GO, add);
+        await turns();
+      }
     }
   };
   try {
     const splitter = createLineSplitter(MAX_LINE_BYTES);
     for await (const chunk of chunks) {
-      addAll(splitter.lines(chunk));
+      await addAll(splitter.lines(chunk));
       await bulk.stage();
       memory.resize(splitter.heldBytes + bulk.heldBytes);
     }
-    addAll(splitter.rest());
+    await addAll(splitter.rest());
     return await bulk.finish();
   } catch (error) {
     throw spelled(error, stream, (index) => faulty.get(index));
@@ -186,6 +225,18 @@ const writeLines = async (
   }
 };
 
+/** As RecordTextReader.readLines does, every line for the general reader. */
+const addLines = (text: string, from: number, most: number, take: (line: string) => void): number => {
+  let start = from;
+  for (let count = 0; count < most && start <= text.length; count += 1) {
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    take(text.slice(start, end));
+    start = end + 1;
+  }
+  return start;
+};
+
 const misshapen = (code: IssueCode, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
 
 const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
@@ -193,17 +244,30 @@ const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
   NOT_UTF8: misshapen('BAD_ENCODING', 'Is not UTF-8.'),
 };
 
+const NO_JSON = misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
+
+/** By its ends: the error of JSON.parse costs as much as the check of a record, and a body may have millions of such lines. */
+const cannotBeJson = (text: string): boolean => {
+  if (text.startsWith('{')) return !text.endsWith('}');
+  if (text.startsWith('[')) return !text.endsWith(']');
+  return text.startsWith('"') && (text.length === 1 || !text.endsWith('"'));
+};
+
 /** Null for a blank line, which is none. */
 const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string): Input | null => {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
-  if (text.trim() === '') return null;
+  const trimmed = text.trim();
+  if (trimmed === '') return null;
+  if (cannotBeJson(trimmed)) return NO_JSON;
   let value: unknown;
   try {
-    value = parseExactly(text);
-    const repeated = repeatedNames(text, value);
-    if (repeated.length > 0) return new Misshapen(repeated);
-  } catch {
-    return misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
+    const exact = parseExactly(text);
+    const repeated = repeatedNames(exact);
+    if (repeated.count > 0) return new Misshapen(repeated.issues, repeated.count);
+    value = exact.value;
+  } catch (error) {
+    if (error instanceof JsonBoundsError) return misshapen('JSON_TOO_LARGE', error.message);
+    return NO_JSON;
   }
   return readOne(kind, stream, value);
 };
@@ -217,20 +281,24 @@ export const decodeBody = (body: Buffer): string => {
 /** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
 export const parseJson = (text: string): unknown => {
   if (text.trim() === '') return undefined;
-  let value: unknown;
+  let exact: ExactJson;
   try {
-    value = parseExactly(text);
+    exact = parseExactly(text);
   } catch (error) {
+    if (error instanceof JsonBoundsError) throw new BodyError(400, error.message);
     throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
   }
-  const repeated = repeatedNames(text, value);
-  if (repeated.length > 0) throw new ValidationError(repeated);
-  return value;
+  const repeated = repeatedNames(exact);
+  if (repeated.count > 0) throw new ValidationError(repeated.issues, repeated.count);
+  return exact.value;
 };
 
-const repeatedNames = (text: string, value: unknown): Issue[] =>
-  findRepeatedNames(text, value).map((path) => ({
+const repeatedNames = ({ text, value }: ExactJson): { readonly issues: Issue[]; readonly count: number } => {
+  const { paths, count } = findRepeatedNames(text, value, MAX_LISTED_ISSUES);
+  const issues = paths.map((path): Issue => ({
     path,
     code: path.at(-2) === 'filter' ? 'DUPLICATE_DIMENSION' : 'REPEATED_NAME',
     message: `"${path.at(-1)}" stands in this object already: which of them is meant is not told.`,
   }));
+  return { issues, count };
+};

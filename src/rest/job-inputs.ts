@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { IssueCollector, type Issue, ValidationError } from '../errors.ts';
 import { checkJobInput, JOB_DEFAULTS, type JobInput } from '../jobs/inputs.ts';
-import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
+import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, strings, word } from './shapes.ts';
 
 const filter = z
   .unknown()
@@ -42,10 +42,12 @@ const fields = {
   }),
   range: z.string().meta({ description: 'ago(#x): how far before its slot a run begins to read; x in d, h, m.' }),
   endTimeOffset: z.string().nullish().meta({ description: 'ago(#x): how far before its slot a run stops to read.' }),
-  cron: z.string().nullish().meta({ description: 'Five-field crontab. Not together with scheduledTimeInSeconds.' }),
+  cron: z.string().nullish().meta({
+    description: 'Five-field crontab; blanks at its ends are trimmed. Not together with scheduledTimeInSeconds.',
+  }),
   scheduledTimeInSeconds: z.number().nullish().meta({ description: 'Unix epoch seconds, for one run.' }),
-  meterApiNames: z.array(z.string()).nullish().meta({ description: 'Names of streams; null: every stream.' }),
-  groupBy: z.array(z.string()).nullish().meta({ description: 'Dimensions, and element: the columns, in this order.' }),
+  meterApiNames: strings.optional().meta({ description: 'Names of streams; null: every stream.' }),
+  groupBy: strings.optional().meta({ description: 'Dimensions, and element: the columns, in this order.' }),
   filter: filter.optional().meta({ description: 'Dimensions with the values that pass; "element" likewise.' }),
   sparse: z.boolean().nullish().meta({ description: 'False fills every bucket with 0. Default true.' }),
   minimizeFresh: z.boolean().nullish().meta({ description: 'True lets only whole buckets leave. Default true.' }),

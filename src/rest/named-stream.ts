@@ -67,7 +67,7 @@ const streamOfLine = (line: Line): NamedStream => {
   let record: unknown;
   try {
     if ('problem' in line) throw new SyntaxError(line.problem);
-    record = parseExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text);
+    record = parseExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text).value;
   } catch {
     throw refused(['records', '0'], 'NOT_JSON', 'Is not JSON: each line is one record, {"telemetry-stream": ...}.');
   }

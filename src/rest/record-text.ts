@@ -55,6 +55,8 @@ export class RecordTextReader {
   readonly #readRecord: ReadRecord;
   /** Behind the record that was read last. */
   #end = 0;
+  /** Where the text ends that a record may be part of. Of lines it is the end of the line, so that no line is read twice. */
+  #limit = 0;
   /** What stood before each value of the record before, and whose it is: most senders write every record alike. */
   readonly #before: { readonly text: string; readonly field: number }[] = [];
   readonly #timestamp: RepeatedValue<string>;
@@ -68,42 +70,50 @@ export class RecordTextReader {
     this.#filter = new RepeatedValue(known.filters, endOfObject);
   }
 
-  /** Each line in its order: the record that is all of it, or the line where the general reader has to look at it. */
-  readLines(text: string, take: (line: RecordInput | string) => void): void {
-    for (let start = 0; start <= text.length;) {
+  /**
+   * Up to so many lines from a place on, in their order: the record that is all of a line, or the line where the general
+   * reader has to look at it. Returns where the next line begins; behind the text where there is none.
+   */
+  readLines(text: string, from: number, most: number, take: (line: RecordInput | string) => void): number {
+    let start = from;
+    for (let count = 0; count < most && start <= text.length; count += 1) {
       const newline = text.indexOf('\n', start);
       const end = newline < 0 ? text.length : newline;
+      this.#limit = end;
       const record = this.#readPlain(text, start);
-      // Not one that goes on in the next line, or behind which something stands.
-      const isAll = record !== null && this.#end <= end && afterBlanks(text, this.#end) >= end;
+      // Not one behind which something stands.
+      const isAll = record !== null && afterBlanks(text, this.#end, end) >= end;
       take(isAll ? record : text.slice(start, end));
       start = end + 1;
     }
+    return start;
   }
 
   /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */
   *readList(text: string): Generator<RecordInput | Misshapen | null, void> {
-    let at = afterBlanks(text, 0);
+    this.#limit = text.length;
+    let at = afterBlanks(text, 0, this.#limit);
     for (const token of ['{', '"records"', ':', '[']) {
       if (!text.startsWith(token, at)) return yield null;
-      at = afterBlanks(text, at + token.length);
+      at = afterBlanks(text, at + token.length, this.#limit);
     }
     for (;;) {
       const record = this.#readPlain(text, at) ?? this.#readAny(text, at);
       yield record;
       if (!record) return;
-      at = afterBlanks(text, this.#end);
+      at = afterBlanks(text, this.#end, this.#limit);
       const code = text.charCodeAt(at);
-      at = afterBlanks(text, at + 1);
+      at = afterBlanks(text, at + 1, this.#limit);
       if (code === CLOSING_BRACKET) break;
       if (code !== COMMA) return yield null;
     }
-    if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1) !== text.length) yield null;
+    if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1, this.#limit) !== text.length) yield null;
   }
 
   /** A record that has each field once and nothing else, its strings without escapes; null for any other. */
   #readPlain(text: string, from: number): RecordInput | null {
-    let at = afterBlanks(text, from);
+    const limit = this.#limit;
+    let at = afterBlanks(text, from, limit);
     if (text.charCodeAt(at) !== OPENING_BRACE) return null;
     let seen = 0;
     let elementName = '';
@@ -111,10 +121,10 @@ export class RecordTextReader {
     for (let place = 0; ; place += 1) {
       const before = this.#before[place];
       const isAsBefore = before !== undefined && text.startsWith(before.text, at);
-      const field = isAsBefore ? before.field : fieldAt(text, afterBlanks(text, at + 1));
+      const field = isAsBefore ? before.field : fieldAt(text, afterBlanks(text, at + 1, limit));
       if (field < 0 || (seen & (1 << field)) !== 0) return null;
       seen |= 1 << field;
-      const start = isAsBefore ? at + before.text.length : startOfValue(text, afterBlanks(text, at + 1));
+      const start = isAsBefore ? at + before.text.length : startOfValue(text, afterBlanks(text, at + 1, limit), limit);
       if (start < 0) return null;
       if (!isAsBefore) this.#before[place] = { text: text.slice(at, start), field };
       if (field === ELEMENT) {
@@ -125,13 +135,13 @@ export class RecordTextReader {
         at = isQuoted ? endOfPlainString(text, start) : endOfPlainNumber(text, start);
         value = isQuoted ? text.slice(start + 1, at - 1) : String(Number(text.slice(start, at)));
       } else if (field === GRANULARITY) {
-        at = this.#granularity.read(text, start);
+        at = this.#granularity.read(text, start, limit);
       } else {
-        at = field === TIMESTAMP ? this.#timestamp.read(text, start) : this.#filter.read(text, start);
+        at = field === TIMESTAMP ? this.#timestamp.read(text, start, limit) : this.#filter.read(text, start, limit);
         if (at === UNKNOWN) return this.#learn(text, from, field);
       }
       if (at < 0) return null;
-      at = afterBlanks(text, at);
+      at = afterBlanks(text, at, limit);
       const next = text.charCodeAt(at);
       if (next === CLOSING_BRACE) break;
       if (next !== COMMA) return null;
@@ -158,30 +168,31 @@ export class RecordTextReader {
 
   /** Any object; null where it is no JSON, or a name stands in it twice. */
   #readAny(text: string, from: number): RecordInput | Misshapen | null {
-    const start = afterBlanks(text, from);
-    const end = endOfObject(text, start);
+    const start = afterBlanks(text, from, this.#limit);
+    const end = endOfObject(text, start, this.#limit);
     if (end < 0) return null;
     const json = text.slice(start, end);
-    let value: unknown;
     try {
-      value = parseExactly(json);
+      const { value, text: exact } = parseExactly(json);
+      if (findRepeatedNames(exact, value, 0).count > 0) return null;
+      this.#end = end;
+      return this.#readRecord(value);
     } catch {
       return null;
     }
-    if (findRepeatedNames(json, value).length > 0) return null;
-    this.#end = end;
-    return this.#readRecord(value);
   }
 }
+
+type EndOf = (text: string, from: number, limit: number) => number;
 
 /** A field of which few values come many times. */
 class RepeatedValue<Meaning> {
   readonly #known: Map<string, Meaning>;
-  readonly #endOf: (text: string, from: number) => number;
+  readonly #endOf: EndOf;
   #spelling = '';
   #meaning: Meaning | undefined;
 
-  constructor(known: Map<string, Meaning>, endOf: (text: string, from: number) => number) {
+  constructor(known: Map<string, Meaning>, endOf: EndOf) {
     this.#known = known;
     this.#endOf = endOf;
   }
@@ -192,9 +203,9 @@ class RepeatedValue<Meaning> {
   }
 
   /** Behind the value that begins there; UNKNOWN where nobody knows what it means, -1 where it is not plain. */
-  read(text: string, from: number): number {
+  read(text: string, from: number, limit: number): number {
     if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
-    const end = this.#endOf(text, from);
+    const end = this.#endOf(text, from, limit);
     if (end < 0) return end;
     this.#spelling = text.slice(from, end);
     this.#meaning = this.#known.get(this.#spelling);
@@ -216,17 +227,17 @@ const fieldAt = (text: string, at: number): number => {
   return text.startsWith(ELEMENT_ALIAS, at) ? ELEMENT : -1;
 };
 
-const afterBlanks = (text: string, from: number): number => {
+const afterBlanks = (text: string, from: number, limit: number): number => {
   for (let at = from; ; at += 1) {
     const code = text.charCodeAt(at);
-    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at;
+    if ((code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) || at >= limit) return at;
   }
 };
 
 /** Where the value begins behind the name that begins there, or -1. */
-const startOfValue = (text: string, name: number): number => {
-  const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1);
-  return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1) : -1;
+const startOfValue = (text: string, name: number, limit: number): number => {
+  const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1, limit);
+  return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1, limit) : -1;
 };
 
 /** Behind the string that begins there; -1 where it is none, or JSON writes some of it as something else. */
@@ -251,12 +262,12 @@ const endOfPlainNumber = (text: string, from: number): number => {
   return at <= from + MAX_PLAIN_NUMBER && PLAIN_NUMBER.test(text.slice(from, at)) ? at : -1;
 };
 
-/** Behind the object that begins there, or -1. */
-const endOfObject = (text: string, from: number): number => {
+/** Behind the object that begins there, or -1 if it does not end before the limit. */
+const endOfObject = (text: string, from: number, limit: number): number => {
   if (text.charCodeAt(from) !== OPENING_BRACE) return -1;
   let depth = 0;
   let inString = false;
-  for (let at = from; at < text.length; at += 1) {
+  for (let at = from; at < limit; at += 1) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) inString = !inString;
     else if (code === BACKSLASH) at += 1;

@@ -2,19 +2,19 @@
 import { z } from 'zod';
 import type { Issue } from '../errors.ts';
 import { toRfc3339 } from '../lib/iso-8601.ts';
-import { ExactNumber } from '../lib/long-numbers.ts';
+import { isExactNumber } from '../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { LiveRecord } from '../streams/streams.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from './named-stream.ts';
-import { decimal, DIMENSIONS_DOCUMENT, issuesOf, readDimensions, refuse, word } from './shapes.ts';
+import { decimal, DIMENSIONS_DOCUMENT, issueCountOf, issuesOf, readDimensions, refuse, word } from './shapes.ts';
 
 const timestamp = z
   .unknown()
   .transform((value, context): string => {
     if (typeof value === 'string') return toRfc3339(value);
     if (value === undefined) return refuse(context, 'REQUIRED', 'Is required.');
-    const isNumber = typeof value === 'number' || value instanceof ExactNumber;
+    const isNumber = typeof value === 'number' || isExactNumber(value);
     const reason = isNumber ? ' A number, such as epoch seconds, does not say its unit.' : '';
     return refuse(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
   })
@@ -132,10 +132,16 @@ const elementOf = (value: Spelled): string | null => value['element-name'] ?? va
 const isObject = (value: unknown): value is Spelled =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** One for all: a body may be full of them. */
+const NO_OBJECT = new Misshapen([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
+
 export const readRecord = (value: unknown, stream: StreamOfRecords): RecordInput | Misshapen => {
-  const spellings = isObject(value) ? spellingIssues(value, stream, true) : [];
+  if (!isObject(value)) return NO_OBJECT;
+  const spellings = spellingIssues(value, stream, true);
   const parsed = recordSchema.safeParse(value, { reportInput: true });
-  if (!parsed.success) return new Misshapen([...issuesOf(parsed.error), ...spellings]);
+  if (!parsed.success) {
+    return new Misshapen([...issuesOf(parsed.error), ...spellings], issueCountOf(parsed.error) + spellings.length);
+  }
   if (spellings.length > 0) return new Misshapen(spellings);
   const { timestamp: at, granularity: bucket, filter: given, value: amount } = parsed.data;
   return {
@@ -148,13 +154,14 @@ export const readRecord = (value: unknown, stream: StreamOfRecords): RecordInput
 };
 
 export const readSelector = (value: unknown, stream: StreamOfRecords): SelectorInput | Misshapen => {
-  const spellings = isObject(value) ? spellingIssues(value, stream, false) : [];
+  if (!isObject(value)) return NO_OBJECT;
+  const spellings = spellingIssues(value, stream, false);
   const parsed = selectorSchema.safeParse(value, { reportInput: true });
   if (!parsed.success) {
     const issues = issuesOf(parsed.error).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
-    return new Misshapen([...issues, ...spellings]);
+    return new Misshapen([...issues, ...spellings], issueCountOf(parsed.error) + spellings.length);
   }
   if (spellings.length > 0) return new Misshapen(spellings);
   const { timestamp: at, granularity: bucket, filter: given } = parsed.data;

@@ -1,15 +1,17 @@
 // Pure: from zod's issues to Sluice's, and the zod types that several routes share.
 import { z } from 'zod';
-import type { Issue } from '../errors.ts';
+import { type Issue, MAX_LISTED_ISSUES } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
-import { ExactNumber } from '../lib/long-numbers.ts';
+import { digitsOf, isExactNumber } from '../lib/long-numbers.ts';
 
-/** Every problem of a value that has not the shape it should have. */
+/** The problems of a value that has not the shape it should have; of many unknown fields the first hundred. */
 export const issuesOf = (error: z.ZodError): Issue[] =>
   error.issues.flatMap((issue): Issue[] => {
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => ({ path: [...path, key], code: 'UNKNOWN_FIELD', message: unknownField(key) }));
+      return issue.keys
+        .slice(0, MAX_LISTED_ISSUES)
+        .map((key) => ({ path: [...path, key], code: 'UNKNOWN_FIELD', message: unknownField(key) }));
     }
     if (issue.code === 'custom') {
       // Only refuse() makes such issues.
@@ -22,6 +24,10 @@ export const issuesOf = (error: z.ZodError): Issue[] =>
         : { path, code: 'BAD_TYPE', message: `Must be ${TYPE_WORDS[issue.expected] ?? issue.expected}.` },
     ];
   });
+
+/** How many they are in all. */
+export const issueCountOf = (error: z.ZodError): number =>
+  error.issues.reduce((count, issue) => count + (issue.code === 'unrecognized_keys' ? issue.keys.length : 1), 0);
 
 const TYPE_WORDS: Readonly<Record<string, string>> = {
   string: 'a string',
@@ -62,25 +68,45 @@ export const decimal = z
     if (typeof value === 'string') return value;
     // Of 15 digits or fewer, or it would be an ExactNumber: a double holds them as they were sent.
     if (typeof value === 'number') return String(value);
-    if (value instanceof ExactNumber) return value.digits;
+    if (isExactNumber(value)) return digitsOf(value);
     return value === undefined
       ? refuse(context, 'REQUIRED', 'Is required.')
       : refuse(context, 'BAD_TYPE', 'Must be a number, or a string that holds one.');
   })
   .meta({ override: { type: ['number', 'string'] } });
 
+/** More than this no rule allows. Zod hands on the issues of an object as arguments of a call, of which there must not be many. */
+const MAX_DIMENSIONS_READ = 1000;
+
 /** Dimensions with their values, out of an object of lists. Not z.record, which drops a dimension called __proto__. */
 export const readDimensions = (
   value: object,
   context: z.RefinementCtx,
-): { readonly dimension: string; readonly values: readonly string[] }[] =>
-  Object.entries(value).map(([dimension, given]) => {
+): { readonly dimension: string; readonly values: readonly string[] }[] => {
+  const entries = Object.entries(value);
+  if (entries.length > MAX_DIMENSIONS_READ) {
+    return refuse(context, 'TOO_MANY_DIMENSIONS', `Has ${entries.length} dimensions, more than any filter may have.`);
+  }
+  return entries.map(([dimension, given]) => {
     const values: unknown = typeof given === 'string' ? [given] : given;
     if (!Array.isArray(values)) return refuse(context, 'BAD_TYPE', 'Must be a list of strings.', [dimension]);
     const bad = values.findIndex((one) => typeof one !== 'string');
     if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
     return { dimension, values };
   });
+};
+
+/** A list of strings, at most one problem reported: see above. */
+export const strings = z
+  .unknown()
+  .transform((value, context): readonly string[] | null => {
+    if (value === undefined || value === null) return null;
+    if (!Array.isArray(value)) return refuse(context, 'BAD_TYPE', 'Must be a list.');
+    const bad = value.findIndex((one) => typeof one !== 'string');
+    if (bad >= 0) return refuse(context, 'BAD_TYPE', 'Must be a string.', [String(bad)]);
+    return value as string[];
+  })
+  .meta({ override: { anyOf: [{ type: 'array', items: { type: 'string' } }, { type: 'null' }] } });
 
 /** How the document shows them. */
 export const DIMENSIONS_DOCUMENT = {

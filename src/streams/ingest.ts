@@ -40,9 +40,9 @@ export const allocationReplace = (context: IngestContext, request: IngestRequest
 
 /** Hides all live records that a selector matches. */
 export const allocationDelete = (context: IngestContext, request: IngestRequest<SelectorInput>): Promise<Receipt> =>
-  writeList(context, 'DELETE', request, (shape, issues, now) => {
+  writeList(context, 'DELETE', request, async (shape, issues, now) => {
     const reader = new SelectorReader(shape, checkOptions(context, request, now), issues);
-    for (const input of request.records) reader.read(input);
+    await readAll(reader, request.records);
     const selectors = reader.take();
     return {
       digest: new ContentDigest('DELETE', request.stream).addSelectors(selectors).finish(),
@@ -55,6 +55,15 @@ export const allocationDelete = (context: IngestContext, request: IngestRequest<
       },
     };
   });
+
+const readAll = async <Input>(reader: { read(input: Input): void }, inputs: readonly Input[]): Promise<void> => {
+  let read = 0;
+  for (const input of inputs) {
+    if (read > 0 && read % RECORDS_IN_ONE_GO === 0) await afterOthers();
+    reader.read(input);
+    read += 1;
+  }
+};
 
 const writeList = (
   context: IngestContext,
@@ -99,12 +108,8 @@ const readRecords =
   async (shape, issues, now) => {
     const options = checkOptions(context, request, now);
     const reader = new RecordReader(shape, options, issues);
-    let read = 0;
-    for (const input of request.records) {
-      if (read > 0 && read % RECORDS_IN_ONE_GO === 0) await afterOthers();
-      reader.read(input);
-      read += 1;
-    }
+    await readAll(reader, request.records);
+    const read = request.records.length;
     const records = reader.take();
     if (!records) return null;
     if (kind === 'REPLACE') checkDistinctKeys(records, options.path, issues);

@@ -41,21 +41,28 @@ export interface SelectorInput {
 /** What stands in the place of a record or selector that has not the shape of one; paths begin below it. */
 export class Misshapen {
   readonly issues: readonly Issue[];
-  constructor(issues: readonly Issue[]) {
+  /** Of all its issues, of which those beyond a hundred need not be listed. */
+  readonly issueCount: number;
+
+  constructor(issues: readonly Issue[], issueCount: number = issues.length) {
     this.issues = issues;
+    this.issueCount = issueCount;
   }
 }
 
 export const addMisshapen = (
-  { issues: found }: Misshapen,
+  { issues: found, issueCount }: Misshapen,
   at: (...rest: string[]) => string[],
   issues: IssueCollector,
 ): void => {
   for (const { path, code, message } of found) issues.add(at(...path), code, message);
+  issues.addUnnamed(issueCount - found.length);
 };
 
 const MAX_DIMENSIONS = 5;
 const MAX_VALUES = 20;
+/** Items of a list that are checked one by one when there are too many anyway. */
+export const MAX_CHECKED = 1000;
 const MAX_TEXT = 256;
 const MAX_DIGITS = 38;
 const MAX_DECIMALS = 30;
@@ -101,7 +108,7 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
     );
   }
   const seen = new Map<string, number>();
-  for (const [index, entry] of filter.entries()) {
+  for (const [index, entry] of filter.slice(0, MAX_CHECKED).entries()) {
     const at = [...path, String(index)];
     const earlier = seen.get(entry.dimension);
     if (earlier !== undefined) {
@@ -127,18 +134,31 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
 const checkValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
   if (values.length === 0) issues.add(path, 'NO_VALUES', 'A dimension needs at least one value.');
   if (values.length > MAX_VALUES) {
-    const distinct = new Set(values).size;
-    if (distinct > MAX_VALUES)
+    const distinct = countDistinct(values);
+    if (distinct > MAX_VALUES) {
+      const has = distinct > MAX_CHECKED ? `more than ${MAX_CHECKED}` : distinct;
       issues.add(
         path,
         'TOO_MANY_VALUES',
-        `A dimension has at most ${MAX_VALUES} different values; this one has ${distinct}.`,
+        `A dimension has at most ${MAX_VALUES} different values; this one has ${has}.`,
       );
+      if (distinct > MAX_CHECKED) return;
+    }
   }
   for (const [index, value] of values.entries()) {
     const problem = textProblem(value);
     if (problem) issues.add([...path, String(index)], problem.code, problem.message);
   }
+};
+
+/** No further than it matters. */
+const countDistinct = (values: readonly string[]): number => {
+  const found = new Set<string>();
+  for (const value of values) {
+    found.add(value);
+    if (found.size > MAX_CHECKED) break;
+  }
+  return found.size;
 };
 
 /** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */

@@ -5,7 +5,7 @@ import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import { containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
+import { canOccurInName, containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './canonical.ts';
 import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
@@ -74,7 +74,7 @@ const liveStreams = (accountId: bigint, search: string | null | undefined): SQL 
   and(
     eq(streams.accountId, accountId),
     isNull(streams.deletedAt),
-    search ? (search.includes('\u0000') ? sql`false` : ilike(streams.name, containsPattern(search))) : undefined,
+    search ? (canOccurInName(search) ? ilike(streams.name, containsPattern(search)) : sql`false`) : undefined,
   );
 
 /** RFC 3339 in UTC. Postgres' own text is in the session's zone, and of years before 100 JavaScript takes it for 2001. */

@@ -2,7 +2,7 @@
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
-import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS } from '../streams/inputs.ts';
+import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/inputs.ts';
 import { isElement } from './query.ts';
 
 /** A window of more buckets is refused before they are reckoned: 200,000 hours are 22 years. */
@@ -17,7 +17,7 @@ export const checkGroupBy = (groupBy: readonly string[], path: readonly string[]
     issues.add(path, 'TOO_MANY_DIMENSIONS', `At most ${MAX_GROUPS} dimensions to group by.`);
   }
   const seen = new Set<string>();
-  for (const [index, name] of groupBy.entries()) {
+  for (const [index, name] of groupBy.slice(0, MAX_CHECKED).entries()) {
     const key = isElement(name) ? 'element' : name;
     if (seen.has(key)) issues.add([...path, String(index)], 'DUPLICATE_DIMENSION', `"${name}" is grouped by already.`);
     seen.add(key);
@@ -34,7 +34,7 @@ export const checkUsageFilter = (
     issues.add(path, 'TOO_MANY_DIMENSIONS', `At most ${MAX_FILTERS} dimensions to filter by.`);
   }
   const seen = new Set<string>();
-  for (const [index, { dimension, values }] of filter.entries()) {
+  for (const [index, { dimension, values }] of filter.slice(0, MAX_CHECKED).entries()) {
     const at = [...path, String(index)];
     const key = isElement(dimension) ? 'element' : dimension;
     if (seen.has(key)) {
@@ -50,7 +50,7 @@ export const checkUsageFilter = (
     if (values.length > MAX_FILTER_VALUES) {
       issues.add([...at, 'values'], 'TOO_MANY_VALUES', `At most ${MAX_FILTER_VALUES} values of one dimension.`);
     }
-    for (const [valueIndex, value] of values.entries())
+    for (const [valueIndex, value] of values.slice(0, MAX_CHECKED).entries())
       checkText(value, () => [...at, 'values', String(valueIndex)], issues);
   }
 };

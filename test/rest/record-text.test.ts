@@ -15,15 +15,15 @@ const textReader = () => new RecordTextReader(anyReader, new KnownSpellings());
 
 const linesOf = (text: string): (RecordInput | string)[] => {
   const found: (RecordInput | string)[] = [];
-  textReader().readLines(text, (line) => found.push(line));
+  textReader().readLines(text, 0, Infinity, (line) => found.push(line));
   return found;
 };
 
 /** What any JSON reader makes of it; undefined where it is none, or a name repeats in it. */
 const asAnyJson = (text: string): unknown => {
   try {
-    const value = parseExactly(text);
-    return findRepeatedNames(text, value).length > 0 ? undefined : value;
+    const { value, text: exact } = parseExactly(text);
+    return findRepeatedNames(exact, value, 0).count > 0 ? undefined : value;
   } catch {
     return undefined;
   }

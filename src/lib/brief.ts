@@ -1,0 +1,5 @@
+// Pure: texts of a request that are repeated in its answer, where one may be as long as the whole request.
+
+/** The beginning of a text that is longer. */
+export const brief = (text: string, maxLength: number): string =>
+  text.length <= maxLength ? text : `${text.slice(0, maxLength).toWellFormed()}…`;

@@ -1,0 +1,99 @@
+// Pure: bounds on a JSON text, checked in one pass before it is parsed. What comes after may then follow it level by level, name
+// by name and number by number.
+
+/** No request needs more than 10 levels. */
+const MAX_JSON_DEPTH = 64;
+/** No object of a request has more than 30 fields, or dimensions of a filter. */
+const MAX_JSON_NAMES = 1000;
+/** No number within the limits of a value is longer. */
+const MAX_JSON_NUMBER = 1000;
+/** A record has at most one number, and more bytes than this. */
+const BYTES_PER_LONG_NUMBER = 50;
+const LONG_NUMBERS_OF_ANY = 1000;
+
+/** Thrown instead of parsing a text beyond the bounds. */
+export class JsonBoundsError extends Error {}
+
+const QUOTE = 0x22;
+const PLUS = 0x2b;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
+const COLON = 0x3a;
+const CAPITAL_E = 0x45;
+const BACKSLASH = 0x5c;
+const SMALL_E = 0x65;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+/** Brackets and braces differ in one bit. */
+const CASE = 0x20;
+
+/** A double holds every number of 15 digits, unless it has an exponent of three: no shorter text can be changed by it. */
+const SHORTEST_LONG_NUMBER = 16;
+const SHORTEST_LARGE_EXPONENT = '1e400'.length;
+
+/**
+ * Whether the text has numbers that a double may not hold as they were sent: never wrong if false. The text, as UTF-8, need not
+ * be valid JSON. Throws JsonBoundsError.
+ */
+export const checkJsonBounds = (bytes: Uint8Array): boolean => {
+  const { length } = bytes;
+  const names = new Uint32Array(MAX_JSON_DEPTH + 1);
+  let depth = 0;
+  let longNumbers = 0;
+  for (let at = 0; at < length; at += 1) {
+    const code = bytes[at] as number;
+    if (code === QUOTE) {
+      for (at += 1; at < length && bytes[at] !== QUOTE; at += 1) if (bytes[at] === BACKSLASH) at += 1;
+    } else if (code >= BACKSLASH - 1) {
+      if ((code | CASE) === OPENING_BRACE) {
+        depth += 1;
+        if (depth > MAX_JSON_DEPTH)
+          throw new JsonBoundsError(`JSON may be nested at most ${MAX_JSON_DEPTH} levels deep.`);
+        names[depth] = 0;
+      } else if ((code | CASE) === CLOSING_BRACE && depth > 0) depth -= 1;
+    } else if (code === COLON) {
+      names[depth] = (names[depth] as number) + 1;
+      if ((names[depth] as number) > MAX_JSON_NAMES) {
+        throw new JsonBoundsError(`A JSON object may have at most ${MAX_JSON_NAMES} names.`);
+      }
+    } else if (code >= ZERO && code <= NINE) {
+      const end = endOfNumber(bytes, at);
+      if (end - at > MAX_JSON_NUMBER) {
+        throw new JsonBoundsError(`A number in JSON may have at most ${MAX_JSON_NUMBER} characters.`);
+      }
+      if (end - at >= SHORTEST_LARGE_EXPONENT && mayBeLong(bytes, at, end)) longNumbers += 1;
+      at = end - 1;
+    }
+  }
+  if (longNumbers > LONG_NUMBERS_OF_ANY + length / BYTES_PER_LONG_NUMBER) {
+    throw new JsonBoundsError('The JSON has more numbers of many digits or large exponents than records could have.');
+  }
+  return longNumbers > 0;
+};
+
+const endOfNumber = (bytes: Uint8Array, from: number): number => {
+  let at = from + 1;
+  for (; at < bytes.length; at += 1) {
+    const code = bytes[at] as number;
+    const isPart =
+      (code >= ZERO && code <= NINE) ||
+      code === POINT ||
+      code === SMALL_E ||
+      code === CAPITAL_E ||
+      code === MINUS ||
+      code === PLUS;
+    if (!isPart) break;
+  }
+  return at;
+};
+
+const mayBeLong = (bytes: Uint8Array, from: number, end: number): boolean => {
+  if (end - from >= SHORTEST_LONG_NUMBER) return true;
+  for (let at = from; at < end; at += 1) {
+    const code = bytes[at];
+    if (code === SMALL_E || code === CAPITAL_E) return true;
+  }
+  return false;
+};

@@ -1,0 +1,60 @@
+import { Agent, get } from 'node:http';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WORST_INPUTS, type WorstRequest } from '../limits/worst-inputs.ts';
+import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
+
+// A server answers others while it works on the worst request of one client.
+
+const BYTES = 5_000_000;
+const MOST_MS = 250;
+/** Something else may take the processor during one. */
+const ROUNDS = 5;
+
+let deployment: Deployment;
+let server: ServerProcess;
+beforeAll(async () => {
+  deployment = await startDeployment();
+  server = await deployment.startServer({ ROLE: 'api' });
+  const record = '{"timestamp":"2026-01-25","granularity":"DAILY","element-name":"e","value":1}';
+  await fetch(`${server.url}/unit-cost/v1/telemetry/allocation/worst/sum`, {
+    method: 'POST',
+    headers: { 'x-api-key': server.key },
+    body: `{"records":[${record}]}`,
+  });
+});
+afterAll(() => deployment.close());
+
+/** Milliseconds until it answers. */
+const probe = (agent: Agent): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const begun = performance.now();
+    get(`${server.url}/healthz`, { agent }, (answer) => {
+      answer.resume().once('end', () => resolve(performance.now() - begun));
+    }).once('error', reject);
+  });
+
+/** The longest that /healthz took while the request was under way. */
+const slowestBeside = async (request: WorstRequest): Promise<number> => {
+  const agent = new Agent({ keepAlive: true });
+  try {
+    await probe(agent);
+    let isUnderWay = true;
+    const sent = request.send(server).finally(() => (isUnderWay = false));
+    let slowest = 0;
+    do slowest = Math.max(slowest, await probe(agent));
+    while (isUnderWay);
+    await sent;
+    return slowest;
+  } finally {
+    agent.destroy();
+  }
+};
+
+test.each([...WORST_INPUTS.keys()])('/healthz answers within 250 ms beside 5 MB of %s', async (name) => {
+  const request = WORST_INPUTS.get(name)!(BYTES);
+  let slowest = Infinity;
+  for (let round = 0; round < ROUNDS && slowest > MOST_MS; round += 1) {
+    slowest = Math.min(slowest, await slowestBeside(request));
+  }
+  expect(slowest).toBeLessThanOrEqual(MOST_MS);
+});
