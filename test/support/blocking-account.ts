@@ -44,10 +44,14 @@ export const startBlockingAccount = async (
   const released = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const holding = withClient(databaseUrl, async (client) => {
-    // A record of the element "slow" takes as long as this lock is held, as millions of records would.
+    // A record of the element "slow" takes as long as this lock is held, as millions of records would. It does not wait for
+    // the lock, so lock_timeout does not end it.
     await client.query(`
       CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_advisory_xact_lock_shared(${ANY_NUMBER}); RETURN NEW; END $$;
+        $$ BEGIN
+          WHILE NOT pg_try_advisory_xact_lock_shared(${ANY_NUMBER}) LOOP PERFORM pg_sleep(0.05); END LOOP;
+          RETURN NEW;
+        END $$;
       CREATE TRIGGER be_slow BEFORE INSERT ON records FOR EACH ROW WHEN (NEW.element = 'slow') EXECUTE FUNCTION be_slow()`);
     await client.query(`SELECT pg_advisory_lock(${ANY_NUMBER})`);
     locked.resolve();
@@ -88,13 +92,13 @@ export const startBlockingAccount = async (
   };
 };
 
-/** Waits until so many sessions wait for a lock. */
+/** Waits until so many sessions wait for a lock, or are slow. */
 const untilWaiting = (databaseUrl: string, count: number): Promise<number> =>
   withClient(databaseUrl, (client) =>
     eventually(
       async () => {
         const { rows } = await client.query<{ count: number }>(
-          `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          `SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND (wait_event_type = 'Lock' OR wait_event = 'PgSleep')`,
         );
         return rows[0]?.count ?? 0;
       },
