@@ -1,15 +1,17 @@
+import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import type { Db } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
+import { allocationDelete } from '../../src/streams/ingest.ts';
 import { findStream, listOperations, listRecords, streamBounds } from '../../src/streams/streams.ts';
 import { readUsage } from '../../src/usage/usage.ts';
 import { querySql } from '../support/job-steps.ts';
 import { scopedTo } from '../support/scoped.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
-import { accountIdOf } from './held-transactions.ts';
+import { accountIdOf, within } from './held-transactions.ts';
 import { type RecordInput, write, type WriteKind } from './writes.ts';
 
 // What Postgres reads for a question, counted in its own plans, on a stream of 200,000 records: 2,000 hours of 100, in
@@ -144,6 +146,38 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
     const read = await rowsRead(async (db) => listOperations(db, await large(db), { first: 1 }));
     expect(read['operations']).toBeLessThanOrEqual(2);
   });
+});
+
+test('a delete of a whole filter > finds the filter once, and not for each record of the bucket', async () => {
+  const timestamp = '2026-01-25T00:00:00Z';
+  const filterAt = (index: number) => [{ dimension: 'region', values: [`r${index}`] }];
+  const records = Array.from({ length: 600 }, (_, index) => ({
+    timestamp,
+    granularity: 'DAILY' as const,
+    elementName: `e${index}`,
+    filter: filterAt(index % 3),
+    value: '1',
+  }));
+  await write(server, 'Sum', { stream: 'filtered', records });
+  const looks = await server.resources.database.acrossAccounts.transaction(async (tx) => {
+    const selector = { timestamp, granularity: 'DAILY' as const };
+    const { operation } = await allocationDelete(within(server, tx), {
+      accountId,
+      stream: 'filtered',
+      records: [
+        { ...selector, filter: filterAt(1) },
+        { ...selector, filter: filterAt(2), elementName: 'e2' },
+        { ...selector, filter: filterAt(9) },
+      ],
+      path: ['input'],
+    });
+    expect(operation.hiddenRecords).toBe(201);
+    const { rows } = await tx.execute<{ looks: number }>(
+      sql`SELECT (idx_scan + seq_scan)::int AS looks FROM pg_stat_xact_user_tables WHERE relname = 'filters'`,
+    );
+    return rows[0]?.looks;
+  });
+  expect(looks).toBeLessThan(20);
 });
 
 describe('10,000 selectors on a bucket of 10,000 records', () => {
