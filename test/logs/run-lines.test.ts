@@ -67,10 +67,13 @@ test('in a terminal the log has one line for a run, with names, amounts and no i
   );
   const lines = (await stop(worker)).filter((line) => /Daily usage|Refused|With mail/.test(line));
   const shape = (text: string) => expect.stringMatching(new RegExp(`^\\[\\d\\d:\\d\\d:\\d\\d\\] ${text}$`));
-  expect(lines).toEqual([
+  expect(lines.slice(0, 3)).toEqual([
     shape(String.raw`INFO: Daily usage  SUCCEEDED  2 rows  \d+ B  \d+\.\d s`),
     shape(String.raw`INFO: Daily usage \(acme\)  SUCCEEDED  0 rows  \d+ B  \d+\.\d s`),
     shape(String.raw`WARN: Refused  FAILED  NO_SUCH_BUCKET: .*  \d+\.\d s`),
+  ]);
+  // The mailer works beside the worker, so either line can be first.
+  expect(lines.slice(3).toSorted((a, b) => Number(a.includes('no mail')) - Number(b.includes('no mail')))).toEqual([
     shape(String.raw`INFO: With mail  SUCCEEDED  2 rows  \d+ B  \d+\.\d s`),
     shape('WARN: With mail: no mail was sent about this run: SMTP_URL is not set .*'),
   ]);

@@ -21,8 +21,11 @@ test.each(['NONE', 'GZIP'])(
     const id = await runJob(server, jobId, '2026-01-28T02:00:00Z');
     const seen: { at: number; rows: number; bytes: number }[] = [];
     let run: RunView;
+    let slowestAsk = 0;
     do {
+      const asked = performance.now();
       run = await readRun(server, id);
+      slowestAsk = Math.max(slowestAsk, performance.now() - asked);
       const last = seen.at(-1);
       const { rowsWritten: rows, bytesWritten: bytes } = run;
       if (run.status === 'RUNNING' && (rows !== last?.rows || bytes !== last.bytes))
@@ -36,17 +39,18 @@ test.each(['NONE', 'GZIP'])(
     // More than 30 parts, 80 ms each.
     expect(run.objects.length).toBeGreaterThan(30);
     expect(seen.length).toBeGreaterThan(4);
+    // A second and the time that this machine takes: for the store, for a heartbeat, and for this test to ask.
+    const longest = 1200 + 3 * slowestAsk;
     const [first, ...later] = seen;
     expect([first?.rows, first?.bytes]).toEqual([0, 0]);
     let before = first;
     for (const step of later) {
       expect(step.rows).toBeGreaterThanOrEqual(before?.rows ?? 0);
       expect(step.bytes).toBeGreaterThanOrEqual(before?.bytes ?? 0);
-      // A second, and the time that this test takes to ask.
-      expect(step.at - (before?.at ?? 0)).toBeLessThan(1200);
+      expect(step.at - (before?.at ?? 0)).toBeLessThan(longest);
       before = step;
     }
-    expect(ended - (before?.at ?? 0)).toBeLessThan(1200);
+    expect(ended - (before?.at ?? 0)).toBeLessThan(longest);
     expect(before?.rows).toBeLessThanOrEqual(1000);
     expect(before?.bytes).toBeLessThanOrEqual(run.bytesWritten);
     expect(brokenPromises(server.s3.puts)).toEqual([]);
