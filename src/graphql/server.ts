@@ -7,6 +7,7 @@ import type { RequestSignals } from '../lib/lifecycle.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { keepLongNumbers, keepLongNumbersOf } from '../lib/long-numbers.ts';
 import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
+import { withoutWeights } from '../http/accept.ts';
 import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import type { Caller } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
@@ -169,8 +170,10 @@ const headersOf = (request: IncomingMessage, hasBody: boolean): Headers => {
   for (const [name, value] of Object.entries(request.headers)) {
     for (const one of Array.isArray(value) ? value : [value ?? '']) headers.append(name, one);
   }
-  // Yoga's refusal repeats its own media types for each one asked for, in a header of the response.
-  if ((headers.get('accept') ?? '').length > MAX_ACCEPT) headers.set('accept', '*/*');
+  const accept = headers.get('accept') ?? '*/*';
+  // Yoga takes the first media type that it knows and ignores weights. Its refusal repeats its own media types for each one
+  // asked for, in a header of the response.
+  headers.set('accept', accept.length > MAX_ACCEPT ? '*/*' : withoutWeights(accept));
   if (hasBody) {
     headers.set('content-type', 'application/json');
     headers.delete('content-encoding');

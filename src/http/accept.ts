@@ -1,14 +1,36 @@
 // Pure: headers in which a client says what it takes, with weights (RFC 9110, section 12.4.2).
 
-/** The weight of each name that the header lists, in lower case. */
+interface Element {
+  readonly name: string;
+  /** Without the weight. */
+  readonly parameters: readonly string[];
+  readonly weight: number;
+}
+
+const isWeight = (parameter: string): boolean => parameter.startsWith('q=');
+
+/** The elements of the header, in lower case. */
+const elementsOf = (header: string): Element[] =>
+  header.split(',').map((element) => {
+    const [name = '', ...parameters] = element.split(';').map((part) => part.trim().toLowerCase());
+    const weight = parameters.find(isWeight)?.slice(2);
+    return {
+      name,
+      parameters: parameters.filter((parameter) => !isWeight(parameter)),
+      weight: weight === undefined ? 1 : Number(weight) || 0,
+    };
+  });
+
 const weightsOf = (header: string): Map<string, number> =>
-  new Map(
-    header.split(',').map((element) => {
-      const [name = '', ...parameters] = element.split(';').map((part) => part.trim().toLowerCase());
-      const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
-      return [name, weight === undefined ? 1 : Number(weight) || 0];
-    }),
-  );
+  new Map(elementsOf(header).map(({ name, weight }) => [name, weight]));
+
+/** Sorts the elements by weight and removes the weights. Elements with q=0 are left out; without others, any type is taken. */
+export const withoutWeights = (header: string): string => {
+  if (!/q=/i.test(header)) return header;
+  const taken = elementsOf(header).filter(({ weight }) => weight > 0);
+  const sorted = taken.toSorted((a, b) => b.weight - a.weight);
+  return sorted.map(({ name, parameters }) => [name, ...parameters].join(';')).join(', ') || '*/*';
+};
 
 /** Whether the header lists the coding, and does not rule it out with `q=0`. */
 export const takesCoding = (header: string | undefined, coding: string): boolean =>

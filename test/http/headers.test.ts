@@ -112,6 +112,26 @@ const CASES: readonly Case[] = [
     has: [/^content-type: application\/(?:graphql-response\+)?json; charset=utf-8\r$/im],
   },
   {
+    rule: 'Accept (RFC 9110, 12.5.1): the media type with the highest weight wins in any order',
+    send: () =>
+      graphql(
+        'Content-Type: application/json',
+        'Accept: application/json;q=0.5, application/graphql-response+json;q=0.9',
+      ),
+    status: 200,
+    has: [/^content-type: application\/graphql-response\+json; charset=utf-8\r$/im],
+  },
+  {
+    rule: 'Accept (RFC 9110, 12.4.2): q=0 rules a media type out',
+    send: () =>
+      graphql(
+        'Content-Type: application/json',
+        'Accept: application/graphql-response+json;q=0, application/json;q=0.1',
+      ),
+    status: 200,
+    has: [/^content-type: application\/json; charset=utf-8\r$/im],
+  },
+  {
     rule: 'Accept-Encoding (RFC 9110, 12.5.3): gzip;q=0 is not gzip',
     send: () => raw('GET /graphql', ['Accept: text/html', 'Accept-Encoding: gzip;q=0']),
     status: 200,
