@@ -74,8 +74,8 @@ export const failureWords = (error: unknown, place: DatabasePlace | null = null)
   if (state === REFUSED_PASSWORD && place?.hasPassword === false) return NO_PASSWORD;
   const known = (state === null ? undefined : BY_SQL_STATE[state]) ?? BY_CODE[reasonOf(error)];
   if (known !== undefined) return known;
-  const told = BY_MESSAGE.find(([part]) => error.message.includes(part) || causeMessage(error).includes(part));
-  if (told) return told[1];
+  const recognized = BY_MESSAGE.find(([part]) => error.message.includes(part) || causeMessage(error).includes(part));
+  if (recognized) return recognized[1];
   if (!isUnavailable(error)) return null;
   return place === null
     ? `The database cannot be reached (${reasonOf(error)}).`

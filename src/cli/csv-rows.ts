@@ -10,9 +10,9 @@ export interface CsvRow {
   readonly cells: readonly string[];
 }
 
-/** Of a row, and of a line: as much as the server reads of one record. */
+/** Maximum size of a row or line. The server reads the same maximum of one record. */
 const MAX_ROW_BYTES = 1024 * 1024;
-/** A header is looked for in so much of the file. */
+/** The header must be within this part of the file. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const DELIMITERS = [',', ';', '\t', '|'];
 
@@ -65,7 +65,7 @@ const firstRowOf = (text: string): string | null => {
 };
 
 const delimiterOf = (row: string): string => {
-  // What stands between quotes separates nothing.
+  // Characters between quotes are not delimiters.
   const outside = row.split('"').filter((_, index) => index % 2 === 0);
   const counts = DELIMITERS.map((delimiter) => ({
     delimiter,

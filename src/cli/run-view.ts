@@ -68,7 +68,7 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
       const isFirst = last === null;
       const hasChanged = last?.status !== run.status || last.attempt !== run.attempt || lostWords !== null;
       lostWords = null;
-      // In a terminal the name stands before the bar.
+      // In a terminal the bar shows the name.
       if (isFirst && !answers.isTerminal) {
         say(`${harmless(run.jobName)}, ${run.windowStart} until ${run.windowEnd}`);
       }

@@ -59,7 +59,7 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
     const left = share;
     try {
       const client = await pool.connect();
-      // The pool makes this function anew for each checkout.
+      // The pool creates this function for each checkout.
       const release = client.release.bind(client);
       client.release = (error) => {
         release(error);

@@ -46,8 +46,8 @@ type Purpose = keyof typeof OWN_CONNECTIONS;
 
 export interface Database extends Readonly<Record<Purpose, Db>> {
   /**
-   * For requests of the account: sees and writes what belongs to the account, and nothing else, whatever a statement
-   * forgets. The account uses at most `accountConnections` of the pool; throws AccountBusyError after a wait.
+   * For requests of the account: sees and writes only what belongs to the account, even if a statement
+   * omits the account. The account uses at most `accountConnections` of the pool; throws AccountBusyError after a wait.
    */
   forAccount(accountId: bigint): Db;
   /** For a run of the account: the same rows, on the connections of runs. */
@@ -91,7 +91,7 @@ const MAX_REMEMBERED = 1000;
  */
 const LIFETIME_SECONDS = 600;
 
-/** Opens the pools. Nothing is connected yet: the first query does that, so an absent database is told there. */
+/** Opens the pools. Nothing is connected yet: the first query connects, and fails if the database is absent. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const connectMs = options.connectMs ?? 10_000;
   const limits = {

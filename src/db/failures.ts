@@ -1,9 +1,9 @@
 // Pure: what the errors of the database mean. By SQLSTATE or the system's error code, never by message.
 
 /**
- * Connection failures, too few resources, shutting down or starting up, a connection given up as idle; and what only a
- * new connection is told: that it may not log in (28), that the database is not there (3D) or takes nobody now (55000);
- * and a lock that was not had in time (55P03).
+ * Connection failures, too few resources, shutting down or starting up, a connection closed as idle; what only a new
+ * connection meets: a refused login (28), a missing database (3D) or one that accepts no connections at present (55000);
+ * and a lock that was not acquired in time (55P03).
  */
 const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '28', '3D', '55000', '55P03'];
 const UNAVAILABLE_CODES = new Set([

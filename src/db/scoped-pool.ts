@@ -32,8 +32,8 @@ export interface ScopeOptions {
   readonly setting: string;
   readonly needs: SessionNeeds;
   /**
-   * Whether a connection parses and plans a statement once, and not each time: for who asks the same few again and again,
-   * whatever the values.
+   * Whether a connection parses and plans a statement once instead of each time: for a few statements that are repeated with
+   * other values.
    */
   readonly prepares?: boolean;
 }
@@ -97,8 +97,8 @@ export class ScopedPool {
         begins = false;
         if (isFirst && hasEnded) return NOTHING;
         const begun = isFirst ? send(client, beginning) : null;
-        // Awaited in the same way whether it is the first or not: of statements that leave together, the one that failed is
-        // told before those that were refused for it (25P02), which say nothing of why.
+        // Awaited in the same way whether it is the first or not: of statements sent together, the one that failed is
+        // reported before those that were refused because of it (25P02), which do not say why.
         const answered = await client.query(named(statement, values), values).catch((error: unknown) => {
           throw begun?.failure ?? error;
         });
@@ -118,7 +118,7 @@ export class ScopedPool {
       client.query(this.#named(statement, values), values),
       client.query('COMMIT'),
     ]);
-    // What does not even take a COMMIT is no connection any more.
+    // A connection that does not even accept a COMMIT is broken.
     client.release(ended.status === 'rejected' && new Error('The connection broke.', { cause: ended.reason }));
     if (begun.failure) throw begun.failure;
     if (answered.status === 'rejected') throw answered.reason;
@@ -127,7 +127,7 @@ export class ScopedPool {
   }
 }
 
-/** Sends statements whose answers nobody waits for. PostgreSQL answers in order, so the first failure is known before what follows. */
+/** Sends statements without waiting for their answers. PostgreSQL answers in order, so the first failure arrives first. */
 const send = (client: pg.PoolClient, texts: readonly string[]): { readonly failure: Error | null } => {
   const sent: { failure: Error | null } = { failure: null };
   for (const text of texts) {

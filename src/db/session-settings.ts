@@ -33,7 +33,7 @@ const LEAST_WORK_MEM_KB = 4096;
 
 /** The first ones change how PostgreSQL reads everything that follows. */
 const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
-  // pg encodes and decodes as UTF-8, whatever the server says.
+  // pg encodes and decodes as UTF-8, regardless of the server's setting.
   { name: 'client_encoding', value: 'UTF8' },
   { name: 'standard_conforming_strings', value: 'on' },
   // Before anything that may take long.
@@ -43,7 +43,7 @@ const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: Sessio
   { name: 'lock_timeout', value: '0' },
   // A schema in front of Sluice's could have tables and functions of the same names.
   { name: 'search_path', value: searchPath, sql: searchPath },
-  // `off` is no way past row-level security: each statement that it would filter fails.
+  // `off` does not bypass row-level security: each statement that a policy would filter fails.
   { name: 'row_security', value: 'on' },
   // A write is durable before it is acknowledged. The levels between on and off are the operator's choice.
   { name: 'synchronous_commit', value: 'on', serves: (value) => value !== 'off' },

@@ -221,7 +221,7 @@ interface RequestContext {
   readonly caller?: Caller | undefined;
   /** Aborted where the request has taken too long. */
   readonly signal?: AbortSignal | undefined;
-  /** The same, and when the client has gone: what waits and was not begun leaves the queue. */
+  /** The same, and aborted when the client has gone: a request that still waits leaves the queue. */
   readonly ended?: RequestSignals | undefined;
 }
 

@@ -83,7 +83,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
           from: t.arg({
             type: 'DateTime',
             description:
-              'Only buckets that start at this time or later. HOURLY: an instant. DAILY and MONTHLY: the date and time as written, whatever the offset.',
+              'Only buckets that start at this time or later. HOURLY: an instant. DAILY and MONTHLY: the date and time as written, regardless of the offset.',
           }),
           to: t.arg({ type: 'DateTime', description: 'Only buckets that start before this time, read as from is.' }),
           elementName: t.arg.string({ description: 'Only this element.' }),

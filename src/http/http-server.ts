@@ -18,7 +18,7 @@ export interface HttpServerOptions {
 /** How often Node looks for connections that exceeded headersMs. */
 const TIMEOUT_CHECK_MS = 1000;
 
-/** Gives each request its id, and a response whatever happens. */
+/** Gives each request its id, and a response even if its handler fails. */
 export const createHttpServer = ({
   headersMs,
   keepAliveMs,

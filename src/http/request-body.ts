@@ -41,7 +41,7 @@ interface Decoder {
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** The window of 32 KiB is allocated at once. */
+/** The window of 32 KiB is allocated immediately. */
 const ZLIB = { bytes: 256 * KIB, windowBytes: 0 };
 /** The code tables of a hostile stream take 3 MiB. */
 const BROTLI = { bytes: 4 * MIB, windowBytes: 16 * MIB };
@@ -69,7 +69,7 @@ export const isEncoded = (request: IncomingMessage): boolean => encodingOf(reque
 
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>();
 
-/** The request has `Expect: 100-continue`: its client sends the body when somebody begins to read it. */
+/** The request has `Expect: 100-continue`: its client sends the body when the server begins to read it. */
 export const continueWhenRead = (request: IncomingMessage, response: ServerResponse): void => {
   awaitingContinue.set(request, response);
 };
@@ -82,7 +82,7 @@ const sendContinue = (request: IncomingMessage): void => {
 
 /**
  * The body in pieces, decompressed; the sender waits while a piece is worked on. Throws BodyError. Ends early or not, the
- * connection stays open: whoever called still has to answer on it. `held` counts what the decompression holds.
+ * connection stays open: the caller still has to answer on it. `held` counts what the decompression holds.
  */
 export const readChunks = async function* (request: IncomingMessage, pace: Pace, held: Held): AsyncGenerator<Buffer> {
   const known = DECODERS.get(encodingOf(request));

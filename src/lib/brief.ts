@@ -1,4 +1,4 @@
-// Pure: texts of a request that are repeated in its answer, where one may be as long as the whole request.
+// Pure: shortens texts of a request that its answer repeats, since one may be as long as the whole request.
 
 /** The beginning of a text that is longer. */
 export const brief = (text: string, maxLength: number): string =>

@@ -6,7 +6,7 @@ import { checkJsonBounds } from './json-bounds.ts';
 
 const LONG = 'sluice:digits';
 
-/** Replaces such a number in variables of GraphQL. A client can send the same, and is told the same: that digits were lost. */
+/** Replaces such a number in variables of GraphQL. A client can send the same, and gets the same issue: that digits were lost. */
 export interface LongNumber {
   readonly [LONG]: string;
 }
@@ -103,7 +103,7 @@ const replaceLongNumbers = (text: string, name: string): string => {
   return copied === 0 ? text : parts.join('') + text.slice(copied);
 };
 
-/** Parsed, with an ExactNumber in the place of each number that JSON.parse would change, and the text that this is from. */
+/** The parsed value, with an ExactNumber instead of each number that JSON.parse would change, and its text. */
 export interface ExactJson {
   readonly value: unknown;
   readonly text: string;

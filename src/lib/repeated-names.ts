@@ -19,8 +19,8 @@ export interface RepeatedNames {
 const NONE: RepeatedNames = { paths: [], count: 0 };
 
 /**
- * The paths of the names that repeat an earlier one of their object. The text is valid JSON within its bounds, and the
- * value what it was parsed to: where that has as many names as the text, there is nothing to look for.
+ * The paths of the names that repeat an earlier one of their object. The text is valid JSON within its bounds, and
+ * `value` is its parsed form. If that has as many names as the text, no name is repeated.
  */
 export const findRepeatedNames = (text: string, value: unknown, most: number): RepeatedNames =>
   namesInText(text) === namesInValue(value) ? NONE : readRepeatedNames(text, most);

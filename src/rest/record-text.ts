@@ -55,7 +55,7 @@ export class RecordTextReader {
   readonly #readRecord: ReadRecord;
   /** Behind the record that was read last. */
   #end = 0;
-  /** Where the text ends that a record may be part of. Of lines it is the end of the line, so that no line is read twice. */
+  /** End of the text that may contain the record. For lines it is the end of the line, so that no line is read twice. */
   #limit = 0;
   /** What stood before each value of the record before, and whose it is: most senders write every record alike. */
   readonly #before: { readonly text: string; readonly field: number }[] = [];
@@ -71,8 +71,8 @@ export class RecordTextReader {
   }
 
   /**
-   * Up to so many lines from a place on, in their order: the record that is all of a line, or the line where the general
-   * reader has to look at it. Returns where the next line begins; behind the text where there is none.
+   * Reads up to `most` lines from `from`, in order. Passes on the record if it fills its line, otherwise the line for the
+   * general reader. Returns the start of the next line, which is beyond the end of the text after the last one.
    */
   readLines(text: string, from: number, most: number, take: (line: RecordInput | string) => void): number {
     let start = from;
@@ -81,7 +81,7 @@ export class RecordTextReader {
       const end = newline < 0 ? text.length : newline;
       this.#limit = end;
       const record = this.#readPlain(text, start);
-      // Not one behind which something stands.
+      // The record must not be followed by anything.
       const isAll = record !== null && afterBlanks(text, this.#end, end) >= end;
       take(isAll ? record : text.slice(start, end));
       start = end + 1;

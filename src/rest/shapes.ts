@@ -75,7 +75,7 @@ export const decimal = z
   })
   .meta({ override: { type: ['number', 'string'] } });
 
-/** More than this no rule allows. Zod hands on the issues of an object as arguments of a call, of which there must not be many. */
+/** No rule allows more. Zod hands on the issues of an object as arguments of a call, of which there must not be many. */
 const MAX_DIMENSIONS_READ = 1000;
 
 /** Dimensions with their values, out of an object of lists. Not z.record, which drops a dimension called __proto__. */
