@@ -3,6 +3,9 @@
 const ESCAPE =
   'has characters in its user or password that must be escaped: write @ as %40, # as %23, / as %2F, ? as %3F, % as %25';
 
+/** An `@` before the first parameter, or in the first one if a host and a database follow; not the `@` in the path of a file. */
+const REST_OF_PASSWORD = /^(?:[^=&]*@|[^/&@]*@[^/&]+\/[^/])/;
+
 /**
  * Null for an address that reads as it was meant. An unescaped # or / in a password ends the host, so that a part of the
  * password would be taken for the port or for the name of the database, and shown in messages.
@@ -15,7 +18,7 @@ export const addressProblem = (text: string): string | null => {
   const [authority = '', ...path] = beforeQuery.split('/');
   if (path.join('/').includes('@')) return ESCAPE;
   // A password that contains a question mark: what follows is no parameter.
-  if (authority.includes(':') && !authority.includes('@') && /^[^=&]*@/.test(query.join('?'))) return ESCAPE;
+  if (authority.includes(':') && !authority.includes('@') && REST_OF_PASSWORD.test(query.join('?'))) return ESCAPE;
   if (!URL.canParse(text)) return ESCAPE;
   const { username, password } = new URL(text);
   try {

@@ -115,6 +115,9 @@ const PLANNER_SWITCHES =
 /** A setting of Sluice's own, by which a session shows that its start-up parameters have arrived. */
 export const SESSION_MARK = 'sluice.session';
 
+/** The pool closes idle connections itself. A request that takes one which the server is ending would fail. */
+const IDLE_FOREVER: Need = { name: 'idle_session_timeout', value: '0' };
+
 /** Not in every version, or a floor and not a value. */
 const NOT_AT_START_UP = new Set(['transaction_timeout', 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
 
@@ -129,7 +132,7 @@ export const startUpOptions = (needs: SessionNeeds): string =>
     { name: 'default_transaction_isolation', value: 'read committed' },
     { name: 'default_transaction_read_only', value: 'off' },
     { name: 'default_transaction_deferrable', value: 'off' },
-    { name: 'idle_session_timeout', value: '0' },
+    IDLE_FOREVER,
     { name: SESSION_MARK, value: 'on' },
   ]
     .map(asOption)
@@ -141,10 +144,7 @@ export const startUpOptions = (needs: SessionNeeds): string =>
  * cost no message for each transaction.
  */
 export const firstOptions = (needs: SessionNeeds): string =>
-  needsOf(needs)
-    .filter(({ name }) => AT_FIRST.has(name))
-    .map(asOption)
-    .join(' ');
+  [...needsOf(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER].map(asOption).join(' ');
 
 const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'search_path']);
 

@@ -36,6 +36,8 @@ describe('a password with characters that URLs give a meaning', () => {
     ['a hash', '5417#rest'],
     ['a slash', '5417/rest'],
     ['a question mark', '5417?rest'],
+    ['a question mark and an equals sign', '5417?a=rest'],
+    ['a slash, a question mark and an equals sign', '5417/begin?a=rest'],
     ['a hash after letters', 'begin#rest'],
     ['a slash after an @', 'begin@5417/rest'],
     ['a percent sign', 'begin%rest'],
@@ -63,6 +65,8 @@ describe('a password with characters that URLs give a meaning', () => {
   test('other addresses that hold an @, a slash or a question mark are valid', () => {
     for (const url of [
       'postgres://host:5432/db?user=me@example.com&password=x',
+      'postgres://host:5432/db?user=me@example.com&sslrootcert=/etc/ca.crt',
+      'postgres://host:5432/db?sslrootcert=/etc/me@example.com/ca.crt',
       'postgres:///db?host=/run/postgresql&user=me',
       'postgresql://me@host/db?sslmode=require',
       'postgres://me:p%40%2F%23@host/db?options=-c%20search_path%3Da',

@@ -14,7 +14,7 @@ const SETTINGS = `
   SELECT lower(name) AS name, setting FROM pg_settings
   WHERE lower(name) IN ('transaction_isolation', 'jit', 'timezone', 'datestyle', 'intervalstyle', 'bytea_output', 'extra_float_digits',
       'standard_conforming_strings', 'array_nulls', 'transform_null_equals', 'row_security', 'client_encoding', 'synchronous_commit',
-      'transaction_read_only', 'lock_timeout', 'work_mem', 'plan_cache_mode', 'search_path', 'join_collapse_limit',
+      'transaction_read_only', 'lock_timeout', 'idle_session_timeout', 'work_mem', 'plan_cache_mode', 'search_path', 'join_collapse_limit',
       'exit_on_error')
     OR name LIKE 'enable_%' AND boot_val = 'on' AND setting = 'off'`;
 
@@ -34,6 +34,7 @@ const SOUND = {
   synchronous_commit: 'on',
   transaction_read_only: 'off',
   lock_timeout: '0',
+  idle_session_timeout: '0',
   work_mem: '4096',
   plan_cache_mode: 'auto',
   search_path: 'public',

@@ -28,6 +28,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   statement_timeout: '1',
   lock_timeout: '1',
   idle_in_transaction_session_timeout: '1',
+  idle_session_timeout: '1',
   work_mem: '64kB',
   plan_cache_mode: 'force_generic_plan',
   join_collapse_limit: '1',
