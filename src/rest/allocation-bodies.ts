@@ -6,6 +6,7 @@ import { BodyError, readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
 import { type ExactJson, parseExactly } from '../lib/long-numbers.ts';
 import { afterOthers, createTurns, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';
@@ -61,7 +62,13 @@ export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget)
       }
     });
   }
-  const { stream, records } = await readList(kind, target.stream, await call.readText(), services.spellings);
+  const { stream, records } = await readList(
+    kind,
+    target.stream,
+    await call.readText(),
+    services.spellings,
+    call.ended,
+  );
   services.intakeRate.spend(principal, records.length);
   const written = { ...target, stream: nameOf(stream) };
   try {
@@ -89,35 +96,47 @@ const readList = async (
   given: string | null,
   text: string,
   known: KnownSpellings,
+  ended: RequestSignals,
 ): Promise<{ readonly stream: StreamOfRecords; readonly records: readonly Input[] }> => {
-  const plain = given === null ? null : await readPlainList(textReaderFor(kind, given, known), text);
+  const plain = given === null ? null : await readPlainList(textReaderFor(kind, given, known), text, ended);
   if (plain !== null && given !== null) return { stream: given, records: plain };
   const values = listOf(parseJson(text));
   const stream = given ?? streamNamedBy(values);
-  return { stream, records: await readAnyList(kind, stream, values) };
+  return { stream, records: await readAnyList(kind, stream, values, ended) };
+};
+
+/** Lets others have their turn. Throws if nobody waits for the answer any more: a large body takes seconds. */
+const nextTurn = async (ended: RequestSignals): Promise<void> => {
+  await afterOthers();
+  for (const signal of ended()) signal.throwIfAborted();
 };
 
 const readAnyList = async (
   kind: WriteKind,
   stream: StreamOfRecords,
   values: readonly unknown[],
+  ended: RequestSignals,
 ): Promise<readonly Input[]> => {
   const inputs: Input[] = [];
   const brief = createAbridger();
   for (const value of values) {
-    if (inputs.push(brief(readOne(kind, stream, value))) % RECORDS_IN_ONE_GO === 0) await afterOthers();
+    if (inputs.push(brief(readOne(kind, stream, value))) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
   }
   return inputs;
 };
 
 /** Null where the text is none that the reader takes. */
-const readPlainList = async (reader: RecordTextReader | null, text: string): Promise<readonly Input[] | null> => {
+const readPlainList = async (
+  reader: RecordTextReader | null,
+  text: string,
+  ended: RequestSignals,
+): Promise<readonly Input[] | null> => {
   if (!reader) return null;
   const records: Input[] = [];
   const brief = createAbridger();
   for (const record of reader.readList(text)) {
     if (record === null) return null;
-    if (records.push(brief(record)) % RECORDS_IN_ONE_GO === 0) await afterOthers();
+    if (records.push(brief(record)) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
   }
   return records;
 };
