@@ -37,11 +37,36 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
       return [key, undefined] as const;
     }
   });
-  const config = Object.fromEntries(entries) as unknown as Config;
+  const read = Object.fromEntries(entries) as unknown as Config;
+  const config: Config = {
+    ...read,
+    databaseUrl: withTlsVariables(read.databaseUrl, env),
+    databaseDirectUrl: withTlsVariables(read.databaseDirectUrl, env),
+    databaseReadUrl: withTlsVariables(read.databaseReadUrl, env),
+  };
   // Of a setting that could not be read no contradiction can be told.
   if (problems.length === 0) problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
+};
+
+/** The variables of libpq for the TLS parameters of a connection string. */
+const TLS_VARIABLES = {
+  sslmode: 'PGSSLMODE',
+  sslrootcert: 'PGSSLROOTCERT',
+  sslcert: 'PGSSLCERT',
+  sslkey: 'PGSSLKEY',
+} as const;
+
+/** The connection string, with the variables of libpq for the TLS parameters that it does not have, as in libpq. */
+const withTlsVariables = (url: string | null | undefined, env: Readonly<Record<string, string | undefined>>) => {
+  const added = Object.entries(TLS_VARIABLES).filter(([, variable]) => env[variable]);
+  if (url == null || added.length === 0) return url ?? null;
+  const address = new URL(url);
+  for (const [parameter, variable] of added) {
+    if (!address.searchParams.has(parameter)) address.searchParams.set(parameter, env[variable] ?? '');
+  }
+  return address.href;
 };
 
 const contradictions = (config: Config): Problem[] => [

@@ -33,7 +33,7 @@ export interface ConnectionOptions {
   readonly connectionTimeoutMillis: number;
   readonly keepAlive: true;
   readonly keepAliveInitialDelayMillis: number;
-  readonly ssl?: TlsOptions | false;
+  readonly ssl: TlsOptions | false;
 }
 
 /** What the transactions of such a connection need: see prelude.ts. */
@@ -60,7 +60,7 @@ const withOptions = (
   const ssl = tlsOptions(new URL(url).searchParams, () => hostOf(url));
   return {
     connectionString: withoutOwnParameters(url),
-    ...(ssl !== undefined && { ssl }),
+    ssl,
     // PostgreSQL takes the last of two.
     ...(options !== null && { options: own === null ? options : `${own} ${options}` }),
     application_name: applicationName,

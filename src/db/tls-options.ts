@@ -23,14 +23,12 @@ const DEFAULT_ROOT = join(homedir(), '.postgresql', 'root.crt');
 const SYSTEM = 'system';
 
 /**
- * The TLS options of pg; undefined if the parameters name none, so that PGSSLMODE counts. Reads the files that they name.
+ * The TLS options of pg; false if the parameters name none: pg would read PGSSLMODE, and otherwise than libpq (config.ts makes
+ * parameters of it). Reads the files that they name.
  * There are two differences to libpq, because pg decides before it connects: `allow` never encrypts, and `prefer` always does.
  */
-export const tlsOptions = (
-  parameters: URLSearchParams,
-  hostOf: () => string,
-): ConnectionOptions | false | undefined => {
-  if (!TLS_PARAMETERS.some((name) => parameters.has(name))) return undefined;
+export const tlsOptions = (parameters: URLSearchParams, hostOf: () => string): ConnectionOptions | false => {
+  if (!TLS_PARAMETERS.some((name) => parameters.has(name))) return false;
   const host = hostOf();
   const rootFile = parameters.get('sslrootcert') ?? (existsSync(DEFAULT_ROOT) ? DEFAULT_ROOT : null);
   const mode = modeOf(parameters);

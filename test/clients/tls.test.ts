@@ -78,10 +78,11 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     host: string,
     parameters: string,
     args: readonly string[] = ['account', 'list'],
+    variables: Readonly<Record<string, string>> = {},
   ): Promise<Outcome> => {
     const url = new URL(postgres.url);
     url.hostname = host;
-    return runSluice('cli', args, { DATABASE_URL: `${url.href}?${parameters}` });
+    return runSluice('cli', args, { ...variables, DATABASE_URL: `${url.href}?${parameters}` });
   };
 
   test.each([
@@ -117,6 +118,15 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     const { code, stdout, stderr } = await attempt(host, placed);
     expect([code, stdout, stderr.trim().split('\n')]).toEqual([1, '', [expect.stringMatching(words)]]);
     expect(stderr).not.toContain(new URL(postgres.url).password);
+  });
+
+  test('PGSSLMODE and PGSSLROOTCERT > stand for parameters that the address does not have', async () => {
+    const withVariables = (host: string, parameters: string, mode: string, authority: string) =>
+      attempt(host, parameters, ['account', 'list'], { PGSSLMODE: mode, PGSSLROOTCERT: `${folder}/${authority}` });
+    expect(await attempt('127.0.0.1', '', ['account', 'list'], { PGSSLMODE: 'require' })).toMatchObject({ code: 0 });
+    expect(await withVariables('localhost', '', 'verify-full', 'ca.crt')).toMatchObject({ code: 0 });
+    expect(await withVariables('localhost', '', 'require', 'other.crt')).toMatchObject({ code: 1 });
+    expect(await withVariables('127.0.0.1', 'sslmode=verify-ca', 'verify-full', 'ca.crt')).toMatchObject({ code: 0 });
   });
 
   test('every connection of a server is encrypted, and one without TLS that is refused for it names sslmode', async () => {
