@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Held } from '../http/request-memory.ts';
+import { checkJsonBounds } from '../lib/json-bounds.ts';
 
 interface Receiver {
   readonly socket: WebSocket;
@@ -57,7 +58,7 @@ export const limitReceived = (receiver: Receiver, connection: Duplex, held: Held
   return {
     begin: (message) => {
       if (isRefused) return null;
-      const bytes = Buffer.isBuffer(message) ? message.length : 0;
+      const bytes = Buffer.isBuffer(message) ? message.length + parsedBytesOf(message) : 0;
       partialBytes = 0;
       answeredBytes += bytes;
       count();
@@ -72,4 +73,13 @@ export const limitReceived = (receiver: Receiver, connection: Duplex, held: Held
       held.release();
     },
   };
+};
+
+/** A message beyond the bounds is not parsed. */
+const parsedBytesOf = (message: Buffer): number => {
+  try {
+    return checkJsonBounds(message).parsedBytes;
+  } catch {
+    return 0;
+  }
 };

@@ -85,7 +85,10 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
       if (body.length > BYTES_IN_ONE_GO) await afterOthers();
       if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
       const sent = body;
-      body = withinBounds(() => keepLongNumbersOf(sent));
+      const kept = withinBounds(() => keepLongNumbersOf(sent));
+      body = kept.bytes;
+      // Yoga holds the parsed variables until the request ends.
+      held.resize(body.length + kept.parsedBytes);
       if (body.length > BYTES_IN_ONE_GO) await afterOthers();
     }
     const asked = new yoga.fetchAPI.Request(url, {

@@ -173,7 +173,7 @@ const serve = (
 };
 
 /** ws hands over a message as one buffer, unless it is asked for pieces. Throws JsonBoundsError. */
-const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? keepLongNumbersOf(data).toString('utf8') : '');
+const textOf = (data: RawData): string => (Buffer.isBuffer(data) ? keepLongNumbersOf(data).bytes.toString('utf8') : '');
 
 const createProtocol = (
   { graphql, services, edge, log, withinTime, maxOperations }: GraphQLSocketsOptions,

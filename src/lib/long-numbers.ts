@@ -74,11 +74,19 @@ const hasLargeExponent = (source: string): boolean => /[eE][+-]?\d{3,}$/.test(so
  * JsonBoundsError.
  */
 export const keepLongNumbers = (text: string): string =>
-  checkJsonBounds(Buffer.from(text)) ? replaceLongNumbers(text, LONG) : text;
+  checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, LONG) : text;
 
-/** The same for bytes, which are UTF-8. Mostly they come back as they are. */
-export const keepLongNumbersOf = (bytes: Buffer): Buffer =>
-  checkJsonBounds(bytes) ? Buffer.from(replaceLongNumbers(bytes.toString('utf8'), LONG)) : bytes;
+/**
+ * The same for bytes, which are UTF-8. Mostly they come back as they are. Returns as well about how many bytes the parsed value
+ * takes beside its strings.
+ */
+export const keepLongNumbersOf = (bytes: Buffer): { readonly bytes: Buffer; readonly parsedBytes: number } => {
+  const { mayHaveLongNumbers, parsedBytes } = checkJsonBounds(bytes);
+  return {
+    bytes: mayHaveLongNumbers ? Buffer.from(replaceLongNumbers(bytes.toString('utf8'), LONG)) : bytes,
+    parsedBytes,
+  };
+};
 
 const replaceLongNumbers = (text: string, name: string): string => {
   const parts: string[] = [];
@@ -111,12 +119,17 @@ export interface ExactJson {
 
 /** Throws SyntaxError and JsonBoundsError. */
 export const parseExactly = (text: string): ExactJson => {
-  const kept = checkJsonBounds(Buffer.from(text)) ? replaceLongNumbers(text, EXACT) : text;
+  const kept = checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, EXACT) : text;
+  // A body may have a million lines that are not JSON; the stack of an error is half of what each costs.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   try {
     return { value: JSON.parse(kept), text: kept };
   } catch (error) {
     // Its message names a position, which is to be one of the text that was sent.
     if (kept !== text) JSON.parse(text);
     throw error;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 };

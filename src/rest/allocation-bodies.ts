@@ -1,28 +1,24 @@
-import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors.ts';
 import type { IssueCode } from '../issue-codes.ts';
-import { BodyError, readChunks } from '../http/request-body.ts';
+import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import type { RequestSignals } from '../lib/lifecycle.ts';
-import { type ExactJson, parseExactly } from '../lib/long-numbers.ts';
-import { afterOthers, createTurns, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
-import { findRepeatedNames } from '../lib/repeated-names.ts';
+import { parseExactly } from '../lib/long-numbers.ts';
+import { createTurns, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { createLineSplitter, type LineProblem, type Lines } from '../lib/lines.ts';
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
-import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
+import { Misshapen, type RecordInput } from '../streams/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
-import { NAME_PATH, NamedStream, nameOf, peekStream, streamNamedBy, type StreamOfRecords } from './named-stream.ts';
-import { type KnownSpellings, RecordTextReader } from './record-text.ts';
-import { readRecord, readSelector, spellPath } from './records.ts';
+import { repeatedNames } from './json-bodies.ts';
+import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './named-stream.ts';
+import { BadRecords, type Input, readList, readOne, textReaderFor } from './record-lists.ts';
+import { spellPath } from './records.ts';
 import type { Call } from './route.ts';
 
 // The two ways that records come in: as a list in one JSON body, and one a line, as many as there are.
-
-type Input = RecordInput | SelectorInput | Misshapen;
 
 const NDJSON = /^application\/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines)$/;
 
@@ -82,99 +78,6 @@ export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget)
   }
 };
 
-const readOne = (kind: WriteKind, stream: StreamOfRecords, value: unknown): Input =>
-  kind === 'DELETE' ? readSelector(value, stream) : readRecord(value, stream);
-
-/** Null for selectors, of which a request has few, and for records with a field that most do not have. */
-const textReaderFor = (kind: WriteKind, stream: StreamOfRecords, known: KnownSpellings): RecordTextReader | null =>
-  kind === 'DELETE' || stream instanceof NamedStream
-    ? null
-    : new RecordTextReader((value) => readRecord(value, stream), known);
-
-const readList = async (
-  kind: WriteKind,
-  given: string | null,
-  text: string,
-  known: KnownSpellings,
-  ended: RequestSignals,
-): Promise<{ readonly stream: StreamOfRecords; readonly records: readonly Input[] }> => {
-  const plain = given === null ? null : await readPlainList(textReaderFor(kind, given, known), text, ended);
-  if (plain !== null && given !== null) return { stream: given, records: plain };
-  const values = listOf(parseJson(text));
-  const stream = given ?? streamNamedBy(values);
-  return { stream, records: await readAnyList(kind, stream, values, ended) };
-};
-
-/** Lets others have their turn. Throws if nobody waits for the answer any more: a large body takes seconds. */
-const nextTurn = async (ended: RequestSignals): Promise<void> => {
-  await afterOthers();
-  for (const signal of ended()) signal.throwIfAborted();
-};
-
-const readAnyList = async (
-  kind: WriteKind,
-  stream: StreamOfRecords,
-  values: readonly unknown[],
-  ended: RequestSignals,
-): Promise<readonly Input[]> => {
-  const inputs: Input[] = [];
-  const brief = createAbridger();
-  for (const value of values) {
-    if (inputs.push(brief(readOne(kind, stream, value))) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
-  }
-  return inputs;
-};
-
-/** Null where the text is none that the reader takes. */
-const readPlainList = async (
-  reader: RecordTextReader | null,
-  text: string,
-  ended: RequestSignals,
-): Promise<readonly Input[] | null> => {
-  if (!reader) return null;
-  const records: Input[] = [];
-  const brief = createAbridger();
-  for (const record of reader.readList(text)) {
-    if (record === null) return null;
-    if (records.push(brief(record)) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
-  }
-  return records;
-};
-
-/** Of many bad records only the first keep their issues: those of the others are counted, and would take a kilobyte each. */
-const createAbridger = (): ((input: Input) => Input) => {
-  let kept = 0;
-  const counted = new Map<number, Misshapen>();
-  return (input) => {
-    if (!(input instanceof Misshapen)) return input;
-    kept += 1;
-    if (kept <= MAX_LISTED_ISSUES) return input;
-    const { issueCount } = input;
-    const same = counted.get(issueCount) ?? new Misshapen([], issueCount);
-    counted.set(issueCount, same);
-    return same;
-  };
-};
-
-const listOf = (body: unknown): readonly unknown[] => {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new ValidationError([{ path: [], code: 'BAD_TYPE', message: 'Must be an object: {"records": [...]}.' }]);
-  }
-  const unknown = Object.keys(body).filter((name) => name !== 'records');
-  const issues: Issue[] = unknown.slice(0, MAX_LISTED_ISSUES).map((name) => ({
-    path: [name],
-    code: 'UNKNOWN_FIELD',
-    message: `There is no field "${name}".`,
-  }));
-  const records = 'records' in body ? body.records : undefined;
-  if (records === undefined) issues.push({ path: ['records'], code: 'REQUIRED', message: 'Is required.' });
-  else if (!Array.isArray(records)) issues.push({ path: ['records'], code: 'BAD_TYPE', message: 'Must be a list.' });
-  if (issues.length > 0 || !Array.isArray(records)) {
-    throw new ValidationError(issues, issues.length + Math.max(0, unknown.length - MAX_LISTED_ISSUES));
-  }
-  return records;
-};
-
 /** The error with its paths and messages in the words of this API. */
 const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown => {
   if (!(error instanceof ValidationError)) return error;
@@ -205,12 +108,13 @@ const writeLines = async (
   });
   /** Those with issues, of which a hundred are named at most. */
   const faulty = new Map<number, Input>();
-  const reader = textReaderFor(request.kind, stream, call.services.spellings);
+  const bad = new BadRecords();
+  const reader = textReaderFor(request.kind, stream, call.services.spellings, bad);
   const add = (line: Input | string): void => {
-    const input = typeof line === 'string' ? readLine(request.kind, stream, line) : line;
+    const input = typeof line === 'string' ? readLine(request.kind, stream, line, bad) : line;
     if (input === null) return;
     const { count, issueCount } = bulk;
-    bulk.add(input);
+    bulk.add(bad.note(input));
     if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
   };
   const turns = createTurns();
@@ -273,7 +177,7 @@ const cannotBeJson = (text: string): boolean => {
 };
 
 /** Null for a blank line, which is none. */
-const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string): Input | null => {
+const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: BadRecords): Input | null => {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   const trimmed = text.trim();
   if (trimmed === '') return null;
@@ -281,43 +185,12 @@ const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string): Input
   let value: unknown;
   try {
     const exact = parseExactly(text);
-    const repeated = repeatedNames(exact);
+    const repeated = repeatedNames(exact, bad.areListed ? MAX_LISTED_ISSUES : 0);
     if (repeated.count > 0) return new Misshapen(repeated.issues, repeated.count);
     value = exact.value;
   } catch (error) {
     if (error instanceof JsonBoundsError) return misshapen('JSON_TOO_LARGE', error.message);
     return NO_JSON;
   }
-  return readOne(kind, stream, value);
-};
-
-/** The body as text. Throws BodyError. */
-export const decodeBody = (body: Buffer): string => {
-  if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
-  return body.toString('utf8').replace(/^\uFEFF/, '');
-};
-
-/** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
-export const parseJson = (text: string): unknown => {
-  if (text.trim() === '') return undefined;
-  let exact: ExactJson;
-  try {
-    exact = parseExactly(text);
-  } catch (error) {
-    if (error instanceof JsonBoundsError) throw new BodyError(400, error.message);
-    throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
-  }
-  const repeated = repeatedNames(exact);
-  if (repeated.count > 0) throw new ValidationError(repeated.issues, repeated.count);
-  return exact.value;
-};
-
-const repeatedNames = ({ text, value }: ExactJson): { readonly issues: Issue[]; readonly count: number } => {
-  const { paths, count } = findRepeatedNames(text, value, MAX_LISTED_ISSUES);
-  const issues = paths.map((path): Issue => ({
-    path,
-    code: path.at(-2) === 'filter' ? 'DUPLICATE_DIMENSION' : 'REPEATED_NAME',
-    message: `"${path.at(-1)}" stands in this object already: which of them is meant is not told.`,
-  }));
-  return { issues, count };
+  return readOne(kind, stream, value, bad);
 };

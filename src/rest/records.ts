@@ -7,7 +7,16 @@ import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
 import type { LiveRecord } from '../streams/streams.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from './named-stream.ts';
-import { decimal, DIMENSIONS_DOCUMENT, issueCountOf, issuesOf, readDimensions, refuse, word } from './shapes.ts';
+import {
+  decimal,
+  DIMENSIONS_DOCUMENT,
+  issueCountOf,
+  issuesOf,
+  parseCounting,
+  readDimensions,
+  refuse,
+  word,
+} from './shapes.ts';
 
 const timestamp = z
   .unknown()
@@ -135,11 +144,13 @@ const isObject = (value: unknown): value is Spelled =>
 /** One for all: a body may be full of them. */
 const NO_OBJECT = new Misshapen([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
 
-export const readRecord = (value: unknown, stream: StreamOfRecords): RecordInput | Misshapen => {
+/** @param isListed whether the issues of a bad record are listed, or only counted */
+export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | Misshapen => {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, true);
-  const parsed = recordSchema.safeParse(value, { reportInput: true });
+  const parsed = isListed ? recordSchema.safeParse(value, { reportInput: true }) : parseCounting(recordSchema, value);
   if (!parsed.success) {
+    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
     return new Misshapen([...issuesOf(parsed.error), ...spellings], issueCountOf(parsed.error) + spellings.length);
   }
   if (spellings.length > 0) return new Misshapen(spellings);
@@ -153,11 +164,15 @@ export const readRecord = (value: unknown, stream: StreamOfRecords): RecordInput
   };
 };
 
-export const readSelector = (value: unknown, stream: StreamOfRecords): SelectorInput | Misshapen => {
+/** @param isListed whether the issues of a bad selector are listed, or only counted */
+export const readSelector = (value: unknown, stream: StreamOfRecords, isListed = true): SelectorInput | Misshapen => {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, false);
-  const parsed = selectorSchema.safeParse(value, { reportInput: true });
+  const parsed = isListed
+    ? selectorSchema.safeParse(value, { reportInput: true })
+    : parseCounting(selectorSchema, value);
   if (!parsed.success) {
+    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
     const issues = issuesOf(parsed.error).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );

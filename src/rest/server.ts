@@ -12,7 +12,7 @@ import type { Held } from '../http/request-memory.ts';
 import { noteOperation } from '../http/requests-under-way.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
-import { decodeBody, parseJson } from './allocation-bodies.ts';
+import { decodeBody, parseJson } from './json-bodies.ts';
 import { DOCS_PAGE, docsFile, TO_DOCS_PAGE } from './docs-page.ts';
 import { type Failure, failureBody } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';

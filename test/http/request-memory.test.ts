@@ -105,3 +105,30 @@ test('a subscription holds its message until it ends', async () => {
   await eventually(heldBytes, (bytes) => bytes < 1000);
   client.close();
 });
+
+/** Its parsed form takes more than the budget; as a string it takes little more than its text. */
+const manyLists = `[${'[],'.repeat(100_000)}[]]`;
+const askViewer = (variable: string): string =>
+  `{"query":"{ viewer { accountName } }","variables":{"undeclared":${variable}}}`;
+
+test('the parsed variables of GraphQL count: a request beyond the budget is refused with 503', async () => {
+  const statusOf = async (variable: string): Promise<number> => {
+    const response = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': JSON_TYPE, 'x-api-key': server.key },
+      body: askViewer(variable),
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  expect(await statusOf(JSON.stringify(manyLists))).toBe(200);
+  expect(await statusOf(manyLists)).toBe(503);
+  await eventually(heldBytes, (bytes) => bytes === 0);
+});
+
+test('the parsed variables of GraphQL count: a socket whose message is beyond the budget is closed with 1013', async () => {
+  const client = await openSocket(server.url, { 'X-API-Key': server.key });
+  await client.until(({ type }) => type === 'connection_ack');
+  client.socket.send(`{"id":"1","type":"subscribe","payload":${askViewer(manyLists)}}`);
+  expect(await client.closed).toBe(1013);
+});

@@ -85,7 +85,7 @@ export const linesOf = (records: readonly string[]): string => records.map((reco
 
 /** Writes records, each given as JSON text, in the form named. */
 export const send = <Body = Receipt>(
-  server: TestServer,
+  server: Pick<TestServer, 'url' | 'key'>,
   form: 'JSON' | 'NDJSON',
   [stream, verb]: readonly [stream: string, verb: Verb],
   records: readonly string[],

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { allocationPath, ask, type RestAnswer, type RestFailure, send } from '../rest/requests.ts';
+import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
+import { eventually } from '../support/server.ts';
+import { type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+
+// Parsed JSON can take twenty times the memory of its text. The heap of this server holds a few such bodies, and not all.
+
+const HEAP_MB = 200;
+const AT_ONCE = 5;
+
+const key = randomBytes(24).toString('hex');
+let database: TestDatabase;
+let sluice: SluiceProcess;
+let server: { readonly url: string; readonly key: string };
+beforeAll(async () => {
+  database = await createTestDatabase();
+  sluice = startSluice({
+    NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
+    DATABASE_URL: database.url,
+    API_KEY: key,
+    PORT: '0',
+    ROLE: 'api',
+    AWS_REGION: 'us-east-1',
+  });
+  const said = await sluice.said('Sluice answers');
+  const url = await eventually(
+    async () => /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('Sluice answers') - 200))?.[0] ?? '',
+    (found) => found !== '',
+  );
+  server = { url, key };
+});
+afterAll(async () => {
+  await sluice.destroy();
+  await database.drop();
+});
+
+const EMPTY_OBJECTS = `[${'{},'.repeat(500)}{}]`;
+/** 3.7 MB, whose parsed form takes 80 MB. */
+const RECORDS = `[0,${`{"filter":${EMPTY_OBJECTS}},`.repeat(2400)}0]`;
+
+const sendAtOnce = (route: string, body: string): Promise<RestAnswer<RestFailure>[]> =>
+  Promise.all(
+    Array.from({ length: AT_ONCE }, () =>
+      ask(server, route, { body, headers: { 'content-type': 'application/json' } }),
+    ),
+  );
+
+describe('bodies whose parsed form is many times as large', () => {
+  test.each([
+    ['sum', 5],
+    ['delete', 3],
+  ] as const)('do not exhaust the memory when they arrive together: REST %s', async (verb, issuesOfRecord) => {
+    await send(
+      server,
+      'JSON',
+      ['x', 'sum'],
+      ['{"timestamp":"2026-01-25","granularity":"DAILY","element-name":"a","value":1}'],
+    );
+    const answers = await sendAtOnce(`POST ${allocationPath('x', verb)}`, `{"records":${RECORDS}}`);
+    const found = answers.map(({ status, body }) => [status, body.error.issueCount, body.error.issues.length]);
+    expect(found).toEqual(Array.from({ length: AT_ONCE }, () => [400, 2400 * issuesOfRecord + 2, 100]));
+  });
+});
