@@ -44,10 +44,13 @@ const CASE = 0x20;
 const SHORTEST_LONG_NUMBER = 16;
 const SHORTEST_LARGE_EXPONENT = '1e400'.length;
 
+/** Names counted at each depth. Shared by all calls: a new one for each record of a body would cost more than the check. */
+const names = new Uint32Array(MAX_JSON_DEPTH + 1);
+
 /** The text, as UTF-8, need not be valid JSON. Throws JsonBoundsError. */
 export const checkJsonBounds = (bytes: Uint8Array): JsonMeasure => {
   const { length } = bytes;
-  const names = new Uint32Array(MAX_JSON_DEPTH + 1);
+  names[0] = 0;
   let containers = 0;
   let allNames = 0;
   let depth = 0;

@@ -58,14 +58,14 @@ export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget)
       }
     });
   }
-  const { stream, records } = await readList(
+  const { stream, records, count } = await readList(
     kind,
     target.stream,
     await call.readText(),
     services.spellings,
     call.ended,
   );
-  services.intakeRate.spend(principal, records.length);
+  services.intakeRate.spend(principal, count);
   const written = { ...target, stream: nameOf(stream) };
   try {
     if (kind === 'DELETE') {
@@ -114,7 +114,8 @@ const writeLines = async (
     const input = typeof line === 'string' ? readLine(request.kind, stream, line, bad) : line;
     if (input === null) return;
     const { count, issueCount } = bulk;
-    bulk.add(bad.note(input));
+    bad.note(input);
+    bulk.add(input);
     if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
   };
   const turns = createTurns();

@@ -30,25 +30,52 @@ export const textReaderFor = (
 /** Bad records of a request. The issues of the first hundred are listed; those of the others are counted. */
 export class BadRecords {
   #count = 0;
-  readonly #counted = new Map<number, Misshapen>();
 
   /** Whether the issues of the next bad record are listed. */
   get areListed(): boolean {
     return this.#count < MAX_LISTED_ISSUES;
   }
 
-  /** Counts the input if it is bad. Returns it, without its issues if they are not listed: they take a kilobyte each. */
-  note(input: Input): Input {
-    if (!(input instanceof Misshapen)) return input;
-    if (this.areListed) {
-      this.#count += 1;
-      return input;
-    }
-    const { issueCount } = input;
-    const same = this.#counted.get(issueCount) ?? new Misshapen([], issueCount);
-    this.#counted.set(issueCount, same);
-    return same;
+  note(input: Input): void {
+    if (input instanceof Misshapen) this.#count += 1;
   }
+}
+
+/** The records of a list. Consecutive bad records whose issues are not listed become one: a body may have a million of them. */
+class ReadRecords {
+  readonly bad = new BadRecords();
+  readonly inputs: Input[] = [];
+  count = 0;
+  #run = { records: 0, issues: 0 };
+
+  /** Returns whether others are due for a turn. */
+  push(input: Input): boolean {
+    this.count += 1;
+    if (input instanceof Misshapen && !this.bad.areListed) {
+      this.#run.records += 1;
+      this.#run.issues += input.issueCount;
+    } else {
+      this.endRun();
+      this.bad.note(input);
+      this.inputs.push(input);
+    }
+    return this.count % RECORDS_IN_ONE_GO === 0;
+  }
+
+  endRun(): void {
+    const { records, issues } = this.#run;
+    if (records === 0) return;
+    this.inputs.push(new Misshapen([], issues, records));
+    this.#run = { records: 0, issues: 0 };
+  }
+}
+
+export interface RecordList {
+  readonly stream: StreamOfRecords;
+  /** Each at its index, up to the hundredth that is bad. */
+  readonly records: readonly Input[];
+  /** How many records were sent. */
+  readonly count: number;
 }
 
 export const readList = async (
@@ -57,11 +84,12 @@ export const readList = async (
   text: string,
   known: KnownSpellings,
   ended: RequestSignals,
-): Promise<{ readonly stream: StreamOfRecords; readonly records: readonly Input[] }> => {
+): Promise<RecordList> => {
   const plain = given === null ? null : await readPlainList(kind, given, text, known, ended);
-  if (plain !== null && given !== null) return { stream: given, records: plain };
+  if (plain !== null && given !== null) return { stream: given, records: plain.inputs, count: plain.count };
   const { stream, text: checked } = checkList(given, text);
-  return { stream, records: await readAnyList(kind, stream, checked, ended) };
+  const { inputs, count } = await readAnyList(kind, stream, checked, ended);
+  return { stream, records: inputs, count };
 };
 
 /** Lets others have their turn. Throws if nobody waits for the answer any more: a large body takes seconds. */
@@ -86,14 +114,13 @@ const readAnyList = async (
   stream: StreamOfRecords,
   text: string,
   ended: RequestSignals,
-): Promise<readonly Input[]> => {
-  const inputs: Input[] = [];
-  const bad = new BadRecords();
+): Promise<ReadRecords> => {
+  const read = new ReadRecords();
   for (const element of elementsOf(text)) {
-    const input = bad.note(readOne(kind, stream, JSON.parse(element), bad));
-    if (inputs.push(input) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
+    if (read.push(readOne(kind, stream, JSON.parse(element), read.bad))) await nextTurn(ended);
   }
-  return inputs;
+  read.endRun();
+  return read;
 };
 
 /** Null where the text is none that the reader takes. */
@@ -103,16 +130,16 @@ const readPlainList = async (
   text: string,
   known: KnownSpellings,
   ended: RequestSignals,
-): Promise<readonly Input[] | null> => {
-  const bad = new BadRecords();
-  const reader = textReaderFor(kind, stream, known, bad);
+): Promise<ReadRecords | null> => {
+  const read = new ReadRecords();
+  const reader = textReaderFor(kind, stream, known, read.bad);
   if (!reader) return null;
-  const records: Input[] = [];
   for (const record of reader.readList(text)) {
     if (record === null) return null;
-    if (records.push(bad.note(record)) % RECORDS_IN_ONE_GO === 0) await nextTurn(ended);
+    if (read.push(record)) await nextTurn(ended);
   }
-  return records;
+  read.endRun();
+  return read;
 };
 
 const listOf = (body: unknown): readonly unknown[] => {

@@ -43,10 +43,13 @@ export class Misshapen {
   readonly issues: readonly Issue[];
   /** Of all its issues, of which those beyond a hundred need not be listed. */
   readonly issueCount: number;
+  /** More than one for consecutive records whose issues are not listed. */
+  readonly recordCount: number;
 
-  constructor(issues: readonly Issue[], issueCount: number = issues.length) {
+  constructor(issues: readonly Issue[], issueCount: number = issues.length, recordCount = 1) {
     this.issues = issues;
     this.issueCount = issueCount;
+    this.recordCount = recordCount;
   }
 }
 

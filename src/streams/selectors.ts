@@ -57,6 +57,7 @@ export class SelectorReader {
     const at = (...rest: string[]): string[] => [...this.#options.path, String(index), ...rest];
     if (input instanceof Misshapen) {
       addMisshapen(input, at, issues);
+      this.#count += input.recordCount - 1;
       return;
     }
     const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
