@@ -11,6 +11,7 @@ import { measureHistory } from './measures/history.ts';
 import { measureIdleStreams } from './measures/idle-streams.ts';
 import { measureIntake } from './measures/intake.ts';
 import { measureSmallSums } from './measures/small-sums.ts';
+import { measureLargeBuckets } from './measures/large-buckets.ts';
 import { measureLatency } from './measures/latency.ts';
 import { measureScheduler } from './measures/scheduler.ts';
 import { measureSlots } from './measures/slots.ts';
@@ -23,6 +24,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'small-sums': measureSmallSums,
   exports: measureExports,
   history: measureHistory,
+  'large-buckets': measureLargeBuckets,
   latency: measureLatency,
   slots: measureSlots,
   'idle-streams': measureIdleStreams,
