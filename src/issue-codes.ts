@@ -6,7 +6,7 @@ export const ISSUE_CODES = {
   UNKNOWN_FIELD: 'There is no field of this name.',
   BAD_TYPE: 'A value of another type is wanted: a string, a list, an object.',
   BAD_VALUE: 'The value is none of those that the field takes.',
-  REPEATED_NAME: 'A name stands twice in one JSON object, and which of them is meant is not told.',
+  REPEATED_NAME: 'A JSON object has the same name twice, so its value is ambiguous.',
   NOT_JSON: 'The line of an NDJSON body is no JSON.',
   JSON_TOO_LARGE: 'The JSON in the line of an NDJSON body has more levels, names or digits than any record needs.',
   LINE_TOO_LONG: 'The line of an NDJSON body is longer than any record needs.',

@@ -38,7 +38,7 @@ export const repeatedNames = (
   const issues = paths.map((path): Issue => ({
     path,
     code: path.at(-2) === 'filter' ? 'DUPLICATE_DIMENSION' : 'REPEATED_NAME',
-    message: `"${path.at(-1)}" stands in this object already: which of them is meant is not told.`,
+    message: `The object already has the name "${path.at(-1)}", so the value is ambiguous. Send each name once.`,
   }));
   return { issues, count };
 };
