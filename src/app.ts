@@ -35,7 +35,7 @@ import type { RequestUnderWay } from './http/requests-under-way.ts';
 import type { Clock } from './lib/clock.ts';
 import { createUnderWay, type Stoppable } from './lib/lifecycle.ts';
 import { listen } from './lib/listen.ts';
-import { pathOf } from './http/paths.ts';
+import { pathOf, withoutSlash } from './http/paths.ts';
 import type { RunTraces } from './lib/spans.ts';
 import { createTimeLimit } from './http/time-limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -156,7 +156,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     socket.on('error', () => undefined);
     toOriginForm(request);
     const { origin, host } = request.headers;
-    if (!api || pathOf(request) !== GRAPHQL_PATH) refuseUpgrade(socket, '404 Not Found');
+    if (!api || withoutSlash(pathOf(request)) !== GRAPHQL_PATH) refuseUpgrade(socket, '404 Not Found');
     else if (!maySocketOpen(config.corsOrigins, origin, host)) refuseUpgrade(socket, '403 Forbidden');
     else api.sockets.handleUpgrade(request, socket, head);
   });

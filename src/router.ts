@@ -5,7 +5,7 @@ import type { Database } from './db/client.ts';
 import { GRAPHQL_PATH } from './graphql/server.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from './http/cors.ts';
 import { frontPage } from './http/front-page.ts';
-import { pathOf } from './http/paths.ts';
+import { pathOf, withoutSlash } from './http/paths.ts';
 import { noteOperation, type RequestApi } from './http/requests-under-way.ts';
 import { createSharedReading } from './lib/shared-reading.ts';
 import { isRestPath } from './rest/server.ts';
@@ -64,7 +64,8 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
   });
   return async (request, response) => {
     for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
-    const path = pathOf(request);
+    const sent = pathOf(request);
+    const path = withoutSlash(sent);
     if (path === '/healthz') {
       answer(response, 200, 'alive\n');
     } else if (path === '/readyz') {
@@ -72,7 +73,7 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
       answer(response, ready ? 200 : 503, ready ? 'ready\n' : `${NOT_READY}\n`);
     } else if (path === '/metrics') {
       answer(response, 200, await registry.metrics(), registry.contentType);
-    } else if (path === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
+    } else if (sent === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
       const { status, headers, body } = frontPage({ api: api !== null, graphiql, docs }, request.headers.accept);
       response.writeHead(status, headers).end(body);
     } else if (!api) {

@@ -12,6 +12,7 @@ import type { TellFailure, ToldFailure } from '../http/failures.ts';
 import type { Caller } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
+import { slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { refuse, send, sendEvents } from '../http/responses.ts';
@@ -75,6 +76,8 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     const caller = await edge.ofHeaders(headers);
     edge.admit(caller, response);
     const url = new URL(`http://localhost${request.url ?? '/'}`);
+    // Yoga compares the path, and does not ignore a trailing slash.
+    url.pathname = GRAPHQL_PATH;
     // Yoga would read on behind it, where no parameter was checked.
     url.hash = '';
     let body: Buffer | null = null;
@@ -134,7 +137,9 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
     documents,
     handle: async (request, response) => {
       if (options.graphiql && asksForPage(request)) {
-        await sendPage(request, response);
+        const location = slashlessAddress(request);
+        if (location === null) await sendPage(request, response);
+        else response.writeHead(308, { location }).end();
         return;
       }
       const held = edge.memory.open();

@@ -7,6 +7,19 @@ interface Asking {
 /** Without the query. */
 export const pathOf = ({ url = '/' }: Asking): string => url.split('?')[0] ?? '/';
 
+/** One trailing slash is ignored in every path that Sluice serves. */
+export const withoutSlash = (path: string): string => (path.endsWith('/') ? path.slice(0, -1) : path);
+
+/**
+ * If the path ends with a slash, the address without it, relative to that of the request; else null. Documents whose
+ * addresses are relative are redirected to it: below `/docs/` the browser would look for `docs/start.js` in `/docs/docs/`.
+ */
+export const slashlessAddress = ({ url = '/' }: Asking): string | null => {
+  const { pathname, search } = new URL(`http://localhost${url}`);
+  const path = withoutSlash(pathname);
+  return path === pathname ? null : `../${path.slice(path.lastIndexOf('/') + 1)}${search}`;
+};
+
 export interface RequestTarget {
   /** In origin form: the path and the query. */
   readonly url: string;

@@ -51,9 +51,6 @@ const PAGE_HEADERS = {
 /** The page at /docs. */
 export const DOCS_PAGE: Answer = { status: 200, headers: PAGE_HEADERS, body: PAGE };
 
-/** The addresses of the page are relative to a path without a slash at its end. */
-export const TO_DOCS_PAGE: Answer = { status: 308, headers: { location: '../docs' }, body: null };
-
 const assets = new Map<string, Promise<Buffer>>();
 
 /** Read once: clients that take a file slowly share its memory. */

@@ -6,14 +6,14 @@ import type { TellFailure } from '../http/failures.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
-import { pathOf } from '../http/paths.ts';
+import { pathOf, slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { noteOperation } from '../http/requests-under-way.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './json-bodies.ts';
-import { DOCS_PAGE, docsFile, TO_DOCS_PAGE } from './docs-page.ts';
+import { DOCS_PAGE, docsFile } from './docs-page.ts';
 import { type Failure, failureBody } from './failures.ts';
 import { jobRoutes } from './job-routes.ts';
 import { KnownSpellings } from './record-text.ts';
@@ -91,11 +91,16 @@ export const createRestServer = ({ services, edge, tell, withinTime, docs }: Res
   }
   if (docs) {
     let document: Promise<string> | undefined;
-    get('/openapi.json', async () => {
+    const getDocument = (path: string, read: () => Promise<Answer>): void =>
+      get(path, async (request) => {
+        const location = slashlessAddress(request);
+        return location === null ? read() : { status: 308, headers: { location }, body: null };
+      });
+    getDocument('/openapi.json', async () => {
       document ??= writeDocument();
       return { status: 200, headers: { 'content-type': 'application/json' }, body: await document };
     });
-    get('/docs', async (request) => (pathOf(request).endsWith('/') ? TO_DOCS_PAGE : DOCS_PAGE));
+    getDocument('/docs', async () => DOCS_PAGE);
     get('/docs/:file', async (request, { file }) => (await docsFile(file)) ?? notFound(request));
   }
   return {

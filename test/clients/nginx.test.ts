@@ -86,9 +86,11 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     const link = /^<([^>]*)>; rel="next"$/.exec(first.headers.get('link') ?? '')?.[1] ?? '';
     const next = await fetch(new URL(link, first.url), { headers: { 'x-api-key': KEY } });
     expect(await next.json()).toMatchObject([{ id: made.body.id }]);
-    // fetch follows the redirect.
-    const docs = await fetch(`${below.url}/docs/`);
-    expect([docs.status, docs.url]).toEqual([200, `${below.url}/docs`]);
+    // fetch follows the redirects.
+    for (const path of ['/docs', '/openapi.json', '/graphql']) {
+      const page = await fetch(`${below.url}${path}/`, { headers: { accept: 'text/html' } });
+      expect([page.status, page.url]).toEqual([200, below.url + path]);
+    }
   });
 
   test('Swagger UI below a prefix shows the routes and calls them there', async () => {

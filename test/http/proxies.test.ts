@@ -125,9 +125,17 @@ describe('below the path prefix of a proxy', () => {
     expect(document.body.servers).toEqual([{ url: '.', description: 'This server.' }]);
   });
 
-  test('/docs/ leads to /docs, from which relative addresses are right', async () => {
-    const response = await fetch(`${server.url}/docs/`, { redirect: 'manual' });
-    expect([response.status, response.headers.get('location')]).toEqual([308, '../docs']);
+  test.each([
+    ['/docs/', '../docs'],
+    ['/openapi.json/', '../openapi.json'],
+    ['/graphql/', '../graphql'],
+    ['/graphql/?query=%7B__typename%7D', '../graphql?query=%7B__typename%7D'],
+  ])('%s redirects a browser to the address from which relative addresses are right', async (path, location) => {
+    const headers = { accept: 'text/html' };
+    const response = await fetch(server.url + path, { headers, redirect: 'manual' });
+    expect([response.status, response.headers.get('location')]).toEqual([308, location]);
+    const followed = await fetch(server.url + path, { headers });
+    expect([followed.status, followed.url]).toEqual([200, server.url + path.replace('/?', '?').replace(/\/$/, '')]);
   });
 
   test('links are relative to the address of the request', async () => {
@@ -137,6 +145,48 @@ describe('below the path prefix of a proxy', () => {
     expect(headers.get('link')).toBe('<usage.v1/sum>; rel="successor-version"');
     const successor = new URL('usage.v1/sum', `https://example.com/billing${path}`);
     expect(successor.pathname).toBe('/billing/unit-cost/v1/telemetry/allocation/usage.v1/sum');
+  });
+});
+
+describe('one trailing slash in a path', () => {
+  test.each([
+    ['/healthz/', 200, 'alive'],
+    ['/readyz/?x=1', 200, 'ready'],
+    ['/metrics/', 200, 'sluice_build_info'],
+    ['/jobs/', 200, '[]'],
+    ['/graphql/?query=%7B__typename%7D', 200, '{"data":{"__typename":"Query"}}'],
+    // Other paths are relative to these.
+    ['/healthz//', 404, 'nothing here'],
+    ['/graphql//', 404, 'nothing here'],
+    ['//', 404, 'nothing here'],
+  ])('%s is answered with %i', async (path, status, text) => {
+    const answer = await ask(server, `GET ${path}`, { headers: { accept: '*/*' } });
+    expect(answer.status).toBe(status);
+    expect(answer.text).toContain(text);
+  });
+
+  test('is ignored when GraphQL is sent as POST', async () => {
+    const answer = await ask(server, 'POST /graphql/', {
+      body: { query: '{ __typename }' },
+      headers: { 'content-type': 'application/json' },
+    });
+    expect([answer.status, answer.body]).toEqual([200, { data: { __typename: 'Query' } }]);
+  });
+
+  test('is ignored when a WebSocket is opened', async () => {
+    const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql/`, 'graphql-transport-ws');
+    await once(socket, 'open');
+    expect(socket.protocol).toBe('graphql-transport-ws');
+    socket.terminate();
+  });
+
+  test('does not put characters into a redirect that headers may not have', async () => {
+    for (const query of ['\x7f', '\xff', '%0d%0ax:y', '#x', '//x']) {
+      const sent = `GET /graphql/?${query} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n`;
+      const answer = await sendRaw(server.url, sent);
+      expect(answer).toMatch(/^HTTP\/1\.1 (?:308|400) /);
+      expect(answer).not.toMatch(/^location: (?!\.\.\/graphql)|^x:/im);
+    }
   });
 });
 
