@@ -32,6 +32,8 @@ export interface Routes {
 
 /** A probe waits this long for the database. */
 const READY_MS = 10_000;
+// No absolute paths: a proxy may have removed a prefix.
+const NOT_FOUND = 'There is nothing at this path. Below the base URL of this server, the API is at graphql';
 const NOT_READY = 'The database cannot be reached, or its tables are not there yet.';
 
 /** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
@@ -83,11 +85,7 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
     } else if (isRestPath(path)) {
       await handleApi('rest', request, response, api.rest.handle);
     } else {
-      answer(
-        response,
-        404,
-        `There is nothing here. The API is at ${GRAPHQL_PATH}${docs ? ', the REST routes are described at /docs' : ''}.\n`,
-      );
+      answer(response, 404, docs ? `${NOT_FOUND}; the REST routes are described at docs.\n` : `${NOT_FOUND}.\n`);
     }
   };
 };

@@ -97,7 +97,7 @@ export const describeApi = (routes: readonly Route[]): object => {
       version: packageJson.version,
       summary: 'The routes that senders of allocation telemetry and scripts for export jobs know.',
       description:
-        'The same streams, jobs and rules as the GraphQL API at /graphql, which has more. Numbers in bodies keep their digits; windows are half-open; times are RFC 3339 in UTC where nothing else is said.',
+        'The same streams, jobs and rules as the GraphQL API at `graphql` (relative to this document), which has more. Numbers in bodies keep their digits; windows are half-open; times are RFC 3339 in UTC where nothing else is said.',
       license: { name: packageJson.license, identifier: packageJson.license },
     },
     // Relative to the document, so that it also holds below the path prefix of a proxy.

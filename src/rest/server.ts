@@ -43,7 +43,9 @@ const MAX_PARAMETER = 100_000;
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
 export const createRestServer = ({ services, edge, tell, withinTime, docs }: RestServerOptions) => {
-  const advice = docs ? 'The routes are described at /docs.' : 'This server does not describe its routes.';
+  const advice = docs
+    ? 'The routes are described at docs, below the base URL of this server.'
+    : 'This server does not describe its routes.';
   const notFound = (request: IncomingMessage, hint = advice): Answer =>
     failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), hint));
   const router = findMyWay({

@@ -280,7 +280,8 @@ const readsAndDeletes: Route[] = [
 export const telemetryRoutes: readonly Route[] = [...writes, ...readsAndDeletes];
 
 const RESERVED = '"allocation" and "metric" are reserved in this path; streams of these names are served over GraphQL';
-const NO_METRICS = `Unit metrics are not supported: only allocation streams are served, below ${TELEMETRY}/allocation`;
+const NO_METRICS =
+  'Unit metrics are not supported: only allocation streams are served, on the paths with allocation instead of metric';
 
 /** Paths that would otherwise match a route with a stream's name, and why they are not served. */
 export const unservedPaths: readonly {

@@ -138,6 +138,26 @@ describe('below the path prefix of a proxy', () => {
     expect([followed.status, followed.url]).toEqual([200, server.url + path.replace('/?', '?').replace(/\/$/, '')]);
   });
 
+  test.each(['GET /nothing', 'GET /jobs/check/more', 'POST /unit-cost/v1/telemetry/metric/x'])(
+    '%s names no absolute path where something is served',
+    async (route) => {
+      const { status, text } = await ask(server, route, { body: route.startsWith('P') ? '{}' : undefined });
+      expect(status).toBe(404);
+      expect(text).toMatch(/described at docs\b/);
+      expect(text.replace(route, '')).not.toMatch(/[\s"(`]\/[a-z]/);
+    },
+  );
+
+  test('the descriptions of the OpenAPI document name no absolute path but those of its routes', async () => {
+    const { text, body } = await ask<{ paths: object }>(server, 'GET /openapi.json', { key: null });
+    const described = [...text.matchAll(/"(?:description|summary)":"((?:[^"\\]|\\.)*)"/g)].map(
+      ([, words = '']) => words,
+    );
+    expect(described.length).toBeGreaterThan(100);
+    const named = described.flatMap((words) => words.match(/(?<![\w.}/<:])\/[a-z][\w./{}-]*/g) ?? []);
+    expect(named.filter((path) => !(path in body.paths))).toEqual([]);
+  });
+
   test('links are relative to the address of the request', async () => {
     const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', 'element-name': 'hooli', value: '1' };
     const path = '/unit-cost/v1/telemetry/allocation/usage.v1';
@@ -156,9 +176,9 @@ describe('one trailing slash in a path', () => {
     ['/jobs/', 200, '[]'],
     ['/graphql/?query=%7B__typename%7D', 200, '{"data":{"__typename":"Query"}}'],
     // Other paths are relative to these.
-    ['/healthz//', 404, 'nothing here'],
-    ['/graphql//', 404, 'nothing here'],
-    ['//', 404, 'nothing here'],
+    ['/healthz//', 404, 'nothing at this path'],
+    ['/graphql//', 404, 'nothing at this path'],
+    ['//', 404, 'nothing at this path'],
   ])('%s is answered with %i', async (path, status, text) => {
     const answer = await ask(server, `GET ${path}`, { headers: { accept: '*/*' } });
     expect(answer.status).toBe(status);

@@ -56,7 +56,7 @@ describe('what there is not', () => {
   ])('%s is 404 and says where the routes are described', async (route) => {
     const answer = await ask(server, route, { ...(route.startsWith('P') && { body: BODY }) });
     expect(answer).toMatchObject({ status: 404, body: failure('NOT_FOUND') });
-    expect(answer.body.error.message).toContain('/docs');
+    expect(answer.body.error.message).toContain('described at docs');
   });
 
   test.each([
