@@ -1,6 +1,6 @@
 // Pure: records out of rows of CSV. Every cell stays text; a value never becomes a number here.
-import { IssueCollector } from '../errors.ts';
-import { checkValue, ELEMENT_NAMES, EXPORT_COLUMNS } from '../streams/inputs.ts';
+import { ELEMENT_NAMES, EXPORT_COLUMNS } from '../streams/inputs.ts';
+import { readValue } from './csv-values.ts';
 import type { DateReader } from './date-format.ts';
 import { InputProblem } from './input-head.ts';
 import { cut, harmless } from './text-width.ts';
@@ -179,17 +179,9 @@ const timestampOf = (column: string, cell: string, { readDate, dateFormat }: Csv
 };
 
 const valueOf = (column: string, cell: string, { decimalComma }: CsvOptions): string => {
-  if (decimalComma && cell.includes('.')) {
-    throw cellProblem(column, cell, 'With --decimal-comma a value contains no point; thousands are not separated.');
-  }
-  const value = decimalComma ? cell.replace(',', '.') : cell;
-  const issues = new IssueCollector();
-  if (checkValue(value, () => [], issues) === null) {
-    const [issue] = issues.issues;
-    const hint = cell.includes(',') && !decimalComma ? ' If the file has decimal commas, use --decimal-comma.' : '';
-    throw cellProblem(column, cell, `${issue?.message ?? 'This is not a value.'}${hint}`);
-  }
-  return value;
+  const read = readValue(cell, decimalComma);
+  if ('problem' in read) throw cellProblem(column, cell, read.problem);
+  return read.value;
 };
 
 const valuesOf = (column: string, cell: string, { splitValues, emptyAs }: CsvOptions): string[] => {

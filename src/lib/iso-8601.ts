@@ -209,10 +209,10 @@ const skipBrackets = (scanner: Scanner): void => {
 const checked = (date: string, time: string, offset: string): string | Refusal => {
   if (!isDate(date)) return new Refusal(`there is no day ${date}`);
   const hour = twoDigits(time, 0);
-  if (twoDigits(time, 6) === 60) return new Refusal('leap seconds are not stored');
-  if (hour > 24 || twoDigits(time, 3) > 59 || twoDigits(time, 6) > 59) {
+  if (hour > 24 || twoDigits(time, 3) > 59 || twoDigits(time, 6) > 60) {
     return new Refusal(`there is no time of day ${time.slice(0, 8)}`);
   }
+  if (hour < 24 && twoDigits(time, 6) === 60) return new Refusal('leap seconds are not stored');
   if (offset !== 'Z' && (twoDigits(offset, 1) > 23 || twoDigits(offset, 4) > 59)) {
     return new Refusal(`there is no offset ${offset}`);
   }
@@ -237,16 +237,19 @@ const DAY = 86_400_000;
 
 // Reasons. Their patterns see MAX_EXAMINED characters at most.
 
-const MONTH_NAME = /jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec/i;
+const MONTH_NAME =
+  /(?<![a-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])/i;
 
 const dateReason = (start: string): string => {
-  if (/^[+-]?\d+(?:[.,]\d*)?$/.test(start)) {
+  if (/^[+-]?\d+(?:[.,]\d*)?(?:[Ee][+-]?\d+)?$/.test(start)) {
     return 'a number alone, such as epoch seconds, does not say its unit';
   }
   if (/^\d{4}-?W\d/i.test(start)) return 'week dates are not supported';
   if (/^\d{4}-?\d{3}(?:$|[Tt ])/.test(start)) return 'ordinal dates (the day of the year) are not supported';
   if (/^\d{4}-?\d{2}$/.test(start)) return 'it has no day';
-  if (/^[+-]\d{5,}/.test(start)) return 'it lies outside the years 1 to 9999';
+  if (/^[+-]\d{4,}[-Tt]/.test(start) || /^\d{5,6}-\d{2}-\d{2}/.test(start)) {
+    return 'years with a sign or with more than four digits are not supported';
+  }
   if (MONTH_NAME.test(start)) return 'month names are not supported';
   if (/^\d{1,2}[-./]\d{1,2}[-./]\d{4}/.test(start)) {
     return 'the order of day and month is ambiguous; the year comes first';
@@ -257,7 +260,9 @@ const dateReason = (start: string): string => {
 
 /** Why what follows the time of day is not an offset. */
 const wordReason = (word: string, scanner: Scanner): string => {
-  if (/^[ap]m$/i.test(word)) return 'times of day have 24 hours, without AM and PM';
+  const from = scanner.at - word.length;
+  if (/^[ap](?:m|\.m\.?)(?![a-z])/i.test(scanner.text.slice(from, from + MAX_EXAMINED)))
+    return 'times of day have 24 hours, without AM and PM';
   if (word !== '' && scanner.text[scanner.at] !== '/') {
     return `"${word.slice(0, MAX_QUOTED)}" is not an offset from UTC; abbreviations of time zones are ambiguous`;
   }

@@ -118,6 +118,72 @@ const piecesOf = function* cut(bytes: Buffer, size: number): Generator<Buffer> {
   for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size);
 };
 
+const DECIMAL_COMMA = 'If the file has decimal commas, use --decimal-comma. Thousands must not be separated.';
+const THOUSANDS = 'Thousands must not be separated.';
+const BOTH = 'Thousands must not be separated: remove the separators, and use --decimal-comma for the decimal comma.';
+const UNIT = 'Send the number alone, without a currency, percent sign or unit.';
+const BLANK = 'The cell begins or ends with a blank.';
+
+/** The cell, and what the message says after the example. */
+const REFUSED_VALUES: Readonly<Record<string, readonly (readonly [cell: string, hint: string])[]>> = {
+  point: [
+    ['1,5', DECIMAL_COMMA],
+    [',5', DECIMAL_COMMA],
+    // Either of the two.
+    ['1,200', DECIMAL_COMMA],
+    ['1,200.5', THOUSANDS],
+    ['1,200,300', THOUSANDS],
+    ['1,200,300.5', THOUSANDS],
+    ['12,00,300.5', THOUSANDS],
+    ['-1,200.5', THOUSANDS],
+    ['1.200.300', THOUSANDS],
+    ['1.200,5', BOTH],
+    ['1.200.300,5', BOTH],
+    ['1 200', THOUSANDS],
+    ['1 200.5', THOUSANDS],
+    ['1\u{a0}200,5', BOTH],
+    ['1\u{202f}200,5', BOTH],
+    ["1'200.5", THOUSANDS],
+    ['1’200.5', THOUSANDS],
+    ['1_200', THOUSANDS],
+    ['$5', UNIT],
+    ['5 €', UNIT],
+    ['1.200,50 €', UNIT],
+    ['USD 5', UNIT],
+    ['5%', UNIT],
+    ['5 kWh', UNIT],
+    [' 5', BLANK],
+    ['5 ', BLANK],
+    ['1,5\u{a0}', BLANK],
+    ['n/a', ''],
+    ['-', ''],
+    ['1/2', ''],
+    ['12:30', ''],
+    ['1e999', ''],
+  ],
+  comma: [
+    ['1,200,300', THOUSANDS],
+    ['1 200,5', THOUSANDS],
+    ["1'200,5", THOUSANDS],
+    ['5,5 €', UNIT],
+    ['5,5 ', BLANK],
+    ['n/a', ''],
+    ['1,5e999', ''],
+  ],
+};
+
+describe('a value that is not a number', () => {
+  test.each(['point', 'comma'])('is refused with the reason when the file has a decimal %s', async (mark) => {
+    const cases = REFUSED_VALUES[mark] ?? [];
+    const bytes = Buffer.from(`timestamp;element;value\n${cases.map(([cell]) => `2026-01-25;a;${cell}\n`).join('')}`);
+    const items = await itemsOf([bytes], { delimiter: ';', decimalComma: mark === 'comma' });
+    const example = `Must be a decimal number such as "${mark === 'comma' ? '12,5' : '12.5'}".`;
+    expect(items.map((item, index) => [cases[index]?.[0], 'problem' in item ? item.problem : 'none'])).toEqual(
+      cases.map(([cell, hint]) => [cell, hint === '' ? example : `${example} ${hint}`]),
+    );
+  });
+});
+
 describe('CSV', () => {
   test('is read as it was written, with its lines, whatever its delimiter, encoding, quoting and line ends', async () => {
     await fc.assert(

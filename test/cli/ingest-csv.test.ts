@@ -129,7 +129,12 @@ describe('ingest of CSV', () => {
       [
         '2026-01-25;a;eu;1,5',
         [],
-        'Line 2, column "value", cell "1,5": Must be a decimal number such as "12.5". If the file has decimal commas, use --decimal-comma.',
+        'Line 2, column "value", cell "1,5": Must be a decimal number such as "12.5". If the file has decimal commas, use --decimal-comma. Thousands must not be separated.',
+      ],
+      [
+        '2026-01-25;a;eu;1,200.5',
+        [],
+        'Line 2, column "value", cell "1,200.5": Must be a decimal number such as "12.5". Thousands must not be separated.',
       ],
       [
         '2026-01-25;a;eu;1.000,5',
