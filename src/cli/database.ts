@@ -1,9 +1,10 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+
 import type { Config } from '../config.ts';
 import { type Database, openDatabase } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
+import { SessionClient } from '../db/session-client.ts';
 import { announcedDatabase } from '../local/announced-database.ts';
 import {
   type DataDirectory,
@@ -81,7 +82,7 @@ const startDatabase = async (directory: DataDirectory, log: LocalLog): Promise<C
 };
 
 const answers = async (url: string): Promise<boolean> => {
-  const client = new pg.Client(sessionConnection(url, { applicationName: 'sluice-cli', connectMs: 5000 }));
+  const client = new SessionClient(sessionConnection(url, { applicationName: 'sluice-cli', connectMs: 5000 }));
   client.on('error', () => undefined);
   try {
     await client.connect();

@@ -1,7 +1,8 @@
 import { sql } from 'drizzle-orm';
-import pg from 'pg';
+import type pg from 'pg';
 import type { Db } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
+import { SessionClient } from '../db/session-client.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { failureWords } from '../failure-words.ts';
 import { scrubError } from '../lib/scrub-error.ts';
@@ -19,7 +20,7 @@ const WHICH = 'SELECT system_identifier::text AS cluster, current_database() AS 
  */
 export const checkReplica = async (primary: Db, url: string): Promise<Finding> => {
   const place = placeOf(url);
-  const client = new pg.Client(
+  const client = new SessionClient(
     sessionConnection(url, { applicationName: 'sluice-cli', connectMs: CONNECT_MS, statementTimeoutMs: CONNECT_MS }),
   );
   client.on('error', () => undefined);

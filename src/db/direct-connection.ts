@@ -1,6 +1,7 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { type ConnectionPurpose, sessionConnection } from './connection-options.ts';
 import { sqlState } from './failures.ts';
+import { SessionClient } from './session-client.ts';
 import { SESSION_MARK } from './session-settings.ts';
 
 /** What must be PostgreSQL itself is a connection pooler. */
@@ -23,7 +24,7 @@ const REFUSED_PARAMETERS = '08P01';
  * start-up parameters of the session or drops them: then PoolerError. The caller ends the connection.
  */
 export const connectDirectly = async (url: string, purpose: ConnectionPurpose): Promise<pg.Client> => {
-  const client = new pg.Client({ ...sessionConnection(url, purpose), pipeline: true });
+  const client = new SessionClient({ ...sessionConnection(url, purpose), pipeline: true });
   // Without a listener a connection that breaks later would end the process instead of failing the query.
   client.on('error', () => undefined);
   try {

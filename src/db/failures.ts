@@ -3,9 +3,10 @@
 /**
  * Connection failures, too few resources, shutting down or starting up, a connection closed as idle; what only a new
  * connection meets: a refused login (28), a missing database (3D) or one that accepts no connections at present (55000);
- * and a lock that was not acquired in time (55P03).
+ * a transaction that a default of the server ended before its own limit was set (25P04); and a lock that was not acquired in
+ * time (55P03).
  */
-const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '28', '3D', '55000', '55P03'];
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '25P04', '28', '3D', '55000', '55P03'];
 const UNAVAILABLE_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -66,6 +67,9 @@ export const isUnavailable = (error: unknown): boolean => {
   }
   return false;
 };
+
+/** Whether a limit of time, or an operator, ended the statement. */
+export const isCanceled = (error: unknown): boolean => sqlState(error) === '57014';
 
 /** Whether a statement waited for a lock for longer than its lock_timeout. */
 export const isLockTimeout = (error: unknown): boolean => sqlState(error) === '55P03';

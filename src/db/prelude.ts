@@ -1,13 +1,21 @@
 import type pg from 'pg';
 import type { Writable } from 'node:stream';
-import { localSettings, READING_SETTINGS, type SessionNeeds, type SettingRow } from './session-settings.ts';
+import {
+  limitOfTransactions,
+  localSettings,
+  READING_SETTINGS,
+  READING_VERSION,
+  type SessionNeeds,
+  type SettingRow,
+  type VersionRow,
+} from './session-settings.ts';
 
 /** What is known of a connection since it was made. */
 const known = new WeakMap<pg.ClientBase, readonly string[]>();
 
 /**
  * The SET LOCAL statements that each transaction of this connection begins with: those whose values differ from what Sluice
- * needs. A connection reads its own settings once, in one round trip before its first transaction: setting all of them for
+ * needs. A connection reads its own settings once, in two round trips before its first transaction: setting all of them for
  * each transaction would cost more than a small statement.
  *
  * ALTER DATABASE and ALTER ROLE change new connections alone. A change of postgresql.conf also reaches open ones, and a pooler
@@ -17,8 +25,10 @@ const known = new WeakMap<pg.ClientBase, readonly string[]>();
 export const preludeOf = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {
   const prelude = known.get(client);
   if (prelude) return prelude;
+  const version = await client.query<VersionRow>(READING_VERSION);
   sendTogether(client);
-  const answers = await Promise.allSettled(READING_SETTINGS(needs).map((text) => client.query<SettingRow>(text)));
+  const statements = READING_SETTINGS(limitOfTransactions(version.rows), needs);
+  const answers = await Promise.allSettled(statements.map((text) => client.query<SettingRow>(text)));
   for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
   const rows = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value.rows : []));
   const read = localSettings(rows, needs);

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { SessionClient } from './session-client.ts';
 import { BEGIN_WRITING } from './session-settings.ts';
 import { statementName } from './statement-names.ts';
 
@@ -7,7 +8,7 @@ import { statementName } from './statement-names.ts';
  * take a message and to end it PostgreSQL planned for longer (0.3 ms) than it worked. And it states the level of its
  * transactions; all other settings are those of the session (connection-options.ts).
  */
-export class QueueClient extends pg.Client {}
+export class QueueClient extends SessionClient {}
 
 const send = Reflect.get(pg.Client.prototype, 'query') as (...sent: unknown[]) => unknown;
 QueueClient.prototype.query = function query(this: pg.Client, ...sent: unknown[]): unknown {

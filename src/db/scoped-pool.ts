@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { isCanceled, isUnavailable } from './failures.ts';
 import { preludeOf, sendTogether } from './prelude.ts';
 import { BEGIN_WRITING, type SessionNeeds } from './session-settings.ts';
 import { statementName } from './statement-names.ts';
@@ -18,6 +19,9 @@ interface ScopedClient {
 
 /** What drizzle is told of a BEGIN that has not left yet, and of the end of a transaction that was none; it reads neither. */
 const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [], rows: [] };
+
+/** How many connections may fail to read their settings before the failure is reported. */
+const MAX_READINGS = 5;
 
 /** The claim of a run has 15. */
 const MOST_VALUES = 20;
@@ -67,13 +71,17 @@ export class ScopedPool {
 
   /** A connection, and what each of its transactions begins with. */
   async #open(): Promise<{ readonly client: pg.PoolClient; readonly beginning: readonly string[] }> {
-    const client = await this.#source.connect();
-    try {
-      const prelude = await preludeOf(client, this.#options.needs);
-      return { client, beginning: [BEGIN_WRITING, ...prelude, `SET LOCAL ${this.#options.setting}`] };
-    } catch (error) {
-      client.release(error as Error);
-      throw error;
+    for (let attempt = 1; ; attempt += 1) {
+      const client = await this.#source.connect();
+      try {
+        const prelude = await preludeOf(client, this.#options.needs);
+        return { client, beginning: [BEGIN_WRITING, ...prelude, `SET LOCAL ${this.#options.setting}`] };
+      } catch (error) {
+        client.release(error as Error);
+        // Behind a pooler, defaults of the server such as idle_in_transaction_session_timeout = 1 hold until the settings are
+        // read. Nothing has been written yet, so another connection may try.
+        if (attempt === MAX_READINGS || !(isCanceled(error) || isUnavailable(error))) throw error;
+      }
     }
   }
 

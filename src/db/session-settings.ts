@@ -31,16 +31,31 @@ interface Need {
 
 const LEAST_WORK_MEM_KB = 4096;
 
-/** The first ones change how PostgreSQL reads everything that follows. */
+/** The first version that has it is 17. */
+const TRANSACTION_TIMEOUT = 'transaction_timeout';
+const FIRST_WITH_TRANSACTION_TIMEOUT = 170_000;
+
+/** A message of its own, without a transaction: a limit of 1 ms ends neither. */
+export const READING_VERSION = 'SHOW server_version_num';
+
+export interface VersionRow {
+  readonly server_version_num: string;
+}
+
+/** The setting that removes transaction_timeout, for SET or SET LOCAL; null if the server does not have it. */
+export const limitOfTransactions = ([row]: readonly VersionRow[]): string | null =>
+  Number(row?.server_version_num) >= FIRST_WITH_TRANSACTION_TIMEOUT ? `${TRANSACTION_TIMEOUT} = 0` : null;
+
 const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
+  // Before anything that may take long.
+  { name: TRANSACTION_TIMEOUT, value: '0' },
+  { name: 'statement_timeout', value: String(statementTimeoutMs) },
+  { name: 'idle_in_transaction_session_timeout', value: String(idleInTransactionMs) },
+  { name: 'lock_timeout', value: '0' },
+  // These change how PostgreSQL reads everything that follows.
   // pg encodes and decodes as UTF-8, regardless of the server's setting.
   { name: 'client_encoding', value: 'UTF8' },
   { name: 'standard_conforming_strings', value: 'on' },
-  // Before anything that may take long.
-  { name: 'statement_timeout', value: String(statementTimeoutMs) },
-  { name: 'idle_in_transaction_session_timeout', value: String(idleInTransactionMs) },
-  { name: 'transaction_timeout', value: '0' },
-  { name: 'lock_timeout', value: '0' },
   // A schema in front of Sluice's could have tables and functions of the same names.
   { name: 'search_path', value: searchPath, sql: searchPath },
   // `off` does not bypass row-level security: each statement that a policy would filter fails.
@@ -73,10 +88,15 @@ export interface SettingRow {
   readonly setting: string;
 }
 
-/** Statements of the transaction that reads what a connection has; the rows of the last but one are SettingRows. */
-export const READING_SETTINGS = (needs: SessionNeeds): readonly string[] => [
+/**
+ * Statements of the transaction that reads what a connection has, with its limitOfTransactions(); the rows of the last but one
+ * are SettingRows.
+ */
+export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): readonly string[] => [
   BEGIN_READING,
-  `SET LOCAL statement_timeout = '${needs.statementTimeoutMs}'`,
+  ...(limit === null ? [] : [`SET LOCAL ${limit}`]),
+  `SET LOCAL statement_timeout = ${needs.statementTimeoutMs}`,
+  `SET LOCAL idle_in_transaction_session_timeout = ${needs.idleInTransactionMs}`,
   // A schema in front of pg_catalog could have a pg_settings of its own.
   'SET LOCAL search_path = pg_catalog',
   // Of the session, not of this transaction.
@@ -119,7 +139,7 @@ export const SESSION_MARK = 'sluice.session';
 const IDLE_FOREVER: Need = { name: 'idle_session_timeout', value: '0' };
 
 /** Not in every version, or a floor and not a value. */
-const NOT_AT_START_UP = new Set(['transaction_timeout', 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
+const NOT_AT_START_UP = new Set([TRANSACTION_TIMEOUT, 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
 
 /**
  * The same as the start-up parameter `options`, for a connection whose statements are not all in transactions that Sluice
@@ -144,7 +164,15 @@ export const startUpOptions = (needs: SessionNeeds): string =>
  * cost no message for each transaction.
  */
 export const firstOptions = (needs: SessionNeeds): string =>
-  [...needsOf(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER].map(asOption).join(' ');
+  [...needsOf(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER, ONLY_IN_TRANSACTIONS]
+    .map(asOption)
+    .join(' ');
+
+/**
+ * A BEGIN that is canceled leaves the statements that were sent with it outside of its transaction. They cannot write then:
+ * BEGIN_WRITING alone allows that.
+ */
+const ONLY_IN_TRANSACTIONS: Need = { name: 'default_transaction_read_only', value: 'on' };
 
 const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'search_path']);
 

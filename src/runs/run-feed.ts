@@ -1,8 +1,9 @@
 import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
+
 import type { Db } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
+import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { databaseNow } from './due-slots.ts';
@@ -119,7 +120,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
 
   /** Listens until the connection breaks or the feed stops. */
   const listen = async (onListening: () => void): Promise<void> => {
-    const client = new pg.Client(sessionConnection(options.url, { applicationName: options.applicationName }));
+    const client = new SessionClient(sessionConnection(options.url, { applicationName: options.applicationName }));
     const broken = new Promise<never>((_, reject) => {
       client.on('error', reject);
       client.on('end', () => reject(new Error('The listening connection ended.')));

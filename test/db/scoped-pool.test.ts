@@ -95,6 +95,60 @@ test('a COMMIT that fails is told, by a transaction as by a single statement, an
   expect(await numbers()).toEqual([]);
 });
 
+/** BEGIN of the connection that the pool has takes longer than a limit of time, or until somebody cancels it. */
+const cancelNextBegin = async (): Promise<void> => {
+  const client = await database.pool.connect();
+  const { query } = client;
+  Object.assign(client, {
+    query: (text: unknown, ...rest: unknown[]): unknown => {
+      if (typeof text !== 'string' || !text.startsWith('BEGIN')) return Reflect.apply(query, client, [text, ...rest]);
+      Object.assign(client, { query });
+      return Reflect.apply(query, client, [`DO 'BEGIN RAISE query_canceled; END'`]);
+    },
+  });
+  client.release();
+};
+
+test('a statement whose BEGIN was canceled writes nothing, and the cancellation is reported', async () => {
+  await db.execute(sql`SELECT 1`);
+  const attempts: Readonly<Record<string, () => Promise<unknown>>> = {
+    'a single statement': () => db.execute(insert(1)),
+    'a transaction': () => db.transaction((tx) => tx.execute(insert(1))),
+    'statements in one go': () => inOneGo(db, (tx) => Promise.all([tx.execute(insert(1)), tx.execute(insert(2))])),
+  };
+  for (const [name, attempt] of Object.entries(attempts)) {
+    await cancelNextBegin();
+    expect([name, await stateOf(attempt)]).toEqual([name, '57014']);
+    expect([name, await numbers()]).toEqual([name, []]);
+    await expectClean();
+  }
+});
+
+test('connections read their settings when the database ends transactions after 1 ms', async () => {
+  const limited = await createTestDatabase();
+  await withClient(limited.url, async (client) => {
+    await client.query(`DO $$ BEGIN
+      IF current_setting('server_version_num')::int >= 170000 THEN
+        EXECUTE format('ALTER DATABASE %I SET transaction_timeout = 1', current_database());
+      END IF; END $$`);
+  });
+  let served = 0;
+  // A busy machine ends some of them before their first setting is set; before the limit was removed it ended all.
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    const other = openDatabase({
+      url: limited.url,
+      poolSize: 1,
+      applicationName: 'sluice-limited',
+      statementTimeoutMs: 30_000,
+      onConnectionError: () => undefined,
+    });
+    if ((await stateOf(() => other.forAccount(17n).execute(sql`SELECT pg_sleep(0.01)`))) === 'done') served += 1;
+    await other.close();
+  }
+  expect(served).toBeGreaterThan(0);
+  await limited.drop();
+});
+
 test('a transaction without any statement is none, whether it ends well or throws', async () => {
   expect(await db.transaction(() => Promise.resolve('nothing'))).toBe('nothing');
   await expect(db.transaction(() => Promise.reject(new Error('before anything')))).rejects.toThrow('before anything');

@@ -1,8 +1,8 @@
 import { sql } from 'drizzle-orm';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { sessionConnection } from '../../src/db/connection-options.ts';
 import { migrate } from '../../src/db/migrate.ts';
+import { SessionClient } from '../../src/db/session-client.ts';
 import { openRowReader } from '../../src/exports/row-reader.ts';
 import { makeHostile } from '../support/hostile-defaults.ts';
 import { withClient } from '../support/postgres-admin.ts';
@@ -16,7 +16,8 @@ const SETTINGS = `
       'standard_conforming_strings', 'array_nulls', 'transform_null_equals', 'row_security', 'client_encoding', 'synchronous_commit',
       'transaction_read_only', 'lock_timeout', 'idle_session_timeout', 'work_mem', 'plan_cache_mode', 'search_path', 'join_collapse_limit',
       'exit_on_error')
-    OR name LIKE 'enable_%' AND boot_val = 'on' AND setting = 'off'`;
+    OR name LIKE 'enable_%' AND boot_val = 'on' AND setting = 'off'
+    OR name = 'transaction_timeout' AND setting <> '0'`;
 
 const SOUND = {
   transaction_isolation: 'read committed',
@@ -80,7 +81,7 @@ describe.each(['repeatable read', 'serializable'] as const)('on a database with 
   });
 
   test('connections with statements outside of transactions have them from the start', async () => {
-    const client = new pg.Client(sessionConnection(database.url, { applicationName: 'sluice-tests' }));
+    const client = new SessionClient(sessionConnection(database.url, { applicationName: 'sluice-tests' }));
     await client.connect();
     try {
       const { rows } = await client.query<Row>(SETTINGS);

@@ -42,7 +42,7 @@ const SELECTOR = { timestamp: BUCKET, granularity: 'DAILY' };
 const whileHeld = async <Value>(statements: readonly string[], work: () => Promise<Value>): Promise<Value> => {
   const client = await patient.resources.database.pool.connect();
   try {
-    await client.query("BEGIN; SET LOCAL sluice.all_accounts = 'on'");
+    await client.query("BEGIN READ WRITE; SET LOCAL sluice.all_accounts = 'on'");
     for (const statement of statements) await client.query(statement);
     return await work();
   } finally {

@@ -70,8 +70,10 @@ const RULES: Readonly<Record<string, (sql: string, tables: readonly string[]) =>
     tablesOf(sql).some(({ table }) => tables.includes(table)),
   'NOTIFY is a statement of its own': (sql) =>
     /\b(?:pg_notify\s*\(|notify\s)/i.test(sql) && (tablesOf(sql).length > 0 || /;./.test(sql)),
+  // transaction_timeout is a limit of the connection to the coordinator, and changes no result.
   'a setting is for a transaction, by SET LOCAL': (sql) =>
-    /^set (?!local\b|transaction\b|constraints\b)/i.test(sql) || /\bset_config\s*\(/i.test(sql),
+    /^set (?!local\b|transaction\b|constraints\b|transaction_timeout = 0$)/i.test(sql) ||
+    /\bset_config\s*\(/i.test(sql),
   'BEGIN and each SET LOCAL are messages of their own': (sql) =>
     /;\s*\S/.test(sql) && /(?:^|;)\s*(?:begin|start transaction|set)\b/i.test(sql),
   'BEGIN states the level and whether the transaction writes': (sql) =>

@@ -48,6 +48,8 @@ export const makeHostile = (adminUrl: string, database: string, level: HostileLe
     const set = (name: string, value: string) => admin.query(`ALTER DATABASE ${database} SET ${name} = '${value}'`);
     for (const [name, value] of Object.entries(SETTINGS)) await set(name, value);
     await set('default_transaction_isolation', level);
+    // PostgreSQL 17 and later have it. With 1 ms, a busy machine ends even the statement that removes it.
+    await set('transaction_timeout', '50').catch(() => undefined);
     // Before pg_catalog, which is the first otherwise.
     await admin.query(`ALTER DATABASE ${database} SET search_path = elsewhere, pg_catalog, public`);
     for (const language of LANGUAGES) {

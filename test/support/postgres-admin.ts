@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { SessionClient } from '../../src/db/session-client.ts';
 import { startUpOptions } from '../../src/db/session-settings.ts';
 
 /** And nothing of the defaults that a test may have given its database. */
@@ -6,7 +7,7 @@ const OWN_SETTINGS = `-c sluice.all_accounts=on ${startUpOptions({ statementTime
 
 /** A connection of its own to the database at `url`, which sees the rows of all accounts. Whoever asks ends it. */
 export const openClient = async (url: string): Promise<pg.Client> => {
-  const client = new pg.Client({ connectionString: url, application_name: 'sluice-tests', options: OWN_SETTINGS });
+  const client = new SessionClient({ connectionString: url, application_name: 'sluice-tests', options: OWN_SETTINGS });
   await client.connect();
   return client;
 };
