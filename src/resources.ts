@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
-import type { AppResources } from './app.ts';
+import type { AppResources } from './app/resources.ts';
 import { ensureDefaultKey } from './accounts/accounts.ts';
 import { accountConnections, type Config, hasContainerRole, tracesUrl } from './config.ts';
 import { openDatabase } from './db/client.ts';

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { missingKeyWords } from './accounts/first-key.ts';
 import { findPrincipal } from './accounts/keys.ts';
-import { startApp } from './app.ts';
+import { startApp } from './app/app.ts';
 import type { Config } from './config.ts';
 import { type LocalMode, startLocal } from './local-mode.ts';
 import { openResources } from './resources.ts';

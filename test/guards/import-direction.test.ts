@@ -31,7 +31,7 @@ const MEETINGS = ['errors -> lib'];
 
 const files = await readSourceFiles('src');
 
-/** `src/db/tables.ts` belongs to `db`, `src/app.ts` to `app`. */
+/** `src/db/tables.ts` belongs to `db`, `src/router.ts` to `router`. */
 const partOf = (path: string): string => path.split('/')[1]?.replace(/\.ts$/, '') ?? '';
 const layerOf = (part: string): number => LAYERS.findIndex((layer) => layer.some((name) => name === part));
 

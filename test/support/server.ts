@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type App, type AppResources, startApp } from '../../src/app.ts';
+import { type App, startApp } from '../../src/app/app.ts';
+import type { AppResources } from '../../src/app/resources.ts';
 import { createAccount, findAccount } from '../../src/accounts/accounts.ts';
 import { createApiKey } from '../../src/accounts/keys.ts';
 import type { Scope } from '../../src/accounts/scopes.ts';

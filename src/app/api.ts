@@ -1,0 +1,118 @@
+import { createAuthenticator } from '../accounts/authenticate.ts';
+import { createIntakeRate } from '../accounts/intake-rate.ts';
+import type { Services } from '../graphql/context.ts';
+import { createGraphQLServer } from '../graphql/server.ts';
+import { createSchema } from '../graphql/schema.ts';
+import { createGraphQLSockets } from '../graphql/websocket.ts';
+import { createEdge } from '../http/edge.ts';
+import { createFailureTeller } from '../http/failures.ts';
+import type { RequestMemory } from '../http/request-memory.ts';
+import type { SlowRequests } from '../http/slow-requests.ts';
+import { createTimeLimit } from '../http/time-limit.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { RestServices } from '../rest/route.ts';
+import { createRestServer } from '../rest/server.ts';
+import type { RunFeed } from '../runs/run-feed.ts';
+import { createKnownStreams } from '../streams/known-streams.ts';
+import type { HeldBatches } from '../streams/held-batches.ts';
+import type { StreamQueue } from '../streams/stream-queue.ts';
+import type { WrittenStreams } from '../streams/written-streams.ts';
+import { createSumBatches } from '../streams/sum-batches.ts';
+import type { AppResources } from './resources.ts';
+
+/** What the API shares with the rest of the app. */
+export interface ApiParts {
+  readonly feed: RunFeed;
+  readonly trusted: ReadonlyMap<string, string>;
+  readonly metrics: Metrics;
+  readonly held: HeldBatches;
+  readonly streamQueue: StreamQueue;
+  readonly memory: RequestMemory;
+  readonly slowRequests: SlowRequests;
+  readonly written: WrittenStreams;
+}
+
+/** Everything that serves the requests of clients. */
+export const createApi = (resources: AppResources, parts: ApiParts) => {
+  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written } = parts;
+  const { config, database, log, clock, queue } = resources;
+  const tell = createFailureTeller(log);
+  const pace = {
+    minBytesPerSecond: config.intakeMinBytesPerSecond,
+    measuredMs: config.intakeMeasuredSeconds * 1000,
+    maxMs: config.intakeMaxSeconds * 1000,
+  };
+  const authenticator = createAuthenticator(database.keys, clock, (error) =>
+    log.warn({ err: error }, 'the use of a key was not noted'),
+  );
+  const edge = createEdge({
+    authenticator,
+    memory,
+    maxBodyBytes: config.maxBodyBytes,
+    pace,
+    maxAnonymous: config.maxAnonymousBodies,
+    anonymousMs: config.anonymousSeconds * 1000,
+    slowRequests,
+  });
+  const services: Services & RestServices = {
+    database,
+    queue,
+    clock,
+    feed,
+    authenticator,
+    limits: {
+      maxRecords: config.maxRecords,
+      maxFutureMs: config.maxFutureHours * 3_600_000,
+      maxRows: config.maxUsageRows,
+      maxFilledRows: config.maxFilledRows,
+      maxSubscriptions: config.maxSubscriptions,
+      maxPage: config.maxPageSize,
+    },
+    pace,
+    intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
+    known: createKnownStreams(),
+    batches: createSumBatches(),
+    held,
+    streamQueue,
+    onWritten: (kind, receipt) => {
+      metrics.written(kind, receipt);
+      if (!receipt.replayed) written.note(receipt.stream.accountId, receipt.stream.id);
+    },
+    canMail: resources.mail !== null,
+    principalArn: config.principalArn,
+  };
+  const withinTime = createTimeLimit({
+    limitMs: config.requestTimeoutMs,
+    onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
+  });
+  const graphql = createGraphQLServer({
+    schema: createSchema(),
+    services,
+    log,
+    tell,
+    edge,
+    withinTime,
+    documentLimits: {
+      maxTokens: config.maxDocumentTokens,
+      maxDepth: config.maxDocumentDepth,
+      maxFields: config.maxDocumentFields,
+      maxAliases: config.maxDocumentAliases,
+      maxCost: config.maxDocumentCost,
+      maxPage: config.maxPageSize,
+    },
+    documents: { trusted, trustedOnly: config.trustedDocumentsOnly, keptBytes: config.persistedDocumentBytes },
+    graphiql: config.graphiql,
+    introspection: config.introspection,
+  });
+  const sockets = createGraphQLSockets({
+    graphql,
+    services,
+    edge,
+    log,
+    maxMessageBytes: config.maxBodyBytes,
+    withinTime,
+    maxOperations: config.maxSocketOperations,
+    onEnded: metrics.requestEnded,
+  });
+  return { graphql, sockets, rest: createRestServer({ services, edge, tell, withinTime, docs: config.docs }) };
+};

@@ -1,0 +1,143 @@
+import type { Duplex } from 'node:stream';
+import { LEAST_OPERATIONS } from '../background/totals-merger.ts';
+import { GRAPHQL_PATH } from '../graphql/server.ts';
+import { readTrustedDocuments } from '../graphql/trusted-documents.ts';
+import { maySocketOpen } from '../http/cors.ts';
+import { createDraining } from '../http/draining.ts';
+import { createHttpServer, toOriginForm } from '../http/http-server.ts';
+import { createRequestMemory } from '../http/request-memory.ts';
+import { createSlowRequests } from '../http/slow-requests.ts';
+import type { RequestUnderWay } from '../http/requests-under-way.ts';
+import { createUnderWay, type Stoppable } from '../lib/lifecycle.ts';
+import { listen } from '../lib/listen.ts';
+import { pathOf, withoutSlash } from '../http/paths.ts';
+import { createMetrics } from '../metrics/metrics.ts';
+import { createRouter } from '../router.ts';
+import { readDeploymentFigures } from '../runs/deployment-figures.ts';
+import { startRunFeed } from '../runs/run-feed.ts';
+import { createHeldBatches } from '../streams/held-batches.ts';
+import { createStreamQueue } from '../streams/stream-queue.ts';
+import { createWrittenStreams } from '../streams/written-streams.ts';
+import { createApi } from './api.ts';
+import { startBackground, startMerger } from './background.ts';
+import type { AppResources } from './resources.ts';
+
+export interface App {
+  /** Where it answers, e.g. http://127.0.0.1:4000. */
+  readonly url: string;
+  /** Takes nothing new, lets running exports end or hands them over, then closes what is left. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** A scrape of the metrics may keep the database at work for so long. */
+const FIGURES_MS = 2000;
+const RESYNC_MS = 5000;
+/** How long a stopping server leaves connections without a request open, for requests that are on their way. */
+const IDLE_MS = 5000;
+/** Requests have a moment to be answered even where exports are handed over at once. */
+const LEAST_GRACE_MS = 2000;
+/** About 10 MB of memory. */
+const MAX_COUNTED_STREAMS = 100_000;
+
+/**
+ * The only wiring: from resources to a server that listens and, by role, works in the background.
+ * Errors: TrustedDocumentsError, ListenError.
+ */
+export const startApp = async (resources: AppResources): Promise<App> => {
+  const { config, database, log } = resources;
+  const trusted = config.trustedDocuments === null ? new Map() : await readTrustedDocuments(config.trustedDocuments);
+  const feed = startRunFeed({
+    db: database.acrossAccounts,
+    dbOf: (accountId) => database.forAccount(accountId),
+    url: database.directUrl,
+    applicationName: 'sluice-feed',
+    resyncMs: RESYNC_MS,
+    onInterrupted: (error) => log.warn({ err: error }, 'the feed of runs is interrupted; it goes on by itself'),
+    onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
+    onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
+  });
+  const held = createHeldBatches(config.intakeHeldBytes);
+  const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
+  const memory = createRequestMemory(config.requestMemory);
+  const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
+  const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
+  const metrics = createMetrics({
+    role: config.role,
+    pool: database.pool,
+    poolSize: config.databasePool,
+    waitingForShare: () => database.waitingForShare,
+    openSubscriptions: () => feed.size,
+    heldBytes: () => held.bytes,
+    waitingForStream: () => streamQueue.waiting,
+    requestBytes: () => memory.bytes,
+    readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
+  });
+  let background: readonly Stoppable[] = [];
+  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written };
+  const api = config.role === 'worker' ? null : createApi(resources, parts);
+  const handle = createRouter({
+    database,
+    registry: metrics.registry,
+    corsOrigins: config.corsOrigins,
+    docs: config.docs,
+    graphiql: config.graphiql,
+    api,
+  });
+  const underWay = createUnderWay();
+  const onEnded = (ended: RequestUnderWay): void => {
+    metrics.requestEnded(ended);
+    if (ended.api === null || !log.isLevelEnabled('debug')) return;
+    const { api, operation, outcome, begunAt } = ended;
+    log.debug({ api, operation, outcome, seconds: (performance.now() - begunAt) / 1000 }, 'request answered');
+  };
+  const server = createHttpServer({
+    headersMs: config.headersSeconds * 1000,
+    keepAliveMs: config.keepAliveSeconds * 1000,
+    handle,
+    underWay,
+    onEnded,
+    log,
+  });
+  server.on('upgrade', (request, socket, head) => {
+    // node:http has let go of it: a reset before anybody listens again would end the process.
+    socket.on('error', () => undefined);
+    toOriginForm(request);
+    const { origin, host } = request.headers;
+    if (!api || withoutSlash(pathOf(request)) !== GRAPHQL_PATH) refuseUpgrade(socket, '404 Not Found');
+    else if (!maySocketOpen(config.corsOrigins, origin, host)) refuseUpgrade(socket, '403 Forbidden');
+    else api.sockets.handleUpgrade(request, socket, head);
+  });
+  const draining = createDraining(server);
+  slowRequests.watch(server);
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
+    const endSubscriptions = async (): Promise<void> => {
+      // They never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
+      // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+      await api?.sockets.close(graceMs);
+      await feed.stop();
+    };
+    await Promise.all([
+      draining.drain({ idleMs: resources.idleMs ?? IDLE_MS, graceMs }),
+      endSubscriptions(),
+      ...background.map((part) => part.stop()),
+    ]);
+    // A request whose client has gone is worked on all the same; its statements come before the end of the database.
+    await underWay.settled(2000);
+  };
+  try {
+    // Before the background parts, so that no run is begun where the port is taken.
+    const url = await listen(server, config.host, config.port);
+    if (api) background = [startMerger(resources, written)];
+    if (config.role !== 'api') background = [...background, ...(await startBackground(resources, metrics))];
+    return { url, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+};
+
+const refuseUpgrade = (socket: Duplex, status: string): void => {
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+};

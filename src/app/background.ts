@@ -1,0 +1,127 @@
+import { createAccountNames } from '../accounts/accounts.ts';
+import { startMailer } from '../background/mailer.ts';
+import { startReaper } from '../background/reaper.ts';
+import { startRunWorker } from '../background/run-worker.ts';
+import { startScheduler } from '../background/scheduler.ts';
+import { startStagingSweeper } from '../background/staging-sweeper.ts';
+import { startTotalsMerger, startTotalsSweep } from '../background/totals-merger.ts';
+import { isUnavailable } from '../db/failures.ts';
+import { UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
+import { createKeptConnections } from '../exports/kept-connections.ts';
+import { measuredStore } from '../exports/measured-store.ts';
+import { createMemoryBudget } from '../exports/memory-budget.ts';
+import { createReadReplica } from '../exports/read-replica.ts';
+import type { Stoppable } from '../lib/lifecycle.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { WrittenStreams } from '../streams/written-streams.ts';
+import type { AppResources } from './resources.ts';
+
+const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;
+const RUN_STATUSES = { SUCCEED: 'SUCCEEDED', FAIL: 'FAILED' } as const;
+const SCHEDULE_MS = 1000;
+const REAP_MS = 2000;
+/** A database that is away is told so often by each part, and not at every attempt. */
+const TELL_AGAIN_MS = 30_000;
+const SWEEP_MS = 300_000;
+const MERGE_MS = 15_000;
+/** Longer than any request can still be at work on what it staged. */
+const SWEEP_MARGIN_MS = 900_000;
+
+/** While the database is away each attempt of a part fails in the same way, so it is logged now and then. */
+const failureTeller = (log: AppResources['log'], part: string): ((error: unknown) => void) => {
+  let toldAt = -Infinity;
+  return (error) => {
+    const now = performance.now();
+    if (isUnavailable(error) && now - toldAt < TELL_AGAIN_MS) return;
+    toldAt = now;
+    log.error({ err: error }, `the ${part} failed; it tries again`);
+  };
+};
+
+/** Merges the totals of the streams that this server writes. */
+export const startMerger = ({ database, log }: AppResources, written: WrittenStreams): Stoppable =>
+  startTotalsMerger({
+    db: database.acrossAccounts,
+    written,
+    everyMs: MERGE_MS,
+    onError: failureTeller(log, 'merger of totals'),
+  });
+
+/** Everything that a worker does beside requests: the schedule, runs, mail and the sweeps. */
+export const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
+  const { config, database, queue, log, traces } = resources;
+  const onError = (part: string) => failureTeller(log, part);
+  const db = database.acrossAccounts;
+  const accountName = createAccountNames(db);
+  const connections = createKeptConnections();
+  const toReplica = createKeptConnections();
+  const replica =
+    config.databaseReadUrl === null
+      ? null
+      : createReadReplica({
+          url: config.databaseReadUrl,
+          isPooled: database.isPooled,
+          waitMs: config.databaseReadWaitMs,
+          connections: toReplica,
+          onLeftOut: (error) =>
+            log.warn({ err: error }, 'exports read from DATABASE_URL for a minute: the replica is away or behind'),
+        });
+  return [
+    connections,
+    toReplica,
+    startScheduler({
+      db: database.schedule,
+      queue,
+      traces,
+      everyMs: SCHEDULE_MS,
+      maxCatchUp: config.maxCatchUp,
+      onError: onError('scheduler'),
+    }),
+    startReaper({
+      db: database.schedule,
+      queue,
+      everyMs: REAP_MS,
+      onFailed: (seconds) => metrics.runEnded('FAILED', seconds),
+      onError: onError('reaper'),
+    }),
+    startStagingSweeper({
+      db,
+      everyMs: SWEEP_MS,
+      olderThanMs: 2 * config.intakeMaxSeconds * 1000 + SWEEP_MARGIN_MS,
+      onError: onError('sweeper of staged records'),
+    }),
+    startTotalsSweep({ db, everyMs: MERGE_MS, onError: onError('sweep of totals') }),
+    await startMailer({
+      db,
+      queue,
+      mail: resources.mail,
+      maxCatchUp: config.maxCatchUp,
+      log,
+      accountName,
+      onTried: metrics.mailSent,
+    }),
+    await startRunWorker({
+      exports: {
+        database,
+        connections,
+        replica,
+        store: measuredStore(resources.store, metrics.objectPut),
+        memory: createMemoryBudget(config.exportMemory),
+        limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
+      },
+      queue,
+      log,
+      traces,
+      accountName,
+      principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
+      concurrency: config.exportConcurrency,
+      leaseMs: config.leaseSeconds * 1000,
+      heartbeatMs: config.heartbeatMs,
+      graceMs: config.graceSeconds * 1000,
+      onEnded: (end, seconds, progress) => {
+        metrics.attemptEnded(ATTEMPT_OUTCOMES[end?.event ?? 'STOPPED'], seconds, progress);
+        if (end && end.event !== 'RETRY') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
+      },
+    }),
+  ];
+};

@@ -1,0 +1,22 @@
+import type { PgBoss } from 'pg-boss';
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { Database } from '../db/client.ts';
+import type { ObjectStore } from '../exports/object-store.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { RunTraces } from '../lib/spans.ts';
+import type { Mail } from '../notify/mail.ts';
+
+/** What an app works with; opened and closed by whoever makes it. */
+export interface AppResources {
+  readonly config: Config;
+  readonly database: Database;
+  readonly queue: PgBoss;
+  readonly store: ObjectStore;
+  readonly mail: Mail | null;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly traces: RunTraces;
+  /** How long connections without a request stay open when the server stops. Defaults to 5 seconds. */
+  readonly idleMs?: number;
+}

@@ -1,0 +1,92 @@
+// Figures of the whole deployment, out of its database.
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { createSharedReading } from '../lib/shared-reading.ts';
+import type { DeploymentFigures } from '../runs/deployment-figures.ts';
+
+export interface DeploymentSources {
+  /** Of all servers together, with the runs that ended since a moment. */
+  readonly readDeployment: (endedSince: string | null) => Promise<DeploymentFigures>;
+}
+
+/** Scrapes within so long of one another share what was read from the database. */
+const FRESH_MS = 2000;
+/** A scrape waits so long for the database, and tells the rest without it. */
+const DATABASE_MS = 2000;
+
+const OF_ALL_SERVERS = 'Of the whole deployment, and the same on every server: take max(), not sum().';
+const COUNTED_BY_EACH =
+  'Of the whole deployment, counted by each server from its own first scrape on: only what it grows by agrees, so take max() of increase(), not sum().';
+
+export const addDeployment = (registers: Registry[], { readDeployment }: DeploymentSources): void => {
+  const ended = new Counter({
+    name: 'sluice_runs_ended_total',
+    help: `Runs that ended, by status; of those CANCELED the reason is MISSED, SUPERSEDED or request. Counted while somebody scrapes, 10 seconds late. ${COUNTED_BY_EACH}`,
+    labelNames: ['status', 'reason'],
+    registers,
+    collect: async () => {
+      await figures();
+    },
+  });
+  for (const status of ['SUCCEEDED', 'FAILED']) ended.inc({ status, reason: '' }, 0);
+  for (const reason of ['request', 'MISSED', 'SUPERSEDED']) ended.inc({ status: 'CANCELED', reason }, 0);
+  let endedSince: string | null = null;
+  const figures = createSharedReading({
+    read: async () => {
+      const read = await readDeployment(endedSince);
+      endedSince = read.endedUntil;
+      for (const { status, reason, runs } of read.ended) {
+        ended.inc({ status, reason: reason ?? (status === 'CANCELED' ? 'request' : '') }, runs);
+      }
+      return read;
+    },
+    freshMs: FRESH_MS,
+    waitMs: DATABASE_MS,
+  });
+  // Without an answer of the database they are absent, and not 0, which would be good news.
+  new Gauge({
+    name: 'sluice_database_up',
+    help: `Whether the database answered within ${DATABASE_MS / 1000} seconds. Where it did not, what it tells is left out.`,
+    registers,
+    async collect() {
+      this.set((await figures()) ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sluice_runs',
+    help: `Runs that have not ended: RUNNING; QUEUED, waiting for a worker or for an earlier run of the job; PAUSED, those that are QUEUED and wait between two attempts. ${OF_ALL_SERVERS}`,
+    labelNames: ['status'],
+    registers,
+    async collect() {
+      const found = await figures();
+      this.reset();
+      if (!found) return;
+      this.set({ status: 'QUEUED' }, found.waiting);
+      this.set({ status: 'PAUSED' }, found.paused);
+      this.set({ status: 'RUNNING' }, found.running);
+    },
+  });
+  const age = (name: string, help: string, read: (found: DeploymentFigures) => number): void => {
+    new Gauge({
+      name,
+      help: `${help} ${OF_ALL_SERVERS}`,
+      // Its one value comes and goes with the database: a gauge without labels would say 0.
+      labelNames: [],
+      registers,
+      async collect() {
+        const found = await figures();
+        this.remove();
+        if (found) this.set(read(found));
+      },
+    });
+  };
+  age(
+    'sluice_oldest_waiting_run_age_seconds',
+    'For how long the oldest run that waits could have been started; 0 where none waits.',
+    (found) => found.oldestWaitingSeconds,
+  );
+  age(
+    'sluice_slot_lag_seconds',
+    'How late the oldest slot is that no run was queued for yet; 0 where none is due.',
+    (found) => found.slotLagSeconds,
+  );
+};
