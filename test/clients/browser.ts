@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
+import { findProgram } from './debian-program.ts';
 
 // A headless Chromium that reaches this machine alone, and tells of everything that a person with its console open
 // would frown at.
@@ -32,15 +31,12 @@ export interface TestBrowser {
 /** The one that CHROMIUM names, else `chromium` on the PATH. */
 const findChromium = async (): Promise<string> => {
   const program = process.env['CHROMIUM'] || 'chromium';
-  try {
-    const { stdout } = await promisify(execFile)('sh', ['-c', 'command -v "$0"', program]);
-    return stdout.trim();
-  } catch {
-    throw new Error(
-      `There is no ${program} to open pages with. On Debian and Ubuntu, \`apt-get install chromium\` installs it; ` +
-        'elsewhere, say with CHROMIUM where a Chromium or Chrome is.',
-    );
-  }
+  const found = await findProgram(program);
+  if (found !== null) return found;
+  throw new Error(
+    `There is no ${program} to open pages with. On Debian and Ubuntu, \`apt-get install chromium\` installs it; ` +
+      'elsewhere, say with CHROMIUM where a Chromium or Chrome is.',
+  );
 };
 
 export const startBrowser = async (): Promise<TestBrowser> => {

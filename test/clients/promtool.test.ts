@@ -2,17 +2,14 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { startTestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
+import { findProgram } from './debian-program.ts';
 
 // Prometheus' own checks of what a server exposes and of the rules for it.
 
-const promtool = await promisify(execFile)('sh', ['-c', 'command -v promtool']).then(
-  ({ stdout }) => stdout.trim(),
-  () => null,
-);
+const promtool = await findProgram('promtool');
 
 /** What promtool says about a text on its standard input, and its exit code. */
 const run = async (args: readonly string[], input: string): Promise<{ code: number | null; said: string }> => {
