@@ -17,7 +17,7 @@ import { createKnownStreams } from '../streams/known-streams.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { WrittenStreams } from '../streams/written-streams.ts';
-import { createSumBatches } from '../streams/sum-batches.ts';
+import { createWriteBatches } from '../streams/write-batches.ts';
 import type { AppResources } from './resources.ts';
 
 /** What the API shares with the rest of the app. */
@@ -71,7 +71,7 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     known: createKnownStreams(),
-    batches: createSumBatches(),
+    batches: createWriteBatches({ clock }),
     held,
     streamQueue,
     onWritten: (kind, receipt) => {

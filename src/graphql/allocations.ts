@@ -2,7 +2,7 @@ import { ConflictError, LimitExceededError, NotFoundError, ValidationError } fro
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import type { StreamRow } from '../streams/rows.ts';
 import { deleteStream } from '../streams/streams.ts';
-import type { Receipt } from '../streams/write.ts';
+import type { Receipt } from '../streams/write-request.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
 import { encodeId } from '../db/public-ids.ts';

@@ -13,9 +13,9 @@ import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../runs/runs.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
-import type { OnWritten } from '../streams/write.ts';
+import type { OnWritten } from '../streams/write-request.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { SumBatches } from '../streams/sum-batches.ts';
+import type { WriteBatches } from '../streams/write-batches.ts';
 import type { OperationRow, StreamRow } from '../streams/rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../streams/streams.ts';
 
@@ -28,7 +28,7 @@ export interface Services {
   readonly authenticator: Authenticator;
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
-  readonly batches: SumBatches;
+  readonly batches: WriteBatches;
   readonly streamQueue: StreamQueue;
   readonly onWritten: OnWritten;
   readonly limits: {

@@ -11,7 +11,7 @@ import { createLineSplitter, type LineProblem, type Lines } from '../lib/lines.t
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput } from '../streams/inputs.ts';
-import type { Receipt, WriteKind, WriteTarget } from '../streams/write.ts';
+import type { Receipt, WriteKind, WriteTarget } from '../streams/write-request.ts';
 import { repeatedNames } from './json-bodies.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './named-stream.ts';
 import { BadRecords, type Input, readList, readOne, textReaderFor } from './record-lists.ts';

@@ -3,7 +3,7 @@ import { elementsOf } from '../lib/json-elements.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
-import type { WriteKind } from '../streams/write.ts';
+import type { WriteKind } from '../streams/write-request.ts';
 import { parseBody } from './json-bodies.ts';
 import { NamedStream, type StreamOfRecords, streamNamedBy } from './named-stream.ts';
 import { type KnownSpellings, RecordTextReader } from './record-text.ts';

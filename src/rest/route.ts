@@ -13,8 +13,8 @@ import type { KnownSpellings } from './record-text.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { SumBatches } from '../streams/sum-batches.ts';
-import type { OnWritten } from '../streams/write.ts';
+import type { WriteBatches } from '../streams/write-batches.ts';
+import type { OnWritten } from '../streams/write-request.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {
@@ -28,7 +28,7 @@ export interface RestServices {
   };
   readonly intakeRate: IntakeRate;
   readonly known: KnownStreams;
-  readonly batches: SumBatches;
+  readonly batches: WriteBatches;
   readonly streamQueue: StreamQueue;
   readonly held: HeldBatches;
   readonly onWritten: OnWritten;

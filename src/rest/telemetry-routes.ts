@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { encodeId } from '../db/public-ids.ts';
 import { ValidationError } from '../errors.ts';
 import { deleteStream, findStream, listRecords } from '../streams/streams.ts';
-import { missingStream, type Receipt, type WriteKind } from '../streams/write.ts';
+import { missingStream, type Receipt, type WriteKind } from '../streams/write-request.ts';
 import { pathOf } from '../http/paths.ts';
 import { readString } from '../http/structured-string.ts';
 import { type BodyTarget, writeBody } from './allocation-bodies.ts';

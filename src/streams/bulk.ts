@@ -31,10 +31,10 @@ import {
   noRecords,
   type ReadContent,
   type Receipt,
-  write,
   type WriteKind,
   type WriteTarget,
-} from './write.ts';
+} from './write-request.ts';
+import { write } from './write.ts';
 
 // Writes whose records come one by one, as many as there are, and are still all taken or none: they wait, those of a sum in
 // memory while there is place and all others in a staging table, and one transaction at the end takes them over. Until then
@@ -193,7 +193,7 @@ const recordIntake = (
         }
         checkComplete(await countBatches(tx, staged), batches);
         const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE');
-        if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         if (columns) {
           const filterIds = await resolveFilterIds(tx, stream, filters, known);
           await addTotals(tx, stream, operationId, columns, filterIds);
@@ -254,7 +254,7 @@ const selectorIntake = (
       apply: async (tx, stream, operationId) => {
         checkComplete(await countBatches(tx, staged), batches);
         const hiddenRecords = await hideStaged(tx, staged, stream, operationId, [...forms.values()]);
-        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         return { insertedRecords: 0, hiddenRecords };
       },
     }),

@@ -40,6 +40,9 @@ const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
   };
 };
 
+/** Of a record without dimensions. */
+export const EMPTY_FILTER: CanonicalFilter = canonicalFilter([]);
+
 export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
 /** As `filters.dimensions` holds it. */

@@ -7,8 +7,8 @@ import { ContentDigest } from './content-digest.ts';
 import type { Misshapen, RecordInput, SelectorInput } from './inputs.ts';
 import { hideMatching, hideSelected, insertRecords, resolveFilterIds } from './ledger.ts';
 import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './records.ts';
-import { SelectorReader } from './selectors.ts';
-import { MAX_SMALL_RECORDS } from './sum-batches.ts';
+import { SelectorReader, wholeKeys } from './selectors.ts';
+import { MAX_SMALL_RECORDS } from './small-writes.ts';
 import { addTotals, subtractHidden } from './totals.ts';
 import {
   checkTarget,
@@ -16,9 +16,9 @@ import {
   noRecords,
   type ReadContent,
   type Receipt,
-  write,
   type WriteTarget,
-} from './write.ts';
+} from './write-request.ts';
+import { write } from './write.ts';
 
 // Writes whose records came as a list, all of it in memory.
 
@@ -48,9 +48,10 @@ export const allocationDelete = (context: IngestContext, request: IngestRequest<
       digest: new ContentDigest('DELETE', request.stream).addSelectors(selectors).finish(),
       recordCount: 0,
       shape: null,
+      small: isSmall(request) && shape ? wholeKeys(selectors, shape) : null,
       apply: async (tx, stream, operationId) => {
         const hiddenRecords = await hideSelected(tx, stream, operationId, selectors);
-        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         return { insertedRecords: 0, hiddenRecords };
       },
     };
@@ -72,8 +73,10 @@ const writeList = (
   read: ReadContent,
 ): Promise<Receipt> => {
   checkRequest(request);
-  return write(context, kind, request, read);
+  return write(context, kind, { ...request, isSmall: isSmall(request) }, read);
 };
+
+const isSmall = ({ records }: IngestRequest<unknown>): boolean => records.length <= MAX_SMALL_RECORDS;
 
 const sumsOf = (records: CanonicalRecords): SumColumns => {
   const { columns } = new BucketSums().add(records);
@@ -116,20 +119,20 @@ const readRecords =
     if (issues.count > 0) return null;
     if (read > RECORDS_IN_ONE_GO) await afterOthers();
     const digest = new ContentDigest(kind, request.stream).addRecords(records).finish();
-    const isSmall = kind === 'SUM' && read <= MAX_SMALL_RECORDS;
+    const small = isSmall(request) ? records : null;
     if (read > RECORDS_IN_ONE_GO) await afterOthers();
     // Of small ones those of a batch are summed together.
-    const sums = isSmall ? null : sumsOf(records);
+    const sums = small ? null : sumsOf(records);
     return {
       digest,
       recordCount: records.elements.length,
       shape: records,
-      small: isSmall ? records : undefined,
+      small,
       apply: async (tx, stream, operationId) => {
         const { known } = context;
         const filterIds = await resolveFilterIds(tx, stream, records.filters, known);
         const hiddenRecords = kind === 'REPLACE' ? await hideMatching(tx, stream, operationId, records, filterIds) : 0;
-        if (hiddenRecords > 0) await subtractHidden(tx, stream, operationId);
+        if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         const [insertedRecords] = await Promise.all([
           insertRecords(tx, stream, operationId, batchTexts(records), filterIds),
           addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds),

@@ -273,3 +273,17 @@ const hideByKey = async (
   }
   return hidden;
 };
+
+/** Notes how many records each operation hid, shortly before COMMIT. */
+export const noteHidden = async (
+  tx: Transaction,
+  { accountId }: StreamRow,
+  hidden: ReadonlyMap<bigint, number>,
+  at: Date,
+): Promise<void> => {
+  const ids = plainArrayText([...hidden.keys()].map(String));
+  await tx.execute(sql`
+    UPDATE operations o SET hidden_records = u.hidden_records, ended_at = ${at.toISOString()}::timestamptz
+    FROM unnest(${ids}::bigint[], ${plainArrayText([...hidden.values()])}::bigint[]) AS u(id, hidden_records)
+    WHERE o.account_id = ${accountId} AND o.id = ANY(${ids}::bigint[]) AND o.id = u.id`);
+};

@@ -1,14 +1,17 @@
 // Pure: turns what was sent into canonical delete selectors.
 import type { IssueCollector } from '../errors.ts';
+import { Distinct } from '../lib/distinct.ts';
 import {
   BucketReader,
   type CanonicalFilter,
   type CheckOptions,
   describeDimensions,
+  EMPTY_FILTER,
   FilterReader,
   type StreamShape,
 } from './canonical.ts';
 import { addMisshapen, checkText, type Granularity, Misshapen, type SelectorInput } from './inputs.ts';
+import type { CanonicalRecords } from './records.ts';
 
 export interface CanonicalSelector {
   readonly granularity: Granularity;
@@ -95,3 +98,30 @@ export class SelectorReader {
     return batch;
   }
 }
+
+/** The keys that the selectors name, each once and without a value; null if one selects more than a key. */
+export const wholeKeys = (selectors: readonly CanonicalSelector[], shape: StreamShape): CanonicalRecords | null => {
+  const keys = new Distinct<CanonicalSelector>();
+  const buckets = new Distinct<string>();
+  const filters = new Distinct<CanonicalFilter>();
+  const columns = {
+    indexes: [] as number[],
+    bucketIndexes: [] as number[],
+    filterIndexes: [] as number[],
+    elements: [] as string[],
+    values: [],
+  };
+  for (const [index, selector] of selectors.entries()) {
+    const { bucket, element } = selector;
+    const filter = selector.filter ?? EMPTY_FILTER;
+    if (element === null || filter.entries.length < shape.dimensions.length) return null;
+    const known = keys.items.length;
+    if (keys.indexOf(`${bucket} ${filter.text} ${element}`, selector) < known) continue;
+    columns.indexes.push(index);
+    columns.bucketIndexes.push(buckets.indexOf(bucket, bucket));
+    columns.filterIndexes.push(filters.indexOf(filter.text, filter));
+    columns.elements.push(element);
+  }
+  const { granularity, dimensions } = shape;
+  return { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns };
+};

@@ -2,8 +2,11 @@ import { isLockTimeout } from '../db/failures.ts';
 import { StreamBusyError } from '../errors.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 
-/** A sum shares the stream with other sums. A replace, a delete and deleteStream need it alone. */
-export type StreamAccess = 'shared' | 'exclusive';
+/**
+ * A sum shares the stream with other sums. Small replaces and deletes are grouped: they share it with each other, because they
+ * are written in common transactions, one at a time. Other replaces and deletes, and deleteStream, need it alone.
+ */
+export type StreamAccess = 'shared' | 'grouped' | 'exclusive';
 
 /** One request's place in the queue of a stream. */
 export interface StreamPlace {
@@ -19,6 +22,8 @@ export interface StreamRequest {
   /** The name, because a request addresses a stream by its name: the queue serves streams that do not exist yet. */
   readonly stream: string;
   readonly access: StreamAccess;
+  /** Milliseconds that a request may still wait which has waited in the queue before. */
+  readonly leftMs?: number | undefined;
   /** Signals that are aborted when nobody waits for the answer any more. Called when the request must wait. */
   readonly ended?: RequestSignals | undefined;
 }
@@ -47,9 +52,10 @@ interface Waiter {
 }
 
 interface Line {
-  /** Requests whose turn it is: one that is exclusive, or any number of shared ones. */
+  /** Requests whose turn it is: one that is exclusive, or any number that are all shared or all grouped. */
   active: number;
-  isExclusive: boolean;
+  /** The access of the active requests. */
+  access: StreamAccess;
   /** In order of arrival. */
   readonly waiters: Set<Waiter>;
 }
@@ -58,8 +64,9 @@ const AT_ONCE = Promise.resolve();
 
 /**
  * Queues the writes of this process by stream, in order of arrival, so that they do not wait for each other in the database,
- * where each would hold a connection. A sum waits only while an exclusive request is active or ahead of it. Keyed by account
- * and name: a name that deleteStream frees keeps its queue, and the locks of the database tell the old stream from the new one.
+ * where each would hold a connection. A request waits only while one that it cannot run beside is active or ahead of it. Keyed
+ * by account and name: a name that deleteStream frees keeps its queue, and the locks of the database tell the old stream from
+ * the new one.
  */
 export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): StreamQueue => {
   const lines = new Map<string, Line>();
@@ -71,11 +78,11 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
   };
 
   const mayStart = (line: Line, access: StreamAccess): boolean =>
-    access === 'exclusive' ? line.active === 0 : !line.isExclusive;
+    line.active === 0 || (access !== 'exclusive' && access === line.access);
 
   const start = (line: Line, access: StreamAccess): void => {
     line.active += 1;
-    line.isExclusive = access === 'exclusive';
+    line.access = access;
   };
 
   const startNext = (key: string, line: Line): void => {
@@ -89,7 +96,7 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
   };
 
   /** Returns the turn, and how to leave the queue if the request ends before its turn. */
-  const wait = (key: string, line: Line, { stream, access, ended }: StreamRequest) => {
+  const wait = (key: string, line: Line, { stream, access, ended }: StreamRequest, milliseconds: number) => {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // The request may fail for another reason before it awaits its turn.
     promise.catch(() => undefined);
@@ -115,7 +122,7 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
       startNext(key, line);
     };
     const abandon = (): void => giveUp(signals.find(({ aborted }) => aborted)?.reason);
-    const timer = setTimeout(() => giveUp(busy(stream)), waitMs);
+    const timer = setTimeout(() => giveUp(busy(stream)), milliseconds);
     line.waiters.add(waiter);
     waiting += 1;
     if (signals.some(({ aborted }) => aborted)) abandon();
@@ -131,14 +138,14 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
 
   return {
     enter: async (request, work) => {
-      const { accountId, stream, access } = request;
+      const { accountId, stream, access, leftMs = waitMs } = request;
       const key = `${accountId}/${stream}`;
       let line = lines.get(key);
-      if (!line) lines.set(key, (line = { active: 0, isExclusive: false, waiters: new Set() }));
-      const deadline = performance.now() + waitMs;
+      if (!line) lines.set(key, (line = { active: 0, access, waiters: new Set() }));
+      const deadline = performance.now() + leftMs;
       let waiter: ReturnType<typeof wait> | undefined;
       if (line.waiters.size === 0 && mayStart(line, access)) start(line, access);
-      else waiter = wait(key, line, request);
+      else waiter = wait(key, line, request, leftMs);
       try {
         return await work({ turn: waiter?.turn ?? AT_ONCE, leftMs: () => deadline - performance.now() });
       } catch (error) {
@@ -148,7 +155,6 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
           waiter.leave();
         } else {
           line.active -= 1;
-          if (line.active === 0) line.isExclusive = false;
         }
         startNext(key, line);
       }

@@ -29,12 +29,22 @@ export const addTotals = async (
     DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
 };
 
-/** What the operation hid. Before addTotals. */
-export const subtractHidden = async (tx: Transaction, stream: StreamRow, operationId: bigint): Promise<void> => {
-  await tx.execute(sql`
+/** What the operations hid. Before addTotals. Returns how many records each hid, without those that hid none. */
+export const subtractHidden = async (
+  tx: Transaction,
+  stream: StreamRow,
+  operationIds: readonly bigint[],
+): Promise<ReadonlyMap<bigint, number>> => {
+  const { rows } = await tx.execute<{ operation_id: string; records: string }>(sql`
     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
     SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by, -sum(r.value), -count(*)
     FROM records r
-    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ${operationId}
-    GROUP BY r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by`);
+    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ANY(${plainArrayText(operationIds.map(String))}::bigint[])
+    GROUP BY r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by
+    RETURNING operation_id, records`);
+  const hidden = new Map<bigint, number>();
+  for (const { operation_id: id, records } of rows) {
+    hidden.set(BigInt(id), (hidden.get(BigInt(id)) ?? 0) - Number(records));
+  }
+  return hidden;
 };

@@ -1,117 +1,33 @@
-import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
-import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { RequestSignals } from '../lib/lifecycle.ts';
+import { ConflictError, IssueCollector } from '../errors.ts';
 import type { StreamShape } from './canonical.ts';
-import { streamNameProblem, textProblem } from './inputs.ts';
-import type { KnownStreams } from './known-streams.ts';
-import { insertOperation, limitLockWaits, lockName, lockStream } from './ledger.ts';
-import type { CanonicalRecords } from './records.ts';
+import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
-import type { StreamPlace, StreamQueue } from './stream-queue.ts';
-import type { SumBatches } from './sum-batches.ts';
+import type { StreamPlace } from './stream-queue.ts';
+import {
+  type Content,
+  type IngestContext,
+  missingStream,
+  type ReadContent,
+  type Receipt,
+  type WriteKind,
+  type WriteTarget,
+  type Written,
+} from './write-request.ts';
 
 // How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
-
-export type WriteKind = 'SUM' | 'REPLACE' | 'DELETE';
-
-/** What a write needs besides its input. */
-export interface IngestContext {
-  readonly db: Db;
-  readonly clock: Clock;
-  readonly limits: IngestLimits;
-  readonly known: KnownStreams;
-  /** Where small sums may share a transaction; absent where there is one already. */
-  readonly batches?: SumBatches | undefined;
-  readonly streamQueue: StreamQueue;
-  /** Signals that are aborted when nobody waits for the answer any more. */
-  readonly ended?: RequestSignals | undefined;
-  /** Told of each write that was accepted, and of each that was answered from the ledger. */
-  readonly onWritten: OnWritten;
-}
 
 /** A write that has a place in the queue of its stream. */
 interface QueuedContext extends IngestContext {
   readonly place: StreamPlace;
 }
 
-export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
-
-export interface IngestLimits {
-  /** Milliseconds after now that a timestamp may lie in the future. */
-  readonly maxFutureMs: number;
-}
-
-export interface WriteTarget {
-  readonly accountId: bigint;
-  readonly stream: string;
-  readonly idempotencyKey?: string | null | undefined;
-  /** The path of the argument, for issues: ["input"]. */
-  readonly path: readonly string[];
-}
-
-/** The stored answer to a write. */
-export interface Receipt {
-  readonly operation: OperationRow;
-  readonly stream: StreamRow;
-  readonly replayed: boolean;
-}
-
-/** What a write did. */
-export interface WriteCounts {
-  readonly insertedRecords: number;
-  readonly hiddenRecords: number;
-}
-
-export interface Written extends WriteCounts {
-  /** Called when it is committed. */
-  readonly onCommitted?: () => void;
-}
-
-/** The checked content of a request. */
-export interface Content {
-  readonly digest: Buffer;
-  /** How many records it inserts. */
-  readonly recordCount: number;
-  /** What a stream that is made for it will be like; null for selectors, which make none. */
-  readonly shape: StreamShape | null;
-  /** What there is to add, where a sum has few records. */
-  readonly small?: CanonicalRecords | undefined;
-  /** Writes it, in a transaction that holds the stream's lock. */
-  readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<Written>;
-}
-
-/** Checks the request against the stream's shape (null: there is none yet); null where there are issues. */
-export type ReadContent = (
-  shape: StreamShape | null,
-  issues: IssueCollector,
-  now: Date,
-) => Content | null | Promise<Content | null>;
-
 /** Another write took the stream's name or the idempotency key, or deleted the stream, after they were read: look again. */
 class OvertakenError extends Error {}
 
-/** Characters of an idempotency key. */
-const MAX_KEY = 255;
-
 /** Each but the first, which trusts what was remembered, needs a deletion or another first request in between. */
 const MAX_TRIES = 6;
-
-/** What is wrong with a request besides its records. */
-export const checkTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
-  const nameProblem = streamNameProblem(stream);
-  if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
-  if (idempotencyKey == null) return;
-  const problem = textProblem(idempotencyKey, MAX_KEY);
-  if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
-};
-
-export const noRecords = (path: readonly string[], issues: IssueCollector): void =>
-  issues.add([...path, 'records'], 'NO_RECORDS', 'A request needs at least one record.');
-
-export const missingStream = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);
 
 /** Writes all of it or nothing; with a known idempotency key answers with the stored receipt. */
 export const write = async (
@@ -122,12 +38,77 @@ export const write = async (
 ): Promise<Receipt> => {
   const { accountId, stream } = target;
   const { streamQueue, ended } = context;
-  const access = kind === 'SUM' ? 'shared' : 'exclusive';
-  const receipt = await streamQueue.enter({ accountId, stream, access, ended }, (place) =>
-    writeHoweverOftenOvertaken({ ...context, place }, kind, target, read),
+  const request = { accountId, stream, ended };
+  const remembered = target.isSmall ? await checkRemembered(context, target, read) : undefined;
+  const small = remembered && smallWrite(context, kind, target, remembered);
+  let receipt: Receipt | null = null;
+  let leftMs: number | undefined;
+  if (small) {
+    receipt = await streamQueue.enter({ ...request, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (place) => {
+      await place.turn;
+      const written = await small(place);
+      leftMs = place.leftMs();
+      return written;
+    });
+  }
+  receipt ??= await streamQueue.enter(
+    { ...request, access: kind === 'SUM' ? 'shared' : 'exclusive', leftMs },
+    async (place) => {
+      // What a batch did not take is not trusted again: its key was used before, or the stream is not there any more.
+      const trusted = small
+        ? null
+        : remembered === undefined
+          ? await checkRemembered(context, target, read)
+          : remembered;
+      return writeHoweverOftenOvertaken({ ...context, place }, kind, target, read, trusted);
+    },
   );
   context.onWritten(kind, receipt);
   return receipt;
+};
+
+/** Content without issues, checked against the shape of a stream that is remembered. */
+interface Remembered {
+  readonly stream: StreamRow;
+  readonly content: Content;
+  readonly now: Date;
+}
+
+/** Null if the stream is not remembered, or if there are issues: they are reported only if the idempotency key is new. */
+const checkRemembered = async (
+  { known, clock }: IngestContext,
+  { accountId, stream: name }: WriteTarget,
+  read: ReadContent,
+): Promise<Remembered | null> => {
+  const stream = known.find(accountId, name);
+  if (!stream) return null;
+  const now = clock.now();
+  const { content } = await check(read, stream, now);
+  return content && { stream, content, now };
+};
+
+/** How to write it together with others; null if it must be written by itself. */
+const smallWrite = (
+  { db, known, batches }: IngestContext,
+  kind: WriteKind,
+  { idempotencyKey = null }: WriteTarget,
+  { stream, content: { digest, small: records }, now: receivedAt }: Remembered,
+): ((place: StreamPlace) => Promise<Receipt | null>) | null => {
+  if (!batches || !records) return null;
+  const filterIds = records.filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
+  if (filterIds.length < records.filters.length) return null;
+  return async (place) => {
+    const operation = await batches.add(db, stream, {
+      kind,
+      receivedAt,
+      idempotencyKey,
+      digest,
+      records,
+      filterIds,
+      place,
+    });
+    return operation && { operation, stream, replayed: false };
+  };
 };
 
 const writeHoweverOftenOvertaken = async (
@@ -135,15 +116,16 @@ const writeHoweverOftenOvertaken = async (
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
+  remembered: Remembered | null,
 ): Promise<Receipt> => {
   try {
-    return await writeInTries(context, kind, target, read);
+    return await writeInTries(context, kind, target, read, remembered);
   } catch (error) {
     if (!(error instanceof OvertakenError)) throw error;
     // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
     return context.db.transaction(async (tx) => {
       await Promise.all([limitLockWaits(tx, context.place.leftMs()), lockName(tx, target.accountId, target.stream)]);
-      return writeInTries({ ...context, db: tx, batches: undefined }, kind, target, read);
+      return writeInTries({ ...context, db: tx }, kind, target, read, null);
     });
   }
 };
@@ -154,10 +136,11 @@ const writeInTries = async (
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
+  remembered: Remembered | null,
 ): Promise<Receipt> => {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await writeOnce(context, kind, target, read, tries === 1);
+      return await writeOnce(context, kind, target, read, tries === 1 ? remembered : null);
     } catch (error) {
       if (!(error instanceof OvertakenError) || tries === MAX_TRIES) throw error;
     }
@@ -169,22 +152,15 @@ const writeOnce = async (
   kind: WriteKind,
   target: WriteTarget,
   read: ReadContent,
-  trusts: boolean,
+  remembered: Remembered | null,
 ): Promise<Receipt> => {
   const { db, clock, known, place } = context;
-  const now = clock.now();
-  const remembered = trusts ? known.find(target.accountId, target.stream) : undefined;
   if (remembered) {
-    const { content } = await check(read, remembered, now);
-    // A key that was used before comes out when it is stored. What is wrong with the records is told only where none was.
-    if (content) {
-      await place.turn;
-      return (
-        (await writeInBatch(context, target, remembered, content, now)) ??
-        (await writeContent(context, kind, target, remembered, content, now))
-      );
-    }
+    await place.turn;
+    // A key that was used before comes out when it is stored.
+    return writeContent(context, kind, target, remembered.stream, remembered.content, remembered.now);
   }
+  const now = clock.now();
   known.forget(target.accountId, target.stream);
   const { stream, earlier } = await lookUp(db, target);
   // A replay is answered whatever has become of the stream since, so its shape does not count here.
@@ -195,22 +171,6 @@ const writeOnce = async (
   if (!content) throw new Error('A request without issues has no content.');
   await place.turn;
   return writeContent(context, kind, target, stream ?? null, content, now);
-};
-
-/** Null where the content is to be written by itself. */
-const writeInBatch = async (
-  { db, known, batches, place }: QueuedContext,
-  { idempotencyKey }: WriteTarget,
-  stream: StreamRow,
-  { digest, small: records }: Content,
-  receivedAt: Date,
-): Promise<Receipt | null> => {
-  if (!batches || !records) return null;
-  const filterIds = records.filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
-  if (filterIds.length < records.filters.length) return null;
-  const sum = { receivedAt, idempotencyKey: idempotencyKey ?? null, digest, records, filterIds, place };
-  const operation = await batches.add(db, stream, sum);
-  return operation && { operation, stream, replayed: false };
 };
 
 /** The live stream of the name, and the operation of the key: the second, so that whoever made the stream has its key found. */
@@ -251,9 +211,7 @@ const writeContent = async (
       throw new Error(`Inserted ${counts.insertedRecords} of ${content.recordCount} records.`);
     }
     if (counts.hiddenRecords > 0) {
-      await tx.execute(sql`
-        UPDATE operations SET hidden_records = ${counts.hiddenRecords}, ended_at = ${clock.now().toISOString()}::timestamptz
-        WHERE account_id = ${target.accountId} AND id = ${operation.id}`);
+      await noteHidden(tx, stream, new Map([[operation.id, counts.hiddenRecords]]), clock.now());
     }
     return { operation: { ...operation, ...counts }, stream, replayed: false };
   });

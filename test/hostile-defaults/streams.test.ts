@@ -4,6 +4,7 @@ runOnHostileDatabases('repeatable read', [
   'streams/concurrency',
   'streams/idempotency',
   'streams/sum-batches',
+  'streams/keyed-batches',
   'streams/lists',
   'streams/as-of',
   'rest/bulk-intake',

@@ -1,16 +1,16 @@
 import { sql } from 'drizzle-orm';
-import type { Transaction } from '../../src/db/client.ts';
+import type { Db, Transaction } from '../../src/db/client.ts';
 import { createKnownStreams } from '../../src/streams/known-streams.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
-import type { IngestContext } from '../../src/streams/write.ts';
+import type { IngestContext } from '../../src/streams/write-request.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { eventually, type TestServer } from '../support/server.ts';
 
 // Writes by the real functions in a transaction that the test holds open, and requests that wait for it.
 
-/** What the writing functions take. Their own transaction is a savepoint within the one that is held open. */
-export const within = (server: TestServer, tx: Transaction): IngestContext => ({
-  db: tx,
+/** What the writing functions take. In a transaction that is held open, their own is a savepoint. */
+export const within = (server: TestServer, db: Db | Transaction): IngestContext => ({
+  db,
   clock: server.resources.clock,
   limits: { maxFutureMs: 0 },
   known: createKnownStreams(),

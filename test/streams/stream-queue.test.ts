@@ -54,6 +54,43 @@ describe('the queue of a stream', () => {
     expect([queue.streams, queue.waiting]).toEqual([0, 0]);
   });
 
+  test('lets grouped writes run beside each other, but beside no sum and no exclusive write, in order of arrival', async () => {
+    const log: string[] = [];
+    const names = [
+      'grouped 1',
+      'grouped 2',
+      'shared 3',
+      'grouped 4',
+      'grouped 5',
+      'exclusive 6',
+      'grouped 7',
+      'shared 8',
+    ] as const;
+    const requests = names.map((name) => request(log, name, name.split(' ')[0] as StreamAccess));
+    const seen: number[] = [];
+    for (const one of requests) {
+      await setImmediate();
+      seen.push(log.length);
+      await one.end();
+    }
+    expect(seen).toEqual([2, 2, 3, 5, 5, 6, 7, 8]);
+    expect(log).toEqual(names);
+    expect([queue.streams, queue.waiting]).toEqual([0, 0]);
+  });
+
+  test('limits the wait of a request that waited before to what is left of its time', async () => {
+    const log: string[] = [];
+    const first = request(log, 'grouped', 'grouped');
+    const late = queue.enter({ accountId: 1n, stream: 'usage', access: 'exclusive', leftMs: 20 }, ({ turn }) => turn);
+    await expect(late).rejects.toThrow(StreamBusyError);
+    const left = await queue.enter({ accountId: 1n, stream: 'usage', access: 'grouped', leftMs: 20 }, (place) =>
+      Promise.resolve(place.leftMs()),
+    );
+    expect(left).toBeLessThanOrEqual(20);
+    await first.end();
+    expect([busy, queue.streams]).toEqual([1, 0]);
+  });
+
   test('is separate for each name and each account', async () => {
     const log: string[] = [];
     const requests = [

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { allocationSum } from '../../src/streams/ingest.ts';
 import { findDeletedStreams, purgeStream } from '../../src/streams/purge.ts';
-import { ask, allocationPath, type Receipt, type RestFailure } from '../rest/requests.ts';
-import { openClient, withClient } from '../support/postgres-admin.ts';
+import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { readUsage } from '../usage/questions.ts';
 import { accountIdOf, untilWaiting, within } from './held-transactions.ts';
+import { gatherBehind, writeOverRest } from './gathered-writes.ts';
 import { formatValue, parseValue } from './model.ts';
 import {
   deleteStream,
@@ -18,6 +18,7 @@ import {
   verdict,
   write,
   type WriteAnswer,
+  type WriteInput,
 } from './writes.ts';
 
 // Small sums of many senders share transactions; nobody is to notice.
@@ -46,57 +47,11 @@ const record = (changes: Partial<RecordInput> = {}): RecordInput => ({
 const times = <Value>(count: number, make: (index: number) => Value): Value[] =>
   Array.from({ length: count }, (_, index) => make(index));
 
-interface Sum {
-  readonly stream: string;
-  readonly idempotencyKey: string | null;
-  readonly records: readonly RecordInput[];
-}
-
-const overRest = async (at: TestServer, { stream, idempotencyKey, records }: Sum): Promise<WriteAnswer> => {
-  const { body } = await ask<Receipt | RestFailure>(at, `POST ${allocationPath(stream, 'sum')}`, {
-    headers: {
-      'content-type': 'application/json',
-      ...(idempotencyKey !== null && { 'idempotency-key': idempotencyKey }),
-    },
-    body: {
-      records: records.map(({ elementName, filter, ...others }) => ({
-        ...others,
-        'element-name': elementName,
-        filter: Object.fromEntries((filter ?? []).map(({ dimension, values }) => [dimension, values])),
-      })),
-    },
-  });
-  if ('error' in body) return { __typename: 'Refused', code: body.error.code };
-  const { operationId: id, insertedRecords, hiddenRecords, replayed } = body;
-  return { __typename: 'AllocationReceipt', replayed, operation: { id, insertedRecords, hiddenRecords } };
-};
-
-/** Holds the streams' locks, so that what comes meanwhile gathers behind the first sum on each server. */
-const gather = async (
+const gather = (
   stream: string,
   send: () => Promise<WriteAnswer>[],
-  onLetGo: () => Promise<unknown> = () => Promise.resolve(),
-): Promise<WriteAnswer[]> => {
-  const client = await openClient(servers[0].database.url);
-  try {
-    await client.query('BEGIN');
-    await client.query(
-      'SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams WHERE name = $1 AND deleted_at IS NULL',
-      [stream],
-    );
-    const first = times(2, (index) => write(server(index), 'Sum', { stream, records: [record({ value: '0' })] }));
-    await untilWaiting(servers[0], 2);
-    const answers = send();
-    // Asked behind them, and with a way to the database that they do not have: when it is answered they have come.
-    for (const one of servers) await one.graphql('{ streams { totalCount } }');
-    await client.query('COMMIT');
-    await Promise.all(first);
-    await onLetGo();
-    return await Promise.all(answers);
-  } finally {
-    await client.end();
-  }
-};
+  onLetGo?: () => Promise<unknown>,
+): Promise<WriteAnswer[]> => gatherBehind(servers, stream, record({ value: '0' }), send, onLetGo);
 
 const ODD_TEXTS = [
   '"',
@@ -134,7 +89,7 @@ test('of sums that come together each is there once, under an operation of its o
     const records = times(15, (index) => record({ filter: filterOf(index), value: '0', elementName: 'zero' }));
     expect(verdict(await write(one, 'Sum', { stream, records }))).toBe('taken');
   }
-  const sums = times(160, (index): Sum => ({
+  const sums = times(160, (index): WriteInput => ({
     stream,
     idempotencyKey: index % 3 === 0 ? null : `${ODD_TEXTS[index % ODD_TEXTS.length]} ${index}`,
     records: times(1 + (index % 4), (at) =>
@@ -146,9 +101,11 @@ test('of sums that come together each is there once, under an operation of its o
       }),
     ),
   }));
-  const send = (sum: Sum, index: number, at: TestServer): Promise<WriteAnswer> =>
+  const send = (sum: WriteInput, index: number, at: TestServer): Promise<WriteAnswer> =>
     // A header holds Latin-1 only, and no blank at an end.
-    index % 2 === 0 || /[^ -~]|^ /.test(sum.idempotencyKey ?? '') ? write(at, 'Sum', sum) : overRest(at, sum);
+    index % 2 === 0 || /[^ -~]|^ /.test(sum.idempotencyKey ?? '')
+      ? write(at, 'Sum', sum)
+      : writeOverRest(at, 'Sum', sum);
   const answers = await Promise.all(sums.map((sum, index) => send(sum, index, server(index >> 1))));
   expect(new Set(answers.map(verdict))).toEqual(new Set(['taken']));
   expect(answers.map((answer) => answer.replayed)).toEqual(sums.map(() => false));
@@ -159,7 +116,7 @@ test('of sums that come together each is there once, under an operation of its o
   expect(new Set(ids.map(idOf)).size).toBe(sums.length);
 
   // Those with a key again, elsewhere and otherwise: nothing is written twice.
-  const again = sums.flatMap((sum, index) => (sum.idempotencyKey === null ? [] : [{ sum, index }]));
+  const again = sums.flatMap((sum, index) => (sum.idempotencyKey == null ? [] : [{ sum, index }]));
   const replayed = await Promise.all(again.map(({ sum, index }) => write(server(1 + (index >> 1)), 'Sum', sum)));
   expect(replayed.map((answer) => [answer.replayed, idOf(answer.operation?.id ?? '')])).toEqual(
     again.map(({ index }) => [true, idOf(ids[index] ?? '')]),
@@ -227,7 +184,7 @@ test('of one key that comes many times at the same moment one is written; other 
       const records = [record({ elementName: idempotencyKey, value: Math.floor(index / 3) % 4 === 3 ? '5' : '7' })];
       return index % 2
         ? write(server(index >> 1), 'Sum', { stream, idempotencyKey, records })
-        : overRest(server(index >> 1), { stream, idempotencyKey, records });
+        : writeOverRest(server(index >> 1), 'Sum', { stream, idempotencyKey, records });
     }),
   );
   const values = await readValues(servers[0], stream);

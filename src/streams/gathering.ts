@@ -1,0 +1,77 @@
+import { isCanceled, isLockTimeout } from '../db/failures.ts';
+import type { Db } from '../db/client.ts';
+import type { OperationRow, StreamRow } from './rows.ts';
+import type { StreamPlace } from './stream-queue.ts';
+
+// Writes of many clients share a transaction: while one is in flight, those that arrive for the same stream gather, and the next
+// transaction takes them together. A transaction costs nearly the same for one as for a hundred.
+
+/** What can be gathered. */
+export interface Gatherable {
+  /** In the queue of the stream; its turn has come. */
+  readonly place: Pick<StreamPlace, 'leftMs'>;
+}
+
+export interface GatheringOptions<Item> {
+  /** Writes all of them in one transaction. Returns their operations in order; null for each that must be written by itself. */
+  readonly write: (db: Db, stream: StreamRow, items: readonly Item[]) => Promise<(OperationRow | null)[]>;
+  /** The number of waiting items, from the first one on, that may share the next transaction. At least 1. */
+  readonly countNext: (items: readonly Item[]) => number;
+}
+
+/** Returns the operation when it is committed; null if the item must be written by itself. */
+export type Gather<Item> = (db: Db, stream: StreamRow, item: Item) => Promise<OperationRow | null>;
+
+interface Waiting<Item> {
+  readonly item: Item;
+  readonly resolve: (operation: OperationRow | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export const createGathering = <Item extends Gatherable>({
+  write,
+  countNext,
+}: GatheringOptions<Item>): Gather<Item> => {
+  /** By stream, what waits for the transaction in flight; absent if there is none. */
+  const queues = new Map<bigint, Waiting<Item>[]>();
+
+  const writeAll = async (db: Db, stream: StreamRow, queue: Waiting<Item>[]): Promise<void> => {
+    while (queue.length > 0) {
+      const batch = queue.splice(0, countNext(queue.map(({ item }) => item)));
+      try {
+        const operations = await write(
+          db,
+          stream,
+          batch.map(({ item }) => item),
+        );
+        for (const [index, { resolve }] of batch.entries()) resolve(operations[index] ?? null);
+      } catch (error) {
+        // A statement that failed ended the transaction, so those that may wait longer are written with the next batch. If the
+        // answer to COMMIT was lost, nobody knows whether it was made, and none of them is tried again here.
+        const mayWait = isLockTimeout(error) ? batch.filter(({ item }) => item.place.leftMs() > 0) : [];
+        // One may take longer than a statement is allowed to. The others must not fail with it.
+        const isByItself = batch.length > 1 && isCanceled(error);
+        for (const waiting of batch) {
+          if (mayWait.includes(waiting)) continue;
+          if (isByItself) waiting.resolve(null);
+          else waiting.reject(error);
+        }
+        queue.unshift(...mayWait);
+      }
+    }
+    queues.delete(stream.id);
+  };
+
+  return (db, stream, item) =>
+    new Promise((resolve, reject) => {
+      const waiting = { item, resolve, reject };
+      const queue = queues.get(stream.id);
+      if (queue) {
+        queue.push(waiting);
+        return;
+      }
+      const first = [waiting];
+      queues.set(stream.id, first);
+      void writeAll(db, stream, first);
+    });
+};

@@ -1,0 +1,192 @@
+import { sql } from 'drizzle-orm';
+import { arrayText, plainArrayText } from '../db/array-text.ts';
+import type { Db, Transaction } from '../db/client.ts';
+import { compareBytewise } from '../lib/bytewise.ts';
+import { Distinct } from '../lib/distinct.ts';
+import { batchTexts } from './batch-texts.ts';
+import { BucketSums } from './bucket-sums.ts';
+import type { CanonicalFilter } from './canonical.ts';
+import type { Gatherable } from './gathering.ts';
+import { insertRecords, limitLockWaits, lockStream } from './ledger.ts';
+import type { CanonicalRecords } from './records.ts';
+import type { OperationRow, StreamRow } from './rows.ts';
+import { addTotals } from './totals.ts';
+
+// What small writes that share a transaction have in common. Each keeps an operation and a receipt of its own, and is answered
+// when it is durable, as if it were alone.
+
+/** A checked write of few records, or of selectors of whole keys, to a stream that is live as far as is known. */
+export interface SmallWrite extends Gatherable {
+  readonly kind: 'SUM' | 'REPLACE' | 'DELETE';
+  readonly receivedAt: Date;
+  readonly idempotencyKey: string | null;
+  readonly digest: Buffer;
+  /** The records; for a DELETE the keys, without values. */
+  readonly records: CanonicalRecords;
+  /** Of the filters of the records. */
+  readonly filterIds: readonly string[];
+}
+
+/** More records than these fill a statement by themselves. */
+export const MAX_SMALL_RECORDS = 100;
+/** Writes in one transaction. */
+export const MAX_BATCH = 500;
+
+/** A write whose operation is stored in the transaction. */
+export interface TakenWrite {
+  readonly write: SmallWrite;
+  readonly operation: OperationRow;
+}
+
+/**
+ * Writes them in one transaction that holds the stream's lock. Returns their operations; null for each write whose idempotency
+ * key is taken, and for all of them if the stream was deleted.
+ * @param apply returns how many records each operation hid, if any did
+ */
+export const writeTogether = async (
+  db: Db,
+  stream: StreamRow,
+  writes: readonly SmallWrite[],
+  lock: 'shared' | 'exclusive',
+  apply: (tx: Transaction, taken: readonly TakenWrite[]) => Promise<ReadonlyMap<bigint, number> | null>,
+): Promise<(OperationRow | null)[]> => {
+  try {
+    return await db.transaction(async (tx) => {
+      const limited = limitLockWaits(tx, Math.min(...writes.map(({ place }) => place.leftMs())));
+      const [operations, live] = await Promise.all([
+        insertOperations(tx, stream, writes),
+        lockStream(tx, stream, lock),
+        limited,
+      ]);
+      if (!live) throw new StreamGoneError();
+      const taken = writes.flatMap((write, index) => {
+        const operation = operations[index];
+        return operation ? [{ write, operation }] : [];
+      });
+      if (taken.length === 0) return operations;
+      const hidden = await apply(tx, taken);
+      return operations.map(
+        (operation) => operation && { ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 },
+      );
+    });
+  } catch (error) {
+    if (error instanceof StreamGoneError) return writes.map(() => null);
+    throw error;
+  }
+};
+
+/** Rolls the transaction back. */
+class StreamGoneError extends Error {}
+
+/** The records of several writes, one behind the other; buckets and filters that several have once. */
+export interface JoinedWrites {
+  readonly records: CanonicalRecords;
+  readonly filterIds: readonly string[];
+  /** Of each record. */
+  readonly operationIds: readonly bigint[];
+}
+
+/** @param taken at least one */
+export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
+  const buckets = new Distinct<string>();
+  const filters = new Distinct<CanonicalFilter>();
+  const operationIds: bigint[] = [];
+  const columns = {
+    indexes: [] as number[],
+    bucketIndexes: [] as number[],
+    filterIndexes: [] as number[],
+    elements: [] as string[],
+    values: [] as string[],
+  };
+  for (const { write, operation } of taken) {
+    const { records } = write;
+    const ofBuckets = records.buckets.map((start) => buckets.indexOf(start, start));
+    const ofFilters = records.filters.map((filter) => filters.indexOf(filter.text, filter));
+    for (const [place, element] of records.elements.entries()) {
+      columns.indexes.push(columns.indexes.length);
+      columns.bucketIndexes.push(ofBuckets[records.bucketIndexes[place] as number] as number);
+      columns.filterIndexes.push(ofFilters[records.filterIndexes[place] as number] as number);
+      columns.elements.push(element);
+      columns.values.push(records.values[place] ?? '');
+      operationIds.push(operation.id);
+    }
+  }
+  const [{ write: first }] = taken as [TakenWrite];
+  const { granularity, dimensions } = first.records;
+  const filterIds = new Map(
+    taken.flatMap(({ write }) => write.records.filters.map(({ text }, index) => [text, write.filterIds[index] ?? ''])),
+  );
+  return {
+    records: { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns },
+    filterIds: filters.items.map(({ text }) => filterIds.get(text) ?? ''),
+    operationIds,
+  };
+};
+
+/** Inserts records, and what they add to the totals. */
+export const insertJoined = async (
+  tx: Transaction,
+  stream: StreamRow,
+  { records, filterIds, operationIds }: JoinedWrites,
+): Promise<void> => {
+  const { columns } = new BucketSums().add(records);
+  const [first] = operationIds;
+  if (!columns || first === undefined) throw new Error('There is nothing to insert.');
+  const [inserted] = await Promise.all([
+    insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
+    // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
+    addTotals(tx, stream, first, columns, filterIds),
+  ]);
+  if (inserted !== records.elements.length) {
+    throw new Error(`Inserted ${inserted} of ${records.elements.length} records.`);
+  }
+};
+
+const insertedBy = ({ kind, records }: SmallWrite): number => (kind === 'DELETE' ? 0 : records.elements.length);
+
+/** In the order of the writes; null if the idempotency key is taken, by another of them or by an earlier request. */
+const insertOperations = async (
+  tx: Transaction,
+  stream: StreamRow,
+  writes: readonly SmallWrite[],
+): Promise<(OperationRow | null)[]> => {
+  // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
+  const inOrder = writes.toSorted((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
+  const { rows } = await tx.execute<{ id: string; idempotency_key: string | null; content_sha256: Buffer }>(sql`
+    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, s.id, u.kind, u.received_at, pg_current_xact_id(), true, u.records, 0, u.idempotency_key, u.digest
+    FROM streams s, unnest(
+      ${plainArrayText(inOrder.map(({ kind }) => kind))}::text[],
+      ${plainArrayText(inOrder.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
+      ${plainArrayText(inOrder.map(insertedBy))}::bigint[],
+      ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
+      ${arrayText(inOrder.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
+    ) WITH ORDINALITY AS u(kind, received_at, records, idempotency_key, digest, place)
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+    ORDER BY u.place
+    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id, idempotency_key, content_sha256`);
+  // By key and content, which the kind is a part of: writes without a key and with the same content are as good as each other.
+  const nameOf = (key: string | null, digest: Buffer): string => `${digest.toString('hex')} ${key ?? ''}`;
+  const ids = new Map<string, string[]>();
+  for (const { id, idempotency_key: key, content_sha256: digest } of rows) {
+    const name = nameOf(key, digest);
+    ids.set(name, [...(ids.get(name) ?? []), id]);
+  }
+  return writes.map((write) => {
+    const { kind, receivedAt, idempotencyKey, digest } = write;
+    const id = ids.get(nameOf(idempotencyKey, digest))?.shift();
+    if (id === undefined) return null;
+    return {
+      accountId: stream.accountId,
+      id: BigInt(id),
+      streamId: stream.id,
+      kind,
+      receivedAt,
+      insertedRecords: insertedBy(write),
+      hiddenRecords: 0,
+      idempotencyKey,
+      contentSha256: digest,
+    };
+  });
+};
