@@ -1,7 +1,7 @@
 import { isCanceled, isLockTimeout } from '../db/failures.ts';
 import type { Db } from '../db/client.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
-import type { StreamPlace } from './stream-queue.ts';
+import { NoTimeLeftError, type StreamPlace } from './stream-queue.ts';
 
 // Writes of many clients share a transaction: while one is in flight, those that arrive for the same stream gather, and the next
 // transaction takes them together. A transaction costs nearly the same for one as for a hundred.
@@ -19,7 +19,10 @@ export interface GatheringOptions<Item> {
   readonly countNext: (items: readonly Item[]) => number;
 }
 
-/** Returns the operation when it is committed; null if the item must be written by itself. */
+/**
+ * Returns the operation when it is committed; null if the item must be written by itself. Throws NoTimeLeftError if the item waited
+ * for others until its time was over.
+ */
 export type Gather<Item> = (db: Db, stream: StreamRow, item: Item) => Promise<OperationRow | null>;
 
 interface Waiting<Item> {
@@ -27,6 +30,13 @@ interface Waiting<Item> {
   readonly resolve: (operation: OperationRow | null) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** Rejects it if not. */
+const hasTimeLeft = ({ item, reject }: Waiting<Gatherable>): boolean => {
+  if (item.place.leftMs() > 0) return true;
+  reject(new NoTimeLeftError());
+  return false;
+};
 
 export const createGathering = <Item extends Gatherable>({
   write,
@@ -36,7 +46,9 @@ export const createGathering = <Item extends Gatherable>({
   const queues = new Map<bigint, Waiting<Item>[]>();
 
   const writeAll = async (db: Db, stream: StreamRow, queue: Waiting<Item>[]): Promise<void> => {
-    while (queue.length > 0) {
+    for (;;) {
+      queue.push(...queue.splice(0).filter(hasTimeLeft));
+      if (queue.length === 0) break;
       const batch = queue.splice(0, countNext(queue.map(({ item }) => item)));
       try {
         const operations = await write(
@@ -46,17 +58,12 @@ export const createGathering = <Item extends Gatherable>({
         );
         for (const [index, { resolve }] of batch.entries()) resolve(operations[index] ?? null);
       } catch (error) {
-        // A statement that failed ended the transaction, so those that may wait longer are written with the next batch. If the
+        // A statement that failed ended the transaction, so those that have time left are written with the next batch. If the
         // answer to COMMIT was lost, nobody knows whether it was made, and none of them is tried again here.
-        const mayWait = isLockTimeout(error) ? batch.filter(({ item }) => item.place.leftMs() > 0) : [];
+        if (isLockTimeout(error)) queue.unshift(...batch);
         // One may take longer than a statement is allowed to. The others must not fail with it.
-        const isByItself = batch.length > 1 && isCanceled(error);
-        for (const waiting of batch) {
-          if (mayWait.includes(waiting)) continue;
-          if (isByItself) waiting.resolve(null);
-          else waiting.reject(error);
-        }
-        queue.unshift(...mayWait);
+        else if (isCanceled(error) && batch.length > 1) for (const { resolve } of batch) resolve(null);
+        else for (const { reject } of batch) reject(error);
       }
     }
     queues.delete(stream.id);

@@ -16,6 +16,9 @@ export interface StreamPlace {
   leftMs(): number;
 }
 
+/** Thrown by the work of a request that found no time left: it fails with StreamBusyError. */
+export class NoTimeLeftError extends Error {}
+
 /** What a request queues for. */
 export interface StreamRequest {
   readonly accountId: bigint;
@@ -149,7 +152,7 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
       try {
         return await work({ turn: waiter?.turn ?? AT_ONCE, leftMs: () => deadline - performance.now() });
       } catch (error) {
-        throw isLockTimeout(error) ? busy(stream, error) : error;
+        throw isLockTimeout(error) || error instanceof NoTimeLeftError ? busy(stream, error) : error;
       } finally {
         if (waiter && !waiter.isActive) {
           waiter.leave();

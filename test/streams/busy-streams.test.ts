@@ -168,6 +168,23 @@ describe('writes to a stream that another server holds', () => {
     expect(await querySql(patient, 'SELECT 1 FROM staged_batches')).toEqual([]);
   });
 
+  test('are answered with STREAM_BUSY if they wait for each other too, and write nothing', async () => {
+    await write(hasty, 'Sum', { stream: 'busy-key', records: [record()] });
+    const before = await ledgerOf('busy-key');
+    await whileHeld([lockOf('busy-key')], async () => {
+      const answers = await Promise.all(
+        Array.from({ length: 12 }, (_, index) =>
+          tryWrite(hasty, 'Replace', { stream: 'busy-key', records: [record({ value: String(index) })] }),
+        ),
+      );
+      expect(answers.map(({ status, errors }) => [status, errors?.[0]?.extensions])).toEqual(
+        answers.map(() => [503, { code: 'STREAM_BUSY' }]),
+      );
+    });
+    expect(await ledgerOf('busy-key')).toEqual(before);
+    expect(verdict(await write(hasty, 'Replace', { stream: 'busy-key', records: [record()] }))).toBe('taken');
+  });
+
   test('succeed when the other server is done in time', async () => {
     await write(patient, 'Sum', { stream: 'soon-free', records: [record()] });
     const answers = await whileHeld([lockOf('soon-free')], async () => {

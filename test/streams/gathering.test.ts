@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Db } from '../../src/db/client.ts';
 import { createGathering } from '../../src/streams/gathering.ts';
+import { NoTimeLeftError } from '../../src/streams/stream-queue.ts';
 import type { OperationRow, StreamRow } from '../../src/streams/rows.ts';
 
 interface Item {
@@ -29,8 +30,8 @@ const open = (countNext: (items: readonly Item[]) => number = ({ length }) => le
     },
     countNext,
   });
-  const add = (name: string, leftMs = 1000): Promise<OperationRow | null> => {
-    const operation = gather(db, stream, { name, place: { leftMs: () => leftMs } });
+  const add = (name: string, leftMs: () => number = () => 1000): Promise<OperationRow | null> => {
+    const operation = gather(db, stream, { name, place: { leftMs } });
     operation.catch(() => undefined);
     return operation;
   };
@@ -81,17 +82,32 @@ describe('gathered writes', () => {
   test('are written with the next transaction after a lock timeout, if they have time left', async () => {
     const { add, transactions, named } = open();
     void add('a');
-    const late = add('late', 0);
-    const early = add('early', 1);
+    let leftMs = 1;
+    const late = add('late', () => leftMs);
+    const early = add('early');
     transactions[0]?.end.resolve([operation(1n)]);
     await setImmediate();
     void add('next');
-    const timeout = failure('55P03');
-    transactions[1]?.end.reject(timeout);
-    await expect(late).rejects.toBe(timeout);
+    leftMs = 0;
+    transactions[1]?.end.reject(failure('55P03'));
+    await expect(late).rejects.toThrow(NoTimeLeftError);
     await setImmediate();
     expect(named()).toEqual([['a'], ['late', 'early'], ['early', 'next']]);
     transactions[2]?.end.resolve([operation(2n), operation(3n)]);
+    expect(await early).toEqual(operation(2n));
+  });
+
+  test('fail without another attempt if their time is over when the transaction in flight ends', async () => {
+    const { add, transactions, named } = open(() => 1);
+    void add('a');
+    let leftMs = 1;
+    const late = add('late', () => leftMs);
+    const early = add('early');
+    leftMs = 0;
+    transactions[0]?.end.resolve([operation(1n)]);
+    await expect(late).rejects.toThrow(NoTimeLeftError);
+    expect(named()).toEqual([['a'], ['early']]);
+    transactions[1]?.end.resolve([operation(2n)]);
     expect(await early).toEqual(operation(2n));
   });
 

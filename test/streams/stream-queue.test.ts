@@ -1,7 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { StreamBusyError } from '../../src/errors.ts';
-import { createStreamQueue, type StreamAccess, type StreamQueue } from '../../src/streams/stream-queue.ts';
+import {
+  createStreamQueue,
+  NoTimeLeftError,
+  type StreamAccess,
+  type StreamQueue,
+} from '../../src/streams/stream-queue.ts';
 
 let queue: StreamQueue;
 let busy = 0;
@@ -88,6 +93,14 @@ describe('the queue of a stream', () => {
     );
     expect(left).toBeLessThanOrEqual(20);
     await first.end();
+    expect([busy, queue.streams]).toEqual([1, 0]);
+  });
+
+  test('throws StreamBusyError for a request that found no time left', async () => {
+    const late = queue.enter({ accountId: 1n, stream: 'usage', access: 'grouped' }, () =>
+      Promise.reject(new NoTimeLeftError()),
+    );
+    await expect(late).rejects.toThrow(StreamBusyError);
     expect([busy, queue.streams]).toEqual([1, 0]);
   });
 
