@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Figure, median } from '../support/figures.ts';
 import { ndjsonLine, recordAt } from '../support/made-up-records.ts';
 import { ask, measureRate, post } from '../support/senders.ts';
@@ -12,6 +13,7 @@ const LARGE = { days: 1, keys: 1_000_000, repeats: 1 };
 const TRIES = 41;
 const SENDERS = 20;
 const SECONDS = 5;
+const MAX_HASHING_MS = 120_000;
 const DAY_MS = 86_400_000;
 
 type Bucket = 'large' | 'empty';
@@ -43,6 +45,15 @@ export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
     );
   };
 
+  // The first look-up finds that the bucket is large, and has the keys hashed.
+  const begun = performance.now();
+  await page('large');
+  while ((await client.query('SELECT 1 FROM streams WHERE name = $1 AND NOT keys_hashed', [STREAM])).rowCount === 1) {
+    if (performance.now() - begun > MAX_HASHING_MS) throw new Error('The keys of the large bucket were not hashed.');
+    await sleep(100);
+  }
+  const hashingMs = performance.now() - begun;
+
   const figures: Figure[] = [];
   const compare = async (what: string, run: (bucket: Bucket, attempt: number) => Promise<unknown>): Promise<void> => {
     const took: Record<Bucket, number[]> = { large: [], empty: [] };
@@ -60,7 +71,7 @@ export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
       value: largeMs / emptyMs,
       unit: 'x',
       bound: { atMost: 3 },
-      details: { largeMs, emptyMs },
+      details: { largeMs, emptyMs, hashingMs },
     });
   };
   await compare('page of 20 records', (bucket) => page(bucket));

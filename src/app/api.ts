@@ -1,5 +1,6 @@
 import { createAuthenticator } from '../accounts/authenticate.ts';
 import { createIntakeRate } from '../accounts/intake-rate.ts';
+import type { KeyHasher } from '../streams/key-hasher.ts';
 import type { Services } from '../graphql/context.ts';
 import { createGraphQLServer } from '../graphql/server.ts';
 import { createSchema } from '../graphql/schema.ts';
@@ -17,6 +18,7 @@ import { createKnownStreams } from '../streams/known-streams.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { WrittenStreams } from '../streams/written-streams.ts';
+import { looksForFewKeys } from '../streams/write-request.ts';
 import { createWriteBatches } from '../streams/write-batches.ts';
 import type { AppResources } from './resources.ts';
 
@@ -30,11 +32,12 @@ export interface ApiParts {
   readonly memory: RequestMemory;
   readonly slowRequests: SlowRequests;
   readonly written: WrittenStreams;
+  readonly keyHasher: KeyHasher;
 }
 
 /** Everything that serves the requests of clients. */
 export const createApi = (resources: AppResources, parts: ApiParts) => {
-  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written } = parts;
+  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written, keyHasher } = parts;
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -74,9 +77,12 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     batches: createWriteBatches({ clock }),
     held,
     streamQueue,
+    keyHasher,
     onWritten: (kind, receipt) => {
       metrics.written(kind, receipt);
-      if (!receipt.replayed) written.note(receipt.stream.accountId, receipt.stream.id);
+      if (receipt.replayed) return;
+      written.note(receipt.stream.accountId, receipt.stream.id);
+      if (looksForFewKeys(kind, receipt)) keyHasher.note(receipt.stream);
     },
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

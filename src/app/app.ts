@@ -19,7 +19,7 @@ import { createHeldBatches } from '../streams/held-batches.ts';
 import { createStreamQueue } from '../streams/stream-queue.ts';
 import { createWrittenStreams } from '../streams/written-streams.ts';
 import { createApi } from './api.ts';
-import { startBackground, startMerger } from './background.ts';
+import { startBackground, startKeyHasher, startMerger } from './background.ts';
 import type { AppResources } from './resources.ts';
 
 export interface App {
@@ -61,6 +61,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const memory = createRequestMemory(config.requestMemory);
   const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
   const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
+  const keyHasher = startKeyHasher(resources, streamQueue);
   const metrics = createMetrics({
     role: config.role,
     pool: database.pool,
@@ -73,7 +74,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written };
+  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written, keyHasher };
   const api = config.role === 'worker' ? null : createApi(resources, parts);
   const handle = createRouter({
     database,
@@ -129,7 +130,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   try {
     // Before the background parts, so that no run is begun where the port is taken.
     const url = await listen(server, config.host, config.port);
-    if (api) background = [startMerger(resources, written)];
+    if (api) background = [startMerger(resources, written), keyHasher];
     if (config.role !== 'api') background = [...background, ...(await startBackground(resources, metrics))];
     return { url, stop: () => (stopped ??= stop()) };
   } catch (error) {

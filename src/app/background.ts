@@ -1,4 +1,5 @@
 import { createAccountNames } from '../accounts/accounts.ts';
+import { createKeyHasher, type KeyHasher } from '../streams/key-hasher.ts';
 import { startMailer } from '../background/mailer.ts';
 import { startReaper } from '../background/reaper.ts';
 import { startRunWorker } from '../background/run-worker.ts';
@@ -13,6 +14,7 @@ import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { WrittenStreams } from '../streams/written-streams.ts';
 import type { AppResources } from './resources.ts';
 
@@ -45,6 +47,14 @@ export const startMerger = ({ database, log }: AppResources, written: WrittenStr
     written,
     everyMs: MERGE_MS,
     onError: failureTeller(log, 'merger of totals'),
+  });
+
+/** Hashes the keys of the streams in which this server looks for few of them. */
+export const startKeyHasher = ({ database, log }: AppResources, streamQueue: StreamQueue): KeyHasher =>
+  createKeyHasher({
+    dbOf: (accountId) => database.forAccount(accountId),
+    streamQueue,
+    onError: failureTeller(log, 'hashing of keys'),
   });
 
 /** Everything that a worker does beside requests: the schedule, runs, mail and the sweeps. */

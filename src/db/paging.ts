@@ -78,6 +78,9 @@ const decodeCursor = (cursor: string): string[] | null => {
   }
 };
 
+/** Parts of the sort key of a cursor; undefined if it is not one. */
+export const cursorLength = (cursor: string): number | undefined => decodeCursor(cursor)?.length;
+
 /** Makes the page of up to limit + 1 rows, which came in the order of the request's direction. */
 export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Row> => {
   const more = rows.length > request.limit;

@@ -9,6 +9,7 @@ import {
   pgSequence,
   pgTable,
   primaryKey,
+  smallint,
   text,
   timestamp,
   uniqueIndex,
@@ -87,6 +88,10 @@ export const streams = pgTable(
     deletedXid: xid8('deleted_xid'),
     /** Of all operations before this transaction the totals are merged; null where none are. */
     totalsMergedXid: xid8('totals_merged_xid'),
+    /** Whether records that are inserted from now on get the hash of their key. See streams/hash-keys.ts. */
+    hashesKeys: boolean('hashes_keys').notNull().default(false),
+    /** Whether all live records have it. */
+    keysHashed: boolean('keys_hashed').notNull().default(false),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -170,11 +175,13 @@ export const records = pgTable(
     value: numeric('value').notNull(),
     operationId: id64('operation_id').notNull(),
     hiddenBy: id64('hidden_by'),
+    /** Of filter and element, see streams/key-hash.ts; 0 for a record without. */
+    keyHash: smallint('key_hash').notNull().default(0),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
     index('records_live')
-      .on(table.accountId, table.streamId, table.bucketStart)
+      .on(table.accountId, table.streamId, table.bucketStart, table.keyHash)
       .where(sql`hidden_by IS NULL`),
     index('records_hidden')
       .on(table.accountId, table.streamId, table.hiddenBy)

@@ -4,6 +4,7 @@ import type { Authenticator } from '../accounts/authenticate.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../accounts/keys.ts';
 import { expandScopes, type Scope } from '../accounts/scopes.ts';
+import type { KeyHasher } from '../streams/key-hasher.ts';
 import type { Database, Db } from '../db/client.ts';
 import type { Caller, KeyProblem } from '../http/callers.ts';
 import type { PageArguments } from '../db/paging.ts';
@@ -30,6 +31,7 @@ export interface Services {
   readonly known: KnownStreams;
   readonly batches: WriteBatches;
   readonly streamQueue: StreamQueue;
+  readonly keyHasher: Pick<KeyHasher, 'note'>;
   readonly onWritten: OnWritten;
   readonly limits: {
     readonly maxRecords: number;

@@ -89,6 +89,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
           elementName: t.arg.string({ description: 'Only this element.' }),
         },
         resolve: async (stream, { from, to, ...args }, context) => {
+          context.services.keyHasher.note(stream);
           const page = await listRecords(context.services.db, stream, {
             ...paged(context, args),
             from: readBucketBound('from', from, stream.granularity),

@@ -1,3 +1,4 @@
+import type { KeyHasher } from '../streams/key-hasher.ts';
 import type { IncomingMessage } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { z } from 'zod';
@@ -30,6 +31,7 @@ export interface RestServices {
   readonly known: KnownStreams;
   readonly batches: WriteBatches;
   readonly streamQueue: StreamQueue;
+  readonly keyHasher: Pick<KeyHasher, 'note'>;
   readonly held: HeldBatches;
   readonly onWritten: OnWritten;
   readonly pace: Pace;

@@ -205,6 +205,7 @@ const recordsOf = async (call: Call): Promise<Reply> => {
   const { db } = call.services;
   const stream = await findStream(db, call.principal.accountId, name);
   if (!stream) throw missingStream(name);
+  call.services.keyHasher.note(stream);
   const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
   return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
 };

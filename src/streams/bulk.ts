@@ -192,7 +192,7 @@ const recordIntake = (
           return { insertedRecords, hiddenRecords: 0, onCommitted };
         }
         checkComplete(await countBatches(tx, staged), batches);
-        const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE');
+        const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE', reader.count);
         if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         if (columns) {
           const filterIds = await resolveFilterIds(tx, stream, filters, known);
@@ -253,7 +253,7 @@ const selectorIntake = (
       shape: null,
       apply: async (tx, stream, operationId) => {
         checkComplete(await countBatches(tx, staged), batches);
-        const hiddenRecords = await hideStaged(tx, staged, stream, operationId, [...forms.values()]);
+        const hiddenRecords = await hideStaged(tx, staged, stream, operationId, [...forms.values()], reader.count);
         if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         return { insertedRecords: 0, hiddenRecords };
       },

@@ -3,7 +3,8 @@ import { plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { batchTexts } from './batch-texts.ts';
-import { noteHidden } from './ledger.ts';
+import { areFewKeys, hashesOf } from './key-hash.ts';
+import { noteHidden, readByIndex } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import {
   insertJoined,
@@ -21,8 +22,6 @@ import { subtractHidden } from './totals.ts';
 
 /** Keys that one statement looks for. */
 const MAX_KEYS = 5000;
-/** Pairs of a key and a bucket: more are not looked up one by one, but cost a read of whole buckets. */
-const MAX_PAIRS = 5000;
 
 /** The number of writes, from the first one on, that have no key in common and cost no more together than one by one. */
 export const countDisjoint = (writes: readonly SmallWrite[]): number => {
@@ -32,7 +31,7 @@ export const countDisjoint = (writes: readonly SmallWrite[]): number => {
     const own = keysOf(write);
     for (const bucket of write.records.buckets) buckets.add(bucket);
     const count = keys.size + own.length;
-    const isTooMuch = index === MAX_BATCH || count > MAX_KEYS || (count + 1) * buckets.size > MAX_PAIRS;
+    const isTooMuch = index === MAX_BATCH || count > MAX_KEYS || !areFewKeys(count, buckets.size);
     if (index > 0 && (isTooMuch || own.some((key) => keys.has(key)))) return index;
     for (const key of own) keys.add(key);
   }
@@ -52,14 +51,14 @@ export const writeKeyed = (
   stream: StreamRow,
   writes: readonly SmallWrite[],
 ): Promise<(OperationRow | null)[]> =>
-  writeTogether(db, stream, writes, 'exclusive', async (tx, taken) => {
+  writeTogether(db, stream, writes, 'exclusive', async (tx, taken, locked) => {
     const replaces = taken.filter(({ write }) => write.kind === 'REPLACE');
     const [hidden] = await Promise.all([
-      hideKeys(tx, stream, taken),
+      hideKeys(tx, locked, taken),
       // Sent together, but what they insert is not there yet when the keys are looked for.
-      replaces.length > 0 && insertJoined(tx, stream, joinWrites(replaces)),
+      replaces.length > 0 && insertJoined(tx, locked, joinWrites(replaces)),
     ]);
-    if (hidden.size > 0) await noteHidden(tx, stream, hidden, clock.now());
+    if (hidden.size > 0) await noteHidden(tx, locked, hidden, clock.now());
     return hidden;
   });
 
@@ -70,10 +69,11 @@ const hideKeys = async (
   taken: readonly TakenWrite[],
 ): Promise<ReadonlyMap<bigint, number>> => {
   const joined = joinWrites(taken);
-  const [, , , hidden] = await Promise.all([
+  const [, , , , hidden] = await Promise.all([
     // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
     tx.execute(sql`SET LOCAL enable_nestloop = off`),
     tx.execute(sql`SET LOCAL enable_mergejoin = off`),
+    stream.keysHashed && readByIndex(tx),
     updateKeys(tx, stream, joined),
     subtractHidden(
       tx,
@@ -103,6 +103,7 @@ const updateKeys = async (
     FROM ${keys(sql`k.*`)} o
     WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
       AND r.bucket_start = ANY(${buckets}::timestamptz[])
+      ${stream.keysHashed ? sql`AND r.key_hash = ANY(${hashesOf(sql`${keys(sql`k.*`)} AS k`)})` : sql``}
       AND ((r.bucket_start, r.filter_id, r.element) IN ${keys(sql`k.bucket_start, k.filter_id, k.element`)}) IS TRUE
       AND o.bucket_start = r.bucket_start AND o.filter_id = r.filter_id AND o.element = r.element`);
 };

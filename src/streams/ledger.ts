@@ -1,9 +1,10 @@
-import { type SQL, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import { plainArrayText } from '../db/array-text.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import type { BatchTexts } from './batch-texts.ts';
-import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
+import { type CanonicalFilter, dimensionsJson, EMPTY_FILTER, filterDigest } from './canonical.ts';
+import { areFewKeys, hashesOf, insertedHash } from './key-hash.ts';
 import type { KnownStreams } from './known-streams.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
@@ -22,26 +23,30 @@ export const limitLockWaits = async (tx: Transaction, milliseconds: number): Pro
   await tx.execute(sql.raw(`SET LOCAL lock_timeout = ${Math.max(LEAST_LOCK_WAIT_MS, Math.ceil(milliseconds))}`));
 };
 
+/** What may change of a stream while it lives; not before the transaction that holds its lock has ended. */
+export type LockState = Pick<StreamRow, 'keysHashed'>;
+
 /**
  * Sums of one stream run side by side under the shared lock; replace, delete and deleteStream take it alone.
  * An advisory lock and not FOR SHARE / FOR UPDATE: under six overlapping sharers FOR UPDATE waited over 8 s.
- * False where the stream was deleted before the lock was had.
+ * Returns null if the stream was deleted before.
  */
 export const lockStream = async (
   tx: Transaction,
   stream: Pick<StreamRow, 'accountId' | 'id'>,
   mode: 'shared' | 'exclusive',
-): Promise<boolean> => {
+): Promise<LockState | null> => {
   const lock = sql.raw(mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock');
   const [, live] = await Promise.all([
     tx.execute(sql`
       SELECT ${lock}(hashtextextended(id::text, 0)) FROM streams
       WHERE account_id = ${stream.accountId} AND id = ${stream.id}`),
     // A statement of its own: the one above read the stream before it waited for the lock.
-    tx.execute(sql`
-      SELECT 1 FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
+    tx.execute<{ keys_hashed: boolean }>(sql`
+      SELECT keys_hashed FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
   ]);
-  return live.rows.length === 1;
+  const [row] = live.rows;
+  return row ? { keysHashed: row.keys_hashed } : null;
 };
 
 /**
@@ -138,10 +143,12 @@ export const insertRecords = async (
   filterIds: readonly string[],
 ): Promise<number> => {
   const isOne = typeof operation === 'bigint';
+  const filterId = sql`(${plainArrayText(filterIds)}::bigint[])[u.filter_place]`;
   const { rowCount } = await tx.execute(sql`
-    INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
-    SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], (${plainArrayText(filterIds)}::bigint[])[u.filter_place],
-      u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`}
+    INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
+    SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], ${filterId},
+      u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`},
+      ${insertedHash(filterId, sql`u.element`)}
     FROM streams s, unnest(
       ${bucketPlaces}::int[], ${filterPlaces}::int[], ${elements}::text[],
       ${values}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operation.map(String))}::bigint[]`}
@@ -178,17 +185,11 @@ export const hideMatching = (
   records: CanonicalRecords,
   filterIds: readonly string[],
 ): Promise<number> =>
-  hideByKey(tx, stream, operationId, bucketsOf(records), [
-    {
-      column: sql`r.filter_id`,
-      type: 'bigint',
-      values: records.filterIndexes.map((index) => filterIds[index]),
-    },
-    { column: sql`r.element`, type: 'text', values: records.elements },
-  ]);
-
-const bucketsOf = ({ buckets, bucketIndexes }: CanonicalRecords): string[] =>
-  bucketIndexes.map((index) => buckets[index] as string);
+  hideByKey(tx, stream, operationId, {
+    buckets: records.bucketIndexes.map((index) => records.buckets[index] as string),
+    filterIds: records.filterIndexes.map((index) => filterIds[index] as string),
+    elements: records.elements,
+  });
 
 /** Hides what a delete selects. A row that several selectors match is hidden, and counted, once. */
 export const hideSelected = async (
@@ -203,41 +204,52 @@ export const hideSelected = async (
     ({ filter, element }) => `${filter?.dimensionsText ?? ''} ${element === null ? '' : 'element'}`,
   );
   let hidden = 0;
-  for (const ofForm of forms.values()) {
-    let alike = ofForm;
-    const [first] = alike;
-    const dimensions = first?.filter?.entries.map(({ dimension }) => dimension) ?? [];
-    const keys: KeyColumn[] = [];
-    if (dimensions.length > 0 && dimensions.length === stream.dimensions.length) {
-      // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
-      // million.
-      const digests = alike.map(({ filter }) => (filter ? filterDigest(filter) : Buffer.alloc(0)));
-      const ids = await findFilterIds(tx, stream, digests);
-      const idOf = (index: number): string | undefined => ids.get(digests[index]?.toString('hex') ?? '');
-      keys.push({ column: sql`r.filter_id`, type: 'bigint', values: alike.flatMap((_, index) => idOf(index) ?? []) });
-      alike = alike.filter((_, index) => idOf(index) !== undefined);
-    } else if (dimensions.length > 0) {
-      // Both sides are canonical, so equal sets of values are equal JSON.
-      const values = alike.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values)));
-      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.place)
-        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, place)
-        WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = r.filter_id)`;
-      keys.push({ column, type: 'jsonb', values });
-    }
-    if (first && first.element !== null) {
-      keys.push({ column: sql`r.element`, type: 'text', values: alike.map(({ element }) => element) });
-    }
-    const buckets = alike.map(({ bucket }) => bucket);
-    hidden += await hideByKey(tx, stream, operationId, buckets, keys);
+  for (const alike of forms.values()) {
+    hidden += await hideByKey(tx, stream, operationId, await keysOf(tx, stream, alike));
   }
   return hidden;
 };
 
-/** A part of what records are found by, beside their bucket: one value for each key that is looked for. */
-interface KeyColumn {
-  readonly column: SQL;
-  readonly type: 'bigint' | 'text' | 'jsonb';
-  readonly values: readonly unknown[];
+/** Of selectors of one form; without those whose filter no record has. */
+const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> => {
+  const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
+    buckets: some.map(({ bucket }) => bucket),
+    elements: some.flatMap(({ element }) => element ?? []),
+  });
+  const dimensions = selectors[0]?.filter?.entries.map(({ dimension }) => dimension) ?? [];
+  if (dimensions.length === stream.dimensions.length) {
+    // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
+    // million.
+    const digests = selectors.map(({ filter }) => filterDigest(filter ?? EMPTY_FILTER));
+    const ids = await findFilterIds(tx, stream, digests);
+    const found = selectors.map((selector, index) => ({
+      selector,
+      id: ids.get(digests[index]?.toString('hex') ?? ''),
+    }));
+    const known = found.filter(({ id }) => id !== undefined);
+    return {
+      ...ofSelectors(known.map(({ selector }) => selector)),
+      filterIds: known.flatMap(({ id }) => id ?? []),
+    };
+  }
+  if (dimensions.length === 0) return ofSelectors(selectors);
+  return {
+    ...ofSelectors(selectors),
+    // Both sides are canonical, so equal sets of values are equal JSON.
+    filterValues: {
+      dimensions,
+      values: selectors.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values))),
+    },
+  };
+};
+
+/** What records are found by: in each list one item for each key. A list that is empty or absent takes every value. */
+interface Keys {
+  readonly buckets: readonly string[];
+  readonly filterIds?: readonly string[];
+  /** Parts of filters: the JSON of the values of some of the stream's dimensions. */
+  readonly filterValues?: { readonly dimensions: readonly string[]; readonly values: readonly string[] };
+  readonly elements: readonly string[];
 }
 
 /** Keys of one statement: their hash takes about 1 MB, and Postgres gives it 8 (work_mem is 4 MB by default). */
@@ -248,30 +260,51 @@ const KEYS_AT_A_TIME = 10_000;
  * planner from making a join of it, which it would do pair by pair where it knows too little of the table
  * (10,000 selectors on 10,000 records took more than 30 s, and take 0.3 s like this).
  */
-const hideByKey = async (
-  tx: Transaction,
-  stream: StreamRow,
-  operationId: bigint,
-  buckets: readonly string[],
-  others: readonly KeyColumn[],
-): Promise<number> => {
+const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> => {
   let hidden = 0;
-  for (let start = 0; start < buckets.length; start += KEYS_AT_A_TIME) {
-    const end = start + KEYS_AT_A_TIME;
-    const some = buckets.slice(start, end);
-    const keys = [sql`r.bucket_start`, ...others.map(({ column }) => column)];
-    const lists = [
-      sql`${sql.param(some)}::timestamptz[]`,
-      ...others.map(({ type, values }) => sql`${sql.param(values.slice(start, end))}::${sql.raw(type)}[]`),
-    ];
-    const { rowCount } = await tx.execute(sql`
-      UPDATE records r SET hidden_by = ${operationId}
-      WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-        AND r.bucket_start = ANY(${sql.param([...new Set(some)])}::timestamptz[])
-        AND ((${sql.join(keys, sql`, `)}) IN (SELECT * FROM unnest(${sql.join(lists, sql`, `)}))) IS TRUE`);
+  for (let start = 0; start < keys.buckets.length; start += KEYS_AT_A_TIME) {
+    const some = <Item>(list: readonly Item[]): readonly Item[] => list.slice(start, start + KEYS_AT_A_TIME);
+    const buckets = some(keys.buckets);
+    const distinct = [...new Set(buckets)];
+    const columns = [{ column: sql`r.bucket_start`, list: sql`${sql.param(buckets)}::timestamptz[]` }];
+    if (keys.filterValues) {
+      const { dimensions, values } = keys.filterValues;
+      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.place)
+        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, place)
+        WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = r.filter_id)`;
+      columns.push({ column, list: sql`${sql.param(some(values))}::jsonb[]` });
+    }
+    const filterIds = keys.filterIds && sql`${sql.param(some(keys.filterIds))}::bigint[]`;
+    if (filterIds) columns.push({ column: sql`r.filter_id`, list: filterIds });
+    const elements = keys.elements.length > 0 && sql`${sql.param(some(keys.elements))}::text[]`;
+    if (elements) columns.push({ column: sql`r.element`, list: elements });
+    const isByHash = stream.keysHashed && areFewKeys(buckets.length, distinct.length);
+    const [, { rowCount }] = await Promise.all([
+      isByHash && readByIndex(tx),
+      tx.execute(sql`
+        UPDATE records r SET hidden_by = ${operationId}
+        WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+          AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
+          ${isByHash && filterIds && elements ? sql`AND r.key_hash = ANY(${hashesOf(sql`unnest(${filterIds}, ${elements}) AS k(filter_id, element)`)})` : sql``}
+          AND ((${sql.join(
+            columns.map(({ column }) => column),
+            sql`, `,
+          )}) IN (SELECT * FROM unnest(${sql.join(
+            columns.map(({ list }) => list),
+            sql`, `,
+          )}))) IS TRUE`),
+    ]);
     hidden += rowCount ?? 0;
   }
   return hidden;
+};
+
+/**
+ * For the rest of the transaction. The planner takes a few thousand records for dearer than the whole table, because it does not
+ * know that they lie close to each other.
+ */
+export const readByIndex = async (tx: Transaction): Promise<void> => {
+  await tx.execute(sql`SET LOCAL enable_seqscan = off`);
 };
 
 /** Notes how many records each operation hid, shortly before COMMIT. */

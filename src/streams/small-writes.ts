@@ -41,14 +41,18 @@ export interface TakenWrite {
 /**
  * Writes them in one transaction that holds the stream's lock. Returns their operations; null for each write whose idempotency
  * key is taken, and for all of them if the stream was deleted.
- * @param apply returns how many records each operation hid, if any did
+ * @param apply gets the stream as it is under the lock, and returns how many records each operation hid, if any did
  */
 export const writeTogether = async (
   db: Db,
   stream: StreamRow,
   writes: readonly SmallWrite[],
   lock: 'shared' | 'exclusive',
-  apply: (tx: Transaction, taken: readonly TakenWrite[]) => Promise<ReadonlyMap<bigint, number> | null>,
+  apply: (
+    tx: Transaction,
+    taken: readonly TakenWrite[],
+    locked: StreamRow,
+  ) => Promise<ReadonlyMap<bigint, number> | null>,
 ): Promise<(OperationRow | null)[]> => {
   try {
     return await db.transaction(async (tx) => {
@@ -64,7 +68,7 @@ export const writeTogether = async (
         return operation ? [{ write, operation }] : [];
       });
       if (taken.length === 0) return operations;
-      const hidden = await apply(tx, taken);
+      const hidden = await apply(tx, taken, { ...stream, ...live });
       return operations.map(
         (operation) => operation && { ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 },
       );

@@ -4,6 +4,8 @@ import type { IssueCollector } from '../errors.ts';
 import type { BatchTexts } from './batch-texts.ts';
 import { dimensionsJson, filterDigest } from './canonical.ts';
 import { duplicateKey } from './records.ts';
+import { readByIndex } from './ledger.ts';
+import { areFewKeys, hashesOf, insertedHash } from './key-hash.ts';
 import type { StreamRow } from './rows.ts';
 
 // Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
@@ -96,6 +98,14 @@ const rowsWithFilterIds = ({ accountId, requestId }: StagedRequest, stream: Stre
     WHERE b.account_id = ${accountId} AND b.request_id = ${requestId}
     OFFSET 0)`;
 
+/**
+ * Limits what is read of the records `r` to the buckets of few keys, and to their hashes if the keys are whole.
+ * The planner would join the keys with all records of the stream.
+ */
+const amongFew = (stream: StreamRow, keys: SQL, isWhole: boolean): SQL => sql`
+  AND r.bucket_start = ANY(ARRAY(SELECT few.bucket_start FROM ${keys} few))
+  ${stream.keysHashed && isWhole ? sql`AND r.key_hash = ANY(${hashesOf(sql`${keys} AS k`)})` : sql``}`;
+
 /** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
 export const checkStagedKeys = async (
   db: Db,
@@ -121,27 +131,36 @@ export const checkStagedKeys = async (
   issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
 };
 
-/** Inserts all staged records, and first hides what they replace, where they do. */
+/**
+ * Inserts all staged records, and first hides what they replace, if they do.
+ * @param count of records
+ */
 export const takeOverRecords = async (
   tx: Transaction,
   request: StagedRequest,
   stream: StreamRow,
   operationId: bigint,
   replaces: boolean,
+  count: number,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
   await planForMany(tx, request);
   await storeFilters(tx, request, stream);
+  const few = replaces && areFewKeys(count, count);
+  if (few) await readByIndex(tx);
   const hidden = replaces
     ? await tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
         FROM ${rowsWithFilterIds(request, stream)} k
         WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-          AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element`)
+          AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element
+          ${few ? amongFew(stream, rowsWithFilterIds(request, stream), true) : sql``}`)
     : null;
   const inserted = await tx.execute(sql`
-    INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
-    SELECT u.account_id, ${stream.id}::bigint, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint
-    FROM ${rowsWithFilterIds(request, stream)} u`);
+    INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
+    SELECT u.account_id, ${stream.id}::bigint, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint,
+      ${insertedHash(sql`u.filter_id`, sql`u.element`)}
+    FROM ${rowsWithFilterIds(request, stream)} u
+    JOIN streams s ON s.account_id = u.account_id AND s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
 };
 
@@ -180,15 +199,21 @@ export interface SelectorForm {
   readonly element: boolean;
 }
 
-/** Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once. */
+/**
+ * Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once.
+ * @param count of selectors
+ */
 export const hideStaged = async (
   tx: Transaction,
   request: StagedRequest,
   stream: StreamRow,
   operationId: bigint,
   forms: readonly SelectorForm[],
+  count: number,
 ): Promise<number> => {
   await planForMany(tx, request);
+  const few = areFewKeys(count, count);
+  if (few) await readByIndex(tx);
   let hidden = 0;
   for (const form of forms) {
     const matching = [
@@ -196,11 +221,14 @@ export const hideStaged = async (
       ...(form.element ? [sql`r.element = k.element`] : []),
       ...(form.dimensions.length > 0 ? [sql`r.filter_id = k.filter_id`] : []),
     ];
+    const keys = sql`(${keysOf(request, stream, form)} OFFSET 0)`;
+    const { dimensions, element } = form;
+    const isWhole = element && dimensions.length > 0 && dimensions.length === stream.dimensions.length;
     const { rowCount } = await tx.execute(sql`
       UPDATE records r SET hidden_by = ${operationId}
-      FROM (${keysOf(request, stream, form)} OFFSET 0) k
+      FROM ${keys} k
       WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-        AND ${sql.join(matching, sql` AND `)}`);
+        AND ${sql.join(matching, sql` AND `)} ${few ? amongFew(stream, keys, isWhole) : sql``}`);
     hidden += rowCount ?? 0;
   }
   return hidden;

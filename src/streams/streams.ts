@@ -6,7 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { canOccurInName, containsPattern, keysetAfter, keysetBefore } from '../db/keyset.ts';
-import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { cursorLength, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './canonical.ts';
 import { type FilterEntry, streamNameProblem, textProblem } from './inputs.ts';
 import { limitLockWaits, lockName, lockStream } from './ledger.ts';
@@ -21,7 +21,7 @@ export interface LiveRecord {
   /** Plain decimal notation. */
   readonly value: string;
   /** The sort key of the list. */
-  readonly key: readonly [string, string, string];
+  readonly key: readonly string[];
 }
 
 /** By name the live stream; by id the deleted ones too. */
@@ -155,42 +155,90 @@ export interface RecordListArguments extends PageArguments {
   readonly elementName?: string | null | undefined;
 }
 
-/** Live records, newest bucket first; within a bucket by filter and element, in an order that stays. */
+/** An order in which records are listed: newest bucket first, and the same from page to page. */
+interface RecordOrder {
+  readonly columns: readonly string[];
+  readonly casts: readonly string[];
+  readonly directions: readonly ('asc' | 'desc')[];
+  /** Whether a part of a cursor is a value of its column. */
+  readonly valid: readonly ((part: string) => boolean)[];
+}
+
+const isMoment = (part: string): boolean => parseTimestamp(part) !== null;
+const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
+const isHash = (part: string): boolean => /^\d{1,4}$/.test(part);
+const isElement = (part: string): boolean => textProblem(part) === null;
+
+const BY_FILTER: RecordOrder = {
+  columns: ['bucket_start', 'filter_id', 'element'],
+  casts: ['timestamptz', 'bigint', 'text'],
+  directions: ['desc', 'asc', 'asc'],
+  valid: [isMoment, isId, isElement],
+};
+
+/** As the index has it: a page of a large bucket reads the records of a hash, and not all. */
+const BY_HASH: RecordOrder = {
+  columns: ['bucket_start', 'key_hash', 'filter_id', 'element'],
+  casts: ['timestamptz', 'smallint', 'bigint', 'text'],
+  directions: ['desc', 'desc', 'asc', 'asc'],
+  valid: [isMoment, isHash, isId, isElement],
+};
+
+/** Where nothing was analyzed since the keys were hashed, the planner expects to read the whole bucket in any case, and does. */
+const ONLY_IN_ORDER_OF_INDEX = [
+  'enable_seqscan = off',
+  'enable_bitmapscan = off',
+  'enable_hashagg = off',
+  'enable_sort = off',
+  'max_parallel_workers_per_gather = 0',
+].map((setting) => sql.raw(`SET LOCAL ${setting}`));
+
+/** Live records, newest bucket first. Whoever walks through them keeps the order that the first page had. */
 export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> => {
-  const page = readPage(
-    args,
-    3,
-    ([bucket, filter, element]) =>
-      parseTimestamp(bucket ?? '') !== null && /^\d{1,18}$/.test(filter ?? '') && textProblem(element ?? '') === null,
-  );
+  const cursor = args.after ?? args.before;
+  const length = cursor == null ? undefined : cursorLength(cursor);
+  const isByHash = length === undefined ? stream.keysHashed : length === BY_HASH.columns.length;
+  const { columns, casts, directions, valid } = isByHash ? BY_HASH : BY_FILTER;
+  const page = readPage(args, columns.length, (key) => key.every((part, index) => valid[index]?.(part)));
   if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
-  const keys: [string, string, string] = ['bucket_start', 'filter_id', 'element'];
-  const casts: [string, string, string] = ['timestamptz', 'bigint', 'text'];
-  const directions = page.backward ? (['asc', 'desc', 'desc'] as const) : (['desc', 'asc', 'asc'] as const);
-  const order = sql.raw(keys.map((key, index) => `${key} ${directions[index]}`).join(', '));
+  const order = sql.raw(
+    columns
+      .map((column, index) => `${column} ${(directions[index] === 'asc') === page.backward ? 'desc' : 'asc'}`)
+      .join(', '),
+  );
+  const key = sql.raw(columns.join(', '));
   const conditions = [
     sql`account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL`,
     args.from ? sql`bucket_start >= ${args.from.toISOString()}::timestamptz` : undefined,
     args.to ? sql`bucket_start < ${args.to.toISOString()}::timestamptz` : undefined,
     args.elementName == null ? undefined : sql`element = ${args.elementName}`,
-    page.after ? keysetAfter(keys, casts, ['desc', 'asc', 'asc'], page.after) : undefined,
-    page.before ? keysetBefore(keys, casts, ['desc', 'asc', 'asc'], page.before) : undefined,
+    page.after ? keysetAfter(columns, casts, directions, page.after) : undefined,
+    page.before ? keysetBefore(columns, casts, directions, page.before) : undefined,
   ].filter((condition) => condition !== undefined);
-  const { rows } = await db.execute<{
+  const query = sql`
+    SELECT ${isoText(sql`bucket_start`)} AS bucket, live.*, (
+      SELECT f.dimensions FROM filters f
+      WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
+    ) AS dimensions FROM (
+      SELECT ${key}, trim_scale(sum(value))::text AS value FROM records
+      WHERE ${sql.join(conditions, sql` AND `)}
+      GROUP BY ${key} ORDER BY ${order} LIMIT ${page.limit + 1}
+    ) live ORDER BY ${order}`;
+  interface Row extends Record<string, unknown> {
     bucket: string;
+    key_hash?: number;
     filter_id: string;
     element: string;
     value: string;
     dimensions: Record<string, string[]>;
-  }>(sql`
-    SELECT ${isoText(sql`bucket_start`)} AS bucket, filter_id, element, value, (
-      SELECT f.dimensions FROM filters f
-      WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
-    ) AS dimensions FROM (
-      SELECT bucket_start, filter_id, element, trim_scale(sum(value))::text AS value FROM records
-      WHERE ${sql.join(conditions, sql` AND `)}
-      GROUP BY bucket_start, filter_id, element ORDER BY ${order} LIMIT ${page.limit + 1}
-    ) live ORDER BY ${order}`);
+  }
+  const { rows } = isByHash
+    ? await db.transaction(async (tx) => {
+        const settings = ONLY_IN_ORDER_OF_INDEX.map(async (setting) => tx.execute(setting));
+        const [found] = await Promise.all([tx.execute<Row>(query), ...settings]);
+        return found;
+      })
+    : await db.execute<Row>(query);
   return toPage(
     page,
     rows.map((row) => {
@@ -200,7 +248,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
         filter: stream.dimensions.map((dimension) => ({ dimension, values: row.dimensions[dimension] ?? [] })),
         element: row.element,
         value: row.value,
-        key: [bucketStart.toISOString(), row.filter_id, row.element] as const,
+        key: [bucketStart.toISOString(), ...(isByHash ? [String(row.key_hash)] : []), row.filter_id, row.element],
       };
     }),
   );

@@ -53,6 +53,13 @@ export interface Receipt {
   readonly replayed: boolean;
 }
 
+/** A write of more records reads whole buckets as fast as one by one. */
+const MAX_FEW_RECORDS = 1000;
+
+/** Whether the write hides records of few keys. */
+export const looksForFewKeys = (kind: WriteKind, { operation }: Receipt): boolean =>
+  kind !== 'SUM' && Math.max(operation.insertedRecords, operation.hiddenRecords) <= MAX_FEW_RECORDS;
+
 /** What a write did. */
 export interface WriteCounts {
   readonly insertedRecords: number;
@@ -73,7 +80,7 @@ export interface Content {
   readonly shape: StreamShape | null;
   /** The few records of a small write, or the keys of a delete that selects nothing but a few whole keys. */
   readonly small?: CanonicalRecords | null;
-  /** Writes it, in a transaction that holds the stream's lock. */
+  /** Writes it, in a transaction that holds the stream's lock, into the stream as it is under the lock. */
   readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<Written>;
 }
 

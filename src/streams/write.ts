@@ -205,7 +205,8 @@ const writeContent = async (
     ]);
     // Not answered for in this transaction, which may have made a stream for nothing.
     if (!operation || !live) throw new OvertakenError();
-    const { onCommitted: callback, ...counts } = await content.apply(tx, stream, operation.id);
+    const locked = { ...stream, ...live };
+    const { onCommitted: callback, ...counts } = await content.apply(tx, locked, operation.id);
     onCommitted = callback;
     if (counts.insertedRecords !== content.recordCount) {
       throw new Error(`Inserted ${counts.insertedRecords} of ${content.recordCount} records.`);
@@ -213,7 +214,7 @@ const writeContent = async (
     if (counts.hiddenRecords > 0) {
       await noteHidden(tx, stream, new Map([[operation.id, counts.hiddenRecords]]), clock.now());
     }
-    return { operation: { ...operation, ...counts }, stream, replayed: false };
+    return { operation: { ...operation, ...counts }, stream: locked, replayed: false };
   });
   known.note(receipt.stream);
   onCommitted?.();

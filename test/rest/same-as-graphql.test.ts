@@ -198,7 +198,8 @@ test('random histories have the same outcome over GraphQL and over REST, in any 
         else seen.refused += 1;
       };
       for (const command of one.commands) {
-        if (command.do === 'snapshot' || command.do === 'mergeTotals' || command.do === 'forgetTotals') continue;
+        if (command.do === 'snapshot' || command.do === 'mergeTotals') continue;
+        if (command.do === 'forgetTotals' || command.do === 'hashKeys') continue;
         if (command.do === 'deleteStream') {
           const { __typename } = await deleteStream(server, command.name, byGraphQL);
           const path = `/unit-cost/v1/telemetry/${command.name}?force=true`;

@@ -27,6 +27,7 @@ import {
   parseValue,
 } from './model.ts';
 import { type Command, type Drawn, history, question, respell, shapeAt, STREAM_NAMES } from './random-requests.ts';
+import { hashKeysOf } from './hashed-streams.ts';
 import { deleteStream, readRecords, type RecordInput, write, type WriteInput, type WriteKind } from './writes.ts';
 
 let server: TestServer;
@@ -76,6 +77,8 @@ const play = async (firstShape: number, commands: readonly Command[]) => {
       if (was) deletions.set(command.name, (deletions.get(command.name) ?? 0) + 1);
     } else if (command.do === 'mergeTotals') {
       await mergeTotals(server.resources.database.acrossAccounts, { leastOperations: 1 });
+    } else if (command.do === 'hashKeys') {
+      await hashKeysOf(server, accountId, command.name);
     } else if (command.do === 'forgetTotals') {
       await forgetTotals(server, command.name);
     } else if (command.do === 'again') {

@@ -86,6 +86,8 @@ export type Command =
   | { readonly do: 'snapshot' }
   /** As the server does now and then by itself. */
   | { readonly do: 'mergeTotals' }
+  /** As the server does when it finds a large bucket. */
+  | { readonly do: 'hashKeys'; readonly name: string }
   /** As after an update, where a server of before there were totals wrote the last operations. */
   | { readonly do: 'forgetTotals'; readonly name: string };
 
@@ -166,6 +168,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constant<Command>({ do: 'snapshot' }) },
   { weight: 2, arbitrary: fc.constant<Command>({ do: 'mergeTotals' }) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom(...STREAM_NAMES).map((name): Command => ({ do: 'hashKeys', name })),
+  },
   {
     weight: 1,
     arbitrary: fc.constantFrom(...STREAM_NAMES).map((name): Command => ({ do: 'forgetTotals', name })),
