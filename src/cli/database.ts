@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-
 import type { Config } from '../config.ts';
 import { type Database, openDatabase } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';

@@ -19,6 +19,10 @@ export class SessionClient extends pg.Client {
 
   async #connect(): Promise<pg.Client> {
     await super.connect();
+    // Whoever connects has no listener yet, and a connection that breaks between two statements would end the process. The next
+    // statement fails instead.
+    const ignored = (): void => undefined;
+    this.on('error', ignored);
     try {
       const { rows } = await this.query<VersionRow>(READING_VERSION);
       const limit = limitOfTransactions(rows);
@@ -27,6 +31,8 @@ export class SessionClient extends pg.Client {
     } catch (error) {
       await this.end().catch(() => undefined);
       throw error;
+    } finally {
+      this.off('error', ignored);
     }
   }
 }

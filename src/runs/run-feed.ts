@@ -1,6 +1,5 @@
 import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
-
 import type { Db } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
