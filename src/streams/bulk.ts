@@ -187,7 +187,7 @@ const recordIntake = (
           if (!columns) throw new Error('Batches are held whose totals are not known.');
           const filterIds = await resolveFilterIds(tx, stream, filters, known);
           const insertedRecords = await insertBatches(tx, stream, operationId, held, idsByFilter(filters, filterIds));
-          await addTotals(tx, stream, operationId, columns, filterIds);
+          await addTotals(tx, stream, operationId, columns, filterIds, false);
           const onCommitted = () => known.noteFilters(stream.id, filters, filterIds);
           return { insertedRecords, hiddenRecords: 0, onCommitted };
         }
@@ -196,7 +196,7 @@ const recordIntake = (
         if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         if (columns) {
           const filterIds = await resolveFilterIds(tx, stream, filters, known);
-          await addTotals(tx, stream, operationId, columns, filterIds);
+          await addTotals(tx, stream, operationId, columns, filterIds, counts.hiddenRecords > 0);
         } else {
           await takeOverTotals(tx, staged, stream, operationId);
         }

@@ -135,7 +135,7 @@ const readRecords =
         if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         const [insertedRecords] = await Promise.all([
           insertRecords(tx, stream, operationId, batchTexts(records), filterIds),
-          addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds),
+          addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds, hiddenRecords > 0),
         ]);
         const onCommitted = () => known.noteFilters(stream.id, records.filters, filterIds);
         return { hiddenRecords, insertedRecords, onCommitted };

@@ -56,7 +56,7 @@ export const writeKeyed = (
     const [hidden] = await Promise.all([
       hideKeys(tx, locked, taken),
       // Sent together, but what they insert is not there yet when the keys are looked for.
-      replaces.length > 0 && insertJoined(tx, locked, joinWrites(replaces)),
+      replaces.length > 0 && insertJoined(tx, locked, joinWrites(replaces), true),
     ]);
     if (hidden.size > 0) await noteHidden(tx, locked, hidden, clock.now());
     return hidden;

@@ -127,11 +127,15 @@ export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
   };
 };
 
-/** Inserts records, and what they add to the totals. */
+/**
+ * Inserts records, and what they add to the totals.
+ * @param hides as for addTotals
+ */
 export const insertJoined = async (
   tx: Transaction,
   stream: StreamRow,
   { records, filterIds, operationIds }: JoinedWrites,
+  hides: boolean,
 ): Promise<void> => {
   const { columns } = new BucketSums().add(records);
   const [first] = operationIds;
@@ -139,7 +143,7 @@ export const insertJoined = async (
   const [inserted] = await Promise.all([
     insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
     // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
-    addTotals(tx, stream, first, columns, filterIds),
+    addTotals(tx, stream, first, columns, filterIds, hides),
   ]);
   if (inserted !== records.elements.length) {
     throw new Error(`Inserted ${inserted} of ${records.elements.length} records.`);

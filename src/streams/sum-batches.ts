@@ -5,6 +5,6 @@ import { insertJoined, joinWrites, type SmallWrite, writeTogether } from './smal
 /** Writes sums in one transaction. Returns their operations; null for each sum that must be written by itself. */
 export const writeSums = (db: Db, stream: StreamRow, sums: readonly SmallWrite[]): Promise<(OperationRow | null)[]> =>
   writeTogether(db, stream, sums, 'shared', async (tx, taken) => {
-    await insertJoined(tx, stream, joinWrites(taken));
+    await insertJoined(tx, stream, joinWrites(taken), false);
     return null;
   });

@@ -7,13 +7,22 @@ import type { StreamRow } from './rows.ts';
 // The totals that stand beside the ledger. Each operation adds rows of its own, and touches no other's: sums of one stream
 // never wait for each other, and as of which moment a total counts is told by its operation, as it is for records.
 
-/** What the operation inserted, on top of what it hid. */
+const ON_TOP_OF_HIDDEN = sql`
+  ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
+  DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`;
+
+/**
+ * What the operation inserted.
+ * @param hides whether it may have hidden records, which subtractHidden has written already: to look for these rows makes each
+ * of the others dearer by half
+ */
 export const addTotals = async (
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
   sums: SumColumns,
   filterIds: readonly string[],
+  hides: boolean,
 ): Promise<void> => {
   await tx.execute(sql`
     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
@@ -25,8 +34,7 @@ export const addTotals = async (
       ${plainArrayText(sums.counts)}::bigint[]
     ) AS u(bucket_start, filter_id, value, records)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
-    ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
-    DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
+    ${hides ? ON_TOP_OF_HIDDEN : sql``}`);
 };
 
 /** What the operations hid. Before addTotals. Returns how many records each hid, without those that hid none. */
