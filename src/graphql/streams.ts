@@ -1,11 +1,5 @@
-import {
-  countStreams,
-  findStream,
-  type LiveRecord,
-  listOperations,
-  listRecords,
-  listStreams,
-} from '../streams/streams.ts';
+import { type LiveRecord, listRecords } from '../streams/record-pages.ts';
+import { countStreams, findStream, listOperations, listStreams } from '../streams/streams.ts';
 import type { StreamRow } from '../streams/rows.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';

@@ -5,7 +5,7 @@ import { toRfc3339 } from '../lib/iso-8601.ts';
 import { isExactNumber } from '../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../streams/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../streams/inputs.ts';
-import type { LiveRecord } from '../streams/streams.ts';
+import type { LiveRecord } from '../streams/record-pages.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from './named-stream.ts';
 import {
   decimal,

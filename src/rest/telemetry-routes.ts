@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { encodeId } from '../db/public-ids.ts';
 import { ValidationError } from '../errors.ts';
-import { deleteStream, findStream, listRecords } from '../streams/streams.ts';
+import { listRecords } from '../streams/record-pages.ts';
+import { deleteStream, findStream } from '../streams/streams.ts';
 import { missingStream, type Receipt, type WriteKind } from '../streams/write-request.ts';
 import { pathOf } from '../http/paths.ts';
 import { readString } from '../http/structured-string.ts';

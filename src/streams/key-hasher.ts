@@ -1,4 +1,5 @@
 import type { Db } from '../db/client.ts';
+import { StreamBusyError } from '../errors.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { hashKeys, needsHashes } from './hash-keys.ts';
 import type { StreamRow } from './rows.ts';
@@ -42,7 +43,8 @@ export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
       lookedMs = performance.now() - begun;
       if (needs) await hashKeys({ db, streamQueue, signal }, stream);
     } catch (error) {
-      if (!signal.aborted) onError(error);
+      // Others use the stream: the next look-up tries again.
+      if (!signal.aborted && !(error instanceof StreamBusyError)) onError(error);
     } finally {
       rests.set(stream.id, performance.now() + Math.max(LEAST_PAUSE_MS, PAUSES * lookedMs));
     }

@@ -4,7 +4,8 @@ import type { Db, Transaction } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { batchTexts } from './batch-texts.ts';
 import { areFewKeys, hashesOf } from './key-hash.ts';
-import { noteHidden, readByIndex } from './ledger.ts';
+import { readByIndex } from './hide-records.ts';
+import { noteHidden } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import {
   insertJoined,

@@ -3,12 +3,10 @@ import { plainArrayText } from '../db/array-text.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import type { BatchTexts } from './batch-texts.ts';
-import { type CanonicalFilter, dimensionsJson, EMPTY_FILTER, filterDigest } from './canonical.ts';
-import { areFewKeys, hashesOf, insertedHash } from './key-hash.ts';
+import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
+import { insertedHash } from './key-hash.ts';
 import type { KnownStreams } from './known-streams.ts';
-import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
-import type { CanonicalSelector } from './selectors.ts';
 
 // The statements of a write, in the order in which they run. Each names the account, and none loops over records.
 
@@ -89,7 +87,7 @@ export const insertOperation = async (
 };
 
 /** The ids of the filters that the stream has, by their digests in hexadecimal. */
-const findFilterIds = async (
+export const findFilterIds = async (
   tx: Transaction,
   stream: StreamRow,
   digests: readonly Buffer[],
@@ -175,136 +173,6 @@ export const insertBatches = async (
     earlier = inserting;
   }
   return count + (await earlier);
-};
-
-/** Hides what a replace puts something new in the place of. */
-export const hideMatching = (
-  tx: Transaction,
-  stream: StreamRow,
-  operationId: bigint,
-  records: CanonicalRecords,
-  filterIds: readonly string[],
-): Promise<number> =>
-  hideByKey(tx, stream, operationId, {
-    buckets: records.bucketIndexes.map((index) => records.buckets[index] as string),
-    filterIds: records.filterIndexes.map((index) => filterIds[index] as string),
-    elements: records.elements,
-  });
-
-/** Hides what a delete selects. A row that several selectors match is hidden, and counted, once. */
-export const hideSelected = async (
-  tx: Transaction,
-  stream: StreamRow,
-  operationId: bigint,
-  selectors: readonly CanonicalSelector[],
-): Promise<number> => {
-  // Selectors of one form look at the same columns. Mostly there is one form.
-  const forms = Map.groupBy(
-    selectors,
-    ({ filter, element }) => `${filter?.dimensionsText ?? ''} ${element === null ? '' : 'element'}`,
-  );
-  let hidden = 0;
-  for (const alike of forms.values()) {
-    hidden += await hideByKey(tx, stream, operationId, await keysOf(tx, stream, alike));
-  }
-  return hidden;
-};
-
-/** Of selectors of one form; without those whose filter no record has. */
-const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> => {
-  const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
-    buckets: some.map(({ bucket }) => bucket),
-    elements: some.flatMap(({ element }) => element ?? []),
-  });
-  const dimensions = selectors[0]?.filter?.entries.map(({ dimension }) => dimension) ?? [];
-  if (dimensions.length === stream.dimensions.length) {
-    // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
-    // million.
-    const digests = selectors.map(({ filter }) => filterDigest(filter ?? EMPTY_FILTER));
-    const ids = await findFilterIds(tx, stream, digests);
-    const found = selectors.map((selector, index) => ({
-      selector,
-      id: ids.get(digests[index]?.toString('hex') ?? ''),
-    }));
-    const known = found.filter(({ id }) => id !== undefined);
-    return {
-      ...ofSelectors(known.map(({ selector }) => selector)),
-      filterIds: known.flatMap(({ id }) => id ?? []),
-    };
-  }
-  if (dimensions.length === 0) return ofSelectors(selectors);
-  return {
-    ...ofSelectors(selectors),
-    // Both sides are canonical, so equal sets of values are equal JSON.
-    filterValues: {
-      dimensions,
-      values: selectors.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values))),
-    },
-  };
-};
-
-/** What records are found by: in each list one item for each key. A list that is empty or absent takes every value. */
-interface Keys {
-  readonly buckets: readonly string[];
-  readonly filterIds?: readonly string[];
-  /** Parts of filters: the JSON of the values of some of the stream's dimensions. */
-  readonly filterValues?: { readonly dimensions: readonly string[]; readonly values: readonly string[] };
-  readonly elements: readonly string[];
-}
-
-/** Keys of one statement: their hash takes about 1 MB, and Postgres gives it 8 (work_mem is 4 MB by default). */
-const KEYS_AT_A_TIME = 10_000;
-
-/**
- * Hides the live rows of which the key stands in a list. Each row is looked up in a hash of the list: IS TRUE keeps the
- * planner from making a join of it, which it would do pair by pair where it knows too little of the table
- * (10,000 selectors on 10,000 records took more than 30 s, and take 0.3 s like this).
- */
-const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> => {
-  let hidden = 0;
-  for (let start = 0; start < keys.buckets.length; start += KEYS_AT_A_TIME) {
-    const some = <Item>(list: readonly Item[]): readonly Item[] => list.slice(start, start + KEYS_AT_A_TIME);
-    const buckets = some(keys.buckets);
-    const distinct = [...new Set(buckets)];
-    const columns = [{ column: sql`r.bucket_start`, list: sql`${sql.param(buckets)}::timestamptz[]` }];
-    if (keys.filterValues) {
-      const { dimensions, values } = keys.filterValues;
-      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.place)
-        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, place)
-        WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = r.filter_id)`;
-      columns.push({ column, list: sql`${sql.param(some(values))}::jsonb[]` });
-    }
-    const filterIds = keys.filterIds && sql`${sql.param(some(keys.filterIds))}::bigint[]`;
-    if (filterIds) columns.push({ column: sql`r.filter_id`, list: filterIds });
-    const elements = keys.elements.length > 0 && sql`${sql.param(some(keys.elements))}::text[]`;
-    if (elements) columns.push({ column: sql`r.element`, list: elements });
-    const isByHash = stream.keysHashed && areFewKeys(buckets.length, distinct.length);
-    const [, { rowCount }] = await Promise.all([
-      isByHash && readByIndex(tx),
-      tx.execute(sql`
-        UPDATE records r SET hidden_by = ${operationId}
-        WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-          AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
-          ${isByHash && filterIds && elements ? sql`AND r.key_hash = ANY(${hashesOf(sql`unnest(${filterIds}, ${elements}) AS k(filter_id, element)`)})` : sql``}
-          AND ((${sql.join(
-            columns.map(({ column }) => column),
-            sql`, `,
-          )}) IN (SELECT * FROM unnest(${sql.join(
-            columns.map(({ list }) => list),
-            sql`, `,
-          )}))) IS TRUE`),
-    ]);
-    hidden += rowCount ?? 0;
-  }
-  return hidden;
-};
-
-/**
- * For the rest of the transaction. The planner takes a few thousand records for dearer than the whole table, because it does not
- * know that they lie close to each other.
- */
-export const readByIndex = async (tx: Transaction): Promise<void> => {
-  await tx.execute(sql`SET LOCAL enable_seqscan = off`);
 };
 
 /** Notes how many records each operation hid, shortly before COMMIT. */

@@ -4,7 +4,7 @@ import type { IssueCollector } from '../errors.ts';
 import type { BatchTexts } from './batch-texts.ts';
 import { dimensionsJson, filterDigest } from './canonical.ts';
 import { duplicateKey } from './records.ts';
-import { readByIndex } from './ledger.ts';
+import { readByIndex, withEachFilter } from './hide-records.ts';
 import { areFewKeys, hashesOf, insertedHash } from './key-hash.ts';
 import type { StreamRow } from './rows.ts';
 
@@ -99,12 +99,12 @@ const rowsWithFilterIds = ({ accountId, requestId }: StagedRequest, stream: Stre
     OFFSET 0)`;
 
 /**
- * Limits what is read of the records `r` to the buckets of few keys, and to their hashes if the keys are whole.
+ * Limits what is read of the records `r` to the buckets of few keys, and to the hashes of `hashed`, which has these keys as `k`.
  * The planner would join the keys with all records of the stream.
  */
-const amongFew = (stream: StreamRow, keys: SQL, isWhole: boolean): SQL => sql`
+const amongFew = (stream: StreamRow, keys: SQL, hashed: SQL | null): SQL => sql`
   AND r.bucket_start = ANY(ARRAY(SELECT few.bucket_start FROM ${keys} few))
-  ${stream.keysHashed && isWhole ? sql`AND r.key_hash = ANY(${hashesOf(sql`${keys} AS k`)})` : sql``}`;
+  ${stream.keysHashed && hashed ? sql`AND r.key_hash = ANY(${hashesOf(hashed)})` : sql``}`;
 
 /** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
 export const checkStagedKeys = async (
@@ -153,7 +153,7 @@ export const takeOverRecords = async (
         FROM ${rowsWithFilterIds(request, stream)} k
         WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
           AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element
-          ${few ? amongFew(stream, rowsWithFilterIds(request, stream), true) : sql``}`)
+          ${few ? amongFew(stream, rowsWithFilterIds(request, stream), sql`${rowsWithFilterIds(request, stream)} AS k`) : sql``}`)
     : null;
   const inserted = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
@@ -214,6 +214,7 @@ export const hideStaged = async (
   await planForMany(tx, request);
   const few = areFewKeys(count, count);
   if (few) await readByIndex(tx);
+  const byElement = (keys: SQL) => withEachFilter(tx, stream, sql`(SELECT u.element FROM ${keys} u)`, count);
   let hidden = 0;
   for (const form of forms) {
     const matching = [
@@ -222,13 +223,14 @@ export const hideStaged = async (
       ...(form.dimensions.length > 0 ? [sql`r.filter_id = k.filter_id`] : []),
     ];
     const keys = sql`(${keysOf(request, stream, form)} OFFSET 0)`;
-    const { dimensions, element } = form;
-    const isWhole = element && dimensions.length > 0 && dimensions.length === stream.dimensions.length;
+    // Filters that are given, in whole or in part, come as the ids of those that they match.
+    const hashed =
+      !few || !form.element ? null : form.dimensions.length > 0 ? sql`${keys} AS k` : await byElement(keys);
     const { rowCount } = await tx.execute(sql`
       UPDATE records r SET hidden_by = ${operationId}
       FROM ${keys} k
       WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-        AND ${sql.join(matching, sql` AND `)} ${few ? amongFew(stream, keys, isWhole) : sql``}`);
+        AND ${sql.join(matching, sql` AND `)} ${few ? amongFew(stream, keys, hashed) : sql``}`);
     hidden += rowCount ?? 0;
   }
   return hidden;

@@ -5,6 +5,7 @@ runOnHostileDatabases('repeatable read', [
   'streams/idempotency',
   'streams/sum-batches',
   'streams/keyed-batches',
+  'streams/key-hashes',
   'streams/lists',
   'streams/as-of',
   'rest/bulk-intake',

@@ -2,8 +2,11 @@ import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hashKeys } from '../../src/streams/hash-keys.ts';
+import { startBulkWrite } from '../../src/streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
-import { findStream, listRecords } from '../../src/streams/streams.ts';
+import { createHeldBatches } from '../../src/streams/held-batches.ts';
+import { listRecords } from '../../src/streams/record-pages.ts';
+import { findStream } from '../../src/streams/streams.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import { NDJSON, type Receipt, recordsOf, send } from '../rest/requests.ts';
 import { querySql } from '../support/job-steps.ts';
@@ -33,6 +36,8 @@ afterAll(async () => {
 });
 
 const BUCKET = '2026-01-25T00:00:00Z';
+
+const REGION = [{ dimension: 'region', values: ['eu'] }];
 
 const streamOf = async (name: string) => {
   const stream = await findStream(server.resources.database.acrossAccounts, accountId, name);
@@ -160,12 +165,13 @@ describe('hashing', () => {
     timestamp: BUCKET,
     granularity: 'DAILY' as const,
     elementName: `e${index}`,
+    filter: REGION,
     value,
   });
   const fill = async (stream: string, count: number): Promise<void> => {
     const lines = Array.from({ length: count }, (_, index) => {
-      const { elementName, ...rest } = record(index);
-      return JSON.stringify({ ...rest, 'element-name': elementName });
+      const { timestamp, granularity, elementName, value } = record(index);
+      return JSON.stringify({ timestamp, granularity, filter: { region: ['eu'] }, 'element-name': elementName, value });
     });
     const { status } = await send(server, 'NDJSON', [stream, 'sum'], lines, { headers: NDJSON });
     expect(status).toBe(200);
@@ -267,9 +273,10 @@ describe('hashing', () => {
     expect([await isHashed('small'), await isHashed('summed')]).toEqual([false, false]);
   });
 
-  test('makes a replace, a delete and a page of a large bucket read few records', async () => {
+  test('makes writes and pages of few keys read few records of a large bucket', async () => {
     await fill('read', 30_000);
     await hash('read');
+    const stream = await streamOf('read');
     const readBy = (work: (context: ReturnType<typeof within>) => Promise<unknown>): Promise<number> =>
       server.resources.database.acrossAccounts.transaction(async (tx) => {
         await work(within(server, tx));
@@ -278,14 +285,43 @@ describe('hashing', () => {
         return rows[0]?.read ?? Infinity;
       });
     const request = { accountId, stream: 'read', path: ['input'] };
-    const { value: _, ...selector } = record(11);
-    const read = [
-      await readBy((context) => allocationReplace(context, { ...request, records: [record(7, '2')] })),
-      await readBy((context) => allocationDelete(context, { ...request, records: [selector] })),
-      await readBy(async ({ db }) => listRecords(db, await streamOf('read'), { first: 20 })),
-    ];
-    // Of 4,096 hashes each has about 7 records, so a page of 20 reads a few of them.
-    expect(Math.max(...read)).toBeLessThan(150);
-    expect(Math.min(...read)).toBeGreaterThan(0);
+    const selector = (index: number) => ({
+      timestamp: BUCKET,
+      granularity: 'DAILY' as const,
+      elementName: `e${index}`,
+    });
+    const whole = (index: number) => ({ ...selector(index), filter: REGION });
+    const inLines = async (
+      context: ReturnType<typeof within>,
+      kind: 'REPLACE' | 'DELETE',
+      one: object,
+    ): Promise<void> => {
+      const held = createHeldBatches(0);
+      const bulk = await startBulkWrite({ ...context, held }, { ...request, kind, maxMs: 60_000 });
+      bulk.add(one as Parameters<typeof bulk.add>[0]);
+      expect((await bulk.finish()).operation.hiddenRecords).toBe(1);
+    };
+    const read = {
+      replace: await readBy((context) => allocationReplace(context, { ...request, records: [record(7, '2')] })),
+      delete: await readBy((context) => allocationDelete(context, { ...request, records: [whole(11)] })),
+      deleteOfElement: await readBy((context) => allocationDelete(context, { ...request, records: [selector(12)] })),
+      replaceInLines: await readBy((context) => inLines(context, 'REPLACE', record(8, '2'))),
+      deleteInLines: await readBy((context) => inLines(context, 'DELETE', whole(13))),
+      deleteOfElementInLines: await readBy((context) => inLines(context, 'DELETE', selector(14))),
+      page: await readBy(({ db }) => listRecords(db, stream, { first: 20 })),
+      pageOfElement: await readBy(({ db }) => listRecords(db, stream, { first: 20, elementName: 'e7' })),
+    };
+    // Of 4,096 hashes each has about 7 records, and a page of 20 reads those of a few.
+    expect(Math.max(...Object.values(read)), JSON.stringify(read)).toBeLessThan(150);
+    expect(Math.min(...Object.values(read))).toBeGreaterThan(0);
+    const db = server.resources.database.forAccount(accountId);
+    const valuesOf = async (elementName: string) =>
+      (await listRecords(db, stream, { elementName })).rows.map((row) => row.value);
+    expect([await valuesOf('e7'), await valuesOf('e8'), await valuesOf('e11'), await valuesOf('e12')]).toEqual([
+      ['2'],
+      ['2'],
+      [],
+      [],
+    ]);
   });
 });
