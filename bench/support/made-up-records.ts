@@ -54,5 +54,5 @@ export const graphqlRecord = ({ day, region, tier, element, value }: MadeUpRecor
 /** A line of COPY for the columns of `records`. */
 export const copyLine = ({ day, region, tier, element, value }: MadeUpRecord): string => {
   const filter = Number(region.slice(1)) * 3 + Number(tier.slice(1)) + 1;
-  return `1\t1\t${day} 00:00:00+00\t${filter}\t${element}\t${value}\t1\t\\N\n`;
+  return `1\t1\t${day} 00:00:00+00\t${filter}\t${element}\t${value}\t1\t\\N\t0\n`;
 };

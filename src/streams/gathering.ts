@@ -6,7 +6,7 @@ import { NoTimeLeftError, type StreamPlace } from './stream-queue.ts';
 // Writes of many clients share a transaction: while one is in flight, those that arrive for the same stream gather, and the next
 // transaction takes them together. A transaction costs nearly the same for one as for a hundred.
 
-/** What can be gathered. */
+/** A write that can share a transaction. */
 export interface Gatherable {
   /** In the queue of the stream; its turn has come. */
   readonly place: Pick<StreamPlace, 'leftMs'>;
@@ -31,7 +31,7 @@ interface Waiting<Item> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Rejects it if not. */
+/** Returns false, and rejects the write, if its time is over. */
 const hasTimeLeft = ({ item, reject }: Waiting<Gatherable>): boolean => {
   if (item.place.leftMs() > 0) return true;
   reject(new NoTimeLeftError());
@@ -42,14 +42,16 @@ export const createGathering = <Item extends Gatherable>({
   write,
   countNext,
 }: GatheringOptions<Item>): Gather<Item> => {
-  /** By stream, what waits for the transaction in flight; absent if there is none. */
+  /** Writes waiting for the transaction in flight, by the id of the stream. */
   const queues = new Map<bigint, Waiting<Item>[]>();
 
   const writeAll = async (db: Db, stream: StreamRow, queue: Waiting<Item>[]): Promise<void> => {
+    let most = Infinity;
     for (;;) {
-      queue.push(...queue.splice(0).filter(hasTimeLeft));
+      for (const waiting of queue.splice(0)) if (hasTimeLeft(waiting)) queue.push(waiting);
       if (queue.length === 0) break;
-      const batch = queue.splice(0, countNext(queue.map(({ item }) => item)));
+      const batch = queue.splice(0, Math.min(most, countNext(queue.map(({ item }) => item))));
+      most = Infinity;
       try {
         const operations = await write(
           db,
@@ -60,12 +62,17 @@ export const createGathering = <Item extends Gatherable>({
       } catch (error) {
         // A statement that failed ended the transaction, so those that have time left are written with the next batch. If the
         // answer to COMMIT was lost, nobody knows whether it was made, and none of them is tried again here.
-        if (isLockTimeout(error)) queue.unshift(...batch);
-        // One may take longer than a statement is allowed to. The others must not fail with it.
-        else if (isCanceled(error) && batch.length > 1) for (const { resolve } of batch) resolve(null);
-        else for (const { reject } of batch) reject(error);
+        if (isLockTimeout(error)) {
+          queue.unshift(...batch);
+        }
+        // A single write may exceed the statement timeout, and must not fail the others: they are tried in halves.
+        else if (isCanceled(error) && batch.length > 1) {
+          queue.unshift(...batch);
+          most = Math.floor(batch.length / 2);
+        } else for (const { reject } of batch) reject(error);
       }
     }
+    // At once: what arrives from here on begins a transaction of its own.
     queues.delete(stream.id);
   };
 
@@ -79,6 +86,10 @@ export const createGathering = <Item extends Gatherable>({
       }
       const first = [waiting];
       queues.set(stream.id, first);
-      void writeAll(db, stream, first);
+      writeAll(db, stream, first).catch((error: unknown) => {
+        // None may be left waiting for a transaction that never comes.
+        queues.delete(stream.id);
+        for (const left of first) left.reject(error);
+      });
     });
 };

@@ -1,7 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
-import type { Executor, Transaction } from '../db/client.ts';
+import type { Transaction } from '../db/client.ts';
 import { EMPTY_FILTER, filterDigest } from './canonical.ts';
-import { areFewKeys, hashesOf } from './key-hash.ts';
+import { areFewKeys, foundByHash, MAX_LOOK_UPS } from './key-hash.ts';
 import { findFilterIds } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { StreamRow } from './rows.ts';
@@ -9,7 +9,7 @@ import type { CanonicalSelector } from './selectors.ts';
 
 // How a replace or a delete whose keys are in memory finds the live records that it hides.
 
-/** Hides what a replace puts something new in the place of. */
+/** Hides the records that a replace supersedes. */
 export const hideMatching = (
   tx: Transaction,
   stream: StreamRow,
@@ -84,24 +84,23 @@ interface Keys {
   readonly elements: readonly string[];
 }
 
-/** Hashes of one statement. With more it reads a good part of a bucket anyway. */
-const MAX_HASHES = 500;
-
 /**
  * The keys that an element may have, as `k`: one for each filter of the stream; null if they are too many.
- * @param elements as a table of one column
+ * @param elements (bucket_start, element)
  */
 export const withEachFilter = async (
-  db: Executor,
+  tx: Transaction,
   { accountId, id }: Pick<StreamRow, 'accountId' | 'id'>,
   elements: SQL,
   count: number,
 ): Promise<SQL | null> => {
-  const most = Math.floor(MAX_HASHES / count);
+  const most = Math.floor(MAX_LOOK_UPS / count);
   const ofStream = sql`f.account_id = ${accountId} AND f.stream_id = ${id}`;
-  const { rowCount } = await db.execute(sql`SELECT f.id FROM filters f WHERE ${ofStream} LIMIT ${most + 1}`);
+  const { rowCount } = await tx.execute(sql`SELECT f.id FROM filters f WHERE ${ofStream} LIMIT ${most + 1}`);
   if ((rowCount ?? 0) > most) return null;
-  return sql`(SELECT f.id AS filter_id, e.element FROM filters f, ${elements} AS e(element) WHERE ${ofStream}) AS k`;
+  return sql`(
+    SELECT e.bucket_start, f.id AS filter_id, e.element
+    FROM filters f, ${elements} AS e(bucket_start, element) WHERE ${ofStream}) AS k`;
 };
 
 /** Keys of one statement: their hash takes about 1 MB, and Postgres gives it 8 (work_mem is 4 MB by default). */
@@ -131,18 +130,18 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
     const elements = keys.elements.length > 0 && sql`${sql.param(some(keys.elements))}::text[]`;
     if (elements) columns.push({ column: sql`r.element`, list: elements });
     const hashed =
-      stream.keysHashed && elements && areFewKeys(buckets.length, distinct.length)
+      stream.keysHashed && elements && areFewKeys(buckets.length)
         ? filterIds
-          ? sql`unnest(${filterIds}, ${elements}) AS k(filter_id, element)`
-          : await withEachFilter(tx, stream, sql`unnest(${elements})`, buckets.length)
+          ? sql`unnest(${columns[0]?.list}, ${filterIds}, ${elements}) AS k(bucket_start, filter_id, element)`
+          : await withEachFilter(tx, stream, sql`unnest(${columns[0]?.list}, ${elements})`, buckets.length)
         : null;
     const [, { rowCount }] = await Promise.all([
-      hashed && readByIndex(tx),
+      hashed && readByPlace(tx),
       tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
         WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
           AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
-          ${hashed ? sql`AND r.key_hash = ANY(${hashesOf(hashed)})` : sql``}
+          ${hashed ? foundByHash(stream, hashed) : sql``}
           AND ((${sql.join(
             columns.map(({ column }) => column),
             sql`, `,
@@ -162,4 +161,12 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
  */
 export const readByIndex = async (tx: Transaction): Promise<void> => {
   await tx.execute(sql`SET LOCAL enable_seqscan = off`);
+};
+
+/**
+ * For the rest of the transaction: rows that a statement names by ctid are read there. A planner that knows too little of the table
+ * takes a scan of an index for cheaper, and reads the whole stream.
+ */
+export const readByPlace = async (tx: Transaction): Promise<void> => {
+  await Promise.all([readByIndex(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);
 };

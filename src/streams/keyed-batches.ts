@@ -3,8 +3,8 @@ import { plainArrayText } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { batchTexts } from './batch-texts.ts';
-import { areFewKeys, hashesOf } from './key-hash.ts';
-import { readByIndex } from './hide-records.ts';
+import { areFewKeys, foundByHash } from './key-hash.ts';
+import { readByIndex, readByPlace } from './hide-records.ts';
 import { noteHidden } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import {
@@ -21,18 +21,13 @@ import { subtractHidden } from './totals.ts';
 // Small replaces and deletes of whole keys that share a transaction. No two of them have a key in common, so the result is that
 // of any order of them: each hides what was live before the transaction, and no statement hides what another write inserts.
 
-/** Keys that one statement looks for. */
-const MAX_KEYS = 5000;
-
-/** The number of writes, from the first one on, that have no key in common and cost no more together than one by one. */
+/** The number of writes, from the first one on, that have no key in common, and few enough keys for one statement. */
 export const countDisjoint = (writes: readonly SmallWrite[]): number => {
   const keys = new Set<string>();
-  const buckets = new Set<string>();
   for (const [index, write] of writes.entries()) {
     const own = keysOf(write);
-    for (const bucket of write.records.buckets) buckets.add(bucket);
     const count = keys.size + own.length;
-    const isTooMuch = index === MAX_BATCH || count > MAX_KEYS || !areFewKeys(count, buckets.size);
+    const isTooMuch = index === MAX_BATCH || !areFewKeys(count);
     if (index > 0 && (isTooMuch || own.some((key) => keys.has(key)))) return index;
     for (const key of own) keys.add(key);
   }
@@ -74,7 +69,7 @@ const hideKeys = async (
     // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
     tx.execute(sql`SET LOCAL enable_nestloop = off`),
     tx.execute(sql`SET LOCAL enable_mergejoin = off`),
-    stream.keysHashed && readByIndex(tx),
+    stream.keysHashed ? readByPlace(tx) : readByIndex(tx),
     updateKeys(tx, stream, joined),
     subtractHidden(
       tx,
@@ -104,7 +99,7 @@ const updateKeys = async (
     FROM ${keys(sql`k.*`)} o
     WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
       AND r.bucket_start = ANY(${buckets}::timestamptz[])
-      ${stream.keysHashed ? sql`AND r.key_hash = ANY(${hashesOf(sql`${keys(sql`k.*`)} AS k`)})` : sql``}
+      ${stream.keysHashed ? foundByHash(stream, sql`${keys(sql`k.*`)} AS k`) : sql``}
       AND ((r.bucket_start, r.filter_id, r.element) IN ${keys(sql`k.bucket_start, k.filter_id, k.element`)}) IS TRUE
       AND o.bucket_start = r.bucket_start AND o.filter_id = r.filter_id AND o.element = r.element`);
 };

@@ -3,9 +3,8 @@ import type { Db } from '../db/client.ts';
 import { keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { cursorLength, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import { withEachFilter } from './hide-records.ts';
 import { type FilterEntry, textProblem } from './inputs.ts';
-import { hashesOf } from './key-hash.ts';
+import { isKeyHash } from './key-hash.ts';
 import type { StreamRow } from './rows.ts';
 import { isoText } from './streams.ts';
 
@@ -39,7 +38,6 @@ interface RecordOrder {
 
 const isMoment = (part: string): boolean => parseTimestamp(part) !== null;
 const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
-const isHash = (part: string): boolean => /^\d{1,4}$/.test(part);
 const isElement = (part: string): boolean => textProblem(part) === null;
 
 const BY_FILTER: RecordOrder = {
@@ -54,7 +52,7 @@ const BY_HASH: RecordOrder = {
   columns: ['bucket_start', 'key_hash', 'filter_id', 'element'],
   casts: ['timestamptz', 'smallint', 'bigint', 'text'],
   directions: ['desc', 'desc', 'asc', 'asc'],
-  valid: [isMoment, isHash, isId, isElement],
+  valid: [isMoment, isKeyHash, isId, isElement],
 };
 
 /** Where nothing was analyzed since the keys were hashed, the planner expects to read the whole bucket in any case, and does. */
@@ -66,14 +64,11 @@ const ONLY_IN_ORDER_OF_INDEX = [
   'max_parallel_workers_per_gather = 0',
 ].map((setting) => sql.raw(`SET LOCAL ${setting}`));
 
-/** Few records, which are sorted afterwards. */
-const ONLY_BY_INDEX = [sql`SET LOCAL enable_seqscan = off`];
-
-/** Live records, newest bucket first. Whoever walks through them keeps the order that the first page had. */
+/** Live records, newest bucket first. A cursor keeps the order of the first page. */
 export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> => {
   const cursor = args.after ?? args.before;
   const length = cursor == null ? undefined : cursorLength(cursor);
-  const isByHash = length === undefined ? stream.keysHashed : length === BY_HASH.columns.length;
+  const isByHash = stream.keysHashed && (length === undefined || length === BY_HASH.columns.length);
   const { columns, casts, directions, valid } = isByHash ? BY_HASH : BY_FILTER;
   const page = readPage(args, columns.length, (key) => key.every((part, index) => valid[index]?.(part)));
   if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
@@ -91,19 +86,13 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     page.after ? keysetAfter(columns, casts, directions, page.after) : undefined,
     page.before ? keysetBefore(columns, casts, directions, page.before) : undefined,
   ].filter((condition) => condition !== undefined);
-  const hashed =
-    isByHash && args.elementName != null
-      ? await withEachFilter(db, stream, sql`(SELECT ${args.elementName}::text)`, 1)
-      : null;
-  if (hashed) conditions.push(sql`key_hash = ANY(${hashesOf(hashed)})`);
-  const found = sql`records WHERE ${sql.join(conditions, sql` AND `)}`;
   const query = sql`
     SELECT ${isoText(sql`bucket_start`)} AS bucket, live.*, (
       SELECT f.dimensions FROM filters f
       WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
     ) AS dimensions FROM (
       SELECT ${key}, trim_scale(sum(value))::text AS value
-      FROM ${hashed ? sql`(SELECT * FROM ${found} OFFSET 0) found` : found}
+      FROM records WHERE ${sql.join(conditions, sql` AND `)}
       GROUP BY ${key} ORDER BY ${order} LIMIT ${page.limit + 1}
     ) live ORDER BY ${order}`;
   interface Row extends Record<string, unknown> {
@@ -114,13 +103,15 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     value: string;
     dimensions: Record<string, string[]>;
   }
-  const { rows } = isByHash
-    ? await db.transaction(async (tx) => {
-        const settings = (hashed ? ONLY_BY_INDEX : ONLY_IN_ORDER_OF_INDEX).map(async (setting) => tx.execute(setting));
-        const [answer] = await Promise.all([tx.execute<Row>(query), ...settings]);
-        return answer;
-      })
-    : await db.execute<Row>(query);
+  // Of one element so few records are found that their order is cheap.
+  const { rows } =
+    isByHash && args.elementName == null
+      ? await db.transaction(async (tx) => {
+          const settings = ONLY_IN_ORDER_OF_INDEX.map(async (setting) => tx.execute(setting));
+          const [answer] = await Promise.all([tx.execute<Row>(query), ...settings]);
+          return answer;
+        })
+      : await db.execute<Row>(query);
   return toPage(
     page,
     rows.map((row) => {

@@ -32,6 +32,9 @@ export const MAX_SMALL_RECORDS = 100;
 /** Writes in one transaction. */
 export const MAX_BATCH = 500;
 
+/** If one write has less time left than this, the others still get a fair attempt at the lock. */
+const LEAST_ATTEMPT_MS = 250;
+
 /** A write whose operation is stored in the transaction. */
 export interface TakenWrite {
   readonly write: SmallWrite;
@@ -56,7 +59,10 @@ export const writeTogether = async (
 ): Promise<(OperationRow | null)[]> => {
   try {
     return await db.transaction(async (tx) => {
-      const limited = limitLockWaits(tx, Math.min(...writes.map(({ place }) => place.leftMs())));
+      const limited = limitLockWaits(
+        tx,
+        Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ place }) => place.leftMs()))),
+      );
       const [operations, live] = await Promise.all([
         insertOperations(tx, stream, writes),
         lockStream(tx, stream, lock),

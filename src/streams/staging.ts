@@ -4,8 +4,8 @@ import type { IssueCollector } from '../errors.ts';
 import type { BatchTexts } from './batch-texts.ts';
 import { dimensionsJson, filterDigest } from './canonical.ts';
 import { duplicateKey } from './records.ts';
-import { readByIndex, withEachFilter } from './hide-records.ts';
-import { areFewKeys, hashesOf, insertedHash } from './key-hash.ts';
+import { readByIndex, readByPlace, withEachFilter } from './hide-records.ts';
+import { areFewKeys, foundByHash, insertedHash } from './key-hash.ts';
 import type { StreamRow } from './rows.ts';
 
 // Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
@@ -104,7 +104,7 @@ const rowsWithFilterIds = ({ accountId, requestId }: StagedRequest, stream: Stre
  */
 const amongFew = (stream: StreamRow, keys: SQL, hashed: SQL | null): SQL => sql`
   AND r.bucket_start = ANY(ARRAY(SELECT few.bucket_start FROM ${keys} few))
-  ${stream.keysHashed && hashed ? sql`AND r.key_hash = ANY(${hashesOf(hashed)})` : sql``}`;
+  ${stream.keysHashed && hashed ? foundByHash(stream, hashed) : sql``}`;
 
 /** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
 export const checkStagedKeys = async (
@@ -145,8 +145,8 @@ export const takeOverRecords = async (
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
   await planForMany(tx, request);
   await storeFilters(tx, request, stream);
-  const few = replaces && areFewKeys(count, count);
-  if (few) await readByIndex(tx);
+  const few = replaces && areFewKeys(count);
+  if (few) await (stream.keysHashed ? readByPlace(tx) : readByIndex(tx));
   const hidden = replaces
     ? await tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
@@ -212,9 +212,10 @@ export const hideStaged = async (
   count: number,
 ): Promise<number> => {
   await planForMany(tx, request);
-  const few = areFewKeys(count, count);
-  if (few) await readByIndex(tx);
-  const byElement = (keys: SQL) => withEachFilter(tx, stream, sql`(SELECT u.element FROM ${keys} u)`, count);
+  const few = areFewKeys(count);
+  if (few) await (stream.keysHashed ? readByPlace(tx) : readByIndex(tx));
+  const byElement = (keys: SQL) =>
+    withEachFilter(tx, stream, sql`(SELECT u.bucket_start, u.element FROM ${keys} u)`, count);
   let hidden = 0;
   for (const form of forms) {
     const matching = [

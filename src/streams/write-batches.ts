@@ -9,7 +9,7 @@ import { writeSums } from './sum-batches.ts';
 export interface WriteBatches {
   /**
    * Writes it together with others of its stream. Returns the operation when it is committed; null if the write must be made by
-   * itself: its key is taken, the stream is gone, or a batch took too long.
+   * itself: its key is taken, or the stream is gone.
    */
   add(db: Db, stream: StreamRow, write: SmallWrite): Promise<OperationRow | null>;
 }

@@ -67,16 +67,23 @@ describe('gathered writes', () => {
     expect(named()).toEqual([['a'], ['b', 'c'], ['d']]);
   });
 
-  test('are written by themselves if a transaction of several took longer than a statement may', async () => {
-    const { add, transactions } = open();
+  test('are tried in halves if a transaction of several took longer than a statement may', async () => {
+    const { add, transactions, named } = open();
     const first = add('a');
-    const others = [add('b'), add('c')];
+    const light = add('light');
+    const heavy = add('heavy');
     const timeout = failure('57014');
     transactions[0]?.end.reject(timeout);
     await expect(first).rejects.toBe(timeout);
     await setImmediate();
     transactions[1]?.end.reject(timeout);
-    expect(await Promise.all(others)).toEqual([null, null]);
+    await setImmediate();
+    transactions[2]?.end.resolve([operation(1n)]);
+    expect(await light).toEqual(operation(1n));
+    await setImmediate();
+    transactions[3]?.end.reject(timeout);
+    await expect(heavy).rejects.toBe(timeout);
+    expect(named()).toEqual([['a'], ['light', 'heavy'], ['light'], ['heavy']]);
   });
 
   test('are written with the next transaction after a lock timeout, if they have time left', async () => {

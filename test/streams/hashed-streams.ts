@@ -8,5 +8,7 @@ export const hashKeysOf = async (server: TestServer, accountId: bigint, name: st
   const db = server.resources.database.forAccount(accountId);
   const stream = await findStream(db, accountId, name);
   const streamQueue = createStreamQueue({ waitMs: 60_000, onBusy: () => undefined });
-  if (stream) await hashKeys({ db, streamQueue, signal: new AbortController().signal }, stream);
+  if (!stream) return;
+  const context = { db, streamQueue, signal: new AbortController().signal, waitMs: 60_000 };
+  await hashKeys(context, stream, stream.hashesKeys ? 'HASHING' : 'LARGE');
 };
