@@ -91,6 +91,7 @@ export class ScopedPool {
     /** Whether BEGIN is to leave with the next statement. */
     let begins = false;
     let hasEnded = false;
+    let broken: Error | undefined;
     return {
       query: async (statement, values) => {
         // It would run without the setting, and see nothing.
@@ -108,13 +109,16 @@ export class ScopedPool {
         // Awaited in the same way whether it is the first or not: of statements sent together, the one that failed is
         // reported before those that were refused because of it (25P02), which do not say why.
         const answered = await client.query(named(statement, values), values).catch((error: unknown) => {
-          throw begun?.failure ?? error;
+          if (statement.text !== 'rollback') throw begun?.failure ?? error;
+          // What ended the connection ended the transaction too, and its own failure is the one to report.
+          broken = error as Error;
+          return NOTHING;
         });
         // Without its BEGIN the statement was a transaction of its own.
         if (begun?.failure) throw begun.failure;
         return answered;
       },
-      release: (error) => client.release(error),
+      release: (error) => client.release(error ?? broken),
     };
   }
 

@@ -306,7 +306,7 @@ describe('hashing', () => {
       server.resources.database.acrossAccounts.transaction(async (tx) => {
         await work(within(server, tx));
         const { rows } = await tx.execute<{ read: number }>(sql`
-          SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE relname = 'records'`);
+          SELECT (seq_tup_read + idx_tup_fetch)::int AS read FROM pg_stat_xact_user_tables WHERE schemaname = 'public' AND relname = 'records'`);
         return rows[0]?.read ?? Infinity;
       });
     const request = { accountId, stream: 'read', path: ['input'] };
