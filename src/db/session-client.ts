@@ -19,7 +19,7 @@ export class SessionClient extends pg.Client {
 
   async #connect(): Promise<pg.Client> {
     await super.connect();
-    // Whoever connects has no listener yet, and a connection that breaks between two statements would end the process. The next
+    // The caller has not added a listener yet, and a connection that breaks between two statements would end the process. The next
     // statement fails instead.
     const ignored = (): void => undefined;
     this.on('error', ignored);
