@@ -115,7 +115,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
     const endSubscriptions = async (): Promise<void> => {
       // They never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
-      // whose socket closes with "going away" connects again, one that is told of an error or an end does not.
+      // whose socket closes with "going away" connects again, one that receives an error or an end does not.
       await api?.sockets.close(graceMs);
       await feed.stop();
     };

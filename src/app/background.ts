@@ -22,7 +22,7 @@ const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried
 const RUN_STATUSES = { SUCCEED: 'SUCCEEDED', FAIL: 'FAILED' } as const;
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
-/** A database that is away is told so often by each part, and not at every attempt. */
+/** How often each part logs that the database is away, instead of at every attempt. */
 const TELL_AGAIN_MS = 30_000;
 const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;

@@ -107,7 +107,7 @@ export const withEachFilter = async (
 const KEYS_AT_A_TIME = 10_000;
 
 /**
- * Hides the live rows of which the key stands in a list. Each row is looked up in a hash of the list: IS TRUE keeps the
+ * Hides the live rows whose key is in a list. Each row is looked up in a hash of the list: IS TRUE keeps the
  * planner from making a join of it, which it would do pair by pair where it knows too little of the table
  * (10,000 selectors on 10,000 records took more than 30 s, and take 0.3 s like this).
  */
