@@ -1,7 +1,7 @@
 /**
- * Arguments: pairs of a vitest JSON report and the exit code of the run that wrote it. Prints the tests that were not run, each
- * with its report, for nobody reads that far up; and, as its last line, `N passed, N failed` over all of them. Ends with 1 unless
- * everything passed.
+ * Arguments: pairs of a vitest JSON report and the exit code of the run that wrote it. Prints the tests that were not run and those
+ * that failed, each with its report, because nobody reads that far up; and, as its last line, `N passed, N failed` over all reports.
+ * Ends with 1 unless everything passed.
  */
 import { readFile } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
@@ -11,7 +11,13 @@ interface Report {
   readonly testResults: readonly {
     readonly name: string;
     readonly status: string;
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
+    /** Why the file itself failed. */
+    readonly message?: string;
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages?: readonly string[];
+    }[];
   }[];
 }
 
@@ -19,6 +25,16 @@ let passed = 0;
 let failed = 0;
 let sound = process.argv.length > 2;
 const notRun: string[] = [];
+const failures: string[] = [];
+
+/** Of a failure, what a reader of a cut-off log needs: the message without its stack. */
+const firstLines = (message = ''): string =>
+  message
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !/^\s+at /.test(line))
+    .slice(0, 12)
+    .map((line) => `      ${line}`)
+    .join('\n');
 
 for (let index = 2; index < process.argv.length; index += 2) {
   const path = process.argv[index] ?? '';
@@ -37,9 +53,11 @@ for (let index = 2; index < process.argv.length; index += 2) {
     const tests = file.assertionResults.filter(({ status }) => status === 'failed').length;
     // A file that does not load, or leaks in its last hook, fails without a failed test.
     failedHere += file.status === 'failed' ? Math.max(tests, 1) : tests;
-    for (const { status, fullName } of file.assertionResults) {
-      if (status === 'passed' || status === 'failed') continue;
-      notRun.push(`  ${basename(path, '.json')}: ${relative('.', file.name)}: ${fullName}`);
+    const place = `  ${basename(path, '.json')}: ${relative('.', file.name)}`;
+    if (file.status === 'failed' && tests === 0) failures.push(`${place}\n${firstLines(file.message)}`);
+    for (const { status, fullName, failureMessages } of file.assertionResults) {
+      if (status === 'failed') failures.push(`${place}: ${fullName}\n${firstLines(failureMessages?.[0])}`);
+      else if (status !== 'passed') notRun.push(`${place}: ${fullName}`);
     }
   }
   if (failedHere === 0 && exitCode !== '0') {
@@ -52,5 +70,6 @@ for (let index = 2; index < process.argv.length; index += 2) {
 }
 
 if (notRun.length > 0) console.log(`Not run, ${notRun.length} in all:\n${notRun.join('\n')}`);
+if (failures.length > 0) console.log(`Failed:\n${failures.join('\n')}`);
 process.exitCode = sound && failed === 0 ? 0 : 1;
 console.log(`${passed} passed, ${failed} failed`);

@@ -19,7 +19,11 @@ const reportOf = (tests: Readonly<Record<string, 'passed' | 'failed' | 'skipped'
     {
       name: join(ROOT, 'test/some.test.ts'),
       status: Object.values(tests).includes('failed') ? 'failed' : 'passed',
-      assertionResults: Object.entries(tests).map(([fullName, status]) => ({ fullName, status })),
+      assertionResults: Object.entries(tests).map(([fullName, status]) => ({
+        fullName,
+        status,
+        failureMessages: status === 'failed' ? [`Error: ${fullName} is wrong\n    at some.test.ts:1:1`] : [],
+      })),
     },
   ],
 });
@@ -65,10 +69,17 @@ describe('the summary of all suites', () => {
     });
   });
 
-  test('ends with 1 where a test failed, a run ended otherwise than with 0, or nothing was run', async () => {
+  test('names every test that failed and ends with 1 when a test failed, a run ended otherwise than with 0, or nothing was run', async () => {
     expect(await summarize({ first: [reportOf({ a: 'passed', b: 'failed', c: 'skipped' }), 1] })).toEqual({
       code: 1,
-      lines: ['Not run, 1 in all:', '  first: test/some.test.ts: c', '1 passed, 1 failed'],
+      lines: [
+        'Not run, 1 in all:',
+        '  first: test/some.test.ts: c',
+        'Failed:',
+        '  first: test/some.test.ts: b',
+        '      Error: b is wrong',
+        '1 passed, 1 failed',
+      ],
     });
     const broken = await summarize({ first: [reportOf({ a: 'passed' }), 1] });
     expect([broken.code, broken.lines.at(-1)]).toEqual([1, '1 passed, 1 failed']);
