@@ -102,6 +102,22 @@ export const streams = pgTable(
   ],
 );
 
+/**
+ * Which database cluster the transaction ids of an account belong to: one row for each account that has a stream, on the node of
+ * the account if the database is distributed. See db/as-of.ts.
+ */
+export const ledgers = pgTable(
+  'ledgers',
+  {
+    accountId: id64('account_id').primaryKey(),
+    /** Of pg_control_system(); null until it is read for the first time. */
+    systemIdentifier: id64('system_identifier'),
+    /** What the hashes of keys depend on besides the key (the encoding, the order of bytes), as read together with it. */
+    keyHashing: text('key_hashing'),
+  },
+  () => [...ownedBy(sql`account_id`)],
+);
+
 /** Each distinct canonical filter of a stream once: it halved the records table and made grouping up to twice as fast. */
 export const filters = pgTable(
   'filters',

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../support/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
 
 let database: TestDatabase;
 let client: pg.Client;

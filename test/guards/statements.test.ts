@@ -22,7 +22,7 @@ import {
 } from '../support/job-steps.ts';
 import { hearStatements, type SentStatement } from '../support/sent-statements.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
-import { DISTRIBUTED } from '../support/table-places.ts';
+import { DISTRIBUTED } from '../../src/db/table-places.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
 

@@ -1,5 +1,5 @@
 // Pure: what a statement must not do, so that it means the same, or works at all, where the database is distributed by account_id.
-import { DISTRIBUTED, LOCAL, REFERENCE } from './table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
 
 /** A table that a statement names, and as what. */
 interface NamedTable {
