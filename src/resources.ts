@@ -6,6 +6,7 @@ import { ensureDefaultKey } from './accounts/accounts.ts';
 import { accountConnections, type Config, hasContainerRole, tracesUrl } from './config.ts';
 import { openDatabase } from './db/client.ts';
 import { placeOf } from './db/database-place.ts';
+import { watchRepairs } from './db/as-of.ts';
 import { migrate } from './db/migrate.ts';
 import { PASSES_ROW_SECURITY } from './db/policies.ts';
 import { openQueue } from './db/queue.ts';
@@ -109,12 +110,19 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     { database: { host, port, database: name }, migrationsApplied: applied },
     applied === 0 ? 'the database is up to date' : 'the database was brought up to date',
   );
-  if (repaired) {
+  if (repaired > 0) {
     log.warn(
-      'the database was restored from a copy: its transaction ids were set right, and unfinished runs begin anew',
+      { accounts: repaired },
+      'accounts were restored from a copy or moved to another node: their transaction ids were repaired, and unfinished runs begin anew',
     );
   }
-  const closes: (() => unknown)[] = [];
+  const repairs = watchRepairs(repaired, (accountId) =>
+    log.warn(
+      { accountId: String(accountId) },
+      'an account came from another cluster or node: its transaction ids were repaired, and its unfinished runs begin anew',
+    ),
+  );
+  const closes: (() => unknown)[] = [() => repairs.stop()];
   let isClosing = false;
   const closeAll = async (): Promise<void> => {
     isClosing = true;
@@ -170,6 +178,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       log,
       clock: systemClock,
       traces,
+      repairs,
       close: () => (closing ??= closeAll()),
     };
   } catch (error) {

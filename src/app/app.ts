@@ -71,6 +71,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     heldBytes: () => held.bytes,
     waitingForStream: () => streamQueue.waiting,
     requestBytes: () => memory.bytes,
+    repairedLedgers: () => resources.repairs.count,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];

@@ -17,6 +17,8 @@ export interface AppResources {
   readonly log: Logger;
   readonly clock: Clock;
   readonly traces: RunTraces;
+  /** Accounts whose transaction ids this process has repaired. */
+  readonly repairs: { readonly count: number };
   /** How long connections without a request stay open when the server stops. Defaults to 5 seconds. */
   readonly idleMs?: number;
 }

@@ -1,10 +1,10 @@
 import { sql } from 'drizzle-orm';
 import { missingKeyWords } from '../accounts/first-key.ts';
 import { isRevokedKey } from '../accounts/keys.ts';
+import { foreignLedgers } from '../db/as-of.ts';
 import { migrationState } from '../db/migrate.ts';
 import { PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
-import { hasForeignTransactionIds } from '../db/transaction-ids.ts';
 import type { Config } from '../config.ts';
 import { type Db, OWN_CONNECTIONS } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -35,6 +35,13 @@ const connectionsOf = ({ role, databasePool, exportConcurrency }: Looked['config
   const worker = role === 'api' ? 0 : leases + runs + schedule + exportConcurrency;
   return api + worker + acrossAccounts + QUEUE_AND_FEED;
 };
+
+const MOST_NAMES = 5;
+
+const nameSome = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
+    ? names.join(', ')
+    : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more accounts`;
 
 /** What doctor asks a database that it can reach, in this order. None of them changes anything. */
 export const DATABASE_CHECKS: readonly {
@@ -75,12 +82,14 @@ export const DATABASE_CHECKS: readonly {
   {
     name: 'ledger',
     needsTables: true,
-    check: async ({ db }) =>
-      (await hasForeignTransactionIds(db))
-        ? broken(
-            'restored from a copy of another cluster, so exports would leave out what was stored before: run `npm run -s sluice -- migrate`, or start a server',
+    check: async ({ db }) => {
+      const found = await foreignLedgers(db);
+      return found.length > 0
+        ? warn(
+            `restored from a copy of another cluster, or moved to another node: ${nameSome(found.map(({ accountName }) => accountName))}. Each is repaired before it is read next; \`npm run -s sluice -- migrate\` or the start of a server repairs all`,
           )
-        : ok('the ledger belongs to this database cluster: reading as of a moment is exact'),
+        : ok('the ledgers belong to this database cluster: reading as of a moment is exact');
+    },
   },
   {
     name: 'accounts',

@@ -13,9 +13,9 @@ export const migrateCommand = async ({ terminal, log, loadConfig }: CommandConte
     terminal.say(
       applied === 0 ? 'The database is up to date.' : `Applied ${applied} migrations: the database is up to date.`,
     );
-    if (repaired) {
+    if (repaired > 0) {
       terminal.say(
-        'It had been restored from a copy of another cluster: its transaction ids were set right, and runs that have not ended begin anew.',
+        `${repaired === 1 ? '1 account was' : `${repaired} accounts were`} restored from a copy of another cluster, or moved to another node: the transaction ids were repaired, and runs that have not ended begin anew.`,
       );
     }
   } finally {

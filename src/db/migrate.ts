@@ -4,6 +4,7 @@ import { readMigrationFiles } from 'drizzle-orm/migrator';
 import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
+import { repairLedgers } from './as-of.ts';
 import type { Db } from './client.ts';
 import { sessionNeeds } from './connection-options.ts';
 import { connectDirectly } from './direct-connection.ts';
@@ -11,7 +12,6 @@ import { ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { installQueue } from './queue.ts';
 import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
-import { repairTransactionIds } from './transaction-ids.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
 /** Any fixed number: the session lock that makes simultaneous starts wait for one another. */
@@ -29,8 +29,8 @@ export interface MigrationState {
 export interface MigrationOutcome {
   /** How many migrations were applied; 0 where the database was up to date. */
   readonly applied: number;
-  /** Whether the database had been restored from a copy: see transaction-ids.ts. */
-  readonly repaired: boolean;
+  /** How many accounts had transaction ids of another cluster: see as-of.ts. */
+  readonly repaired: number;
 }
 
 /**
@@ -48,7 +48,7 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
     const { pending } = await migrationState(db);
     await applyMigrations(db, { migrationsFolder: MIGRATIONS });
     await installQueue(databaseUrl);
-    return { applied: pending, repaired: await repairTransactionIds(db) };
+    return { applied: pending, repaired: await repairLedgers(db) };
   } finally {
     await client.end();
   }

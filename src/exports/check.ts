@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm';
+import { currentWatermark } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import { IssueCollector, LimitExceededError, NotFoundError } from '../errors.ts';
@@ -10,7 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
-import { checkFilledRows, currentWatermark } from '../usage/usage.ts';
+import { checkFilledRows } from '../usage/usage.ts';
 import { extensionOf } from './formats.ts';
 import { sampleLines } from './rows.ts';
 import { exportSpec } from './spec.ts';

@@ -1,5 +1,5 @@
 // Figures of this server alone.
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 
 export interface ServerSources {
   readonly poolSize: number;
@@ -15,10 +15,21 @@ export interface ServerSources {
   /** Writes that wait for other writes of this server to the same stream. */
   readonly waitingForStream: () => number;
   readonly requestBytes: () => number;
+  /** Since this process began. */
+  readonly repairedLedgers: () => number;
 }
 
 export const addServer = (registers: Registry[], sources: ServerSources): void => {
   const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes, waitingForStream, requestBytes } = sources;
+  new Counter({
+    name: 'sluice_ledger_repairs_total',
+    help: 'Accounts that came from another database cluster or node, and whose transaction ids this server repaired.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(sources.repairedLedgers());
+    },
+  });
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,

@@ -1,9 +1,9 @@
 import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
+import { ownWatermark, repairLedger } from '../db/as-of.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
-import { currentWatermark } from '../usage/usage.ts';
 import { databaseNow } from './due-slots.ts';
 import { inMs, inTurn, type LeasedRun, waits } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
@@ -82,7 +82,9 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       const [jobHeld, first, now] = await Promise.all([jobIsHeld(tx, jobId), nextInTurn(tx, jobId), databaseNow(tx)]);
       if (jobHeld || !first) return null;
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
-      const watermark = first.watermark ?? (await currentWatermark(tx, first.accountId));
+      const own = await ownWatermark(tx, first.accountId);
+      if (own === null) return { unrepaired: first.accountId, answers: null };
+      const watermark = first.watermark ?? own;
       const begun = {
         attempt: first.attempt + 1,
         startedAt: first.startedAt ?? now,
@@ -110,7 +112,13 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       answers.catch(() => undefined);
       return { now, run: { ...first, ...begun }, answers };
     });
-    if (!taken?.answers) return taken;
+    if (!taken) return null;
+    if ('unrepaired' in taken) {
+      // Not above: it waits for the claims of other runs of the account.
+      await repairLedger(db, taken.unrepaired);
+      return await claimRun(db, jobId, leaseMs);
+    }
+    if (!taken.answers) return taken;
     const { now, run, answers } = taken;
     const [, [begun], rewrites] = await answers;
     return begun ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };

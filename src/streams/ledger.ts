@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { plainArrayText } from '../db/array-text.ts';
+import { OWN_ID } from '../db/as-of.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import type { BatchTexts } from './batch-texts.ts';
@@ -21,30 +22,33 @@ export const limitLockWaits = async (tx: Transaction, milliseconds: number): Pro
   await tx.execute(sql.raw(`SET LOCAL lock_timeout = ${Math.max(LEAST_LOCK_WAIT_MS, Math.ceil(milliseconds))}`));
 };
 
-/** What may change of a stream while it lives; not before the transaction that holds its lock has ended. */
-export type LockState = Pick<StreamRow, 'keysHashed'>;
+/** A stream whose lock the transaction holds. */
+export interface LockedStream extends StreamRow {
+  /** The id of this transaction, on the node of the stream. */
+  readonly xid: string;
+}
 
 /**
  * Sums of one stream run side by side under the shared lock; replace, delete and deleteStream take it alone.
  * An advisory lock and not FOR SHARE / FOR UPDATE: under six overlapping sharers FOR UPDATE waited over 8 s.
  * Returns null if the stream was deleted before.
  */
-export const lockStream = async (
+export const lockStream = async <Stream extends Pick<StreamRow, 'accountId' | 'id'>>(
   tx: Transaction,
-  stream: Pick<StreamRow, 'accountId' | 'id'>,
+  stream: Stream,
   mode: 'shared' | 'exclusive',
-): Promise<LockState | null> => {
+): Promise<(Stream & Pick<LockedStream, 'keysHashed' | 'xid'>) | null> => {
   const lock = sql.raw(mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock');
   const [, live] = await Promise.all([
     tx.execute(sql`
       SELECT ${lock}(hashtextextended(id::text, 0)) FROM streams
       WHERE account_id = ${stream.accountId} AND id = ${stream.id}`),
     // A statement of its own: the one above read the stream before it waited for the lock.
-    tx.execute<{ keys_hashed: boolean }>(sql`
-      SELECT keys_hashed FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
+    tx.execute<{ keys_hashed: boolean; xid: string }>(sql`
+      SELECT keys_hashed, ${OWN_ID} AS xid FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
   ]);
   const [row] = live.rows;
-  return row ? { keysHashed: row.keys_hashed } : null;
+  return row ? { ...stream, keysHashed: row.keys_hashed, xid: row.xid } : null;
 };
 
 /**
@@ -55,27 +59,38 @@ export const lockName = async (tx: Transaction, accountId: bigint, name: string)
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`stream ${accountId}/${name}`}::text, 0))`);
 };
 
-/** Null where the idempotency key is taken, or the stream was deleted meanwhile. */
+/**
+ * Ids for operations, in ascending order. Taken before the operations are inserted: a default of the table would be evaluated by the
+ * coordinator of a distributed database, which makes three steps and a two-phase commit of each INSERT.
+ */
+export const takeOperationIds = async (tx: Transaction, count: number): Promise<bigint[]> => {
+  const { rows } = await tx.execute<{ id: string }>(
+    sql`SELECT nextval('operation_ids') AS id FROM generate_series(1, ${count}::int)`,
+  );
+  return rows.map(({ id }) => BigInt(id));
+};
+
+/** Null if the idempotency key is taken. */
 export const insertOperation = async (
   tx: Transaction,
-  stream: StreamRow,
+  stream: LockedStream,
+  id: bigint,
   kind: OperationRow['kind'],
   idempotencyKey: string | null,
   content: { readonly digest: Buffer; readonly recordCount: number },
   now: Date,
 ): Promise<OperationRow | null> => {
   const { accountId } = stream;
-  const { rows } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, pg_current_xact_id(), true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
-    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+  const { rows } = await tx.execute(sql`
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, ${id}::bigint, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, ${stream.xid}::xid8, true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
+    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id`);
-  const id = rows[0]?.id;
-  if (id === undefined) return null;
+  if (rows.length === 0) return null;
   return {
     accountId,
-    id: BigInt(id),
+    id,
     streamId: stream.id,
     kind,
     receivedAt: now,

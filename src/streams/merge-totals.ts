@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { OLDEST_OPEN } from '../db/as-of.ts';
 import type { Db, Transaction } from '../db/client.ts';
 
 // Keeps the totals of a stream few, however many operations wrote them: those of all operations that every later reader sees
@@ -96,7 +97,7 @@ export const mergeStreams = async (
   const find = async (ids: readonly bigint[]): Promise<string[]> => {
     const among = sql`s.account_id = ${account}::bigint AND s.id = ANY(${sql.param(ids.map(String))}::bigint[])`;
     const { rows } = await db.execute<{ id: string }>(sql`
-      SELECT s.id FROM streams s WHERE ${among} AND ${needsMerge(options)} ORDER BY s.id`);
+      SELECT s.id FROM streams s WHERE ${among} AND ${needsMerge(account, options)} ORDER BY s.id`);
     return rows.map(({ id }) => id);
   };
   const found = await find(streamIds);
@@ -112,13 +113,14 @@ export const mergeStreams = async (
  * Whether the stream `s` needs a merge: if even the n-th newest operation is not merged, n are waiting; operations
  * without totals need one in any case.
  */
-const needsMerge = ({ leastOperations }: MergeOptions): SQL => {
+const needsMerge = (accountId: string, { leastOperations }: MergeOptions): SQL => {
+  const account = sql`${accountId}::bigint`;
   const nthIsOpen = (place: number) => sql`
-    (SELECT o.xid FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id
+    (SELECT o.xid FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id
       ORDER BY o.id DESC OFFSET ${place - 1} LIMIT 1) >= coalesce(s.totals_merged_xid, '0'::xid8)`;
   return sql`s.deleted_at IS NULL AND coalesce(
     CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
-    OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id AND NOT o.totalled), false)`;
+    OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled), false)`;
 };
 
 const lookBehind = async (
@@ -129,7 +131,7 @@ const lookBehind = async (
   options: MergeOptions,
 ): Promise<{ readonly streamId: string; readonly isMergeable: boolean }[]> => {
   const { rows } = await db.execute<{ id: string; is_mergeable: boolean }>(sql`
-    SELECT s.id, ${needsMerge(options)} AS is_mergeable FROM (
+    SELECT s.id, ${needsMerge(accountId, options)} AS is_mergeable FROM (
       SELECT account_id, id, deleted_at, totals_merged_xid FROM streams
       WHERE account_id = ${accountId}::bigint AND id > ${after} ORDER BY id LIMIT ${most}) s
     ORDER BY s.id`);
@@ -145,7 +147,8 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
     await tx.execute(sql`SET LOCAL enable_nestloop = off`);
     const { rows } = await tx.execute<{ locked: boolean; before: string }>(sql`
       SELECT pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
-        pg_snapshot_xmin(pg_current_snapshot())::text AS before`);
+        ${OLDEST_OPEN} AS before
+      FROM streams WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
     // Another server is at it.
     if (!rows[0]?.locked) return;
     const { before } = rows[0];

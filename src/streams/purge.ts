@@ -1,5 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isSeen, OLDEST_OPEN, OWN_ID, SNAPSHOT } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 
 // Removes for good what only the past still needs. The rows of streams and operations stay: they are the receipts, and
@@ -61,16 +62,16 @@ const readWatermarks = async (db: Db, accountId: string | bigint): Promise<SQL> 
 
 /** Whether one of the watermarks does not see the transaction. */
 const isUnseen = (xid: SQL, watermarks: SQL): SQL => sql`EXISTS (
-  SELECT 1 FROM unnest(${watermarks}) AS w(watermark) WHERE NOT pg_visible_in_snapshot(${xid}, w.watermark::pg_snapshot))`;
+  SELECT 1 FROM unnest(${watermarks}) AS w(watermark) WHERE NOT ${isSeen(xid, sql`w.watermark`)})`;
 
 /** Null if the account has no stream. */
 const choose = async (db: Db, accountId: string): Promise<Choice | null> => {
   // Through rows of the account: transaction ids belong to the node that has them.
   const { rows } = await db.execute<{ snapshot: string; xid: string }>(sql`
-    SELECT pg_current_snapshot()::text AS snapshot, pg_current_xact_id()::text AS xid
+    SELECT ${SNAPSHOT} AS snapshot, ${OWN_ID} AS xid
     FROM streams WHERE account_id = ${accountId}::bigint LIMIT 1`);
   const { rows: ofRuns } = await db.execute<{ xid: string }>(
-    sql`SELECT pg_current_xact_id()::text AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
+    sql`SELECT ${OWN_ID} AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
   );
   const [ledger] = rows;
   return ledger ? { ...ledger, runsXid: ofRuns[0]?.xid ?? null } : null;
@@ -84,7 +85,7 @@ const TELL_AFTER_MS = 1000;
 const untilOthersEnded = async (db: Db, accountId: bigint, chosen: Choice, onWait: () => void): Promise<void> => {
   const hasEnded = async (table: SQL, xid: string): Promise<boolean> => {
     const { rows } = await db.execute<{ ended: boolean }>(sql`
-      SELECT pg_snapshot_xmin(pg_current_snapshot()) > ${xid}::xid8 AS ended
+      SELECT ${OLDEST_OPEN}::xid8 > ${xid}::xid8 AS ended
       FROM ${table} WHERE account_id = ${accountId} LIMIT 1`);
     return rows[0]?.ended ?? true;
   };
@@ -105,14 +106,15 @@ export const findDeletedStreams = async (db: Db, { before }: PurgeAge): Promise<
     const chosen = await choose(db, account.id);
     if (!chosen) continue;
     const watermarks = await readWatermarks(db, account.id);
+    const accountId = sql`${account.id}::bigint`;
     const { rows } = await db.execute<StreamLine>(sql`
       SELECT s.id, s.name, s.deleted_at, ${isUnseen(sql`s.deleted_xid`, watermarks)} AS still_read
       FROM streams s
-      WHERE s.account_id = ${account.id}::bigint AND s.deleted_at < ${before.toISOString()}::timestamptz
-        AND pg_visible_in_snapshot(s.deleted_xid, ${chosen.snapshot}::pg_snapshot) AND (
-        EXISTS (SELECT 1 FROM records r WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NULL)
-        OR EXISTS (SELECT 1 FROM records r WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM filters f WHERE f.account_id = s.account_id AND f.stream_id = s.id))
+      WHERE s.account_id = ${accountId} AND s.deleted_at < ${before.toISOString()}::timestamptz
+        AND ${isSeen(sql`s.deleted_xid`, sql`${chosen.snapshot}`)} AND (
+        EXISTS (SELECT 1 FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NULL)
+        OR EXISTS (SELECT 1 FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM filters f WHERE f.account_id = ${accountId} AND f.stream_id = s.id))
       ORDER BY s.id`);
     found.push(...rows.map((row) => purgeable(account, row, chosen)));
   }
@@ -126,12 +128,13 @@ export const findHiddenRecords = async (db: Db, age: PurgeAge): Promise<Purgeabl
     const chosen = await choose(db, account.id);
     if (!chosen) continue;
     const watermarks = await readWatermarks(db, account.id);
+    const accountId = sql`${account.id}::bigint`;
     const { rows } = await db.execute<StreamLine>(sql`
       SELECT s.id, s.name, s.deleted_at, false AS still_read FROM streams s
-      WHERE s.account_id = ${account.id}::bigint AND s.deleted_at IS NULL AND EXISTS (
-        SELECT 1 FROM records r JOIN operations o ON o.account_id = r.account_id AND o.id = r.hidden_by
-        WHERE r.account_id = s.account_id AND r.stream_id = s.id AND r.hidden_by IS NOT NULL
-          AND ${hiddenBefore(age, chosen, watermarks)})
+      WHERE s.account_id = ${accountId} AND s.deleted_at IS NULL AND EXISTS (
+        SELECT 1 FROM records r JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
+        WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NOT NULL
+          AND ${hiddenBefore(accountId, age, chosen, watermarks)})
       ORDER BY s.id`);
     found.push(...rows.map((row) => purgeable(account, row, chosen)));
   }
@@ -145,9 +148,9 @@ export const countPurgeable = async (db: Db, stream: Purgeable, age: PurgeAge): 
     const watermarks = await readWatermarks(db, accountId);
     const { rows } = await db.execute<{ records: string }>(sql`
       SELECT count(*) AS records FROM records r
-      JOIN operations o ON o.account_id = r.account_id AND o.id = r.hidden_by
+      JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
       WHERE r.account_id = ${accountId} AND r.stream_id = ${streamId} AND r.hidden_by IS NOT NULL
-        AND ${hiddenBefore(age, stream.chosen, watermarks)}`);
+        AND ${hiddenBefore(sql`${accountId}`, age, stream.chosen, watermarks)}`);
     return { records: Number(rows[0]?.records ?? 0), filters: 0 };
   }
   const { rows } = await db.execute<{ records: string; filters: string }>(sql`
@@ -194,7 +197,7 @@ const purgeHidden = async (db: Db, stream: Purgeable, age: PurgeAge, watermarks:
     const { rows } = await db.execute<{ id: string }>(sql`
       SELECT o.id FROM operations o
       WHERE o.account_id = ${stream.accountId} AND o.stream_id = ${stream.streamId} AND o.id > ${after}::bigint
-        AND o.hidden_records > 0 AND ${hiddenBefore(age, stream.chosen, watermarks)}
+        AND o.hidden_records > 0 AND ${hiddenBefore(sql`${stream.accountId}`, age, stream.chosen, watermarks)}
       ORDER BY o.id LIMIT ${BATCH_OPERATIONS}`);
     const last = rows.at(-1);
     if (!last) return records;
@@ -204,20 +207,24 @@ const purgeHidden = async (db: Db, stream: Purgeable, age: PurgeAge, watermarks:
   }
 };
 
-/** The order of an index, and the same as a whole number that JavaScript can compare. */
-const BY_BUCKET: Order = {
-  column: sql`bucket_start`,
-  // Buckets begin at whole hours.
-  number: sql`extract(epoch FROM bucket_start)::bigint`,
-  from: (number) => sql`to_timestamp(${number}::bigint)`,
-};
-const BY_HIDER: Order = { column: sql`hidden_by`, number: sql`hidden_by`, from: (number) => sql`${number}::bigint` };
-
+/** The order of an index. */
 interface Order {
   readonly column: SQL;
-  readonly number: SQL;
-  readonly from: (number: string) => SQL;
+  readonly type: SQL;
+  readonly isBefore: (one: string, other: string) => boolean;
 }
+
+const BY_BUCKET: Order = {
+  column: sql`bucket_start`,
+  type: sql`timestamptz`,
+  // In UTC, as every connection has it, with four digits of the year.
+  isBefore: (one, other) => one < other,
+};
+const BY_HIDER: Order = {
+  column: sql`hidden_by`,
+  type: sql`bigint`,
+  isBefore: (one, other) => BigInt(one) < BigInt(other),
+};
 
 /**
  * Batch by batch in the order of an index, each from where the last one ended: what was removed stays in the index until
@@ -227,20 +234,20 @@ const purgeBy = async (
   db: Db,
   { accountId, streamId }: Purgeable,
   which: SQL,
-  { column, number, from }: Order,
+  { column, type, isBefore }: Order,
 ): Promise<number> => {
   let records = 0;
-  let reached: bigint | null = null;
+  let reached: string | null = null;
   for (;;) {
-    const beyond: SQL = reached === null ? sql`true` : sql`${column} >= ${from(String(reached))}`;
+    const beyond: SQL = reached === null ? sql`true` : sql`${column} >= ${reached}::${type}`;
     const { rows }: { rows: { at: string }[] } = await db.execute<{ at: string }>(sql`
       DELETE FROM records WHERE account_id = ${accountId} AND stream_id = ${streamId} AND ctid = ANY(ARRAY(
         SELECT ctid FROM records WHERE account_id = ${accountId} AND stream_id = ${streamId} AND ${which} AND ${beyond}
         ORDER BY ${column} LIMIT ${BATCH_RECORDS}))
-      RETURNING ${number} AS at`);
+      RETURNING ${column} AS at`);
     records += rows.length;
     if (rows.length < BATCH_RECORDS) return records;
-    for (const row of rows) if (reached === null || BigInt(row.at) > reached) reached = BigInt(row.at);
+    for (const { at } of rows) if (reached === null || isBefore(reached, at)) reached = at;
   }
 };
 
@@ -248,10 +255,15 @@ const purgeBy = async (
  * The operation `o` is old enough and was there at the choice, each run that has not ended sees it, and no totals are still to
  * be made from the records of its stream.
  */
-const hiddenBefore = ({ before, assumedMs }: PurgeAge, { snapshot }: Choice, watermarks: SQL): SQL => sql`
+const hiddenBefore = (
+  accountId: SQL,
+  { before, assumedMs }: PurgeAge,
+  { snapshot }: Choice,
+  watermarks: SQL,
+): SQL => sql`
   coalesce(o.ended_at, o.received_at + make_interval(secs => ${assumedMs / 1000})) < ${before.toISOString()}::timestamptz
-  AND pg_visible_in_snapshot(o.xid, ${snapshot}::pg_snapshot) AND NOT EXISTS (
-    SELECT 1 FROM operations u WHERE u.account_id = o.account_id AND u.stream_id = o.stream_id AND NOT u.totalled)
+  AND ${isSeen(sql`o.xid`, sql`${snapshot}`)} AND NOT EXISTS (
+    SELECT 1 FROM operations u WHERE u.account_id = ${accountId} AND u.stream_id = o.stream_id AND NOT u.totalled)
   AND NOT ${isUnseen(sql`o.xid`, watermarks)}`;
 
 interface StreamLine extends Record<string, unknown> {

@@ -7,7 +7,7 @@ import { batchTexts } from './batch-texts.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
 import type { Gatherable } from './gathering.ts';
-import { insertRecords, limitLockWaits, lockStream } from './ledger.ts';
+import { insertRecords, limitLockWaits, type LockedStream, lockStream, takeOperationIds } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { addTotals } from './totals.ts';
@@ -35,7 +35,7 @@ export const MAX_BATCH = 500;
 /** If one write has less time left than this, the others still get a fair attempt at the lock. */
 const LEAST_ATTEMPT_MS = 250;
 
-/** A write whose operation is stored in the transaction. */
+/** A write and its operation, which is stored in the same transaction. */
 export interface TakenWrite {
   readonly write: SmallWrite;
   readonly operation: OperationRow;
@@ -63,30 +63,46 @@ export const writeTogether = async (
         tx,
         Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ place }) => place.leftMs()))),
       );
-      const [operations, live] = await Promise.all([
-        insertOperations(tx, stream, writes),
+      const [locked, ids] = await Promise.all([
         lockStream(tx, stream, lock),
+        takeOperationIds(tx, writes.length),
         limited,
       ]);
-      if (!live) throw new StreamGoneError();
-      const taken = writes.flatMap((write, index) => {
-        const operation = operations[index];
-        return operation ? [{ write, operation }] : [];
-      });
-      if (taken.length === 0) return operations;
-      const hidden = await apply(tx, taken, { ...stream, ...live });
-      return operations.map(
-        (operation) => operation && { ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 },
-      );
+      if (!locked) throw new StreamGoneError();
+      const taken = writes.map((write, index) => ({
+        write,
+        operation: operationOf(locked, write, ids[index] as bigint),
+      }));
+      // Sent together. If a key turns out to be taken, nothing of it counts.
+      const [stored, hidden] = await Promise.all([insertOperations(tx, locked, taken), apply(tx, taken, locked)]);
+      if (stored.size < taken.length) {
+        throw new KeysTakenError(taken.map(({ operation }) => stored.has(operation.id)));
+      }
+      return taken.map(({ operation }) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
     });
   } catch (error) {
     if (error instanceof StreamGoneError) return writes.map(() => null);
-    throw error;
+    if (!(error instanceof KeysTakenError)) throw error;
+    const { isNew } = error;
+    const left = writes.filter((_, index) => isNew[index]);
+    const operations = left.length > 0 ? await writeTogether(db, stream, left, lock, apply) : [];
+    let next = 0;
+    return isNew.map((is) => (is ? (operations[next++] ?? null) : null));
   }
 };
 
 /** Rolls the transaction back. */
 class StreamGoneError extends Error {}
+
+/** Rolls the transaction back: some of the idempotency keys belong to earlier requests, or to others of these writes. */
+class KeysTakenError extends Error {
+  readonly isNew: readonly boolean[];
+
+  constructor(isNew: readonly boolean[]) {
+    super('Idempotency keys are taken.');
+    this.isNew = isNew;
+  }
+}
 
 /** The records of several writes, one behind the other; buckets and filters that several have once. */
 export interface JoinedWrites {
@@ -158,49 +174,42 @@ export const insertJoined = async (
 
 const insertedBy = ({ kind, records }: SmallWrite): number => (kind === 'DELETE' ? 0 : records.elements.length);
 
-/** In the order of the writes; null if the idempotency key is taken, by another of them or by an earlier request. */
+const operationOf = (stream: StreamRow, write: SmallWrite, id: bigint): OperationRow => ({
+  accountId: stream.accountId,
+  id,
+  streamId: stream.id,
+  kind: write.kind,
+  receivedAt: write.receivedAt,
+  insertedRecords: insertedBy(write),
+  hiddenRecords: 0,
+  idempotencyKey: write.idempotencyKey,
+  contentSha256: write.digest,
+});
+
+/** Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it. */
 const insertOperations = async (
   tx: Transaction,
-  stream: StreamRow,
-  writes: readonly SmallWrite[],
-): Promise<(OperationRow | null)[]> => {
+  stream: LockedStream,
+  taken: readonly TakenWrite[],
+): Promise<ReadonlySet<bigint>> => {
   // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
-  const inOrder = writes.toSorted((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
-  const { rows } = await tx.execute<{ id: string; idempotency_key: string | null; content_sha256: Buffer }>(sql`
-    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, s.id, u.kind, u.received_at, pg_current_xact_id(), true, u.records, 0, u.idempotency_key, u.digest
+  const inOrder = taken
+    .map(({ operation }) => operation)
+    .sort((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
+  const { rows } = await tx.execute<{ id: string }>(sql`
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
+      ${plainArrayText(inOrder.map(({ id }) => String(id)))}::bigint[],
       ${plainArrayText(inOrder.map(({ kind }) => kind))}::text[],
       ${plainArrayText(inOrder.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
-      ${plainArrayText(inOrder.map(insertedBy))}::bigint[],
+      ${plainArrayText(inOrder.map(({ insertedRecords }) => insertedRecords))}::bigint[],
       ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
-      ${arrayText(inOrder.map(({ digest }) => `\\x${digest.toString('hex')}`))}::bytea[]
-    ) WITH ORDINALITY AS u(kind, received_at, records, idempotency_key, digest, place)
-    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+      ${arrayText(inOrder.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
+    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.place
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id, idempotency_key, content_sha256`);
-  // By key and content, which the kind is a part of: writes without a key and with the same content are as good as each other.
-  const nameOf = (key: string | null, digest: Buffer): string => `${digest.toString('hex')} ${key ?? ''}`;
-  const ids = new Map<string, string[]>();
-  for (const { id, idempotency_key: key, content_sha256: digest } of rows) {
-    const name = nameOf(key, digest);
-    ids.set(name, [...(ids.get(name) ?? []), id]);
-  }
-  return writes.map((write) => {
-    const { kind, receivedAt, idempotencyKey, digest } = write;
-    const id = ids.get(nameOf(idempotencyKey, digest))?.shift();
-    if (id === undefined) return null;
-    return {
-      accountId: stream.accountId,
-      id: BigInt(id),
-      streamId: stream.id,
-      kind,
-      receivedAt,
-      insertedRecords: insertedBy(write),
-      hiddenRecords: 0,
-      idempotencyKey,
-      contentSha256: digest,
-    };
-  });
+    RETURNING id`);
+  return new Set(rows.map(({ id }) => BigInt(id)));
 };

@@ -1,4 +1,5 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { openLedger, OWN_ID } from '../db/as-of.ts';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
@@ -8,7 +9,7 @@ import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './canonical.ts';
 import { streamNameProblem } from './inputs.ts';
-import { limitLockWaits, lockName, lockStream } from './ledger.ts';
+import { limitLockWaits, lockName, lockStream, takeOperationIds } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
@@ -172,8 +173,9 @@ const deleteLocked = async (
   force: boolean,
   at: Date,
 ): Promise<StreamRow> => {
-  const stream = await findStream(tx, accountId, name);
-  if (!stream || !(await lockStream(tx, stream, 'exclusive'))) {
+  const found = await findStream(tx, accountId, name);
+  const stream = found && (await lockStream(tx, found, 'exclusive'));
+  if (!stream) {
     throw new NotFoundError(`There is no stream "${name}".`);
   }
   if (!force && (await hasLiveRecords(tx, stream))) {
@@ -186,15 +188,16 @@ const deleteLocked = async (
     ]);
   }
   const now = at.toISOString();
+  const [id] = await takeOperationIds(tx, 1);
   await tx.execute(sql`
-    INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
-    SELECT s.account_id, s.id, 'DELETE_STREAM', ${now}::timestamptz, pg_current_xact_id(), true, 0,
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
+    SELECT s.account_id, ${id}::bigint, s.id, 'DELETE_STREAM', ${now}::timestamptz, ${stream.xid}::xid8, true, 0,
       (SELECT coalesce(sum(o.inserted_records - o.hidden_records), 0) FROM operations o
         WHERE o.account_id = ${accountId} AND o.stream_id = ${stream.id}),
       sha256(convert_to('DELETE_STREAM ' || s.name, 'UTF8'))
     FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}`);
   await tx.execute(sql`
-    UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${sql`(SELECT pg_current_xact_id())`}
+    UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${stream.xid}::xid8
     WHERE account_id = ${accountId} AND id = ${stream.id}`);
   return stream;
 };
@@ -213,9 +216,14 @@ export const createStream = async (
   shape: StreamShape,
   now: Date,
 ): Promise<StreamRow | null> => {
+  // The account may have no stream yet through which to read the id of the transaction on its node.
+  const [, { rows }] = await Promise.all([
+    openLedger(tx, accountId),
+    tx.execute<{ xid: string }>(sql`SELECT ${OWN_ID} AS xid FROM ledgers WHERE account_id = ${accountId}`),
+  ]);
   const { rowCount } = await tx.execute(sql`
     INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
-    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, pg_current_xact_id())
+    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, ${rows[0]?.xid}::xid8)
     ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
   return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
 };

@@ -1,7 +1,7 @@
 import type { Db, Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector } from '../errors.ts';
 import type { StreamShape } from './canonical.ts';
-import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden } from './ledger.ts';
+import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
 import type { StreamPlace } from './stream-queue.ts';
@@ -198,14 +198,15 @@ const writeContent = async (
     limited.catch(() => undefined);
     const stream = found ?? (await makeStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
-    const [operation, live] = await Promise.all([
-      insertOperation(tx, stream, kind, target.idempotencyKey ?? null, content, now),
+    const [locked, [id]] = await Promise.all([
       lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
+      takeOperationIds(tx, 1),
       limited,
     ]);
+    if (!locked || id === undefined) throw new OvertakenError();
+    const operation = await insertOperation(tx, locked, id, kind, target.idempotencyKey ?? null, content, now);
     // Not answered for in this transaction, which may have made a stream for nothing.
-    if (!operation || !live) throw new OvertakenError();
-    const locked = { ...stream, ...live };
+    if (!operation) throw new OvertakenError();
     const { onCommitted: callback, ...counts } = await content.apply(tx, locked, operation.id);
     onCommitted = callback;
     if (counts.insertedRecords !== content.recordCount) {

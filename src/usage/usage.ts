@@ -1,4 +1,5 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
+import { currentWatermark, isSeen } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
 import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
@@ -51,18 +52,6 @@ export interface UsagePoint {
   readonly value: string;
 }
 
-/** This moment of the ledger, as a pg_snapshot in text form. */
-export const currentWatermark = async (db: Executor, accountId: bigint): Promise<string> => {
-  // From a table of the account, so that it is told by the node that the account's records live on.
-  const { rows } = await db.execute<{ watermark: string }>(sql`
-    SELECT coalesce(
-      (SELECT pg_current_snapshot()::text FROM streams WHERE account_id = ${accountId} LIMIT 1),
-      pg_current_snapshot()::text) AS watermark`);
-  const [row] = rows;
-  if (!row) throw new Error('A SELECT without FROM answered without a row.');
-  return row.watermark;
-};
-
 const isStreamName = (name: string): boolean => streamNameProblem(name) === null;
 
 /** The streams of these names, or all, that were live as of the watermark; by name. */
@@ -80,8 +69,8 @@ export const resolveStreams = async (
         eq(streams.accountId, accountId),
         // One array: a list of single parameters has at most 65,534.
         names === null ? undefined : sql`${streams.name} = ANY(${sql.param(names.filter(isStreamName))}::text[])`,
-        sql`pg_visible_in_snapshot(${streams.createdXid}, ${watermark}::pg_snapshot)`,
-        sql`(${isNull(streams.deletedXid)} OR NOT pg_visible_in_snapshot(${streams.deletedXid}, ${watermark}::pg_snapshot))`,
+        isSeen(streams.createdXid, sql`${watermark}`),
+        sql`(${isNull(streams.deletedXid)} OR NOT ${isSeen(streams.deletedXid, sql`${watermark}`)})`,
       ),
     )
     .orderBy(streams.name);

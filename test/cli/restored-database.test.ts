@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrate } from '../../src/db/migrate.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import {
@@ -12,6 +12,7 @@ import {
   runJob,
 } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
+import { scrape } from '../support/scrape.ts';
 import { runSluice } from '../support/sluice-process.ts';
 
 let server: TestServer;
@@ -24,14 +25,21 @@ afterAll(() => server.stop());
 /** How far the transaction ids of the cluster that the copy was taken from were ahead of this one's. */
 const AHEAD = 1_000_000_000_000n;
 
-/** What pg_dump and a restore into a new cluster do to the ledger: the rows come, the cluster's count does not. */
-const moveToAnotherCluster = () =>
+/**
+ * What pg_dump and a restore into a new cluster do to the ledger: the rows come, the cluster's count does not. With -1 the ids lie in
+ * the future of this cluster, with 1 in its distant past.
+ */
+const moveToAnotherCluster = (countOfNewCluster: -1 | 1) =>
   withClient(server.database.url, async (client) => {
-    const ahead = (column: string) => `(${column}::text::numeric + ${AHEAD})::text::xid8`;
-    await client.query(`UPDATE operations SET xid = ${ahead('xid')}`);
+    const moved = (column: string) =>
+      countOfNewCluster === -1
+        ? `(${column}::text::numeric + ${AHEAD})::text::xid8`
+        : `CASE WHEN ${column} IS NOT NULL THEN '10'::xid8 END`;
+    await client.query(`UPDATE operations SET xid = ${moved('xid')}`);
     await client.query(
-      `UPDATE streams SET created_xid = ${ahead('created_xid')}, deleted_xid = ${ahead('deleted_xid')}`,
+      `UPDATE streams SET created_xid = ${moved('created_xid')}, deleted_xid = ${moved('deleted_xid')}, totals_merged_xid = ${moved('totals_merged_xid')}`,
     );
+    await client.query('UPDATE ledgers SET system_identifier = system_identifier + 1');
   });
 
 const usageOf = async (stream: string): Promise<string | undefined> => {
@@ -59,58 +67,107 @@ const recordOf = (elementName: string, value: string) => ({
 const deleteStream = (name: string) =>
   server.graphql(`mutation ($name: String!) { deleteStream(name: $name) { __typename } }`, { name });
 
-test('a database restored into another cluster reads as it did, once migrate has run', async () => {
-  await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '5')]);
-  await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '2')]);
-  await addRecords(server, 'gone', 'DAILY', [recordOf('hooli', '1')]);
-  await deleteStream('gone');
-  expect([await usageOf('kept'), await usageOf('gone')]).toEqual(['7', undefined]);
+const repairs = async (): Promise<number> => (await scrape(server.url)).value('sluice_ledger_repairs_total', {}) ?? 0;
 
-  await moveToAnotherCluster();
-  // What this is about: to every snapshot of the new cluster all of it lies in the future.
-  expect(await usageOf('kept')).toBeUndefined();
-  const settings = { DATABASE_URL: server.database.url };
-  const before = await runSluice('cli', ['doctor'], settings);
-  expect(before).toMatchObject({
-    code: 1,
-    stdout: expect.stringMatching(/^ledger +broken +restored from a copy .*migrate/m),
+const moves = [
+  ['whose count is far behind', () => moveToAnotherCluster(-1)],
+  ['whose count is far ahead', () => moveToAnotherCluster(1)],
+] as const;
+
+describe('a database restored into another cluster', () => {
+  test.each(moves)('answers as it did %s, without a restart, and is repaired once', async (_, move) => {
+    await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '5')]);
+    await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '2')]);
+    await addRecords(server, 'gone', 'DAILY', [recordOf('hooli', '1')]);
+    await deleteStream('gone');
+    expect([await usageOf('kept'), await usageOf('gone')]).toEqual(['7', undefined]);
+    const before = await repairs();
+
+    await move();
+    const many = await Promise.all(Array.from({ length: 20 }, () => usageOf('kept')));
+    expect(many).toEqual(Array.from({ length: 20 }, () => '7'));
+    expect(await usageOf('gone')).toBeUndefined();
+    expect(await repairs()).toBe(before + 1);
+
+    await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '3')]);
+    expect(await usageOf('kept')).toBe('10');
+    await deleteStream('kept');
+    expect(await usageOf('kept')).toBeUndefined();
+    expect(await repairs()).toBe(before + 1);
   });
 
-  const repair = await runSluice('cli', ['migrate'], settings);
-  expect(repair).toMatchObject({ code: 0, stderr: expect.stringContaining('restored from a copy of another cluster') });
-  expect([await usageOf('kept'), await usageOf('gone')]).toEqual(['7', undefined]);
-  expect(await migrate(server.database.url)).toEqual({ applied: 0, repaired: false });
+  test('is named by doctor, and repaired by migrate', async () => {
+    await addRecords(server, 'checked', 'DAILY', [recordOf('hooli', '5')]);
+    expect(await usageOf('checked')).toBe('5');
+    await moveToAnotherCluster(-1);
+    const settings = { DATABASE_URL: server.database.url };
+    const doctor = await runSluice('cli', ['doctor'], settings);
+    expect(doctor.stdout).toMatch(/^ledger +warn +restored from a copy .*: default\. .*migrate/m);
 
-  await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '3')]);
-  expect(await usageOf('kept')).toBe('10');
-});
+    const repair = await runSluice('cli', ['migrate'], settings);
+    expect(repair).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining('1 account was restored from a copy of another cluster'),
+    });
+    expect((await runSluice('cli', ['doctor'], settings)).stdout).toMatch(/^ledger +ok/m);
+    expect(await migrate(server.database.url)).toEqual({ applied: 0, repaired: 0 });
+    expect(await usageOf('checked')).toBe('5');
+  });
 
-test('an unfinished run fixes its watermark anew, since the old one tells nothing in another cluster', async () => {
-  await addRecords(server, 'exported', 'DAILY', [recordOf('hooli', '5')]);
-  const jobId = await createJob(server, { meterApiNames: ['exported'], range: 'ago(40d)', groupBy: ['element'] });
-  const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
-  const moved = `${AHEAD}:${AHEAD}:`;
-  // As between two attempts, the first of which began in the other cluster.
-  const between = 'UPDATE runs SET attempt = 1, watermark = $2, watermark_at = now() WHERE id = $1';
-  await querySql(server, between, [innerId(runId), moved]);
-  await addRecords(server, 'exported', 'DAILY', [recordOf('initech', '1')]);
+  test('lets an unfinished run take a new watermark, whoever repairs it', async () => {
+    await addRecords(server, 'exported', 'DAILY', [recordOf('hooli', '5')]);
+    const jobId = await createJob(server, { meterApiNames: ['exported'], range: 'ago(40d)', groupBy: ['element'] });
+    const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
+    await usageOf('exported');
+    const moved = `${AHEAD}:${AHEAD}:`;
+    // As between two attempts, the first of which began in the other cluster.
+    const between = 'UPDATE runs SET attempt = 1, watermark = $2, watermark_at = now() WHERE id = $1';
+    await querySql(server, between, [innerId(runId), moved]);
+    await moveToAnotherCluster(-1);
+    await addRecords(server, 'exported', 'DAILY', [recordOf('initech', '1')]);
 
-  expect(await migrate(server.database.url)).toEqual({ applied: 0, repaired: true });
-  const worker = await startTestServer({ env: { ROLE: 'worker' }, database: server.database, s3: server.s3 });
-  const run = await endedRun(server, runId);
-  await worker.stop();
-  const { text, manifest } = readExport(server, run);
-  expect(text.trimEnd().split('\n').slice(1)).toEqual([
-    'exported,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,hooli,5',
-    'exported,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,initech,1',
-  ]);
-  expect(manifest.watermark.snapshot).not.toBe(moved);
+    const worker = await startTestServer({ env: { ROLE: 'worker' }, database: server.database, s3: server.s3 });
+    const run = await endedRun(server, runId);
+    await worker.stop();
+    const { text, manifest } = readExport(server, run);
+    expect(text.trimEnd().split('\n').slice(1)).toEqual([
+      'exported,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,hooli,5',
+      'exported,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,initech,1',
+    ]);
+    expect(manifest.watermark.snapshot).not.toBe(moved);
+  });
+
+  test('hashes keys again when another encoding or order of bytes would find none of them', async () => {
+    await addRecords(server, 'hashed', 'DAILY', [recordOf('hooli', '5')]);
+    await usageOf('hashed');
+    await querySql(
+      server,
+      `UPDATE streams SET hashes_keys = true, keys_hashed = true WHERE account_id = account_id AND name = 'hashed'`,
+      [],
+    );
+    // A hash that no look-up of this cluster computes.
+    await querySql(
+      server,
+      `UPDATE records r SET key_hash = 16384 FROM streams s WHERE r.account_id = s.account_id AND r.stream_id = s.id AND s.name = 'hashed'`,
+      [],
+    );
+    await querySql(
+      server,
+      `UPDATE ledgers SET system_identifier = 1, key_hashing = 'EUC_JP 1' WHERE account_id = account_id`,
+      [],
+    );
+    expect(await usageOf('hashed')).toBe('5');
+    await server.graphql(`mutation ($input: AllocationInput!) { allocationReplace(input: $input) { __typename } }`, {
+      input: { stream: 'hashed', records: [{ ...recordOf('hooli', '6'), granularity: 'DAILY' }] },
+    });
+    expect(await usageOf('hashed')).toBe('6');
+  });
 });
 
 test('a database that stayed in its cluster is left as it is', async () => {
   const read = () => querySql(server, 'SELECT id, xid::text FROM operations ORDER BY id');
   await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '4')]);
   const before = await read();
-  expect(await migrate(server.database.url)).toEqual({ applied: 0, repaired: false });
+  expect(await migrate(server.database.url)).toEqual({ applied: 0, repaired: 0 });
   expect(await read()).toEqual(before);
 });

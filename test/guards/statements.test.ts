@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { OWN_CONNECTIONS } from '../../src/db/client.ts';
-import { hasForeignTransactionIds } from '../../src/db/transaction-ids.ts';
+import { foreignLedgers } from '../../src/db/as-of.ts';
 import { clearAbandoned } from '../../src/streams/staging.ts';
 import { countPurgeable, findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
 import { acrossAccounts, brokenRules, shapesOf } from '../support/distributed-rules.ts';
@@ -126,7 +126,7 @@ const live = async (server: TestServer): Promise<void> => {
     await purgeStream(db, stream, age);
   }
   await clearAbandoned(db, 0);
-  await hasForeignTransactionIds(db);
+  await foreignLedgers(db);
 };
 
 beforeAll(async () => {

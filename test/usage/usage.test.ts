@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { bucketsOf } from '../../src/usage/buckets.ts';
-import { currentWatermark, readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
+import { currentWatermark } from '../../src/db/as-of.ts';
+import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { ownerOf, urlOfDatabase, withClient } from '../support/postgres-admin.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
