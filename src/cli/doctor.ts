@@ -1,17 +1,17 @@
 import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
-import { failureWords } from '../failure-words.ts';
 import type { Database } from '../db/client.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { connectDirectly } from '../db/direct-connection.ts';
 import { systemClock } from '../lib/clock.ts';
-import { scrubError } from '../lib/scrub-error.ts';
 import type { LocalLog } from '../local/log.ts';
+import { type CheckReport, findingOf, openReport, wordsOf } from './check-report.ts';
 import type { Terminal } from './command.ts';
 import { DATABASE_CHECKS } from './database-checks.ts';
 import { type CommandDatabase, findDatabase, openCommandDatabase } from './database.ts';
 import { checkCollector, checkStore } from './reach-checks.ts';
 import { checkReplica } from './replica-check.ts';
+import { checkCluster } from './scale-out.ts';
 import { broken, type Finding, ok, skipped, warn } from './findings.ts';
 
 export interface DoctorOptions {
@@ -29,11 +29,8 @@ const MAIL_MS = 10_000;
  * Answers whether settings, database and migrations are sound; warnings do not count.
  */
 export const doctorCommand = async ({ env, terminal, log }: DoctorOptions): Promise<boolean> => {
-  let sound = true;
-  const tell = (name: string, { verdict, words }: Finding): void => {
-    if (verdict === 'broken') sound = false;
-    terminal.answer(`${name.padEnd(10)}  ${verdict.padEnd(7)}  ${words}\n`);
-  };
+  const report = openReport(terminal);
+  const { tell } = report;
   const { config, problems } = readSettings(env);
   for (const { message } of problems) tell('settings', broken(message));
   if (problems.length === 0) {
@@ -42,12 +39,12 @@ export const doctorCommand = async ({ env, terminal, log }: DoctorOptions): Prom
   // Without it the embedded database would be looked at, which is not the one that was meant.
   if (problems.some(({ names }) => names.includes('DATABASE_URL')))
     tell('database', skipped('DATABASE_URL has to be put right first'));
-  else await checkDatabase(config, log, tell);
+  else await checkDatabase(config, log, report);
   tell('s3', await checkS3(config));
   tell('mail', await checkMail(config));
   const collector = tracesUrl(config);
   if (collector !== null) tell('traces', await checkCollector(collector));
-  return sound;
+  return report.isSound();
 };
 
 /** The settings with their problems; what is wrong is taken as if it were not set, so that the rest can be looked at. */
@@ -65,11 +62,8 @@ const readSettings = (env: DoctorOptions['env']): { config: Config; problems: Co
   }
 };
 
-const checkDatabase = async (
-  config: Config,
-  log: LocalLog,
-  tell: (name: string, finding: Finding) => void,
-): Promise<void> => {
+const checkDatabase = async (config: Config, log: LocalLog, report: CheckReport): Promise<void> => {
+  const { tell } = report;
   let found: CommandDatabase;
   try {
     found = await findDatabase(config, log);
@@ -88,13 +82,8 @@ const checkDatabase = async (
   }
   try {
     let reached = true;
-    const attempt = async (check: () => Promise<Finding>): Promise<Finding> => {
-      try {
-        return await check();
-      } catch (error) {
-        return broken(wordsOf(error, found.place === 'configured' ? placeOf(found.url) : null));
-      }
-    };
+    const place = found.place === 'configured' ? placeOf(found.url) : null;
+    const attempt = (check: () => Promise<Finding>): Promise<Finding> => findingOf(check, place);
     const connected = await attempt(async () => {
       reached = false;
       await database.acrossAccounts.execute(sql`SELECT 1`);
@@ -117,6 +106,7 @@ const checkDatabase = async (
         tell(name, finding);
       }
     }
+    if (reached) await checkCluster({ db: database.acrossAccounts }, report, place);
     if (config.databaseReadUrl !== null) {
       tell(
         'replica',
@@ -143,9 +133,6 @@ const PLACES: Record<CommandDatabase['place'], (place: DatabasePlace) => string>
   running: ({ host, port }) => `the embedded one of the server that runs, ${host}:${port}`,
   started: () => 'the embedded one, started for this; no server runs',
 };
-
-const wordsOf = (error: unknown, place: DatabasePlace | null = null): string =>
-  failureWords(error, place)?.replaceAll('\n', ' ') ?? scrubError(error).message;
 
 const checkS3 = async (config: Config): Promise<Finding> => {
   if (config.databaseUrl === null) return ok('local mode has one of its own');

@@ -114,11 +114,22 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
   program
     .command('doctor')
     .description(
-      'Check settings, database, direct connection, version, migrations, queue, ledger, accounts, keys, clock, pool, schedule, read replica, S3 credentials and store, mail, and the collector of traces',
+      'Check settings, database, direct connection, version, migrations, queue, ledger, accounts, keys, clock, pool, schedule, read replica, S3 credentials and store, mail, the collector of traces, and on a Citus cluster everything that `scale-out check` does',
     )
     .action(async () => {
       const { doctorCommand } = await import('./doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
+    });
+  program
+    .command('scale-out')
+    .description('A database that Citus distributes over several nodes')
+    .command('check')
+    .description(
+      'Check the cluster: citus (versions), nodes, tables (distributed, reference or local), references (foreign keys), policies, session, commits, moves (of shards), limits (of connections) and ledger',
+    )
+    .action(async () => {
+      const { scaleOutCheckCommand } = await import('./scale-out.ts');
+      if (!(await scaleOutCheckCommand(context))) onBroken();
     });
   addClientCommands(program, { env, terminal, clock: systemClock, onBroken, onInterrupted });
   return program;

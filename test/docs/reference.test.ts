@@ -55,7 +55,7 @@ test('every option of a command is in the reference with what it can be and what
   const { stdout: first } = await runSluice('cli', ['--help'], {});
   const names = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name);
   expect(new Set(names.map((name) => name.split(' ')[0]))).toEqual(
-    new Set([...(first.split('Commands:')[1] ?? '').matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name)),
+    new Set([...(first.split('Commands:')[1] ?? '').matchAll(/^ {2}([\w-]+)/gm)].map(([, name]) => name)),
   );
   const missing: string[] = [];
   let looked = 0;
