@@ -88,7 +88,9 @@ export const watchRepairs = (
     get count() {
       return count;
     },
-    stop: () => void LEDGER_REPAIRED.unsubscribe(listener),
+    stop: () => {
+      LEDGER_REPAIRED.unsubscribe(listener);
+    },
   };
 };
 
