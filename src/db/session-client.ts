@@ -8,6 +8,14 @@ type Callback = ((error: Error) => void) | ((error: null, client: pg.Client) => 
  * older versions of PostgreSQL refuse a parameter that they do not know.
  */
 export class SessionClient extends pg.Client {
+  /**
+   * An error of the connection that nobody listens for would end the process: the caller has not added a listener yet, or has
+   * removed all of them to end the connection, as the queue does. The next statement fails instead.
+   */
+  override emit(...event: Parameters<pg.Client['emit']>): boolean {
+    return (event[0] !== 'error' || this.listenerCount('error') > 0) && super.emit(...event);
+  }
+
   override connect(): Promise<pg.Client>;
   override connect(callback: Callback): void;
   override connect(callback?: Callback): Promise<pg.Client> | void {
@@ -19,10 +27,6 @@ export class SessionClient extends pg.Client {
 
   async #connect(): Promise<pg.Client> {
     await super.connect();
-    // The caller has not added a listener yet, and a connection that breaks between two statements would end the process. The next
-    // statement fails instead.
-    const ignored = (): void => undefined;
-    this.on('error', ignored);
     try {
       const { rows } = await this.query<VersionRow>(READING_VERSION);
       const limit = limitOfTransactions(rows);
@@ -31,8 +35,6 @@ export class SessionClient extends pg.Client {
     } catch (error) {
       await this.end().catch(() => undefined);
       throw error;
-    } finally {
-      this.off('error', ignored);
     }
   }
 }
