@@ -21,13 +21,6 @@ export const SNAPSHOT = sql.raw('pg_current_snapshot()::text');
 export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
   sql`pg_visible_in_snapshot(${id}, ${watermark}::pg_snapshot)`;
 
-/** The same, and what else a reader asks, for SQL that is built as text. */
-export const asOf = {
-  isSeen: (id: string, watermark: string): string => `pg_visible_in_snapshot(${id}, ${watermark})`,
-  /** The first transaction that the watermark may not see: it sees all before. */
-  oldestUnseen: (watermark: string): string => `pg_snapshot_xmin(${watermark})`,
-} as const;
-
 const SYSTEM_IDENTIFIER = sql.raw('(pg_control_system()).system_identifier');
 
 /** What hashes of keys depend on besides the key: a dump may be restored in another encoding, or by a machine of another byte order. */

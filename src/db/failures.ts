@@ -1,12 +1,12 @@
-// Pure: what the errors of the database mean. By SQLSTATE or the system's error code, never by message.
+// Pure: what the errors of the database mean. By SQLSTATE or the system's error code; by message only if there is no other sign.
 
 /**
  * Connection failures, too few resources, shutting down or starting up, a connection closed as idle; what only a new
  * connection meets: a refused login (28), a missing database (3D) or one that accepts no connections at present (55000);
- * a transaction that a default of the server ended before its own limit was set (25P04); and a lock that was not acquired in
- * time (55P03).
+ * a transaction that a default of the server ended before its own limit was set (25P04); a lock that was not acquired in
+ * time (55P03); and an I/O error, which a distributed database also reports for a node that crashes (58030).
  */
-const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '25P04', '28', '3D', '55000', '55P03'];
+const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '25P04', '28', '3D', '55000', '55P03', '58030'];
 const UNAVAILABLE_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -35,6 +35,14 @@ const UNAVAILABLE_MESSAGES = [
   'Cannot use a pool after calling end',
 ];
 
+/**
+ * How the coordinator of a distributed database words a node that ended in the middle of a statement: the words of libpq, with the
+ * SQLSTATE of an internal error, because the node sent none.
+ */
+const INTERNAL_ERROR = 'XX000';
+const LOST_NODE =
+  /^(?:server closed the connection|SSL SYSCALL error|SSL connection has been closed|could not (?:receive|send) data|connection not open|no connection to the server|lost synchronization with server)/;
+
 const causes = function* (error: unknown): Generator<Error> {
   for (let at = error; at instanceof Error; at = at.cause) yield at;
 };
@@ -61,6 +69,7 @@ export const isUnavailable = (error: unknown): boolean => {
   for (const cause of causes(error)) {
     if ('code' in cause && typeof cause.code === 'string') {
       const code = cause.code;
+      if (code === INTERNAL_ERROR && LOST_NODE.test(cause.message)) return true;
       if (UNAVAILABLE_CODES.has(code) || UNAVAILABLE_CLASSES.some((prefix) => code.startsWith(prefix))) return true;
     }
     if (UNAVAILABLE_MESSAGES.some((message) => cause.message.startsWith(message))) return true;

@@ -248,7 +248,12 @@ export const stagedBatches = pgTable(
       .default(sql`now()`),
     /** Where the first of them stands in the request. */
     firstIndex: bigint('first_index', { mode: 'number' }).notNull(),
+    /** The distinct ones of the batch; places in it are 1-based. */
     bucketStarts: moment('bucket_starts').array().notNull(),
+    bucketPlaces: integer('bucket_places')
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
     /** 1-based into filter_digests; null where a selector takes every filter. */
     filterPlaces: integer('filter_places').array().notNull(),
     /** Null where a selector takes every element. */

@@ -82,11 +82,11 @@ export const insertOperation = async (
 ): Promise<OperationRow | null> => {
   const { accountId } = stream;
   const { rows } = await tx.execute(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, ${id}::bigint, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, ${stream.xid}::xid8, true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
     FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id`);
+    RETURNING o.id`);
   if (rows.length === 0) return null;
   return {
     accountId,

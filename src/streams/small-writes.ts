@@ -63,9 +63,9 @@ export const writeTogether = async (
         tx,
         Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ place }) => place.leftMs()))),
       );
-      const [locked, ids] = await Promise.all([
-        lockStream(tx, stream, lock),
+      const [ids, locked] = await Promise.all([
         takeOperationIds(tx, writes.length),
+        lockStream(tx, stream, lock),
         limited,
       ]);
       if (!locked) throw new StreamGoneError();
@@ -197,7 +197,7 @@ const insertOperations = async (
     .map(({ operation }) => operation)
     .sort((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
   const { rows } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
       ${plainArrayText(inOrder.map(({ id }) => String(id)))}::bigint[],
@@ -210,6 +210,6 @@ const insertOperations = async (
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.place
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING id`);
+    RETURNING o.id`);
   return new Set(rows.map(({ id }) => BigInt(id)));
 };

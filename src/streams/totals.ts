@@ -44,12 +44,12 @@ export const subtractHidden = async (
   operationIds: readonly bigint[],
 ): Promise<ReadonlyMap<bigint, number>> => {
   const { rows } = await tx.execute<{ operation_id: string; records: string }>(sql`
-    INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
+    INSERT INTO totals AS t (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
     SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by, -sum(r.value), -count(*)
     FROM records r
     WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ANY(${plainArrayText(operationIds.map(String))}::bigint[])
     GROUP BY r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by
-    RETURNING operation_id, records`);
+    RETURNING t.operation_id, t.records`);
   const hidden = new Map<bigint, number>();
   for (const { operation_id: id, records } of rows) {
     hidden.set(BigInt(id), (hidden.get(BigInt(id)) ?? 0) - Number(records));

@@ -198,9 +198,9 @@ const writeContent = async (
     limited.catch(() => undefined);
     const stream = found ?? (await makeStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
-    const [locked, [id]] = await Promise.all([
-      lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
+    const [[id], locked] = await Promise.all([
       takeOperationIds(tx, 1),
+      lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
       limited,
     ]);
     if (!locked || id === undefined) throw new OvertakenError();

@@ -1,7 +1,7 @@
 // Pure: the one place that builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that
 // what you check is what you get.
 import { arrayText } from '../db/array-text.ts';
-import { asOf } from '../db/as-of.ts';
+import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
 import { ELEMENT_NAMES, type Granularity } from '../streams/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
@@ -147,12 +147,12 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const usesFilters = passes.length > 0 || groups.some((group) => !group.isElement);
 
   // Operations that the watermark does not see: none, where nothing was written since, which the index tells at once.
-  const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= ${asOf.oldestUnseen(watermark)} AND NOT ${asOf.isSeen('o.xid', watermark)}`;
+  const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= ${oldestUnseen(watermark)} AND NOT ${isSeen('o.xid', watermark)}`;
 
   /** Whether the totals of the streams say all that the ledger does, as of the watermark. */
   const totalsServe = (ids: string): string =>
     `(SELECT count(*) FROM streams s WHERE s.account_id = ${account} AND s.id = ANY(${ids})
-      AND (s.totals_merged_xid > ${asOf.oldestUnseen(watermark)}
+      AND (s.totals_merged_xid > ${oldestUnseen(watermark)}
         OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled))) = 0`;
 
   const part = (streams: readonly UsageStream[], boundaries: readonly string[]): string => {

@@ -1,0 +1,7 @@
+// Pure: what as-of.ts owns, for SQL that is built as text.
+
+/** Whether the watermark sees what the transaction wrote. */
+export const isSeen = (id: string, watermark: string): string => `pg_visible_in_snapshot(${id}, ${watermark})`;
+
+/** The first transaction that the watermark may not see: it sees all before. */
+export const oldestUnseen = (watermark: string): string => `pg_snapshot_xmin(${watermark})`;
