@@ -36,6 +36,13 @@ export interface ConnectionOptions {
   readonly ssl: TlsOptions | false;
 }
 
+/**
+ * For a session whose tables all lie on the coordinator of a distributed database, such as the queue's. Citus would hand each text
+ * with a SET LOCAL in it on to the nodes as a whole, also the one that creates the tables. PostgreSQL alone ignores the setting.
+ */
+export const coordinatorConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(url, purpose, `${startUpOptions(sessionNeeds(url, purpose))} -c citus.propagate_set_commands=none`);
+
 /** What the transactions of such a connection need: see prelude.ts. */
 export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
   statementTimeoutMs: purpose.statementTimeoutMs ?? 0,

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Db, Transaction } from './client.ts';
-import { sessionConnection } from './connection-options.ts';
+import { coordinatorConnection } from './connection-options.ts';
 import { QueueClient } from './queue-client.ts';
 
 /**
@@ -46,7 +46,7 @@ const OWN_CLIENT = { Client: QueueClient };
 export const openQueue = (options: QueueOptions): PgBoss => {
   const queue = new PgBoss({
     ...OWN_CLIENT,
-    ...sessionConnection(options.url, { applicationName: options.applicationName }),
+    ...coordinatorConnection(options.url, { applicationName: options.applicationName }),
     schema: QUEUE_SCHEMA,
     max: 3,
     schedule: false,
@@ -66,7 +66,7 @@ export const openQueue = (options: QueueOptions): PgBoss => {
 export const installQueue = async (databaseUrl: string): Promise<void> => {
   const queue = new PgBoss({
     ...OWN_CLIENT,
-    ...sessionConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
+    ...coordinatorConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
     schema: QUEUE_SCHEMA,
     max: 1,
     schedule: false,
