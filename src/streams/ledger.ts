@@ -60,6 +60,19 @@ export const lockName = async (tx: Transaction, accountId: bigint, name: string)
 };
 
 /**
+ * The shared lock for sums, which look for nothing: the operation is not stored if the stream was deleted before, so one statement
+ * does.
+ */
+export const lockForSums = async (tx: Transaction, stream: StreamRow): Promise<LockedStream> => {
+  const { rows } = await tx.execute<{ xid: string }>(sql`
+    SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0)), ${OWN_ID} AS xid FROM streams
+    WHERE account_id = ${stream.accountId} AND id = ${stream.id}`);
+  const [row] = rows;
+  if (!row) throw new Error(`The row of stream ${stream.id} is missing.`);
+  return { ...stream, xid: row.xid };
+};
+
+/**
  * Ids for operations, in ascending order. Taken before the operations are inserted: a default of the table would be evaluated by the
  * coordinator of a distributed database, which makes three steps and a two-phase commit of each INSERT.
  */
@@ -70,7 +83,7 @@ export const takeOperationIds = async (tx: Transaction, count: number): Promise<
   return rows.map(({ id }) => BigInt(id));
 };
 
-/** Null if the idempotency key is taken. */
+/** Null if the idempotency key is taken, or the stream was deleted meanwhile. */
 export const insertOperation = async (
   tx: Transaction,
   stream: LockedStream,
@@ -84,7 +97,7 @@ export const insertOperation = async (
   const { rows } = await tx.execute(sql`
     INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, ${id}::bigint, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, ${stream.xid}::xid8, true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
-    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id}
+    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING o.id`);
   if (rows.length === 0) return null;

@@ -7,7 +7,14 @@ import { batchTexts } from './batch-texts.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
 import type { Gatherable } from './gathering.ts';
-import { insertRecords, limitLockWaits, type LockedStream, lockStream, takeOperationIds } from './ledger.ts';
+import {
+  insertRecords,
+  limitLockWaits,
+  type LockedStream,
+  lockForSums,
+  lockStream,
+  takeOperationIds,
+} from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { addTotals } from './totals.ts';
@@ -65,7 +72,7 @@ export const writeTogether = async (
       );
       const [ids, locked] = await Promise.all([
         takeOperationIds(tx, writes.length),
-        lockStream(tx, stream, lock),
+        lock === 'shared' ? lockForSums(tx, stream) : lockStream(tx, stream, lock),
         limited,
       ]);
       if (!locked) throw new StreamGoneError();
@@ -186,7 +193,10 @@ const operationOf = (stream: StreamRow, write: SmallWrite, id: bigint): Operatio
   contentSha256: write.digest,
 });
 
-/** Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it. */
+/**
+ * Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it; none if the stream
+ * was deleted.
+ */
 const insertOperations = async (
   tx: Transaction,
   stream: LockedStream,
@@ -207,7 +217,7 @@ const insertOperations = async (
       ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
       ${arrayText(inOrder.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
     ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
-    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
     ORDER BY u.place
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING o.id`);
