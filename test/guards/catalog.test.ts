@@ -1,5 +1,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SEQUENCE_DEFAULTS } from '../support/distributed-rules.ts';
+import { IMMUTABLE_FUNCTIONS, PLAIN_TYPES } from '../support/immutable-expressions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
 
@@ -88,5 +90,30 @@ describe('the tables can be distributed by account_id as they are', () => {
         WHERE attidentity <> '' AND relnamespace = 'public'::regnamespace`,
     );
     expect(found.rows).toEqual([]);
+  });
+
+  test('the guard on statements knows each column that a sequence fills', async () => {
+    const found = await rows<{ name: string; column: string }>(
+      `SELECT adrelid::regclass::text AS name, attname AS column FROM pg_attrdef
+         JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        WHERE adrelid = ANY ($1::text[]::regclass[]) AND pg_get_expr(adbin, adrelid) LIKE '%nextval%'`,
+    );
+    expect(Object.fromEntries(found.map(({ name, column }) => [name, column]))).toEqual(SEQUENCE_DEFAULTS);
+  });
+
+  test('what the guard on statements takes for immutable is immutable', async () => {
+    const functions = await client.query<{ name: string; immutable: boolean }>(
+      `SELECT proname AS name, bool_and(provolatile = 'i') AS immutable FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1) GROUP BY proname ORDER BY proname`,
+      [IMMUTABLE_FUNCTIONS],
+    );
+    expect(functions.rows).toEqual(IMMUTABLE_FUNCTIONS.toSorted().map((name) => ({ name, immutable: true })));
+    const types = await client.query<{ name: string; immutable: boolean }>(
+      `SELECT format_type(t.oid, NULL) AS name, o.provolatile = 'i' AND i.provolatile = 'i' AS immutable
+         FROM pg_type t JOIN pg_proc o ON o.oid = t.typoutput JOIN pg_proc i ON i.oid = t.typinput
+        WHERE t.oid = ANY ($1::text[]::regtype[]) ORDER BY 1`,
+      [PLAIN_TYPES],
+    );
+    expect(types.rows).toEqual(PLAIN_TYPES.toSorted().map((name) => ({ name, immutable: true })));
   });
 });

@@ -1,94 +1,175 @@
-// Pure: what a statement must not do, so that it means the same, or works at all, where the database is distributed by account_id.
+// What a statement must not do, so that it means the same, or works at all, on a database that is distributed by account_id.
+import type { Node, SelectStmt, VariableSetStmt } from 'libpg-query';
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
+import { isImmutable } from './immutable-expressions.ts';
+import type { NamedTable } from './named-accounts.ts';
+import { parseMessage, type Statement } from './statement-levels.ts';
+import { calledBy, hasNode, kindOf } from './statement-tree.ts';
 
-/** A table that a statement names, and as what. */
-interface NamedTable {
-  readonly verb: string;
-  readonly table: string;
-  /** By which its columns are told; null where it has no name but its own. */
-  readonly alias: string | null;
-}
+/** Columns of distributed tables that a sequence fills if an INSERT does not. */
+export const SEQUENCE_DEFAULTS: Readonly<Record<string, string>> = { filters: 'id', operations: 'id', streams: 'id' };
 
-const NO_ALIAS =
-  /^(where|on|set|order|group|limit|values|join|left|inner|cross|union|returning|for|do|default|select|using)$/i;
+/** Functions whose result depends on which node of a cluster runs them: each node has transaction ids of its own. */
+const OF_ONE_NODE = /^(?:pg_current_xact_id(?:_if_assigned)?|pg_current_snapshot|pg_control_\w+|pg_xact_\w+|txid_\w+)$/;
 
-/** Without what stands in quotes, where anything may be written. */
-const bare = (text: string): string => text.replaceAll(/'(?:[^']|'')*'/g, "''").replaceAll('"', '');
+/** The rule about these. */
+export const THROUGH_A_ROW = 'transaction ids are read through a row of the account';
 
-const tablesOf = (sql: string): NamedTable[] => {
-  const names = [...DISTRIBUTED, ...REFERENCE, ...LOCAL].join('|');
-  const naming = new RegExp(
-    `\\b(from|join|update|into)\\s+(?:only\\s+)?(${names})\\b(?:\\s+(?:as\\s+)?([a-z_]\\w*))?`,
-    'gi',
-  );
-  return [...sql.matchAll(naming)].map(({ 1: word = '', 2: table = '', 3: alias, index }) => ({
-    verb: verbOf(word, sql.slice(0, index)),
-    table,
-    alias: alias === undefined || NO_ALIAS.test(alias) ? null : alias,
-  }));
+const VOLATILE = /^(?:clock_timestamp|statement_timestamp|timeofday|random|gen_random_uuid|nextval)$/;
+const READS_CLOCK = /^(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|current_\w+|local\w+)$/;
+
+const isDistributed = ({ table, isOfQueue }: NamedTable): boolean => !isOfQueue && DISTRIBUTED.includes(table);
+const isOurs = ({ table, isOfQueue }: NamedTable): boolean =>
+  !isOfQueue && [...DISTRIBUTED, ...REFERENCE, ...LOCAL].includes(table);
+const isLocal = ({ table, isOfQueue }: NamedTable): boolean => isOfQueue || LOCAL.includes(table);
+
+const tablesOf = ({ levels }: Statement): NamedTable[] => levels.flatMap(({ tables }) => tables);
+const CHANGES = /^(?:Insert|Update|Delete|Merge)Stmt$/;
+const changes = ({ kind }: Statement): boolean => CHANGES.test(kind);
+const calls = (statement: Statement, pattern: RegExp): boolean =>
+  statement.levels.some((level) => level.calls.some((name) => pattern.test(name)));
+
+const callsWithin = (value: unknown, pattern: RegExp): boolean =>
+  hasNode(value, (kind, node) => pattern.test(calledBy(kind, node) ?? ''));
+
+const settingOf = ({ node }: Statement): VariableSetStmt | null =>
+  'VariableSetStmt' in node ? node.VariableSetStmt : null;
+
+/** transaction_timeout is a limit of the connection to the coordinator, and changes no result. */
+const outlivesTransaction = (statement: Statement): boolean => {
+  const setting = settingOf(statement);
+  if (setting) return setting.is_local !== true && !/^(?:TRANSACTION|transaction_timeout)$/.test(setting.name ?? '');
+  return statement.kind === 'DiscardStmt' || calls(statement, /^set_config$/);
 };
 
-const verbOf = (word: string, before: string): string => {
-  if (/into/i.test(word)) return 'INSERT';
-  if (/update/i.test(word)) return 'UPDATE';
-  return /\bdelete\s*$/i.test(before) ? 'DELETE' : 'SELECT';
+const begins = ({ node }: Statement): boolean =>
+  'TransactionStmt' in node && /^TRANS_STMT_(?:BEGIN|START)$/.test(node.TransactionStmt.kind ?? '');
+
+const insertOf = (node: Node) => ('InsertStmt' in node ? node.InsertStmt : null);
+
+const selectOf = ({ node }: Statement): SelectStmt | null => {
+  const query = insertOf(node)?.selectStmt;
+  return query && 'SelectStmt' in query ? query.SelectStmt : null;
 };
 
-/** Whether the rows of this table are those of one account: by a value, or by those of another table that is joined. */
-const namesAccount = (sql: string, { verb, table, alias }: NamedTable): boolean => {
-  if (verb === 'INSERT')
-    return new RegExp(`into\\s+${table}\\s*(?:as\\s+\\w+\\s*)?\\([^)]*\\baccount_id\\b`, 'i').test(sql);
-  const column = `${alias ?? table}\\.account_id`;
-  const isTold = new RegExp(`${column}\\s*=|=\\s*${column}\\b`, 'i');
-  return isTold.test(sql) || (alias === null && /(?<![.\w])account_id\s*=/i.test(sql));
+/** Whether it is an INSERT of the rows of a SELECT, not of VALUES, whose ids come from a sequence. */
+const takesFromSequence = (statement: Statement): boolean => {
+  const insert = insertOf(statement.node);
+  const select = selectOf(statement);
+  const column = SEQUENCE_DEFAULTS[insert?.relation?.relname ?? ''];
+  if (!select || select.valuesLists || column === undefined) return false;
+  const isGiven = (insert?.cols ?? []).some((one) => 'ResTarget' in one && one.ResTarget.name === column);
+  return !isGiven || callsWithin(select, /^nextval$/);
 };
 
-/** Such as `UPDATE runs`, of each table that the statement names without an account. */
-export const acrossAccounts = (text: string): string[] => {
-  const sql = bare(text);
-  return tablesOf(sql)
-    .filter((named) => !namesAccount(sql, named))
-    .map(({ verb, table }) => `${verb} ${table}`);
+const returned = ({ node }: Statement): Node[] => {
+  const [statement] = Object.values(node) as { readonly returningClause?: { readonly exprs?: Node[] } }[];
+  return statement?.returningClause?.exprs ?? [];
 };
 
-/** Such as `SELECT records`, of each table that the statement names. */
-export const shapesOf = (text: string): string[] => tablesOf(bare(text)).map(({ verb, table }) => `${verb} ${table}`);
+type Rule = (statement: Statement, message: readonly Statement[], text: string) => boolean;
 
-const VOLATILE = /\b(clock_timestamp|statement_timestamp|timeofday|random|gen_random_uuid|nextval)\s*\(/i;
+/** A cluster repeats the message of a SET LOCAL on each node that takes part in the transaction. */
+const RULES_OF_MESSAGES: Readonly<Record<string, Rule>> = {
+  'BEGIN and each SET LOCAL are messages of their own': (statement, message) =>
+    message.length > 1 && (begins(statement) || settingOf(statement) !== null),
+};
 
-const RULES: Readonly<Record<string, (sql: string, tables: readonly string[]) => boolean>> = {
-  'no CTE writes: later parts see what it wrote': (sql) =>
-    /\bas\s*(?:not\s+)?(?:materialized\s*)?\(\s*(?:insert|update|delete|merge)\b/i.test(sql),
-  'no now() in DO UPDATE SET': (sql) =>
-    /\bdo update set\b.*(?:\bnow\s*\(|\bcurrent_timestamp\b|\bclock_timestamp\s*\()/is.test(sql),
-  'no volatile function in an UPDATE': (sql, tables) =>
-    new RegExp(`^update (?:only )?(?:${tables.join('|')})\\b`, 'i').test(sql) && VOLATILE.test(sql),
-  'no MERGE': (sql) => /^\s*merge\b/i.test(sql),
-  'no SERIALIZABLE': (sql) => /\bserializable\b/i.test(sql),
-  'no FOR UPDATE or FOR SHARE': (sql, tables) =>
-    /\bfor (?:no key )?(?:update|(?:key )?share)\b/i.test(sql) &&
-    tablesOf(sql).some(({ table }) => tables.includes(table)),
-  'NOTIFY is a statement of its own': (sql) =>
-    /\b(?:pg_notify\s*\(|notify\s)/i.test(sql) && (tablesOf(sql).length > 0 || /;./.test(sql)),
-  // transaction_timeout is a limit of the connection to the coordinator, and changes no result.
-  'a setting is for a transaction, by SET LOCAL': (sql) =>
-    /^set (?!local\b|transaction\b|constraints\b|transaction_timeout = 0$)/i.test(sql) ||
-    /\bset_config\s*\(/i.test(sql),
-  'BEGIN and each SET LOCAL are messages of their own': (sql) =>
-    /;\s*\S/.test(sql) && /(?:^|;)\s*(?:begin|start transaction|set)\b/i.test(sql),
-  'BEGIN states the level and whether the transaction writes': (sql) =>
-    /^(?:begin|start transaction)\b/i.test(sql) &&
-    !/^begin isolation level (?:read committed read (?:write|only)|repeatable read read only)$/i.test(sql),
-  'distributed and local tables do not meet in one statement': (sql) => {
-    const named = tablesOf(sql).map(({ table }) => table);
-    return named.some((table) => DISTRIBUTED.includes(table)) && named.some((table) => LOCAL.includes(table));
+/** Of every statement that Sluice sends, whatever it is about. */
+const RULES_OF_SETTINGS: Readonly<Record<string, Rule>> = {
+  'a setting is for a transaction, by SET LOCAL': outlivesTransaction,
+  'BEGIN states the level and whether the transaction writes': (statement, message, text) =>
+    begins(statement) &&
+    message.length === 1 &&
+    !/^begin isolation level (?:read committed read (?:write|only)|repeatable read read only);?$/i.test(text.trim()),
+  'no SERIALIZABLE': ({ kind, node }) =>
+    /^(?:Transaction|VariableSet)Stmt$/.test(kind) && /serializable/i.test(JSON.stringify(node)),
+  'distributed and local tables do not meet in one statement': (statement) =>
+    tablesOf(statement).some(isDistributed) && tablesOf(statement).some(isLocal),
+};
+
+const RULES: Readonly<Record<string, Rule>> = {
+  ...RULES_OF_SETTINGS,
+  ...RULES_OF_MESSAGES,
+  'no CTE writes: later parts see what it wrote': ({ node }) =>
+    hasNode(node, (kind, { ctequery }) => kind === 'CommonTableExpr' && CHANGES.test(kindOf(ctequery as Node))),
+  'no now() in DO UPDATE SET': ({ node }) => callsWithin(insertOf(node)?.onConflictClause?.targetList, READS_CLOCK),
+  'no volatile function in an UPDATE': (statement) =>
+    statement.kind === 'UpdateStmt' && tablesOf(statement).some(isDistributed) && calls(statement, VOLATILE),
+  'no MERGE': ({ kind }) => kind === 'MergeStmt',
+  'no FOR UPDATE or FOR SHARE': (statement) =>
+    tablesOf(statement).some(isDistributed) && hasNode(statement.node, (kind) => kind === 'LockingClause'),
+  'NOTIFY is a statement of its own': (statement, message) =>
+    statement.kind === 'NotifyStmt'
+      ? message.length > 1
+      : calls(statement, /^pg_notify$/) && (tablesOf(statement).length > 0 || message.length > 1),
+  [THROUGH_A_ROW]: (statement) =>
+    changes(statement)
+      ? calls(statement, OF_ONE_NODE)
+      : statement.levels.some(
+          (level) =>
+            level.calls.some((name) => OF_ONE_NODE.test(name)) &&
+            !level.tables.some((table) => table.account === 'value' && (isDistributed(table) || isLocal(table))),
+        ),
+  'only immutable expressions in RETURNING': (statement) =>
+    tablesOf(statement).some(isDistributed) && !returned(statement).every(isImmutable),
+  // Otherwise a cluster sends the rows by COPY, which row-level security refuses.
+  'INSERT .. SELECT that takes ids from a sequence has RETURNING or ON CONFLICT': (statement) =>
+    takesFromSequence(statement) &&
+    returned(statement).length === 0 &&
+    insertOf(statement.node)?.onConflictClause === undefined,
+  // A node knows the table by the name of its shard.
+  'INSERT .. SELECT with RETURNING gives its table an alias, or has ON CONFLICT': (statement) => {
+    const insert = insertOf(statement.node);
+    return (
+      tablesOf(statement).some(isDistributed) &&
+      selectOf(statement)?.valuesLists === undefined &&
+      !takesFromSequence(statement) &&
+      returned(statement).length > 0 &&
+      insert !== null &&
+      insert.relation?.alias === undefined &&
+      insert.onConflictClause === undefined
+    );
   },
+  'no sub-select in VALUES': (statement) =>
+    tablesOf(statement).some(isDistributed) && hasNode(selectOf(statement)?.valuesLists, (kind) => kind === 'SubLink'),
 };
 
-/** The rules that the statement breaks. */
-export const brokenRules = (text: string): string[] => {
-  const sql = bare(text).replaceAll(/\s+/g, ' ').trim();
-  return Object.entries(RULES)
-    .filter(([, isBroken]) => isBroken(sql, DISTRIBUTED))
+const broken = (rules: Readonly<Record<string, Rule>>, text: string): string[] => {
+  const message = parseMessage(text);
+  return Object.entries(rules)
+    .filter(([, isBroken]) => message.some((statement) => isBroken(statement, message, text)))
     .map(([rule]) => rule);
 };
+
+/** The rules that the message breaks. */
+export const brokenRules = (text: string): string[] => broken(RULES, text);
+
+/**
+ * Those that hold for the queue too, whose own tables stay on the coordinator.
+ * @param keepsSettings whether a cluster keeps the settings of the session there too
+ */
+export const brokenRulesOfQueue = (text: string, keepsSettings: boolean): string[] =>
+  broken(keepsSettings ? RULES_OF_SETTINGS : { ...RULES_OF_SETTINGS, ...RULES_OF_MESSAGES }, text);
+
+const shape = ({ verb, table }: NamedTable): string => `${verb} ${table}`;
+
+const ofSluice = (text: string): NamedTable[] =>
+  parseMessage(text).flatMap((statement) => tablesOf(statement).filter((table) => isOurs(table)));
+
+/**
+ * Such as `UPDATE runs`, of each table of which the statement does not name the account: for a distributed one by a value,
+ * since a cluster has to know the node before it runs the statement.
+ */
+export const acrossAccounts = (text: string, among: readonly string[]): string[] =>
+  ofSluice(text)
+    .filter(({ table }) => among.includes(table))
+    .filter((table) => (isDistributed(table) ? table.account !== 'value' : table.account === 'missing'))
+    .map(shape);
+
+/** Such as `SELECT records`, of each table that the statement names. */
+export const shapesOf = (text: string): string[] => ofSluice(text).map(shape);
+
+/** Whether the statement names a distributed table. */
+export const namesDistributed = (text: string): boolean =>
+  parseMessage(text).some((one) => tablesOf(one).some(isDistributed));

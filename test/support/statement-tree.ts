@@ -1,0 +1,56 @@
+// Pure: PostgreSQL's own parser, and what is read of its trees.
+import { loadModule, type Node, parseSync } from 'libpg-query';
+
+await loadModule();
+
+/** The statements of one message. Throws if PostgreSQL would not parse it. */
+export const parseStatements = (text: string): readonly Node[] =>
+  (parseSync(text).stmts ?? []).map(({ stmt }) => stmt as Node);
+
+/** Any part of a syntax tree. */
+export type Tree = Readonly<Record<string, unknown>>;
+
+export const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
+
+/** Such as SelectStmt. */
+export const kindOf = (node: Node): string => Object.keys(node)[0] ?? '';
+
+/** Calls `visit` with each node below, and its kind. */
+export const everyNode = (value: unknown, visit: (kind: string, node: Tree) => void): void => {
+  if (!isTree(value)) return;
+  for (const [key, child] of Object.entries(value)) {
+    if (/^[A-Z]/.test(key)) visit(key, child as Tree);
+    everyNode(child, visit);
+  }
+};
+
+/** Whether one of the nodes below is wanted. */
+export const hasNode = (value: unknown, isWanted: (kind: string, node: Tree) => boolean): boolean => {
+  let found = false;
+  everyNode(value, (kind, node) => {
+    found ||= isWanted(kind, node);
+  });
+  return found;
+};
+
+/** The names in a list of nodes; `*` for what is none. */
+export const stringsOf = (nodes: readonly unknown[] | undefined): string[] =>
+  (nodes ?? []).map((node) => {
+    const name = isTree(node) && isTree(node['String']) ? node['String']['sval'] : '*';
+    return typeof name === 'string' ? name : '';
+  });
+
+/** The function that the node calls, in lower case and without its schema: also CURRENT_TIMESTAMP and the like. Null if it calls none. */
+export const calledBy = (kind: string, node: Tree): string | null => {
+  if (kind === 'FuncCall')
+    return (
+      stringsOf(node['funcname'] as unknown[])
+        .at(-1)
+        ?.toLowerCase() ?? null
+    );
+  return kind === 'SQLValueFunction'
+    ? String(node['op'])
+        .replace(/^SVFOP_/, '')
+        .toLowerCase()
+    : null;
+};
