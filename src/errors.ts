@@ -79,6 +79,13 @@ export class UnavailableError extends Error {
   }
 }
 
+/** The rows of the account moved to another node of a distributed database while they were read. */
+export class MovedError extends UnavailableError {
+  constructor() {
+    super('The data of the account moved to another node of the database while they were read; try again.');
+  }
+}
+
 /** The account uses all the database connections that it may use; nothing was sent to the database. */
 export class AccountBusyError extends Error {
   constructor(limit: number) {

@@ -37,11 +37,19 @@ const isForeign = (accountId: SQL): SQL => sql`
 /** Whether they are of this one. Of an account that nobody has read yet that is not known. */
 const isOwn = (accountId: SQL): SQL => sql`(l.system_identifier IS NOT NULL AND NOT ${isForeign(accountId)})`;
 
+/** A moment of an account's ledger. */
+export interface Watermark {
+  /** A pg_snapshot in text form. */
+  readonly snapshot: string;
+  /** The cluster that the snapshot was taken in, and that alone can read as of it. */
+  readonly cluster: string;
+}
+
 /**
- * This moment of the account's ledger, as a pg_snapshot in text form. If another cluster wrote the transaction ids of the account,
+ * This moment of the account's ledger. If another cluster wrote the transaction ids of the account,
  * they are repaired first.
  */
-export const currentWatermark = async (db: Db, accountId: bigint): Promise<string> => {
+export const currentWatermark = async (db: Db, accountId: bigint): Promise<Watermark> => {
   const watermark = await ownWatermark(db, accountId);
   if (watermark !== null) return watermark;
   await repairLedger(db, accountId);
@@ -51,12 +59,23 @@ export const currentWatermark = async (db: Db, accountId: bigint): Promise<strin
 };
 
 /** The same, but null if the ledger has to be repaired, which a transaction that holds locks of other tables cannot wait for. */
-export const ownWatermark = async (db: Executor, accountId: bigint): Promise<string | null> => {
-  const { rows } = await db.execute<{ now: string; is_own: boolean }>(sql`
-    SELECT ${SNAPSHOT} AS now, ${isOwn(sql`${accountId}::bigint`)} AS is_own
+export const ownWatermark = async (db: Executor, accountId: bigint): Promise<Watermark | null> => {
+  const { rows } = await db.execute<{ now: string; cluster: string; is_own: boolean }>(sql`
+    SELECT ${SNAPSHOT} AS now, ${SYSTEM_IDENTIFIER}::text AS cluster, ${isOwn(sql`${accountId}::bigint`)} AS is_own
     FROM ledgers l WHERE l.account_id = ${accountId}`);
   const [ledger] = rows;
-  return ledger?.is_own ? ledger.now : null;
+  return ledger?.is_own ? { snapshot: ledger.now, cluster: ledger.cluster } : null;
+};
+
+/**
+ * The cluster that has the account now. Who has read as of a watermark asks afterwards: if it is another one than the watermark's,
+ * the account moved meanwhile, and what was read may be of no moment.
+ */
+export const clusterOf = async (db: Executor, accountId: bigint): Promise<string | undefined> => {
+  const { rows } = await db.execute<{ cluster: string }>(
+    sql`SELECT ${SYSTEM_IDENTIFIER}::text AS cluster FROM ledgers WHERE account_id = ${accountId}`,
+  );
+  return rows[0]?.cluster;
 };
 
 /** Makes the row through which the ids of an account are read, if the account has none yet. */

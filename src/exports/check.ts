@@ -60,8 +60,8 @@ export const checkJob = async (
   await checkJobCouldBe(db, accountId, settings, existing ?? null);
 
   const window = windowOf(settings, now);
-  const watermark = await currentWatermark(db, accountId);
-  const spec = await exportSpec(db, accountId, settings, window, watermark);
+  const { snapshot } = await currentWatermark(db, accountId);
+  const spec = await exportSpec(db, accountId, settings, window, snapshot);
   const extension = extensionOf(settings.format);
   const query = usageQuery(spec);
   const filled = await checkFilledRows(db, spec, maxFilledRows).then(

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
+import { clusterOf } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
+import { MovedError } from '../errors.ts';
 import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-claims.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
@@ -79,7 +81,7 @@ const sha256Of = async (body: Buffer): Promise<string> => {
 /**
  * Writes the window of a run: rows out of Postgres into parts, each part one PutObject, the manifest last. Reads as of
  * the run's watermark, so that every attempt writes the same bytes to the same keys.
- * Throws ObjectStoreError, LimitExceededError, ConflictError (another account's bucket), LeaseLostError, or what the database threw.
+ * Throws ObjectStoreError, LimitExceededError, MovedError, ConflictError (another account's bucket), LeaseLostError, or what the database threw.
  */
 export const executeRun = async (
   context: ExportContext,
@@ -130,6 +132,7 @@ export const executeRun = async (
     } finally {
       reader.close();
     }
+    if ((await clusterOf(database.forRunOf(run.accountId), run.accountId)) !== run.cluster) throw new MovedError();
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
     // Asked anew where something was written in between.

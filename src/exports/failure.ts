@@ -1,7 +1,7 @@
 // Pure: by whose fault an attempt failed, and what the job's owner is told of it.
 import type { RunFailure } from '../db/json-columns.ts';
 import { isConflict, isUnavailable } from '../db/failures.ts';
-import { ConflictError, LimitExceededError } from '../errors.ts';
+import { ConflictError, LimitExceededError, MovedError } from '../errors.ts';
 import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 
@@ -14,6 +14,7 @@ export const failureOf = (error: unknown, place: BucketPolicyInput): RunFailure 
   if (error instanceof LimitExceededError || error instanceof ConflictError) {
     return { code: error.code, message: error.message, retryable: false };
   }
+  if (error instanceof MovedError) return { code: 'DATABASE_UNAVAILABLE', message: error.message, retryable: true };
   if (isUnavailable(error) || isConflict(error)) {
     return {
       code: 'DATABASE_UNAVAILABLE',

@@ -84,7 +84,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
       const own = await ownWatermark(tx, first.accountId);
       if (own === null) return { unrepaired: first.accountId, answers: null };
-      const watermark = first.watermark ?? own;
+      const watermark = first.watermark ?? own.snapshot;
       const begun = {
         attempt: first.attempt + 1,
         startedAt: first.startedAt ?? now,
@@ -110,7 +110,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         notifyRuns(tx, [first]),
       ]);
       answers.catch(() => undefined);
-      return { now, run: { ...first, ...begun }, answers };
+      return { now, run: { ...first, ...begun, cluster: own.cluster }, answers };
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {

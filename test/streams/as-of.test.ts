@@ -33,7 +33,8 @@ const record = (value: string, changes: Partial<RecordInput> = {}) => ({
   ...(changes as object),
 });
 
-const watermarkNow = (): Promise<string> => currentWatermark(server.resources.database.acrossAccounts, accountId);
+const watermarkNow = async (): Promise<string> =>
+  (await currentWatermark(server.resources.database.acrossAccounts, accountId)).snapshot;
 
 const specAsOf = async (watermark: string, names: readonly string[] | null): Promise<UsageSpec> => {
   const window = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };

@@ -69,7 +69,7 @@ const play = async (firstShape: number, commands: readonly Command[]) => {
   for (const command of commands) {
     if (command.do === 'snapshot') {
       snapshots.push({
-        watermark: await currentWatermark(server.resources.database.acrossAccounts, accountId),
+        watermark: (await currentWatermark(server.resources.database.acrossAccounts, accountId)).snapshot,
         streams: model.copy(),
       });
     } else if (command.do === 'deleteStream') {

@@ -265,7 +265,7 @@ test('a database that sorts by a language sorts usage bytewise all the same', as
       // As the exports read them: the usage query sorts its series once more.
       const db = sorting.resources.database.acrossAccounts;
       const accountId = await accountIdOf(sorting, 'default');
-      const watermark = await currentWatermark(db, accountId);
+      const watermark = (await currentWatermark(db, accountId)).snapshot;
       const groupsOf = async (groupBy: string) => {
         const rows = await readUsageRows(
           db,
