@@ -1,5 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type pg from 'pg';
+import { WHICH_DATABASE } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
@@ -10,9 +11,6 @@ import { type Finding, ok, warn } from './findings.ts';
 
 /** A person waits for it. */
 const CONNECT_MS = 10_000;
-
-/** The same of both, so that they can be held against each other. */
-const WHICH = 'SELECT system_identifier::text AS cluster, current_database() AS database FROM pg_control_system()';
 
 /**
  * What doctor says of the standby that exports read from: whether it answers, whether it is one, and how far it is behind.
@@ -53,7 +51,7 @@ const compare = async (
     [position],
   );
   const [state] = rows;
-  const [ours, theirs] = await Promise.all([primary.execute(sql.raw(WHICH)), replica.query(WHICH)]);
+  const [ours, theirs] = await Promise.all([primary.execute(sql.raw(WHICH_DATABASE)), replica.query(WHICH_DATABASE)]);
   const name = `${database} on ${host}:${port}`;
   if (JSON.stringify(ours.rows) !== JSON.stringify(theirs.rows)) {
     return warn(`${name} is no copy of DATABASE_URL: exports find nothing of theirs there, and read from DATABASE_URL`);

@@ -23,6 +23,10 @@ export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
 
 const SYSTEM_IDENTIFIER = sql.raw('(pg_control_system()).system_identifier');
 
+/** Which database answers, on which cluster: a standby says the same as its primary. */
+export const WHICH_DATABASE =
+  'SELECT system_identifier::text AS cluster, current_database() AS database FROM pg_control_system()';
+
 /** What hashes of keys depend on besides the key: a dump may be restored in another encoding, or by a machine of another byte order. */
 const KEY_HASHING = sql.raw(`getdatabaseencoding() || ' ' || hashtextextended('Sluice', 14)`);
 
