@@ -31,6 +31,7 @@ test('three that start at once on an empty database all succeed, and one of them
     'bucket_claims',
     'filters',
     'jobs',
+    'ledgers',
     'operations',
     'records',
     'run_objects',
