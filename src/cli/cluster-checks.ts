@@ -83,7 +83,7 @@ export const CLUSTER_CHECKS: readonly {
   { name: 'citus', check: ({ nodes }) => judgeVersions(nodes) },
   { name: 'nodes', check: async ({ db, nodes }) => judgeNodes(nodes, await readReach(db)) },
   { name: 'tables', check: ({ tables }) => judgePlaces(tables) },
-  { name: 'references', check: async ({ db }) => judgeForeignKeys(await readForeignKeys(db)) },
+  { name: 'references', check: async ({ db, tables }) => judgeForeignKeys(tables, await readForeignKeys(db)) },
   { name: 'policies', check: ({ tables, nodes }) => judgePolicies(tables, nodes) },
   { name: 'session', check: async ({ db }) => judgePropagation(await readPropagation(db)) },
   { name: 'commits', check: ({ nodes }) => judgeCommits(nodes) },

@@ -1,6 +1,6 @@
 // Pure: what `scale-out check` reports about a Citus cluster, from the rows that the coordinator returned.
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../db/table-places.ts';
-import { broken, type Finding, ok, warn } from './findings.ts';
+import { broken, type Finding, ok, skipped, warn } from './findings.ts';
 
 /** A node as the coordinator lists it, with the answer of the node itself. */
 export interface ClusterNode {
@@ -77,6 +77,7 @@ const nodesWith = (nodes: readonly ClusterNode[], isLike: (state: NodeState) => 
 
 export const judgeVersions = (nodes: readonly ClusterNode[]): Finding => {
   const states = answered(nodes);
+  if (states.length === 0) return skipped('no node answers');
   const versions = new Set(states.map(({ state }) => `Citus ${state.citus} on PostgreSQL ${state.postgres}`));
   if (versions.size > 1) {
     return warn(
@@ -90,7 +91,7 @@ export const judgeVersions = (nodes: readonly ClusterNode[]): Finding => {
 
 export const judgeNodes = (nodes: readonly ClusterNode[], reach: readonly ReachRow[]): Finding => {
   const silent = nodes.flatMap(({ address, state }) => (typeof state === 'string' ? [`${address} (${state})`] : []));
-  if (silent.length > 0) return broken(`no answer from ${silent.join(', ')}: requests of its accounts fail`);
+  if (silent.length > 0) return broken(`no answer from ${silent.join(', ')}: requests for accounts there fail`);
   const inactive = nodes.filter(({ isActive }) => !isActive).map(({ address }) => address);
   if (inactive.length > 0) return broken(`disabled: ${inactive.join(', ')}. Run citus_activate_node() for each`);
   const parted = reach.filter(({ reached }) => reached !== true).map(({ from, to }) => `${from} to ${to}`);
@@ -150,8 +151,8 @@ const problemOfDistributed = (
   return table.colocation === colocation ? [] : [`${name} is not colocated with ${DISTRIBUTED[0]}`];
 };
 
-export const judgeForeignKeys = (keys: readonly ForeignKeyRow[]): Finding => {
-  const wrong = keys.filter(({ from, to }) => LOCAL.includes(from) && REFERENCE.includes(to));
+export const judgeForeignKeys = (tables: readonly TableRow[], keys: readonly ForeignKeyRow[]): Finding => {
+  const wrong = keys.filter(({ from, to }) => LOCAL.includes(from) && placeOf(to, tables) === 'reference');
   return wrong.length === 0
     ? ok('no local table refers to a reference table')
     : warn(
@@ -181,7 +182,7 @@ export const judgePolicies = (tables: readonly TableRow[], nodes: readonly Clust
     : ok('row-level security separates the accounts in every table and shard');
 };
 
-/** Whether shards can be moved while servers run. */
+/** Whether shards can be moved by logical replication. Moves that block writes need none of this. */
 export const judgeMoves = (tables: readonly TableRow[], nodes: readonly ClusterNode[]): Finding => {
   const unlogged = tables.filter((table) => table.place === 'distributed' && !table.isLogged).map(({ name }) => name);
   const unloggedShards = nodesWith(nodes, ({ unloggedShards: count }) => count > 0);
@@ -194,8 +195,8 @@ export const judgeMoves = (tables: readonly TableRow[], nodes: readonly ClusterN
     ...(few.length > 0 ? [`set max_worker_processes to ${LEAST_WORKER_PROCESSES} or more on ${named(few)}`] : []),
   ];
   return problems.length === 0
-    ? ok('shards can be moved while servers run')
-    : warn(`shards cannot be moved while servers run: ${problems.join('; ')}`);
+    ? ok('shards can be moved with or without blocking writes')
+    : warn(`shards can be moved with block_writes only: ${problems.join('; ')}`);
 };
 
 export const judgeCommits = (nodes: readonly ClusterNode[]): Finding => {

@@ -100,6 +100,13 @@ describe('a check of the cluster', () => {
       'different versions: coordinator has Citus 13.2.2 on PostgreSQL 15.20, worker-1 has Citus 13.2.2',
     ],
     [
+      'citus',
+      'skipped',
+      'on a cluster without an answer of any node',
+      judgeVersions([node('coordinator', { state: 'timeout' })]),
+      'no node answers',
+    ],
+    [
       'nodes',
       'ok',
       'when nothing is wrong',
@@ -195,14 +202,24 @@ describe('a check of the cluster', () => {
       'references',
       'ok',
       'when nothing is wrong',
-      judgeForeignKeys([key('api_keys', 'accounts'), key('runs', 'jobs')]),
+      judgeForeignKeys(TABLES, [key('api_keys', 'accounts'), key('runs', 'jobs')]),
+      'no local table refers to',
+    ],
+    [
+      'references',
+      'ok',
+      'when nothing is distributed yet',
+      judgeForeignKeys(
+        TABLES.map((table) => ({ ...table, place: 'local' })),
+        [key('jobs', 'accounts')],
+      ),
       'no local table refers to',
     ],
     [
       'references',
       'warn',
       'on a cluster with a foreign key of a local table to a reference table',
-      judgeForeignKeys([key('jobs', 'accounts')]),
+      judgeForeignKeys(TABLES, [key('jobs', 'accounts')]),
       'drop jobs_fk of jobs',
     ],
     [
@@ -284,13 +301,19 @@ describe('a check of the cluster', () => {
       judgeCommits(nodesWith({ leftovers: 2 })),
       'hold locks, and moves of shards wait for them: 2 on worker-2.',
     ],
-    ['moves', 'ok', 'when nothing is wrong', judgeMoves(TABLES, NODES), 'shards can be moved while servers run'],
+    [
+      'moves',
+      'ok',
+      'when nothing is wrong',
+      judgeMoves(TABLES, NODES),
+      'shards can be moved with or without blocking writes',
+    ],
     [
       'moves',
       'warn',
       'on a cluster with an unlogged table',
       judgeMoves(tablesWith('staged_batches', { isLogged: false }), nodesWith({ unloggedShards: 32 })),
-      'cannot be moved while servers run: run ALTER TABLE staged_batches SET LOGGED',
+      'with block_writes only: run ALTER TABLE staged_batches SET LOGGED',
     ],
     [
       'moves',
