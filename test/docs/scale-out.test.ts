@@ -48,7 +48,9 @@ BEGIN
     RAISE 'colocated with what is not distributed: %', name;
   END IF;
   INSERT INTO asked VALUES ('distributed', name, colocate_with);
-END $$;`;
+END $$;
+CREATE FUNCTION truncate_local_data_after_distributing_table(wanted regclass) RETURNS void LANGUAGE sql
+  AS $$ INSERT INTO asked VALUES ('truncated', wanted::text, NULL) $$;`;
 
 let page: string;
 let database: TestDatabase;
@@ -71,7 +73,8 @@ afterAll(async () => {
 describe('the page on distributing the database', () => {
   test('says of each table where it lies, and of no other', () => {
     const [, list = ''] = page.split('### Where each table lies');
-    const rows = list
+    const [table = ''] = list.split('\n#');
+    const rows = table
       .split('\n')
       .filter((line) => line.startsWith('|'))
       .slice(2)
@@ -101,9 +104,30 @@ describe('the page on distributing the database', () => {
       'default',
       ...DISTRIBUTED.slice(1).map(() => 'streams'),
     ]);
-    expect((await client.query('SELECT DISTINCT created_xid FROM streams')).rows).toEqual([{ created_xid: '3' }]);
+    const unlogged = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relpersistence <> 'p'`;
+    expect((await client.query(unlogged)).rows).toEqual([]);
     expect((await client.query(secured)).rows).toEqual(before.rows);
     expect(before.rows.length).toBeGreaterThan(DISTRIBUTED.length);
+  });
+
+  test('removes the local rows of each table that is distributed or copied, and of no other', async () => {
+    await client.query(await triedBlock('docs/scale-out.md', 'local rows'));
+    const { rows } = await client.query<{ name: string }>(`SELECT name FROM asked WHERE kind = 'truncated'`);
+    expect(rows.map(({ name }) => name).toSorted()).toEqual([...DISTRIBUTED, ...REFERENCE].toSorted());
+  });
+
+  test('lifts FORCE from each distributed table for moves without blocked writes, and restores it', async () => {
+    const forced = async (): Promise<string[]> => {
+      const { rows } = await client.query<{ relname: string }>(
+        `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relforcerowsecurity`,
+      );
+      return rows.map(({ relname }) => relname).toSorted();
+    };
+    const all = await forced();
+    await client.query(await triedBlock('docs/scale-out.md', 'before moves without blocked writes'));
+    expect(await forced()).toEqual(all.filter((name) => !DISTRIBUTED.includes(name)));
+    await client.query(await triedBlock('docs/scale-out.md', 'after moves without blocked writes'));
+    expect(await forced()).toEqual(all);
   });
 
   test('and the accounts are parted as before', async () => {
