@@ -74,7 +74,11 @@ export interface EndedRun {
 }
 
 /** Runs a job and waits for its end; seconds from the request to the answer that says so. */
-export const runJob = async (url: string, jobId: string): Promise<EndedRun & { readonly seconds: number }> => {
+export const runJob = async (
+  url: string,
+  jobId: string,
+  pollMs = 20,
+): Promise<EndedRun & { readonly seconds: number }> => {
   const begun = performance.now();
   const { runJob: run } = await ask<{ runJob: { id: string } }>(
     url,
@@ -89,6 +93,6 @@ export const runJob = async (url: string, jobId: string): Promise<EndedRun & { r
     );
     if (node.status === 'SUCCEEDED') return { ...node, seconds: (performance.now() - begun) / 1000 };
     if (node.status !== 'QUEUED' && node.status !== 'RUNNING') throw new Error(JSON.stringify(node));
-    await sleep(20);
+    await sleep(pollMs);
   }
 };

@@ -8,6 +8,7 @@
 // taken where they are of this cluster; otherwise they are repaired first.
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm';
 import { channel } from 'node:diagnostics_channel';
+import { MovedError } from '../errors.ts';
 import type { Db, Executor, Transaction } from './client.ts';
 
 /** The id of this transaction, as text. Only in a SELECT FROM a table of the account. */
@@ -80,6 +81,34 @@ export const clusterOf = async (db: Executor, accountId: bigint): Promise<string
     sql`SELECT ${SYSTEM_IDENTIFIER}::text AS cluster FROM ledgers WHERE account_id = ${accountId}`,
   );
   return rows[0]?.cluster;
+};
+
+/** An account that is moved is read again; one that moves this often is not waited for. */
+const MAX_READS = 3;
+
+/**
+ * Reads as of now, in one transaction; again if the account moved meanwhile. Throws MovedError.
+ * @param read gets the watermark's snapshot
+ */
+export const asOfNow = async <Value>(
+  db: Db,
+  accountId: bigint,
+  read: (tx: Transaction, snapshot: string) => Promise<Value>,
+): Promise<Value> => {
+  for (let reads = 1; reads <= MAX_READS; reads += 1) {
+    const answer = await db.transaction(async (tx) => {
+      const watermark = await ownWatermark(tx, accountId);
+      if (!watermark) return null;
+      const value = await read(tx, watermark.snapshot);
+      // Not awaited in here: COMMIT leaves with it.
+      const readFrom = clusterOf(tx, accountId);
+      readFrom.catch(() => undefined);
+      return { value, readFrom, cluster: watermark.cluster };
+    });
+    if (answer && (await answer.readFrom) === answer.cluster) return answer.value;
+    await repairLedger(db, accountId);
+  }
+  throw new MovedError();
 };
 
 /** Makes the row through which the ids of an account are read, if the account has none yet. */

@@ -4,6 +4,7 @@ import { OWN_ID } from '../db/as-of.ts';
 import type { Transaction } from '../db/client.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import type { BatchTexts } from './batch-texts.ts';
+import { insertFewOperations } from './few-rows.ts';
 import { type CanonicalFilter, dimensionsJson, filterDigest } from './canonical.ts';
 import { insertedHash } from './key-hash.ts';
 import type { KnownStreams } from './known-streams.ts';
@@ -37,18 +38,18 @@ export const lockStream = async <Stream extends Pick<StreamRow, 'accountId' | 'i
   tx: Transaction,
   stream: Stream,
   mode: 'shared' | 'exclusive',
-): Promise<(Stream & Pick<LockedStream, 'keysHashed' | 'xid'>) | null> => {
+): Promise<(Stream & Pick<LockedStream, 'hashesKeys' | 'keysHashed' | 'xid'>) | null> => {
   const lock = sql.raw(mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock');
   const [, live] = await Promise.all([
     tx.execute(sql`
       SELECT ${lock}(hashtextextended(id::text, 0)) FROM streams
       WHERE account_id = ${stream.accountId} AND id = ${stream.id}`),
     // A statement of its own: the one above read the stream before it waited for the lock.
-    tx.execute<{ keys_hashed: boolean; xid: string }>(sql`
-      SELECT keys_hashed, ${OWN_ID} AS xid FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
+    tx.execute<{ hashes_keys: boolean; keys_hashed: boolean; xid: string }>(sql`
+      SELECT hashes_keys, keys_hashed, ${OWN_ID} AS xid FROM streams WHERE account_id = ${stream.accountId} AND id = ${stream.id} AND deleted_at IS NULL`),
   ]);
   const [row] = live.rows;
-  return row ? { ...stream, keysHashed: row.keys_hashed, xid: row.xid } : null;
+  return row ? { ...stream, hashesKeys: row.hashes_keys, keysHashed: row.keys_hashed, xid: row.xid } : null;
 };
 
 /**
@@ -57,19 +58,6 @@ export const lockStream = async <Stream extends Pick<StreamRow, 'accountId' | 'i
  */
 export const lockName = async (tx: Transaction, accountId: bigint, name: string): Promise<void> => {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`stream ${accountId}/${name}`}::text, 0))`);
-};
-
-/**
- * The shared lock for sums, which look for nothing: the operation is not stored if the stream was deleted before, so one statement
- * does.
- */
-export const lockForSums = async (tx: Transaction, stream: StreamRow): Promise<LockedStream> => {
-  const { rows } = await tx.execute<{ xid: string }>(sql`
-    SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0)), ${OWN_ID} AS xid FROM streams
-    WHERE account_id = ${stream.accountId} AND id = ${stream.id}`);
-  const [row] = rows;
-  if (!row) throw new Error(`The row of stream ${stream.id} is missing.`);
-  return { ...stream, xid: row.xid };
 };
 
 /**
@@ -83,7 +71,7 @@ export const takeOperationIds = async (tx: Transaction, count: number): Promise<
   return rows.map(({ id }) => BigInt(id));
 };
 
-/** Null if the idempotency key is taken, or the stream was deleted meanwhile. */
+/** Null if the idempotency key is taken. */
 export const insertOperation = async (
   tx: Transaction,
   stream: LockedStream,
@@ -94,14 +82,7 @@ export const insertOperation = async (
   now: Date,
 ): Promise<OperationRow | null> => {
   const { accountId } = stream;
-  const { rows } = await tx.execute(sql`
-    INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, ${id}::bigint, s.id, ${kind}::text, ${now.toISOString()}::timestamptz, ${stream.xid}::xid8, true, ${content.recordCount}::bigint, 0, ${idempotencyKey}::text, ${content.digest}::bytea
-    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
-    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING o.id`);
-  if (rows.length === 0) return null;
-  return {
+  const operation: OperationRow = {
     accountId,
     id,
     streamId: stream.id,
@@ -112,6 +93,7 @@ export const insertOperation = async (
     idempotencyKey,
     contentSha256: content.digest,
   };
+  return (await insertFewOperations(tx, stream.xid, [operation])).has(id) ? operation : null;
 };
 
 /** The ids of the filters that the stream has, by their digests in hexadecimal. */

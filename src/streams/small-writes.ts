@@ -6,15 +6,9 @@ import { Distinct } from '../lib/distinct.ts';
 import { batchTexts } from './batch-texts.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { CanonicalFilter } from './canonical.ts';
+import { addFewTotals, areFewRows, insertFewOperations, insertFewRecords, type OwnedRecords } from './few-rows.ts';
 import type { Gatherable } from './gathering.ts';
-import {
-  insertRecords,
-  limitLockWaits,
-  type LockedStream,
-  lockForSums,
-  lockStream,
-  takeOperationIds,
-} from './ledger.ts';
+import { insertRecords, limitLockWaits, type LockedStream, lockStream, takeOperationIds } from './ledger.ts';
 import type { CanonicalRecords } from './records.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { addTotals } from './totals.ts';
@@ -72,7 +66,7 @@ export const writeTogether = async (
       );
       const [ids, locked] = await Promise.all([
         takeOperationIds(tx, writes.length),
-        lock === 'shared' ? lockForSums(tx, stream) : lockStream(tx, stream, lock),
+        lockStream(tx, stream, lock),
         limited,
       ]);
       if (!locked) throw new StreamGoneError();
@@ -112,12 +106,7 @@ class KeysTakenError extends Error {
 }
 
 /** The records of several writes, one behind the other; buckets and filters that several have once. */
-export interface JoinedWrites {
-  readonly records: CanonicalRecords;
-  readonly filterIds: readonly string[];
-  /** Of each record. */
-  readonly operationIds: readonly bigint[];
-}
+export type JoinedWrites = OwnedRecords;
 
 /** @param taken at least one */
 export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
@@ -163,16 +152,21 @@ export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
 export const insertJoined = async (
   tx: Transaction,
   stream: StreamRow,
-  { records, filterIds, operationIds }: JoinedWrites,
+  joined: JoinedWrites,
   hides: boolean,
 ): Promise<void> => {
+  const { records, filterIds, operationIds } = joined;
   const { columns } = new BucketSums().add(records);
   const [first] = operationIds;
   if (!columns || first === undefined) throw new Error('There is nothing to insert.');
   const [inserted] = await Promise.all([
-    insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
+    areFewRows(operationIds.length)
+      ? insertFewRecords(tx, stream, joined)
+      : insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
     // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
-    addTotals(tx, stream, first, columns, filterIds, hides),
+    areFewRows(columns.buckets.length)
+      ? addFewTotals(tx, stream, first, columns, filterIds, hides)
+      : addTotals(tx, stream, first, columns, filterIds, hides),
   ]);
   if (inserted !== records.elements.length) {
     throw new Error(`Inserted ${inserted} of ${records.elements.length} records.`);
@@ -193,10 +187,7 @@ const operationOf = (stream: StreamRow, write: SmallWrite, id: bigint): Operatio
   contentSha256: write.digest,
 });
 
-/**
- * Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it; none if the stream
- * was deleted.
- */
+/** Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it. */
 const insertOperations = async (
   tx: Transaction,
   stream: LockedStream,
@@ -206,6 +197,7 @@ const insertOperations = async (
   const inOrder = taken
     .map(({ operation }) => operation)
     .sort((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
+  if (areFewRows(inOrder.length)) return insertFewOperations(tx, stream.xid, inOrder);
   const { rows } = await tx.execute<{ id: string }>(sql`
     INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
@@ -217,7 +209,7 @@ const insertOperations = async (
       ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
       ${arrayText(inOrder.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
     ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
-    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id} AND s.deleted_at IS NULL
+    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.place
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING o.id`);

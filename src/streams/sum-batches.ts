@@ -4,7 +4,7 @@ import { insertJoined, joinWrites, type SmallWrite, writeTogether } from './smal
 
 /** Writes sums in one transaction. Returns their operations; null for each sum that must be written by itself. */
 export const writeSums = (db: Db, stream: StreamRow, sums: readonly SmallWrite[]): Promise<(OperationRow | null)[]> =>
-  writeTogether(db, stream, sums, 'shared', async (tx, taken) => {
-    await insertJoined(tx, stream, joinWrites(taken), false);
+  writeTogether(db, stream, sums, 'shared', async (tx, taken, locked) => {
+    await insertJoined(tx, locked, joinWrites(taken), false);
     return null;
   });

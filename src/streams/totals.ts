@@ -7,7 +7,8 @@ import type { StreamRow } from './rows.ts';
 // The totals that stand beside the ledger. Each operation adds rows of its own, and touches no other's: sums of one stream
 // never wait for each other, and as of which moment a total counts is told by its operation, as it is for records.
 
-const ON_TOP_OF_HIDDEN = sql`
+/** For operations that may have hidden records, which subtractHidden has written already. */
+export const ON_TOP_OF_HIDDEN = sql`
   ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
   DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`;
 

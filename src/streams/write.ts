@@ -1,15 +1,7 @@
 import type { Db, Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector } from '../errors.ts';
 import type { StreamShape } from './canonical.ts';
-import {
-  insertOperation,
-  limitLockWaits,
-  lockForSums,
-  lockName,
-  lockStream,
-  noteHidden,
-  takeOperationIds,
-} from './ledger.ts';
+import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
 import type { StreamPlace } from './stream-queue.ts';
@@ -208,7 +200,7 @@ const writeContent = async (
     if (!stream) throw new OvertakenError();
     const [[id], locked] = await Promise.all([
       takeOperationIds(tx, 1),
-      kind === 'SUM' ? lockForSums(tx, stream) : lockStream(tx, stream, 'exclusive'),
+      lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
       limited,
     ]);
     if (!locked || id === undefined) throw new OvertakenError();

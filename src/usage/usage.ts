@@ -1,10 +1,10 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
-import { clusterOf, currentWatermark, isSeen } from '../db/as-of.ts';
-import { type Db, type Executor, inOneGo } from '../db/client.ts';
+import { asOfNow, isSeen } from '../db/as-of.ts';
+import type { Db, Executor } from '../db/client.ts';
 import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
-import { IssueCollector, LimitExceededError, MovedError } from '../errors.ts';
+import { IssueCollector, LimitExceededError } from '../errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
@@ -148,22 +148,15 @@ export const readUsage = async (
     sparse: input.sparse,
     coefficient,
   };
-  /** Null if the account moved to another cluster meanwhile. */
-  const read = async (): Promise<UsageRow[] | null> => {
-    const { snapshot, cluster } = await currentWatermark(db, accountId);
+  const rows = await asOfNow(db, accountId, async (tx, watermark) => {
     const spec: UsageSpec = {
       ...question,
-      watermark: snapshot,
-      streams: await resolveStreams(db, accountId, input.meterApiNames ?? null, snapshot),
+      watermark,
+      streams: await resolveStreams(tx, accountId, input.meterApiNames ?? null, watermark),
     };
-    await checkFilledRows(db, spec, limits.maxFilledRows);
-    const [rows, readFrom] = await inOneGo(db, (tx) =>
-      Promise.all([readUsageRows(tx, spec, limits.maxRows + 1), clusterOf(tx, accountId)]),
-    );
-    return readFrom === cluster ? rows : null;
-  };
-  const rows = (await read()) ?? (await read());
-  if (!rows) throw new MovedError();
+    await checkFilledRows(tx, spec, limits.maxFilledRows);
+    return readUsageRows(tx, spec, limits.maxRows + 1);
+  });
   if (rows.length > limits.maxRows) {
     throw new LimitExceededError(
       `The answer has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or export it by a job.`,

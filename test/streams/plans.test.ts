@@ -68,14 +68,17 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** Rows that the last statement of `ask` reads of each table, those that it throws away too. */
+/** Rows that the last statement of `ask` on records reads of each table, those that it throws away too. */
 const rowsRead = async (ask: (db: Db) => Promise<unknown>): Promise<Record<string, number>> => {
   // As requests see the tables: row-level security must not cost a plan.
   const scoped = scopedTo(server.resources.database.pool, `${ACCOUNT_SETTING} = '${accountId}'`);
   const statements: { readonly text: string; readonly parameters: unknown[] }[] = [];
   const logQuery = (text: string, parameters: unknown[]): void => void statements.push({ text, parameters });
   await ask(drizzle({ client: scoped as unknown as pg.Pool, schema: tables, logger: { logQuery } }));
-  const { text, parameters } = statements.at(-1) ?? { text: '', parameters: [] };
+  const { text, parameters } = statements.findLast((statement) => /\brecords\b/.test(statement.text)) ?? {
+    text: '',
+    parameters: [],
+  };
   const explained = await scoped.query({ text: `EXPLAIN (ANALYZE, FORMAT JSON) ${text}` }, parameters);
   const rows = explained.rows as { readonly 'QUERY PLAN': [{ readonly Plan: PlanNode }] }[];
   const read: Record<string, number> = {};
