@@ -68,14 +68,16 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** Rows that the last statement of `ask` on records reads of each table, those that it throws away too. */
+/** Rows that the last statement of `ask` on records or operations reads of each table, those that it throws away too. */
 const rowsRead = async (ask: (db: Db) => Promise<unknown>): Promise<Record<string, number>> => {
   // As requests see the tables: row-level security must not cost a plan.
   const scoped = scopedTo(server.resources.database.pool, `${ACCOUNT_SETTING} = '${accountId}'`);
   const statements: { readonly text: string; readonly parameters: unknown[] }[] = [];
   const logQuery = (text: string, parameters: unknown[]): void => void statements.push({ text, parameters });
   await ask(drizzle({ client: scoped as unknown as pg.Pool, schema: tables, logger: { logQuery } }));
-  const { text, parameters } = statements.findLast((statement) => /\brecords\b/.test(statement.text)) ?? {
+  const { text, parameters } = statements.findLast(
+    (statement) => /\b(?:records|operations)\b/.test(statement.text) && !/\bledgers\b/.test(statement.text),
+  ) ?? {
     text: '',
     parameters: [],
   };
