@@ -20,12 +20,12 @@ const valuesOf = (rows: readonly (readonly SQL[])[]): SQL =>
     sql`, `,
   );
 
-/** Returns the ids of those whose idempotency key is not taken. */
+/** Returns how many are stored: of each idempotency key the first, unless an earlier request has it. */
 export const insertFewOperations = async (
   tx: Transaction,
   xid: string,
   operations: readonly OperationRow[],
-): Promise<ReadonlySet<bigint>> => {
+): Promise<number> => {
   const rows = operations.map((row) => [
     sql`${row.accountId}::bigint`,
     sql`${row.id}::bigint`,
@@ -39,12 +39,11 @@ export const insertFewOperations = async (
     sql`${row.idempotencyKey}::text`,
     sql`${row.contentSha256}::bytea`,
   ]);
-  const { rows: stored } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+  const { rowCount } = await tx.execute(sql`
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     VALUES ${valuesOf(rows)}
-    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING o.id`);
-  return new Set(stored.map(({ id }) => BigInt(id)));
+    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
+  return rowCount ?? 0;
 };
 
 /** The records of several operations. */

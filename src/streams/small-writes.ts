@@ -76,9 +76,7 @@ export const writeTogether = async (
       }));
       // Sent together. If a key turns out to be taken, nothing of it counts.
       const [stored, hidden] = await Promise.all([insertOperations(tx, locked, taken), apply(tx, taken, locked)]);
-      if (stored.size < taken.length) {
-        throw new KeysTakenError(taken.map(({ operation }) => stored.has(operation.id)));
-      }
+      if (stored < taken.length) throw new KeysTakenError(await areStored(tx, locked, taken));
       return taken.map(({ operation }) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
     });
   } catch (error) {
@@ -187,19 +185,19 @@ const operationOf = (stream: StreamRow, write: SmallWrite, id: bigint): Operatio
   contentSha256: write.digest,
 });
 
-/** Returns the ids of those that are stored: of each idempotency key the first, unless an earlier request has it. */
+/** Returns how many are stored: of each idempotency key the first, unless an earlier request has it. */
 const insertOperations = async (
   tx: Transaction,
   stream: LockedStream,
   taken: readonly TakenWrite[],
-): Promise<ReadonlySet<bigint>> => {
+): Promise<number> => {
   // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
   const inOrder = taken
     .map(({ operation }) => operation)
     .sort((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
   if (areFewRows(inOrder.length)) return insertFewOperations(tx, stream.xid, inOrder);
-  const { rows } = await tx.execute<{ id: string }>(sql`
-    INSERT INTO operations AS o (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+  const { rowCount } = await tx.execute(sql`
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
       ${plainArrayText(inOrder.map(({ id }) => String(id)))}::bigint[],
@@ -211,7 +209,18 @@ const insertOperations = async (
     ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.place
-    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-    RETURNING o.id`);
-  return new Set(rows.map(({ id }) => BigInt(id)));
+    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
+  return rowCount ?? 0;
+};
+
+const areStored = async (
+  tx: Transaction,
+  { accountId }: StreamRow,
+  taken: readonly TakenWrite[],
+): Promise<boolean[]> => {
+  const ids = taken.map(({ operation }) => operation.id);
+  const { rows } = await tx.execute<{ id: string }>(sql`
+    SELECT id FROM operations WHERE account_id = ${accountId} AND id = ANY(${plainArrayText(ids.map(String))}::bigint[])`);
+  const stored = new Set(rows.map(({ id }) => BigInt(id)));
+  return ids.map((id) => stored.has(id));
 };
