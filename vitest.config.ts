@@ -18,7 +18,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // They take minutes, and have configurations of their own.
-    exclude: ['test/clients/**', 'test/faults/**'],
+    exclude: ['test/citus/**', 'test/clients/**', 'test/faults/**'],
     globalSetup: ['test/setup/global-setup.ts'],
     setupFiles: ['test/setup/every-file.ts'],
     pool: 'forks',

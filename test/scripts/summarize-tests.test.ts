@@ -29,14 +29,17 @@ const reportOf = (tests: Readonly<Record<string, 'passed' | 'failed' | 'skipped'
 });
 
 /** Reports by name, with the exit code of the run that wrote each. */
-const summarize = async (reports: Readonly<Record<string, readonly [report: object, exitCode: number]>>) => {
+const summarize = async (
+  reports: Readonly<Record<string, readonly [report: object, exitCode: number]>>,
+  ...options: string[]
+) => {
   const pairs: string[] = [];
   for (const [name, [report, exitCode]] of Object.entries(reports)) {
     const file = join(directory, `${name}.json`);
     await writeFile(file, JSON.stringify(report));
     pairs.push(file, String(exitCode));
   }
-  return promisify(execFile)(process.execPath, [join(ROOT, 'scripts/summarize-tests.ts'), ...pairs], {
+  return promisify(execFile)(process.execPath, [join(ROOT, 'scripts/summarize-tests.ts'), ...options, ...pairs], {
     cwd: ROOT,
   }).then(
     ({ stdout }) => ({ code: 0, lines: stdout.trimEnd().split('\n') }),
@@ -85,5 +88,27 @@ describe('the summary of all suites', () => {
     expect([broken.code, broken.lines.at(-1)]).toEqual([1, '1 passed, 1 failed']);
     const none = await summarize({ first: [reportOf({ a: 'passed' }), 0], clients: [reportOf({ b: 'skipped' }), 0] });
     expect([none.code, none.lines.at(-1)]).toEqual([1, '1 passed, 0 failed']);
+  });
+
+  test('lists the tests of a suite and ends with 0 when it may skip all of them and no other does', async () => {
+    const first = [reportOf({ a: 'passed' }), 0] as const;
+    const skipped = [reportOf({ b: 'skipped', c: 'skipped' }), 0] as const;
+    expect(await summarize({ first, citus: skipped }, '--may-skip', 'citus')).toEqual({
+      code: 0,
+      lines: [
+        'Not run, 2 in all:',
+        '  citus: test/some.test.ts: b',
+        '  citus: test/some.test.ts: c',
+        '1 passed, 0 failed',
+      ],
+    });
+    for (const reports of [
+      { first, citus: skipped, clients: skipped },
+      { first, citus: [reportOf({}), 0] },
+      { first, citus: [reportOf({ b: 'skipped' }), 1] },
+      { first, citus: [reportOf({ b: 'failed', c: 'skipped' }), 1] },
+    ] as const) {
+      expect((await summarize(reports, '--may-skip', 'citus')).code).toBe(1);
+    }
   });
 });
