@@ -59,7 +59,7 @@ describe('doctor', () => {
     ]);
     expect(new Set(lines.map((line) => /^\S+ +\S+ +/.exec(line)?.[0].length))).toEqual(new Set([21]));
     expect(lines[5]).toBe(
-      'ledger      ok       the ledger belongs to this database cluster: reading as of a moment is exact',
+      'ledger      ok       the ledgers belong to this database cluster: reading as of a moment is exact',
     );
     expect({ code, stderr, mails: smtp.messages }).toEqual({ code: 0, stderr: '', mails: [] });
   });
