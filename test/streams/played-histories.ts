@@ -38,6 +38,14 @@ export interface Stage {
   readonly accountName: string;
   /** Removes the totals of a stream, as if a server of before there were totals had written them. */
   readonly forgetTotals: (accountId: bigint, stream: string) => Promise<void>;
+  /** Called after each command. */
+  readonly onPlayed?: (played: Played) => Promise<void>;
+}
+
+export interface Played {
+  readonly key: string;
+  readonly accountId: bigint;
+  readonly model: Model;
 }
 
 interface Snapshot {
@@ -46,7 +54,11 @@ interface Snapshot {
 }
 
 /** Sends a history and compares every answer with the model's. */
-const play = async ({ server, accountName, forgetTotals }: Stage, firstShape: number, commands: readonly Command[]) => {
+export const play = async (
+  { server, accountName, forgetTotals, onPlayed }: Stage,
+  firstShape: number,
+  commands: readonly Command[],
+) => {
   const key = await server.createKey(accountName, ['ADMIN']);
   const account = await findAccount(server.resources.database.acrossAccounts, accountName);
   if (!account) throw new Error(`The account ${accountName} was not created.`);
@@ -85,6 +97,7 @@ const play = async ({ server, accountName, forgetTotals }: Stage, firstShape: nu
       sent.push({ kind: command.do, input });
       await send(command.do, input);
     }
+    await onPlayed?.({ key, accountId, model });
   }
   return { key, accountId, model, snapshots };
 };
