@@ -102,10 +102,7 @@ export const streams = pgTable(
   ],
 );
 
-/**
- * Which database cluster the transaction ids of an account belong to: one row for each account that has a stream, on the node of
- * the account if the database is distributed. See db/as-of.ts.
- */
+/** Which database cluster the transaction ids of an account belong to: a row for each account that has a stream. See db/as-of.ts. */
 export const ledgers = pgTable(
   'ledgers',
   {
@@ -325,6 +322,8 @@ export const runs = pgTable(
     manifestKey: text('manifest_key').notNull(),
     /** pg_snapshot of the ledger that every attempt reads; fixed by the first. */
     watermark: text('watermark'),
+    /** Of the ledger, when the watermark was taken: in another one it means nothing. See db/as-of.ts. */
+    watermarkEpoch: text('watermark_epoch'),
     watermarkAt: moment('watermark_at'),
     attempt: integer('attempt').notNull().default(0),
     /** Not to be started before: the pause between attempts. */

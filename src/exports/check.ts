@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { currentWatermark } from '../db/as-of.ts';
+import { asOfNow } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import { IssueCollector, LimitExceededError, NotFoundError } from '../errors.ts';
@@ -60,23 +60,23 @@ export const checkJob = async (
   await checkJobCouldBe(db, accountId, settings, existing ?? null);
 
   const window = windowOf(settings, now);
-  const { snapshot } = await currentWatermark(db, accountId);
-  const spec = await exportSpec(db, accountId, settings, window, snapshot);
   const extension = extensionOf(settings.format);
+  const { spec, filled, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
+    const planned = await exportSpec(tx, accountId, settings, window, watermark);
+    const tooMany = await checkFilledRows(tx, planned, maxFilledRows).then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof LimitExceededError) return error.message;
+        throw error;
+      },
+    );
+    const { rows } =
+      tooMany === null
+        ? await tx.execute<{ line: string }>(sql.raw(sampleLines(planned, extension, SAMPLE_ROWS)))
+        : { rows: [] };
+    return { spec: planned, filled: tooMany, sample: rows.map(({ line }) => line) };
+  });
   const query = usageQuery(spec);
-  const filled = await checkFilledRows(db, spec, maxFilledRows).then(
-    () => null,
-    (error: unknown) => {
-      if (error instanceof LimitExceededError) return error.message;
-      throw error;
-    },
-  );
-  const sample =
-    filled === null
-      ? (await db.execute<{ line: string }>(sql.raw(sampleLines(spec, extension, SAMPLE_ROWS)))).rows.map(
-          ({ line }) => line,
-        )
-      : [];
   const { path, slug } = destinationOf(settings);
   const compressed = settings.compression === 'GZIP';
   return {

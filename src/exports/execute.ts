@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { clusterOf } from '../db/as-of.ts';
+import { epochOf } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
 import { MovedError } from '../errors.ts';
 import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-claims.ts';
@@ -132,7 +132,7 @@ export const executeRun = async (
     } finally {
       reader.close();
     }
-    if ((await clusterOf(database.forRunOf(run.accountId), run.accountId)) !== run.cluster) throw new MovedError();
+    if ((await epochOf(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch) throw new MovedError();
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
     // Asked anew where something was written in between.

@@ -84,12 +84,13 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
       const own = await ownWatermark(tx, first.accountId);
       if (own === null) return { unrepaired: first.accountId, answers: null };
-      const watermark = first.watermark ?? own.snapshot;
+      const kept = first.watermarkEpoch === own.epoch ? first.watermark : null;
       const begun = {
         attempt: first.attempt + 1,
         startedAt: first.startedAt ?? now,
-        watermark,
-        watermarkAt: first.watermarkAt ?? now,
+        watermark: kept ?? own.snapshot,
+        watermarkEpoch: own.epoch,
+        watermarkAt: kept === null ? now : first.watermarkAt,
         notBefore: null,
         error: null,
         rowsWritten: 0,
@@ -110,7 +111,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         notifyRuns(tx, [first]),
       ]);
       answers.catch(() => undefined);
-      return { now, run: { ...first, ...begun, cluster: own.cluster }, answers };
+      return { now, run: { ...first, ...begun }, answers };
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {

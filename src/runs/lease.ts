@@ -16,8 +16,7 @@ import { nextChange, queueMail, type RunRow } from './runs.ts';
 /** A run in the hands of a worker, as it took it. */
 export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'change'> {
   readonly watermark: string;
-  /** The cluster that the watermark belongs to. */
-  readonly cluster: string;
+  readonly watermarkEpoch: string;
   readonly leaseToken: string;
   /** Whether an earlier run, or attempt, may have begun to write the same window. */
   readonly rewrites: boolean;

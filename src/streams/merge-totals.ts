@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { OLDEST_OPEN } from '../db/as-of.ts';
+import { KEEPS_IDS, OLDEST_OPEN } from '../db/as-of.ts';
 import type { Db, Transaction } from '../db/client.ts';
 
 // Keeps the totals of a stream few, however many operations wrote them: those of all operations that every later reader sees
@@ -146,14 +146,15 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
     // each of as many totals, took minutes.
     await tx.execute(sql`SET LOCAL enable_nestloop = off`);
     const { rows } = await tx.execute<{ locked: boolean; before: string }>(sql`
-      SELECT pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
+      SELECT ${KEEPS_IDS} AND pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
         ${OLDEST_OPEN} AS before
       FROM streams WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
-    // Another server is at it.
+    // Another server is at it, or repairs the ids.
     if (!rows[0]?.locked) return;
     const { before } = rows[0];
     await makeUp(tx, stream, before);
-    // Transactions before the oldest that is under way have ended, so both statements find the same operations.
+    // Transactions before the oldest that is under way have ended, and the ids stay as they are, so both statements find the same
+    // operations.
     const merged = sql`
       t.account_id = ${accountId}::bigint AND t.stream_id = ${streamId}::bigint AND t.operation_id IN (
         SELECT o.id FROM operations o WHERE o.account_id = ${accountId}::bigint AND o.stream_id = ${streamId}::bigint

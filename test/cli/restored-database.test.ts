@@ -11,6 +11,8 @@ import {
   readExport,
   runJob,
 } from '../support/job-steps.ts';
+import { accountIdOf } from '../streams/held-transactions.ts';
+import { readEpoch } from '../support/moved-accounts.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { scrape } from '../support/scrape.ts';
 import { runSluice } from '../support/sluice-process.ts';
@@ -118,11 +120,13 @@ describe('a database restored into another cluster', () => {
     await addRecords(server, 'exported', 'DAILY', [recordOf('hooli', '5')]);
     const jobId = await createJob(server, { meterApiNames: ['exported'], range: 'ago(40d)', groupBy: ['element'] });
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
+    const accountId = await accountIdOf(server, 'default');
     await usageOf('exported');
     const moved = `${AHEAD}:${AHEAD}:`;
     // As between two attempts, the first of which began in the other cluster.
-    const between = 'UPDATE runs SET attempt = 1, watermark = $2, watermark_at = now() WHERE id = $1';
-    await querySql(server, between, [innerId(runId), moved]);
+    const between =
+      'UPDATE runs SET attempt = 1, watermark = $2, watermark_epoch = $3, watermark_at = now() WHERE id = $1';
+    await querySql(server, between, [innerId(runId), moved, await readEpoch(server, accountId)]);
     await moveToAnotherCluster(-1);
     await addRecords(server, 'exported', 'DAILY', [recordOf('initech', '1')]);
 
