@@ -12,6 +12,9 @@ const { CITUS_URL } = process.env;
 /** Tests are skipped without a cluster. Set them up inside the skipped `describe`, whose hooks then do not run. */
 export const hasCluster = Boolean(CITUS_URL);
 
+/** How Citus moves a shard: it blocks writes, or replicates what is written meanwhile. */
+export type MoveMode = 'block_writes' | 'force_logical';
+
 /** A distributed database of one test file's own, on a cluster that may have others. */
 export interface Cluster {
   /** As the role of the servers, which owns the database and is not a superuser. */
@@ -22,6 +25,8 @@ export interface Cluster {
   query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   /** The worker that holds the rows of the account. */
   workerOf(accountId: bigint): Promise<Node>;
+  /** Moves the shard of the account, with those of the other tables, from the worker that holds it. */
+  moveAccount(accountId: bigint, to: Node, mode: MoveMode): Promise<void>;
   drop(): Promise<void>;
 }
 
@@ -109,8 +114,8 @@ export const createCluster = async (): Promise<Cluster> => {
   }
 };
 
-/** Sends statement after statement, as psql does: with a SET LOCAL, Citus would send the workers all that is in its message. */
-const paste = (url: string, block: string): Promise<void> =>
+/** Sends a block of SQL statement after statement, as psql does: with a SET LOCAL, Citus would send the workers all that is in its message. */
+export const paste = (url: string, block: string): Promise<void> =>
   onNode(url, async (client) => {
     for (const statement of block.split(/(?<=;)\n/)) await client.query(statement);
   });
@@ -133,20 +138,29 @@ const toCluster = (databaseUrl: string, nodes: readonly Node[], drop: () => Prom
   const [coordinator, ...workers] = nodes;
   if (!coordinator) throw new Error('A cluster without nodes.');
   const query: Cluster['query'] = (text, values) => queryOn(coordinator.url, text, values);
+  const workerOf: Cluster['workerOf'] = async (accountId) => {
+    const [place] = await query<{ id: number }>(
+      `SELECT n.nodeid AS id FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
+       WHERE p.shardid = get_shard_id_for_distribution_column('streams', $1::bigint)`,
+      [String(accountId)],
+    );
+    const worker = workers.find(({ id }) => id === place?.id);
+    if (!worker) throw new Error(`No worker holds the account ${accountId}.`);
+    return worker;
+  };
   return {
     database: { url: databaseUrl, drop },
     coordinator,
     workers,
     query,
-    workerOf: async (accountId) => {
-      const [place] = await query<{ id: number }>(
-        `SELECT n.nodeid AS id FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
-         WHERE p.shardid = get_shard_id_for_distribution_column('streams', $1::bigint)`,
-        [String(accountId)],
+    workerOf,
+    moveAccount: async (accountId, to, mode) => {
+      const from = await workerOf(accountId);
+      await query(
+        `SELECT citus_move_shard_placement(get_shard_id_for_distribution_column('streams', $1::bigint),
+           $2, $3::int, $4, $5::int, shard_transfer_mode => $6::citus.shard_transfer_mode)`,
+        [String(accountId), from.host, from.port, to.host, to.port, mode],
       );
-      const worker = workers.find(({ id }) => id === place?.id);
-      if (!worker) throw new Error(`No worker holds the account ${accountId}.`);
-      return worker;
     },
     drop,
   };

@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask, NDJSON, type Receipt, type RestFailure, allocationPath, type Verb } from '../rest/requests.ts';
 import { type RecordInput, tryWrite, type WriteInput, type WriteKind } from '../streams/writes.ts';
+import type { TestServer } from '../support/server.ts';
 import type { Chance } from './chance.ts';
-import type { ServerProcess } from './deployment.ts';
+
+/** What the senders need of a server. */
+export type Receiver = Pick<TestServer, 'url' | 'key' | 'request'>;
 
 /** How a request is sent: each has a parser of its own in the server. */
 export const FORMS = ['GraphQL', 'JSON', 'NDJSON'] as const;
@@ -36,7 +39,7 @@ const lineOf = ({ timestamp, granularity, filter, elementName, value }: RecordIn
     ...(value !== undefined && { value }),
   });
 
-const askOverGraphQL = async (server: ServerProcess, { kind, input }: KeyedRequest): Promise<Answer> => {
+const askOverGraphQL = async (server: Receiver, { kind, input }: KeyedRequest): Promise<Answer> => {
   const { status, data, errors } = await tryWrite(server, kind, input);
   if (status === 503 && errors?.[0]?.extensions?.['code'] === 'UNAVAILABLE') return 'again';
   const { operation, replayed = false } = data?.answer ?? {};
@@ -46,7 +49,7 @@ const askOverGraphQL = async (server: ServerProcess, { kind, input }: KeyedReque
 };
 
 const askOverRest = async (
-  server: ServerProcess,
+  server: Receiver,
   form: 'JSON' | 'NDJSON',
   { kind, input }: KeyedRequest,
 ): Promise<Answer> => {
@@ -66,7 +69,7 @@ const askOverRest = async (
 };
 
 /** One try. Throws where the answer is neither a receipt nor "try again", and where none comes. */
-export const sendOnce = async (server: ServerProcess, form: Form, request: KeyedRequest): Promise<Answer> => {
+export const sendOnce = async (server: Receiver, form: Form, request: KeyedRequest): Promise<Answer> => {
   const patience = new AbortController();
   const hang = delay(PATIENCE_MS, undefined, { signal: patience.signal }).then(
     () => Promise.reject(new Error(`No answer in ${PATIENCE_MS / 1000} s: ${request.kind} as ${form}`)),
@@ -86,7 +89,7 @@ export const sendOnce = async (server: ServerProcess, form: Form, request: Keyed
 
 /** Sends it to one server after the other, in any form, until one acknowledges it; now and then before the one before has answered. */
 export const sendUntilAcknowledged = async (
-  servers: { readonly answering: readonly ServerProcess[] },
+  servers: { readonly answering: readonly Receiver[] },
   chance: Chance,
   request: KeyedRequest,
   forms: readonly Form[],

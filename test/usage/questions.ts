@@ -37,8 +37,11 @@ const QUERY = `query ($input: UsageInput!) { usage(input: $input) { __typename
   ... on Usage { from to series { meterApiName group { dimension values } total points { bucketStart bucketEnd value } } }
   ... on UserError { code } ... on ValidationError { issues { path code } } ... on LimitExceededError { limit actual } } }`;
 
-export const readUsage = async (server: TestServer, input: UsageInput, key?: string): Promise<UsageAnswer> =>
-  (await server.graphql<{ usage: UsageAnswer }>(QUERY, { input }, key)).usage;
+export const readUsage = async (
+  server: Pick<TestServer, 'graphql'>,
+  input: UsageInput,
+  key?: string,
+): Promise<UsageAnswer> => (await server.graphql<{ usage: UsageAnswer }>(QUERY, { input }, key)).usage;
 
 /** Points by bucket of the only series, or of none. */
 export const pointsOf = (answer: UsageAnswer): Record<string, string> => {
