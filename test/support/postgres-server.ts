@@ -30,6 +30,8 @@ export interface RestartablePostgres extends TestPostgres {
 export interface CopiedPostgres extends RestartablePostgres {
   /** Starts a hot standby of it, with a directory and a port of its own; to be stopped for itself. */
   readonly startStandby: () => Promise<RestartablePostgres>;
+  /** Ends it, and starts on its port a new cluster that pg_upgrade makes of it; to be stopped for itself. Needs the programs of Debian. */
+  readonly upgrade: () => Promise<CopiedPostgres>;
 }
 
 const START_DEADLINE_MS = 60_000;
@@ -133,12 +135,16 @@ export const startTestPostgres = async (
   durability: 'forgetful' | 'durable' = 'forgetful',
 ): Promise<CopiedPostgres> => {
   const place = await openPlace(bin);
-  const { account, directory, data } = place;
+  await initialize(place);
+  return startCopied(place, durability === 'durable' ? DURABLE : FORGETFUL, bin);
+};
+
+const initialize = async ({ account, directory, data, bin }: Place): Promise<void> => {
   const passwordFile = join(directory, 'password');
   await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
   if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
   await promisify(execFile)(
-    join(place.bin, 'initdb'),
+    join(bin, 'initdb'),
     [
       `--pgdata=${data}`,
       '--username=postgres',
@@ -150,8 +156,33 @@ export const startTestPostgres = async (
     ],
     { ...account, cwd: directory },
   );
-  const server = await launch(place, durability === 'durable' ? DURABLE : FORGETFUL);
-  return { ...server, startStandby: () => startStandby(server.url, data, bin) };
+};
+
+const startCopied = async (
+  place: Place,
+  settings: Readonly<Record<string, string>>,
+  bin: string | undefined,
+  port?: number,
+): Promise<CopiedPostgres> => {
+  const server = await launch(place, settings, port);
+  return {
+    ...server,
+    startStandby: () => startStandby(server.url, place.data, bin),
+    upgrade: async () => {
+      await server.goAway();
+      const next = await openPlace(bin);
+      await initialize(next);
+      const { account, directory } = next;
+      const options = { ...account, cwd: directory, env: { ...process.env, PGPASSWORD: PASSWORD } };
+      // Recovers what goAway() cut off, and ends as pg_upgrade demands.
+      const single = execFile(join(place.bin, 'postgres'), ['--single', '-D', place.data, 'postgres'], options);
+      single.stdin?.end();
+      await once(single, 'exit');
+      const binaries = ['-b', place.bin, '-B', next.bin, '-d', place.data, '-D', next.data, '-U', 'postgres'];
+      await promisify(execFile)(join(next.bin, 'pg_upgrade'), [...binaries, '-s', directory], options);
+      return startCopied(next, settings, bin, Number(new URL(server.url).port));
+    },
+  };
 };
 
 /** A hot standby that streams from the server: a copy of its files, made as PostgreSQL documents it for any program that copies. */
@@ -191,8 +222,9 @@ const startStandby = async (
 const launch = async (
   { account, directory, data, bin }: Place,
   ofItsOwn: Readonly<Record<string, string>>,
+  fixedPort?: number,
 ): Promise<RestartablePostgres> => {
-  const port = await freePort();
+  const port = fixedPort ?? (await freePort());
   const settings = Object.entries({ ...SETTINGS, ...ofItsOwn, port }).flatMap(([name, value]) => [
     '-c',
     `${name}=${value}`,
