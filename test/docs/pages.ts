@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ROOT } from '../support/source-files.ts';
 
-// The pages for people: the README and all below docs/, cut into their fenced blocks.
+// The pages for people: the README, the page on architecture and all pages below docs/, cut into their fenced blocks.
 
 /**
  * What a comment before a block says of it:
@@ -91,10 +91,14 @@ export const isOutput = (block: Block): boolean =>
   block.follows?.language === 'sh' &&
   (block.follows.mark === null || ['stopped', 'fails'].includes(block.follows.mark.kind));
 
-/** The README and every page below docs/, by path. */
+/** The README, the page on architecture and every page below docs/, by path. */
 export const readPages = async (): Promise<Page[]> => {
   const below = await readdir(join(ROOT, 'docs'), { recursive: true });
-  const paths = ['README.md', ...below.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)].toSorted();
+  const paths = [
+    'ARCHITECTURE.md',
+    'README.md',
+    ...below.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  ].toSorted();
   return Promise.all(
     paths.map(async (path) => {
       const text = await readFile(join(ROOT, path), 'utf8');
