@@ -108,6 +108,7 @@ test('the commands of the operator do what stands beside them, one after another
       expect(stdout.split('\n').map((line) => line.split(' ', 1)[0])).toEqual(
         expect.arrayContaining(['database', 'clock', 'schedule', 's3', 'mail']),
       ),
+    'scale-out check': ({ stdout }) => expect(stdout).toMatch(/^citus +ok +the database is not distributed/),
   };
   const tried: string[] = [];
   for (const command of commands) {
