@@ -36,12 +36,12 @@ const UNAVAILABLE_MESSAGES = [
 ];
 
 /**
- * How the coordinator of a distributed database words a node that ended in the middle of a statement: the words of libpq, with the
- * SQLSTATE of an internal error, because the node sent none.
+ * How the coordinator of a distributed database words a node that ended in the middle of a statement: the words of libpq, or of
+ * Citus for a COMMIT whose outcome is not known, with the SQLSTATE of an internal error, because the node sent none.
  */
 const INTERNAL_ERROR = 'XX000';
 const LOST_NODE =
-  /^(?:server closed the connection|SSL SYSCALL error|SSL connection has been closed|could not (?:receive|send) data|connection not open|no connection to the server|lost synchronization with server)/;
+  /^(?:server closed the connection|SSL SYSCALL error|SSL connection has been closed|could not (?:receive|send) data|connection not open|no connection to the server|lost synchronization with server|could not commit transaction for shard|failure on connection marked as essential)/;
 
 const causes = function* (error: unknown): Generator<Error> {
   for (let at = error; at instanceof Error; at = at.cause) yield at;

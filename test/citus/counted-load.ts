@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { createChance } from '../faults/chance.ts';
+import { type Chance, createChance } from '../faults/chance.ts';
 import { FORMS, type Receiver, sendUntilAcknowledged } from '../faults/retrying-senders.ts';
 import { createGraphQLClient } from '../support/graphql-client.ts';
 import { createJob, endedRun, readExport, runJob, type StepServer } from '../support/job-steps.ts';
 import { eventually, type TestServer } from '../support/server.ts';
 import { readUsage } from '../usage/questions.ts';
+import type { PlacedAccount } from './accounts.ts';
 
 // Senders add 1 to each element in each region of a stream, again and again, while usage is asked and exported. So each answer must
 // contain the same number everywhere, and it must lie between what was acknowledged before the question and what was sent by its end.
@@ -33,9 +34,9 @@ const GROUPINGS: readonly (readonly Group[])[] = [[], ['element'], ['region'], [
 const rowsOf = (groupBy: readonly Group[]): number => groupBy.reduce((count, group) => count * GROUPS[group], 1);
 
 /** A server, asked with the key of an account. */
-export type AccountServer = Receiver & StepServer;
+type AccountServer = Receiver & StepServer;
 
-export const asAccount = ({ url, s3, database }: TestServer, key: string): AccountServer => ({
+const asAccount = ({ url, s3, database }: TestServer, key: string): AccountServer => ({
   url,
   key,
   s3,
@@ -61,7 +62,7 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   /** Asked with the key of one account. */
   readonly servers: readonly AccountServer[];
   /** The stream. Also distinguishes the random choices, jobs and idempotency keys of loads. */
@@ -74,23 +75,24 @@ export interface LoadOptions {
 const PROGRESS = 12;
 const DEADLINE_MS = 60_000;
 
-export const startLoad = ({ servers, name, senders, bucket }: LoadOptions): Load => {
+/** Resolves after the first request, when the stream and the jobs exist. */
+const startLoad = async ({ servers, name, senders, bucket }: LoadOptions): Promise<Load> => {
   const counts = { begun: 0, acknowledged: 0, answers: 0, exports: 0, repeated: 0 };
   const wrong: string[] = [];
   let over = false;
+  const note = (problem: unknown): void => void wrong.push(`${name}: ${String(problem)}`);
 
+  const sendOne = async (chance: Chance, idempotencyKey: string): Promise<void> => {
+    const input = { stream: name, records: RECORDS, idempotencyKey };
+    counts.begun += 1;
+    const receipt = await sendUntilAcknowledged({ answering: servers }, chance, { kind: 'Sum', input }, FORMS, note);
+    counts.acknowledged += 1;
+    if (receipt.inserted !== RECORDS.length || receipt.hidden !== 0) note(JSON.stringify(receipt));
+  };
   const send = async (sender: number): Promise<void> => {
     const chance = createChance(`${name} ${sender}`);
-    for (let number = 1; !over; number += 1) {
-      const idempotencyKey = `${name} ${sender} ${number}`;
-      const input = { stream: name, records: RECORDS, idempotencyKey };
-      counts.begun += 1;
-      const receipt = await sendUntilAcknowledged({ answering: servers }, chance, { kind: 'Sum', input }, FORMS, note);
-      counts.acknowledged += 1;
-      if (receipt.inserted !== RECORDS.length || receipt.hidden !== 0) note(JSON.stringify(receipt));
-    }
+    for (let number = 1; !over; number += 1) await sendOne(chance, `${name} ${sender} ${number}`);
   };
-  const note = (problem: unknown): void => void wrong.push(`${name}: ${String(problem)}`);
 
   /** Repeats what failed because a node was away. */
   const persistently = async <Value>(step: () => Promise<Value>): Promise<Value> => {
@@ -123,11 +125,6 @@ export const startLoad = ({ servers, name, senders, bucket }: LoadOptions): Load
       const groupBy = chance.pick(GROUPINGS);
       const window = { from: DAY, to: NEXT_DAY, aggregationBucket: 'DAY' };
       const question = { meterApiNames: [name], ...window, groupBy, sparse: true };
-      // The stream may not exist yet.
-      if (counts.acknowledged === 0) {
-        await delay(20);
-        continue;
-      }
       const [acknowledged, answer] = await persistently(async () => [
         counts.acknowledged,
         await readUsage(chance.pick(servers), question),
@@ -142,21 +139,21 @@ export const startLoad = ({ servers, name, senders, bucket }: LoadOptions): Load
     }
   };
 
-  const exportAgain = async (): Promise<void> => {
-    const chance = createChance(`exports of ${name}`);
-    const jobs = new Map<readonly Group[], string>();
-    while (!over) {
-      const groupBy = chance.pick(GROUPINGS);
+  const jobs = new Map<readonly Group[], string>();
+  const createJobs = async (server: AccountServer): Promise<void> => {
+    for (const groupBy of GROUPINGS) {
       const jobName = `${name} by ${groupBy.join(' and ') || 'day'}`;
       const settings = { jobName, s3Url: `${bucket}/${name}`, meterApiNames: [name], groupBy };
+      jobs.set(groupBy, await createJob(server, settings));
+    }
+  };
+
+  const exportAgain = async (): Promise<void> => {
+    const chance = createChance(`exports of ${name}`);
+    while (!over) {
+      const [groupBy, jobId] = chance.pick([...jobs]);
       const { acknowledged } = counts;
-      if (acknowledged === 0) {
-        await delay(20);
-        continue;
-      }
       const server = chance.pick(servers);
-      const jobId = jobs.get(groupBy) ?? (await persistently(() => createJob(server, settings)));
-      jobs.set(groupBy, jobId);
       const runId = await persistently(() => runJob(server, jobId, SLOT));
       const run = await persistently(() => endedRun(server, runId, DEADLINE_MS));
       const [, ...lines] = readExport(server, run, bucket).bodies.join('').trimEnd().split('\n');
@@ -170,6 +167,8 @@ export const startLoad = ({ servers, name, senders, bucket }: LoadOptions): Load
     }
   };
 
+  await sendOne(createChance(name), `${name} first`);
+  await createJobs(servers[0] as AccountServer);
   const parts = [...Array.from({ length: senders }, (_, index) => send(index + 1)), ask(), exportAgain()].map((part) =>
     part.catch((error: unknown) => {
       note(error);
@@ -209,3 +208,20 @@ export const startLoad = ({ servers, name, senders, bucket }: LoadOptions): Load
     },
   };
 };
+
+/** One for each account, on all of the servers. */
+export const startLoads = (
+  servers: readonly TestServer[],
+  accounts: readonly PlacedAccount[],
+  { suffix, senders }: { readonly suffix: string; readonly senders: number },
+): Promise<Load[]> =>
+  Promise.all(
+    accounts.map(({ name, key, bucket }) =>
+      startLoad({
+        servers: servers.map((server) => asAccount(server, key)),
+        name: `${name}-${suffix}`,
+        senders,
+        bucket,
+      }),
+    ),
+  );

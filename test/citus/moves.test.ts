@@ -4,7 +4,7 @@ import { scrape } from '../support/scrape.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { openAccounts, type PlacedAccount } from './accounts.ts';
 import { type Cluster, createCluster, hasCluster, type MoveMode, paste } from './cluster.ts';
-import { asAccount, type Load, startLoad } from './counted-load.ts';
+import { type Load, startLoads } from './counted-load.ts';
 import { expectAllOnce, reportCounts } from './ledger.ts';
 
 describe.skipIf(!hasCluster)('an account that is moved', () => {
@@ -58,14 +58,7 @@ describe.skipIf(!hasCluster)('an account that is moved', () => {
       const block = (when: 'before' | 'after'): Promise<string> =>
         triedBlock('docs/scale-out.md', `${when} moves without blocked writes`);
       if (isOnline) await paste(cluster.database.url, await block('before'));
-      const loads = accounts.map(({ name, key, bucket }) =>
-        startLoad({
-          bucket,
-          servers: servers.map((server) => asAccount(server, key)),
-          name: `${name}-${mode.replace('_', '-')}`,
-          senders: 2,
-        }),
-      );
+      const loads = await startLoads(servers, accounts, { suffix: mode.replace('_', '-'), senders: 2 });
       let moves = 0;
       try {
         moves = await moveAll(mode, rounds, loads);
