@@ -1,4 +1,5 @@
 import { sql } from 'drizzle-orm';
+import { SYSTEM_IDENTIFIER } from '../db/as-of-text.ts';
 import type { Db } from '../db/client.ts';
 import { DISTRIBUTED, REFERENCE } from '../db/table-places.ts';
 import {
@@ -51,6 +52,7 @@ const NODE_STATE = `
   SELECT json_build_object(
     'postgres', split_part(current_setting('server_version'), ' ', 1),
     'citus', split_part(citus_version(), ' ', 2),
+    'systemIdentifier', ${SYSTEM_IDENTIFIER}::text,
     'walLevel', current_setting('wal_level'),
     'maxConnections', current_setting('max_connections')::int,
     'maxPreparedTransactions', current_setting('max_prepared_transactions')::int,

@@ -17,6 +17,8 @@ export interface ClusterNode {
 export interface NodeState {
   readonly postgres: string;
   readonly citus: string;
+  /** Created by initdb. */
+  readonly systemIdentifier: string;
   readonly walLevel: string;
   readonly maxConnections: number;
   readonly maxPreparedTransactions: number;
@@ -94,6 +96,14 @@ export const judgeNodes = (nodes: readonly ClusterNode[], reach: readonly ReachR
   if (silent.length > 0) return broken(`no answer from ${silent.join(', ')}: requests for accounts there fail`);
   const inactive = nodes.filter(({ isActive }) => !isActive).map(({ address }) => address);
   if (inactive.length > 0) return broken(`disabled: ${inactive.join(', ')}. Run citus_activate_node() for each`);
+  const twins = answered(nodes).filter(({ state }, index, all) =>
+    all.some((other, place) => place !== index && other.state.systemIdentifier === state.systemIdentifier),
+  );
+  if (twins.length > 0) {
+    return broken(
+      `copies of one data directory: ${twins.map(({ address }) => address).join(', ')}. Sluice knows nodes by the identifier that initdb creates, and would not notice that an account moved between them: create each with initdb`,
+    );
+  }
   const parted = reach.filter(({ reached }) => reached !== true).map(({ from, to }) => `${from} to ${to}`);
   return parted.length > 0
     ? broken(`cannot connect: ${named(parted)}. Check pg_hba.conf and .pgpass of these nodes`)

@@ -9,6 +9,7 @@
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm';
 import { channel } from 'node:diagnostics_channel';
 import { MovedError } from '../errors.ts';
+import { SYSTEM_IDENTIFIER as SYSTEM_IDENTIFIER_TEXT } from './as-of-text.ts';
 import type { Db, Executor, Transaction } from './client.ts';
 
 /** The id of this transaction, as text. Only in a SELECT FROM a table of the account. */
@@ -22,7 +23,7 @@ export const SNAPSHOT = sql.raw('pg_current_snapshot()::text');
 export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
   sql`pg_visible_in_snapshot(${id}, ${watermark}::pg_snapshot)`;
 
-const SYSTEM_IDENTIFIER = sql.raw('(pg_control_system()).system_identifier');
+const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
 
 /** Which database answers, on which cluster: a standby says the same as its primary. */
 export const WHICH_DATABASE =

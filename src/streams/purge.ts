@@ -1,7 +1,8 @@
 import { type SQL, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isSeen, OLDEST_OPEN, OWN_ID, SNAPSHOT } from '../db/as-of.ts';
+import { epochOf, isSeen, OLDEST_OPEN, OWN_ID, SNAPSHOT } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
+import { MovedError } from '../errors.ts';
 
 // Removes for good what only the past still needs. The rows of streams and operations stay: they are the receipts, and
 // a request that comes again with its idempotency key is answered from them, whatever has become of its records.
@@ -37,6 +38,8 @@ export interface Purgeable {
 interface Choice {
   /** pg_snapshot of the ledger. */
   readonly snapshot: string;
+  /** Of the ledger: see db/as-of.ts. */
+  readonly epoch: string | undefined;
   /** A transaction id that is newer than every transaction open then. */
   readonly xid: string;
   /** The same for the tables of runs, which another node has if the database is distributed; null if there is no run. */
@@ -74,14 +77,17 @@ const choose = async (db: Db, accountId: string): Promise<Choice | null> => {
     sql`SELECT ${OWN_ID} AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
   );
   const [ledger] = rows;
-  return ledger ? { ...ledger, runsXid: ofRuns[0]?.xid ?? null } : null;
+  return ledger ? { ...ledger, epoch: await epochOf(db, BigInt(accountId)), runsXid: ofRuns[0]?.xid ?? null } : null;
 };
 
 const LOOK_AGAIN_MS = 50;
 /** Transactions of most requests take less. */
 const TELL_AFTER_MS = 1000;
 
-/** Resolves when every transaction has ended that was open at the choice. Calls `onWait` if that takes a while. */
+/**
+ * Resolves when every transaction has ended that was open at the choice. Calls `onWait` if that takes a while. Throws MovedError if
+ * the account moved to another node meanwhile, where the ids of the choice mean nothing.
+ */
 const untilOthersEnded = async (db: Db, accountId: bigint, chosen: Choice, onWait: () => void): Promise<void> => {
   const hasEnded = async (table: SQL, xid: string): Promise<boolean> => {
     const { rows } = await db.execute<{ ended: boolean }>(sql`
@@ -93,6 +99,7 @@ const untilOthersEnded = async (db: Db, accountId: bigint, chosen: Choice, onWai
     const ended =
       (await hasEnded(sql`streams`, chosen.xid)) &&
       (chosen.runsXid === null || (await hasEnded(sql`runs`, chosen.runsXid)));
+    if ((await epochOf(db, accountId)) !== chosen.epoch) throw new MovedError();
     if (ended) return;
     if (waitedMs === TELL_AFTER_MS) onWait();
     await sleep(LOOK_AGAIN_MS);

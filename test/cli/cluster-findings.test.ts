@@ -21,6 +21,7 @@ import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
 const STATE: NodeState = {
   postgres: '15.20',
   citus: '13.2.2',
+  systemIdentifier: '0',
   walLevel: 'logical',
   maxConnections: 100,
   maxPreparedTransactions: 200,
@@ -35,7 +36,7 @@ const node = (address: string, changes: Partial<ClusterNode> = {}, state: Partia
   isCoordinator: address === 'coordinator',
   isActive: true,
   hasShards: address !== 'coordinator',
-  state: { ...STATE, ...state },
+  state: { ...STATE, systemIdentifier: address, ...state },
   ...changes,
 });
 
@@ -133,6 +134,13 @@ describe('a check of the cluster', () => {
       'on a cluster with workers that do not reach each other',
       judgeNodes(NODES, reach('worker-1 to worker-2', 'worker-2 to worker-1')),
       'cannot connect: worker-1 to worker-2, worker-2 to worker-1. Check pg_hba.conf and .pgpass',
+    ],
+    [
+      'nodes',
+      'broken',
+      'on a cluster with nodes that were copied from one directory',
+      judgeNodes(nodesWith({ systemIdentifier: 'worker-1' }), reach()),
+      'copies of one data directory: worker-1, worker-2. Sluice knows nodes by',
     ],
     [
       'nodes',

@@ -49,16 +49,20 @@ test.each<[string, Partial<RecordInput>, string[]]>([
 });
 
 let accounts = 0;
-test('live values, counts, usage, and usage as of earlier moments are those of the model, for random histories', async () => {
-  await fc.assert(
-    fc.asyncProperty(history, fc.array(question, { minLength: 2, maxLength: 2 }), async (one, questions) => {
-      const accountName = `history-${(accounts += 1)}`;
-      await expectHistory(
-        { server, accountName, forgetTotals: (_, stream) => forgetTotals(server, stream) },
-        one,
-        questions,
-      );
-    }),
-    { numRuns: 40 },
-  );
-});
+test(
+  'live values, counts, usage, and usage as of earlier moments are those of the model, for random histories',
+  { timeout: 240_000 },
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(history, fc.array(question, { minLength: 2, maxLength: 2 }), async (one, questions) => {
+        const accountName = `history-${(accounts += 1)}`;
+        await expectHistory(
+          { server, accountName, forgetTotals: (_, stream) => forgetTotals(server, stream) },
+          one,
+          questions,
+        );
+      }),
+      { numRuns: 40 },
+    );
+  },
+);

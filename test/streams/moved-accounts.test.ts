@@ -62,42 +62,46 @@ const step = fc.record({
 const steps = fc.array(step, { minLength: 14, maxLength: 14, size: 'max' });
 
 describe('an account that moves between clusters', () => {
-  test('answers as the model does > for random histories, and clusters whose counts are anywhere', async () => {
-    let accounts = 0;
-    let moves = 0;
-    await fc.assert(
-      fc.asyncProperty(
-        history,
-        fc.tuple(count, count, count),
-        steps,
-        question,
-        async (one, counts, journey, last: Drawn<typeof question>) => {
-          const accountName = `traveller-${(accounts += 1)}`;
-          let account: ReturnType<typeof startTravelling> | undefined;
-          let played = 0;
-          const stage = {
-            server,
-            accountName,
-            forgetTotals: (_: bigint, stream: string) => forgetTotals(server, stream),
-            onPlayed: async ({ key, accountId: id, model }: Played) => {
-              account ??= startTravelling(server, id, counts);
-              const { moveTo, asked } = journey[played++] ?? { moveTo: null, asked: null };
-              if (moveTo !== null && moveTo !== account.cluster) {
-                await account.moveTo(moveTo);
-                moves += 1;
-              }
-              if (asked) await expectUsage(server, model.streams, key, asked);
-            },
-          };
-          const { key, model } = await play(stage, one.firstShape, one.commands);
-          await expectUsage(server, model.streams, key, last);
-          await expectLiveValues(server, model.streams, key);
-        },
-      ),
-      { numRuns: 30, endOnFailure: true },
-    );
-    expect(moves).toBeGreaterThan(30);
-  });
+  test(
+    'answers as the model does > for random histories, and clusters whose counts are anywhere',
+    { timeout: 240_000 },
+    async () => {
+      let accounts = 0;
+      let moves = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          history,
+          fc.tuple(count, count, count),
+          steps,
+          question,
+          async (one, counts, journey, last: Drawn<typeof question>) => {
+            const accountName = `traveller-${(accounts += 1)}`;
+            let account: ReturnType<typeof startTravelling> | undefined;
+            let played = 0;
+            const stage = {
+              server,
+              accountName,
+              forgetTotals: (_: bigint, stream: string) => forgetTotals(server, stream),
+              onPlayed: async ({ key, accountId: id, model }: Played) => {
+                account ??= startTravelling(server, id, counts);
+                const { moveTo, asked } = journey[played++] ?? { moveTo: null, asked: null };
+                if (moveTo !== null && moveTo !== account.cluster) {
+                  await account.moveTo(moveTo);
+                  moves += 1;
+                }
+                if (asked) await expectUsage(server, model.streams, key, asked);
+              },
+            };
+            const { key, model } = await play(stage, one.firstShape, one.commands);
+            await expectUsage(server, model.streams, key, last);
+            await expectLiveValues(server, model.streams, key);
+          },
+        ),
+        { numRuns: 30, endOnFailure: true },
+      );
+      expect(moves).toBeGreaterThan(30);
+    },
+  );
 
   test('answers with what it wrote elsewhere > when it comes back, and an open transaction has the same id', async () => {
     const stream = 'same-ids';
