@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { Agent, get } from 'node:http';
+import { Agent } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WORST_INPUTS, type WorstRequest } from '../limits/worst-inputs.ts';
 import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
+import { probeHealth } from './probed-health.ts';
 
 // A server answers others while it works on the worst request of one client.
 
@@ -25,35 +25,15 @@ beforeAll(async () => {
 });
 afterAll(() => deployment.close());
 
-/** Milliseconds for which the main thread of a process was ready and waited for a processor, as Linux counts them; 0 elsewhere. */
-const waitedMs = (pid: number): number => {
-  try {
-    const [, waited = '0'] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
-    return Number(waited) / 1e6;
-  } catch {
-    return 0;
-  }
-};
-
-/** Milliseconds until it answers, without those in which other processes had the processors of client and server. */
-const probe = (agent: Agent): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const elsewhere = (): number => waitedMs(server.process.pid) + waitedMs(process.pid);
-    const [begun, waitedBefore] = [performance.now(), elsewhere()];
-    get(`${server.url}/healthz`, { agent }, (answer) => {
-      answer.resume().once('end', () => resolve(performance.now() - begun - (elsewhere() - waitedBefore)));
-    }).once('error', reject);
-  });
-
 /** The longest that /healthz took while the request was under way. */
 const slowestBeside = async (request: WorstRequest): Promise<number> => {
   const agent = new Agent({ keepAlive: true });
   try {
-    await probe(agent);
+    await probeHealth(server, agent);
     let isUnderWay = true;
     const sent = request.send(server).finally(() => (isUnderWay = false));
     let slowest = 0;
-    do slowest = Math.max(slowest, await probe(agent));
+    do slowest = Math.max(slowest, await probeHealth(server, agent));
     while (isUnderWay);
     await sent;
     return slowest;
