@@ -36,7 +36,7 @@ const rowsOf = (groupBy: readonly Group[]): number => groupBy.reduce((count, gro
 /** A server, asked with the key of an account. */
 type AccountServer = Receiver & StepServer;
 
-const asAccount = ({ url, s3, database }: TestServer, key: string): AccountServer => ({
+export const asAccount = ({ url, s3, database }: TestServer, key: string): AccountServer => ({
   url,
   key,
   s3,

@@ -178,11 +178,11 @@ const parseSigned = (text: string): bigint => {
 };
 
 /** The rows of a spec as of an older moment, by the function that the usage query and the exports share. */
-const rowsAsOf = async (
+export const rowsAsOf = async (
   server: TestServer,
   accountId: bigint,
   watermark: string,
-  asked: Question,
+  asked: Pick<Question, 'groupBy'>,
 ): Promise<Map<string, string>> => {
   const db = server.resources.database.acrossAccounts;
   const window = { start: new Date('2025-11-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };
