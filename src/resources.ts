@@ -113,13 +113,13 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
   if (repaired > 0) {
     log.warn(
       { accounts: repaired },
-      'accounts were restored from a copy or moved to another node: their transaction ids were repaired, and unfinished runs begin anew',
+      'accounts were restored from a copy or moved to another node: their transaction ids were repaired, and unfinished runs start again',
     );
   }
   const repairs = watchRepairs(repaired, (accountId) =>
     log.warn(
       { accountId: String(accountId) },
-      'an account came from another cluster or node: its transaction ids were repaired, and its unfinished runs begin anew',
+      'an account came from another cluster or node: its transaction ids were repaired, and its unfinished runs start again',
     ),
   );
   const closes: (() => unknown)[] = [() => repairs.stop()];

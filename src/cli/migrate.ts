@@ -15,7 +15,7 @@ export const migrateCommand = async ({ terminal, log, loadConfig }: CommandConte
     );
     if (repaired > 0) {
       terminal.say(
-        `${repaired === 1 ? '1 account was' : `${repaired} accounts were`} restored from a copy of another cluster, or moved to another node: the transaction ids were repaired, and runs that have not ended begin anew.`,
+        `${repaired === 1 ? '1 account was' : `${repaired} accounts were`} restored from a copy of another cluster, or moved to another node: the transaction ids were repaired, and runs that have not ended start again.`,
       );
     }
   } finally {
