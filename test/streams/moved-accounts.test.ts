@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repairLedger } from '../../src/db/as-of.ts';
+import { MovedError } from '../../src/errors.ts';
 import { mergeTotals } from '../../src/streams/merge-totals.ts';
 import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
 import {
@@ -229,6 +230,21 @@ describe('a purge leaves what an unfinished run reads', () => {
     expect(exported.map((line) => line.replace(/,.*,/, ' '))).toEqual(expected);
     expect(await usageOf(stream)).toEqual([String(newest), String(newest)]);
   });
+});
+
+test('a purge > ends, and removes nothing, when the account moved after the records were chosen', async () => {
+  const stream = 'moved-before-purge';
+  await write(server, 'Sum', { stream, records: [record('5')] });
+  await deleteStream(server, stream);
+  await usageOf(stream);
+  const { acrossAccounts: db } = server.resources.database;
+  const age = { before: new Date(Date.now() + 60_000), assumedMs: 0 };
+  const chosen = (await findDeletedStreams(db, age)).find(({ streamName }) => streamName === stream);
+  if (!chosen) throw new Error('The deleted stream was not chosen.');
+  await moveAway(server, accountId, 10_000n);
+  await expect(purgeStream(db, chosen, age)).rejects.toThrow(MovedError);
+  const left = 'SELECT 1 FROM records WHERE account_id = $1 AND stream_id = $2';
+  expect(await querySql(server, left, [String(accountId), String(chosen.streamId)])).toHaveLength(1);
 });
 
 test('an account is repaired once > however many ask, and again after the next move', async () => {
