@@ -38,8 +38,8 @@ const NEWEST_IDS = 1000;
 /**
  * Whether the ids of the ledger `l` are of another cluster than the one that answers. An account that comes back to a node may have
  * been written to elsewhere meanwhile, with ids that this node has not reached or that are of its open transactions. In their own
- * cluster each statement sees the ids of all rows that it sees. The LIMIT makes the planner read the index by id, backward, whatever
- * the statistics say of ids that were repaired since (0.4 s for a table of a million operations otherwise, in each statement).
+ * cluster each statement sees the ids of all rows that it sees. The LIMIT makes the planner read the index by id, backward, even
+ * if the statistics still count ids that were repaired since (0.4 s for a table of a million operations otherwise, in each statement).
  */
 const isForeign = (accountId: SQL): SQL => sql`
   (coalesce(l.system_identifier <> ${SYSTEM_IDENTIFIER}, false) OR EXISTS (

@@ -55,7 +55,7 @@ const ENDS = /^(?:COMMIT|END|ROLLBACK(?! TO\b))\b|; ?(?:COMMIT|END|ROLLBACK);?$/
 const COMMENT = /(?<=^|\s)--[^\n]*/g;
 
 /**
- * Hears every message that this process sends through pg from now on, whoever made the connection: where the driver writes it,
+ * Hears every message that this process sends through pg from now on, on every connection: where the driver writes it,
  * so that nothing that builds or changes SQL can hide from it.
  */
 export const hearStatements = (): { readonly heard: readonly SentStatement[]; stop(): void } => {
