@@ -4,7 +4,7 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startPostgres } from '../../src/local/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import { type SluiceServer, startServer } from './server-process.ts';
 
 // What a measurement stands on: a real PostgreSQL that keeps what it says (fsync and synchronous_commit are on), a store,

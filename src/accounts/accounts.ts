@@ -1,7 +1,7 @@
 import { asc, eq } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
-import { ConflictError, IssueCollector } from '../errors.ts';
+import { ConflictError, IssueCollector } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newId } from '../lib/ids.ts';
 import { hashSecret, shownPrefix } from './secrets.ts';

@@ -1,5 +1,5 @@
 import type { Db } from '../db/client.ts';
-import { OverloadedError } from '../errors.ts';
+import { OverloadedError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { createWorkLimit } from '../lib/work-limit.ts';
 import { findPrincipal, noteUse, type Principal } from './keys.ts';

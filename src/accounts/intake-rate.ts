@@ -1,4 +1,4 @@
-import { RateLimitedError } from '../errors.ts';
+import { RateLimitedError } from '../errors/errors.ts';
 import { createTokenBuckets } from '../lib/token-buckets.ts';
 import type { Principal } from './keys.ts';
 

@@ -2,7 +2,7 @@ import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
-import { ConflictError, IssueCollector, NotFoundError } from '../errors.ts';
+import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasControlCharacters } from '../lib/control-characters.ts';
 import { isUuid, newId } from '../lib/ids.ts';

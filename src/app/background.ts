@@ -13,7 +13,7 @@ import { measuredStore } from '../exports/measured-store.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import type { Metrics } from '../metrics/metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { WrittenStreams } from '../streams/written-streams.ts';
 import type { AppResources } from './resources.ts';

@@ -2,7 +2,7 @@ import { type AccountRow, createAccount, findAccount, listAccounts } from '../ac
 import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } from '../accounts/keys.ts';
 import type { Scope } from '../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../db/paging.ts';
-import { NotFoundError } from '../errors.ts';
+import { NotFoundError } from '../errors/errors.ts';
 import { encodeId, idOf } from '../db/public-ids.ts';
 import { aligned } from './aligned.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from './command.ts';

@@ -1,6 +1,6 @@
 import { isDestinationProblem, parseS3Url } from '../jobs/destination.ts';
-import { listBucketClaims, moveBucketClaim, releaseBucketClaim } from '../jobs/bucket-claims.ts';
-import { IssueCollector, NotFoundError } from '../errors.ts';
+import { listBucketClaims, moveBucketClaim, releaseBucketClaim } from '../jobs/bucket-ownership.ts';
+import { IssueCollector, NotFoundError } from '../errors/errors.ts';
 import { requireAccount } from './accounts.ts';
 import { aligned } from './aligned.ts';
 import { type CommandContext, withDatabase } from './command.ts';

@@ -1,5 +1,5 @@
 import type { DatabasePlace } from '../db/database-place.ts';
-import { failureWords } from '../failure-words.ts';
+import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import type { Terminal } from './command.ts';
 import { broken, type Finding } from './findings.ts';

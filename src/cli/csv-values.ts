@@ -1,5 +1,5 @@
 // Pure: values out of cells of CSV, and why a cell is not one.
-import { IssueCollector } from '../errors.ts';
+import { IssueCollector } from '../errors/errors.ts';
 import { checkValue } from '../streams/inputs.ts';
 
 /** The value with a decimal point, or what is wrong with the cell and what to change. */

@@ -5,7 +5,7 @@ import { foreignLedgers } from '../db/as-of.ts';
 import { migrationState } from '../db/migrate.ts';
 import { PASSES_ROW_SECURITY } from '../db/policies.ts';
 import { queueIsInstalled } from '../db/queue.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { type Db, OWN_CONNECTIONS } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { readDeploymentFigures } from '../runs/deployment-figures.ts';

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { type Database, openDatabase } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
@@ -60,7 +60,7 @@ export const findDatabase = async (config: Config, log: LocalLog): Promise<Comma
 
 const startDatabase = async (directory: DataDirectory, log: LocalLog): Promise<CommandDatabase> => {
   try {
-    const { startPostgres } = await import('../local/postgres.ts');
+    const { startPostgres } = await import('../local/postgres/postgres.ts');
     const { migrate } = await import('../db/migrate.ts');
     const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
     const close = async (): Promise<void> => {

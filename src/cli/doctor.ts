@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { type Config, ConfigError, loadConfig, tracesUrl } from '../config.ts';
+import { type Config, ConfigError, loadConfig, tracesUrl } from '../config/config.ts';
 import type { Database } from '../db/client.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
 import { connectDirectly } from '../db/direct-connection.ts';

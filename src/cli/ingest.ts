@@ -1,8 +1,8 @@
 import { ApiError } from '../client/graphql-client.ts';
 import { patiently } from '../client/patience.ts';
 import { sendRecords } from '../client/send-records.ts';
-import { type Issue, ValidationError } from '../errors.ts';
-import { listenForStop } from '../stop-signals.ts';
+import { type Issue, ValidationError } from '../errors/errors.ts';
+import { listenForStop } from '../process/shutdown-signals.ts';
 import { streamNameProblem } from '../streams/inputs.ts';
 import type { ClientContext } from './command.ts';
 import { type CsvColumns, type CsvOptions, placeOf } from './csv-records.ts';

@@ -1,6 +1,6 @@
 // Pure: what is wrong with lines of a file, in words.
 import type { ApiError } from '../client/graphql-client.ts';
-import { MAX_LISTED_ISSUES, ValidationError } from '../errors.ts';
+import { MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
 import { plural } from '../lib/amounts.ts';
 
 /** What the server refused: a record of the part, and the field that the issue names. */

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { addClientCommands } from './client-commands.ts';
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';

@@ -1,5 +1,5 @@
-import type { Config } from '../config.ts';
-import { LimitExceededError } from '../errors.ts';
+import type { Config } from '../config/config.ts';
+import { LimitExceededError } from '../errors/errors.ts';
 import {
   countPurgeable,
   findDeletedStreams,

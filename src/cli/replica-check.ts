@@ -5,7 +5,7 @@ import type { Db } from '../db/client.ts';
 import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { type DatabasePlace, placeOf } from '../db/database-place.ts';
-import { failureWords } from '../failure-words.ts';
+import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import { type Finding, ok, warn } from './findings.ts';
 

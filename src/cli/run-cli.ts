@@ -2,9 +2,9 @@ import { CommanderError } from 'commander';
 import { createProgram } from './program.ts';
 import { surfaceOf } from './surface.ts';
 import type { DatabasePlace } from '../db/database-place.ts';
-import { failureWords } from '../failure-words.ts';
+import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';
-import { endWithReader } from '../stop-signals.ts';
+import { endWithReader } from '../process/shutdown-signals.ts';
 
 const BROKEN = 1;
 const WRONG_USAGE = 2;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isWellFormed } from '../accounts/secrets.ts';
 import { ApiError } from '../client/graphql-client.ts';
-import { NotFoundError } from '../errors.ts';
+import { NotFoundError } from '../errors/errors.ts';
 import { defaultDataDirectory } from '../local/data-directory.ts';
 
 /** Where the API is, and the key for it. */

@@ -1,5 +1,5 @@
 // Pure: which window the words of the command line mean.
-import { parseAgo } from '../jobs/window.ts';
+import { parseAgo } from '../jobs/schedule/window.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { firstMomentOf } from '../lib/zoned-time.ts';
 

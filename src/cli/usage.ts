@@ -1,6 +1,6 @@
 import { createGraphQLClient } from '../client/graphql-client.ts';
-import { NotFoundError, ValidationError } from '../errors.ts';
-import { startOfRange } from '../jobs/window.ts';
+import { NotFoundError, ValidationError } from '../errors/errors.ts';
+import { startOfRange } from '../jobs/schedule/window.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import { type AggregationBucket, bucketsOf } from '../usage/buckets.ts';
 import type { ClientContext } from './command.ts';

@@ -1,7 +1,7 @@
 import { createGraphQLClient, type GraphQLClient } from '../client/graphql-client.ts';
 import { keepSubscribed } from '../client/keep-subscribed.ts';
-import { NotFoundError } from '../errors.ts';
-import { listenForStop } from '../stop-signals.ts';
+import { NotFoundError } from '../errors/errors.ts';
+import { listenForStop } from '../process/shutdown-signals.ts';
 import { secondsText } from '../lib/amounts.ts';
 import type { ClientContext } from './command.ts';
 import { createRunView, hasEnded, type WatchedRun } from './run-view.ts';

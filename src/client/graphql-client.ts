@@ -1,4 +1,4 @@
-import type { Issue } from '../errors.ts';
+import type { Issue } from '../errors/errors.ts';
 
 /** A client such as every user of the API would write one: JSON over HTTP, subscriptions over server-sent events. */
 export interface GraphQLClient {

@@ -2,7 +2,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
-import type { Issue } from '../errors.ts';
+import type { Issue } from '../errors/errors.ts';
 import { ApiError, UnreachableError } from './graphql-client.ts';
 
 /** Records for one stream in one request: all are taken or none. */

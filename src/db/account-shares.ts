@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { AccountBusyError } from '../errors.ts';
+import { AccountBusyError } from '../errors/errors.ts';
 
 type Connections = Pick<pg.Pool, 'connect'>;
 

@@ -8,7 +8,7 @@
 // taken where they are of this cluster; otherwise they are repaired first.
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm';
 import { channel } from 'node:diagnostics_channel';
-import { MovedError } from '../errors.ts';
+import { MovedError } from '../errors/errors.ts';
 import { SYSTEM_IDENTIFIER as SYSTEM_IDENTIFIER_TEXT } from './as-of-text.ts';
 import type { Db, Executor, Transaction } from './client.ts';
 

@@ -1,5 +1,5 @@
 // Pure: pages by keyset. A cursor holds the sort key of its row, so a page costs the same however deep it lies.
-import { BadUserInputError } from '../errors.ts';
+import { BadUserInputError } from '../errors/errors.ts';
 import { isUuid } from '../lib/ids.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 

@@ -1,13 +1,13 @@
-import { loadConfig } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
 import { createGraphQLClient } from '../client/graphql-client.ts';
 import { createScreen } from './screen.ts';
 import { tellStory } from './story.ts';
-import { failureWords } from '../failure-words.ts';
+import { failureWords } from '../process/format-startup-error.ts';
 import { systemClock } from '../lib/clock.ts';
 import { graphiqlAddress } from '../local/greeting.ts';
-import { createLogger } from '../resources.ts';
-import { type Server, StartCalledOff, startServer } from '../server.ts';
-import { endWithReader, listenForStop } from '../stop-signals.ts';
+import { createLogger } from '../process/open-resources.ts';
+import { type Server, StartCalledOff, startServer } from '../process/start-server.ts';
+import { endWithReader, listenForStop } from '../process/shutdown-signals.ts';
 
 const EXIT = '--exit';
 

@@ -1,7 +1,7 @@
 // Pure: by whose fault an attempt failed, and what the job's owner is told of it.
 import type { RunFailure } from '../db/json-columns.ts';
 import { isConflict, isUnavailable } from '../db/failures.ts';
-import { ConflictError, LimitExceededError, MovedError } from '../errors.ts';
+import { ConflictError, LimitExceededError, MovedError } from '../errors/errors.ts';
 import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 

@@ -17,23 +17,23 @@ import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { refuse, send, sendEvents } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
-import { createContext, type GraphQLContext, type Services } from './context.ts';
-import { createDocumentCache } from './document-cache.ts';
-import { checkDocuments } from './document-checks.ts';
-import type { DocumentLimits } from './document-limits.ts';
+import { createContext, type GraphQLContext, type Services } from './schema/context.ts';
+import { createDocumentCache } from './plugins/document-cache.ts';
+import { checkDocuments } from './plugins/use-document-limits.ts';
+import type { DocumentLimits } from './plugins/document-limits.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
-import { createEventStreams } from './event-streams.ts';
-import { executeOperations } from './execution.ts';
-import { asksForPage, createGraphiqlPage } from './graphiql-page.ts';
-import { noteOperations } from './operation-names.ts';
+import { createEventStreams } from './plugins/sse-bypass.ts';
+import { executeOperations } from './plugins/use-fast-path.ts';
+import { asksForPage, createGraphiqlPage } from './graphiql/page.ts';
+import { noteOperations } from './plugins/use-operation-names.ts';
 import {
   createPersistedDocuments,
   type PersistedDocuments,
   type PersistedDocumentsOptions,
-} from './persisted-documents.ts';
-import { refusal } from './refusals.ts';
-import { shareEvents } from './shared-events.ts';
-import { takesJson, tellStatuses } from './statuses.ts';
+} from './plugins/use-persisted-documents.ts';
+import { refusal } from './error-body.ts';
+import { shareEvents } from './plugins/use-event-deduplication.ts';
+import { takesJson, tellStatuses } from './plugins/use-http-status.ts';
 
 export interface GraphQLServerOptions {
   readonly schema: GraphQLSchema;

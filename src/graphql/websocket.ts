@@ -8,15 +8,15 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { createUnderWay, repeat, type UnderWay } from '../lib/lifecycle.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { keepLongNumbersOf } from '../lib/long-numbers.ts';
-import type { Services } from './context.ts';
+import type { Services } from './schema/context.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { describeProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
-import { asRequest, requestIdOf, type RequestUnderWay } from '../http/requests-under-way.ts';
+import { asRequest, requestIdOf, type RequestUnderWay } from '../http/request-context.ts';
 import { limitReceived, TRY_AGAIN_LATER } from './received-messages.ts';
 import type { GraphQLServer } from './server.ts';
-import { RECHECK_MS } from './subscriptions.ts';
+import { RECHECK_MS } from './schema/subscriptions.ts';
 
 export interface GraphQLSockets {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;

@@ -3,7 +3,7 @@ import type { Authenticator } from '../accounts/authenticate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import { isWellFormed } from '../accounts/secrets.ts';
 import { secretFromHeaders, secretFromPayload } from './keys-in-requests.ts';
-import { noteAccount } from './requests-under-way.ts';
+import { noteAccount } from './request-context.ts';
 
 /** Why a request has no account. */
 export type KeyProblem = 'MISSING' | 'MISTYPED' | 'UNKNOWN';

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { ClientGoneError } from '../errors.ts';
+import { ClientGoneError } from '../errors/errors.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { TimeLimit } from './time-limit.ts';
 

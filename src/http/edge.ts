@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Authenticator } from '../accounts/authenticate.ts';
-import { OverloadedError } from '../errors.ts';
+import { OverloadedError } from '../errors/errors.ts';
 import { type Caller, type Callers, createCallers, describeProblem } from './callers.ts';
 import { BodyError, isEncoded, type Pace, readBody } from './request-body.ts';
 import type { Held, RequestMemory } from './request-memory.ts';

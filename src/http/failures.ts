@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { causeOf, isConflict, isUnavailable, sqlState } from '../db/failures.ts';
-import { noteOutcome } from './requests-under-way.ts';
+import { noteOutcome } from './request-context.ts';
 import {
   AccountBusyError,
   BadUserInputError,
@@ -12,7 +12,7 @@ import {
   StreamBusyError,
   UnavailableError,
   UserError,
-} from '../errors.ts';
+} from '../errors/errors.ts';
 
 /** Seconds after which a client may try again while the database is away. */
 const RETRY_AFTER_SECONDS = 5;

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { UnderWay } from '../lib/lifecycle.ts';
 import { requestTarget } from './paths.ts';
 import { continueWhenRead } from './request-body.ts';
-import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './requests-under-way.ts';
+import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './request-context.ts';
 
 export interface HttpServerOptions {
   readonly headersMs: number;

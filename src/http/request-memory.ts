@@ -1,5 +1,5 @@
 // Pure: how much memory the requests of a server may hold together.
-import { OverloadedError } from '../errors.ts';
+import { OverloadedError } from '../errors/errors.ts';
 
 export interface RequestMemory {
   /** Held now by all requests. */

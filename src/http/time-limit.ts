@@ -1,4 +1,4 @@
-import { RequestTimeoutError } from '../errors.ts';
+import { RequestTimeoutError } from '../errors/errors.ts';
 
 /** How long one request may take. */
 export interface TimeLimit {

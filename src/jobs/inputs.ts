@@ -1,14 +1,14 @@
 // Pure: the rules for a job's settings; createJob, updateJob and checkJob share them.
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
 import { bucketCountAtMost } from '../usage/buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from '../usage/inputs.ts';
 
 import { isDestinationProblem, parseS3Url, problemOfKeys } from './destination.ts';
-import { checkCron } from './schedule.ts';
-import { isShorter, parseAgo, windowOf } from './window.ts';
+import { checkCron } from './schedule/schedule.ts';
+import { isShorter, parseAgo, windowOf } from './schedule/window.ts';
 
 /** A job as sent, its defaults filled in. */
 export interface JobInput {

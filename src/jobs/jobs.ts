@@ -4,11 +4,11 @@ import type { JobSettings } from '../db/json-columns.ts';
 import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
-import { ConflictError, NotFoundError } from '../errors.ts';
+import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import { checkBucketIsFree } from './bucket-claims.ts';
+import { checkBucketIsFree } from './bucket-ownership.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
-import { nextSlots } from './schedule.ts';
+import { nextSlots } from './schedule/schedule.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
 

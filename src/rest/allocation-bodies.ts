@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors.ts';
-import type { IssueCode } from '../issue-codes.ts';
+import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
+import type { IssueCode } from '../errors/issue-codes.ts';
 import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
@@ -14,8 +14,8 @@ import { Misshapen, type RecordInput } from '../streams/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write-request.ts';
 import { repeatedNames } from './json-bodies.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './named-stream.ts';
-import { BadRecords, type Input, readList, readOne, textReaderFor } from './record-lists.ts';
-import { spellPath } from './records.ts';
+import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast-path/record-lists.ts';
+import { spellPath } from './schemas/records.ts';
 import type { Call } from './route.ts';
 
 // The two ways that records come in: as a list in one JSON body, and one a line, as many as there are.

@@ -1,6 +1,6 @@
 // Pure: how the routes tell of a failure.
 import { z } from 'zod';
-import type { Issue } from '../errors.ts';
+import type { Issue } from '../errors/errors.ts';
 
 export interface Failure {
   readonly status: number;

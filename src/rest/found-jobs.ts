@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { idOf } from '../db/public-ids.ts';
-import { NotFoundError } from '../errors.ts';
+import { NotFoundError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';
 import { type BodyDocument, type Call, parameterOf } from './route.ts';
 

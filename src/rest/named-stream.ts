@@ -1,4 +1,4 @@
-import { type Issue, ValidationError } from '../errors.ts';
+import { type Issue, ValidationError } from '../errors/errors.ts';
 import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
 import { parseExactly } from '../lib/long-numbers.ts';
 import { Pieces } from '../lib/pieces.ts';

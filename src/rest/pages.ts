@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { encodeCursor, MAX_PAGE, type Page } from '../db/paging.ts';
-import { ValidationError } from '../errors.ts';
+import { ValidationError } from '../errors/errors.ts';
 import type { Call, ParameterDocument } from './route.ts';
 
 // Lists of jobs and of runs, a page at a time.

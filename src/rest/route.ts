@@ -10,7 +10,7 @@ import type { Pace } from '../http/request-body.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
-import type { KnownSpellings } from './record-text.ts';
+import type { KnownSpellings } from './fast-path/record-parser.ts';
 import type { HeldBatches } from '../streams/held-batches.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';

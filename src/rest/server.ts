@@ -1,7 +1,7 @@
 import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
-import { NotFoundError, ValidationError } from '../errors.ts';
+import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { TellFailure } from '../http/failures.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
@@ -9,17 +9,17 @@ import type { Edge } from '../http/edge.ts';
 import { pathOf, slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { noteOperation } from '../http/requests-under-way.ts';
+import { noteOperation } from '../http/request-context.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from './json-bodies.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
 import { type Failure, failureBody } from './failures.ts';
-import { jobRoutes } from './job-routes.ts';
-import { KnownSpellings } from './record-text.ts';
+import { jobRoutes } from './routes/job-routes.ts';
+import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
-import { runRoutes } from './run-routes.ts';
-import { telemetryRoutes, unservedPaths } from './telemetry-routes.ts';
+import { runRoutes } from './routes/run-routes.ts';
+import { telemetryRoutes, unservedPaths } from './routes/telemetry-routes.ts';
 
 const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes];
 

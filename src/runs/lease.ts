@@ -4,7 +4,7 @@ import { type Db, inOneGo, type Transaction } from '../db/client.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
-import { type BucketOwner, ownerOf } from '../jobs/bucket-claims.ts';
+import { type BucketOwner, ownerOf } from '../jobs/bucket-ownership.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
 import { pauseAfter, sourcesOf, targetOf } from './run-status.ts';

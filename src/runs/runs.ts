@@ -8,7 +8,7 @@ import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { manifestKey } from '../jobs/destination.ts';
 import { destinationOf, type JobRow } from '../jobs/jobs.ts';
-import { windowOf } from '../jobs/window.ts';
+import { windowOf } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import type { RunStatus } from './run-status.ts';
 import { notifyRuns } from './run-events.ts';

@@ -1,4 +1,4 @@
-import { ConflictError, IssueCollector, UnavailableError } from '../errors.ts';
+import { ConflictError, IssueCollector, UnavailableError } from '../errors/errors.ts';
 import { Distinct } from '../lib/distinct.ts';
 import { newId } from '../lib/ids.ts';
 import { BucketSums } from './bucket-sums.ts';

@@ -1,6 +1,6 @@
 // Pure: timestamps and filters in their one spelling, for records and selectors alike.
 import { createHash } from 'node:crypto';
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { Distinct } from '../lib/distinct.ts';
 import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../lib/timestamps.ts';

@@ -1,4 +1,4 @@
-import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { batchTexts } from './batch-texts.ts';
 import { BucketSums, type SumColumns } from './bucket-sums.ts';

@@ -1,6 +1,6 @@
 // Pure: the rules for names, filters and values of allocation telemetry, each with its code.
-import type { Issue, IssueCollector } from '../errors.ts';
-import type { IssueCode } from '../issue-codes.ts';
+import type { Issue, IssueCollector } from '../errors/errors.ts';
+import type { IssueCode } from '../errors/issue-codes.ts';
 import { hasControlCharacters } from '../lib/control-characters.ts';
 import { parseDecimal, significantDigits } from '../lib/decimal.ts';
 

@@ -1,5 +1,5 @@
 import type { Db } from '../db/client.ts';
-import { StreamBusyError } from '../errors.ts';
+import { StreamBusyError } from '../errors/errors.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { hashKeys, keyStateOf } from './hash-keys.ts';
 import type { StreamRow } from './rows.ts';

@@ -2,7 +2,7 @@ import { type SQL, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { epochOf, isSeen, OLDEST_OPEN, OWN_ID, SNAPSHOT } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
-import { MovedError } from '../errors.ts';
+import { MovedError } from '../errors/errors.ts';
 
 // Removes for good what only the past still needs. The rows of streams and operations stay: they are the receipts, and
 // a request that comes again with its idempotency key is answered from them, whatever has become of its records.

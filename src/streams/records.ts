@@ -1,6 +1,6 @@
 // Pure: turns what was sent into canonical records: cut to their bucket, filters in one spelling, keys told apart.
-import { type IssueCollector, MAX_LISTED_ISSUES } from '../errors.ts';
-import type { IssueCode } from '../issue-codes.ts';
+import { type IssueCollector, MAX_LISTED_ISSUES } from '../errors/errors.ts';
+import type { IssueCode } from '../errors/issue-codes.ts';
 import {
   BucketReader,
   type CanonicalFilter,

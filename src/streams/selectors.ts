@@ -1,5 +1,5 @@
 // Pure: turns what was sent into canonical delete selectors.
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import { Distinct } from '../lib/distinct.ts';
 import {
   BucketReader,

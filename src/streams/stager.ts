@@ -1,5 +1,5 @@
 import type { Db } from '../db/client.ts';
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import { type BatchTexts, bytesOf } from './batch-texts.ts';
 import type { Holder } from './held-batches.ts';
 import { clearStaged, stageBatch, type StagedRequest } from './staging.ts';

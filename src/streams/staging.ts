@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import type { BatchTexts } from './batch-texts.ts';
 import { dimensionsJson, filterDigest } from './canonical.ts';
 import { duplicateKey } from './records.ts';

@@ -1,5 +1,5 @@
 import { isLockTimeout } from '../db/failures.ts';
-import { StreamBusyError } from '../errors.ts';
+import { StreamBusyError } from '../errors/errors.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { Db, Transaction } from '../db/client.ts';
-import { type IssueCollector, NotFoundError } from '../errors.ts';
+import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { StreamShape } from './canonical.ts';

@@ -1,5 +1,5 @@
 import type { Db, Transaction } from '../db/client.ts';
-import { ConflictError, IssueCollector } from '../errors.ts';
+import { ConflictError, IssueCollector } from '../errors/errors.ts';
 import type { StreamShape } from './canonical.ts';
 import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './ledger.ts';
 import type { OperationRow, StreamRow } from './rows.ts';

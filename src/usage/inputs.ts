@@ -1,6 +1,6 @@
 // Pure: the rules for what usage is grouped, filtered and rescaled by; the same for the query and for jobs.
 import type { DimensionValues } from '../db/json-columns.ts';
-import type { IssueCollector } from '../errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
 import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/inputs.ts';
 import { isElement } from './query.ts';

@@ -4,7 +4,7 @@ import type { Db, Executor } from '../db/client.ts';
 import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
-import { IssueCollector, LimitExceededError } from '../errors.ts';
+import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';

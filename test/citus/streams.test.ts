@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { purgeCommand } from '../../src/cli/purge.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { createChance } from '../faults/chance.ts';
 import { Model } from '../streams/model.ts';
 import { expectLiveValues, expectUsage } from '../streams/played-histories.ts';

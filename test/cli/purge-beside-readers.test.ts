@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { purgeCommand } from '../../src/cli/purge.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { readUsage } from '../usage/questions.ts';
 import { deleteStream, type RecordInput, verdict, write } from '../streams/writes.ts';
 import { createJob, endedRun, innerId, querySql, readExport, runJob } from '../support/job-steps.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { purgeCommand } from '../../src/cli/purge.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
 import { createGate } from '../support/faults.ts';
 import {

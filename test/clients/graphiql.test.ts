@@ -1,7 +1,7 @@
 import { type DocumentNode, Kind, type OperationDefinitionNode, parse } from 'graphql';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { graphiqlTabs } from '../../src/graphql/graphiql-tabs.ts';
+import { graphiqlTabs } from '../../src/graphql/graphiql/tabs.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { unprivilegedAccount } from '../../src/local/postgres-account.ts';
+import { unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
 import { findProgram, startProgram } from './debian-program.ts';
 
 export const findPgBouncer = (): Promise<string | null> => findProgram('pgbouncer');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { unprivilegedAccount } from '../../src/local/postgres-account.ts';
+import { unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
 import { type Outcome, runSluice, startSluice } from '../support/sluice-process.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Database, type Db, openDatabase, OWN_CONNECTIONS } from '../../src/db/client.ts';
-import { AccountBusyError } from '../../src/errors.ts';
+import { AccountBusyError } from '../../src/errors/errors.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { eventually } from '../support/server.ts';
 

@@ -57,7 +57,9 @@ const problemsOf = async ({ line, text }: Passage): Promise<string[]> => {
   for (const name of namesIn(text)) {
     const called = functionOf(name);
     if (isPath(name)) {
-      if (!(await exists(name))) problems.push(`line ${line}: there is no ${name}`);
+      // A layer may name a file of `src` as the guard of imports does.
+      if (!(await exists(name)) && !(await exists(`src/${name}.ts`)))
+        problems.push(`line ${line}: there is no ${name}`);
       file = name;
     } else if (called !== null && file === null) {
       problems.push(`line ${line}: name the file of ${name} before it`);
@@ -110,7 +112,7 @@ describe('ARCHITECTURE.md', () => {
     expect(rows.toSorted()).toEqual(folders.toSorted());
     const loose = entries.filter((entry) => entry.isFile()).map(({ name }) => `src/${name}`);
     expect(loose.filter((path) => !namesIn(section).includes(path))).toEqual([]);
-    expect(loose.length).toBeGreaterThan(5);
+    expect(loose.length).toBeGreaterThan(3);
   });
 
   test('lists the layers of the guard of imports, in their order', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { windowOf } from '../../src/jobs/window.ts';
+import { windowOf } from '../../src/jobs/schedule/window.ts';
 import { formatInZone } from '../../src/lib/zoned-time.ts';
 import { type Page, readPages } from './pages.ts';
 import { arrowsOf, POSSIBLE_ARROWS } from './run-arrows.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
-import { windowOf } from '../../src/jobs/window.ts';
+import { windowOf } from '../../src/jobs/schedule/window.ts';
 import { ROOT } from '../support/source-files.ts';
 
 const read = (name: string): Promise<string> => readFile(join(ROOT, 'docs/how-to', name), 'utf8');

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { ISSUE_CODES } from '../../src/issue-codes.ts';
+import { ISSUE_CODES } from '../../src/errors/issue-codes.ts';
 import { runSluice } from '../support/sluice-process.ts';
 import { ROOT, readSourceFiles } from '../support/source-files.ts';
 
@@ -34,7 +34,7 @@ test('every type, field, argument and value of the schema has its line in the re
 
 test('every code of an issue is in use, and in the reference', async () => {
   const page = await read('docs/reference/errors.md');
-  const sources = (await readSourceFiles('src')).filter(({ path }) => path !== 'src/issue-codes.ts');
+  const sources = (await readSourceFiles('src')).filter(({ path }) => path !== 'src/errors/issue-codes.ts');
   const codes = Object.keys(ISSUE_CODES);
   expect(codes.filter((code) => !page.includes(`- \`${code}\`: `))).toEqual([]);
   expect(codes.filter((code) => !sources.some(({ code: text }) => text.includes(`'${code}'`)))).toEqual([]);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { describeSettings } from '../../src/config.ts';
+import { describeSettings } from '../../src/config/config.ts';
 
 test('the settings in the README are those of the program, with their defaults and meanings', async () => {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');

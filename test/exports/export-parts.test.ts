@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
-import { moveBucketClaim } from '../../src/jobs/bucket-claims.ts';
+import { moveBucketClaim } from '../../src/jobs/bucket-ownership.ts';
 import { brokenPromises } from '../support/bucket-check.ts';
 import { createFaults, type Faults } from '../support/faults.ts';
 import {

@@ -4,13 +4,13 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import { ObjectStoreError } from '../../src/exports/object-store.ts';
 import type { ObjectStore, StoredObject } from '../../src/exports/object-store.ts';
 import { openS3 } from '../../src/exports/s3.ts';
 import type { S3Options } from '../../src/exports/s3.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
-import { openStore } from '../../src/resources.ts';
+import { openStore } from '../../src/process/open-resources.ts';
 import { startStrictS3 } from '../support/strict-s3.ts';
 import type { Fault, StrictS3 } from '../support/strict-s3.ts';
 

@@ -10,7 +10,7 @@ import {
   isUnionType,
 } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createSchema } from '../../src/graphql/schema.ts';
+import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 

@@ -1,8 +1,8 @@
 import { parse } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { createDocumentCache } from '../../src/graphql/document-cache.ts';
-import { weighDocument } from '../../src/graphql/document-limits.ts';
-import { createSchema } from '../../src/graphql/schema.ts';
+import { createDocumentCache } from '../../src/graphql/plugins/document-cache.ts';
+import { weighDocument } from '../../src/graphql/plugins/document-limits.ts';
+import { createSchema } from '../../src/graphql/schema/schema.ts';
 
 const schema = createSchema();
 const LIMITS = {

@@ -18,8 +18,8 @@ import {
   validate,
 } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type GraphiqlTab, graphiqlTabs } from '../../src/graphql/graphiql-tabs.ts';
-import { createSchema } from '../../src/graphql/schema.ts';
+import { type GraphiqlTab, graphiqlTabs } from '../../src/graphql/graphiql/tabs.ts';
+import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { openEventStream } from '../support/event-stream.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';

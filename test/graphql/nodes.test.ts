@@ -1,7 +1,7 @@
 import { getNamedType, isInterfaceType, isObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
-import { createSchema } from '../../src/graphql/schema.ts';
+import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { fillAccount, type FilledAccount } from '../strangers/accounts.ts';
 import { ROOT_CALLS } from '../strangers/calls.ts';
 import { callOf, fieldAt, selectAll } from '../strangers/selections.ts';

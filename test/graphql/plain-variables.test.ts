@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { coerceInputValue, type GraphQLInputType, parseType, typeFromAST } from 'graphql';
 import { expect, test } from 'vitest';
-import { plainRecords } from '../../src/graphql/plain-variables.ts';
-import { createSchema } from '../../src/graphql/schema.ts';
+import { plainRecords } from '../../src/graphql/plugins/fast-path-variables.ts';
+import { createSchema } from '../../src/graphql/schema/schema.ts';
 
 // Lists that pass the coercion of variables are held against it.
 

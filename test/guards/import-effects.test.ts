@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { readSourceFiles, ROOT } from '../support/source-files.ts';
 
-const ENTRY_POINTS = ['src/main.ts', 'src/cli.ts', 'src/demo.ts', 'src/graphql/print-schema.ts'];
+const ENTRY_POINTS = ['src/main.ts', 'src/cli.ts', 'src/demo.ts', 'src/graphql/schema/print-schema.ts'];
 const DEADLINE_MS = 50_000;
 
 interface Report {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
-import { moveBucketClaim } from '../../src/jobs/bucket-claims.ts';
+import { moveBucketClaim } from '../../src/jobs/bucket-ownership.ts';
 import { createFaults, createGate, type Faults } from '../support/faults.ts';
 import {
   addRecords,

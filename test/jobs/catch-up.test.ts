@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { planCatchUp, type SlotWindow } from '../../src/jobs/catch-up.ts';
-import { windowOf } from '../../src/jobs/window.ts';
+import { planCatchUp, type SlotWindow } from '../../src/jobs/schedule/catch-up.ts';
+import { windowOf } from '../../src/jobs/schedule/window.ts';
 import { slotsBetween } from './slots-between.ts';
 
 interface Named extends SlotWindow {

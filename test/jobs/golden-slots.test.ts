@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { newestSlots } from '../../src/jobs/schedule.ts';
+import { newestSlots } from '../../src/jobs/schedule/schedule.ts';
 import { slotsBetween } from './slots-between.ts';
 import { digestByMonth, timesByDate, type GoldenSlots } from './golden-slots.ts';
 

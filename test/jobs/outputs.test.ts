@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { JobSettings } from '../../src/db/json-columns.ts';
-import { outputOf } from '../../src/jobs/outputs.ts';
+import { outputOf } from '../../src/jobs/export-fingerprint.ts';
 
 const SETTINGS: JobSettings = {
   jobName: 'Usage by day',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkCron, newestSlots, nextSlots } from '../../src/jobs/schedule.ts';
+import { checkCron, newestSlots, nextSlots } from '../../src/jobs/schedule/schedule.ts';
 import { CLOCK_CHANGES, clockReadings, type ClockReading } from '../support/clock-readings.ts';
 import { slotsBetween } from './slots-between.ts';
 import { slotsByOracle } from './slot-oracle.ts';

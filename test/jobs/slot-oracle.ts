@@ -1,5 +1,5 @@
 // The slots of a cron by the words of the specification, minute by minute over readings of the clock: an oracle for
-// src/jobs/schedule.ts that shares nothing with it, neither croner nor Temporal nor its grammar.
+// src/jobs/schedule/schedule.ts that shares nothing with it, neither croner nor Temporal nor its grammar.
 import type { ClockReading } from '../support/clock-readings.ts';
 
 const MINUTE = 60_000;

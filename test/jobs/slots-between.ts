@@ -1,4 +1,4 @@
-import { nextSlots } from '../../src/jobs/schedule.ts';
+import { nextSlots } from '../../src/jobs/schedule/schedule.ts';
 
 /** The slots with after < slot <= until, oldest first: asked for some at a time, each time from the last one on. */
 export const slotsBetween = (cron: string, timeZone: string, after: Date, until: Date): Date[] => {

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isShorter, LONGEST_AGO_DAYS, parseAgo, windowOf, type WindowSettings } from '../../src/jobs/window.ts';
+import {
+  isShorter,
+  LONGEST_AGO_DAYS,
+  parseAgo,
+  windowOf,
+  type WindowSettings,
+} from '../../src/jobs/schedule/window.ts';
 import { floorToBucket } from '../../src/usage/buckets.ts';
 import { CLOCK_CHANGES } from '../support/clock-readings.ts';
 

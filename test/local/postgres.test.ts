@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { startPostgres } from '../../src/local/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { processesBelow, until } from './processes.ts';
 import { startProcess } from './started-process.ts';

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openDataDirectory } from '../../src/local/data-directory.ts';
-import { startPostgres } from '../../src/local/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 
 const [path = '', shelter = ''] = process.argv.slice(2);
 const write = (text: string) => process.stderr.write(`${text}\n`);

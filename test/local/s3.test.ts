@@ -5,8 +5,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startS3 } from '../../src/local/s3.ts';
-import type { RunningS3 } from '../../src/local/s3.ts';
+import { startS3 } from '../../src/local/s3/s3.ts';
+import type { RunningS3 } from '../../src/local/s3/s3.ts';
 import { until } from './processes.ts';
 
 const KEY = { accessKeyId: 'LOCALKEY', secretAccessKey: 'a secret of this test' };

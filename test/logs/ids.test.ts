@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { asRequest, idsOfRequest, noteAccount } from '../../src/http/requests-under-way.ts';
+import { asRequest, idsOfRequest, noteAccount } from '../../src/http/request-context.ts';
 import { createJob, endedRun, runJob } from '../support/job-steps.ts';
 import { createLogLines, type LogLine } from '../support/log-lines.ts';
 import { withClient } from '../support/postgres-admin.ts';

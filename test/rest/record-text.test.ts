@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { parseExactly } from '../../src/lib/long-numbers.ts';
 import { findRepeatedNames } from '../../src/lib/repeated-names.ts';
 import type { RecordInput } from '../../src/streams/inputs.ts';
-import { readRecord } from '../../src/rest/records.ts';
-import { KnownSpellings, RecordTextReader } from '../../src/rest/record-text.ts';
+import { readRecord } from '../../src/rest/schemas/records.ts';
+import { KnownSpellings, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
 
 // The reader of text is held against JSON.parse and the reader of any record, whose answers it must never differ from.
 

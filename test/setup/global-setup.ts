@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { TestProject } from 'vitest/node';
-import { PostgresMissingError } from '../../src/local/postgres-binaries.ts';
+import { PostgresMissingError } from '../../src/local/postgres/postgres-binaries.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';

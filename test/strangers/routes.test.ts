@@ -251,7 +251,7 @@ const OPEN_PATHS: Readonly<Record<string, number>> = {
 };
 
 test('every path that the sources name stands in one of the tables', async () => {
-  const routing = ['src/router.ts', 'src/rest/server.ts', 'src/graphql/server.ts', 'src/rest/docs-page.ts'];
+  const routing = ['src/app/router.ts', 'src/rest/server.ts', 'src/graphql/server.ts', 'src/rest/docs-page.ts'];
   const files = (await readSourceFiles('src')).filter(({ path }) => routing.includes(path));
   expect(files).toHaveLength(routing.length);
   const named = files.flatMap(({ code }) =>

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hashKeys } from '../../src/streams/hash-keys.ts';
-import { StreamBusyError } from '../../src/errors.ts';
+import { StreamBusyError } from '../../src/errors/errors.ts';
 import { startBulkWrite } from '../../src/streams/bulk.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
 import { createHeldBatches } from '../../src/streams/held-batches.ts';

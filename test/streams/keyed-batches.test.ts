@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { UserError } from '../../src/errors.ts';
+import { UserError } from '../../src/errors/errors.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
 import { mergeTotals } from '../../src/streams/merge-totals.ts';
 import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';

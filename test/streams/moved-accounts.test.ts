@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repairLedger } from '../../src/db/as-of.ts';
-import { MovedError } from '../../src/errors.ts';
+import { MovedError } from '../../src/errors/errors.ts';
 import { mergeTotals } from '../../src/streams/merge-totals.ts';
 import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
 import {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { StreamBusyError } from '../../src/errors.ts';
+import { StreamBusyError } from '../../src/errors/errors.ts';
 import {
   createStreamQueue,
   NoTimeLeftError,

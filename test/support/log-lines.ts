@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import pino, { type Logger } from 'pino';
-import { idsOfRequest } from '../../src/http/requests-under-way.ts';
+import { idsOfRequest } from '../../src/http/request-context.ts';
 import { scrubError } from '../../src/lib/scrub-error.ts';
 
 export interface LogLine {

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
-import { type PostgresAccount, unprivilegedAccount } from '../../src/local/postgres-account.ts';
-import { pgBinaries, reachableBinaries } from '../../src/local/postgres-binaries.ts';
+import { type PostgresAccount, unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
+import { pgBinaries, reachableBinaries } from '../../src/local/postgres/postgres-binaries.ts';
 
 /** A PostgreSQL server of the test run's own. */
 export interface TestPostgres {

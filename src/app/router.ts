@@ -1,0 +1,100 @@
+import { sql } from 'drizzle-orm';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { Database } from '../db/client.ts';
+import { GRAPHQL_PATH } from '../graphql/server.ts';
+import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
+import { frontPage } from '../http/front-page.ts';
+import { pathOf, withoutSlash } from '../http/paths.ts';
+import { noteOperation, type RequestApi } from '../http/request-context.ts';
+import { createSharedReading } from '../lib/shared-reading.ts';
+import { isRestPath } from '../rest/server.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** What answers requests of clients. */
+export interface Api {
+  readonly graphql: { readonly handle: Handler };
+  readonly rest: { readonly handle: Handler };
+}
+
+export interface Routes {
+  readonly database: Database;
+  readonly registry: Registry;
+  readonly corsOrigins: readonly string[];
+  /** Whether there is a page that describes the REST routes. */
+  readonly docs: boolean;
+  /** Whether browsers get GraphiQL. */
+  readonly graphiql: boolean;
+  /** Null on a server that only works in the background. */
+  readonly api: Api | null;
+}
+
+/** A probe waits this long for the database. */
+const READY_MS = 10_000;
+// No absolute paths: a proxy may have removed a prefix.
+const NOT_FOUND = 'There is nothing at this path. Below the base URL of this server, the API is at graphql';
+const NOT_READY = 'The database cannot be reached, or its tables are not there yet.';
+
+/** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
+export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, api }: Routes): Handler => {
+  const handleApi = async (
+    api: RequestApi,
+    request: IncomingMessage,
+    response: ServerResponse,
+    handler: Handler,
+  ): Promise<void> => {
+    for (const [name, value] of Object.entries(corsHeaders(corsOrigins, request.headers.origin))) {
+      response.setHeader(name, value);
+    }
+    if (request.method === 'OPTIONS' && response.hasHeader('access-control-allow-origin')) {
+      response.writeHead(204, PREFLIGHT_HEADERS).end();
+      return;
+    }
+    // What it asks for is known later, or never.
+    noteOperation(api, null);
+    await handler(request, response);
+  };
+  // One question at a time for all probes: they need no key, and must not take the connections of the schedule.
+  const isReady = createSharedReading({
+    read: async () => {
+      await database.acrossAccounts.execute(sql`SELECT 1 FROM runs LIMIT 0`);
+      return true;
+    },
+    freshMs: 0,
+    waitMs: READY_MS,
+  });
+  return async (request, response) => {
+    for (const [name, value] of Object.entries(SAFE_HEADERS)) response.setHeader(name, value);
+    const sent = pathOf(request);
+    const path = withoutSlash(sent);
+    if (path === '/healthz') {
+      answer(response, 200, 'alive\n');
+    } else if (path === '/readyz') {
+      const ready = await isReady();
+      answer(response, ready ? 200 : 503, ready ? 'ready\n' : `${NOT_READY}\n`);
+    } else if (path === '/metrics') {
+      answer(response, 200, await registry.metrics(), registry.contentType);
+    } else if (sent === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
+      const { status, headers, body } = frontPage({ api: api !== null, graphiql, docs }, request.headers.accept);
+      response.writeHead(status, headers).end(body);
+    } else if (!api) {
+      answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
+    } else if (path === GRAPHQL_PATH) {
+      await handleApi('graphql', request, response, api.graphql.handle);
+    } else if (isRestPath(path)) {
+      await handleApi('rest', request, response, api.rest.handle);
+    } else {
+      answer(response, 404, docs ? `${NOT_FOUND}; the REST routes are described at docs.\n` : `${NOT_FOUND}.\n`);
+    }
+  };
+};
+
+const answer = (
+  response: ServerResponse,
+  status: number,
+  body: string,
+  contentType = 'text/plain; charset=utf-8',
+): void => {
+  response.writeHead(status, { 'content-type': contentType }).end(body);
+};

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { gunzip, gzip } from 'node:zlib';
+import { prefersHtml, takesCoding } from '../../http/accept.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { DAY_MS, graphiqlTabs, type GraphiqlTab } from './tabs.ts';
+
+interface Page {
+  /** 10 MB of scripts and fonts become 2.5. */
+  readonly zipped: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What @graphql-yoga/render-graphiql is given; it stands in the page as JSON. */
+interface PageOptions {
+  readonly title: string;
+  readonly favicon: string;
+  readonly logo: string;
+  readonly subscriptionsProtocol: 'SSE';
+  readonly defaultTabs: readonly GraphiqlTab[];
+  readonly shouldPersistHeaders: false;
+}
+
+export const asksForPage = ({ method, headers }: IncomingMessage): boolean =>
+  method === 'GET' && prefersHtml(headers.accept);
+
+/**
+ * Returns GraphiQL, from local files alone. No page contains a key: the browser takes it from the fragment of the address,
+ * which browsers never send, or from what the user types into the bar above GraphiQL.
+ */
+export const createGraphiqlPage = (clock: Clock) => {
+  let rendered: { readonly day: number; readonly page: Promise<Page> } | null = null;
+  const currentPage = (): Promise<Page> => {
+    const now = clock.now();
+    // Its examples speak of yesterday.
+    const day = Math.floor(now.getTime() / DAY_MS);
+    if (rendered?.day === day) return rendered.page;
+    const page = renderPage(now);
+    rendered = { day, page };
+    // A failure must not be the answer of the whole day.
+    page.catch(() => (rendered = null));
+    return page;
+  };
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { zipped, headers } = await currentPage();
+    const isZipped = takesCoding(String(request.headers['accept-encoding'] ?? ''), 'gzip');
+    const body = isZipped ? zipped : await promisify(gunzip)(zipped);
+    response
+      .writeHead(200, { ...headers, 'content-length': body.length, ...(isZipped && { 'content-encoding': 'gzip' }) })
+      .end(body);
+  };
+};
+
+const ICON =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b6e8f"/>' +
+  '<path d="M6 11c4 0 4 3 8 3s4-3 8-3h4M6 17c4 0 4 3 8 3s4-3 8-3h4M6 23c4 0 4 3 8 3s4-3 8-3h4" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" transform="translate(0 -2)"/></svg>';
+
+const renderPage = async (now: Date): Promise<Page> => {
+  const options: PageOptions = {
+    title: 'Sluice',
+    favicon: `data:image/svg+xml;base64,${Buffer.from(ICON).toString('base64')}`,
+    logo: ICON.replace('<svg ', '<svg width="28" height="28" '),
+    subscriptionsProtocol: 'SSE',
+    defaultTabs: graphiqlTabs(now),
+    // A key that somebody types into the editor of headers must not get into localStorage either.
+    shouldPersistHeaders: false,
+  };
+  const [keyBar, ...early] = await Promise.all(['key-bar.html', 'key-bar.js', 'stored-tab.js'].map(readBeside));
+  // 9 MB of source: loaded when the first person asks for the page.
+  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
+  const html = renderGraphiQL(options as never)
+    .trimStart()
+    .replace('<head>', () => `<head>${VIEWPORT}${early.map((script) => `<script>${script}</script>`).join('')}`)
+    .replace('<div id="root">', () => `${keyBar}<div id="root">`);
+  const body = html.slice(html.indexOf('<div id="root">'));
+  const main = body.slice(body.indexOf('<script>') + '<script>'.length, body.lastIndexOf('</script>'));
+  return {
+    zipped: await promisify(gzip)(html),
+    headers: {
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-store',
+      'content-security-policy': policy([...early, main]),
+      'referrer-policy': 'no-referrer',
+      'cross-origin-opener-policy': 'same-origin',
+      'x-frame-options': 'DENY',
+    },
+  };
+};
+
+const VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">';
+
+const readBeside = (name: string): Promise<string> => readFile(join(import.meta.dirname, name), 'utf8');
+
+/** Nothing from elsewhere, and no script but those in the page and the editor's workers, which it makes out of blobs. */
+const policy = (scripts: readonly string[]): string =>
+  [
+    "default-src 'none'",
+    `script-src ${scripts.map(hashSource).join(' ')} blob:`,
+    'worker-src blob:',
+    "style-src 'unsafe-inline'",
+    'img-src data:',
+    'font-src data:',
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+
+const hashSource = (script: string): string => `'sha256-${createHash('sha256').update(script).digest('base64')}'`;

@@ -1,0 +1,64 @@
+import type { Scope } from '../../accounts/scopes.ts';
+import { BadUserInputError } from '../../errors/errors.ts';
+import { type Builder, forbidden } from './builder.ts';
+import type { GraphQLContext } from './context.ts';
+import { bigintId, decodeId, type NodeType } from '../../db/public-ids.ts';
+import type { Refs } from './refs.ts';
+
+/**
+ * What each node type needs. Asked before anything is loaded: a key without the scope gets FORBIDDEN for every id of the
+ * type, foreign ones too, so that the answer does not tell which of them exist.
+ */
+const NEEDED: Record<NodeType, readonly Scope[]> = {
+  Stream: ['READ', 'INGEST'],
+  AllocationOperation: ['READ', 'INGEST'],
+  Job: ['READ'],
+  Run: ['READ'],
+  ApiKey: ['ADMIN'],
+};
+
+export const addNode = (builder: Builder, refs: Refs): void => {
+  builder.queryFields((t) => ({
+    node: t.field({
+      type: refs.node,
+      nullable: true,
+      authScopes: { anyKey: true },
+      description:
+        'Anything of the account by its id; null where there is no such thing. The key needs the scope of its type.',
+      args: { id: t.arg.id({ required: true, description: 'An id that Sluice gave.' }) },
+      resolve: (_, { id }, context) => loadNode(id, context),
+    }),
+    nodes: t.field({
+      type: [refs.node],
+      nullable: { list: false, items: true },
+      authScopes: { anyKey: true },
+      description: `Several by their ids, in the same order; null where there is no such thing. At most 100 (a setting).`,
+      args: { ids: t.arg.idList({ required: true, description: 'Ids that Sluice gave.' }) },
+      resolve: (_, { ids }, context) => {
+        const { maxPage } = context.services.limits;
+        if (ids.length > maxPage) throw new BadUserInputError(`At most ${maxPage} ids; ${ids.length} were given.`);
+        return Promise.all(ids.map((id) => loadNode(id, context)));
+      },
+    }),
+  }));
+};
+
+const loadNode = async (text: string, context: GraphQLContext): Promise<object | null> => {
+  const decoded = decodeId(text);
+  if (!decoded) return null;
+  const { type, id } = decoded;
+  if (type === 'ApiKey' && id === context.principal?.key.id) return context.loaders.apiKeys.load(id);
+  if (!NEEDED[type].some((scope) => context.scopes.has(scope))) throw forbidden(NEEDED[type]);
+  switch (type) {
+    case 'Stream':
+      return context.loaders.streams.load(bigintId(id));
+    case 'AllocationOperation':
+      return context.loaders.operations.load(bigintId(id));
+    case 'Job':
+      return context.loaders.jobs.load(id);
+    case 'Run':
+      return context.loaders.runs.load(id);
+    case 'ApiKey':
+      return context.loaders.apiKeys.load(id);
+  }
+};

@@ -1,0 +1,17 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { lexicographicSortSchema, printSchema } from 'graphql';
+import { createSchema } from './schema.ts';
+
+// An entry point: writes schema.graphql, or with --check holds it against the code.
+
+const file = new URL('../../../schema.graphql', import.meta.url);
+const printed = `${printSchema(lexicographicSortSchema(createSchema()))}\n`;
+if (process.argv.includes('--check')) {
+  const stored = await readFile(file, 'utf8').catch(() => '');
+  if (stored !== printed) {
+    console.error('schema.graphql is not what the code says. Run npm run schema, and look at the difference.');
+    process.exitCode = 1;
+  }
+} else {
+  await writeFile(file, printed);
+}

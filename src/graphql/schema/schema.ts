@@ -1,0 +1,35 @@
+import type { GraphQLSchema } from 'graphql';
+import { addAccounts } from './accounts.ts';
+import { createBuilder } from './builder.ts';
+import { addAllocations } from './allocations.ts';
+import { addJobs } from './jobs.ts';
+import { addNode } from './node.ts';
+import { declareRefs } from './refs.ts';
+import { publishedDirectives, publishIntrospection } from '../plugins/published-introspection.ts';
+import { addRuns } from './runs.ts';
+import { addScalars } from './scalars.ts';
+import { addStreams } from './streams.ts';
+import { addUsage } from './usage.ts';
+import { addUserErrors } from './user-errors.ts';
+
+/** Builds the schema. Resolvers take what they need from the request's context. */
+export const createSchema = (): GraphQLSchema => {
+  const builder = createBuilder();
+  builder.queryType({ description: 'Reads. Everything belongs to the account of the key.' });
+  builder.mutationType({
+    description: 'Changes. Expected failures are results with a type of their own; what is left are top-level errors.',
+  });
+  builder.subscriptionType({ description: 'Streams, over SSE or WebSocket (graphql-transport-ws).' });
+  addScalars(builder);
+  addUserErrors(builder);
+  const refs = declareRefs(builder);
+  addNode(builder, refs);
+  addStreams(builder, refs);
+  addAllocations(builder, refs);
+  addUsage(builder, refs);
+  addJobs(builder, refs);
+  addRuns(builder, refs);
+  addAccounts(builder, refs);
+  publishIntrospection();
+  return builder.toSchema({ directives: publishedDirectives() });
+};

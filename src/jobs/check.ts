@@ -1,0 +1,140 @@
+import { sql } from 'drizzle-orm';
+import { asOfNow } from '../db/as-of.ts';
+import type { Db } from '../db/client.ts';
+import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
+import { IssueCollector, LimitExceededError, NotFoundError } from '../errors/errors.ts';
+import { manifestKey, objectKey } from './destination.ts';
+import { checkJobInput, type JobInput } from './inputs.ts';
+import { checkJobCouldBe, destinationOf, loadJobs, upcomingSlots } from './jobs.ts';
+import { windowOf } from './schedule/window.ts';
+import type { Clock } from '../lib/clock.ts';
+import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
+import type { TimeWindow } from '../usage/buckets.ts';
+import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
+import { checkFilledRows } from '../usage/usage.ts';
+import { extensionOf } from '../exports/formats.ts';
+import { sampleLines } from '../exports/rows.ts';
+import { exportSpec } from '../exports/spec.ts';
+
+export interface CheckContext {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly maxFilledRows: number;
+  readonly canMail: boolean;
+}
+
+export interface JobCheck {
+  readonly job: JobSettings;
+  readonly query: {
+    readonly windowStart: Date;
+    readonly windowEnd: Date;
+    readonly aggregationBucket: JobSettings['aggregationBucket'];
+    readonly meterApiNames: readonly string[];
+    readonly groupBy: readonly string[];
+    readonly filter: readonly DimensionValues[];
+    readonly sql: string;
+    readonly parameters: readonly (string | null)[];
+  };
+  readonly nextRuns: readonly Date[];
+  readonly objectKeys: readonly string[];
+  readonly sample: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+const SAMPLE_ROWS = 10;
+const SHOWN_SLOTS = 5;
+
+/** Validates as createJob would, or as updateJob of the job with this id, and shows what a run now would do. Stores nothing. */
+export const checkJob = async (
+  { db, clock, maxFilledRows, canMail }: CheckContext,
+  accountId: bigint,
+  input: JobInput,
+  id: string | null,
+): Promise<JobCheck> => {
+  const now = clock.now();
+  const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
+  if (id !== null && !existing) throw new NotFoundError('There is no such job.');
+  const issues = new IssueCollector();
+  const settings = checkJobInput(input, { path: ['input'], now, previous: existing?.settings }, issues);
+  issues.throwIfAny();
+  await checkJobCouldBe(db, accountId, settings, existing ?? null);
+
+  const window = windowOf(settings, now);
+  const extension = extensionOf(settings.format);
+  const { spec, filled, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
+    const planned = await exportSpec(tx, accountId, settings, window, watermark);
+    const tooMany = await checkFilledRows(tx, planned, maxFilledRows).then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof LimitExceededError) return error.message;
+        throw error;
+      },
+    );
+    const { rows } =
+      tooMany === null
+        ? await tx.execute<{ line: string }>(sql.raw(sampleLines(planned, extension, SAMPLE_ROWS)))
+        : { rows: [] };
+    return { spec: planned, filled: tooMany, sample: rows.map(({ line }) => line) };
+  });
+  const query = usageQuery(spec);
+  const { path, slug } = destinationOf(settings);
+  const compressed = settings.compression === 'GZIP';
+  return {
+    job: settings,
+    query: {
+      windowStart: window.start,
+      windowEnd: window.end,
+      aggregationBucket: settings.aggregationBucket,
+      meterApiNames: spec.streams.map((stream) => stream.name),
+      groupBy: spec.groupBy,
+      filter: settings.filter ?? [],
+      sql: query.text,
+      parameters: query.parameters,
+    },
+    nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
+    objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
+    sample,
+    warnings: [...warningsOf(settings, spec.streams, window, canMail), ...(filled === null ? [] : [filled])],
+  };
+};
+
+/** What would work but probably is not meant. */
+const warningsOf = (
+  settings: JobSettings,
+  streams: readonly UsageStream[],
+  window: TimeWindow,
+  canMail: boolean,
+): string[] => {
+  const warnings: string[] = [];
+  const names = new Set(streams.map((stream) => stream.name));
+  for (const name of settings.meterApiNames ?? []) {
+    if (!names.has(name)) warnings.push(`There is no stream "${name}" (yet).`);
+  }
+  const dimensions = new Set(streams.flatMap((stream) => stream.dimensions));
+  const named = [...(settings.groupBy ?? []), ...(settings.filter ?? []).map((entry) => entry.dimension)];
+  for (const name of new Set(named)) {
+    if (!isElement(name) && !dimensions.has(name)) warnings.push(`None of the streams has the dimension "${name}".`);
+  }
+  const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
+  if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
+    warnings.push(
+      `The records of ${listed(daily)} are daily or monthly: in hour buckets each stands in the first hour of its date.`,
+    );
+  }
+  const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
+  if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {
+    warnings.push(
+      `${settings.timeZone} is not whole hours from UTC: the hourly records of ${listed(hourly)} fall where their hour begins, half an hour or so beside its own.`,
+    );
+  }
+  if (settings.email !== null && !canMail) {
+    warnings.push('No mail will be sent: the server has no SMTP_URL.');
+  }
+  return warnings;
+};
+
+const listed = (streams: readonly UsageStream[]): string =>
+  streams
+    .slice(0, 5)
+    .map((stream) => `"${stream.name}"`)
+    .join(', ') + (streams.length > 5 ? ' and others' : '');

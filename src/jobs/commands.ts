@@ -1,0 +1,143 @@
+import { and, eq, inArray } from 'drizzle-orm';
+import type { PgBoss } from 'pg-boss';
+import type { Db, Transaction } from '../db/client.ts';
+import { sqlState } from '../db/failures.ts';
+import { sendWakeUps } from '../db/queue.ts';
+import { runs } from '../db/tables.ts';
+import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
+import { applyPatch, checkJobInput, type JobInput, type JobPatch } from './inputs.ts';
+import { checkBucketIsFree } from './bucket-ownership.ts';
+import { checkJobIsFree, destinationOf, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
+import type { Clock } from '../lib/clock.ts';
+import { isUuid } from '../lib/ids.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
+import { notifyRuns } from '../runs/run-events.ts';
+import { sourcesOf, targetOf } from '../runs/run-status.ts';
+import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
+
+export interface JobContext {
+  readonly db: Db;
+  readonly queue: PgBoss;
+  readonly clock: Clock;
+}
+
+/** Stores the job; an enabled one without a schedule also runs once, now. */
+export const createJob = async (
+  { db, queue, clock }: JobContext,
+  accountId: bigint,
+  input: JobInput,
+): Promise<JobRow> => {
+  const now = clock.now();
+  const issues = new IssueCollector();
+  const settings = checkJobInput(input, { path: ['input'], now }, issues);
+  issues.throwIfAny();
+  return db.transaction(async (tx) => {
+    const job = await insertJob(tx, accountId, settings, now);
+    if (settings.enabled && settings.cron === null && settings.scheduledTimeInSeconds === null) {
+      await queueRun(tx, queue, job, 'IMMEDIATE', now, now);
+    }
+    return job;
+  });
+};
+
+/** Changes the fields given. Runs that are queued already keep the settings they were queued with. */
+export const updateJob = async (
+  { db, clock }: JobContext,
+  accountId: bigint,
+  id: string,
+  version: number | null,
+  patch: JobPatch,
+): Promise<JobRow> => {
+  const now = clock.now();
+  const change = db.transaction(async (tx) => {
+    const job = await lockJob(tx, accountId, id);
+    if (version !== null && version !== job.version) {
+      throw new ConflictError(
+        `The job is at version ${job.version}, not ${version}: somebody changed it meanwhile. Read it again and repeat the edit.`,
+      );
+    }
+    const issues = new IssueCollector();
+    const merged = applyPatch(job.settings, patch, ['input'], issues);
+    const settings = checkJobInput(merged, { path: ['input'], now, previous: job.settings }, issues);
+    issues.throwIfAny();
+    await checkJobIsFree(tx, accountId, settings, job.id);
+    return storeJob(tx, job, settings, now);
+  });
+  return change.catch((error: unknown) => {
+    // 23505: another job took the name or the destination after it was looked for.
+    if (sqlState(error) === '23505') throw new ConflictError('Another job took the name or the destination just now.');
+    throw error;
+  });
+};
+
+/** Cancels what waits and runs, and keeps the history. */
+export const deleteJob = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<void> => {
+  const now = clock.now();
+  await db.transaction(async (tx) => {
+    const job = await lockJob(tx, accountId, id);
+    await markJobDeleted(tx, job, now);
+    await cancelRuns(tx, queue, eq(runs.jobId, job.id), now);
+  });
+};
+
+/** Windows reach a century back from here; the calendar of years before 1 is in no RFC 3339 date. */
+const EARLIEST_SLOT = Date.UTC(1900, 0, 1);
+
+/** Makes a MANUAL run; the window is reckoned from `scheduledFor`, or from now. A disabled job runs all the same. */
+export const runJob = async (
+  { db, queue, clock }: JobContext,
+  accountId: bigint,
+  jobId: string,
+  scheduledFor: string | null,
+): Promise<RunRow> => {
+  const now = clock.now();
+  const issues = new IssueCollector();
+  const slot = scheduledFor === null ? now.getTime() : parseTimestamp(scheduledFor);
+  if (slot === null) {
+    issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone.');
+  } else if (slot < EARLIEST_SLOT) {
+    issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Lies before 1900.');
+  } else if (slot > now.getTime() + 86_400_000) {
+    // No record can lie further ahead, so such a run could only write a file that says too little.
+    issues.add(['input', 'scheduledFor'], 'FUTURE_TIMESTAMP', 'Lies more than 24 hours in the future.');
+  }
+  issues.throwIfAny();
+  return db.transaction(async (tx) => {
+    const job = await lockJob(tx, accountId, jobId);
+    await checkBucketIsFree(tx, accountId, destinationOf(job.settings).bucket);
+    return queueRun(tx, queue, job, 'MANUAL', new Date(slot ?? 0), now);
+  });
+};
+
+/** CANCELED at once; a worker that was writing lets go within two seconds, and until then the job's next run waits. */
+export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> =>
+  db.transaction(async (tx) => {
+    const now = clock.now();
+    const [canceled] = isUuid(id)
+      ? await cancelRuns(tx, queue, and(eq(runs.accountId, accountId), eq(runs.id, id)), now)
+      : [];
+    if (canceled) {
+      // Where it paused between two attempts no worker holds it who would wake the next one of its job.
+      await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
+      return canceled;
+    }
+    const [run] = await loadRuns(tx, accountId, [id]);
+    if (!run) throw new NotFoundError('There is no such run.');
+    throw new ConflictError(`The run has ended already: it is ${run.status}.`);
+  });
+
+const cancelRuns = async (
+  tx: Transaction,
+  queue: PgBoss,
+  which: ReturnType<typeof and>,
+  now: Date,
+): Promise<RunRow[]> => {
+  const canceled = await tx
+    .update(runs)
+    .set({ status: targetOf('CANCEL'), finishedAt: now, change: nextChange })
+    .where(and(which, inArray(runs.status, sourcesOf('CANCEL'))))
+    .returning();
+  for (const run of canceled) await queueMail(tx, queue, run);
+  await notifyRuns(tx, canceled);
+  return canceled;
+};

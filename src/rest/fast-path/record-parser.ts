@@ -1,0 +1,285 @@
+// Pure: records straight out of JSON text. Requests repeat few timestamps and filters many times: what one means is asked of
+// the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
+import { parseExactly } from '../../lib/long-numbers.ts';
+import { findRepeatedNames } from '../../lib/repeated-names.ts';
+import { type Granularity, Misshapen, type RecordInput } from '../../streams/inputs.ts';
+
+/** Reads what JSON.parse made of a record. */
+export type ReadRecord = (value: unknown) => RecordInput | Misshapen;
+
+/** Spellings that are remembered, and how long one of them may be: 5 MB or so in all. */
+const MAX_KNOWN = 10_000;
+const MAX_SPELLING = 500;
+
+/** The fields of a plain record; the bit of each stands at its place. */
+const TIMESTAMP = 0;
+const GRANULARITY = 1;
+const FILTER = 2;
+const ELEMENT = 3;
+const VALUE = 4;
+const FIELDS = ['"timestamp"', '"granularity"', '"filter"', '"element-name"', '"value"'] as const;
+/** An older spelling, as long as the other. */
+const ELEMENT_ALIAS = '"element_name"';
+/** Only the filter may be left out. */
+const REQUIRED = 0b11011;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+/** A decimal that a double holds as it was sent: of 15 digits or fewer. */
+const PLAIN_NUMBER = /^(?:0|[1-9]\d{0,14})(?:\.\d{1,14})?$/;
+const MAX_PLAIN_NUMBER = 16;
+
+/** By how they are spelled. */
+const GRANULARITIES = new Map<string, Granularity>([
+  ['"HOURLY"', 'HOURLY'],
+  ['"DAILY"', 'DAILY'],
+  ['"MONTHLY"', 'MONTHLY'],
+]);
+
+/** In the place of an end. */
+const UNKNOWN = -2;
+
+/** What spellings mean: the same in every request, whosever it is. */
+export class KnownSpellings {
+  readonly timestamps = new Map<string, string>();
+  readonly filters = new Map<string, RecordInput['filter']>();
+}
+
+export class RecordTextReader {
+  readonly #readRecord: ReadRecord;
+  /** Behind the record that was read last. */
+  #end = 0;
+  /** End of the text that may contain the record. For lines it is the end of the line, so that no line is read twice. */
+  #limit = 0;
+  /** What stood before each value of the record before, and whose it is: most senders write every record alike. */
+  readonly #before: { readonly text: string; readonly field: number }[] = [];
+  readonly #timestamp: RepeatedValue<string>;
+  readonly #granularity = new RepeatedValue(GRANULARITIES, endOfPlainString);
+  readonly #filter: RepeatedValue<RecordInput['filter']>;
+
+  /** @param readRecord the general reader, from which this one never differs */
+  constructor(readRecord: ReadRecord, known: KnownSpellings) {
+    this.#readRecord = readRecord;
+    this.#timestamp = new RepeatedValue(known.timestamps, endOfPlainString);
+    this.#filter = new RepeatedValue(known.filters, endOfObject);
+  }
+
+  /**
+   * Reads up to `most` lines from `from`, in order. Passes on the record if it fills its line, otherwise the line for the
+   * general reader. Returns the start of the next line, which is beyond the end of the text after the last one.
+   */
+  readLines(text: string, from: number, most: number, take: (line: RecordInput | string) => void): number {
+    let start = from;
+    for (let count = 0; count < most && start <= text.length; count += 1) {
+      const newline = text.indexOf('\n', start);
+      const end = newline < 0 ? text.length : newline;
+      this.#limit = end;
+      const record = this.#readPlain(text, start);
+      // The record must not be followed by anything.
+      const isAll = record !== null && afterBlanks(text, this.#end, end) >= end;
+      take(isAll ? record : text.slice(start, end));
+      start = end + 1;
+    }
+    return start;
+  }
+
+  /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */
+  *readList(text: string): Generator<RecordInput | Misshapen | null, void> {
+    this.#limit = text.length;
+    let at = afterBlanks(text, 0, this.#limit);
+    for (const token of ['{', '"records"', ':', '[']) {
+      if (!text.startsWith(token, at)) return yield null;
+      at = afterBlanks(text, at + token.length, this.#limit);
+    }
+    for (;;) {
+      const record = this.#readPlain(text, at) ?? this.#readAny(text, at);
+      yield record;
+      if (!record) return;
+      at = afterBlanks(text, this.#end, this.#limit);
+      const code = text.charCodeAt(at);
+      at = afterBlanks(text, at + 1, this.#limit);
+      if (code === CLOSING_BRACKET) break;
+      if (code !== COMMA) return yield null;
+    }
+    if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1, this.#limit) !== text.length) yield null;
+  }
+
+  /** A record that has each field once and nothing else, its strings without escapes; null for any other. */
+  #readPlain(text: string, from: number): RecordInput | null {
+    const limit = this.#limit;
+    let at = afterBlanks(text, from, limit);
+    if (text.charCodeAt(at) !== OPENING_BRACE) return null;
+    let seen = 0;
+    let elementName = '';
+    let value = '';
+    for (let place = 0; ; place += 1) {
+      const before = this.#before[place];
+      const isAsBefore = before !== undefined && text.startsWith(before.text, at);
+      const field = isAsBefore ? before.field : fieldAt(text, afterBlanks(text, at + 1, limit));
+      if (field < 0 || (seen & (1 << field)) !== 0) return null;
+      seen |= 1 << field;
+      const start = isAsBefore ? at + before.text.length : startOfValue(text, afterBlanks(text, at + 1, limit), limit);
+      if (start < 0) return null;
+      if (!isAsBefore) this.#before[place] = { text: text.slice(at, start), field };
+      if (field === ELEMENT) {
+        at = endOfPlainString(text, start);
+        elementName = text.slice(start + 1, at - 1);
+      } else if (field === VALUE) {
+        const isQuoted = text.charCodeAt(start) === QUOTE;
+        at = isQuoted ? endOfPlainString(text, start) : endOfPlainNumber(text, start);
+        value = isQuoted ? text.slice(start + 1, at - 1) : String(Number(text.slice(start, at)));
+      } else if (field === GRANULARITY) {
+        at = this.#granularity.read(text, start, limit);
+      } else {
+        at = field === TIMESTAMP ? this.#timestamp.read(text, start, limit) : this.#filter.read(text, start, limit);
+        if (at === UNKNOWN) return this.#learn(text, from, field);
+      }
+      if (at < 0) return null;
+      at = afterBlanks(text, at, limit);
+      const next = text.charCodeAt(at);
+      if (next === CLOSING_BRACE) break;
+      if (next !== COMMA) return null;
+    }
+    if ((seen & REQUIRED) !== REQUIRED) return null;
+    this.#end = at + 1;
+    return {
+      timestamp: this.#timestamp.meaning as string,
+      granularity: this.#granularity.meaning as Granularity,
+      filter: (seen & (1 << FILTER)) === 0 ? undefined : this.#filter.meaning,
+      elementName,
+      value,
+    };
+  }
+
+  /** Has the general reader look at a record, and remembers what its timestamp or filter means, whichever was not known. */
+  #learn(text: string, from: number, field: number): RecordInput | null {
+    const record = this.#readAny(text, from);
+    if (!record || record instanceof Misshapen) return null;
+    if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
+    else this.#filter.learn(record.filter);
+    return record;
+  }
+
+  /** Any object; null where it is no JSON, or a name stands in it twice. */
+  #readAny(text: string, from: number): RecordInput | Misshapen | null {
+    const start = afterBlanks(text, from, this.#limit);
+    const end = endOfObject(text, start, this.#limit);
+    if (end < 0) return null;
+    const json = text.slice(start, end);
+    try {
+      const { value, text: exact } = parseExactly(json);
+      if (findRepeatedNames(exact, value, 0).count > 0) return null;
+      this.#end = end;
+      return this.#readRecord(value);
+    } catch {
+      return null;
+    }
+  }
+}
+
+type EndOf = (text: string, from: number, limit: number) => number;
+
+/** A field of which few values come many times. */
+class RepeatedValue<Meaning> {
+  readonly #known: Map<string, Meaning>;
+  readonly #endOf: EndOf;
+  #spelling = '';
+  #meaning: Meaning | undefined;
+
+  constructor(known: Map<string, Meaning>, endOf: EndOf) {
+    this.#known = known;
+    this.#endOf = endOf;
+  }
+
+  /** Of the value that was read last. */
+  get meaning(): Meaning | undefined {
+    return this.#meaning;
+  }
+
+  /** Behind the value that begins there; UNKNOWN where nobody knows what it means, -1 where it is not plain. */
+  read(text: string, from: number, limit: number): number {
+    if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
+    const end = this.#endOf(text, from, limit);
+    if (end < 0) return end;
+    this.#spelling = text.slice(from, end);
+    this.#meaning = this.#known.get(this.#spelling);
+    return this.#meaning === undefined ? UNKNOWN : end;
+  }
+
+  /** What the value means that was read last. */
+  learn(meaning: Meaning): void {
+    if (this.#spelling.length > MAX_SPELLING) return;
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(copyOf(this.#spelling), meaning);
+  }
+}
+
+/** The field that is named there, or -1. */
+const fieldAt = (text: string, at: number): number => {
+  for (let field = TIMESTAMP; field <= VALUE; field += 1)
+    if (text.startsWith(FIELDS[field] as string, at)) return field;
+  return text.startsWith(ELEMENT_ALIAS, at) ? ELEMENT : -1;
+};
+
+const afterBlanks = (text: string, from: number, limit: number): number => {
+  for (let at = from; ; at += 1) {
+    const code = text.charCodeAt(at);
+    if ((code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) || at >= limit) return at;
+  }
+};
+
+/** Where the value begins behind the name that begins there, or -1. */
+const startOfValue = (text: string, name: number, limit: number): number => {
+  const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1, limit);
+  return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1, limit) : -1;
+};
+
+/** Behind the string that begins there; -1 where it is none, or JSON writes some of it as something else. */
+const endOfPlainString = (text: string, from: number): number => {
+  if (text.charCodeAt(from) !== QUOTE) return -1;
+  for (let at = from + 1; ; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) return at + 1;
+    // Also behind the end of the text, where there is no code.
+    if (!(code >= 0x20) || code === BACKSLASH) return -1;
+  }
+};
+
+/** Behind the number that begins there; -1 where it is none, or a double does not hold it as it was sent. */
+const endOfPlainNumber = (text: string, from: number): number => {
+  let at = from;
+  for (; at <= from + MAX_PLAIN_NUMBER; at += 1) {
+    const code = text.charCodeAt(at);
+    // Digits, "+", "-", "." and letters: what is no number is seen then.
+    if (!(code >= 0x2b && code <= 0x7a) || code === COMMA || code === CLOSING_BRACKET) break;
+  }
+  return at <= from + MAX_PLAIN_NUMBER && PLAIN_NUMBER.test(text.slice(from, at)) ? at : -1;
+};
+
+/** Behind the object that begins there, or -1 if it does not end before the limit. */
+const endOfObject = (text: string, from: number, limit: number): number => {
+  if (text.charCodeAt(from) !== OPENING_BRACE) return -1;
+  let depth = 0;
+  let inString = false;
+  for (let at = from; at < limit; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) inString = !inString;
+    else if (code === BACKSLASH) at += 1;
+    else if (inString) continue;
+    else if (code === OPENING_BRACE) depth += 1;
+    else if (code === CLOSING_BRACE) {
+      depth -= 1;
+      if (depth === 0) return at + 1;
+    }
+  }
+  return -1;
+};
+
+/** By itself: a part of a text keeps all of that in memory. */
+const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { idOf } from '../../db/public-ids.ts';
+import { NotFoundError, ValidationError } from '../../errors/errors.ts';
+import { runJob } from '../../jobs/commands.ts';
+import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../../runs/runs.ts';
+import { findJob, jobIdOf, jsonBody, MISSING } from '../found-jobs.ts';
+import { answeredRun, formatRun } from '../schemas/job-responses.ts';
+import { linkToNext, listParameters, NEXT, pageOf } from '../pages.ts';
+import { type Call, parameterOf, type Route } from '../route.ts';
+import { issuesOf } from '../schemas/shapes.ts';
+
+// The runs of a job, which are Sluice's own.
+
+const formatRuns = async (call: Call, runs: readonly RunRow[]) => {
+  const objects =
+    runs.length === 0
+      ? []
+      : await loadRunObjects(
+          call.services.db,
+          runs.map(({ id }) => id),
+        );
+  const byRun = Map.groupBy(objects, ({ runId }) => runId);
+  return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
+};
+
+const manualRunSchema = z
+  .strictObject({
+    scheduledFor: z
+      .string()
+      .nullish()
+      .meta({ description: 'RFC 3339: the slot that the window is reckoned from. Left out: now.' }),
+  })
+  .meta({ id: 'ManualRun' });
+
+export const runRoutes: readonly Route[] = [
+  {
+    method: 'post',
+    path: '/jobs/{id}/run',
+    family: 'jobs',
+    operationId: 'runJob',
+    summary: 'Makes a manual run of a job',
+    scope: 'JOBS',
+    body: jsonBody(manualRunSchema, false),
+    success: { status: 200, description: 'The run, which waits for a worker.', schema: answeredRun },
+    failures: { ...MISSING, 409: 'The bucket belongs to another account of this server.' },
+    handle: async (call) => {
+      const body = manualRunSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
+      if (!body.success) throw new ValidationError(issuesOf(body.error));
+      const slot = body.data.scheduledFor ?? null;
+      const started = runJob(call.services, call.principal.accountId, jobIdOf(call), slot);
+      const run = await started.catch((error: unknown) => {
+        if (!(error instanceof ValidationError)) throw error;
+        throw new ValidationError(
+          error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) })),
+          error.issueCount,
+        );
+      });
+      return { status: 200, body: formatRun(run, []) };
+    },
+  },
+  {
+    method: 'get',
+    path: '/jobs/{id}/runs',
+    family: 'jobs',
+    operationId: 'listRuns',
+    summary: 'Runs of a job, newest first',
+    scope: 'READ',
+    parameters: listParameters,
+    success: { status: 200, description: '100 at most.', schema: z.array(answeredRun), headers: NEXT },
+    failures: MISSING,
+    handle: async (call) => {
+      const job = await findJob(call);
+      const asked = pageOf(call);
+      const page = await listRuns(call.services.db, call.principal.accountId, { ...asked, jobId: job.id });
+      return {
+        status: 200,
+        body: await formatRuns(call, page.rows),
+        headers: linkToNext(asked, page),
+      };
+    },
+  },
+  {
+    method: 'get',
+    path: '/runs/{id}',
+    family: 'jobs',
+    operationId: 'getRun',
+    summary: 'One run',
+    scope: 'READ',
+    success: { status: 200, description: 'The run.', schema: answeredRun },
+    failures: MISSING,
+    handle: async (call) => {
+      const runs = await loadRuns(call.services.db, call.principal.accountId, [idOf('Run', parameterOf(call, 'id'))]);
+      const [run] = await formatRuns(call, runs);
+      if (!run) throw new NotFoundError('There is no such run.');
+      return { status: 200, body: run };
+    },
+  },
+];

@@ -1,0 +1,298 @@
+import { z } from 'zod';
+import { encodeId } from '../../db/public-ids.ts';
+import { ValidationError } from '../../errors/errors.ts';
+import { listRecords } from '../../streams/record-pages.ts';
+import { deleteStream, findStream } from '../../streams/streams.ts';
+import { missingStream, type Receipt, type WriteKind } from '../../streams/write-request.ts';
+import { pathOf } from '../../http/paths.ts';
+import { readString } from '../../http/structured-string.ts';
+import { type BodyTarget, writeBody } from '../allocation-bodies.ts';
+import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
+import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
+import { issuesOf } from '../schemas/shapes.ts';
+
+// CloudZero's paths. What differs from them stands in the descriptions.
+
+const TELEMETRY = '/unit-cost/v1/telemetry';
+const ALLOCATION = `${TELEMETRY}/allocation/{stream}`;
+const STREAM = `${TELEMETRY}/{stream}`;
+
+const receipt = z
+  .object({
+    message: z.literal('Telemetry accepted'),
+    operationId: z.string().meta({ description: 'The entry in the ledger; the same id as in GraphQL.' }),
+    insertedRecords: z.int(),
+    hiddenRecords: z.int().meta({ description: 'Earlier records that this write hid.' }),
+    replayed: z.boolean().meta({ description: 'True where an earlier request with the same key was answered again.' }),
+  })
+  .meta({ id: 'AllocationReceipt' });
+
+const idempotencyKey: ParameterDocument = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  schema: z.string().min(1).max(255).optional(),
+  description:
+    'Of the account; never expires. May be a string of RFC 8941: "abc" and abc are the same key. The same key with the same content answers with the stored receipt and writes nothing twice, also across GraphQL, JSON and NDJSON; with other content it is 409.',
+};
+
+const bodyOf = (schema: z.ZodType, example: object): BodyDocument => ({
+  required: true,
+  description:
+    'All are taken or none. JSON: limited by its size after decompression (MAX_BODY_BYTES). NDJSON: one record a line, as many as there are, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
+  content: {
+    'application/json': { schema: z.strictObject({ records: z.array(schema) }), example: { records: [example] } },
+    'application/x-ndjson': { schema, example },
+  },
+});
+
+const EXAMPLE = {
+  timestamp: '2026-01-25T00:00:00Z',
+  granularity: 'DAILY',
+  filter: { 'tag:environment': ['prod'] },
+  'element-name': 'hooli',
+};
+
+const STREAM_BUSY =
+  'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is away, or it took too long. With an Idempotency-Key it is safe to send it again.';
+
+const writeFailures = {
+  409: 'The Idempotency-Key belongs to an earlier request with other content (IDEMPOTENCY_MISMATCH).',
+  413: 'The JSON body is too large: send it in parts, or as NDJSON.',
+  503: STREAM_BUSY,
+  429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
+};
+
+const targetOf = (call: Call): BodyTarget => {
+  return {
+    accountId: call.principal.accountId,
+    stream: call.parameters['stream'] ?? null,
+    idempotencyKey: idempotencyKeyOf(call),
+    path: [],
+  };
+};
+
+const idempotencyKeyOf = ({ request }: Call): string | null => {
+  const value = request.headers['idempotency-key'];
+  if (typeof value !== 'string') return null;
+  // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
+  const key = readString(Buffer.from(value, 'latin1').toString('utf8'));
+  if (key !== null) return key;
+  const message =
+    'Begins with a quote, but is not a string of RFC 8941: printable ASCII in quotes, with \\" for a quote and \\\\ for a backslash.';
+  throw new ValidationError([{ path: ['Idempotency-Key'], code: 'BAD_TEXT', message }]);
+};
+
+const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> => ({
+  message: 'Telemetry accepted',
+  operationId: encodeId('AllocationOperation', operation.id),
+  insertedRecords: operation.insertedRecords,
+  hiddenRecords: operation.hiddenRecords,
+  replayed,
+});
+
+const writeWith =
+  (kind: WriteKind, status: 200 | 201) =>
+  async (call: Call): Promise<Reply> => ({ status, body: accepted(await writeBody(call, kind, targetOf(call))) });
+
+/** Deprecated from the first version on: these paths exist for senders that still use them. */
+const DEPRECATED_AT = '@1764547200';
+
+/** A sum on a deprecated path; `from` is where the successor begins, relative to the path of the request. */
+const deprecatedSum =
+  (from: string) =>
+  async (call: Call): Promise<Reply> => {
+    const receipt = await writeBody(call, 'SUM', targetOf(call));
+    // Relative, because a proxy may have removed a prefix from the path. If the path ends with a slash, the reference begins
+    // one level higher.
+    const up = pathOf(call.request).endsWith('/') ? '../' : '';
+    const successor = `${up}${from}${encodeURIComponent(receipt.stream.name)}/sum`;
+    return {
+      status: 200,
+      body: accepted(receipt),
+      headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
+    };
+  };
+
+const DEPRECATION_HEADERS = {
+  Deprecation: 'When it was deprecated (RFC 9745).',
+  Link: 'The successor: rel="successor-version".',
+};
+
+const success = { status: 200, description: 'The records are durable.', schema: receipt } as const;
+
+const writes: Route[] = [
+  {
+    method: 'post',
+    path: `${ALLOCATION}/sum`,
+    family: 'telemetry',
+    operationId: 'allocationSum',
+    summary: 'Adds records; the live value is the exact sum of its records',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    success,
+    failures: writeFailures,
+    handle: writeWith('SUM', 200),
+  },
+  {
+    method: 'post',
+    path: ALLOCATION,
+    family: 'telemetry',
+    operationId: 'allocationSumDeprecated',
+    summary: 'The same as .../sum',
+    deprecated: true,
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    success: { ...success, headers: DEPRECATION_HEADERS },
+    failures: writeFailures,
+    handle: deprecatedSum(''),
+  },
+  {
+    method: 'post',
+    path: TELEMETRY,
+    family: 'telemetry',
+    operationId: 'allocationSumOldest',
+    summary: 'The same as .../sum, with the stream in each record',
+    description: 'Every record names the stream in telemetry-stream, the same in all of them; otherwise 400.',
+    deprecated: true,
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(namedRecordSchema, { ...EXAMPLE, 'telemetry-stream': 'api-calls', value: '1200.5' }),
+    success: { ...success, headers: DEPRECATION_HEADERS },
+    failures: writeFailures,
+    handle: deprecatedSum('telemetry/allocation/'),
+  },
+  {
+    method: 'post',
+    path: `${ALLOCATION}/replace`,
+    family: 'telemetry',
+    operationId: 'allocationReplace',
+    summary: 'Puts records in the place of those with the same bucket, filter and element',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
+    success,
+    failures: writeFailures,
+    handle: writeWith('REPLACE', 200),
+  },
+  {
+    method: 'post',
+    path: `${ALLOCATION}/delete`,
+    family: 'telemetry',
+    operationId: 'allocationDelete',
+    summary: 'Hides all live records that match',
+    description: 'Matching nothing is a success that says 0. A missing stream is 400 with the code NOT_FOUND.',
+    scope: 'INGEST',
+    parameters: [idempotencyKey],
+    body: bodyOf(selectorSchema, EXAMPLE),
+    success: { status: 201, description: 'The records are hidden.', schema: receipt },
+    failures: writeFailures,
+    handle: writeWith('DELETE', 201),
+  },
+];
+
+const MAX_RECORDS = 1000;
+
+const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(MAX_RECORDS);
+
+const recordsOf = async (call: Call): Promise<Reply> => {
+  const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
+  if (!limit.success) {
+    const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
+    throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
+  }
+  const name = parameterOf(call, 'stream');
+  const { db } = call.services;
+  const stream = await findStream(db, call.principal.accountId, name);
+  if (!stream) throw missingStream(name);
+  call.services.keyHasher.note(stream);
+  const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
+  return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
+};
+
+const forceSchema = z.strictObject({ force: z.boolean().optional() });
+
+const forceOf = async (call: Call): Promise<boolean> => {
+  const asked = call.query().get('force');
+  if (asked !== null && asked !== 'true' && asked !== 'false') {
+    throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
+  }
+  const body = forceSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
+  if (!body.success) throw new ValidationError(issuesOf(body.error));
+  return asked === 'true' || body.data.force === true;
+};
+
+const readsAndDeletes: Route[] = [
+  {
+    method: 'get',
+    path: `${STREAM}/records`,
+    family: 'telemetry',
+    operationId: 'listRecords',
+    summary: 'Live records, newest bucket first',
+    scope: 'READ',
+    parameters: [
+      {
+        name: 'limit',
+        in: 'query',
+        schema: limitSchema,
+        description: `How many: 1 to ${MAX_RECORDS}. Defaults to ${MAX_RECORDS}.`,
+      },
+    ],
+    success: {
+      status: 200,
+      description: 'In the form in which they are sent.',
+      schema: z.object({ records: z.array(answeredRecord) }),
+    },
+    handle: recordsOf,
+  },
+  {
+    method: 'delete',
+    path: STREAM,
+    family: 'telemetry',
+    operationId: 'deleteStream',
+    summary: 'Hides the whole stream and frees its name',
+    description: 'A stream with live records only with force, as query parameter or in the body; else 400.',
+    scope: 'ADMIN',
+    parameters: [
+      { name: 'force', in: 'query', schema: z.enum(['true', 'false']).optional(), description: 'Also live records.' },
+    ],
+    body: {
+      required: false,
+      description: 'The same as the query parameter.',
+      content: { 'application/json': { schema: forceSchema, example: { force: true } } },
+    },
+    success: {
+      status: 200,
+      description: 'It is deleted. Its ledger stays in the store.',
+      schema: z.object({ message: z.literal('Stream deleted'), id: z.string(), name: z.string() }),
+    },
+    failures: { 503: STREAM_BUSY },
+    handle: async (call) => {
+      const force = await forceOf(call);
+      const context = { ...call.services, ended: call.ended };
+      const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), {
+        force,
+      });
+      return { status: 200, body: { message: 'Stream deleted', id: encodeId('Stream', stream.id), name: stream.name } };
+    },
+  },
+];
+
+export const telemetryRoutes: readonly Route[] = [...writes, ...readsAndDeletes];
+
+const RESERVED = '"allocation" and "metric" are reserved in this path; streams of these names are served over GraphQL';
+const NO_METRICS =
+  'Unit metrics are not supported: only allocation streams are served, on the paths with allocation instead of metric';
+
+/** Paths that would otherwise match a route with a stream's name, and why they are not served. */
+export const unservedPaths: readonly {
+  readonly methods: 'all' | readonly ('GET' | 'HEAD' | 'DELETE')[];
+  readonly path: string;
+  readonly reason: string;
+}[] = [
+  { methods: 'all', path: `${TELEMETRY}/metric`, reason: NO_METRICS },
+  { methods: 'all', path: `${TELEMETRY}/metric/*`, reason: NO_METRICS },
+  { methods: ['DELETE'], path: `${TELEMETRY}/allocation`, reason: RESERVED },
+  { methods: ['GET', 'HEAD'], path: `${TELEMETRY}/allocation/records`, reason: RESERVED },
+];

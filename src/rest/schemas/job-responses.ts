@@ -1,0 +1,172 @@
+// Pure: jobs, checks of jobs and runs as the routes answer them.
+import { z } from 'zod';
+import type { DimensionValues, JobSettings } from '../../db/json-columns.ts';
+import { encodeId } from '../../db/public-ids.ts';
+import type { JobCheck } from '../../jobs/check.ts';
+import type { JobRow } from '../../jobs/jobs.ts';
+import { formatTimestamp } from '../../lib/timestamps.ts';
+import type { RunObjectRow, RunRow } from '../../runs/runs.ts';
+
+const dimensionValues = z.record(z.string(), z.array(z.string()));
+
+const schedulerContext = z
+  .object({ nextRunTimesInSeconds: z.array(z.int()) })
+  .meta({ description: 'The next times at which it is due, in Unix epoch seconds; none where it is disabled.' });
+
+const settings = {
+  jobName: z.string(),
+  description: z.string().nullable(),
+  enabled: z.boolean(),
+  email: z.string().nullable(),
+  s3Url: z.string(),
+  bucketOwner: z.string().nullable(),
+  format: z.enum(['json', 'csv', 'ndjson']),
+  compression: z.enum(['none', 'gzip']),
+  aggregationBucket: z.enum(['hour', 'day', 'week', 'month']),
+  timeZone: z.string(),
+  range: z.string(),
+  endTimeOffset: z.string().nullable(),
+  cron: z.string().nullable(),
+  scheduledTimeInSeconds: z.int().nullable(),
+  meterApiNames: z.array(z.string()).nullable(),
+  groupBy: z.array(z.string()).nullable(),
+  filter: dimensionValues.nullable(),
+  sparse: z.boolean(),
+  minimizeFresh: z.boolean(),
+  rescaleFunction: z.object({ function: z.enum(['multiply']), coefficient: z.number() }).nullable(),
+} as const;
+
+const draft = z.object({ ...settings, schedulerContext }).meta({ id: 'JobDraft' });
+
+export const answeredJob = z
+  .object({
+    id: z.string().meta({ description: 'The same as in GraphQL; opaque, stable, safe in a URL.' }),
+    version: z.int().meta({ description: '1 at first; grows by one at each update.' }),
+    ...settings,
+    createTime: z.int().meta({ description: 'Unix epoch milliseconds.' }),
+    updateTime: z.int().meta({ description: 'Unix epoch milliseconds.' }),
+    schedulerContext,
+  })
+  .meta({ id: 'Job' });
+
+export const answeredCheck = z
+  .object({
+    job: draft,
+    query: z.object({
+      windowStart: z.string(),
+      windowEnd: z.string(),
+      aggregationBucket: z.enum(['hour', 'day', 'week', 'month']),
+      meterApiNames: z.array(z.string()),
+      groupBy: z.array(z.string()),
+      filter: dimensionValues,
+      sql: z.string(),
+      parameters: z.array(z.string().nullable()),
+    }),
+    objectKeys: z.array(z.string()),
+    sample: z.array(z.string()),
+    warnings: z.array(z.string()),
+  })
+  .meta({ id: 'JobCheck' });
+
+export const answeredRun = z
+  .object({
+    id: z.string(),
+    jobId: z.string(),
+    jobName: z.string(),
+    trigger: z.enum(['cron', 'one_off', 'immediate', 'manual']),
+    status: z.enum(['queued', 'running', 'succeeded', 'failed', 'canceled']),
+    scheduledFor: z.string(),
+    windowStart: z.string(),
+    windowEnd: z.string(),
+    startedAt: z.string().nullable(),
+    finishedAt: z.string().nullable(),
+    attempt: z.int(),
+    rowsWritten: z.int(),
+    bytesWritten: z.int(),
+    objects: z.array(z.object({ key: z.string(), rows: z.int(), bytes: z.int(), sha256: z.string() })),
+    manifestKey: z.string().nullable(),
+    error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).nullable(),
+  })
+  .meta({ id: 'Run' });
+
+const lower = <Word extends string>(text: Word): Lowercase<Word> => text.toLowerCase() as Lowercase<Word>;
+
+const asObject = (filter: readonly DimensionValues[]): Record<string, string[]> =>
+  Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
+
+/** JSON.rawJSON (ES2026), which TypeScript's library does not know yet: a number with the digits of the text. */
+const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
+
+/** In the order in which people read them; jsonb keeps another. */
+const formatSettings = (job: JobSettings) => ({
+  jobName: job.jobName,
+  description: job.description,
+  enabled: job.enabled,
+  email: job.email,
+  s3Url: job.s3Url,
+  bucketOwner: job.bucketOwner ?? null,
+  format: lower(job.format),
+  compression: lower(job.compression),
+  aggregationBucket: lower(job.aggregationBucket),
+  timeZone: job.timeZone,
+  range: job.range,
+  endTimeOffset: job.endTimeOffset,
+  cron: job.cron,
+  scheduledTimeInSeconds: job.scheduledTimeInSeconds,
+  meterApiNames: job.meterApiNames && [...job.meterApiNames],
+  groupBy: job.groupBy && [...job.groupBy],
+  filter: job.filter && asObject(job.filter),
+  sparse: job.sparse,
+  minimizeFresh: job.minimizeFresh,
+  rescaleFunction: job.rescaleFunction && {
+    function: lower(job.rescaleFunction.function),
+    coefficient: exactNumber(job.rescaleFunction.coefficient),
+  },
+});
+
+const inSeconds = (slots: readonly Date[]): number[] => slots.map((slot) => Math.floor(slot.getTime() / 1000));
+
+export const formatJob = (job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> => ({
+  id: encodeId('Job', job.id),
+  version: job.version,
+  ...formatSettings(job.settings),
+  createTime: job.createdAt.getTime(),
+  updateTime: job.updatedAt.getTime(),
+  schedulerContext: { nextRunTimesInSeconds: inSeconds(nextSlots) },
+});
+
+export const formatCheck = (check: JobCheck): z.input<typeof answeredCheck> => ({
+  job: { ...formatSettings(check.job), schedulerContext: { nextRunTimesInSeconds: inSeconds(check.nextRuns) } },
+  query: {
+    ...check.query,
+    windowStart: formatTimestamp(check.query.windowStart),
+    windowEnd: formatTimestamp(check.query.windowEnd),
+    aggregationBucket: lower(check.query.aggregationBucket),
+    meterApiNames: [...check.query.meterApiNames],
+    groupBy: [...check.query.groupBy],
+    filter: asObject(check.query.filter),
+    parameters: [...check.query.parameters],
+  },
+  objectKeys: [...check.objectKeys],
+  sample: [...check.sample],
+  warnings: [...check.warnings],
+});
+
+export const formatRun = (run: RunRow, objects: readonly RunObjectRow[]): z.input<typeof answeredRun> => ({
+  id: encodeId('Run', run.id),
+  jobId: encodeId('Job', run.jobId),
+  jobName: run.settings.jobName,
+  trigger: lower(run.trigger),
+  status: lower(run.status),
+  scheduledFor: formatTimestamp(run.scheduledFor),
+  windowStart: formatTimestamp(run.windowStart),
+  windowEnd: formatTimestamp(run.windowEnd),
+  startedAt: run.startedAt && formatTimestamp(run.startedAt),
+  finishedAt: run.finishedAt && formatTimestamp(run.finishedAt),
+  attempt: run.attempt,
+  rowsWritten: run.rowsWritten,
+  bytesWritten: run.bytesWritten,
+  objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
+  manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+  error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
+});

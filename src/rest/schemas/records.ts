@@ -1,0 +1,218 @@
+// Pure: records and selectors as CloudZero's clients send them, in all their spellings, and as they are answered.
+import { z } from 'zod';
+import type { Issue } from '../../errors/errors.ts';
+import { toRfc3339 } from '../../lib/iso-8601.ts';
+import { isExactNumber } from '../../lib/long-numbers.ts';
+import type { FilterEntry, Granularity } from '../../streams/inputs.ts';
+import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/inputs.ts';
+import type { LiveRecord } from '../../streams/record-pages.ts';
+import { NamedStream, nameOf, type StreamOfRecords } from '../named-stream.ts';
+import {
+  decimal,
+  DIMENSIONS_DOCUMENT,
+  issueCountOf,
+  issuesOf,
+  parseCounting,
+  readDimensions,
+  refuse,
+  word,
+} from './shapes.ts';
+
+const timestamp = z
+  .unknown()
+  .transform((value, context): string => {
+    if (typeof value === 'string') return toRfc3339(value);
+    if (value === undefined) return refuse(context, 'REQUIRED', 'Is required.');
+    const isNumber = typeof value === 'number' || isExactNumber(value);
+    const reason = isNumber ? ' A number, such as epoch seconds, does not say its unit.' : '';
+    return refuse(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
+  })
+  .meta({
+    description:
+      'Any time of the bucket, in ISO 8601: with the offset as Z, UTC, +01:00, +0100 or +01, or without one (UTC); with a blank instead of the T; without seconds; with a fraction; the date alone; in basic format (20260125T083000Z). HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, in its own offset. The bucket starts at most 24 hours from now (MAX_FUTURE_HOURS).',
+    override: { type: 'string' },
+    examples: ['2026-01-25T00:00:00Z'],
+  });
+
+const granularity = word(['HOURLY', 'DAILY', 'MONTHLY'], 'upper').meta({
+  description: "The stream's; the first request fixes it. In any case.",
+});
+
+const filter = z
+  .unknown()
+  .transform((value, context): readonly FilterEntry[] => {
+    if (value === undefined || value === null || value === '*') return [];
+    if (typeof value !== 'object' || Array.isArray(value)) {
+      return refuse(context, 'BAD_TYPE', 'Must be an object of lists, or "*".');
+    }
+    return readDimensions(value, context);
+  })
+  .meta({
+    description:
+      'Dimensions with lists of values (or one value): exactly those of the stream. Absent, null, {} or "*": it selects everything.',
+    override: {
+      anyOf: [DIMENSIONS_DOCUMENT, { type: 'string', const: '*' }, { type: 'null' }],
+    },
+    examples: [{ 'tag:environment': ['prod'] }],
+  });
+
+const element = z.string().meta({ description: 'Who used it: a customer, a team, a product.' });
+const elementAlias = element.meta({ description: 'Another spelling of element-name.' });
+/** Older senders repeat it in each record. */
+const streamName = z.string().meta({ description: 'If given, the stream of the path.' });
+
+export const recordSchema = z
+  .strictObject({
+    timestamp,
+    granularity,
+    filter: filter.optional(),
+    'element-name': element.optional(),
+    element_name: elementAlias.optional(),
+    'telemetry-stream': streamName.optional(),
+    value: decimal.meta({
+      description: '0 or more; at most 38 significant digits, at most 30 decimals. A number keeps its digits too.',
+      examples: ['1200.5'],
+    }),
+  })
+  .meta({
+    id: 'AllocationRecord',
+    description: 'In this bucket of time, this element (required, under one of its two spellings) used this much.',
+  });
+
+/** A record on the oldest path, which has no stream in it. */
+export const namedRecordSchema = recordSchema
+  .extend({ 'telemetry-stream': z.string().meta({ description: 'The stream: the same in every record.' }) })
+  .meta({ id: 'NamedAllocationRecord', description: 'A record that names its stream.' });
+
+export const selectorSchema = z
+  .strictObject({
+    timestamp,
+    granularity,
+    filter: filter.optional(),
+    'element-name': element.nullish(),
+    element_name: elementAlias.nullish(),
+    'telemetry-stream': streamName.optional(),
+  })
+  .meta({
+    id: 'AllocationSelector',
+    description: 'Matches live records: timestamp and granularity always, filter and element-name where given.',
+  });
+
+/** What has more than one spelling, or stands in the path as well. */
+interface Spelled {
+  readonly 'telemetry-stream'?: string | undefined;
+  readonly 'element-name'?: string | null | undefined;
+  readonly element_name?: string | null | undefined;
+}
+
+const TWO_ELEMENTS: Issue = {
+  path: ['element_name'],
+  code: 'TWO_ELEMENTS',
+  message: 'Stands beside an element-name: give one of them.',
+};
+const otherStream = (stream: StreamOfRecords): Issue => ({
+  path: ['telemetry-stream'],
+  code: 'OTHER_STREAM',
+  message:
+    stream instanceof NamedStream
+      ? 'Must be the stream that the first record names.'
+      : 'Must be the stream that the path names, or be left out.',
+});
+const NO_STREAM: Issue = {
+  path: ['telemetry-stream'],
+  code: 'REQUIRED',
+  message: 'Is required on this path: it names the stream.',
+};
+const NO_ELEMENT: Issue = { path: ['element-name'], code: 'REQUIRED', message: 'Is required.' };
+
+const spellingIssues = (value: Spelled, stream: StreamOfRecords, elementIsRequired: boolean): Issue[] => {
+  const [dashed, underscored] = [value['element-name'], value.element_name];
+  const issues: Issue[] = [];
+  if (dashed !== undefined && underscored !== undefined) issues.push(TWO_ELEMENTS);
+  if (elementIsRequired && dashed === undefined && underscored === undefined) issues.push(NO_ELEMENT);
+  const named = value['telemetry-stream'];
+  if (stream instanceof NamedStream && named === undefined) issues.push(NO_STREAM);
+  else if ((named ?? nameOf(stream)) !== nameOf(stream)) issues.push(otherStream(stream));
+  return issues;
+};
+
+const elementOf = (value: Spelled): string | null => value['element-name'] ?? value.element_name ?? null;
+
+const isObject = (value: unknown): value is Spelled =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** One for all: a body may be full of them. */
+const NO_OBJECT = new Misshapen([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
+
+/** @param isListed whether the issues of a bad record are listed, or only counted */
+export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | Misshapen => {
+  if (!isObject(value)) return NO_OBJECT;
+  const spellings = spellingIssues(value, stream, true);
+  const parsed = isListed ? recordSchema.safeParse(value, { reportInput: true }) : parseCounting(recordSchema, value);
+  if (!parsed.success) {
+    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
+    return new Misshapen([...issuesOf(parsed.error), ...spellings], issueCountOf(parsed.error) + spellings.length);
+  }
+  if (spellings.length > 0) return new Misshapen(spellings);
+  const { timestamp: at, granularity: bucket, filter: given, value: amount } = parsed.data;
+  return {
+    timestamp: at,
+    granularity: bucket,
+    filter: given,
+    elementName: elementOf(parsed.data) ?? '',
+    value: amount,
+  };
+};
+
+/** @param isListed whether the issues of a bad selector are listed, or only counted */
+export const readSelector = (value: unknown, stream: StreamOfRecords, isListed = true): SelectorInput | Misshapen => {
+  if (!isObject(value)) return NO_OBJECT;
+  const spellings = spellingIssues(value, stream, false);
+  const parsed = isListed
+    ? selectorSchema.safeParse(value, { reportInput: true })
+    : parseCounting(selectorSchema, value);
+  if (!parsed.success) {
+    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
+    const issues = issuesOf(parsed.error).map((issue) =>
+      issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
+    );
+    return new Misshapen([...issues, ...spellings], issueCountOf(parsed.error) + spellings.length);
+  }
+  if (spellings.length > 0) return new Misshapen(spellings);
+  const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
+  return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(parsed.data) };
+};
+
+const VALUE_FORBIDDEN: Issue = {
+  path: ['value'],
+  code: 'VALUE_FORBIDDEN',
+  message: 'A delete takes no value: it hides records whatever their value.',
+};
+
+/** A domain issue's path below a record, in the words of this API. */
+export const spellPath = (input: RecordInput | SelectorInput | undefined, path: readonly string[]): string[] => {
+  const [field = '', place = '', part, ...rest] = path;
+  if (field === 'elementName') return ['element-name'];
+  if (field !== 'filter' || place === '') return [...path];
+  const name = input?.filter?.[Number(place)]?.dimension ?? place;
+  return ['filter', name, ...(part === 'values' ? rest : [])];
+};
+
+export const answeredRecord = z
+  .object({
+    timestamp: z.string().meta({ description: 'The start of the bucket, in UTC.' }),
+    granularity: z.enum(['HOURLY', 'DAILY', 'MONTHLY']),
+    filter: z.record(z.string(), z.array(z.string())),
+    'element-name': z.string(),
+    value: z.string().meta({ description: 'The exact sum of its live records.' }),
+  })
+  .meta({ id: 'LiveRecord' });
+
+/** A live record in the form of the request. */
+export const formatRecord = (record: LiveRecord, granularityOf: Granularity): z.input<typeof answeredRecord> => ({
+  timestamp: record.bucketStart.toISOString().replace('.000Z', 'Z'),
+  granularity: granularityOf,
+  filter: Object.fromEntries(record.filter.map(({ dimension, values }) => [dimension, [...values]])),
+  'element-name': record.element,
+  value: record.value,
+});
