@@ -1,6 +1,6 @@
 import { createAuthenticator } from '../accounts/authenticate.ts';
 import { createIntakeRate } from '../accounts/intake-rate.ts';
-import type { KeyHasher } from '../streams/key-hasher.ts';
+import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { Services } from '../graphql/schema/context.ts';
 import { createGraphQLServer } from '../graphql/server.ts';
 import { createSchema } from '../graphql/schema/schema.ts';
@@ -15,11 +15,11 @@ import type { RestServices } from '../rest/route.ts';
 import { createRestServer } from '../rest/server.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
 import { createKnownStreams } from '../streams/known-streams.ts';
-import type { HeldBatches } from '../streams/held-batches.ts';
+import type { HeldBatches } from '../streams/pipeline/intake-buffer.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WrittenStreams } from '../streams/written-streams.ts';
-import { looksForFewKeys } from '../streams/write-request.ts';
-import { createWriteBatches } from '../streams/write-batches.ts';
+import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
+import { looksForFewKeys } from '../streams/write-plan.ts';
+import { createWriteBatches } from '../streams/group-commit/group-commit.ts';
 import type { AppResources } from './resources.ts';
 
 /** What the API shares with the rest of the app. */

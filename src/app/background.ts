@@ -1,5 +1,5 @@
 import { createAccountNames } from '../accounts/accounts.ts';
-import { createKeyHasher, type KeyHasher } from '../streams/key-hasher.ts';
+import { createKeyHasher, type KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import { startMailer } from '../background/mailer.ts';
 import { startReaper } from '../background/reaper.ts';
 import { startRunWorker } from '../background/run-worker.ts';
@@ -15,7 +15,7 @@ import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WrittenStreams } from '../streams/written-streams.ts';
+import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
 import type { AppResources } from './resources.ts';
 
 const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;

@@ -1,6 +1,6 @@
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import { clearAbandoned } from '../streams/staging.ts';
+import { clearAbandoned } from '../streams/staging/staging-table.ts';
 
 export interface StagingSweeperOptions {
   readonly db: Db;

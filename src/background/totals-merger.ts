@@ -1,7 +1,13 @@
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import { BEGINNING, mergeSlice, mergeStreams, randomPosition, type SweepPosition } from '../streams/merge-totals.ts';
-import type { WrittenStreams } from '../streams/written-streams.ts';
+import {
+  BEGINNING,
+  mergeSlice,
+  mergeStreams,
+  randomPosition,
+  type SweepPosition,
+} from '../streams/totals/merge-totals.ts';
+import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
 
 export interface TotalsMergerOptions {
   readonly db: Db;

@@ -2,7 +2,7 @@
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
+import { type DecimalInput, streamNameProblem } from '../streams/pipeline/inputs.ts';
 import { bucketCountAtMost } from '../usage/buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from '../usage/inputs.ts';
 

@@ -1,4 +1,4 @@
-import type { KeyHasher } from '../streams/key-hasher.ts';
+import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { IncomingMessage } from 'node:http';
 import type { PgBoss } from 'pg-boss';
 import type { z } from 'zod';
@@ -11,11 +11,11 @@ import type { RequestMemory } from '../http/request-memory.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { KnownSpellings } from './fast-path/record-parser.ts';
-import type { HeldBatches } from '../streams/held-batches.ts';
+import type { HeldBatches } from '../streams/pipeline/intake-buffer.ts';
 import type { KnownStreams } from '../streams/known-streams.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WriteBatches } from '../streams/write-batches.ts';
-import type { OnWritten } from '../streams/write-request.ts';
+import type { WriteBatches } from '../streams/group-commit/group-commit.ts';
+import type { OnWritten } from '../streams/write-plan.ts';
 
 /** What routes work with; the same for every request of a server. */
 export interface RestServices {

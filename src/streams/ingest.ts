@@ -1,16 +1,16 @@
 import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
-import { batchTexts } from './batch-texts.ts';
-import { BucketSums, type SumColumns } from './bucket-sums.ts';
-import type { CheckOptions } from './canonical.ts';
-import { ContentDigest } from './content-digest.ts';
-import type { Misshapen, RecordInput, SelectorInput } from './inputs.ts';
-import { hideMatching, hideSelected } from './hide-records.ts';
-import { insertRecords, resolveFilterIds } from './ledger.ts';
-import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './records.ts';
-import { SelectorReader, wholeKeys } from './selectors.ts';
-import { MAX_SMALL_RECORDS } from './small-writes.ts';
-import { addTotals, subtractHidden } from './totals.ts';
+import { batchTexts } from './pipeline/encode-batch.ts';
+import { BucketSums, type SumColumns } from './pipeline/bucket-aggregator.ts';
+import type { CheckOptions } from './pipeline/canonical.ts';
+import { ContentDigest } from './pipeline/content-digest.ts';
+import type { Misshapen, RecordInput, SelectorInput } from './pipeline/inputs.ts';
+import { hideMatching, hideSelected } from './sql/hide-records.ts';
+import { insertRecords, resolveFilterIds } from './sql/ledger.ts';
+import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './pipeline/records.ts';
+import { SelectorReader, wholeKeys } from './pipeline/selectors.ts';
+import { MAX_SMALL_RECORDS } from './group-commit/write-group.ts';
+import { addTotals, subtractHidden } from './totals/totals.ts';
 import {
   checkTarget,
   type IngestContext,
@@ -18,7 +18,7 @@ import {
   type ReadContent,
   type Receipt,
   type WriteTarget,
-} from './write-request.ts';
+} from './write-plan.ts';
 import { write } from './write.ts';
 
 // Writes whose records came as a list, all of it in memory.

@@ -1,5 +1,5 @@
-import type { CanonicalFilter } from './canonical.ts';
-import type { StreamRow } from './rows.ts';
+import type { CanonicalFilter } from './pipeline/canonical.ts';
+import type { StreamRow } from './stream-rows.ts';
 
 // What a server remembers of streams, so that a write need not ask: nothing of it ever changes while the stream lives, and
 // whether it does the write itself finds out under the stream's lock. Filters go only when a deleted stream is purged.

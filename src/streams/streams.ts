@@ -7,10 +7,10 @@ import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import type { StreamShape } from './canonical.ts';
-import { streamNameProblem } from './inputs.ts';
-import { limitLockWaits, lockName, lockStream, takeOperationIds } from './ledger.ts';
-import type { OperationRow, StreamRow } from './rows.ts';
+import type { StreamShape } from './pipeline/canonical.ts';
+import { streamNameProblem } from './pipeline/inputs.ts';
+import { limitLockWaits, lockName, lockStream, takeOperationIds } from './sql/ledger.ts';
+import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
 /** By name the live stream; by id the deleted ones too. */

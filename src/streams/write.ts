@@ -1,8 +1,8 @@
 import type { Db, Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector } from '../errors/errors.ts';
-import type { StreamShape } from './canonical.ts';
-import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './ledger.ts';
-import type { OperationRow, StreamRow } from './rows.ts';
+import type { StreamShape } from './pipeline/canonical.ts';
+import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './sql/ledger.ts';
+import type { OperationRow, StreamRow } from './stream-rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
 import type { StreamPlace } from './stream-queue.ts';
 import {
@@ -14,7 +14,7 @@ import {
   type WriteKind,
   type WriteTarget,
   type Written,
-} from './write-request.ts';
+} from './write-plan.ts';
 
 // How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
 

@@ -1,6 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { RequestApi, RequestOutcome, RequestUnderWay } from '../http/request-context.ts';
-import type { Receipt, WriteKind } from '../streams/write-request.ts';
+import type { Receipt, WriteKind } from '../streams/write-plan.ts';
 
 export interface RequestMetrics {
   readonly requestEnded: (request: RequestUnderWay) => void;

@@ -2,7 +2,7 @@
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
-import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/inputs.ts';
+import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/pipeline/inputs.ts';
 import { isElement } from './query.ts';
 
 /** A window of more buckets is refused before they are reckoned: 200,000 hours are 22 years. */

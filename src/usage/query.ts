@@ -2,7 +2,7 @@
 // what you check is what you get.
 import { arrayText } from '../db/array-text.ts';
 import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
-import { ELEMENT_NAMES, type Granularity } from '../streams/inputs.ts';
+import { ELEMENT_NAMES, type Granularity } from '../streams/pipeline/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
 

@@ -9,7 +9,7 @@ import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import { type DecimalInput, streamNameProblem } from '../streams/inputs.ts';
+import { type DecimalInput, streamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, bucketCountAtMost, bucketsOf, floorToBucket, nextBucketStart } from './buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';

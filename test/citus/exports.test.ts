@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { currentWatermark } from '../../src/db/as-of.ts';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { createChance } from '../faults/chance.ts';
 import { Model } from '../streams/model.ts';
 import { expectUsage, rowsAsOf } from '../streams/played-histories.ts';

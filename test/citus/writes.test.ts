@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { createChance } from '../faults/chance.ts';
 import { recordsOf } from '../rest/requests.ts';
 import { hashKeysOf } from '../streams/hashed-streams.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { purgeCommand } from '../../src/cli/commands/purge.ts';
+import { purgeCommand } from '../../src/cli/purge.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
+import { findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
 import { createGate } from '../support/faults.ts';
 import {
   addRecords,

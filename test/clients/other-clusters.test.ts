@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { expectLiveValues, expectUsage, play, type Played } from '../streams/played-histories.ts';
 import { type Command, history, question, STREAM_NAMES } from '../streams/random-requests.ts';
 import { verdict, write } from '../streams/writes.ts';

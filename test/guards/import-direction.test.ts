@@ -20,7 +20,7 @@ const LAYERS = [
   ['streams'],
   ['accounts'],
   ['db'],
-  ['api-client'],
+  ['client'],
   ['errors', 'lib'],
   ['preflight.cjs'],
 ] as const;

@@ -3,8 +3,8 @@ import { runOnHostileDatabases } from '../support/run-hostile.ts';
 runOnHostileDatabases('repeatable read', [
   'streams/concurrency',
   'streams/idempotency',
-  'streams/sum-batches',
-  'streams/keyed-batches',
+  'streams/grouped-sums',
+  'streams/keyed-writes',
   'streams/key-hashes',
   'streams/lists',
   'streams/as-of',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { elementsOf } from '../../src/lib/json-elements.ts';
 import { NamedStream } from '../../src/rest/named-stream.ts';
 import { readRecord, readSelector } from '../../src/rest/schemas/records.ts';
-import { Misshapen } from '../../src/streams/inputs.ts';
+import { Misshapen } from '../../src/streams/pipeline/inputs.ts';
 
 // The issues of a bad record are listed or only counted. Both find the same number, and the same values in a good record.
 

@@ -6,7 +6,7 @@ import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { runNumbered } from '../../src/db/numbered.ts';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { forgetTotals, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';

@@ -1,12 +1,12 @@
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hashKeys } from '../../src/streams/hash-keys.ts';
+import { hashKeys } from '../../src/streams/key-hashes/hash-keys.ts';
 import { StreamBusyError } from '../../src/errors/errors.ts';
-import { startBulkWrite } from '../../src/streams/bulk.ts';
+import { startBulkWrite } from '../../src/streams/bulk-ingest.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
-import { createHeldBatches } from '../../src/streams/held-batches.ts';
-import { listRecords } from '../../src/streams/record-pages.ts';
+import { createHeldBatches } from '../../src/streams/pipeline/intake-buffer.ts';
+import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream } from '../../src/streams/streams.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import { NDJSON, type Receipt, recordsOf, send } from '../rest/requests.ts';

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repairLedger } from '../../src/db/as-of.ts';
 import { MovedError } from '../../src/errors/errors.ts';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
-import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
+import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
 import {
   createJob,
   endedRun,

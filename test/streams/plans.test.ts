@@ -7,7 +7,7 @@ import type { Db } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
 import { allocationDelete } from '../../src/streams/ingest.ts';
-import { listRecords } from '../../src/streams/record-pages.ts';
+import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream, listOperations, streamBounds } from '../../src/streams/streams.ts';
 import { readUsage } from '../../src/usage/usage.ts';
 import { querySql } from '../support/job-steps.ts';

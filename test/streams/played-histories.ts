@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { bucketsOf } from '../../src/usage/buckets.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import type { TestServer } from '../support/server.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTotalsMerger } from '../../src/background/totals-merger.ts';
-import { BEGINNING, mergeSlice, type SweepPosition } from '../../src/streams/merge-totals.ts';
-import { createWrittenStreams } from '../../src/streams/written-streams.ts';
+import { BEGINNING, mergeSlice, type SweepPosition } from '../../src/streams/totals/merge-totals.ts';
+import { createWrittenStreams } from '../../src/streams/totals/merge-candidates.ts';
 import { querySql } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from './held-transactions.ts';

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { inject } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
-import { hashKeys } from '../../src/streams/hash-keys.ts';
-import { BEGINNING, mergeSlice, mergeStreams } from '../../src/streams/merge-totals.ts';
-import { countPurgeable, findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge.ts';
-import { clearAbandoned } from '../../src/streams/staging.ts';
+import { hashKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { BEGINNING, mergeSlice, mergeStreams } from '../../src/streams/totals/merge-totals.ts';
+import { countPurgeable, findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
+import { clearAbandoned } from '../../src/streams/staging/staging-table.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import { createFaults, createGate } from './faults.ts';
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { mergeTotals } from '../../src/streams/merge-totals.ts';
+import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { type RecordInput, verdict, write } from '../streams/writes.ts';
 import { forgetTotals, querySql } from '../support/job-steps.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';

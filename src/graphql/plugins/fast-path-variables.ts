@@ -1,7 +1,7 @@
 // Pure: lists of records in variables that need no coercion, since they have exactly the shape that it would give them. The
 // general coercion looks at each of 5,000 records three times, half of what such a request costs.
 import { Kind, type OperationDefinitionNode } from 'graphql';
-import { DoubleValue, type FilterEntry, type Granularity, type RecordInput } from '../../streams/inputs.ts';
+import { DoubleValue, type FilterEntry, type Granularity, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** Variables without their plain lists of records, and the lists by the variable that they belong to. */
 export interface PartedVariables {

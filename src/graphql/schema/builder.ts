@@ -5,7 +5,7 @@ import { GraphQLError } from 'graphql';
 import type { Scope } from '../../accounts/scopes.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../../http/callers.ts';
 import { noteOutcome } from '../../http/request-context.ts';
-import type { DecimalInput } from '../../streams/inputs.ts';
+import type { DecimalInput } from '../../streams/pipeline/inputs.ts';
 import type { GraphQLContext } from './context.ts';
 
 export interface SchemaTypes {

@@ -4,7 +4,7 @@ import type { Authenticator } from '../../accounts/authenticate.ts';
 import type { IntakeRate } from '../../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../../accounts/keys.ts';
 import { expandScopes, type Scope } from '../../accounts/scopes.ts';
-import type { KeyHasher } from '../../streams/key-hasher.ts';
+import type { KeyHasher } from '../../streams/key-hashes/key-hasher.ts';
 import type { Database, Db } from '../../db/client.ts';
 import type { Caller, KeyProblem } from '../../http/callers.ts';
 import type { PageArguments } from '../../db/paging.ts';
@@ -14,10 +14,10 @@ import type { RequestSignals } from '../../lib/lifecycle.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
 import type { KnownStreams } from '../../streams/known-streams.ts';
-import type { OnWritten } from '../../streams/write-request.ts';
+import type { OnWritten } from '../../streams/write-plan.ts';
 import type { StreamQueue } from '../../streams/stream-queue.ts';
-import type { WriteBatches } from '../../streams/write-batches.ts';
-import type { OperationRow, StreamRow } from '../../streams/rows.ts';
+import type { WriteBatches } from '../../streams/group-commit/group-commit.ts';
+import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../../streams/streams.ts';
 
 /** What resolvers work with; the same for every request of a server. */

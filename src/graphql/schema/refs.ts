@@ -2,7 +2,7 @@ import type { ApiKeyRow } from '../../accounts/keys.ts';
 import type { DimensionValues, Rescale } from '../../db/json-columns.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import type { RunRow } from '../../runs/runs.ts';
-import type { OperationRow, StreamRow } from '../../streams/rows.ts';
+import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { addPageInfo, connectionOf } from './connections.ts';
 

@@ -1,7 +1,7 @@
 import { type GraphQLScalarType, GraphQLError, Kind, type ValueNode } from 'graphql';
 import { DateTimeResolver, EmailAddressResolver, SafeIntResolver, TimeZoneResolver } from 'graphql-scalars';
 import { isLongNumber } from '../../lib/long-numbers.ts';
-import { DoubleValue } from '../../streams/inputs.ts';
+import { DoubleValue } from '../../streams/pipeline/inputs.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { Builder } from './builder.ts';
 

@@ -1,6 +1,6 @@
-import { type LiveRecord, listRecords } from '../../streams/record-pages.ts';
+import { type LiveRecord, listRecords } from '../../streams/list-records.ts';
 import { countStreams, findStream, listOperations, listStreams } from '../../streams/streams.ts';
-import type { StreamRow } from '../../streams/rows.ts';
+import type { StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';

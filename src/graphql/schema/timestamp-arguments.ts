@@ -1,7 +1,7 @@
 // Pure: moments in arguments that have no typed result to put an issue into.
 import { BadUserInputError } from '../../errors/errors.ts';
 import { readTimestamp } from '../../lib/timestamps.ts';
-import type { Granularity } from '../../streams/inputs.ts';
+import type { Granularity } from '../../streams/pipeline/inputs.ts';
 
 /**
  * A bound for the starts of buckets: an instant for hours; for days and months, which are calendar dates, the date and time

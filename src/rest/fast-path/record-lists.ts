@@ -2,8 +2,8 @@ import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/err
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/turns.ts';
-import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/inputs.ts';
-import type { WriteKind } from '../../streams/write-request.ts';
+import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
+import type { WriteKind } from '../../streams/write-plan.ts';
 import { parseBody } from '../json-bodies.ts';
 import { NamedStream, type StreamOfRecords, streamNamedBy } from '../named-stream.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';

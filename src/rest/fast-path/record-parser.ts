@@ -2,7 +2,7 @@
 // the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
 import { parseExactly } from '../../lib/long-numbers.ts';
 import { findRepeatedNames } from '../../lib/repeated-names.ts';
-import { type Granularity, Misshapen, type RecordInput } from '../../streams/inputs.ts';
+import { type Granularity, Misshapen, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** Reads what JSON.parse made of a record. */
 export type ReadRecord = (value: unknown) => RecordInput | Misshapen;

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { encodeId } from '../../db/public-ids.ts';
 import { ValidationError } from '../../errors/errors.ts';
-import { listRecords } from '../../streams/record-pages.ts';
+import { listRecords } from '../../streams/list-records.ts';
 import { deleteStream, findStream } from '../../streams/streams.ts';
-import { missingStream, type Receipt, type WriteKind } from '../../streams/write-request.ts';
+import { missingStream, type Receipt, type WriteKind } from '../../streams/write-plan.ts';
 import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
 import { type BodyTarget, writeBody } from '../allocation-bodies.ts';

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Issue } from '../../errors/errors.ts';
 import { toRfc3339 } from '../../lib/iso-8601.ts';
 import { isExactNumber } from '../../lib/long-numbers.ts';
-import type { FilterEntry, Granularity } from '../../streams/inputs.ts';
-import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/inputs.ts';
-import type { LiveRecord } from '../../streams/record-pages.ts';
+import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts';
+import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
+import type { LiveRecord } from '../../streams/list-records.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from '../named-stream.ts';
 import {
   decimal,

@@ -1,0 +1,105 @@
+import { type SQL, sql } from 'drizzle-orm';
+import { plainArrayText } from '../../db/array-text.ts';
+import type { Db, Transaction } from '../../db/client.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { batchTexts } from '../pipeline/encode-batch.ts';
+import { areFewKeys, foundByHash } from '../key-hashes/key-hash.ts';
+import { readByIndex, readByPlace } from '../sql/hide-records.ts';
+import { noteHidden } from '../sql/ledger.ts';
+import type { OperationRow, StreamRow } from '../stream-rows.ts';
+import {
+  insertJoined,
+  type JoinedWrites,
+  joinWrites,
+  MAX_BATCH,
+  type SmallWrite,
+  type TakenWrite,
+  writeTogether,
+} from './write-group.ts';
+import { subtractHidden } from '../totals/totals.ts';
+
+// Small replaces and deletes of whole keys that share a transaction. No two of them have a key in common, so the result is that
+// of any order of them: each hides what was live before the transaction, and no statement hides what another write inserts.
+
+/** The number of writes, from the first one on, that have no key in common, and few enough keys for one statement. */
+export const countDisjoint = (writes: readonly SmallWrite[]): number => {
+  const keys = new Set<string>();
+  for (const [index, write] of writes.entries()) {
+    const own = keysOf(write);
+    const count = keys.size + own.length;
+    const isTooMuch = index === MAX_BATCH || !areFewKeys(count);
+    if (index > 0 && (isTooMuch || own.some((key) => keys.has(key)))) return index;
+    for (const key of own) keys.add(key);
+  }
+  return writes.length;
+};
+
+const keysOf = ({ records, filterIds }: SmallWrite): string[] =>
+  records.elements.map(
+    (element, place) =>
+      `${records.buckets[records.bucketIndexes[place] as number]} ${filterIds[records.filterIndexes[place] as number]} ${element}`,
+  );
+
+/** Writes them in one transaction. Returns their operations; null for each that must be written by itself. */
+export const writeKeyed = (
+  db: Db,
+  clock: Clock,
+  stream: StreamRow,
+  writes: readonly SmallWrite[],
+): Promise<(OperationRow | null)[]> =>
+  writeTogether(db, stream, writes, 'exclusive', async (tx, taken, locked) => {
+    const replaces = taken.filter(({ write }) => write.kind === 'REPLACE');
+    const [hidden] = await Promise.all([
+      hideKeys(tx, locked, taken),
+      // Sent together, but what they insert is not there yet when the keys are looked for.
+      replaces.length > 0 && insertJoined(tx, locked, joinWrites(replaces), true),
+    ]);
+    if (hidden.size > 0) await noteHidden(tx, locked, hidden, clock.now());
+    return hidden;
+  });
+
+/** Hides the live records of each write's keys. Returns how many by operation, without those that hid none. */
+const hideKeys = async (
+  tx: Transaction,
+  stream: StreamRow,
+  taken: readonly TakenWrite[],
+): Promise<ReadonlyMap<bigint, number>> => {
+  const joined = joinWrites(taken);
+  const [, , , , hidden] = await Promise.all([
+    // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
+    tx.execute(sql`SET LOCAL enable_nestloop = off`),
+    tx.execute(sql`SET LOCAL enable_mergejoin = off`),
+    stream.keysHashed ? readByPlace(tx) : readByIndex(tx),
+    updateKeys(tx, stream, joined),
+    subtractHidden(
+      tx,
+      stream,
+      taken.map(({ operation }) => operation.id),
+    ),
+  ]);
+  return hidden;
+};
+
+const updateKeys = async (
+  tx: Transaction,
+  stream: StreamRow,
+  { records, filterIds, operationIds }: JoinedWrites,
+): Promise<void> => {
+  const { buckets, bucketPlaces, filterPlaces, elements } = batchTexts(records);
+  const keys = (columns: SQL): SQL => sql`
+    (SELECT ${columns} FROM (
+      SELECT (${buckets}::timestamptz[])[u.bucket_place] AS bucket_start, (${plainArrayText(filterIds)}::bigint[])[u.filter_place] AS filter_id,
+        u.element, u.operation_id
+      FROM unnest(${bucketPlaces}::int[], ${filterPlaces}::int[], ${elements}::text[], ${plainArrayText(operationIds.map(String))}::bigint[])
+        AS u(bucket_place, filter_place, element, operation_id)) k OFFSET 0)`;
+  // Found by a hash of the keys, as by hideByKey, and joined afterwards with the operations: the planner might otherwise make a
+  // hash of all records of the buckets.
+  await tx.execute(sql`
+    UPDATE records r SET hidden_by = o.operation_id
+    FROM ${keys(sql`k.*`)} o
+    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+      AND r.bucket_start = ANY(${buckets}::timestamptz[])
+      ${stream.keysHashed ? foundByHash(stream, sql`${keys(sql`k.*`)} AS k`) : sql``}
+      AND ((r.bucket_start, r.filter_id, r.element) IN ${keys(sql`k.bucket_start, k.filter_id, k.element`)}) IS TRUE
+      AND o.bucket_start = r.bucket_start AND o.filter_id = r.filter_id AND o.element = r.element`);
+};

@@ -1,0 +1,74 @@
+import type { Db } from '../../db/client.ts';
+import { StreamBusyError } from '../../errors/errors.ts';
+import type { Stoppable } from '../../lib/lifecycle.ts';
+import { hashKeys, keyStateOf } from './hash-keys.ts';
+import type { StreamRow } from '../stream-rows.ts';
+import type { StreamQueue } from '../stream-queue.ts';
+
+export interface KeyHasher extends Stoppable {
+  /** Called when single keys of the stream are looked up: they are hashed if one of its buckets is large. */
+  note(stream: StreamRow): void;
+}
+
+export interface KeyHasherOptions {
+  readonly dbOf: (accountId: bigint) => Db;
+  readonly streamQueue: StreamQueue;
+  /** Live records of a large bucket. Defaults to 20,000, of which a look-up reads all in 5 ms. */
+  readonly leastRecords?: number;
+  readonly onError: (error: unknown) => void;
+}
+
+const LEAST_RECORDS = 20_000;
+const WAIT_MS = 500;
+/** A stream without large buckets is checked again after 5 s at the earliest; checks take at most 2 % of the time. */
+const LEAST_PAUSE_MS = 5000;
+const PAUSES = 50;
+/** About 1 MB of memory. */
+const MAX_REMEMBERED = 10_000;
+/** Streams that are noted beyond it are noted again by a later look-up. */
+const MAX_WAITING = 1000;
+
+/** Hashes the keys of streams in which single keys are looked for, one stream at a time. */
+export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
+  const { dbOf, streamQueue, leastRecords = LEAST_RECORDS, onError } = options;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  /** By the id of the stream, until when it is not checked again; Infinity once its keys are hashed. */
+  const rests = new Map<bigint, number>();
+  /** Those in flight or before it. */
+  const waiting = new Set<bigint>();
+  let last: Promise<void> = Promise.resolve();
+  const hash = async (stream: StreamRow): Promise<void> => {
+    const begun = performance.now();
+    let checkedMs = 0;
+    let isHashed = false;
+    try {
+      if (signal.aborted) return;
+      const db = dbOf(stream.accountId);
+      const state = await keyStateOf(db, stream, leastRecords);
+      checkedMs = performance.now() - begun;
+      isHashed = state === 'HASHED';
+      if (state === 'LARGE' || state === 'HASHING')
+        await hashKeys({ db, streamQueue, signal, waitMs: WAIT_MS }, stream, state);
+    } catch (error) {
+      // Others use the stream: the next look-up tries again.
+      if (!signal.aborted && !(error instanceof StreamBusyError)) onError(error);
+    } finally {
+      waiting.delete(stream.id);
+      if (rests.size >= MAX_REMEMBERED) rests.clear();
+      rests.set(stream.id, isHashed ? Infinity : performance.now() + Math.max(LEAST_PAUSE_MS, PAUSES * checkedMs));
+    }
+  };
+  return {
+    note: (stream) => {
+      if (stream.keysHashed || signal.aborted || (rests.get(stream.id) ?? 0) > performance.now()) return;
+      if (waiting.has(stream.id) || waiting.size >= MAX_WAITING) return;
+      waiting.add(stream.id);
+      last = last.then(() => hash(stream));
+    },
+    stop: () => {
+      stopping.abort();
+      return last;
+    },
+  };
+};

@@ -1,0 +1,84 @@
+// Pure: what the records of a request come to by bucket and filter, over all elements.
+import { DecimalSum } from '../../lib/decimal-sum.ts';
+import type { CanonicalFilter } from './canonical.ts';
+import type { CanonicalRecords } from './records.ts';
+
+/** Sums column by column. */
+export interface SumColumns {
+  readonly buckets: readonly string[];
+  /** Index into `filters`. */
+  readonly filterIndexes: readonly number[];
+  readonly values: readonly string[];
+  /** How many records each sums. */
+  readonly counts: readonly number[];
+  readonly filters: readonly CanonicalFilter[];
+}
+
+export class BucketSums {
+  #filters = new Map<string, { readonly filter: CanonicalFilter; readonly sums: Map<string, DecimalSum> }>();
+  #size = 0;
+  readonly #most: number;
+
+  /** @param most so many sums at most: beyond them nothing is held */
+  constructor(most = Infinity) {
+    this.#most = most;
+  }
+
+  add({ buckets, bucketIndexes, filters, filterIndexes, values }: CanonicalRecords): this {
+    if (this.areTooMany) return this;
+    const sumsOf = filters.map((filter) => this.#sumsOf(filter));
+    for (let place = 0; place < values.length; place += 1) {
+      const sums = sumsOf[filterIndexes[place] as number] as Map<string, DecimalSum>;
+      const bucket = buckets[bucketIndexes[place] as number] as string;
+      let sum = sums.get(bucket);
+      if (sum === undefined) {
+        sum = new DecimalSum();
+        sums.set(bucket, sum);
+        this.#size += 1;
+      }
+      sum.add(values[place] as string);
+    }
+    if (this.areTooMany) this.#filters = new Map();
+    return this;
+  }
+
+  /** How many are held. */
+  get size(): number {
+    return this.areTooMany ? 0 : this.#size;
+  }
+
+  /** Whether there were more than are held. */
+  get areTooMany(): boolean {
+    return this.#size > this.#most;
+  }
+
+  /** Filters in the order in which they were met. Null where there were too many sums. */
+  get columns(): SumColumns | null {
+    if (this.areTooMany) return null;
+    const columns = {
+      buckets: [] as string[],
+      filterIndexes: [] as number[],
+      values: [] as string[],
+      counts: [] as number[],
+      filters: [...this.#filters.values()].map(({ filter }) => filter),
+    };
+    for (const [index, { sums }] of [...this.#filters.values()].entries()) {
+      for (const [bucket, sum] of sums) {
+        columns.buckets.push(bucket);
+        columns.filterIndexes.push(index);
+        columns.values.push(sum.text);
+        columns.counts.push(sum.count);
+      }
+    }
+    return columns;
+  }
+
+  #sumsOf(filter: CanonicalFilter): Map<string, DecimalSum> {
+    let known = this.#filters.get(filter.text);
+    if (known === undefined) {
+      known = { filter, sums: new Map() };
+      this.#filters.set(filter.text, known);
+    }
+    return known.sums;
+  }
+}

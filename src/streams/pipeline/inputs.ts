@@ -1,0 +1,212 @@
+// Pure: the rules for names, filters and values of allocation telemetry, each with its code.
+import type { Issue, IssueCollector } from '../../errors/errors.ts';
+import type { IssueCode } from '../../errors/issue-codes.ts';
+import { hasControlCharacters } from '../../lib/control-characters.ts';
+import { parseDecimal, significantDigits } from '../../lib/decimal.ts';
+
+export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
+
+/** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. NaN where it was. */
+export class DoubleValue {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** A decimal as sent: its text where the digits are the sender's own. */
+export type DecimalInput = string | DoubleValue;
+
+export interface FilterEntry {
+  readonly dimension: string;
+  readonly values: readonly string[];
+}
+
+export interface RecordInput {
+  /** RFC 3339 with the offset as sent: buckets of days and months are those of the date in it. */
+  readonly timestamp: string;
+  readonly granularity: Granularity;
+  readonly filter?: readonly FilterEntry[] | null | undefined;
+  readonly elementName: string;
+  readonly value: DecimalInput;
+}
+
+export interface SelectorInput {
+  readonly timestamp: string;
+  readonly granularity: Granularity;
+  readonly filter?: readonly FilterEntry[] | null | undefined;
+  readonly elementName?: string | null | undefined;
+}
+
+/** What stands in the place of a record or selector that has not the shape of one; paths begin below it. */
+export class Misshapen {
+  readonly issues: readonly Issue[];
+  /** Of all its issues, of which those beyond a hundred need not be listed. */
+  readonly issueCount: number;
+  /** More than one for consecutive records whose issues are not listed. */
+  readonly recordCount: number;
+
+  constructor(issues: readonly Issue[], issueCount: number = issues.length, recordCount = 1) {
+    this.issues = issues;
+    this.issueCount = issueCount;
+    this.recordCount = recordCount;
+  }
+}
+
+export const addMisshapen = (
+  { issues: found, issueCount }: Misshapen,
+  at: (...rest: string[]) => string[],
+  issues: IssueCollector,
+): void => {
+  for (const { path, code, message } of found) issues.add(at(...path), code, message);
+  issues.addUnnamed(issueCount - found.length);
+};
+
+const MAX_DIMENSIONS = 5;
+const MAX_VALUES = 20;
+/** Items of a list that are checked one by one when there are too many anyway. */
+export const MAX_CHECKED = 1000;
+const MAX_TEXT = 256;
+const MAX_DIGITS = 38;
+const MAX_DECIMALS = 30;
+
+/** The names under which the element can be grouped and filtered by; no dimension can have them. */
+export const ELEMENT_NAMES: ReadonlySet<string> = new Set(['element', 'element-name', 'element_name', 'elementName']);
+
+/** The columns that every export has; no dimension can have their names. */
+export const EXPORT_COLUMNS: ReadonlySet<string> = new Set(['meterApiName', 'bucketStart', 'bucketEnd', 'value']);
+
+const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
+
+/** What is wrong with a stream's name, or null. */
+export const streamNameProblem = (name: string): string | null =>
+  STREAM_NAME.test(name) && name !== '.' && name !== '..'
+    ? null
+    : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
+
+/** What is wrong with a dimension name, a dimension value, an element name or another text as short, or null. */
+export const textProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
+  if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
+  // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
+  if (text.length > longest && [...text].length > longest)
+    return { code: 'TOO_LONG', message: `Must have at most ${longest} characters.` };
+  if (hasControlCharacters(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
+  if (!text.isWellFormed())
+    return { code: 'MALFORMED_UNICODE', message: 'Contains half of a surrogate pair, which no UTF-8 text can hold.' };
+  return null;
+};
+
+export const checkText = (text: string, pathOf: () => readonly string[], issues: IssueCollector): void => {
+  const problem = textProblem(text);
+  if (problem) issues.add(pathOf(), problem.code, problem.message);
+};
+
+/** Checks a filter's own form; which dimensions a stream has is the stream's matter. */
+export const checkFilter = (filter: readonly FilterEntry[], path: readonly string[], issues: IssueCollector): void => {
+  if (filter.length > MAX_DIMENSIONS) {
+    issues.add(
+      path,
+      'TOO_MANY_DIMENSIONS',
+      `A filter has at most ${MAX_DIMENSIONS} dimensions; this one has ${filter.length}.`,
+    );
+  }
+  const seen = new Map<string, number>();
+  for (const [index, entry] of filter.slice(0, MAX_CHECKED).entries()) {
+    const at = [...path, String(index)];
+    const earlier = seen.get(entry.dimension);
+    if (earlier !== undefined) {
+      issues.add(
+        [...at, 'dimension'],
+        'DUPLICATE_DIMENSION',
+        `The dimension stands in this filter already (entry ${earlier}); put all its values into one entry.`,
+      );
+    }
+    seen.set(entry.dimension, index);
+    checkText(entry.dimension, () => [...at, 'dimension'], issues);
+    if (ELEMENT_NAMES.has(entry.dimension) || EXPORT_COLUMNS.has(entry.dimension)) {
+      issues.add(
+        [...at, 'dimension'],
+        'RESERVED_DIMENSION',
+        `"${entry.dimension}" is not free as a dimension: it names the element or a column of the export.`,
+      );
+    }
+    checkValues(entry.values, [...at, 'values'], issues);
+  }
+};
+
+const checkValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+  if (values.length === 0) issues.add(path, 'NO_VALUES', 'A dimension needs at least one value.');
+  if (values.length > MAX_VALUES) {
+    const distinct = countDistinct(values);
+    if (distinct > MAX_VALUES) {
+      const has = distinct > MAX_CHECKED ? `more than ${MAX_CHECKED}` : distinct;
+      issues.add(
+        path,
+        'TOO_MANY_VALUES',
+        `A dimension has at most ${MAX_VALUES} different values; this one has ${has}.`,
+      );
+      if (distinct > MAX_CHECKED) return;
+    }
+  }
+  for (const [index, value] of values.entries()) {
+    const problem = textProblem(value);
+    if (problem) issues.add([...path, String(index)], problem.code, problem.message);
+  }
+};
+
+/** No further than it matters. */
+const countDistinct = (values: readonly string[]): number => {
+  const found = new Set<string>();
+  for (const value of values) {
+    found.add(value);
+    if (found.size > MAX_CHECKED) break;
+  }
+  return found.size;
+};
+
+/** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */
+export const decimalText = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
+  if (typeof input === 'string') return input;
+  if (Number.isNaN(input.value) || significantDigits(input.value) > 15) {
+    issues.add(
+      path,
+      'PRECISION_LOST',
+      'A JSON number of more than 15 significant digits, or beyond 1e99, may lose some on the way: send it as a string.',
+    );
+    return null;
+  }
+  return String(input.value);
+};
+
+/** A canonical value of at most 38 characters is within the limits: most values are, and need no parsing. */
+const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,37})(?:\.\d{0,29}[1-9])?$/;
+
+/** The canonical text of a record's value: 0 or more, at most 38 significant digits, at most 30 decimals. */
+export const checkValue = (
+  input: DecimalInput,
+  pathOf: () => readonly string[],
+  issues: IssueCollector,
+): string | null => {
+  if (typeof input === 'string' && input.length <= MAX_DIGITS && CANONICAL_VALUE.test(input)) return input;
+  const path = pathOf();
+  const text = decimalText(input, path, issues);
+  if (text === null) return null;
+  const decimal = parseDecimal(text);
+  if (!decimal) {
+    issues.add(path, 'BAD_DECIMAL', 'Must be a decimal number such as "12.5".');
+    return null;
+  }
+  if (decimal.negative) {
+    issues.add(path, 'NEGATIVE_VALUE', 'A value is 0 or more.');
+    return null;
+  }
+  if (decimal.scale > MAX_DECIMALS) {
+    issues.add(path, 'TOO_MANY_DECIMALS', `At most ${MAX_DECIMALS} decimals; this one has ${decimal.scale}.`);
+    return null;
+  }
+  if (decimal.digits > MAX_DIGITS) {
+    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} significant digits; this one has ${decimal.digits}.`);
+    return null;
+  }
+  return decimal.text;
+};

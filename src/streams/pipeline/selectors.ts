@@ -1,0 +1,127 @@
+// Pure: turns what was sent into canonical delete selectors.
+import type { IssueCollector } from '../../errors/errors.ts';
+import { Distinct } from '../../lib/distinct.ts';
+import {
+  BucketReader,
+  type CanonicalFilter,
+  type CheckOptions,
+  describeDimensions,
+  EMPTY_FILTER,
+  FilterReader,
+  type StreamShape,
+} from './canonical.ts';
+import { addMisshapen, checkText, type Granularity, Misshapen, type SelectorInput } from './inputs.ts';
+import type { CanonicalRecords } from './records.ts';
+
+export interface CanonicalSelector {
+  readonly granularity: Granularity;
+  readonly bucket: string;
+  /** Null: every filter. */
+  readonly filter: CanonicalFilter | null;
+  /** Null: every element. */
+  readonly element: string | null;
+}
+
+/** Checks delete selectors one by one, and where a shape is given against the stream they select in. */
+export class SelectorReader {
+  readonly #shape: StreamShape | null;
+  readonly #options: CheckOptions;
+  readonly #issues: IssueCollector;
+  readonly #dimensions: ReadonlySet<string>;
+  #buckets: BucketReader;
+  #filters = new FilterReader();
+  #count = 0;
+  #characters = 0;
+  #batch: CanonicalSelector[] = [];
+
+  constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
+    this.#shape = shape;
+    this.#options = options;
+    this.#issues = issues;
+    this.#dimensions = new Set(shape?.dimensions);
+    this.#buckets = new BucketReader(options);
+  }
+
+  /** How many were read in all. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** How many, and about how many characters, were read since the last `take`. */
+  get pending(): { readonly records: number; readonly characters: number } {
+    return { records: this.#batch.length, characters: this.#characters + this.#filters.characters };
+  }
+
+  read(input: SelectorInput | Misshapen): void {
+    const shape = this.#shape;
+    const issues = this.#issues;
+    const index = this.#count;
+    this.#count += 1;
+    const at = (...rest: string[]): string[] => [...this.#options.path, String(index), ...rest];
+    if (input instanceof Misshapen) {
+      addMisshapen(input, at, issues);
+      this.#count += input.recordCount - 1;
+      return;
+    }
+    const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
+    if (shape && input.granularity !== shape.granularity) {
+      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', `The stream is ${shape.granularity}.`);
+    }
+    const given = input.filter ?? [];
+    const filterIndex = given.length === 0 ? -1 : this.#filters.read(given, () => at('filter'), issues);
+    for (const [entryIndex, entry] of given.entries()) {
+      if (shape && !this.#dimensions.has(entry.dimension)) {
+        issues.add(
+          at('filter', String(entryIndex), 'dimension'),
+          'UNKNOWN_DIMENSION',
+          `The stream has no such dimension; it has ${describeDimensions(shape.dimensions)}.`,
+        );
+      }
+    }
+    if (input.elementName != null) checkText(input.elementName, () => at('elementName'), issues);
+    this.#characters += input.elementName?.length ?? 0;
+    this.#batch.push({
+      granularity: input.granularity,
+      bucket: this.#buckets.starts[bucket] ?? '',
+      filter: this.#filters.filters[filterIndex] ?? null,
+      element: input.elementName ?? null,
+    });
+  }
+
+  /** The selectors since the last time. To be used only where there are no issues. */
+  take(): CanonicalSelector[] {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#characters = 0;
+    this.#filters = new FilterReader();
+    this.#buckets = new BucketReader(this.#options);
+    return batch;
+  }
+}
+
+/** The keys that the selectors name, each once and without a value; null if one selects more than a key. */
+export const wholeKeys = (selectors: readonly CanonicalSelector[], shape: StreamShape): CanonicalRecords | null => {
+  const keys = new Distinct<CanonicalSelector>();
+  const buckets = new Distinct<string>();
+  const filters = new Distinct<CanonicalFilter>();
+  const columns = {
+    indexes: [] as number[],
+    bucketIndexes: [] as number[],
+    filterIndexes: [] as number[],
+    elements: [] as string[],
+    values: [],
+  };
+  for (const [index, selector] of selectors.entries()) {
+    const { bucket, element } = selector;
+    const filter = selector.filter ?? EMPTY_FILTER;
+    if (element === null || filter.entries.length < shape.dimensions.length) return null;
+    const known = keys.items.length;
+    if (keys.indexOf(`${bucket} ${filter.text} ${element}`, selector) < known) continue;
+    columns.indexes.push(index);
+    columns.bucketIndexes.push(buckets.indexOf(bucket, bucket));
+    columns.filterIndexes.push(filters.indexOf(filter.text, filter));
+    columns.elements.push(element);
+  }
+  const { granularity, dimensions } = shape;
+  return { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns };
+};

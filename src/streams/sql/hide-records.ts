@@ -1,0 +1,172 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Transaction } from '../../db/client.ts';
+import { EMPTY_FILTER, filterDigest } from '../pipeline/canonical.ts';
+import { areFewKeys, foundByHash, MAX_LOOK_UPS } from '../key-hashes/key-hash.ts';
+import { findFilterIds } from './ledger.ts';
+import type { CanonicalRecords } from '../pipeline/records.ts';
+import type { StreamRow } from '../stream-rows.ts';
+import type { CanonicalSelector } from '../pipeline/selectors.ts';
+
+// How a replace or a delete whose keys are in memory finds the live records that it hides.
+
+/** Hides the records that a replace supersedes. */
+export const hideMatching = (
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  records: CanonicalRecords,
+  filterIds: readonly string[],
+): Promise<number> =>
+  hideByKey(tx, stream, operationId, {
+    buckets: records.bucketIndexes.map((index) => records.buckets[index] as string),
+    filterIds: records.filterIndexes.map((index) => filterIds[index] as string),
+    elements: records.elements,
+  });
+
+/** Hides what a delete selects. A row that several selectors match is hidden, and counted, once. */
+export const hideSelected = async (
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  selectors: readonly CanonicalSelector[],
+): Promise<number> => {
+  // Selectors of one form look at the same columns. Mostly there is one form.
+  const forms = Map.groupBy(
+    selectors,
+    ({ filter, element }) => `${filter?.dimensionsText ?? ''} ${element === null ? '' : 'element'}`,
+  );
+  let hidden = 0;
+  for (const alike of forms.values()) {
+    hidden += await hideByKey(tx, stream, operationId, await keysOf(tx, stream, alike));
+  }
+  return hidden;
+};
+
+/** Of selectors of one form; without those whose filter no record has. */
+const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> => {
+  const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
+    buckets: some.map(({ bucket }) => bucket),
+    elements: some.flatMap(({ element }) => element ?? []),
+  });
+  const dimensions = selectors[0]?.filter?.entries.map(({ dimension }) => dimension) ?? [];
+  if (dimensions.length === stream.dimensions.length) {
+    // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
+    // million.
+    const digests = selectors.map(({ filter }) => filterDigest(filter ?? EMPTY_FILTER));
+    const ids = await findFilterIds(tx, stream, digests);
+    const found = selectors.map((selector, index) => ({
+      selector,
+      id: ids.get(digests[index]?.toString('hex') ?? ''),
+    }));
+    const known = found.filter(({ id }) => id !== undefined);
+    return {
+      ...ofSelectors(known.map(({ selector }) => selector)),
+      filterIds: known.flatMap(({ id }) => id ?? []),
+    };
+  }
+  if (dimensions.length === 0) return ofSelectors(selectors);
+  return {
+    ...ofSelectors(selectors),
+    // Both sides are canonical, so equal sets of values are equal JSON.
+    filterValues: {
+      dimensions,
+      values: selectors.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values))),
+    },
+  };
+};
+
+/** What records are found by: in each list one item for each key. A list that is empty or absent takes every value. */
+interface Keys {
+  readonly buckets: readonly string[];
+  readonly filterIds?: readonly string[];
+  /** Parts of filters: the JSON of the values of some of the stream's dimensions. */
+  readonly filterValues?: { readonly dimensions: readonly string[]; readonly values: readonly string[] };
+  readonly elements: readonly string[];
+}
+
+/**
+ * The keys that an element may have, as `k`: one for each filter of the stream; null if they are too many.
+ * @param elements (bucket_start, element)
+ */
+export const withEachFilter = async (
+  tx: Transaction,
+  { accountId, id }: Pick<StreamRow, 'accountId' | 'id'>,
+  elements: SQL,
+  count: number,
+): Promise<SQL | null> => {
+  const most = Math.floor(MAX_LOOK_UPS / count);
+  const ofStream = sql`f.account_id = ${accountId} AND f.stream_id = ${id}`;
+  const { rowCount } = await tx.execute(sql`SELECT f.id FROM filters f WHERE ${ofStream} LIMIT ${most + 1}`);
+  if ((rowCount ?? 0) > most) return null;
+  return sql`(
+    SELECT e.bucket_start, f.id AS filter_id, e.element
+    FROM filters f, ${elements} AS e(bucket_start, element) WHERE ${ofStream}) AS k`;
+};
+
+/** Keys of one statement: their hash takes about 1 MB, and Postgres gives it 8 (work_mem is 4 MB by default). */
+const KEYS_AT_A_TIME = 10_000;
+
+/**
+ * Hides the live rows whose key is in a list. Each row is looked up in a hash of the list: IS TRUE keeps the
+ * planner from making a join of it, which it would do pair by pair where it knows too little of the table
+ * (10,000 selectors on 10,000 records took more than 30 s, and take 0.3 s like this).
+ */
+const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> => {
+  let hidden = 0;
+  for (let start = 0; start < keys.buckets.length; start += KEYS_AT_A_TIME) {
+    const some = <Item>(list: readonly Item[]): readonly Item[] => list.slice(start, start + KEYS_AT_A_TIME);
+    const buckets = some(keys.buckets);
+    const distinct = [...new Set(buckets)];
+    const columns = [{ column: sql`r.bucket_start`, list: sql`${sql.param(buckets)}::timestamptz[]` }];
+    if (keys.filterValues) {
+      const { dimensions, values } = keys.filterValues;
+      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.place)
+        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, place)
+        WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = r.filter_id)`;
+      columns.push({ column, list: sql`${sql.param(some(values))}::jsonb[]` });
+    }
+    const filterIds = keys.filterIds && sql`${sql.param(some(keys.filterIds))}::bigint[]`;
+    if (filterIds) columns.push({ column: sql`r.filter_id`, list: filterIds });
+    const elements = keys.elements.length > 0 && sql`${sql.param(some(keys.elements))}::text[]`;
+    if (elements) columns.push({ column: sql`r.element`, list: elements });
+    const hashed =
+      stream.keysHashed && elements && areFewKeys(buckets.length)
+        ? filterIds
+          ? sql`unnest(${columns[0]?.list}, ${filterIds}, ${elements}) AS k(bucket_start, filter_id, element)`
+          : await withEachFilter(tx, stream, sql`unnest(${columns[0]?.list}, ${elements})`, buckets.length)
+        : null;
+    const [, { rowCount }] = await Promise.all([
+      hashed && readByPlace(tx),
+      tx.execute(sql`
+        UPDATE records r SET hidden_by = ${operationId}
+        WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+          AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
+          ${hashed ? foundByHash(stream, hashed) : sql``}
+          AND ((${sql.join(
+            columns.map(({ column }) => column),
+            sql`, `,
+          )}) IN (SELECT * FROM unnest(${sql.join(
+            columns.map(({ list }) => list),
+            sql`, `,
+          )}))) IS TRUE`),
+    ]);
+    hidden += rowCount ?? 0;
+  }
+  return hidden;
+};
+
+/**
+ * For the rest of the transaction. The planner takes a few thousand records for dearer than the whole table, because it does not
+ * know that they lie close to each other.
+ */
+export const readByIndex = async (tx: Transaction): Promise<void> => {
+  await tx.execute(sql`SET LOCAL enable_seqscan = off`);
+};
+
+/**
+ * For the rest of the transaction: rows that a statement names by ctid are read there. A planner that knows too little of the table
+ * takes a scan of an index for cheaper, and reads the whole stream.
+ */
+export const readByPlace = async (tx: Transaction): Promise<void> => {
+  await Promise.all([readByIndex(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);
+};
