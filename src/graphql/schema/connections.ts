@@ -46,17 +46,19 @@ export const toConnection = <Row>(
 
 export const addPageInfo = (builder: Builder): Ref<PageInfo> =>
   builder.objectRef<PageInfo>('PageInfo').implement({
-    description: 'Where a page lies in its list, as Relay defines it.',
+    description: 'Position of a page in its list, as defined by the Relay connection specification.',
     fields: (t) => ({
-      hasNextPage: t.exposeBoolean('hasNextPage', { description: 'Whether rows follow this page.' }),
-      hasPreviousPage: t.exposeBoolean('hasPreviousPage', { description: 'Whether rows precede this page.' }),
+      hasNextPage: t.exposeBoolean('hasNextPage', { description: 'Whether the list continues after this page.' }),
+      hasPreviousPage: t.exposeBoolean('hasPreviousPage', {
+        description: 'Whether the list has items before this page.',
+      }),
       startCursor: t.exposeString('startCursor', {
         nullable: true,
-        description: 'The cursor of the first row; null on an empty page.',
+        description: 'Cursor of the first edge. Null if the page is empty.',
       }),
       endCursor: t.exposeString('endCursor', {
         nullable: true,
-        description: 'The cursor of the last row; null on an empty page.',
+        description: 'Cursor of the last edge. Null if the page is empty.',
       }),
     }),
   });
@@ -70,23 +72,29 @@ export const connectionOf = <Row>(
 ): Ref<Connection<Row>> => {
   const edge = builder.objectRef<Edge<Row>>(`${options.name}Edge`);
   edge.implement({
-    description: 'A row with its place in the list.',
+    description: 'Item of the list with its cursor.',
     fields: (t) => ({
-      cursor: t.exposeString('cursor', { description: 'Pass it as after or before to go on from here.' }),
-      node: t.field({ type: node, description: 'The row.', resolve: (row) => row.node as never }),
+      cursor: t.exposeString('cursor', {
+        description: 'Opaque position of the item. Pass it as `after` or `before` to continue from here.',
+      }),
+      node: t.field({ type: node, description: 'Item at this cursor.', resolve: (row) => row.node as never }),
     }),
   });
   const connection = builder.objectRef<Connection<Row>>(`${options.name}Connection`);
   connection.implement({
     description: options.description,
     fields: (t) => ({
-      edges: t.field({ type: [edge], description: 'The rows of the page.', resolve: (page) => [...page.edges] }),
-      pageInfo: t.field({ type: pageInfo, description: 'Where the page lies.', resolve: (page) => page.pageInfo }),
+      edges: t.field({ type: [edge], description: 'Items of this page.', resolve: (page) => [...page.edges] }),
+      pageInfo: t.field({
+        type: pageInfo,
+        description: 'Position of this page in the list.',
+        resolve: (page) => page.pageInfo,
+      }),
       ...(options.counted && {
         totalCount: t.field({
           type: 'SafeInt',
           ...ONE_STATEMENT,
-          description: 'How many rows the whole list has.',
+          description: 'Number of items in the whole list.',
           resolve: (page) => page.count?.() ?? 0,
         }),
       }),
@@ -98,14 +106,20 @@ export const connectionOf = <Row>(
 type Args = ArgBuilder<ExtendedTypes>;
 
 export const forwardArgs = (arg: Args) => ({
-  first: arg.int({ description: 'How many rows: 20 where left out, 100 at most (a setting).' }),
-  after: arg.string({ description: 'Only rows behind this cursor.' }),
+  first: arg.int({
+    description:
+      'Number of items from the start of the list or after `after`. Defaults to 20, maximum 100 (`MAX_PAGE_SIZE`).',
+  }),
+  after: arg.string({ description: 'Cursor after which the page starts, exclusive.' }),
 });
 
 export const bothWaysArgs = (arg: Args) => ({
   ...forwardArgs(arg),
-  last: arg.int({ description: 'How many rows from the end of the list, 100 at most (a setting); not with first.' }),
-  before: arg.string({ description: 'Only rows before this cursor.' }),
+  last: arg.int({
+    description:
+      'Number of items from the end of the list or before `before`, maximum 100 (`MAX_PAGE_SIZE`). Not together with `first`.',
+  }),
+  before: arg.string({ description: 'Cursor before which the page ends, exclusive.' }),
 });
 
 export type { ExtendedTypes };

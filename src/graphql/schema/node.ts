@@ -24,16 +24,17 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       nullable: true,
       authScopes: { anyKey: true },
       description:
-        'Anything of the account by its id; null where there is no such thing. The key needs the scope of its type.',
-      args: { id: t.arg.id({ required: true, description: 'An id that Sluice gave.' }) },
+        'Object of the account by its global id. Null if there is none. The API key needs the scope of the type.',
+      args: { id: t.arg.id({ required: true, description: 'Global id.' }) },
       resolve: (_, { id }, context) => loadNode(id, context),
     }),
     nodes: t.field({
       type: [refs.node],
       nullable: { list: false, items: true },
       authScopes: { anyKey: true },
-      description: `Several by their ids, in the same order; null where there is no such thing. At most 100 (a setting).`,
-      args: { ids: t.arg.idList({ required: true, description: 'Ids that Sluice gave.' }) },
+      description:
+        'Objects of the account by their global ids, in the same order. Null for each id that does not exist. Up to 100 ids (`MAX_PAGE_SIZE`).',
+      args: { ids: t.arg.idList({ required: true, description: 'Global ids.' }) },
       resolve: (_, { ids }, context) => {
         const { maxPage } = context.services.limits;
         if (ids.length > maxPage) throw new BadUserInputError(`At most ${maxPage} ids; ${ids.length} were given.`);

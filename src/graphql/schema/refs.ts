@@ -5,6 +5,7 @@ import type { RunRow } from '../../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { addPageInfo, connectionOf } from './connections.ts';
+import { GLOBAL_ID } from './descriptions.ts';
 
 /** Declares every type that more than one file speaks of; the files implement them. So none imports another. */
 export const declareRefs = (builder: Builder) => {
@@ -15,34 +16,35 @@ export const declareRefs = (builder: Builder) => {
   const run = builder.objectRef<RunRow>('Run');
   const apiKey = builder.objectRef<ApiKeyRow>('ApiKey');
   const dimensionFilter = builder.objectRef<DimensionValues>('DimensionFilter').implement({
-    description: 'A dimension with values: of those the filter selects what has one of them.',
+    description: 'Dimension with values. Matches if the dimension has one of the values.',
     fields: (t) => ({
-      dimension: t.exposeString('dimension', { description: 'The name of the dimension.' }),
+      dimension: t.exposeString('dimension', { description: 'Name of the dimension.' }),
       values: t.stringList({
-        description: 'Its values, sorted bytewise where they are stored.',
+        description: 'Values of the dimension. Those of stored records are distinct and sorted bytewise.',
         resolve: (entry) => [...entry.values],
       }),
     }),
   });
   const dimensionFilterInput = builder.inputType('DimensionFilterInput', {
-    description: 'A dimension with values. Dimensions combine with AND, the values of one dimension with OR.',
+    description: 'Dimension with values. Dimensions combine with AND, the values of one dimension with OR.',
     fields: (t) => ({
       dimension: t.string({
         required: true,
-        description: 'The name: 1 to 256 characters, no control characters, kept as sent.',
+        description: 'Name of the dimension: 1 to 256 characters without control characters, stored unchanged.',
       }),
       values: t.stringList({
         required: true,
-        description: '1 to 20 values in a record, each of 1 to 256 characters; repeated ones are merged.',
+        description:
+          'Values of the dimension, each of 1 to 256 characters. A record has 1 to 20 of them. Repeated values are merged.',
       }),
     }),
   });
   return {
     node: builder.interfaceRef<object>('Node').implement({
-      description: 'Anything with an id of its own.',
+      description: 'Object with a global id.',
       fields: (t) => ({
         id: t.id({
-          description: 'Opaque, stable, safe in a URL.',
+          description: GLOBAL_ID,
           resolve: () => {
             throw new Error('Each type says its own id.');
           },
@@ -58,57 +60,65 @@ export const declareRefs = (builder: Builder) => {
     dimensionFilter,
     dimensionFilterInput,
     granularity: builder.enumType('Granularity', {
-      description: 'How long a bucket of a stream is; fixed by its first request.',
+      description: 'Length of the time buckets of a stream. The first request to a stream sets it.',
       values: {
-        HOURLY: { description: 'An hour in UTC: a moment, which falls where a time zone puts it.' },
-        DAILY: { description: 'A calendar date, the same in every time zone.' },
-        MONTHLY: { description: 'A calendar month, the same in every time zone.' },
+        HOURLY: {
+          description:
+            'Hour in UTC, which is an instant: in another time zone it counts in the bucket that contains its start.',
+        },
+        DAILY: { description: 'Calendar date, the same in every time zone.' },
+        MONTHLY: { description: 'Calendar month, the same in every time zone.' },
       } as const,
     }),
     aggregationBucket: builder.enumType('AggregationBucket', {
-      description: 'What usage is summed by, in the time zone asked for.',
+      description: 'Time granularity of the aggregation, in the requested time zone.',
       values: {
-        HOUR: { description: 'An hour of the clock.' },
-        DAY: { description: 'A calendar day; 23 or 25 hours long where the clocks change.' },
-        WEEK: { description: 'An ISO week: it begins on Monday.' },
-        MONTH: { description: 'A calendar month.' },
+        HOUR: { description: 'Hour of the clock.' },
+        DAY: { description: 'Calendar day. It has 23 or 25 hours when daylight saving time starts or ends.' },
+        WEEK: { description: 'ISO week, which begins on Monday.' },
+        MONTH: { description: 'Calendar month.' },
       } as const,
     }),
     runStatus: builder.enumType('RunStatus', {
-      description: 'QUEUED -> RUNNING -> SUCCEEDED, FAILED or CANCELED; RUNNING -> QUEUED between attempts.',
+      description:
+        'Status of a run: QUEUED, then RUNNING, then SUCCEEDED, FAILED or CANCELED. A run returns to QUEUED between attempts.',
       values: {
-        QUEUED: { description: 'Waits for a worker, or between attempts.' },
-        RUNNING: { description: 'A worker writes it.' },
-        SUCCEEDED: { description: 'Whole: its manifest says complete.' },
-        FAILED: { description: 'Ended with an error; a later slot or runJob tries again.' },
+        QUEUED: { description: 'The run waits for a worker, or for its next attempt.' },
+        RUNNING: { description: 'A worker is writing the export.' },
+        SUCCEEDED: { description: 'The export is complete, and so is its manifest.' },
+        FAILED: {
+          description:
+            'The run ended with an error and is not retried. A later slot or runJob can export the window again.',
+        },
         CANCELED: {
-          description: 'Stopped by cancelRun or deleteJob, or never started (error codes MISSED, SUPERSEDED).',
+          description:
+            'The run was stopped by cancelRun or deleteJob, or was never started (error codes MISSED and SUPERSEDED).',
         },
       } as const,
     }),
     streamConnection: connectionOf(builder, pageInfo, stream, {
       name: 'Stream',
-      description: 'Streams by name.',
+      description: 'Page of streams, sorted by name.',
       counted: true,
     }),
     operationConnection: connectionOf(builder, pageInfo, operation, {
       name: 'AllocationOperation',
-      description: 'Operations, newest first.',
+      description: 'Page of operations, newest first.',
       counted: false,
     }),
     jobConnection: connectionOf(builder, pageInfo, job, {
       name: 'Job',
-      description: 'Jobs, newest first.',
+      description: 'Page of jobs, newest first.',
       counted: true,
     }),
     runConnection: connectionOf(builder, pageInfo, run, {
       name: 'Run',
-      description: 'Runs, newest first.',
+      description: 'Page of runs, newest first.',
       counted: true,
     }),
     apiKeyConnection: connectionOf(builder, pageInfo, apiKey, {
       name: 'ApiKey',
-      description: 'Keys, newest first, revoked ones too.',
+      description: 'Page of API keys, including revoked ones, newest first.',
       counted: false,
     }),
     ...addRescale(builder),
@@ -117,24 +127,28 @@ export const declareRefs = (builder: Builder) => {
 
 const addRescale = (builder: Builder) => {
   const name = builder.enumType('RescaleFunctionName', {
-    description: 'What is done to the sums.',
-    values: { MULTIPLY: { description: 'Multiplied by the coefficient.' } } as const,
+    description: 'Function that is applied to sums.',
+    values: { MULTIPLY: { description: 'Multiplies by the coefficient.' } } as const,
   });
   return {
     rescaleInput: builder.inputType('RescaleFunctionInput', {
-      description: 'Rescales the sums, in exact decimals.',
+      description: 'Function that rescales sums in exact decimal arithmetic.',
       fields: (t) => ({
-        function: t.field({ type: name, required: true, description: 'What is done.' }),
-        coefficient: t.field({ type: 'Decimal', required: true, description: 'At most 38 digits; may be negative.' }),
+        function: t.field({ type: name, required: true, description: 'Function to apply.' }),
+        coefficient: t.field({
+          type: 'Decimal',
+          required: true,
+          description: 'Number that sums are multiplied by. Up to 38 significant digits; may be negative.',
+        }),
       }),
     }),
     rescale: builder.objectRef<Rescale>('RescaleFunction').implement({
-      description: 'How the sums are rescaled, in exact decimals.',
+      description: 'Function that rescales sums in exact decimal arithmetic.',
       fields: (t) => ({
-        function: t.field({ type: name, description: 'What is done.', resolve: (rescale) => rescale.function }),
+        function: t.field({ type: name, description: 'Function to apply.', resolve: (rescale) => rescale.function }),
         coefficient: t.field({
           type: 'Decimal',
-          description: 'What the sums are multiplied by.',
+          description: 'Number that sums are multiplied by.',
           resolve: (rescale) => rescale.coefficient,
         }),
       }),

@@ -6,6 +6,7 @@ import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '.
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext, paged } from './context.ts';
+import { GLOBAL_ID, RUN_STATUS_FILTER } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeId, idOf } from '../../db/public-ids.ts';
 import type { Refs } from './refs.ts';
@@ -16,117 +17,130 @@ const JOBS = { anyOf: ['JOBS'] } as const;
 
 export const addRuns = (builder: Builder, refs: Refs): void => {
   const trigger = builder.enumType('RunTrigger', {
-    description: 'Why a run was made.',
+    description: 'Reason why a run was created.',
     values: {
-      CRON: { description: 'A slot of the cron.' },
-      ONE_OFF: { description: 'scheduledTimeInSeconds came.' },
-      IMMEDIATE: { description: 'The job was created without a schedule.' },
-      MANUAL: { description: 'runJob.' },
+      CRON: { description: 'The cron schedule of the job.' },
+      ONE_OFF: { description: 'The time in `scheduledTimeInSeconds` of the job.' },
+      IMMEDIATE: { description: 'The creation of a job without a schedule.' },
+      MANUAL: { description: 'A call of runJob.' },
     } as const,
   });
   const object = builder.objectRef<RunObjectRow>('ExportObject').implement({
-    description: 'A file that a run wrote.',
+    description: 'File that a run wrote to the S3 bucket.',
     authScopes: READ,
     fields: (t) => ({
-      key: t.exposeString('key', { description: 'Its key in the bucket.' }),
-      rows: t.field({ type: 'SafeInt', description: 'Rows in it, a header not counted.', resolve: (one) => one.rows }),
+      key: t.exposeString('key', { description: 'Object key in the S3 bucket.' }),
+      rows: t.field({
+        type: 'SafeInt',
+        description: 'Number of rows, without the header.',
+        resolve: (one) => one.rows,
+      }),
       bytes: t.field({
         type: 'SafeInt',
-        description: 'Its size in bytes, compressed where it is.',
+        description: 'Size in bytes, after compression.',
         resolve: (one) => one.bytes,
       }),
-      sha256: t.exposeString('sha256', { description: 'SHA-256 of its bytes, hexadecimal.' }),
+      sha256: t.exposeString('sha256', { description: 'SHA-256 of the bytes, in hexadecimal digits.' }),
     }),
   });
   const error = builder.objectRef<RunFailure>('RunError').implement({
-    description: 'Why an attempt or a run ended badly.',
+    description: 'Reason why an attempt failed, or why a run did not start.',
     authScopes: READ,
     fields: (t) => ({
       code: t.exposeString('code', {
-        description: 'For programs, e.g. ACCESS_DENIED, NO_SUCH_BUCKET, S3_TIMEOUT, MISSED.',
+        description: 'Machine-readable error code, such as ACCESS_DENIED, NO_SUCH_BUCKET, S3_TIMEOUT or MISSED.',
       }),
-      message: t.exposeString('message', { description: 'What happened and what to change.' }),
+      message: t.exposeString('message', { description: 'Human-readable message: what happened, and what to change.' }),
       retryable: t.exposeBoolean('retryable', {
-        description: 'Whether the same may pass later without anybody changing anything.',
+        description:
+          'Whether a retry can succeed without a change. The run retries such errors automatically, up to 5 attempts.',
       }),
     }),
   });
   builder.objectType(refs.run, {
-    description: 'One execution of a job, for one slot.',
+    description: 'One execution of a job for one slot.',
     interfaces: [refs.node],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'leaseToken' in value,
     authScopes: READ,
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (run) => encodeId('Run', run.id) }),
+      id: t.id({ description: GLOBAL_ID, resolve: (run) => encodeId('Run', run.id) }),
       job: t.field({
         type: refs.job,
         nullable: true,
-        description: 'Null once the job is deleted; the run stays.',
+        description: 'Job of the run. Null if the job was deleted; its runs are kept.',
         resolve: (run, _, { loaders }) => loaders.jobs.load(run.jobId),
       }),
       jobName: t.string({
-        description: 'The name that the job had when the run was queued.',
+        description: 'Name of the job when the run was queued.',
         resolve: (run) => run.settings.jobName,
       }),
-      trigger: t.field({ type: trigger, description: 'Why it was made.', resolve: (run) => run.trigger }),
-      status: t.field({ type: refs.runStatus, description: 'Where it stands.', resolve: (run) => run.status }),
+      trigger: t.field({
+        type: trigger,
+        description: 'Reason why the run was created.',
+        resolve: (run) => run.trigger,
+      }),
+      status: t.field({ type: refs.runStatus, description: 'Current status.', resolve: (run) => run.status }),
       scheduledFor: t.field({
         type: 'DateTime',
-        description: 'The slot. Windows are reckoned from it, however late the run starts.',
+        description: 'Slot of the run. The window is computed from it, even if the run starts late.',
         resolve: (run) => run.scheduledFor,
       }),
       windowStart: t.field({
         type: 'DateTime',
-        description: 'Where the window begins.',
+        description: 'Start of the exported window, inclusive.',
         resolve: (run) => run.windowStart,
       }),
       windowEnd: t.field({
         type: 'DateTime',
-        description: 'Where it ends, not included.',
+        description: 'End of the exported window, exclusive.',
         resolve: (run) => run.windowEnd,
       }),
       startedAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When its first attempt began.',
+        description: 'Time at which the first attempt started. Null before that.',
         resolve: (run) => run.startedAt,
       }),
       finishedAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When it ended.',
+        description: 'Time at which the run ended. Null before that.',
         resolve: (run) => run.finishedAt,
       }),
       attempt: t.exposeInt('attempt', {
         description:
-          '0 before the first start, 5 at most. A take-over from a server that died counts; one that stops in order hands its run over and gives the attempt back.',
+          'Number of the current or last attempt: 0 before the first one, up to 5. A take-over from a server that crashed counts as an attempt. A server that shuts down hands its run over without using up the attempt.',
       }),
       rowsWritten: t.field({
         type: 'SafeInt',
-        description: 'Rows of this attempt so far; advances at least once a second while it writes.',
+        description:
+          'Number of rows that this attempt has written. Updated at least once per second during the export.',
         resolve: (run) => run.rowsWritten,
       }),
       bytesWritten: t.field({
         type: 'SafeInt',
         description:
-          'Bytes of this attempt so far, compressed where they are; advances at least once a second while it writes.',
+          'Number of bytes that this attempt has written, after compression. Updated at least once per second during the export.',
         resolve: (run) => run.bytesWritten,
       }),
       objects: t.field({
         type: [object],
         ...ONE_STATEMENT,
-        description: 'What it has written, in the order of the parts. Trust them when the status is SUCCEEDED.',
+        description:
+          'Files that the run has written, in the order of the parts. Rely on them only if the status is SUCCEEDED.',
         resolve: async (run, _, { loaders }) => [...(await loaders.runObjects.load(run.id))],
       }),
       manifestKey: t.string({
         nullable: true,
-        description: 'The key of the manifest: written last, so where it stands the export is whole. Null until then.',
+        description:
+          'Object key of the manifest, which is written last: the export is complete when it is present. Null unless the status is SUCCEEDED.',
         resolve: (run) => (run.status === 'SUCCEEDED' ? run.manifestKey : null),
       }),
       error: t.field({
         type: error,
         nullable: true,
-        description: 'Of the last attempt that failed, or why it was not run.',
+        description:
+          'Error of the last attempt that failed, or the reason why the run did not start. Null if there is neither.',
         resolve: (run) => run.error,
       }),
     }),
@@ -142,19 +156,19 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       type: refs.run,
       nullable: true,
       authScopes: READ,
-      description: 'The run with this id, or null.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a run.' }) },
+      description: 'Run with this id. Null if the account has none.',
+      args: { id: t.arg.id({ required: true, description: 'Id of a run.' }) },
       resolve: async (_, { id }, context) =>
         (await loadRuns(context.services.db, accountOf(context), [idOf('Run', id)]))[0] ?? null,
     }),
     runs: t.field({
       type: refs.runConnection,
       authScopes: READ,
-      description: 'Runs of all jobs, deleted ones too, newest first.',
+      description: 'Runs of all jobs, including deleted jobs, newest first.',
       args: {
         ...bothWaysArgs(t.arg),
-        status: t.arg({ type: [refs.runStatus], description: 'Only runs in one of these.' }),
-        jobId: t.arg.id({ description: 'Only runs of this job.' }),
+        status: t.arg({ type: [refs.runStatus], description: RUN_STATUS_FILTER }),
+        jobId: t.arg.id({ description: 'Id of a job. Runs of every job if omitted or null.' }),
       },
       resolve: async (_, { jobId, ...args }, context) => {
         const { db } = context.services;
@@ -172,12 +186,13 @@ const addQueries = (builder: Builder, refs: Refs): void => {
 
 const addMutations = (builder: Builder, refs: Refs): void => {
   const input = builder.inputType('RunJobInput', {
-    description: 'Which job to run, for which slot.',
+    description: 'Job and slot of a manual run.',
     fields: (t) => ({
-      jobId: t.id({ required: true, description: 'The id of a job.' }),
+      jobId: t.id({ required: true, description: 'Id of a job.' }),
       scheduledFor: t.field({
         type: 'DateTime',
-        description: 'The slot to run for; now where left out. The window is reckoned from it. At most 24 hours ahead.',
+        description:
+          'Slot of the run, from which the window is computed. Up to 24 hours in the future. Defaults to now.',
       }),
     }),
   });
@@ -185,12 +200,12 @@ const addMutations = (builder: Builder, refs: Refs): void => {
     runJob: t.field({
       type: refs.run,
       authScopes: JOBS,
-      description: 'Makes a MANUAL run, also of a disabled job and for a slot that has run.',
-      args: { input: t.arg({ type: input, required: true, description: 'Which job, and for when.' }) },
+      description: 'Queues a MANUAL run of a job. The job may be disabled, and the slot may have been run before.',
+      args: { input: t.arg({ type: input, required: true, description: 'Job and slot to run.' }) },
       errors: {
         // ConflictError: the bucket belongs to another account.
         types: [ValidationError, NotFoundError, ConflictError],
-        union: { name: 'RunJobResult', description: 'The run, or why there is none.' },
+        union: { name: 'RunJobResult', description: 'Queued run, or the reason why none was queued.' },
       },
       resolve: (_, { input: { jobId, scheduledFor } }, context) =>
         runJob(context.services, accountOf(context), idOf('Job', jobId), scheduledFor ?? null),
@@ -199,11 +214,11 @@ const addMutations = (builder: Builder, refs: Refs): void => {
       type: refs.run,
       authScopes: JOBS,
       description:
-        'Cancels a run that waits or runs. A running export stops within two seconds, and nothing half-written is named by a complete manifest.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a run.' }) },
+        'Cancels a queued or running run. A running export stops within 2 seconds. A complete manifest never lists a partly written file.',
+      args: { id: t.arg.id({ required: true, description: 'Id of a run.' }) },
       errors: {
         types: [NotFoundError, ConflictError],
-        union: { name: 'CancelRunResult', description: 'The run, CANCELED, or why it was not.' },
+        union: { name: 'CancelRunResult', description: 'Canceled run, or the reason why it was not canceled.' },
       },
       resolve: (_, { id }, context) => cancelRun(context.services, accountOf(context), idOf('Run', id)),
     }),
@@ -216,10 +231,10 @@ const addSubscription = (builder: Builder, refs: Refs): void => {
       type: refs.run,
       authScopes: READ,
       description:
-        'With runId that run, as it stands and then at each change, until it has ended. With jobId, or neither, the runs of the job or account: first those QUEUED and RUNNING, then each change. Not both. Of states that follow each other faster than they are read only the newest is sent. 100 at a time for a key on one server (a setting); they end when the key is revoked (UNAUTHENTICATED) or the server stops (UNAVAILABLE: subscribe again).',
+        'Sends the state of runs, first the current one and then each change. With `runId`: that run, until it has ended. With `jobId` or neither: first the QUEUED and RUNNING runs of the job or account, then each change. `runId` and `jobId` exclude each other. If a run changes faster than the client reads, only its newest state is sent. Up to 100 subscriptions per API key and server (`MAX_SUBSCRIPTIONS_PER_KEY`). A subscription fails with UNAUTHENTICATED if the key is revoked, and with UNAVAILABLE if the server shuts down: subscribe again.',
       args: {
-        runId: t.arg.id({ description: 'Follow this run.' }),
-        jobId: t.arg.id({ description: 'Follow the runs of this job.' }),
+        runId: t.arg.id({ description: 'Id of the run to follow.' }),
+        jobId: t.arg.id({ description: 'Id of the job whose runs to follow.' }),
       },
       subscribe: (_, args, context) => subscribeToRuns(args, context),
       resolve: (run) => run,

@@ -50,20 +50,20 @@ export const addScalars = (builder: Builder): void => {
   };
   text(
     'AgoDuration',
-    'A duration before a moment: `ago(7d)`, with a positive integer and d (calendar days at the same wall time), h or m (elapsed time).',
+    'Duration before a point in time, such as `ago(7d)`: a positive integer with d (calendar days at the same wall-clock time), h (hours) or m (minutes).',
   );
   text(
     'CronExpression',
-    'Five fields of a standard crontab: minute, hour, day of month, month, day of week. No seconds, no `@daily`, no `L`.',
+    'Standard crontab expression of five fields: minute, hour, day of month, month, day of week. Seconds, `@daily` and `L` are not supported.',
   );
   text(
     'TimeZone',
-    'A name in the IANA time zone database, links included: `Europe/Berlin`, `US/Eastern`, `Etc/UTC`. Matched in any case and kept in the spelling of the database. Offsets and abbreviations that are not names in it are rejected.',
+    'Name or link in the IANA time zone database, such as `Europe/Berlin`, `US/Eastern` or `Etc/UTC`. Case-insensitive; stored in the spelling of the database. Offsets, and abbreviations that the database does not contain, are rejected.',
     specifiedBy(TimeZoneResolver),
   );
-  text('EmailAddress', 'One e-mail address.', specifiedBy(EmailAddressResolver));
+  text('EmailAddress', 'Email address.', specifiedBy(EmailAddressResolver));
   builder.scalarType('DateTime', {
-    description: 'A moment in RFC 3339 form with a zone, such as `2026-01-25T00:00:00Z`. Answers are in UTC with `Z`.',
+    description: 'RFC 3339 timestamp with an offset, such as `2026-01-25T00:00:00Z`. Returned in UTC with `Z`.',
     ...(specifiedBy(DateTimeResolver) !== null && { specifiedByURL: specifiedBy(DateTimeResolver) }),
     serialize: (value) => {
       if (value instanceof Date) return formatTimestamp(value);
@@ -74,7 +74,7 @@ export const addScalars = (builder: Builder): void => {
   });
   builder.scalarType('Decimal', {
     description:
-      'An exact decimal. Answers are strings in plain notation without trailing zeros. Takes a string or a number; a number in the variables is a double by the time it arrives, so more than 15 significant digits there are refused with PRECISION_LOST: send a string.',
+      'Exact decimal. Returned as a string in plain notation without trailing zeros. Accepts a string or a number. A number in variables is parsed as a double, so one with more than 15 significant digits is rejected with PRECISION_LOST: send a string.',
     serialize: writeString('Decimal'),
     parseValue: (value) => {
       if (typeof value === 'string') return value;
@@ -89,7 +89,8 @@ export const addScalars = (builder: Builder): void => {
     },
   });
   builder.scalarType('SafeInt', {
-    description: 'An integer within 2^53, exact in every JSON reader: counts, bytes, epoch seconds.',
+    description:
+      'Integer from -(2^53 - 1) to 2^53 - 1, which every JSON parser reads exactly. Used for counts, bytes and Unix timestamps.',
     ...(specifiedBy(SafeIntResolver) !== null && { specifiedByURL: specifiedBy(SafeIntResolver) }),
     serialize: (value) => SafeIntResolver.serialize(value),
     parseValue: (value) => {

@@ -15,11 +15,11 @@ import { addUserErrors } from './user-errors.ts';
 /** Builds the schema. Resolvers take what they need from the request's context. */
 export const createSchema = (): GraphQLSchema => {
   const builder = createBuilder();
-  builder.queryType({ description: 'Reads. Everything belongs to the account of the key.' });
+  builder.queryType({ description: 'Queries. They read the data of the account of the API key.' });
   builder.mutationType({
-    description: 'Changes. Expected failures are results with a type of their own; what is left are top-level errors.',
+    description: 'Mutations. They return expected failures as typed results. Unexpected failures are top-level errors.',
   });
-  builder.subscriptionType({ description: 'Streams, over SSE or WebSocket (graphql-transport-ws).' });
+  builder.subscriptionType({ description: 'Subscriptions, over SSE or WebSocket (protocol graphql-transport-ws).' });
   addScalars(builder);
   addUserErrors(builder);
   const refs = declareRefs(builder);

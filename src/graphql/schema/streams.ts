@@ -4,6 +4,7 @@ import type { StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
+import { GLOBAL_ID, SEARCH } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeId } from '../../db/public-ids.ts';
 import { readBucketBound } from './timestamp-arguments.ts';
@@ -21,35 +22,35 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
   const recordConnection = addRecords(builder, refs);
   addOperation(builder, refs);
   builder.objectType(refs.stream, {
-    description:
-      'A named series of allocation telemetry. Its first request fixes its granularity and its set of dimensions.',
+    description: 'Named series of allocation telemetry. Its first request sets its granularity and its dimensions.',
     interfaces: [refs.node],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'createdXid' in value,
     authScopes: READ_OR_WRITE,
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (stream) => encodeId('Stream', stream.id) }),
+      id: t.id({ description: GLOBAL_ID, resolve: (stream) => encodeId('Stream', stream.id) }),
       name: t.exposeString('name', {
         description:
-          'Given by the user: 1 to 256 characters out of `A-Z a-z 0-9 _ . -`, unique among live streams of the account, case-sensitive.',
+          'Name that the first request gave the stream: 1 to 256 characters out of `A-Z a-z 0-9 _ . -`. Case-sensitive, and unique among the live streams of the account.',
       }),
       granularity: t.field({
         type: refs.granularity,
-        description: 'How long its buckets are.',
+        description: 'Length of the time buckets of the stream.',
         resolve: (stream) => stream.granularity,
       }),
       dimensions: t.stringList({
-        description: 'The set that every record of the stream filters on; at most 5.',
+        description: 'Dimensions of the stream, up to 5. The filter of each record has exactly these.',
         resolve: (stream) => stream.dimensions,
       }),
       createdAt: t.field({
         type: 'DateTime',
-        description: 'When its first request was accepted.',
+        description: 'Time at which the first request to the stream was accepted.',
         resolve: (stream) => stream.createdAt,
       }),
       deletedAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When deleteStream hid it; null while it is live. A deleted stream is reached by its id.',
+        description:
+          'Time at which deleteStream hid the stream. Null if the stream is live. A deleted stream can be read by its id only.',
         resolve: (stream) => stream.deletedAt,
       }),
       firstTimestamp: t.field({
@@ -57,7 +58,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         nullable: true,
         authScopes: READ,
         ...ONE_STATEMENT,
-        description: "Start of the oldest live record's bucket; null where there is none.",
+        description: 'Start of the oldest bucket with a live record. Null if the stream has none.',
         resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).first,
       }),
       lastTimestamp: t.field({
@@ -65,22 +66,25 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         nullable: true,
         authScopes: READ,
         ...ONE_STATEMENT,
-        description: "Start of the newest live record's bucket; null where there is none.",
+        description: 'Start of the newest bucket with a live record. Null if the stream has none.',
         resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).last,
       }),
       records: t.field({
         type: recordConnection,
         authScopes: READ,
-        description: 'Live records, newest bucket first; none where the stream is deleted.',
+        description: 'Live records, newest bucket first. Empty if the stream is deleted.',
         args: {
           ...forwardArgs(t.arg),
           from: t.arg({
             type: 'DateTime',
             description:
-              'Only buckets that start at this time or later. HOURLY: an instant. DAILY and MONTHLY: the date and time as written, regardless of the offset.',
+              'Earliest start of a bucket, inclusive. HOURLY: an instant. DAILY and MONTHLY: the date and time as written, regardless of the offset. Unlimited if omitted or null.',
           }),
-          to: t.arg({ type: 'DateTime', description: 'Only buckets that start before this time, read as from is.' }),
-          elementName: t.arg.string({ description: 'Only this element.' }),
+          to: t.arg({
+            type: 'DateTime',
+            description: 'Latest start of a bucket, exclusive; read like `from`. Unlimited if omitted or null.',
+          }),
+          elementName: t.arg.string({ description: 'Element of the records. Every element if omitted or null.' }),
         },
         resolve: async (stream, { from, to, ...args }, context) => {
           context.services.keyHasher.note(stream);
@@ -96,7 +100,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
       operations: t.field({
         type: refs.operationConnection,
         authScopes: READ,
-        description: 'The ledger, newest first.',
+        description: 'Ledger of the stream: its accepted writes, newest first.',
         args: forwardArgs(t.arg),
         resolve: async (stream, args, context) =>
           toConnection(await listOperations(context.services.db, stream, paged(context, args)), (row) => [
@@ -110,60 +114,66 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
 
 const addRecords = (builder: Builder, refs: Refs) => {
   const record = builder.objectRef<RecordNode>('AllocationRecord').implement({
-    description: 'The live value of one bucket, filter and element: what all its sums add up to.',
+    description: 'Live value of one bucket, filter and element.',
     authScopes: READ,
     fields: (t) => ({
       timestamp: t.field({
         type: 'DateTime',
-        description: 'The start of the bucket, in UTC.',
+        description: 'Start of the bucket, in UTC.',
         resolve: (row) => row.bucketStart,
       }),
-      granularity: t.field({ type: refs.granularity, description: "The stream's.", resolve: (row) => row.granularity }),
+      granularity: t.field({
+        type: refs.granularity,
+        description: 'Granularity of the stream.',
+        resolve: (row) => row.granularity,
+      }),
       filter: t.field({
         type: [refs.dimensionFilter],
         description:
-          'Which cost lines it selects: dimensions combine with AND, values of one with OR; an empty list selects everything.',
+          'Cost lines that the usage belongs to. Dimensions combine with AND, the values of one dimension with OR. An empty list selects everything.',
         resolve: (row) => [...row.filter],
       }),
-      elementName: t.exposeString('element', { description: 'Who used it: a customer, a team, a product.' }),
+      elementName: t.exposeString('element', {
+        description: 'Element: the customer, team or product that used something.',
+      }),
       value: t.field({
         type: 'Decimal',
-        description: 'The exact sum of its live records.',
+        description: 'Exact sum of the live records with this bucket, filter and element.',
         resolve: (row) => row.value,
       }),
     }),
   });
   return connectionOf(builder, refs.pageInfo, record, {
     name: 'AllocationRecord',
-    description: 'Live records, newest bucket first.',
+    description: 'Page of live records, newest bucket first.',
     counted: false,
   });
 };
 
 const addOperation = (builder: Builder, refs: Refs): void => {
   const kind = builder.enumType('OperationKind', {
-    description: 'What a write did.',
+    description: 'Kind of a write.',
     values: {
-      SUM: { description: 'Added records beside what was there.' },
-      REPLACE: { description: 'Put records in the place of those with the same keys.' },
-      DELETE: { description: 'Hid records.' },
-      DELETE_STREAM: { description: 'Hid the whole stream.' },
+      SUM: { description: 'Added records. Earlier ones remain live.' },
+      REPLACE: { description: 'Added records and hid the live ones with the same bucket, filter and element.' },
+      DELETE: { description: 'Hid the records that its selectors match.' },
+      DELETE_STREAM: { description: 'Hid the stream and all its records.' },
     } as const,
   });
   builder.objectType(refs.operation, {
-    description: 'One accepted write to a stream: an entry of its ledger.',
+    description: 'Accepted write to a stream: an entry of its ledger.',
     interfaces: [refs.node],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'contentSha256' in value,
     authScopes: READ_OR_WRITE,
     fields: (t) => ({
       id: t.id({
-        description: 'Opaque, stable, safe in a URL.',
+        description: GLOBAL_ID,
         resolve: (operation) => encodeId('AllocationOperation', operation.id),
       }),
-      kind: t.field({ type: kind, description: 'What it did.', resolve: (operation) => operation.kind }),
+      kind: t.field({ type: kind, description: 'Kind of the write.', resolve: (operation) => operation.kind }),
       stream: t.field({
         type: refs.stream,
-        description: 'The stream it was written to.',
+        description: 'Stream that was written to.',
         resolve: async (operation, _, { loaders }) => {
           const stream = await loaders.streams.load(operation.streamId);
           if (!stream) throw new Error(`Operation ${operation.id} has no stream.`);
@@ -172,20 +182,23 @@ const addOperation = (builder: Builder, refs: Refs): void => {
       }),
       receivedAt: t.field({
         type: 'DateTime',
-        description: 'When the server took it in.',
+        description: 'Time at which the server accepted the write.',
         resolve: (operation) => operation.receivedAt,
       }),
       insertedRecords: t.field({
         type: 'SafeInt',
-        description: 'Records inserted.',
+        description: 'Number of records that the write added.',
         resolve: (operation) => operation.insertedRecords,
       }),
       hiddenRecords: t.field({
         type: 'SafeInt',
-        description: 'Earlier records that this write hid (soft delete).',
+        description: 'Number of earlier records that the write hid (soft delete).',
         resolve: (operation) => operation.hiddenRecords,
       }),
-      idempotencyKey: t.exposeString('idempotencyKey', { nullable: true, description: 'As sent, or null.' }),
+      idempotencyKey: t.exposeString('idempotencyKey', {
+        nullable: true,
+        description: 'Idempotency key of the request. Null if it had none.',
+      }),
     }),
   });
 };
@@ -196,18 +209,18 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       type: refs.stream,
       nullable: true,
       authScopes: READ,
-      description: 'The live stream of this name, or null.',
-      args: { name: t.arg.string({ required: true, description: 'The name, exactly.' }) },
+      description: 'Live stream with this name. Null if the account has none.',
+      args: { name: t.arg.string({ required: true, description: 'Name of the stream, case-sensitive.' }) },
       resolve: async (_, { name }, context) =>
         (await findStream(context.services.db, accountOf(context), name)) ?? null,
     }),
     streams: t.field({
       type: refs.streamConnection,
       authScopes: READ,
-      description: 'Live streams by name.',
+      description: 'Live streams, sorted by name.',
       args: {
         ...bothWaysArgs(t.arg),
-        search: t.arg.string({ description: 'Only names that contain this text, in any case.' }),
+        search: t.arg.string({ description: SEARCH }),
       },
       resolve: async (_, args, context) => {
         const { db } = context.services;

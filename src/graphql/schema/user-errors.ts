@@ -8,70 +8,83 @@ import {
 } from '../../errors/errors.ts';
 import type { Builder } from './builder.ts';
 
+const MESSAGE = 'Human-readable message: what is wrong, and what to change.';
+
 /** The expected failures, as types. The classes are what domain functions throw; the errors plugin makes them results. */
 export const addUserErrors = (builder: Builder): void => {
   const code = builder.enumType('ErrorCode', {
-    description: 'What kind of expected failure it is.',
+    description: 'Machine-readable kind of an expected failure.',
     values: {
-      VALIDATION_FAILED: { description: 'The input breaks rules; each is listed.' },
-      NOT_FOUND: { description: 'There is no such thing in the account.' },
-      CONFLICT: { description: 'It contradicts what is stored: a name taken, a stale version, a run that has ended.' },
-      IDEMPOTENCY_MISMATCH: { description: 'The idempotency key belongs to an earlier request with other content.' },
-      LIMIT_EXCEEDED: { description: 'It is more than a limit allows.' },
+      VALIDATION_FAILED: { description: 'The input is not valid. ValidationError lists each issue.' },
+      NOT_FOUND: { description: 'The account has no object with this id or name.' },
+      CONFLICT: {
+        description:
+          'The request conflicts with stored data, such as a name in use, an outdated version or a run that has ended.',
+      },
+      IDEMPOTENCY_MISMATCH: { description: 'The idempotency key was used by an earlier request with other content.' },
+      LIMIT_EXCEEDED: { description: 'The request exceeds a limit.' },
     },
   });
   const userError = builder.interfaceRef<UserError>('UserError').implement({
     description:
-      'An expected failure, returned as data. Named so since Error would shadow the global of that name in generated code.',
+      'Expected failure, returned as data. Not named Error, because that would shadow the global class in generated code.',
     fields: (t) => ({
-      code: t.field({ type: code, description: 'For programs.', resolve: (error) => error.code }),
-      message: t.exposeString('message', { description: 'For people: what is wrong and what to change.' }),
+      code: t.field({ type: code, description: 'Machine-readable error code.', resolve: (error) => error.code }),
+      message: t.exposeString('message', { description: MESSAGE }),
     }),
   });
   const issue = builder.objectRef<Issue>('ValidationIssue').implement({
-    description: 'One thing that is wrong with the input.',
+    description: 'One problem in an input.',
     fields: (t) => ({
       path: t.stringList({
-        description: 'Where, from the argument down, e.g. `["input", "records", "3", "value"]`.',
+        description: 'Path of the problem, starting at the argument, such as `["input", "records", "3", "value"]`.',
         resolve: (one) => [...one.path],
       }),
-      message: t.exposeString('message', { description: 'What is wrong, for people.' }),
+      message: t.exposeString('message', { description: MESSAGE }),
       code: t.exposeString('code', {
         description:
-          'For programs, e.g. TOO_MANY_VALUES, DUPLICATE_DIMENSION, DIMENSIONS_DIFFER, PRECISION_LOST, BAD_CRON.',
+          'Machine-readable issue code, such as TOO_MANY_VALUES, DUPLICATE_DIMENSION, DIMENSIONS_DIFFER, PRECISION_LOST or BAD_CRON.',
       }),
     }),
   });
   builder.objectType(ValidationError, {
     name: 'ValidationError',
-    description: 'The input breaks rules. Nothing was stored.',
+    description: 'The input is not valid. Nothing was stored.',
     interfaces: [userError],
     fields: (t) => ({
-      issues: t.field({ type: [issue], description: 'The first 100.', resolve: (error) => [...error.issues] }),
+      issues: t.field({ type: [issue], description: 'First 100 issues.', resolve: (error) => [...error.issues] }),
       issueCount: t.field({
         type: 'SafeInt',
-        description: 'How many there are in all.',
+        description: 'Total number of issues.',
         resolve: (error) => error.issueCount,
       }),
     }),
   });
   builder.objectType(NotFoundError, {
     name: 'NotFoundError',
-    description: 'There is no such thing in the account.',
+    description: 'The account has no object with this id or name.',
     interfaces: [userError],
   });
   builder.objectType(ConflictError, {
     name: 'ConflictError',
-    description: 'It contradicts what is stored. Nothing was changed.',
+    description: 'The request conflicts with stored data. Nothing was changed.',
     interfaces: [userError],
   });
   builder.objectType(LimitExceededError, {
     name: 'LimitExceededError',
-    description: 'It is more than a limit allows. Nothing was stored.',
+    description: 'The request exceeds a limit. Nothing was stored.',
     interfaces: [userError],
     fields: (t) => ({
-      limit: t.field({ type: 'SafeInt', description: 'The limit.', resolve: (error) => error.limit }),
-      actual: t.field({ type: 'SafeInt', description: 'What it was held against.', resolve: (error) => error.actual }),
+      limit: t.field({
+        type: 'SafeInt',
+        description: 'Limit that the request exceeds.',
+        resolve: (error) => error.limit,
+      }),
+      actual: t.field({
+        type: 'SafeInt',
+        description: 'Submitted value that exceeds the limit.',
+        resolve: (error) => error.actual,
+      }),
     }),
   });
 };
