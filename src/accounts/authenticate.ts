@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Db } from '../db/client.ts';
 import { OverloadedError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -15,7 +16,7 @@ export interface Authenticator {
  * look-ups a second instead of one a request, and open subscriptions can ask as often as they like.
  */
 const REMEMBER_MS = 400;
-const MAX_REMEMBERED = 10_000;
+const MAX_CACHED_KEYS = 10_000;
 /** Anybody can send unknown keys, so their look-ups use two connections at most. */
 const UNKNOWN_AT_ONCE = 2;
 const MAX_UNKNOWN_WAITING = 500;
@@ -33,8 +34,8 @@ export const createAuthenticator = (
   onBackgroundError: (error: unknown) => void,
 ): Authenticator => {
   /** Keys that were valid at their last look-up. They never wait for unknown ones, which cannot evict them either. */
-  const valid = new Map<string, LookUp>();
-  const unknown = new Map<string, LookUp>();
+  const valid = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
+  const unknown = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
   const unknownLimit = createWorkLimit(UNKNOWN_AT_ONCE, MAX_UNKNOWN_WAITING);
 
   const lookUp = async (secret: string): Promise<Principal | null> => {
@@ -45,11 +46,6 @@ export const createAuthenticator = (
       noteUse(db, principal.key, now).catch(onBackgroundError);
     }
     return principal;
-  };
-
-  const remember = (keys: Map<string, LookUp>, id: string, found: LookUp): void => {
-    if (keys.size >= MAX_REMEMBERED && !keys.has(id)) keys.delete(keys.keys().next().value ?? '');
-    keys.set(id, found);
   };
 
   /** Looks up a key that was valid a moment ago. */
@@ -81,13 +77,13 @@ export const createAuthenticator = (
     }
     // While it waits, the same key is not looked up twice.
     const entry: LookUp = { until: Infinity, principal };
-    remember(unknown, id, entry);
+    unknown.set(id, entry);
     principal.then(
       (found) => {
         entry.until = startedAt + REMEMBER_MS;
         if (!found) return;
         unknown.delete(id);
-        remember(valid, id, entry);
+        valid.set(id, entry);
       },
       () => unknown.delete(id),
     );

@@ -1,4 +1,5 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
+import { LRUCache } from 'lru-cache';
 import pg from 'pg';
 import { createAccountShares } from './account-shares.ts';
 import { sessionNeeds, transactionConnection } from './connection-options.ts';
@@ -83,7 +84,7 @@ export interface DatabaseOptions {
 }
 
 /** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
-const MAX_REMEMBERED = 1000;
+const MAX_CACHED_ACCOUNTS = 1000;
 
 /**
  * A connection is replaced after 10 minutes, so that a change of the server's settings is noticed (prelude.ts). Connecting
@@ -132,13 +133,10 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       schema: tables,
     });
   const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>) => {
-    const accounts = new Map<bigint, Db>();
+    const accounts = new LRUCache<bigint, Db>({ max: MAX_CACHED_ACCOUNTS });
     return (accountId: bigint): Db => {
       let db = accounts.get(accountId);
-      if (!db) {
-        if (accounts.size >= MAX_REMEMBERED) accounts.clear();
-        accounts.set(accountId, (db = scoped(from(accountId), `${ACCOUNT_SETTING} = '${accountId}'`)));
-      }
+      if (!db) accounts.set(accountId, (db = scoped(from(accountId), `${ACCOUNT_SETTING} = '${accountId}'`)));
       return db;
     };
   };

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { CanonicalFilter } from './pipeline/canonical.ts';
 import type { StreamRow } from './stream-rows.ts';
 
@@ -20,13 +21,12 @@ export interface KnownStreams {
 }
 
 export const createKnownStreams = (): KnownStreams => {
-  const streams = new Map<string, StreamRow>();
-  const filters = new Map<string, string>();
+  const streams = new LRUCache<string, StreamRow>({ max: MAX_STREAMS });
+  const filters = new LRUCache<string, string>({ max: MAX_FILTERS });
   const keyOf = (accountId: bigint, name: string): string => `${accountId}/${name}`;
   return {
     find: (accountId, name) => streams.get(keyOf(accountId, name)),
     note: (stream) => {
-      if (streams.size >= MAX_STREAMS) streams.clear();
       streams.set(keyOf(stream.accountId, stream.name), stream);
     },
     forget: (accountId, name) => {
@@ -37,7 +37,6 @@ export const createKnownStreams = (): KnownStreams => {
       for (const [index, { text }] of noted.entries()) {
         const id = ids[index];
         if (id === undefined || text.length > MAX_FILTER_TEXT) continue;
-        if (filters.size >= MAX_FILTERS) filters.clear();
         filters.set(`${streamId} ${text}`, id);
       }
     },

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { failureWords } from '../../src/process/format-startup-error.ts';
-import { createTextStore } from '../../src/graphql/plugins/text-store.ts';
+import { createTextCache } from '../../src/graphql/plugins/use-persisted-documents.ts';
 import { startServer } from '../../src/process/start-server.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
@@ -223,7 +223,7 @@ describe('automatic persisted queries', () => {
     const texts = fc.array(set, { minLength: 30, maxLength: 100 });
     fc.assert(
       fc.property(texts, (sets) => {
-        const store = createTextStore(8000);
+        const store = createTextCache(8000);
         for (const [name, length] of sets) {
           store.set(String(name), 'x'.repeat(length));
           const isKept = length * 2 + 300 < 1000;

@@ -1,33 +1,17 @@
-// Pure: parsed documents, kept for the next request with the same text.
+// Pure: the cache of parsed and validated documents.
+import { LRUCache } from 'lru-cache';
 
-/** A client's own queries are this short; what is longer carries its records inline and never comes again. */
+/** Documents of clients are shorter. A longer one contains its records inline and is not sent again. */
 const MAX_LENGTH = 4096;
-/** Parsed, a document of that length holds about 200 KB. */
+/** A parsed document of 4096 characters takes about 200 KB. */
 const MAX_DOCUMENTS = 256;
 
-export interface DocumentCache<Value> {
-  get(text: string): Value | undefined;
-  set(text: string, value: Value): void;
+/** Returns an LRU cache by the text of the document. It ignores texts of more than 4096 characters. */
+export function createDocumentCache<Value extends object | number>(): LRUCache<string, Value> {
+  return new LRUCache({
+    max: MAX_DOCUMENTS,
+    maxEntrySize: MAX_LENGTH,
+    // An empty text is cached too; its size must not be 0.
+    sizeCalculation: (_value, text) => Math.max(text.length, 1),
+  });
 }
-
-/** Forgets what was not asked for longest. Long texts are not kept: a thousand of 5 MiB would fill the memory. */
-export const createDocumentCache = <Value>(): DocumentCache<Value> => {
-  const kept = new Map<string, Value>();
-  return {
-    get: (text) => {
-      const value = kept.get(text);
-      if (value === undefined) return undefined;
-      // A Map keeps the order of insertion: what was asked for goes to its end.
-      kept.delete(text);
-      kept.set(text, value);
-      return value;
-    },
-    set: (text, value) => {
-      if (text.length > MAX_LENGTH) return;
-      kept.delete(text);
-      kept.set(text, value);
-      const [oldest] = kept.keys();
-      if (kept.size > MAX_DOCUMENTS && oldest !== undefined) kept.delete(oldest);
-    },
-  };
-};

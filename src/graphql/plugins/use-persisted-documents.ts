@@ -1,8 +1,14 @@
 import { GraphQLError } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { GraphQLContext } from '../schema/context.ts';
-import { createTextStore } from './text-store.ts';
+
+/** Memory of a cached document: V8 uses up to 2 bytes for a character, and the entry with its hash about 300. */
+const BYTES_PER_CHARACTER = 2;
+const BYTES_PER_ENTRY = 300;
+/** Of the whole cache, so that one long document does not evict all others. */
+const MAX_SHARE_PER_DOCUMENT = 1 / 8;
 
 export interface PersistedDocumentsOptions {
   /** The operator's own, by the ids that clients send. */
@@ -33,14 +39,14 @@ export const createPersistedDocuments = ({
   trustedOnly,
   keptBytes,
 }: PersistedDocumentsOptions): PersistedDocuments => {
-  const kept = createTextStore(keptBytes);
+  const kept = keptBytes > 0 ? createTextCache(keptBytes) : null;
   const trusted = new Map(Array.from(given, ([id, text]) => [plainId(id), text]));
   const trustedTexts = new Set(trusted.values());
   /** Requests that brought a document to be kept, with its id. */
   const brought = new WeakMap<object, string>();
 
   const found = (id: string): string => {
-    const text = kept.get(id);
+    const text = kept?.get(id);
     if (text !== undefined) return text;
     throw keptBytes === 0 && trusted.size === 0 ? notSupported() : notFound();
   };
@@ -63,7 +69,7 @@ export const createPersistedDocuments = ({
   const keep = (context: unknown): void => {
     const { params, principal } = context as { readonly params?: Params } & GraphQLContext;
     const id = params && brought.get(params);
-    if (id !== undefined && principal) kept.set(id, params?.['query'] as string);
+    if (id !== undefined && principal) kept?.set(id, params?.['query'] as string);
   };
 
   return {
@@ -80,6 +86,15 @@ export const createPersistedDocuments = ({
     },
   };
 };
+
+/** Returns an LRU cache of texts. It ignores a text that would take an eighth of `maxBytes` or more. */
+export function createTextCache(maxBytes: number): LRUCache<string, string> {
+  return new LRUCache({
+    maxSize: maxBytes,
+    maxEntrySize: Math.max(1, Math.ceil(maxBytes * MAX_SHARE_PER_DOCUMENT) - 1),
+    sizeCalculation: (text) => text.length * BYTES_PER_CHARACTER + BYTES_PER_ENTRY,
+  });
+}
 
 /** Null where the request names no document by an id. Throws GraphQLError. */
 const idOf = ({ documentId, extensions }: Params): string | null => {

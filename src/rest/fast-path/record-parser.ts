@@ -1,5 +1,6 @@
 // Pure: records straight out of JSON text. Requests repeat few timestamps and filters many times: what one means is asked of
 // the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
+import { LRUCache } from 'lru-cache';
 import { parseExactly } from '../../lib/long-numbers.ts';
 import { findRepeatedNames } from '../../lib/repeated-names.ts';
 import { type Granularity, Misshapen, type RecordInput } from '../../streams/pipeline/inputs.ts';
@@ -7,7 +8,7 @@ import { type Granularity, Misshapen, type RecordInput } from '../../streams/pip
 /** Reads what JSON.parse made of a record. */
 export type ReadRecord = (value: unknown) => RecordInput | Misshapen;
 
-/** Spellings that are remembered, and how long one of them may be: 5 MB or so in all. */
+/** Cached spellings of timestamps, and as many of filters, of up to 500 characters each: about 5 MB in all. */
 const MAX_KNOWN = 10_000;
 const MAX_SPELLING = 500;
 
@@ -42,13 +43,15 @@ const GRANULARITIES = new Map<string, Granularity>([
   ['"MONTHLY"', 'MONTHLY'],
 ]);
 
-/** In the place of an end. */
+type Filter = NonNullable<RecordInput['filter']>;
+
+/** Returned instead of an end if the meaning of the value is not cached yet. */
 const UNKNOWN = -2;
 
 /** What spellings mean: the same in every request, whosever it is. */
 export class KnownSpellings {
-  readonly timestamps = new Map<string, string>();
-  readonly filters = new Map<string, RecordInput['filter']>();
+  readonly timestamps = new LRUCache<string, string>({ max: MAX_KNOWN });
+  readonly filters = new LRUCache<string, Filter>({ max: MAX_KNOWN });
 }
 
 export class RecordTextReader {
@@ -61,13 +64,13 @@ export class RecordTextReader {
   readonly #before: { readonly text: string; readonly field: number }[] = [];
   readonly #timestamp: RepeatedValue<string>;
   readonly #granularity = new RepeatedValue(GRANULARITIES, endOfPlainString);
-  readonly #filter: RepeatedValue<RecordInput['filter']>;
+  readonly #filter: RepeatedValue<Filter>;
 
   /** @param readRecord the general reader, from which this one never differs */
   constructor(readRecord: ReadRecord, known: KnownSpellings) {
     this.#readRecord = readRecord;
-    this.#timestamp = new RepeatedValue(known.timestamps, endOfPlainString);
-    this.#filter = new RepeatedValue(known.filters, endOfObject);
+    this.#timestamp = new RepeatedValue<string>(known.timestamps, endOfPlainString);
+    this.#filter = new RepeatedValue<Filter>(known.filters, endOfObject);
   }
 
   /**
@@ -162,7 +165,7 @@ export class RecordTextReader {
     const record = this.#readAny(text, from);
     if (!record || record instanceof Misshapen) return null;
     if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
-    else this.#filter.learn(record.filter);
+    else if (record.filter) this.#filter.learn(record.filter);
     return record;
   }
 
@@ -185,14 +188,20 @@ export class RecordTextReader {
 
 type EndOf = (text: string, from: number, limit: number) => number;
 
+/** What spellings mean: an LRU cache, or a Map that is complete. */
+interface Meanings<Meaning> {
+  get(spelling: string): Meaning | undefined;
+  set(spelling: string, meaning: Meaning): unknown;
+}
+
 /** A field of which few values come many times. */
 class RepeatedValue<Meaning> {
-  readonly #known: Map<string, Meaning>;
+  readonly #known: Meanings<Meaning>;
   readonly #endOf: EndOf;
   #spelling = '';
   #meaning: Meaning | undefined;
 
-  constructor(known: Map<string, Meaning>, endOf: EndOf) {
+  constructor(known: Meanings<Meaning>, endOf: EndOf) {
     this.#known = known;
     this.#endOf = endOf;
   }
@@ -215,7 +224,6 @@ class RepeatedValue<Meaning> {
   /** What the value means that was read last. */
   learn(meaning: Meaning): void {
     if (this.#spelling.length > MAX_SPELLING) return;
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
     this.#known.set(copyOf(this.#spelling), meaning);
   }
 }
