@@ -8,9 +8,12 @@ const SOURCES = join(import.meta.dirname, '../src');
 
 /** By file and source text, with the reason why it is fine. */
 const SEEN_BY_HAND: readonly (readonly [place: string, reason: string])[] = [
-  ['cli/text-width.ts: /^[\\p{M}\\p{Cf}]+$/v', 'one class, anchored at both ends; recheck does not read the flag v'],
-  ['cli/text-width.ts: /^(?:[[\\p{Script=Han}', 'one class or emoji, anchored; recheck does not read the flag v'],
-  ['cli/date-format.ts: new RegExp(', 'parts of fixed length out of --date-format, for cells that are bounded first'],
+  ['cli/output/text.ts: /^[\\p{M}\\p{Cf}]+$/v', 'one class, anchored at both ends; recheck does not read the flag v'],
+  ['cli/output/text.ts: /^(?:[[\\p{Script=Han}', 'one class or emoji, anchored; recheck does not read the flag v'],
+  [
+    'cli/ingest/date-format.ts: new RegExp(',
+    'parts of fixed length out of --date-format, for cells that are bounded first',
+  ],
   ['jobs/inputs.ts: /^[A-Za-z0-9.!#', 'an address, of which 254 characters at most are matched'],
   ['local/postgres/postgres-orphans.ts: new RegExp(', 'matched against the command lines of processes on this machine'],
 ];

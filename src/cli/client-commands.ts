@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { INPUT_FORMATS, type Role, ROLES } from './csv-records.ts';
-import type { IngestFlags } from './ingest.ts';
-import type { ClientContext } from './command.ts';
-import type { UsageFlags } from './usage.ts';
-import type { WatchFlags } from './watch.ts';
-import { readRange } from './usage-window.ts';
+import { INPUT_FORMATS, type Role, ROLES } from './ingest/csv-records.ts';
+import type { IngestFlags } from './commands/ingest.ts';
+import type { ClientContext } from './command-context.ts';
+import type { UsageFlags } from './commands/usage.ts';
+import type { WatchFlags } from './commands/export-watch.ts';
+import { readRange } from './time-range.ts';
 
 /** The commands that speak to a server through its API, with a key, as clients do. */
 export const addClientCommands = (program: Command, context: ClientContext): void => {
@@ -30,7 +30,7 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
     .option('--top <count>', 'how many groups have a line of their own (default: 20, with --json all)', readCount)
     .option('--json', 'for programs; decimals are strings', false)
     .action(async (stream: string, flags: UsageFlags) =>
-      (await import('./usage.ts')).usageCommand(context, stream, flags),
+      (await import('./commands/usage.ts')).usageCommand(context, stream, flags),
     );
   const exporting = program.command('export').description('Runs of export jobs');
   withServer(exporting.command('watch'))
@@ -39,7 +39,7 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
     .option('--job <name>', 'in place of an id: the newest run of this job')
     .option('--next', 'with --job: the run that is under way, or the next that begins', false)
     .action(async (run: string | undefined, flags: WatchFlags) =>
-      (await import('./watch.ts')).watchCommand(context, run, flags),
+      (await import('./commands/export-watch.ts')).watchCommand(context, run, flags),
     );
   withServer(program.command('ingest'))
     .description(
@@ -93,7 +93,7 @@ export const addClientCommands = (program: Command, context: ClientContext): voi
         .default(600_000, '10m'),
     )
     .action(async (file: string, flags: IngestFlags) =>
-      (await import('./ingest.ts')).ingestCommand(context, file, flags),
+      (await import('./commands/ingest.ts')).ingestCommand(context, file, flags),
     );
 };
 

@@ -4,8 +4,8 @@ import { loadConfig } from '../config/config.ts';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
-import type { NewKey } from './accounts.ts';
-import type { CommandContext, DrawnTerminal } from './command.ts';
+import type { NewKey } from './commands/account.ts';
+import type { CommandContext, DrawnTerminal } from './command-context.ts';
 
 export interface ProgramOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -18,7 +18,7 @@ export interface ProgramOptions {
 }
 
 /** Loaded by the command that needs it: what knows the database takes half a second, and help should not. */
-const load = { accounts: () => import('./accounts.ts'), buckets: () => import('./buckets.ts') };
+const load = { accounts: () => import('./commands/account.ts'), buckets: () => import('./commands/bucket.ts') };
 
 /** The operator's commands. Nothing runs before parseAsync; usage errors are thrown as CommanderError. */
 export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: ProgramOptions): Command => {
@@ -86,7 +86,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
   program
     .command('migrate')
     .description('Bring the database up to date, as the start of a server does')
-    .action(async () => (await import('./migrate.ts')).migrateCommand(context));
+    .action(async () => (await import('./commands/migrate.ts')).migrateCommand(context));
   program
     .command('purge')
     .description('Remove the records of deleted streams for good; receipts and idempotency keys stay')
@@ -108,7 +108,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
     .action(async ({ olderThan, hidden, dryRun, yes }: PurgeFlags, command: Command) => {
       if (dryRun === yes)
         command.error('error: say --dry-run to see what would be removed, or --yes to remove it for good');
-      const { purgeCommand } = await import('./purge.ts');
+      const { purgeCommand } = await import('./commands/purge.ts');
       await purgeCommand(context, { olderThanMs: olderThan, hidden, dryRun });
     });
   program
@@ -117,7 +117,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
       'Check settings, database, direct connection, version, migrations, queue, ledger, accounts, keys, clock, pool, schedule, read replica, S3 credentials and store, mail, the collector of traces, and on a Citus cluster everything that `scale-out check` does',
     )
     .action(async () => {
-      const { doctorCommand } = await import('./doctor.ts');
+      const { doctorCommand } = await import('./commands/doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
     });
   program
@@ -128,7 +128,7 @@ export const createProgram = ({ env, terminal, log, onBroken, onInterrupted }: P
       'Check the cluster: citus (versions), nodes, tables (distributed, reference or local), references (foreign keys), policies, session, commits, moves (of shards), limits (of connections) and ledger',
     )
     .action(async () => {
-      const { scaleOutCheckCommand } = await import('./scale-out.ts');
+      const { scaleOutCheckCommand } = await import('./commands/scale-out-check.ts');
       if (!(await scaleOutCheckCommand(context))) onBroken();
     });
   addClientCommands(program, { env, terminal, clock: systemClock, onBroken, onInterrupted });

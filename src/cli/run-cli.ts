@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { createProgram } from './program.ts';
-import { surfaceOf } from './surface.ts';
+import { surfaceOf } from './output/terminal.ts';
 import type { DatabasePlace } from '../db/database-place.ts';
 import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { purgeCommand } from '../../src/cli/purge.ts';
+import { purgeCommand } from '../../src/cli/commands/purge.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { createChance } from '../faults/chance.ts';
 import { Model } from '../streams/model.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createDateReader } from '../../src/cli/date-format.ts';
-import { InputProblem } from '../../src/cli/input-head.ts';
-import { type InputItem, readRecords, type RecordsOptions } from '../../src/cli/ingest-records.ts';
+import { createDateReader } from '../../src/cli/ingest/date-format.ts';
+import { InputProblem } from '../../src/cli/ingest/input-encoding.ts';
+import { type InputItem, readRecords, type RecordsOptions } from '../../src/cli/ingest/read-records.ts';
 
 const OPTIONS: RecordsOptions = {
   format: null,

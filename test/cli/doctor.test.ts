@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { DATABASE_CHECKS } from '../../src/cli/database-checks.ts';
+import { DATABASE_CHECKS } from '../../src/cli/checks/database-checks.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import type { Db } from '../../src/db/client.ts';
-import { openCommandDatabase } from '../../src/cli/database.ts';
+import { openCommandDatabase } from '../../src/cli/command-database.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { startCollector } from '../support/collector.ts';
 import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';

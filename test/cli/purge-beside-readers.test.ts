@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { purgeCommand } from '../../src/cli/purge.ts';
+import { purgeCommand } from '../../src/cli/commands/purge.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { readUsage } from '../usage/questions.ts';
 import { deleteStream, type RecordInput, verdict, write } from '../streams/writes.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { purgeCommand } from '../../src/cli/purge.ts';
+import { purgeCommand } from '../../src/cli/commands/purge.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
 import { createGate } from '../support/faults.ts';

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addDays, CUSTOMERS, datesBetween, MADE_UP_STREAMS, usageOn } from '../../src/demo/made-up-usage.ts';
+import { addDays, CUSTOMERS, datesBetween, MADE_UP_STREAMS, usageOn } from '../../src/demo/generated-usage.ts';
 import { processesBelow, until } from '../local/processes.ts';
 import { eventually } from '../support/server.ts';
 import { runSluice, startSluice } from '../support/sluice-process.ts';

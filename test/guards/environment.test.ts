@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readSourceFiles } from '../support/source-files.ts';
 
 /** config.ts reads the settings; the entry points hand it the environment. */
-const READERS = ['src/config/config.ts', 'src/process/serve.ts', 'src/cli/run-cli.ts', 'src/demo/run-demo.ts'];
+const READERS = ['src/config/config.ts', 'src/process/serve.ts', 'src/cli/run-cli.ts', 'src/demo/start-demo.ts'];
 const READS_ENVIRONMENT = /\bprocess\s*(?:\?\.|\.)\s*env\b|\bprocess\s*\[\s*['"`]env|\bloadEnvFile\b/;
 const IMPORTS_ENVIRONMENT = /import\s*(?:\w+\s*,\s*)?\{[^}]*\benv\b[^}]*\}\s*from\s*['"](?:node:)?process['"]/;
 

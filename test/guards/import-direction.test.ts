@@ -20,7 +20,7 @@ const LAYERS = [
   ['streams'],
   ['accounts'],
   ['db'],
-  ['client'],
+  ['api-client'],
   ['errors', 'lib'],
   ['preflight.cjs'],
 ] as const;

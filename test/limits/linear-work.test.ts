@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readRecords, type RecordsOptions } from '../../src/cli/ingest-records.ts';
+import { readRecords, type RecordsOptions } from '../../src/cli/ingest/read-records.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { WORST_INPUTS } from './worst-inputs.ts';
 import { CSV_TEXTS } from './worst-texts.ts';

@@ -9,100 +9,106 @@ import { encodeId } from '../../db/public-ids.ts';
 import type { Refs } from './refs.ts';
 
 const WRITE = { anyOf: ['INGEST'] } as const;
+const WRITE_RESULT = 'Receipt of the write, or the reason why nothing was written.';
+const COUNT_LIMIT = '1 to 10,000 per HTTP request, summed over all its fields (`MAX_RECORDS`).';
+const IDEMPOTENCY_KEY =
+  'Idempotency key, unique in the account: 1 to 255 characters, never expires. A repeated request returns the stored receipt and writes nothing; the same key with other content returns a ConflictError.';
 
 /** The writes to streams and their receipts. */
 export const addAllocations = (builder: Builder, refs: Refs): void => {
   const receipt = builder.objectRef<Receipt>('AllocationReceipt').implement({
-    description: 'The receipt of a write. The records are durable when it is returned.',
+    description: 'Receipt of an accepted write. The write is committed before the receipt is returned.',
     authScopes: WRITE,
     fields: (t) => ({
       operation: t.field({
         type: refs.operation,
-        description: 'The entry in the ledger.',
+        description: 'Entry of the write in the ledger of the stream.',
         resolve: (one) => one.operation,
       }),
       stream: t.field({
         type: refs.stream,
-        description: 'The stream, as it was when the write was taken in.',
+        description: 'Stream that was written to, as it was when the write was accepted.',
         resolve: (one) => one.stream,
       }),
       replayed: t.exposeBoolean('replayed', {
-        description: 'True where this is the stored answer to an earlier request with the same idempotency key.',
+        description:
+          'True if this is the stored receipt of an earlier request with the same idempotency key. Nothing was written again.',
       }),
     }),
   });
   const recordInput = builder.inputType('AllocationRecordInput', {
-    description: 'In this bucket of time, this element used this much of what the filter selects.',
+    description: 'Usage of one element in one time bucket, for the cost lines that `filter` selects.',
     fields: (t) => ({
       timestamp: t.field({
         type: 'DateTime',
         required: true,
         description:
-          'Any time of the bucket. HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, in its own offset. The bucket starts at most 24 hours from now (`MAX_FUTURE_HOURS`).',
+          'Any time in the bucket. HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, regardless of the offset. The bucket may start up to 24 hours in the future (`MAX_FUTURE_HOURS`).',
       }),
       granularity: t.field({
         type: refs.granularity,
         required: true,
-        description: "The stream's; the first request fixes it.",
+        description: 'Granularity of the stream. The first request to a stream sets it; later ones must match.',
       }),
       filter: t.field({
         type: [refs.dimensionFilterInput],
         required: true,
         defaultValue: [],
-        description: "Exactly the stream's dimensions, each once, at most 5. An empty list selects everything.",
+        description:
+          'Cost lines that the usage belongs to: an entry for each dimension of the stream, up to 5. The first request to a stream sets its dimensions. An empty list selects everything.',
       }),
       elementName: t.string({
         required: true,
-        description: 'Who used it: 1 to 256 characters, no control characters, kept as sent.',
+        description:
+          'Element: the customer, team or product that used something. 1 to 256 characters without control characters, stored unchanged.',
       }),
       value: t.field({
         type: 'Decimal',
         required: true,
-        description: '0 or more; at most 38 significant digits, at most 30 decimals.',
+        description: 'Amount of usage, 0 or more. Up to 38 significant digits and 30 decimals.',
       }),
     }),
   });
   const selectorInput = builder.inputType('AllocationSelectorInput', {
-    description: 'Matches live records: timestamp and granularity always, the rest where given.',
+    description:
+      'Selector of live records. Matches one time bucket, and only the given filter and element if those are present.',
     fields: (t) => ({
       timestamp: t.field({
         type: 'DateTime',
         required: true,
-        description: 'Any time of the bucket, as in AllocationRecordInput.',
+        description: 'Any time in the bucket, read as in AllocationRecordInput.',
       }),
-      granularity: t.field({ type: refs.granularity, required: true, description: "The stream's." }),
+      granularity: t.field({ type: refs.granularity, required: true, description: 'Granularity of the stream.' }),
       filter: t.field({
         type: [refs.dimensionFilterInput],
         description:
-          'Compared dimension by dimension for those given, as sets of values. Left out, null or empty: every filter.',
+          'Dimensions to match. A record matches if its filter has exactly these values for each of them; order does not matter. Matches every filter if omitted, null or empty.',
       }),
-      elementName: t.string({ description: 'Only this element; left out or null: every element.' }),
+      elementName: t.string({ description: 'Element to match. Matches every element if omitted or null.' }),
     }),
   });
-  const idempotencyKey =
-    'Of the account, 1 to 255 characters; never expires. The same key with the same content answers with the stored receipt and writes nothing twice; with other content it is a ConflictError.';
   const input = builder.inputType('AllocationInput', {
-    description: 'Records for one stream; all are taken or none.',
+    description: 'Records for one stream. Either all of them are written or none.',
     fields: (t) => ({
-      stream: t.string({ required: true, description: 'The name; the stream is made where it is not there yet.' }),
+      stream: t.string({ required: true, description: 'Stream name. Created on first write.' }),
       records: t.field({
         type: [recordInput],
         required: true,
-        description: '1 to 10,000 (a setting), those of all fields of the request counted together.',
+        description: `Records to write. ${COUNT_LIMIT}`,
       }),
-      idempotencyKey: t.string({ description: idempotencyKey }),
+      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
     }),
   });
   const deleteInput = builder.inputType('AllocationDeleteInput', {
-    description: 'Selectors of what to hide in one stream; all are taken or none.',
+    description: 'Selectors of the records to hide in one stream. Either all of them are applied or none.',
     fields: (t) => ({
-      stream: t.string({ required: true, description: 'The name of a live stream.' }),
+      stream: t.string({ required: true, description: 'Name of a live stream.' }),
       records: t.field({
         type: [selectorInput],
         required: true,
-        description: '1 to 10,000 (a setting), those of all fields of the request counted together.',
+        description: `Selectors of the records to hide. ${COUNT_LIMIT}`,
       }),
-      idempotencyKey: t.string({ description: idempotencyKey }),
+      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
     }),
   });
   const ingestContext = ({ services, ended }: GraphQLContext) => ({
@@ -136,11 +142,11 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     allocationSum: t.field({
       type: receipt,
       authScopes: WRITE,
-      description: 'Adds records: the live value of a bucket, filter and element is the exact sum of its live records.',
-      args: { input: t.arg({ type: input, required: true, description: 'What to add.' }) },
+      description: 'Adds records. The value of a bucket, filter and element is the exact sum of its live records.',
+      args: { input: t.arg({ type: input, required: true, description: 'Stream and records to add.' }) },
       errors: {
         types: writeErrors,
-        union: { name: 'AllocationSumResult', description: 'The receipt, or why nothing was written.' },
+        union: { name: 'AllocationSumResult', description: WRITE_RESULT },
       },
       resolve: (_, args, context) => allocationSum(ingestContext(context), request(context, args.input)),
     }),
@@ -148,17 +154,17 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       type: receipt,
       authScopes: WRITE,
       description:
-        'Puts records in the place of what is live with the same bucket, filter and element; inserts where nothing is.',
+        'Replaces records. Hides the live records with the same bucket, filter and element as a given record, and adds the given ones.',
       args: {
         input: t.arg({
           type: input,
           required: true,
-          description: 'What to put in place. No key may stand in it twice.',
+          description: 'Stream and new records. A bucket, filter and element may occur once (`DUPLICATE_KEY`).',
         }),
       },
       errors: {
         types: writeErrors,
-        union: { name: 'AllocationReplaceResult', description: 'The receipt, or why nothing was written.' },
+        union: { name: 'AllocationReplaceResult', description: WRITE_RESULT },
       },
       resolve: (_, args, context) => allocationReplace(ingestContext(context), request(context, args.input)),
     }),
@@ -166,11 +172,17 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       type: receipt,
       authScopes: WRITE,
       description:
-        'Hides all live records that match a selector. Matching nothing is a success that says 0; a sum afterwards starts from zero.',
-      args: { input: t.arg({ type: deleteInput, required: true, description: 'What to hide.' }) },
+        'Hides all live records that match a selector. A later sum starts from zero. Succeeds with `hiddenRecords: 0` if nothing matches.',
+      args: {
+        input: t.arg({
+          type: deleteInput,
+          required: true,
+          description: 'Stream, and selectors of the records to hide.',
+        }),
+      },
       errors: {
         types: [ValidationError, NotFoundError, ConflictError, LimitExceededError],
-        union: { name: 'AllocationDeleteResult', description: 'The receipt, or why nothing was written.' },
+        union: { name: 'AllocationDeleteResult', description: WRITE_RESULT },
       },
       resolve: (_, args, context) => allocationDelete(ingestContext(context), request(context, args.input)),
     }),
@@ -178,11 +190,14 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       type: addDeletedStream(builder),
       authScopes: { anyOf: ['ADMIN'] },
       description:
-        'Hides the whole stream and frees its name, e.g. to begin anew with other dimensions. The ledger stays in the store.',
-      args: { name: t.arg.string({ required: true, description: 'The name of a live stream.' }) },
+        'Hides a stream with all its records and frees its name, for example to start again with other dimensions. The ledger is kept.',
+      args: { name: t.arg.string({ required: true, description: 'Name of a live stream.' }) },
       errors: {
         types: [NotFoundError],
-        union: { name: 'DeleteStreamResult', description: 'What was deleted, or that it is not there.' },
+        union: {
+          name: 'DeleteStreamResult',
+          description: 'Deleted stream, or NotFoundError if the account has no live stream of this name.',
+        },
       },
       resolve: (_, { name }, context) =>
         deleteStream({ ...context.services, ended: context.ended }, accountOf(context), name),
@@ -192,13 +207,13 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
 
 const addDeletedStream = (builder: Builder) =>
   builder.objectRef<StreamRow>('DeletedStream').implement({
-    description: 'A stream that was just deleted; by its id it can still be read.',
+    description: 'Stream that the mutation deleted. It can still be read by its id.',
     fields: (t) => ({
       // A global id under the name `id` would make normalized caches store this object over the Stream.
       deletedId: t.id({
-        description: 'The id of the deleted stream.',
+        description: 'Id of the deleted stream.',
         resolve: (stream) => encodeId('Stream', stream.id),
       }),
-      name: t.exposeString('name', { description: 'The name, free again.' }),
+      name: t.exposeString('name', { description: 'Name of the deleted stream. A new stream may use it.' }),
     }),
   });
