@@ -8,12 +8,12 @@ import { buildSchema, type GraphQLEnumType, lexicographicSortSchema, printSchema
 import { createProgram } from '../src/cli/program.ts';
 import { describeSettings } from '../src/config/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors/errors.ts';
-import { failureOf } from '../src/exports/failure.ts';
+import { failureOf } from '../src/exports/run-failure.ts';
 import { s3Explanations } from '../src/exports/s3-failures.ts';
 import { ERROR_CODES } from '../src/graphql/error-codes.ts';
 import { createSchema } from '../src/graphql/schema/schema.ts';
 import { ISSUE_CODES } from '../src/errors/issue-codes.ts';
-import { describeApi } from '../src/rest/document.ts';
+import { describeApi } from '../src/rest/openapi.ts';
 import { jobRoutes } from '../src/rest/routes/job-routes.ts';
 import { runRoutes } from '../src/rest/routes/run-routes.ts';
 import { telemetryRoutes } from '../src/rest/routes/telemetry-routes.ts';

@@ -13,7 +13,7 @@ import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { extensionOf } from '../exports/formats.ts';
-import { sampleLines } from '../exports/rows.ts';
+import { sampleLines } from '../exports/copy-statement.ts';
 import { exportSpec } from '../exports/spec.ts';
 
 export interface CheckContext {

@@ -12,9 +12,9 @@ import type { Held } from '../http/request-memory.ts';
 import { noteOperation } from '../http/request-context.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
-import { decodeBody, parseJson } from './json-bodies.ts';
+import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
-import { type Failure, failureBody } from './failures.ts';
+import { type Failure, failureBody } from './error-body.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
@@ -123,7 +123,7 @@ const reply = async (request: IncomingMessage, response: ServerResponse, answer:
 
 /** Its generator is loaded when the first one asks. */
 const writeDocument = async (): Promise<string> => {
-  const { describeApi } = await import('./document.ts');
+  const { describeApi } = await import('./openapi.ts');
   return JSON.stringify(describeApi(routes));
 };
 

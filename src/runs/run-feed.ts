@@ -7,7 +7,7 @@ import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { databaseNow } from './due-slots.ts';
 import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
-import { LOOK_BACK_MS, Reader, type RunSelection } from './run-reader.ts';
+import { LOOK_BACK_MS, Reader, type RunSelection } from './run-subscription.ts';
 import { isEnded, sourcesOf } from './run-status.ts';
 import type { RunRow } from './runs.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { elementsOf } from '../../src/lib/json-elements.ts';
-import { NamedStream } from '../../src/rest/named-stream.ts';
+import { NamedStream } from '../../src/rest/stream-from-records.ts';
 import { readRecord, readSelector } from '../../src/rest/schemas/records.ts';
 import { Misshapen } from '../../src/streams/pipeline/inputs.ts';
 

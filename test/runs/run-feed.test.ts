@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Db } from '../../src/db/client.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { type RunFeed, startRunFeed } from '../../src/runs/run-feed.ts';
-import type { RunSelection } from '../../src/runs/run-reader.ts';
+import type { RunSelection } from '../../src/runs/run-subscription.ts';
 import type { RunRow } from '../../src/runs/runs.ts';
 import { createGate } from '../support/faults.ts';
 import { createSteppedJob } from '../support/run-steps.ts';

@@ -2,7 +2,7 @@ import { GraphQLError } from 'graphql';
 import { Repeater } from 'graphql-yoga';
 import { repeat, type Stoppable } from '../../lib/lifecycle.ts';
 import { FeedStoppedError } from '../../runs/run-feed.ts';
-import { type RunSelection, SlowReaderError } from '../../runs/run-reader.ts';
+import { type RunSelection, SlowReaderError } from '../../runs/run-subscription.ts';
 import type { RunRow } from '../../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 

@@ -4,8 +4,8 @@ import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/turns.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { WriteKind } from '../../streams/write-plan.ts';
-import { parseBody } from '../json-bodies.ts';
-import { NamedStream, type StreamOfRecords, streamNamedBy } from '../named-stream.ts';
+import { parseBody } from '../../http/json-body.ts';
+import { NamedStream, type StreamOfRecords, streamNamedBy } from '../stream-from-records.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';
 import { readRecord, readSelector } from '../schemas/records.ts';
 

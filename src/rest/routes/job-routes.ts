@@ -5,7 +5,7 @@ import { checkJob } from '../../jobs/check.ts';
 import type { JobInput } from '../../jobs/inputs.ts';
 import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
-import { findJob, jobIdOf, jsonBody, MISSING } from '../found-jobs.ts';
+import { findJob, jobIdOf, jsonBody, MISSING } from '../find-job.ts';
 import { answeredCheck, answeredJob, formatCheck, formatJob } from '../schemas/job-responses.ts';
 import {
   checkedJobSchema,
@@ -16,7 +16,7 @@ import {
   spellJobPath,
   toJobInput,
 } from '../schemas/job-inputs.ts';
-import { linkToNext, listParameters, NEXT, pageOf } from '../pages.ts';
+import { linkToNext, listParameters, NEXT, pageOf } from '../pagination.ts';
 import type { Call, Reply, Route } from '../route.ts';
 
 // Amberflo's paths.

@@ -3,9 +3,9 @@ import { idOf } from '../../db/public-ids.ts';
 import { NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { runJob } from '../../jobs/commands.ts';
 import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../../runs/runs.ts';
-import { findJob, jobIdOf, jsonBody, MISSING } from '../found-jobs.ts';
+import { findJob, jobIdOf, jsonBody, MISSING } from '../find-job.ts';
 import { answeredRun, formatRun } from '../schemas/job-responses.ts';
-import { linkToNext, listParameters, NEXT, pageOf } from '../pages.ts';
+import { linkToNext, listParameters, NEXT, pageOf } from '../pagination.ts';
 import { type Call, parameterOf, type Route } from '../route.ts';
 import { issuesOf } from '../schemas/shapes.ts';
 

@@ -6,7 +6,7 @@ import { deleteStream, findStream } from '../../streams/streams.ts';
 import { missingStream, type Receipt, type WriteKind } from '../../streams/write-plan.ts';
 import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
-import { type BodyTarget, writeBody } from '../allocation-bodies.ts';
+import { type BodyTarget, writeBody } from '../ingest-body.ts';
 import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
 import { issuesOf } from '../schemas/shapes.ts';

@@ -6,7 +6,7 @@ import { isExactNumber } from '../../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';
-import { NamedStream, nameOf, type StreamOfRecords } from '../named-stream.ts';
+import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-records.ts';
 import {
   decimal,
   DIMENSIONS_DOCUMENT,

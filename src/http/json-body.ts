@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
-import { BodyError } from '../http/request-body.ts';
+import { BodyError } from './request-body.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { type ExactJson, parseExactly } from '../lib/long-numbers.ts';
 import { findRepeatedNames } from '../lib/repeated-names.ts';

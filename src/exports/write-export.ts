@@ -26,7 +26,7 @@ import type { ObjectStore } from './object-store.ts';
 import { toParts } from './parts.ts';
 import type { ReadReplica } from './read-replica.ts';
 import { openRowReader } from './row-reader.ts';
-import { copyRows } from './rows.ts';
+import { copyRows } from './copy-statement.ts';
 import { exportSpec } from './spec.ts';
 
 export interface ExportContext {

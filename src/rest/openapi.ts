@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import packageJson from '../../package.json' with { type: 'json' };
-import { failureSchema } from './failures.ts';
+import { failureSchema } from './error-body.ts';
 import type { Family, Route } from './route.ts';
 
 const TAGS: Readonly<Record<Family, string>> = { telemetry: 'Allocation telemetry', jobs: 'Export jobs' };

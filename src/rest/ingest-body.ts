@@ -12,8 +12,8 @@ import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/b
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
 import { Misshapen, type RecordInput } from '../streams/pipeline/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write-plan.ts';
-import { repeatedNames } from './json-bodies.ts';
-import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './named-stream.ts';
+import { repeatedNames } from '../http/json-body.ts';
+import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './stream-from-records.ts';
 import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast-path/record-lists.ts';
 import { spellPath } from './schemas/records.ts';
 import type { Call } from './route.ts';
