@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import pLimit from 'p-limit';
 import type { Db } from '../db/client.ts';
 import { OverloadedError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { createWorkLimit } from '../lib/work-limit.ts';
 import { findPrincipal, noteUse, type Principal } from './keys.ts';
 import { canBeSecret, hashSecret } from './secrets.ts';
 
@@ -36,7 +36,7 @@ export const createAuthenticator = (
   /** Keys that were valid at their last look-up. They never wait for unknown ones, which cannot evict them either. */
   const valid = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
   const unknown = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
-  const unknownLimit = createWorkLimit(UNKNOWN_AT_ONCE, MAX_UNKNOWN_WAITING);
+  const limitUnknown = pLimit(UNKNOWN_AT_ONCE);
 
   const lookUp = async (secret: string): Promise<Principal | null> => {
     const principal = await findPrincipal(db, secret);
@@ -66,15 +66,15 @@ export const createAuthenticator = (
   };
 
   const lookUpUnknown = (secret: string, id: string): Promise<Principal | null> => {
-    let startedAt = 0;
-    const principal = unknownLimit.run(() => {
-      startedAt = performance.now();
-      return lookUp(secret);
-    });
-    if (principal === null) {
+    if (limitUnknown.pendingCount >= MAX_UNKNOWN_WAITING) {
       const message = 'Too many unknown keys are being looked up. Retry in a second.';
       return Promise.reject(new OverloadedError(message, RETRY_AFTER_SECONDS));
     }
+    let startedAt = 0;
+    const principal = limitUnknown(() => {
+      startedAt = performance.now();
+      return lookUp(secret);
+    });
     // While it waits, the same key is not looked up twice.
     const entry: LookUp = { until: Infinity, principal };
     unknown.set(id, entry);

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { encodeId } from '../db/public-ids.ts';
@@ -6,7 +7,6 @@ import { type ExportContext, executeRun, type Hold, type Progress } from '../exp
 import { failureOf } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import { createPlaces } from '../lib/places.ts';
 import type { RunTraces, Span } from '../lib/spans.ts';
 import { claimRun } from '../runs/claim.ts';
 import {
@@ -52,11 +52,10 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
   const underWay = new Set<Promise<void>>();
   let stopping = false;
 
-  // The queue gives a message up after a while and hands out the next one, although the export goes on.
-  const places = createPlaces(options.concurrency);
+  // pg-boss gives up a message after a while and delivers the next one, although the export of the first continues.
+  const limit = pLimit(options.concurrency);
 
   const execute = async (jobId: string): Promise<void> => {
-    const leave = await places.take();
     try {
       // Another server takes it at once, instead of when it is found forgotten.
       if (stopping) await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
@@ -66,13 +65,11 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
         { err: error, jobId: encodeId('Job', jobId) },
         'a run could not be begun or ended; it is taken up again when its lease is over',
       );
-    } finally {
-      leave();
     }
   };
 
   const handle = async (jobId: string): Promise<void> => {
-    const work = execute(jobId);
+    const work = limit(execute, jobId);
     underWay.add(work);
     await work;
     underWay.delete(work);
