@@ -1,42 +1,87 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApiError, UnreachableError } from './graphql-client.ts';
+import pRetry from 'p-retry';
+import { ApiError, UnreachableError } from './errors.ts';
+import type { GraphQLClient } from './graphql-client.ts';
 
-export interface Patience {
-  /** From the first failure on. */
-  readonly patienceMs: number;
-  readonly signal: AbortSignal;
-  /** Told before each wait. */
-  readonly onRetry: (error: Error, waitMs: number) => void;
+const RETRYABLE_STATUSES = new Set([408, 429, 502, 503, 504]);
+
+/** Whether the same request may succeed later without a change. Servers that shut down respond with UNAVAILABLE. */
+function isRetryable(error: Error): boolean {
+  return (
+    error instanceof UnreachableError ||
+    (error instanceof ApiError && (error.code === 'UNAVAILABLE' || RETRYABLE_STATUSES.has(error.status)))
+  );
 }
 
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
+export interface RetryOptions {
+  /** Time after the first failure in which attempts are repeated. */
+  readonly maxRetryMs: number;
+  readonly signal: AbortSignal;
+  /** Called before the wait for the next attempt. */
+  readonly onRetry: (error: Error) => void;
+}
 
-const PASSING_STATUS = new Set([408, 429, 502, 503, 504]);
+/**
+ * Repeats the attempt after retryable errors, with waits from 0.5 to 30 s, or longer if the server asks for it by Retry-After.
+ * Throws the last error.
+ */
+export function withRetry<Value>(
+  attempt: () => Promise<Value>,
+  { maxRetryMs, signal, onRetry }: RetryOptions,
+): Promise<Value> {
+  let deadline: number | null = null;
+  return pRetry(attempt, {
+    retries: Number.POSITIVE_INFINITY,
+    minTimeout: 500,
+    maxTimeout: 30_000,
+    // Clients that wait for the same server do not return at the same time.
+    randomize: true,
+    signal,
+    shouldRetry: async ({ error }) => {
+      deadline ??= performance.now() + maxRetryMs;
+      const retryAfterMs = error instanceof ApiError ? (error.details.retryAfterMs ?? 0) : 0;
+      if (!isRetryable(error) || performance.now() + retryAfterMs >= deadline) return false;
+      onRetry(error);
+      await delay(retryAfterMs, undefined, { signal });
+      return true;
+    },
+  });
+}
 
-/** Whether the same may be answered later without anybody changing anything; a server that stops says UNAVAILABLE. */
-export const mayPass = (error: unknown): error is Error =>
-  error instanceof UnreachableError ||
-  (error instanceof ApiError && (error.code === 'UNAVAILABLE' || PASSING_STATUS.has(error.status)));
+export interface FollowOptions<Data, Result> {
+  readonly query: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
+  /** Called with the data of each event. The first result that is not undefined ends the subscription. */
+  readonly onData: (data: Data) => Result | undefined;
+  /** Called before each wait, of at most 5 s, for a new subscription. */
+  readonly onReconnect: () => void;
+}
 
-/** Asks again after what may pass, at longer and longer intervals, or as the server says. Throws the last error. */
-export const patiently = async <Value>(
-  ask: () => Promise<Value>,
-  { patienceMs, signal, onRetry }: Patience,
-): Promise<Value> => {
-  let giveUpAt: number | null = null;
-  for (let longest = FIRST_WAIT_MS; ; longest = Math.min(longest * 2, LONGEST_WAIT_MS)) {
-    try {
-      return await ask();
-    } catch (error) {
-      signal.throwIfAborted();
-      giveUpAt ??= performance.now() + patienceMs;
-      const asked = error instanceof ApiError ? (error.details.retryAfterMs ?? 0) : 0;
-      // Not all at once where many wait for the same server.
-      const waitMs = Math.max(asked, longest * (0.5 + Math.random() / 2));
-      if (!mayPass(error) || performance.now() + waitMs > giveUpAt) throw error;
-      onRetry(error, waitMs);
-      await delay(waitMs, undefined, { signal });
+/**
+ * Subscribes, and subscribes again each time the server stops or the connection breaks. The first event of a subscription is the
+ * current state, so only states in between are missed. Throws if the server rejects the subscription. A server that was never
+ * there is waited for too, so make a request first.
+ */
+export function followSubscription<Data, Result>(
+  client: GraphQLClient,
+  { query, variables, signal, onData, onReconnect }: FollowOptions<Data, Result>,
+): Promise<Result> {
+  const subscribe = async (): Promise<Result> => {
+    for await (const data of client.subscribe<Data>(query, variables)) {
+      const result = onData(data);
+      if (result !== undefined) return result;
     }
-  }
-};
+    throw new ApiError('The server ended the subscription.', 'UNAVAILABLE', 200);
+  };
+  return pRetry(subscribe, {
+    retries: Number.POSITIVE_INFINITY,
+    minTimeout: 500,
+    maxTimeout: 5000,
+    signal,
+    shouldRetry: ({ error }) => {
+      if (isRetryable(error)) onReconnect();
+      return isRetryable(error);
+    },
+  });
+}

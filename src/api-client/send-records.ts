@@ -1,26 +1,30 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import type { Issue } from '../errors/errors.ts';
-import { ApiError, UnreachableError } from './graphql-client.ts';
+import { ApiError, unexpectedResponse, UnreachableError } from './errors.ts';
 
-/** Records for one stream in one request: all are taken or none. */
+/** Records for one stream in one request. The server stores all of them or none. */
 export interface RecordsRequest {
   readonly url: string;
   readonly key: string;
   readonly stream: string;
   readonly kind: 'sum' | 'replace';
   readonly idempotencyKey: string;
-  /** NDJSON, opened for each request. */
-  readonly body: {
-    readonly bytes: number;
-    /** With gzip. */ readonly compressed: boolean;
-    open(): AsyncIterable<Buffer>;
-  };
-  /** Told after each piece how many bytes of it were taken. */
+  readonly body: RecordsBody;
+  /** Called after each chunk with the number of bytes sent so far. */
   readonly onSent: (bytes: number) => void;
   readonly signal: AbortSignal;
+}
+
+/** NDJSON. */
+export interface RecordsBody {
+  readonly bytes: number;
+  /** Compressed with gzip. */
+  readonly compressed: boolean;
+  /** Called once per request. */
+  open(): AsyncIterable<Buffer>;
 }
 
 export interface RecordsReceipt {
@@ -29,19 +33,17 @@ export interface RecordsReceipt {
   readonly replayed: boolean;
 }
 
-/** Finds out, while a server that has everything is silent, whether its machine is still there. */
+/** While the server writes the records it sends nothing, so only TCP keep-alive notices that its machine is gone. */
 const KEEP_ALIVE_MS = 10_000;
 
-/** A key that begins with a quote would be read as a string of RFC 8941, so it is written as one. */
-const headerOf = (key: string): string => (key.startsWith('"') ? `"${key.replaceAll(/["\\]/g, '\\$&')}"` : key);
-
 /**
- * Answers the receipt. Errors: ApiError with the issues, whose second word is the index of the record; UnreachableError, and then
- * nobody knows whether it was stored: send it again with the same key. There is no limit of time: a large request is
- * written when its last byte has come, and that may take minutes.
+ * Returns the receipt. Throws ApiError if the server rejects the records; the second element of an issue's path is the index of
+ * its record. Throws UnreachableError if the connection breaks: whether the records were stored is then unknown, so send them
+ * again with the same idempotency key. There is no time limit, because the server writes a large request after its last byte,
+ * which may take minutes.
  */
-export const sendRecords = async (wanted: RecordsRequest): Promise<RecordsReceipt> => {
-  const { url, key, stream, kind, idempotencyKey, body, onSent, signal } = wanted;
+export async function sendRecords(records: RecordsRequest): Promise<RecordsReceipt> {
+  const { url, key, stream, kind, idempotencyKey, body, onSent, signal } = records;
   const target = new URL(`${url}/unit-cost/v1/telemetry/allocation/${encodeURIComponent(stream)}/${kind}`);
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
   const request = send(target, {
@@ -51,49 +53,54 @@ export const sendRecords = async (wanted: RecordsRequest): Promise<RecordsReceip
       'content-type': 'application/x-ndjson',
       ...(body.compressed && { 'content-encoding': 'gzip' }),
       'content-length': body.bytes,
-      // Header bytes are Latin-1 to Node; the server reads them as UTF-8.
-      'idempotency-key': Buffer.from(headerOf(idempotencyKey), 'utf8').toString('latin1'),
+      // Node writes header values as Latin-1, and the server reads them as UTF-8.
+      'idempotency-key': Buffer.from(formatIdempotencyKey(idempotencyKey), 'utf8').toString('latin1'),
     },
     signal,
   });
   request.setSocketKeepAlive(true, KEEP_ALIVE_MS);
-  const answered = new Promise<{ status: number; retryAfter: string | undefined; body: string }>((resolve, reject) => {
-    request.once('response', (response) => {
-      text(response).then(
-        (answer) =>
-          resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'], body: answer }),
-        reject,
-      );
+  const responded = new Promise<HttpResponse>((resolve, reject) => {
+    request.once('error', reject).once('response', (response) => {
+      const { statusCode: status = 0, headers } = response;
+      text(response).then((content) => resolve({ status, content, retryAfter: headers['retry-after'] }), reject);
     });
-    request.once('error', reject);
   });
-  let sent = 0;
+  let sentBytes = 0;
   const sending = pipeline(
     body.open(),
-    async function* count(pieces: AsyncIterable<Buffer>) {
-      for await (const piece of pieces) {
-        yield piece;
-        onSent((sent += piece.length));
+    async function* count(chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        yield chunk;
+        onSent((sentBytes += chunk.length));
       }
     },
     request,
   );
-  // What fails here the answer tells, or the request itself.
+  // Failures are reported by the response or by the request's 'error' event.
   sending.catch(() => undefined);
-  let answer: Awaited<typeof answered>;
   try {
-    answer = await answered;
+    return readReceipt(await responded, url);
   } catch (error) {
     signal.throwIfAborted();
-    throw new UnreachableError(url, error);
+    throw error instanceof ApiError ? error : new UnreachableError(url, error);
   } finally {
     request.destroy();
     await sending.catch(() => undefined);
   }
-  return receiptOf(answer.status, answer.body, answer.retryAfter, url);
-};
+}
 
-interface Answer {
+/** A key that begins with a quote would be read as a structured string of RFC 8941, so it is written as one. */
+function formatIdempotencyKey(key: string): string {
+  return key.startsWith('"') ? `"${key.replaceAll(/["\\]/g, '\\$&')}"` : key;
+}
+
+interface HttpResponse {
+  readonly status: number;
+  readonly content: string;
+  readonly retryAfter: string | undefined;
+}
+
+interface ResponseBody extends Partial<RecordsReceipt> {
   readonly error?: {
     readonly code: string;
     readonly message: string;
@@ -102,27 +109,23 @@ interface Answer {
   };
 }
 
-const receiptOf = (status: number, body: string, retryAfter: string | undefined, url: string): RecordsReceipt => {
-  let answer: (Answer & Partial<RecordsReceipt>) | null;
-  try {
-    answer = JSON.parse(body) as typeof answer;
-  } catch {
-    answer = null;
-  }
-  const { insertedRecords, hiddenRecords, replayed } = answer ?? {};
+function readReceipt({ status, content, retryAfter = '' }: HttpResponse, url: string): RecordsReceipt {
+  const { insertedRecords, hiddenRecords, replayed, error } = parseBody(content);
   if (status === 200 && insertedRecords !== undefined && hiddenRecords !== undefined && replayed !== undefined) {
     return { insertedRecords, hiddenRecords, replayed };
   }
-  const retryAfterMs = /^\d{1,6}$/.test(retryAfter ?? '') ? Number(retryAfter) * 1000 : undefined;
-  const error = answer?.error;
-  throw new ApiError(
-    error?.message ?? `What answers at ${url} (HTTP ${status}) does not answer as Sluice does.`,
-    error?.code ?? null,
-    status,
-    {
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-      ...(error?.issues && { issues: error.issues }),
-      ...(error?.issueCount !== undefined && { issueCount: error.issueCount }),
-    },
-  );
-};
+  if (!error) throw unexpectedResponse(url, status);
+  throw new ApiError(error.message, error.code, status, {
+    ...(error.issues && { issues: error.issues }),
+    ...(error.issueCount !== undefined && { issueCount: error.issueCount }),
+    ...(/^\d{1,6}$/.test(retryAfter) && { retryAfterMs: Number(retryAfter) * 1000 }),
+  });
+}
+
+function parseBody(content: string): ResponseBody {
+  try {
+    return (JSON.parse(content) ?? {}) as ResponseBody;
+  } catch {
+    return {};
+  }
+}

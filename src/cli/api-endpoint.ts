@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isWellFormed } from '../accounts/secrets.ts';
-import { ApiError } from '../api-client/graphql-client.ts';
+import { ApiError } from '../api-client/errors.ts';
 import { NotFoundError } from '../errors/errors.ts';
 import { defaultDataDirectory } from '../local/data-directory.ts';
 

@@ -52,7 +52,7 @@ const run = async (): Promise<void> => {
     if (!local) throw new Error('The demo runs in local mode alone.');
     if (localKey === null) throw new Error('The key was revoked: set API_KEY to another of yours.');
     screen.line(`It answers at ${url}; its data lie in ${local.dataDirectory}`);
-    const client = createGraphQLClient(url, localKey, stopSignals.signal);
+    const client = createGraphQLClient({ url, key: localKey, signal: stopSignals.signal });
     await tellStory({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
 
     screen.heading(`That took ${((performance.now() - begun) / 1000).toFixed(0)} s. Try next`);

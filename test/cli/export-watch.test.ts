@@ -50,7 +50,7 @@ describe('export watch', () => {
     const watching = startCommand(['export', 'watch', run.id], settingsOf(first));
     await shown(watching, 'RUNNING');
     await first.app.stop();
-    await shown(watching, 'the connection is lost; again in ');
+    await shown(watching, 'Connection lost. Reconnecting ...\n');
     await run.succeed();
     const again = await startTestServer({
       env: { ROLE: 'api', PORT: new URL(first.url).port, API_KEY: first.key },

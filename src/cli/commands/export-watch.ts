@@ -1,8 +1,7 @@
 import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
-import { keepSubscribed } from '../../api-client/keep-subscribed.ts';
+import { followSubscription } from '../../api-client/retry.ts';
 import { NotFoundError } from '../../errors/errors.ts';
 import { listenForStop } from '../../process/shutdown-signals.ts';
-import { secondsText } from '../../lib/amounts.ts';
 import type { ClientContext } from '../command-context.ts';
 import { createRunView, hasEnded, type WatchedRun } from '../output/run-progress.ts';
 import { type ServerFlags, type ServerPlace, withServer } from '../api-endpoint.ts';
@@ -34,7 +33,7 @@ const watchRun = async (
   server: ServerPlace,
 ): Promise<void> => {
   const stop = listenForStop();
-  const client = createGraphQLClient(server.url, server.key, stop.signal);
+  const client = createGraphQLClient({ ...server, signal: stop.signal });
   const { terminal } = context;
   let watched = id;
   try {
@@ -70,20 +69,18 @@ const follow = async (
   const timer = setInterval(() => view.redraw(clock.now()), REDRAW_MS);
   try {
     view.show(begun, clock.now());
-    let run = begun;
-    const updates = keepSubscribed<{ runUpdated: WatchedRun }>(client, {
-      query: `subscription ($id: ID!) { runUpdated(runId: $id) { ${RUN_FIELDS} } }`,
-      variables: { id },
-      signal,
-      onLost: (waitMs) => view.lost(`the connection is lost; again in ${secondsText(waitMs)}`),
-    });
-    while (!hasEnded(run)) {
-      const { value, done } = await updates.next();
-      if (done) break;
-      run = value.runUpdated;
-      view.show(run, clock.now());
-    }
-    await updates.return();
+    const run = hasEnded(begun)
+      ? begun
+      : await followSubscription(client, {
+          query: `subscription ($id: ID!) { runUpdated(runId: $id) { ${RUN_FIELDS} } }`,
+          variables: { id },
+          signal,
+          onData: ({ runUpdated }: { runUpdated: WatchedRun }) => {
+            view.show(runUpdated, clock.now());
+            return hasEnded(runUpdated) ? runUpdated : undefined;
+          },
+          onReconnect: () => view.lost('Connection lost. Reconnecting ...'),
+        });
     view.end(run);
     return run;
   } finally {
@@ -123,16 +120,13 @@ const runOf = async (
   terminal.say(
     slot === undefined ? 'Waiting for a run; none is scheduled.' : `Waiting for a run; the next is due at ${slot}.`,
   );
-  const updates = keepSubscribed<{ runUpdated: { id: string } }>(client, {
+  return followSubscription(client, {
     query: 'subscription ($jobId: ID!) { runUpdated(jobId: $jobId) { id } }',
     variables: { jobId: job.id },
     signal,
-    onLost: (waitMs) => terminal.say(`The connection is lost; again in ${secondsText(waitMs)}.`),
+    onData: ({ runUpdated }: { runUpdated: { id: string } }) => runUpdated.id,
+    onReconnect: () => terminal.say('Connection lost. Reconnecting ...'),
   });
-  const first = await updates.next();
-  await updates.return();
-  if (first.done) throw new NotFoundError('The server ended the subscription.');
-  return first.value.runUpdated.id;
 };
 
 interface NamedJob {

@@ -1,5 +1,5 @@
-import { ApiError } from '../../api-client/graphql-client.ts';
-import { patiently } from '../../api-client/retry.ts';
+import { ApiError } from '../../api-client/errors.ts';
+import { withRetry } from '../../api-client/retry.ts';
 import { sendRecords } from '../../api-client/send-records.ts';
 import { type Issue, ValidationError } from '../../errors/errors.ts';
 import { listenForStop } from '../../process/shutdown-signals.ts';
@@ -182,7 +182,7 @@ const sendOne = async (
   signal: AbortSignal,
 ): Promise<void> => {
   try {
-    const receipt = await patiently(
+    const receipt = await withRetry(
       () =>
         sendRecords({
           ...server,
@@ -193,7 +193,7 @@ const sendOne = async (
           onSent: (bytes) => progress.sent(bytes),
           signal,
         }),
-      { patienceMs: patience, signal, onRetry: (error, waitMs) => progress.retries(error, waitMs) },
+      { maxRetryMs: patience, signal, onRetry: (error) => progress.retries(error) },
     );
     progress.stored(full, receipt);
   } catch (error) {

@@ -67,7 +67,7 @@ const showUsage = async (
   const { terminal } = context;
   const aggregationBucket = flags.bucket.toUpperCase() as AggregationBucket;
   const { from, to } = windowOf(flags, context.clock.now());
-  const client = createGraphQLClient(server.url, server.key, new AbortController().signal);
+  const client = createGraphQLClient({ ...server, signal: new AbortController().signal });
   const { stream, usage } = await client.request<UsageAnswer>(QUERY, {
     stream: name,
     input: {

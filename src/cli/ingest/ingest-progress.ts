@@ -13,7 +13,7 @@ export interface IngestProgress {
   sends(part: number, full: Part): void;
   /** So many bytes of the part that is sent. */
   sent(bytes: number): void;
-  retries(error: Error, waitMs: number): void;
+  retries(error: Error): void;
   /** The part that is sent was not stored. */
   refused(): void;
   stored(full: Part, receipt: RecordsReceipt): void;
@@ -65,9 +65,9 @@ export const createIngestProgress = (terminal: DrawnTerminal, input: Input): Ing
       sent.bytes = bytes;
       draw(sent.part, sent.records);
     },
-    retries: (error, waitMs) => {
+    retries: (error) => {
       line.clear();
-      terminal.say(`${error.message} Part ${sent.part} is sent again in ${secondsText(waitMs)}.`);
+      terminal.say(`${error.message} Retrying part ${sent.part}.`);
     },
     refused: () => {
       sent.part = 0;

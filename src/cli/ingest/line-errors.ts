@@ -1,5 +1,5 @@
 // Pure: what is wrong with lines of a file, in words.
-import type { ApiError } from '../../api-client/graphql-client.ts';
+import type { ApiError } from '../../api-client/errors.ts';
 import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
 import { plural } from '../../lib/amounts.ts';
 
