@@ -68,7 +68,7 @@ const measureMemory = async (stage: Stage): Promise<Figure[]> => {
   const details = { shortPeakMb: short.peakMb, longPeakMb: long.peakMb, longSeconds: long.seconds };
   return [
     {
-      what: `peak memory of the server at ${LONG.keys} exported rows`,
+      what: `peak memory of the server, export of ${LONG.keys} rows`,
       against: '',
       value: long.peakMb,
       unit: 'MB',
@@ -76,8 +76,8 @@ const measureMemory = async (stage: Stage): Promise<Figure[]> => {
       details,
     },
     {
-      what: `more memory at ${LONG.keys} exported rows`,
-      against: `at ${SHORT.keys}`,
+      what: `additional memory, export of ${LONG.keys} rows`,
+      against: `export of ${SHORT.keys} rows`,
       value: long.peakMb - short.peakMb,
       unit: 'MB',
       bound: { atMost: 50 },

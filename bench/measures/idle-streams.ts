@@ -22,8 +22,8 @@ export const measureIdleStreams = async (stage: Stage): Promise<Figure[]> => {
   await server.stop();
   return [
     {
-      what: `processor with ${MANY.streams} idle streams in ${MANY.accounts} accounts`,
-      against: `the same with ${FEW.streams} in ${FEW.accounts}`,
+      what: `CPU with ${MANY.streams} idle streams in ${MANY.accounts} accounts`,
+      against: `with ${FEW.streams} in ${FEW.accounts}`,
       value: many / few,
       unit: 'x',
       bound: { atMost: 2 },

@@ -73,7 +73,7 @@ export const measureIntake = async (stage: Stage): Promise<Figure[]> => {
   return ways.map(({ name, each, atLeast }, way): Figure => {
     const rateIn = ({ rates }: { readonly rates: readonly number[] }): number => rates[way] ?? Number.NaN;
     return {
-      what: `${name}, ${each} a request, ${SENDERS} senders`,
+      what: `${name}, ${each} per request, ${SENDERS} clients`,
       against: `COPY in batches of ${BATCH}`,
       value: median(rounds.map((round) => rateIn(round) / round.limit)),
       unit: 'x',

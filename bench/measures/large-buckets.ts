@@ -87,8 +87,8 @@ export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
   const one = await secondsOf(1);
   const many = await secondsOf(SENDERS);
   figures.push({
-    what: `${SENDERS} senders that replace one record each in a bucket of ${LARGE.keys} records`,
-    against: 'one sender',
+    what: `${SENDERS} clients that each replace one record in a bucket of ${LARGE.keys} records`,
+    against: 'one client',
     value: many / one,
     unit: 'x',
     bound: { atMost: 5 },

@@ -58,7 +58,7 @@ export const measureLatency = async (stage: Stage): Promise<Figure[]> => {
   await Promise.all(exporting);
   await server.stop();
   return (['viewer', 'runs'] as const).map((question) => ({
-    what: `p99 of ${QUESTIONS[question].replace(/ edges.*/, ' ... } }')} while two exports go on and intake runs at half its rate`,
+    what: `p99 of ${QUESTIONS[question].replace(/ edges.*/, ' ... } }')} during two exports and intake at half its rate`,
     against: '',
     value: percentile(busy[question], 0.99),
     unit: 'ms' as const,

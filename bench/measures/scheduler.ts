@@ -47,21 +47,21 @@ export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
   const many = await costOf(server, client);
   await server.stop();
   const figure = (what: string, value: number, details: Record<string, number>): Figure => ({
-    what: `${what} with ${MANY} jobs stored`,
-    against: `the same with ${DUE} jobs stored`,
+    what: `CPU ${what}, ${MANY} jobs stored`,
+    against: `with ${DUE} jobs stored`,
     value,
     unit: 'x',
     bound: { atMost: 1.5 },
     details,
   });
   return [
-    figure(`processor of ${DUE} runs a minute`, (many.server + many.database) / (few.server + few.database), {
+    figure(`of ${DUE} runs per minute`, (many.server + many.database) / (few.server + few.database), {
       serverSecondsAMinute: many.server,
       databaseSecondsAMinute: many.database,
       serverSecondsAMinuteWithFew: few.server,
       databaseSecondsAMinuteWithFew: few.database,
     }),
-    figure('processor while nothing is due', many.idle / few.idle, {
+    figure('while nothing is due', many.idle / few.idle, {
       percent: many.idle * 100,
       percentWithFew: few.idle * 100,
     }),

@@ -50,8 +50,8 @@ export const measureSmallSums = async (stage: Stage): Promise<Figure[]> => {
   await server.stop();
   return [
     {
-      what: `one-record sums, ${SENDERS} senders with idempotency keys`,
-      against: `pgbench, one insert a transaction, ${CONNECTIONS} connections`,
+      what: `one-record sums, ${SENDERS} clients with idempotency keys`,
+      against: `pgbench, one INSERT per transaction, ${CONNECTIONS} connections`,
       value: median(rounds.map(({ rate, limit }) => rate / limit)),
       unit: 'x',
       bound: { atLeast: 0.35 },

@@ -65,7 +65,7 @@ export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
       },
     },
     {
-      what: `${SUBSCRIBERS} subscribers to runs, one server: memory of each`,
+      what: `${SUBSCRIBERS} subscribers to runs, one server: memory per subscriber`,
       against: '',
       value: ((memory - before) * 1024) / SUBSCRIBERS,
       unit: 'KB',

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-// What a growing stream takes: measured by growth.ts, drawn by growth-picture.ts, told by the README.
+// Times of a growing stream: measured by growth.ts, drawn by growth-picture.ts, shown in docs/benchmarks.md.
 
 /** One size of the stream. */
 export interface GrowthPoint {

@@ -1,6 +1,6 @@
-// Pure: the page on the operator's commands, out of the program that reads them.
+// Pure: the reference page of the operator's commands, made from the program that parses them.
 import type { Argument, Command, Option } from 'commander';
-import { plainWords } from './plain-words.ts';
+import { escapeMarkdown } from './escape-markdown.ts';
 
 const leavesOf = (command: Command, before: readonly string[] = []): { name: string; leaf: Command }[] =>
   command.commands.flatMap((sub) => {
@@ -10,7 +10,7 @@ const leavesOf = (command: Command, before: readonly string[] = []): { name: str
 
 const typed = (one: Argument): string => (one.required ? `<${one.name()}>` : `[${one.name()}]`);
 
-/** Behind its description: what it can be, and what it is where nobody says it. */
+/** Follows the description: the allowed values and the default. */
 const valuesOf = ({ argChoices, defaultValue, defaultValueDescription }: Option | Argument): string => {
   const isTold = defaultValueDescription !== undefined || ['string', 'number'].includes(typeof defaultValue);
   const words = [
@@ -24,15 +24,15 @@ export const commandsPage = (program: Command): string =>
   leavesOf(program)
     .flatMap(({ name, leaf }) => [
       `## ${name}`,
-      `${plainWords(leaf.description())}.`,
+      `${escapeMarkdown(leaf.description())}.`,
       [
         `- \`${[program.name(), name, ...leaf.registeredArguments.map(typed)].join(' ')}\``,
         ...leaf.registeredArguments
           .filter((one) => one.description !== '')
-          .map((one) => `- \`${typed(one)}\`: ${plainWords(one.description)}${valuesOf(one)}`),
+          .map((one) => `- \`${typed(one)}\`: ${escapeMarkdown(one.description)}${valuesOf(one)}`),
         ...leaf.options.map(
           (one) =>
-            `- \`${one.flags}\`${one.mandatory ? ' (required)' : ''}${one.description ? `: ${plainWords(one.description)}` : ''}${valuesOf(one)}`,
+            `- \`${one.flags}\`${one.mandatory ? ' (required)' : ''}${one.description ? `: ${escapeMarkdown(one.description)}` : ''}${valuesOf(one)}`,
         ),
       ].join('\n'),
     ])

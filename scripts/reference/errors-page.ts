@@ -1,42 +1,47 @@
-// Pure: the page on errors: the codes of refusals, of the issues of an input, and of runs.
+// Pure: the reference page of errors: error results, top-level errors, issues and errors of runs.
 import type { GraphQLEnumType } from 'graphql';
-import { plainWords } from './plain-words.ts';
+import { escapeMarkdown } from './escape-markdown.ts';
 
 export interface ErrorSources {
-  /** Of UserError, with its descriptions. */
+  /** The codes of UserError, with their descriptions. */
   readonly errorCode: GraphQLEnumType;
-  /** Codes of errors at the top of an answer. */
+  /** Codes of top-level errors. */
   readonly topLevelCodes: Readonly<Record<string, { readonly status: number; readonly meaning: string }>>;
-  /** Codes of issues, and what they say. */
+  /** Codes of issues, with their meanings. */
   readonly issueCodes: Readonly<Record<string, string>>;
-  /** What the error of a run can be. */
+  /** Every error that a run can have. */
   readonly runErrors: readonly { readonly code: string; readonly message: string; readonly retryable: boolean }[];
 }
 
-const line = (code: string, words: string): string => `- \`${code}\`: ${plainWords(words)}`;
+const line = (code: string, words: string): string => `- \`${code}\`: ${escapeMarkdown(words)}`;
+
+const STATUSES = `The status in parentheses is that of a response without \`data\` to a client that accepts \`application/graphql-response+json\`. Clients that accept only \`application/json\` get 200, except for 401, 429, 5xx and requests that contain no operation. A response with \`data\`, including \`null\`, always has 200.
+
+A WebSocket is closed with 4401 if the key is missing or wrong, 4403 after it was revoked, and 1001 when the server shuts down. Messages are in English, regardless of \`Accept-Language\`.`;
 
 export const errorsPage = ({ errorCode, topLevelCodes, issueCodes, runErrors }: ErrorSources): string =>
   [
-    '## Refusals',
-    'What is expected to go wrong is an answer of its own type, a [UserError](graphql.md#usererror) with one of these codes; the REST routes answer with the same codes.',
+    '## Error results',
+    'Expected failures are part of the schema: a mutation or a usage query returns a union of its result and typed errors. Each of them implements [UserError](graphql.md#usererror) and has one of these codes. REST routes return the same codes.',
     errorCode
       .getValues()
       .map(({ name, description }) => line(name, description ?? ''))
       .join('\n'),
-    '## Errors at the top of an answer',
-    'What is wrong with a request as such (no key, no JSON, too large, the database away) stands in `errors`, with its code in `extensions.code`:',
+    '## Top-level errors',
+    'Failures of a whole request (no key, invalid JSON, too large, database unavailable) are in `errors`, with one of these codes in `extensions.code`, over HTTP, SSE and WebSocket:',
     Object.entries(topLevelCodes)
       .map(([code, { status, meaning }]) => line(code, `${meaning} (${status})`))
       .join('\n'),
-    '## Issues of an input',
-    'A [ValidationError](graphql.md#validationerror) lists what is wrong, each with the path of its field and one of these codes:',
+    STATUSES,
+    '## Issues',
+    'A [ValidationError](graphql.md#validationerror) lists all problems of an input, each with the path of its field and one of these codes:',
     Object.entries(issueCodes)
       .map(([code, words]) => line(code, words))
       .join('\n'),
     '## Errors of runs',
-    'What stands in the [error](graphql.md#runerror) of a run that failed, or of its last attempt. Those that may pass are tried again by themselves, five attempts in all; the others end the run at once, and say what to change.',
+    'The [error](graphql.md#runerror) of a failed run, or of its last attempt, has one of these codes. A run retries errors marked as retryable automatically, with up to five attempts. Every other error ends the run immediately, and its message says what to change.',
     runErrors
       .toSorted((one, other) => (one.code < other.code ? -1 : 1))
-      .map(({ code, message, retryable }) => `${line(code, message)}${retryable ? ' (may pass)' : ''}`)
+      .map(({ code, message, retryable }) => `${line(code, message)}${retryable ? ' (retryable)' : ''}`)
       .join('\n'),
   ].join('\n\n');

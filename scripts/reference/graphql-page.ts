@@ -1,4 +1,4 @@
-// Pure: the page on the GraphQL API, out of its schema as text builds it: every type, field, argument and value with its description.
+// Pure: the reference page of the GraphQL API: every type, field, argument and value of the schema with its description.
 import {
   getNamedType,
   type GraphQLArgument,
@@ -16,13 +16,13 @@ import {
   isUnionType,
   print,
 } from 'graphql';
-import { plainWords } from './plain-words.ts';
+import { escapeMarkdown } from './escape-markdown.ts';
 
 const BUILT_IN: Readonly<Record<string, string>> = {
   Boolean: '`true` or `false`.',
   Float: 'A number.',
-  ID: 'Opaque; compare it, and pass it on as it is.',
-  Int: 'An integer of 32 bits.',
+  ID: 'An opaque identifier. Compare it and send it back unchanged.',
+  Int: 'A 32-bit integer.',
   String: 'Text.',
 };
 
@@ -62,29 +62,29 @@ const typed = (one: GraphQLField<unknown, unknown> | GraphQLArgument | GraphQLIn
   linked(one.type, getNamedType(one.type).name);
 
 const defaultOf = ({ default: given }: GraphQLArgument | GraphQLInputField): string =>
-  given?.literal ? `, \`${print(given.literal)}\` by default` : '';
+  given?.literal ? `, defaults to \`${print(given.literal)}\`` : '';
 
 const deprecated = (one: { deprecationReason?: string | null | undefined }): string =>
-  one.deprecationReason ? ` **Deprecated:** ${plainWords(one.deprecationReason)}` : '';
+  one.deprecationReason ? ` **Deprecated:** ${escapeMarkdown(one.deprecationReason)}` : '';
 
 const inputLine = (one: GraphQLArgument | GraphQLInputField, indent = ''): string =>
-  `${indent}- \`${one.name}\`: ${typed(one)}${defaultOf(one)}. ${plainWords(one.description)}${deprecated(one)}`;
+  `${indent}- \`${one.name}\`: ${typed(one)}${defaultOf(one)}. ${escapeMarkdown(one.description)}${deprecated(one)}`;
 
 const fieldLines = (one: GraphQLField<unknown, unknown>): string =>
   [
-    `- \`${one.name}\`: ${typed(one)}. ${plainWords(one.description)}${deprecated(one)}`,
+    `- \`${one.name}\`: ${typed(one)}. ${escapeMarkdown(one.description)}${deprecated(one)}`,
     ...one.args.map((argument) => inputLine(argument, '  ')),
   ].join('\n');
 
 const rootField = (root: string, one: GraphQLField<unknown, unknown>): string[] => [
   `### ${root}.${one.name}`,
-  `${plainWords(one.description)}${deprecated(one)}`,
-  [...one.args.map((argument) => inputLine(argument)), `- answers with ${typed(one)}`].join('\n'),
+  `${escapeMarkdown(one.description)}${deprecated(one)}`,
+  [...one.args.map((argument) => inputLine(argument)), `- Returns ${typed(one)}`].join('\n'),
 ];
 
 const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
   const description =
-    type.description && !isSpecifiedScalarType(type) ? plainWords(type.description) : (BUILT_IN[type.name] ?? '');
+    type.description && !isSpecifiedScalarType(type) ? escapeMarkdown(type.description) : (BUILT_IN[type.name] ?? '');
   const head = [`### ${type.name}`, description];
   if (isUnionType(type)) return [...head, namesOf('One of', type.getTypes())];
   if (isEnumType(type)) {
@@ -92,7 +92,7 @@ const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
       ...head,
       type
         .getValues()
-        .map((one) => `- \`${one.name}\`: ${plainWords(one.description)}${deprecated(one)}`)
+        .map((one) => `- \`${one.name}\`: ${escapeMarkdown(one.description)}${deprecated(one)}`)
         .join('\n'),
     ];
   }
@@ -106,7 +106,7 @@ const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
   if (isInterfaceType(type)) {
     return [
       ...head,
-      namesOf('Is one of', schema.getPossibleTypes(type)),
+      namesOf('Implemented by', schema.getPossibleTypes(type)),
       Object.values(type.getFields()).map(fieldLines).join('\n'),
     ];
   }

@@ -1,5 +1,5 @@
-// Pure: the page on the REST routes, out of the OpenAPI document.
-import { plainWords } from './plain-words.ts';
+// Pure: the reference page of the REST routes, made from the OpenAPI document.
+import { escapeMarkdown } from './escape-markdown.ts';
 
 interface Schema {
   readonly $ref?: string;
@@ -50,39 +50,40 @@ const bodyOf = ({ content = {} }: Content): string =>
     .map(([type, { schema }]) => `\`${type}\`${schema ? `: ${shapeOf(schema)}` : ''}`)
     .join('; ');
 
-/** Of a body that is no component, its fields on the same line. */
+/** Describes a body. If it is not a component, its fields are listed on the same line. */
 const shapeOf = (schema: Schema): string =>
   schema.properties
-    ? `an object of ${Object.entries(schema.properties)
+    ? `object with ${Object.entries(schema.properties)
         .map(([name, property]) => `\`${name}\` (${typeOf(property)})`)
         .join(', ')}`
     : typeOf(schema);
 
 const routeWords = (method: string, path: string, route: Operation): string[] => [
   `### ${method.toUpperCase()} ${path}`,
-  `${route.deprecated ? '**Deprecated.** ' : ''}${plainWords(route.summary)}. ${plainWords(route.description)}`,
+  `${route.deprecated ? '**Deprecated.** ' : ''}${escapeMarkdown(route.summary)}. ${escapeMarkdown(route.description)}`,
   [
     ...route.parameters.map(
-      (one) => `- \`${one.name}\` (${one.in}${one.required ? '' : ', optional'}): ${plainWords(one.description ?? '')}`,
+      (one) =>
+        `- \`${one.name}\` (${one.in}${one.required ? '' : ', optional'}): ${escapeMarkdown(one.description ?? '')}`,
     ),
     ...(route.requestBody
-      ? [`- body: ${bodyOf(route.requestBody)}. ${plainWords(route.requestBody.description ?? '')}`.trimEnd()]
+      ? [`- body: ${bodyOf(route.requestBody)}. ${escapeMarkdown(route.requestBody.description ?? '')}`.trimEnd()]
       : []),
     ...Object.entries(route.responses).map(
       ([status, answer]) =>
-        `- ${status}: ${plainWords(answer.description)}${Number(status) < 300 && answer.content ? ` ${bodyOf(answer)}` : ''}`,
+        `- ${status}: ${escapeMarkdown(answer.description)}${Number(status) < 300 && answer.content ? ` ${bodyOf(answer)}` : ''}`,
     ),
   ].join('\n'),
 ];
 
 const shapeWords = (name: string, schema: Schema): string[] => [
   `### ${name}`,
-  plainWords(schema.description ?? ''),
+  escapeMarkdown(schema.description ?? ''),
   Object.entries(schema.properties ?? {})
     .map(([field, property]) => {
       const needed = schema.required?.includes(field) ? '' : ', optional';
-      const byDefault = property.default === undefined ? '' : `, \`${JSON.stringify(property.default)}\` by default`;
-      return `- \`${field}\` (${typeOf(property)}${needed}${byDefault}): ${plainWords(property.description ?? '')}`.replace(
+      const byDefault = property.default === undefined ? '' : `, defaults to \`${JSON.stringify(property.default)}\``;
+      return `- \`${field}\` (${typeOf(property)}${needed}${byDefault}): ${escapeMarkdown(property.description ?? '')}`.replace(
         /: $/,
         '',
       );

@@ -135,6 +135,6 @@ export const tracesUrl = ({
 export const hasContainerRole = (env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
   Boolean(env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] || env['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI']);
 
-/** For the README: name, default and meaning of every setting. */
+/** Returns name, default and meaning of every setting, for docs/reference/settings.md. */
 export const describeSettings = (): { name: string; defaultText: string; description: string }[] =>
   Object.values(SETTINGS).map(({ name, defaultText, description }) => ({ name, defaultText, description }));

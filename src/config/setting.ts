@@ -5,7 +5,7 @@ export class BadSetting extends Error {}
 
 export interface Setting<Value> {
   readonly name: string;
-  /** As the README shows it. */
+  /** The default as docs/reference/settings.md shows it. */
   readonly defaultText: string;
   readonly description: string;
   /** Gets undefined where the variable is absent or empty. */

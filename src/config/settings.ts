@@ -3,7 +3,7 @@ import { isPrincipalArn } from '../exports/bucket-policy.ts';
 import { addressProblem } from '../db/database-url.ts';
 import { BadSetting, checked, flag, integer, oneOf, optional, setting, text, url } from './setting.ts';
 
-// Each setting stands once, in this table: the loader (config.ts), its messages and the README (npm run docs) are made from it.
+// The only list of settings. The loader (config.ts), its messages and docs/reference/settings.md (npm run docs) are made from it.
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

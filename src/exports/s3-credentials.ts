@@ -17,7 +17,7 @@ export const canResolveS3Credentials = async (region: string): Promise<boolean> 
     return await Promise.race([
       client.config.credentials().then(
         () => true,
-        // Its message can name files and hosts of this machine, and says nothing that README and AWS's own pages do not.
+        // The SDK's message can name files and hosts of this machine, and adds nothing to the documentation of AWS.
         () => false,
       ),
       late,

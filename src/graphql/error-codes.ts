@@ -1,4 +1,4 @@
-// Pure: every code that `extensions.code` of a top-level error may have. The README's table is made from it (npm run docs).
+// Pure: every code that `extensions.code` of a top-level error can have. docs/reference/errors.md is made from it (npm run docs).
 
 export interface ErrorCodeWords {
   /** Of an answer without data, where it has a status of its own. */

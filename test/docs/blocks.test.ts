@@ -1,15 +1,25 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildSchema, parse, specifiedRules, validate } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { ROOT, readSourceFiles } from '../support/source-files.ts';
-import { type Block, blocksOf, isOutput, linksOf, type Page, readPages, sessionOf, targetOf } from './pages.ts';
+import {
+  type Block,
+  blocksOf,
+  isOutput,
+  linksOf,
+  type Page,
+  readAllMarkdown,
+  readPages,
+  sessionOf,
+  targetOf,
+} from './pages.ts';
 
 const pages = await readPages();
 const tests = await readSourceFiles('test');
 const schema = buildSchema(await readFile(join(ROOT, 'schema.graphql'), 'utf8'));
 
-/** What is wrong with a block, or null: it is run, read by the parser of its language, or marked. */
+/** Returns what is wrong with a block, or null if it is run, parsed, or marked. */
 const problemOf = async (page: Page, block: Block): Promise<string | null> => {
   const { language, mark, text } = block;
   if (mark?.kind === 'extract') return null;
@@ -17,7 +27,7 @@ const problemOf = async (page: Page, block: Block): Promise<string | null> => {
     const call = `triedBlock('${page.path}', '${mark.name}')`;
     return tests.some(({ path, code }) => path === mark.file && code.includes(`await ${call}`))
       ? null
-      : `${mark.file} does not take this block: ${call}`;
+      : `${mark.file} does not call ${call}`;
   }
   if (language === 'sh' || isOutput(block)) return null;
   if (mark) return `a block of ${language} cannot be marked with ${mark.kind}`;
@@ -32,7 +42,7 @@ const problemOf = async (page: Page, block: Block): Promise<string | null> => {
             .join('; ')) ||
         null
       );
-    // Each is read by Mermaid itself, which is in the suite of clients.
+    // test/clients/diagrams.test.ts parses diagrams with Mermaid.
     case 'mermaid':
       return null;
     default:
@@ -59,8 +69,8 @@ const problemsIn = async (of: readonly Page[]): Promise<string[]> => {
   return (await Promise.all(found)).flat();
 };
 
-describe('every block of the pages', () => {
-  test('is run, read by the parser of its language, or marked as an extract with the reason', async () => {
+describe('documentation blocks', () => {
+  test('are run, parsed, or marked as an extract with the reason', async () => {
     expect(await problemsIn(pages)).toEqual([]);
     expect(pages.flatMap(({ blocks }) => blocks).length).toBeGreaterThan(15);
     expect(pages.flatMap(sessionOf).length).toBeGreaterThan(5);
@@ -85,12 +95,12 @@ describe('every block of the pages', () => {
     ],
     [
       '<!-- tried by test/docs/none.test.ts: one -->\n```sql\nSELECT\n```',
-      ["x.md:2: test/docs/none.test.ts does not take this block: triedBlock('x.md', 'one')"],
+      ["x.md:2: test/docs/none.test.ts does not call triedBlock('x.md', 'one')"],
     ],
-    // The test is there, and speaks of the page and of another block of it.
+    // The test exists, but reads another block of the page.
     [
       '<!-- tried by test/docs/blocks.test.ts: another -->\n```sql\nSELECT\n```',
-      ["x.md:2: test/docs/blocks.test.ts does not take this block: triedBlock('x.md', 'another')"],
+      ["x.md:2: test/docs/blocks.test.ts does not call triedBlock('x.md', 'another')"],
     ],
     ['<!-- server -->\n```json\n{}\n```', ['x.md:2: a block of json cannot be marked with server']],
     ['```json\n{,}\n```', [expect.stringContaining('x.md:1: SyntaxError')]],
@@ -100,16 +110,22 @@ describe('every block of the pages', () => {
       '```sh\ntrue\n```\n# Another part\n```text\nsaid\n```',
       ['x.md:5: nothing runs a block of "text": mark it <!-- extract: why -->'],
     ],
-  ])('is looked at: %j', async (text, problems) => {
+  ])('are checked in %j', async (text, problems) => {
     expect(await problemsIn([{ path: 'x.md', text, blocks: blocksOf(text) }])).toEqual(problems);
   });
 
-  test('is closed', () => {
-    expect(() => blocksOf('```sh\ntrue\n')).toThrow('line 1: this block is never closed');
+  test('throw when a fence is not closed', () => {
+    expect(() => blocksOf('```sh\ntrue\n')).toThrow('line 1: this block is not closed');
   });
 });
 
-/** As GitHub makes them of headings. */
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Returns the anchors that GitHub gives to headings. */
 const anchorsOf = (text: string): string[] =>
   [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
     heading
@@ -118,26 +134,26 @@ const anchorsOf = (text: string): string[] =>
       .replaceAll(' ', '-'),
   );
 
-describe('the pages', () => {
-  test('link to files and headings that are there', async () => {
+describe('Markdown files', () => {
+  test('link to files and headings that exist', async () => {
     const broken: string[] = [];
     let followed = 0;
-    for (const page of pages) {
+    for (const page of await readAllMarkdown()) {
       for (const link of linksOf(page)) {
         const target = targetOf(page, link);
         if (!target) continue;
         followed += 1;
-        const text = await readFile(join(ROOT, target.path), 'utf8').catch(() => null);
-        if (text === null || (target.heading !== null && !anchorsOf(text).includes(target.heading))) {
-          broken.push(`${page.path}: ${link}`);
-        }
+        const path = join(ROOT, target.path);
+        const hasHeading =
+          target.heading === null || anchorsOf(await readFile(path, 'utf8').catch(() => '')).includes(target.heading);
+        if (!hasHeading || !(await exists(path))) broken.push(`${page.path}: ${link}`);
       }
     }
     expect(broken).toEqual([]);
-    expect(followed).toBeGreaterThan(5);
+    expect(followed).toBeGreaterThan(300);
   });
 
-  test('are all linked from docs/README.md or an index that it links to, and that from the README', () => {
+  test('in docs are reached from docs/README.md, and that from README.md', () => {
     const linked = (path: string): string[] => {
       const page = pages.find((other) => other.path === path);
       return page ? linksOf(page).flatMap((link) => targetOf(page, link)?.path ?? []) : [];

@@ -1,13 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { bucketPolicy } from '../../src/exports/bucket-policy.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
 import { windowOf } from '../../src/jobs/schedule/window.ts';
 import { ROOT } from '../support/source-files.ts';
+import { blocksOf } from './pages.ts';
 
 const read = (name: string): Promise<string> => readFile(join(ROOT, 'docs/how-to', name), 'utf8');
 
-/** The cells of the table that begins with this one. */
+/** Returns the cells of the table whose first header cell is `first`. */
 const tableOf = (text: string, first: string): string[][] => {
   const lines = text.split('\n');
   const from = lines.findIndex((line) => line.startsWith('|') && line.split('|')[1]?.trim() === first);
@@ -20,7 +22,20 @@ const tableOf = (text: string, first: string): string[][] => {
   );
 };
 
-test('what a refused write says begins as the page on write-only access has it', async () => {
+test('docs/how-to/write-only-access.md > bucket policy is the one that the API returns', async () => {
+  const [policy] = blocksOf(await read('write-only-access.md')).filter(({ language }) => language === 'json');
+  expect(JSON.parse(policy?.text ?? '')).toEqual(
+    JSON.parse(
+      bucketPolicy({
+        bucket: 'customer-bucket',
+        path: 'usage',
+        principalArn: 'arn:aws:iam::123456789012:role/sluice',
+      }),
+    ),
+  );
+});
+
+test('docs/how-to/write-only-access.md > troubleshooting shows how the message of each S3 error begins', async () => {
   const rows = tableOf(await read('write-only-access.md'), 'code');
   const place = { bucket: 'customer-bucket', bucketOwner: null, region: 'eu-central-1' };
   const said = [
@@ -35,7 +50,7 @@ test('what a refused write says begins as the page on write-only access has it',
   }
 });
 
-test('the ranges of the page on daily exports select the days that it says', async () => {
+test('docs/how-to/schedule-a-daily-export.md > ranges select the days that the table names', async () => {
   const rows = tableOf(await read('schedule-a-daily-export.md'), 'want');
   const windows = rows.map(([, range = '', offset = '']) => {
     const settings = { aggregationBucket: 'DAY', timeZone: 'UTC', minimizeFresh: true } as const;

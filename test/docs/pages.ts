@@ -2,16 +2,16 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ROOT } from '../support/source-files.ts';
 
-// The pages for people: the README, the page on architecture and all pages below docs/, cut into their fenced blocks.
+// Reads the documentation (README.md, ARCHITECTURE.md and docs/) as pages of fenced blocks.
 
 /**
- * What a comment before a block says of it:
+ * A comment before a block that says how the block is tested:
  *
- * - `<!-- extract: why -->` it is not run, and why
- * - `<!-- tried by test/...: name -->` a test of its own runs it, which takes it out of the page by this name
- * - `<!-- server -->` it starts a server and goes on until Ctrl-C, in a terminal of its own
- * - `<!-- stopped -->` it is typed after Ctrl-C in the terminal of the server that was started last
- * - `<!-- fails -->` its last command ends with another code than 0, as the page says
+ * - `<!-- extract: why -->` the block is not run, with the reason
+ * - `<!-- tried by test/...: name -->` the named test runs the block, which it reads from the page by `triedBlock()`
+ * - `<!-- server -->` the block starts a server that runs until Ctrl-C, in a terminal of its own
+ * - `<!-- stopped -->` the block is typed after Ctrl-C in the terminal of the last server
+ * - `<!-- fails -->` the last command of the block exits with a code other than 0
  */
 export type Mark =
   | { readonly kind: 'extract'; readonly why: string }
@@ -19,17 +19,17 @@ export type Mark =
   | { readonly kind: PlainMark };
 
 export interface Block {
-  /** Of the fence, from 1. */
+  /** Line number of the fence, from 1. */
   readonly line: number;
   readonly language: string;
   readonly text: string;
   readonly mark: Mark | null;
-  /** The block before it, where nothing but a few words stand between them. */
+  /** The previous block of the same section, or null. */
   readonly follows: Block | null;
 }
 
 export interface Page {
-  /** From the root of the checkout. */
+  /** Relative to the root of the checkout. */
   readonly path: string;
   readonly text: string;
   readonly blocks: readonly Block[];
@@ -49,7 +49,7 @@ const markOf = (line: string): Mark | null => {
   return { kind: plain as PlainMark };
 };
 
-/** The fenced blocks of a Markdown text in order. Throws where a fence is not closed. */
+/** Returns the fenced blocks of a Markdown text in order. Throws if a fence is not closed. */
 export const blocksOf = (markdown: string): Block[] => {
   const lines = markdown.split('\n');
   const blocks: Block[] = [];
@@ -65,7 +65,7 @@ export const blocksOf = (markdown: string): Block[] => {
     }
     const [, indent = '', ticks = '', info = ''] = fence;
     const end = lines.findIndex((other, index) => index > at && other.trim() === ticks);
-    if (end === -1) throw new Error(`line ${at + 1}: this block is never closed`);
+    if (end === -1) throw new Error(`line ${at + 1}: this block is not closed`);
     const block: Block = {
       line: at + 1,
       language: info.trim(),
@@ -84,23 +84,35 @@ export const blocksOf = (markdown: string): Block[] => {
   return blocks;
 };
 
-/** What a page says that the shell block before it prints: it is compared, and is no block to be run. */
+/** Whether a block shows the output of the shell block before it, with which the tests compare it. */
 export const isOutput = (block: Block): boolean =>
   ['json', 'text'].includes(block.language) &&
   block.mark === null &&
   block.follows?.language === 'sh' &&
   (block.follows.mark === null || ['stopped', 'fails'].includes(block.follows.mark.kind));
 
-/** The README, the page on architecture and every page below docs/, by path. */
-export const readPages = async (): Promise<Page[]> => {
-  const below = await readdir(join(ROOT, 'docs'), { recursive: true });
-  const paths = [
-    'ARCHITECTURE.md',
-    'README.md',
-    ...below.filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
-  ].toSorted();
+async function findPages(folder: string): Promise<string[]> {
+  const names = await readdir(join(ROOT, folder), { recursive: true });
+  return names
+    .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
+    .map((name) => `${folder}/${name}`);
+}
+
+/** Returns README.md, ARCHITECTURE.md and every page in docs/, sorted by path. */
+export async function readPages(): Promise<Page[]> {
+  return readMarkdown(['ARCHITECTURE.md', 'README.md', ...(await findPages('docs'))]);
+}
+
+/** Returns every Markdown file of the repository, sorted by path. */
+export async function readAllMarkdown(): Promise<Page[]> {
+  const atRoot = (await readdir(ROOT)).filter((name) => name.endsWith('.md'));
+  const folders = await Promise.all(['.github', 'conventions', 'diagrams', 'docs', 'examples'].map(findPages));
+  return readMarkdown([...atRoot, ...folders.flat()]);
+}
+
+async function readMarkdown(paths: readonly string[]): Promise<Page[]> {
   return Promise.all(
-    paths.map(async (path) => {
+    paths.toSorted().map(async (path) => {
       const text = await readFile(join(ROOT, path), 'utf8');
       try {
         return { path, text, blocks: blocksOf(text) };
@@ -109,29 +121,29 @@ export const readPages = async (): Promise<Page[]> => {
       }
     }),
   );
-};
+}
 
-/** What a test that is named above a block calls to have it: its text, as it stands in the page. */
+/** Returns the text of the block that a page marks with `tried by` and this name. */
 export const triedBlock = async (path: string, name: string): Promise<string> => {
   const blocks = blocksOf(await readFile(join(ROOT, path), 'utf8'));
   const [block, another] = blocks.filter(({ mark }) => mark?.kind === 'tried' && mark.name === name);
-  if (!block || another) throw new Error(`${path} has not one block "${name}" that is tried by a test.`);
+  if (!block || another) throw new Error(`${path} must have exactly one block marked with the name "${name}".`);
   return block.text;
 };
 
-/** What a shell runs of the page, in order; none where all of it is marked. */
+/** Returns the blocks of a page that a shell runs, in order. */
 export const sessionOf = (page: Page): Block[] =>
   page.blocks.filter(
     ({ language, mark }) => language === 'sh' && (mark === null || ['server', 'stopped', 'fails'].includes(mark.kind)),
   );
 
-/** The addresses of the links of a page, without what is inside blocks. */
+/** Returns the targets of the links of a page, except those inside blocks. */
 export const linksOf = (page: Page): string[] => {
   const prose = page.text.replaceAll(/^( *)(`{3,})[\s\S]*?^\1\2$/gm, '');
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
 };
 
-/** The file that a link of the page leads to, from the root of the checkout; null where it leads elsewhere. */
+/** Returns the file that a link points to, relative to the root of the checkout. Null if the link points to another host. */
 export const targetOf = (
   page: Page,
   link: string,

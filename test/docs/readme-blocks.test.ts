@@ -1,13 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type LocalServer, startLocalServer } from '../clients/local-server.ts';
+import { showsText } from '../clients/page-session.ts';
 import { createGraphQLClient } from '../support/graphql-client.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually } from '../support/server.ts';
@@ -15,7 +16,7 @@ import { sluiceEnvironment } from '../support/sluice-process.ts';
 import { ROOT } from '../support/source-files.ts';
 import { triedBlock } from './pages.ts';
 
-// The blocks of the README that are typed, as they stand there. The tests go on one from another, as a reader does.
+// The blocks of README.md and docs/deployment.md that a reader types. Each test continues from the one before it, as a reader does.
 
 let server: LocalServer;
 let env: NodeJS.ProcessEnv;
@@ -38,48 +39,57 @@ const viewerOf = async (url: string, key: string) => {
   return data?.viewer.accountName ?? errors?.[0]?.extensions?.['code'];
 };
 
-test('the ten lines with curl end with the file on disk', { timeout: 60_000 }, async () => {
-  const session = await triedBlock('README.md', 'ten lines');
-  expect(session.split('\n').filter((line) => line !== '').length).toBeLessThanOrEqual(10);
-  // Usage of another stream, such as the demo's, is none of theirs.
-  await createGraphQLClient(server.url, server.key).graphql(
-    `mutation ($at: DateTime!) { allocationSum(input: { stream: "of-others", records: [
+describe('README > ten lines of curl', () => {
+  test('print the exported file as the page shows it, also when they are run again', { timeout: 60_000 }, async () => {
+    const session = await triedBlock('README.md', 'ten lines');
+    expect(session.split('\n').filter((line) => line !== '').length).toBeLessThanOrEqual(10);
+    // Usage of other streams, such as the demo's, must not appear in the file.
+    await createGraphQLClient(server.url, server.key).graphql(
+      `mutation ($at: DateTime!) { allocationSum(input: { stream: "of-others", records: [
       { timestamp: $at, granularity: DAILY, elementName: "acme", value: 7 }] }) { __typename } }`,
-    { at: new Date().toISOString() },
-  );
-  const linesOf = async () => (await runIn(ROOT, session)).stdout.trim().split('\n');
-  for (const value of ['1200.5', '2401']) {
-    const lines = await linesOf();
-    expect(lines.slice(0, 2)).toEqual([
-      '{"data":{"allocationSum":{"__typename":"AllocationReceipt"}}}',
-      '{"data":{"createJob":{"__typename":"Job"}}}',
-    ]);
-    expect(lines[2]).toBe('meterApiName,bucketStart,bucketEnd,region,element,value');
-    expect(lines[3]).toMatch(/^api-calls,\d{4}-\d\d-\d\dT00:00:00Z,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,eu,hooli,[\d.]+$/);
-    expect(lines[3]?.split(',').at(-1)).toBe(value);
-    expect(lines).toHaveLength(4);
-  }
-  // Of two jobs of one name the second is refused in words.
-  const sameName = `date() { case "$2" in *T%TZ) command date "$@";; *) echo again;; esac; }\n${session}`;
-  expect((await runIn(ROOT, sameName)).stdout).toContain('{"createJob":{"__typename":"Job"}}');
-  expect((await runIn(ROOT, sameName)).stdout).toContain('"code":"CONFLICT","message":"There is a job ');
+      { at: new Date().toISOString() },
+    );
+    const shown = await triedBlock('README.md', 'output of the ten lines');
+    for (const value of ['1200.5', '2401']) {
+      const { stdout } = await runIn(ROOT, session);
+      expect(showsText(shown.replace('1200.5', value), stdout), stdout).toBe(true);
+      const lines = stdout.trim().split('\n');
+      expect(lines.slice(0, 2)).toEqual([
+        '{"data":{"allocationSum":{"__typename":"AllocationReceipt"}}}',
+        '{"data":{"createJob":{"__typename":"Job"}}}',
+      ]);
+      expect(lines[2]).toBe('meterApiName,bucketStart,bucketEnd,region,element,value');
+      expect(lines[3]).toMatch(/^api-calls,\d{4}-\d\d-\d\dT00:00:00Z,\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,eu,hooli,[\d.]+$/);
+      expect(lines[3]?.split(',').at(-1)).toBe(value);
+      expect(lines).toHaveLength(4);
+    }
+  });
 
-  // In another directory they end too, and say what is not there.
-  const { DATA_DIR: _, ...elsewhere } = env;
-  const folder = join(server.dataDir, 'elsewhere');
-  await mkdir(folder, { recursive: true });
-  const lost = await runIn(folder, `sleep() { :; }\n${session}`, elsewhere);
-  expect(lost.stdout).toContain('UNAUTHENTICATED');
-  expect(lost.stderr).toMatch(/\.sluice\/api-key.*\n[\s\S]*\.sluice\/s3\/customer-bucket\/usage\/usage-/);
+  test('report a conflict when a job has the same name', async () => {
+    const session = await triedBlock('README.md', 'ten lines');
+    const sameName = `date() { case "$2" in *T%TZ) command date "$@";; *) echo again;; esac; }\n${session}`;
+    expect((await runIn(ROOT, sameName)).stdout).toContain('{"createJob":{"__typename":"Job"}}');
+    expect((await runIn(ROOT, sameName)).stdout).toContain('"code":"CONFLICT","message":"There is a job ');
+  });
+
+  test('report the missing files when they are run in another directory', async () => {
+    const session = await triedBlock('README.md', 'ten lines');
+    const { DATA_DIR: _, ...elsewhere } = env;
+    const folder = join(server.dataDir, 'elsewhere');
+    await mkdir(folder, { recursive: true });
+    const lost = await runIn(folder, `sleep() { :; }\n${session}`, elsewhere);
+    expect(lost.stdout).toContain('UNAUTHENTICATED');
+    expect(lost.stderr).toMatch(/\.sluice\/api-key.*\n[\s\S]*\.sluice\/s3\/customer-bucket\/usage\/usage-/);
+  });
 });
 
-test('the commands of the operator do what stands beside them, one after another', { timeout: 180_000 }, async () => {
-  const block = await triedBlock('README.md', 'commands of the operator');
+test('docs/deployment.md > operator commands do what their comments say', { timeout: 180_000 }, async () => {
+  const block = await triedBlock('docs/deployment.md', 'commands of the operator');
   const commands = block.split('\n').filter((line) => line !== '');
   let id = '';
   let secret = '';
   const open = async (): Promise<unknown> => viewerOf(server.url, secret);
-  /** By what each begins with: what it answers and says. */
+  /** What each command prints, by its first words. */
   const expected: Readonly<Record<string, (said: { stdout: string; stderr: string }) => unknown>> = {
     'account create': ({ stderr }) => expect(stderr).toMatch(/^Created the account "acme"\./),
     'account list': ({ stdout }) => expect(stdout).toMatch(/^acme +\d{4}-/m),
@@ -97,7 +107,7 @@ test('the commands of the operator do what stands beside them, one after another
       expect(stderr).toMatch(new RegExp(`^Revoked the key ${id}\\.`));
       await eventually(open, (answer) => answer === 'UNAUTHENTICATED', 5000);
     },
-    // The ten lines have written to it.
+    // The ten lines of curl wrote to this bucket.
     'bucket list': ({ stdout }) => expect(stdout).toMatch(/^customer-bucket +default +\d{4}-/m),
     'bucket move': ({ stderr }) =>
       expect(stderr).toMatch(/^The bucket customer-bucket belongs to the account "acme" now\./),
@@ -131,7 +141,7 @@ const freePort = async (): Promise<string> => {
   return String(port);
 };
 
-/** Typed in a terminal of its own, and ended as by Ctrl-C; `work` is told what was shown on standard output until it was ready. */
+/** Runs the script in a terminal of its own and ends it as Ctrl-C does. Calls `work` with the standard output so far when the server is ready. */
 const whileItRuns = async (
   script: string,
   settings: NodeJS.ProcessEnv,
@@ -149,7 +159,7 @@ const whileItRuns = async (
   const ended = once(shell, 'close');
   const url = `http://127.0.0.1:${settings['PORT']}`;
   const isReady = async (): Promise<boolean> => {
-    if (shell.exitCode !== null) throw new Error(`It ended: ${said.err}`);
+    if (shell.exitCode !== null) throw new Error(`The script ended: ${said.err}`);
     return fetch(`${url}/readyz`).then(
       ({ ok }) => ok,
       () => false,
@@ -164,16 +174,16 @@ const whileItRuns = async (
   }
 };
 
-test('the lines for production start a server on a database, and the key that they show is the one at each start', async () => {
-  const readme = await readFile(join(ROOT, 'README.md'), 'utf8');
-  // Roles and databases are everybody's on the server of the tests: another name, and its address.
+test('README > production lines start a server whose key stays the same when it restarts', async () => {
+  // All tests share the roles and databases of one PostgreSQL, so this one uses names of its own.
   const name = `sluice_readme_${randomUUID().replaceAll('-', '')}`;
   const admin = inject('postgresAdminUrl');
   const block = (await triedBlock('README.md', 'a start in production')).replace(
     'sluice:secret@db.example.com/sluice',
     `${name}:secret@${new URL(admin).host}/${name}`,
   );
-  const before = /`(CREATE ROLE [^`]+)`/.exec(readme)?.[1]?.replaceAll('sluice', name).split(';') ?? [];
+  const statements = await triedBlock('README.md', 'role and database');
+  const before = statements.trim().replaceAll('sluice', name).split('\n');
   const settings = sluiceEnvironment({ PORT: await freePort(), LOG_LEVEL: 'silent' });
   const keysOf = async (url: string, key: string) => {
     const { apiKeys } = await createGraphQLClient(url, key).graphql<{ apiKeys: { edges: { node: object }[] } }>(
@@ -184,14 +194,14 @@ test('the lines for production start a server on a database, and the key that th
   await withClient(admin, async (client) => {
     for (const statement of before) {
       await client.query(statement);
-      // The role of the tests may be no superuser, and is to make a database of another.
+      // The role of the tests may not be a superuser, and creates a database that another role owns.
       await client.query(`GRANT ${name} TO CURRENT_USER`);
     }
     try {
       let key = '';
       let keys: object[] = [];
       await whileItRuns(block, settings, async (url, shown) => {
-        // Below it npm says what it starts.
+        // npm prints the command that it runs after the key.
         [key = ''] = shown.split('\n');
         expect(key).toMatch(/^[0-9a-f]{48}$/);
         expect(await viewerOf(url, key)).toBe('default');
@@ -199,7 +209,7 @@ test('the lines for production start a server on a database, and the key that th
         keys = await keysOf(url, key);
         expect(keys).toEqual([{ id: expect.any(String), scopes: ['ADMIN'] }]);
       });
-      // Kept, and given to the next start: no other key comes of it.
+      // A restart with the same key adds no other key.
       const start = block.trim().split('\n').at(-1) ?? '';
       await whileItRuns(start, { ...settings, API_KEY: key }, async (url) => {
         expect(await keysOf(url, key)).toEqual(keys);
@@ -209,4 +219,13 @@ test('the lines for production start a server on a database, and the key that th
       await client.query(`DROP ROLE IF EXISTS ${name}`);
     }
   });
+});
+
+test('docs/deployment.md > first start has the same lines as the README', async () => {
+  expect(await triedBlock('docs/deployment.md', 'role and database')).toBe(
+    await triedBlock('README.md', 'role and database'),
+  );
+  expect(await triedBlock('docs/deployment.md', 'a start in production')).toBe(
+    await triedBlock('README.md', 'a start in production'),
+  );
 });

@@ -258,8 +258,8 @@ test(
     expect(servers.kills).toBeGreaterThan(1);
     await tally({
       scenario: 1,
-      done: `three servers under load: ${counted(servers.kills, 'times SIGKILL')}, PostgreSQL restarted in immediate mode ${counted(restarts, 'times')}`,
-      tried: `${counted(keys.length, 'requests')} with ${counted(known.records, 'records')}; ${counted(known.replayed, 'were stored before their answer was lost')}`,
+      done: `three servers under load; SIGKILL ${counted(servers.kills, 'times')}, PostgreSQL restarted in immediate mode ${counted(restarts, 'times')}`,
+      tried: `${counted(keys.length, 'requests')} with ${counted(known.records, 'records')}; ${counted(known.replayed, 'were stored although their response was lost')}`,
       lost: missing.length + lower.length,
       twice: doubled.length + wrong.length - lower.length,
     });

@@ -183,8 +183,8 @@ test(
     expect(brokenPromises(deployment.s3.puts)).toEqual([]);
     await tally({
       scenario: 4,
-      done: `PostgreSQL away for ${AWAY_MS / 1000} s under two servers with an export, due jobs and subscriptions`,
-      tried: `${counted(asked.length, 'requests')} told to come again, which did; ${counted(expectedRuns.length, 'runs')} seen by ${followers.length} subscriptions each`,
+      done: `PostgreSQL unavailable for ${AWAY_MS / 1000} s to two servers with an export, due jobs and subscriptions`,
+      tried: `${counted(asked.length, 'requests')} received 503 and succeeded on retry; ${counted(expectedRuns.length, 'runs')} followed by ${followers.length} subscriptions each`,
       lost: wrong.length + asked.length - asked.filter((word) => word === 'unavailable').length,
       twice: twice + keys.filter(({ count }) => count > 1).length,
     });

@@ -146,9 +146,9 @@ test('jobs and streams that are deleted while they are exported, and a mail serv
   await tally({
     scenario: 7,
     done:
-      `${counted(going.length, 'jobs')} deleted while they ran, a stream while ${doomed.length} exports of it ran and a server of theirs was ` +
-      `killed; the mail server away for ${awaySeconds} s`,
-    tried: `${counted(differences.length, 'exports')} as of before, ${counted(ended.length, 'mails')}`,
+      `${counted(going.length, 'jobs')} deleted while they ran; a stream deleted while ${doomed.length} exports of it ran and one of their servers was ` +
+      `killed; mail server unavailable for ${awaySeconds} s`,
+    tried: `${counted(differences.length, 'exports')} of the state before the deletion, ${counted(ended.length, 'mails')}`,
     lost: lost + subjects.filter(({ length }) => length === 0).length,
     twice: twice + subjects.filter(({ length }) => length > 1).length,
   });

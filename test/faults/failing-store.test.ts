@@ -290,9 +290,9 @@ test('whatever the store does, at whatever request, a run is retried or fails at
   await tally({
     scenario: 5,
     done:
-      `${PASSING.length + LASTING.length} faults of the store, each at four requests of an export, a server in a wrong region and two whose ` +
-      `clock is 20 minutes off: ${counted(retries, 'attempts')} retried, ${counted(atOnce, 'runs')} failed at once with what to change`,
-    tried: `${counted(differences.length, 'exports')} after them`,
+      `${PASSING.length + LASTING.length} faults of the object store, each at four requests of an export; a server in a wrong region, and two whose ` +
+      `clock is 20 minutes off: ${counted(retries, 'attempts')} retried, ${counted(atOnce, 'runs')} failed immediately with a message that says what to change`,
+    tried: `${counted(differences.length, 'exports')} after the faults`,
     ...sumOf(differences),
   });
 }, 600_000);

@@ -138,8 +138,8 @@ test('a server that was stopped in the middle of exports and goes on when anothe
   await tally({
     scenario: 7,
     done:
-      `a server stopped ${ROUNDS === 1 ? 'once' : `${ROUNDS} times`} in the middle of ${frozen} exports, and continued when others had ` +
-      `taken them over and had written their windows anew: ${stalePuts} puts of older bytes`,
+      `a server suspended ${ROUNDS === 1 ? 'once' : `${ROUNDS} times`} during ${frozen} exports, and resumed after others had ` +
+      `taken them over and had rewritten their windows: ${stalePuts} writes of older bytes`,
     tried: `${counted(differences.length, 'exports')} of several objects`,
     ...sumOf(differences),
   });

@@ -125,8 +125,8 @@ test('an export whose server is killed, at whatever moment, is taken over in tim
   await tally({
     scenario: 3,
     done:
-      `a server killed ${ROUNDS === 1 ? 'once' : `${ROUNDS} times`} in the middle of exports: ${atMoments} at ${MOMENTS + MOMENTS_AGAIN} chosen moments, ` +
-      `${ROUNDS * FREE} wherever they were; taken over after ${slowest} s at most, with a lease of ${LEASE_SECONDS} s`,
+      `a server killed ${ROUNDS === 1 ? 'once' : `${ROUNDS} times`} during exports: ${atMoments} at ${MOMENTS + MOMENTS_AGAIN} chosen points, ` +
+      `${ROUNDS * FREE} at random; taken over after at most ${slowest} s with a lease of ${LEASE_SECONDS} s`,
     tried: `${counted(differences.length, 'exports')} of several objects`,
     ...sumOf(differences),
   });

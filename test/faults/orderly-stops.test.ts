@@ -136,7 +136,7 @@ test(
     expect(handedOver).toBeGreaterThan(0);
     await tally({
       scenario: 6,
-      done: `SIGTERM to one of two servers under load, ${counted(ROUNDS, 'times')}: exit code 0 each time`,
+      done: `SIGTERM to one of two servers under load, ${counted(ROUNDS, 'times')}; exit code 0 each time`,
       tried: `${counted(answered.length, 'requests')} over kept connections; ${counted(runCount, 'exports')}, ${counted(handedOver, 'of them handed over')}`,
       lost: failed.length + missing.length,
       twice: [...stored.values()].filter((count) => count > 1).length,

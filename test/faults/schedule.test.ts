@@ -237,9 +237,9 @@ test.each(DAYS)(
         await tally({
           scenario: 8,
           done:
-            `24 hours from ${day.start.toISOString().slice(0, 16)}Z, in which the clocks of ${day.changes.join(', ')} change, ` +
-            `${crowded === 0 ? '' : `${crowded} minutes with 5,000 jobs due, `}one of two schedulers killed ${kills} times`,
-          tried: `${counted(slots, 'slots')} of ${counted(jobs.length, 'jobs')}, ${counted(taken, 'runs')} taken`,
+            `24 hours from ${day.start.toISOString().slice(0, 16)}Z, during which the clocks of ${day.changes.join(', ')} change; ` +
+            `${crowded === 0 ? '' : `${crowded} minutes with 5,000 jobs due; `}one of two schedulers killed ${kills} times`,
+          tried: `${counted(slots, 'slots')} of ${counted(jobs.length, 'jobs')}, ${counted(taken, 'runs')} executed`,
           lost,
           twice: more,
         });

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { formatTable, readTable, writeTable } from '../../scripts/readme-tables.ts';
+import { formatTable, readGenerated, writeGenerated } from '../../scripts/generated-parts.ts';
 import type { Tally } from './tally.ts';
 
 declare module 'vitest' {
@@ -22,6 +22,8 @@ const size = FAULTS === 'short' ? 'short' : 'full';
 /** Beyond it something hangs: the short form takes less than five minutes, the full one some fifteen, where nothing else runs. */
 const MOST_MINUTES = size === 'short' ? 12 : 30;
 
+const PAGE = 'docs/reliability.md';
+
 let tallies = '';
 
 export const setup = async (project: TestProject): Promise<void> => {
@@ -37,7 +39,7 @@ export const setup = async (project: TestProject): Promise<void> => {
   project.provide('faultsSize', size);
 };
 
-/** Shows what was counted; the full form also writes it into the README, in the place of the same scenarios' rows. */
+/** Prints the counts. The full form also writes them to docs/reliability.md, where they replace the rows of the same scenarios. */
 export const teardown = async (): Promise<void> => {
   const rows: string[][] = [];
   for (const file of await readdir(tallies)) {
@@ -47,17 +49,14 @@ export const teardown = async (): Promise<void> => {
   await rm(tallies, { recursive: true });
   if (rows.length === 0) return;
   const table = (all: string[][]): string =>
-    formatTable([
-      ['', 'what was done', 'tried', 'lost', 'twice'],
-      ...all.toSorted(([a], [b]) => Number(a) - Number(b)),
-    ]);
+    formatTable([['', 'fault', 'checked', 'lost', 'twice'], ...all.toSorted(([a], [b]) => Number(a) - Number(b))]);
   process.stdout.write(`\n${table(rows)}`);
   if (size === 'short') return;
   const counted = new Set(rows.map(([scenario]) => scenario));
-  const others = (await readTable('faults'))
+  const others = (await readGenerated(PAGE, 'faults'))
     .split('\n')
     .slice(2)
     .map((line) => line.split(' | ').map((cell) => cell.replaceAll(/^\||\|$/g, '').trim()))
     .filter(([scenario]) => scenario && !counted.has(scenario));
-  await writeTable('faults', table([...others, ...rows]));
+  await writeGenerated(PAGE, 'faults', table([...others, ...rows]));
 };

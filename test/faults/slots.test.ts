@@ -121,7 +121,7 @@ test(
     expect(servers.kills).toBeGreaterThan(SLOTS);
     await tally({
       scenario: 2,
-      done: `three servers, one clock 30 s ahead and one 30 s behind; ${counted(servers.kills, 'times SIGKILL')} around the slots of ${JOBS_PER_SLOT} jobs each`,
+      done: `three servers, one clock 30 s ahead and one 30 s behind; SIGKILL ${counted(servers.kills, 'times')} around the slots of ${JOBS_PER_SLOT} jobs each`,
       tried: `${counted(expected.length, 'slots')}; ${counted(taken?.takeovers ?? 0, 'runs were taken over')}`,
       lost: missing.length,
       twice: twice.length,

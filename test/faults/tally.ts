@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, inject } from 'vitest';
 
-/** What a scenario counted: a row of the README's table. */
+/** The counts of a scenario: a row of the table in docs/reliability.md. */
 export interface Tally {
   /** Its place in the table. */
   readonly scenario: number;
