@@ -59,7 +59,7 @@ export const startKeyHasher = ({ database, log }: AppResources, streamQueue: Str
 
 /** Everything that a worker does beside requests: the schedule, runs, mail and the sweeps. */
 export const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
-  const { config, database, queue, log, traces } = resources;
+  const { config, database, queue, log, tracer } = resources;
   const onError = (part: string) => failureTeller(log, part);
   const db = database.acrossAccounts;
   const accountName = createAccountNames(db);
@@ -82,7 +82,7 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
     startScheduler({
       db: database.schedule,
       queue,
-      traces,
+      tracer,
       everyMs: SCHEDULE_MS,
       maxCatchUp: config.maxCatchUp,
       onError: onError('scheduler'),
@@ -121,7 +121,7 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
       },
       queue,
       log,
-      traces,
+      tracer,
       accountName,
       principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
       concurrency: config.exportConcurrency,

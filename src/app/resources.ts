@@ -1,10 +1,10 @@
+import type { Tracer } from '@opentelemetry/api';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { Database } from '../db/client.ts';
 import type { ObjectStore } from '../exports/object-store.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { RunTraces } from '../lib/spans.ts';
 import type { Mail } from '../notify/mail.ts';
 
 /** What an app works with; opened and closed by whoever makes it. */
@@ -16,7 +16,7 @@ export interface AppResources {
   readonly mail: Mail | null;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly traces: RunTraces;
+  readonly tracer: Tracer;
   /** Accounts whose transaction ids this process has repaired. */
   readonly repairs: { readonly count: number };
   /** How long connections without a request stay open when the server stops. Defaults to 5 seconds. */

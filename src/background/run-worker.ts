@@ -1,3 +1,4 @@
+import { type Context, type Span, SpanStatusCode, type Tracer } from '@opentelemetry/api';
 import pLimit from 'p-limit';
 import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
@@ -7,7 +8,7 @@ import { type ExportContext, executeRun, type Hold, type Progress } from '../exp
 import { failureOf } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import type { RunTraces, Span } from '../lib/spans.ts';
+import { withSpan } from '../lib/spans.ts';
 import { claimRun } from '../runs/claim.ts';
 import {
   type AttemptEnd,
@@ -20,12 +21,13 @@ import {
   renewLease,
 } from '../runs/lease.ts';
 import { targetOf } from '../runs/run-status.ts';
+import { recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
 
 export interface RunWorkerOptions {
   readonly exports: ExportContext;
   readonly queue: PgBoss;
   readonly log: Logger;
-  readonly traces: RunTraces;
+  readonly tracer: Tracer;
   /** For the log; null where it cannot be told. */
   readonly accountName: (id: bigint) => Promise<string | null>;
   /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
@@ -110,9 +112,10 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
     return;
   }
   const { run } = claim;
-  await options.traces.attempt(run, askedAt, { 'sluice.run.attempt': run.attempt }, (span) => {
-    span.past('claim', {}, askedAt);
-    return executeClaimed(options, run, asked, handingOver, span);
+  const { tracer } = options;
+  await traceAttempt(tracer, run, askedAt, { 'sluice.run.attempt': run.attempt }, (span, context) => {
+    tracer.startSpan('claim', { startTime: askedAt }, context).end();
+    return executeClaimed(options, run, asked, handingOver, { span, context });
   });
 };
 
@@ -122,11 +125,10 @@ const executeClaimed = async (
   run: LeasedRun,
   asked: number,
   handingOver: AbortSignal,
-  span: Span,
+  { span, context }: { readonly span: Span; readonly context: Context },
 ): Promise<void> => {
-  const { queue, traces } = options;
+  const { queue, tracer } = options;
   const db = options.exports.database.runs;
-  const traceId = traces.traceIdOf(run.id);
   const log = options.log.child({
     runId: encodeId('Run', run.id),
     jobId: encodeId('Job', run.jobId),
@@ -134,7 +136,7 @@ const executeClaimed = async (
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
     attempt: run.attempt,
-    ...(traceId !== null && { traceId }),
+    ...(span.isRecording() && { traceId: span.spanContext().traceId }),
   });
   log.info('run started');
   const begun = performance.now();
@@ -144,8 +146,8 @@ const executeClaimed = async (
   const { assertInTime, ...heartbeat } = keepLease({ ...options, log }, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
-      const totals = await span.child('export', {}, (part) =>
-        executeRun(options.exports, run, progress, { signal, assertInTime, span: part }),
+      const totals = await withSpan(tracer, 'export', {}, context, (_span, traceContext) =>
+        executeRun(options.exports, run, progress, { signal, assertInTime, tracer, traceContext }),
       );
       return { event: 'SUCCEED', totals };
     } catch (error) {
@@ -153,7 +155,7 @@ const executeClaimed = async (
       if (signal.aborted || error instanceof LeaseLostError) return null;
       const failure = failureOf(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
-      span.fail(failure.code);
+      span.setStatus({ code: SpanStatusCode.ERROR, message: failure.code });
       return { event: 'FAIL', failure };
     }
   };
@@ -162,7 +164,7 @@ const executeClaimed = async (
   const seconds = (performance.now() - begun) / 1000;
   let end: AttemptEnd | null = null;
   if (outcome) {
-    end = await span.child('end', {}, () => endAttempt(db, queue, run, outcome, Math.random()));
+    end = await withSpan(tracer, 'end', {}, context, () => endAttempt(db, queue, run, outcome, Math.random()));
     log.info(
       {
         event: outcome.event,
@@ -182,8 +184,8 @@ const executeClaimed = async (
     log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
-  span.note(written);
-  if (end && end.event !== 'RETRY') traces.ended(run, targetOf(end.event) as 'SUCCEEDED' | 'FAILED', written);
+  span.setAttributes(written);
+  if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, targetOf(end.event) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
 };
 

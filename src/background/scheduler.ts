@@ -1,14 +1,15 @@
+import type { Tracer } from '@opentelemetry/api';
 import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { encodeId } from '../db/public-ids.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import type { RunTraces } from '../lib/spans.ts';
 import { queueDueSlots } from '../runs/due-slots.ts';
+import { recordQueuedSlots } from '../runs/run-traces.ts';
 
 export interface SchedulerOptions {
   readonly db: Db;
   readonly queue: PgBoss;
-  readonly traces: RunTraces;
+  readonly tracer: Tracer;
   readonly everyMs: number;
   readonly maxCatchUp: number;
   readonly onError: (error: unknown) => void;
@@ -21,7 +22,7 @@ const BATCH = 200;
 const LEFT_OUT_MS = 60_000;
 
 /** Asks the database which jobs are due. It only nominates: the database decides who takes which slot. */
-export const startScheduler = ({ db, queue, traces, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
+export const startScheduler = ({ db, queue, tracer, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
   const leftOutUntil = new Map<string, number>();
   const onUnplannable = (jobId: string, cause: unknown): void => {
     leftOutUntil.set(jobId, performance.now() + LEFT_OUT_MS);
@@ -40,7 +41,7 @@ export const startScheduler = ({ db, queue, traces, everyMs, maxCatchUp, onError
         maxCatchUp,
         skip: [...leftOutUntil.keys()],
         onUnplannable,
-        onQueued: (queued) => traces.queued(queued),
+        onQueued: (queued) => recordQueuedSlots(tracer, queued),
       });
     },
     { everyMs, onError },

@@ -1,3 +1,4 @@
+import type { Context, Tracer } from '@opentelemetry/api';
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -7,6 +8,7 @@ import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-ownership.ts';
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
+import { withSpan } from '../lib/spans.ts';
 import { afterOthers } from '../lib/turns.ts';
 import {
   assertHeld,
@@ -16,7 +18,6 @@ import {
   planObject,
   type RunTotals,
 } from '../runs/lease.ts';
-import type { Span } from '../lib/spans.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
 import type { KeptConnections } from './kept-connections.ts';
@@ -53,8 +54,9 @@ export interface Progress {
 
 /** A worker's hold on its run. */
 export interface Hold {
-  /** What the attempt tells of its parts. */
-  readonly span: Span;
+  readonly tracer: Tracer;
+  /** The parent of the spans of the export. */
+  readonly traceContext: Context;
   /** Aborted where the run is to be written no more. */
   readonly signal: AbortSignal;
   /**
@@ -89,10 +91,10 @@ export const executeRun = async (
   progress: Progress,
   hold: Hold,
 ): Promise<RunTotals> => {
-  const { signal, span } = hold;
+  const { signal, tracer, traceContext } = hold;
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
-  const spec = await span.child('plan', {}, () =>
+  const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
     exportSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
   const compressed = run.settings.compression === 'GZIP';
@@ -100,11 +102,15 @@ export const executeRun = async (
   const { path, slug } = destinationOf(run.settings);
   const writer = new ObjectWriter(context, run, progress, hold);
   // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
-  const release = await span.child('wait for memory', {}, () => context.memory.acquire(limits.partBytes, signal));
+  const release = await withSpan(tracer, 'wait for memory', {}, traceContext, () =>
+    context.memory.acquire(limits.partBytes, signal),
+  );
   try {
-    const reader = await span.child(
+    const reader = await withSpan(
+      tracer,
       'connect',
       {},
+      traceContext,
       async () =>
         (await context.replica?.open(run, signal)) ??
         openRowReader(database.url, run.accountId, signal, {
@@ -113,7 +119,7 @@ export const executeRun = async (
         }),
     );
     try {
-      await span.child('count', {}, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));
+      await withSpan(tracer, 'count', {}, traceContext, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const copying = new Date();
       const parts = toParts(reader.lines(copyRows(spec, extension)), {
@@ -125,8 +131,11 @@ export const executeRun = async (
       for await (const part of parts) {
         const single = part.last && part.number === 1;
         const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
-        // It lasts as long as the store takes the parts: they are made while they are asked for.
-        if (part.last) span.past('COPY', { 'sluice.export.rows': writer.totals.rows + part.rows }, copying);
+        // The COPY span includes the uploads, because rows are read only as fast as S3 accepts parts.
+        if (part.last) {
+          const attributes = { 'sluice.export.rows': writer.totals.rows + part.rows };
+          tracer.startSpan('COPY', { startTime: copying, attributes }, traceContext).end();
+        }
         await writer.putObject(key, part.body, part.rows, part.last);
       }
     } finally {
@@ -217,9 +226,11 @@ class ObjectWriter {
     // Asked before each, since the operator may move the bucket while a run writes.
     const own = isOwn(owner, accountId);
     this.#hold.assertInTime();
-    await this.#hold.span.child(
+    await withSpan(
+      this.#hold.tracer,
       'PutObject',
-      { 'aws.s3.bucket': bucket, 'aws.s3.key': key, 'sluice.object.bytes': body.length },
+      { attributes: { 'aws.s3.bucket': bucket, 'aws.s3.key': key, 'sluice.object.bytes': body.length } },
+      this.#hold.traceContext,
       () =>
         this.#context.store.put({
           bucket,

@@ -1,3 +1,4 @@
+import { trace } from '@opentelemetry/api';
 import { sql } from 'drizzle-orm';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
@@ -15,10 +16,10 @@ import type { ObjectStore } from '../exports/object-store.ts';
 import { openS3, type S3Credentials } from '../exports/s3.ts';
 import { systemClock } from '../lib/clock.ts';
 import { escapeForTerminal, escapeLogLine } from '../lib/log-lines.ts';
-import { NO_TRACES, type RunTraces } from '../lib/spans.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import { terminalLine } from '../lib/terminal-lines.ts';
 import { openMail } from '../notify/mail.ts';
+import type { OpenTracer } from '../telemetry/open-tracer.ts';
 
 export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Logger => {
   const asPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
@@ -52,12 +53,13 @@ const reasonOf = (error: Error): { reason: string; code: string | undefined } =>
 /** A collector that is away is told so often, and not at every attempt. */
 const TELL_AGAIN_MS = 60_000;
 
-const openTraces = async (config: Config, log: Logger): Promise<RunTraces> => {
+/** Without a collector, the tracer of @opentelemetry/api, which records nothing. */
+const openConfiguredTracer = async (config: Config, log: Logger): Promise<OpenTracer> => {
   const url = tracesUrl(config);
-  if (url === null) return NO_TRACES;
-  const { openOtlpTraces } = await import('../telemetry/traces.ts');
+  if (url === null) return { tracer: trace.getTracer('sluice'), close: () => Promise.resolve() };
+  const { openTracer } = await import('../telemetry/open-tracer.ts');
   let toldAt = -Infinity;
-  return openOtlpTraces({
+  return openTracer({
     url,
     role: config.role,
     onError: (error) => {
@@ -166,8 +168,8 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     closes.push(() => store.close());
     const mail = config.smtpUrl === null ? null : openMail({ smtpUrl: config.smtpUrl, from: config.mailFrom });
     closes.push(() => mail?.close());
-    const traces = await openTraces(config, log);
-    closes.push(() => traces.close());
+    const openTracer = await openConfiguredTracer(config, log);
+    closes.push(() => openTracer.close());
     let closing: Promise<void> | undefined;
     return {
       config,
@@ -177,7 +179,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       mail,
       log,
       clock: systemClock,
-      traces,
+      tracer: openTracer.tracer,
       repairs,
       close: () => (closing ??= closeAll()),
     };

@@ -1,7 +1,7 @@
 // A scheduler and nothing else, in a process of its own that can be killed: `node scheduler-process.ts DATABASE_URL`.
 // Ends with whoever started it. Its parts are those of a server; the workers are left out, since nobody executes 100,000 exports for a test.
+import { trace } from '@opentelemetry/api';
 import { startScheduler } from '../../src/background/scheduler.ts';
-import { NO_TRACES } from '../../src/lib/spans.ts';
 import { openDatabase } from '../../src/db/client.ts';
 import { openQueue } from '../../src/db/queue.ts';
 
@@ -22,7 +22,7 @@ const queue = openQueue({ url, applicationName: 'sluice-queue', worker: false, o
 await queue.start();
 // Looks more often than a server does, as a day passes in a minute here.
 startScheduler({
-  traces: NO_TRACES,
+  tracer: trace.getTracer('sluice'),
   db: database.acrossAccounts,
   queue,
   everyMs: 40,
