@@ -37,7 +37,7 @@ export class ValidationError extends UserError {
     super(
       issueCount === 1
         ? (issues[0]?.message ?? 'The input is not valid.')
-        : `The input has ${issueCount} problems; nothing was stored.`,
+        : `The input has ${issueCount} issues. Nothing was stored.`,
     );
     this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(briefly);
     this.issueCount = issueCount;
@@ -82,7 +82,7 @@ export class UnavailableError extends Error {
 /** The rows of the account moved to another node of a distributed database while they were read. */
 export class MovedError extends UnavailableError {
   constructor() {
-    super('The data of the account moved to another node of the database while they were read; try again.');
+    super('The data of the account moved to another database node during the read. Retry.');
   }
 }
 
@@ -90,7 +90,7 @@ export class MovedError extends UnavailableError {
 export class AccountBusyError extends Error {
   constructor(limit: number) {
     super(
-      `The account's requests already use all ${limit} database connections that one account may use at the same time. Try again in a few seconds.`,
+      `The account already uses all ${limit} database connections that one account may use at the same time. Retry in a few seconds.`,
     );
   }
 }
@@ -99,7 +99,7 @@ export class AccountBusyError extends Error {
 export class StreamBusyError extends Error {
   constructor(stream: string, waitMs: number, options?: ErrorOptions) {
     super(
-      `The stream "${stream}" is busy: other writes to it did not end within ${waitMs} ms. Nothing was written; send the request again in a few seconds.`,
+      `The stream "${stream}" is busy: other writes to it took longer than ${waitMs} ms. Nothing was written; retry in a few seconds.`,
       options,
     );
   }
@@ -136,7 +136,7 @@ export class OverloadedError extends Error {
 export class RequestTimeoutError extends Error {
   constructor(limitMs: number) {
     super(
-      `The request took longer than the ${limitMs} ms that the server allows. Ask for less at a time. Whether a change was stored is not known: with an idempotency key it is safe to send it again.`,
+      `The request exceeded the time limit of ${limitMs} ms, and a change may have been stored. Request less at a time; retry a change with the same idempotency key.`,
     );
   }
 }

@@ -9,10 +9,8 @@ const CODES: Readonly<Record<number, string>> = {
 };
 
 const MESSAGES: Readonly<Record<number, string>> = {
-  406: 'Accept application/json; a subscription is answered as text/event-stream.',
+  406: 'Accept application/json, or text/event-stream for a subscription.',
 };
 
-export const refusal = (
-  status: number,
-  message = MESSAGES[status] ?? 'The request cannot be answered as it is.',
-): string => JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });
+export const refusal = (status: number, message = MESSAGES[status] ?? 'The request is not valid.'): string =>
+  JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });

@@ -86,7 +86,7 @@ export const createGraphQLServer = (options: GraphQLServerOptions): GraphQLServe
       checkContentType(headers['content-type']);
       body = await limit.exclude(() => edge.readBody(request, caller, held));
       if (body.length > BYTES_IN_ONE_GO) await afterOthers();
-      if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
+      if (!isUtf8(body)) throw new BodyError(400, 'The body is not valid UTF-8.');
       const sent = body;
       const kept = withinBounds(() => keepLongNumbersOf(sent));
       body = kept.bytes;
@@ -195,7 +195,7 @@ const checkContentType = (contentType = ''): void => {
   const [type, ...parameters] = contentType.split(';').map((part) => part.trim().toLowerCase());
   const charset = parameters.find((parameter) => parameter.startsWith('charset='))?.slice('charset='.length);
   if (type !== 'application/json' || (charset !== undefined && charset.replaceAll('"', '') !== 'utf-8')) {
-    throw new BodyError(415, 'Send the request as application/json, in UTF-8.');
+    throw new BodyError(415, 'Send the body as application/json in UTF-8.');
   }
 };
 
@@ -216,7 +216,7 @@ const checkParameters = (parameters: URLSearchParams): void => {
     try {
       JSON.parse(text);
     } catch {
-      throw new BodyError(400, `The parameter ${name} is no JSON.`);
+      throw new BodyError(400, `The parameter ${name} is not valid JSON.`);
     }
     parameters.set(name, kept);
   }

@@ -246,12 +246,12 @@ const createProtocol = (
 };
 
 const stopping = (): GraphQLError =>
-  new GraphQLError('The server stops, and began nothing. Connect again, and send it once more.', {
+  new GraphQLError('The server is shutting down and did not start the operation. Reconnect and retry.', {
     extensions: { code: 'UNAVAILABLE' },
   });
 
 const tooMuchAtOnce = (limit: number): GraphQLError =>
-  new GraphQLError(`The socket has ${limit} operations under way already.`, {
+  new GraphQLError(`The WebSocket already has ${limit} active operations. Wait for one to end, then retry.`, {
     extensions: { code: 'LIMIT_EXCEEDED' },
   });
 

@@ -296,9 +296,9 @@ describe('trusted documents', () => {
 
   test.each([
     ['is not there', null, 'cannot be read (ENOENT)'],
-    ['is no JSON', '{', 'must be a JSON object of documents by their ids'],
-    ['is a list', '[]', 'must be a JSON object of documents by their ids'],
-    ['has no texts', '{"a": 1}', 'must give each id a document as a text'],
+    ['is no JSON', '{', 'must be a JSON object that maps ids to documents'],
+    ['is a list', '[]', 'must be a JSON object that maps ids to documents'],
+    ['has no texts', '{"a": 1}', 'must map each id to a document as a string'],
   ])('a file that %s stops the start with a message', async (_, text, problem) => {
     const wrong = join(folder, 'wrong.json');
     await (text === null ? rm(wrong, { force: true }) : writeFile(wrong, text));

@@ -28,7 +28,7 @@ const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elemen
 const TWO_SUMS = `mutation ($a: AllocationInput!, $b: AllocationInput!) {
   a: allocationSum(input: $a) { __typename } b: allocationSum(input: $b) { __typename } }`;
 
-const TOLD = `The request took longer than the ${LIMIT_MS} ms that the server allows. Ask for less at a time.`;
+const TOLD = `The request exceeded the time limit of ${LIMIT_MS} ms`;
 
 test('over GraphQL it is 503 with a code and Retry-After, and nothing more is begun', async () => {
   const answer = await whileHeld(async () => {

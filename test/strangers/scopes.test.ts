@@ -248,7 +248,7 @@ test('an absent or unknown key is told how to send one, to machines too', async 
 
 test('who lacks a scope is told which', async () => {
   const { errors } = await server.request('{ jobs { totalCount } }', {}, keys.get('INGEST') ?? '');
-  expect(errors?.[0]?.message).toBe('The key lacks the scope for this: it needs READ.');
+  expect(errors?.[0]?.message).toBe('The API key lacks the required scope: READ.');
 });
 
 test.each(SCOPES.filter((scope) => scope !== 'ADMIN'))(

@@ -48,7 +48,7 @@ type Limit = keyof typeof SETTINGS;
 
 /** The error to answer with, before anything of the document is done. */
 export const tooLarge = (limits: DocumentLimits, limit: Limit, problem: string, advice: string): GraphQLError =>
-  new GraphQLError(`The document ${problem}: ${advice}.`, {
+  new GraphQLError(`The document ${problem}. ${advice}.`, {
     extensions: {
       code: 'DOCUMENT_TOO_LARGE',
       limit: limits[limit],
@@ -75,7 +75,7 @@ export const weighDocument = (
     return null;
   } catch (error) {
     if (!(error instanceof TooMuch)) throw error;
-    return tooLarge(limits, error.limit, error.message, 'ask for less at a time');
+    return tooLarge(limits, error.limit, error.message, 'Request less at a time');
   }
 };
 
@@ -122,8 +122,10 @@ class Scale {
     }
     this.#checkDepth(level + depth);
     if (cost > maxCost) {
-      const words = 'by the rows that it may be answered with, and by what is done for them';
-      throw new TooMuch('maxCost', `costs more than ${maxCost}, ${words}`);
+      throw new TooMuch(
+        'maxCost',
+        `costs more than ${maxCost} by the rows that it can return and the statements for them`,
+      );
     }
     return { cost, depth: depth + 1 };
   }

@@ -15,7 +15,7 @@ export const readTrustedDocuments = async (path: string): Promise<ReadonlyMap<st
   });
   const entries = Object.entries(parse(path, text));
   if (!entries.every((entry): entry is [string, string] => typeof entry[1] === 'string')) {
-    throw new TrustedDocumentsError(path, 'must give each id a document as a text');
+    throw new TrustedDocumentsError(path, 'must map each id to a document as a string');
   }
   return new Map(entries);
 };
@@ -28,7 +28,7 @@ const parse = (path: string, text: string): object => {
     // Reported below, with all that is no object.
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new TrustedDocumentsError(path, 'must be a JSON object of documents by their ids');
+    throw new TrustedDocumentsError(path, 'must be a JSON object that maps ids to documents');
   }
   return parsed;
 };

@@ -102,8 +102,8 @@ const tooManyTokens = (limits: DocumentLimits): GraphQLError =>
   tooLarge(
     limits,
     'maxTokens',
-    `has more than ${limits.maxTokens} words, numbers and marks`,
-    'send values as variables, and ask for less at a time',
+    `has more than ${limits.maxTokens} tokens`,
+    'Send values as variables, and request less at a time',
   );
 
 const problemOf = (

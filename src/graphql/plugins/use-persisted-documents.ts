@@ -59,7 +59,7 @@ export const createPersistedDocuments = ({
     if (trustedOnly && typeof text === 'string' && !trustedTexts.has(text)) throw notTrusted();
     const asked = { ...params, query: text };
     if (id !== null && typeof text === 'string' && text === sent && !trusted.has(id)) {
-      if (sha256(text) !== id) throw badRequest('The hash is not the SHA-256 of the document, in hexadecimal digits.');
+      if (sha256(text) !== id) throw badRequest('The hash is not the SHA-256 of the document in hexadecimal digits.');
       brought.set(asked, id);
     }
     return asked;
@@ -100,7 +100,7 @@ export function createTextCache(maxBytes: number): LRUCache<string, string> {
 const idOf = ({ documentId, extensions }: Params): string | null => {
   const given = documentId ?? hashOf(extensions) ?? null;
   if (given === null) return null;
-  if (typeof given !== 'string' || given === '') throw badRequest('The id of a document must be a text.');
+  if (typeof given !== 'string' || given === '') throw badRequest('The document id must be a non-empty string.');
   return plainId(given);
 };
 
@@ -114,7 +114,7 @@ const hashOf = (extensions: unknown): unknown => {
   if (persistedQuery == null) return null;
   const { version = 1, sha256Hash } = persistedQuery as Params;
   if (version !== 1 || typeof sha256Hash !== 'string') {
-    throw badRequest('Of extensions.persistedQuery version 1 with a sha256Hash is known.');
+    throw badRequest('extensions.persistedQuery must have version 1 and a sha256Hash.');
   }
   return sha256Hash;
 };
@@ -145,6 +145,6 @@ const notSupported = (): GraphQLError =>
   });
 
 const notTrusted = (): GraphQLError =>
-  new GraphQLError('This server runs only the documents that its operator trusts, and this is none of them.', {
+  new GraphQLError('The document is not trusted. This server runs only the documents in TRUSTED_DOCUMENTS.', {
     extensions: { code: 'DOCUMENT_NOT_TRUSTED', http: { status: 400, spec: true } },
   });

@@ -38,7 +38,7 @@ const unauthenticated = (problem: KeyProblem): GraphQLError =>
   });
 
 export const forbidden = (scopes: readonly string[]): GraphQLError =>
-  new GraphQLError(`The key lacks the scope for this: it needs ${scopes.join(' or ')}.`, {
+  new GraphQLError(`The API key lacks the required scope: ${scopes.join(' or ')}.`, {
     extensions: { code: 'FORBIDDEN' },
   });
 

@@ -75,7 +75,7 @@ export interface Loaders {
 
 /** Throws RateLimitedError; else counts what comes. */
 export const countIntake = ({ principal, services }: GraphQLContext, records: number): void => {
-  if (!principal) throw new Error('A field without a scope takes records.');
+  if (!principal) throw new Error('A field without authScopes takes records.');
   services.intakeRate.admit(principal);
   services.intakeRate.spend(principal, records);
 };
@@ -88,7 +88,7 @@ export const paged = <Args extends PageArguments>({ services }: GraphQLContext, 
 
 /** The account of the request. Fields are guarded by scopes, so a resolver that gets here has a principal. */
 export const accountOf = (context: GraphQLContext): bigint => {
-  if (!context.principal) throw new Error('A field without a scope asked for the account.');
+  if (!context.principal) throw new Error('A field without authScopes uses the account.');
   return context.principal.accountId;
 };
 

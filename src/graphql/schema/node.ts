@@ -37,7 +37,7 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       args: { ids: t.arg.idList({ required: true, description: 'Global ids.' }) },
       resolve: (_, { ids }, context) => {
         const { maxPage } = context.services.limits;
-        if (ids.length > maxPage) throw new BadUserInputError(`At most ${maxPage} ids; ${ids.length} were given.`);
+        if (ids.length > maxPage) throw new BadUserInputError(`Too many ids: ${ids.length}. Pass at most ${maxPage}.`);
         return Promise.all(ids.map((id) => loadNode(id, context)));
       },
     }),

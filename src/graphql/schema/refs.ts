@@ -46,7 +46,7 @@ export const declareRefs = (builder: Builder) => {
         id: t.id({
           description: GLOBAL_ID,
           resolve: () => {
-            throw new Error('Each type says its own id.');
+            throw new Error('Each type resolves its own id.');
           },
         }),
       }),

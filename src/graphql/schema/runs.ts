@@ -248,7 +248,8 @@ const subscribeToRuns = async (
 ): Promise<AsyncIterable<RunRow>> => {
   const { db } = context.services;
   const accountId = accountOf(context);
-  if (runId != null && jobId != null) throw new BadUserInputError('Give runId or jobId, not both.');
+  if (runId != null && jobId != null)
+    throw new BadUserInputError('runId and jobId are both set. Pass only one of them.');
   if (runId == null && jobId == null) return followRuns(context, { accountId });
   if (jobId != null) {
     const job = await context.loaders.jobs.load(idOf('Job', jobId));

@@ -9,7 +9,7 @@ import type { Builder } from './builder.ts';
 // once, each at its field.
 
 const wrongType = (name: string, expected: string): GraphQLError =>
-  new GraphQLError(`${name} takes ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
+  new GraphQLError(`${name} must be ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
 
 const readString =
   (name: string) =>
@@ -28,7 +28,7 @@ const readStringLiteral =
 const writeString =
   (name: string) =>
   (value: unknown): string => {
-    if (typeof value !== 'string') throw new GraphQLError(`${name} is no string.`);
+    if (typeof value !== 'string') throw new GraphQLError(`${name} is not a string.`);
     return value;
   };
 
@@ -67,7 +67,7 @@ export const addScalars = (builder: Builder): void => {
     ...(specifiedBy(DateTimeResolver) !== null && { specifiedByURL: specifiedBy(DateTimeResolver) }),
     serialize: (value) => {
       if (value instanceof Date) return formatTimestamp(value);
-      throw new GraphQLError('DateTime is no date.');
+      throw new GraphQLError('DateTime is not a Date.');
     },
     parseValue: readString('DateTime'),
     parseLiteral: readStringLiteral('DateTime'),

@@ -53,15 +53,15 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
 };
 
 const revokedError = (): GraphQLError =>
-  new GraphQLError('The key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
+  new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
 
 const tooSlow = (): GraphQLError =>
-  new GraphQLError('Too many changes wait to be read. Subscribe again, to fewer runs, and read faster.', {
+  new GraphQLError('The client reads more slowly than runs change. Resubscribe to fewer runs, or read faster.', {
     extensions: { code: 'SLOW_READER' },
   });
 
 const serverStops = (): GraphQLError =>
-  new GraphQLError('The server stops. Subscribe again: another one, or the next, goes on from the present state.', {
+  new GraphQLError('The server is shutting down. Resubscribe to continue from the current state.', {
     extensions: { code: 'UNAVAILABLE' },
   });
 
@@ -74,9 +74,12 @@ const openOn = (context: GraphQLContext): Map<string, OpenSubscriptions> => {
 
 const checkPlace = (context: GraphQLContext, limit: number): void => {
   if ((openOn(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
-  throw new GraphQLError(`The key has ${limit} open subscriptions on this server already.`, {
-    extensions: { code: 'LIMIT_EXCEEDED' },
-  });
+  throw new GraphQLError(
+    `The API key already has ${limit} open subscriptions on this server. End one before you start another.`,
+    {
+      extensions: { code: 'LIMIT_EXCEEDED' },
+    },
+  );
 };
 
 /** Answers how to give the place back. */

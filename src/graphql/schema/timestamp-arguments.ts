@@ -16,7 +16,7 @@ export const readBucketBound = (
   const written = readTimestamp(text);
   if (written === null) {
     throw new BadUserInputError(
-      `${name} must be an RFC 3339 date and time with an offset, such as "2026-01-25T00:00:00Z".`,
+      `${name} must be an RFC 3339 timestamp with an offset, such as "2026-01-25T00:00:00Z".`,
     );
   }
   return new Date(granularity === 'HOURLY' ? written.instant : written.wallTime);
