@@ -36,7 +36,7 @@ class ReplicaBehindError extends Error {
 
 /**
  * No run fails because of the standby: where it is away or behind, the attempt reads from the primary; and so does every
- * further attempt, since what ended the first may have been the standby canceling it (SQLSTATE 40001, a conflict with
+ * further attempt, since what ended the first may have been the standby cancelling it (SQLSTATE 40001, a conflict with
  * what it replays).
  */
 export const createReadReplica = ({

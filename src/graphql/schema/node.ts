@@ -25,7 +25,7 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       authScopes: { anyKey: true },
       description:
         'Object of the account by its global id. Null if there is none. The API key needs the scope of the type.',
-      args: { id: t.arg.id({ required: true, description: 'Global id.' }) },
+      args: { id: t.arg.id({ required: true, description: 'Global id of the object.' }) },
       resolve: (_, { id }, context) => loadNode(id, context),
     }),
     nodes: t.field({
@@ -34,7 +34,7 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       authScopes: { anyKey: true },
       description:
         'Objects of the account by their global ids, in the same order. Null for each id that does not exist. Up to 100 ids (`MAX_PAGE_SIZE`).',
-      args: { ids: t.arg.idList({ required: true, description: 'Global ids.' }) },
+      args: { ids: t.arg.idList({ required: true, description: 'Global ids of the objects.' }) },
       resolve: (_, { ids }, context) => {
         const { maxPage } = context.services.limits;
         if (ids.length > maxPage) throw new BadUserInputError(`Too many ids: ${ids.length}. Pass at most ${maxPage}.`);

@@ -76,7 +76,7 @@ export const declareRefs = (builder: Builder) => {
         HOUR: { description: 'Hour of the clock.' },
         DAY: { description: 'Calendar day. It has 23 or 25 hours when daylight saving time starts or ends.' },
         WEEK: { description: 'ISO week, which begins on Monday.' },
-        MONTH: { description: 'Calendar month.' },
+        MONTH: { description: 'Calendar month in the time zone.' },
       } as const,
     }),
     runStatus: builder.enumType('RunStatus', {

@@ -79,7 +79,11 @@ export const addRuns = (builder: Builder, refs: Refs): void => {
         description: 'Reason why the run was created.',
         resolve: (run) => run.trigger,
       }),
-      status: t.field({ type: refs.runStatus, description: 'Current status.', resolve: (run) => run.status }),
+      status: t.field({
+        type: refs.runStatus,
+        description: 'Current status of the run.',
+        resolve: (run) => run.status,
+      }),
       scheduledFor: t.field({
         type: 'DateTime',
         description: 'Slot of the run. The window is computed from it, even if the run starts late.',

@@ -61,7 +61,7 @@ export const addScalars = (builder: Builder): void => {
     'Name or link in the IANA time zone database, such as `Europe/Berlin`, `US/Eastern` or `Etc/UTC`. Case-insensitive; stored in the spelling of the database. Offsets, and abbreviations that the database does not contain, are rejected.',
     specifiedBy(TimeZoneResolver),
   );
-  text('EmailAddress', 'Email address.', specifiedBy(EmailAddressResolver));
+  text('EmailAddress', 'Email address such as ops@example.com.', specifiedBy(EmailAddressResolver));
   builder.scalarType('DateTime', {
     description: 'RFC 3339 timestamp with an offset, such as `2026-01-25T00:00:00Z`. Returned in UTC with `Z`.',
     ...(specifiedBy(DateTimeResolver) !== null && { specifiedByURL: specifiedBy(DateTimeResolver) }),
