@@ -1,41 +1,19 @@
-import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { IncomingMessage } from 'node:http';
-import type { PgBoss } from 'pg-boss';
 import type { z } from 'zod';
-import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import type { Scope } from '../accounts/scopes.ts';
-import type { Database, Db } from '../db/client.ts';
+import type { Db } from '../db/client.ts';
+import type { ApiServices } from '../http/api-services.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
-import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { KnownSpellings } from './fast-path/record-parser.ts';
 import type { HeldBatches } from '../streams/pipeline/intake-buffer.ts';
-import type { KnownStreams } from '../streams/known-streams.ts';
-import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WriteBatches } from '../streams/group-commit/group-commit.ts';
-import type { OnWritten } from '../streams/write-plan.ts';
 
-/** What routes work with; the same for every request of a server. */
-export interface RestServices {
-  readonly database: Pick<Database, 'forAccount'>;
-  readonly queue: PgBoss;
-  readonly clock: Clock;
-  readonly limits: {
-    readonly maxFutureMs: number;
-    readonly maxFilledRows: number;
-    readonly maxPage: number;
-  };
-  readonly intakeRate: IntakeRate;
-  readonly known: KnownStreams;
-  readonly batches: WriteBatches;
-  readonly streamQueue: StreamQueue;
-  readonly keyHasher: Pick<KeyHasher, 'note'>;
+/** Dependencies of the routes; the same for every request of a server. */
+export interface RestServices extends ApiServices {
   readonly held: HeldBatches;
-  readonly onWritten: OnWritten;
   readonly pace: Pace;
-  readonly canMail: boolean;
 }
 
 /** One request, its key and its shape checked. */

@@ -1,47 +1,27 @@
 import DataLoader from 'dataloader';
-import type { PgBoss } from 'pg-boss';
 import type { Authenticator } from '../../accounts/authenticate.ts';
-import type { IntakeRate } from '../../accounts/intake-rate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../../accounts/keys.ts';
 import { expandScopes, type Scope } from '../../accounts/scopes.ts';
-import type { KeyHasher } from '../../streams/key-hashes/key-hasher.ts';
-import type { Database, Db } from '../../db/client.ts';
+import type { Db } from '../../db/client.ts';
+import type { ApiServices } from '../../http/api-services.ts';
 import type { Caller, KeyProblem } from '../../http/callers.ts';
 import type { PageArguments } from '../../db/paging.ts';
 import { type JobRow, loadJobs } from '../../jobs/jobs.ts';
-import type { Clock } from '../../lib/clock.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
-import type { KnownStreams } from '../../streams/known-streams.ts';
-import type { OnWritten } from '../../streams/write-plan.ts';
-import type { StreamQueue } from '../../streams/stream-queue.ts';
-import type { WriteBatches } from '../../streams/group-commit/group-commit.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../../streams/streams.ts';
 
-/** What resolvers work with; the same for every request of a server. */
-export interface Services {
-  readonly database: Pick<Database, 'forAccount'>;
-  readonly queue: PgBoss;
-  readonly clock: Clock;
+/** Dependencies of the resolvers; the same for every request of a server. */
+export interface Services extends ApiServices {
   readonly feed: RunFeed;
   readonly authenticator: Authenticator;
-  readonly intakeRate: IntakeRate;
-  readonly known: KnownStreams;
-  readonly batches: WriteBatches;
-  readonly streamQueue: StreamQueue;
-  readonly keyHasher: Pick<KeyHasher, 'note'>;
-  readonly onWritten: OnWritten;
-  readonly limits: {
+  readonly limits: ApiServices['limits'] & {
     readonly maxRecords: number;
-    readonly maxFutureMs: number;
     readonly maxRows: number;
-    readonly maxFilledRows: number;
     readonly maxSubscriptions: number;
-    readonly maxPage: number;
   };
-  readonly canMail: boolean;
   readonly principalArn: string | null;
 }
 

@@ -1,0 +1,29 @@
+import type { PgBoss } from 'pg-boss';
+import type { IntakeRate } from '../accounts/intake-rate.ts';
+import type { Database } from '../db/client.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { WriteBatches } from '../streams/group-commit/group-commit.ts';
+import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
+import type { KnownStreams } from '../streams/known-streams.ts';
+import type { StreamQueue } from '../streams/stream-queue.ts';
+import type { OnWritten } from '../streams/write-plan.ts';
+
+/** Dependencies of the resolvers and the REST routes; the same for every request of a server. Each API extends it. */
+export interface ApiServices {
+  readonly database: Pick<Database, 'forAccount'>;
+  readonly queue: PgBoss;
+  readonly clock: Clock;
+  readonly intakeRate: IntakeRate;
+  readonly known: KnownStreams;
+  readonly batches: WriteBatches;
+  readonly streamQueue: StreamQueue;
+  readonly keyHasher: Pick<KeyHasher, 'note'>;
+  readonly onWritten: OnWritten;
+  readonly limits: {
+    readonly maxFutureMs: number;
+    readonly maxFilledRows: number;
+    readonly maxPage: number;
+  };
+  /** Whether the operator configured a mail server. */
+  readonly canMail: boolean;
+}
