@@ -72,7 +72,7 @@ afterAll(async () => {
 
 describe('the page on distributing the database', () => {
   test('says of each table where it lies, and of no other', () => {
-    const [, list = ''] = page.split('### Where each table lies');
+    const [, list = ''] = page.split('### Table distribution');
     const [table = ''] = list.split('\n#');
     const rows = table
       .split('\n')
