@@ -8,12 +8,12 @@ import { buildSchema, type GraphQLEnumType, lexicographicSortSchema, printSchema
 import { createProgram } from '../src/cli/program.ts';
 import { describeSettings } from '../src/config/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors/errors.ts';
-import { failureOf } from '../src/exports/run-failure.ts';
+import { toRunFailure } from '../src/exports/run-failure.ts';
 import { s3Explanations } from '../src/exports/s3-failures.ts';
 import { ERROR_CODES } from '../src/graphql/error-codes.ts';
 import { createSchema } from '../src/graphql/schema/schema.ts';
 import { ISSUE_CODES } from '../src/errors/issue-codes.ts';
-import { describeApi } from '../src/rest/openapi.ts';
+import { buildOpenApi } from '../src/rest/openapi.ts';
 import { jobRoutes } from '../src/rest/routes/job-routes.ts';
 import { runRoutes } from '../src/rest/routes/run-routes.ts';
 import { telemetryRoutes } from '../src/rest/routes/telemetry-routes.ts';
@@ -47,7 +47,7 @@ const schema = buildSchema(printSchema(lexicographicSortSchema(createSchema())))
 const DESTINATION = { bucket: 'BUCKET', bucketOwner: null, region: 'REGION' };
 const RESPONSE = { s3Code: 'CODE', status: undefined, systemCode: undefined, bucketRegion: undefined };
 const failure = (error: Error) =>
-  failureOf(error, { bucket: 'BUCKET', path: 'PATH', principalArn: 'arn:aws:iam::123456789012:role/sluice' });
+  toRunFailure(error, { bucket: 'BUCKET', path: 'PATH', principalArn: 'arn:aws:iam::123456789012:role/sluice' });
 const runErrors = [
   ...s3Explanations(DESTINATION, RESPONSE),
   MISSED,
@@ -68,7 +68,7 @@ const PAGES: Readonly<Record<string, string>> = {
   'rest.md': page(
     'REST routes',
     'Every REST route and body, compatible with clients for [CloudZero](../migrate/cloudzero.md) and [Amberflo](../migrate/amberflo.md). A server describes the same at `/docs`, and for code generators at `/openapi.json`. The body of an error is [Error](#error).',
-    restPage(describeApi([...telemetryRoutes, ...jobRoutes, ...runRoutes]) as OpenApiDocument),
+    restPage(buildOpenApi([...telemetryRoutes, ...jobRoutes, ...runRoutes]) as OpenApiDocument),
   ),
   'errors.md': page(
     'Errors',

@@ -9,7 +9,7 @@ import { startTotalsMerger, startTotalsSweep } from '../background/totals-merger
 import { isUnavailable } from '../db/failures.ts';
 import { UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
 import { createKeptConnections } from '../exports/kept-connections.ts';
-import { measuredStore } from '../exports/object-store-metrics.ts';
+import { withMetrics } from '../exports/object-store-metrics.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -115,7 +115,7 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
         database,
         connections,
         replica,
-        store: measuredStore(resources.store, metrics.objectPut),
+        store: withMetrics(resources.store, metrics.objectPut),
         memory: createMemoryBudget(config.exportMemory),
         limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
       },

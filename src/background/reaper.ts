@@ -1,8 +1,8 @@
 import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import { secondsOf } from '../runs/lease.ts';
-import { reapLostRuns, wakeForgottenRuns } from '../runs/lost-runs.ts';
+import { secondsUntilEnd } from '../runs/lease.ts';
+import { reapLostRuns, requeueStaleRuns } from '../runs/lost-runs.ts';
 
 export interface ReaperOptions {
   readonly db: Db;
@@ -14,15 +14,15 @@ export interface ReaperOptions {
 }
 
 /** A waiting run that nobody took for so long is sent to the queue again. */
-const FORGOTTEN_MS = 30_000;
+const STALE_AFTER_MS = 30_000;
 
 /** Takes back the runs of workers that died, and wakes those that the queue forgot. */
 export const startReaper = ({ db, queue, everyMs, onFailed, onError }: ReaperOptions): Stoppable =>
   repeat(
     async () => {
       const { failed } = await reapLostRuns(db, queue);
-      for (const run of failed) onFailed(secondsOf(run));
-      await wakeForgottenRuns(db, queue, FORGOTTEN_MS);
+      for (const run of failed) onFailed(secondsUntilEnd(run));
+      await requeueStaleRuns(db, queue, STALE_AFTER_MS);
     },
     { everyMs, onError },
   );

@@ -4,8 +4,8 @@ import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { encodeId } from '../db/public-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
-import { type ExportContext, executeRun, type Hold, type Progress } from '../exports/write-export.ts';
-import { failureOf } from '../exports/run-failure.ts';
+import { type ExportContext, writeExport, type Hold, type Progress } from '../exports/write-export.ts';
+import { toRunFailure } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { withSpan } from '../lib/spans.ts';
@@ -13,14 +13,14 @@ import { claimRun } from '../runs/claim.ts';
 import {
   type AttemptEnd,
   endAttempt,
-  handOver,
+  requeueOnShutdown,
   type LeasedRun,
   LeaseLostError,
-  letGo,
+  releaseLease,
   type Outcome,
   renewLease,
 } from '../runs/lease.ts';
-import { targetOf } from '../runs/run-status.ts';
+import { statusAfter } from '../runs/run-status.ts';
 import { recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
 
 export interface RunWorkerOptions {
@@ -50,7 +50,7 @@ const POLLING_SECONDS = 1;
 export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppable> => {
   const { queue, log } = options;
   /** Set when the process is told to stop and the grace period is over. */
-  const handingOver = new AbortController();
+  const shutdown = new AbortController();
   const underWay = new Set<Promise<void>>();
   let stopping = false;
 
@@ -61,7 +61,7 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     try {
       // Another server takes it at once, instead of when it is found forgotten.
       if (stopping) await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
-      else await executeNext(options, jobId, handingOver.signal);
+      else await claimAndExecute(options, jobId, shutdown.signal);
     } catch (error) {
       log.error(
         { err: error, jobId: encodeId('Job', jobId) },
@@ -88,7 +88,7 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
   const stop = async (): Promise<void> => {
     stopping = true;
     await queue.offWork(RUN_QUEUE, { wait: false });
-    const grace = setTimeout(() => handingOver.abort(new HandOver()), options.graceMs);
+    const grace = setTimeout(() => shutdown.abort(new Shutdown()), options.graceMs);
     while (underWay.size > 0) await Promise.allSettled(underWay);
     clearTimeout(grace);
   };
@@ -96,9 +96,9 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
 };
 
 /** The reason for which a run is stopped where the process ends. */
-class HandOver extends Error {}
+class Shutdown extends Error {}
 
-const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver: AbortSignal): Promise<void> => {
+const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdown: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
   const db = options.exports.database.runs;
   // Before the claim: the lease that the database gives begins while it is under way.
@@ -115,16 +115,16 @@ const executeNext = async (options: RunWorkerOptions, jobId: string, handingOver
   const { tracer } = options;
   await traceAttempt(tracer, run, askedAt, { 'sluice.run.attempt': run.attempt }, (span, context) => {
     tracer.startSpan('claim', { startTime: askedAt }, context).end();
-    return executeClaimed(options, run, asked, handingOver, { span, context });
+    return executeAttempt(options, run, asked, shutdown, { span, context });
   });
 };
 
 /** @param asked before it was claimed, by this process' clock */
-const executeClaimed = async (
+const executeAttempt = async (
   options: RunWorkerOptions,
   run: LeasedRun,
   asked: number,
-  handingOver: AbortSignal,
+  shutdown: AbortSignal,
   { span, context }: { readonly span: Span; readonly context: Context },
 ): Promise<void> => {
   const { queue, tracer } = options;
@@ -142,18 +142,18 @@ const executeClaimed = async (
   const begun = performance.now();
   const progress: Progress = { rows: 0, bytes: 0 };
   const lost = new AbortController();
-  const signal = AbortSignal.any([lost.signal, handingOver]);
-  const { assertInTime, ...heartbeat } = keepLease({ ...options, log }, run, asked, progress, lost);
+  const signal = AbortSignal.any([lost.signal, shutdown]);
+  const { assertLeaseCurrent, ...heartbeat } = startHeartbeat({ ...options, log }, run, asked, progress, lost);
   const attempt = async (): Promise<Outcome | null> => {
     try {
       const totals = await withSpan(tracer, 'export', {}, context, (_span, traceContext) =>
-        executeRun(options.exports, run, progress, { signal, assertInTime, tracer, traceContext }),
+        writeExport(options.exports, run, progress, { signal, assertLeaseCurrent, tracer, traceContext }),
       );
       return { event: 'SUCCEED', totals };
     } catch (error) {
       // Whatever an aborted signal made fail: the reason for it is what counts.
       if (signal.aborted || error instanceof LeaseLostError) return null;
-      const failure = failureOf(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
+      const failure = toRunFailure(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
       span.setStatus({ code: SpanStatusCode.ERROR, message: failure.code });
       return { event: 'FAIL', failure };
@@ -168,7 +168,7 @@ const executeClaimed = async (
     log.info(
       {
         event: outcome.event,
-        status: end && targetOf(end.event),
+        status: end && statusAfter(end.event),
         seconds,
         rows: progress.rows,
         bytes: progress.bytes,
@@ -176,16 +176,16 @@ const executeClaimed = async (
       },
       'attempt ended',
     );
-  } else if (signal.reason instanceof HandOver) {
-    await handOver(db, queue, run);
+  } else if (signal.reason instanceof Shutdown) {
+    await requeueOnShutdown(db, queue, run);
     log.info({ seconds }, 'run let go of: the server stops, and another takes it');
   } else {
-    await letGo(db, queue, run);
+    await releaseLease(db, queue, run);
     log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.setAttributes(written);
-  if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, targetOf(end.event) as 'SUCCEEDED' | 'FAILED', written);
+  if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, statusAfter(end.event) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
 };
 
@@ -193,13 +193,13 @@ const executeClaimed = async (
  * Renews the lease until it is stopped. Where the run was canceled or taken over, or the database could not be asked in
  * time, it aborts the run: by then another worker may hold it.
  */
-const keepLease = (
+const startHeartbeat = (
   { exports, leaseMs, heartbeatMs, log }: RunWorkerOptions,
   run: LeasedRun,
   claimedAt: number,
   progress: Progress,
   lost: AbortController,
-): Stoppable & Pick<Hold, 'assertInTime'> => {
+): Stoppable & Pick<Hold, 'assertLeaseCurrent'> => {
   // An abort would do, but makes two errors with their stacks for each run: as much as a statement costs this process.
   let isStopping = false;
   let pause: NodeJS.Timeout | undefined;
@@ -229,7 +229,7 @@ const keepLease = (
   };
   const done = loop();
   return {
-    assertInTime: () => {
+    assertLeaseCurrent: () => {
       look();
       lost.signal.throwIfAborted();
     },

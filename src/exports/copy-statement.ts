@@ -3,7 +3,7 @@ import type { ObjectExtension } from '../jobs/destination.ts';
 import { isElement, usageQueryText, type UsageSpec } from '../usage/query.ts';
 
 /** One line a row, each ending in LF, in the order of the SELECT. */
-export const copyRows = (spec: UsageSpec, extension: ObjectExtension): string =>
+export const buildCopyStatement = (spec: UsageSpec, extension: ObjectExtension): string =>
   extension === 'csv'
     ? `COPY (${csvColumns(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv)`
     : // The text form of COPY doubles backslashes, which breaks JSON. The CSV form leaves alone what needs no quotes,
@@ -11,7 +11,7 @@ export const copyRows = (spec: UsageSpec, extension: ObjectExtension): string =>
       `COPY (SELECT ${jsonLine(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
 
 /** The first rows as lines, for a preview: the same expressions in a SELECT of one column. */
-export const sampleLines = (spec: UsageSpec, extension: ObjectExtension, limit: number): string =>
+export const buildSampleQuery = (spec: UsageSpec, extension: ObjectExtension, limit: number): string =>
   extension === 'csv'
     ? `SELECT ${csvLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`
     : `SELECT ${jsonLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`;

@@ -48,7 +48,7 @@ const csvHeader = (groupBy: readonly string[]): string =>
 const csvField = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /** Extension and compression of a key that Sluice wrote. */
-export const formOfKey = (key: string): { extension: ObjectExtension; compressed: boolean } | null => {
+export const parseExportKey = (key: string): { extension: ObjectExtension; compressed: boolean } | null => {
   const match = /\.(csv|json|ndjson)(\.gz)?$/.exec(key);
   return match ? { extension: match[1] as ObjectExtension, compressed: match[2] !== undefined } : null;
 };

@@ -27,7 +27,7 @@ const LF = 0x0a;
  * Turns chunks of lines (cut anywhere) into parts. Where a part ends depends on the rows alone, never on how the chunks
  * fell, so the same rows make the same parts. There is always at least one part, if only an empty file.
  */
-export async function* toParts(chunks: AsyncIterable<Buffer>, options: PartOptions): AsyncGenerator<Part, void> {
+export async function* splitIntoParts(chunks: AsyncIterable<Buffer>, options: PartOptions): AsyncGenerator<Part, void> {
   const { framing, maxBytes } = options;
   const file: FileBuilder = options.compressed ? new GzipFile(framing) : new PlainFile(framing, maxBytes);
   let number = 1;

@@ -80,7 +80,7 @@ const untilReplayed = async (reader: RowReader, run: LeasedRun, deadline: number
     for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const isThere = await hasReplayed(reader.db, run);
       // The standby may have to replay a lock of the table that was asked: it would wait for us, and we for it.
-      await reader.letGo();
+      await reader.releaseLocks();
       if (isThere) return;
       await delay(pause);
     }

@@ -15,7 +15,7 @@ export interface RowReader {
   /** Statements without a time limit; none may be run while lines are read. */
   readonly db: Db;
   /** Lets go of the locks of the statements so far: what they are on may be changed while the reader waits. */
-  letGo(): Promise<void>;
+  releaseLocks(): Promise<void>;
   /** The lines of a COPY as Postgres writes them, cut anywhere. A piece is valid until the next is asked for. Once for a reader. */
   lines(copy: string): AsyncGenerator<Buffer, void>;
   /** May be called twice. */
@@ -134,7 +134,7 @@ const readThrough = async (
     }
     isRead = true;
   }
-  const letGo = async (): Promise<void> => {
+  const releaseLocks = async (): Promise<void> => {
     await begin('COMMIT');
   };
   return {
@@ -142,7 +142,7 @@ const readThrough = async (
     get db() {
       return drizzle({ client, schema: tables });
     },
-    letGo,
+    releaseLocks,
     lines,
     close,
   };

@@ -6,7 +6,7 @@ import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 
 /** @param place where the run writes, and as whom: who is denied there is told the policy to attach */
-export const failureOf = (error: unknown, place: BucketPolicyInput): RunFailure => {
+export const toRunFailure = (error: unknown, place: BucketPolicyInput): RunFailure => {
   if (error instanceof ObjectStoreError) {
     const { code, retryable } = error;
     return { code, message: code === 'ACCESS_DENIED' ? withPolicy(error.message, place) : error.message, retryable };

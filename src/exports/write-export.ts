@@ -11,7 +11,7 @@ import { destinationOf } from '../jobs/jobs.ts';
 import { withSpan } from '../lib/spans.ts';
 import { afterOthers } from '../lib/turns.ts';
 import {
-  assertHeld,
+  assertOwnsLease,
   closeObjects,
   type LeasedRun,
   markObjectWritten,
@@ -19,15 +19,15 @@ import {
   type RunTotals,
 } from '../runs/lease.ts';
 import { checkFilledRows } from '../usage/usage.ts';
-import { contentTypeOf, emptyFile, extensionOf, formOfKey, framingOf } from './formats.ts';
+import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
-import { toParts } from './parts.ts';
+import { splitIntoParts } from './parts.ts';
 import type { ReadReplica } from './read-replica.ts';
 import { openRowReader } from './row-reader.ts';
-import { copyRows } from './copy-statement.ts';
+import { buildCopyStatement } from './copy-statement.ts';
 import { exportSpec } from './spec.ts';
 
 export interface ExportContext {
@@ -63,7 +63,7 @@ export interface Hold {
    * Throws where the lease may be over by now, by the worker's own clock. A process that was stopped hears what it asked
    * before its timers go off: the database had said yes long ago, and another may hold the run.
    */
-  assertInTime(): void;
+  assertLeaseCurrent(): void;
 }
 
 const compress = promisify(gzip);
@@ -85,7 +85,7 @@ const sha256Of = async (body: Buffer): Promise<string> => {
  * the run's watermark, so that every attempt writes the same bytes to the same keys.
  * Throws ObjectStoreError, LimitExceededError, MovedError, ConflictError (another account's bucket), LeaseLostError, or what the database threw.
  */
-export const executeRun = async (
+export const writeExport = async (
   context: ExportContext,
   run: LeasedRun,
   progress: Progress,
@@ -122,7 +122,7 @@ export const executeRun = async (
       await withSpan(tracer, 'count', {}, traceContext, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const copying = new Date();
-      const parts = toParts(reader.lines(copyRows(spec, extension)), {
+      const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, extension)), {
         framing: framingOf(extension, spec.groupBy),
         maxBytes: limits.partBytes,
         compressed,
@@ -160,7 +160,7 @@ const overwriteStaleKeys = async (
 ): Promise<number> => {
   const current = new Set(writer.objects.map((object) => object.key));
   for (const key of keysWritten) {
-    const form = formOfKey(key);
+    const form = parseExportKey(key);
     if (current.has(key) || !form) continue;
     const empty = emptyFile(form.extension, groupBy);
     await writer.putObject(key, form.compressed ? await compress(empty) : empty, 0);
@@ -192,7 +192,7 @@ class ObjectWriter {
   /** @param isLast closeObjects comes next, and notes that it was written */
   async putObject(key: string, body: Buffer, rows: number, isLast = false): Promise<void> {
     const db = this.#context.database.runs;
-    const form = formOfKey(key);
+    const form = parseExportKey(key);
     if (!form) throw new Error(`"${key}" is no key of an export.`);
     const sha256 = await sha256Of(body);
     const object = { key, rows, bytes: body.length, sha256 };
@@ -217,7 +217,7 @@ class ObjectWriter {
   async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
     this.#hold.signal.throwIfAborted();
     const sha256 = await sha256Of(body);
-    const owner = known ?? (await assertHeld(this.#context.database.runs, this.#run));
+    const owner = known ?? (await assertOwnsLease(this.#context.database.runs, this.#run));
     await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
   }
 
@@ -225,7 +225,7 @@ class ObjectWriter {
     const { accountId, bucket } = this.#run;
     // Asked before each, since the operator may move the bucket while a run writes.
     const own = isOwn(owner, accountId);
-    this.#hold.assertInTime();
+    this.#hold.assertLeaseCurrent();
     await withSpan(
       this.#hold.tracer,
       'PutObject',

@@ -13,7 +13,7 @@ import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
 import { checkFilledRows } from '../usage/usage.ts';
 import { extensionOf } from '../exports/formats.ts';
-import { sampleLines } from '../exports/copy-statement.ts';
+import { buildSampleQuery } from '../exports/copy-statement.ts';
 import { exportSpec } from '../exports/spec.ts';
 
 export interface CheckContext {
@@ -72,7 +72,7 @@ export const checkJob = async (
     );
     const { rows } =
       tooMany === null
-        ? await tx.execute<{ line: string }>(sql.raw(sampleLines(planned, extension, SAMPLE_ROWS)))
+        ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, extension, SAMPLE_ROWS)))
         : { rows: [] };
     return { spec: planned, filled: tooMany, sample: rows.map(({ line }) => line) };
   });

@@ -12,7 +12,7 @@ import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { notifyRuns } from '../runs/run-events.ts';
-import { sourcesOf, targetOf } from '../runs/run-status.ts';
+import { statusesBefore, statusAfter } from '../runs/run-status.ts';
 import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
 
 export interface JobContext {
@@ -134,8 +134,8 @@ const cancelRuns = async (
 ): Promise<RunRow[]> => {
   const canceled = await tx
     .update(runs)
-    .set({ status: targetOf('CANCEL'), finishedAt: now, change: nextChange })
-    .where(and(which, inArray(runs.status, sourcesOf('CANCEL'))))
+    .set({ status: statusAfter('CANCEL'), finishedAt: now, change: nextChange })
+    .where(and(which, inArray(runs.status, statusesBefore('CANCEL'))))
     .returning();
   for (const run of canceled) await queueMail(tx, queue, run);
   await notifyRuns(tx, canceled);

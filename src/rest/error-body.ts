@@ -12,7 +12,7 @@ export interface Failure {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export const failureSchema = z
+export const errorSchema = z
   .object({
     error: z.object({
       code: z.string().meta({ description: 'For programs, e.g. VALIDATION_FAILED, IDEMPOTENCY_MISMATCH.' }),
@@ -26,13 +26,13 @@ export const failureSchema = z
   })
   .meta({ id: 'Error' });
 
-export const failureBody = ({
+export const formatError = ({
   code,
   message,
   issues = [],
   issueCount,
   errorId,
-}: Failure): z.input<typeof failureSchema> => ({
+}: Failure): z.input<typeof errorSchema> => ({
   error: {
     code,
     message,

@@ -13,7 +13,7 @@ import { allocationDelete, allocationReplace, allocationSum } from '../streams/i
 import { Misshapen, type RecordInput } from '../streams/pipeline/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write-plan.ts';
 import { repeatedNames } from '../http/json-body.ts';
-import { NAME_PATH, NamedStream, nameOf, peekStream, type StreamOfRecords } from './stream-from-records.ts';
+import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } from './stream-from-records.ts';
 import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast-path/record-lists.ts';
 import { spellPath } from './schemas/records.ts';
 import type { Call } from './route.ts';
@@ -36,7 +36,7 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
 }
 
 /** Writes the records of the body, whichever form it has. */
-export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
+export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
   const { db, clock, limits, known, batches, held, streamQueue, onWritten } = services;
@@ -49,7 +49,7 @@ export const writeBody = async (call: Call, kind: WriteKind, target: BodyTarget)
         // What is read until the first record names its stream: two lines, and one in the making.
         if (target.stream === null) memory.resize(3 * MAX_LINE_BYTES);
         const { stream, chunks } =
-          target.stream === null ? await peekStream(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
+          target.stream === null ? await peekStreamName(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
         const bulk = { ...target, stream: nameOf(stream), kind, maxMs: services.pace.maxMs };
         return await writeLines(call, context, bulk, stream, chunks, memory);
       } finally {

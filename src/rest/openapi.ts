@@ -2,14 +2,14 @@
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import packageJson from '../../package.json' with { type: 'json' };
-import { failureSchema } from './error-body.ts';
+import { errorSchema } from './error-body.ts';
 import type { Family, Route } from './route.ts';
 
 const TAGS: Readonly<Record<Family, string>> = { telemetry: 'Allocation telemetry', jobs: 'Export jobs' };
 
 type Responses = Record<string, { description: string; content?: object; headers?: object }>;
 
-const failureContent = { 'application/json': { schema: failureSchema } };
+const failureContent = { 'application/json': { schema: errorSchema } };
 const RETRY_AFTER = {
   'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
 };
@@ -87,7 +87,7 @@ const operationOf = (route: Route) => {
   };
 };
 
-export const describeApi = (routes: readonly Route[]): object => {
+export const buildOpenApi = (routes: readonly Route[]): object => {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
   return createDocument({

@@ -17,7 +17,7 @@ export const listParameters: readonly ParameterDocument[] = [
   { name: 'after', in: 'query', schema: z.string().optional(), description: 'Out of the Link with rel="next".' },
 ];
 
-export const pageOf = (call: Call): { first: number; after: string | null; most: number } => {
+export const readPageParameters = (call: Call): { first: number; after: string | null; most: number } => {
   const { maxPage } = call.services.limits;
   const limit = sizeUpTo(maxPage).safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
@@ -31,7 +31,7 @@ export const pageOf = (call: Call): { first: number; after: string | null; most:
  * The address of the next page, as a header: relative to that of the request, of which a proxy may have shortened the path
  * by a prefix.
  */
-export const linkToNext = <Row extends { createdAt: Date; id: string }>(
+export const buildNextLink = <Row extends { createdAt: Date; id: string }>(
   { first }: { first: number },
   { rows, hasNextPage }: Page<Row>,
 ): Record<string, string> => {

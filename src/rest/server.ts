@@ -14,7 +14,7 @@ import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
-import { type Failure, failureBody } from './error-body.ts';
+import { type Failure, formatError } from './error-body.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
@@ -72,7 +72,7 @@ export const createRestServer = ({ services, edge, tell, withinTime, docs }: Res
           ? { status, headers: headers ?? {}, body: null }
           : { status, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) };
       } catch (error) {
-        return failureAnswer(failureOf(error, route.family, tell));
+        return failureAnswer(toFailure(error, route.family, tell));
       } finally {
         held.release();
       }
@@ -123,8 +123,8 @@ const reply = async (request: IncomingMessage, response: ServerResponse, answer:
 
 /** Its generator is loaded when the first one asks. */
 const writeDocument = async (): Promise<string> => {
-  const { describeApi } = await import('./openapi.ts');
-  return JSON.stringify(describeApi(routes));
+  const { buildOpenApi } = await import('./openapi.ts');
+  return JSON.stringify(buildOpenApi(routes));
 };
 
 interface Admission {
@@ -204,7 +204,7 @@ const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
-const failureOf = (error: unknown, family: Family, tell: TellFailure): Failure => {
+const toFailure = (error: unknown, family: Family, tell: TellFailure): Failure => {
   if (error instanceof Refused) return error.failure;
   if (error instanceof BodyError) {
     return { status: error.status, code: BODY_CODES[error.status], message: error.message, headers: error.headers };
@@ -224,5 +224,5 @@ const failureOf = (error: unknown, family: Family, tell: TellFailure): Failure =
 const failureAnswer = (failure: Failure): Answer => ({
   status: failure.status,
   headers: { ...JSON_TYPE, ...failure.headers },
-  body: JSON.stringify(failureBody(failure)),
+  body: JSON.stringify(formatError(failure)),
 });

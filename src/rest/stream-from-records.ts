@@ -22,7 +22,7 @@ export const nameOf = (stream: StreamOfRecords): string => (typeof stream === 's
 export const NAME_PATH: readonly string[] = ['records', '0', 'telemetry-stream'];
 
 /** The stream that the first record of a list names. Throws ValidationError if it names none. */
-export const streamNamedBy = (records: readonly unknown[]): NamedStream => {
+export const findStreamName = (records: readonly unknown[]): NamedStream => {
   if (records.length === 0) throw emptyRequest();
   const [record] = records;
   const isObject = typeof record === 'object' && record !== null && !Array.isArray(record);
@@ -37,7 +37,7 @@ export const streamNamedBy = (records: readonly unknown[]): NamedStream => {
  * The stream that the first line names, and the whole body from its beginning. Throws ValidationError if it names none. The
  * caller ends `chunks`.
  */
-export const peekStream = async (
+export const peekStreamName = async (
   chunks: AsyncGenerator<Buffer>,
   maxLineBytes: number,
 ): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> => {
@@ -71,7 +71,7 @@ const streamOfLine = (line: Line): NamedStream => {
   } catch {
     throw refused(['records', '0'], 'NOT_JSON', 'Is not JSON: each line is one record, {"telemetry-stream": ...}.');
   }
-  return streamNamedBy([record]);
+  return findStreamName([record]);
 };
 
 const followedBy = async function* (read: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

@@ -5,9 +5,9 @@ import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
 import { databaseNow } from './due-slots.ts';
-import { inMs, inTurn, type LeasedRun, waits } from './lease.ts';
+import { inMs, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
-import { targetOf } from './run-status.ts';
+import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
 
 // How a worker comes by a run: one at a time of each job, and of each window.
@@ -17,28 +17,28 @@ import { nextChange, type RunRow } from './runs.ts';
  * this one is done. Without that a claim saw only the later run while the older was held, and got it where the older
  * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
  */
-const jobIsHeld = async (tx: Transaction, jobId: string): Promise<boolean> => {
+const hasLeasedRun = async (tx: Transaction, jobId: string): Promise<boolean> => {
   const held = tx
     .select({ id: runs.id })
     .from(runs)
     .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
     .limit(1);
-  const [, rows] = await Promise.all([lockFor(tx, jobId), held]);
+  const [, rows] = await Promise.all([lockName(tx, jobId), held]);
   return rows.length > 0;
 };
 
 /** What is sent behind it sees what whoever had the lock before has committed. */
-const lockFor = async (tx: Transaction, name: string): Promise<void> => {
+const lockName = async (tx: Transaction, name: string): Promise<void> => {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
 };
 
 /** The waiting run of the job whose turn it is, locked. */
-const nextInTurn = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
+const lockNextRun = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
   const [run] = await tx
     .select()
     .from(runs)
-    .where(and(eq(runs.jobId, jobId), waits))
-    .orderBy(...inTurn)
+    .where(and(eq(runs.jobId, jobId), isWaiting))
+    .orderBy(...fifoOrder)
     .limit(1)
     .for('update');
   return run;
@@ -56,7 +56,7 @@ const windowIsFree = (run: RunRow): SQL => sql`NOT EXISTS (
  * Whether an earlier run, or an earlier attempt of this one, may have begun to write this window: also one of another
  * job, which had the place before, and be it another account's.
  */
-const windowWasBegun = async (tx: Transaction, run: RunRow): Promise<boolean> => {
+const mayHaveBeenWritten = async (tx: Transaction, run: RunRow): Promise<boolean> => {
   // An attempt that was handed over is not counted, but has noted what it was about to write.
   const { rows } = await tx.execute(sql`
     SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
@@ -79,7 +79,11 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
   try {
     const taken = await db.transaction(async (tx) => {
       // Statements that need not wait for each other's answers leave together, in the order in which they stand.
-      const [jobHeld, first, now] = await Promise.all([jobIsHeld(tx, jobId), nextInTurn(tx, jobId), databaseNow(tx)]);
+      const [jobHeld, first, now] = await Promise.all([
+        hasLeasedRun(tx, jobId),
+        lockNextRun(tx, jobId),
+        databaseNow(tx),
+      ]);
       if (jobHeld || !first) return null;
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
       const own = await ownWatermark(tx, first.accountId);
@@ -99,15 +103,15 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
       };
       const starting = tx
         .update(runs)
-        .set({ ...begun, status: targetOf('START'), leaseUntil: inMs(leaseMs), change: nextChange })
+        .set({ ...begun, status: statusAfter('START'), leaseUntil: inMs(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning({ id: runs.id });
       // So do these, and COMMIT behind them: they are not awaited in here. Where the window is not free, who is told of
       // the run finds what he knows.
       const answers = Promise.all([
-        lockFor(tx, `${first.bucket}/${first.manifestKey}`),
+        lockName(tx, `${first.bucket}/${first.manifestKey}`),
         starting.execute(),
-        windowWasBegun(tx, first),
+        mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
       ]);
       answers.catch(() => undefined);

@@ -10,7 +10,7 @@ import { newestSlots } from '../jobs/schedule/schedule.ts';
 import { windowOf } from '../jobs/schedule/window.ts';
 import { newIds } from '../lib/ids.ts';
 import { notifyRuns } from './run-events.ts';
-import { targetOf } from './run-status.ts';
+import { statusAfter } from './run-status.ts';
 import { newRun, nextChange, queueMail, type RunRow, type RunTrigger } from './runs.ts';
 
 export interface DueSlotOptions {
@@ -67,7 +67,7 @@ const queueBatch = async (
     .limit(options.batch)
     .for('update', { skipLocked: true });
   if (dueJobs.length === 0) return { more: false, queued: [] };
-  const waiting = await waitingRuns(tx, dueJobs);
+  const waiting = await loadWaitingSlots(tx, dueJobs);
 
   const inserts: (typeof runs.$inferInsert)[] = [];
   const ended: EndedRun[] = [];
@@ -88,12 +88,12 @@ const queueBatch = async (
       options.onUnplannable(job.id, error);
     }
   }
-  const endedRuns = await endWaiting(tx, ended, now);
+  const endedRuns = await cancelWaitingRuns(tx, ended, now);
   // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
   for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
-  const stored = await storeRuns(tx, inserts);
+  const stored = await insertRuns(tx, inserts);
   const changed = [...stored, ...endedRuns];
-  await moveOn(tx, moves);
+  await updateNextRuns(tx, moves);
   const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
   await sendWakeUps(
     queue,
@@ -126,7 +126,7 @@ interface JobPlan {
 
 /** What becomes of the slots of a job that is due. Throws where its settings have no slots, windows or keys. */
 const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan => {
-  const due = dueSlotsOf(job, now);
+  const due = findDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });
   const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
   const inserts: (typeof runs.$inferInsert)[] = [];
@@ -140,7 +140,7 @@ const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number):
     if (slot.runId === null) {
       const run = newRun(job, trigger, slot.slot, slot.window, now, ids.shift());
       const error = due.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
-      inserts.push({ ...run, status: targetOf('MISS'), finishedAt: now, error });
+      inserts.push({ ...run, status: statusAfter('MISS'), finishedAt: now, error });
       lastMissed = run.id;
     } else {
       ended.push({ id: slot.runId, status: 'MISSED' });
@@ -179,7 +179,7 @@ export const databaseNow = async (tx: Db | Transaction): Promise<Date> => {
   return new Date(rows[0]?.now ?? '');
 };
 
-const dueSlotsOf = (job: JobRow, now: Date): Slot[] => {
+const findDueSlots = (job: JobRow, now: Date): Slot[] => {
   const first = job.nextRunAt;
   if (!first) return [];
   const { cron, timeZone } = job.settings;
@@ -188,7 +188,7 @@ const dueSlotsOf = (job: JobRow, now: Date): Slot[] => {
   return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), output, runId: null }));
 };
 
-const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> => {
+const loadWaitingSlots = async (tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> => {
   const rows = await tx
     .select()
     .from(runs)
@@ -213,7 +213,7 @@ const waitingRuns = async (tx: Transaction, due: readonly JobRow[]): Promise<Map
   return byJob;
 };
 
-const storeRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> => {
+const insertRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> => {
   const stored: RunRow[] = [];
   // 1,000 rows of some 15 values each stay below the 65,534 parameters of one statement.
   for (let from = 0; from < inserts.length; from += 1000) {
@@ -228,7 +228,7 @@ const storeRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferI
   return stored;
 };
 
-const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> => {
+const cancelWaitingRuns = async (tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> => {
   const changed: RunRow[] = [];
   for (const [status, error, event] of [
     ['SUPERSEDED', SUPERSEDED, 'SUPERSEDE'],
@@ -239,7 +239,7 @@ const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date
     changed.push(
       ...(await tx
         .update(runs)
-        .set({ status: targetOf(event), finishedAt: now, error, change: nextChange })
+        .set({ status: statusAfter(event), finishedAt: now, error, change: nextChange })
         .where(and(inArray(runs.id, ids), eq(runs.status, 'QUEUED'), isNull(runs.startedAt)))
         .returning()),
     );
@@ -247,7 +247,7 @@ const endWaiting = async (tx: Transaction, ended: readonly EndedRun[], now: Date
   return changed;
 };
 
-const moveOn = async (tx: Transaction, moves: readonly Move[]): Promise<void> => {
+const updateNextRuns = async (tx: Transaction, moves: readonly Move[]): Promise<void> => {
   const ids = moves.map((move) => move.id);
   const next = moves.map((move) => move.nextRunAt?.toISOString() ?? null);
   await tx.execute(sql`

@@ -7,7 +7,7 @@ import { runs } from '../db/tables.ts';
 import { type BucketOwner, ownerOf } from '../jobs/bucket-ownership.ts';
 import { databaseNow } from './due-slots.ts';
 import { notifyRuns } from './run-events.ts';
-import { pauseAfter, sourcesOf, targetOf } from './run-status.ts';
+import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 // A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
@@ -32,20 +32,20 @@ export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${millisec
  * after a run for an older slot and the same window it would put older figures over newer ones. The index runs_waiting
  * has this order.
  */
-export const inTurn = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
+export const fifoOrder = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
 
 /**
  * Whether a run waits. Written out: with the status as a parameter no plan that is kept could use the index of waiting
  * runs, so PostgreSQL planned anew for each run.
  */
-export const waits = sql`${runs.status} IN (${sql.raw(
-  sourcesOf('START')
+export const isWaiting = sql`${runs.status} IN (${sql.raw(
+  statusesBefore('START')
     .map((status) => `'${status}'`)
     .join(', '),
 )})`;
 
-const held = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
-const heldAndRunning = (run: LeasedRun) => and(held(run), inArray(runs.status, sourcesOf('SUCCEED')));
+const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
+const ownsRunningRun = (run: LeasedRun) => and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
 
 /** Renews the lease and tells the progress. Throws LeaseLostError where the run is no longer this worker's to write. */
 export const renewLease = async (
@@ -63,7 +63,7 @@ export const renewLease = async (
         bytesWritten: progress.bytes,
         change: nextChange,
       })
-      .where(heldAndRunning(run))
+      .where(ownsRunningRun(run))
       .returning({ id: runs.id });
     if (!renewed) throw new LeaseLostError();
     await notifyRuns(tx, [run]);
@@ -103,7 +103,7 @@ export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Pr
 
 /**
  * Notes that the last object was written as well; tells every key that runs of this window, this one's earlier attempts among
- * them, may have written, and what assertHeld does. Throws LeaseLostError.
+ * them, may have written, and what assertOwnsLease does. Throws LeaseLostError.
  */
 export const closeObjects = async (
   db: Db,
@@ -126,7 +126,7 @@ export const closeObjects = async (
 };
 
 /** Checks the token once more, right before what only its holder may do; tells whose the bucket is, as planObject does. */
-export const assertHeld = async (db: Db, run: LeasedRun): Promise<BucketOwner> => {
+export const assertOwnsLease = async (db: Db, run: LeasedRun): Promise<BucketOwner> => {
   const { rows } = await db.execute<{ owner: string | null }>(sql`
     SELECT ${ownerOf(run.bucket)} AS owner FROM runs
     WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`);
@@ -164,13 +164,13 @@ export const endAttempt = (
   random: number,
 ): Promise<AttemptEnd | null> =>
   db.transaction(async (tx) => {
-    const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? pauseAfter(run.attempt, random) : null;
+    const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? retryDelayMs(run.attempt, random) : null;
     const notBefore = pause === null ? null : new Date((await databaseNow(tx)).getTime() + pause);
     const event: AttemptEnd['event'] = pause === null ? outcome.event : 'RETRY';
     const ending = tx
       .update(runs)
       .set({
-        status: targetOf(event),
+        status: statusAfter(event),
         finishedAt: event === 'RETRY' ? null : sql`clock_timestamp()`,
         notBefore,
         error: outcome.event === 'FAIL' ? outcome.failure : null,
@@ -179,19 +179,23 @@ export const endAttempt = (
         leaseUntil: null,
         change: nextChange,
       })
-      .where(and(held(run), inArray(runs.status, sourcesOf(event))))
+      .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
     // They leave together. Where nothing changes, who is told finds what he knows.
-    const [[changed], next] = await Promise.all([ending.execute(), nextOfJobs(tx, [run.jobId]), notifyRuns(tx, [run])]);
+    const [[changed], next] = await Promise.all([
+      ending.execute(),
+      nextWakeUps(tx, [run.jobId]),
+      notifyRuns(tx, [run]),
+    ]);
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);
     if (!changed) return null;
-    return event === 'RETRY' ? { event } : { event, runSeconds: secondsOf(changed) };
+    return event === 'RETRY' ? { event } : { event, runSeconds: secondsUntilEnd(changed) };
   });
 
 /** How long a run took, from when it was queued until it ended: the waiting and the pauses between its attempts too. */
-export const secondsOf = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number =>
+export const secondsUntilEnd = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number =>
   // Who asks for a run may have another clock than the database.
   Math.max(0, ((finishedAt?.getTime() ?? 0) - createdAt.getTime()) / 1000);
 
@@ -199,18 +203,18 @@ export const secondsOf = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 
  * Puts the run back for another worker: this one is told to stop. That is no failure, so the attempt is given back, and a
  * server that is restarted often never uses up the attempts of a long export.
  */
-export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+export const requeueOnShutdown = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
     const [changed] = await tx
       .update(runs)
       .set({
-        status: targetOf('RETRY'),
+        status: statusAfter('RETRY'),
         attempt: run.attempt - 1,
         leaseToken: null,
         leaseUntil: null,
         change: nextChange,
       })
-      .where(and(held(run), inArray(runs.status, sourcesOf('RETRY'))))
+      .where(and(ownsLease(run), inArray(runs.status, statusesBefore('RETRY'))))
       .returning({ id: runs.id });
     if (changed) await notifyRuns(tx, [run]);
     else await clearLease(tx, run);
@@ -221,7 +225,7 @@ export const handOver = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =
  * Lets go of a run that was canceled or taken away. One that still runs, because the lease could not be renewed, is left to
  * whoever looks after lost runs: its lease is about to end, and that attempt counts.
  */
-export const letGo = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+export const releaseLease = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
     await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
@@ -232,18 +236,18 @@ const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
   await tx
     .update(runs)
     .set({ leaseToken: null, leaseUntil: null })
-    .where(and(held(run), notInArray(runs.status, sourcesOf('RETRY'))));
+    .where(and(ownsLease(run), notInArray(runs.status, statusesBefore('RETRY'))));
 };
 
 /** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
 export const wakeJobs = async (tx: Transaction, queue: PgBoss, jobIds: readonly string[]): Promise<void> => {
   if (jobIds.length === 0) return;
-  await sendWakeUps(queue, tx, await nextOfJobs(tx, jobIds));
+  await sendWakeUps(queue, tx, await nextWakeUps(tx, jobIds));
 };
 
-const nextOfJobs = async (tx: Transaction, jobIds: readonly string[]): Promise<RunWakeUp[]> =>
+const nextWakeUps = async (tx: Transaction, jobIds: readonly string[]): Promise<RunWakeUp[]> =>
   tx
     .selectDistinctOn([runs.jobId], { jobId: runs.jobId, startAfter: runs.notBefore })
     .from(runs)
-    .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), waits))
-    .orderBy(runs.jobId, ...inTurn);
+    .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), isWaiting))
+    .orderBy(runs.jobId, ...fifoOrder);

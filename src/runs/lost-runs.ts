@@ -7,7 +7,7 @@ import { runs } from '../db/tables.ts';
 import { databaseNow } from './due-slots.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
-import { MAX_ATTEMPTS, type RunEvent, sourcesOf, targetOf } from './run-status.ts';
+import { MAX_ATTEMPTS, type RunEvent, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 export const WORKER_LOST: RunFailure = {
@@ -28,7 +28,7 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; fai
       .for('update', { skipLocked: true });
     for (const run of lost) {
       const release = { leaseToken: null, leaseUntil: null };
-      if (!sourcesOf('RETRY').includes(run.status)) {
+      if (!statusesBefore('RETRY').includes(run.status)) {
         await tx.update(runs).set(release).where(eq(runs.id, run.id));
       } else {
         const event: RunEvent = run.attempt < MAX_ATTEMPTS ? 'RETRY' : 'FAIL';
@@ -36,7 +36,7 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; fai
           .update(runs)
           .set({
             ...release,
-            status: targetOf(event),
+            status: statusAfter(event),
             finishedAt: event === 'FAIL' ? await databaseNow(tx) : null,
             error: WORKER_LOST,
             change: nextChange,
@@ -64,7 +64,7 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; fai
  * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
  * only what wakes, and what it lost is sent again. A message too many does no harm.
  */
-export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
+export const requeueStaleRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
   db.transaction(async (tx) => {
     const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
     const forgotten = await tx
@@ -72,7 +72,7 @@ export const wakeForgottenRuns = (db: Db, queue: PgBoss, olderThanMs: number): P
       .from(runs)
       .where(
         and(
-          inArray(runs.status, sourcesOf('START')),
+          inArray(runs.status, statusesBefore('START')),
           isNull(runs.leaseToken),
           sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${patience}`,
           sql`NOT EXISTS (SELECT 1 FROM runs h WHERE h.job_id = ${runs.jobId} AND h.lease_token IS NOT NULL)`,

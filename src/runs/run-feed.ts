@@ -7,8 +7,8 @@ import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { databaseNow } from './due-slots.ts';
 import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
-import { LOOK_BACK_MS, Reader, type RunSelection } from './run-subscription.ts';
-import { isEnded, sourcesOf } from './run-status.ts';
+import { LOOK_BACK_MS, RunSubscription, type RunSelection } from './run-subscription.ts';
+import { isEnded, statusesBefore } from './run-status.ts';
 import type { RunRow } from './runs.ts';
 
 export interface RunFeed extends Stoppable {
@@ -16,8 +16,8 @@ export interface RunFeed extends Stoppable {
   readonly started: Promise<void>;
   /**
    * The present states first (of one run, or of those that wait and run), then each change; with a runId until it has
-   * ended, or the signal says that the reader has gone. Only the newest state of a run waits for a slow reader, so that
-   * none costs more than its runs; where too many wait, SlowReaderError. When the feed stops, FeedStoppedError.
+   * ended, or the signal says that the subscription has gone. Only the newest state of a run waits for a slow subscription, so that
+   * none costs more than its runs; where too many wait, SlowSubscriberError. When the feed stops, FeedStoppedError.
    */
   follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void>;
   /** Readers right now. */
@@ -26,7 +26,7 @@ export interface RunFeed extends Stoppable {
 
 export interface RunFeedOptions {
   readonly db: Db;
-  /** What a reader reads at its start counts as a request of its account. */
+  /** What a subscription reads at its start counts as a request of its account. */
   readonly dbOf: (accountId: bigint) => Db;
   readonly url: string;
   readonly applicationName: string;
@@ -41,16 +41,16 @@ export interface RunFeedOptions {
 }
 
 const RECONNECT_MS = 500;
-/** Ends all readers when the feed stops: what they follow has not ended, and another server can tell them more. */
+/** Ends all subscriptions when the feed stops: what they follow has not ended, and another server can tell them more. */
 export class FeedStoppedError extends Error {}
 
 /**
- * One listener for a process, however many readers it has: each change is read once from its row and handed to all whom it
+ * One listener for a process, however many subscriptions it has: each change is read once from its row and handed to all whom it
  * concerns. A notification only says where to look.
  */
 export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   const { db, onError } = options;
-  const readers = new Set<Reader>();
+  const subscriptions = new Set<RunSubscription>();
   const stopping = new AbortController();
   const stopped = new Promise<void>((resolve) => {
     stopping.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -61,7 +61,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   let lastResync = performance.now();
 
   const publish = (rows: readonly RunRow[]): void => {
-    for (const row of rows) for (const reader of readers) reader.offer(row);
+    for (const row of rows) for (const subscription of subscriptions) subscription.push(row);
   };
 
   const readChanged = async (): Promise<void> => {
@@ -82,7 +82,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   };
 
   const resync = async (): Promise<void> => {
-    const accountIds = [...new Set([...readers].map((reader) => reader.selection.accountId))];
+    const accountIds = [...new Set([...subscriptions].map((subscription) => subscription.selection.accountId))];
     const now = performance.now();
     if (accountIds.length > 0) {
       publish(
@@ -92,7 +92,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
           .where(
             and(
               inArray(runs.accountId, accountIds),
-              or(inArray(runs.status, sourcesOf('CANCEL')), endedWithin(now - lastResync + LOOK_BACK_MS)),
+              or(inArray(runs.status, statusesBefore('CANCEL')), endedWithin(now - lastResync + LOOK_BACK_MS)),
             ),
           )
           .orderBy(runs.createdAt, runs.id),
@@ -102,12 +102,12 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   };
 
   const onNotification = (payload: string | undefined): void => {
-    if (readers.size === 0 || payload === undefined) return;
+    if (subscriptions.size === 0 || payload === undefined) return;
     try {
       const event = JSON.parse(payload) as RunEventPayload;
       const accountId = BigInt(event.accountId);
-      for (const reader of readers) {
-        if (!reader.concerns(accountId, event.jobId, event.id)) continue;
+      for (const subscription of subscriptions) {
+        if (!subscription.matches(accountId, event.jobId, event.id)) continue;
         changed.add(event.id);
         break;
       }
@@ -176,23 +176,23 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   const done = loop();
 
   async function* follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void> {
-    const reader = new Reader(selection);
+    const subscription = new RunSubscription(selection);
     const ending = AbortSignal.any([stopping.signal, signal]);
     // Registered before the present state is read, so nothing can happen in between unseen.
-    readers.add(reader);
+    subscriptions.add(subscription);
     try {
       const ofAccount = options.dbOf(selection.accountId);
       const from = await databaseNow(ofAccount);
-      reader.welcome(await readPresent(ofAccount, selection), from);
+      subscription.start(await readPresent(ofAccount, selection), from);
       for (;;) {
-        const row = await reader.next(ending);
+        const row = await subscription.next(ending);
         if (!row && !signal.aborted) throw new FeedStoppedError();
         if (!row) return;
         yield row;
         if (selection.runId !== undefined && isEnded(row.status)) return;
       }
     } finally {
-      readers.delete(reader);
+      subscriptions.delete(subscription);
     }
   }
 
@@ -200,7 +200,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     started,
     follow,
     get size() {
-      return readers.size;
+      return subscriptions.size;
     },
     stop: async () => {
       stopping.abort();
@@ -222,7 +222,7 @@ const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise
       and(
         eq(runs.accountId, accountId),
         runId === undefined
-          ? or(inArray(runs.status, sourcesOf('CANCEL')), endedWithin(LOOK_BACK_MS))
+          ? or(inArray(runs.status, statusesBefore('CANCEL')), endedWithin(LOOK_BACK_MS))
           : eq(runs.id, runId),
         jobId === undefined ? undefined : eq(runs.jobId, jobId),
       ),

@@ -35,12 +35,12 @@ export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> 
 };
 
 /** The statuses from which an event leads somewhere: the condition of the UPDATE that makes the change. */
-export const sourcesOf = (event: RunEvent): RunStatus[] =>
+export const statusesBefore = (event: RunEvent): RunStatus[] =>
   RUN_STATUSES.filter((status) => TRANSITIONS[status][event] !== null);
 
 /** Where an event leads; the same from each of its sources. */
-export const targetOf = (event: RunEvent): RunStatus => {
-  const targets = new Set(sourcesOf(event).map((status) => TRANSITIONS[status][event]));
+export const statusAfter = (event: RunEvent): RunStatus => {
+  const targets = new Set(statusesBefore(event).map((status) => TRANSITIONS[status][event]));
   const [target] = targets;
   if (!target || targets.size !== 1) throw new Error(`${event} leads to no one status.`);
   return target;
@@ -57,7 +57,7 @@ export const MAX_ATTEMPTS = PAUSES.length + 1;
  * Milliseconds to wait after this attempt (1 is the first), with a quarter of jitter either way so that runs that
  * failed together do not come back together. Null where it was the last. `random` is 0 to 1.
  */
-export const pauseAfter = (attempt: number, random: number): number | null => {
+export const retryDelayMs = (attempt: number, random: number): number | null => {
   const seconds = PAUSES[attempt - 1];
   return seconds === undefined ? null : Math.round(seconds * 1000 * (0.75 + random / 2));
 };

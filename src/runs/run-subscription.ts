@@ -17,10 +17,10 @@ const MAX_SEEN = 10_000;
 const MAX_WAITING = 10_000;
 
 /** Ends a reader that takes less than comes. */
-export class SlowReaderError extends Error {}
+export class SlowSubscriberError extends Error {}
 
 /** What one subscription has seen, and what waits for it. */
-export class Reader {
+export class RunSubscription {
   readonly selection: RunSelection;
   readonly #seen = new Map<string, number>();
   readonly #waiting = new Map<string, RunRow>();
@@ -36,7 +36,7 @@ export class Reader {
     this.selection = selection;
   }
 
-  concerns(accountId: bigint, jobId: string, runId: string): boolean {
+  matches(accountId: bigint, jobId: string, runId: string): boolean {
     const { selection } = this;
     if (selection.accountId !== accountId) return false;
     if (selection.runId !== undefined) return selection.runId === runId;
@@ -47,19 +47,19 @@ export class Reader {
    * The states that are there when it comes, read at `from`. What ended before is not shown: neither now, nor when its
    * notification comes late or the states are read again.
    */
-  welcome(rows: readonly RunRow[], from: Date): void {
+  start(rows: readonly RunRow[], from: Date): void {
     for (const row of rows) {
       if (isEnded(row.status) && this.selection.runId === undefined) this.#seen.set(row.id, row.change);
       else this.#show(row);
     }
     this.#mayWait = this.#waiting.size + MAX_WAITING;
     this.#from = from;
-    for (const row of this.#early.values()) this.offer(row);
+    for (const row of this.#early.values()) this.push(row);
     this.#early.clear();
   }
 
-  offer(row: RunRow): void {
-    if (this.#isTooSlow || !this.concerns(row.accountId, row.jobId, row.id)) return;
+  push(row: RunRow): void {
+    if (this.#isTooSlow || !this.matches(row.accountId, row.jobId, row.id)) return;
     if (this.#from === null) {
       const early = this.#early.get(row.id);
       if (!early || early.change < row.change) this.#early.set(row.id, row);
@@ -87,11 +87,11 @@ export class Reader {
     this.#wake?.();
   }
 
-  /** The next state, or null when the feed stops. Throws SlowReaderError. */
+  /** The next state, or null when the feed stops. Throws SlowSubscriberError. */
   async next(stopping: AbortSignal): Promise<RunRow | null> {
     for (;;) {
       if (stopping.aborted) return null;
-      if (this.#isTooSlow) throw new SlowReaderError();
+      if (this.#isTooSlow) throw new SlowSubscriberError();
       const [first] = this.#waiting;
       if (first) {
         this.#waiting.delete(first[0]);

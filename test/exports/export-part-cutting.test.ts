@@ -3,7 +3,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ObjectExtension } from '../../src/jobs/destination.ts';
 import { emptyFile, framingOf } from '../../src/exports/formats.ts';
-import { toParts } from '../../src/exports/parts.ts';
+import { splitIntoParts } from '../../src/exports/parts.ts';
 
 const GROUPS = ['g'];
 const CSV_HEADER = 'meterApiName,bucketStart,bucketEnd,g,value\n';
@@ -41,7 +41,7 @@ const cut = async (
   cuts: readonly number[] = [],
 ): Promise<File[]> => {
   const text = lines.map((line) => `${line}\n`).join('');
-  const parts = toParts(chunksOf(text, cuts), {
+  const parts = splitIntoParts(chunksOf(text, cuts), {
     framing: framingOf(extension, GROUPS),
     maxBytes: options.maxBytes,
     compressed: options.compressed ?? false,
@@ -188,7 +188,7 @@ describe('parts', () => {
   });
 
   test('lines that end in the middle of one are an error and no file', async () => {
-    const parts = toParts(
+    const parts = splitIntoParts(
       (async function* () {
         yield Buffer.from('1\n2');
       })(),
@@ -208,11 +208,11 @@ describe('parts', () => {
       }
     }
     const options = { framing: framingOf('ndjson', []), maxBytes: 2, compressed: true };
-    const broken = toParts(rows(), options);
+    const broken = splitIntoParts(rows(), options);
     expect((await broken.next()).value).toMatchObject({ rows: 1, last: false });
     await expect(broken.next()).rejects.toThrow('the rows broke');
     ended = false;
-    for await (const part of toParts(rows(), options)) {
+    for await (const part of splitIntoParts(rows(), options)) {
       expect(part.rows).toBe(1);
       break;
     }

@@ -70,7 +70,7 @@ test('a connection that was read to its end serves the next account, which sees 
       expect(await accountOf(reader)).toMatchObject({ account: String(ids[index]) });
       expect((await reader.db.execute(sql.raw(ELEMENTS))).rows).toEqual([{ element: ACCOUNTS[index] }]);
       if (index === 1) {
-        await reader.letGo();
+        await reader.releaseLocks();
         expect(await accountOf(reader)).toMatchObject({ account: String(ids[index]) });
       }
       expect(await readLines(reader, ELEMENTS)).toBe(`${ACCOUNTS[index]}\n`);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { queueDueSlots } from '../../src/runs/due-slots.ts';
 import { claimRun } from '../../src/runs/claim.ts';
-import { endAttempt, handOver, type LeasedRun, letGo } from '../../src/runs/lease.ts';
+import { endAttempt, requeueOnShutdown, type LeasedRun, releaseLease } from '../../src/runs/lease.ts';
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { reapLostRuns } from '../../src/runs/lost-runs.ts';
 import { cancelRun, createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
@@ -109,7 +109,8 @@ test('however often servers stop, a run is tried five times', async () => {
   const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
   const seen: number[] = [];
   for (let failed = 0; failed < 5; failed += 1) {
-    for (let stops = 0; stops < 2; stops += 1) await handOver(database.acrossAccounts, queue, await claimed(jobId));
+    for (let stops = 0; stops < 2; stops += 1)
+      await requeueOnShutdown(database.acrossAccounts, queue, await claimed(jobId));
     expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: failed });
     const run = await claimed(jobId);
     seen.push(run.attempt);
@@ -133,7 +134,7 @@ test('a run that was handed over in its first attempt keeps its turn, and no lat
   };
   await queueSlot('2026-01-20T02:00:00Z');
   const begun = await claimed(jobId);
-  await handOver(database.acrossAccounts, queue, begun);
+  await requeueOnShutdown(database.acrossAccounts, queue, begun);
   // Of the same month.
   await queueSlot('2026-01-21T02:00:00Z');
   await runJob(server, jobId, '2026-01-19T02:00:00Z');
@@ -147,7 +148,7 @@ test('a worker that could not renew its lease leaves the run to whoever finds it
   const jobId = await createJob(server);
   const runId = await runJob(server, jobId);
   const run = await claimed(jobId);
-  await letGo(database.acrossAccounts, queue, run);
+  await releaseLease(database.acrossAccounts, queue, run);
   expect(await readRun(server, runId)).toMatchObject({ status: 'RUNNING', attempt: 1 });
   await querySql(server, 'UPDATE runs SET lease_until = clock_timestamp() WHERE id = $1', [innerId(runId)]);
   await reapLostRuns(database.acrossAccounts, queue);
@@ -158,6 +159,6 @@ test('a worker that could not renew its lease leaves the run to whoever finds it
   await cancelRun(server, runId);
   const waiting = await runJob(server, jobId);
   expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toBeNull();
-  await letGo(database.acrossAccounts, queue, next);
+  await releaseLease(database.acrossAccounts, queue, next);
   expect((await claimed(jobId)).id).toBe(innerId(waiting));
 });

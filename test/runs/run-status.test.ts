@@ -2,11 +2,11 @@ import { expect, test } from 'vitest';
 import {
   isEnded,
   MAX_ATTEMPTS,
-  pauseAfter,
+  retryDelayMs,
   RUN_STATUSES,
   type RunEvent,
-  sourcesOf,
-  targetOf,
+  statusesBefore,
+  statusAfter,
   TRANSITIONS,
 } from '../../src/runs/run-status.ts';
 import { readSourceFiles } from '../support/source-files.ts';
@@ -40,8 +40,8 @@ test('the table has every state and event, and no arrow but these', () => {
 test('an event leads to one status, from the statuses that have it', () => {
   for (const event of EVENTS) {
     const arrows = ARROWS.filter((one) => one[1] === event);
-    expect(sourcesOf(event).toSorted()).toEqual(arrows.map(([from]) => from).toSorted());
-    expect(targetOf(event)).toBe(arrows[0]?.[2]);
+    expect(statusesBefore(event).toSorted()).toEqual(arrows.map(([from]) => from).toSorted());
+    expect(statusAfter(event)).toBe(arrows[0]?.[2]);
   }
 });
 
@@ -51,13 +51,13 @@ test('a run has ended where no arrow leads on', () => {
 
 test('pauses are about 1, 4, 15 and 60 seconds, a quarter more or less, and there is no sixth attempt', () => {
   expect(MAX_ATTEMPTS).toBe(5);
-  expect([1, 2, 3, 4].map((attempt) => [0, 0.5, 1].map((random) => pauseAfter(attempt, random)))).toEqual([
+  expect([1, 2, 3, 4].map((attempt) => [0, 0.5, 1].map((random) => retryDelayMs(attempt, random)))).toEqual([
     [750, 1000, 1250],
     [3000, 4000, 5000],
     [11_250, 15_000, 18_750],
     [45_000, 60_000, 75_000],
   ]);
-  expect([5, 6, 100].map((attempt) => pauseAfter(attempt, 0.5))).toEqual([null, null, null]);
+  expect([5, 6, 100].map((attempt) => retryDelayMs(attempt, 0.5))).toEqual([null, null, null]);
 });
 
 test('no code changes the status of a run but by the table', async () => {
@@ -73,12 +73,12 @@ test('no code changes the status of a run but by the table', async () => {
   expect(updates.flatMap(({ written }) => written).length).toBeGreaterThanOrEqual(6);
   expect(
     updates.flatMap(({ path, written }) =>
-      written.filter((value) => !value?.startsWith('targetOf(')).map((value) => `${path}: ${value}`),
+      written.filter((value) => !value?.startsWith('statusAfter(')).map((value) => `${path}: ${value}`),
     ),
   ).toEqual([]);
   // And none is made with another than QUEUED, or MISSED by the table.
   const inserts = files.flatMap(({ code }) => [
-    ...code.matchAll(/\bstatus: ('[A-Z]+'|targetOf\('MISS'\)),\s*(?:scheduledFor|finishedAt)/g),
+    ...code.matchAll(/\bstatus: ('[A-Z]+'|statusAfter\('MISS'\)),\s*(?:scheduledFor|finishedAt)/g),
   ]);
-  expect(inserts.map((match) => match[1] ?? '').toSorted()).toEqual(["'QUEUED'", "targetOf('MISS')"]);
+  expect(inserts.map((match) => match[1] ?? '').toSorted()).toEqual(["'QUEUED'", "statusAfter('MISS')"]);
 });

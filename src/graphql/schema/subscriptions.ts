@@ -2,7 +2,7 @@ import { GraphQLError } from 'graphql';
 import { Repeater } from 'graphql-yoga';
 import { repeat, type Stoppable } from '../../lib/lifecycle.ts';
 import { FeedStoppedError } from '../../runs/run-feed.ts';
-import { type RunSelection, SlowReaderError } from '../../runs/run-subscription.ts';
+import { type RunSelection, SlowSubscriberError } from '../../runs/run-subscription.ts';
 import type { RunRow } from '../../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 
@@ -42,7 +42,7 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
       for await (const run of feed.follow(selection, ending.signal)) await push(run);
       if (revoked) throw revokedError();
     } catch (error) {
-      if (error instanceof SlowReaderError) throw tooSlow();
+      if (error instanceof SlowSubscriberError) throw tooSlow();
       if (error instanceof FeedStoppedError) throw serverStops();
       throw error;
     } finally {

@@ -5,7 +5,7 @@ import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/turns.ts';
 import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { WriteKind } from '../../streams/write-plan.ts';
 import { parseBody } from '../../http/json-body.ts';
-import { NamedStream, type StreamOfRecords, streamNamedBy } from '../stream-from-records.ts';
+import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';
 import { readRecord, readSelector } from '../schemas/records.ts';
 
@@ -105,7 +105,7 @@ const nextTurn = async (ended: RequestSignals): Promise<void> => {
 const checkList = (given: string | null, text: string): { readonly stream: StreamOfRecords; readonly text: string } => {
   const body = parseBody(text);
   const records = listOf(body?.value);
-  return { stream: given ?? streamNamedBy(records), text: body?.text ?? '' };
+  return { stream: given ?? findStreamName(records), text: body?.text ?? '' };
 };
 
 /** Each record is parsed by itself. The text is that of a body with a list of records and nothing else. */

@@ -16,7 +16,7 @@ import {
   spellJobPath,
   toJobInput,
 } from '../schemas/job-inputs.ts';
-import { linkToNext, listParameters, NEXT, pageOf } from '../pagination.ts';
+import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import type { Call, Reply, Route } from '../route.ts';
 
 // Amberflo's paths.
@@ -68,12 +68,12 @@ export const jobRoutes: readonly Route[] = [
     parameters: listParameters,
     success: { status: 200, description: '100 at most.', schema: z.array(answeredJob), headers: NEXT },
     handle: async (call) => {
-      const asked = pageOf(call);
+      const asked = readPageParameters(call);
       const page = await listJobs(call.services.db, call.principal.accountId, asked);
       return {
         status: 200,
         body: page.rows.map((job) => answerJob(call, job)),
-        headers: linkToNext(asked, page),
+        headers: buildNextLink(asked, page),
       };
     },
   },

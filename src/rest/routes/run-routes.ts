@@ -5,7 +5,7 @@ import { runJob } from '../../jobs/commands.ts';
 import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../../runs/runs.ts';
 import { findJob, jobIdOf, jsonBody, MISSING } from '../find-job.ts';
 import { answeredRun, formatRun } from '../schemas/job-responses.ts';
-import { linkToNext, listParameters, NEXT, pageOf } from '../pagination.ts';
+import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import { type Call, parameterOf, type Route } from '../route.ts';
 import { issuesOf } from '../schemas/shapes.ts';
 
@@ -70,12 +70,12 @@ export const runRoutes: readonly Route[] = [
     failures: MISSING,
     handle: async (call) => {
       const job = await findJob(call);
-      const asked = pageOf(call);
+      const asked = readPageParameters(call);
       const page = await listRuns(call.services.db, call.principal.accountId, { ...asked, jobId: job.id });
       return {
         status: 200,
         body: await formatRuns(call, page.rows),
-        headers: linkToNext(asked, page),
+        headers: buildNextLink(asked, page),
       };
     },
   },

@@ -6,7 +6,7 @@ import { deleteStream, findStream } from '../../streams/streams.ts';
 import { missingStream, type Receipt, type WriteKind } from '../../streams/write-plan.ts';
 import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
-import { type BodyTarget, writeBody } from '../ingest-body.ts';
+import { type BodyTarget, ingestBody } from '../ingest-body.ts';
 import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
 import { issuesOf } from '../schemas/shapes.ts';
@@ -62,16 +62,16 @@ const writeFailures = {
   429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
 };
 
-const targetOf = (call: Call): BodyTarget => {
+const readTarget = (call: Call): BodyTarget => {
   return {
     accountId: call.principal.accountId,
     stream: call.parameters['stream'] ?? null,
-    idempotencyKey: idempotencyKeyOf(call),
+    idempotencyKey: readIdempotencyKey(call),
     path: [],
   };
 };
 
-const idempotencyKeyOf = ({ request }: Call): string | null => {
+const readIdempotencyKey = ({ request }: Call): string | null => {
   const value = request.headers['idempotency-key'];
   if (typeof value !== 'string') return null;
   // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
@@ -92,7 +92,7 @@ const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> =>
 
 const writeWith =
   (kind: WriteKind, status: 200 | 201) =>
-  async (call: Call): Promise<Reply> => ({ status, body: accepted(await writeBody(call, kind, targetOf(call))) });
+  async (call: Call): Promise<Reply> => ({ status, body: accepted(await ingestBody(call, kind, readTarget(call))) });
 
 /** Deprecated from the first version on: these paths exist for senders that still use them. */
 const DEPRECATED_AT = '@1764547200';
@@ -101,7 +101,7 @@ const DEPRECATED_AT = '@1764547200';
 const deprecatedSum =
   (from: string) =>
   async (call: Call): Promise<Reply> => {
-    const receipt = await writeBody(call, 'SUM', targetOf(call));
+    const receipt = await ingestBody(call, 'SUM', readTarget(call));
     // Relative, because a proxy may have removed a prefix from the path. If the path ends with a slash, the reference begins
     // one level higher.
     const up = pathOf(call.request).endsWith('/') ? '../' : '';
@@ -196,7 +196,7 @@ const MAX_RECORDS = 1000;
 
 const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(MAX_RECORDS);
 
-const recordsOf = async (call: Call): Promise<Reply> => {
+const readRecords = async (call: Call): Promise<Reply> => {
   const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
     const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
@@ -213,7 +213,7 @@ const recordsOf = async (call: Call): Promise<Reply> => {
 
 const forceSchema = z.strictObject({ force: z.boolean().optional() });
 
-const forceOf = async (call: Call): Promise<boolean> => {
+const readForce = async (call: Call): Promise<boolean> => {
   const asked = call.query().get('force');
   if (asked !== null && asked !== 'true' && asked !== 'false') {
     throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
@@ -244,7 +244,7 @@ const readsAndDeletes: Route[] = [
       description: 'In the form in which they are sent.',
       schema: z.object({ records: z.array(answeredRecord) }),
     },
-    handle: recordsOf,
+    handle: readRecords,
   },
   {
     method: 'delete',
@@ -269,7 +269,7 @@ const readsAndDeletes: Route[] = [
     },
     failures: { 503: STREAM_BUSY },
     handle: async (call) => {
-      const force = await forceOf(call);
+      const force = await readForce(call);
       const context = { ...call.services, ended: call.ended };
       const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), {
         force,
