@@ -18,7 +18,7 @@ import {
   planObject,
   type RunTotals,
 } from '../runs/lease.ts';
-import { checkFilledRows } from '../usage/usage.ts';
+import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
 import type { KeptConnections } from './kept-connections.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
@@ -28,7 +28,6 @@ import { splitIntoParts } from './parts.ts';
 import type { ReadReplica } from './read-replica.ts';
 import { openRowReader } from './row-reader.ts';
 import { buildCopyStatement } from './copy-statement.ts';
-import { exportSpec } from './spec.ts';
 
 export interface ExportContext {
   readonly database: Database;
@@ -95,7 +94,7 @@ export const writeExport = async (
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
-    exportSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
+    buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);

@@ -11,10 +11,9 @@ import type { Clock } from '../lib/clock.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
-import { checkFilledRows } from '../usage/usage.ts';
+import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
 import { extensionOf } from '../exports/formats.ts';
 import { buildSampleQuery } from '../exports/copy-statement.ts';
-import { exportSpec } from '../exports/spec.ts';
 
 export interface CheckContext {
   readonly db: Db;
@@ -62,7 +61,7 @@ export const checkJob = async (
   const window = windowOf(settings, now);
   const extension = extensionOf(settings.format);
   const { spec, filled, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
-    const planned = await exportSpec(tx, accountId, settings, window, watermark);
+    const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
     const tooMany = await checkFilledRows(tx, planned, maxFilledRows).then(
       () => null,
       (error: unknown) => {

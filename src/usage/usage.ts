@@ -10,7 +10,14 @@ import { sumDecimals } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { type DecimalInput, streamNameProblem } from '../streams/pipeline/inputs.ts';
-import { type AggregationBucket, bucketCountAtMost, bucketsOf, floorToBucket, nextBucketStart } from './buckets.ts';
+import {
+  type AggregationBucket,
+  bucketCountAtMost,
+  bucketsOf,
+  floorToBucket,
+  nextBucketStart,
+  type TimeWindow,
+} from './buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
 
@@ -77,6 +84,36 @@ export const resolveStreams = async (
   return rows.map(({ id, name, granularity, dimensions }) => ({ id, name, granularity, dimensions }));
 };
 
+/** Which usage to read: the settings of an export or the input of a usage query, defaults filled in. */
+export interface UsageSelection {
+  readonly meterApiNames: readonly string[] | null;
+  readonly aggregationBucket: AggregationBucket;
+  readonly timeZone: string;
+  readonly groupBy: readonly string[] | null;
+  readonly filter: readonly DimensionValues[] | null;
+  readonly sparse: boolean;
+  readonly rescaleFunction: { readonly coefficient: string } | null;
+}
+
+/** Builds the input of the aggregation for a window as of a watermark: the same for usage queries, previews and exports. */
+export const buildUsageSpec = async (
+  db: Executor,
+  accountId: bigint,
+  selection: UsageSelection,
+  window: TimeWindow,
+  watermark: string,
+): Promise<UsageSpec> => ({
+  accountId,
+  watermark,
+  streams: await resolveStreams(db, accountId, selection.meterApiNames, watermark),
+  buckets: bucketsOf(window, selection.aggregationBucket, selection.timeZone),
+  timeZone: selection.timeZone,
+  groupBy: selection.groupBy ?? [],
+  filter: selection.filter ?? [],
+  sparse: selection.sparse,
+  coefficient: selection.rescaleFunction?.coefficient ?? null,
+});
+
 /** Throws LimitExceededError where zeros would fill more rows than allowed; nothing has been written by then. */
 export const checkFilledRows = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
   if (spec.sparse) return;
@@ -139,21 +176,17 @@ export const readUsage = async (
     );
     issues.throwIfAny();
   }
-  const question = {
-    accountId,
-    buckets: bucketsOf(window, input.aggregationBucket, timeZone),
+  const selection: UsageSelection = {
+    meterApiNames: input.meterApiNames ?? null,
+    aggregationBucket: input.aggregationBucket,
     timeZone,
     groupBy,
     filter,
     sparse: input.sparse,
-    coefficient,
+    rescaleFunction: coefficient === null ? null : { coefficient },
   };
   const rows = await asOfNow(db, accountId, async (tx, watermark) => {
-    const spec: UsageSpec = {
-      ...question,
-      watermark,
-      streams: await resolveStreams(tx, accountId, input.meterApiNames ?? null, watermark),
-    };
+    const spec = await buildUsageSpec(tx, accountId, selection, window, watermark);
     await checkFilledRows(tx, spec, limits.maxFilledRows);
     return readUsageRows(tx, spec, limits.maxRows + 1);
   });
