@@ -4,7 +4,7 @@ import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { encodeId } from '../db/public-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
-import { type ExportContext, writeExport, type Hold, type Progress } from '../exports/write-export.ts';
+import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -18,8 +18,8 @@ import {
   LeaseLostError,
   releaseLease,
   type Outcome,
-  renewLease,
 } from '../runs/lease.ts';
+import { startHeartbeat } from '../runs/heartbeat.ts';
 import { statusAfter } from '../runs/run-status.ts';
 import { recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
 
@@ -102,7 +102,7 @@ const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdow
   const { queue, leaseMs } = options;
   const db = options.exports.database.runs;
   // Before the claim: the lease that the database gives begins while it is under way.
-  const asked = performance.now();
+  const claimSentAt = performance.now();
   const askedAt = new Date();
   const claim = await claimRun(db, jobId, leaseMs);
   if (!claim) return;
@@ -115,15 +115,15 @@ const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdow
   const { tracer } = options;
   await traceAttempt(tracer, run, askedAt, { 'sluice.run.attempt': run.attempt }, (span, context) => {
     tracer.startSpan('claim', { startTime: askedAt }, context).end();
-    return executeAttempt(options, run, asked, shutdown, { span, context });
+    return executeAttempt(options, run, claimSentAt, shutdown, { span, context });
   });
 };
 
-/** @param asked before it was claimed, by this process' clock */
+/** @param claimSentAt on this process's monotonic clock */
 const executeAttempt = async (
   options: RunWorkerOptions,
   run: LeasedRun,
-  asked: number,
+  claimSentAt: number,
   shutdown: AbortSignal,
   { span, context }: { readonly span: Span; readonly context: Context },
 ): Promise<void> => {
@@ -141,13 +141,25 @@ const executeAttempt = async (
   log.info('run started');
   const begun = performance.now();
   const progress: Progress = { rows: 0, bytes: 0 };
-  const lost = new AbortController();
-  const signal = AbortSignal.any([lost.signal, shutdown]);
-  const { assertLeaseCurrent, ...heartbeat } = startHeartbeat({ ...options, log }, run, asked, progress, lost);
+  const heartbeat = startHeartbeat({
+    db: options.exports.database.leases,
+    run,
+    leaseMs: options.leaseMs,
+    heartbeatMs: options.heartbeatMs,
+    claimSentAt,
+    progress,
+    onError: (error) => log.warn({ err: error }, 'the lease could not be renewed; trying again'),
+  });
+  const signal = AbortSignal.any([heartbeat.lost, shutdown]);
   const attempt = async (): Promise<Outcome | null> => {
     try {
       const totals = await withSpan(tracer, 'export', {}, context, (_span, traceContext) =>
-        writeExport(options.exports, run, progress, { signal, assertLeaseCurrent, tracer, traceContext }),
+        writeExport(options.exports, run, progress, {
+          signal,
+          assertLeaseCurrent: () => heartbeat.assertLeaseCurrent(),
+          tracer,
+          traceContext,
+        }),
       );
       return { event: 'SUCCEED', totals };
     } catch (error) {
@@ -185,60 +197,7 @@ const executeAttempt = async (
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.setAttributes(written);
-  if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, statusAfter(end.event) as 'SUCCEEDED' | 'FAILED', written);
+  if (end && end.event !== 'RETRY')
+    recordRunEnd(tracer, run, statusAfter(end.event) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
-};
-
-/**
- * Renews the lease until it is stopped. Where the run was canceled or taken over, or the database could not be asked in
- * time, it aborts the run: by then another worker may hold it.
- */
-const startHeartbeat = (
-  { exports, leaseMs, heartbeatMs, log }: RunWorkerOptions,
-  run: LeasedRun,
-  claimedAt: number,
-  progress: Progress,
-  lost: AbortController,
-): Stoppable & Pick<Hold, 'assertLeaseCurrent'> => {
-  // An abort would do, but makes two errors with their stacks for each run: as much as a statement costs this process.
-  let isStopping = false;
-  let pause: NodeJS.Timeout | undefined;
-  let goOn: () => void = () => undefined;
-  let heldUntil = claimedAt + leaseMs;
-  // A timer of its own, since a renewal that hangs must not keep the run from being aborted in time.
-  const look = (): void => {
-    if (performance.now() > heldUntil) lost.abort(new LeaseLostError());
-  };
-  const watch = setInterval(look, Math.min(heartbeatMs, 1000));
-  const loop = async (): Promise<void> => {
-    while (!isStopping) {
-      await new Promise<void>((resolve) => {
-        goOn = resolve;
-        pause = setTimeout(resolve, heartbeatMs);
-      });
-      if (isStopping || lost.signal.aborted) return;
-      const asked = performance.now();
-      try {
-        await renewLease(exports.database.leases, run, leaseMs, progress);
-        heldUntil = asked + leaseMs;
-      } catch (error) {
-        if (error instanceof LeaseLostError) lost.abort(error);
-        else log.warn({ err: error }, 'the lease could not be renewed; trying again');
-      }
-    }
-  };
-  const done = loop();
-  return {
-    assertLeaseCurrent: () => {
-      look();
-      lost.signal.throwIfAborted();
-    },
-    stop: async () => {
-      clearInterval(watch);
-      clearTimeout(pause);
-      isStopping = true;
-      goOn();
-      await done;
-    },
-  };
 };

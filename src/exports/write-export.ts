@@ -10,14 +10,8 @@ import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import { withSpan } from '../lib/spans.ts';
 import { afterOthers } from '../lib/turns.ts';
-import {
-  assertOwnsLease,
-  closeObjects,
-  type LeasedRun,
-  markObjectWritten,
-  planObject,
-  type RunTotals,
-} from '../runs/lease.ts';
+import type { LeasedRun, RunTotals } from '../runs/lease.ts';
+import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
 import type { KeptConnections } from './kept-connections.ts';

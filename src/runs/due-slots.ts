@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, isNull, lte, ne, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
+import { databaseNow } from '../db/database-now.ts';
 import { type MailMessage, sendMails, sendWakeUps } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/schedule/catch-up.ts';
@@ -173,11 +174,6 @@ export const SUPERSEDED = {
   message: 'A later slot of the job came due before this one started, and its window holds all of this one.',
   retryable: false,
 } as const;
-
-export const databaseNow = async (tx: Db | Transaction): Promise<Date> => {
-  const { rows } = await tx.execute<{ now: string }>(sql`SELECT clock_timestamp() AS now`);
-  return new Date(rows[0]?.now ?? '');
-};
 
 const findDueSlots = (job: JobRow, now: Date): Slot[] => {
   const first = job.nextRunAt;

@@ -1,10 +1,10 @@
 import { and, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
 import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
+import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
-import { databaseNow } from './due-slots.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
 import { MAX_ATTEMPTS, type RunEvent, statusesBefore, statusAfter } from './run-status.ts';

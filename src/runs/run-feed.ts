@@ -1,11 +1,11 @@
 import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/client.ts';
+import { databaseNow } from '../db/database-now.ts';
 import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import { databaseNow } from './due-slots.ts';
 import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
 import { LOOK_BACK_MS, RunSubscription, type RunSelection } from './run-subscription.ts';
 import { isEnded, statusesBefore } from './run-status.ts';
