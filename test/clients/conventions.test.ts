@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { fillAccount, type FilledAccount } from '../strangers/accounts.ts';
+import { fillAccount, type FilledAccount } from '../authorization/accounts.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
 import { ROOT } from '../support/source-files.ts';

@@ -2,9 +2,9 @@ import { getNamedType, isInterfaceType, isObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
-import { fillAccount, type FilledAccount } from '../strangers/accounts.ts';
-import { ROOT_CALLS } from '../strangers/calls.ts';
-import { callOf, fieldAt, selectAll } from '../strangers/selections.ts';
+import { fillAccount, type FilledAccount } from '../authorization/accounts.ts';
+import { ROOT_CALLS } from '../authorization/calls.ts';
+import { callOf, fieldAt, selectAll } from '../authorization/selections.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 const schema = createSchema();
@@ -26,7 +26,8 @@ const BY_ID = 'query ($id: ID!) { node(id: $id) { __typename id } nodes(ids: [$i
 /** The sample of an account: one that is missing fails the test. */
 const idOf = (account: FilledAccount, type: string): string => {
   const id = account.ids[type as NodeType];
-  if (typeof id !== 'string') throw new Error(`An account of test/strangers/accounts.ts is filled with no ${type}.`);
+  if (typeof id !== 'string')
+    throw new Error(`An account of test/authorization/accounts.ts is filled with no ${type}.`);
   return id;
 };
 
