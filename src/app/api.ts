@@ -14,12 +14,12 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { RestServices } from '../rest/route.ts';
 import { createRestServer } from '../rest/server.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
-import { createKnownStreams } from '../streams/known-streams.ts';
-import type { HeldBatches } from '../streams/pipeline/intake-buffer.ts';
+import { createStreamCache } from '../streams/stream-cache.ts';
+import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
-import { looksForFewKeys } from '../streams/write-plan.ts';
-import { createWriteBatches } from '../streams/group-commit/group-commit.ts';
+import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
+import { looksUpFewKeys } from '../streams/write-plan.ts';
+import { createGroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { AppResources } from './resources.ts';
 
 /** What the API shares with the rest of the app. */
@@ -27,17 +27,17 @@ export interface ApiParts {
   readonly feed: RunFeed;
   readonly trusted: ReadonlyMap<string, string>;
   readonly metrics: Metrics;
-  readonly held: HeldBatches;
+  readonly intakeBuffer: IntakeBuffer;
   readonly streamQueue: StreamQueue;
   readonly memory: RequestMemory;
   readonly slowRequests: SlowRequests;
-  readonly written: WrittenStreams;
+  readonly mergeCandidates: MergeCandidates;
   readonly keyHasher: KeyHasher;
 }
 
 /** Everything that serves the requests of clients. */
 export const createApi = (resources: AppResources, parts: ApiParts) => {
-  const { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written, keyHasher } = parts;
+  const { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher } = parts;
   const { config, database, log, clock, queue } = resources;
   const tell = createFailureTeller(log);
   const pace = {
@@ -73,16 +73,16 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     },
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
-    known: createKnownStreams(),
-    batches: createWriteBatches({ clock }),
-    held,
+    streamCache: createStreamCache(),
+    groupCommit: createGroupCommit({ clock }),
+    intakeBuffer,
     streamQueue,
     keyHasher,
     onWritten: (kind, receipt) => {
       metrics.written(kind, receipt);
       if (receipt.replayed) return;
-      written.note(receipt.stream.accountId, receipt.stream.id);
-      if (looksForFewKeys(kind, receipt)) keyHasher.note(receipt.stream);
+      mergeCandidates.countOperation(receipt.stream.accountId, receipt.stream.id);
+      if (looksUpFewKeys(kind, receipt)) keyHasher.note(receipt.stream);
     },
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

@@ -15,9 +15,9 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { createRouter } from './router.ts';
 import { readDeploymentFigures } from '../runs/deployment-figures.ts';
 import { startRunFeed } from '../runs/run-feed.ts';
-import { createHeldBatches } from '../streams/pipeline/intake-buffer.ts';
+import { createIntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 import { createStreamQueue } from '../streams/stream-queue.ts';
-import { createWrittenStreams } from '../streams/totals/merge-candidates.ts';
+import { createMergeCandidates } from '../streams/totals/merge-candidates.ts';
 import { createApi } from './api.ts';
 import { startBackground, startKeyHasher, startMerger } from './background.ts';
 import type { AppResources } from './resources.ts';
@@ -56,11 +56,11 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
     onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
   });
-  const held = createHeldBatches(config.intakeHeldBytes);
+  const intakeBuffer = createIntakeBuffer(config.intakeHeldBytes);
   const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
   const memory = createRequestMemory(config.requestMemory);
   const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
-  const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
+  const mergeCandidates = createMergeCandidates({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
   const keyHasher = startKeyHasher(resources, streamQueue);
   const metrics = createMetrics({
     role: config.role,
@@ -68,14 +68,14 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     poolSize: config.databasePool,
     waitingForShare: () => database.waitingForShare,
     openSubscriptions: () => feed.size,
-    heldBytes: () => held.bytes,
+    heldBytes: () => intakeBuffer.bytes,
     waitingForStream: () => streamQueue.waiting,
     requestBytes: () => memory.bytes,
     repairedLedgers: () => resources.repairs.count,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const parts = { feed, trusted, metrics, held, streamQueue, memory, slowRequests, written, keyHasher };
+  const parts = { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher };
   const api = config.role === 'worker' ? null : createApi(resources, parts);
   const handle = createRouter({
     database,
@@ -131,7 +131,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   try {
     // Before the background parts, so that no run is begun where the port is taken.
     const url = await listen(server, config.host, config.port);
-    if (api) background = [startMerger(resources, written), keyHasher];
+    if (api) background = [startMerger(resources, mergeCandidates), keyHasher];
     if (config.role !== 'api') background = [...background, ...(await startBackground(resources, metrics))];
     return { url, stop: () => (stopped ??= stop()) };
   } catch (error) {

@@ -15,7 +15,7 @@ import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
+import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
 import type { AppResources } from './resources.ts';
 
 const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;
@@ -41,10 +41,10 @@ const failureTeller = (log: AppResources['log'], part: string): ((error: unknown
 };
 
 /** Merges the totals of the streams that this server writes. */
-export const startMerger = ({ database, log }: AppResources, written: WrittenStreams): Stoppable =>
+export const startMerger = ({ database, log }: AppResources, mergeCandidates: MergeCandidates): Stoppable =>
   startTotalsMerger({
     db: database.acrossAccounts,
-    written,
+    mergeCandidates,
     everyMs: MERGE_MS,
     onError: failureTeller(log, 'merger of totals'),
   });

@@ -1,13 +1,13 @@
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import {
-  BEGINNING,
+  SWEEP_START,
   mergeSlice,
   mergeStreams,
   randomPosition,
   type SweepPosition,
 } from '../streams/totals/merge-totals.ts';
-import type { WrittenStreams } from '../streams/totals/merge-candidates.ts';
+import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
 
 export interface TotalsMergerOptions {
   readonly db: Db;
@@ -23,17 +23,19 @@ export const LEAST_OPERATIONS = 200;
  * Merges the totals of the streams that this process wrote to often: it knows them, so idle streams cost nothing.
  * Streams that many servers wrote to a little each, or that a server wrote to before it ended, are left to the sweep.
  */
-export const startTotalsMerger = (options: TotalsMergerOptions & { readonly written: WrittenStreams }): Stoppable => {
-  const { db, written, everyMs, leastOperations = LEAST_OPERATIONS, onError } = options;
+export const startTotalsMerger = (
+  options: TotalsMergerOptions & { readonly mergeCandidates: MergeCandidates },
+): Stoppable => {
+  const { db, mergeCandidates, everyMs, leastOperations = LEAST_OPERATIONS, onError } = options;
   return repeat(
     async (signal) => {
-      for (const [accountId, streamIds] of written.takeDue()) {
+      for (const [accountId, streamIds] of mergeCandidates.takeDue()) {
         if (signal.aborted) return;
         try {
           const left = await mergeStreams(db, accountId, streamIds, { leastOperations }, signal);
-          for (const streamId of left) written.noteDue(accountId, streamId);
+          for (const streamId of left) mergeCandidates.markDue(accountId, streamId);
         } catch (error) {
-          for (const streamId of streamIds) written.noteDue(accountId, streamId);
+          for (const streamId of streamIds) mergeCandidates.markDue(accountId, streamId);
           throw error;
         }
       }
@@ -58,7 +60,7 @@ export const startTotalsSweep = ({
       // A worker that is restarted often would otherwise never reach the last accounts.
       position ??= await randomPosition(db);
       const slice = await mergeSlice(db, position, { leastOperations }, signal);
-      position = slice.next ?? BEGINNING;
+      position = slice.next ?? SWEEP_START;
       // After an upgrade or a restore most streams may need it.
       return slice.merged > slice.lookedAt / 2;
     },

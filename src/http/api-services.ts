@@ -2,9 +2,9 @@ import type { PgBoss } from 'pg-boss';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Database } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { WriteBatches } from '../streams/group-commit/group-commit.ts';
+import type { GroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
-import type { KnownStreams } from '../streams/known-streams.ts';
+import type { StreamCache } from '../streams/stream-cache.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { OnWritten } from '../streams/write-plan.ts';
 
@@ -14,8 +14,8 @@ export interface ApiServices {
   readonly queue: PgBoss;
   readonly clock: Clock;
   readonly intakeRate: IntakeRate;
-  readonly known: KnownStreams;
-  readonly batches: WriteBatches;
+  readonly streamCache: StreamCache;
+  readonly groupCommit: GroupCommit;
   readonly streamQueue: StreamQueue;
   readonly keyHasher: Pick<KeyHasher, 'note'>;
   readonly onWritten: OnWritten;

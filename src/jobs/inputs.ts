@@ -2,7 +2,7 @@
 import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { type DecimalInput, streamNameProblem } from '../streams/pipeline/inputs.ts';
+import { type DecimalInput, findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { bucketCountAtMost } from '../usage/buckets.ts';
 import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from '../usage/inputs.ts';
 
@@ -152,7 +152,7 @@ const checkNames = (input: JobInput, at: At, issues: IssueCollector): void => {
   }
   const seen = new Set<string>();
   for (const [index, name] of meterApiNames.slice(0, MAX_NAMES).entries()) {
-    const problem = streamNameProblem(name);
+    const problem = findStreamNameProblem(name);
     if (problem) issues.add(at('meterApiNames', String(index)), 'BAD_STREAM_NAME', problem);
     if (seen.has(name))
       issues.add(at('meterApiNames', String(index)), 'DUPLICATE_STREAM', `"${name}" stands in the list already.`);

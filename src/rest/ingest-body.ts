@@ -10,7 +10,7 @@ import { createTurns, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
 import { createLineSplitter, type LineProblem, type Lines } from '../lib/lines.ts';
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk-ingest.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
-import { Misshapen, type RecordInput } from '../streams/pipeline/inputs.ts';
+import { MalformedRecord, type RecordInput } from '../streams/pipeline/inputs.ts';
 import type { Receipt, WriteKind, WriteTarget } from '../streams/write-plan.ts';
 import { repeatedNames } from '../http/json-body.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } from './stream-from-records.ts';
@@ -39,8 +39,18 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
 export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const { db, clock, limits, known, batches, held, streamQueue, onWritten } = services;
-  const context = { db, clock, limits, known, batches, held, streamQueue, ended: call.ended, onWritten };
+  const { db, clock, limits, streamCache, groupCommit, intakeBuffer, streamQueue, onWritten } = services;
+  const context = {
+    db,
+    clock,
+    limits,
+    streamCache,
+    groupCommit,
+    intakeBuffer,
+    streamQueue,
+    ended: call.ended,
+    onWritten,
+  };
   if (isNdjson(request)) {
     return call.untimed(async () => {
       const memory = call.memory.open();
@@ -72,7 +82,7 @@ export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget
       return await allocationDelete(context, { ...written, records });
     }
     const write = kind === 'SUM' ? allocationSum : allocationReplace;
-    return await write(context, { ...written, records: records as (RecordInput | Misshapen)[] });
+    return await write(context, { ...written, records: records as (RecordInput | MalformedRecord)[] });
   } catch (error) {
     throw spelled(error, stream, (index) => records[index]);
   }
@@ -87,7 +97,7 @@ const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: numbe
     if (list === 'stream' && stream instanceof NamedStream) return { ...issue, path: NAME_PATH };
     if (list !== 'records' || index === '') return issue;
     const input = inputAt(Number(index));
-    if (input instanceof Misshapen) return { ...issue, path: [list, index, ...rest] };
+    if (input instanceof MalformedRecord) return { ...issue, path: [list, index, ...rest] };
     // The message of the rules for records names RFC 3339 alone, which is the only form that GraphQL accepts.
     const problem = input && issue.code === 'BAD_TIMESTAMP' ? timestampProblem(input.timestamp) : null;
     return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
@@ -161,9 +171,10 @@ const addLines = (text: string, from: number, most: number, take: (line: string)
   return start;
 };
 
-const misshapen = (code: IssueCode, message: string): Misshapen => new Misshapen([{ path: [], code, message }]);
+const misshapen = (code: IssueCode, message: string): MalformedRecord =>
+  new MalformedRecord([{ path: [], code, message }]);
 
-const LINE_PROBLEMS: Readonly<Record<LineProblem, Misshapen>> = {
+const LINE_PROBLEMS: Readonly<Record<LineProblem, MalformedRecord>> = {
   TOO_LONG: misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`),
   NOT_UTF8: misshapen('BAD_ENCODING', 'Is not UTF-8.'),
 };
@@ -187,7 +198,7 @@ const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: B
   try {
     const exact = parseExactly(text);
     const repeated = repeatedNames(exact, bad.areListed ? MAX_LISTED_ISSUES : 0);
-    if (repeated.count > 0) return new Misshapen(repeated.issues, repeated.count);
+    if (repeated.count > 0) return new MalformedRecord(repeated.issues, repeated.count);
     value = exact.value;
   } catch (error) {
     if (error instanceof JsonBoundsError) return misshapen('JSON_TOO_LARGE', error.message);

@@ -8,11 +8,11 @@ import type { Pace } from '../http/request-body.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { KnownSpellings } from './fast-path/record-parser.ts';
-import type { HeldBatches } from '../streams/pipeline/intake-buffer.ts';
+import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 
 /** Dependencies of the routes; the same for every request of a server. */
 export interface RestServices extends ApiServices {
-  readonly held: HeldBatches;
+  readonly intakeBuffer: IntakeBuffer;
   readonly pace: Pace;
 }
 

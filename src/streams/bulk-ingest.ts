@@ -1,34 +1,34 @@
 import { ConflictError, IssueCollector, UnavailableError } from '../errors/errors.ts';
-import { Distinct } from '../lib/distinct.ts';
+import { Interner } from '../lib/interner.ts';
 import { newId } from '../lib/ids.ts';
-import { BucketSums } from './pipeline/bucket-aggregator.ts';
-import { type BatchColumns, type BatchTexts, batchTexts } from './pipeline/encode-batch.ts';
+import { BucketAggregator } from './pipeline/bucket-aggregator.ts';
+import { type BatchColumns, type EncodedBatch, encodeBatch } from './pipeline/encode-batch.ts';
 import type { CanonicalFilter, StreamShape } from './pipeline/canonical.ts';
 import { ContentDigest } from './pipeline/content-digest.ts';
-import type { HeldBatches } from './pipeline/intake-buffer.ts';
-import { type Misshapen, type RecordInput, type SelectorInput } from './pipeline/inputs.ts';
-import type { KnownStreams } from './known-streams.ts';
+import type { IntakeBuffer } from './pipeline/intake-buffer.ts';
+import { type MalformedRecord, type RecordInput, type SelectorInput } from './pipeline/inputs.ts';
+import type { StreamCache } from './stream-cache.ts';
 import { insertBatches, resolveFilterIds } from './sql/ledger.ts';
 import { RecordReader } from './pipeline/records.ts';
 import { type CanonicalSelector, SelectorReader } from './pipeline/selectors.ts';
-import { type BatchSource, createStager } from './staging/spill-writer.ts';
+import { type BatchSource, createSpillWriter } from './staging/spill-writer.ts';
 import {
-  checkStagedKeys,
+  validateStagedKeys,
   countBatches,
-  hideStaged,
+  hideStagedSelections,
   type SelectorForm,
   type StagedRequest,
-  takeOverRecords,
-  takeOverTotals,
+  insertStagedRecords,
+  addStagedTotals,
 } from './staging/staging-table.ts';
 import { findOperationByKey, findStream } from './streams.ts';
 import { addTotals, subtractHidden } from './totals/totals.ts';
 import {
-  checkTarget,
+  validateTarget,
   type Content,
   type IngestContext,
-  missingStream,
-  noRecords,
+  streamNotFound,
+  reportEmptyRequest,
   type ReadContent,
   type Receipt,
   type WriteKind,
@@ -55,7 +55,7 @@ export interface BulkWrite {
   /** How many issues were found so far. */
   readonly issueCount: number;
   /** Checks one. Selectors for a delete, else records. */
-  add(input: RecordInput | SelectorInput | Misshapen): void;
+  add(input: RecordInput | SelectorInput | MalformedRecord): void;
   /** Stages what was added where that is enough for a batch; waits while the one before is written. */
   stage(): Promise<void>;
   /** Writes all that was added, or throws and nothing is written. */
@@ -73,29 +73,29 @@ const MAX_SUMS = 100_000;
 const BYTES_OF_SUM = 200;
 
 export interface BulkContext extends IngestContext {
-  readonly held: HeldBatches;
+  readonly intakeBuffer: IntakeBuffer;
 }
 
 /** Throws for what can be told before the first record: ValidationError, NotFoundError. */
 export const startBulkWrite = async (context: BulkContext, request: BulkRequest): Promise<BulkWrite> => {
   const { accountId, idempotencyKey, kind, path } = request;
   const issues = new IssueCollector();
-  checkTarget(request, issues);
+  validateTarget(request, issues);
   issues.throwIfAny();
-  const known = await findStream(context.db, accountId, request.stream);
+  const existing = await findStream(context.db, accountId, request.stream);
   const earlier = idempotencyKey == null ? undefined : await findOperationByKey(context.db, accountId, idempotencyKey);
-  if (kind === 'DELETE' && !known && !earlier) throw missingStream(request.stream);
+  if (kind === 'DELETE' && !existing && !earlier) throw streamNotFound(request.stream);
 
   // What was written before is held against its digest alone, as it is for lists.
-  const shape = earlier ? null : (known ?? null);
+  const shape = earlier ? null : (existing ?? null);
   const options = { path: [...path, 'records'], now: context.clock.now(), maxFutureMs: context.limits.maxFutureMs };
   const staged = { accountId, requestId: newId(context.clock.now()), maxMs: request.maxMs };
   const intake =
     kind === 'DELETE'
       ? selectorIntake(new SelectorReader(shape, options, issues), shape, request, staged)
-      : recordIntake(new RecordReader(shape, options, issues), kind, request, staged, issues, context.known);
-  const holder = context.held.open();
-  const stager = createStager(context.db, staged, intake, issues, earlier === undefined, holder);
+      : recordIntake(new RecordReader(shape, options, issues), kind, request, staged, issues, context.streamCache);
+  const buffer = context.intakeBuffer.open();
+  const stager = createSpillWriter(context.db, staged, intake, issues, earlier === undefined, buffer);
   return {
     get count() {
       return intake.reader.count;
@@ -114,14 +114,14 @@ export const startBulkWrite = async (context: BulkContext, request: BulkRequest)
     },
     finish: async () => {
       await stager.stage();
-      await stager.settle();
+      await stager.flush();
       if (intake.reader.count === 0) {
         // No content at all, and so not told as other content under a repeated key.
-        noRecords(path, issues);
+        reportEmptyRequest(path, issues);
         issues.throwIfAny();
       }
       if (kind === 'REPLACE' && issues.count === 0 && !earlier) {
-        await checkStagedKeys(context.db, staged, options.path, issues);
+        await validateStagedKeys(context.db, staged, options.path, issues);
       }
       // A repeated key with bad records is told as a conflict, which is for write() to say.
       if (!earlier) issues.throwIfAny();
@@ -129,7 +129,7 @@ export const startBulkWrite = async (context: BulkContext, request: BulkRequest)
       const read: ReadContent = (shapeNow, found) => {
         found.addAll(issues);
         intake.checkShape(shapeNow, found);
-        content ??= intake.content(stager.staged, holder.batches);
+        content ??= intake.content(stager.staged, buffer.batches);
         return content;
       };
       return write(context, kind, request, read);
@@ -146,7 +146,7 @@ interface Intake extends BatchSource {
   /** About how many bytes its sums take. */
   readonly sumsBytes: number;
   /** Of so many batches that were staged, or of these that are held. */
-  content(batches: number, held: readonly BatchTexts[]): Content;
+  content(batches: number, held: readonly EncodedBatch[]): Content;
 }
 
 const recordIntake = (
@@ -155,17 +155,17 @@ const recordIntake = (
   request: BulkRequest,
   staged: StagedRequest,
   issues: IssueCollector,
-  known: KnownStreams,
+  streamCache: StreamCache,
 ): Intake => {
   const digest = new ContentDigest(kind, request.stream);
-  const sums = new BucketSums(MAX_SUMS);
+  const sums = new BucketAggregator(MAX_SUMS);
   return {
     reader,
     get sumsBytes() {
       return sums.size * BYTES_OF_SUM;
     },
-    get canBeHeld() {
-      return kind === 'SUM' && !sums.areTooMany;
+    get canBuffer() {
+      return kind === 'SUM' && !sums.overflowed;
     },
     take: () => {
       const records = reader.take();
@@ -173,7 +173,7 @@ const recordIntake = (
       digest.addRecords(records);
       // Of records that break a rule nothing is written.
       if (issues.count === 0) sums.add(records);
-      return batchTexts(records, records.indexes[0]);
+      return encodeBatch(records, records.indexes[0]);
     },
     checkShape: (shape, issues) => reader.checkShape(shape, issues),
     content: (batches, held) => ({
@@ -185,20 +185,20 @@ const recordIntake = (
         const filters = columns?.filters ?? [];
         if (held.length > 0) {
           if (!columns) throw new Error('Batches are held whose totals are not known.');
-          const filterIds = await resolveFilterIds(tx, stream, filters, known);
+          const filterIds = await resolveFilterIds(tx, stream, filters, streamCache);
           const insertedRecords = await insertBatches(tx, stream, operationId, held, idsByFilter(filters, filterIds));
           await addTotals(tx, stream, operationId, columns, filterIds, false);
-          const onCommitted = () => known.noteFilters(stream.id, filters, filterIds);
+          const onCommitted = () => streamCache.setFilterIds(stream.id, filters, filterIds);
           return { insertedRecords, hiddenRecords: 0, onCommitted };
         }
         checkComplete(await countBatches(tx, staged), batches);
-        const counts = await takeOverRecords(tx, staged, stream, operationId, kind === 'REPLACE', reader.count);
+        const counts = await insertStagedRecords(tx, staged, stream, operationId, kind === 'REPLACE', reader.count);
         if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         if (columns) {
-          const filterIds = await resolveFilterIds(tx, stream, filters, known);
+          const filterIds = await resolveFilterIds(tx, stream, filters, streamCache);
           await addTotals(tx, stream, operationId, columns, filterIds, counts.hiddenRecords > 0);
         } else {
-          await takeOverTotals(tx, staged, stream, operationId);
+          await addStagedTotals(tx, staged, stream, operationId);
         }
         return counts;
       },
@@ -230,7 +230,7 @@ const selectorIntake = (
   return {
     reader,
     sumsBytes: 0,
-    canBeHeld: false,
+    canBuffer: false,
     take: () => {
       const firstIndex = reader.count - reader.pending.records;
       const selectors = reader.take();
@@ -240,7 +240,7 @@ const selectorIntake = (
         const form = { dimensions: filter?.entries.map((entry) => entry.dimension) ?? [], element: element !== null };
         forms.set(JSON.stringify(form), form);
       }
-      return batchTexts(selectorColumns(selectors), firstIndex);
+      return encodeBatch(selectorColumns(selectors), firstIndex);
     },
     checkShape: (now) => {
       if (now && shape && !isSameShape(now, shape)) {
@@ -253,7 +253,14 @@ const selectorIntake = (
       shape: null,
       apply: async (tx, stream, operationId) => {
         checkComplete(await countBatches(tx, staged), batches);
-        const hiddenRecords = await hideStaged(tx, staged, stream, operationId, [...forms.values()], reader.count);
+        const hiddenRecords = await hideStagedSelections(
+          tx,
+          staged,
+          stream,
+          operationId,
+          [...forms.values()],
+          reader.count,
+        );
         if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         return { insertedRecords: 0, hiddenRecords };
       },
@@ -265,11 +272,11 @@ const isSameShape = (a: StreamShape, b: StreamShape): boolean =>
   a.granularity === b.granularity && JSON.stringify(a.dimensions) === JSON.stringify(b.dimensions);
 
 const selectorColumns = (selectors: readonly CanonicalSelector[]): BatchColumns => {
-  const buckets = new Distinct<string>();
-  const filters = new Distinct<CanonicalFilter>();
+  const buckets = new Interner<string>();
+  const filters = new Interner<CanonicalFilter>();
   return {
-    bucketIndexes: selectors.map(({ bucket }) => buckets.indexOf(bucket, bucket)),
-    filterIndexes: selectors.map(({ filter }) => (filter ? filters.indexOf(filter.text, filter) : -1)),
+    bucketIndexes: selectors.map(({ bucket }) => buckets.intern(bucket, bucket)),
+    filterIndexes: selectors.map(({ filter }) => (filter ? filters.intern(filter.text, filter) : -1)),
     buckets: buckets.items,
     filters: filters.items,
     elements: selectors.map(({ element }) => element),

@@ -1,20 +1,20 @@
 import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
-import { batchTexts } from './pipeline/encode-batch.ts';
-import { BucketSums, type SumColumns } from './pipeline/bucket-aggregator.ts';
-import type { CheckOptions } from './pipeline/canonical.ts';
+import { encodeBatch } from './pipeline/encode-batch.ts';
+import { BucketAggregator, type BucketTotals } from './pipeline/bucket-aggregator.ts';
+import type { ReaderOptions } from './pipeline/canonical.ts';
 import { ContentDigest } from './pipeline/content-digest.ts';
-import type { Misshapen, RecordInput, SelectorInput } from './pipeline/inputs.ts';
-import { hideMatching, hideSelected } from './sql/hide-records.ts';
+import type { MalformedRecord, RecordInput, SelectorInput } from './pipeline/inputs.ts';
+import { hideReplaced, hideSelected } from './sql/hide-records.ts';
 import { insertRecords, resolveFilterIds } from './sql/ledger.ts';
-import { type CanonicalRecords, checkDistinctKeys, RecordReader } from './pipeline/records.ts';
-import { SelectorReader, wholeKeys } from './pipeline/selectors.ts';
+import { type CanonicalRecords, validateDistinctKeys, RecordReader } from './pipeline/records.ts';
+import { SelectorReader, extractWholeKeys } from './pipeline/selectors.ts';
 import { MAX_SMALL_RECORDS } from './group-commit/write-group.ts';
 import { addTotals, subtractHidden } from './totals/totals.ts';
 import {
-  checkTarget,
+  validateTarget,
   type IngestContext,
-  noRecords,
+  reportEmptyRequest,
   type ReadContent,
   type Receipt,
   type WriteTarget,
@@ -24,7 +24,7 @@ import { write } from './write.ts';
 // Writes whose records came as a list, all of it in memory.
 
 export interface IngestRequest<Input> extends WriteTarget {
-  readonly records: readonly (Input | Misshapen)[];
+  readonly records: readonly (Input | MalformedRecord)[];
   /** At most so many records; left out where another limit (the size of the body) holds. */
   readonly maxRecords?: number;
   /** What other parts of the same request brought, which counts too. */
@@ -49,7 +49,7 @@ export const allocationDelete = (context: IngestContext, request: IngestRequest<
       digest: new ContentDigest('DELETE', request.stream).addSelectors(selectors).finish(),
       recordCount: 0,
       shape: null,
-      small: isSmall(request) && shape ? wholeKeys(selectors, shape) : null,
+      small: isSmall(request) && shape ? extractWholeKeys(selectors, shape) : null,
       apply: async (tx, stream, operationId) => {
         const hiddenRecords = await hideSelected(tx, stream, operationId, selectors);
         if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
@@ -79,8 +79,8 @@ const writeList = (
 
 const isSmall = ({ records }: IngestRequest<unknown>): boolean => records.length <= MAX_SMALL_RECORDS;
 
-const sumsOf = (records: CanonicalRecords): SumColumns => {
-  const { columns } = new BucketSums().add(records);
+const sumsOf = (records: CanonicalRecords): BucketTotals => {
+  const { columns } = new BucketAggregator().add(records);
   if (!columns) throw new Error('Sums without a limit went beyond it.');
   return columns;
 };
@@ -96,12 +96,12 @@ const checkRequest = (request: IngestRequest<unknown>): void => {
     );
   }
   const issues = new IssueCollector();
-  checkTarget(request, issues);
-  if (records.length === 0) noRecords(path, issues);
+  validateTarget(request, issues);
+  if (records.length === 0) reportEmptyRequest(path, issues);
   issues.throwIfAny();
 };
 
-const checkOptions = (context: IngestContext, { path }: WriteTarget, now: Date): CheckOptions => ({
+const checkOptions = (context: IngestContext, { path }: WriteTarget, now: Date): ReaderOptions => ({
   path: [...path, 'records'],
   now,
   maxFutureMs: context.limits.maxFutureMs,
@@ -116,7 +116,7 @@ const readRecords =
     const read = request.records.length;
     const records = reader.take();
     if (!records) return null;
-    if (kind === 'REPLACE') checkDistinctKeys(records, options.path, issues);
+    if (kind === 'REPLACE') validateDistinctKeys(records, options.path, issues);
     if (issues.count > 0) return null;
     if (read > RECORDS_IN_ONE_GO) await afterOthers();
     const digest = new ContentDigest(kind, request.stream).addRecords(records).finish();
@@ -130,15 +130,15 @@ const readRecords =
       shape: records,
       small,
       apply: async (tx, stream, operationId) => {
-        const { known } = context;
-        const filterIds = await resolveFilterIds(tx, stream, records.filters, known);
-        const hiddenRecords = kind === 'REPLACE' ? await hideMatching(tx, stream, operationId, records, filterIds) : 0;
+        const { streamCache } = context;
+        const filterIds = await resolveFilterIds(tx, stream, records.filters, streamCache);
+        const hiddenRecords = kind === 'REPLACE' ? await hideReplaced(tx, stream, operationId, records, filterIds) : 0;
         if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
         const [insertedRecords] = await Promise.all([
-          insertRecords(tx, stream, operationId, batchTexts(records), filterIds),
+          insertRecords(tx, stream, operationId, encodeBatch(records), filterIds),
           addTotals(tx, stream, operationId, sums ?? sumsOf(records), filterIds, hiddenRecords > 0),
         ]);
-        const onCommitted = () => known.noteFilters(stream.id, records.filters, filterIds);
+        const onCommitted = () => streamCache.setFilterIds(stream.id, records.filters, filterIds);
         return { hiddenRecords, insertedRecords, onCommitted };
       },
     };

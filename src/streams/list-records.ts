@@ -3,10 +3,10 @@ import type { Db } from '../db/client.ts';
 import { keysetAfter, keysetBefore } from '../db/keyset.ts';
 import { cursorLength, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import { type FilterEntry, textProblem } from './pipeline/inputs.ts';
+import { type FilterEntry, findTextProblem } from './pipeline/inputs.ts';
 import { isKeyHash } from './key-hashes/key-hash.ts';
 import type { StreamRow } from './stream-rows.ts';
-import { isoText } from './streams.ts';
+import { formatIsoSql } from './streams.ts';
 
 /** The live value of one bucket, filter and element. */
 export interface LiveRecord {
@@ -38,7 +38,7 @@ interface RecordOrder {
 
 const isMoment = (part: string): boolean => parseTimestamp(part) !== null;
 const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
-const isElement = (part: string): boolean => textProblem(part) === null;
+const isElement = (part: string): boolean => findTextProblem(part) === null;
 
 const BY_FILTER: RecordOrder = {
   columns: ['bucket_start', 'filter_id', 'element'],
@@ -71,7 +71,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
   const isByHash = stream.keysHashed && (length === undefined || length === BY_HASH.columns.length);
   const { columns, casts, directions, valid } = isByHash ? BY_HASH : BY_FILTER;
   const page = readPage(args, columns.length, (key) => key.every((part, index) => valid[index]?.(part)));
-  if (stream.deletedAt || (args.elementName != null && textProblem(args.elementName))) return toPage(page, []);
+  if (stream.deletedAt || (args.elementName != null && findTextProblem(args.elementName))) return toPage(page, []);
   const order = sql.raw(
     columns
       .map((column, index) => `${column} ${(directions[index] === 'asc') === page.backward ? 'desc' : 'asc'}`)
@@ -87,7 +87,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     page.before ? keysetBefore(columns, casts, directions, page.before) : undefined,
   ].filter((condition) => condition !== undefined);
   const query = sql`
-    SELECT ${isoText(sql`bucket_start`)} AS bucket, live.*, (
+    SELECT ${formatIsoSql(sql`bucket_start`)} AS bucket, live.*, (
       SELECT f.dimensions FROM filters f
       WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = live.filter_id
     ) AS dimensions FROM (

@@ -9,7 +9,7 @@ import type { RequestSignals } from '../lib/lifecycle.ts';
 export type StreamAccess = 'shared' | 'grouped' | 'exclusive';
 
 /** One request's place in the queue of a stream. */
-export interface StreamPlace {
+export interface StreamTicket {
   /** Resolves when the request may write; rejects with StreamBusyError, or with the reason of the request's signal. */
   readonly turn: Promise<void>;
   /** Milliseconds that the request may still wait, in the queue and for locks of other servers. */
@@ -36,7 +36,7 @@ export interface StreamQueue {
    * Calls `work` with a place in the queue, and releases it when the work has ended. Throws StreamBusyError if the turn or a
    * lock took too long; nothing was written then.
    */
-  enter<Value>(request: StreamRequest, work: (place: StreamPlace) => Promise<Value>): Promise<Value>;
+  enter<Value>(request: StreamRequest, work: (ticket: StreamTicket) => Promise<Value>): Promise<Value>;
   /** Requests that wait for their turn. */
   readonly waiting: number;
   /** Streams that requests use or wait for; a stream without requests takes no memory. */
@@ -63,7 +63,7 @@ interface Line {
   readonly waiters: Set<Waiter>;
 }
 
-const AT_ONCE = Promise.resolve();
+const IMMEDIATELY = Promise.resolve();
 
 /**
  * Queues the writes of this process by stream, in order of arrival, so that they do not wait for each other in the database,
@@ -150,7 +150,7 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
       if (line.waiters.size === 0 && mayStart(line, access)) start(line, access);
       else waiter = wait(key, line, request, leftMs);
       try {
-        return await work({ turn: waiter?.turn ?? AT_ONCE, leftMs: () => deadline - performance.now() });
+        return await work({ turn: waiter?.turn ?? IMMEDIATELY, leftMs: () => deadline - performance.now() });
       } catch (error) {
         throw isLockTimeout(error) || error instanceof NoTimeLeftError ? busy(stream, error) : error;
       } finally {

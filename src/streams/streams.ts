@@ -8,7 +8,7 @@ import type { RequestSignals } from '../lib/lifecycle.ts';
 import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './pipeline/canonical.ts';
-import { streamNameProblem } from './pipeline/inputs.ts';
+import { findStreamNameProblem } from './pipeline/inputs.ts';
 import { limitLockWaits, lockName, lockStream, takeOperationIds } from './sql/ledger.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
@@ -20,7 +20,7 @@ export const findStream = async (
   nameOrId: string | bigint,
 ): Promise<StreamRow | undefined> => {
   // No stream has such a name, and Postgres takes no text with U+0000.
-  if (typeof nameOrId === 'string' && streamNameProblem(nameOrId)) return undefined;
+  if (typeof nameOrId === 'string' && findStreamNameProblem(nameOrId)) return undefined;
   const [row] = await db
     .select()
     .from(streams)
@@ -67,7 +67,8 @@ const liveStreams = (accountId: bigint, search: string | null | undefined): SQL 
   );
 
 /** RFC 3339 in UTC. Postgres' own text is in the session's zone, and of years before 100 JavaScript takes it for 2001. */
-export const isoText = (moment: SQL): SQL => sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
+export const formatIsoSql = (moment: SQL): SQL =>
+  sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
 
 /** Live streams by name. */
 export const listStreams = async (
@@ -75,7 +76,7 @@ export const listStreams = async (
   accountId: bigint,
   args: PageArguments & { readonly search?: string | null | undefined },
 ): Promise<Page<StreamRow>> => {
-  const page = readPage(args, 1, ([name]) => streamNameProblem(name ?? '') === null);
+  const page = readPage(args, 1, ([name]) => findStreamNameProblem(name ?? '') === null);
   const [after, before] = [page.after, page.before];
   const rows = await db
     .select()
@@ -122,11 +123,11 @@ export interface StreamBounds {
   readonly last: Date | null;
 }
 
-export const streamBounds = async (db: Db, stream: StreamRow): Promise<StreamBounds> => {
+export const loadStreamBounds = async (db: Db, stream: StreamRow): Promise<StreamBounds> => {
   if (stream.deletedAt) return { first: null, last: null };
   // Not min() and max(), for which the planner reads the whole stream where the table was never analyzed.
   const bound = (direction: 'ASC' | 'DESC'): SQL => sql`
-    (SELECT ${isoText(sql`bucket_start`)} FROM records
+    (SELECT ${formatIsoSql(sql`bucket_start`)} FROM records
       WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL
       ORDER BY bucket_start ${sql.raw(direction)} LIMIT 1)`;
   const { rows } = await db.execute<{ first: string | null; last: string | null }>(
@@ -156,11 +157,11 @@ export const deleteStream = async (
   { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> => {
   // No text in the database holds what a name cannot.
-  if (streamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
-  return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (place) => {
-    await place.turn;
+  if (findStreamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
+  return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
+    await ticket.turn;
     return db.transaction(async (tx) => {
-      await Promise.all([limitLockWaits(tx, place.leftMs()), lockName(tx, accountId, name)]);
+      await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockName(tx, accountId, name)]);
       return deleteLocked(tx, accountId, name, force, clock.now());
     });
   });

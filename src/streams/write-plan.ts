@@ -3,12 +3,12 @@ import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import type { StreamShape } from './pipeline/canonical.ts';
-import { streamNameProblem, textProblem } from './pipeline/inputs.ts';
-import type { KnownStreams } from './known-streams.ts';
+import { findStreamNameProblem, findTextProblem } from './pipeline/inputs.ts';
+import type { StreamCache } from './stream-cache.ts';
 import type { CanonicalRecords } from './pipeline/records.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
-import type { WriteBatches } from './group-commit/group-commit.ts';
+import type { GroupCommit } from './group-commit/group-commit.ts';
 
 // What a write needs, brings and returns.
 
@@ -19,9 +19,9 @@ export interface IngestContext {
   readonly db: Db;
   readonly clock: Clock;
   readonly limits: IngestLimits;
-  readonly known: KnownStreams;
+  readonly streamCache: StreamCache;
   /** Where small writes may share a transaction; absent where there is one already. */
-  readonly batches?: WriteBatches | undefined;
+  readonly groupCommit?: GroupCommit | undefined;
   readonly streamQueue: StreamQueue;
   /** Signals that are aborted when nobody waits for the answer any more. */
   readonly ended?: RequestSignals | undefined;
@@ -57,7 +57,7 @@ export interface Receipt {
 const MAX_FEW_RECORDS = 1000;
 
 /** Whether the write hides records of few keys. */
-export const looksForFewKeys = (kind: WriteKind, { operation }: Receipt): boolean =>
+export const looksUpFewKeys = (kind: WriteKind, { operation }: Receipt): boolean =>
   kind !== 'SUM' && Math.max(operation.insertedRecords, operation.hiddenRecords) <= MAX_FEW_RECORDS;
 
 /** What a write did. */
@@ -95,15 +95,15 @@ export type ReadContent = (
 const MAX_KEY = 255;
 
 /** What is wrong with a request besides its records. */
-export const checkTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
-  const nameProblem = streamNameProblem(stream);
+export const validateTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
+  const nameProblem = findStreamNameProblem(stream);
   if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
   if (idempotencyKey == null) return;
-  const problem = textProblem(idempotencyKey, MAX_KEY);
+  const problem = findTextProblem(idempotencyKey, MAX_KEY);
   if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
 };
 
-export const noRecords = (path: readonly string[], issues: IssueCollector): void =>
+export const reportEmptyRequest = (path: readonly string[], issues: IssueCollector): void =>
   issues.add([...path, 'records'], 'NO_RECORDS', 'A request needs at least one record.');
 
-export const missingStream = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);
+export const streamNotFound = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);

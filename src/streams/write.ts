@@ -1,14 +1,21 @@
 import type { Db, Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector } from '../errors/errors.ts';
 import type { StreamShape } from './pipeline/canonical.ts';
-import { insertOperation, limitLockWaits, lockName, lockStream, noteHidden, takeOperationIds } from './sql/ledger.ts';
+import {
+  insertOperation,
+  limitLockWaits,
+  lockName,
+  lockStream,
+  recordHiddenCounts,
+  takeOperationIds,
+} from './sql/ledger.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
-import type { StreamPlace } from './stream-queue.ts';
+import type { StreamTicket } from './stream-queue.ts';
 import {
   type Content,
   type IngestContext,
-  missingStream,
+  streamNotFound,
   type ReadContent,
   type Receipt,
   type WriteKind,
@@ -20,7 +27,7 @@ import {
 
 /** A write that has a place in the queue of its stream. */
 interface QueuedContext extends IngestContext {
-  readonly place: StreamPlace;
+  readonly ticket: StreamTicket;
 }
 
 /** Another write took the stream's name or the idempotency key, or deleted the stream, after they were read: look again. */
@@ -44,23 +51,23 @@ export const write = async (
   let receipt: Receipt | null = null;
   let leftMs: number | undefined;
   if (small) {
-    receipt = await streamQueue.enter({ ...request, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (place) => {
-      await place.turn;
-      const written = await small(place);
-      leftMs = place.leftMs();
+    receipt = await streamQueue.enter({ ...request, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (ticket) => {
+      await ticket.turn;
+      const written = await small(ticket);
+      leftMs = ticket.leftMs();
       return written;
     });
   }
   receipt ??= await streamQueue.enter(
     { ...request, access: kind === 'SUM' ? 'shared' : 'exclusive', leftMs },
-    async (place) => {
+    async (ticket) => {
       // What a batch did not take is not trusted again: its key was used before, or the stream is not there any more.
       const trusted = small
         ? null
         : remembered === undefined
           ? await checkRemembered(context, target, read)
           : remembered;
-      return writeHoweverOftenOvertaken({ ...context, place }, kind, target, read, trusted);
+      return writeHoweverOftenOvertaken({ ...context, ticket }, kind, target, read, trusted);
     },
   );
   context.onWritten(kind, receipt);
@@ -76,11 +83,11 @@ interface Remembered {
 
 /** Null if the stream is not remembered, or if there are issues: they are reported only if the idempotency key is new. */
 const checkRemembered = async (
-  { known, clock }: IngestContext,
+  { streamCache, clock }: IngestContext,
   { accountId, stream: name }: WriteTarget,
   read: ReadContent,
 ): Promise<Remembered | null> => {
-  const stream = known.find(accountId, name);
+  const stream = streamCache.get(accountId, name);
   if (!stream) return null;
   const now = clock.now();
   const { content } = await check(read, stream, now);
@@ -89,23 +96,23 @@ const checkRemembered = async (
 
 /** How to write it together with others; null if it must be written by itself. */
 const smallWrite = (
-  { db, known, batches }: IngestContext,
+  { db, streamCache, groupCommit }: IngestContext,
   kind: WriteKind,
   { idempotencyKey = null }: WriteTarget,
   { stream, content: { digest, small: records }, now: receivedAt }: Remembered,
-): ((place: StreamPlace) => Promise<Receipt | null>) | null => {
-  if (!batches || !records) return null;
-  const filterIds = records.filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
+): ((ticket: StreamTicket) => Promise<Receipt | null>) | null => {
+  if (!groupCommit || !records) return null;
+  const filterIds = records.filters.flatMap((filter) => streamCache.getFilterId(stream.id, filter) ?? []);
   if (filterIds.length < records.filters.length) return null;
-  return async (place) => {
-    const operation = await batches.add(db, stream, {
+  return async (ticket) => {
+    const operation = await groupCommit.write(db, stream, {
       kind,
       receivedAt,
       idempotencyKey,
       digest,
       records,
       filterIds,
-      place,
+      ticket,
     });
     return operation && { operation, stream, replayed: false };
   };
@@ -124,7 +131,7 @@ const writeHoweverOftenOvertaken = async (
     if (!(error instanceof OvertakenError)) throw error;
     // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
     return context.db.transaction(async (tx) => {
-      await Promise.all([limitLockWaits(tx, context.place.leftMs()), lockName(tx, target.accountId, target.stream)]);
+      await Promise.all([limitLockWaits(tx, context.ticket.leftMs()), lockName(tx, target.accountId, target.stream)]);
       return writeInTries({ ...context, db: tx }, kind, target, read, null);
     });
   }
@@ -154,22 +161,22 @@ const writeOnce = async (
   read: ReadContent,
   remembered: Remembered | null,
 ): Promise<Receipt> => {
-  const { db, clock, known, place } = context;
+  const { db, clock, streamCache, ticket } = context;
   if (remembered) {
-    await place.turn;
+    await ticket.turn;
     // A key that was used before comes out when it is stored.
     return writeContent(context, kind, target, remembered.stream, remembered.content, remembered.now);
   }
   const now = clock.now();
-  known.forget(target.accountId, target.stream);
+  streamCache.invalidate(target.accountId, target.stream);
   const { stream, earlier } = await lookUp(db, target);
   // A replay is answered whatever has become of the stream since, so its shape does not count here.
   if (earlier) return replay(db, earlier, read, now);
-  if (kind === 'DELETE' && !stream) throw missingStream(target.stream);
+  if (kind === 'DELETE' && !stream) throw streamNotFound(target.stream);
   const { content, issues } = await check(read, stream ?? null, now);
   issues.throwIfAny();
   if (!content) throw new Error('A request without issues has no content.');
-  await place.turn;
+  await ticket.turn;
   return writeContent(context, kind, target, stream ?? null, content, now);
 };
 
@@ -185,7 +192,7 @@ const lookUp = (db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget
 
 /** Statements that need not wait for each other's answers leave together, in the order in which they stand. */
 const writeContent = async (
-  { db, known, clock, place }: Pick<QueuedContext, 'db' | 'known' | 'clock' | 'place'>,
+  { db, streamCache, clock, ticket }: Pick<QueuedContext, 'db' | 'streamCache' | 'clock' | 'ticket'>,
   kind: WriteKind,
   target: WriteTarget,
   found: StreamRow | null,
@@ -194,7 +201,7 @@ const writeContent = async (
 ): Promise<Receipt> => {
   let onCommitted: Written['onCommitted'];
   const receipt = await db.transaction(async (tx): Promise<Receipt> => {
-    const limited = limitLockWaits(tx, place.leftMs());
+    const limited = limitLockWaits(tx, ticket.leftMs());
     limited.catch(() => undefined);
     const stream = found ?? (await makeStream(tx, target, content, now));
     if (!stream) throw new OvertakenError();
@@ -213,11 +220,11 @@ const writeContent = async (
       throw new Error(`Inserted ${counts.insertedRecords} of ${content.recordCount} records.`);
     }
     if (counts.hiddenRecords > 0) {
-      await noteHidden(tx, stream, new Map([[operation.id, counts.hiddenRecords]]), clock.now());
+      await recordHiddenCounts(tx, stream, new Map([[operation.id, counts.hiddenRecords]]), clock.now());
     }
     return { operation: { ...operation, ...counts }, stream: locked, replayed: false };
   });
-  known.note(receipt.stream);
+  streamCache.set(receipt.stream);
   onCommitted?.();
   return receipt;
 };

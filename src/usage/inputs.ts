@@ -2,7 +2,13 @@
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
-import { type DecimalInput, checkText, decimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/pipeline/inputs.ts';
+import {
+  type DecimalInput,
+  validateText,
+  readDecimalText,
+  EXPORT_COLUMNS,
+  MAX_CHECKED,
+} from '../streams/pipeline/inputs.ts';
 import { isElement } from './query.ts';
 
 /** A window of more buckets is refused before they are reckoned: 200,000 hours are 22 years. */
@@ -51,12 +57,12 @@ export const checkUsageFilter = (
       issues.add([...at, 'values'], 'TOO_MANY_VALUES', `At most ${MAX_FILTER_VALUES} values of one dimension.`);
     }
     for (const [valueIndex, value] of values.slice(0, MAX_CHECKED).entries())
-      checkText(value, () => [...at, 'values', String(valueIndex)], issues);
+      validateText(value, () => [...at, 'values', String(valueIndex)], issues);
   }
 };
 
 const checkName = (name: string, path: readonly string[], issues: IssueCollector): void => {
-  checkText(name, () => path, issues);
+  validateText(name, () => path, issues);
   if (EXPORT_COLUMNS.has(name)) {
     issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and never a dimension.`);
   }
@@ -68,7 +74,7 @@ export const checkCoefficient = (
   path: readonly string[],
   issues: IssueCollector,
 ): string | null => {
-  const text = decimalText(input, path, issues);
+  const text = readDecimalText(input, path, issues);
   if (text === null) return null;
   const decimal = parseDecimal(text);
   if (!decimal) {

@@ -9,7 +9,7 @@ import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import { type DecimalInput, streamNameProblem } from '../streams/pipeline/inputs.ts';
+import { type DecimalInput, findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import {
   type AggregationBucket,
   bucketCountAtMost,
@@ -59,7 +59,7 @@ export interface UsagePoint {
   readonly value: string;
 }
 
-const isStreamName = (name: string): boolean => streamNameProblem(name) === null;
+const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
 
 /** The streams of these names, or all, that were live as of the watermark; by name. */
 export const resolveStreams = async (

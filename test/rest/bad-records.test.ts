@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { elementsOf } from '../../src/lib/json-elements.ts';
 import { NamedStream } from '../../src/rest/stream-from-records.ts';
 import { readRecord, readSelector } from '../../src/rest/schemas/records.ts';
-import { Misshapen } from '../../src/streams/pipeline/inputs.ts';
+import { MalformedRecord } from '../../src/streams/pipeline/inputs.ts';
 
 // The issues of a bad record are listed or only counted. Both find the same number, and the same values in a good record.
 
@@ -51,9 +51,9 @@ describe('a record', () => {
       fc.property(record, stream, (sent, of) => {
         const listed = read(sent, of);
         const counted = read(sent, of, false);
-        if (listed instanceof Misshapen) {
-          expect(counted).toBeInstanceOf(Misshapen);
-          expect((counted as Misshapen).issueCount).toBe(listed.issueCount);
+        if (listed instanceof MalformedRecord) {
+          expect(counted).toBeInstanceOf(MalformedRecord);
+          expect((counted as MalformedRecord).issueCount).toBe(listed.issueCount);
           seen.bad += 1;
         } else {
           expect(counted).toEqual(listed);

@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Db } from '../../src/db/client.ts';
-import { createGathering } from '../../src/streams/group-commit/coalescer.ts';
+import { createCoalescer } from '../../src/streams/group-commit/coalescer.ts';
 import { NoTimeLeftError } from '../../src/streams/stream-queue.ts';
 import type { OperationRow, StreamRow } from '../../src/streams/stream-rows.ts';
 
 interface Item {
   readonly name: string;
-  readonly place: { leftMs(): number };
+  readonly ticket: { leftMs(): number };
 }
 
 /** Neither is looked at. */
@@ -22,7 +22,7 @@ interface Transaction {
 
 const open = (countNext: (items: readonly Item[]) => number = ({ length }) => length) => {
   const transactions: Transaction[] = [];
-  const gather = createGathering<Item>({
+  const gather = createCoalescer<Item>({
     write: (_db, _stream, items) => {
       const end = Promise.withResolvers<(OperationRow | null)[]>();
       transactions.push({ names: items.map(({ name }) => name), end });
@@ -31,7 +31,7 @@ const open = (countNext: (items: readonly Item[]) => number = ({ length }) => le
     countNext,
   });
   const add = (name: string, leftMs: () => number = () => 1000): Promise<OperationRow | null> => {
-    const operation = gather(db, stream, { name, place: { leftMs } });
+    const operation = gather(db, stream, { name, ticket: { leftMs } });
     operation.catch(() => undefined);
     return operation;
   };

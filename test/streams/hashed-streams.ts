@@ -1,4 +1,4 @@
-import { hashKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import { findStream } from '../../src/streams/streams.ts';
 import type { TestServer } from '../support/server.ts';
@@ -10,5 +10,5 @@ export const hashKeysOf = async (server: TestServer, accountId: bigint, name: st
   const streamQueue = createStreamQueue({ waitMs: 60_000, onBusy: () => undefined });
   if (!stream) return;
   const context = { db, streamQueue, signal: new AbortController().signal, waitMs: 60_000 };
-  await hashKeys(context, stream, stream.hashesKeys ? 'HASHING' : 'LARGE');
+  await hashStreamKeys(context, stream, stream.hashesKeys ? 'HASHING' : 'LARGE');
 };

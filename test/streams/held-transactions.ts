@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../src/db/client.ts';
-import { createKnownStreams } from '../../src/streams/known-streams.ts';
+import { createStreamCache } from '../../src/streams/stream-cache.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import type { IngestContext } from '../../src/streams/write-plan.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
@@ -13,7 +13,7 @@ export const within = (server: TestServer, db: Db | Transaction): IngestContext 
   db,
   clock: server.resources.clock,
   limits: { maxFutureMs: 0 },
-  known: createKnownStreams(),
+  streamCache: createStreamCache(),
   streamQueue: createStreamQueue({ waitMs: 60_000, onBusy: () => undefined }),
   onWritten: () => undefined,
 });

@@ -1,11 +1,11 @@
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hashKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
 import { StreamBusyError } from '../../src/errors/errors.ts';
 import { startBulkWrite } from '../../src/streams/bulk-ingest.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
-import { createHeldBatches } from '../../src/streams/pipeline/intake-buffer.ts';
+import { createIntakeBuffer } from '../../src/streams/pipeline/intake-buffer.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream } from '../../src/streams/streams.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
@@ -218,7 +218,7 @@ describe('hashing', () => {
     const context = { db, streamQueue, signal: new AbortController().signal, waitMs: 100 };
     await server.resources.database.acrossAccounts.transaction(async (tx) => {
       await allocationSum(within(server, tx), { accountId, stream: 'used', path: ['input'], records: [record(11)] });
-      await expect(hashKeys(context, stream, 'LARGE')).rejects.toThrow(StreamBusyError);
+      await expect(hashStreamKeys(context, stream, 'LARGE')).rejects.toThrow(StreamBusyError);
     });
     expect(await isHashed('used')).toBe(false);
   });
@@ -230,7 +230,7 @@ describe('hashing', () => {
     const streamQueue = createStreamQueue({ waitMs: 60_000, onBusy: () => undefined });
     const db = server.resources.database.forAccount(accountId);
     const context = { db, streamQueue, signal: new AbortController().signal, waitMs: 60_000 };
-    await hashKeys(context, stream, 'LARGE');
+    await hashStreamKeys(context, stream, 'LARGE');
     const [row] = await querySql(server, 'SELECT hashes_keys, keys_hashed FROM streams WHERE id = $1', [
       String(stream.id),
     ]);
@@ -321,8 +321,8 @@ describe('hashing', () => {
       kind: 'REPLACE' | 'DELETE',
       one: object,
     ): Promise<void> => {
-      const held = createHeldBatches(0);
-      const bulk = await startBulkWrite({ ...context, held }, { ...request, kind, maxMs: 60_000 });
+      const intakeBuffer = createIntakeBuffer(0);
+      const bulk = await startBulkWrite({ ...context, intakeBuffer }, { ...request, kind, maxMs: 60_000 });
       bulk.add(one as Parameters<typeof bulk.add>[0]);
       expect((await bulk.finish()).operation.hiddenRecords).toBe(1);
     };

@@ -5,7 +5,7 @@ import { UserError } from '../../src/errors/errors.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
-import { createWriteBatches } from '../../src/streams/group-commit/group-commit.ts';
+import { createGroupCommit } from '../../src/streams/group-commit/group-commit.ts';
 import { querySql } from '../support/job-steps.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
@@ -160,7 +160,7 @@ test('writes that arrive in some order answer and leave what they would one afte
       const context = {
         ...within(servers[0], resources.database.forAccount(accountId)),
         limits: { maxFutureMs: 1e13 },
-        batches: createWriteBatches({ clock: resources.clock }),
+        groupCommit: createGroupCommit({ clock: resources.clock }),
       };
       const writeInProcess = async (kind: WriteKind, { idempotencyKey, records }: WriteInput): Promise<string> => {
         const request = { accountId, stream, idempotencyKey, path: [] };

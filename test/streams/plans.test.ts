@@ -8,7 +8,7 @@ import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
 import { allocationDelete } from '../../src/streams/ingest.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
-import { findStream, listOperations, streamBounds } from '../../src/streams/streams.ts';
+import { findStream, listOperations, loadStreamBounds } from '../../src/streams/streams.ts';
 import { readUsage } from '../../src/usage/usage.ts';
 import { querySql } from '../support/job-steps.ts';
 import { scopedTo } from '../support/scoped.ts';
@@ -149,7 +149,7 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
   });
 
   test("the bounds of a stream's buckets read one record each", async () => {
-    expect(await rowsRead(async (db) => streamBounds(db, await large(db)))).toEqual({ records: 2 });
+    expect(await rowsRead(async (db) => loadStreamBounds(db, await large(db)))).toEqual({ records: 2 });
   });
 
   test('a page of operations reads a page', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTotalsMerger } from '../../src/background/totals-merger.ts';
-import { BEGINNING, mergeSlice, type SweepPosition } from '../../src/streams/totals/merge-totals.ts';
-import { createWrittenStreams } from '../../src/streams/totals/merge-candidates.ts';
+import { SWEEP_START, mergeSlice, type SweepPosition } from '../../src/streams/totals/merge-totals.ts';
+import { createMergeCandidates } from '../../src/streams/totals/merge-candidates.ts';
 import { querySql } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from './held-transactions.ts';
@@ -72,7 +72,7 @@ test('sweep > looks at each stream once in slices of bounded size, and merges wh
   const [all] = await querySql<{ streams: number }>(server, 'SELECT count(*)::int AS streams FROM streams');
   const lookedAt: number[] = [];
   let merged = 0;
-  for (let position: SweepPosition | null = BEGINNING; position;) {
+  for (let position: SweepPosition | null = SWEEP_START; position;) {
     const slice = await mergeSlice(server.resources.database.acrossAccounts, position, {
       leastOperations: LEAST_OPERATIONS,
     });
@@ -104,28 +104,28 @@ test('sweep > continues in the middle of an account whose streams do not fit int
   for (let position: SweepPosition = { accountId: id, streamId: 0n }; position.accountId === id; slices += 1) {
     const slice = await mergeSlice(server.resources.database.acrossAccounts, position, { leastOperations: 200 });
     looked += slice.lookedAt;
-    position = slice.next ?? BEGINNING;
+    position = slice.next ?? SWEEP_START;
   }
   expect(slices).toBe(3);
   expect(looked).toBeGreaterThanOrEqual(account?.streams ?? NaN);
 });
 
 test('merger > merges the streams that its process wrote to often, when no open transaction is older than their writes', async () => {
-  const written = createWrittenStreams({ leastOperations: LEAST_OPERATIONS, maxCounted: 100 });
+  const candidates = createMergeCandidates({ leastOperations: LEAST_OPERATIONS, maxCounted: 100 });
   const often = await writeOften('noted', LEAST_OPERATIONS);
   const seldom = await writeOften('noted-once', 1);
-  for (let time = 0; time < LEAST_OPERATIONS; time += 1) written.note(accountId, often);
-  written.note(accountId, seldom);
+  for (let time = 0; time < LEAST_OPERATIONS; time += 1) candidates.countOperation(accountId, often);
+  candidates.countOperation(accountId, seldom);
   // An open transaction older than a write keeps its operation from being merged until it ends.
   const holder = await server.resources.database.pool.connect();
   await holder.query('BEGIN');
   await holder.query('SELECT pg_current_xact_id()');
   const errors: unknown[] = [];
   const late = await writeOften('held-back', LEAST_OPERATIONS);
-  written.noteDue(accountId, late);
+  candidates.markDue(accountId, late);
   const merger = startTotalsMerger({
     db: server.resources.database.acrossAccounts,
-    written,
+    mergeCandidates: candidates,
     everyMs: 10,
     leastOperations: LEAST_OPERATIONS,
     onError: (error) => errors.push(error),
@@ -144,19 +144,19 @@ test('merger > merges the streams that its process wrote to often, when no open 
   expect(await unmerged(seldom)).toBe(1);
 });
 
-test('written streams > drops counts of streams that are not due when it counts too many', () => {
-  const written = createWrittenStreams({ leastOperations: 2, maxCounted: 3 });
-  written.note(1n, 1n);
-  written.note(1n, 1n);
-  written.note(1n, 2n);
-  written.note(2n, 3n);
-  written.note(2n, 4n);
-  written.note(2n, 4n);
-  expect(written.takeDue()).toEqual(
+test('merge candidates > drops counts of streams that are not due when it counts too many', () => {
+  const candidates = createMergeCandidates({ leastOperations: 2, maxCounted: 3 });
+  candidates.countOperation(1n, 1n);
+  candidates.countOperation(1n, 1n);
+  candidates.countOperation(1n, 2n);
+  candidates.countOperation(2n, 3n);
+  candidates.countOperation(2n, 4n);
+  candidates.countOperation(2n, 4n);
+  expect(candidates.takeDue()).toEqual(
     new Map([
       [1n, [1n]],
       [2n, [4n]],
     ]),
   );
-  expect(written.takeDue()).toEqual(new Map());
+  expect(candidates.takeDue()).toEqual(new Map());
 });

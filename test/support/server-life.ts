@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { inject } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
-import { hashKeys } from '../../src/streams/key-hashes/hash-keys.ts';
-import { BEGINNING, mergeSlice, mergeStreams } from '../../src/streams/totals/merge-totals.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { SWEEP_START, mergeSlice, mergeStreams } from '../../src/streams/totals/merge-totals.ts';
 import { countPurgeable, findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
 import { clearAbandoned } from '../../src/streams/staging/staging-table.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
@@ -166,7 +166,7 @@ const renewLease = async (server: TestServer): Promise<void> => {
 const maintain = async (server: TestServer): Promise<void> => {
   const { acrossAccounts: db } = server.resources.database;
   await forgetTotals(server, 'usage');
-  await mergeSlice(db, BEGINNING, { leastOperations: 1 });
+  await mergeSlice(db, SWEEP_START, { leastOperations: 1 });
   const [stream] = await querySql<{ id: string; account_id: string }>(
     server,
     `SELECT id, account_id FROM streams WHERE name = 'usage'`,
@@ -175,7 +175,7 @@ const maintain = async (server: TestServer): Promise<void> => {
   const accountId = BigInt(stream.account_id);
   const id = BigInt(stream.id);
   await mergeStreams(db, accountId, [id], { leastOperations: 1 });
-  await hashKeys(
+  await hashStreamKeys(
     {
       db: server.resources.database.forAccount(accountId),
       streamQueue: createStreamQueue({ waitMs: 5000, onBusy: silent }),

@@ -3,7 +3,7 @@ import { withRetry } from '../../api-client/retry.ts';
 import { sendRecords } from '../../api-client/send-records.ts';
 import { type Issue, ValidationError } from '../../errors/errors.ts';
 import { listenForStop } from '../../process/shutdown-signals.ts';
-import { streamNameProblem } from '../../streams/pipeline/inputs.ts';
+import { findStreamNameProblem } from '../../streams/pipeline/inputs.ts';
 import type { ClientContext } from '../command-context.ts';
 import { type CsvColumns, type CsvOptions, placeOf } from '../ingest/csv-records.ts';
 import { createDateReader, DateFormatProblem } from '../ingest/date-format.ts';
@@ -78,7 +78,7 @@ const ingestFile = async (
 };
 
 const checkFlags = ({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void => {
-  const nameProblem = streamNameProblem(stream);
+  const nameProblem = findStreamNameProblem(stream);
   if (nameProblem !== null) throw problem(nameProblem);
   if (kind === 'replace' && part !== undefined) {
     throw problem(

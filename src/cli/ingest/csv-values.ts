@@ -1,6 +1,6 @@
 // Pure: values out of cells of CSV, and why a cell is not one.
 import { IssueCollector } from '../../errors/errors.ts';
-import { checkValue } from '../../streams/pipeline/inputs.ts';
+import { parseRecordValue } from '../../streams/pipeline/inputs.ts';
 
 /** The value with a decimal point, or what is wrong with the cell and what to change. */
 export const readValue = (cell: string, decimalComma: boolean): { readonly value: string } | { problem: string } => {
@@ -9,7 +9,7 @@ export const readValue = (cell: string, decimalComma: boolean): { readonly value
   }
   const value = decimalComma ? cell.replace(',', '.') : cell;
   const issues = new IssueCollector();
-  if (checkValue(value, () => [], issues) !== null) return { value };
+  if (parseRecordValue(value, () => [], issues) !== null) return { value };
   const [issue] = issues.issues;
   if (issue !== undefined && issue.code !== 'BAD_DECIMAL') return { problem: issue.message };
   const example = `Must be a decimal number such as "${decimalComma ? '12,5' : '12.5'}".`;

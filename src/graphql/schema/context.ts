@@ -11,7 +11,7 @@ import type { RequestSignals } from '../../lib/lifecycle.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
-import { loadOperations, loadStreams, type StreamBounds, streamBounds } from '../../streams/streams.ts';
+import { loadOperations, loadStreams, type StreamBounds, loadStreamBounds } from '../../streams/streams.ts';
 
 /** Dependencies of the resolvers; the same for every request of a server. */
 export interface Services extends ApiServices {
@@ -45,7 +45,7 @@ export interface GraphQLContext {
 export interface Loaders {
   readonly streams: DataLoader<bigint, StreamRow | null>;
   /** By the row itself: both bounds of a stream are one query. */
-  readonly streamBounds: DataLoader<StreamRow, StreamBounds>;
+  readonly loadStreamBounds: DataLoader<StreamRow, StreamBounds>;
   readonly operations: DataLoader<bigint, OperationRow | null>;
   readonly jobs: DataLoader<string, JobRow | null>;
   readonly runs: DataLoader<string, RunRow | null>;
@@ -100,7 +100,7 @@ class LazyLoaders implements Loaders {
   readonly #db: Db;
   readonly #accountId: bigint | null;
   #streams: Loaders['streams'] | undefined;
-  #streamBounds: Loaders['streamBounds'] | undefined;
+  #loadStreamBounds: Loaders['loadStreamBounds'] | undefined;
   #operations: Loaders['operations'] | undefined;
   #jobs: Loaders['jobs'] | undefined;
   #runs: Loaders['runs'] | undefined;
@@ -116,11 +116,11 @@ class LazyLoaders implements Loaders {
     return (this.#streams ??= this.#byId(loadStreams));
   }
 
-  get streamBounds() {
-    return (this.#streamBounds ??= new DataLoader<StreamRow, StreamBounds>(
+  get loadStreamBounds() {
+    return (this.#loadStreamBounds ??= new DataLoader<StreamRow, StreamBounds>(
       (rows) => {
-        const asked = new Map([...new Set(rows)].map((row) => [row, streamBounds(this.#db, row)]));
-        return Promise.all(rows.map((row) => asked.get(row) ?? streamBounds(this.#db, row)));
+        const asked = new Map([...new Set(rows)].map((row) => [row, loadStreamBounds(this.#db, row)]));
+        return Promise.all(rows.map((row) => asked.get(row) ?? loadStreamBounds(this.#db, row)));
       },
       { cache: false },
     ));

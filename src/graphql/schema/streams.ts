@@ -59,7 +59,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         authScopes: READ,
         ...ONE_STATEMENT,
         description: 'Start of the oldest bucket with a live record. Null if the stream has none.',
-        resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).first,
+        resolve: async (stream, _, { loaders }) => (await loaders.loadStreamBounds.load(stream)).first,
       }),
       lastTimestamp: t.field({
         type: 'DateTime',
@@ -67,7 +67,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
         authScopes: READ,
         ...ONE_STATEMENT,
         description: 'Start of the newest bucket with a live record. Null if the stream has none.',
-        resolve: async (stream, _, { loaders }) => (await loaders.streamBounds.load(stream)).last,
+        resolve: async (stream, _, { loaders }) => (await loaders.loadStreamBounds.load(stream)).last,
       }),
       records: t.field({
         type: recordConnection,

@@ -2,7 +2,7 @@ import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/err
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/turns.ts';
-import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
+import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { WriteKind } from '../../streams/write-plan.ts';
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
@@ -11,7 +11,7 @@ import { readRecord, readSelector } from '../schemas/records.ts';
 
 // Records in one JSON body. Their parsed forms are never in memory all at once: 5 MB of {} would become 80.
 
-export type Input = RecordInput | SelectorInput | Misshapen;
+export type Input = RecordInput | SelectorInput | MalformedRecord;
 
 export const readOne = (kind: WriteKind, stream: StreamOfRecords, value: unknown, bad: BadRecords): Input =>
   kind === 'DELETE' ? readSelector(value, stream, bad.areListed) : readRecord(value, stream, bad.areListed);
@@ -37,7 +37,7 @@ export class BadRecords {
   }
 
   note(input: Input): void {
-    if (input instanceof Misshapen) this.#count += 1;
+    if (input instanceof MalformedRecord) this.#count += 1;
   }
 }
 
@@ -51,7 +51,7 @@ class ReadRecords {
   /** Returns whether others are due for a turn. */
   push(input: Input): boolean {
     this.count += 1;
-    if (input instanceof Misshapen && !this.bad.areListed) {
+    if (input instanceof MalformedRecord && !this.bad.areListed) {
       this.#run.records += 1;
       this.#run.issues += input.issueCount;
     } else {
@@ -65,7 +65,7 @@ class ReadRecords {
   endRun(): void {
     const { records, issues } = this.#run;
     if (records === 0) return;
-    this.inputs.push(new Misshapen([], issues, records));
+    this.inputs.push(new MalformedRecord([], issues, records));
     this.#run = { records: 0, issues: 0 };
   }
 }

@@ -3,10 +3,10 @@
 import { LRUCache } from 'lru-cache';
 import { parseExactly } from '../../lib/long-numbers.ts';
 import { findRepeatedNames } from '../../lib/repeated-names.ts';
-import { type Granularity, Misshapen, type RecordInput } from '../../streams/pipeline/inputs.ts';
+import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** Reads what JSON.parse made of a record. */
-export type ReadRecord = (value: unknown) => RecordInput | Misshapen;
+export type ReadRecord = (value: unknown) => RecordInput | MalformedRecord;
 
 /** Cached spellings of timestamps, and as many of filters, of up to 500 characters each: about 5 MB in all. */
 const MAX_KNOWN = 10_000;
@@ -93,7 +93,7 @@ export class RecordTextReader {
   }
 
   /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */
-  *readList(text: string): Generator<RecordInput | Misshapen | null, void> {
+  *readList(text: string): Generator<RecordInput | MalformedRecord | null, void> {
     this.#limit = text.length;
     let at = afterBlanks(text, 0, this.#limit);
     for (const token of ['{', '"records"', ':', '[']) {
@@ -163,14 +163,14 @@ export class RecordTextReader {
   /** Has the general reader look at a record, and remembers what its timestamp or filter means, whichever was not known. */
   #learn(text: string, from: number, field: number): RecordInput | null {
     const record = this.#readAny(text, from);
-    if (!record || record instanceof Misshapen) return null;
+    if (!record || record instanceof MalformedRecord) return null;
     if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
     else if (record.filter) this.#filter.learn(record.filter);
     return record;
   }
 
   /** Any object; null where it is no JSON, or a name stands in it twice. */
-  #readAny(text: string, from: number): RecordInput | Misshapen | null {
+  #readAny(text: string, from: number): RecordInput | MalformedRecord | null {
     const start = afterBlanks(text, from, this.#limit);
     const end = endOfObject(text, start, this.#limit);
     if (end < 0) return null;

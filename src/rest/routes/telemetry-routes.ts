@@ -3,7 +3,7 @@ import { encodeId } from '../../db/public-ids.ts';
 import { ValidationError } from '../../errors/errors.ts';
 import { listRecords } from '../../streams/list-records.ts';
 import { deleteStream, findStream } from '../../streams/streams.ts';
-import { missingStream, type Receipt, type WriteKind } from '../../streams/write-plan.ts';
+import { streamNotFound, type Receipt, type WriteKind } from '../../streams/write-plan.ts';
 import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
 import { type BodyTarget, ingestBody } from '../ingest-body.ts';
@@ -205,7 +205,7 @@ const readRecords = async (call: Call): Promise<Reply> => {
   const name = parameterOf(call, 'stream');
   const { db } = call.services;
   const stream = await findStream(db, call.principal.accountId, name);
-  if (!stream) throw missingStream(name);
+  if (!stream) throw streamNotFound(name);
   call.services.keyHasher.note(stream);
   const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
   return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };

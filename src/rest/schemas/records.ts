@@ -4,7 +4,7 @@ import type { Issue } from '../../errors/errors.ts';
 import { toRfc3339 } from '../../lib/iso-8601.ts';
 import { isExactNumber } from '../../lib/long-numbers.ts';
 import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts';
-import { Misshapen, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
+import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-records.ts';
 import {
@@ -142,18 +142,21 @@ const isObject = (value: unknown): value is Spelled =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** One for all: a body may be full of them. */
-const NO_OBJECT = new Misshapen([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
+const NO_OBJECT = new MalformedRecord([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
 
 /** @param isListed whether the issues of a bad record are listed, or only counted */
-export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | Misshapen => {
+export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | MalformedRecord => {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, true);
   const parsed = isListed ? recordSchema.safeParse(value, { reportInput: true }) : parseCounting(recordSchema, value);
   if (!parsed.success) {
-    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
-    return new Misshapen([...issuesOf(parsed.error), ...spellings], issueCountOf(parsed.error) + spellings.length);
+    if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
+    return new MalformedRecord(
+      [...issuesOf(parsed.error), ...spellings],
+      issueCountOf(parsed.error) + spellings.length,
+    );
   }
-  if (spellings.length > 0) return new Misshapen(spellings);
+  if (spellings.length > 0) return new MalformedRecord(spellings);
   const { timestamp: at, granularity: bucket, filter: given, value: amount } = parsed.data;
   return {
     timestamp: at,
@@ -165,20 +168,24 @@ export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = t
 };
 
 /** @param isListed whether the issues of a bad selector are listed, or only counted */
-export const readSelector = (value: unknown, stream: StreamOfRecords, isListed = true): SelectorInput | Misshapen => {
+export const readSelector = (
+  value: unknown,
+  stream: StreamOfRecords,
+  isListed = true,
+): SelectorInput | MalformedRecord => {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, false);
   const parsed = isListed
     ? selectorSchema.safeParse(value, { reportInput: true })
     : parseCounting(selectorSchema, value);
   if (!parsed.success) {
-    if ('count' in parsed) return new Misshapen([], parsed.count + spellings.length);
+    if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
     const issues = issuesOf(parsed.error).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
-    return new Misshapen([...issues, ...spellings], issueCountOf(parsed.error) + spellings.length);
+    return new MalformedRecord([...issues, ...spellings], issueCountOf(parsed.error) + spellings.length);
   }
-  if (spellings.length > 0) return new Misshapen(spellings);
+  if (spellings.length > 0) return new MalformedRecord(spellings);
   const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
   return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(parsed.data) };
 };

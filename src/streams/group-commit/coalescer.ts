@@ -1,18 +1,18 @@
 import { isCanceled, isLockTimeout } from '../../db/failures.ts';
 import type { Db } from '../../db/client.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
-import { NoTimeLeftError, type StreamPlace } from '../stream-queue.ts';
+import { NoTimeLeftError, type StreamTicket } from '../stream-queue.ts';
 
 // Writes of many clients share a transaction: while one is in flight, those that arrive for the same stream gather, and the next
 // transaction takes them together. A transaction costs nearly the same for one as for a hundred.
 
 /** A write that can share a transaction. */
-export interface Gatherable {
+export interface QueuedWrite {
   /** In the queue of the stream; its turn has come. */
-  readonly place: Pick<StreamPlace, 'leftMs'>;
+  readonly ticket: Pick<StreamTicket, 'leftMs'>;
 }
 
-export interface GatheringOptions<Item> {
+export interface CoalescerOptions<Item> {
   /** Writes all of them in one transaction. Returns their operations in order; null for each that must be written by itself. */
   readonly write: (db: Db, stream: StreamRow, items: readonly Item[]) => Promise<(OperationRow | null)[]>;
   /** The number of waiting items, from the first one on, that may share the next transaction. At least 1. */
@@ -23,7 +23,7 @@ export interface GatheringOptions<Item> {
  * Returns the operation when it is committed; null if the item must be written by itself. Throws NoTimeLeftError if the item waited
  * for others until its time was over.
  */
-export type Gather<Item> = (db: Db, stream: StreamRow, item: Item) => Promise<OperationRow | null>;
+export type Coalesce<Item> = (db: Db, stream: StreamRow, item: Item) => Promise<OperationRow | null>;
 
 interface Waiting<Item> {
   readonly item: Item;
@@ -32,16 +32,16 @@ interface Waiting<Item> {
 }
 
 /** Returns false, and rejects the write, if its time is over. */
-const hasTimeLeft = ({ item, reject }: Waiting<Gatherable>): boolean => {
-  if (item.place.leftMs() > 0) return true;
+const hasTimeLeft = ({ item, reject }: Waiting<QueuedWrite>): boolean => {
+  if (item.ticket.leftMs() > 0) return true;
   reject(new NoTimeLeftError());
   return false;
 };
 
-export const createGathering = <Item extends Gatherable>({
+export const createCoalescer = <Item extends QueuedWrite>({
   write,
   countNext,
-}: GatheringOptions<Item>): Gather<Item> => {
+}: CoalescerOptions<Item>): Coalesce<Item> => {
   /** Writes waiting for the transaction in flight, by the id of the stream. */
   const queues = new Map<bigint, Waiting<Item>[]>();
 

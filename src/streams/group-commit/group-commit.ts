@@ -1,30 +1,30 @@
 import type { Db } from '../../db/client.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { createGathering } from './coalescer.ts';
-import { countDisjoint, writeKeyed } from './keyed-writes.ts';
+import { createCoalescer } from './coalescer.ts';
+import { countDisjointWrites, writeKeyed } from './keyed-writes.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import { MAX_BATCH, type SmallWrite } from './write-group.ts';
 import { writeSums } from './sums.ts';
 
-export interface WriteBatches {
+export interface GroupCommit {
   /**
    * Writes it together with others of its stream. Returns the operation when it is committed; null if the write must be made by
    * itself: its key is taken, or the stream is gone.
    */
-  add(db: Db, stream: StreamRow, write: SmallWrite): Promise<OperationRow | null>;
+  write(db: Db, stream: StreamRow, write: SmallWrite): Promise<OperationRow | null>;
 }
 
 /** Sums gather beside sums; replaces and deletes beside each other. */
-export const createWriteBatches = ({ clock }: { readonly clock: Clock }): WriteBatches => {
-  const gatherSum = createGathering<SmallWrite>({
+export const createGroupCommit = ({ clock }: { readonly clock: Clock }): GroupCommit => {
+  const coalesceSum = createCoalescer<SmallWrite>({
     write: writeSums,
     countNext: ({ length }) => Math.min(length, MAX_BATCH),
   });
-  const gatherKeyed = createGathering<SmallWrite>({
+  const coalesceKeyed = createCoalescer<SmallWrite>({
     write: (db, stream, writes) => writeKeyed(db, clock, stream, writes),
-    countNext: countDisjoint,
+    countNext: countDisjointWrites,
   });
   return {
-    add: (db, stream, write) => (write.kind === 'SUM' ? gatherSum : gatherKeyed)(db, stream, write),
+    write: (db, stream, write) => (write.kind === 'SUM' ? coalesceSum : coalesceKeyed)(db, stream, write),
   };
 };

@@ -2,19 +2,19 @@ import { type SQL, sql } from 'drizzle-orm';
 import { plainArrayText } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { batchTexts } from '../pipeline/encode-batch.ts';
-import { areFewKeys, foundByHash } from '../key-hashes/key-hash.ts';
-import { readByIndex, readByPlace } from '../sql/hide-records.ts';
-import { noteHidden } from '../sql/ledger.ts';
+import { encodeBatch } from '../pipeline/encode-batch.ts';
+import { areFewKeys, matchKeyHashes } from '../key-hashes/key-hash.ts';
+import { disableSequentialScans, preferTidScans } from '../sql/hide-records.ts';
+import { recordHiddenCounts } from '../sql/ledger.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import {
-  insertJoined,
-  type JoinedWrites,
-  joinWrites,
+  insertMerged,
+  type MergedRecords,
+  mergeRecords,
   MAX_BATCH,
   type SmallWrite,
   type TakenWrite,
-  writeTogether,
+  writeGroup,
 } from './write-group.ts';
 import { subtractHidden } from '../totals/totals.ts';
 
@@ -22,7 +22,7 @@ import { subtractHidden } from '../totals/totals.ts';
 // of any order of them: each hides what was live before the transaction, and no statement hides what another write inserts.
 
 /** The number of writes, from the first one on, that have no key in common, and few enough keys for one statement. */
-export const countDisjoint = (writes: readonly SmallWrite[]): number => {
+export const countDisjointWrites = (writes: readonly SmallWrite[]): number => {
   const keys = new Set<string>();
   for (const [index, write] of writes.entries()) {
     const own = keysOf(write);
@@ -36,8 +36,8 @@ export const countDisjoint = (writes: readonly SmallWrite[]): number => {
 
 const keysOf = ({ records, filterIds }: SmallWrite): string[] =>
   records.elements.map(
-    (element, place) =>
-      `${records.buckets[records.bucketIndexes[place] as number]} ${filterIds[records.filterIndexes[place] as number]} ${element}`,
+    (element, index) =>
+      `${records.buckets[records.bucketIndexes[index] as number]} ${filterIds[records.filterIndexes[index] as number]} ${element}`,
   );
 
 /** Writes them in one transaction. Returns their operations; null for each that must be written by itself. */
@@ -47,14 +47,14 @@ export const writeKeyed = (
   stream: StreamRow,
   writes: readonly SmallWrite[],
 ): Promise<(OperationRow | null)[]> =>
-  writeTogether(db, stream, writes, 'exclusive', async (tx, taken, locked) => {
+  writeGroup(db, stream, writes, 'exclusive', async (tx, taken, locked) => {
     const replaces = taken.filter(({ write }) => write.kind === 'REPLACE');
     const [hidden] = await Promise.all([
       hideKeys(tx, locked, taken),
       // Sent together, but what they insert is not there yet when the keys are looked for.
-      replaces.length > 0 && insertJoined(tx, locked, joinWrites(replaces), true),
+      replaces.length > 0 && insertMerged(tx, locked, mergeRecords(replaces), true),
     ]);
-    if (hidden.size > 0) await noteHidden(tx, locked, hidden, clock.now());
+    if (hidden.size > 0) await recordHiddenCounts(tx, locked, hidden, clock.now());
     return hidden;
   });
 
@@ -64,12 +64,12 @@ const hideKeys = async (
   stream: StreamRow,
   taken: readonly TakenWrite[],
 ): Promise<ReadonlyMap<bigint, number>> => {
-  const joined = joinWrites(taken);
+  const joined = mergeRecords(taken);
   const [, , , , hidden] = await Promise.all([
     // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
     tx.execute(sql`SET LOCAL enable_nestloop = off`),
     tx.execute(sql`SET LOCAL enable_mergejoin = off`),
-    stream.keysHashed ? readByPlace(tx) : readByIndex(tx),
+    stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx),
     updateKeys(tx, stream, joined),
     subtractHidden(
       tx,
@@ -83,14 +83,14 @@ const hideKeys = async (
 const updateKeys = async (
   tx: Transaction,
   stream: StreamRow,
-  { records, filterIds, operationIds }: JoinedWrites,
+  { records, filterIds, operationIds }: MergedRecords,
 ): Promise<void> => {
-  const { buckets, bucketPlaces, filterPlaces, elements } = batchTexts(records);
+  const { buckets, bucketIndexes, filterIndexes, elements } = encodeBatch(records);
   const keys = (columns: SQL): SQL => sql`
     (SELECT ${columns} FROM (
       SELECT (${buckets}::timestamptz[])[u.bucket_place] AS bucket_start, (${plainArrayText(filterIds)}::bigint[])[u.filter_place] AS filter_id,
         u.element, u.operation_id
-      FROM unnest(${bucketPlaces}::int[], ${filterPlaces}::int[], ${elements}::text[], ${plainArrayText(operationIds.map(String))}::bigint[])
+      FROM unnest(${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[], ${plainArrayText(operationIds.map(String))}::bigint[])
         AS u(bucket_place, filter_place, element, operation_id)) k OFFSET 0)`;
   // Found by a hash of the keys, as by hideByKey, and joined afterwards with the operations: the planner might otherwise make a
   // hash of all records of the buckets.
@@ -99,7 +99,7 @@ const updateKeys = async (
     FROM ${keys(sql`k.*`)} o
     WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
       AND r.bucket_start = ANY(${buckets}::timestamptz[])
-      ${stream.keysHashed ? foundByHash(stream, sql`${keys(sql`k.*`)} AS k`) : sql``}
+      ${stream.keysHashed ? matchKeyHashes(stream, sql`${keys(sql`k.*`)} AS k`) : sql``}
       AND ((r.bucket_start, r.filter_id, r.element) IN ${keys(sql`k.bucket_start, k.filter_id, k.element`)}) IS TRUE
       AND o.bucket_start = r.bucket_start AND o.filter_id = r.filter_id AND o.element = r.element`);
 };

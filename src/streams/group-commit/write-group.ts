@@ -2,12 +2,12 @@ import { sql } from 'drizzle-orm';
 import { arrayText, plainArrayText } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
 import { compareBytewise } from '../../lib/bytewise.ts';
-import { Distinct } from '../../lib/distinct.ts';
-import { batchTexts } from '../pipeline/encode-batch.ts';
-import { BucketSums } from '../pipeline/bucket-aggregator.ts';
+import { Interner } from '../../lib/interner.ts';
+import { encodeBatch } from '../pipeline/encode-batch.ts';
+import { BucketAggregator } from '../pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from '../pipeline/canonical.ts';
 import { addFewTotals, areFewRows, insertFewOperations, insertFewRecords, type OwnedRecords } from '../sql/few-rows.ts';
-import type { Gatherable } from './coalescer.ts';
+import type { QueuedWrite } from './coalescer.ts';
 import { insertRecords, limitLockWaits, type LockedStream, lockStream, takeOperationIds } from '../sql/ledger.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
@@ -17,7 +17,7 @@ import { addTotals } from '../totals/totals.ts';
 // when it is durable, as if it were alone.
 
 /** A checked write of few records, or of selectors of whole keys, to a stream that is live as far as is known. */
-export interface SmallWrite extends Gatherable {
+export interface SmallWrite extends QueuedWrite {
   readonly kind: 'SUM' | 'REPLACE' | 'DELETE';
   readonly receivedAt: Date;
   readonly idempotencyKey: string | null;
@@ -47,7 +47,7 @@ export interface TakenWrite {
  * key is taken, and for all of them if the stream was deleted.
  * @param apply gets the stream as it is under the lock, and returns how many records each operation hid, if any did
  */
-export const writeTogether = async (
+export const writeGroup = async (
   db: Db,
   stream: StreamRow,
   writes: readonly SmallWrite[],
@@ -62,7 +62,7 @@ export const writeTogether = async (
     return await db.transaction(async (tx) => {
       const limited = limitLockWaits(
         tx,
-        Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ place }) => place.leftMs()))),
+        Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ ticket }) => ticket.leftMs()))),
       );
       const [ids, locked] = await Promise.all([
         takeOperationIds(tx, writes.length),
@@ -84,7 +84,7 @@ export const writeTogether = async (
     if (!(error instanceof KeysTakenError)) throw error;
     const { isNew } = error;
     const left = writes.filter((_, index) => isNew[index]);
-    const operations = left.length > 0 ? await writeTogether(db, stream, left, lock, apply) : [];
+    const operations = left.length > 0 ? await writeGroup(db, stream, left, lock, apply) : [];
     let next = 0;
     return isNew.map((is) => (is ? (operations[next++] ?? null) : null));
   }
@@ -104,12 +104,12 @@ class KeysTakenError extends Error {
 }
 
 /** The records of several writes, one behind the other; buckets and filters that several have once. */
-export type JoinedWrites = OwnedRecords;
+export type MergedRecords = OwnedRecords;
 
 /** @param taken at least one */
-export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
-  const buckets = new Distinct<string>();
-  const filters = new Distinct<CanonicalFilter>();
+export const mergeRecords = (taken: readonly TakenWrite[]): MergedRecords => {
+  const buckets = new Interner<string>();
+  const filters = new Interner<CanonicalFilter>();
   const operationIds: bigint[] = [];
   const columns = {
     indexes: [] as number[],
@@ -120,14 +120,14 @@ export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
   };
   for (const { write, operation } of taken) {
     const { records } = write;
-    const ofBuckets = records.buckets.map((start) => buckets.indexOf(start, start));
-    const ofFilters = records.filters.map((filter) => filters.indexOf(filter.text, filter));
-    for (const [place, element] of records.elements.entries()) {
+    const ofBuckets = records.buckets.map((start) => buckets.intern(start, start));
+    const ofFilters = records.filters.map((filter) => filters.intern(filter.text, filter));
+    for (const [index, element] of records.elements.entries()) {
       columns.indexes.push(columns.indexes.length);
-      columns.bucketIndexes.push(ofBuckets[records.bucketIndexes[place] as number] as number);
-      columns.filterIndexes.push(ofFilters[records.filterIndexes[place] as number] as number);
+      columns.bucketIndexes.push(ofBuckets[records.bucketIndexes[index] as number] as number);
+      columns.filterIndexes.push(ofFilters[records.filterIndexes[index] as number] as number);
       columns.elements.push(element);
-      columns.values.push(records.values[place] ?? '');
+      columns.values.push(records.values[index] ?? '');
       operationIds.push(operation.id);
     }
   }
@@ -147,20 +147,20 @@ export const joinWrites = (taken: readonly TakenWrite[]): JoinedWrites => {
  * Inserts records, and what they add to the totals.
  * @param hides as for addTotals
  */
-export const insertJoined = async (
+export const insertMerged = async (
   tx: Transaction,
   stream: StreamRow,
-  joined: JoinedWrites,
+  joined: MergedRecords,
   hides: boolean,
 ): Promise<void> => {
   const { records, filterIds, operationIds } = joined;
-  const { columns } = new BucketSums().add(records);
+  const { columns } = new BucketAggregator().add(records);
   const [first] = operationIds;
   if (!columns || first === undefined) throw new Error('There is nothing to insert.');
   const [inserted] = await Promise.all([
     areFewRows(operationIds.length)
       ? insertFewRecords(tx, stream, joined)
-      : insertRecords(tx, stream, operationIds, batchTexts(records), filterIds),
+      : insertRecords(tx, stream, operationIds, encodeBatch(records), filterIds),
     // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
     areFewRows(columns.buckets.length)
       ? addFewTotals(tx, stream, first, columns, filterIds, hides)

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../db/client.ts';
-import { readByPlace } from '../sql/hide-records.ts';
+import { preferTidScans } from '../sql/hide-records.ts';
 import { keyHash, UNHASHED } from './key-hash.ts';
 import { limitLockWaits, lockStream } from '../sql/ledger.ts';
 import type { StreamRow } from '../stream-rows.ts';
@@ -27,7 +27,7 @@ const RECORDS_AT_A_TIME = 5000;
 export type KeyState = 'HASHED' | 'HASHING' | 'LARGE' | 'SMALL';
 
 /** Null if the stream is deleted. */
-export const keyStateOf = async (
+export const findKeyState = async (
   db: Db,
   { accountId, id }: HashedStream,
   records: number,
@@ -44,23 +44,23 @@ export const keyStateOf = async (
  * Ends early if the stream is deleted, or if another server is hashing it.
  * Throws StreamBusyError if others use the stream: they are not held up for longer than a moment.
  */
-export const hashKeys = async (context: HashingContext, stream: HashedStream, state: KeyState): Promise<void> => {
+export const hashStreamKeys = async (context: HashingContext, stream: HashedStream, state: KeyState): Promise<void> => {
   const { accountId, id } = stream;
   if (state === 'LARGE') {
     // Alone: all transactions that insert without hashes have ended when hashing starts.
-    await inTurn(context, stream, 'exclusive', (tx) =>
+    await withStreamLock(context, stream, 'exclusive', (tx) =>
       tx.execute(sql`UPDATE streams SET hashes_keys = true WHERE account_id = ${accountId} AND id = ${id}`),
     );
   }
   let from: string | null = '-infinity';
   while (from !== null && !context.signal.aborted) {
     const bucket: string = from;
-    from = await inTurn(context, stream, 'shared', (tx) => hashSome(tx, stream, bucket));
+    from = await withStreamLock(context, stream, 'shared', (tx) => hashNextRecords(tx, stream, bucket));
   }
 };
 
 /** A transaction that holds the stream's lock; null if the stream is deleted. */
-const inTurn = async <Value>(
+const withStreamLock = async <Value>(
   { db, streamQueue, signal, waitMs }: HashingContext,
   stream: HashedStream,
   access: 'shared' | 'exclusive',
@@ -68,10 +68,10 @@ const inTurn = async <Value>(
 ): Promise<Value | null> =>
   streamQueue.enter(
     { accountId: stream.accountId, stream: stream.name, access, ended: () => [signal], leftMs: waitMs },
-    async (place) => {
-      await place.turn;
+    async (ticket) => {
+      await ticket.turn;
       return db.transaction(async (tx) => {
-        const [, live] = await Promise.all([limitLockWaits(tx, place.leftMs()), lockStream(tx, stream, access)]);
+        const [, live] = await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockStream(tx, stream, access)]);
         return live && work(tx);
       });
     },
@@ -81,12 +81,16 @@ const inTurn = async <Value>(
  * Hashes the next records from a bucket on, and notes when there are no more. Returns where to go on; null at the end.
  * The shared lock keeps out what else updates records, so that nobody waits for a row in the middle of a transaction.
  */
-const hashSome = async (tx: Transaction, { accountId, id }: HashedStream, from: string): Promise<string | null> => {
+const hashNextRecords = async (
+  tx: Transaction,
+  { accountId, id }: HashedStream,
+  from: string,
+): Promise<string | null> => {
   const { rows: locked } = await tx.execute<{ locked: boolean }>(
     sql`SELECT pg_try_advisory_xact_lock(hashtextextended(${`key hashes ${id}`}::text, 0)) AS locked`,
   );
   if (!locked[0]?.locked) return null;
-  await readByPlace(tx);
+  await preferTidScans(tx);
   const { rows } = await tx.execute<{ bucket: string }>(sql`
     UPDATE records r SET key_hash = ${keyHash(sql`r.filter_id`, sql`r.element`)}
     WHERE r.account_id = ${accountId} AND r.stream_id = ${id} AND r.key_hash = ${UNHASHED} AND r.ctid = ANY(ARRAY(

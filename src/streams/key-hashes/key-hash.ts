@@ -15,7 +15,7 @@ const UNHASHED_SQL = sql.raw(String(UNHASHED));
 export const isKeyHash = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
 
 /** The hash of a record that is inserted into the stream `s`. */
-export const insertedHash = (filterId: SQL, element: SQL): SQL =>
+export const keyHashOfInsert = (filterId: SQL, element: SQL): SQL =>
   sql`CASE WHEN s.hashes_keys THEN ${keyHash(filterId, element)} ELSE ${UNHASHED_SQL} END`;
 
 /**
@@ -30,7 +30,7 @@ export const keyHash = (filterId: SQL, element: SQL): SQL =>
  * to those that a server of an older version inserted without. Looked up pair by pair, since PostgreSQL 15 does not use two lists
  * for one index.
  */
-export const foundByHash = ({ accountId, id }: Pick<StreamRow, 'accountId' | 'id'>, keys: SQL): SQL => sql`
+export const matchKeyHashes = ({ accountId, id }: Pick<StreamRow, 'accountId' | 'id'>, keys: SQL): SQL => sql`
   AND r.ctid = ANY(ARRAY(
     SELECT found.ctid FROM (
       SELECT DISTINCT k.bucket_start, h.hash

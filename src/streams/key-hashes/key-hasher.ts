@@ -1,7 +1,7 @@
 import type { Db } from '../../db/client.ts';
 import { StreamBusyError } from '../../errors/errors.ts';
 import type { Stoppable } from '../../lib/lifecycle.ts';
-import { hashKeys, keyStateOf } from './hash-keys.ts';
+import { hashStreamKeys, findKeyState } from './hash-keys.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { StreamQueue } from '../stream-queue.ts';
 
@@ -45,11 +45,11 @@ export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
     try {
       if (signal.aborted) return;
       const db = dbOf(stream.accountId);
-      const state = await keyStateOf(db, stream, leastRecords);
+      const state = await findKeyState(db, stream, leastRecords);
       checkedMs = performance.now() - begun;
       isHashed = state === 'HASHED';
       if (state === 'LARGE' || state === 'HASHING')
-        await hashKeys({ db, streamQueue, signal, waitMs: WAIT_MS }, stream, state);
+        await hashStreamKeys({ db, streamQueue, signal, waitMs: WAIT_MS }, stream, state);
     } catch (error) {
       // Others use the stream: the next look-up tries again.
       if (!signal.aborted && !(error instanceof StreamBusyError)) onError(error);

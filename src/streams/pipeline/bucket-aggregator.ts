@@ -4,7 +4,7 @@ import type { CanonicalFilter } from './canonical.ts';
 import type { CanonicalRecords } from './records.ts';
 
 /** Sums column by column. */
-export interface SumColumns {
+export interface BucketTotals {
   readonly buckets: readonly string[];
   /** Index into `filters`. */
   readonly filterIndexes: readonly number[];
@@ -14,47 +14,47 @@ export interface SumColumns {
   readonly filters: readonly CanonicalFilter[];
 }
 
-export class BucketSums {
+export class BucketAggregator {
   #filters = new Map<string, { readonly filter: CanonicalFilter; readonly sums: Map<string, DecimalSum> }>();
   #size = 0;
-  readonly #most: number;
+  readonly #limit: number;
 
-  /** @param most so many sums at most: beyond them nothing is held */
-  constructor(most = Infinity) {
-    this.#most = most;
+  /** @param limit maximum number of totals; all are dropped if there are more */
+  constructor(limit = Infinity) {
+    this.#limit = limit;
   }
 
   add({ buckets, bucketIndexes, filters, filterIndexes, values }: CanonicalRecords): this {
-    if (this.areTooMany) return this;
+    if (this.overflowed) return this;
     const sumsOf = filters.map((filter) => this.#sumsOf(filter));
-    for (let place = 0; place < values.length; place += 1) {
-      const sums = sumsOf[filterIndexes[place] as number] as Map<string, DecimalSum>;
-      const bucket = buckets[bucketIndexes[place] as number] as string;
+    for (let index = 0; index < values.length; index += 1) {
+      const sums = sumsOf[filterIndexes[index] as number] as Map<string, DecimalSum>;
+      const bucket = buckets[bucketIndexes[index] as number] as string;
       let sum = sums.get(bucket);
       if (sum === undefined) {
         sum = new DecimalSum();
         sums.set(bucket, sum);
         this.#size += 1;
       }
-      sum.add(values[place] as string);
+      sum.add(values[index] as string);
     }
-    if (this.areTooMany) this.#filters = new Map();
+    if (this.overflowed) this.#filters = new Map();
     return this;
   }
 
   /** How many are held. */
   get size(): number {
-    return this.areTooMany ? 0 : this.#size;
+    return this.overflowed ? 0 : this.#size;
   }
 
   /** Whether there were more than are held. */
-  get areTooMany(): boolean {
-    return this.#size > this.#most;
+  get overflowed(): boolean {
+    return this.#size > this.#limit;
   }
 
   /** Filters in the order in which they were met. Null where there were too many sums. */
-  get columns(): SumColumns | null {
-    if (this.areTooMany) return null;
+  get columns(): BucketTotals | null {
+    if (this.overflowed) return null;
     const columns = {
       buckets: [] as string[],
       filterIndexes: [] as number[],

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../../errors/errors.ts';
 import { compareBytewise } from '../../lib/bytewise.ts';
-import { Distinct } from '../../lib/distinct.ts';
+import { Interner } from '../../lib/interner.ts';
 import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../../lib/timestamps.ts';
-import { checkFilter, type FilterEntry, type Granularity } from './inputs.ts';
+import { validateFilter, type FilterEntry, type Granularity } from './inputs.ts';
 
 /** A filter in its one spelling: dimensions and values sorted bytewise, repeated values merged. */
 export interface CanonicalFilter {
@@ -21,7 +21,7 @@ export interface StreamShape {
   readonly dimensions: readonly string[];
 }
 
-export interface CheckOptions {
+export interface ReaderOptions {
   /** The path of the list, e.g. ["input", "records"]. */
   readonly path: readonly string[];
   readonly now: Date;
@@ -29,7 +29,7 @@ export interface CheckOptions {
   readonly maxFutureMs: number;
 }
 
-const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
+const toCanonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
   const entries = filter
     .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareBytewise) }))
     .sort((a, b) => compareBytewise(a.dimension, b.dimension));
@@ -41,19 +41,19 @@ const canonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
 };
 
 /** Of a record without dimensions. */
-export const EMPTY_FILTER: CanonicalFilter = canonicalFilter([]);
+export const EMPTY_FILTER: CanonicalFilter = toCanonicalFilter([]);
 
-export const filterDigest = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
+export const hashFilter = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
 /** As `filters.dimensions` holds it. */
-export const dimensionsJson = (filter: CanonicalFilter): string =>
+export const encodeDimensions = (filter: CanonicalFilter): string =>
   JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 /** The start of the bucket: that of the instant's hour, or midnight UTC of the date or the month as written. */
-const bucketStartOf = ({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number => {
+const computeBucketStart = ({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number => {
   if (granularity === 'HOURLY') return Math.floor(instant / HOUR) * HOUR;
   const date = Math.floor(wallTime / DAY) * DAY;
   return granularity === 'DAILY' ? date : date - (new Date(date).getUTCDate() - 1) * DAY;
@@ -61,16 +61,16 @@ const bucketStartOf = ({ instant, wallTime }: WrittenTimestamp, granularity: Gra
 
 /** Buckets of many records that mostly share their timestamps; a text that is none is an issue each time. */
 export class BucketReader {
-  readonly #options: CheckOptions;
+  readonly #options: ReaderOptions;
   readonly #latest: number;
   readonly #byTimestamp = {
     HOURLY: new Map<string, number>(),
     DAILY: new Map<string, number>(),
     MONTHLY: new Map<string, number>(),
   };
-  readonly #starts = new Distinct<string>();
+  readonly #starts = new Interner<string>();
 
-  constructor(options: CheckOptions) {
+  constructor(options: ReaderOptions) {
     this.#options = options;
     this.#latest = options.now.getTime() + options.maxFutureMs;
   }
@@ -95,7 +95,7 @@ export class BucketReader {
       );
       return -1;
     }
-    const milliseconds = bucketStartOf(written, granularity);
+    const milliseconds = computeBucketStart(written, granularity);
     const start = formatTimestamp(new Date(milliseconds));
     if (milliseconds > this.#latest) {
       issues.add(
@@ -105,7 +105,7 @@ export class BucketReader {
       );
       return -1;
     }
-    const bucket = this.#starts.indexOf(start, start);
+    const bucket = this.#starts.intern(start, start);
     known.set(timestamp, bucket);
     return bucket;
   }
@@ -121,7 +121,7 @@ export class FilterReader {
   /** The same object again is the same filter: whoever read the request may have seen that already. */
   readonly #byIdentity = new Map<readonly FilterEntry[], number>();
   readonly #bySpelling = new Map<string, number>();
-  readonly #filters = new Distinct<CanonicalFilter>();
+  readonly #filters = new Interner<CanonicalFilter>();
 
   /** Each once. */
   get filters(): readonly CanonicalFilter[] {
@@ -144,9 +144,9 @@ export class FilterReader {
     const known = this.#bySpelling.get(spelling);
     if (known !== undefined) return known;
     const before = issues.count;
-    checkFilter(filter, path(), issues);
+    validateFilter(filter, path(), issues);
     if (issues.count > before) return -1;
-    const canonical = canonicalFilter(filter);
+    const canonical = toCanonicalFilter(filter);
     knownFilters.set(filter, canonical);
     const index = this.#indexOf(canonical);
     this.#bySpelling.set(spelling, index);
@@ -155,7 +155,7 @@ export class FilterReader {
   }
 
   #indexOf(canonical: CanonicalFilter): number {
-    return this.#filters.indexOf(canonical.text, canonical);
+    return this.#filters.intern(canonical.text, canonical);
   }
 }
 

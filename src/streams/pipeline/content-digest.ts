@@ -16,10 +16,10 @@ export class ContentDigest {
     const { buckets, bucketIndexes, filters, filterIndexes, elements, values } = records;
     if (!this.#begun) this.#add(records.granularity);
     let text = '';
-    for (let place = 0; place < elements.length; place += 1) {
-      const filter = filters[filterIndexes[place] ?? -1];
+    for (let index = 0; index < elements.length; index += 1) {
+      const filter = filters[filterIndexes[index] ?? -1];
       // No part can hold a control character, so U+001F cannot be mistaken for a part of one.
-      text += `${place === 0 ? '' : '\n'}${buckets[bucketIndexes[place] ?? -1]}\u001f${filter?.text}\u001f${elements[place]}\u001f${values[place]}`;
+      text += `${index === 0 ? '' : '\n'}${buckets[bucketIndexes[index] ?? -1]}\u001f${filter?.text}\u001f${elements[index]}\u001f${values[index]}`;
     }
     return elements.length === 0 ? this : this.#add(text);
   }

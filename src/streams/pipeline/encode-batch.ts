@@ -19,32 +19,32 @@ export interface BatchColumns {
 }
 
 /** The same as arrays in text form: a moment takes Postgres longer to read than all else of a record, so each is read once. */
-export interface BatchTexts {
+export interface EncodedBatch {
   /** Of its first record, in the request. */
   readonly firstIndex: number;
   readonly buckets: string;
   readonly filters: readonly CanonicalFilter[];
   /** Places in `buckets`, from 1 on. */
-  readonly bucketPlaces: string;
+  readonly bucketIndexes: string;
   /** Places in `filters`, from 1 on; NULL for every filter. */
-  readonly filterPlaces: string;
+  readonly filterIndexes: string;
   readonly elements: string;
   readonly values: string;
 }
 
-export const batchTexts = (batch: BatchColumns, firstIndex = 0): BatchTexts => ({
+export const encodeBatch = (batch: BatchColumns, firstIndex = 0): EncodedBatch => ({
   firstIndex,
   buckets: plainArrayText(batch.buckets),
   filters: batch.filters,
-  bucketPlaces: placesText(batch.bucketIndexes),
-  filterPlaces: placesText(batch.filterIndexes),
+  bucketIndexes: encodeIndexes(batch.bucketIndexes),
+  filterIndexes: encodeIndexes(batch.filterIndexes),
   elements: arrayText(batch.elements),
   values: plainArrayText(batch.values),
 });
 
-const placesText = (indexes: readonly number[]): string =>
+const encodeIndexes = (indexes: readonly number[]): string =>
   plainArrayText(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
 
 /** Without the filters, which batches share. */
-export const bytesOf = ({ buckets, bucketPlaces, filterPlaces, elements, values }: BatchTexts): number =>
-  buckets.length + bucketPlaces.length + filterPlaces.length + Buffer.byteLength(elements) + values.length;
+export const countBytes = ({ buckets, bucketIndexes, filterIndexes, elements, values }: EncodedBatch): number =>
+  buckets.length + bucketIndexes.length + filterIndexes.length + Buffer.byteLength(elements) + values.length;

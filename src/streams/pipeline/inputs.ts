@@ -39,7 +39,7 @@ export interface SelectorInput {
 }
 
 /** What stands in the place of a record or selector that has not the shape of one; paths begin below it. */
-export class Misshapen {
+export class MalformedRecord {
   readonly issues: readonly Issue[];
   /** Of all its issues, of which those beyond a hundred need not be listed. */
   readonly issueCount: number;
@@ -53,8 +53,8 @@ export class Misshapen {
   }
 }
 
-export const addMisshapen = (
-  { issues: found, issueCount }: Misshapen,
+export const reportMalformed = (
+  { issues: found, issueCount }: MalformedRecord,
   at: (...rest: string[]) => string[],
   issues: IssueCollector,
 ): void => {
@@ -79,13 +79,13 @@ export const EXPORT_COLUMNS: ReadonlySet<string> = new Set(['meterApiName', 'buc
 const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
 
 /** What is wrong with a stream's name, or null. */
-export const streamNameProblem = (name: string): string | null =>
+export const findStreamNameProblem = (name: string): string | null =>
   STREAM_NAME.test(name) && name !== '.' && name !== '..'
     ? null
     : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
 
 /** What is wrong with a dimension name, a dimension value, an element name or another text as short, or null. */
-export const textProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
+export const findTextProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
   // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
   if (text.length > longest && [...text].length > longest)
@@ -96,13 +96,17 @@ export const textProblem = (text: string, longest = MAX_TEXT): { code: IssueCode
   return null;
 };
 
-export const checkText = (text: string, pathOf: () => readonly string[], issues: IssueCollector): void => {
-  const problem = textProblem(text);
+export const validateText = (text: string, pathOf: () => readonly string[], issues: IssueCollector): void => {
+  const problem = findTextProblem(text);
   if (problem) issues.add(pathOf(), problem.code, problem.message);
 };
 
 /** Checks a filter's own form; which dimensions a stream has is the stream's matter. */
-export const checkFilter = (filter: readonly FilterEntry[], path: readonly string[], issues: IssueCollector): void => {
+export const validateFilter = (
+  filter: readonly FilterEntry[],
+  path: readonly string[],
+  issues: IssueCollector,
+): void => {
   if (filter.length > MAX_DIMENSIONS) {
     issues.add(
       path,
@@ -122,7 +126,7 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
       );
     }
     seen.set(entry.dimension, index);
-    checkText(entry.dimension, () => [...at, 'dimension'], issues);
+    validateText(entry.dimension, () => [...at, 'dimension'], issues);
     if (ELEMENT_NAMES.has(entry.dimension) || EXPORT_COLUMNS.has(entry.dimension)) {
       issues.add(
         [...at, 'dimension'],
@@ -130,11 +134,11 @@ export const checkFilter = (filter: readonly FilterEntry[], path: readonly strin
         `"${entry.dimension}" is not free as a dimension: it names the element or a column of the export.`,
       );
     }
-    checkValues(entry.values, [...at, 'values'], issues);
+    validateValues(entry.values, [...at, 'values'], issues);
   }
 };
 
-const checkValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+const validateValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
   if (values.length === 0) issues.add(path, 'NO_VALUES', 'A dimension needs at least one value.');
   if (values.length > MAX_VALUES) {
     const distinct = countDistinct(values);
@@ -149,7 +153,7 @@ const checkValues = (values: readonly string[], path: readonly string[], issues:
     }
   }
   for (const [index, value] of values.entries()) {
-    const problem = textProblem(value);
+    const problem = findTextProblem(value);
     if (problem) issues.add([...path, String(index)], problem.code, problem.message);
   }
 };
@@ -165,7 +169,11 @@ const countDistinct = (values: readonly string[]): number => {
 };
 
 /** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */
-export const decimalText = (input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null => {
+export const readDecimalText = (
+  input: DecimalInput,
+  path: readonly string[],
+  issues: IssueCollector,
+): string | null => {
   if (typeof input === 'string') return input;
   if (Number.isNaN(input.value) || significantDigits(input.value) > 15) {
     issues.add(
@@ -182,14 +190,14 @@ export const decimalText = (input: DecimalInput, path: readonly string[], issues
 const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,37})(?:\.\d{0,29}[1-9])?$/;
 
 /** The canonical text of a record's value: 0 or more, at most 38 significant digits, at most 30 decimals. */
-export const checkValue = (
+export const parseRecordValue = (
   input: DecimalInput,
   pathOf: () => readonly string[],
   issues: IssueCollector,
 ): string | null => {
   if (typeof input === 'string' && input.length <= MAX_DIGITS && CANONICAL_VALUE.test(input)) return input;
   const path = pathOf();
-  const text = decimalText(input, path, issues);
+  const text = readDecimalText(input, path, issues);
   if (text === null) return null;
   const decimal = parseDecimal(text);
   if (!decimal) {

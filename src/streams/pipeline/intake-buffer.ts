@@ -1,49 +1,49 @@
 // Pure: which batches of requests that come bit by bit may wait in memory for their end.
-import { type BatchTexts, bytesOf } from './encode-batch.ts';
+import { type EncodedBatch, countBytes } from './encode-batch.ts';
 
-/** Requests hold batches up to so many bytes together. */
-export interface HeldBatches {
+/** Requests tryBuffer batches up to so many bytes together. */
+export interface IntakeBuffer {
   /** How many are held now. */
   readonly bytes: number;
-  open(): Holder;
+  open(): RequestBuffer;
 }
 
 /** What one request holds. */
-export interface Holder {
-  readonly batches: readonly BatchTexts[];
+export interface RequestBuffer {
+  readonly batches: readonly EncodedBatch[];
   /** False where there is no place for it, and nothing happened. */
-  hold(batch: BatchTexts): boolean;
+  tryBuffer(batch: EncodedBatch): boolean;
   /** Gives back its place, and all that it held. */
-  release(): readonly BatchTexts[];
+  release(): readonly EncodedBatch[];
 }
 
 /** No request takes the place of all others. */
-const SHARE_OF_ONE = 4;
+const MAX_SHARE_PER_REQUEST = 4;
 
-export const createHeldBatches = (maxBytes: number): HeldBatches => {
-  let heldBytes = 0;
+export const createIntakeBuffer = (maxBytes: number): IntakeBuffer => {
+  let bufferedBytes = 0;
   return {
     get bytes() {
-      return heldBytes;
+      return bufferedBytes;
     },
     open: () => {
-      let batches: BatchTexts[] = [];
+      let batches: EncodedBatch[] = [];
       let ownBytes = 0;
       return {
         get batches() {
           return batches;
         },
-        hold: (batch) => {
-          const bytes = bytesOf(batch);
-          if (heldBytes + bytes > maxBytes || ownBytes + bytes > maxBytes / SHARE_OF_ONE) return false;
-          heldBytes += bytes;
+        tryBuffer: (batch) => {
+          const bytes = countBytes(batch);
+          if (bufferedBytes + bytes > maxBytes || ownBytes + bytes > maxBytes / MAX_SHARE_PER_REQUEST) return false;
+          bufferedBytes += bytes;
           ownBytes += bytes;
           batches.push(batch);
           return true;
         },
         release: () => {
           const released = batches;
-          heldBytes -= ownBytes;
+          bufferedBytes -= ownBytes;
           ownBytes = 0;
           batches = [];
           return released;

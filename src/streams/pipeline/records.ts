@@ -4,12 +4,19 @@ import type { IssueCode } from '../../errors/issue-codes.ts';
 import {
   BucketReader,
   type CanonicalFilter,
-  type CheckOptions,
+  type ReaderOptions,
   describeDimensions,
   FilterReader,
   type StreamShape,
 } from './canonical.ts';
-import { addMisshapen, checkText, checkValue, type Granularity, Misshapen, type RecordInput } from './inputs.ts';
+import {
+  reportMalformed,
+  validateText,
+  parseRecordValue,
+  type Granularity,
+  MalformedRecord,
+  type RecordInput,
+} from './inputs.ts';
 
 /** Records column by column, as `unnest` wants them. */
 export interface CanonicalRecords {
@@ -34,7 +41,7 @@ export interface CanonicalRecords {
  * of the first record whose filter is in order.
  */
 export class RecordReader {
-  readonly #options: CheckOptions;
+  readonly #options: ReaderOptions;
   readonly #issues: IssueCollector;
   #buckets: BucketReader;
   #filters = new FilterReader();
@@ -44,7 +51,7 @@ export class RecordReader {
   #characters = 0;
   #batch: Columns = emptyColumns();
 
-  constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
+  constructor(shape: StreamShape | null, options: ReaderOptions, issues: IssueCollector) {
     this.#options = options;
     this.#issues = issues;
     this.#buckets = new BucketReader(options);
@@ -67,20 +74,20 @@ export class RecordReader {
     return this.#shape;
   }
 
-  read(input: RecordInput | Misshapen): void {
+  read(input: RecordInput | MalformedRecord): void {
     const issues = this.#issues;
     const index = this.#count;
     this.#count += 1;
     const at = (...rest: string[]): string[] => [...this.#options.path, String(index), ...rest];
-    if (input instanceof Misshapen) {
-      addMisshapen(input, at, issues);
+    if (input instanceof MalformedRecord) {
+      reportMalformed(input, at, issues);
       this.#count += input.recordCount - 1;
       return;
     }
     const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
     const filterIndex = this.#filters.read(input.filter ?? [], () => at('filter'), issues);
-    checkText(input.elementName, () => at('elementName'), issues);
-    const value = checkValue(input.value, () => at('value'), issues);
+    validateText(input.elementName, () => at('elementName'), issues);
+    const value = parseRecordValue(input.value, () => at('value'), issues);
     const filter = this.#filters.filters[filterIndex];
     if (filter) {
       if (!this.#expected) {
@@ -146,27 +153,31 @@ type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndex
 const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
 
 /** The issue of a record that repeats another's key. */
-export const duplicateKey = (at: number, other: number): { code: IssueCode; message: string } => ({
+export const duplicateKeyIssue = (at: number, other: number): { code: IssueCode; message: string } => ({
   code: 'DUPLICATE_KEY',
   message: `Record ${at} has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
 });
 
 /** Two records of one replace with the same key: which of them should stay is not told, so both are named. */
-export const checkDistinctKeys = (records: CanonicalRecords, path: readonly string[], issues: IssueCollector): void => {
+export const validateDistinctKeys = (
+  records: CanonicalRecords,
+  path: readonly string[],
+  issues: IssueCollector,
+): void => {
   const firstByKey = new Map<string, number>();
   const named = new Set<number>();
-  for (const [place, bucket] of records.bucketIndexes.entries()) {
-    const index = records.indexes[place] ?? place;
-    const filterIndex = records.filterIndexes[place];
+  for (const [position, bucket] of records.bucketIndexes.entries()) {
+    const index = records.indexes[position] ?? position;
+    const filterIndex = records.filterIndexes[position];
     if (bucket === -1 || filterIndex === -1) continue;
-    const key = `${bucket}\u001f${filterIndex}\u001f${records.elements[place]}`;
+    const key = `${bucket}\u001f${filterIndex}\u001f${records.elements[position]}`;
     const first = firstByKey.get(key);
     if (first === undefined) {
       firstByKey.set(key, index);
       continue;
     }
     const add = (at: number, other: number): void => {
-      const { code, message } = duplicateKey(at, other);
+      const { code, message } = duplicateKeyIssue(at, other);
       issues.add([...path, String(at)], code, message);
     };
     if (!named.has(first)) {

@@ -1,16 +1,16 @@
 // Pure: turns what was sent into canonical delete selectors.
 import type { IssueCollector } from '../../errors/errors.ts';
-import { Distinct } from '../../lib/distinct.ts';
+import { Interner } from '../../lib/interner.ts';
 import {
   BucketReader,
   type CanonicalFilter,
-  type CheckOptions,
+  type ReaderOptions,
   describeDimensions,
   EMPTY_FILTER,
   FilterReader,
   type StreamShape,
 } from './canonical.ts';
-import { addMisshapen, checkText, type Granularity, Misshapen, type SelectorInput } from './inputs.ts';
+import { reportMalformed, validateText, type Granularity, MalformedRecord, type SelectorInput } from './inputs.ts';
 import type { CanonicalRecords } from './records.ts';
 
 export interface CanonicalSelector {
@@ -25,7 +25,7 @@ export interface CanonicalSelector {
 /** Checks delete selectors one by one, and where a shape is given against the stream they select in. */
 export class SelectorReader {
   readonly #shape: StreamShape | null;
-  readonly #options: CheckOptions;
+  readonly #options: ReaderOptions;
   readonly #issues: IssueCollector;
   readonly #dimensions: ReadonlySet<string>;
   #buckets: BucketReader;
@@ -34,7 +34,7 @@ export class SelectorReader {
   #characters = 0;
   #batch: CanonicalSelector[] = [];
 
-  constructor(shape: StreamShape | null, options: CheckOptions, issues: IssueCollector) {
+  constructor(shape: StreamShape | null, options: ReaderOptions, issues: IssueCollector) {
     this.#shape = shape;
     this.#options = options;
     this.#issues = issues;
@@ -52,14 +52,14 @@ export class SelectorReader {
     return { records: this.#batch.length, characters: this.#characters + this.#filters.characters };
   }
 
-  read(input: SelectorInput | Misshapen): void {
+  read(input: SelectorInput | MalformedRecord): void {
     const shape = this.#shape;
     const issues = this.#issues;
     const index = this.#count;
     this.#count += 1;
     const at = (...rest: string[]): string[] => [...this.#options.path, String(index), ...rest];
-    if (input instanceof Misshapen) {
-      addMisshapen(input, at, issues);
+    if (input instanceof MalformedRecord) {
+      reportMalformed(input, at, issues);
       this.#count += input.recordCount - 1;
       return;
     }
@@ -78,7 +78,7 @@ export class SelectorReader {
         );
       }
     }
-    if (input.elementName != null) checkText(input.elementName, () => at('elementName'), issues);
+    if (input.elementName != null) validateText(input.elementName, () => at('elementName'), issues);
     this.#characters += input.elementName?.length ?? 0;
     this.#batch.push({
       granularity: input.granularity,
@@ -100,10 +100,13 @@ export class SelectorReader {
 }
 
 /** The keys that the selectors name, each once and without a value; null if one selects more than a key. */
-export const wholeKeys = (selectors: readonly CanonicalSelector[], shape: StreamShape): CanonicalRecords | null => {
-  const keys = new Distinct<CanonicalSelector>();
-  const buckets = new Distinct<string>();
-  const filters = new Distinct<CanonicalFilter>();
+export const extractWholeKeys = (
+  selectors: readonly CanonicalSelector[],
+  shape: StreamShape,
+): CanonicalRecords | null => {
+  const keys = new Interner<CanonicalSelector>();
+  const buckets = new Interner<string>();
+  const filters = new Interner<CanonicalFilter>();
   const columns = {
     indexes: [] as number[],
     bucketIndexes: [] as number[],
@@ -116,10 +119,10 @@ export const wholeKeys = (selectors: readonly CanonicalSelector[], shape: Stream
     const filter = selector.filter ?? EMPTY_FILTER;
     if (element === null || filter.entries.length < shape.dimensions.length) return null;
     const known = keys.items.length;
-    if (keys.indexOf(`${bucket} ${filter.text} ${element}`, selector) < known) continue;
+    if (keys.intern(`${bucket} ${filter.text} ${element}`, selector) < known) continue;
     columns.indexes.push(index);
-    columns.bucketIndexes.push(buckets.indexOf(bucket, bucket));
-    columns.filterIndexes.push(filters.indexOf(filter.text, filter));
+    columns.bucketIndexes.push(buckets.intern(bucket, bucket));
+    columns.filterIndexes.push(filters.intern(filter.text, filter));
     columns.elements.push(element);
   }
   const { granularity, dimensions } = shape;

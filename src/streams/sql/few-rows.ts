@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../../db/client.ts';
-import type { SumColumns } from '../pipeline/bucket-aggregator.ts';
+import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
 import { keyHash, UNHASHED } from '../key-hashes/key-hash.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
@@ -62,17 +62,17 @@ export const insertFewRecords = async (
   { records, filterIds, operationIds }: OwnedRecords,
 ): Promise<number> => {
   const { buckets, bucketIndexes, filterIndexes, elements, values } = records;
-  const rows = elements.map((text, place) => {
-    const filterId = sql`${filterIds[filterIndexes[place] as number]}::bigint`;
+  const rows = elements.map((text, index) => {
+    const filterId = sql`${filterIds[filterIndexes[index] as number]}::bigint`;
     const element = sql`${text}::text`;
     return [
       sql`${accountId}::bigint`,
       sql`${id}::bigint`,
-      sql`${buckets[bucketIndexes[place] as number]}::timestamptz`,
+      sql`${buckets[bucketIndexes[index] as number]}::timestamptz`,
       filterId,
       element,
-      sql`${values[place]}::numeric`,
-      sql`${operationIds[place]}::bigint`,
+      sql`${values[index]}::numeric`,
+      sql`${operationIds[index]}::bigint`,
       hashesKeys ? keyHash(filterId, element) : sql.raw(String(UNHASHED)),
     ];
   });
@@ -87,18 +87,18 @@ export const addFewTotals = async (
   tx: Transaction,
   { accountId, id }: StreamRow,
   operationId: bigint,
-  { buckets, filterIndexes, values, counts }: SumColumns,
+  { buckets, filterIndexes, values, counts }: BucketTotals,
   filterIds: readonly string[],
   hides: boolean,
 ): Promise<void> => {
-  const rows = buckets.map((bucket, place) => [
+  const rows = buckets.map((bucket, index) => [
     sql`${accountId}::bigint`,
     sql`${id}::bigint`,
     sql`${bucket}::timestamptz`,
-    sql`${filterIds[filterIndexes[place] as number]}::bigint`,
+    sql`${filterIds[filterIndexes[index] as number]}::bigint`,
     sql`${operationId}::bigint`,
-    sql`${values[place]}::numeric`,
-    sql`${counts[place]}::bigint`,
+    sql`${values[index]}::numeric`,
+    sql`${counts[index]}::bigint`,
   ]);
   await tx.execute(sql`
     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)

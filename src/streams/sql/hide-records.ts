@@ -1,7 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../../db/client.ts';
-import { EMPTY_FILTER, filterDigest } from '../pipeline/canonical.ts';
-import { areFewKeys, foundByHash, MAX_LOOK_UPS } from '../key-hashes/key-hash.ts';
+import { EMPTY_FILTER, hashFilter } from '../pipeline/canonical.ts';
+import { areFewKeys, matchKeyHashes, MAX_LOOK_UPS } from '../key-hashes/key-hash.ts';
 import { findFilterIds } from './ledger.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { StreamRow } from '../stream-rows.ts';
@@ -10,7 +10,7 @@ import type { CanonicalSelector } from '../pipeline/selectors.ts';
 // How a replace or a delete whose keys are in memory finds the live records that it hides.
 
 /** Hides the records that a replace supersedes. */
-export const hideMatching = (
+export const hideReplaced = (
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
@@ -52,7 +52,7 @@ const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly Ca
   if (dimensions.length === stream.dimensions.length) {
     // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
     // million.
-    const digests = selectors.map(({ filter }) => filterDigest(filter ?? EMPTY_FILTER));
+    const digests = selectors.map(({ filter }) => hashFilter(filter ?? EMPTY_FILTER));
     const ids = await findFilterIds(tx, stream, digests);
     const found = selectors.map((selector, index) => ({
       selector,
@@ -88,7 +88,7 @@ interface Keys {
  * The keys that an element may have, as `k`: one for each filter of the stream; null if they are too many.
  * @param elements (bucket_start, element)
  */
-export const withEachFilter = async (
+export const pairWithEachFilter = async (
   tx: Transaction,
   { accountId, id }: Pick<StreamRow, 'accountId' | 'id'>,
   elements: SQL,
@@ -133,15 +133,15 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
       stream.keysHashed && elements && areFewKeys(buckets.length)
         ? filterIds
           ? sql`unnest(${columns[0]?.list}, ${filterIds}, ${elements}) AS k(bucket_start, filter_id, element)`
-          : await withEachFilter(tx, stream, sql`unnest(${columns[0]?.list}, ${elements})`, buckets.length)
+          : await pairWithEachFilter(tx, stream, sql`unnest(${columns[0]?.list}, ${elements})`, buckets.length)
         : null;
     const [, { rowCount }] = await Promise.all([
-      hashed && readByPlace(tx),
+      hashed && preferTidScans(tx),
       tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
         WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
           AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
-          ${hashed ? foundByHash(stream, hashed) : sql``}
+          ${hashed ? matchKeyHashes(stream, hashed) : sql``}
           AND ((${sql.join(
             columns.map(({ column }) => column),
             sql`, `,
@@ -159,7 +159,7 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
  * For the rest of the transaction. The planner takes a few thousand records for dearer than the whole table, because it does not
  * know that they lie close to each other.
  */
-export const readByIndex = async (tx: Transaction): Promise<void> => {
+export const disableSequentialScans = async (tx: Transaction): Promise<void> => {
   await tx.execute(sql`SET LOCAL enable_seqscan = off`);
 };
 
@@ -167,6 +167,6 @@ export const readByIndex = async (tx: Transaction): Promise<void> => {
  * For the rest of the transaction: rows that a statement names by ctid are read there. A planner that knows too little of the table
  * takes a scan of an index for cheaper, and reads the whole stream.
  */
-export const readByPlace = async (tx: Transaction): Promise<void> => {
-  await Promise.all([readByIndex(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);
+export const preferTidScans = async (tx: Transaction): Promise<void> => {
+  await Promise.all([disableSequentialScans(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);
 };

@@ -3,11 +3,11 @@ import { plainArrayText } from '../../db/array-text.ts';
 import { OWN_ID } from '../../db/as-of.ts';
 import type { Transaction } from '../../db/client.ts';
 import { compareBytewise } from '../../lib/bytewise.ts';
-import type { BatchTexts } from '../pipeline/encode-batch.ts';
+import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { insertFewOperations } from './few-rows.ts';
-import { type CanonicalFilter, dimensionsJson, filterDigest } from '../pipeline/canonical.ts';
-import { insertedHash } from '../key-hashes/key-hash.ts';
-import type { KnownStreams } from '../known-streams.ts';
+import { type CanonicalFilter, encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
+import { keyHashOfInsert } from '../key-hashes/key-hash.ts';
+import type { StreamCache } from '../stream-cache.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 
 // The statements of a write, in the order in which they run. Each names the account, and none loops over records.
@@ -114,11 +114,11 @@ export const resolveFilterIds = async (
   tx: Transaction,
   stream: StreamRow,
   filters: readonly CanonicalFilter[],
-  known: KnownStreams,
+  streamCache: StreamCache,
 ): Promise<string[]> => {
-  const remembered = filters.flatMap((filter) => known.filterId(stream.id, filter) ?? []);
+  const remembered = filters.flatMap((filter) => streamCache.getFilterId(stream.id, filter) ?? []);
   if (remembered.length === filters.length) return remembered;
-  const digests = filters.map(filterDigest);
+  const digests = filters.map(hashFilter);
   const find = () => findFilterIds(tx, stream, digests);
   let ids = await find();
   if (ids.size < filters.length) {
@@ -127,7 +127,7 @@ export const resolveFilterIds = async (
       .filter(({ digest }) => !ids.has(digest))
       // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
       .sort((a, b) => compareBytewise(a.digest, b.digest));
-    const entries = missing.map(({ filter }) => dimensionsJson(filter));
+    const entries = missing.map(({ filter }) => encodeDimensions(filter));
     await tx.execute(sql`
       INSERT INTO filters (account_id, stream_id, digest, dimensions)
       SELECT s.account_id, s.id, decode(u.digest, 'hex'), u.dimensions::jsonb
@@ -148,7 +148,7 @@ export const insertRecords = async (
   tx: Transaction,
   stream: StreamRow,
   operation: bigint | readonly bigint[],
-  { buckets, bucketPlaces, filterPlaces, elements, values }: BatchTexts,
+  { buckets, bucketIndexes, filterIndexes, elements, values }: EncodedBatch,
   filterIds: readonly string[],
 ): Promise<number> => {
   const isOne = typeof operation === 'bigint';
@@ -157,9 +157,9 @@ export const insertRecords = async (
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
     SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], ${filterId},
       u.element, u.value, ${isOne ? sql`${operation}::bigint` : sql`u.operation_id`},
-      ${insertedHash(filterId, sql`u.element`)}
+      ${keyHashOfInsert(filterId, sql`u.element`)}
     FROM streams s, unnest(
-      ${bucketPlaces}::int[], ${filterPlaces}::int[], ${elements}::text[],
+      ${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[],
       ${values}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operation.map(String))}::bigint[]`}
     ) AS u(bucket_place, filter_place, element, value${isOne ? sql`` : sql`, operation_id`})
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
@@ -171,7 +171,7 @@ export const insertBatches = async (
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
-  batches: readonly BatchTexts[],
+  batches: readonly EncodedBatch[],
   idOf: (filter: CanonicalFilter) => string,
 ): Promise<number> => {
   let count = 0;
@@ -187,7 +187,7 @@ export const insertBatches = async (
 };
 
 /** Notes how many records each operation hid, shortly before COMMIT. */
-export const noteHidden = async (
+export const recordHiddenCounts = async (
   tx: Transaction,
   { accountId }: StreamRow,
   hidden: ReadonlyMap<bigint, number>,

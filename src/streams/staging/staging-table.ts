@@ -1,11 +1,11 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../db/client.ts';
 import type { IssueCollector } from '../../errors/errors.ts';
-import type { BatchTexts } from '../pipeline/encode-batch.ts';
-import { dimensionsJson, filterDigest } from '../pipeline/canonical.ts';
-import { duplicateKey } from '../pipeline/records.ts';
-import { readByIndex, readByPlace, withEachFilter } from '../sql/hide-records.ts';
-import { areFewKeys, foundByHash, insertedHash } from '../key-hashes/key-hash.ts';
+import type { EncodedBatch } from '../pipeline/encode-batch.ts';
+import { encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
+import { duplicateKeyIssue } from '../pipeline/records.ts';
+import { disableSequentialScans, preferTidScans, pairWithEachFilter } from '../sql/hide-records.ts';
+import { areFewKeys, matchKeyHashes, keyHashOfInsert } from '../key-hashes/key-hash.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
 // Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
@@ -23,13 +23,13 @@ export const stageBatch = async (
   db: Db,
   { accountId, requestId }: StagedRequest,
   number: number,
-  batch: BatchTexts,
+  batch: EncodedBatch,
 ): Promise<void> => {
   await db.execute(sql`
     INSERT INTO staged_batches (account_id, request_id, number, first_index, bucket_starts, bucket_places, filter_places, elements, amounts, filter_digests, filter_dimensions)
     VALUES (${accountId}, ${requestId}, ${number}, ${batch.firstIndex},
-      ${batch.buckets}::timestamptz[], ${batch.bucketPlaces}::int[], ${batch.filterPlaces}::int[], ${batch.elements}::text[], ${batch.values}::numeric[],
-      ${sql.param(batch.filters.map(filterDigest))}::bytea[], ${sql.param(batch.filters.map(dimensionsJson))}::jsonb[])`);
+      ${batch.buckets}::timestamptz[], ${batch.bucketIndexes}::int[], ${batch.filterIndexes}::int[], ${batch.elements}::text[], ${batch.values}::numeric[],
+      ${sql.param(batch.filters.map(hashFilter))}::bytea[], ${sql.param(batch.filters.map(encodeDimensions))}::jsonb[])`);
 };
 
 /** Forgets what was staged, taken over or not. */
@@ -48,7 +48,7 @@ export const clearAbandoned = async (db: Db, olderThanMs: number): Promise<void>
  * The planner knows nothing of what lies in the arrays and takes it for ten rows; a loop over what may be millions would
  * not end. For the rest of the transaction.
  */
-const planForMany = async (tx: Transaction, { maxMs }: StagedRequest): Promise<void> => {
+const disableNestedLoops = async (tx: Transaction, { maxMs }: StagedRequest): Promise<void> => {
   await tx.execute(sql`SET LOCAL enable_nestloop = off`);
   // A merge takes the order of an index, which is that of the buckets alone, and compares all records of a bucket.
   await tx.execute(sql`SET LOCAL enable_mergejoin = off`);
@@ -106,19 +106,19 @@ const rowsWithFilterIds = (request: StagedRequest, stream: StreamRow): SQL => sq
  * Limits what is read of the records `r` to the buckets of few keys, and to the hashes of `hashed`, which has these keys as `k`.
  * The planner would join the keys with all records of the stream.
  */
-const amongFew = (stream: StreamRow, keys: SQL, hashed: SQL | null): SQL => sql`
+const limitToKeys = (stream: StreamRow, keys: SQL, hashed: SQL | null): SQL => sql`
   AND r.bucket_start = ANY(ARRAY(SELECT few.bucket_start FROM ${keys} few))
-  ${stream.keysHashed && hashed ? foundByHash(stream, hashed) : sql``}`;
+  ${stream.keysHashed && hashed ? matchKeyHashes(stream, hashed) : sql``}`;
 
 /** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
-export const checkStagedKeys = async (
+export const validateStagedKeys = async (
   db: Db,
   request: StagedRequest,
   path: readonly string[],
   issues: IssueCollector,
 ): Promise<void> => {
   const found = await db.transaction(async (tx) => {
-    await planForMany(tx, request);
+    await disableNestedLoops(tx, request);
     const { rows } = await tx.execute<{ index: string; first: string; second: string; total: string }>(sql`
       SELECT u.index, k.first, k.second, count(*) OVER () AS total
       FROM (
@@ -129,7 +129,7 @@ export const checkStagedKeys = async (
     return rows;
   });
   for (const { index, first, second } of found) {
-    const { code, message } = duplicateKey(Number(index), Number(index === first ? second : first));
+    const { code, message } = duplicateKeyIssue(Number(index), Number(index === first ? second : first));
     issues.add([...path, index], code, message);
   }
   issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
@@ -139,7 +139,7 @@ export const checkStagedKeys = async (
  * Inserts all staged records, and first hides what they replace, if they do.
  * @param count of records
  */
-export const takeOverRecords = async (
+export const insertStagedRecords = async (
   tx: Transaction,
   request: StagedRequest,
   stream: StreamRow,
@@ -147,29 +147,29 @@ export const takeOverRecords = async (
   replaces: boolean,
   count: number,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
-  await planForMany(tx, request);
-  await storeFilters(tx, request, stream);
+  await disableNestedLoops(tx, request);
+  await insertStagedFilters(tx, request, stream);
   const few = replaces && areFewKeys(count);
-  if (few) await (stream.keysHashed ? readByPlace(tx) : readByIndex(tx));
+  if (few) await (stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx));
   const hidden = replaces
     ? await tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
         FROM ${rowsWithFilterIds(request, stream)} k
         WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
           AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element
-          ${few ? amongFew(stream, rowsWithFilterIds(request, stream), sql`${rowsWithFilterIds(request, stream)} AS k`) : sql``}`)
+          ${few ? limitToKeys(stream, rowsWithFilterIds(request, stream), sql`${rowsWithFilterIds(request, stream)} AS k`) : sql``}`)
     : null;
   const inserted = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
     SELECT u.account_id, ${stream.id}::bigint, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint,
-      ${insertedHash(sql`u.filter_id`, sql`u.element`)}
+      ${keyHashOfInsert(sql`u.filter_id`, sql`u.element`)}
     FROM ${rowsWithFilterIds(request, stream)} u
     JOIN streams s ON s.account_id = u.account_id AND s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
 };
 
-/** The totals of what takeOverRecords inserted. After subtractHidden. */
-export const takeOverTotals = async (
+/** The totals of what insertStagedRecords inserted. After subtractHidden. */
+export const addStagedTotals = async (
   tx: Transaction,
   request: StagedRequest,
   stream: StreamRow,
@@ -185,7 +185,7 @@ export const takeOverTotals = async (
 };
 
 /** Stores the filters that the stream does not have yet. */
-const storeFilters = async (tx: Transaction, request: StagedRequest, stream: StreamRow): Promise<void> => {
+const insertStagedFilters = async (tx: Transaction, request: StagedRequest, stream: StreamRow): Promise<void> => {
   // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
   await tx.execute(sql`
     INSERT INTO filters (account_id, stream_id, digest, dimensions)
@@ -207,7 +207,7 @@ export interface SelectorForm {
  * Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once.
  * @param count of selectors
  */
-export const hideStaged = async (
+export const hideStagedSelections = async (
   tx: Transaction,
   request: StagedRequest,
   stream: StreamRow,
@@ -215,11 +215,11 @@ export const hideStaged = async (
   forms: readonly SelectorForm[],
   count: number,
 ): Promise<number> => {
-  await planForMany(tx, request);
+  await disableNestedLoops(tx, request);
   const few = areFewKeys(count);
-  if (few) await (stream.keysHashed ? readByPlace(tx) : readByIndex(tx));
+  if (few) await (stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx));
   const byElement = (keys: SQL) =>
-    withEachFilter(tx, stream, sql`(SELECT u.bucket_start, u.element FROM ${keys} u)`, count);
+    pairWithEachFilter(tx, stream, sql`(SELECT u.bucket_start, u.element FROM ${keys} u)`, count);
   let hidden = 0;
   for (const form of forms) {
     const matching = [
@@ -235,7 +235,7 @@ export const hideStaged = async (
       UPDATE records r SET hidden_by = ${operationId}
       FROM ${keys} k
       WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
-        AND ${sql.join(matching, sql` AND `)} ${few ? amongFew(stream, keys, hashed) : sql``}`);
+        AND ${sql.join(matching, sql` AND `)} ${few ? limitToKeys(stream, keys, hashed) : sql``}`);
     hidden += rowCount ?? 0;
   }
   return hidden;

@@ -1,15 +1,15 @@
 // Pure: counts the operations that this process wrote to each stream since its totals were last merged.
 
-export interface WrittenStreams {
+export interface MergeCandidates {
   /** Counts one operation. */
-  note(accountId: bigint, streamId: bigint): void;
+  countOperation(accountId: bigint, streamId: bigint): void;
   /** Makes the stream due again. */
-  noteDue(accountId: bigint, streamId: bigint): void;
+  markDue(accountId: bigint, streamId: bigint): void;
   /** By account, the streams with enough operations; their counts start at 0 again. */
   takeDue(): Map<bigint, bigint[]>;
 }
 
-export interface WrittenStreamsOptions {
+export interface MergeCandidatesOptions {
   /** A stream with this number of operations is due. */
   readonly leastOperations: number;
   /** Streams that are counted at a time. Beyond it all counts but those of due streams are dropped: the sweep finds the rest. */
@@ -21,7 +21,7 @@ interface Written {
   count: number;
 }
 
-export const createWrittenStreams = ({ leastOperations, maxCounted }: WrittenStreamsOptions): WrittenStreams => {
+export const createMergeCandidates = ({ leastOperations, maxCounted }: MergeCandidatesOptions): MergeCandidates => {
   const streams = new Map<bigint, Written>();
   const add = (accountId: bigint, streamId: bigint, count: number): void => {
     const known = streams.get(streamId);
@@ -35,8 +35,8 @@ export const createWrittenStreams = ({ leastOperations, maxCounted }: WrittenStr
     if (streams.size < maxCounted) streams.set(streamId, { accountId, count });
   };
   return {
-    note: (accountId, streamId) => add(accountId, streamId, 1),
-    noteDue: (accountId, streamId) => add(accountId, streamId, leastOperations),
+    countOperation: (accountId, streamId) => add(accountId, streamId, 1),
+    markDue: (accountId, streamId) => add(accountId, streamId, leastOperations),
     takeDue: () => {
       const due = new Map<bigint, bigint[]>();
       for (const [streamId, { accountId, count }] of streams) {

@@ -36,7 +36,7 @@ const STATEMENT_TIMEOUT = '1h';
 const SLICE_ACCOUNTS = 100;
 const SLICE_STREAMS = 500;
 
-export const BEGINNING: SweepPosition = { accountId: 0n, streamId: 0n };
+export const SWEEP_START: SweepPosition = { accountId: 0n, streamId: 0n };
 
 /** The first stream of any account. */
 export const randomPosition = async (db: Db): Promise<SweepPosition> => {
@@ -46,7 +46,7 @@ export const randomPosition = async (db: Db): Promise<SweepPosition> => {
 
 /** Merges the totals of all streams that need it, each in a transaction of its own. */
 export const mergeTotals = async (db: Db, options: MergeOptions, signal?: AbortSignal): Promise<void> => {
-  for (let from: SweepPosition | null = BEGINNING; from && !signal?.aborted;) {
+  for (let from: SweepPosition | null = SWEEP_START; from && !signal?.aborted;) {
     from = (await mergeSlice(db, from, options, signal)).next;
   }
 };
@@ -68,7 +68,7 @@ export const mergeSlice = async (
     const accountId = BigInt(id);
     const after: bigint = accountId === from.accountId ? from.streamId : 0n;
     const most = SLICE_STREAMS - lookedAt;
-    const streams = await lookBehind(db, id, after, most, options);
+    const streams = await findStreamsAfter(db, id, after, most, options);
     for (const { streamId, isMergeable } of streams) {
       if (!isMergeable) continue;
       if (signal?.aborted) return { next: position, lookedAt, merged };
@@ -123,7 +123,7 @@ const needsMerge = (accountId: string, { leastOperations }: MergeOptions): SQL =
     OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled), false)`;
 };
 
-const lookBehind = async (
+const findStreamsAfter = async (
   db: Db,
   accountId: string,
   after: bigint,
@@ -152,7 +152,7 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
     // Another server is at it, or repairs the ids.
     if (!rows[0]?.locked) return;
     const { before } = rows[0];
-    await makeUp(tx, stream, before);
+    await addMissingTotals(tx, stream, before);
     // Transactions before the oldest that is under way have ended, and the ids stay as they are, so both statements find the same
     // operations.
     const merged = sql`
@@ -174,7 +174,7 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
   });
 
 /** Makes the totals of operations that a server of an older version wrote. */
-const makeUp = async (tx: Transaction, { accountId, streamId }: StreamKey, before: string): Promise<void> => {
+const addMissingTotals = async (tx: Transaction, { accountId, streamId }: StreamKey, before: string): Promise<void> => {
   const { rows } = await tx.execute<{ id: string }>(sql`
     SELECT o.id FROM operations o
     WHERE o.account_id = ${accountId}::bigint AND o.stream_id = ${streamId}::bigint AND NOT o.totalled AND o.xid < ${before}::xid8`);

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { plainArrayText } from '../../db/array-text.ts';
 import type { Transaction } from '../../db/client.ts';
-import type { SumColumns } from '../pipeline/bucket-aggregator.ts';
+import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
 // The totals that stand beside the ledger. Each operation adds rows of its own, and touches no other's: sums of one stream
@@ -21,7 +21,7 @@ export const addTotals = async (
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
-  sums: SumColumns,
+  sums: BucketTotals,
   filterIds: readonly string[],
   hides: boolean,
 ): Promise<void> => {

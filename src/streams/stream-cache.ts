@@ -10,30 +10,30 @@ const MAX_FILTERS = 50_000;
 /** Characters; what is longer is looked up each time. About 25 MB in all at most. */
 const MAX_FILTER_TEXT = 300;
 
-export interface KnownStreams {
-  find(accountId: bigint, name: string): StreamRow | undefined;
+export interface StreamCache {
+  get(accountId: bigint, name: string): StreamRow | undefined;
   /** What was read, or written and committed. */
-  note(stream: StreamRow): void;
-  forget(accountId: bigint, name: string): void;
-  filterId(streamId: bigint, filter: CanonicalFilter): string | undefined;
+  set(stream: StreamRow): void;
+  invalidate(accountId: bigint, name: string): void;
+  getFilterId(streamId: bigint, filter: CanonicalFilter): string | undefined;
   /** Of filters that are committed. */
-  noteFilters(streamId: bigint, filters: readonly CanonicalFilter[], ids: readonly string[]): void;
+  setFilterIds(streamId: bigint, filters: readonly CanonicalFilter[], ids: readonly string[]): void;
 }
 
-export const createKnownStreams = (): KnownStreams => {
+export const createStreamCache = (): StreamCache => {
   const streams = new LRUCache<string, StreamRow>({ max: MAX_STREAMS });
   const filters = new LRUCache<string, string>({ max: MAX_FILTERS });
   const keyOf = (accountId: bigint, name: string): string => `${accountId}/${name}`;
   return {
-    find: (accountId, name) => streams.get(keyOf(accountId, name)),
-    note: (stream) => {
+    get: (accountId, name) => streams.get(keyOf(accountId, name)),
+    set: (stream) => {
       streams.set(keyOf(stream.accountId, stream.name), stream);
     },
-    forget: (accountId, name) => {
+    invalidate: (accountId, name) => {
       streams.delete(keyOf(accountId, name));
     },
-    filterId: (streamId, filter) => filters.get(`${streamId} ${filter.text}`),
-    noteFilters: (streamId, noted, ids) => {
+    getFilterId: (streamId, filter) => filters.get(`${streamId} ${filter.text}`),
+    setFilterIds: (streamId, noted, ids) => {
       for (const [index, { text }] of noted.entries()) {
         const id = ids[index];
         if (id === undefined || text.length > MAX_FILTER_TEXT) continue;
