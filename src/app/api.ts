@@ -7,6 +7,7 @@ import { createSchema } from '../graphql/schema/schema.ts';
 import { createGraphQLSockets } from '../graphql/websocket.ts';
 import { createEdge } from '../http/edge.ts';
 import { createFailureTeller } from '../http/failures.ts';
+import { noteOutcome } from '../http/request-context.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { SlowRequests } from '../http/slow-requests.ts';
 import { createTimeLimit } from '../http/time-limit.ts';
@@ -92,7 +93,7 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
   });
   const graphql = createGraphQLServer({
-    schema: createSchema(),
+    schema: createSchema({ onUserError: () => noteOutcome('refused') }),
     services,
     log,
     tell,

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { LEAST_OPERATIONS } from '../background/totals-merger.ts';
-import { GRAPHQL_PATH } from '../graphql/server.ts';
+import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { readTrustedDocuments } from '../graphql/plugins/trusted-documents.ts';
 import { maySocketOpen } from '../http/cors.ts';
 import { createDraining } from '../http/draining.ts';

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Database } from '../db/client.ts';
-import { GRAPHQL_PATH } from '../graphql/server.ts';
+import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
 import { frontPage } from '../http/front-page.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';

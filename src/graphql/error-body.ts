@@ -1,4 +1,4 @@
-// Pure: what a request gets that never became an operation, in the form of GraphQL's errors.
+// Pure: the body of an HTTP error that occurs before GraphQL, in the format of GraphQL errors.
 
 const CODES: Readonly<Record<number, string>> = {
   400: 'BAD_REQUEST',
@@ -12,5 +12,6 @@ const MESSAGES: Readonly<Record<number, string>> = {
   406: 'Accept application/json, or text/event-stream for a subscription.',
 };
 
-export const refusal = (status: number, message = MESSAGES[status] ?? 'The request is not valid.'): string =>
-  JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });
+export function errorBody(status: number, message = MESSAGES[status] ?? 'The request is not valid.'): string {
+  return JSON.stringify({ errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] });
+}

@@ -260,7 +260,7 @@ const prepare = async (
   { connectionParams = {}, extra: { socket } }: SocketContext,
   payload: SubscribePayload,
 ): Promise<ExecutionArgs | readonly GraphQLError[]> => {
-  const params = documents.withDocument({ ...payload });
+  const params = documents.resolve({ ...payload });
   const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({
     connectionParams,
     params,

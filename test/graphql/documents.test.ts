@@ -1,7 +1,7 @@
 import { parse } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { createDocumentCache } from '../../src/graphql/plugins/document-cache.ts';
-import { weighDocument } from '../../src/graphql/plugins/document-limits.ts';
+import { findExceededLimit } from '../../src/graphql/plugins/document-limits.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 
 const schema = createSchema();
@@ -14,7 +14,7 @@ const LIMITS = {
   maxPage: 100,
 };
 const refusalOf = (query: string, limits = LIMITS): string | null =>
-  weighDocument(schema, parse(query), limits)?.message ?? null;
+  findExceededLimit(schema, parse(query), limits)?.message ?? null;
 
 describe('what a document may ask for', () => {
   test('a short one whose fragments multiply is refused, and soon', () => {

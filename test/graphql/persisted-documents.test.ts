@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
 import { failureWords } from '../../src/process/format-startup-error.ts';
-import { createTextCache } from '../../src/graphql/plugins/use-persisted-documents.ts';
+import { createTextCache } from '../../src/graphql/plugins/persisted-documents.ts';
 import { startServer } from '../../src/process/start-server.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { createSteppedJob } from '../support/run-steps.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { coerceInputValue, type GraphQLInputType, parseType, typeFromAST } from 'graphql';
 import { expect, test } from 'vitest';
-import { plainRecords } from '../../src/graphql/plugins/fast-path-variables.ts';
+import { toPlainRecords } from '../../src/graphql/plugins/fast-path-variables.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 
 // Lists that pass the coercion of variables are held against it.
@@ -52,7 +52,7 @@ test('a list that passes the coercion is what the coercion would have made of it
   let coerced = 0;
   fc.assert(
     fc.property(fc.array(record, { maxLength: 4 }), (list) => {
-      const records = plainRecords(list);
+      const records = toPlainRecords(list);
       const general = coerceInputValue(list, type);
       if (general === undefined) expect(records).toBeNull();
       else coerced += 1;

@@ -1,4 +1,4 @@
-// Pure: how much one document may ask for. Whoever sends it may have no key, so it is weighed before it is validated.
+// Pure: limits of a document. They are checked before its validation, because clients without a key send documents too.
 import {
   type DocumentNode,
   type FieldNode,
@@ -23,17 +23,17 @@ import { DEFAULT_PAGE } from '../../db/paging.ts';
 import { costOf, STATEMENT_COST } from '../schema/field-costs.ts';
 
 export interface DocumentLimits {
-  /** Words, numbers and marks as written. The parser stops at the first that is too many. */
+  /** Maximum number of tokens. The parser stops at the first one above it. */
   readonly maxTokens: number;
-  /** Selections inside one another; introspection by the usual tools has about 15. */
+  /** Maximum depth of nested selections. The introspection query of common tools has about 15 levels. */
   readonly maxDepth: number;
-  /** Fields and fragments as written. Validation compares those of one place with each other. */
+  /** Maximum number of fields and fragments, as written. Validation compares the fields of a selection pairwise. */
   readonly maxFields: number;
-  /** Fields as written under another name: without them each field of a selection is answered once. */
+  /** Maximum number of aliases, as written. Only aliases make a selection return a field more than once. */
   readonly maxAliases: number;
-  /** Fields of the answer, where each list has as many rows as its page may have, and what is done for them. */
+  /** Maximum cost: fields of the largest possible response, plus the costs of src/graphql/schema/field-costs.ts. */
   readonly maxCost: number;
-  /** Rows of the largest page. */
+  /** Maximum page size. */
   readonly maxPage: number;
 }
 
@@ -46,9 +46,8 @@ const SETTINGS = {
 } as const;
 type Limit = keyof typeof SETTINGS;
 
-/** The error to answer with, before anything of the document is done. */
-export const tooLarge = (limits: DocumentLimits, limit: Limit, problem: string, advice: string): GraphQLError =>
-  new GraphQLError(`The document ${problem}. ${advice}.`, {
+export function documentTooLarge(limits: DocumentLimits, limit: Limit, problem: string, advice: string): GraphQLError {
+  return new GraphQLError(`The document ${problem}. ${advice}.`, {
     extensions: {
       code: 'DOCUMENT_TOO_LARGE',
       limit: limits[limit],
@@ -56,30 +55,31 @@ export const tooLarge = (limits: DocumentLimits, limit: Limit, problem: string, 
       http: { status: 400, spec: true },
     },
   });
+}
 
-/** Null where the document stays within the limits; else the error to answer with. */
-export const weighDocument = (
+/** Returns the error of the first limit that the document exceeds, or null if it exceeds none. */
+export function findExceededLimit(
   schema: GraphQLSchema,
   document: DocumentNode,
   limits: DocumentLimits,
-): GraphQLError | null => {
+): GraphQLError | null {
   try {
-    const scale = new Scale(schema, document, limits);
+    const meter = new DocumentMeter(schema, document, limits);
     for (const definition of document.definitions) {
-      // Fragments that nobody spreads are written down all the same, and validated.
-      if (definition.kind === Kind.FRAGMENT_DEFINITION) scale.fragment(definition.name.value, 1);
+      // Validation reads unused fragments too.
+      if (definition.kind === Kind.FRAGMENT_DEFINITION) meter.measureFragment(definition.name.value, 1);
       if (definition.kind === Kind.OPERATION_DEFINITION) {
-        scale.selections(definition.selectionSet, schema.getRootType(definition.operation) ?? null, 1);
+        meter.measureSelections(definition.selectionSet, schema.getRootType(definition.operation) ?? null, 1);
       }
     }
     return null;
   } catch (error) {
-    if (!(error instanceof TooMuch)) throw error;
-    return tooLarge(limits, error.limit, error.message, 'Request less at a time');
+    if (!(error instanceof LimitError)) throw error;
+    return documentTooLarge(limits, error.limit, error.message, 'Request less at a time');
   }
-};
+}
 
-class TooMuch extends Error {
+class LimitError extends Error {
   readonly limit: Limit;
 
   constructor(limit: Limit, problem: string) {
@@ -88,18 +88,19 @@ class TooMuch extends Error {
   }
 }
 
-interface Weight {
+interface Size {
   readonly cost: number;
-  /** Levels below. */
+  /** Levels of selections below. */
   readonly depth: number;
 }
 
-class Scale {
+/** Measures selections. Throws LimitError if a limit is exceeded. */
+class DocumentMeter {
   readonly #schema: GraphQLSchema;
   readonly #limits: DocumentLimits;
   readonly #fragments = new Map<string, FragmentDefinitionNode>();
-  /** Each fragment is weighed once, however often it is spread. */
-  readonly #weights = new Map<string, Weight>();
+  /** Each fragment is measured once, even if it is spread often. */
+  readonly #fragmentSizes = new Map<string, Size>();
   #fields = 0;
   #aliases = 0;
 
@@ -111,18 +112,18 @@ class Scale {
     }
   }
 
-  selections(set: SelectionSetNode, parent: GraphQLNamedType | null, level: number): Weight {
+  measureSelections(set: SelectionSetNode, parent: GraphQLNamedType | null, level: number): Size {
     const { maxCost } = this.#limits;
     let cost = 0;
     let depth = 0;
     for (const selection of set.selections) {
-      const weight = this.#selection(selection, parent, level);
-      cost += weight.cost;
-      depth = Math.max(depth, weight.depth);
+      const size = this.#measureSelection(selection, parent, level);
+      cost += size.cost;
+      depth = Math.max(depth, size.depth);
     }
     this.#checkDepth(level + depth);
     if (cost > maxCost) {
-      throw new TooMuch(
+      throw new LimitError(
         'maxCost',
         `costs more than ${maxCost} by the rows that it can return and the statements for them`,
       );
@@ -130,69 +131,70 @@ class Scale {
     return { cost, depth: depth + 1 };
   }
 
-  fragment(name: string, level: number): Weight {
-    const known = this.#weights.get(name);
+  measureFragment(name: string, level: number): Size {
+    const known = this.#fragmentSizes.get(name);
     if (known) return known;
-    // Stands while it is being weighed: one that spreads itself is refused by validation, and must not go on for ever here.
-    this.#weights.set(name, { cost: 0, depth: 0 });
+    // Ends the recursion of a fragment that spreads itself, which only validation rejects.
+    this.#fragmentSizes.set(name, { cost: 0, depth: 0 });
     const fragment = this.#fragments.get(name);
-    const type = fragment && this.#schema.getType(fragment.typeCondition.name.value);
-    const weight = fragment ? this.selections(fragment.selectionSet, type ?? null, level) : { cost: 0, depth: 0 };
-    this.#weights.set(name, weight);
-    return weight;
+    if (!fragment) return { cost: 0, depth: 0 };
+    const type = this.#schema.getType(fragment.typeCondition.name.value);
+    const size = this.measureSelections(fragment.selectionSet, type ?? null, level);
+    this.#fragmentSizes.set(name, size);
+    return size;
   }
 
   #checkDepth(level: number): void {
     const { maxDepth } = this.#limits;
-    if (level > maxDepth) throw new TooMuch('maxDepth', `is nested deeper than ${maxDepth} levels`);
+    if (level > maxDepth) throw new LimitError('maxDepth', `is nested deeper than ${maxDepth} levels`);
   }
 
-  #selection(selection: SelectionNode, parent: GraphQLNamedType | null, level: number): Weight {
-    // Before anything inside is looked at, so that no document is too deep to be weighed.
+  #measureSelection(selection: SelectionNode, parent: GraphQLNamedType | null, level: number): Size {
+    // Before the recursion, so that the depth limit bounds the call stack.
     this.#checkDepth(level);
     this.#count(selection);
-    if (selection.kind === Kind.FRAGMENT_SPREAD) return this.fragment(selection.name.value, level + 1);
+    if (selection.kind === Kind.FRAGMENT_SPREAD) return this.measureFragment(selection.name.value, level + 1);
     if (selection.kind === Kind.INLINE_FRAGMENT) {
       const type = selection.typeCondition && this.#schema.getType(selection.typeCondition.name.value);
-      return this.selections(selection.selectionSet, type ?? parent, level + 1);
+      return this.measureSelections(selection.selectionSet, type ?? parent, level + 1);
     }
-    const definition = this.#definitionOf(selection, parent);
-    const rows = definition ? this.#rowsOf(selection, definition) : 1;
+    const definition = this.#findField(selection, parent);
+    const rows = definition ? this.#countRows(selection, definition) : 1;
     const own = definition
-      ? costOf(definition, rows) + (this.#asksDatabase(definition, parent) ? STATEMENT_COST : 0)
+      ? costOf(definition, rows) + (this.#runsStatement(definition, parent) ? STATEMENT_COST : 0)
       : 0;
     if (!selection.selectionSet) return { cost: own + 1, depth: 0 };
     const type = definition ? getNamedType(definition.type) : null;
-    const inside = this.selections(selection.selectionSet, type, level + 1);
+    const inside = this.measureSelections(selection.selectionSet, type, level + 1);
     return { cost: own + 1 + rows * inside.cost, depth: inside.depth };
   }
 
   #count(selection: SelectionNode): void {
     const { maxAliases, maxFields } = this.#limits;
     this.#fields += 1;
-    if (this.#fields > maxFields) throw new TooMuch('maxFields', `has more than ${maxFields} fields and fragments`);
+    if (this.#fields > maxFields) throw new LimitError('maxFields', `has more than ${maxFields} fields and fragments`);
     if (selection.kind !== Kind.FIELD || !selection.alias) return;
     this.#aliases += 1;
-    if (this.#aliases > maxAliases) throw new TooMuch('maxAliases', `has more than ${maxAliases} aliases`);
+    if (this.#aliases > maxAliases) throw new LimitError('maxAliases', `has more than ${maxAliases} aliases`);
   }
 
-  #definitionOf({ name }: FieldNode, parent: GraphQLNamedType | null): GraphQLField<unknown, unknown> | undefined {
+  #findField({ name }: FieldNode, parent: GraphQLNamedType | null): GraphQLField<unknown, unknown> | undefined {
     if (!isObjectType(parent) && !isInterfaceType(parent)) return undefined;
     if (name.value === SchemaMetaFieldDef.name) return SchemaMetaFieldDef;
     if (name.value === TypeMetaFieldDef.name) return TypeMetaFieldDef;
     return parent.getFields()[name.value];
   }
 
-  /** Every connection is a statement of its own, for each row that it stands below; and so is every field of the root. */
-  #asksDatabase({ type, name }: GraphQLField<unknown, unknown>, parent: GraphQLNamedType | null): boolean {
+  /** Whether the field runs a statement: every root field does, and every connection for each row that contains it. */
+  #runsStatement({ type, name }: GraphQLField<unknown, unknown>, parent: GraphQLNamedType | null): boolean {
     if (getNamedType(type).name.endsWith('Connection')) return true;
     return (
       (parent === this.#schema.getQueryType() || parent === this.#schema.getMutationType()) && !name.startsWith('__')
     );
   }
 
-  /** How many rows a field may answer with. */
-  #rowsOf(field: FieldNode, { type, args, name }: GraphQLField<unknown, unknown>): number {
+  /** Returns the maximum number of rows that the field can return. */
+  #countRows(field: FieldNode, { type, args, name }: GraphQLField<unknown, unknown>): number {
     const { maxPage } = this.#limits;
     const named = getNamedType(type);
     if (isIntrospectionType(named) && isListType(getNullableType(type))) {
@@ -202,17 +204,17 @@ class Scale {
     const given = (field.arguments ?? []).filter((argument) => SIZES.has(argument.name.value));
     const sizes = given.map(({ value }) => value).filter(({ kind }) => kind !== Kind.NULL);
     if (sizes.length === 0) return Math.min(DEFAULT_PAGE, maxPage);
-    const asked = sizes.map((size) => {
+    const requested = sizes.map((size) => {
       if (size.kind === Kind.LIST) return size.values.length;
-      // Of a variable only the most that it may be is known here.
+      // The value of a variable is not known yet.
       return size.kind === Kind.INT ? Math.max(Number(size.value), 0) : maxPage;
     });
-    return Math.min(Math.max(...asked), maxPage);
+    return Math.min(Math.max(...requested), maxPage);
   }
 }
 
-/** The arguments that tell how many rows are asked for. */
+/** Arguments that set the number of rows. */
 const SIZES: ReadonlySet<string> = new Set(['first', 'last', 'ids']);
 
-/** Of fields, arguments and so on of a type: more have fewer than have more. */
+/** Estimated rows of introspection lists, such as fields and arguments. Most types have at most 3. */
 const INTROSPECTED_ROWS = 3;

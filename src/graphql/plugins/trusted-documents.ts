@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 
-/** Its message is for whoever starts the server. */
 class TrustedDocumentsError extends Error {
   constructor(path: string, problem: string) {
     super(`Sluice cannot start: the file ${path} of TRUSTED_DOCUMENTS ${problem}.`);
@@ -8,8 +7,8 @@ class TrustedDocumentsError extends Error {
   }
 }
 
-/** Documents by their ids, as relay-compiler and GraphQL Code Generator write them. Errors: TrustedDocumentsError. */
-export const readTrustedDocuments = async (path: string): Promise<ReadonlyMap<string, string>> => {
+/** Reads a file of documents by id, as relay-compiler and GraphQL Code Generator write it. Throws TrustedDocumentsError. */
+export async function readTrustedDocuments(path: string): Promise<ReadonlyMap<string, string>> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new TrustedDocumentsError(path, `cannot be read (${error.code ?? error.message})`);
   });
@@ -18,17 +17,17 @@ export const readTrustedDocuments = async (path: string): Promise<ReadonlyMap<st
     throw new TrustedDocumentsError(path, 'must map each id to a document as a string');
   }
   return new Map(entries);
-};
+}
 
-const parse = (path: string, text: string): object => {
+function parse(path: string, text: string): object {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    // Reported below, with all that is no object.
+    // Reported below, as for JSON that is not an object.
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new TrustedDocumentsError(path, 'must be a JSON object that maps ids to documents');
   }
   return parsed;
-};
+}

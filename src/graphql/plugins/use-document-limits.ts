@@ -1,71 +1,64 @@
-import {
-  type DocumentNode,
-  GraphQLError,
-  type GraphQLSchema,
-  NoSchemaIntrospectionCustomRule,
-  parse,
-  specifiedRules,
-  validate,
-} from 'graphql';
+import { type DocumentNode, GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { brief } from '../../lib/brief.ts';
-import { type DocumentLimits, tooLarge, weighDocument } from './document-limits.ts';
+import { documentTooLarge, type DocumentLimits, findExceededLimit } from './document-limits.ts';
 
-export interface DocumentChecks {
-  readonly schema: GraphQLSchema;
-  readonly limits: DocumentLimits;
-  /** False: nobody is told what the schema has, neither asked nor by the way. */
-  readonly introspection: boolean;
+/** Rejects documents that exceed a limit before they are validated, and gives syntax errors their code. */
+export function useDocumentLimits(schema: GraphQLSchema, limits: DocumentLimits): Plugin {
+  /** Documents within the limits. Yoga's cache returns the same object for the same text. */
+  const checked = new WeakSet<DocumentNode>();
+
+  function findProblem(parsed: unknown): GraphQLError | null {
+    if (parsed instanceof RangeError) {
+      // The parser is recursive: the document has more levels than the call stack allows.
+      return new GraphQLError('The document is nested too deeply.', { extensions: { code: 'GRAPHQL_PARSE_FAILED' } });
+    }
+    if (parsed instanceof GraphQLError) {
+      parsed.message = brief(parsed.message, MAX_MESSAGE);
+      if (parsed.extensions['code'] === undefined) Object.assign(parsed.extensions, { code: 'GRAPHQL_PARSE_FAILED' });
+      return null;
+    }
+    const document = parsed as DocumentNode;
+    if (checked.has(document)) return null;
+    const problem = findExceededLimit(schema, document, limits);
+    if (!problem) checked.add(document);
+    return problem;
+  }
+
+  return {
+    onParams: ({ params }) => {
+      // Yoga responds with status 200 if the client accepts application/json, although the request has no operation.
+      if (isObject(params) && params['query'] == null) throw badRequest('Must provide query string.');
+    },
+    onParse: ({ setParseFn }) => {
+      setParseFn(createParser(limits));
+      return ({ result, replaceParseResult }) => {
+        const problem = findProblem(result);
+        if (problem) replaceParseResult(problem);
+      };
+    },
+  };
 }
 
-/** Gives errors of parsing and validation their codes, and refuses documents that ask for too much before they are validated. */
-export const checkDocuments = ({ schema, limits, introspection }: DocumentChecks): Plugin => {
-  /** Documents come out of the cache as the same object. */
-  const light = new WeakSet<DocumentNode>();
-  const parseWithin: typeof parse = (source, options) => {
+function createParser(limits: DocumentLimits): typeof parse {
+  return (source, options) => {
     try {
       const noLocation = isLong(typeof source === 'string' ? source : source.body);
       return parse(source, { ...options, maxTokens: limits.maxTokens, noLocation });
     } catch (error) {
-      throw isOfTokens(error) ? tooManyTokens(limits) : error;
+      throw isTokenLimitError(error) ? tooManyTokens(limits) : error;
     }
   };
-  return {
-    onParams: ({ params }) => {
-      // Yoga answers it with 200 where plain JSON is asked for; but such a request asks for nothing at all.
-      if (isObject(params) && params['query'] == null) throw badRequest('Must provide query string.');
-    },
-    onParse: ({ setParseFn }) => {
-      setParseFn(parseWithin);
-      return ({ result, replaceParseResult }) => {
-        const problem = problemOf(schema, limits, light, result);
-        if (problem) replaceParseResult(problem);
-      };
-    },
-    onValidate: ({ setValidationFn }) => {
-      setValidationFn(introspection ? validateAll : validateSilently);
-      return ({ valid, result }) => {
-        if (valid) return;
-        for (const error of result) {
-          error.message = brief(error.message, MAX_MESSAGE);
-          Object.assign(error.extensions, { code: 'GRAPHQL_VALIDATION_FAILED' });
-        }
-      };
-    },
-    onExecute: ({ args }) => {
-      Object.assign(args, { hideSuggestions: !introspection });
-    },
-  };
-};
+}
 
 /**
- * Each error of validation reads the document up to its place in order to count lines, and there are up to a hundred errors:
- * those of a long document come without `locations`.
+ * A validation error reads the document up to its position to count lines, and up to 100 errors are reported. So errors of
+ * longer documents have no `locations`.
  */
 const MAX_LOCATED_CHARACTERS = 100_000;
 const MAX_LOCATED_LINES = 5000;
 
-const isLong = (text: string): boolean => {
+function isLong(text: string): boolean {
   if (text.length > MAX_LOCATED_CHARACTERS) return true;
   if (text.length < MAX_LOCATED_LINES) return false;
   let lines = 0;
@@ -74,56 +67,25 @@ const isLong = (text: string): boolean => {
     if (code === 0x0a || code === 0x0d) lines += 1;
   }
   return lines > MAX_LOCATED_LINES;
-};
+}
 
-/** Errors print the part of the document that they are about, which may be most of it: of a long one only one is reported. */
-const maxErrorsOf = (document: DocumentNode): number => (document.loc === undefined ? 1 : 100);
 const MAX_MESSAGE = 1000;
 
-const validateAll = (schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[] =>
-  validate(schema, document, specifiedRules, { maxErrors: maxErrorsOf(document) });
+/** The parameters are the body as parsed, which may be any JSON value. */
+function isObject(params: unknown): params is Record<string, unknown> {
+  return typeof params === 'object' && params !== null;
+}
 
-const RULES = [...specifiedRules, NoSchemaIntrospectionCustomRule];
+function badRequest(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+}
 
-const validateSilently = (schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[] =>
-  validate(schema, document, RULES, { hideSuggestions: true, maxErrors: maxErrorsOf(document) });
+/** The parser of graphql reports its token limit by the message only. */
+function isTokenLimitError(error: unknown): boolean {
+  return error instanceof GraphQLError && /more than \d+ tokens/.test(error.message);
+}
 
-/** The body as it came, whatever it is. */
-const isObject = (params: unknown): params is Record<string, unknown> => typeof params === 'object' && params !== null;
-
-const badRequest = (message: string): GraphQLError =>
-  new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
-
-/** The parser has no other sign for it. */
-const isOfTokens = (error: unknown): boolean =>
-  error instanceof GraphQLError && /more than \d+ tokens/.test(error.message);
-
-const tooManyTokens = (limits: DocumentLimits): GraphQLError =>
-  tooLarge(
-    limits,
-    'maxTokens',
-    `has more than ${limits.maxTokens} tokens`,
-    'Send values as variables, and request less at a time',
-  );
-
-const problemOf = (
-  schema: GraphQLSchema,
-  limits: DocumentLimits,
-  light: WeakSet<DocumentNode>,
-  parsed: unknown,
-): GraphQLError | null => {
-  if (parsed instanceof RangeError) {
-    // The parser calls itself for each level, and ran out of stack.
-    return new GraphQLError('The document is nested too deeply.', { extensions: { code: 'GRAPHQL_PARSE_FAILED' } });
-  }
-  if (parsed instanceof GraphQLError) {
-    parsed.message = brief(parsed.message, MAX_MESSAGE);
-    if (parsed.extensions['code'] === undefined) Object.assign(parsed.extensions, { code: 'GRAPHQL_PARSE_FAILED' });
-    return null;
-  }
-  const document = parsed as DocumentNode;
-  if (light.has(document)) return null;
-  const problem = weighDocument(schema, document, limits);
-  if (!problem) light.add(document);
-  return problem;
-};
+function tooManyTokens(limits: DocumentLimits): GraphQLError {
+  const problem = `has more than ${limits.maxTokens} tokens`;
+  return documentTooLarge(limits, 'maxTokens', problem, 'Send values as variables, and request less at a time');
+}

@@ -1,26 +1,48 @@
 import { execute, type ExecutionArgs, executeRootSelectionSet, Kind, validateExecutionArgs } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { partVariables } from './fast-path-variables.ts';
+import { extractRecords } from './fast-path-variables.ts';
 
-/** What comes with a request beside its key. */
-interface Signalled {
-  /** Aborted where the request has taken too long: then no field is begun any more. */
+// Gain: see fast-path-variables.ts.
+// Depends on: graphql 17, whose execute() is composed here from its exported parts.
+// Guarded by: test/graphql/plain-variables.test.ts and test/graphql/arguments.test.ts.
+
+interface SignalContext {
+  /** Aborted if the request exceeds its time limit. Then no further field is resolved. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Executes operations, lists of plain records past the coercion of variables. */
-export const executeOperations: Plugin = {
-  onExecute: ({ args, setExecuteFn }) => {
-    const { signal } = args.contextValue as Signalled;
-    setExecuteFn(() => executeOperation({ ...(args as ExecutionArgs), abortSignal: signal ?? null }));
-  },
-};
+/** Executes operations within the time limit of the request. Lists of plain records bypass the coercion of variables. */
+export function useFastPath(): Plugin {
+  return {
+    onExecute: ({ args, setExecuteFn }) => {
+      const { signal } = args.contextValue as SignalContext;
+      setExecuteFn(() => executeOperation({ ...(args as ExecutionArgs), abortSignal: signal ?? null }));
+    },
+  };
+}
 
-/** Each error of a variable prints the object that it is about: of long ones only one is reported. */
-const maxErrorsOf = (variables: unknown): number => (isLong(variables) ? 1 : 50);
+function executeOperation(args: ExecutionArgs) {
+  const { document, operationName, variableValues } = args;
+  const operation = document.definitions.find(
+    (one) => one.kind === Kind.OPERATION_DEFINITION && (operationName == null || one.name?.value === operationName),
+  );
+  const extracted =
+    operation?.kind === Kind.OPERATION_DEFINITION && variableValues ? extractRecords(operation, variableValues) : null;
+  const maxCoercionErrors = isLong(extracted?.rest ?? variableValues) ? 1 : 50;
+  const bounded = { ...args, options: { ...args.options, maxCoercionErrors } };
+  if (!extracted) return execute(bounded);
+  const validated = validateExecutionArgs({ ...bounded, variableValues: extracted.rest });
+  if (!('variableValues' in validated)) return { errors: validated };
+  for (const [name, records] of extracted.records) {
+    Object.assign(validated.variableValues.coerced[name] as object, { records });
+  }
+  return executeRootSelectionSet(validated);
+}
+
+/** An error of a variable prints the object that it is about, so only one error is reported for variables beyond this size. */
 const MAX_PRINTED_CHARACTERS = 100_000;
 
-const isLong = (variables: unknown): boolean => {
+function isLong(variables: unknown): boolean {
   let characters = 0;
   const left = [variables];
   while (left.length > 0 && characters <= MAX_PRINTED_CHARACTERS) {
@@ -30,24 +52,4 @@ const isLong = (variables: unknown): boolean => {
     for (const one of Object.values(value)) left.push(one);
   }
   return characters > MAX_PRINTED_CHARACTERS;
-};
-
-const executeOperation = (args: ExecutionArgs) => {
-  const { document, operationName, variableValues } = args;
-  const operation = document.definitions.find(
-    (one) => one.kind === Kind.OPERATION_DEFINITION && (operationName == null || one.name?.value === operationName),
-  );
-  const parted =
-    operation?.kind === Kind.OPERATION_DEFINITION && variableValues ? partVariables(operation, variableValues) : null;
-  const bounded = {
-    ...args,
-    options: { ...args.options, maxCoercionErrors: maxErrorsOf(parted?.rest ?? variableValues) },
-  };
-  if (!parted) return execute(bounded);
-  const validated = validateExecutionArgs({ ...bounded, variableValues: parted.rest });
-  if (!('variableValues' in validated)) return { errors: validated };
-  for (const [name, records] of parted.records) {
-    Object.assign(validated.variableValues.coerced[name] as object, { records });
-  }
-  return executeRootSelectionSet(validated);
-};
+}

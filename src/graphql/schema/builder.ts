@@ -4,7 +4,6 @@ import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { GraphQLError } from 'graphql';
 import type { Scope } from '../../accounts/scopes.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../../http/callers.ts';
-import { noteOutcome } from '../../http/request-context.ts';
 import type { DecimalInput } from '../../streams/pipeline/inputs.ts';
 import type { GraphQLContext } from './context.ts';
 
@@ -42,12 +41,16 @@ export const forbidden = (scopes: readonly string[]): GraphQLError =>
     extensions: { code: 'FORBIDDEN' },
   });
 
-export const createBuilder = () =>
+export interface BuilderOptions {
+  /** Called when a field returns a typed error. */
+  readonly onUserError?: () => void;
+}
+
+export const createBuilder = ({ onUserError = () => undefined }: BuilderOptions = {}) =>
   new SchemaBuilder<SchemaTypes>({
     plugins: [ErrorsPlugin, ScopeAuthPlugin],
     defaultFieldNullability: false,
-    // A failure that is a typed result is one all the same.
-    errors: { directResult: true, defaultTypes: [], onResolvedError: () => noteOutcome('refused') },
+    errors: { directResult: true, defaultTypes: [], onResolvedError: onUserError },
     scopeAuth: {
       authorizeOnSubscribe: true,
       authScopes: (context) => ({

@@ -1,20 +1,20 @@
 import type { GraphQLSchema } from 'graphql';
 import { addAccounts } from './accounts.ts';
-import { createBuilder } from './builder.ts';
+import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
 import { declareRefs } from './refs.ts';
-import { publishedDirectives, publishIntrospection } from '../plugins/published-introspection.ts';
+import { publishedDirectives, publishIntrospection } from './published-introspection.ts';
 import { addRuns } from './runs.ts';
 import { addScalars } from './scalars.ts';
 import { addStreams } from './streams.ts';
 import { addUsage } from './usage.ts';
 import { addUserErrors } from './user-errors.ts';
 
-/** Builds the schema. Resolvers take what they need from the request's context. */
-export const createSchema = (): GraphQLSchema => {
-  const builder = createBuilder();
+/** Builds the schema. Resolvers take their dependencies from the context of the request. */
+export const createSchema = (options?: BuilderOptions): GraphQLSchema => {
+  const builder = createBuilder(options);
   builder.queryType({ description: 'Queries. They read the data of the account of the API key.' });
   builder.mutationType({
     description: 'Mutations. They return expected failures as typed results. Unexpected failures are top-level errors.',
