@@ -25,7 +25,7 @@ const open = (connectMs: number): Database =>
 const askedOf = async (db: Db): Promise<number> =>
   (await db.execute<{ answer: number }>(sql`SELECT 1 AS answer`)).rows[0]?.answer ?? 0;
 
-/** A transaction that holds its connection until it is ended. */
+/** Opens a transaction that holds its connection until the returned function is called. */
 const hold = async (db: Db): Promise<() => Promise<void>> => {
   const begun = Promise.withResolvers<void>();
   const ending = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ test('an account with open transactions > leaves the rest of the pool to other a
     (count) => count === 3,
   );
   expect(await askedOf(database.forAccount(2n))).toBe(1);
-  // Waiting requests of the account take no place in the queue of the pool.
+  // Waiting requests of the account are not in the queue of the pool.
   expect(database.pool.waitingCount).toBe(0);
   await held.shift()?.();
   await Promise.all(waiting);
@@ -84,7 +84,7 @@ test('a request > gets AccountBusyError when its account uses its share for too 
   expect(await askedOf(busy)).toBe(1);
 });
 
-test('a connection that breaks > gives its place in the share back', async () => {
+test('a connection that breaks > is returned to the share', async () => {
   database = open(5000);
   const busy = database.forAccount(1n);
   for (let round = 0; round < 3; round += 1) {

@@ -33,7 +33,7 @@ const loseBackends = async (...mode: string[]): Promise<{ code: number; outcomes
   return { code, outcomes, stderr };
 };
 
-test('a backend that is terminated ends a statement and never the process, and the pool serves on', async () => {
+test('a terminated backend > fails its statement, and neither the process nor the pool', async () => {
   const { code, outcomes, stderr } = await loseBackends();
   expect(stderr).toBe('');
   const lost = (name: string, unavailable: boolean, left: number) => ({
@@ -44,12 +44,12 @@ test('a backend that is terminated ends a statement and never the process, and t
     words: expect.not.stringContaining('secret-row') as unknown,
   });
   expect(outcomes).toEqual([
-    // Nobody was using it, so nobody is told.
+    // The connection was idle, so no statement fails.
     lost('idle in the pool', false, 1),
     lost('in a transaction', true, 1),
     lost('in a statement', true, 1),
     lost('in a COPY that is being read', true, 0),
-    lost('in a COPY that nobody reads', true, 0),
+    lost('in a COPY that is not read', true, 0),
     lost('in LISTEN', false, 0),
     lost('in the queue', false, 0),
     { name: 'end', told: expect.any(Number) },
@@ -58,7 +58,7 @@ test('a backend that is terminated ends a statement and never the process, and t
   expect(code).toBe(0);
 });
 
-test('without the listener that src/db/client.ts attaches the process would end', async () => {
+test('a terminated backend > ends the process without the listener that src/db/client.ts attaches', async () => {
   const { code, outcomes, stderr } = await loseBackends('deaf');
   expect(code).not.toBe(0);
   expect(outcomes.map(({ name }) => name)).toEqual(['idle in the pool']);

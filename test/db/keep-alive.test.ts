@@ -47,7 +47,7 @@ const CONNECTIONS: readonly [name: string, connect: () => Promise<void>][] = [
 ];
 
 test.each(CONNECTIONS)(
-  'a silent connection of %s is asked after ten seconds whether its peer is there',
+  'an idle connection of %s > sends TCP keep-alive probes after ten seconds',
   async (_, connect) => {
     const setKeepAlive = vi.spyOn(Socket.prototype, 'setKeepAlive');
     try {

@@ -1,8 +1,8 @@
 /**
- * Run by dying-backends.test.ts in a process of its own, since what is tested is that the process lives: loses
- * connections in every state they can be in, and tells after each what came of it, as a line of JSON.
+ * Run by dying-backends.test.ts in a process of its own, since the test checks that the process survives. Terminates
+ * the backends of connections in every state, and writes the outcome of each as a line of JSON.
  *
- * Arguments: the connection string, and `deaf` to take away what src/db/client.ts listens with.
+ * Arguments: the connection string, and `deaf` to remove the listeners of src/db/client.ts.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
@@ -21,7 +21,7 @@ await admin.connect();
 let told = 0;
 const database = openDatabase({
   url,
-  // Of one: a connection that is not given back shows at once.
+  // With a single connection, one that is not released blocks the next statement.
   poolSize: 1,
   applicationName: 'sluice-lost',
   statementTimeoutMs: 30_000,
@@ -39,12 +39,12 @@ const backends = async (applicationName: string): Promise<number[]> => {
   );
   return rows.map(({ pid }) => pid);
 };
-/** Ends the backends that are there, and waits until they are gone. */
+/** Terminates the backends of an application and waits until they are gone. */
 const terminate = async (applicationName: string): Promise<number> => {
   const pids = await backends(applicationName);
   for (const pid of pids) await admin.query('SELECT pg_terminate_backend($1)', [pid]);
   while ((await backends(applicationName)).some((pid) => pids.includes(pid))) await delay(5);
-  // The process is told in another turn of its loop.
+  // The process gets the event in a later round of its loop.
   await delay(50);
   return pids.length;
 };
@@ -59,10 +59,10 @@ const failureOf = async (work: () => Promise<unknown>): Promise<unknown> => {
 };
 const scenario = async (name: string, applicationName: string, work: () => Promise<unknown>): Promise<void> => {
   const error = await failureOf(work);
-  // Whatever happened, the pool serves.
+  // The pool works in every case.
   const { rows } = await db.execute<{ one: number }>(sql`SELECT 1 AS one`);
   const { message, cause } = scrubError(error);
-  // A connection that was closed shows its backend for some milliseconds more. The pool's one stays.
+  // PostgreSQL lists the backend of a closed connection for some more milliseconds. That of the pool stays.
   const mayStay = applicationName === 'sluice-lost' ? 1 : 0;
   const deadline = performance.now() + 2000;
   while ((await backends(applicationName)).length > mayStay && performance.now() < deadline) await delay(10);
@@ -88,7 +88,7 @@ await scenario('in a transaction', 'sluice-lost', () =>
   }),
 );
 await scenario('in a statement', 'sluice-lost', async () => {
-  // Drizzle runs a statement each time that somebody waits for it; so this is the one who does.
+  // Drizzle runs a statement each time that its promise is awaited, so it is awaited only here.
   const slow = failureOf(() => db.execute(sql`SELECT pg_sleep(60), ${'secret-row'}`));
   while ((await backends('sluice-lost')).length === 0) await delay(5);
   await delay(50);
@@ -107,13 +107,13 @@ await scenario('in a COPY that is being read', 'sluice-export', async () => {
     reader.close();
   }
 });
-await scenario('in a COPY that nobody reads', 'sluice-export', async () => {
+await scenario('in a COPY that is not read', 'sluice-export', async () => {
   const reader = await openRowReader(url, 1n, new AbortController().signal);
   const lines = reader.lines(`COPY (${ROWS}) TO STDOUT`);
   await lines.next();
   await terminate('sluice-export');
   reader.close();
-  // What had come already may still be read; then it breaks.
+  // Rows that were received before may still be read; then the connection fails.
   for await (const chunk of lines) if (chunk.length === 0) break;
 });
 await scenario('in LISTEN', 'sluice-feed', async () => {
@@ -139,7 +139,7 @@ await scenario('in the queue', 'sluice-queue', async () => {
   await queue.start();
   const terminated = await terminate('sluice-queue');
   if (terminated === 0) throw new Error('The queue had no connection.');
-  // What is sent right away may meet the broken connection; from then on it works again.
+  // The first message may fail on the broken connection; later ones succeed.
   while ((await failureOf(() => queue.send(RUN_QUEUE, { jobId: 'x' }))) !== null) await delay(20);
   await queue.stop({ graceful: false });
 });

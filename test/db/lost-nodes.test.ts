@@ -4,8 +4,7 @@ import { isUnavailable } from '../../src/db/failures.ts';
 import { openClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-// Messages that a Citus coordinator sends with the SQLSTATE of an internal error when a worker crashes.
-
+// When a worker node crashes, a Citus coordinator sends these messages with the SQLSTATE of an internal error.
 let database: TestDatabase;
 let client: pg.Client;
 beforeAll(async () => {
@@ -29,11 +28,11 @@ test.each([
   'connection not open',
   'could not commit transaction for shard 102185 on at least one active node',
   'failure on connection marked as essential: 127.0.0.1:5432',
-])('an internal error > means that the database is away when its message is "%s"', async (message) => {
+])('an internal error > is UNAVAILABLE when its message is "%s"', async (message) => {
   expect(isUnavailable(await errorOf(message))).toBe(true);
 });
 
-test('an internal error > stays one when its message does not name a lost node', async () => {
+test('an internal error > stays internal when its message does not name a lost node', async () => {
   const error = await errorOf('cache lookup failed for relation 102185');
   expect(error).toMatchObject({ code: 'XX000' });
   expect(isUnavailable(error)).toBe(false);

@@ -20,7 +20,7 @@ const tables = (): Promise<string[]> =>
     return rows.map((row) => row.name);
   });
 
-test('three that start at once on an empty database all succeed, and one of them does the work', async () => {
+test('migrations > succeed for three servers that start concurrently on an empty database, and run once', async () => {
   const outcomes = await Promise.all([migrate(url), migrate(url), migrate(url)]);
   const applied = outcomes.map((outcome) => outcome.applied).toSorted((a, b) => a - b);
   expect(applied.slice(0, 2)).toEqual([0, 0]);
@@ -42,9 +42,9 @@ test('three that start at once on an empty database all succeed, and one of them
   ]);
 });
 
-test('one that loses its connection on the way changes nothing that the next could stumble over', async () => {
+test('migrations > change nothing when the connection is lost, so that the next start succeeds', async () => {
   const blocked = await withClient(url, async (blocker) => {
-    // Whoever migrates waits for this table's place, and is gone before it is free.
+    // The migration waits for the name of this table, and loses its connection before it is free.
     await blocker.query('BEGIN; CREATE TABLE streams (blocks text)');
     const failed = migrate(url).then(
       () => 'succeeded',
@@ -53,7 +53,7 @@ test('one that loses its connection on the way changes nothing that the next cou
     const deadline = performance.now() + 10_000;
     let ended = 0;
     while (ended === 0 && performance.now() < deadline) {
-      // Inside a transaction PostgreSQL shows the activity of its first look for ever.
+      // Within a transaction PostgreSQL keeps the activity of the first read until the snapshot is cleared.
       await blocker.query('SELECT pg_stat_clear_snapshot()');
       const { rowCount } = await blocker.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -5,14 +5,14 @@ import { isUnavailable, sqlState } from '../../src/db/failures.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 
-// BEGIN and the setting leave with the first statement: whatever comes of that, the connection goes back clean.
+// BEGIN and the setting are sent with the first statement. The connection is returned clean, whether or not that fails.
 
 let testDatabase: TestDatabase;
 let database: Database;
 let db: Db;
 beforeAll(async () => {
   testDatabase = await createTestDatabase();
-  // Of one: whoever comes next has the same connection.
+  // With a single connection, the next statement uses the same one.
   database = openDatabase({
     url: testDatabase.url,
     poolSize: 1,
@@ -43,7 +43,7 @@ const numbers = async (): Promise<number[]> => {
   const { rows } = await db.execute<{ number: number }>(sql`SELECT number FROM numbers ORDER BY number`);
   return rows.map(({ number }) => number);
 };
-/** Nothing is begun and nothing is set on the connection that the pool has; and that one serves. */
+/** Asserts that the connection of the pool has no open transaction and no setting, and that it works. */
 const expectClean = async (): Promise<void> => {
   const { rows } = await database.pool.query<{ account: string; since: boolean }>(
     `SELECT coalesce(current_setting('sluice.account_id', true), '') AS account, now() = statement_timestamp() AS since`,
@@ -55,13 +55,13 @@ const expectClean = async (): Promise<void> => {
 };
 const insert = (number: number) => sql`INSERT INTO numbers VALUES (${number})`;
 
-test('a first statement that fails undoes nothing but its own transaction', async () => {
+test('scoped pool > rolls back only the transaction whose first statement fails', async () => {
   expect(await stateOf(() => db.transaction((tx) => tx.execute(sql`SELECT 1 / ${0}::int`)))).toBe('22012');
   expect(await stateOf(() => db.execute(sql`SELECT 1 / ${0}::int`))).toBe('22012');
   await expectClean();
 });
 
-test('what a transaction did before it threw is undone, and what follows an error that was caught is refused', async () => {
+test('scoped pool > rolls back a transaction that throws, and rejects statements after an error that was caught', async () => {
   const error = new Error('of the caller');
   await expect(
     db.transaction(async (tx) => {
@@ -81,7 +81,7 @@ test('what a transaction did before it threw is undone, and what follows an erro
   await expectClean();
 });
 
-test('a COMMIT that fails is told, by a transaction as by a single statement, and nothing is written', async () => {
+test('scoped pool > reports a failed COMMIT, of a transaction and of a single statement, and writes nothing', async () => {
   const both = await stateOf(() =>
     db.transaction(async (tx) => {
       await tx.execute(insert(1));
@@ -95,7 +95,7 @@ test('a COMMIT that fails is told, by a transaction as by a single statement, an
   expect(await numbers()).toEqual([]);
 });
 
-/** BEGIN of the connection that the pool has takes longer than a limit of time, or until somebody cancels it. */
+/** Makes the next BEGIN of the pool's connection fail as if it was cancelled or reached a time limit. */
 const cancelNextBegin = async (): Promise<void> => {
   const client = await database.pool.connect();
   const { query } = client;
@@ -109,12 +109,12 @@ const cancelNextBegin = async (): Promise<void> => {
   client.release();
 };
 
-test('a statement whose BEGIN was canceled writes nothing, and the cancellation is reported', async () => {
+test('scoped pool > writes nothing when BEGIN was cancelled, and reports the cancellation', async () => {
   await db.execute(sql`SELECT 1`);
   const attempts: Readonly<Record<string, () => Promise<unknown>>> = {
     'a single statement': () => db.execute(insert(1)),
     'a transaction': () => db.transaction((tx) => tx.execute(insert(1))),
-    'statements in one go': () => inOneGo(db, (tx) => Promise.all([tx.execute(insert(1)), tx.execute(insert(2))])),
+    'pipelined statements': () => inOneGo(db, (tx) => Promise.all([tx.execute(insert(1)), tx.execute(insert(2))])),
   };
   for (const [name, attempt] of Object.entries(attempts)) {
     await cancelNextBegin();
@@ -124,7 +124,7 @@ test('a statement whose BEGIN was canceled writes nothing, and the cancellation 
   }
 });
 
-test('connections read their settings when the database ends transactions after 1 ms', async () => {
+test('scoped pool > sets up connections when the database ends transactions after 1 ms', async () => {
   const limited = await createTestDatabase();
   await withClient(limited.url, async (client) => {
     await client.query(`DO $$ BEGIN
@@ -133,7 +133,7 @@ test('connections read their settings when the database ends transactions after 
       END IF; END $$`);
   });
   let served = 0;
-  // A busy machine ends some of them before their first setting is set; before the limit was removed it ended all.
+  // On a busy machine some end before their first setting is set; before the limit was removed all did.
   for (let attempt = 0; attempt < 10; attempt += 1) {
     const other = openDatabase({
       url: limited.url,
@@ -149,13 +149,13 @@ test('connections read their settings when the database ends transactions after 
   await limited.drop();
 });
 
-test('a transaction without any statement is none, whether it ends well or throws', async () => {
+test('scoped pool > sends nothing for a transaction without statements, whether it returns or throws', async () => {
   expect(await db.transaction(() => Promise.resolve('nothing'))).toBe('nothing');
   await expect(db.transaction(() => Promise.reject(new Error('before anything')))).rejects.toThrow('before anything');
   await expectClean();
 });
 
-test('a savepoint may be the first thing in a transaction, and what failed within it is undone alone', async () => {
+test('scoped pool > accepts a savepoint as the first statement, and rolls back only what failed within it', async () => {
   await db.transaction(async (tx) => {
     expect(
       await stateOf(() =>
@@ -173,7 +173,7 @@ test('a savepoint may be the first thing in a transaction, and what failed withi
   await expectClean();
 });
 
-test('of statements that leave together the first that fails ends the transaction, wherever it stands', async () => {
+test('scoped pool > ends the transaction at the first of several pipelined statements that fails, in any position', async () => {
   const unheard: unknown[] = [];
   const hear = (reason: unknown) => unheard.push(reason);
   process.on('unhandledRejection', hear);
@@ -187,7 +187,7 @@ test('of statements that leave together the first that fails ends the transactio
       expect(told).toBe('22012');
       expect(await numbers()).toEqual([10, 11].slice(0, failing));
       await expectClean();
-      // And within a savepoint, behind which the transaction goes on.
+      // The same within a savepoint, after which the transaction continues.
       await db.transaction(async (tx) => {
         const inner = tx.transaction((within) =>
           Promise.all([0, 1, 2].map((at) => within.execute(at === failing ? sql`SELECT 1 / ${0}::int` : insert(at)))),
@@ -205,7 +205,7 @@ test('of statements that leave together the first that fails ends the transactio
   expect(unheard).toEqual([]);
 });
 
-test('a backend that is ended in between is told as such, and the next one finds another', async () => {
+test('scoped pool > reports a backend that was terminated between statements, and uses another one next', async () => {
   const end = () =>
     withClient(testDatabase.url, async (client) => {
       await client.query(
@@ -243,7 +243,7 @@ test('a backend that is ended in between is told as such, and the next one finds
   await expectClean();
 });
 
-test('statements in one go are one transaction, whose COMMIT leaves with them: all of them count, or none', async () => {
+test('scoped pool > runs pipelined statements and their COMMIT as one transaction, completely or not at all', async () => {
   const [, counted] = await inOneGo(db, (tx) =>
     Promise.all([tx.execute(insert(1)), tx.execute<{ count: string }>(sql`SELECT count(*) FROM numbers`)]),
   );
@@ -251,13 +251,13 @@ test('statements in one go are one transaction, whose COMMIT leaves with them: a
   const inTwo = (second: ReturnType<typeof insert>) =>
     stateOf(() => inOneGo(db, (tx) => Promise.all([tx.execute(insert(2)), tx.execute(second)])));
   expect(await inTwo(sql`SELECT 1 / ${0}::int`)).toBe('22012');
-  // Told at COMMIT alone, since the constraint is deferred.
+  // Reported only at COMMIT, since the constraint is deferred.
   expect(await inTwo(insert(1))).toBe('23505');
   expect(await numbers()).toEqual([1]);
   await expectClean();
 });
 
-test('a statement that comes behind the end of its transaction is refused, and is not run without the setting', async () => {
+test('scoped pool > rejects a statement after the end of its transaction instead of running it without the setting', async () => {
   let late: Transaction | undefined;
   await db.transaction(async (tx) => {
     late = tx;

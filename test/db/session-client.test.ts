@@ -22,7 +22,7 @@ const VERSION = Buffer.concat([
 let server: Server | undefined;
 afterEach(() => void server?.close());
 
-/** To a server that answers each message of the client with the next of these. */
+/** Connects a client to a server that answers each of its messages with the next of these buffers. */
 const clientOf = async (...answers: readonly Buffer[]): Promise<SessionClient> => {
   const left = [...answers];
   server = createServer((socket) => {
@@ -48,7 +48,7 @@ describe('a session connection > fails, and does not end the process, when the s
     await expect(client.connect()).rejects.toMatchObject({ code: '57P01' });
   });
 
-  test('in the moment in which it is connected', async () => {
+  test('at the time at which it is connected', async () => {
     const client = await clientOf(Buffer.concat([AUTHENTICATED, READY, SHUT_DOWN]));
     await expect(client.connect()).rejects.toThrow(/connection error/);
   });

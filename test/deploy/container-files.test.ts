@@ -8,8 +8,7 @@ import { SETTINGS } from '../../src/config/settings.ts';
 import { readDockerfile } from '../support/image.ts';
 import { ROOT } from '../support/source-files.ts';
 
-// What can be told of these files without an engine that builds and runs them.
-
+// Checks of these files that need no engine to build and run them.
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8');
 
 interface Service {
@@ -26,7 +25,7 @@ const compose = parse(await read('compose.yaml'), { merge: true }) as {
 const services = Object.entries(compose.services);
 const sluices = services.filter(([, { image }]) => image === 'sluice');
 
-test('the linters have nothing to say', async () => {
+test('container files > pass the linters', async () => {
   expect(validate(await read('Dockerfile'), {})).toEqual([]);
   expect(validate('FROM a\nRUNN b', {}).map(({ message }) => message)).toEqual(['Unknown instruction: RUNN']);
   const linter = new DCLinter({ rules: {}, quiet: false, debug: false, exclude: [] });
@@ -35,7 +34,7 @@ test('the linters have nothing to say', async () => {
   ]);
 });
 
-test('the image runs the same Node as everything else, and not as root', async () => {
+test('image > runs the pinned Node, and not as root', async () => {
   const { dependencies } = JSON.parse(await read('package.json')) as { dependencies: Record<string, string> };
   const stages = await readDockerfile();
   expect(stages.map(({ image }) => image.split(' ')[0])).toEqual(stages.map(() => `node:${dependencies['node']}-slim`));
@@ -44,18 +43,18 @@ test('the image runs the same Node as everything else, and not as root', async (
   expect(last.some(({ keyword }) => keyword === 'HEALTHCHECK')).toBe(true);
 });
 
-test('the process is started as `npm start` does it', async () => {
+test('image > starts the process like `npm start`', async () => {
   const { scripts } = JSON.parse(await read('package.json')) as { scripts: Record<string, string> };
   const last = (await readDockerfile()).at(-1)?.instructions ?? [];
   const command = JSON.parse(last.find(({ keyword }) => keyword === 'CMD')?.rest ?? '[]') as string[];
   const settings = last.find(({ keyword }) => keyword === 'ENV')?.rest.split(' ') ?? [];
-  // The image has the right Node, so it needs no check of that in a process of its own.
+  // The image has the right Node, so the preflight check in a process of its own is left out.
   expect(
     `node src/preflight.cjs && ${settings.find((one) => one.startsWith('MALLOC_'))} exec ${command.join(' ')}`,
   ).toBe(scripts['start']);
 });
 
-test('what is copied is there, and is not kept from the build', async () => {
+test('image > copies files that exist and that .dockerignore does not exclude', async () => {
   const ignored = (await read('.dockerignore')).split('\n').filter((line) => line !== '');
   expect(ignored[0]).toBe('*');
   for (const { instructions } of await readDockerfile()) {
@@ -69,7 +68,7 @@ test('what is copied is there, and is not kept from the build', async () => {
   }
 });
 
-test('two processes answer requests and two write exports, with settings that there are', () => {
+test('composition > starts two API servers and two workers, with settings that exist', () => {
   expect(sluices.map(([, { environment }]) => environment?.['ROLE'])).toEqual(['api', 'api', 'worker', 'worker']);
   const known = new Set<string>(Object.values(SETTINGS).map(({ name }) => name));
   for (const [, { environment = {} }] of sluices) {
@@ -80,7 +79,7 @@ test('two processes answer requests and two write exports, with settings that th
   }
 });
 
-test('nothing listens on other addresses than this machine, and no secret stands in the file', async () => {
+test('composition > publishes ports on the loopback interface only, and contains no secret', async () => {
   for (const [, { ports = [] }] of services) for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
   for (const [, { environment = {} }] of services) {
     for (const [name, value] of Object.entries(environment)) {
@@ -91,7 +90,7 @@ test('nothing listens on other addresses than this machine, and no secret stands
   expect(await read('compose.yaml')).not.toMatch(/:latest/);
 });
 
-test('the processes have PostgreSQL 18 and an S3 beside them, and connect to these', () => {
+test('composition > starts PostgreSQL 18 and an S3, and connects the servers to them', () => {
   expect(compose.services['postgres']?.image).toBe('postgres:18');
   expect(compose.services['s3']?.image).toMatch(/^rustfs\/rustfs:\d/);
   for (const [name, { environment = {} }] of sluices) {
@@ -102,14 +101,14 @@ test('the processes have PostgreSQL 18 and an S3 beside them, and connect to the
       's3',
     ]);
   }
-  // As the role that this makes, which is no superuser.
+  // The script creates the role that the servers use, which is not a superuser.
   expect(compose.services['postgres']?.volumes).toContain(
     './deploy/postgres/role.sh:/docker-entrypoint-initdb.d/role.sh:ro',
   );
   for (const [, { environment }] of sluices) expect(environment?.['DATABASE_URL']).toMatch(/^postgres:\/\/sluice:/);
 });
 
-test('Prometheus is told of every process that the composition starts, and of the alert rules', async () => {
+test('Prometheus > scrapes every server of the composition and loads the alert rules', async () => {
   const config = parse(await read('deploy/prometheus/prometheus.yaml')) as {
     readonly rule_files: readonly string[];
     readonly scrape_configs: readonly {

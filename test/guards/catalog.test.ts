@@ -26,7 +26,7 @@ const rows = async <Row extends pg.QueryResultRow>(sql: string): Promise<Row[]> 
 };
 
 describe('the tables can be distributed by account_id as they are', () => {
-  test('each table has its place: distributed, reference or local', async () => {
+  test('each table is listed as distributed, reference or local', async () => {
     const found = await client.query<{ name: string }>(
       `SELECT relname AS name FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition`,
@@ -51,7 +51,7 @@ describe('the tables can be distributed by account_id as they are', () => {
     expect(keys.length).toBeGreaterThan(6);
   });
 
-  test('foreign keys hold account_id first, and never set anything to null', async () => {
+  test('foreign keys begin with account_id and never set a column to null', async () => {
     const wrong = await rows(
       `SELECT conname FROM pg_constraint c
          LEFT JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
@@ -61,14 +61,14 @@ describe('the tables can be distributed by account_id as they are', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('records has no foreign keys, which made an insert three times as slow', async () => {
+  test('records has no foreign keys, which would make an insert three times as slow', async () => {
     const found = await client.query(
       `SELECT conname FROM pg_constraint WHERE contype = 'f' AND 'records'::regclass IN (conrelid, confrelid)`,
     );
     expect(found.rows).toEqual([]);
   });
 
-  test('records can be replicated: it has a primary key or its whole row as identity', async () => {
+  test('records can be replicated: its replica identity is a primary key or the whole row', async () => {
     const found = await client.query<{ replicable: boolean }>(
       `SELECT relreplident = 'f' OR EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) AS replicable
          FROM pg_class c WHERE oid = 'records'::regclass`,
@@ -101,7 +101,7 @@ describe('the tables can be distributed by account_id as they are', () => {
     expect(Object.fromEntries(found.map(({ name, column }) => [name, column]))).toEqual(SEQUENCE_DEFAULTS);
   });
 
-  test('what the guard on statements takes for immutable is immutable', async () => {
+  test('the functions that the guard on statements lists as immutable are immutable', async () => {
     const functions = await client.query<{ name: string; immutable: boolean }>(
       `SELECT proname AS name, bool_and(provolatile = 'i') AS immutable FROM pg_proc
         WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = ANY ($1) GROUP BY proname ORDER BY proname`,

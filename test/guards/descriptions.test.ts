@@ -67,7 +67,7 @@ function wordsOf(text: string): string[] {
     .map((word) => word.replace(/s$/, ''));
 }
 
-/** What is wrong with a description; null if nothing is. */
+/** Returns what is wrong with a description, or null. */
 function descriptionProblem({ name, description }: Described): string | null {
   if (!description) return 'is missing';
   if (!/^[A-Z0-9`"]/.test(description)) return 'does not begin with a capital, a digit or code';
@@ -130,7 +130,7 @@ describe('descriptions', () => {
     ['UserError.code', 'For programs.'],
     ['LimitExceededError.limit', 'This is the limit.'],
     ['AllocationOperation.insertedRecords', 'The inserted records.'],
-  ])('are rejected if they say nothing or are no sentence: %s %j', (name, description) => {
+  ])('are rejected if they say nothing or are not a sentence: %s %j', (name, description) => {
     expect(descriptionProblem({ name, description })).not.toBeNull();
   });
 

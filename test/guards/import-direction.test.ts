@@ -58,11 +58,11 @@ test('every import line of the sources is understood', () => {
   expect(files.length).toBeGreaterThan(30);
 });
 
-test('every source file belongs to a part whose place is known', () => {
+test('every source file belongs to a part that LAYERS lists', () => {
   expect(files.filter((file) => layerOf(partOf(file.path)) === -1).map((file) => file.path)).toEqual([]);
 });
 
-test('imports go one way, from the entry points down to the leaves', () => {
+test('imports go in one direction, from the entry points down to the leaves', () => {
   let seen = 0;
   const wrong = files.flatMap((file) =>
     inSources(file).flatMap((path) => {
@@ -83,7 +83,7 @@ test('sources import neither tests nor scripts', () => {
   expect(outside).toEqual([]);
 });
 
-test('no file imports itself by way of others', () => {
+test('no file imports itself through others', () => {
   const graph = new Map(files.map((file) => [file.path, inSources(file)]));
   const done = new Set<string>();
   const cycles: string[] = [];

@@ -14,13 +14,13 @@ interface Report {
   readonly left: readonly string[];
 }
 
-test('importing a module does nothing: no output, nothing left running, and the process ends by itself', async () => {
+test('importing a module writes no output and leaves nothing running, so that the process exits', async () => {
   const files = await readSourceFiles('src');
   const modules = files
     .map(({ path }) => path)
     .filter((path) => !ENTRY_POINTS.includes(path) && !path.endsWith('.d.ts'));
 
-  // One process for all of them: most of the time goes into loading the packages, which they share.
+  // One process imports all of them: most of the time is spent loading the packages, which they share.
   const probe = spawn(
     process.execPath,
     ['--permission', '--allow-fs-read=*', join(ROOT, 'test/support/import-probe.ts'), ...modules],

@@ -25,7 +25,7 @@ test('files and folders are named in kebab-case', () => {
   expect(files.length).toBeGreaterThan(50);
 });
 
-test('no file or folder has a name that says nothing', () => {
+test('no file or folder has a vague name such as utils', () => {
   const vague = files.filter((file) =>
     namesOf(file.path)
       .flatMap((name) => name.split('-'))
@@ -34,7 +34,7 @@ test('no file or folder has a name that says nothing', () => {
   expect(vague.map(({ path }) => path)).toEqual([]);
 });
 
-test('everything is exported by name, and nothing by the handful', () => {
+test('all exports are named: there are no default exports and no `export *`', () => {
   const wrong = sources.filter((file) => /^export\s+(?:default\b|\*)|\bas\s+default\b/m.test(file.code));
   expect(wrong.map(({ path }) => path)).toEqual([]);
   expect(sources.filter((file) => /^export /m.test(file.code)).length).toBeGreaterThan(30);

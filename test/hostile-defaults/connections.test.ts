@@ -46,7 +46,7 @@ const SOUND = {
 type Row = Record<'name' | 'setting', string>;
 const asObject = (rows: readonly Row[]) => Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
 
-describe.each(['repeatable read', 'serializable'] as const)('on a database with hostile defaults, %s', (level) => {
+describe.each(['repeatable read', 'serializable'] as const)('database with hostile defaults, %s', (level) => {
   let database: TestDatabase;
   let server: TestServer;
   beforeAll(async () => {
@@ -60,7 +60,7 @@ describe.each(['repeatable read', 'serializable'] as const)('on a database with 
     await database.drop();
   });
 
-  test('statements of requests have the settings that Sluice needs', async () => {
+  test('runs statements of requests with the settings that Sluice needs', async () => {
     const { forAccount, acrossAccounts } = server.resources.database;
     for (const db of [forAccount(1n), acrossAccounts]) {
       const alone = await db.execute<Row>(sql.raw(SETTINGS));
@@ -70,7 +70,7 @@ describe.each(['repeatable read', 'serializable'] as const)('on a database with 
     }
   });
 
-  test('exports have them too, and only read', async () => {
+  test('runs exports with the same settings, read-only', async () => {
     const reader = await openRowReader(database.url, 1n, new AbortController().signal);
     try {
       const { rows } = await reader.db.execute<Row>(sql.raw(SETTINGS));
@@ -80,12 +80,12 @@ describe.each(['repeatable read', 'serializable'] as const)('on a database with 
     }
   });
 
-  test('connections with statements outside of transactions have them from the start', async () => {
+  test('sets them at the start of connections that run statements outside of transactions', async () => {
     const client = new SessionClient(sessionConnection(database.url, { applicationName: 'sluice-tests' }));
     await client.connect();
     try {
       const { rows } = await client.query<Row>(SETTINGS);
-      // A queue does not sort.
+      // The queue sorts nothing.
       expect(asObject(rows)).toEqual({ ...SOUND, work_mem: '64' });
     } finally {
       await client.end();
@@ -93,7 +93,7 @@ describe.each(['repeatable read', 'serializable'] as const)('on a database with 
   });
 });
 
-test('migrations of an empty database make the tables in the schema public, whatever its defaults are', async () => {
+test('migrations of an empty database > create the tables in the schema public, regardless of its defaults', async () => {
   const database = await createTestDatabase();
   try {
     const name = new URL(database.url).pathname.slice(1);
@@ -114,7 +114,7 @@ test('migrations of an empty database make the tables in the schema public, what
   }
 });
 
-test('on a database with the defaults of PostgreSQL a transaction sets jit and its account, and nothing else', async () => {
+test('database with the defaults of PostgreSQL > a transaction sets only jit and its account', async () => {
   const database = await createTestDatabase();
   const server = await startTestServer({ database, env: { ROLE: 'api' } });
   try {
@@ -122,10 +122,10 @@ test('on a database with the defaults of PostgreSQL a transaction sets jit and i
     const hearing = hearStatements();
     await server.graphql('{ streams { totalCount } }');
     hearing.stop();
-    // Keys have connections of their own.
+    // Look-ups of API keys use connections of their own.
     const ofRequests = hearing.heard.filter(({ applicationName }) => applicationName === 'sluice');
     const settings = ofRequests.map(({ text }) => text).filter((text) => /^(begin|set)\b/i.test(text));
-    // The servers of the tests give durability up.
+    // The test servers run without durability.
     expect(settings.filter((text) => text !== "SET LOCAL synchronous_commit = 'on'")).toEqual([
       'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE',
       "SET LOCAL jit = 'off'",

@@ -5,7 +5,7 @@ import pretty from 'pino-pretty';
 import { expect, test } from 'vitest';
 import { escapeForTerminal, escapeLogLine } from '../../src/lib/log-lines.ts';
 
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+// oxlint-disable-next-line no-control-regex -- the pattern matches control characters
 const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 
 const CLEAR_SCREEN = '\u001b[2J';
@@ -33,7 +33,7 @@ const logged = (write: (line: string) => string, asPretty: boolean, text: string
   return written;
 };
 
-test('a line of JSON shows every character that commands, and means the same', () => {
+test('JSON log line > escapes every control character and parses to the same value', () => {
   fc.assert(
     fc.property(texts, (text) => {
       const line = logged(escapeLogLine, false, text);
@@ -44,13 +44,13 @@ test('a line of JSON shows every character that commands, and means the same', (
   );
 });
 
-test('a line for people has none', () => {
+test('pretty log line > contains no control character', () => {
   fc.assert(
     fc.property(texts, (text) => {
       expect(logged(escapeForTerminal, true, text)).not.toMatch(COMMANDS);
     }),
   );
   expect(logged(escapeForTerminal, true, CLEAR_SCREEN)).toContain(String.raw`m\u001b[2J`);
-  // What it would be without.
+  // Without the filter the line contains the control character.
   expect(logged((line) => line, true, '\u009b2J')).toContain('\u009b2J');
 });

@@ -33,41 +33,44 @@ const failureOf = async (work: PromiseLike<unknown>): Promise<unknown> => {
 };
 
 test.each([
-  ['a value that is no number', sql`SELECT ${SECRET}::numeric`, '22P02'],
-  ['a value that is no moment', sql`SELECT ${SECRET}::timestamptz`, '22007'],
-  ['a value that is no JSON', sql`SELECT ${`{"${SECRET}`}::jsonb`, '22P02'],
-  ['a character that no text can hold', sql`SELECT ${`${SECRET}\u0000`}::text`, '22021'],
+  ['an invalid number', sql`SELECT ${SECRET}::numeric`, '22P02'],
+  ['an invalid timestamp', sql`SELECT ${SECRET}::timestamptz`, '22007'],
+  ['an invalid JSON value', sql`SELECT ${`{"${SECRET}`}::jsonb`, '22P02'],
+  ['a character that text cannot contain', sql`SELECT ${`${SECRET}\u0000`}::text`, '22021'],
   ['a number too large', sql`SELECT ${`${'9'.repeat(30)}`}::bigint, ${SECRET}::text`, '22003'],
-  ['a key that is there already', sql`INSERT INTO accounts (name) VALUES (${SECRET}), (${SECRET})`, '23505'],
+  ['a duplicate key', sql`INSERT INTO accounts (name) VALUES (${SECRET}), (${SECRET})`, '23505'],
   ['a row that breaks a rule', sql`INSERT INTO api_keys (id, name) VALUES (gen_random_uuid(), ${SECRET})`, '23502'],
-  ['a table that is not there', sql`SELECT ${SECRET}::text FROM nothing`, '42P01'],
+  ['a missing table', sql`SELECT ${SECRET}::text FROM nothing`, '42P01'],
   ['a division by zero', sql`SELECT 1 / 0, ${SECRET}::text`, '22012'],
-])('%s: the code and the words of the server stay, the SQL and the values do not', async (_name, query, code) => {
-  const error = await failureOf(drizzle({ client }).execute(query));
-  expect(sqlState(error)).toBe(code);
-  expect(isUnavailable(error)).toBe(false);
-  const scrubbed = scrubError(error);
-  expect(scrubbed).toMatchObject({ type: 'DrizzleQueryError', message: 'a query failed', cause: { code } });
-  expect(scrubbed.cause?.message.length).toBeGreaterThan(8);
-  expect(scrubbed.stack).toMatch(/^ {4}at /);
-  expect(JSON.stringify(scrubbed)).not.toContain('acme');
-  expect(JSON.stringify(scrubbed)).not.toMatch(/\bSELECT\b|\bINSERT\b|\$1/);
-  // That it would have been there.
-  expect(String(error)).toContain('acme');
-});
+])(
+  'scrubError > keeps the code and message of the server, and removes SQL and values: %s',
+  async (_name, query, code) => {
+    const error = await failureOf(drizzle({ client }).execute(query));
+    expect(sqlState(error)).toBe(code);
+    expect(isUnavailable(error)).toBe(false);
+    const scrubbed = scrubError(error);
+    expect(scrubbed).toMatchObject({ type: 'DrizzleQueryError', message: 'a query failed', cause: { code } });
+    expect(scrubbed.cause?.message.length).toBeGreaterThan(8);
+    expect(scrubbed.stack).toMatch(/^ {4}at /);
+    expect(JSON.stringify(scrubbed)).not.toContain('acme');
+    expect(JSON.stringify(scrubbed)).not.toMatch(/\bSELECT\b|\bINSERT\b|\$1/);
+    // The original error contains the secret.
+    expect(String(error)).toContain('acme');
+  },
+);
 
-test('a message of several lines that look like a stack is not taken for one', () => {
+test('scrubError > removes lines of a message that look like a stack', () => {
   const error = new Error(`of the store:\n    at ${SECRET}\n    at ${SECRET}`);
   expect(scrubError(error).stack).not.toContain('acme');
   expect(scrubError(error).stack).toContain('    at ');
 });
 
 test.each([
-  ['JSON that is none', () => JSON.parse(`[${SECRET}`) as unknown],
-  ['a number that is none', () => BigInt(SECRET)],
-  ['a value that an enum has not', () => statuses.serialize(SECRET)],
+  ['invalid JSON', () => JSON.parse(`[${SECRET}`) as unknown],
+  ['an invalid number', () => BigInt(SECRET)],
+  ['a value that the enum does not have', () => statuses.serialize(SECRET)],
   ['a value that a scalar cannot show', () => GraphQLInt.serialize(SECRET)],
-])('%s: what it was is not told', (_name, work) => {
+])('scrubError > removes the value: %s', (_name, work) => {
   expect(work).toThrow('acme');
   try {
     work();
@@ -78,7 +81,7 @@ test.each([
   }
 });
 
-test('what is no error is not told', () => {
+test('scrubError > returns only the type of a value that is not an Error', () => {
   expect(scrubError({ secret: SECRET })).toEqual({ type: 'object', message: 'not an Error' });
   expect(scrubError(SECRET)).toEqual({ type: 'string', message: 'not an Error' });
 });

@@ -3,12 +3,12 @@ import { TIME_ZONE_NAMES, TZ_RELEASE } from '../../src/lib/time-zone-names.ts';
 import { findTimeZone, timeZoneProblem } from '../../src/lib/time-zones.ts';
 import { formatInZone } from '../../src/lib/zoned-time.ts';
 
-describe('the list of time zone names', () => {
-  test("is of the release of Node's own tables; otherwise scripts/time-zone-names.ts has to run again", () => {
+describe('time zone names', () => {
+  test("have the release of Node's own tables; otherwise run scripts/time-zone-names.ts again", () => {
     expect(TZ_RELEASE).toBe(process.versions['tz']);
   });
 
-  test('has every name that Intl lists, and links that Intl does not list', () => {
+  test('include every name that Intl lists, and links that Intl does not list', () => {
     const listed = Intl.supportedValuesOf('timeZone');
     expect(listed.length).toBeGreaterThan(400);
     expect(listed.filter((name) => !TIME_ZONE_NAMES.includes(name))).toEqual([]);
@@ -17,7 +17,7 @@ describe('the list of time zone names', () => {
     expect(TIME_ZONE_NAMES.length).toBeGreaterThan(590);
   });
 
-  test('has names only that Node accepts, each once whatever the case', () => {
+  test('are all accepted by Node, and unique regardless of case', () => {
     for (const name of TIME_ZONE_NAMES) {
       expect(() => new Intl.DateTimeFormat('en', { timeZone: name })).not.toThrow();
       expect(formatInZone(new Date('2026-11-15T12:00Z'), name)).toMatch(
@@ -47,12 +47,12 @@ describe('findTimeZone', () => {
     ['Factory', 'is not a name in the IANA time zone database'],
     ['America/New_York ', 'is not a name in the IANA time zone database'],
     ['Mars/Phobos', 'is not a name in the IANA time zone database'],
-    // Names of ICU's own, which Node accepts.
+    // ICU defines this name, and Node accepts it.
     ['SystemV/AST4', 'is not a name in the IANA time zone database'],
     ['ACT', 'is not a name in the IANA time zone database'],
     ['__proto__', 'is not a name in the IANA time zone database'],
     ['A'.repeat(100_000), 'is not a name in the IANA time zone database'],
-  ])('refuses %s, and says why', (name, reason) => {
+  ])('rejects %s with the reason', (name, reason) => {
     expect(findTimeZone(name)).toBeNull();
     expect(timeZoneProblem(name)).toContain(reason);
     expect(timeZoneProblem(name).length).toBeLessThan(300);

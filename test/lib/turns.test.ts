@@ -2,7 +2,7 @@ import { setImmediate as nextLook } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { afterOthers } from '../../src/lib/turns.ts';
 
-test('of those who let others go first one goes on at a time, in order, and the sockets are looked at before the next', async () => {
+test('yielding to the event loop > resumes one waiting task per round of the loop, in order, and polls the sockets in between', async () => {
   const steps: string[] = [];
   const work = async (name: string): Promise<void> => {
     for (const part of [1, 2, 3]) {
@@ -11,7 +11,7 @@ test('of those who let others go first one goes on at a time, in order, and the 
     }
   };
   const all = Promise.all(['a', 'b', 'c'].map(work));
-  // An immediate ends each round of the loop, as what came from outside begins it.
+  // An immediate runs at the end of each round of the loop, after the sockets were polled.
   for (let round = 1; round <= 9; round += 1) {
     await nextLook();
     steps.push(`look ${round}`);
@@ -21,7 +21,7 @@ test('of those who let others go first one goes on at a time, in order, and the 
   expect(steps).toEqual(parts.flatMap((part, index) => [part, `look ${index + 1}`]));
 });
 
-test('who lets others go first goes on although nobody else waits, again and again', async () => {
+test('yielding to the event loop > resumes the only waiting task each time', async () => {
   const steps: number[] = [];
   for (const step of [1, 2, 3]) {
     await afterOthers();

@@ -22,13 +22,13 @@ describe('formatInZone', () => {
     ['Pacific/Apia', '2011-12-30T09:59:59Z', '2011-12-29T23:59:59-10:00'],
     ['Pacific/Apia', '2011-12-30T10:00Z', '2011-12-31T00:00:00+14:00'],
     ['Europe/London', '2026-01-01T00:00Z', '2026-01-01T00:00:00+00:00'],
-    // Monrovia was 44 minutes 30 seconds west until 1972: to the minute, and the same moment still.
+    // Until 1972 Monrovia was 44 minutes 30 seconds behind UTC. The offset is rounded to the minute, the instant stays.
     ['Africa/Monrovia', '1960-03-08T07:00Z', '1960-03-08T06:16:00-00:44'],
   ])('in %s %s is %s', (timeZone, at, text) => {
     expect(formatInZone(new Date(at), timeZone)).toBe(text);
   });
 
-  test('is the same moment when read back, in every zone', () => {
+  test('returns a text that parses to the same instant, in every zone', () => {
     const anyZone = fc.constantFrom(...Intl.supportedValuesOf('timeZone'));
     const anySecond = fc.integer({ min: Date.UTC(1900, 0, 1) / 1000, max: Date.UTC(2100, 0, 1) / 1000 });
     fc.assert(
@@ -40,14 +40,14 @@ describe('formatInZone', () => {
   });
 });
 
-test('days move the calendar, not the clock', () => {
+test('addDays > changes the calendar day and keeps the wall time', () => {
   const from = new Date('2026-03-09T06:30Z');
   expect(addDays(from, -2, 'America/New_York')).toEqual(new Date('2026-03-07T07:30Z'));
   expect(addDays(from, -1, 'America/New_York')).toEqual(new Date('2026-03-08T07:00Z'));
   expect(addDays(from, 1, 'America/New_York')).toEqual(new Date('2026-03-10T06:30Z'));
 });
 
-test('whole hours from UTC are asked of the whole time, not of its start alone', () => {
+test('isWholeHours > considers the whole range, not only its start', () => {
   const whole = (timeZone: string, start: string, end: string) =>
     isWholeHoursFromUtc(new Date(start), new Date(end), timeZone);
   expect(whole('UTC', '2026-01-01', '2027-01-01')).toBe(true);
@@ -58,7 +58,7 @@ test('whole hours from UTC are asked of the whole time, not of its start alone',
   expect(whole('Australia/Lord_Howe', '2026-01-01', '2026-05-01')).toBe(false);
 });
 
-test('offsets are those that Intl shows, in every zone', () => {
+test('offsets > are those of Intl in every zone', () => {
   const anyZone = fc.constantFrom(...Intl.supportedValuesOf('timeZone'));
   const anyHour = fc.integer({ min: Date.UTC(1900, 0, 1) / 3_600_000, max: Date.UTC(2100, 0, 1) / 3_600_000 });
   fc.assert(
@@ -73,7 +73,7 @@ test('offsets are those that Intl shows, in every zone', () => {
   );
 });
 
-test('offsets of the far future are those that Intl shows', () => {
+test('offsets > are those of Intl in the far future', () => {
   const anyHour = fc.integer({ min: Date.UTC(2390, 0, 1) / 3_600_000, max: Date.UTC(9990, 0, 1) / 3_600_000 });
   fc.assert(
     fc.property(
@@ -91,12 +91,12 @@ test('offsets of the far future are those that Intl shows', () => {
   );
 });
 
-test('a wall time has come exactly where the clock has shown it or a later one', () => {
+test('a wall time > has passed exactly if the clock has shown it or a later one', () => {
   const anyZone = fc.constantFrom(...Intl.supportedValuesOf('timeZone'));
   const anyMinute = fc.integer({ min: Date.UTC(1925, 0, 1) / 60_000, max: Date.UTC(2040, 0, 1) / 60_000 });
   fc.assert(
     fc.property(anyZone, anyMinute, fc.integer({ min: -3000, max: 3000 }), (timeZone, minute, apart) => {
-      // Around the last change of the clock before the moment, where there is one.
+      // Around the last change of the clock before the instant, if there is one.
       const { from } = stretchAt(minute * 60_000, timeZone);
       const at = (Number.isFinite(from) ? from : minute * 60_000) + apart * 60_000;
       const latest = latestWallTimeBy(at, timeZone);

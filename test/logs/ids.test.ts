@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** What is done while a table is missing fails as nobody foresaw. */
+/** Runs the work while a table is missing, so that it fails with an unexpected error. */
 const withoutStreams = async (work: () => Promise<void>): Promise<void> =>
   withClient(server.database.url, async (client) => {
     await client.query('ALTER TABLE streams RENAME TO streams_away');
@@ -44,11 +44,11 @@ const gql = (query: string, headers: Record<string, string> = {}): Promise<Respo
 const records = (headers: Record<string, string> = {}): Promise<Response> =>
   fetch(`${server.url}/unit-cost/v1/telemetry/calls/records`, { headers: { 'x-api-key': key, ...headers } });
 
-describe('a request that fails', () => {
+describe('log line of a failed request', () => {
   test.each([
     ['GraphQL', () => gql('{ streams(first: 1) { edges { node { name } } } }', { 'x-request-id': 'from-graphql/1' })],
     ['REST', () => records({ 'x-request-id': 'from-rest:1' })],
-  ])('over %s: its line names the request, as it was answered, and the account', async (_, send) => {
+  ])('contains the account and the id that was returned, over %s', async (_, send) => {
     await withoutStreams(async () => {
       const answer = await send();
       const id = answer.headers.get('x-request-id');
@@ -61,7 +61,7 @@ describe('a request that fails', () => {
     });
   });
 
-  test('over WebSocket: an id of its own for each operation', async () => {
+  test('has another id for each operation over WebSocket', async () => {
     await withoutStreams(async () => {
       const client = await openSocket(server.url, { 'x-api-key': key });
       await client.until(({ type }) => type === 'connection_ack');
@@ -84,17 +84,20 @@ describe('a request that fails', () => {
   });
 });
 
-describe('the id of a request', () => {
-  test.each(['/graphql', '/jobs', '/healthz', '/nowhere'])('is in every answer, of %s too', async (path) => {
-    const first = (await fetch(server.url + path)).headers.get('x-request-id');
-    const second = (await fetch(server.url + path)).headers.get('x-request-id');
-    expect(first).toMatch(UUID);
-    expect(second).toMatch(UUID);
-    expect(first).not.toBe(second);
-  });
+describe('request id', () => {
+  test.each(['/graphql', '/jobs', '/healthz', '/nowhere'])(
+    'is in every response, including those of %s',
+    async (path) => {
+      const first = (await fetch(server.url + path)).headers.get('x-request-id');
+      const second = (await fetch(server.url + path)).headers.get('x-request-id');
+      expect(first).toMatch(UUID);
+      expect(second).toMatch(UUID);
+      expect(first).not.toBe(second);
+    },
+  );
 
   test.each(['a b', 'a"b', '{a}', 'ä', 'a;b', 'a,b', '<a>', '$(a)', 'x'.repeat(129)])(
-    'is a new one where the client sends something that is none: %s',
+    'is a new one when the client sends an invalid one: %s',
     async (sent) => {
       const answer = await records({ 'x-request-id': sent });
       expect(answer.headers.get('x-request-id')).toMatch(UUID);
@@ -107,12 +110,12 @@ describe('the id of a request', () => {
     '1-67891233-abcdef012345678912345678',
     'Root=1-67891233-abcdef012345678912345678',
     'x'.repeat(128),
-  ])("is the client's own where it is well-formed: %s", async (sent) => {
+  ])("is the client's own when it is well-formed: %s", async (sent) => {
     const answer = await records({ 'x-request-id': sent });
     expect(answer.headers.get('x-request-id')).toBe(sent);
   });
 
-  test('stands at the level debug in a line for each request of the API, with what it asked for', async () => {
+  test('is logged at the level debug, in a line for each request of the API with the operation', async () => {
     await gql('query Named { viewer { accountName } }', { 'x-request-id': 'told-in-debug' });
     await fetch(`${server.url}/healthz`, { headers: { 'x-request-id': 'not-told' } });
     const line = await lineOf(({ msg, requestId }) => msg === 'request answered' && requestId === 'told-in-debug');
@@ -127,7 +130,7 @@ describe('the id of a request', () => {
     expect(logged.lines().filter(({ requestId }) => requestId === 'not-told')).toEqual([]);
   });
 
-  test('does not stand in lines about what it left behind, such as a connection that breaks later', async () => {
+  test('is not in lines about later events, such as a connection that breaks after the response', async () => {
     const during = Promise.withResolvers<object>();
     const after = Promise.withResolvers<object>();
     const isOver = Promise.withResolvers<void>();
@@ -150,11 +153,11 @@ describe('the id of a request', () => {
   });
 });
 
-describe('the lines of a run', () => {
+describe('log lines of a run', () => {
   test.each([
     ['succeeds', 'exports', ['run started', 'attempt ended']],
     ['fails', 'no-such-bucket', ['run started', 'attempt failed', 'attempt ended']],
-  ])('that %s name it, its job and its account as the API does', async (how, bucket, messages) => {
+  ])('contain the ids of the API for the run, its job and its account when it %s', async (how, bucket, messages) => {
     const jobId = await createJob(server, { jobName: `logged ${how}`, s3Url: `${bucket}/logged` }, key);
     const asAcme = {
       ...server,
@@ -178,7 +181,7 @@ describe('the lines of a run', () => {
     }
   });
 
-  test('a mail that is not sent is told with the run that it is about', async () => {
+  test('contain the id of the run when its mail was not sent', async () => {
     const jobId = await createJob(
       server,
       { jobName: 'logged mail', s3Url: 'exports/mail', email: 'a@example.com' },

@@ -9,8 +9,8 @@ import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 import { openSocket } from '../support/socket-client.ts';
 import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
 
-// A server that tells everything it has to tell is given marked secrets and marked records, and none of the marks may
-// stand in what it writes, whatever goes wrong.
+// A server with the most verbose log gets marked secrets and marked records. Its output may never contain a mark, even if
+// operations fail.
 
 const MARK = 'qzmark';
 const secretOf = (what: string): string => `${MARK}-${what}-${randomBytes(16).toString('hex')}`;
@@ -19,9 +19,9 @@ const DIMENSION = `${MARK}-dimension`;
 const VALUE = `${MARK} value of a dimension`;
 const AMOUNT = '918273645546372.819';
 const IDEMPOTENCY = `${MARK}-idempotency`;
-/** Clears the screen, begins a line, sets a title: in C0 and in C1. */
+/** Control characters (C0 and C1) that clear the screen, start a line and set a title. */
 const COMMANDS = '\u001b[2J\u001b]0;title\u0007\r\nlevel 50\u009b31m';
-// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+// oxlint-disable-next-line no-control-regex -- the pattern matches control characters
 const RAW_COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
 
 const record = (element = ELEMENT, value: string | number = AMOUNT) => ({
@@ -41,7 +41,7 @@ const restRecord = (element = ELEMENT, value: string | number = AMOUNT) => ({
 const SUM = `mutation Sum($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on UserError { code } } }`;
 const USAGE = `query ($input: UsageInput!) { usage(input: $input) { __typename ... on Usage { series { total group { values } } } } }`;
 
-describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (format) => {
+describe.each(['json', 'pretty'])('log in the format %s, at the level trace', (format) => {
   const isPretty = format === 'pretty';
   let database: TestDatabase;
   let s3: StrictS3;
@@ -113,7 +113,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
   const telemetry = '/unit-cost/v1/telemetry/allocation/calls/sum';
   const admin = (statement: string) => withClient(database.url, (client) => client.query(statement));
 
-  test('tells of what is done', async () => {
+  test('reports successful operations', async () => {
     for (const headers of [
       withKey(),
       { authorization: secrets.apiKey },
@@ -145,7 +145,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     socket.close();
   });
 
-  test('tells of what is refused', async () => {
+  test('reports rejected requests', async () => {
     for (const headers of [
       { 'x-api-key': secrets.wrong },
       { authorization: secrets.wrong },
@@ -193,7 +193,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     expect((await send('GET', `/${MARK}/nothing`, withKey())).status).toBe(404);
   });
 
-  test('tells of names that command a terminal', async () => {
+  test('reports names that contain control characters', async () => {
     const jobOf = (more: object) => ({
       jobName: 'x',
       s3Url: 'exports',
@@ -222,7 +222,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     ]) {
       expect((await gql(SUM, { input })).text).toContain('VALIDATION_FAILED');
     }
-    // Kept as sent, and never shown raw.
+    // Stored as sent, and never printed raw.
     const noted = { stream: 'calls', records: [record()], idempotencyKey: COMMANDS };
     expect((await gql(SUM, { input: noted })).text).toMatch(/AllocationReceipt|VALIDATION_FAILED/);
     expect(
@@ -243,7 +243,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     expect((await send('POST', '/graphql', withKey({ 'content-type': C1 }), '{}')).status).toBe(415);
   });
 
-  test('tells of what fails', async () => {
+  test('reports failed operations', async () => {
     const input = { input: { stream: 'calls', records: [record()] } };
     await admin('ALTER TABLE streams RENAME TO streams_away');
     expect((await gql(SUM, input)).text).toContain('INTERNAL');
@@ -262,7 +262,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     });
   });
 
-  test('tells of exports and mails that fail', async () => {
+  test('reports failed exports and mails', async () => {
     const CREATE = `mutation ($input: CreateJobInput!) { createJob(input: $input) { __typename ... on UserError { message } } }`;
     const job = (jobName: string) => ({
       jobName,
@@ -316,11 +316,11 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
     );
   });
 
-  test('and holds none of the marks, and no character that commands', async () => {
+  test('contains none of the marks, and no control character', async () => {
     sluice.kill('SIGTERM');
     expect(await sluice.ended).toBe(0);
     const written = sluice.stdout + sluice.stderr;
-    // That it would have had occasion to.
+    // The log has lines about each of these events.
     for (const words of [
       'unexpected error in a request',
       'a statement of a request ran into STATEMENT_TIMEOUT_MS',
@@ -353,7 +353,7 @@ describe.each(['json', 'pretty'])('a log in the form %s, at the level trace', (f
   });
 });
 
-test('a start that is refused shows no secret of its settings', async () => {
+test('a refused start > shows no secret of its settings', async () => {
   const secret = secretOf('setting');
   const wrong: Settings[] = [
     { DATABASE_URL: `mysql://sluice:${secret}@127.0.0.1/sluice` },

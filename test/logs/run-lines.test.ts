@@ -51,7 +51,7 @@ const exported = async (settings: Readonly<Record<string, string>>, by?: string)
   return id;
 };
 
-test('in a terminal the log has one line for a run, with names, amounts and no ids', async () => {
+test('pretty log > has one line per run, with names and amounts and without ids', async () => {
   await addRecords(server, 'usage', 'DAILY', [
     { timestamp: '2026-01-25T00:00:00Z', elementName: 'hooli', value: '1' },
     { timestamp: '2026-01-26T00:00:00Z', elementName: 'hooli', value: '1' },
@@ -72,7 +72,7 @@ test('in a terminal the log has one line for a run, with names, amounts and no i
     shape(String.raw`INFO: Daily usage \(acme\)  SUCCEEDED  0 rows  \d+ B  \d+\.\d s`),
     shape(String.raw`WARN: Refused  FAILED  NO_SUCH_BUCKET: .*  \d+\.\d s`),
   ]);
-  // The mailer works beside the worker, so either line can be first.
+  // The mailer and the worker run concurrently, so either line can be first.
   expect(lines.slice(3).toSorted((a, b) => Number(a.includes('no mail')) - Number(b.includes('no mail')))).toEqual([
     shape(String.raw`INFO: With mail  SUCCEEDED  2 rows  \d+ B  \d+\.\d s`),
     shape('WARN: With mail: no mail was sent about this run: SMTP_URL is not set .*'),
@@ -80,7 +80,7 @@ test('in a terminal the log has one line for a run, with names, amounts and no i
   expect(worker.stderr).not.toMatch(/runId|jobId|accountId|UnVu|Sm9i/);
 });
 
-test('as JSON a run keeps its ids, and its seconds have no noise of the floating point', async () => {
+test('JSON log > has the ids of a run, and its seconds without floating-point noise', async () => {
   const worker = await startWorker('json');
   const id = await exported({ jobName: 'As JSON' });
   const line = (await stop(worker)).find((one) => one.includes('attempt ended')) ?? '{}';

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** As vitest writes them: tests of one file by their names. */
+/** A report in Vitest's format with the tests of one file. */
 const reportOf = (tests: Readonly<Record<string, 'passed' | 'failed' | 'skipped'>>) => ({
   numPassedTests: Object.values(tests).filter((status) => status === 'passed').length,
   testResults: [
@@ -28,7 +28,7 @@ const reportOf = (tests: Readonly<Record<string, 'passed' | 'failed' | 'skipped'
   ],
 });
 
-/** Reports by name, with the exit code of the run that wrote each. */
+/** Summarizes reports, each with the exit code of the run that wrote it. */
 const summarize = async (
   reports: Readonly<Record<string, readonly [report: object, exitCode: number]>>,
   ...options: string[]
@@ -50,8 +50,8 @@ const summarize = async (
   );
 };
 
-describe('the summary of all suites', () => {
-  test('names every test that was not run, and ends with how many passed and failed', async () => {
+describe('summary of all suites', () => {
+  test('lists every test that was not run and ends with the numbers of passed and failed tests', async () => {
     expect(
       await summarize({
         first: [reportOf({ a: 'passed', b: 'passed' }), 0],
@@ -72,7 +72,7 @@ describe('the summary of all suites', () => {
     });
   });
 
-  test('names every test that failed and ends with 1 when a test failed, a run ended otherwise than with 0, or nothing was run', async () => {
+  test('lists every failed test and exits with 1 when a test failed, a run exited with another code than 0, or nothing was run', async () => {
     expect(await summarize({ first: [reportOf({ a: 'passed', b: 'failed', c: 'skipped' }), 1] })).toEqual({
       code: 1,
       lines: [
@@ -90,7 +90,7 @@ describe('the summary of all suites', () => {
     expect([none.code, none.lines.at(-1)]).toEqual([1, '1 passed, 0 failed']);
   });
 
-  test('lists the tests of a suite and ends with 0 when it may skip all of them and no other does', async () => {
+  test('lists skipped tests and exits with 0 when only a suite that may skip all of them did so', async () => {
     const first = [reportOf({ a: 'passed' }), 0] as const;
     const skipped = [reportOf({ b: 'skipped', c: 'skipped' }), 0] as const;
     expect(await summarize({ first, citus: skipped }, '--may-skip', 'citus')).toEqual({

@@ -6,8 +6,8 @@ import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
 
 /**
- * The server of this run: `TEST_DATABASE_URL` names one that is there already (its role must be allowed to
- * create databases and roles), `TEST_POSTGRES_BIN` a directory with the programs of one to start; without either the
+ * Opens the PostgreSQL server of this run. `TEST_DATABASE_URL` names a running server, whose role must be allowed to
+ * create databases and roles; `TEST_POSTGRES_BIN` names a directory with the programs to start one. Without either the
  * embedded PostgreSQL is started.
  */
 const openServer = async (): Promise<TestPostgres> => {
@@ -15,7 +15,7 @@ const openServer = async (): Promise<TestPostgres> => {
   if (url) return { url, stop: async () => {} };
   return startTestPostgres(bin || undefined).catch((error: unknown) => {
     if (!(error instanceof PostgresMissingError)) throw error;
-    // Vitest would print the stack.
+    // If the error were thrown, Vitest would print its stack.
     process.stderr.write(`${error.message}\n`);
     process.exit(1);
   });
@@ -48,7 +48,7 @@ export const setup = async (project: TestProject): Promise<void> => {
       await admin.query(`CREATE DATABASE ${template} OWNER ${owner}`);
     });
     await migrate(urlOfDatabase(ownerUrl, template));
-    // A database with a session in it cannot be copied.
+    // PostgreSQL cannot copy a database that has a session.
     await withClient(server.url, (admin) => admin.query(`ALTER DATABASE ${template} ALLOW_CONNECTIONS false`));
   } catch (error) {
     await stop();
