@@ -7,8 +7,8 @@ import { startScheduler } from '../background/scheduler.ts';
 import { startStagingSweeper } from '../background/staging-sweeper.ts';
 import { startTotalsMerger, startTotalsSweep } from '../background/totals-merger.ts';
 import { isUnavailable } from '../db/failures.ts';
+import { createRowReaders } from '../db/row-readers.ts';
 import { UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
-import { createKeptConnections } from '../exports/kept-connections.ts';
 import { withMetrics } from '../exports/object-store-metrics.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
@@ -63,22 +63,22 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
   const onError = (part: string) => failureTeller(log, part);
   const db = database.acrossAccounts;
   const accountName = createAccountNames(db);
-  const connections = createKeptConnections();
-  const toReplica = createKeptConnections();
+  const { isPooled } = database;
+  const max = config.exportConcurrency;
+  const readers = createRowReaders({ url: database.url, isPooled, max });
+  const { databaseReadUrl, databaseReadWaitMs: waitMs } = config;
+  const replicaReaders =
+    databaseReadUrl === null ? null : createRowReaders({ url: databaseReadUrl, isPooled, max, connectMs: waitMs });
   const replica =
-    config.databaseReadUrl === null
+    replicaReaders === null
       ? null
       : createReadReplica({
-          url: config.databaseReadUrl,
-          isPooled: database.isPooled,
-          waitMs: config.databaseReadWaitMs,
-          connections: toReplica,
+          readers: replicaReaders,
+          waitMs,
           onLeftOut: (error) =>
             log.warn({ err: error }, 'exports read from DATABASE_URL for a minute: the replica is away or behind'),
         });
-  return [
-    connections,
-    toReplica,
+  const parts: Stoppable[] = [
     startScheduler({
       db: database.schedule,
       queue,
@@ -110,28 +110,37 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
       accountName,
       onTried: metrics.mailSent,
     }),
-    await startRunWorker({
-      exports: {
-        database,
-        connections,
-        replica,
-        store: withMetrics(resources.store, metrics.objectPut),
-        memory: createMemoryBudget(config.exportMemory),
-        limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
+  ];
+  const runWorker = await startRunWorker({
+    exports: {
+      database,
+      readers,
+      replica,
+      store: withMetrics(resources.store, metrics.objectPut),
+      memory: createMemoryBudget(config.exportMemory),
+      limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
+    },
+    queue,
+    log,
+    tracer,
+    accountName,
+    principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
+    concurrency: config.exportConcurrency,
+    leaseMs: config.leaseSeconds * 1000,
+    heartbeatMs: config.heartbeatMs,
+    graceMs: config.graceSeconds * 1000,
+    onEnded: (end, seconds, progress) => {
+      metrics.attemptEnded(ATTEMPT_OUTCOMES[end?.event ?? 'STOPPED'], seconds, progress);
+      if (end && end.event !== 'RETRY') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
+    },
+  });
+  return [
+    ...parts,
+    {
+      stop: async () => {
+        await runWorker.stop();
+        await Promise.all([readers.stop(), replicaReaders?.stop()]);
       },
-      queue,
-      log,
-      tracer,
-      accountName,
-      principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
-      concurrency: config.exportConcurrency,
-      leaseMs: config.leaseSeconds * 1000,
-      heartbeatMs: config.heartbeatMs,
-      graceMs: config.graceSeconds * 1000,
-      onEnded: (end, seconds, progress) => {
-        metrics.attemptEnded(ATTEMPT_OUTCOMES[end?.event ?? 'STOPPED'], seconds, progress);
-        if (end && end.event !== 'RETRY') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
-      },
-    }),
+    },
   ];
 };

@@ -1,6 +1,6 @@
 import type { Tracer } from '@opentelemetry/api';
-import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
+import type { Queue } from '../db/queue.ts';
 import type { Config } from '../config/config.ts';
 import type { Database } from '../db/client.ts';
 import type { ObjectStore } from '../exports/object-store.ts';
@@ -11,7 +11,7 @@ import type { Mail } from '../notify/mail.ts';
 export interface AppResources {
   readonly config: Config;
   readonly database: Database;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly store: ObjectStore;
   readonly mail: Mail | null;
   readonly log: Logger;

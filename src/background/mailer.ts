@@ -1,8 +1,7 @@
-import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
-import { handOut, MAIL_QUEUE, type MailMessage } from '../db/queue.ts';
+import { handOut, MAIL_QUEUE, type MailMessage, type Queue } from '../db/queue.ts';
 import { encodeId } from '../db/public-ids.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -12,7 +11,7 @@ import { loadRunObjects, type RunRow } from '../runs/runs.ts';
 
 export interface MailerOptions {
   readonly db: Db;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   /** Null without SMTP_URL: then what would be sent is only logged. */
   readonly mail: Mail | null;
   readonly maxCatchUp: number;

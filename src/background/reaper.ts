@@ -1,4 +1,4 @@
-import type { PgBoss } from 'pg-boss';
+import type { Queue } from '../db/queue.ts';
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { secondsUntilEnd } from '../runs/lease.ts';
@@ -6,7 +6,7 @@ import { reapLostRuns, requeueStaleRuns } from '../runs/lost-runs.ts';
 
 export interface ReaperOptions {
   readonly db: Db;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly everyMs: number;
   /** A run FAILED since its last worker went away, so many seconds after it was queued. */
   readonly onFailed: (seconds: number) => void;

@@ -1,9 +1,8 @@
 import { type Context, type Span, SpanStatusCode, type Tracer } from '@opentelemetry/api';
 import pLimit from 'p-limit';
-import type { PgBoss } from 'pg-boss';
 import type { Logger } from 'pino';
 import { encodeId } from '../db/public-ids.ts';
-import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey } from '../db/queue.ts';
+import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
@@ -25,7 +24,7 @@ import { recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
 
 export interface RunWorkerOptions {
   readonly exports: ExportContext;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly log: Logger;
   readonly tracer: Tracer;
   /** For the log; null where it cannot be told. */

@@ -1,5 +1,5 @@
 import type { Tracer } from '@opentelemetry/api';
-import type { PgBoss } from 'pg-boss';
+import type { Queue } from '../db/queue.ts';
 import type { Db } from '../db/client.ts';
 import { encodeId } from '../db/public-ids.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
@@ -8,7 +8,7 @@ import { recordQueuedSlots } from '../runs/run-traces.ts';
 
 export interface SchedulerOptions {
   readonly db: Db;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly tracer: Tracer;
   readonly everyMs: number;
   readonly maxCatchUp: number;

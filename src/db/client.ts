@@ -1,9 +1,10 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { LRUCache } from 'lru-cache';
-import pg from 'pg';
+import type pg from 'pg';
 import { createAccountShares } from './account-shares.ts';
-import { sessionNeeds, transactionConnection } from './connection-options.ts';
+import { sessionNeeds } from './connection-options.ts';
 import { ACCOUNT_SETTING, ALL_ACCOUNTS_SETTING } from './policies.ts';
+import { openPool } from './pool.ts';
 import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
 
@@ -86,12 +87,6 @@ export interface DatabaseOptions {
 /** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
 const MAX_CACHED_ACCOUNTS = 1000;
 
-/**
- * A connection is replaced after 10 minutes, so that a change of the server's settings is noticed (prelude.ts). Connecting
- * takes about 5 ms.
- */
-const LIFETIME_SECONDS = 600;
-
 /** Opens the pools. Nothing is connected yet: the first query connects, and fails if the database is absent. */
 export const openDatabase = (options: DatabaseOptions): Database => {
   const connectMs = options.connectMs ?? 10_000;
@@ -104,27 +99,21 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const directUrl = options.directUrl ?? null;
   const isPooled = directUrl !== null;
   const needs = sessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
-  const openPool = (size: number, applicationName = options.applicationName): pg.Pool => {
-    const pool = new pg.Pool({
-      ...transactionConnection(options.url, { ...limits, applicationName, connectMs, isPooled }),
-      max: size,
-      pipeline: true,
-      idleTimeoutMillis: 30_000,
-      maxLifetimeSeconds: LIFETIME_SECONDS,
+  const open = (max: number, applicationName = options.applicationName): pg.Pool =>
+    openPool(options.url, {
+      ...limits,
+      applicationName,
+      connectMs,
+      isPooled,
+      max,
+      idleMs: 30_000,
+      onConnectionError: options.onConnectionError,
     });
-    // Both are needed: an idle client reports to the pool, one that is checked out only to itself, and an 'error'
-    // event that nobody hears ends the process (a backend terminated in a transaction does that).
-    pool.on('error', options.onConnectionError);
-    pool.on('connect', (client) => {
-      client.on('error', options.onConnectionError);
-    });
-    return pool;
-  };
-  const pool = openPool(options.poolSize);
+  const pool = open(options.poolSize);
   const ownPools = mapPurposes((purpose) => {
     const { applicationName } = options;
     const name = purpose === 'acrossAccounts' ? applicationName : `${applicationName}-${purpose}`;
-    return openPool(OWN_CONNECTIONS[purpose], name);
+    return open(OWN_CONNECTIONS[purpose], name);
   });
   const scoped = (from: Pick<pg.Pool, 'connect'>, setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.

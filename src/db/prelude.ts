@@ -19,7 +19,7 @@ const known = new WeakMap<pg.ClientBase, readonly string[]>();
  * each transaction would cost more than a small statement.
  *
  * ALTER DATABASE and ALTER ROLE change new connections alone. A change of postgresql.conf also reaches open ones, and a pooler
- * in transaction mode may put newer sessions behind an open one; both are noticed when the connection is replaced (client.ts
+ * in transaction mode may put newer sessions behind an open one; both are noticed when the connection is replaced (pool.ts
  * bounds its life). The level of a transaction and jit do not depend on it.
  */
 export const preludeOf = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {

@@ -10,6 +10,9 @@ import { QueueClient } from './queue-client.ts';
  */
 const RUN_EXPIRES_SECONDS = 86_399;
 
+/** The queue of messages that wake workers. */
+export type Queue = PgBoss;
+
 /** The schema of the queue's own tables, beside Sluice's in the same database. */
 const QUEUE_SCHEMA = 'pgboss';
 

@@ -1,9 +1,8 @@
 import { sql } from 'drizzle-orm';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Db } from '../db/client.ts';
+import type { RowReader, RowReaders } from '../db/row-readers.ts';
 import type { LeasedRun } from '../runs/lease.ts';
-import type { KeptConnections } from './kept-connections.ts';
-import { openRowReader, type RowReader } from './row-reader.ts';
 
 /** A standby that exports may read their rows from, so that the primary has its disks and caches for what comes in. */
 export interface ReadReplica {
@@ -12,13 +11,9 @@ export interface ReadReplica {
 }
 
 export interface ReadReplicaOptions {
-  readonly url: string;
-  /** Whether a connection pooler may be in front of it. */
-  readonly isPooled?: boolean;
-  /** How long a run waits for it, connecting included. */
+  readonly readers: RowReaders;
+  /** Milliseconds that a run waits for the standby, connecting included. */
   readonly waitMs: number;
-  /** Those that were used before, all of this address. */
-  readonly connections: KeptConnections;
   /** Told why it is left out for a while. */
   readonly onLeftOut: (error: unknown) => void;
 }
@@ -39,13 +34,7 @@ class ReplicaBehindError extends Error {
  * further attempt, since what ended the first may have been the standby cancelling it (SQLSTATE 40001, a conflict with
  * what it replays).
  */
-export const createReadReplica = ({
-  url,
-  isPooled = false,
-  waitMs,
-  connections,
-  onLeftOut,
-}: ReadReplicaOptions): ReadReplica => {
+export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOptions): ReadReplica => {
   let leftOutUntil = -Infinity;
   return {
     open: async (run, signal) => {
@@ -53,7 +42,7 @@ export const createReadReplica = ({
       const deadline = performance.now() + waitMs;
       let reader: RowReader | undefined;
       try {
-        reader = await openRowReader(url, run.accountId, signal, { kept: connections, connectMs: waitMs, isPooled });
+        reader = await readers.open(run.accountId, signal);
         await untilReplayed(reader, run, deadline, waitMs);
         return reader;
       } catch (error) {

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { epochOf } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
+import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-ownership.ts';
 import { objectKey } from '../jobs/destination.ts';
@@ -14,18 +15,16 @@ import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
-import type { KeptConnections } from './kept-connections.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
 import { splitIntoParts } from './parts.ts';
 import type { ReadReplica } from './read-replica.ts';
-import { openRowReader } from './row-reader.ts';
 import { buildCopyStatement } from './copy-statement.ts';
 
 export interface ExportContext {
   readonly database: Database;
-  readonly connections: KeptConnections;
+  readonly readers: RowReaders;
   /** Where rows are read from, if it can; null where there is the database alone. */
   readonly replica: ReadReplica | null;
   readonly store: ObjectStore;
@@ -104,12 +103,7 @@ export const writeExport = async (
       'connect',
       {},
       traceContext,
-      async () =>
-        (await context.replica?.open(run, signal)) ??
-        openRowReader(database.url, run.accountId, signal, {
-          kept: context.connections,
-          isPooled: database.isPooled,
-        }),
+      async () => (await context.replica?.open(run, signal)) ?? context.readers.open(run.accountId, signal),
     );
     try {
       await withSpan(tracer, 'count', {}, traceContext, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));

@@ -1,4 +1,4 @@
-import type { PgBoss } from 'pg-boss';
+import type { Queue } from '../db/queue.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Database } from '../db/client.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -11,7 +11,7 @@ import type { OnWritten } from '../streams/write-plan.ts';
 /** Dependencies of the resolvers and the REST routes; the same for every request of a server. Each API extends it. */
 export interface ApiServices {
   readonly database: Pick<Database, 'forAccount'>;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly clock: Clock;
   readonly intakeRate: IntakeRate;
   readonly streamCache: StreamCache;

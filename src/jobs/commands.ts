@@ -1,8 +1,7 @@
 import { and, eq, inArray } from 'drizzle-orm';
-import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
-import { sendWakeUps } from '../db/queue.ts';
+import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
 import { applyPatch, checkJobInput, type JobInput, type JobPatch } from './inputs.ts';
@@ -17,7 +16,7 @@ import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/
 
 export interface JobContext {
   readonly db: Db;
-  readonly queue: PgBoss;
+  readonly queue: Queue;
   readonly clock: Clock;
 }
 
@@ -128,7 +127,7 @@ export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: big
 
 const cancelRuns = async (
   tx: Transaction,
-  queue: PgBoss,
+  queue: Queue,
   which: ReturnType<typeof and>,
   now: Date,
 ): Promise<RunRow[]> => {

@@ -1,8 +1,7 @@
 import { and, asc, eq, inArray, isNull, lte, ne, sql } from 'drizzle-orm';
-import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
-import { type MailMessage, sendMails, sendWakeUps } from '../db/queue.ts';
+import { type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/schedule/catch-up.ts';
 import { type JobRow, nextSlot } from '../jobs/jobs.ts';
@@ -48,7 +47,7 @@ interface Slot extends SlotWindow {
  * servers may call it at once: each takes jobs that no other has locked, and moves next_run_at on in the same
  * transaction in which the runs come to be.
  */
-export const queueDueSlots = async (db: Db, queue: PgBoss, options: DueSlotOptions): Promise<boolean> => {
+export const queueDueSlots = async (db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> => {
   const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
   options.onQueued?.(queued);
   return more;
@@ -56,7 +55,7 @@ export const queueDueSlots = async (db: Db, queue: PgBoss, options: DueSlotOptio
 
 const queueBatch = async (
   tx: Transaction,
-  queue: PgBoss,
+  queue: Queue,
   options: DueSlotOptions,
 ): Promise<{ readonly more: boolean; readonly queued: readonly RunRow[] }> => {
   const now = options.now ?? (await databaseNow(tx));

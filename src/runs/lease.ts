@@ -1,9 +1,8 @@
 import { and, asc, eq, inArray, notInArray, sql } from 'drizzle-orm';
-import type { PgBoss } from 'pg-boss';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
-import { type RunWakeUp, sendWakeUps } from '../db/queue.ts';
+import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { notifyRuns } from './run-events.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
@@ -91,7 +90,7 @@ export type AttemptEnd =
  */
 export const endAttempt = (
   db: Db,
-  queue: PgBoss,
+  queue: Queue,
   run: LeasedRun,
   outcome: Outcome,
   random: number,
@@ -136,7 +135,7 @@ export const secondsUntilEnd = ({ createdAt, finishedAt }: Pick<RunRow, 'created
  * Puts the run back for another worker: this one is told to stop. That is no failure, so the attempt is given back, and a
  * server that is restarted often never uses up the attempts of a long export.
  */
-export const requeueOnShutdown = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+export const requeueOnShutdown = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
     const [changed] = await tx
       .update(runs)
@@ -158,7 +157,7 @@ export const requeueOnShutdown = (db: Db, queue: PgBoss, run: LeasedRun): Promis
  * Lets go of a run that was canceled or taken away. One that still runs, because the lease could not be renewed, is left to
  * whoever looks after lost runs: its lease is about to end, and that attempt counts.
  */
-export const releaseLease = (db: Db, queue: PgBoss, run: LeasedRun): Promise<void> =>
+export const releaseLease = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
     await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
@@ -173,7 +172,7 @@ const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
 };
 
 /** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
-export const wakeJobs = async (tx: Transaction, queue: PgBoss, jobIds: readonly string[]): Promise<void> => {
+export const wakeJobs = async (tx: Transaction, queue: Queue, jobIds: readonly string[]): Promise<void> => {
   if (jobIds.length === 0) return;
   await sendWakeUps(queue, tx, await nextWakeUps(tx, jobIds));
 };

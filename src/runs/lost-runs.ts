@@ -1,9 +1,8 @@
 import { and, eq, inArray, isNotNull, isNull, lt, sql } from 'drizzle-orm';
-import type { PgBoss } from 'pg-boss';
 import type { Db } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
-import { sendWakeUps } from '../db/queue.ts';
+import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-events.ts';
@@ -17,7 +16,7 @@ export const WORKER_LOST: RunFailure = {
 };
 
 /** Takes runs back from workers that no longer renew their lease. Answers how many, and which FAILED by it: they had no attempt left. */
-export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; failed: readonly RunRow[] }> =>
+export const reapLostRuns = (db: Db, queue: Queue): Promise<{ lost: number; failed: readonly RunRow[] }> =>
   db.transaction(async (tx) => {
     const failed: RunRow[] = [];
     const lost = await tx
@@ -64,7 +63,7 @@ export const reapLostRuns = (db: Db, queue: PgBoss): Promise<{ lost: number; fai
  * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
  * only what wakes, and what it lost is sent again. A message too many does no harm.
  */
-export const requeueStaleRuns = (db: Db, queue: PgBoss, olderThanMs: number): Promise<number> =>
+export const requeueStaleRuns = (db: Db, queue: Queue, olderThanMs: number): Promise<number> =>
   db.transaction(async (tx) => {
     const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
     const forgotten = await tx

@@ -1,9 +1,8 @@
 import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm';
-import type { PgBoss } from 'pg-boss';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../db/json-columns.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import { sendMails, sendWakeUps } from '../db/queue.ts';
+import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { manifestKey } from '../jobs/destination.ts';
@@ -49,7 +48,7 @@ export const newRun = (
 /** Queues one run inside the caller's transaction, with its message and its notification. */
 export const queueRun = async (
   tx: Transaction,
-  queue: PgBoss,
+  queue: Queue,
   job: JobRow,
   trigger: RunTrigger,
   slot: Date,
@@ -70,7 +69,7 @@ export const queueRun = async (
 /** Tells the mail queue of a run that ended, where its job wants to hear of it. */
 export const queueMail = async (
   tx: Transaction,
-  queue: PgBoss,
+  queue: Queue,
   run: { id: string; settings: JobSettings },
 ): Promise<void> => {
   if (run.settings.email !== null) await sendMails(queue, tx, [{ runId: run.id }]);

@@ -58,7 +58,7 @@ test('a terminated backend > fails its statement, and neither the process nor th
   expect(code).toBe(0);
 });
 
-test('a terminated backend > ends the process without the listener that src/db/client.ts attaches', async () => {
+test('a terminated backend > ends the process without the listener that src/db/pool.ts attaches', async () => {
   const { code, outcomes, stderr } = await loseBackends('deaf');
   expect(code).not.toBe(0);
   expect(outcomes.map(({ name }) => name)).toEqual(['idle in the pool']);

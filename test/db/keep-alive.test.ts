@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Database, openDatabase } from '../../src/db/client.ts';
-import { openRowReader } from '../../src/exports/row-reader.ts';
+import { openRowReader } from '../support/row-reader.ts';
 import { startRunFeed } from '../../src/runs/run-feed.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 

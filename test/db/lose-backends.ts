@@ -2,7 +2,7 @@
  * Run by dying-backends.test.ts in a process of its own, since the test checks that the process survives. Terminates
  * the backends of connections in every state, and writes the outcome of each as a line of JSON.
  *
- * Arguments: the connection string, and `deaf` to remove the listeners of src/db/client.ts.
+ * Arguments: the connection string, and `deaf` to remove the listeners of src/db/pool.ts.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
@@ -10,7 +10,7 @@ import pg from 'pg';
 import { openDatabase } from '../../src/db/client.ts';
 import { isUnavailable } from '../../src/db/failures.ts';
 import { openQueue, RUN_QUEUE } from '../../src/db/queue.ts';
-import { openRowReader } from '../../src/exports/row-reader.ts';
+import { openRowReader } from '../support/row-reader.ts';
 import { scrubError } from '../../src/lib/scrub-error.ts';
 import { startRunFeed } from '../../src/runs/run-feed.ts';
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { openRowReader } from '../../src/exports/row-reader.ts';
+import { openRowReader } from '../support/row-reader.ts';
 import { createTestDatabase } from '../support/postgres.ts';
 
 const outcomeOf = (work: Promise<unknown>): Promise<unknown> =>

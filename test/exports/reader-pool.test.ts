@@ -1,7 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createKeptConnections, type KeptConnections } from '../../src/exports/kept-connections.ts';
-import { openRowReader, type RowReader } from '../../src/exports/row-reader.ts';
+import { createRowReaders, type RowReader } from '../../src/db/row-readers.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { write } from '../streams/writes.ts';
 import { querySql } from '../support/job-steps.ts';
@@ -34,13 +33,12 @@ const untilSessions = (count: number) => eventually(sessions, (found) => found.l
 
 type Open = (accountId: bigint, signal?: AbortSignal) => Promise<RowReader>;
 
-const reading = async (kept: KeptConnections, work: (open: Open) => Promise<void>): Promise<void> => {
-  const openFor: Open = (accountId, signal = new AbortController().signal) =>
-    openRowReader(server.database.url, accountId, signal, { kept });
+const reading = async (work: (open: Open) => Promise<void>): Promise<void> => {
+  const readers = createRowReaders({ url: server.database.url, max: 3 });
   try {
-    await work(openFor);
+    await work((accountId, signal = new AbortController().signal) => readers.open(accountId, signal));
   } finally {
-    await kept.stop();
+    await readers.stop();
     await untilSessions(0);
   }
 };
@@ -62,7 +60,7 @@ const accountOf = async ({ db }: RowReader): Promise<unknown> =>
   ).rows[0];
 
 test('a connection that was read to its end serves the next account, which sees its own rows alone', () =>
-  reading(createKeptConnections(), async (open) => {
+  reading(async (open) => {
     const pids = new Set<number>();
     for (const index of [0, 1, 2, 1, 0]) {
       const reader = await open(ids[index] ?? 0n);
@@ -84,7 +82,7 @@ test('a connection that was read to its end serves the next account, which sees 
   }));
 
 test('two that read at the same time have a connection each', () =>
-  reading(createKeptConnections(), async (open) => {
+  reading(async (open) => {
     const first = await open(ids[0] ?? 0n);
     await readLines(first, ELEMENTS);
     first.close();
@@ -100,7 +98,7 @@ test('two that read at the same time have a connection each', () =>
   }));
 
 test('one whose backend was ended while nobody used it is replaced', () =>
-  reading(createKeptConnections(), async (open) => {
+  reading(async (open) => {
     const first = await open(ids[0] ?? 0n);
     const pid = await pidOf(first);
     await readLines(first, ELEMENTS);
@@ -127,7 +125,7 @@ const interrupted: Record<string, (reader: RowReader, stop: () => void) => Promi
   'broken by the rows': (reader) => readLines(reader, 'SELECT 1 / (3 - n) FROM generate_series(1, 5) n'),
 };
 test.each(Object.keys(interrupted))('one that was %s is not kept', (name) =>
-  reading(createKeptConnections(), async (open) => {
+  reading(async (open) => {
     const stopping = new AbortController();
     const reader = await open(ids[0] ?? 0n, stopping.signal);
     const pid = await pidOf(reader);
@@ -142,7 +140,7 @@ test.each(Object.keys(interrupted))('one that was %s is not kept', (name) =>
 );
 
 test('a run that is stopped after its rows were read does not end the connection that another has now', () =>
-  reading(createKeptConnections(), async (open) => {
+  reading(async (open) => {
     const stopping = new AbortController();
     const first = await open(ids[0] ?? 0n, stopping.signal);
     const pid = await pidOf(first);
