@@ -2,11 +2,10 @@ import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
-import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
+import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { hasControlCharacters } from '../lib/control-characters.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import type { Scope } from './scopes.ts';
+import type { ApiKeyInput } from './key-input.ts';
 import { hashSecret, newSecret, shownPrefix } from './secrets.ts';
 
 export type ApiKeyRow = typeof apiKeys.$inferSelect;
@@ -16,25 +15,12 @@ interface KeyContext {
   readonly clock: Clock;
 }
 
-const MAX_NAME = 255;
-
 /** The only time that the secret is known. */
 export const createApiKey = async (
   { db, clock }: KeyContext,
   accountId: bigint,
-  input: { readonly name: string; readonly scopes: readonly Scope[] },
+  { name, scopes }: ApiKeyInput,
 ): Promise<{ readonly key: ApiKeyRow; readonly secret: string }> => {
-  const issues = new IssueCollector();
-  const name = input.name.trim();
-  if (name.length === 0 || name.length > MAX_NAME) {
-    issues.add(['input', 'name'], 'BAD_LENGTH', `A key's name has 1 to ${MAX_NAME} characters.`);
-  } else if (hasControlCharacters(name)) {
-    issues.add(['input', 'name'], 'CONTROL_CHARACTER', "A key's name has no control characters.");
-  }
-  if (input.scopes.length === 0) {
-    issues.add(['input', 'scopes'], 'NO_SCOPES', 'A key needs at least one scope.');
-  }
-  issues.throwIfAny();
   const secret = newSecret();
   const now = clock.now();
   const [key] = await db
@@ -45,7 +31,7 @@ export const createApiKey = async (
       name,
       prefix: shownPrefix(secret),
       secretSha256: hashSecret(secret),
-      scopes: [...new Set(input.scopes)],
+      scopes: [...scopes],
       createdAt: now,
     })
     .returning();

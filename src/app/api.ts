@@ -93,7 +93,7 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
   });
   const graphql = createGraphQLServer({
-    schema: createSchema({ onUserError: () => noteOutcome('refused') }),
+    schema: createSchema({ clock: services.clock, onUserError: () => noteOutcome('refused') }),
     services,
     log,
     tell,

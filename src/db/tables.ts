@@ -15,7 +15,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { JobSettings, RunFailure } from './json-columns.ts';
+import type { JsonColumns, RunFailure } from './json-columns.ts';
 import { ownedBy } from './policies.ts';
 
 // Every key of a table that holds telemetry begins with account_id, so that the database can be distributed by it
@@ -273,7 +273,7 @@ export const jobs = pgTable(
       .references(() => accounts.id),
     name: text('name').notNull(),
     enabled: boolean('enabled').notNull(),
-    settings: jsonb('settings').$type<JobSettings>().notNull(),
+    settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
     /** bucket/path/slug: one job of a deployment writes below it. */
     destination: text('destination').notNull(),
     version: integer('version').notNull().default(1),
@@ -317,7 +317,7 @@ export const runs = pgTable(
     windowStart: moment('window_start').notNull(),
     windowEnd: moment('window_end').notNull(),
     /** The job's settings when the run was queued: later edits do not touch it. */
-    settings: jsonb('settings').$type<JobSettings>().notNull(),
+    settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
     bucket: text('bucket').notNull(),
     manifestKey: text('manifest_key').notNull(),
     /** pg_snapshot of the ledger that every attempt reads; fixed by the first. */

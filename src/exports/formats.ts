@@ -1,5 +1,5 @@
 // Pure: how rows are framed as a file, in each format.
-import type { JobSettings } from '../db/json-columns.ts';
+import type { JobSettings } from '../jobs/settings.ts';
 import type { ObjectExtension } from '../jobs/destination.ts';
 
 /** Rows reach the framing as lines that end in LF; no row contains one, since names and values hold no controls. */

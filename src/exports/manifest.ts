@@ -1,5 +1,5 @@
 // Pure: the manifest of a window. Where it says "complete", the export is whole; readers trust nothing else.
-import type { JobSettings } from '../db/json-columns.ts';
+import type { JobSettings } from '../jobs/settings.ts';
 import { encodeId } from '../db/public-ids.ts';
 
 /** Grows when a reader would have to change. */

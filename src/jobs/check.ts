@@ -1,12 +1,12 @@
 import { sql } from 'drizzle-orm';
 import { asOfNow } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
-import type { DimensionValues, JobSettings } from '../db/json-columns.ts';
-import { IssueCollector, LimitExceededError, NotFoundError } from '../errors/errors.ts';
+import type { DimensionValues } from '../db/json-columns.ts';
+import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
 import { manifestKey, objectKey } from './destination.ts';
-import { checkJobInput, type JobInput } from './inputs.ts';
 import { checkJobCouldBe, destinationOf, loadJobs, upcomingSlots } from './jobs.ts';
 import { windowOf } from './schedule/window.ts';
+import { type JobSettings, patchSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
@@ -47,15 +47,13 @@ const SHOWN_SLOTS = 5;
 export const checkJob = async (
   { db, clock, maxFilledRows, canMail }: CheckContext,
   accountId: bigint,
-  input: JobInput,
+  settings: JobSettings,
   id: string | null,
 ): Promise<JobCheck> => {
   const now = clock.now();
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
   if (id !== null && !existing) throw new NotFoundError('There is no such job.');
-  const issues = new IssueCollector();
-  const settings = checkJobInput(input, { path: ['input'], now, previous: existing?.settings }, issues);
-  issues.throwIfAny();
+  if (existing) patchSettings(existing.settings, settings, clock);
   await checkJobCouldBe(db, accountId, settings, existing ?? null);
 
   const window = windowOf(settings, now);

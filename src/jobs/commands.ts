@@ -3,13 +3,12 @@ import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
-import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
-import { applyPatch, checkJobInput, type JobInput, type JobPatch } from './inputs.ts';
+import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { checkBucketIsFree } from './bucket-ownership.ts';
 import { checkJobIsFree, destinationOf, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
+import { type JobPatch, type JobSettings, patchSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
-import { parseTimestamp } from '../lib/timestamps.ts';
 import { notifyRuns } from '../runs/run-events.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
 import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
@@ -24,12 +23,9 @@ export interface JobContext {
 export const createJob = async (
   { db, queue, clock }: JobContext,
   accountId: bigint,
-  input: JobInput,
+  settings: JobSettings,
 ): Promise<JobRow> => {
   const now = clock.now();
-  const issues = new IssueCollector();
-  const settings = checkJobInput(input, { path: ['input'], now }, issues);
-  issues.throwIfAny();
   return db.transaction(async (tx) => {
     const job = await insertJob(tx, accountId, settings, now);
     if (settings.enabled && settings.cron === null && settings.scheduledTimeInSeconds === null) {
@@ -55,10 +51,7 @@ export const updateJob = async (
         `The job is at version ${job.version}, not ${version}: somebody changed it meanwhile. Read it again and repeat the edit.`,
       );
     }
-    const issues = new IssueCollector();
-    const merged = applyPatch(job.settings, patch, ['input'], issues);
-    const settings = checkJobInput(merged, { path: ['input'], now, previous: job.settings }, issues);
-    issues.throwIfAny();
+    const settings = patchSettings(job.settings, patch, clock);
     await checkJobIsFree(tx, accountId, settings, job.id);
     return storeJob(tx, job, settings, now);
   });
@@ -79,32 +72,18 @@ export const deleteJob = async ({ db, queue, clock }: JobContext, accountId: big
   });
 };
 
-/** Windows reach a century back from here; the calendar of years before 1 is in no RFC 3339 date. */
-const EARLIEST_SLOT = Date.UTC(1900, 0, 1);
-
-/** Makes a MANUAL run; the window is reckoned from `scheduledFor`, or from now. A disabled job runs all the same. */
+/** Creates a MANUAL run; its window is computed from `slot`. A disabled job runs as well. */
 export const runJob = async (
   { db, queue, clock }: JobContext,
   accountId: bigint,
   jobId: string,
-  scheduledFor: string | null,
+  slot: Date,
 ): Promise<RunRow> => {
   const now = clock.now();
-  const issues = new IssueCollector();
-  const slot = scheduledFor === null ? now.getTime() : parseTimestamp(scheduledFor);
-  if (slot === null) {
-    issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone.');
-  } else if (slot < EARLIEST_SLOT) {
-    issues.add(['input', 'scheduledFor'], 'BAD_TIMESTAMP', 'Lies before 1900.');
-  } else if (slot > now.getTime() + 86_400_000) {
-    // No record can lie further ahead, so such a run could only write a file that says too little.
-    issues.add(['input', 'scheduledFor'], 'FUTURE_TIMESTAMP', 'Lies more than 24 hours in the future.');
-  }
-  issues.throwIfAny();
   return db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, jobId);
     await checkBucketIsFree(tx, accountId, destinationOf(job.settings).bucket);
-    return queueRun(tx, queue, job, 'MANUAL', new Date(slot ?? 0), now);
+    return queueRun(tx, queue, job, 'MANUAL', slot, now);
   });
 };
 

@@ -1,5 +1,5 @@
 // Pure: what two runs of one window have to agree in to write the same rows to the same keys.
-import type { JobSettings } from '../db/json-columns.ts';
+import type { JobSettings } from './settings.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
 
 /**

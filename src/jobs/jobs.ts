@@ -1,6 +1,5 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
-import type { JobSettings } from '../db/json-columns.ts';
 import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
@@ -9,6 +8,7 @@ import { isUuid, newId } from '../lib/ids.ts';
 import { checkBucketIsFree } from './bucket-ownership.ts';
 import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
 import { nextSlots } from './schedule/schedule.ts';
+import type { JobSettings } from './settings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
 

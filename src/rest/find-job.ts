@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { idOf } from '../db/public-ids.ts';
-import { NotFoundError } from '../errors/errors.ts';
+import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';
 import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
@@ -15,6 +15,14 @@ export const findJob = async (call: Call) => {
   if (!job) throw noJob();
   return job;
 };
+
+/** Removes the GraphQL argument "input" from the paths of a ValidationError that the domain throws. */
+export const withoutInput = <Value>(work: Promise<Value>): Promise<Value> =>
+  work.catch((error: unknown) => {
+    if (!(error instanceof ValidationError)) throw error;
+    const issues = error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) }));
+    throw new ValidationError(issues, error.issueCount);
+  });
 
 export const MISSING = { 404: 'There is no such thing in the account.' };
 

@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
-import type { JobSettings } from '../db/json-columns.ts';
+import type { JobSettings } from '../jobs/settings.ts';
 import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';

@@ -1,22 +1,154 @@
-// Pure: the rules for what usage is grouped, filtered and rescaled by; the same for the query and for jobs.
+// Pure: what a usage query and an export job have in common: how usage is selected, grouped and rescaled.
+import { z } from 'zod';
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
 import { parseDecimal } from '../lib/decimal.ts';
+import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
+import { parseTimestamp } from '../lib/timestamps.ts';
 import {
-  type DecimalInput,
   validateText,
+  type DecimalInput,
   readDecimalText,
+  DoubleValue,
   EXPORT_COLUMNS,
   MAX_CHECKED,
 } from '../streams/pipeline/inputs.ts';
+import { optional, strings, withRules } from '../validation/zod-issues.ts';
+import {
+  type AggregationBucket,
+  bucketCountAtMost,
+  floorToBucket,
+  nextBucketStart,
+  type TimeWindow,
+} from './buckets.ts';
 import { isElement } from './query.ts';
 
-/** A window of more buckets is refused before they are reckoned: 200,000 hours are 22 years. */
+/** Maximum number of buckets of a window, checked before the buckets are computed: 200,000 hours are 22 years. */
 export const MAX_BUCKETS = 200_000;
 const MAX_GROUPS = 20;
 const MAX_FILTERS = 20;
 const MAX_FILTER_VALUES = 1000;
 const MAX_DIGITS = 38;
+
+const dimensionValues = z.object({ dimension: z.string(), values: z.array(z.string()) });
+
+const rescaleFunction = z.object({
+  function: z.enum(['MULTIPLY']),
+  coefficient: z.custom<DecimalInput>((value) => typeof value === 'string' || value instanceof DoubleValue),
+});
+
+/** The fields that UsageInput and CreateJobInput share. */
+export const usageFields = {
+  meterApiNames: optional(strings, null).meta({
+    description: 'Names of the streams to sum. If null, all streams of the account, including those created later.',
+  }),
+  aggregationBucket: z.enum(['HOUR', 'DAY', 'WEEK', 'MONTH']).meta({
+    description: 'Length of the buckets over which usage is summed. A week is an ISO week: it starts on Monday.',
+  }),
+  timeZone: optional(z.string(), 'UTC').meta({
+    description: 'IANA time zone in which buckets start and end, in upper or lower case. Defaults to UTC.',
+  }),
+  groupBy: optional(strings, null).meta({
+    description:
+      'Dimensions, or `element`, to group by, in the order of the groups. A stream without the dimension has no value for it. Maximum 20.',
+  }),
+  filter: optional(z.array(dimensionValues), null).meta({
+    description:
+      'Dimensions, or `element`, with their allowed values. A record is included if it has an allowed value of every dimension listed; records of a stream without such a dimension are not. Maximum 20 dimensions and 1,000 values of each.',
+  }),
+  sparse: optional(z.boolean(), true).meta({
+    description:
+      'If false, each group that occurs in the window has a row in every bucket, with the value 0 if there is no usage; maximum 1,000,000 rows (`MAX_FILLED_ROWS`). Defaults to true.',
+  }),
+  rescaleFunction: optional(rescaleFunction, null).meta({
+    description: 'Function applied to the sums, in exact decimal arithmetic.',
+  }),
+} as const;
+
+const usageShape = z.object({
+  meterApiNames: usageFields.meterApiNames,
+  from: z.string().meta({ description: 'Start of the window; moved back to the start of its bucket.' }),
+  to: z.string().meta({
+    description: 'End of the window, exclusive; moved forward to the end of its bucket. Must be after `from`.',
+  }),
+  aggregationBucket: usageFields.aggregationBucket,
+  timeZone: usageFields.timeZone,
+  groupBy: usageFields.groupBy,
+  filter: usageFields.filter,
+  sparse: usageFields.sparse,
+  rescaleFunction: usageFields.rescaleFunction,
+});
+
+export const usageQueryFields = usageShape.shape;
+
+/** The input of a usage query; its output has the window in whole buckets. */
+export const usageInput = withRules(usageShape, (input, _, issues) => {
+  const from = checkTimestamp(input.from, ['from'], issues);
+  const to = checkTimestamp(input.to, ['to'], issues);
+  const timeZone = findTimeZone(input.timeZone);
+  if (timeZone === null) issues.add(['timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
+  checkGroupBy(input.groupBy ?? [], ['groupBy'], issues);
+  checkUsageFilter(input.filter ?? [], ['filter'], issues);
+  if (input.rescaleFunction) {
+    checkCoefficient(input.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);
+  }
+  if (from === null || to === null) return;
+  if (from >= to) issues.add(['to'], 'EMPTY_WINDOW', 'Must be after from.');
+  if (timeZone === null || issues.count > 0) return;
+  const buckets = bucketCountAtMost(
+    wholeBuckets(from, to, input.aggregationBucket, timeZone),
+    input.aggregationBucket,
+    timeZone,
+  );
+  if (buckets > MAX_BUCKETS) {
+    issues.add(
+      ['from'],
+      'WINDOW_TOO_LONG',
+      `A window has at most ${MAX_BUCKETS} buckets; this one has about ${buckets}.`,
+    );
+  }
+}).transform(({ from, to, rescaleFunction: rescale, ...input }) => {
+  const timeZone = findTimeZone(input.timeZone) ?? input.timeZone;
+  return {
+    ...input,
+    timeZone,
+    window: wholeBuckets(
+      new Date(parseTimestamp(from) ?? from),
+      new Date(parseTimestamp(to) ?? to),
+      input.aggregationBucket,
+      timeZone,
+    ),
+    rescaleFunction: rescale && { ...rescale, coefficient: formatCoefficient(rescale.coefficient) },
+  };
+});
+
+/** A checked usage query. */
+export type UsageInput = z.output<typeof usageInput>;
+
+// A window extended to whole buckets must remain within the years 1 to 9999, which have four digits.
+const EARLIEST = Date.parse('0002-01-01T00:00:00Z');
+const LATEST = Date.parse('9999-01-01T00:00:00Z');
+
+function checkTimestamp(text: string, path: readonly string[], issues: IssueCollector): Date | null {
+  const milliseconds = parseTimestamp(text);
+  if (milliseconds === null) {
+    issues.add(path, 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".');
+    return null;
+  }
+  if (milliseconds < EARLIEST || milliseconds >= LATEST) {
+    issues.add(path, 'TIMESTAMP_OUT_OF_RANGE', 'Must be in the years 2 to 9998.');
+    return null;
+  }
+  return new Date(milliseconds);
+}
+
+function wholeBuckets(from: Date, to: Date, bucket: AggregationBucket, timeZone: string): TimeWindow {
+  const floor = floorToBucket(to, bucket, timeZone);
+  return {
+    start: floorToBucket(from, bucket, timeZone),
+    end: floor < to ? nextBucketStart(floor, bucket, timeZone) : to,
+  };
+}
 
 export const checkGroupBy = (groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void => {
   if (groupBy.length > MAX_GROUPS) {
@@ -68,22 +200,20 @@ const checkName = (name: string, path: readonly string[], issues: IssueCollector
   }
 };
 
-/** Plain text of a coefficient: any decimal of at most 38 digits, negative ones too. */
-export const checkCoefficient = (
-  input: DecimalInput,
-  path: readonly string[],
-  issues: IssueCollector,
-): string | null => {
+/** Checks that a coefficient is a decimal of at most 38 digits; it may be negative. */
+export const checkCoefficient = (input: DecimalInput, path: readonly string[], issues: IssueCollector): void => {
   const text = readDecimalText(input, path, issues);
-  if (text === null) return null;
+  if (text === null) return;
   const decimal = parseDecimal(text);
   if (!decimal) {
     issues.add(path, 'BAD_DECIMAL', 'Must be a decimal number such as "0.001".');
-    return null;
+  } else if (decimal.digits > MAX_DIGITS || decimal.scale > MAX_DIGITS) {
+    issues.add(path, 'TOO_MANY_DIGITS', `Must have at most ${MAX_DIGITS} digits.`);
   }
-  if (decimal.digits > MAX_DIGITS || decimal.scale > MAX_DIGITS) {
-    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} digits.`);
-    return null;
-  }
-  return decimal.text;
+};
+
+/** A checked coefficient in plain notation. */
+export const formatCoefficient = (input: DecimalInput): string => {
+  const text = typeof input === 'string' ? input : String(input.value);
+  return parseDecimal(text)?.text ?? text;
 };

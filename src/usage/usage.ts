@@ -4,21 +4,12 @@ import type { Db, Executor } from '../db/client.ts';
 import { runNumbered } from '../db/numbered.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
-import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
+import { LimitExceededError } from '../errors/errors.ts';
 import { compareBytewise } from '../lib/bytewise.ts';
 import { sumDecimals } from '../lib/decimal.ts';
-import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { parseTimestamp } from '../lib/timestamps.ts';
-import { type DecimalInput, findStreamNameProblem } from '../streams/pipeline/inputs.ts';
-import {
-  type AggregationBucket,
-  bucketCountAtMost,
-  bucketsOf,
-  floorToBucket,
-  nextBucketStart,
-  type TimeWindow,
-} from './buckets.ts';
-import { checkCoefficient, checkGroupBy, checkUsageFilter, MAX_BUCKETS } from './inputs.ts';
+import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
+import { type AggregationBucket, bucketsOf, type TimeWindow } from './buckets.ts';
+import type { UsageInput } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
 
 export interface UsageLimits {
@@ -26,18 +17,6 @@ export interface UsageLimits {
   readonly maxRows: number;
   /** Rows that filling with zeros may make. */
   readonly maxFilledRows: number;
-}
-
-export interface UsageInput {
-  readonly meterApiNames?: readonly string[] | null | undefined;
-  readonly from: string;
-  readonly to: string;
-  readonly aggregationBucket: AggregationBucket;
-  readonly timeZone: string;
-  readonly groupBy?: readonly string[] | null | undefined;
-  readonly filter?: readonly DimensionValues[] | null | undefined;
-  readonly sparse: boolean;
-  readonly rescaleFunction?: { readonly function: 'MULTIPLY'; readonly coefficient: DecimalInput } | null | undefined;
 }
 
 export interface Usage {
@@ -142,92 +121,22 @@ export const readUsageRows = (db: Executor, spec: UsageSpec, limit: number): Pro
   return runNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
 };
 
-/** What an export of this window would contain, as of now. */
-export const readUsage = async (
-  db: Db,
-  accountId: bigint,
-  input: UsageInput,
-  limits: UsageLimits,
-  path: readonly string[],
-): Promise<Usage> => {
-  const issues = new IssueCollector();
-  const from = checkMoment(input.from, [...path, 'from'], issues);
-  const to = checkMoment(input.to, [...path, 'to'], issues);
-  const timeZone = findTimeZone(input.timeZone);
-  if (timeZone === null) issues.add([...path, 'timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
-  const groupBy = input.groupBy ?? [];
-  const filter = input.filter ?? [];
-  checkGroupBy(groupBy, [...path, 'groupBy'], issues);
-  checkUsageFilter(filter, [...path, 'filter'], issues);
-  const coefficient = input.rescaleFunction
-    ? checkCoefficient(input.rescaleFunction.coefficient, [...path, 'rescaleFunction', 'coefficient'], issues)
-    : null;
-  if (from && to && from >= to) issues.add([...path, 'to'], 'EMPTY_WINDOW', 'Must lie after from.');
-  issues.throwIfAny();
-  if (!from || !to || timeZone === null) throw new Error('Input without issues has no window.');
-
-  const window = wholeBuckets(from, to, input.aggregationBucket, timeZone);
-  const count = bucketCountAtMost(window, input.aggregationBucket, timeZone);
-  if (count > MAX_BUCKETS) {
-    issues.add(
-      [...path, 'from'],
-      'WINDOW_TOO_LONG',
-      `A window has at most ${MAX_BUCKETS} buckets; this one about ${count}.`,
-    );
-    issues.throwIfAny();
-  }
-  const selection: UsageSelection = {
-    meterApiNames: input.meterApiNames ?? null,
-    aggregationBucket: input.aggregationBucket,
-    timeZone,
-    groupBy,
-    filter,
-    sparse: input.sparse,
-    rescaleFunction: coefficient === null ? null : { coefficient },
-  };
+/** Returns what an export of this window would contain, as of now. Throws LimitExceededError if it has too many rows. */
+export const readUsage = async (db: Db, accountId: bigint, input: UsageInput, limits: UsageLimits): Promise<Usage> => {
+  const { window } = input;
   const rows = await asOfNow(db, accountId, async (tx, watermark) => {
-    const spec = await buildUsageSpec(tx, accountId, selection, window, watermark);
+    const spec = await buildUsageSpec(tx, accountId, input, window, watermark);
     await checkFilledRows(tx, spec, limits.maxFilledRows);
     return readUsageRows(tx, spec, limits.maxRows + 1);
   });
   if (rows.length > limits.maxRows) {
     throw new LimitExceededError(
-      `The answer has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or export it by a job.`,
+      `The result has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or export it by a job.`,
       limits.maxRows,
       rows.length,
     );
   }
-  return { from: window.start, to: window.end, series: toSeries(rows, groupBy) };
-};
-
-// Extended to whole buckets in any zone, a window still lies in the years 1 to 9999, which have four digits.
-const EARLIEST = Date.parse('0002-01-01T00:00:00Z');
-const LATEST = Date.parse('9999-01-01T00:00:00Z');
-
-const checkMoment = (text: string, path: readonly string[], issues: IssueCollector): Date | null => {
-  const milliseconds = parseTimestamp(text);
-  if (milliseconds === null) {
-    issues.add(path, 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".');
-    return null;
-  }
-  if (milliseconds < EARLIEST || milliseconds >= LATEST) {
-    issues.add(path, 'TIMESTAMP_OUT_OF_RANGE', 'Must lie in the years 2 to 9998.');
-    return null;
-  }
-  return new Date(milliseconds);
-};
-
-const wholeBuckets = (
-  from: Date,
-  to: Date,
-  bucket: AggregationBucket,
-  timeZone: string,
-): { start: Date; end: Date } => {
-  const floor = floorToBucket(to, bucket, timeZone);
-  return {
-    start: floorToBucket(from, bucket, timeZone),
-    end: floor < to ? nextBucketStart(floor, bucket, timeZone) : to,
-  };
+  return { from: window.start, to: window.end, series: toSeries(rows, input.groupBy ?? []) };
 };
 
 type GroupValue = string | readonly string[] | null;

@@ -222,7 +222,7 @@ test('what is wrong with something that the form has no field for is said below 
   const elsewhere = page.locator('form > .issue');
   await elsewhere.waitFor();
   expect(await elsewhere.allInnerTexts()).toEqual([
-    expect.stringMatching(/^endTimeOffset: Must be written as ago\(7d\)/),
+    expect.stringMatching(/^endTimeOffset: Must have the form ago\(7d\)/),
   ]);
   await browser.takeScreenshot(page, 'urql-react-elsewhere');
   await page.unroute('**/graphql');

@@ -21,6 +21,7 @@ const LAYERS = [
   ['accounts'],
   ['db'],
   ['api-client'],
+  ['validation'],
   ['errors', 'lib'],
   ['preflight.cjs'],
 ] as const;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JobSettings } from '../../src/db/json-columns.ts';
+import type { JobSettings } from '../../src/jobs/settings.ts';
 import { outputOf } from '../../src/jobs/export-fingerprint.ts';
 
 const SETTINGS: JobSettings = {

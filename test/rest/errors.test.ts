@@ -222,7 +222,7 @@ describe('all that is wrong is told at once', () => {
       'records/3/filters: UNKNOWN_FIELD',
     ]);
     expect(inJson?.body.error.issues.map(({ path }) => path)).toContainEqual(['records', '2', 'filter', 'tag:x', '0']);
-    expect(inJson?.body.error.message).toContain('4 problems');
+    expect(inJson?.body.error.message).toContain('4 issues');
   });
 
   test.each(FORMS)('the first 100 by name, and how many in all, in %s', async (form) => {

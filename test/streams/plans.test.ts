@@ -9,6 +9,7 @@ import * as tables from '../../src/db/tables.ts';
 import { allocationDelete } from '../../src/streams/ingest.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream, listOperations, loadStreamBounds } from '../../src/streams/streams.ts';
+import { usageInput } from '../../src/usage/inputs.ts';
 import { readUsage } from '../../src/usage/usage.ts';
 import { querySql } from '../support/job-steps.ts';
 import { scopedTo } from '../support/scoped.ts';
@@ -117,7 +118,12 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
 
   test('usage of one day by element reads the records of that day', async () => {
     const read = await rowsRead((db) =>
-      readUsage(db, accountId, { ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region', 'element'] }, limits, []),
+      readUsage(
+        db,
+        accountId,
+        usageInput.parse({ ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region', 'element'] }),
+        limits,
+      ),
     );
     expect(read['records']).toBeGreaterThan(0);
     expect(read['records']).toBeLessThanOrEqual(24 * PER_HOUR);
@@ -128,7 +134,7 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
 
   test('usage of one day without elements reads the totals of that day, and no record', async () => {
     const read = await rowsRead((db) =>
-      readUsage(db, accountId, { ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region'] }, limits, []),
+      readUsage(db, accountId, usageInput.parse({ ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region'] }), limits),
     );
     expect(read['records']).toBe(0);
     expect(read['totals']).toBeGreaterThan(0);

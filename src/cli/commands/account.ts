@@ -1,9 +1,11 @@
 import { type AccountRow, createAccount, findAccount, listAccounts } from '../../accounts/accounts.ts';
+import { apiKeyInput } from '../../accounts/key-input.ts';
 import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } from '../../accounts/keys.ts';
 import type { Scope } from '../../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../../db/paging.ts';
 import { NotFoundError } from '../../errors/errors.ts';
 import { encodeId, idOf } from '../../db/public-ids.ts';
+import { parseInput } from '../../validation/zod-issues.ts';
 import { aligned } from '../output/table.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from '../command-context.ts';
 
@@ -32,7 +34,7 @@ export interface NewKey {
 export const createKeyCommand = (context: CommandContext, input: NewKey): Promise<void> =>
   withDatabase(context, async (open) => {
     const account = await requireAccount(open, input.account);
-    const { key, secret } = await createApiKey(open, account.id, input);
+    const { key, secret } = await createApiKey(open, account.id, parseInput(apiKeyInput, input));
     context.terminal.say(
       `Created the key ${shownId(key)} "${key.name}" of the account "${account.name}" with ${key.scopes.join(', ')}. Its secret is shown this once:`,
     );

@@ -1,9 +1,11 @@
 import type { EnumRef } from '@pothos/core';
+import { apiKeyFields, apiKeyInput } from '../../accounts/key-input.ts';
 import { type ApiKeyRow, createApiKey, listApiKeys, type Principal, revokeApiKey } from '../../accounts/keys.ts';
 import { isScope, type Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { bucketPolicy, UNKNOWN_PRINCIPAL } from '../../exports/bucket-policy.ts';
 import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
+import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
@@ -102,13 +104,15 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
 };
 
 const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes, Scope>): void => {
-  const input = builder.inputType('CreateApiKeyInput', {
-    description: 'A new key of the account.',
-    fields: (t) => ({
-      name: t.string({ required: true, description: '1 to 255 characters, to tell it by.' }),
-      scopes: t.field({ type: [scope], required: true, description: 'At least one.' }),
-    }),
-  });
+  const input = builder
+    .inputType('CreateApiKeyInput', {
+      description: 'A new API key of the account.',
+      fields: (t) => ({
+        name: t.string({ required: true, description: descriptionOf(apiKeyFields.name) }),
+        scopes: t.field({ type: [scope], required: true, description: descriptionOf(apiKeyFields.scopes) }),
+      }),
+    })
+    .validate(apiKeyInput);
   const newKey = builder.objectRef<{ readonly key: ApiKeyRow; readonly secret: string }>('NewApiKey').implement({
     description: 'The only time that the secret is shown.',
     fields: (t) => ({

@@ -1,11 +1,14 @@
 import SchemaBuilder from '@pothos/core';
 import ErrorsPlugin from '@pothos/plugin-errors';
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
-import { GraphQLError } from 'graphql';
+import ValidationPlugin from '@pothos/plugin-validation';
+import type { z } from 'zod';
 import type { Scope } from '../../accounts/scopes.ts';
-import { challengeOf, describeProblem, type KeyProblem } from '../../http/callers.ts';
 import type { DecimalInput } from '../../streams/pipeline/inputs.ts';
+import { toValidationError } from '../../validation/zod-issues.ts';
 import type { GraphQLContext } from './context.ts';
+import { refuseCaller } from './refused-callers.ts';
+import { SCOPES_BEFORE_INPUT } from './scopes-before-input.ts';
 
 export interface SchemaTypes {
   Context: GraphQLContext;
@@ -28,19 +31,6 @@ export interface SchemaTypes {
   };
 }
 
-const unauthenticated = (problem: KeyProblem): GraphQLError =>
-  new GraphQLError(describeProblem(problem), {
-    extensions: {
-      code: 'UNAUTHENTICATED',
-      http: { status: 401, headers: { 'WWW-Authenticate': challengeOf(problem) } },
-    },
-  });
-
-export const forbidden = (scopes: readonly string[]): GraphQLError =>
-  new GraphQLError(`The API key lacks the required scope: ${scopes.join(' or ')}.`, {
-    extensions: { code: 'FORBIDDEN' },
-  });
-
 export interface BuilderOptions {
   /** Called when a field returns a typed error. */
   readonly onUserError?: () => void;
@@ -48,23 +38,32 @@ export interface BuilderOptions {
 
 export const createBuilder = ({ onUserError = () => undefined }: BuilderOptions = {}) =>
   new SchemaBuilder<SchemaTypes>({
-    plugins: [ErrorsPlugin, ScopeAuthPlugin],
+    plugins: [ErrorsPlugin, SCOPES_BEFORE_INPUT, ValidationPlugin, ScopeAuthPlugin],
     defaultFieldNullability: false,
-    errors: { directResult: true, defaultTypes: [], onResolvedError: onUserError },
+    errors: {
+      directResult: true,
+      defaultTypes: [],
+      // Safe because scopes are checked before input: see scopes-before-input.ts.
+      unsafelyHandleInputErrors: true,
+      onResolvedError: onUserError,
+    },
+    validation: {
+      // All schemas are zod's, so the issues are as well.
+      validationError: ({ issues }) => toValidationError(issues as readonly z.core.$ZodIssue[]),
+    },
     scopeAuth: {
       authorizeOnSubscribe: true,
       authScopes: (context) => ({
         anyOf: (scopes: readonly Scope[]) => scopes.some((scope) => context.scopes.has(scope)),
         anyKey: context.principal !== null,
       }),
-      unauthorizedError: (_parent, context, _info, result) =>
-        context.keyProblem === null ? forbidden(neededScopes(result.failure)) : unauthenticated(context.keyProblem),
+      unauthorizedError: (_parent, context, _info, result) => refuseCaller(context, neededScopes(result.failure)),
     },
   });
 
 export type Builder = ReturnType<typeof createBuilder>;
 
-/** The scopes that stand in a failure of the plugin, or in those that it is made of. */
+/** The scopes named by a failure of the plugin, or by the failures that it consists of. */
 const neededScopes = (failure: unknown): string[] => {
   if (typeof failure !== 'object' || failure === null) return [];
   if ('failures' in failure && Array.isArray(failure.failures)) {

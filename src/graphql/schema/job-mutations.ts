@@ -1,40 +1,36 @@
-import type { InterfaceRef } from '@pothos/core';
-import type { JobSettings } from '../../db/json-columns.ts';
+import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { checkJob, type JobCheck } from '../../jobs/check.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
+import { type JobPatch, jobSettings } from '../../jobs/settings.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { Builder } from './builder.ts';
-import type { ExtendedTypes } from './connections.ts';
 import { accountOf } from './context.ts';
 import { idOf } from '../../db/public-ids.ts';
 import { AGGREGATION } from './field-costs.ts';
-import { addJobInputs, type JobEnums } from './job-inputs.ts';
+import type { HasSettings, JobSettingsTypes } from './job-settings.ts';
 import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 
-/** What both a stored job and a draft have: their settings. */
-export interface HasSettings {
-  readonly settings: JobSettings;
-}
-
-type ConfigRef = InterfaceRef<ExtendedTypes, HasSettings>;
-
-export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, config: ConfigRef): void => {
-  const inputs = addJobInputs(builder, refs, enums);
+export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSettingsTypes, clock: Clock): void => {
   const deletedJob = builder.objectRef<{ readonly deletedId: string }>('DeletedJob').implement({
     description: 'A job that was just deleted. Its runs stay.',
     // A global id under the name `id` would make normalized caches store this object over the Job.
     fields: (t) => ({ deletedId: t.exposeID('deletedId', { description: 'The id of the deleted job.' }) }),
   });
-  const check = addJobCheck(builder, refs, config);
+  const check = addJobCheck(builder, refs, settings.config);
   builder.mutationFields((t) => ({
     createJob: t.field({
       type: refs.job,
       authScopes: JOBS,
       description: 'Stores a job. An enabled one with neither cron nor scheduledTimeInSeconds runs once at once.',
-      args: { input: t.arg({ type: inputs.create, required: true, description: 'Its settings.' }) },
+      args: {
+        input: t
+          .arg({ type: settings.create, required: true, description: 'Settings of the job.' })
+          .validate(jobSettings({ clock })),
+      },
       errors: {
         types: [ValidationError, ConflictError],
         union: { name: 'CreateJobResult', description: 'The job, or why it was not stored.' },
@@ -45,13 +41,13 @@ export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, c
       type: refs.job,
       authScopes: JOBS,
       description: 'Changes the fields given; takes effect for slots not yet queued. Never starts a run.',
-      args: { input: t.arg({ type: inputs.update, required: true, description: 'The id, and what to change.' }) },
+      args: { input: t.arg({ type: settings.update, required: true, description: 'The id, and what to change.' }) },
       errors: {
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'UpdateJobResult', description: 'The job as it is now, or why it was not changed.' },
       },
       resolve: (_, { input: { id, version, ...patch } }, context) =>
-        updateJob(context.services, accountOf(context), idOf('Job', id), version ?? null, patch),
+        updateJob(context.services, accountOf(context), idOf('Job', id), version ?? null, patch as JobPatch),
     }),
     deleteJob: t.field({
       type: deletedJob,
@@ -73,10 +69,13 @@ export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, c
       ...AGGREGATION,
       description:
         'Validates as createJob would and shows what a run now would do. Stores nothing. With an id: as updateJob of that job to these settings would be checked.',
-      args: {
-        input: t.arg({ type: inputs.create, required: true, description: 'The settings.' }),
-        id: t.arg.id({ description: 'The job that is to be changed to these settings.' }),
-      },
+      args: t.validate(
+        {
+          input: t.arg({ type: settings.create, required: true, description: 'Settings to check.' }),
+          id: t.arg.id({ description: 'Id of a job: checks a change of that job to these settings.' }),
+        },
+        checkJobArguments(clock),
+      ),
       errors: {
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'CheckJobResult', description: 'What was found, or why the job would be refused.' },
@@ -95,7 +94,20 @@ export const addJobMutations = (builder: Builder, refs: Refs, enums: JobEnums, c
   }));
 };
 
-const addJobCheck = (builder: Builder, refs: Refs, config: ConfigRef) => {
+/** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is read. */
+const checkJobArguments = (clock: Clock) => {
+  const created = jobSettings({ clock });
+  const edited = jobSettings({ clock, mayHavePassed: () => true });
+  return z.object({ id: z.string().nullish(), input: z.unknown() }).transform(({ id, input }, context) => {
+    const parsed = (id == null ? created : edited).safeParse(input);
+    if (parsed.success) return { id, input: parsed.data };
+    const issues = parsed.error.issues.map((issue) => ({ ...issue, path: ['input', ...issue.path], input }));
+    context.issues.push(...(issues as z.core.$ZodRawIssue[]));
+    return z.NEVER;
+  });
+};
+
+const addJobCheck = (builder: Builder, refs: Refs, config: JobSettingsTypes['config']) => {
   const draft = builder.objectRef<HasSettings>('JobDraft').implement({
     description: 'A job that checkJob validated and did not store.',
     interfaces: [config],

@@ -1,9 +1,10 @@
 import type { Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError } from '../../errors/errors.ts';
-import { type Builder, forbidden } from './builder.ts';
+import type { Builder } from './builder.ts';
 import type { GraphQLContext } from './context.ts';
 import { bigintId, decodeId, type NodeType } from '../../db/public-ids.ts';
 import type { Refs } from './refs.ts';
+import { forbidden } from './refused-callers.ts';
 
 /**
  * What each node type needs. Asked before anything is loaded: a key without the scope gets FORBIDDEN for every id of the

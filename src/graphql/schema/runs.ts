@@ -1,8 +1,12 @@
 import { GraphQLError } from 'graphql';
+import { z } from 'zod';
 import type { RunFailure } from '../../db/json-columns.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { cancelRun, runJob } from '../../jobs/commands.ts';
 import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { slotInput } from '../../jobs/run-input.ts';
+import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext, paged } from './context.ts';
@@ -15,7 +19,7 @@ import { followRuns } from './subscriptions.ts';
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 
-export const addRuns = (builder: Builder, refs: Refs): void => {
+export const addRuns = (builder: Builder, refs: Refs, clock: Clock): void => {
   const trigger = builder.enumType('RunTrigger', {
     description: 'Reason why a run was created.',
     values: {
@@ -150,7 +154,7 @@ export const addRuns = (builder: Builder, refs: Refs): void => {
     }),
   });
   addQueries(builder, refs);
-  addMutations(builder, refs);
+  addMutations(builder, refs, clock);
   addSubscription(builder, refs);
 };
 
@@ -188,18 +192,17 @@ const addQueries = (builder: Builder, refs: Refs): void => {
   }));
 };
 
-const addMutations = (builder: Builder, refs: Refs): void => {
-  const input = builder.inputType('RunJobInput', {
-    description: 'Job and slot of a manual run.',
-    fields: (t) => ({
-      jobId: t.id({ required: true, description: 'Id of a job.' }),
-      scheduledFor: t.field({
-        type: 'DateTime',
-        description:
-          'Slot of the run, from which the window is computed. Up to 24 hours in the future. Defaults to now.',
+const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
+  const scheduledFor = slotInput(clock);
+  const input = builder
+    .inputType('RunJobInput', {
+      description: 'Job and slot of a manual run.',
+      fields: (t) => ({
+        jobId: t.id({ required: true, description: 'Id of a job.' }),
+        scheduledFor: t.field({ type: 'DateTime', description: descriptionOf(scheduledFor) }),
       }),
-    }),
-  });
+    })
+    .validate(z.object({ jobId: z.string(), scheduledFor }));
   builder.mutationFields((t) => ({
     runJob: t.field({
       type: refs.run,
@@ -211,8 +214,8 @@ const addMutations = (builder: Builder, refs: Refs): void => {
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'RunJobResult', description: 'Queued run, or the reason why none was queued.' },
       },
-      resolve: (_, { input: { jobId, scheduledFor } }, context) =>
-        runJob(context.services, accountOf(context), idOf('Job', jobId), scheduledFor ?? null),
+      resolve: (_, { input: { jobId, scheduledFor: slot } }, context) =>
+        runJob(context.services, accountOf(context), idOf('Job', jobId), slot),
     }),
     cancelRun: t.field({
       type: refs.run,

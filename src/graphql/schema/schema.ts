@@ -1,5 +1,6 @@
 import type { GraphQLSchema } from 'graphql';
 import { addAccounts } from './accounts.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
@@ -12,8 +13,13 @@ import { addStreams } from './streams.ts';
 import { addUsage } from './usage.ts';
 import { addUserErrors } from './user-errors.ts';
 
+export interface SchemaOptions extends BuilderOptions {
+  /** Clock of the rules that inputs are validated by. Defaults to the system's. */
+  readonly clock?: Clock;
+}
+
 /** Builds the schema. Resolvers take their dependencies from the context of the request. */
-export const createSchema = (options?: BuilderOptions): GraphQLSchema => {
+export const createSchema = ({ clock = systemClock, ...options }: SchemaOptions = {}): GraphQLSchema => {
   const builder = createBuilder(options);
   builder.queryType({ description: 'Queries. They read the data of the account of the API key.' });
   builder.mutationType({
@@ -27,8 +33,8 @@ export const createSchema = (options?: BuilderOptions): GraphQLSchema => {
   addStreams(builder, refs);
   addAllocations(builder, refs);
   addUsage(builder, refs);
-  addJobs(builder, refs);
-  addRuns(builder, refs);
+  addJobs(builder, refs, clock);
+  addRuns(builder, refs, clock);
   addAccounts(builder, refs);
   publishIntrospection();
   return builder.toSchema({ directives: publishedDirectives() });

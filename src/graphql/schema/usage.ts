@@ -1,5 +1,7 @@
 import { LimitExceededError, ValidationError } from '../../errors/errors.ts';
 import { readUsage, type Usage, type UsagePoint, type UsageSeries } from '../../usage/usage.ts';
+import { usageInput, usageQueryFields as fields } from '../../usage/inputs.ts';
+import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
 import { AGGREGATION } from './field-costs.ts';
@@ -61,38 +63,26 @@ export const addUsage = (builder: Builder, refs: Refs): void => {
     }),
   });
   const input = builder.inputType('UsageInput', {
-    description: 'What usage to sum, and how.',
+    description: 'Which usage to sum, and how.',
     fields: (t) => ({
-      meterApiNames: t.stringList({ description: 'Names of streams; null: every stream.' }),
-      from: t.field({
-        type: 'DateTime',
+      meterApiNames: t.stringList({ description: descriptionOf(fields.meterApiNames) }),
+      from: t.field({ type: 'DateTime', required: true, description: descriptionOf(fields.from) }),
+      to: t.field({ type: 'DateTime', required: true, description: descriptionOf(fields.to) }),
+      aggregationBucket: t.field({
+        type: refs.aggregationBucket,
         required: true,
-        description: 'Begin of the window; extended to the start of its bucket.',
+        description: descriptionOf(fields.aggregationBucket),
       }),
-      to: t.field({
-        type: 'DateTime',
-        required: true,
-        description: 'End of the window, not included; extended to the end of its bucket.',
-      }),
-      aggregationBucket: t.field({ type: refs.aggregationBucket, required: true, description: 'What to sum by.' }),
       timeZone: t.field({
         type: 'TimeZone',
         required: true,
         defaultValue: 'UTC',
-        description: 'Where days, weeks and months begin.',
+        description: descriptionOf(fields.timeZone),
       }),
-      groupBy: t.stringList({ description: 'Dimensions, and `element`.' }),
-      filter: t.field({
-        type: [refs.dimensionFilterInput],
-        description:
-          'A record passes where, for each dimension named (or `element`), one of its values is allowed; one whose stream lacks the dimension does not.',
-      }),
-      sparse: t.boolean({
-        required: true,
-        defaultValue: true,
-        description: 'False: every bucket of the window for each group that occurs in it, with 0 where it has nothing.',
-      }),
-      rescaleFunction: t.field({ type: refs.rescaleInput, description: 'Applied to the sums.' }),
+      groupBy: t.stringList({ description: descriptionOf(fields.groupBy) }),
+      filter: t.field({ type: [refs.dimensionFilterInput], description: descriptionOf(fields.filter) }),
+      sparse: t.boolean({ required: true, defaultValue: true, description: descriptionOf(fields.sparse) }),
+      rescaleFunction: t.field({ type: refs.rescaleInput, description: descriptionOf(fields.rescaleFunction) }),
     }),
   });
   builder.queryField('usage', (t) =>
@@ -101,13 +91,15 @@ export const addUsage = (builder: Builder, refs: Refs): void => {
       authScopes: READ,
       ...AGGREGATION,
       description: 'Usage as of now.',
-      args: { input: t.arg({ type: input, required: true, description: 'What to sum.' }) },
+      args: {
+        input: t.arg({ type: input, required: true, description: 'Which usage to sum, and how.' }).validate(usageInput),
+      },
       errors: {
         types: [ValidationError, LimitExceededError],
         union: { name: 'UsageResult', description: 'The usage, or why there is none.' },
       },
       resolve: (_, args, context) =>
-        readUsage(context.services.db, accountOf(context), args.input, context.services.limits, ['input']),
+        readUsage(context.services.db, accountOf(context), args.input, context.services.limits),
     }),
   );
 };

@@ -1,50 +1,34 @@
 import { z } from 'zod';
 import { idOf } from '../../db/public-ids.ts';
-import { ValidationError } from '../../errors/errors.ts';
 import { checkJob } from '../../jobs/check.ts';
-import type { JobInput } from '../../jobs/inputs.ts';
 import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
-import { findJob, jobIdOf, jsonBody, MISSING } from '../find-job.ts';
+import { findJob, jobIdOf, jsonBody, MISSING, withoutInput } from '../find-job.ts';
 import { answeredCheck, answeredJob, formatCheck, formatJob } from '../schemas/job-responses.ts';
-import {
-  checkedJobSchema,
-  jobSchema,
-  jobWithIdSchema,
-  newJobSchema,
-  readJob,
-  spellJobPath,
-  toJobInput,
-} from '../schemas/job-inputs.ts';
+import { checkedJobSchema, jobSchema, jobWithIdSchema, newJobSchema, readJob } from '../schemas/job-inputs.ts';
 import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import type { Call, Reply, Route } from '../route.ts';
 
 // Amberflo's paths.
-
-/** The paths of what the domain refuses, in the words of this API. */
-const spelled = async <Value>(job: JobInput, work: Promise<Value>): Promise<Value> => {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof ValidationError)) throw error;
-    throw new ValidationError(
-      error.issues.map((issue) => ({ ...issue, path: spellJobPath(job, issue.path) })),
-      error.issueCount,
-    );
-  }
-};
 
 const SHOWN_SLOTS = 5;
 
 const answerJob = (call: Call, job: JobRow) =>
   formatJob(job, upcomingSlots(job.settings, call.services.clock.now(), SHOWN_SLOTS));
 
-const replaceJob = async (call: Call, id: string, body: z.output<typeof jobSchema>): Promise<Reply> => {
+const replaceJob = async (
+  call: Call,
+  id: string,
+  { settings, version }: ReturnType<typeof readJob<typeof jobSchema>>,
+): Promise<Reply> => {
   const { services } = call;
-  const input = toJobInput(body);
-  const job = await spelled(input, updateJob(services, call.principal.accountId, id, body.version ?? null, input));
+  const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, settings));
   return { status: 200, body: answerJob(call, job) };
 };
+
+/** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is locked. */
+const readReplacement = async <Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) =>
+  readJob(schema, await call.readJson(), { clock: call.services.clock, mayHavePassed: () => true });
 
 const REFUSED = { 409: 'The name is taken, the destination is, or the version is stale.' };
 
@@ -93,8 +77,8 @@ export const jobRoutes: readonly Route[] = [
     failures: REFUSED,
     handle: async (call) => {
       const { services } = call;
-      const input = toJobInput(readJob(newJobSchema, await call.readJson(), services.clock.now()));
-      const job = await spelled(input, createJob(services, call.principal.accountId, input));
+      const { settings } = readJob(newJobSchema, await call.readJson(), services);
+      const job = await createJob(services, call.principal.accountId, settings);
       return { status: 201, body: answerJob(call, job) };
     },
   },
@@ -109,7 +93,7 @@ export const jobRoutes: readonly Route[] = [
     success: { status: 200, description: 'The job as it is now.', schema: answeredJob },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
-      const body = readJob(jobWithIdSchema, await call.readJson(), call.services.clock.now());
+      const body = await readReplacement(call, jobWithIdSchema);
       return replaceJob(call, idOf('Job', body.id), body);
     },
   },
@@ -126,14 +110,13 @@ export const jobRoutes: readonly Route[] = [
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
       const { db, clock, limits, canMail } = call.services;
-      const body = readJob(checkedJobSchema, await call.readJson(), clock.now());
-      const input = toJobInput(body);
+      const body: unknown = await call.readJson();
+      const mayHavePassed = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
+      const job = readJob(checkedJobSchema, body, { clock, mayHavePassed });
       const context = { db, clock, canMail, maxFilledRows: limits.maxFilledRows };
-      const id = body.id == null ? null : idOf('Job', body.id);
-      return {
-        status: 200,
-        body: formatCheck(await spelled(input, checkJob(context, call.principal.accountId, input, id))),
-      };
+      const id = job.id == null ? null : idOf('Job', job.id);
+      const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));
+      return { status: 200, body: formatCheck(check) };
     },
   },
   {
@@ -158,8 +141,7 @@ export const jobRoutes: readonly Route[] = [
     body: jsonBody(jobSchema),
     success: { status: 200, description: 'The job as it is now.', schema: answeredJob },
     failures: { ...REFUSED, ...MISSING },
-    handle: async (call) =>
-      replaceJob(call, jobIdOf(call), readJob(jobSchema, await call.readJson(), call.services.clock.now())),
+    handle: async (call) => replaceJob(call, jobIdOf(call), await readReplacement(call, jobSchema)),
   },
   {
     method: 'delete',

@@ -1,13 +1,15 @@
 import { z } from 'zod';
 import { idOf } from '../../db/public-ids.ts';
-import { NotFoundError, ValidationError } from '../../errors/errors.ts';
+import { NotFoundError } from '../../errors/errors.ts';
 import { runJob } from '../../jobs/commands.ts';
+import { slotInput } from '../../jobs/run-input.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
 import { listRuns, loadRunObjects, loadRuns, type RunRow } from '../../runs/runs.ts';
 import { findJob, jobIdOf, jsonBody, MISSING } from '../find-job.ts';
 import { answeredRun, formatRun } from '../schemas/job-responses.ts';
 import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import { type Call, parameterOf, type Route } from '../route.ts';
-import { issuesOf } from '../schemas/shapes.ts';
+import { parseInput } from '../../validation/zod-issues.ts';
 
 // The runs of a job, which are Sluice's own.
 
@@ -23,14 +25,7 @@ const formatRuns = async (call: Call, runs: readonly RunRow[]) => {
   return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
 };
 
-const manualRunSchema = z
-  .strictObject({
-    scheduledFor: z
-      .string()
-      .nullish()
-      .meta({ description: 'RFC 3339: the slot that the window is reckoned from. Left out: now.' }),
-  })
-  .meta({ id: 'ManualRun' });
+const manualRunSchema = (clock: Clock) => z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
 
 export const runRoutes: readonly Route[] = [
   {
@@ -40,21 +35,12 @@ export const runRoutes: readonly Route[] = [
     operationId: 'runJob',
     summary: 'Makes a manual run of a job',
     scope: 'JOBS',
-    body: jsonBody(manualRunSchema, false),
+    body: jsonBody(manualRunSchema(systemClock), false),
     success: { status: 200, description: 'The run, which waits for a worker.', schema: answeredRun },
     failures: { ...MISSING, 409: 'The bucket belongs to another account of this server.' },
     handle: async (call) => {
-      const body = manualRunSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
-      if (!body.success) throw new ValidationError(issuesOf(body.error));
-      const slot = body.data.scheduledFor ?? null;
-      const started = runJob(call.services, call.principal.accountId, jobIdOf(call), slot);
-      const run = await started.catch((error: unknown) => {
-        if (!(error instanceof ValidationError)) throw error;
-        throw new ValidationError(
-          error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) })),
-          error.issueCount,
-        );
-      });
+      const { scheduledFor } = parseInput(manualRunSchema(call.services.clock), (await call.readJson()) ?? {});
+      const run = await runJob(call.services, call.principal.accountId, jobIdOf(call), scheduledFor);
       return { status: 200, body: formatRun(run, []) };
     },
   },

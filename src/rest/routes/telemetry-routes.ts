@@ -9,7 +9,7 @@ import { readString } from '../../http/structured-string.ts';
 import { type BodyTarget, ingestBody } from '../ingest-body.ts';
 import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
-import { issuesOf } from '../schemas/shapes.ts';
+import { parseInput } from '../../validation/zod-issues.ts';
 
 // CloudZero's paths. What differs from them stands in the descriptions.
 
@@ -218,9 +218,8 @@ const readForce = async (call: Call): Promise<boolean> => {
   if (asked !== null && asked !== 'true' && asked !== 'false') {
     throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
   }
-  const body = forceSchema.safeParse((await call.readJson()) ?? {}, { reportInput: true });
-  if (!body.success) throw new ValidationError(issuesOf(body.error));
-  return asked === 'true' || body.data.force === true;
+  const body = parseInput(forceSchema, (await call.readJson()) ?? {});
+  return asked === 'true' || body.force === true;
 };
 
 const readsAndDeletes: Route[] = [

@@ -1,9 +1,10 @@
 // Pure: jobs, checks of jobs and runs as the routes answer them.
 import { z } from 'zod';
-import type { DimensionValues, JobSettings } from '../../db/json-columns.ts';
+import type { DimensionValues } from '../../db/json-columns.ts';
 import { encodeId } from '../../db/public-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
+import type { JobSettings } from '../../jobs/settings.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { RunObjectRow, RunRow } from '../../runs/runs.ts';
 

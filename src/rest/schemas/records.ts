@@ -7,25 +7,17 @@ import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts'
 import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-records.ts';
-import {
-  decimal,
-  DIMENSIONS_DOCUMENT,
-  issueCountOf,
-  issuesOf,
-  parseCounting,
-  readDimensions,
-  refuse,
-  word,
-} from './shapes.ts';
+import { decimal, DIMENSIONS_DOCUMENT, parseCounting, readDimensions, word } from './shapes.ts';
+import { addIssue, countIssues, toIssues } from '../../validation/zod-issues.ts';
 
 const timestamp = z
   .unknown()
   .transform((value, context): string => {
     if (typeof value === 'string') return toRfc3339(value);
-    if (value === undefined) return refuse(context, 'REQUIRED', 'Is required.');
+    if (value === undefined) return addIssue(context, 'REQUIRED', 'Is required.');
     const isNumber = typeof value === 'number' || isExactNumber(value);
     const reason = isNumber ? ' A number, such as epoch seconds, does not say its unit.' : '';
-    return refuse(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
+    return addIssue(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
   })
   .meta({
     description:
@@ -43,7 +35,7 @@ const filter = z
   .transform((value, context): readonly FilterEntry[] => {
     if (value === undefined || value === null || value === '*') return [];
     if (typeof value !== 'object' || Array.isArray(value)) {
-      return refuse(context, 'BAD_TYPE', 'Must be an object of lists, or "*".');
+      return addIssue(context, 'BAD_TYPE', 'Must be an object of lists, or "*".');
     }
     return readDimensions(value, context);
   })
@@ -152,8 +144,8 @@ export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = t
   if (!parsed.success) {
     if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
     return new MalformedRecord(
-      [...issuesOf(parsed.error), ...spellings],
-      issueCountOf(parsed.error) + spellings.length,
+      [...toIssues(parsed.error.issues), ...spellings],
+      countIssues(parsed.error.issues) + spellings.length,
     );
   }
   if (spellings.length > 0) return new MalformedRecord(spellings);
@@ -180,10 +172,10 @@ export const readSelector = (
     : parseCounting(selectorSchema, value);
   if (!parsed.success) {
     if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
-    const issues = issuesOf(parsed.error).map((issue) =>
+    const issues = toIssues(parsed.error.issues).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
-    return new MalformedRecord([...issues, ...spellings], issueCountOf(parsed.error) + spellings.length);
+    return new MalformedRecord([...issues, ...spellings], countIssues(parsed.error.issues) + spellings.length);
   }
   if (spellings.length > 0) return new MalformedRecord(spellings);
   const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
