@@ -5,81 +5,83 @@ import { checkJsonBounds } from '../lib/json-bounds.ts';
 
 interface Receiver {
   readonly socket: WebSocket;
-  /** Whether connection_init brought a valid key. */
-  readonly isKnown: boolean;
+  /** Whether connection_init contained a valid key. */
+  readonly isAuthenticated: boolean;
 }
 
-/** Bytes that a socket may send before its key is known: connection_init, and pings. */
-const MAX_UNKNOWN_BYTES = 16 * 1024;
-/** How long a refused socket may take to read why. */
-const GOODBYE_MS = 1000;
-/** Of RFC 6455's registry. The clients of graphql-ws connect again after 1013. */
+/** Maximum of bytes that a socket may send before it is authenticated: connection_init and pings. */
+const MAX_UNAUTHENTICATED_BYTES = 16 * 1024;
+/** Time that the client of a rejected socket has to read the close frame. */
+const CLOSE_MS = 1000;
+/** Close codes of RFC 6455 and its registry. Clients of graphql-ws reconnect after 1013. */
 const TOO_BIG = 1009;
 export const TRY_AGAIN_LATER = 1013;
 
 export interface ReceivedMessages {
-  /** A message is whole. Returns what to call when it has been answered, or null if the socket is being closed. */
+  /** Called with a whole message. Returns a function to call when the message was handled, or null if the socket is closing. */
   begin(message: RawData): (() => void) | null;
   end(): void;
 }
 
 /**
- * Counts what a socket sends: little before its key is known, and then as memory of the server. ws itself would hold
- * messages up to the maximum of valid keys.
+ * Limits the bytes of a socket before it is authenticated, and counts its messages as memory of the server. ws itself buffers a
+ * message up to the limit for authenticated clients.
  */
-export const limitReceived = (receiver: Receiver, connection: Duplex, held: Held): ReceivedMessages => {
+export function limitReceived(receiver: Receiver, duplex: Duplex, held: Held): ReceivedMessages {
   const { socket } = receiver;
-  let unknownBytes = 0;
+  let unauthenticatedBytes = 0;
   let partialBytes = 0;
-  let answeredBytes = 0;
-  let isRefused = false;
-  const refuse = (code: number, reason: string): void => {
-    isRefused = true;
+  let handledBytes = 0;
+  let isRejected = false;
+
+  function reject(code: number, reason: string): void {
+    isRejected = true;
     socket.close(code, reason);
-    // What else it sends is thrown away. A connection that is closed with unread bytes is reset, and the client would not
-    // see the close frame.
-    connection.removeAllListeners('data').resume();
-    setTimeout(() => socket.terminate(), GOODBYE_MS).unref();
-  };
-  const count = (): void => {
+    // Discard further bytes: closing a connection with unread bytes resets it, and the client would not receive the close frame.
+    duplex.removeAllListeners('data').resume();
+    setTimeout(() => socket.terminate(), CLOSE_MS).unref();
+  }
+
+  function updateMemory(): void {
     try {
-      held.resize(partialBytes + answeredBytes);
+      held.resize(partialBytes + handledBytes);
     } catch {
-      refuse(TRY_AGAIN_LATER, 'Try again later');
+      reject(TRY_AGAIN_LATER, 'Try again later');
     }
-  };
-  connection.prependListener('data', (chunk: Buffer) => {
-    if (isRefused) return;
+  }
+
+  duplex.prependListener('data', (chunk: Buffer) => {
+    if (isRejected) return;
     partialBytes += chunk.length;
-    if (!receiver.isKnown) unknownBytes += chunk.length;
-    if (unknownBytes > MAX_UNKNOWN_BYTES) refuse(TOO_BIG, 'connection_init is too large');
-    else count();
+    if (!receiver.isAuthenticated) unauthenticatedBytes += chunk.length;
+    if (unauthenticatedBytes > MAX_UNAUTHENTICATED_BYTES) reject(TOO_BIG, 'connection_init is too large');
+    else updateMemory();
   });
   return {
     begin: (message) => {
-      if (isRefused) return null;
-      const bytes = Buffer.isBuffer(message) ? message.length + parsedBytesOf(message) : 0;
+      if (isRejected) return null;
+      const bytes = Buffer.isBuffer(message) ? message.length + measureParsed(message) : 0;
       partialBytes = 0;
-      answeredBytes += bytes;
-      count();
-      if (isRefused) return null;
+      handledBytes += bytes;
+      updateMemory();
+      if (isRejected) return null;
       return () => {
-        answeredBytes -= bytes;
-        if (!isRefused) count();
+        handledBytes -= bytes;
+        if (!isRejected) updateMemory();
       };
     },
     end: () => {
-      isRefused = true;
+      isRejected = true;
       held.release();
     },
   };
-};
+}
 
-/** A message beyond the bounds is not parsed. */
-const parsedBytesOf = (message: Buffer): number => {
+/** Returns the memory that the parsed message takes. A message that exceeds the JSON bounds is not parsed. */
+function measureParsed(message: Buffer): number {
   try {
     return checkJsonBounds(message).parsedBytes;
   } catch {
     return 0;
   }
-};
+}
