@@ -10,12 +10,12 @@ import { notifyRuns } from './run-events.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
 
-// How a worker comes by a run: one at a time of each job, and of each window.
+// Claims: a worker takes the next run of a job. At most one run of a job, and of a window, is leased at any time.
 
 /**
- * Whether a run of the job is held. Claims of one job wait for each other here, so what is not held now stays so until
- * this one is done. Without that a claim saw only the later run while the older was held, and got it where the older
- * went back to its pause in between: its retry would then put its older bytes over newer ones of the same window.
+ * Returns whether a run of the job is leased. Takes an advisory lock on the job first, so that the result holds until this
+ * transaction ends. Without the lock, a claim could see only the later of two runs while the older one was leased, and get it
+ * when the older one was requeued in between: the retry of the older run would then overwrite newer figures of the same window.
  */
 const hasLeasedRun = async (tx: Transaction, jobId: string): Promise<boolean> => {
   const held = tx
@@ -27,12 +27,12 @@ const hasLeasedRun = async (tx: Transaction, jobId: string): Promise<boolean> =>
   return rows.length > 0;
 };
 
-/** What is sent behind it sees what whoever had the lock before has committed. */
+/** Takes an advisory lock until the transaction ends. Statements after it see everything that the previous holder committed. */
 const lockName = async (tx: Transaction, name: string): Promise<void> => {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
 };
 
-/** The waiting run of the job whose turn it is, locked. */
+/** Locks and returns the first waiting run of the job. */
 const lockNextRun = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
   const [run] = await tx
     .select()
@@ -45,19 +45,19 @@ const lockNextRun = async (tx: Transaction, jobId: string): Promise<RunRow | und
 };
 
 /**
- * No worker writes this window for another job, which had the place until it was deleted or moved a moment ago: what it
- * puts last would lie beside our manifest. Claims of one window wait for each other by its lock.
+ * Condition: no worker writes this window for another job. A job that was just deleted or moved may still write its former
+ * destination, and its last object would end up beside the manifest of this run. Claims of one window wait for its lock.
  */
 const windowIsFree = (run: RunRow): SQL => sql`NOT EXISTS (
   SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key = ${run.manifestKey}
     AND other.job_id <> ${run.jobId} AND other.lease_token IS NOT NULL)`;
 
 /**
- * Whether an earlier run, or an earlier attempt of this one, may have begun to write this window: also one of another
- * job, which had the place before, and be it another account's.
+ * Returns whether an earlier run, or an earlier attempt of this run, may have written objects of this window. The earlier run
+ * may be of another job that had the destination before, even of another account.
  */
 const mayHaveBeenWritten = async (tx: Transaction, run: RunRow): Promise<boolean> => {
-  // An attempt that was handed over is not counted, but has noted what it was about to write.
+  // An attempt that was requeued on shutdown is not counted in `attempt`, but it left its rows in run_objects.
   const { rows } = await tx.execute(sql`
     SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
       AND id <> ${run.id} AND started_at IS NOT NULL
@@ -65,20 +65,20 @@ const mayHaveBeenWritten = async (tx: Transaction, run: RunRow): Promise<boolean
   return rows.length > 0 || run.attempt > 0;
 };
 
-/** Whole, so that those who ask within a second make one message for it. */
+/** Rounded to a second, so that all claims within one second send the same message (singleton key). */
 const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
 
-/** A run to execute; or until when the next one pauses between attempts, or waits for its place; or null where nothing is to be done now. */
+/** A run to execute; or the time at which to claim again, if the next run pauses or its window is busy; or null if there is nothing to do. */
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
 
 /**
- * Takes the waiting run of the job whose turn it is, whichever the message was sent for. Null where there is none, and where
- * another run of the job is held: whoever lets go of that one wakes the job again.
+ * Claims the first waiting run of the job, regardless of the run for which the message was sent. Returns null if no run waits,
+ * and if another run of the job is leased: the worker that releases that one wakes the job again.
  */
 export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
   try {
     const taken = await db.transaction(async (tx) => {
-      // Statements that need not wait for each other's answers leave together, in the order in which they stand.
+      // Pipelined: the statements are sent together, in this order.
       const [jobHeld, first, now] = await Promise.all([
         hasLeasedRun(tx, jobId),
         lockNextRun(tx, jobId),
@@ -106,8 +106,8 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
         .set({ ...begun, status: statusAfter('START'), leaseUntil: inMs(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning({ id: runs.id });
-      // So do these, and COMMIT behind them: they are not awaited in here. Where the window is not free, who is told of
-      // the run finds what he knows.
+      // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the NOTIFY is spurious and
+      // subscribers read an unchanged row.
       const answers = Promise.all([
         lockName(tx, `${first.bucket}/${first.manifestKey}`),
         starting.execute(),
@@ -119,7 +119,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {
-      // Not above: it waits for the claims of other runs of the account.
+      // Outside of the transaction, because the repair waits for the claims of other runs of the account.
       await repairLedger(db, taken.unrepaired);
       return await claimRun(db, jobId, leaseMs);
     }
@@ -128,7 +128,7 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
     const [, [begun], rewrites] = await answers;
     return begun ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
-    // 23505: the unique index of held runs, should anything ever claim past the lock.
+    // 23505, unique_violation: the index allows one leased run per job, even if a claim bypassed the lock.
     if (sqlState(error) === '23505') return null;
     throw error;
   }

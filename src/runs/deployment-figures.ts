@@ -1,38 +1,38 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 
-/** What the database tells of the runs and slots of all servers. */
+/** Figures about the runs and slots of all servers, read from the database. */
 export interface DeploymentFigures {
-  /** QUEUED, and nothing but a free worker or an earlier run of the job is waited for. */
+  /** Number of QUEUED runs that wait only for a free worker or an earlier run of their job. */
   readonly waiting: number;
-  /** QUEUED, in the pause between two attempts. */
+  /** Number of QUEUED runs in the pause between two attempts. */
   readonly paused: number;
   readonly running: number;
-  /** Seconds for which the oldest of those waiting could have been started; 0 where there is none. */
+  /** Seconds for which the oldest waiting run could have been started; 0 if none waits. */
   readonly oldestWaitingSeconds: number;
-  /** Seconds since the oldest slot that has no run yet; 0 where none is due. */
+  /** Seconds since the oldest slot without a run; 0 if none is due. */
   readonly slotLagSeconds: number;
   /** Runs that ended since the last reading. */
   readonly ended: readonly EndedRuns[];
-  /** Up to which moment they are counted, by the database's clock: for the next reading. */
+  /** Database time up to which `ended` is counted: `endedSince` of the next reading. */
   readonly endedUntil: string;
 }
 
 export interface EndedRuns {
   readonly status: 'SUCCEEDED' | 'FAILED' | 'CANCELED';
-  /** Whether nobody canceled it: its slot was missed, or a later one's window holds its own. */
+  /** Set if the scheduler canceled the runs: their slot was missed, or a later slot's window contains their own. */
   readonly reason: 'MISSED' | 'SUPERSEDED' | null;
   readonly runs: number;
 }
 
-/** The end of a run is written down a moment before it can be seen; later than this nobody expects it any more. */
+/** finished_at is set shortly before COMMIT makes it visible. After this delay all ends are assumed to be visible. */
 const SETTLED = '10 seconds';
-/** Where nobody asked for long, what ended before is not counted: an hour of it may be many rows. */
+/** Runs that ended earlier than this are not counted if metrics were not scraped for a while: an hour may be many rows. */
 const LOOK_BACK = '10 minutes';
 
 /**
- * Reads indexes alone that hold what is under way, due, or ended within minutes: jobs_due (its first entry), runs_active and
- * runs_by_finish. Three statements that leave together.
+ * Reads the figures with three pipelined statements. They use only indexes of active, due and recently ended rows: jobs_due (its
+ * first entry), runs_active and runs_by_finish.
  */
 export const readDeploymentFigures = async (
   db: Db,

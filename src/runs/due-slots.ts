@@ -14,38 +14,37 @@ import { statusAfter } from './run-status.ts';
 import { newRun, nextChange, queueMail, type RunRow, type RunTrigger } from './runs.ts';
 
 export interface DueSlotOptions {
-  /** Jobs in one transaction. */
+  /** Maximum number of jobs in one transaction. */
   readonly batch: number;
-  /** Slots of one job that are caught up with. */
+  /** Maximum number of slots of one job that run after downtime (MAX_CATCH_UP). */
   readonly maxCatchUp: number;
-  /** What the time is; the database's clock where left out, so that a server whose own is wrong runs nothing early. */
+  /** Defaults to the database's time, so that a server with a wrong clock runs nothing early. */
   readonly now?: Date;
-  /** Ids of jobs that are left out for now. */
+  /** Ids of jobs to leave out. */
   readonly skip: readonly string[];
-  /** Told of a job whose slots cannot be planned: it stays as it is and due, and the others go on. */
+  /** Called for a job whose slots cannot be planned. The job stays due, and the other jobs are planned. */
   readonly onUnplannable: (jobId: string, error: unknown) => void;
-  /** Told of the runs that were made and wait, when they are committed. */
+  /** Called with the new QUEUED runs after COMMIT. */
   readonly onQueued?: (queued: readonly RunRow[]) => void;
 }
 
-/** Slots of a job that are looked at: a week of minutes. What is older is told by the oldest record of those missed. */
+/** Maximum number of slots of a job that are computed: about a week of minutes. If there are more, the oldest MISSED run says so. */
 const MAX_LOOK_BACK = 10_000;
 
 /**
- * Runs that one transaction makes, beside those of its last job: 10,000 take 1.3 s, most of it reckoning that holds up the
- * heartbeats of this process. Jobs that are left out are still due.
+ * Number of new runs after which a transaction plans no further job: 10,000 runs take 1.3 s, mostly CPU time in which this process
+ * sends no heartbeats. The remaining jobs stay due.
  */
 const MAX_INSERTS = 5000;
 
-/** A slot of a job, waiting already (with its run's id) or only due. */
+/** A slot of a job: either it has a waiting run (`runId`), or it is due. */
 interface Slot extends SlotWindow {
   readonly runId: string | null;
 }
 
 /**
- * Makes the runs of all slots that are due, for one batch of jobs; answers whether more jobs may be due. Any number of
- * servers may call it at once: each takes jobs that no other has locked, and moves next_run_at on in the same
- * transaction in which the runs come to be.
+ * Creates the runs of all due slots for one batch of jobs, and returns whether more jobs may be due. Any number of servers may call
+ * it concurrently: each takes jobs that no other server has locked, and moves next_run_at in the transaction that creates the runs.
  */
 export const queueDueSlots = async (db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> => {
   const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
@@ -84,12 +83,12 @@ const queueBatch = async (
       mails.push(...plan.mails);
       moves.push({ id: job.id, nextRunAt: nextSlot(job.settings, now) });
     } catch (error) {
-      // Settings that this version no longer takes. Thrown on, it would hold up the jobs of all accounts for ever.
+      // For example settings that this version no longer accepts. Rethrowing would block the jobs of all accounts.
       options.onUnplannable(job.id, error);
     }
   }
   const endedRuns = await cancelWaitingRuns(tx, ended, now);
-  // Of those missed one mail for each job tells; a superseded one is a run that ended like any other.
+  // One mail per superseded run, as for any run that ends. Missed slots share one mail per job (plan.mails).
   for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
   const stored = await insertRuns(tx, inserts);
   const changed = [...stored, ...endedRuns];
@@ -124,7 +123,7 @@ interface JobPlan {
   readonly mails: MailMessage[];
 }
 
-/** What becomes of the slots of a job that is due. Throws where its settings have no slots, windows or keys. */
+/** Decides which slots of a due job run, and which are superseded or missed. Throws if no slots, windows or keys follow from its settings. */
 const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan => {
   const due = findDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });
@@ -158,19 +157,20 @@ const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number):
 export const MISSED = {
   code: 'MISSED',
   message:
-    'The server was away for more slots of this job than are caught up with; this one was left out. Run the job for it by hand where its window is wanted.',
+    'Skipped: more than MAX_CATCH_UP later slots of this job were waiting. To export this window, call runJob with its slot.',
   retryable: false,
 } as const;
 
-/** On the oldest of those recorded, where there may be more before it. */
+/** Error of the oldest recorded slot, if older slots may have been missed too. */
 const MISSED_AND_OLDER = {
   ...MISSED,
-  message: `${MISSED.message} Older slots than the ${MAX_LOOK_BACK} newest were left out as well, and are not recorded.`,
+  message: `${MISSED.message} Slots before the ${MAX_LOOK_BACK} newest were skipped too and are not recorded.`,
 } as const;
 
 export const SUPERSEDED = {
   code: 'SUPERSEDED',
-  message: 'A later slot of the job came due before this one started, and its window holds all of this one.',
+  message:
+    'Skipped: a later slot of this job was due before this run started, and its window contains the window of this run.',
   retryable: false,
 } as const;
 
@@ -194,7 +194,7 @@ const loadWaitingSlots = async (tx: Transaction, due: readonly JobRow[]): Promis
           due.map((job) => job.id),
         ),
         eq(runs.status, 'QUEUED'),
-        // One that has begun goes on, and a MANUAL run was asked for by somebody.
+        // A run that has started is retried, and a MANUAL run was requested explicitly.
         isNull(runs.startedAt),
         ne(runs.trigger, 'MANUAL'),
       ),
@@ -210,7 +210,7 @@ const loadWaitingSlots = async (tx: Transaction, due: readonly JobRow[]): Promis
 
 const insertRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> => {
   const stored: RunRow[] = [];
-  // 1,000 rows of some 15 values each stay below the 65,534 parameters of one statement.
+  // 1,000 rows of about 15 values each stay below the limit of 65,534 parameters per statement.
   for (let from = 0; from < inserts.length; from += 1000) {
     stored.push(
       ...(await tx

@@ -8,33 +8,34 @@ import { notifyRuns } from './run-events.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 
-// A worker holds a run by a lease with a token. All its moments are the database's, so that servers whose clocks
-// differ agree on when it ends. Every statement of the worker names the token: one that woke up too late changes nothing.
+// A worker owns a run by a lease with a token (claim.ts). All timestamps are of the database's clock, so that servers whose
+// clocks differ agree on when a lease expires. Every statement of a worker names the token: a worker that wakes up too late
+// changes nothing.
 
-/** A run in the hands of a worker, as it took it. */
+/** A run as its worker claimed it. */
 export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'change'> {
   readonly watermark: string;
   readonly watermarkEpoch: string;
   readonly leaseToken: string;
-  /** Whether an earlier run, or attempt, may have begun to write the same window. */
+  /** Whether an earlier run or attempt may have written objects of the same window. */
   readonly rewrites: boolean;
 }
 
-/** The lease is gone, or the run was canceled: the worker stops, and touches nothing more. */
+/** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
 export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 
 /**
- * The turns of the waiting runs of one job: one that has begun keeps its turn until it has ended. Its watermark is fixed, so
- * after a run for an older slot and the same window it would put older figures over newer ones. The index runs_waiting
- * has this order.
+ * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
+ * watermark; if another run wrote the same window before its retry, the retry would overwrite newer figures with older ones.
+ * The index runs_waiting has this order.
  */
 export const fifoOrder = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
 
 /**
- * Whether a run waits. Written out: with the status as a parameter no plan that is kept could use the index of waiting
- * runs, so PostgreSQL planned anew for each run.
+ * Condition: the run waits for a worker. The statuses are literals, because a generic plan cannot use the partial index
+ * runs_waiting with a parameter, and PostgreSQL planned the statement again for each run.
  */
 export const isWaiting = sql`${runs.status} IN (${sql.raw(
   statusesBefore('START')
@@ -45,7 +46,7 @@ export const isWaiting = sql`${runs.status} IN (${sql.raw(
 const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
 const ownsRunningRun = (run: LeasedRun) => and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
 
-/** Renews the lease and tells the progress. Throws LeaseLostError where the run is no longer this worker's to write. */
+/** Renews the lease and stores the progress. Throws LeaseLostError if the lease was lost or the run canceled. */
 export const renewLease = async (
   db: Db,
   run: LeasedRun,
@@ -72,21 +73,21 @@ export interface RunTotals {
   readonly bytes: number;
 }
 
-/** How an attempt ended, for its worker. */
+/** Result of an attempt, as the worker reports it. */
 export type Outcome =
   | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
   | { readonly event: 'FAIL'; readonly failure: RunFailure };
 
-/** What came of the run by the end of an attempt. */
+/** Effect of an attempt on its run. */
 export type AttemptEnd =
   | { readonly event: 'RETRY' }
-  /** `runSeconds`: from when the run was queued, as its row has it. */
+  /** `runSeconds`: time from the creation of the run to its end. */
   | { readonly event: 'SUCCEED' | 'FAIL'; readonly runSeconds: number };
 
 /**
- * Ends the attempt and lets go of the run: SUCCEEDED, FAILED, or QUEUED again where the failure may pass and attempts are
- * left. What waits behind it in the job is woken. Where the lease was lost or the run canceled meanwhile only the
- * lease is cleared, if it is still this one, and the answer is null.
+ * Ends the attempt and releases the lease. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and
+ * attempts are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the
+ * lease if this worker still has it, and returns null.
  */
 export const endAttempt = (
   db: Db,
@@ -113,7 +114,7 @@ export const endAttempt = (
       })
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
-    // They leave together. Where nothing changes, who is told finds what he knows.
+    // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
     const [[changed], next] = await Promise.all([
       ending.execute(),
       nextWakeUps(tx, [run.jobId]),
@@ -126,14 +127,14 @@ export const endAttempt = (
     return event === 'RETRY' ? { event } : { event, runSeconds: secondsUntilEnd(changed) };
   });
 
-/** How long a run took, from when it was queued until it ended: the waiting and the pauses between its attempts too. */
+/** Returns the seconds from the creation of a run to its end, including waiting and the pauses between attempts. */
 export const secondsUntilEnd = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number =>
-  // Who asks for a run may have another clock than the database.
+  // createdAt may be of a server's clock and finishedAt of the database's.
   Math.max(0, ((finishedAt?.getTime() ?? 0) - createdAt.getTime()) / 1000);
 
 /**
- * Puts the run back for another worker: this one is told to stop. That is no failure, so the attempt is given back, and a
- * server that is restarted often never uses up the attempts of a long export.
+ * Hands the run over to another worker, because this one shuts down. The attempt is not counted: otherwise a server that is
+ * restarted often would use up all attempts of a long export.
  */
 export const requeueOnShutdown = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
@@ -154,8 +155,8 @@ export const requeueOnShutdown = (db: Db, queue: Queue, run: LeasedRun): Promise
   });
 
 /**
- * Lets go of a run that was canceled or taken away. One that still runs, because the lease could not be renewed, is left to
- * whoever looks after lost runs: its lease is about to end, and that attempt counts.
+ * Releases the lease of a run that was canceled or taken over. If the run is still RUNNING because its lease could not be
+ * renewed, leaves it to the reaper: the lease is about to expire, and the attempt counts.
  */
 export const releaseLease = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
   db.transaction(async (tx) => {
@@ -163,7 +164,7 @@ export const releaseLease = (db: Db, queue: Queue, run: LeasedRun): Promise<void
     await wakeJobs(tx, queue, [run.jobId]);
   });
 
-/** Of a run that has ended without its worker. */
+/** Clears the lease of a run that ended while its worker still had it. */
 const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
   await tx
     .update(runs)
@@ -171,7 +172,7 @@ const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
     .where(and(ownsLease(run), notInArray(runs.status, statusesBefore('RETRY'))));
 };
 
-/** Sends a message for the waiting run of each job whose turn it is, for when it may start: all at once, see sendWakeUps. */
+/** Sends one wake-up for the next waiting run of each job, due when that run may start. */
 export const wakeJobs = async (tx: Transaction, queue: Queue, jobIds: readonly string[]): Promise<void> => {
   if (jobIds.length === 0) return;
   await sendWakeUps(queue, tx, await nextWakeUps(tx, jobIds));

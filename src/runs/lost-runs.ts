@@ -11,11 +11,11 @@ import { nextChange, queueMail, type RunRow } from './runs.ts';
 
 export const WORKER_LOST: RunFailure = {
   code: 'WORKER_LOST',
-  message: 'The server that wrote this export went away.',
+  message: 'The worker that wrote this export stopped responding.',
   retryable: true,
 };
 
-/** Takes runs back from workers that no longer renew their lease. Answers how many, and which FAILED by it: they had no attempt left. */
+/** Requeues runs whose lease has expired. Returns their number, and those that FAILED because no attempt was left. */
 export const reapLostRuns = (db: Db, queue: Queue): Promise<{ lost: number; failed: readonly RunRow[] }> =>
   db.transaction(async (tx) => {
     const failed: RunRow[] = [];
@@ -60,24 +60,24 @@ export const reapLostRuns = (db: Db, queue: Queue): Promise<{ lost: number; fail
   });
 
 /**
- * Sends messages for jobs whose waiting run nobody took for a while, although nothing holds it back: the queue is
- * only what wakes, and what it lost is sent again. A message too many does no harm.
+ * Sends a wake-up for each job whose next run has waited longer than `olderThanMs` although no other run of the job is leased: the
+ * queue may have lost its message. Superfluous messages are harmless. Returns the number of jobs.
  */
 export const requeueStaleRuns = (db: Db, queue: Queue, olderThanMs: number): Promise<number> =>
   db.transaction(async (tx) => {
-    const patience = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
-    const forgotten = await tx
+    const staleSince = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
+    const stale = await tx
       .selectDistinct({ jobId: runs.jobId })
       .from(runs)
       .where(
         and(
           inArray(runs.status, statusesBefore('START')),
           isNull(runs.leaseToken),
-          sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${patience}`,
+          sql`greatest(${runs.createdAt}, ${runs.notBefore}) < ${staleSince}`,
           sql`NOT EXISTS (SELECT 1 FROM runs h WHERE h.job_id = ${runs.jobId} AND h.lease_token IS NOT NULL)`,
         ),
       )
       .limit(500);
-    await sendWakeUps(queue, tx, forgotten);
-    return forgotten.length;
+    await sendWakeUps(queue, tx, stale);
+    return stale.length;
   });

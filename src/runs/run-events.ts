@@ -1,17 +1,17 @@
 import { sql } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
 
-/** The channel on which servers tell one another that a run has changed. */
+/** The channel on which servers notify each other of changed runs. */
 export const RUN_CHANNEL = 'sluice_runs';
 
-/** Ids only: a payload over 8,000 bytes fails, and the state is read from the row anyway. */
+/** Ids only: NOTIFY rejects payloads of 8,000 bytes and more, and the listener reads the state from the row anyway. */
 export interface RunEventPayload {
   readonly id: string;
   readonly accountId: string;
   readonly jobId: string;
 }
 
-/** Delivered when the transaction commits: whoever hears it finds the new state. One statement for any number. */
+/** Notifies all servers of changed runs. PostgreSQL delivers the notifications after COMMIT, so listeners read the new state. */
 export const notifyRuns = async (
   tx: Transaction,
   changed: readonly { readonly id: string; readonly accountId: bigint; readonly jobId: string }[],

@@ -12,41 +12,41 @@ import { isEnded, statusesBefore } from './run-status.ts';
 import type { RunRow } from './runs.ts';
 
 export interface RunFeed extends Stoppable {
-  /** Resolves once the first LISTEN stands. */
+  /** Resolves when the first LISTEN has succeeded. */
   readonly started: Promise<void>;
   /**
-   * The present states first (of one run, or of those that wait and run), then each change; with a runId until it has
-   * ended, or the signal says that the subscription has gone. Only the newest state of a run waits for a slow subscription, so that
-   * none costs more than its runs; where too many wait, SlowSubscriberError. When the feed stops, FeedStoppedError.
+   * Yields the current states first (of the one run, or of all runs that wait or run), then each change. Ends when the one run has
+   * ended or `signal` is aborted. If the client is slow, only the newest state of each run waits. Throws SlowSubscriberError if too
+   * many runs wait, and FeedStoppedError when the feed stops.
    */
   follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void>;
-  /** Readers right now. */
+  /** Number of active subscriptions. */
   readonly size: number;
 }
 
 export interface RunFeedOptions {
   readonly db: Db;
-  /** What a subscription reads at its start counts as a request of its account. */
+  /** The reads at the start of a subscription count as a request of its account. */
   readonly dbOf: (accountId: bigint) => Db;
   readonly url: string;
   readonly applicationName: string;
-  /** Without a notification the states are read again so often: what a lost connection swallowed comes late, not never. */
+  /** Interval at which the states are read without a notification: a change that a broken connection lost arrives late. */
   readonly resyncMs: number;
-  /** Told once where the connection is lost, and not again until it is back. */
+  /** Called once when the connection is lost, and not again until it is restored. */
   readonly onInterrupted: (error: unknown) => void;
-  /** The connection is back, and what it missed was read. */
+  /** Called when the connection is restored and the missed changes have been read. */
   readonly onResumed: () => void;
-  /** Of one reading that failed; the next resync makes up for it. */
+  /** Called when reading changes fails; the next resync reads them. */
   readonly onError: (error: unknown) => void;
 }
 
 const RECONNECT_MS = 500;
-/** Ends all subscriptions when the feed stops: what they follow has not ended, and another server can tell them more. */
+/** Ends all subscriptions when the feed stops. Their runs have not ended: clients can resubscribe at another server. */
 export class FeedStoppedError extends Error {}
 
 /**
- * One listener for a process, however many subscriptions it has: each change is read once from its row and handed to all whom it
- * concerns. A notification only says where to look.
+ * Starts the feed: one LISTEN connection per process, for any number of subscriptions. A notification only names the run; its row is
+ * read once and pushed to all subscriptions that follow it.
  */
 export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   const { db, onError } = options;
@@ -74,7 +74,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
         publish(await db.select().from(runs).where(inArray(runs.id, ids)));
       }
     } catch (error) {
-      // The next resync reads what this one did not.
+      // The next resync reads these rows.
       if (!interrupted) onError(error);
     } finally {
       reading = false;
@@ -122,7 +122,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
     const client = new SessionClient(sessionConnection(options.url, { applicationName: options.applicationName }));
     const broken = new Promise<never>((_, reject) => {
       client.on('error', reject);
-      client.on('end', () => reject(new Error('The listening connection ended.')));
+      client.on('end', () => reject(new Error('The LISTEN connection ended.')));
     });
     broken.catch(() => undefined);
     client.on('notification', (message) => onNotification(message.payload));
@@ -131,7 +131,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
       if (stopping.signal.aborted) return;
       await client.query(`LISTEN ${RUN_CHANNEL}`);
       onListening();
-      // What happened between the last connection and this one was told to nobody.
+      // Notifications between the last connection and this one are lost.
       await resync();
       if (interrupted) options.onResumed();
       interrupted = false;
@@ -139,11 +139,11 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
         const pause = sleep(options.resyncMs, undefined, { signal: stopping.signal }).catch(() => undefined);
         await Promise.race([pause, broken]);
         if (stopping.signal.aborted) return;
-        // A connection that died without a word shows here: the query never comes back in time.
+        // Detects a connection that died silently: the query does not return in time.
         const alive = client.query('SELECT 1');
         alive.catch(() => undefined);
         const late = sleep(options.resyncMs * 2, undefined, { signal: stopping.signal }).then(
-          () => Promise.reject(new Error('The listening connection does not answer.')),
+          () => Promise.reject(new Error('The LISTEN connection does not respond.')),
           () => undefined,
         );
         await Promise.race([alive, late, broken]);
@@ -151,7 +151,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
       }
     } finally {
       client.removeAllListeners('notification');
-      // Not waited for: a peer that is gone would never answer the goodbye.
+      // Not awaited: a peer that is gone never answers the Terminate message.
       client.end().catch(() => undefined);
     }
   };
@@ -166,7 +166,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
         await listen(markStarted);
       } catch (error) {
         if (stopping.signal.aborted) return;
-        // The database may be away for long, and each of many attempts would say the same.
+        // Reported once: every attempt fails the same way while the database is unavailable.
         if (!interrupted) options.onInterrupted(error);
         interrupted = true;
         await sleep(RECONNECT_MS, undefined, { signal: stopping.signal }).catch(() => undefined);
@@ -178,7 +178,7 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   async function* follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void> {
     const subscription = new RunSubscription(selection);
     const ending = AbortSignal.any([stopping.signal, signal]);
-    // Registered before the present state is read, so nothing can happen in between unseen.
+    // Registered before the current states are read, so that no change in between is missed.
     subscriptions.add(subscription);
     try {
       const ofAccount = options.dbOf(selection.accountId);
@@ -209,11 +209,11 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
   };
 };
 
-/** By the database's clock, which is the one that says when a run ended. */
+/** Condition: the run ended within the last `milliseconds`, by the database's clock, which also set finished_at. */
 const endedWithin = (milliseconds: number) =>
   gt(runs.finishedAt, sql`clock_timestamp() - ${milliseconds} * interval '1 millisecond'`);
 
-/** The run; or those that wait and run, and with them those that ended a moment ago, which are not to be shown. */
+/** Reads the one run; or the runs that wait or run, with those that ended recently, which start() does not deliver. */
 const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> =>
   db
     .select()

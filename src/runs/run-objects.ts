@@ -3,10 +3,10 @@ import { type Db, inOneGo } from '../db/client.ts';
 import { type BucketOwner, ownerOf } from '../jobs/bucket-ownership.ts';
 import { type LeasedRun, LeaseLostError } from './lease.ts';
 
-/**
- * Notes a key before it is written, so that whatever comes of it, a later run of the window knows that it may exist. Tells
- * whose the bucket is, in the same statement. Throws LeaseLostError.
- */
+// The keys that a run writes: recorded before each PutObject and marked after it, so that a later run of the window knows every
+// key that may exist. Each statement checks the lease.
+
+/** Records a key before it is written, and returns the owner of the S3 bucket. Throws LeaseLostError. */
 export const planObject = async (
   db: Db,
   run: LeasedRun,
@@ -29,15 +29,15 @@ const objectWritten = (run: LeasedRun, key: string) => sql`
   WHERE run_objects.run_id = ${run.id} AND run_objects.key = ${key}
     AND runs.id = run_objects.run_id AND runs.lease_token = ${run.leaseToken} AND runs.status = 'RUNNING'`;
 
-/** Throws LeaseLostError where the run was taken away or canceled while the object was on its way. */
+/** Records that the object was written. Throws LeaseLostError if the run was taken over or canceled during the upload. */
 export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Promise<void> => {
   const { rowCount } = await db.execute(objectWritten(run, key));
   if (rowCount === 0) throw new LeaseLostError();
 };
 
 /**
- * Notes that the last object was written as well; tells every key that runs of this window, this one's earlier attempts among
- * them, may have written, and what assertOwnsLease does. Throws LeaseLostError.
+ * Records that the last object was written. Returns every key that any run or attempt may have written for this window, and the
+ * owner of the S3 bucket. Throws LeaseLostError.
  */
 export const closeObjects = async (
   db: Db,
@@ -59,7 +59,7 @@ export const closeObjects = async (
   return { keys: still.keys, owner: still };
 };
 
-/** Checks the token once more, right before what only its holder may do; tells whose the bucket is, as planObject does. */
+/** Throws LeaseLostError if this worker no longer owns the run. Returns the owner of the S3 bucket. */
 export const assertOwnsLease = async (db: Db, run: LeasedRun): Promise<BucketOwner> => {
   const { rows } = await db.execute<{ owner: string | null }>(sql`
     SELECT ${ownerOf(run.bucket)} AS owner FROM runs

@@ -1,34 +1,34 @@
-// Pure: what one subscription is shown of the runs that it follows, and in which order.
+// Pure: which states of the runs that it follows a subscription delivers, and in which order.
 import { isEnded } from './run-status.ts';
 import type { RunRow } from './runs.ts';
 
-/** Which runs to follow: those of an account, of one job of it, or one. */
+/** Selects the runs to follow: all runs of an account, those of one job, or one run. */
 export interface RunSelection {
   readonly accountId: bigint;
   readonly runId?: string;
   readonly jobId?: string;
 }
 
-/** Ended runs are read again that long: a state must not be missed because its commit took its time. */
+/** How long after its end a run is still read again: its commit may become visible late. */
 export const LOOK_BACK_MS = 60_000;
-/** Runs whose last seen state a reader remembers. */
+/** Maximum number of runs whose last delivered state is remembered. */
 const MAX_SEEN = 10_000;
-/** Runs that may wait for a reader, on top of those that were there when it came. One waits once, however often it changes. */
+/** Maximum number of runs that wait for delivery, in addition to the initial ones. A run waits once, with its newest state. */
 const MAX_WAITING = 10_000;
 
-/** Ends a reader that takes less than comes. */
+/** Ends a subscription whose client reads more slowly than runs change. */
 export class SlowSubscriberError extends Error {}
 
-/** What one subscription has seen, and what waits for it. */
+/** The states that one subscription has delivered, and those that wait. */
 export class RunSubscription {
   readonly selection: RunSelection;
   readonly #seen = new Map<string, number>();
   readonly #waiting = new Map<string, RunRow>();
-  /** What was told before the present states were read. */
+  /** Changes that arrived before start(). */
   readonly #early = new Map<string, RunRow>();
-  /** The database's time when they were read; null until then. */
+  /** Database time at which the initial states were read; null before start(). */
   #from: Date | null = null;
-  #mayWait = MAX_WAITING;
+  #maxWaiting = MAX_WAITING;
   #isTooSlow = false;
   #wake: (() => void) | undefined;
 
@@ -44,20 +44,21 @@ export class RunSubscription {
   }
 
   /**
-   * The states that are there when it comes, read at `from`. What ended before is not shown: neither now, nor when its
-   * notification comes late or the states are read again.
+   * Sets the initial states, read at `from`. Runs that had ended by then are not delivered, neither now nor when their
+   * notification arrives late or a resync reads them again.
    */
   start(rows: readonly RunRow[], from: Date): void {
     for (const row of rows) {
       if (isEnded(row.status) && this.selection.runId === undefined) this.#seen.set(row.id, row.change);
       else this.#show(row);
     }
-    this.#mayWait = this.#waiting.size + MAX_WAITING;
+    this.#maxWaiting = this.#waiting.size + MAX_WAITING;
     this.#from = from;
     for (const row of this.#early.values()) this.push(row);
     this.#early.clear();
   }
 
+  /** Queues a state for delivery if the subscription follows the run and has not delivered this or a newer state. */
   push(row: RunRow): void {
     if (this.#isTooSlow || !this.matches(row.accountId, row.jobId, row.id)) return;
     if (this.#from === null) {
@@ -70,13 +71,13 @@ export class RunSubscription {
     const longEnded = row.finishedAt !== null && row.finishedAt.getTime() < this.#from.getTime() - LOOK_BACK_MS;
     if (seen === undefined && longEnded) return;
     this.#show(row);
-    if (this.#waiting.size <= this.#mayWait) return;
+    if (this.#waiting.size <= this.#maxWaiting) return;
     this.#isTooSlow = true;
     this.#waiting.clear();
   }
 
   #show(row: RunRow): void {
-    // A Map keeps the order of insertion: what changed last is forgotten last.
+    // A Map keeps the order of insertion, so the run that changed longest ago is evicted first.
     this.#seen.delete(row.id);
     this.#seen.set(row.id, row.change);
     if (this.#seen.size > MAX_SEEN) {
@@ -87,7 +88,7 @@ export class RunSubscription {
     this.#wake?.();
   }
 
-  /** The next state, or null when the feed stops. Throws SlowSubscriberError. */
+  /** Returns the next state, or null if `stopping` is aborted. Throws SlowSubscriberError if too many runs wait. */
   async next(stopping: AbortSignal): Promise<RunRow | null> {
     for (;;) {
       if (stopping.aborted) return null;

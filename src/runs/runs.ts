@@ -16,10 +16,10 @@ export type RunRow = typeof runs.$inferSelect;
 export type RunObjectRow = typeof runObjects.$inferSelect;
 export type RunTrigger = RunRow['trigger'];
 
-/** Every change of a run counts. */
+/** Part of every UPDATE of a run: subscriptions compare the number to tell states apart. */
 export const nextChange = sql`${runs.change} + 1`;
 
-/** The row of a new run, not yet stored. */
+/** Builds the row of a new run without storing it. */
 export const newRun = (
   job: Pick<JobRow, 'id' | 'accountId' | 'settings'>,
   trigger: RunTrigger,
@@ -45,7 +45,7 @@ export const newRun = (
   };
 };
 
-/** Queues one run inside the caller's transaction, with its message and its notification. */
+/** Inserts a run, sends its wake-up and notifies subscribers, in the caller's transaction. */
 export const queueRun = async (
   tx: Transaction,
   queue: Queue,
@@ -66,7 +66,7 @@ export const queueRun = async (
   return run;
 };
 
-/** Tells the mail queue of a run that ended, where its job wants to hear of it. */
+/** Queues the mail about a run that ended, if its job has an email address. */
 export const queueMail = async (
   tx: Transaction,
   queue: Queue,
@@ -84,7 +84,7 @@ export const loadRuns = async (db: Executor, accountId: bigint, ids: readonly st
     .where(and(eq(runs.accountId, accountId), inArray(runs.id, wanted)));
 };
 
-/** What the runs have written so far, in the order of the parts. */
+/** Returns the objects that the runs have written so far, in the order of the parts. */
 export const loadRunObjects = (db: Executor, runIds: readonly string[]): Promise<RunObjectRow[]> =>
   db
     .select()
@@ -104,7 +104,7 @@ const selectedRuns = (accountId: bigint, { status, jobId }: RunListArguments): S
     jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
   );
 
-/** Newest first. */
+/** Returns a page of runs, newest first. */
 export const listRuns = async (db: Db, accountId: bigint, args: RunListArguments): Promise<Page<RunRow>> => {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db
