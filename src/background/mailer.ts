@@ -12,16 +12,16 @@ import { loadRunObjects, type RunRow } from '../runs/runs.ts';
 export interface MailerOptions {
   readonly db: Db;
   readonly queue: Queue;
-  /** Null without SMTP_URL: then what would be sent is only logged. */
+  /** Null if SMTP_URL is not set: mails are only logged. */
   readonly mail: Mail | null;
   readonly maxCatchUp: number;
   readonly log: Logger;
-  /** For the log; null where it cannot be told. */
+  /** Returns the name of an account for the log; null if it cannot be read. */
   readonly accountName: (id: bigint) => Promise<string | null>;
   readonly onTried: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
-/** Sends the mails of ended runs. The queue keeps and repeats what the mail server refused for now. */
+/** Sends the mails about ended runs. The queue keeps and retries a mail that the mail server deferred. */
 export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
   const { queue } = options;
   await handOut<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
@@ -55,13 +55,13 @@ const sendOne = async (options: MailerOptions, message: MailMessage): Promise<vo
     await mail.send(email, text);
     onTried('sent');
   } catch (error) {
-    const isForGood = error instanceof MailError && !error.retryable;
-    onTried(isForGood ? 'refused' : 'deferred');
-    if (isForGood) {
-      log.error({ err: error }, 'the mail about this run was refused for good');
+    const isPermanent = error instanceof MailError && !error.retryable;
+    onTried(isPermanent ? 'refused' : 'deferred');
+    if (isPermanent) {
+      log.error({ err: error }, 'the mail about this run failed permanently');
       return;
     }
-    log.warn({ err: error }, 'the mail about this run could not be sent; it is tried again');
+    log.warn({ err: error }, 'the mail about this run could not be sent; it will be retried');
     throw error;
   }
 };

@@ -8,15 +8,15 @@ export interface ReaperOptions {
   readonly db: Db;
   readonly queue: Queue;
   readonly everyMs: number;
-  /** A run FAILED since its last worker went away, so many seconds after it was queued. */
+  /** Called when a run FAILED because its last worker was lost. `seconds`: from its creation to its end. */
   readonly onFailed: (seconds: number) => void;
   readonly onError: (error: unknown) => void;
 }
 
-/** A waiting run that nobody took for so long is sent to the queue again. */
+/** A wake-up is sent again for a job whose run has waited for this long without being claimed. */
 const STALE_AFTER_MS = 30_000;
 
-/** Takes back the runs of workers that died, and wakes those that the queue forgot. */
+/** Requeues the runs of workers that died, and sends wake-ups again that the queue lost. */
 export const startReaper = ({ db, queue, everyMs, onFailed, onError }: ReaperOptions): Stoppable =>
   repeat(
     async () => {

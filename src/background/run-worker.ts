@@ -27,53 +27,53 @@ export interface RunWorkerOptions {
   readonly queue: Queue;
   readonly log: Logger;
   readonly tracer: Tracer;
-  /** For the log; null where it cannot be told. */
+  /** Returns the name of an account for the log; null if it cannot be read. */
   readonly accountName: (id: bigint) => Promise<string | null>;
-  /** As whom the store is written to: for the policy that a bucket's owner is told to attach. */
+  /** The principal that writes to the store: named in the bucket policy that the message of ACCESS_DENIED contains. */
   readonly principalArn: string;
-  /** Runs at the same time. */
+  /** Maximum number of concurrent runs. */
   readonly concurrency: number;
   readonly leaseMs: number;
-  /** How often the lease is renewed and the progress told: at least once a second. */
+  /** Interval at which the lease is renewed and the progress stored. */
   readonly heartbeatMs: number;
-  /** How long running exports may go on after stop() before they are handed over. */
+  /** How long active exports may continue after stop() before their runs are requeued. */
   readonly graceMs: number;
-  /** @param end null where the attempt was stopped: the run was canceled, lost or handed over */
+  /** @param end null if the attempt was stopped: the run was canceled, taken over or requeued */
   readonly onEnded: (end: AttemptEnd | null, seconds: number, progress: Readonly<Progress>) => void;
 }
 
-/** Retries come late by this much at most; the first pause between attempts is about a second. */
+/** Maximum delay of a retry. The first pause between attempts is about 1 s. */
 const POLLING_SECONDS = 1;
 
-/** Takes runs from the queue and executes them. */
+/** Takes messages from the queue, claims runs and executes them. */
 export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppable> => {
   const { queue, log } = options;
-  /** Set when the process is told to stop and the grace period is over. */
+  /** Aborted when the grace period after stop() has ended. */
   const shutdown = new AbortController();
-  const underWay = new Set<Promise<void>>();
+  const active = new Set<Promise<void>>();
   let stopping = false;
 
   // pg-boss gives up a message after a while and delivers the next one, although the export of the first continues.
   const limit = pLimit(options.concurrency);
 
-  const execute = async (jobId: string): Promise<void> => {
+  const handleJob = async (jobId: string): Promise<void> => {
     try {
-      // Another server takes it at once, instead of when it is found forgotten.
+      // Returned to the queue, so that another server takes it immediately instead of when the reaper finds it stale.
       if (stopping) await queue.send(RUN_QUEUE, { jobId }, { singletonKey: jobId });
       else await claimAndExecute(options, jobId, shutdown.signal);
     } catch (error) {
       log.error(
         { err: error, jobId: encodeId('Job', jobId) },
-        'a run could not be begun or ended; it is taken up again when its lease is over',
+        'a run could not be started or ended; it is retried when its lease expires',
       );
     }
   };
 
   const handle = async (jobId: string): Promise<void> => {
-    const work = limit(execute, jobId);
-    underWay.add(work);
+    const work = limit(handleJob, jobId);
+    active.add(work);
     await work;
-    underWay.delete(work);
+    active.delete(work);
   };
 
   await handOut<RunMessage>(
@@ -88,19 +88,20 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     stopping = true;
     await queue.offWork(RUN_QUEUE, { wait: false });
     const grace = setTimeout(() => shutdown.abort(new Shutdown()), options.graceMs);
-    while (underWay.size > 0) await Promise.allSettled(underWay);
+    while (active.size > 0) await Promise.allSettled(active);
     clearTimeout(grace);
   };
   return { stop: () => (stopped ??= stop()) };
 };
 
-/** The reason for which a run is stopped where the process ends. */
+/** Abort reason of runs that are stopped because the process shuts down. */
 class Shutdown extends Error {}
 
+/** Claims the next run of the job and executes one attempt. Sends another message for later if the run has to wait. */
 const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdown: AbortSignal): Promise<void> => {
   const { queue, leaseMs } = options;
   const db = options.exports.database.runs;
-  // Before the claim: the lease that the database gives begins while it is under way.
+  // Taken before the claim is sent: the lease starts while the claim is in flight.
   const claimSentAt = performance.now();
   const askedAt = new Date();
   const claim = await claimRun(db, jobId, leaseMs);
@@ -147,7 +148,7 @@ const executeAttempt = async (
     heartbeatMs: options.heartbeatMs,
     claimSentAt,
     progress,
-    onError: (error) => log.warn({ err: error }, 'the lease could not be renewed; trying again'),
+    onError: (error) => log.warn({ err: error }, 'lease renewal failed; retrying'),
   });
   const signal = AbortSignal.any([heartbeat.lost, shutdown]);
   const attempt = async (): Promise<Outcome | null> => {
@@ -162,7 +163,7 @@ const executeAttempt = async (
       );
       return { event: 'SUCCEED', totals };
     } catch (error) {
-      // Whatever an aborted signal made fail: the reason for it is what counts.
+      // If the signal was aborted, its reason decides, not the error that the abort caused.
       if (signal.aborted || error instanceof LeaseLostError) return null;
       const failure = toRunFailure(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
@@ -189,10 +190,10 @@ const executeAttempt = async (
     );
   } else if (signal.reason instanceof Shutdown) {
     await requeueOnShutdown(db, queue, run);
-    log.info({ seconds }, 'run let go of: the server stops, and another takes it');
+    log.info({ seconds }, 'run released on shutdown; another worker will resume it');
   } else {
     await releaseLease(db, queue, run);
-    log.info({ seconds }, 'run let go of: it was canceled, or its lease lost');
+    log.info({ seconds }, 'run released: it was canceled or its lease was lost');
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.setAttributes(written);

@@ -15,31 +15,34 @@ export interface SchedulerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Jobs whose slots are queued in one transaction. */
+/** Maximum number of jobs whose slots are queued in one transaction. */
 const BATCH = 200;
 
-/** So long a job whose slots could not be planned is left out, so that many of them never fill the batches of the others. */
-const LEFT_OUT_MS = 60_000;
+/** How long a job whose slots could not be planned is left out, so that such jobs do not fill the batches. */
+const SKIP_MS = 60_000;
 
-/** Asks the database which jobs are due. It only nominates: the database decides who takes which slot. */
+/** Asks the database every `everyMs` which jobs are due. Any number of servers may do so: row locks decide which server queues a slot. */
 export const startScheduler = ({ db, queue, tracer, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
-  const leftOutUntil = new Map<string, number>();
+  const skippedUntil = new Map<string, number>();
   const onUnplannable = (jobId: string, cause: unknown): void => {
-    leftOutUntil.set(jobId, performance.now() + LEFT_OUT_MS);
+    skippedUntil.set(jobId, performance.now() + SKIP_MS);
     onError(
-      new Error(`The slots of the job ${encodeId('Job', jobId)} cannot be planned; they wait until it is edited.`, {
-        cause,
-      }),
+      new Error(
+        `The slots of the job ${encodeId('Job', jobId)} cannot be planned. They wait until the job is updated.`,
+        {
+          cause,
+        },
+      ),
     );
   };
   return repeat(
     () => {
       const now = performance.now();
-      for (const [jobId, until] of leftOutUntil) if (until <= now) leftOutUntil.delete(jobId);
+      for (const [jobId, until] of skippedUntil) if (until <= now) skippedUntil.delete(jobId);
       return queueDueSlots(db, queue, {
         batch: BATCH,
         maxCatchUp,
-        skip: [...leftOutUntil.keys()],
+        skip: [...skippedUntil.keys()],
         onUnplannable,
         onQueued: (queued) => recordQueuedSlots(tracer, queued),
       });

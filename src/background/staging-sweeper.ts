@@ -9,6 +9,6 @@ export interface StagingSweeperOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Clears what servers staged that died before the end of the request. */
+/** Deletes staged batches of servers that died before the end of the request. */
 export const startStagingSweeper = ({ db, everyMs, olderThanMs, onError }: StagingSweeperOptions): Stoppable =>
   repeat(() => clearAbandoned(db, olderThanMs), { everyMs, onError });

@@ -1,4 +1,4 @@
-// Pure: the bucket policy that lets the service write, and do nothing else, below one path of a bucket.
+// Pure: the bucket policy that allows a principal to write below one path of an S3 bucket, and nothing else.
 
 export interface BucketPolicyInput {
   readonly bucket: string;
@@ -8,15 +8,15 @@ export interface BucketPolicyInput {
   readonly principalArn: string;
 }
 
-/** Stands where the operator has not set PRINCIPAL_ARN; AWS refuses it, so nobody grants anything to a stranger by mistake. */
+/** Used if PRINCIPAL_ARN is not set. AWS rejects a policy with it, so no access is granted to another AWS account by mistake. */
 export const UNKNOWN_PRINCIPAL = 'arn:aws:iam::000000000000:role/set-PRINCIPAL_ARN-of-the-server';
 
-/** The longest that IAM knows: a path of 512 characters and a name of 64. */
+/** Longer than any ARN of IAM, whose path has up to 512 characters and whose name has up to 64. */
 const MAX_ARN = 1000;
 
 /**
- * True for an ARN such as `arn:aws:iam::123456789012:role/sluice`, in any partition. S3-compatible stores have no account in
- * it (`arn:aws:iam:::user/sluice`), one of 20 digits, or the name of a tenant.
+ * Returns whether a text is the ARN of a principal, such as `arn:aws:iam::123456789012:role/sluice`, in any partition.
+ * S3-compatible stores leave the account empty (`arn:aws:iam:::user/sluice`), or use 20 digits or the name of a tenant.
  */
 export function isPrincipalArn(value: string): boolean {
   return (
@@ -26,15 +26,15 @@ export function isPrincipalArn(value: string): boolean {
 }
 
 /**
- * JSON text of the policy that the owner of the bucket attaches. Every object is written with the ACL
- * bucket-owner-full-control; the condition makes it impossible that the service keeps objects to itself.
- * Errors: TypeError where principalArn is no ARN of a principal.
+ * Returns the JSON text of the policy that the owner of the S3 bucket attaches. Its condition requires the ACL
+ * bucket-owner-full-control, with which Sluice writes every object, so that the owner has access to all of them.
+ * Throws TypeError if principalArn is not the ARN of a principal.
  */
 export function bucketPolicy(input: BucketPolicyInput): string {
   if (!isPrincipalArn(input.principalArn)) {
     throw new TypeError('principalArn is not the ARN of an IAM user or role.');
   }
-  // aws, aws-cn, aws-us-gov: a bucket is reached from principals of its own partition only.
+  // aws, aws-cn or aws-us-gov: only principals of the same partition can access a bucket.
   const partition = input.principalArn.split(':')[1];
   const below = input.path === '' ? '' : `${escapeResource(input.path)}/`;
   const policy = {
@@ -53,12 +53,12 @@ export function bucketPolicy(input: BucketPolicyInput): string {
   return JSON.stringify(policy, null, 2).replace(/[^\x20-\x7e\n]/g, jsonEscape);
 }
 
-/** In a Resource `*` and `?` are wildcards and `${` begins a variable; `${*}`, `${?}` and `${$}` stand for themselves. */
+/** In a Resource, `*` and `?` are wildcards and `${` begins a variable; `${*}`, `${?}` and `${$}` are the characters themselves. */
 function escapeResource(path: string): string {
   return path.replace(/[*?$]/g, (character) => `\${${character}}`);
 }
 
-/** Policies are pasted through consoles and shells: only ASCII leaves, the JSON means the same. */
+/** Escapes a character, because policies are pasted through consoles and shells: the text is ASCII and the JSON means the same. */
 function jsonEscape(codeUnit: string): string {
   return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

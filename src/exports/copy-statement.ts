@@ -1,16 +1,16 @@
-// Pure: the COPY statement that makes Postgres write the lines of a file, so that Node only moves bytes.
+// Pure: builds the COPY statement with which PostgreSQL writes the lines of a file, so that Node only moves bytes.
 import type { ObjectExtension } from '../jobs/destination.ts';
 import { isElement, usageQueryText, type UsageSpec } from '../usage/query.ts';
 
-/** One line a row, each ending in LF, in the order of the SELECT. */
+/** Builds the COPY statement: one line per row, each ending in LF, in the order of the SELECT. */
 export const buildCopyStatement = (spec: UsageSpec, extension: ObjectExtension): string =>
   extension === 'csv'
     ? `COPY (${csvColumns(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv)`
-    : // The text form of COPY doubles backslashes, which breaks JSON. The CSV form leaves alone what needs no quotes,
-      // and with a quote and a delimiter that no JSON text can hold (both are control characters) nothing ever does.
+    : // The text format of COPY doubles backslashes, which breaks JSON. The CSV format changes only what needs quotes, and
+      // nothing does if quote and delimiter are control characters, which JSON text cannot contain.
       `COPY (SELECT ${jsonLine(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
 
-/** The first rows as lines, for a preview: the same expressions in a SELECT of one column. */
+/** Builds the SELECT of the first rows as lines, for a preview, from the same expressions. */
 export const buildSampleQuery = (spec: UsageSpec, extension: ObjectExtension, limit: number): string =>
   extension === 'csv'
     ? `SELECT ${csvLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`
@@ -21,7 +21,7 @@ const csvColumns = (spec: UsageSpec): string =>
     .map((group) => `, ${group}`)
     .join('')}, q.value`;
 
-/** Several values of a dimension are joined by `|`; `|` and `\` in a value are escaped by `\`. U+0001 is in none. */
+/** The values of a dimension are joined by `|`; `|` and `\` in a value are escaped by `\`. No value contains U+0001. */
 const csvGroups = (spec: UsageSpec): string[] =>
   spec.groupBy.map((name, index) => {
     const column = `q.g${index + 1}`;
@@ -29,7 +29,7 @@ const csvGroups = (spec: UsageSpec): string[] =>
     return `replace(replace(replace(array_to_string(${column}, E'\\x01'), '\\', '\\\\'), '|', '\\|'), E'\\x01', '|')`;
   });
 
-/** A CSV line as COPY writes it. */
+/** Builds the expression of a CSV line as COPY writes it. */
 const csvLine = (spec: UsageSpec): string => {
   const columns = ['q."meterApiName"', 'q."bucketStart"', 'q."bucketEnd"', ...csvGroups(spec), 'q.value'];
   return columns
@@ -42,7 +42,7 @@ const csvLine = (spec: UsageSpec): string => {
 
 const jsonLine = (spec: UsageSpec): string =>
   concatenation([
-    // Names of streams need no escapes (streams/inputs.ts).
+    // Stream names need no escapes (src/streams/pipeline/inputs.ts).
     { text: '{"meterApiName":"' },
     { sql: 'q."meterApiName"' },
     { text: '","bucketStart":"' },
@@ -61,7 +61,7 @@ const jsonLine = (spec: UsageSpec): string =>
     { text: '}' },
   ]);
 
-/** Elements are never null and hold no controls, so these are all the escapes there are. to_json takes five times as long. */
+/** Elements are never null and have no control characters, so these two escapes suffice. to_json takes five times as long. */
 const jsonText = (column: string): Piece[] => [
   { text: '"' },
   { sql: `replace(replace(${column}, '\\', '\\\\'), '"', '\\"')` },
@@ -70,7 +70,7 @@ const jsonText = (column: string): Piece[] => [
 
 type Piece = { readonly text: string } | { readonly sql: string };
 
-/** Texts that meet are one: each || copies the whole line. */
+/** Joins the pieces by ||. Adjacent texts are merged, because each || copies the whole line. */
 const concatenation = (pieces: readonly Piece[]): string => {
   const operands: string[] = [];
   let text = '';

@@ -1,14 +1,14 @@
-// Pure: how rows are framed as a file, in each format.
+// Pure: how rows become a file in each format, and what a key says about its file.
 import type { JobSettings } from '../jobs/settings.ts';
 import type { ObjectExtension } from '../jobs/destination.ts';
 
-/** Rows reach the framing as lines that end in LF; no row contains one, since names and values hold no controls. */
+/** Rows are lines that end in LF. No row contains an LF, because names and values have no control characters. */
 export interface Framing {
   /** Written before the first row. */
   readonly opening: Buffer;
-  /** Stands in the place of each row's LF. */
+  /** Replaces the LF of each row. */
   readonly separator: number;
-  /** Takes the place of the last separator; null where the file just ends. */
+  /** Replaces the last separator; null if the format has no closing. */
   readonly closing: number | null;
 }
 
@@ -27,7 +27,7 @@ const CONTENT_TYPES: Record<ObjectExtension, string> = {
   ndjson: 'application/x-ndjson',
 };
 
-/** Compressed files say so by their name and type, and not by Content-Encoding, which some clients undo in silence. */
+/** Returns the content type. Compressed files have one of their own, not a Content-Encoding, which some clients decode silently. */
 export const contentTypeOf = (extension: ObjectExtension, compressed: boolean): string =>
   compressed ? 'application/gzip' : CONTENT_TYPES[extension];
 
@@ -37,17 +37,17 @@ export const framingOf = (extension: ObjectExtension, groupBy: readonly string[]
   return { opening, separator: LF, closing: null };
 };
 
-/** A file of the format with no rows: the header only, `[]`, or nothing. */
+/** Returns a file without rows: the header, `[]`, or nothing. */
 export const emptyFile = (extension: ObjectExtension, groupBy: readonly string[]): Buffer =>
   extension === 'json' ? Buffer.from('[]') : framingOf(extension, groupBy).opening;
 
 const csvHeader = (groupBy: readonly string[]): string =>
   `${[...FIXED_COLUMNS, ...groupBy, 'value'].map(csvField).join(',')}\n`;
 
-/** RFC 4180: quoted where it must be, as Postgres quotes the rows. */
+/** Quotes a field if RFC 4180 requires it, as PostgreSQL quotes the rows. */
 const csvField = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Extension and compression of a key that Sluice wrote. */
+/** Returns the extension and compression of an object key that Sluice wrote; null for other keys, such as that of a manifest. */
 export const parseExportKey = (key: string): { extension: ObjectExtension; compressed: boolean } | null => {
   const match = /\.(csv|json|ndjson)(\.gz)?$/.exec(key);
   return match ? { extension: match[1] as ObjectExtension, compressed: match[2] !== undefined } : null;

@@ -1,8 +1,8 @@
-// Pure: the manifest of a window. Where it says "complete", the export is whole; readers trust nothing else.
+// Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
 import { encodeId } from '../db/public-ids.ts';
 
-/** Grows when a reader would have to change. */
+/** Incremented if a change breaks existing readers. */
 const MANIFEST_VERSION = 1;
 
 export interface ManifestRun {
@@ -12,7 +12,7 @@ export interface ManifestRun {
   readonly windowStart: Date;
   readonly windowEnd: Date;
   readonly scheduledFor: Date;
-  /** As of which moment of the ledger the run read, and when that was. */
+  /** State of the ledger that the run read, and the time at which it was taken. */
   readonly watermark: string;
   readonly watermarkAt: Date | null;
 }
@@ -24,10 +24,10 @@ export interface ManifestObject {
   readonly sha256: string;
 }
 
-/** Written before the first object where the window may have been written before. */
+/** Returns the manifest that is written before the first object if the window may have been written before. */
 export const rewritingManifest = (run: ManifestRun): Buffer => toBytes({ ...head(run, 'rewriting') });
 
-/** Written last. The totals are those of the objects listed. */
+/** Returns the manifest that is written after the last object. */
 export const completeManifest = (run: ManifestRun, objects: readonly ManifestObject[]): Buffer =>
   toBytes({
     ...head(run, 'complete'),
@@ -40,7 +40,7 @@ export const completeManifest = (run: ManifestRun, objects: readonly ManifestObj
   });
 
 const head = (run: ManifestRun, state: 'rewriting' | 'complete') => {
-  // Who is told by mail is nothing that the readers of the bucket need to know.
+  // Readers of the S3 bucket do not need the email address.
   const { email: _, jobName, timeZone, ...settings } = run.settings;
   return {
     version: MANIFEST_VERSION,

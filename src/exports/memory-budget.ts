@@ -1,7 +1,10 @@
-// Pure: how much memory the exports of a worker may hold together.
+// Pure: the limit of the memory that all exports of a worker use together: a semaphore of bytes.
 
 export interface MemoryBudget {
-  /** Waits until so many bytes are free; what asks first is served first. More than there is gets all of it. */
+  /**
+   * Waits until `bytes` are free, in order of the calls, and returns a function that releases them. A request for more than the
+   * whole budget gets all of it. Rejects when `signal` is aborted.
+   */
   acquire(bytes: number, signal: AbortSignal): Promise<() => void>;
 }
 

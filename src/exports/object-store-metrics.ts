@@ -2,16 +2,16 @@ import type { ObjectStore } from './object-store.ts';
 
 export type OnPut = (outcome: 'ok' | 'failed', seconds: number) => void;
 
-/** The same store; each put is told when it has ended. */
+/** Decorates a store: calls `onPut` when a put has ended. */
 export const withMetrics = (store: ObjectStore, onPut: OnPut): ObjectStore => ({
   put: async (object) => {
-    const begun = performance.now();
-    const tell = (outcome: 'ok' | 'failed'): void => onPut(outcome, (performance.now() - begun) / 1000);
+    const startedAt = performance.now();
+    const report = (outcome: 'ok' | 'failed'): void => onPut(outcome, (performance.now() - startedAt) / 1000);
     try {
       await store.put(object);
-      tell('ok');
+      report('ok');
     } catch (error) {
-      tell('failed');
+      report('failed');
       throw error;
     }
   },

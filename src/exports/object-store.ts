@@ -1,33 +1,30 @@
-// Pure: what an export asks of the place where its objects go, and how that place fails.
+// Pure: the interface of the object store that exports write to, and its error.
 
-/** One object, whole: written by one call from memory, so that a retry sends the same bytes. */
+/** One complete object, written from memory by one call, so that a retry sends the same bytes. */
 export interface StoredObject {
   readonly bucket: string;
-  /** At most 1,024 bytes of UTF-8; see destination.ts. */
+  /** Maximum 1,024 bytes of UTF-8 (destination.ts). */
   readonly key: string;
   readonly body: Buffer;
   readonly contentType: string;
-  /** 12 digits: the put fails where the bucket is not of this AWS account. Null: whosever it is. */
+  /** AWS account of 12 digits: the put fails if the bucket does not belong to it. Null if any owner is accepted. */
   readonly bucketOwner: string | null;
   /** SHA-256 of `body`, 64 lower-case hexadecimal digits. */
   readonly sha256Hex: string;
-  /** Ends the call at once: the run was cancelled, or its lease is lost. */
+  /** Aborts the call immediately: the run was canceled, or its lease was lost. */
   readonly signal: AbortSignal;
 }
 
 export interface ObjectStore {
-  /**
-   * Writes the object, over one that is there already. Ends within the time limit of the store.
-   * Errors: ObjectStoreError, nothing else.
-   */
+  /** Writes the object, or overwrites it. Settles within the time limit of the store. Throws ObjectStoreError and nothing else. */
   put(object: StoredObject): Promise<void>;
-  /** Ends the calls under way and lets go of every connection. May be called twice. */
+  /** Aborts active calls and closes all connections. May be called twice. */
   close(): void;
 }
 
 /**
- * A failed put. The message is written for the owner of the job: it says what to change and holds no secret, no
- * signature and no host. `retryable`: the same put may pass later without anybody changing anything.
+ * A failed put. The message is for the owner of the job: it says what to change and contains no secret, signature or host.
+ * `retryable`: the same put can succeed later without a change.
  */
 export class ObjectStoreError extends Error {
   readonly code: string;

@@ -1,18 +1,18 @@
-// Cuts a stream of rows into whole files of bounded size, in constant memory.
+// Splits a stream of rows into complete files of bounded size, in constant memory.
 import { once } from 'node:events';
 import { createGzip, type Gzip } from 'node:zlib';
 import type { Framing } from './formats.ts';
 
 export interface PartOptions {
   readonly framing: Framing;
-  /** A part's size before compression, in bytes; a single row that is larger makes a part of its own. */
+  /** Maximum size of a part before compression, in bytes. A larger row is a part of its own. */
   readonly maxBytes: number;
   readonly compressed: boolean;
-  /** Told as rows go into the file being made. */
+  /** Called when rows are added to the current part, with its rows and bytes so far. */
   readonly onProgress?: (rows: number, bytes: number) => void;
 }
 
-/** One whole file. `body` is only valid until the next part is asked for: its memory is used again. */
+/** One complete file. `body` is valid until the next part is requested: its memory is reused. */
 export interface Part {
   readonly body: Buffer;
   readonly rows: number;
@@ -24,8 +24,8 @@ export interface Part {
 const LF = 0x0a;
 
 /**
- * Turns chunks of lines (cut anywhere) into parts. Where a part ends depends on the rows alone, never on how the chunks
- * fell, so the same rows make the same parts. There is always at least one part, if only an empty file.
+ * Splits chunks of lines (cut at any byte) into parts. The end of a part depends only on the rows, never on the chunks, so the same
+ * rows give the same parts. There is always at least one part, even for no rows.
  */
 export async function* splitIntoParts(chunks: AsyncIterable<Buffer>, options: PartOptions): AsyncGenerator<Part, void> {
   const { framing, maxBytes } = options;
@@ -36,7 +36,7 @@ export async function* splitIntoParts(chunks: AsyncIterable<Buffer>, options: Pa
       let lines = whole;
       while (lines.length > 0) {
         const room = maxBytes - file.size;
-        // What fits up to the end of a line; a line that fits no file has one of its own.
+        // Cut at the last line end that fits. A line longer than a part gets a part of its own.
         const cut = lines.length <= room ? lines.length : lines.lastIndexOf(LF, Math.max(room - 1, 0)) + 1;
         const fits = room > 0 && cut > 0 && cut <= room;
         if (!fits && file.rows > 0) {
@@ -56,18 +56,18 @@ export async function* splitIntoParts(chunks: AsyncIterable<Buffer>, options: Pa
   }
 }
 
-/** The line that two chunks share comes by itself, so that nothing else is copied. */
+/** Yields whole lines. A line that spans two chunks is yielded alone, so that only its bytes are copied. */
 async function* wholeLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let carry: Buffer = Buffer.alloc(0);
   for await (const chunk of chunks) {
-    const begun = chunk.indexOf(LF) + 1;
+    const start = chunk.indexOf(LF) + 1;
     const end = chunk.lastIndexOf(LF) + 1;
-    const shared = Buffer.concat([carry, chunk.subarray(0, begun || chunk.length)]);
-    if (begun > 0) {
+    const shared = Buffer.concat([carry, chunk.subarray(0, start || chunk.length)]);
+    if (start > 0) {
       yield shared;
-      yield chunk.subarray(begun, end);
+      yield chunk.subarray(start, end);
     }
-    carry = begun > 0 ? Buffer.from(chunk.subarray(end)) : shared;
+    carry = start > 0 ? Buffer.from(chunk.subarray(end)) : shared;
   }
   if (carry.length > 0) throw new Error('The rows ended in the middle of a line.');
 }
@@ -79,12 +79,12 @@ interface FileBuilder {
   readonly bytes: number;
   readonly rows: number;
   append(lines: Buffer): Promise<void>;
-  /** The whole file; the builder begins the next one. */
+  /** Returns the complete file and starts the next one. */
   finish(): Promise<{ body: Buffer; rows: number }>;
   close(): void;
 }
 
-/** Copies lines and puts the separator in the place of each LF; answers how many there were. */
+/** Copies lines with the separator instead of each LF. Returns the number of lines. */
 const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: number): number => {
   lines.copy(target, offset);
   let rows = 0;
@@ -96,10 +96,10 @@ const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: num
 };
 
 /**
- * What a file begins with. One of the largest size for each made the runtime collect garbage at every small export: memory
- * outside of its heap counts as pressure, written or not.
+ * Initial size of the buffer of a file. Allocating the maximum for each export triggered a garbage collection per small export,
+ * because V8 counts memory outside of its heap as pressure, written or not.
  */
-const SMALL = 256 * 1024;
+const INITIAL_BYTES = 256 * 1024;
 
 class PlainFile implements FileBuilder {
   readonly #framing: Framing;
@@ -111,7 +111,7 @@ class PlainFile implements FileBuilder {
   constructor(framing: Framing, maxBytes: number) {
     this.#framing = framing;
     this.#maxBytes = maxBytes;
-    this.#buffer = Buffer.allocUnsafeSlow(Math.min(maxBytes, SMALL) + framing.opening.length + 1);
+    this.#buffer = Buffer.allocUnsafeSlow(Math.min(maxBytes, INITIAL_BYTES) + framing.opening.length + 1);
     this.#open();
   }
 
@@ -155,9 +155,9 @@ class PlainFile implements FileBuilder {
   }
 }
 
-/** Fed in blocks of one size, so that the compressor sees the same blocks however the rows arrived. */
+/** The compressor gets blocks of this size, so that its output does not depend on how the rows arrived. */
 const BLOCK = 256 * 1024;
-/** The default of gzip itself. */
+/** The default of gzip. */
 const LEVEL = 6;
 
 class GzipFile implements FileBuilder {
@@ -198,7 +198,7 @@ class GzipFile implements FileBuilder {
     this.size += lines.length;
     let from = 0;
     while (from < framed.length) {
-      // The last byte of the file may yet be replaced by the closing, so a full block waits for one more byte.
+      // A full block waits for one more byte, because the closing may still replace the last byte of the file.
       if (this.#blockUsed === BLOCK) await this.#flush(BLOCK);
       const copied = framed.copy(this.#block, this.#blockUsed, from);
       this.#blockUsed += copied;
@@ -209,7 +209,7 @@ class GzipFile implements FileBuilder {
   async #flush(length: number): Promise<void> {
     if (this.#failure) throw this.#failure;
     this.#blockUsed = 0;
-    // A copy: the compressor reads it later, when the block is filled anew.
+    // Copied, because the compressor reads it later, when the block is reused.
     if (!this.#gzip.write(Buffer.from(this.#block.subarray(0, length)))) await once(this.#gzip, 'drain');
   }
 

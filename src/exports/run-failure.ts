@@ -1,15 +1,19 @@
-// Pure: by whose fault an attempt failed, and what the job's owner is told of it.
+// Pure: converts the error of an attempt to the failure that the owner of the job sees.
 import type { RunFailure } from '../db/json-columns.ts';
 import { isConflict, isUnavailable } from '../db/failures.ts';
 import { ConflictError, LimitExceededError, MovedError } from '../errors/errors.ts';
 import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 
-/** @param place where the run writes, and as whom: who is denied there is told the policy to attach */
-export const toRunFailure = (error: unknown, place: BucketPolicyInput): RunFailure => {
+/** @param destination where the run writes, and as which principal: the message of ACCESS_DENIED contains the bucket policy to attach */
+export const toRunFailure = (error: unknown, destination: BucketPolicyInput): RunFailure => {
   if (error instanceof ObjectStoreError) {
     const { code, retryable } = error;
-    return { code, message: code === 'ACCESS_DENIED' ? withPolicy(error.message, place) : error.message, retryable };
+    return {
+      code,
+      message: code === 'ACCESS_DENIED' ? withPolicy(error.message, destination) : error.message,
+      retryable,
+    };
   }
   if (error instanceof LimitExceededError || error instanceof ConflictError) {
     return { code: error.code, message: error.message, retryable: false };
@@ -18,19 +22,18 @@ export const toRunFailure = (error: unknown, place: BucketPolicyInput): RunFailu
   if (isUnavailable(error) || isConflict(error)) {
     return {
       code: 'DATABASE_UNAVAILABLE',
-      message: 'The database of the service was away for a while.',
+      message: 'The database was temporarily unavailable.',
       retryable: true,
     };
   }
-  // Unknown causes may pass; what they are stands in the log with the run's id, and not in a message to customers.
+  // Assumed to be transient. The cause is logged with the run's id and not shown to the owner of the job.
   return {
     code: 'INTERNAL',
-    message:
-      'Something unexpected happened in the service; its operator finds the cause in the log by the id of the run.',
+    message: 'An unexpected error occurred. The operator can find the cause in the log by the id of the run.',
     retryable: true,
   };
 };
 
-/** In one line: mails and lists show messages so, and it stays the same JSON. */
-const withPolicy = (message: string, place: BucketPolicyInput): string =>
-  `${message} The policy to attach: ${bucketPolicy(place).replace(/\n */g, ' ')}`;
+/** Appends the policy on one line, because mails and lists show a message as one line. */
+const withPolicy = (message: string, destination: BucketPolicyInput): string =>
+  `${message} The policy to attach: ${bucketPolicy(destination).replace(/\n */g, ' ')}`;

@@ -1,11 +1,11 @@
 import { S3Client } from '@aws-sdk/client-s3';
 
-/** Sources on the network (an instance's metadata, a web identity) answer within this time or not at all. */
+/** Sources on the network (metadata of an instance, a web identity) respond within this time or not at all. */
 const RESOLVE_MS = 15_000;
 
 /**
- * Whether the AWS SDK finds credentials where it looks for them: environment, profile, web identity, container, instance.
- * They are resolved and not used.
+ * Returns whether the AWS SDK finds credentials in one of its sources: environment, profile, web identity, container, instance.
+ * Resolves the credentials without using them.
  */
 export const canResolveS3Credentials = async (region: string): Promise<boolean> => {
   const client = new S3Client({ region });
@@ -17,7 +17,7 @@ export const canResolveS3Credentials = async (region: string): Promise<boolean> 
     return await Promise.race([
       client.config.credentials().then(
         () => true,
-        // The SDK's message can name files and hosts of this machine, and adds nothing to the documentation of AWS.
+        // The SDK's message can name files and hosts of this machine, and adds nothing to the documentation.
         () => false,
       ),
       late,

@@ -1,23 +1,23 @@
-// Pure: whose fault a failed PutObject is, and what the owner of the job or the operator should change.
+// Pure: explains a failed PutObject: code, whether to retry, and what the owner of the job or the operator must change.
 import type { RunFailure } from '../db/json-columns.ts';
 import { ObjectStoreError } from './object-store.ts';
 
-/** What is known of a failure. Nothing of it but `s3Code`, `status` and `bucketRegion` ever reaches a message. */
+/** The known facts about a failure. Only `s3Code`, `status` and `bucketRegion` are copied into messages. */
 export interface S3Failure {
-  /** The code of S3's error document or the name of the SDK's error, one word; empty where there was none. */
+  /** One word: the code of S3's error document or the name of the SDK's error. Empty if there is neither. */
   readonly s3Code: string;
-  /** HTTP status; undefined where no answer came. */
+  /** HTTP status; undefined if there was no response. */
   readonly status: number | undefined;
-  /** Node's code of a failed connection: ECONNRESET, ENOTFOUND, CERT_HAS_EXPIRED. */
+  /** Node's code of a failed connection, such as ECONNRESET, ENOTFOUND or CERT_HAS_EXPIRED. */
   readonly systemCode: string | undefined;
-  /** From x-amz-bucket-region or the error document: where S3 says the bucket is. */
+  /** Region of the bucket according to S3: the header x-amz-bucket-region or the error document. */
   readonly bucketRegion: string | undefined;
 }
 
-/** The place that was written to. */
-export interface S3Place {
+/** The S3 bucket that the object was written to, for messages. */
+export interface S3Destination {
   readonly bucket: string;
-  /** Of which AWS account the job says that it is. */
+  /** AWS account of the bucket according to the job. */
   readonly bucketOwner: string | null;
   readonly region: string;
 }
@@ -25,174 +25,176 @@ export interface S3Place {
 interface Explanation {
   readonly code: string;
   readonly retryable: boolean;
-  readonly message: (place: S3Place, failure: S3Failure) => string;
+  readonly message: (destination: S3Destination, failure: S3Failure) => string;
 }
 
 const accessDenied: Explanation = {
   code: 'ACCESS_DENIED',
   retryable: false,
   message: ({ bucket, bucketOwner }) =>
-    `The bucket ${bucket} does not let Sluice write${bucketOwner === null ? '' : `, or is not of the AWS account ${bucketOwner}, which bucketOwner of this job names`}. Attach the bucket policy that the query bucketPolicy gives for ` +
-    'the s3Url of this job, and look for a statement that denies. Where the bucket encrypts with a KMS key of its ' +
-    'own, that key has to allow kms:GenerateDataKey to the same principal.',
+    `Sluice is not allowed to write to the bucket ${bucket}${bucketOwner === null ? '' : `, or the bucket does not belong to AWS account ${bucketOwner} (bucketOwner of this job)`}. ` +
+    'Attach the bucket policy that the query bucketPolicy returns for the s3Url of this job, and check for a statement ' +
+    'that denies s3:PutObject. If the bucket is encrypted with a KMS key, the key must allow kms:GenerateDataKey to the ' +
+    'same principal.',
 };
 const noSuchBucket: Explanation = {
   code: 'NO_SUCH_BUCKET',
   retryable: false,
-  message: ({ bucket }) => `There is no bucket ${bucket}. Create it, or correct the s3Url of this job.`,
+  message: ({ bucket }) => `The bucket ${bucket} does not exist. Create it, or correct the s3Url of this job.`,
 };
 const badBucket: Explanation = {
   code: 'BAD_BUCKET',
   retryable: false,
-  message: ({ bucket }) => `The store does not take ${bucket} as a name of a bucket. Correct the s3Url of this job.`,
+  message: ({ bucket }) => `The store does not accept the bucket name ${bucket}. Correct the s3Url of this job.`,
 };
 const wrongRegion: Explanation = {
   code: 'WRONG_REGION',
   retryable: false,
   message: ({ bucket, region }, { bucketRegion }) =>
     bucketRegion === undefined || bucketRegion === region
-      ? `The bucket ${bucket} is not in the region ${region}, where this server writes. ` +
-        `Use a bucket in ${region}, or have the operator set AWS_REGION (and the S3 endpoint) to the bucket's region.`
+      ? `The bucket ${bucket} is not in the region ${region}, to which this server writes. ` +
+        `Use a bucket in ${region}, or ask the operator to set AWS_REGION (and the S3 endpoint) to the bucket's region.`
       : `The bucket ${bucket} is in the region ${bucketRegion}, but this server writes to ${region}. ` +
-        `Use a bucket in ${region}, or have the operator set AWS_REGION=${bucketRegion}.`,
+        `Use a bucket in ${region}, or ask the operator to set AWS_REGION=${bucketRegion}.`,
 };
 const redirected: Explanation = {
   code: 'REDIRECTED',
   retryable: true,
   message: ({ bucket }) =>
-    `S3 still redirects requests for the bucket ${bucket}, as it does for some hours after a bucket was created.`,
+    `S3 still redirects requests for the bucket ${bucket}. This can last some hours after a bucket was created.`,
 };
 const credentialsRefused: Explanation = {
   code: 'CREDENTIALS_REFUSED',
   retryable: false,
   message: () =>
-    'The store does not accept the credentials of this server. The operator has to correct AWS_ACCESS_KEY_ID, ' +
-    'AWS_SECRET_ACCESS_KEY or the role, and the S3 endpoint.',
+    'The store does not accept the credentials of this server. The operator must correct AWS_ACCESS_KEY_ID, ' +
+    'AWS_SECRET_ACCESS_KEY or the role, or the S3 endpoint.',
 };
 const credentialsExpired: Explanation = {
   code: 'CREDENTIALS_EXPIRED',
   retryable: true,
   message: () =>
-    'The temporary credentials of this server have expired. They are renewed by themselves where a role gives them; ' +
-    'otherwise the operator has to set new ones.',
+    'The temporary credentials of this server have expired. Credentials of a role are renewed automatically; otherwise ' +
+    'the operator must set new ones.',
 };
 const credentialsMissing: Explanation = {
   code: 'CREDENTIALS_MISSING',
   retryable: false,
   message: () =>
-    'This server has no AWS credentials. The operator has to set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ' +
-    'AWS_PROFILE, or give the server a role. Then run the job again.',
+    'This server has no AWS credentials. The operator must set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ' +
+    'AWS_PROFILE, or give the server a role; then run the job again.',
 };
 const credentialsUnavailable: Explanation = {
   code: 'CREDENTIALS_UNAVAILABLE',
   retryable: true,
   message: () =>
-    'This server cannot obtain its AWS credentials at present. If this lasts, the operator has to check the role, the ' +
-    'profile or the web identity that they come from.',
+    'This server cannot obtain its AWS credentials at the moment. If this persists, the operator must check the role, the ' +
+    'profile or the web identity that provides them.',
 };
-// The SDK reads the store's clock from the refusal and signs by it from then on, so the next attempt passes.
+// The SDK reads the store's clock from the error response and signs with it from then on, so the next attempt succeeds.
 const clockSkew: Explanation = {
   code: 'CLOCK_SKEW',
   retryable: true,
-  message: () => 'The clock of this server differs from the clock of the store. The operator has to correct it.',
+  message: () => 'The clock of this server differs from the clock of the store. The operator must correct it.',
 };
 const aclNotSupported: Explanation = {
   code: 'ACL_NOT_SUPPORTED',
   retryable: false,
   message: ({ bucket }) =>
-    `The bucket ${bucket} refuses the ACL bucket-owner-full-control, which every object of Sluice carries. Set its ` +
-    'Object Ownership to "Bucket owner enforced" or "Bucket owner preferred"; both take this ACL.',
+    `The bucket ${bucket} does not accept the ACL bucket-owner-full-control, with which Sluice writes every object. Set ` +
+    'its Object Ownership to "Bucket owner enforced" or "Bucket owner preferred".',
 };
 const notSupported: Explanation = {
   code: 'NOT_SUPPORTED',
   retryable: false,
   message: () =>
-    'The store does not know a header that Sluice sends with every object (x-amz-acl, x-amz-checksum-sha256). ' +
-    'Use a store that supports them.',
+    'The store does not support a header that Sluice sends with every object (x-amz-acl, x-amz-checksum-sha256). ' +
+    'Use a store that supports both.',
 };
 const kmsKey: Explanation = {
   code: 'KMS_KEY',
   retryable: false,
   message: ({ bucket }, { s3Code }) =>
     `The KMS key that encrypts the bucket ${bucket} cannot be used (${s3Code}). ` +
-    'Enable the key, or set another one in the default encryption of the bucket.',
+    'Enable the key, or set another one as the default encryption of the bucket.',
 };
 const objectTooLarge: Explanation = {
   code: 'OBJECT_TOO_LARGE',
   retryable: false,
-  message: () => 'The store does not take objects of this size. The operator has to lower the size of a part.',
+  message: () => 'The store does not accept objects of this size. The operator must lower EXPORT_PART_BYTES.',
 };
 const keyTooLong: Explanation = {
   code: 'KEY_TOO_LONG',
   retryable: false,
-  message: () => 'The store does not take object keys of this length. Make the path in s3Url or the name shorter.',
+  message: () =>
+    'The store does not accept object keys of this length. Shorten the path in s3Url or the name of this job.',
 };
 const busy: Explanation = {
   code: 'S3_BUSY',
   retryable: true,
-  message: ({ bucket }) => `The store asked to slow down while the bucket ${bucket} was written to.`,
+  message: ({ bucket }) => `The store throttled requests to the bucket ${bucket}.`,
 };
 const serverError: Explanation = {
   code: 'S3_ERROR',
   retryable: true,
-  message: (_place, { status }) => `The store failed with an error of its own${inBrackets(status)}.`,
+  message: (_destination, { status }) => `The store failed with an internal error${inBrackets(status)}.`,
 };
 const timedOut: Explanation = {
   code: 'S3_TIMEOUT',
   retryable: true,
-  message: () => 'The store did not take the object within the time limit.',
+  message: () => 'The store did not accept the object within the time limit.',
 };
 const conflict: Explanation = {
   code: 'S3_CONFLICT',
   retryable: true,
-  message: ({ bucket }) => `Another operation on the bucket ${bucket} stood in the way.`,
+  message: ({ bucket }) => `The write conflicted with another operation on the bucket ${bucket}.`,
 };
 const damaged: Explanation = {
   code: 'BODY_DAMAGED',
   retryable: true,
-  message: () => 'The object did not arrive as it was sent: its length or its SHA-256 differed.',
+  message: () => 'The object was damaged during the upload: its length or its SHA-256 differed.',
 };
 const connectionLost: Explanation = {
   code: 'CONNECTION_LOST',
   retryable: true,
-  message: () => 'The connection to the store could not be made or was lost.',
+  message: () => 'The connection to the store failed or was lost.',
 };
 const hostNotFound: Explanation = {
   code: 'HOST_NOT_FOUND',
   retryable: true,
   message: () =>
-    "The store's host name was not found. If this lasts, the operator has to correct AWS_REGION or the S3 endpoint.",
+    "The store's host name was not found. If this persists, the operator must correct AWS_REGION or the S3 endpoint.",
 };
 const tlsFailed: Explanation = {
   code: 'TLS_FAILED',
   retryable: false,
   message: () =>
-    "The store's TLS certificate or protocol is not accepted. The operator has to correct the S3 endpoint or its " +
+    "The store's TLS certificate or protocol is not accepted. The operator must correct the S3 endpoint or its " +
     'certificate.',
 };
 const badEndpoint: Explanation = {
   code: 'BAD_ENDPOINT',
   retryable: false,
   message: () =>
-    'No address follows from the region and the S3 endpoint. The operator has to correct AWS_REGION or it.',
+    'The region and the S3 endpoint do not form a valid address. The operator must correct AWS_REGION or the endpoint.',
 };
 const notS3: Explanation = {
   code: 'NOT_S3',
   retryable: false,
-  message: (_place, { status }) =>
-    `What answered at the S3 endpoint is not an S3 store${inBrackets(status)}. The operator has to correct the endpoint.`,
+  message: (_destination, { status }) =>
+    `The S3 endpoint does not respond like an S3 store${inBrackets(status)}. The operator must correct the endpoint.`,
 };
 const refused: Explanation = {
   code: 'S3_REFUSED',
   retryable: false,
   message: ({ bucket }, { s3Code, status }) =>
-    `The store refused an object for the bucket ${bucket}: ${s3Code || 'no reason given'}${inBrackets(status)}.`,
+    `The store rejected an object for the bucket ${bucket}: ${s3Code || 'no reason given'}${inBrackets(status)}.`,
 };
-// No answer came, and nobody knows why: what may pass is tried again.
+// No response and an unknown cause: assumed to be transient, and retried.
 const unexpected: Explanation = {
   code: 'S3_UNEXPECTED',
   retryable: true,
-  message: () => 'The object could not be sent, for a reason that Sluice does not know. The log has the cause.',
+  message: () => 'The object could not be sent for an unknown reason. The operator can find the cause in the log.',
 };
 
 // docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; the rest from MinIO, Ceph and R2.
@@ -259,8 +261,8 @@ const BY_SYSTEM_CODE = new Map<string, Explanation>([
   ...CONNECTION_CODES.split(' ').map((code) => [code, connectionLost] as const),
 ]);
 
-/** All of them, with what each says of a place: docs/reference/errors.md is made of it (npm run docs). */
-export const s3Explanations = (place: S3Place, failure: S3Failure): RunFailure[] =>
+/** Returns all explanations with their messages: the source of docs/reference/errors.md (npm run docs). */
+export const s3Explanations = (destination: S3Destination, failure: S3Failure): RunFailure[] =>
   [
     accessDenied,
     noSuchBucket,
@@ -289,19 +291,28 @@ export const s3Explanations = (place: S3Place, failure: S3Failure): RunFailure[]
     notS3,
     refused,
     unexpected,
-  ].map(({ code, message, retryable }) => ({ code, message: message(place, failure), retryable }));
+  ].map(({ code, message, retryable }) => ({ code, message: message(destination, failure), retryable }));
 
 /**
- * The error that a put ends with. Unknown answers go by their status: 408, 429 and 5xx may pass, others will not
- * (501 neither: the store lacks a feature). Where no answer came, whatever is not known for good may pass.
+ * Converts a failure to the error that put() throws. Unknown S3 codes are classified by HTTP status: 408, 429 and 5xx are retryable
+ * except 501 (the store lacks a feature); all others are not. Without a response, unknown causes are retryable.
  */
-export function explainS3Failure(failure: S3Failure, place: S3Place, options?: ErrorOptions): ObjectStoreError {
+export function explainS3Failure(
+  failure: S3Failure,
+  destination: S3Destination,
+  options?: ErrorOptions,
+): ObjectStoreError {
   const explanation = explain(failure);
-  return new ObjectStoreError(explanation.code, explanation.message(place, failure), explanation.retryable, options);
+  return new ObjectStoreError(
+    explanation.code,
+    explanation.message(destination, failure),
+    explanation.retryable,
+    options,
+  );
 }
 
 function explain({ s3Code, status, systemCode }: S3Failure): Explanation {
-  // Before the name: the SDK names a reset connection TimeoutError too.
+  // Checked before the name, because the SDK also names a reset connection TimeoutError.
   const bySystemCode = systemCode === undefined ? undefined : explainSystemCode(systemCode);
   if (status === undefined && bySystemCode !== undefined) return bySystemCode;
   const byS3Code = BY_S3_CODE.get(s3Code);
@@ -316,7 +327,7 @@ function explainSystemCode(code: string): Explanation | undefined {
   if (known !== undefined) return known;
   // CERT_HAS_EXPIRED, ERR_TLS_CERT_ALTNAME_INVALID, SELF_SIGNED_CERT_IN_CHAIN, UNABLE_TO_VERIFY_LEAF_SIGNATURE ...
   if (/CERT|^ERR_TLS_|^ERR_SSL_|^UNABLE_TO_VERIFY_/.test(code)) return tlsFailed;
-  // An answer that is not HTTP: HPE_INVALID_CONSTANT, HPE_INVALID_HEADER_TOKEN.
+  // The response is not HTTP: HPE_INVALID_CONSTANT, HPE_INVALID_HEADER_TOKEN.
   return code.startsWith('HPE_') ? notS3 : undefined;
 }
 
@@ -325,7 +336,7 @@ function explainStatus(status: number, s3Code: string): Explanation {
   if (status === 429 || status === 503) return busy;
   if (status === 501) return notSupported;
   if (status === 413) return objectTooLarge;
-  // With a code of its own it is something else, such as Ceph's QuotaExceeded.
+  // A 403 with an unknown code has another cause, such as Ceph's QuotaExceeded.
   if (status === 403 && s3Code === '') return accessDenied;
   if (status === 301 || status === 308) return wrongRegion;
   if (status === 302 || status === 307) return redirected;

@@ -12,18 +12,18 @@ export interface S3Credentials {
 
 export interface S3Options {
   readonly region: string;
-  /** For S3-compatible stores. Where absent the SDK looks at AWS_ENDPOINT_URL_S3, then asks AWS. */
+  /** Endpoint of an S3-compatible store. Defaults to the SDK's choice: AWS_ENDPOINT_URL_S3, otherwise AWS. */
   readonly endpoint?: string | undefined;
-  /** Where absent, the SDK's own chain: environment, profile, web identity, container, instance. */
+  /** Defaults to the SDK's chain: environment, profile, web identity, container, instance. */
   readonly credentials?: S3Credentials | undefined;
-  /** Whether the SDK has a source of credentials for certain: then credentials that it does not find are away for now. */
+  /** Whether the SDK certainly has a source of credentials. If so, a failure to load them is transient. */
   readonly hasCredentialSource?: boolean | undefined;
   readonly forcePathStyle?: boolean | undefined;
-  /** No put lasts longer, so that it cannot outlive the lease of its run. 30,000 ms where absent. */
+  /** Maximum duration of a put, so that it cannot outlive the lease of its run. Defaults to 30,000 ms. */
   readonly callTimeoutMs?: number | undefined;
   /**
-   * Kept connections at once, 32 where absent; who waits for one longer than 5 s fails with S3_TIMEOUT. A body of
-   * 2 MiB or more has a connection of its own, since the SDK asks first whether it may send it.
+   * Maximum number of pooled connections. Defaults to 32. A put that waits for one longer than 5 s fails with S3_TIMEOUT. A body of
+   * 2 MiB or more uses a connection of its own, because the SDK sends `Expect: 100-continue` first.
    */
   readonly maxSockets?: number | undefined;
 }
@@ -31,13 +31,13 @@ export interface S3Options {
 const DEFAULT_CALL_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const IDLE_TIMEOUT_MS = 20_000;
-// Stores close kept connections after 5 s and more; one that closes while a request is on its way loses it.
-const KEPT_CONNECTION_MS = 4_000;
+// Stores close idle connections after 5 s or more, and a request that is sent meanwhile is lost.
+const KEEP_ALIVE_MS = 4_000;
 
 /**
- * A store that knows one operation, PutObject, with the ACL bucket-owner-full-control. Never retries by itself: the
- * run does, and one put must end within its time limit. Errors of `put`: ObjectStoreError (codes: s3-failures.ts, and
- * ABORTED where `signal` or `close` ended the call, retryable, with the signal's reason as cause).
+ * Opens a store with one operation: PutObject with the ACL bucket-owner-full-control. It does not retry, because a put must end
+ * within its time limit; the run is retried instead. `put` throws ObjectStoreError with the codes of s3-failures.ts, or ABORTED
+ * (retryable, with the signal's reason as cause) if `signal` or `close` aborted the call.
  */
 export function openS3(options: S3Options): ObjectStore {
   const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
@@ -46,23 +46,23 @@ export function openS3(options: S3Options): ObjectStore {
   const closing = new AbortController();
   return {
     async put(object) {
-      const ending = endingOf([object.signal, closing.signal], callTimeoutMs);
+      const deadline = startDeadline([object.signal, closing.signal], callTimeoutMs);
       try {
-        ending.signal.throwIfAborted();
-        // Credentials and sockets have time limits of their own; the race holds whatever they do.
-        await Promise.race([send(client, object, ending.signal, credentials), ending.ended]);
+        deadline.signal.throwIfAborted();
+        // Promise.race, because loading credentials and connecting do not observe the signal.
+        await Promise.race([send(client, object, deadline.signal, credentials), deadline.aborted]);
       } catch (error) {
-        const place = { bucket: object.bucket, bucketOwner: object.bucketOwner, region: options.region };
-        if (ending.cause === 'time') {
-          throw explainS3Failure(failureNamed('TimeoutError'), place, { cause: redact(error) });
+        const destination = { bucket: object.bucket, bucketOwner: object.bucketOwner, region: options.region };
+        if (deadline.cause === 'time') {
+          throw explainS3Failure(failureNamed('TimeoutError'), destination, { cause: redact(error) });
         }
-        if (ending.cause === 'signal') {
-          const cause: unknown = ending.signal.reason;
-          throw new ObjectStoreError('ABORTED', 'The call was ended before the store answered.', true, { cause });
+        if (deadline.cause === 'signal') {
+          const cause: unknown = deadline.signal.reason;
+          throw new ObjectStoreError('ABORTED', 'The upload was aborted before the store responded.', true, { cause });
         }
-        throw explainS3Failure(readFailure(error), place, { cause: redact(error) });
+        throw explainS3Failure(readFailure(error), destination, { cause: redact(error) });
       } finally {
-        ending.forget();
+        deadline.clear();
       }
     },
     close() {
@@ -74,22 +74,21 @@ export function openS3(options: S3Options): ObjectStore {
 
 function createClient(options: S3Options, callTimeoutMs: number): S3Client {
   const maxSockets = options.maxSockets ?? 32;
-  const agent = { keepAlive: true, maxSockets, timeout: KEPT_CONNECTION_MS };
+  const agent = { keepAlive: true, maxSockets, timeout: KEEP_ALIVE_MS };
   return new S3Client({
     region: options.region,
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
     ...(options.credentials === undefined ? {} : { credentials: plainCredentials(options.credentials) }),
     forcePathStyle: options.forcePathStyle ?? false,
     maxAttempts: 1,
-    // The SDK's default adds a CRC32 in a trailer of a chunked body, which R2, GCS and older MinIO refuse.
+    // The SDK's default adds a CRC32 in the trailer of a chunked body, which R2, GCS and older MinIO reject.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     useArnRegion: false,
     disableMultiregionAccessPoints: true,
     disableS3ExpressSessionAuth: true,
-    // A store that refuses says so before 64 MiB are on the way (the SDK asks from 2 MiB on). Because the SDK waits
-    // max(6 s, requestTimeout) for a store that ignores the question, requestTimeout stays unset: it would be the time
-    // limit itself. The deadline of each call is an AbortSignal (endingOf).
+    // requestTimeout stays unset. From 2 MiB on the SDK sends `Expect: 100-continue`, so that a store can reject a put before 64 MiB
+    // are sent, and waits max(6 s, requestTimeout) for a store that ignores it. The deadline of each call is an AbortSignal.
     requestHandler: {
       connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, callTimeoutMs),
       socketTimeout: Math.min(IDLE_TIMEOUT_MS, callTimeoutMs),
@@ -113,12 +112,12 @@ async function send(
   signal: AbortSignal,
   credentials: { areExpected: boolean },
 ): Promise<void> {
-  // First by themselves: an AccessDenied of STS must not read as one of the bucket. The SDK keeps what it got.
+  // Loaded first, so that an AccessDenied of STS is not mistaken for one of the bucket. The SDK caches the credentials.
   try {
     await client.config.credentials();
     credentials.areExpected = true;
   } catch (error) {
-    // A server that had credentials before gets them from a source that is away for now.
+    // If the server had credentials before, their source is only temporarily unavailable.
     const areMissing = !credentials.areExpected && error instanceof Error && error.message === NO_SOURCE;
     throw Object.assign(new Error('No credentials', { cause: redact(error) }), {
       name: areMissing ? 'CredentialsMissing' : 'CredentialsProviderError',
@@ -135,7 +134,7 @@ async function send(
     ...(object.bucketOwner !== null && { ExpectedBucketOwner: object.bucketOwner }),
     ChecksumSHA256: Buffer.from(object.sha256Hex, 'hex').toString('base64'),
   });
-  // The signature covers the SHA-256 of the body. It is known, and the SDK takes it instead of hashing 64 MiB again.
+  // The signature covers the SHA-256 of the body. With this header the SDK does not hash up to 64 MiB again.
   command.middlewareStack.add(
     (next) => async (args) => {
       const request = args.request as { headers: Record<string, string> };
@@ -145,45 +144,46 @@ async function send(
     { step: 'build', name: 'sluiceKnownSha256' },
   );
   const answer = await client.send(command, { abortSignal: signal });
-  // Every S3 names the ETag of what it stored; a web server that says 200 to anything does not.
+  // Every S3 store returns an ETag. A web server that responds 200 to any request does not.
   if (answer.ETag === undefined) {
     throw Object.assign(new Error('No ETag'), { name: 'NotS3', $metadata: answer.$metadata });
   }
 }
 
-interface Ending {
+interface Deadline {
   readonly signal: AbortSignal;
-  /** Rejects when the signal fires; never resolves. */
-  readonly ended: Promise<never>;
+  /** Rejects when the signal is aborted; never resolves. */
+  readonly aborted: Promise<never>;
   readonly cause: 'time' | 'signal' | null;
-  forget(): void;
+  /** Removes the timer and the listeners. */
+  clear(): void;
 }
 
-/** One signal of the callers' signals and a deadline. AbortSignal.any would hold on to a run's signal for its life. */
-function endingOf(callers: readonly AbortSignal[], timeoutMs: number): Ending {
+/** Combines the callers' signals with a time limit. AbortSignal.any would stay attached to the signal of a run until the run ends. */
+function startDeadline(callers: readonly AbortSignal[], timeoutMs: number): Deadline {
   const controller = new AbortController();
-  let cause: Ending['cause'] = null;
-  const end = (why: 'time' | 'signal', reason: unknown) => {
+  let cause: Deadline['cause'] = null;
+  const abort = (why: 'time' | 'signal', reason: unknown) => {
     cause ??= why;
     controller.abort(reason);
   };
-  const onAbort = (event: Event) => end('signal', (event.target as AbortSignal).reason);
-  const timer = setTimeout(() => end('time', new Error(`No answer within ${timeoutMs} ms`)), timeoutMs);
+  const onAbort = (event: Event) => abort('signal', (event.target as AbortSignal).reason);
+  const timer = setTimeout(() => abort('time', new Error(`No response within ${timeoutMs} ms`)), timeoutMs);
   for (const caller of callers) {
-    if (caller.aborted) end('signal', caller.reason);
+    if (caller.aborted) abort('signal', caller.reason);
     else caller.addEventListener('abort', onAbort, { once: true });
   }
-  const ended = new Promise<never>((_resolve, reject) => {
-    controller.signal.addEventListener('abort', () => reject(new Error('The call was ended')), { once: true });
+  const aborted = new Promise<never>((_resolve, reject) => {
+    controller.signal.addEventListener('abort', () => reject(new Error('The call was aborted')), { once: true });
   });
-  ended.catch(() => {}); // where nobody waits for it any more
+  aborted.catch(() => {}); // It may reject when put() no longer awaits it.
   return {
     signal: controller.signal,
-    ended,
+    aborted,
     get cause() {
       return cause;
     },
-    forget() {
+    clear() {
       clearTimeout(timer);
       for (const caller of callers) caller.removeEventListener('abort', onAbort);
     },
@@ -194,7 +194,7 @@ function failureNamed(s3Code: string): S3Failure {
   return { s3Code, status: undefined, systemCode: undefined, bucketRegion: undefined };
 }
 
-/** The SDK's errors and Node's have no type in common: every property is read as unknown. */
+/** Reads every property as unknown, because the errors of the SDK and of Node have no common type. */
 function readFailure(error: unknown): S3Failure {
   const metadata = property(error, '$metadata');
   const response = property(error, '$response');
@@ -203,11 +203,11 @@ function readFailure(error: unknown): S3Failure {
   const systemCode = property(error, 'code') ?? property(property(error, 'cause'), 'code');
   const name = error instanceof Error ? error.name : '';
   return {
-    // "Unknown" and "Error" are the SDK's, for an answer without an error document or with one that it could not read.
+    // The SDK uses "Unknown" and "Error" for a response without an error document, or with one that it cannot parse.
     s3Code: /^(?!Unknown$|Error$)[A-Za-z][A-Za-z0-9.]{0,63}$/.test(name) ? name : '',
     status: typeof status === 'number' ? status : undefined,
     systemCode: typeof systemCode === 'string' ? systemCode : undefined,
-    // It ends up in a message: nothing but what a region looks like.
+    // Copied into a message, so it must look like a region.
     bucketRegion: typeof region === 'string' && /^[a-z0-9-]{1,32}$/.test(region) ? region : undefined,
   };
 }
@@ -216,7 +216,7 @@ function property(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }
 
-/** For the log: S3's own text can hold the string to sign, the key id and hosts, so only codes are kept. */
+/** Builds an error for the log from codes only: the text of S3 can contain the string to sign, the key id and hosts. */
 function redact(error: unknown): Error {
   const { s3Code, status, systemCode } = readFailure(error);
   const requestId = property(property(error, '$metadata'), 'requestId');

@@ -25,7 +25,7 @@ import { buildCopyStatement } from './copy-statement.ts';
 export interface ExportContext {
   readonly database: Database;
   readonly readers: RowReaders;
-  /** Where rows are read from, if it can; null where there is the database alone. */
+  /** The standby that rows are read from if possible; null if DATABASE_READ_URL is not set. */
   readonly replica: ReadReplica | null;
   readonly store: ObjectStore;
   readonly memory: MemoryBudget;
@@ -38,52 +38,52 @@ export interface ExportLimits {
   readonly maxFilledRows: number;
 }
 
-/** Advances while the run writes; whoever holds it reads it when he likes. */
+/** Updated while the run writes; the heartbeat stores it. */
 export interface Progress {
   rows: number;
   bytes: number;
 }
 
-/** A worker's hold on its run. */
-export interface Hold {
+/** The attempt for which an export is written. */
+export interface ExportAttempt {
   readonly tracer: Tracer;
   /** The parent of the spans of the export. */
   readonly traceContext: Context;
-  /** Aborted where the run is to be written no more. */
+  /** Aborted when the export must stop. */
   readonly signal: AbortSignal;
   /**
-   * Throws where the lease may be over by now, by the worker's own clock. A process that was stopped hears what it asked
-   * before its timers go off: the database had said yes long ago, and another may hold the run.
+   * Throws if the lease may have expired, by the worker's own clock. Needed although the database was asked before: a process that
+   * was suspended (SIGSTOP) reads the response, then long outdated, before its timers fire.
    */
   assertLeaseCurrent(): void;
 }
 
 const compress = promisify(gzip);
 
-/** Bytes that are hashed in one go: 1 to 2 ms, while 64 MiB at once keep all requests waiting for 100 and more. */
-const HASHED_AT_ONCE = 1024 * 1024;
+/** Hashing 1 MiB takes 1 to 2 ms; hashing 64 MiB in one call would block all requests for 100 ms and more. */
+const HASH_BLOCK_BYTES = 1024 * 1024;
 
 const sha256Of = async (body: Buffer): Promise<string> => {
   const hash = createHash('sha256');
-  for (let at = 0; at < body.length; at += HASHED_AT_ONCE) {
+  for (let at = 0; at < body.length; at += HASH_BLOCK_BYTES) {
     if (at > 0) await afterOthers();
-    hash.update(body.subarray(at, at + HASHED_AT_ONCE));
+    hash.update(body.subarray(at, at + HASH_BLOCK_BYTES));
   }
   return hash.digest('hex');
 };
 
 /**
- * Writes the window of a run: rows out of Postgres into parts, each part one PutObject, the manifest last. Reads as of
- * the run's watermark, so that every attempt writes the same bytes to the same keys.
- * Throws ObjectStoreError, LimitExceededError, MovedError, ConflictError (another account's bucket), LeaseLostError, or what the database threw.
+ * Writes the export of a run: reads rows from PostgreSQL as of the run's watermark, writes each part with one PutObject, and the
+ * manifest last. Every attempt writes the same bytes to the same keys. Throws ObjectStoreError, LimitExceededError, MovedError,
+ * ConflictError (the S3 bucket belongs to another account), LeaseLostError, and errors of the database.
  */
 export const writeExport = async (
   context: ExportContext,
   run: LeasedRun,
   progress: Progress,
-  hold: Hold,
+  attempt: ExportAttempt,
 ): Promise<RunTotals> => {
-  const { signal, tracer, traceContext } = hold;
+  const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
@@ -92,8 +92,8 @@ export const writeExport = async (
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
   const { path, slug } = destinationOf(run.settings);
-  const writer = new ObjectWriter(context, run, progress, hold);
-  // Compressed output is gathered beside the compressor's own buffers; at worst it is as large as what went in.
+  const writer = new ObjectWriter(context, run, progress, attempt);
+  // Reserves partBytes for compressed parts too: in the worst case the compressed part is as large as its input.
   const release = await withSpan(tracer, 'wait for memory', {}, traceContext, () =>
     context.memory.acquire(limits.partBytes, signal),
   );
@@ -131,7 +131,7 @@ export const writeExport = async (
     if ((await epochOf(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch) throw new MovedError();
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
-    // Asked anew where something was written in between.
+    // The owner is read again if objects were written in between.
     await writer.putManifest(completeManifest(run, writer.objects), overwritten > 0 ? undefined : owner);
     return writer.totals;
   } finally {
@@ -139,7 +139,7 @@ export const writeExport = async (
   }
 };
 
-/** Keys of earlier runs of the window that this one does not write get an empty file of their own format. How many. */
+/** Overwrites the keys that earlier runs of the window wrote and this run did not, with empty files. Returns their number. */
 const overwriteStaleKeys = async (
   writer: ObjectWriter,
   keysWritten: readonly string[],
@@ -161,29 +161,29 @@ class ObjectWriter {
   readonly #context: ExportContext;
   readonly #run: LeasedRun;
   readonly #progress: Progress;
-  readonly #hold: Hold;
+  readonly #attempt: ExportAttempt;
 
-  constructor(context: ExportContext, run: LeasedRun, progress: Progress, hold: Hold) {
+  constructor(context: ExportContext, run: LeasedRun, progress: Progress, attempt: ExportAttempt) {
     this.#context = context;
     this.#run = run;
     this.#progress = progress;
-    this.#hold = hold;
+    this.#attempt = attempt;
   }
 
-  /** What is written, and what has gone into the part being made. */
+  /** Updates the progress: the objects written so far, plus the rows and bytes of the current part. */
   showProgress(rows: number, bytes: number): void {
     this.#progress.rows = this.totals.rows + rows;
     this.#progress.bytes = this.totals.bytes + bytes;
   }
 
-  /** @param isLast closeObjects comes next, and notes that it was written */
+  /** @param isLast whether closeObjects() follows, which records that the object was written */
   async putObject(key: string, body: Buffer, rows: number, isLast = false): Promise<void> {
     const db = this.#context.database.runs;
     const form = parseExportKey(key);
-    if (!form) throw new Error(`"${key}" is no key of an export.`);
+    if (!form) throw new Error(`"${key}" is not the key of an export.`);
     const sha256 = await sha256Of(body);
     const object = { key, rows, bytes: body.length, sha256 };
-    this.#hold.signal.throwIfAborted();
+    this.#attempt.signal.throwIfAborted();
     const owner = await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
     await this.#put(owner, key, body, contentTypeOf(form.extension, form.compressed), sha256);
     if (!isLast) await markObjectWritten(db, this.#run, key);
@@ -193,16 +193,16 @@ class ObjectWriter {
     this.showProgress(0, 0);
   }
 
-  /** Every key that runs of the window may have written, and whose the bucket is. */
+  /** Returns every key that runs of the window may have written, and the owner of the S3 bucket. */
   closeObjects(): ReturnType<typeof closeObjects> {
     const last = this.objects.at(-1);
     if (!last) throw new Error('An export has at least one object.');
     return closeObjects(this.#context.database.runs, this.#run, last.key);
   }
 
-  /** @param known whose the bucket is, where that was asked right before */
+  /** @param known the owner of the S3 bucket, if it was read immediately before */
   async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
-    this.#hold.signal.throwIfAborted();
+    this.#attempt.signal.throwIfAborted();
     const sha256 = await sha256Of(body);
     const owner = known ?? (await assertOwnsLease(this.#context.database.runs, this.#run));
     await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
@@ -210,14 +210,14 @@ class ObjectWriter {
 
   async #put(owner: BucketOwner, key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
     const { accountId, bucket } = this.#run;
-    // Asked before each, since the operator may move the bucket while a run writes.
+    // Checked before each put, because the operator may move the S3 bucket to another account during a run.
     const own = isOwn(owner, accountId);
-    this.#hold.assertLeaseCurrent();
+    this.#attempt.assertLeaseCurrent();
     await withSpan(
-      this.#hold.tracer,
+      this.#attempt.tracer,
       'PutObject',
       { attributes: { 'aws.s3.bucket': bucket, 'aws.s3.key': key, 'sluice.object.bytes': body.length } },
-      this.#hold.traceContext,
+      this.#attempt.traceContext,
       () =>
         this.#context.store.put({
           bucket,
@@ -226,7 +226,7 @@ class ObjectWriter {
           body,
           contentType,
           sha256Hex,
-          signal: this.#hold.signal,
+          signal: this.#attempt.signal,
         }),
     );
     if (!own) await claimBucket(this.#context.database.runs, accountId, bucket);

@@ -4,24 +4,22 @@ import type { MailText } from './run-message.ts';
 export interface MailOptions {
   /** `smtp://user:password@host:port` or `smtps://...` */
   readonly smtpUrl: string;
-  /** The address that mails come from. */
+  /** Sender address (MAIL_FROM). */
   readonly from: string;
-  /** One message, from the connection to the server's receipt. 30,000 ms where absent. */
+  /** Time limit of one message, from connecting to the server's acceptance. Defaults to 30,000 ms. */
   readonly timeoutMs?: number | undefined;
 }
 
 export interface Mail {
-  /**
-   * Ends when the server has taken the message for the address. Errors: MailError, nothing else.
-   */
+  /** Resolves when the server has accepted the message for the address. Throws MailError and nothing else. */
   send(to: string, mail: MailText): Promise<void>;
-  /** Connects and logs in, and sends nothing. Errors: MailError. */
+  /** Connects and logs in without sending. Throws MailError. */
   check(): Promise<void>;
-  /** Ends what is under way. May be called twice. */
+  /** Aborts active messages. May be called twice. */
   close(): void;
 }
 
-/** A mail that did not leave. The message holds no password; `retryable`: it may leave later without a change. */
+/** A mail that was not sent. The message contains no password. `retryable`: the mail can succeed later without a change. */
 export class MailError extends Error {
   readonly code: 'MAIL_REFUSED' | 'MAIL_DEFERRED' | 'MAIL_LOGIN' | 'MAIL_TIMEOUT' | 'MAIL_CONNECTION' | 'MAIL_INVALID';
   readonly retryable: boolean;
@@ -37,19 +35,19 @@ export class MailError extends Error {
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /**
- * A connection for each message: runs end minutes apart, and a kept one would be closed by the server in between.
- * Nothing is connected before the first message. Errors: TypeError for a URL that is no smtp: or smtps: one.
+ * Opens one connection per message: runs end minutes apart, and the server would close an idle connection in between. Does not
+ * connect before the first message. Throws TypeError if the URL does not begin with smtp: or smtps:.
  */
 export function openMail(options: MailOptions): Mail {
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const transport = createTransport({
     ...readSmtpUrl(options.smtpUrl),
-    // The defaults are 30 s, 2 min, 30 s and 10 min; the signal of each message holds the sum of the phases.
+    // nodemailer's defaults are 30 s, 2 min, 30 s and 10 min. The signal of each message limits the sum of the phases.
     dnsTimeout: timeoutMs,
     connectionTimeout: timeoutMs,
     greetingTimeout: timeoutMs,
     socketTimeout: timeoutMs,
-    // An address or a text never names a file or a URL to read.
+    // nodemailer must not read a file or URL that an address or a text names.
     disableFileAccess: true,
     disableUrlAccess: true,
   });
@@ -57,7 +55,7 @@ export function openMail(options: MailOptions): Mail {
   return {
     async send(to, mail) {
       if (/[\p{Cc},;<>]/u.test(to)) {
-        throw new MailError('MAIL_INVALID', 'The address to write to is not one plain address.', false);
+        throw new MailError('MAIL_INVALID', 'The email of the job is not a single plain address.', false);
       }
       const deadline = new AbortController();
       const timer = setTimeout(() => deadline.abort(), timeoutMs);
@@ -67,12 +65,12 @@ export function openMail(options: MailOptions): Mail {
       try {
         await transport.sendMail({
           from: options.from,
-          // As an object: nodemailer would parse a string as a list of addresses.
+          // An object, because nodemailer parses a string as a list of addresses.
           to: { name: '', address: to },
           subject: mail.subject.replace(/\p{Cc}+/gu, ' '),
           text: mail.text,
           signal: deadline.signal,
-          // RFC 3834: keeps auto-responders from answering.
+          // RFC 3834: auto-responders do not reply.
           headers: { 'Auto-Submitted': 'auto-generated' },
         });
       } catch (error) {
@@ -96,11 +94,11 @@ export function openMail(options: MailOptions): Mail {
   };
 }
 
-/** Only host, port, user and password are read: nodemailer would take any option of its own from the query. */
+/** Reads only host, port, user and password: nodemailer would accept any of its options in the query. */
 function readSmtpUrl(smtpUrl: string) {
   const url = URL.canParse(smtpUrl) ? new URL(smtpUrl) : null;
   if (url === null || !/^smtps?:$/.test(url.protocol) || url.hostname === '') {
-    throw new TypeError('SMTP_URL is not of the form smtp://user:password@host:port or smtps://...');
+    throw new TypeError('SMTP_URL is not valid. Use smtp://user:password@host:port or smtps://...');
   }
   const secure = url.protocol === 'smtps:';
   const user = decodeURIComponent(url.username);
@@ -112,7 +110,7 @@ function readSmtpUrl(smtpUrl: string) {
   };
 }
 
-/** The server's own text stays out of the message: it may repeat what was sent to it. The reply code tells enough. */
+/** Converts an error to a MailError. Only the reply code is copied, because the server's text may repeat what was sent to it. */
 function explainMailFailure(error: unknown, closed: boolean): MailError {
   const code = read(error, 'code');
   const reply = read(error, 'responseCode');
@@ -120,29 +118,32 @@ function explainMailFailure(error: unknown, closed: boolean): MailError {
   const cause = new Error(
     [code, reply, command].filter((part) => typeof part === 'string' || typeof part === 'number').join(', '),
   );
-  const say = (kind: MailError['code'], message: string, retryable: boolean) =>
+  const mailError = (kind: MailError['code'], message: string, retryable: boolean) =>
     new MailError(kind, message, retryable, { cause });
-  if (closed) return say('MAIL_CONNECTION', 'Mail is closed: the server is shutting down.', true);
+  if (closed) return mailError('MAIL_CONNECTION', 'The mail was not sent because the server is shutting down.', true);
   if (typeof reply === 'number' && reply >= 400) {
-    if (reply < 500) return say('MAIL_DEFERRED', `The mail server put the message off (${reply}).`, true);
-    if (code === 'EAUTH') return say('MAIL_LOGIN', `The mail server refused the login (${reply}).`, false);
-    return say('MAIL_REFUSED', `The mail server refused the message (${reply}).`, false);
+    if (reply < 500) return mailError('MAIL_DEFERRED', `The mail server deferred the message (reply ${reply}).`, true);
+    if (code === 'EAUTH') {
+      const message = `The mail server rejected the login (reply ${reply}). Correct the user or password in SMTP_URL.`;
+      return mailError('MAIL_LOGIN', message, false);
+    }
+    return mailError('MAIL_REFUSED', `The mail server rejected the message (reply ${reply}).`, false);
   }
   switch (code) {
     case 'EAUTH':
     case 'ENOAUTH':
-      return say('MAIL_LOGIN', 'The mail server does not let us log in. Correct SMTP_URL.', false);
+      return mailError('MAIL_LOGIN', 'The mail server does not accept the login. Correct SMTP_URL.', false);
     case 'EABORT':
     case 'ETIMEDOUT':
-      return say('MAIL_TIMEOUT', 'The mail server did not take the message within the time limit.', true);
+      return mailError('MAIL_TIMEOUT', 'The mail server did not accept the message within the time limit.', true);
     case 'EENVELOPE':
     case 'EMESSAGE':
     case 'ECONFIG':
-      return say('MAIL_INVALID', 'The message could not be made: look at MAIL_FROM and the address.', false);
+      return mailError('MAIL_INVALID', 'The message is not valid. Check MAIL_FROM and the email of the job.', false);
     case 'ETLS':
-      return say('MAIL_CONNECTION', "The mail server's TLS certificate or protocol is not accepted.", false);
+      return mailError('MAIL_CONNECTION', "The mail server's TLS certificate or protocol is not accepted.", false);
     default:
-      return say('MAIL_CONNECTION', 'The mail server could not be reached or the connection was lost.', true);
+      return mailError('MAIL_CONNECTION', 'The mail server could not be reached or the connection was lost.', true);
   }
 }
 

@@ -1,4 +1,4 @@
-// Pure: what the mail about an ended run, or about missed slots, says.
+// Pure: composes the mail about an ended run, and the mail about missed slots.
 import { formatInZone } from '../lib/zoned-time.ts';
 
 export interface MailText {
@@ -14,9 +14,9 @@ export interface EndedRun {
   readonly scheduledFor: Date;
   readonly windowStart: Date;
   readonly windowEnd: Date;
-  /** IANA name of the job's zone: times are written in it. */
+  /** IANA time zone of the job, in which times are written. */
   readonly timeZone: string;
-  /** 0 where the run never started. */
+  /** 0 if the run never started. */
   readonly attempt: number;
   readonly rowsWritten: number;
   readonly bytesWritten: number;
@@ -29,22 +29,22 @@ export interface EndedRun {
 export interface MissedSlots {
   readonly jobName: string;
   readonly timeZone: string;
-  /** How many missed slots of a job run after a downtime, at most. */
+  /** Maximum number of slots per job that run after downtime (MAX_CATCH_UP). */
   readonly limit: number;
-  /** The slots that will not run, oldest first. */
+  /** The slots that were skipped, oldest first. */
   readonly slots: readonly { readonly scheduledFor: Date; readonly windowStart: Date; readonly windowEnd: Date }[];
 }
 
-// A mail of 10,000 part names helps nobody; the manifest has them all.
+// Longer lists are cut: an export can have 10,000 parts, which the manifest lists.
 const MAX_LISTED = 20;
 
 const SUBJECTS = {
   SUCCEEDED: 'succeeded',
   FAILED: 'failed',
-  CANCELED: 'was cancelled',
+  CANCELED: 'was canceled',
 } as const;
 
-/** The mail about one run that ended, whatever its end. */
+/** Composes the mail about a run that succeeded, failed or was canceled. */
 export function composeRunMail(run: EndedRun): MailText {
   const window = formatWindow(run.windowStart, run.windowEnd, run.timeZone);
   const lines = [
@@ -77,22 +77,22 @@ function successLines(run: EndedRun): string[] {
 function failureLines(run: EndedRun): string[] {
   const lines = run.error === null ? [] : ['', `${oneLine(run.error.code)}: ${oneLine(run.error.message)}`];
   if (run.status === 'CANCELED') {
-    return [...lines, '', 'No manifest names this run: what lies in the bucket is as complete as its manifest says.'];
+    return [...lines, '', 'This run wrote no manifest. Use only objects in the bucket that a complete manifest lists.'];
   }
   const next =
     run.error?.retryable === true
-      ? 'It was tried again until no attempt was left. Run the job once more when the cause has passed.'
-      : 'It was not tried again, since it would fail the same way. Run the job once more when this is changed.';
-  return [...lines, '', next, 'Later slots of this job are not held up by it.'];
+      ? 'All attempts failed. Run the job again when the cause is resolved.'
+      : 'The run was not retried, because it would fail in the same way. Correct the cause, then run the job again.';
+  return [...lines, '', next, 'Later slots of this job are not affected.'];
 }
 
-/** One mail about all missed slots of a job beyond the limit; they are recorded as CANCELED, code MISSED. */
+/** Composes the mail about all slots of a job that were missed beyond the limit. */
 export function composeMissedMail(missed: MissedSlots): MailText {
   const count = missed.slots.length;
   const slots = count === 1 ? '1 slot' : `${withCommas(count)} slots`;
   const lines = [
-    `The export job "${oneLine(missed.jobName)}" missed more slots than are caught up with (${missed.limit} of a job).`,
-    `The oldest ${slots} will not run; each is recorded as CANCELED with the code MISSED:`,
+    `The export job "${oneLine(missed.jobName)}" missed more slots than Sluice catches up with (${missed.limit} per job).`,
+    `The oldest ${slots} will not run. Each is recorded as CANCELED with the code MISSED:`,
     '',
     ...listed(
       missed.slots.map(
@@ -102,7 +102,7 @@ export function composeMissedMail(missed: MissedSlots): MailText {
       ),
     ),
     '',
-    'To have them after all, run a job of the same settings whose range reaches back far enough.',
+    'To export them, call runJob for each slot, or run a job with the same settings and a range that covers all of them.',
   ];
   return {
     subject: oneLine(`Sluice: ${missed.jobName} missed ${slots}`),
@@ -115,7 +115,7 @@ function listed(lines: readonly string[]): string[] {
   return [...lines.slice(0, MAX_LISTED), `  and ${withCommas(lines.length - MAX_LISTED)} more`];
 }
 
-/** A line break in a subject would begin another header; in a text it would fake another line. */
+/** Removes line breaks: in a subject a line break would start another header, in a text it would fake another line. */
 function oneLine(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 }

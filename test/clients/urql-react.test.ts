@@ -235,7 +235,7 @@ test('a run by hand shows its failure in words', async () => {
   await page.getByRole('button', { name: 'Run Usage of the week now' }).click();
   const row = rowOf('Usage of the week');
   await row.getByText('FAILED').waitFor();
-  await row.getByText('does not let Sluice write.').click();
+  await row.getByText('Sluice is not allowed to write to the bucket').click();
   expect(await row.getByRole('group').innerText()).toContain('Attach the bucket policy');
   await browser.takeScreenshot(page, 'urql-react-failed');
 });

@@ -131,10 +131,10 @@ test('jobs and streams that are deleted while they are exported, and a mail serv
     .map((address) =>
       smtp.messages
         .filter(({ to }) => to.includes(address))
-        .map(({ subject }) => subject.replace(/^.*?(cancelled|succeeded|failed).*$/, '$1')),
+        .map(({ subject }) => subject.replace(/^.*?(canceled|succeeded|failed).*$/, '$1')),
     );
   const wanted = [
-    ...goingJobs.map(() => 'cancelled'),
+    ...goingJobs.map(() => 'canceled'),
     ...doomedJobs.map(() => 'succeeded'),
     ...failing.map(() => 'failed'),
   ];

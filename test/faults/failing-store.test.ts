@@ -37,7 +37,12 @@ interface Failing {
 
 /** Each is tried again, and passes. */
 const PASSING: readonly Failing[] = [
-  { name: 'SlowDown', fault: { status: 503, code: 'SlowDown' }, code: 'S3_BUSY', says: /asked to slow down/ },
+  {
+    name: 'SlowDown',
+    fault: { status: 503, code: 'SlowDown' },
+    code: 'S3_BUSY',
+    says: /throttled requests to the bucket/,
+  },
   { name: '500', fault: { status: 500, code: 'InternalError' }, code: 'S3_ERROR', says: /HTTP 500/ },
   { name: 'a gateway', fault: { status: 502, text: '<html>LEAK</html>' }, code: 'S3_ERROR', says: /HTTP 502/ },
   { name: 'a reset', fault: 'reset', code: 'CONNECTION_LOST', says: /was lost/ },
@@ -48,7 +53,7 @@ const PASSING: readonly Failing[] = [
     name: 'RequestTimeTooSkewed',
     fault: { status: 403, code: 'RequestTimeTooSkewed' },
     code: 'CLOCK_SKEW',
-    says: /clock of this server.*operator has to correct it/,
+    says: /clock of this server.*operator must correct it/,
   },
 ];
 
@@ -73,13 +78,13 @@ const LASTING: readonly Failing[] = [
     name: 'AccessDenied',
     fault: { status: 403, code: 'AccessDenied' },
     code: 'ACCESS_DENIED',
-    says: /^The bucket exports does not let Sluice write\. Attach .* The policy to attach: \{.*\}$/,
+    says: /^Sluice is not allowed to write to the bucket exports\. Attach .* The policy to attach: \{.*\}$/,
   },
   {
     name: 'NoSuchBucket',
     fault: { status: 404, code: 'NoSuchBucket' },
     code: 'NO_SUCH_BUCKET',
-    says: /^There is no bucket exports\. Create it, or correct the s3Url of this job\.$/,
+    says: /^The bucket exports does not exist\. Create it, or correct the s3Url of this job\.$/,
   },
   {
     name: 'AccessControlListNotSupported',
@@ -218,7 +223,7 @@ test('whatever the store does, at whatever request, a run is retried or fails at
     }
     const missing = await endedRun(api, await runJob(api, elsewhere, SLOT));
     expect(missing).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'NO_SUCH_BUCKET' } });
-    expect(missing.error?.message).toMatch(/^There is no bucket no-such-bucket\. Create it/);
+    expect(missing.error?.message).toMatch(/^The bucket no-such-bucket does not exist\. Create it/);
     atOnce += 1;
     // What the message says is changed, and there are other figures by then.
     await addToAll(api, 'lasting', ELEMENTS, 1);

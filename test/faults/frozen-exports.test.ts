@@ -58,7 +58,7 @@ const storedStateOf = async (runIds: readonly string[]): Promise<unknown> => {
 };
 
 /** Whichever it noticed first: that the put took too long, or that the lease is over. */
-const LET_GO = /"msg":"(?:run let go of|attempt ended)/g;
+const RELEASED = /"msg":"(?:run released|attempt ended)/g;
 
 test('a server that was stopped in the middle of exports and goes on when another has taken them over, and their windows were written anew, writes nothing more', async () => {
   const chance = createChance('frozen exports');
@@ -119,7 +119,7 @@ test('a server that was stopped in the middle of exports and goes on when anothe
     );
     worker.process.kill('SIGCONT');
     await eventually(
-      () => Promise.resolve(worker.process.stderr.slice(said).match(LET_GO)?.length ?? 0),
+      () => Promise.resolve(worker.process.stderr.slice(said).match(RELEASED)?.length ?? 0),
       (letGo) => letGo >= (begun[0]?.count ?? Infinity),
     );
     stalePuts += deployment.s3.puts.length - puts;
@@ -189,7 +189,7 @@ test.each(inForm({ short: [], full: QUESTIONS }))(
     const puts = deployment.s3.puts.length;
     worker.process.kill('SIGCONT');
     await eventually(
-      () => Promise.resolve(worker.process.stderr.slice(said).match(LET_GO) ?? []),
+      () => Promise.resolve(worker.process.stderr.slice(said).match(RELEASED) ?? []),
       (letGo) => letGo.length > 0,
     );
     expect(deployment.s3.puts.slice(puts).map(({ key }) => key)).toEqual([]);
@@ -224,7 +224,7 @@ test('a server that hears too late that the run is its own does not put it, alth
   await worker.process.said('jumped');
   await caught.release();
   await eventually(
-    () => Promise.resolve(worker.process.stderr.slice(said).match(LET_GO) ?? []),
+    () => Promise.resolve(worker.process.stderr.slice(said).match(RELEASED) ?? []),
     (letGo) => letGo.length > 0,
   );
   expect(deployment.s3.puts.slice(puts).map(({ key }) => key)).toEqual([]);

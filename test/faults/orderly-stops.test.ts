@@ -99,7 +99,7 @@ test(
         uploads.push({ idempotencyKey, outcome: await upload });
 
         const again = await openEventStream<Update>({ ...staying, query: SUBSCRIPTION });
-        const left = own.filter((id) => says(stopping, id, 'run let go of: the server stops'));
+        const left = own.filter((id) => says(stopping, id, 'run released on shutdown'));
         gate.open();
         const ended = await Promise.all(runs.map((id) => endedRun(staying, id, 60_000)));
         // A run that is handed over loses no attempt.

@@ -290,7 +290,7 @@ describe.each(['json', 'pretty'])('log in the format %s, at the level trace', (f
     smtp.setBehavior({ refuse: 'data', code: 554 });
     s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
     await ends('denied', 'FAILED');
-    await sluice.said('the mail about this run was refused for good');
+    await sluice.said('the mail about this run failed permanently');
     smtp.setBehavior({ refuse: 'rcpt', code: 450 });
     s3.setFault(({ count }) => (count % 2 === 0 ? 'reset' : { status: 503, code: 'SlowDown' }));
     expect((await gql(CREATE, { input: job('slowed') })).text).toContain('"Job"');

@@ -56,21 +56,21 @@ describe('the mail about a run', () => {
     const mail = composeRunMail({ ...run, status: 'FAILED', manifestKey: null, error: accessDenied });
     expect(mail.subject).toBe('Sluice: Daily usage (EU) failed (2026-11-14)');
     expect(mail.text).toContain('\nACCESS_DENIED: Attach the bucket policy.\n');
-    expect(mail.text).toContain('It was not tried again');
+    expect(mail.text).toContain('The run was not retried');
     expect(mail.text).not.toContain('Rows:');
   });
 
-  it('that failed for what may pass says that no attempt was left', () => {
+  it('that failed with a retryable error says that all attempts failed', () => {
     const error = { code: 'S3_BUSY', message: 'Slow down.', retryable: true };
     expect(composeRunMail({ ...run, status: 'FAILED', attempt: 5, error }).text).toMatch(
-      /Attempt: 5\n[^]*S3_BUSY: Slow down\.\n[^]*no attempt was left/,
+      /Attempt: 5\n[^]*S3_BUSY: Slow down\.\n[^]*All attempts failed\./,
     );
   });
 
-  it('that was cancelled says that no manifest names it', () => {
+  it('that was canceled says that no manifest names it', () => {
     const mail = composeRunMail({ ...run, status: 'CANCELED', attempt: 0, manifestKey: null, error: null });
-    expect(mail.subject).toBe('Sluice: Daily usage (EU) was cancelled (2026-11-14)');
-    expect(mail.text).toMatch(/Attempt: 0\n\nNo manifest names this run/);
+    expect(mail.subject).toBe('Sluice: Daily usage (EU) was canceled (2026-11-14)');
+    expect(mail.text).toMatch(/Attempt: 0\n\nThis run wrote no manifest\./);
   });
 
   it.each([

@@ -116,8 +116,8 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     await mailsTo(email, waiting);
     const mails = await mailsTo(email, running);
     expect(mails.map(({ subject }) => subject).toSorted()).toEqual([
-      'Sluice: Enough was cancelled (2026-01-21)',
-      'Sluice: Enough was cancelled (2026-01-22)',
+      'Sluice: Enough was canceled (2026-01-21)',
+      'Sluice: Enough was canceled (2026-01-22)',
     ]);
   });
 
@@ -128,7 +128,7 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     const id = await runJob(server, jobId, SLOT);
     await deleteJob(server, jobId);
     expect((await mailsTo(email, id)).map(({ subject }) => subject)).toEqual([
-      'Sluice: Gone was cancelled (2026-01-21)',
+      'Sluice: Gone was canceled (2026-01-21)',
     ]);
   });
 });

@@ -149,7 +149,12 @@ describe.concurrent('what may pass', () => {
 describe.concurrent('what will not pass', () => {
   test.each<[string, Fault | null, string, RegExp]>([
     ['AccessDenied', { status: 403, code: 'AccessDenied' }, 'ACCESS_DENIED', /Attach the bucket policy/],
-    ['a bucket that is not there', null, 'NO_SUCH_BUCKET', /no bucket no-such-bucket.*Create it, or correct the s3Url/],
+    [
+      'a bucket that is not there',
+      null,
+      'NO_SUCH_BUCKET',
+      /bucket no-such-bucket does not exist.*Create it, or correct the s3Url/,
+    ],
     [
       'a bucket in another region',
       { status: 301, code: 'PermanentRedirect', headers: { 'x-amz-bucket-region': 'eu-west-1' } },

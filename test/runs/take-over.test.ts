@@ -77,7 +77,7 @@ describe('a server that', () => {
       await eventually(
         () => Promise.resolve(worker.messages),
         // Whichever it noticed first: that the put took too long, or that the lease is over.
-        (messages) => messages.some((message) => /^(run let go of|attempt ended)/.test(message)),
+        (messages) => messages.some((message) => /^(run released|attempt ended)/.test(message)),
       );
       expect(server.s3.puts.length).toBe(puts);
       expect(await storedStateOf(id)).toEqual(state);
