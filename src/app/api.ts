@@ -6,7 +6,7 @@ import { createGraphQLServer } from '../graphql/server.ts';
 import { createSchema } from '../graphql/schema/schema.ts';
 import { createGraphQLSockets } from '../graphql/websocket.ts';
 import { createEdge } from '../http/edge.ts';
-import { createFailureTeller } from '../http/failures.ts';
+import { createFailureTeller } from '../http/public-errors.ts';
 import { noteOutcome } from '../http/request-context.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { SlowRequests } from '../http/slow-requests.ts';

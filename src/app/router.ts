@@ -7,7 +7,7 @@ import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
 import { frontPage } from '../http/front-page.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
 import { noteOperation, type RequestApi } from '../http/request-context.ts';
-import { createSharedReading } from '../lib/shared-reading.ts';
+import { createSharedReading } from '../lib/cached-read.ts';
 import { isRestPath } from '../rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 import { handOut, MAIL_QUEUE, type MailMessage, type Queue } from '../db/queue.ts';
-import { encodeId } from '../db/public-ids.ts';
+import { encodeId } from '../lib/global-ids.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { type Mail, MailError } from '../notify/mail.ts';

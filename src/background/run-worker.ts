@@ -1,7 +1,7 @@
 import { type Context, type Span, SpanStatusCode, type Tracer } from '@opentelemetry/api';
 import pLimit from 'p-limit';
 import type { Logger } from 'pino';
-import { encodeId } from '../db/public-ids.ts';
+import { encodeId } from '../lib/global-ids.ts';
 import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';

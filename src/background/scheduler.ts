@@ -1,7 +1,7 @@
 import type { Tracer } from '@opentelemetry/api';
 import type { Queue } from '../db/queue.ts';
 import type { Db } from '../db/client.ts';
-import { encodeId } from '../db/public-ids.ts';
+import { encodeId } from '../lib/global-ids.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { queueDueSlots } from '../runs/due-slots.ts';
 import { recordQueuedSlots } from '../runs/run-traces.ts';

@@ -1,6 +1,6 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type pg from 'pg';
-import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
+import { afterOthers, BYTES_IN_ONE_GO } from '../lib/event-loop.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Db } from './client.ts';
 import { type ConnectionPurpose, sessionNeeds } from './connection-options.ts';

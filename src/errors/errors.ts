@@ -1,6 +1,6 @@
 // Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
 import type { IssueCode } from './issue-codes.ts';
-import { brief } from '../lib/brief.ts';
+import { brief } from '../lib/truncate.ts';
 
 /** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
 export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';

@@ -1,6 +1,6 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
-import { encodeId } from '../db/public-ids.ts';
+import { encodeId } from '../lib/global-ids.ts';
 
 /** Incremented if a change breaks existing readers. */
 const MANIFEST_VERSION = 1;

@@ -10,7 +10,7 @@ import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-ownership.t
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import { withSpan } from '../lib/spans.ts';
-import { afterOthers } from '../lib/turns.ts';
+import { afterOthers } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';

@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
-import type { TellFailure } from '../http/failures.ts';
-import { brief } from '../lib/brief.ts';
+import type { TellFailure } from '../http/public-errors.ts';
+import { brief } from '../lib/truncate.ts';
 
 /** Codes whose HTTP status and Retry-After apply to the whole response. */
 const REQUEST_CODES: ReadonlySet<string> = new Set(['UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'STREAM_BUSY']);

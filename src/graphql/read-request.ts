@@ -7,8 +7,8 @@ import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import type { TimeLimit } from '../http/time-limit.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { keepLongNumbers, keepLongNumbersOf } from '../lib/long-numbers.ts';
-import { afterOthers, BYTES_IN_ONE_GO } from '../lib/turns.ts';
+import { keepLongNumbers, keepLongNumbersOf } from '../lib/json-numbers.ts';
+import { afterOthers, BYTES_IN_ONE_GO } from '../lib/event-loop.ts';
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts';
 
 export interface ReadOptions {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { endedSignals } from '../http/closed-connections.ts';
-import type { TellFailure, ToldFailure } from '../http/failures.ts';
+import type { TellFailure, ToldFailure } from '../http/public-errors.ts';
 import { slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';

@@ -6,7 +6,7 @@ import { type RawData, WebSocketServer } from 'ws';
 import { asRequest, requestIdOf, type RequestUnderWay } from '../http/request-context.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { createUnderWay, type UnderWay } from '../lib/lifecycle.ts';
-import { keepLongNumbersOf } from '../lib/long-numbers.ts';
+import { keepLongNumbersOf } from '../lib/json-numbers.ts';
 import { limitReceived } from './received-messages.ts';
 import { type Connection, createProtocol, type Protocol, type ProtocolOptions } from './websocket-protocol.ts';
 

@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
 import { BodyError } from './request-body.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { type ExactJson, parseExactly } from '../lib/long-numbers.ts';
-import { findRepeatedNames } from '../lib/repeated-names.ts';
+import { type ExactJson, parseExactly } from '../lib/json-numbers.ts';
+import { findRepeatedNames } from '../lib/duplicate-keys.ts';
 
 /** The body as text. Throws BodyError. */
 export const decodeBody = (body: Buffer): string => {

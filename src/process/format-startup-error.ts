@@ -1,7 +1,7 @@
 // Pure: what a start or a command that failed says to the person who typed it: one plain message, without a stack and
 // without what a driver quotes of statements, values or passwords.
 import { ConfigError } from '../config/config.ts';
-import type { DatabasePlace } from '../db/database-place.ts';
+import type { DatabasePlace } from '../db/database-address.ts';
 import { isUnavailable, sqlState } from '../db/failures.ts';
 import { UserError, ValidationError } from '../errors/errors.ts';
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { idOf } from '../db/public-ids.ts';
+import { idOf } from '../lib/global-ids.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';
 import { type BodyDocument, type Call, parameterOf } from './route.ts';

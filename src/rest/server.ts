@@ -2,7 +2,7 @@ import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
-import type { TellFailure } from '../http/failures.ts';
+import type { TellFailure } from '../http/public-errors.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';

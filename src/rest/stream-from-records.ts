@@ -1,7 +1,7 @@
 import { type Issue, ValidationError } from '../errors/errors.ts';
-import { createLineSplitter, eachLine, type Line } from '../lib/lines.ts';
-import { parseExactly } from '../lib/long-numbers.ts';
-import { Pieces } from '../lib/pieces.ts';
+import { createLineSplitter, eachLine, type Line } from '../lib/line-splitter.ts';
+import { parseExactly } from '../lib/json-numbers.ts';
+import { Pieces } from '../lib/chunk-buffer.ts';
 
 // The oldest path has no stream in it. Each record names the stream; the first one decides, the others must name the same.
 

@@ -10,7 +10,7 @@ import {
   type Tracer,
 } from '@opentelemetry/api';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { encodeId } from '../db/public-ids.ts';
+import { encodeId } from '../lib/global-ids.ts';
 import { withSpan } from '../lib/spans.ts';
 
 // The trace of a run has the uuid of the run as its id, and the second half of that as the id of its root span. Servers that

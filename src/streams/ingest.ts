@@ -1,5 +1,5 @@
 import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
-import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/turns.ts';
+import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/event-loop.ts';
 import { encodeBatch } from './pipeline/encode-batch.ts';
 import { BucketAggregator, type BucketTotals } from './pipeline/bucket-aggregator.ts';
 import type { ReaderOptions } from './pipeline/canonical.ts';

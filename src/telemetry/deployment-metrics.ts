@@ -1,6 +1,6 @@
 // Figures of the whole deployment, out of its database.
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { createSharedReading } from '../lib/shared-reading.ts';
+import { createSharedReading } from '../lib/cached-read.ts';
 import type { DeploymentFigures } from '../runs/deployment-figures.ts';
 
 export interface DeploymentSources {

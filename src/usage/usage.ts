@@ -1,11 +1,11 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import { asOfNow, isSeen } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
-import { runNumbered } from '../db/numbered.ts';
+import { runNumbered } from '../db/numbered-query.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError } from '../errors/errors.ts';
-import { compareBytewise } from '../lib/bytewise.ts';
+import { compareBytewise } from '../lib/compare-utf8.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, bucketsOf, type TimeWindow } from './buckets.ts';

@@ -1,4 +1,4 @@
-import { encodeId, type NodeType } from '../../src/db/public-ids.ts';
+import { encodeId, type NodeType } from '../../src/lib/global-ids.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { innerId, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';

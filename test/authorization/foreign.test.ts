@@ -1,6 +1,6 @@
 import { getNamedType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodeId, NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
+import { encodeId, NODE_TYPES, type NodeType } from '../../src/lib/global-ids.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { openEventStream } from '../support/event-stream.ts';
 import { innerId } from '../support/job-steps.ts';

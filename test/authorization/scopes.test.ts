@@ -1,7 +1,7 @@
 import { getNamedType, isObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SCOPES, type Scope } from '../../src/accounts/scopes.ts';
-import type { NodeType } from '../../src/db/public-ids.ts';
+import type { NodeType } from '../../src/lib/global-ids.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { type Dumper, fillAccount, type FilledAccount, openDumper } from './accounts.ts';

@@ -16,7 +16,7 @@ import {
   type TableRow,
 } from '../../src/cli/checks/cluster-rules.ts';
 import type { Finding } from '../../src/cli/checks/check-result.ts';
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 
 const STATE: NodeState = {
   postgres: '15.20',

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { DISTRIBUTED, REFERENCE } from '../../src/db/table-places.ts';
+import { DISTRIBUTED, REFERENCE } from '../../src/db/table-distribution.ts';
 import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runSluice } from '../support/sluice-process.ts';

@@ -1,6 +1,6 @@
 import { getNamedType, isInterfaceType, isObjectType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { NODE_TYPES, type NodeType } from '../../src/db/public-ids.ts';
+import { NODE_TYPES, type NodeType } from '../../src/lib/global-ids.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { fillAccount, type FilledAccount } from '../authorization/accounts.ts';
 import { ROOT_CALLS } from '../authorization/calls.ts';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SEQUENCE_DEFAULTS } from '../support/distributed-rules.ts';
 import { IMMUTABLE_FUNCTIONS, PLAIN_TYPES } from '../support/immutable-expressions.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 
 let database: TestDatabase;
 let client: pg.Client;

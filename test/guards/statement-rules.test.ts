@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 import {
   acrossAccounts,
   brokenRules,

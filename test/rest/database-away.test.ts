@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { encodeId } from '../../src/db/public-ids.ts';
+import { encodeId } from '../../src/lib/global-ids.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseExactly } from '../../src/lib/long-numbers.ts';
-import { findRepeatedNames } from '../../src/lib/repeated-names.ts';
+import { parseExactly } from '../../src/lib/json-numbers.ts';
+import { findRepeatedNames } from '../../src/lib/duplicate-keys.ts';
 import type { RecordInput } from '../../src/streams/pipeline/inputs.ts';
 import { readRecord } from '../../src/rest/schemas/records.ts';
 import { KnownSpellings, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';

@@ -5,7 +5,7 @@ import { bucketsOf } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
-import { runNumbered } from '../../src/db/numbered.ts';
+import { runNumbered } from '../../src/db/numbered-query.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { forgetTotals, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';

@@ -1,6 +1,6 @@
 // What a statement must not do, so that it means the same, or works at all, on a database that is distributed by account_id.
 import type { Node, SelectStmt, VariableSetStmt } from 'libpg-query';
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 import { isImmutable } from './immutable-expressions.ts';
 import type { NamedTable } from './named-accounts.ts';
 import { parseMessage, type Statement } from './statement-levels.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { claimRun } from '../../src/runs/claim.ts';
 import { endAttempt, type LeasedRun, renewLease } from '../../src/runs/lease.ts';
-import { encodeId } from '../../src/db/public-ids.ts';
+import { encodeId } from '../../src/lib/global-ids.ts';
 import type { TestServer } from './server.ts';
 
 /** A job whose runs are taken step by step by the test, which is the worker: start the server with ROLE=api. */

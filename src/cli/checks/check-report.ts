@@ -1,4 +1,4 @@
-import type { DatabasePlace } from '../../db/database-place.ts';
+import type { DatabasePlace } from '../../db/database-address.ts';
 import { failureWords } from '../../process/format-startup-error.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
 import type { Terminal } from '../command-context.ts';

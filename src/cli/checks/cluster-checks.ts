@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { SYSTEM_IDENTIFIER } from '../../db/as-of-text.ts';
 import type { Db } from '../../db/client.ts';
-import { DISTRIBUTED, REFERENCE } from '../../db/table-places.ts';
+import { DISTRIBUTED, REFERENCE } from '../../db/table-distribution.ts';
 import {
   type ClusterNode,
   type ForeignKeyRow,

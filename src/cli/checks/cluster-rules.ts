@@ -1,5 +1,5 @@
 // Pure: what `scale-out check` reports about a Citus cluster, from the rows that the coordinator returned.
-import { DISTRIBUTED, LOCAL, REFERENCE } from '../../db/table-places.ts';
+import { DISTRIBUTED, LOCAL, REFERENCE } from '../../db/table-distribution.ts';
 import { broken, type Finding, ok, skipped, warn } from './check-result.ts';
 
 /** A node as the coordinator lists it, with the answer of the node itself. */

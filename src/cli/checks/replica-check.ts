@@ -3,7 +3,7 @@ import { WHICH_DATABASE } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { sessionConnection } from '../../db/connection-options.ts';
 import { SessionClient } from '../../db/session-client.ts';
-import { type DatabasePlace, placeOf } from '../../db/database-place.ts';
+import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
 import { failureWords } from '../../process/format-startup-error.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
 import { type Finding, ok, warn } from './check-result.ts';

@@ -4,7 +4,7 @@ import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } f
 import type { Scope } from '../../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../../db/paging.ts';
 import { NotFoundError } from '../../errors/errors.ts';
-import { encodeId, idOf } from '../../db/public-ids.ts';
+import { encodeId, idOf } from '../../lib/global-ids.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
 import { aligned } from '../output/table.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from '../command-context.ts';

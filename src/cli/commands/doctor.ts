@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../../config/config.ts';
 import type { Database } from '../../db/client.ts';
-import { type DatabasePlace, placeOf } from '../../db/database-place.ts';
+import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
 import { connectDirectly } from '../../db/direct-connection.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { LocalLog } from '../../local/log.ts';

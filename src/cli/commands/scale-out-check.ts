@@ -1,4 +1,4 @@
-import { type DatabasePlace, placeOf } from '../../db/database-place.ts';
+import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
 import { type CheckReport, findingOf, openReport, wordsOf } from '../checks/check-report.ts';
 import {
   CLUSTER_CHECKS,

@@ -1,5 +1,5 @@
 import type { RecordsReceipt } from '../../api-client/send-records.ts';
-import { bytesText, countText, plural, secondsText } from '../../lib/amounts.ts';
+import { bytesText, countText, plural, secondsText } from '../../lib/format-amounts.ts';
 import type { DrawnTerminal } from '../command-context.ts';
 import type { Input } from './open-input.ts';
 import type { Part } from './request-part.ts';

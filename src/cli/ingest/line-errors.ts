@@ -1,7 +1,7 @@
 // Pure: what is wrong with lines of a file, in words.
 import type { ApiError } from '../../api-client/errors.ts';
 import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
-import { plural } from '../../lib/amounts.ts';
+import { plural } from '../../lib/format-amounts.ts';
 
 /** What the server refused: a record of the part, and the field that the issue names. */
 export interface RefusedField {

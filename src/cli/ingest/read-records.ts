@@ -1,5 +1,5 @@
 // Pure: NDJSON or CSV as the texts of records, each with its line.
-import { createLineSplitter, eachLine, type Line } from '../../lib/lines.ts';
+import { createLineSplitter, eachLine, type Line } from '../../lib/line-splitter.ts';
 import {
   type CsvColumns,
   type CsvOptions,

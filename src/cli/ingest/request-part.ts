@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import { createLineSplitter, eachLine } from '../../lib/lines.ts';
+import { createLineSplitter, eachLine } from '../../lib/line-splitter.ts';
 
 /** As many records as one request takes, in a file that has no name: it is gone with the process, whatever ends that. */
 export interface Part {

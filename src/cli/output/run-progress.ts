@@ -1,4 +1,4 @@
-import { bytesText, plural, rowsText, runText, secondsText } from '../../lib/amounts.ts';
+import { bytesText, plural, rowsText, runText, secondsText } from '../../lib/format-amounts.ts';
 import type { DrawnTerminal } from '../command-context.ts';
 import { createProgressLine } from './progress-bar.ts';
 import { harmless } from './text.ts';

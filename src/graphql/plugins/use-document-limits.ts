@@ -1,6 +1,6 @@
 import { type DocumentNode, GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { brief } from '../../lib/brief.ts';
+import { brief } from '../../lib/truncate.ts';
 import { documentTooLarge, type DocumentLimits, findExceededLimit } from './document-limits.ts';
 
 /** Rejects documents that exceed a limit before they are validated, and gives syntax errors their code. */

@@ -7,7 +7,7 @@ import {
   validate,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { brief } from '../../lib/brief.ts';
+import { brief } from '../../lib/truncate.ts';
 
 const MAX_MESSAGE = 1000;
 const WITHOUT_INTROSPECTION = [...specifiedRules, NoSchemaIntrospectionCustomRule];

@@ -9,7 +9,7 @@ import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
-import { encodeId, idOf } from '../../db/public-ids.ts';
+import { encodeId, idOf } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;

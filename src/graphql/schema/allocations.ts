@@ -5,7 +5,7 @@ import { deleteStream } from '../../streams/streams.ts';
 import type { Receipt } from '../../streams/write-plan.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
-import { encodeId } from '../../db/public-ids.ts';
+import { encodeId } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 
 const WRITE = { anyOf: ['INGEST'] } as const;

@@ -6,7 +6,7 @@ import { type JobPatch, jobSettings } from '../../jobs/settings.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
-import { idOf } from '../../db/public-ids.ts';
+import { idOf } from '../../lib/global-ids.ts';
 import { AGGREGATION } from './field-costs.ts';
 import type { HasSettings, JobSettingsTypes } from './job-settings.ts';
 import type { Refs } from './refs.ts';

@@ -5,7 +5,7 @@ import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
-import { encodeId, idOf } from '../../db/public-ids.ts';
+import { encodeId, idOf } from '../../lib/global-ids.ts';
 import { SLOTS } from './field-costs.ts';
 import { addJobMutations } from './job-mutations.ts';
 import { addJobSettings } from './job-settings.ts';

@@ -2,7 +2,7 @@ import type { Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError } from '../../errors/errors.ts';
 import type { Builder } from './builder.ts';
 import type { GraphQLContext } from './context.ts';
-import { bigintId, decodeId, type NodeType } from '../../db/public-ids.ts';
+import { bigintId, decodeId, type NodeType } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 import { forbidden } from './refused-callers.ts';
 

@@ -12,7 +12,7 @@ import { bothWaysArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext, paged } from './context.ts';
 import { GLOBAL_ID, RUN_STATUS_FILTER } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
-import { encodeId, idOf } from '../../db/public-ids.ts';
+import { encodeId, idOf } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 import { followRuns } from './subscriptions.ts';
 

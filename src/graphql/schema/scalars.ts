@@ -1,6 +1,6 @@
 import { type GraphQLScalarType, GraphQLError, Kind, type ValueNode } from 'graphql';
 import { DateTimeResolver, EmailAddressResolver, SafeIntResolver, TimeZoneResolver } from 'graphql-scalars';
-import { isLongNumber } from '../../lib/long-numbers.ts';
+import { isLongNumber } from '../../lib/json-numbers.ts';
 import { DoubleValue } from '../../streams/pipeline/inputs.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { Builder } from './builder.ts';

@@ -6,7 +6,7 @@ import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connect
 import { accountOf, paged } from './context.ts';
 import { GLOBAL_ID, SEARCH } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
-import { encodeId } from '../../db/public-ids.ts';
+import { encodeId } from '../../lib/global-ids.ts';
 import { readBucketBound } from './timestamp-arguments.ts';
 import type { Refs } from './refs.ts';
 

@@ -1,7 +1,7 @@
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
-import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/turns.ts';
+import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/event-loop.ts';
 import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { WriteKind } from '../../streams/write-plan.ts';
 import { parseBody } from '../../http/json-body.ts';

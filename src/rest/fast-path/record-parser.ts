@@ -1,8 +1,8 @@
 // Pure: records straight out of JSON text. Requests repeat few timestamps and filters many times: what one means is asked of
 // the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
 import { LRUCache } from 'lru-cache';
-import { parseExactly } from '../../lib/long-numbers.ts';
-import { findRepeatedNames } from '../../lib/repeated-names.ts';
+import { parseExactly } from '../../lib/json-numbers.ts';
+import { findRepeatedNames } from '../../lib/duplicate-keys.ts';
 import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** Reads what JSON.parse made of a record. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idOf } from '../../db/public-ids.ts';
+import { idOf } from '../../lib/global-ids.ts';
 import { checkJob } from '../../jobs/check.ts';
 import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idOf } from '../../db/public-ids.ts';
+import { idOf } from '../../lib/global-ids.ts';
 import { NotFoundError } from '../../errors/errors.ts';
 import { runJob } from '../../jobs/commands.ts';
 import { slotInput } from '../../jobs/run-input.ts';

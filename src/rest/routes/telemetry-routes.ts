@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { encodeId } from '../../db/public-ids.ts';
+import { encodeId } from '../../lib/global-ids.ts';
 import { ValidationError } from '../../errors/errors.ts';
 import { listRecords } from '../../streams/list-records.ts';
 import { deleteStream, findStream } from '../../streams/streams.ts';

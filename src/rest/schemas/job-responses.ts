@@ -1,7 +1,7 @@
 // Pure: jobs, checks of jobs and runs as the routes answer them.
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
-import { encodeId } from '../../db/public-ids.ts';
+import { encodeId } from '../../lib/global-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import type { JobSettings } from '../../jobs/settings.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Issue } from '../../errors/errors.ts';
 import { toRfc3339 } from '../../lib/iso-8601.ts';
-import { isExactNumber } from '../../lib/long-numbers.ts';
+import { isExactNumber } from '../../lib/json-numbers.ts';
 import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts';
 import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';

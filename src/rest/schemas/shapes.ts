@@ -1,6 +1,6 @@
 // Pure: the zod types that several routes share.
 import { z } from 'zod';
-import { digitsOf, isExactNumber } from '../../lib/long-numbers.ts';
+import { digitsOf, isExactNumber } from '../../lib/json-numbers.ts';
 import { addIssue, countIssues } from '../../validation/zod-issues.ts';
 
 /** What a schema makes of a value, with only the number of issues: to describe them takes ten times as long. */

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { arrayText, plainArrayText } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
-import { compareBytewise } from '../../lib/bytewise.ts';
+import { compareBytewise } from '../../lib/compare-utf8.ts';
 import { Interner } from '../../lib/interner.ts';
 import { encodeBatch } from '../pipeline/encode-batch.ts';
 import { BucketAggregator } from '../pipeline/bucket-aggregator.ts';

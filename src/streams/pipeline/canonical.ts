@@ -1,7 +1,7 @@
 // Pure: timestamps and filters in their one spelling, for records and selectors alike.
 import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../../errors/errors.ts';
-import { compareBytewise } from '../../lib/bytewise.ts';
+import { compareBytewise } from '../../lib/compare-utf8.ts';
 import { Interner } from '../../lib/interner.ts';
 import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../../lib/timestamps.ts';
 import { validateFilter, type FilterEntry, type Granularity } from './inputs.ts';

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { plainArrayText } from '../../db/array-text.ts';
 import { OWN_ID } from '../../db/as-of.ts';
 import type { Transaction } from '../../db/client.ts';
-import { compareBytewise } from '../../lib/bytewise.ts';
+import { compareBytewise } from '../../lib/compare-utf8.ts';
 import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { insertFewOperations } from './few-rows.ts';
 import { type CanonicalFilter, encodeDimensions, hashFilter } from '../pipeline/canonical.ts';

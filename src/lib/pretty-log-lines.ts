@@ -1,6 +1,6 @@
 // Pure: lines of the log as a person reads them in a terminal. One line per run, with the names of the job and the account
 // instead of their ids, which the lines of JSON keep.
-import { bytesText, rowsText, runText } from './amounts.ts';
+import { bytesText, rowsText, runText } from './format-amounts.ts';
 
 interface LogEntry {
   readonly level: number;

@@ -1,6 +1,6 @@
 import { setImmediate as nextLook } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { afterOthers } from '../../src/lib/turns.ts';
+import { afterOthers } from '../../src/lib/event-loop.ts';
 
 test('yielding to the event loop > resumes one waiting task per round of the loop, in order, and polls the sockets in between', async () => {
   const steps: string[] = [];

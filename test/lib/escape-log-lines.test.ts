@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import pino from 'pino';
 import pretty from 'pino-pretty';
 import { expect, test } from 'vitest';
-import { escapeForTerminal, escapeLogLine } from '../../src/lib/log-lines.ts';
+import { escapeForTerminal, escapeLogLine } from '../../src/lib/escape-log-lines.ts';
 
 // oxlint-disable-next-line no-control-regex -- the pattern matches control characters
 const COMMANDS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/;

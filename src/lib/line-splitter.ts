@@ -1,6 +1,6 @@
 // Pure: lines of text out of bytes that come in pieces.
 import { isUtf8 } from 'node:buffer';
-import { Pieces } from './pieces.ts';
+import { Pieces } from './chunk-buffer.ts';
 
 /** What stands in the place of a line that cannot be read. */
 export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
