@@ -6,8 +6,8 @@ import { createGraphQLServer } from '../graphql/server.ts';
 import { createSchema } from '../graphql/schema/schema.ts';
 import { createGraphQLSockets } from '../graphql/websocket.ts';
 import { createEdge } from '../http/edge.ts';
-import { createFailureTeller } from '../http/public-errors.ts';
-import { noteOutcome } from '../http/request-context.ts';
+import { createPublicErrorMapper } from '../http/public-errors.ts';
+import { recordOutcome } from '../http/request-context.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { SlowRequests } from '../http/slow-requests.ts';
 import { createTimeLimit } from '../http/time-limit.ts';
@@ -40,7 +40,7 @@ export interface ApiParts {
 export const createApi = (resources: AppResources, parts: ApiParts) => {
   const { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher } = parts;
   const { config, database, log, clock, queue } = resources;
-  const tell = createFailureTeller(log);
+  const toPublicError = createPublicErrorMapper(log);
   const pace = {
     minBytesPerSecond: config.intakeMinBytesPerSecond,
     measuredMs: config.intakeMeasuredSeconds * 1000,
@@ -93,10 +93,10 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
   });
   const graphql = createGraphQLServer({
-    schema: createSchema({ clock: services.clock, onUserError: () => noteOutcome('refused') }),
+    schema: createSchema({ clock: services.clock, onUserError: () => recordOutcome('refused') }),
     services,
     log,
-    tell,
+    toPublicError,
     edge,
     withinTime,
     documentLimits: {
@@ -121,5 +121,5 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     maxOperations: config.maxSocketOperations,
     onEnded: metrics.requestEnded,
   });
-  return { graphql, sockets, rest: createRestServer({ services, edge, tell, withinTime, docs: config.docs }) };
+  return { graphql, sockets, rest: createRestServer({ services, edge, toPublicError, withinTime, docs: config.docs }) };
 };

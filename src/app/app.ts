@@ -7,8 +7,8 @@ import { createDraining } from '../http/draining.ts';
 import { createHttpServer, toOriginForm } from '../http/http-server.ts';
 import { createRequestMemory } from '../http/request-memory.ts';
 import { createSlowRequests } from '../http/slow-requests.ts';
-import type { RequestUnderWay } from '../http/request-context.ts';
-import { createUnderWay, type Stoppable } from '../lib/lifecycle.ts';
+import type { ActiveRequest } from '../http/request-context.ts';
+import { createTaskTracker, type Stoppable } from '../lib/lifecycle.ts';
 import { listen } from '../lib/listen.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -85,8 +85,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     graphiql: config.graphiql,
     api,
   });
-  const underWay = createUnderWay();
-  const onEnded = (ended: RequestUnderWay): void => {
+  const tasks = createTaskTracker();
+  const onEnded = (ended: ActiveRequest): void => {
     metrics.requestEnded(ended);
     if (ended.api === null || !log.isLevelEnabled('debug')) return;
     const { api, operation, outcome, begunAt } = ended;
@@ -96,7 +96,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     headersMs: config.headersSeconds * 1000,
     keepAliveMs: config.keepAliveSeconds * 1000,
     handle,
-    underWay,
+    tasks,
     onEnded,
     log,
   });
@@ -126,7 +126,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
       ...background.map((part) => part.stop()),
     ]);
     // A request whose client has gone is worked on all the same; its statements come before the end of the database.
-    await underWay.settled(2000);
+    await tasks.settled(2000);
   };
   try {
     // Before the background parts, so that no run is begun where the port is taken.

@@ -6,8 +6,8 @@ import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
 import { frontPage } from '../http/front-page.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
-import { noteOperation, type RequestApi } from '../http/request-context.ts';
-import { createSharedReading } from '../lib/cached-read.ts';
+import { recordOperation, type RequestApi } from '../http/request-context.ts';
+import { createCachedRead } from '../lib/cached-read.ts';
 import { isRestPath } from '../rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -52,11 +52,11 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
       return;
     }
     // What it asks for is known later, or never.
-    noteOperation(api, null);
+    recordOperation(api, null);
     await handler(request, response);
   };
   // One question at a time for all probes: they need no key, and must not take the connections of the schedule.
-  const isReady = createSharedReading({
+  const isReady = createCachedRead({
     read: async () => {
       await database.acrossAccounts.execute(sql`SELECT 1 FROM runs LIMIT 0`);
       return true;

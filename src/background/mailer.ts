@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
-import { handOut, MAIL_QUEUE, type MailMessage, type Queue } from '../db/queue.ts';
-import { encodeId } from '../lib/global-ids.ts';
+import { consume, MAIL_QUEUE, type MailMessage, type Queue } from '../db/queue.ts';
+import { encodeGlobalId } from '../lib/global-ids.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { type Mail, MailError } from '../notify/mail.ts';
@@ -24,7 +24,7 @@ export interface MailerOptions {
 /** Sends the mails about ended runs. The queue keeps and retries a mail that the mail server deferred. */
 export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
   const { queue } = options;
-  await handOut<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
+  await consume<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
     sendOne(options, message),
   );
   let stopped: Promise<void> | undefined;
@@ -37,8 +37,8 @@ const sendOne = async (options: MailerOptions, message: MailMessage): Promise<vo
   const email = run?.settings.email;
   if (!run || !email) return;
   const log = options.log.child({
-    runId: encodeId('Run', run.id),
-    jobId: encodeId('Job', run.jobId),
+    runId: encodeGlobalId('Run', run.id),
+    jobId: encodeGlobalId('Job', run.jobId),
     jobName: run.settings.jobName,
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),
@@ -70,7 +70,7 @@ const composeEnded = async (db: Db, run: RunRow): Promise<MailText> => {
   const objects = await loadRunObjects(db, [run.id]);
   return composeRunMail({
     jobName: run.settings.jobName,
-    runId: encodeId('Run', run.id),
+    runId: encodeGlobalId('Run', run.id),
     status: run.status as 'SUCCEEDED' | 'FAILED' | 'CANCELED',
     scheduledFor: run.scheduledFor,
     windowStart: run.windowStart,

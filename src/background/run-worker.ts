@@ -1,8 +1,8 @@
 import { type Context, type Span, SpanStatusCode, type Tracer } from '@opentelemetry/api';
 import pLimit from 'p-limit';
 import type { Logger } from 'pino';
-import { encodeId } from '../lib/global-ids.ts';
-import { handOut, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
+import { encodeGlobalId } from '../lib/global-ids.ts';
+import { consume, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
 import { destinationOf } from '../jobs/jobs.ts';
@@ -63,7 +63,7 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
       else await claimAndExecute(options, jobId, shutdown.signal);
     } catch (error) {
       log.error(
-        { err: error, jobId: encodeId('Job', jobId) },
+        { err: error, jobId: encodeGlobalId('Job', jobId) },
         'a run could not be started or ended; it is retried when its lease expires',
       );
     }
@@ -76,7 +76,7 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     active.delete(work);
   };
 
-  await handOut<RunMessage>(
+  await consume<RunMessage>(
     queue,
     RUN_QUEUE,
     { workers: options.concurrency, pollingSeconds: POLLING_SECONDS },
@@ -130,8 +130,8 @@ const executeAttempt = async (
   const { queue, tracer } = options;
   const db = options.exports.database.runs;
   const log = options.log.child({
-    runId: encodeId('Run', run.id),
-    jobId: encodeId('Job', run.jobId),
+    runId: encodeGlobalId('Run', run.id),
+    jobId: encodeGlobalId('Job', run.jobId),
     jobName: run.settings.jobName,
     account: await options.accountName(run.accountId),
     accountId: String(run.accountId),

@@ -1,7 +1,7 @@
 import type { Tracer } from '@opentelemetry/api';
 import type { Queue } from '../db/queue.ts';
 import type { Db } from '../db/client.ts';
-import { encodeId } from '../lib/global-ids.ts';
+import { encodeGlobalId } from '../lib/global-ids.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { queueDueSlots } from '../runs/due-slots.ts';
 import { recordQueuedSlots } from '../runs/run-traces.ts';
@@ -28,7 +28,7 @@ export const startScheduler = ({ db, queue, tracer, everyMs, maxCatchUp, onError
     skippedUntil.set(jobId, performance.now() + SKIP_MS);
     onError(
       new Error(
-        `The slots of the job ${encodeId('Job', jobId)} cannot be planned. They wait until the job is updated.`,
+        `The slots of the job ${encodeGlobalId('Job', jobId)} cannot be planned. They wait until the job is updated.`,
         {
           cause,
         },

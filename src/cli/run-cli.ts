@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { createProgram } from './program.ts';
 import { surfaceOf } from './output/terminal.ts';
-import type { DatabasePlace } from '../db/database-address.ts';
+import type { DatabaseAddress } from '../db/database-address.ts';
 import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import { endWithReader } from '../process/shutdown-signals.ts';
@@ -16,9 +16,9 @@ const say = (text: string): void => {
 };
 
 /** Of DATABASE_URL, for what is said of a failure; null where it is not set, or no address. */
-const configuredPlace = async (url: string | undefined): Promise<DatabasePlace | null> => {
+const configuredPlace = async (url: string | undefined): Promise<DatabaseAddress | null> => {
   if (url === undefined || !URL.canParse(url)) return null;
-  return (await import('../db/database-address.ts')).placeOf(url);
+  return (await import('../db/database-address.ts')).redactDatabaseUrl(url);
 };
 
 /** The command that the arguments name. */

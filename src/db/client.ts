@@ -17,7 +17,10 @@ export type Executor = Db | Transaction;
  * Runs statements in one transaction and one round trip: COMMIT leaves with them. `begin` has to begin them all at once, and
  * not to await one of them before another. Where one fails, none of them counts.
  */
-export const inOneGo = async <Answers>(db: Db, begin: (tx: Transaction) => Promise<Answers>): Promise<Answers> => {
+export const pipelineTransaction = async <Answers>(
+  db: Db,
+  begin: (tx: Transaction) => Promise<Answers>,
+): Promise<Answers> => {
   // In an object, or the transaction would wait for them before its COMMIT.
   const { answers } = await db.transaction((tx) => {
     const begun = begin(tx);

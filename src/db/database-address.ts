@@ -2,7 +2,7 @@ import pg from 'pg';
 import { TLS_PARAMETERS } from './tls-options.ts';
 
 /** What may be said of an address: never its user or password. */
-export interface DatabasePlace {
+export interface DatabaseAddress {
   /** A name, an address, or the directory of a socket. */
   readonly host: string;
   readonly port: number;
@@ -12,7 +12,7 @@ export interface DatabasePlace {
 }
 
 /** Where the driver would connect to, with its own defaults for what the address leaves out. Connects to nothing. */
-export const placeOf = (databaseUrl: string): DatabasePlace => {
+export const redactDatabaseUrl = (databaseUrl: string): DatabaseAddress => {
   const url = new URL(databaseUrl);
   // Their files would be read.
   for (const name of TLS_PARAMETERS) url.searchParams.delete(name);

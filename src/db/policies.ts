@@ -11,8 +11,7 @@ export const ACCOUNT_SETTING = 'sluice.account_id';
 export const ALL_ACCOUNTS_SETTING = 'sluice.all_accounts';
 
 /** Whether the role that asks passes row-level security. */
-export const PASSES_ROW_SECURITY =
-  'SELECT rolsuper OR rolbypassrls AS passes FROM pg_roles WHERE rolname = current_user';
+export const BYPASSES_RLS_SQL = 'SELECT rolsuper OR rolbypassrls AS passes FROM pg_roles WHERE rolname = current_user';
 
 // As sub-selects, which are asked once for a statement and not for every row. And as functions, not operators: of
 // `account_id = ...` the planner believes that it leaves one row in two hundred, or one in as many as there are accounts, on

@@ -165,7 +165,7 @@ export interface WorkOptions {
  * each worker for one message, though, and later ones only polling finds, which pg-boss slows down to every 30 s where
  * it listens: so the interval is said twice, and whoever has handled a message looks for the next one.
  */
-export const handOut = async <Message extends object>(
+export const consume = async <Message extends object>(
   queue: PgBoss,
   name: string,
   { workers, pollingSeconds }: WorkOptions,

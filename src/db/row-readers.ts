@@ -1,6 +1,6 @@
 import { drizzle } from 'drizzle-orm/node-postgres';
 import type pg from 'pg';
-import { afterOthers, BYTES_IN_ONE_GO } from '../lib/event-loop.ts';
+import { yieldToEventLoop, BYTES_PER_TICK } from '../lib/event-loop.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Db } from './client.ts';
 import { type ConnectionPurpose, sessionNeeds } from './connection-options.ts';
@@ -147,10 +147,10 @@ async function startReading(
     for await (const chunk of client.query(new CopyOut(`${copy}; COMMIT`)).rows()) {
       yield chunk;
       bytes += chunk.length;
-      if (bytes < BYTES_IN_ONE_GO) continue;
+      if (bytes < BYTES_PER_TICK) continue;
       // A database that is faster than this loop would keep all requests waiting for whole files.
       bytes = 0;
-      await afterOthers();
+      await yieldToEventLoop();
     }
     isRead = true;
   }

@@ -1,6 +1,6 @@
 // Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
 import type { IssueCode } from './issue-codes.ts';
-import { brief } from '../lib/truncate.ts';
+import { truncate } from '../lib/truncate.ts';
 
 /** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
 export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
@@ -23,10 +23,10 @@ export const MAX_LISTED_ISSUES = 100;
 /** Paths quote the input: each of a hundred issues may be below the same name of megabytes. */
 const MAX_PATH_PART = 600;
 
-const briefly = (issue: Issue): Issue =>
+const truncateText = (issue: Issue): Issue =>
   issue.path.every((part) => part.length <= MAX_PATH_PART)
     ? issue
-    : { ...issue, path: issue.path.map((part) => brief(part, MAX_PATH_PART)) };
+    : { ...issue, path: issue.path.map((part) => truncate(part, MAX_PATH_PART)) };
 
 export class ValidationError extends UserError {
   readonly code = 'VALIDATION_FAILED';
@@ -39,7 +39,7 @@ export class ValidationError extends UserError {
         ? (issues[0]?.message ?? 'The input is not valid.')
         : `The input has ${issueCount} issues. Nothing was stored.`,
     );
-    this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(briefly);
+    this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(truncateText);
     this.issueCount = issueCount;
   }
 }

@@ -1,6 +1,6 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
-import { encodeId } from '../lib/global-ids.ts';
+import { encodeGlobalId } from '../lib/global-ids.ts';
 
 /** Incremented if a change breaks existing readers. */
 const MANIFEST_VERSION = 1;
@@ -45,8 +45,8 @@ const head = (run: ManifestRun, state: 'rewriting' | 'complete') => {
   return {
     version: MANIFEST_VERSION,
     state,
-    runId: encodeId('Run', run.id),
-    jobId: encodeId('Job', run.jobId),
+    runId: encodeGlobalId('Run', run.id),
+    jobId: encodeGlobalId('Job', run.jobId),
     jobName,
     settings,
     scheduledFor: second(run.scheduledFor),

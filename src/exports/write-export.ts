@@ -10,7 +10,7 @@ import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-ownership.t
 import { objectKey } from '../jobs/destination.ts';
 import { destinationOf } from '../jobs/jobs.ts';
 import { withSpan } from '../lib/spans.ts';
-import { afterOthers } from '../lib/event-loop.ts';
+import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
@@ -66,7 +66,7 @@ const HASH_BLOCK_BYTES = 1024 * 1024;
 const sha256Of = async (body: Buffer): Promise<string> => {
   const hash = createHash('sha256');
   for (let at = 0; at < body.length; at += HASH_BLOCK_BYTES) {
-    if (at > 0) await afterOthers();
+    if (at > 0) await yieldToEventLoop();
     hash.update(body.subarray(at, at + HASH_BLOCK_BYTES));
   }
   return hash.digest('hex');

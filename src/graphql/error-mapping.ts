@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
-import type { TellFailure } from '../http/public-errors.ts';
-import { brief } from '../lib/truncate.ts';
+import type { ToPublicError } from '../http/public-errors.ts';
+import { truncate } from '../lib/truncate.ts';
 
 /** Codes whose HTTP status and Retry-After apply to the whole response. */
 const REQUEST_CODES: ReadonlySet<string> = new Set(['UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'STREAM_BUSY']);
@@ -11,11 +11,11 @@ const MAX_MESSAGE = 1000;
 export type ErrorMapper = (error: unknown) => GraphQLError;
 
 /** Maps an error that is not a typed result to the top-level error that the client receives. */
-export function createErrorMapper(tell: TellFailure): ErrorMapper {
+export function createErrorMapper(toPublicError: ToPublicError): ErrorMapper {
   return (error) => {
     const original = findOriginal(error);
     const toPublic = (message: string, extensions: Readonly<Record<string, unknown>>): GraphQLError =>
-      new GraphQLError(brief(message, MAX_MESSAGE), { ...readLocation(error), extensions });
+      new GraphQLError(truncate(message, MAX_MESSAGE), { ...readLocation(error), extensions });
     if (original instanceof GraphQLError) {
       if (original.extensions['code'] !== undefined) {
         return original === error ? original : toPublic(original.message, original.extensions);
@@ -24,7 +24,7 @@ export function createErrorMapper(tell: TellFailure): ErrorMapper {
         return toPublic(original.message, { ...original.extensions, code: 'BAD_USER_INPUT' });
       }
     }
-    const { code, message, status, retryAfterSeconds, errorId } = tell(original);
+    const { code, message, status, retryAfterSeconds, errorId } = toPublicError(original);
     return toPublic(message, {
       code,
       ...(errorId !== undefined && { errorId }),

@@ -7,8 +7,8 @@ import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import type { TimeLimit } from '../http/time-limit.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { keepLongNumbers, keepLongNumbersOf } from '../lib/json-numbers.ts';
-import { afterOthers, BYTES_IN_ONE_GO } from '../lib/event-loop.ts';
+import { markLongNumbers, markLongNumbersInBytes } from '../lib/json-numbers.ts';
+import { yieldToEventLoop, BYTES_PER_TICK } from '../lib/event-loop.ts';
 import { GRAPHQL_PATH, type Yoga } from './yoga.ts';
 
 export interface ReadOptions {
@@ -55,13 +55,13 @@ export async function readRequest(
 
 /** Checks the bounds of a JSON body, and marks the numbers that JSON.parse would change. Counts the memory of the parsed body. */
 async function readJson(body: Buffer, held: Held): Promise<Buffer> {
-  const isLarge = body.length > BYTES_IN_ONE_GO;
-  if (isLarge) await afterOthers();
+  const isLarge = body.length > BYTES_PER_TICK;
+  if (isLarge) await yieldToEventLoop();
   if (!isUtf8(body)) throw new BodyError(400, 'The body is not valid UTF-8.');
-  const { bytes, parsedBytes } = withinBounds(() => keepLongNumbersOf(body));
+  const { bytes, parsedBytes } = withinBounds(() => markLongNumbersInBytes(body));
   // Yoga holds the parsed variables until the request ends.
   held.resize(bytes.length + parsedBytes);
-  if (isLarge) await afterOthers();
+  if (isLarge) await yieldToEventLoop();
   return bytes;
 }
 
@@ -70,7 +70,7 @@ function checkParameters(parameters: URLSearchParams): void {
   for (const name of ['variables', 'extensions']) {
     const text = parameters.get(name);
     if (!text) continue;
-    const kept = withinBounds(() => keepLongNumbers(text));
+    const kept = withinBounds(() => markLongNumbers(text));
     try {
       JSON.parse(text);
     } catch {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { endedSignals } from '../http/closed-connections.ts';
-import type { TellFailure, ToldFailure } from '../http/public-errors.ts';
+import type { ToPublicError, PublicError } from '../http/public-errors.ts';
 import { slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
@@ -20,7 +20,7 @@ import { readRequest } from './read-request.ts';
 import { createYogaServer, type Yoga, type YogaOptions } from './yoga.ts';
 
 export interface GraphQLServerOptions extends YogaOptions {
-  readonly tell: TellFailure;
+  readonly toPublicError: ToPublicError;
   readonly withinTime: WithinTime;
   readonly documents: PersistedDocumentsOptions;
   readonly graphiql: boolean;
@@ -36,7 +36,7 @@ export interface GraphQLServer {
 /** The API over HTTP: queries and mutations as JSON, subscriptions over SSE, GraphiQL for browsers. */
 export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServer {
   const { edge } = options;
-  const mapError = createErrorMapper(options.tell);
+  const mapError = createErrorMapper(options.toPublicError);
   const sse = createSseBypass();
   const documents = createPersistedDocuments(options.documents);
   const yoga = createYogaServer(options, mapError, documents, sse.plugin);
@@ -66,7 +66,7 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
         await refuse(request, response, error.status, errorBody(error.status, error.message), error.headers);
         return null;
       }
-      const failed = toErrorResponse(options.tell(error), request.headers.accept);
+      const failed = toErrorResponse(options.toPublicError(error), request.headers.accept);
       if (request.complete) return failed;
       await refuse(request, response, failed.status, await failed.text(), Object.fromEntries(failed.headers));
       return null;
@@ -99,7 +99,7 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
 }
 
 /** Returns the response for an error outside of yoga, as JSON or as an event stream, whichever the client accepts. */
-function toErrorResponse({ code, message, status, retryAfterSeconds }: ToldFailure, accept = ''): Response {
+function toErrorResponse({ code, message, status, retryAfterSeconds }: PublicError, accept = ''): Response {
   const json = JSON.stringify({ errors: [{ message, extensions: { code } }] });
   const isStream = accept.includes('text/event-stream') && !acceptsJson(accept);
   return new Response(isStream ? `event: next\ndata: ${json}\n\nevent: complete\ndata:\n\n` : json, {

@@ -3,10 +3,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RawData, WebSocketServer } from 'ws';
-import { asRequest, requestIdOf, type RequestUnderWay } from '../http/request-context.ts';
+import { runInRequestContext, chooseRequestId, type ActiveRequest } from '../http/request-context.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { createUnderWay, type UnderWay } from '../lib/lifecycle.ts';
-import { keepLongNumbersOf } from '../lib/json-numbers.ts';
+import { createTaskTracker, type TaskTracker } from '../lib/lifecycle.ts';
+import { markLongNumbersInBytes } from '../lib/json-numbers.ts';
 import { limitReceived } from './received-messages.ts';
 import { type Connection, createProtocol, type Protocol, type ProtocolOptions } from './websocket-protocol.ts';
 
@@ -19,7 +19,7 @@ export interface GraphQLSockets {
 export interface GraphQLSocketsOptions extends Omit<ProtocolOptions, 'isStopping'> {
   readonly maxMessageBytes: number;
   /** Called after each operation, and after each message that was rejected. */
-  readonly onEnded: (request: RequestUnderWay) => void;
+  readonly onEnded: (request: ActiveRequest) => void;
 }
 
 /** A socket that has not answered a ping when the next one is due is closed: it is dead, or its client does not read. */
@@ -36,7 +36,7 @@ export function createGraphQLSockets(options: GraphQLSocketsOptions): GraphQLSoc
   const connections = new Set<Connection>();
   let isStopping = false;
   const protocol = createProtocol({ ...options, isStopping: () => isStopping });
-  const underWay = createUnderWay();
+  const tasks = createTaskTracker();
   // The adapter of graphql-ws for ws logs errors to the console, and sends their messages in close frames.
   const server = new WebSocketServer({
     noServer: true,
@@ -49,7 +49,7 @@ export function createGraphQLSockets(options: GraphQLSocketsOptions): GraphQLSoc
         const connection: Connection = { socket, isAuthenticated: false, isBusy: () => false };
         connections.add(connection);
         socket.once('close', () => connections.delete(connection));
-        serve(connection, duplex, protocol, underWay, options);
+        serve(connection, duplex, protocol, tasks, options);
       });
     },
     close: async (graceMs) => {
@@ -60,7 +60,7 @@ export function createGraphQLSockets(options: GraphQLSocketsOptions): GraphQLSoc
       }, CLOSE_MS);
       await new Promise<void>((resolve) => server.close(() => resolve()));
       clearTimeout(late);
-      await underWay.settled(CLOSE_MS);
+      await tasks.settled(CLOSE_MS);
     },
   };
 }
@@ -76,7 +76,7 @@ function serve(
   connection: Connection,
   duplex: Duplex,
   protocol: Protocol,
-  underWay: UnderWay,
+  tasks: TaskTracker,
   { log, edge, onEnded }: GraphQLSocketsOptions,
 ): void {
   const { socket } = connection;
@@ -97,8 +97,8 @@ function serve(
 
   /** Handles a message as a request with an id of its own, because a socket stays open for hours. */
   function handleMessage(handle: () => Promise<void>): Promise<void> {
-    return asRequest(
-      requestIdOf(undefined),
+    return runInRequestContext(
+      chooseRequestId(undefined),
       () => handle().catch(fail),
       (request) => {
         // Most messages do not start an operation.
@@ -135,7 +135,7 @@ function serve(
           const release = received.begin(data);
           if (release === null) return;
           if (socket.bufferedAmount > MAX_UNREAD_BYTES) socket.terminate();
-          underWay.add(handleMessage(async () => handle(decodeMessage(data))).finally(release));
+          tasks.add(handleMessage(async () => handle(decodeMessage(data))).finally(release));
         });
       },
     },
@@ -144,11 +144,11 @@ function serve(
   socket.once('close', (code, reason) => {
     clearInterval(ping);
     received.end();
-    underWay.add(close(code, String(reason)).catch(fail));
+    tasks.add(close(code, String(reason)).catch(fail));
   });
 }
 
 /** Returns the text of a message. ws passes a message as one buffer unless it is configured otherwise. Throws JsonBoundsError. */
 function decodeMessage(data: RawData): string {
-  return Buffer.isBuffer(data) ? keepLongNumbersOf(data).bytes.toString('utf8') : '';
+  return Buffer.isBuffer(data) ? markLongNumbersInBytes(data).bytes.toString('utf8') : '';
 }

@@ -3,7 +3,7 @@ import type { Authenticator } from '../accounts/authenticate.ts';
 import type { Principal } from '../accounts/keys.ts';
 import { isWellFormed } from '../accounts/secrets.ts';
 import { secretFromHeaders, secretFromPayload } from './keys-in-requests.ts';
-import { noteAccount } from './request-context.ts';
+import { recordAccount } from './request-context.ts';
 
 /** Why a request has no account. */
 export type KeyProblem = 'MISSING' | 'MISTYPED' | 'UNKNOWN';
@@ -39,7 +39,7 @@ export const createCallers = (authenticator: Authenticator): Callers => {
     if (secret === null) return { principal: null, problem: 'MISSING' };
     const principal = await authenticator.authenticate(secret);
     if (!principal) return { principal: null, problem: isWellFormed(secret) ? 'UNKNOWN' : 'MISTYPED' };
-    noteAccount(principal);
+    recordAccount(principal);
     return { principal, secret };
   };
   return {

@@ -33,13 +33,13 @@ export const createDraining = (server: Server): Draining => {
   server.on('upgrade', ({ socket }) => connections.delete(socket));
   // Before whoever answers.
   server.prependListener('request', ({ socket }, response) => {
-    const underWay = connections.get(socket);
-    underWay?.add(response);
+    const responses = connections.get(socket);
+    responses?.add(response);
     if (isLast) response.setHeader('connection', 'close');
     response.once('close', () => {
-      underWay?.delete(response);
+      responses?.delete(response);
       // It was begun before it was known to be the last, so it did not say so.
-      if (isIdleClosed && underWay?.size === 0) socket.destroySoon();
+      if (isIdleClosed && responses?.size === 0) socket.destroySoon();
     });
   });
 
@@ -48,8 +48,8 @@ export const createDraining = (server: Server): Draining => {
       // Not its own close(), which closes what seems to be idle at once.
       const closed = new Promise<void>((resolve) => void TcpServer.prototype.close.call(server, () => resolve()));
       isLast = true;
-      for (const underWay of connections.values()) {
-        for (const response of underWay) if (!response.headersSent) response.setHeader('connection', 'close');
+      for (const responses of connections.values()) {
+        for (const response of responses) if (!response.headersSent) response.setHeader('connection', 'close');
       }
       const done = new AbortController();
       const after = (milliseconds: number): Promise<void> =>
@@ -58,7 +58,7 @@ export const createDraining = (server: Server): Draining => {
       await Promise.race([closed, after(Math.min(idleMs, graceMs))]);
       isIdleClosed = true;
       // What comes now is not begun.
-      for (const [socket, underWay] of connections) if (underWay.size === 0) socket.destroy();
+      for (const [socket, responses] of connections) if (responses.size === 0) socket.destroy();
       await Promise.race([closed, late]);
       done.abort();
       server.closeAllConnections();

@@ -1,17 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import type { UnderWay } from '../lib/lifecycle.ts';
+import type { TaskTracker } from '../lib/lifecycle.ts';
 import { requestTarget } from './paths.ts';
 import { continueWhenRead } from './request-body.ts';
-import { asRequest, noteOutcome, requestIdOf, type RequestUnderWay } from './request-context.ts';
+import { runInRequestContext, recordOutcome, chooseRequestId, type ActiveRequest } from './request-context.ts';
 
 export interface HttpServerOptions {
   readonly headersMs: number;
   readonly keepAliveMs: number;
   readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
-  readonly underWay: UnderWay;
+  readonly tasks: TaskTracker;
   /** Called for each request with what is known of it at its end. */
-  readonly onEnded: (request: RequestUnderWay) => void;
+  readonly onEnded: (request: ActiveRequest) => void;
   readonly log: Logger;
 }
 
@@ -23,7 +23,7 @@ export const createHttpServer = ({
   headersMs,
   keepAliveMs,
   handle,
-  underWay,
+  tasks,
   onEnded,
   log,
 }: HttpServerOptions): Server => {
@@ -36,7 +36,7 @@ export const createHttpServer = ({
   };
   const server = createServer(timeouts, (request, response) => {
     toOriginForm(request);
-    const id = requestIdOf(request.headers['x-request-id']);
+    const id = chooseRequestId(request.headers['x-request-id']);
     response.setHeader('x-request-id', id);
     const answer = async (): Promise<void> => {
       try {
@@ -48,9 +48,9 @@ export const createHttpServer = ({
         if (!response.headersSent) response.writeHead(500);
         response.end();
       }
-      if (response.statusCode >= 400) noteOutcome(response.statusCode >= 500 ? 'failed' : 'refused');
+      if (response.statusCode >= 400) recordOutcome(response.statusCode >= 500 ? 'failed' : 'refused');
     };
-    underWay.add(asRequest(id, answer, onEnded));
+    tasks.add(runInRequestContext(id, answer, onEnded));
   });
   // Without a listener, Node asks for the body before anybody knows whether it will be read.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {

@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
 import { BodyError } from './request-body.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { type ExactJson, parseExactly } from '../lib/json-numbers.ts';
-import { findRepeatedNames } from '../lib/duplicate-keys.ts';
+import { type ExactJson, parseJsonExactly } from '../lib/json-numbers.ts';
+import { findDuplicateKeys } from '../lib/duplicate-keys.ts';
 
 /** The body as text. Throws BodyError. */
 export const decodeBody = (body: Buffer): string => {
@@ -19,7 +19,7 @@ export const parseBody = (text: string): ExactJson | undefined => {
   if (text.trim() === '') return undefined;
   let exact: ExactJson;
   try {
-    exact = parseExactly(text);
+    exact = parseJsonExactly(text);
   } catch (error) {
     if (error instanceof JsonBoundsError) throw new BodyError(400, error.message);
     throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
@@ -34,7 +34,7 @@ export const repeatedNames = (
   { text, value }: ExactJson,
   most = MAX_LISTED_ISSUES,
 ): { readonly issues: Issue[]; readonly count: number } => {
-  const { paths, count } = findRepeatedNames(text, value, most);
+  const { paths, count } = findDuplicateKeys(text, value, most);
   const issues = paths.map((path): Issue => ({
     path,
     code: path.at(-2) === 'filter' ? 'DUPLICATE_DIMENSION' : 'REPEATED_NAME',

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { causeOf, isConflict, isUnavailable, sqlState } from '../db/failures.ts';
-import { noteOutcome } from './request-context.ts';
+import { recordOutcome } from './request-context.ts';
 import {
   AccountBusyError,
   BadUserInputError,
@@ -22,7 +22,7 @@ const CLIENT_GONE = 499;
 const STATEMENT_TIMEOUT = '57014';
 
 /** What a caller is told of a failure, whatever language he asked in. */
-export interface ToldFailure {
+export interface PublicError {
   readonly code: string;
   readonly message: string;
   /** The HTTP status that says the same. */
@@ -32,7 +32,7 @@ export interface ToldFailure {
   readonly errorId?: string;
 }
 
-export type TellFailure = (error: unknown) => ToldFailure;
+export type ToPublicError = (error: unknown) => PublicError;
 
 const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
   VALIDATION_FAILED: 400,
@@ -46,17 +46,17 @@ const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
  * Failures written for callers pass; the rest is masked, with an id that stands in the log beside the cause. It masks by
  * itself and not by NODE_ENV, which other parts unmask by where it says development.
  */
-export const createFailureTeller = (log: Logger): TellFailure => {
-  const tell = createTeller(log);
+export const createPublicErrorMapper = (log: Logger): ToPublicError => {
+  const toPublicError = createMapper(log);
   return (error) => {
-    const told = tell(error);
-    noteOutcome(told.status >= 500 ? 'failed' : 'refused');
-    return told;
+    const publicError = toPublicError(error);
+    recordOutcome(publicError.status >= 500 ? 'failed' : 'refused');
+    return publicError;
   };
 };
 
-const createTeller =
-  (log: Logger): TellFailure =>
+const createMapper =
+  (log: Logger): ToPublicError =>
   (error) => {
     if (error instanceof BadUserInputError) return { code: 'BAD_USER_INPUT', message: error.message, status: 400 };
     if (error instanceof UserError) return { code: error.code, message: error.message, status: STATUS_OF[error.code] };

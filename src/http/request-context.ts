@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 /** How a request was answered: refused is the client's to change, failed the operator's. */
 export type RequestOutcome = 'ok' | 'refused' | 'failed';
 
-export interface RequestUnderWay {
+export interface ActiveRequest {
   /** The client's own where it sent a well-formed one. */
   readonly id: string;
   readonly begunAt: number;
@@ -27,7 +27,7 @@ interface KnownAccount {
   readonly accountId: bigint;
 }
 
-interface Noted extends RequestUnderWay {
+interface RequestState extends ActiveRequest {
   api: RequestApi | null;
   operation: string | null;
   outcome: RequestOutcome;
@@ -37,7 +37,7 @@ interface Noted extends RequestUnderWay {
   isOver: boolean;
 }
 
-const underWay = new AsyncLocalStorage<Noted>();
+const currentRequest = new AsyncLocalStorage<RequestState>();
 
 const SEVERITY: Readonly<Record<RequestOutcome, number>> = { ok: 0, refused: 1, failed: 2 };
 
@@ -45,16 +45,16 @@ const SEVERITY: Readonly<Record<RequestOutcome, number>> = { ok: 0, refused: 1, 
 const WELL_FORMED = /^[\w.:=+/@-]{1,128}$/;
 
 /** The id that the client gave where it can be taken as it is, else a new one. */
-export const requestIdOf = (header: string | readonly string[] | undefined): string =>
+export const chooseRequestId = (header: string | readonly string[] | undefined): string =>
   typeof header === 'string' && WELL_FORMED.test(header) ? header : randomUUID();
 
 /** Does the work as that of one request, and tells what became known of it when the work is done. The work must not throw. */
-export const asRequest = async (
+export const runInRequestContext = async (
   id: string,
   work: () => Promise<void>,
-  onEnded: (request: RequestUnderWay) => void,
+  onEnded: (request: ActiveRequest) => void,
 ): Promise<void> => {
-  const request: Noted = {
+  const request: RequestState = {
     id,
     begunAt: performance.now(),
     api: null,
@@ -64,7 +64,7 @@ export const asRequest = async (
     account: null,
     isOver: false,
   };
-  await underWay.run(request, async () => {
+  await currentRequest.run(request, async () => {
     await work();
     onEnded(request);
   });
@@ -72,25 +72,25 @@ export const asRequest = async (
 };
 
 /** Says which of the APIs is asked, and what for, as far as that is known. */
-export const noteOperation = (api: RequestApi, operation: string | null, isSubscription = false): void => {
-  const request = underWay.getStore();
+export const recordOperation = (api: RequestApi, operation: string | null, isSubscription = false): void => {
+  const request = currentRequest.getStore();
   if (request) Object.assign(request, { api, operation, isSubscription });
 };
 
-export const noteAccount = (account: KnownAccount): void => {
-  const request = underWay.getStore();
+export const recordAccount = (account: KnownAccount): void => {
+  const request = currentRequest.getStore();
   if (request) request.account = account;
 };
 
 /** The worst that was noted counts. */
-export const noteOutcome = (outcome: RequestOutcome): void => {
-  const request = underWay.getStore();
+export const recordOutcome = (outcome: RequestOutcome): void => {
+  const request = currentRequest.getStore();
   if (request && SEVERITY[outcome] > SEVERITY[request.outcome]) request.outcome = outcome;
 };
 
 /** For every line of the log that is written while a request is worked on; nothing for the others. */
-export const idsOfRequest = (): { requestId?: string; account?: string; accountId?: string } => {
-  const request = underWay.getStore();
+export const requestLogFields = (): { requestId?: string; account?: string; accountId?: string } => {
+  const request = currentRequest.getStore();
   if (!request || request.isOver) return {};
   const { id, account } = request;
   return {

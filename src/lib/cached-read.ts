@@ -1,5 +1,5 @@
 /** Something that many may ask for at once, and that is read for all of them together. */
-export interface SharedReadingOptions<Value> {
+export interface CachedReadOptions<Value> {
   readonly read: () => Promise<Value>;
   /** Who asks within so long of the last reading gets that one. */
   readonly freshMs: number;
@@ -8,7 +8,7 @@ export interface SharedReadingOptions<Value> {
 }
 
 /** Null where the reading failed or is late. */
-export const createSharedReading = <Value>(options: SharedReadingOptions<Value>): (() => Promise<Value | null>) => {
+export const createCachedRead = <Value>(options: CachedReadOptions<Value>): (() => Promise<Value | null>) => {
   const { read, freshMs, waitMs } = options;
   let last: { readonly value: Promise<Value | null>; readonly until: number } | undefined;
   let isReading = false;

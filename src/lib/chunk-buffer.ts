@@ -4,8 +4,8 @@
 const MAX_SMALL = 64;
 const SMALL_BYTES = 512;
 
-/** Pieces in their order. Small ones are merged, since the object of a piece of one byte takes 100 times as much. */
-export class Pieces {
+/** ChunkBuffer in their order. Small ones are merged, since the object of a piece of one byte takes 100 times as much. */
+export class ChunkBuffer {
   #pieces: Buffer[] = [];
   #bytes = 0;
 

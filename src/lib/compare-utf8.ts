@@ -4,7 +4,7 @@
  * Compares by UTF-8 bytes, as `COLLATE "C"` does in Postgres. JavaScript's own order goes by UTF-16 units and puts
  * U+1F600 before U+FF5E; so units of a surrogate pair are lifted above all others.
  */
-export const compareBytewise = (a: string, b: string): number => {
+export const compareUtf8 = (a: string, b: string): number => {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i += 1) {
     const x = a.charCodeAt(i);

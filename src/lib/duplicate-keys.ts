@@ -9,21 +9,21 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-export interface RepeatedNames {
+export interface DuplicateKeys {
   /** The first of them, as many as were asked for. */
   readonly paths: readonly string[][];
   /** How many there are in all. */
   readonly count: number;
 }
 
-const NONE: RepeatedNames = { paths: [], count: 0 };
+const NONE: DuplicateKeys = { paths: [], count: 0 };
 
 /**
  * The paths of the names that repeat an earlier one of their object. The text is valid JSON within its bounds, and
  * `value` is its parsed form. If that has as many names as the text, no name is repeated.
  */
-export const findRepeatedNames = (text: string, value: unknown, most: number): RepeatedNames =>
-  namesInText(text) === namesInValue(value) ? NONE : readRepeatedNames(text, most);
+export const findDuplicateKeys = (text: string, value: unknown, most: number): DuplicateKeys =>
+  namesInText(text) === namesInValue(value) ? NONE : readDuplicateKeys(text, most);
 
 /** In valid JSON each name has a colon, and outside of strings there are no others. */
 const namesInText = (text: string): number => {
@@ -59,7 +59,7 @@ interface Open {
   at: string | number;
 }
 
-const readRepeatedNames = (text: string, most: number): RepeatedNames => {
+const readDuplicateKeys = (text: string, most: number): DuplicateKeys => {
   const paths: string[][] = [];
   let count = 0;
   const stack: Open[] = [];

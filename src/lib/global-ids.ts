@@ -3,27 +3,27 @@
 export const NODE_TYPES = ['Stream', 'AllocationOperation', 'Job', 'Run', 'ApiKey'] as const;
 export type NodeType = (typeof NODE_TYPES)[number];
 
-export const encodeId = (type: NodeType, id: string | bigint): string =>
+export const encodeGlobalId = (type: NodeType, id: string | bigint): string =>
   Buffer.from(`${type}:${id}`).toString('base64url');
 
 /** Longer than any id: the longest holds a type's name and a UUID. */
 const MAX_ID = 200;
 
 /** Null for what is no id of Sluice: such a one finds nothing, as a foreign one does. */
-export const decodeId = (text: string): { type: NodeType; id: string } | null => {
+export const decodeGlobalId = (text: string): { type: NodeType; id: string } | null => {
   if (text.length > MAX_ID) return null;
   const decoded = Buffer.from(text, 'base64url').toString('utf8');
   const colon = decoded.indexOf(':');
   const type = NODE_TYPES.find((candidate) => candidate === decoded.slice(0, colon));
   const id = decoded.slice(colon + 1);
   // One spelling only: an id that a client compares must not have two.
-  return type && encodeId(type, id) === text ? { type, id } : null;
+  return type && encodeGlobalId(type, id) === text ? { type, id } : null;
 };
 
 /** The inner id where the text names that type, else one that nothing has. */
-export const idOf = (type: NodeType, text: string): string => {
-  const decoded = decodeId(text);
+export const parseGlobalId = (type: NodeType, text: string): string => {
+  const decoded = decodeGlobalId(text);
   return decoded?.type === type ? decoded.id : '';
 };
 
-export const bigintId = (id: string): bigint => (/^\d{1,18}$/.test(id) ? BigInt(id) : -1n);
+export const parseBigintId = (id: string): bigint => (/^\d{1,18}$/.test(id) ? BigInt(id) : -1n);

@@ -17,7 +17,7 @@ export const isLongNumber = (value: unknown): value is LongNumber =>
 /** A name that no client knows: one that sends an object instead of a number must not have it accepted. */
 const EXACT = `sluice:digits:${randomUUID()}`;
 
-/** Replaces such a number in what parseExactly returns. */
+/** Replaces such a number in what parseJsonExactly returns. */
 export interface ExactNumber {
   readonly [name: string]: string;
 }
@@ -73,14 +73,14 @@ const hasLargeExponent = (source: string): boolean => /[eE][+-]?\d{3,}$/.test(so
  * The same JSON with LongNumbers, for a parser that comes after. Text that is not JSON is not JSON afterwards either. Throws
  * JsonBoundsError.
  */
-export const keepLongNumbers = (text: string): string =>
+export const markLongNumbers = (text: string): string =>
   checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, LONG) : text;
 
 /**
  * The same for bytes, which are UTF-8. Mostly they come back as they are. Returns as well about how many bytes the parsed value
  * takes beside its strings.
  */
-export const keepLongNumbersOf = (bytes: Buffer): { readonly bytes: Buffer; readonly parsedBytes: number } => {
+export const markLongNumbersInBytes = (bytes: Buffer): { readonly bytes: Buffer; readonly parsedBytes: number } => {
   const { mayHaveLongNumbers, parsedBytes } = checkJsonBounds(bytes);
   return {
     bytes: mayHaveLongNumbers ? Buffer.from(replaceLongNumbers(bytes.toString('utf8'), LONG)) : bytes,
@@ -118,7 +118,7 @@ export interface ExactJson {
 }
 
 /** Throws SyntaxError and JsonBoundsError. */
-export const parseExactly = (text: string): ExactJson => {
+export const parseJsonExactly = (text: string): ExactJson => {
   const kept = checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, EXACT) : text;
   // A body may have a million lines that are not JSON; the stack of an error is half of what each costs.
   const { stackTraceLimit } = Error;

@@ -41,24 +41,24 @@ export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, o
 };
 
 /** What was begun and is not waited for by whoever began it. */
-export interface UnderWay {
+export interface TaskTracker {
   /** Never a promise that may reject: who begins something looks after its failure. */
   add(work: Promise<void>): void;
   /** Resolves when nothing is under way any more, or after so long. */
   settled(withinMs: number): Promise<void>;
 }
 
-export const createUnderWay = (): UnderWay => {
-  const underWay = new Set<Promise<void>>();
+export const createTaskTracker = (): TaskTracker => {
+  const tasks = new Set<Promise<void>>();
   return {
     add: (work) => {
-      underWay.add(work);
-      void work.then(() => underWay.delete(work));
+      tasks.add(work);
+      void work.then(() => tasks.delete(work));
     },
     settled: async (withinMs) => {
       const waiting = new AbortController();
       const late = sleep(withinMs, undefined, { signal: waiting.signal }).catch(() => undefined);
-      await Promise.race([Promise.all(underWay), late]);
+      await Promise.race([Promise.all(tasks), late]);
       waiting.abort();
     },
   };

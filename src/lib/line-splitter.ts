@@ -1,6 +1,6 @@
 // Pure: lines of text out of bytes that come in pieces.
 import { isUtf8 } from 'node:buffer';
-import { Pieces } from './chunk-buffer.ts';
+import { ChunkBuffer } from './chunk-buffer.ts';
 
 /** What stands in the place of a line that cannot be read. */
 export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
@@ -30,7 +30,7 @@ const NEWLINE = 10;
 
 /** Holds no more than one line of the greatest length: of one that is longer only its end is looked for. */
 export const createLineSplitter = (maxBytes: number): LineSplitter => {
-  const held = new Pieces();
+  const held = new ChunkBuffer();
   let isTooLong = false;
   const hold = (piece: Buffer): void => {
     isTooLong ||= held.bytes + piece.length > maxBytes;

@@ -1,6 +1,6 @@
 // Pure: lines of the log as a person reads them in a terminal. One line per run, with the names of the job and the account
 // instead of their ids, which the lines of JSON keep.
-import { bytesText, rowsText, runText } from './format-amounts.ts';
+import { formatBytes, formatRows, formatRun } from './format-amounts.ts';
 
 interface LogEntry {
   readonly level: number;
@@ -19,7 +19,7 @@ const INTERNAL = 'INTERNAL';
 const DEFAULT_ACCOUNT = 'default';
 
 /** The line of JSON, changed if it is about a run; empty if another line of the run says the same. */
-export const terminalLine = (line: string): string => {
+export const formatPrettyLine = (line: string): string => {
   if (!line.includes('"jobName":')) return line;
   const entry = JSON.parse(line) as LogEntry;
   const { jobName } = entry;
@@ -48,12 +48,12 @@ const ofRun = (entry: LogEntry, jobName: string): LogEntry | null => {
 };
 
 const endText = (name: string, entry: LogEntry, failure?: Failure): string =>
-  runText(
+  formatRun(
     name,
     statusText(entry),
     failure
       ? [`${failure.code}: ${failure.message}`]
-      : [rowsText(Number(entry['rows'])), bytesText(Number(entry['bytes']))],
+      : [formatRows(Number(entry['rows'])), formatBytes(Number(entry['bytes']))],
     Number(entry['seconds']) * 1000,
   );
 

@@ -1,7 +1,7 @@
 // Pure: what a start or a command that failed says to the person who typed it: one plain message, without a stack and
 // without what a driver quotes of statements, values or passwords.
 import { ConfigError } from '../config/config.ts';
-import type { DatabasePlace } from '../db/database-address.ts';
+import type { DatabaseAddress } from '../db/database-address.ts';
 import { isUnavailable, sqlState } from '../db/failures.ts';
 import { UserError, ValidationError } from '../errors/errors.ts';
 
@@ -66,7 +66,7 @@ const BY_MESSAGE: readonly (readonly [part: string, words: string])[] = [
  * Null for what nobody expected: that is for the log, or for a report. The place is that of DATABASE_URL; null in local
  * mode.
  */
-export const failureWords = (error: unknown, place: DatabasePlace | null = null): string | null => {
+export const failureWords = (error: unknown, place: DatabaseAddress | null = null): string | null => {
   if (!(error instanceof Error)) return null;
   if (error instanceof ValidationError) return error.issues.map((issue) => issue.message).join('\n');
   if (error instanceof ConfigError || error instanceof UserError || PLAIN_ERRORS.has(error.name)) return error.message;

@@ -6,18 +6,18 @@ import type { AppResources } from '../app/resources.ts';
 import { ensureDefaultKey } from '../accounts/accounts.ts';
 import { accountConnections, type Config, hasContainerRole, tracesUrl } from '../config/config.ts';
 import { openDatabase } from '../db/client.ts';
-import { placeOf } from '../db/database-address.ts';
+import { redactDatabaseUrl } from '../db/database-address.ts';
 import { watchRepairs } from '../db/as-of.ts';
 import { migrate } from '../db/migrate.ts';
-import { PASSES_ROW_SECURITY } from '../db/policies.ts';
+import { BYPASSES_RLS_SQL } from '../db/policies.ts';
 import { openQueue } from '../db/queue.ts';
-import { idsOfRequest } from '../http/request-context.ts';
+import { requestLogFields } from '../http/request-context.ts';
 import type { ObjectStore } from '../exports/object-store.ts';
 import { openS3, type S3Credentials } from '../exports/s3.ts';
 import { systemClock } from '../lib/clock.ts';
 import { escapeForTerminal, escapeLogLine } from '../lib/escape-log-lines.ts';
 import { scrubError } from '../lib/scrub-error.ts';
-import { terminalLine } from '../lib/pretty-log-lines.ts';
+import { formatPrettyLine } from '../lib/pretty-log-lines.ts';
 import { openMail } from '../notify/mail.ts';
 import type { OpenTracer } from '../telemetry/open-tracer.ts';
 
@@ -27,9 +27,9 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
     level: config.logLevel,
     base: null,
     serializers: { err: scrubError },
-    mixin: idsOfRequest,
+    mixin: requestLogFields,
     formatters: { log: withRoundSeconds },
-    hooks: { streamWrite: asPretty ? (line: string) => escapeForTerminal(terminalLine(line)) : escapeLogLine },
+    hooks: { streamWrite: asPretty ? (line: string) => escapeForTerminal(formatPrettyLine(line)) : escapeLogLine },
   };
   // To standard error, so that standard output stays free for what a command answers.
   return asPretty
@@ -107,7 +107,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
   const { config, databaseUrl, log } = options;
   const directUrl = config.databaseDirectUrl;
   const { applied, repaired } = await migrate(directUrl ?? databaseUrl);
-  const { host, port, database: name } = placeOf(databaseUrl);
+  const { host, port, database: name } = redactDatabaseUrl(databaseUrl);
   log.info(
     { database: { host, port, database: name }, migrationsApplied: applied },
     applied === 0 ? 'the database is up to date' : 'the database was brought up to date',
@@ -147,7 +147,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       onConnectionError: onLost('a database connection broke; the pool replaces it'),
     });
     closes.push(() => database.close());
-    const { rows } = await database.acrossAccounts.execute<{ passes: boolean }>(sql.raw(PASSES_ROW_SECURITY));
+    const { rows } = await database.acrossAccounts.execute<{ passes: boolean }>(sql.raw(BYPASSES_RLS_SQL));
     if (rows[0]?.passes) {
       log.warn(
         'the role of DATABASE_URL is a superuser or has BYPASSRLS: connect as one that only owns the database, so that row-level security parts the accounts too',

@@ -21,8 +21,8 @@ const start = async (): Promise<void> => {
     server = await startServer({ config, log, signal: stopSignals.signal });
   } catch (error) {
     if (error instanceof StartCalledOff) return;
-    const { placeOf } = await import('../db/database-address.ts');
-    const words = failureWords(error, config.databaseUrl === null ? null : placeOf(config.databaseUrl));
+    const { redactDatabaseUrl } = await import('../db/database-address.ts');
+    const words = failureWords(error, config.databaseUrl === null ? null : redactDatabaseUrl(config.databaseUrl));
     if (words === null) log.fatal({ err: error }, 'Sluice could not start');
     else console.error(words);
     process.exit(1);

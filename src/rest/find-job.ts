@@ -1,12 +1,12 @@
 import type { z } from 'zod';
-import { idOf } from '../lib/global-ids.ts';
+import { parseGlobalId } from '../lib/global-ids.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';
 import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
 // What routes of jobs and routes of their runs have in common.
 
-export const jobIdOf = (call: Call): string => idOf('Job', parameterOf(call, 'id'));
+export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(call, 'id'));
 
 const noJob = (): NotFoundError => new NotFoundError('There is no such job.');
 

@@ -5,8 +5,8 @@ import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { timestampProblem } from '../lib/iso-8601.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { parseExactly } from '../lib/json-numbers.ts';
-import { createTurns, RECORDS_IN_ONE_GO } from '../lib/event-loop.ts';
+import { parseJsonExactly } from '../lib/json-numbers.ts';
+import { createTimeSlices, RECORDS_PER_TICK } from '../lib/event-loop.ts';
 import { createLineSplitter, type LineProblem, type Lines } from '../lib/line-splitter.ts';
 import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk-ingest.ts';
 import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
@@ -128,7 +128,7 @@ const writeLines = async (
     bulk.add(input);
     if (bulk.issueCount > issueCount && faulty.size < 100) faulty.set(count, input);
   };
-  const turns = createTurns();
+  const timeSlice = createTimeSlices();
   const addAll = async (some: Iterable<Lines>): Promise<void> => {
     for (const lines of some) {
       if ('problem' in lines) {
@@ -137,8 +137,8 @@ const writeLines = async (
       }
       const { text } = lines;
       for (let at = 0; at <= text.length;) {
-        at = reader ? reader.readLines(text, at, RECORDS_IN_ONE_GO, add) : addLines(text, at, RECORDS_IN_ONE_GO, add);
-        await turns();
+        at = reader ? reader.readLines(text, at, RECORDS_PER_TICK, add) : addLines(text, at, RECORDS_PER_TICK, add);
+        await timeSlice();
       }
     }
   };
@@ -196,7 +196,7 @@ const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: B
   if (cannotBeJson(trimmed)) return NO_JSON;
   let value: unknown;
   try {
-    const exact = parseExactly(text);
+    const exact = parseJsonExactly(text);
     const repeated = repeatedNames(exact, bad.areListed ? MAX_LISTED_ISSUES : 0);
     if (repeated.count > 0) return new MalformedRecord(repeated.issues, repeated.count);
     value = exact.value;

@@ -2,14 +2,14 @@ import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
-import type { TellFailure } from '../http/public-errors.ts';
+import type { ToPublicError } from '../http/public-errors.ts';
 import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { pathOf, slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { noteOperation } from '../http/request-context.ts';
+import { recordOperation } from '../http/request-context.ts';
 import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
@@ -26,7 +26,7 @@ const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes
 export interface RestServerOptions {
   readonly services: RestServices;
   readonly edge: Edge;
-  readonly tell: TellFailure;
+  readonly toPublicError: ToPublicError;
   readonly withinTime: WithinTime;
   /** Whether the routes are described, at /docs and /openapi.json. */
   readonly docs: boolean;
@@ -42,7 +42,7 @@ const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
 const MAX_PARAMETER = 100_000;
 
 /** The routes that CloudZero's senders and Amberflo's scripts know. */
-export const createRestServer = ({ services, edge, tell, withinTime, docs }: RestServerOptions) => {
+export const createRestServer = ({ services, edge, toPublicError, withinTime, docs }: RestServerOptions) => {
   const advice = docs
     ? 'The routes are described at docs, below the base URL of this server.'
     : 'This server does not describe its routes.';
@@ -62,7 +62,7 @@ export const createRestServer = ({ services, edge, tell, withinTime, docs }: Res
   for (const route of routes) {
     const operation = `${route.method.toUpperCase()} ${route.path}`;
     const answer = async (request: IncomingMessage, parameters: Parameters): Promise<Answer> => {
-      noteOperation('rest', operation);
+      recordOperation('rest', operation);
       const held = edge.memory.open();
       try {
         const { status, body, headers } = await withinTime(async (limit) =>
@@ -72,7 +72,7 @@ export const createRestServer = ({ services, edge, tell, withinTime, docs }: Res
           ? { status, headers: headers ?? {}, body: null }
           : { status, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) };
       } catch (error) {
-        return failureAnswer(toFailure(error, route.family, tell));
+        return failureAnswer(toFailure(error, route.family, toPublicError));
       } finally {
         held.release();
       }
@@ -204,12 +204,12 @@ const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
   415: 'UNSUPPORTED_MEDIA_TYPE',
 };
 
-const toFailure = (error: unknown, family: Family, tell: TellFailure): Failure => {
+const toFailure = (error: unknown, family: Family, toPublicError: ToPublicError): Failure => {
   if (error instanceof Refused) return error.failure;
   if (error instanceof BodyError) {
     return { status: error.status, code: BODY_CODES[error.status], message: error.message, headers: error.headers };
   }
-  const { code, message, status, retryAfterSeconds, errorId } = tell(error);
+  const { code, message, status, retryAfterSeconds, errorId } = toPublicError(error);
   return {
     // CloudZero has no 404: a stream that is not there is a bad request to it.
     status: error instanceof NotFoundError && family === 'telemetry' ? 400 : status,

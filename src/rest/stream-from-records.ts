@@ -1,7 +1,7 @@
 import { type Issue, ValidationError } from '../errors/errors.ts';
 import { createLineSplitter, eachLine, type Line } from '../lib/line-splitter.ts';
-import { parseExactly } from '../lib/json-numbers.ts';
-import { Pieces } from '../lib/chunk-buffer.ts';
+import { parseJsonExactly } from '../lib/json-numbers.ts';
+import { ChunkBuffer } from '../lib/chunk-buffer.ts';
 
 // The oldest path has no stream in it. Each record names the stream; the first one decides, the others must name the same.
 
@@ -42,7 +42,7 @@ export const peekStreamName = async (
   maxLineBytes: number,
 ): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> => {
   const splitter = createLineSplitter(maxLineBytes);
-  const read = new Pieces();
+  const read = new ChunkBuffer();
   for (;;) {
     const { done, value } = await chunks.next();
     if (!done) read.push(value);
@@ -67,7 +67,7 @@ const streamOfLine = (line: Line): NamedStream => {
   let record: unknown;
   try {
     if ('problem' in line) throw new SyntaxError(line.problem);
-    record = parseExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text).value;
+    record = parseJsonExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text).value;
   } catch {
     throw refused(['records', '0'], 'NOT_JSON', 'Is not JSON: each line is one record, {"telemetry-stream": ...}.');
   }

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { type Db, inOneGo } from '../db/client.ts';
+import { type Db, pipelineTransaction } from '../db/client.ts';
 import { type BucketOwner, ownerOf } from '../jobs/bucket-ownership.ts';
 import { type LeasedRun, LeaseLostError } from './lease.ts';
 
@@ -44,7 +44,7 @@ export const closeObjects = async (
   run: LeasedRun,
   lastKey: string,
 ): Promise<{ readonly keys: readonly string[]; readonly owner: BucketOwner }> => {
-  const [, { rows }] = await inOneGo(db, (tx) =>
+  const [, { rows }] = await pipelineTransaction(db, (tx) =>
     Promise.all([
       tx.execute(objectWritten(run, lastKey)),
       tx.execute<{ owner: string | null; keys: string[] }>(sql`

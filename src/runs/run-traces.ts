@@ -10,7 +10,7 @@ import {
   type Tracer,
 } from '@opentelemetry/api';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { encodeId } from '../lib/global-ids.ts';
+import { encodeGlobalId } from '../lib/global-ids.ts';
 import { withSpan } from '../lib/spans.ts';
 
 // The trace of a run has the uuid of the run as its id, and the second half of that as the id of its root span. Servers that
@@ -80,8 +80,8 @@ function rootContext(run: TracedRun): Context {
 /** Ids have the form that the API shows. */
 function runAttributes(run: TracedRun): Attributes {
   return {
-    'sluice.run.id': encodeId('Run', run.id),
-    'sluice.job.id': encodeId('Job', run.jobId),
+    'sluice.run.id': encodeGlobalId('Run', run.id),
+    'sluice.job.id': encodeGlobalId('Job', run.jobId),
     'sluice.account.id': String(run.accountId),
     'sluice.run.trigger': run.trigger,
     'sluice.run.slot': run.scheduledFor.toISOString(),

@@ -1,5 +1,5 @@
 import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
-import { afterOthers, RECORDS_IN_ONE_GO } from '../lib/event-loop.ts';
+import { yieldToEventLoop, RECORDS_PER_TICK } from '../lib/event-loop.ts';
 import { encodeBatch } from './pipeline/encode-batch.ts';
 import { BucketAggregator, type BucketTotals } from './pipeline/bucket-aggregator.ts';
 import type { ReaderOptions } from './pipeline/canonical.ts';
@@ -61,7 +61,7 @@ export const allocationDelete = (context: IngestContext, request: IngestRequest<
 const readAll = async <Input>(reader: { read(input: Input): void }, inputs: readonly Input[]): Promise<void> => {
   let read = 0;
   for (const input of inputs) {
-    if (read > 0 && read % RECORDS_IN_ONE_GO === 0) await afterOthers();
+    if (read > 0 && read % RECORDS_PER_TICK === 0) await yieldToEventLoop();
     reader.read(input);
     read += 1;
   }
@@ -118,10 +118,10 @@ const readRecords =
     if (!records) return null;
     if (kind === 'REPLACE') validateDistinctKeys(records, options.path, issues);
     if (issues.count > 0) return null;
-    if (read > RECORDS_IN_ONE_GO) await afterOthers();
+    if (read > RECORDS_PER_TICK) await yieldToEventLoop();
     const digest = new ContentDigest(kind, request.stream).addRecords(records).finish();
     const small = isSmall(request) ? records : null;
-    if (read > RECORDS_IN_ONE_GO) await afterOthers();
+    if (read > RECORDS_PER_TICK) await yieldToEventLoop();
     // Of small ones those of a batch are summed together.
     const sums = small ? null : sumsOf(records);
     return {

@@ -1,6 +1,6 @@
 // Figures of the whole deployment, out of its database.
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { createSharedReading } from '../lib/cached-read.ts';
+import { createCachedRead } from '../lib/cached-read.ts';
 import type { DeploymentFigures } from '../runs/deployment-figures.ts';
 
 export interface DeploymentSources {
@@ -30,7 +30,7 @@ export const addDeployment = (registers: Registry[], { readDeployment }: Deploym
   for (const status of ['SUCCEEDED', 'FAILED']) ended.inc({ status, reason: '' }, 0);
   for (const reason of ['request', 'MISSED', 'SUPERSEDED']) ended.inc({ status: 'CANCELED', reason }, 0);
   let endedSince: string | null = null;
-  const figures = createSharedReading({
+  const figures = createCachedRead({
     read: async () => {
       const read = await readDeployment(endedSince);
       endedSince = read.endedUntil;

@@ -1,9 +1,9 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
-import type { RequestApi, RequestOutcome, RequestUnderWay } from '../http/request-context.ts';
+import type { RequestApi, RequestOutcome, ActiveRequest } from '../http/request-context.ts';
 import type { Receipt, WriteKind } from '../streams/write-plan.ts';
 
 export interface RequestMetrics {
-  readonly requestEnded: (request: RequestUnderWay) => void;
+  readonly requestEnded: (request: ActiveRequest) => void;
   readonly written: (kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
   readonly streamBusy: () => void;
 }

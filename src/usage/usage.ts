@@ -1,11 +1,11 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import { asOfNow, isSeen } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
-import { runNumbered } from '../db/numbered-query.ts';
+import { executeNumbered } from '../db/numbered-query.ts';
 import { streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError } from '../errors/errors.ts';
-import { compareBytewise } from '../lib/compare-utf8.ts';
+import { compareUtf8 } from '../lib/compare-utf8.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, bucketsOf, type TimeWindow } from './buckets.ts';
@@ -96,7 +96,7 @@ export const buildUsageSpec = async (
 /** Throws LimitExceededError where zeros would fill more rows than allowed; nothing has been written by then. */
 export const checkFilledRows = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
   if (spec.sparse) return;
-  const rows = await runNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
+  const rows = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
   const filled = Number(rows[0]?.rows ?? 0);
   if (filled > limit) {
     throw new LimitExceededError(
@@ -118,7 +118,7 @@ export type UsageRow = Record<string, string | string[] | null> & {
 /** At most `limit` rows of a spec, in their order. */
 export const readUsageRows = (db: Executor, spec: UsageSpec, limit: number): Promise<UsageRow[]> => {
   const query = usageQuery(spec);
-  return runNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
+  return executeNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
 };
 
 /** Returns what an export of this window would contain, as of now. Throws LimitExceededError if it has too many rows. */
@@ -155,7 +155,7 @@ const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageS
     entry.points.push({ bucketStart: new Date(row.bucketStart), bucketEnd: new Date(row.bucketEnd), value: row.value });
   }
   return [...series.values()]
-    .sort((a, b) => compareBytewise(a.meterApiName, b.meterApiName) || compareLists(a.groups, b.groups, compareGroups))
+    .sort((a, b) => compareUtf8(a.meterApiName, b.meterApiName) || compareLists(a.groups, b.groups, compareGroups))
     .map(({ meterApiName, groups, points }) => ({
       meterApiName,
       group: groupBy.flatMap((name, index) => groupValues(name, groups[index] ?? null)),
@@ -179,7 +179,7 @@ const compareLists = <Item>(
 /** As the SELECT sorts: bytewise, nulls first, arrays element by element. */
 const compareGroups = (a: GroupValue, b: GroupValue): number => {
   if (a === null || b === null) return Number(a !== null) - Number(b !== null);
-  return compareLists([a].flat(), [b].flat(), compareBytewise);
+  return compareLists([a].flat(), [b].flat(), compareUtf8);
 };
 
 /** A dimension that the stream lacks is left out of the group. */

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sqlState } from '../../src/db/failures.ts';
-import { PASSES_ROW_SECURITY } from '../../src/db/policies.ts';
+import { BYPASSES_RLS_SQL } from '../../src/db/policies.ts';
 import { addRecords, createJob, endedRun, querySql, runJob } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
@@ -51,7 +51,7 @@ const both = () => [String(accountId), String(otherId)];
 describe('a query that forgets its WHERE', () => {
   test('is one that would show the rows of both accounts, in every table there is', async () => {
     expect(tables.length).toBeGreaterThan(9);
-    const { rows } = await server.resources.database.pool.query<{ passes: boolean }>(PASSES_ROW_SECURITY);
+    const { rows } = await server.resources.database.pool.query<{ passes: boolean }>(BYPASSES_RLS_SQL);
     expect(rows).toEqual([{ passes: false }]);
     for (const table of tables) {
       const shown = await server.resources.database.acrossAccounts.execute<{ account: string }>(accountsIn(table));

@@ -1,4 +1,4 @@
-import { encodeId, type NodeType } from '../../src/lib/global-ids.ts';
+import { encodeGlobalId, type NodeType } from '../../src/lib/global-ids.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { innerId, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';
@@ -169,7 +169,8 @@ export const secretsOf = (account: FilledAccount, dump: Dump): string[] => {
     return typeof value === 'object' && value !== null ? Object.values(value).flatMap(texts) : [];
   };
   const rows = (table: string): readonly Row[] => dump[table] ?? [];
-  const encoded = (type: NodeType, table: string): string[] => rows(table).map(({ id }) => encodeId(type, String(id)));
+  const encoded = (type: NodeType, table: string): string[] =>
+    rows(table).map(({ id }) => encodeGlobalId(type, String(id)));
   const inner = JSON.stringify(dump).match(UUID) ?? [];
   return [
     ...new Set([

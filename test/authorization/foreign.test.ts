@@ -1,6 +1,6 @@
 import { getNamedType } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodeId, NODE_TYPES, type NodeType } from '../../src/lib/global-ids.ts';
+import { encodeGlobalId, NODE_TYPES, type NodeType } from '../../src/lib/global-ids.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 import { openEventStream } from '../support/event-stream.ts';
 import { innerId } from '../support/job-steps.ts';
@@ -143,7 +143,7 @@ test('every place that takes an id stands in the table, and nothing else', () =>
 describe.each(idLeaves.map((leaf) => [shown(leaf), leaf] as const))('%s', (name, leaf) => {
   test('answers to ids of another account as to ones that are not there, and changes nothing', async () => {
     const nobodys = (type: NodeType): string =>
-      encodeId(
+      encodeGlobalId(
         type,
         innerId(neighbour.ids[type])
           .replace(/^\d+$/, '999999')

@@ -223,7 +223,7 @@ describe('CSV', () => {
 
   const HEAD = 'timestamp,element,region,value\n';
   const MIB = 1024 * 1024;
-  /** Pieces without end, and how many bytes of them were read. */
+  /** ChunkBuffer without end, and how many bytes of them were read. */
   const endless = (head: string, text: string) => {
     const piece = Buffer.from(text.repeat(Math.ceil((64 * 1024) / text.length)));
     const read = { bytes: 0 };

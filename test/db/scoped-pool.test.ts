@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Database, type Db, inOneGo, openDatabase, type Transaction } from '../../src/db/client.ts';
+import { type Database, type Db, pipelineTransaction, openDatabase, type Transaction } from '../../src/db/client.ts';
 import { isUnavailable, sqlState } from '../../src/db/failures.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -114,7 +114,8 @@ test('scoped pool > writes nothing when BEGIN was cancelled, and reports the can
   const attempts: Readonly<Record<string, () => Promise<unknown>>> = {
     'a single statement': () => db.execute(insert(1)),
     'a transaction': () => db.transaction((tx) => tx.execute(insert(1))),
-    'pipelined statements': () => inOneGo(db, (tx) => Promise.all([tx.execute(insert(1)), tx.execute(insert(2))])),
+    'pipelined statements': () =>
+      pipelineTransaction(db, (tx) => Promise.all([tx.execute(insert(1)), tx.execute(insert(2))])),
   };
   for (const [name, attempt] of Object.entries(attempts)) {
     await cancelNextBegin();
@@ -244,12 +245,12 @@ test('scoped pool > reports a backend that was terminated between statements, an
 });
 
 test('scoped pool > runs pipelined statements and their COMMIT as one transaction, completely or not at all', async () => {
-  const [, counted] = await inOneGo(db, (tx) =>
+  const [, counted] = await pipelineTransaction(db, (tx) =>
     Promise.all([tx.execute(insert(1)), tx.execute<{ count: string }>(sql`SELECT count(*) FROM numbers`)]),
   );
   expect([counted.rows, await numbers()]).toEqual([[{ count: '1' }], [1]]);
   const inTwo = (second: ReturnType<typeof insert>) =>
-    stateOf(() => inOneGo(db, (tx) => Promise.all([tx.execute(insert(2)), tx.execute(second)])));
+    stateOf(() => pipelineTransaction(db, (tx) => Promise.all([tx.execute(insert(2)), tx.execute(second)])));
   expect(await inTwo(sql`SELECT 1 / ${0}::int`)).toBe('22012');
   // Reported only at COMMIT, since the constraint is deferred.
   expect(await inTwo(insert(1))).toBe('23505');

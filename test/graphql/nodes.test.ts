@@ -24,7 +24,7 @@ afterAll(() => server.stop());
 const BY_ID = 'query ($id: ID!) { node(id: $id) { __typename id } nodes(ids: [$id]) { __typename id } }';
 
 /** The sample of an account: one that is missing fails the test. */
-const idOf = (account: FilledAccount, type: string): string => {
+const parseGlobalId = (account: FilledAccount, type: string): string => {
   const id = account.ids[type as NodeType];
   if (typeof id !== 'string')
     throw new Error(`An account of test/authorization/accounts.ts is filled with no ${type}.`);
@@ -38,25 +38,25 @@ test('what the schema calls a Node is what ids are given to', () => {
 
 describe.each(types)('a %s', (type) => {
   test('is found by its id, the same by node and nodes', async () => {
-    const found = { __typename: type, id: idOf(ours, type) };
+    const found = { __typename: type, id: parseGlobalId(ours, type) };
     expect(await server.graphql(BY_ID, { id: found.id }, ours.key)).toEqual({ node: found, nodes: [found] });
   });
 
   test('of another account is not there', async () => {
-    const id = idOf(theirs, type);
+    const id = parseGlobalId(theirs, type);
     expect(await server.request(BY_ID, { id }, ours.key)).toEqual({ status: 200, data: { node: null, nodes: [null] } });
     expect(await server.graphql(BY_ID, { id }, theirs.key)).toMatchObject({ node: { id } });
   });
 });
 
 test('several of all types come in the order of their ids, with what is not there between them', async () => {
-  const ids = types.flatMap((type) => [idOf(ours, type), 'nothing', idOf(theirs, type)]).toReversed();
+  const ids = types.flatMap((type) => [parseGlobalId(ours, type), 'nothing', parseGlobalId(theirs, type)]).toReversed();
   const { nodes } = await server.graphql<{ nodes: ({ id: string } | null)[] }>(
     'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }',
     { ids },
     ours.key,
   );
-  const own = new Set(types.map((type) => idOf(ours, type)));
+  const own = new Set(types.map((type) => parseGlobalId(ours, type)));
   expect(nodes).toEqual(ids.map((id) => (own.has(id) ? { id } : null)));
 });
 

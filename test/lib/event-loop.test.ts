@@ -1,12 +1,12 @@
 import { setImmediate as nextLook } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { afterOthers } from '../../src/lib/event-loop.ts';
+import { yieldToEventLoop } from '../../src/lib/event-loop.ts';
 
 test('yielding to the event loop > resumes one waiting task per round of the loop, in order, and polls the sockets in between', async () => {
   const steps: string[] = [];
   const work = async (name: string): Promise<void> => {
     for (const part of [1, 2, 3]) {
-      await afterOthers();
+      await yieldToEventLoop();
       steps.push(`${name}${part}`);
     }
   };
@@ -24,7 +24,7 @@ test('yielding to the event loop > resumes one waiting task per round of the loo
 test('yielding to the event loop > resumes the only waiting task each time', async () => {
   const steps: number[] = [];
   for (const step of [1, 2, 3]) {
-    await afterOthers();
+    await yieldToEventLoop();
     steps.push(step);
   }
   expect(steps).toEqual([1, 2, 3]);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { asRequest, idsOfRequest, noteAccount } from '../../src/http/request-context.ts';
+import { runInRequestContext, requestLogFields, recordAccount } from '../../src/http/request-context.ts';
 import { createJob, endedRun, runJob } from '../support/job-steps.ts';
 import { createLogLines, type LogLine } from '../support/log-lines.ts';
 import { withClient } from '../support/postgres-admin.ts';
@@ -135,14 +135,14 @@ describe('request id', () => {
     const after = Promise.withResolvers<object>();
     const isOver = Promise.withResolvers<void>();
     const look = async (): Promise<void> => {
-      during.resolve(idsOfRequest());
+      during.resolve(requestLogFields());
       await isOver.promise;
-      after.resolve(idsOfRequest());
+      after.resolve(requestLogFields());
     };
-    await asRequest(
+    await runInRequestContext(
       'asked',
       async () => {
-        noteAccount({ accountName: 'acme', accountId: 7n });
+        recordAccount({ accountName: 'acme', accountId: 7n });
         void look();
       },
       () => undefined,

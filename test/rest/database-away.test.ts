@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { encodeId } from '../../src/lib/global-ids.ts';
+import { encodeGlobalId } from '../../src/lib/global-ids.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -43,7 +43,7 @@ test('while the database is away every route says 503 and when to come back, and
     ['DELETE /unit-cost/v1/telemetry/x?force=true', {}],
     ['GET /jobs', {}],
     ['POST /jobs', { body: job }],
-    [`GET /runs/${encodeId('Run', '00000000-0000-7000-8000-000000000000')}`, {}],
+    [`GET /runs/${encodeGlobalId('Run', '00000000-0000-7000-8000-000000000000')}`, {}],
   ] as const) {
     const answer = await ask(server, route, options);
     expect([route, answer.status, answer.headers.get('retry-after')]).toEqual([route, 503, '5']);

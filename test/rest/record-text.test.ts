@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseExactly } from '../../src/lib/json-numbers.ts';
-import { findRepeatedNames } from '../../src/lib/duplicate-keys.ts';
+import { parseJsonExactly } from '../../src/lib/json-numbers.ts';
+import { findDuplicateKeys } from '../../src/lib/duplicate-keys.ts';
 import type { RecordInput } from '../../src/streams/pipeline/inputs.ts';
 import { readRecord } from '../../src/rest/schemas/records.ts';
 import { KnownSpellings, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
@@ -22,8 +22,8 @@ const linesOf = (text: string): (RecordInput | string)[] => {
 /** What any JSON reader makes of it; undefined where it is none, or a name repeats in it. */
 const asAnyJson = (text: string): unknown => {
   try {
-    const { value, text: exact } = parseExactly(text);
-    return findRepeatedNames(exact, value, 0).count > 0 ? undefined : value;
+    const { value, text: exact } = parseJsonExactly(text);
+    return findDuplicateKeys(exact, value, 0).count > 0 ? undefined : value;
   } catch {
     return undefined;
   }

@@ -5,7 +5,7 @@ import { bucketsOf } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
-import { runNumbered } from '../../src/db/numbered-query.ts';
+import { executeNumbered } from '../../src/db/numbered-query.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { forgetTotals, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';
@@ -177,7 +177,7 @@ test('how many rows zeros will fill is reckoned as of the same moment', async ()
   const rowsAsOf = async (watermark: string): Promise<number[]> => {
     const spec = { ...(await specAsOf(watermark, [stream])), sparse: false };
     const db = server.resources.database.acrossAccounts;
-    const [count] = await runNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
+    const [count] = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
     return [Number(count?.rows), (await readUsageRows(db, spec, 1000)).length];
   };
   // January and February have 59 days.

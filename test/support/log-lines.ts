@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import pino, { type Logger } from 'pino';
-import { idsOfRequest } from '../../src/http/request-context.ts';
+import { requestLogFields } from '../../src/http/request-context.ts';
 import { scrubError } from '../../src/lib/scrub-error.ts';
 
 export interface LogLine {
@@ -25,7 +25,7 @@ export const createLogLines = (): {
     },
   });
   return {
-    log: pino({ level: 'trace', base: null, serializers: { err: scrubError }, mixin: idsOfRequest }, stream),
+    log: pino({ level: 'trace', base: null, serializers: { err: scrubError }, mixin: requestLogFields }, stream),
     text: () => written,
     lines: () =>
       written

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { claimRun } from '../../src/runs/claim.ts';
 import { endAttempt, type LeasedRun, renewLease } from '../../src/runs/lease.ts';
-import { encodeId } from '../../src/lib/global-ids.ts';
+import { encodeGlobalId } from '../../src/lib/global-ids.ts';
 import type { TestServer } from './server.ts';
 
 /** A job whose runs are taken step by step by the test, which is the worker: start the server with ROLE=api. */
@@ -70,7 +70,7 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
         start: async () => {
           const claim = await claimRun(database.acrossAccounts, jobId, LEASE_MS);
           if (!claim || !('run' in claim)) throw new Error('The run could not be started.');
-          if (encodeId('Run', claim.run.id) !== runJob.id) throw new Error('Another run of the job was older.');
+          if (encodeGlobalId('Run', claim.run.id) !== runJob.id) throw new Error('Another run of the job was older.');
           leased = claim.run;
         },
         progress: (rows) => renewLease(database.acrossAccounts, held(), LEASE_MS, { rows, bytes: rows * 10 }),

@@ -1,4 +1,4 @@
-import type { DatabasePlace } from '../../db/database-address.ts';
+import type { DatabaseAddress } from '../../db/database-address.ts';
 import { failureWords } from '../../process/format-startup-error.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
 import type { Terminal } from '../command-context.ts';
@@ -25,7 +25,7 @@ export const openReport = (terminal: Terminal): CheckReport => {
 /** The finding of the check; a check that throws is broken. `place` is the database that a connection error names. */
 export const findingOf = async (
   check: () => Promise<Finding> | Finding,
-  place: DatabasePlace | null = null,
+  place: DatabaseAddress | null = null,
 ): Promise<Finding> => {
   try {
     return await check();
@@ -34,5 +34,5 @@ export const findingOf = async (
   }
 };
 
-export const wordsOf = (error: unknown, place: DatabasePlace | null = null): string =>
+export const wordsOf = (error: unknown, place: DatabaseAddress | null = null): string =>
   failureWords(error, place)?.replaceAll('\n', ' ') ?? scrubError(error).message;

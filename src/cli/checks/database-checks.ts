@@ -3,7 +3,7 @@ import { missingKeyWords } from '../../accounts/first-key.ts';
 import { isRevokedKey } from '../../accounts/keys.ts';
 import { foreignLedgers } from '../../db/as-of.ts';
 import { migrationState } from '../../db/migrate.ts';
-import { PASSES_ROW_SECURITY } from '../../db/policies.ts';
+import { BYPASSES_RLS_SQL } from '../../db/policies.ts';
 import { queueIsInstalled } from '../../db/queue.ts';
 import type { Config } from '../../config/config.ts';
 import { type Db, OWN_CONNECTIONS } from '../../db/client.ts';
@@ -94,7 +94,7 @@ export const DATABASE_CHECKS: readonly {
   {
     name: 'accounts',
     check: async ({ db }) => {
-      const { rows } = await db.execute<{ passes: boolean }>(sql.raw(PASSES_ROW_SECURITY));
+      const { rows } = await db.execute<{ passes: boolean }>(sql.raw(BYPASSES_RLS_SQL));
       return rows[0]?.passes
         ? warn(
             'its role is a superuser or has BYPASSRLS, so row-level security does not part the accounts: connect as a role that only owns the database',

@@ -3,7 +3,7 @@ import { WHICH_DATABASE } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { sessionConnection } from '../../db/connection-options.ts';
 import { SessionClient } from '../../db/session-client.ts';
-import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
+import { type DatabaseAddress, redactDatabaseUrl } from '../../db/database-address.ts';
 import { failureWords } from '../../process/format-startup-error.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
 import { type Finding, ok, warn } from './check-result.ts';
@@ -16,7 +16,7 @@ const CONNECT_MS = 10_000;
  * Nothing of it is broken: exports read from the primary where it cannot be used.
  */
 export const checkReplica = async (primary: Db, url: string): Promise<Finding> => {
-  const place = placeOf(url);
+  const place = redactDatabaseUrl(url);
   const client = new SessionClient(
     sessionConnection(url, { applicationName: 'sluice-cli', connectMs: CONNECT_MS, statementTimeoutMs: CONNECT_MS }),
   );
@@ -41,7 +41,7 @@ const compare = async (
   primary: Db,
   replica: SessionClient,
   position: string,
-  { host, port, database }: DatabasePlace,
+  { host, port, database }: DatabaseAddress,
 ): Promise<Finding> => {
   const { rows } = await replica.query<{ standby: boolean; paused: boolean; feedback: string; behind: string }>(
     `SELECT pg_is_in_recovery() AS standby, CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END AS paused,

@@ -4,7 +4,7 @@ import { type ApiKeyRow, createApiKey, findApiKey, listApiKeys, revokeApiKey } f
 import type { Scope } from '../../accounts/scopes.ts';
 import { encodeCursor, MAX_PAGE } from '../../db/paging.ts';
 import { NotFoundError } from '../../errors/errors.ts';
-import { encodeId, idOf } from '../../lib/global-ids.ts';
+import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
 import { aligned } from '../output/table.ts';
 import { type CommandContext, type OpenCommand, withDatabase } from '../command-context.ts';
@@ -61,7 +61,7 @@ export const listKeysCommand = (context: CommandContext, accountName: string): P
 export const revokeKeyCommand = (context: CommandContext, id: string): Promise<void> =>
   withDatabase(context, async (open) => {
     // As `key list` and the API show it; or as the database holds it.
-    const key = await findApiKey(open.db, idOf('ApiKey', id) || id);
+    const key = await findApiKey(open.db, parseGlobalId('ApiKey', id) || id);
     if (!key)
       throw new NotFoundError(`There is no key ${id}. \`npm run -s sluice -- key list --account NAME\` shows the ids.`);
     const revoked = await revokeApiKey(open, key.accountId, key.id);
@@ -73,7 +73,7 @@ export const revokeKeyCommand = (context: CommandContext, id: string): Promise<v
   });
 
 /** The id as the API shows it, so that what one of them says can be given to the other. */
-const shownId = (key: ApiKeyRow): string => encodeId('ApiKey', key.id);
+const shownId = (key: ApiKeyRow): string => encodeGlobalId('ApiKey', key.id);
 
 export const requireAccount = async ({ db }: OpenCommand, name: string): Promise<AccountRow> => {
   const account = await findAccount(db, name);

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { type Config, ConfigError, loadConfig, tracesUrl } from '../../config/config.ts';
 import type { Database } from '../../db/client.ts';
-import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
+import { type DatabaseAddress, redactDatabaseUrl } from '../../db/database-address.ts';
 import { connectDirectly } from '../../db/direct-connection.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { LocalLog } from '../../local/log.ts';
@@ -82,13 +82,13 @@ const checkDatabase = async (config: Config, log: LocalLog, report: CheckReport)
   }
   try {
     let reached = true;
-    const place = found.place === 'configured' ? placeOf(found.url) : null;
+    const place = found.place === 'configured' ? redactDatabaseUrl(found.url) : null;
     const attempt = (check: () => Promise<Finding>): Promise<Finding> => findingOf(check, place);
     const connected = await attempt(async () => {
       reached = false;
       await database.acrossAccounts.execute(sql`SELECT 1`);
       reached = true;
-      return ok(PLACES[found.place](placeOf(found.url)));
+      return ok(PLACES[found.place](redactDatabaseUrl(found.url)));
     });
     tell('database', connected);
     const direct = await attempt(() => checkDirect(found.directUrl ?? found.url));
@@ -122,13 +122,13 @@ const checkDatabase = async (config: Config, log: LocalLog, report: CheckReport)
 };
 
 const checkDirect = async (url: string): Promise<Finding> => {
-  const { host, port, database } = placeOf(url);
+  const { host, port, database } = redactDatabaseUrl(url);
   const client = await connectDirectly(url, { applicationName: 'sluice-cli' });
   await client.end();
   return ok(`${database} on ${host}:${port}, for LISTEN, the queue and migrations`);
 };
 
-const PLACES: Record<CommandDatabase['place'], (place: DatabasePlace) => string> = {
+const PLACES: Record<CommandDatabase['place'], (place: DatabaseAddress) => string> = {
   configured: ({ host, port, database }) => `${database} on ${host}:${port}`,
   running: ({ host, port }) => `the embedded one of the server that runs, ${host}:${port}`,
   started: () => 'the embedded one, started for this; no server runs',

@@ -1,4 +1,4 @@
-import { type DatabasePlace, placeOf } from '../../db/database-address.ts';
+import { type DatabaseAddress, redactDatabaseUrl } from '../../db/database-address.ts';
 import { type CheckReport, findingOf, openReport, wordsOf } from '../checks/check-report.ts';
 import {
   CLUSTER_CHECKS,
@@ -24,7 +24,7 @@ export const scaleOutCheckCommand = async (context: CommandContext): Promise<boo
   const report = openReport(context.terminal);
   await withDatabase(context, async (looked) => {
     const { databaseUrl } = looked.config;
-    const place = databaseUrl === null ? null : placeOf(databaseUrl);
+    const place = databaseUrl === null ? null : redactDatabaseUrl(databaseUrl);
     const distribution = await checkCluster(looked, report, place);
     if (distribution === 'none') report.tell('citus', NOT_DISTRIBUTED);
     if (distribution === 'coordinator') await checkLedger(looked, report);
@@ -39,7 +39,7 @@ export const scaleOutCheckCommand = async (context: CommandContext): Promise<boo
 export const checkCluster = async (
   { db }: Pick<Looked, 'db'>,
   { tell }: CheckReport,
-  place: DatabasePlace | null = null,
+  place: DatabaseAddress | null = null,
 ): Promise<Distribution | null> => {
   let look: ClusterLook;
   try {

@@ -1,5 +1,5 @@
 import type { RecordsReceipt } from '../../api-client/send-records.ts';
-import { bytesText, countText, plural, secondsText } from '../../lib/format-amounts.ts';
+import { formatBytes, formatCount, pluralize, formatDuration } from '../../lib/format-amounts.ts';
 import type { DrawnTerminal } from '../command-context.ts';
 import type { Input } from './open-input.ts';
 import type { Part } from './request-part.ts';
@@ -23,7 +23,7 @@ export interface IngestProgress {
   whereItStands(): string;
 }
 
-/** Pieces come faster than anybody can see. */
+/** ChunkBuffer come faster than anybody can see. */
 const REDRAW_MS = 50;
 
 export const createIngestProgress = (terminal: DrawnTerminal, input: Input): IngestProgress => {
@@ -40,11 +40,11 @@ export const createIngestProgress = (terminal: DrawnTerminal, input: Input): Ing
     const share = input.size === null || input.size === 0 ? null : (input.bytesRead + stored) / (2 * input.size);
     const isSending = sent.part === part;
     const arrived = total.records + (isSending ? Math.floor((sent.records * sent.bytes) / sent.of) : 0);
-    const read = `${bytesText(input.bytesRead)}${input.size === null ? '' : ` of ${bytesText(input.size)}`}`;
+    const read = `${formatBytes(input.bytesRead)}${input.size === null ? '' : ` of ${formatBytes(input.size)}`}`;
     const rate = Math.round(arrived / Math.max(0.001, (performance.now() - begun) / 1000));
     const words = isSending
-      ? `${countText(arrived)} sent, ${countText(rate)}/s`
-      : `${plural(total.records + records, 'record')} found`;
+      ? `${formatCount(arrived)} sent, ${formatCount(rate)}/s`
+      : `${pluralize(total.records + records, 'record')} found`;
     const doing = !isSending ? 'Reading' : sent.bytes < sent.of ? 'Sending' : 'Storing';
     const before = `${doing} part ${part}`;
     const now = performance.now();
@@ -80,7 +80,7 @@ export const createIngestProgress = (terminal: DrawnTerminal, input: Input): Ing
       total.lastLine = full.lineOf(full.count - 1);
       if (terminal.answers.isTerminal) return;
       terminal.answer(
-        `Part ${sent.part}: ${plural(full.count, 'record')}, up to line ${countText(total.lastLine)}, ${receipt.replayed ? 'were there already' : 'stored'}\n`,
+        `Part ${sent.part}: ${pluralize(full.count, 'record')}, up to line ${formatCount(total.lastLine)}, ${receipt.replayed ? 'were there already' : 'stored'}\n`,
       );
     },
     end: (stream, kind) => {
@@ -88,11 +88,11 @@ export const createIngestProgress = (terminal: DrawnTerminal, input: Input): Ing
       const took = performance.now() - begun;
       const rate = Math.round(total.records / Math.max(0.001, took / 1000));
       terminal.answer(
-        `${terminal.answers.paint('green', 'Stored')}: ${plural(total.records, 'record')} in "${stream}"${total.parts > 1 ? `, in ${plural(total.parts, 'part')}` : ''}, in ${secondsText(took)} (${countText(rate)}/s)${kind === 'replace' ? `; ${plural(total.hidden, 'earlier record')} hidden` : ''}\n`,
+        `${terminal.answers.paint('green', 'Stored')}: ${pluralize(total.records, 'record')} in "${stream}"${total.parts > 1 ? `, in ${pluralize(total.parts, 'part')}` : ''}, in ${formatDuration(took)} (${formatCount(rate)}/s)${kind === 'replace' ? `; ${pluralize(total.hidden, 'earlier record')} hidden` : ''}\n`,
       );
       if (total.replayed === 0) return;
       terminal.say(
-        `${total.replayed === total.records ? 'All' : countText(total.replayed)} of them had been stored by an earlier start, and count once. Where they were deleted since, or are to count again, send them with an --idempotency-key of your own.`,
+        `${total.replayed === total.records ? 'All' : formatCount(total.replayed)} of them had been stored by an earlier start, and count once. Where they were deleted since, or are to count again, send them with an --idempotency-key of your own.`,
       );
     },
     clear: () => line.clear(),
@@ -103,7 +103,7 @@ export const createIngestProgress = (terminal: DrawnTerminal, input: Input): Ing
           ? isOpen
             ? ''
             : 'Nothing was stored.'
-          : `${plural(total.records, 'record')}, up to line ${countText(total.lastLine)}, are stored: leave these lines as they are.`,
+          : `${pluralize(total.records, 'record')}, up to line ${formatCount(total.lastLine)}, are stored: leave these lines as they are.`,
         isOpen ? `Whether part ${sent.part} was stored is not known.` : '',
         total.parts > 0 || isOpen
           ? 'Start the same command again, with the same input and the same options: what is stored counts once.'

@@ -1,7 +1,7 @@
 // Pure: what is wrong with lines of a file, in words.
 import type { ApiError } from '../../api-client/errors.ts';
 import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
-import { plural } from '../../lib/format-amounts.ts';
+import { pluralize } from '../../lib/format-amounts.ts';
 
 /** What the server refused: a record of the part, and the field that the issue names. */
 export interface RefusedField {
@@ -63,7 +63,7 @@ export const refusedLines = (error: ApiError, { lineOf, placeOf, footer }: Refus
 };
 
 const refusal = (messages: readonly string[], count: number, footer: string | null): ValidationError => {
-  const more = count > messages.length ? [`and ${plural(count - messages.length, 'more problem')}.`] : [];
+  const more = count > messages.length ? [`and ${pluralize(count - messages.length, 'more problem')}.`] : [];
   const message = [...messages, ...more, ...(footer === null ? [] : [footer])].join('\n');
   return new ValidationError([{ path: [], code: 'BAD_VALUE', message }], count);
 };

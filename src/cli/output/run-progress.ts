@@ -1,4 +1,4 @@
-import { bytesText, plural, rowsText, runText, secondsText } from '../../lib/format-amounts.ts';
+import { formatBytes, pluralize, formatRows, formatRun, formatDuration } from '../../lib/format-amounts.ts';
 import type { DrawnTerminal } from '../command-context.ts';
 import { createProgressLine } from './progress-bar.ts';
 import { harmless } from './text.ts';
@@ -56,7 +56,7 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
     if (!last || hasEnded(last)) return;
     const { status, rowsWritten } = last;
     const since = Date.parse((status === 'RUNNING' ? last.startedAt : null) ?? last.scheduledFor);
-    const words = lostWords ?? `${amountOf(last)}  ${secondsText(Math.max(0, now.getTime() - since))}`;
+    const words = lostWords ?? `${amountOf(last)}  ${formatDuration(Math.max(0, now.getTime() - since))}`;
     line.show(
       partOf(last, expectedRows),
       `${harmless(last.jobName)}  ${statusText(last)}`,
@@ -94,9 +94,9 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
           ? Date.parse(run.finishedAt) - Date.parse(run.startedAt)
           : null;
       if (answers.isTerminal && run.status === 'SUCCEEDED') {
-        const amounts = [rowsText(run.rowsWritten), bytesText(run.bytesWritten)];
+        const amounts = [formatRows(run.rowsWritten), formatBytes(run.bytesWritten)];
         say(
-          runText(
+          formatRun(
             answers.paint('bold', harmless(run.jobName)),
             answers.paint('green', run.status),
             amounts,
@@ -109,13 +109,13 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
       if (run.status !== 'SUCCEEDED') {
         terminal.say(
           run.error
-            ? `${run.status} after ${plural(run.attempt, 'attempt')}: ${harmless(run.error.code)}: ${harmless(run.error.message)}`
-            : `${run.status} after ${plural(run.attempt, 'attempt')}.`,
+            ? `${run.status} after ${pluralize(run.attempt, 'attempt')}: ${harmless(run.error.code)}: ${harmless(run.error.message)}`
+            : `${run.status} after ${pluralize(run.attempt, 'attempt')}.`,
         );
         return;
       }
-      const took = milliseconds === null ? '' : ` in ${secondsText(milliseconds)}`;
-      say(`${run.status}${took}: ${amountOf(run)}, ${plural(run.objects.length, 'object')}`);
+      const took = milliseconds === null ? '' : ` in ${formatDuration(milliseconds)}`;
+      say(`${run.status}${took}: ${amountOf(run)}, ${pluralize(run.objects.length, 'object')}`);
       if (run.manifestKey !== null) say(`Manifest: ${placeOf(run, run.manifestKey)}`);
     },
     clear: () => line.clear(),
@@ -123,7 +123,7 @@ export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunVi
 };
 
 const amountOf = ({ rowsWritten, bytesWritten }: WatchedRun): string =>
-  `${rowsText(rowsWritten)}, ${bytesText(bytesWritten)}`;
+  `${formatRows(rowsWritten)}, ${formatBytes(bytesWritten)}`;
 
 const statusText = ({ status, attempt }: WatchedRun): string =>
   status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;

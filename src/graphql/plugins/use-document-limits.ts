@@ -1,6 +1,6 @@
 import { type DocumentNode, GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { brief } from '../../lib/truncate.ts';
+import { truncate } from '../../lib/truncate.ts';
 import { documentTooLarge, type DocumentLimits, findExceededLimit } from './document-limits.ts';
 
 /** Rejects documents that exceed a limit before they are validated, and gives syntax errors their code. */
@@ -14,7 +14,7 @@ export function useDocumentLimits(schema: GraphQLSchema, limits: DocumentLimits)
       return new GraphQLError('The document is nested too deeply.', { extensions: { code: 'GRAPHQL_PARSE_FAILED' } });
     }
     if (parsed instanceof GraphQLError) {
-      parsed.message = brief(parsed.message, MAX_MESSAGE);
+      parsed.message = truncate(parsed.message, MAX_MESSAGE);
       if (parsed.extensions['code'] === undefined) Object.assign(parsed.extensions, { code: 'GRAPHQL_PARSE_FAILED' });
       return null;
     }

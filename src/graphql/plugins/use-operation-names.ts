@@ -1,12 +1,12 @@
 import { type DocumentNode, Kind, type OperationDefinitionNode } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { noteOperation } from '../../http/request-context.ts';
+import { recordOperation } from '../../http/request-context.ts';
 
 /** Records for logs and metrics which operation a valid request executes. */
 export function useOperationNames(): Plugin {
   return {
-    onExecute: ({ args }) => noteOperation('graphql', formatOperation(args.document, args.operationName)),
-    onSubscribe: ({ args }) => noteOperation('graphql', formatOperation(args.document, args.operationName), true),
+    onExecute: ({ args }) => recordOperation('graphql', formatOperation(args.document, args.operationName)),
+    onSubscribe: ({ args }) => recordOperation('graphql', formatOperation(args.document, args.operationName), true),
   };
 }
 

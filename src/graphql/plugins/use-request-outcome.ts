@@ -1,5 +1,5 @@
 import type { Plugin } from 'graphql-yoga';
-import { noteOutcome } from '../../http/request-context.ts';
+import { recordOutcome } from '../../http/request-context.ts';
 
 /** Records for logs and metrics that an operation was refused with top-level errors. Typed errors: `onUserError` of the schema. */
 export function useRequestOutcome(): Plugin {
@@ -11,5 +11,5 @@ export function useRequestOutcome(): Plugin {
 
 function recordErrors(result: unknown): void {
   if (typeof result !== 'object' || result === null || !('errors' in result) || !Array.isArray(result.errors)) return;
-  if (result.errors.length > 0) noteOutcome('refused');
+  if (result.errors.length > 0) recordOutcome('refused');
 }

@@ -7,7 +7,7 @@ import {
   validate,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { brief } from '../../lib/truncate.ts';
+import { truncate } from '../../lib/truncate.ts';
 
 const MAX_MESSAGE = 1000;
 const WITHOUT_INTROSPECTION = [...specifiedRules, NoSchemaIntrospectionCustomRule];
@@ -31,7 +31,7 @@ export function useValidationRules(introspection: boolean): Plugin {
       return ({ valid, result }) => {
         if (valid) return;
         for (const error of result) {
-          error.message = brief(error.message, MAX_MESSAGE);
+          error.message = truncate(error.message, MAX_MESSAGE);
           Object.assign(error.extensions, { code: 'GRAPHQL_VALIDATION_FAILED' });
         }
       };

@@ -9,7 +9,7 @@ import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
-import { encodeId, idOf } from '../../lib/global-ids.ts';
+import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;
@@ -31,7 +31,7 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
     // Any key may see itself; the others are ADMIN's.
     authScopes: (key, context) => (context.principal?.key.id === key.id ? { anyKey: true } : ADMIN),
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (key) => encodeId('ApiKey', key.id) }),
+      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (key) => encodeGlobalId('ApiKey', key.id) }),
       name: t.exposeString('name', { description: 'Given by whoever made it.' }),
       prefix: t.exposeString('prefix', {
         description: 'The first characters, to tell keys apart; the rest is stored only as a hash.',
@@ -142,7 +142,7 @@ const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes
         types: [NotFoundError, ConflictError],
         union: { name: 'RevokeApiKeyResult', description: 'The key, revoked, or why it was not.' },
       },
-      resolve: (_, { id }, context) => revokeApiKey(context.services, accountOf(context), idOf('ApiKey', id)),
+      resolve: (_, { id }, context) => revokeApiKey(context.services, accountOf(context), parseGlobalId('ApiKey', id)),
     }),
   }));
 };

@@ -5,7 +5,7 @@ import { deleteStream } from '../../streams/streams.ts';
 import type { Receipt } from '../../streams/write-plan.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
-import { encodeId } from '../../lib/global-ids.ts';
+import { encodeGlobalId } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 
 const WRITE = { anyOf: ['INGEST'] } as const;
@@ -212,7 +212,7 @@ const addDeletedStream = (builder: Builder) =>
       // A global id under the name `id` would make normalized caches store this object over the Stream.
       deletedId: t.id({
         description: 'Id of the deleted stream.',
-        resolve: (stream) => encodeId('Stream', stream.id),
+        resolve: (stream) => encodeGlobalId('Stream', stream.id),
       }),
       name: t.exposeString('name', { description: 'Name of the deleted stream. A new stream may use it.' }),
     }),

@@ -6,7 +6,7 @@ import { type JobPatch, jobSettings } from '../../jobs/settings.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
-import { idOf } from '../../lib/global-ids.ts';
+import { parseGlobalId } from '../../lib/global-ids.ts';
 import { AGGREGATION } from './field-costs.ts';
 import type { HasSettings, JobSettingsTypes } from './job-settings.ts';
 import type { Refs } from './refs.ts';
@@ -47,7 +47,7 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
         union: { name: 'UpdateJobResult', description: 'The job as it is now, or why it was not changed.' },
       },
       resolve: (_, { input: { id, version, ...patch } }, context) =>
-        updateJob(context.services, accountOf(context), idOf('Job', id), version ?? null, patch as JobPatch),
+        updateJob(context.services, accountOf(context), parseGlobalId('Job', id), version ?? null, patch as JobPatch),
     }),
     deleteJob: t.field({
       type: deletedJob,
@@ -59,7 +59,7 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
         union: { name: 'DeleteJobResult', description: 'What was deleted, or that it is not there.' },
       },
       resolve: async (_, { id }, context) => {
-        await deleteJob(context.services, accountOf(context), idOf('Job', id));
+        await deleteJob(context.services, accountOf(context), parseGlobalId('Job', id));
         return { deletedId: id };
       },
     }),
@@ -82,7 +82,7 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
       },
       resolve: (_, { input, id }, context) => {
         const { db, clock, limits, canMail } = context.services;
-        const existing = id == null ? null : idOf('Job', id);
+        const existing = id == null ? null : parseGlobalId('Job', id);
         return checkJob(
           { db, clock, maxFilledRows: limits.maxFilledRows, canMail },
           accountOf(context),

@@ -5,7 +5,7 @@ import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
-import { encodeId, idOf } from '../../lib/global-ids.ts';
+import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { SLOTS } from './field-costs.ts';
 import { addJobMutations } from './job-mutations.ts';
 import { addJobSettings } from './job-settings.ts';
@@ -21,7 +21,7 @@ export const addJobs = (builder: Builder, refs: Refs, clock: Clock): void => {
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'destination' in value,
     authScopes: READ,
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (job) => encodeId('Job', job.id) }),
+      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (job) => encodeGlobalId('Job', job.id) }),
       version: t.exposeInt('version', {
         description:
           '1 at first; grows by one at each update. Pass it to updateJob so that no concurrent edit is lost.',
@@ -78,7 +78,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       description: 'The job with this id, or null.',
       args: { id: t.arg.id({ required: true, description: 'The id of a job.' }) },
       resolve: async (_, { id }, context) =>
-        (await loadJobs(context.services.db, accountOf(context), [idOf('Job', id)]))[0] ?? null,
+        (await loadJobs(context.services.db, accountOf(context), [parseGlobalId('Job', id)]))[0] ?? null,
     }),
     jobs: t.field({
       type: refs.jobConnection,

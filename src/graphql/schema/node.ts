@@ -2,7 +2,7 @@ import type { Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError } from '../../errors/errors.ts';
 import type { Builder } from './builder.ts';
 import type { GraphQLContext } from './context.ts';
-import { bigintId, decodeId, type NodeType } from '../../lib/global-ids.ts';
+import { parseBigintId, decodeGlobalId, type NodeType } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 import { forbidden } from './refused-callers.ts';
 
@@ -46,16 +46,16 @@ export const addNode = (builder: Builder, refs: Refs): void => {
 };
 
 const loadNode = async (text: string, context: GraphQLContext): Promise<object | null> => {
-  const decoded = decodeId(text);
+  const decoded = decodeGlobalId(text);
   if (!decoded) return null;
   const { type, id } = decoded;
   if (type === 'ApiKey' && id === context.principal?.key.id) return context.loaders.apiKeys.load(id);
   if (!NEEDED[type].some((scope) => context.scopes.has(scope))) throw forbidden(NEEDED[type]);
   switch (type) {
     case 'Stream':
-      return context.loaders.streams.load(bigintId(id));
+      return context.loaders.streams.load(parseBigintId(id));
     case 'AllocationOperation':
-      return context.loaders.operations.load(bigintId(id));
+      return context.loaders.operations.load(parseBigintId(id));
     case 'Job':
       return context.loaders.jobs.load(id);
     case 'Run':

@@ -12,7 +12,7 @@ import { bothWaysArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext, paged } from './context.ts';
 import { GLOBAL_ID, RUN_STATUS_FILTER } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
-import { encodeId, idOf } from '../../lib/global-ids.ts';
+import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 import { followRuns } from './subscriptions.ts';
 
@@ -67,7 +67,7 @@ export const addRuns = (builder: Builder, refs: Refs, clock: Clock): void => {
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'leaseToken' in value,
     authScopes: READ,
     fields: (t) => ({
-      id: t.id({ description: GLOBAL_ID, resolve: (run) => encodeId('Run', run.id) }),
+      id: t.id({ description: GLOBAL_ID, resolve: (run) => encodeGlobalId('Run', run.id) }),
       job: t.field({
         type: refs.job,
         nullable: true,
@@ -167,7 +167,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       description: 'Run with this id. Null if the account has none.',
       args: { id: t.arg.id({ required: true, description: 'Id of a run.' }) },
       resolve: async (_, { id }, context) =>
-        (await loadRuns(context.services.db, accountOf(context), [idOf('Run', id)]))[0] ?? null,
+        (await loadRuns(context.services.db, accountOf(context), [parseGlobalId('Run', id)]))[0] ?? null,
     }),
     runs: t.field({
       type: refs.runConnection,
@@ -181,7 +181,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       resolve: async (_, { jobId, ...args }, context) => {
         const { db } = context.services;
         const account = accountOf(context);
-        const selection = { ...paged(context, args), jobId: jobId == null ? null : idOf('Job', jobId) };
+        const selection = { ...paged(context, args), jobId: jobId == null ? null : parseGlobalId('Job', jobId) };
         return toConnection(
           await listRuns(db, account, selection),
           (row) => [row.createdAt.toISOString(), row.id],
@@ -215,7 +215,7 @@ const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
         union: { name: 'RunJobResult', description: 'Queued run, or the reason why none was queued.' },
       },
       resolve: (_, { input: { jobId, scheduledFor: slot } }, context) =>
-        runJob(context.services, accountOf(context), idOf('Job', jobId), slot),
+        runJob(context.services, accountOf(context), parseGlobalId('Job', jobId), slot),
     }),
     cancelRun: t.field({
       type: refs.run,
@@ -227,7 +227,7 @@ const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
         types: [NotFoundError, ConflictError],
         union: { name: 'CancelRunResult', description: 'Canceled run, or the reason why it was not canceled.' },
       },
-      resolve: (_, { id }, context) => cancelRun(context.services, accountOf(context), idOf('Run', id)),
+      resolve: (_, { id }, context) => cancelRun(context.services, accountOf(context), parseGlobalId('Run', id)),
     }),
   }));
 };
@@ -259,11 +259,11 @@ const subscribeToRuns = async (
     throw new BadUserInputError('runId and jobId are both set. Pass only one of them.');
   if (runId == null && jobId == null) return followRuns(context, { accountId });
   if (jobId != null) {
-    const job = await context.loaders.jobs.load(idOf('Job', jobId));
+    const job = await context.loaders.jobs.load(parseGlobalId('Job', jobId));
     if (!job) throw notFound('There is no such job.');
     return followRuns(context, { accountId, jobId: job.id });
   }
-  const [run] = await loadRuns(db, accountId, [idOf('Run', runId ?? '')]);
+  const [run] = await loadRuns(db, accountId, [parseGlobalId('Run', runId ?? '')]);
   if (!run) throw notFound('There is no such run.');
   return followRuns(context, { accountId, runId: run.id });
 };

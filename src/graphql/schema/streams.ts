@@ -6,7 +6,7 @@ import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connect
 import { accountOf, paged } from './context.ts';
 import { GLOBAL_ID, SEARCH } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
-import { encodeId } from '../../lib/global-ids.ts';
+import { encodeGlobalId } from '../../lib/global-ids.ts';
 import { readBucketBound } from './timestamp-arguments.ts';
 import type { Refs } from './refs.ts';
 
@@ -27,7 +27,7 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'createdXid' in value,
     authScopes: READ_OR_WRITE,
     fields: (t) => ({
-      id: t.id({ description: GLOBAL_ID, resolve: (stream) => encodeId('Stream', stream.id) }),
+      id: t.id({ description: GLOBAL_ID, resolve: (stream) => encodeGlobalId('Stream', stream.id) }),
       name: t.exposeString('name', {
         description:
           'Name that the first request gave the stream: 1 to 256 characters out of `A-Z a-z 0-9 _ . -`. Case-sensitive, and unique among the live streams of the account.',
@@ -168,7 +168,7 @@ const addOperation = (builder: Builder, refs: Refs): void => {
     fields: (t) => ({
       id: t.id({
         description: GLOBAL_ID,
-        resolve: (operation) => encodeId('AllocationOperation', operation.id),
+        resolve: (operation) => encodeGlobalId('AllocationOperation', operation.id),
       }),
       kind: t.field({ type: kind, description: 'Kind of the write.', resolve: (operation) => operation.kind }),
       stream: t.field({

@@ -1,7 +1,7 @@
 import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
-import { afterOthers, RECORDS_IN_ONE_GO } from '../../lib/event-loop.ts';
+import { yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
 import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { WriteKind } from '../../streams/write-plan.ts';
 import { parseBody } from '../../http/json-body.ts';
@@ -59,7 +59,7 @@ class ReadRecords {
       this.bad.note(input);
       this.inputs.push(input);
     }
-    return this.count % RECORDS_IN_ONE_GO === 0;
+    return this.count % RECORDS_PER_TICK === 0;
   }
 
   endRun(): void {
@@ -94,7 +94,7 @@ export const readList = async (
 
 /** Lets others have their turn. Throws if nobody waits for the answer any more: a large body takes seconds. */
 const nextTurn = async (ended: RequestSignals): Promise<void> => {
-  await afterOthers();
+  await yieldToEventLoop();
   for (const signal of ended()) signal.throwIfAborted();
 };
 

@@ -1,8 +1,8 @@
 // Pure: records straight out of JSON text. Requests repeat few timestamps and filters many times: what one means is asked of
 // the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
 import { LRUCache } from 'lru-cache';
-import { parseExactly } from '../../lib/json-numbers.ts';
-import { findRepeatedNames } from '../../lib/duplicate-keys.ts';
+import { parseJsonExactly } from '../../lib/json-numbers.ts';
+import { findDuplicateKeys } from '../../lib/duplicate-keys.ts';
 import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** Reads what JSON.parse made of a record. */
@@ -176,8 +176,8 @@ export class RecordTextReader {
     if (end < 0) return null;
     const json = text.slice(start, end);
     try {
-      const { value, text: exact } = parseExactly(json);
-      if (findRepeatedNames(exact, value, 0).count > 0) return null;
+      const { value, text: exact } = parseJsonExactly(json);
+      if (findDuplicateKeys(exact, value, 0).count > 0) return null;
       this.#end = end;
       return this.#readRecord(value);
     } catch {

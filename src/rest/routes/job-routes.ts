@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idOf } from '../../lib/global-ids.ts';
+import { parseGlobalId } from '../../lib/global-ids.ts';
 import { checkJob } from '../../jobs/check.ts';
 import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
@@ -94,7 +94,7 @@ export const jobRoutes: readonly Route[] = [
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
       const body = await readReplacement(call, jobWithIdSchema);
-      return replaceJob(call, idOf('Job', body.id), body);
+      return replaceJob(call, parseGlobalId('Job', body.id), body);
     },
   },
   {
@@ -114,7 +114,7 @@ export const jobRoutes: readonly Route[] = [
       const mayHavePassed = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
       const job = readJob(checkedJobSchema, body, { clock, mayHavePassed });
       const context = { db, clock, canMail, maxFilledRows: limits.maxFilledRows };
-      const id = job.id == null ? null : idOf('Job', job.id);
+      const id = job.id == null ? null : parseGlobalId('Job', job.id);
       const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));
       return { status: 200, body: formatCheck(check) };
     },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idOf } from '../../lib/global-ids.ts';
+import { parseGlobalId } from '../../lib/global-ids.ts';
 import { NotFoundError } from '../../errors/errors.ts';
 import { runJob } from '../../jobs/commands.ts';
 import { slotInput } from '../../jobs/run-input.ts';
@@ -75,7 +75,9 @@ export const runRoutes: readonly Route[] = [
     success: { status: 200, description: 'The run.', schema: answeredRun },
     failures: MISSING,
     handle: async (call) => {
-      const runs = await loadRuns(call.services.db, call.principal.accountId, [idOf('Run', parameterOf(call, 'id'))]);
+      const runs = await loadRuns(call.services.db, call.principal.accountId, [
+        parseGlobalId('Run', parameterOf(call, 'id')),
+      ]);
       const [run] = await formatRuns(call, runs);
       if (!run) throw new NotFoundError('There is no such run.');
       return { status: 200, body: run };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { encodeId } from '../../lib/global-ids.ts';
+import { encodeGlobalId } from '../../lib/global-ids.ts';
 import { ValidationError } from '../../errors/errors.ts';
 import { listRecords } from '../../streams/list-records.ts';
 import { deleteStream, findStream } from '../../streams/streams.ts';
@@ -84,7 +84,7 @@ const readIdempotencyKey = ({ request }: Call): string | null => {
 
 const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> => ({
   message: 'Telemetry accepted',
-  operationId: encodeId('AllocationOperation', operation.id),
+  operationId: encodeGlobalId('AllocationOperation', operation.id),
   insertedRecords: operation.insertedRecords,
   hiddenRecords: operation.hiddenRecords,
   replayed,
@@ -273,7 +273,10 @@ const readsAndDeletes: Route[] = [
       const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), {
         force,
       });
-      return { status: 200, body: { message: 'Stream deleted', id: encodeId('Stream', stream.id), name: stream.name } };
+      return {
+        status: 200,
+        body: { message: 'Stream deleted', id: encodeGlobalId('Stream', stream.id), name: stream.name },
+      };
     },
   },
 ];

@@ -1,7 +1,7 @@
 // Pure: jobs, checks of jobs and runs as the routes answer them.
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
-import { encodeId } from '../../lib/global-ids.ts';
+import { encodeGlobalId } from '../../lib/global-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import type { JobSettings } from '../../jobs/settings.ts';
@@ -128,7 +128,7 @@ const formatSettings = (job: JobSettings) => ({
 const inSeconds = (slots: readonly Date[]): number[] => slots.map((slot) => Math.floor(slot.getTime() / 1000));
 
 export const formatJob = (job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> => ({
-  id: encodeId('Job', job.id),
+  id: encodeGlobalId('Job', job.id),
   version: job.version,
   ...formatSettings(job.settings),
   createTime: job.createdAt.getTime(),
@@ -154,8 +154,8 @@ export const formatCheck = (check: JobCheck): z.input<typeof answeredCheck> => (
 });
 
 export const formatRun = (run: RunRow, objects: readonly RunObjectRow[]): z.input<typeof answeredRun> => ({
-  id: encodeId('Run', run.id),
-  jobId: encodeId('Job', run.jobId),
+  id: encodeGlobalId('Run', run.id),
+  jobId: encodeGlobalId('Job', run.jobId),
   jobName: run.settings.jobName,
   trigger: lower(run.trigger),
   status: lower(run.status),

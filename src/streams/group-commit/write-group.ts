@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { arrayText, plainArrayText } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
-import { compareBytewise } from '../../lib/compare-utf8.ts';
+import { compareUtf8 } from '../../lib/compare-utf8.ts';
 import { Interner } from '../../lib/interner.ts';
 import { encodeBatch } from '../pipeline/encode-batch.ts';
 import { BucketAggregator } from '../pipeline/bucket-aggregator.ts';
@@ -194,7 +194,7 @@ const insertOperations = async (
   // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
   const inOrder = taken
     .map(({ operation }) => operation)
-    .sort((a, b) => compareBytewise(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
+    .sort((a, b) => compareUtf8(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
   if (areFewRows(inOrder.length)) return insertFewOperations(tx, stream.xid, inOrder);
   const { rowCount } = await tx.execute(sql`
     INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)

@@ -1,7 +1,7 @@
 // Pure: timestamps and filters in their one spelling, for records and selectors alike.
 import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../../errors/errors.ts';
-import { compareBytewise } from '../../lib/compare-utf8.ts';
+import { compareUtf8 } from '../../lib/compare-utf8.ts';
 import { Interner } from '../../lib/interner.ts';
 import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../../lib/timestamps.ts';
 import { validateFilter, type FilterEntry, type Granularity } from './inputs.ts';
@@ -31,8 +31,8 @@ export interface ReaderOptions {
 
 const toCanonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
   const entries = filter
-    .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareBytewise) }))
-    .sort((a, b) => compareBytewise(a.dimension, b.dimension));
+    .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareUtf8) }))
+    .sort((a, b) => compareUtf8(a.dimension, b.dimension));
   return {
     entries,
     text: JSON.stringify(entries.map((entry) => [entry.dimension, entry.values])),

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { plainArrayText } from '../../db/array-text.ts';
 import { OWN_ID } from '../../db/as-of.ts';
 import type { Transaction } from '../../db/client.ts';
-import { compareBytewise } from '../../lib/compare-utf8.ts';
+import { compareUtf8 } from '../../lib/compare-utf8.ts';
 import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { insertFewOperations } from './few-rows.ts';
 import { type CanonicalFilter, encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
@@ -126,7 +126,7 @@ export const resolveFilterIds = async (
       .map((filter, index) => ({ filter, digest: (digests[index] as Buffer).toString('hex') }))
       .filter(({ digest }) => !ids.has(digest))
       // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
-      .sort((a, b) => compareBytewise(a.digest, b.digest));
+      .sort((a, b) => compareUtf8(a.digest, b.digest));
     const entries = missing.map(({ filter }) => encodeDimensions(filter));
     await tx.execute(sql`
       INSERT INTO filters (account_id, stream_id, digest, dimensions)
