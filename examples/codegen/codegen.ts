@@ -1,27 +1,27 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
 const config: CodegenConfig = {
-  // The server's own, as it stands; of a server elsewhere it would be its address with a key, or a file out of a release.
+  // For another server, use its address with a key, or the file of a release.
   schema: '../../schema.graphql',
   documents: ['src/with-client-preset.ts', 'src/scalars-with-client-preset.ts'],
-  // Node runs what is generated as it is.
+  // Node runs the generated files without a build.
   importExtension: '.ts',
   generates: {
     'src/generated/': {
       preset: 'client',
       config: {
-        // Without these each scalar is `any`, and a Decimal that is added to another becomes text put together, or a float.
+        // Without these types, each scalar is `any`, and adding two Decimals concatenates text or rounds to a double.
         scalars: {
           AgoDuration: 'string',
           CronExpression: 'string',
           DateTime: 'string',
           Decimal: 'string',
           EmailAddress: 'string',
-          // An integer within 2^53.
+          // An integer up to 2^53.
           SafeInt: 'number',
           TimeZone: 'string',
         },
-        // A scalar that comes later is an error at the next generation, and no `any`.
+        // A new scalar is an error instead of `any`.
         strictScalars: true,
         defaultScalarType: 'unknown',
         enumsAsTypes: true,

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Sends a file of usage to a stream of Sluice, and counts each record once, however often it is started.
+"""Sends a file of usage to a stream of Sluice. Running it again stores nothing twice.
 
     send_usage.py STREAM FILE
 
-FILE is CSV or NDJSON, by its name (.csv or else), gzipped where that ends in .gz. SLUICE_KEY is the secret of a key with the
-scope INGEST, SLUICE_URL where the server is. README.md shows the forms of the lines. Only the standard library is used.
+FILE is CSV if its name ends in .csv, otherwise NDJSON, and gzipped if its name ends in .gz. SLUICE_KEY is the secret of a key
+with the scope INGEST, SLUICE_URL the address of the server. README.md describes the formats. Only the standard library is used.
 """
 
 import csv
@@ -22,13 +22,13 @@ import time
 import urllib.error
 import urllib.request
 
-# Records in one request: half of the 10,000 that a server takes, and below its 5 MiB. Idempotency keys depend on where
-# batches begin: a file of which a part was sent has to be sent again with the same number.
+# Records per request: half of the 10,000 that a server accepts, and below its 5 MiB. Idempotency keys depend on the size of
+# batches: resume a file with the same number.
 BATCH = 5000
 ATTEMPTS = 8
 LONGEST_DELAY = 60.0
-# Busy, or away for a moment. Anything else would be answered the same way again.
-COME_AGAIN = {429, 502, 503, 504}
+# Status codes of transient errors. Other errors would occur again.
+RETRYABLE_STATUS = {429, 502, 503, 504}
 
 SUM = """
 mutation ($input: AllocationInput!) {
@@ -42,7 +42,7 @@ mutation ($input: AllocationInput!) {
 
 
 class Refused(Exception):
-    """The server, or the file itself, says what is wrong; sending it again would not help."""
+    """An error of the file or from the server that a retry cannot solve."""
 
 
 # --- the file ----------------------------------------------------------------------------------------------------------
@@ -54,22 +54,22 @@ def open_text(path):
 
 
 def read_records(path):
-    """Pairs of a line number and the record that begins there."""
+    """Yields pairs of a line number and the record that begins in this line."""
     with open_text(path) as lines:
         is_csv = path.removesuffix(".gz").endswith(".csv")
         yield from (read_csv if is_csv else read_ndjson)(lines)
 
 
 def read_csv(lines):
-    """A header row; timestamp, granularity, element and value by name, and every other column is a dimension."""
+    """Reads timestamp, granularity, element and value by the names in the header. Every other column is a dimension."""
     reader = csv.reader(lines, strict=True)
     header = next(reader, [])
     own = ("timestamp", "granularity", "element", "value")
     missing = [name for name in own if name not in header]
     if missing:
-        raise Refused(f"line 1: there is no column {', '.join(missing)}")
+        raise Refused(f"line 1: missing column {', '.join(missing)}")
     while True:
-        # A quoted field may hold line ends: the record begins after the last line of the one before.
+        # A quoted field may contain line breaks, so the record begins after the last line of the previous one.
         line = reader.line_num + 1
         try:
             cells = next(reader)
@@ -80,7 +80,7 @@ def read_csv(lines):
         if not cells:
             continue
         if len(cells) != len(header):
-            raise Refused(f"line {line}: {len(cells)} fields, and the header has {len(header)}")
+            raise Refused(f"line {line}: {len(cells)} fields, but the header has {len(header)}")
         row = dict(zip(header, cells))
         yield line, {
             "timestamp": row["timestamp"],
@@ -92,12 +92,12 @@ def read_csv(lines):
 
 
 def read_ndjson(lines):
-    """One record a line, in the form that the REST routes take too."""
+    """Reads one record per line, in the format of the REST routes."""
     for line, text in enumerate(lines, start=1):
         if not text.strip():
             continue
         try:
-            # Numbers stay the text that they are: as floats, 12345678901234567890.1 would lose digits without a word.
+            # Keep numbers as text: as a float, 12345678901234567890.1 would silently lose digits.
             record = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
             yield line, {
                 "timestamp": record["timestamp"],
@@ -109,9 +109,9 @@ def read_ndjson(lines):
                 "value": record["value"],
             }
         except KeyError as error:
-            raise Refused(f"line {line}: there is no {error.args[0]}") from None
+            raise Refused(f"line {line}: missing {error.args[0]}") from None
         except (ValueError, AttributeError, TypeError):
-            raise Refused(f"line {line}: this is no record as JSON") from None
+            raise Refused(f"line {line}: not a valid JSON record") from None
 
 
 def batches(pairs):
@@ -121,7 +121,7 @@ def batches(pairs):
 
 
 def idempotency_key(stream, number, records):
-    """Made of what is sent and of its place in the file, and of nothing that differs at a second start."""
+    """Returns a key that depends only on the records and the number of the batch, so it is the same at a second start."""
     content = json.dumps([stream, number, records], separators=(",", ":"), sort_keys=True)
     return f"send-usage-{hashlib.sha256(content.encode()).hexdigest()}"
 
@@ -130,9 +130,9 @@ def idempotency_key(stream, number, records):
 
 
 def retry_after(headers):
-    """Seconds that the server asks to wait: a number or a date, as HTTP has it."""
+    """Returns the seconds of the header Retry-After, which is a number or a date."""
     value = headers.get("Retry-After")
-    if value is None:
+    if not value:
         return 0.0
     if value.isdigit():
         return float(value)
@@ -143,35 +143,34 @@ def retry_after(headers):
 
 
 def post(url, key, body):
-    """The answer, whatever its status; a lost connection and a busy server are tried again, later each time."""
+    """Returns the response. Retries lost connections and transient errors with exponential backoff."""
     request = urllib.request.Request(
         f"{url}/graphql", body, {"Content-Type": "application/json", "X-API-Key": key}
     )
     for attempt in range(1, ATTEMPTS + 1):
-        asked = 0.0
+        minimum = 0.0
         try:
-            with urllib.request.urlopen(request, timeout=70) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=70) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
-                if error.code not in COME_AGAIN:
-                    return refusal(error)
-            reason, asked = f"HTTP {error.code}", retry_after(error.headers)
+                if error.code not in RETRYABLE_STATUS:
+                    return error_response(error)
+            reason, minimum = f"HTTP {error.code}", retry_after(error.headers)
         except (OSError, http.client.HTTPException) as error:
-            # Whether it was stored is not known. The idempotency key makes it safe to ask again.
+            # It is unknown whether the batch was stored. The idempotency key makes a retry safe.
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         if attempt == ATTEMPTS:
             break
-        # Doubled each time, and a random part of it: many senders that lost one server do not come back as one. What the
-        # server asks for is the least.
-        delay = max(asked, min(LONGEST_DELAY, 0.25 * 2**attempt) * random.uniform(0.5, 1.0))
-        print(f"{reason}; again in {delay:.1f} s", file=sys.stderr)
+        # Doubled each time, with jitter, so that many clients of one server do not retry together. Retry-After is the minimum.
+        delay = max(minimum, min(LONGEST_DELAY, 0.25 * 2**attempt) * random.uniform(0.5, 1.0))
+        print(f"{reason}; retrying in {delay:.1f} s", file=sys.stderr)
         time.sleep(delay)
-    raise Refused(f"given up after {ATTEMPTS} attempts: {reason}")
+    raise Refused(f"failed after {ATTEMPTS} attempts: {reason}")
 
 
-def refusal(error):
-    """GraphQL's errors, where the server itself answers; something else on the way, a proxy say, has no words for us."""
+def error_response(error):
+    """Returns the GraphQL errors of the server. Raises Refused if the response is from a proxy and not from the server."""
     try:
         return json.load(error)
     except ValueError:
@@ -179,7 +178,7 @@ def refusal(error):
 
 
 def send(url, key, stream, number, lines, records):
-    """The receipt of one batch."""
+    """Sends one batch and returns its receipt."""
     variables = {
         "input": {
             "stream": stream,
@@ -187,25 +186,25 @@ def send(url, key, stream, number, lines, records):
             "idempotencyKey": idempotency_key(stream, number, records),
         }
     }
-    answer = post(url, key, json.dumps({"query": SUM, "variables": variables}).encode())
-    if "errors" in answer:
-        raise Refused("\n".join(error["message"] for error in answer["errors"]))
-    result = answer["data"]["allocationSum"]
+    response = post(url, key, json.dumps({"query": SUM, "variables": variables}).encode())
+    if "errors" in response:
+        raise Refused("\n".join(error["message"] for error in response["errors"]))
+    result = response["data"]["allocationSum"]
     if "code" in result:
-        raise Refused("\n".join([f"{result['code']}: {result['message']}", *told(result, lines)]))
+        raise Refused("\n".join([f"{result['code']}: {result['message']}", *format_issues(result, lines)]))
     return result
 
 
-def told(result, lines):
-    """A line for each issue of a ValidationError, with the line of the file that it is about."""
+def format_issues(result, lines):
+    """Yields a line of text for each issue of a ValidationError, with its line number in the file."""
     issues = result.get("issues", [])
     for issue in issues:
         # ["input", "records", "3", "value"]: the fourth record of this batch.
         path = issue["path"]
-        of_record = len(path) > 2 and path[1] == "records"
-        place = f"line {lines[int(path[2])]}" if of_record else ".".join(path)
-        field = ".".join(path[3:]) if of_record else ""
-        yield f"  {place}: {field + ': ' if field else ''}{issue['message']} ({issue['code']})"
+        is_record = len(path) > 2 and path[1] == "records"
+        location = f"line {lines[int(path[2])]}" if is_record else ".".join(path)
+        field = ".".join(path[3:]) if is_record else ""
+        yield f"  {location}: {field + ': ' if field else ''}{issue['message']} ({issue['code']})"
     if result.get("issueCount", 0) > len(issues):
         yield f"  and {result['issueCount'] - len(issues)} more"
 
@@ -218,18 +217,18 @@ def main(arguments):
     key = os.environ.get("SLUICE_KEY")
     if not key:
         raise Refused("SLUICE_KEY is not set: the secret of a key with the scope INGEST")
-    # As many digits as a sum of exact values may have; by default it would be rounded to 28.
+    # The default precision would round the sum to 28 digits.
     decimal.getcontext().prec = 100
     total, sent = decimal.Decimal(0), 0
-    # One after the other, and none after a refused one: so a file whose bad lines are mended and that is sent again has the
-    # same batches up to there, and those are replays.
+    # Send batches one after another and stop at the first rejected one. After its lines are corrected, the earlier batches
+    # are the same as before, so they are replayed.
     for number, (lines, records) in enumerate(batches(read_records(path))):
         result = send(url, key, stream, number, lines, records)
         total += sum(decimal.Decimal(record["value"]) for record in records)
         sent += len(records)
-        how = "there already" if result["replayed"] else "stored"
+        how = "already stored" if result["replayed"] else "stored"
         print(f"lines {lines[0]} to {lines[-1]}: {len(records)} records, {how}")
-    print(f"{sent} records with {total:f} in all")
+    print(f"{sent} records, sum of values {total:f}")
 
 
 if __name__ == "__main__":

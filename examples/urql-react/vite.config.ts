@@ -1,7 +1,7 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 
-/** Where Sluice answers. The page asks its own host, which passes it on: so there is no CORS to think of. */
+/** The address of Sluice. Vite forwards requests to it, so the browser needs no CORS. */
 const sluice = process.env.SLUICE_URL ?? 'http://127.0.0.1:4000';
 const proxy = { '/graphql': { target: sluice } };
 

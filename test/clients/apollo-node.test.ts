@@ -8,7 +8,7 @@ import { installPackages, openExample, type Example, type Outcome } from './exam
 import { startUnreliableProxy, type UnreliableProxy } from './unreliable-proxy.ts';
 
 let s3: StrictS3;
-/** Puts wait for it. */
+/** PutObject requests wait for it. */
 let held: Promise<void> | undefined;
 let server: TestServer;
 let example: Example;
@@ -23,11 +23,11 @@ afterAll(async () => {
   await s3?.close();
 });
 
-test('the documents fit the schema, and the program their types', async () => {
+test('examples/apollo-node > documents match the schema, and the program matches their types', async () => {
   expect(await example.run('npm run types')).toMatchObject({ code: 0 });
 });
 
-test('the cache knows what stands behind each interface', async () => {
+test('examples/apollo-node > possible types are those of the schema', async () => {
   const { possibleTypes } = (await import(join(example.folder, 'src/possible-types.ts'))) as {
     possibleTypes: Record<string, readonly string[]>;
   };
@@ -46,12 +46,12 @@ test('the cache knows what stands behind each interface', async () => {
   );
 });
 
-/** What the program itself says, behind what npm does. */
+/** Returns the output of the program without that of npm. */
 const saidBy = ({ stdout }: Outcome): string[] => stdout.trimEnd().split('\n\n').at(-1)?.split('\n') ?? [];
 const askedOf = ({ requests }: UnreliableProxy) => requests.map(({ operation }) => operation);
 const TRANSITIONS = /^\S{6} (?:QUEUED|RUNNING) -> (?:QUEUED|RUNNING|SUCCEEDED)$/;
 
-test('the program in the README pages through its runs, and their later states come by events alone', async () => {
+test('examples/apollo-node > fetches its runs page by page, and updates them by events only', async () => {
   const proxy = await startUnreliableProxy(server.url, []);
   try {
     const outcome = await example.start({ url: proxy.url, key: server.key });
@@ -65,8 +65,8 @@ test('the program in the README pages through its runs, and their later states c
     for (const line of lines.slice(-6, -1)) {
       expect(line).toMatch(/^\S{6} SUCCEEDED, 0 rows, apollo\/apollo-example\/\S+\.manifest\.json$/);
     }
-    expect(lines.at(-1)).toBe('Told by events, read from the cache');
-    // Neither the later states nor the five runs by id were asked for.
+    expect(lines.at(-1)).toBe('Updated by events, read from the cache');
+    // Neither later states nor the five runs by id were fetched.
     expect(askedOf(proxy).filter((name) => name !== 'FindJobs')).toEqual([
       'CreateJob',
       ...Array.from({ length: 5 }, () => 'RunJob'),
@@ -78,7 +78,7 @@ test('the program in the README pages through its runs, and their later states c
   }
 });
 
-test('what happened while its socket was lost is asked for, by id, and shows in the same list', async () => {
+test('examples/apollo-node > fetches missed states by id after its socket was lost', async () => {
   const proxy = await startUnreliableProxy(server.url, []);
   const { promise, resolve: release } = Promise.withResolvers<void>();
   held = promise;
@@ -96,7 +96,7 @@ test('what happened while its socket was lost is asked for, by id, and shows in 
     expect(proxy.sockets).toBe(2);
     expect(askedOf(proxy).slice(-2)).toEqual(['Runs', 'Nodes']);
     const [listed, refreshed] = proxy.requests.slice(-2);
-    // When the socket was there again, and not when nothing had been heard for 30 s.
+    // After the reconnect, and not by the 30 s polling.
     expect(refreshed!.at - listed!.at).toBeLessThan(25_000);
   } finally {
     release();
@@ -105,7 +105,7 @@ test('what happened while its socket was lost is asked for, by id, and shows in 
   }
 });
 
-test('a key that is not known is told, and ends it', async () => {
+test('examples/apollo-node > exits with a message when the key is unknown', async () => {
   const outcome = await example.run('npm start', { SLUICE_URL: server.url, SLUICE_KEY: 'k'.repeat(40) });
   expect(outcome.code).not.toBe(0);
   expect(outcome.stderr).toMatch(/Unauthorized|key/);

@@ -8,7 +8,7 @@ import { installPackages, openExample, type Example } from './example.ts';
 
 let server: TestServer;
 let example: Example;
-/** A checkout with another codegen example, of which a test may change what it likes. */
+/** A checkout with a copy of the codegen example, which a test may change. */
 let checkout: string;
 beforeAll(async () => {
   server = await startTestServer({ env: { ROLE: 'api' } });
@@ -22,7 +22,7 @@ afterAll(async () => {
   await rm(checkout, { recursive: true, force: true });
 });
 
-test('the program in the README writes with the types of one tool and reads with those of the other', async () => {
+test('examples/codegen > writes with the types of one tool and reads with those of the other', async () => {
   const outcome = await example.start(server);
   expect(outcome).toMatchObject({ code: 0 });
   expect(outcome.stdout.trimEnd().split('\n').slice(-2)).toEqual([
@@ -31,7 +31,7 @@ test('the program in the README writes with the types of one tool and reads with
   ]);
 });
 
-test('the types are those that the schema means', async () => {
+test('examples/codegen > types match the schema', async () => {
   expect(await example.run('npm run types')).toMatchObject({ code: 0 });
 });
 
@@ -54,7 +54,7 @@ test.each([
       ['DateTime: string', 'DateTime: any'],
     ],
   },
-] as const)('with other scalars in $file each expectation of them does not compile', async (changed) => {
+] as const)('examples/codegen > does not compile when scalars in $file have other types', async (changed) => {
   const folder = join(checkout, 'examples/codegen');
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -87,7 +87,7 @@ test.each([
   );
 });
 
-test("the documents that it writes by their ids are a server's TRUSTED_DOCUMENTS", async () => {
+test('examples/codegen > writes a file that a server accepts as TRUSTED_DOCUMENTS', async () => {
   expect(await example.run('npm run -s generate')).toMatchObject({ code: 0 });
   const file = join(example.folder, 'src/generated/persisted-documents.json');
   const entries = Object.entries(JSON.parse(await readFile(file, 'utf8')) as Record<string, string>);
@@ -110,7 +110,7 @@ test("the documents that it writes by their ids are a server's TRUSTED_DOCUMENTS
     expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
     const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elementName: 'hooli', value: '0.1' };
     const variables = { input: { stream: 'trusted', records: [record] } };
-    // As the file writes it, and as a bare hash.
+    // With the prefix of the file, and as a hash only.
     for (const documentId of [id, id.slice('sha256:'.length)]) {
       expect(await post({ documentId, variables })).toMatchObject({
         data: { allocationSum: { __typename: 'AllocationReceipt', operation: { insertedRecords: 1 } } },
@@ -124,7 +124,7 @@ test("the documents that it writes by their ids are a server's TRUSTED_DOCUMENTS
   }
 });
 
-test('every scalar of the schema has a type in each of the examples that have types', async () => {
+test('examples > type every scalar of the schema', async () => {
   const folder = join(example.folder, '..');
   const schema = buildSchema(await readFile(join(checkout, 'schema.graphql'), 'utf8'));
   const scalars = Object.values(schema.getTypeMap())

@@ -5,23 +5,23 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 export interface Outcome {
-  /** 0 where it ended well. */
+  /** 0 on success. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** With packages of its own. */
+/** A folder with its own packages. */
 export interface PackageFolder {
   readonly folder: string;
-  /** Any command in it. */
+  /** Runs a command in the folder. */
   run(command: string, env?: Readonly<Record<string, string>>): Promise<Outcome>;
 }
 
 export interface Example extends PackageFolder {
-  /** What its README says to type. */
+  /** The shell block of its README. */
   readonly typed: string;
-  /** What its README says to type, in a shell that knows of this server; more variables after it. */
+  /** Runs the shell block of its README against a server, with additional variables. */
   start(server: ExampleServer, env?: Readonly<Record<string, string>>): Promise<Outcome>;
 }
 
@@ -36,7 +36,7 @@ export const openFolder = (folder: string): PackageFolder => {
   const run: PackageFolder['run'] = (command, env = {}) =>
     promisify(execFile)('bash', ['-c', command], {
       cwd: folder,
-      // The Node that runs the tests is the one that the examples ask for.
+      // The examples use the Node that runs the tests.
       env: { ...process.env, PATH: [dirname(process.execPath), process.env['PATH']].join(delimiter), ...env },
       timeout: LIMIT_MS,
       maxBuffer: 64 * 1024 * 1024,
@@ -51,12 +51,12 @@ export const openFolder = (folder: string): PackageFolder => {
   return { folder, run };
 };
 
-/** One of the folders of examples/, run as somebody would who reads its README. */
+/** Opens a folder of examples/, which runs as its README describes. */
 export const openExample = async (name: string): Promise<Example> => {
   const folder = join(import.meta.dirname, '../../examples', name);
   const readme = await readFile(join(folder, 'README.md'), 'utf8');
   const block = /```sh\n([\s\S]*?)```/.exec(readme)?.[1];
-  if (block === undefined) throw new Error(`examples/${name}/README.md says nowhere how it is started.`);
+  if (block === undefined) throw new Error(`examples/${name}/README.md has no shell block.`);
 
   const { run } = openFolder(folder);
   return {
@@ -64,7 +64,7 @@ export const openExample = async (name: string): Promise<Example> => {
     typed: block,
     run,
     start: async (server, env = {}) => {
-      // As a server in local mode leaves its key for those who may read it.
+      // The key is in a file, as in local mode.
       const dataDir = await mkdtemp(join(tmpdir(), 'sluice-example-'));
       try {
         await writeFile(join(dataDir, 'api-key'), `${server.key}\n`);
@@ -82,7 +82,7 @@ const changedAt = async (path: string): Promise<number> =>
     () => 0,
   );
 
-/** Its packages, where they are not there or older than the lock file. */
+/** Installs the packages if they are missing or older than the lock file. */
 export const installPackages = async (example: PackageFolder): Promise<void> => {
   const installed = await changedAt(join(example.folder, 'node_modules/.package-lock.json'));
   if (installed >= (await changedAt(join(example.folder, 'package-lock.json')))) return;

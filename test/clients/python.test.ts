@@ -61,16 +61,16 @@ const waits = (proxy: UnreliableProxy): number[] =>
 const csv = (...rows: string[]): string => ['timestamp,granularity,element,region,value', ...rows, ''].join('\n');
 const row = (element: string, value = '1') => `2026-01-24T00:00:00Z,DAILY,${element},eu,${value}`;
 
-test('the program in the README sends both files, and every digit of them; a second start is a replay', async () => {
+test('examples/python > sends both files with every digit, and replays them when it is run again', async () => {
   const first = await example.start(server);
   expect(first).toEqual({
     code: 0,
     stderr: '',
     stdout: [
       'lines 2 to 5: 4 records, stored',
-      '4 records with 12345678901234569097.750000000001 in all',
+      '4 records, sum of values 12345678901234569097.750000000001',
       'lines 1 to 2: 2 records, stored',
-      '2 records with 12345678901234567890.35 in all',
+      '2 records, sum of values 12345678901234567890.35',
       '',
     ].join('\n'),
   });
@@ -89,15 +89,15 @@ test('the program in the README sends both files, and every digit of them; a sec
 
   const second = await example.start(server);
   expect(second.code).toBe(0);
-  expect(second.stdout).toContain('4 records, there already');
-  expect(second.stdout).toContain('2 records, there already');
+  expect(second.stdout).toContain('4 records, already stored');
+  expect(second.stdout).toContain('2 records, already stored');
   expect(await storedIn('python-example')).toEqual(stored);
 });
 
-test('it needs nothing but the standard library', async () => {
+test('examples/python > needs the standard library only', async () => {
   const file = join(folder, 'alone.csv');
   await writeFile(file, csv(row('hooli', '5')));
-  // -S: no packages of the machine; -I: none of the person, and nothing of the environment.
+  // -S: no packages of the machine; -I: no packages of the user, and no environment variables of Python.
   const outcome = await example.run(`python3 -I -S send_usage.py alone "${file}"`, {
     SLUICE_URL: server.url,
     SLUICE_KEY: server.key,
@@ -105,13 +105,13 @@ test('it needs nothing but the standard library', async () => {
   expect(outcome).toEqual({
     code: 0,
     stderr: '',
-    stdout: 'lines 2 to 2: 1 records, stored\n1 records with 5 in all\n',
+    stdout: 'lines 2 to 2: 1 records, stored\n1 records, sum of values 5\n',
   });
   const packages = 'import sys; print([path for path in sys.path if path.endswith("-packages")])';
   expect((await example.run(`python3 -I -S -c '${packages}'`)).stdout).toBe('[]\n');
 });
 
-test('it comes again after a lost connection, a lost answer and a busy server, and then as late as it was asked to', async () => {
+test('examples/python > retries after lost connections and busy responses, and waits as long as Retry-After says', async () => {
   const inThreeSeconds = () => new Date(Math.ceil(Date.now() / 1000) * 1000 + 3000).toUTCString();
   const proxy = await startUnreliableProxy(server.url, [
     'reset',
@@ -123,14 +123,14 @@ test('it comes again after a lost connection, a lost answer and a busy server, a
   try {
     const outcome = await send('unreliable', 'usage.csv', csv(row('hooli', '5')), proxy.url);
     expect(outcome.code).toBe(0);
-    expect(outcome.stdout).toBe('lines 2 to 2: 1 records, there already\n1 records with 5 in all\n');
+    expect(outcome.stdout).toBe('lines 2 to 2: 1 records, already stored\n1 records, sum of values 5\n');
     expect(outcome.stderr.trim().split('\n')).toHaveLength(5);
     expect(proxy.requests).toHaveLength(6);
     const [afterReset, after503, after429, after502, afterLost] = waits(proxy);
     expect(afterReset).toBeGreaterThan(200);
     expect(after503).toBeGreaterThan(1950);
     expect(after429).toBeGreaterThan(2950);
-    // Doubled each time: half of 4 s and half of 8 s are the least.
+    // Doubled each time: at least half of 4 s and half of 8 s.
     expect(after502).toBeGreaterThan(1950);
     expect(afterLost).toBeGreaterThan(3950);
     expect(await storedIn('unreliable')).toMatchObject({ records: [{ value: '5' }], operations: 1 });
@@ -139,7 +139,7 @@ test('it comes again after a lost connection, a lost answer and a busy server, a
   }
 });
 
-test('it names every bad line, also behind quoted line ends and blank ones, and stores nothing of the batch', async () => {
+test('examples/python > reports every invalid line and stores no record of the batch, also after quoted line breaks', async () => {
   const outcome = await send(
     'bad-lines',
     'usage.csv',
@@ -158,12 +158,12 @@ test('it names every bad line, also behind quoted line ends and blank ones, and 
   expect((await storedIn('bad-lines')).operations).toBe(0);
 });
 
-test('more issues than the server lists are counted', async () => {
+test('examples/python > counts the remaining issues when there are more than the server lists', async () => {
   const outcome = await send('many-bad', 'usage.csv', csv(...Array.from({ length: 130 }, () => row('hooli', '-1'))));
   expect(outcome.stderr.trimEnd().split('\n').at(-1)).toBe('  and 30 more');
 });
 
-test('a file of several batches goes on from where it was refused', async () => {
+test('examples/python > resumes a file of several batches when its lines are corrected', async () => {
   const lines = Array.from({ length: 5003 }, (_, index) =>
     JSON.stringify({
       timestamp: '2026-01-24T00:00:00Z',
@@ -178,25 +178,25 @@ test('a file of several batches goes on from where it was refused', async () => 
   expect(refused.code).toBe(1);
 
   lines[5001] = lines[5001]!.replace('-1', '1');
-  const mended = await send('batches', 'usage.ndjson.gz', gzipSync(lines.join('\n')));
-  expect(mended).toMatchObject({
+  const corrected = await send('batches', 'usage.ndjson.gz', gzipSync(lines.join('\n')));
+  expect(corrected).toMatchObject({
     code: 0,
     stdout:
-      'lines 1 to 5000: 5000 records, there already\nlines 5001 to 5003: 3 records, stored\n5003 records with 5003 in all\n',
+      'lines 1 to 5000: 5000 records, already stored\nlines 5001 to 5003: 3 records, stored\n5003 records, sum of values 5003\n',
   });
   expect((await storedIn('batches')).operations).toBe(2);
 });
 
 test.each([
-  ['no.csv', 'timestamp,value\n', 'line 1: there is no column granularity, element\n'],
-  ['short.csv', csv('2026-01-24T00:00:00Z,DAILY'), 'line 2: 2 fields, and the header has 5\n'],
-  ['half.ndjson', '\n{"timestamp": \n', 'line 2: this is no record as JSON\n'],
-  ['without.ndjson', '{"timestamp": "2026-01-24"}\n', 'line 1: there is no granularity\n'],
-])('%s is refused in words', async (name, content, words) => {
-  expect(await send('shapes', name, content)).toEqual({ code: 1, stdout: '', stderr: words });
+  ['no.csv', 'timestamp,value\n', 'line 1: missing column granularity, element\n'],
+  ['short.csv', csv('2026-01-24T00:00:00Z,DAILY'), 'line 2: 2 fields, but the header has 5\n'],
+  ['half.ndjson', '\n{"timestamp": \n', 'line 2: not a valid JSON record\n'],
+  ['without.ndjson', '{"timestamp": "2026-01-24"}\n', 'line 1: missing granularity\n'],
+])('examples/python > rejects %s with a message', async (name, content, message) => {
+  expect(await send('shapes', name, content)).toEqual({ code: 1, stdout: '', stderr: message });
 });
 
-test('a wrong key is told at once', async () => {
+test('examples/python > reports an unknown key without a retry', async () => {
   const outcome = await example.start({ url: server.url, key: 'k'.repeat(40) });
   expect(outcome).toMatchObject({ code: 1, stdout: '' });
   expect(outcome.stderr).toMatch(/key/i);

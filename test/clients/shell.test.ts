@@ -20,20 +20,20 @@ const rowsOf = (stream: string, ago: number): string => {
   const days = `${stream},${day(ago)}T00:00:00Z,${day(ago - 1)}T00:00:00Z`;
   return `${days},eu,acme,12345678901234567890.25\n${days},eu,hooli,1200.5\n${days},us,hooli,0.000000000001\n`;
 };
-/** The CSV file at the end of what it says. */
+/** Returns the CSV file at the end of the output. */
 const fileIn = (stdout: string): string => stdout.slice(stdout.indexOf('.csv\nmeterApiName') + 5);
-/** The manifest that it prints. */
+/** Returns the manifest in the output. */
 const manifestIn = (stdout: string) =>
   JSON.parse(/\.manifest\.json\n(\{[\s\S]*?\n\})\n/.exec(stdout)?.[1] ?? '') as {
     state: string;
     objects: { rows: number }[];
   };
 
-test('the program in the README does the main job, and a second start counts nothing twice', async () => {
+test('examples/shell > does the main job, and stores nothing twice when it is run again', async () => {
   const first = await start();
   expect(first).toMatchObject({ code: 0, stderr: '' });
   const lines = first.stdout.split('\n');
-  expect(lines.slice(0, 3)).toEqual(['== Usage', '6 records', '6 records, replayed: they were there already']);
+  expect(lines.slice(0, 3)).toEqual(['== Usage', '6 records', '6 records, replayed: already stored']);
   expect(lines.slice(3, 7).toSorted()).toEqual(
     [
       `${day(1)}\tacme\t12345678901234567890.25`,
@@ -42,7 +42,7 @@ test('the program in the README does the main job, and a second start counts not
       `${day(2)}\thooli\t1200.500000000001`,
     ].toSorted(),
   );
-  // The events of the run, its state when asked for, and then what it wrote.
+  // The events of the run, its final state, and then its objects.
   expect(first.stdout).toMatch(
     /\n== Run \S+\n(?:(?:QUEUED|RUNNING), \d rows\n)*SUCCEEDED, 6 rows\nSUCCEEDED\n== usage\//,
   );
@@ -56,7 +56,7 @@ test('the program in the README does the main job, and a second start counts not
   expect(fileIn(second.stdout)).toBe(fileIn(first.stdout));
 });
 
-test('it goes on where a connection is lost, an answer is lost and the server is busy, and asks where events break off', async () => {
+test('examples/shell > retries when connections or responses are lost, and polls when the event stream breaks', async () => {
   const proxy = await startUnreliableProxy(
     server.url,
     [
@@ -72,11 +72,11 @@ test('it goes on where a connection is lost, an answer is lost and the server is
   );
   try {
     const outcome = await start({ STREAM: 'unreliable' }, proxy.url);
-    expect(outcome.stderr).toContain('The events broke off; asking from now on.');
+    expect(outcome.stderr).toContain('The event stream broke; polling instead.');
     expect(outcome.code).toBe(0);
-    // The first answer was lost, so what counts is a replay already.
+    // The first response was lost, so the retry is a replay.
     expect(outcome.stdout).toContain('== Usage\n6 records, replayed');
-    // createJob, too: the job that the lost answer told of is found by its name.
+    // The response of createJob was lost, too: the job is found by its name.
     expect(fileIn(outcome.stdout)).toContain(rowsOf('unreliable', 1));
     expect(proxy.requests[2]!.at - proxy.requests[1]!.at).toBeGreaterThan(1900);
     expect(proxy.requests.filter(({ isStream }) => isStream)).toHaveLength(1);
@@ -85,7 +85,7 @@ test('it goes on where a connection is lost, an answer is lost and the server is
   }
 });
 
-test('with WAIT=poll it opens no event stream', async () => {
+test('examples/shell > opens no event stream when WAIT is poll', async () => {
   const proxy = await startUnreliableProxy(server.url, []);
   try {
     const outcome = await start({ STREAM: 'polled', WAIT: 'poll' }, proxy.url);
@@ -97,18 +97,18 @@ test('with WAIT=poll it opens no event stream', async () => {
   }
 });
 
-test('it ends with what is wrong, each issue in a line, and never shows the key', async () => {
+test('examples/shell > prints each issue in a line and never the key when the input or the key is invalid', async () => {
   const outcome = await start({ STREAM: 'no blanks' });
   expect(outcome.code).toBe(1);
   expect(outcome.stderr).toMatch(/^VALIDATION_FAILED: .+\n {2}input\.stream: .+\n$/);
 
-  const stranger = await example.start({ url: server.url, key: 'k'.repeat(40) });
-  expect(stranger).toMatchObject({ code: 1, stdout: '== Usage\n' });
-  expect(stranger.stderr).toMatch(/^UNAUTHENTICATED: /);
-  expect(stranger.stderr).not.toContain('kkkk');
+  const withUnknownKey = await example.start({ url: server.url, key: 'k'.repeat(40) });
+  expect(withUnknownKey).toMatchObject({ code: 1, stdout: '== Usage\n' });
+  expect(withUnknownKey.stderr).toMatch(/^UNAUTHENTICATED: /);
+  expect(withUnknownKey.stderr).not.toContain('kkkk');
 });
 
-test('it trusts no file that is not the one its manifest names', async () => {
+test('examples/shell > rejects a file when it does not match its manifest', async () => {
   const { stdout } = await start({ STREAM: 'changed' });
   const csv = /\n== (\S+\.csv)\n/.exec(stdout)?.[1] ?? '';
   const copy = join(server.dataDir, 'copy-of-s3');
@@ -122,7 +122,7 @@ test('it trusts no file that is not the one its manifest names', async () => {
       STREAM: 'changed',
     });
     expect(outcome.code).toBe(1);
-    expect(outcome.stderr).toBe(`${csv} is not what the manifest names.\n`);
+    expect(outcome.stderr).toBe(`${csv} does not match the SHA-256 in the manifest.\n`);
     expect(outcome.stdout).not.toContain('one more line');
   } finally {
     await rm(copy, { recursive: true, force: true });

@@ -7,10 +7,10 @@ import { startBrowser, type TestBrowser } from './browser.ts';
 import { type Example, installPackages, openExample } from './example.ts';
 import { type PageServer, servePages } from './page-server.ts';
 
-// The page of examples/urql-react, as its README starts it, and built, served and used. The tests go on one from another, as a person does.
+// The page of examples/urql-react, started as its README describes, built, served and used. Each test continues from the one before it.
 
 let s3: StrictS3;
-/** Puts wait for it. */
+/** PutObject requests wait for it. */
 let held: Promise<void> | undefined;
 let server: TestServer;
 let example: Example;
@@ -43,13 +43,13 @@ afterAll(async () => {
 });
 
 const field = (label: string): Locator => page.getByRole('textbox', { name: label, exact: true });
-/** What is said below a field. */
-const wordsAt = (label: string): Locator => page.locator('.field', { has: field(label) }).locator('.issue');
+/** The issues below a field. */
+const issuesAt = (label: string): Locator => page.locator('.field', { has: field(label) }).locator('.issue');
 const preview = (): Locator => page.getByRole('complementary', { name: 'Preview' });
 const rowOf = (job: string): Locator => page.getByRole('row').filter({ hasText: job });
 const create = (): Locator => page.getByRole('button', { name: /^Create/ });
 
-/** The checkboxes of one kind. */
+/** A group of checkboxes. */
 const group = (name: string, on = page): Locator => on.getByRole('group', { name });
 
 const enterKey = async (key: string, on = page): Promise<void> => {
@@ -57,7 +57,7 @@ const enterKey = async (key: string, on = page): Promise<void> => {
   await on.getByRole('button', { name: 'Open' }).click();
 };
 
-test('what the README says to type shows the page, and what the server tells', async () => {
+test('examples/urql-react > shows the page with the data of the server when started as its README says', async () => {
   const lines = example.typed.trim().split('\n');
   expect(lines).toEqual(['npm ci', expect.stringMatching(/^npm run \w+$/)]);
   const started = await servePages(lines.at(-1) ?? '', example.folder, server.url);
@@ -77,15 +77,15 @@ test('what the README says to type shows the page, and what the server tells', a
   }
 });
 
-test('a key that is not known is said to be so, at its field', async () => {
+test('examples/urql-react > shows a message at the field when the key is unknown', async () => {
   await enterKey('not a key');
-  await page.getByText('This key is not known, or was revoked.').waitFor();
+  await page.getByText('This key is unknown or was revoked.').waitFor();
   await browser.takeScreenshot(page, 'urql-react-key');
-  // The browser itself notes the 401.
+  // The browser logs the 401.
   expect(browser.takeComplaints()).toEqual([expect.stringContaining('401')]);
 });
 
-test('a key opens the page, and is kept for the tab alone', async () => {
+test('examples/urql-react > stores the key in sessionStorage only', async () => {
   await enterKey(server.key);
   await page.getByText('No job yet.').waitFor();
   expect(await page.evaluate(() => Object.values(sessionStorage))).toEqual([server.key]);
@@ -93,23 +93,23 @@ test('a key opens the page, and is kept for the tab alone', async () => {
   await browser.takeScreenshot(page, 'urql-react-empty');
 });
 
-test('a wrong cron and a wrong range are said at their fields, while they are typed', async () => {
+test('examples/urql-react > shows issues at their fields while the user types', async () => {
   await field('Name').fill('Daily usage');
   await field('Destination').fill('s3://customer-bucket/usage');
   await field('Cron').fill('0 25 * * *');
   await field('Range').fill('7 days');
   await field('Email').fill('nobody');
   for (const label of ['Cron', 'Range', 'Email']) {
-    await wordsAt(label).first().waitFor();
+    await issuesAt(label).first().waitFor();
     expect(await field(label).getAttribute('aria-invalid')).toBe('true');
   }
-  expect(await wordsAt('Cron').innerText()).toMatch(/hour/);
-  expect(await wordsAt('Range').innerText()).toMatch(/ago\(/);
-  expect(await wordsAt('Name').count()).toBe(0);
+  expect(await issuesAt('Cron').innerText()).toMatch(/hour/);
+  expect(await issuesAt('Range').innerText()).toMatch(/ago\(/);
+  expect(await issuesAt('Name').count()).toBe(0);
   await browser.takeScreenshot(page, 'urql-react-issues');
 });
 
-test('all put right, the preview shows the window, the first rows and the SELECT', async () => {
+test('examples/urql-react > previews window, first rows and SELECT when the input is valid', async () => {
   await field('Cron').fill('0 2 * * *');
   await field('Range').fill('ago(7d)');
   await field('Email').fill('');
@@ -126,22 +126,24 @@ test('all put right, the preview shows the window, the first rows and the SELECT
   await preview().getByText('SELECT', { exact: true }).click();
 });
 
-test('what was not come to is said when the form is sent, and not before; a reload keeps the key', async () => {
+test('examples/urql-react > shows issues of untouched fields only when the form is submitted, and keeps the key after a reload', async () => {
   await page.reload();
   await field('Range').fill('ago(2d)');
-  await preview().getByText('things have to change').waitFor();
+  await preview()
+    .getByText(/\d problems/)
+    .waitFor();
   expect(await page.locator('.issue').count()).toBe(0);
   await create().click();
-  await wordsAt('Name').first().waitFor();
-  await wordsAt('Destination').first().waitFor();
+  await issuesAt('Name').first().waitFor();
+  await issuesAt('Destination').first().waitFor();
   await page
     .getByRole('alert')
-    .filter({ hasText: /\d things have to change/ })
+    .filter({ hasText: /\d problems/ })
     .waitFor();
   expect(await rowOf('customer-bucket').count()).toBe(0);
 });
 
-test('a job that is created shows, and its run goes live to SUCCEEDED without a reload', async () => {
+test('examples/urql-react > shows a created job, and updates its run to SUCCEEDED without a reload', async () => {
   const { promise, resolve: release } = Promise.withResolvers<void>();
   held = promise;
   await page.evaluate(() => Object.assign(window, { isSamePage: true }));
@@ -149,7 +151,7 @@ test('a job that is created shows, and its run goes live to SUCCEEDED without a 
   await field('Destination').fill('s3://customer-bucket/usage');
   await field('Range').fill('ago(7d)');
   await create().click();
-  await page.getByText('Usage of the week is made.').waitFor();
+  await page.getByText('Usage of the week was created.').waitFor();
   const row = rowOf('Usage of the week');
   await row.getByText('RUNNING').waitFor();
   await browser.takeScreenshot(page, 'urql-react-running');
@@ -164,19 +166,19 @@ test('a job that is created shows, and its run goes live to SUCCEEDED without a 
   await browser.takeScreenshot(page, 'urql-react-succeeded');
 });
 
-test('a name that is taken is told in words', async () => {
+test('examples/urql-react > shows a message when the job name is taken', async () => {
   await field('Name').fill('Usage of the week');
   await field('Destination').fill('s3://customer-bucket/usage');
-  await preview().getByText('That is taken:').waitFor();
+  await preview().getByText('Conflict:').waitFor();
   await create().click();
-  const told = page.locator('form').getByRole('alert');
-  await told.waitFor();
-  expect(await told.innerText()).toBe(await preview().locator('.banner').innerText());
+  const alert = page.locator('form').getByRole('alert');
+  await alert.waitFor();
+  expect(await alert.innerText()).toBe(await preview().locator('.banner').innerText());
   await browser.takeScreenshot(page, 'urql-react-conflict');
 });
 
-test('a time zone that is none and more groups than a file may have are said where they were chosen', async () => {
-  // Of years ago, so that nothing of it is in a window of the other tests.
+test('examples/urql-react > shows issues at their fields when the time zone is invalid or there are too many groups', async () => {
+  // Years ago, outside of the windows of the other tests.
   const dimensions = Array.from({ length: 20 }, (_, index) => `dimension-${index}`);
   for (const part of [0, 5, 10, 15]) {
     const filter = dimensions.slice(part, part + 5).map((dimension) => ({ dimension, values: ['x'] }));
@@ -186,15 +188,15 @@ test('a time zone that is none and more groups than a file may have are said whe
   }
   await page.reload();
   await field('Time zone').fill('Europe/Nowhere');
-  await wordsAt('Time zone').first().waitFor();
-  expect(await wordsAt('Time zone').allInnerTexts()).toEqual([
+  await issuesAt('Time zone').first().waitFor();
+  expect(await issuesAt('Time zone').allInnerTexts()).toEqual([
     expect.stringContaining('"Europe/Nowhere" is not a name in the IANA time zone database'),
   ]);
   expect(await field('Time zone').getAttribute('aria-invalid')).toBe('true');
 
   const choices = group('Grouped by');
   await choices.getByRole('checkbox').nth(21).waitFor();
-  // The first, element, is chosen from the beginning.
+  // The first one, element, is checked by default.
   for (const name of dimensions) await choices.getByRole('checkbox', { name, exact: true }).check();
   await choices.locator('.issue').waitFor();
   expect(await choices.locator('.issue').allInnerTexts()).toEqual(['At most 20 dimensions to group by.']);
@@ -202,11 +204,11 @@ test('a time zone that is none and more groups than a file may have are said whe
   await choices.getByRole('checkbox', { name: 'dimension-0', exact: true }).uncheck();
   await choices.locator('.issue').waitFor({ state: 'detached' });
   await field('Time zone').fill('UTC');
-  await wordsAt('Time zone').first().waitFor({ state: 'detached' });
+  await issuesAt('Time zone').first().waitFor({ state: 'detached' });
 });
 
-test('what is wrong with something that the form has no field for is said below its fields, by its name', async () => {
-  // What a program adds to what the form asks, in the place of a field that the page does not have yet.
+test('examples/urql-react > shows an issue with its name below the fields when the form has no such field', async () => {
+  // Adds a field to the request that the form does not have.
   await page.route('**/graphql', async (route) => {
     const asked = route.request().postDataJSON() as { query: string; variables?: { input?: object } };
     const { variables } = asked;
@@ -218,7 +220,7 @@ test('what is wrong with something that the form has no field for is said below 
     });
   });
   await field('Range').fill('7 days');
-  await wordsAt('Range').first().waitFor();
+  await issuesAt('Range').first().waitFor();
   const elsewhere = page.locator('form > .issue');
   await elsewhere.waitFor();
   expect(await elsewhere.allInnerTexts()).toEqual([
@@ -230,7 +232,7 @@ test('what is wrong with something that the form has no field for is said below 
   await elsewhere.waitFor({ state: 'detached' });
 });
 
-test('a run by hand shows its failure in words', async () => {
+test('examples/urql-react > shows the message of a failed run', async () => {
   s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
   await page.getByRole('button', { name: 'Run Usage of the week now' }).click();
   const row = rowOf('Usage of the week');
@@ -240,7 +242,7 @@ test('a run by hand shows its failure in words', async () => {
   await browser.takeScreenshot(page, 'urql-react-failed');
 });
 
-test('while the server is away the page says so; when one is back it goes on, and shows what it missed', async () => {
+test('examples/urql-react > shows that the server is unavailable, and shows missed states after it restarts', async () => {
   s3.setFault(undefined);
   await page.getByText('Live', { exact: true }).waitFor();
   const { port } = new URL(server.url);
@@ -248,7 +250,7 @@ test('while the server is away the page says so; when one is back it goes on, an
   const env = { API_KEY: server.key, PORT: port };
   await server.app.stop();
   await page.getByText('Connecting …').waitFor();
-  await browser.takeScreenshot(page, 'urql-react-away');
+  await browser.takeScreenshot(page, 'urql-react-unavailable');
   const elsewhere = await startTestServer({ s3, database, env: { ...env, PORT: '0' } });
   const { jobs } = await elsewhere.graphql<{ jobs: { edges: { node: { id: string } }[] } }>(
     '{ jobs { edges { node { id } } } }',
@@ -280,7 +282,7 @@ test('while the server is away the page says so; when one is back it goes on, an
         ),
       ({ runs }) => runs.totalCount === 3,
     );
-    // The browser itself notes what could not be reached.
+    // The browser logs failed requests.
     for (const complaint of browser.takeComplaints()) expect(complaint).toMatch(/Failed to load resource|ERR_/);
   } finally {
     await page.close();

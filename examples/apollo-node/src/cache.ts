@@ -6,8 +6,8 @@ const ENDED: ReadonlySet<string> = new Set(['SUCCEEDED', 'FAILED', 'CANCELED']);
 export const hasEnded = (status: string): boolean => ENDED.has(status);
 
 /**
- * Every Node is kept once, by its id, whatever brings it: so an event of a subscription is what all queries read from then
- * on. Lists are those of Relay; keyArgs are the arguments that make another list, and not another page of it.
+ * Creates a cache with one entry per id, so all queries read what an event of a subscription wrote. Lists are Relay connections:
+ * keyArgs are the arguments that identify a list, as opposed to a page of it.
  */
 export const createCache = (): InMemoryCache =>
   new InMemoryCache({
@@ -18,7 +18,7 @@ export const createCache = (): InMemoryCache =>
           jobs: relayStylePagination(['enabled', 'search']),
           runs: relayStylePagination(['jobId', 'status']),
           streams: relayStylePagination(['search']),
-          // A run that a list or an event brought need not be fetched by its id.
+          // A run that is in the cache from a list or an event is not fetched by its id.
           run: (existing, { args, toReference }) => existing ?? toReference({ __typename: 'Run', id: args?.['id'] }),
           job: (existing, { args, toReference }) => existing ?? toReference({ __typename: 'Job', id: args?.['id'] }),
         },
@@ -27,7 +27,7 @@ export const createCache = (): InMemoryCache =>
       Run: {
         keyFields: ['id'],
         fields: {
-          // An answer that was on its way while the event of the end overtook it does not take the end back.
+          // A late response must not overwrite the final status that an event has written.
           status: {
             merge: (existing: string | undefined, incoming: string) =>
               existing !== undefined && hasEnded(existing) ? existing : incoming,

@@ -6,7 +6,7 @@ import { createCache } from './cache.ts';
 
 export interface Connection {
   readonly client: ApolloClient;
-  /** Settles when the socket is open for the first time. */
+  /** Resolves when the socket has been opened for the first time. */
   readonly connected: Promise<void>;
   readonly close: () => Promise<void>;
 }
@@ -14,7 +14,7 @@ export interface Connection {
 export interface ConnectionOptions {
   readonly url: string;
   readonly key: string;
-  /** The socket was lost and is there again: what happened in between was told to nobody. */
+  /** Called after a reconnect. Events between the two connections were missed. */
   readonly onReconnected: () => void;
 }
 
@@ -23,14 +23,14 @@ export const connect = ({ url, key, onReconnected }: ConnectionOptions): Connect
   const { promise: connected, resolve, reject } = Promise.withResolvers<void>();
   const socket = createSocketClient({
     url: `${url.replace(/^http/, 'ws')}/graphql`,
-    // A socket has no headers of its own in a browser: here and there the key is in connection_init.
+    // The key is in connection_init, because browsers cannot set headers of a WebSocket.
     connectionParams: { 'X-API-Key': key },
     lazy: false,
     retryAttempts: 20,
-    // After any close but those that say that it is of no use, such as 4401: the key is not known.
+    // graphql-ws does not call this after fatal close codes, such as 4401 for an unknown key.
     shouldRetry: () => true,
     onNonLazyError: (closed) =>
-      reject(new Error(closed instanceof CloseEvent ? closed.reason : `There is no server at ${url}.`)),
+      reject(new Error(closed instanceof CloseEvent ? closed.reason : `The server at ${url} is unavailable.`)),
     on: {
       connected: (_socket, _payload, wasRetry) => {
         resolve();

@@ -1,7 +1,7 @@
 import type { ResultOf } from 'gql.tada';
 import { graphql } from './graphql.ts';
 
-/** What is shown of a run. All documents ask for the same, so what one brings the others read. */
+/** All documents select the same fields of a run, so each can be read from the cache. */
 const runState = graphql(`
   fragment RunState on Run {
     id

@@ -1,10 +1,10 @@
 import { initGraphQLTada } from 'gql.tada';
 import type { introspection } from './generated/schema.d.ts';
 
-/** Documents whose types come out of schema.graphql as they are typed; at run time nothing generated is needed. */
+/** Infers the types of documents from schema.graphql. Nothing generated is needed at run time. */
 export const graphql = initGraphQLTada<{
   introspection: introspection;
-  // Fragments are read where they are spread: this is one small program.
+  // Fragments are not masked, because this is one small program.
   disableMasking: true;
   scalars: {
     AgoDuration: string;

@@ -19,17 +19,17 @@ const url = process.env['SLUICE_URL'] ?? 'http://127.0.0.1:4000';
 const key = process.env['SLUICE_KEY'];
 if (key === undefined) throw new Error('SLUICE_KEY is not set: the secret of a key with the scope JOBS.');
 
-/** Those of the runs started here that have not ended, as the cache has them. */
+/** Runs of this program that have not ended, as they are in the cache. */
 const open = new Map<string, RunState>();
 const { client, connected, close } = connect({ url, key, onReconnected: () => void refresh() });
 
-/** Asks for what may have been missed. The answer goes into the cache by id, and from there to whoever reads it. */
+/** Fetches the state of open runs, which may have changed without an event. The response updates the cache by id. */
 const refresh = async (): Promise<void> => {
   if (open.size > 0)
     await client.query({ query: NODES, variables: { ids: [...open.keys()] }, fetchPolicy: 'network-only' });
 };
 
-/** The job of this example: made here, or at an earlier start. */
+/** Creates the job, or finds the one of an earlier start. */
 const takeJob = async (): Promise<string> => {
   const { data } = await client.mutate({ mutation: CREATE_JOB, variables: { input: JOB } });
   const answer = data?.createJob;
@@ -45,14 +45,14 @@ const takeJob = async (): Promise<string> => {
     case 'ValidationError':
       throw new Error(answer.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('\n'));
     case undefined:
-      throw new Error('There is no answer.');
+      throw new Error('The response has no data.');
   }
 };
 
 const startRun = async (jobId: string): Promise<string> => {
   const { data } = await client.mutate({ mutation: RUN_JOB, variables: { jobId } });
   const answer = data?.runJob;
-  if (answer?.__typename !== 'Run') throw new Error(answer?.message ?? 'There is no answer.');
+  if (answer?.__typename !== 'Run') throw new Error(answer?.message ?? 'The response has no data.');
   open.set(answer.id, answer);
   return answer.id;
 };
@@ -61,7 +61,7 @@ await connected;
 const jobId = await takeJob();
 let events = 0;
 const { promise: broken, reject } = Promise.withResolvers<never>();
-// Before any run is started: what it tells is written into the cache by id, and nothing else is done with it.
+// Subscribe before the first run starts. Events update the cache by id, and are not used otherwise.
 const subscription = client
   .subscribe({ query: RUN_UPDATED, variables: { jobId } })
   .subscribe({ next: () => (events += 1), error: reject });
@@ -69,7 +69,7 @@ const subscription = client
 const started: string[] = [];
 for (let count = 0; count < RUNS_TO_START; count += 1) started.push(await startRun(jobId));
 
-// The list, page by page. fetchMore merges each page behind what is there; keyArgs in cache.ts say what belongs together.
+// Fetch the list page by page. fetchMore appends each page to the list that keyArgs in cache.ts identify.
 const runs = client.watchQuery({ query: RUNS, variables: { jobId, first: PAGE } });
 const { promise: allEnded, resolve } = Promise.withResolvers<void>();
 const watching = runs.subscribe(({ data, dataState }) => {
@@ -94,19 +94,19 @@ while (pageInfo.hasNextPage && pages * PAGE < RUNS_TO_START) {
 const listed = client.readQuery({ query: RUNS, variables: { jobId, first: PAGE } })?.runs.edges.length;
 console.log(`${listed} runs in ${pages} pages`);
 
-const unheard = setInterval(() => void refresh(), 30_000);
-const tooLate = delay(120_000, undefined, { ref: false }).then(() =>
+const polling = setInterval(() => void refresh(), 30_000);
+const timeout = delay(120_000, undefined, { ref: false }).then(() =>
   Promise.reject(new Error('The runs have not ended.')),
 );
-await Promise.race([allEnded, broken, tooLate]);
-clearInterval(unheard);
+await Promise.race([allEnded, broken, timeout]);
+clearInterval(polling);
 
-// Each by its id, and none of them is fetched: the list brought them, and the events their state.
+// Read each run by its id from the cache, without a fetch.
 for (const id of started) {
   const { data } = await client.query({ query: RUN, variables: { id } });
   console.log(`${id.slice(-6)} ${data?.run?.status}, ${data?.run?.rowsWritten} rows, ${data?.run?.manifestKey}`);
 }
-console.log(events > 0 ? 'Told by events, read from the cache' : 'No event came');
+console.log(events > 0 ? 'Updated by events, read from the cache' : 'No event was received');
 watching.unsubscribe();
 subscription.unsubscribe();
 client.stop();

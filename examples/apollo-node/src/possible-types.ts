@@ -1,4 +1,4 @@
-/** What stands behind each interface and union that the documents spread fragments on; the cache cannot know by itself. */
+/** The types of each interface and union on which documents spread fragments. The cache needs them to match fragments. */
 export const possibleTypes = {
   Node: ['AllocationOperation', 'ApiKey', 'Job', 'Run', 'Stream'],
   UserError: ['ConflictError', 'LimitExceededError', 'NotFoundError', 'ValidationError'],

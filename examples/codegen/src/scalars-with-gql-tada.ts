@@ -36,7 +36,7 @@ export const CREATE = graphql(`
 `);
 
 type Job = NonNullable<ResultOf<typeof SCALARS>['job']>;
-/** What the client gets for each scalar of the API. `npm run types` fails where one is any, unknown or something else. */
+/** The type of each scalar of the API. `npm run types` fails if one is any, unknown or another type. */
 export type Received = [
   Holds<Equal<Job['id'], string>>,
   Holds<Equal<Job['jobName'], string>>,

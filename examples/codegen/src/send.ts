@@ -1,7 +1,7 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
 
-/** One operation over plain HTTP; the document says what comes back and what has to be sent. */
+/** Sends one operation over HTTP. The document determines the types of variables and data. */
 export const send = async <Data, Variables>(
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,

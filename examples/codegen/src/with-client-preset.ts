@@ -25,7 +25,7 @@ export const addUsage = async (): Promise<string> => {
       stream: 'codegen-example',
       idempotencyKey: 'codegen-example-1',
       records: [
-        // A Decimal is a string here as there: 0.1 + 0.2 is somebody else's mistake.
+        // A Decimal is a string, so 0.1 + 0.2 is exact.
         { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elementName: 'hooli', filter: [], value: '0.1' },
         {
           timestamp: '2026-01-25T00:00:00Z',

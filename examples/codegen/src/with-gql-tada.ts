@@ -4,7 +4,7 @@ import { send } from './send.ts';
 
 export const graphql = initGraphQLTada<{
   introspection: introspection;
-  // Without these each scalar is unknown.
+  // Without these types, each scalar is unknown.
   scalars: {
     AgoDuration: string;
     CronExpression: string;

@@ -6,13 +6,13 @@ import { CreateJobForm } from './create-job-form.tsx';
 import { JobsTable } from './jobs-table.tsx';
 import { KeyForm } from './key-form.tsx';
 import { WHO_AM_I } from './operations.ts';
-import { wordsOfError } from './words.ts';
+import { formatError } from './format.ts';
 
-/** Of this tab alone, and gone with it: a key is not for localStorage. */
-const KEPT_AS = 'sluice-key';
+/** Key of sessionStorage, which ends with the tab. An API key does not belong in localStorage. */
+const STORAGE_KEY = 'sluice-key';
 
 export const App = () => {
-  const [key, setKey] = useState(() => sessionStorage.getItem(KEPT_AS));
+  const [key, setKey] = useState(() => sessionStorage.getItem(STORAGE_KEY));
   const opened = useMemo(() => {
     if (key === null) return null;
     const connection = createConnection();
@@ -20,11 +20,11 @@ export const App = () => {
   }, [key]);
 
   const enter = (entered: string) => {
-    sessionStorage.setItem(KEPT_AS, entered);
+    sessionStorage.setItem(STORAGE_KEY, entered);
     setKey(entered);
   };
   const leave = () => {
-    sessionStorage.removeItem(KEPT_AS);
+    sessionStorage.removeItem(STORAGE_KEY);
     setKey(null);
   };
 
@@ -43,10 +43,10 @@ interface WorkspaceProps {
 }
 
 const Workspace = ({ connection, onEnter, onLeave }: WorkspaceProps) => {
-  const [{ data, error }, ask] = useQuery({ query: WHO_AM_I });
+  const [{ data, error }, refetch] = useQuery({ query: WHO_AM_I });
 
   if (error?.graphQLErrors.some(({ extensions }) => extensions['code'] === 'UNAUTHENTICATED')) {
-    return <KeyForm onEnter={onEnter} problem={wordsOfError(error)} />;
+    return <KeyForm onEnter={onEnter} problem={formatError(error)} />;
   }
   return (
     <>
@@ -64,8 +64,8 @@ const Workspace = ({ connection, onEnter, onLeave }: WorkspaceProps) => {
       <main>
         {error && (
           <p className="banner bad" role="alert">
-            {wordsOfError(error)}{' '}
-            <button type="button" className="quiet" onClick={() => ask({ requestPolicy: 'network-only' })}>
+            {formatError(error)}{' '}
+            <button type="button" className="quiet" onClick={() => refetch({ requestPolicy: 'network-only' })}>
               Try again
             </button>
           </p>

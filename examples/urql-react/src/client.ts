@@ -4,20 +4,20 @@ import type { Connection } from './connection.ts';
 
 const ENDPOINT = '/graphql';
 
-/** How long to wait before a subscription is begun anew: half a second, then longer, at most ten, each with some chance. */
-const pauseBefore = (attempt: number): Promise<void> =>
+/** Waits before a subscription is retried: from 0.5 s, doubled each time, up to 10 s, with jitter. */
+const waitBefore = (attempt: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, Math.min(10_000, 500 * 2 ** attempt) * (0.75 + Math.random() / 2)));
 
-/** A client of one key: queries and mutations over fetch, subscriptions over server-sent events. */
+/** Creates a client for one key: queries and mutations over fetch, subscriptions over server-sent events. */
 export const createUrqlClient = (key: string, connection: Connection): Client => {
   const headers = { 'X-API-Key': key };
   const events = createEventClient({
     url: ENDPOINT,
     headers,
-    // For as long as the page is open: servers are restarted, laptops sleep.
+    // Retry while the page is open: servers restart, laptops sleep.
     retryAttempts: Infinity,
-    retry: pauseBefore,
-    on: { connecting: () => connection.tell(false), connected: () => connection.tell(true) },
+    retry: waitBefore,
+    on: { connecting: () => connection.set(false), connected: () => connection.set(true) },
   });
   return new Client({
     url: ENDPOINT,
@@ -29,13 +29,13 @@ export const createUrqlClient = (key: string, connection: Connection): Client =>
       subscriptionExchange({
         forwardSubscription: (request) => ({
           subscribe: (sink) => {
-            let isOver = false;
+            let isUnsubscribed = false;
             let stop = () => {};
-            const begin = (attempt: number) => {
+            const subscribe = (attempt: number) => {
               let isServerStopping = false;
               stop = events.subscribe(request as RequestParams, {
                 next: (result) => {
-                  // A server that stops ends the stream in good order and says so; another one takes over.
+                  // A server that shuts down sends UNAVAILABLE and completes the stream. Another server takes over.
                   isServerStopping =
                     result.errors?.some(({ extensions }) => extensions?.code === 'UNAVAILABLE') ?? false;
                   if (!isServerStopping) sink.next(result as Parameters<typeof sink.next>[0]);
@@ -43,17 +43,17 @@ export const createUrqlClient = (key: string, connection: Connection): Client =>
                 error: (error) => sink.error(error),
                 complete: () => {
                   if (!isServerStopping) return sink.complete();
-                  connection.tell(false);
-                  void pauseBefore(attempt).then(() => {
-                    if (!isOver) begin(attempt + 1);
+                  connection.set(false);
+                  void waitBefore(attempt).then(() => {
+                    if (!isUnsubscribed) subscribe(attempt + 1);
                   });
                 },
               });
             };
-            begin(0);
+            subscribe(0);
             return {
               unsubscribe: () => {
-                isOver = true;
+                isUnsubscribed = true;
                 stop();
               },
             };

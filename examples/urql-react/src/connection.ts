@@ -1,14 +1,14 @@
 export interface ConnectionState {
   readonly isUp: boolean;
-  /** How often events have begun to come. Whoever sees it grow past 1 may have missed some, and asks anew. */
+  /** The number of connections so far. After each one but the first, events may have been missed: fetch again. */
   readonly times: number;
 }
 
-/** Whether events come, to be read with useSyncExternalStore. */
+/** Whether events arrive. For useSyncExternalStore. */
 export interface Connection {
   readonly read: () => ConnectionState;
   readonly listen: (listener: () => void) => () => void;
-  readonly tell: (isUp: boolean) => void;
+  readonly set: (isUp: boolean) => void;
 }
 
 export const createConnection = (): Connection => {
@@ -20,7 +20,7 @@ export const createConnection = (): Connection => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    tell: (isUp) => {
+    set: (isUp) => {
       state = { isUp, times: state.times + (isUp ? 1 : 0) };
       for (const listener of listeners) listener();
     },

@@ -8,11 +8,11 @@ import {
   type JobCheck,
   type JobInput,
   LIST_STREAMS,
-  type Refusal,
+  type ErrorResult,
 } from './operations.ts';
-import { isRefusal, issuesByField, wordsOfError, wordsOfRefusal } from './words.ts';
+import { formatError, formatErrorResult, isErrorResult, issuesByField } from './format.ts';
 
-/** As it is typed: everything is text, and an empty field is one that is left out. */
+/** The values of the form: everything is text, and empty fields are omitted. */
 const EMPTY = {
   jobName: '',
   s3Url: '',
@@ -35,29 +35,29 @@ const inputOf = (draft: Draft): JobInput => ({
   groupBy: draft.groupBy.length > 0 ? [...draft.groupBy] : null,
 });
 
-/** Outside of the component: urql asks anew where it gets another object. */
+/** Defined outside of the component, because urql fetches again if it gets another object. */
 const ABOUT_STREAMS = { additionalTypenames: ['Stream'] };
 
-/** Until so long after the last key, nothing is asked. */
+/** The check starts this long after the last keystroke. */
 const DEBOUNCE_MS = 350;
 
-type Answer = JobCheck | Refusal;
+type Result = JobCheck | ErrorResult;
 
-/** What checkJob says of the draft, asked while it is typed; the newest question alone is answered. */
-const useCheck = (draft: Draft, isWanted: boolean): { answer: Answer | null; problem: string | null } => {
+/** Calls checkJob while the user types. Only the latest result is used. */
+const useCheck = (draft: Draft, isWanted: boolean): { result: Result | null; problem: string | null } => {
   const [, checkJob] = useMutation(CHECK_JOB);
-  const [checked, setChecked] = useState<{ answer: Answer | null; problem: string | null }>({
-    answer: null,
+  const [checked, setChecked] = useState<{ result: Result | null; problem: string | null }>({
+    result: null,
     problem: null,
   });
-  const newest = useRef(0);
+  const latest = useRef(0);
   useEffect(() => {
-    const question = (newest.current += 1);
-    if (!isWanted) return setChecked({ answer: null, problem: null });
+    const request = (latest.current += 1);
+    if (!isWanted) return setChecked({ result: null, problem: null });
     const timer = setTimeout(async () => {
       const { data, error } = await checkJob({ input: inputOf(draft) });
-      if (newest.current !== question) return;
-      setChecked({ answer: data?.checkJob ?? null, problem: error ? wordsOfError(error) : null });
+      if (latest.current !== request) return;
+      setChecked({ result: data?.checkJob ?? null, problem: error ? formatError(error) : null });
     }, DEBOUNCE_MS);
     return () => clearTimeout(timer);
   }, [draft, isWanted, checkJob]);
@@ -68,19 +68,19 @@ export const CreateJobForm = () => {
   const [{ data: known }] = useQuery({ query: LIST_STREAMS, context: ABOUT_STREAMS });
   const [{ fetching }, createJob] = useMutation(CREATE_JOB);
   const [draft, setDraft] = useState<Draft>(EMPTY);
-  /** Fields that somebody was in: nobody wants to read that the name is missing before having come to it. */
+  /** Fields that the user has changed. Other fields show no issues yet. */
   const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
-  const [outcome, setOutcome] = useState<{ words: string; isGood: boolean } | null>(null);
-  const { answer, problem } = useCheck(draft, touched.size > 0);
+  const [outcome, setOutcome] = useState<{ message: string; isGood: boolean } | null>(null);
+  const { result, problem } = useCheck(draft, touched.size > 0);
 
   const streams = known?.streams.edges.map(({ node }) => node) ?? [];
   const chosen = streams.filter(({ name }) => draft.meterApiNames.length === 0 || draft.meterApiNames.includes(name));
   const dimensions = [...new Set(['element', ...chosen.flatMap((stream) => stream.dimensions), ...draft.groupBy])];
 
-  const issues = answer?.__typename === 'ValidationError' ? answer.issues : [];
+  const issues = result?.__typename === 'ValidationError' ? result.issues : [];
   const byField = issuesByField(issues);
   const shownAt = (field: string): readonly Issue[] => (touched.has(field) ? (byField.get(field) ?? []) : []);
-  /** Of fields that this form does not have, and of the input as a whole. */
+  /** Issues of fields that this form does not have, and of the whole input. */
   const elsewhere = issues.filter(({ path }) => !(path[1] !== undefined && path[1] in EMPTY));
 
   const set = (patch: Partial<Draft>) => {
@@ -92,15 +92,15 @@ export const CreateJobForm = () => {
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     const { data, error } = await createJob({ input: inputOf(draft) });
-    if (!data) return setOutcome({ words: error ? wordsOfError(error) : 'There was no answer.', isGood: false });
-    if (isRefusal(data.createJob)) {
-      // Everything that is wrong shows at its field, by the check that follows.
+    if (!data) return setOutcome({ message: error ? formatError(error) : 'The response has no data.', isGood: false });
+    if (isErrorResult(data.createJob)) {
+      // The check that follows shows each issue at its field.
       setTouched(new Set(Object.keys(EMPTY)));
-      return setOutcome({ words: wordsOfRefusal(data.createJob), isGood: false });
+      return setOutcome({ message: formatErrorResult(data.createJob), isGood: false });
     }
     setDraft(EMPTY);
     setTouched(new Set());
-    setOutcome({ words: `${data.createJob.jobName} is made.`, isGood: true });
+    setOutcome({ message: `${data.createJob.jobName} was created.`, isGood: true });
   };
 
   const text = (field: 'jobName' | 's3Url' | 'range' | 'cron' | 'timeZone' | 'email', placeholder: string) => ({
@@ -138,7 +138,7 @@ export const CreateJobForm = () => {
                 </select>
               )}
             </Field>
-            <Field label="Summed by" issues={shownAt('aggregationBucket')}>
+            <Field label="Aggregated by" issues={shownAt('aggregationBucket')}>
               {(attributes) => (
                 <select {...choice('aggregationBucket')} {...attributes}>
                   <option value="HOUR">Hour</option>
@@ -153,7 +153,7 @@ export const CreateJobForm = () => {
             <Field label="Range" hint="How far back" issues={shownAt('range')}>
               {(attributes) => <input {...text('range', 'ago(7d)')} {...attributes} />}
             </Field>
-            <Field label="Cron" hint="Empty: once, at once" issues={shownAt('cron')}>
+            <Field label="Cron" hint="Empty: once, immediately" issues={shownAt('cron')}>
               {(attributes) => <input {...text('cron', '0 2 * * *')} {...attributes} />}
             </Field>
           </div>
@@ -161,13 +161,13 @@ export const CreateJobForm = () => {
             <Field label="Time zone" issues={shownAt('timeZone')}>
               {(attributes) => <input {...text('timeZone', 'Europe/Berlin')} {...attributes} />}
             </Field>
-            <Field label="Email" hint="Hears of each run" issues={shownAt('email')}>
+            <Field label="Email" hint="Notified about each run" issues={shownAt('email')}>
               {(attributes) => <input {...text('email', 'ops@example.com')} {...attributes} />}
             </Field>
           </div>
           <Choices
             label="Streams"
-            hint="None: every one"
+            hint="None: all streams"
             names={streams.map(({ name }) => name)}
             chosen={draft.meterApiNames}
             issues={shownAt('meterApiNames')}
@@ -188,14 +188,14 @@ export const CreateJobForm = () => {
           ))}
           {outcome && (
             <p className={outcome.isGood ? 'banner good' : 'banner bad'} role={outcome.isGood ? 'status' : 'alert'}>
-              {outcome.words}
+              {outcome.message}
             </p>
           )}
           <button type="submit" disabled={fetching}>
             {draft.cron.trim() === '' ? 'Create and run' : 'Create'}
           </button>
         </form>
-        <JobPreview answer={answer} problem={problem} format={draft.format} />
+        <JobPreview result={result} problem={problem} format={draft.format} />
       </div>
     </section>
   );
@@ -241,12 +241,12 @@ interface ChoicesProps {
   onChange: (chosen: readonly string[]) => void;
 }
 
-/** Checkboxes whose order of choice is kept: the columns of the file stand in it. */
+/** Checkboxes that keep the order of selection, which is the order of the columns in the file. */
 const Choices = ({ label, hint, names, chosen, issues, onChange }: ChoicesProps) => (
   <fieldset className={issues.length > 0 ? 'field wrong' : 'field'}>
     <legend>{label}</legend>
     <div className="chips">
-      {names.length === 0 && <span className="hint">There is none yet.</span>}
+      {names.length === 0 && <span className="hint">None yet.</span>}
       {names.map((name) => (
         <label key={name} className="chip">
           <input

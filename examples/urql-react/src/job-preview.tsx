@@ -1,21 +1,21 @@
-import type { JobCheck, Refusal } from './operations.ts';
-import { moment, period, wordsOfRefusal } from './words.ts';
+import type { JobCheck, ErrorResult } from './operations.ts';
+import { formatTime, formatPeriod, formatErrorResult } from './format.ts';
 
 interface JobPreviewProps {
-  answer: JobCheck | Refusal | null;
+  result: JobCheck | ErrorResult | null;
   problem: string | null;
   format: string;
 }
 
-/** What a run now would write. */
-export const JobPreview = ({ answer, problem, format }: JobPreviewProps) => (
+/** Shows what a run would write now. */
+export const JobPreview = ({ result, problem, format }: JobPreviewProps) => (
   <aside className="preview" aria-label="Preview" aria-live="polite">
     <h3>Preview</h3>
     {problem !== null && <p className="banner bad">{problem}</p>}
-    {problem === null && answer === null && <p className="hint">Of what a run now would write, while you type.</p>}
-    {answer?.__typename === 'JobCheck' && <Check check={answer} format={format} />}
-    {answer !== null && answer.__typename !== 'JobCheck' && (
-      <p className={answer.__typename === 'ValidationError' ? 'hint' : 'banner bad'}>{wordsOfRefusal(answer)}</p>
+    {problem === null && result === null && <p className="hint">Shows what a run would write now, while you type.</p>}
+    {result?.__typename === 'JobCheck' && <Check check={result} format={format} />}
+    {result !== null && result.__typename !== 'JobCheck' && (
+      <p className={result.__typename === 'ValidationError' ? 'hint' : 'banner bad'}>{formatErrorResult(result)}</p>
     )}
   </aside>
 );
@@ -32,11 +32,11 @@ const Check = ({ check, format }: { check: JobCheck; format: string }) => {
       ))}
       <dl>
         <dt>Window</dt>
-        <dd>{period(query.windowStart, query.windowEnd)}</dd>
+        <dd>{formatPeriod(query.windowStart, query.windowEnd)}</dd>
         <dt>Streams</dt>
         <dd>{query.meterApiNames.join(', ') || 'none yet'}</dd>
         <dt>Next</dt>
-        <dd>{nextRuns.length > 0 ? nextRuns.slice(0, 3).map(moment).join(' · ') : 'at once, this one time'}</dd>
+        <dd>{nextRuns.length > 0 ? nextRuns.slice(0, 3).map(formatTime).join(' · ') : 'once, immediately'}</dd>
         <dt>Objects</dt>
         <dd>
           {objectKeys.map((key) => (

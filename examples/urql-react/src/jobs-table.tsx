@@ -2,12 +2,20 @@ import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useMutation, useQuery, useSubscription } from 'urql';
 import type { Connection } from './connection.ts';
 import { FOLLOW_RUNS, type Job, LIST_JOBS, type Run, RUN_JOB } from './operations.ts';
-import { bytes, count, isRefusal, moment, period, wordsOfError, wordsOfRefusal } from './words.ts';
+import {
+  formatBytes,
+  formatCount,
+  formatError,
+  formatErrorResult,
+  formatPeriod,
+  formatTime,
+  isErrorResult,
+} from './format.ts';
 
-/** So that a job that is created makes the list be asked for anew, also where it was empty before. */
+/** Makes urql fetch the list again after a job is created, even if the list was empty. */
 const ABOUT_JOBS = { additionalTypenames: ['Job'] };
 
-/** The newest state of the newest run of each job, as they are told. */
+/** Keeps the latest event of each job. */
 const withRun = (runs: ReadonlyMap<string, Run> = new Map(), { runUpdated }: { runUpdated: Run }) => {
   const { job } = runUpdated;
   return job ? new Map(runs).set(job.id, runUpdated) : runs;
@@ -15,38 +23,38 @@ const withRun = (runs: ReadonlyMap<string, Run> = new Map(), { runUpdated }: { r
 
 const isEnded = ({ status }: Run): boolean => status !== 'QUEUED' && status !== 'RUNNING';
 
-/** The newer of two: what the list says of a job's newest run, and what was told of one. */
-const newerOf = (listed: Run | undefined, told: Run | undefined): Run | undefined =>
-  told && !(listed?.id === told.id && isEnded(listed)) ? told : listed;
+/** Returns the newer state of a job's latest run: that of the list or that of an event. */
+const newerOf = (listed: Run | undefined, received: Run | undefined): Run | undefined =>
+  received && !(listed?.id === received.id && isEnded(listed)) ? received : listed;
 
 export const JobsTable = ({ connection }: { connection: Connection }) => {
   const { isUp, times } = useSyncExternalStore(connection.listen, connection.read);
-  const [{ data, error, fetching }, askForJobs] = useQuery({ query: LIST_JOBS, context: ABOUT_JOBS });
+  const [{ data, error, fetching }, refetchJobs] = useQuery({ query: LIST_JOBS, context: ABOUT_JOBS });
   const [live] = useSubscription({ query: FOLLOW_RUNS }, withRun);
   const [, runJob] = useMutation(RUN_JOB);
 
-  // What happened while no events came is in the list, asked for once more; of what was told before, nothing is sure.
-  const told = useRef(live.data);
+  // After a reconnect, fetch the list, and ignore events from before, which may be outdated.
+  const received = useRef(live.data);
   useEffect(() => {
-    told.current = live.data;
+    received.current = live.data;
   }, [live.data]);
-  const [unsure, setUnsure] = useState(live.data);
+  const [outdated, setOutdated] = useState(live.data);
   useEffect(() => {
     if (times < 2) return;
-    setUnsure(told.current);
-    askForJobs({ requestPolicy: 'network-only' });
-  }, [times, askForJobs]);
-  const toldOf = (jobId: string): Run | undefined => {
+    setOutdated(received.current);
+    refetchJobs({ requestPolicy: 'network-only' });
+  }, [times, refetchJobs]);
+  const eventOf = (jobId: string): Run | undefined => {
     const run = live.data?.get(jobId);
-    return run === unsure?.get(jobId) ? undefined : run;
+    return run === outdated?.get(jobId) ? undefined : run;
   };
 
-  const [refused, setRefused] = useState<string | null>(null);
+  const [problem, setProblem] = useState<string | null>(null);
 
   const runNow = async (jobId: string) => {
-    const { data: answer, error: failure } = await runJob({ jobId });
-    if (failure) return setRefused(wordsOfError(failure));
-    setRefused(answer && isRefusal(answer.runJob) ? wordsOfRefusal(answer.runJob) : null);
+    const { data: result, error: failure } = await runJob({ jobId });
+    if (failure) return setProblem(formatError(failure));
+    setProblem(result && isErrorResult(result.runJob) ? formatErrorResult(result.runJob) : null);
   };
 
   const jobs = data?.jobs.edges.map(({ node }) => node) ?? [];
@@ -55,17 +63,17 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
       <div className="heading">
         <h2 id="jobs">Jobs</h2>
         <span className={isUp && !live.error ? 'live' : 'live off'} role="status">
-          {live.error ? wordsOfError(live.error) : isUp ? 'Live' : 'Connecting …'}
+          {live.error ? formatError(live.error) : isUp ? 'Live' : 'Connecting …'}
         </span>
       </div>
       {error && !data && (
         <p className="banner bad" role="alert">
-          {wordsOfError(error)}
+          {formatError(error)}
         </p>
       )}
-      {refused !== null && (
+      {problem !== null && (
         <p className="banner bad" role="alert">
-          {refused}
+          {problem}
         </p>
       )}
       {jobs.length > 0 && (
@@ -83,7 +91,7 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
                   Size
                 </th>
                 <th scope="col">
-                  <span className="unseen">Run it</span>
+                  <span className="unseen">Actions</span>
                 </th>
               </tr>
             </thead>
@@ -92,7 +100,7 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
                 <JobRow
                   key={job.id}
                   job={job}
-                  run={newerOf(job.runs.edges[0]?.node, toldOf(job.id))}
+                  run={newerOf(job.runs.edges[0]?.node, eventOf(job.id))}
                   onRun={() => void runNow(job.id)}
                 />
               ))}
@@ -100,13 +108,13 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
           </table>
         </div>
       )}
-      {data && jobs.length === 0 && <p className="hint">No job yet. The form below makes the first.</p>}
+      {data && jobs.length === 0 && <p className="hint">No job yet. Create the first one with the form below.</p>}
       {data && data.jobs.totalCount > jobs.length && (
         <p className="hint">
-          The newest {jobs.length} of {count(data.jobs.totalCount)}.
+          The latest {jobs.length} of {formatCount(data.jobs.totalCount)}.
         </p>
       )}
-      {fetching && !data && <p className="hint">Asking …</p>}
+      {fetching && !data && <p className="hint">Loading …</p>}
     </section>
   );
 };
@@ -128,14 +136,18 @@ const JobRow = ({ job, run, onRun }: { job: Job; run: Run | undefined; onRun: ()
         <>
           <span className={`status ${run.status.toLowerCase()}`}>{run.status}</span>
           {run.attempt > 1 && <span className="hint"> attempt {run.attempt}</span>}
-          {run.error ? <Failure words={run.error.message} /> : <small>{period(run.windowStart, run.windowEnd)}</small>}
+          {run.error ? (
+            <Failure message={run.error.message} />
+          ) : (
+            <small>{formatPeriod(run.windowStart, run.windowEnd)}</small>
+          )}
         </>
       ) : (
         <span className="hint">None yet</span>
       )}
     </td>
-    <td className="number">{run ? count(run.rowsWritten) : ''}</td>
-    <td className="number">{run ? bytes(run.bytesWritten) : ''}</td>
+    <td className="number">{run ? formatCount(run.rowsWritten) : ''}</td>
+    <td className="number">{run ? formatBytes(run.bytesWritten) : ''}</td>
     <td className="number">
       <button type="button" className="quiet" onClick={onRun} aria-label={`Run ${job.jobName} now`}>
         Run now
@@ -144,20 +156,20 @@ const JobRow = ({ job, run, onRun }: { job: Job; run: Run | undefined; onRun: ()
   </tr>
 );
 
-/** Its first sentence; the rest, which says what to change, for who opens it. */
-const Failure = ({ words }: { words: string }) => {
-  const end = words.indexOf('. ') + 1;
-  if (end === 0) return <small>{words}</small>;
+/** Shows the first sentence. The rest, which says what to change, is shown when it is opened. */
+const Failure = ({ message }: { message: string }) => {
+  const end = message.indexOf('. ') + 1;
+  if (end === 0) return <small>{message}</small>;
   return (
     <details>
-      <summary>{words.slice(0, end)}</summary>
-      <small>{words.slice(end + 1)}</small>
+      <summary>{message.slice(0, end)}</summary>
+      <small>{message.slice(end + 1)}</small>
     </details>
   );
 };
 
 const scheduleOf = ({ cron, enabled, nextRuns, timeZone }: Job): string => {
-  if (!enabled) return 'switched off';
-  if (nextRuns[0] !== undefined) return `next ${moment(nextRuns[0])}`;
-  return cron === null ? 'nothing more is due' : timeZone;
+  if (!enabled) return 'disabled';
+  if (nextRuns[0] !== undefined) return `next ${formatTime(nextRuns[0])}`;
+  return cron === null ? 'no further runs' : timeZone;
 };

@@ -29,8 +29,7 @@ export const KeyForm = ({ onEnter, problem }: { onEnter: (key: string) => void; 
         )}
       </label>
       <p id="about-key" className="hint">
-        One with the scope JOBS. It stays in this tab, until you close it. Sluice prints a key when it starts in local
-        mode.
+        A key with the scope JOBS. It is stored until you close this tab. In local mode, the key is in .sluice/api-key.
       </p>
       <button type="submit">Open</button>
     </form>

@@ -1,7 +1,7 @@
 import { gql } from 'urql';
 
-// What the page asks, with the types of the answers beside it. With more than a handful of operations, let GraphQL Code
-// Generator write the types.
+// The operations of the page with the types of their results. With more operations, generate the types with GraphQL Code
+// Generator.
 
 export type RunStatus = 'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED';
 
@@ -31,15 +31,15 @@ export interface Job {
   runs: { edges: { node: Run }[] };
 }
 
-/** One thing that is wrong with the input, and where: `['input', 'groupBy', '0']`. */
+/** A problem of the input with its path, such as `['input', 'groupBy', '0']`. */
 export interface Issue {
   path: string[];
   code: string;
   message: string;
 }
 
-/** Every way in which a mutation can say no. */
-export type Refusal =
+/** The error types of a mutation. */
+export type ErrorResult =
   | { __typename: 'ValidationError'; message: string; issues: Issue[] }
   | { __typename: 'ConflictError' | 'NotFoundError' | 'LimitExceededError'; message: string };
 
@@ -81,8 +81,8 @@ const RUN_PARTS = gql`
   }
 `;
 
-const REFUSAL_PARTS = gql`
-  fragment RefusalParts on UserError {
+const ERROR_PARTS = gql`
+  fragment ErrorParts on UserError {
     __typename
     message
     ... on ValidationError {
@@ -139,7 +139,7 @@ export const LIST_STREAMS = gql<
   }
 `;
 
-/** All runs of the account: first those that wait or go on, then each change. */
+/** All runs of the account: first the waiting and running ones, then each change. */
 export const FOLLOW_RUNS = gql<{ runUpdated: Run }, Record<string, never>>`
   subscription FollowRuns {
     runUpdated { ...RunParts }
@@ -147,7 +147,7 @@ export const FOLLOW_RUNS = gql<{ runUpdated: Run }, Record<string, never>>`
   ${RUN_PARTS}
 `;
 
-export const CHECK_JOB = gql<{ checkJob: JobCheck | Refusal }, { input: JobInput }>`
+export const CHECK_JOB = gql<{ checkJob: JobCheck | ErrorResult }, { input: JobInput }>`
   mutation CheckJob($input: CreateJobInput!) {
     checkJob(input: $input) {
       ... on JobCheck {
@@ -157,31 +157,31 @@ export const CHECK_JOB = gql<{ checkJob: JobCheck | Refusal }, { input: JobInput
         sample
         warnings
       }
-      ...RefusalParts
+      ...ErrorParts
     }
   }
-  ${REFUSAL_PARTS}
+  ${ERROR_PARTS}
 `;
 
 export const CREATE_JOB = gql<
-  { createJob: { __typename: 'Job'; id: string; jobName: string } | Refusal },
+  { createJob: { __typename: 'Job'; id: string; jobName: string } | ErrorResult },
   { input: JobInput }
 >`
   mutation CreateJob($input: CreateJobInput!) {
     createJob(input: $input) {
       ... on Job { id jobName }
-      ...RefusalParts
+      ...ErrorParts
     }
   }
-  ${REFUSAL_PARTS}
+  ${ERROR_PARTS}
 `;
 
-export const RUN_JOB = gql<{ runJob: { __typename: 'Run'; id: string } | Refusal }, { jobId: string }>`
+export const RUN_JOB = gql<{ runJob: { __typename: 'Run'; id: string } | ErrorResult }, { jobId: string }>`
   mutation RunJob($jobId: ID!) {
     runJob(input: { jobId: $jobId }) {
       ... on Run { id }
-      ...RefusalParts
+      ...ErrorParts
     }
   }
-  ${REFUSAL_PARTS}
+  ${ERROR_PARTS}
 `;
