@@ -20,26 +20,28 @@ beforeAll(async () => {
   await promisify(execFile)('npm', ['ci'], { cwd: FOLDER });
 });
 
-/** What Mermaid says of each: null, or what is wrong. */
+/** Returns the error message of Mermaid for each diagram, or null. */
 const parseDiagrams = async (texts: readonly string[]): Promise<(string | null)[]> => {
   const parser = spawn(process.execPath, [join(FOLDER, 'parse.js')], { stdio: ['pipe', 'pipe', 'inherit'] });
   parser.stdin.end(JSON.stringify(texts));
   return (await json(parser.stdout)) as (string | null)[];
 };
 
-test('every diagram of the pages is one that Mermaid can read', async () => {
+test('documentation diagrams > are valid Mermaid', async () => {
   const pages = await readPages();
   const diagrams = pages.flatMap(({ path, blocks }) =>
-    blocks.flatMap(({ language, line, text }) => (language === 'mermaid' ? [{ place: `${path}:${line}`, text }] : [])),
+    blocks.flatMap(({ language, line, text }) =>
+      language === 'mermaid' ? [{ location: `${path}:${line}`, text }] : [],
+    ),
   );
-  const said = await parseDiagrams(diagrams.map(({ text }) => text));
-  expect(diagrams.flatMap(({ place }, index) => (said[index] === null ? [] : [`${place}: ${said[index]}`]))).toEqual(
-    [],
-  );
-  expect(said.length).toBeGreaterThan(4);
+  const errors = await parseDiagrams(diagrams.map(({ text }) => text));
+  expect(
+    diagrams.flatMap(({ location }, index) => (errors[index] === null ? [] : [`${location}: ${errors[index]}`])),
+  ).toEqual([]);
+  expect(errors.length).toBeGreaterThan(4);
 });
 
-test('and it would say so of one that it cannot read', async () => {
+test('Mermaid > reports an error when a diagram is invalid', async () => {
   expect(await parseDiagrams(['stateDiagram-v2\n  A -> B', 'stateDiagram-v2\n  A --> B', 'nothing at all'])).toEqual([
     expect.stringContaining('Parse error on line 2'),
     null,

@@ -7,7 +7,7 @@ export interface PageServer {
   stop(): Promise<void>;
 }
 
-/** Types the command in the folder of an example, and waits until it says where its page is. */
+/** Runs the command in the folder of an example, and waits until it prints the address of its page. */
 export const servePages = async (command: string, folder: string, sluice: string): Promise<PageServer> => {
   const child = spawn('bash', ['-c', `exec ${command}`], {
     cwd: folder,
@@ -17,9 +17,9 @@ export const servePages = async (command: string, folder: string, sluice: string
       SLUICE_URL: sluice,
       NO_COLOR: '1',
     },
-    // It says itself where it could not reach the server, which is a part of this.
+    // Vite logs failed requests to the server on standard error, which some tests cause.
     stdio: ['ignore', 'pipe', 'ignore'],
-    // A group of its own: npm does not wait for what it has started.
+    // A process group of its own, because npm does not wait for its children.
     detached: true,
   });
   const ended = once(child, 'close');
@@ -28,13 +28,13 @@ export const servePages = async (command: string, folder: string, sluice: string
     await ended;
   };
   const url = await new Promise<string>((resolve, reject) => {
-    let said = '';
+    let output = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      said += chunk;
-      const address = /http:\/\/(?:127\.0\.0\.1|localhost):\d+/.exec(said)?.[0];
+      output += chunk;
+      const address = /http:\/\/(?:127\.0\.0\.1|localhost):\d+/.exec(output)?.[0];
       if (address !== undefined) resolve(address);
     });
-    void ended.then(() => reject(new Error(`\`${command}\` ended: ${said}`)));
+    void ended.then(() => reject(new Error(`\`${command}\` ended: ${output}`)));
   });
   return { url, stop };
 };

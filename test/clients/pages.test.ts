@@ -5,39 +5,39 @@ import { type PageOptions, runPage, showsJson, shownAfter, showsText } from './p
 import { findPrograms, startTwoClusters } from './postgres-programs.ts';
 
 const pages = (await readPages()).filter((page) => sessionOf(page).length > 0);
-const ofOperators = pages.filter((page) => sessionOf(page).some(({ text }) => text.includes('localhost:5432')));
+const forOperators = pages.filter((page) => sessionOf(page).some(({ text }) => text.includes('localhost:5432')));
 const programs = await findPrograms();
 
-interface Surprise {
-  readonly place: string;
-  /** Commands that failed although nothing says so, or where one should have. */
+interface Mismatch {
+  readonly location: string;
+  /** Commands that failed unexpectedly; empty if the page says that one fails. */
   readonly failed?: readonly string[];
   readonly shown?: string;
-  readonly said: string;
+  readonly printed: string;
 }
 
-/** Where the page does not say what is; with all that was said, for whoever has to set it right. */
-const surprisesOf = async (page: Page, options: PageOptions = {}): Promise<(Surprise | string)[]> => {
-  const { first, again, left } = await runPage(page, options);
-  const whenTyped = first.flatMap(({ block, text: said, failed }): Surprise[] => {
-    const place = `${page.path}:${block.line}`;
-    if (failed.length > 0 !== (block.mark?.kind === 'fails')) return [{ place, failed, said }];
+/** Runs a page twice, and returns where it differs from what it shows. */
+const findMismatches = async (page: Page, options: PageOptions = {}): Promise<(Mismatch | string)[]> => {
+  const { first, second, left } = await runPage(page, options);
+  const inFirst = first.flatMap(({ block, text: printed, failed }): Mismatch[] => {
+    const location = `${page.path}:${block.line}`;
+    if (failed.length > 0 !== (block.mark?.kind === 'fails')) return [{ location, failed, printed }];
     const shown = shownAfter(page, block);
-    return shown === null || isShown(shown, said) ? [] : [{ place, shown: shown.text, said }];
+    return shown === null || isShown(shown, printed) ? [] : [{ location, shown: shown.text, printed }];
   });
-  // What is there already is told in other words, but nothing fails.
-  const whenTypedAgain = (again ?? []).flatMap(({ block, text: said, failed }): Surprise[] =>
+  // The second run may print that an object exists already, but no command may fail.
+  const inSecond = (second ?? []).flatMap(({ block, text: printed, failed }): Mismatch[] =>
     failed.length > 0 !== (block.mark?.kind === 'fails')
-      ? [{ place: `${page.path}:${block.line}, typed again`, failed, said }]
+      ? [{ location: `${page.path}:${block.line}, second run`, failed, printed }]
       : [],
   );
-  return [...whenTyped, ...whenTypedAgain, ...left.map((name) => `${page.path} leaves ${name} in the checkout`)];
+  return [...inFirst, ...inSecond, ...left.map((name) => `${page.path} leaves ${name} in the checkout`)];
 };
 
-const isShown = ({ language, text }: Block, said: string): boolean =>
-  language === 'json' ? showsJson(JSON.parse(text), parsed(said)) : showsText(text, said);
+const isShown = ({ language, text }: Block, printed: string): boolean =>
+  language === 'json' ? showsJson(JSON.parse(text), parseOrUndefined(printed)) : showsText(text, printed);
 
-const parsed = (text: string): unknown => {
+const parseOrUndefined = (text: string): unknown => {
   try {
     return JSON.parse(text);
   } catch {
@@ -45,39 +45,39 @@ const parsed = (text: string): unknown => {
   }
 };
 
-describe('what a page says to type does what the page says', () => {
-  const ofOneMachine = pages.filter((page) => !ofOperators.includes(page));
-  test.each(ofOneMachine.map((page) => [page.path, page] as const))('%s', async (_, page) => {
-    expect(await surprisesOf(page)).toEqual([]);
+describe('documentation pages', () => {
+  const otherPages = pages.filter((page) => !forOperators.includes(page));
+  test.each(otherPages.map((page) => [page.path, page] as const))('%s prints what it shows', async (_, page) => {
+    expect(await findMismatches(page)).toEqual([]);
   });
 
-  test.skipIf(programs === null).each(ofOperators.map((page) => [page.path, page] as const))(
-    '%s, with the programs of PostgreSQL',
+  test.skipIf(programs === null).each(forOperators.map((page) => [page.path, page] as const))(
+    '%s prints what it shows with the programs of PostgreSQL',
     async (_, page) => {
       const clusters = await startTwoClusters(programs ?? '');
       try {
         const options: PageOptions = {
-          isTypedTwice: false,
-          places: { '5432': clusters.first, '5433': clusters.second },
+          runsTwice: false,
+          ports: { '5432': clusters.first, '5433': clusters.second },
           env: {
             PATH: [programs, process.env['PATH']].join(delimiter),
             PGPASSWORD: clusters.password,
             POSTGRES_PASSWORD: clusters.password,
           },
         };
-        expect(await surprisesOf(page, options)).toEqual([]);
+        expect(await findMismatches(page, options)).toEqual([]);
       } finally {
         await clusters.stop();
       }
     },
   );
 
-  test('and there are pages of both kinds', () => {
-    expect([ofOneMachine.length > 5, ofOperators.length > 1]).toEqual([true, true]);
+  test('are found for both kinds of tests', () => {
+    expect([otherPages.length > 5, forOperators.length > 1]).toEqual([true, true]);
   });
 });
 
-test('the comparison is one: other words, lines and values are seen', () => {
+test('comparison of output > fails when words, lines or values differ', () => {
   const shown = 'a 1 …\n…\nb';
   expect([showsText(shown, 'a  1 x y\nb'), showsText(shown, 'a 1 x\nanything\nmore\nb')]).toEqual([true, true]);
   expect([showsText(shown, 'a 2 x\nb'), showsText(shown, 'a 1 x\nb\nc'), showsText(shown, 'a 1 x')]).toEqual([

@@ -45,8 +45,8 @@ describe.each([
       const fresh = await startAnother({});
       try {
         expect(await ask(client, method, fresh)).toEqual({
-          answers: BOTH,
-          told: [
+          results: BOTH,
+          requests: [
             byId(method, 'PERSISTED_QUERY_NOT_FOUND'),
             withDocument(method === 'GET' ? documentBy : 'POST'),
             byId(method),
@@ -62,8 +62,8 @@ describe.each([
     const keepsNone = await startAnother({ PERSISTED_DOCUMENT_BYTES: '0' });
     try {
       expect(await ask(client, 'POST', keepsNone)).toEqual({
-        answers: BOTH,
-        told: [byId('POST', 'PERSISTED_QUERY_NOT_SUPPORTED'), without('POST'), without('POST')],
+        results: BOTH,
+        requests: [byId('POST', 'PERSISTED_QUERY_NOT_SUPPORTED'), without('POST'), without('POST')],
       });
     } finally {
       await keepsNone.stop();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readSourceFiles, ROOT } from '../support/source-files.ts';
 
-/** A part of the page whose names belong together: a paragraph, an item of a list, or a row of a table. */
+/** A part of a page whose names belong together: a paragraph, a list item, or a table row. */
 interface Passage {
   readonly line: number;
   readonly text: string;
@@ -11,7 +11,7 @@ interface Passage {
 
 const page = await readFile(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
 const sources = new Map((await readSourceFiles('src')).map(({ path, text }) => [path, text]));
-/** Of sources and tests. */
+/** Paths of sources and tests. */
 const tracked = (await readSourceFiles('src', 'test')).map(({ path }) => path);
 
 const passagesOf = (markdown: string): Passage[] => {
@@ -46,11 +46,11 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** The function that a name is of, such as `write()`; null for other names, those of SQL functions among them. */
+/** Returns the function that a name such as `write()` denotes. Null for other names, such as those of SQL functions. */
 const functionOf = (name: string): string | null => /^([a-zA-Z0-9]+)\(\)$/.exec(name)?.[1] ?? null;
 const isPath = (name: string): boolean => /^[\w.-]+\/[\w./-]*$/.test(name);
 
-/** What is wrong with the names of a passage: each function has to be declared in the file that is named last before it. */
+/** Returns the wrong names of a passage. Each function must be declared in the last file named before it. */
 const problemsOf = async ({ line, text }: Passage): Promise<string[]> => {
   const problems: string[] = [];
   let file: string | null = null;
@@ -104,7 +104,7 @@ describe('ARCHITECTURE.md', () => {
     expect(await problemsIn(text)).toEqual(problems);
   });
 
-  test('describes every folder of src, and mentions every file beside them', async () => {
+  test('describes every folder of src, and mentions every file next to them', async () => {
     const entries = await readdir(join(ROOT, 'src'), { withFileTypes: true });
     const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => `src/${name}/`);
     const section = sectionOf('Folders');
@@ -115,7 +115,7 @@ describe('ARCHITECTURE.md', () => {
     expect(loose.length).toBeGreaterThan(3);
   });
 
-  test('lists the layers of the guard of imports, in their order', async () => {
+  test('lists the layers of the import guard in the same order', async () => {
     const guard = await readFile(join(ROOT, 'test/guards/import-direction.test.ts'), 'utf8');
     const [, layers = ''] = /const LAYERS = \[\n([\s\S]*?)\n\] as const;/.exec(guard) ?? [];
     const expected = layers.split('\n').map((line) => [...line.matchAll(/'([^']+)'/g)].map(([, part]) => part));
@@ -132,32 +132,30 @@ describe('docs/decisions', async () => {
     names.map(async (name) => ({ name, text: await readFile(join(folder, name), 'utf8') })),
   );
 
-  test('has an index that lists every page', async () => {
+  test('has an index of every page', async () => {
     const index = await readFile(join(folder, 'README.md'), 'utf8');
     expect([...index.matchAll(/\]\((\d{4}-[\w-]+\.md)\)/g)].map(([, name]) => name)).toEqual(names);
     expect(names.length).toBeGreaterThan(10);
   });
 
   test('has the same headings on every page', () => {
-    const expected = ['Context', 'Decision', 'Evidence', 'What a change would touch', 'Status'].map(
-      (one) => `## ${one}`,
-    );
+    const expected = ['Context', 'Decision', 'Evidence', 'Impact of a change', 'Status'].map((one) => `## ${one}`);
     expect(pages.map(({ text }) => text.match(/^## .*$/gm))).toEqual(pages.map(() => expected));
   });
 
-  test('names only files and functions that exist on a page of an accepted decision', async () => {
+  test('names only files and functions that exist when the decision is accepted', async () => {
     const accepted = pages.filter(({ text }) => text.includes('\n## Status\n\nAccepted'));
     const wrong: string[] = [];
     for (const { name, text } of accepted) {
       for (const named of passagesOf(text).flatMap((passage) => namesIn(passage.text))) {
         const called = functionOf(named);
-        const isRight =
+        const isValid =
           called !== null
             ? sources.values().some((source) => declares(source, called))
             : /^(?:src|test|docs|bench|scripts)\//.test(named)
               ? await exists(named)
               : !/^[\w.-]+\.ts$/.test(named) || tracked.some((path) => path.endsWith(`/${named}`));
-        if (!isRight) wrong.push(`${name}: ${named}`);
+        if (!isValid) wrong.push(`${name}: ${named}`);
       }
     }
     expect(wrong).toEqual([]);

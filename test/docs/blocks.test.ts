@@ -78,7 +78,7 @@ describe('documentation blocks', () => {
 
   test.each([
     ['```sh\ntrue\n```\n\nwords\n\n```text\nsaid\n```', []],
-    ['```text\nsaid by nobody\n```', ['x.md:1: nothing runs a block of "text": mark it <!-- extract: why -->']],
+    ['```text\nprinted\n```', ['x.md:1: nothing runs a block of "text": mark it <!-- extract: why -->']],
     ['```\nno language\n```', ['x.md:1: nothing runs a block of "": mark it <!-- extract: why -->']],
     ['<!-- extract: of another program -->\n\n```ini\na = b\n```', []],
     [

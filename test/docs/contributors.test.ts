@@ -27,11 +27,11 @@ const pages: Page[] = await Promise.all(
 );
 const { scripts } = JSON.parse(await read('package.json')) as { readonly scripts: Readonly<Record<string, string>> };
 
-/** Such as `test` of `npm test` and `test:faults` of `FAULTS=short npm run test:faults`. */
+/** Returns npm scripts: `test` of `npm test`, `test:faults` of `FAULTS=short npm run test:faults`. */
 const scriptsIn = (text: string): string[] =>
   [...text.matchAll(/\bnpm (?:run (?:-s )?([\w:]+)|(test|start)\b)/g)].map(([, run, other]) => run ?? other ?? '');
 
-/** What stands between single backticks, outside of blocks. */
+/** Returns the code spans outside of blocks. */
 const codeIn = ({ text }: Page): string[] =>
   [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
 
@@ -57,7 +57,7 @@ describe('pages for contributors', () => {
     expect(new Set(named).size).toBeGreaterThan(8);
   });
 
-  test('name helpers that the linked files of test/support contain', async () => {
+  test('name helpers that exist in the linked files of test/support', async () => {
     const wrong: string[] = [];
     let seen = 0;
     for (const line of pages.flatMap(({ text }) => text.split('\n'))) {
@@ -86,8 +86,8 @@ interface Workflow {
   >;
 }
 
-describe('the workflow', () => {
-  test('runs every suite that .ci/run runs, except the one that needs a cluster', async () => {
+describe('CI workflow', () => {
+  test('runs every suite of .ci/run except the one that needs a cluster', async () => {
     const { jobs } = parse(await read('.github/workflows/ci.yml')) as Workflow;
     const run = scriptsIn(
       Object.values(jobs)
@@ -101,7 +101,7 @@ describe('the workflow', () => {
     expect(new Set(expected).size).toBeGreaterThan(4);
   });
 
-  test('tests the oldest and the newest PostgreSQL', async () => {
+  test('covers the oldest and the newest PostgreSQL', async () => {
     const { jobs } = parse(await read('.github/workflows/ci.yml')) as Workflow;
     const versions = Object.values(jobs).flatMap(({ strategy }) => strategy?.matrix.include ?? []);
     expect(versions.map(({ postgresql }) => postgresql)).toEqual([18, 15]);
@@ -118,7 +118,7 @@ interface Form {
   }[];
 }
 
-test('issue forms have a name, a description and fields that GitHub accepts', async () => {
+test('issue forms > have a name, a description and fields that GitHub accepts', async () => {
   const names = (await readdir(join(ROOT, FORMS))).filter((name) => name !== 'config.yml');
   for (const name of names) {
     const { name: title, description, body = [] } = parse(await read(`${FORMS}/${name}`)) as Form;

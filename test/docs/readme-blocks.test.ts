@@ -89,7 +89,7 @@ test('docs/deployment.md > operator commands do what their comments say', { time
   let id = '';
   let secret = '';
   const open = async (): Promise<unknown> => viewerOf(server.url, secret);
-  /** What each command prints, by its first words. */
+  /** The expected output of each command, by its first words. */
   const expected: Readonly<Record<string, (said: { stdout: string; stderr: string }) => unknown>> = {
     'account create': ({ stderr }) => expect(stderr).toMatch(/^Created the account "acme"\./),
     'account list': ({ stdout }) => expect(stdout).toMatch(/^acme +\d{4}-/m),

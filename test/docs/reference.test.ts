@@ -7,7 +7,7 @@ import { ROOT, readSourceFiles } from '../support/source-files.ts';
 
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8');
 
-test('every type, field, argument and value of the schema has its line in the reference', async () => {
+test('docs/reference/graphql.md > has a line for every type, field, argument and value of the schema', async () => {
   const [schema, page] = [await read('schema.graphql'), await read('docs/reference/graphql.md')];
   const roots = new Set(['Query', 'Mutation', 'Subscription']);
   let inside = '';
@@ -32,7 +32,7 @@ test('every type, field, argument and value of the schema has its line in the re
   expect(looked).toBeGreaterThan(300);
 });
 
-test('every code of an issue is in use, and in the reference', async () => {
+test('docs/reference/errors.md > has every issue code, each of which is used', async () => {
   const page = await read('docs/reference/errors.md');
   const sources = (await readSourceFiles('src')).filter(({ path }) => path !== 'src/errors/issue-codes.ts');
   const codes = Object.keys(ISSUE_CODES);
@@ -41,7 +41,7 @@ test('every code of an issue is in use, and in the reference', async () => {
   expect(codes.length).toBeGreaterThan(40);
 });
 
-test('every reason why S3 refuses is in the reference', async () => {
+test('docs/reference/errors.md > has every S3 error', async () => {
   const page = await read('docs/reference/errors.md');
   const explanations = (await read('src/exports/s3-failures.ts')).match(
     /(?<=^const \w+: Explanation = \{\n {2}code: ')\w+/gm,
@@ -50,7 +50,7 @@ test('every reason why S3 refuses is in the reference', async () => {
   expect(explanations?.length).toBeGreaterThan(20);
 });
 
-test('every option of a command is in the reference with what it can be and what it is by itself, as --help tells them', async () => {
+test('docs/reference/commands.md > has every option with its values and defaults, as --help shows them', async () => {
   const page = await read('docs/reference/commands.md');
   const { stdout: first } = await runSluice('cli', ['--help'], {});
   const names = [...page.matchAll(/^## (.+)$/gm)].map(([, name = '']) => name);
@@ -62,12 +62,12 @@ test('every option of a command is in the reference with what it can be and what
   for (const name of names) {
     const { stdout: help } = await runSluice('cli', [...name.split(' '), '--help'], {});
     const [, section = ''] = page.split(`## ${name}\n`);
-    // Lines of --help are wrapped; an option begins one.
-    for (const told of (help.split('Options:')[1] ?? '').split(/\n {2}(?=-)/).slice(1)) {
-      const [, flags = ''] = /^(\S+(?: <[^>]+>)?)/.exec(told) ?? [];
+    // Lines of --help are wrapped; each option begins a line.
+    for (const option of (help.split('Options:')[1] ?? '').split(/\n {2}(?=-)/).slice(1)) {
+      const [, flags = ''] = /^(\S+(?: <[^>]+>)?)/.exec(option) ?? [];
       if (flags === '-h,') continue;
       const line = section.split('\n').find((one) => one.startsWith(`- \`${flags}\``)) ?? '';
-      const words = told.replaceAll(/\s+/g, ' ');
+      const words = option.replaceAll(/\s+/g, ' ');
       const values = [
         ...[...(/choices: ([^)]*?)(?:, default|\))/.exec(words)?.[1] ?? '').matchAll(/"([^"]+)"/g)].map(
           ([, one]) => one,
@@ -78,7 +78,7 @@ test('every option of a command is in the reference with what it can be and what
       ];
       looked += values.length;
       if (line === '' || !values.every((one) => line.includes(one ?? ''))) missing.push(`${name} ${words}`);
-      // What a program reckons with is no word for a person.
+      // Defaults must be readable: no long numbers or objects.
       if (/default: (?:\d{5,}\)|\[|\{)/.test(words)) missing.push(`${name} ${words}`);
     }
   }

@@ -8,8 +8,8 @@ import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.t
 import { triedBlock } from './pages.ts';
 
 /**
- * In the place of Citus' own functions, which are not to be had here: each refuses what Citus refuses of a table, and notes what
- * it was asked for.
+ * Replaces the functions of Citus, which the tests of this file do not have: each rejects tables that Citus rejects, and records
+ * its arguments.
  */
 const STAND_INS = `
 CREATE TABLE asked (kind text, name text, colocated text);
@@ -70,8 +70,8 @@ afterAll(async () => {
   await database.drop();
 });
 
-describe('the page on distributing the database', () => {
-  test('says of each table where it lies, and of no other', () => {
+describe('docs/scale-out.md', () => {
+  test('lists the distribution of each table and of no other', () => {
     const [, list = ''] = page.split('### Table distribution');
     const [table = ''] = list.split('\n#');
     const rows = table
@@ -83,10 +83,10 @@ describe('the page on distributing the database', () => {
     expect(listed).toEqual([DISTRIBUTED, REFERENCE, LOCAL]);
   });
 
-  test('has commands that can be pasted: they leave each table in its place, and row-level security as it was', async () => {
+  test('has commands that distribute each table and keep row-level security', async () => {
     const secured = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity AND relforcerowsecurity ORDER BY 1`;
     const before = await client.query(secured);
-    // As whoever pastes them: without a setting that shows the rows of all accounts.
+    // A reader who pastes the commands has no setting that shows the rows of all accounts.
     const owner = new pg.Client({ connectionString: database.url });
     await owner.connect();
     try {
@@ -116,7 +116,7 @@ describe('the page on distributing the database', () => {
     expect(rows.map(({ name }) => name).toSorted()).toEqual([...DISTRIBUTED, ...REFERENCE].toSorted());
   });
 
-  test('lifts FORCE from each distributed table for moves without blocked writes, and restores it', async () => {
+  test('removes FORCE from each distributed table for moves without blocked writes, and restores it', async () => {
     const forced = async (): Promise<string[]> => {
       const { rows } = await client.query<{ relname: string }>(
         `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relforcerowsecurity`,
@@ -130,7 +130,7 @@ describe('the page on distributing the database', () => {
     expect(await forced()).toEqual(all);
   });
 
-  test('and the accounts are parted as before', async () => {
+  test('has commands after which accounts are isolated as before', async () => {
     const seen = async (settings: string): Promise<string[]> => {
       await client.query(`BEGIN; SET LOCAL sluice.all_accounts = 'off'; ${settings}`);
       const { rows } = await client.query<{ name: string }>(
