@@ -1,8 +1,8 @@
-# Sluice in server mode: DATABASE_URL, API_KEY and the credentials of the store come from outside. See compose.yaml.
+# Sluice in server mode. Set DATABASE_URL, API_KEY and the credentials of the object store. See compose.yaml.
 FROM node:24.21.0-slim AS packages
 WORKDIR /sluice
 COPY package.json package-lock.json .npmrc ./
-# Node is here already, and the PostgreSQL of local mode (an optional package) is not needed.
+# The base image has Node, and the PostgreSQL of local mode (an optional package) is not needed.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24.21.0-slim
@@ -13,8 +13,8 @@ COPY package.json LICENSE ./
 COPY src ./src
 USER node
 EXPOSE 4000
-# That the process lives: one whose database is away is well, and /readyz is what proxies ask.
+# Liveness: the process is healthy even if its database is unavailable. Proxies use /readyz.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# As `npm start` does it; without npm in between, so that SIGTERM arrives.
+# The command of `npm start`, without npm, which would not forward SIGTERM.
 CMD ["node", "--max-semi-space-size=16", "--heap-growing-percent=100", "src/main.ts"]

@@ -1,19 +1,19 @@
-// Reads an array of diagrams, as JSON, and answers with what Mermaid says of each: null, or its message.
+// Reads an array of diagrams as JSON, and prints for each one null or the error message of Mermaid.
 import DOMPurify from 'dompurify';
 import mermaid from 'mermaid';
 import { json } from 'node:stream/consumers';
 
-// It cleans words for a page and needs one to begin; a parser has none, and what it reads is not shown.
+// DOMPurify needs a browser page, which the parser does not have. Its output is not displayed, so it needs no cleaning.
 DOMPurify.addHook = () => {};
 DOMPurify.sanitize = (text) => text;
 
-const said = [];
+const messages = [];
 for (const text of await json(process.stdin)) {
-  said.push(
+  messages.push(
     await mermaid.parse(text).then(
       () => null,
       (error) => String(error.message),
     ),
   );
 }
-process.stdout.write(JSON.stringify(said));
+process.stdout.write(JSON.stringify(messages));

@@ -1,21 +1,21 @@
 /**
- * Asks the registry whether it knows of a vulnerability, high or critical, in what production installs; ends with 1 where it
- * does. Not a part of `npm run check`: the answer changes without a change of the sources, and some registries give none
- * (405 was seen), which is said and is no failure.
+ * Asks the registry for known vulnerabilities of production dependencies. Exits with 1 if one is high or critical. Not part of
+ * `npm run check`, because the result changes without a change of the sources, and some registries do not support audits
+ * (status 405), which is printed and not an error.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 
 interface Report {
   readonly vulnerabilities?: Readonly<Record<string, { readonly severity: string; readonly range: string }>>;
-  /** In the place of a report. */
+  /** Set if there is no report. */
   readonly message?: string;
   readonly error?: { readonly summary?: string };
 }
 
 const askRegistry = (): Promise<string> =>
   new Promise((resolve) => {
-    // npm ends with 1 both for what it finds and where it cannot ask, so its words decide.
+    // npm exits with 1 if it finds vulnerabilities and if it cannot audit, so only its output shows which.
     execFile(
       'npm',
       ['audit', '--omit=dev', '--json'],
@@ -28,13 +28,13 @@ const parse = (text: string): Report => {
   try {
     return JSON.parse(text) as Report;
   } catch {
-    return { message: 'npm audit gave no report' };
+    return { message: 'npm audit printed no report' };
   }
 };
 
 const { vulnerabilities, message, error } = parse(await askRegistry());
 if (vulnerabilities === undefined) {
-  console.log(`Not audited, since the registry does not answer: ${message ?? error?.summary ?? 'no reason given'}`);
+  console.log(`Not audited, because the registry has no report: ${message ?? error?.summary ?? 'no reason given'}`);
 } else {
   const found = Object.entries(vulnerabilities);
   const serious = found.filter(([, { severity }]) => severity === 'high' || severity === 'critical');

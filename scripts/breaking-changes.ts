@@ -1,9 +1,8 @@
 /**
- * Tells what schema.graphql changes for the clients of the last release, whose schema is kept in schema.released.graphql.
- * With --check FILE (schema.graphql where left out) it ends with 1 where something that worked would not any more. What
- * may surprise a client all the same, such as a new member of a union that it switches on, is told and allowed. With
- * --release [FOLDER] schema.graphql becomes the schema of the version in package.json: that is a step of each release, and of
- * nothing else. What a version was released with never changes, or what breaks its clients would pass from then on.
+ * Compares schema.graphql with the schema of the last release in schema.released.graphql. With --check [FILE] (schema.graphql by
+ * default) it exits with 1 if a change breaks clients. Dangerous changes, such as a new member of a union, are printed and
+ * allowed. With --release [FOLDER] it makes schema.graphql the released schema of the version in package.json, as a step of a
+ * release. The schema of a released version must not change afterwards, because breaking changes would then go unnoticed.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +12,7 @@ const ROOT = join(import.meta.dirname, '..');
 const CURRENT = join(ROOT, 'schema.graphql');
 const RELEASED = join(ROOT, 'schema.released.graphql');
 
-/** graphql holds them for dangerous only; but the same request then does something else, and nobody is told. */
+/** graphql-js classifies these changes as dangerous only, but the same request then silently does something else. */
 const DEFAULT_CHANGED = /DEFAULT_VALUE_CHANGE/;
 
 const readSchema = async (path: string): Promise<GraphQLSchema> => buildSchema(await readFile(path, 'utf8'));
@@ -21,15 +20,15 @@ const readSchema = async (path: string): Promise<GraphQLSchema> => buildSchema(a
 const nameOf = (version: string): string => `# The schema of Sluice ${version},`;
 const headOf = (version: string): string =>
   [
-    `${nameOf(version)} the last release. \`npm run check\` fails where schema.graphql takes something of it away`,
-    '# from clients: deprecate it first, and remove it in a release that says so. A release moves this file, after its version is',
-    '# set in package.json: `npm run schema:release`.',
+    `${nameOf(version)} the last release. \`npm run check\` fails if schema.graphql breaks its clients:`,
+    '# deprecate a field first, and remove it in a later release. A release updates this file after the version in package.json:',
+    '# `npm run schema:release`.',
     '',
     '',
   ].join('\n');
 const HEAD = /^(?:#.*\n)+\n/;
 
-/** Whether schema.released.graphql now is what was asked for. */
+/** Returns false if the version was released with another schema. */
 const release = async (folder: string): Promise<boolean> => {
   const inFolder = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
   const { version } = JSON.parse(await inFolder('package.json')) as { version: string };
@@ -54,11 +53,13 @@ const check = async (path: string): Promise<boolean> => {
     if (!DEFAULT_CHANGED.test(type)) console.log(`may surprise clients: ${description} (${type})`);
   }
   if (breaking.length > 0) {
-    console.error('Clients of the last release (schema.released.graphql) would fail. Keep it, and deprecate it first.');
+    console.error(
+      'Clients of the last release (schema.released.graphql) would fail. Restore the removed parts, and deprecate them first.',
+    );
   }
   return breaking.length === 0;
 };
 
-const [mode, place] = process.argv.slice(2);
-const isFine = mode === '--release' ? await release(place ?? ROOT) : await check(place ?? CURRENT);
-process.exitCode = isFine ? 0 : 1;
+const [mode, path] = process.argv.slice(2);
+const isValid = mode === '--release' ? await release(path ?? ROOT) : await check(path ?? CURRENT);
+process.exitCode = isValid ? 0 : 1;

@@ -68,7 +68,7 @@ for (const expression of expressions) {
   const problem = known ? null : problemOf(expression);
   if (problem !== null) problems.push(`src/${expression.place} (line ${expression.line}) ${problem}`);
 }
-for (const place of unused) problems.push(`${place} is listed as seen by hand, but is not there`);
+for (const place of unused) problems.push(`${place} is listed as checked manually, but does not exist`);
 for (const problem of problems) console.error(problem);
 console.log(`${expressions.length} regular expressions were checked; ${problems.length} problems.`);
 process.exitCode = problems.length === 0 ? 0 : 1;

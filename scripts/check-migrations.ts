@@ -1,6 +1,6 @@
 /**
- * Fails when `src/db/tables.ts` says something that no migration brings about. drizzle-kit has no dry run, so it
- * generates into a copy of the migrations and the copy must stay the same.
+ * Fails if `src/db/tables.ts` and the migrations differ. drizzle-kit has no dry run, so it generates into a copy of the
+ * migrations, which must not change.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -22,7 +22,7 @@ const drizzleKit = (...args: string[]): Promise<Outcome> =>
     const child = execFile(program, args, { cwd: root, timeout: 120_000 }, (error, stdout, stderr) => {
       resolve({ text: `${stdout}${stderr}`.trim(), failed: error !== null });
     });
-    // A renamed column makes it ask; without an input it gives up instead.
+    // drizzle-kit asks about renamed columns; without an input it exits instead.
     child.stdin?.end();
   });
 
@@ -38,7 +38,7 @@ const driftIn = async (workspace: string): Promise<string[]> => {
   const copy = join(workspace, 'migrations');
   const configFile = join(workspace, 'config.json');
   await cp(migrations, copy, { recursive: true });
-  // Relative, because drizzle-kit puts "./" before the paths it is given.
+  // Relative, because drizzle-kit prepends "./" to paths.
   await writeFile(configFile, JSON.stringify({ ...config, out: relative(root, copy) }));
   const generated = await drizzleKit('generate', `--config=${relative(root, configFile)}`, '--name=drift');
 
@@ -50,7 +50,7 @@ const driftIn = async (workspace: string): Promise<string[]> => {
     const statements = drift.filter(([name]) => name.endsWith('.sql')).map(([, text]) => text);
     return ['the tables differ from the migrations: run `npm run db:generate -- --name=WHAT-IT-DOES`', ...statements];
   }
-  // drizzle-kit 0.31 ends with 0 after most of its errors, so its words decide.
+  // drizzle-kit 0.31 exits with 0 after most of its errors, so the output decides.
   if (generated.failed || !generated.text.includes('nothing to migrate')) return [generated.text];
   return [];
 };

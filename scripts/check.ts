@@ -1,4 +1,4 @@
-/** Runs every `check:*` script of package.json, all of them whatever fails, and ends with 1 if any failed. */
+/** Runs every `check:*` script of package.json, even after a failure, and exits with 1 if one failed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ const env = { ...process.env, PATH: [join(root, 'node_modules/.bin'), process.en
 const failed: string[] = [];
 for (const [name, command] of checks) {
   console.log(`\n== ${name}: ${command}`);
-  // One after another: each is already as parallel as it wants to be, and their words must not mix.
+  // One after another: each script is parallel itself, and their output must not be mixed.
   const child = spawn(command, { cwd: root, env, shell: true, stdio: ['ignore', 'inherit', 'inherit'] });
   const [code] = await once(child, 'exit');
   if (code !== 0) failed.push(name);

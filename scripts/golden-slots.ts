@@ -1,5 +1,5 @@
-// Writes test/jobs/golden-slots.ndjson anew, from the oracle and not from the code under test. Needed when a time zone of the table
-// changes its rules (the test then fails on a Node with the new tables), or when the table is to hold more.
+// Generates test/jobs/golden-slots.ndjson from the oracle, not from the code under test. Run it if a time zone of the table changes
+// its rules (the test then fails on a Node with the new tz database), or to add crons and zones.
 import { writeFileSync } from 'node:fs';
 import { goldenSlots } from '../test/jobs/golden-slots.ts';
 

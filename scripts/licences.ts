@@ -1,12 +1,12 @@
 /**
- * Lists what `npm ci --omit=dev` may install on any platform: name, version and licence, out of package-lock.json and the
- * installed packages. Ends with 1 where a licence is unknown or not among those that allow everything a self-hosted server
- * is for, or where the installed version is not that of the lock file. With --check only what is wrong is printed.
+ * Lists name, version and licence of all packages that `npm ci --omit=dev` may install on any platform, from package-lock.json and
+ * the installed packages. Exits with 1 if a licence is unknown or not permissive, or if an installed version differs from the
+ * lock file. With --check only problems are printed.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Permissive: they ask for their notice to be kept, and for nothing about the code beside them. SPDX identifiers. */
+/** SPDX identifiers of permissive licences: they require a notice, and do not restrict the code that uses the package. */
 const ALLOWED = new Set([
   '0BSD',
   'Apache-2.0',
@@ -22,7 +22,7 @@ const ALLOWED = new Set([
   'Zlib',
 ]);
 
-/** Of packages that say it in their texts alone: `name@version`, so that it is looked at again with the next version. */
+/** Licences that only the text of a package states, by `name@version`, so that the next version is checked again. */
 const READ_BY_HAND: Readonly<Record<string, string>> = {
   // Its Readme.md ends with "License: MIT".
   'humanize-number@0.0.2': 'MIT',
@@ -39,7 +39,7 @@ interface Locked {
 interface Manifest {
   readonly version: string;
   readonly license?: string | { readonly type?: string };
-  /** As it was written before 2015. */
+  /** The format before 2015. */
   readonly licenses?: readonly { readonly type?: string }[];
 }
 
@@ -54,7 +54,7 @@ const root = join(import.meta.dirname, '..');
 
 const readJson = async <Value>(path: string): Promise<Value> => JSON.parse(await readFile(path, 'utf8')) as Value;
 
-/** Null where it is not installed, as packages for other platforms are not. */
+/** Returns null if the package is not installed, for example because it is for another platform. */
 const readManifest = (path: string): Promise<Manifest | null> =>
   readJson<Manifest>(join(root, path, 'package.json')).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -68,7 +68,7 @@ const licenceOf = (manifest: Manifest | null, locked: Locked): string | null => 
   return said ?? (listed || locked.license) ?? null;
 };
 
-/** Whether an SPDX expression leaves a choice that is allowed: `(MIT OR GPL-3.0) AND ISC`. */
+/** Whether an SPDX expression such as `(MIT OR GPL-3.0) AND ISC` permits a choice of allowed licences. */
 const isAllowed = (expression: string): boolean => {
   const words = expression.match(/[()]|[^\s()]+/g) ?? [];
   let at = 0;
@@ -106,18 +106,18 @@ const list = async (path: string, locked: Locked): Promise<Listed> => {
     manifest && manifest.version !== version
       ? `is installed as ${manifest.version}: run npm ci`
       : licence === null
-        ? 'says nothing of its licence'
+        ? 'does not state its licence'
         : isAllowed(licence)
           ? null
-          : 'has a licence that is not on the list of those allowed';
+          : 'has a licence that is not in the list of allowed ones';
   return { name, version, licence: licence ?? 'unknown', problem };
 };
 
 const { packages } = await readJson<{ packages: Readonly<Record<string, Locked>> }>(join(root, 'package-lock.json'));
 const production = Object.entries(packages).filter(([path, { dev, link }]) => path !== '' && !dev && !link);
 const listed = await Promise.all(production.map(([path, locked]) => list(path, locked)));
-// A script that sees nothing finds nothing wrong.
-if (listed.length < 10) throw new Error(`package-lock.json names ${listed.length} packages for production only.`);
+// Guards against a script that sees no packages.
+if (listed.length < 10) throw new Error(`package-lock.json names only ${listed.length} packages for production.`);
 
 const problems = listed.filter(({ problem }) => problem !== null);
 if (process.argv[2] !== '--check') {

@@ -1,8 +1,7 @@
 /**
- * Arguments: pairs of a vitest JSON report and the exit code of the run that wrote it. Prints the tests that were not run and those
- * that failed, each with its report, because nobody reads that far up; and, as its last line, `N passed, N failed` over all reports.
- * Ends with 1 unless everything passed, and in each report at least one test. `--may-skip NAME` names a report that may skip all
- * of its tests, because what they need is not here.
+ * Arguments: pairs of a vitest JSON report and the exit code of its run. Prints the tests that were not run and those that failed at
+ * the end of the log, and as its last line `N passed, N failed` over all reports. Exits with 1 unless every test passed, and at
+ * least one in each report. `--may-skip NAME` names a report that may skip all of its tests because the machine lacks a program.
  */
 import { readFile } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
@@ -33,7 +32,7 @@ let sound = positionals.length > 0;
 const notRun: string[] = [];
 const failures: string[] = [];
 
-/** Of a failure, what a reader of a cut-off log needs: the message without its stack. */
+/** Returns the message of a failure without its stack. */
 const firstLines = (message = ''): string =>
   message
     .split('\n')
@@ -50,7 +49,7 @@ for (let index = 0; index < positionals.length; index += 2) {
   try {
     report = JSON.parse(await readFile(path, 'utf8')) as Report;
   } catch (error) {
-    console.log(`A test run ended with ${exitCode} and left no report: ${String(error)}`);
+    console.log(`A test run exited with ${exitCode} without a report: ${String(error)}`);
     sound = false;
     failed += 1;
     continue;
@@ -59,20 +58,20 @@ for (let index = 0; index < positionals.length; index += 2) {
   let skippedHere = 0;
   for (const file of report.testResults) {
     const tests = file.assertionResults.filter(({ status }) => status === 'failed').length;
-    // A file that does not load, or leaks in its last hook, fails without a failed test.
+    // A file that does not load, or that fails in its last hook, fails without a failed test.
     failedHere += file.status === 'failed' ? Math.max(tests, 1) : tests;
-    const place = `  ${name}: ${relative('.', file.name)}`;
-    if (file.status === 'failed' && tests === 0) failures.push(`${place}\n${firstLines(file.message)}`);
+    const location = `  ${name}: ${relative('.', file.name)}`;
+    if (file.status === 'failed' && tests === 0) failures.push(`${location}\n${firstLines(file.message)}`);
     for (const { status, fullName, failureMessages } of file.assertionResults) {
-      if (status === 'failed') failures.push(`${place}: ${fullName}\n${firstLines(failureMessages?.[0])}`);
+      if (status === 'failed') failures.push(`${location}: ${fullName}\n${firstLines(failureMessages?.[0])}`);
       else if (status !== 'passed') {
-        notRun.push(`${place}: ${fullName}`);
+        notRun.push(`${location}: ${fullName}`);
         skippedHere += 1;
       }
     }
   }
   if (failedHere === 0 && exitCode !== '0') {
-    console.log(`A test run ended with ${exitCode} though no test failed: see its errors above`);
+    console.log(`A test run exited with ${exitCode} although no test failed: see its errors above`);
     failedHere = 1;
   }
   const maySkip = values['may-skip'].includes(name) && skippedHere > 0;

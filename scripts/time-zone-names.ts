@@ -1,7 +1,7 @@
 /**
- * Writes src/lib/time-zone-names.ts: every zone and link of the tz database, out of the development package `tzdata`, whose
- * release must be that of Node's own tables (process.versions.tz). After an update of Node that changes the release, install
- * the version of `tzdata` with the same release and run this script. With --check the script writes nothing and ends with 1 if
+ * Writes src/lib/time-zone-names.ts: every zone and link of the tz database, from the development package `tzdata`, whose
+ * release must be that of Node's tables (process.versions.tz). After an update of Node that changes the release, install
+ * the version of `tzdata` with the same release and run this script. With --check the script writes nothing and exits with 1 if
  * the releases or the file differ.
  */
 import { readFile, writeFile } from 'node:fs/promises';

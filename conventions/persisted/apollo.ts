@@ -1,8 +1,8 @@
-// Asks the same twice with Apollo Client, which sends ids in the place of documents: `node apollo.ts POST` or GET. Says what left.
+// Sends the same query twice with Apollo Client and automatic persisted queries: `node apollo.ts POST` or GET. Prints the requests.
 import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
 import { createPersistedQueryLink } from '@apollo/client/link/persisted-queries';
 import { createHash } from 'node:crypto';
-import { told, toldFetch } from './told-fetch.ts';
+import { recordingFetch, requests } from './recording-fetch.ts';
 
 const query = gql`
   query ByApollo {
@@ -22,14 +22,14 @@ const client = new ApolloClient({
     new HttpLink({
       uri: `${process.env['SLUICE_URL']}/graphql`,
       headers: { 'x-api-key': process.env['SLUICE_KEY'] ?? '' },
-      fetch: toldFetch,
+      fetch: recordingFetch,
     }),
   ]),
 });
 
-const answers: unknown[] = [];
+const results: unknown[] = [];
 for (let asked = 0; asked < 2; asked += 1) {
   const { data } = await client.query({ query, fetchPolicy: 'network-only' });
-  answers.push(data);
+  results.push(data);
 }
-process.stdout.write(JSON.stringify({ answers, told }));
+process.stdout.write(JSON.stringify({ results, requests }));

@@ -1,5 +1,5 @@
-/** A request as it left, and what came back. */
-interface Told {
+/** A request, and the error code of its response. */
+interface RecordedRequest {
   readonly method: string;
   readonly document: boolean;
   readonly id: boolean;
@@ -17,14 +17,14 @@ const sentIn = (url: URL, body: unknown): Sent => {
   return { ...(query !== undefined && { query }), extensions: JSON.parse(extensions ?? '{}') as Sent['extensions'] };
 };
 
-export const told: Told[] = [];
+export const requests: RecordedRequest[] = [];
 
-/** The client's own requests, written down. */
-export const toldFetch: typeof fetch = async (input, init) => {
+/** Fetches and records each request of the client. */
+export const recordingFetch: typeof fetch = async (input, init) => {
   const { query, extensions } = sentIn(new URL(input instanceof Request ? input.url : input), init?.body);
   const response = await fetch(input, init);
   const { errors } = (await response.clone().json()) as { errors?: { extensions?: { code?: string } }[] };
-  told.push({
+  requests.push({
     method: init?.method ?? 'GET',
     document: Boolean(query),
     id: extensions?.persistedQuery?.sha256Hash !== undefined,

@@ -1,7 +1,7 @@
-// Asks the same twice with urql, which sends ids in the place of documents: `node urql.ts POST` or GET. Says what left.
+// Sends the same query twice with urql and automatic persisted queries: `node urql.ts POST` or GET. Prints the requests.
 import { Client, fetchExchange, gql } from '@urql/core';
 import { persistedExchange } from '@urql/exchange-persisted';
-import { told, toldFetch } from './told-fetch.ts';
+import { recordingFetch, requests } from './recording-fetch.ts';
 
 const query = gql`
   query ByUrql {
@@ -16,13 +16,13 @@ const client = new Client({
   exchanges: [persistedExchange({ preferGetForPersistedQueries: process.argv[2] === 'GET' }), fetchExchange],
   preferGetMethod: false,
   fetchOptions: { headers: { 'x-api-key': process.env['SLUICE_KEY'] ?? '' } },
-  fetch: toldFetch,
+  fetch: recordingFetch,
 });
 
-const answers: unknown[] = [];
+const results: unknown[] = [];
 for (let asked = 0; asked < 2; asked += 1) {
   const { data, error } = await client.query(query, {}).toPromise();
   if (error) throw new Error(error.message);
-  answers.push(data);
+  results.push(data);
 }
-process.stdout.write(JSON.stringify({ answers, told }));
+process.stdout.write(JSON.stringify({ results, requests }));

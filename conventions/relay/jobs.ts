@@ -1,6 +1,6 @@
 import { graphql } from 'react-relay';
 
-// A page of jobs: a connection that goes on by pagination, and each job, with its runs, by its id.
+// A page of jobs: a paginated connection, and each job with its runs by id.
 
 export const jobsQuery = graphql`
   query jobsQuery($count: Int!, $search: String) {
@@ -15,7 +15,7 @@ export const jobsQuery = graphql`
   }
 `;
 
-/** Goes on where the last page ended. */
+/** Continues after the last page. */
 export const list = graphql`
   fragment jobs_list on Query
   @argumentDefinitions(
@@ -43,7 +43,7 @@ export const list = graphql`
   }
 `;
 
-/** Asked for again by the job's id alone: this takes node(id). */
+/** Refetched by node(id). */
 export const row = graphql`
   fragment jobs_row on Job @refetchable(queryName: "jobsRefetchQuery") {
     jobName
@@ -54,7 +54,7 @@ export const row = graphql`
   }
 `;
 
-/** Of an interface: a job, and what checkJob answers with, are shown alike. */
+/** On an interface: a job and the draft that checkJob returns are shown in the same way. */
 export const config = graphql`
   fragment jobs_config on JobConfig {
     s3Url
@@ -69,7 +69,7 @@ export const config = graphql`
   }
 `;
 
-/** A connection below a node goes on by node(id). */
+/** A connection of a node is paginated by node(id). */
 export const runs = graphql`
   fragment jobs_runs on Job
   @argumentDefinitions(count: { type: "Int", defaultValue: 10 }, after: { type: "String" })
@@ -87,7 +87,7 @@ export const runs = graphql`
   }
 `;
 
-/** The new job stands in the list at once. */
+/** Adds the new job to the list. */
 export const createMutation = graphql`
   mutation jobsCreateMutation($input: CreateJobInput!, $connections: [ID!]!) {
     createJob(input: $input) @prependNode(connections: $connections, edgeTypeName: "JobEdge") {
@@ -112,7 +112,7 @@ export const createMutation = graphql`
   }
 `;
 
-/** The record leaves the store, and the lists with it. */
+/** Removes the record from the store and from all lists. */
 export const deleteMutation = graphql`
   mutation jobsDeleteMutation($id: ID!, $connections: [ID!]!) {
     deleteJob(id: $id) {
@@ -128,7 +128,7 @@ export const deleteMutation = graphql`
   }
 `;
 
-/** What it brings is written over the run in the store, by its id. */
+/** Updates the run in the store by its id. */
 export const runSubscription = graphql`
   subscription jobsRunSubscription($runId: ID!) {
     runUpdated(runId: $runId) {

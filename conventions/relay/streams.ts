@@ -1,6 +1,6 @@
 import { graphql } from 'react-relay';
 
-// The other connections: streams, the records and the ledger of one, the keys of the account, and all runs from the oldest.
+// The other connections: streams, the records and operations of a stream, the keys of the account, and all runs from the oldest.
 
 export const streamsQuery = graphql`
   query streamsQuery($ids: [ID!]!) {
@@ -34,7 +34,7 @@ export const list = graphql`
   }
 `;
 
-/** Records are no nodes: their connection goes on by the id of their stream. */
+/** Records have no ids: their connection is paginated by the id of their stream. */
 export const records = graphql`
   fragment streams_records on Stream
   @argumentDefinitions(count: { type: "Int", defaultValue: 50 }, after: { type: "String" })
@@ -101,7 +101,7 @@ export const key = graphql`
   }
 `;
 
-/** Goes backwards. */
+/** Paginated backwards. */
 export const runs = graphql`
   fragment streams_runs on Query
   @argumentDefinitions(last: { type: "Int", defaultValue: 20 }, before: { type: "String" })

