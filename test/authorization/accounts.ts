@@ -4,7 +4,7 @@ import { innerId, querySql } from '../support/job-steps.ts';
 import { openClient } from '../support/postgres-admin.ts';
 import type { TestServer } from '../support/server.ts';
 
-/** An account that has something of everything there is. Its name stands in every text of it. */
+/** An account with at least one row in each table. All of its texts contain its name. */
 export interface FilledAccount {
   readonly name: string;
   readonly accountId: bigint;
@@ -15,9 +15,9 @@ export interface FilledAccount {
   readonly jobName: string;
   readonly s3Url: string;
   readonly idempotencyKey: string;
-  /** Everything that it calls something by. */
+  /** All names of its streams, jobs and other objects. */
   readonly texts: readonly string[];
-  /** Of its rows in every list. */
+  /** Cursors of its rows in every list. */
   readonly cursors: readonly string[];
 }
 
@@ -83,7 +83,7 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
     { id: job.id },
     key,
   );
-  // What is there only while a worker writes, or a request comes in.
+  // Rows that exist only while a worker writes or a request is in flight.
   await querySql(
     server,
     `INSERT INTO run_objects (run_id, key, ordinal, rows, bytes, sha256) VALUES ($1, $2, 1, 1, 1, $3)`,
@@ -96,7 +96,7 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
      VALUES ($1, gen_random_uuid(), 1, 0, '{2026-01-25}', '{1}', ARRAY[$2], '{1}', '{\\x00}', '{"{}"}')`,
     [String(accountId), element],
   );
-  // As the first export that succeeds does.
+  // The first successful export does the same.
   await querySql(server, 'INSERT INTO bucket_claims (bucket, account_id, claimed_at) VALUES ($1, $2, now())', [
     `${name}.bucket`,
     String(accountId),
@@ -124,7 +124,7 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** How rows belong to an account where they do not say so themselves. */
+/** Conditions by which rows without an account_id belong to an account. */
 const BELONGS: Readonly<Record<string, string>> = {
   accounts: 'id = $1',
   run_objects: 'run_id IN (SELECT id FROM runs WHERE account_id = $1)',
@@ -133,12 +133,12 @@ const BELONGS: Readonly<Record<string, string>> = {
 export type Dump = Readonly<Record<string, readonly Row[]>>;
 
 export interface Dumper {
-  /** Every row of the account, by table. When a key was last used is no change. */
+  /** Returns every row of the account by table, without the time at which a key was last used. */
   dump(accountId: bigint): Promise<Dump>;
   close(): Promise<void>;
 }
 
-/** On a connection of its own; the tables are those of the catalog. */
+/** Opens a connection of its own. The tables are those of the catalog. */
 export const openDumper = async (server: TestServer): Promise<Dumper> => {
   const client = await openClient(server.database.url);
   const tables = await client.query<{ name: string; owned: boolean }>(
@@ -162,7 +162,7 @@ export const openDumper = async (server: TestServer): Promise<Dumper> => {
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 
-/** What no stranger may read: every text of the account's rows that names it, and its ids inside and out. */
+/** Returns what no other account may read: texts of the account's rows that contain its name, and its internal and global ids. */
 export const secretsOf = (account: FilledAccount, dump: Dump): string[] => {
   const texts = (value: unknown): string[] => {
     if (typeof value === 'string') return value.includes(account.name) ? [value] : [];
@@ -185,9 +185,9 @@ export const secretsOf = (account: FilledAccount, dump: Dump): string[] => {
   ];
 };
 
-/** Those that stand in an answer, and did not stand in what was asked. */
+/** Returns the secrets that a response contains and its request does not. */
 export const leaked = (secrets: readonly string[], asked: string, answer: string): string[] => {
-  // Ids as whole words: that of one operation may be how that of another begins.
+  // Ids are compared as whole words, since the id of one operation can be a prefix of another.
   const words = new Set(answer.split(/[^\w-]+/));
   return secrets.filter(
     (secret) => !asked.includes(secret) && (/^[\w-]+$/.test(secret) ? words.has(secret) : answer.includes(secret)),

@@ -4,7 +4,7 @@ import type { TestServer } from '../support/server.ts';
 import type { FilledAccount } from './accounts.ts';
 import type { Args, Place } from './selections.ts';
 
-// By hand, from what READ, INGEST, JOBS and ADMIN are said to be: who may call what, and a call that succeeds.
+// Written from the definitions of READ, INGEST, JOBS and ADMIN: the scopes that may call each field, and a call that succeeds.
 
 export const READERS: readonly Scope[] = ['READ', 'JOBS', 'ADMIN'];
 export const JOBBERS: readonly Scope[] = ['JOBS', 'ADMIN'];
@@ -13,7 +13,7 @@ export const ADMINS: readonly Scope[] = ['ADMIN'];
 
 export interface RootCall {
   readonly allowed: readonly Scope[];
-  /** Arguments that reach down to every text and id that there is to give. What the call uses up is made for it. */
+  /** Returns arguments with every text and id that can be given. Creates an object if the call consumes one. */
   readonly args: (account: FilledAccount, server: TestServer) => Args | Promise<Args>;
 }
 

@@ -18,7 +18,7 @@ let account: FilledAccount;
 let neighbour: FilledAccount;
 let dumper: Dumper;
 let transports: readonly Transport[] = [];
-/** The neighbour's rows, and what of them no answer may hold. */
+/** The rows of the other account, and the texts and ids that no response may contain. */
 let before: Dump = {};
 let secrets: readonly string[] = [];
 
@@ -39,7 +39,7 @@ afterAll(async () => {
 
 const NOT_FOUND = { __typename: 'NotFoundError', code: 'NOT_FOUND' };
 
-/** What is answered to an id of another account, for every place that takes one: as to one that is not there. */
+/** Responses to an id of another account, for every argument that takes one: the same as to an id that does not exist. */
 const ANSWERS: Readonly<Record<string, unknown>> = {
   'Query.node(id)': null,
   'Query.nodes(ids)': [null],
@@ -56,7 +56,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'Subscription.runUpdated(jobId)': 'NOT_FOUND',
 };
 
-/** How a field that is none of a root is reached in the account that asks. */
+/** Queries that reach a field below a root field, in the account that asks. */
 const HOLDERS: Readonly<Record<string, (field: string) => Asked>> = {
   Stream: (field) => ({
     query: `query ($value: String) { it: stream(name: "${account.stream}") { ${field} } }`,
@@ -72,7 +72,7 @@ const leaves = leavesOf(schema);
 const shown = ({ place, path }: Leaf): string => `${place}(${path.join('.')})`;
 const idLeaves = leaves.filter(({ type }) => type === 'ID');
 
-/** Arguments for which something had to be made serve every call of a field. */
+/** Arguments for which an object had to be created are used by every call of a field. */
 const made = new Map<string, Promise<Args>>();
 const argsOf = (place: string): Args | Promise<Args> => {
   const args = made.get(place) ?? ROOT_CALLS[place]?.args(account, server) ?? {};
@@ -80,7 +80,7 @@ const argsOf = (place: string): Args | Promise<Args> => {
   return args;
 };
 
-/** The call of the account, with a text of somebody else in that one place. */
+/** Returns a call of the account with a text of the other account in one argument. */
 const askWith = async (leaf: Leaf, text: string): Promise<Asked> => {
   const [type = '', field = ''] = leaf.place.split('.');
   const selection = selectAll(schema, getNamedType(fieldAt(schema, leaf.place).type));
@@ -90,15 +90,15 @@ const askWith = async (leaf: Leaf, text: string): Promise<Asked> => {
     return { ...holder(`${field}(${leaf.path[0]}: $value) ${selection}`), variables: { value: text } };
   }
   const args = await argsOf(leaf.place);
-  // Of two ids of which only one may be given the other is left out.
+  // Only one of the two ids may be given, so the other one is left out.
   const own = leaf.place === 'Subscription.runUpdated' ? {} : args;
   return callOf(schema, leaf.place, withLeaf(schema, leaf, own, text), selection);
 };
 
-/** What the account has stored in its own rows since, for the asking. */
+/** Texts that mutations of this test have stored in rows of the account itself. */
 const planted = new Set<string>();
 
-/** Nothing of the neighbour's was shown or changed. */
+/** Asserts that the response shows no data of the other account and that none of its rows changed. */
 const expectNothingOf = async (leaf: Leaf, texts: readonly string[]): Promise<void> => {
   const http = overHttp(server);
   for (const text of texts) {
@@ -112,7 +112,7 @@ const expectNothingOf = async (leaf: Leaf, texts: readonly string[]): Promise<vo
   expect(await dumper.dump(neighbour.accountId)).toEqual(before);
 };
 
-test('the neighbour has a row in every table and a secret in each, so nothing is looked for in vain', () => {
+test('accounts of these tests > has a row with a secret in every table of the other account', () => {
   expect(Object.keys(before).filter((table) => before[table]?.length === 0)).toEqual([]);
   expect(Object.keys(before).length).toBeGreaterThan(8);
   expect(secrets.length).toBeGreaterThan(25);
@@ -120,7 +120,7 @@ test('the neighbour has a row in every table and a secret in each, so nothing is
   for (const text of neighbour.texts) if (!text.startsWith('s3:')) expect(secrets).toContain(text);
 });
 
-test('to the neighbour himself all of it is shown', async () => {
+test('accounts of these tests > is completely visible to the other account itself', async () => {
   const everything = [
     ...Object.values(neighbour.ids).map((id) => callOf(schema, 'Query.node', { id }, selectionOf('Query.node'))),
     ...['Query.streams', 'Query.jobs', 'Query.runs', 'Query.apiKeys'].map((place) =>
@@ -136,12 +136,12 @@ test('to the neighbour himself all of it is shown', async () => {
 
 const selectionOf = (place: string): string => selectAll(schema, getNamedType(fieldAt(schema, place).type));
 
-test('every place that takes an id stands in the table, and nothing else', () => {
+test('table of responses > lists exactly the arguments that take an id', () => {
   expect(Object.keys(ANSWERS).toSorted()).toEqual(idLeaves.map(shown).toSorted());
 });
 
 describe.each(idLeaves.map((leaf) => [shown(leaf), leaf] as const))('%s', (name, leaf) => {
-  test('answers to ids of another account as to ones that are not there, and changes nothing', async () => {
+  test('answers to ids of another account as to ids that do not exist, and changes nothing', async () => {
     const nobodys = (type: NodeType): string =>
       encodeGlobalId(
         type,
@@ -169,20 +169,20 @@ describe.each(idLeaves.map((leaf) => [shown(leaf), leaf] as const))('%s', (name,
   });
 });
 
-// First those that store nothing, so that whatever they show was not put there by a mutation.
+// Arguments of queries come first, so that their responses contain nothing that a mutation stored.
 const textLeaves = leaves
   .filter(({ type }) => type === 'String')
   .toSorted((a, b) => Number(a.place.startsWith('Mutation.')) - Number(b.place.startsWith('Mutation.')));
 
 test.each(textLeaves.map((leaf) => [shown(leaf), leaf] as const))(
-  '%s with a name or cursor of another account shows and changes nothing of it',
+  '%s > neither shows nor changes data of another account when given its name or cursor',
   async (name, leaf) => {
     const isCursor = /\((?:after|before)\)$/.test(name);
     await expectNothingOf(leaf, isCursor ? neighbour.cursors : neighbour.texts);
   },
 );
 
-test('names of another account are not there', async () => {
+test('names of another account > do not exist for this one', async () => {
   const usage = `input: { meterApiNames: ["${neighbour.stream}"], from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z", aggregationBucket: DAY }`;
   const { data, errors } = await server.request(
     `{ stream(name: "${neighbour.stream}") { id } streams(search: "neighbour") { totalCount } jobs(search: "neighbour") { totalCount }
@@ -194,7 +194,7 @@ test('names of another account are not there', async () => {
   expect(data).toEqual({ stream: null, streams: { totalCount: 0 }, jobs: { totalCount: 0 }, usage: { series: [] } });
 });
 
-test('an idempotency key is of the account: that of another is free', async () => {
+test('idempotency key > is unused although another account has used it', async () => {
   const { it } = await server.graphql<{ it: { replayed: boolean } }>(
     `mutation ($input: AllocationInput!) { it: allocationSum(input: $input) { ... on AllocationReceipt { replayed } ... on UserError { code } } }`,
     {
@@ -209,18 +209,18 @@ test('an idempotency key is of the account: that of another is free', async () =
   expect(it).toEqual({ replayed: false });
 });
 
-test('a place in a bucket that is taken is a conflict that does not say whose it is', async () => {
+test('destination that another account uses > is a conflict that does not name its owner', async () => {
   const { jobName, s3Url } = neighbour;
   const input = { jobName, s3Url, format: 'CSV', aggregationBucket: 'DAY', range: 'ago(1d)' };
   const asked = callOf(schema, 'Mutation.createJob', { input }, selectionOf('Mutation.createJob'));
   const { text } = await overHttp(server).ask(asked, (await fillAccount(server, 'rival')).key);
   expect(text).toContain('"__typename":"ConflictError"');
-  // The place itself is what was asked for.
+  // The destination itself was in the request.
   const place = 'exports/neighbour/neighbour-job';
   expect(leaked(secrets, JSON.stringify(asked) + place, text)).toEqual([]);
 });
 
-test('who follows all runs of his account hears nothing of another, over SSE and over WebSocket', async () => {
+test('subscription to all runs > delivers no runs of another account, over SSE and over WebSocket', async () => {
   const query = 'subscription { runUpdated { id status } }';
   const stream = await openEventStream<{ runUpdated: { id: string; status: string } }>({
     url: server.url,
@@ -246,7 +246,7 @@ test('who follows all runs of his account hears nothing of another, over SSE and
   before = await dumper.dump(neighbour.accountId);
 });
 
-test('an id has one spelling', async () => {
+test('global id > is accepted in one spelling only', async () => {
   const id = account.ids.Job;
   for (const spelling of [
     `${id}=`,

@@ -11,13 +11,13 @@ let server: TestServer;
 const keys = new Map<Scope, string>();
 let revokedKey = '';
 let dumper: Dumper;
-/** Whose things the others ask for. */
+/** The account whose objects the other one asks for. */
 let neighbour: FilledAccount;
 let before: Dump = {};
 let secrets: readonly string[] = [];
 /** An ADMIN key of another account. */
 let stranger = '';
-/** What the document names: `POST /jobs` by operationId. */
+/** Routes of the OpenAPI document, such as `POST /jobs`, by operationId. */
 const documented = new Map<string, string>();
 
 beforeAll(async () => {
@@ -70,16 +70,16 @@ const newJob = () => ({
 interface Row {
   readonly family: 'telemetry' | 'jobs';
   readonly allowed: readonly Scope[];
-  /** What the id in the path names. */
+  /** The kind of object that the id in the path names. */
   readonly names?: 'stream' | 'job' | 'run';
-  /** Where there is no stream of that name, it makes one. */
+  /** The call creates the stream if it does not exist. */
   readonly makes?: true;
-  /** What a call with a name or id that is there answers. */
+  /** HTTP status of a call with an existing name or id. */
   readonly status: number;
   readonly body?: (id: string) => unknown;
 }
 
-/** By hand, from what the scopes are said to be. A route that is missing here fails the test. */
+/** Written from the definitions of the scopes. A route that is missing here fails the test. */
 const OPERATIONS: Readonly<Record<string, Row>> = {
   allocationSum: {
     family: 'telemetry',
@@ -134,7 +134,7 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
   getRun: { family: 'jobs', allowed: READERS, names: 'run', status: 200 },
 };
 
-/** Something of the account `default` that a call can name: it may not be there any more afterwards. */
+/** Creates an object in the account `default` for a call that may delete it. */
 const make = async (what: Row['names']): Promise<string> => {
   if (what === undefined) return '';
   if (what === 'stream') {
@@ -153,12 +153,12 @@ const call = (operationId: string, id: string, key: string | null, headers = {})
   return ask<RestFailure>(server, route, { key, headers, ...(body && { body: body(id) }) });
 };
 
-test('every route of the document stands in the table, and nothing else', () => {
+test('table of routes > lists exactly the routes of the OpenAPI document', () => {
   expect(Object.keys(OPERATIONS).toSorted()).toEqual([...documented.keys()].toSorted());
 });
 
 describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed, names, makes, status }) => {
-  test('needs a key that is valid', async () => {
+  test('needs a valid key', async () => {
     const id = await make(names);
     const before = await countStored(server);
     const nobody = [
@@ -171,7 +171,7 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
     ];
     for (const key of nobody) {
       const answer = await call(operationId, id, key);
-      // CloudZero says 403 to it, Amberflo 401.
+      // CloudZero returns 403 for a missing key, Amberflo 401.
       expect([answer.status, answer.body.error.code]).toEqual([family === 'jobs' ? 401 : 403, 'UNAUTHENTICATED']);
       expect(answer.body.error.issues).toEqual([]);
       if (family !== 'jobs') continue;
@@ -200,7 +200,7 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
     }
   });
 
-  test('knows nothing of another account', async () => {
+  test('does not find objects of another account', async () => {
     const { ids, stream } = neighbour;
     const foreign = names === 'stream' ? [stream] : [ids.Job, ids.Run, ids.Stream, ids.AllocationOperation, ids.ApiKey];
     for (const id of foreign) {
@@ -208,7 +208,7 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
       if (names === 'job' || names === 'run') {
         expect([answer.status, answer.body.error.code]).toEqual([404, 'NOT_FOUND']);
       } else if (names === 'stream' && !makes) {
-        // As for a stream that is not there.
+        // The same as for a stream that does not exist.
         expect([answer.status, answer.body.error.code]).toEqual([400, 'NOT_FOUND']);
       } else {
         expect(answer.status).toBe(status);
@@ -220,17 +220,20 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
   });
 });
 
-test.each(['GET /jobs', 'GET /jobs/{id}/runs'])('%s shows its own with a cursor of another account', async (route) => {
-  const own = (await ask<{ id: string }[]>(server, 'GET /jobs', { key: stranger })).body[0]?.id ?? '';
-  for (const cursor of neighbour.cursors) {
-    const answer = await ask(server, `${route.replace('{id}', own)}?after=${cursor}`, { key: stranger });
-    expect(leaked(secrets, cursor, answer.text + JSON.stringify([...answer.headers]))).toEqual([]);
-    // A cursor of another list is refused.
-    expect([200, 400]).toContain(answer.status);
-  }
-});
+test.each(['GET /jobs', 'GET /jobs/{id}/runs'])(
+  '%s > returns rows of its own account when given a cursor of another one',
+  async (route) => {
+    const own = (await ask<{ id: string }[]>(server, 'GET /jobs', { key: stranger })).body[0]?.id ?? '';
+    for (const cursor of neighbour.cursors) {
+      const answer = await ask(server, `${route.replace('{id}', own)}?after=${cursor}`, { key: stranger });
+      expect(leaked(secrets, cursor, answer.text + JSON.stringify([...answer.headers]))).toEqual([]);
+      // The cursor of another list is rejected.
+      expect([200, 400]).toContain(answer.status);
+    }
+  },
+);
 
-/** What is answered without a key, and with what. All of it says nothing of any account. */
+/** Paths that need no key, with the status. Their responses contain nothing of any account. */
 const OPEN_PATHS: Readonly<Record<string, number>> = {
   '/healthz': 200,
   '/readyz': 200,
@@ -250,8 +253,8 @@ const OPEN_PATHS: Readonly<Record<string, number>> = {
   '/': 200,
 };
 
-test('every path that the sources name stands in one of the tables', async () => {
-  const routing = ['src/app/router.ts', 'src/rest/server.ts', 'src/graphql/server.ts', 'src/rest/docs-page.ts'];
+test('tables of routes and open paths > list every path that the sources name', async () => {
+  const routing = ['src/app/router.ts', 'src/rest/server.ts', 'src/graphql/yoga.ts', 'src/rest/docs-page.ts'];
   const files = (await readSourceFiles('src')).filter(({ path }) => routing.includes(path));
   expect(files).toHaveLength(routing.length);
   const named = files.flatMap(({ code }) =>
@@ -262,7 +265,7 @@ test('every path that the sources name stands in one of the tables', async () =>
 });
 
 describe.each(Object.entries(OPEN_PATHS))('without a key %s', (path, status) => {
-  test('is as open as it is meant to be, and tells nothing of an account', async () => {
+  test('has the listed status and contains nothing of an account', async () => {
     const stored = await countStored(server);
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
       const body = method === 'GET' || method === 'HEAD' ? {} : { body: {} };
@@ -277,7 +280,7 @@ describe.each(Object.entries(OPEN_PATHS))('without a key %s', (path, status) => 
   });
 });
 
-test('without a key GraphiQL and introspection are open, and nothing else of /graphql', async () => {
+test('/graphql without a key > serves only GraphiQL and introspection', async () => {
   const page = await ask(server, 'GET /graphql', { key: null, headers: { accept: 'text/html' } });
   expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
   expect(page.text).not.toContain(server.key);
@@ -285,7 +288,7 @@ test('without a key GraphiQL and introspection are open, and nothing else of /gr
   expect([status, data, errors]).toEqual([200, { __schema: { queryType: { name: 'Query' } } }, undefined]);
 });
 
-test('streams of one name in two accounts are two', async () => {
+test('streams with the same name in two accounts > are separate', async () => {
   const stream = await make('stream');
   await send(server, 'JSON', [stream, 'replace'], [RECORD.replace('"1"', '"5"')], { key: stranger });
   expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
@@ -294,7 +297,7 @@ test('streams of one name in two accounts are two', async () => {
   expect(await recordsOf(server, stream)).toMatchObject([{ value: '1' }]);
 });
 
-test('lists hold what the account has, and an Idempotency-Key is of the account', async () => {
+test('lists and Idempotency-Key > belong to the account', async () => {
   await make('job');
   expect((await ask<object[]>(server, 'GET /jobs')).body.length).toBeGreaterThan(0);
   const other = await server.createKey('third', ['ADMIN']);
@@ -306,7 +309,7 @@ test('lists hold what the account has, and an Idempotency-Key is of the account'
   }
 });
 
-test('a key is looked at before the body is: who has none is answered at once', async () => {
+test('request without a key > is rejected before its body is read', async () => {
   const answer = await ask(server, `POST ${allocationPath('x', 'sum')}`, {
     key: null,
     body: Buffer.alloc(20 * 1024 * 1024),

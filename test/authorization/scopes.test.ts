@@ -45,13 +45,13 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** Who may read the field of a thing that the key got hold of. */
+/** Scopes of fields that every key may read in an object that it received. */
 const ANY = SCOPES;
 const RECEIVERS: readonly Scope[] = [...READERS, 'INGEST'];
 
 /**
- * The types that a key without READ meets below the fields that it may call, field by field. A field of them that is missing
- * here fails the test, and so does a type.
+ * The types below the fields that a key without READ may call, with the scopes for each of their fields. A type or field
+ * that is missing here fails the test.
  */
 const WITHOUT_READ: Readonly<Record<string, Readonly<Record<string, readonly Scope[]>>>> = {
   Viewer: { accountName: ANY, key: ANY },
@@ -85,7 +85,7 @@ const WITHOUT_READ: Readonly<Record<string, Readonly<Record<string, readonly Sco
   LimitExceededError: { code: ANY, message: ANY, limit: ANY, actual: ANY },
 };
 
-/** What each type of Node needs. Of keys the one that asks is open to everybody. */
+/** Scopes that may read each type of Node. Every key may read itself. */
 const NODES: Readonly<Record<string, readonly Scope[]>> = {
   Stream: RECEIVERS,
   AllocationOperation: RECEIVERS,
@@ -94,7 +94,7 @@ const NODES: Readonly<Record<string, readonly Scope[]>> = {
   ApiKey: ADMINS,
 };
 
-/** Not to be had by a key without READ: node() refuses them by their ids. */
+/** Types that node() rejects for a key without READ. */
 const REFUSED_NODES = Object.keys(NODES).filter((type) => !NODES[type]?.includes('INGEST') && type !== 'ApiKey');
 
 const roots = rootFields(schema);
@@ -104,7 +104,7 @@ const mayRead = (scope: Scope) => (place: Place) => {
   return !REFUSED_NODES.includes(type) && WITHOUT_READ[type]?.[name]?.includes(scope) === true;
 };
 
-/** The types of objects below a field, as far as a key without READ gets. */
+/** Returns the object types below a field that a key without READ can reach. */
 const typesBelow = (place: Place, scope: Scope): Set<string> => {
   const met = new Set<string>();
   const walk = (at: Place): void => {
@@ -123,16 +123,16 @@ const typesBelow = (place: Place, scope: Scope): Set<string> => {
 const nodeType = getNamedType(fieldAt(schema, 'Query.node').type);
 const withoutRead = SCOPES.filter((scope) => !READERS.includes(scope));
 
-test('every root field stands in the table, and nothing else', () => {
+test('table of root fields > lists exactly the root fields of the schema', () => {
   expect(Object.keys(ROOT_CALLS).toSorted()).toEqual(roots.toSorted());
 });
 
-test('every type of Node stands in the table, and nothing else', () => {
+test('table of nodes > lists exactly the types of Node', () => {
   const names = objectsOf(schema, nodeType).map(({ name }) => name);
   expect(Object.keys(NODES).toSorted()).toEqual(names.toSorted());
 });
 
-test('every field that a key without READ can meet stands in the table, and nothing else', () => {
+test('table of fields > lists exactly the fields that a key without READ can reach', () => {
   expect(withoutRead).toEqual(['INGEST']);
   const met = new Set(
     withoutRead.flatMap((scope) =>
@@ -158,7 +158,7 @@ describe.each(roots)('%s', (place) => {
   const type = getNamedType(fieldAt(schema, place).type);
   const dump = () => dumper.dump(account.accountId);
 
-  test('needs a key that is valid, and without one does nothing', async () => {
+  test('needs a valid key, and changes nothing without one', async () => {
     const asked = callOf(schema, place, await args(), selectAll(schema, type));
     const before = await dump();
     for (const transport of transports) {
@@ -171,18 +171,18 @@ describe.each(roots)('%s', (place) => {
     expect(await dump()).toEqual(before);
   });
 
-  test.each(allowed)('is for %s', async (scope) => {
+  test.each(allowed)('is allowed for %s', async (scope) => {
     for (const transport of transports) {
       const asked = callOf(schema, place, await args(), selectAll(schema, type, mayRead(scope)));
       const { codes, data, text } = await transport.ask(asked, keys.get(scope) ?? '');
       expect([transport.name, ...codes]).toEqual([transport.name]);
       expect(data).not.toBeNull();
-      // The table's call is one that succeeds, or nothing below it was seen.
+      // The call in the table must succeed, otherwise no field below it was tested.
       expect(text).not.toMatch(/"it":\{"__typename":"\w+Error"/);
     }
   });
 
-  test.each(refused)('is not for %s, and does nothing then', async (scope) => {
+  test.each(refused)('is forbidden for %s, and changes nothing', async (scope) => {
     const asked = callOf(schema, place, await args(), selectAll(schema, type));
     const before = await dump();
     for (const transport of transports) {
@@ -194,7 +194,7 @@ describe.each(roots)('%s', (place) => {
   });
 });
 
-/** Every field that such a key may not read, below every root field that it may call. */
+/** Every field that a key with this scope may not read, below every root field that it may call. */
 const closed = withoutRead.flatMap((scope) =>
   roots
     .filter((place) => ROOT_CALLS[place]?.allowed.includes(scope))
@@ -208,7 +208,7 @@ const closed = withoutRead.flatMap((scope) =>
     ),
 );
 
-test.each(closed)('$scope may call $place, and not read $field below it', async ({ scope, place, field }) => {
+test.each(closed)('$scope > may call $place and may not read $field below it', async ({ scope, place, field }) => {
   const wanted = await ROOT_CALLS[place]?.args(account, server);
   const asked = callOf(schema, place, wanted ?? {}, selectOne(schema, place, field, mayRead(scope)));
   const both = await server.createKey(account.name, [scope, 'READ']);
@@ -216,13 +216,13 @@ test.each(closed)('$scope may call $place, and not read $field below it', async 
     const { codes, text } = await transport.ask(asked, keys.get(scope) ?? '');
     expect([transport.name, ...new Set(codes)]).toEqual([transport.name, 'FORBIDDEN']);
     expect(text).not.toMatch(/"edges"|"2026-01-2/);
-    // And the scope that it lacks is all that it lacks.
+    // With the missing scope the same call succeeds.
     expect((await transport.ask(asked, both)).codes).toEqual([]);
   }
 });
 
-describe.each(Object.keys(NODES))('by its id a %s', (type) => {
-  test.each(SCOPES)('is for %s where it may read such a thing', async (scope) => {
+describe.each(Object.keys(NODES))('%s by its id', (type) => {
+  test.each(SCOPES)('is for %s if it may read the type', async (scope) => {
     const selection = selectAll(schema, nodeType, mayRead(scope));
     for (const transport of transports) {
       for (const [list, args] of [
@@ -240,19 +240,19 @@ describe.each(Object.keys(NODES))('by its id a %s', (type) => {
   });
 });
 
-test('an absent or unknown key is told how to send one, to machines too', async () => {
+test('request without a key > gets 401 with the header WWW-Authenticate', async () => {
   const response = await fetch(`${server.url}/graphql?query=${encodeURIComponent('{ viewer { accountName } }')}`);
   expect(response.status).toBe(401);
   expect(response.headers.get('www-authenticate')).toBe('Bearer realm="Sluice"');
 });
 
-test('who lacks a scope is told which', async () => {
+test('missing scope > is named in the error', async () => {
   const { errors } = await server.request('{ jobs { totalCount } }', {}, keys.get('INGEST') ?? '');
   expect(errors?.[0]?.message).toBe('The API key lacks the required scope: READ.');
 });
 
 test.each(SCOPES.filter((scope) => scope !== 'ADMIN'))(
-  'a key with %s alone sees itself, and no other key',
+  'key with only %s > sees itself and no other key',
   async (scope) => {
     const key = keys.get(scope) ?? '';
     const fields = 'id name prefix scopes createdAt lastUsedAt revokedAt';
@@ -279,7 +279,7 @@ test.each(SCOPES.filter((scope) => scope !== 'ADMIN'))(
   },
 );
 
-test('no answer ever holds a secret but the one that makes the key', () => {
+test('secret of a key > is only in the response that creates the key', () => {
   const holders = Object.values(schema.getTypeMap()).flatMap((type) =>
     'getFields' in type && !type.name.startsWith('__')
       ? Object.keys(type.getFields()).flatMap((field) =>
@@ -287,7 +287,7 @@ test('no answer ever holds a secret but the one that makes the key', () => {
         )
       : [],
   );
-  // The SHA-256 of an exported object is no secret.
+  // The SHA-256 of an exported object is not a secret.
   expect(holders).toEqual(expect.arrayContaining(['ExportObject.sha256', 'NewApiKey.secret']));
   expect(holders).toHaveLength(2);
 });

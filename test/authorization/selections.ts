@@ -13,13 +13,13 @@ import {
   isUnionType,
 } from 'graphql';
 
-// Calls and selections out of the schema, so that a field is tried from the day on which it is added.
+// Generates calls and selections from the schema, so that a new field is tested as soon as it is added.
 
-/** A field by its type: `Query.node`. */
+/** A field with its type, such as `Query.node`. */
 export type Place = string;
 export type Args = Readonly<Record<string, unknown>>;
 
-/** Every field of the roots. */
+/** Lists every field of Query, Mutation and Subscription. */
 export const rootFields = (schema: GraphQLSchema): Place[] =>
   [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((root) =>
     Object.keys(root?.getFields() ?? {}).map((name) => `${root?.name}.${name}`),
@@ -33,11 +33,11 @@ export const fieldAt = (schema: GraphQLSchema, place: Place): GraphQLField<unkno
   return field;
 };
 
-/** The object types that a field may answer with. */
+/** Returns the object types that a field can return. */
 export const objectsOf = (schema: GraphQLSchema, type: GraphQLNamedType): readonly GraphQLNamedType[] =>
   isUnionType(type) || isInterfaceType(type) ? schema.getPossibleTypes(type) : isObjectType(type) ? [type] : [];
 
-/** Everything below a type that is allowed, each type once on its way down. */
+/** Selects every allowed field below a type; on each path a type occurs once. */
 export const selectAll = (
   schema: GraphQLSchema,
   type: GraphQLNamedType,
@@ -54,14 +54,14 @@ export const selectAll = (
   const fields = Object.values(type.getFields()).flatMap((field) => {
     const inside = getNamedType(field.type);
     if (!isAllowed(`${type.name}.${field.name}`) || [...above, type.name].includes(inside.name)) return [];
-    // Of lists below lists one row: more would have its price.
+    // Lists below lists are limited to one row, because of the limit on document cost.
     const page = field.args.some(({ name }) => name === 'first') ? '(first: 1)' : '';
     return [`${field.name}${page} ${selectAll(schema, inside, isAllowed, [...above, type.name])}`];
   });
   return `{ __typename ${fields.join(' ')} }`;
 };
 
-/** One field below another, by the shortest way through what is allowed, with all that is below it. */
+/** Selects one field below another, on the shortest path of allowed fields, with everything below it. */
 export const selectOne = (
   schema: GraphQLSchema,
   from: Place,
@@ -72,7 +72,7 @@ export const selectOne = (
   const { type: answer, args } = fieldAt(schema, wanted);
   const page = args.some((argument) => argument.name === 'first') ? '(first: 1)' : '';
   const last = `... on ${type} { ${name}${page} ${selectAll(schema, getNamedType(answer))} }`;
-  /** By type: how to get there. */
+  /** Functions that build the selection down to each type. */
   const ways = new Map<string, (inside: string) => string>();
   let ends: [Place, (inside: string) => string][] = [[from, (inside) => `{ __typename ${inside} }`]];
   while (ends.length > 0 && !ways.has(type)) {
@@ -102,7 +102,7 @@ export interface Asked {
   readonly variables: Args;
 }
 
-/** A document that calls a field of a root with these arguments; its answer is called `it`. */
+/** Builds a document that calls a root field with these arguments under the alias `it`. */
 export const callOf = (schema: GraphQLSchema, place: Place, args: Args, selection: string): Asked => {
   const [root = '', name = ''] = place.split('.');
   const known = fieldAt(schema, place).args.filter((argument) => argument.name in args);
@@ -117,14 +117,14 @@ export const callOf = (schema: GraphQLSchema, place: Place, args: Args, selectio
   };
 };
 
-/** Where a text or an id goes in: the path within the arguments of a field, and the name of its type. */
+/** An argument that takes a text or an id: its path within the arguments of a field, and the name of its type. */
 export interface Leaf {
   readonly place: Place;
   readonly path: readonly string[];
   readonly type: string;
 }
 
-/** All that take a text or an id. */
+/** Lists all arguments that take a text or an id. */
 export const leavesOf = (schema: GraphQLSchema): Leaf[] => {
   const inside = (place: Place, type: GraphQLInputType, path: readonly string[]): Leaf[] => {
     const named = getNamedType(type);
@@ -143,7 +143,7 @@ export const leavesOf = (schema: GraphQLSchema): Leaf[] => {
     );
 };
 
-/** The arguments with a text in the place of the one that stands there. Throws where they do not reach so far down. */
+/** Returns the arguments with one text replaced. Throws if they do not contain the path. */
 export const withLeaf = (schema: GraphQLSchema, { place, path }: Leaf, args: Args, text: string): Args => {
   const put = (type: GraphQLInputType, value: unknown, rest: readonly string[]): unknown => {
     if (isNonNullType(type)) return put(type.ofType, value, rest);

@@ -3,14 +3,14 @@ import type { GraphQLAnswer, TestServer } from '../support/server.ts';
 import { openSocket, type SocketClient } from '../support/socket-client.ts';
 import type { Asked } from './selections.ts';
 
-/** What came of a call, however it was sent. */
+/** The result of a call over either transport. */
 export interface Outcome {
-  /** The HTTP status, or the code with which a socket was closed; 200 for an answer over one. */
+  /** The HTTP status. Over WebSocket: 200, or the close code. */
   readonly status: number;
   readonly codes: readonly unknown[];
-  /** Of the field called `it`. */
+  /** Data of the field with the alias `it`. */
   readonly data: unknown;
-  /** All of the answer; of a subscription its first result. */
+  /** The whole response, or the first result of a subscription. */
   readonly text: string;
 }
 
@@ -29,7 +29,7 @@ const outcomeOf = (status: number, answer: GraphQLAnswer<Record<string, unknown>
   text: JSON.stringify(answer ?? {}),
 });
 
-/** Subscriptions over SSE; of each the first result. */
+/** Sends operations by POST and subscriptions by SSE, of which it reads the first result. */
 export const overHttp = (server: TestServer): Transport => ({
   name: 'HTTP',
   withoutKey: [401, 'UNAUTHENTICATED'],
@@ -46,7 +46,7 @@ export const overHttp = (server: TestServer): Transport => ({
   close: () => undefined,
 });
 
-/** One socket for each key, as long as it lives. */
+/** Uses one socket for each key until it is closed. */
 export const overWebSocket = (server: TestServer): Transport => {
   const sockets = new Map<string | null, Promise<SocketClient>>();
   let asked = 0;

@@ -9,7 +9,7 @@ import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
 
-// Each limit against costly requests: what is just within it is done, and what is beyond it is refused with its code.
+// For each limit on costly requests: a request just within it succeeds, and one just beyond it is rejected with its code.
 
 let home: TestServer;
 beforeAll(async () => {
@@ -18,11 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => home.stop());
 
-/** The code of a refusal, or null for an answer. */
+/** The code of an error, or null for a result. */
 type Outcome = string | null;
 
 interface Limit {
-  /** The limit, and what else makes it quick to try. */
+  /** The limit, and other settings that make it quick to reach. */
   readonly env: Readonly<Record<string, string>>;
   readonly within: (server: TestServer) => Promise<Outcome>;
   readonly beyond: (server: TestServer) => Promise<Outcome>;
@@ -59,7 +59,7 @@ const sumOf = (count: number, timestamp = '2026-01-25T00:00:00Z') => ({
 });
 
 const USAGE = `query ($input: UsageInput!) { usage(input: $input) { __typename ... on UserError { code } } }`;
-/** Each of three elements in so many days. */
+/** Usage of three elements on the given number of days. */
 const usageOf = (days: number, sparse = true) => ({
   meterApiNames: ['measured'],
   from: '2026-01-25T00:00:00Z',
@@ -74,7 +74,7 @@ const INLINE_USAGE =
 
 const hoursAhead = (hours: number): string => new Date(Date.now() + hours * 3_600_000).toISOString();
 
-/** Holds the streams while the work goes on, for so long at most. */
+/** Locks the table of streams until the work ends, at most for `releaseAfterMs`. */
 const whileHeld = (server: TestServer, work: () => Promise<Outcome>, releaseAfterMs = 20_000): Promise<Outcome> =>
   withClient(server.database.url, async (client) => {
     await client.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
@@ -85,7 +85,7 @@ const whileHeld = (server: TestServer, work: () => Promise<Outcome>, releaseAfte
   });
 const readStreams = (server: TestServer) => send(server, '{ streams { edges { cursor } } }');
 
-/** The first bytes of a body at once, then one every now and then. */
+/** Sends the head of a request, then one byte of its body every `everyMs`. */
 const sendSlowly = async (server: TestServer, everyMs: number, bytes: number): Promise<Outcome> => {
   const body = JSON.stringify({ query: '{ __typename }' }).padEnd(bytes);
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1').setNoDelay();
@@ -105,11 +105,11 @@ const sendSlowly = async (server: TestServer, everyMs: number, bytes: number): P
   return outcomeOf(answer);
 };
 
-/** How long to wait for a refusal: where one is to come, and where none is. */
+/** How long to wait for an error: LONG_MS if one is expected, SHORT_MS if not. */
 const LONG_MS = 20_000;
 const SHORT_MS = 700;
 
-/** So many subscriptions at once; the code of the one that is refused. */
+/** Opens `count` subscriptions concurrently and returns the code of the rejected one. */
 const followSeveral = async (server: TestServer, count: number, waitMs: number): Promise<Outcome> => {
   const query = 'subscription { runUpdated { id } }';
   const request = { url: server.url, key: server.key, query };
@@ -121,7 +121,7 @@ const followSeveral = async (server: TestServer, count: number, waitMs: number):
   return outcomeOf(JSON.stringify(refused));
 };
 
-/** So many queries under way on one socket; the code of the first that is refused. */
+/** Keeps `count` queries in flight on one socket and returns the code of the first rejected one. */
 const askAtOnce = async (server: TestServer, count: number, waitMs: number): Promise<Outcome> => {
   const client = await openSocket(server.url, { 'X-API-Key': server.key });
   await client.until(({ type }) => type === 'connection_ack');
@@ -182,7 +182,7 @@ const LIMITS: Readonly<Record<string, Limit>> = {
     code: 'DOCUMENT_TOO_LARGE',
   },
   MAX_DOCUMENT_COST: {
-    // The list itself, its statement, and five times an edge with its cursor.
+    // The cost of the list itself, its statement, and five edges with their cursors.
     env: { MAX_DOCUMENT_COST: String(1 + 50 + 5 * 2) },
     within: (server) => send(server, '{ streams(first: 5) { edges { cursor } } }'),
     beyond: (server) => send(server, '{ streams(first: 6) { edges { cursor } } }'),
@@ -220,7 +220,7 @@ const LIMITS: Readonly<Record<string, Limit>> = {
   },
   MAX_FUTURE_HOURS: {
     env: { MAX_FUTURE_HOURS: '2' },
-    // The start of the bucket is judged, and the records are daily.
+    // The limit applies to the start of the bucket, and the records are daily.
     within: (server) => send(server, SUM, { input: sumOf(1, hoursAhead(1.9)) }),
     beyond: (server) => send(server, SUM, { input: sumOf(1, hoursAhead(26.1)) }),
     code: 'VALIDATION_FAILED',
@@ -278,14 +278,14 @@ const LIMITS: Readonly<Record<string, Limit>> = {
   },
 };
 
-/** Limits of something else than requests. */
+/** Limits that do not apply to requests. */
 const OF_NO_REQUEST = new Map([
   ['MAX_ANONYMOUS_BODIES', 'bodies that are open at the same time: test/http/anonymous.test.ts'],
   ['INTAKE_HELD_BYTES', 'what is beyond it waits elsewhere: test/rest/held-records.test.ts'],
   ['MAX_CATCH_UP', 'slots of the schedule: test/jobs/catch-up.test.ts, test/runs/slots.test.ts'],
 ]);
 
-test('every setting that is a limit is tried', () => {
+test('limits > are all tested here', () => {
   const limits = describeSettings()
     .map(({ name }) => name)
     .filter((name) => /^MAX_|^INTAKE_|_TIMEOUT/.test(name) && !OF_NO_REQUEST.has(name));
@@ -300,11 +300,11 @@ describe.each(Object.entries(LIMITS))('%s', (_name, { env, within, beyond, code 
   });
   afterAll(() => server.stop());
 
-  test('what stays within is done', async () => {
+  test('accepts a request within it', async () => {
     expect(await within(server)).toBeNull();
   });
 
-  test(`what goes beyond is ${code}, and the next request is served`, async () => {
+  test(`rejects a request beyond it with ${code}, and serves the next one`, async () => {
     expect(await beyond(server)).toBe(code);
     expect(
       await eventually(
@@ -315,7 +315,7 @@ describe.each(Object.entries(LIMITS))('%s', (_name, { env, within, beyond, code 
   });
 });
 
-test('what clients usually ask stays within the defaults', async () => {
+test('default limits > accept the usual requests of clients', async () => {
   const queries = [
     getIntrospectionQuery({ descriptions: true, specifiedByUrl: true, inputValueDeprecation: true, oneOf: true }),
     `{ runs(first: 100) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { id jobName trigger status
@@ -328,7 +328,7 @@ test('what clients usually ask stays within the defaults', async () => {
        operations(first: 1) { edges { node { id kind receivedAt } } } } } } }`,
     `{ a: usage(input: ${INLINE_USAGE}) { ... on Usage { series { meterApiName total points { bucketStart value } } } }
        b: usage(input: ${INLINE_USAGE}) { ... on Usage { series { meterApiName total } } } }`,
-    // Records written into the document, as generated scripts do.
+    // Records are part of the document, as in generated scripts.
     `mutation { allocationSum(input: { stream: "inline", records: [${`{ timestamp: "2026-01-25T00:00:00Z",
        granularity: DAILY, filter: [{ dimension: "region", values: ["eu"] }], elementName: "hooli", value: 1.5 }`.repeat(
       1000,
@@ -339,7 +339,7 @@ test('what clients usually ask stays within the defaults', async () => {
     expect([query.slice(0, 60), await send(home, query)]).toEqual([query.slice(0, 60), null]);
 });
 
-test('a page is as large for every list, and for REST', async () => {
+test('MAX_PAGE_SIZE > applies to every list and to REST', async () => {
   const server = await startTestServer({
     env: { ROLE: 'api', MAX_PAGE_SIZE: '2' },
     database: home.database,

@@ -4,14 +4,14 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import { WORST_INPUTS } from './worst-inputs.ts';
 import { CSV_TEXTS } from './worst-texts.ts';
 
-// Twice the input takes at most three times the processor time of this process, which is client and server. Below the least time,
-// chance decides; with more than that for the smaller input, work that grows with the square takes four times as long.
+// Twice the input may take at most three times the CPU time of this process, which is client and server. Quadratic work
+// would take four times as long. Ratios of times shorter than the minimum are noise and are not compared.
 
 const SMALLER = 2_500_000;
 const ROUNDS = 6;
 const LEAST_MS = 200;
 
-/** Closed or answered by intent. 1009 and 4400 close a socket whose message is too large, or not one. */
+/** Expected statuses and close codes. 1009 closes a socket whose message is too large, 4400 one whose message is invalid. */
 const INTENDED = [200, 400, 401, 403, 404, 413, 431, 1009, 4400, 4401, 4403];
 
 let server: TestServer;
@@ -33,7 +33,7 @@ const processorMs = async (work: () => Promise<unknown>): Promise<number> => {
   return (user + system) / 1000;
 };
 
-/** The least of a few rounds, which end as soon as the larger input takes at most three times as long. */
+/** Returns the minimum of a few rounds. Stops when the larger input takes at most three times as long. */
 const measure = async (
   workOn: (bytes: number) => () => Promise<unknown>,
 ): Promise<{ smaller: number; larger: number }> => {
@@ -46,7 +46,7 @@ const measure = async (
   return least;
 };
 
-describe('a request of 5 MB', () => {
+describe('request of 5 MB', () => {
   test.each([...WORST_INPUTS.keys()])('takes at most three times as long as half of it when it is %s', async (name) => {
     const make = WORST_INPUTS.get(name)!;
     const statuses: number[] = [];
@@ -73,7 +73,7 @@ const CSV: RecordsOptions = {
   dateFormat: null,
 };
 
-describe('a CSV file of 5 MB', () => {
+describe('CSV file of 5 MB', () => {
   const piecesOf = async function* (text: string): AsyncGenerator<Buffer> {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);
@@ -89,7 +89,7 @@ describe('a CSV file of 5 MB', () => {
           try {
             for await (const some of readRecords(piecesOf(text), CSV).items) items += some.length;
           } catch {
-            // A file that cannot be read to its end.
+            // The file cannot be read to its end.
             items += 1;
           }
         };

@@ -5,7 +5,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { eventually } from '../support/server.ts';
 import { type SluiceProcess, startSluice } from '../support/sluice-process.ts';
 
-// Parsed JSON can take twenty times the memory of its text. The heap of this server holds a few such bodies, and not all.
+// Parsed JSON can take twenty times the memory of its text. The heap of this server has room for a few such bodies only.
 
 const HEAP_MB = 200;
 const AT_ONCE = 5;
@@ -37,7 +37,7 @@ afterAll(async () => {
 });
 
 const EMPTY_OBJECTS = `[${'{},'.repeat(500)}{}]`;
-/** 3.7 MB, whose parsed form takes 80 MB. */
+/** 3.7 MB of JSON that take 80 MB when parsed. */
 const RECORDS = `[0,${`{"filter":${EMPTY_OBJECTS}},`.repeat(2400)}0]`;
 
 const sendAtOnce = (route: string, body: string): Promise<RestAnswer<RestFailure>[]> =>
@@ -47,11 +47,11 @@ const sendAtOnce = (route: string, body: string): Promise<RestAnswer<RestFailure
     ),
   );
 
-describe('bodies whose parsed form is many times as large', () => {
+describe('bodies that are many times as large when parsed', () => {
   test.each([
     ['sum', 5],
     ['delete', 3],
-  ] as const)('do not exhaust the memory when they arrive together: REST %s', async (verb, issuesOfRecord) => {
+  ] as const)('do not exhaust the memory when several arrive concurrently: REST %s', async (verb, issuesOfRecord) => {
     await send(
       server,
       'JSON',

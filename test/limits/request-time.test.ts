@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** What is asked of the streams waits until the work has ended. */
+/** Locks the table of streams until the work has ended, so that requests wait for it. */
 const whileHeld = <Value>(work: (holder: pg.Client) => Promise<Value>): Promise<Value> =>
   withClient(server.database.url, async (client) => {
     await client.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
@@ -30,7 +30,7 @@ const TWO_SUMS = `mutation ($a: AllocationInput!, $b: AllocationInput!) {
 
 const TOLD = `The request exceeded the time limit of ${LIMIT_MS} ms`;
 
-test('over GraphQL it is 503 with a code and Retry-After, and nothing more is begun', async () => {
+test('request that exceeds its time > is a 503 with code and Retry-After over GraphQL, and starts no further field', async () => {
   const answer = await whileHeld(async () => {
     const response = await fetch(`${server.url}/graphql`, {
       method: 'POST',
@@ -47,7 +47,7 @@ test('over GraphQL it is 503 with a code and Retry-After, and nothing more is be
     retryAfter: '5',
     body: { errors: [{ message: expect.stringContaining(TOLD), extensions: { code: 'TIMEOUT' } }] },
   });
-  // What was begun is done; its message says that this is not known. What comes after it in the request is not.
+  // The field that had started is completed, and its error says that the outcome is unknown. Later fields are not executed.
   const streamNames = () => querySql<{ name: string }>(server, 'SELECT name FROM streams');
   expect(await eventually(streamNames, (rows) => rows.length > 0)).toEqual([{ name: 'first' }]);
   await eventually(
@@ -62,7 +62,7 @@ test('over GraphQL it is 503 with a code and Retry-After, and nothing more is be
   expect(await streamNames()).toEqual([{ name: 'first' }]);
 });
 
-test('over WebSocket it is an error of the operation, and the socket goes on', async () => {
+test('request that exceeds its time > is an error of the operation over WebSocket, and the socket stays open', async () => {
   const client = await openSocket(server.url, { 'X-API-Key': server.key });
   await client.until(({ type }) => type === 'connection_ack');
   const query = '{ streams { edges { cursor } } }';
@@ -75,7 +75,7 @@ test('over WebSocket it is an error of the operation, and the socket goes on', a
   client.close();
 });
 
-test('over REST it is 503 with the same code', async () => {
+test('request that exceeds its time > is a 503 with the same code over REST', async () => {
   const answer = await whileHeld(() => ask(server, 'GET /unit-cost/v1/telemetry/first/records'));
   expect(answer).toMatchObject({
     status: 503,
@@ -84,7 +84,7 @@ test('over REST it is 503 with the same code', async () => {
   expect(answer.headers.get('retry-after')).toBe('5');
 });
 
-/** In pieces, over longer than a request may take. */
+/** Yields the text in chunks, over a longer time than a request may take. */
 const slowly = async function* (text: string): AsyncGenerator<Buffer> {
   const pieces = 6;
   for (let index = 0; index < pieces; index += 1) {
@@ -93,7 +93,7 @@ const slowly = async function* (text: string): AsyncGenerator<Buffer> {
   }
 };
 
-test('the time that a body takes to come does not count, and lines have limits of their own', async () => {
+test('time limit > does not include the time to receive a body, and does not apply to NDJSON', async () => {
   const sent = { timestamp: record.timestamp, granularity: 'DAILY', 'element-name': 'hooli', value: '1' };
   const path = `POST ${allocationPath('slow', 'sum')}`;
   expect(await sendPieces(server, path, slowly(JSON.stringify({ records: [sent] })), {})).toMatchObject({
@@ -105,7 +105,7 @@ test('the time that a body takes to come does not count, and lines have limits o
   expect(await sendPieces(server, 'POST /graphql', slowly(query), asJson)).toMatchObject({ status: 200 });
 });
 
-test('a subscription lives on', async () => {
+test('time limit > does not apply to subscriptions', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
   const stream = await openEventStream<{ runUpdated: { status: string } }>({

@@ -15,23 +15,23 @@ import {
   VARIABLE_RECORDS,
 } from './worst-texts.ts';
 
-// The worst requests that are known for each way in and each field, at any length.
+// The costliest known requests for each transport and field, at any length.
 
 export interface Target {
   readonly url: string;
   readonly key: string;
 }
 
-/** A request that is made before its cost is measured. */
+/** A request that is built before its cost is measured. */
 export interface WorstRequest {
   readonly bytes: number;
-  /** Resolves when it is answered, with the HTTP status or the close code. */
+  /** Resolves with the HTTP status or the close code. */
   send(target: Target): Promise<number>;
 }
 
 export type WorstInput = (bytes: number) => WorstRequest;
 
-/** A length that escapes do not take beyond the bytes. */
+/** Builds a text with about the given number of bytes, shorter if its characters take several bytes. */
 const fitting = (bytes: number, make: Make): string => {
   const text = make(bytes);
   const { length } = Buffer.from(text);
@@ -118,7 +118,7 @@ const subscribe = (payload: string): string => `{"type":"subscribe","id":"1","pa
 const named = <Value>(prefix: string, values: Readonly<Record<string, Value>>, input: (value: Value) => WorstInput) =>
   Object.entries(values).map(([name, value]): [string, WorstInput] => [`${prefix}: ${name}`, input(value)]);
 
-/** Head of a request: Node refuses more than 16 KiB of it. */
+/** Head of a request. Node rejects heads over 16 KiB. */
 const headOf =
   (head: (bytes: number) => { path?: string; headers?: Readonly<Record<string, string | string[]>> }): WorstInput =>
   (bytes) => {
@@ -130,7 +130,7 @@ const NODE = 'query($v:ID!){node(id:$v){id}}';
 const AFTER_STREAM = 'query($v:String){streams(after:$v){totalCount}}';
 const AFTER_JOB = 'query($v:String){jobs(after:$v){totalCount}}';
 
-/** Those that are few and of different kinds, for tests that have little time. */
+/** A few inputs of different kinds, for tests with little time. */
 export const WORST_INPUTS: ReadonlyMap<string, WorstInput> = new Map([
   ...named('document', DOCUMENTS, documentOf),
   ...named('full document', FULL_DOCUMENTS, (text) => documentOf(() => text)),

@@ -1,12 +1,12 @@
-// The worst texts that are known for each reader of input, at any length.
+// The costliest known texts for each parser, at any length.
 
 export type Make = (bytes: number) => string;
 
-/** As many of the part as fit between the two ends. */
+/** Repeats the part as often as it fits between `before` and `after`. */
 export const filled = (bytes: number, part: string, before = '', after = ''): string =>
   before + part.repeat(Math.max(1, Math.floor((bytes - before.length - after.length) / part.length))) + after;
 
-/** The same, with parts that differ. */
+/** Like `filled`, with a different part for each index. */
 const listed = (bytes: number, partAt: (index: number) => string, before = '', after = '', separator = ','): string => {
   const parts: string[] = [];
   let left = bytes - before.length - after.length;
@@ -46,7 +46,7 @@ export const base64 =
 
 const zeros: Make = (bytes) => filled(bytes, '0', '1', '1');
 
-/** Names beside a text, each of them an error that quotes what it is in. */
+/** A long text and many unknown names, each of which causes an error that quotes its context. */
 const besideLongText = (name: string, unknown: (index: number) => string, separator: string): Make => {
   const others = Array.from({ length: 200 }, (_, index) => unknown(index)).join(separator);
   return (bytes) => `${name}:${string('a')(bytes)}${separator}${others}`;
@@ -112,7 +112,7 @@ export const DOCUMENTS: Readonly<Record<string, Make>> = {
     ),
 };
 
-/** Just within the limit on tokens, whatever the length: what validation does with them must not grow with their square. */
+/** Documents of any length just within the limit on tokens. Their validation must not take quadratic time. */
 export const FULL_DOCUMENTS: Readonly<Record<string, string>> = {
   directives: filled((TOKENS / 6) * 17, '@include(if:true)', '{viewer', '{accountName}}'),
   variables: `query(${several(TOKENS / 4, (i) => `$v${i}:Int`)}){viewer{accountName}}`,
@@ -147,7 +147,7 @@ export const LINES: Readonly<Record<string, Make>> = {
     listed(bytes, () => listed(MIB, (index) => `"n${index}":1`, '{"filter":{', '}}'), '', '', '\n'),
 };
 
-/** The list of records of a REST body. A bad record takes 10 µs, however short it is: of those there are fewer. */
+/** Lists of records of a REST body. An invalid record takes 10 µs regardless of its length, so these lists are shorter. */
 export const RECORD_LISTS: Readonly<Record<string, Make>> = {
   'unfinished records': (bytes) => filled(bytes / 10, '{"timestamp":"a"},', '['),
   'unknown fields': (bytes) => listed(bytes / 10, (i) => `{"a${i}":1}`, '[', ']'),
@@ -158,7 +158,7 @@ export const RECORD_LISTS: Readonly<Record<string, Make>> = {
     `[{${besideLongText('"element-name"', (i) => `"u${i}":1`, ',')(bytes)}}]`,
   'many values': (bytes) => `[${RECORD},"filter":{"d":${strings((i) => `v${i}`)(bytes)}}}]`,
   'the same value': (bytes) => `[${RECORD},"filter":{"d":${strings(() => 'v')(bytes)}}}]`,
-  'values that are no strings': (bytes) => `[${RECORD},"filter":{"d":${filled(bytes, '0,', '[', '0]')}}}]`,
+  'values that are not strings': (bytes) => `[${RECORD},"filter":{"d":${filled(bytes, '0,', '[', '0]')}}}]`,
   'many dimensions': (bytes) => `[${RECORD},"filter":${listed(bytes, (index) => `"n${index}":1`, '{', '}')}}]`,
   'bad values of a long dimension': (bytes) =>
     `[${RECORD},"filter":{${string('d')(bytes)}:${strings(() => '')(3000)}}}]`,
@@ -166,7 +166,7 @@ export const RECORD_LISTS: Readonly<Record<string, Make>> = {
 
 const FIELDS = '"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","elementName":"e","value":"1"';
 
-/** The list of records in variables. */
+/** Lists of records in variables. */
 export const VARIABLE_RECORDS: Readonly<Record<string, Make>> = {
   'a long timestamp': (bytes) => `[{${FIELDS.replace('00Z', `00.${'0'.repeat(bytes)}Z`)}}]`,
   'a long value': (bytes) => `[{${FIELDS.replace('"1"', string('0', '0.', '1')(bytes))}}]`,
@@ -176,10 +176,10 @@ export const VARIABLE_RECORDS: Readonly<Record<string, Make>> = {
   'many values': (bytes) => `[{${FIELDS},"filter":[{"dimension":"d","values":${strings((i) => `v${i}`)(bytes)}}]}]`,
   'many dimensions': (bytes) =>
     `[{${FIELDS},"filter":${listed(bytes, (i) => `{"dimension":"d${i}","values":[]}`, '[', ']')}}]`,
-  'records that are no objects': (bytes) => filled(bytes, '0,', '[', '0]'),
+  'records that are not objects': (bytes) => filled(bytes, '0,', '[', '0]'),
 };
 
-/** Settings of a job: the type in GraphQL, and JSON. */
+/** Settings of a job: GraphQL type and JSON values. */
 export const JOB_FIELDS: readonly (readonly [field: string, type: string, makes: readonly Make[]])[] = [
   ['cron', 'CronExpression', [string(' '), string(' a'), string('* ', '', '*'), string('1,')]],
   [
@@ -207,7 +207,7 @@ export const JOB_FIELDS: readonly (readonly [field: string, type: string, makes:
   ],
 ];
 
-/** Files for `ingest`. A row takes 10 µs, however short it is: of those there are fewer. */
+/** CSV files for `ingest`. A row takes 10 µs regardless of its length, so files of short rows are shorter. */
 export const CSV_TEXTS: Readonly<Record<string, Make>> = {
   delimiters: (bytes) => filled(bytes, ','),
   quotes: (bytes) => filled(bytes, '"', 'timestamp,element,value\n'),
