@@ -19,7 +19,7 @@ import { createStreamCache } from '../streams/stream-cache.ts';
 import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
-import { looksUpFewKeys } from '../streams/write-plan.ts';
+import { looksUpFewKeys } from '../streams/ingest-request.ts';
 import { createGroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { AppResources } from './resources.ts';
 

@@ -6,7 +6,7 @@ import type { GroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { StreamCache } from '../streams/stream-cache.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
-import type { OnWritten } from '../streams/write-plan.ts';
+import type { OnWritten } from '../streams/ingest-request.ts';
 
 /** Dependencies of the resolvers and the REST routes; the same for every request of a server. Each API extends it. */
 export interface ApiServices {

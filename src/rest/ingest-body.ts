@@ -8,10 +8,10 @@ import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { parseJsonExactly } from '../lib/json-numbers.ts';
 import { createTimeSlices, RECORDS_PER_TICK } from '../lib/event-loop.ts';
 import { createLineSplitter, type LineProblem, type Lines } from '../lib/line-splitter.ts';
-import { type BulkContext, type BulkRequest, startBulkWrite } from '../streams/bulk-ingest.ts';
-import { allocationDelete, allocationReplace, allocationSum } from '../streams/ingest.ts';
-import { MalformedRecord, type RecordInput } from '../streams/pipeline/inputs.ts';
-import type { Receipt, WriteKind, WriteTarget } from '../streams/write-plan.ts';
+import { type BulkContext, type BulkRequest, startBulkIngest } from '../streams/bulk-ingest.ts';
+import { ingest, type IngestRequest } from '../streams/ingest.ts';
+import { MalformedRecord, type WriteKind } from '../streams/pipeline/inputs.ts';
+import type { Receipt, WriteTarget } from '../streams/ingest-request.ts';
 import { repeatedNames } from '../http/json-body.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } from './stream-from-records.ts';
 import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast-path/record-lists.ts';
@@ -39,18 +39,7 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
 export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
-  const { db, clock, limits, streamCache, groupCommit, intakeBuffer, streamQueue, onWritten } = services;
-  const context = {
-    db,
-    clock,
-    limits,
-    streamCache,
-    groupCommit,
-    intakeBuffer,
-    streamQueue,
-    ended: call.ended,
-    onWritten,
-  };
+  const context = { ...services, ended: call.ended };
   if (isNdjson(request)) {
     return call.untimed(async () => {
       const memory = call.memory.open();
@@ -76,13 +65,8 @@ export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget
     call.ended,
   );
   services.intakeRate.spend(principal, count);
-  const written = { ...target, stream: nameOf(stream) };
   try {
-    if (kind === 'DELETE') {
-      return await allocationDelete(context, { ...written, records });
-    }
-    const write = kind === 'SUM' ? allocationSum : allocationReplace;
-    return await write(context, { ...written, records: records as (RecordInput | MalformedRecord)[] });
+    return await ingest(context, { ...target, stream: nameOf(stream), kind, records } as IngestRequest);
   } catch (error) {
     throw spelled(error, stream, (index) => records[index]);
   }
@@ -113,7 +97,7 @@ const writeLines = async (
   chunks: AsyncIterable<Buffer>,
   memory: Held,
 ): Promise<Receipt> => {
-  const bulk = await startBulkWrite(context, request).catch((error: unknown) => {
+  const bulk = await startBulkIngest(context, request).catch((error: unknown) => {
     throw spelled(error, stream, () => undefined);
   });
   /** Those with issues, of which a hundred are named at most. */
@@ -146,7 +130,7 @@ const writeLines = async (
     const splitter = createLineSplitter(MAX_LINE_BYTES);
     for await (const chunk of chunks) {
       await addAll(splitter.lines(chunk));
-      await bulk.stage();
+      await bulk.spill();
       memory.resize(splitter.heldBytes + bulk.heldBytes);
     }
     await addAll(splitter.rest());

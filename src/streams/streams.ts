@@ -9,7 +9,8 @@ import { canOccurInName, containsPattern } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './pipeline/canonical.ts';
 import { findStreamNameProblem } from './pipeline/inputs.ts';
-import { limitLockWaits, lockName, lockStream, takeOperationIds } from './sql/ledger.ts';
+import { takeOperationIds } from './sql/ledger.ts';
+import { limitLockWaits, lockName, lockStream } from './sql/locks.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 

@@ -1,109 +1,123 @@
-import type { Db, Transaction } from '../db/client.ts';
-import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { RequestSignals } from '../lib/lifecycle.ts';
-import type { StreamShape } from './pipeline/canonical.ts';
-import { findStreamNameProblem, findTextProblem } from './pipeline/inputs.ts';
+import type { Transaction } from '../db/client.ts';
+import { UnavailableError } from '../errors/errors.ts';
+import { aggregate } from './pipeline/bucket-aggregator.ts';
+import type { CanonicalFilter } from './pipeline/canonical.ts';
+import type { PlannedContent, StagedContent, WritePlan } from './pipeline/plan.ts';
+import { resolveFilterIds } from './sql/filters.ts';
+import { hideReplaced, hideSelected } from './sql/hide-records.ts';
+import { insertBatches, insertRecords } from './sql/ledger.ts';
+import { addStagedTotals, countBatches, hideStagedSelections, insertStagedRecords } from './staging/staging-table.ts';
 import type { StreamCache } from './stream-cache.ts';
-import type { CanonicalRecords } from './pipeline/records.ts';
-import type { OperationRow, StreamRow } from './stream-rows.ts';
-import type { StreamQueue } from './stream-queue.ts';
-import type { GroupCommit } from './group-commit/group-commit.ts';
+import type { StreamRow } from './stream-rows.ts';
+import { addTotals, subtractHidden } from './totals/totals.ts';
 
-// What a write needs, brings and returns.
-
-export type WriteKind = 'SUM' | 'REPLACE' | 'DELETE';
-
-/** What a write needs besides its input. */
-export interface IngestContext {
-  readonly db: Db;
-  readonly clock: Clock;
-  readonly limits: IngestLimits;
-  readonly streamCache: StreamCache;
-  /** Where small writes may share a transaction; absent where there is one already. */
-  readonly groupCommit?: GroupCommit | undefined;
-  readonly streamQueue: StreamQueue;
-  /** Signals that are aborted when nobody waits for the answer any more. */
-  readonly ended?: RequestSignals | undefined;
-  /** Told of each write that was accepted, and of each that was answered from the ledger. */
-  readonly onWritten: OnWritten;
-}
-
-export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
-
-export interface IngestLimits {
-  /** Milliseconds after now that a timestamp may lie in the future. */
-  readonly maxFutureMs: number;
-}
-
-export interface WriteTarget {
-  readonly accountId: bigint;
-  readonly stream: string;
-  readonly idempotencyKey?: string | null | undefined;
-  /** Whether it has few records, all in memory. */
-  readonly isSmall?: boolean;
-  /** The path of the argument, for issues: ["input"]. */
-  readonly path: readonly string[];
-}
-
-/** The stored answer to a write. */
-export interface Receipt {
-  readonly operation: OperationRow;
-  readonly stream: StreamRow;
-  readonly replayed: boolean;
-}
-
-/** A write of more records reads whole buckets as fast as one by one. */
-const MAX_FEW_RECORDS = 1000;
-
-/** Whether the write hides records of few keys. */
-export const looksUpFewKeys = (kind: WriteKind, { operation }: Receipt): boolean =>
-  kind !== 'SUM' && Math.max(operation.insertedRecords, operation.hiddenRecords) <= MAX_FEW_RECORDS;
-
-/** What a write did. */
-export interface WriteCounts {
+export interface WrittenPlan {
   readonly insertedRecords: number;
   readonly hiddenRecords: number;
+  /** Filters that the stream has once the transaction is committed, with their ids. */
+  readonly filters: readonly CanonicalFilter[];
+  readonly filterIds: readonly string[];
 }
 
-export interface Written extends WriteCounts {
-  /** Called when it is committed. */
-  readonly onCommitted?: () => void;
+type Content<Type extends PlannedContent['type']> = Extract<PlannedContent, { type: Type }>;
+
+/** Writes the content of a plan as one operation. The transaction holds the lock of the stream. */
+export async function writePlan(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  { kind, content }: WritePlan,
+  streamCache: StreamCache,
+): Promise<WrittenPlan> {
+  switch (content.type) {
+    case 'RECORDS':
+      return writeRecords(tx, stream, operationId, kind === 'REPLACE', content, streamCache);
+    case 'SELECTORS':
+      return subtractSelected(tx, stream, operationId, await hideSelected(tx, stream, operationId, content.selectors));
+    case 'BUFFERED_RECORDS':
+      return writeBufferedRecords(tx, stream, operationId, content, streamCache);
+    case 'STAGED_RECORDS':
+      return writeStagedRecords(tx, stream, operationId, kind === 'REPLACE', content, streamCache);
+    case 'STAGED_SELECTORS':
+      return subtractSelected(tx, stream, operationId, await hideStaged(tx, stream, operationId, content));
+  }
 }
 
-/** The checked content of a request. */
-export interface Content {
-  readonly digest: Buffer;
-  /** How many records it inserts. */
-  readonly recordCount: number;
-  /** What a stream that is made for it will be like; null for selectors, which make none. */
-  readonly shape: StreamShape | null;
-  /** The few records of a small write, or the keys of a delete that selects nothing but a few whole keys. */
-  readonly small?: CanonicalRecords | null;
-  /** Writes it, in a transaction that holds the stream's lock, into the stream as it is under the lock. */
-  readonly apply: (tx: Transaction, stream: StreamRow, operationId: bigint) => Promise<Written>;
+async function writeRecords(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  replaces: boolean,
+  { records, totals }: Content<'RECORDS'>,
+  streamCache: StreamCache,
+): Promise<WrittenPlan> {
+  const filterIds = await resolveFilterIds(tx, stream, records.filters, streamCache);
+  const hiddenRecords = replaces ? await hideReplaced(tx, stream, operationId, records, filterIds) : 0;
+  if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
+  const [insertedRecords] = await Promise.all([
+    insertRecords(tx, stream, { records, filterIds, operationIds: operationId }),
+    addTotals(tx, stream, operationId, totals ?? aggregate(records), filterIds, hiddenRecords > 0),
+  ]);
+  return { insertedRecords, hiddenRecords, filters: records.filters, filterIds };
 }
 
-/** Checks the request against the stream's shape (null: there is none yet); null where there are issues. */
-export type ReadContent = (
-  shape: StreamShape | null,
-  issues: IssueCollector,
-  now: Date,
-) => Content | null | Promise<Content | null>;
+async function writeBufferedRecords(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  { batches, totals }: Content<'BUFFERED_RECORDS'>,
+  streamCache: StreamCache,
+): Promise<WrittenPlan> {
+  const { filters } = totals;
+  const filterIds = await resolveFilterIds(tx, stream, filters, streamCache);
+  const ids = new Map(filters.map(({ text }, index) => [text, filterIds[index] as string]));
+  const insertedRecords = await insertBatches(tx, stream, operationId, batches, ids);
+  await addTotals(tx, stream, operationId, totals, filterIds, false);
+  return { insertedRecords, hiddenRecords: 0, filters, filterIds };
+}
 
-/** Characters of an idempotency key. */
-const MAX_KEY = 255;
+async function writeStagedRecords(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  replaces: boolean,
+  { staged, totals }: Content<'STAGED_RECORDS'>,
+  streamCache: StreamCache,
+): Promise<WrittenPlan> {
+  await assertComplete(tx, staged);
+  const counts = await insertStagedRecords(tx, staged, stream, operationId, replaces);
+  if (counts.hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
+  if (totals) {
+    const filterIds = await resolveFilterIds(tx, stream, totals.filters, streamCache);
+    await addTotals(tx, stream, operationId, totals, filterIds, counts.hiddenRecords > 0);
+  } else {
+    await addStagedTotals(tx, staged.request, stream, operationId);
+  }
+  return { ...counts, filters: [], filterIds: [] };
+}
 
-/** What is wrong with a request besides its records. */
-export const validateTarget = ({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void => {
-  const nameProblem = findStreamNameProblem(stream);
-  if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
-  if (idempotencyKey == null) return;
-  const problem = findTextProblem(idempotencyKey, MAX_KEY);
-  if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
-};
+async function hideStaged(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  { staged, forms }: Content<'STAGED_SELECTORS'>,
+): Promise<number> {
+  await assertComplete(tx, staged);
+  return hideStagedSelections(tx, staged, stream, operationId, forms);
+}
 
-export const reportEmptyRequest = (path: readonly string[], issues: IssueCollector): void =>
-  issues.add([...path, 'records'], 'NO_RECORDS', 'A request needs at least one record.');
+async function subtractSelected(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  hiddenRecords: number,
+): Promise<WrittenPlan> {
+  if (hiddenRecords > 0) await subtractHidden(tx, stream, [operationId]);
+  return { insertedRecords: 0, hiddenRecords, filters: [], filterIds: [] };
+}
 
-export const streamNotFound = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);
+/** Throws UnavailableError if batches are missing: a crash of PostgreSQL empties the unlogged staging table. */
+async function assertComplete(tx: Transaction, { request, batches }: StagedContent): Promise<void> {
+  const found = await countBatches(tx, request);
+  if (found !== batches) throw new UnavailableError(`Only ${found} of ${batches} staged batches exist.`);
+}

@@ -1,261 +1,216 @@
 import type { Db, Transaction } from '../db/client.ts';
-import { ConflictError, IssueCollector } from '../errors/errors.ts';
-import type { StreamShape } from './pipeline/canonical.ts';
+import { ConflictError } from '../errors/errors.ts';
 import {
-  insertOperation,
-  limitLockWaits,
-  lockName,
-  lockStream,
-  recordHiddenCounts,
-  takeOperationIds,
-} from './sql/ledger.ts';
+  type IngestContext,
+  type Receipt,
+  streamNotFound,
+  type WriteRequest,
+  type WriteTarget,
+} from './ingest-request.ts';
+import { isSmall, type PlanResult, planWrite, type WritePlan } from './pipeline/plan.ts';
+import { buildOperation, insertOperations, recordHiddenCounts, takeOperationIds } from './sql/ledger.ts';
+import { limitLockWaits, lockName, lockStream } from './sql/locks.ts';
+import type { StreamTicket } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
-import type { StreamTicket } from './stream-queue.ts';
-import {
-  type Content,
-  type IngestContext,
-  streamNotFound,
-  type ReadContent,
-  type Receipt,
-  type WriteKind,
-  type WriteTarget,
-  type Written,
-} from './write-plan.ts';
+import { writePlan } from './write-plan.ts';
 
-// How checked content becomes an operation of a stream's ledger, whatever form it was sent in.
+// Writes requests: in the queue of their stream, from the cached stream if there is one, and again after a conflict.
 
-/** A write that has a place in the queue of its stream. */
+/** A write in the queue of its stream. */
 interface QueuedContext extends IngestContext {
   readonly ticket: StreamTicket;
 }
 
-/** Another write took the stream's name or the idempotency key, or deleted the stream, after they were read: look again. */
-class OvertakenError extends Error {}
+/** A plan, and the stream whose shape it was validated against; null if the write creates the stream. */
+interface PlannedWrite<Stream extends StreamRow | null = StreamRow | null> {
+  readonly plan: WritePlan;
+  readonly stream: Stream;
+  readonly now: Date;
+}
 
-/** Each but the first, which trusts what was remembered, needs a deletion or another first request in between. */
+/** Another write took the stream name or the idempotency key, or deleted the stream, after this one had read them. */
+class WriteConflictError extends Error {}
+
+/** Each conflict needs a concurrent deleteStream or first write of the stream, except the first, if the cache was stale. */
 const MAX_TRIES = 6;
 
-/** Writes all of it or nothing; with a known idempotency key answers with the stored receipt. */
-export const write = async (
-  context: IngestContext,
-  kind: WriteKind,
-  target: WriteTarget,
-  read: ReadContent,
-): Promise<Receipt> => {
-  const { accountId, stream } = target;
+/** Writes the whole request or nothing. Returns the stored receipt if its idempotency key was used with the same content. */
+export async function write(context: IngestContext, request: WriteRequest): Promise<Receipt> {
   const { streamQueue, ended } = context;
-  const request = { accountId, stream, ended };
-  const remembered = target.isSmall ? await checkRemembered(context, target, read) : undefined;
-  const small = remembered && smallWrite(context, kind, target, remembered);
+  const { accountId, stream, kind } = request;
+  const entry = { accountId, stream, ended };
+  const early = isSmall(request) ? await planFromCache(context, request) : undefined;
+  const group = early && joinGroup(context, request, early);
   let receipt: Receipt | null = null;
   let leftMs: number | undefined;
-  if (small) {
-    receipt = await streamQueue.enter({ ...request, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (ticket) => {
+  if (group) {
+    receipt = await streamQueue.enter({ ...entry, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (ticket) => {
       await ticket.turn;
-      const written = await small(ticket);
+      const written = await group(ticket);
       leftMs = ticket.leftMs();
       return written;
     });
   }
   receipt ??= await streamQueue.enter(
-    { ...request, access: kind === 'SUM' ? 'shared' : 'exclusive', leftMs },
+    { ...entry, access: kind === 'SUM' ? 'shared' : 'exclusive', leftMs },
     async (ticket) => {
-      // What a batch did not take is not trusted again: its key was used before, or the stream is not there any more.
-      const trusted = small
-        ? null
-        : remembered === undefined
-          ? await checkRemembered(context, target, read)
-          : remembered;
-      return writeHoweverOftenOvertaken({ ...context, ticket }, kind, target, read, trusted);
+      // If the group rejected the write, its idempotency key was used or the stream was deleted: the cache is of no use.
+      const cached = group ? null : early === undefined ? await planFromCache(context, request) : early;
+      return writeWithNameLockFallback({ ...context, ticket }, request, cached);
     },
   );
   context.onWritten(kind, receipt);
   return receipt;
-};
-
-/** Content without issues, checked against the shape of a stream that is remembered. */
-interface Remembered {
-  readonly stream: StreamRow;
-  readonly content: Content;
-  readonly now: Date;
 }
 
-/** Null if the stream is not remembered, or if there are issues: they are reported only if the idempotency key is new. */
-const checkRemembered = async (
-  { streamCache, clock }: IngestContext,
-  { accountId, stream: name }: WriteTarget,
-  read: ReadContent,
-): Promise<Remembered | null> => {
-  const stream = streamCache.get(accountId, name);
+/** Plans the write for the cached stream. Returns null if the stream is not cached or there are issues: writeOnce reports them. */
+async function planFromCache(context: IngestContext, request: WriteRequest): Promise<PlannedWrite<StreamRow> | null> {
+  const stream = context.streamCache.get(request.accountId, request.stream);
   if (!stream) return null;
-  const now = clock.now();
-  const { content } = await check(read, stream, now);
-  return content && { stream, content, now };
-};
+  const now = context.clock.now();
+  const { plan } = await planWrite(request, stream, { now, maxFutureMs: context.limits.maxFutureMs });
+  return plan && { plan, stream, now };
+}
 
-/** How to write it together with others; null if it must be written by itself. */
-const smallWrite = (
+/**
+ * Returns a function that writes the plan in a transaction with others; null if the plan is not small or one of its filters is
+ * not cached. The function returns null if the write cannot share a transaction.
+ */
+function joinGroup(
   { db, streamCache, groupCommit }: IngestContext,
-  kind: WriteKind,
   { idempotencyKey = null }: WriteTarget,
-  { stream, content: { digest, small: records }, now: receivedAt }: Remembered,
-): ((ticket: StreamTicket) => Promise<Receipt | null>) | null => {
+  { plan, stream, now: receivedAt }: PlannedWrite<StreamRow>,
+): ((ticket: StreamTicket) => Promise<Receipt | null>) | null {
+  const { small: records } = plan;
   if (!groupCommit || !records) return null;
   const filterIds = records.filters.flatMap((filter) => streamCache.getFilterId(stream.id, filter) ?? []);
   if (filterIds.length < records.filters.length) return null;
   return async (ticket) => {
-    const operation = await groupCommit.write(db, stream, {
-      kind,
-      receivedAt,
-      idempotencyKey,
-      digest,
-      records,
-      filterIds,
-      ticket,
-    });
+    const item = { plan, records, filterIds, receivedAt, idempotencyKey, ticket };
+    const operation = await groupCommit.write(db, stream, item);
     return operation && { operation, stream, replayed: false };
   };
-};
+}
 
-const writeHoweverOftenOvertaken = async (
+async function writeWithNameLockFallback(
   context: QueuedContext,
-  kind: WriteKind,
-  target: WriteTarget,
-  read: ReadContent,
-  remembered: Remembered | null,
-): Promise<Receipt> => {
+  request: WriteRequest,
+  cached: PlannedWrite | null,
+): Promise<Receipt> {
   try {
-    return await writeInTries(context, kind, target, read, remembered);
+    return await writeWithRetry(context, request, cached);
   } catch (error) {
-    if (!(error instanceof OvertakenError)) throw error;
-    // Against a loop of deletions even 50 tries were too few at times; the name's lock keeps deletions out.
+    if (!(error instanceof WriteConflictError)) throw error;
+    // Retries alone starve under concurrent deleteStream calls (50 retries still failed), so take the lock of the stream
+    // name, which deleteStream takes too.
     return context.db.transaction(async (tx) => {
-      await Promise.all([limitLockWaits(tx, context.ticket.leftMs()), lockName(tx, target.accountId, target.stream)]);
-      return writeInTries({ ...context, db: tx }, kind, target, read, null);
+      await Promise.all([limitLockWaits(tx, context.ticket.leftMs()), lockName(tx, request.accountId, request.stream)]);
+      return writeWithRetry({ ...context, db: tx }, request, null);
     });
   }
-};
+}
 
-/** Throws OvertakenError where the last one was overtaken too. */
-const writeInTries = async (
+/** Throws WriteConflictError if the last try had a conflict too. */
+async function writeWithRetry(
   context: QueuedContext,
-  kind: WriteKind,
-  target: WriteTarget,
-  read: ReadContent,
-  remembered: Remembered | null,
-): Promise<Receipt> => {
+  request: WriteRequest,
+  cached: PlannedWrite | null,
+): Promise<Receipt> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await writeOnce(context, kind, target, read, tries === 1 ? remembered : null);
+      return await writeOnce(context, request, tries === 1 ? cached : null);
     } catch (error) {
-      if (!(error instanceof OvertakenError) || tries === MAX_TRIES) throw error;
+      if (!(error instanceof WriteConflictError) || tries === MAX_TRIES) throw error;
     }
   }
-};
+}
 
-const writeOnce = async (
-  context: QueuedContext,
-  kind: WriteKind,
-  target: WriteTarget,
-  read: ReadContent,
-  remembered: Remembered | null,
-): Promise<Receipt> => {
-  const { db, clock, streamCache, ticket } = context;
-  if (remembered) {
+async function writeOnce(context: QueuedContext, request: WriteRequest, cached: PlannedWrite | null): Promise<Receipt> {
+  const { db, clock, limits, streamCache, ticket } = context;
+  if (cached) {
     await ticket.turn;
-    // A key that was used before comes out when it is stored.
-    return writeContent(context, kind, target, remembered.stream, remembered.content, remembered.now);
+    // Whether the idempotency key was used shows when the operation is inserted.
+    return commitPlan(context, request, cached);
   }
   const now = clock.now();
-  streamCache.invalidate(target.accountId, target.stream);
-  const { stream, earlier } = await lookUp(db, target);
-  // A replay is answered whatever has become of the stream since, so its shape does not count here.
-  if (earlier) return replay(db, earlier, read, now);
-  if (kind === 'DELETE' && !stream) throw streamNotFound(target.stream);
-  const { content, issues } = await check(read, stream ?? null, now);
-  issues.throwIfAny();
-  if (!content) throw new Error('A request without issues has no content.');
+  streamCache.invalidate(request.accountId, request.stream);
+  const { stream, earlier } = await findStreamAndOperation(db, request);
+  // A replay returns its receipt whatever became of the stream, so the present shape of the stream does not count.
+  const result = await planWrite(request, earlier ? null : (stream ?? null), { now, maxFutureMs: limits.maxFutureMs });
+  if (earlier) return replay(db, earlier, result);
+  if (request.kind === 'DELETE' && !stream) throw streamNotFound(request.stream);
+  // Only after the look-up of the idempotency key: a used key is an IDEMPOTENCY_MISMATCH, not a ValidationError.
+  result.issues.throwIfAny();
+  if (!result.plan) throw new Error('A request without issues has no plan.');
   await ticket.turn;
-  return writeContent(context, kind, target, stream ?? null, content, now);
-};
+  return commitPlan(context, request, { plan: result.plan, stream: stream ?? null, now });
+}
 
-/** The live stream of the name, and the operation of the key: the second, so that whoever made the stream has its key found. */
-const lookUp = (db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget) =>
-  db.transaction(async (tx) => {
+/** Finds the live stream, and then the operation of the idempotency key, so that the operation that made the stream is found. */
+function findStreamAndOperation(db: Db, { accountId, stream: name, idempotencyKey }: WriteTarget) {
+  return db.transaction(async (tx) => {
     const [stream, earlier] = await Promise.all([
       findStream(tx, accountId, name),
       idempotencyKey == null ? undefined : findOperationByKey(tx, accountId, idempotencyKey),
     ]);
     return { stream, earlier };
   });
+}
 
-/** Statements that need not wait for each other's answers leave together, in the order in which they stand. */
-const writeContent = async (
-  { db, streamCache, clock, ticket }: Pick<QueuedContext, 'db' | 'streamCache' | 'clock' | 'ticket'>,
-  kind: WriteKind,
-  target: WriteTarget,
-  found: StreamRow | null,
-  content: Content,
-  now: Date,
-): Promise<Receipt> => {
-  let onCommitted: Written['onCommitted'];
-  const receipt = await db.transaction(async (tx): Promise<Receipt> => {
+/** Statements that do not need each other's results are sent together and run in the order of this text. */
+async function commitPlan(
+  { db, streamCache, clock, ticket }: QueuedContext,
+  request: WriteRequest,
+  { plan, stream: found, now: receivedAt }: PlannedWrite,
+): Promise<Receipt> {
+  const { idempotencyKey = null } = request;
+  const { stream, operation, written } = await db.transaction(async (tx) => {
     const limited = limitLockWaits(tx, ticket.leftMs());
     limited.catch(() => undefined);
-    const stream = found ?? (await makeStream(tx, target, content, now));
-    if (!stream) throw new OvertakenError();
+    const target = found ?? (await createPlannedStream(tx, request, plan, receivedAt));
+    if (!target) throw new WriteConflictError();
     const [[id], locked] = await Promise.all([
       takeOperationIds(tx, 1),
-      lockStream(tx, stream, kind === 'SUM' ? 'shared' : 'exclusive'),
+      lockStream(tx, target, plan.kind === 'SUM' ? 'shared' : 'exclusive'),
       limited,
     ]);
-    if (!locked || id === undefined) throw new OvertakenError();
-    const operation = await insertOperation(tx, locked, id, kind, target.idempotencyKey ?? null, content, now);
-    // Not answered for in this transaction, which may have made a stream for nothing.
-    if (!operation) throw new OvertakenError();
-    const { onCommitted: callback, ...counts } = await content.apply(tx, locked, operation.id);
-    onCommitted = callback;
-    if (counts.insertedRecords !== content.recordCount) {
-      throw new Error(`Inserted ${counts.insertedRecords} of ${content.recordCount} records.`);
+    if (!locked || id === undefined) throw new WriteConflictError();
+    const inserted = buildOperation(locked, id, { plan, receivedAt, idempotencyKey });
+    // If the key is taken, roll back before the retry: this transaction may have created the stream.
+    if ((await insertOperations(tx, locked, [inserted])) === 0) throw new WriteConflictError();
+    const done = await writePlan(tx, locked, id, plan, streamCache);
+    if (done.insertedRecords !== plan.recordCount) {
+      throw new Error(`Inserted ${done.insertedRecords} of ${plan.recordCount} records.`);
     }
-    if (counts.hiddenRecords > 0) {
-      await recordHiddenCounts(tx, stream, new Map([[operation.id, counts.hiddenRecords]]), clock.now());
-    }
-    return { operation: { ...operation, ...counts }, stream: locked, replayed: false };
+    if (done.hiddenRecords > 0) await recordHiddenCounts(tx, locked, new Map([[id, done.hiddenRecords]]), clock.now());
+    return { stream: locked, operation: { ...inserted, hiddenRecords: done.hiddenRecords }, written: done };
   });
-  streamCache.set(receipt.stream);
-  onCommitted?.();
-  return receipt;
-};
+  streamCache.set(stream);
+  streamCache.setFilterIds(stream.id, written.filters, written.filterIds);
+  return { operation, stream, replayed: false };
+}
 
-/** The content, null where there are issues. */
-const check = async (
-  read: ReadContent,
-  shape: StreamShape | null,
+function createPlannedStream(
+  tx: Transaction,
+  { accountId, stream: name }: WriteTarget,
+  { shape }: WritePlan,
   now: Date,
-): Promise<{ readonly content: Content | null; readonly issues: IssueCollector }> => {
-  const issues = new IssueCollector();
-  const content = await read(shape, issues, now);
-  return { content: issues.count === 0 ? content : null, issues };
-};
+): Promise<StreamRow | null> {
+  if (!shape) throw new Error('The plan has no shape for a new stream.');
+  return createStream(tx, accountId, name, shape, now);
+}
 
-const replay = async (db: Db, earlier: OperationRow, read: ReadContent, now: Date): Promise<Receipt> => {
-  const issues = new IssueCollector();
-  const content = await read(null, issues, now);
-  // What breaks a rule was never accepted, hence is other content, whatever its digest.
-  if (issues.count > 0 || !content?.digest.equals(earlier.contentSha256)) {
+/** Returns the stored receipt. Throws ConflictError if the content is not that of the earlier request. */
+async function replay(db: Db, earlier: OperationRow, { plan }: PlanResult): Promise<Receipt> {
+  // Content with issues was never accepted, so it differs whatever its digest.
+  if (!plan?.digest.equals(earlier.contentSha256)) {
     throw new ConflictError(
-      'This idempotency key belongs to an earlier request with other content. Nothing was written; use a new key.',
+      'The idempotency key was used by an earlier request with different content. Nothing was written; send the request with a new key.',
       'IDEMPOTENCY_MISMATCH',
     );
   }
   const stream = await findStream(db, earlier.accountId, earlier.streamId);
   if (!stream) throw new Error(`Operation ${earlier.id} has no stream.`);
   return { operation: earlier, stream, replayed: true };
-};
-
-const makeStream = (tx: Transaction, { accountId, stream: name }: WriteTarget, { shape }: Content, now: Date) => {
-  if (!shape) throw new Error('Content without a shape made a stream.');
-  return createStream(tx, accountId, name, shape, now);
-};
+}

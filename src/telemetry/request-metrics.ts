@@ -1,6 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { RequestApi, RequestOutcome, ActiveRequest } from '../http/request-context.ts';
-import type { Receipt, WriteKind } from '../streams/write-plan.ts';
+import type { Receipt } from '../streams/ingest-request.ts';
+import type { WriteKind } from '../streams/pipeline/inputs.ts';
 
 export interface RequestMetrics {
   readonly requestEnded: (request: ActiveRequest) => void;

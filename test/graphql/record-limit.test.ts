@@ -40,7 +40,7 @@ const storedIn = async (stream: string): Promise<number> => {
 const written = (insertedRecords: number) => ({ __typename: 'AllocationReceipt', operation: { insertedRecords } });
 const refused = (actual: number) => ({
   __typename: 'LimitExceededError',
-  message: `A request takes at most ${LIMIT} records; this one has ${actual}. Send it in parts.`,
+  message: `The request has ${actual} records; the maximum is ${LIMIT}. Split it into several requests.`,
   limit: LIMIT,
   actual,
 });

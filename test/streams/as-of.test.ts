@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { deleteStream as hideStream } from '../../src/streams/streams.ts';
 import { bucketsOf } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
@@ -57,7 +57,8 @@ const usageAsOf = async (watermark: string, stream: string): Promise<Record<stri
   return Object.fromEntries(rows.map((row) => [String(row['g1']), row.value]));
 };
 
-const request = (stream: string, records: readonly ReturnType<typeof record>[]) => ({
+const request = (kind: 'SUM' | 'REPLACE', stream: string, records: readonly ReturnType<typeof record>[]) => ({
+  kind,
   accountId,
   stream,
   records,
@@ -69,7 +70,7 @@ test('a sum that commits after the snapshot was taken is not in it, one that beg
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
   await server.resources.database.acrossAccounts.transaction(async (tx) => {
-    await allocationSum(within(server, tx), request(stream, [record('20')]));
+    await ingest(within(server, tx), request('SUM', stream, [record('20')]));
     await write(server, 'Sum', { stream, records: [record('300')] });
     during = await watermarkNow();
     expect(await usageAsOf(during, stream)).toEqual({ hooli: '301' });
@@ -100,7 +101,7 @@ test('a replace that is not committed when the snapshot is taken hides nothing i
   await write(server, 'Sum', { stream, records: [record('1'), record('2', { elementName: 'globex' })] });
   let during = '';
   await server.resources.database.acrossAccounts.transaction(async (tx) => {
-    await allocationReplace(within(server, tx), request(stream, [record('10')]));
+    await ingest(within(server, tx), request('REPLACE', stream, [record('10')]));
     during = await watermarkNow();
     expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
   });
@@ -136,7 +137,7 @@ test('a stream made or deleted by a transaction that is not committed is as it w
   await write(server, 'Sum', { stream: 'deleted-meanwhile', records: [record('1')] });
   let during = '';
   await server.resources.database.acrossAccounts.transaction(async (tx) => {
-    await allocationSum(within(server, tx), request('made-meanwhile', [record('2')]));
+    await ingest(within(server, tx), request('SUM', 'made-meanwhile', [record('2')]));
     await hideStream(within(server, tx), accountId, 'deleted-meanwhile');
     during = await watermarkNow();
   });
@@ -158,7 +159,7 @@ test('a transaction that was rolled back is in no snapshot, neither before nor b
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
   const rolledBack = server.resources.database.acrossAccounts.transaction(async (tx) => {
-    await allocationReplace(within(server, tx), request(stream, [record('10')]));
+    await ingest(within(server, tx), request('REPLACE', stream, [record('10')]));
     during = await watermarkNow();
     throw new Error('rolled back');
   });

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { allocationSum } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { allocationPath, ask, send } from '../rest/requests.ts';
 import { querySql } from '../support/job-steps.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -227,7 +227,8 @@ describe('STREAM_BUSY ends every wait for a transaction of another server', () =
     const unseen = [{ dimension: 'region', values: ['unseen'] }];
     const codes = await patient.resources.database.forAccount(accountId).transaction(async (tx) => {
       await tx.execute(sql`SELECT 1`);
-      await allocationSum(within(patient, tx), {
+      await ingest(within(patient, tx), {
+        kind: 'SUM',
         accountId,
         stream: 'filtered',
         idempotencyKey: 'taken',

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { allocationSum } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { findDeletedStreams, purgeStream } from '../../src/streams/purge/purge.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -213,7 +213,7 @@ test('senders that bring the same keys to two servers in opposite orders do not 
   const holding = servers[0].resources.database.forAccount(accountId).transaction(async (tx) => {
     const context = { ...within(servers[0], tx), limits: { maxFutureMs: 1e12 } };
     const records = [{ timestamp: BUCKET, granularity: 'DAILY' as const, elementName: 'hooli', value: '1' }];
-    await allocationSum(context, { accountId, stream: 'aside', idempotencyKey: keys[20], records, path: [] });
+    await ingest(context, { kind: 'SUM', accountId, stream: 'aside', idempotencyKey: keys[20], records, path: [] });
     held.resolve();
     await letGo;
     throw new Error('given up');

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../src/db/client.ts';
 import { createStreamCache } from '../../src/streams/stream-cache.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
-import type { IngestContext } from '../../src/streams/write-plan.ts';
+import type { IngestContext } from '../../src/streams/ingest-request.ts';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { eventually, type TestServer } from '../support/server.ts';
 

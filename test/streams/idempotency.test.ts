@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { allocationSum } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { deleteStream as hideStream } from '../../src/streams/streams.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -237,7 +237,7 @@ test('a request that waited for its twin, whose stream is deleted by then, leave
   let waiting: Promise<WriteAnswer> | undefined;
   await server.resources.database.acrossAccounts.transaction(async (tx) => {
     const records = [{ timestamp: BUCKET, granularity: 'DAILY' as const, elementName: 'hooli', value: '1' }];
-    await allocationSum(within(server, tx), { ...input, accountId, records, path: ['input'] });
+    await ingest(within(server, tx), { kind: 'SUM', ...input, accountId, records, path: ['input'] });
     waiting = write(server, 'Sum', input);
     await untilWaiting(server, 1);
     await hideStream(within(server, tx), accountId, 'twin');

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
 import { StreamBusyError } from '../../src/errors/errors.ts';
-import { startBulkWrite } from '../../src/streams/bulk-ingest.ts';
-import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
+import { startBulkIngest } from '../../src/streams/bulk-ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { createIntakeBuffer } from '../../src/streams/pipeline/intake-buffer.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream } from '../../src/streams/streams.ts';
@@ -202,7 +202,13 @@ describe('hashing', () => {
     await fill('awaited', 10);
     let hashing: Promise<void> | undefined;
     await server.resources.database.acrossAccounts.transaction(async (tx) => {
-      await allocationSum(within(server, tx), { accountId, stream: 'awaited', path: ['input'], records: [record(11)] });
+      await ingest(within(server, tx), {
+        kind: 'SUM',
+        accountId,
+        stream: 'awaited',
+        path: ['input'],
+        records: [record(11)],
+      });
       hashing = hash('awaited');
       await untilWaiting(server, 1);
     });
@@ -217,7 +223,13 @@ describe('hashing', () => {
     const db = server.resources.database.forAccount(accountId);
     const context = { db, streamQueue, signal: new AbortController().signal, waitMs: 100 };
     await server.resources.database.acrossAccounts.transaction(async (tx) => {
-      await allocationSum(within(server, tx), { accountId, stream: 'used', path: ['input'], records: [record(11)] });
+      await ingest(within(server, tx), {
+        kind: 'SUM',
+        accountId,
+        stream: 'used',
+        path: ['input'],
+        records: [record(11)],
+      });
       await expect(hashStreamKeys(context, stream, 'LARGE')).rejects.toThrow(StreamBusyError);
     });
     expect(await isHashed('used')).toBe(false);
@@ -322,14 +334,16 @@ describe('hashing', () => {
       one: object,
     ): Promise<void> => {
       const intakeBuffer = createIntakeBuffer(0);
-      const bulk = await startBulkWrite({ ...context, intakeBuffer }, { ...request, kind, maxMs: 60_000 });
+      const bulk = await startBulkIngest({ ...context, intakeBuffer }, { ...request, kind, maxMs: 60_000 });
       bulk.add(one as Parameters<typeof bulk.add>[0]);
       expect((await bulk.finish()).operation.hiddenRecords).toBe(1);
     };
     const read = {
-      replace: await readBy((context) => allocationReplace(context, { ...request, records: [record(7, '2')] })),
-      delete: await readBy((context) => allocationDelete(context, { ...request, records: [whole(11)] })),
-      deleteOfElement: await readBy((context) => allocationDelete(context, { ...request, records: [selector(12)] })),
+      replace: await readBy((context) => ingest(context, { kind: 'REPLACE', ...request, records: [record(7, '2')] })),
+      delete: await readBy((context) => ingest(context, { kind: 'DELETE', ...request, records: [whole(11)] })),
+      deleteOfElement: await readBy((context) =>
+        ingest(context, { kind: 'DELETE', ...request, records: [selector(12)] }),
+      ),
       replaceInLines: await readBy((context) => inLines(context, 'REPLACE', record(8, '2'))),
       deleteInLines: await readBy((context) => inLines(context, 'DELETE', whole(13))),
       deleteOfElementInLines: await readBy((context) => inLines(context, 'DELETE', selector(14))),

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { UserError } from '../../src/errors/errors.ts';
-import { allocationDelete, allocationReplace, allocationSum } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
 import { createGroupCommit } from '../../src/streams/group-commit/group-commit.ts';
@@ -165,9 +165,11 @@ test('writes that arrive in some order answer and leave what they would one afte
       const writeInProcess = async (kind: WriteKind, { idempotencyKey, records }: WriteInput): Promise<string> => {
         const request = { accountId, stream, idempotencyKey, path: [] };
         try {
-          const { operation, replayed } = await (kind === 'Delete'
-            ? allocationDelete(context, { ...request, records: records as never })
-            : (kind === 'Sum' ? allocationSum : allocationReplace)(context, { ...request, records: records as never }));
+          const { operation, replayed } = await ingest(context, {
+            kind: kind.toUpperCase() as 'SUM' | 'REPLACE' | 'DELETE',
+            ...request,
+            records: records as never,
+          });
           return answerOf({ __typename: '', operation: { ...operation, id: String(operation.id) }, replayed });
         } catch (error) {
           if (error instanceof UserError) return error.code;

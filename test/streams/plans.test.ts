@@ -6,7 +6,7 @@ import { currentWatermark } from '../../src/db/as-of.ts';
 import type { Db } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
-import { allocationDelete } from '../../src/streams/ingest.ts';
+import { ingest } from '../../src/streams/ingest.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
 import { findStream, listOperations, loadStreamBounds } from '../../src/streams/streams.ts';
 import { usageInput } from '../../src/usage/inputs.ts';
@@ -191,7 +191,8 @@ test('a delete of a whole filter > finds the filter once, and not for each recor
   await write(server, 'Sum', { stream: 'filtered', records });
   const looks = await server.resources.database.acrossAccounts.transaction(async (tx) => {
     const selector = { timestamp, granularity: 'DAILY' as const };
-    const { operation } = await allocationDelete(within(server, tx), {
+    const { operation } = await ingest(within(server, tx), {
+      kind: 'DELETE',
       accountId,
       stream: 'filtered',
       records: [

@@ -1,8 +1,9 @@
 import { ConflictError, LimitExceededError, NotFoundError, ValidationError } from '../../errors/errors.ts';
-import { allocationDelete, allocationReplace, allocationSum } from '../../streams/ingest.ts';
+import { ingest } from '../../streams/ingest.ts';
+import type { ListContent } from '../../streams/pipeline/plan.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import { deleteStream } from '../../streams/streams.ts';
-import type { Receipt } from '../../streams/write-plan.ts';
+import type { Receipt } from '../../streams/ingest-request.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
@@ -111,32 +112,6 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
       idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
     }),
   });
-  const ingestContext = ({ services, ended }: GraphQLContext) => ({
-    db: services.db,
-    clock: services.clock,
-    limits: { maxFutureMs: services.limits.maxFutureMs },
-    streamCache: services.streamCache,
-    groupCommit: services.groupCommit,
-    streamQueue: services.streamQueue,
-    ended,
-    onWritten: services.onWritten,
-  });
-  const request = <Input>(
-    context: GraphQLContext,
-    given: { stream: string; records: readonly Input[]; idempotencyKey?: string | null | undefined },
-  ) => {
-    const { records, services } = context;
-    countIntake(context, given.records.length);
-    const recordsBefore = records.count;
-    records.count += given.records.length;
-    return {
-      ...given,
-      accountId: accountOf(context),
-      path: ['input'],
-      maxRecords: services.limits.maxRecords,
-      recordsBefore,
-    };
-  };
   const writeErrors = [ValidationError, ConflictError, LimitExceededError];
   builder.mutationFields((t) => ({
     allocationSum: t.field({
@@ -148,7 +123,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
         types: writeErrors,
         union: { name: 'AllocationSumResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => allocationSum(ingestContext(context), request(context, args.input)),
+      resolve: (_, args, context) => ingestInput(context, { kind: 'SUM', ...args.input }),
     }),
     allocationReplace: t.field({
       type: receipt,
@@ -166,7 +141,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
         types: writeErrors,
         union: { name: 'AllocationReplaceResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => allocationReplace(ingestContext(context), request(context, args.input)),
+      resolve: (_, args, context) => ingestInput(context, { kind: 'REPLACE', ...args.input }),
     }),
     allocationDelete: t.field({
       type: receipt,
@@ -184,7 +159,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
         types: [ValidationError, NotFoundError, ConflictError, LimitExceededError],
         union: { name: 'AllocationDeleteResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => allocationDelete(ingestContext(context), request(context, args.input)),
+      resolve: (_, args, context) => ingestInput(context, { kind: 'DELETE', ...args.input }),
     }),
     deleteStream: t.field({
       type: addDeletedStream(builder),
@@ -204,6 +179,20 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
     }),
   }));
 };
+
+/** Counts the records of the field and writes them. Throws RateLimitedError if the client sent too many. */
+function ingestInput(
+  context: GraphQLContext,
+  input: ListContent & { readonly stream: string; readonly idempotencyKey?: string | null | undefined },
+): Promise<Receipt> {
+  const { services, ended, records } = context;
+  countIntake(context, input.records.length);
+  const recordsBefore = records.count;
+  records.count += input.records.length;
+  const { maxRecords } = services.limits;
+  const request = { ...input, accountId: accountOf(context), path: ['input'], maxRecords, recordsBefore };
+  return ingest({ ...services, ended }, request);
+}
 
 const addDeletedStream = (builder: Builder) =>
   builder.objectRef<StreamRow>('DeletedStream').implement({

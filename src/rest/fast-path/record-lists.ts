@@ -3,7 +3,7 @@ import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
 import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
-import type { WriteKind } from '../../streams/write-plan.ts';
+import type { WriteKind } from '../../streams/pipeline/inputs.ts';
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';

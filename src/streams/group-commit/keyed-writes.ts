@@ -8,12 +8,12 @@ import { disableSequentialScans, preferTidScans } from '../sql/hide-records.ts';
 import { recordHiddenCounts } from '../sql/ledger.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import {
+  type GroupedWrite,
+  type GroupMember,
   insertMerged,
+  MAX_GROUP,
   type MergedRecords,
   mergeRecords,
-  MAX_BATCH,
-  type SmallWrite,
-  type TakenWrite,
   writeGroup,
 } from './write-group.ts';
 import { subtractHidden } from '../totals/totals.ts';
@@ -22,19 +22,19 @@ import { subtractHidden } from '../totals/totals.ts';
 // of any order of them: each hides what was live before the transaction, and no statement hides what another write inserts.
 
 /** The number of writes, from the first one on, that have no key in common, and few enough keys for one statement. */
-export const countDisjointWrites = (writes: readonly SmallWrite[]): number => {
+export const countDisjointWrites = (writes: readonly GroupedWrite[]): number => {
   const keys = new Set<string>();
   for (const [index, write] of writes.entries()) {
     const own = keysOf(write);
     const count = keys.size + own.length;
-    const isTooMuch = index === MAX_BATCH || !areFewKeys(count);
+    const isTooMuch = index === MAX_GROUP || !areFewKeys(count);
     if (index > 0 && (isTooMuch || own.some((key) => keys.has(key)))) return index;
     for (const key of own) keys.add(key);
   }
   return writes.length;
 };
 
-const keysOf = ({ records, filterIds }: SmallWrite): string[] =>
+const keysOf = ({ records, filterIds }: GroupedWrite): string[] =>
   records.elements.map(
     (element, index) =>
       `${records.buckets[records.bucketIndexes[index] as number]} ${filterIds[records.filterIndexes[index] as number]} ${element}`,
@@ -45,12 +45,12 @@ export const writeKeyed = (
   db: Db,
   clock: Clock,
   stream: StreamRow,
-  writes: readonly SmallWrite[],
+  writes: readonly GroupedWrite[],
 ): Promise<(OperationRow | null)[]> =>
-  writeGroup(db, stream, writes, 'exclusive', async (tx, taken, locked) => {
-    const replaces = taken.filter(({ write }) => write.kind === 'REPLACE');
+  writeGroup(db, stream, writes, 'exclusive', async (tx, group, locked) => {
+    const replaces = group.filter(({ write }) => write.plan.kind === 'REPLACE');
     const [hidden] = await Promise.all([
-      hideKeys(tx, locked, taken),
+      hideKeys(tx, locked, group),
       // Sent together, but what they insert is not there yet when the keys are looked for.
       replaces.length > 0 && insertMerged(tx, locked, mergeRecords(replaces), true),
     ]);
@@ -62,19 +62,19 @@ export const writeKeyed = (
 const hideKeys = async (
   tx: Transaction,
   stream: StreamRow,
-  taken: readonly TakenWrite[],
+  group: readonly GroupMember[],
 ): Promise<ReadonlyMap<bigint, number>> => {
-  const joined = mergeRecords(taken);
+  const merged = mergeRecords(group);
   const [, , , , hidden] = await Promise.all([
     // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
     tx.execute(sql`SET LOCAL enable_nestloop = off`),
     tx.execute(sql`SET LOCAL enable_mergejoin = off`),
     stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx),
-    updateKeys(tx, stream, joined),
+    updateKeys(tx, stream, merged),
     subtractHidden(
       tx,
       stream,
-      taken.map(({ operation }) => operation.id),
+      group.map(({ operation }) => operation.id),
     ),
   ]);
   return hidden;
@@ -92,7 +92,7 @@ const updateKeys = async (
         u.element, u.operation_id
       FROM unnest(${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[], ${plainArrayText(operationIds.map(String))}::bigint[])
         AS u(bucket_place, filter_place, element, operation_id)) k OFFSET 0)`;
-  // Found by a hash of the keys, as by hideByKey, and joined afterwards with the operations: the planner might otherwise make a
+  // Found by a hash of the keys, as by hideByKey, and merged afterwards with the operations: the planner might otherwise make a
   // hash of all records of the buckets.
   await tx.execute(sql`
     UPDATE records r SET hidden_by = o.operation_id

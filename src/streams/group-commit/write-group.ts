@@ -1,83 +1,82 @@
 import { sql } from 'drizzle-orm';
-import { arrayText, plainArrayText } from '../../db/array-text.ts';
+import { plainArrayText } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
-import { compareUtf8 } from '../../lib/compare-utf8.ts';
 import { Interner } from '../../lib/interner.ts';
-import { encodeBatch } from '../pipeline/encode-batch.ts';
-import { BucketAggregator } from '../pipeline/bucket-aggregator.ts';
+import { aggregate } from '../pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from '../pipeline/canonical.ts';
-import { addFewTotals, areFewRows, insertFewOperations, insertFewRecords, type OwnedRecords } from '../sql/few-rows.ts';
-import type { QueuedWrite } from './coalescer.ts';
-import { insertRecords, limitLockWaits, type LockedStream, lockStream, takeOperationIds } from '../sql/ledger.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
+import type { OperationRecords } from '../sql/few-rows.ts';
+import {
+  buildOperation,
+  insertOperations,
+  insertRecords,
+  type PlannedOperation,
+  takeOperationIds,
+} from '../sql/ledger.ts';
+import { limitLockWaits, lockStream } from '../sql/locks.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import { addTotals } from '../totals/totals.ts';
+import type { QueuedWrite } from './coalescer.ts';
 
-// What small writes that share a transaction have in common. Each keeps an operation and a receipt of its own, and is answered
-// when it is durable, as if it were alone.
+// The transaction of a group of small writes. Each write keeps its own operation and receipt, and is acknowledged after COMMIT.
 
-/** A checked write of few records, or of selectors of whole keys, to a stream that is live as far as is known. */
-export interface SmallWrite extends QueuedWrite {
-  readonly kind: 'SUM' | 'REPLACE' | 'DELETE';
-  readonly receivedAt: Date;
-  readonly idempotencyKey: string | null;
-  readonly digest: Buffer;
-  /** The records; for a DELETE the keys, without values. */
+/** A small plan for a cached stream whose filters are cached. */
+export interface GroupedWrite extends QueuedWrite, PlannedOperation {
+  /** `plan.small`: the records, or for a DELETE the keys, without values. */
   readonly records: CanonicalRecords;
-  /** Of the filters of the records. */
+  /** Ids of `records.filters`. */
   readonly filterIds: readonly string[];
 }
 
-/** More records than these fill a statement by themselves. */
-export const MAX_SMALL_RECORDS = 100;
-/** Writes in one transaction. */
-export const MAX_BATCH = 500;
+/** Maximum number of writes in one transaction. */
+export const MAX_GROUP = 500;
 
-/** If one write has less time left than this, the others still get a fair attempt at the lock. */
-const LEAST_ATTEMPT_MS = 250;
+/** If a write has less time left than this, the group still tries this long to get the lock, for its other writes. */
+const MIN_LOCK_WAIT_MS = 250;
 
-/** A write and its operation, which is stored in the same transaction. */
-export interface TakenWrite {
-  readonly write: SmallWrite;
+export interface GroupMember {
+  readonly write: GroupedWrite;
   readonly operation: OperationRow;
 }
 
 /**
- * Writes them in one transaction that holds the stream's lock. Returns their operations; null for each write whose idempotency
- * key is taken, and for all of them if the stream was deleted.
- * @param apply gets the stream as it is under the lock, and returns how many records each operation hid, if any did
+ * Writes a group in one transaction that holds the lock of the stream. Returns the operations in the order of the writes: null
+ * for each write whose idempotency key is taken, and for all writes if the stream is deleted.
+ *
+ * @param apply writes the content into the stream as it is under the lock. Returns how many records each operation hid, if any did.
  */
-export const writeGroup = async (
+export async function writeGroup(
   db: Db,
   stream: StreamRow,
-  writes: readonly SmallWrite[],
+  writes: readonly GroupedWrite[],
   lock: 'shared' | 'exclusive',
   apply: (
     tx: Transaction,
-    taken: readonly TakenWrite[],
+    group: readonly GroupMember[],
     locked: StreamRow,
   ) => Promise<ReadonlyMap<bigint, number> | null>,
-): Promise<(OperationRow | null)[]> => {
+): Promise<(OperationRow | null)[]> {
   try {
     return await db.transaction(async (tx) => {
-      const limited = limitLockWaits(
-        tx,
-        Math.max(LEAST_ATTEMPT_MS, Math.min(...writes.map(({ ticket }) => ticket.leftMs()))),
-      );
-      const [ids, locked] = await Promise.all([
+      const leftMs = Math.min(...writes.map(({ ticket }) => ticket.leftMs()));
+      const [, ids, locked] = await Promise.all([
+        limitLockWaits(tx, Math.max(MIN_LOCK_WAIT_MS, leftMs)),
         takeOperationIds(tx, writes.length),
         lockStream(tx, stream, lock),
-        limited,
       ]);
       if (!locked) throw new StreamGoneError();
-      const taken = writes.map((write, index) => ({
+      const group = writes.map((write, index) => ({
         write,
-        operation: operationOf(locked, write, ids[index] as bigint),
+        operation: buildOperation(locked, ids[index] as bigint, write),
       }));
-      // Sent together. If a key turns out to be taken, nothing of it counts.
-      const [stored, hidden] = await Promise.all([insertOperations(tx, locked, taken), apply(tx, taken, locked)]);
-      if (stored < taken.length) throw new KeysTakenError(await areStored(tx, locked, taken));
-      return taken.map(({ operation }) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
+      const operations = group.map(({ operation }) => operation);
+      // Sent together. If a key turns out to be taken, all of it is rolled back.
+      const [inserted, hidden] = await Promise.all([
+        insertOperations(tx, locked, operations),
+        apply(tx, group, locked),
+      ]);
+      if (inserted < group.length) throw new KeysTakenError(await findInserted(tx, locked, operations));
+      return operations.map((operation) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
     });
   } catch (error) {
     if (error instanceof StreamGoneError) return writes.map(() => null);
@@ -88,13 +87,14 @@ export const writeGroup = async (
     let next = 0;
     return isNew.map((is) => (is ? (operations[next++] ?? null) : null));
   }
-};
+}
 
 /** Rolls the transaction back. */
 class StreamGoneError extends Error {}
 
-/** Rolls the transaction back: some of the idempotency keys belong to earlier requests, or to others of these writes. */
+/** Rolls the transaction back: some idempotency keys belong to earlier requests, or to other writes of the group. */
 class KeysTakenError extends Error {
+  /** For each write, whether its key is its own. */
   readonly isNew: readonly boolean[];
 
   constructor(isNew: readonly boolean[]) {
@@ -103,13 +103,31 @@ class KeysTakenError extends Error {
   }
 }
 
-/** The records of several writes, one behind the other; buckets and filters that several have once. */
-export type MergedRecords = OwnedRecords;
+async function findInserted(
+  tx: Transaction,
+  { accountId }: StreamRow,
+  operations: readonly OperationRow[],
+): Promise<boolean[]> {
+  const ids = plainArrayText(operations.map(({ id }) => String(id)));
+  const { rows } = await tx.execute<{ id: string }>(sql`
+    SELECT id FROM operations WHERE account_id = ${accountId} AND id = ANY(${ids}::bigint[])`);
+  const inserted = new Set(rows.map(({ id }) => BigInt(id)));
+  return operations.map(({ id }) => inserted.has(id));
+}
 
-/** @param taken at least one */
-export const mergeRecords = (taken: readonly TakenWrite[]): MergedRecords => {
+/** The records of several operations, one after the other. */
+export interface MergedRecords extends OperationRecords {
+  /** Operation of each record. */
+  readonly operationIds: readonly bigint[];
+}
+
+/** Merges the records of a group. Buckets and filters that several writes have occur once. */
+export function mergeRecords(group: readonly GroupMember[]): MergedRecords {
+  const [first] = group;
+  if (!first) throw new Error('The group is empty.');
   const buckets = new Interner<string>();
   const filters = new Interner<CanonicalFilter>();
+  const filterIds: string[] = [];
   const operationIds: bigint[] = [];
   const columns = {
     indexes: [] as number[],
@@ -118,109 +136,48 @@ export const mergeRecords = (taken: readonly TakenWrite[]): MergedRecords => {
     elements: [] as string[],
     values: [] as string[],
   };
-  for (const { write, operation } of taken) {
+  for (const { write, operation } of group) {
     const { records } = write;
-    const ofBuckets = records.buckets.map((start) => buckets.intern(start, start));
-    const ofFilters = records.filters.map((filter) => filters.intern(filter.text, filter));
+    const bucketIndexes = records.buckets.map((start) => buckets.intern(start, start));
+    const filterIndexes = records.filters.map((filter) => filters.intern(filter.text, filter));
+    for (const [index, merged] of filterIndexes.entries()) filterIds[merged] = write.filterIds[index] as string;
     for (const [index, element] of records.elements.entries()) {
       columns.indexes.push(columns.indexes.length);
-      columns.bucketIndexes.push(ofBuckets[records.bucketIndexes[index] as number] as number);
-      columns.filterIndexes.push(ofFilters[records.filterIndexes[index] as number] as number);
+      columns.bucketIndexes.push(bucketIndexes[records.bucketIndexes[index] as number] as number);
+      columns.filterIndexes.push(filterIndexes[records.filterIndexes[index] as number] as number);
       columns.elements.push(element);
       columns.values.push(records.values[index] ?? '');
       operationIds.push(operation.id);
     }
   }
-  const [{ write: first }] = taken as [TakenWrite];
-  const { granularity, dimensions } = first.records;
-  const filterIds = new Map(
-    taken.flatMap(({ write }) => write.records.filters.map(({ text }, index) => [text, write.filterIds[index] ?? ''])),
-  );
+  const { granularity, dimensions } = first.write.records;
   return {
     records: { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns },
-    filterIds: filters.items.map(({ text }) => filterIds.get(text) ?? ''),
+    filterIds,
     operationIds,
   };
-};
+}
 
 /**
- * Inserts records, and what they add to the totals.
+ * Inserts records and their totals.
+ *
  * @param hides as for addTotals
  */
-export const insertMerged = async (
+export async function insertMerged(
   tx: Transaction,
   stream: StreamRow,
-  joined: MergedRecords,
+  merged: MergedRecords,
   hides: boolean,
-): Promise<void> => {
-  const { records, filterIds, operationIds } = joined;
-  const { columns } = new BucketAggregator().add(records);
+): Promise<void> {
+  const { records, filterIds, operationIds } = merged;
   const [first] = operationIds;
-  if (!columns || first === undefined) throw new Error('There is nothing to insert.');
+  if (first === undefined) throw new Error('There is nothing to insert.');
   const [inserted] = await Promise.all([
-    areFewRows(operationIds.length)
-      ? insertFewRecords(tx, stream, joined)
-      : insertRecords(tx, stream, operationIds, encodeBatch(records), filterIds),
-    // The operations of a transaction are seen together, so the totals of all of them may count as the first one's.
-    areFewRows(columns.buckets.length)
-      ? addFewTotals(tx, stream, first, columns, filterIds, hides)
-      : addTotals(tx, stream, first, columns, filterIds, hides),
+    insertRecords(tx, stream, merged),
+    // Readers see all operations of a transaction or none, so the totals of the group count as those of the first operation.
+    addTotals(tx, stream, first, aggregate(records), filterIds, hides),
   ]);
   if (inserted !== records.elements.length) {
     throw new Error(`Inserted ${inserted} of ${records.elements.length} records.`);
   }
-};
-
-const insertedBy = ({ kind, records }: SmallWrite): number => (kind === 'DELETE' ? 0 : records.elements.length);
-
-const operationOf = (stream: StreamRow, write: SmallWrite, id: bigint): OperationRow => ({
-  accountId: stream.accountId,
-  id,
-  streamId: stream.id,
-  kind: write.kind,
-  receivedAt: write.receivedAt,
-  insertedRecords: insertedBy(write),
-  hiddenRecords: 0,
-  idempotencyKey: write.idempotencyKey,
-  contentSha256: write.digest,
-});
-
-/** Returns how many are stored: of each idempotency key the first, unless an earlier request has it. */
-const insertOperations = async (
-  tx: Transaction,
-  stream: LockedStream,
-  taken: readonly TakenWrite[],
-): Promise<number> => {
-  // In one order everywhere: two servers, or two streams, that take the same keys in other orders would deadlock.
-  const inOrder = taken
-    .map(({ operation }) => operation)
-    .sort((a, b) => compareUtf8(a.idempotencyKey ?? '', b.idempotencyKey ?? ''));
-  if (areFewRows(inOrder.length)) return insertFewOperations(tx, stream.xid, inOrder);
-  const { rowCount } = await tx.execute(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
-    FROM streams s, unnest(
-      ${plainArrayText(inOrder.map(({ id }) => String(id)))}::bigint[],
-      ${plainArrayText(inOrder.map(({ kind }) => kind))}::text[],
-      ${plainArrayText(inOrder.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
-      ${plainArrayText(inOrder.map(({ insertedRecords }) => insertedRecords))}::bigint[],
-      ${arrayText(inOrder.map(({ idempotencyKey }) => idempotencyKey))}::text[],
-      ${arrayText(inOrder.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
-    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
-    WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
-    ORDER BY u.place
-    ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
-  return rowCount ?? 0;
-};
-
-const areStored = async (
-  tx: Transaction,
-  { accountId }: StreamRow,
-  taken: readonly TakenWrite[],
-): Promise<boolean[]> => {
-  const ids = taken.map(({ operation }) => operation.id);
-  const { rows } = await tx.execute<{ id: string }>(sql`
-    SELECT id FROM operations WHERE account_id = ${accountId} AND id = ANY(${plainArrayText(ids.map(String))}::bigint[])`);
-  const stored = new Set(rows.map(({ id }) => BigInt(id)));
-  return ids.map((id) => stored.has(id));
-};
+}

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../db/client.ts';
 import { preferTidScans } from '../sql/hide-records.ts';
 import { keyHash, UNHASHED } from './key-hash.ts';
-import { limitLockWaits, lockStream } from '../sql/ledger.ts';
+import { limitLockWaits, lockStream } from '../sql/locks.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { StreamQueue } from '../stream-queue.ts';
 

@@ -53,7 +53,7 @@ export class BucketAggregator {
   }
 
   /** Filters in the order in which they were met. Null where there were too many sums. */
-  get columns(): BucketTotals | null {
+  get totals(): BucketTotals | null {
     if (this.overflowed) return null;
     const columns = {
       buckets: [] as string[],
@@ -81,4 +81,11 @@ export class BucketAggregator {
     }
     return known.sums;
   }
+}
+
+/** Returns the totals of the records. */
+export function aggregate(records: CanonicalRecords): BucketTotals {
+  const { totals } = new BucketAggregator().add(records);
+  if (!totals) throw new Error('An aggregator without a limit overflowed.');
+  return totals;
 }

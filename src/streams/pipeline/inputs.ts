@@ -4,6 +4,8 @@ import type { IssueCode } from '../../errors/issue-codes.ts';
 import { hasControlCharacters } from '../../lib/control-characters.ts';
 import { parseDecimal, significantDigits } from '../../lib/decimal.ts';
 
+export type WriteKind = 'SUM' | 'REPLACE' | 'DELETE';
+
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
 
 /** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. NaN where it was. */

@@ -118,7 +118,7 @@ export class RecordReader {
   }
 
   /** An issue for each record where the stream turns out to be another than they were read for. */
-  checkShape(shape: StreamShape | null, issues: IssueCollector): void {
+  validateShape(shape: StreamShape | null, issues: IssueCollector): void {
     const own = this.#shape;
     if (!shape || !own) return;
     const code = shape.granularity !== own.granularity ? 'GRANULARITY_DIFFERS' : 'DIMENSIONS_DIFFER';

@@ -1,31 +1,28 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../../db/client.ts';
-import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
 import { keyHash, UNHASHED } from '../key-hashes/key-hash.ts';
+import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
-import { ON_TOP_OF_HIDDEN } from '../totals/totals.ts';
+import type { LockedStream } from './locks.ts';
 
-// The INSERTs of small writes as lists of VALUES. For few rows that costs less than a SELECT from arrays: of one row half on one
-// PostgreSQL, and a fifth on Citus, which plans an INSERT .. SELECT once for each of its shards (1.2 ms for 32 of them).
+// The INSERTs of at most 16 rows, as lists of VALUES; row-arrays.ts has those of more. The INSERTs of a sum of one record take 0.39 ms,
+// and 0.75 ms as a SELECT from arrays. On Citus 13.2 they take 1.0 instead of 4.3 ms, because Citus plans an INSERT .. SELECT once
+// per shard (1.2 ms for 32 shards; November 2026). Guarded by test/streams/grouped-sums.test.ts and test/citus/writes.test.ts.
 
-/** From 20 rows on, arrays cost less on one PostgreSQL; on Citus from 60 on. */
-const MOST_ROWS = 16;
+/** Arrays cost less from 20 rows on with one PostgreSQL, and from 60 on with Citus. */
+const MAX_FEW_ROWS = 16;
 
-export const areFewRows = (count: number): boolean => count <= MOST_ROWS;
+export function areFewRows(count: number): boolean {
+  return count <= MAX_FEW_ROWS;
+}
 
-const valuesOf = (rows: readonly (readonly SQL[])[]): SQL =>
-  sql.join(
-    rows.map((row) => sql`(${sql.join([...row], sql`, `)})`),
-    sql`, `,
-  );
-
-/** Returns how many are stored: of each idempotency key the first, unless an earlier request has it. */
-export const insertFewOperations = async (
+/** Returns how many are inserted. */
+export async function insertFewOperations(
   tx: Transaction,
-  xid: string,
+  { xid }: Pick<LockedStream, 'xid'>,
   operations: readonly OperationRow[],
-): Promise<number> => {
+): Promise<number> {
   const rows = operations.map((row) => [
     sql`${row.accountId}::bigint`,
     sql`${row.id}::bigint`,
@@ -41,26 +38,25 @@ export const insertFewOperations = async (
   ]);
   const { rowCount } = await tx.execute(sql`
     INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
-    VALUES ${valuesOf(rows)}
+    VALUES ${joinRows(rows)}
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
   return rowCount ?? 0;
-};
-
-/** The records of several operations. */
-export interface OwnedRecords {
-  readonly records: CanonicalRecords;
-  /** Of the filters of the records. */
-  readonly filterIds: readonly string[];
-  /** Of each record. */
-  readonly operationIds: readonly bigint[];
 }
 
-/** Returns how many. */
-export const insertFewRecords = async (
+export interface OperationRecords {
+  readonly records: CanonicalRecords;
+  /** Ids of `records.filters`. */
+  readonly filterIds: readonly string[];
+  /** The operation of all records, or of each. */
+  readonly operationIds: bigint | readonly bigint[];
+}
+
+/** Returns how many are inserted. */
+export async function insertFewRecords(
   tx: Transaction,
   { accountId, id, hashesKeys }: StreamRow,
-  { records, filterIds, operationIds }: OwnedRecords,
-): Promise<number> => {
+  { records, filterIds, operationIds }: OperationRecords,
+): Promise<number> {
   const { buckets, bucketIndexes, filterIndexes, elements, values } = records;
   const rows = elements.map((text, index) => {
     const filterId = sql`${filterIds[filterIndexes[index] as number]}::bigint`;
@@ -72,25 +68,24 @@ export const insertFewRecords = async (
       filterId,
       element,
       sql`${values[index]}::numeric`,
-      sql`${operationIds[index]}::bigint`,
+      sql`${typeof operationIds === 'bigint' ? operationIds : operationIds[index]}::bigint`,
       hashesKeys ? keyHash(filterId, element) : sql.raw(String(UNHASHED)),
     ];
   });
   const { rowCount } = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
-    VALUES ${valuesOf(rows)}`);
+    VALUES ${joinRows(rows)}`);
   return rowCount ?? 0;
-};
+}
 
-/** As addTotals. */
-export const addFewTotals = async (
+export async function insertFewTotals(
   tx: Transaction,
   { accountId, id }: StreamRow,
   operationId: bigint,
   { buckets, filterIndexes, values, counts }: BucketTotals,
   filterIds: readonly string[],
-  hides: boolean,
-): Promise<void> => {
+  onConflict: SQL,
+): Promise<void> {
   const rows = buckets.map((bucket, index) => [
     sql`${accountId}::bigint`,
     sql`${id}::bigint`,
@@ -102,6 +97,11 @@ export const addFewTotals = async (
   ]);
   await tx.execute(sql`
     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
-    VALUES ${valuesOf(rows)}
-    ${hides ? ON_TOP_OF_HIDDEN : sql``}`);
-};
+    VALUES ${joinRows(rows)}
+    ${onConflict}`);
+}
+
+function joinRows(rows: readonly (readonly SQL[])[]): SQL {
+  const texts = rows.map((row) => sql`(${sql.join([...row], sql`, `)})`);
+  return sql.join(texts, sql`, `);
+}

@@ -2,7 +2,7 @@ import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../../db/client.ts';
 import { EMPTY_FILTER, hashFilter } from '../pipeline/canonical.ts';
 import { areFewKeys, matchKeyHashes, MAX_LOOK_UPS } from '../key-hashes/key-hash.ts';
-import { findFilterIds } from './ledger.ts';
+import { findFilterIds } from './filters.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { CanonicalSelector } from '../pipeline/selectors.ts';

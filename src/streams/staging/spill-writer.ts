@@ -1,59 +1,64 @@
 import type { Db } from '../../db/client.ts';
 import type { IssueCollector } from '../../errors/errors.ts';
-import { type EncodedBatch, countBytes } from '../pipeline/encode-batch.ts';
+import type { Collector } from '../pipeline/collectors.ts';
+import { countBytes, type EncodedBatch } from '../pipeline/encode-batch.ts';
 import type { RequestBuffer } from '../pipeline/intake-buffer.ts';
-import { clearStaged, stageBatch, type StagedRequest } from './staging-table.ts';
+import type { StagedRequest } from '../pipeline/plan.ts';
+import { clearStaged, stageBatch } from './staging-table.ts';
 
-/** Where batches come from. */
-export interface BatchSource {
-  /** Whether what was taken may be held in memory, and need not be staged. */
-  readonly canBuffer: boolean;
-  /** What was read since the last time; null where there is nothing. */
-  take(): EncodedBatch | null;
+export interface SpillWriter {
+  /** Number of staged batches. */
+  readonly batches: number;
+  /** Bytes of the batch that is being staged, or was last. */
+  readonly stagingBytes: number;
+  /** Takes a batch from the collector and buffers it, or stages it and all batches that were buffered before. */
+  spill(): Promise<void>;
+  /** Resolves when all batches are staged. */
+  flush(): Promise<void>;
+  /** Discards what is buffered and staged. */
+  close(): Promise<void>;
 }
 
-/** Holds batches while it may; enabled them one at a time from there on, and lets the next be read meanwhile. */
-export const createSpillWriter = (
+/** Buffers batches in memory, and stages all of them from the first on that has no space. The next is read while one is staged. */
+export function createSpillWriter(
   db: Db,
   request: StagedRequest,
-  intake: BatchSource,
+  collector: Collector,
   issues: IssueCollector,
   enabled: boolean,
   buffer: RequestBuffer,
-) => {
-  let staged = 0;
-  let writing: Promise<void> = Promise.resolve();
-  let writtenBytes = 0;
-  const write = async (batch: EncodedBatch): Promise<void> => {
-    await writing;
-    writtenBytes = countBytes(batch);
-    writing = stageBatch(db, request, staged, batch);
-    // Whoever waits for it next hears of a failure.
-    writing.catch(() => undefined);
-    staged += 1;
+): SpillWriter {
+  let batches = 0;
+  let staging: Promise<void> = Promise.resolve();
+  let stagingBytes = 0;
+  const stage = async (batch: EncodedBatch): Promise<void> => {
+    await staging;
+    stagingBytes = countBytes(batch);
+    staging = stageBatch(db, request, batches, batch);
+    // Awaited, and its error thrown, by the next call.
+    staging.catch(() => undefined);
+    batches += 1;
   };
   return {
-    /** How many batches are staged. */
-    get staged() {
-      return staged;
+    get batches() {
+      return batches;
     },
-    stage: async (): Promise<void> => {
-      const batch = intake.take();
-      // Of what breaks a rule nothing will be written: the rest is read for its issues alone.
+    get stagingBytes() {
+      return stagingBytes;
+    },
+    spill: async () => {
+      const batch = collector.take();
+      // Nothing is written if there are issues: the rest of the body is read only to report its issues.
       if (!batch || !enabled || issues.count > 0) return;
-      if (intake.canBuffer && staged === 0 && buffer.tryBuffer(batch)) return;
-      for (const earlier of buffer.release()) await write(earlier);
-      await write(batch);
+      if (collector.canBuffer && batches === 0 && buffer.tryBuffer(batch)) return;
+      for (const earlier of buffer.release()) await stage(earlier);
+      await stage(batch);
     },
-    /** Of the batch that was written last, or is being written. */
-    get writtenBytes() {
-      return writtenBytes;
-    },
-    flush: () => writing,
-    close: async (): Promise<void> => {
+    flush: () => staging,
+    close: async () => {
       buffer.release();
-      await writing.catch(() => undefined);
-      if (staged > 0) await clearStaged(db, request);
+      await staging.catch(() => undefined);
+      if (batches > 0) await clearStaged(db, request);
     },
   };
-};
+}

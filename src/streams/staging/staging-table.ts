@@ -3,21 +3,15 @@ import type { Db, Transaction } from '../../db/client.ts';
 import type { IssueCollector } from '../../errors/errors.ts';
 import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
+import type { SelectorForm, StagedContent, StagedRequest } from '../pipeline/plan.ts';
 import { duplicateKeyIssue } from '../pipeline/records.ts';
 import { disableSequentialScans, preferTidScans, pairWithEachFilter } from '../sql/hide-records.ts';
 import { areFewKeys, matchKeyHashes, keyHashOfInsert } from '../key-hashes/key-hash.ts';
+import { ADD_TO_EXISTING } from '../totals/totals.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
 // Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
 // once. Whoever takes them over counts them: a crash of the database empties the table.
-
-/** One request whose records are staged. */
-export interface StagedRequest {
-  readonly accountId: bigint;
-  readonly requestId: string;
-  /** A statement over all of them may take so long. */
-  readonly maxMs: number;
-}
 
 export const stageBatch = async (
   db: Db,
@@ -141,11 +135,10 @@ export const validateStagedKeys = async (
  */
 export const insertStagedRecords = async (
   tx: Transaction,
-  request: StagedRequest,
+  { request, rows: count }: StagedContent,
   stream: StreamRow,
   operationId: bigint,
   replaces: boolean,
-  count: number,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> => {
   await disableNestedLoops(tx, request);
   await insertStagedFilters(tx, request, stream);
@@ -180,8 +173,7 @@ export const addStagedTotals = async (
     SELECT u.account_id, ${stream.id}::bigint, u.bucket_start, u.filter_id, ${operationId}::bigint, sum(u.value), count(*)
     FROM ${rowsWithFilterIds(request, stream)} u
     GROUP BY u.account_id, u.bucket_start, u.filter_id
-    ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
-    DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
+    ${ADD_TO_EXISTING}`);
 };
 
 /** Stores the filters that the stream does not have yet. */
@@ -196,24 +188,16 @@ const insertStagedFilters = async (tx: Transaction, request: StagedRequest, stre
     ON CONFLICT (account_id, digest, (stream_id + 0)) DO NOTHING`);
 };
 
-/** Selectors of one form look at the same columns. */
-export interface SelectorForm {
-  /** Sorted bytewise; empty where every filter is taken. */
-  readonly dimensions: readonly string[];
-  readonly element: boolean;
-}
-
 /**
  * Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once.
  * @param count of selectors
  */
 export const hideStagedSelections = async (
   tx: Transaction,
-  request: StagedRequest,
+  { request, rows: count }: StagedContent,
   stream: StreamRow,
   operationId: bigint,
   forms: readonly SelectorForm[],
-  count: number,
 ): Promise<number> => {
   await disableNestedLoops(tx, request);
   const few = areFewKeys(count);

@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import { KEEPS_IDS, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db, Transaction } from '../../db/client.ts';
+import { ADD_TO_EXISTING } from './totals.ts';
 
 // Keeps the totals of a stream few, however many operations wrote them: those of all operations that every later reader sees
 // become one row for each bucket and filter. A reader of an older moment notices (streams.totals_merged_xid) and asks the ledger.
@@ -164,8 +165,7 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
       SELECT t.account_id, t.stream_id, t.bucket_start, t.filter_id, 0, sum(t.value), sum(t.records)
       FROM totals t WHERE ${merged}
       GROUP BY t.account_id, t.stream_id, t.bucket_start, t.filter_id
-      ON CONFLICT (account_id, stream_id, bucket_start, filter_id, operation_id)
-      DO UPDATE SET value = totals.value + EXCLUDED.value, records = totals.records + EXCLUDED.records`);
+      ${ADD_TO_EXISTING}`);
     await tx.execute(sql`DELETE FROM totals t WHERE ${merged}`);
     // Never back: another server may have looked later and been done before the lock was had here.
     await tx.execute(sql`

@@ -1,0 +1,77 @@
+import type { Db } from '../db/client.ts';
+import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { RequestSignals } from '../lib/lifecycle.ts';
+import type { GroupCommit } from './group-commit/group-commit.ts';
+import { findStreamNameProblem, findTextProblem, type WriteKind } from './pipeline/inputs.ts';
+import type { PlanInput } from './pipeline/plan.ts';
+import type { StreamCache } from './stream-cache.ts';
+import type { StreamQueue } from './stream-queue.ts';
+import type { OperationRow, StreamRow } from './stream-rows.ts';
+
+// What a write takes and returns, whatever form its content has.
+
+/** Dependencies of a write. */
+export interface IngestContext {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly limits: {
+    /** Maximum milliseconds from now to a timestamp in the future. */
+    readonly maxFutureMs: number;
+  };
+  readonly streamCache: StreamCache;
+  /** Absent inside a transaction: then no write shares one. */
+  readonly groupCommit?: GroupCommit | undefined;
+  readonly streamQueue: StreamQueue;
+  /** Signals that abort when no client waits for the response. */
+  readonly ended?: RequestSignals | undefined;
+  readonly onWritten: OnWritten;
+}
+
+/** Called for each accepted write, and for each replay. */
+export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
+
+export interface WriteTarget {
+  readonly accountId: bigint;
+  readonly stream: string;
+  readonly idempotencyKey?: string | null | undefined;
+  /** Path of the argument for issues, such as ["input"]. */
+  readonly path: readonly string[];
+}
+
+export type WriteRequest = PlanInput & WriteTarget;
+
+export interface Receipt {
+  readonly operation: OperationRow;
+  readonly stream: StreamRow;
+  /** Whether an earlier request with the same idempotency key stored the operation. */
+  readonly replayed: boolean;
+}
+
+/** Above this number of records, reading whole buckets is as fast as looking up keys. */
+const MAX_LOOKED_UP_RECORDS = 1000;
+
+/** Whether the write looked up single keys. */
+export function looksUpFewKeys(kind: WriteKind, { operation }: Receipt): boolean {
+  return kind !== 'SUM' && Math.max(operation.insertedRecords, operation.hiddenRecords) <= MAX_LOOKED_UP_RECORDS;
+}
+
+/** Maximum characters of an idempotency key. */
+const MAX_KEY = 255;
+
+/** Validates the stream name and the idempotency key. */
+export function validateTarget({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void {
+  const nameProblem = findStreamNameProblem(stream);
+  if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
+  if (idempotencyKey == null) return;
+  const problem = findTextProblem(idempotencyKey, MAX_KEY);
+  if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
+}
+
+export function reportEmptyRequest(path: readonly string[], issues: IssueCollector): void {
+  issues.add([...path, 'records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+}
+
+export function streamNotFound(name: string): NotFoundError {
+  return new NotFoundError(`There is no stream "${name}".`);
+}
