@@ -17,7 +17,7 @@ afterAll(() => server.stop());
 const startAnother = (env: Readonly<Record<string, string>>): Promise<TestServer> =>
   startTestServer({ env: { ROLE: 'api', ...env }, database: server.database, s3: server.s3 });
 
-/** What the client was answered, and what it sent for it. */
+/** Returns the results and the requests of a client. */
 const ask = async (client: string, method: string, asked: TestServer): Promise<unknown> => {
   const { stdout } = await promisify(execFile)(process.execPath, [join(FOLDER, client), method], {
     env: { ...process.env, SLUICE_URL: asked.url, SLUICE_KEY: asked.key },
@@ -35,30 +35,27 @@ const without = (method: string) => ({ method, document: true, id: false, code: 
 
 describe.each([
   ['apollo.ts', 'POST'],
-  // It sends short documents with GET too, where it does so with ids.
+  // With GET, urql also sends short documents with GET.
   ['urql.ts', 'GET'],
-])('%s sends by itself', (client, documentBy) => {
-  test.each([['POST'], ['GET']])(
-    'ids with %s: one that is unknown with its document, then the id alone',
-    async (method) => {
-      // A server that has not seen the document yet.
-      const fresh = await startAnother({});
-      try {
-        expect(await ask(client, method, fresh)).toEqual({
-          results: BOTH,
-          requests: [
-            byId(method, 'PERSISTED_QUERY_NOT_FOUND'),
-            withDocument(method === 'GET' ? documentBy : 'POST'),
-            byId(method),
-          ],
-        });
-      } finally {
-        await fresh.stop();
-      }
-    },
-  );
+])('conventions/persisted/%s', (client, documentBy) => {
+  test.each([['POST'], ['GET']])('sends ids with %s, and an unknown one again with its document', async (method) => {
+    // A server that does not know the document yet.
+    const fresh = await startAnother({});
+    try {
+      expect(await ask(client, method, fresh)).toEqual({
+        results: BOTH,
+        requests: [
+          byId(method, 'PERSISTED_QUERY_NOT_FOUND'),
+          withDocument(method === 'GET' ? documentBy : 'POST'),
+          byId(method),
+        ],
+      });
+    } finally {
+      await fresh.stop();
+    }
+  });
 
-  test('documents alone where the server keeps none', async () => {
+  test('sends documents only when the server stores none', async () => {
     const keepsNone = await startAnother({ PERSISTED_DOCUMENT_BYTES: '0' });
     try {
       expect(await ask(client, 'POST', keepsNone)).toEqual({
