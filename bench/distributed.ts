@@ -1,7 +1,7 @@
 /**
- * Compares a distributed database with a plain one, by turns: ratios of the medians.
- * Usage: npm run bench:distributed -- DISTRIBUTED_URL PLAIN_URL; both are databases that Sluice has migrated, without data of
- * value, on machines that are alike. Takes about five minutes.
+ * Compares a distributed database with a plain one in alternating runs, and prints the ratios of the medians.
+ * Usage: npm run bench:distributed -- DISTRIBUTED_URL PLAIN_URL; both are databases that Sluice has migrated, on
+ * equal machines. Their data may be overwritten. Takes about five minutes.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ if (distributedUrl === undefined || plainUrl === undefined) {
 const store = fork(join(import.meta.dirname, 'support/store.ts'));
 const [{ port }] = (await once(store, 'message')) as [{ port: number }];
 
-/** Streams of earlier runs of this benchmark are not used again. */
+/** A new prefix per run, so that streams of earlier runs are not used. */
 const mark = Date.now().toString(36);
 
 const openSide = async (databaseUrl: string) => {
@@ -86,20 +86,20 @@ const secondsOf = async (times: number, work: () => Promise<unknown>): Promise<n
   return (performance.now() - begun) / 1000 / times;
 };
 
-/** Rates: the more the better; seconds: the fewer the better. */
+/** Higher is better for rates, lower for seconds. */
 const MEASURES: readonly {
   readonly what: string;
   readonly unit: 'per second' | 'ms';
   readonly measure: (side: Side) => Promise<number>;
 }[] = [
-  { what: 'one-record sums, 1 sender', unit: 'per second', measure: ({ sumOne }) => measureRate(1, SECONDS, sumOne) },
+  { what: 'one-record sums, 1 client', unit: 'per second', measure: ({ sumOne }) => measureRate(1, SECONDS, sumOne) },
   {
-    what: 'one-record sums, 32 senders',
+    what: 'one-record sums, 32 clients',
     unit: 'per second',
     measure: ({ sumOne }) => measureRate(32, SECONDS, sumOne),
   },
   {
-    what: `sums of ${LIST} records, 4 senders`,
+    what: `sums of ${LIST} records, 4 clients`,
     unit: 'per second',
     measure: ({ sumList }) => measureRate(4, SECONDS, sumList),
   },

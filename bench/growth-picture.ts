@@ -7,7 +7,7 @@ const PICTURE = join(import.meta.dirname, 'growth.svg');
 
 const WIDTH = 920;
 const HEIGHT = 380;
-/** Of the field of one panel, in the picture. */
+/** Top of the plot area of a panel, in pixels. */
 const TOP = 76;
 const FIELD = { width: 360, height: 228 };
 const LEFTS = [66, 526];
@@ -38,7 +38,7 @@ const panelsOf = ({ days }: Growth): readonly Panel[] => [
   },
 ];
 
-/** 1, 2 or 5 times a power of ten, so that there are three to six steps up to the greatest. */
+/** Returns 1, 2 or 5 times a power of ten, so that three to six steps reach the greatest value. */
 const stepFor = (greatest: number): number => {
   const power = 10 ** Math.floor(Math.log10(greatest / 3));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => greatest / step <= 6) ?? power * 10;
@@ -53,7 +53,7 @@ const ticksFor = (greatest: number): number[] => {
 
 const words = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: 3 });
 
-/** Three digits, but no decimals of seconds where there are hundreds. */
+/** Formats seconds with two significant digits, or three from 100 s. */
 const secondsInWords = (value: number): string => `${words(Number(value.toPrecision(value < 100 ? 2 : 3)))} s`;
 
 const panelSvg = (panel: Panel, points: readonly GrowthPoint[], left: number): string => {

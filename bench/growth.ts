@@ -1,7 +1,7 @@
 /**
  * Measures intake and the daily export while one stream grows, and writes bench/growth.json and its picture, bench/growth.svg.
  * Usage: npm run bench:growth [-- COUNT ...]; without counts 1, 5, 20 and 50 million records, which takes about
- * seven minutes and 30 GB below BENCH_DIR (default: the system's temporary directory). Linux only.
+ * seven minutes and 30 GB in BENCH_DIR (default: the system's temporary directory). Linux only.
  */
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
@@ -14,22 +14,22 @@ import { fillStream } from './support/streams.ts';
 
 const COUNTS = [1_000_000, 5_000_000, 20_000_000, 50_000_000];
 const DAYS = 30;
-/** Values of the dimension that is grouped by, as made-up-records.ts has them. */
+/** Values of the dimension that is grouped by, as in made-up-records.ts. */
 const REGIONS = 5;
 const TRIES = 5;
 
-// Servers have sessions of their own, so Ctrl-C does not reach them: they end with this process.
+// Servers run in their own sessions, so Ctrl-C does not reach them. They are stopped with this process.
 process.once('SIGINT', () => process.exit(130));
 
 const asked = process.argv.slice(2).map(Number);
 if (asked.some((count) => !Number.isInteger(count) || count < 10_000)) throw new Error('Counts are whole, from 10000.');
 const counts = (asked.length > 0 ? asked : COUNTS).toSorted((a, b) => a - b);
-/** The same at each size, so that what is there stays and the rest is added. */
+/** The same at each size, so that existing records stay and only the rest is added. */
 const keys = Math.min(1_000_000, counts[0] ?? 0);
 
 const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
 
-/** After each size: a run that is cut off keeps what it has measured. */
+/** Written after each size, so that an interrupted run keeps its measurements. */
 const keep = async (): Promise<void> => {
   const growth: Growth = { machine, days: DAYS, points };
   await writeFile(GROWTH_FILE, `${JSON.stringify(growth, null, 2)}\n`);
@@ -61,7 +61,7 @@ try {
     await fillStream(url, 'usage', { days: DAYS, keys, repeats: records / keys }, before);
     const seconds = (performance.now() - begun) / 1000;
     intakeSeconds += seconds;
-    // As autovacuum does before long.
+    // Autovacuum would do this soon.
     const { rows: tables } = await client.query<{ name: string }>(
       `SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'`,
     );

@@ -1,6 +1,6 @@
 /**
- * How much the memory of a server grows while it takes in one NDJSON request of many lines, and how fast that is.
- * Usage: node bench/intake-memory.ts [LINES]  (10,000,000 where none are given). Ends with 1 beyond the limit.
+ * Measures the speed of one NDJSON request with many lines, and how much the memory of the server grows meanwhile.
+ * Usage: node bench/intake-memory.ts [LINES], 10,000,000 by default. Exits with 1 if the limit is exceeded.
  * Linux only: the memory of the other process is read from /proc.
  */
 import { execFile, spawn } from 'node:child_process';
@@ -47,7 +47,7 @@ const startServer = async (directory: string) => {
 
 type Server = Awaited<ReturnType<typeof startServer>>;
 
-/** Sends the lines as one request; answers with what the server said. */
+/** Sends the lines as one request and returns the response. */
 const send = async ({ url, key }: Server, stream: string, lines: number): Promise<string> => {
   const sending = request(`${url}/unit-cost/v1/telemetry/allocation/${stream}/sum`, {
     method: 'POST',
@@ -72,11 +72,11 @@ const send = async ({ url, key }: Server, stream: string, lines: number): Promis
 
 const directory = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const server = await startServer(directory);
-// npm's script ends with exec: the server is the child of npm.
+// The npm script ends with exec, so the server is the child of npm.
 const { stdout } = await promisify(execFile)('pgrep', ['-P', String(server.child.pid)]);
 const pid = Number(stdout.trim());
 try {
-  // What a server needs that has just begun to work is no cost of the large request.
+  // The first request warms up the server, so that this is not attributed to the large request.
   await send(server, 'warm-up', 10_000);
   const before = await memoryOf(pid);
   let peak = before;

@@ -1,7 +1,7 @@
 /**
- * Measures Sluice against what PostgreSQL alone does on the same machine, in the same run, on the same database, and
- * writes bench/results.json. Usage: npm run bench [-- NAME ...]; without names everything, which takes about half an
- * hour. Ends with 1 where a bound is not kept. Linux only, with psql and pgbench on the PATH.
+ * Compares Sluice with PostgreSQL alone on the same machine, in the same run, on the same database, and
+ * writes bench/results.json. Usage: npm run bench [-- NAME ...]; without names it measures everything, which takes about half an
+ * hour. Exits with 1 if a bound is exceeded. Linux only, with psql and pgbench on the PATH.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
@@ -41,14 +41,14 @@ if (unknown.length > 0)
 
 const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
 
-/** Kept at once, in the place of the same figures of earlier runs: a run that is cut off keeps what it has measured. */
+/** Writes the figures immediately, replacing those of earlier runs, so that an interrupted run keeps its measurements. */
 async function keep(figures: readonly Figure[]): Promise<void> {
   const kept = JSON.parse(await readFile(RESULTS, 'utf8').catch(() => '{"figures":[]}')) as { figures: Figure[] };
   const others = kept.figures.filter((old) => !figures.some(({ what }) => what === old.what));
   await writeFile(RESULTS, `${JSON.stringify({ machine, figures: [...others, ...figures] }, null, 2)}\n`);
 }
 
-// Servers have sessions of their own, so Ctrl-C does not reach them: they end with this process.
+// Servers run in their own sessions, so Ctrl-C does not reach them. They are stopped with this process.
 process.once('SIGINT', () => process.exit(130));
 
 for (const [name, measure] of Object.entries(MEASURES)) {

@@ -6,10 +6,10 @@ import { quoted, runCommand } from '../support/programs.ts';
 import type { Stage } from '../support/stage.ts';
 import { fillStream } from '../support/streams.ts';
 
-// Files out, against psql writing the rows of the same SELECT into a file.
+// Exports to files, compared with psql writing the rows of the same SELECT to a file.
 
 const SHAPE = { days: 30, keys: 1_000_000, repeats: 2 };
-/** Each beside its limit, so that both meet the machine in the same moods. */
+/** Exports and psql alternate, so that a change in the machine's speed affects both. */
 const TRIES = 5;
 
 const FORMS: readonly { readonly name: string; readonly atMost: number; readonly input: Partial<JobInput> }[] = [
@@ -28,7 +28,7 @@ export const measureExports = async (stage: Stage): Promise<Figure[]> => {
   const common = { meterApiNames: ['usage'], groupBy: ['element'] };
   const select = await selectOf(url, { jobName: 'limit', ...common });
   const file = join(stage.directory, 'rows.csv');
-  // As the export reads: psql's own account of rows would need superuser or the same setting.
+  // The setting that exports use. Without it, row-level security would hide all rows from psql.
   const psql = `PGOPTIONS="-c sluice.all_accounts=on" psql ${quoted(stage.databaseUrl)} -q -v ON_ERROR_STOP=1`;
   const figures: Figure[] = [];
   for (const { name, atMost, input } of FORMS) {

@@ -4,7 +4,7 @@ import type { SluiceServer } from '../support/server-process.ts';
 import type { Stage } from '../support/stage.ts';
 import { fillStream } from '../support/streams.ts';
 
-// What must not grow with the history of a stream: the time of an export of few rows, and the memory of one of many.
+// The time of an export of few rows and the memory of one of many rows, which must not grow with the history of a stream.
 
 const DAYS = 30;
 const SHORT = { days: DAYS, keys: 1_000_000, repeats: 2 };
@@ -47,7 +47,7 @@ const measureDailyTotals = async (stage: Stage): Promise<Figure> => {
   };
 };
 
-/** The most memory that a server of its own has while it exports. */
+/** Returns the peak memory of a separate server during an export. */
 const measureMemory = async (stage: Stage): Promise<Figure[]> => {
   const peakOf = async (stream: string, rows: number): Promise<{ peakMb: number; seconds: number }> => {
     const server: SluiceServer = await stage.server();

@@ -5,7 +5,7 @@ import { databaseSeconds } from '../support/database-seconds.ts';
 import type { SluiceServer } from '../support/server-process.ts';
 import type { Stage } from '../support/stage.ts';
 
-// What streams cost that nobody writes to: processor time of the server and of PostgreSQL together.
+// CPU time of idle streams, of the server and of PostgreSQL together.
 
 const FEW = { accounts: 30, streams: 500 };
 const MANY = { accounts: 3000, streams: 50_000 };
@@ -37,7 +37,7 @@ interface Population {
   readonly streams: number;
 }
 
-/** Each stream has three operations, as one that was tried out once. */
+/** Each stream has three operations. */
 const addStreams = async (client: pg.Client, { accounts, streams }: Population, round: number): Promise<void> => {
   await client.query(`INSERT INTO accounts (name) SELECT $2 || i FROM generate_series(1, $1::int) i`, [
     accounts,

@@ -6,12 +6,12 @@ import { type Answer, measureRate, post } from '../support/senders.ts';
 import type { Stage } from '../support/stage.ts';
 import { sumPath } from '../support/streams.ts';
 
-// Records in, by each of the three ways, against COPY of the same rows into a table of the same columns and indexes.
+// Intake by GraphQL, REST and NDJSON, compared with COPY of the same rows into a table with the same columns and indexes.
 
 const BATCH = 5000;
 const SENDERS = 3;
 const BATCHES = 24;
-/** By turns, so that all meet the machine in the same moods. */
+/** Alternating, so that a change in the machine's speed affects all of them. */
 const ROUNDS = 3;
 const SECONDS = 5;
 /** Lines of one NDJSON request. */
@@ -83,7 +83,7 @@ export const measureIntake = async (stage: Stage): Promise<Figure[]> => {
   });
 };
 
-/** Copies a batch in a transaction of its own: on as many connections as there are senders. */
+/** Copies a batch in its own transaction, on one connection per client. */
 const openCopy = async (stage: Stage): Promise<(call: number) => Promise<void>> => {
   const first = await stage.connect();
   await first.query('CREATE TABLE bench_copied (LIKE records INCLUDING ALL)');

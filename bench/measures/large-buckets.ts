@@ -5,7 +5,7 @@ import { ask, measureRate, post } from '../support/senders.ts';
 import type { Stage } from '../support/stage.ts';
 import { fillStream } from '../support/streams.ts';
 
-// Writes and reads of a few records in a bucket of a million, against the same in an empty bucket of the stream.
+// Writes and reads of a few records in a bucket of a million, compared with the same in an empty bucket of the stream.
 
 const STREAM = 'large-bucket';
 const LARGE = { days: 1, keys: 1_000_000, repeats: 1 };
@@ -45,7 +45,7 @@ export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
     );
   };
 
-  // The first look-up finds that the bucket is large, and has the keys hashed.
+  // The first look-up detects that the bucket is large, and starts the hashing of keys.
   const begun = performance.now();
   await page('large');
   while ((await client.query('SELECT 1 FROM streams WHERE name = $1 AND NOT keys_hashed', [STREAM])).rowCount === 1) {

@@ -6,13 +6,13 @@ import { ask, measureRate, post } from '../support/senders.ts';
 import type { Stage } from '../support/stage.ts';
 import { fillStream, sumPath } from '../support/streams.ts';
 
-// What a reader waits for while two exports go on and records come in at half of the rate at which they can.
+// Latency of queries during two exports and intake at half of the maximum rate.
 
 const EXPORTED = { days: 30, keys: 500_000, repeats: 1 };
 const BATCH = 5000;
 const SENT = { days: 30, keys: BATCH * 8, repeats: 1 };
 const SECONDS = 20;
-/** Each question is asked so often, whether or not the last was answered. */
+/** Interval between two requests of the same query, regardless of pending responses. */
 const EVERY_MS = 50;
 const RUNS = 60;
 
@@ -94,7 +94,7 @@ const sender = (url: string): ((call: number) => Promise<void>) => {
   };
 };
 
-/** So many a second, each at its time, however long the others take. How many were answered. */
+/** Sends requests at a fixed rate, regardless of how long they take. Returns the number of responses. */
 const sendAt = async (
   perSecond: number,
   send: (call: number) => Promise<void>,
@@ -110,7 +110,7 @@ const sendAt = async (
   return underWay.length;
 };
 
-/** Asks both questions again and again for so long. Milliseconds from when each was due to its answer. */
+/** Repeats both queries for a time. Returns the milliseconds from the scheduled time of each request to its response. */
 const askFor = async (url: string, seconds: number): Promise<Record<keyof typeof QUESTIONS, number[]>> => {
   const took = { viewer: [] as number[], runs: [] as number[] };
   const underWay: Promise<void>[] = [];

@@ -6,22 +6,22 @@ import { createJobs } from '../support/jobs.ts';
 import type { SluiceServer } from '../support/server-process.ts';
 import type { Stage } from '../support/stage.ts';
 
-// What the schedule costs the processor, of the server and of PostgreSQL together: with few jobs stored, and with many
-// of which as many are due.
+// CPU time of the schedule, of the server and of PostgreSQL together: with few stored jobs, and with many of which as
+// many are due.
 
 const DUE = 500;
 const MANY = 50_000;
 const MINUTES = 2;
 const MINUTE_MS = 60_000;
-/** Nothing is due between these moments of a minute: by then the runs of it have ended. */
+/** The quiet part of a minute, in which no run is due or active. */
 const QUIET_FROM_MS = 35_000;
 const QUIET_MS = 20_000;
 
 interface Cost {
-  /** Seconds of processor for each minute with its runs. */
+  /** Seconds of CPU time per minute with runs. */
   readonly server: number;
   readonly database: number;
-  /** Seconds of processor for each second in which nothing is due. */
+  /** Seconds of CPU time per second in which nothing is due. */
   readonly idle: number;
 }
 
@@ -29,7 +29,7 @@ export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
   const server = await stage.server();
   const client = await stage.connect();
   const far = new Date(Date.now() + 86_400_000);
-  // Due once a day, and of which day and minute is said below.
+  // Due once a day. The day and minute are set below.
   await createJobs(server.url, DUE, (number) => ({
     jobName: `job ${number}`,
     cron: `${far.getUTCMinutes()} ${far.getUTCHours()} * * *`,
@@ -68,7 +68,7 @@ export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
   ];
 };
 
-/** Lets so many jobs come due in each of the next minutes, others than those that have run where there are such. */
+/** Makes `DUE` jobs due in each of the next minutes, preferably jobs that have not run yet. */
 const costOf = async (server: SluiceServer, client: pg.Client): Promise<Cost> => {
   const cost = { server: 0, database: 0, idle: 0 };
   for (let minute = 0; minute < MINUTES; minute += 1) {

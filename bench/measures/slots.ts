@@ -4,11 +4,11 @@ import { createJobs } from '../support/jobs.ts';
 import type { Stage } from '../support/stage.ts';
 import { fillStream } from '../support/streams.ts';
 
-// Many jobs whose slots are the same minute, on one server: from the slot to the end of the last run.
+// Many jobs with slots in the same minute on one server: the time from the slot to the end of the last run.
 
 const JOBS = 2000;
 const SHAPE = { days: 30, keys: 300, repeats: 1 };
-/** Long after the bound: a server that is slower is told how slow it is. */
+/** Long after the bound, so that a slow server is still measured. */
 const PATIENCE_MS = 180_000;
 const MINUTE_MS = 60_000;
 
@@ -17,7 +17,7 @@ export const measureSlots = async (stage: Stage): Promise<Figure[]> => {
   await fillStream(server.url, 'usage', SHAPE);
   const client = await stage.connect();
   const created = Date.now();
-  // Once an hour, so that what is slow is not made slower by the next slot; and far enough away to make them all before.
+  // Once per hour, so that the next slot does not interfere, and late enough to create all jobs before.
   const slot = new Date(Math.ceil(created / MINUTE_MS) * MINUTE_MS + MINUTE_MS);
   await createJobs(server.url, JOBS, (number) => ({
     jobName: `slot ${number}`,

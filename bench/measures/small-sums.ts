@@ -7,11 +7,11 @@ import { measureRate, post } from '../support/senders.ts';
 import type { Stage } from '../support/stage.ts';
 import { sumPath } from '../support/streams.ts';
 
-// Sums of one record each, against as small transactions of pgbench: each is durable before it is answered.
+// Sums of one record each, compared with equally small transactions of pgbench. Each is durable before its response.
 
 const SENDERS = 64;
 const CONNECTIONS = 16;
-/** By turns, so that both meet the machine in the same moods. */
+/** Alternating, so that a change in the machine's speed affects both. */
 const ROUNDS = 3;
 const SECONDS = 4;
 const SHAPE = { days: 30, keys: 100_000, repeats: 1 };

@@ -7,7 +7,7 @@ import { createJob, runJob } from '../support/jobs.ts';
 import { API_KEY, type SluiceServer } from '../support/server-process.ts';
 import type { Stage } from '../support/stage.ts';
 
-// Many subscribers on one server: how long the last of them waits for a change, and what each costs while nothing happens.
+// Many subscribers on one server: the time until the last one receives a change, and the cost of idle subscribers.
 
 const SUBSCRIBERS = 2000;
 const CHANGES = 100;
@@ -16,7 +16,7 @@ export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
   const server = await stage.server({ MAX_SUBSCRIPTIONS_PER_KEY: String(SUBSCRIBERS) });
   await runJob(server.url, await createJob(server.url, { jobName: 'followed' }));
   const client = await stage.connect();
-  // As if a worker elsewhere wrote it for an hour: its changes are made here, as that worker would make them.
+  // A run with a lease of one hour, whose changes this process writes like a worker.
   const { rows } = await client.query<{ id: string; payload: string }>(
     `UPDATE runs SET status = 'RUNNING', finished_at = NULL, rows_written = 0, change = change + 1,
        lease_token = gen_random_uuid(), lease_until = now() + interval '1 hour'
@@ -25,7 +25,7 @@ export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
   const [run] = rows;
   if (!run) throw new Error('There is no run to follow.');
 
-  // What only the first subscribers cost is no part of what each costs.
+  // The first subscribers have additional costs, which are not part of the figure.
   await closed(await open(server, 100));
   const before = await settledMemory(server);
   const subscribers = await open(server, SUBSCRIBERS);
@@ -45,7 +45,7 @@ export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
          SELECT pg_notify('sluice_runs', '${run.payload}'); COMMIT`,
       ),
     ]);
-    if (last.change !== change) throw new Error(`The last of ${change} came, but ${last.change} was told.`);
+    if (last.change !== change) throw new Error(`Expected change ${change}, but received ${last.change}.`);
     delays.push(Number(BigInt(last.at) - begun) / 1e6);
   }
   const changesCpu = (await server.cpuSeconds()) - changesFrom;
@@ -91,7 +91,7 @@ const closed = async (subscribers: ChildProcess): Promise<void> => {
   await exited;
 };
 
-/** Resident memory, once it has stayed the same for a while: what is garbage has been collected by then. */
+/** Returns the resident memory after it has been stable for a while, when garbage has been collected. */
 const settledMemory = async (server: SluiceServer): Promise<number> => {
   let last = await server.memoryMb();
   for (let quiet = 0; quiet < 10;) {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type pg from 'pg';
 
-/** Seconds of processor that PostgreSQL has used: its processes now, and those that have ended. Linux only. */
+/** Returns the seconds of CPU time of PostgreSQL's current and ended processes. Linux only. */
 export const databaseSeconds = async (client: pg.Client): Promise<number> => {
   const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   const parent = Number((await statOf(rows[0]?.pid ?? 0))[1]);
@@ -13,7 +13,7 @@ export const databaseSeconds = async (client: pg.Client): Promise<number> => {
   return sum / 100;
 };
 
-/** The fields of /proc/PID/stat from its third on. */
+/** Returns the fields of /proc/PID/stat from the third one. */
 const statOf = async (pid: number | string): Promise<string[]> => {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8');
   return text.slice(text.lastIndexOf(')') + 2).split(' ');

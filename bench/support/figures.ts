@@ -1,13 +1,13 @@
-// What a measurement comes to: a figure, the bound that it has to keep, and what it was made of.
+// The result of a measurement: a figure, its bound, and the details that it was computed from.
 
 export interface Figure {
-  /** Such as `REST JSON, 5,000 records a request, 3 senders`. */
+  /** Such as `REST JSON, 5,000 records per request, 3 clients`. */
   readonly what: string;
   readonly against: string;
   readonly value: number;
   readonly unit: 'x' | 'ms' | 's' | 'MB' | 'KB';
   readonly bound: { readonly atLeast: number } | { readonly atMost: number };
-  /** The figures behind it, with their units in their names. */
+  /** The figures that it was computed from, with units in their names. */
   readonly details: Readonly<Record<string, number>>;
 }
 
@@ -25,7 +25,7 @@ export const describeFigure = (figure: Figure): string => {
   return `${isKept(figure) ? 'ok  ' : 'FAIL'} ${round(value)} ${unit} (${limit} ${unit})  ${what}${against === '' ? '' : `, against ${against}`}\n     ${made}`;
 };
 
-/** The value below which the given part of all lies. */
+/** Returns the value below which the given part of all values is. */
 export const percentile = (values: readonly number[], part: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;

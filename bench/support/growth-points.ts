@@ -6,13 +6,13 @@ import { join } from 'node:path';
 /** One size of the stream. */
 export interface GrowthPoint {
   readonly records: number;
-  /** Of all records up to here, as NDJSON. */
+  /** Intake of all records up to this size, as NDJSON. */
   readonly intakeSeconds: number;
-  /** Of those since the point before. */
+  /** Intake rate since the previous size. */
   readonly intakeRecordsPerSecond: number;
-  /** An export of one total for each day. */
+  /** Time of an export with one total per day. */
   readonly dailySeconds: number;
-  /** An export of one total for each day and value of a dimension. */
+  /** Time of an export with one total per day and value of a dimension. */
   readonly groupedSeconds: number;
 }
 
@@ -24,7 +24,7 @@ export interface Growth {
 
 export const GROWTH_FILE = join(import.meta.dirname, '../growth.json');
 
-/** Null where nothing was measured yet. */
+/** Returns null if nothing was measured yet. */
 export const readGrowth = async (file = GROWTH_FILE): Promise<Growth | null> => {
   const text = await readFile(file, 'utf8').catch(() => null);
   return text === null ? null : (JSON.parse(text) as Growth);

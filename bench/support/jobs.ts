@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from './senders.ts';
 
-/** As much of CreateJobInput as measurements use. */
+/** The fields of CreateJobInput that measurements use. */
 export interface JobInput {
   readonly jobName: string;
   readonly s3Url?: string;
@@ -24,7 +24,7 @@ const withDefaults = (input: JobInput) => ({
   ...input,
 });
 
-/** The id of a new job. */
+/** Creates a job and returns its id. */
 export const createJob = async (url: string, input: JobInput): Promise<string> => {
   const { createJob: created } = await ask<{ createJob: { id?: string; message?: string } }>(
     url,
@@ -35,7 +35,7 @@ export const createJob = async (url: string, input: JobInput): Promise<string> =
   return created.id;
 };
 
-/** So many jobs, a few requests at a time. Their ids. */
+/** Creates jobs with a few concurrent requests, and returns their ids. */
 export const createJobs = async (
   url: string,
   count: number,
@@ -53,7 +53,7 @@ export const createJobs = async (
   return ids;
 };
 
-/** The SELECT of a job as checkJob tells it, its parameters written in, on one line. */
+/** Returns the SELECT of a job from checkJob, with its parameters inserted, on one line. */
 export const selectOf = async (url: string, input: JobInput): Promise<string> => {
   const { checkJob } = await ask<{ checkJob: { query: { sql: string; parameters: (string | null)[] } } }>(
     url,
@@ -73,7 +73,7 @@ export interface EndedRun {
   readonly error: { readonly message: string } | null;
 }
 
-/** Runs a job and waits for its end; seconds from the request to the answer that says so. */
+/** Runs a job and waits for its end. Returns the seconds from the request to the response with the final state. */
 export const runJob = async (
   url: string,
   jobId: string,

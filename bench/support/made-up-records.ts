@@ -1,5 +1,5 @@
-// Made-up usage, the same in each run: 15 filters of two dimensions, so many days, and elements so that there are so many
-// keys (day, filter and element), each as often as it repeats.
+// Generated usage, the same in each run: 15 filters of two dimensions, `days`, and as many elements as needed for `keys` record
+// keys (day, filter and element), each repeated `repeats` times.
 
 export interface Shape {
   readonly days: number;
@@ -17,12 +17,12 @@ export interface MadeUpRecord {
 }
 
 const DAY_MS = 86_400_000;
-/** The last whole days: exports reckon their windows back from now. */
+/** The last complete days, because exports compute their windows back from now. */
 const LAST_DAY = Math.floor(Date.now() / DAY_MS) - 1;
 
 const knownDays = new Map<number, string>();
 
-/** Counted backwards from yesterday. */
+/** The day, counted backwards from yesterday. */
 const dayAt = (index: number): string => {
   let day = knownDays.get(index);
   if (day === undefined) {
@@ -32,7 +32,7 @@ const dayAt = (index: number): string => {
   return day;
 };
 
-/** The record at a place of the shape's `keys * repeats`. */
+/** Returns the record at an index of the shape's `keys * repeats`. */
 export const recordAt = (index: number, shape: Shape): MadeUpRecord => {
   const key = index % shape.keys;
   const customer = Math.floor(key / shape.days);
@@ -51,7 +51,7 @@ export const ndjsonLine = ({ day, region, tier, element, value }: MadeUpRecord):
 export const graphqlRecord = ({ day, region, tier, element, value }: MadeUpRecord): string =>
   `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":[{"dimension":"region","values":["${region}"]},{"dimension":"tier","values":["${tier}"]}],"elementName":"${element}","value":"${value}"}`;
 
-/** A line of COPY for the columns of `records`. */
+/** Returns a line of COPY for the columns of `records`. */
 export const copyLine = ({ day, region, tier, element, value }: MadeUpRecord): string => {
   const filter = Number(region.slice(1)) * 3 + Number(tier.slice(1)) + 1;
   return `1\t1\t${day} 00:00:00+00\t${filter}\t${element}\t${value}\t1\t\\N\t0\n`;

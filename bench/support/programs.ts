@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** Runs a shell command; seconds that it took, and what it wrote. */
+/** Runs a shell command. Returns its duration in seconds and its output. */
 export const runCommand = async (command: string): Promise<{ readonly seconds: number; readonly output: string }> => {
   const begun = performance.now();
   const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { API_KEY } from './server-process.ts';
 
-// Bodies are made before the clock runs, and go as bytes over connections that are kept: the sender is to cost little beside
-// what it measures. node:http took 105 us of processor time a request, a third of all that a small sum costs.
+// Bodies are built before the measurement, and sent as bytes over kept connections, so that the client costs little compared
+// with the server. node:http took 105 µs of CPU time per request, a third of the cost of a small sum.
 
 export interface Answer {
   readonly status: number;
@@ -14,20 +14,20 @@ interface Waiting {
   readonly socket: Socket;
   readonly since: number;
 }
-/** Connections that wait for a request, by host and port, the one used last at the end. */
+/** Idle connections by host and port, the most recently used at the end. */
 const idle = new Map<string, Waiting[]>();
-/** Less than after what servers close such connections: a request on a closed one is never answered. */
+/** Shorter than the idle timeout of servers, because a request on a closed connection has no response. */
 const KEPT_MS = 2000;
 
 const openSocket = (waiting: Waiting[], hostname: string, port: string): Socket => {
   const last = waiting.pop();
   if (last && performance.now() - last.since < KEPT_MS) return last.socket;
-  // The others have waited longer.
+  // All others have been idle for longer.
   for (const { socket } of [...waiting.splice(0), ...(last ? [last] : [])]) socket.destroy();
   return connect(Number(port), hostname).setNoDelay().unref();
 };
 
-/** Sends a body, or its pieces in chunks, and reads the answer, which has to tell its length. */
+/** Sends a body, or its pieces in chunks, and reads the response, which must have a Content-Length. */
 export const post = async (
   url: string,
   path: string,
@@ -86,7 +86,7 @@ const readAnswer = (socket: Socket): Promise<Answer> =>
     socket.on('data', read).on('error', fail).on('close', fail);
   });
 
-/** Asks over GraphQL; throws where an error or a member of a union other than success comes back. */
+/** Sends a GraphQL request. Throws if the response has errors or an error result. */
 export const ask = async <Data>(url: string, query: string, variables: object = {}): Promise<Data> => {
   const { text } = await post(url, '/graphql', Buffer.from(JSON.stringify({ query, variables })));
   const { data, errors } = JSON.parse(text) as { data?: Data; errors?: unknown };
@@ -94,7 +94,7 @@ export const ask = async <Data>(url: string, query: string, variables: object = 
   return data;
 };
 
-/** Calls `send` again and again from so many senders for so long; answers how many calls a second ended well. */
+/** Repeats `send` from several clients for a time. Returns the number of successful calls per second. */
 export const measureRate = async (
   senders: number,
   seconds: number,

@@ -5,19 +5,19 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const root = join(import.meta.dirname, '../..');
-/** Every server of a measurement takes this key, so that one can be asked what another stored. */
+/** The key of all servers of a measurement, so that one server can read what another one stored. */
 export const API_KEY = 'a-key-for-measurements-of-32-characters-and-more';
 
-/** A Sluice server in a process of its own, as `npm start` starts it. */
+/** A Sluice server in its own process, started like `npm start`. */
 export interface SluiceServer {
   readonly url: string;
   readonly pid: number;
   /** Resident memory in MB, now. Linux only. */
   memoryMb(): Promise<number>;
-  /** The most that it had since the last `resetPeak`. */
+  /** Peak memory since the last `resetPeak`. */
   peakMemoryMb(): Promise<number>;
   resetPeak(): Promise<void>;
-  /** Seconds of processor that it has used. */
+  /** Seconds of CPU time that it has used. */
   cpuSeconds(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export const startServer = async (env: Readonly<Record<string, string>>): Promis
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } };
   const child = spawn('/bin/sh', ['-c', scripts.start], {
     cwd: root,
-    // In a session of its own, as a service is: Linux parts the processor by sessions, and each backend of PostgreSQL has one.
+    // In its own session like a service, because Linux shares CPU time between sessions, and each backend of PostgreSQL has one.
     detached: true,
     env: {
       PATH: [join(root, 'node_modules/.bin'), process.env['PATH'] ?? ''].join(delimiter),
@@ -65,7 +65,7 @@ export const startServer = async (env: Readonly<Record<string, string>>): Promis
     resetPeak: async () => {
       peak = 0;
       clearInterval(sampling);
-      // The kernel's own peak (VmHWM) can be reset only by who may write to /proc/PID/clear_refs.
+      // The kernel's own peak (VmHWM) can only be reset with permission to write /proc/PID/clear_refs.
       sampling = setInterval(() => void sample(), 20);
       await sample();
     },
@@ -94,7 +94,7 @@ const listeningUrl = async (child: ChildProcess): Promise<string> => {
       if (tail.length > 5) tail.shift();
       const url = /"url":"([^"]+)"/.exec(line)?.[1];
       if (url !== undefined) resolve(url);
-      // What a run or the database complains of belongs to the measurement.
+      // Errors of runs and of the database are part of the output of the measurement.
       if (/"level":(?:50|60)|"level":"(?:error|fatal)"/.test(line)) console.error(line);
     });
     child.once('exit', () => reject(new Error(`The server ended:\n${tail.join('\n')}`)));

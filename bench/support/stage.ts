@@ -7,11 +7,11 @@ import pg from 'pg';
 import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import { type SluiceServer, startServer } from './server-process.ts';
 
-// What a measurement stands on: a real PostgreSQL that keeps what it says (fsync and synchronous_commit are on), a store,
-// and servers as a user starts them.
+// The environment of a measurement: a PostgreSQL with durable writes (fsync and synchronous_commit are on), an object store,
+// and servers that are started as users start them.
 
 const MEMORY = {
-  // As for a machine of this size: the limits that figures are held against have the same.
+  // Settings for a machine of this size. The baselines use the same settings.
   shared_buffers: '4GB',
   max_wal_size: '16GB',
   checkpoint_timeout: '30min',
@@ -25,12 +25,12 @@ export interface StoredObject {
 
 export interface Stage {
   readonly databaseUrl: string;
-  /** Scratch files; gone with the stage. */
+  /** Folder for temporary files, removed with the stage. */
   readonly directory: string;
-  /** What the store was sent, in order. */
+  /** Objects that the store received, in order. */
   readonly stored: readonly StoredObject[];
   server(env?: Readonly<Record<string, string>>): Promise<SluiceServer>;
-  /** A connection that sees all accounts. Ended with the stage. */
+  /** Opens a connection that sees all accounts. Closed with the stage. */
   connect(): Promise<pg.Client>;
   close(): Promise<void>;
 }
@@ -74,7 +74,7 @@ export const openStage = async (): Promise<Stage> => {
       for (const client of clients) await client.end().catch(() => undefined);
       store.disconnect();
       await postgres.stop();
-      // Of root the data lie elsewhere, behind a link: gigabytes for each measurement.
+      // If root runs the benchmark, PostgreSQL's data are in another folder behind a link: gigabytes per measurement.
       await rm(await realpath(postgresDirectory), { recursive: true, force: true });
       await rm(directory, { recursive: true, force: true });
     },

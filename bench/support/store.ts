@@ -1,6 +1,6 @@
 /**
- * A process that answers PutObject and keeps nothing: the store of a measurement must cost the machine as little as one
- * that is somewhere else. Tells its parent the port, and for each object its key and length.
+ * An object store that accepts PutObject and stores nothing, in its own process, so that it costs the machine little. Sends its
+ * port, and key and length of each object, to its parent process.
  */
 import { createServer } from 'node:http';
 

@@ -3,11 +3,11 @@ import { post } from './senders.ts';
 
 export const sumPath = (stream: string): string => `/unit-cost/v1/telemetry/allocation/${stream}/sum`;
 
-/** Lines of one request. */
+/** Lines per request. */
 const LINES = 1_000_000;
 const PIECE = 5000;
 
-/** Puts all records of the shape, from a place on, into a stream. */
+/** Sends all records of the shape, from an index on, to a stream. */
 export const fillStream = async (url: string, stream: string, shape: Shape, from = 0): Promise<void> => {
   const total = shape.keys * shape.repeats;
   for (let start = from; start < total; start += LINES) {

@@ -1,7 +1,7 @@
 /**
- * A process of subscribers: so many connections, each with a subscription to the runs of the account over server-sent
- * events, as a client of GraphQL sends it. Usage: fork with URL, COUNT and the key as arguments. Tells its parent
- * when the last of them has had the first event, and each change of `rowsWritten` after it.
+ * A process with COUNT subscribers, each with a connection and a subscription to the runs of the account over server-sent
+ * events. Usage: fork with URL, COUNT and the key as arguments. Notifies its parent process when the last subscriber has
+ * received the first event, and then each change of `rowsWritten`.
  */
 import { request } from 'node:http';
 
@@ -12,7 +12,7 @@ const body = JSON.stringify({
   query:
     'subscription { runUpdated { id jobName status attempt rowsWritten bytesWritten startedAt finishedAt error { code message } } }',
 });
-/** Subscribers that have had each change. */
+/** Number of subscribers that have received each change. */
 const had = new Map<string, number>();
 
 const open = (): void => {
@@ -43,7 +43,7 @@ const open = (): void => {
         had.set(change, now);
         if (now === count) process.send?.({ change: Number(change), at: String(process.hrtime.bigint()) });
         if (now === count || change !== '0') continue;
-        // A few at a time, so that the server is not flooded by what is not measured.
+        // A few at a time, because opening many concurrently is not part of the measurement.
         next();
       }
     });
