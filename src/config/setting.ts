@@ -1,65 +1,65 @@
-// Pure: what a setting is, and how the kinds of them are read.
+// Pure: what a setting is, and the schemas that settings share.
+import { z } from 'zod';
 
-/** What is wrong with a setting; the message says what would be right. */
-export class BadSetting extends Error {}
+/** Reads the text of an environment variable. A message completes a sentence that begins with the name of the variable. */
+type SettingSchema = z.ZodType<unknown, string | null | undefined>;
 
-export interface Setting<Value> {
+export interface Setting<Schema extends SettingSchema = SettingSchema> {
+  /** The environment variable. */
   readonly name: string;
-  /** The default as docs/reference/settings.md shows it. */
-  readonly defaultText: string;
+  /** Gets undefined if the variable is absent or empty, and returns the default then. */
+  readonly schema: Schema;
   readonly description: string;
-  /** Gets undefined where the variable is absent or empty. */
-  readonly read: (text: string | undefined) => Value;
-  /** What is wrong where the variable is set and empty; of most settings nothing is: it counts as absent. */
+  /** Shown in docs/reference/settings.md instead of the default of the schema. */
+  readonly shownDefault?: string;
+  /** The problem with a variable that is set but empty. Without it, an empty variable counts as absent. */
   readonly ifEmpty?: string;
 }
 
-export const setting = <Value>(
+export function setting<Schema extends SettingSchema>(
   name: string,
-  defaultText: string,
+  schema: Schema,
   description: string,
-  read: (text: string | undefined) => Value,
-  ifEmpty?: string,
-): Setting<Value> => ({ name, defaultText, description, read, ...(ifEmpty !== undefined && { ifEmpty }) });
+  options: Pick<Setting, 'shownDefault' | 'ifEmpty'> = {},
+): Setting<Schema> {
+  return { name, schema, description, ...options };
+}
 
-export const text = (fallback: string) => (value: string | undefined) => value ?? fallback;
-export const optional = (value: string | undefined) => value ?? null;
+export const text = z.string();
+export const optional = z.string().nullable().default(null);
 
-export const integer =
-  (fallback: number, least: number, most: number) =>
-  (value: string | undefined): number => {
-    if (value === undefined) return fallback;
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-    if (!(number >= least && number <= most)) throw new BadSetting(`must be a whole number from ${least} to ${most}`);
-    return number;
-  };
+export function integer(min: number, max: number) {
+  const problem = `must be a whole number from ${min} to ${max}`;
+  const digits = z.string().regex(/^\d{1,15}$/, problem);
+  return digits.transform(Number).pipe(z.number().min(min, problem).max(max, problem));
+}
 
-export const oneOf =
-  <Choice extends string>(fallback: Choice, choices: readonly Choice[]) =>
-  (value: string | undefined): Choice => {
-    if (value === undefined) return fallback;
-    const choice = choices.find((candidate) => candidate === value);
-    if (choice === undefined) throw new BadSetting(`must be one of ${choices.join(', ')}`);
-    return choice;
-  };
+export function oneOf<const Choices extends readonly string[]>(...choices: Choices) {
+  return z.enum(choices, `must be one of ${choices.join(', ')}`);
+}
 
-export const flag = (fallback: boolean) => (value: string | undefined) =>
-  oneOf(fallback ? 'true' : 'false', ['true', 'false'])(value) === 'true';
+export const flag = oneOf('true', 'false').transform((choice) => choice === 'true');
 
-/** @param problemOf what is wrong with an address, or null; its words never quote the address */
-export const checked =
-  (problemOf: (text: string) => string | null) =>
-  (value: string | undefined): string | null => {
-    const problem = value === undefined ? null : problemOf(value);
-    if (problem !== null) throw new BadSetting(problem);
-    return value ?? null;
-  };
+/** @param findProblem returns what is wrong with a text without quoting it, because it may be a secret; null if nothing is */
+export function checked(findProblem: (text: string) => string | null) {
+  const schema = z.string().check(({ value, issues }) => {
+    const problem = findProblem(value);
+    if (problem !== null) issues.push({ code: 'custom', message: problem, input: value });
+  });
+  return schema.nullable().default(null);
+}
 
-export const url =
-  (...protocols: string[]) =>
-  (value: string | undefined): string | null => {
-    if (value === undefined) return null;
-    const expected = `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
-    if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) throw new BadSetting(expected);
-    return value;
-  };
+export function url(...protocols: string[]) {
+  const problem = `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
+  return checked((text) => (URL.canParse(text) && protocols.includes(new URL(text).protocol) ? null : problem));
+}
+
+export const origins = z
+  .string()
+  .transform((list) => list.split(',').map((origin) => origin.trim()))
+  .transform((list) => list.filter((origin) => origin !== ''))
+  .refine(
+    (list) => list.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin),
+    'must be origins such as https://app.example.com, separated by commas',
+  )
+  .default([]);

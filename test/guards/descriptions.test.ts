@@ -49,11 +49,6 @@ const NOT_YET = new Set([
   'UsageSeries.points',
   'UserError.code',
   'ValidationError.code',
-  'ROLE',
-  'S3_FORCE_PATH_STYLE',
-  'TRUSTED_DOCUMENTS_ONLY',
-  'LOG_LEVEL',
-  'LOG_FORMAT',
 ]);
 
 const ARTICLES = new Set(['a', 'an', 'the', 'of', 'its', 'this', 'is']);

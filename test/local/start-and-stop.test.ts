@@ -58,7 +58,7 @@ describe('a start that cannot be', () => {
       runSluice('main', [], { DATABASE_URL: '', DATA_DIR: '/dev/null/data', PORT: '', SMTP_URL: '' }),
       runSluice('cli', ['doctor'], { DATABASE_URL: '', DATA_DIR: '/dev/null/data' }),
     ]);
-    const words = 'DATABASE_URL is set but empty: unset it for local mode';
+    const words = 'DATABASE_URL is set but empty. Unset it to use local mode';
     expect(start).toEqual({ code: 1, stdout: '', stderr: `Sluice cannot start: a setting is wrong.\n  ${words}\n` });
     expect(doctor.code).toBe(1);
     expect(doctor.stdout.split('\n').slice(0, 2)).toEqual([
