@@ -5,16 +5,16 @@ import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { type ExactJson, parseJsonExactly } from '../lib/json-numbers.ts';
 import { findDuplicateKeys } from '../lib/duplicate-keys.ts';
 
-/** The body as text. Throws BodyError. */
+/** Decodes a body as UTF-8 without its byte order mark. Throws BodyError if it is not UTF-8. */
 export const decodeBody = (body: Buffer): string => {
   if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
   return body.toString('utf8').replace(/^\uFEFF/, '');
 };
 
-/** The body as JSON; undefined where it is empty. Throws BodyError, and ValidationError for names that are repeated. */
+/** Parses a body; undefined if it is empty. Throws BodyError if it is not JSON, and ValidationError if an object has duplicate keys. */
 export const parseJson = (text: string): unknown => parseBody(text)?.value;
 
-/** The same, with the text that was parsed. */
+/** Like parseJson, but returns the parsed text too. */
 export const parseBody = (text: string): ExactJson | undefined => {
   if (text.trim() === '') return undefined;
   let exact: ExactJson;
@@ -22,14 +22,17 @@ export const parseBody = (text: string): ExactJson | undefined => {
     exact = parseJsonExactly(text);
   } catch (error) {
     if (error instanceof JsonBoundsError) throw new BodyError(400, error.message);
-    throw new BodyError(400, `The body is not JSON: ${error instanceof Error ? error.message : 'it cannot be read'}.`);
+    throw new BodyError(
+      400,
+      `The body is not valid JSON: ${error instanceof Error ? error.message : 'unknown error'}.`,
+    );
   }
   const repeated = repeatedNames(exact);
   if (repeated.count > 0) throw new ValidationError(repeated.issues, repeated.count);
   return exact;
 };
 
-/** All repeated names are counted, and the first `most` of them listed. */
+/** Counts all duplicate keys of objects, and lists the first `most`. */
 export const repeatedNames = (
   { text, value }: ExactJson,
   most = MAX_LISTED_ISSUES,

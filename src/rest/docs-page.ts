@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Answer } from '../http/responses.ts';
 
-/** Where Swagger UI lies on this machine: nothing is loaded from elsewhere. */
+/** Directory of Swagger UI: the page loads nothing from other hosts. */
 const ASSETS = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));
 
 const FILES: Readonly<Record<string, string>> = {
@@ -11,7 +11,7 @@ const FILES: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
 };
 
-// All addresses are relative to /docs, so that the page also works below the path prefix of a proxy.
+// All URLs are relative to /docs, so that the page also works below the path prefix of a proxy.
 const START = `SwaggerUIBundle({
   url: 'openapi.json',
   dom_id: '#page',
@@ -53,7 +53,7 @@ export const DOCS_PAGE: Answer = { status: 200, headers: PAGE_HEADERS, body: PAG
 
 const assets = new Map<string, Promise<Buffer>>();
 
-/** Read once: clients that take a file slowly share its memory. */
+/** Reads a file once, so that slow clients share its memory. */
 const readAsset = (file: string): Promise<Buffer> => {
   const known = assets.get(file);
   if (known) return known;
@@ -63,7 +63,7 @@ const readAsset = (file: string): Promise<Buffer> => {
   return asset;
 };
 
-/** The files that it asks for, all of them local; null for others. */
+/** Returns a file that the page loads; null for other names. */
 export const docsFile = async (file = ''): Promise<Answer | null> => {
   if (file === 'start.js') {
     return { status: 200, headers: { 'content-type': 'text/javascript; charset=utf-8' }, body: START };

@@ -1,4 +1,4 @@
-// Pure: how the routes tell of a failure.
+// Pure: the body of an error response.
 import { z } from 'zod';
 import type { Issue } from '../errors/errors.ts';
 
@@ -15,13 +15,15 @@ export interface Failure {
 export const errorSchema = z
   .object({
     error: z.object({
-      code: z.string().meta({ description: 'For programs, e.g. VALIDATION_FAILED, IDEMPOTENCY_MISMATCH.' }),
-      message: z.string().meta({ description: 'For people: what is wrong and what to change.' }),
+      code: z
+        .string()
+        .meta({ description: 'Machine-readable code, such as VALIDATION_FAILED or IDEMPOTENCY_MISMATCH.' }),
+      message: z.string().meta({ description: 'Description of the problem and of what to change.' }),
       issues: z
         .array(z.object({ path: z.array(z.string()), code: z.string(), message: z.string() }))
-        .meta({ description: 'The first 100 things that are wrong with the input.' }),
-      issueCount: z.int().optional().meta({ description: 'How many there are in all.' }),
-      errorId: z.string().optional().meta({ description: 'Stands in the log beside the cause.' }),
+        .meta({ description: 'Problems of the input. At most the first 100.' }),
+      issueCount: z.int().optional().meta({ description: 'Total number of problems.' }),
+      errorId: z.string().optional().meta({ description: 'Id under which the log contains the cause.' }),
     }),
   })
   .meta({ id: 'Error' });

@@ -4,7 +4,7 @@ import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';
 import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
-// What routes of jobs and routes of their runs have in common.
+// Shared by the routes of jobs and of runs.
 
 export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(call, 'id'));
 
@@ -24,10 +24,10 @@ export const withoutInput = <Value>(work: Promise<Value>): Promise<Value> =>
     throw new ValidationError(issues, error.issueCount);
   });
 
-export const MISSING = { 404: 'There is no such thing in the account.' };
+export const MISSING = { 404: 'The account has no object with this id.' };
 
 export const jsonBody = (schema: z.ZodType, required = true): BodyDocument => ({
   required,
-  description: 'Unknown fields are refused by name.',
+  description: 'Unknown fields are rejected by name.',
   content: { 'application/json': { schema } },
 });

@@ -18,7 +18,7 @@ import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast
 import { spellPath } from './schemas/records.ts';
 import type { Call } from './route.ts';
 
-// The two ways that records come in: as a list in one JSON body, and one a line, as many as there are.
+// Records arrive in two formats: as a list in one JSON body, and as NDJSON, one record per line without a limit.
 
 const NDJSON = /^application\/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines)$/;
 
@@ -27,7 +27,7 @@ const isNdjson = (request: IncomingMessage): boolean => {
   return NDJSON.test(type.trim().toLowerCase());
 };
 
-/** Longer than any record can be that has at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
+/** Longer than any record: at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
 const MAX_LINE_BYTES = 1024 * 1024;
 
 export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
@@ -35,7 +35,7 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
   readonly stream: string | null;
 }
 
-/** Writes the records of the body, whichever form it has. */
+/** Writes the records of the body, in either format. */
 export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
@@ -45,7 +45,7 @@ export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget
       const memory = call.memory.open();
       const body = readChunks(request, services.pace, call.memory.open());
       try {
-        // What is read until the first record names its stream: two lines, and one in the making.
+        // Buffered until the first record names its stream: two lines, and one incomplete line.
         if (target.stream === null) memory.resize(3 * MAX_LINE_BYTES);
         const { stream, chunks } =
           target.stream === null ? await peekStreamName(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
@@ -72,7 +72,7 @@ export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget
   }
 };
 
-/** The error with its paths and messages in the words of this API. */
+/** Converts paths and messages of an error to the field names and formats of this API. */
 const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown => {
   if (!(error instanceof ValidationError)) return error;
   const issues = error.issues.map((issue): Issue => {
@@ -82,7 +82,7 @@ const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: numbe
     if (list !== 'records' || index === '') return issue;
     const input = inputAt(Number(index));
     if (input instanceof MalformedRecord) return { ...issue, path: [list, index, ...rest] };
-    // The message of the rules for records names RFC 3339 alone, which is the only form that GraphQL accepts.
+    // The message of the domain names RFC 3339 alone, the only format that GraphQL accepts.
     const problem = input && issue.code === 'BAD_TIMESTAMP' ? timestampProblem(input.timestamp) : null;
     return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
   });
@@ -100,7 +100,7 @@ const writeLines = async (
   const bulk = await startBulkIngest(context, request).catch((error: unknown) => {
     throw spelled(error, stream, () => undefined);
   });
-  /** Those with issues, of which a hundred are named at most. */
+  /** Records with issues by index, at most 100. */
   const faulty = new Map<number, Input>();
   const bad = new BadRecords();
   const reader = textReaderFor(request.kind, stream, call.services.spellings, bad);
@@ -143,7 +143,7 @@ const writeLines = async (
   }
 };
 
-/** As RecordTextReader.readLines does, every line for the general reader. */
+/** Like RecordTextReader.readLines, but passes every line to the general reader. */
 const addLines = (text: string, from: number, most: number, take: (line: string) => void): number => {
   let start = from;
   for (let count = 0; count < most && start <= text.length; count += 1) {
@@ -159,20 +159,20 @@ const misshapen = (code: IssueCode, message: string): MalformedRecord =>
   new MalformedRecord([{ path: [], code, message }]);
 
 const LINE_PROBLEMS: Readonly<Record<LineProblem, MalformedRecord>> = {
-  TOO_LONG: misshapen('LINE_TOO_LONG', `A line has at most ${MAX_LINE_BYTES} bytes; no record needs more.`),
+  TOO_LONG: misshapen('LINE_TOO_LONG', `The line is longer than ${MAX_LINE_BYTES} bytes. Write one record per line.`),
   NOT_UTF8: misshapen('BAD_ENCODING', 'Is not UTF-8.'),
 };
 
-const NO_JSON = misshapen('NOT_JSON', 'Is not JSON: each line is one record, {"timestamp": ...}.');
+const NO_JSON = misshapen('NOT_JSON', 'Is not JSON. Each line must be one record: {"timestamp": ...}.');
 
-/** By its ends: the error of JSON.parse costs as much as the check of a record, and a body may have millions of such lines. */
+/** Checks the ends of a line: an error of JSON.parse costs as much as checking a record, and a body may have millions of such lines. */
 const cannotBeJson = (text: string): boolean => {
   if (text.startsWith('{')) return !text.endsWith('}');
   if (text.startsWith('[')) return !text.endsWith(']');
   return text.startsWith('"') && (text.length === 1 || !text.endsWith('"'));
 };
 
-/** Null for a blank line, which is none. */
+/** Reads a record with the general reader; null for a blank line. */
 const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: BadRecords): Input | null => {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   const trimmed = text.trim();

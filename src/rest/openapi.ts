@@ -1,4 +1,4 @@
-// Pure: the OpenAPI document of the routes, out of the schemas that they validate with.
+// Pure: builds the OpenAPI document from the routes and the schemas with which they validate.
 import { z } from 'zod';
 import { createDocument } from 'zod-openapi';
 import packageJson from '../../package.json' with { type: 'json' };
@@ -11,25 +11,28 @@ type Responses = Record<string, { description: string; content?: object; headers
 
 const failureContent = { 'application/json': { schema: errorSchema } };
 const RETRY_AFTER = {
-  'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer' } },
+  'Retry-After': { description: 'Seconds to wait before a retry.', schema: { type: 'integer' } },
 };
 
-/** What every route that reads a body may answer. */
+/** Errors of every route that reads a body. */
 const BODY_FAILURES: Readonly<Record<number, string>> = {
-  408: 'The body came too slowly, or took too long. Nothing was stored.',
-  413: 'The body is too large, after decompression (MAX_BODY_BYTES).',
-  415: 'The Content-Encoding is not known.',
+  408: 'The body arrived too slowly or took too long. Nothing was stored.',
+  413: 'The body is larger than MAX_BODY_BYTES after decompression.',
+  415: 'The Content-Encoding is not supported. Use gzip, deflate, br or none.',
 };
 
-/** What every route may answer, whatever it does. */
+/** Errors of every route. */
 const failuresOf = (route: Route): Responses => {
   const common: Record<number, string> = {
-    400: 'The input breaks rules: every problem is listed, with its path and code.',
-    ...(route.family === 'jobs' && { 401: 'The key is missing or not valid.' }),
-    403: route.family === 'jobs' ? 'The key lacks the scope.' : 'The key is missing, not valid, or lacks the scope.',
+    400: 'The input is not valid. The error lists every problem with its path and code.',
+    ...(route.family === 'jobs' && { 401: 'The API key is missing or not valid.' }),
+    403:
+      route.family === 'jobs'
+        ? 'The API key lacks the scope.'
+        : 'The API key is missing or not valid, or lacks the scope.',
     ...(route.body && BODY_FAILURES),
-    500: 'Something unexpected; errorId stands in the log.',
-    503: 'The database is away, it took too long, or the server holds as many bodies as REQUEST_MEMORY allows. With an Idempotency-Key it is safe to send it again.',
+    500: 'Unexpected error. The log of the server contains the cause under errorId.',
+    503: 'The database is unavailable, the request took too long, or the memory for request bodies (REQUEST_MEMORY) is in use. With an Idempotency-Key it is safe to retry.',
     ...route.failures,
   };
   return Object.fromEntries(
@@ -40,7 +43,7 @@ const failuresOf = (route: Route): Responses => {
   );
 };
 
-/** Parameters are no components; the dialect is that of the document. */
+/** Returns the JSON schema of a parameter without $schema: the dialect is that of the document. */
 const schemaOf = (schema: z.ZodType): object => {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input' });
   return rest;
@@ -60,7 +63,7 @@ const operationOf = (route: Route) => {
         name,
         in: 'path' as const,
         required: true,
-        description: name === 'stream' ? 'The name of the stream.' : 'The id, as answers give it.',
+        description: name === 'stream' ? 'The name of the stream.' : 'The id, as responses contain it.',
         schema: { type: 'string' as const },
       })),
       ...(route.parameters ?? []).map((parameter) => ({
@@ -95,12 +98,12 @@ export const buildOpenApi = (routes: readonly Route[]): object => {
     info: {
       title: 'Sluice',
       version: packageJson.version,
-      summary: 'The routes that senders of allocation telemetry and scripts for export jobs know.',
+      summary: 'Routes compatible with clients of CloudZero allocation telemetry and Amberflo export jobs.',
       description:
-        'The same streams, jobs and rules as the GraphQL API at `graphql` (relative to this document), which has more. Numbers in bodies keep their digits; windows are half-open; times are RFC 3339 in UTC where nothing else is said.',
+        'The same streams, jobs and rules as in the GraphQL API at `graphql` (relative to this document), which offers more operations. Numbers in bodies keep all digits. Windows are half-open. Times are RFC 3339 in UTC unless stated otherwise.',
       license: { name: packageJson.license, identifier: packageJson.license },
     },
-    // Relative to the document, so that it also holds below the path prefix of a proxy.
+    // Relative to the document, so that it also works below the path prefix of a proxy.
     servers: [{ url: '.', description: 'This server.' }],
     tags: Object.values(TAGS).map((name) => ({ name })),
     security: [{ apiKey: [] }, { authorization: [] }],
@@ -111,7 +114,7 @@ export const buildOpenApi = (routes: readonly Route[]): object => {
           type: 'apiKey',
           in: 'header',
           name: 'Authorization',
-          description: 'The key itself, with or without "Bearer " before it.',
+          description: 'The API key, with or without "Bearer " before it.',
         },
       },
     },

@@ -3,7 +3,7 @@ import { encodeCursor, MAX_PAGE, type Page } from '../db/paging.ts';
 import { ValidationError } from '../errors/errors.ts';
 import type { Call, ParameterDocument } from './route.ts';
 
-// Lists of jobs and of runs, a page at a time.
+// Pages of jobs and of runs.
 
 const sizeUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
 
@@ -12,9 +12,14 @@ export const listParameters: readonly ParameterDocument[] = [
     name: 'limit',
     in: 'query',
     schema: sizeUpTo(MAX_PAGE),
-    description: `How many: 1 to ${MAX_PAGE} (a setting), and as many where left out.`,
+    description: `Page size, 1 to ${MAX_PAGE} (MAX_PAGE_SIZE). Defaults to the maximum.`,
   },
-  { name: 'after', in: 'query', schema: z.string().optional(), description: 'Out of the Link with rel="next".' },
+  {
+    name: 'after',
+    in: 'query',
+    schema: z.string().optional(),
+    description: 'Cursor from the Link header with rel="next".',
+  },
 ];
 
 export const readPageParameters = (call: Call): { first: number; after: string | null; most: number } => {
@@ -27,10 +32,7 @@ export const readPageParameters = (call: Call): { first: number; after: string |
   return { first: limit.data, after: call.query().get('after'), most: maxPage };
 };
 
-/**
- * The address of the next page, as a header: relative to that of the request, of which a proxy may have shortened the path
- * by a prefix.
- */
+/** Returns the Link header of the next page. Its URL is relative, because a proxy may have removed a prefix from the path. */
 export const buildNextLink = <Row extends { createdAt: Date; id: string }>(
   { first }: { first: number },
   { rows, hasNextPage }: Page<Row>,
@@ -44,4 +46,4 @@ export const buildNextLink = <Row extends { createdAt: Date; id: string }>(
   return { Link: `<?${query}>; rel="next"` };
 };
 
-export const NEXT = { Link: 'Where there are more: the address of the next page, rel="next".' };
+export const NEXT = { Link: 'URL of the next page with rel="next", if there is one.' };

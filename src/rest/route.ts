@@ -16,23 +16,23 @@ export interface RestServices extends ApiServices {
   readonly pace: Pace;
 }
 
-/** One request, its key and its shape checked. */
+/** A request whose API key and scope have been checked. */
 export interface Call {
-  /** With the database as the account of the key sees it. */
+  /** `db` sees the account of the API key only. */
   readonly services: RestServices & { readonly db: Db; readonly spellings: KnownSpellings };
   readonly principal: Principal;
   readonly memory: RequestMemory;
   readonly request: IncomingMessage;
-  /** Of the path, by the names in it. */
+  /** Path parameters by name. */
   readonly parameters: Readonly<Record<string, string | undefined>>;
   readonly query: () => URLSearchParams;
   /** The body as text, without a byte order mark. */
   readonly readText: () => Promise<string>;
-  /** The body as JSON, numbers exact; undefined where there is none. */
+  /** The body as JSON with exact numbers; undefined if it is empty. */
   readonly readJson: () => Promise<unknown>;
-  /** Signals that are aborted when nobody waits for the answer any more. */
+  /** Signals that are aborted when the client no longer waits for the response. */
   readonly ended: RequestSignals;
-  /** For work that has time limits of its own: that of the request does not count it. */
+  /** Runs work that has its own time limits: the time limit of the request does not count it. */
   readonly untimed: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }
 
@@ -42,10 +42,10 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The two families differ in how they refuse. */
+/** The two families differ in the statuses of their errors. */
 export type Family = 'telemetry' | 'jobs';
 
-/** A request body as the document shows it. */
+/** A request body in the OpenAPI document. */
 export interface BodyDocument {
   readonly description: string;
   readonly required: boolean;
@@ -59,10 +59,10 @@ export interface ParameterDocument {
   readonly description: string;
 }
 
-/** One route: what the document says of it, and what it does. */
+/** A route: its description in the OpenAPI document, and its handler. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
-  /** With its parameters in braces. */
+  /** Path with parameters in braces. */
   readonly path: string;
   readonly family: Family;
   readonly operationId: string;
@@ -78,12 +78,12 @@ export interface Route {
     readonly schema?: z.ZodType;
     readonly headers?: Readonly<Record<string, string>>;
   };
-  /** Failures beside those that every route of the family has. */
+  /** Errors in addition to those of every route of the family. */
   readonly failures?: Readonly<Record<number, string>>;
   readonly handle: (call: Call) => Promise<Reply>;
 }
 
-/** A path parameter. */
+/** Returns a path parameter. Throws if the route does not have it. */
 export const parameterOf = (call: Call, name: string): string => {
   const value = call.parameters[name];
   if (value === undefined) throw new Error(`The route has no parameter "${name}".`);

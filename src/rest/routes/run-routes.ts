@@ -11,7 +11,7 @@ import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagi
 import { type Call, parameterOf, type Route } from '../route.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
 
-// The runs of a job, which are Sluice's own.
+// Runs of a job. These routes have no counterpart in Amberflo's API.
 
 const formatRuns = async (call: Call, runs: readonly RunRow[]) => {
   const objects =
@@ -33,11 +33,11 @@ export const runRoutes: readonly Route[] = [
     path: '/jobs/{id}/run',
     family: 'jobs',
     operationId: 'runJob',
-    summary: 'Makes a manual run of a job',
+    summary: 'Start a run of a job',
     scope: 'JOBS',
     body: jsonBody(manualRunSchema(systemClock), false),
-    success: { status: 200, description: 'The run, which waits for a worker.', schema: answeredRun },
-    failures: { ...MISSING, 409: 'The bucket belongs to another account of this server.' },
+    success: { status: 200, description: 'The run. It waits for a worker.', schema: answeredRun },
+    failures: { ...MISSING, 409: 'The S3 bucket belongs to another account of this server.' },
     handle: async (call) => {
       const { scheduledFor } = parseInput(manualRunSchema(call.services.clock), (await call.readJson()) ?? {});
       const run = await runJob(call.services, call.principal.accountId, jobIdOf(call), scheduledFor);
@@ -49,10 +49,10 @@ export const runRoutes: readonly Route[] = [
     path: '/jobs/{id}/runs',
     family: 'jobs',
     operationId: 'listRuns',
-    summary: 'Runs of a job, newest first',
+    summary: 'List the runs of a job, newest first',
     scope: 'READ',
     parameters: listParameters,
-    success: { status: 200, description: '100 at most.', schema: z.array(answeredRun), headers: NEXT },
+    success: { status: 200, description: 'One page of runs.', schema: z.array(answeredRun), headers: NEXT },
     failures: MISSING,
     handle: async (call) => {
       const job = await findJob(call);
@@ -70,7 +70,7 @@ export const runRoutes: readonly Route[] = [
     path: '/runs/{id}',
     family: 'jobs',
     operationId: 'getRun',
-    summary: 'One run',
+    summary: 'Get a run',
     scope: 'READ',
     success: { status: 200, description: 'The run.', schema: answeredRun },
     failures: MISSING,

@@ -12,7 +12,7 @@ import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selector
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
 
-// CloudZero's paths. What differs from them stands in the descriptions.
+// CloudZero's paths. The descriptions state the differences from CloudZero.
 
 const TELEMETRY = '/unit-cost/v1/telemetry';
 const ALLOCATION = `${TELEMETRY}/allocation/{stream}`;
@@ -21,10 +21,12 @@ const STREAM = `${TELEMETRY}/{stream}`;
 const receipt = z
   .object({
     message: z.literal('Telemetry accepted'),
-    operationId: z.string().meta({ description: 'The entry in the ledger; the same id as in GraphQL.' }),
+    operationId: z.string().meta({ description: 'Id of the operation in the ledger, the same as in GraphQL.' }),
     insertedRecords: z.int(),
-    hiddenRecords: z.int().meta({ description: 'Earlier records that this write hid.' }),
-    replayed: z.boolean().meta({ description: 'True where an earlier request with the same key was answered again.' }),
+    hiddenRecords: z.int().meta({ description: 'Number of earlier records that this write hid.' }),
+    replayed: z
+      .boolean()
+      .meta({ description: 'True if this is the receipt of an earlier request with the same Idempotency-Key.' }),
   })
   .meta({ id: 'AllocationReceipt' });
 
@@ -33,13 +35,13 @@ const idempotencyKey: ParameterDocument = {
   in: 'header',
   schema: z.string().min(1).max(255).optional(),
   description:
-    'Of the account; never expires. May be a string of RFC 8941: "abc" and abc are the same key. The same key with the same content answers with the stored receipt and writes nothing twice, also across GraphQL, JSON and NDJSON; with other content it is 409.',
+    'Unique per account, 1 to 255 characters, never expires. May be a string of RFC 8941: "abc" and abc are the same key. Repeating a request returns the original receipt and writes nothing, also across GraphQL, JSON and NDJSON. Reusing the key with other content is a 409.',
 };
 
 const bodyOf = (schema: z.ZodType, example: object): BodyDocument => ({
   required: true,
   description:
-    'All are taken or none. JSON: limited by its size after decompression (MAX_BODY_BYTES). NDJSON: one record a line, as many as there are, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
+    'All records are stored, or none. JSON: at most MAX_BODY_BYTES after decompression. NDJSON: one record per line, without a limit, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
   content: {
     'application/json': { schema: z.strictObject({ records: z.array(schema) }), example: { records: [example] } },
     'application/x-ndjson': { schema, example },
@@ -54,13 +56,13 @@ const EXAMPLE = {
 };
 
 const STREAM_BUSY =
-  'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is away, or it took too long. With an Idempotency-Key it is safe to send it again.';
+  'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is unavailable, or the request took too long. With an Idempotency-Key it is safe to retry.';
 
 const writeFailures = {
-  409: 'The Idempotency-Key belongs to an earlier request with other content (IDEMPOTENCY_MISMATCH).',
-  413: 'The JSON body is too large: send it in parts, or as NDJSON.',
+  409: 'An earlier request with other content used the same Idempotency-Key (IDEMPOTENCY_MISMATCH).',
+  413: 'The JSON body is too large. Send it in parts or as NDJSON.',
   503: STREAM_BUSY,
-  429: 'The key sent as many records as it may for now (INTAKE_RECORDS_PER_SECOND). Retry-After says when.',
+  429: 'The API key exceeded INTAKE_RECORDS_PER_SECOND. Retry after the seconds in Retry-After.',
 };
 
 const readTarget = (call: Call): BodyTarget => {
@@ -75,11 +77,11 @@ const readTarget = (call: Call): BodyTarget => {
 const readIdempotencyKey = ({ request }: Call): string | null => {
   const value = request.headers['idempotency-key'];
   if (typeof value !== 'string') return null;
-  // Node reads header bytes as Latin-1; the key is what the sender wrote, so that GraphQL sees the same.
+  // Node decodes header bytes as Latin-1. Decoded as UTF-8, the key is the same as in GraphQL.
   const key = readString(Buffer.from(value, 'latin1').toString('utf8'));
   if (key !== null) return key;
   const message =
-    'Begins with a quote, but is not a string of RFC 8941: printable ASCII in quotes, with \\" for a quote and \\\\ for a backslash.';
+    'Begins with a quote, but is not a string of RFC 8941. Use printable ASCII in quotes, with \\" for a quote and \\\\ for a backslash.';
   throw new ValidationError([{ path: ['Idempotency-Key'], code: 'BAD_TEXT', message }]);
 };
 
@@ -95,10 +97,10 @@ const writeWith =
   (kind: WriteKind, status: 200 | 201) =>
   async (call: Call): Promise<Reply> => ({ status, body: accepted(await ingestBody(call, kind, readTarget(call))) });
 
-/** Deprecated from the first version on: these paths exist for senders that still use them. */
+/** Deprecated since the first version: these paths exist for clients that still use them. */
 const DEPRECATED_AT = '@1764547200';
 
-/** A sum on a deprecated path; `from` is where the successor begins, relative to the path of the request. */
+/** Handles a sum on a deprecated path. `from` is the start of the successor's path, relative to the path of the request. */
 const deprecatedSum =
   (from: string) =>
   async (call: Call): Promise<Reply> => {
@@ -115,11 +117,11 @@ const deprecatedSum =
   };
 
 const DEPRECATION_HEADERS = {
-  Deprecation: 'When it was deprecated (RFC 9745).',
-  Link: 'The successor: rel="successor-version".',
+  Deprecation: 'Time since which the path is deprecated (RFC 9745).',
+  Link: 'URL of the successor with rel="successor-version".',
 };
 
-const success = { status: 200, description: 'The records are durable.', schema: receipt } as const;
+const success = { status: 200, description: 'The records are stored durably.', schema: receipt } as const;
 
 const writes: Route[] = [
   {
@@ -127,7 +129,7 @@ const writes: Route[] = [
     path: `${ALLOCATION}/sum`,
     family: 'telemetry',
     operationId: 'allocationSum',
-    summary: 'Adds records; the live value is the exact sum of its records',
+    summary: 'Add records. The value of a record key is the exact sum of its live records',
     scope: 'INGEST',
     parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
@@ -140,7 +142,7 @@ const writes: Route[] = [
     path: ALLOCATION,
     family: 'telemetry',
     operationId: 'allocationSumDeprecated',
-    summary: 'The same as .../sum',
+    summary: 'Add records, as .../sum does',
     deprecated: true,
     scope: 'INGEST',
     parameters: [idempotencyKey],
@@ -154,8 +156,8 @@ const writes: Route[] = [
     path: TELEMETRY,
     family: 'telemetry',
     operationId: 'allocationSumOldest',
-    summary: 'The same as .../sum, with the stream in each record',
-    description: 'Every record names the stream in telemetry-stream, the same in all of them; otherwise 400.',
+    summary: 'Add records, as .../sum does, with the stream in each record',
+    description: 'Every record must name the same stream in telemetry-stream; otherwise the response is 400.',
     deprecated: true,
     scope: 'INGEST',
     parameters: [idempotencyKey],
@@ -169,7 +171,7 @@ const writes: Route[] = [
     path: `${ALLOCATION}/replace`,
     family: 'telemetry',
     operationId: 'allocationReplace',
-    summary: 'Puts records in the place of those with the same bucket, filter and element',
+    summary: 'Replace the records with the same bucket, filter and element',
     scope: 'INGEST',
     parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
@@ -182,8 +184,9 @@ const writes: Route[] = [
     path: `${ALLOCATION}/delete`,
     family: 'telemetry',
     operationId: 'allocationDelete',
-    summary: 'Hides all live records that match',
-    description: 'Matching nothing is a success that says 0. A missing stream is 400 with the code NOT_FOUND.',
+    summary: 'Hide all live records that match',
+    description:
+      'If nothing matches, the request succeeds with hiddenRecords 0. If the stream does not exist, the response is 400 with the code NOT_FOUND.',
     scope: 'INGEST',
     parameters: [idempotencyKey],
     body: bodyOf(selectorSchema, EXAMPLE),
@@ -229,19 +232,19 @@ const readsAndDeletes: Route[] = [
     path: `${STREAM}/records`,
     family: 'telemetry',
     operationId: 'listRecords',
-    summary: 'Live records, newest bucket first',
+    summary: 'List live records, newest bucket first',
     scope: 'READ',
     parameters: [
       {
         name: 'limit',
         in: 'query',
         schema: limitSchema,
-        description: `How many: 1 to ${MAX_RECORDS}. Defaults to ${MAX_RECORDS}.`,
+        description: `Maximum number of records, 1 to ${MAX_RECORDS}. Defaults to ${MAX_RECORDS}.`,
       },
     ],
     success: {
       status: 200,
-      description: 'In the form in which they are sent.',
+      description: 'The records, in the format in which they are sent.',
       schema: z.object({ records: z.array(answeredRecord) }),
     },
     handle: readRecords,
@@ -251,20 +254,26 @@ const readsAndDeletes: Route[] = [
     path: STREAM,
     family: 'telemetry',
     operationId: 'deleteStream',
-    summary: 'Hides the whole stream and frees its name',
-    description: 'A stream with live records only with force, as query parameter or in the body; else 400.',
+    summary: 'Delete a stream and release its name',
+    description:
+      'A stream with live records is deleted only with force, as query parameter or in the body; otherwise the response is 400.',
     scope: 'ADMIN',
     parameters: [
-      { name: 'force', in: 'query', schema: z.enum(['true', 'false']).optional(), description: 'Also live records.' },
+      {
+        name: 'force',
+        in: 'query',
+        schema: z.enum(['true', 'false']).optional(),
+        description: 'Whether to delete live records.',
+      },
     ],
     body: {
       required: false,
-      description: 'The same as the query parameter.',
+      description: 'Alternative to the query parameter.',
       content: { 'application/json': { schema: forceSchema, example: { force: true } } },
     },
     success: {
       status: 200,
-      description: 'It is deleted. Its ledger stays in the store.',
+      description: 'The stream is deleted. Its ledger remains in the database.',
       schema: z.object({ message: z.literal('Stream deleted'), id: z.string(), name: z.string() }),
     },
     failures: { 503: STREAM_BUSY },
@@ -288,7 +297,7 @@ const RESERVED = '"allocation" and "metric" are reserved in this path; streams o
 const NO_METRICS =
   'Unit metrics are not supported: only allocation streams are served, on the paths with allocation instead of metric';
 
-/** Paths that would otherwise match a route with a stream's name, and why they are not served. */
+/** Paths that would otherwise match a route as the name of a stream, with the reason why they are not served. */
 export const unservedPaths: readonly {
   readonly methods: 'all' | readonly ('GET' | 'HEAD' | 'DELETE')[];
   readonly path: string;

@@ -41,38 +41,40 @@ const fields = {
   rescaleFunction: optional(rescaleFunction, null).meta({ description: descriptionOf(jobFields.rescaleFunction) }),
 } as const;
 
-/** What an answer carries beside the settings; it may come back, and only the version counts. */
+/** Fields of a response that are not settings. Clients may send them back; only the version is used. */
 const readOnly = {
-  id: z.unknown().optional().meta({ description: 'Read-only: may come back, and is ignored.' }),
-  createTime: z.unknown().optional().meta({ description: 'Read-only: may come back, and is ignored.' }),
-  updateTime: z.unknown().optional().meta({ description: 'Read-only: may come back, and is ignored.' }),
-  schedulerContext: z.unknown().optional().meta({ description: 'Read-only: may come back, and is ignored.' }),
+  id: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
+  createTime: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
+  updateTime: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
+  schedulerContext: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
 } as const;
 
 const version = z
   .int()
   .nullish()
-  .meta({ description: "Where given and not the job's own: 409, so that no edit is lost." });
+  .meta({
+    description: 'Expected version of the job. If another one is current, the response is 409 and nothing changes.',
+  });
 
 export const newJobSchema = z.strictObject(fields).meta({ id: 'NewJob', description: 'The settings of a new job.' });
 
 export const jobSchema = z.strictObject({ ...fields, ...readOnly, version }).meta({
   id: 'JobReplacement',
-  description: 'The settings of a job from now on: what is left out takes its default.',
+  description: 'All settings of a job. Fields that are absent get their defaults.',
 });
 
 export const jobWithIdSchema = z.strictObject({ ...fields, ...readOnly, version, id: z.string() }).meta({
   id: 'JobReplacementWithId',
-  description: 'As JobReplacement, and the id of the job.',
+  description: 'All settings of a job, with its id.',
 });
 
 export const checkedJobSchema = z
   .strictObject({ ...fields, ...readOnly, version, id: z.string().nullish() })
-  .meta({ id: 'JobToCheck', description: 'The settings; with an id, those that the job is to be changed to.' });
+  .meta({ id: 'JobToCheck', description: 'Settings to check: of a new job, or of the job with the id.' });
 
 /**
- * The settings in a body, with the other fields of the schema. Throws ValidationError with all problems, their paths as the client
- * spells them.
+ * Returns the settings in a body and the other fields of the schema. Throws ValidationError with all problems and their paths as the
+ * client spells them.
  */
 export const readJob = <Schema extends z.ZodObject>(
   schema: Schema,

@@ -1,4 +1,4 @@
-// Pure: jobs, checks of jobs and runs as the routes answer them.
+// Pure: the responses with jobs, checks of jobs and runs.
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
@@ -12,7 +12,7 @@ const dimensionValues = z.record(z.string(), z.array(z.string()));
 
 const schedulerContext = z
   .object({ nextRunTimesInSeconds: z.array(z.int()) })
-  .meta({ description: 'The next times at which it is due, in Unix epoch seconds; none where it is disabled.' });
+  .meta({ description: 'The next slots of the job, in Unix epoch seconds. Empty if the job is disabled.' });
 
 const settings = {
   jobName: z.string(),
@@ -41,11 +41,11 @@ const draft = z.object({ ...settings, schedulerContext }).meta({ id: 'JobDraft' 
 
 export const answeredJob = z
   .object({
-    id: z.string().meta({ description: 'The same as in GraphQL; opaque, stable, safe in a URL.' }),
-    version: z.int().meta({ description: '1 at first; grows by one at each update.' }),
+    id: z.string().meta({ description: 'Opaque and stable id, the same as in GraphQL. Can be used in a URL.' }),
+    version: z.int().meta({ description: 'Begins at 1 and is incremented by each update.' }),
     ...settings,
-    createTime: z.int().meta({ description: 'Unix epoch milliseconds.' }),
-    updateTime: z.int().meta({ description: 'Unix epoch milliseconds.' }),
+    createTime: z.int().meta({ description: 'Time of creation, in Unix epoch milliseconds.' }),
+    updateTime: z.int().meta({ description: 'Time of the last update, in Unix epoch milliseconds.' }),
     schedulerContext,
   })
   .meta({ id: 'Job' });
@@ -95,10 +95,10 @@ const lower = <Word extends string>(text: Word): Lowercase<Word> => text.toLower
 const asObject = (filter: readonly DimensionValues[]): Record<string, string[]> =>
   Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
 
-/** JSON.rawJSON (ES2026), which TypeScript's library does not know yet: a number with the digits of the text. */
+/** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
 const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
 
-/** In the order in which people read them; jsonb keeps another. */
+/** Returns the settings in the order of the documentation; jsonb does not keep an order. */
 const formatSettings = (job: JobSettings) => ({
   jobName: job.jobName,
   description: job.description,

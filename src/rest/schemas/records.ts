@@ -1,4 +1,4 @@
-// Pure: records and selectors as CloudZero's clients send them, in all their spellings, and as they are answered.
+// Pure: records and selectors in the format of CloudZero's clients, in all spellings, and records in responses.
 import { z } from 'zod';
 import type { Issue } from '../../errors/errors.ts';
 import { toRfc3339 } from '../../lib/iso-8601.ts';
@@ -16,18 +16,18 @@ const timestamp = z
     if (typeof value === 'string') return toRfc3339(value);
     if (value === undefined) return addIssue(context, 'REQUIRED', 'Is required.');
     const isNumber = typeof value === 'number' || isExactNumber(value);
-    const reason = isNumber ? ' A number, such as epoch seconds, does not say its unit.' : '';
+    const reason = isNumber ? ' A number such as epoch seconds has no unit.' : '';
     return addIssue(context, 'BAD_TYPE', `Must be a string such as "2026-01-25T00:00:00Z".${reason}`);
   })
   .meta({
     description:
-      'Any time of the bucket, in ISO 8601: with the offset as Z, UTC, +01:00, +0100 or +01, or without one (UTC); with a blank instead of the T; without seconds; with a fraction; the date alone; in basic format (20260125T083000Z). HOURLY: the hour in UTC. DAILY and MONTHLY: the date or month as written, in its own offset. The bucket starts at most 24 hours from now (MAX_FUTURE_HOURS).',
+      'Any time in the bucket, in ISO 8601. The offset can be Z, UTC, +01:00, +0100 or +01, and defaults to UTC. A space can replace the T, seconds can be absent or have a fraction, and a date alone and the basic format (20260125T083000Z) are accepted. HOURLY uses the hour in UTC; DAILY and MONTHLY use the date or month as written, in its offset. The bucket must start at most 24 hours from now (MAX_FUTURE_HOURS).',
     override: { type: 'string' },
     examples: ['2026-01-25T00:00:00Z'],
   });
 
 const granularity = word(['HOURLY', 'DAILY', 'MONTHLY'], 'upper').meta({
-  description: "The stream's; the first request fixes it. In any case.",
+  description: 'Granularity of the stream, in upper or lower case. The first request to the stream fixes it.',
 });
 
 const filter = z
@@ -41,17 +41,19 @@ const filter = z
   })
   .meta({
     description:
-      'Dimensions with lists of values (or one value): exactly those of the stream. Absent, null, {} or "*": it selects everything.',
+      'The dimensions of the stream, all of them, each with a list of values or one value. If absent, null, {} or "*", the record has no dimensions and applies to all usage.',
     override: {
       anyOf: [DIMENSIONS_DOCUMENT, { type: 'string', const: '*' }, { type: 'null' }],
     },
     examples: [{ 'tag:environment': ['prod'] }],
   });
 
-const element = z.string().meta({ description: 'Who used it: a customer, a team, a product.' });
+const element = z.string().meta({ description: 'The customer, team or product that used it.' });
 const elementAlias = element.meta({ description: 'Another spelling of element-name.' });
-/** Older senders repeat it in each record. */
-const streamName = z.string().meta({ description: 'If given, the stream of the path.' });
+/** Older clients repeat the stream in each record. */
+const streamName = z
+  .string()
+  .meta({ description: 'Name of the stream. If present, it must be the stream of the path.' });
 
 export const recordSchema = z
   .strictObject({
@@ -62,19 +64,20 @@ export const recordSchema = z
     element_name: elementAlias.optional(),
     'telemetry-stream': streamName.optional(),
     value: decimal.meta({
-      description: '0 or more; at most 38 significant digits, at most 30 decimals. A number keeps its digits too.',
+      description:
+        'Decimal, 0 or more, as a number or a string. At most 38 significant digits and 30 decimals, all of which are kept.',
       examples: ['1200.5'],
     }),
   })
   .meta({
     id: 'AllocationRecord',
-    description: 'In this bucket of time, this element (required, under one of its two spellings) used this much.',
+    description: 'Usage of one element in one bucket. Either element-name or element_name is required.',
   });
 
-/** A record on the oldest path, which has no stream in it. */
+/** A record on the oldest path, which does not contain the stream. */
 export const namedRecordSchema = recordSchema
-  .extend({ 'telemetry-stream': z.string().meta({ description: 'The stream: the same in every record.' }) })
-  .meta({ id: 'NamedAllocationRecord', description: 'A record that names its stream.' });
+  .extend({ 'telemetry-stream': z.string().meta({ description: 'Name of the stream, the same in every record.' }) })
+  .meta({ id: 'NamedAllocationRecord', description: 'A record that contains the name of its stream.' });
 
 export const selectorSchema = z
   .strictObject({
@@ -87,10 +90,11 @@ export const selectorSchema = z
   })
   .meta({
     id: 'AllocationSelector',
-    description: 'Matches live records: timestamp and granularity always, filter and element-name where given.',
+    description:
+      'Matches live records by timestamp and granularity, and by filter and element-name if they are present.',
   });
 
-/** What has more than one spelling, or stands in the path as well. */
+/** Fields with more than one spelling, or that can also be in the path. */
 interface Spelled {
   readonly 'telemetry-stream'?: string | undefined;
   readonly 'element-name'?: string | null | undefined;
@@ -100,20 +104,20 @@ interface Spelled {
 const TWO_ELEMENTS: Issue = {
   path: ['element_name'],
   code: 'TWO_ELEMENTS',
-  message: 'Stands beside an element-name: give one of them.',
+  message: 'element-name is present too. Send only one of them.',
 };
 const otherStream = (stream: StreamOfRecords): Issue => ({
   path: ['telemetry-stream'],
   code: 'OTHER_STREAM',
   message:
     stream instanceof NamedStream
-      ? 'Must be the stream that the first record names.'
-      : 'Must be the stream that the path names, or be left out.',
+      ? 'Must be the stream of the first record.'
+      : 'Must be the stream of the path, or absent.',
 });
 const NO_STREAM: Issue = {
   path: ['telemetry-stream'],
   code: 'REQUIRED',
-  message: 'Is required on this path: it names the stream.',
+  message: 'Is required, because this path does not contain the stream.',
 };
 const NO_ELEMENT: Issue = { path: ['element-name'], code: 'REQUIRED', message: 'Is required.' };
 
@@ -133,7 +137,7 @@ const elementOf = (value: Spelled): string | null => value['element-name'] ?? va
 const isObject = (value: unknown): value is Spelled =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** One for all: a body may be full of them. */
+/** Shared, because a body may contain a million of them. */
 const NO_OBJECT = new MalformedRecord([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
 
 /** @param isListed whether the issues of a bad record are listed, or only counted */
@@ -185,10 +189,10 @@ export const readSelector = (
 const VALUE_FORBIDDEN: Issue = {
   path: ['value'],
   code: 'VALUE_FORBIDDEN',
-  message: 'A delete takes no value: it hides records whatever their value.',
+  message: 'Is not allowed in a delete, which hides records regardless of their value.',
 };
 
-/** A domain issue's path below a record, in the words of this API. */
+/** Converts the path of a domain issue below a record to the field names of this API. */
 export const spellPath = (input: RecordInput | SelectorInput | undefined, path: readonly string[]): string[] => {
   const [field = '', place = '', part, ...rest] = path;
   if (field === 'elementName') return ['element-name'];
@@ -199,15 +203,15 @@ export const spellPath = (input: RecordInput | SelectorInput | undefined, path: 
 
 export const answeredRecord = z
   .object({
-    timestamp: z.string().meta({ description: 'The start of the bucket, in UTC.' }),
+    timestamp: z.string().meta({ description: 'Start of the bucket, in UTC.' }),
     granularity: z.enum(['HOURLY', 'DAILY', 'MONTHLY']),
     filter: z.record(z.string(), z.array(z.string())),
     'element-name': z.string(),
-    value: z.string().meta({ description: 'The exact sum of its live records.' }),
+    value: z.string().meta({ description: 'Exact sum of the live records with this record key.' }),
   })
   .meta({ id: 'LiveRecord' });
 
-/** A live record in the form of the request. */
+/** Converts a live record to the format in which records are sent. */
 export const formatRecord = (record: LiveRecord, granularityOf: Granularity): z.input<typeof answeredRecord> => ({
   timestamp: record.bucketStart.toISOString().replace('.000Z', 'Z'),
   granularity: granularityOf,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { digitsOf, isExactNumber } from '../../lib/json-numbers.ts';
 import { addIssue, countIssues } from '../../validation/zod-issues.ts';
 
-/** What a schema makes of a value, with only the number of issues: to describe them takes ten times as long. */
+/** Parses a value and only counts its issues: describing them takes ten times as long. */
 export const parseCounting = <Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -16,7 +16,7 @@ export const parseCounting = <Schema extends z.ZodType>(
   return { success: false, count: countIssues(parsed.issues) };
 };
 
-/** One of these words, in any case; answers with it in capitals. */
+/** Parses one of these words in upper or lower case, and returns it in upper case. */
 export const word = <Word extends string>(words: readonly Word[], spelled: 'upper' | 'lower') =>
   z
     .unknown()
@@ -30,31 +30,31 @@ export const word = <Word extends string>(words: readonly Word[], spelled: 'uppe
 
 const cased = (text: string, spelled: 'upper' | 'lower'): string => (spelled === 'lower' ? text.toLowerCase() : text);
 
-/** A decimal with the digits it was sent with, as JSON number or as string; whether it is one the domain says. */
+/** Parses a JSON number or string to text with all its digits. The domain checks that it is a decimal. */
 export const decimal = z
   .unknown()
   .transform((value, context): string => {
     if (typeof value === 'string') return value;
-    // Of 15 digits or fewer, or it would be an ExactNumber: a double holds them as they were sent.
+    // At most 15 digits, otherwise it would be an ExactNumber: a double represents them as sent.
     if (typeof value === 'number') return String(value);
     if (isExactNumber(value)) return digitsOf(value);
     return value === undefined
       ? addIssue(context, 'REQUIRED', 'Is required.')
-      : addIssue(context, 'BAD_TYPE', 'Must be a number, or a string that holds one.');
+      : addIssue(context, 'BAD_TYPE', 'Must be a number, or a string that contains one.');
   })
   .meta({ override: { type: ['number', 'string'] } });
 
-/** No rule allows more. Zod hands on the issues of an object as arguments of a call, of which there must not be many. */
+/** More than any rule allows. zod passes the issues of an object as arguments of one call, whose number is limited. */
 const MAX_DIMENSIONS_READ = 1000;
 
-/** Dimensions with their values, out of an object of lists. Not z.record, which drops a dimension called __proto__. */
+/** Parses an object of lists to dimensions with values. Not z.record, which drops a dimension named __proto__. */
 export const readDimensions = (
   value: object,
   context: z.RefinementCtx,
 ): { readonly dimension: string; readonly values: readonly string[] }[] => {
   const entries = Object.entries(value);
   if (entries.length > MAX_DIMENSIONS_READ) {
-    return addIssue(context, 'TOO_MANY_DIMENSIONS', `Has ${entries.length} dimensions, more than any filter may have.`);
+    return addIssue(context, 'TOO_MANY_DIMENSIONS', `Has ${entries.length} dimensions, more than any filter can have.`);
   }
   return entries.map(([dimension, given]) => {
     const values: unknown = typeof given === 'string' ? [given] : given;
@@ -65,7 +65,7 @@ export const readDimensions = (
   });
 };
 
-/** How the document shows them. */
+/** JSON schema of dimensions in the OpenAPI document. */
 export const DIMENSIONS_DOCUMENT = {
   type: 'object' as const,
   additionalProperties: {
