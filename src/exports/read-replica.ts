@@ -4,9 +4,9 @@ import type { Db } from '../db/client.ts';
 import type { RowReader, RowReaders } from '../db/row-readers.ts';
 import type { LeasedRun } from '../runs/lease.ts';
 
-/** A standby that exports may read their rows from, so that the primary has its disks and caches for what comes in. */
+/** A standby that exports read their rows from, so that the primary's disks and caches are left to writes. */
 export interface ReadReplica {
-  /** A reader of the standby as soon as that has all that the run's watermark sees; null where the primary is to be read. */
+  /** Waits until the standby has replayed the run's watermark, and returns a reader of it; null if the primary must be read. */
   open(run: LeasedRun, signal: AbortSignal): Promise<RowReader | null>;
 }
 
@@ -14,11 +14,11 @@ export interface ReadReplicaOptions {
   readonly readers: RowReaders;
   /** Milliseconds that a run waits for the standby, connecting included. */
   readonly waitMs: number;
-  /** Told why it is left out for a while. */
+  /** Called with the reason when the standby is skipped for a while. */
   readonly onLeftOut: (error: unknown) => void;
 }
 
-/** A standby that is away for hours must not cost each of a thousand runs its wait. */
+/** How long the standby is skipped after a failure, so that runs do not wait for it while it is down. */
 const LEFT_OUT_MS = 60_000;
 const SHORTEST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 250;
@@ -30,9 +30,8 @@ class ReplicaBehindError extends Error {
 }
 
 /**
- * No run fails because of the standby: where it is away or behind, the attempt reads from the primary; and so does every
- * further attempt, since what ended the first may have been the standby cancelling it (SQLSTATE 40001, a conflict with
- * what it replays).
+ * No run fails because of the standby. If it is down or behind, the attempt reads from the primary; so does every further attempt,
+ * because the standby may have canceled the first one (SQLSTATE 40001, a conflict with replay).
  */
 export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOptions): ReadReplica => {
   let leftOutUntil = -Infinity;
@@ -57,18 +56,18 @@ export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOpt
 };
 
 /**
- * Waits until the standby shows the run with its watermark. That row was committed on the primary after the watermark was
- * taken; a transaction is seen there only when its commit stands in the log, so whatever the watermark sees was logged before
- * the row, and a standby replays the log in order. It needs no trust in positions in the log (of which there are several,
- * as of synchronous_commit=off), and another database, or a standby that was promoted meanwhile, never shows the row.
+ * Waits until the standby shows the run with its watermark. The primary committed that row after the watermark was taken, and a
+ * transaction is visible there only after its commit is in the WAL. So everything that the watermark sees was logged before the row,
+ * and a standby replays the WAL in order. Unlike a comparison of WAL positions this also holds with synchronous_commit=off, and
+ * another database, or a standby that was promoted meanwhile, never shows the row.
  */
 const untilReplayed = async (reader: RowReader, run: LeasedRun, deadline: number, waitMs: number): Promise<void> => {
-  // Ends a statement too that is never answered.
+  // Closing the reader also ends a statement that never returns.
   const overdue = setTimeout(() => reader.close(), deadline - performance.now());
   try {
     for (let pause = SHORTEST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const isThere = await hasReplayed(reader.db, run);
-      // The standby may have to replay a lock of the table that was asked: it would wait for us, and we for it.
+      // Releases the lock on the table: the standby may have to replay an exclusive lock on it, and both would wait for each other.
       await reader.releaseLocks();
       if (isThere) return;
       await delay(pause);

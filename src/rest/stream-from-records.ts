@@ -87,5 +87,4 @@ const followedBy = async function* (read: readonly Buffer[], rest: AsyncIterable
 const refused = (path: readonly string[], code: Issue['code'], message: string): ValidationError =>
   new ValidationError([{ path, code, message }]);
 
-const emptyRequest = (): ValidationError =>
-  refused(['records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+const emptyRequest = (): ValidationError => refused(['records'], 'NO_RECORDS', 'The request has no records. Send at least one.');

@@ -227,8 +227,7 @@ test.each(FORMS)('a timestamp that is a JSON number > is refused with the reason
         {
           path: ['records', '0', 'timestamp'],
           code: 'BAD_TYPE',
-          message:
-            'Must be a string such as "2026-01-25T00:00:00Z". A number such as epoch seconds has no unit.',
+          message: 'Must be a string such as "2026-01-25T00:00:00Z". A number such as epoch seconds has no unit.',
         },
       ],
     ]);

@@ -49,12 +49,9 @@ const readOnly = {
   schedulerContext: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
 } as const;
 
-const version = z
-  .int()
-  .nullish()
-  .meta({
-    description: 'Expected version of the job. If another one is current, the response is 409 and nothing changes.',
-  });
+const version = z.int().nullish().meta({
+  description: 'Expected version of the job. If another one is current, the response is 409 and nothing changes.',
+});
 
 export const newJobSchema = z.strictObject(fields).meta({ id: 'NewJob', description: 'The settings of a new job.' });
 
