@@ -22,16 +22,16 @@ export interface MailerOptions {
 }
 
 /** Sends the mails about ended runs. The queue keeps and retries a mail that the mail server deferred. */
-export const startMailer = async (options: MailerOptions): Promise<Stoppable> => {
+export async function startMailer(options: MailerOptions): Promise<Stoppable> {
   const { queue } = options;
   await consume<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
     sendOne(options, message),
   );
   let stopped: Promise<void> | undefined;
   return { stop: () => (stopped ??= queue.offWork(MAIL_QUEUE, { wait: true })) };
-};
+}
 
-const sendOne = async (options: MailerOptions, message: MailMessage): Promise<void> => {
+async function sendOne(options: MailerOptions, message: MailMessage): Promise<void> {
   const { db, mail, maxCatchUp, onTried } = options;
   const [run] = await db.select().from(runs).where(eq(runs.id, message.runId));
   const email = run?.settings.email;
@@ -64,9 +64,9 @@ const sendOne = async (options: MailerOptions, message: MailMessage): Promise<vo
     log.warn({ err: error }, 'the mail about this run could not be sent; it will be retried');
     throw error;
   }
-};
+}
 
-const composeEnded = async (db: Db, run: RunRow): Promise<MailText> => {
+async function composeEnded(db: Db, run: RunRow): Promise<MailText> {
   const objects = await loadRunObjects(db, [run.id]);
   return composeRunMail({
     jobName: run.settings.jobName,
@@ -84,9 +84,9 @@ const composeEnded = async (db: Db, run: RunRow): Promise<MailText> => {
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
     error: run.error,
   });
-};
+}
 
-const composeMissed = async (db: Db, newest: RunRow, count: number, limit: number): Promise<MailText> => {
+async function composeMissed(db: Db, newest: RunRow, count: number, limit: number): Promise<MailText> {
   const missed = await db
     .select()
     .from(runs)
@@ -105,4 +105,4 @@ const composeMissed = async (db: Db, newest: RunRow, count: number, limit: numbe
     limit,
     slots: missed.reverse(),
   });
-};
+}

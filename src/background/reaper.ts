@@ -17,8 +17,8 @@ export interface ReaperOptions {
 const STALE_AFTER_MS = 30_000;
 
 /** Requeues the runs of workers that died, and sends wake-ups again that the queue lost. */
-export const startReaper = ({ db, queue, everyMs, onFailed, onError }: ReaperOptions): Stoppable =>
-  repeat(
+export function startReaper({ db, queue, everyMs, onFailed, onError }: ReaperOptions): Stoppable {
+  return repeat(
     async () => {
       const { failed } = await reapLostRuns(db, queue);
       for (const run of failed) onFailed(secondsUntilEnd(run));
@@ -26,3 +26,4 @@ export const startReaper = ({ db, queue, everyMs, onFailed, onError }: ReaperOpt
     },
     { everyMs, onError },
   );
+}

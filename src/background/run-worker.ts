@@ -46,7 +46,7 @@ export interface RunWorkerOptions {
 const POLLING_SECONDS = 1;
 
 /** Takes messages from the queue, claims runs and executes them. */
-export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppable> => {
+export async function startRunWorker(options: RunWorkerOptions): Promise<Stoppable> {
   const { queue, log } = options;
   /** Aborted when the grace period after stop() has ended. */
   const shutdown = new AbortController();
@@ -92,13 +92,13 @@ export const startRunWorker = async (options: RunWorkerOptions): Promise<Stoppab
     clearTimeout(grace);
   };
   return { stop: () => (stopped ??= stop()) };
-};
+}
 
 /** Abort reason of runs that are stopped because the process shuts down. */
 class Shutdown extends Error {}
 
 /** Claims the next run of the job and executes one attempt. Sends another message for later if the run has to wait. */
-const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdown: AbortSignal): Promise<void> => {
+async function claimAndExecute(options: RunWorkerOptions, jobId: string, shutdown: AbortSignal): Promise<void> {
   const { queue, leaseMs } = options;
   const db = options.exports.database.runs;
   // Taken before the claim is sent: the lease starts while the claim is in flight.
@@ -117,16 +117,16 @@ const claimAndExecute = async (options: RunWorkerOptions, jobId: string, shutdow
     tracer.startSpan('claim', { startTime: askedAt }, context).end();
     return executeAttempt(options, run, claimSentAt, shutdown, { span, context });
   });
-};
+}
 
 /** @param claimSentAt on this process's monotonic clock */
-const executeAttempt = async (
+async function executeAttempt(
   options: RunWorkerOptions,
   run: LeasedRun,
   claimSentAt: number,
   shutdown: AbortSignal,
   { span, context }: { readonly span: Span; readonly context: Context },
-): Promise<void> => {
+): Promise<void> {
   const { queue, tracer } = options;
   const db = options.exports.database.runs;
   const log = options.log.child({
@@ -200,4 +200,4 @@ const executeAttempt = async (
   if (end && end.event !== 'RETRY')
     recordRunEnd(tracer, run, statusAfter(end.event) as 'SUCCEEDED' | 'FAILED', written);
   options.onEnded(end, seconds, progress);
-};
+}

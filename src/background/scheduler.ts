@@ -22,7 +22,7 @@ const BATCH = 200;
 const SKIP_MS = 60_000;
 
 /** Asks the database every `everyMs` which jobs are due. Any number of servers may do so: row locks decide which server queues a slot. */
-export const startScheduler = ({ db, queue, tracer, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable => {
+export function startScheduler({ db, queue, tracer, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable {
   const skippedUntil = new Map<string, number>();
   const onUnplannable = (jobId: string, cause: unknown): void => {
     skippedUntil.set(jobId, performance.now() + SKIP_MS);
@@ -49,4 +49,4 @@ export const startScheduler = ({ db, queue, tracer, everyMs, maxCatchUp, onError
     },
     { everyMs, onError },
   );
-};
+}

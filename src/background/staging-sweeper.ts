@@ -10,5 +10,6 @@ export interface StagingSweeperOptions {
 }
 
 /** Deletes staged batches of servers that died before the end of the request. */
-export const startStagingSweeper = ({ db, everyMs, olderThanMs, onError }: StagingSweeperOptions): Stoppable =>
-  repeat(() => clearAbandoned(db, olderThanMs), { everyMs, onError });
+export function startStagingSweeper({ db, everyMs, olderThanMs, onError }: StagingSweeperOptions): Stoppable {
+  return repeat(() => clearAbandoned(db, olderThanMs), { everyMs, onError });
+}

@@ -23,9 +23,9 @@ export const LEAST_OPERATIONS = 200;
  * Merges the totals of the streams that this process wrote to often. The process knows these streams, so idle streams cost nothing.
  * The sweep merges streams to which many servers wrote a little each, and streams of servers that have ended.
  */
-export const startTotalsMerger = (
+export function startTotalsMerger(
   options: TotalsMergerOptions & { readonly mergeCandidates: MergeCandidates },
-): Stoppable => {
+): Stoppable {
   const { db, mergeCandidates, everyMs, leastOperations = LEAST_OPERATIONS, onError } = options;
   return repeat(
     async (signal) => {
@@ -42,18 +42,18 @@ export const startTotalsMerger = (
     },
     { everyMs, onError },
   );
-};
+}
 
 /**
  * Checks all streams of all accounts in slices of bounded cost, and merges totals that no server knows of: operations of older
  * versions, of servers that have ended, and of many servers that wrote a little each.
  */
-export const startTotalsSweep = ({
+export function startTotalsSweep({
   db,
   everyMs,
   leastOperations = LEAST_OPERATIONS,
   onError,
-}: TotalsMergerOptions): Stoppable => {
+}: TotalsMergerOptions): Stoppable {
   let position: SweepPosition | null = null;
   return repeat(
     async (signal) => {
@@ -66,4 +66,4 @@ export const startTotalsSweep = ({
     },
     { everyMs, onError },
   );
-};
+}

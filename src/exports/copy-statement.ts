@@ -3,34 +3,38 @@ import type { ObjectExtension } from '../jobs/destination.ts';
 import { isElement, usageQueryText, type UsageSpec } from '../usage/query.ts';
 
 /** Builds the COPY statement: one line per row, each ending in LF, in the order of the SELECT. */
-export const buildCopyStatement = (spec: UsageSpec, extension: ObjectExtension): string =>
-  extension === 'csv'
+export function buildCopyStatement(spec: UsageSpec, extension: ObjectExtension): string {
+  return extension === 'csv'
     ? `COPY (${csvColumns(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv)`
     : // The text format of COPY doubles backslashes, which breaks JSON. The CSV format changes only what needs quotes, and
       // nothing does if quote and delimiter are control characters, which JSON text cannot contain.
       `COPY (SELECT ${jsonLine(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
+}
 
 /** Builds the SELECT of the first rows as lines, for a preview, from the same expressions. */
-export const buildSampleQuery = (spec: UsageSpec, extension: ObjectExtension, limit: number): string =>
-  extension === 'csv'
+export function buildSampleQuery(spec: UsageSpec, extension: ObjectExtension, limit: number): string {
+  return extension === 'csv'
     ? `SELECT ${csvLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`
     : `SELECT ${jsonLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`;
+}
 
-const csvColumns = (spec: UsageSpec): string =>
-  `SELECT q."meterApiName", q."bucketStart", q."bucketEnd"${csvGroups(spec)
+function csvColumns(spec: UsageSpec): string {
+  return `SELECT q."meterApiName", q."bucketStart", q."bucketEnd"${csvGroups(spec)
     .map((group) => `, ${group}`)
     .join('')}, q.value`;
+}
 
 /** The values of a dimension are joined by `|`; `|` and `\` in a value are escaped by `\`. No value contains U+0001. */
-const csvGroups = (spec: UsageSpec): string[] =>
-  spec.groupBy.map((name, index) => {
+function csvGroups(spec: UsageSpec): string[] {
+  return spec.groupBy.map((name, index) => {
     const column = `q.g${index + 1}`;
     if (isElement(name)) return column;
     return `replace(replace(replace(array_to_string(${column}, E'\\x01'), '\\', '\\\\'), '|', '\\|'), E'\\x01', '|')`;
   });
+}
 
 /** Builds the expression of a CSV line as COPY writes it. */
-const csvLine = (spec: UsageSpec): string => {
+function csvLine(spec: UsageSpec): string {
   const columns = ['q."meterApiName"', 'q."bucketStart"', 'q."bucketEnd"', ...csvGroups(spec), 'q.value'];
   return columns
     .map(
@@ -38,10 +42,10 @@ const csvLine = (spec: UsageSpec): string => {
         `CASE WHEN ${column} ~ '[",\\r\\n]' THEN '"' || replace(${column}, '"', '""') || '"' ELSE coalesce(${column}, '') END`,
     )
     .join(` || ',' || `);
-};
+}
 
-const jsonLine = (spec: UsageSpec): string =>
-  concatenation([
+function jsonLine(spec: UsageSpec): string {
+  return concatenation([
     // Stream names need no escapes (src/streams/pipeline/inputs.ts).
     { text: '{"meterApiName":"' },
     { sql: 'q."meterApiName"' },
@@ -60,18 +64,17 @@ const jsonLine = (spec: UsageSpec): string =>
     { sql: 'q.value' },
     { text: '}' },
   ]);
+}
 
 /** Elements are never null and have no control characters, so these two escapes suffice. to_json takes five times as long. */
-const jsonText = (column: string): Piece[] => [
-  { text: '"' },
-  { sql: `replace(replace(${column}, '\\', '\\\\'), '"', '\\"')` },
-  { text: '"' },
-];
+function jsonText(column: string): Piece[] {
+  return [{ text: '"' }, { sql: `replace(replace(${column}, '\\', '\\\\'), '"', '\\"')` }, { text: '"' }];
+}
 
 type Piece = { readonly text: string } | { readonly sql: string };
 
 /** Joins the pieces by ||. Adjacent texts are merged, because each || copies the whole line. */
-const concatenation = (pieces: readonly Piece[]): string => {
+function concatenation(pieces: readonly Piece[]): string {
   const operands: string[] = [];
   let text = '';
   for (const piece of pieces) {
@@ -83,6 +86,8 @@ const concatenation = (pieces: readonly Piece[]): string => {
     text = '';
   }
   return [...operands, textLiteral(text)].join(' || ');
-};
+}
 
-const textLiteral = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+function textLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

@@ -18,8 +18,9 @@ const CLOSING_BRACKET = 0x5d;
 
 const FIXED_COLUMNS = ['meterApiName', 'bucketStart', 'bucketEnd'] as const;
 
-export const extensionOf = (format: JobSettings['format']): ObjectExtension =>
-  ({ CSV: 'csv', JSON: 'json', NDJSON: 'ndjson' } as const)[format];
+export function extensionOf(format: JobSettings['format']): ObjectExtension {
+  return ({ CSV: 'csv', JSON: 'json', NDJSON: 'ndjson' } as const)[format];
+}
 
 const CONTENT_TYPES: Record<ObjectExtension, string> = {
   csv: 'text/csv; charset=utf-8',
@@ -28,27 +29,32 @@ const CONTENT_TYPES: Record<ObjectExtension, string> = {
 };
 
 /** Returns the content type. Compressed files have one of their own, not a Content-Encoding, which some clients decode silently. */
-export const contentTypeOf = (extension: ObjectExtension, compressed: boolean): string =>
-  compressed ? 'application/gzip' : CONTENT_TYPES[extension];
+export function contentTypeOf(extension: ObjectExtension, compressed: boolean): string {
+  return compressed ? 'application/gzip' : CONTENT_TYPES[extension];
+}
 
-export const framingOf = (extension: ObjectExtension, groupBy: readonly string[]): Framing => {
+export function framingOf(extension: ObjectExtension, groupBy: readonly string[]): Framing {
   if (extension === 'json') return { opening: Buffer.from('['), separator: COMMA, closing: CLOSING_BRACKET };
   const opening = extension === 'csv' ? Buffer.from(csvHeader(groupBy)) : Buffer.alloc(0);
   return { opening, separator: LF, closing: null };
-};
+}
 
 /** Returns a file without rows: the header, `[]`, or nothing. */
-export const emptyFile = (extension: ObjectExtension, groupBy: readonly string[]): Buffer =>
-  extension === 'json' ? Buffer.from('[]') : framingOf(extension, groupBy).opening;
+export function emptyFile(extension: ObjectExtension, groupBy: readonly string[]): Buffer {
+  return extension === 'json' ? Buffer.from('[]') : framingOf(extension, groupBy).opening;
+}
 
-const csvHeader = (groupBy: readonly string[]): string =>
-  `${[...FIXED_COLUMNS, ...groupBy, 'value'].map(csvField).join(',')}\n`;
+function csvHeader(groupBy: readonly string[]): string {
+  return `${[...FIXED_COLUMNS, ...groupBy, 'value'].map(csvField).join(',')}\n`;
+}
 
 /** Quotes a field if RFC 4180 requires it, as PostgreSQL quotes the rows. */
-const csvField = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+function csvField(text: string): string {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
 
 /** Returns the extension and compression of an object key that Sluice wrote; null for other keys, such as that of a manifest. */
-export const parseExportKey = (key: string): { extension: ObjectExtension; compressed: boolean } | null => {
+export function parseExportKey(key: string): { extension: ObjectExtension; compressed: boolean } | null {
   const match = /\.(csv|json|ndjson)(\.gz)?$/.exec(key);
   return match ? { extension: match[1] as ObjectExtension, compressed: match[2] !== undefined } : null;
-};
+}

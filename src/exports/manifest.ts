@@ -25,11 +25,13 @@ export interface ManifestObject {
 }
 
 /** Returns the manifest that is written before the first object if the window may have been written before. */
-export const rewritingManifest = (run: ManifestRun): Buffer => toBytes({ ...head(run, 'rewriting') });
+export function rewritingManifest(run: ManifestRun): Buffer {
+  return toBytes({ ...head(run, 'rewriting') });
+}
 
 /** Returns the manifest that is written after the last object. */
-export const completeManifest = (run: ManifestRun, objects: readonly ManifestObject[]): Buffer =>
-  toBytes({
+export function completeManifest(run: ManifestRun, objects: readonly ManifestObject[]): Buffer {
+  return toBytes({
     ...head(run, 'complete'),
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
     totals: {
@@ -38,8 +40,9 @@ export const completeManifest = (run: ManifestRun, objects: readonly ManifestObj
       bytes: objects.reduce((sum, object) => sum + object.bytes, 0),
     },
   });
+}
 
-const head = (run: ManifestRun, state: 'rewriting' | 'complete') => {
+function head(run: ManifestRun, state: 'rewriting' | 'complete') {
   // Readers of the S3 bucket do not need the email address.
   const { email: _, jobName, timeZone, ...settings } = run.settings;
   return {
@@ -54,8 +57,12 @@ const head = (run: ManifestRun, state: 'rewriting' | 'complete') => {
     timeZone,
     watermark: { snapshot: run.watermark, at: run.watermarkAt?.toISOString() ?? null },
   };
-};
+}
 
-const second = (at: Date): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');
+function second(at: Date): string {
+  return at.toISOString().replace(/\.\d{3}Z$/, 'Z');
+}
 
-const toBytes = (manifest: object): Buffer => Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+function toBytes(manifest: object): Buffer {
+  return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
+}

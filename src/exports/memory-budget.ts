@@ -8,7 +8,7 @@ export interface MemoryBudget {
   acquire(bytes: number, signal: AbortSignal): Promise<() => void>;
 }
 
-export const createMemoryBudget = (total: number): MemoryBudget => {
+export function createMemoryBudget(total: number): MemoryBudget {
   let free = total;
   const waiting: { readonly bytes: number; readonly grant: () => void }[] = [];
 
@@ -53,4 +53,4 @@ export const createMemoryBudget = (total: number): MemoryBudget => {
       });
     },
   };
-};
+}

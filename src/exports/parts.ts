@@ -85,7 +85,7 @@ interface FileBuilder {
 }
 
 /** Copies lines with the separator instead of each LF. Returns the number of lines. */
-const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: number): number => {
+function copyLines(lines: Buffer, target: Buffer, offset: number, separator: number): number {
   lines.copy(target, offset);
   let rows = 0;
   for (let at = lines.indexOf(LF); at >= 0; at = lines.indexOf(LF, at + 1)) {
@@ -93,7 +93,7 @@ const copyLines = (lines: Buffer, target: Buffer, offset: number, separator: num
     rows += 1;
   }
   return rows;
-};
+}
 
 /**
  * Initial size of the buffer of a file. Allocating the maximum for each export triggered a garbage collection per small export,

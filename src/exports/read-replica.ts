@@ -33,7 +33,7 @@ class ReplicaBehindError extends Error {
  * No run fails because of the standby. If it is down or behind, the attempt reads from the primary; so does every further attempt,
  * because the standby may have canceled the first one (SQLSTATE 40001, a conflict with replay).
  */
-export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOptions): ReadReplica => {
+export function createReadReplica({ readers, waitMs, onLeftOut }: ReadReplicaOptions): ReadReplica {
   let leftOutUntil = -Infinity;
   return {
     open: async (run, signal) => {
@@ -53,7 +53,7 @@ export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOpt
       }
     },
   };
-};
+}
 
 /**
  * Waits until the standby shows the run with its watermark. The primary committed that row after the watermark was taken, and a
@@ -61,7 +61,7 @@ export const createReadReplica = ({ readers, waitMs, onLeftOut }: ReadReplicaOpt
  * and a standby replays the WAL in order. Unlike a comparison of WAL positions this also holds with synchronous_commit=off, and
  * another database, or a standby that was promoted meanwhile, never shows the row.
  */
-const untilReplayed = async (reader: RowReader, run: LeasedRun, deadline: number, waitMs: number): Promise<void> => {
+async function untilReplayed(reader: RowReader, run: LeasedRun, deadline: number, waitMs: number): Promise<void> {
   // Closing the reader also ends a statement that never returns.
   const overdue = setTimeout(() => reader.close(), deadline - performance.now());
   try {
@@ -77,10 +77,10 @@ const untilReplayed = async (reader: RowReader, run: LeasedRun, deadline: number
   } finally {
     clearTimeout(overdue);
   }
-};
+}
 
-const hasReplayed = async (db: Db, run: LeasedRun): Promise<boolean> => {
+async function hasReplayed(db: Db, run: LeasedRun): Promise<boolean> {
   const { rows } = await db.execute(sql`
     SELECT 1 FROM runs WHERE account_id = ${run.accountId} AND id = ${run.id} AND watermark = ${run.watermark}`);
   return rows.length === 1;
-};
+}

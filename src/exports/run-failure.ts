@@ -6,7 +6,7 @@ import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
 
 /** @param destination where the run writes, and as which principal: the message of ACCESS_DENIED contains the bucket policy to attach */
-export const toRunFailure = (error: unknown, destination: BucketPolicyInput): RunFailure => {
+export function toRunFailure(error: unknown, destination: BucketPolicyInput): RunFailure {
   if (error instanceof ObjectStoreError) {
     const { code, retryable } = error;
     return {
@@ -32,8 +32,9 @@ export const toRunFailure = (error: unknown, destination: BucketPolicyInput): Ru
     message: 'An unexpected error occurred. The operator can find the cause in the log by the id of the run.',
     retryable: true,
   };
-};
+}
 
 /** Appends the policy on one line, because mails and lists show a message as one line. */
-const withPolicy = (message: string, destination: BucketPolicyInput): string =>
-  `${message} The policy to attach: ${bucketPolicy(destination).replace(/\n */g, ' ')}`;
+function withPolicy(message: string, destination: BucketPolicyInput): string {
+  return `${message} The policy to attach: ${bucketPolicy(destination).replace(/\n */g, ' ')}`;
+}

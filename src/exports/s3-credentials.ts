@@ -7,7 +7,7 @@ const RESOLVE_MS = 15_000;
  * Returns whether the AWS SDK finds credentials in one of its sources: environment, profile, web identity, container, instance.
  * Resolves the credentials without using them.
  */
-export const canResolveS3Credentials = async (region: string): Promise<boolean> => {
+export async function canResolveS3Credentials(region: string): Promise<boolean> {
   const client = new S3Client({ region });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
@@ -26,4 +26,4 @@ export const canResolveS3Credentials = async (region: string): Promise<boolean> 
     clearTimeout(timer);
     client.destroy();
   }
-};
+}

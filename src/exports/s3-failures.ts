@@ -262,8 +262,8 @@ const BY_SYSTEM_CODE = new Map<string, Explanation>([
 ]);
 
 /** Returns all explanations with their messages: the source of docs/reference/errors.md (npm run docs). */
-export const s3Explanations = (destination: S3Destination, failure: S3Failure): RunFailure[] =>
-  [
+export function s3Explanations(destination: S3Destination, failure: S3Failure): RunFailure[] {
+  return [
     accessDenied,
     noSuchBucket,
     badBucket,
@@ -292,6 +292,7 @@ export const s3Explanations = (destination: S3Destination, failure: S3Failure): 
     refused,
     unexpected,
   ].map(({ code, message, retryable }) => ({ code, message: message(destination, failure), retryable }));
+}
 
 /**
  * Converts a failure to the error that put() throws. Unknown S3 codes are classified by HTTP status: 408, 429 and 5xx are retryable

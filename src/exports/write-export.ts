@@ -63,26 +63,26 @@ const compress = promisify(gzip);
 /** Hashing 1 MiB takes 1 to 2 ms; hashing 64 MiB in one call would block all requests for 100 ms and more. */
 const HASH_BLOCK_BYTES = 1024 * 1024;
 
-const sha256Of = async (body: Buffer): Promise<string> => {
+async function sha256Of(body: Buffer): Promise<string> {
   const hash = createHash('sha256');
   for (let at = 0; at < body.length; at += HASH_BLOCK_BYTES) {
     if (at > 0) await yieldToEventLoop();
     hash.update(body.subarray(at, at + HASH_BLOCK_BYTES));
   }
   return hash.digest('hex');
-};
+}
 
 /**
  * Writes the export of a run: reads rows from PostgreSQL as of the run's watermark, writes each part with one PutObject, and the
  * manifest last. Every attempt writes the same bytes to the same keys. Throws ObjectStoreError, LimitExceededError, MovedError,
  * ConflictError (the S3 bucket belongs to another account), LeaseLostError, and errors of the database.
  */
-export const writeExport = async (
+export async function writeExport(
   context: ExportContext,
   run: LeasedRun,
   progress: Progress,
   attempt: ExportAttempt,
-): Promise<RunTotals> => {
+): Promise<RunTotals> {
   const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
@@ -137,14 +137,14 @@ export const writeExport = async (
   } finally {
     release();
   }
-};
+}
 
 /** Overwrites the keys that earlier runs of the window wrote and this run did not, with empty files. Returns their number. */
-const overwriteStaleKeys = async (
+async function overwriteStaleKeys(
   writer: ObjectWriter,
   keysWritten: readonly string[],
   groupBy: readonly string[],
-): Promise<number> => {
+): Promise<number> {
   const current = new Set(writer.objects.map((object) => object.key));
   for (const key of keysWritten) {
     const form = parseExportKey(key);
@@ -153,7 +153,7 @@ const overwriteStaleKeys = async (
     await writer.putObject(key, form.compressed ? await compress(empty) : empty, 0);
   }
   return writer.objects.length - current.size;
-};
+}
 
 class ObjectWriter {
   readonly objects: ManifestObject[] = [];

@@ -6,16 +6,18 @@ import { type ExactJson, parseJsonExactly } from '../lib/json-numbers.ts';
 import { findDuplicateKeys } from '../lib/duplicate-keys.ts';
 
 /** Decodes a body as UTF-8 without its byte order mark. Throws BodyError if it is not UTF-8. */
-export const decodeBody = (body: Buffer): string => {
+export function decodeBody(body: Buffer): string {
   if (!isUtf8(body)) throw new BodyError(400, 'The body is not UTF-8.');
   return body.toString('utf8').replace(/^\uFEFF/, '');
-};
+}
 
 /** Parses a body; undefined if it is empty. Throws BodyError if it is not JSON, and ValidationError if an object has duplicate keys. */
-export const parseJson = (text: string): unknown => parseBody(text)?.value;
+export function parseJson(text: string): unknown {
+  return parseBody(text)?.value;
+}
 
 /** Like parseJson, but returns the parsed text too. */
-export const parseBody = (text: string): ExactJson | undefined => {
+export function parseBody(text: string): ExactJson | undefined {
   if (text.trim() === '') return undefined;
   let exact: ExactJson;
   try {
@@ -30,13 +32,13 @@ export const parseBody = (text: string): ExactJson | undefined => {
   const repeated = repeatedNames(exact);
   if (repeated.count > 0) throw new ValidationError(repeated.issues, repeated.count);
   return exact;
-};
+}
 
 /** Counts all duplicate keys of objects, and lists the first `most`. */
-export const repeatedNames = (
+export function repeatedNames(
   { text, value }: ExactJson,
   most = MAX_LISTED_ISSUES,
-): { readonly issues: Issue[]; readonly count: number } => {
+): { readonly issues: Issue[]; readonly count: number } {
   const { paths, count } = findDuplicateKeys(text, value, most);
   const issues = paths.map((path): Issue => ({
     path,
@@ -44,4 +46,4 @@ export const repeatedNames = (
     message: `The object already has the name "${path.at(-1)}", so the value is ambiguous. Send each name once.`,
   }));
   return { issues, count };
-};
+}

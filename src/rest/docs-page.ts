@@ -54,17 +54,17 @@ export const DOCS_PAGE: Answer = { status: 200, headers: PAGE_HEADERS, body: PAG
 const assets = new Map<string, Promise<Buffer>>();
 
 /** Reads a file once, so that slow clients share its memory. */
-const readAsset = (file: string): Promise<Buffer> => {
+function readAsset(file: string): Promise<Buffer> {
   const known = assets.get(file);
   if (known) return known;
   const asset = readFile(join(ASSETS, file));
   assets.set(file, asset);
   asset.catch(() => assets.delete(file));
   return asset;
-};
+}
 
 /** Returns a file that the page loads; null for other names. */
-export const docsFile = async (file = ''): Promise<Answer | null> => {
+export async function docsFile(file = ''): Promise<Answer | null> {
   if (file === 'start.js') {
     return { status: 200, headers: { 'content-type': 'text/javascript; charset=utf-8' }, body: START };
   }
@@ -72,4 +72,4 @@ export const docsFile = async (file = ''): Promise<Answer | null> => {
   if (type === undefined) return null;
   const headers = { 'content-type': type, 'cache-control': 'public, max-age=86400' };
   return { status: 200, headers, body: await readAsset(file) };
-};
+}

@@ -28,18 +28,14 @@ export const errorSchema = z
   })
   .meta({ id: 'Error' });
 
-export const formatError = ({
-  code,
-  message,
-  issues = [],
-  issueCount,
-  errorId,
-}: Failure): z.input<typeof errorSchema> => ({
-  error: {
-    code,
-    message,
-    issues: issues.map((issue) => ({ path: [...issue.path], code: issue.code, message: issue.message })),
-    ...(issueCount !== undefined && { issueCount }),
-    ...(errorId !== undefined && { errorId }),
-  },
-});
+export function formatError({ code, message, issues = [], issueCount, errorId }: Failure): z.input<typeof errorSchema> {
+  return {
+    error: {
+      code,
+      message,
+      issues: issues.map((issue) => ({ path: [...issue.path], code: issue.code, message: issue.message })),
+      ...(issueCount !== undefined && { issueCount }),
+      ...(errorId !== undefined && { errorId }),
+    },
+  };
+}

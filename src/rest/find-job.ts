@@ -6,28 +6,35 @@ import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
 // Shared by the routes of jobs and of runs.
 
-export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(call, 'id'));
+export function jobIdOf(call: Call): string {
+  return parseGlobalId('Job', parameterOf(call, 'id'));
+}
 
-const noJob = (): NotFoundError => new NotFoundError('There is no such job.');
+function noJob(): NotFoundError {
+  return new NotFoundError('There is no such job.');
+}
 
-export const findJob = async (call: Call) => {
+export async function findJob(call: Call) {
   const [job] = await loadJobs(call.services.db, call.principal.accountId, [jobIdOf(call)]);
   if (!job) throw noJob();
   return job;
-};
+}
 
 /** Removes the GraphQL argument "input" from the paths of a ValidationError that the domain throws. */
-export const withoutInput = <Value>(work: Promise<Value>): Promise<Value> =>
-  work.catch((error: unknown) => {
+export function withoutInput<Value>(work: Promise<Value>): Promise<Value> {
+  return work.catch((error: unknown) => {
     if (!(error instanceof ValidationError)) throw error;
     const issues = error.issues.map((issue) => ({ ...issue, path: issue.path.slice(1) }));
     throw new ValidationError(issues, error.issueCount);
   });
+}
 
 export const MISSING = { 404: 'The account has no object with this id.' };
 
-export const jsonBody = (schema: z.ZodType, required = true): BodyDocument => ({
-  required,
-  description: 'Unknown fields are rejected by name.',
-  content: { 'application/json': { schema } },
-});
+export function jsonBody(schema: z.ZodType, required = true): BodyDocument {
+  return {
+    required,
+    description: 'Unknown fields are rejected by name.',
+    content: { 'application/json': { schema } },
+  };
+}

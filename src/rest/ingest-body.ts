@@ -22,10 +22,10 @@ import type { Call } from './route.ts';
 
 const NDJSON = /^application\/(?:x-)?(?:ndjson|jsonl|jsonlines|json-lines)$/;
 
-const isNdjson = (request: IncomingMessage): boolean => {
+function isNdjson(request: IncomingMessage): boolean {
   const [type = ''] = (request.headers['content-type'] ?? '').split(';');
   return NDJSON.test(type.trim().toLowerCase());
-};
+}
 
 /** Longer than any record: at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
 const MAX_LINE_BYTES = 1024 * 1024;
@@ -36,7 +36,7 @@ export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
 }
 
 /** Writes the records of the body, in either format. */
-export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> => {
+export async function ingestBody(call: Call, kind: WriteKind, target: BodyTarget): Promise<Receipt> {
   const { services, request, principal } = call;
   services.intakeRate.admit(principal);
   const context = { ...services, ended: call.ended };
@@ -70,10 +70,10 @@ export const ingestBody = async (call: Call, kind: WriteKind, target: BodyTarget
   } catch (error) {
     throw spelled(error, stream, (index) => records[index]);
   }
-};
+}
 
 /** Converts paths and messages of an error to the field names and formats of this API. */
-const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown => {
+function spelled(error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown {
   if (!(error instanceof ValidationError)) return error;
   const issues = error.issues.map((issue): Issue => {
     const [list = '', index = '', ...rest] = issue.path;
@@ -87,16 +87,16 @@ const spelled = (error: unknown, stream: StreamOfRecords, inputAt: (index: numbe
     return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
   });
   return new ValidationError(issues, error.issueCount);
-};
+}
 
-const writeLines = async (
+async function writeLines(
   call: Call,
   context: BulkContext,
   request: BulkRequest,
   stream: StreamOfRecords,
   chunks: AsyncIterable<Buffer>,
   memory: Held,
-): Promise<Receipt> => {
+): Promise<Receipt> {
   const bulk = await startBulkIngest(context, request).catch((error: unknown) => {
     throw spelled(error, stream, () => undefined);
   });
@@ -141,10 +141,10 @@ const writeLines = async (
     call.services.intakeRate.spend(call.principal, bulk.count);
     await bulk.close();
   }
-};
+}
 
 /** Like RecordTextReader.readLines, but passes every line to the general reader. */
-const addLines = (text: string, from: number, most: number, take: (line: string) => void): number => {
+function addLines(text: string, from: number, most: number, take: (line: string) => void): number {
   let start = from;
   for (let count = 0; count < most && start <= text.length; count += 1) {
     const newline = text.indexOf('\n', start);
@@ -153,10 +153,11 @@ const addLines = (text: string, from: number, most: number, take: (line: string)
     start = end + 1;
   }
   return start;
-};
+}
 
-const misshapen = (code: IssueCode, message: string): MalformedRecord =>
-  new MalformedRecord([{ path: [], code, message }]);
+function misshapen(code: IssueCode, message: string): MalformedRecord {
+  return new MalformedRecord([{ path: [], code, message }]);
+}
 
 const LINE_PROBLEMS: Readonly<Record<LineProblem, MalformedRecord>> = {
   TOO_LONG: misshapen('LINE_TOO_LONG', `The line is longer than ${MAX_LINE_BYTES} bytes. Write one record per line.`),
@@ -166,14 +167,14 @@ const LINE_PROBLEMS: Readonly<Record<LineProblem, MalformedRecord>> = {
 const NO_JSON = misshapen('NOT_JSON', 'Is not JSON. Each line must be one record: {"timestamp": ...}.');
 
 /** Checks the ends of a line: an error of JSON.parse costs as much as checking a record, and a body may have millions of such lines. */
-const cannotBeJson = (text: string): boolean => {
+function cannotBeJson(text: string): boolean {
   if (text.startsWith('{')) return !text.endsWith('}');
   if (text.startsWith('[')) return !text.endsWith(']');
   return text.startsWith('"') && (text.length === 1 || !text.endsWith('"'));
-};
+}
 
 /** Reads a record with the general reader; null for a blank line. */
-const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: BadRecords): Input | null => {
+function readLine(kind: WriteKind, stream: StreamOfRecords, line: string, bad: BadRecords): Input | null {
   const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
   const trimmed = text.trim();
   if (trimmed === '') return null;
@@ -189,4 +190,4 @@ const readLine = (kind: WriteKind, stream: StreamOfRecords, line: string, bad: B
     return NO_JSON;
   }
   return readOne(kind, stream, value, bad);
-};
+}

@@ -22,7 +22,7 @@ const BODY_FAILURES: Readonly<Record<number, string>> = {
 };
 
 /** Errors of every route. */
-const failuresOf = (route: Route): Responses => {
+function failuresOf(route: Route): Responses {
   const common: Record<number, string> = {
     400: 'The input is not valid. The error lists every problem with its path and code.',
     ...(route.family === 'jobs' && { 401: 'The API key is missing or not valid.' }),
@@ -41,15 +41,15 @@ const failuresOf = (route: Route): Responses => {
       { description, content: failureContent, ...((status === '503' || status === '429') && { headers: RETRY_AFTER }) },
     ]),
   );
-};
+}
 
 /** Returns the JSON schema of a parameter without $schema: the dialect is that of the document. */
-const schemaOf = (schema: z.ZodType): object => {
+function schemaOf(schema: z.ZodType): object {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input' });
   return rest;
-};
+}
 
-const operationOf = (route: Route) => {
+function operationOf(route: Route) {
   const { status, description, schema, headers = {} } = route.success;
   const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
   return {
@@ -88,9 +88,9 @@ const operationOf = (route: Route) => {
       ...failuresOf(route),
     },
   };
-};
+}
 
-export const buildOpenApi = (routes: readonly Route[]): object => {
+export function buildOpenApi(routes: readonly Route[]): object {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
   return createDocument({
@@ -120,4 +120,4 @@ export const buildOpenApi = (routes: readonly Route[]): object => {
     },
     paths,
   });
-};
+}

@@ -5,7 +5,9 @@ import type { Call, ParameterDocument } from './route.ts';
 
 // Pages of jobs and of runs.
 
-const sizeUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
+function sizeUpTo(most: number) {
+  return z.coerce.number().int().min(1).max(most).default(most);
+}
 
 export const listParameters: readonly ParameterDocument[] = [
   {
@@ -22,7 +24,7 @@ export const listParameters: readonly ParameterDocument[] = [
   },
 ];
 
-export const readPageParameters = (call: Call): { first: number; after: string | null; most: number } => {
+export function readPageParameters(call: Call): { first: number; after: string | null; most: number } {
   const { maxPage } = call.services.limits;
   const limit = sizeUpTo(maxPage).safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
@@ -30,13 +32,13 @@ export const readPageParameters = (call: Call): { first: number; after: string |
     throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
   }
   return { first: limit.data, after: call.query().get('after'), most: maxPage };
-};
+}
 
 /** Returns the Link header of the next page. Its URL is relative, because a proxy may have removed a prefix from the path. */
-export const buildNextLink = <Row extends { createdAt: Date; id: string }>(
+export function buildNextLink<Row extends { createdAt: Date; id: string }>(
   { first }: { first: number },
   { rows, hasNextPage }: Page<Row>,
-): Record<string, string> => {
+): Record<string, string> {
   const last = rows.at(-1);
   if (!hasNextPage || !last) return {};
   const query = new URLSearchParams({
@@ -44,6 +46,6 @@ export const buildNextLink = <Row extends { createdAt: Date; id: string }>(
     after: encodeCursor([last.createdAt.toISOString(), last.id]),
   });
   return { Link: `<?${query}>; rel="next"` };
-};
+}
 
 export const NEXT = { Link: 'URL of the next page with rel="next", if there is one.' };

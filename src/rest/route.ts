@@ -84,8 +84,8 @@ export interface Route {
 }
 
 /** Returns a path parameter. Throws if the route does not have it. */
-export const parameterOf = (call: Call, name: string): string => {
+export function parameterOf(call: Call, name: string): string {
   const value = call.parameters[name];
   if (value === undefined) throw new Error(`The route has no parameter "${name}".`);
   return value;
-};
+}

@@ -34,7 +34,9 @@ export interface RestServerOptions {
 }
 
 /** Returns whether a path belongs to these routes, even if no route matches it. */
-export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
+export function isRestPath(path: string): boolean {
+  return /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
+}
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 
@@ -43,7 +45,7 @@ const JSON_TYPE = { 'content-type': 'application/json; charset=utf-8' };
 const MAX_PARAMETER = 100_000;
 
 /** Creates the server of the routes that CloudZero's and Amberflo's clients use. */
-export const createRestServer = ({ services, edge, toPublicError, withinTime, docs }: RestServerOptions) => {
+export function createRestServer({ services, edge, toPublicError, withinTime, docs }: RestServerOptions) {
   const advice = docs
     ? 'The routes are described at docs, below the base URL of this server.'
     : 'The description of the routes is disabled on this server (DOCS).';
@@ -111,22 +113,22 @@ export const createRestServer = ({ services, edge, toPublicError, withinTime, do
       await (router.lookup(request, response) as Promise<void>);
     },
   };
-};
+}
 
 const METHODS = { post: 'POST', put: 'PUT', delete: 'DELETE' } as const;
 
-const reply = async (request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> => {
+async function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
   const { status, headers, body } = answer;
   // Drains the rest of the body; otherwise the client would not see the response.
   if (!request.complete && status >= 400) await refuse(request, response, status, String(body), headers);
   else sendAnswer(answer, response);
-};
+}
 
 /** Writes the OpenAPI document. Its generator is loaded at the first request. */
-const writeDocument = async (): Promise<string> => {
+async function writeDocument(): Promise<string> {
   const { buildOpenApi } = await import('./openapi.ts');
   return JSON.stringify(buildOpenApi(routes));
-};
+}
 
 interface Admission {
   readonly services: RestServices;
@@ -136,13 +138,13 @@ interface Admission {
 }
 
 /** Checks the API key and its scope before any of the body is read. Throws Rejection. */
-const admit = async (
+async function admit(
   route: Route,
   request: IncomingMessage,
   parameters: Parameters,
   { services, edge, spellings, held }: Admission,
   limit: TimeLimit,
-): Promise<Call> => {
+): Promise<Call> {
   const caller = await edge.ofHeaders(request.headers);
   const { principal } = caller;
   if (principal === null) throw new Rejection(noKey(route.family, caller.problem));
@@ -161,7 +163,7 @@ const admit = async (
     ended: endedSignals(limit, request.socket, () => request.socket.destroyed),
     untimed: limit.exclude,
   };
-};
+}
 
 /** A failure that is known before the handler runs. */
 class Rejection extends Error {
@@ -173,24 +175,30 @@ class Rejection extends Error {
 }
 
 /** CloudZero responds 403 to a missing API key, Amberflo 401. */
-const noKey = (family: Family, problem: KeyProblem): Failure => ({
-  status: family === 'telemetry' ? 403 : 401,
-  code: 'UNAUTHENTICATED',
-  message: describeProblem(problem),
-  headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': challengeOf(problem) },
-});
+function noKey(family: Family, problem: KeyProblem): Failure {
+  return {
+    status: family === 'telemetry' ? 403 : 401,
+    code: 'UNAUTHENTICATED',
+    message: describeProblem(problem),
+    headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': challengeOf(problem) },
+  };
+}
 
-const noScope = ({ scope }: Route): Failure => ({
-  status: 403,
-  code: 'FORBIDDEN',
-  message: `The API key lacks the scope ${scope}.`,
-});
+function noScope({ scope }: Route): Failure {
+  return {
+    status: 403,
+    code: 'FORBIDDEN',
+    message: `The API key lacks the scope ${scope}.`,
+  };
+}
 
-const unknownPath = (method: string, path: string, advice: string): Failure => ({
-  status: 404,
-  code: 'NOT_FOUND',
-  message: `There is no ${method} ${path}. ${advice}`,
-});
+function unknownPath(method: string, path: string, advice: string): Failure {
+  return {
+    status: 404,
+    code: 'NOT_FOUND',
+    message: `There is no ${method} ${path}. ${advice}`,
+  };
+}
 
 const BAD_PATH: Failure = {
   status: 400,
@@ -198,7 +206,7 @@ const BAD_PATH: Failure = {
   message: 'The path is not valid. Each "%" must be followed by two hexadecimal digits of UTF-8.',
 };
 
-const toFailure = (error: unknown, family: Family, toPublicError: ToPublicError): Failure => {
+function toFailure(error: unknown, family: Family, toPublicError: ToPublicError): Failure {
   if (error instanceof Rejection) return error.failure;
   if (error instanceof BodyError) {
     return {
@@ -218,10 +226,12 @@ const toFailure = (error: unknown, family: Family, toPublicError: ToPublicError)
     ...(errorId !== undefined && { errorId }),
     ...(retryAfterSeconds !== undefined && { headers: { 'Retry-After': String(retryAfterSeconds) } }),
   };
-};
+}
 
-const failureAnswer = (failure: Failure): Answer => ({
-  status: failure.status,
-  headers: { ...JSON_TYPE, ...failure.headers },
-  body: JSON.stringify(formatError(failure)),
-});
+function failureAnswer(failure: Failure): Answer {
+  return {
+    status: failure.status,
+    headers: { ...JSON_TYPE, ...failure.headers },
+    body: JSON.stringify(formatError(failure)),
+  };
+}

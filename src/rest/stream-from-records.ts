@@ -16,13 +16,15 @@ export class NamedStream {
 /** The stream of a request: the one in the path, which records may repeat, or the one that each record must name. */
 export type StreamOfRecords = string | NamedStream;
 
-export const nameOf = (stream: StreamOfRecords): string => (typeof stream === 'string' ? stream : stream.name);
+export function nameOf(stream: StreamOfRecords): string {
+  return typeof stream === 'string' ? stream : stream.name;
+}
 
 /** Issue path of the stream in the first record. */
 export const NAME_PATH: readonly string[] = ['records', '0', 'telemetry-stream'];
 
 /** Returns the stream that the first record of a list names. Throws ValidationError if the record does not name one. */
-export const findStreamName = (records: readonly unknown[]): NamedStream => {
+export function findStreamName(records: readonly unknown[]): NamedStream {
   if (records.length === 0) throw emptyRequest();
   const [record] = records;
   const isObject = typeof record === 'object' && record !== null && !Array.isArray(record);
@@ -32,16 +34,16 @@ export const findStreamName = (records: readonly unknown[]): NamedStream => {
     throw refused(NAME_PATH, 'REQUIRED', 'Is required, because this path does not contain the stream.');
   if (typeof name !== 'string') throw refused(NAME_PATH, 'BAD_TYPE', 'Must be a string.');
   return new NamedStream(name);
-};
+}
 
 /**
  * Returns the stream that the first line names, and the whole body from its beginning. Throws ValidationError if the line does not
  * name one. The caller ends `chunks`.
  */
-export const peekStreamName = async (
+export async function peekStreamName(
   chunks: AsyncGenerator<Buffer>,
   maxLineBytes: number,
-): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> => {
+): Promise<{ readonly stream: NamedStream; readonly chunks: AsyncIterable<Buffer> }> {
   const splitter = createLineSplitter(maxLineBytes);
   const read = new ChunkBuffer();
   for (;;) {
@@ -62,9 +64,9 @@ export const peekStreamName = async (
       );
     }
   }
-};
+}
 
-const streamOfLine = (line: Line): NamedStream => {
+function streamOfLine(line: Line): NamedStream {
   let record: unknown;
   try {
     if ('problem' in line) throw new SyntaxError(line.problem);
@@ -77,14 +79,17 @@ const streamOfLine = (line: Line): NamedStream => {
     );
   }
   return findStreamName([record]);
-};
+}
 
 const followedBy = async function* (read: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   yield* read;
   yield* rest;
 };
 
-const refused = (path: readonly string[], code: Issue['code'], message: string): ValidationError =>
-  new ValidationError([{ path, code, message }]);
+function refused(path: readonly string[], code: Issue['code'], message: string): ValidationError {
+  return new ValidationError([{ path, code, message }]);
+}
 
-const emptyRequest = (): ValidationError => refused(['records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+function emptyRequest(): ValidationError {
+  return refused(['records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+}

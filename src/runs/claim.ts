@@ -17,7 +17,7 @@ import { nextChange, type RunRow } from './runs.ts';
  * transaction ends. Without the lock, a claim could see only the later of two runs while the older one was leased, and get it
  * when the older one was requeued in between: the retry of the older run would then overwrite newer figures of the same window.
  */
-const hasLeasedRun = async (tx: Transaction, jobId: string): Promise<boolean> => {
+async function hasLeasedRun(tx: Transaction, jobId: string): Promise<boolean> {
   const held = tx
     .select({ id: runs.id })
     .from(runs)
@@ -25,15 +25,15 @@ const hasLeasedRun = async (tx: Transaction, jobId: string): Promise<boolean> =>
     .limit(1);
   const [, rows] = await Promise.all([lockName(tx, jobId), held]);
   return rows.length > 0;
-};
+}
 
 /** Takes an advisory lock until the transaction ends. Statements after it see everything that the previous holder committed. */
-const lockName = async (tx: Transaction, name: string): Promise<void> => {
+async function lockName(tx: Transaction, name: string): Promise<void> {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
-};
+}
 
 /** Locks and returns the first waiting run of the job. */
-const lockNextRun = async (tx: Transaction, jobId: string): Promise<RunRow | undefined> => {
+async function lockNextRun(tx: Transaction, jobId: string): Promise<RunRow | undefined> {
   const [run] = await tx
     .select()
     .from(runs)
@@ -42,31 +42,35 @@ const lockNextRun = async (tx: Transaction, jobId: string): Promise<RunRow | und
     .limit(1)
     .for('update');
   return run;
-};
+}
 
 /**
  * Condition: no worker writes this window for another job. A job that was just deleted or moved may still write its former
  * destination, and its last object would end up beside the manifest of this run. Claims of one window wait for its lock.
  */
-const windowIsFree = (run: RunRow): SQL => sql`NOT EXISTS (
+function windowIsFree(run: RunRow): SQL {
+  return sql`NOT EXISTS (
   SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key = ${run.manifestKey}
     AND other.job_id <> ${run.jobId} AND other.lease_token IS NOT NULL)`;
+}
 
 /**
  * Returns whether an earlier run, or an earlier attempt of this run, may have written objects of this window. The earlier run
  * may be of another job that had the destination before, even of another account.
  */
-const mayHaveBeenWritten = async (tx: Transaction, run: RunRow): Promise<boolean> => {
+async function mayHaveBeenWritten(tx: Transaction, run: RunRow): Promise<boolean> {
   // An attempt that was requeued on shutdown is not counted in `attempt`, but it left its rows in run_objects.
   const { rows } = await tx.execute(sql`
     SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
       AND id <> ${run.id} AND started_at IS NOT NULL
     UNION ALL SELECT 1 FROM run_objects WHERE run_id = ${run.id} LIMIT 1`);
   return rows.length > 0 || run.attempt > 0;
-};
+}
 
 /** Rounded to a second, so that all claims within one second send the same message (singleton key). */
-const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
+function wholeSecondAfter(at: Date): Date {
+  return new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
+}
 
 /** A run to execute; or the time at which to claim again, if the next run pauses or its window is busy; or null if there is nothing to do. */
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
@@ -75,7 +79,7 @@ export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date }
  * Claims the first waiting run of the job, regardless of the run for which the message was sent. Returns null if no run waits,
  * and if another run of the job is leased: the worker that releases that one wakes the job again.
  */
-export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<Claim> => {
+export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<Claim> {
   try {
     const taken = await db.transaction(async (tx) => {
       // Pipelined: the statements are sent together, in this order.
@@ -132,4 +136,4 @@ export const claimRun = async (db: Db, jobId: string, leaseMs: number): Promise<
     if (sqlState(error) === '23505') return null;
     throw error;
   }
-};
+}

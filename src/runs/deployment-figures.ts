@@ -34,11 +34,11 @@ const LOOK_BACK = '10 minutes';
  * Reads the figures with three pipelined statements. They use only indexes of active, due and recently ended rows: jobs_due (its
  * first entry), runs_active and runs_by_finish.
  */
-export const readDeploymentFigures = async (
+export async function readDeploymentFigures(
   db: Db,
   { endedSince, limitMs }: { readonly endedSince: string | null; readonly limitMs: number },
-): Promise<DeploymentFigures> =>
-  db.transaction(async (tx) => {
+): Promise<DeploymentFigures> {
+  return db.transaction(async (tx) => {
     const [, active, due, ended] = await Promise.all([
       tx.execute(sql.raw(`SET LOCAL statement_timeout = ${limitMs}`)),
       tx.execute<{ waiting: number; paused: number; running: number; seconds: number | null }>(sql`
@@ -75,3 +75,4 @@ export const readDeploymentFigures = async (
       endedUntil: ended.rows[0]?.until ?? '',
     };
   });
+}

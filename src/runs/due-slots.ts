@@ -46,17 +46,17 @@ interface Slot extends SlotWindow {
  * Creates the runs of all due slots for one batch of jobs, and returns whether more jobs may be due. Any number of servers may call
  * it concurrently: each takes jobs that no other server has locked, and moves next_run_at in the transaction that creates the runs.
  */
-export const queueDueSlots = async (db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> => {
+export async function queueDueSlots(db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> {
   const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
   options.onQueued?.(queued);
   return more;
-};
+}
 
-const queueBatch = async (
+async function queueBatch(
   tx: Transaction,
   queue: Queue,
   options: DueSlotOptions,
-): Promise<{ readonly more: boolean; readonly queued: readonly RunRow[] }> => {
+): Promise<{ readonly more: boolean; readonly queued: readonly RunRow[] }> {
   const now = options.now ?? (await databaseNow(tx));
   const dueJobs = await tx
     .select()
@@ -105,7 +105,7 @@ const queueBatch = async (
     more: seen < dueJobs.length || dueJobs.length === options.batch,
     queued: stored.filter((run) => run.status === 'QUEUED'),
   };
-};
+}
 
 interface EndedRun {
   readonly id: string;
@@ -124,7 +124,7 @@ interface JobPlan {
 }
 
 /** Decides which slots of a due job run, and which are superseded or missed. Throws if no slots, windows or keys follow from its settings. */
-const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan => {
+function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan {
   const due = findDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });
   const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
@@ -152,7 +152,7 @@ const planJob = (job: JobRow, waiting: readonly Slot[], now: Date, cap: number):
   const mails =
     lastMissed === undefined || job.settings.email === null ? [] : [{ runId: lastMissed, missed: plan.missed.length }];
   return { inserts, ended, mails };
-};
+}
 
 export const MISSED = {
   code: 'MISSED',
@@ -174,16 +174,16 @@ export const SUPERSEDED = {
   retryable: false,
 } as const;
 
-const findDueSlots = (job: JobRow, now: Date): Slot[] => {
+function findDueSlots(job: JobRow, now: Date): Slot[] {
   const first = job.nextRunAt;
   if (!first) return [];
   const { cron, timeZone } = job.settings;
   const slots = cron === null ? [first] : newestSlots(cron, timeZone, now, first, MAX_LOOK_BACK);
   const output = outputOf(job.settings);
   return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), output, runId: null }));
-};
+}
 
-const loadWaitingSlots = async (tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> => {
+async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> {
   const rows = await tx
     .select()
     .from(runs)
@@ -206,9 +206,9 @@ const loadWaitingSlots = async (tx: Transaction, due: readonly JobRow[]): Promis
     byJob.set(run.jobId, [...(byJob.get(run.jobId) ?? []), slot]);
   }
   return byJob;
-};
+}
 
-const insertRuns = async (tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> => {
+async function insertRuns(tx: Transaction, inserts: readonly (typeof runs.$inferInsert)[]): Promise<RunRow[]> {
   const stored: RunRow[] = [];
   // 1,000 rows of about 15 values each stay below the limit of 65,534 parameters per statement.
   for (let from = 0; from < inserts.length; from += 1000) {
@@ -221,9 +221,9 @@ const insertRuns = async (tx: Transaction, inserts: readonly (typeof runs.$infer
     );
   }
   return stored;
-};
+}
 
-const cancelWaitingRuns = async (tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> => {
+async function cancelWaitingRuns(tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> {
   const changed: RunRow[] = [];
   for (const [status, error, event] of [
     ['SUPERSEDED', SUPERSEDED, 'SUPERSEDE'],
@@ -240,13 +240,13 @@ const cancelWaitingRuns = async (tx: Transaction, ended: readonly EndedRun[], no
     );
   }
   return changed;
-};
+}
 
-const updateNextRuns = async (tx: Transaction, moves: readonly Move[]): Promise<void> => {
+async function updateNextRuns(tx: Transaction, moves: readonly Move[]): Promise<void> {
   const ids = moves.map((move) => move.id);
   const next = moves.map((move) => move.nextRunAt?.toISOString() ?? null);
   await tx.execute(sql`
     UPDATE jobs SET next_run_at = u.next_run_at
     FROM unnest(${sql.param(ids)}::uuid[], ${sql.param(next)}::timestamptz[]) AS u(id, next_run_at)
     WHERE jobs.id = u.id`);
-};
+}

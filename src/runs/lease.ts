@@ -24,7 +24,9 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
-export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+export function inMs(milliseconds: number) {
+  return sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+}
 
 /**
  * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
@@ -43,17 +45,22 @@ export const isWaiting = sql`${runs.status} IN (${sql.raw(
     .join(', '),
 )})`;
 
-const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
-const ownsRunningRun = (run: LeasedRun) => and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
+function ownsLease(run: LeasedRun) {
+  return and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
+}
+
+function ownsRunningRun(run: LeasedRun) {
+  return and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
+}
 
 /** Renews the lease and stores the progress. Throws LeaseLostError if the lease was lost or the run canceled. */
-export const renewLease = async (
+export async function renewLease(
   db: Db,
   run: LeasedRun,
   leaseMs: number,
   progress: { readonly rows: number; readonly bytes: number },
-): Promise<void> =>
-  db.transaction(async (tx) => {
+): Promise<void> {
+  return db.transaction(async (tx) => {
     const [renewed] = await tx
       .update(runs)
       .set({
@@ -67,6 +74,7 @@ export const renewLease = async (
     if (!renewed) throw new LeaseLostError();
     await notifyRuns(tx, [run]);
   });
+}
 
 export interface RunTotals {
   readonly rows: number;
@@ -89,14 +97,14 @@ export type AttemptEnd =
  * attempts are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the
  * lease if this worker still has it, and returns null.
  */
-export const endAttempt = (
+export function endAttempt(
   db: Db,
   queue: Queue,
   run: LeasedRun,
   outcome: Outcome,
   random: number,
-): Promise<AttemptEnd | null> =>
-  db.transaction(async (tx) => {
+): Promise<AttemptEnd | null> {
+  return db.transaction(async (tx) => {
     const pause = outcome.event === 'FAIL' && outcome.failure.retryable ? retryDelayMs(run.attempt, random) : null;
     const notBefore = pause === null ? null : new Date((await databaseNow(tx)).getTime() + pause);
     const event: AttemptEnd['event'] = pause === null ? outcome.event : 'RETRY';
@@ -126,18 +134,20 @@ export const endAttempt = (
     if (!changed) return null;
     return event === 'RETRY' ? { event } : { event, runSeconds: secondsUntilEnd(changed) };
   });
+}
 
 /** Returns the seconds from the creation of a run to its end, including waiting and the pauses between attempts. */
-export const secondsUntilEnd = ({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number =>
+export function secondsUntilEnd({ createdAt, finishedAt }: Pick<RunRow, 'createdAt' | 'finishedAt'>): number {
   // createdAt may be of a server's clock and finishedAt of the database's.
-  Math.max(0, ((finishedAt?.getTime() ?? 0) - createdAt.getTime()) / 1000);
+  return Math.max(0, ((finishedAt?.getTime() ?? 0) - createdAt.getTime()) / 1000);
+}
 
 /**
  * Hands the run over to another worker, because this one shuts down. The attempt is not counted: otherwise a server that is
  * restarted often would use up all attempts of a long export.
  */
-export const requeueOnShutdown = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
-  db.transaction(async (tx) => {
+export function requeueOnShutdown(db: Db, queue: Queue, run: LeasedRun): Promise<void> {
+  return db.transaction(async (tx) => {
     const [changed] = await tx
       .update(runs)
       .set({
@@ -153,34 +163,37 @@ export const requeueOnShutdown = (db: Db, queue: Queue, run: LeasedRun): Promise
     else await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
   });
+}
 
 /**
  * Releases the lease of a run that was canceled or taken over. If the run is still RUNNING because its lease could not be
  * renewed, leaves it to the reaper: the lease is about to expire, and the attempt counts.
  */
-export const releaseLease = (db: Db, queue: Queue, run: LeasedRun): Promise<void> =>
-  db.transaction(async (tx) => {
+export function releaseLease(db: Db, queue: Queue, run: LeasedRun): Promise<void> {
+  return db.transaction(async (tx) => {
     await clearLease(tx, run);
     await wakeJobs(tx, queue, [run.jobId]);
   });
+}
 
 /** Clears the lease of a run that ended while its worker still had it. */
-const clearLease = async (tx: Transaction, run: LeasedRun): Promise<void> => {
+async function clearLease(tx: Transaction, run: LeasedRun): Promise<void> {
   await tx
     .update(runs)
     .set({ leaseToken: null, leaseUntil: null })
     .where(and(ownsLease(run), notInArray(runs.status, statusesBefore('RETRY'))));
-};
+}
 
 /** Sends one wake-up for the next waiting run of each job, due when that run may start. */
-export const wakeJobs = async (tx: Transaction, queue: Queue, jobIds: readonly string[]): Promise<void> => {
+export async function wakeJobs(tx: Transaction, queue: Queue, jobIds: readonly string[]): Promise<void> {
   if (jobIds.length === 0) return;
   await sendWakeUps(queue, tx, await nextWakeUps(tx, jobIds));
-};
+}
 
-const nextWakeUps = async (tx: Transaction, jobIds: readonly string[]): Promise<RunWakeUp[]> =>
-  tx
+async function nextWakeUps(tx: Transaction, jobIds: readonly string[]): Promise<RunWakeUp[]> {
+  return tx
     .selectDistinctOn([runs.jobId], { jobId: runs.jobId, startAfter: runs.notBefore })
     .from(runs)
     .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), isWaiting))
     .orderBy(runs.jobId, ...fifoOrder);
+}

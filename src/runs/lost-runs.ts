@@ -16,8 +16,8 @@ export const WORKER_LOST: RunFailure = {
 };
 
 /** Requeues runs whose lease has expired. Returns their number, and those that FAILED because no attempt was left. */
-export const reapLostRuns = (db: Db, queue: Queue): Promise<{ lost: number; failed: readonly RunRow[] }> =>
-  db.transaction(async (tx) => {
+export function reapLostRuns(db: Db, queue: Queue): Promise<{ lost: number; failed: readonly RunRow[] }> {
+  return db.transaction(async (tx) => {
     const failed: RunRow[] = [];
     const lost = await tx
       .select()
@@ -58,13 +58,14 @@ export const reapLostRuns = (db: Db, queue: Queue): Promise<{ lost: number; fail
     );
     return { lost: lost.length, failed };
   });
+}
 
 /**
  * Sends a wake-up for each job whose next run has waited longer than `olderThanMs` although no other run of the job is leased: the
  * queue may have lost its message. Superfluous messages are harmless. Returns the number of jobs.
  */
-export const requeueStaleRuns = (db: Db, queue: Queue, olderThanMs: number): Promise<number> =>
-  db.transaction(async (tx) => {
+export function requeueStaleRuns(db: Db, queue: Queue, olderThanMs: number): Promise<number> {
+  return db.transaction(async (tx) => {
     const staleSince = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
     const stale = await tx
       .selectDistinct({ jobId: runs.jobId })
@@ -81,3 +82,4 @@ export const requeueStaleRuns = (db: Db, queue: Queue, olderThanMs: number): Pro
     await sendWakeUps(queue, tx, stale);
     return stale.length;
   });
+}

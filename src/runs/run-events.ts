@@ -12,10 +12,10 @@ export interface RunEventPayload {
 }
 
 /** Notifies all servers of changed runs. PostgreSQL delivers the notifications after COMMIT, so listeners read the new state. */
-export const notifyRuns = async (
+export async function notifyRuns(
   tx: Transaction,
   changed: readonly { readonly id: string; readonly accountId: bigint; readonly jobId: string }[],
-): Promise<void> => {
+): Promise<void> {
   if (changed.length === 0) return;
   const payloads = changed.map((run) =>
     JSON.stringify({ id: run.id, accountId: String(run.accountId), jobId: run.jobId } satisfies RunEventPayload),
@@ -23,4 +23,4 @@ export const notifyRuns = async (
   await tx.execute(
     sql`SELECT pg_notify(${RUN_CHANNEL}, payload) FROM unnest(${sql.param(payloads)}::text[]) AS payload`,
   );
-};
+}

@@ -48,7 +48,7 @@ export class FeedStoppedError extends Error {}
  * Starts the feed: one LISTEN connection per process, for any number of subscriptions. A notification only names the run; its row is
  * read once and pushed to all subscriptions that follow it.
  */
-export const startRunFeed = (options: RunFeedOptions): RunFeed => {
+export function startRunFeed(options: RunFeedOptions): RunFeed {
   const { db, onError } = options;
   const subscriptions = new Set<RunSubscription>();
   const stopping = new AbortController();
@@ -207,15 +207,16 @@ export const startRunFeed = (options: RunFeedOptions): RunFeed => {
       await done;
     },
   };
-};
+}
 
 /** Condition: the run ended within the last `milliseconds`, by the database's clock, which also set finished_at. */
-const endedWithin = (milliseconds: number) =>
-  gt(runs.finishedAt, sql`clock_timestamp() - ${milliseconds} * interval '1 millisecond'`);
+function endedWithin(milliseconds: number) {
+  return gt(runs.finishedAt, sql`clock_timestamp() - ${milliseconds} * interval '1 millisecond'`);
+}
 
 /** Reads the one run; or the runs that wait or run, with those that ended recently, which start() does not deliver. */
-const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> =>
-  db
+function readPresent(db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> {
+  return db
     .select()
     .from(runs)
     .where(
@@ -228,3 +229,4 @@ const readPresent = (db: Db, { accountId, runId, jobId }: RunSelection): Promise
       ),
     )
     .orderBy(sql`${runs.createdAt}, ${runs.id}`);
+}

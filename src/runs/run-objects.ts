@@ -7,11 +7,11 @@ import { type LeasedRun, LeaseLostError } from './lease.ts';
 // key that may exist. Each statement checks the lease.
 
 /** Records a key before it is written, and returns the owner of the S3 bucket. Throws LeaseLostError. */
-export const planObject = async (
+export async function planObject(
   db: Db,
   run: LeasedRun,
   object: { key: string; ordinal: number; rows: number; bytes: number; sha256: string },
-): Promise<BucketOwner> => {
+): Promise<BucketOwner> {
   const { rows } = await db.execute<{ owner: string | null }>(sql`
     INSERT INTO run_objects (run_id, key, ordinal, rows, bytes, sha256)
     SELECT id, ${object.key}, ${object.ordinal}::int, ${object.rows}::bigint, ${object.bytes}::bigint, ${object.sha256} FROM runs
@@ -22,28 +22,30 @@ export const planObject = async (
   const [planned] = rows;
   if (!planned) throw new LeaseLostError();
   return planned;
-};
+}
 
-const objectWritten = (run: LeasedRun, key: string) => sql`
+function objectWritten(run: LeasedRun, key: string) {
+  return sql`
   UPDATE run_objects SET written_at = clock_timestamp() FROM runs
   WHERE run_objects.run_id = ${run.id} AND run_objects.key = ${key}
     AND runs.id = run_objects.run_id AND runs.lease_token = ${run.leaseToken} AND runs.status = 'RUNNING'`;
+}
 
 /** Records that the object was written. Throws LeaseLostError if the run was taken over or canceled during the upload. */
-export const markObjectWritten = async (db: Db, run: LeasedRun, key: string): Promise<void> => {
+export async function markObjectWritten(db: Db, run: LeasedRun, key: string): Promise<void> {
   const { rowCount } = await db.execute(objectWritten(run, key));
   if (rowCount === 0) throw new LeaseLostError();
-};
+}
 
 /**
  * Records that the last object was written. Returns every key that any run or attempt may have written for this window, and the
  * owner of the S3 bucket. Throws LeaseLostError.
  */
-export const closeObjects = async (
+export async function closeObjects(
   db: Db,
   run: LeasedRun,
   lastKey: string,
-): Promise<{ readonly keys: readonly string[]; readonly owner: BucketOwner }> => {
+): Promise<{ readonly keys: readonly string[]; readonly owner: BucketOwner }> {
   const [, { rows }] = await pipelineTransaction(db, (tx) =>
     Promise.all([
       tx.execute(objectWritten(run, lastKey)),
@@ -57,14 +59,14 @@ export const closeObjects = async (
   const [still] = rows;
   if (!still) throw new LeaseLostError();
   return { keys: still.keys, owner: still };
-};
+}
 
 /** Throws LeaseLostError if this worker no longer owns the run. Returns the owner of the S3 bucket. */
-export const assertOwnsLease = async (db: Db, run: LeasedRun): Promise<BucketOwner> => {
+export async function assertOwnsLease(db: Db, run: LeasedRun): Promise<BucketOwner> {
   const { rows } = await db.execute<{ owner: string | null }>(sql`
     SELECT ${ownerOf(run.bucket)} AS owner FROM runs
     WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`);
   const [still] = rows;
   if (!still) throw new LeaseLostError();
   return still;
-};
+}

@@ -35,19 +35,21 @@ export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> 
 };
 
 /** Returns the statuses in which an event is possible: the condition of the UPDATE that makes the change. */
-export const statusesBefore = (event: RunEvent): RunStatus[] =>
-  RUN_STATUSES.filter((status) => TRANSITIONS[status][event] !== null);
+export function statusesBefore(event: RunEvent): RunStatus[] {
+  return RUN_STATUSES.filter((status) => TRANSITIONS[status][event] !== null);
+}
 
 /** Returns the status to which an event leads, the same from each status in which it is possible. */
-export const statusAfter = (event: RunEvent): RunStatus => {
+export function statusAfter(event: RunEvent): RunStatus {
   const targets = new Set(statusesBefore(event).map((status) => TRANSITIONS[status][event]));
   const [target] = targets;
   if (!target || targets.size !== 1) throw new Error(`The event ${event} leads to more than one status.`);
   return target;
-};
+}
 
-export const isEnded = (status: RunStatus): boolean =>
-  Object.values(TRANSITIONS[status]).every((target) => target === null);
+export function isEnded(status: RunStatus): boolean {
+  return Object.values(TRANSITIONS[status]).every((target) => target === null);
+}
 
 /** Seconds before the second, third, fourth and fifth attempt. There is no sixth. */
 const PAUSES = [1, 4, 15, 60] as const;
@@ -57,7 +59,7 @@ export const MAX_ATTEMPTS = PAUSES.length + 1;
  * Returns the milliseconds to wait after this attempt (1 is the first), or null if it was the last. Jitter of ±25 % keeps runs
  * that failed together from retrying together. `random` is 0 to 1.
  */
-export const retryDelayMs = (attempt: number, random: number): number | null => {
+export function retryDelayMs(attempt: number, random: number): number | null {
   const seconds = PAUSES[attempt - 1];
   return seconds === undefined ? null : Math.round(seconds * 1000 * (0.75 + random / 2));
-};
+}

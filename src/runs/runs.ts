@@ -20,14 +20,14 @@ export type RunTrigger = RunRow['trigger'];
 export const nextChange = sql`${runs.change} + 1`;
 
 /** Builds the row of a new run without storing it. */
-export const newRun = (
+export function newRun(
   job: Pick<JobRow, 'id' | 'accountId' | 'settings'>,
   trigger: RunTrigger,
   slot: Date,
   window: TimeWindow,
   now: Date,
   id: string = newId(now),
-): typeof runs.$inferInsert => {
+): typeof runs.$inferInsert {
   const { bucket, path, slug } = destinationOf(job.settings);
   return {
     id,
@@ -43,17 +43,17 @@ export const newRun = (
     manifestKey: manifestKey({ path, slug, window }),
     createdAt: now,
   };
-};
+}
 
 /** Inserts a run, sends its wake-up and notifies subscribers, in the caller's transaction. */
-export const queueRun = async (
+export async function queueRun(
   tx: Transaction,
   queue: Queue,
   job: JobRow,
   trigger: RunTrigger,
   slot: Date,
   now: Date,
-): Promise<RunRow> => {
+): Promise<RunRow> {
   const due = new Date(Math.floor(slot.getTime() / 1000) * 1000);
   const window = windowOf(job.settings, due);
   const [run] = await tx
@@ -64,48 +64,50 @@ export const queueRun = async (
   await sendWakeUps(queue, tx, [{ jobId: job.id }]);
   await notifyRuns(tx, [run]);
   return run;
-};
+}
 
 /** Queues the mail about a run that ended, if its job has an email address. */
-export const queueMail = async (
+export async function queueMail(
   tx: Transaction,
   queue: Queue,
   run: { id: string; settings: JobSettings },
-): Promise<void> => {
+): Promise<void> {
   if (run.settings.email !== null) await sendMails(queue, tx, [{ runId: run.id }]);
-};
+}
 
-export const loadRuns = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<RunRow[]> => {
+export async function loadRuns(db: Executor, accountId: bigint, ids: readonly string[]): Promise<RunRow[]> {
   const wanted = ids.filter(isUuid);
   if (wanted.length === 0) return [];
   return db
     .select()
     .from(runs)
     .where(and(eq(runs.accountId, accountId), inArray(runs.id, wanted)));
-};
+}
 
 /** Returns the objects that the runs have written so far, in the order of the parts. */
-export const loadRunObjects = (db: Executor, runIds: readonly string[]): Promise<RunObjectRow[]> =>
-  db
+export function loadRunObjects(db: Executor, runIds: readonly string[]): Promise<RunObjectRow[]> {
+  return db
     .select()
     .from(runObjects)
     .where(and(inArray(runObjects.runId, [...runIds]), isNotNull(runObjects.writtenAt)))
     .orderBy(runObjects.runId, runObjects.ordinal);
+}
 
 export interface RunListArguments extends PageArguments {
   readonly status?: readonly RunStatus[] | null | undefined;
   readonly jobId?: string | null | undefined;
 }
 
-const selectedRuns = (accountId: bigint, { status, jobId }: RunListArguments): SQL | undefined =>
-  and(
+function selectedRuns(accountId: bigint, { status, jobId }: RunListArguments): SQL | undefined {
+  return and(
     eq(runs.accountId, accountId),
     status == null ? undefined : inArray(runs.status, [...status]),
     jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
   );
+}
 
 /** Returns a page of runs, newest first. */
-export const listRuns = async (db: Db, accountId: bigint, args: RunListArguments): Promise<Page<RunRow>> => {
+export async function listRuns(db: Db, accountId: bigint, args: RunListArguments): Promise<Page<RunRow>> {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db
     .select()
@@ -124,9 +126,9 @@ export const listRuns = async (db: Db, accountId: bigint, args: RunListArguments
     .orderBy(...(page.backward ? [asc(runs.createdAt), asc(runs.id)] : [desc(runs.createdAt), desc(runs.id)]))
     .limit(page.limit + 1);
   return toPage(page, rows);
-};
+}
 
-export const countRuns = async (db: Db, accountId: bigint, args: RunListArguments): Promise<number> => {
+export async function countRuns(db: Db, accountId: bigint, args: RunListArguments): Promise<number> {
   const [row] = await db.select({ count: count() }).from(runs).where(selectedRuns(accountId, args));
   return row?.count ?? 0;
-};
+}

@@ -17,19 +17,21 @@ import { readRecord, readSelector } from '../schemas/records.ts';
 
 export type Input = RecordInput | SelectorInput | MalformedRecord;
 
-export const readOne = (kind: WriteKind, stream: StreamOfRecords, value: unknown, bad: BadRecords): Input =>
-  kind === 'DELETE' ? readSelector(value, stream, bad.areListed) : readRecord(value, stream, bad.areListed);
+export function readOne(kind: WriteKind, stream: StreamOfRecords, value: unknown, bad: BadRecords): Input {
+  return kind === 'DELETE' ? readSelector(value, stream, bad.areListed) : readRecord(value, stream, bad.areListed);
+}
 
 /** Returns null for selectors, of which a request has few, and for records that contain telemetry-stream. */
-export const textReaderFor = (
+export function textReaderFor(
   kind: WriteKind,
   stream: StreamOfRecords,
   known: KnownSpellings,
   bad: BadRecords,
-): RecordTextReader | null =>
-  kind === 'DELETE' || stream instanceof NamedStream
+): RecordTextReader | null {
+  return kind === 'DELETE' || stream instanceof NamedStream
     ? null
     : new RecordTextReader((value) => readRecord(value, stream, bad.areListed), known);
+}
 
 /** Bad records of a request. The issues of the first hundred are listed; those of the others are counted. */
 export class BadRecords {
@@ -82,59 +84,59 @@ export interface RecordList {
   readonly count: number;
 }
 
-export const readList = async (
+export async function readList(
   kind: WriteKind,
   given: string | null,
   text: string,
   known: KnownSpellings,
   ended: RequestSignals,
-): Promise<RecordList> => {
+): Promise<RecordList> {
   const plain = given === null ? null : await readPlainList(kind, given, text, known, ended);
   if (plain !== null && given !== null) return { stream: given, records: plain.inputs, count: plain.count };
   const { stream, text: checked } = checkList(given, text);
   const { inputs, count } = await readAnyList(kind, stream, checked, ended);
   return { stream, records: inputs, count };
-};
+}
 
 /** Yields to the event loop. Throws if the client no longer waits for the response: a large body takes seconds. */
-const nextTurn = async (ended: RequestSignals): Promise<void> => {
+async function nextTurn(ended: RequestSignals): Promise<void> {
   await yieldToEventLoop();
   for (const signal of ended()) signal.throwIfAborted();
-};
+}
 
 /**
  * Checks the body as a whole, and returns its text with numbers that JSON.parse does not change. The parsed body is garbage when this
  * returns, so concurrent requests never hold their parsed bodies at the same time.
  */
-const checkList = (given: string | null, text: string): { readonly stream: StreamOfRecords; readonly text: string } => {
+function checkList(given: string | null, text: string): { readonly stream: StreamOfRecords; readonly text: string } {
   const body = parseBody(text);
   const records = listOf(body?.value);
   return { stream: given ?? findStreamName(records), text: body?.text ?? '' };
-};
+}
 
 /** Parses each record alone. The text must be a body with a list of records and nothing else. */
-const readAnyList = async (
+async function readAnyList(
   kind: WriteKind,
   stream: StreamOfRecords,
   text: string,
   ended: RequestSignals,
-): Promise<ReadRecords> => {
+): Promise<ReadRecords> {
   const read = new ReadRecords();
   for (const element of elementsOf(text)) {
     if (read.push(readOne(kind, stream, JSON.parse(element), read.bad))) await nextTurn(ended);
   }
   read.endRun();
   return read;
-};
+}
 
 /** Reads a list with the fast path; null if the text needs the general reader. */
-const readPlainList = async (
+async function readPlainList(
   kind: WriteKind,
   stream: string,
   text: string,
   known: KnownSpellings,
   ended: RequestSignals,
-): Promise<ReadRecords | null> => {
+): Promise<ReadRecords | null> {
   const read = new ReadRecords();
   const reader = textReaderFor(kind, stream, known, read.bad);
   if (!reader) return null;
@@ -144,9 +146,9 @@ const readPlainList = async (
   }
   read.endRun();
   return read;
-};
+}
 
-const listOf = (body: unknown): readonly unknown[] => {
+function listOf(body: unknown): readonly unknown[] {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ValidationError([{ path: [], code: 'BAD_TYPE', message: 'Must be an object: {"records": [...]}.' }]);
   }
@@ -163,4 +165,4 @@ const listOf = (body: unknown): readonly unknown[] => {
     throw new ValidationError(issues, issues.length + Math.max(0, unknown.length - MAX_LISTED_ISSUES));
   }
   return records;
-};
+}

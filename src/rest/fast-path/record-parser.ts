@@ -232,27 +232,27 @@ class RepeatedValue<Meaning> {
 }
 
 /** Returns the field whose name begins there, or -1. */
-const fieldAt = (text: string, at: number): number => {
+function fieldAt(text: string, at: number): number {
   for (let field = TIMESTAMP; field <= VALUE; field += 1)
     if (text.startsWith(FIELDS[field] as string, at)) return field;
   return text.startsWith(ELEMENT_ALIAS, at) ? ELEMENT : -1;
-};
+}
 
-const afterBlanks = (text: string, from: number, limit: number): number => {
+function afterBlanks(text: string, from: number, limit: number): number {
   for (let at = from; ; at += 1) {
     const code = text.charCodeAt(at);
     if ((code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) || at >= limit) return at;
   }
-};
+}
 
 /** Returns the start of the value whose name begins at `name`, or -1. */
-const startOfValue = (text: string, name: number, limit: number): number => {
+function startOfValue(text: string, name: number, limit: number): number {
   const colon = afterBlanks(text, text.indexOf('"', name + 1) + 1, limit);
   return text.charCodeAt(colon) === COLON ? afterBlanks(text, colon + 1, limit) : -1;
-};
+}
 
 /** Returns the end of the string that begins there; -1 if there is none, or if it contains escapes. */
-const endOfPlainString = (text: string, from: number): number => {
+function endOfPlainString(text: string, from: number): number {
   if (text.charCodeAt(from) !== QUOTE) return -1;
   for (let at = from + 1; ; at += 1) {
     const code = text.charCodeAt(at);
@@ -260,10 +260,10 @@ const endOfPlainString = (text: string, from: number): number => {
     // Also true beyond the end of the text, where charCodeAt returns NaN.
     if (!(code >= 0x20) || code === BACKSLASH) return -1;
   }
-};
+}
 
 /** Returns the end of the number that begins there; -1 if there is none, or if a double cannot represent it as sent. */
-const endOfPlainNumber = (text: string, from: number): number => {
+function endOfPlainNumber(text: string, from: number): number {
   let at = from;
   for (; at <= from + MAX_PLAIN_NUMBER; at += 1) {
     const code = text.charCodeAt(at);
@@ -271,10 +271,10 @@ const endOfPlainNumber = (text: string, from: number): number => {
     if (!(code >= 0x2b && code <= 0x7a) || code === COMMA || code === CLOSING_BRACKET) break;
   }
   return at <= from + MAX_PLAIN_NUMBER && PLAIN_NUMBER.test(text.slice(from, at)) ? at : -1;
-};
+}
 
 /** Returns the end of the object that begins there, or -1 if it does not end before the limit. */
-const endOfObject = (text: string, from: number, limit: number): number => {
+function endOfObject(text: string, from: number, limit: number): number {
   if (text.charCodeAt(from) !== OPENING_BRACE) return -1;
   let depth = 0;
   let inString = false;
@@ -290,7 +290,9 @@ const endOfObject = (text: string, from: number, limit: number): number => {
     }
   }
   return -1;
-};
+}
 
 /** Copies a text, because a substring keeps the whole text in memory. */
-const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
+function copyOf(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le');
+}

@@ -13,22 +13,24 @@ import type { Call, Reply, Route } from '../route.ts';
 
 const SHOWN_SLOTS = 5;
 
-const answerJob = (call: Call, job: JobRow) =>
-  formatJob(job, upcomingSlots(job.settings, call.services.clock.now(), SHOWN_SLOTS));
+function answerJob(call: Call, job: JobRow) {
+  return formatJob(job, upcomingSlots(job.settings, call.services.clock.now(), SHOWN_SLOTS));
+}
 
-const replaceJob = async (
+async function replaceJob(
   call: Call,
   id: string,
   { settings, version }: ReturnType<typeof readJob<typeof jobSchema>>,
-): Promise<Reply> => {
+): Promise<Reply> {
   const { services } = call;
   const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, settings));
   return { status: 200, body: answerJob(call, job) };
-};
+}
 
 /** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
-const readReplacement = async <Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) =>
-  readJob(schema, await call.readJson(), { clock: call.services.clock, mayHavePassed: () => true });
+async function readReplacement<Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) {
+  return readJob(schema, await call.readJson(), { clock: call.services.clock, mayHavePassed: () => true });
+}
 
 const REFUSED = { 409: 'Another job has the name or the destination, or the version is stale.' };
 

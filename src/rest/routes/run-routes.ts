@@ -13,7 +13,7 @@ import { parseInput } from '../../validation/zod-issues.ts';
 
 // Runs of a job. These routes have no counterpart in Amberflo's API.
 
-const formatRuns = async (call: Call, runs: readonly RunRow[]) => {
+async function formatRuns(call: Call, runs: readonly RunRow[]) {
   const objects =
     runs.length === 0
       ? []
@@ -23,9 +23,11 @@ const formatRuns = async (call: Call, runs: readonly RunRow[]) => {
         );
   const byRun = Map.groupBy(objects, ({ runId }) => runId);
   return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
-};
+}
 
-const manualRunSchema = (clock: Clock) => z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
+function manualRunSchema(clock: Clock) {
+  return z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
+}
 
 export const runRoutes: readonly Route[] = [
   {

@@ -38,15 +38,17 @@ const idempotencyKey: ParameterDocument = {
     'Unique per account, 1 to 255 characters, never expires. May be a string of RFC 8941: "abc" and abc are the same key. Repeating a request returns the original receipt and writes nothing, also across GraphQL, JSON and NDJSON. Reusing the key with other content is a 409.',
 };
 
-const bodyOf = (schema: z.ZodType, example: object): BodyDocument => ({
-  required: true,
-  description:
-    'All records are stored, or none. JSON: at most MAX_BODY_BYTES after decompression. NDJSON: one record per line, without a limit, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
-  content: {
-    'application/json': { schema: z.strictObject({ records: z.array(schema) }), example: { records: [example] } },
-    'application/x-ndjson': { schema, example },
-  },
-});
+function bodyOf(schema: z.ZodType, example: object): BodyDocument {
+  return {
+    required: true,
+    description:
+      'All records are stored, or none. JSON: at most MAX_BODY_BYTES after decompression. NDJSON: one record per line, without a limit, read as a stream. Both may be compressed (Content-Encoding: gzip, deflate, br).',
+    content: {
+      'application/json': { schema: z.strictObject({ records: z.array(schema) }), example: { records: [example] } },
+      'application/x-ndjson': { schema, example },
+    },
+  };
+}
 
 const EXAMPLE = {
   timestamp: '2026-01-25T00:00:00Z',
@@ -65,16 +67,16 @@ const writeFailures = {
   429: 'The API key exceeded INTAKE_RECORDS_PER_SECOND. Retry after the seconds in Retry-After.',
 };
 
-const readTarget = (call: Call): BodyTarget => {
+function readTarget(call: Call): BodyTarget {
   return {
     accountId: call.principal.accountId,
     stream: call.parameters['stream'] ?? null,
     idempotencyKey: readIdempotencyKey(call),
     path: [],
   };
-};
+}
 
-const readIdempotencyKey = ({ request }: Call): string | null => {
+function readIdempotencyKey({ request }: Call): string | null {
   const value = request.headers['idempotency-key'];
   if (typeof value !== 'string') return null;
   // Node decodes header bytes as Latin-1. Decoded as UTF-8, the key is the same as in GraphQL.
@@ -83,27 +85,31 @@ const readIdempotencyKey = ({ request }: Call): string | null => {
   const message =
     'Begins with a quote, but is not a string of RFC 8941. Use printable ASCII in quotes, with \\" for a quote and \\\\ for a backslash.';
   throw new ValidationError([{ path: ['Idempotency-Key'], code: 'BAD_TEXT', message }]);
-};
+}
 
-const accepted = ({ operation, replayed }: Receipt): z.output<typeof receipt> => ({
-  message: 'Telemetry accepted',
-  operationId: encodeGlobalId('AllocationOperation', operation.id),
-  insertedRecords: operation.insertedRecords,
-  hiddenRecords: operation.hiddenRecords,
-  replayed,
-});
+function accepted({ operation, replayed }: Receipt): z.output<typeof receipt> {
+  return {
+    message: 'Telemetry accepted',
+    operationId: encodeGlobalId('AllocationOperation', operation.id),
+    insertedRecords: operation.insertedRecords,
+    hiddenRecords: operation.hiddenRecords,
+    replayed,
+  };
+}
 
-const writeWith =
-  (kind: WriteKind, status: 200 | 201) =>
-  async (call: Call): Promise<Reply> => ({ status, body: accepted(await ingestBody(call, kind, readTarget(call))) });
+function writeWith(kind: WriteKind, status: 200 | 201) {
+  return async (call: Call): Promise<Reply> => ({
+    status,
+    body: accepted(await ingestBody(call, kind, readTarget(call))),
+  });
+}
 
 /** Deprecated since the first version: these paths exist for clients that still use them. */
 const DEPRECATED_AT = '@1764547200';
 
 /** Handles a sum on a deprecated path. `from` is the start of the successor's path, relative to the path of the request. */
-const deprecatedSum =
-  (from: string) =>
-  async (call: Call): Promise<Reply> => {
+function deprecatedSum(from: string) {
+  return async (call: Call): Promise<Reply> => {
     const receipt = await ingestBody(call, 'SUM', readTarget(call));
     // Relative, because a proxy may have removed a prefix from the path. If the path ends with a slash, the reference begins
     // one level higher.
@@ -115,6 +121,7 @@ const deprecatedSum =
       headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
     };
   };
+}
 
 const DEPRECATION_HEADERS = {
   Deprecation: 'Time since which the path is deprecated (RFC 9745).',
@@ -200,7 +207,7 @@ const MAX_RECORDS = 1000;
 
 const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(MAX_RECORDS);
 
-const readRecords = async (call: Call): Promise<Reply> => {
+async function readRecords(call: Call): Promise<Reply> {
   const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
   if (!limit.success) {
     const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
@@ -213,18 +220,18 @@ const readRecords = async (call: Call): Promise<Reply> => {
   call.services.keyHasher.note(stream);
   const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
   return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
-};
+}
 
 const forceSchema = z.strictObject({ force: z.boolean().optional() });
 
-const readForce = async (call: Call): Promise<boolean> => {
+async function readForce(call: Call): Promise<boolean> {
   const asked = call.query().get('force');
   if (asked !== null && asked !== 'true' && asked !== 'false') {
     throw new ValidationError([{ path: ['force'], code: 'BAD_VALUE', message: 'Must be true or false.' }]);
   }
   const body = parseInput(forceSchema, (await call.readJson()) ?? {});
   return asked === 'true' || body.force === true;
-};
+}
 
 const readsAndDeletes: Route[] = [
   {

@@ -73,19 +73,19 @@ export const checkedJobSchema = z
  * Returns the settings in a body and the other fields of the schema. Throws ValidationError with all problems and their paths as the
  * client spells them.
  */
-export const readJob = <Schema extends z.ZodObject>(
+export function readJob<Schema extends z.ZodObject>(
   schema: Schema,
   body: unknown,
   options: Pick<JobRuleOptions, 'clock' | 'mayHavePassed'>,
-): z.output<Schema> & { readonly settings: JobSettings } => {
+): z.output<Schema> & { readonly settings: JobSettings } {
   const job = parseInput(withJobRules(schema, { ...options, spellPath }), body);
   return { ...job, settings: toSettings(job as unknown as JobFields) };
-};
+}
 
 /** Dimensions are keys of the filter here, not entries of a list. */
-const spellPath = (job: JobFields, path: readonly string[]): readonly string[] => {
+function spellPath(job: JobFields, path: readonly string[]): readonly string[] {
   const [field, index, part, ...rest] = path;
   if (field !== 'filter' || index === undefined) return path;
   const dimension = job.filter?.[Number(index)]?.dimension ?? index;
   return ['filter', dimension, ...(part === 'values' ? rest : [])];
-};
+}

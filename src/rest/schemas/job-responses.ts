@@ -90,84 +90,99 @@ export const answeredRun = z
   })
   .meta({ id: 'Run' });
 
-const lower = <Word extends string>(text: Word): Lowercase<Word> => text.toLowerCase() as Lowercase<Word>;
+function lower<Word extends string>(text: Word): Lowercase<Word> {
+  return text.toLowerCase() as Lowercase<Word>;
+}
 
-const asObject = (filter: readonly DimensionValues[]): Record<string, string[]> =>
-  Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
+function asObject(filter: readonly DimensionValues[]): Record<string, string[]> {
+  return Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
+}
 
 /** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
-const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
+function exactNumber(text: string): number {
+  return (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
+}
 
 /** Returns the settings in the order of the documentation; jsonb does not keep an order. */
-const formatSettings = (job: JobSettings) => ({
-  jobName: job.jobName,
-  description: job.description,
-  enabled: job.enabled,
-  email: job.email,
-  s3Url: job.s3Url,
-  bucketOwner: job.bucketOwner ?? null,
-  format: lower(job.format),
-  compression: lower(job.compression),
-  aggregationBucket: lower(job.aggregationBucket),
-  timeZone: job.timeZone,
-  range: job.range,
-  endTimeOffset: job.endTimeOffset,
-  cron: job.cron,
-  scheduledTimeInSeconds: job.scheduledTimeInSeconds,
-  meterApiNames: job.meterApiNames && [...job.meterApiNames],
-  groupBy: job.groupBy && [...job.groupBy],
-  filter: job.filter && asObject(job.filter),
-  sparse: job.sparse,
-  minimizeFresh: job.minimizeFresh,
-  rescaleFunction: job.rescaleFunction && {
-    function: lower(job.rescaleFunction.function),
-    coefficient: exactNumber(job.rescaleFunction.coefficient),
-  },
-});
+function formatSettings(job: JobSettings) {
+  return {
+    jobName: job.jobName,
+    description: job.description,
+    enabled: job.enabled,
+    email: job.email,
+    s3Url: job.s3Url,
+    bucketOwner: job.bucketOwner ?? null,
+    format: lower(job.format),
+    compression: lower(job.compression),
+    aggregationBucket: lower(job.aggregationBucket),
+    timeZone: job.timeZone,
+    range: job.range,
+    endTimeOffset: job.endTimeOffset,
+    cron: job.cron,
+    scheduledTimeInSeconds: job.scheduledTimeInSeconds,
+    meterApiNames: job.meterApiNames && [...job.meterApiNames],
+    groupBy: job.groupBy && [...job.groupBy],
+    filter: job.filter && asObject(job.filter),
+    sparse: job.sparse,
+    minimizeFresh: job.minimizeFresh,
+    rescaleFunction: job.rescaleFunction && {
+      function: lower(job.rescaleFunction.function),
+      coefficient: exactNumber(job.rescaleFunction.coefficient),
+    },
+  };
+}
 
-const inSeconds = (slots: readonly Date[]): number[] => slots.map((slot) => Math.floor(slot.getTime() / 1000));
+function inSeconds(slots: readonly Date[]): number[] {
+  return slots.map((slot) => Math.floor(slot.getTime() / 1000));
+}
 
-export const formatJob = (job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> => ({
-  id: encodeGlobalId('Job', job.id),
-  version: job.version,
-  ...formatSettings(job.settings),
-  createTime: job.createdAt.getTime(),
-  updateTime: job.updatedAt.getTime(),
-  schedulerContext: { nextRunTimesInSeconds: inSeconds(nextSlots) },
-});
+export function formatJob(job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> {
+  return {
+    id: encodeGlobalId('Job', job.id),
+    version: job.version,
+    ...formatSettings(job.settings),
+    createTime: job.createdAt.getTime(),
+    updateTime: job.updatedAt.getTime(),
+    schedulerContext: { nextRunTimesInSeconds: inSeconds(nextSlots) },
+  };
+}
 
-export const formatCheck = (check: JobCheck): z.input<typeof answeredCheck> => ({
-  job: { ...formatSettings(check.job), schedulerContext: { nextRunTimesInSeconds: inSeconds(check.nextRuns) } },
-  query: {
-    ...check.query,
-    windowStart: formatTimestamp(check.query.windowStart),
-    windowEnd: formatTimestamp(check.query.windowEnd),
-    aggregationBucket: lower(check.query.aggregationBucket),
-    meterApiNames: [...check.query.meterApiNames],
-    groupBy: [...check.query.groupBy],
-    filter: asObject(check.query.filter),
-    parameters: [...check.query.parameters],
-  },
-  objectKeys: [...check.objectKeys],
-  sample: [...check.sample],
-  warnings: [...check.warnings],
-});
+export function formatCheck(check: JobCheck): z.input<typeof answeredCheck> {
+  return {
+    job: { ...formatSettings(check.job), schedulerContext: { nextRunTimesInSeconds: inSeconds(check.nextRuns) } },
+    query: {
+      ...check.query,
+      windowStart: formatTimestamp(check.query.windowStart),
+      windowEnd: formatTimestamp(check.query.windowEnd),
+      aggregationBucket: lower(check.query.aggregationBucket),
+      meterApiNames: [...check.query.meterApiNames],
+      groupBy: [...check.query.groupBy],
+      filter: asObject(check.query.filter),
+      parameters: [...check.query.parameters],
+    },
+    objectKeys: [...check.objectKeys],
+    sample: [...check.sample],
+    warnings: [...check.warnings],
+  };
+}
 
-export const formatRun = (run: RunRow, objects: readonly RunObjectRow[]): z.input<typeof answeredRun> => ({
-  id: encodeGlobalId('Run', run.id),
-  jobId: encodeGlobalId('Job', run.jobId),
-  jobName: run.settings.jobName,
-  trigger: lower(run.trigger),
-  status: lower(run.status),
-  scheduledFor: formatTimestamp(run.scheduledFor),
-  windowStart: formatTimestamp(run.windowStart),
-  windowEnd: formatTimestamp(run.windowEnd),
-  startedAt: run.startedAt && formatTimestamp(run.startedAt),
-  finishedAt: run.finishedAt && formatTimestamp(run.finishedAt),
-  attempt: run.attempt,
-  rowsWritten: run.rowsWritten,
-  bytesWritten: run.bytesWritten,
-  objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
-  manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
-  error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
-});
+export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.input<typeof answeredRun> {
+  return {
+    id: encodeGlobalId('Run', run.id),
+    jobId: encodeGlobalId('Job', run.jobId),
+    jobName: run.settings.jobName,
+    trigger: lower(run.trigger),
+    status: lower(run.status),
+    scheduledFor: formatTimestamp(run.scheduledFor),
+    windowStart: formatTimestamp(run.windowStart),
+    windowEnd: formatTimestamp(run.windowEnd),
+    startedAt: run.startedAt && formatTimestamp(run.startedAt),
+    finishedAt: run.finishedAt && formatTimestamp(run.finishedAt),
+    attempt: run.attempt,
+    rowsWritten: run.rowsWritten,
+    bytesWritten: run.bytesWritten,
+    objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
+    manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+    error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
+  };
+}

@@ -106,14 +106,18 @@ const TWO_ELEMENTS: Issue = {
   code: 'TWO_ELEMENTS',
   message: 'element-name is present too. Send only one of them.',
 };
-const otherStream = (stream: StreamOfRecords): Issue => ({
-  path: ['telemetry-stream'],
-  code: 'OTHER_STREAM',
-  message:
-    stream instanceof NamedStream
-      ? 'Must be the stream of the first record.'
-      : 'Must be the stream of the path, or absent.',
-});
+
+function otherStream(stream: StreamOfRecords): Issue {
+  return {
+    path: ['telemetry-stream'],
+    code: 'OTHER_STREAM',
+    message:
+      stream instanceof NamedStream
+        ? 'Must be the stream of the first record.'
+        : 'Must be the stream of the path, or absent.',
+  };
+}
+
 const NO_STREAM: Issue = {
   path: ['telemetry-stream'],
   code: 'REQUIRED',
@@ -121,7 +125,7 @@ const NO_STREAM: Issue = {
 };
 const NO_ELEMENT: Issue = { path: ['element-name'], code: 'REQUIRED', message: 'Is required.' };
 
-const spellingIssues = (value: Spelled, stream: StreamOfRecords, elementIsRequired: boolean): Issue[] => {
+function spellingIssues(value: Spelled, stream: StreamOfRecords, elementIsRequired: boolean): Issue[] {
   const [dashed, underscored] = [value['element-name'], value.element_name];
   const issues: Issue[] = [];
   if (dashed !== undefined && underscored !== undefined) issues.push(TWO_ELEMENTS);
@@ -130,18 +134,21 @@ const spellingIssues = (value: Spelled, stream: StreamOfRecords, elementIsRequir
   if (stream instanceof NamedStream && named === undefined) issues.push(NO_STREAM);
   else if ((named ?? nameOf(stream)) !== nameOf(stream)) issues.push(otherStream(stream));
   return issues;
-};
+}
 
-const elementOf = (value: Spelled): string | null => value['element-name'] ?? value.element_name ?? null;
+function elementOf(value: Spelled): string | null {
+  return value['element-name'] ?? value.element_name ?? null;
+}
 
-const isObject = (value: unknown): value is Spelled =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+function isObject(value: unknown): value is Spelled {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 /** Shared, because a body may contain a million of them. */
 const NO_OBJECT = new MalformedRecord([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
 
 /** @param isListed whether the issues of a bad record are listed, or only counted */
-export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | MalformedRecord => {
+export function readRecord(value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | MalformedRecord {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, true);
   const parsed = isListed ? recordSchema.safeParse(value, { reportInput: true }) : parseCounting(recordSchema, value);
@@ -161,14 +168,14 @@ export const readRecord = (value: unknown, stream: StreamOfRecords, isListed = t
     elementName: elementOf(parsed.data) ?? '',
     value: amount,
   };
-};
+}
 
 /** @param isListed whether the issues of a bad selector are listed, or only counted */
-export const readSelector = (
+export function readSelector(
   value: unknown,
   stream: StreamOfRecords,
   isListed = true,
-): SelectorInput | MalformedRecord => {
+): SelectorInput | MalformedRecord {
   if (!isObject(value)) return NO_OBJECT;
   const spellings = spellingIssues(value, stream, false);
   const parsed = isListed
@@ -184,7 +191,7 @@ export const readSelector = (
   if (spellings.length > 0) return new MalformedRecord(spellings);
   const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
   return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(parsed.data) };
-};
+}
 
 const VALUE_FORBIDDEN: Issue = {
   path: ['value'],
@@ -193,13 +200,13 @@ const VALUE_FORBIDDEN: Issue = {
 };
 
 /** Converts the path of a domain issue below a record to the field names of this API. */
-export const spellPath = (input: RecordInput | SelectorInput | undefined, path: readonly string[]): string[] => {
+export function spellPath(input: RecordInput | SelectorInput | undefined, path: readonly string[]): string[] {
   const [field = '', place = '', part, ...rest] = path;
   if (field === 'elementName') return ['element-name'];
   if (field !== 'filter' || place === '') return [...path];
   const name = input?.filter?.[Number(place)]?.dimension ?? place;
   return ['filter', name, ...(part === 'values' ? rest : [])];
-};
+}
 
 export const answeredRecord = z
   .object({
@@ -212,10 +219,12 @@ export const answeredRecord = z
   .meta({ id: 'LiveRecord' });
 
 /** Converts a live record to the format in which records are sent. */
-export const formatRecord = (record: LiveRecord, granularityOf: Granularity): z.input<typeof answeredRecord> => ({
-  timestamp: record.bucketStart.toISOString().replace('.000Z', 'Z'),
-  granularity: granularityOf,
-  filter: Object.fromEntries(record.filter.map(({ dimension, values }) => [dimension, [...values]])),
-  'element-name': record.element,
-  value: record.value,
-});
+export function formatRecord(record: LiveRecord, granularityOf: Granularity): z.input<typeof answeredRecord> {
+  return {
+    timestamp: record.bucketStart.toISOString().replace('.000Z', 'Z'),
+    granularity: granularityOf,
+    filter: Object.fromEntries(record.filter.map(({ dimension, values }) => [dimension, [...values]])),
+    'element-name': record.element,
+    value: record.value,
+  };
+}

@@ -4,21 +4,19 @@ import { digitsOf, isExactNumber } from '../../lib/json-numbers.ts';
 import { addIssue, countIssues } from '../../validation/zod-issues.ts';
 
 /** Parses a value and only counts its issues: describing them takes ten times as long. */
-export const parseCounting = <Schema extends z.ZodType>(
+export function parseCounting<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
-):
-  | { readonly success: true; readonly data: z.output<Schema> }
-  | { readonly success: false; readonly count: number } => {
+): { readonly success: true; readonly data: z.output<Schema> } | { readonly success: false; readonly count: number } {
   const parsed = schema._zod.run({ value, issues: [] }, { async: false });
   if (parsed instanceof Promise) throw new Error('A schema of records is asynchronous.');
   if (parsed.issues.length === 0) return { success: true, data: parsed.value as z.output<Schema> };
   return { success: false, count: countIssues(parsed.issues) };
-};
+}
 
 /** Parses one of these words in upper or lower case, and returns it in upper case. */
-export const word = <Word extends string>(words: readonly Word[], spelled: 'upper' | 'lower') =>
-  z
+export function word<Word extends string>(words: readonly Word[], spelled: 'upper' | 'lower') {
+  return z
     .unknown()
     .transform((value, context): Word => {
       const found = typeof value === 'string' ? words.find((one) => one === value.toUpperCase()) : undefined;
@@ -27,8 +25,11 @@ export const word = <Word extends string>(words: readonly Word[], spelled: 'uppe
       return addIssue(context, 'BAD_VALUE', `Must be one of ${words.map((one) => cased(one, spelled)).join(', ')}.`);
     })
     .meta({ override: { type: 'string', enum: words.map((one) => cased(one, spelled)) } });
+}
 
-const cased = (text: string, spelled: 'upper' | 'lower'): string => (spelled === 'lower' ? text.toLowerCase() : text);
+function cased(text: string, spelled: 'upper' | 'lower'): string {
+  return spelled === 'lower' ? text.toLowerCase() : text;
+}
 
 /** Parses a JSON number or string to text with all its digits. The domain checks that it is a decimal. */
 export const decimal = z
@@ -48,10 +49,10 @@ export const decimal = z
 const MAX_DIMENSIONS_READ = 1000;
 
 /** Parses an object of lists to dimensions with values. Not z.record, which drops a dimension named __proto__. */
-export const readDimensions = (
+export function readDimensions(
   value: object,
   context: z.RefinementCtx,
-): { readonly dimension: string; readonly values: readonly string[] }[] => {
+): { readonly dimension: string; readonly values: readonly string[] }[] {
   const entries = Object.entries(value);
   if (entries.length > MAX_DIMENSIONS_READ) {
     return addIssue(context, 'TOO_MANY_DIMENSIONS', `Has ${entries.length} dimensions, more than any filter can have.`);
@@ -63,7 +64,7 @@ export const readDimensions = (
     if (bad >= 0) return addIssue(context, 'BAD_TYPE', 'Must be a string.', [dimension, String(bad)]);
     return { dimension, values };
   });
-};
+}
 
 /** JSON schema of dimensions in the OpenAPI document. */
 export const DIMENSIONS_DOCUMENT = {
