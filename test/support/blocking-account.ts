@@ -1,7 +1,7 @@
 import { withClient } from './postgres-admin.ts';
 import { eventually } from './server.ts';
 
-// An account that writes to twelve streams in a way that lasts, and sends more writes to them meanwhile.
+// An account with slow writes to twelve streams, which sends further writes to the same streams.
 
 const STREAMS = Array.from({ length: 12 }, (_, index) => `blocked-${index}`);
 const ANY_NUMBER = 424_242;
@@ -11,11 +11,11 @@ interface Place {
   readonly url: string;
 }
 
-/** What came of the requests, by status and code, such as `503 STREAM_BUSY`. */
+/** Number of responses by status and code, such as `503 STREAM_BUSY`. */
 export type Outcomes = Readonly<Record<string, number>>;
 
 export interface BlockingAccount {
-  /** Lets the writes end; returns what all requests of the account were answered with. */
+  /** Lets the slow writes end. Returns the responses to all requests of the account. */
   release(): Promise<Outcomes>;
 }
 
@@ -33,8 +33,8 @@ const line = (element: string): string => JSON.stringify({ ...BUCKET, 'element-n
 const listOf = (lines: readonly string[]): string => `{"records":[${lines.join(',')}]}`;
 
 /**
- * Bulk replaces of twelve streams on the first server, which hold the locks of their streams until release(), and replaces,
- * deletes, NDJSON replaces and sums of the same streams on all servers. Resolves when connections wait for locks.
+ * Starts bulk replaces of twelve streams on the first server, which hold the locks of their streams until release(), and
+ * replaces, deletes, NDJSON replaces and sums of the same streams on all servers. Resolves when connections wait for locks.
  */
 export const startBlockingAccount = async (
   databaseUrl: string,
@@ -44,7 +44,7 @@ export const startBlockingAccount = async (
   const released = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const holding = withClient(databaseUrl, async (client) => {
-    // A record of the element "slow" takes as long as this lock is held, as millions of records would. It does not wait for
+    // A record of the element "slow" takes as long as this lock is held, like millions of records would. It does not wait for
     // the lock, so lock_timeout does not end it.
     await client.query(`
       CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS
@@ -92,7 +92,7 @@ export const startBlockingAccount = async (
   };
 };
 
-/** Waits until so many sessions wait for a lock, or are slow. */
+/** Waits until `count` sessions wait for a lock or are slow. */
 const untilWaiting = (databaseUrl: string, count: number): Promise<number> =>
   withClient(databaseUrl, (client) =>
     eventually(

@@ -15,8 +15,8 @@ interface ManifestText {
 const sha256 = (body: Buffer): string => createHash('sha256').update(body).digest('hex');
 
 /**
- * What a reader of the bucket could have seen wrong at any moment, as sentences: after each put in its order, each window whose
- * newest manifest says "complete" must name objects whose newest bodies have the bytes and SHA-256 that it tells.
+ * Returns, as sentences, every inconsistency that a reader of the bucket could have seen at any time. After each put, in
+ * order, the objects in a window's newest manifest must have the bytes and SHA-256 of the manifest if it says "complete".
  */
 export const brokenPromises = (puts: readonly Put[]): string[] => {
   const problems: string[] = [];
@@ -25,9 +25,9 @@ export const brokenPromises = (puts: readonly Put[]): string[] => {
   const check = (manifest: string, order: number): void => {
     for (const object of complete.get(manifest) ?? []) {
       const body = newest.get(`${manifest.split('\n')[0]}\n${object.key}`)?.body;
-      if (!body) problems.push(`put ${order}: ${manifest} names ${object.key}, which is not there`);
+      if (!body) problems.push(`put ${order}: ${manifest} names ${object.key}, which does not exist`);
       else if (sha256(body) !== object.sha256 || body.length !== object.bytes)
-        problems.push(`put ${order}: ${manifest} is complete, but ${object.key} is another than it says`);
+        problems.push(`put ${order}: ${manifest} is complete, but ${object.key} has other bytes`);
     }
   };
   for (const put of puts) {

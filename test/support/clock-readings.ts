@@ -1,19 +1,19 @@
-// An oracle for time zones: it looks at the clock once a minute, by Intl alone, and neither searches for clock changes nor
-// reckons with offsets. Slow (2 µs a minute) and simple on purpose.
+// An oracle for time zones: reads the clock once per minute through Intl, without a search for clock changes and without
+// arithmetic on offsets. Slow (2 µs per minute) and simple on purpose.
 
 const MINUTE = 60_000;
 
-/** At `at` a clock in the zone shows `wall`: both epoch milliseconds, `wall` as the moment at which UTC's clock shows it. */
+/** At `at` a clock in the zone shows `wall`. Both are epoch milliseconds; `wall` is the instant at which a UTC clock shows the same. */
 export interface ClockReading {
   readonly at: number;
   readonly wall: number;
-  /** The latest wall time that any earlier reading showed. */
+  /** The latest wall time of all earlier readings. */
   readonly latestBefore: number;
 }
 
 const READING = /(\d+)\/(\d+)\/(\d+), (\d+):(\d+)/;
 
-/** A reading for each minute of from <= at < until; both whole minutes. `latestBefore` knows the two days before, too. */
+/** Returns a reading for each minute of from <= at < until, both whole minutes. `latestBefore` includes the two days before. */
 export function clockReadings(timeZone: string, from: number, until: number): ClockReading[] {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone,
@@ -35,7 +35,7 @@ export function clockReadings(timeZone: string, from: number, until: number): Cl
   return readings;
 }
 
-/** Clock changes from the rules of the IANA database: the moment of each, and what the clock on the wall does. */
+/** Clock changes from the rules of the IANA database: the instant of each and how the wall clock changes. */
 export const CLOCK_CHANGES: readonly (readonly [timeZone: string, change: string, what: string])[] = [
   ['America/New_York', '2026-03-08T07:00Z', '02:00 to 03:00'],
   ['America/New_York', '2026-11-01T06:00Z', '02:00 to 01:00'],

@@ -2,23 +2,23 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
-/** A span as OTLP sends it in JSON. */
+/** A span in the JSON format of OTLP. */
 export interface CollectedSpan {
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty, or not there, for a root. */
+  /** Empty or missing for a root. */
   readonly parentSpanId?: string;
   readonly name: string;
   readonly startTimeUnixNano: string;
   readonly endTimeUnixNano: string;
   readonly status: { readonly code?: number; readonly message?: string };
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** Of the process that sent it. */
+  /** Attributes of the process that sent it. */
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
 export interface Collector {
-  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+  /** Value for OTEL_EXPORTER_OTLP_ENDPOINT. */
   readonly url: string;
   readonly spans: readonly CollectedSpan[];
   close(): Promise<void>;
@@ -39,7 +39,7 @@ interface Sent {
 const plain = (attributes: readonly SentAttribute[]): Record<string, unknown> =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
 
-/** Takes traces over HTTP in JSON, and keeps them. */
+/** Starts a server that receives traces over HTTP in JSON and keeps them. */
 export const startCollector = async (): Promise<Collector> => {
   const spans: CollectedSpan[] = [];
   const server = createServer((request, response) => {

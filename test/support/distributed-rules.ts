@@ -1,4 +1,4 @@
-// What a statement must not do, so that it means the same, or works at all, on a database that is distributed by account_id.
+// Rules for statements, so that they work and mean the same on a database that is distributed by account_id.
 import type { Node, SelectStmt, VariableSetStmt } from 'libpg-query';
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 import { isImmutable } from './immutable-expressions.ts';
@@ -12,7 +12,7 @@ export const SEQUENCE_DEFAULTS: Readonly<Record<string, string>> = { filters: 'i
 /** Functions whose result depends on which node of a cluster runs them: each node has transaction ids of its own. */
 const OF_ONE_NODE = /^(?:pg_current_xact_id(?:_if_assigned)?|pg_current_snapshot|pg_control_\w+|pg_xact_\w+|txid_\w+)$/;
 
-/** The rule about these. */
+/** The rule about functions in OF_ONE_NODE. */
 export const THROUGH_A_ROW = 'transaction ids are read through a row of the account';
 
 const VOLATILE = /^(?:clock_timestamp|statement_timestamp|timeofday|random|gen_random_uuid|nextval)$/;
@@ -35,7 +35,7 @@ const callsWithin = (value: unknown, pattern: RegExp): boolean =>
 const settingOf = ({ node }: Statement): VariableSetStmt | null =>
   'VariableSetStmt' in node ? node.VariableSetStmt : null;
 
-/** transaction_timeout is a limit of the connection to the coordinator, and changes no result. */
+/** Except transaction_timeout, which limits the connection to the coordinator and changes no result. */
 const outlivesTransaction = (statement: Statement): boolean => {
   const setting = settingOf(statement);
   if (setting) return setting.is_local !== true && !/^(?:TRANSACTION|transaction_timeout)$/.test(setting.name ?? '');
@@ -52,7 +52,7 @@ const selectOf = ({ node }: Statement): SelectStmt | null => {
   return query && 'SelectStmt' in query ? query.SelectStmt : null;
 };
 
-/** Whether it is an INSERT of the rows of a SELECT, not of VALUES, whose ids come from a sequence. */
+/** Whether the statement is an INSERT .. SELECT whose ids come from a sequence. */
 const takesFromSequence = (statement: Statement): boolean => {
   const insert = insertOf(statement.node);
   const select = selectOf(statement);
@@ -69,13 +69,13 @@ const returned = ({ node }: Statement): Node[] => {
 
 type Rule = (statement: Statement, message: readonly Statement[], text: string) => boolean;
 
-/** A cluster repeats the message of a SET LOCAL on each node that takes part in the transaction. */
+/** A cluster repeats the whole message with a SET LOCAL on each node of the transaction. */
 const RULES_OF_MESSAGES: Readonly<Record<string, Rule>> = {
   'BEGIN and each SET LOCAL are messages of their own': (statement, message) =>
     message.length > 1 && (begins(statement) || settingOf(statement) !== null),
 };
 
-/** Of every statement that Sluice sends, whatever it is about. */
+/** Rules for every statement that Sluice sends. */
 const RULES_OF_SETTINGS: Readonly<Record<string, Rule>> = {
   'a setting is for a transaction, by SET LOCAL': outlivesTransaction,
   'BEGIN states the level and whether the transaction writes': (statement, message, text) =>
@@ -113,12 +113,12 @@ const RULES: Readonly<Record<string, Rule>> = {
         ),
   'only immutable expressions in RETURNING': (statement) =>
     tablesOf(statement).some(isDistributed) && !returned(statement).every(isImmutable),
-  // Otherwise a cluster sends the rows by COPY, which row-level security refuses.
+  // Otherwise a cluster sends the rows by COPY, which row-level security rejects.
   'INSERT .. SELECT that takes ids from a sequence has RETURNING or ON CONFLICT': (statement) =>
     takesFromSequence(statement) &&
     returned(statement).length === 0 &&
     insertOf(statement.node)?.onConflictClause === undefined,
-  // A node knows the table by the name of its shard.
+  // On a node the table has the name of its shard.
   'INSERT .. SELECT with RETURNING gives its table an alias, or has ON CONFLICT': (statement) => {
     const insert = insertOf(statement.node);
     return (
@@ -142,11 +142,11 @@ const broken = (rules: Readonly<Record<string, Rule>>, text: string): string[] =
     .map(([rule]) => rule);
 };
 
-/** The rules that the message breaks. */
+/** Returns the rules that the message breaks. */
 export const brokenRules = (text: string): string[] => broken(RULES, text);
 
 /**
- * Those that hold for the queue too, whose own tables stay on the coordinator.
+ * Returns the broken rules among those that apply to the queue, whose own tables stay on the coordinator.
  * @param keepsSettings whether a cluster keeps the settings of the session there too
  */
 export const brokenRulesOfQueue = (text: string, keepsSettings: boolean): string[] =>
@@ -158,8 +158,8 @@ const ofSluice = (text: string): NamedTable[] =>
   parseMessage(text).flatMap((statement) => tablesOf(statement).filter((table) => isOurs(table)));
 
 /**
- * Such as `UPDATE runs`, of each table of which the statement does not name the account: for a distributed one by a value,
- * since a cluster has to know the node before it runs the statement.
+ * Returns the command and table, such as `UPDATE runs`, for each table whose account the statement does not name. It must
+ * name that of a distributed table by a value, since a cluster has to know the node before it runs the statement.
  */
 export const acrossAccounts = (text: string, among: readonly string[]): string[] =>
   ofSluice(text)
@@ -167,7 +167,7 @@ export const acrossAccounts = (text: string, among: readonly string[]): string[]
     .filter((table) => (isDistributed(table) ? table.account !== 'value' : table.account === 'missing'))
     .map(shape);
 
-/** Such as `SELECT records`, of each table that the statement names. */
+/** Returns command and table, such as `SELECT records`, for each table that the statement names. */
 export const shapesOf = (text: string): string[] => ofSluice(text).map(shape);
 
 /** Whether the statement names a distributed table. */

@@ -4,11 +4,11 @@ import type { GraphQLAnswer } from './server.ts';
 /** A subscription over SSE, read with plain fetch. */
 export interface EventStream<Data> {
   readonly status: number;
-  /** Every result so far. */
+  /** All results so far. */
   readonly results: readonly GraphQLAnswer<Data>[];
-  /** Settles when the server has ended the stream: true after `event: complete`, false where the connection broke. */
+  /** Resolves when the stream has ended: true after `event: complete`, false if the connection broke. */
   readonly ended: Promise<boolean>;
-  /** The first result that fits, those that came already among them; throws where none comes in time. */
+  /** Returns the first result that fits, including earlier ones. Throws if none arrives in time. */
   until(fits: (result: GraphQLAnswer<Data>) => boolean, deadlineMs?: number): Promise<GraphQLAnswer<Data>>;
   close(): void;
 }
@@ -69,7 +69,7 @@ export const openEventStream = async <Data>(request: EventStreamRequest): Promis
     until: async (fits, deadlineMs = 10_000) => {
       const deadline = performance.now() + deadlineMs;
       for (;;) {
-        // Before the results are looked at: after its end none comes any more.
+        // Read before the results are searched: after the end of the stream none is added.
         const isLast = isOver || performance.now() > deadline;
         const found = results.find(fits);
         if (found) return found;

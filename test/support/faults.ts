@@ -1,12 +1,12 @@
 import type { FaultHook, StrictS3 } from './strict-s3.ts';
 
 export interface Faults {
-  /** What happens to puts whose key begins so, until it is cleared: tests that run side by side each have a folder. */
+  /** Sets the fault for puts whose key has the prefix, until it is cleared. Concurrent tests use one folder each. */
   on(prefix: string, hook: FaultHook): void;
   clear(prefix: string): void;
 }
 
-/** Faults of one store by folder. */
+/** Manages the faults of one store by folder. */
 export const createFaults = (s3: StrictS3): Faults => {
   const hooks = new Map<string, FaultHook>();
   s3.setFault((request) => {
@@ -19,7 +19,7 @@ export const createFaults = (s3: StrictS3): Faults => {
   };
 };
 
-/** A promise that the test settles. */
+/** Creates a promise that the test resolves. */
 export const createGate = (): { readonly opened: Promise<void>; open(): void } => {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: () => resolve() };

@@ -1,6 +1,6 @@
 import type { TestServer } from './server.ts';
 
-/** Asks the GraphQL API at an address with a key, unless another key is given. */
+/** Creates a client of the GraphQL API at a URL with a default key. */
 export const createGraphQLClient = (url: string, key: string): Pick<TestServer, 'request' | 'graphql'> => {
   const request: TestServer['request'] = async (query, variables, withKey = key) => {
     const response = await fetch(`${url}/graphql`, {

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
-/** Megabytes that a process really uses: its garbage is collected first. */
+/** Megabytes that a process uses after a garbage collection. */
 export interface Memory {
   readonly heap: number;
-  /** Buffers, beside the heap. */
+  /** Buffers outside the heap. */
   readonly external: number;
 }
 
@@ -15,7 +15,7 @@ interface HeapUsage {
 
 const MB = 1024 * 1024;
 
-/** Over the debugger's protocol, so that nothing has to be built into what is measured: `node --inspect=127.0.0.1:0`. */
+/** Connects over the debugger protocol, so that the measured process needs only `node --inspect=127.0.0.1:0`. */
 export const connectToHeap = async (debuggerUrl: string) => {
   const socket = new WebSocket(debuggerUrl);
   await once(socket, 'open');
@@ -35,7 +35,7 @@ export const connectToHeap = async (debuggerUrl: string) => {
     });
   return {
     measure: async (): Promise<Memory> => {
-      // Twice: what the first has let go of, finalizers and all, goes with the second.
+      // Twice, since the second one frees what finalizers of the first released.
       await ask('HeapProfiler.collectGarbage');
       await ask('HeapProfiler.collectGarbage');
       const { usedSize, backingStorageSize } = await ask<HeapUsage>('Runtime.getHeapUsage');

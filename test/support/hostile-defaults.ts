@@ -1,7 +1,7 @@
 import { withClient } from './postgres-admin.ts';
 
-// Defaults that an operator, or another program, may have given a database: each of them changed results, or made them slow,
-// when Sluice relied on its own.
+// Defaults that an operator or another program may have set on a database. Each of them changed results or made them slow
+// when Sluice relied on the defaults of PostgreSQL.
 
 const PLANNER_SWITCHES =
   'bitmapscan hashagg hashjoin incremental_sort indexonlyscan indexscan material memoize mergejoin nestloop seqscan sort tidscan';
@@ -37,20 +37,20 @@ const SETTINGS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(PLANNER_SWITCHES.split(' ').map((name) => [`enable_${name}`, 'off'])),
 };
 
-/** Not every machine has them. */
+/** Locales that not every machine has. */
 const LANGUAGES = ['de_DE.utf8', 'fr_FR.utf8', 'ja_JP.utf8'];
 
 export type HostileLevel = 'repeatable read' | 'serializable';
 
-/** Changes the defaults of the database, for all connections to come. */
+/** Changes the defaults of the database for all later connections. */
 export const makeHostile = (adminUrl: string, database: string, level: HostileLevel): Promise<void> =>
   withClient(adminUrl, async (admin) => {
     const set = (name: string, value: string) => admin.query(`ALTER DATABASE ${database} SET ${name} = '${value}'`);
     for (const [name, value] of Object.entries(SETTINGS)) await set(name, value);
     await set('default_transaction_isolation', level);
-    // PostgreSQL 17 and later have it. With 1 ms, a busy machine ends even the statement that removes it.
+    // PostgreSQL 17 and later have this setting. With 1 ms, a busy machine ends even the statement that removes it.
     await set('transaction_timeout', '50').catch(() => undefined);
-    // Before pg_catalog, which is the first otherwise.
+    // The schema comes before pg_catalog, which is otherwise searched first.
     await admin.query(`ALTER DATABASE ${database} SET search_path = elsewhere, pg_catalog, public`);
     for (const language of LANGUAGES) {
       const isThere = await set('lc_messages', language).then(
@@ -61,7 +61,7 @@ export const makeHostile = (adminUrl: string, database: string, level: HostileLe
     }
   });
 
-/** Tables and functions of another program, with the names of Sluice's and PostgreSQL's own. */
+/** Adds tables and functions of another program with the names of those of Sluice and PostgreSQL. */
 export const addForeignSchema = (url: string): Promise<void> =>
   withClient(url, async (client) => {
     await client.query('CREATE SCHEMA elsewhere');

@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from './source-files.ts';
 
-/** A line of the Dockerfile, those that go on in the next one put together. */
+/** An instruction of the Dockerfile, with its continuation lines joined. */
 export interface Instruction {
   readonly keyword: string;
-  /** What stands before the rest: --from=packages. */
+  /** Flags before the arguments, such as --from=packages. */
   readonly flags: Readonly<Record<string, string>>;
   readonly rest: string;
 }
 
-/** The stages of the Dockerfile, each with its image. */
+/** Reads the stages of the Dockerfile, each with its image. */
 export const readDockerfile = async (): Promise<
   readonly { readonly image: string; readonly instructions: readonly Instruction[] }[]
 > => {

@@ -1,18 +1,18 @@
-// Whether an expression has the same value whatever the settings and the moment: a cluster refuses all others in RETURNING.
+// Checks whether the value of an expression is independent of settings and time. A cluster rejects all others in RETURNING.
 import type { Node } from 'libpg-query';
 import { COLUMN_TYPES } from './named-accounts.ts';
 import { calledBy, everyNode, stringsOf, type Tree } from './statement-tree.ts';
 
-/** Each of PostgreSQL's functions of these names is immutable. Add to the list what is needed: the catalog is asked whether it is true. */
+/** All functions of PostgreSQL with these names are immutable. Add others when needed: a guard checks the list against the catalog. */
 export const IMMUTABLE_FUNCTIONS = ['abs', 'encode', 'octet_length', 'sha256'];
 
 /** Types whose text is the same in every session, unlike that of times, which depends on TimeZone and DateStyle. */
 export const PLAIN_TYPES = ['bigint', 'boolean', 'bytea', 'integer', 'numeric', 'smallint', 'text', 'uuid', 'xid8'];
 
-/** As the parser names them. */
+/** Names of these types in syntax trees. */
 const PLAIN_CASTS = new Set([...PLAIN_TYPES, 'bool', 'int2', 'int4', 'int8']);
 
-/** Nodes that only combine what is in them. */
+/** Nodes that only combine their children. */
 const COMBINING = new Set([
   'A_ArrayExpr',
   'A_Expr',
@@ -35,7 +35,7 @@ const columnsIn = (node: unknown): string[] => {
   return columns;
 };
 
-/** Every part that is more than a column must itself be immutable, and have plain columns only. */
+/** A part that is not a column must itself be immutable and contain only columns of PLAIN_TYPES. */
 const isImmutablePart = (kind: string, node: Tree): boolean => {
   const called = calledBy(kind, node);
   if (called !== null) return IMMUTABLE_FUNCTIONS.includes(called);
@@ -59,7 +59,7 @@ const HARMLESS = new Set([
   'SubLink',
 ]);
 
-/** For an item of a RETURNING list. */
+/** Whether an item of a RETURNING list is immutable. */
 export const isImmutable = (item: Node): boolean => {
   const value = 'ResTarget' in item ? item.ResTarget.val : item;
   if (value && 'ColumnRef' in value) return true;

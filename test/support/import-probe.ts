@@ -1,7 +1,7 @@
 /**
- * Run by the guard of imports, in a process of its own that may read files but neither write them nor start
- * programs: imports each module named on the command line and reports, as a line of JSON on descriptor 3, what
- * the import left behind. Must end by itself.
+ * Run by import-effects.test.ts in a process of its own that may read files but neither write files nor start programs.
+ * Imports each module named on the command line and reports on descriptor 3, as a line of JSON, what the import left
+ * behind. The process must exit without a call to process.exit().
  */
 import { writeSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -38,7 +38,7 @@ const added = (before: readonly string[], after: readonly string[]): string[] =>
   });
 };
 
-// Node opens these when they are first looked at, which some packages do.
+// Node opens these when they are first read, which some packages do.
 void [process.stdout, process.stderr];
 
 let current = 'nothing';
@@ -55,7 +55,7 @@ for (const path of process.argv.slice(2)) {
   } catch (error) {
     failure = [`threw ${String(error)}`];
   }
-  // What an import started on the way to its first await shows a turn later.
+  // Effects that an import started before its first await are visible in the next round of the event loop.
   await new Promise((resolve) => setImmediate(resolve));
   const after = trace();
   const left = [

@@ -3,7 +3,7 @@ import { eventually, type TestServer } from './server.ts';
 
 // Steps through the public API that tests of jobs, runs and exports share.
 
-/** What the steps need of a server. */
+/** The part of a server that the steps use. */
 export interface StepServer extends Pick<TestServer, 'graphql' | 's3'> {
   readonly database: Pick<TestServer['database'], 'url'>;
 }
@@ -43,7 +43,7 @@ export interface ObjectView {
   readonly sha256: string;
 }
 
-/** A member of a result union: its type, and what was selected of it. */
+/** A member of a result union: its type and the selected fields. */
 export type Result = { readonly __typename: string } & Readonly<Record<string, unknown>>;
 
 const RUN_FIELDS = `id status trigger jobName job { id } scheduledFor windowStart windowEnd startedAt finishedAt attempt
@@ -51,7 +51,7 @@ const RUN_FIELDS = `id status trigger jobName job { id } scheduledFor windowStar
 const FAILURE = '... on UserError { code message }';
 const FAILURES = `${FAILURE} ... on ValidationError { issueCount issues { path code message } }`;
 
-/** The filter of one value of each dimension, as records and jobs spell it. */
+/** Returns a filter of records and jobs with one value for each dimension. */
 export const filterOf = (
   values: Readonly<Record<string, string | readonly string[]>>,
 ): { dimension: string; values: readonly string[] }[] =>
@@ -60,7 +60,7 @@ export const filterOf = (
     values: typeof value === 'string' ? [value] : value,
   }));
 
-/** Sends records as one sum, and throws where they are refused. */
+/** Sends records as one sum. Throws if they are rejected. */
 export const addRecords = async (
   server: StepServer,
   stream: string,
@@ -78,7 +78,7 @@ export const addRecords = async (
 
 let jobsMade = 0;
 
-/** Settings of a job that runs by hand alone, in a place of its own. */
+/** Returns settings of a job without a schedule, with a destination of its own. */
 export const jobSettings = (settings: Settings = {}): Settings => {
   jobsMade += 1;
   return {
@@ -107,7 +107,7 @@ const JOB_FIELDS = `... on Job { id version jobName description enabled email s3
   timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
   minimizeFresh rescaleFunction { function coefficient } createdAt updatedAt nextRuns }`;
 
-/** The whole answer of createJob and updateJob, whichever member of the union it is. */
+/** Returns the whole result of createJob or updateJob, including errors. */
 export const tryCreateJob = mutate('createJob', 'CreateJobInput', JOB_FIELDS);
 export const tryUpdateJob = mutate('updateJob', 'UpdateJobInput', JOB_FIELDS);
 export const tryRunJob = mutate('runJob', 'RunJobInput', `... on Run { ${RUN_FIELDS} }`);
@@ -131,7 +131,7 @@ const expectType = (result: Result, type: string): Result => {
   return result;
 };
 
-/** The id of a new job; throws where it is refused. */
+/** Creates a job and returns its id. Throws if it is rejected. */
 export const createJob = async (server: StepServer, settings: Settings = {}, key?: string): Promise<string> =>
   expectType(await tryCreateJob(server, jobSettings(settings), key), 'Job')['id'] as string;
 
@@ -142,7 +142,7 @@ export const deleteJob = async (server: StepServer, id: string): Promise<void> =
   expectType(await tryDeleteJob(server, id), 'DeletedJob');
 };
 
-/** The id of a new MANUAL run. */
+/** Starts a MANUAL run and returns its id. */
 export const runJob = async (server: StepServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> =>
   expectType(await tryRunJob(server, { jobId, scheduledFor }, key), 'Run')['id'] as string;
 
@@ -157,7 +157,7 @@ export const readRun = async (server: StepServer, id: string): Promise<RunView> 
   return run;
 };
 
-/** All runs of a job, oldest slot first. */
+/** Returns all runs of a job, oldest slot first. */
 export const runsOf = async (server: StepServer, jobId: string): Promise<RunView[]> => {
   const { runs } = await server.graphql<{ runs: { edges: { node: RunView }[] } }>(
     `query ($jobId: ID!) { runs(jobId: $jobId, first: 100) { edges { node { ${RUN_FIELDS} } } } }`,
@@ -166,12 +166,12 @@ export const runsOf = async (server: StepServer, jobId: string): Promise<RunView
   return runs.edges.map(({ node }) => node).toSorted((a, b) => (a.scheduledFor < b.scheduledFor ? -1 : 1));
 };
 
-/** For a machine that has a lot else to do. */
+/** Long enough for a busy machine. */
 const DEADLINE_MS = 40_000;
 
 const isEnded = ({ status }: RunView): boolean => status !== 'QUEUED' && status !== 'RUNNING';
 
-/** Waits until the run is as wanted. */
+/** Waits until the run meets the condition. */
 export const runThat = (
   server: StepServer,
   id: string,
@@ -182,7 +182,7 @@ export const runThat = (
 export const endedRun = (server: StepServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> =>
   runThat(server, id, isEnded, deadlineMs);
 
-/** Waits until the job has so many runs, all ended. */
+/** Waits until the job has `count` runs and all have ended. */
 export const endedRunsOf = (
   server: StepServer,
   jobId: string,
@@ -212,14 +212,14 @@ export interface Manifest {
 export interface Exported {
   readonly jobId: string;
   readonly run: RunView;
-  /** The newest bodies of the objects of the run, in their order. */
+  /** The newest bodies of the objects of the run, in order. */
   readonly bodies: readonly Buffer[];
-  /** Of the first object. */
+  /** Text of the first object. */
   readonly text: string;
   readonly manifest: Manifest;
 }
 
-/** What lies in the bucket of a run that succeeded. */
+/** Reads the objects of a successful run from the bucket. */
 export const readExport = (server: StepServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> => {
   if (run.status !== 'SUCCEEDED') throw new Error(`The run is ${run.status}: ${JSON.stringify(run.error)}`);
   const body = (key: string): Buffer => {
@@ -235,7 +235,7 @@ export const readExport = (server: StepServer, run: RunView, bucket = 'exports')
   };
 };
 
-/** Makes a job, runs it for the slot, waits, and reads what it wrote. */
+/** Creates a job, runs it for the slot, waits and reads its objects. */
 export const exportOnce = async (
   server: StepServer,
   settings: Settings,
@@ -255,16 +255,16 @@ export const exportAgain = async (
   return { run, ...readExport(server, run) };
 };
 
-/** Where and why, of a ValidationError; throws on anything else. */
+/** Returns path and code of each issue of a ValidationError. Throws on any other result. */
 export const issuesOf = (result: Result): [path: string, code: string][] => {
   expectType(result, 'ValidationError');
   return (result['issues'] as { path: string[]; code: string }[]).map(({ path, code }) => [path.join('.'), code]);
 };
 
-/** The id within the database, for SQL. */
+/** Returns the id that the database uses, for SQL. */
 export const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
 
-/** Rows of a statement, on a connection of the test's own. */
+/** Runs a statement on a connection of the test and returns its rows. */
 export const querySql = async <Row>(
   server: Pick<StepServer, 'database'>,
   text: string,
@@ -274,7 +274,7 @@ export const querySql = async <Row>(
   return rows as Row[];
 };
 
-/** Stores so many more records of other elements beside those of a stream, past the API, which takes 10,000 at a time. */
+/** Adds `count` records of other elements to a stream directly in the database, since the API accepts 10,000 per request. */
 export const multiplyRecords = async (server: StepServer, stream: string, count: number): Promise<void> => {
   await querySql(
     server,
@@ -286,7 +286,7 @@ export const multiplyRecords = async (server: StepServer, stream: string, count:
   await forgetTotals(server, stream);
 };
 
-/** Leaves the operations of a stream as a server of before there were totals would have written them. */
+/** Changes the operations of a stream to what a server without totals would have written. */
 export const forgetTotals = async (server: Pick<StepServer, 'database'>, stream: string): Promise<void> => {
   await querySql(server, `DELETE FROM totals USING streams s WHERE s.id = stream_id AND s.name = $1`, [stream]);
   await querySql(

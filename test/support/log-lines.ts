@@ -11,7 +11,7 @@ export interface LogLine {
   readonly err?: { readonly type: string; readonly message: string; readonly code?: string; readonly cause?: unknown };
 }
 
-/** A logger that keeps everything it is told, from trace on, with the serializers of the real one. */
+/** Creates a logger that keeps all lines, at the level trace, with the serializers of the real one. */
 export const createLogLines = (): {
   readonly log: Logger;
   readonly text: () => string;

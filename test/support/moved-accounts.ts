@@ -2,17 +2,17 @@ import { querySql } from './job-steps.ts';
 import { withClient } from './postgres-admin.ts';
 import type { TestServer } from './server.ts';
 
-// Moves of an account between database clusters, simulated on one PostgreSQL. A move carries the rows along, and the transaction ids
-// in them, but not the count of the cluster. So all ids of the account are shifted by the difference between the two counts.
+// Moves of an account between database clusters, simulated on one PostgreSQL. A move copies the rows with their transaction
+// ids, but not the counter of the cluster. So all ids of the account are shifted by the difference of the two counters.
 
-/** The largest lead of one cluster's count over another's. */
+/** The largest difference between the counters of two clusters. */
 export const MOST_AHEAD = 8000n;
 
-/** An account on the first of some clusters. */
+/** An account that starts on the first of several clusters. */
 export interface TravellingAccount {
-  /** The place in the list of clusters. */
+  /** Index in the list of clusters. */
   readonly cluster: number;
-  /** A cluster that the account was in before has the same system identifier again. */
+  /** Moves the account. A cluster has the same system identifier at every visit. */
   moveTo(cluster: number): Promise<void>;
 }
 
@@ -24,10 +24,10 @@ export const useUpIds = (server: Pick<TestServer, 'database'>): Promise<unknown>
     ),
   );
 
-/** System identifiers of clusters that the account is not in. */
+/** Returns the system identifier of a cluster that the account is not in. */
 const awayFrom = (cluster: number): string => String(1000 + cluster);
 
-/** @param counts how far the count of each cluster is ahead of that of a common origin; between -MOST_AHEAD and MOST_AHEAD */
+/** @param counts the lead of each cluster's counter over a common origin, between -MOST_AHEAD and MOST_AHEAD */
 export const startTravelling = (
   server: Pick<TestServer, 'database'>,
   accountId: bigint,
@@ -51,7 +51,7 @@ export const startTravelling = (
   };
 };
 
-/** In one transaction, as a restore and a move of a shard show their rows. */
+/** Shifts the ids in one transaction, since a restore or a move of a shard also commits its rows together. */
 const shiftIds = (
   { database }: Pick<TestServer, 'database'>,
   accountId: bigint,
@@ -59,7 +59,7 @@ const shiftIds = (
   then: readonly string[],
 ): Promise<void> =>
   withClient(database.url, async (client) => {
-    // What was repaired is long ago in every cluster.
+    // Repaired rows have an id that is in the past in every cluster.
     const shifted = (column: string) =>
       `${column} = CASE WHEN ${column} > '3' THEN (${column}::text::numeric + ${shift})::text::xid8 ELSE ${column} END`;
     await client.query('BEGIN');
@@ -81,13 +81,13 @@ const shiftIds = (
     await client.query('COMMIT');
   });
 
-/** The account moves to a cluster that it never was in. */
+/** Moves the account to a cluster that it has never been in. */
 export const moveAway = (server: Pick<TestServer, 'database'>, accountId: bigint, shift: bigint): Promise<void> =>
   shiftIds(server, accountId, shift, [
     'UPDATE ledgers SET system_identifier = system_identifier % 1000000 + 1 WHERE account_id = $1',
   ]);
 
-/** The epoch of the account's ledger, as a run stores it together with its watermark. */
+/** Returns the epoch of the account's ledger, which a run stores with its watermark. */
 export const readEpoch = async (server: Pick<TestServer, 'database'>, accountId: bigint): Promise<string> => {
   const [row] = await querySql<{ epoch: string }>(
     server,

@@ -1,4 +1,4 @@
-// How a query names the account of the tables in its FROM list.
+// Determines how a query names the account of the tables in its FROM list.
 import { is } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
 import type { ColumnRef, InsertStmt, Node, RangeVar, SelectStmt } from 'libpg-query';
@@ -26,9 +26,9 @@ export const COLUMN_TYPES: ReadonlyMap<string, ReadonlySet<string>> = OUR_TABLES
 
 /** How a statement names the account of a table's rows. */
 export type AccountIs =
-  /** By a parameter or a literal. */
+  /** Compared with a parameter or a literal. */
   | 'value'
-  /** By the account of another table's rows, or in any other way. */
+  /** Compared with the account of another table's rows, or in any other way. */
   | 'joined'
   | 'missing';
 
@@ -39,12 +39,12 @@ export interface NamedTable {
   readonly account: AccountIs;
 }
 
-/** What a FROM list names. */
+/** An item of a FROM list. */
 interface Source {
-  /** What columns are qualified with. */
+  /** The name that qualifies its columns. */
   readonly name: string;
   readonly table: RangeVar | null;
-  /** Of a sub-select, or of a WITH query. */
+  /** Query of a sub-select or of WITH; null for a table. */
   readonly query: Node | null;
 }
 
@@ -92,7 +92,7 @@ export const readFrom = (
     const left = larg ? read(larg) : [];
     const right = rarg ? read(rarg) : [];
     if (quals) {
-      // An outer join keeps the rows of one side whether the condition holds or not.
+      // An outer join keeps the rows of one side even if the condition is false.
       const removed = {
         JOIN_INNER: [...left, ...right],
         JOIN_LEFT: right,
@@ -135,14 +135,14 @@ const accountOf = (source: Source, sources: readonly Source[], conditions: reado
   return found;
 };
 
-/** Pairs that the condition says are equal: `a = b`, `a IN (b)`, `(a, c) = (b, d)`. */
+/** Returns pairs that a condition makes equal: `a = b`, `a IN (b)`, `(a, c) = (b, d)`. */
 const equalitiesOf = (node: Node): [Node, Node][] => {
   if (!('A_Expr' in node)) return [];
   const { kind, name, lexpr, rexpr } = node.A_Expr;
   if (!lexpr || !rexpr || stringsOf(name).at(-1) !== '=') return [];
   if (kind === 'AEXPR_IN') {
     const items = 'List' in rexpr ? (rexpr.List.items ?? []) : [];
-    // Several accounts lie on several nodes.
+    // Several accounts can be on several nodes.
     return items.length === 1 && items[0] ? [[lexpr, items[0]]] : [];
   }
   if (kind !== 'AEXPR_OP') return [];
@@ -161,13 +161,13 @@ const isValue = (node: Node): boolean => {
   return 'ParamRef' in node || ('A_Const' in node && node.A_Const.isnull !== true);
 };
 
-/** The source whose account_id this column is; null if it is another column, or of an outer query. */
+/** Returns the source whose account_id this column is. Null for another column and for one of an outer query. */
 const accountColumnOf = ({ fields }: ColumnRef, sources: readonly Source[]): Source | null => {
   const path = stringsOf(fields);
   if (path.at(-1) !== 'account_id') return null;
   const qualifier = path.at(-2);
   const candidates = sources.filter((source) =>
-    // PostgreSQL refuses a name that two sources have: without a qualifier only one of them can be meant.
+    // PostgreSQL rejects an unqualified name that two sources have, so an unqualified name belongs to one source.
     qualifier === undefined
       ? source.table === null || WITH_ACCOUNT.has(source.table.relname ?? '')
       : source.name === qualifier,
@@ -217,7 +217,7 @@ const comesFromValue = (node: Node, column: number | string, outer: Queries): bo
   return source.query !== null && comesFromValue(source.query, 'account_id', queries);
 };
 
-/** The column that `*` or `t.*` gives a SELECT list. */
+/** Returns the column of this name that `*` or `t.*` adds to a SELECT list. */
 const columnOfStar = ({ targetList = [] }: SelectStmt, name: string): Node | undefined => {
   for (const target of targetList) {
     const value = 'ResTarget' in target ? target.ResTarget.val : undefined;
@@ -231,7 +231,7 @@ const columnOfStar = ({ targetList = [] }: SelectStmt, name: string): Node | und
 
 const leftmost = (select: SelectStmt): SelectStmt => (select.larg ? leftmost(select.larg) : select);
 
-/** The place of the column with this name in a SELECT list; -1 if it has none. */
+/** Returns the index of the column with this name in a SELECT list, or -1. */
 const placeOf = ({ targetList = [] }: SelectStmt, name: string): number =>
   targetList.findIndex((target) => {
     if (!('ResTarget' in target)) return false;

@@ -2,10 +2,10 @@ import type pg from 'pg';
 import { SessionClient } from '../../src/db/session-client.ts';
 import { startUpOptions } from '../../src/db/session-settings.ts';
 
-/** And nothing of the defaults that a test may have given its database. */
+/** Overrides the defaults that a test may have set on its database. */
 const OWN_SETTINGS = `-c sluice.all_accounts=on ${startUpOptions({ statementTimeoutMs: 0, idleInTransactionMs: 0, searchPath: 'public' })}`;
 
-/** A connection of its own to the database at `url`, which sees the rows of all accounts. Whoever asks ends it. */
+/** Opens a connection to the database at `url` that sees the rows of all accounts. The caller ends it. */
 export const openClient = async (url: string): Promise<pg.Client> => {
   const client = new SessionClient({ connectionString: url, application_name: 'sluice-tests', options: OWN_SETTINGS });
   await client.connect();
@@ -22,7 +22,7 @@ export const withClient = async <T>(url: string, work: (client: pg.Client) => Pr
   }
 };
 
-/** The same server and database, another role. */
+/** Returns a URL of the same server and database with another role. */
 export const urlOfRole = (url: string, role: string, password: string): string => {
   const changed = new URL(url);
   changed.username = role;
@@ -30,12 +30,12 @@ export const urlOfRole = (url: string, role: string, password: string): string =
   return changed.href;
 };
 
-/** The same server, another database. */
+/** Returns a URL of the same server with another database. */
 export const urlOfDatabase = (url: string, database: string): string => {
   const changed = new URL(url);
   changed.pathname = `/${database}`;
   return changed.href;
 };
 
-/** The role of a connection string. */
+/** Returns the role in a connection string. */
 export const ownerOf = (url: string): string => new URL(url).username;

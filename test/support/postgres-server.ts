@@ -11,49 +11,49 @@ import pg from 'pg';
 import { type PostgresAccount, unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
 import { pgBinaries, reachableBinaries } from '../../src/local/postgres/postgres-binaries.ts';
 
-/** A PostgreSQL server of the test run's own. */
+/** A PostgreSQL server that the tests started. */
 export interface TestPostgres {
   /** Connection string of the superuser to the database `postgres`. */
   readonly url: string;
   readonly stop: () => Promise<void>;
 }
 
-/** One that can also be away for a while, as after a crash of its machine. */
+/** A server that can be stopped and started again, like after a crash of its machine. */
 export interface RestartablePostgres extends TestPostgres {
-  /** SIGQUIT, which is the immediate mode: every session is cut off, and the next start recovers from the log. */
+  /** Shuts down in immediate mode (SIGQUIT): all sessions are cut off, and the next start recovers from the WAL. */
   readonly goAway: () => Promise<void>;
-  /** Starts it again on the same port; resolves when it answers. */
+  /** Starts the server again on the same port. Resolves when it accepts connections. */
   readonly comeBack: () => Promise<void>;
 }
 
-/** One that can be copied while it runs. */
+/** A server that can be copied while it runs. */
 export interface CopiedPostgres extends RestartablePostgres {
-  /** Starts a hot standby of it, with a directory and a port of its own; to be stopped for itself. */
+  /** Starts a hot standby with a directory and a port of its own. It must be stopped separately. */
   readonly startStandby: () => Promise<RestartablePostgres>;
-  /** Ends it, and starts on its port a new cluster that pg_upgrade makes of it; to be stopped for itself. Needs the programs of Debian. */
+  /** Ends the server and starts a cluster that pg_upgrade made of it on the same port. It must be stopped separately. Needs the programs of Debian. */
   readonly upgrade: () => Promise<CopiedPostgres>;
 }
 
 const START_DEADLINE_MS = 60_000;
 const PASSWORD = 'sluice-tests';
 
-/** Nothing of most runs outlives them, so durability is given up. */
+/** No durability, since the data of most tests need not survive a crash. */
 const FORGETFUL = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' };
-/** As PostgreSQL is by itself, in production too. */
+/** The defaults of PostgreSQL, which production uses. */
 const DURABLE = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on' };
 
 const SETTINGS = {
   shared_buffers: '64MB',
-  // Several test files at a time, each with the pools, queues and listeners of up to two servers.
+  // Several test files run concurrently, each with the pools, queues and listeners of up to two servers.
   max_connections: '200',
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
 };
 
 /**
- * Lives as long as its standard input is open, which ends with this process however that dies; then ends the
- * server at once (SIGQUIT: nothing of it is kept) and removes the directory. Until then each line ends the server or
- * starts it, whichever it is not, and is answered when that is done.
+ * Runs until its standard input closes, which happens even if this process is killed. Then it shuts down the server in
+ * immediate mode (SIGQUIT), since its data is not kept, and removes the directory. Until then each line on standard input
+ * stops the running server or starts the stopped one, and is acknowledged by a line when that is done.
  */
 const KEEPER = `
   directory=$1; shift
@@ -65,7 +65,7 @@ const KEEPER = `
   if [ -n "$server" ]; then kill -QUIT $server; wait $server; fi
   rm -rf "$directory"`;
 
-/** Of those that no connection is given for its own end: while the server is away nothing else may take its port. */
+/** Finds a port outside the ephemeral range: no other connection may get it while the server is down. */
 const freePort = async (): Promise<number> => {
   for (;;) {
     const port = randomInt(15_000, 30_000);
@@ -103,7 +103,7 @@ const embeddedPrograms = async (account: PostgresAccount | undefined, directory:
   return bin;
 };
 
-/** A new directory below the system's temporary one, for root one of an unprivileged account, as PostgreSQL demands. */
+/** Creates a temporary directory. PostgreSQL does not run as root, so for root it belongs to an unprivileged account. */
 const openPlace = async (bin: string | undefined): Promise<Place> => {
   const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
   const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
@@ -120,15 +120,15 @@ interface Place {
   readonly account: PostgresAccount | undefined;
   readonly directory: string;
   readonly data: string;
-  /** Of the programs. */
+  /** Directory of the programs. */
   readonly bin: string;
 }
 
 /**
- * Starts a PostgreSQL with nothing in it.
+ * Starts an empty PostgreSQL.
  *
  * @param bin directory of the programs `initdb` and `postgres`; without it, the embedded ones
- * @param durability whether what was committed survives goAway()
+ * @param durability whether committed data survives goAway()
  */
 export const startTestPostgres = async (
   bin: string | undefined,
@@ -174,7 +174,7 @@ const startCopied = async (
       await initialize(next);
       const { account, directory } = next;
       const options = { ...account, cwd: directory, env: { ...process.env, PGPASSWORD: PASSWORD } };
-      // Recovers what goAway() cut off, and ends as pg_upgrade demands.
+      // Recovers after goAway() and shuts down cleanly, which pg_upgrade requires.
       const single = execFile(join(place.bin, 'postgres'), ['--single', '-D', place.data, 'postgres'], options);
       single.stdin?.end();
       await once(single, 'exit');
@@ -185,7 +185,7 @@ const startCopied = async (
   };
 };
 
-/** A hot standby that streams from the server: a copy of its files, made as PostgreSQL documents it for any program that copies. */
+/** Starts a hot standby that streams from the server. Its files are copied by the documented low-level base backup API. */
 const startStandby = async (
   primaryUrl: string,
   primaryData: string,
@@ -234,7 +234,7 @@ const launch = async (
     ...account,
     cwd: directory,
     stdio: ['pipe', 'pipe', 'pipe'],
-    // A Ctrl-C at the terminal would end the server before the tests have let go of it.
+    // Without this a Ctrl-C at the terminal would end the server before the tests have closed their connections.
     detached: true,
   });
   const log: string[] = [];

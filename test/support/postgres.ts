@@ -9,31 +9,31 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Connection string of the server's maintenance database, for a role that may create databases. */
     postgresAdminUrl: string;
-    /** The same for the plain role that owns the test databases: a superuser would pass row-level security. */
+    /** The same for the plain role that owns the test databases: a superuser would bypass row-level security. */
     postgresOwnerUrl: string;
-    /** Name of the migrated database that every test database is a copy of. */
+    /** Name of the migrated database from which every test database is copied. */
     postgresTemplate: string;
   }
 }
 
-/** A database of one test file's own, migrated and empty. */
+/** A migrated, empty database for one test file. */
 export interface TestDatabase {
   readonly url: string;
   /**
-   * Drops the database. Throws, after the drop, when the code under test left sessions open in it:
-   * the error lists their application names and last statements.
+   * Drops the database. Throws after the drop if the code under test left sessions open in it. The error lists their
+   * application names and last statements.
    */
   readonly drop: () => Promise<void>;
 }
 
-// A pool that was ended still shows its backends for some milliseconds; a slow machine takes longer.
+// PostgreSQL lists the backends of an ended pool for some more milliseconds, or longer on a slow machine.
 const LEAK_DEADLINE_MS = 5_000;
 
 const open = new Map<string, TestDatabase>();
 
 let hostileLevel: HostileLevel | null = null;
 
-/** Gives every database that is made from now on hostile defaults, of this isolation level; null stops that. */
+/** Sets hostile defaults with this isolation level on all databases created from now on; null stops that. */
 export const makeDatabasesHostile = (level: HostileLevel | null): void => {
   hostileLevel = level;
 };
@@ -60,8 +60,8 @@ const sessionsAfterDeadline = async (admin: pg.Client, database: string): Promis
 };
 
 /**
- * Copies the migrated template. Call it in `beforeAll` and `drop` in `afterAll`, after everything that was
- * started on the database has been stopped; a file that forgets to drop fails.
+ * Copies the migrated template. Call it in `beforeAll`, and `drop` in `afterAll` after everything that uses the database
+ * was stopped. A file that does not drop its database fails.
  */
 export const createTestDatabase = async (): Promise<TestDatabase> => {
   const adminUrl = inject('postgresAdminUrl');
@@ -92,7 +92,7 @@ export const createTestDatabase = async (): Promise<TestDatabase> => {
   return created;
 };
 
-/** Drops what a test file did not drop itself and fails it for that. */
+/** Drops databases that a test file did not drop, and fails the file. */
 export const dropForgottenDatabases = async (): Promise<void> => {
   const forgotten = [...open.values()];
   const results = await Promise.allSettled(forgotten.map((database) => database.drop()));

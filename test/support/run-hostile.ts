@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { HostileLevel } from './hostile-defaults.ts';
 import { makeDatabasesHostile } from './postgres.ts';
 
-/** Runs the tests of other files again, on databases with hostile defaults. Paths are those below test/, without .test.ts. */
+/** Runs the tests of other files on databases with hostile defaults. Paths are relative to test/, without .test.ts. */
 export const runOnHostileDatabases = (level: HostileLevel, files: readonly string[]): void => {
   beforeAll(() => makeDatabasesHostile(level));
   afterAll(() => makeDatabasesHostile(null));
   for (const file of files) {
-    // The query makes it another module: the file itself may have been loaded by this process already.
+    // The query string makes it a new module, since this process may have loaded the file before.
     describe(`again: ${file}`, () =>
       import(`../${file}.test.ts?defaults=${encodeURIComponent(level)}`) as Promise<unknown> as Promise<void>);
   }

@@ -4,9 +4,9 @@ import { endAttempt, type LeasedRun, renewLease } from '../../src/runs/lease.ts'
 import { encodeGlobalId } from '../../src/lib/global-ids.ts';
 import type { TestServer } from './server.ts';
 
-/** A job whose runs are taken step by step by the test, which is the worker: start the server with ROLE=api. */
+/** A job whose runs the test executes step by step instead of a worker. Start the server with ROLE=api. */
 export interface SteppedJob {
-  /** As the API names it. */
+  /** Global id. */
   readonly id: string;
   /** Queues a run. */
   run(): Promise<SteppedRun>;
@@ -16,7 +16,7 @@ export interface SteppedRun {
   readonly id: string;
   /** QUEUED -> RUNNING. */
   start(): Promise<void>;
-  /** RUNNING, so many rows further. */
+  /** Adds `rows` to the rows written of the RUNNING run. */
   progress(rows: number): Promise<void>;
   succeed(): Promise<void>;
   fail(): Promise<void>;

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { ScopedPool } from '../../src/db/scoped-pool.ts';
 
-/** A pool as a server's, with the setting in each of its transactions; its connections need `pipeline`. */
+/** Wraps a pool like a server does, with the setting in each transaction. Its connections need `pipeline`. */
 export const scopedTo = (pool: pg.Pool, setting: string): ScopedPool =>
   new ScopedPool(pool, {
     setting,

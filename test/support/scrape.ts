@@ -5,10 +5,10 @@ export interface Sample {
   readonly value: number;
 }
 
-/** What /metrics of a server answers. */
+/** A response of /metrics. */
 export interface Scrape {
   readonly samples: readonly Sample[];
-  /** The sum of the samples that have these labels; undefined where there is none. */
+  /** Returns the sum of the samples with these labels, or undefined if there is no such sample. */
   value(name: string, labels?: Readonly<Record<string, string>>): number | undefined;
 }
 
@@ -23,7 +23,7 @@ export const scrape = async (url: string): Promise<Scrape> => {
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line): Sample => {
       const found = LINE.exec(line)?.groups;
-      if (!found?.['name']) throw new Error(`This is no sample: ${line}`);
+      if (!found?.['name']) throw new Error(`Not a sample: ${line}`);
       const labels = [...(found['labels'] ?? '').matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)];
       return {
         name: found['name'],

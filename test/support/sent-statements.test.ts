@@ -14,7 +14,7 @@ afterAll(() => database.drop());
 
 const APPLICATION = { applicationName: 'sluice-heard' };
 
-/** What a client sends, in order. */
+/** Returns the statements that a client sends, in order. */
 const heardOf = async (
   work: (client: pg.Client) => Promise<unknown>,
   client = new pg.Client(sessionConnection(database.url, APPLICATION)),
@@ -32,7 +32,7 @@ const heardOf = async (
 
 const READING = 'SELECT 1 FROM records';
 
-/** The scope of each statement that reads records. */
+/** Returns the scope of each statement that reads records. */
 const scopesOf = async (...texts: readonly string[]): Promise<SentStatement['scope'][]> => {
   const heard = await heardOf(async (client) => {
     for (const text of texts) await client.query(text);
@@ -40,13 +40,13 @@ const scopesOf = async (...texts: readonly string[]): Promise<SentStatement['sco
   return heard.filter(({ text }) => text.startsWith(READING)).map(({ scope }) => scope);
 };
 
-test('a setting of the session says nothing about whose rows a statement sees on the nodes of a cluster', async () => {
+test('recorded statements > have no scope from a setting of the session, which the nodes of a cluster do not see', async () => {
   expect(await scopesOf(`SET sluice.all_accounts = 'on'`, READING)).toEqual([null]);
   expect(await scopesOf(`SET LOCAL sluice.all_accounts = 'on'`, READING)).toEqual([null]);
   expect(await scopesOf(`begin; SET LOCAL sluice.account_id = '17'`, READING, 'rollback')).toEqual([null]);
 });
 
-test('SET LOCAL says it until the transaction ends', async () => {
+test('recorded statements > have the scope of SET LOCAL until the transaction ends', async () => {
   expect(await scopesOf('BEGIN', `SET LOCAL sluice.all_accounts = 'on'`, READING, 'COMMIT')).toEqual(['all_accounts']);
   const own = ['BEGIN', `SET LOCAL sluice.account_id = '17'`];
   expect(await scopesOf(...own, `${READING} LIMIT 1; COMMIT`, `${READING} LIMIT 2`)).toEqual(['account_id', null]);
@@ -55,7 +55,7 @@ test('SET LOCAL says it until the transaction ends', async () => {
   expect(await scopesOf(...own, ...savepoint, READING, 'COMMIT')).toEqual(['account_id']);
 });
 
-test('a statement with values is heard each time, even if it was parsed before', async () => {
+test('recorded statements > include each execution of a prepared statement', async () => {
   const client = new pg.Client(sessionConnection(database.url, APPLICATION));
   await client.connect();
   const named = { name: 'one', text: 'SELECT $1::int AS a', values: [1] };
@@ -71,7 +71,7 @@ test('a statement with values is heard each time, even if it was parsed before',
   expect(texts).toEqual(['SELECT $1::int AS a', 'SELECT $1::int AS b']);
 });
 
-test('what the queue sends is heard as it leaves, and whether its settings stay on the coordinator', async () => {
+test('recorded statements > include those of the queue, and whether its settings stay on the coordinator', async () => {
   const client = new QueueClient(coordinatorConnection(database.url, APPLICATION));
   const heard = await heardOf(async () => {
     await client.query('BEGIN');

@@ -1,14 +1,14 @@
 import pg from 'pg';
 
-/** A message with one statement, or several, as PostgreSQL gets it. */
+/** A message with one or more statements, in the form that PostgreSQL receives. */
 export interface SentStatement {
-  /** Without comments, and with one blank where there were several. */
+  /** Text without comments, with white space collapsed. */
   readonly text: string;
-  /** Of the connection. */
+  /** Application name of the connection. */
   readonly applicationName: string;
   /**
-   * The setting by which the transaction says whose rows it sees. Null without a transaction that has set it: then the nodes of
-   * a cluster would show no row, whatever the session has set.
+   * The setting by which the transaction selects its accounts. Null without a transaction that has set it: then the nodes
+   * of a cluster would show no row, regardless of the settings of the session.
    */
   readonly scope: 'account_id' | 'all_accounts' | null;
   /** Whether a cluster keeps the settings of the session on its coordinator. */
@@ -28,7 +28,7 @@ interface Bind {
   readonly statement?: string;
 }
 
-/** What pg's connections have beyond their published types. */
+/** Members of pg's connections that its published types lack. */
 interface Connection {
   readonly parsedStatements: Readonly<Record<string, string>>;
   readonly submittedNamedStatements: Readonly<Record<string, string>>;
@@ -40,7 +40,7 @@ interface Connection {
 
 const connections = pg.Connection.prototype as unknown as Connection;
 
-// A connection sends these once, and its statements may be heard later.
+// A connection sends these parameters once, and its statements may be recorded later.
 const startups = new WeakMap<Connection, Startup>();
 const { startup } = connections;
 connections.startup = function (config) {
@@ -55,12 +55,12 @@ const ENDS = /^(?:COMMIT|END|ROLLBACK(?! TO\b))\b|; ?(?:COMMIT|END|ROLLBACK);?$/
 const COMMENT = /(?<=^|\s)--[^\n]*/g;
 
 /**
- * Hears every message that this process sends through pg from now on, on every connection: where the driver writes it,
- * so that nothing that builds or changes SQL can hide from it.
+ * Records every message that this process sends through pg from now on, on every connection. It patches the methods that
+ * write to the socket, so that it sees the final SQL.
  */
 export const hearStatements = (): { readonly heard: readonly SentStatement[]; stop(): void } => {
   const heard = new Map<string, SentStatement>();
-  /** Of connections that are in a transaction. */
+  /** Scopes of connections that are in a transaction. */
   const scopes = new WeakMap<Connection, SentStatement['scope']>();
   const unnamed = new WeakMap<Connection, string>();
   const { query, parse, bind } = connections;
@@ -89,7 +89,7 @@ export const hearStatements = (): { readonly heard: readonly SentStatement[]; st
     unnamed.set(this, statement.text);
     parse.call(this, statement);
   };
-  // Once for each execution, also of a statement that was parsed before.
+  // Called once for each execution, also of a statement that was parsed before.
   connections.bind = function (config) {
     const name = config.statement;
     const text = name ? (this.parsedStatements[name] ?? this.submittedNamedStatements[name]) : unnamed.get(this);

@@ -1,4 +1,4 @@
-// What servers and the operator's commands do in their lives, to be heard from the side of the database.
+// Exercises servers and the operator's commands, so that all of their statements can be recorded.
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { inject } from 'vitest';
@@ -37,7 +37,7 @@ const EXPORT = { jobName: 'by day', s3Url: 'exports/a', groupBy: ['region', 'ele
 const USAGE = `usage(input: { from: "2026-01-20T00:00:00Z", to: "2026-01-28T00:00:00Z", aggregationBucket: DAY, groupBy: ["region"] }) {
   ... on Usage { series { total } } }`;
 
-/** Servers on one database, one after the other, and the commands beside the first. */
+/** Runs several servers on one database, one after the other, and the commands next to the first. */
 export const liveThrough = async (): Promise<void> => {
   await migrateEmptyDatabase();
   const server = await startTestServer();
@@ -97,7 +97,7 @@ const write = async (server: TestServer): Promise<void> => {
   await lines('usage/replace', { ...line, value: 6 }, 'two');
   await lines('usage/delete', line, 'three');
   await addRecords(server, 'short-lived', 'HOURLY', [{ timestamp: DAY, elementName: 'acme', value: '1' }]);
-  // Refused, since it has records.
+  // Rejected, since the stream has records.
   await fetch(`${server.url}/unit-cost/v1/telemetry/short-lived`, {
     method: 'DELETE',
     headers: { 'x-api-key': server.key },
@@ -131,7 +131,7 @@ const exportRuns = async (server: TestServer): Promise<void> => {
   );
 };
 
-/** A run that takes longer than a heartbeat. */
+/** Executes a run that takes longer than a heartbeat. */
 const renewLease = async (server: TestServer): Promise<void> => {
   const stored = createGate();
   const faults = createFaults(server.s3);
@@ -162,7 +162,7 @@ const renewLease = async (server: TestServer): Promise<void> => {
   faults.clear('held');
 };
 
-/** What a server does now and then, and the parts of commands that need records of some age. */
+/** Runs periodic work of a server, and the parts of commands that need old records. */
 const maintain = async (server: TestServer): Promise<void> => {
   const { acrossAccounts: db } = server.resources.database;
   await forgetTotals(server, 'usage');
@@ -193,7 +193,7 @@ const maintain = async (server: TestServer): Promise<void> => {
   await clearAbandoned(db, 0);
 };
 
-/** The operator's commands, without those that speak to a server as clients do. */
+/** Runs the operator's commands, except those that are clients of a server. */
 const operate = async (server: TestServer): Promise<void> => {
   await runCommand(server, ['account', 'create', 'acme']);
   await runCommand(server, ['account', 'list']);
@@ -217,7 +217,7 @@ export const commandsRun = new Set<string>();
 
 const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'ingest']);
 
-/** The operator's commands by name. */
+/** Lists the operator's commands by name. */
 export const operatorCommands = (): string[] => {
   const leaves = (command: Command, path: readonly string[]): string[] =>
     command.commands.length === 0
@@ -246,12 +246,12 @@ const runCommand = async (
   const name = operatorCommands().find((command) => words.join(' ').startsWith(command));
   if (name === undefined) throw new Error(`There is no command ${args.join(' ')}`);
   commandsRun.add(name);
-  // As an api server's, doctor looks for no credentials of S3.
+  // With ROLE=api doctor needs no credentials of S3.
   const env = { DATABASE_URL: url, DATABASE_READ_URL: url, ROLE: 'api', ...(key !== '' && { API_KEY: key }) };
   await programOf(env).parseAsync(args, { from: 'user' });
 };
 
-/** What pg_dump and a restore into a new cluster do to the ledger, and a move to another node: the rows come, the count does not. */
+/** Simulates a restore of a dump, or a move to another node: the rows are copied, the counter of transaction ids is not. */
 const moveToAnotherCluster = (server: TestServer): Promise<void> =>
   withClient(server.database.url, async (client) => {
     const ahead = (column: string) => `(${column}::text::numeric + 1000000000000)::text::xid8`;
@@ -260,7 +260,7 @@ const moveToAnotherCluster = (server: TestServer): Promise<void> =>
     await client.query(`UPDATE ledgers SET system_identifier = '1'`);
   });
 
-/** The database is taken for a standby of itself: exports send the same to one. */
+/** Uses the database as a standby of itself, since exports send the same statements to a standby. */
 const exportFromReplica = async (beside: TestServer): Promise<void> => {
   await beside.app.stop();
   const env = { DATABASE_READ_URL: beside.database.url };

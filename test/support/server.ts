@@ -13,12 +13,12 @@ import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import { startStrictS3, type StrictS3 } from './strict-s3.ts';
 
 export interface TestServerOptions {
-  /** Settings on top of those that make tests quick. */
+  /** Settings in addition to TEST_ENV. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Another server's database or S3, for several servers on one. Whoever made them ends them. */
+  /** The database or S3 of another server, to run several servers on one. The caller closes them. */
   readonly database?: TestDatabase;
   readonly s3?: StrictS3;
-  /** Parts of the app's resources to put in the place of the real ones, such as the clock. */
+  /** Replacements for parts of the app's resources, such as the clock. */
   readonly resources?: Partial<AppResources>;
 }
 
@@ -31,7 +31,7 @@ export interface GraphQLAnswer<Data> {
   }[];
 }
 
-/** A whole server on a database of its own and the strict S3, reached over HTTP as its users do. */
+/** A complete server with a database of its own and the strict S3, used over HTTP. */
 export interface TestServer {
   readonly url: string;
   /** An ADMIN key of the account `default`. */
@@ -40,26 +40,26 @@ export interface TestServer {
   readonly database: TestDatabase;
   readonly s3: StrictS3;
   readonly resources: AppResources;
-  /** The whole answer; the key is the ADMIN key unless another is given, or null for none. */
+  /** Returns the whole response. Uses the ADMIN key unless another key is given; null sends none. */
   request<Data = Record<string, unknown>>(
     query: string,
     variables?: Readonly<Record<string, unknown>>,
     key?: string | null,
   ): Promise<GraphQLAnswer<Data> & { readonly status: number }>;
-  /** The data; throws where there are top-level errors. */
+  /** Returns the data. Throws if the response has top-level errors. */
   graphql<Data extends object = Record<string, never>>(
     query: string,
     variables?: Readonly<Record<string, unknown>>,
     key?: string,
   ): Promise<Data>;
-  /** A key of the account (made where it is not there yet) with these scopes. */
+  /** Creates a key with these scopes, and its account if it does not exist. */
   createKey(account: string, scopes: readonly Scope[]): Promise<string>;
   stop(): Promise<void>;
 }
 
 const TEST_BUCKETS = ['exports', 'other-exports', 'my.bucket', 'handed-on'];
 
-/** Quick enough for tests, with every mechanism of production in place. */
+/** Short times for tests, with every mechanism of production. */
 const TEST_ENV = { PORT: '0', LOG_LEVEL: 'silent', RUN_HEARTBEAT_MS: '200', SHUTDOWN_GRACE_SECONDS: '5' };
 
 export const startTestServer = async (options: TestServerOptions = {}): Promise<TestServer> => {
@@ -80,7 +80,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     log: createLogger(config),
     store,
   });
-  // The test has all its answers, and its connections need not be waited for.
+  // The test has all responses, so its connections need not be waited for.
   const resources = { idleMs: 0, ...opened, ...options.resources };
   const app = await startApp(resources);
 
@@ -94,7 +94,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
     resources,
     ...createGraphQLClient(app.url, key),
     createKey: async (name, scopes) => {
-      // Two may ask at once for keys of an account that is not there yet.
+      // Two concurrent calls may create the same account.
       if (!(await findAccount(context.db, name))) await createAccount(context, name).catch(() => undefined);
       const account = await findAccount(context.db, name);
       if (!account) throw new Error(`The account ${name} was not made.`);
@@ -109,7 +109,7 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
   };
 };
 
-/** Asks again until the answer is there; throws with the last one where it never is. */
+/** Calls `ask` until the condition holds. Throws with the last value if it never does. */
 export const eventually = async <Value>(
   ask: () => Promise<Value>,
   isThere: (value: Value) => boolean,

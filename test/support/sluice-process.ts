@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './server.ts';
 
-// Sluice as its users start it: in processes of its own, with settings from the environment and nothing else in it.
+// Starts Sluice like its users do: in processes of its own, with settings from an otherwise empty environment.
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -31,15 +31,15 @@ type EntryPoint = 'cli' | 'main' | 'demo';
 
 export const sluiceEnvironment = (settings: Settings): NodeJS.ProcessEnv => ({
   PATH: process.env['PATH'],
-  // Nothing of this machine's own AWS settings.
+  // Hides the AWS settings of this machine.
   HOME: '/nonexistent',
   AWS_EC2_METADATA_DISABLED: 'true',
-  // A third of a start is compiling the same modules again.
+  // Without the cache, a third of the start is spent compiling the same modules.
   NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
   ...settings,
 });
 
-/** Runs one to its end. */
+/** Runs an entry point to its end. */
 export const runSluice = async (entry: EntryPoint, args: readonly string[], settings: Settings): Promise<Outcome> => {
   const child = spawn(process.execPath, [`${CHECKOUT}src/${entry}.ts`, ...args], {
     cwd: CHECKOUT,
@@ -53,24 +53,24 @@ export const runSluice = async (entry: EntryPoint, args: readonly string[], sett
 };
 
 export interface SluiceProcess {
-  /** Of the process that was started, and of its group. */
+  /** Id of the process and of its process group. */
   readonly pid: number;
   readonly stdout: string;
   readonly stderr: string;
-  /** To the process alone, as `kill` does. */
+  /** Sends a signal to the process only, like `kill`. */
   kill(signal: NodeJS.Signals): void;
-  /** To its whole group, as the terminal does at Ctrl-C. */
+  /** Sends SIGINT to the whole process group, like a terminal at Ctrl-C. */
   interrupt(): void;
-  /** SIGKILL to the whole group; resolves when all of it is gone. May be called twice. */
+  /** Sends SIGKILL to the whole group. Resolves when all of its processes are gone. May be called twice. */
   destroy(): Promise<void>;
-  /** Waits until the text was said on standard error, and answers all that was. Throws where the process ends before. */
+  /** Waits for the text on standard error and returns all output. Throws if the process ends before. */
   said(words: string): Promise<string>;
-  /** The exit code; null where a signal ended it. */
+  /** The exit code; null if a signal ended the process. */
   readonly ended: Promise<number | null>;
 }
 
 const live = new Set<number>();
-// Groups of their own outlive a test process that is ended in the middle.
+// The process groups would outlive a test process that is killed.
 process.on('exit', () => {
   for (const group of live) killGroup(group);
 });
@@ -79,11 +79,11 @@ const killGroup = (group: number): void => {
   try {
     process.kill(-group, 'SIGKILL');
   } catch {
-    // Nothing of it is left.
+    // The group does not exist any more.
   }
 };
 
-/** Starts a server as `npm start` does, by npm itself, or with the demo, in a process group of its own. */
+/** Starts a server like `npm start`, by npm itself, or with the demo, in a process group of its own. */
 export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess =>
   by === 'npm' ? start('npm', ['start'], settings) : start(process.execPath, [`${CHECKOUT}src/${by}.ts`], settings);
 

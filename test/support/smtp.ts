@@ -4,17 +4,17 @@ import { SMTPServer } from 'smtp-server';
 import type { SMTPServerDataStream } from 'smtp-server';
 
 export interface ReceivedMail {
-  /** The envelope. */
+  /** Sender of the envelope. */
   readonly from: string;
   readonly to: readonly string[];
-  /** By lower-case name, unfolded and decoded; a name that came twice has both, in order. */
+  /** Headers by lower-case name, unfolded and decoded. A repeated header has all values, in order. */
   readonly headers: ReadonlyMap<string, readonly string[]>;
   readonly subject: string;
   readonly text: string;
   readonly raw: string;
 }
 
-/** 'hang-*': the phase is never answered. `refuse`: it is answered with that reply code, 4xx or 5xx. */
+/** 'hang-*': the server does not respond in this phase. `refuse`: it responds with this reply code, 4xx or 5xx. */
 export type SmtpBehavior =
   | 'accept'
   | 'hang-connect'
@@ -22,21 +22,21 @@ export type SmtpBehavior =
   | { readonly refuse: 'rcpt' | 'data'; readonly code: number };
 
 export interface SmtpOptions {
-  /** Where given, a client has to log in with them. */
+  /** Credentials that clients must use. Defaults to none. */
   readonly login?: { readonly user: string; readonly password: string };
-  /** That of one that was closed, so that it is there again; a free one where left out. */
+  /** Port of a closed server that is started again. Defaults to a free port. */
   readonly port?: number;
 }
 
 export interface TestSmtp {
-  /** `smtp://...`, with the login where there is one. */
+  /** `smtp://...`, with the login if there is one. */
   readonly url: string;
   readonly messages: readonly ReceivedMail[];
   setBehavior(behavior: SmtpBehavior): void;
   close(): Promise<void>;
 }
 
-/** A mail server in the process: takes what comes and keeps it. */
+/** Starts a mail server in this process that keeps all received mails. */
 export async function startSmtp(options: SmtpOptions = {}): Promise<TestSmtp> {
   const messages: ReceivedMail[] = [];
   let behavior: SmtpBehavior = 'accept';
@@ -78,7 +78,7 @@ export async function startSmtp(options: SmtpOptions = {}): Promise<TestSmtp> {
       );
     },
   });
-  server.on('error', () => {}); // clients that go away in the middle
+  server.on('error', () => {}); // Clients may disconnect at any time.
   server.listen(options.port ?? 0, '127.0.0.1');
   await once(server.server, 'listening');
   const { port } = server.server.address() as AddressInfo;
@@ -102,7 +102,7 @@ async function readText(stream: SMTPServerDataStream): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Enough of RFC 5322 for a message of one text part. */
+/** Parses a message with one text part (RFC 5322). */
 function parseMessage(raw: string): Pick<ReceivedMail, 'headers' | 'subject' | 'text'> {
   const end = raw.indexOf('\r\n\r\n');
   const headers = new Map<string, string[]>();
@@ -130,7 +130,7 @@ function decodeQuoted(text: string): string {
   return Buffer.from(binary, 'latin1').toString('utf8');
 }
 
-/** RFC 2047: =?UTF-8?Q?...?= and =?UTF-8?B?...?= */
+/** Decodes =?UTF-8?Q?...?= and =?UTF-8?B?...?= (RFC 2047). */
 function decodeWords(text: string): string {
   return text
     .replace(/\?=\s+=\?/g, '?==?')

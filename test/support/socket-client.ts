@@ -8,26 +8,26 @@ export interface SocketMessage {
   readonly payload?: unknown;
 }
 
-/** A client of graphql-transport-ws that says exactly what it is told to, rules broken or not. */
+/** A client of graphql-transport-ws that sends any message, including those that violate the protocol. */
 export interface SocketClient {
   readonly socket: WebSocket;
   readonly messages: readonly SocketMessage[];
-  /** Settles with the close code. */
+  /** Resolves with the close code. */
   readonly closed: Promise<number>;
   readonly reason: () => string;
   send(message: SocketMessage): void;
-  /** The first message that fits, those that came already among them; throws where none comes in time. */
+  /** Returns the first message that fits, including earlier ones. Throws if none arrives in time. */
   until(fits: (message: SocketMessage) => boolean, deadlineMs?: number): Promise<SocketMessage>;
   close(): void;
 }
 
-/** Connects; with a payload also sends connection_init. */
+/** Connects, and sends connection_init if a payload is given. */
 export const openSocket = async (url: string, payload?: Readonly<Record<string, unknown>>): Promise<SocketClient> => {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
   const messages: SocketMessage[] = [];
   let closeReason = '';
   socket.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString('utf8')) as SocketMessage));
-  socket.on('error', () => {}); // what matters is the close that follows
+  socket.on('error', () => {}); // The close event that follows is handled below.
   const closed = new Promise<number>((resolve) => {
     socket.once('close', (code, reason) => {
       closeReason = reason.toString();

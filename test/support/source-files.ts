@@ -1,35 +1,35 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 
-/** The checkout. */
+/** Root directory of the checkout. */
 export const ROOT = join(import.meta.dirname, '../..');
 
 export interface SourceImport {
-  /** As written: `./x.ts`, `pg`, `node:fs`. */
+  /** Specifier in the source, such as `./x.ts`, `pg` or `node:fs`. */
   readonly specifier: string;
-  /** Path from the checkout of what a relative specifier names, without a leading `./`; null for packages. */
+  /** Path of a relative import from the root, without a leading `./`; null for packages. */
   readonly path: string | null;
-  /** Erased before the program runs. */
+  /** Whether the import is erased before the program runs. */
   readonly typeOnly: boolean;
 }
 
 export interface SourceFile {
-  /** From the checkout, such as `src/db/tables.ts`. */
+  /** Path from the root, such as `src/db/tables.ts`. */
   readonly path: string;
   readonly text: string;
-  /** The lines that are not comments. */
+  /** All lines that are not comments. */
   readonly code: string;
   readonly imports: readonly SourceImport[];
 }
 
 const COMMENT_LINE = /^\s*(\/\/|\/\*|\*)/;
-// `import … from`, `export … from` and `import 'x'`. What stands between holds no quote and no semicolon.
+// `import … from`, `export … from` and `import 'x'`. The names in between contain no quote and no semicolon.
 const STATIC =
   /^(?:import|export(?=\s+(?:type\s+)?[*{]))\s+(?:(type)\s+(?!from))?(?:([^'"`;]*?)\s*from\s*)?(['"])([^'"]+)\3/gm;
 const DYNAMIC = /\bimport\(\s*(['"`])([^'"`]+)\1/g;
 
-// `import { type A, type B } from` is erased as a whole under verbatimModuleSyntax only when nothing is left to
-// load for; Node keeps the import then, for its side effects. So only `import type` counts as erased.
+// Node keeps `import { type A, type B } from` under verbatimModuleSyntax, for its side effects. So only `import type` counts
+// as erased.
 const importsOf = (path: string, code: string): SourceImport[] => {
   const found = [
     ...[...code.matchAll(STATIC)].map((match) => ({ specifier: match[4] ?? '', typeOnly: match[1] === 'type' })),
@@ -42,7 +42,7 @@ const importsOf = (path: string, code: string): SourceImport[] => {
   }));
 };
 
-/** Every TypeScript file below the given folders of the checkout; a folder that is not there has none. */
+/** Reads every TypeScript file below the given folders. A folder that does not exist has none. */
 export const readSourceFiles = async (...folders: readonly string[]): Promise<SourceFile[]> => {
   const files: SourceFile[] = [];
   for (const folder of folders) {

@@ -1,4 +1,5 @@
-// Which tables each level of a statement reads or writes (a SELECT, or the statement itself), and which functions it calls.
+// Lists the tables that each level of a statement (a SELECT, or the statement itself) reads or writes, and the functions
+// that it calls.
 import type { InsertStmt, Node, RangeVar, SelectStmt } from 'libpg-query';
 import {
   accountOfInserted,
@@ -14,18 +15,18 @@ import { calledBy, isTree, kindOf, parseStatements, type Tree } from './statemen
 /** A query within a statement, without those that are nested in it. */
 export interface Level {
   readonly tables: readonly NamedTable[];
-  /** Lower case, without schemas. Those of INSERT, UPDATE and DELETE are of the statement itself, outside of its sub-selects. */
+  /** Functions in lower case, without schemas. Those of INSERT, UPDATE and DELETE are outside of sub-selects. */
   readonly calls: readonly string[];
 }
 
 export interface Statement {
-  /** Such as SelectStmt. */
+  /** Kind of node, such as SelectStmt. */
   readonly kind: string;
   readonly node: Node;
   readonly levels: readonly Level[];
 }
 
-/** The statements of one message. Throws if PostgreSQL would not parse it. */
+/** Parses the statements of one message. Throws if PostgreSQL would reject its syntax. */
 export const parseMessage = (text: string): readonly Statement[] =>
   parseStatements(text).map((node) => {
     const levels: MutableLevel[] = [];
@@ -45,7 +46,7 @@ class LevelReader {
     this.#levels = levels;
   }
 
-  /** A node that is a statement, or has queries in it. */
+  /** Visits a node that is a statement or contains queries. */
   enter(node: Node, queries: Queries): void {
     if ('SelectStmt' in node) this.#select(node.SelectStmt, queries);
     else if ('InsertStmt' in node) this.#insert(node.InsertStmt, queries);

@@ -1,9 +1,9 @@
-// Pure: PostgreSQL's own parser, and what is read of its trees.
+// Pure: PostgreSQL's own parser, and helpers to read its syntax trees.
 import { loadModule, type Node, parseSync } from 'libpg-query';
 
 await loadModule();
 
-/** The statements of one message. Throws if PostgreSQL would not parse it. */
+/** Parses the statements of one message. Throws if PostgreSQL would reject its syntax. */
 export const parseStatements = (text: string): readonly Node[] =>
   (parseSync(text).stmts ?? []).map(({ stmt }) => stmt as Node);
 
@@ -12,10 +12,10 @@ export type Tree = Readonly<Record<string, unknown>>;
 
 export const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
 
-/** Such as SelectStmt. */
+/** Returns the kind of a node, such as SelectStmt. */
 export const kindOf = (node: Node): string => Object.keys(node)[0] ?? '';
 
-/** Calls `visit` with each node below, and its kind. */
+/** Calls `visit` with each node below and its kind. */
 export const everyNode = (value: unknown, visit: (kind: string, node: Tree) => void): void => {
   if (!isTree(value)) return;
   for (const [key, child] of Object.entries(value)) {
@@ -24,7 +24,7 @@ export const everyNode = (value: unknown, visit: (kind: string, node: Tree) => v
   }
 };
 
-/** Whether one of the nodes below is wanted. */
+/** Whether `isWanted` returns true for one of the nodes below. */
 export const hasNode = (value: unknown, isWanted: (kind: string, node: Tree) => boolean): boolean => {
   let found = false;
   everyNode(value, (kind, node) => {
@@ -33,14 +33,14 @@ export const hasNode = (value: unknown, isWanted: (kind: string, node: Tree) => 
   return found;
 };
 
-/** The names in a list of nodes; `*` for what is none. */
+/** Returns the names in a list of nodes, and `*` for a node that is not a name. */
 export const stringsOf = (nodes: readonly unknown[] | undefined): string[] =>
   (nodes ?? []).map((node) => {
     const name = isTree(node) && isTree(node['String']) ? node['String']['sval'] : '*';
     return typeof name === 'string' ? name : '';
   });
 
-/** The function that the node calls, in lower case and without its schema: also CURRENT_TIMESTAMP and the like. Null if it calls none. */
+/** Returns the function that the node calls, in lower case and without its schema, such as CURRENT_TIMESTAMP; null if it calls none. */
 export const calledBy = (kind: string, node: Tree): string | null => {
   if (kind === 'FuncCall')
     return (

@@ -10,10 +10,10 @@ import type { StrictS3 } from './strict-s3.ts';
 interface Sent {
   readonly method?: string;
   readonly path?: string;
-  /** An empty one is left out. */
+  /** Headers; one with an empty value is omitted. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** After the signature was made. */
+  /** Changes the headers after the request was signed. */
   readonly tamper?: (headers: Record<string, string>) => void;
   readonly sentBody?: string;
   readonly credentials?: { accessKeyId: string; secretAccessKey: string };
@@ -31,7 +31,7 @@ afterAll(async () => {
   await s3.close();
 });
 
-/** A request by another client than the SDK, signed unless it is tampered with. */
+/** Sends a signed request without the SDK. */
 async function send(sent: Sent): Promise<{ status: number; body: string }> {
   const body = sent.body ?? 'hello';
   const signed = aws4.sign(
@@ -62,14 +62,14 @@ async function send(sent: Sent): Promise<{ status: number; body: string }> {
   return { status: response.statusCode, body: await text(response) };
 }
 
-describe('the strict S3', () => {
-  it('stores what a signed PutObject with the ACL sends', async () => {
+describe('strict S3', () => {
+  it('stores the body of a signed PutObject with the ACL', async () => {
     const answer = await send({ path: '/there/some/key%20with%20blanks' });
     expect(answer).toEqual({ status: 200, body: '' });
     expect(s3.object('there', 'some/key with blanks')?.body.toString()).toBe('hello');
   });
 
-  it('keeps every version of a key, and names the newest', async () => {
+  it('keeps every version of a key and lists the newest', async () => {
     await send({ path: '/my.bucket/k', body: 'one' });
     await send({ path: '/my.bucket/k', body: 'two' });
     const versions = s3.puts.filter((put) => put.bucket === 'my.bucket').map((put) => put.body.toString());
@@ -152,10 +152,10 @@ describe('the strict S3', () => {
       'NotImplemented',
       { headers: { 'content-length': '' }, tamper: (headers) => (headers['transfer-encoding'] = 'chunked') },
     ],
-    ['a bucket that is not there', 404, 'NoSuchBucket', { path: '/elsewhere/key' }],
+    ['a bucket that does not exist', 404, 'NoSuchBucket', { path: '/elsewhere/key' }],
   ];
 
-  it.each(refusals)('refuses %s with %i %s, and counts it', async (_name, status, code, sent) => {
+  it.each(refusals)('rejects %s with %i %s, and counts it', async (_name, status, code, sent) => {
     const stored = s3.puts.length;
     const refused = s3.refusals.length;
     const answer = await send(sent);
@@ -165,7 +165,7 @@ describe('the strict S3', () => {
     expect(s3.refusals).toHaveLength(refused + 1);
   });
 
-  it('refuses what was signed more than 15 minutes ago', async () => {
+  it('rejects requests that were signed more than 15 minutes ago', async () => {
     s3.setNow(() => new Date(Date.now() + 16 * 60_000));
     expect(await send({})).toMatchObject({ status: 403, body: expect.stringContaining('RequestTimeTooSkewed') });
   });

@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } fro
 import type { AddressInfo, Socket } from 'node:net';
 import aws4 from 'aws4';
 
-/** One object that was stored; a key written twice has two. */
+/** One stored object. A key that was written twice has two. */
 export interface Put {
   readonly bucket: string;
   readonly key: string;
@@ -18,27 +18,27 @@ export interface Put {
 
 export interface Refusal {
   readonly method: string;
-  /** Path and query as sent. */
+  /** Path and query of the request. */
   readonly url: string;
   readonly status: number;
   readonly code: string;
   readonly reason: string;
 }
 
-/** What a fault hook sees: a request that is signed and allowed, its body not read yet. */
+/** Argument of a fault hook: a signed and allowed request whose body was not read yet. */
 export interface FaultRequest {
   readonly bucket: string;
   readonly key: string;
   readonly headers: IncomingHttpHeaders;
-  /** 1 for the first request that got so far. */
+  /** 1 for the first request that was signed and allowed. */
   readonly count: number;
 }
 
 /**
- * 'reset': the connection is reset before the body is read. 'reset-mid-body': after a part of it came.
- * 'reset-after-store': the object is stored, the answer lost. 'hang': everything is read, nothing answered.
- * `hold`: stored and answered when the promise settles. `status`: answered instead of storing, as an S3 error
- * document with `code`, or with `text` as it is.
+ * 'reset': the connection is reset before the body is read. 'reset-mid-body': it is reset after a part of the body.
+ * 'reset-after-store': the object is stored, the response lost. 'hang': the request is read, and there is no response.
+ * `hold`: the object is stored when the promise settles. `status`: the response instead of storing, with an S3 error
+ * document with `code`, or with `text`.
  */
 export type Fault =
   | 'reset'
@@ -56,11 +56,11 @@ export type Fault =
 export type FaultHook = (request: FaultRequest) => Fault | undefined;
 
 export interface StrictS3Options {
-  /** Those that exist. */
+  /** Names of the buckets that exist. */
   readonly buckets: readonly string[];
   readonly region?: string;
   readonly fault?: FaultHook;
-  /** The store's clock; requests signed more than 15 minutes away from it are refused. */
+  /** The store's clock. Requests that were signed more than 15 minutes before or after it are rejected. */
   readonly now?: () => Date;
 }
 
@@ -68,14 +68,14 @@ export interface StrictS3 {
   readonly endpoint: string;
   readonly region: string;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
-  /** Every put in its order. */
+  /** All puts, in order. */
   readonly puts: readonly Put[];
   readonly refusals: readonly Refusal[];
-  /** Open connections now. */
+  /** Number of open connections. */
   readonly connections: number;
-  /** Connections that were ever made. */
+  /** Number of connections since the start. */
   readonly connectionsMade: number;
-  /** The newest of each key, by bucket and key. */
+  /** Returns the newest object of each key, ordered by bucket and key. */
   objects(): Put[];
   object(bucket: string, key: string): Put | undefined;
   setFault(fault: FaultHook | undefined): void;
@@ -83,7 +83,7 @@ export interface StrictS3 {
   close(): Promise<void>;
 }
 
-/** The AWS account that every bucket belongs to. */
+/** The AWS account that owns every bucket. */
 export const BUCKET_OWNER = '111122223333';
 
 const MAX_SKEW_MS = 15 * 60_000;
@@ -102,8 +102,8 @@ class Refused extends Error {
 const denied = (reason: string) => new Refused(403, 'AccessDenied', reason);
 
 /**
- * An S3 of path style that grants nothing but s3:PutObject with the ACL bucket-owner-full-control: whatever else is
- * asked is refused, as with the bucket policy that customers attach. Signatures are checked by aws4, not by the SDK.
+ * Starts a path-style S3 that allows only s3:PutObject with the ACL bucket-owner-full-control and rejects everything else,
+ * like the bucket policy that customers attach. It checks signatures with aws4, not with the SDK.
  */
 export async function startStrictS3(options: StrictS3Options): Promise<StrictS3> {
   const region = options.region ?? 'us-east-1';
@@ -204,12 +204,12 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
   };
 }
 
-/** PUT /bucket/key, nothing else: no sub-resource, no copy. */
+/** Parses PUT /bucket/key. Throws for any other request, such as a sub-resource or a copy. */
 function readPlace(request: IncomingMessage): { bucket: string; key: string } {
   const url = request.url ?? '';
   if (request.method !== 'PUT') throw denied(`${request.method} is not PutObject`);
   const [path = '', query] = url.split('?', 2);
-  // The SDK names the operation in the query; anything else there is another operation.
+  // The SDK names the operation in the query. Any other query is another operation.
   if (query !== undefined && query !== 'x-id=PutObject') throw denied(`?${query} is not PutObject`);
   if (request.headers['x-amz-copy-source'] !== undefined) throw denied('CopyObject is not PutObject');
   const [, bucket, key] = /^\/([^/]+)\/(.+)$/s.exec(path) ?? [];
@@ -262,9 +262,9 @@ function checkSignature(request: IncomingMessage, region: string, credentials: S
     region,
     method: method ?? '',
     path: url ?? '',
-    // With x-amz-date among them: without it aws4 signs by its own clock.
+    // The headers must include x-amz-date, otherwise aws4 signs with its own clock.
     headers: Object.fromEntries(signed.map((name) => [name, header(headers, name)])),
-    // aws4 leaves these out of its own signatures; here only the list of the request counts.
+    // aws4 excludes some headers from its own signatures; here the signed headers of the request decide.
     extraHeadersToInclude: Object.fromEntries(signed.map((name) => [name, true])),
   };
   const expected = new aws4.RequestSigner(toSign, credentials).sign().headers?.['Authorization'];
@@ -272,7 +272,7 @@ function checkSignature(request: IncomingMessage, region: string, credentials: S
 }
 
 function checkBody(headers: IncomingHttpHeaders, body: Buffer): void {
-  // node:http ends the message at Content-Length; a shorter one never ends.
+  // node:http ends the message at Content-Length; a shorter body never ends.
   const hash = createHash('sha256').update(body).digest();
   if (hash.toString('hex') !== header(headers, 'x-amz-content-sha256')) {
     throw new Refused(400, 'XAmzContentSHA256Mismatch', 'The body has another SHA-256 than was signed');
@@ -299,7 +299,7 @@ function reset(socket: Socket): void {
 }
 
 function sendFault(response: ServerResponse, fault: Exclude<Fault, string | { hold: unknown }>): void {
-  // As S3 does: the server's text repeats what was sent, the host and the key id. None of it may reach a customer.
+  // Like S3, the message repeats parts of the request, the host and the key id. None of them may reach a customer.
   const text =
     fault.text ??
     (fault.code === undefined

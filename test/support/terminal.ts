@@ -13,17 +13,17 @@ import {
 export interface TerminalOptions {
   readonly columns: number;
   readonly settings: Settings;
-  /** Called with all that was shown so far; what it types is read by the command. */
+  /** Called with all output so far. The command reads the keys that it types. */
   readonly onOutput?: (all: string, type: (keys: string) => void) => void;
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
-/** Runs the operator's command in a terminal of its own: script(1) of util-linux makes one. Both outputs come as they are shown. */
+/** Runs an operator's command in a terminal made by script(1) of util-linux. Standard output and error are interleaved. */
 export const runInTerminal = (args: readonly string[], options: TerminalOptions): Promise<Outcome> =>
   runProgram([SLUICE_CLI, ...args], options);
 
-/** Starts a server in such a terminal; whoever did ends it by what is typed. */
+/** Starts a server in such a terminal. The caller ends it by typing. */
 export const startInTerminal = (options: TerminalOptions): Promise<Outcome> => runProgram([SLUICE_MAIN], options);
 
 /** Runs the demo to its end in such a terminal. */

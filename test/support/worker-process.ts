@@ -6,18 +6,18 @@ import type { TestServer } from './server.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
-/** A worker in a process of its own, which can be stopped and killed as a machine can. */
+/** A worker in a process of its own, which can be stopped and killed like a machine. */
 export interface WorkerProcess {
-  /** The messages that it has logged so far. */
+  /** The messages that the worker has logged so far. */
   readonly messages: readonly string[];
   kill(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void;
-  /** When it is gone. */
+  /** Resolves when the process has ended. */
   readonly ended: Promise<unknown>;
-  /** SIGKILL; resolves when it is gone. May be called twice. */
+  /** Sends SIGKILL. Resolves when the process has ended. May be called twice. */
   end(): Promise<void>;
 }
 
-/** Starts it on the database and the S3 of a test server; resolves when it works. Throws with its words where it does not. */
+/** Starts a worker on the database and the S3 of a test server. Resolves when it is ready. Throws with its output if it ends. */
 export const startWorkerProcess = async (
   server: Pick<TestServer, 'database' | 's3'>,
   env: Readonly<Record<string, string>>,
