@@ -10,77 +10,72 @@ import type { Builder } from './builder.ts';
 import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
+import { GLOBAL_ID } from './descriptions.ts';
 import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;
 
 export const addAccounts = (builder: Builder, refs: Refs): void => {
   const scope = builder.enumType('ApiKeyScope', {
-    description: 'What a key may do.',
+    description: 'Permission of an API key.',
     values: {
-      READ: { description: 'Everything that shows records, usage, jobs or runs.' },
-      INGEST: { description: 'The allocation mutations and their receipts.' },
-      JOBS: { description: 'Job and run mutations and checkJob; implies READ.' },
-      ADMIN: { description: 'Keys and deleteStream; implies the others.' },
+      READ: { description: 'Read records, usage, jobs and runs.' },
+      INGEST: { description: 'Write records, and read the receipts of the writes.' },
+      JOBS: { description: 'Create, change, check and run jobs. Includes READ.' },
+      ADMIN: { description: 'Manage API keys and delete streams. Includes all other scopes.' },
     } as const,
   });
   builder.objectType(refs.apiKey, {
-    description: 'A key of the account. Its secret is stored as a hash only.',
+    description: 'API key of the account. Only a hash of its secret is stored.',
     interfaces: [refs.node],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'secretSha256' in value,
-    // Any key may see itself; the others are ADMIN's.
+    // Every key may read itself. The others require ADMIN.
     authScopes: (key, context) => (context.principal?.key.id === key.id ? { anyKey: true } : ADMIN),
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (key) => encodeGlobalId('ApiKey', key.id) }),
-      name: t.exposeString('name', { description: 'Given by whoever made it.' }),
+      id: t.id({ description: GLOBAL_ID, resolve: (key) => encodeGlobalId('ApiKey', key.id) }),
+      name: t.exposeString('name', { description: 'Name that was chosen when the key was created.' }),
       prefix: t.exposeString('prefix', {
-        description: 'The first characters, to tell keys apart; the rest is stored only as a hash.',
+        description: 'First characters of the secret, which identify the key in lists.',
       }),
       scopes: t.field({
         type: [scope],
-        description: 'What it was made for, without what that implies.',
+        description: 'Scopes that the key was created with, without those that they include.',
         resolve: (key) => key.scopes.filter(isScope),
       }),
-      createdAt: t.field({ type: 'DateTime', description: 'When it was made.', resolve: (key) => key.createdAt }),
-      lastUsedAt: t.field({
+      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the key was created.' }),
+      lastUsedAt: t.expose('lastUsedAt', {
         type: 'DateTime',
         nullable: true,
-        description: 'To the minute; null where it was never used.',
-        resolve: (key) => key.lastUsedAt,
+        description: 'Time of the last use, accurate to one minute. Null if the key was never used.',
       }),
-      revokedAt: t.field({
+      revokedAt: t.expose('revokedAt', {
         type: 'DateTime',
         nullable: true,
-        description: 'When it was revoked; null while it works.',
-        resolve: (key) => key.revokedAt,
+        description: 'Time at which the key was revoked. Null if the key is valid.',
       }),
     }),
   });
   const viewer = builder.objectRef<Principal>('Viewer').implement({
-    description: 'Who is calling.',
+    description: 'Account and API key of the request.',
     fields: (t) => ({
-      accountName: t.exposeString('accountName', { description: 'The account that the key belongs to.' }),
-      key: t.field({
-        type: refs.apiKey,
-        description: 'The key of this request.',
-        resolve: (principal) => principal.key,
-      }),
+      accountName: t.exposeString('accountName', { description: 'Name of the account that the key belongs to.' }),
+      key: t.expose('key', { type: refs.apiKey, description: 'API key of the request.' }),
     }),
   });
   builder.queryFields((t) => ({
     viewer: t.field({
       type: viewer,
       authScopes: { anyKey: true },
-      description: 'Who is calling; any key may ask.',
+      description: 'Account and API key of the request. Available to every key.',
       resolve: (_, __, { principal }) => {
-        if (!principal) throw new Error('viewer without a principal.');
+        if (!principal) throw new Error('The field viewer was resolved without a principal.');
         return principal;
       },
     }),
     apiKeys: t.field({
       type: refs.apiKeyConnection,
       authScopes: ADMIN,
-      description: 'The keys of the account, newest first, revoked ones too.',
+      description: 'API keys of the account, including revoked ones, newest first.',
       args: forwardArgs(t.arg),
       resolve: async (_, args, context) =>
         toConnection(await listApiKeys(context.services.db, accountOf(context), paged(context, args)), (key) => [
@@ -91,8 +86,8 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
     bucketPolicy: t.string({
       authScopes: { anyOf: ['READ'] },
       description:
-        'The bucket policy that the owner of the bucket has to attach, as JSON text: it lets the service write below the path, and nothing else.',
-      args: { s3Url: t.arg.string({ required: true, description: 'As in a job.' }) },
+        'S3 bucket policy, as JSON text, which the owner of the bucket attaches. It allows Sluice to write objects below the path, and nothing else.',
+      args: { s3Url: t.arg.string({ required: true, description: 'Destination, in the form that a job has.' }) },
       resolve: (_, { s3Url }, { services }) => {
         const destination = parseS3Url(s3Url);
         if (isDestinationProblem(destination)) throw new BadUserInputError(destination.message);
@@ -114,21 +109,24 @@ const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes
     })
     .validate(apiKeyInput);
   const newKey = builder.objectRef<{ readonly key: ApiKeyRow; readonly secret: string }>('NewApiKey').implement({
-    description: 'The only time that the secret is shown.',
+    description: 'New API key with its secret, which is shown only once.',
     fields: (t) => ({
-      key: t.field({ type: refs.apiKey, description: 'The key.', resolve: (made) => made.key }),
-      secret: t.exposeString('secret', { description: 'Keep it: it is stored as a hash only.' }),
+      key: t.expose('key', { type: refs.apiKey, description: 'API key that was created.' }),
+      secret: t.exposeString('secret', { description: 'Secret of the key. Store it: Sluice keeps only its hash.' }),
     }),
   });
   builder.mutationFields((t) => ({
     createApiKey: t.field({
       type: newKey,
       authScopes: ADMIN,
-      description: 'Makes a key.',
-      args: { input: t.arg({ type: input, required: true, description: 'Its name and scopes.' }) },
+      description: 'Creates an API key of the account.',
+      args: { input: t.arg({ type: input, required: true, description: 'Name and scopes of the new key.' }) },
       errors: {
         types: [ValidationError],
-        union: { name: 'CreateApiKeyResult', description: 'The key with its secret, or why there is none.' },
+        union: {
+          name: 'CreateApiKeyResult',
+          description: 'New key with its secret, or the reason why none was created.',
+        },
       },
       resolve: (_, args, context) => createApiKey(context.services, accountOf(context), args.input),
     }),
@@ -136,11 +134,11 @@ const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes
       type: refs.apiKey,
       authScopes: ADMIN,
       description:
-        'Revokes a key: within a second it works on no server, and its open subscriptions end. The last ADMIN key of an account stays.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a key.' }) },
+        'Revokes an API key. Within one second, every server rejects it and ends its subscriptions. The last ADMIN key of an account cannot be revoked.',
+      args: { id: t.arg.id({ required: true, description: 'Id of an API key.' }) },
       errors: {
         types: [NotFoundError, ConflictError],
-        union: { name: 'RevokeApiKeyResult', description: 'The key, revoked, or why it was not.' },
+        union: { name: 'RevokeApiKeyResult', description: 'Revoked key, or the reason why it was not revoked.' },
       },
       resolve: (_, { id }, context) => revokeApiKey(context.services, accountOf(context), parseGlobalId('ApiKey', id)),
     }),

@@ -16,35 +16,42 @@ const JOBS = { anyOf: ['JOBS'] } as const;
 
 export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSettingsTypes, clock: Clock): void => {
   const deletedJob = builder.objectRef<{ readonly deletedId: string }>('DeletedJob').implement({
-    description: 'A job that was just deleted. Its runs stay.',
+    description: 'Job that was just deleted. Its runs are kept.',
     // A global id under the name `id` would make normalized caches store this object over the Job.
-    fields: (t) => ({ deletedId: t.exposeID('deletedId', { description: 'The id of the deleted job.' }) }),
+    fields: (t) => ({ deletedId: t.exposeID('deletedId', { description: 'Id of the deleted job.' }) }),
   });
   const check = addJobCheck(builder, refs, settings.config);
   builder.mutationFields((t) => ({
     createJob: t.field({
       type: refs.job,
       authScopes: JOBS,
-      description: 'Stores a job. An enabled one with neither cron nor scheduledTimeInSeconds runs once at once.',
+      description: 'Creates a job. An enabled job without cron and scheduledTimeInSeconds runs once, immediately.',
       args: {
         input: t
-          .arg({ type: settings.create, required: true, description: 'Settings of the job.' })
+          .arg({ type: settings.create, required: true, description: 'Settings of the new job.' })
           .validate(jobSettings({ clock })),
       },
       errors: {
         types: [ValidationError, ConflictError],
-        union: { name: 'CreateJobResult', description: 'The job, or why it was not stored.' },
+        union: { name: 'CreateJobResult', description: 'Created job, or the reason why none was created.' },
       },
       resolve: (_, { input }, context) => createJob(context.services, accountOf(context), input),
     }),
     updateJob: t.field({
       type: refs.job,
       authScopes: JOBS,
-      description: 'Changes the fields given; takes effect for slots not yet queued. Never starts a run.',
-      args: { input: t.arg({ type: settings.update, required: true, description: 'The id, and what to change.' }) },
+      description:
+        'Changes the fields that are set. The change applies to slots that are not queued yet, and starts no run.',
+      args: {
+        input: t.arg({
+          type: settings.update,
+          required: true,
+          description: 'Id of the job, and the settings to change.',
+        }),
+      },
       errors: {
         types: [ValidationError, NotFoundError, ConflictError],
-        union: { name: 'UpdateJobResult', description: 'The job as it is now, or why it was not changed.' },
+        union: { name: 'UpdateJobResult', description: 'Changed job, or the reason why it was not changed.' },
       },
       resolve: (_, { input: { id, version, ...patch } }, context) =>
         updateJob(context.services, accountOf(context), parseGlobalId('Job', id), version ?? null, patch as JobPatch),
@@ -52,11 +59,11 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
     deleteJob: t.field({
       type: deletedJob,
       authScopes: JOBS,
-      description: 'Deletes a job: cancels what waits and runs, and keeps the history.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a job.' }) },
+      description: 'Deletes a job and cancels its queued and running runs. The history of runs is kept.',
+      args: { id: t.arg.id({ required: true, description: 'Id of a job.' }) },
       errors: {
         types: [NotFoundError],
-        union: { name: 'DeleteJobResult', description: 'What was deleted, or that it is not there.' },
+        union: { name: 'DeleteJobResult', description: 'Deleted job, or the reason why none was deleted.' },
       },
       resolve: async (_, { id }, context) => {
         await deleteJob(context.services, accountOf(context), parseGlobalId('Job', id));
@@ -68,27 +75,24 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
       authScopes: JOBS,
       ...AGGREGATION,
       description:
-        'Validates as createJob would and shows what a run now would do. Stores nothing. With an id: as updateJob of that job to these settings would be checked.',
+        'Validates settings like createJob, or like updateJob if an id is set, and previews a run. Stores nothing.',
       args: t.validate(
         {
-          input: t.arg({ type: settings.create, required: true, description: 'Settings to check.' }),
-          id: t.arg.id({ description: 'Id of a job: checks a change of that job to these settings.' }),
+          input: t.arg({ type: settings.create, required: true, description: 'Settings that are checked.' }),
+          id: t.arg.id({
+            description: 'Id of the job that would be changed to these settings. A new job if omitted or null.',
+          }),
         },
         checkJobArguments(clock),
       ),
       errors: {
         types: [ValidationError, NotFoundError, ConflictError],
-        union: { name: 'CheckJobResult', description: 'What was found, or why the job would be refused.' },
+        union: { name: 'CheckJobResult', description: 'Preview of the job, or the reason why it would be rejected.' },
       },
       resolve: (_, { input, id }, context) => {
-        const { db, clock, limits, canMail } = context.services;
+        const { maxFilledRows } = context.services.limits;
         const existing = id == null ? null : parseGlobalId('Job', id);
-        return checkJob(
-          { db, clock, maxFilledRows: limits.maxFilledRows, canMail },
-          accountOf(context),
-          input,
-          existing,
-        );
+        return checkJob({ ...context.services, maxFilledRows }, accountOf(context), input, existing);
       },
     }),
   }));
@@ -109,79 +113,54 @@ const checkJobArguments = (clock: Clock) => {
 
 const addJobCheck = (builder: Builder, refs: Refs, config: JobSettingsTypes['config']) => {
   const draft = builder.objectRef<HasSettings>('JobDraft').implement({
-    description: 'A job that checkJob validated and did not store.',
+    description: 'Job that checkJob validated and did not store.',
     interfaces: [config],
     isTypeOf: (value) => typeof value === 'object' && value !== null && !('destination' in value),
     authScopes: READ,
   });
   const query = builder.objectRef<JobCheck['query']>('ExportQuery').implement({
-    description: 'What a run now would read.',
+    description: 'Query that a run would execute now.',
     authScopes: READ,
     fields: (t) => ({
-      windowStart: t.field({
-        type: 'DateTime',
-        description: 'Where the window begins.',
-        resolve: (one) => one.windowStart,
-      }),
-      windowEnd: t.field({
-        type: 'DateTime',
-        description: 'Where it ends, not included.',
-        resolve: (one) => one.windowEnd,
-      }),
-      aggregationBucket: t.field({
+      windowStart: t.expose('windowStart', { type: 'DateTime', description: 'Start of the window, inclusive.' }),
+      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the window, exclusive.' }),
+      aggregationBucket: t.expose('aggregationBucket', {
         type: refs.aggregationBucket,
-        description: 'What usage is summed by.',
-        resolve: (one) => one.aggregationBucket,
+        description: 'Length of the buckets over which usage is summed.',
       }),
-      meterApiNames: t.stringList({
-        description: 'The streams that are there now.',
-        resolve: (one) => [...one.meterApiNames],
+      meterApiNames: t.exposeStringList('meterApiNames', { description: 'Names of the streams that exist now.' }),
+      groupBy: t.exposeStringList('groupBy', {
+        description: 'Group columns, which are named g1, g2 and so on in the SELECT.',
       }),
-      groupBy: t.stringList({
-        description: 'The group columns: g1, g2 and so on in the SELECT.',
-        resolve: (one) => [...one.groupBy],
-      }),
-      filter: t.field({
-        type: [refs.dimensionFilter],
-        description: 'What records must pass.',
-        resolve: (one) => [...one.filter],
-      }),
-      sql: t.exposeString('sql', { description: 'The bare SELECT that Postgres would run.' }),
-      parameters: t.field({
+      filter: t.expose('filter', { type: [refs.dimensionFilter], description: 'Filter that records must match.' }),
+      sql: t.exposeString('sql', { description: 'SELECT statement that PostgreSQL would execute.' }),
+      parameters: t.expose('parameters', {
         type: ['String'],
         nullable: { list: false, items: true },
-        description: 'Its parameters in order, in Postgres text form.',
-        resolve: (one) => [...one.parameters],
+        description: 'Parameters of the statement in order, in the text format of PostgreSQL.',
       }),
     }),
   });
   return builder.objectRef<JobCheck>('JobCheck').implement({
-    description: 'What checkJob found: nothing is stored, and nothing runs.',
+    description: 'Preview of a job, returned by checkJob.',
     authScopes: READ,
     fields: (t) => ({
       job: t.field({
         type: draft,
-        description: 'The job, its defaults filled in.',
-        resolve: (one) => ({ settings: one.job }),
+        description: 'Settings of the job, with all defaults.',
+        resolve: ({ job }) => ({ settings: job }),
       }),
-      query: t.field({ type: query, description: 'What a run now would read.', resolve: (one) => one.query }),
-      nextRuns: t.field({
-        type: ['DateTime'],
-        description: 'The first slots of the schedule.',
-        resolve: (one) => [...one.nextRuns],
+      query: t.expose('query', { type: query, description: 'Query that a run would execute now.' }),
+      nextRuns: t.expose('nextRuns', { type: ['DateTime'], description: 'First slots of the schedule.' }),
+      objectKeys: t.exposeStringList('objectKeys', {
+        description: 'Object keys that a run would write now if it had one part, with the manifest last.',
       }),
-      objectKeys: t.stringList({
-        description: 'The object keys that a run now would write, were it one part; the manifest last.',
-        resolve: (one) => [...one.objectKeys],
-      }),
-      sample: t.stringList({
+      sample: t.exposeStringList('sample', {
         description:
-          'The first rows that a run now would write, as the lines of the file without header or brackets: at most 10.',
-        resolve: (one) => [...one.sample],
+          'First rows that a run would write now, as lines of the file without header or brackets. Maximum 10.',
       }),
-      warnings: t.stringList({
-        description: 'What would work but probably is not meant, e.g. a dimension that no stream has.',
-        resolve: (one) => [...one.warnings],
+      warnings: t.exposeStringList('warnings', {
+        description: 'Settings that are valid but probably not intended, such as a dimension that no stream has.',
       }),
     }),
   });

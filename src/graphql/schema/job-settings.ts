@@ -19,7 +19,7 @@ const createFieldTypes = (builder: Builder, refs: Refs) => {
   const format = builder.enumType('ExportFormat', {
     description: 'File format of exported objects.',
     values: {
-      JSON: { description: 'One array without insignificant whitespace.' },
+      JSON: { description: 'JSON array without insignificant whitespace.' },
       CSV: { description: 'CSV with RFC 4180 quoting, a header row and LF as line ending.' },
       NDJSON: { description: 'One JSON object per line.' },
     } as const,
@@ -28,7 +28,7 @@ const createFieldTypes = (builder: Builder, refs: Refs) => {
     description: 'Compression of exported objects.',
     values: {
       NONE: { description: 'No compression is applied.' },
-      GZIP: { description: 'gzip. Object keys end in `.gz`; Content-Encoding is not set.' },
+      GZIP: { description: 'Compression with gzip. Object keys end in `.gz`, and Content-Encoding is not set.' },
     } as const,
   });
   const same = (type: Input & Output) => ({ input: type, output: type });

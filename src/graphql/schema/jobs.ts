@@ -6,6 +6,7 @@ import type { Builder } from './builder.ts';
 import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
 import { accountOf, paged } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
+import { GLOBAL_ID, RUN_STATUS_FILTER, SEARCH } from './descriptions.ts';
 import { SLOTS } from './field-costs.ts';
 import { addJobMutations } from './job-mutations.ts';
 import { addJobSettings } from './job-settings.ts';
@@ -16,42 +17,43 @@ const READ = { anyOf: ['READ'] } as const;
 export const addJobs = (builder: Builder, refs: Refs, clock: Clock): void => {
   const settings = addJobSettings(builder, refs);
   builder.objectType(refs.job, {
-    description: 'An export job: what it exports, where to and when.',
+    description: 'Export job: its settings, its schedule and its runs.',
     interfaces: [refs.node, settings.config],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'destination' in value,
     authScopes: READ,
     fields: (t) => ({
-      id: t.id({ description: 'Opaque, stable, safe in a URL.', resolve: (job) => encodeGlobalId('Job', job.id) }),
+      id: t.id({ description: GLOBAL_ID, resolve: (job) => encodeGlobalId('Job', job.id) }),
       version: t.exposeInt('version', {
         description:
-          '1 at first; grows by one at each update. Pass it to updateJob so that no concurrent edit is lost.',
+          'Version of the job: 1 when created, then one more after each update. Pass it to updateJob to detect a concurrent edit.',
       }),
-      createdAt: t.field({ type: 'DateTime', description: 'When it was created.', resolve: (job) => job.createdAt }),
-      updatedAt: t.field({
-        type: 'DateTime',
-        description: 'When it was last changed.',
-        resolve: (job) => job.updatedAt,
-      }),
+      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the job was created.' }),
+      updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change of the job.' }),
       nextRuns: t.field({
         type: ['DateTime'],
         ...SLOTS,
-        description: 'The next times at which it is due; empty where it is disabled or has no schedule left.',
+        description: 'Next slots of the schedule. Empty if the job is disabled or has no slot left.',
         args: {
-          first: t.arg.int({ required: true, defaultValue: 5, description: 'How many: 0 to 100 (a setting).' }),
+          first: t.arg.int({
+            required: true,
+            defaultValue: 5,
+            description: 'Maximum number of slots: 0 to 100 (`MAX_PAGE_SIZE`).',
+          }),
         },
         resolve: (job, { first }, { services }) => {
           const { maxPage } = services.limits;
-          if (first < 0 || first > maxPage)
-            throw new BadUserInputError(`first is 0 to ${maxPage}; ${first} was asked for.`);
+          if (first < 0 || first > maxPage) {
+            throw new BadUserInputError(`first must be from 0 to ${maxPage}, not ${first}.`);
+          }
           return upcomingSlots(job.settings, services.clock.now(), first);
         },
       }),
       runs: t.field({
         type: refs.runConnection,
-        description: 'Its runs, newest first.',
+        description: 'Runs of the job, newest first.',
         args: {
           ...forwardArgs(t.arg),
-          status: t.arg({ type: [refs.runStatus], description: 'Only runs in one of these.' }),
+          status: t.arg({ type: [refs.runStatus], description: RUN_STATUS_FILTER }),
         },
         resolve: async (job, args, context) => {
           const { db } = context.services;
@@ -75,19 +77,19 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       type: refs.job,
       nullable: true,
       authScopes: READ,
-      description: 'The job with this id, or null.',
-      args: { id: t.arg.id({ required: true, description: 'The id of a job.' }) },
+      description: 'Job with this id. Null if the account has none.',
+      args: { id: t.arg.id({ required: true, description: 'Id of a job.' }) },
       resolve: async (_, { id }, context) =>
         (await loadJobs(context.services.db, accountOf(context), [parseGlobalId('Job', id)]))[0] ?? null,
     }),
     jobs: t.field({
       type: refs.jobConnection,
       authScopes: READ,
-      description: 'Jobs, newest first; deleted ones are not among them.',
+      description: 'Jobs that were not deleted, newest first.',
       args: {
         ...bothWaysArgs(t.arg),
-        enabled: t.arg.boolean({ description: 'Only enabled ones, or only disabled ones.' }),
-        search: t.arg.string({ description: 'Only names that contain this text, in any case.' }),
+        enabled: t.arg.boolean({ description: 'Whether the jobs are enabled. All jobs if omitted or null.' }),
+        search: t.arg.string({ description: SEARCH }),
       },
       resolve: async (_, args, context) => {
         const { db } = context.services;

@@ -11,59 +11,41 @@ const READ = { anyOf: ['READ'] } as const;
 
 export const addUsage = (builder: Builder, refs: Refs): void => {
   const point = builder.objectRef<UsagePoint>('UsagePoint').implement({
-    description: 'The sum of one bucket.',
+    description: 'Usage in one time bucket.',
     authScopes: READ,
     fields: (t) => ({
-      bucketStart: t.field({
-        type: 'DateTime',
-        description: 'Where the bucket begins.',
-        resolve: (one) => one.bucketStart,
-      }),
-      bucketEnd: t.field({ type: 'DateTime', description: 'Where the next begins.', resolve: (one) => one.bucketEnd }),
-      value: t.field({
-        type: 'Decimal',
-        description: 'The exact sum, rescaled where asked for.',
-        resolve: (one) => one.value,
-      }),
+      bucketStart: t.expose('bucketStart', { type: 'DateTime', description: 'Start of the bucket, inclusive.' }),
+      bucketEnd: t.expose('bucketEnd', { type: 'DateTime', description: 'End of the bucket, exclusive.' }),
+      value: t.expose('value', { type: 'Decimal', description: 'Exact sum, after rescaling.' }),
     }),
   });
   const series = builder.objectRef<UsageSeries>('UsageSeries').implement({
-    description: 'The buckets of one stream and group.',
+    description: 'Usage of one stream and group over time.',
     authScopes: READ,
     fields: (t) => ({
-      meterApiName: t.exposeString('meterApiName', { description: 'The stream.' }),
-      group: t.field({
+      meterApiName: t.exposeString('meterApiName', { description: 'Name of the stream.' }),
+      group: t.expose('group', {
         type: [refs.dimensionFilter],
-        description: 'The group, in the order of groupBy; a dimension that the stream lacks is left out.',
-        resolve: (one) => [...one.group],
+        description: 'Values of the group, in the order of `groupBy`. Dimensions that the stream lacks are omitted.',
       }),
-      total: t.field({ type: 'Decimal', description: 'The exact sum of the points.', resolve: (one) => one.total }),
-      points: t.field({ type: [point], description: 'Oldest first.', resolve: (one) => [...one.points] }),
+      total: t.expose('total', { type: 'Decimal', description: 'Exact sum of the points.' }),
+      points: t.expose('points', { type: [point], description: 'Points of the series, oldest first.' }),
     }),
   });
   const usage = builder.objectRef<Usage>('Usage').implement({
-    description: 'Usage by stream, group and bucket: what an export of the same settings would contain.',
+    description: 'Usage by stream, group and bucket. An export with the same settings contains the same sums.',
     authScopes: READ,
     fields: (t) => ({
-      from: t.field({
+      from: t.expose('from', {
         type: 'DateTime',
-        description: 'Where the window begins: a bucket boundary.',
-        resolve: (one) => one.from,
+        description: 'Start of the window, at a bucket boundary, inclusive.',
       }),
-      to: t.field({
-        type: 'DateTime',
-        description: 'Where it ends: half-open, extended to whole buckets.',
-        resolve: (one) => one.to,
-      }),
-      series: t.field({
-        type: [series],
-        description: 'Sorted by stream, then by group.',
-        resolve: (one) => [...one.series],
-      }),
+      to: t.expose('to', { type: 'DateTime', description: 'End of the window, at a bucket boundary, exclusive.' }),
+      series: t.expose('series', { type: [series], description: 'Series, sorted by stream and then by group.' }),
     }),
   });
   const input = builder.inputType('UsageInput', {
-    description: 'Which usage to sum, and how.',
+    description: 'Selection and aggregation of usage.',
     fields: (t) => ({
       meterApiNames: t.stringList({ description: descriptionOf(fields.meterApiNames) }),
       from: t.field({ type: 'DateTime', required: true, description: descriptionOf(fields.from) }),
@@ -90,13 +72,15 @@ export const addUsage = (builder: Builder, refs: Refs): void => {
       type: usage,
       authScopes: READ,
       ...AGGREGATION,
-      description: 'Usage as of now.',
+      description: 'Usage of the streams of the account, as of now.',
       args: {
-        input: t.arg({ type: input, required: true, description: 'Which usage to sum, and how.' }).validate(usageInput),
+        input: t
+          .arg({ type: input, required: true, description: 'Selection and aggregation of usage.' })
+          .validate(usageInput),
       },
       errors: {
         types: [ValidationError, LimitExceededError],
-        union: { name: 'UsageResult', description: 'The usage, or why there is none.' },
+        union: { name: 'UsageResult', description: 'Usage, or the reason why the query was rejected.' },
       },
       resolve: (_, args, context) =>
         readUsage(context.services.db, accountOf(context), args.input, context.services.limits),
