@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import type { Db } from '../db/client.ts';
 import { OverloadedError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
-import { findPrincipal, noteUse, type Principal } from './keys.ts';
+import { findPrincipal, recordKeyUse, type Principal } from './keys.ts';
 import { canBeSecret, hashSecret } from './secrets.ts';
 
 export interface Authenticator {
@@ -43,7 +43,7 @@ export const createAuthenticator = (
     const now = clock.now();
     if (principal && now.getTime() - (principal.key.lastUsedAt?.getTime() ?? 0) > 60_000) {
       // Not awaited: when a key was last used is worth no wait, and no failed request.
-      noteUse(db, principal.key, now).catch(onBackgroundError);
+      recordKeyUse(db, principal.key, now).catch(onBackgroundError);
     }
     return principal;
   };

@@ -6,7 +6,7 @@ const COMMAND = 'npm run -s sluice --';
 const DEFAULT_ACCOUNT = 'default';
 
 /** How to make the first key, if no valid one exists; otherwise null. */
-export const missingKeyWords = async (db: Db): Promise<string | null> => {
+export const describeMissingKey = async (db: Db): Promise<string | null> => {
   const [valid] = await db.select({ id: apiKeys.id }).from(apiKeys).where(isNull(apiKeys.revokedAt)).limit(1);
   if (valid) return null;
   const [account] = await db.select({ name: accounts.name }).from(accounts).orderBy(asc(accounts.id)).limit(1);

@@ -134,7 +134,7 @@ export const isRevokedKey = async (db: Executor, secret: string): Promise<boolea
 };
 
 /** At most once a minute for each key, so that a busy key does not make a hot row. */
-export const noteUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
+export const recordKeyUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
   const minuteAgo = new Date(now.getTime() - 60_000);
   await db
     .update(apiKeys)

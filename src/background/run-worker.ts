@@ -5,7 +5,7 @@ import { encodeGlobalId } from '../lib/global-ids.ts';
 import { consume, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
-import { destinationOf } from '../jobs/jobs.ts';
+import { parseDestination } from '../jobs/destination.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { withSpan } from '../lib/spans.ts';
 import { claimRun } from '../runs/claim.ts';
@@ -165,7 +165,7 @@ async function executeAttempt(
     } catch (error) {
       // If the signal was aborted, its reason decides, not the error that the abort caused.
       if (signal.aborted || error instanceof LeaseLostError) return null;
-      const failure = toRunFailure(error, { ...destinationOf(run.settings), principalArn: options.principalArn });
+      const failure = toRunFailure(error, { ...parseDestination(run.settings), principalArn: options.principalArn });
       log.warn({ err: error, failure }, 'attempt failed');
       span.setStatus({ code: SpanStatusCode.ERROR, message: failure.code });
       return { event: 'FAIL', failure };

@@ -6,14 +6,13 @@ import { epochOf } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
-import { type BucketOwner, claimBucket, isOwn } from '../jobs/bucket-ownership.ts';
-import { objectKey } from '../jobs/destination.ts';
-import { destinationOf } from '../jobs/jobs.ts';
+import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
+import { objectKey, parseDestination } from '../jobs/destination.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
-import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
+import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -91,7 +90,7 @@ export async function writeExport(
   );
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
-  const { path, slug } = destinationOf(run.settings);
+  const { path, slug } = parseDestination(run.settings);
   const writer = new ObjectWriter(context, run, progress, attempt);
   // Reserves partBytes for compressed parts too: in the worst case the compressed part is as large as its input.
   const release = await withSpan(tracer, 'wait for memory', {}, traceContext, () =>
@@ -106,7 +105,9 @@ export async function writeExport(
       async () => (await context.replica?.open(run, signal)) ?? context.readers.open(run.accountId, signal),
     );
     try {
-      await withSpan(tracer, 'count', {}, traceContext, () => checkFilledRows(reader.db, spec, limits.maxFilledRows));
+      await withSpan(tracer, 'count', {}, traceContext, () =>
+        assertFilledRowsWithinLimit(reader.db, spec, limits.maxFilledRows),
+      );
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const copying = new Date();
       const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, extension)), {
@@ -211,7 +212,7 @@ class ObjectWriter {
   async #put(owner: BucketOwner, key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {
     const { accountId, bucket } = this.#run;
     // Checked before each put, because the operator may move the S3 bucket to another account during a run.
-    const own = isOwn(owner, accountId);
+    const own = assertBucketOwnedBy(owner, accountId);
     this.#attempt.assertLeaseCurrent();
     await withSpan(
       this.#attempt.tracer,

@@ -12,7 +12,7 @@ const BUCKET_TAKEN =
   'This bucket belongs to another account of this server. Use another bucket; where this one is yours, ask the operator of the server to move it to your account.';
 
 /** Throws ConflictError where the bucket belongs to another account. */
-export const checkBucketIsFree = async (db: Executor, accountId: bigint, bucket: string): Promise<void> => {
+export const assertBucketAvailable = async (db: Executor, accountId: bigint, bucket: string): Promise<void> => {
   const { rows } = await db.execute<{ taken: boolean }>(
     sql`SELECT bucket_is_of_another(${bucket}, ${accountId}) AS taken`,
   );
@@ -25,10 +25,11 @@ export interface BucketOwner {
 }
 
 /** Whose the bucket is, for a statement that sees all accounts and asks something else as well. */
-export const ownerOf = (bucket: string): SQL => sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
+export const bucketOwnerSql = (bucket: string): SQL =>
+  sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
 
 /** Whether the account has written to the bucket before. Throws ConflictError where the bucket belongs to another. */
-export const isOwn = ({ owner }: BucketOwner, accountId: bigint): boolean => {
+export const assertBucketOwnedBy = ({ owner }: BucketOwner, accountId: bigint): boolean => {
   if (owner !== null && owner !== String(accountId)) throw new ConflictError(BUCKET_TAKEN);
   return owner !== null;
 };
@@ -41,7 +42,7 @@ export const claimBucket = async (acrossAccounts: Db, accountId: bigint, bucket:
   await acrossAccounts.execute(sql`
     INSERT INTO bucket_claims (bucket, account_id, claimed_at) VALUES (${bucket}, ${accountId}, clock_timestamp())
     ON CONFLICT (bucket) DO NOTHING`);
-  await checkBucketIsFree(acrossAccounts, accountId, bucket);
+  await assertBucketAvailable(acrossAccounts, accountId, bucket);
 };
 
 export interface BucketClaim {

@@ -3,15 +3,15 @@ import { asOfNow } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
-import { manifestKey, objectKey } from './destination.ts';
-import { checkJobCouldBe, destinationOf, loadJobs, upcomingSlots } from './jobs.ts';
-import { windowOf } from './schedule/window.ts';
+import { manifestKey, objectKey, parseDestination } from './destination.ts';
+import { assertCanStore, loadJobs, upcomingSlots } from './jobs.ts';
+import { computeWindow } from './schedule/window.ts';
 import { type JobSettings, patchSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
-import { buildUsageSpec, checkFilledRows } from '../usage/usage.ts';
+import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { extensionOf } from '../exports/formats.ts';
 import { buildSampleQuery } from '../exports/copy-statement.ts';
 
@@ -54,13 +54,13 @@ export const checkJob = async (
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
   if (id !== null && !existing) throw new NotFoundError('There is no such job.');
   if (existing) patchSettings(existing.settings, settings, clock);
-  await checkJobCouldBe(db, accountId, settings, existing ?? null);
+  await assertCanStore(db, accountId, settings, existing ?? null);
 
-  const window = windowOf(settings, now);
+  const window = computeWindow(settings, now);
   const extension = extensionOf(settings.format);
   const { spec, filled, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
-    const tooMany = await checkFilledRows(tx, planned, maxFilledRows).then(
+    const tooMany = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
       () => null,
       (error: unknown) => {
         if (error instanceof LimitExceededError) return error.message;
@@ -74,7 +74,7 @@ export const checkJob = async (
     return { spec: planned, filled: tooMany, sample: rows.map(({ line }) => line) };
   });
   const query = usageQuery(spec);
-  const { path, slug } = destinationOf(settings);
+  const { path, slug } = parseDestination(settings);
   const compressed = settings.compression === 'GZIP';
   return {
     job: settings,
@@ -91,12 +91,12 @@ export const checkJob = async (
     nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
     objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
     sample,
-    warnings: [...warningsOf(settings, spec.streams, window, canMail), ...(filled === null ? [] : [filled])],
+    warnings: [...findWarnings(settings, spec.streams, window, canMail), ...(filled === null ? [] : [filled])],
   };
 };
 
 /** What would work but probably is not meant. */
-const warningsOf = (
+const findWarnings = (
   settings: JobSettings,
   streams: readonly UsageStream[],
   window: TimeWindow,

@@ -4,8 +4,9 @@ import { sqlState } from '../db/failures.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
-import { checkBucketIsFree } from './bucket-ownership.ts';
-import { checkJobIsFree, destinationOf, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
+import { assertBucketAvailable } from './bucket-ownership.ts';
+import { parseDestination } from './destination.ts';
+import { assertNameAndDestinationFree, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
 import { type JobPatch, type JobSettings, patchSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
@@ -52,7 +53,7 @@ export const updateJob = async (
       );
     }
     const settings = patchSettings(job.settings, patch, clock);
-    await checkJobIsFree(tx, accountId, settings, job.id);
+    await assertNameAndDestinationFree(tx, accountId, settings, job.id);
     return storeJob(tx, job, settings, now);
   });
   return change.catch((error: unknown) => {
@@ -82,7 +83,7 @@ export const runJob = async (
   const now = clock.now();
   return db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, jobId);
-    await checkBucketIsFree(tx, accountId, destinationOf(job.settings).bucket);
+    await assertBucketAvailable(tx, accountId, parseDestination(job.settings).bucket);
     return queueRun(tx, queue, job, 'MANUAL', slot, now);
   });
 };

@@ -60,11 +60,11 @@ export function parseS3Url(s3Url: string): Destination | DestinationProblem {
   const slash = rest.indexOf('/');
   const bucket = slash < 0 ? rest : rest.slice(0, slash);
   const path = slash < 0 ? '' : rest.slice(slash + 1).replace(/\/$/, '');
-  const problem = problemOfBucket(bucket) ?? problemOfPath(path, rest.slice(bucket.length));
+  const problem = findBucketProblem(bucket) ?? findPathProblem(path, rest.slice(bucket.length));
   return problem ?? { bucket, path };
 }
 
-function problemOfBucket(bucket: string): DestinationProblem | null {
+function findBucketProblem(bucket: string): DestinationProblem | null {
   if (bucket === '') return badBucket('The name of the bucket is missing; give it as s3://my-bucket/path.');
   if (bucket.length < 3 || bucket.length > 63) {
     return badBucket(`The name of a bucket has 3 to 63 characters; this one has ${bucket.length}.`);
@@ -88,7 +88,7 @@ function problemOfBucket(bucket: string): DestinationProblem | null {
   return null;
 }
 
-function problemOfPath(path: string, written: string): DestinationProblem | null {
+function findPathProblem(path: string, written: string): DestinationProblem | null {
   // Only "" and "/" mean the top of the bucket; "//" would be an empty segment.
   if (path === '') return written.length <= 1 ? null : badPath('The path has an empty segment: take out the slash.');
   if (!path.isWellFormed()) return badPath('The path is not well-formed Unicode: it has half of a surrogate pair.');
@@ -109,8 +109,27 @@ function badPath(message: string): DestinationProblem {
   return { code: 'BAD_PATH', message };
 }
 
+/** The settings of a job that decide where its objects go. */
+interface DestinationSettings {
+  readonly s3Url: string;
+  readonly jobName: string;
+}
+
+/** Returns S3 bucket, path and slug of checked settings. */
+export function parseDestination({ s3Url, jobName }: DestinationSettings): Destination & { readonly slug: string } {
+  const destination = parseS3Url(s3Url);
+  if (isDestinationProblem(destination)) throw new Error(`A stored job has an invalid s3Url: ${destination.message}`);
+  return { ...destination, slug: toSlug(jobName) };
+}
+
+/** Returns S3 bucket, path and slug of checked settings as one text, which is unique in a deployment. */
+export function formatDestination(settings: DestinationSettings): string {
+  const { bucket, path, slug } = parseDestination(settings);
+  return [bucket, ...(path === '' ? [] : [path]), slug].join('/');
+}
+
 /** The lower-cased name, each run of characters other than a-z and 0-9 one hyphen, none at either end. */
-export function slugOf(jobName: string): string {
+export function toSlug(jobName: string): string {
   return jobName
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
@@ -122,8 +141,8 @@ export function slugOf(jobName: string): string {
  * The longest key is reckoned for any format, so that a change of format or compression never breaks a job:
  * KEY_TOO_LONG, an issue of s3Url.
  */
-export function problemOfKeys(path: string, jobName: string): DestinationProblem | null {
-  const slug = slugOf(jobName);
+export function findKeyProblem(path: string, jobName: string): DestinationProblem | null {
+  const slug = toSlug(jobName);
   if (slug === '') {
     return {
       code: 'BAD_SLUG',

@@ -5,25 +5,12 @@ import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import { checkBucketIsFree } from './bucket-ownership.ts';
-import { isDestinationProblem, parseS3Url, slugOf } from './destination.ts';
+import { assertBucketAvailable } from './bucket-ownership.ts';
+import { formatDestination, parseDestination } from './destination.ts';
 import { nextSlots } from './schedule/schedule.ts';
 import type { JobSettings } from './settings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
-
-/** Bucket, path and slug of checked settings. */
-export const destinationOf = (settings: JobSettings): { bucket: string; path: string; slug: string } => {
-  const destination = parseS3Url(settings.s3Url);
-  if (isDestinationProblem(destination)) throw new Error(`A stored job has a bad s3Url: ${destination.message}`);
-  return { ...destination, slug: slugOf(settings.jobName) };
-};
-
-/** bucket/path/slug in one text, as it is unique in a deployment. */
-const destinationText = (settings: JobSettings): string => {
-  const { bucket, path, slug } = destinationOf(settings);
-  return [bucket, ...(path === '' ? [] : [path]), slug].join('/');
-};
 
 /** The first slot after the given moment; null where the job is disabled or nothing is left. */
 export const nextSlot = (settings: JobSettings, after: Date): Date | null =>
@@ -41,7 +28,7 @@ export const upcomingSlots = (settings: JobSettings, after: Date, limit: number)
  * Throws ConflictError where another live job has the name, or writes below the same bucket, path and slug. Of a
  * job of another account nothing is told, not even that it is one.
  */
-export const checkJobIsFree = async (
+export const assertNameAndDestinationFree = async (
   db: Executor,
   accountId: bigint,
   settings: JobSettings,
@@ -51,7 +38,7 @@ export const checkJobIsFree = async (
     SELECT EXISTS (
         SELECT 1 FROM jobs WHERE account_id = ${accountId} AND name = ${settings.jobName} AND deleted_at IS NULL
           AND id IS DISTINCT FROM ${exceptId}::uuid) AS named,
-      destination_is_taken(${destinationText(settings)}, ${exceptId}::uuid) AS placed`);
+      destination_is_taken(${formatDestination(settings)}, ${exceptId}::uuid) AS placed`);
   const [taken] = rows;
   if (taken?.named) {
     throw new ConflictError(`There is a job "${settings.jobName}" already; job names are unique in an account.`);
@@ -67,9 +54,9 @@ export const checkJobIsFree = async (
  * To be asked after the statement that took the destination in the unique index: that one waits for a job which is about
  * to leave, and only then all that it has queued can be seen.
  */
-const checkDestinationIsLeft = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
+const assertNoPendingRuns = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
   const { rows } = await db.execute<{ written: boolean }>(
-    sql`SELECT destination_is_written_to(${destinationText(settings)}, ${exceptId}::uuid) AS written`,
+    sql`SELECT destination_is_written_to(${formatDestination(settings)}, ${exceptId}::uuid) AS written`,
   );
   if (rows[0]?.written) throw new ConflictError(DESTINATION_TAKEN);
 };
@@ -78,16 +65,16 @@ const DESTINATION_TAKEN =
   'Another job writes below the same bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
 
 /** Throws ConflictError where another live job has the name or the place, or runs are on their way there. */
-export const checkJobCouldBe = async (
+export const assertCanStore = async (
   db: Executor,
   accountId: bigint,
   settings: JobSettings,
   existing: JobRow | null,
 ): Promise<void> => {
-  await checkJobIsFree(db, accountId, settings, existing?.id ?? null);
-  if (existing?.destination !== destinationText(settings)) {
-    await checkBucketIsFree(db, accountId, destinationOf(settings).bucket);
-    await checkDestinationIsLeft(db, settings, existing?.id ?? null);
+  await assertNameAndDestinationFree(db, accountId, settings, existing?.id ?? null);
+  if (existing?.destination !== formatDestination(settings)) {
+    await assertBucketAvailable(db, accountId, parseDestination(settings).bucket);
+    await assertNoPendingRuns(db, settings, existing?.id ?? null);
   }
 };
 
@@ -97,7 +84,7 @@ export const insertJob = async (
   settings: JobSettings,
   now: Date,
 ): Promise<JobRow> => {
-  await checkBucketIsFree(tx, accountId, destinationOf(settings).bucket);
+  await assertBucketAvailable(tx, accountId, parseDestination(settings).bucket);
   const [job] = await tx
     .insert(jobs)
     .values({
@@ -106,7 +93,7 @@ export const insertJob = async (
       name: settings.jobName,
       enabled: settings.enabled,
       settings,
-      destination: destinationText(settings),
+      destination: formatDestination(settings),
       nextRunAt: nextSlot(settings, now),
       createdAt: now,
       updatedAt: now,
@@ -114,11 +101,11 @@ export const insertJob = async (
     .onConflictDoNothing()
     .returning();
   if (job) {
-    await checkDestinationIsLeft(tx, settings, job.id);
+    await assertNoPendingRuns(tx, settings, job.id);
     return job;
   }
   // Look for whom it met; where that one is gone again, the caller may simply repeat the request.
-  await checkJobIsFree(tx, accountId, settings, null);
+  await assertNameAndDestinationFree(tx, accountId, settings, null);
   throw new ConflictError(DESTINATION_TAKEN);
 };
 
@@ -143,9 +130,10 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
     // A one-off time is a moment, whatever the zone.
     (before.timeZone !== settings.timeZone && settings.cron !== null) ||
     before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
-  const destination = destinationText(settings);
+  const destination = formatDestination(settings);
   // A job that stays where it is may be edited, and disabled, although its runs fail.
-  if (destination !== job.destination) await checkBucketIsFree(tx, job.accountId, destinationOf(settings).bucket);
+  if (destination !== job.destination)
+    await assertBucketAvailable(tx, job.accountId, parseDestination(settings).bucket);
   const [stored] = await tx
     .update(jobs)
     .set({
@@ -161,7 +149,7 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
     .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)))
     .returning();
   if (!stored) throw new NotFoundError('There is no such job.');
-  if (destination !== job.destination) await checkDestinationIsLeft(tx, settings, job.id);
+  if (destination !== job.destination) await assertNoPendingRuns(tx, settings, job.id);
   return stored;
 };
 

@@ -8,17 +8,17 @@ import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { bucketCountAtMost } from '../usage/buckets.ts';
 import {
-  checkCoefficient,
-  checkGroupBy,
-  checkUsageFilter,
+  validateCoefficient,
+  validateGroupBy,
+  validateUsageFilter,
   formatCoefficient,
   MAX_BUCKETS,
   usageFields,
 } from '../usage/inputs.ts';
 import { type HasFields, optional, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
-import { isDestinationProblem, parseS3Url, problemOfKeys } from './destination.ts';
+import { isDestinationProblem, parseS3Url, findKeyProblem } from './destination.ts';
 import { checkCron } from './schedule/schedule.ts';
-import { isShorter, parseAgo, windowOf } from './schedule/window.ts';
+import { isShorter, parseAgo, computeWindow } from './schedule/window.ts';
 
 /** In the order in which APIs show them. */
 export const jobFields = {
@@ -150,17 +150,17 @@ export function withJobRules<Schema extends z.ZodObject>(
 ): Schema {
   const rules: Rules<JobFields> = (job, has, issues) => {
     for (const field of cleared) issues.add([field], 'REQUIRED', 'Is required and cannot be null.');
-    checkNames(job, has, issues);
-    checkDestination(job, has, issues);
+    validateNames(job, has, issues);
+    validateDestination(job, has, issues);
     if (has('timeZone') && findTimeZone(job.timeZone) === null) {
       issues.add(['timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(job.timeZone));
     }
-    checkRange(job, has, clock.now(), issues);
-    checkSchedule(job, has, clock.now(), mayHavePassed, issues);
-    if (has('groupBy')) checkGroupBy(job.groupBy ?? [], ['groupBy'], issues);
-    if (has('filter')) checkUsageFilter(job.filter ?? [], ['filter'], issues);
+    validateRange(job, has, clock.now(), issues);
+    validateSchedule(job, has, clock.now(), mayHavePassed, issues);
+    if (has('groupBy')) validateGroupBy(job.groupBy ?? [], ['groupBy'], issues);
+    if (has('filter')) validateUsageFilter(job.filter ?? [], ['filter'], issues);
     if (has('rescaleFunction') && job.rescaleFunction) {
-      checkCoefficient(job.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);
+      validateCoefficient(job.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);
     }
   };
   return withRules(schema as z.ZodObject, rules as Rules<object>, spellPath as never) as Schema;
@@ -192,7 +192,7 @@ const MAX_EPOCH_SECONDS = 253_402_300_799;
 
 type Has = HasFields<JobFields>;
 
-function checkNames(job: JobFields, has: Has, issues: IssueCollector): void {
+function validateNames(job: JobFields, has: Has, issues: IssueCollector): void {
   if (has('jobName') && (!JOB_NAME.test(job.jobName) || job.jobName.trim() !== job.jobName)) {
     issues.add(
       ['jobName'],
@@ -212,10 +212,10 @@ function checkNames(job: JobFields, has: Has, issues: IssueCollector): void {
   if (has('email') && job.email !== null && (job.email.length > MAX_EMAIL || !EMAIL.test(job.email))) {
     issues.add(['email'], 'BAD_EMAIL', 'Must be one email address such as "billing@example.com".');
   }
-  if (has('meterApiNames') && job.meterApiNames !== null) checkStreams(job.meterApiNames, issues);
+  if (has('meterApiNames') && job.meterApiNames !== null) validateStreams(job.meterApiNames, issues);
 }
 
-function checkStreams(names: readonly string[], issues: IssueCollector): void {
+function validateStreams(names: readonly string[], issues: IssueCollector): void {
   const path = ['meterApiNames'];
   if (names.length === 0) {
     issues.add(path, 'NO_STREAMS', 'Must name at least one stream. Omit the field to export all streams.');
@@ -236,7 +236,7 @@ function checkStreams(names: readonly string[], issues: IssueCollector): void {
   }
 }
 
-function checkDestination(job: JobFields, has: Has, issues: IssueCollector): void {
+function validateDestination(job: JobFields, has: Has, issues: IssueCollector): void {
   if (has('bucketOwner') && job.bucketOwner !== null && !/^\d{12}$/.test(job.bucketOwner)) {
     issues.add(['bucketOwner'], 'BAD_BUCKET_OWNER', 'Must be an AWS account id of 12 digits.');
   }
@@ -245,11 +245,11 @@ function checkDestination(job: JobFields, has: Has, issues: IssueCollector): voi
   if (isBad) issues.add(['s3Url'], destination.code, destination.message);
   if (!has('jobName')) return;
   // If s3Url is invalid, the length is checked with an empty path, so that only problems of the job name are reported.
-  const problem = problemOfKeys(isBad ? '' : destination.path, job.jobName);
+  const problem = findKeyProblem(isBad ? '' : destination.path, job.jobName);
   if (problem) issues.add([problem.code === 'BAD_SLUG' ? 'jobName' : 's3Url'], problem.code, problem.message);
 }
 
-function checkRange(job: JobFields, has: Has, now: Date, issues: IssueCollector): void {
+function validateRange(job: JobFields, has: Has, now: Date, issues: IssueCollector): void {
   const message = 'Must have the form ago(7d): a positive integer and d, h or m; maximum 36,500 days.';
   const rangeIsGood = has('range') && parseAgo(job.range) !== null;
   if (has('range') && !rangeIsGood) issues.add(['range'], 'BAD_RANGE', message);
@@ -271,7 +271,7 @@ function checkRange(job: JobFields, has: Has, now: Date, issues: IssueCollector)
   const timeZone = has('timeZone') ? findTimeZone(job.timeZone) : null;
   if (!rangeIsGood || timeZone === null || !has('aggregationBucket', 'minimizeFresh')) return;
   const buckets = bucketCountAtMost(
-    windowOf({ ...job, timeZone, endTimeOffset }, now),
+    computeWindow({ ...job, timeZone, endTimeOffset }, now),
     job.aggregationBucket,
     timeZone,
   );
@@ -284,7 +284,7 @@ function checkRange(job: JobFields, has: Has, now: Date, issues: IssueCollector)
   }
 }
 
-function checkSchedule(
+function validateSchedule(
   job: JobFields,
   has: Has,
   now: Date,

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { missingKeyWords } from '../accounts/first-key.ts';
+import { describeMissingKey } from '../accounts/first-key.ts';
 import { findPrincipal } from '../accounts/keys.ts';
 import { startApp } from '../app/app.ts';
 import type { Config } from '../config/config.ts';
@@ -58,7 +58,7 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     const valid = apiKey !== null && (await findPrincipal(resources.database.acrossAccounts, apiKey)) !== null;
     if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
     if (!local && config.apiKey === null && config.role !== 'worker') {
-      const words = await missingKeyWords(resources.database.acrossAccounts);
+      const words = await describeMissingKey(resources.database.acrossAccounts);
       if (words !== null) log.warn(words);
     }
     const localKey = local && valid ? local.apiKey : null;

@@ -5,9 +5,9 @@ import { type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queu
 import { jobs, runs } from '../db/tables.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/schedule/catch-up.ts';
 import { type JobRow, nextSlot } from '../jobs/jobs.ts';
-import { outputOf } from '../jobs/export-fingerprint.ts';
+import { exportFingerprint } from '../jobs/export-fingerprint.ts';
 import { newestSlots } from '../jobs/schedule/schedule.ts';
-import { windowOf } from '../jobs/schedule/window.ts';
+import { computeWindow } from '../jobs/schedule/window.ts';
 import { newIds } from '../lib/ids.ts';
 import { notifyRuns } from './run-events.ts';
 import { statusAfter } from './run-status.ts';
@@ -179,8 +179,8 @@ function findDueSlots(job: JobRow, now: Date): Slot[] {
   if (!first) return [];
   const { cron, timeZone } = job.settings;
   const slots = cron === null ? [first] : newestSlots(cron, timeZone, now, first, MAX_LOOK_BACK);
-  const output = outputOf(job.settings);
-  return slots.map((slot) => ({ slot, window: windowOf(job.settings, slot), output, runId: null }));
+  const output = exportFingerprint(job.settings);
+  return slots.map((slot) => ({ slot, window: computeWindow(job.settings, slot), output, runId: null }));
 }
 
 async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> {
@@ -202,7 +202,7 @@ async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promis
   const byJob = new Map<string, Slot[]>();
   for (const run of rows) {
     const window = { start: run.windowStart, end: run.windowEnd };
-    const slot = { slot: run.scheduledFor, window, output: outputOf(run.settings), runId: run.id };
+    const slot = { slot: run.scheduledFor, window, output: exportFingerprint(run.settings), runId: run.id };
     byJob.set(run.jobId, [...(byJob.get(run.jobId) ?? []), slot]);
   }
   return byJob;

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { type Db, pipelineTransaction } from '../db/client.ts';
-import { type BucketOwner, ownerOf } from '../jobs/bucket-ownership.ts';
+import { type BucketOwner, bucketOwnerSql } from '../jobs/bucket-ownership.ts';
 import { type LeasedRun, LeaseLostError } from './lease.ts';
 
 // The keys that a run writes: recorded before each PutObject and marked after it, so that a later run of the window knows every
@@ -18,7 +18,7 @@ export async function planObject(
     WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'
     ON CONFLICT (run_id, key) DO UPDATE
     SET ordinal = EXCLUDED.ordinal, rows = EXCLUDED.rows, bytes = EXCLUDED.bytes, sha256 = EXCLUDED.sha256, written_at = NULL
-    RETURNING ${ownerOf(run.bucket)} AS owner`);
+    RETURNING ${bucketOwnerSql(run.bucket)} AS owner`);
   const [planned] = rows;
   if (!planned) throw new LeaseLostError();
   return planned;
@@ -50,7 +50,7 @@ export async function closeObjects(
     Promise.all([
       tx.execute(objectWritten(run, lastKey)),
       tx.execute<{ owner: string | null; keys: string[] }>(sql`
-        SELECT ${ownerOf(run.bucket)} AS owner, ARRAY(
+        SELECT ${bucketOwnerSql(run.bucket)} AS owner, ARRAY(
           SELECT DISTINCT o.key FROM runs r JOIN run_objects o ON o.run_id = r.id
           WHERE r.bucket = ${run.bucket} AND r.manifest_key = ${run.manifestKey} ORDER BY 1) AS keys
         FROM runs WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`),
@@ -64,7 +64,7 @@ export async function closeObjects(
 /** Throws LeaseLostError if this worker no longer owns the run. Returns the owner of the S3 bucket. */
 export async function assertOwnsLease(db: Db, run: LeasedRun): Promise<BucketOwner> {
   const { rows } = await db.execute<{ owner: string | null }>(sql`
-    SELECT ${ownerOf(run.bucket)} AS owner FROM runs
+    SELECT ${bucketOwnerSql(run.bucket)} AS owner FROM runs
     WHERE id = ${run.id} AND lease_token = ${run.leaseToken} AND status = 'RUNNING'`);
   const [still] = rows;
   if (!still) throw new LeaseLostError();

@@ -6,8 +6,9 @@ import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { manifestKey } from '../jobs/destination.ts';
-import { destinationOf, type JobRow } from '../jobs/jobs.ts';
-import { windowOf } from '../jobs/schedule/window.ts';
+import { parseDestination } from '../jobs/destination.ts';
+import type { JobRow } from '../jobs/jobs.ts';
+import { computeWindow } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import type { RunStatus } from './run-status.ts';
 import { notifyRuns } from './run-events.ts';
@@ -28,7 +29,7 @@ export function newRun(
   now: Date,
   id: string = newId(now),
 ): typeof runs.$inferInsert {
-  const { bucket, path, slug } = destinationOf(job.settings);
+  const { bucket, path, slug } = parseDestination(job.settings);
   return {
     id,
     accountId: job.accountId,
@@ -55,7 +56,7 @@ export async function queueRun(
   now: Date,
 ): Promise<RunRow> {
   const due = new Date(Math.floor(slot.getTime() / 1000) * 1000);
-  const window = windowOf(job.settings, due);
+  const window = computeWindow(job.settings, due);
   const [run] = await tx
     .insert(runs)
     .values(newRun(job, trigger, due, window, now))

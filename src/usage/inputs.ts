@@ -83,14 +83,14 @@ export const usageQueryFields = usageShape.shape;
 
 /** The input of a usage query; its output has the window in whole buckets. */
 export const usageInput = withRules(usageShape, (input, _, issues) => {
-  const from = checkTimestamp(input.from, ['from'], issues);
-  const to = checkTimestamp(input.to, ['to'], issues);
+  const from = validateTimestamp(input.from, ['from'], issues);
+  const to = validateTimestamp(input.to, ['to'], issues);
   const timeZone = findTimeZone(input.timeZone);
   if (timeZone === null) issues.add(['timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
-  checkGroupBy(input.groupBy ?? [], ['groupBy'], issues);
-  checkUsageFilter(input.filter ?? [], ['filter'], issues);
+  validateGroupBy(input.groupBy ?? [], ['groupBy'], issues);
+  validateUsageFilter(input.filter ?? [], ['filter'], issues);
   if (input.rescaleFunction) {
-    checkCoefficient(input.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);
+    validateCoefficient(input.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);
   }
   if (from === null || to === null) return;
   if (from >= to) issues.add(['to'], 'EMPTY_WINDOW', 'Must be after from.');
@@ -129,7 +129,7 @@ export type UsageInput = z.output<typeof usageInput>;
 const EARLIEST = Date.parse('0002-01-01T00:00:00Z');
 const LATEST = Date.parse('9999-01-01T00:00:00Z');
 
-function checkTimestamp(text: string, path: readonly string[], issues: IssueCollector): Date | null {
+function validateTimestamp(text: string, path: readonly string[], issues: IssueCollector): Date | null {
   const milliseconds = parseTimestamp(text);
   if (milliseconds === null) {
     issues.add(path, 'BAD_TIMESTAMP', 'Must be an RFC 3339 date and time with a zone, such as "2026-01-25T00:00:00Z".');
@@ -150,7 +150,7 @@ function wholeBuckets(from: Date, to: Date, bucket: AggregationBucket, timeZone:
   };
 }
 
-export const checkGroupBy = (groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+export const validateGroupBy = (groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void => {
   if (groupBy.length > MAX_GROUPS) {
     issues.add(path, 'TOO_MANY_DIMENSIONS', `At most ${MAX_GROUPS} dimensions to group by.`);
   }
@@ -159,11 +159,11 @@ export const checkGroupBy = (groupBy: readonly string[], path: readonly string[]
     const key = isElement(name) ? 'element' : name;
     if (seen.has(key)) issues.add([...path, String(index)], 'DUPLICATE_DIMENSION', `"${name}" is grouped by already.`);
     seen.add(key);
-    checkName(name, [...path, String(index)], issues);
+    validateName(name, [...path, String(index)], issues);
   }
 };
 
-export const checkUsageFilter = (
+export const validateUsageFilter = (
   filter: readonly DimensionValues[],
   path: readonly string[],
   issues: IssueCollector,
@@ -183,7 +183,7 @@ export const checkUsageFilter = (
       );
     }
     seen.add(key);
-    checkName(dimension, [...at, 'dimension'], issues);
+    validateName(dimension, [...at, 'dimension'], issues);
     if (values.length === 0) issues.add([...at, 'values'], 'NO_VALUES', 'A dimension needs at least one value.');
     if (values.length > MAX_FILTER_VALUES) {
       issues.add([...at, 'values'], 'TOO_MANY_VALUES', `At most ${MAX_FILTER_VALUES} values of one dimension.`);
@@ -193,7 +193,7 @@ export const checkUsageFilter = (
   }
 };
 
-const checkName = (name: string, path: readonly string[], issues: IssueCollector): void => {
+const validateName = (name: string, path: readonly string[], issues: IssueCollector): void => {
   validateText(name, () => path, issues);
   if (EXPORT_COLUMNS.has(name)) {
     issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and never a dimension.`);
@@ -201,7 +201,7 @@ const checkName = (name: string, path: readonly string[], issues: IssueCollector
 };
 
 /** Checks that a coefficient is a decimal of at most 38 digits; it may be negative. */
-export const checkCoefficient = (input: DecimalInput, path: readonly string[], issues: IssueCollector): void => {
+export const validateCoefficient = (input: DecimalInput, path: readonly string[], issues: IssueCollector): void => {
   const text = readDecimalText(input, path, issues);
   if (text === null) return;
   const decimal = parseDecimal(text);

@@ -38,36 +38,36 @@ export interface UsageSql {
   readonly parameters: readonly (string | null)[];
 }
 
-/** Writes values into the SQL: as numbered parameters, or as literals for COPY, which takes no parameters. */
+/** Writes values into the SQL: as writeParameters parameters, or as literals for COPY, which takes no parameters. */
 interface ValueWriter {
   readonly parameters: string[];
   write(value: string, type: string): string;
 }
 
-const numbered = (): ValueWriter => {
+const writeParameters = (): ValueWriter => {
   const parameters: string[] = [];
   return { parameters, write: (value, type) => `$${parameters.push(value)}::${type}` };
 };
 
 /** Sound while standard_conforming_strings is on, which is Postgres' default and set for every export. */
-const literal = (): ValueWriter => ({
+const writeLiterals = (): ValueWriter => ({
   parameters: [],
   write: (value, type) => `'${value.replaceAll("'", "''")}'::${type}`,
 });
 
 /** The SELECT with its parameters. One row for each bucket and group, sorted as exports are. */
 export const usageQuery = (spec: UsageSpec): UsageSql => {
-  const writer = numbered();
+  const writer = writeParameters();
   const text = buildSelect(spec, writer);
   return { text, parameters: writer.parameters };
 };
 
 /** The same SELECT with its values written in. */
-export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, literal());
+export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, writeLiterals());
 
 /** How many rows the SELECT of a spec that is not sparse would make: each occurring group in each bucket. */
 export const filledRowCountQuery = (spec: UsageSpec): UsageSql => {
-  const writer = numbered();
+  const writer = writeParameters();
   const { totals, groups } = buildTotals(spec, writer);
   const keys = ['stream', ...groups.map((group) => group.alias)].join(', ');
   const text = `SELECT count(*) * ${writer.write(String(spec.buckets.starts.length), 'bigint')} AS rows FROM (SELECT DISTINCT ${keys} FROM (${totals}) t) g`;
@@ -100,7 +100,7 @@ SELECT ${keys.join(', ')}, sum(value) AS value FROM (
 ${order}`;
   // Buckets are contiguous: one list of n + 1 labels has both ends of each.
   const labels = lookup(
-    boundariesOf(spec.buckets).map((moment) => formatInZone(moment, spec.timeZone)),
+    listBoundaries(spec.buckets).map((moment) => formatInZone(moment, spec.timeZone)),
     writer,
   );
   const names = lookup(
@@ -205,7 +205,7 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const filters = usesFilters
     ? `\nJOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${conditions.join('')}`
     : '';
-  const totals = `SELECT ${[`${placeOf(spec.streams, writer)('a.stream_id')} AS stream`, 'a.bucket', ...columns].join(', ')}, sum(a.value) AS value
+  const totals = `SELECT ${[`${streamIndexSql(spec.streams, writer)('a.stream_id')} AS stream`, 'a.bucket', ...columns].join(', ')}, sum(a.value) AS value
 FROM (
 ${parts.join('\n  UNION ALL\n')}
 ) a${filters}
@@ -214,7 +214,7 @@ GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(',
 };
 
 /** The place of a stream in the list, from 1, by its id: found by halves, however many streams there are. */
-const placeOf = (streams: readonly UsageStream[], writer: ValueWriter): ((id: string) => string) => {
+const streamIndexSql = (streams: readonly UsageStream[], writer: ValueWriter): ((id: string) => string) => {
   if (streams.length === 1) return () => '1';
   const places = streams.map(({ id }, index) => ({ id, place: index + 1 })).sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = writer.write(arrayText(places.map(({ id }) => String(id))), 'bigint[]');
@@ -222,6 +222,6 @@ const placeOf = (streams: readonly UsageStream[], writer: ValueWriter): ((id: st
   return (id) => `(${list})[width_bucket(${id}, ${ids})]`;
 };
 
-const boundariesOf = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
+const listBoundaries = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
 
-const instantBoundaries = (buckets: Buckets): string[] => boundariesOf(buckets).map((moment) => moment.toISOString());
+const instantBoundaries = (buckets: Buckets): string[] => listBoundaries(buckets).map((moment) => moment.toISOString());

@@ -8,7 +8,7 @@ import { LimitExceededError } from '../errors/errors.ts';
 import { compareUtf8 } from '../lib/compare-utf8.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
-import { type AggregationBucket, bucketsOf, type TimeWindow } from './buckets.ts';
+import { type AggregationBucket, computeBuckets, type TimeWindow } from './buckets.ts';
 import type { UsageInput } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
 
@@ -85,7 +85,7 @@ export const buildUsageSpec = async (
   accountId,
   watermark,
   streams: await resolveStreams(db, accountId, selection.meterApiNames, watermark),
-  buckets: bucketsOf(window, selection.aggregationBucket, selection.timeZone),
+  buckets: computeBuckets(window, selection.aggregationBucket, selection.timeZone),
   timeZone: selection.timeZone,
   groupBy: selection.groupBy ?? [],
   filter: selection.filter ?? [],
@@ -94,7 +94,7 @@ export const buildUsageSpec = async (
 });
 
 /** Throws LimitExceededError where zeros would fill more rows than allowed; nothing has been written by then. */
-export const checkFilledRows = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
+export const assertFilledRowsWithinLimit = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
   if (spec.sparse) return;
   const rows = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
   const filled = Number(rows[0]?.rows ?? 0);
@@ -126,7 +126,7 @@ export const readUsage = async (db: Db, accountId: bigint, input: UsageInput, li
   const { window } = input;
   const rows = await asOfNow(db, accountId, async (tx, watermark) => {
     const spec = await buildUsageSpec(tx, accountId, input, window, watermark);
-    await checkFilledRows(tx, spec, limits.maxFilledRows);
+    await assertFilledRowsWithinLimit(tx, spec, limits.maxFilledRows);
     return readUsageRows(tx, spec, limits.maxRows + 1);
   });
   if (rows.length > limits.maxRows) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { windowOf } from '../../src/jobs/schedule/window.ts';
+import { computeWindow } from '../../src/jobs/schedule/window.ts';
 import { formatInZone } from '../../src/lib/zoned-time.ts';
 import { type Page, readPages } from './pages.ts';
 import { arrowsOf, POSSIBLE_ARROWS } from './run-arrows.ts';
@@ -14,7 +14,7 @@ test('docs/concepts.md > time line shows the window of its slot', () => {
   const drawn = diagramsOf('docs/concepts.md', 'gantt').find((text) => text.includes('section Window')) ?? '';
   const [, slot = '', zone = '', range = ''] = /title Slot (.+) in (\w+), range (\S+)/.exec(drawn) ?? [];
   const timeZone = `Europe/${zone}`;
-  const window = windowOf(
+  const window = computeWindow(
     { range, endTimeOffset: null, aggregationBucket: 'DAY', timeZone, minimizeFresh: true },
     new Date(`${slot.replace(' ', 'T')}:00+01:00`),
   );

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bucketPolicy } from '../../src/exports/bucket-policy.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
-import { windowOf } from '../../src/jobs/schedule/window.ts';
+import { computeWindow } from '../../src/jobs/schedule/window.ts';
 import { ROOT } from '../support/source-files.ts';
 import { blocksOf } from './pages.ts';
 
@@ -55,7 +55,7 @@ test('docs/how-to/schedule-a-daily-export.md > ranges select the days that the t
   const windows = rows.map(([, range = '', offset = '']) => {
     const settings = { aggregationBucket: 'DAY', timeZone: 'UTC', minimizeFresh: true } as const;
     const endTimeOffset = offset === '' ? null : offset;
-    const { start, end } = windowOf({ ...settings, range, endTimeOffset }, new Date('2026-01-26T06:15:00Z'));
+    const { start, end } = computeWindow({ ...settings, range, endTimeOffset }, new Date('2026-01-26T06:15:00Z'));
     return [start, end].map((at) => at.toISOString().slice(0, 10));
   });
   expect(windows).toEqual([

@@ -7,8 +7,8 @@ import {
   MAX_PARTS,
   objectKey,
   parseS3Url,
-  problemOfKeys,
-  slugOf,
+  findKeyProblem,
+  toSlug,
 } from '../../src/jobs/destination.ts';
 import type { ObjectExtension } from '../../src/jobs/destination.ts';
 
@@ -185,12 +185,12 @@ describe('the slug', () => {
     ['2026', '2026'],
     ['(,)', ''],
   ])('of %j is %j', (jobName, slug) => {
-    expect(slugOf(jobName)).toBe(slug);
+    expect(toSlug(jobName)).toBe(slug);
   });
 
   it('is missing where a name has no letter and no digit, which is a problem of the name', () => {
-    expect(problemOfKeys('p', '(,)')).toMatchObject({ code: 'BAD_SLUG' });
-    expect(problemOfKeys('p', 'a')).toBeNull();
+    expect(findKeyProblem('p', '(,)')).toMatchObject({ code: 'BAD_SLUG' });
+    expect(findKeyProblem('p', 'a')).toBeNull();
   });
 });
 
@@ -246,14 +246,14 @@ describe('object keys', () => {
     // "/daily/" and 49 bytes of window, part and extension follow the path.
     const room = 1024 - '/daily/'.length - 49;
     expect(longestKeyBytes('x'.repeat(room), 'daily')).toBe(1024);
-    expect(problemOfKeys('x'.repeat(room), 'daily')).toBeNull();
-    expect(problemOfKeys('x'.repeat(room + 1), 'daily')).toMatchObject({
+    expect(findKeyProblem('x'.repeat(room), 'daily')).toBeNull();
+    expect(findKeyProblem('x'.repeat(room + 1), 'daily')).toMatchObject({
       code: 'KEY_TOO_LONG',
       message: expect.stringMatching(/1025 bytes.* by 1 bytes/),
     });
-    expect(problemOfKeys('é'.repeat(room / 2), 'daily')).toBeNull();
-    expect(problemOfKeys(`${'é'.repeat(room / 2)}x`, 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
-    expect(problemOfKeys('😀'.repeat(room / 4), 'daily')).toBeNull();
-    expect(problemOfKeys('😀'.repeat(room / 4), 'daily1')).toMatchObject({ code: 'KEY_TOO_LONG' });
+    expect(findKeyProblem('é'.repeat(room / 2), 'daily')).toBeNull();
+    expect(findKeyProblem(`${'é'.repeat(room / 2)}x`, 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
+    expect(findKeyProblem('😀'.repeat(room / 4), 'daily')).toBeNull();
+    expect(findKeyProblem('😀'.repeat(room / 4), 'daily1')).toMatchObject({ code: 'KEY_TOO_LONG' });
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { planCatchUp, type SlotWindow } from '../../src/jobs/schedule/catch-up.ts';
-import { windowOf } from '../../src/jobs/schedule/window.ts';
+import { computeWindow } from '../../src/jobs/schedule/window.ts';
 import { slotsBetween } from './slots-between.ts';
 
 interface Named extends SlotWindow {
@@ -97,7 +97,7 @@ describe('planCatchUp', () => {
     const slots = slotsBetween('0 * * * *', 'UTC', new Date('2026-11-01T23:30Z'), new Date('2026-11-11T23:30Z'));
     const { run, missed, superseded } = planCatchUp({
       waiting: [],
-      due: slots.map((slot) => ({ slot, window: windowOf(settings, slot), output: '' })),
+      due: slots.map((slot) => ({ slot, window: computeWindow(settings, slot), output: '' })),
       cap: 100,
     });
     expect(run.map(({ window }) => window.start.toISOString().slice(0, 10))).toEqual(

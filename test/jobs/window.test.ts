@@ -4,7 +4,7 @@ import {
   isShorter,
   LONGEST_AGO_DAYS,
   parseAgo,
-  windowOf,
+  computeWindow,
   type WindowSettings,
 } from '../../src/jobs/schedule/window.ts';
 import { floorToBucket } from '../../src/usage/buckets.ts';
@@ -70,7 +70,7 @@ describe('ago(#x)', () => {
 
   test('what is not a duration is a RangeError', () => {
     expect(() => isShorter('1d', 'ago(7d)')).toThrow(RangeError);
-    expect(() => windowOf({ ...daily, range: 'ago(0d)' }, new Date(0))).toThrow(RangeError);
+    expect(() => computeWindow({ ...daily, range: 'ago(0d)' }, new Date(0))).toThrow(RangeError);
   });
 });
 
@@ -244,11 +244,11 @@ describe('the window of a slot', () => {
       '2026-03-08T06:00Z',
     ],
   ])('%s', (_, settings, slot, start, end) => {
-    expect(windowOf(settings, new Date(slot))).toEqual({ start: new Date(start), end: new Date(end) });
+    expect(computeWindow(settings, new Date(slot))).toEqual({ start: new Date(start), end: new Date(end) });
   });
 
   test('the longest range stays within what dates hold', () => {
-    const { start } = windowOf(
+    const { start } = computeWindow(
       { ...daily, range: `ago(${LONGEST_AGO_DAYS}d)`, timeZone: 'America/New_York' },
       new Date('2026-11-15T06:00Z'),
     );
@@ -271,7 +271,7 @@ describe('the window of a slot', () => {
       fc.property(settings, near, (job, [[, change], seconds]) => {
         fc.pre(job.endTimeOffset === null || isShorter(job.endTimeOffset, job.range));
         const slot = new Date(Date.parse(change) + seconds * 1000);
-        const { start, end } = windowOf(job, slot);
+        const { start, end } = computeWindow(job, slot);
         expect(start.getTime()).toBeLessThan(end.getTime());
         expect(floorToBucket(start, job.aggregationBucket, job.timeZone)).toEqual(start);
         expect(end.getTime()).toBeLessThanOrEqual(slot.getTime());

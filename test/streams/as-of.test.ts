@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ingest } from '../../src/streams/ingest.ts';
 import { deleteStream as hideStream } from '../../src/streams/streams.ts';
-import { bucketsOf } from '../../src/usage/buckets.ts';
+import { computeBuckets } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
@@ -42,7 +42,7 @@ const specAsOf = async (watermark: string, names: readonly string[] | null): Pro
     accountId,
     watermark,
     streams: await resolveStreams(server.resources.database.acrossAccounts, accountId, names, watermark),
-    buckets: bucketsOf(window, 'DAY', 'UTC'),
+    buckets: computeBuckets(window, 'DAY', 'UTC'),
     timeZone: 'UTC',
     groupBy: ['element'],
     filter: [],

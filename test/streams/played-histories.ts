@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
-import { bucketsOf } from '../../src/usage/buckets.ts';
+import { computeBuckets } from '../../src/usage/buckets.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import type { TestServer } from '../support/server.ts';
 import { readUsage } from '../usage/questions.ts';
@@ -192,7 +192,7 @@ export const rowsAsOf = async (
       accountId,
       watermark,
       streams: await resolveStreams(db, accountId, null, watermark),
-      buckets: bucketsOf(window, 'DAY', 'UTC'),
+      buckets: computeBuckets(window, 'DAY', 'UTC'),
       timeZone: 'UTC',
       groupBy: asked.groupBy,
       filter: [],

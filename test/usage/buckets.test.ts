@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { formatInZone } from '../../src/lib/zoned-time.ts';
 import {
   bucketCountAtMost,
-  bucketsOf,
+  computeBuckets,
   floorToBucket,
   nextBucketStart,
   type AggregationBucket,
@@ -15,7 +15,7 @@ const DAY = 86_400_000;
 const KINDS: readonly AggregationBucket[] = ['HOUR', 'DAY', 'WEEK', 'MONTH'];
 
 const listed = (bucket: AggregationBucket, timeZone: string, start: string, end: string): Buckets =>
-  bucketsOf({ start: new Date(start), end: new Date(end) }, bucket, timeZone);
+  computeBuckets({ start: new Date(start), end: new Date(end) }, bucket, timeZone);
 const inZone = (buckets: Buckets, timeZone: string) => buckets.starts.map((start) => formatInZone(start, timeZone));
 const hoursOf = ({ starts, ends }: Buckets) => starts.map((start, i) => (Number(ends[i]) - Number(start)) / 3_600_000);
 /** The indices of the buckets that take a DAILY or MONTHLY record of this date: exactly one, if the window holds it. */
@@ -142,7 +142,7 @@ describe('hours', () => {
     const start = new Date(midnight);
     const date = formatInZone(start, timeZone).slice(0, 10);
     const window = { start: new Date(start.getTime() - DAY), end: new Date(start.getTime() + DAY) };
-    const hours = bucketsOf(window, 'HOUR', timeZone);
+    const hours = computeBuckets(window, 'HOUR', timeZone);
     const [index = NaN, ...others] = bucketsOfDate(hours, date);
     expect(others).toEqual([]);
     expect(hours.starts[index]).toEqual(start);
@@ -195,12 +195,12 @@ describe('months', () => {
       const start = floorToBucket(new Date('2026-01-15T00:00Z'), 'MONTH', timeZone);
       const february = nextBucketStart(start, 'MONTH', timeZone);
       const april = floorToBucket(new Date('2026-04-15T00:00Z'), 'MONTH', timeZone);
-      expect(bucketsOfDate(bucketsOf({ start, end: april }, 'MONTH', timeZone), '2026-02-01')).toEqual([1]);
-      const days = bucketsOf({ start, end: april }, 'DAY', timeZone);
+      expect(bucketsOfDate(computeBuckets({ start, end: april }, 'MONTH', timeZone), '2026-02-01')).toEqual([1]);
+      const days = computeBuckets({ start, end: april }, 'DAY', timeZone);
       expect(bucketsOfDate(days, '2026-02-01')).toEqual([31]);
       expect(days.starts[31]).toEqual(february);
       // 1 February 2026 is the Sunday of the week that begins on 26 January.
-      const weeks = bucketsOf({ start: floorToBucket(start, 'WEEK', timeZone), end: april }, 'WEEK', timeZone);
+      const weeks = computeBuckets({ start: floorToBucket(start, 'WEEK', timeZone), end: april }, 'WEEK', timeZone);
       expect(weeks.calendar[bucketsOfDate(weeks, '2026-02-01')[0] ?? NaN]).toBe('2026-01-26');
     },
   );
@@ -265,7 +265,7 @@ describe('always', () => {
           expect(nextBucketStart(start, kind, timeZone).getTime()).toBeGreaterThan(at.getTime());
 
           const end = new Date(at.getTime() + span);
-          const { starts, ends, calendar } = bucketsOf({ start, end }, kind, timeZone);
+          const { starts, ends, calendar } = computeBuckets({ start, end }, kind, timeZone);
           expect([...starts, end]).toEqual([start, ...ends]);
           expect(starts.every((from, i) => from < (ends[i] ?? from))).toBe(true);
           expect(starts.slice(1)).toEqual(starts.slice(0, -1).map((from) => nextBucketStart(from, kind, timeZone)));
@@ -301,7 +301,7 @@ describe.each(CLOCK_CHANGES)('%s around %s (%s), against a clock that is read ev
   test('a DAILY record stands in the hour and the day in which the clock first shows its date', () => {
     const start = floorToBucket(new Date(from), 'DAY', timeZone);
     for (const kind of ['HOUR', 'DAY'] as const) {
-      const buckets = bucketsOf({ start, end: new Date(from + 10 * DAY) }, kind, timeZone);
+      const buckets = computeBuckets({ start, end: new Date(from + 10 * DAY) }, kind, timeZone);
       for (const { at, wall, latestBefore } of readings) {
         for (let day = floorTo(DAY, latestBefore) + DAY; day <= wall; day += DAY) {
           const date = new Date(day).toISOString().slice(0, 10);

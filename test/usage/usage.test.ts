@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { bucketsOf } from '../../src/usage/buckets.ts';
+import { computeBuckets } from '../../src/usage/buckets.ts';
 import { currentWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
@@ -273,7 +273,7 @@ test('a database that sorts by a language sorts usage bytewise all the same', as
             accountId,
             watermark,
             streams: await resolveStreams(db, accountId, null, watermark),
-            buckets: bucketsOf({ start: new Date('2026-01-25'), end: new Date('2026-01-26') }, 'DAY', 'UTC'),
+            buckets: computeBuckets({ start: new Date('2026-01-25'), end: new Date('2026-01-26') }, 'DAY', 'UTC'),
             timeZone: 'UTC',
             groupBy: [groupBy],
             filter: [],

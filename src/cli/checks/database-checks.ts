@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { missingKeyWords } from '../../accounts/first-key.ts';
+import { describeMissingKey } from '../../accounts/first-key.ts';
 import { isRevokedKey } from '../../accounts/keys.ts';
 import { foreignLedgers } from '../../db/as-of.ts';
 import { migrationState } from '../../db/migrate.ts';
@@ -112,7 +112,7 @@ export const DATABASE_CHECKS: readonly {
           : ok('the key in API_KEY, which a start stores');
       }
       if (config.databaseUrl === null) return ok('local mode makes one');
-      const words = await missingKeyWords(db);
+      const words = await describeMissingKey(db);
       return words === null ? ok('an account has a valid one') : warn(words);
     },
   },

@@ -2,7 +2,7 @@ import { createGraphQLClient } from '../../api-client/graphql-client.ts';
 import { NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { startOfRange } from '../../jobs/schedule/window.ts';
 import { formatInZone } from '../../lib/zoned-time.ts';
-import { type AggregationBucket, bucketsOf } from '../../usage/buckets.ts';
+import { type AggregationBucket, computeBuckets } from '../../usage/buckets.ts';
 import type { ClientContext } from '../command-context.ts';
 import { type ServerFlags, type ServerPlace, withServer } from '../api-endpoint.ts';
 import {
@@ -93,7 +93,7 @@ const showUsage = async (
     );
   }
   const window = { start: new Date(usage.from), end: new Date(usage.to) };
-  const starts = bucketsOf(window, aggregationBucket, flags.timeZone).starts.map((start) => start.getTime());
+  const starts = computeBuckets(window, aggregationBucket, flags.timeZone).starts.map((start) => start.getTime());
   const top = flags.top ?? (flags.json ? Number.POSITIVE_INFINITY : DEFAULT_TOP);
   const summary = summarize(usage.series, flags.by, starts, top);
   const shown = { from: formatInZone(window.start, flags.timeZone), to: formatInZone(window.end, flags.timeZone) };

@@ -5,7 +5,7 @@ import type { TimeWindow } from '../../usage/buckets.ts';
 export interface SlotWindow {
   readonly slot: Date;
   readonly window: TimeWindow;
-  /** What outputOf says of its settings: a run that waits has those with which it was queued. */
+  /** What exportFingerprint says of its settings: a run that waits has those with which it was queued. */
   readonly output: string;
 }
 

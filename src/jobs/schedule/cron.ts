@@ -55,8 +55,8 @@ export function parseCron(expression: string): CronFields | string {
   if (trimmed.length > LONGEST_EXPRESSION) return `a cron has at most ${LONGEST_EXPRESSION} characters`;
   const texts = trimmed.split(/[ \t]+/);
   const [minute, hour, dayOfMonth, month, weekday, ...more] = texts;
-  if (minute === undefined || hour === undefined || dayOfMonth === undefined) return countOf(texts);
-  if (month === undefined || weekday === undefined || more.length > 0) return countOf(texts);
+  if (minute === undefined || hour === undefined || dayOfMonth === undefined) return describeFieldCount(texts);
+  if (month === undefined || weekday === undefined || more.length > 0) return describeFieldCount(texts);
   const minutes = parseField(minute, MINUTE);
   if (typeof minutes === 'string') return minutes;
   const hours = parseField(hour, HOUR);
@@ -78,7 +78,7 @@ export function parseCron(expression: string): CronFields | string {
   };
 }
 
-function countOf(texts: readonly string[]): string {
+function describeFieldCount(texts: readonly string[]): string {
   const count = texts.filter((text) => text !== '').length;
   return `a cron has five fields (minute, hour, day-of-month, month, weekday), this has ${count}`;
 }
@@ -111,17 +111,17 @@ function parseElement(element: string, field: Field): Progression | string {
   if (second === undefined && every !== undefined) {
     return `a step needs a range or * before it, ${JSON.stringify(element)} has one number`;
   }
-  const from = valueOf(first, field);
+  const from = parseValue(first, field);
   if (typeof from === 'string') return from;
   if (second === undefined) return { from, to: from, step };
   // In FRI-SUN the Sunday is the end of the week.
-  const to = field === WEEKDAY && second.toUpperCase() === 'SUN' && from > 0 ? 7 : valueOf(second, field);
+  const to = field === WEEKDAY && second.toUpperCase() === 'SUN' && from > 0 ? 7 : parseValue(second, field);
   if (typeof to === 'string') return to;
   if (from > to) return `the range ${JSON.stringify(element)} runs backwards`;
   return { from, to, step };
 }
 
-function valueOf(text: string, field: Field): number | string {
+function parseValue(text: string, field: Field): number | string {
   const value = /^[0-9]/.test(text) ? Number(text) : namedValue(text, field);
   if (value === undefined) return `${JSON.stringify(text)} is no name of a ${field.name}`;
   if (value < field.from || value > field.to) return `${text} is not from ${field.from} to ${field.to}`;

@@ -23,7 +23,7 @@ export function checkCron(expression: string, timeZone: string, now: Date): stri
 
 /** The next `count` slots strictly after `after`, oldest first; fewer where the cron ends. Throws a RangeError for a bad cron. */
 export function nextSlots(cron: string, timeZone: string, after: Date, count: number): Date[] {
-  return slotsAfter(fieldsOf(cron), timeZone, after).take(count).toArray();
+  return slotsAfter(requireFields(cron), timeZone, after).take(count).toArray();
 }
 
 /**
@@ -32,14 +32,14 @@ export function nextSlots(cron: string, timeZone: string, after: Date, count: nu
  */
 export function newestSlots(cron: string, timeZone: string, until: Date, notBefore: Date, limit: number): Date[] {
   const slots: Date[] = [];
-  for (const slot of slotsDownFrom(fieldsOf(cron), timeZone, until, notBefore)) {
+  for (const slot of slotsDownFrom(requireFields(cron), timeZone, until, notBefore)) {
     if (slots.length >= limit) break;
     slots.push(slot);
   }
   return slots;
 }
 
-function fieldsOf(cron: string): CronFields {
+function requireFields(cron: string): CronFields {
   const fields = parseCron(cron);
   if (typeof fields === 'string') throw new RangeError(fields);
   return fields;
@@ -47,7 +47,7 @@ function fieldsOf(cron: string): CronFields {
 
 // With a fixed offset croner reckons on numbers alone: what it answers are wall times. Fields go in as plain lists of
 // numbers, so that the meaning of names, ranges and steps is cron.ts's.
-function wallTimesOf(fields: CronFields): Cron {
+function createWallTimes(fields: CronFields): Cron {
   const lists = [fields.minutes, fields.hours, fields.daysOfMonth, fields.months, fields.weekdays];
   const whole = [60, 24, 31, 12, 7];
   // `*` in one of the two day fields would make croner ignore that one also where either is enough.
@@ -67,12 +67,12 @@ function wallTimeBefore(wallTimes: Cron, wall: number): number | undefined {
 
 function slotsAfter(fields: CronFields, timeZone: string, after: Date): IteratorObject<Date> {
   const walk = fields.everyHour ? realHoursAfter : fixedTimesAfter;
-  return walk(wallTimesOf(fields), timeZone, after.getTime());
+  return walk(createWallTimes(fields), timeZone, after.getTime());
 }
 
 function slotsDownFrom(fields: CronFields, timeZone: string, until: Date, notBefore: Date): IteratorObject<Date> {
   const walk = fields.everyHour ? realHoursDownFrom : fixedTimesDownFrom;
-  return walk(wallTimesOf(fields), timeZone, until.getTime(), notBefore.getTime());
+  return walk(createWallTimes(fields), timeZone, until.getTime(), notBefore.getTime());
 }
 
 // Fixed hours: the slot of a wall time is the first moment at which the clock shows it or later. So 02:30, skipped in New

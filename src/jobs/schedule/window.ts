@@ -18,7 +18,7 @@ export function parseAgo(text: string): Ago | null {
   const match = /^ago\(([1-9][0-9]{0,8})([dhm])\)$/.exec(text);
   if (match === null) return null;
   const ago: Ago = { amount: Number(match[1]), unit: match[2] as Ago['unit'] };
-  return minutesOf(ago) <= LONGEST_AGO_DAYS * MINUTES.d ? ago : null;
+  return toMinutes(ago) <= LONGEST_AGO_DAYS * MINUTES.d ? ago : null;
 }
 
 /**
@@ -26,7 +26,7 @@ export function parseAgo(text: string): Ago | null {
  * is not a duration.
  */
 export function isShorter(offset: string, range: string): boolean {
-  return minutesOf(agoOf(offset)) < minutesOf(agoOf(range));
+  return toMinutes(requireAgo(offset)) < toMinutes(requireAgo(range));
 }
 
 /** The settings of a job that make its windows. `range` and `endTimeOffset` as parseAgo takes them. */
@@ -43,11 +43,11 @@ export interface WindowSettings {
  * end one too with `minimizeFresh`, and it always has a length: where nothing is left, it is the last whole bucket before.
  * Throws a RangeError where `range` or `endTimeOffset` is not a duration.
  */
-export function windowOf(settings: WindowSettings, slot: Date): TimeWindow {
+export function computeWindow(settings: WindowSettings, slot: Date): TimeWindow {
   const { aggregationBucket: bucket, timeZone } = settings;
   const due = new Date(Math.floor(slot.getTime() / 1000) * 1000);
-  const start = floorToBucket(before(due, agoOf(settings.range), timeZone), bucket, timeZone);
-  const open = settings.endTimeOffset === null ? due : before(due, agoOf(settings.endTimeOffset), timeZone);
+  const start = floorToBucket(before(due, requireAgo(settings.range), timeZone), bucket, timeZone);
+  const open = settings.endTimeOffset === null ? due : before(due, requireAgo(settings.endTimeOffset), timeZone);
   const end = settings.minimizeFresh ? floorToBucket(open, bucket, timeZone) : open;
   if (start < end) return { start, end };
   // Without minimizeFresh this is rare: a day of 23 hours is shorter than an offset that counts 1,439 minutes.
@@ -57,19 +57,19 @@ export function windowOf(settings: WindowSettings, slot: Date): TimeWindow {
 
 /** The moment that lies `range` before `at`. Throws a RangeError where `range` is not a duration. */
 export function startOfRange(range: string, at: Date, timeZone: string): Date {
-  return before(at, agoOf(range), timeZone);
+  return before(at, requireAgo(range), timeZone);
 }
 
 function before(at: Date, ago: Ago, timeZone: string): Date {
   if (ago.unit === 'd') return addDays(at, -ago.amount, timeZone);
-  return new Date(at.getTime() - minutesOf(ago) * 60_000);
+  return new Date(at.getTime() - toMinutes(ago) * 60_000);
 }
 
-function minutesOf(ago: Ago): number {
+function toMinutes(ago: Ago): number {
   return ago.amount * MINUTES[ago.unit];
 }
 
-function agoOf(text: string): Ago {
+function requireAgo(text: string): Ago {
   const ago = parseAgo(text);
   if (ago === null) throw new RangeError(`${JSON.stringify(text)} is not of the form ago(#x)`);
   return ago;

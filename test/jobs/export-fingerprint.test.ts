@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { JobSettings } from '../../src/jobs/settings.ts';
-import { outputOf } from '../../src/jobs/export-fingerprint.ts';
+import { exportFingerprint } from '../../src/jobs/export-fingerprint.ts';
 
 const SETTINGS: JobSettings = {
   jobName: 'Usage by day',
@@ -24,7 +24,8 @@ const SETTINGS: JobSettings = {
   rescaleFunction: null,
 };
 
-const isSame = (patch: Partial<JobSettings>): boolean => outputOf({ ...SETTINGS, ...patch }) === outputOf(SETTINGS);
+const isSame = (patch: Partial<JobSettings>): boolean =>
+  exportFingerprint({ ...SETTINGS, ...patch }) === exportFingerprint(SETTINGS);
 
 describe('two settings write the same', () => {
   test.each<Partial<JobSettings>>([
