@@ -15,10 +15,10 @@ export const findAccount = async (db: Db, name: string): Promise<AccountRow | un
   return row;
 };
 
-/** By name. */
+/** Sorted by name. */
 export const listAccounts = (db: Db): Promise<AccountRow[]> => db.select().from(accounts).orderBy(asc(accounts.name));
 
-/** Names for the log, each asked for once: accounts are never renamed. Null where the database does not say. */
+/** Names for the log, each loaded once, because accounts are never renamed. Null if the account cannot be loaded. */
 export const createAccountNames = (db: Db): ((id: bigint) => Promise<string | null>) => {
   const names = new Map<bigint, string>();
   return async (id) => {
@@ -43,7 +43,7 @@ export const createAccount = async (
     issues.add(
       ['name'],
       'BAD_ACCOUNT_NAME',
-      'An account name has 1 to 255 characters out of A-Z, a-z, 0-9, "_", ".", "-" and blank, and begins with a letter or digit.',
+      'An account name has 1 to 255 characters out of A-Z, a-z, 0-9, "_", ".", "-" and space, begins with a letter or digit and does not end with a space.',
     );
   }
   issues.throwIfAny();
@@ -52,13 +52,13 @@ export const createAccount = async (
     .values({ name, createdAt: clock.now() })
     .onConflictDoNothing()
     .returning();
-  if (!account) throw new ConflictError(`There is an account "${name}" already.`);
+  if (!account) throw new ConflictError(`The account "${name}" already exists.`);
   return account;
 };
 
 /**
- * Makes sure that the account `default` has an ADMIN key with this secret. One that was revoked stays revoked: the
- * insert meets the stored hash and does nothing.
+ * Makes sure that the account `default` has an ADMIN key with this secret. A revoked key stays revoked, because the insert
+ * conflicts with the stored hash and does nothing.
  */
 export const ensureDefaultKey = async (
   { db, clock }: { readonly db: Db; readonly clock: Clock },

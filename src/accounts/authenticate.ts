@@ -12,18 +12,18 @@ export interface Authenticator {
 }
 
 /**
- * Less than half of the second within which a revoked key must have stopped everywhere: a busy key costs two or three
- * look-ups a second instead of one a request, and open subscriptions can ask as often as they like.
+ * Less than half of the second within which every server must reject a revoked key. A busy key causes two or three look-ups per
+ * second instead of one per request or check of an open subscription.
  */
 const REMEMBER_MS = 400;
 const MAX_CACHED_KEYS = 10_000;
-/** Anybody can send unknown keys, so their look-ups use two connections at most. */
+/** Any client can send unknown keys, so their look-ups use two connections at most. */
 const UNKNOWN_AT_ONCE = 2;
 const MAX_UNKNOWN_WAITING = 500;
 const RETRY_AFTER_SECONDS = 1;
 
 interface LookUp {
-  /** When its result has to be read again. */
+  /** Time until which the result is valid. */
   until: number;
   readonly principal: Promise<Principal | null>;
 }
@@ -33,7 +33,7 @@ export const createAuthenticator = (
   clock: Clock,
   onBackgroundError: (error: unknown) => void,
 ): Authenticator => {
-  /** Keys that were valid at their last look-up. They never wait for unknown ones, which cannot evict them either. */
+  /** Keys that were valid at their last look-up. Unknown keys can neither delay nor evict them. */
   const valid = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
   const unknown = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
   const limitUnknown = pLimit(UNKNOWN_AT_ONCE);
@@ -42,13 +42,13 @@ export const createAuthenticator = (
     const principal = await findPrincipal(db, secret);
     const now = clock.now();
     if (principal && now.getTime() - (principal.key.lastUsedAt?.getTime() ?? 0) > 60_000) {
-      // Not awaited: when a key was last used is worth no wait, and no failed request.
+      // Not awaited, so that recording the last use neither delays nor fails a request.
       recordKeyUse(db, principal.key, now).catch(onBackgroundError);
     }
     return principal;
   };
 
-  /** Looks up a key that was valid a moment ago. */
+  /** Looks up a key that was valid before. */
   const lookUpAgain = (secret: string, id: string): Promise<Principal | null> => {
     const principal = lookUp(secret);
     const entry: LookUp = { until: performance.now() + REMEMBER_MS, principal };
@@ -57,7 +57,7 @@ export const createAuthenticator = (
       (found) => {
         if (!found && valid.get(id) === entry) valid.delete(id);
       },
-      // A failed look-up must not be the answer of the next half second.
+      // A failed look-up must not be reused.
       () => {
         entry.until = 0;
       },
@@ -75,7 +75,7 @@ export const createAuthenticator = (
       startedAt = performance.now();
       return lookUp(secret);
     });
-    // While it waits, the same key is not looked up twice.
+    // Infinity while the look-up waits, so that the same key is not looked up twice.
     const entry: LookUp = { until: Infinity, principal };
     unknown.set(id, entry);
     principal.then(
@@ -93,7 +93,7 @@ export const createAuthenticator = (
   return {
     authenticate(secret) {
       if (!canBeSecret(secret)) return Promise.resolve(null);
-      // By hash, so that the secret itself does not lie about in memory.
+      // The cache key is a hash, so that the secret itself does not remain in memory.
       const id = hashSecret(secret).toString('base64');
       const known = valid.get(id) ?? unknown.get(id);
       if (known && known.until > performance.now()) return known.principal;

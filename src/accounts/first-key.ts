@@ -5,7 +5,7 @@ import { accounts, apiKeys } from '../db/tables.ts';
 const COMMAND = 'npm run -s sluice --';
 const DEFAULT_ACCOUNT = 'default';
 
-/** How to make the first key, if no valid one exists; otherwise null. */
+/** Returns how to create the first key if no valid one exists, otherwise null. */
 export const describeMissingKey = async (db: Db): Promise<string | null> => {
   const [valid] = await db.select({ id: apiKeys.id }).from(apiKeys).where(isNull(apiKeys.revokedAt)).limit(1);
   if (valid) return null;
@@ -15,5 +15,5 @@ export const describeMissingKey = async (db: Db): Promise<string | null> => {
     ...(account ? [] : [`${COMMAND} account create ${name}`]),
     `${COMMAND} key create --account ${/^[\w.-]+$/.test(name) ? name : `"${name}"`} --scopes ADMIN`,
   ];
-  return `no valid API key exists, so every request is refused. Make the first one with \`${commands.join(' && ')}\`, or start with API_KEY`;
+  return `no valid API key exists, so every request is rejected. Create the first one with \`${commands.join(' && ')}\`, or start with API_KEY`;
 };

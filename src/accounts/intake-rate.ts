@@ -2,16 +2,16 @@ import { RateLimitedError } from '../errors/errors.ts';
 import { createTokenBuckets } from '../lib/token-buckets.ts';
 import type { Principal } from './keys.ts';
 
-/** How many records a key may send to this server. */
+/** Limit of the records that an API key may send to this server. */
 export interface IntakeRate {
-  /** Throws RateLimitedError where the key has used up what it may send. */
+  /** Throws RateLimitedError if the key has exhausted its limit. */
   admit(principal: Principal): void;
-  /** Counts what was sent. More than was left is taken all the same: who was admitted is not cut off in the middle. */
+  /** Counts records. An admitted request may exceed the limit, so that it is not interrupted. */
   spend(principal: Principal, records: number): void;
 }
 
 export interface IntakeRateOptions {
-  /** 0: as many as come. */
+  /** 0 means no limit. */
   readonly recordsPerSecond: number;
   readonly burst: number;
 }
@@ -26,7 +26,7 @@ export const createIntakeRate = ({ recordsPerSecond, burst }: IntakeRateOptions)
       const waitMs = buckets.waitMs(key.id, performance.now());
       if (waitMs === 0) return;
       throw new RateLimitedError(
-        `This key may send ${recordsPerSecond} records a second, and ${burst} at once after a pause. Nothing was stored; come again later.`,
+        `Rate limit exceeded: this API key may send ${recordsPerSecond} records per second, and up to ${burst} after a pause. Nothing was stored. Retry later.`,
         Math.ceil(waitMs / 1000),
       );
     },

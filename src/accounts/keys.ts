@@ -15,7 +15,7 @@ interface KeyContext {
   readonly clock: Clock;
 }
 
-/** The only time that the secret is known. */
+/** Creates a key. Its secret is returned here only. */
 export const createApiKey = async (
   { db, clock }: KeyContext,
   accountId: bigint,
@@ -35,14 +35,14 @@ export const createApiKey = async (
       createdAt: now,
     })
     .returning();
-  if (!key) throw new Error('The key was not stored.');
+  if (!key) throw new Error('The API key was not stored.');
   return { key, secret };
 };
 
-/** Revoking twice is no error; the last ADMIN key of an account stays. */
+/** Revokes a key; revoking it again has no effect. Throws ConflictError for the last ADMIN key of an account. */
 export const revokeApiKey = ({ db, clock }: KeyContext, accountId: bigint, id: string): Promise<ApiKeyRow> =>
   db.transaction(async (tx) => {
-    // Two revocations at once must not each see the other's key as the one that remains.
+    // Two concurrent revocations must not each count the key of the other as the one that remains.
     await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
     const [key] = await loadApiKeys(tx, accountId, [id]);
     if (!key) throw new NotFoundError('There is no such key.');
@@ -61,7 +61,7 @@ export const revokeApiKey = ({ db, clock }: KeyContext, accountId: bigint, id: s
         )
         .limit(1);
       if (others.length === 0) {
-        throw new ConflictError('This is the last ADMIN key of the account: create another before you revoke it.');
+        throw new ConflictError('This is the last ADMIN key of the account. Create another one before you revoke it.');
       }
     }
     const [revoked] = await tx
@@ -82,14 +82,14 @@ export const loadApiKeys = async (db: Executor, accountId: bigint, ids: readonly
     .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, wanted)));
 };
 
-/** Not by account: for the operator, who is above them. */
+/** Finds a key of any account, for the operator. */
 export const findApiKey = async (db: Executor, id: string): Promise<ApiKeyRow | undefined> => {
   if (!isUuid(id)) return undefined;
   const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, id));
   return row;
 };
 
-/** Newest first, revoked ones too. */
+/** Sorted from the newest to the oldest, including revoked keys. */
 export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> => {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db
@@ -108,14 +108,14 @@ export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments
   return toPage(page, rows);
 };
 
-/** What a valid key stands for. */
+/** The account and the key of an authenticated request. */
 export interface Principal {
   readonly accountId: bigint;
   readonly accountName: string;
   readonly key: ApiKeyRow;
 }
 
-/** Not by account, since the key is what tells the account. */
+/** Finds the account of a key, so the statement cannot filter by account. */
 export const findPrincipal = async (db: Executor, secret: string): Promise<Principal | null> => {
   const [row] = await db
     .select({ key: apiKeys, accountName: accounts.name })
@@ -133,7 +133,7 @@ export const isRevokedKey = async (db: Executor, secret: string): Promise<boolea
   return (row?.revokedAt ?? null) !== null;
 };
 
-/** At most once a minute for each key, so that a busy key does not make a hot row. */
+/** Records the time of the last use at most once per minute, so that a busy key does not make a hot row. */
 export const recordKeyUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
   const minuteAgo = new Date(now.getTime() - 60_000);
   await db

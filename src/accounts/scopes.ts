@@ -1,4 +1,4 @@
-// Pure: what a key may do.
+// Pure: scopes, the permissions of an API key.
 
 export const SCOPES = ['READ', 'INGEST', 'JOBS', 'ADMIN'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -12,10 +12,10 @@ const IMPLIED: Record<Scope, readonly Scope[]> = {
 
 export const isScope = (text: string): text is Scope => (SCOPES as readonly string[]).includes(text);
 
-/** The scopes granted, with those that they imply. */
+/** Returns the granted scopes with those that they include. */
 export const expandScopes = (granted: readonly string[]): ReadonlySet<Scope> =>
   new Set(granted.filter(isScope).flatMap((scope) => IMPLIED[scope]));
 
-/** Whether one of the scopes granted is this one, or implies it. */
+/** Whether one of the granted scopes is this one or includes it. */
 export const allows = (granted: readonly string[], scope: Scope): boolean =>
   granted.some((one) => isScope(one) && IMPLIED[one].includes(scope));

@@ -1,33 +1,33 @@
-// How the secret of a key looks, and what is stored of it.
+// The format of an API key's secret, and its stored hash.
 import { createHash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-/** Recognisable in logs and by secret scanners. */
+/** Recognized by secret scanners, and by people in logs. */
 const PREFIX = 'sluice_';
 const SHAPE = /^sluice_([A-Za-z0-9_-]{43})([0-9a-f]{8})$/;
-/** Shown to tell keys apart: far too little to guess the rest by. */
+/** Length of the shown prefix: enough to identify a key in lists, too short to guess the rest. */
 const SHOWN = 12;
 
-/** 256 random bits between the prefix and a checksum (CRC-32), which tells a mistyped key from an unknown one. */
+/** Returns the prefix, 256 random bits and a CRC-32 checksum, which distinguishes a mistyped key from an unknown one. */
 export const newSecret = (): string => {
   const random = randomBytes(32).toString('base64url');
   return `${PREFIX}${random}${checksum(random)}`;
 };
 
 /**
- * False only for what has the shape of a key and a checksum that is not its own: keys set by an operator have no form,
- * and may begin with the prefix too.
+ * False only for a text that has the form of a generated key and a wrong checksum. Keys that an operator sets have no form, and
+ * may begin with the prefix as well.
  */
 export const isWellFormed = (secret: string): boolean => {
   const match = SHAPE.exec(secret);
   return match === null || checksum(match[1] ?? '') === match[2];
 };
 
-/** The lengths that API_KEY may have; keys that Sluice makes lie between. */
+/** Minimum and maximum length of API_KEY. Generated keys are within these limits. */
 export const MIN_SECRET = 32;
 export const MAX_SECRET = 1000;
 
-/** False if it cannot be a key, so that there is nothing to look up. */
+/** False if the text cannot be a key, so that no look-up is needed. */
 export const canBeSecret = (text: string): boolean =>
   text.length >= MIN_SECRET && text.length <= MAX_SECRET && isWellFormed(text);
 

@@ -3,15 +3,15 @@ import type { Db, Executor } from '../db/client.ts';
 import { accounts, bucketClaims } from '../db/tables.ts';
 import { ConflictError } from '../errors/errors.ts';
 
-// The service's principal may write to the buckets of many customers, so whoever has an account could name another's
-// bucket in a job. A bucket therefore belongs to the account whose PutObject to it was the first that succeeded: naming
-// it is not enough, it must let Sluice write. The operator can move a claim, or take it away.
+// The service's principal may write to the S3 buckets of many customers, so a job could name the bucket of another account.
+// Therefore a bucket belongs to the account whose PutObject to it succeeded first: naming it is not enough, its policy must
+// let Sluice write. The operator can move or release a claim.
 
-/** Says nothing of whose it is. */
+/** Does not name the owner. */
 const BUCKET_TAKEN =
-  'This bucket belongs to another account of this server. Use another bucket; where this one is yours, ask the operator of the server to move it to your account.';
+  'This bucket belongs to another account of this server. Use another bucket; if it is yours, ask the operator of the server to move it to your account.';
 
-/** Throws ConflictError where the bucket belongs to another account. */
+/** Throws ConflictError if the bucket belongs to another account. */
 export const assertBucketAvailable = async (db: Executor, accountId: bigint, bucket: string): Promise<void> => {
   const { rows } = await db.execute<{ taken: boolean }>(
     sql`SELECT bucket_is_of_another(${bucket}, ${accountId}) AS taken`,
@@ -19,24 +19,24 @@ export const assertBucketAvailable = async (db: Executor, accountId: bigint, buc
   if (rows[0]?.taken) throw new ConflictError(BUCKET_TAKEN);
 };
 
-/** Whose a bucket is; null: nobody has written to it yet. */
+/** The account that owns an S3 bucket; null if no account has written to it yet. */
 export interface BucketOwner {
   readonly owner: string | null;
 }
 
-/** Whose the bucket is, for a statement that sees all accounts and asks something else as well. */
+/** SQL of a bucket's owner, for a statement that sees all accounts. */
 export const bucketOwnerSql = (bucket: string): SQL =>
   sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
 
-/** Whether the account has written to the bucket before. Throws ConflictError where the bucket belongs to another. */
+/** Returns whether the account has written to the bucket before. Throws ConflictError if the bucket belongs to another. */
 export const assertBucketOwnedBy = ({ owner }: BucketOwner, accountId: bigint): boolean => {
   if (owner !== null && owner !== String(accountId)) throw new ConflictError(BUCKET_TAKEN);
   return owner !== null;
 };
 
 /**
- * Notes that the account has written to the bucket; called after a put. Throws ConflictError where another account was
- * quicker: between two first puts at the same moment nobody can tell before whose the bucket will be.
+ * Records that the account has written to the bucket; called after a put. Throws ConflictError if another account claimed it
+ * first: of two concurrent first puts, only one can win.
  */
 export const claimBucket = async (acrossAccounts: Db, accountId: bigint, bucket: string): Promise<void> => {
   await acrossAccounts.execute(sql`
@@ -51,7 +51,7 @@ export interface BucketClaim {
   readonly claimedAt: Date;
 }
 
-/** By bucket. */
+/** Sorted by bucket. */
 export const listBucketClaims = (acrossAccounts: Db): Promise<BucketClaim[]> =>
   acrossAccounts
     .select({ bucket: bucketClaims.bucket, accountName: accounts.name, claimedAt: bucketClaims.claimedAt })
@@ -59,14 +59,14 @@ export const listBucketClaims = (acrossAccounts: Db): Promise<BucketClaim[]> =>
     .innerJoin(accounts, eq(accounts.id, bucketClaims.accountId))
     .orderBy(bucketClaims.bucket);
 
-/** Gives the bucket to the account, whosever it was, also where nobody has written to it yet. */
+/** Assigns the bucket to the account, even if another account owns it or none has written to it yet. */
 export const moveBucketClaim = async (acrossAccounts: Db, bucket: string, accountId: bigint): Promise<void> => {
   await acrossAccounts.execute(sql`
     INSERT INTO bucket_claims (bucket, account_id, claimed_at) VALUES (${bucket}, ${accountId}, clock_timestamp())
     ON CONFLICT (bucket) DO UPDATE SET account_id = EXCLUDED.account_id, claimed_at = EXCLUDED.claimed_at`);
 };
 
-/** Whether there was a claim to take away. The next put that succeeds makes a new one. */
+/** Returns whether there was a claim. The next put that succeeds makes a new one. */
 export const releaseBucketClaim = async (acrossAccounts: Db, bucket: string): Promise<boolean> => {
   const { rowCount } = await acrossAccounts.delete(bucketClaims).where(eq(bucketClaims.bucket, bucket));
   return rowCount !== 0;

@@ -43,7 +43,7 @@ export interface JobCheck {
 const SAMPLE_ROWS = 10;
 const SHOWN_SLOTS = 5;
 
-/** Validates as createJob would, or as updateJob of the job with this id, and shows what a run now would do. Stores nothing. */
+/** Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. */
 export const checkJob = async (
   { db, clock, maxFilledRows, canMail }: CheckContext,
   accountId: bigint,
@@ -95,7 +95,7 @@ export const checkJob = async (
   };
 };
 
-/** What would work but probably is not meant. */
+/** Finds settings that are valid but probably not intended. */
 const findWarnings = (
   settings: JobSettings,
   streams: readonly UsageStream[],
@@ -105,7 +105,7 @@ const findWarnings = (
   const warnings: string[] = [];
   const names = new Set(streams.map((stream) => stream.name));
   for (const name of settings.meterApiNames ?? []) {
-    if (!names.has(name)) warnings.push(`There is no stream "${name}" (yet).`);
+    if (!names.has(name)) warnings.push(`There is no stream "${name}" yet.`);
   }
   const dimensions = new Set(streams.flatMap((stream) => stream.dimensions));
   const named = [...(settings.groupBy ?? []), ...(settings.filter ?? []).map((entry) => entry.dimension)];
@@ -115,17 +115,17 @@ const findWarnings = (
   const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
   if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
     warnings.push(
-      `The records of ${listed(daily)} are daily or monthly: in hour buckets each stands in the first hour of its date.`,
+      `The records of ${listed(daily)} are daily or monthly. Each counts in the first hour of its date.`,
     );
   }
   const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
   if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {
     warnings.push(
-      `${settings.timeZone} is not whole hours from UTC: the hourly records of ${listed(hourly)} fall where their hour begins, half an hour or so beside its own.`,
+      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${listed(hourly)} counts in the bucket that contains the start of its hour.`,
     );
   }
   if (settings.email !== null && !canMail) {
-    warnings.push('No mail will be sent: the server has no SMTP_URL.');
+    warnings.push('No email will be sent, because SMTP_URL is not set on the server.');
   }
   return warnings;
 };

@@ -20,7 +20,7 @@ export interface JobContext {
   readonly clock: Clock;
 }
 
-/** Stores the job; an enabled one without a schedule also runs once, now. */
+/** Stores the job. An enabled job without a schedule also runs once, immediately. */
 export const createJob = async (
   { db, queue, clock }: JobContext,
   accountId: bigint,
@@ -36,7 +36,7 @@ export const createJob = async (
   });
 };
 
-/** Changes the fields given. Runs that are queued already keep the settings they were queued with. */
+/** Changes the fields of the patch. Queued runs keep the settings with which they were queued. */
 export const updateJob = async (
   { db, clock }: JobContext,
   accountId: bigint,
@@ -49,7 +49,7 @@ export const updateJob = async (
     const job = await lockJob(tx, accountId, id);
     if (version !== null && version !== job.version) {
       throw new ConflictError(
-        `The job is at version ${job.version}, not ${version}: somebody changed it meanwhile. Read it again and repeat the edit.`,
+        `Version conflict: expected version ${version}, but the current one is ${job.version}. Reload the job and repeat the edit.`,
       );
     }
     const settings = patchSettings(job.settings, patch, clock);
@@ -57,13 +57,13 @@ export const updateJob = async (
     return storeJob(tx, job, settings, now);
   });
   return change.catch((error: unknown) => {
-    // 23505: another job took the name or the destination after it was looked for.
-    if (sqlState(error) === '23505') throw new ConflictError('Another job took the name or the destination just now.');
+    // 23505: another job took the name or the destination after the check above.
+    if (sqlState(error) === '23505') throw new ConflictError('Another job has just taken the name or the destination.');
     throw error;
   });
 };
 
-/** Cancels what waits and runs, and keeps the history. */
+/** Deletes the job and cancels its queued and running runs. Their history is kept. */
 export const deleteJob = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<void> => {
   const now = clock.now();
   await db.transaction(async (tx) => {
@@ -88,7 +88,7 @@ export const runJob = async (
   });
 };
 
-/** CANCELED at once; a worker that was writing lets go within two seconds, and until then the job's next run waits. */
+/** Cancels a run immediately. A worker that writes it stops within two seconds, and the next run of the job waits until then. */
 export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> =>
   db.transaction(async (tx) => {
     const now = clock.now();
@@ -96,13 +96,13 @@ export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: big
       ? await cancelRuns(tx, queue, and(eq(runs.accountId, accountId), eq(runs.id, id)), now)
       : [];
     if (canceled) {
-      // Where it paused between two attempts no worker holds it who would wake the next one of its job.
+      // Between two attempts, no worker holds the run that would wake the next run of the job.
       await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
       return canceled;
     }
     const [run] = await loadRuns(tx, accountId, [id]);
     if (!run) throw new NotFoundError('There is no such run.');
-    throw new ConflictError(`The run has ended already: it is ${run.status}.`);
+    throw new ConflictError(`The run has already ended with the status ${run.status}.`);
   });
 
 const cancelRuns = async (

@@ -1,6 +1,6 @@
-// Pure: where the objects of a job go. Parses s3Url, makes the slug and the keys.
+// Pure: the destination of a job: S3 bucket, path, slug and object keys.
 
-/** `path` has no slash at either end; it is empty where objects go to the top of the bucket. */
+/** `path` has no slash at either end. It is empty if objects go to the top of the bucket. */
 export interface Destination {
   readonly bucket: string;
   readonly path: string;
@@ -22,14 +22,14 @@ export interface KeyWindow {
   readonly end: Date;
 }
 
-/** S3 counts the bytes of the UTF-8 form of a key and refuses more with KeyTooLongError. */
+/** Maximum length of a key in UTF-8. S3 rejects longer ones with KeyTooLongError. */
 const MAX_KEY_BYTES = 1024;
 
-/** Five digits in a part's name: 64 MiB parts reach 6 TiB, and the names of a run sort in the order of its parts. */
+/** Part numbers have five digits, so that keys sort in the order of the parts. 99,999 parts of 64 MiB are 6 TiB. */
 export const MAX_PARTS = 99_999;
 
 // The rules of general purpose buckets, docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
-// Reserved names are no pedantry: an alias or a directory bucket is reached by another host and another protocol.
+// Reserved names are rejected because an alias or a directory bucket has another host and another protocol.
 const RESERVED_PREFIXES = ['xn--', 'sthree-', 'amzn-s3-demo-'];
 const RESERVED_SUFFIXES: readonly (readonly [suffix: string, what: string])[] = [
   ['-s3alias', 'an alias of an access point'],
@@ -46,16 +46,16 @@ export function isDestinationProblem(value: Destination | DestinationProblem): v
 }
 
 /**
- * Reads `bucket`, `bucket/path` or `s3://bucket/path`, with or without a slash at the end. Nothing is trimmed or
- * folded: what is written is the bucket and the key, or a problem (BAD_BUCKET, BAD_PATH).
+ * Reads `bucket`, `bucket/path` or `s3://bucket/path`, with or without a slash at the end. Nothing is trimmed or normalized.
+ * Returns a problem with the code BAD_BUCKET or BAD_PATH if the text is not a destination.
  */
 export function parseS3Url(s3Url: string): Destination | DestinationProblem {
   const rest = s3Url.startsWith('s3://') ? s3Url.slice('s3://'.length) : s3Url;
   if (/^arn:/i.test(rest)) {
-    return badBucket('An ARN is not taken; give the name of the bucket, as in s3://my-bucket/path.');
+    return badBucket('ARNs are not supported. Use the name of the bucket, as in s3://my-bucket/path.');
   }
   if (/^[a-z][a-z0-9+.-]*:/i.test(rest)) {
-    return badBucket('Give the bucket as s3://my-bucket/path; no other scheme and no web address is taken.');
+    return badBucket('Web addresses and schemes other than s3 are not supported. Use the form s3://my-bucket/path.');
   }
   const slash = rest.indexOf('/');
   const bucket = slash < 0 ? rest : rest.slice(0, slash);
@@ -65,38 +65,39 @@ export function parseS3Url(s3Url: string): Destination | DestinationProblem {
 }
 
 function findBucketProblem(bucket: string): DestinationProblem | null {
-  if (bucket === '') return badBucket('The name of the bucket is missing; give it as s3://my-bucket/path.');
+  if (bucket === '') return badBucket('The bucket name is missing. Use the form s3://my-bucket/path.');
   if (bucket.length < 3 || bucket.length > 63) {
-    return badBucket(`The name of a bucket has 3 to 63 characters; this one has ${bucket.length}.`);
+    return badBucket(`A bucket name has 3 to 63 characters; this one has ${bucket.length}.`);
   }
   if (!/^[a-z0-9.-]+$/.test(bucket)) {
-    return badBucket('The name of a bucket has lower-case letters, digits, dots and hyphens only.');
+    return badBucket('A bucket name contains only lower-case letters, digits, dots and hyphens.');
   }
   if (!/^[a-z0-9].*[a-z0-9]$/.test(bucket)) {
-    return badBucket('The name of a bucket begins and ends with a letter or a digit.');
+    return badBucket('A bucket name begins and ends with a letter or a digit.');
   }
-  if (bucket.includes('..')) return badBucket('The name of a bucket never has two dots in a row.');
+  if (bucket.includes('..')) return badBucket('A bucket name does not contain two adjacent dots.');
   if (/^\d+\.\d+\.\d+\.\d+$/.test(bucket)) {
-    return badBucket('The name of a bucket is not formatted as an IP address.');
+    return badBucket('A bucket name must not be formatted as an IP address.');
   }
   const prefix = RESERVED_PREFIXES.find((reserved) => bucket.startsWith(reserved));
   if (prefix !== undefined) return badBucket(`AWS reserves bucket names that begin with ${prefix}.`);
   const suffix = RESERVED_SUFFIXES.find(([reserved]) => bucket.endsWith(reserved));
   if (suffix !== undefined) {
-    return badBucket(`A name that ends with ${suffix[0]} is ${suffix[1]}; give the name of a general purpose bucket.`);
+    return badBucket(`A name that ends with ${suffix[0]} is ${suffix[1]}. Use the name of a general purpose bucket.`);
   }
   return null;
 }
 
 function findPathProblem(path: string, written: string): DestinationProblem | null {
-  // Only "" and "/" mean the top of the bucket; "//" would be an empty segment.
-  if (path === '') return written.length <= 1 ? null : badPath('The path has an empty segment: take out the slash.');
-  if (!path.isWellFormed()) return badPath('The path is not well-formed Unicode: it has half of a surrogate pair.');
-  if (/\p{Cc}/u.test(path)) return badPath('The path has a control character.');
+  // "" and "/" mean the top of the bucket; "//" has an empty segment.
+  if (path === '')
+    return written.length <= 1 ? null : badPath('The path has an empty segment. Remove the extra slash.');
+  if (!path.isWellFormed()) return badPath('The path contains half of a surrogate pair, which is not valid Unicode.');
+  if (/\p{Cc}/u.test(path)) return badPath('The path contains a control character.');
   for (const segment of path.split('/')) {
-    if (segment === '') return badPath('The path has an empty segment: take out the doubled slash.');
-    // Clients and proxies fold these away, and the object would lie, or be looked for, elsewhere.
-    if (segment === '.' || segment === '..') return badPath(`The path has the segment "${segment}".`);
+    if (segment === '') return badPath('The path has an empty segment. Remove the extra slash.');
+    // Clients and proxies normalize these segments, so that the object would be written or looked up under another key.
+    if (segment === '.' || segment === '..') return badPath(`The path has the segment "${segment}". Remove it.`);
   }
   return null;
 }
@@ -128,7 +129,7 @@ export function formatDestination(settings: DestinationSettings): string {
   return [bucket, ...(path === '' ? [] : [path]), slug].join('/');
 }
 
-/** The lower-cased name, each run of characters other than a-z and 0-9 one hyphen, none at either end. */
+/** Returns the name in lower case, with a hyphen for each run of other characters than a-z and 0-9, and none at either end. */
 export function toSlug(jobName: string): string {
   return jobName
     .toLowerCase()
@@ -137,16 +138,16 @@ export function toSlug(jobName: string): string {
 }
 
 /**
- * A name such as "(,)" has no slug, and its keys would have an empty segment: BAD_SLUG, an issue of jobName.
- * The longest key is reckoned for any format, so that a change of format or compression never breaks a job:
- * KEY_TOO_LONG, an issue of s3Url.
+ * Returns BAD_SLUG, an issue of jobName, if the slug of the name is empty, as that of "(,)": keys would have an empty segment.
+ * Returns KEY_TOO_LONG, an issue of s3Url, if the longest key is too long in any format, so that a change of format or
+ * compression never breaks a job.
  */
 export function findKeyProblem(path: string, jobName: string): DestinationProblem | null {
   const slug = toSlug(jobName);
   if (slug === '') {
     return {
       code: 'BAD_SLUG',
-      message: 'The name needs at least one letter or digit: object keys are made of it.',
+      message: 'Must contain at least one letter or digit, because object keys are made of them.',
     };
   }
   const bytes = longestKeyBytes(path, slug);
@@ -154,12 +155,12 @@ export function findKeyProblem(path: string, jobName: string): DestinationProble
   return {
     code: 'KEY_TOO_LONG',
     message:
-      `The longest object key would have ${bytes} bytes, S3 allows ${MAX_KEY_BYTES}: ` +
-      `make the path or the name shorter by ${bytes - MAX_KEY_BYTES} bytes.`,
+      `The longest object key would have ${bytes} bytes, but S3 allows ${MAX_KEY_BYTES}. ` +
+      `Shorten the path or the name by ${bytes - MAX_KEY_BYTES} bytes.`,
   };
 }
 
-/** Bytes of UTF-8 of the longest key that can follow from the path and the slug, of whatever format. */
+/** Length in UTF-8 of the longest key that the path and the slug can have in any format. */
 export function longestKeyBytes(path: string, slug: string): number {
   const window = { start: new Date(0), end: new Date(0) };
   const key = objectKey({ path, slug, window, extension: 'ndjson', compressed: true, part: MAX_PARTS });
@@ -172,11 +173,11 @@ export interface ObjectKeyParts {
   readonly window: KeyWindow;
   readonly extension: ObjectExtension;
   readonly compressed: boolean;
-  /** 1 to 99,999; absent where the export is one object. */
+  /** 1 to 99,999; absent if the export is one object. */
   readonly part?: number | undefined;
 }
 
-/** `<path>/<slug>/<start>_<end>[-00001].<ext>[.gz]`. Errors: RangeError for a part out of range. */
+/** Returns `<path>/<slug>/<start>_<end>[-00001].<ext>[.gz]`. Throws RangeError if the part is out of range. */
 export function objectKey(key: ObjectKeyParts): string {
   const part = key.part === undefined ? '' : `-${partDigits(key.part)}`;
   return `${stem(key)}${part}.${key.extension}${key.compressed ? '.gz' : ''}`;
@@ -199,7 +200,7 @@ function compactUtc(at: Date): string {
 
 function partDigits(part: number): string {
   if (!Number.isInteger(part) || part < 1 || part > MAX_PARTS) {
-    throw new RangeError(`A part is numbered 1 to ${MAX_PARTS}, not ${part}.`);
+    throw new RangeError(`A part number is from 1 to ${MAX_PARTS}, not ${part}.`);
   }
   return String(part).padStart(5, '0');
 }

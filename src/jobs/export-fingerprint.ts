@@ -1,11 +1,11 @@
-// Pure: what two runs of one window have to agree in to write the same rows to the same keys.
+// Pure: whether two runs of one window write the same rows to the same keys.
 import type { JobSettings } from './settings.ts';
 import { isDestinationProblem, parseS3Url, toSlug } from './destination.ts';
 
 /**
- * All that decides which bytes a run of these settings writes, and where to, but its window and the records: one text, equal
- * where the settings may stand for each other. Lists in another order count as other settings, which costs a run too many
- * and never loses one.
+ * Returns a text of all settings that decide which bytes a run writes and where, apart from its window and the records. Two jobs
+ * with equal texts write the same. Lists in another order give another text, which can cause an unnecessary run and never loses
+ * one.
  */
 export const exportFingerprint = (settings: JobSettings): string => {
   const destination = parseS3Url(settings.s3Url);

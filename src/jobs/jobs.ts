@@ -12,7 +12,7 @@ import type { JobSettings } from './settings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
 
-/** The first slot after the given moment; null where the job is disabled or nothing is left. */
+/** The first slot after a time; null if the job is disabled or has no slot left. */
 export const nextSlot = (settings: JobSettings, after: Date): Date | null =>
   upcomingSlots(settings, after, 1)[0] ?? null;
 
@@ -25,8 +25,8 @@ export const upcomingSlots = (settings: JobSettings, after: Date, limit: number)
 };
 
 /**
- * Throws ConflictError where another live job has the name, or writes below the same bucket, path and slug. Of a
- * job of another account nothing is told, not even that it is one.
+ * Throws ConflictError if another live job has the name, or the same S3 bucket, path and slug. The message does not reveal
+ * whether that job belongs to another account.
  */
 export const assertNameAndDestinationFree = async (
   db: Executor,
@@ -41,18 +41,18 @@ export const assertNameAndDestinationFree = async (
       destination_is_taken(${formatDestination(settings)}, ${exceptId}::uuid) AS placed`);
   const [taken] = rows;
   if (taken?.named) {
-    throw new ConflictError(`There is a job "${settings.jobName}" already; job names are unique in an account.`);
+    throw new ConflictError(`Another job of the account has the name "${settings.jobName}". Choose another name.`);
   }
   if (taken?.placed) throw new ConflictError(DESTINATION_TAKEN);
 };
 
 /**
- * Throws ConflictError while runs that another job queued before it moved away still wait for this place or write to it:
- * a retry of one would put its older figures over the windows of the job that came. Of the runs of a job that was deleted
- * none begins again, and whoever still writes one is waited for by the next claim of its window.
+ * Throws ConflictError while runs that another job queued before its destination changed still wait for this destination or
+ * write to it: a retry of such a run would overwrite windows of the new job with older figures. Runs of a deleted job are not
+ * retried, and the next claim of their window waits for one that is still being written.
  *
- * To be asked after the statement that took the destination in the unique index: that one waits for a job which is about
- * to leave, and only then all that it has queued can be seen.
+ * Call this after the statement that inserts the destination into the unique index: that statement waits for a job that is
+ * about to leave the destination, and only after that are all its queued runs visible.
  */
 const assertNoPendingRuns = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
   const { rows } = await db.execute<{ written: boolean }>(
@@ -62,9 +62,9 @@ const assertNoPendingRuns = async (db: Executor, settings: JobSettings, exceptId
 };
 
 const DESTINATION_TAKEN =
-  'Another job writes below the same bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
+  'Another job writes to the same S3 bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
 
-/** Throws ConflictError where another live job has the name or the place, or runs are on their way there. */
+/** Throws ConflictError if the settings cannot be stored: because of the name, the destination, the S3 bucket or pending runs. */
 export const assertCanStore = async (
   db: Executor,
   accountId: bigint,
@@ -104,7 +104,7 @@ export const insertJob = async (
     await assertNoPendingRuns(tx, settings, job.id);
     return job;
   }
-  // Look for whom it met; where that one is gone again, the caller may simply repeat the request.
+  // Find the conflicting job for the message. If it was deleted meanwhile, the caller can repeat the request.
   await assertNameAndDestinationFree(tx, accountId, settings, null);
   throw new ConflictError(DESTINATION_TAKEN);
 };
@@ -127,11 +127,11 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
   const scheduleChanged =
     before.enabled !== settings.enabled ||
     before.cron !== settings.cron ||
-    // A one-off time is a moment, whatever the zone.
+    // A one-off time is an instant, which does not depend on the time zone.
     (before.timeZone !== settings.timeZone && settings.cron !== null) ||
     before.scheduledTimeInSeconds !== settings.scheduledTimeInSeconds;
   const destination = formatDestination(settings);
-  // A job that stays where it is may be edited, and disabled, although its runs fail.
+  // A job whose destination does not change can be edited or disabled even if its bucket now belongs to another account.
   if (destination !== job.destination)
     await assertBucketAvailable(tx, job.accountId, parseDestination(settings).bucket);
   const [stored] = await tx
@@ -142,7 +142,7 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
       settings,
       destination,
       version: job.version + 1,
-      // A slot that is due and not yet queued stays due, unless the schedule itself was changed.
+      // A slot that is due and not queued yet remains due unless the schedule changed.
       nextRunAt: scheduleChanged ? nextSlot(settings, now) : job.nextRunAt,
       updatedAt: now,
     })
@@ -160,7 +160,7 @@ export const markJobDeleted = async (tx: Transaction, job: JobRow, now: Date): P
     .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)));
 };
 
-/** Live jobs only: the history of a deleted one is reached by its runs. */
+/** Loads live jobs only. The history of a deleted job is available through its runs. */
 export const loadJobs = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<JobRow[]> => {
   const wanted = ids.filter(isUuid);
   if (wanted.length === 0) return [];
@@ -180,11 +180,11 @@ const selectedJobs = (accountId: bigint, { enabled, search }: JobListArguments):
     eq(jobs.accountId, accountId),
     isNull(jobs.deletedAt),
     enabled == null ? undefined : eq(jobs.enabled, enabled),
-    // No text in the database holds U+0000, and none can be asked for.
+    // PostgreSQL cannot store U+0000, and rejects it in a parameter.
     search ? (canOccurInName(search) ? ilike(jobs.name, containsPattern(search)) : sql`false`) : undefined,
   );
 
-/** Newest first. */
+/** Sorted from the newest to the oldest. */
 export const listJobs = async (db: Db, accountId: bigint, args: JobListArguments): Promise<Page<JobRow>> => {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db

@@ -1,4 +1,4 @@
-// Pure: the buckets of an aggregation window, reckoned in a time zone. SQL gets them as arrays and converts no zones.
+// Pure: the buckets of an aggregation window, computed in a time zone. SQL receives them as arrays and converts no time zones.
 import { DAY, dateOf, firstMomentOf, floorToDay, latestWallTimeBy, stretchAt } from '../lib/zoned-time.ts';
 
 export type AggregationBucket = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
@@ -12,11 +12,11 @@ export interface TimeWindow {
 /**
  * The n buckets of a window, contiguous and never empty: bucket i is starts[i] <= t < ends[i].
  *
- * `calendar` has n + 1 dates, `YYYY-MM-DD`: calendar[i] is the least date whose day begins at or after starts[i],
- * calendar[n] the same for the window's end. A DAILY or MONTHLY record is a calendar date and stands at the moment at
- * which that date begins in the zone, so bucket i takes the records with calendar[i] <= date < calendar[i + 1]: in hour
- * buckets the first hour of the date. A date that the zone skips (30 December 2011 in Apia) begins with the next one,
- * so that its records are not lost.
+ * `calendar` has n + 1 dates, `YYYY-MM-DD`: calendar[i] is the earliest date whose day begins at or after starts[i], and
+ * calendar[n] is the same for the end of the window. A DAILY or MONTHLY record is a calendar date and counts at the instant at
+ * which that date begins in the time zone, so bucket i contains the records with calendar[i] <= date < calendar[i + 1]: in hour
+ * buckets, the first hour of the date. A date that the time zone skips (30 December 2011 in Apia) begins with the next date, so
+ * that its records are not lost.
  */
 export interface Buckets {
   readonly starts: Date[];
@@ -26,37 +26,37 @@ export interface Buckets {
 
 const HOUR = 3_600_000;
 
-/** The start of the bucket that holds `at`. */
+/** Returns the start of the bucket that contains `at`. */
 export function floorToBucket(at: Date, bucket: AggregationBucket, timeZone: string): Date {
   return new Date(floorInstant(at.getTime(), bucket, timeZone));
 }
 
-/** The start of the bucket after the one that begins at (or holds) `start`. Always later than `start`. */
+/** Returns the start of the bucket after the one that contains `start`. It is always later than `start`. */
 export function nextBucketStart(start: Date, bucket: AggregationBucket, timeZone: string): Date {
   return new Date(nextBoundary(start.getTime(), bucket, timeZone));
 }
 
 /**
- * The buckets of a window. Callers pass a start that is floored to the bucket; the last bucket ends with the window, also
- * where that is no boundary. A window without length has no buckets and one date in `calendar`.
- * 90,000 hours take about 50 ms, 5,000 days 5 ms: ask bucketCountAtMost first.
+ * Returns the buckets of a window whose start is the start of a bucket. The last bucket ends with the window, even if that is not
+ * a boundary. An empty window has no buckets and one date in `calendar`. 90,000 hours take about 50 ms and 5,000 days 5 ms, so
+ * call bucketCountAtMost first.
  */
 export function computeBuckets(window: TimeWindow, bucket: AggregationBucket, timeZone: string): Buckets {
   const end = window.end.getTime();
   const boundaries: number[] = [];
   for (let at = window.start.getTime(); at < end; at = nextBoundary(at, bucket, timeZone)) boundaries.push(at);
   boundaries.push(end);
-  const moments = boundaries.map((at) => new Date(at));
-  return { starts: moments.slice(0, -1), ends: moments.slice(1), calendar: computeCalendar(boundaries, timeZone) };
+  const instants = boundaries.map((at) => new Date(at));
+  return { starts: instants.slice(0, -1), ends: instants.slice(1), calendar: computeCalendar(boundaries, timeZone) };
 }
 
-/** No window has more buckets than this says, and rarely one less; reckoned without listing them. */
+/** Returns an upper bound of the number of buckets, computed without listing them. It is exact except near changes of the clock. */
 export function bucketCountAtMost(window: TimeWindow, bucket: AggregationBucket, timeZone: string): number {
   const start = window.start.getTime();
   const end = window.end.getTime();
   if (start >= end) return 0;
   if (bucket === 'HOUR') {
-    // A change of the clock can cut an hour short, so each may add one.
+    // A change of the clock can shorten an hour, so each change may add a bucket.
     let count = Math.ceil((end - start) / HOUR) + 1;
     for (let at = stretchAt(start, timeZone).until; at < end; at = stretchAt(at, timeZone).until) count += 1;
     return count;
@@ -67,8 +67,8 @@ export function bucketCountAtMost(window: TimeWindow, bucket: AggregationBucket,
   return (last - first) / (bucket === 'WEEK' ? 7 * DAY : DAY) + 1;
 }
 
-// Days, weeks and months begin on the calendar: a boundary is a wall time at midnight, and its moment is the first at
-// which the clock shows it or later. HOUR follows the clock itself, see floorHour.
+// Days, weeks and months begin on the calendar: a boundary is a wall time at midnight, and its instant is the first at which the
+// clock shows that time or a later one. HOUR follows the clock itself, see floorHour.
 function floorInstant(at: number, bucket: AggregationBucket, timeZone: string): number {
   if (bucket === 'HOUR') return floorHour(at, timeZone);
   return firstMomentOf(floorWall(latestWallTimeBy(at, timeZone), bucket), timeZone);
@@ -76,13 +76,13 @@ function floorInstant(at: number, bucket: AggregationBucket, timeZone: string): 
 
 function nextBoundary(at: number, bucket: AggregationBucket, timeZone: string): number {
   if (bucket === 'HOUR') return nextHour(at, timeZone);
-  // Later than everything the clock has shown by `at`, hence later than `at`: a skipped date makes no empty bucket.
+  // The result is later than every time that the clock has shown by `at`, so a skipped date makes no empty bucket.
   return firstMomentOf(nextWall(floorWall(latestWallTimeBy(at, timeZone), bucket), bucket), timeZone);
 }
 
-// An hour begins where the zone's clock shows a full hour. So a repeated hour is two buckets, a skipped one none.
-// Lord Howe changes by half an hour at full hours: at both changes one bucket has 90 minutes (01:00 to 03:00 in spring,
-// where the clock goes from 02:00 to 02:30; 01:00 to 02:00 in autumn, where it goes from 02:00 back to 01:30).
+// An hour begins when the clock of the time zone shows a full hour. So a repeated hour is two buckets, and a skipped hour has no bucket.
+// Lord Howe changes by half an hour at full hours: at both changes one bucket has 90 minutes (01:00 to 03:00 in spring, when the
+// clock goes from 02:00 to 02:30; 01:00 to 02:00 in autumn, when it goes from 02:00 back to 01:30).
 function floorHour(at: number, timeZone: string): number {
   let stretch = stretchAt(at, timeZone);
   let start = Math.floor((at + stretch.offset) / HOUR) * HOUR - stretch.offset;
@@ -112,7 +112,7 @@ function floorWall(wall: number, bucket: AggregationBucket): number {
 
 function nextWall(wall: number, bucket: AggregationBucket): number {
   if (bucket === 'WEEK') return wall + 7 * DAY;
-  // The 1st and 31 days more is always in the month after.
+  // 31 days after the 1st is always in the next month.
   if (bucket === 'MONTH') return floorWall(wall + 31 * DAY, 'MONTH');
   return wall + DAY;
 }
@@ -126,7 +126,7 @@ function computeCalendar(boundaries: readonly number[], timeZone: string): strin
   let lastDay = NaN;
   let lastDate = '';
   return boundaries.map((at) => {
-    // A day begins at or after `at` where the clock had not yet shown it the moment before.
+    // A day begins at or after `at` if the clock has not shown that day one millisecond before `at`.
     const day = floorToDay(latestWallTimeBy(at - 1, timeZone)) + DAY;
     if (day !== lastDay) {
       lastDay = day;

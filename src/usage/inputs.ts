@@ -152,12 +152,12 @@ function wholeBuckets(from: Date, to: Date, bucket: AggregationBucket, timeZone:
 
 export const validateGroupBy = (groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void => {
   if (groupBy.length > MAX_GROUPS) {
-    issues.add(path, 'TOO_MANY_DIMENSIONS', `At most ${MAX_GROUPS} dimensions to group by.`);
+    issues.add(path, 'TOO_MANY_DIMENSIONS', `Must have at most ${MAX_GROUPS} dimensions.`);
   }
   const seen = new Set<string>();
   for (const [index, name] of groupBy.slice(0, MAX_CHECKED).entries()) {
     const key = isElement(name) ? 'element' : name;
-    if (seen.has(key)) issues.add([...path, String(index)], 'DUPLICATE_DIMENSION', `"${name}" is grouped by already.`);
+    if (seen.has(key)) issues.add([...path, String(index)], 'DUPLICATE_DIMENSION', `"${name}" is already in the list.`);
     seen.add(key);
     validateName(name, [...path, String(index)], issues);
   }
@@ -169,7 +169,7 @@ export const validateUsageFilter = (
   issues: IssueCollector,
 ): void => {
   if (filter.length > MAX_FILTERS) {
-    issues.add(path, 'TOO_MANY_DIMENSIONS', `At most ${MAX_FILTERS} dimensions to filter by.`);
+    issues.add(path, 'TOO_MANY_DIMENSIONS', `Must have at most ${MAX_FILTERS} dimensions.`);
   }
   const seen = new Set<string>();
   for (const [index, { dimension, values }] of filter.slice(0, MAX_CHECKED).entries()) {
@@ -179,14 +179,14 @@ export const validateUsageFilter = (
       issues.add(
         [...at, 'dimension'],
         'DUPLICATE_DIMENSION',
-        `"${dimension}" is filtered by already; put all its values into one entry.`,
+        `"${dimension}" is already in the filter. Put all its values into one entry.`,
       );
     }
     seen.add(key);
     validateName(dimension, [...at, 'dimension'], issues);
-    if (values.length === 0) issues.add([...at, 'values'], 'NO_VALUES', 'A dimension needs at least one value.');
+    if (values.length === 0) issues.add([...at, 'values'], 'NO_VALUES', 'Must have at least one value.');
     if (values.length > MAX_FILTER_VALUES) {
-      issues.add([...at, 'values'], 'TOO_MANY_VALUES', `At most ${MAX_FILTER_VALUES} values of one dimension.`);
+      issues.add([...at, 'values'], 'TOO_MANY_VALUES', `Must have at most ${MAX_FILTER_VALUES} values.`);
     }
     for (const [valueIndex, value] of values.slice(0, MAX_CHECKED).entries())
       validateText(value, () => [...at, 'values', String(valueIndex)], issues);
@@ -196,7 +196,7 @@ export const validateUsageFilter = (
 const validateName = (name: string, path: readonly string[], issues: IssueCollector): void => {
   validateText(name, () => path, issues);
   if (EXPORT_COLUMNS.has(name)) {
-    issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and never a dimension.`);
+    issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and cannot be a dimension.`);
   }
 };
 

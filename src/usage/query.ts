@@ -1,5 +1,5 @@
-// Pure: the one place that builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that
-// what you check is what you get.
+// Pure: builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that a preview shows what an export
+// writes.
 import { arrayText } from '../db/array-text.ts';
 import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
 import { ELEMENT_NAMES, type Granularity } from '../streams/pipeline/inputs.ts';
@@ -17,18 +17,18 @@ export interface UsageStream {
 
 export interface UsageSpec {
   readonly accountId: bigint;
-  /** As of which moment of the ledger to read: a pg_snapshot in text form. */
+  /** State of the ledger to read: a pg_snapshot in text form. */
   readonly watermark: string;
-  /** By name, bytewise: rows come in the order of this list. */
+  /** Sorted bytewise by name; rows are returned in the order of this list. */
   readonly streams: readonly UsageStream[];
   readonly buckets: Buckets;
   readonly timeZone: string;
   /** Dimensions and the element, in the order of the columns. */
   readonly groupBy: readonly string[];
   readonly filter: readonly { readonly dimension: string; readonly values: readonly string[] }[];
-  /** False: each group that occurs stands in every bucket, with 0 where it has nothing. */
+  /** If false, each group that occurs has a row in every bucket, with 0 if it has no usage. */
   readonly sparse: boolean;
-  /** Multiplies the sums; null leaves them. */
+  /** Factor of the sums; null leaves them unchanged. */
   readonly coefficient: string | null;
 }
 
@@ -49,23 +49,23 @@ const writeParameters = (): ValueWriter => {
   return { parameters, write: (value, type) => `$${parameters.push(value)}::${type}` };
 };
 
-/** Sound while standard_conforming_strings is on, which is Postgres' default and set for every export. */
+/** Safe only while standard_conforming_strings is on, which is the default of PostgreSQL and set for every export. */
 const writeLiterals = (): ValueWriter => ({
   parameters: [],
   write: (value, type) => `'${value.replaceAll("'", "''")}'::${type}`,
 });
 
-/** The SELECT with its parameters. One row for each bucket and group, sorted as exports are. */
+/** The SELECT with its parameters. It returns one row for each bucket and group, in the order of exports. */
 export const usageQuery = (spec: UsageSpec): UsageSql => {
   const writer = writeParameters();
   const text = buildSelect(spec, writer);
   return { text, parameters: writer.parameters };
 };
 
-/** The same SELECT with its values written in. */
+/** The same SELECT with its values as literals. */
 export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, writeLiterals());
 
-/** How many rows the SELECT of a spec that is not sparse would make: each occurring group in each bucket. */
+/** SELECT of the number of rows of a spec that is not sparse: each occurring group in each bucket. */
 export const filledRowCountQuery = (spec: UsageSpec): UsageSql => {
   const writer = writeParameters();
   const { totals, groups } = buildTotals(spec, writer);
@@ -74,7 +74,7 @@ export const filledRowCountQuery = (spec: UsageSpec): UsageSql => {
   return { text, parameters: writer.parameters };
 };
 
-/** A grouped column: its alias (dimension names may be longer than SQL's identifiers) and what it is. */
+/** A grouped column. It has an alias because dimension names may be longer than SQL identifiers. */
 interface Group {
   readonly alias: string;
   readonly name: string;
@@ -85,8 +85,8 @@ const buildSelect = (spec: UsageSpec, writer: ValueWriter): string => {
   const { totals, groups } = buildTotals(spec, writer);
   const groupAliases = groups.map((group) => group.alias);
   const keys = ['stream', 'bucket', ...groupAliases];
-  // Beside the sums, so that Postgres groups in the order that is asked for, and sorts once. The SELECT around it reads
-  // them as they come: it must have nothing of its own that could change their order (test/exports/query-plans.test.ts).
+  // ORDER BY is in the same SELECT as the sums, so that PostgreSQL groups in the requested order and sorts once. The SELECT around
+  // it must not change that order (test/exports/query-plans.test.ts).
   const order = `ORDER BY stream, bucket${groupAliases.map((alias) => `, ${alias} NULLS FIRST`).join('')}`;
   const sorted = spec.sparse
     ? `${totals}\n${order}`
@@ -98,9 +98,9 @@ SELECT ${keys.join(', ')}, sum(value) AS value FROM (
   CROSS JOIN generate_series(1, ${writer.write(String(spec.buckets.starts.length), 'int')}) AS b(bucket)
 ) z GROUP BY ${keys.join(', ')}
 ${order}`;
-  // Buckets are contiguous: one list of n + 1 labels has both ends of each.
+  // Buckets are contiguous, so one list of n + 1 labels has both ends of each.
   const labels = lookup(
-    listBoundaries(spec.buckets).map((moment) => formatInZone(moment, spec.timeZone)),
+    listBoundaries(spec.buckets).map((boundary) => formatInZone(boundary, spec.timeZone)),
     writer,
   );
   const names = lookup(
@@ -115,25 +115,25 @@ ${order}`;
 FROM (${sorted}) u`;
 };
 
-/** Longest text, in bytes, of Postgres' type name. */
+/** Maximum length in bytes of PostgreSQL's type name. */
 const NAME_BYTES = 63;
 
 /**
- * A text of a list by its place, from 1. Elements of one length are found at once; those of text[] are walked to, each
- * time: half a millisecond for a row of 200,000 buckets.
+ * Returns the SQL of a text by its index in a list, from 1. Elements of a fixed length, as those of name[], take constant time.
+ * text[] is scanned for each access: half a millisecond for a row of 200,000 buckets.
  */
-const lookup = (texts: readonly string[], writer: ValueWriter): ((place: string) => string) => {
+const lookup = (texts: readonly string[], writer: ValueWriter): ((index: string) => string) => {
   const list = writer.write(
     arrayText(texts),
     texts.every((text) => Buffer.byteLength(text) <= NAME_BYTES) ? 'name[]' : 'text[]',
   );
-  return (place) => `(${list})[${place}]::text`;
+  return (index) => `(${list})[${index}]::text`;
 };
 
 /**
- * Sums by stream (its place in the list), bucket and group. Where dimensions are asked for, records are summed by filter id
- * first: filters are few, records many. Where no element is, the totals of each operation have been summed already, and
- * are read in the place of its records.
+ * Sums by stream (its index in the list), bucket and group. If dimensions are requested, records are summed by filter id first,
+ * because there are few filters and many records. If no element is requested, the totals of each operation are read instead of
+ * its records.
  */
 const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } => {
   const groups = spec.groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
@@ -146,10 +146,10 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const passes = spec.filter.filter((entry) => !isElement(entry.dimension));
   const usesFilters = passes.length > 0 || groups.some((group) => !group.isElement);
 
-  // Operations that the watermark does not see: none, where nothing was written since, which the index tells at once.
+  // Operations that the watermark does not see. If nothing was written since, the index finds none immediately.
   const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= ${oldestUnseen(watermark)} AND NOT ${isSeen('o.xid', watermark)}`;
 
-  /** Whether the totals of the streams say all that the ledger does, as of the watermark. */
+  /** Whether the totals of the streams are equal to the ledger as of the watermark. */
   const totalsServe = (ids: string): string =>
     `(SELECT count(*) FROM streams s WHERE s.account_id = ${account} AND s.id = ANY(${ids})
       AND (s.totals_merged_xid > ${oldestUnseen(watermark)}
@@ -171,18 +171,18 @@ const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; gr
     return [
       // A bucket whose records are all hidden has no row, as in the ledger.
       ...(usesTotals ? [`${values('totals', ` AND ${totalsServe(ids)}`)} HAVING sum(r.records) > 0`] : []),
-      // What is live now and was there then, and what was hidden since: the first by the index of live records, the
-      // second by that of hidden ones, for the few operations since.
+      // Records that are live now and existed at the watermark, by the index of live records; and records that were hidden since
+      // the watermark, by the index of hidden records, for the few operations since.
       values('records', ` AND r.hidden_by IS NULL${ledgerOnly}`),
       values('records', ` AND r.hidden_by IN (${later})${ledgerOnly}`),
     ].join('\n  UNION ALL\n');
   };
 
-  // An hourly bucket is a moment; a daily or monthly one is a calendar date, the same in every zone.
+  // An hourly bucket is an instant; a daily or monthly one is a calendar date, the same in every time zone.
   const hourly = spec.streams.filter((stream) => stream.granularity === 'HOURLY');
   const calendar = spec.streams.filter((stream) => stream.granularity !== 'HOURLY');
   const parts = [
-    // Without any stream too: a SELECT that leaves out parameters could not be run with them.
+    // This part is present even without any stream, because PostgreSQL rejects parameters that a SELECT does not use.
     ...(hourly.length > 0 || calendar.length === 0 ? [part(hourly, instantBoundaries(spec.buckets))] : []),
     ...(calendar.length > 0
       ? [
@@ -213,15 +213,16 @@ GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(',
   return { totals, groups };
 };
 
-/** The place of a stream in the list, from 1, by its id: found by halves, however many streams there are. */
+/** Returns the SQL of a stream's index in the list, from 1, by its id: a binary search over any number of streams. */
 const streamIndexSql = (streams: readonly UsageStream[], writer: ValueWriter): ((id: string) => string) => {
   if (streams.length === 1) return () => '1';
-  const places = streams.map(({ id }, index) => ({ id, place: index + 1 })).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const ids = writer.write(arrayText(places.map(({ id }) => String(id))), 'bigint[]');
-  const list = writer.write(arrayText(places.map(({ place }) => String(place))), 'int[]');
+  const entries = streams.map(({ id }, index) => ({ id, index: index + 1 })).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const ids = writer.write(arrayText(entries.map(({ id }) => String(id))), 'bigint[]');
+  const list = writer.write(arrayText(entries.map(({ index }) => String(index))), 'int[]');
   return (id) => `(${list})[width_bucket(${id}, ${ids})]`;
 };
 
 const listBoundaries = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
 
-const instantBoundaries = (buckets: Buckets): string[] => listBoundaries(buckets).map((moment) => moment.toISOString());
+const instantBoundaries = (buckets: Buckets): string[] =>
+  listBoundaries(buckets).map((boundary) => boundary.toISOString());

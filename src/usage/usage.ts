@@ -13,9 +13,9 @@ import type { UsageInput } from './inputs.ts';
 import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
 
 export interface UsageLimits {
-  /** Rows that one usage query answers with. */
+  /** Maximum number of rows that a usage query returns. */
   readonly maxRows: number;
-  /** Rows that filling with zeros may make. */
+  /** Maximum number of rows that filling with zeros makes. */
   readonly maxFilledRows: number;
 }
 
@@ -40,7 +40,7 @@ export interface UsagePoint {
 
 const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
 
-/** The streams of these names, or all, that were live as of the watermark; by name. */
+/** Returns the streams with these names, or all, that were live at the watermark, sorted by name. */
 export const resolveStreams = async (
   db: Executor,
   accountId: bigint,
@@ -63,7 +63,7 @@ export const resolveStreams = async (
   return rows.map(({ id, name, granularity, dimensions }) => ({ id, name, granularity, dimensions }));
 };
 
-/** Which usage to read: the settings of an export or the input of a usage query, defaults filled in. */
+/** Selection of usage: the settings of an export or the input of a usage query, with all defaults. */
 export interface UsageSelection {
   readonly meterApiNames: readonly string[] | null;
   readonly aggregationBucket: AggregationBucket;
@@ -93,21 +93,21 @@ export const buildUsageSpec = async (
   coefficient: selection.rescaleFunction?.coefficient ?? null,
 });
 
-/** Throws LimitExceededError where zeros would fill more rows than allowed; nothing has been written by then. */
+/** Throws LimitExceededError if filling with zeros would make more rows than allowed. Call this before writing a row. */
 export const assertFilledRowsWithinLimit = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
   if (spec.sparse) return;
   const rows = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
   const filled = Number(rows[0]?.rows ?? 0);
   if (filled > limit) {
     throw new LimitExceededError(
-      `With sparse false every group stands in every bucket: ${filled} rows, of at most ${limit}. Use sparse true, fewer groups, larger buckets or a shorter range.`,
+      `With sparse: false, every group has a row in every bucket: ${filled} rows, but the maximum is ${limit}. Use sparse: true, fewer groups, larger buckets or a shorter range.`,
       limit,
       filled,
     );
   }
 };
 
-/** One row of the SELECT: the group columns are g1, g2, ... */
+/** One row of the SELECT. The group columns are g1, g2 and so on. */
 export type UsageRow = Record<string, string | string[] | null> & {
   readonly meterApiName: string;
   readonly bucketStart: string;
@@ -115,7 +115,7 @@ export type UsageRow = Record<string, string | string[] | null> & {
   readonly value: string;
 };
 
-/** At most `limit` rows of a spec, in their order. */
+/** Returns at most `limit` rows of a spec, in the order of exports. */
 export const readUsageRows = (db: Executor, spec: UsageSpec, limit: number): Promise<UsageRow[]> => {
   const query = usageQuery(spec);
   return executeNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
@@ -131,7 +131,7 @@ export const readUsage = async (db: Db, accountId: bigint, input: UsageInput, li
   });
   if (rows.length > limits.maxRows) {
     throw new LimitExceededError(
-      `The result has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or export it by a job.`,
+      `The result has more than ${limits.maxRows} rows. Use fewer groups, larger buckets or a shorter window, or use an export job.`,
       limits.maxRows,
       rows.length,
     );
@@ -144,7 +144,7 @@ type GroupValue = string | readonly string[] | null;
 const groupsOf = (row: UsageRow, groupCount: number): GroupValue[] =>
   Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
 
-/** Rows come by stream and bucket; the series they make are sorted by stream and group. */
+/** Rows are sorted by stream and bucket; the series are sorted by stream and group. */
 const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] => {
   const series = new Map<string, { meterApiName: string; groups: GroupValue[]; points: UsagePoint[] }>();
   for (const row of rows) {
@@ -176,13 +176,13 @@ const compareLists = <Item>(
   return a.length - b.length;
 };
 
-/** As the SELECT sorts: bytewise, nulls first, arrays element by element. */
+/** Compares like the SELECT sorts: bytewise, nulls first, arrays element by element. */
 const compareGroups = (a: GroupValue, b: GroupValue): number => {
   if (a === null || b === null) return Number(a !== null) - Number(b !== null);
   return compareLists([a].flat(), [b].flat(), compareUtf8);
 };
 
-/** A dimension that the stream lacks is left out of the group. */
+/** A dimension that the stream lacks is omitted from the group. */
 const groupValues = (name: string, value: GroupValue): DimensionValues[] => {
   if (value === null) return [];
   return [{ dimension: isElement(name) ? 'element' : name, values: [value].flat() }];

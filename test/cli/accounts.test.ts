@@ -61,9 +61,9 @@ describe('accounts and keys on the command line', () => {
   test('what cannot be done is one plain sentence on standard error, and the exit code is 1', async () => {
     const { viewer } = await server.graphql<{ viewer: { key: { id: string } } }>('{ viewer { key { id } } }');
     const attempts: [args: string[], words: RegExp][] = [
-      [['account', 'create', 'default'], /^There is an account "default" already\.\n$/],
+      [['account', 'create', 'default'], /^The account "default" already exists\.\n$/],
       [['key', 'revoke', '01a20168-1118-710c-bfeb-58e84dd10b1e'], /^There is no key 01a20168-\S+ .*\n$/],
-      [['key', 'revoke', viewer.key.id], /^This is the last ADMIN key of the account: .*\n$/],
+      [['key', 'revoke', viewer.key.id], /^This is the last ADMIN key of the account\. .*\n$/],
     ];
     const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
     expect(outcomes.map(({ code, stdout }) => ({ code, stdout }))).toEqual(

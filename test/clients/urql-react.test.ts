@@ -199,7 +199,7 @@ test('examples/urql-react > shows issues at their fields when the time zone is i
   // The first one, element, is checked by default.
   for (const name of dimensions) await choices.getByRole('checkbox', { name, exact: true }).check();
   await choices.locator('.issue').waitFor();
-  expect(await choices.locator('.issue').allInnerTexts()).toEqual(['At most 20 dimensions to group by.']);
+  expect(await choices.locator('.issue').allInnerTexts()).toEqual(['Must have at most 20 dimensions.']);
   await browser.takeScreenshot(page, 'urql-react-groups');
   await choices.getByRole('checkbox', { name: 'dimension-0', exact: true }).uncheck();
   await choices.locator('.issue').waitFor({ state: 'detached' });

@@ -173,7 +173,7 @@ describe.concurrent('updateJob', () => {
     expect(await tryUpdateJob(server, { id, version: 1, description: 'late' })).toMatchObject({
       __typename: 'ConflictError',
       code: 'CONFLICT',
-      message: expect.stringMatching(/version 2, not 1/),
+      message: expect.stringMatching(/expected version 1, but the current one is 2/),
     });
     const results = await Promise.all(
       Array.from({ length: 6 }, (_, index) => tryUpdateJob(server, { id, version: 2, description: `edit ${index}` })),

@@ -274,7 +274,7 @@ describe.concurrent('warnings', () => {
       jobSettings({ aggregationBucket: 'HOUR', range: 'ago(8000d)', sparse: false, groupBy: ['element'] }),
     );
     expect(sample).toEqual([]);
-    expect(warnings).toContainEqual(expect.stringMatching(/rows, of at most 1000000/));
+    expect(warnings).toContainEqual(expect.stringMatching(/rows, but the maximum is 1000000/));
   });
 });
 

@@ -53,7 +53,7 @@ describe.concurrent('a place that a job has left is taken', () => {
     const theirs = await tryCreateJob(server, jobSettings(place), theirKey);
     expect([mine, theirs]).toMatchObject([TAKEN, TAKEN]);
     // The words for any place that is taken, of which nothing more is told.
-    expect(theirs['message']).toMatch(/^Another job writes below the same bucket/);
+    expect(theirs['message']).toMatch(/^Another job writes to the same S3 bucket/);
     expect(theirs).toEqual(mine);
     expect(await checkJob(jobSettings(place))).toEqual(mine);
     const coming = await createJob(server, { s3Url: 'exports/left/beside', jobName: `Left ${how}` }, theirKey);

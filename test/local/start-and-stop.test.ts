@@ -140,7 +140,7 @@ describe('what a start says', () => {
         ['account', 'create', 'default'],
         ['key', 'create', '--account', 'default', '--scopes', 'ADMIN'],
       ];
-      const line = `no valid API key exists, so every request is refused. Make the first one with \`${commands
+      const line = `no valid API key exists, so every request is rejected. Create the first one with \`${commands
         .map((words) => `npm run -s sluice -- ${words.join(' ')}`)
         .join(' && ')}\`, or start with API_KEY`;
       expect(await said('no valid API key')).toContain(line);

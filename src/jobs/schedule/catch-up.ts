@@ -1,28 +1,28 @@
-// Pure: which slots of a job run after downtime, or where runs are slower than the schedule.
+// Pure: which slots of a job run after downtime, or when runs are slower than the schedule.
 import type { TimeWindow } from '../../usage/buckets.ts';
 
-/** A slot with what its run would export. */
+/** A slot with the window and the fingerprint of its run. */
 export interface SlotWindow {
   readonly slot: Date;
   readonly window: TimeWindow;
-  /** What exportFingerprint says of its settings: a run that waits has those with which it was queued. */
+  /** The exportFingerprint of its settings. A waiting run has the settings with which it was queued. */
   readonly output: string;
 }
 
-/** What becomes of each slot; all three oldest first. */
+/** The slots by their fate; each list is sorted from the oldest to the newest. */
 export interface CatchUp<T> {
   readonly run: T[];
-  /** Beyond the cap: to be recorded as CANCELED with the error code MISSED. */
+  /** Slots beyond the cap, to be recorded as CANCELED with the error code MISSED. */
   readonly missed: T[];
-  /** A later slot that runs writes the same, and its window holds theirs: nothing is lost without them. */
+  /** Slots whose window is contained in the window of a later slot that runs and writes the same. */
   readonly superseded: T[];
 }
 
 /**
- * Plans the scheduled slots of one job that wait already (`waiting`) or are due and not yet queued (`due`), in any order; one
- * that is both counts as waiting. A slot is superseded where its window lies inside the window of a later slot that
- * runs (the same window included) and both have the same output: after an edit of the job nobody else writes what the
- * one that waits would. Of the others the newest `cap` run, and older ones are missed. MANUAL runs stay out of it.
+ * Plans the scheduled slots of one job that are queued (`waiting`) or due and not queued yet (`due`), in any order. A slot in
+ * both lists counts as waiting. A slot is superseded if its window is contained in (or equal to) the window of a later slot that
+ * runs, and both have the same output: after an edit of the job, no later slot writes what the waiting one does. The newest
+ * `cap` of the other slots run, and older ones are missed. MANUAL runs are not planned.
  */
 export function planCatchUp<T extends SlotWindow>(slots: {
   readonly waiting: readonly T[];
@@ -36,7 +36,7 @@ export function planCatchUp<T extends SlotWindow>(slots: {
 
   const plan: CatchUp<T> = { run: [], missed: [], superseded: [] };
   for (const one of all) {
-    // Newest first, so what runs so far is later. At most `cap` comparisons for each slot.
+    // From the newest to the oldest, so every slot in `run` is later. At most `cap` comparisons for each slot.
     if (plan.run.some((later) => later.output === one.output && liesInside(one.window, later.window)))
       plan.superseded.push(one);
     else if (plan.run.length < cap) plan.run.push(one);

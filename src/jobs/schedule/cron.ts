@@ -1,7 +1,7 @@
-// Pure: the grammar of a crontab's five fields. Stricter than croner's, whose five-part mode also takes
+// Pure: the grammar of a crontab's five fields. It is stricter than croner's, whose five-part mode also accepts
 // `@daily`, `L`, `W`, `#`, `?` and ISO dates.
 
-/** What a cron expression selects on the wall clock. */
+/** The wall-clock times that a cron expression selects. */
 export interface CronFields {
   readonly minutes: readonly number[];
   readonly hours: readonly number[];
@@ -9,11 +9,11 @@ export interface CronFields {
   readonly months: readonly number[];
   /** 0 is Sunday. */
   readonly weekdays: readonly number[];
-  /** The hour field is `*` or `*\/n` (or a list with one of those): every real hour counts. */
+  /** Whether the hour field is `*` or `*\/n`, or a list with one of them: then every elapsed hour counts. */
   readonly everyHour: boolean;
   /**
-   * Day-of-month and weekday are both restricted, that is, neither starts with `*`: then a date needs to match only one of
-   * them, otherwise both. As crontab(5) has it, also for `*\/2`.
+   * Whether neither day-of-month nor weekday starts with `*`: then a date has to match only one of them, otherwise both.
+   * crontab(5) defines it like this, including for `*\/2`.
    */
   readonly eitherDay: boolean;
 }
@@ -22,7 +22,7 @@ interface Field {
   readonly name: string;
   readonly from: number;
   readonly to: number;
-  /** In order, the first stands for `from`. */
+  /** In the order of their values; the first is `from`. */
   readonly names?: readonly string[];
 }
 
@@ -42,17 +42,17 @@ const WEEKDAY: Field = {
   names: ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'],
 };
 
-// Longer than any that says something new: every minute of a list is 143 characters.
+// A list of every minute has 143 characters.
 const LONGEST_EXPRESSION = 500;
 
 /**
- * Reads five fields, separated by blanks: minute, hour, day-of-month, month, weekday. Blanks at the ends do not count. Each is a list of `*`, numbers, ranges
- * `a-b`, and steps `*\/n` or `a-b/n`; months may be JAN to DEC, weekdays SUN to SAT, in any case; weekdays 0 and 7 are Sunday.
- * Answers with the reason, a sentence without its full stop, where the expression is not of this form.
+ * Parses five fields separated by spaces: minute, hour, day-of-month, month, weekday. Spaces around the expression are ignored.
+ * Each field is a list of `*`, numbers, ranges `a-b`, and steps `*\/n` or `a-b/n`. Months may be JAN to DEC, weekdays SUN to SAT,
+ * in upper or lower case; weekdays 0 and 7 are Sunday. Returns the reason, as a sentence, if the expression is not valid.
  */
 export function parseCron(expression: string): CronFields | string {
   const trimmed = expression.trim();
-  if (trimmed.length > LONGEST_EXPRESSION) return `a cron has at most ${LONGEST_EXPRESSION} characters`;
+  if (trimmed.length > LONGEST_EXPRESSION) return `A cron expression has at most ${LONGEST_EXPRESSION} characters.`;
   const texts = trimmed.split(/[ \t]+/);
   const [minute, hour, dayOfMonth, month, weekday, ...more] = texts;
   if (minute === undefined || hour === undefined || dayOfMonth === undefined) return describeFieldCount(texts);
@@ -80,14 +80,14 @@ export function parseCron(expression: string): CronFields | string {
 
 function describeFieldCount(texts: readonly string[]): string {
   const count = texts.filter((text) => text !== '').length;
-  return `a cron has five fields (minute, hour, day-of-month, month, weekday), this has ${count}`;
+  return `A cron expression has five fields (minute, hour, day-of-month, month, weekday); this one has ${count}.`;
 }
 
 function parseField(text: string, field: Field): number[] | string {
   const values: number[] = [];
   for (const element of text.split(',')) {
     const parsed = parseElement(element, field);
-    if (typeof parsed === 'string') return `${parsed} in the ${field.name} field ${JSON.stringify(text)}`;
+    if (typeof parsed === 'string') return `Invalid ${field.name} field ${JSON.stringify(text)}: ${parsed}.`;
     for (let value = parsed.from; value <= parsed.to; value += parsed.step) values.push(value);
   }
   return values;
@@ -103,27 +103,27 @@ function parseElement(element: string, field: Field): Progression | string {
   const match = /^(?:(\*)|([0-9]{1,2}|[A-Za-z]{3})(?:-([0-9]{1,2}|[A-Za-z]{3}))?)(?:\/([0-9]{1,2}))?$/.exec(element);
   if (match === null) return `${JSON.stringify(element)} is not standard crontab`;
   const [, star, first = '', second, every] = match;
-  // Weekday 7 is Sunday again, so a step over `*` ends with Saturday.
+  // Weekday 7 is Sunday like 0, so a step over `*` ends with Saturday.
   const size = field === WEEKDAY ? 7 : field.to - field.from + 1;
   const step = every === undefined ? 1 : Number(every);
-  if (step < 1 || step > size) return `a step is from 1 to ${size}, not ${every},`;
+  if (step < 1 || step > size) return `a step is from 1 to ${size}, not ${every}`;
   if (star !== undefined) return { from: field.from, to: field.from + size - 1, step };
   if (second === undefined && every !== undefined) {
-    return `a step needs a range or * before it, ${JSON.stringify(element)} has one number`;
+    return `a step needs a range or * before it, but ${JSON.stringify(element)} has a number`;
   }
   const from = parseValue(first, field);
   if (typeof from === 'string') return from;
   if (second === undefined) return { from, to: from, step };
-  // In FRI-SUN the Sunday is the end of the week.
+  // In a range such as FRI-SUN, Sunday is 7.
   const to = field === WEEKDAY && second.toUpperCase() === 'SUN' && from > 0 ? 7 : parseValue(second, field);
   if (typeof to === 'string') return to;
-  if (from > to) return `the range ${JSON.stringify(element)} runs backwards`;
+  if (from > to) return `the range ${JSON.stringify(element)} ends before it starts`;
   return { from, to, step };
 }
 
 function parseValue(text: string, field: Field): number | string {
   const value = /^[0-9]/.test(text) ? Number(text) : namedValue(text, field);
-  if (value === undefined) return `${JSON.stringify(text)} is no name of a ${field.name}`;
+  if (value === undefined) return `${JSON.stringify(text)} is not the name of a ${field.name}`;
   if (value < field.from || value > field.to) return `${text} is not from ${field.from} to ${field.to}`;
   return value;
 }

@@ -1,8 +1,8 @@
 // Pure: the slots of a cron in a time zone.
 //
-// croner only says which wall times a cron selects; which moments those are is decided here. At a change of the clock
-// croner 11.0.1 itself drops `*/15 2 * * *` in a gap, runs `*/15 1 * * *` twice, and drops a whole skipped date
-// (30 December 2011 in Apia), with each of its settings. Without a zone it also takes 5 to 10 µs a slot, not 120.
+// croner only returns the wall times that a cron selects; this file converts them to instants. When the clock changes, croner
+// 11.0.1 itself drops `*/15 2 * * *` in a gap, runs `*/15 1 * * *` twice, and drops a whole skipped date (30 December 2011 in
+// Apia), with each of its settings. Without a time zone it also takes 5 to 10 µs for each slot instead of 120.
 import { Cron } from 'croner';
 import { firstMomentOf, latestWallTimeBy, stretchAt } from '../../lib/zoned-time.ts';
 import { parseCron, type CronFields } from './cron.ts';
@@ -10,25 +10,24 @@ import { parseCron, type CronFields } from './cron.ts';
 const SECOND = 1000;
 
 /**
- * Why `expression` cannot be a job's cron, as a sentence without its full stop; null where it can. It is not standard
- * crontab (see parseCron), or no slot of it ever comes after `now`, as with `0 0 31 2 *`.
- * Throws a RangeError for an unknown time zone.
+ * Returns the reason, as a sentence, if `expression` cannot be the cron of a job: it is not standard crontab (see parseCron), or
+ * has no slot after `now`, as with `0 0 31 2 *`. Returns null if it can. Throws RangeError if the time zone is unknown.
  */
 export function checkCron(expression: string, timeZone: string, now: Date): string | null {
   const fields = parseCron(expression);
   if (typeof fields === 'string') return fields;
-  if (slotsAfter(fields, timeZone, now).next().done) return 'the cron has no next slot: no date ever matches it';
+  if (slotsAfter(fields, timeZone, now).next().done) return 'The cron has no next slot, because no date matches it.';
   return null;
 }
 
-/** The next `count` slots strictly after `after`, oldest first; fewer where the cron ends. Throws a RangeError for a bad cron. */
+/** Returns the next `count` slots strictly after `after`, sorted. Throws RangeError if the cron is invalid. */
 export function nextSlots(cron: string, timeZone: string, after: Date, count: number): Date[] {
   return slotsAfter(requireFields(cron), timeZone, after).take(count).toArray();
 }
 
 /**
- * The slots with notBefore <= slot <= until, newest first, the newest `limit` of them: after a long downtime only those
- * matter, and they are found without walking through the rest. Throws a RangeError for a bad cron.
+ * Returns the newest `limit` slots with notBefore <= slot <= until, from the newest to the oldest. After a long downtime only those
+ * matter, and they are found without computing the others. Throws RangeError if the cron is invalid.
  */
 export function newestSlots(cron: string, timeZone: string, until: Date, notBefore: Date, limit: number): Date[] {
   const slots: Date[] = [];
@@ -45,12 +44,12 @@ function requireFields(cron: string): CronFields {
   return fields;
 }
 
-// With a fixed offset croner reckons on numbers alone: what it answers are wall times. Fields go in as plain lists of
-// numbers, so that the meaning of names, ranges and steps is cron.ts's.
+// With a fixed offset, croner computes on numbers alone and returns wall times. Fields are passed as lists of numbers, so that
+// cron.ts alone defines the meaning of names, ranges and steps.
 function createWallTimes(fields: CronFields): Cron {
   const lists = [fields.minutes, fields.hours, fields.daysOfMonth, fields.months, fields.weekdays];
   const whole = [60, 24, 31, 12, 7];
-  // `*` in one of the two day fields would make croner ignore that one also where either is enough.
+  // `*` in one of the two day fields would make croner ignore that field even if a match of either field is enough.
   const pattern = lists.map((list, i) =>
     list.length === whole[i] && !(fields.eitherDay && (i === 2 || i === 4)) ? '*' : list.join(','),
   );
@@ -75,9 +74,8 @@ function slotsDownFrom(fields: CronFields, timeZone: string, until: Date, notBef
   return walk(createWallTimes(fields), timeZone, until.getTime(), notBefore.getTime());
 }
 
-// Fixed hours: the slot of a wall time is the first moment at which the clock shows it or later. So 02:30, skipped in New
-// York's spring, runs at 03:00, the next valid moment; a repeated time runs at its first coming; and several slots that one
-// gap swallows are one slot.
+// Fixed hours: the slot of a wall time is the first instant at which the clock shows that time or a later one. So 02:30, which
+// New York skips in spring, runs at 03:00; a repeated time runs at its first occurrence; and all slots within one gap are one.
 function* fixedTimesAfter(wallTimes: Cron, timeZone: string, after: number): Generator<Date, undefined> {
   let last = after;
   let wall = wallTimeAfter(wallTimes, latestWallTimeBy(after, timeZone));
@@ -102,8 +100,8 @@ function* fixedTimesDownFrom(
   }
 }
 
-// Every real hour: wherever the clock shows a selected time, there is a slot. Between two changes of the clock wall times
-// and moments differ by one offset, so each such stretch is walked on its own.
+// Every elapsed hour: each instant at which the clock shows a selected time is a slot. Between two changes of the clock, wall times
+// and instants differ by one offset, so each such stretch is processed separately.
 function* realHoursAfter(wallTimes: Cron, timeZone: string, after: number): Generator<Date, undefined> {
   let stretch = stretchAt(after, timeZone);
   let wall = wallTimeAfter(wallTimes, after + stretch.offset);

@@ -1,4 +1,4 @@
-// Pure: the window of a run, from its slot and the settings of its job.
+// Pure: the window of a run, computed from its slot and the settings of its job.
 import { addDays } from '../../lib/zoned-time.ts';
 import { floorToBucket, type AggregationBucket, type TimeWindow } from '../../usage/buckets.ts';
 
@@ -8,12 +8,12 @@ export interface Ago {
   readonly unit: 'd' | 'h' | 'm';
 }
 
-/** Longest duration: 36,500 days, about a century, in each unit. More would leave what time zone tables and dates hold. */
+/** Maximum duration in any unit: about a century. More would exceed the range of time zone tables and dates. */
 export const LONGEST_AGO_DAYS = 36_500;
 
 const MINUTES = { d: 1440, h: 60, m: 1 } as const;
 
-/** Reads `ago(#x)`: a positive integer without sign, blank or leading zero, and d, h or m. Null for anything else. */
+/** Parses `ago(#x)`: a positive integer without sign, space or leading zero, and d, h or m. Returns null for anything else. */
 export function parseAgo(text: string): Ago | null {
   const match = /^ago\(([1-9][0-9]{0,8})([dhm])\)$/.exec(text);
   if (match === null) return null;
@@ -22,14 +22,14 @@ export function parseAgo(text: string): Ago | null {
 }
 
 /**
- * Whether `offset` is shorter than `range`, both as `ago(#x)`, with 24 hours to the day. Throws a RangeError where one of them
- * is not a duration.
+ * Whether `offset` is shorter than `range`, both as `ago(#x)`, with 24 hours per day. Throws RangeError if one of them is not a
+ * duration.
  */
 export function isShorter(offset: string, range: string): boolean {
   return toMinutes(requireAgo(offset)) < toMinutes(requireAgo(range));
 }
 
-/** The settings of a job that make its windows. `range` and `endTimeOffset` as parseAgo takes them. */
+/** The settings of a job that define its windows. `range` and `endTimeOffset` have the form that parseAgo reads. */
 export interface WindowSettings {
   readonly range: string;
   readonly endTimeOffset: string | null;
@@ -39,9 +39,9 @@ export interface WindowSettings {
 }
 
 /**
- * The window of the run for `slot` (whole seconds; what is below is cut off). Its start is always a bucket's start, its
- * end one too with `minimizeFresh`, and it always has a length: where nothing is left, it is the last whole bucket before.
- * Throws a RangeError where `range` or `endTimeOffset` is not a duration.
+ * Returns the window of the run for `slot`, which is truncated to whole seconds. The window starts at the start of a bucket, ends
+ * at one with `minimizeFresh`, and is never empty: if no complete bucket is left, it is the last complete bucket before. Throws
+ * RangeError if `range` or `endTimeOffset` is not a duration.
  */
 export function computeWindow(settings: WindowSettings, slot: Date): TimeWindow {
   const { aggregationBucket: bucket, timeZone } = settings;
@@ -50,12 +50,12 @@ export function computeWindow(settings: WindowSettings, slot: Date): TimeWindow 
   const open = settings.endTimeOffset === null ? due : before(due, requireAgo(settings.endTimeOffset), timeZone);
   const end = settings.minimizeFresh ? floorToBucket(open, bucket, timeZone) : open;
   if (start < end) return { start, end };
-  // Without minimizeFresh this is rare: a day of 23 hours is shorter than an offset that counts 1,439 minutes.
+  // Without minimizeFresh this is rare: a day of 23 hours is shorter than an offset of 1,439 minutes.
   const lastEnd = floorToBucket(open, bucket, timeZone);
   return { start: floorToBucket(new Date(lastEnd.getTime() - 1), bucket, timeZone), end: lastEnd };
 }
 
-/** The moment that lies `range` before `at`. Throws a RangeError where `range` is not a duration. */
+/** Returns the instant `range` before `at`. Throws RangeError if `range` is not a duration. */
 export function startOfRange(range: string, at: Date, timeZone: string): Date {
   return before(at, requireAgo(range), timeZone);
 }
