@@ -114,9 +114,7 @@ const findWarnings = (
   }
   const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
   if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
-    warnings.push(
-      `The records of ${listed(daily)} are daily or monthly. Each counts in the first hour of its date.`,
-    );
+    warnings.push(`The records of ${listed(daily)} are daily or monthly. Each counts in the first hour of its date.`);
   }
   const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
   if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {

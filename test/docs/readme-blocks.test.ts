@@ -69,7 +69,9 @@ describe('README > ten lines of curl', () => {
     const session = await triedBlock('README.md', 'ten lines');
     const sameName = `date() { case "$2" in *T%TZ) command date "$@";; *) echo again;; esac; }\n${session}`;
     expect((await runIn(ROOT, sameName)).stdout).toContain('{"createJob":{"__typename":"Job"}}');
-    expect((await runIn(ROOT, sameName)).stdout).toContain('"code":"CONFLICT","message":"Another job of the account has the name ');
+    expect((await runIn(ROOT, sameName)).stdout).toContain(
+      '"code":"CONFLICT","message":"Another job of the account has the name ',
+    );
   });
 
   test('report the missing files when they are run in another directory', async () => {

@@ -204,7 +204,7 @@ describe('bucketOwner', () => {
   test('of another AWS account: the store refuses, at once, and the message names it', async () => {
     const run = await exportTo(server, 'exports/not-owned', { bucketOwner: '999999999999' });
     expect(run).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'ACCESS_DENIED', retryable: false } });
-    expect(run.error?.message).toContain('is not of the AWS account 999999999999');
+    expect(run.error?.message).toContain('does not belong to AWS account 999999999999');
     expect(server.s3.puts.filter(({ key }) => key.startsWith('not-owned/'))).toEqual([]);
   });
 
