@@ -3,13 +3,12 @@ import { join } from 'node:path';
 import { chromium, type Page } from 'playwright-core';
 import { findProgram } from './debian-program.ts';
 
-// A headless Chromium that reaches this machine alone, and tells of everything that a person with its console open
-// would frown at.
+// A headless Chromium that can connect to this machine only, and collects errors of pages and consoles.
 
 const SCREENSHOTS = join(import.meta.dirname, 'screenshots');
 
 const LOOPBACK = /^(?:127\.0\.0\.1|localhost|\[::1\])$/;
-/** Never leave the page. */
+/** Protocols that do not leave the page. */
 const WITHIN_PAGE = new Set(['blob:', 'data:', 'about:']);
 
 const isFromHere = (url: string): boolean => {
@@ -19,30 +18,30 @@ const isFromHere = (url: string): boolean => {
 
 export interface TestBrowser {
   openPage(url: string): Promise<Page>;
-  /** What pages asked of other machines (and were refused), threw, or wrote to their consoles as errors. */
+  /** Blocked requests to other machines, uncaught errors, and errors in the console. */
   readonly complaints: readonly string[];
-  /** Those, for a test that expects some: they are nobody's concern afterwards. */
+  /** Returns and removes the complaints, for a test that expects some. */
   takeComplaints(): string[];
-  /** Into a folder that git ignores, to be looked at. */
+  /** Writes a screenshot to a folder that git ignores. */
   takeScreenshot(page: Page, name: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** The one that CHROMIUM names, else `chromium` on the PATH. */
+/** Returns the program that CHROMIUM names, or `chromium` in the PATH. */
 const findChromium = async (): Promise<string> => {
   const program = process.env['CHROMIUM'] || 'chromium';
   const found = await findProgram(program);
   if (found !== null) return found;
   throw new Error(
-    `There is no ${program} to open pages with. On Debian and Ubuntu, \`apt-get install chromium\` installs it; ` +
-      'elsewhere, say with CHROMIUM where a Chromium or Chrome is.',
+    `${program} is not installed. On Debian and Ubuntu, \`apt-get install chromium\` installs it; ` +
+      'on other systems, set CHROMIUM to the path of Chromium or Chrome.',
   );
 };
 
 export const startBrowser = async (): Promise<TestBrowser> => {
   const browser = await chromium.launch({
     executablePath: await findChromium(),
-    // No name but those of this machine is found, by whatever part of the browser it is asked for.
+    // Resolves only the names of this machine, for all parts of the browser.
     args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]'],
   });
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });

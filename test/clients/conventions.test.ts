@@ -48,7 +48,7 @@ const inFolder = async <Result>(schema: string, work: (folder: string) => Promis
   }
 };
 
-/** What relay-compiler makes of the pages with this schema: by their SHA-256 the documents to send. */
+/** Compiles the pages with this schema. Returns the documents by their SHA-256. */
 const compile = (schema: string): Promise<Outcome & { readonly documents: Record<string, string> }> =>
   inFolder(schema, async (folder) => {
     await cp(join(FOLDER, 'relay'), join(folder, 'relay'), { recursive: true });
@@ -70,7 +70,7 @@ const changed = (from: RegExp, to: string): string => {
 };
 
 describe('relay-compiler', () => {
-  test('takes the schema: pages with pagination, fragments by node(id), mutations of lists and a subscription', async () => {
+  test('compiles pagination, fragments by node(id), mutations of lists and a subscription with the schema', async () => {
     const { failed, text, documents } = await compile(schemaText);
     expect(text).toContain('Compilation completed.');
     expect(failed).toBe(false);
@@ -81,12 +81,12 @@ describe('relay-compiler', () => {
     ['an edge has no cursor', /(type RunEdge \{[^}]*?)cursor: String!/, '$1position: String!'],
     ['an edge has no node', /(type StreamEdge \{[^}]*?)node: Stream!/, '$1stream: Stream!'],
     ['a connection has no pageInfo', /(type JobConnection \{[^}]*?)pageInfo: PageInfo!/, '$1page: PageInfo!'],
-    ['PageInfo does not tell of a next page', /hasNextPage: Boolean!/, 'hasMore: Boolean!'],
+    ['PageInfo has no hasNextPage', /hasNextPage: Boolean!/, 'hasMore: Boolean!'],
     ['a list takes no cursor', /(\n {2}runs\([^)]*?)after: String/, '$1behind: String'],
     ['there is no node(id)', /\n {2}node\(/, '\n  thing('],
-    ['a type is no Node', /type AllocationOperation implements Node/, 'type AllocationOperation'],
-    ['the answer of a mutation has no edge type', /type JobEdge \{/, 'type JobRow {'],
-  ])('refuses one in which %s', async (_, from, to) => {
+    ['a type is not a Node', /type AllocationOperation implements Node/, 'type AllocationOperation'],
+    ['the result of a mutation has no edge type', /type JobEdge \{/, 'type JobRow {'],
+  ])('rejects the schema when %s', async (_, from, to) => {
     const { failed, text } = await compile(changed(from, to));
     expect(text).toContain('ERROR');
     expect(failed).toBe(true);
@@ -94,7 +94,7 @@ describe('relay-compiler', () => {
 });
 
 describe('graphql-eslint', () => {
-  test('finds nothing against its rules for schemas and for Relay', async () => {
+  test('accepts the schema with its rules for schemas and for Relay', async () => {
     expect(await lint(schemaText)).toEqual({ failed: false, text: '' });
   });
 
@@ -107,13 +107,13 @@ describe('graphql-eslint', () => {
     ['require-description', /"""Who is calling\."""/, ''],
     ['naming-convention', /viewer: Viewer!/, 'get_viewer: Viewer!'],
     ['no-unreachable-types', /viewer: Viewer!/, 'viewer: String!'],
-  ])('finds what is against %s', async (rule, from, to) => {
+  ])('reports a violation of %s', async (rule, from, to) => {
     const { failed, text } = await lint(changed(from, to));
     expect(text).toContain(`@graphql-eslint/${rule}`);
     expect(failed).toBe(true);
   });
 
-  test('the exceptions that the rules cannot name let nothing more through than was meant', () => {
+  test('has exceptions that permit only the intended types', () => {
     const schema = buildSchema(schemaText);
     const fields = Object.values(schema.getTypeMap())
       .filter((type) => isObjectType(type) || isInterfaceType(type))
@@ -142,15 +142,15 @@ interface Listed {
   readonly edges: readonly { readonly node: { readonly id: string } }[];
   readonly pageInfo: { readonly endCursor: string };
 }
-/** What the pages' roots answer with, as far as it is looked into. */
+/** The parts of the responses that the tests compare. */
 type Found = Readonly<Record<string, Listed & { readonly id: string; readonly runs: Listed }>>;
 
-describe('the documents of relay-compiler on a server that trusts no others', () => {
+describe('server with the documents of relay-compiler as the only trusted documents', () => {
   let open: TestServer;
   let server: TestServer;
   let account: FilledAccount;
   let folder: string;
-  /** Ids by the names of the operations. */
+  /** Document ids by operation name. */
   let ids: Map<string, string>;
 
   beforeAll(async () => {
@@ -184,7 +184,7 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
   };
   const asked = new Set<string>();
 
-  test('pages go on, and every node is asked for again by its id', async () => {
+  test('paginates lists, and returns every node by its id', async () => {
     const first = await ask('jobsQuery', { count: 1, search: '' });
     expect(first['jobs']?.edges).toMatchObject([{ node: { id: account.ids.Job, jobName: account.jobName } }]);
     const endCursor = first['jobs']?.pageInfo.endCursor;
@@ -215,7 +215,7 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
     }
   });
 
-  test('a job is made, followed over WebSocket and deleted', async () => {
+  test('creates a job, sends its run over WebSocket, and deletes it', async () => {
     const { createJob } = await ask('jobsCreateMutation', {
       input: {
         jobName: 'By Relay',
@@ -241,11 +241,11 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
     });
   });
 
-  test('so each of them has been sent', () => {
+  test('has received every document', () => {
     expect([...asked].toSorted()).toEqual([...ids.keys()].toSorted());
   });
 
-  test('and no other document is run', async () => {
+  test('rejects any other document', async () => {
     const answer = await server.request('{ viewer { accountName } }', {}, account.key);
     expect(answer).toMatchObject({ errors: [{ extensions: { code: 'DOCUMENT_NOT_TRUSTED' } }] });
     expect(answer.data).toBeUndefined();
@@ -253,7 +253,7 @@ describe('the documents of relay-compiler on a server that trusts no others', ()
 });
 
 describe('dockerfilelint', () => {
-  /** Titles of what it finds. */
+  /** Returns the titles of its findings. */
   const lintImage = async (dockerfile: string): Promise<string[]> =>
     inFolder(schemaText, async (folder) => {
       await writeFile(join(folder, 'Dockerfile'), dockerfile);
@@ -262,16 +262,16 @@ describe('dockerfilelint', () => {
       return files.flatMap(({ issues }) => issues.map(({ title }) => title));
     });
 
-  test('finds nothing in the Dockerfile but an option of HEALTHCHECK, which it does not read to its end', async () => {
+  test('accepts the Dockerfile, except an option of HEALTHCHECK that it does not parse', async () => {
     const text = await readFile(join(ROOT, 'Dockerfile'), 'utf8');
     const option = ' --start-period=30s';
     expect(text).toContain(option);
-    // It takes `--start` for its name.
+    // It parses `--start-period` as `--start`.
     expect(await lintImage(text)).toEqual(['Invalid Argument Format']);
     expect(await lintImage(text.replace(option, ''))).toEqual([]);
   });
 
-  test('finds what is bad practice', async () => {
+  test('reports bad practice', async () => {
     expect(await lintImage('FROM node\nRUN sudo apt-get install curl\nEXPOSE 80:80\nADD .. x\n')).toEqual([
       'Base Image Missing Tag',
       'Use Of sudo Is Not Allowed',

@@ -7,10 +7,10 @@ import { promisify } from 'node:util';
 import { eventually } from '../support/server.ts';
 import { freePort } from './local-server.ts';
 
-/** Debian puts servers where the PATH of an ordinary user does not lead. */
+/** Debian installs servers in folders that are not in the PATH of ordinary users. */
 const PATH = [process.env['PATH'], '/usr/sbin'].join(':');
 
-/** The path of a program of Debian; null if it is not installed. */
+/** Returns the path of a program, or null if it is not installed. */
 export const findProgram = async (name: string): Promise<string | null> => {
   try {
     const { stdout } = await promisify(execFile)('sh', ['-c', 'command -v "$0"', name], {
@@ -29,10 +29,10 @@ export interface StartedProgram {
 
 export interface ProgramOptions {
   readonly program: string;
-  /** By name, in a temporary folder. */
+  /** Files in a temporary folder, by name. */
   readonly files: (folder: string, port: number) => Readonly<Record<string, string>>;
   readonly args: (folder: string) => readonly string[];
-  /** Who runs it, if not the user of the test. */
+  /** The user that runs the program. Defaults to the user of the test. */
   readonly account?: { readonly uid: number; readonly gid: number } | undefined;
   readonly isReady: (port: number) => Promise<boolean>;
 }

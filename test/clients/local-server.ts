@@ -14,7 +14,7 @@ export interface LocalServer {
   stop(): Promise<void>;
 }
 
-/** A port on which nothing listens. */
+/** Returns a port on which no process listens. */
 export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -24,10 +24,10 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** What `npm start` with nothing configured is: a process of its own, with its database and its S3 in a folder. */
+/** Starts a server in local mode as its own process, with its database and S3 in a folder. */
 export const startLocalServer = async (): Promise<LocalServer> => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-local-'));
-  // Closed to other accounts, PostgreSQL started by root would lie elsewhere, and stay there.
+  // If other users could not enter the folder, root's PostgreSQL would use another one, which would not be removed.
   await chmod(dataDir, 0o711);
   const port = await freePort();
   const { DATABASE_URL: _, ...inherited } = process.env;

@@ -9,19 +9,19 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { startBrowser, type TestBrowser } from './browser.ts';
 import { findNginx, type Nginx, startNginx } from './nginx.ts';
 
-// Sluice behind Debian's nginx, with the two configurations that people write first, a plain proxy_pass and one that takes a
-// path prefix away, and with the one of docs/proxies.md.
+// Sluice behind Debian's nginx, with three configurations: a plain proxy_pass, one that removes a path prefix, and the one of
+// docs/proxies.md.
 
 const nginx = await findNginx();
 const KEY = 'a key of this test that is long enough';
 const FOLLOW = 'subscription { runUpdated { id status attempt } }';
 
-describe.skipIf(nginx === null)('behind nginx', () => {
+describe.skipIf(nginx === null)('server behind nginx', () => {
   let server: TestServer;
   let proxy: Nginx;
   let browser: TestBrowser;
   beforeAll(async () => {
-    // Without a worker: the tests move the runs that are followed.
+    // Without a worker: the tests change the states of the runs.
     server = await startTestServer({ env: { ROLE: 'api', API_KEY: KEY } });
     const documented = await triedBlock('docs/proxies.md', 'nginx');
     proxy = await startNginx(
@@ -38,7 +38,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     await server?.stop();
   });
 
-  // Without the headers of event streams nginx hands on nothing, not even the head of the response.
+  // Without the headers of event streams, nginx would forward nothing, not even the headers of the response.
   test.each(['', '/billing'])(
     'the events of a subscription arrive one by one below "%s"',
     async (prefix) => {
@@ -60,7 +60,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     60_000,
   );
 
-  test('REST routes, their links and their description work below a prefix', async () => {
+  test('serves REST routes, links and API docs under a prefix', async () => {
     const below = { url: `${proxy.url}/billing`, key: KEY };
     const made = await ask<{ id: string }>(below, 'POST /jobs', {
       body: {
@@ -93,7 +93,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     }
   });
 
-  test('Swagger UI below a prefix shows the routes and calls them there', async () => {
+  test('serves Swagger UI, which calls the routes, under a prefix', async () => {
     const page = await browser.openPage(`${proxy.url}/billing/docs`);
     await page.getByText('/jobs/check', { exact: true }).waitFor();
     await page.locator('#operations-Export_jobs-listJobs .opblock-summary-control').click();
@@ -109,7 +109,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     );
   });
 
-  test('GraphiQL below a prefix runs queries and subscriptions there', async () => {
+  test('serves GraphiQL, which runs queries and subscriptions, under a prefix', async () => {
     // The redirect to GraphiQL is relative, and keeps the fragment.
     const page = await browser.openPage(`${proxy.url}/billing/#key=${encodeURIComponent(KEY)}`);
     expect(page.url()).toBe(`${proxy.url}/billing/graphql`);
@@ -118,7 +118,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
       await page.locator(locator).click();
       await page.keyboard.press('ControlOrMeta+A');
       await page.keyboard.insertText(text);
-      // The editor has closed brackets and quotes once more.
+      // The editor has inserted closing brackets and quotes.
       await page.keyboard.press('ControlOrMeta+Shift+End');
       await page.keyboard.press('Delete');
     };
@@ -126,7 +126,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
       (await page.locator('.graphiql-response .view-lines').innerText()).replaceAll('\u{a0}', ' ');
     await write('.graphiql-query-editor .view-lines', FOLLOW);
     const run = await (await createSteppedJob(server, KEY)).run();
-    // The page takes what was written into its state a moment later.
+    // The page updates its state shortly after the input.
     await page.locator('.graphiql-tab-active', { hasText: '<untitled>' }).waitFor();
     const asked = page.waitForRequest((request) => request.headers()['accept']?.includes('event-stream') === true);
     await page.locator('.graphiql-execute-button').click();
@@ -137,7 +137,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     expect(browser.takeComplaints()).toEqual([]);
   });
 
-  test('the configuration of docs/proxies.md lets WebSockets of its own pages and large bodies through', async () => {
+  test('accepts WebSockets of its own pages and large bodies with the configuration of docs/proxies.md', async () => {
     const origin = proxy.url;
     const socket = new WebSocket(`${proxy.url.replace('http', 'ws')}/sluice/graphql`, 'graphql-transport-ws', {
       origin,
@@ -152,7 +152,7 @@ describe.skipIf(nginx === null)('behind nginx', () => {
     expect(answer).toMatchObject({ status: 200, body: { insertedRecords: 1 } });
   });
 
-  test('a WebSocket needs the Upgrade headers that nginx leaves out, and says so by a refusal', async () => {
+  test('rejects a WebSocket when nginx removes the Upgrade headers', async () => {
     const socket = new WebSocket(`${proxy.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
     const status = await new Promise<number>((resolve, reject) => {
       socket.once('unexpected-response', (_, response) => resolve(response.statusCode ?? 0));

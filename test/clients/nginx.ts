@@ -8,8 +8,7 @@ export interface Nginx {
 }
 
 /**
- * Starts nginx with these locations and nothing else: every directive that they do not name has its default. It runs as
- * the user of the test.
+ * Starts nginx with these locations. All other directives have their defaults. nginx runs as the user of the test.
  */
 export const startNginx = async (program: string, locations: string): Promise<Nginx> => {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];

@@ -29,7 +29,7 @@ import { scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { findPrograms } from './postgres-programs.ts';
 
-// Accounts on another cluster, made by the programs of PostgreSQL, under a server that goes on.
+// Moves a database to another cluster with the programs of PostgreSQL while a server runs.
 
 const programs = await findPrograms();
 const SLOT = '2026-01-28T02:00:00Z';
@@ -63,7 +63,7 @@ const startOn = (url: string, s3?: TestServer['s3']): Promise<TestServer> =>
     ...(s3 && { s3 }),
   });
 
-/** Several accounts with streams deleted and made again, hidden records, merged totals and hashed keys. */
+/** Fills several accounts with deleted and recreated streams, hidden records, merged totals and hashed keys. */
 const fillAccounts = async (server: TestServer): Promise<Played[]> => {
   const played: Played[] = [];
   for (let number = 1; number <= ACCOUNTS; number += 1) {
@@ -99,7 +99,7 @@ const expectAnswers = async (server: TestServer, played: readonly Played[]): Pro
 
 const sum = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elementName: 'hooli' };
 
-/** A run of the account `default` that has begun and pauses, until the store takes objects of the folder. */
+/** Starts a run of the account `default` that waits until the store accepts objects of the folder. */
 const startUnfinishedRun = async (server: TestServer, folder: string) => {
   const faults = createFaults(server.s3);
   faults.on(folder, () => ({ status: 503, code: 'SlowDown' }));
@@ -112,7 +112,7 @@ const startUnfinishedRun = async (server: TestServer, folder: string) => {
       ?.watermark;
   const before = await readWatermark(server);
   return {
-    /** Lets the run end, and returns the rows that it wrote. */
+    /** Lets the run end and returns its rows. */
     finish: async (at: TestServer): Promise<string[]> => {
       faults.clear(folder);
       const { text, manifest } = readExport(at, await endedRun(at, runId, 120_000));
@@ -126,7 +126,7 @@ const startUnfinishedRun = async (server: TestServer, folder: string) => {
   };
 };
 
-/** Every account takes what is written later, and answers with it. */
+/** Expects that every account accepts new writes and returns them. */
 const expectWrites = async (server: TestServer, played: readonly Played[]): Promise<void> => {
   for (const { key, model } of played) {
     for (const kind of ['Sum', 'Replace'] as const) {
@@ -138,7 +138,7 @@ const expectWrites = async (server: TestServer, played: readonly Played[]): Prom
   await expectAnswers(server, played);
 };
 
-describe.skipIf(programs === null)('a server whose database goes on in another cluster', () => {
+describe.skipIf(programs === null)('server whose database moves to another cluster', () => {
   describe('by pg_dump and pg_restore', () => {
     let clusters: readonly [CopiedPostgres, CopiedPostgres];
     let folder: string;
@@ -158,7 +158,7 @@ describe.skipIf(programs === null)('a server whose database goes on in another c
       ['behind', 0, 1],
       ['ahead', 1, 0],
     ] as const)(
-      'answers at once, repairs each account once, and exports > with a count that is %s',
+      'returns correct usage immediately, repairs each account once, and exports when transaction ids are %s',
       async (where, from, to) => {
         const source = await createEmptyDatabase(clusters[from], `moved_${where}`);
         const target = await createEmptyDatabase(clusters[to], `moved_${where}`);
@@ -179,7 +179,7 @@ describe.skipIf(programs === null)('a server whose database goes on in another c
           await expectAnswers(server, played);
           expect(await unfinished.finish(server)).toEqual(['hooli,5']);
           await expectWrites(server, played);
-          // Beside them the account of the run.
+          // All filled accounts, and the account of the run.
           expect(await repairs(server)).toBe(ACCOUNTS + 1);
         } finally {
           await server.stop();
@@ -189,7 +189,7 @@ describe.skipIf(programs === null)('a server whose database goes on in another c
     );
   });
 
-  test('by pg_upgrade > answers at once, repairs each account once, and exports', async () => {
+  test('by pg_upgrade > returns correct usage immediately, repairs each account once, and exports', async () => {
     let postgres = await startTestPostgres(programs ?? '', 'durable');
     const started = [postgres];
     const url = await createEmptyDatabase(postgres, 'upgraded');
@@ -228,7 +228,7 @@ const run = (program: string, args: readonly string[]) =>
     env: { ...process.env, PGOPTIONS: '-c sluice.all_accounts=on' },
   });
 
-/** Whether the accounts have what a move could get wrong. */
+/** Returns whether the accounts have the features that a move could break. */
 const featuresOf = async (server: TestServer) => {
   const [found] = await querySql<Record<string, boolean>>(
     server,
@@ -241,7 +241,7 @@ const featuresOf = async (server: TestServer) => {
   return found;
 };
 
-/** An address in front of a database, and later of the database of the same name in another cluster. */
+/** A TCP proxy to a database, which can switch to the database with the same name in another cluster. */
 const startSwitch = async (first: string) => {
   let { port } = new URL(first);
   const sockets = new Set<Socket>();

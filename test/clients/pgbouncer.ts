@@ -5,22 +5,22 @@ import { findProgram, startProgram } from './debian-program.ts';
 export const findPgBouncer = (): Promise<string | null> => findProgram('pgbouncer');
 
 export interface PgBouncer {
-  /** The same database, user and password, through the pooler. */
+  /** Returns the address of the same database through PgBouncer. */
   urlOf(direct: string): string;
   stop(): Promise<void>;
 }
 
 export interface PgBouncerOptions {
   readonly mode: 'session' | 'transaction';
-  /** Connections to PostgreSQL. */
+  /** Maximum connections to PostgreSQL. */
   readonly poolSize: number;
-  /** Further lines of its file. */
+  /** Additional lines of its configuration. */
   readonly lines?: readonly string[];
 }
 
 /**
- * Starts PgBouncer in front of the server at `url`, with its defaults but for the options. It refuses to run as root, so root
- * starts it as an unprivileged account.
+ * Starts PgBouncer in front of the server at `url`, with its defaults except for the options. PgBouncer does not run as root, so
+ * root starts it as an unprivileged user.
  */
 export const startPgBouncer = async (program: string, url: string, options: PgBouncerOptions): Promise<PgBouncer> => {
   const { hostname, port: serverPort, username, password } = new URL(url);
@@ -53,7 +53,7 @@ ${(options.lines ?? []).join('\n')}
   return { urlOf: (direct) => pooledUrl(direct, port), stop };
 };
 
-/** Whether a client that sends no start-up parameters gets through. */
+/** Whether a client without start-up parameters can connect. */
 const answers = async (url: string): Promise<boolean> => {
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => undefined);

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { startTestPostgres } from '../support/postgres-server.ts';
 import { withClient } from '../support/postgres-admin.ts';
 
-/** Where Debian puts those of the oldest supported version. The embedded PostgreSQL comes without pg_dump. */
+/** Path of the oldest supported version on Debian. The embedded PostgreSQL has no pg_dump. */
 const DEBIAN_15 = '/usr/lib/postgresql/15/bin';
 
-/** The directory with initdb, postgres, psql, pg_dump and pg_restore of one version; null where there is none. */
+/** Returns the directory with initdb, postgres, psql, pg_dump and pg_restore of one version, or null if there is none. */
 export const findPrograms = async (): Promise<string | null> => {
   const bin = process.env['POSTGRES_15_BIN'] ?? DEBIAN_15;
   const all = ['initdb', 'postgres', 'psql', 'pg_dump', 'pg_restore'].map((name) => access(join(bin, name)));
@@ -17,14 +17,14 @@ export const findPrograms = async (): Promise<string | null> => {
 };
 
 export interface TwoClusters {
-  /** The ports, and the password of the superuser of both. */
+  /** Ports of both clusters, and the password of their superuser. */
   readonly first: string;
   readonly second: string;
   readonly password: string;
   stop(): Promise<void>;
 }
 
-/** The first has lived for a while: its transaction ids are ahead of those of the second. */
+/** Starts two clusters. The transaction ids of the first are ahead of those of the second. */
 export const startTwoClusters = async (bin: string): Promise<TwoClusters> => {
   const [first, second] = await Promise.all([startTestPostgres(bin), startTestPostgres(bin)]);
   await withClient(first.url, (client) =>

@@ -9,10 +9,10 @@ import { ROOT } from '../support/source-files.ts';
 import { findPrograms } from './postgres-programs.ts';
 
 const programs = await findPrograms();
-/** With what the shell and SQL would take for something else. */
+/** A password with characters that are special in the shell and in SQL. */
 const PASSWORD = `it's "quoted" $HOME \\ 1`;
 
-describe.skipIf(programs === null)('the script that compose.yaml gives to the image of PostgreSQL', () => {
+describe.skipIf(programs === null)('deploy/postgres/role.sh', () => {
   let postgres: TestPostgres;
   let role = '';
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describe.skipIf(programs === null)('the script that compose.yaml gives to the im
     postgres = await startTestPostgres(bin);
     const { hostname, port, username, password } = new URL(postgres.url);
     await promisify(execFile)('sh', [join(ROOT, 'deploy/postgres/role.sh')], {
-      // Where the image's psql finds its server by itself.
+      // In the image, psql finds its server without these variables.
       env: {
         PATH: [bin, dirname('/bin/sh'), '/usr/bin'].join(':'),
         PGHOST: hostname,
@@ -35,7 +35,7 @@ describe.skipIf(programs === null)('the script that compose.yaml gives to the im
   });
   afterAll(() => postgres.stop());
 
-  test('makes a role that owns its database, and is no superuser and passes no row-level security', async () => {
+  test('creates a role that owns its database and does not bypass row-level security', async () => {
     const found = await withClient(role, (client) =>
       client.query(`
         SELECT current_user AS name, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
@@ -55,7 +55,7 @@ describe.skipIf(programs === null)('the script that compose.yaml gives to the im
     ]);
   });
 
-  test('makes it so that Sluice starts as it', async () => {
+  test('creates a role with which Sluice starts', async () => {
     const server = await startTestServer({ database: { url: role, drop: () => Promise.resolve() } });
     try {
       expect(await server.graphql('{ viewer { accountName } }')).toEqual({ viewer: { accountName: 'default' } });

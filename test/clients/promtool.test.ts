@@ -7,11 +7,11 @@ import { startTestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
 import { findProgram } from './debian-program.ts';
 
-// Prometheus' own checks of what a server exposes and of the rules for it.
+// Prometheus' own checks of the metrics of a server and of the alert rules.
 
 const promtool = await findProgram('promtool');
 
-/** What promtool says about a text on its standard input, and its exit code. */
+/** Runs promtool with a text on standard input. Returns its output and exit code. */
 const run = async (args: readonly string[], input: string): Promise<{ code: number | null; said: string }> => {
   const child = execFile(promtool ?? '', args);
   child.stdin?.end(input);
@@ -23,7 +23,7 @@ const run = async (args: readonly string[], input: string): Promise<{ code: numb
   return { code, said: out + errors };
 };
 
-test.skipIf(promtool === null)('promtool check metrics > has nothing to say about a server', async () => {
+test.skipIf(promtool === null)('promtool check metrics > accepts the metrics of a server', async () => {
   const server = await startTestServer();
   try {
     const exposition = await (await fetch(`${server.url}/metrics`)).text();

@@ -8,14 +8,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
 
-// Libraries that know the published specification only, and reject a schema that contains anything else.
+// Libraries that implement the published specification only, and reject a schema with other syntax.
 
 const SCHEMA = join(ROOT, 'schema.graphql');
 const run = promisify(execFile);
 
 const VERSIONS: Readonly<Record<string, string>> = { 15: '15.11.0', 16: '16.15.0' };
 
-/** Whether Python has graphql-core, of any version. */
+/** Whether Python has any version of graphql-core. */
 const hasGraphqlCore = await run('python3', ['-c', 'import graphql.utilities']).then(
   () => true,
   () => false,
@@ -57,7 +57,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-describe('the schema', () => {
+describe('schema', () => {
   test.skipIf(!hasGraphqlCore)(
     'is valid for graphql-core when it comes from introspection or schema.graphql',
     async () => {

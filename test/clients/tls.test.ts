@@ -9,8 +9,8 @@ import { withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
 import { type Outcome, runSluice, startSluice } from '../support/sluice-process.ts';
 
-// sslmode and sslrootcert of DATABASE_URL against a PostgreSQL whose certificate was made by an authority of the test for the
-// host name localhost alone.
+// sslmode and sslrootcert of DATABASE_URL with a PostgreSQL whose certificate is signed by an authority of the test for the
+// host name localhost only.
 
 const run = promisify(execFile);
 const hasOpenssl = await run('openssl', ['version']).then(
@@ -18,7 +18,7 @@ const hasOpenssl = await run('openssl', ['version']).then(
   () => false,
 );
 
-describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost', () => {
+describe.skipIf(!hasOpenssl)('PostgreSQL with a certificate for localhost', () => {
   let folder: string;
   let postgres: TestPostgres;
   beforeAll(async () => {
@@ -65,7 +65,7 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
       await admin.query('ALTER SYSTEM SET ssl = on');
       await admin.query('SELECT pg_reload_conf()');
     });
-    // The tables, which are there for every test.
+    // Creates the tables for all tests.
     expect(await attempt('127.0.0.1', '', ['migrate'])).toMatchObject({ code: 0 });
   });
   afterAll(async () => {
@@ -73,7 +73,7 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** A command, with the host and the parameters of its DATABASE_URL. */
+  /** Runs a command with the host and the parameters of its DATABASE_URL. */
   const attempt = (
     host: string,
     parameters: string,
@@ -93,7 +93,7 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     ['localhost', 'sslmode=require&sslrootcert=ca.crt'],
     ['127.0.0.1', 'sslmode=verify-ca&sslrootcert=ca.crt'],
     ['localhost', 'sslmode=verify-full&sslrootcert=ca.crt'],
-  ])('%s with "%s" connects', async (host, parameters) => {
+  ])('accepts a connection to %s with "%s"', async (host, parameters) => {
     expect(await attempt(host, parameters.replace('ca.crt', `${folder}/ca.crt`))).toMatchObject({
       code: 0,
       stderr: '',
@@ -113,14 +113,14 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     ],
     ['localhost', 'sslmode=require&sslrootcert=system', /sslrootcert=system needs sslmode=verify-full/],
     ['localhost', 'sslmode=verify', /sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full/],
-  ])('%s with "%s" is refused in one line that says what to set', async (host, parameters, words) => {
+  ])('rejects a connection to %s with "%s" with one line that says what to set', async (host, parameters, words) => {
     const placed = parameters.replace(/sslrootcert=(\w+\.crt)/, `sslrootcert=${folder}/$1`);
     const { code, stdout, stderr } = await attempt(host, placed);
     expect([code, stdout, stderr.trim().split('\n')]).toEqual([1, '', [expect.stringMatching(words)]]);
     expect(stderr).not.toContain(new URL(postgres.url).password);
   });
 
-  test('PGSSLMODE and PGSSLROOTCERT > stand for parameters that the address does not have', async () => {
+  test('uses PGSSLMODE and PGSSLROOTCERT when the address does not have the parameters', async () => {
     const withVariables = (host: string, parameters: string, mode: string, authority: string) =>
       attempt(host, parameters, ['account', 'list'], { PGSSLMODE: mode, PGSSLROOTCERT: `${folder}/${authority}` });
     expect(await attempt('127.0.0.1', '', ['account', 'list'], { PGSSLMODE: 'require' })).toMatchObject({ code: 0 });
@@ -129,7 +129,7 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
     expect(await withVariables('127.0.0.1', 'sslmode=verify-ca', 'verify-full', 'ca.crt')).toMatchObject({ code: 0 });
   });
 
-  test('every connection of a server is encrypted, and one without TLS that is refused for it names sslmode', async () => {
+  test('has only encrypted connections of a server, and an error that names sslmode when TLS is required', async () => {
     await withClient(postgres.url, async (admin) => {
       const { rows } = await admin.query<{ file: string }>("SELECT current_setting('hba_file') AS file");
       await admin.query(`COPY (SELECT 'hostssl all all 127.0.0.1/32 password') TO '${rows[0]?.file}'`);
@@ -165,7 +165,7 @@ describe.skipIf(!hasOpenssl)('with a server that has a certificate for localhost
   });
 });
 
-test('a server without TLS is named as such if sslmode demands it', async () => {
+test('PostgreSQL without TLS > is reported when sslmode requires TLS', async () => {
   const postgres = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined);
   try {
     const { code, stderr } = await runSluice('cli', ['account', 'list'], {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 
-/** 'forward' is a good connection; 'reset' one that is lost before the request arrives, 'lose-answer' one that is after it did. */
+/** 'forward' forwards the request; 'reset' breaks the connection before the request arrives, 'lose-answer' after it has arrived. */
 type Fate =
   | 'forward'
   | 'reset'
@@ -13,27 +13,27 @@ interface ProxiedRequest {
   readonly at: number;
   readonly fate: Fate;
   readonly isStream: boolean;
-  /** The name of the operation, where the client sends that; known when the body came. */
+  /** The operation name, if the client sends it. Set when the body has arrived. */
   operation?: string;
 }
 
 export interface UnreliableProxy {
   readonly url: string;
-  /** Of each request so far, when it came and what became of it. WebSockets are not counted. */
+  /** All requests so far, except WebSockets, with their time and fate. */
   readonly requests: readonly ProxiedRequest[];
-  /** How often a WebSocket was opened. */
+  /** Number of opened WebSockets. */
   readonly sockets: number;
-  /** Cuts those that are open. */
+  /** Closes open WebSockets. */
   breakSockets(): void;
   close(): Promise<void>;
 }
 
-/** Stands before a server; the requests that come first meet these fates, in their order, all later ones are forwarded. */
+/** Starts a proxy in front of a server. The first requests have the given fates in order; later ones are forwarded. */
 export const startUnreliableProxy = async (
   target: string,
   fates: readonly Fate[],
   options: {
-    /** Event streams are cut off as soon as they began. */ readonly breaksStreams?: boolean;
+    /** Breaks event streams after their headers. */ readonly breaksStreams?: boolean;
   } = {},
 ): Promise<UnreliableProxy> => {
   const left = [...fates];
@@ -54,7 +54,7 @@ export const startUnreliableProxy = async (
       return;
     }
     if (typeof fate === 'object') {
-      // Where the body has not been read, a sender may see a lost connection in the place of the answer.
+      // Reads the body first, because otherwise the client may see a lost connection instead of the response.
       incoming.resume().once('end', () => outgoing.writeHead(fate.status, fate.headers?.()).end('{}'));
       return;
     }
