@@ -8,8 +8,6 @@ const SOURCES = join(import.meta.dirname, '../src');
 
 /** By file and source text, with the reason why it is fine. */
 const SEEN_BY_HAND: readonly (readonly [place: string, reason: string])[] = [
-  ['cli/output/text.ts: /^[\\p{M}\\p{Cf}]+$/v', 'one class, anchored at both ends; recheck does not read the flag v'],
-  ['cli/output/text.ts: /^(?:[[\\p{Script=Han}', 'one class or emoji, anchored; recheck does not read the flag v'],
   [
     'cli/ingest/date-format.ts: new RegExp(',
     'parts of fixed length out of --date-format, for cells that are bounded first',

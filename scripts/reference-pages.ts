@@ -33,9 +33,11 @@ const page = (title: string, intro: string, body: string): string =>
 const program = createProgram({
   env: {},
   terminal: {
-    answer: () => undefined,
-    say: () => undefined,
-    answers: { isTerminal: false, columns: null, paint: (_, text) => text },
+    print: () => undefined,
+    message: () => undefined,
+    isInteractive: false,
+    columns: Number.POSITIVE_INFINITY,
+    style: (_, text) => text,
   },
   log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
   onBroken: () => undefined,

@@ -2,19 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isWellFormed } from '../accounts/secrets.ts';
 import { ApiError } from '../api-client/errors.ts';
-import { NotFoundError } from '../errors/errors.ts';
 import { defaultDataDirectory } from '../local/data-directory.ts';
+import { CommandError } from './command-error.ts';
 
-/** Where the API is, and the key for it. */
-export interface ServerPlace {
-  /** Without a slash at its end. */
+/** The address of the API, and an API key for it. */
+export interface ApiEndpoint {
+  /** Without a slash at the end. */
   readonly url: string;
   readonly key: string;
-  /** Where the key was found, for messages. */
+  /** The source of the key, for messages. */
   readonly keySource: string;
 }
 
-export interface ServerFlags {
+export interface EndpointOptions {
   readonly url?: string;
   readonly keyFile?: string;
 }
@@ -24,69 +24,70 @@ type Env = Readonly<Record<string, string | undefined>>;
 const DEFAULT_PORT = '4000';
 
 /**
- * The address: --url, SLUICE_URL, or this machine with the server's PORT. The key: --key-file, API_KEY, or that of local
- * mode below DATA_DIR, which is sent to this machine alone.
+ * The address is --url, SLUICE_URL, or this machine with the server's PORT. The key is that of --key-file, API_KEY, or local mode,
+ * whose key is in DATA_DIR and is sent to this machine only.
  */
-const findServer = async (flags: ServerFlags, env: Env): Promise<ServerPlace> => {
-  const url = readUrl(flags.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`));
-  if (flags.keyFile !== undefined) {
-    const file = typedPath(flags.keyFile, env);
-    return { url, key: await keyIn(file), keySource: `in "${file}"` };
+async function findEndpoint(options: EndpointOptions, env: Env): Promise<ApiEndpoint> {
+  const url = parseUrl(options.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`));
+  if (options.keyFile !== undefined) {
+    const file = resolveTypedPath(options.keyFile, env);
+    return { url, key: await readKey(file), keySource: `in "${file}"` };
   }
   const fromEnv = env['API_KEY']?.trim();
   if (fromEnv) return { url, key: fromEnv, keySource: 'in API_KEY' };
-  if (!isThisMachine(url)) {
-    throw new NotFoundError(`A key is needed for ${url}: name a file that holds one with --key-file, or set API_KEY.`);
-  }
+  const advice = 'Name a file that contains one with --key-file, or set API_KEY.';
+  if (!isThisMachine(url)) throw new CommandError(`${url} requires an API key. ${advice}`);
   const file = join(resolve(env['DATA_DIR'] || defaultDataDirectory()), 'api-key');
-  const key = await keyIn(file).catch(() => null);
-  if (key !== null) return { url, key, keySource: `of local mode in ${file}` };
-  throw new NotFoundError(
-    `There is no key: name a file that holds one with --key-file, or set API_KEY. (Local mode keeps its own in ${file}, where DATA_DIR says; none is there.)`,
-  );
-};
+  const key = await readKey(file).catch(() => null);
+  if (key === null) throw new CommandError(`No API key found. ${advice} The key of local mode would be in ${file}.`);
+  return { url, key, keySource: `of local mode in ${file}` };
+}
 
-/** Runs `work` with the server that was found. If the server refuses the key, the error says which key that was. */
-export const withServer = async (
-  flags: ServerFlags,
+/** Runs `work` with the endpoint of the options. If the server rejects the key, the error says which key that was. */
+export async function withEndpoint(
+  options: EndpointOptions,
   env: Env,
-  work: (server: ServerPlace) => Promise<void>,
-): Promise<void> => {
-  const server = await findServer(flags, env);
+  work: (endpoint: ApiEndpoint) => Promise<void>,
+): Promise<void> {
+  const endpoint = await findEndpoint(options, env);
   try {
-    await work(server);
+    await work(endpoint);
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'UNAUTHENTICATED') throw error;
-    const why = isWellFormed(server.key) ? 'it is wrong or was revoked' : 'it was mistyped, as its checksum shows';
-    throw new NotFoundError(`The server at ${server.url} refuses the key ${server.keySource}: ${why}.`);
+    const reason = isWellFormed(endpoint.key) ? 'It is unknown or revoked' : 'Its checksum does not match (typo?)';
+    throw new CommandError(`The server at ${endpoint.url} rejected the API key ${endpoint.keySource}. ${reason}.`);
   }
-};
+}
 
-/** A path as the person typed it: `npm run` has gone to the directory of Sluice and says where it came from. */
-export const typedPath = (path: string, env: Env): string =>
-  resolve((env['npm_lifecycle_event'] === 'sluice' && env['INIT_CWD']) || '.', path);
+/** Resolves a path from where the user typed it: `npm run` changes to the directory of Sluice and sets INIT_CWD. */
+export function resolveTypedPath(path: string, env: Env): string {
+  return resolve((env['npm_lifecycle_event'] === 'sluice' && env['INIT_CWD']) || '.', path);
+}
 
-const readUrl = (text: string): string => {
+function parseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new NotFoundError(`"${text}" is no address of a server: it is one such as https://sluice.example.com.`);
+    throw new CommandError(`Invalid server URL "${text}". Example: https://sluice.example.com`);
   }
-  // Both are where the API is; whoever copied the address of GraphiQL has the longer one.
+  // The address of GraphiQL, which ends in /graphql, is accepted too.
   const path = url.pathname.split('/').filter((segment) => segment !== '');
   if (path.at(-1) === 'graphql') path.pop();
   return [url.origin, ...path].join('/');
-};
+}
 
-/** Whether nothing leaves it on the way there. */
-export const isThisMachine = (url: string): boolean =>
-  /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+/** Whether requests to the address stay on this machine. */
+export function isThisMachine(url: string): boolean {
+  return /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(new URL(url).hostname);
+}
 
-const keyIn = async (file: string): Promise<string> => {
+async function readKey(file: string): Promise<string> {
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new NotFoundError(`The file "${file}" with the key cannot be read (${error.code ?? error.message}).`);
+    throw new CommandError(`The key file "${file}" cannot be read (${error.code ?? error.message}).`);
   });
   const key = text.trim();
-  // A header takes no more, and a file that was meant for something else should not be sent anywhere.
-  if (!/^[\x21-\x7e]{1,1000}$/.test(key)) throw new NotFoundError(`The file "${file}" holds no key: it is one word.`);
+  // Do not send the content of a file that was meant for something else.
+  if (!/^[\x21-\x7e]{1,1000}$/.test(key)) {
+    throw new CommandError(`The key file "${file}" does not contain an API key, which is one word.`);
+  }
   return key;
-};
+}

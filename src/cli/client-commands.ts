@@ -1,159 +1,135 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { INPUT_FORMATS, type Role, ROLES } from './ingest/csv-records.ts';
-import type { IngestFlags } from './commands/ingest.ts';
+import { type Command, Option } from 'commander';
 import type { ClientContext } from './command-context.ts';
-import type { UsageFlags } from './commands/usage.ts';
 import type { WatchFlags } from './commands/export-watch.ts';
-import { readRange } from './time-range.ts';
+import type { IngestFlags } from './commands/ingest.ts';
+import type { UsageFlags } from './commands/usage.ts';
+import { INPUT_FORMATS, ROLES } from './ingest/csv-records.ts';
+import {
+  appendValue,
+  parseAgoRange,
+  parseCount,
+  parseDelimiter,
+  parseDuration,
+  parseFilter,
+  parseList,
+  parseRoleColumn,
+  parseTimeZone,
+} from './option-values.ts';
 
-/** The commands that speak to a server through its API, with a key, as clients do. */
-export const addClientCommands = (program: Command, context: ClientContext): void => {
-  withServer(program.command('usage'))
-    .description('Draw the usage of a stream: a line with total, share, least, most and bars for each group')
-    .argument('<stream>')
+/** Adds the commands that are clients of the API. */
+export function addClientCommands(program: Command, context: ClientContext): void {
+  addEndpointOptions(program.command('usage'))
+    .description('Show the usage of a stream: total, share, minimum, maximum and a bar chart of each group')
+    .argument('<stream>', 'name of the stream')
     .addOption(
-      new Option('--by <dimensions>', 'element and dimensions of the stream, with commas between them')
-        .argParser(readNames)
+      new Option('--by <dimensions>', 'comma-separated: element, and dimensions of the stream')
+        .argParser(parseList)
         .default(['element'], 'element'),
     )
-    .addOption(new Option('--bucket <bucket>', 'what a bar stands for').choices(BUCKETS).default('day'))
-    .option('--range <range>', 'how far back: ago(30d), or 30d for short; with d, h or m (default: 30d)', readAgo)
-    .option('--from <moment>', 'in place of a range: 2026-01-25, or 2026-01-25T06:00:00Z')
-    .option('--to <moment>', 'where it ends, not included (default: now)')
-    .option('--time-zone <zone>', 'of dates and buckets', readTimeZone, 'UTC')
     .addOption(
-      new Option('--filter <dimension=value>', 'only this; again for more values or dimensions')
-        .argParser(readFilter)
+      new Option('--bucket <bucket>', 'length of a bucket, which is one bar')
+        .choices(['hour', 'day', 'week', 'month'])
+        .default('day'),
+    )
+    .option(
+      '--range <range>',
+      'range that ends at --to, such as 30d or ago(30d), in d, h or m (default: 30d)',
+      parseAgoRange,
+    )
+    .option('--from <time>', 'start, instead of --range: 2026-01-25 or 2026-01-25T06:00:00Z')
+    .option('--to <time>', 'end, exclusive (default: now)')
+    .option('--time-zone <zone>', 'IANA time zone of dates and buckets', parseTimeZone, 'UTC')
+    .addOption(
+      new Option('--filter <dimension=value>', 'only records with this value; repeat it for more values or dimensions')
+        .argParser(parseFilter)
         .default([], 'all'),
     )
-    .option('--top <count>', 'how many groups have a line of their own (default: 20, with --json all)', readCount)
-    .option('--json', 'for programs; decimals are strings', false)
+    .option(
+      '--top <count>',
+      'number of groups to list; the others are summed (default: 20, with --json all)',
+      parseCount,
+    )
+    .option('--json', 'print JSON, with decimals as strings')
     .action(async (stream: string, flags: UsageFlags) =>
       (await import('./commands/usage.ts')).usageCommand(context, stream, flags),
     );
-  const exporting = program.command('export').description('Runs of export jobs');
-  withServer(exporting.command('watch'))
-    .description('Follow a run to its end; ends with 0 where it succeeds, else with 1')
-    .argument('[run]', 'its id, as the API shows it')
-    .option('--job <name>', 'in place of an id: the newest run of this job')
-    .option('--next', 'with --job: the run that is under way, or the next that begins', false)
+  const exporting = program.command('export').description('Follow runs of export jobs');
+  addEndpointOptions(exporting.command('watch'))
+    .description('Follow a run until it ends. The exit code is 0 if it succeeded and 1 if it did not')
+    .argument('[run]', 'id of the run')
+    .option('--job <name>', 'follow the newest run of this job, instead of an id')
+    .option('--next', 'with --job: follow its active run, or else the next one')
     .action(async (run: string | undefined, flags: WatchFlags) =>
       (await import('./commands/export-watch.ts')).watchCommand(context, run, flags),
     );
-  withServer(program.command('ingest'))
+  addEndpointOptions(program.command('ingest'))
     .description(
-      'Send records from a file, or from standard input: NDJSON or CSV, also compressed with gzip. Starting it again with the same input counts nothing twice',
+      'Send records from a file or standard input: NDJSON or CSV, also compressed with gzip. If you run it again with the same input, no record counts twice',
     )
-    .argument('<file>', 'or - for standard input')
-    .requiredOption('--stream <name>', 'that the records are for')
-    .addOption(new Option('--kind <kind>', 'what is done with them').choices(['sum', 'replace']).default('sum'))
+    .argument('<file>', 'path of the file, or - for standard input')
+    .requiredOption('--stream <name>', 'stream of the records')
+    .addOption(
+      new Option('--kind <kind>', 'whether to add the records, or to replace those with the same record keys')
+        .choices(['sum', 'replace'])
+        .default('sum'),
+    )
     .option(
       '--idempotency-key <key>',
-      'in place of the one that follows from the records; of later parts with their number',
+      'key to use instead of one that is derived from the records; from the second part on, the number of the part is appended',
     )
     .addOption(
       new Option(
         '--format <format>',
-        'of the file, if its first line does not show it; postgres: the text format of COPY',
+        'format of the file, unless its first line shows it; postgres is the text format of COPY',
       ).choices(INPUT_FORMATS),
     )
-    .addOption(new Option('--granularity <granularity>', 'CSV: of all records').choices(['hourly', 'daily', 'monthly']))
     .addOption(
-      new Option('--column <what=name>', `CSV: the column that is the ${ROLES.join(', the ')}`)
-        .argParser(readColumn)
+      new Option('--granularity <granularity>', 'CSV: granularity of all records').choices([
+        'hourly',
+        'daily',
+        'monthly',
+      ]),
+    )
+    .addOption(
+      new Option('--column <role=name>', `CSV: column that contains the ${ROLES.join(', the ')}`)
+        .argParser(parseRoleColumn)
         .default({}, 'by their names'),
     )
     .addOption(
-      new Option('--ignore <column>', 'CSV: a column that is no dimension; again for more')
-        .argParser(readMore)
+      new Option('--ignore <column>', 'CSV: column that is not a dimension; repeat it for more')
+        .argParser(appendValue)
         .default([], 'none'),
     )
-    .option('--header <columns>', 'CSV: the columns of a file without a header, with commas between them', readNames)
+    .option('--header <columns>', 'CSV: comma-separated columns of a file without a header', parseList)
     .option(
       '--delimiter <character>',
-      'CSV: the character between cells, or the word tab (default: that of a line sep=, or of the first row)',
-      readDelimiter,
+      'CSV: character between cells, or the word tab (default: that of a line sep=, or of the first row)',
+      parseDelimiter,
     )
-    .option('--decimal-comma', 'CSV: values have a comma before their decimals: 1200,5', false)
+    .option('--decimal-comma', 'CSV: values have a decimal comma, such as 1200,5')
     .option(
       '--date-format <format>',
-      'CSV: the format of timestamps that are not ISO 8601, such as DD.MM.YYYY HH:mm or M/D/YYYY h:mm A; UTC',
+      'CSV: format of timestamps that are not ISO 8601, such as DD.MM.YYYY HH:mm or M/D/YYYY h:mm A, in UTC',
     )
-    .option('--empty-as <value>', 'CSV: the value of a dimension for an empty cell, which is an error otherwise')
-    .option('--split-values', 'CSV: cells hold several values with | between them, as exports write them', false)
+    .option('--empty-as <value>', 'CSV: dimension value for empty cells, which are otherwise errors')
+    .option('--split-values', 'CSV: cells contain several values separated by |, as in exports')
     .option(
       '--part <records>',
-      'of one request; the same at each start (default: 1000000, of a replace all)',
-      readCount,
+      'maximum number of records per request; keep it if you run the command again (default: 1000000, for a replace all)',
+      parseCount,
     )
     .addOption(
-      new Option('--patience <time>', 'how long a server that is away is waited for: 30s, 10m, 2h')
-        .argParser(readPatience)
-        .default(600_000, '10m'),
+      new Option('--patience <duration>', 'how long to retry while the server is unavailable: 30s, 10m, 2h')
+        .argParser(parseDuration)
+        .default(parseDuration('10m'), '10m'),
     )
     .action(async (file: string, flags: IngestFlags) =>
       (await import('./commands/ingest.ts')).ingestCommand(context, file, flags),
     );
-};
+}
 
-const BUCKETS = ['hour', 'day', 'week', 'month'];
-
-const withServer = (command: Command): Command =>
-  command
-    .option('--url <address>', 'of the server (default: SLUICE_URL, else this machine with PORT)')
-    .option('--key-file <file>', 'holds the key (default: API_KEY, else the one of local mode)');
-
-const readNames = (text: string): string[] => text.split(',');
-
-const readAgo = (text: string): string => {
-  const range = readRange(text);
-  if (range === null) throw new InvalidArgumentError('It is a number and d, h or m, such as 30d or ago(30d).');
-  return range;
-};
-
-const readTimeZone = (text: string): string => {
-  const found = findTimeZone(text);
-  if (found === null) throw new InvalidArgumentError(timeZoneProblem(text));
-  return found;
-};
-
-const readFilter = (text: string, before: UsageFlags['filter']): UsageFlags['filter'] => {
-  const at = text.indexOf('=');
-  if (at < 1) throw new InvalidArgumentError('It is a dimension and a value, such as region=eu.');
-  const dimension = text.slice(0, at);
-  const values = before.find((entry) => entry.dimension === dimension)?.values ?? [];
-  return [
-    ...before.filter((entry) => entry.dimension !== dimension),
-    { dimension, values: [...values, text.slice(at + 1)] },
-  ];
-};
-
-const readMore = (text: string, before: readonly string[]): readonly string[] => [...before, text];
-
-const readColumn = (text: string, before: IngestFlags['column']): IngestFlags['column'] => {
-  const [, role, name] = /^(\w+)=(.+)$/.exec(text) ?? [];
-  if (!ROLES.some((one) => one === role)) {
-    throw new InvalidArgumentError(`It is one of ${ROLES.join(', ')} and a column, such as element=Customer.`);
-  }
-  return { ...before, [role as Role]: name };
-};
-
-const readDelimiter = (text: string): string => {
-  if (text === 'tab') return '\t';
-  if (!/^[^"\r\n\\]$/.test(text)) throw new InvalidArgumentError('It is one character, or the word tab.');
-  return text;
-};
-
-const PATIENCE_UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
-
-const readPatience = (text: string): number => {
-  const match = /^(\d{1,5})([smh])$/.exec(text);
-  if (!match) throw new InvalidArgumentError('It is a number and s, m or h, such as 10m.');
-  return Number(match[1]) * (PATIENCE_UNITS[match[2] ?? ''] ?? 0);
-};
-
-const readCount = (text: string): number => {
-  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1 to 999999999.');
-  return Number(text);
-};
+function addEndpointOptions(command: Command): Command {
+  return command
+    .option('--url <address>', 'address of the server (default: SLUICE_URL, or this machine with PORT)')
+    .option('--key-file <file>', 'file that contains the API key (default: API_KEY, or the key of local mode)');
+}

@@ -2,37 +2,25 @@ import type { Config } from '../config/config.ts';
 import type { Db } from '../db/client.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
-import type { Surface } from './output/terminal.ts';
 import { findDatabase, openCommandDatabase } from './command-database.ts';
+import type { PlainTerminal, Terminal } from '../terminal/terminal.ts';
 
-/** Where a command says what: its answer to standard output, words for the person to standard error. */
-export interface Terminal {
-  answer(text: string): void;
-  say(text: string): void;
-}
-
-/** One that tables and bars are drawn on. */
-export interface DrawnTerminal extends Terminal {
-  /** What the answers are drawn on. */
-  readonly answers: Surface;
-}
-
-/** What every command works with. */
+/** The context of a command that uses the settings and the database of the server. */
 export interface CommandContext {
-  readonly terminal: Terminal;
-  /** Of the embedded parts. */
+  readonly terminal: PlainTerminal;
+  /** The log of the embedded PostgreSQL. */
   readonly log: LocalLog;
   readonly loadConfig: () => Config;
 }
 
-/** What a command works with that speaks to a server, as clients do. */
+/** The context of a command that is a client of the API. */
 export interface ClientContext {
-  readonly terminal: DrawnTerminal;
+  readonly terminal: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
-  /** Told where the command ran, and what it was about went wrong. */
+  /** Called when the command ran and its subject failed, such as a run. */
   readonly onBroken: () => void;
-  /** Told where Ctrl-C, or another signal, ended it. */
+  /** Called when Ctrl-C or another signal ended the command. */
   readonly onInterrupted: () => void;
 }
 
@@ -42,21 +30,14 @@ export interface OpenCommand {
   readonly config: Config;
 }
 
-/** Opens the database for one command and closes it after. */
-export const withDatabase = async (
-  context: CommandContext,
-  work: (open: OpenCommand) => Promise<void>,
-): Promise<void> => {
+/** Opens the database for one command and closes it afterwards. */
+export async function withDatabase(context: CommandContext, work: (open: OpenCommand) => Promise<void>): Promise<void> {
   const config = context.loadConfig();
-  const found = await findDatabase(config, context.log);
+  await using found = await findDatabase(config, context.log);
+  const database = openCommandDatabase(found.url, found.directUrl);
   try {
-    const database = openCommandDatabase(found.url, found.directUrl);
-    try {
-      await work({ db: database.acrossAccounts, clock: systemClock, config });
-    } finally {
-      await database.close();
-    }
+    await work({ db: database.acrossAccounts, clock: systemClock, config });
   } finally {
-    await found.close();
+    await database.close();
   }
-};
+}

@@ -13,74 +13,60 @@ import {
 } from '../local/data-directory.ts';
 import type { LocalLog } from '../local/log.ts';
 
-/** A database for the time of one command. */
-export interface CommandDatabase {
+/** The database of one command. */
+export interface CommandDatabase extends AsyncDisposable {
   readonly url: string;
-  /** Of PostgreSQL itself, if `url` is that of a connection pooler. */
+  /** The address of PostgreSQL itself if `url` is that of a connection pooler. */
   readonly directUrl: string | null;
-  /** Where it is: DATABASE_URL, or in local mode that of a server that runs, or one that was started for the command. */
-  readonly place: 'configured' | 'running' | 'started';
-  close(): Promise<void>;
+  /** DATABASE_URL (configured), the database of a running server in local mode, or one that was started for the command. */
+  readonly origin: 'configured' | 'running' | 'started';
 }
 
-/** A server needs about 2 s from its lock to its announcement, and 10 s more where it has to repair after a crash. */
-const PATIENCE_MS = 20_000;
-const ASK_EVERY_MS = 50;
+/** A server announces its database about 2 s after it locked the directory, 10 s later if PostgreSQL recovers from a crash. */
+const MAX_WAIT_MS = 20_000;
+const POLL_MS = 50;
 
 /**
- * Finds the database of the settings. In local mode a server that runs on the DATA_DIR has announced where it is; where
- * none runs, the embedded PostgreSQL is started and its tables brought up to date, as a server's start does.
- * Errors: DataDirectoryHeldError where the holder of the directory announces nothing within 20 s.
+ * Finds the database of the settings. In local mode this is the one that a running server has announced in DATA_DIR; if no server
+ * runs, starts the embedded PostgreSQL and migrates it, as a server does. Throws DataDirectoryHeldError if another process holds
+ * the directory and announces no database within 20 s.
  */
-export const findDatabase = async (config: Config, log: LocalLog): Promise<CommandDatabase> => {
-  if (config.databaseUrl !== null) {
-    return {
-      url: config.databaseUrl,
-      directUrl: config.databaseDirectUrl,
-      place: 'configured',
-      close: () => Promise.resolve(),
-    };
-  }
+export async function findDatabase(config: Config, log: LocalLog): Promise<CommandDatabase> {
+  if (config.databaseUrl !== null) return keepOpen(config.databaseUrl, config.databaseDirectUrl, 'configured');
   const path = resolve(config.dataDir ?? defaultDataDirectory());
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + MAX_WAIT_MS;
   for (;;) {
     try {
       return await startDatabase(await openDataDirectory(path), log);
     } catch (error) {
       if (!(error instanceof DataDirectoryHeldError)) throw error;
       const url = await announcedDatabase(path);
-      // What was announced may be of a server that was killed, in the moment before the next one withdraws it.
-      if (url !== null && (await answers(url)))
-        return { url, directUrl: null, place: 'running', close: () => Promise.resolve() };
+      // The announcement may be of a killed server, until the next one withdraws it.
+      if (url !== null && (await canConnect(url))) return keepOpen(url, null, 'running');
       if (performance.now() > deadline) throw error;
     }
-    await delay(ASK_EVERY_MS);
+    await delay(POLL_MS);
   }
-};
+}
 
-const startDatabase = async (directory: DataDirectory, log: LocalLog): Promise<CommandDatabase> => {
-  try {
-    const { startPostgres } = await import('../local/postgres/postgres.ts');
-    const { migrate } = await import('../db/migrate.ts');
-    const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
-    const close = async (): Promise<void> => {
-      await postgres.stop();
-      await directory.close();
-    };
-    try {
-      await migrate(postgres.url);
-    } catch (error) {
-      await close();
-      throw error;
-    }
-    return { url: postgres.url, directUrl: null, place: 'started', close };
-  } catch (error) {
-    await directory.close();
-    throw error;
-  }
-};
+/** A database that continues to run after the command. */
+function keepOpen(url: string, directUrl: string | null, origin: CommandDatabase['origin']): CommandDatabase {
+  return { url, directUrl, origin, [Symbol.asyncDispose]: () => Promise.resolve() };
+}
 
-const answers = async (url: string): Promise<boolean> => {
+async function startDatabase(directory: DataDirectory, log: LocalLog): Promise<CommandDatabase> {
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => directory.close());
+  const { startPostgres } = await import('../local/postgres/postgres.ts');
+  const { migrate } = await import('../db/migrate.ts');
+  const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
+  opened.defer(() => postgres.stop());
+  await migrate(postgres.url);
+  const owned = opened.move();
+  return { url: postgres.url, directUrl: null, origin: 'started', [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function canConnect(url: string): Promise<boolean> {
   const client = new SessionClient(sessionConnection(url, { applicationName: 'sluice-cli', connectMs: 5000 }));
   client.on('error', () => undefined);
   try {
@@ -91,11 +77,11 @@ const answers = async (url: string): Promise<boolean> => {
   } finally {
     await client.end().catch(() => undefined);
   }
-};
+}
 
-/** Two connections suffice for commands; no limit of time, since an operator waits and can end it. */
-export const openCommandDatabase = (url: string, directUrl: string | null = null): Database =>
-  openDatabase({
+/** Two connections suffice for a command. Statements have no time limit, because the operator waits and can press Ctrl-C. */
+export function openCommandDatabase(url: string, directUrl: string | null = null): Database {
+  return openDatabase({
     url,
     directUrl,
     poolSize: 2,
@@ -103,3 +89,4 @@ export const openCommandDatabase = (url: string, directUrl: string | null = null
     statementTimeoutMs: 0,
     onConnectionError: () => undefined,
   });
+}

@@ -1,54 +1,47 @@
 import { CommanderError } from 'commander';
-import { createProgram } from './program.ts';
-import { surfaceOf } from './output/terminal.ts';
 import type { DatabaseAddress } from '../db/database-address.ts';
-import { failureWords } from '../process/format-startup-error.ts';
 import { scrubError } from '../lib/scrub-error.ts';
+import { failureWords } from '../process/format-startup-error.ts';
 import { endWithReader } from '../process/shutdown-signals.ts';
+import { createTerminal } from '../terminal/terminal.ts';
+import { createProgram } from './program.ts';
 
-const BROKEN = 1;
+const FAILED = 1;
 const WRONG_USAGE = 2;
-/** 128 and the number of SIGINT, as shells have it. */
+/** 128 plus the number of SIGINT, as in shells. */
 const INTERRUPTED = 130;
 
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`);
-};
-
-/** Of DATABASE_URL, for what is said of a failure; null where it is not set, or no address. */
-const configuredPlace = async (url: string | undefined): Promise<DatabaseAddress | null> => {
-  if (url === undefined || !URL.canParse(url)) return null;
-  return (await import('../db/database-address.ts')).redactDatabaseUrl(url);
-};
-
-/** The command that the arguments name. */
-export const runCli = async (): Promise<void> => {
+/** Runs the command of the arguments and sets the exit code of the process. */
+export async function runCli(): Promise<void> {
   endWithReader(process.stdout);
+  const terminal = createTerminal(process.stdout, process.stderr);
   const program = createProgram({
     env: process.env,
-    terminal: {
-      answer: (text) => process.stdout.write(text),
-      say,
-      answers: surfaceOf(process.stdout),
-    },
-    log: { debug: () => undefined, warn: say, error: say },
+    terminal,
+    log: { debug: () => undefined, warn: terminal.message, error: terminal.message },
     onBroken: () => {
-      process.exitCode = BROKEN;
+      process.exitCode = FAILED;
     },
     onInterrupted: () => {
       process.exitCode = INTERRUPTED;
     },
   });
-  await program.parseAsync().catch(async (error: unknown) => {
+  try {
+    await program.parseAsync();
+  } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has said it already; what it ends with 0 is help that was asked for.
+      // Commander has printed it. Its exit code is 0 for help.
       process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
       return;
     }
-    say(
-      failureWords(error, await configuredPlace(process.env['DATABASE_URL'])) ??
-        `Unexpected: ${scrubError(error).message}`,
-    );
-    process.exitCode = BROKEN;
-  });
-};
+    const address = await findConfiguredPlace(process.env['DATABASE_URL']);
+    terminal.message(failureWords(error, address) ?? `Unexpected error: ${scrubError(error).message}`);
+    process.exitCode = FAILED;
+  }
+}
+
+/** Returns the database of DATABASE_URL for error messages; null if the setting is missing or not a URL. */
+async function findConfiguredPlace(url: string | undefined): Promise<DatabaseAddress | null> {
+  if (url === undefined || !URL.canParse(url)) return null;
+  return (await import('../db/database-address.ts')).redactDatabaseUrl(url);
+}

@@ -1,6 +1,7 @@
 // Pure: lines of the log as a person reads them in a terminal. One line per run, with the names of the job and the account
 // instead of their ids, which the lines of JSON keep.
-import { formatBytes, formatRows, formatRun } from './format-amounts.ts';
+import prettyBytes from 'pretty-bytes';
+import { formatRun, pluralize } from './format-amounts.ts';
 
 interface LogEntry {
   readonly level: number;
@@ -53,7 +54,7 @@ const endText = (name: string, entry: LogEntry, failure?: Failure): string =>
     statusText(entry),
     failure
       ? [`${failure.code}: ${failure.message}`]
-      : [formatRows(Number(entry['rows'])), formatBytes(Number(entry['bytes']))],
+      : [pluralize(Number(entry['rows']), 'row'), prettyBytes(Number(entry['bytes']))],
     Number(entry['seconds']) * 1000,
   );
 

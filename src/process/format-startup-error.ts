@@ -12,6 +12,7 @@ const PLAIN_ERRORS = new Set([
   'ListenError',
   'PostgresMissingError',
   'ApiError',
+  'CommandError',
   'UnreachableError',
   'TrustedDocumentsError',
   'PoolerError',

@@ -54,7 +54,7 @@ describe.skipIf(!hasCluster)('streams of accounts on different workers', () => {
     const print = (text: string): void => void (printed += `${text}\n`);
     await purgeCommand(
       {
-        terminal: { answer: print, say: print },
+        terminal: { print, message: print },
         log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
         loadConfig: () => loadConfig({ ...SETTINGS, DATABASE_URL: cluster.database.url }),
       },

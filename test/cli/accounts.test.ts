@@ -17,8 +17,8 @@ const viewerOf = (key: string) =>
     key,
   );
 
-describe('accounts and keys on the command line', () => {
-  test('a new key is all that goes to standard output, opens its account, and stops within a second of its revocation', async () => {
+describe('account and key commands', () => {
+  test('print only the secret of a new API key, which stops working within a second of its revocation', async () => {
     const account = await sluice('account', 'create', 'acme');
     expect(account).toMatchObject({
       code: 0,
@@ -33,7 +33,7 @@ describe('accounts and keys on the command line', () => {
     const { data } = await viewerOf(secret);
     expect(data).toMatchObject({ viewer: { accountName: 'acme', key: { scopes: ['READ', 'INGEST'] } } });
     const id = data?.viewer.key.id ?? '';
-    expect(created.stderr).toContain(`Created the key ${id} "loader"`);
+    expect(created.stderr).toContain(`Created the API key ${id} "loader"`);
 
     const [keys, accounts] = await Promise.all([sluice('key', 'list', '--account', 'acme'), sluice('account', 'list')]);
     const [head, line = ''] = keys.stdout.split('\n');
@@ -45,7 +45,11 @@ describe('accounts and keys on the command line', () => {
     expect(line.split(' ')[0]).toBe(id);
 
     const revoked = await sluice('key', 'revoke', id);
-    expect(revoked).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining(`Revoked the key ${id}.`) });
+    expect(revoked).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: expect.stringContaining(`Revoked the API key ${id}.`),
+    });
     const { status } = await eventually(
       () => viewerOf(secret),
       (answer) => answer.status === 401,
@@ -55,14 +59,14 @@ describe('accounts and keys on the command line', () => {
 
     const innerId = Buffer.from(id, 'base64url').toString().replace('ApiKey:', '');
     const again = await sluice('key', 'revoke', innerId);
-    expect(again).toMatchObject({ code: 0, stderr: `The key ${id} was revoked before.\n` });
+    expect(again).toMatchObject({ code: 0, stderr: `The API key ${id} was already revoked.\n` });
   });
 
-  test('what cannot be done is one plain sentence on standard error, and the exit code is 1', async () => {
+  test('print one sentence to standard error and exit with 1 when the command fails', async () => {
     const { viewer } = await server.graphql<{ viewer: { key: { id: string } } }>('{ viewer { key { id } } }');
     const attempts: [args: string[], words: RegExp][] = [
       [['account', 'create', 'default'], /^The account "default" already exists\.\n$/],
-      [['key', 'revoke', '01a20168-1118-710c-bfeb-58e84dd10b1e'], /^There is no key 01a20168-\S+ .*\n$/],
+      [['key', 'revoke', '01a20168-1118-710c-bfeb-58e84dd10b1e'], /^API key 01a20168-\S+ does not exist\. .*\n$/],
       [['key', 'revoke', viewer.key.id], /^This is the last ADMIN key of the account\. .*\n$/],
     ];
     const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
@@ -72,16 +76,16 @@ describe('accounts and keys on the command line', () => {
     for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toMatch(attempts[index]![1]);
   });
 
-  test('wrong usage ends with 2 and says what is wrong', async () => {
+  test('exit with 2 and explain the mistake when the usage is wrong', async () => {
     const attempts: [args: string[], words: string][] = [
       [['account', 'make'], "error: unknown command 'make'"],
       [
         ['key', 'create', '--account', 'default', '--scopes', 'READ,WRITE'],
-        '"WRITE" is none of READ, INGEST, JOBS, ADMIN.',
+        '"WRITE" is not one of READ, INGEST, JOBS, ADMIN.',
       ],
       [['key', 'create', '--account', 'default'], "error: required option '--scopes <list>' not specified"],
-      [['purge'], 'error: say --dry-run to see what would be removed, or --yes to remove it for good'],
-      [['purge', '--yes', '--older-than', 'long'], 'Must be a number followed by d, h, m or s, such as 30d.'],
+      [['purge'], 'error: use --dry-run to see what would be removed, or --yes to remove it'],
+      [['purge', '--yes', '--older-than', 'long'], 'Expected a number with d, h, m or s, such as 10m or 30d.'],
     ];
     const outcomes = await Promise.all(attempts.map(([args]) => sluice(...args)));
     expect(outcomes.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
@@ -90,7 +94,7 @@ describe('accounts and keys on the command line', () => {
     for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toContain(attempts[index]![1]);
   });
 
-  test('help goes to standard output and ends with 0', async () => {
+  test('print help to standard output and exit with 0', async () => {
     const help = await sluice('--help');
     expect(help).toMatchObject({ code: 0, stderr: '' });
     for (const command of ['account', 'key', 'migrate', 'purge', 'doctor'])

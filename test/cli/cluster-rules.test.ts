@@ -7,7 +7,7 @@ import {
   judgeForeignKeys,
   judgeMoves,
   judgeNodes,
-  judgePlaces,
+  judgePlacements,
   judgePolicies,
   judgePropagation,
   judgeVersions,
@@ -15,7 +15,7 @@ import {
   type ReachRow,
   type TableRow,
 } from '../../src/cli/checks/cluster-rules.ts';
-import type { Finding } from '../../src/cli/checks/check-result.ts';
+import type { CheckResult } from '../../src/cli/checks/check-result.ts';
 import { DISTRIBUTED, LOCAL, REFERENCE } from '../../src/db/table-distribution.ts';
 
 const STATE: NodeState = {
@@ -50,12 +50,18 @@ const NODES = nodesWith({});
 
 const ROW = { isLogged: true, isSecured: true, policies: 2, subSelects: 0 };
 const TABLES: readonly TableRow[] = [
-  ...DISTRIBUTED.map((name): TableRow => ({ ...ROW, name, place: 'distributed', column: 'account_id', colocation: 2 })),
-  ...REFERENCE.map((name): TableRow => ({ ...ROW, name, place: 'reference', column: null, colocation: 1 })),
+  ...DISTRIBUTED.map((name): TableRow => ({
+    ...ROW,
+    name,
+    placement: 'distributed',
+    column: 'account_id',
+    colocation: 2,
+  })),
+  ...REFERENCE.map((name): TableRow => ({ ...ROW, name, placement: 'reference', column: null, colocation: 1 })),
   ...LOCAL.map((name): TableRow => ({
     ...ROW,
     name,
-    place: 'local',
+    placement: 'local',
     column: null,
     colocation: null,
     subSelects: 2,
@@ -77,8 +83,8 @@ const reach = (...unreached: string[]): ReachRow[] =>
 
 const key = (from: string, to: string): ForeignKeyRow => ({ name: `${from}_fk`, from, to });
 
-describe('a check of the cluster', () => {
-  test.each<[string, Finding['verdict'], string, Finding, string]>([
+describe('cluster check', () => {
+  test.each<[string, CheckResult['verdict'], string, CheckResult, string]>([
     [
       'citus',
       'ok',
@@ -103,9 +109,9 @@ describe('a check of the cluster', () => {
     [
       'citus',
       'skipped',
-      'on a cluster without an answer of any node',
+      'on a cluster on which no node responds',
       judgeVersions([node('coordinator', { state: 'timeout' })]),
-      'no node answers',
+      'no node responds',
     ],
     [
       'nodes',
@@ -117,9 +123,9 @@ describe('a check of the cluster', () => {
     [
       'nodes',
       'broken',
-      'on a cluster with a node that is away',
+      'on a cluster with a node that is down',
       judgeNodes(nodesWith({}, { state: 'failed to connect to worker-2' }), reach()),
-      'no answer from worker-2 (failed to connect to worker-2)',
+      'no response from worker-2 (failed to connect to worker-2)',
     ],
     [
       'nodes',
@@ -140,7 +146,7 @@ describe('a check of the cluster', () => {
       'broken',
       'on a cluster with nodes that were copied from one directory',
       judgeNodes(nodesWith({ systemIdentifier: 'worker-1' }), reach()),
-      'copies of one data directory: worker-1, worker-2. Sluice knows nodes by',
+      'copies of one data directory: worker-1, worker-2. Sluice identifies nodes by',
     ],
     [
       'nodes',
@@ -149,61 +155,61 @@ describe('a check of the cluster', () => {
       judgeNodes(NODES, [{ from: 'worker-1', to: 'worker-2', reached: null }]),
       'cannot connect: worker-1 to worker-2',
     ],
-    ['tables', 'ok', 'when nothing is wrong', judgePlaces(TABLES), 'distributed by account_id: streams, ledgers,'],
+    ['tables', 'ok', 'when nothing is wrong', judgePlacements(TABLES), 'distributed by account_id: streams, ledgers,'],
     [
       'tables',
       'warn',
       'when nothing is distributed yet',
-      judgePlaces(TABLES.map((table) => ({ ...table, place: 'local', column: null, colocation: null }))),
+      judgePlacements(TABLES.map((table) => ({ ...table, placement: 'local', column: null, colocation: null }))),
       'no table is distributed',
     ],
     [
       'tables',
       'broken',
       'on a cluster with a table that was forgotten',
-      judgePlaces(tablesWith('ledgers', { place: 'local' })),
+      judgePlacements(tablesWith('ledgers', { placement: 'local' })),
       'ledgers is local and should be distributed',
     ],
     [
       'tables',
       'broken',
       'on a cluster with a reference table that is distributed',
-      judgePlaces(tablesWith('api_keys', { place: 'distributed' })),
+      judgePlacements(tablesWith('api_keys', { placement: 'distributed' })),
       'api_keys is distributed and should be a reference table',
     ],
     [
       'tables',
       'broken',
       'on a cluster with a local table that is distributed',
-      judgePlaces(tablesWith('runs', { place: 'distributed', column: 'account_id' })),
+      judgePlacements(tablesWith('runs', { placement: 'distributed', column: 'account_id' })),
       'runs is distributed and should be local',
     ],
     [
       'tables',
       'broken',
       'on a cluster with another distribution column',
-      judgePlaces(tablesWith('records', { column: 'stream_id' })),
+      judgePlacements(tablesWith('records', { column: 'stream_id' })),
       'records is distributed by stream_id and should be by account_id',
     ],
     [
       'tables',
       'broken',
       'on a cluster with a table that is not colocated',
-      judgePlaces(tablesWith('totals', { colocation: 3 })),
+      judgePlacements(tablesWith('totals', { colocation: 3 })),
       'totals is not colocated with streams',
     ],
     [
       'tables',
       'broken',
       'on a cluster without one of the tables',
-      judgePlaces(TABLES.filter(({ name }) => name !== 'ledgers')),
+      judgePlacements(TABLES.filter(({ name }) => name !== 'ledgers')),
       'ledgers is missing',
     ],
     [
       'tables',
       'warn',
       'on a cluster with a local table that Citus manages',
-      judgePlaces(tablesWith('jobs', { place: 'managed' })),
+      judgePlacements(tablesWith('jobs', { placement: 'managed' })),
       'local, but managed by Citus: jobs. Drop the foreign keys',
     ],
     [
@@ -218,7 +224,7 @@ describe('a check of the cluster', () => {
       'ok',
       'when nothing is distributed yet',
       judgeForeignKeys(
-        TABLES.map((table) => ({ ...table, place: 'local' })),
+        TABLES.map((table) => ({ ...table, placement: 'local' })),
         [key('jobs', 'accounts')],
       ),
       'no local table refers to',
@@ -278,7 +284,7 @@ describe('a check of the cluster', () => {
       'broken',
       'on a cluster with the default',
       judgePropagation('none'),
-      'citus.propagate_set_commands is none',
+      'citus.propagate_set_commands is set to none',
     ],
     [
       'session',
@@ -348,15 +354,15 @@ describe('a check of the cluster', () => {
     [
       'limits',
       'broken',
-      'on a cluster without a coordinator that answers',
+      'on a cluster without a coordinator that responds',
       judgeConnections([node('coordinator', { state: 'timeout' })]),
-      'the coordinator does not answer',
+      'the coordinator does not respond',
     ],
-  ])('%s > says %s %s', (_, verdict, __, finding, words) => {
-    expect(finding).toEqual({ verdict, words: expect.stringContaining(words) });
+  ])('%s > reports %s %s', (_, verdict, __, finding, message) => {
+    expect(finding).toEqual({ verdict, message: expect.stringContaining(message) });
   });
 
-  test('leaves out the node when the node is away', () => {
+  test('leaves out nodes that are down', () => {
     const nodes = nodesWith({}, { state: 'timeout' });
     expect(judgeVersions(nodes).verdict).toBe('ok');
     expect(judgeCommits(nodes).verdict).toBe('ok');

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createDateReader } from '../../src/cli/ingest/date-format.ts';
-import { InputProblem } from '../../src/cli/ingest/input-encoding.ts';
+import { InputError } from '../../src/cli/ingest/input-encoding.ts';
 import { type InputItem, readRecords, type RecordsOptions } from '../../src/cli/ingest/read-records.ts';
 
 const OPTIONS: RecordsOptions = {
@@ -74,7 +74,7 @@ const rows: fc.Arbitrary<Row[]> = fc.array(
   { maxLength: 6 },
 );
 
-/** What a writer of CSV makes of rows; and the lines in which they begin. */
+/** Returns the rows as CSV, and the lines in which they begin. */
 const written = (all: readonly Row[], style: Written): { bytes: Buffer; lines: number[] } => {
   const quotedIfNeeded = (cell: string): string =>
     style.quotesAll || /["\r\n]/.test(cell) || cell.includes(style.delimiter)
@@ -122,7 +122,7 @@ const DECIMAL_COMMA = 'If the file has decimal commas, use --decimal-comma. Thou
 const THOUSANDS = 'Thousands must not be separated.';
 const BOTH = 'Thousands must not be separated: remove the separators, and use --decimal-comma for the decimal comma.';
 const UNIT = 'Send the number alone, without a currency, percent sign or unit.';
-const BLANK = 'The cell begins or ends with a blank.';
+const BLANK = 'The cell begins or ends with a space.';
 
 /** The cell, and what the message says after the example. */
 const REFUSED_VALUES: Readonly<Record<string, readonly (readonly [cell: string, hint: string])[]>> = {
@@ -172,20 +172,23 @@ const REFUSED_VALUES: Readonly<Record<string, readonly (readonly [cell: string, 
   ],
 };
 
-describe('a value that is not a number', () => {
-  test.each(['point', 'comma'])('is refused with the reason when the file has a decimal %s', async (mark) => {
-    const cases = REFUSED_VALUES[mark] ?? [];
-    const bytes = Buffer.from(`timestamp;element;value\n${cases.map(([cell]) => `2026-01-25;a;${cell}\n`).join('')}`);
-    const items = await itemsOf([bytes], { delimiter: ';', decimalComma: mark === 'comma' });
-    const example = `Must be a decimal number such as "${mark === 'comma' ? '12,5' : '12.5'}".`;
-    expect(items.map((item, index) => [cases[index]?.[0], 'problem' in item ? item.problem : 'none'])).toEqual(
-      cases.map(([cell, hint]) => [cell, hint === '' ? example : `${example} ${hint}`]),
-    );
-  });
+describe('CSV value', () => {
+  test.each(['point', 'comma'])(
+    'is rejected with the reason when it is not a number and the file has a decimal %s',
+    async (mark) => {
+      const cases = REFUSED_VALUES[mark] ?? [];
+      const bytes = Buffer.from(`timestamp;element;value\n${cases.map(([cell]) => `2026-01-25;a;${cell}\n`).join('')}`);
+      const items = await itemsOf([bytes], { delimiter: ';', decimalComma: mark === 'comma' });
+      const example = `Must be a decimal number such as "${mark === 'comma' ? '12,5' : '12.5'}".`;
+      expect(items.map((item, index) => [cases[index]?.[0], 'problem' in item ? item.problem : 'none'])).toEqual(
+        cases.map(([cell, hint]) => [cell, hint === '' ? example : `${example} ${hint}`]),
+      );
+    },
+  );
 });
 
 describe('CSV', () => {
-  test('is read as it was written, with its lines, whatever its delimiter, encoding, quoting and line ends', async () => {
+  test('is read with its line numbers regardless of delimiter, encoding, quoting and line ends', async () => {
     await fc.assert(
       fc.asyncProperty(rows, styles, async (all, style) => {
         const { bytes, lines } = written(all, style);
@@ -211,19 +214,19 @@ describe('CSV', () => {
     );
   });
 
-  test('and NDJSON are refused with the reason when they are neither UTF-8 nor UTF-16', async () => {
+  test('is rejected with the reason when it is neither UTF-8 nor UTF-16', async () => {
     const head = 'timestamp,element,value\n';
     expect(await itemsOf([Buffer.from(`${head}2026-01-25,caf\u00e9,1\n`, 'latin1')], {})).toEqual([
-      { line: 2, place: null, problem: expect.stringContaining('iconv -f WINDOWS-1252 -t UTF-8') },
+      { line: 2, location: null, problem: expect.stringContaining('iconv -f WINDOWS-1252 -t UTF-8') },
     ]);
     // A high surrogate that nothing follows.
     const broken = Buffer.concat([Buffer.from(`\ufeff${head}2026`, 'utf16le'), Buffer.from([0x00, 0xd8, 0x2c, 0x00])]);
-    await expect(itemsOf([broken], {})).rejects.toThrow('The file begins as UTF-16LE and contains something else.');
+    await expect(itemsOf([broken], {})).rejects.toThrow('The file starts as UTF-16LE but contains other bytes.');
   });
 
   const HEAD = 'timestamp,element,region,value\n';
   const MIB = 1024 * 1024;
-  /** ChunkBuffer without end, and how many bytes of them were read. */
+  /** Endless chunks, and how many bytes of them were read. */
   const endless = (head: string, text: string) => {
     const piece = Buffer.from(text.repeat(Math.ceil((64 * 1024) / text.length)));
     const read = { bytes: 0 };
@@ -245,19 +248,19 @@ describe('CSV', () => {
     ['endless cells', `${HEAD}2026-01-25`, ','],
     ['an endless header', 'timestamp', ',a'],
     ['an endless line of PostgreSQL text', 'timestamp\telement\tvalue\n', String.raw`\\`, { format: 'postgres' }],
-  ])('is refused with its line after at most 3 MiB when it has %s', async (_, head, text, options = {}) => {
+  ])('is rejected with its line after at most 3 MiB when it has %s', async (_, head, text, options = {}) => {
     const { pieces, read } = endless(head, text);
-    const last = (await itemsOf(pieces, options).catch((error: unknown) => error)) as InputItem[] | InputProblem;
+    const last = (await itemsOf(pieces, options).catch((error: unknown) => error)) as InputItem[] | InputError;
     const problem = Array.isArray(last) ? last.at(-1) : last;
     expect(problem).toMatchObject(
-      problem instanceof InputProblem
+      problem instanceof InputError
         ? { message: expect.any(String) }
-        : { line: expect.any(Number), problem: expect.stringContaining('longer than any record can be') },
+        : { line: expect.any(Number), problem: expect.stringMatching(/exceeds the maximum length of a record/i) },
     );
     expect(read.bytes).toBeLessThanOrEqual(3 * MIB);
   });
 
-  test('costs at most three times the CPU time when the worst cells are twice as long', async () => {
+  test('takes at most three times the CPU time when the worst cells are twice as long', async () => {
     const cpuOf = async (cells: number): Promise<number> => {
       const row = (cell: string): string => `2026-01-25,a,${cell},1\n`;
       const bytes = Buffer.from(
@@ -303,7 +306,7 @@ describe('NDJSON', () => {
   });
 });
 
-describe('a date format', () => {
+describe('date format', () => {
   test.each([
     ['DD.MM.YYYY', '20.11.2026', '2026-11-20'],
     ['D.M.YYYY', '1.2.2026', '2026-02-01'],
@@ -354,7 +357,7 @@ describe('a date format', () => {
     ['DD.MM.YYYY 00', '"0" is not part of a format.'],
     ['', 'The year (YYYY) is missing.'],
     [`DD.MM.YYYY${'.'.repeat(40)}`, 'A format has at most 40 characters.'],
-  ])('%s is refused with the reason', (format, reason) => {
+  ])('%s is rejected with the reason', (format, reason) => {
     expect(() => createDateReader(format)).toThrow(reason);
   });
 });

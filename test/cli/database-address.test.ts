@@ -31,7 +31,7 @@ const address = (credentials: string): string => {
 const list = (url: string, env: Readonly<Record<string, string>> = {}) =>
   runSluice('cli', ['account', 'list'], { DATABASE_URL: url, ...env });
 
-describe('a password with characters that URLs give a meaning', () => {
+describe('password with characters that have a meaning in URLs', () => {
   test.each([
     ['a hash', '5417#rest'],
     ['a slash', '5417/rest'],
@@ -41,7 +41,7 @@ describe('a password with characters that URLs give a meaning', () => {
     ['a hash after letters', 'begin#rest'],
     ['a slash after an @', 'begin@5417/rest'],
     ['a percent sign', 'begin%rest'],
-  ])('%s, unescaped: start and commands say so in one line that shows nothing of it', async (_, password) => {
+  ])('is reported in one line that does not show it when it contains %s, unescaped', async (_, password) => {
     const settings = { DATABASE_URL: address(`somebody:${password}`), PORT: '0' };
     for (const [entry, args] of [
       ['main', []],
@@ -57,12 +57,12 @@ describe('a password with characters that URLs give a meaning', () => {
     }
   });
 
-  test('an @ is taken as it was meant, escaped or not', async () => {
+  test('may contain an @, escaped or not', async () => {
     for (const password of [PASSWORD, encodeURIComponent(PASSWORD)])
       expect(await list(address(`${ROLE}:${password}`))).toMatchObject({ code: 0, stderr: '' });
   });
 
-  test('other addresses that hold an @, a slash or a question mark are valid', () => {
+  test('may be combined with an @, a slash or a question mark in other parts of the address', () => {
     for (const url of [
       'postgres://host:5432/db?user=me@example.com&password=x',
       'postgres://host:5432/db?user=me@example.com&sslrootcert=/etc/ca.crt',
@@ -75,7 +75,7 @@ describe('a password with characters that URLs give a meaning', () => {
   });
 });
 
-describe('an address without a password', () => {
+describe('address without a password', () => {
   test('is explained in one line if the server asks for one', async () => {
     const { code, stderr } = await list(address(ROLE));
     expect([code, stderr]).toEqual([
@@ -93,7 +93,7 @@ describe('an address without a password', () => {
     await rm(folder, { recursive: true });
   });
 
-  test('with a wrong password the message names neither', async () => {
+  test('shows neither user nor password when the password is wrong', async () => {
     const { stderr } = await list(address(`${ROLE}:wrong-5417`));
     expect(stderr).toBe('The database refuses the password in DATABASE_URL.\n');
   });

@@ -36,7 +36,7 @@ const doctor = async (settings: Settings) => {
 };
 
 describe('doctor', () => {
-  test('says a line for each thing, aligned, and ends with 0 where nothing is broken', async () => {
+  test('prints one aligned line per check and exits with 0 when nothing is broken', async () => {
     const { code, stderr, lines, verdicts } = await doctor({
       DATABASE_URL: database.url,
       SMTP_URL: smtp.url,
@@ -58,13 +58,11 @@ describe('doctor', () => {
       'mail ok',
     ]);
     expect(new Set(lines.map((line) => /^\S+ +\S+ +/.exec(line)?.[0].length))).toEqual(new Set([21]));
-    expect(lines[5]).toBe(
-      'ledger      ok       the ledgers belong to this database cluster: reading as of a moment is exact',
-    );
+    expect(lines[5]).toBe('ledger      ok       all ledgers belong to this database cluster');
     expect({ code, stderr, mails: smtp.messages }).toEqual({ code: 0, stderr: '', mails: [] });
   });
 
-  test('its help names everything that it has a line for', async () => {
+  test('names every check in its help', async () => {
     const { lines } = await doctor({
       DATABASE_URL: database.url,
       DATABASE_READ_URL: database.url,
@@ -77,7 +75,7 @@ describe('doctor', () => {
     expect(names).toEqual(expect.arrayContaining(['version', 'schedule', 'pool', 'replica', 's3', 'traces']));
   });
 
-  test('names every wrong setting and looks at the rest; absent credentials and mail servers are warnings', async () => {
+  test('reports every invalid setting, runs the other checks, and warns about missing credentials and mail servers', async () => {
     const { code, lines } = await doctor({
       DATABASE_URL: database.url,
       PORT: 'http',
@@ -97,13 +95,13 @@ describe('doctor', () => {
       expect.stringMatching(/^clock +ok /),
       expect.stringMatching(/^pool +ok /),
       expect.stringMatching(/^schedule +ok /),
-      expect.stringMatching(/^s3 +warn +no credentials: set AWS_ACCESS_KEY_ID/),
+      expect.stringMatching(/^s3 +warn +no credentials, so exports fail: set AWS_ACCESS_KEY_ID/),
       expect.stringMatching(/^mail +warn +The mail server could not be reached/),
     ]);
     expect(code).toBe(1);
   });
 
-  test('an unreachable database is broken, what needs it is skipped, and no password is shown', async () => {
+  test('reports an unreachable database as broken, skips the checks that need it, and shows no password', async () => {
     const { code, lines, verdicts } = await doctor({
       DATABASE_URL: 'postgres://u:hidden-word@127.0.0.1:9/none',
       ...AWS,
@@ -125,17 +123,15 @@ describe('doctor', () => {
     });
   });
 
-  test('a database without tables is broken until migrate has run, which may run again', async () => {
+  test('reports a database without tables as broken until migrate has run, which can run again', async () => {
     const settings = { DATABASE_URL: emptyUrl, ...AWS };
     const [before, listing] = await Promise.all([doctor(settings), runSluice('cli', ['account', 'list'], settings)]);
     expect(before.lines.slice(3, 9)).toEqual([
-      expect.stringMatching(
-        /^migrations +broken +\d+ to apply: run `npm run -s sluice -- migrate`, or start a server$/,
-      ),
-      'queue       skipped  waits for the migrations',
-      'ledger      skipped  waits for the migrations',
-      expect.stringMatching(/^accounts +warn +its role is a superuser/),
-      'keys        skipped  waits for the migrations',
+      expect.stringMatching(/^migrations +broken +\d+ pending: run `npm run -s sluice -- migrate`, or start a server$/),
+      'queue       skipped  needs the pending migrations',
+      'ledger      skipped  needs the pending migrations',
+      expect.stringMatching(/^accounts +warn +the role of DATABASE_URL is a superuser/),
+      'keys        skipped  needs the pending migrations',
       expect.stringMatching(/^clock +ok /),
     ]);
     expect(before.code).toBe(1);
@@ -150,7 +146,7 @@ describe('doctor', () => {
     expect(again).toMatchObject({ code: 0, stderr: 'The database is up to date.\n' });
   });
 
-  test('a clock that differs by more than five seconds is a warning', async () => {
+  test('warns when the clocks differ by more than five seconds', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'clock')!;
     const commands = openCommandDatabase(database.url);
     const off = (seconds: number) =>
@@ -162,39 +158,39 @@ describe('doctor', () => {
     expect(await off(0)).toMatchObject({ verdict: 'ok' });
     expect(await off(8)).toMatchObject({
       verdict: 'warn',
-      words: expect.stringMatching(/^this machine is [78]\S* s ahead of/),
+      message: expect.stringMatching(/^this machine is [78]\S* s ahead of/),
     });
     expect(await off(-8)).toMatchObject({
       verdict: 'warn',
-      words: expect.stringMatching(/^this machine is [78]\S* s behind/),
+      message: expect.stringMatching(/^this machine is [78]\S* s behind/),
     });
     await commands.close();
   });
 
-  test('a PostgreSQL that is too old is broken, and the oldest that is supported is not', async () => {
+  test('reports a PostgreSQL before version 15 as broken', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'version')!;
-    // The answer of servers that are not here to be asked.
-    const of = (number: string, words: string) =>
+    // The response of a server of another version.
+    const of = (number: string, name: string) =>
       check({
-        db: { execute: () => Promise.resolve({ rows: [{ number, words }] }) } as unknown as Db,
+        db: { execute: () => Promise.resolve({ rows: [{ number, name }] }) } as unknown as Db,
         clock: systemClock,
         config: loadConfig({}),
       });
     expect(await of('140019', '14.19 (Debian 14.19-1)')).toEqual({
       verdict: 'broken',
-      words: 'PostgreSQL 14.19 (Debian 14.19-1) is too old: 15 is the oldest that Sluice runs on',
+      message: 'PostgreSQL 14.19 (Debian 14.19-1) is too old: Sluice needs 15 or later',
     });
-    expect(await of('150000', '15.0')).toEqual({ verdict: 'ok', words: 'PostgreSQL 15.0' });
+    expect(await of('150000', '15.0')).toEqual({ verdict: 'ok', message: 'PostgreSQL 15.0' });
   });
 
-  test('a schedule that is behind is a warning, and so is a run that nobody takes', async () => {
+  test('warns about a late schedule, and about a run that no worker starts', async () => {
     const { check } = DATABASE_CHECKS.find(({ name }) => name === 'schedule')!;
     const commands = openCommandDatabase(database.url);
     const looked = { pool: commands.pool, db: commands.acrossAccounts, clock: systemClock, config: loadConfig({}) };
     const change = (statement: string) =>
       withClient(database.url, (client) => client.query(`SET sluice.all_accounts = 'on'; ${statement}`));
     try {
-      expect(await check(looked)).toEqual({ verdict: 'ok', words: 'in time; runs: 0 waiting, 0 running' });
+      expect(await check(looked)).toEqual({ verdict: 'ok', message: 'on time; runs: 0 waiting, 0 running' });
       await change(`
         INSERT INTO accounts (name) VALUES ('default') ON CONFLICT DO NOTHING;
         INSERT INTO jobs (id, account_id, name, enabled, settings, destination, next_run_at, created_at, updated_at)
@@ -203,12 +199,14 @@ describe('doctor', () => {
         SELECT gen_random_uuid(), account_id, id, 'MANUAL', 'QUEUED', now(), now(), now(), '{}', 'a', 'b', now() - interval '1 hour' FROM jobs`);
       expect(await check(looked)).toMatchObject({
         verdict: 'warn',
-        words: expect.stringMatching(/^a slot has been due for 30\d s and has no run: does a server/),
+        message: expect.stringMatching(/^a slot has been due for 30\d s and has no run\. Is a server/),
       });
       await change('UPDATE jobs SET next_run_at = NULL');
       expect(await check(looked)).toMatchObject({
         verdict: 'warn',
-        words: expect.stringMatching(/^of 1 waiting runs the oldest has waited for 36\d\d s: does a worker run/),
+        message: expect.stringMatching(
+          /^the oldest of 1 waiting runs has waited for 36\d\d s\. Are enough workers running/,
+        ),
       });
     } finally {
       await commands.close();
@@ -216,7 +214,7 @@ describe('doctor', () => {
     }
   });
 
-  test('more connections than the database has, and a store or collector that is not there, are warnings', async () => {
+  test('warns about too few connections, and about a store or collector that is down', async () => {
     const [collector, gone] = await Promise.all([startCollector(), startCollector()]);
     await gone.close();
     try {
@@ -229,10 +227,10 @@ describe('doctor', () => {
       });
       expect(away.lines.filter((line) => /^(?:pool|s3|traces) /.test(line))).toEqual([
         expect.stringMatching(
-          /^pool +warn +a server with these settings uses up to 1024 connections; the database gives \d+, of which \d+ are open: lower DATABASE_POOL/,
+          /^pool +warn +a server with these settings opens up to 1024 connections; the database allows \d+, of which \d+ are open: lower DATABASE_POOL/,
         ),
         expect.stringMatching(
-          /^s3 +warn +credentials found .*; the store of AWS_ENDPOINT_URL_S3, 127\.0\.0\.1:\d+, cannot be reached \(ECONNREFUSED\): exports fail/,
+          /^s3 +warn +credentials found .*; the store 127\.0\.0\.1:\d+ \(AWS_ENDPOINT_URL_S3\) cannot be reached \(ECONNREFUSED\): exports fail/,
         ),
         expect.stringMatching(
           /^traces +warn +the collector 127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\): traces are lost/,
@@ -245,12 +243,12 @@ describe('doctor', () => {
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/elsewhere`,
         ...AWS,
       });
-      expect(there.lines.at(-3)).toMatch(/^s3 +ok +credentials found .*; 127\.0\.0\.1:\d+ answers$/);
+      expect(there.lines.at(-3)).toMatch(/^s3 +ok +credentials found .*; 127\.0\.0\.1:\d+ responds$/);
       expect(there.lines.at(-1)).toMatch(
-        /^traces +warn +the collector \S+ answers 404 to a POST of JSON at \/elsewhere/,
+        /^traces +warn +the collector \S+ responds with 404 to a POST of JSON to \/elsewhere/,
       );
       const taken = await doctor({ DATABASE_URL: database.url, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...AWS });
-      expect(taken.lines.at(-1)).toMatch(/^traces +ok +the collector 127\.0\.0\.1:\d+ takes traces$/);
+      expect(taken.lines.at(-1)).toMatch(/^traces +ok +the collector 127\.0\.0\.1:\d+ accepts traces$/);
     } finally {
       await collector.close();
     }

@@ -29,7 +29,7 @@ const shown = (process: SluiceProcess, words: string): Promise<string> =>
   );
 
 describe('export watch', () => {
-  test('tells each change in a line where nobody looks at it, and ends with 0 when the run has succeeded', async () => {
+  test('prints one line per change to a pipe, and exits with 0 when the run succeeds', async () => {
     const run = await (await createSteppedJob(server)).run();
     const watching = watch(run.id);
     await shown(watching, 'QUEUED\n');
@@ -38,12 +38,12 @@ describe('export watch', () => {
     await run.succeed();
     expect(await watching.ended).toBe(0);
     expect(watching.stdout).toMatch(
-      /^.+, \S+Z until \S+Z\nQUEUED\nRUNNING, 0 rows, 0 B\nSUCCEEDED in [\d.]+ s: 7 rows, .+\n/,
+      /^.+, \S+Z until \S+Z\nQUEUED\nRUNNING, 0 rows, 0 B\nSUCCEEDED in [\d.]+m?s: 7 rows, .+\n/,
     );
     expect(watching.stderr).toBe('');
   });
 
-  test('goes on when the server is started anew, with what has happened meanwhile', async () => {
+  test('continues with the current state when the server restarts', async () => {
     const first = await startTestServer({ env: { ROLE: 'api' } });
     const run = await (await createSteppedJob(first)).run();
     await run.start();
@@ -66,7 +66,7 @@ describe('export watch', () => {
     }
   });
 
-  test('a run that failed ends it with 1 and the words of its error', async () => {
+  test('exits with 1 and prints the error when the run fails', async () => {
     await addRecords(working, 's', 'DAILY', [
       { timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' },
     ]);
@@ -85,7 +85,7 @@ describe('export watch', () => {
   });
 
   test.runIf(process.platform === 'linux')(
-    'draws a bar in a terminal, by the rows of the last success, that no line is too long for',
+    'draws a bar in a terminal from the rows of the last successful run, within the width of the terminal',
     async () => {
       await multiplyRecords(working, 's', 999);
       const jobId = await createJob(working, { jobName: 'bars', groupBy: ['element'] });
@@ -104,11 +104,11 @@ describe('export watch', () => {
       // oxlint-disable-next-line no-control-regex -- the colours and the erased line are what it takes out
       const states = stdout.split('\r\u001b[2K').map((text) => text.replaceAll(/\u001b\[\d+m/g, ''));
       const drawn = states.flatMap((text) => {
-        const match = /^bars  RUNNING (━*)(─*) [\d,]+ rows?, [\d.]+ k?B  [\d.]+ s$/.exec(text);
+        const match = /^bars  RUNNING (━*)(─*) [\d,]+ rows?, [\d.]+ k?B  [\d.]+m?s$/.exec(text);
         return match ? [match.slice(1).map(({ length }) => length)] : [];
       });
       const bars = drawn.map(([full = 0]) => full);
-      // However long the words behind it are.
+      // The bar has the same width regardless of the text after it.
       expect(new Set(drawn.map(([full = 0, empty = 0]) => full + empty)).size).toBe(1);
       expect(bars.length).toBeGreaterThan(3);
       expect(bars).toEqual(bars.toSorted((a, b) => a - b));
@@ -116,12 +116,12 @@ describe('export watch', () => {
       for (const line of states.flatMap((text) => text.split('\n')))
         if (line.startsWith('bars  RUNNING')) expect(line.length).toBeLessThan(60);
       expect(states.at(-1)).toMatch(
-        /^bars  SUCCEEDED  1,000 rows  [\d.]+ kB  [\d.]+ s\nManifest: s3:\/\/exports\/here\/bars\/.*\.manifest\.json\n$/,
+        /^bars  SUCCEEDED  1,000 rows  [\d.]+ kB  [\d.]+m?s\nManifest: s3:\/\/exports\/here\/bars\/.*\.manifest\.json\n$/,
       );
     },
   );
 
-  test('with --next it waits for the run that comes', async () => {
+  test('waits for the next run with --next', async () => {
     const job = await createSteppedJob(server);
     const { node } = await server.graphql<{ node: { jobName: string } }>(
       'query ($id: ID!) { node(id: $id) { ... on Job { jobName } } }',
@@ -136,22 +136,22 @@ describe('export watch', () => {
     expect(await watching.ended).toBe(0);
   });
 
-  test('Ctrl-C ends it with 130 and says how to watch the run again', async () => {
+  test('exits with 130 and prints how to watch the run again after Ctrl-C', async () => {
     const run = await (await createSteppedJob(server)).run();
     const watching = watch(run.id);
     await shown(watching, 'QUEUED');
     watching.interrupt();
     expect(await watching.ended).toBe(130);
     expect(watching.stderr).toContain(
-      `The run goes on. To watch it again: npm run -s sluice -- export watch ${run.id}\n`,
+      `The run continues. Watch it again: npm run -s sluice -- export watch ${run.id}\n`,
     );
   });
 
-  test('what is not there, and a server that never was, are said at once', async () => {
+  test('fails immediately when the run, the job or the server does not exist', async () => {
     const attempts: [args: string[], words: RegExp][] = [
-      [['no-such-run'], /^There is no run no-such-run\./],
-      [['--job', 'no such job'], /^There is no job "no such job"\.\n$/],
-      [[], /^Say which run: /],
+      [['no-such-run'], /^Run no-such-run does not exist\./],
+      [['--job', 'no such job'], /^Job "no such job" does not exist\.\n$/],
+      [[], /^Specify a run: /],
       [['x', '--url', 'http://127.0.0.1:1'], /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],
     ];
     const outcomes = await Promise.all(

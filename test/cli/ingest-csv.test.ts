@@ -80,7 +80,7 @@ describe('ingest of CSV', () => {
     expect(await liveOf(stream)).toEqual(STORED);
   });
 
-  test('stores what PostgreSQL copies out, in CSV and in its text format, NULL and special characters too', async () => {
+  test('stores the output of COPY in CSV and in text format, including NULL and special characters', async () => {
     const query = `SELECT * FROM (VALUES
       (timestamptz '2026-01-25 00:00:00+00', E'tab and \\\\ back', 'a;b', 1.5::numeric),
       (timestamptz '2026-01-26 00:00:00+00', 'say "x"', NULL, 2)) AS t ("timestamp", element, region, value)`;
@@ -111,19 +111,19 @@ describe('ingest of CSV', () => {
     ] as const) {
       const { code, stderr } = await ingest(content, 'copied-doubtful', ...flags);
       expect(stderr).toContain(problem);
-      expect(stderr).toContain('with --format postgres');
+      expect(stderr).toContain('Use --format postgres');
       expect(code).toBe(1);
     }
   });
 
-  test('names the line, the column, the cell and the header of what cannot be stored', async () => {
+  test('reports line, column, cell and header of each record that cannot be stored', async () => {
     const header = 'The header has: "date", "element", "region", "value", separated by ";".';
     const head = 'date;element;region;value\n';
     const attempts: [content: string, flags: string[], problem: string][] = [
       [
         '2026-01-25;a;;1',
         [],
-        'Line 2, column "region", cell "": A dimension needs a value. --empty-as VALUE sends one',
+        'Line 2, column "region", cell "": A dimension needs a value. Set one for empty cells with --empty-as VALUE',
       ],
       ['2026-01-25;;eu;1', [], 'Line 2, column "element", cell "": The cell is empty.'],
       [
@@ -164,22 +164,22 @@ describe('ingest of CSV', () => {
     }
     expect(await liveOf('unstored')).toEqual([]);
     expect((await ingest(`${head}25.01.2026;a;eu;1`, 'unstored', ...DAILY)).stderr).toContain(
-      '\nOther forms of dates are read with --date-format, such as --date-format DD.MM.YYYY.\n',
+      '\nUse --date-format for dates in another format, such as --date-format DD.MM.YYYY.\n',
     );
   });
 
-  test('refuses options that leave a doubt', async () => {
+  test('rejects ambiguous options', async () => {
     const attempts: [content: string, flags: string[], problem: string][] = [
       [
         'a,b;c,d;e\n',
         [],
-        'The first row contains "," and ";" equally often. Say which one separates cells with --delimiter.',
+        'The first row contains "," and ";" equally often. Specify the one that separates cells with --delimiter.',
       ],
-      ['', ['--date-format', 'DD.MM.YY'], '--date-format DD.MM.YY: Two-digit years are ambiguous.'],
+      ['', ['--date-format', 'DD.MM.YY'], 'Invalid --date-format: Two-digit years are ambiguous.'],
       [
         '',
         ['--format', 'postgres', '--delimiter', ';'],
-        '--format postgres has tabs between cells: leave --delimiter out.',
+        '--format postgres always has tabs between cells. Remove --delimiter.',
       ],
     ];
     for (const [content, flags, problem] of attempts) {

@@ -44,7 +44,7 @@ const pipe = async (content: string | Buffer, ...args: string[]) => {
   return { code: code as number, stdout, stderr };
 };
 
-/** A record a line, of one day each. */
+/** One record per line, each of another day. */
 const linesOf = (days: number, value = '0.1'): string[] =>
   Array.from(
     { length: days },
@@ -67,7 +67,7 @@ const liveOf = async (stream: string): Promise<string[]> => {
 };
 
 describe('ingest', () => {
-  test('NDJSON, CSV and either of them compressed bring in the same records, and every digit', async () => {
+  test('stores the same records with every digit from NDJSON and CSV, compressed or not', async () => {
     const value = '12345678901234567890.123456789012';
     const ndjson = `\n${linesOf(2, value).join('\n\n')}\n`;
     const csv = `\ufeffDate,Customer,region,value\r\n2026-01-01,hooli,eu,${value}\r\n2026-01-02,"hooli",eu,${value}`;
@@ -82,14 +82,14 @@ describe('ingest', () => {
       outcomes.map(() => ({ code: 0, stderr: '' })),
     );
     expect(outcomes[0]?.stdout).toMatch(
-      /^Part 1: 2 records, up to line 4, stored\nStored: 2 records in "plain-lines", in [\d.]+ s \([\d,]+\/s\)\n$/,
+      /^Part 1: 2 records, up to line 4, stored\nStored: 2 records in "plain-lines", in [\d.]+m?s \([\d,]+\/s\)\n$/,
     );
     const expected = [`2026-01-02 hooli ${value}`, `2026-01-01 hooli ${value}`];
     for (const stream of ['plain-lines', 'packed-lines', 'plain-rows', 'packed-rows'])
       expect(await liveOf(stream)).toEqual(expected);
   });
 
-  test('the same input counts once however often it is started, and again with a key of its own', async () => {
+  test('counts the same input once when it runs again, and twice with another idempotency key', async () => {
     const file = await fileOf('again.ndjson', linesOf(1).join('\n'));
     const first = await ingest(file, '--stream', 'again');
     const [second, ownKey] = [
@@ -98,7 +98,7 @@ describe('ingest', () => {
     ];
     expect([first, second, ownKey].map(({ code }) => code)).toEqual([0, 0, 0]);
     expect(first.stderr).toBe('');
-    expect(second.stderr).toMatch(/^All of them had been stored by an earlier start, and count once\./);
+    expect(second.stderr).toMatch(/^All of them were already stored by an earlier run, and count once\./);
     expect(ownKey.stderr).toBe('');
     expect(await liveOf('again')).toEqual(['2026-01-01 hooli 0.2']);
     const otherContent = await ingest(
@@ -112,7 +112,7 @@ describe('ingest', () => {
     expect(await liveOf('again')).toEqual(['2026-01-01 hooli 0.2']);
   });
 
-  test('a refused part names its lines, leaves those before it stored, and goes on when they are corrected', async () => {
+  test('reports the lines of a rejected part, keeps earlier parts, and continues when the lines are corrected', async () => {
     const lines = linesOf(6);
     const bad = lines.with(4, lines[4]!.replace('"0.1"', '"-1"')).with(5, '{"timestamp":');
     const flags = ['--stream', 'in-parts', '--part', '2'];
@@ -120,7 +120,7 @@ describe('ingest', () => {
     expect(refused.code).toBe(1);
     expect(refused.stdout).toBe('Part 1: 2 records, up to line 2, stored\nPart 2: 2 records, up to line 4, stored\n');
     expect(refused.stderr.split('\n')).toEqual([
-      '4 records, up to line 4, are stored: leave these lines as they are. Start the same command again, with the same input and the same options: what is stored counts once.',
+      'Stored 4 records, up to line 4. Do not change these lines. Run the same command again with the same input and options; stored records count once.',
       expect.stringMatching(/^Line 5, value: /),
       expect.stringMatching(/^Line 6: Is not JSON/),
       '',
@@ -128,14 +128,14 @@ describe('ingest', () => {
     expect(await liveOf('in-parts')).toHaveLength(4);
 
     const corrected = await ingest(await fileOf('parts.ndjson', lines.join('\n')), ...flags);
-    expect(corrected).toMatchObject({ code: 0, stderr: expect.stringMatching(/^4 of them had been stored /) });
+    expect(corrected).toMatchObject({ code: 0, stderr: expect.stringMatching(/^4 of them were already stored /) });
     expect(corrected.stdout).toContain(
-      'Part 2: 2 records, up to line 4, were there already\nPart 3: 2 records, up to line 6, stored\n',
+      'Part 2: 2 records, up to line 4, already stored\nPart 3: 2 records, up to line 6, stored\n',
     );
     expect(await liveOf('in-parts')).toEqual([6, 5, 4, 3, 2, 1].map((day) => `2026-01-0${day} hooli 0.1`));
   });
 
-  test('a replace is one request: it hides what it replaces, and names both lines of a key that is there twice', async () => {
+  test('sends a replace as one request, and reports both lines of a duplicate record key', async () => {
     await ingest(await fileOf('before.ndjson', linesOf(3).join('\n')), '--stream', 'replaced');
     const twice = await pipe(
       [...linesOf(2), '', ...linesOf(1)].join('\n'),
@@ -154,10 +154,10 @@ describe('ingest', () => {
     expect(replaced).toMatchObject({ code: 0, stdout: expect.stringContaining('; 2 earlier records hidden') });
     expect(await liveOf('replaced')).toEqual(['2026-01-03 hooli 0.1', '2026-01-02 hooli 5', '2026-01-01 hooli 5']);
     const inParts = await pipe(linesOf(2).join('\n'), '--stream', 'replaced', '--kind', 'replace', '--part', '1');
-    expect(inParts).toMatchObject({ code: 1, stderr: expect.stringMatching(/^A replace goes in one request: /) });
+    expect(inParts).toMatchObject({ code: 1, stderr: expect.stringMatching(/^A replace is always one request, /) });
   });
 
-  test('cells are quoted as RFC 4180 has it, over several lines too, and lines are counted through them', async () => {
+  test('reads cells that are quoted as in RFC 4180, and counts the lines in them', async () => {
     const csv = [
       'timestamp;granularity;element;value;region;note',
       '2026-01-01;DAILY;"a ""quoted"" name; with a semicolon";1;eu;"over',
@@ -191,36 +191,32 @@ The header has: "timestamp", "granularity", "element", "value", "region", "note"
     ]);
   });
 
-  test('what cannot be read is said in words, and nothing is stored', async () => {
+  test('stores nothing and explains why when the input cannot be read', async () => {
     const head = 'timestamp,element,value';
     const daily = ['--granularity', 'daily'];
     const attempts: [content: string | Buffer, flags: string[], words: RegExp][] = [
-      ['', [], /^Nothing was stored\.\nThere is no record in it\.\n$/],
-      ['[{"timestamp":1}]', [], /It is one JSON array\. A record a line is needed/],
+      ['', [], /^Nothing was stored\.\nThe input contains no records\.\n$/],
+      ['[{"timestamp":1}]', [], /The input is a JSON array\. Convert it to one record per line/],
       [
         gzipSync(linesOf(20).join('\n')).subarray(0, 60),
         [],
-        /Standard input is no whole gzip file \(unexpected end of file\)\./,
+        /Standard input is not a complete gzip file \(unexpected end of file\)\./,
       ],
-      [`${head}\n2026-01-01,a,1`, [], /No column is the granularity: say it .* --granularity/],
-      [`when,element,value\n`, daily, /No column is the timestamp: say which with --column timestamp=NAME\./],
-      [`${head},date\n`, daily, /"timestamp" and "date" could both be the timestamp: /],
+      [`${head}\n2026-01-01,a,1`, [], /No column is the granularity\. Set that .* --granularity/],
+      [`when,element,value\n`, daily, /No column is the timestamp\. Name it with --column timestamp=NAME\./],
+      [`${head},date\n`, daily, /"timestamp" and "date" could both be the timestamp\. /],
       [`${head},x,x\n`, daily, /Two columns have the name "x"\./],
       [
         `${head},meterApiName\n`,
         daily,
-        /"meterApiName" cannot be a dimension: leave the column out with --ignore meterApiName\./,
+        /Column "meterApiName" cannot be a dimension\. Ignore it with --ignore meterApiName\./,
       ],
       [
         `${head}\n`,
         [...daily, '--column', 'value=Cost'],
-        /There is no column "Cost"\.\nThe header has: "timestamp", "element", "value", separated by ","\./,
+        /Column "Cost" does not exist\.\nThe header has: "timestamp", "element", "value", separated by ","\./,
       ],
-      [
-        `${head}\n2026-01-01,"a,1\n`,
-        daily,
-        /Line 2, column "element": A quote that is opened in this row is never closed\./,
-      ],
+      [`${head}\n2026-01-01,"a,1\n`, daily, /Line 2, column "element": A quote in this row is never closed\./],
       [Buffer.from(`${head}\n2026-01-01,\xff,1\n`, 'latin1'), daily, /Line 2: Is not UTF-8\./],
     ];
     const outcomes = await Promise.all(
@@ -232,12 +228,12 @@ The header has: "timestamp", "granularity", "element", "value", "region", "note"
     }
     expect(await ingest(join(directory, 'nowhere.csv'), '--stream', 'unreadable')).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^".*nowhere\.csv" cannot be read \(there is no such file\)\.\n$/),
+      stderr: expect.stringMatching(/^".*nowhere\.csv" cannot be read \(no such file\)\.\n$/),
     });
     expect(await liveOf('unreadable')).toEqual([]);
   });
 
-  test('the default of --part that its help tells can be spelled out, and larger parts too; what is no number is refused', async () => {
+  test('accepts the default of --part that its help shows and larger numbers, and rejects other text', async () => {
     const { stdout: help } = await ingest('--help');
     const [, told = ''] = /--part <records> [^()]*\(default:\s+(\d+)/.exec(help) ?? [];
     expect(told).toMatch(/^[1-9]/);
@@ -252,12 +248,12 @@ The header has: "timestamp", "granularity", "element", "value", "region", "note"
       ['0', '1000000000', '1e6', ''].map((part) => ingest(file, '--stream', 'whole', '--part', part)),
     );
     for (const { code, stderr } of refused) {
-      expect(stderr).toContain('It is a whole number from 1 to 999999999.');
+      expect(stderr).toContain('Expected a whole number from 1 to 999999999.');
       expect(code).toBe(2);
     }
   });
 
-  test('a file is looked for where npm was called, not where Sluice lies', async () => {
+  test('finds the file in the directory in which npm was called', async () => {
     await fileOf('here.ndjson', linesOf(1).join('\n'));
     const found = await runSluice('cli', ['ingest', 'here.ndjson', '--stream', 'here'], {
       ...settings(),
@@ -267,7 +263,7 @@ The header has: "timestamp", "granularity", "element", "value", "region", "note"
     expect(found).toMatchObject({ code: 0, stderr: '' });
   });
 
-  test('of many bad lines the first hundred are told, and how many there are', async () => {
+  test('lists the first 100 of many invalid lines, and their number', async () => {
     const { stderr } = await pipe(Array.from({ length: 250 }, () => '{}').join('\n'), '--stream', 'many');
     const lines = stderr.trimEnd().split('\n');
     expect(lines[0]).toBe('Nothing was stored.');
@@ -276,8 +272,8 @@ The header has: "timestamp", "granularity", "element", "value", "region", "note"
   });
 });
 
-/** Stands between: does with each request what the test says, the first time the first of it, and passes on what is left. */
-const startBetween = async (faults: ('lose the answer' | 'hold the answer' | 'unavailable')[]) => {
+/** A proxy that applies one of the faults to each request, in their order, and forwards all others. */
+const startBetween = async (faults: ('lose the response' | 'hold the response' | 'unavailable')[]) => {
   const requests: IncomingHttpHeaders[] = [];
   const between: Server = createServer((request, response) => {
     requests.push(request.headers);
@@ -285,14 +281,14 @@ const startBetween = async (faults: ('lose the answer' | 'hold the answer' | 'un
     if (fault === 'unavailable') {
       request.resume().on('end', () => {
         response.writeHead(503, { 'retry-after': '1', 'content-type': 'application/json' });
-        response.end('{"error":{"code":"UNAVAILABLE","message":"The database is away."}}');
+        response.end('{"error":{"code":"UNAVAILABLE","message":"The database is down."}}');
       });
       return;
     }
     const onward = httpRequest(`${server.url}${request.url}`, { method: request.method, headers: request.headers });
     onward.on('response', (answer) => {
-      if (fault === 'hold the answer') answer.resume();
-      else if (fault === 'lose the answer') answer.resume().on('end', () => request.socket.destroy());
+      if (fault === 'hold the response') answer.resume();
+      else if (fault === 'lose the response') answer.resume().on('end', () => request.socket.destroy());
       else {
         response.writeHead(answer.statusCode ?? 0, answer.headers);
         answer.pipe(response);
@@ -313,9 +309,9 @@ const startBetween = async (faults: ('lose the answer' | 'hold the answer' | 'un
   };
 };
 
-describe('ingest over a bad line', () => {
-  test('what was stored before its answer was lost is sent again and counts once', async () => {
-    const between = await startBetween(['lose the answer', 'unavailable']);
+describe('ingest over an unreliable connection', () => {
+  test('sends a part again when its response is lost, and counts it once', async () => {
+    const between = await startBetween(['lose the response', 'unavailable']);
     try {
       const file = await fileOf('lost.ndjson', linesOf(2).join('\n'));
       const { code, stdout, stderr } = await runSluice('cli', ['ingest', file, '--stream', 'lost'], {
@@ -325,7 +321,7 @@ describe('ingest over a bad line', () => {
       expect(stderr).toMatch(
         /^The server at \S+ cannot be reached \(ECONNRESET\)\. Retrying part 1\.\nThe database is away\. Retrying part 1\.\n/,
       );
-      expect(stdout).toContain('Part 1: 2 records, up to line 2, were there already\n');
+      expect(stdout).toContain('Part 1: 2 records, up to line 2, already stored\n');
       expect(code).toBe(0);
       expect(await liveOf('lost')).toEqual(['2026-01-02 hooli 0.1', '2026-01-01 hooli 0.1']);
     } finally {
@@ -333,12 +329,12 @@ describe('ingest over a bad line', () => {
     }
   });
 
-  test('to another machine it goes compressed, each time it is sent, and arrives whole; on this machine plain', async () => {
-    const between = await startBetween(['unavailable', 'lose the answer']);
+  test('compresses records for other machines, in each attempt, and not for this machine', async () => {
+    const between = await startBetween(['unavailable', 'lose the response']);
     try {
       const lines = linesOf(28, '12345678901234567890.123456789012').join('\n');
       const file = await fileOf('far.ndjson', lines);
-      // An address that is not one of this machine's by name, and leads to it all the same.
+      // An address of this machine that does not look like one.
       const far = between.url.replace('127.0.0.1', '0.0.0.0');
       const sent = await runSluice('cli', ['ingest', file, '--stream', 'far', '--url', far], settings());
       expect(sent.stderr.match(/Retrying part 1\./g)).toHaveLength(2);
@@ -362,8 +358,8 @@ describe('ingest over a bad line', () => {
     }
   });
 
-  test('Ctrl-C says where it stands, and the same command goes on from there', async () => {
-    const between = await startBetween(['hold the answer']);
+  test('prints what was stored after Ctrl-C, and continues when it runs again', async () => {
+    const between = await startBetween(['hold the response']);
     try {
       const file = await fileOf('stopped.ndjson', linesOf(2).join('\n'));
       const args = ['ingest', file, '--stream', 'stopped'];
@@ -372,7 +368,7 @@ describe('ingest over a bad line', () => {
       stopped.interrupt();
       expect(await stopped.ended).toBe(130);
       expect(stopped.stderr).toBe(
-        'Stopped. Whether part 1 was stored is not known. Start the same command again, with the same input and the same options: what is stored counts once.\n',
+        'Stopped. It is unknown whether part 1 was stored. Run the same command again with the same input and options; stored records count once.\n',
       );
       expect(await runSluice('cli', args, settings())).toMatchObject({ code: 0 });
       expect(await liveOf('stopped')).toEqual(['2026-01-02 hooli 0.1', '2026-01-01 hooli 0.1']);
@@ -381,7 +377,7 @@ describe('ingest over a bad line', () => {
     }
   });
 
-  test('a server that stays away ends it with 1 when its patience is over; one that refuses the key, at once', async () => {
+  test('exits with 1 when --patience is over, or immediately when the server rejects the API key', async () => {
     const file = await fileOf('away.ndjson', linesOf(1).join('\n'));
     const [away, refused] = await Promise.all([
       ingest(file, '--stream', 'away', '--url', 'http://127.0.0.1:1', '--patience', '1s'),
@@ -389,17 +385,17 @@ describe('ingest over a bad line', () => {
     ]);
     expect(away.code).toBe(1);
     expect(away.stderr).toMatch(
-      /Retrying part 1\.[\s\S]*Whether part 1 was stored is not known\. Start the same command again/,
+      /Retrying part 1\.[\s\S]*It is unknown whether part 1 was stored\. Run the same command again/,
     );
     expect(refused).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(
-        /^Nothing was stored\.\nThe server at http:\S+ refuses the key in API_KEY: it is wrong or was revoked\.\n$/,
+        /^Nothing was stored\.\nThe server at http:\S+ rejected the API key in API_KEY\. It is unknown or revoked\.\n$/,
       ),
     });
   });
 
-  test.runIf(process.platform === 'linux')('in a terminal a bar shows what is read and sent', async () => {
+  test.runIf(process.platform === 'linux')('draws a bar of what was read and sent in a terminal', async () => {
     const file = await fileOf('bar.ndjson', linesOf(28).join('\n'));
     const { code, stdout } = await runInTerminal(['ingest', file, '--stream', 'bar', '--part', '7'], {
       columns: 100,
@@ -409,8 +405,8 @@ describe('ingest over a bad line', () => {
     // oxlint-disable-next-line no-control-regex -- the colours and the erased line are what it takes out
     const states = stdout.split('\r\u001b[2K').map((shown) => shown.replaceAll(/\u001b\[\d+m/g, ''));
     expect(states).toContainEqual(
-      expect.stringMatching(/^Storing part 4 ━+ 3\.\d kB of 3\.\d kB, 28 sent, [\d,]+\/s$/),
+      expect.stringMatching(/^Storing part 4 ━+ 3\.\d+ kB of 3\.\d+ kB, 28 sent, [\d,]+\/s$/),
     );
-    expect(states.at(-1)).toMatch(/^Stored: 28 records in "bar", in 4 parts, in /);
+    expect(states.at(-1)).toMatch(/^Stored: 28 records in "bar" in 4 parts, in /);
   });
 });

@@ -7,9 +7,9 @@ import { createJob, endedRun, innerId, querySql, readExport, runJob } from '../s
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 
-// A purge never takes anything away from those who read the ledger as of an earlier moment.
+// A purge removes nothing that a reader of the ledger as of an earlier time needs.
 
-/** The least that a purge has to leave, in ms: the sum of the two. */
+/** The minimum age of a purge in milliseconds is the sum of both settings. */
 const SETTINGS = { REQUEST_TIMEOUT_MS: '8000', INTAKE_MAX_SECONDS: '1' };
 const MINIMUM_MS = 9000;
 
@@ -34,12 +34,12 @@ const recordsOf = (value: string): RecordInput[] =>
 const replace = async (stream: string, value: string): Promise<void> =>
   expect(verdict(await write(server, 'Replace', { stream, records: recordsOf(value) }))).toBe('taken');
 
-/** What the command answers and says. */
+/** Returns the standard output of the command. */
 const purge = async ({ olderThanMs = MINIMUM_MS, onSaid = (_text: string): void => undefined } = {}) => {
   let answered = '';
   await purgeCommand(
     {
-      terminal: { answer: (text) => void (answered += text), say: onSaid },
+      terminal: { print: (text) => void (answered += text), message: onSaid },
       log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
       loadConfig: () => loadConfig({ ...SETTINGS, DATABASE_URL: server.database.url }),
     },
@@ -117,7 +117,7 @@ test.each(['hidden records', 'a deleted stream'])(
         () => Promise.resolve(said),
         (texts) => texts.length > 0,
       );
-      expect(said).toEqual(['Waiting for transactions that were open when the records were chosen.']);
+      expect(said).toEqual(['Waiting for transactions that were open when the records were selected.']);
     } finally {
       await release();
       await purging;
@@ -126,7 +126,7 @@ test.each(['hidden records', 'a deleted stream'])(
   },
 );
 
-test('purge > takes nothing from exports and usage queries when all run in loops beside replaces', async () => {
+test('purge > does not change exports and usage queries when all run concurrently with replaces', async () => {
   const stream = 'rewritten';
   await replace(stream, '0');
   const jobs = await Promise.all(
@@ -146,7 +146,7 @@ test('purge > takes nothing from exports and usage queries when all run in loops
     for (let round = 1; working; round += 1) await replace(stream, String(round));
   })();
   const purging = (async () => {
-    while (working) purged += Number(/in all ([\d,]+)/.exec(await purge())?.[1]?.replaceAll(',', '') ?? 0);
+    while (working) purged += Number(/total: ([\d,]+)/.exec(await purge())?.[1]?.replaceAll(',', '') ?? 0);
   })();
   const enough = (): boolean => counts.length >= 200 && purged > 0;
   const asking = (async () => {
@@ -167,7 +167,7 @@ test('purge > takes nothing from exports and usage queries when all run in loops
   expect(purged).toBeGreaterThan(0);
 }, 90_000);
 
-test('purge > refuses an age below the minimum, and names it', async () => {
+test('purge > rejects an age below the minimum, and prints the minimum', async () => {
   const refused = await runSluice('cli', ['purge', '--yes', '--hidden', '--older-than', '0d'], {
     ...SETTINGS,
     DATABASE_URL: server.database.url,

@@ -44,7 +44,7 @@ const purge = async ({ hidden = false, dryRun = false, olderThanMs = MINIMUM_MS 
   const words = { stdout: '', stderr: '' };
   await purgeCommand(
     {
-      terminal: { answer: (text) => void (words.stdout += text), say: (text) => void (words.stderr += text) },
+      terminal: { print: (text) => void (words.stdout += text), message: (text) => void (words.stderr += text) },
       log: { debug: () => undefined, warn: () => undefined, error: () => undefined },
       loadConfig: () => loadConfig({ ...SHORT_REQUESTS, DATABASE_URL: server.database.url }),
     },
@@ -82,7 +82,7 @@ const SUM = `mutation ($input: AllocationInput!) {
 }`;
 
 describe('purge', () => {
-  test('removes the records of deleted streams for good, and a request that comes again still gets its receipt', async () => {
+  test('removes the records of deleted streams, and a repeated request still returns its receipt', async () => {
     const input = {
       stream: 'dead',
       idempotencyKey: 'first',
@@ -100,7 +100,7 @@ describe('purge', () => {
     expect(young.stdout).toMatch(/^nothing to remove: nothing was deleted before /);
     const trial = await sluicePurge('--dry-run', '--older-than', '0d');
     expect(trial.stdout).toMatch(
-      /^would remove 1 record and 1 filter of the stream "dead" of the account "default", deleted .*\nin all 1 record of 1 stream; nothing was removed\n$/,
+      /^would remove 1 record and 1 filter of the stream "dead" of the account "default", deleted .*\ntotal: 1 record of 1 stream; nothing was removed\n$/,
     );
     expect((await rowsOf('dead'))?.records).toBe(2);
 
@@ -108,7 +108,7 @@ describe('purge', () => {
     expect(done).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(
-        /^removed 1 record and 1 filter of the stream "dead" .*\nin all 1 record of 1 stream\n$/,
+        /^removed 1 record and 1 filter of the stream "dead" .*\ntotal: 1 record of 1 stream\n$/,
       ),
     });
     expect(await rowsOf('dead')).toEqual({ records: 1, filters: 1, operations: 3, streams: 2 });
@@ -126,7 +126,7 @@ describe('purge', () => {
     });
   });
 
-  test('keeps what a run that has not ended still reads, and removes it afterwards', async () => {
+  test('keeps records that an active run reads, and removes them afterwards', async () => {
     await addRecords(server, 'read', 'DAILY', [recordOf('hooli', '5')]);
     const gate = createGate();
     server.s3.setFault(() => ({ hold: gate.opened }));
@@ -141,7 +141,7 @@ describe('purge', () => {
     const kept = await purge();
     expect(kept).toEqual({
       stdout: expect.stringMatching(/^nothing to remove/),
-      stderr: expect.stringMatching(/^Kept the stream "read" .*: a run that has not ended reads it/),
+      stderr: expect.stringMatching(/^Kept the stream "read" .*: an active run reads its earlier state/),
     });
     expect((await rowsOf('read'))?.records).toBe(1);
 
@@ -152,7 +152,7 @@ describe('purge', () => {
     expect((await purge()).stdout).toContain('removed 1 record and 1 filter of the stream "read"');
   });
 
-  test('with --hidden also removes what a replace or delete has hidden, and every live value stays', async () => {
+  test('also removes hidden records with --hidden, and keeps every live value', async () => {
     const replace = (value: string) =>
       server.graphql(`mutation ($input: AllocationInput!) { allocationReplace(input: $input) { __typename } }`, {
         input: { stream: 'replaced', records: [{ ...recordOf('hooli', value), granularity: 'DAILY' }] },
@@ -169,7 +169,7 @@ describe('purge', () => {
     expect(stream).toEqual({ records: { edges: [{ node: { elementName: 'hooli', value: '3' } }] } });
   });
 
-  test('keeps hidden records that a run which has not ended still reads', async () => {
+  test('keeps hidden records that an active run reads', async () => {
     const db = server.resources.database.acrossAccounts;
     const jobId = await createJob(server, { meterApiNames: ['watched'] });
     await addRecords(server, 'watched', 'DAILY', [recordOf('hooli', '5')]);
@@ -200,7 +200,7 @@ describe('purge', () => {
     expect(await names()).toContain('watched');
   });
 
-  test('goes through many more records than fit in one batch, live and hidden ones', async () => {
+  test('removes more records than fit in one batch, live and hidden ones', async () => {
     await addRecords(server, 'large', 'DAILY', [recordOf('hooli', '1')]);
     await deleteStream('large');
     await querySql(
@@ -216,7 +216,7 @@ describe('purge', () => {
     expect((await purge({ dryRun: true })).stdout).toMatch(/^nothing to remove/);
   });
 
-  test('hidden records go operation by operation, whatever else the stream holds', async () => {
+  test('removes hidden records operation by operation', async () => {
     const db = server.resources.database.acrossAccounts;
     await addRecords(server, 'busy', 'DAILY', [recordOf('hooli', '1')]);
     await querySql(

@@ -28,8 +28,8 @@ afterAll(() => server.stop());
 const AHEAD = 1_000_000_000_000n;
 
 /**
- * What pg_dump and a restore into a new cluster do to the ledger: the rows come, the cluster's count does not. With -1 the ids lie in
- * the future of this cluster, with 1 in its distant past.
+ * Changes the ledger as pg_dump and a restore into a new cluster do: the rows are copied, the transaction counter is not. With -1 the
+ * ids are in the future of this cluster, with 1 in its distant past.
  */
 const moveToAnotherCluster = (countOfNewCluster: -1 | 1) =>
   withClient(server.database.url, async (client) => {
@@ -76,8 +76,8 @@ const moves = [
   ['whose count is far ahead', () => moveToAnotherCluster(1)],
 ] as const;
 
-describe('a database restored into another cluster', () => {
-  test.each(moves)('answers as it did %s, without a restart, and is repaired once', async (_, move) => {
+describe('database restored into another cluster', () => {
+  test.each(moves)('returns the same usage %s, without a restart, and is repaired once', async (_, move) => {
     await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '5')]);
     await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '2')]);
     await addRecords(server, 'gone', 'DAILY', [recordOf('hooli', '1')]);
@@ -98,7 +98,7 @@ describe('a database restored into another cluster', () => {
     expect(await repairs()).toBe(before + 1);
   });
 
-  test('is named by doctor, and repaired by migrate', async () => {
+  test('is reported by doctor, and repaired by migrate', async () => {
     await addRecords(server, 'checked', 'DAILY', [recordOf('hooli', '5')]);
     expect(await usageOf('checked')).toBe('5');
     await moveToAnotherCluster(-1);
@@ -116,7 +116,7 @@ describe('a database restored into another cluster', () => {
     expect(await usageOf('checked')).toBe('5');
   });
 
-  test('lets an unfinished run take a new watermark', async () => {
+  test('gives an unfinished run a new watermark', async () => {
     await addRecords(server, 'exported', 'DAILY', [recordOf('hooli', '5')]);
     const jobId = await createJob(server, { meterApiNames: ['exported'], range: 'ago(40d)', groupBy: ['element'] });
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
@@ -141,7 +141,7 @@ describe('a database restored into another cluster', () => {
     expect(manifest.watermark.snapshot).not.toBe(moved);
   });
 
-  test('hashes keys again when another encoding or order of bytes would find none of them', async () => {
+  test('hashes record keys again when the encoding or byte order differs', async () => {
     await addRecords(server, 'hashed', 'DAILY', [recordOf('hooli', '5')]);
     await usageOf('hashed');
     await querySql(
@@ -168,7 +168,7 @@ describe('a database restored into another cluster', () => {
   });
 });
 
-test('a database that stayed in its cluster is left as it is', async () => {
+test('migrate > does not repair a database that is still in its cluster', async () => {
   const read = () => querySql(server, 'SELECT id, xid::text FROM operations ORDER BY id');
   await addRecords(server, 'kept', 'DAILY', [recordOf('hooli', '4')]);
   const before = await read();

@@ -46,7 +46,7 @@ const checkOf = async (...command: string[]) => {
 };
 
 describe('scale-out check', () => {
-  test('says in one line that the database is not distributed when it is one PostgreSQL', async () => {
+  test('reports in one line that the database is not distributed', async () => {
     const { code, stderr, lines } = await checkOf('scale-out', 'check');
     expect({ code, stderr, lines }).toEqual({
       code: 0,
@@ -67,7 +67,7 @@ describe('scale-out check', () => {
     });
   });
 
-  test('prints one line for each check and returns 1 when one is broken, and doctor prints the same lines', async () => {
+  test('prints one line per check and exits with 1 when one is broken, and doctor prints the same lines', async () => {
     await onServer(STAND_INS);
     const before = await checkOf('scale-out', 'check');
     expect(before.verdicts).toEqual([
@@ -96,7 +96,7 @@ describe('scale-out check', () => {
     expect(ofDoctor.lines.join(' ')).toContain('scale-out');
   });
 
-  test('reports what is corrected as ok, and what is left', async () => {
+  test('reports corrected problems as ok, and the remaining ones', async () => {
     await onServer(`
       ALTER DATABASE ${name()} SET citus.propagate_set_commands = 'local';
       ALTER TABLE jobs DROP CONSTRAINT jobs_account_id_accounts_id_fk;

@@ -44,8 +44,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-describe('usage in the terminal', () => {
-  test('each group has a line with its exact sum, its share and its bars, the largest first', async () => {
+describe('usage command', () => {
+  test('prints a line per group with exact sum, share and bars, largest first', async () => {
     expect(await usage('api-calls', ...JANUARY)).toEqual({
       code: 0,
       stderr: '',
@@ -60,7 +60,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     });
   });
 
-  test('several dimensions, a filter, other buckets and a time zone are those of the API', async () => {
+  test('groups by several dimensions, with a filter, other buckets and a time zone', async () => {
     const flags = ['--by', 'region,element', '--filter', 'element=hooli', '--filter', 'element=acme'];
     const { stdout } = await usage('api-calls', ...JANUARY, ...flags, '--bucket', 'month', '--time-zone', 'Asia/Tokyo');
     expect(stdout.split('\n').slice(0, 4)).toEqual([
@@ -73,14 +73,14 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     expect(stdout).not.toContain('株式会社');
   });
 
-  test('what is not among the first stands in one line, with the exact sum of it', async () => {
+  test('adds up the groups after --top in one line with their exact sum', async () => {
     const { stdout } = await usage('api-calls', ...JANUARY, '--top', '1');
     expect(stdout).toMatch(/^hooli /m);
     expect(stdout).toMatch(/^2 others +9007199254741000 /m);
     expect(stdout).not.toMatch(/^acme/m);
   });
 
-  test('as JSON it has every digit as text, and a value for each bucket', async () => {
+  test('prints JSON with every digit as text and a value per bucket', async () => {
     const { stdout } = await usage('api-calls', ...JANUARY, '--json');
     const answer = JSON.parse(stdout) as { groups: unknown[]; all: unknown };
     expect(answer).toMatchObject({
@@ -101,7 +101,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
   });
 
   test.runIf(process.platform === 'linux')(
-    'in a narrow terminal names are cut and columns left out, figures never, and no line is too long',
+    'truncates names and leaves out columns, but never truncates figures, when the terminal is narrow',
     async () => {
       const { stdout, code } = await runInTerminal(['usage', 'api-calls', ...JANUARY], {
         columns: 64,
@@ -119,7 +119,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     },
   );
 
-  test.runIf(process.platform === 'linux')('a terminal gets colours, unless NO_COLOR is set', async () => {
+  test.runIf(process.platform === 'linux')('uses colours in a terminal, unless NO_COLOR is set', async () => {
     const run = (more: Record<string, string>) =>
       runInTerminal(['usage', 'api-calls', ...JANUARY], { columns: 120, settings: { ...settings(), ...more } });
     const [coloured, plain] = await Promise.all([run({}), run({ NO_COLOR: '1' })]);
@@ -129,26 +129,26 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     expect(coloured.stdout.replaceAll(/\u001b\[\d+m/g, '')).toBe(plain.stdout);
   });
 
-  test('a window without usage says where the records lie', async () => {
+  test('prints the range of records in the stream when the window has no usage', async () => {
     const nothing = await usage('api-calls', '--from', '2020-01-01', '--to', '2020-02-01');
     expect(nothing).toMatchObject({
       code: 0,
-      stderr: 'Nothing was used. The records of the stream lie from 2026-01-01T00:00:00Z to 2026-01-04T00:00:00Z.\n',
+      stderr: 'No usage in this range. The stream has records from 2026-01-01T00:00:00Z to 2026-01-04T00:00:00Z.\n',
     });
   });
 
-  test('what cannot be answered is said in words', async () => {
+  test('explains why when it cannot return usage', async () => {
     const attempts: [args: string[], code: number, words: RegExp][] = [
-      [['no-such'], 1, /^There is no stream "no-such"\.\n$/],
+      [['no-such'], 1, /^Stream "no-such" does not exist\.\n$/],
       [
         ['api-calls', '--by', 'element,size'],
         1,
-        /^The stream "api-calls" has no dimension "size"\. It has: element, region\.\n$/,
+        /^Stream "api-calls" does not have the dimension "size"\. It has: element, region\.\n$/,
       ],
-      [['api-calls', '--range', '7d', '--from', '2026-01-01'], 1, /^Give either --range or --from\.\n$/],
-      [['api-calls', '--from', '2026-13-01'], 1, /^--from is a date such as 2026-01-25, /],
-      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must be after from\.\n$/],
-      [['api-calls', '--range', 'long'], 2, /It is a number and d, h or m, such as 30d or ago\(30d\)\./],
+      [['api-calls', '--range', '7d', '--from', '2026-01-01'], 1, /^Use either --range or --from\.\n$/],
+      [['api-calls', '--from', '2026-13-01'], 1, /^--from must be a date such as 2026-01-25, /],
+      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must lie after from\.\n$/],
+      [['api-calls', '--range', 'long'], 2, /Expected a number with d, h or m, such as 30d or ago\(30d\)\./],
       [['api-calls', '--time-zone', 'EST+5'], 2, /"EST\+5" is not a name in the IANA time zone database/],
       [['api-calls', '--url', 'http://127.0.0.1:1'], 1, /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],
     ];
@@ -158,8 +158,8 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
   });
 });
 
-describe('the key of a client command', () => {
-  test('is that of a file, of API_KEY, or of local mode, which no other machine gets', async () => {
+describe('API key of a client command', () => {
+  test('is that of a file, of API_KEY, or of local mode, which is not sent to other machines', async () => {
     const file = join(directory, 'api-key');
     await writeFile(file, `${server.key}\n`);
     const { port } = new URL(server.url);
@@ -173,12 +173,12 @@ describe('the key of a client command', () => {
     expect([fromFile.code, ofLocalMode.code]).toEqual([0, 0]);
     expect(elsewhere).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^A key is needed for http:\/\/sluice\.invalid: /),
+      stderr: expect.stringMatching(/^http:\/\/sluice\.invalid requires an API key\. /),
     });
-    expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/^There is no key: /) });
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringMatching(/^No API key found\. /) });
   });
 
-  test('is named by where it was found when the server refuses it', async () => {
+  test('is described by where it was found when the server rejects it', async () => {
     const file = join(directory, 'wrong-key');
     await writeFile(file, 'wrong\n');
     const url = { SLUICE_URL: server.url };
@@ -190,10 +190,14 @@ describe('the key of a client command', () => {
     ]);
     expect(outcomes).toEqual(
       [
-        'in API_KEY: it is wrong or was revoked',
-        'in API_KEY: it was mistyped, as its checksum shows',
-        `in "${file}": it is wrong or was revoked`,
-      ].map((words) => ({ code: 1, stdout: '', stderr: `The server at ${server.url} refuses the key ${words}.\n` })),
+        'in API_KEY. It is unknown or revoked',
+        'in API_KEY. Its checksum does not match (typo?)',
+        `in "${file}". It is unknown or revoked`,
+      ].map((words) => ({
+        code: 1,
+        stdout: '',
+        stderr: `The server at ${server.url} rejected the API key ${words}.\n`,
+      })),
     );
   });
 });

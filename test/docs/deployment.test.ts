@@ -8,10 +8,9 @@ import { blocksOf } from './pages.ts';
 const page = await readFile(join(ROOT, 'docs/deployment.md'), 'utf8');
 
 test('docs/deployment.md > operator commands include every command of the program', () => {
-  const plain = { isTerminal: false, columns: null, paint: (_: unknown, text: string) => text };
   const program = createProgram({
     env: {},
-    terminal: { answer: () => {}, say: () => {}, answers: plain },
+    terminal: { print: () => {}, message: () => {}, isInteractive: false, columns: 80, style: (_, text) => text },
     log: { debug: () => {}, warn: () => {}, error: () => {} },
     onBroken: () => {},
     onInterrupted: () => {},

@@ -106,14 +106,14 @@ test('docs/deployment.md > operator commands do what their comments say', { time
       expect(await open()).toBe('acme');
     },
     'key revoke': async ({ stderr }) => {
-      expect(stderr).toMatch(new RegExp(`^Revoked the key ${id}\\.`));
+      expect(stderr).toMatch(new RegExp(`^Revoked the API key ${id}\\.`));
       await eventually(open, (answer) => answer === 'UNAUTHENTICATED', 5000);
     },
     // The ten lines of curl wrote to this bucket.
     'bucket list': ({ stdout }) => expect(stdout).toMatch(/^customer-bucket +default +\d{4}-/m),
     'bucket move': ({ stderr }) =>
-      expect(stderr).toMatch(/^The bucket customer-bucket belongs to the account "acme" now\./),
-    'bucket release': ({ stderr }) => expect(stderr).toMatch(/^The bucket customer-bucket belongs to nobody now:/),
+      expect(stderr).toMatch(/^The bucket customer-bucket now belongs to the account "acme"\./),
+    'bucket release': ({ stderr }) => expect(stderr).toMatch(/^The bucket customer-bucket has no owner now\./),
     migrate: ({ stderr, stdout }) => expect(`${stdout}${stderr}`).toBe('The database is up to date.\n'),
     'purge --dry-run': ({ stderr, stdout }) => expect(`${stdout}${stderr}`).toMatch(/^nothing to remove: /),
     doctor: ({ stdout }) =>

@@ -22,7 +22,7 @@ const LAYERS = [
   ['db'],
   ['api-client'],
   ['validation'],
-  ['errors', 'lib'],
+  ['errors', 'lib', 'terminal'],
   ['preflight.cjs'],
 ] as const;
 

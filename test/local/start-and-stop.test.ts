@@ -63,7 +63,7 @@ describe('a start that cannot be', () => {
     expect(doctor.code).toBe(1);
     expect(doctor.stdout.split('\n').slice(0, 2)).toEqual([
       `settings    broken   ${words}`,
-      'database    skipped  DATABASE_URL has to be put right first',
+      'database    skipped  DATABASE_URL is not valid',
     ]);
   });
 
@@ -147,7 +147,7 @@ describe('what a start says', () => {
       const doctor = () => runSluice('cli', ['doctor'], settings);
       expect((await doctor()).stdout).toContain(`keys        warn     ${line}\n`);
       for (const words of commands) expect(await runSluice('cli', words, settings)).toMatchObject({ code: 0 });
-      expect((await doctor()).stdout).toContain('keys        ok       an account has a valid one\n');
+      expect((await doctor()).stdout).toContain('keys        ok       at least one valid API key exists\n');
       expect(await said('no valid API key')).toBe('');
     } finally {
       await database.drop();

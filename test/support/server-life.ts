@@ -231,7 +231,7 @@ const silent = () => undefined;
 const programOf = (env: Readonly<Record<string, string>>, onBroken: () => void = silent): Command =>
   createProgram({
     env,
-    terminal: { answer: silent, say: silent, answers: { isTerminal: false, columns: null, paint: (_, text) => text } },
+    terminal: { print: silent, message: silent, isInteractive: false, columns: 80, style: (_, text) => text },
     log: { debug: silent, warn: silent, error: silent },
     onBroken,
     onInterrupted: silent,

@@ -1,38 +1,39 @@
 import type { DatabaseAddress } from '../../db/database-address.ts';
-import { failureWords } from '../../process/format-startup-error.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
-import type { Terminal } from '../command-context.ts';
-import { broken, type Finding } from './check-result.ts';
+import { failureWords } from '../../process/format-startup-error.ts';
+import type { PlainTerminal } from '../../terminal/terminal.ts';
+import { broken, type CheckResult } from './check-result.ts';
 
-/** The lines of a command that checks things: one for each finding. */
+/** Prints a line for each check. */
 export interface CheckReport {
-  readonly tell: (name: string, finding: Finding) => void;
-  /** False after the first broken finding. Warnings do not count. */
+  readonly report: (name: string, result: CheckResult) => void;
+  /** False after the first broken result. */
   readonly isSound: () => boolean;
 }
 
-export const openReport = (terminal: Terminal): CheckReport => {
+export function openReport(terminal: PlainTerminal): CheckReport {
   let sound = true;
   return {
-    tell: (name, { verdict, words }) => {
+    report: (name, { verdict, message }) => {
       if (verdict === 'broken') sound = false;
-      terminal.answer(`${name.padEnd(10)}  ${verdict.padEnd(7)}  ${words}\n`);
+      terminal.print(`${name.padEnd(10)}  ${verdict.padEnd(7)}  ${message}\n`);
     },
     isSound: () => sound,
   };
-};
+}
 
-/** The finding of the check; a check that throws is broken. `place` is the database that a connection error names. */
-export const findingOf = async (
-  check: () => Promise<Finding> | Finding,
-  place: DatabaseAddress | null = null,
-): Promise<Finding> => {
+/** Runs a check. A check that throws is broken. `address` is the database that a message about a lost connection names. */
+export async function runCheck(
+  check: () => Promise<CheckResult> | CheckResult,
+  address: DatabaseAddress | null = null,
+): Promise<CheckResult> {
   try {
     return await check();
   } catch (error) {
-    return broken(wordsOf(error, place));
+    return broken(formatError(error, address));
   }
-};
+}
 
-export const wordsOf = (error: unknown, place: DatabaseAddress | null = null): string =>
-  failureWords(error, place)?.replaceAll('\n', ' ') ?? scrubError(error).message;
+export function formatError(error: unknown, address: DatabaseAddress | null = null): string {
+  return failureWords(error, address)?.replaceAll('\n', ' ') ?? scrubError(error).message;
+}

@@ -1,15 +1,24 @@
-// Pure: what doctor says of one thing that it looked at.
+// Pure: the result of a check of `doctor` or `scale-out check`.
 
-export type Verdict = 'ok' | 'warn' | 'broken' | 'skipped';
-
-export interface Finding {
-  readonly verdict: Verdict;
-  readonly words: string;
+export interface CheckResult {
+  readonly verdict: 'ok' | 'warn' | 'broken' | 'skipped';
+  readonly message: string;
 }
 
-export const ok = (words: string): Finding => ({ verdict: 'ok', words });
-/** Works, or nothing needs it yet, but probably is not meant. */
-export const warn = (words: string): Finding => ({ verdict: 'warn', words });
-/** Sluice cannot work like this. */
-export const broken = (words: string): Finding => ({ verdict: 'broken', words });
-export const skipped = (words: string): Finding => ({ verdict: 'skipped', words });
+export function ok(message: string): CheckResult {
+  return { verdict: 'ok', message };
+}
+
+/** Sluice works, but the operator should look at it. */
+export function warn(message: string): CheckResult {
+  return { verdict: 'warn', message };
+}
+
+/** Sluice does not work like this. */
+export function broken(message: string): CheckResult {
+  return { verdict: 'broken', message };
+}
+
+export function skipped(message: string): CheckResult {
+  return { verdict: 'skipped', message };
+}

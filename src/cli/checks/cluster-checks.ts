@@ -1,7 +1,10 @@
 import { sql } from 'drizzle-orm';
 import { SYSTEM_IDENTIFIER } from '../../db/as-of-text.ts';
 import type { Db } from '../../db/client.ts';
+import type { DatabaseAddress } from '../../db/database-address.ts';
 import { DISTRIBUTED, REFERENCE } from '../../db/table-distribution.ts';
+import { type CheckReport, formatError, runCheck } from './check-report.ts';
+import { broken, type CheckResult } from './check-result.ts';
 import {
   type ClusterNode,
   type ForeignKeyRow,
@@ -10,7 +13,7 @@ import {
   judgeForeignKeys,
   judgeMoves,
   judgeNodes,
-  judgePlaces,
+  judgePlacements,
   judgePolicies,
   judgePropagation,
   judgeVersions,
@@ -18,29 +21,28 @@ import {
   type ReachRow,
   type TableRow,
 } from './cluster-rules.ts';
-import type { Finding } from './check-result.ts';
 
-/** What the database is: one PostgreSQL, or a node of a Citus cluster. */
-export type Distribution = 'none' | 'coordinator' | 'worker';
+/** Whether the database is one PostgreSQL, or the coordinator or a worker node of a Citus cluster. */
+type Distribution = 'none' | 'coordinator' | 'worker';
 
-export interface ClusterLook {
+interface ClusterState {
   readonly db: Db;
   readonly nodes: readonly ClusterNode[];
   readonly tables: readonly TableRow[];
 }
 
-export const distributionOf = async (db: Db): Promise<Distribution> => {
+async function detectDistribution(db: Db): Promise<Distribution> {
   const extension = await db.execute(sql`SELECT 1 FROM pg_extension WHERE extname = 'citus'`);
   if (extension.rows.length === 0) return 'none';
   const { rows } = await db.execute<{ coordinator: boolean }>(
     sql`SELECT groupid = 0 AS coordinator FROM pg_dist_local_group`,
   );
   return rows[0]?.coordinator === false ? 'worker' : 'coordinator';
-};
+}
 
 /**
- * Runs on each node, which returns one text. Shards are named after their table, with a number. Only catalogs and settings that
- * the owner of the tables may read.
+ * Runs on each node and returns one text. A shard has the name of its table and a number. Reads only catalogs and settings that the
+ * owner of the tables may read.
  */
 const NODE_STATE = `
   WITH shards AS (
@@ -63,8 +65,8 @@ const NODE_STATE = `
     'unloggedShards', (SELECT count(*) FROM shards WHERE NOT logged)
   )::text`;
 
-/** Asks every node at the same time. A node that is away costs citus.node_connection_timeout, 30 s by default. */
-export const lookAtCluster = async (db: Db): Promise<ClusterLook> => {
+/** Queries all nodes concurrently. A node that is down costs citus.node_connection_timeout, 30 s by default. */
+async function readCluster(db: Db): Promise<ClusterState> {
   const { rows } = await db.execute<Omit<ClusterNode, 'state'> & { success: boolean; result: string }>(sql`
     SELECT n.nodename || ':' || n.nodeport AS address, n.groupid = 0 AS "isCoordinator", n.isactive AS "isActive",
       n.shouldhaveshards AS "hasShards", coalesce(a.success, false) AS success, coalesce(a.result, 'not asked') AS result
@@ -75,16 +77,16 @@ export const lookAtCluster = async (db: Db): Promise<ClusterLook> => {
     state: success ? (JSON.parse(result) as NodeState) : result,
   }));
   return { db, nodes, tables: await readTables(db) };
-};
+}
 
-/** What a Citus cluster is asked, in this order. None of them changes anything or needs a superuser. */
-export const CLUSTER_CHECKS: readonly {
+/** The checks of a Citus cluster, in this order. They change nothing and need no superuser. */
+const CLUSTER_CHECKS: readonly {
   readonly name: string;
-  readonly check: (look: ClusterLook) => Promise<Finding> | Finding;
+  readonly check: (state: ClusterState) => Promise<CheckResult> | CheckResult;
 }[] = [
   { name: 'citus', check: ({ nodes }) => judgeVersions(nodes) },
   { name: 'nodes', check: async ({ db, nodes }) => judgeNodes(nodes, await readReach(db)) },
-  { name: 'tables', check: ({ tables }) => judgePlaces(tables) },
+  { name: 'tables', check: ({ tables }) => judgePlacements(tables) },
   { name: 'references', check: async ({ db, tables }) => judgeForeignKeys(tables, await readForeignKeys(db)) },
   { name: 'policies', check: ({ tables, nodes }) => judgePolicies(tables, nodes) },
   { name: 'session', check: async ({ db }) => judgePropagation(await readPropagation(db)) },
@@ -93,11 +95,38 @@ export const CLUSTER_CHECKS: readonly {
   { name: 'limits', check: ({ nodes }) => judgeConnections(nodes) },
 ];
 
-const readTables = async (db: Db): Promise<readonly TableRow[]> => {
+const WORKER_NODE = broken(
+  'DATABASE_URL is the address of a worker node: set it to that of the coordinator, which has the jobs, the runs and the queue',
+);
+
+/**
+ * Reports the checks of the Citus cluster that the database is the coordinator of. `address` is the database that a message about a lost
+ * connection names. Returns null if it is unknown whether the database is distributed.
+ */
+export async function checkCluster(
+  db: Db,
+  { report }: CheckReport,
+  address: DatabaseAddress | null,
+): Promise<Distribution | null> {
+  let state: ClusterState;
+  try {
+    const distribution = await detectDistribution(db);
+    if (distribution === 'worker') report('citus', WORKER_NODE);
+    if (distribution !== 'coordinator') return distribution;
+    state = await readCluster(db);
+  } catch (error) {
+    report('citus', broken(formatError(error, address)));
+    return null;
+  }
+  for (const { name, check } of CLUSTER_CHECKS) report(name, await runCheck(() => check(state), address));
+  return 'coordinator';
+}
+
+async function readTables(db: Db): Promise<readonly TableRow[]> {
   const { rows } = await db.execute<TableRow & Record<string, unknown>>(sql`
     SELECT c.relname AS name,
       CASE WHEN p.logicalrelid IS NULL THEN 'local' WHEN p.partmethod <> 'n' THEN 'distributed'
-        WHEN p.repmodel = 't' THEN 'reference' ELSE 'managed' END AS place,
+        WHEN p.repmodel = 't' THEN 'reference' ELSE 'managed' END AS placement,
       CASE WHEN p.partmethod <> 'n' THEN column_to_column_name(p.logicalrelid, p.partkey) END AS "column",
       p.colocationid AS colocation, c.relpersistence = 'p' AS "isLogged",
       c.relrowsecurity AND c.relforcerowsecurity AS "isSecured",
@@ -107,26 +136,26 @@ const readTables = async (db: Db): Promise<readonly TableRow[]> => {
     FROM pg_class c LEFT JOIN pg_dist_partition p ON p.logicalrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'`);
   return rows;
-};
+}
 
-const readReach = async (db: Db): Promise<readonly ReachRow[]> => {
+async function readReach(db: Db): Promise<readonly ReachRow[]> {
   const { rows } = await db.execute<ReachRow & Record<string, unknown>>(sql`
     SELECT from_nodename || ':' || from_nodeport AS "from", to_nodename || ':' || to_nodeport AS "to", result AS reached
     FROM citus_check_cluster_node_health() ORDER BY 1, 2`);
   return rows;
-};
+}
 
-const readForeignKeys = async (db: Db): Promise<readonly ForeignKeyRow[]> => {
+async function readForeignKeys(db: Db): Promise<readonly ForeignKeyRow[]> {
   const { rows } = await db.execute<ForeignKeyRow & Record<string, unknown>>(sql`
     SELECT k.conname AS name, f.relname AS "from", t.relname AS "to"
     FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid JOIN pg_class t ON t.oid = k.confrelid
     WHERE k.contype = 'f' AND k.connamespace = 'public'::regnamespace ORDER BY 2, 1`);
   return rows;
-};
+}
 
-const readPropagation = async (db: Db): Promise<string | null> => {
+async function readPropagation(db: Db): Promise<string | null> {
   const { rows } = await db.execute<{ setting: string | null }>(
     sql`SELECT current_setting('citus.propagate_set_commands', true) AS setting`,
   );
   return rows[0]?.setting ?? null;
-};
+}

@@ -1,55 +1,57 @@
-import { type Finding, ok, warn } from './check-result.ts';
+// Checks of the HTTP endpoints that settings name.
+import { type CheckResult, ok, warn } from './check-result.ts';
 
-// What doctor says of the hosts beside the database that settings name.
+const RESPONSE_MS = 5000;
 
-/** A person waits for it. */
-const ANSWER_MS = 5000;
-
-/** Whether anything answers there: an S3 says 403 to who sends no key, and is there. */
-export const checkStore = async (endpoint: string): Promise<Finding> => {
-  const answer = await ask(endpoint, { method: 'GET', redirect: 'manual' });
+/** Warns if the S3 store does not respond. Any response will do: S3 returns 403 to a request without credentials. */
+export async function checkStore(endpoint: string): Promise<CheckResult> {
+  const response = await fetchStatus(endpoint, { method: 'GET' });
   const { host } = new URL(endpoint);
-  return 'problem' in answer
-    ? warn(`the store of AWS_ENDPOINT_URL_S3, ${host}, cannot be reached (${answer.problem}): exports fail until then`)
-    : ok(`${host} answers`);
-};
+  return 'problem' in response
+    ? warn(`the store ${host} (AWS_ENDPOINT_URL_S3) cannot be reached (${response.problem}): exports fail`)
+    : ok(`${host} responds`);
+}
 
-/** Sends a collector an export without a span, which it takes as it takes others. */
-export const checkCollector = async (url: string): Promise<Finding> => {
-  const answer = await ask(url, {
+/** Warns if the collector does not accept an OTLP export without spans. */
+export async function checkCollector(url: string): Promise<CheckResult> {
+  const response = await fetchStatus(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ resourceSpans: [] }),
-    redirect: 'manual',
   });
   const { host, pathname } = new URL(url);
-  if ('problem' in answer)
-    return warn(`the collector ${host} cannot be reached (${answer.problem}): traces are lost until then`);
-  return answer.status < 300
-    ? ok(`the collector ${host} takes traces`)
+  if ('problem' in response) {
+    return warn(`the collector ${host} cannot be reached (${response.problem}): traces are lost`);
+  }
+  return response.status < 300
+    ? ok(`the collector ${host} accepts traces`)
     : warn(
-        `the collector ${host} answers ${answer.status} to a POST of JSON at ${pathname}: is it one for OTLP over HTTP?`,
+        `the collector ${host} responds with ${response.status} to a POST of JSON to ${pathname}. Does it accept OTLP over HTTP?`,
       );
-};
+}
 
-const ask = async (
+async function fetchStatus(
   url: string,
   request: RequestInit,
-): Promise<{ readonly status: number } | { readonly problem: string }> => {
+): Promise<{ readonly status: number } | { readonly problem: string }> {
   try {
-    const { status, body } = await fetch(url, { ...request, signal: AbortSignal.timeout(ANSWER_MS) });
+    const { status, body } = await fetch(url, {
+      ...request,
+      redirect: 'manual',
+      signal: AbortSignal.timeout(RESPONSE_MS),
+    });
     await body?.cancel();
     return { status };
   } catch (error) {
-    return { problem: problemOf(error) };
+    return { problem: findReason(error) };
   }
-};
+}
 
-/** fetch says "fetch failed" to everything, and beneath it what it was. */
-const problemOf = (error: unknown): string => {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string') return at.code;
-    if (at.name === 'TimeoutError') return `no answer within ${ANSWER_MS / 1000} s`;
+/** Returns the system's code, such as ECONNREFUSED, which fetch puts into the cause of its error. */
+function findReason(error: unknown): string {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && typeof cause.code === 'string') return cause.code;
+    if (cause.name === 'TimeoutError') return `no response within ${RESPONSE_MS / 1000} s`;
   }
-  return 'it cannot be asked over HTTP';
-};
+  return 'not an HTTP server';
+}

@@ -1,43 +1,43 @@
-import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
 import { listBucketClaims, moveBucketClaim, releaseBucketClaim } from '../../jobs/bucket-ownership.ts';
-import { IssueCollector, NotFoundError } from '../../errors/errors.ts';
-import { requireAccount } from './account.ts';
-import { aligned } from '../output/table.ts';
+import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
 import { type CommandContext, withDatabase } from '../command-context.ts';
+import { CommandError } from '../command-error.ts';
+import { formatTable } from '../../terminal/table.ts';
+import { requireAccount } from './account.ts';
 
-export const listBucketsCommand = (context: CommandContext): Promise<void> =>
-  withDatabase(context, async ({ db }) => {
+export function listBucketsCommand(context: CommandContext): Promise<void> {
+  return withDatabase(context, async ({ db }) => {
     const claims = await listBucketClaims(db);
-    const lines = claims.map((claim) => [claim.bucket, claim.accountName, claim.claimedAt.toISOString()]);
-    context.terminal.answer(aligned([['BUCKET', 'ACCOUNT', 'SINCE'], ...lines]));
+    const rows = claims.map(({ bucket, accountName, claimedAt }) => [bucket, accountName, claimedAt.toISOString()]);
+    context.terminal.print(formatTable([['BUCKET', 'ACCOUNT', 'SINCE'], ...rows]));
   });
+}
 
-export const moveBucketCommand = (context: CommandContext, bucket: string, accountName: string): Promise<void> =>
-  withDatabase(context, async (open) => {
-    checkBucket(bucket);
+export function moveBucketCommand(context: CommandContext, s3Bucket: string, accountName: string): Promise<void> {
+  return withDatabase(context, async (open) => {
+    assertBucketName(s3Bucket);
     const account = await requireAccount(open, accountName);
-    await moveBucketClaim(open.db, bucket, account.id);
-    context.terminal.say(
-      `The bucket ${bucket} belongs to the account "${account.name}" now. Runs of other accounts that name it fail.`,
+    await moveBucketClaim(open.db, s3Bucket, account.id);
+    context.terminal.message(
+      `The bucket ${s3Bucket} now belongs to the account "${account.name}". Runs of other accounts that write to it fail.`,
     );
   });
+}
 
-export const releaseBucketCommand = (context: CommandContext, bucket: string): Promise<void> =>
-  withDatabase(context, async ({ db }) => {
-    if (!(await releaseBucketClaim(db, bucket))) {
-      throw new NotFoundError(
-        `The bucket ${bucket} belongs to nobody. \`npm run -s sluice -- bucket list\` shows those that do.`,
-      );
+export function releaseBucketCommand(context: CommandContext, s3Bucket: string): Promise<void> {
+  return withDatabase(context, async ({ db }) => {
+    if (!(await releaseBucketClaim(db, s3Bucket))) {
+      throw new CommandError(`The bucket ${s3Bucket} has no owner. List the owners: npm run -s sluice -- bucket list`);
     }
-    context.terminal.say(`The bucket ${bucket} belongs to nobody now: the next account that writes to it has it.`);
+    context.terminal.message(
+      `The bucket ${s3Bucket} has no owner now. The next account that writes to it becomes its owner.`,
+    );
   });
+}
 
-/** A misspelt name would be kept for ever and help nobody. */
-const checkBucket = (bucket: string): void => {
-  const issues = new IssueCollector();
-  const destination = parseS3Url(bucket);
-  if (isDestinationProblem(destination)) issues.add(['bucket'], destination.code, destination.message);
-  else if (destination.bucket !== bucket)
-    issues.add(['bucket'], 'BAD_BUCKET', 'Name the bucket alone, without s3:// and path.');
-  issues.throwIfAny();
-};
+/** A misspelled name would be stored and never be used. */
+function assertBucketName(s3Bucket: string): void {
+  const destination = parseS3Url(s3Bucket);
+  if (isDestinationProblem(destination)) throw new CommandError(destination.message);
+  if (destination.bucket !== s3Bucket) throw new CommandError('Enter the bucket name without s3:// and path.');
+}

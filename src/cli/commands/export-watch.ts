@@ -1,112 +1,109 @@
 import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
 import { followSubscription } from '../../api-client/retry.ts';
-import { NotFoundError } from '../../errors/errors.ts';
 import { listenForStop } from '../../process/shutdown-signals.ts';
+import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { createRunView, hasEnded, type WatchedRun } from '../output/run-progress.ts';
-import { type ServerFlags, type ServerPlace, withServer } from '../api-endpoint.ts';
+import { CommandError } from '../command-error.ts';
+import { createRunProgress, hasEnded, type WatchedRun } from '../output/run-progress.ts';
 
-export interface WatchFlags extends ServerFlags {
+export interface WatchFlags extends EndpointOptions {
   readonly job?: string;
-  readonly next: boolean;
+  readonly next?: boolean;
 }
 
 const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestKey scheduledFor startedAt finishedAt
   windowStart windowEnd objects { key } error { code message } job { id s3Url }`;
 
-/** Follows one run to its end, however often the connection breaks. Tells by `onBroken` that it did not succeed. */
-export const watchCommand = async (
-  context: ClientContext,
-  id: string | undefined,
-  flags: WatchFlags,
-): Promise<void> => {
+/** Follows a run until it ends, across lost connections. Calls `onBroken` if the run did not succeed. */
+export async function watchCommand(context: ClientContext, id: string | undefined, flags: WatchFlags): Promise<void> {
   if ((id === undefined) === (flags.job === undefined)) {
-    throw new NotFoundError('Say which run: its id, as the API shows it, or --job with the name of a job.');
+    throw new CommandError('Specify a run: its id, or --job with the name of its job.');
   }
-  await withServer(flags, context.env, (server) => watchRun(context, id, flags, server));
-};
+  await withEndpoint(flags, context.env, (endpoint) => watchRun(context, id, flags, endpoint));
+}
 
-const watchRun = async (
+async function watchRun(
   context: ClientContext,
   id: string | undefined,
-  flags: WatchFlags,
-  server: ServerPlace,
-): Promise<void> => {
-  const stop = listenForStop();
-  const client = createGraphQLClient({ ...server, signal: stop.signal });
-  const { terminal } = context;
-  let watched = id;
+  { job = '', next = false }: WatchFlags,
+  endpoint: ApiEndpoint,
+): Promise<void> {
+  const { signal } = listenForStop();
+  const client = createGraphQLClient({ ...endpoint, signal });
+  let runId = id;
   try {
-    watched ??= await runOf(context, client, flags.job ?? '', flags.next, stop.signal);
-    const run = await follow(context, client, watched, stop.signal);
+    runId ??= await findRun(context, client, job, next, signal);
+    const run = await followRun(context, client, runId, signal);
     if (run.status !== 'SUCCEEDED') context.onBroken();
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    terminal.say(
-      watched === undefined
-        ? 'Nothing is watched any more.'
-        : `The run goes on. To watch it again: npm run -s sluice -- export watch ${flags.job === undefined ? watched : `--job "${flags.job}"`}`,
+    if (!signal.aborted) throw error;
+    const target = id === undefined ? `--job "${job}"` : id;
+    context.terminal.message(
+      runId === undefined
+        ? 'Stopped waiting.'
+        : `The run continues. Watch it again: npm run -s sluice -- export watch ${target}`,
     );
     context.onInterrupted();
   }
-};
+}
 
 const REDRAW_MS = 120;
 
-const follow = async (
+async function followRun(
   { terminal, clock }: ClientContext,
   client: GraphQLClient,
   id: string,
   signal: AbortSignal,
-): Promise<WatchedRun> => {
-  const { run: begun } = await client.request<{ run: WatchedRun | null }>(
+): Promise<WatchedRun> {
+  const { run: first } = await client.request<{ run: WatchedRun | null }>(
     `query ($id: ID!) { run(id: $id) { ${RUN_FIELDS} } }`,
     { id },
   );
-  if (!begun) throw new NotFoundError(`There is no run ${id}. The API lists them: { runs { edges { node { id } } } }`);
-  const expectedRows = begun.job && !hasEnded(begun) ? await rowsOfLastSuccess(client, begun.job.id) : null;
-  const view = createRunView({ terminal, expectedRows });
-  const timer = setInterval(() => view.redraw(clock.now()), REDRAW_MS);
+  if (!first)
+    throw new CommandError(`Run ${id} does not exist. The API lists runs: { runs { edges { node { id } } } }`);
+  const expectedRows = first.job && !hasEnded(first) ? await findLastRowCount(client, first.job.id) : null;
+  const progress = createRunProgress({ terminal, expectedRows, now: () => clock.now().getTime() });
+  const timer = setInterval(progress.redraw, REDRAW_MS);
   try {
-    view.show(begun, clock.now());
-    const run = hasEnded(begun)
-      ? begun
+    progress.show(first);
+    const run = hasEnded(first)
+      ? first
       : await followSubscription(client, {
           query: `subscription ($id: ID!) { runUpdated(runId: $id) { ${RUN_FIELDS} } }`,
           variables: { id },
           signal,
           onData: ({ runUpdated }: { runUpdated: WatchedRun }) => {
-            view.show(runUpdated, clock.now());
+            progress.show(runUpdated);
             return hasEnded(runUpdated) ? runUpdated : undefined;
           },
-          onReconnect: () => view.lost('Connection lost. Reconnecting ...'),
+          onReconnect: progress.showReconnect,
         });
-    view.end(run);
+    progress.showEnd(run);
     return run;
   } finally {
     clearInterval(timer);
-    view.clear();
+    progress.clear();
   }
-};
+}
 
-/** What an export of the job may have again: the bar is reckoned from it. */
-const rowsOfLastSuccess = async (client: GraphQLClient, jobId: string): Promise<number | null> => {
+/** Returns the rows of the job's last successful run, null if there is none. */
+async function findLastRowCount(client: GraphQLClient, jobId: string): Promise<number | null> {
   const { runs } = await client.request<{ runs: { edges: { node: { rowsWritten: number } }[] } }>(
     'query ($jobId: ID!) { runs(jobId: $jobId, status: [SUCCEEDED], first: 1) { edges { node { rowsWritten } } } }',
     { jobId },
   );
   return runs.edges[0]?.node.rowsWritten || null;
-};
+}
 
-/** The newest run of the job; with `next` the one that is under way, or the next that begins. */
-const runOf = async (
+/** Returns the id of the job's newest run; with `next` that of the active run, or of the next one that starts. */
+async function findRun(
   { terminal }: ClientContext,
   client: GraphQLClient,
-  name: string,
+  jobName: string,
   next: boolean,
   signal: AbortSignal,
-): Promise<string> => {
-  const job = await jobNamed(client, name);
+): Promise<string> {
+  const job = await findJob(client, jobName);
   if (!next) {
     const { runs } = await client.request<{ runs: { edges: { node: { id: string } }[] } }>(
       'query ($jobId: ID!) { runs(jobId: $jobId, first: 1) { edges { node { id } } } }',
@@ -114,28 +111,33 @@ const runOf = async (
     );
     const [newest] = runs.edges;
     if (newest) return newest.node.id;
-    throw new NotFoundError(`The job "${name}" has no run yet. --next waits for it.`);
+    throw new CommandError(`Job "${jobName}" has no run yet. Use --next to wait for one.`);
   }
   const [slot] = job.nextRuns;
-  terminal.say(
-    slot === undefined ? 'Waiting for a run; none is scheduled.' : `Waiting for a run; the next is due at ${slot}.`,
-  );
+  terminal.message(`Waiting for a run; ${slot === undefined ? 'none is scheduled.' : `the next is due at ${slot}.`}`);
   return followSubscription(client, {
     query: 'subscription ($jobId: ID!) { runUpdated(jobId: $jobId) { id } }',
     variables: { jobId: job.id },
     signal,
     onData: ({ runUpdated }: { runUpdated: { id: string } }) => runUpdated.id,
-    onReconnect: () => terminal.say('Connection lost. Reconnecting ...'),
+    onReconnect: () => terminal.message('Connection lost. Reconnecting ...'),
   });
-};
+}
 
-interface NamedJob {
+interface FoundJob {
   readonly id: string;
   readonly jobName: string;
   readonly nextRuns: readonly string[];
 }
 
-const jobNamed = async (client: GraphQLClient, name: string): Promise<NamedJob> => {
+interface JobPage {
+  readonly jobs: {
+    readonly edges: readonly { readonly node: FoundJob }[];
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string };
+  };
+}
+
+async function findJob(client: GraphQLClient, jobName: string): Promise<FoundJob> {
   for (let after: string | null = null; ;) {
     const { jobs }: JobPage = await client.request<JobPage>(
       `query ($search: String, $after: String) {
@@ -144,18 +146,11 @@ const jobNamed = async (client: GraphQLClient, name: string): Promise<NamedJob> 
           pageInfo { hasNextPage endCursor }
         }
       }`,
-      { search: name, after },
+      { search: jobName, after },
     );
-    const found = jobs.edges.find(({ node }) => node.jobName === name);
+    const found = jobs.edges.find(({ node }) => node.jobName === jobName);
     if (found) return found.node;
-    if (!jobs.pageInfo.hasNextPage) throw new NotFoundError(`There is no job "${name}".`);
+    if (!jobs.pageInfo.hasNextPage) throw new CommandError(`Job "${jobName}" does not exist.`);
     after = jobs.pageInfo.endCursor;
   }
-};
-
-interface JobPage {
-  readonly jobs: {
-    readonly edges: readonly { readonly node: NamedJob }[];
-    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string };
-  };
 }

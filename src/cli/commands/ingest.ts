@@ -1,236 +1,231 @@
 import { ApiError } from '../../api-client/errors.ts';
 import { withRetry } from '../../api-client/retry.ts';
 import { sendRecords } from '../../api-client/send-records.ts';
-import { type Issue, ValidationError } from '../../errors/errors.ts';
+import type { Issue } from '../../errors/errors.ts';
 import { listenForStop } from '../../process/shutdown-signals.ts';
 import { findStreamNameProblem } from '../../streams/pipeline/inputs.ts';
+import {
+  type ApiEndpoint,
+  type EndpointOptions,
+  isThisMachine,
+  resolveTypedPath,
+  withEndpoint,
+} from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { type CsvColumns, type CsvOptions, placeOf } from '../ingest/csv-records.ts';
-import { createDateReader, DateFormatProblem } from '../ingest/date-format.ts';
-import { InputProblem } from '../ingest/input-encoding.ts';
-import { openInput } from '../ingest/open-input.ts';
-import { createPart, type Part, type PartWriter } from '../ingest/request-part.ts';
+import { CommandError } from '../command-error.ts';
+import { type CsvColumns, describeCell } from '../ingest/csv-records.ts';
+import { createDateReader } from '../ingest/date-format.ts';
 import { createIngestProgress, type IngestProgress } from '../ingest/ingest-progress.ts';
+import { findRejectedIndices, LineErrors, toLineErrors } from '../ingest/line-errors.ts';
+import { openInput } from '../ingest/open-input.ts';
 import { readRecords, type RecordsOptions } from '../ingest/read-records.ts';
-import { LineIssues, refusedIndices, refusedLines } from '../ingest/line-errors.ts';
-import { isThisMachine, type ServerFlags, type ServerPlace, typedPath, withServer } from '../api-endpoint.ts';
+import { createPart, type PartWriter, type RequestPart } from '../ingest/request-part.ts';
 
-export interface IngestFlags extends ServerFlags {
+export interface IngestFlags extends EndpointOptions {
   readonly stream: string;
   readonly kind: 'sum' | 'replace';
   readonly idempotencyKey?: string;
   readonly format?: NonNullable<RecordsOptions['format']>;
   readonly granularity?: string;
-  readonly column: CsvOptions['columns'];
+  readonly column: RecordsOptions['columns'];
   readonly ignore: readonly string[];
   readonly delimiter?: string;
   readonly header?: readonly string[];
-  readonly splitValues: boolean;
+  readonly splitValues?: boolean;
   readonly emptyAs?: string;
-  readonly decimalComma: boolean;
+  readonly decimalComma?: boolean;
   readonly dateFormat?: string;
-  /** Records of one request. */
+  /** Maximum number of records per request. */
   readonly part?: number;
-  /** Milliseconds for which a server that is away is waited for. */
+  /** Milliseconds for which requests are retried while the server is unavailable. */
   readonly patience: number;
 }
 
-/** Some 150 MB of NDJSON, which a server takes in within seconds. */
-const PART_RECORDS = 1_000_000;
-/** Written into each digest: a later version that makes other records of the same line has to change it. */
+/** About 150 MB of NDJSON, which a server stores within seconds. */
+const DEFAULT_PART_RECORDS = 1_000_000;
+/** Part of each digest. Change it if the same line becomes another record in a later version. */
 const KEY_VERSION = 'sluice ingest 1';
 
 /**
- * Sends a file as one request or, where a sum is larger than one part, in parts, each all or nothing. The idempotency key of
- * a part follows from what is in it, its number, stream and kind, so the same input can be sent again whatever became of it
- * before: what is stored is answered from the ledger and counts once.
+ * Sends the input in parts; a replace is always one part. The server stores a part completely or not at all. The idempotency key of a
+ * part is derived from its records, number, stream and kind, so an interrupted command can be run again: the server returns the
+ * stored receipts of earlier parts, and no record counts twice.
  */
-export const ingestCommand = async (context: ClientContext, file: string, flags: IngestFlags): Promise<void> => {
-  checkFlags(flags);
-  const options = recordsOptions(flags);
-  await withServer(flags, context.env, (server) => ingestFile(context, file, flags, options, server));
-};
+export async function ingestCommand(context: ClientContext, file: string, flags: IngestFlags): Promise<void> {
+  assertFlags(flags);
+  const options = toRecordsOptions(flags);
+  await withEndpoint(flags, context.env, (endpoint) => ingestFile(context, file, flags, options, endpoint));
+}
 
-const ingestFile = async (
-  context: ClientContext,
-  file: string,
-  flags: IngestFlags,
-  options: RecordsOptions,
-  server: ServerPlace,
-): Promise<void> => {
-  const { signal } = listenForStop();
-  const input = await openInput(file === '-' ? file : typedPath(file, context.env), process.stdin);
-  const progress = createIngestProgress(context.terminal, input);
-  try {
-    await sendAll(input.pieces, server, flags, options, progress, signal);
-    progress.end(flags.stream, flags.kind);
-  } catch (error) {
-    progress.clear();
-    if (!signal.aborted) {
-      const whole = error instanceof InputProblem ? problem(error.message) : error;
-      const words = progress.whereItStands();
-      if (words !== '') context.terminal.say(words);
-      throw whole;
-    }
-    context.terminal.say(`Stopped. ${progress.whereItStands()}`);
-    context.onInterrupted();
-  }
-};
-
-const checkFlags = ({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void => {
+function assertFlags({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void {
   const nameProblem = findStreamNameProblem(stream);
-  if (nameProblem !== null) throw problem(nameProblem);
+  if (nameProblem !== null) throw new CommandError(nameProblem);
   if (kind === 'replace' && part !== undefined) {
-    throw problem(
-      'A replace goes in one request: of two records with the same key in two parts the second would take the place of the first.',
+    throw new CommandError(
+      'A replace is always one request, so --part cannot be used: if two parts contained the same record key, the second would replace the first.',
     );
   }
   if (format === 'postgres' && delimiter !== undefined) {
-    throw problem('--format postgres has tabs between cells: leave --delimiter out.');
+    throw new CommandError('--format postgres always has tabs between cells. Remove --delimiter.');
   }
   if (idempotencyKey !== undefined && !/^.{1,240}$/u.test(idempotencyKey)) {
-    throw problem('An idempotency key has 1 to 240 characters here: the number of a part may follow it.');
+    throw new CommandError('--idempotency-key must have 1 to 240 characters, since the number of a part is appended.');
   }
-};
+}
 
-const problem = (message: string): ValidationError => new ValidationError([{ path: [], code: 'BAD_VALUE', message }]);
+function toRecordsOptions(flags: IngestFlags): RecordsOptions {
+  return {
+    format: flags.format ?? null,
+    delimiter: flags.delimiter ?? null,
+    header: flags.header ?? null,
+    columns: flags.column,
+    ignored: flags.ignore,
+    granularity: flags.granularity ?? null,
+    splitValues: flags.splitValues ?? false,
+    emptyAs: flags.emptyAs ?? null,
+    decimalComma: flags.decimalComma ?? false,
+    dateFormat: flags.dateFormat ?? null,
+    readDate: flags.dateFormat === undefined ? null : createDateReader(flags.dateFormat),
+  };
+}
 
-const recordsOptions = (flags: IngestFlags): RecordsOptions => ({
-  format: flags.format ?? null,
-  delimiter: flags.delimiter ?? null,
-  header: flags.header ?? null,
-  columns: flags.column,
-  ignored: flags.ignore,
-  granularity: flags.granularity ?? null,
-  splitValues: flags.splitValues,
-  emptyAs: flags.emptyAs ?? null,
-  decimalComma: flags.decimalComma,
-  dateFormat: flags.dateFormat ?? null,
-  readDate: flags.dateFormat === undefined ? null : dateReader(flags.dateFormat),
-});
-
-const dateReader = (format: string): RecordsOptions['readDate'] => {
-  try {
-    return createDateReader(format);
-  } catch (error) {
-    throw error instanceof DateFormatProblem ? problem(`--date-format ${format}: ${error.message}`) : error;
-  }
-};
-
-const sendAll = async (
-  pieces: AsyncIterable<Buffer>,
-  server: ServerPlace,
+async function ingestFile(
+  { terminal, env, onInterrupted }: ClientContext,
+  file: string,
   flags: IngestFlags,
   options: RecordsOptions,
-  progress: IngestProgress,
-  signal: AbortSignal,
-): Promise<void> => {
-  const { stream, kind } = flags;
-  const partRecords = flags.part ?? (kind === 'replace' ? Number.POSITIVE_INFINITY : PART_RECORDS);
+  endpoint: ApiEndpoint,
+): Promise<void> {
+  const { signal } = listenForStop();
+  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
+  const progress = createIngestProgress(terminal, input);
+  try {
+    await sendParts(input.chunks, { endpoint, flags, options, progress, signal });
+    progress.showEnd(flags.stream, flags.kind);
+  } catch (error) {
+    progress.clear();
+    if (!signal.aborted) {
+      const state = progress.describeState();
+      if (state !== '') terminal.message(state);
+      throw error;
+    }
+    terminal.message(`Stopped. ${progress.describeState()}`);
+    onInterrupted();
+  }
+}
+
+interface Ingestion {
+  readonly endpoint: ApiEndpoint;
+  readonly flags: IngestFlags;
+  readonly options: RecordsOptions;
+  readonly progress: IngestProgress;
+  readonly signal: AbortSignal;
+}
+
+async function sendParts(chunks: AsyncIterable<Buffer>, ingestion: Ingestion): Promise<void> {
+  const { endpoint, flags, options, progress, signal } = ingestion;
+  const maxRecords = flags.part ?? (flags.kind === 'replace' ? Number.POSITIVE_INFINITY : DEFAULT_PART_RECORDS);
   let number = 1;
-  const newPart = (): Promise<PartWriter> =>
+  const startPart = (): Promise<PartWriter> =>
     createPart({
-      seed: `${KEY_VERSION}\n${kind}\n${stream}\n${number}\n`,
-      // On this machine it would only take the server's time, and hide how far it is: so little waits in between.
-      compressed: !isThisMachine(server.url),
+      seed: `${KEY_VERSION}\n${flags.kind}\n${flags.stream}\n${number}\n`,
+      // On this machine compression would only take processor time of the server, and buffering would hide its progress.
+      compressed: !isThisMachine(endpoint.url),
     });
-  let part = await newPart();
-  const issues = new LineIssues();
-  const source = readRecords(stoppable(pieces, signal), options);
-  const throwIssues = (): void => issues.throwIfAny(source.columns?.words ?? null);
+  let part = await startPart();
+  const errors = new LineErrors();
+  const source = readRecords(untilAborted(chunks, signal), options);
+  const throwErrors = (): void => errors.throwIfAny(source.columns?.description ?? null);
   const sendPart = async (): Promise<void> => {
-    throwIssues();
-    const full = await part.finish();
-    progress.sends(number, full);
-    await sendOne(full, keyOf(flags.idempotencyKey, full, number), server, flags, source.columns, progress, signal);
-    await full.close();
+    throwErrors();
+    const content = await part.finish();
+    progress.onSend(number, content);
+    await send(content, deriveKey(flags.idempotencyKey, content, number), source.columns, ingestion);
+    await content.close();
     number += 1;
   };
   try {
     for await (const items of source.items) {
       for (const item of items) {
-        if ('problem' in item) issues.add(item.line, item.place, item.problem);
+        if ('problem' in item) errors.add(item.line, item.location, item.problem);
         else part.add(item.record, item.line);
-        if (part.count < partRecords) continue;
+        if (part.count < maxRecords) continue;
         await sendPart();
-        part = await newPart();
+        part = await startPart();
       }
       await part.drain();
-      progress.reads(number, part.count);
+      progress.onRead(number, part.count);
     }
-    throwIssues();
+    throwErrors();
     if (part.count > 0) await sendPart();
-    else if (progress.storedParts === 0) throw problem('There is no record in it.');
+    else if (progress.storedParts === 0) throw new CommandError('The input contains no records.');
   } finally {
     await part.close();
   }
-};
+}
 
-/** The key of the person counts for the first part; the others have their number behind it. */
-const keyOf = (given: string | undefined, { digest }: Part, number: number): string => {
-  if (given === undefined) return `ingest-${digest}`;
-  return number === 1 ? given : `${given} part ${number}`;
-};
+/** Returns the key of the option for the first part, and appends the number for later ones. */
+function deriveKey(option: string | undefined, { digest }: RequestPart, number: number): string {
+  if (option === undefined) return `ingest-${digest}`;
+  return number === 1 ? option : `${option} part ${number}`;
+}
 
-const sendOne = async (
-  full: Part,
+async function send(
+  content: RequestPart,
   idempotencyKey: string,
-  server: ServerPlace,
-  { stream, kind, patience }: IngestFlags,
   columns: CsvColumns | null,
-  progress: IngestProgress,
-  signal: AbortSignal,
-): Promise<void> => {
+  { endpoint, flags, progress, signal }: Ingestion,
+): Promise<void> {
+  const { stream, kind, patience } = flags;
+  const request = { ...endpoint, stream, kind, idempotencyKey, body: content, onSent: progress.onSent, signal };
   try {
-    const receipt = await withRetry(
-      () =>
-        sendRecords({
-          ...server,
-          stream,
-          kind,
-          idempotencyKey,
-          body: full,
-          onSent: (bytes) => progress.sent(bytes),
-          signal,
-        }),
-      { maxRetryMs: patience, signal, onRetry: (error) => progress.retries(error) },
-    );
-    progress.stored(full, receipt);
+    const receipt = await withRetry(() => sendRecords(request), {
+      maxRetryMs: patience,
+      signal,
+      onRetry: progress.onRetry,
+    });
+    progress.onStored(content, receipt);
   } catch (error) {
-    // What was answered with a refusal was not stored.
-    if (error instanceof ApiError && error.status < 500) progress.refused();
-    throw (error instanceof ApiError && (await refusalOf(error, full, columns))) || error;
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status < 500) progress.onRejected();
+    throw (await locateIssues(error, content, columns)) ?? error;
   }
-};
+}
 
-/** What the server refused, by the lines of the file, and by the columns and cells of CSV. */
-const refusalOf = async (error: ApiError, full: Part, columns: CsvColumns | null): Promise<ValidationError | null> => {
-  const records = columns === null ? new Map<number, string>() : await full.recordsAt(refusedIndices(error));
-  return refusedLines(error, {
-    lineOf: (index) => full.lineOf(index),
-    placeOf: ({ index, path }) => {
+/** Names what the server rejected by the lines of the input, and by columns and cells of CSV. Null if there are no issues. */
+async function locateIssues(
+  error: ApiError,
+  content: RequestPart,
+  columns: CsvColumns | null,
+): Promise<CommandError | null> {
+  const records = columns === null ? new Map<number, string>() : await content.readRecords(findRejectedIndices(error));
+  return toLineErrors(error, {
+    lineOf: content.lineOf,
+    describeCell: ({ index, path }) => {
       const column = columns?.columnOf(path) ?? null;
       const record = records.get(index);
-      return column === null || record === undefined ? null : placeOf(column, textAt(record, path));
+      return column === null || record === undefined ? null : describeCell(column, findText(record, path));
     },
-    footer: columns && `${columns.words}${error.details.issues?.some(isOfTimestamp) ? `\n${OTHER_DATES}` : ''}`,
+    footer: columns && `${columns.description}${error.details.issues?.some(isTimestampIssue) ? DATE_FORMAT_HINT : ''}`,
   });
-};
+}
 
-const OTHER_DATES = 'Other forms of dates are read with --date-format, such as --date-format DD.MM.YYYY.';
+const DATE_FORMAT_HINT = '\nUse --date-format for dates in another format, such as --date-format DD.MM.YYYY.';
 
-const isOfTimestamp = ({ path, code }: Issue): boolean => code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
+function isTimestampIssue({ path, code }: Issue): boolean {
+  return code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
+}
 
-/** The field of a record; of a list that is named as a whole, all of it. */
-const textAt = (record: string, path: readonly string[]): string => {
+/** Returns the field of a record; the elements of a list are joined with `|`. */
+function findText(record: string, path: readonly string[]): string {
   let value: unknown = JSON.parse(record);
   for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
   return Array.isArray(value) ? value.join('|') : typeof value === 'string' ? value : '';
-};
+}
 
-const stoppable = async function* stop(pieces: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
-  for await (const piece of pieces) {
+async function* untilAborted(chunks: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
     signal.throwIfAborted();
-    yield piece;
+    yield chunk;
   }
-};
+}

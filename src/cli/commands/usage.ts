@@ -1,37 +1,31 @@
 import { createGraphQLClient } from '../../api-client/graphql-client.ts';
-import { NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { startOfRange } from '../../jobs/schedule/window.ts';
 import { formatInZone } from '../../lib/zoned-time.ts';
 import { type AggregationBucket, computeBuckets } from '../../usage/buckets.ts';
+import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { type ServerFlags, type ServerPlace, withServer } from '../api-endpoint.ts';
-import {
-  drawUsage,
-  percentText,
-  summarize,
-  type UsageGroup,
-  type UsageSeries,
-  type UsageSummary,
-} from '../output/usage-table.ts';
-import { readMoment } from '../time-range.ts';
+import { CommandError } from '../command-error.ts';
+import { formatPercent, formatUsageTable } from '../output/usage-table.ts';
+import { parseTime } from '../time-range.ts';
+import { type GroupUsage, summarizeUsage, type UsageSeries, type UsageSummary } from '../usage-summary.ts';
 
-export interface UsageFlags extends ServerFlags {
+export interface UsageFlags extends EndpointOptions {
   readonly by: readonly string[];
   readonly bucket: 'hour' | 'day' | 'week' | 'month';
-  /** As `ago(#x)`. */
+  /** Such as `ago(30d)`. */
   readonly range?: string;
   readonly from?: string;
   readonly to?: string;
   readonly timeZone: string;
   readonly filter: readonly { readonly dimension: string; readonly values: readonly string[] }[];
   readonly top?: number;
-  readonly json: boolean;
+  readonly json?: boolean;
 }
 
 const DEFAULT_RANGE = 'ago(30d)';
 const DEFAULT_TOP = 20;
 
-interface UsageAnswer {
+interface UsageResponse {
   readonly stream: {
     readonly dimensions: readonly string[];
     readonly firstTimestamp: string | null;
@@ -55,114 +49,108 @@ const QUERY = `query ($stream: String!, $input: UsageInput!) {
   }
 }`;
 
-export const usageCommand = (context: ClientContext, name: string, flags: UsageFlags): Promise<void> =>
-  withServer(flags, context.env, (server) => showUsage(context, name, flags, server));
+export function usageCommand(context: ClientContext, stream: string, flags: UsageFlags): Promise<void> {
+  return withEndpoint(flags, context.env, (endpoint) => showUsage(context, stream, flags, endpoint));
+}
 
-const showUsage = async (
-  context: ClientContext,
+async function showUsage(
+  { terminal, clock }: ClientContext,
   name: string,
   flags: UsageFlags,
-  server: ServerPlace,
-): Promise<void> => {
-  const { terminal } = context;
-  const aggregationBucket = flags.bucket.toUpperCase() as AggregationBucket;
-  const { from, to } = windowOf(flags, context.clock.now());
-  const client = createGraphQLClient({ ...server, signal: new AbortController().signal });
-  const { stream, usage } = await client.request<UsageAnswer>(QUERY, {
+  endpoint: ApiEndpoint,
+): Promise<void> {
+  const { by, bucket, timeZone, filter } = flags;
+  const aggregationBucket = bucket.toUpperCase() as AggregationBucket;
+  const { from, to } = parseWindow(flags, clock.now());
+  const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
+  const { stream, usage } = await client.request<UsageResponse>(QUERY, {
     stream: name,
     input: {
       meterApiNames: [name],
       from: from.toISOString(),
       to: to.toISOString(),
       aggregationBucket,
-      timeZone: flags.timeZone,
-      groupBy: flags.by,
-      ...(flags.filter.length > 0 && { filter: flags.filter }),
+      timeZone,
+      groupBy: by,
+      ...(filter.length > 0 && { filter }),
     },
   });
-  if (!stream) throw new NotFoundError(`There is no stream "${name}".`);
+  if (!stream) throw new CommandError(`Stream "${name}" does not exist.`);
   if (usage.message !== undefined) {
-    throw new NotFoundError(usage.issues?.map(({ message }) => message).join('\n') ?? usage.message);
+    throw new CommandError(usage.issues?.map(({ message }) => message).join('\n') ?? usage.message);
   }
-  const unknown = [...flags.by, ...flags.filter.map(({ dimension }) => dimension)].filter(
-    (dimension) => dimension !== 'element' && !stream.dimensions.includes(dimension),
+  assertDimensions(name, stream.dimensions, [...by, ...filter.map(({ dimension }) => dimension)]);
+
+  const window = { start: new Date(usage.from), end: new Date(usage.to) };
+  const starts = computeBuckets(window, aggregationBucket, timeZone).starts.map((start) => start.getTime());
+  const top = flags.top ?? (flags.json ? Number.POSITIVE_INFINITY : DEFAULT_TOP);
+  const summary = summarizeUsage(usage.series, by, starts, top);
+  const start = formatInZone(window.start, timeZone);
+  const end = formatInZone(window.end, timeZone);
+  if (flags.json) {
+    const head = { stream: name, from: start, to: end, timeZone, bucket };
+    const bucketStarts = starts.map((time) => formatInZone(new Date(time), timeZone));
+    terminal.print(`${JSON.stringify({ ...head, bucketStarts, ...toJson(summary, by) })}\n`);
+    return;
+  }
+  const [first, last] = [start, end].map((time) => time.slice(0, bucket === 'hour' ? 16 : 10).replace('T', ' '));
+  const buckets = starts.length === 1 ? `1 ${bucket}` : `${starts.length} ${bucket}s`;
+  terminal.print(
+    `${terminal.style('bold', name)} by ${by.join(', ')}, ${first} until ${last} (${timeZone}), ${buckets}\n\n`,
   );
-  if (unknown.length > 0) {
-    throw new NotFoundError(
-      `The stream "${name}" has no dimension "${unknown.join('", "')}". It has: ${['element', ...stream.dimensions].join(', ')}.`,
+  if (summary.groups.length > 0) terminal.print(formatUsageTable(summary, by, bucket, terminal));
+  else if (stream.firstTimestamp === null) terminal.message('No usage: the stream has no live records.');
+  else {
+    terminal.message(
+      `No usage in this range. The stream has records from ${stream.firstTimestamp} to ${stream.lastTimestamp}.`,
     );
   }
-  const window = { start: new Date(usage.from), end: new Date(usage.to) };
-  const starts = computeBuckets(window, aggregationBucket, flags.timeZone).starts.map((start) => start.getTime());
-  const top = flags.top ?? (flags.json ? Number.POSITIVE_INFINITY : DEFAULT_TOP);
-  const summary = summarize(usage.series, flags.by, starts, top);
-  const shown = { from: formatInZone(window.start, flags.timeZone), to: formatInZone(window.end, flags.timeZone) };
-  if (flags.json) {
-    terminal.answer(`${JSON.stringify(asJson(summary, flags, { stream: name, ...shown }, starts))}\n`);
-    return;
-  }
-  const cut = flags.bucket === 'hour' ? 16 : 10;
-  const [first, last] = [shown.from, shown.to].map((text) => text.slice(0, cut).replace('T', ' '));
-  const { answers } = terminal;
-  const count = starts.length === 1 ? `1 ${flags.bucket}` : `${starts.length} ${flags.bucket}s`;
-  terminal.answer(
-    `${answers.paint('bold', name)} by ${flags.by.join(', ')}, ${first} until ${last} (${flags.timeZone}), ${count}\n\n`,
+}
+
+/** The API returns no series for a dimension that the stream does not have, which looks like no usage. */
+function assertDimensions(stream: string, dimensions: readonly string[], names: readonly string[]): void {
+  const known = ['element', ...dimensions];
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length === 0) return;
+  throw new CommandError(
+    `Stream "${stream}" does not have the dimension "${unknown.join('", "')}". It has: ${known.join(', ')}.`,
   );
-  if (summary.groups.length > 0) {
-    terminal.answer(drawUsage(summary, flags.by, flags.bucket, answers));
-    return;
-  }
-  terminal.say(
-    stream.firstTimestamp === null || stream.lastTimestamp === null
-      ? 'Nothing was used: the stream has no live records.'
-      : `Nothing was used. The records of the stream lie from ${stream.firstTimestamp} to ${stream.lastTimestamp}.`,
-  );
-};
+}
 
-/** What the flags mean. Errors: ValidationError. */
-const windowOf = (flags: UsageFlags, now: Date): { from: Date; to: Date } => {
-  const { timeZone } = flags;
-  if (flags.range !== undefined && flags.from !== undefined) throw problem('Give either --range or --from.');
-  const to = flags.to === undefined ? now : moment(flags.to, '--to', timeZone);
-  if (flags.from === undefined) return { from: startOfRange(flags.range ?? DEFAULT_RANGE, to, timeZone), to };
-  return { from: moment(flags.from, '--from', timeZone), to };
-};
+function parseWindow(flags: UsageFlags, now: Date): { from: Date; to: Date } {
+  const { range = DEFAULT_RANGE, timeZone } = flags;
+  if (flags.range !== undefined && flags.from !== undefined) throw new CommandError('Use either --range or --from.');
+  const to = flags.to === undefined ? now : requireTime(flags.to, '--to', timeZone);
+  const from =
+    flags.from === undefined ? startOfRange(range, to, timeZone) : requireTime(flags.from, '--from', timeZone);
+  return { from, to };
+}
 
-const moment = (text: string, flag: string, timeZone: string): Date => {
-  const found = readMoment(text, timeZone);
-  if (!found) throw problem(`${flag} is a date such as 2026-01-25, or a moment such as 2026-01-25T06:00:00Z.`);
-  return found;
-};
+function requireTime(text: string, flag: string, timeZone: string): Date {
+  const time = parseTime(text, timeZone);
+  if (time) return time;
+  throw new CommandError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
+}
 
-const problem = (message: string): ValidationError => new ValidationError([{ path: [], code: 'BAD_VALUE', message }]);
-
-const asJson = (
-  { groups, others, all }: UsageSummary,
-  { by, bucket, timeZone }: UsageFlags,
-  head: object,
-  starts: readonly number[],
-): object => {
-  const figures = ({ total, share, least, most, values }: UsageGroup): object => ({
+function toJson({ groups, others, all }: UsageSummary, groupBy: readonly string[]): object {
+  const toFigures = ({ total, share, min, max, values }: GroupUsage): object => ({
     total,
-    share: percentText(share),
-    min: least,
-    max: most,
+    share: formatPercent(share),
+    min,
+    max,
     values,
   });
+  // As in an export: the element is a string, the values of a dimension are a list.
+  const toGroup = ({ group }: GroupUsage): object =>
+    Object.fromEntries(
+      groupBy.map((name, index) => {
+        const values = group[index] ?? null;
+        return [name, name === 'element' ? (values?.[0] ?? null) : values];
+      }),
+    );
   return {
-    ...head,
-    timeZone,
-    bucket,
-    bucketStarts: starts.map((start) => formatInZone(new Date(start), timeZone)),
-    groups: groups.map((group) => ({
-      group: Object.fromEntries(by.map((name, index) => [name, groupJson(name, group.names[index] ?? null)])),
-      ...figures(group),
-    })),
-    others: others && { count: others.count, ...figures(others.sum) },
-    all: groups.length === 0 ? null : figures(all),
+    groups: groups.map((usage) => ({ group: toGroup(usage), ...toFigures(usage) })),
+    others: others && { count: others.count, ...toFigures(others.sum) },
+    all: groups.length === 0 ? null : toFigures(all),
   };
-};
-
-/** As in an export: the element is one word, a dimension a list. */
-const groupJson = (name: string, values: readonly string[] | null): unknown =>
-  name === 'element' ? (values?.[0] ?? null) : values;
+}

@@ -1,11 +1,11 @@
-// Pure: values out of cells of CSV, and why a cell is not one.
+// Pure: parses values in cells of CSV, and explains why a cell is not a value.
 import { IssueCollector } from '../../errors/errors.ts';
 import { parseRecordValue } from '../../streams/pipeline/inputs.ts';
 
-/** The value with a decimal point, or what is wrong with the cell and what to change. */
-export const readValue = (cell: string, decimalComma: boolean): { readonly value: string } | { problem: string } => {
+/** Returns the value with a decimal point, or what is wrong with the cell and how to fix it. */
+export function readValue(cell: string, decimalComma: boolean): { readonly value: string } | { problem: string } {
   if (decimalComma && cell.includes('.')) {
-    return { problem: 'With --decimal-comma a value contains no point; thousands are not separated.' };
+    return { problem: 'With --decimal-comma a value contains no point, and thousands must not be separated.' };
   }
   const value = decimalComma ? cell.replace(',', '.') : cell;
   const issues = new IssueCollector();
@@ -13,29 +13,29 @@ export const readValue = (cell: string, decimalComma: boolean): { readonly value
   const [issue] = issues.issues;
   if (issue !== undefined && issue.code !== 'BAD_DECIMAL') return { problem: issue.message };
   const example = `Must be a decimal number such as "${decimalComma ? '12,5' : '12.5'}".`;
-  const hint = hintFor(cell.slice(0, MAX_EXAMINED), decimalComma);
+  const hint = findHint(cell.slice(0, MAX_EXAMINED), decimalComma);
   return { problem: hint === null ? example : `${example} ${hint}` };
-};
+}
 
-/** Only this much of a cell is examined for the reason. */
+/** Maximum number of characters that are examined for a hint. */
 const MAX_EXAMINED = 100;
 
-/** Digits and the characters that separate thousands somewhere: points, commas, apostrophes, underscores and blanks. */
+/** Digits with any separators of thousands: points, commas, apostrophes, underscores and spaces. */
 const GROUPED = /^[+-]?[\d.,'’_\s]*\d[.,]?$/;
 const AMOUNT_WITH_UNIT = /[\p{Sc}%‰\p{L}]/u;
 const EXPONENT = /^[+-]?[\d.,]+[Ee][+-]?\d+$/;
 
-const hintFor = (cell: string, decimalComma: boolean): string | null => {
-  if (cell.trim() !== cell) return 'The cell begins or ends with a blank.';
-  if (GROUPED.test(cell)) return groupedHint(cell.replace(/[\d+-]/g, ''), decimalComma);
+function findHint(cell: string, decimalComma: boolean): string | null {
+  if (cell.trim() !== cell) return 'The cell begins or ends with a space.';
+  if (GROUPED.test(cell)) return findSeparatorHint(cell.replace(/[\d+-]/g, ''), decimalComma);
   if (/\d/.test(cell) && AMOUNT_WITH_UNIT.test(cell) && !EXPONENT.test(cell)) {
     return 'Send the number alone, without a currency, percent sign or unit.';
   }
   return null;
-};
+}
 
-/** `separators` are all characters of a number that are not digits or its sign. */
-const groupedHint = (separators: string, decimalComma: boolean): string => {
+/** `separators` are the characters of a number other than digits and its sign. */
+function findSeparatorHint(separators: string, decimalComma: boolean): string {
   if (separators === ',' && !decimalComma) {
     return 'If the file has decimal commas, use --decimal-comma. Thousands must not be separated.';
   }
@@ -44,4 +44,4 @@ const groupedHint = (separators: string, decimalComma: boolean): string => {
   return hasDecimalComma
     ? 'Thousands must not be separated: remove the separators, and use --decimal-comma for the decimal comma.'
     : 'Thousands must not be separated.';
-};
+}

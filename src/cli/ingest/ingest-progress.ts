@@ -1,116 +1,122 @@
+import prettyBytes from 'pretty-bytes';
+import prettyMs from 'pretty-ms';
 import type { RecordsReceipt } from '../../api-client/send-records.ts';
-import { formatBytes, formatCount, pluralize, formatDuration } from '../../lib/format-amounts.ts';
-import type { DrawnTerminal } from '../command-context.ts';
+import { formatCount, pluralize } from '../../lib/format-amounts.ts';
+import { createProgressBar } from '../../terminal/progress-bar.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import type { Input } from './open-input.ts';
-import type { Part } from './request-part.ts';
-import { createProgressLine } from '../output/progress-bar.ts';
+import type { RequestPart } from './request-part.ts';
 
-/** Where a file stands on its way into a stream, and how that is told. */
+/** Counts what was read, sent and stored, and shows it: a progress bar in a terminal, otherwise a line per part. */
 export interface IngestProgress {
-  /** Parts that are stored. */
   readonly storedParts: number;
-  reads(part: number, records: number): void;
-  sends(part: number, full: Part): void;
-  /** So many bytes of the part that is sent. */
-  sent(bytes: number): void;
-  retries(error: Error): void;
-  /** The part that is sent was not stored. */
-  refused(): void;
-  stored(full: Part, receipt: RecordsReceipt): void;
-  end(stream: string, kind: 'sum' | 'replace'): void;
-  clear(): void;
-  /** For whoever has to go on: what is stored, and what to do. */
-  whereItStands(): string;
+  /** Called while the records of a part are read. */
+  readonly onRead: (part: number, records: number) => void;
+  /** Called before a part is sent. */
+  readonly onSend: (part: number, content: RequestPart) => void;
+  /** Called with the number of bytes of the part that were sent. */
+  readonly onSent: (bytes: number) => void;
+  readonly onRetry: (error: Error) => void;
+  /** Called when the server rejected the part, so that none of it was stored. */
+  readonly onRejected: () => void;
+  readonly onStored: (content: RequestPart, receipt: RecordsReceipt) => void;
+  readonly showEnd: (stream: string, kind: 'sum' | 'replace') => void;
+  readonly clear: () => void;
+  /** Returns what was stored and how to continue, for a command that ends early. */
+  readonly describeState: () => string;
 }
 
-/** ChunkBuffer come faster than anybody can see. */
 const REDRAW_MS = 50;
 
-export const createIngestProgress = (terminal: DrawnTerminal, input: Input): IngestProgress => {
-  const line = createProgressLine(terminal.answers, (text) => terminal.answer(text));
-  const begun = performance.now();
-  const total = { parts: 0, records: 0, replayed: 0, hidden: 0, lastLine: 0 };
-  /** Of the input, where the part that is sent begins and ends. */
-  const sent = { from: 0, to: 0, bytes: 0, of: 1, records: 0, part: 0 };
+export function createIngestProgress(terminal: Terminal, input: Input): IngestProgress {
+  const bar = createProgressBar(terminal);
+  const startedAt = performance.now();
+  const stored = { parts: 0, records: 0, replayed: 0, hidden: 0, lastLine: 0 };
+  /** The part that is being sent. `from` and `to` are its positions in the bytes of the input. */
+  const current = { from: 0, to: 0, sentBytes: 0, bytes: 1, records: 0, part: 0 };
+  let drawn = { at: 0, before: '' };
 
-  let drawn = { at: 0, words: '' };
+  const formatRate = (records: number): string =>
+    `${formatCount(Math.round(records / Math.max(0.001, (performance.now() - startedAt) / 1000)))}/s`;
   const draw = (part: number, records: number): void => {
-    const stored = sent.from + ((sent.to - sent.from) * sent.bytes) / sent.of;
-    // Every byte is read once and sent once.
-    const share = input.size === null || input.size === 0 ? null : (input.bytesRead + stored) / (2 * input.size);
-    const isSending = sent.part === part;
-    const arrived = total.records + (isSending ? Math.floor((sent.records * sent.bytes) / sent.of) : 0);
-    const read = `${formatBytes(input.bytesRead)}${input.size === null ? '' : ` of ${formatBytes(input.size)}`}`;
-    const rate = Math.round(arrived / Math.max(0.001, (performance.now() - begun) / 1000));
-    const words = isSending
-      ? `${formatCount(arrived)} sent, ${formatCount(rate)}/s`
-      : `${pluralize(total.records + records, 'record')} found`;
-    const doing = !isSending ? 'Reading' : sent.bytes < sent.of ? 'Sending' : 'Storing';
-    const before = `${doing} part ${part}`;
+    const isSending = current.part === part;
+    const action = !isSending ? 'Reading' : current.sentBytes < current.bytes ? 'Sending' : 'Storing';
+    const before = `${action} part ${part}`;
     const now = performance.now();
-    if (before === drawn.words && now - drawn.at < REDRAW_MS) return;
-    drawn = { at: now, words: before };
-    line.show(share, before, `${read}, ${words}`);
+    if (before === drawn.before && now - drawn.at < REDRAW_MS) return;
+    drawn = { at: now, before };
+    const sentShare = current.sentBytes / current.bytes;
+    const sent = current.from + (current.to - current.from) * sentShare;
+    // Every byte of the input is read once and sent once.
+    const share = input.size ? (input.bytesRead + sent) / (2 * input.size) : null;
+    const sentRecords = stored.records + (isSending ? Math.floor(current.records * sentShare) : 0);
+    const read = `${prettyBytes(input.bytesRead)}${input.size === null ? '' : ` of ${prettyBytes(input.size)}`}`;
+    const count = isSending
+      ? `${formatCount(sentRecords)} sent, ${formatRate(sentRecords)}`
+      : `${pluralize(stored.records + records, 'record')} found`;
+    bar.draw(share, before, `${read}, ${count}`);
   };
   return {
     get storedParts() {
-      return total.parts;
+      return stored.parts;
     },
-    reads: draw,
-    sends: (part, full) => {
-      Object.assign(sent, { from: sent.to, to: input.bytesRead, bytes: 0, of: full.bytes, records: full.count, part });
-      draw(part, full.count);
+    onRead: draw,
+    onSend: (part, { bytes, count: records }) => {
+      Object.assign(current, { from: current.to, to: input.bytesRead, sentBytes: 0, bytes, records, part });
+      draw(part, records);
     },
-    sent: (bytes) => {
-      sent.bytes = bytes;
-      draw(sent.part, sent.records);
+    onSent: (bytes) => {
+      current.sentBytes = bytes;
+      draw(current.part, current.records);
     },
-    retries: (error) => {
-      line.clear();
-      terminal.say(`${error.message} Retrying part ${sent.part}.`);
+    onRetry: (error) => {
+      bar.clear();
+      terminal.message(`${error.message} Retrying part ${current.part}.`);
     },
-    refused: () => {
-      sent.part = 0;
+    onRejected: () => {
+      current.part = 0;
     },
-    stored: (full, receipt) => {
-      total.parts += 1;
-      total.records += full.count;
-      total.replayed += receipt.replayed ? full.count : 0;
-      total.hidden += receipt.replayed ? 0 : receipt.hiddenRecords;
-      total.lastLine = full.lineOf(full.count - 1);
-      if (terminal.answers.isTerminal) return;
-      terminal.answer(
-        `Part ${sent.part}: ${pluralize(full.count, 'record')}, up to line ${formatCount(total.lastLine)}, ${receipt.replayed ? 'were there already' : 'stored'}\n`,
+    onStored: ({ count, lineOf }, receipt) => {
+      stored.parts += 1;
+      stored.records += count;
+      stored.replayed += receipt.replayed ? count : 0;
+      stored.hidden += receipt.replayed ? 0 : receipt.hiddenRecords;
+      stored.lastLine = lineOf(count - 1);
+      if (terminal.isInteractive) return;
+      const outcome = receipt.replayed ? 'already stored' : 'stored';
+      terminal.print(
+        `Part ${current.part}: ${pluralize(count, 'record')}, up to line ${formatCount(stored.lastLine)}, ${outcome}\n`,
       );
     },
-    end: (stream, kind) => {
-      line.clear();
-      const took = performance.now() - begun;
-      const rate = Math.round(total.records / Math.max(0.001, took / 1000));
-      terminal.answer(
-        `${terminal.answers.paint('green', 'Stored')}: ${pluralize(total.records, 'record')} in "${stream}"${total.parts > 1 ? `, in ${pluralize(total.parts, 'part')}` : ''}, in ${formatDuration(took)} (${formatCount(rate)}/s)${kind === 'replace' ? `; ${pluralize(total.hidden, 'earlier record')} hidden` : ''}\n`,
+    showEnd: (stream, kind) => {
+      bar.clear();
+      const { parts, records, replayed, hidden } = stored;
+      const inParts = parts > 1 ? ` in ${pluralize(parts, 'part')}` : '';
+      const replaced = kind === 'replace' ? `; ${pluralize(hidden, 'earlier record')} hidden` : '';
+      terminal.print(
+        `${terminal.style('green', 'Stored')}: ${pluralize(records, 'record')} in "${stream}"${inParts}, in ${prettyMs(performance.now() - startedAt)} (${formatRate(records)})${replaced}\n`,
       );
-      if (total.replayed === 0) return;
-      terminal.say(
-        `${total.replayed === total.records ? 'All' : formatCount(total.replayed)} of them had been stored by an earlier start, and count once. Where they were deleted since, or are to count again, send them with an --idempotency-key of your own.`,
+      if (replayed === 0) return;
+      terminal.message(
+        `${replayed === records ? 'All' : formatCount(replayed)} of them were already stored by an earlier run, and count once. To store them again, for example because they were deleted since, use another --idempotency-key.`,
       );
     },
-    clear: () => line.clear(),
-    whereItStands: () => {
-      const isOpen = sent.part > total.parts;
-      return [
-        total.parts === 0
-          ? isOpen
-            ? ''
-            : 'Nothing was stored.'
-          : `${pluralize(total.records, 'record')}, up to line ${formatCount(total.lastLine)}, are stored: leave these lines as they are.`,
-        isOpen ? `Whether part ${sent.part} was stored is not known.` : '',
-        total.parts > 0 || isOpen
-          ? 'Start the same command again, with the same input and the same options: what is stored counts once.'
-          : '',
-      ]
-        .filter((words) => words !== '')
-        .join(' ');
+    clear: () => bar.clear(),
+    describeState: () => {
+      const isUnknown = current.part > stored.parts;
+      const sentences =
+        stored.parts > 0
+          ? [
+              `Stored ${pluralize(stored.records, 'record')}, up to line ${formatCount(stored.lastLine)}. Do not change these lines.`,
+            ]
+          : isUnknown
+            ? []
+            : ['Nothing was stored.'];
+      if (isUnknown) sentences.push(`It is unknown whether part ${current.part} was stored.`);
+      if (stored.parts > 0 || isUnknown) {
+        sentences.push('Run the same command again with the same input and options; stored records count once.');
+      }
+      return sentences.join(' ');
     },
   };
-};
+}

@@ -1,36 +1,38 @@
-// Pure: what a file begins with, its encoding first.
+// Pure: the encoding of an input.
+import { CommandError } from '../command-error.ts';
 
-type ProblemPlace = Pick<InputProblem, 'line' | 'cell' | 'place'>;
+type Location = Pick<InputError, 'line' | 'cell' | 'location'>;
 
-/** What is wrong with a file or with one of its rows, for the user whose file it is. */
-export class InputProblem extends Error {
-  /** The line in which the row begins, counted from 1; null for what concerns the whole file. */
+/** An error in the input, or in one of its rows. */
+export class InputError extends CommandError {
+  /** The line in which the row begins, counted from 1; null for an error of the whole input. */
   readonly line: number | null;
   /** The index of the cell. */
   readonly cell: number | null;
-  /** The column, and what its cell contains. */
-  readonly place: string | null;
-  constructor(message: string, { line = null, cell = null, place = null }: Partial<ProblemPlace> = {}) {
+  /** The column, and the content of its cell. */
+  readonly location: string | null;
+
+  constructor(message: string, { line = null, cell = null, location = null }: Partial<Location> = {}) {
     super(message);
     this.line = line;
     this.cell = cell;
-    this.place = place;
+    this.location = location;
   }
 }
 
-export interface Headed {
+export interface InputWithHead {
   readonly head: Buffer;
-  /** Everything, the head too. */
+  /** All chunks, including the head. */
   readonly all: AsyncGenerator<Buffer>;
 }
 
-/** Reads pieces until they are enough, or more than `maxBytes`, or there are no more. */
-export const withHead = async (
-  pieces: AsyncIterable<Buffer>,
+/** Reads chunks until they are enough or more than `maxBytes`, or the input ends. */
+export async function withHead(
+  chunks: AsyncIterable<Buffer>,
   maxBytes: number,
   isEnough: (head: Buffer) => boolean,
-): Promise<Headed> => {
-  const source = pieces[Symbol.asyncIterator]();
+): Promise<InputWithHead> {
+  const source = chunks[Symbol.asyncIterator]();
   let head: Buffer = Buffer.alloc(0);
   let isDone = false;
   while (!isDone && head.length < maxBytes && !isEnough(head)) {
@@ -38,7 +40,7 @@ export const withHead = async (
     isDone = next.done === true;
     if (!next.done) head = Buffer.concat([head, next.value]);
   }
-  const all = async function* join(): AsyncGenerator<Buffer> {
+  async function* join(): AsyncGenerator<Buffer> {
     try {
       yield head;
       while (!isDone) {
@@ -49,42 +51,43 @@ export const withHead = async (
     } finally {
       await source.return?.();
     }
-  };
-  return { head, all: all() };
-};
+  }
+  return { head, all: join() };
+}
 
-const UTF8_MARK = Buffer.from('\ufeff');
+const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
 /**
- * The text as UTF-8 without a byte order mark. UTF-16 is recognized by its mark, or by the zero byte of its first character:
- * no file in UTF-8 that can be read here begins with one.
+ * Returns the text in UTF-8 without a byte order mark. UTF-16 is recognized by its byte order mark, or by the zero byte of its first
+ * character: neither NDJSON nor CSV in UTF-8 begins with one.
  */
-export const utf8Pieces = async function* transcode(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const { head, all } = await withHead(pieces, UTF8_MARK.length, (bytes) => bytes.length >= UTF8_MARK.length);
-  const encoding = utf16Of(head);
+export async function* toUtf8(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const markBytes = BYTE_ORDER_MARK.length;
+  const { head, all } = await withHead(chunks, markBytes, ({ length }) => length >= markBytes);
+  const encoding = detectUtf16(head);
   if (encoding !== null) {
     const decoder = new TextDecoder(encoding, { fatal: true });
-    const decode = (piece?: Buffer): Buffer => {
+    const decode = (chunk?: Buffer): Buffer => {
       try {
-        return Buffer.from(decoder.decode(piece, { stream: piece !== undefined }));
+        return Buffer.from(decoder.decode(chunk, { stream: chunk !== undefined }));
       } catch {
-        throw new InputProblem(`The file begins as ${encoding.toUpperCase()} and contains something else.`);
+        throw new InputError(`The file starts as ${encoding.toUpperCase()} but contains other bytes.`);
       }
     };
-    for await (const piece of all) yield decode(piece);
+    for await (const chunk of all) yield decode(chunk);
     yield decode();
     return;
   }
-  let isFirst = head.subarray(0, UTF8_MARK.length).equals(UTF8_MARK);
-  for await (const piece of all) {
-    yield isFirst ? piece.subarray(UTF8_MARK.length) : piece;
+  let isFirst = head.subarray(0, markBytes).equals(BYTE_ORDER_MARK);
+  for await (const chunk of all) {
+    yield isFirst ? chunk.subarray(markBytes) : chunk;
     isFirst = false;
   }
-};
+}
 
-const utf16Of = ([first, second]: Buffer): 'utf-16le' | 'utf-16be' | null => {
+function detectUtf16([first, second]: Buffer): 'utf-16le' | 'utf-16be' | null {
   if (first === undefined || second === undefined) return null;
   if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'utf-16le';
   if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0)) return 'utf-16be';
   return null;
-};
+}

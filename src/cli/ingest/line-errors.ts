@@ -1,69 +1,72 @@
-// Pure: what is wrong with lines of a file, in words.
+// Pure: error messages that name the lines of an input.
 import type { ApiError } from '../../api-client/errors.ts';
-import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
+import { MAX_LISTED_ISSUES } from '../../errors/errors.ts';
 import { pluralize } from '../../lib/format-amounts.ts';
+import { CommandError } from '../command-error.ts';
 
-/** What the server refused: a record of the part, and the field that the issue names. */
-export interface RefusedField {
+/** Collects the errors of lines. Keeps the first 100 and counts all of them. */
+export class LineErrors {
+  readonly #messages: string[] = [];
+  #count = 0;
+
+  add(line: number, location: string | null, message: string): void {
+    this.#count += 1;
+    if (this.#messages.length < MAX_LISTED_ISSUES) this.#messages.push(formatLine(line, location, message));
+  }
+
+  /** Throws CommandError if there are errors. The footer follows the last one. */
+  throwIfAny(footer: string | null): void {
+    if (this.#count > 0) throw toCommandError(this.#messages, this.#count, footer);
+  }
+}
+
+function formatLine(line: number, location: string | null, message: string): string {
+  return `Line ${line}${location === null ? '' : `, ${location}`}: ${message}`;
+}
+
+function toCommandError(messages: readonly string[], count: number, footer: string | null): CommandError {
+  const more = count > messages.length ? [`and ${pluralize(count - messages.length, 'more problem')}.`] : [];
+  return new CommandError([...messages, ...more, ...(footer === null ? [] : [footer])].join('\n'));
+}
+
+/** The record of a request that an issue of the server is about, and the path in the record. */
+export interface RejectedField {
   readonly index: number;
   readonly path: readonly string[];
 }
 
-/** Keeps the first hundred and counts them all. */
-export class LineIssues {
-  readonly #messages: string[] = [];
-  #count = 0;
-
-  add(line: number, place: string | null, message: string): void {
-    this.#count += 1;
-    if (this.#messages.length < MAX_LISTED_ISSUES) this.#messages.push(lineText(line, place, message));
-  }
-
-  /** The footer is said once, below the lines. */
-  throwIfAny(footer: string | null): void {
-    if (this.#count > 0) throw refusal(this.#messages, this.#count, footer);
-  }
+function parseIssuePath([list, index = '', ...path]: readonly string[]): RejectedField | null {
+  return list === 'records' && /^\d+$/.test(index) ? { index: Number(index), path } : null;
 }
 
-const lineText = (line: number, place: string | null, message: string): string =>
-  `Line ${line}${place === null ? '' : `, ${place}`}: ${message}`;
+/** Returns the indices of the records that the server rejected. */
+export function findRejectedIndices({ details: { issues = [] } }: ApiError): ReadonlySet<number> {
+  return new Set(issues.flatMap(({ path }) => parseIssuePath(path)?.index ?? []));
+}
 
-/** The indices of the records that the server refused. */
-export const refusedIndices = ({ details: { issues = [] } }: ApiError): ReadonlySet<number> =>
-  new Set(issues.flatMap(({ path }) => refusedField(path)?.index ?? []));
-
-const refusedField = ([list, index = '', ...path]: readonly string[]): RefusedField | null =>
-  list === 'records' && /^\d+$/.test(index) ? { index: Number(index), path } : null;
-
-export interface RefusalPlaces {
+export interface InputLocations {
   readonly lineOf: (index: number) => number;
-  /** Null if nothing but the path is known. */
-  readonly placeOf: (field: RefusedField) => string | null;
+  /** Returns the column and cell of a field; null if they are not known. */
+  readonly describeCell: (field: RejectedField) => string | null;
   readonly footer: string | null;
 }
 
-/** What the server said about records, by their lines; null if it said nothing about single ones. */
-export const refusedLines = (error: ApiError, { lineOf, placeOf, footer }: RefusalPlaces): ValidationError | null => {
+/** Translates the issues of the server, which name records by index, to lines of the input. Null if there are no issues. */
+export function toLineErrors(error: ApiError, { lineOf, describeCell, footer }: InputLocations): CommandError | null {
   const { issues = [], issueCount = issues.length } = error.details;
   if (issues.length === 0) return null;
-  const messages = issues.map(({ path, message: words, code }) => {
-    // It names the other record too, by its index.
-    const message =
+  const messages = issues.map(({ path, message, code }) => {
+    // The message about a duplicate names the other record by its index too.
+    const text =
       code === 'DUPLICATE_KEY'
-        ? words.replaceAll(
+        ? message.replaceAll(
             /(r)ecord (\d+)/gi,
-            (_, r: string, at: string) => `${r === 'R' ? 'L' : 'l'}ine ${lineOf(Number(at))}`,
+            (_, letter: string, index: string) => `${letter === 'R' ? 'L' : 'l'}ine ${lineOf(Number(index))}`,
           )
-        : words;
-    const field = refusedField(path);
-    if (field === null) return `${path.filter(Boolean).join('.')}: ${message}`;
-    return lineText(lineOf(field.index), placeOf(field) ?? (field.path.join('.') || null), message);
+        : message;
+    const field = parseIssuePath(path);
+    if (field === null) return `${path.filter(Boolean).join('.')}: ${text}`;
+    return formatLine(lineOf(field.index), describeCell(field) ?? (field.path.join('.') || null), text);
   });
-  return refusal(messages, issueCount, footer);
-};
-
-const refusal = (messages: readonly string[], count: number, footer: string | null): ValidationError => {
-  const more = count > messages.length ? [`and ${pluralize(count - messages.length, 'more problem')}.`] : [];
-  const message = [...messages, ...more, ...(footer === null ? [] : [footer])].join('\n');
-  return new ValidationError([{ path: [], code: 'BAD_VALUE', message }], count);
-};
+  return toCommandError(messages, issueCount, footer);
+}

@@ -5,69 +5,66 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
+import type { RecordsBody } from '../../api-client/send-records.ts';
 import { createLineSplitter, eachLine } from '../../lib/line-splitter.ts';
 
-/** As many records as one request takes, in a file that has no name: it is gone with the process, whatever ends that. */
-export interface Part {
+/** The records of one request, in an unnamed temporary file, which disappears with the process. */
+export interface RequestPart extends RecordsBody {
   readonly count: number;
-  readonly compressed: boolean;
-  /** As they are sent. */
-  readonly bytes: number;
-  /** Of everything in it, in its order. */
+  /** SHA-256 of the seed and of all records in their order. */
   readonly digest: string;
-  open(): AsyncIterable<Buffer>;
-  /** Where a record stands in the input, counted from 1. */
-  lineOf(index: number): number;
-  /** The records with these indices, by index. */
-  recordsAt(indices: ReadonlySet<number>): Promise<ReadonlyMap<number, string>>;
+  /** Returns the line of the input that a record came from, counted from 1. */
+  readonly lineOf: (index: number) => number;
+  /** Reads the records with these indices. */
+  readRecords(indices: ReadonlySet<number>): Promise<ReadonlyMap<number, string>>;
   close(): Promise<void>;
 }
 
 export interface PartWriter {
   readonly count: number;
   add(record: string, line: number): void;
-  /** Writes what has been added, where it is much; to be waited for now and then. */
+  /** Writes what was added if it is more than 256 K characters. To be awaited regularly. */
   drain(): Promise<void>;
-  /** Nothing is added any more. */
-  finish(): Promise<Part>;
+  /** Ends the part. Nothing can be added after it. */
+  finish(): Promise<RequestPart>;
   close(): Promise<void>;
 }
 
-const PIECE_CHARACTERS = 256 * 1024;
+const CHUNK_CHARACTERS = 256 * 1024;
 
-/** The fastest: one record is much like the other, and most of them is gone at any level. */
-const LEVEL = 1;
+/** The fastest level: records resemble each other, so every level removes most of their size. */
+const GZIP_LEVEL = 1;
 
 export interface PartOptions {
-  /** What the digest begins with. */
+  /** The beginning of the digested text. */
   readonly seed: string;
   readonly compressed: boolean;
 }
 
-export const createPart = async ({ seed, compressed }: PartOptions): Promise<PartWriter> => {
-  const file = await openUnnamed();
-  const packed = compressed ? createGzip({ level: LEVEL }) : new PassThrough();
-  const written = pipeline(packed, async (pieces: AsyncIterable<Buffer>) => {
-    for await (const piece of pieces) await file.appendFile(piece);
+export async function createPart({ seed, compressed }: PartOptions): Promise<PartWriter> {
+  const file = await openUnnamedFile();
+  const encoder = compressed ? createGzip({ level: GZIP_LEVEL }) : new PassThrough();
+  const written = pipeline(encoder, async (chunks: AsyncIterable<Buffer>) => {
+    for await (const chunk of chunks) await file.appendFile(chunk);
   });
   written.catch(() => undefined);
   const hash = createHash('sha256').update(seed);
-  let lines: string[] = [];
+  let pending: string[] = [];
   let characters = 0;
   let count = 0;
-  /** Where lines do not simply follow each other: from this record on, its line and those after it. */
-  const steps: { index: number; line: number }[] = [];
-  let expectedLine = Number.NaN;
+  /** The records that are not on the line after the previous record. */
+  const jumps: { index: number; line: number }[] = [];
+  let nextLine = Number.NaN;
   const flush = async (): Promise<void> => {
     if (characters === 0) return;
-    const piece = Buffer.from(`${lines.join('\n')}\n`);
-    lines = [];
+    const chunk = Buffer.from(`${pending.join('\n')}\n`);
+    pending = [];
     characters = 0;
-    hash.update(piece);
-    if (!packed.write(piece)) await Promise.race([new Promise((resolve) => packed.once('drain', resolve)), written]);
+    hash.update(chunk);
+    if (!encoder.write(chunk)) await Promise.race([new Promise((resolve) => encoder.once('drain', resolve)), written]);
   };
   const close = async (): Promise<void> => {
-    packed.destroy();
+    encoder.destroy();
     await written.catch(() => undefined);
     await file.close();
   };
@@ -76,18 +73,18 @@ export const createPart = async ({ seed, compressed }: PartOptions): Promise<Par
       return count;
     },
     add: (record, line) => {
-      if (line !== expectedLine) steps.push({ index: count, line });
-      expectedLine = line + 1;
-      lines.push(record);
+      if (line !== nextLine) jumps.push({ index: count, line });
+      nextLine = line + 1;
+      pending.push(record);
       characters += record.length + 1;
       count += 1;
     },
     drain: async () => {
-      if (characters >= PIECE_CHARACTERS) await flush();
+      if (characters >= CHUNK_CHARACTERS) await flush();
     },
     finish: async () => {
       await flush();
-      packed.end();
+      encoder.end();
       await written;
       const { size } = await file.stat();
       return {
@@ -95,24 +92,26 @@ export const createPart = async ({ seed, compressed }: PartOptions): Promise<Par
         compressed,
         bytes: size,
         digest: hash.digest('hex'),
-        open: () => piecesOf(file),
+        open: () => readChunks(file),
         lineOf: (index) => {
-          const step = steps.findLast((one) => one.index <= index) ?? { index: 0, line: 1 };
-          return step.line + index - step.index;
+          const jump = jumps.findLast((one) => one.index <= index) ?? { index: 0, line: 1 };
+          return jump.line + index - jump.index;
         },
-        recordsAt: (indices) =>
-          recordsAt(compressed ? Readable.from(piecesOf(file)).pipe(createGunzip()) : piecesOf(file), indices),
+        readRecords: (indices) => {
+          const chunks = readChunks(file);
+          return findRecords(compressed ? Readable.from(chunks).pipe(createGunzip()) : chunks, indices);
+        },
         close,
       };
     },
     close,
   };
-};
+}
 
 const READ_BYTES = 64 * 1024;
 
-/** Not by a stream of the file, which would hold it open beyond its own end. */
-async function* piecesOf(file: FileHandle): AsyncGenerator<Buffer> {
+/** Reads the file from its start. A read stream would close the file at its end. */
+async function* readChunks(file: FileHandle): AsyncGenerator<Buffer> {
   for (let position = 0; ;) {
     const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(READ_BYTES), 0, READ_BYTES, position);
     if (bytesRead === 0) return;
@@ -121,27 +120,27 @@ async function* piecesOf(file: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-const recordsAt = async (
-  pieces: AsyncIterable<Buffer>,
+async function findRecords(
+  chunks: AsyncIterable<Buffer>,
   indices: ReadonlySet<number>,
-): Promise<ReadonlyMap<number, string>> => {
+): Promise<ReadonlyMap<number, string>> {
   const found = new Map<number, string>();
   const splitter = createLineSplitter(Number.POSITIVE_INFINITY);
   const last = Math.max(-1, ...indices);
   let index = 0;
-  for await (const piece of pieces) {
-    for (const line of eachLine(splitter.lines(piece))) {
+  for await (const chunk of chunks) {
+    for (const line of eachLine(splitter.lines(chunk))) {
       if (indices.has(index) && 'text' in line) found.set(index, line.text);
       index += 1;
     }
     if (index > last) break;
   }
   return found;
-};
+}
 
-const openUnnamed = async (): Promise<FileHandle> => {
+async function openUnnamedFile(): Promise<FileHandle> {
   const path = join(tmpdir(), `sluice-ingest-${randomUUID()}`);
   const file = await open(path, 'wx+', 0o600);
   await rm(path);
   return file;
-};
+}

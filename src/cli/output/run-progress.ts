@@ -1,7 +1,8 @@
-import { formatBytes, pluralize, formatRows, formatRun, formatDuration } from '../../lib/format-amounts.ts';
-import type { DrawnTerminal } from '../command-context.ts';
-import { createProgressLine } from './progress-bar.ts';
-import { harmless } from './text.ts';
+import prettyBytes from 'pretty-bytes';
+import prettyMs from 'pretty-ms';
+import { pluralize, formatRun } from '../../lib/format-amounts.ts';
+import { createProgressBar } from '../../terminal/progress-bar.ts';
+import { replaceControlCharacters, type Terminal } from '../../terminal/terminal.ts';
 
 export interface WatchedRun {
   readonly id: string;
@@ -18,127 +19,126 @@ export interface WatchedRun {
   readonly windowEnd: string;
   readonly objects: readonly { readonly key: string }[];
   readonly error: { readonly code: string; readonly message: string } | null;
+  /** Null if the job was deleted. */
   readonly job: { readonly id: string; readonly s3Url: string } | null;
 }
 
-export const hasEnded = ({ status }: WatchedRun): boolean => status !== 'QUEUED' && status !== 'RUNNING';
-
-/** A run as a person sees it: a bar in a terminal, elsewhere a line for each change. */
-export interface RunView {
-  show(run: WatchedRun, now: Date): void;
-  /** The bar moves, and seconds pass, also where nothing new was heard. */
-  redraw(now: Date): void;
-  lost(words: string): void;
-  end(run: WatchedRun): void;
-  clear(): void;
+export function hasEnded({ status }: WatchedRun): boolean {
+  return status !== 'QUEUED' && status !== 'RUNNING';
 }
 
-export interface RunViewOptions {
-  readonly terminal: DrawnTerminal;
-  /** Of the job's last run that succeeded; null where there is none to go by. */
+/** Shows a run: a progress bar in a terminal, otherwise a line per change. */
+export interface RunProgress {
+  readonly show: (run: WatchedRun) => void;
+  readonly showReconnect: () => void;
+  readonly showEnd: (run: WatchedRun) => void;
+  /** Called regularly, since the elapsed time changes without updates of the run. */
+  readonly redraw: () => void;
+  readonly clear: () => void;
+}
+
+export interface RunProgressOptions {
+  readonly terminal: Terminal;
+  /** Rows of the job's last successful run, from which the bar is computed; null if there is none. */
   readonly expectedRows: number | null;
+  readonly now: () => number;
 }
 
-/** Of lines that only tell of more rows. */
-const LINE_EVERY_MS = 5000;
+/** Minimum interval between two lines that differ only in the number of rows. */
+const LINE_INTERVAL_MS = 5000;
 
-export const createRunView = ({ terminal, expectedRows }: RunViewOptions): RunView => {
-  const { answers } = terminal;
-  const line = createProgressLine(answers, (text) => terminal.answer(text));
+export function createRunProgress({ terminal, expectedRows, now }: RunProgressOptions): RunProgress {
+  const bar = createProgressBar(terminal);
   let last: WatchedRun | null = null;
-  let lostWords: string | null = null;
-  let toldAt = 0;
-  const say = (text: string): void => {
-    line.clear();
-    terminal.answer(`${text}\n`);
+  let isReconnecting = false;
+  let printedAt = 0;
+  const print = (text: string): void => {
+    bar.clear();
+    terminal.print(`${text}\n`);
   };
-  const redraw = (now: Date): void => {
+  const redraw = (): void => {
     if (!last || hasEnded(last)) return;
-    const { status, rowsWritten } = last;
-    const since = Date.parse((status === 'RUNNING' ? last.startedAt : null) ?? last.scheduledFor);
-    const words = lostWords ?? `${amountOf(last)}  ${formatDuration(Math.max(0, now.getTime() - since))}`;
-    line.show(
-      partOf(last, expectedRows),
-      `${harmless(last.jobName)}  ${statusText(last)}`,
-      status === 'QUEUED' && rowsWritten === 0 && lostWords === null ? waitingText(last, now) : words,
-    );
+    const before = `${replaceControlCharacters(last.jobName)}  ${formatStatus(last)}`;
+    bar.draw(shareOf(last, expectedRows), before, isReconnecting ? RECONNECTING : formatDetails(last, now()));
   };
   return {
-    show: (run, now) => {
-      const isFirst = last === null;
-      const hasChanged = last?.status !== run.status || last.attempt !== run.attempt || lostWords !== null;
-      lostWords = null;
-      // In a terminal the bar shows the name.
-      if (isFirst && !answers.isTerminal) {
-        say(`${harmless(run.jobName)}, ${run.windowStart} until ${run.windowEnd}`);
+    show: (run) => {
+      const hasChanged = last?.status !== run.status || last.attempt !== run.attempt || isReconnecting;
+      if (!last && !terminal.isInteractive) {
+        print(`${replaceControlCharacters(run.jobName)}, ${run.windowStart} until ${run.windowEnd}`);
       }
       if (run.status === 'QUEUED' && run.error && (hasChanged || run.error.message !== last?.error?.message)) {
-        say(`Attempt ${run.attempt} failed and is tried again: ${harmless(run.error.message)}`);
+        print(`Attempt ${run.attempt} failed and will be retried: ${replaceControlCharacters(run.error.message)}`);
       }
       last = run;
-      if (!answers.isTerminal && !hasEnded(run) && (hasChanged || now.getTime() - toldAt >= LINE_EVERY_MS)) {
-        toldAt = now.getTime();
-        say(`${statusText(run)}${run.status === 'RUNNING' ? `, ${amountOf(run)}` : ''}`);
+      isReconnecting = false;
+      if (!terminal.isInteractive && !hasEnded(run) && (hasChanged || now() - printedAt >= LINE_INTERVAL_MS)) {
+        printedAt = now();
+        print(run.status === 'RUNNING' ? `${formatStatus(run)}, ${formatAmount(run)}` : formatStatus(run));
       }
-      redraw(now);
+      redraw();
+    },
+    showReconnect: () => {
+      if (!terminal.isInteractive && !isReconnecting) print(RECONNECTING);
+      isReconnecting = true;
+    },
+    showEnd: (run) => {
+      bar.clear();
+      if (run.status === 'SUCCEEDED') {
+        print(terminal.isInteractive ? formatStyledSuccess(run, terminal) : formatSuccess(run));
+        if (run.manifestKey !== null) print(`Manifest: ${formatManifestUrl(run, run.manifestKey)}`);
+        return;
+      }
+      const error = run.error ? `: ${replaceControlCharacters(`${run.error.code}: ${run.error.message}`)}` : '.';
+      terminal.message(`${run.status} after ${pluralize(run.attempt, 'attempt')}${error}`);
     },
     redraw,
-    lost: (words) => {
-      if (!answers.isTerminal && lostWords === null) say(words);
-      lostWords = words;
-    },
-    end: (run) => {
-      line.clear();
-      const milliseconds =
-        run.startedAt !== null && run.finishedAt !== null
-          ? Date.parse(run.finishedAt) - Date.parse(run.startedAt)
-          : null;
-      if (answers.isTerminal && run.status === 'SUCCEEDED') {
-        const amounts = [formatRows(run.rowsWritten), formatBytes(run.bytesWritten)];
-        say(
-          formatRun(
-            answers.paint('bold', harmless(run.jobName)),
-            answers.paint('green', run.status),
-            amounts,
-            milliseconds,
-          ),
-        );
-        if (run.manifestKey !== null) say(`Manifest: ${placeOf(run, run.manifestKey)}`);
-        return;
-      }
-      if (run.status !== 'SUCCEEDED') {
-        terminal.say(
-          run.error
-            ? `${run.status} after ${pluralize(run.attempt, 'attempt')}: ${harmless(run.error.code)}: ${harmless(run.error.message)}`
-            : `${run.status} after ${pluralize(run.attempt, 'attempt')}.`,
-        );
-        return;
-      }
-      const took = milliseconds === null ? '' : ` in ${formatDuration(milliseconds)}`;
-      say(`${run.status}${took}: ${amountOf(run)}, ${pluralize(run.objects.length, 'object')}`);
-      if (run.manifestKey !== null) say(`Manifest: ${placeOf(run, run.manifestKey)}`);
-    },
-    clear: () => line.clear(),
+    clear: () => bar.clear(),
   };
-};
+}
 
-const amountOf = ({ rowsWritten, bytesWritten }: WatchedRun): string =>
-  `${formatRows(rowsWritten)}, ${formatBytes(bytesWritten)}`;
+const RECONNECTING = 'Connection lost. Reconnecting ...';
 
-const statusText = ({ status, attempt }: WatchedRun): string =>
-  status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;
+function formatAmount({ rowsWritten, bytesWritten }: WatchedRun): string {
+  return `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
+}
 
-const waitingText = ({ scheduledFor }: WatchedRun, now: Date): string =>
-  Date.parse(scheduledFor) > now.getTime() ? `due at ${scheduledFor}` : 'waits for a worker';
+function formatStatus({ status, attempt }: WatchedRun): string {
+  return status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;
+}
 
-/** By the rows of the last success: it may have more this time, so the bar is full only at the end. */
-const partOf = ({ status, rowsWritten }: WatchedRun, expectedRows: number | null): number | null => {
+function formatDetails(run: WatchedRun, now: number): string {
+  const scheduledAt = Date.parse(run.scheduledFor);
+  if (run.status === 'QUEUED' && run.rowsWritten === 0) {
+    return scheduledAt > now ? `due at ${run.scheduledFor}` : 'waiting for a worker';
+  }
+  const since = run.status === 'RUNNING' && run.startedAt !== null ? Date.parse(run.startedAt) : scheduledAt;
+  return `${formatAmount(run)}  ${prettyMs(Math.max(0, now - since))}`;
+}
+
+function durationOf({ startedAt, finishedAt }: WatchedRun): number | null {
+  return startedAt === null || finishedAt === null ? null : Date.parse(finishedAt) - Date.parse(startedAt);
+}
+
+function formatSuccess(run: WatchedRun): string {
+  const durationMs = durationOf(run);
+  const duration = durationMs === null ? '' : ` in ${prettyMs(durationMs)}`;
+  return `${run.status}${duration}: ${formatAmount(run)}, ${pluralize(run.objects.length, 'object')}`;
+}
+
+function formatStyledSuccess(run: WatchedRun, { style }: Terminal): string {
+  const name = style('bold', replaceControlCharacters(run.jobName));
+  const amounts = [pluralize(run.rowsWritten, 'row'), prettyBytes(run.bytesWritten)];
+  return formatRun(name, style('green', run.status), amounts, durationOf(run));
+}
+
+/** The bar is full only at the end, since this run may have more rows than the last one. */
+function shareOf({ status, rowsWritten }: WatchedRun, expectedRows: number | null): number | null {
   if (status === 'QUEUED') return 0;
   return expectedRows === null ? null : Math.min(0.99, rowsWritten / expectedRows);
-};
+}
 
-/** With its bucket, which the job knows, unless it was deleted. */
-const placeOf = ({ job }: WatchedRun, key: string): string => {
-  const bucket = job?.s3Url.replace(/^s3:\/\//, '').split('/')[0];
-  return bucket === undefined ? key : `s3://${bucket}/${key}`;
-};
+function formatManifestUrl({ job }: WatchedRun, key: string): string {
+  const s3Bucket = job?.s3Url.replace(/^s3:\/\//, '').split('/')[0];
+  return s3Bucket === undefined ? key : `s3://${s3Bucket}/${key}`;
+}

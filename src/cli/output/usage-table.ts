@@ -1,210 +1,86 @@
-// Pure: usage as a table with a line of bars for each group. Figures are the API's own, or exact sums of them.
-import { decimalOf, largestScale, unitsOf } from '../../lib/decimal.ts';
-import { sparkline } from './sparkline.ts';
-import type { Surface } from './terminal.ts';
-import { cut, harmless, padEnd, padStart, widthOf } from './text.ts';
+// Pure: a table of usage with a line of bars for each group.
+import cliTruncate from 'cli-truncate';
+import stringWidth from 'string-width';
+import type { UsageSummary } from '../usage-summary.ts';
+import { formatSparkline } from '../../terminal/sparkline.ts';
+import { formatTable } from '../../terminal/table.ts';
+import { replaceControlCharacters, type Terminal } from '../../terminal/terminal.ts';
 
-export interface UsageSeries {
-  readonly group: readonly { readonly dimension: string; readonly values: readonly string[] }[];
-  readonly total: string;
-  readonly points: readonly { readonly bucketStart: string; readonly value: string }[];
-}
+const GAP = 2;
+/** Names are not truncated to less than this. */
+const MIN_NAME_WIDTH = 8;
+const MIN_BARS = 8;
+const MAX_BARS = 80;
 
-/** A group with what is told of it. */
-export interface UsageGroup {
-  /** In the order of what it was grouped by; null where the stream lacks the dimension. */
-  readonly names: readonly (readonly string[] | null)[];
-  readonly total: string;
-  /** In tenths of a percent of all, rounded. */
-  readonly share: number;
-  /** Of the buckets, those without usage among them. */
-  readonly least: string;
-  readonly most: string;
-  /** One for each bucket. */
-  readonly values: readonly string[];
-}
-
-export interface UsageSummary {
-  /** The largest first. */
-  readonly groups: readonly UsageGroup[];
-  /** What is not among them, or null where nothing is. */
-  readonly others: { readonly count: number; readonly sum: UsageGroup } | null;
-  readonly all: UsageGroup;
-}
-
-/** The `top` largest groups, the rest as one, and all of it. Buckets by their starts, in milliseconds. */
-export const summarize = (
-  series: readonly UsageSeries[],
-  groupBy: readonly string[],
-  bucketStarts: readonly number[],
-  top: number,
-): UsageSummary => {
-  const scale = largestScale(series.flatMap(({ points }) => points.map(({ value }) => value)));
-  const places = new Map(bucketStarts.map((start, index) => [start, index]));
-  const rows = series.map(({ group, total, points }) => {
-    const units = bucketStarts.map(() => 0n);
-    for (const { bucketStart, value } of points) {
-      const place = places.get(Date.parse(bucketStart));
-      if (place === undefined) throw new Error(`The bucket of ${bucketStart} is none of the window's.`);
-      units[place] = unitsOf(value, scale);
-    }
-    const names = groupBy.map((name) => group.find(({ dimension }) => dimension === name)?.values ?? null);
-    return { names, units, total: unitsOf(total, scale) };
-  });
-  rows.sort((a, b) => compare(b.total, a.total));
-  const whole = sumOf(rows.map(({ total }) => total));
-  const told = ({ names, units, total }: (typeof rows)[number]): UsageGroup => ({
-    names,
-    total: decimalOf(total, scale),
-    share: whole === 0n ? 0 : Number((total * 2000n + whole) / (whole * 2n)),
-    least: decimalOf(
-      units.reduce((one, other) => (other < one ? other : one)),
-      scale,
-    ),
-    most: decimalOf(
-      units.reduce((one, other) => (other > one ? other : one)),
-      scale,
-    ),
-    values: units.map((unit) => decimalOf(unit, scale)),
-  });
-  const together = (some: typeof rows): UsageGroup =>
-    told({
-      names: [],
-      units: bucketStarts.map((_, index) => sumOf(some.map(({ units }) => units[index] ?? 0n))),
-      total: sumOf(some.map(({ total }) => total)),
-    });
-  const rest = rows.slice(top);
-  return {
-    groups: rows.slice(0, top).map(told),
-    others: rest.length === 0 ? null : { count: rest.length, sum: together(rest) },
-    all: together(rows),
-  };
-};
-
-const sumOf = (units: readonly bigint[]): bigint => units.reduce((one, other) => one + other, 0n);
-const compare = (a: bigint, b: bigint): number => (a < b ? -1 : Number(a > b));
-
-const GAP = '  ';
-/** A name is not cut to less, whatever the terminal. */
-const LEAST_NAME = 8;
-const LEAST_BARS = 8;
-/** A line of bars that nothing limits. */
-const MOST_BARS = 80;
-
-/** Lines for the surface: names are cut and columns left out where it is narrow, figures never. */
-export const drawUsage = (
-  summary: UsageSummary,
+/** In a narrow terminal names are truncated and MIN and MAX left out; figures are never truncated. */
+export function formatUsageTable(
+  { groups, others, all }: UsageSummary,
   groupBy: readonly string[],
   bucket: string,
-  surface: Surface,
-): string => {
-  const { groups, others, all } = summary;
+  { columns, style }: Pick<Terminal, 'columns' | 'style'>,
+): string {
   const rows = [...groups, ...(others ? [others.sum] : []), all];
-  const labels = [
-    ...groups.map(({ names }) => names.map((values) => (values === null ? '-' : harmless(values.join('|'))))),
+  const names = [
+    groupBy.map((name) => name.toUpperCase()),
+    ...groups.map(({ group }) => group.map((values) => values?.join('|') ?? '-')),
     ...(others ? [[`${others.count} ${others.count === 1 ? 'other' : 'others'}`]] : []),
     ['all'],
-  ];
-  const head = groupBy.map((name) => harmless(name).toUpperCase());
-  const columns = surface.columns ?? Number.POSITIVE_INFINITY;
+  ].map((cells) => groupBy.map((_, column) => replaceControlCharacters(cells[column] ?? '')));
+  const total = alignAtPoint(['TOTAL', ...rows.map((row) => row.total)]);
+  const share = alignAtPoint(['SHARE', ...rows.map((row) => formatShare(row.share, row.total))]);
+  const min = alignAtPoint(['MIN', ...rows.map((row) => row.min)]);
+  const max = alignAtPoint(['MAX', ...rows.map((row) => row.max)]);
   const barTitle = `BY ${bucket.toUpperCase()}`;
-  const bars = Math.max(barTitle.length, Math.min(all.values.length, MOST_BARS));
-  const nameWidths = head.map((title, column) =>
-    Math.max(...[title, ...labels.map((line) => line[column] ?? '')].map(widthOf)),
+  const maxBars = Math.max(barTitle.length, Math.min(all.values.length, MAX_BARS));
+
+  const roomBeside = (figures: readonly (readonly string[])[]): number =>
+    columns - figures.reduce((sum, [cell = '']) => sum + cell.length + GAP, 0);
+  const minRoom = groupBy.length * (MIN_NAME_WIDTH + GAP) + MIN_BARS;
+  const figures = [total, share, min, max].slice(0, roomBeside([total, share, min, max]) >= minRoom ? 4 : 2);
+  const room = roomBeside(figures);
+  const nameWidths = fitNames(
+    groupBy.map((_, column) => Math.max(...names.map((cells) => stringWidth(cells[column] ?? '')))),
+    room - Math.min(maxBars, MIN_BARS),
   );
+  const barCount = Math.max(1, Math.min(maxBars, room - nameWidths.reduce((sum, width) => sum + width + GAP, 0)));
 
-  const figures = [
-    column(
-      'TOTAL',
-      rows.map(({ total }) => total),
-    ),
-    column(
-      'SHARE',
-      rows.map(({ share, total }) => shareText(share, total)),
-    ),
-    column(
-      'MIN',
-      rows.map(({ least }) => least),
-    ),
-    column(
-      'MAX',
-      rows.map(({ most }) => most),
-    ),
-  ];
-  const widthWith = (shown: readonly Column[], names: readonly number[], barCount: number): number =>
-    [...names, ...shown.map(({ width }) => width), barCount].reduce(
-      (sum, width) => sum + width + GAP.length,
-      -GAP.length,
-    );
-  const leastNames = nameWidths.map((width) => Math.min(width, LEAST_NAME));
-  const leastBars = Math.min(bars, LEAST_BARS);
-  const shown = widthWith(figures, leastNames, leastBars) <= columns ? figures : figures.slice(0, 2);
-
-  // Names first get what they need, up to half of what figures leave; bars get the rest.
-  const free = columns - widthWith(shown, leastNames, leastBars);
-  const fitted = shrink(nameWidths, leastNames, Math.max(0, Math.max(Math.floor(free / 2), free - (bars - leastBars))));
-  const room = columns - widthWith(shown, fitted, 0);
-  const barCount = Math.max(1, Math.min(bars, room));
-
-  const nameCells = (cells: readonly string[]): string[] =>
-    fitted.map((width, index) => padEnd(cut(cells[index] ?? '', width), width));
-  const lines = rows.map((row, index) => {
-    const isSum = index >= groups.length;
-    const units = unitsIn(row.values);
-    const text = [...nameCells(labels[index] ?? []), ...shown.map(({ cells }) => cells[index] ?? '')].join(GAP);
-    const line = sparkline(units, barCount);
-    return `${isSum ? surface.paint('dim', text) : text}${GAP}${surface.paint(isSum ? 'dim' : 'cyan', line)}`;
-  });
-  const titles = [
-    ...nameCells(head),
-    ...shown.map(({ title, width }) => padStart(title, width)),
-    cut(barTitle, barCount),
-  ].join(GAP);
-  return `${surface.paint('bold', titles)}\n${lines.join('\n')}\n`;
-};
-
-interface Column {
-  readonly title: string;
-  readonly width: number;
-  readonly cells: readonly string[];
+  const lines = names.map((cells, index) => [
+    ...cells.map((name, column) => cliTruncate(name, nameWidths[column] ?? 0)),
+    ...figures.map((figure) => figure[index] ?? ''),
+    index === 0
+      ? cliTruncate(barTitle, barCount)
+      : formatSparkline((rows[index - 1]?.values ?? []).map(Number), barCount),
+  ]);
+  return formatTable(
+    lines.map((cells, index) => {
+      if (index === 0) return cells.map((cell) => style('bold', cell));
+      if (index > groups.length) return cells.map((cell) => style('dim', cell));
+      return cells.with(-1, style('cyan', cells.at(-1) ?? ''));
+    }),
+  );
 }
 
-/** Figures below each other by their points. */
-const column = (title: string, figures: readonly string[]): Column => {
-  const behind = Math.max(...figures.map(lengthBehindPoint));
-  const aligned = figures.map((text) => text + ' '.repeat(behind - lengthBehindPoint(text)));
-  const width = Math.max(title.length, ...aligned.map((text) => text.length));
-  return { title, width, cells: aligned.map((text) => padStart(text, width)) };
-};
+/** Returns the width of each column of names. If they do not fit into the room, all are limited to the same width. */
+function fitNames(wanted: readonly number[], room: number): number[] {
+  const fits = wanted.reduce((sum, width) => sum + width + GAP, 0) <= room;
+  const limit = fits ? Number.POSITIVE_INFINITY : Math.max(MIN_NAME_WIDTH, Math.floor(room / wanted.length) - GAP);
+  return wanted.map((width) => Math.min(width, limit));
+}
 
-const lengthBehindPoint = (text: string): number => {
-  const point = text.indexOf('.');
-  return point < 0 ? 0 : text.length - point;
-};
+/** Pads the figures to one width, with their decimal points below each other. The first cell is the title. */
+function alignAtPoint([title = '', ...figures]: readonly string[]): string[] {
+  const fractionLength = (text: string): number => (text.includes('.') ? text.length - text.indexOf('.') : 0);
+  const maxFraction = Math.max(...figures.map(fractionLength));
+  const padded = figures.map((text) => text + ' '.repeat(maxFraction - fractionLength(text)));
+  const width = Math.max(title.length, ...padded.map((text) => text.length));
+  return [title, ...padded].map((text) => text.padStart(width));
+}
 
-const unitsIn = (values: readonly string[]): bigint[] => {
-  const scale = largestScale(values);
-  return values.map((value) => unitsOf(value, scale));
-};
+function formatShare(tenths: number, total: string): string {
+  return tenths === 0 && total !== '0' ? '<0.1%' : formatPercent(tenths);
+}
 
-const shareText = (tenths: number, total: string): string =>
-  tenths === 0 && total !== '0' ? '<0.1%' : percentText(tenths);
-
-/** Of tenths of a percent. */
-export const percentText = (tenths: number): string => `${Math.floor(tenths / 10)}.${tenths % 10}%`;
-
-/** Widths between the least and the wanted ones, that take `extra` cells beyond the least together. */
-const shrink = (wanted: readonly number[], least: readonly number[], extra: number): number[] => {
-  const widths = [...least];
-  let left = extra;
-  for (let grown = true; grown && left > 0;) {
-    grown = false;
-    for (const [index, width] of widths.entries()) {
-      if (left <= 0 || width >= (wanted[index] ?? 0)) continue;
-      widths[index] = width + 1;
-      left -= 1;
-      grown = true;
-    }
-  }
-  return widths;
-};
+/** Formats tenths of a percent. */
+export function formatPercent(tenths: number): string {
+  return `${Math.floor(tenths / 10)}.${tenths % 10}%`;
+}

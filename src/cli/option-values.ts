@@ -1,0 +1,75 @@
+// Pure: parsers of option values. Each throws commander's InvalidArgumentError with what is expected.
+import { InvalidArgumentError } from 'commander';
+import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
+import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
+import { type Role, ROLES } from './ingest/csv-records.ts';
+import { parseRange } from './time-range.ts';
+
+type Filters = readonly { readonly dimension: string; readonly values: readonly string[] }[];
+type RoleColumns = Readonly<Partial<Record<Role, string>>>;
+
+export function parseList(text: string): string[] {
+  return text.split(',');
+}
+
+/** Appends the value of an option that can be repeated. */
+export function appendValue(text: string, previous: readonly string[]): readonly string[] {
+  return [...previous, text];
+}
+
+export function parseScopes(text: string): Scope[] {
+  return text.split(',').map((part) => {
+    const scope = part.trim().toUpperCase();
+    if (!isScope(scope)) throw new InvalidArgumentError(`"${part.trim()}" is not one of ${SCOPES.join(', ')}.`);
+    return scope;
+  });
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
+
+/** Returns milliseconds. */
+export function parseDuration(text: string): number {
+  const [, count, unit = ''] = /^(\d{1,5})([dhms])$/.exec(text) ?? [];
+  if (count === undefined) throw new InvalidArgumentError('Expected a number with d, h, m or s, such as 10m or 30d.');
+  return Number(count) * (UNIT_MS[unit] ?? 0);
+}
+
+export function parseAgoRange(text: string): string {
+  const range = parseRange(text);
+  if (range === null) throw new InvalidArgumentError('Expected a number with d, h or m, such as 30d or ago(30d).');
+  return range;
+}
+
+export function parseTimeZone(text: string): string {
+  const timeZone = findTimeZone(text);
+  if (timeZone === null) throw new InvalidArgumentError(timeZoneProblem(text));
+  return timeZone;
+}
+
+/** Adds the value to those of the same dimension. */
+export function parseFilter(text: string, previous: Filters): Filters {
+  const [, dimension = '', value = ''] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (dimension === '') throw new InvalidArgumentError('Expected a dimension and a value, such as region=eu.');
+  const values = previous.find((filter) => filter.dimension === dimension)?.values ?? [];
+  return [...previous.filter((filter) => filter.dimension !== dimension), { dimension, values: [...values, value] }];
+}
+
+export function parseRoleColumn(text: string, previous: RoleColumns): RoleColumns {
+  const [, name, column] = /^(\w+)=(.+)$/.exec(text) ?? [];
+  const role = ROLES.find((one) => one === name);
+  if (role === undefined || column === undefined) {
+    throw new InvalidArgumentError(`Expected one of ${ROLES.join(', ')} and a column, such as element=Customer.`);
+  }
+  return { ...previous, [role]: column };
+}
+
+export function parseDelimiter(text: string): string {
+  if (text === 'tab') return '\t';
+  if (!/^[^"\r\n\\]$/.test(text)) throw new InvalidArgumentError('Expected one character, or the word tab.');
+  return text;
+}
+
+export function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1 to 999999999.');
+  return Number(text);
+}
