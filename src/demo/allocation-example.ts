@@ -21,7 +21,7 @@ const STEPS: readonly Step[] = [
   { kind: 'Delete', element: 'hooli', value: null },
 ];
 
-interface WriteAnswer {
+interface WriteResponse {
   readonly write: {
     readonly message?: string;
     readonly replayed?: boolean;
@@ -29,28 +29,28 @@ interface WriteAnswer {
   };
 }
 
-interface LiveAnswer {
+interface RecordsResponse {
   readonly stream: {
     readonly records: { readonly edges: readonly { readonly node: { elementName: string; value: string } }[] };
   } | null;
 }
 
-/** Sum, replace and delete, each with an idempotency key: on a second run of the demo they are answered and count once. */
-export const showExample = async (client: GraphQLClient, screen: Screen): Promise<void> => {
+/** Sums, replaces and deletes records, with idempotency keys: if the demo runs again, they return the stored receipts. */
+export async function showAllocationExample(client: GraphQLClient, screen: Screen): Promise<void> {
   for (const [index, step] of STEPS.entries()) {
-    const answer = await send(client, step, `demo-example-${index + 1}`);
-    const words = answer.replayed ? 'sent before: the stored receipt' : `live now: ${await readLive(client)}`;
+    const receipt = await send(client, step, `demo-example-${index + 1}`);
+    const result = receipt.replayed ? 'sent before: stored receipt returned' : `live: ${await readLive(client)}`;
     const value = step.value === null ? '' : Number(step.value).toLocaleString('en-US');
-    const counts = `inserted ${answer.operation?.insertedRecords}, hid ${answer.operation?.hiddenRecords}`;
+    const counts = `inserted ${receipt.operation?.insertedRecords}, hid ${receipt.operation?.hiddenRecords}`;
     screen.line(
-      `${step.kind.toLowerCase().padEnd(8)} ${step.element.padEnd(11)} ${value.padStart(11)}   ${counts.padEnd(17)}  ${words}`,
+      `${step.kind.toLowerCase().padEnd(8)} ${step.element.padEnd(11)} ${value.padStart(11)}   ${counts.padEnd(17)}  ${result}`,
     );
   }
-};
+}
 
-const send = async (client: GraphQLClient, step: Step, idempotencyKey: string): Promise<WriteAnswer['write']> => {
+async function send(client: GraphQLClient, step: Step, idempotencyKey: string): Promise<WriteResponse['write']> {
   const inputType = step.kind === 'Delete' ? 'AllocationDeleteInput' : 'AllocationInput';
-  const { write } = await client.request<WriteAnswer>(
+  const { write } = await client.request<WriteResponse>(
     `mutation ($input: ${inputType}!) {
       write: allocation${step.kind}(input: $input) {
         ... on AllocationReceipt { replayed operation { insertedRecords hiddenRecords } }
@@ -69,13 +69,13 @@ const send = async (client: GraphQLClient, step: Step, idempotencyKey: string): 
   );
   if (!write.operation) throw new Error(write.message);
   return write;
-};
+}
 
-const readLive = async (client: GraphQLClient): Promise<string> => {
-  const { stream } = await client.request<LiveAnswer>(
+async function readLive(client: GraphQLClient): Promise<string> {
+  const { stream } = await client.request<RecordsResponse>(
     `query ($name: String!) { stream(name: $name) { records(first: 10) { edges { node { elementName value } } } } }`,
     { name: STREAM },
   );
   const records = stream?.records.edges.map(({ node }) => `${node.elementName} ${Number(node.value) / 1e6}M`) ?? [];
   return records.length > 0 ? records.toSorted().join(', ') : 'nothing';
-};
+}

@@ -1,6 +1,6 @@
-// Pure: usage that nobody had, the same on every machine: each value follows from its stream, customer and day.
+// Pure: generated usage, identical on every machine: each value depends only on its stream, customer and day.
 
-export interface MadeUpRecord {
+export interface GeneratedRecord {
   readonly timestamp: string;
   readonly granularity: 'DAILY';
   readonly filter: readonly { readonly dimension: string; readonly values: readonly string[] }[];
@@ -8,16 +8,16 @@ export interface MadeUpRecord {
   readonly value: string;
 }
 
-export interface MadeUpStream {
+export interface GeneratedStream {
   readonly name: string;
-  /** Beside the region, which every stream has; null for none. */
+  /** A dimension in addition to the region, which every stream has. */
   readonly dimension: { readonly name: string; readonly values: readonly string[] } | null;
-  /** What a customer of middle size uses in a day. */
+  /** The daily usage of a customer of medium size. */
   readonly typical: number;
   readonly decimals: number;
 }
 
-export const MADE_UP_STREAMS: readonly MadeUpStream[] = [
+export const GENERATED_STREAMS: readonly GeneratedStream[] = [
   {
     name: 'demo-api-calls',
     dimension: { name: 'feature', values: ['search', 'upload', 'reports'] },
@@ -40,23 +40,23 @@ const SECOND =
   );
 const REGIONS = ['ap-south', 'eu-west', 'us-east'];
 
-/** 200 names. */
+/** 200 names of customers. */
 export const CUSTOMERS: readonly string[] = FIRST.flatMap((first) => SECOND.map((second) => `${first}-${second}`));
 
 const DAY_MS = 86_400_000;
 
-/** The records of one stream on one date (YYYY-MM-DD): one for each customer, and for some more than one. */
-export const usageOn = (stream: MadeUpStream, date: string): MadeUpRecord[] => {
+/** Returns the records of one stream on one date (YYYY-MM-DD): one or more per customer. */
+export function generateUsage(stream: GeneratedStream, date: string): GeneratedRecord[] {
   const day = Math.round(Date.parse(`${date}T00:00:00Z`) / DAY_MS);
   // 1970-01-01 was a Thursday.
   const weekend = (day + 4) % 7 === 0 || (day + 4) % 7 === 6;
   return CUSTOMERS.flatMap((customer) => {
-    // A few large customers and many small ones, each with its own ups and downs over the months.
-    const size = 0.1 / (chanceOf('size', customer) + 0.05);
-    const season = 1 + 0.4 * Math.sin(day / 29 + 6.28 * chanceOf('season', customer));
+    // A few large customers and many small ones, each with its own variation over the months.
+    const size = 0.1 / (pseudoRandom('size', customer) + 0.05);
+    const season = 1 + 0.4 * Math.sin(day / 29 + 6.28 * pseudoRandom('season', customer));
     const level = stream.typical * size * season * (weekend ? 0.6 : 1);
-    const region = REGIONS[Math.floor(chanceOf('region', customer) * REGIONS.length)] ?? '';
-    return variantsOf(stream, customer).map((variant): MadeUpRecord => ({
+    const region = REGIONS[Math.floor(pseudoRandom('region', customer) * REGIONS.length)] ?? '';
+    return chooseVariants(stream, customer).map((variant): GeneratedRecord => ({
       timestamp: `${date}T00:00:00Z`,
       granularity: 'DAILY',
       filter: [
@@ -64,38 +64,41 @@ export const usageOn = (stream: MadeUpStream, date: string): MadeUpRecord[] => {
         ...(stream.dimension && variant !== null ? [{ dimension: stream.dimension.name, values: [variant] }] : []),
       ],
       elementName: customer,
-      value: (level * (0.7 + 0.6 * chanceOf(stream.name, customer, date, variant ?? ''))).toFixed(stream.decimals),
+      value: (level * (0.7 + 0.6 * pseudoRandom(stream.name, customer, date, variant ?? ''))).toFixed(stream.decimals),
     }));
   });
-};
+}
 
-/** At least one value of the stream's own dimension. */
-const variantsOf = ({ name, dimension }: MadeUpStream, customer: string): readonly (string | null)[] => {
+/** Returns at least one value of the additional dimension. */
+function chooseVariants({ name, dimension }: GeneratedStream, customer: string): readonly (string | null)[] {
   if (!dimension) return [null];
-  const used = dimension.values.filter((value) => chanceOf('uses', name, customer, value) < 0.6);
+  const used = dimension.values.filter((value) => pseudoRandom('uses', name, customer, value) < 0.6);
   return used.length > 0 ? used : dimension.values.slice(0, 1);
-};
+}
 
-/** A number from 0 to 1 that depends on the words alone: FNV-1a, then the last steps of MurmurHash3 to spread it. */
-const chanceOf = (...words: readonly string[]): number => {
+/** Returns a number from 0 to 1 that depends only on the words: their FNV-1a hash, mixed by the final steps of MurmurHash3. */
+function pseudoRandom(...words: readonly string[]): number {
   let hash = 0x811c9dc5;
   for (const character of words.join('\n')) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
-};
+}
 
-/** The dates from one to another, the second left out. */
-export const datesBetween = (from: string, to: string): string[] => {
+/** Returns the dates from one to another, which is excluded. */
+export function datesBetween(from: string, to: string): string[] {
   const dates: string[] = [];
   for (let at = Date.parse(`${from}T00:00:00Z`); at < Date.parse(`${to}T00:00:00Z`); at += DAY_MS) {
-    dates.push(dateOf(new Date(at)));
+    dates.push(formatDate(new Date(at)));
   }
   return dates;
-};
+}
 
-/** In UTC, YYYY-MM-DD. */
-export const dateOf = (moment: Date): string => moment.toISOString().slice(0, 10);
+/** Returns the UTC date as YYYY-MM-DD. */
+export function formatDate(time: Date): string {
+  return time.toISOString().slice(0, 10);
+}
 
-export const addDays = (date: string, days: number): string =>
-  dateOf(new Date(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS));
+export function addDays(date: string, days: number): string {
+  return formatDate(new Date(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS));
+}

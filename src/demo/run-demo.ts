@@ -1,35 +1,35 @@
-import type { Clock } from '../lib/clock.ts';
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
-import { showExample } from './allocation-example.ts';
-import { ensureJob, followRun, showFile } from './run-export.ts';
-import { addDays, CUSTOMERS, dateOf } from './generated-usage.ts';
+import type { Clock } from '../lib/clock.ts';
+import { showAllocationExample } from './allocation-example.ts';
+import { addDays, CUSTOMERS, formatDate } from './generated-usage.ts';
+import { ensureJob, runAndFollow, showFile } from './run-export.ts';
 import type { Screen } from './screen.ts';
 import { sendUsage } from './send-usage.ts';
 
 const DAYS = 90;
 
-export interface StoryOptions {
+export interface RunDemoOptions {
   readonly client: GraphQLClient;
   readonly screen: Screen;
   readonly clock: Clock;
-  /** Where the objects of the embedded S3 lie. */
+  /** The directory with the objects of the embedded S3. */
   readonly filesDirectory: string;
 }
 
-/** The main job of Sluice, from the first record to the file, through the API alone. */
-export const tellStory = async ({ client, screen, clock, filesDirectory }: StoryOptions): Promise<void> => {
-  screen.heading('1. Allocation: sum, replace, delete');
-  await showExample(client, screen);
+/** Shows the main path of Sluice, from the first record to the exported file, as a client of the API. */
+export async function runDemo({ client, screen, clock, filesDirectory }: RunDemoOptions): Promise<void> {
+  screen.heading('1. Write records: sum, replace, delete');
+  await showAllocationExample(client, screen);
 
-  screen.heading(`2. Usage of ${CUSTOMERS.length} made-up customers over ${DAYS} days`);
+  screen.heading(`2. Send generated usage of ${CUSTOMERS.length} customers over ${DAYS} days`);
   const now = clock.now();
-  const today = dateOf(now);
+  const today = formatDate(now);
   await sendUsage(client, screen, { from: addDays(today, -DAYS), to: today }, now);
 
-  screen.heading('3. An export job, and a run followed through the subscription');
+  screen.heading('3. Run an export job and follow it with a subscription');
   const jobId = await ensureJob(client, screen);
-  const run = await followRun(client, screen, jobId);
+  const run = await runAndFollow(client, screen, jobId);
 
-  screen.heading('4. What lies in the bucket');
+  screen.heading('4. The exported file in the S3 bucket');
   await showFile(screen, run, filesDirectory);
-};
+}

@@ -2,8 +2,10 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import prettyBytes from 'pretty-bytes';
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
-import { CUSTOMERS, MADE_UP_STREAMS } from './generated-usage.ts';
+import { pluralize } from '../lib/format-amounts.ts';
+import { CUSTOMERS, GENERATED_STREAMS } from './generated-usage.ts';
 import type { Screen } from './screen.ts';
 
 const JOB_NAME = 'Demo usage by customer';
@@ -13,14 +15,14 @@ const SHOWN_LINES = 5;
 
 const JOB = {
   jobName: JOB_NAME,
-  description: 'Made by the demo.',
+  description: 'Created by the demo.',
   s3Url: `s3://${BUCKET}/usage`,
   format: 'CSV',
   aggregationBucket: 'DAY',
   range: `ago(${DAYS}d)`,
-  // Monthly, so that a demo started again after weeks has next to nothing to catch up with.
+  // Monthly, so that a demo that is started again after weeks has few slots to catch up with.
   cron: '0 6 1 * *',
-  meterApiNames: MADE_UP_STREAMS.map((stream) => stream.name),
+  meterApiNames: GENERATED_STREAMS.map((stream) => stream.name),
   groupBy: ['element', 'region'],
 };
 
@@ -43,8 +45,8 @@ interface RunFields {
 
 const JOB_FIELDS = 'id jobName s3Url range nextRuns(first: 1)';
 
-/** Creates the job, or finds that of an earlier run. */
-export const ensureJob = async (client: GraphQLClient, screen: Screen): Promise<string> => {
+/** Creates the job, or finds that of an earlier demo. */
+export async function ensureJob(client: GraphQLClient, screen: Screen): Promise<string> {
   const { createJob } = await client.request<{ createJob: JobFields & { message?: string; __typename: string } }>(
     `mutation ($input: CreateJobInput!) {
       createJob(input: $input) { __typename ... on Job { ${JOB_FIELDS} } ... on UserError { message } }
@@ -54,30 +56,31 @@ export const ensureJob = async (client: GraphQLClient, screen: Screen): Promise<
   const created = createJob.__typename === 'Job';
   const job = created ? createJob : await findJob(client);
   if (!job) throw new Error(createJob.message);
-  screen.line(`"${job.jobName}" ${created ? 'created' : 'is there from an earlier run'}`);
-  screen.line(`by day, ${job.range}, each customer and region, as CSV to ${job.s3Url}`);
+  screen.line(`"${job.jobName}" ${created ? 'created' : 'exists from an earlier demo'}`);
+  screen.line(`daily usage of ${job.range} by customer and region, as CSV to ${job.s3Url}`);
   const [next] = job.nextRuns;
-  if (next !== undefined)
-    screen.line(`next by its schedule: ${next.slice(0, 16).replace('T', ' ')} UTC; one run now by hand:`);
+  if (next !== undefined) {
+    screen.line(`next scheduled run: ${next.slice(0, 16).replace('T', ' ')} UTC; started manually now:`);
+  }
   return job.id;
-};
+}
 
-const findJob = async (client: GraphQLClient): Promise<JobFields | undefined> => {
+async function findJob(client: GraphQLClient): Promise<JobFields | undefined> {
   const { jobs } = await client.request<{ jobs: { edges: { node: JobFields }[] } }>(
     `query ($search: String) { jobs(first: 100, search: $search) { edges { node { ${JOB_FIELDS} } } } }`,
     { search: JOB_NAME },
   );
   return jobs.edges.map(({ node }) => node).find((job) => job.jobName === JOB_NAME);
-};
+}
 
-/** Runs the job and follows the run through the subscription to its end. */
-export const followRun = async (client: GraphQLClient, screen: Screen, jobId: string): Promise<RunFields> => {
+/** Runs the job and follows the run with a subscription until it ends. */
+export async function runAndFollow(client: GraphQLClient, screen: Screen, jobId: string): Promise<RunFields> {
   const { runJob } = await client.request<{ runJob: { id?: string; message?: string } }>(
     `mutation ($input: RunJobInput!) { runJob(input: $input) { ... on Run { id } ... on UserError { message } } }`,
     { input: { jobId } },
   );
   if (runJob.id === undefined) throw new Error(runJob.message);
-  const expectedRows = MADE_UP_STREAMS.length * CUSTOMERS.length * DAYS;
+  const expectedRows = GENERATED_STREAMS.length * CUSTOMERS.length * DAYS;
   const bar = screen.startBar('export'.padEnd(18));
   let last: RunFields | undefined;
   const updates = client.subscribe<{ runUpdated: RunFields }>(
@@ -90,33 +93,36 @@ export const followRun = async (client: GraphQLClient, screen: Screen, jobId: st
   );
   for await (const { runUpdated: run } of updates) {
     last = run;
-    bar.show(run.rowsWritten, expectedRows, `${run.status} ${amount(run)}`);
+    bar.show(run.rowsWritten, expectedRows, `${run.status} ${formatAmount(run)}`);
   }
-  bar.end(last ? `${last.status} ${amount(last)}` : 'the server ended the subscription');
+  bar.end(last ? `${last.status} ${formatAmount(last)}` : 'the server ended the subscription');
   if (last?.status !== 'SUCCEEDED') throw new Error(last?.error?.message ?? 'The run did not succeed.');
   return last;
-};
+}
 
-const amount = ({ rowsWritten, bytesWritten }: Pick<RunFields, 'rowsWritten' | 'bytesWritten'>): string =>
-  `${rowsWritten.toLocaleString('en-US')} rows, ${(bytesWritten / 1e6).toFixed(1)} MB`;
+function formatAmount({ rowsWritten, bytesWritten }: Pick<RunFields, 'rowsWritten' | 'bytesWritten'>): string {
+  return `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
+}
 
-/** The beginning of the file, and where file and manifest lie on this machine. */
-export const showFile = async (screen: Screen, run: RunFields, filesDirectory: string): Promise<void> => {
-  const onDisk = (key: string): string => join(filesDirectory, BUCKET, ...key.split('/'));
+/** Prints the first lines of the file, and the paths of file and manifest on this machine. */
+export async function showFile(screen: Screen, run: RunFields, filesDirectory: string): Promise<void> {
+  const toPath = (key: string): string => join(filesDirectory, BUCKET, ...key.split('/'));
   const [object] = run.objects;
   if (!object || run.manifestKey === null) throw new Error('The run wrote no file.');
-  for (const line of await firstLines(onDisk(object.key), SHOWN_LINES)) screen.line(line);
-  screen.aside(`... ${(object.rows - SHOWN_LINES + 1).toLocaleString('en-US')} more rows`);
+  for (const line of await readFirstLines(toPath(object.key), SHOWN_LINES)) screen.line(line);
+  screen.dim(`... ${pluralize(object.rows - SHOWN_LINES + 1, 'more row')}`);
   screen.line();
-  const manifest = JSON.parse(await readFile(onDisk(run.manifestKey), 'utf8')) as { state: string };
-  screen.line(`File      ${quoted(onDisk(object.key))}`);
-  screen.line(`Manifest  ${basename(run.manifestKey)} beside it, state ${manifest.state}`);
-};
+  const manifest = JSON.parse(await readFile(toPath(run.manifestKey), 'utf8')) as { state: string };
+  screen.line(`File      ${quotePath(toPath(object.key))}`);
+  screen.line(`Manifest  ${basename(run.manifestKey)} in the same directory, state ${manifest.state}`);
+}
 
-/** As a shell takes it for one word: a path may have blanks, and is copied from here. */
-const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
+/** Quotes a path for a shell if it has spaces or other special characters. */
+function quotePath(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
 
-const firstLines = async (file: string, count: number): Promise<string[]> => {
+async function readFirstLines(file: string, count: number): Promise<string[]> {
   const lines: string[] = [];
   const input = createReadStream(file);
   for await (const line of createInterface({ input })) {
@@ -125,4 +131,4 @@ const firstLines = async (file: string, count: number): Promise<string[]> => {
   }
   input.destroy();
   return lines;
-};
+}

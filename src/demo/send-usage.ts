@@ -1,84 +1,89 @@
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
+import { pluralize } from '../lib/format-amounts.ts';
 import {
   addDays,
   datesBetween,
-  MADE_UP_STREAMS,
-  type MadeUpRecord,
-  type MadeUpStream,
-  usageOn,
+  GENERATED_STREAMS,
+  type GeneratedRecord,
+  type GeneratedStream,
+  generateUsage,
 } from './generated-usage.ts';
 import type { Screen } from './screen.ts';
 
-/** What one request takes, unless a setting says otherwise. */
+/** The default of MAX_RECORDS, records per request. */
 const MAX_RECORDS = 10_000;
 
 export interface UsageDates {
   /** YYYY-MM-DD. */
   readonly from: string;
-  /** The first date after. */
+  /** Exclusive. */
   readonly to: string;
 }
 
-interface StreamAnswer {
+interface StreamResponse {
   readonly stream: { readonly lastTimestamp: string | null } | null;
 }
 
-interface SumAnswer {
+interface SumResponse {
   readonly allocationSum: { readonly __typename: string; readonly message?: string };
 }
 
-/** Whole days of one stream, as many as one request takes. */
+/** Complete days of one stream, up to MAX_RECORDS records. */
 interface Request {
-  readonly stream: MadeUpStream;
+  readonly stream: GeneratedStream;
   readonly dates: readonly string[];
-  readonly records: readonly MadeUpRecord[];
+  readonly records: readonly GeneratedRecord[];
 }
 
 /**
- * Sends the usage of these dates. Days come in order and whole, so where a stream has some already, what is left begins
- * after its last one: a second run of the demo, on whatever day, doubles nothing.
+ * Sends the usage of these dates, in order and by complete days. If a stream already has records, only the days after its last one are
+ * sent, so that running the demo again doubles nothing.
  */
-export const sendUsage = async (
+export async function sendUsage(
   client: GraphQLClient,
   screen: Screen,
   dates: UsageDates,
   startedAt: Date,
-): Promise<void> => {
-  for (const stream of MADE_UP_STREAMS) {
-    const from = await firstMissing(client, stream, dates);
+): Promise<void> {
+  for (const stream of GENERATED_STREAMS) {
+    const from = await findFirstMissingDate(client, stream, dates);
     const missing = datesBetween(from, dates.to);
     const bar = screen.startBar(stream.name.padEnd(18));
     let days = 0;
     let sent = 0;
     let requests = 0;
-    for (const request of requestsOf(stream, missing)) {
+    for (const request of buildRequests(stream, missing)) {
       await send(client, request, startedAt);
       requests += 1;
       days += request.dates.length;
       sent += request.records.length;
-      bar.show(days, missing.length, `${sent.toLocaleString('en-US')} records`);
+      bar.show(days, missing.length, pluralize(sent, 'record'));
     }
     bar.end(
       sent === 0
-        ? 'nothing to send: all days are there from an earlier run'
-        : `${sent.toLocaleString('en-US')} records of ${missing.length} days in ${requests} requests`,
+        ? 'nothing to send: all days are stored from an earlier demo'
+        : `${pluralize(sent, 'record')} of ${pluralize(missing.length, 'day')} in ${pluralize(requests, 'request')}`,
     );
   }
-};
+}
 
-const firstMissing = async (client: GraphQLClient, { name }: MadeUpStream, dates: UsageDates): Promise<string> => {
-  const { stream } = await client.request<StreamAnswer>(
+async function findFirstMissingDate(
+  client: GraphQLClient,
+  { name }: GeneratedStream,
+  dates: UsageDates,
+): Promise<string> {
+  const { stream } = await client.request<StreamResponse>(
     `query ($name: String!) { stream(name: $name) { lastTimestamp } }`,
     { name },
   );
   const last = stream?.lastTimestamp?.slice(0, 10);
   return last !== undefined && last >= dates.from ? addDays(last, 1) : dates.from;
-};
+}
 
-function* requestsOf(stream: MadeUpStream, dates: readonly string[]): Generator<Request> {
-  let request: { dates: string[]; records: MadeUpRecord[] } = { dates: [], records: [] };
+function* buildRequests(stream: GeneratedStream, dates: readonly string[]): Generator<Request> {
+  let request: { dates: string[]; records: GeneratedRecord[] } = { dates: [], records: [] };
   for (const date of dates) {
-    const records = usageOn(stream, date);
+    const records = generateUsage(stream, date);
     if (request.records.length + records.length > MAX_RECORDS) {
       yield { stream, ...request };
       request = { dates: [], records: [] };
@@ -89,8 +94,8 @@ function* requestsOf(stream: MadeUpStream, dates: readonly string[]): Generator<
   if (request.dates.length > 0) yield { stream, ...request };
 }
 
-const send = async (client: GraphQLClient, { stream, dates, records }: Request, startedAt: Date): Promise<void> => {
-  const { allocationSum } = await client.request<SumAnswer>(
+async function send(client: GraphQLClient, { stream, dates, records }: Request, startedAt: Date): Promise<void> {
+  const { allocationSum } = await client.request<SumResponse>(
     `mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on UserError { message } } }`,
     {
       input: {
@@ -101,4 +106,4 @@ const send = async (client: GraphQLClient, { stream, dates, records }: Request, 
     },
   );
   if (allocationSum.message !== undefined) throw new Error(allocationSum.message);
-};
+}

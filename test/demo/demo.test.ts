@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addDays, CUSTOMERS, datesBetween, MADE_UP_STREAMS, usageOn } from '../../src/demo/generated-usage.ts';
+import { addDays, CUSTOMERS, datesBetween, GENERATED_STREAMS, generateUsage } from '../../src/demo/generated-usage.ts';
 import { processesBelow, until } from '../local/processes.ts';
 import { eventually } from '../support/server.ts';
 import { runSluice, startSluice } from '../support/sluice-process.ts';
@@ -20,24 +20,24 @@ afterAll(async () => {
 
 const runDemo = () => runSluice('demo', ['--exit'], { DATA_DIR: dataDirectory, PORT: '0' });
 
-describe('the demo', () => {
+describe('demo', () => {
   test(
-    'shows the main job to the end, plain where nobody looks at it, and doubles nothing the second time',
+    'runs to the end, prints plain text to a pipe, and doubles nothing when it runs again',
     { timeout: 150_000 },
     async () => {
       const first = await runDemo();
       expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
       // No colours, no bars: nothing but text and line ends.
       expect(first.stdout).toMatch(/^[\n\x20-\x7e]+$/);
-      expect(first.stdout).toMatch(/^ {2}sum +hooli +250,000,000 +inserted 1, hid 0 +live now: hooli 250M$/m);
+      expect(first.stdout).toMatch(/^ {2}sum +hooli +250,000,000 +inserted 1, hid 0 +live: hooli 250M$/m);
       expect(first.stdout).toMatch(
-        /^ {2}replace +hooli +150,000,000 +inserted 1, hid 1 +live now: hooli 150M, pied-piper 90M$/m,
+        /^ {2}replace +hooli +150,000,000 +inserted 1, hid 1 +live: hooli 150M, pied-piper 90M$/m,
       );
-      expect(first.stdout).toMatch(/^ {2}delete +hooli +inserted 0, hid 1 +live now: pied-piper 90M$/m);
-      for (const { name } of MADE_UP_STREAMS) {
+      expect(first.stdout).toMatch(/^ {2}delete +hooli +inserted 0, hid 1 +live: pied-piper 90M$/m);
+      for (const { name } of GENERATED_STREAMS) {
         expect(first.stdout).toMatch(new RegExp(`^  ${name} +[\\d,]+ records of 90 days in [2-9] requests$`, 'm'));
       }
-      expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d MB$/m);
+      expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d+ MB$/m);
 
       const keyFile = join(dataDirectory, 'api-key');
       expect(first.stdout).toMatch(/^ {2}GraphiQL {2}http:\/\/127\.0\.0\.1:\d+\/graphql \(/m);
@@ -52,13 +52,13 @@ describe('the demo', () => {
 
       const second = await runDemo();
       expect(second.code).toBe(0);
-      expect(second.stdout.match(/sent before: the stored receipt/g)).toHaveLength(4);
-      expect(second.stdout.match(/nothing to send: all days are there from an earlier run/g)).toHaveLength(3);
+      expect(second.stdout.match(/sent before: stored receipt returned/g)).toHaveLength(4);
+      expect(second.stdout.match(/nothing to send: all days are stored from an earlier demo/g)).toHaveLength(3);
       expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
     },
   );
 
-  test.runIf(process.platform === 'linux')('prints a link with the key when a terminal shows it', async () => {
+  test.runIf(process.platform === 'linux')('prints a link with the API key when the output is a terminal', async () => {
     const { code, stdout } = await runDemoInTerminal({
       columns: 300,
       settings: { DATA_DIR: dataDirectory, PORT: '0', NO_COLOR: '1' },
@@ -69,25 +69,25 @@ describe('the demo', () => {
     expect(stdout.split(key)).toHaveLength(2);
   });
 
-  test('Ctrl-C is answered, and it ends with 0', async () => {
+  test('stops after Ctrl-C and exits with 0', async () => {
     const demo = startSluice({ DATA_DIR: dataDirectory, PORT: '0' }, 'demo');
     await eventually(
       () => Promise.resolve(demo.stdout),
-      (words) => words.includes('It answers at'),
+      (words) => words.includes('Server: http'),
     );
     demo.interrupt();
     expect(await demo.ended).toBe(0);
-    expect(demo.stdout).toMatch(/\n {2}Stopping: the server ends its work, then the S3 and PostgreSQL \.\.\.\n/);
+    expect(demo.stdout).toMatch(/\n {2}Stopping the server, the S3 and PostgreSQL \.\.\.\n/);
     expect(demo.stderr).toBe('');
   });
 
-  test('its usage is the same each time, and each date has every customer', () => {
-    const [stream] = MADE_UP_STREAMS;
-    const records = usageOn(stream!, '2026-11-21');
-    expect(usageOn(stream!, '2026-11-21')).toEqual(records);
+  test('generates the same usage each time, with every customer on each date', () => {
+    const [stream] = GENERATED_STREAMS;
+    const records = generateUsage(stream!, '2026-11-21');
+    expect(generateUsage(stream!, '2026-11-21')).toEqual(records);
     expect(new Set(records.map((record) => record.elementName))).toEqual(new Set(CUSTOMERS));
     expect(new Set(CUSTOMERS).size).toBe(200);
-    expect(usageOn(stream!, '2026-11-20')).not.toEqual(records);
+    expect(generateUsage(stream!, '2026-11-20')).not.toEqual(records);
   });
 });
 
@@ -96,11 +96,11 @@ const sumOf = (lines: readonly string[]): bigint =>
     .filter((line) => line.startsWith('demo-api-calls,'))
     .reduce((sum, line) => sum + BigInt(line.split(',').at(-1) ?? ''), 0n);
 
-/** What the records of the window in the file add up to. */
+/** Returns the sum of the records in the window of the file. */
 const expectedSum = (lines: readonly string[]): bigint => {
-  const [stream] = MADE_UP_STREAMS;
+  const [stream] = GENERATED_STREAMS;
   const from = lines[1]?.split(',')[1]?.slice(0, 10) ?? '';
   return datesBetween(from, addDays(from, 90))
-    .flatMap((date) => usageOn(stream!, date))
+    .flatMap((date) => generateUsage(stream!, date))
     .reduce((sum, record) => sum + BigInt(record.value), 0n);
 };
