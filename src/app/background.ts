@@ -76,7 +76,7 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
           readers: replicaReaders,
           waitMs,
           onLeftOut: (error) =>
-            log.warn({ err: error }, 'exports read from DATABASE_URL for a minute: the replica is away or behind'),
+            log.warn({ err: error }, 'exports read from DATABASE_URL for a minute: the standby is down or behind'),
         });
   const parts: Stoppable[] = [
     startScheduler({

@@ -10,8 +10,8 @@ function resourceOf(path: string, arn = principalArn): string {
   return policy.Statement[0]?.Resource ?? '';
 }
 
-describe('the bucket policy', () => {
-  it('lets the principal write below the path with the ACL, and nothing else', () => {
+describe('bucketPolicy', () => {
+  it('allows the principal to write below the path with the ACL, and nothing else', () => {
     expect(JSON.parse(bucketPolicy({ bucket: 'my-bucket', path: 'exports/eu', principalArn }))).toEqual({
       Version: '2012-10-17',
       Statement: [
@@ -27,7 +27,7 @@ describe('the bucket policy', () => {
     });
   });
 
-  it('is indented, for people to read', () => {
+  it('is indented', () => {
     expect(bucketPolicy({ bucket: 'b', path: '', principalArn })).toContain('\n  "Statement": [');
   });
 
@@ -41,11 +41,11 @@ describe('the bucket policy', () => {
     ['${*}', 'arn:aws:s3:::my.bucket/${$}{${*}}/*'],
     ['quote"back\\slash', 'arn:aws:s3:::my.bucket/quote"back\\slash/*'],
     ['Ünïcode 😀', 'arn:aws:s3:::my.bucket/Ünïcode 😀/*'],
-  ])('of the path %j names %j: no wildcard and no variable but the last', (path, resource) => {
+  ])('for the path %j > has the resource %j, with only the last wildcard', (path, resource) => {
     expect(resourceOf(path)).toBe(resource);
   });
 
-  it('is ASCII, whatever the path', () => {
+  it('is ASCII for any path', () => {
     expect(bucketPolicy({ bucket: 'b', path: 'Ünïcode 😀', principalArn })).toMatch(/^[\x20-\x7e\n]+$/);
   });
 
@@ -53,7 +53,7 @@ describe('the bucket policy', () => {
     ['arn:aws:iam::123456789012:user/x', 'aws'],
     ['arn:aws-cn:iam::123456789012:role/path/x', 'aws-cn'],
     ['arn:aws-us-gov:sts::123456789012:assumed-role/x/session@y', 'aws-us-gov'],
-  ])('for %s is in the partition %s', (arn, partition) => {
+  ])('for %s > has the partition %s', (arn, partition) => {
     expect(resourceOf('p', arn)).toBe(`arn:${partition}:s3:::my.bucket/p/*`);
   });
 
@@ -64,7 +64,7 @@ describe('the bucket policy', () => {
     'arn:aws-cn:iam::123456789012:role/a/b/sluice',
     'arn:aws:sts::123456789012:assumed-role/sluice/x@example.com',
     'arn:aws:iam::123456789012:root',
-  ])('is made for %s', (arn) => {
+  ])('accepts the principal %s', (arn) => {
     expect(isPrincipalArn(arn)).toBe(true);
     const policy = JSON.parse(bucketPolicy({ bucket: 'b', path: '', principalArn: arn })) as {
       Statement: { Principal: { AWS: string } }[];
@@ -82,7 +82,7 @@ describe('the bucket policy', () => {
     'arn:aws:iam:::',
     'arn:aws:iam::a:b:user/x',
     `${principalArn}\n`,
-  ])('is not made for %j, which is no principal', (arn) => {
+  ])('rejects %j, which is not the ARN of a principal', (arn) => {
     expect(isPrincipalArn(arn)).toBe(false);
     expect(() => bucketPolicy({ bucket: 'b', path: '', principalArn: arn })).toThrow(TypeError);
   });

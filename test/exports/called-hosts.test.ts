@@ -10,7 +10,7 @@ import { openS3 } from '../../src/exports/s3.ts';
 import { isDestinationProblem, parseS3Url } from '../../src/jobs/destination.ts';
 import { type StrictS3, startStrictS3 } from '../support/strict-s3.ts';
 
-// The operator's settings choose which host is called, and nothing else does: neither a job nor what a store answers.
+// Only the operator's settings choose the host that is called: neither a job nor a response of the store does.
 
 const body = Buffer.from('bucketStart,value\n');
 const objectOf = (bucket: string, key = 'exports/daily/a.csv') => ({
@@ -29,7 +29,7 @@ const listening = async (server: Server): Promise<number> => {
   return (server.address() as AddressInfo).port;
 };
 
-describe('a store that redirects', () => {
+describe('store that redirects', () => {
   let s3: StrictS3;
   let elsewhere: Server;
   let port = 0;
@@ -53,7 +53,7 @@ describe('a store that redirects', () => {
     await new Promise((resolve) => elsewhere.close(resolve));
   });
 
-  test.each([301, 302, 303, 307, 308])('with %i is not followed, wherever it points', async (status) => {
+  test.each([301, 302, 303, 307, 308])('with %i > is not followed', async (status) => {
     const target = `127.0.0.1:${port}`;
     const document = `<Error><Code>TemporaryRedirect</Code><Endpoint>${target}</Endpoint><Bucket>there</Bucket></Error>`;
     for (const headers of [
@@ -71,7 +71,7 @@ describe('a store that redirects', () => {
     }
     expect(arrived).toBe(0);
     expect(s3.puts).toEqual([]);
-    // The next one goes where the first one went.
+    // The next put goes to the same host as the first.
     s3.setFault(undefined);
     await store.put(objectOf('there'));
     expect(s3.puts).toHaveLength(1);
@@ -79,7 +79,7 @@ describe('a store that redirects', () => {
   });
 });
 
-describe('whatever s3Url a job names', () => {
+describe('called host', () => {
   let store: Server;
   let port = 0;
   const hosts: (string | undefined)[] = [];
@@ -90,7 +90,7 @@ describe('whatever s3Url a job names', () => {
       request.resume().once('end', () => response.writeHead(200, { etag: '"x"' }).end());
     });
     port = await listening(store);
-    // Every name is this machine: what counts is which were asked for.
+    // Every name resolves to this machine. The test checks which names were looked up.
     vi.spyOn(dns, 'lookup').mockImplementation(((
       name: string,
       options: { all?: boolean },
@@ -141,7 +141,7 @@ describe('whatever s3Url a job names', () => {
   test.each([
     ['in the path', true],
     ['in the host name', false],
-  ])('the host called is that of the settings, with the bucket %s', async (_, forcePathStyle) => {
+  ])('is the host of the settings for any s3Url, with the S3 bucket %s', async (_, forcePathStyle) => {
     const endpoint = `http://store.example.net:${port}`;
     const s3 = openS3({ region: 'us-east-1', endpoint, credentials, forcePathStyle });
     const taken = new Set<string>();
@@ -166,13 +166,13 @@ describe('whatever s3Url a job names', () => {
     s3.close();
   });
 
-  test("without one in the settings it is AWS's own", async () => {
+  test("is AWS's own without an endpoint in the settings", async () => {
     const s3 = openS3({ region: 'eu-central-1', credentials, callTimeoutMs: 300 });
     asked.length = 0;
     for (const bucket of ['bucket', 'my.bucket', 'evil.example.com']) {
       await s3.put(objectOf(bucket)).catch(() => undefined);
     }
-    // A name with dots has no certificate of AWS's, and goes into the path.
+    // AWS has no certificate for a name with dots, so the name is part of the path.
     expect(new Set(asked)).toEqual(new Set(['bucket.s3.eu-central-1.amazonaws.com', 's3.eu-central-1.amazonaws.com']));
     s3.close();
   });

@@ -17,12 +17,12 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Everything that a COPY brings, over a connection of its own. */
+/** All rows of a COPY, over its own connection. */
 const copied = async (copy: string, url = database.url): Promise<string> => {
   const reader = await openRowReader(url, 1n, new AbortController().signal);
   try {
     const chunks: Buffer[] = [];
-    // A chunk is valid until the next one is asked for.
+    // A chunk is valid until the next one is requested.
     for await (const chunk of reader.lines(copy)) chunks.push(Buffer.from(chunk));
     return Buffer.concat(chunks).toString();
   } finally {
@@ -30,7 +30,7 @@ const copied = async (copy: string, url = database.url): Promise<string> => {
   }
 };
 
-/** Runs work with the address of a database that says what this one says, in pieces of these lengths, again and again. */
+/** Runs work with the URL of a proxy that forwards the bytes of the database in pieces of these lengths, repeatedly. */
 const inPieces = async <Value>(lengths: readonly number[], work: (url: string) => Promise<Value>): Promise<Value> => {
   const behind = new URL(database.url);
   const sockets = new Set<Socket>();
@@ -54,7 +54,7 @@ const inPieces = async <Value>(lengths: readonly number[], work: (url: string) =
           const length = lengths[piece % lengths.length] ?? 1;
           front.write(bytes.subarray(at, at + length));
           at += length;
-          // The reader, in this process, reads each before the next is written.
+          // The reader, in the same process, reads each piece before the next is written.
           await nextTurn();
         }
       }
@@ -74,7 +74,7 @@ const inPieces = async <Value>(lengths: readonly number[], work: (url: string) =
   }
 };
 
-test('rows of any length come as they are, wherever the network cuts what is around them', () =>
+test('CopyOut > returns rows of any length unchanged wherever the network splits the messages', () =>
   fc.assert(
     fc.asyncProperty(
       fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 30 }),
@@ -88,7 +88,7 @@ test('rows of any length come as they are, wherever the network cuts what is aro
     { numRuns: 25 },
   ));
 
-test('many rows of all lengths up to some that fill several reads come whole and in order', async () => {
+test('CopyOut > returns many rows complete and in order, also rows that span several reads', async () => {
   const text = await copied(
     "COPY (SELECT i || ' ' || repeat('x', (i * 7919) % 300 + CASE WHEN i % 5000 = 0 THEN 200000 ELSE 0 END) FROM generate_series(1, 30000) AS i) TO STDOUT",
   );
@@ -101,7 +101,7 @@ test('many rows of all lengths up to some that fill several reads come whole and
   expect({ lines: lines.length, wrong }).toEqual({ lines: 30_000, wrong: -1 });
 });
 
-test('what Postgres notices between the rows is not among them', async () => {
+test('CopyOut > does not return notices that PostgreSQL sends between rows', async () => {
   await withClient(database.url, (client) =>
     client.query(
       `CREATE FUNCTION noticed(i int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'row %', i; RETURN 'r' || i; END $$`,
@@ -116,6 +116,6 @@ test.each([
   ['in the middle of the rows', 'COPY (SELECT 1 / (20000 - i) FROM generate_series(1, 40000) AS i) TO STDOUT'],
   ['before the first row', 'COPY (SELECT 1 / 0) TO STDOUT'],
   ['in what follows the rows', 'COPY (SELECT i FROM generate_series(1, 40000) AS i) TO STDOUT; SELECT 1 / 0'],
-])('an error %s is the error of the rows', async (_, copy) => {
+])('CopyOut > throws an error %s', async (_, copy) => {
   await expect(copied(copy)).rejects.toThrow('division by zero');
 });

@@ -33,7 +33,7 @@ describe('s3Url', () => {
     ['my-bucket/...', 'my-bucket|...'],
     ['my-bucket/.hidden/..x', 'my-bucket|.hidden/..x'],
     ['my-bucket/%2e%2e', 'my-bucket|%2e%2e'],
-  ])('%j is read as %j', (s3Url, expected) => {
+  ])('%j > is parsed as %j', (s3Url, expected) => {
     expect(codeOf(s3Url)).toBe(expected);
   });
 
@@ -53,10 +53,10 @@ describe('s3Url', () => {
     'xn-a',
     'my-s3aliases',
     'mrap',
-    // A bucket of an account's regional namespace is a general purpose bucket.
+    // A bucket in an account's regional namespace is a general purpose bucket.
     'logs-111122223333-us-west-2-an',
     'a'.repeat(63),
-  ])('%j is the name of a bucket', (bucket) => {
+  ])('%j > is accepted as an S3 bucket', (bucket) => {
     expect(parseS3Url(bucket)).toEqual({ bucket, path: '' });
     expect(parseS3Url(`s3://${bucket}/p`)).toEqual({ bucket, path: 'p' });
   });
@@ -110,7 +110,7 @@ describe('s3Url', () => {
     'ARN:aws:s3:us-west-2:123456789012:accesspoint:test',
     's3://s3://my-bucket',
     '%2e%2e',
-  ])('%j is refused as a bucket', (s3Url) => {
+  ])('%j > is rejected as an S3 bucket', (s3Url) => {
     expect(codeOf(s3Url)).toBe('BAD_BUCKET');
   });
 
@@ -130,17 +130,17 @@ describe('s3Url', () => {
     'my-bucket/a\u0085b',
     'my-bucket/\ud800',
     'my-bucket/a\udc00b',
-  ])('%j is refused as a path', (s3Url) => {
+  ])('%j > is rejected as a path', (s3Url) => {
     expect(codeOf(s3Url)).toBe('BAD_PATH');
   });
 
-  it('tells what to change', () => {
+  it('is rejected with what to change', () => {
     expect(parseS3Url('arn:aws:s3:::b')).toMatchObject({ message: expect.stringContaining('ARN') });
     expect(parseS3Url('a--x-s3')).toMatchObject({ message: expect.stringContaining('directory bucket') });
     expect(parseS3Url('https://b/c')).toMatchObject({ message: expect.stringContaining('s3://my-bucket/path') });
   });
 
-  it('never gives a bucket that could change the host, nor a path that a client would fold', () => {
+  it('never contains an S3 bucket that could change the host, or a path that a client would normalize', () => {
     const piece = fc.constantFrom(
       'a',
       'b1',
@@ -172,7 +172,7 @@ describe('s3Url', () => {
   });
 });
 
-describe('the slug', () => {
+describe('slug', () => {
   it.each([
     ['Daily usage', 'daily-usage'],
     ['Daily usage (EU, all)', 'daily-usage-eu-all'],
@@ -184,11 +184,11 @@ describe('the slug', () => {
     ['a--b', 'a-b'],
     ['2026', '2026'],
     ['(,)', ''],
-  ])('of %j is %j', (jobName, slug) => {
+  ])('of %j > is %j', (jobName, slug) => {
     expect(toSlug(jobName)).toBe(slug);
   });
 
-  it('is missing where a name has no letter and no digit, which is a problem of the name', () => {
+  it('is empty for a job name without letters and digits, which is reported as BAD_SLUG', () => {
     expect(findKeyProblem('p', '(,)')).toMatchObject({ code: 'BAD_SLUG' });
     expect(findKeyProblem('p', 'a')).toBeNull();
   });
@@ -206,22 +206,22 @@ describe('object keys', () => {
     expect(objectKey({ ...key, extension, compressed, part })).toBe(expected);
   });
 
-  it('of the manifest ends with .manifest.json', () => {
+  it('of manifests end with .manifest.json', () => {
     expect(manifestKey(key)).toBe('exports/eu/daily/20261114T000000Z_20261115T000000Z.manifest.json');
   });
 
-  it('begin with the slug at the top of a bucket, and tell the window to the second in UTC', () => {
+  it('begin with the slug if there is no path, and contain the window to the second in UTC', () => {
     const odd = { start: new Date('2026-03-08T01:02:03-05:30'), end: new Date('2026-12-31T23:59:59Z') };
     expect(manifestKey({ path: '', slug: 'daily', window: odd })).toBe(
       'daily/20260308T063203Z_20261231T235959Z.manifest.json',
     );
   });
 
-  it.each([0, -1, 1.5, MAX_PARTS + 1, Number.NaN])('have no part %j', (part) => {
+  it.each([0, -1, 1.5, MAX_PARTS + 1, Number.NaN])('reject the part %j', (part) => {
     expect(() => objectKey({ ...key, extension: 'csv', compressed: false, part })).toThrow(RangeError);
   });
 
-  it('are never longer than longestKeyBytes says, and one is as long', () => {
+  it('are at most as long as longestKeyBytes, and one is exactly as long', () => {
     const extensions: ObjectExtension[] = ['csv', 'json', 'ndjson'];
     fc.assert(
       fc.property(
@@ -242,7 +242,7 @@ describe('object keys', () => {
     );
   });
 
-  it('are measured in bytes of UTF-8, 1,024 at most', () => {
+  it('are at most 1,024 bytes of UTF-8', () => {
     // "/daily/" and 49 bytes of window, part and extension follow the path.
     const room = 1024 - '/daily/'.length - 49;
     expect(longestKeyBytes('x'.repeat(room), 'daily')).toBe(1024);

@@ -15,7 +15,7 @@ import {
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
-/** Some 17 MB in CSV: more than the sockets between the database and the server hold (7 MB went in whole on an idle machine). */
+/** About 17 MB of CSV: more than the sockets between the database and the server buffer (7 MB fitted on an idle machine). */
 const ROWS = 100_000;
 
 let server: TestServer;
@@ -40,7 +40,7 @@ afterAll(async () => {
 
 const settings = (jobName: string) => ({ jobName, s3Url: 'exports/rows', groupBy: ['element'] });
 
-/** Sessions of the server that are in a transaction or in the middle of a statement. */
+/** Sessions of the server in a transaction or a statement. */
 const busySessions = async (): Promise<string[]> =>
   (
     await querySql<{ session: string }>(
@@ -51,8 +51,8 @@ const busySessions = async (): Promise<string[]> =>
     )
   ).map(({ session }) => session);
 
-describe('with one connection in the pool', () => {
-  test('exports that run at the same time all end, and requests are answered meanwhile', async () => {
+describe('exports with DATABASE_POOL=1', () => {
+  test('all finish when they run concurrently, and requests are served meanwhile', async () => {
     const exports = await Promise.all(
       ['one', 'two', 'three', 'four'].map((name) => exportOnce(server, settings(name), SLOT)),
     );
@@ -62,7 +62,7 @@ describe('with one connection in the pool', () => {
     }
   });
 
-  test('a failure in the middle of the rows leaves no statement and no transaction behind', async () => {
+  test('leave no statement or transaction after a failure during the rows', async () => {
     faults.on('rows/fails', ({ key }) => (key.includes('-00002') ? { status: 403, code: 'AccessDenied' } : undefined));
     const id = await runJob(server, await createJob(server, settings('fails')), SLOT);
     expect(await endedRun(server, id)).toMatchObject({
@@ -73,7 +73,7 @@ describe('with one connection in the pool', () => {
     expect(await eventually(busySessions, (sessions) => sessions.length === 0, 5000)).toEqual([]);
   });
 
-  test('a cancellation in the middle of the rows neither', async () => {
+  test('leave no statement or transaction after a cancellation during the rows', async () => {
     let asked = 0;
     faults.on('rows/canceled', ({ key }) => {
       if (!key.includes('-00002')) return undefined;
@@ -90,7 +90,7 @@ describe('with one connection in the pool', () => {
     expect(run.rowsWritten).toBe(ROWS);
   });
 
-  test('a backend that is ended in the middle of the rows is an attempt that failed, and no more', async () => {
+  test('retry the attempt when their backend is terminated during the rows', async () => {
     let asked = 0;
     faults.on('rows/killed', ({ key }) => {
       if (!key.includes('-00001') || asked > 0) return undefined;
@@ -111,12 +111,12 @@ describe('with one connection in the pool', () => {
     expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2, rowsWritten: ROWS });
   });
 
-  test('more rows than sparse false may make fail at once, before anything is written', async () => {
+  test('fail before anything is written if sparse false would make too many rows', async () => {
     const filled = { ...settings('filled'), sparse: false };
     const id = await runJob(server, await createJob(server, filled), SLOT);
     const run = await endedRun(server, id);
     expect(run).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'LIMIT_EXCEEDED', retryable: false } });
-    // Seven days for each customer.
+    // Seven rows for each customer, one per day.
     expect(run.error?.message).toContain('700000 rows, of at most 600000');
     expect(server.s3.puts.filter(({ key }) => key.startsWith('rows/filled'))).toEqual([]);
   });

@@ -4,7 +4,7 @@ import { brokenPromises } from '../support/bucket-check.ts';
 import { addRecords, exportOnce, exportAgain, filterOf, type Settings } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-// Each expected file is written out by hand; where it is made by a program, then by JSON.stringify or by the reader below.
+// Expected files are literal, or made by JSON.stringify or by the reader below.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -22,7 +22,7 @@ afterAll(async () => {
 const FORMATS = ['CSV', 'JSON', 'NDJSON'] as const;
 const SLOT = '2026-01-28T02:00:00Z';
 
-/** The files of one job in each format. */
+/** Files of one job in each format. */
 const inEachFormat = async (settings: Settings, slot = SLOT): Promise<Record<(typeof FORMATS)[number], string>> => {
   const texts = await Promise.all(
     FORMATS.map(async (format) => (await exportOnce(server, { ...settings, format }, slot)).text),
@@ -30,7 +30,7 @@ const inEachFormat = async (settings: Settings, slot = SLOT): Promise<Record<(ty
   return { CSV: texts[0] ?? '', JSON: texts[1] ?? '', NDJSON: texts[2] ?? '' };
 };
 
-/** Reads RFC 4180 with LF, strictly: a quote stands only where a field is quoted. */
+/** Reads RFC 4180 with LF, strictly: quotes are allowed only in quoted fields. */
 const readCsv = (text: string): string[][] => {
   const rows: string[][] = [];
   let row: string[] = [];
@@ -75,7 +75,7 @@ const readValues = (field: string): string[] => {
   return values;
 };
 
-// In the order of their UTF-8 bytes, which is the order of the rows.
+// Sorted by UTF-8 bytes, as the rows are.
 const ODD_TEXTS = [
   ' leading blank',
   '"',
@@ -102,7 +102,7 @@ const ODD_TEXTS = [
   '\u{1f600}',
 ];
 
-describe.concurrent('odd texts', () => {
+describe.concurrent('texts with special characters', () => {
   beforeAll(async () => {
     await addRecords(
       server,
@@ -122,7 +122,7 @@ describe.concurrent('odd texts', () => {
     JSON.stringify({ ...head, element: text, 'a "dimension", with | and \\': [text], value: index + 1 }),
   );
 
-  test('in JSON and NDJSON are what JSON.stringify writes, and every line is one whole text', async () => {
+  test('are written to JSON and NDJSON as JSON.stringify does, one complete text per line', async () => {
     const { JSON: json, NDJSON: ndjson } = await inEachFormat(settings);
     expect(json).toBe(`[${jsonLines.join(',')}]`);
     expect(ndjson).toBe(`${jsonLines.join('\n')}\n`);
@@ -135,7 +135,7 @@ describe.concurrent('odd texts', () => {
     ).toEqual(ODD_TEXTS);
   });
 
-  test('in CSV come back whole, by RFC 4180 and the escapes within a field', async () => {
+  test('can be read from CSV by RFC 4180 and the escapes within a field', async () => {
     const { text } = await exportOnce(server, settings, SLOT);
     const [header, ...rows] = readCsv(text);
     expect(header).toEqual(['meterApiName', 'bucketStart', 'bucketEnd', ...settings.groupBy, 'value']);
@@ -150,7 +150,7 @@ describe.concurrent('odd texts', () => {
     expect(rows.map((row) => readValues(row[4] ?? ''))).toEqual(ODD_TEXTS.map((text) => [text]));
   });
 
-  test('in CSV are quoted where they hold a quote or a comma, and nowhere else', async () => {
+  test('are quoted in CSV only if they contain a quote or a comma', async () => {
     const { text } = await exportOnce(server, { ...settings, groupBy: ['element'] }, SLOT);
     expect(text.split('\n').slice(0, 9)).toEqual([
       'meterApiName,bucketStart,bucketEnd,element,value',
@@ -165,7 +165,7 @@ describe.concurrent('odd texts', () => {
     ]);
   });
 
-  test('are filtered by as they are', async () => {
+  test('can be used in filters unchanged', async () => {
     for (const text of ['\\', 'a"b,c\\d|e', '{a,b}', "'single' ''", '$1 and ${x}']) {
       const filter = filterOf({ 'a "dimension", with | and \\': text });
       const { run } = await exportOnce(server, { ...settings, filter }, SLOT);
@@ -186,7 +186,7 @@ describe.concurrent('grouped dimensions', () => {
   });
   const settings = { meterApiNames: ['regional', 'regional.bare'], groupBy: ['tier', 'element', 'region'] };
 
-  test('of one value, of several and lacking stand in each format as it says', async () => {
+  test('are written with one value, several values and none as each format defines', async () => {
     const day = '2026-01-25T00:00:00Z,2026-01-26T00:00:00Z';
     const jsonDay = '"bucketStart":"2026-01-25T00:00:00Z","bucketEnd":"2026-01-26T00:00:00Z"';
     const lines = [
@@ -209,7 +209,7 @@ describe.concurrent('grouped dimensions', () => {
     });
   });
 
-  test('that are not named are summed over', async () => {
+  test('that are not in groupBy are summed', async () => {
     expect((await exportOnce(server, { ...settings, groupBy: null }, SLOT)).text).toBe(
       'meterApiName,bucketStart,bucketEnd,value\n' +
         'regional,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,7\n' +
@@ -217,14 +217,14 @@ describe.concurrent('grouped dimensions', () => {
     );
   });
 
-  test('keep the name by which the element was asked for', async () => {
+  test('keep the requested name of the element', async () => {
     const { text } = await exportOnce(server, { ...settings, groupBy: ['element-name'], format: 'NDJSON' }, SLOT);
     expect(text.split('\n')[0]).toBe(
       '{"meterApiName":"regional","bucketStart":"2026-01-25T00:00:00Z","bucketEnd":"2026-01-26T00:00:00Z","element-name":"e","value":7}',
     );
   });
 
-  test('a filter on a dimension that a stream lacks lets none of its records pass', async () => {
+  test('exclude all records of a stream that lacks a dimension of the filter', async () => {
     const filter = filterOf({ region: ['us', 'mars'] });
     expect((await exportOnce(server, { ...settings, groupBy: ['region'], filter }, SLOT)).text).toBe(
       'meterApiName,bucketStart,bucketEnd,region,value\nregional,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,eu|us,2\n',
@@ -269,7 +269,7 @@ describe.concurrent('values', () => {
     expect([...json.matchAll(/"value":([^}]*)\}/g)].map((match) => match[1])).toEqual(expected);
   });
 
-  test('are multiplied exactly, and zero has no sign', async () => {
+  test('are multiplied exactly, and zero does not have a sign', async () => {
     const rescaleFunction = { function: 'MULTIPLY', coefficient: '-0.5' };
     const { CSV, JSON: json } = await inEachFormat({ ...settings, rescaleFunction });
     expect(valuesOf(CSV)).toEqual(VALUES.map(([, , product]) => product));
@@ -294,7 +294,7 @@ describe.concurrent('several streams', () => {
     }
   });
 
-  test('stand in bytewise order of their names, then by time', async () => {
+  test('are in bytewise order of their names, then by time', async () => {
     const { text } = await exportOnce(server, { meterApiNames: NAMES }, SLOT);
     const rows = readCsv(text).slice(1);
     expect(rows.map(([name, start]) => `${name} ${start?.slice(8, 10)}`)).toEqual(
@@ -303,15 +303,15 @@ describe.concurrent('several streams', () => {
     );
   });
 
-  test.each([1, 63, 64, 256])('a name of %i characters leaves whole', async (length) => {
+  test.each([1, 63, 64, 256])('are written with a complete name of %i characters', async (length) => {
     const name = 'n'.repeat(length);
     await addRecords(server, name, 'DAILY', [at('2026-01-25T00:00:00Z')]);
     const { text } = await exportOnce(server, { meterApiNames: [name] }, SLOT);
     expect(readCsv(text).slice(1)).toEqual([[name, '2026-01-25T00:00:00Z', '2026-01-26T00:00:00Z', '1']]);
   });
 
-  test('without names are all of the account and none of another', async () => {
-    const key = await server.createKey('someone else', ['JOBS', 'INGEST']);
+  test('are all streams of the account, and none of another, without meterApiNames', async () => {
+    const key = await server.createKey('another account', ['JOBS', 'INGEST']);
     await addRecords(server, 'theirs', 'DAILY', [at('2026-01-25T00:00:00Z')], key);
     const ours = await exportOnce(server, {}, SLOT);
     const names = new Set(
@@ -323,7 +323,7 @@ describe.concurrent('several streams', () => {
     expect(names.has('theirs')).toBe(false);
   });
 
-  test('a group that lacks a dimension comes before one that has it, shorter lists before longer ones', async () => {
+  test('have groups without a dimension first, and shorter lists before longer ones', async () => {
     const stamp = '2026-01-25T00:00:00Z';
     await addRecords(
       server,
@@ -342,7 +342,7 @@ describe.concurrent('several streams', () => {
   });
 });
 
-describe.concurrent('sparse false', () => {
+describe.concurrent('sparse', () => {
   beforeAll(async () => {
     await addRecords(server, 'gaps', 'DAILY', [
       { timestamp: '2026-01-26T00:00:00Z', elementName: 'b', value: '2' },
@@ -355,7 +355,7 @@ describe.concurrent('sparse false', () => {
   });
   const settings = { meterApiNames: ['gaps', 'gaps.too'], groupBy: ['element'], range: 'ago(3d)' };
 
-  test('fills each bucket with 0 for each group of its stream', async () => {
+  test('false > fills each bucket with 0 for each group of its stream', async () => {
     const { text, manifest } = await exportOnce(server, { ...settings, sparse: false }, '2026-01-28T00:00:00Z');
     expect(text).toBe(
       [
@@ -375,7 +375,7 @@ describe.concurrent('sparse false', () => {
     expect(manifest.totals).toEqual({ objects: 1, rows: 9, bytes: Buffer.byteLength(text) });
   });
 
-  test('a record of 0 is a row of its own where sparse is true', async () => {
+  test('keeps the row of a record with value 0 if sparse is true', async () => {
     const { text } = await exportOnce(server, settings, '2026-01-28T00:00:00Z');
     expect(
       readCsv(text)
@@ -389,12 +389,12 @@ describe.concurrent('sparse false', () => {
   });
 });
 
-describe.concurrent('an empty window', () => {
+describe.concurrent('empty window', () => {
   test.each([
     ['CSV', 'meterApiName,bucketStart,bucketEnd,"a,b",element,value\n'],
     ['JSON', '[]'],
     ['NDJSON', ''],
-  ])('in %s is a file without rows, with a manifest that says so, also compressed', async (format, expected) => {
+  ])('in %s > is a file without rows with a complete manifest, also compressed', async (format, expected) => {
     const settings = { meterApiNames: ['no such stream'.replaceAll(' ', '-')], format, groupBy: ['a,b', 'element'] };
     const [plain, gzip] = await Promise.all([
       exportOnce(server, settings, SLOT),
@@ -414,7 +414,7 @@ describe.concurrent('an empty window', () => {
 });
 
 describe.concurrent('compression', () => {
-  test('gunzip gives the plain file, and the same data gives the same bytes', async () => {
+  test('writes a file that gunzip restores, and the same bytes for the same data', async () => {
     await addRecords(
       server,
       'zipped',
@@ -534,10 +534,10 @@ describe.concurrent('times', () => {
     expect(await times(settings, slot)).toEqual(expected);
   });
 
-  test('with minimizeFresh false the last bucket ends with the window', async () => {
+  test('end the last bucket with the window if minimizeFresh is false', async () => {
     const settings = { meterApiNames: ['hours'], range: 'ago(2d)', minimizeFresh: false, timeZone: 'Asia/Kolkata' };
     const { text, run } = await exportOnce(server, settings, '2026-01-25T18:59:59.9Z');
-    // 19:00 UTC is 00:30 of the 26th there and behind the window, 18:00 UTC is 23:30 of the 25th.
+    // 19:00 UTC is 00:30 of the 26th there, after the window; 18:00 UTC is 23:30 of the 25th.
     expect(text.split('\n')[1]).toBe('hours,2026-01-25T00:00:00+05:30,2026-01-26T00:00:00+05:30,1');
     expect(text.split('\n')).toHaveLength(3);
     expect(run.windowEnd).toBe('2026-01-25T18:59:59Z');
@@ -547,7 +547,7 @@ describe.concurrent('times', () => {
     expect(short.manifest.window).toEqual({ start: '2026-01-22T18:30:00Z', end: '2026-01-25T18:12:34Z' });
   });
 
-  test('endTimeOffset moves the end, and with minimizeFresh to the bucket before it', async () => {
+  test('end earlier with endTimeOffset, and at a bucket boundary with minimizeFresh', async () => {
     const settings = { meterApiNames: ['days'], range: 'ago(60d)', endTimeOffset: 'ago(36h)' };
     const { run } = await exportOnce(server, settings, '2026-03-09T11:59:00Z');
     expect([run.windowStart, run.windowEnd]).toEqual(['2026-01-08T00:00:00Z', '2026-03-07T00:00:00Z']);
@@ -555,7 +555,7 @@ describe.concurrent('times', () => {
   });
 });
 
-test('the manifest tells run, job, settings, window, watermark and objects, and nobody’s address', async () => {
+test('manifest > contains run, job, settings, window, watermark and objects, but not the email address', async () => {
   const settings = {
     meterApiNames: ['values'],
     format: 'NDJSON',

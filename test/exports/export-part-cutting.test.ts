@@ -25,7 +25,7 @@ async function* chunksOf(text: string, cuts: readonly number[]): AsyncGenerator<
   const at = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
   let from = 0;
   for (const to of [...at, bytes.length]) {
-    // Reused memory, as a socket's may be: whoever keeps a chunk has to copy it.
+    // Reused memory, as of a socket: code that keeps a chunk has to copy it.
     const chunk = Buffer.from(bytes.subarray(from, to));
     yield chunk;
     chunk.fill(0x3f);
@@ -33,7 +33,7 @@ async function* chunksOf(text: string, cuts: readonly number[]): AsyncGenerator<
   }
 }
 
-/** The parts of lines that arrive in the given chunks; bodies are read at once, as they are valid no longer. */
+/** Parts of lines that arrive in the given chunks. Each body is copied immediately, because it is valid until the next part. */
 const cut = async (
   extension: ObjectExtension,
   lines: readonly string[],
@@ -62,7 +62,7 @@ const cut = async (
 
 const textsOf = (files: readonly File[]): string[] => files.map(({ text }) => text);
 
-/** The obvious way: a row goes into the file while that stays within the limit, else into the next. */
+/** The reference: a row is added to the file if it still fits, otherwise to the next file. */
 const expectedParts = (extension: ObjectExtension, lines: readonly string[], maxBytes: number): string[][] => {
   const opening = extension === 'json' ? 1 : extension === 'csv' ? CSV_HEADER.length : 0;
   const parts: string[][] = [[]];
@@ -84,8 +84,8 @@ const fileOf = (extension: ObjectExtension, lines: readonly string[]): string =>
   return (extension === 'csv' ? CSV_HEADER : '') + lines.map((line) => `${line}\n`).join('');
 };
 
-describe('parts', () => {
-  test('of no rows are one file without rows', async () => {
+describe('splitIntoParts', () => {
+  test('returns one file without rows for no rows', async () => {
     for (const extension of ['csv', 'json', 'ndjson'] as const) {
       for (const compressed of [false, true]) {
         const files = await cut(extension, [], { maxBytes: 100, compressed });
@@ -97,7 +97,7 @@ describe('parts', () => {
     }
   });
 
-  test('are filled to the last byte, and no empty file follows', async () => {
+  test('fills parts to the last byte and adds no empty file', async () => {
     // "[" and two rows of "111," make 9 bytes; the last "," becomes "]".
     const rows = ['111', '222', '333', '444'];
     expect(textsOf(await cut('json', rows, { maxBytes: 9 }))).toEqual(['[111,222]', '[333,444]']);
@@ -111,7 +111,7 @@ describe('parts', () => {
     ]);
   });
 
-  test('a row that is larger than the limit has a file of its own', async () => {
+  test('gives a row larger than the limit its own file', async () => {
     const long = 'x'.repeat(1000);
     for (const compressed of [false, true]) {
       expect(textsOf(await cut('ndjson', ['1', long, '2', '3'], { maxBytes: 10, compressed }, [500]))).toEqual([
@@ -124,11 +124,11 @@ describe('parts', () => {
         `[${long}]`,
       ]);
     }
-    // Also where the header alone is larger.
+    // Also if the header alone is larger.
     expect(textsOf(await cut('csv', ['1', '2'], { maxBytes: 10 }))).toEqual([`${CSV_HEADER}1\n`, `${CSV_HEADER}2\n`]);
   });
 
-  test('whatever the rows, the limit and how the chunks fall: as many rows as fit, the same bytes', async () => {
+  test('puts as many rows into a part as fit, independently of the chunks, for random rows and limits', async () => {
     const row = fc.oneof(
       fc.string({
         unit: fc.constantFrom('a', ',', '"', '\\', '\u2028', '\u{1f600}', ']'),
@@ -159,7 +159,7 @@ describe('parts', () => {
     );
   });
 
-  test('compressed parts larger than one block of the compressor are the same however the rows arrive', async () => {
+  test('returns the same compressed parts for any chunks if they are larger than a block of the compressor', async () => {
     const lines = Array.from({ length: 30_000 }, (_, index) => `row ${index} ${(index * 2_654_435_761) % 997}`);
     const at = (step: number) => Array.from({ length: Math.ceil(600_000 / step) }, (_, index) => index * step);
     const options = { maxBytes: 300_000, compressed: true };
@@ -177,7 +177,7 @@ describe('parts', () => {
     ).toEqual(lines);
   });
 
-  test('tell their progress as rows go in', async () => {
+  test('reports progress as rows are added', async () => {
     const told: [number, number][] = [];
     await cut('ndjson', ['1', '2', '3'], { maxBytes: 4, onProgress: (...progress) => told.push(progress) }, [2, 4]);
     expect(told).toEqual([
@@ -187,7 +187,7 @@ describe('parts', () => {
     ]);
   });
 
-  test('lines that end in the middle of one are an error and no file', async () => {
+  test('throws if the input ends within a line', async () => {
     const parts = splitIntoParts(
       (async function* () {
         yield Buffer.from('1\n2');
@@ -197,7 +197,7 @@ describe('parts', () => {
     await expect(parts.next()).rejects.toThrow('middle of a line');
   });
 
-  test('what breaks the rows breaks the parts, and a reader who stops early ends the rows', async () => {
+  test('throws the error of the rows, and ends the rows when its consumer stops early', async () => {
     let ended = false;
     async function* rows(): AsyncGenerator<Buffer> {
       try {

@@ -45,7 +45,7 @@ afterAll(async () => {
 
 const customer = (index: number): string => `customer ${String(index).padStart(4, '0')}`;
 
-/** One record of each customer, of value 1. */
+/** Sends one record of value 1 for each customer. */
 const addCustomers = (stream: string, from: number, to: number): Promise<void> =>
   addRecords(
     server,
@@ -77,7 +77,7 @@ const deleteCustomers = async (stream: string, from: number, to: number): Promis
 const csvRows = (stream: string, from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, index) => `${stream},${DAY},${customer(from + index)},1`);
 
-/** Of the puts below a folder, in their order: the state of a manifest, or the end of the key. */
+/** The puts below a folder in order: the state of a manifest, or the end of the key. */
 const story = (folder: string, since = 0): string[] =>
   server.s3.puts
     .filter(({ key, order }) => key.startsWith(folder) && order > since)
@@ -103,72 +103,67 @@ const expectManifestOfBodies = ({ run, manifest, bodies }: Omit<Exported, 'jobId
   expect(run.bytesWritten).toBe(manifest.totals.bytes);
 };
 
-describe.concurrent('a larger export', () => {
+describe.concurrent('export of several parts', () => {
   beforeAll(() => addCustomers('many', 0, 300));
 
-  test.each(['NONE', 'GZIP'])(
-    'comes in parts, each a whole file of its format (compression %s)',
-    async (compression) => {
-      const settings = { meterApiNames: ['many'], groupBy: ['element'], compression };
-      const [csv, json, ndjson] = await Promise.all(
-        ['CSV', 'JSON', 'NDJSON'].map((format) => exportOnce(server, { ...settings, format }, SLOT)),
-      );
-      if (!csv || !json || !ndjson) throw new Error('An export is missing.');
-      const textsOf = ({ bodies }: Exported): string[] =>
-        bodies.map((body) => (compression === 'GZIP' ? gunzipSync(body) : body).toString());
-      for (const [one, extension] of [
-        [csv, 'csv'],
-        [json, 'json'],
-        [ndjson, 'ndjson'],
-      ] as const) {
-        expectManifestOfBodies(one);
-        expect(one.run.rowsWritten).toBe(300);
-        expect(one.run.objects.map(({ key }) => key.split('/').at(-1))).toEqual(
-          one.bodies.map(
-            (_, index) =>
-              `${WINDOW}-${String(index + 1).padStart(5, '0')}.${extension}${compression === 'GZIP' ? '.gz' : ''}`,
-          ),
-        );
-        const texts = textsOf(one);
-        expect(texts.every((text) => Buffer.byteLength(text) <= PART_BYTES)).toBe(true);
-        // A row has at most 150 bytes, and only the last part has room for another.
-        expect(texts.slice(0, -1).every((text) => Buffer.byteLength(text) > PART_BYTES - 150)).toBe(true);
-      }
-
-      const csvTexts = textsOf(csv);
-      expect(csvTexts.every((text) => text.startsWith(HEADER) && text.endsWith('\n'))).toBe(true);
-      expect(csvTexts.map((text) => text.slice(HEADER.length)).join('')).toBe(
-        `${csvRows('many', 0, 300).join('\n')}\n`,
-      );
-      expect(csv.run.objects.map(({ rows }) => rows)).toEqual(csvTexts.map((text) => text.split('\n').length - 2));
-
-      const lines = textsOf(ndjson).flatMap((text) => text.trimEnd().split('\n'));
-      expect(lines).toEqual(
-        Array.from(
-          { length: 300 },
+  test.each(['NONE', 'GZIP'])('writes complete files of its format (compression %s)', async (compression) => {
+    const settings = { meterApiNames: ['many'], groupBy: ['element'], compression };
+    const [csv, json, ndjson] = await Promise.all(
+      ['CSV', 'JSON', 'NDJSON'].map((format) => exportOnce(server, { ...settings, format }, SLOT)),
+    );
+    if (!csv || !json || !ndjson) throw new Error('An export is missing.');
+    const textsOf = ({ bodies }: Exported): string[] =>
+      bodies.map((body) => (compression === 'GZIP' ? gunzipSync(body) : body).toString());
+    for (const [one, extension] of [
+      [csv, 'csv'],
+      [json, 'json'],
+      [ndjson, 'ndjson'],
+    ] as const) {
+      expectManifestOfBodies(one);
+      expect(one.run.rowsWritten).toBe(300);
+      expect(one.run.objects.map(({ key }) => key.split('/').at(-1))).toEqual(
+        one.bodies.map(
           (_, index) =>
-            `{"meterApiName":"many","bucketStart":"2026-01-25T00:00:00Z","bucketEnd":"2026-01-26T00:00:00Z","element":"${customer(index)}","value":1}`,
+            `${WINDOW}-${String(index + 1).padStart(5, '0')}.${extension}${compression === 'GZIP' ? '.gz' : ''}`,
         ),
       );
-      expect(textsOf(json).flatMap((text) => JSON.parse(text) as unknown[])).toEqual(
-        lines.map((line) => JSON.parse(line) as unknown),
-      );
-      expect(json.run.objects.map(({ rows }) => rows)).toEqual(
-        textsOf(json).map((text) => (JSON.parse(text) as unknown[]).length),
-      );
-    },
-  );
+      const texts = textsOf(one);
+      expect(texts.every((text) => Buffer.byteLength(text) <= PART_BYTES)).toBe(true);
+      // A row has at most 150 bytes, so only the last part can be smaller by more than a row.
+      expect(texts.slice(0, -1).every((text) => Buffer.byteLength(text) > PART_BYTES - 150)).toBe(true);
+    }
+
+    const csvTexts = textsOf(csv);
+    expect(csvTexts.every((text) => text.startsWith(HEADER) && text.endsWith('\n'))).toBe(true);
+    expect(csvTexts.map((text) => text.slice(HEADER.length)).join('')).toBe(`${csvRows('many', 0, 300).join('\n')}\n`);
+    expect(csv.run.objects.map(({ rows }) => rows)).toEqual(csvTexts.map((text) => text.split('\n').length - 2));
+
+    const lines = textsOf(ndjson).flatMap((text) => text.trimEnd().split('\n'));
+    expect(lines).toEqual(
+      Array.from(
+        { length: 300 },
+        (_, index) =>
+          `{"meterApiName":"many","bucketStart":"2026-01-25T00:00:00Z","bucketEnd":"2026-01-26T00:00:00Z","element":"${customer(index)}","value":1}`,
+      ),
+    );
+    expect(textsOf(json).flatMap((text) => JSON.parse(text) as unknown[])).toEqual(
+      lines.map((line) => JSON.parse(line) as unknown),
+    );
+    expect(json.run.objects.map(({ rows }) => rows)).toEqual(
+      textsOf(json).map((text) => (JSON.parse(text) as unknown[]).length),
+    );
+  });
 });
 
-describe.concurrent('a window that is written again', () => {
-  test('says so first; with fewer rows the other keys become empty files of 0 rows, and with more they come back', async () => {
+describe.concurrent('rewritten window', () => {
+  test('has a rewriting manifest first, and empties the other keys if there are fewer rows', async () => {
     await addCustomers('shrinking', 0, 60);
     const first = await exportOnce(
       server,
       { s3Url: 'exports/again', jobName: 'shrinking', meterApiNames: ['shrinking'], groupBy: ['element'] },
       SLOT,
     );
-    // 2,048 bytes less 49 of the header hold 29 rows of 68 bytes.
+    // 2,048 bytes minus 49 of the header: 29 rows of 68 bytes.
     expect(first.run.objects.map(({ rows }) => rows)).toEqual([29, 29, 2]);
     const parts = ['-00001.csv', '-00002.csv', '-00003.csv'];
     expect(story('again/shrinking/')).toEqual([...parts, 'complete']);
@@ -203,7 +198,7 @@ describe.concurrent('a window that is written again', () => {
     expect(more.run.rowsWritten).toBe(100);
   });
 
-  test('in another format and compression leaves an empty file of its own format at each old key', async () => {
+  test('in another format and compression > leaves an empty file of the old format at each old key', async () => {
     await addCustomers('changing', 0, 40);
     const settings = { s3Url: 'exports/again', jobName: 'changing', meterApiNames: ['changing'], groupBy: ['element'] };
     const { jobId } = await exportOnce(server, settings, SLOT);
@@ -231,7 +226,7 @@ describe.concurrent('a window that is written again', () => {
     expectManifestOfBodies({ run, bodies, ...rest });
   });
 
-  test('after a run that failed in the middle says so first, and empties what that one left', async () => {
+  test('after a failed run > has a rewriting manifest first, and empties the objects of that run', async () => {
     const folder = 'again/failing/';
     await addCustomers('failing', 0, 60);
     const settings = { s3Url: 'exports/again', jobName: 'failing', meterApiNames: ['failing'], groupBy: ['element'] };
@@ -245,11 +240,11 @@ describe.concurrent('a window that is written again', () => {
     await deleteCustomers('failing', 1, 60);
     let since = server.s3.puts.length;
     const { run } = await exportAgain(server, jobId, SLOT);
-    // The key of part 2 was refused, but whoever asks after it finds a file: it may have been stored all the same.
+    // The put of part 2 was rejected, but its key has a file: it could have been stored anyway.
     expect(story(folder, since)).toEqual(['rewriting', '.csv', '-00001.csv', '-00002.csv', 'complete']);
     expect(run.objects.map(({ rows }) => rows)).toEqual([1, 0, 0]);
 
-    // A complete window whose next run fails is complete no longer.
+    // A complete window is no longer complete after its next run fails.
     faults.on(folder, ({ key }) => (key.endsWith('.csv') ? { status: 403, code: 'AccessDenied' } : undefined));
     since = server.s3.puts.length;
     expect((await endedRun(server, await runJob(server, jobId, SLOT))).status).toBe('FAILED');
@@ -258,7 +253,7 @@ describe.concurrent('a window that is written again', () => {
     expect((await exportAgain(server, jobId, SLOT)).manifest.state).toBe('complete');
   });
 
-  test('by a job of another account at the place of a deleted one says so first, and empties its parts', async () => {
+  test('by another account with the destination of a deleted job > has a rewriting manifest first, and empties its parts', async () => {
     const folder = 'shared/usage/';
     await addCustomers('left', 0, 60);
     const place = { s3Url: 'handed-on/shared', jobName: 'usage', groupBy: ['element'] };
@@ -285,8 +280,8 @@ describe.concurrent('a window that is written again', () => {
   });
 });
 
-describe.concurrent('a retry', () => {
-  test('writes the bytes of the attempt before, whatever was written to its window meanwhile', async () => {
+describe.concurrent('retry', () => {
+  test('writes the same bytes as the previous attempt after new writes to its window', async () => {
     const folder = 'retried/frozen/';
     await addCustomers('frozen', 0, 60);
     const settings = { s3Url: 'exports/retried', jobName: 'frozen', meterApiNames: null, groupBy: ['element'] };
@@ -298,7 +293,7 @@ describe.concurrent('a retry', () => {
     let refused = 0;
     const written = Promise.withResolvers<void>();
     faults.on(folder, ({ key }) => {
-      // The second attempt begins with the manifest, before it reads, and waits there until the rest is written.
+      // The second attempt writes the manifest before it reads, and is blocked there until the rest is written.
       if (refused > 0) return key.endsWith('.manifest.json') ? { hold: written.promise } : undefined;
       if (!key.includes('-00002')) return undefined;
       refused += 1;
@@ -329,14 +324,14 @@ describe.concurrent('a retry', () => {
         .join(''),
     );
 
-    // The next run sees what is there now.
+    // The next run exports the current records.
     const { text } = await exportAgain(server, jobId, SLOT);
     expect(text).toBe(
       HEADER + [...csvRows('frozen', 0, 5), ...csvRows('frozen.new', 0, 5)].map((row) => `${row}\n`).join(''),
     );
   });
 
-  test('whose first attempt lost only the answer ends with the same objects', async () => {
+  test('writes the same objects if only the response to the first attempt was lost', async () => {
     const folder = 'retried/answer-lost/';
     await addCustomers('answer-lost', 0, 60);
     const settings = {

@@ -13,9 +13,9 @@ const outcomeOf = (work: Promise<unknown>): Promise<unknown> =>
     new Promise((resolve) => setTimeout(resolve, 5000, 'never ended')),
   ]);
 
-test('a connection that is being made when the run is stopped is given up at once', async () => {
+test('row reader > stops connecting immediately when the run is stopped', async () => {
   const sockets = new Set<Socket>();
-  // Takes connections and says nothing, as a database does that has no time.
+  // Accepts connections and sends nothing, as an overloaded database does.
   const silent = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
@@ -35,7 +35,7 @@ test('a connection that is being made when the run is stopped is given up at onc
   }
 });
 
-test('whatever it does when the run is stopped, it ends: between statements, in one, and in the middle of the lines', async () => {
+test('row reader > ends when the run is stopped between statements, within one, and within the lines', async () => {
   const database = await createTestDatabase();
   try {
     const rows = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT";
@@ -65,7 +65,7 @@ test('whatever it does when the run is stopped, it ends: between statements, in 
       reader.close();
     }
   } finally {
-    // Which also says that no session of a reader is left.
+    // Also checks that no session of a reader remains.
     await database.drop();
   }
 });

@@ -5,7 +5,7 @@ import { startTestServer } from '../support/server.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
 
-/** Settings that make Postgres read, group and sort in different ways. */
+/** Settings with which PostgreSQL reads, groups and sorts in different ways. */
 const PLANS = {
   'its own': [],
   parallel: ['parallel_setup_cost=0', 'parallel_tuple_cost=0', 'min_parallel_table_scan_size=0'],
@@ -13,7 +13,7 @@ const PLANS = {
   'without sorting': ['enable_sort=off', 'enable_incremental_sort=off', 'enable_mergejoin=off'],
 };
 
-test('whatever plan Postgres chooses, the same data give the same bytes, in order', { timeout: 60_000 }, async () => {
+test('export > writes the same bytes in order with any plan of PostgreSQL', { timeout: 60_000 }, async () => {
   const database = await createTestDatabase();
   const texts: Record<string, string[]> = {};
   for (const [name, settings] of Object.entries(PLANS)) {

@@ -12,14 +12,14 @@ import { runSluice } from '../support/sluice-process.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
-/** Some 17 MB in CSV: more than the sockets between the database and the server hold. */
+/** About 17 MB of CSV: more than the sockets between the database and the server buffer. */
 const ROWS = 100_000;
 const ROLE = 'sluice_owner';
-const LEFT_OUT = 'exports read from DATABASE_URL for a minute: the replica is away or behind';
+const LEFT_OUT = 'exports read from DATABASE_URL for a minute: the standby is down or behind';
 
 let primary: CopiedPostgres;
 let standby: RestartablePostgres;
-/** The same database on each, as the role that Sluice connects as. */
+/** URLs of the same database on both servers, with the role of Sluice. */
 let url: string;
 let readUrl: string;
 
@@ -46,13 +46,13 @@ interface LogLine {
 }
 
 interface ReplicatedServer extends TestServer {
-  /** Why it left its replica out, each time. */
+  /** The reasons why the standby was skipped. */
   readonly leftOut: readonly LogLine['err'][];
-  /** Of each attempt that failed. */
+  /** The errors of failed attempts. */
   readonly failures: readonly LogLine['failure'][];
 }
 
-/** A server on the primary that reads from the standby; ended with the test, together with the replay's pauses. */
+/** A server on the primary that reads from the standby. Stopped after the test, which also resumes the replay. */
 const withServer = async (waitMs: number, work: (server: ReplicatedServer) => Promise<void>): Promise<void> => {
   const lines: LogLine[] = [];
   const log: Logger = pino(
@@ -92,7 +92,7 @@ const withServer = async (waitMs: number, work: (server: ReplicatedServer) => Pr
 const onStandby = <Row>(text: string): Promise<Row[]> =>
   withClient(standby.url, async (admin) => (await admin.query(text)).rows as Row[]);
 
-/** The statement of each export's connection there. */
+/** The current statements of export connections on the server. */
 const exportsAt = async (at: string): Promise<string[]> =>
   withClient(urlOfDatabase(at, 'sluice'), async (admin) => {
     const { rows } = await admin.query<{ query: string }>(
@@ -103,7 +103,7 @@ const exportsAt = async (at: string): Promise<string[]> =>
 
 const isCopy = (query: string): boolean => query.startsWith('COPY');
 
-/** Stops the replay for as long as the work takes. */
+/** Pauses the replay while the work runs. */
 const withReplayPaused = async (work: () => Promise<void>): Promise<void> => {
   await onStandby('SELECT pg_wal_replay_pause()');
   await eventually(
@@ -126,8 +126,8 @@ const settings = (name: string) => ({
 
 const usageOf = (elementName: string, value: string) => [{ timestamp: '2026-01-25T00:00:00Z', elementName, value }];
 
-describe('with a standby in DATABASE_READ_URL', () => {
-  test('an export reads its rows there, and not from the primary', { timeout: 120_000 }, () =>
+describe('export with DATABASE_READ_URL', () => {
+  test('reads its rows from the standby, not from the primary', { timeout: 120_000 }, () =>
     withServer(30_000, async (server) => {
       const faults = createFaults(server.s3);
       const gate = createGate();
@@ -151,7 +151,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
     }),
   );
 
-  test('one that lags is waited for, so nothing is lost that was stored before the slot', { timeout: 120_000 }, () =>
+  test('waits for a standby that lags, so that no record before the slot is missing', { timeout: 120_000 }, () =>
     withServer(60_000, async (server) => {
       await addRecords(server, 'waits', 'DAILY', usageOf('before', '1'));
       await addRecords(server, 'waits', 'DAILY', usageOf('hidden meanwhile', '1'));
@@ -164,7 +164,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
           `mutation { allocationDelete(input: { stream: "waits", records: [{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY,
             elementName: "hidden meanwhile" }] }) { __typename } }`,
         );
-        // As a vacuum does that gives back the end of the table: the replay waits for whoever reads it there.
+        // As VACUUM does when it truncates a table: the replay waits for readers of the table.
         const locker = await openClient(url);
         await locker.query('BEGIN; LOCK TABLE runs IN ACCESS EXCLUSIVE MODE; COMMIT');
         await locker.end();
@@ -173,7 +173,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
           () => exportsAt(standby.url),
           (queries) => queries.some((query) => query.startsWith('SET LOCAL')),
         );
-        // What comes after the watermark is not in it, wherever it is read.
+        // Records after the watermark are not exported from either server.
         await addRecords(server, 'waits', 'DAILY', usageOf('after the watermark', '4'));
         expect(await readRun(server, id)).toMatchObject({ status: 'RUNNING', rowsWritten: 0 });
       });
@@ -192,7 +192,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
     }),
   );
 
-  test('one that lags for too long is left out for a while, and nothing is lost either', { timeout: 120_000 }, () =>
+  test('skips a standby that lags too long for a while, and no record is missing', { timeout: 120_000 }, () =>
     withServer(500, async (server) => {
       await addRecords(server, 'late', 'DAILY', usageOf('before', '1'));
       const job = await createJob(server, settings('late'));
@@ -210,7 +210,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
     }),
   );
 
-  test('one that is away is told of, and exports go on', { timeout: 120_000 }, () =>
+  test('continues on the primary and reports a standby that is down', { timeout: 120_000 }, () =>
     withServer(30_000, async (server) => {
       await addRecords(server, 'away', 'DAILY', usageOf('customer', '1'));
       await standby.goAway();
@@ -225,10 +225,10 @@ describe('with a standby in DATABASE_READ_URL', () => {
     }),
   );
 
-  test('an export that it cancels for what it has to replay begins anew on the primary', { timeout: 120_000 }, () =>
+  test('restarts on the primary if the standby cancels it because of a replay conflict', { timeout: 120_000 }, () =>
     withServer(30_000, async (server) => {
       const faults = createFaults(server.s3);
-      // The first attempt continues when the replay conflicts with its COPY, the second when the test has seen it.
+      // The first attempt continues when the replay conflicts with its COPY, and the second when the test has detected the conflict.
       const holds = [createGate(), createGate()] as const;
       const isCopying = createGate();
       let attempts = 0;
@@ -238,7 +238,7 @@ describe('with a standby in DATABASE_READ_URL', () => {
         attempts += 1;
         return { hold: holds[attempts === 1 ? 0 : 1].opened };
       });
-      // Before the records: the replay has read the setting when it has replayed them.
+      // Set before the records, so that the replay has read the setting when it has replayed them.
       await onStandby('ALTER SYSTEM SET max_standby_streaming_delay = 0');
       await onStandby('SELECT pg_reload_conf()');
       await addRecords(server, 'canceled', 'DAILY', usageOf('customer '.padEnd(100, '-'), '1'));
@@ -248,10 +248,10 @@ describe('with a standby in DATABASE_READ_URL', () => {
         // A COPY that has filled a part holds its locks, and its remaining rows exceed what the sockets hold.
         await isCopying.opened;
         const locker = await openClient(url);
-        // As a migration does, or VACUUM when it truncates a table.
+        // As a migration does, and VACUUM when it truncates a table.
         await locker.query('BEGIN; LOCK TABLE records IN ACCESS EXCLUSIVE MODE; COMMIT');
         await locker.end();
-        // The replay waits for the COPY's lock, which it cancels at once, or has done so: a COPY that is blocked on a
+        // The replay waits for the lock of the COPY, or has already canceled it: a COPY that is blocked on a
         // full socket notices when it can send again. A counter of conflicts would include those of earlier tests.
         await eventually(
           () =>
@@ -276,30 +276,36 @@ describe('with a standby in DATABASE_READ_URL', () => {
     }),
   );
 
-  test('doctor says whether it answers, what it is and how far it is behind', { timeout: 120_000 }, async () => {
-    const finding = async (env: Readonly<Record<string, string>>) => {
-      const { code, stdout } = await runSluice('cli', ['doctor'], {
-        DATABASE_URL: url,
-        DATABASE_READ_URL: readUrl,
-        ...env,
+  test(
+    'is checked by doctor > which reports reachability, role and lag of the standby',
+    { timeout: 120_000 },
+    async () => {
+      const finding = async (env: Readonly<Record<string, string>>) => {
+        const { code, stdout } = await runSluice('cli', ['doctor'], {
+          DATABASE_URL: url,
+          DATABASE_READ_URL: readUrl,
+          ...env,
+        });
+        expect({ code, stdout }).toEqual({ code: 0, stdout: expect.not.stringContaining('broken') });
+        return stdout.split('\n').find((line) => line.startsWith('replica'));
+      };
+      expect(await finding({})).toMatch(/^replica +ok +sluice on 127\.0\.0\.1:\d+, \d+ (bytes|kB) behind$/);
+      await withReplayPaused(async () => {
+        expect(await finding({})).toMatch(/^replica +warn .* has its replay paused/);
       });
-      expect({ code, stdout }).toEqual({ code: 0, stdout: expect.not.stringContaining('broken') });
-      return stdout.split('\n').find((line) => line.startsWith('replica'));
-    };
-    expect(await finding({})).toMatch(/^replica +ok +sluice on 127\.0\.0\.1:\d+, \d+ (bytes|kB) behind$/);
-    await withReplayPaused(async () => {
-      expect(await finding({})).toMatch(/^replica +warn .* has its replay paused/);
-    });
-    expect(await finding({ DATABASE_READ_URL: url })).toMatch(
-      /^replica +warn .* is no standby: it takes writes itself$/,
-    );
-    expect(await finding({ DATABASE_READ_URL: inject('postgresAdminUrl') })).toMatch(/^replica +warn .* is no copy of/);
-    expect(await finding({ DATABASE_READ_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' })).toMatch(
-      /^replica +warn +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\). Is DATABASE_READ_URL right\?/,
-    );
-  });
+      expect(await finding({ DATABASE_READ_URL: url })).toMatch(
+        /^replica +warn .* is no standby: it takes writes itself$/,
+      );
+      expect(await finding({ DATABASE_READ_URL: inject('postgresAdminUrl') })).toMatch(
+        /^replica +warn .* is no copy of/,
+      );
+      expect(await finding({ DATABASE_READ_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' })).toMatch(
+        /^replica +warn +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\). Is DATABASE_READ_URL right\?/,
+      );
+    },
+  );
 });
 
-test('a standby of local mode is a contradiction', () => {
+test('DATABASE_READ_URL > is rejected in local mode', () => {
   expect(() => loadConfig({ DATABASE_READ_URL: readUrl })).toThrow('DATABASE_READ_URL needs a DATABASE_URL');
 });

@@ -48,7 +48,7 @@ const readLines = async (reader: RowReader, select: string): Promise<string> => 
   for await (const chunk of reader.lines(`COPY (${select}) TO STDOUT`)) text += chunk.toString();
   return text;
 };
-/** What no WHERE keeps apart. */
+/** A statement without a condition on the account. */
 const ELEMENTS = 'SELECT element FROM records ORDER BY element';
 const pidOf = async ({ db }: RowReader): Promise<number> =>
   (await db.execute<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`)).rows[0]?.pid ?? 0;
@@ -59,7 +59,7 @@ const accountOf = async ({ db }: RowReader): Promise<unknown> =>
     )
   ).rows[0];
 
-test('a connection that was read to its end serves the next account, which sees its own rows alone', () =>
+test('reader pool > reuses a connection for the next account, which sees only its own rows', () =>
   reading(async (open) => {
     const pids = new Set<number>();
     for (const index of [0, 1, 2, 1, 0]) {
@@ -72,7 +72,7 @@ test('a connection that was read to its end serves the next account, which sees 
         expect(await accountOf(reader)).toMatchObject({ account: String(ids[index]) });
       }
       expect(await readLines(reader, ELEMENTS)).toBe(`${ACCOUNTS[index]}\n`);
-      // Behind the rows no account is set any more.
+      // After the rows, the account is no longer set.
       expect((await reader.db.execute(sql.raw(ELEMENTS))).rows).toEqual([]);
       reader.close();
       reader.close();
@@ -81,7 +81,7 @@ test('a connection that was read to its end serves the next account, which sees 
     expect(await sessions()).toEqual([...pids]);
   }));
 
-test('two that read at the same time have a connection each', () =>
+test('reader pool > gives concurrent readers one connection each', () =>
   reading(async (open) => {
     const first = await open(ids[0] ?? 0n);
     await readLines(first, ELEMENTS);
@@ -97,7 +97,7 @@ test('two that read at the same time have a connection each', () =>
     await untilSessions(2);
   }));
 
-test('one whose backend was ended while nobody used it is replaced', () =>
+test('reader pool > replaces an idle connection whose backend was terminated', () =>
   reading(async (open) => {
     const first = await open(ids[0] ?? 0n);
     const pid = await pidOf(first);
@@ -124,7 +124,7 @@ const interrupted: Record<string, (reader: RowReader, stop: () => void) => Promi
   'broken by a statement': (reader) => reader.db.execute(sql`SELECT 1 / ${0}::int`),
   'broken by the rows': (reader) => readLines(reader, 'SELECT 1 / (3 - n) FROM generate_series(1, 5) n'),
 };
-test.each(Object.keys(interrupted))('one that was %s is not kept', (name) =>
+test.each(Object.keys(interrupted))('reader pool > does not reuse a connection that was %s', (name) =>
   reading(async (open) => {
     const stopping = new AbortController();
     const reader = await open(ids[0] ?? 0n, stopping.signal);
@@ -139,7 +139,7 @@ test.each(Object.keys(interrupted))('one that was %s is not kept', (name) =>
   }),
 );
 
-test('a run that is stopped after its rows were read does not end the connection that another has now', () =>
+test('reader pool > keeps the connection of another run when a run is stopped after its rows were read', () =>
   reading(async (open) => {
     const stopping = new AbortController();
     const first = await open(ids[0] ?? 0n, stopping.signal);
@@ -154,7 +154,7 @@ test('a run that is stopped after its rows were read does not end the connection
     next.close();
   }));
 
-test('exports of several accounts, one after the other over one connection, hold what is theirs', async () => {
+test('reader pool > exports only the records of each account over one connection', async () => {
   const seen = new Set<number>();
   for (const [index, key] of [...keys, ...keys].entries()) {
     const settings = {
@@ -183,6 +183,6 @@ test('exports of several accounts, one after the other over one connection, hold
     expect(text.match(/"element":"\w+"/g)).toEqual([`"element":"${ACCOUNTS[index % 3]}"`]);
     for (const pid of await sessions()) seen.add(pid);
   }
-  // Fewer than there were exports; on a slow machine one may have come of age in between.
+  // Fewer than exports; on a slow machine a connection may have reached its idle timeout.
   expect(seen.size).toBeLessThan(6);
 });

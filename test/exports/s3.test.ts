@@ -62,8 +62,8 @@ async function listening(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('a put', () => {
-  it('writes the body with its ACL, its length, its type and its SHA-256, and asks nothing else of the store', async () => {
+describe('put', () => {
+  it('writes the body with ACL, length, type and SHA-256 in one request', async () => {
     const object = objectOf();
     await open().put(object);
     expect(s3.puts).toHaveLength(1);
@@ -99,7 +99,7 @@ describe('a put', () => {
     ['unicode', 'Ünïcode/日本語/😀/e\u0301/\u00a0'],
     ['dots', 'a.b/...csv/.x'],
     ['length', 'k'.repeat(1024)],
-  ])('brings a key with %s to the store as it is', async (_name, key) => {
+  ])('writes a key with %s unchanged', async (_name, key) => {
     await open().put(objectOf({ key }));
     await open().put(objectOf({ key, bucket: 'my.bucket' }));
     expect(s3.puts.map((put) => [put.bucket, put.key])).toEqual([
@@ -108,7 +108,7 @@ describe('a put', () => {
     ]);
   });
 
-  it('brings 64 MiB whole', async () => {
+  it('writes 64 MiB completely', async () => {
     const body = Buffer.alloc(64 * 2 ** 20, randomBytes(1_000_003));
     const object = objectOf({ body });
     await open().put(object);
@@ -117,14 +117,14 @@ describe('a put', () => {
     expect(stored.equals(body)).toBe(true);
   });
 
-  it('signs with the SHA-256 that it is given, so that a body which changed since is refused', async () => {
+  it('signs with the given SHA-256, so that the store rejects a body that changed', async () => {
     const object = objectOf({ sha256Hex: createHash('sha256').update('something else').digest('hex') });
     expect(await failureOf(open().put(object))).toMatchObject({ code: 'BODY_DAMAGED', retryable: true });
     expect(s3.puts).toEqual([]);
     expect(s3.refusals.map((refusal) => refusal.code)).toEqual(['XAmzContentSHA256Mismatch']);
   });
 
-  it('uses one connection again, and never more than maxSockets', async () => {
+  it('reuses its connection, and uses at most maxSockets', async () => {
     const store = open({ maxSockets: 3 });
     for (let count = 0; count < 5; count += 1) await store.put(objectOf());
     expect(s3.connectionsMade).toBe(1);
@@ -133,7 +133,7 @@ describe('a put', () => {
     expect(s3.puts).toHaveLength(25);
   });
 
-  it('leaves nothing on the signal of its run', async () => {
+  it('removes its listeners from the signal', async () => {
     const { signal } = new AbortController();
     const store = open();
     await store.put(objectOf({ signal }));
@@ -143,7 +143,7 @@ describe('a put', () => {
   });
 });
 
-describe('a failed put tells whose fault it is', () => {
+describe('failed put', () => {
   const region = { 'x-amz-bucket-region': 'eu-west-1' };
   const faults: [name: string, fault: Fault, code: string, retryable: boolean, message: RegExp][] = [
     ['SlowDown', { status: 503, code: 'SlowDown' }, 'S3_BUSY', true, /throttled/],
@@ -201,7 +201,7 @@ describe('a failed put tells whose fault it is', () => {
       /AWS_REGION=eu-west-1/,
     ],
     [
-      'a region that is none',
+      'an invalid region',
       { status: 301, code: 'PermanentRedirect', headers: { 'x-amz-bucket-region': 'LEAK <b>' } },
       'WRONG_REGION',
       false,
@@ -232,7 +232,7 @@ describe('a failed put tells whose fault it is', () => {
     ['KMS.NotFoundException', { status: 400, code: 'KMS.NotFoundException' }, 'KMS_KEY', false, /Enable the key/],
     ['an unknown 4xx', { status: 400, code: 'InvalidArgument' }, 'S3_REFUSED', false, /InvalidArgument \(HTTP 400\)/],
     ['an unknown 403', { status: 403, code: 'QuotaExceeded' }, 'S3_REFUSED', false, /QuotaExceeded \(HTTP 403\)/],
-    ['a code that is no word', { status: 400, code: 'LEAK: x y' }, 'S3_REFUSED', false, /no reason given/],
+    ['an invalid code', { status: 400, code: 'LEAK: x y' }, 'S3_REFUSED', false, /no reason given/],
     ['an answer in plain text', { status: 400, text: 'LEAK' }, 'S3_REFUSED', false, /HTTP 400/],
     ['200 without an ETag', { status: 200, text: '<html>LEAK</html>' }, 'NOT_S3', false, /endpoint/],
   ];
@@ -243,7 +243,7 @@ describe('a failed put tells whose fault it is', () => {
       requests = count;
       return fault;
     });
-    // Large enough that the body does not fit into the buffers of a socket.
+    // Larger than the buffers of a socket.
     const error = await failureOf(open().put(objectOf({ body: Buffer.alloc(2 ** 20) })));
     expect({ code: error.code, retryable: error.retryable }).toEqual({ code, retryable });
     expect(error.message).toMatch(message);
@@ -252,13 +252,13 @@ describe('a failed put tells whose fault it is', () => {
     expect(told).not.toMatch(/LEAK|AKIA|secret|127\.0\.0\.1/);
   });
 
-  it('a refusal of 64 MiB is told as it is, without sending them', async () => {
+  it('reports a rejection of 64 MiB without sending the body', async () => {
     s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
     const body = Buffer.alloc(64 * 2 ** 20);
     expect(await failureOf(open().put(objectOf({ body })))).toMatchObject({ code: 'ACCESS_DENIED' });
   });
 
-  it('a clock that goes wrong: the next put is signed by the clock of the store', async () => {
+  it('with a wrong clock > is followed by a put that is signed with the clock of the store', async () => {
     s3.setNow(() => new Date(Date.now() + 60 * 60_000));
     const store = open();
     expect(await failureOf(store.put(objectOf()))).toMatchObject({ code: 'CLOCK_SKEW', retryable: true });
@@ -269,14 +269,14 @@ describe('a failed put tells whose fault it is', () => {
   it.each([
     [{ accessKeyId: 'AKIAOTHER', secretAccessKey: 'x' }, 'another key'],
     [{ accessKeyId: 'AKIASTRICTEXAMPLE', secretAccessKey: 'x' }, 'another secret'],
-  ])('wrong credentials are the operator’s: %o', async (credentials) => {
+  ])('with wrong credentials > asks the operator to correct them: %o', async (credentials) => {
     expect(await failureOf(open({ credentials }).put(objectOf()))).toMatchObject({
       code: 'CREDENTIALS_REFUSED',
       retryable: false,
     });
   });
 
-  it('credentials that no source has are missing, and the put fails for good with what to set', async () => {
+  it('without a source of credentials > is permanent and says what to set', async () => {
     withoutCredentials();
     const store = open({ credentials: undefined });
     const error = await failureOf(store.put(objectOf()));
@@ -290,7 +290,7 @@ describe('a failed put tells whose fault it is', () => {
     expect(s3.puts).toHaveLength(1);
   });
 
-  it('credentials of a container whose role cannot be reached may come', async () => {
+  it('with an unreachable role of a container > is retryable', async () => {
     withoutCredentials();
     vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', 'http://127.0.0.1:1/role');
     const config = loadConfig({ AWS_REGION: s3.region });
@@ -300,9 +300,9 @@ describe('a failed put tells whose fault it is', () => {
     expect(error).toMatchObject({ code: 'CREDENTIALS_UNAVAILABLE', retryable: true });
   });
 
-  it('credentials that were found before and cannot be had at present may come', async () => {
+  it('with credentials that were loaded before and are unavailable > is retryable', async () => {
     withoutCredentials();
-    // A role gives credentials for a while; the SDK asks for new ones 5 minutes before they expire.
+    // Credentials of a role expire; the SDK requests new ones 5 minutes earlier.
     const role = createHttpServer((_, response) => {
       const document = {
         AccessKeyId: s3.credentials.accessKeyId,
@@ -336,7 +336,7 @@ describe('a failed put tells whose fault it is', () => {
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
   };
 
-  it('a role that is refused is no refusal of the bucket', async () => {
+  it('with a rejected role > is not reported as a rejection by the bucket', async () => {
     const sts = createHttpServer((request, response) => {
       request.resume();
       const document = '<ErrorResponse><Error><Code>AccessDenied</Code><Message>LEAK</Message></Error></ErrorResponse>';
@@ -356,14 +356,14 @@ describe('a failed put tells whose fault it is', () => {
     sts.close();
   });
 
-  it('a region that the store is not in', async () => {
+  it('in another region > reports the region', async () => {
     expect(await failureOf(open({ region: 'eu-west-1' }).put(objectOf()))).toMatchObject({
       code: 'WRONG_REGION',
       retryable: false,
     });
   });
 
-  it('nobody listens', async () => {
+  it('without a listening server > reports the connection', async () => {
     const server = createTcpServer();
     const endpoint = await listening(server);
     server.close();
@@ -374,19 +374,19 @@ describe('a failed put tells whose fault it is', () => {
     });
   });
 
-  it('a host that is not there', async () => {
+  it('with an unknown host > reports the host name', async () => {
     const endpoint = 'http://store.invalid';
     const error = await failureOf(open({ endpoint }).put(objectOf()));
     expect(error).toMatchObject({ code: 'HOST_NOT_FOUND', retryable: true });
     expect(error.message).not.toContain('store.invalid');
   });
 
-  it('an endpoint without TLS that is called with it', async () => {
+  it('over TLS to an endpoint without TLS > reports TLS', async () => {
     const endpoint = s3.endpoint.replace('http:', 'https:');
     expect(await failureOf(open({ endpoint }).put(objectOf()))).toMatchObject({ code: 'TLS_FAILED', retryable: false });
   });
 
-  it('an endpoint that does not speak HTTP', async () => {
+  it('to an endpoint that does not speak HTTP > reports the endpoint', async () => {
     const server = createTcpServer((socket) => socket.on('error', () => {}).end('220 mail ESMTP\r\n'));
     const endpoint = await listening(server);
     expect(await failureOf(open({ endpoint }).put(objectOf()))).toMatchObject({ code: 'NOT_S3', retryable: false });
@@ -413,16 +413,16 @@ describe('a failed put tells whose fault it is', () => {
     ['ERR_INVALID_ARG_TYPE', 'S3_UNEXPECTED'],
     ['ESOMETHINGNEW', 'S3_UNEXPECTED'],
     [undefined, 'S3_UNEXPECTED'],
-  ])("Node's %s is %s", (systemCode, code) => {
+  ])('with the code %s of Node > is %s', (systemCode, code) => {
     const failure = { s3Code: 'TypeError', status: undefined, systemCode, bucketRegion: undefined };
     const explained = explainS3Failure(failure, { bucket: 'there', bucketOwner: null, region: 'us-east-1' });
-    // Of all that fails before an answer only what the operator has to correct will not pass by itself.
+    // Without a response, only failures that the operator must correct are permanent.
     expect(explained).toMatchObject({ code, retryable: !['TLS_FAILED', 'NOT_S3'].includes(code) });
   });
 });
 
-describe('time', () => {
-  it('a store that takes everything and never answers is left at the time limit', async () => {
+describe('time limit of a put', () => {
+  it('ends a put to a store that never responds', async () => {
     s3.setFault(() => 'hang');
     const started = performance.now();
     const error = await failureOf(open({ callTimeoutMs: 400 }).put(objectOf()));
@@ -431,7 +431,7 @@ describe('time', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
-  it('a store that accepts the connection and says nothing, with a body that waits for its word', async () => {
+  it('ends a put that waits for 100 Continue', async () => {
     const server = createTcpServer((socket) => socket.on('error', () => {}));
     const endpoint = await listening(server);
     const started = performance.now();
@@ -442,7 +442,7 @@ describe('time', () => {
     server.close();
   });
 
-  it('a store that ignores Expect: 100-continue still gets the body', async () => {
+  it('does not prevent a put to a store that ignores Expect: 100-continue', async () => {
     let received = 0;
     const server = createHttpServer((request, response) => {
       request.on('data', (chunk: Buffer) => (received += chunk.length));
@@ -456,7 +456,7 @@ describe('time', () => {
     server.close();
   });
 
-  it('credentials that never come do not hold a put longer', async () => {
+  it('includes loading credentials', async () => {
     const server = createTcpServer((socket) => socket.on('error', () => {}));
     vi.stubEnv('AWS_ACCESS_KEY_ID', undefined);
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined);
@@ -470,7 +470,7 @@ describe('time', () => {
     server.close();
   });
 
-  it('an aborted signal ends the put at once, with the reason as cause', async () => {
+  it('is not awaited when the signal is aborted, whose reason is the cause', async () => {
     const run = new AbortController();
     s3.setFault(() => {
       queueMicrotask(() => run.abort(new Error('The lease is lost')));
@@ -483,12 +483,12 @@ describe('time', () => {
     await vi.waitFor(() => expect(s3.connections).toBe(0), { timeout: 2_000 });
   });
 
-  it('a signal that was aborted before sends nothing', async () => {
+  it('is irrelevant if the signal was aborted before: nothing is sent', async () => {
     expect(await failureOf(open().put(objectOf({ signal: AbortSignal.abort() })))).toMatchObject({ code: 'ABORTED' });
     expect(s3.connectionsMade).toBe(0);
   });
 
-  it('close ends what is under way, and may be called twice', async () => {
+  it('is not awaited by close, which may be called twice', async () => {
     const store = open();
     s3.setFault(() => {
       queueMicrotask(() => store.close());
@@ -502,7 +502,7 @@ describe('time', () => {
     expect(await failureOf(store.put(objectOf()))).toMatchObject({ code: 'ABORTED' });
   });
 
-  it('an answer that comes late but in time is a success', async () => {
+  it('accepts a response shortly before its end', async () => {
     let release = () => {};
     const hold = new Promise<void>((resolve) => (release = resolve));
     s3.setFault(() => {

@@ -27,8 +27,8 @@ const run: EndedRun = {
 };
 const accessDenied = { code: 'ACCESS_DENIED', message: 'Attach the bucket policy.', retryable: false };
 
-describe('the mail about a run', () => {
-  it('that succeeded tells window, rows, bytes and keys', () => {
+describe('mail about a run', () => {
+  it('that succeeded > contains window, rows, bytes and object keys', () => {
     expect(composeRunMail(run)).toEqual({
       subject: 'Sluice: Daily usage (EU) succeeded (2026-11-14)',
       text: [
@@ -52,7 +52,7 @@ describe('the mail about a run', () => {
     });
   });
 
-  it('that failed tells the code and what to change', () => {
+  it('that failed > contains the code and what to change', () => {
     const mail = composeRunMail({ ...run, status: 'FAILED', manifestKey: null, error: accessDenied });
     expect(mail.subject).toBe('Sluice: Daily usage (EU) failed (2026-11-14)');
     expect(mail.text).toContain('\nACCESS_DENIED: Attach the bucket policy.\n');
@@ -60,14 +60,14 @@ describe('the mail about a run', () => {
     expect(mail.text).not.toContain('Rows:');
   });
 
-  it('that failed with a retryable error says that all attempts failed', () => {
+  it('that failed with a retryable error > says that all attempts failed', () => {
     const error = { code: 'S3_BUSY', message: 'Slow down.', retryable: true };
     expect(composeRunMail({ ...run, status: 'FAILED', attempt: 5, error }).text).toMatch(
       /Attempt: 5\n[^]*S3_BUSY: Slow down\.\n[^]*All attempts failed\./,
     );
   });
 
-  it('that was canceled says that no manifest names it', () => {
+  it('that was canceled > says that the run wrote no manifest', () => {
     const mail = composeRunMail({ ...run, status: 'CANCELED', attempt: 0, manifestKey: null, error: null });
     expect(mail.subject).toBe('Sluice: Daily usage (EU) was canceled (2026-11-14)');
     expect(mail.text).toMatch(/Attempt: 0\n\nThis run wrote no manifest\./);
@@ -78,22 +78,22 @@ describe('the mail about a run', () => {
     ['Asia/Kolkata', '2026-11-14T10:30:00+05:30 to 2026-11-15T10:30:00+05:30 (Asia/Kolkata)'],
     ['Europe/London', '2026-11-14T05:00:00+00:00 to 2026-11-15T05:00:00+00:00 (Europe/London)'],
     ['Pacific/Apia', '2026-11-14T18:00:00+13:00 to 2026-11-15T18:00:00+13:00 (Pacific/Apia)'],
-  ])('writes times in the zone of the job: %s', (timeZone, window) => {
+  ])('writes times in the time zone of the job: %s', (timeZone, window) => {
     expect(composeRunMail({ ...run, timeZone }).text).toContain(`Window:  ${window}\n`);
   });
 
-  it('names twenty objects and counts the rest', () => {
+  it('lists 20 objects and the number of the others', () => {
     const objectKeys = Array.from({ length: 1_050 }, (_, index) => `key-${index + 1}`);
     const { text } = composeRunMail({ ...run, objectKeys });
     expect(text).toContain('  key-20\n  and 1,030 more\n');
     expect(text).not.toContain('key-21\n');
   });
 
-  it('says where a window was empty', () => {
+  it('says that a window was empty', () => {
     expect(composeRunMail({ ...run, rowsWritten: 0 }).text).toContain('no records in this window');
   });
 
-  it('about missed slots is one for all of them', () => {
+  it('lists all missed slots in one mail', () => {
     const slots = [15, 16].map((day) => ({
       scheduledFor: new Date(`2026-11-${day}T08:00:00Z`),
       windowStart: new Date(`2026-11-${day - 1}T05:00:00Z`),
@@ -105,7 +105,7 @@ describe('the mail about a run', () => {
     expect(mail.text).toContain('  2026-11-15T08:00:00Z, window 2026-11-14T05:00:00Z to 2026-11-15T05:00:00Z (UTC)\n');
   });
 
-  it('lets nothing begin a line of its own', () => {
+  it('removes line breaks from names and messages', () => {
     const evil = 'a\r\nBcc: victim@example.com\r\n\r\nBody\u2028x';
     const mail = composeRunMail({
       ...run,
@@ -145,7 +145,7 @@ describe('mail', () => {
     return error;
   }
 
-  it('brings subject and text to the address', async () => {
+  it('sends subject and text to the address', async () => {
     const { subject, text } = composeRunMail({ ...run, objectKeys: ['exports/Ünïcode 😀/w.csv'] });
     await open().send('finops@example.com', { subject, text });
     expect(smtp.messages).toHaveLength(1);
@@ -154,14 +154,14 @@ describe('mail', () => {
     expect(smtp.messages[0]?.headers.get('auto-submitted')).toEqual(['auto-generated']);
   });
 
-  it('brings several, one after another and at once', async () => {
+  it('sends several messages, sequentially and concurrently', async () => {
     const mail = open();
     await mail.send('a@example.com', { subject: 'one', text: 'x' });
     await Promise.all(['b', 'c', 'd'].map((name) => mail.send(`${name}@example.com`, { subject: name, text: 'x' })));
     expect(smtp.messages.map((message) => message.subject).toSorted()).toEqual(['b', 'c', 'd', 'one']);
   });
 
-  it('lets no subject make a header', async () => {
+  it('removes line breaks from the subject', async () => {
     await open().send('a@example.com', { subject: 'x\r\nBcc: victim@example.com\r\n\r\nBody', text: 'x' });
     expect(smtp.messages[0]?.to).toEqual(['a@example.com']);
     expect(smtp.messages[0]?.headers.get('bcc')).toBeUndefined();
@@ -169,7 +169,7 @@ describe('mail', () => {
   });
 
   it.each(['a@example.com, b@example.com', 'a@example.com\r\nBcc: b@example.com', 'A <a@example.com>', 'a@x;b@y'])(
-    'writes to one plain address only, not to %j',
+    'rejects %j, which is not a single plain address',
     async (address) => {
       const error = await failureOf(open().send(address, { subject: 'x', text: 'x' }));
       expect(error).toMatchObject({ code: 'MAIL_INVALID', retryable: false });
@@ -183,14 +183,14 @@ describe('mail', () => {
     [{ refuse: 'data', code: 451 }, 'MAIL_DEFERRED', true],
     [{ refuse: 'data', code: 554 }, 'MAIL_REFUSED', false],
   ];
-  it.each(refusals)('answered with %j is %s, retryable %j', async (behavior, code, retryable) => {
+  it.each(refusals)('with the reply %j > throws %s, retryable %j', async (behavior, code, retryable) => {
     smtp.setBehavior(behavior);
     const error = await failureOf(open().send('a@example.com', { subject: 'x', text: 'x' }));
     expect({ code: error.code, retryable: error.retryable }).toEqual({ code, retryable });
     expect(`${error.message} ${String(error.cause)}`).not.toContain('LEAK');
   });
 
-  it.each(['hang-connect', 'hang-data'] as const)('%s ends at the time limit', async (behavior) => {
+  it.each(['hang-connect', 'hang-data'] as const)('%s > ends at the time limit', async (behavior) => {
     smtp.setBehavior(behavior);
     const started = performance.now();
     const error = await failureOf(open({ timeoutMs: 300 }).send('a@example.com', { subject: 'x', text: 'x' }));
@@ -198,7 +198,7 @@ describe('mail', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
-  it('a mail server that is away may come back', async () => {
+  it('throws a retryable error if the mail server is down', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -210,7 +210,7 @@ describe('mail', () => {
     expect(error).toMatchObject({ code: 'MAIL_CONNECTION', retryable: true });
   });
 
-  it('logs in with what the URL says, and tells a wrong password as such', async () => {
+  it('logs in with the user of the URL, and reports a wrong password', async () => {
     const login = { user: 'sluice@example.com', password: 'p@ss/w:rd%' };
     const strict = await startSmtp({ login });
     await open({ smtpUrl: strict.url }).send('a@example.com', { subject: 'in', text: 'x' });
@@ -223,11 +223,11 @@ describe('mail', () => {
     await strict.close();
   });
 
-  it.each(['', 'mail.example.com', 'http://mail.example.com', 'smtp://'])('%j is no SMTP_URL', (smtpUrl) => {
+  it.each(['', 'mail.example.com', 'http://mail.example.com', 'smtp://'])('%j > is rejected as SMTP_URL', (smtpUrl) => {
     expect(() => openMail({ smtpUrl, from: 'a@example.com' })).toThrow(TypeError);
   });
 
-  it('close ends what is under way, and may be called twice', async () => {
+  it('aborts active messages on close, which may be called twice', async () => {
     smtp.setBehavior('hang-data');
     const mail = open();
     const sending = failureOf(mail.send('a@example.com', { subject: 'x', text: 'x' }));

@@ -39,7 +39,7 @@ interface MailJob {
   readonly seconds: number;
 }
 
-/** The messages of the mail queue that tell of a run. */
+/** Messages about a run in the mail queue. */
 const mailJobs = (runId: string): Promise<MailJob[]> =>
   querySql<MailJob>(
     server,
@@ -47,7 +47,7 @@ const mailJobs = (runId: string): Promise<MailJob[]> =>
     [MAIL_QUEUE, innerId(runId)],
   );
 
-/** All mails to an address, once nothing is left to be sent about the run. */
+/** All mails to an address, after all messages about the run have left the queue. */
 const mailsTo = async (address: string, runId: string): Promise<ReceivedMail[]> => {
   await eventually(
     () => mailJobs(runId),
@@ -56,7 +56,7 @@ const mailsTo = async (address: string, runId: string): Promise<ReceivedMail[]> 
   return smtp.messages.filter(({ to }) => to.includes(address));
 };
 
-describe.concurrent('the owner of a job hears once of a run that', () => {
+describe.concurrent('mailer > sends one mail about a run that', () => {
   test('succeeded', async () => {
     const email = 'succeeded@example.com';
     const jobId = await createJob(server, { email, jobName: 'Good news', s3Url: 'exports/mail' });
@@ -71,7 +71,7 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     expect(mails[0]?.text).toContain(`\nManifest:\n  ${run.manifestKey}\n`);
   });
 
-  test('failed, with what to change', async () => {
+  test('failed, with the change to make', async () => {
     const email = 'failed@example.com';
     faults.on('mail/bad-news/', () => ({ status: 403, code: 'AccessDenied' }));
     const jobId = await createJob(server, { email, jobName: 'Bad news', s3Url: 'exports/mail' });
@@ -79,14 +79,14 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     const mails = await mailsTo(email, run.id);
     expect(mails.map(({ subject }) => subject)).toEqual(['Sluice: Bad news failed (2026-01-21)']);
     expect(mails[0]?.text).toContain(`ACCESS_DENIED: ${run.error?.message}`);
-    // Whoever reads it may have no key to ask for the policy with.
+    // Readers of the mail may not have an API key to query the policy.
     const policy = /The policy to attach: (\{.*\})$/m.exec(mails[0]?.text ?? '')?.[1];
     const { bucketPolicy } = await server.graphql<{ bucketPolicy: string }>('{ bucketPolicy(s3Url: "exports/mail") }');
     expect(JSON.parse(policy ?? '')).toEqual(JSON.parse(bucketPolicy));
     expect(mails[0]?.raw).not.toContain('LEAK');
   });
 
-  test('needed another attempt, and not of the attempt that failed', async () => {
+  test('succeeded after a retry, and none about the failed attempt', async () => {
     const email = 'retried@example.com';
     let asked = 0;
     faults.on('mail/at-last/', () => ((asked += 1) === 1 ? { status: 503, code: 'SlowDown' } : undefined));
@@ -101,7 +101,7 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     expect(mails[0]?.text).toContain('\nAttempt: 2\n');
   });
 
-  test('was canceled while it wrote, and of the one that waited behind it', async () => {
+  test('was canceled while it wrote, and one about the run that waited', async () => {
     const email = 'canceled@example.com';
     const gate = createGate();
     let asked = 0;
@@ -121,7 +121,7 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
     ]);
   });
 
-  test('went with its job', async () => {
+  test('was canceled because its job was deleted', async () => {
     const email = 'deleted@example.com';
     faults.on('mail/gone/', () => 'hang');
     const jobId = await createJob(server, { email, jobName: 'Gone', s3Url: 'exports/mail' });
@@ -133,10 +133,10 @@ describe.concurrent('the owner of a job hears once of a run that', () => {
   });
 });
 
-describe('a mail server that', () => {
+describe('mailer', () => {
   afterAll(() => smtp.setBehavior('accept'));
 
-  test('puts a mail off gets it again later', async () => {
+  test('retries a mail that the mail server deferred', async () => {
     const email = 'later@example.com';
     smtp.setBehavior({ refuse: 'rcpt', code: 451 });
     const jobId = await createJob(server, { email, jobName: 'Later' });
@@ -152,12 +152,12 @@ describe('a mail server that', () => {
     await querySql(server, `UPDATE pgboss.job SET start_after = now() WHERE name = $1 AND state = 'retry'`, [
       MAIL_QUEUE,
     ]);
-    // About no run: it only wakes the worker.
+    // A message without a run, which only wakes the worker.
     await server.resources.queue.send(MAIL_QUEUE, { runId: randomUUID() });
     expect(await mailsTo(email, run.id)).toMatchObject([{ subject: 'Sluice: Later succeeded (2026-01-21)' }]);
   });
 
-  test('refuses a mail for good does not get it again, and the run is none the worse', async () => {
+  test('does not retry a mail that the mail server rejected, and the run is unaffected', async () => {
     const email = 'never@example.com';
     smtp.setBehavior({ refuse: 'rcpt', code: 550 });
     const run = await endedRun(server, await runJob(server, await createJob(server, { email }), SLOT));
@@ -166,7 +166,7 @@ describe('a mail server that', () => {
   });
 });
 
-test('without SMTP_URL a job with an address runs, warns, and queues no mail for ever', async () => {
+test('mailer > logs a warning without SMTP_URL, and leaves no mail in the queue', async () => {
   const mute = await startTestServer();
   try {
     const settings = { email: 'nobody@example.com', jobName: 'Mute', s3Url: 'exports/mute' };

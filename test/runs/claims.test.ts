@@ -12,7 +12,7 @@ const LEASE_MS = 30_000;
 
 let server: TestServer;
 beforeAll(async () => {
-  // Nobody claims anything but these tests.
+  // Only these tests claim runs.
   server = await startTestServer({ env: { ROLE: 'api' } });
 });
 afterAll(() => server.stop());
@@ -32,7 +32,7 @@ const waitingFor = async (lock: 'advisory' | 'transactionid'): Promise<number> =
   return row?.waits ?? 0;
 };
 
-test('a claim that began while an older run was held gets no later one when the older goes back to its pause', async () => {
+test('claimRun > does not return a later run when the older run that was leased at its start is requeued meanwhile', async () => {
   const { database, queue } = server.resources;
   const jobId = await createJob(server, { jobName: 'in turn', s3Url: 'exports/claims', groupBy: ['element'] });
   const older = await runJob(server, jobId, '2026-01-28T02:00:00Z');
@@ -44,7 +44,7 @@ test('a claim that began while an older run was held gets no later one when the 
     [innerId(later)],
   );
 
-  // The second claim is stopped, were it to look at the later run, right before it takes it.
+  // The second claim would be blocked immediately before it takes the later run.
   await withClient(server.database.url, async (blocker) => {
     await blocker.query('BEGIN');
     await blocker.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [place?.place]);
@@ -63,16 +63,16 @@ test('a claim that began while an older run was held gets no later one when the 
   });
   expect(await readRun(server, older)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'S3_BUSY' } });
   expect((await readRun(server, later)).status).toBe('QUEUED');
-  // The pause of the older one holds the later one back.
+  // The pause of the older run delays the later one.
   expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
 });
 
-test('jobs of lost runs are woken in the order in which everybody wakes jobs', async () => {
+test('reapLostRuns > wakes jobs in the lock order of the scheduler, without a deadlock', async () => {
   const { database, queue } = server.resources;
   const jobIds = [await createJob(server), await createJob(server)].map(innerId).toSorted();
   const [earlier = '', later = ''] = jobIds;
   const runIds = [];
-  // The later one lies first in the table.
+  // The later run is first in the table.
   for (const jobId of [later, earlier]) {
     runIds.push(await runJob(server, Buffer.from(`Job:${jobId}`).toString('base64url')));
     const claim = await claimRun(database.acrossAccounts, jobId, 1);
@@ -80,7 +80,7 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
   }
   await querySql(server, 'DELETE FROM pgboss.job');
   let reaped: ReturnType<typeof reapLostRuns> | undefined;
-  // Another transaction that wakes both, in their order, as the scheduler does; and is stopped in between.
+  // Another transaction wakes both jobs in their order, as the scheduler does, and is blocked in between.
   await database.acrossAccounts.transaction(async (tx) => {
     await sendWakeUps(queue, tx, [{ jobId: earlier }]);
     let done = false;
@@ -102,7 +102,7 @@ test('jobs of lost runs are woken in the order in which everybody wakes jobs', a
 const endPause = (runId: string): Promise<unknown[]> =>
   querySql(server, 'UPDATE runs SET not_before = NULL WHERE id = $1', [innerId(runId)]);
 
-test('however often servers stop, a run is tried five times', async () => {
+test('requeueOnShutdown > leaves a run its five attempts after any number of shutdowns', async () => {
   const { database, queue } = server.resources;
   const jobId = await createJob(server);
   const runId = await runJob(server, jobId);
@@ -121,7 +121,7 @@ test('however often servers stop, a run is tried five times', async () => {
   expect(await readRun(server, runId)).toMatchObject({ status: 'FAILED', attempt: 5, error: { code: 'S3_BUSY' } });
 });
 
-test('a run that was handed over in its first attempt keeps its turn, and no later slot takes its place', async () => {
+test('requeueOnShutdown > keeps the turn of a run whose first attempt was requeued, and no later slot supersedes it', async () => {
   const { database, queue } = server.resources;
   const jobId = await createJob(server, { enabled: true, cron: '0 2 * * *', aggregationBucket: 'MONTH' });
   const queueSlot = async (slot: string): Promise<void> => {
@@ -135,7 +135,7 @@ test('a run that was handed over in its first attempt keeps its turn, and no lat
   await queueSlot('2026-01-20T02:00:00Z');
   const begun = await claimed(jobId);
   await requeueOnShutdown(database.acrossAccounts, queue, begun);
-  // Of the same month.
+  // A slot of the same month.
   await queueSlot('2026-01-21T02:00:00Z');
   await runJob(server, jobId, '2026-01-19T02:00:00Z');
   const again = await claimed(jobId);
@@ -143,7 +143,7 @@ test('a run that was handed over in its first attempt keeps its turn, and no lat
   await endAttempt(database.acrossAccounts, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
 });
 
-test('a worker that could not renew its lease leaves the run to whoever finds it lost, and that attempt counts', async () => {
+test('releaseLease > leaves a RUNNING run to the reaper, and its attempt counts', async () => {
   const { database, queue } = server.resources;
   const jobId = await createJob(server);
   const runId = await runJob(server, jobId);
@@ -155,7 +155,7 @@ test('a worker that could not renew its lease leaves the run to whoever finds it
   expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: 1, error: { code: 'WORKER_LOST' } });
   const next = await claimed(jobId);
   expect(next.attempt).toBe(2);
-  // Canceled meanwhile, it is free as soon as its worker lets go.
+  // A canceled run is free as soon as its worker releases it.
   await cancelRun(server, runId);
   const waiting = await runJob(server, jobId);
   expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toBeNull();

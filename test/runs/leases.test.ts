@@ -18,7 +18,7 @@ import {
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
-/** Lease and heartbeat as in production: nothing here waits for a lease that is lost by itself. */
+/** Lease and heartbeat as in production: no test here waits for a lease to expire. */
 const WORKER_ENV = { RUN_LEASE_SECONDS: '', RUN_HEARTBEAT_MS: '', EXPORT_PART_BYTES: '2048' };
 
 let server: TestServer;
@@ -47,7 +47,7 @@ const leaseOf = async (id: string): Promise<string | null> => {
   return row?.lease_token ?? null;
 };
 
-/** All that the database holds of a run, its heartbeats left out. */
+/** The row and objects of a run without its heartbeats. */
 const storedStateOf = async (id: string): Promise<unknown> => [
   await querySql(server, 'SELECT status, attempt, error, rows_written, lease_token FROM runs WHERE id = $1', [
     innerId(id),
@@ -60,15 +60,15 @@ const putsBelow = (folder: string): string[] =>
 
 const settings = (jobName: string) => ({ jobName, s3Url: 'exports/leases', groupBy: ['element'] });
 
-describe('a worker', () => {
+describe('run worker', () => {
   let worker: TestServer;
   beforeAll(async () => {
     worker = await startWorker({ EXPORT_CONCURRENCY: '8' });
   });
   afterAll(() => worker.stop());
 
-  describe.concurrent('whose run', () => {
-    test('is canceled while the store hangs lets go within two seconds, and the next run of the job starts then', async () => {
+  describe.concurrent('with a lease', () => {
+    test('releases a run within 2 s when it is canceled while the store hangs, and the next run of the job starts', async () => {
       const folder = 'leases/canceled/';
       let asked = 0;
       faults.on(folder, ({ key }) => (key.includes('-00002') && (asked += 1) === 1 ? 'hang' : undefined));
@@ -94,7 +94,7 @@ describe('a worker', () => {
       expect(await tryCancelRun(server, id)).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT' });
     });
 
-    test('goes with its deleted job lets go too', async () => {
+    test('releases a run when its job is deleted', async () => {
       const folder = 'leases/deleted/';
       let asked = 0;
       faults.on(folder, () => ((asked += 1) === 1 ? 'hang' : undefined));
@@ -113,7 +113,7 @@ describe('a worker', () => {
       expect(putsBelow(folder)).toEqual([]);
     });
 
-    test('waits for a job that had its place before, and still has a worker, starts when that one is gone', async () => {
+    test('starts a run only when the worker of the job that had the destination before has stopped', async () => {
       const folder = 'leases/same-place/';
       let asked = 0;
       faults.on(folder, () => ((asked += 1) === 1 ? 'hang' : undefined));
@@ -121,7 +121,7 @@ describe('a worker', () => {
       const id = await runJob(server, jobId, SLOT);
       await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
       await deleteJob(server, jobId);
-      // As where the worker does not let go: it was stopped, and its server is about to be found dead.
+      // The worker does not release the run: it was suspended, and its server is about to be considered dead.
       await eventually(
         () => leaseOf(id),
         (token) => token === null,
@@ -149,14 +149,14 @@ describe('a worker', () => {
       expect((await endedRun(server, otherWindow)).status).toBe('SUCCEEDED');
     });
 
-    test('was forgotten by the queue is found after a while, and a message too many does nothing', async () => {
+    test('starts a run whose message was lost after 30 s, and ignores superfluous messages', async () => {
       const jobId = await createJob(server, settings('forgotten'));
       const id = await runJob(server, jobId, SLOT);
       await endedRun(server, id);
       for (let i = 0; i < 3; i += 1) await worker.resources.queue.send(RUN_QUEUE, { jobId: innerId(jobId) });
       const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
       expect(await endedRun(server, next)).toMatchObject({ attempt: 1 });
-      // A run whose message is gone, and which has waited for 30 s.
+      // A run whose message was lost and that has waited for 30 s.
       await querySql(
         server,
         `INSERT INTO runs (id, account_id, job_id, trigger, status, scheduled_for, window_start, window_end, settings, bucket, manifest_key, created_at)
@@ -173,66 +173,63 @@ describe('a worker', () => {
   });
 });
 
-describe.concurrent('a worker that hears nothing for a while', () => {
+describe.concurrent('run worker that was suspended', () => {
   let worker: TestServer;
   beforeAll(async () => {
-    // No heartbeat tells it that the run is no longer its own: only the statements by which it writes can.
+    // No heartbeat detects that the lease was lost: only the statements with which the worker writes do.
     worker = await startWorker({ RUN_HEARTBEAT_MS: '10000' });
   });
   afterAll(() => worker.stop());
 
   test.each<[string, string, string[]]>([
-    // The worker would go on with the third part, and with the first one of a window that it began to write again.
+    // The worker would continue with the third part, or with the first part of a window that it rewrites.
     ['in the middle', '-00002.csv', ['-00001.csv', '-00002.csv']],
     ['at the beginning', '.manifest.json', ['.manifest.json']],
-  ])(
-    'and whose run was taken from it %s, writes nothing more, neither into the bucket nor into the database',
-    async (name, held, puts) => {
-      const jobId = await createJob(server, settings(`stolen ${name}`));
-      const folder = `leases/stolen-${name.replaceAll(' ', '-')}/`;
-      if (held === '.manifest.json') await endedRun(server, await runJob(server, jobId, SLOT));
-      const earlier = putsBelow(folder).length;
-      const gate = createGate();
-      let asked = 0;
-      // Stored and answered when the gate opens.
-      faults.on(folder, ({ key }) => (key.endsWith(held) && (asked += 1) === 1 ? { hold: gate.opened } : undefined));
-      const id = await runJob(server, jobId, SLOT);
-      await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
-      await querySql(
-        server,
-        `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
-        [innerId(id)],
-      );
-      const thief = await leaseOf(id);
-      const stolen = await storedStateOf(id);
-      gate.open();
-      // The thief does nothing, so all stays as it is until its lease is over and another worker begins anew.
-      await eventually(
-        async () => {
-          const state = await storedStateOf(id);
-          const stillHeld = (await leaseOf(id)) === thief;
-          if (stillHeld) expect(state).toEqual(stolen);
-          return stillHeld;
-        },
-        (stillHeld) => !stillHeld,
-      );
-      expect(await endedRun(server, id)).toMatchObject({
-        status: 'SUCCEEDED',
-        attempt: 2,
-        error: null,
-        rowsWritten: 100,
-      });
-      const all = ['.manifest.json', '-00001.csv', '-00002.csv', '-00003.csv', '.manifest.json'];
-      expect(
-        putsBelow(folder)
-          .slice(earlier)
-          .map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length)),
-      ).toEqual([...puts, ...all]);
-    },
-  );
+  ])('writes nothing more to the bucket or the database if its run was taken over %s', async (name, held, puts) => {
+    const jobId = await createJob(server, settings(`stolen ${name}`));
+    const folder = `leases/stolen-${name.replaceAll(' ', '-')}/`;
+    if (held === '.manifest.json') await endedRun(server, await runJob(server, jobId, SLOT));
+    const earlier = putsBelow(folder).length;
+    const gate = createGate();
+    let asked = 0;
+    // Stored, and the response sent, when the gate opens.
+    faults.on(folder, ({ key }) => (key.endsWith(held) && (asked += 1) === 1 ? { hold: gate.opened } : undefined));
+    const id = await runJob(server, jobId, SLOT);
+    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
+    await querySql(
+      server,
+      `UPDATE runs SET lease_token = gen_random_uuid(), lease_until = clock_timestamp() + interval '1500 ms' WHERE id = $1`,
+      [innerId(id)],
+    );
+    const thief = await leaseOf(id);
+    const stolen = await storedStateOf(id);
+    gate.open();
+    // The new owner does nothing, so nothing changes until its lease expires and another worker starts again.
+    await eventually(
+      async () => {
+        const state = await storedStateOf(id);
+        const stillHeld = (await leaseOf(id)) === thief;
+        if (stillHeld) expect(state).toEqual(stolen);
+        return stillHeld;
+      },
+      (stillHeld) => !stillHeld,
+    );
+    expect(await endedRun(server, id)).toMatchObject({
+      status: 'SUCCEEDED',
+      attempt: 2,
+      error: null,
+      rowsWritten: 100,
+    });
+    const all = ['.manifest.json', '-00001.csv', '-00002.csv', '-00003.csv', '.manifest.json'];
+    expect(
+      putsBelow(folder)
+        .slice(earlier)
+        .map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length)),
+    ).toEqual([...puts, ...all]);
+  });
 });
 
-test('a server that stops hands its run over at once, and that is no failure of the run', async () => {
+test('server shutdown > requeues the run immediately and does not count the attempt', async () => {
   const folder = 'leases/handed-over/';
   let asked = 0;
   faults.on(folder, ({ key }) => (key.includes('-00002') && (asked += 1) === 1 ? 'hang' : undefined));
@@ -244,7 +241,7 @@ test('a server that stops hands its run over at once, and that is no failure of 
     second = await startWorker();
     await first.stop();
     const run = await endedRun(server, id, 5000);
-    // Nor does it count as an attempt; but whoever goes on says that what lies there already is not to be trusted.
+    // The attempt is not counted, but the next one writes a "rewriting" manifest first, because objects may exist.
     expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, error: null, rowsWritten: 100 });
     expect(putsBelow(folder).map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length))).toEqual([
       '-00001.csv',

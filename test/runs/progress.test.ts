@@ -6,7 +6,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  // The heartbeat is the default: it tells the progress.
+  // The default heartbeat, which stores the progress.
   server = await startTestServer({ env: { RUN_HEARTBEAT_MS: '', EXPORT_PART_BYTES: '2048' } });
   await addRecords(server, 's', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' }]);
   await multiplyRecords(server, 's', 999);
@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 test.each(['NONE', 'GZIP'])(
-  'rows and bytes advance at least once a second while a run writes to a slow store, and end as the totals (compression %s)',
+  'progress of a run > advances at least once per second with a slow store, and ends with the totals (compression %s)',
   async (compression) => {
     server.s3.setFault(() => ({ hold: delay(80) }));
     const jobId = await createJob(server, { groupBy: ['element'], compression });
@@ -36,10 +36,10 @@ test.each(['NONE', 'GZIP'])(
     expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, rowsWritten: 1000 });
     expect(run.bytesWritten).toBe(run.objects.reduce((sum, object) => sum + object.bytes, 0));
 
-    // More than 30 parts, 80 ms each.
+    // More than 30 parts of 80 ms each.
     expect(run.objects.length).toBeGreaterThan(30);
     expect(seen.length).toBeGreaterThan(4);
-    // A second and the time that this machine takes: for the store, for a heartbeat, and for this test to ask.
+    // 1 s, and the time that this machine needs for the store, for a heartbeat and for the query of this test.
     const longest = 1200 + 3 * slowestAsk;
     const [first, ...later] = seen;
     expect([first?.rows, first?.bytes]).toEqual([0, 0]);

@@ -66,7 +66,7 @@ const watermarkOf = async (server: Pick<StepServer, 'database'>, runId: string):
   return row?.watermark;
 };
 
-/** Resolves when the standby has replayed all that the primary has logged. */
+/** Resolves when the standby has replayed the WAL of the primary. */
 const untilReplayed = async (): Promise<void> => {
   const ask = async (at: string, position: string): Promise<string | undefined> =>
     withClient(at, async (admin) => (await admin.query<{ at: string }>(`SELECT ${position} AS at`)).rows[0]?.at);
@@ -77,7 +77,7 @@ const untilReplayed = async (): Promise<void> => {
   );
 };
 
-test('a promoted standby > answers as the primary did, finishes a run as of its watermark, and repairs nothing', async () => {
+test('promoted standby > returns the same results as the primary, finishes a run as of its watermark, and repairs nothing', async () => {
   const before = await startOn(url, { role: 'all' });
   let after: TestServer | undefined;
   try {
@@ -88,7 +88,7 @@ test('a promoted standby > answers as the primary did, finishes a run as of its 
     faults.on('promoted', () => ({ status: 503, code: 'SlowDown' }));
     const runId = await runJob(before, jobId, SLOT);
     await runThat(before, runId, ({ error }) => error !== null);
-    // Not for the run, whose moment is fixed.
+    // Not exported by the run, whose watermark is fixed.
     await replace(before, 'hooli', '7');
     const watermark = await watermarkOf(before, runId);
     expect(watermark).toMatch(/^\d+:\d+:/);

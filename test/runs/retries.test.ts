@@ -23,7 +23,7 @@ const SLOT = '2026-01-28T02:00:00Z';
 let server: TestServer;
 let faults: Faults;
 beforeAll(async () => {
-  // A put may last as long as the lease: 5 s until one that hangs is given up.
+  // The time limit of a put is the lease: a put that hangs ends after 5 s.
   server = await startTestServer({ env: { RUN_LEASE_SECONDS: '5', EXPORT_CONCURRENCY: '12' } });
   faults = createFaults(server.s3);
   await notePauses();
@@ -39,7 +39,7 @@ afterAll(async () => {
 
 let folders = 0;
 
-/** A job in a folder of its own whose first `count` puts meet the fault, and the moments of all its puts. */
+/** A job in its own folder whose first `count` puts fail with the fault, and the times of all its puts. */
 const failingJob = async (fault: Fault, count: number, settings: object = {}) => {
   folders += 1;
   const folder = `retries/${folders}/`;
@@ -52,7 +52,7 @@ const failingJob = async (fault: Fault, count: number, settings: object = {}) =>
   return { jobId, asked, recover: () => faults.clear(folder) };
 };
 
-/** Ends the pause between two attempts now. */
+/** Ends the pause between two attempts immediately. */
 const endPause = async (run: RunView): Promise<void> => {
   await querySql(server, `UPDATE runs SET not_before = clock_timestamp() WHERE id = $1 AND status = 'QUEUED'`, [
     innerId(run.id),
@@ -66,7 +66,7 @@ interface Pause {
   readonly seconds: number;
 }
 
-/** From now on the database notes each pause when it begins, so that a slow test sees them all. */
+/** A trigger records each pause when it starts, so that a slow test sees all of them. */
 const notePauses = async (): Promise<void> => {
   await querySql(
     server,
@@ -84,10 +84,10 @@ const pausesOf = (runId: string): Promise<Pause[]> =>
     innerId(runId),
   ]);
 
-/** However slow the test is: faults last until it has seen this. */
+/** Resolves when the test has seen the error; the fault lasts until then, also on a slow machine. */
 const isPaused = ({ status, attempt }: RunView): boolean => status === 'QUEUED' && attempt > 0;
 
-describe.concurrent('what may pass', () => {
+describe.concurrent('retryable failure', () => {
   test.each<[string, Fault, string]>([
     ['SlowDown', { status: 503, code: 'SlowDown' }, 'S3_BUSY'],
     ['an internal error', { status: 500, code: 'InternalError' }, 'S3_ERROR'],
@@ -96,7 +96,7 @@ describe.concurrent('what may pass', () => {
     ['a connection that is reset in the body', 'reset-mid-body', 'CONNECTION_LOST'],
     ['a lost answer', 'reset-after-store', 'CONNECTION_LOST'],
     ['no answer', 'hang', 'S3_TIMEOUT'],
-  ])('%s is tried again, and its error shows while the run waits', async (_name, fault, code) => {
+  ])('%s > is retried, and the waiting run shows its error', async (_name, fault, code) => {
     const { jobId, recover } = await failingJob(fault, Infinity);
     const id = await runJob(server, jobId, SLOT);
     const waiting = await runThat(server, id, isPaused);
@@ -113,7 +113,7 @@ describe.concurrent('what may pass', () => {
     expect(run.attempt).toBeGreaterThan(waiting.attempt);
   });
 
-  test('is tried five times, after about 1, 4, 15 and 60 seconds; then the run has failed, and the next one runs', async () => {
+  test('is retried after about 1, 4, 15 and 60 s, then fails the run, and the next run starts', async () => {
     const { jobId, asked } = await failingJob({ status: 503, code: 'SlowDown' }, 5);
     const id = await runJob(server, jobId, SLOT);
     const next = await runJob(server, jobId, '2026-01-29T02:00:00Z');
@@ -129,7 +129,7 @@ describe.concurrent('what may pass', () => {
     expect(pauses.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);
     for (const [index, { seconds }] of pauses.entries()) {
       const expected = [1, 4, 15, 60][index] ?? 0;
-      // Noted a moment after it was reckoned.
+      // Recorded shortly after it was computed.
       expect(seconds).toBeGreaterThan(expected * 0.75 - 0.5);
       expect(seconds).toBeLessThanOrEqual(expected * 1.25);
     }
@@ -141,16 +141,16 @@ describe.concurrent('what may pass', () => {
       finishedAt: expect.any(String),
     });
     expect(await endedRun(server, next)).toMatchObject({ status: 'SUCCEEDED', attempt: 1, error: null });
-    // Five of the first run, an object and a manifest of the next.
+    // Five puts of the first run, an object and a manifest of the next.
     expect(asked).toHaveLength(7);
   });
 });
 
-describe.concurrent('what will not pass', () => {
+describe.concurrent('permanent failure', () => {
   test.each<[string, Fault | null, string, RegExp]>([
     ['AccessDenied', { status: 403, code: 'AccessDenied' }, 'ACCESS_DENIED', /Attach the bucket policy/],
     [
-      'a bucket that is not there',
+      'a missing bucket',
       null,
       'NO_SUCH_BUCKET',
       /bucket no-such-bucket does not exist.*Create it, or correct the s3Url/,
@@ -168,26 +168,29 @@ describe.concurrent('what will not pass', () => {
       /Object Ownership/,
     ],
     ['credentials that are refused', { status: 403, code: 'InvalidAccessKeyId' }, 'CREDENTIALS_REFUSED', /operator/],
-  ])('%s fails at once with what to change, and the next run runs', async (_name, fault, code, message) => {
-    const { jobId } = await failingJob(fault ?? 'hang', 1, fault ? {} : { s3Url: 'no-such-bucket/retries' });
-    const [id, next] = [await runJob(server, jobId, SLOT), await runJob(server, jobId, '2026-01-29T02:00:00Z')];
-    const run = await endedRun(server, id);
-    expect(run).toMatchObject({
-      status: 'FAILED',
-      attempt: 1,
-      error: { code, retryable: false },
-      finishedAt: expect.any(String),
-      manifestKey: null,
-      objects: [],
-    });
-    expect(run.error?.message).toMatch(message);
-    expect(run.error?.message).not.toMatch(/LEAK|AKIA/);
-    expect((await endedRun(server, next)).status).toBe(fault ? 'SUCCEEDED' : 'FAILED');
-  });
+  ])(
+    '%s > fails the run without a retry and says what to change, and the next run starts',
+    async (_name, fault, code, message) => {
+      const { jobId } = await failingJob(fault ?? 'hang', 1, fault ? {} : { s3Url: 'no-such-bucket/retries' });
+      const [id, next] = [await runJob(server, jobId, SLOT), await runJob(server, jobId, '2026-01-29T02:00:00Z')];
+      const run = await endedRun(server, id);
+      expect(run).toMatchObject({
+        status: 'FAILED',
+        attempt: 1,
+        error: { code, retryable: false },
+        finishedAt: expect.any(String),
+        manifestKey: null,
+        objects: [],
+      });
+      expect(run.error?.message).toMatch(message);
+      expect(run.error?.message).not.toMatch(/LEAK|AKIA/);
+      expect((await endedRun(server, next)).status).toBe(fault ? 'SUCCEEDED' : 'FAILED');
+    },
+  );
 });
 
-describe.concurrent('a run between two attempts', () => {
-  /** As after the fourth attempt, when a message for in a minute lies in the queue. */
+describe.concurrent('run between two attempts', () => {
+  /** The state after the fourth attempt, with a message that is due in a minute. */
   const pausedForAMinute = async (jobId: string, recover: () => void): Promise<RunView> => {
     const id = await runJob(server, jobId, SLOT);
     await eventually(
@@ -211,7 +214,7 @@ describe.concurrent('a run between two attempts', () => {
     return readRun(server, id);
   };
 
-  test('that is canceled lets the next run of its job start at once', async () => {
+  test('lets the next run of its job start immediately when it is canceled', async () => {
     const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
     const waiting = await pausedForAMinute(jobId, recover);
     expect(waiting).toMatchObject({ status: 'QUEUED', error: { code: 'S3_BUSY' } });
@@ -224,7 +227,7 @@ describe.concurrent('a run between two attempts', () => {
     expect(await endedRun(server, next, 15_000)).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
   });
 
-  test('keeps its turn: a run for an older slot comes after it, and what lies there in the end is the newer', async () => {
+  test('keeps its turn before a run for an older slot, so that the newer figures remain in the bucket', async () => {
     const addOne = (): Promise<void> =>
       addRecords(server, 'in-turn', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'e', value: '1' }]);
     await addOne();
@@ -233,7 +236,7 @@ describe.concurrent('a run between two attempts', () => {
     });
     const waiting = await pausedForAMinute(jobId, recover);
     await addOne();
-    // An hour before, and the same days.
+    // A slot one hour earlier, with the same days.
     const older = await runJob(server, jobId, '2026-01-28T01:00:00Z');
     expect(await readRun(server, older)).toMatchObject({ status: 'QUEUED', attempt: 0, windowEnd: waiting.windowEnd });
     await endPause(waiting);

@@ -18,14 +18,14 @@ afterAll(() => server.stop());
 
 interface Hold {
   readonly db: Db;
-  /** Settles when the rows are there, and kept. */
+  /** Resolves when the rows have been read and are withheld. */
   readonly reached: Promise<void>;
   readonly open: () => void;
 }
 
 /**
- * The database, but that the rows of the first ordered SELECT take until `open` to arrive. Those are the present states
- * that the first reader asks for; what the feed reads on a notification has no order.
+ * The database, except that the rows of the first ordered SELECT arrive only after `open`. They are the current states
+ * of the first subscription; the SELECTs after a notification have no order.
  */
 const holdPresentStates = (db: Db): Hold => {
   const { opened, open } = createGate();
@@ -64,7 +64,7 @@ const start = async (db: Db): Promise<RunFeed> => {
     dbOf: () => db,
     url: server.database.url,
     applicationName: 'sluice-feed',
-    // Never in the time of a test: what is told here is told by notifications.
+    // No resync within a test: all changes here arrive by notification.
     resyncMs: 3_600_000,
     onInterrupted: () => {},
     onResumed: () => {},
@@ -88,7 +88,7 @@ const readAll = (
 const stateOf = (run: RunRow): string => `${run.status} ${run.rowsWritten}`;
 const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
 
-test('what changes between the reading of the present state and its arrival is not lost', async () => {
+test('run feed > delivers a change that happens while the current states are read', async () => {
   const { db, reached, open } = holdPresentStates(server.resources.database.acrossAccounts);
   const feed = await start(db);
   const run = await (await createSteppedJob(server)).run();
@@ -102,7 +102,7 @@ test('what changes between the reading of the present state and its arrival is n
   );
   await run.progress(3);
   await run.succeed();
-  // Told to one reader is told to all.
+  // Once one subscription has received it, all have.
   await quick.ended;
   expect(slow.states).toEqual([]);
   open();
@@ -112,14 +112,14 @@ test('what changes between the reading of the present state and its arrival is n
   await feed.stop();
 });
 
-test('what ended before somebody came is not shown to him, though it is told late', async () => {
+test('run feed > does not deliver a run that ended before the subscription, even if its notification arrives late', async () => {
   const { db, reached, open } = holdPresentStates(server.resources.database.acrossAccounts);
   const feed = await start(db);
   const job = await createSteppedJob(server);
   const early = await job.run();
   await early.start();
   const leaving = new AbortController();
-  // Its present states are on their way when the run ends: for it the run was there.
+  // Its current states are in flight when the run ends, so the run was active for this subscription.
   const first = readAll(feed, { jobId: innerId(job.id) }, leaving.signal);
   await reached;
   await early.succeed();
@@ -146,7 +146,7 @@ test('what ended before somebody came is not shown to him, though it is told lat
   await feed.stop();
 });
 
-test('one that stops ends its readers, and says that what they follow has not ended', async () => {
+test('run feed > ends its subscriptions with FeedStoppedError when it stops', async () => {
   const feed = await start(server.resources.database.acrossAccounts);
   const run = await (await createSteppedJob(server)).run();
   const reader = readAll(feed, { runId: innerId(run.id) });

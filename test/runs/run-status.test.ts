@@ -11,8 +11,8 @@ import {
 } from '../../src/runs/run-status.ts';
 import { readSourceFiles } from '../support/source-files.ts';
 
-// QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELED; RUNNING -> QUEUED between attempts; and nothing else but that what
-// waits is canceled: by somebody, by a later slot that holds its window, or as one missed slot too many.
+// QUEUED -> RUNNING -> SUCCEEDED | FAILED | CANCELED; RUNNING -> QUEUED between attempts; QUEUED -> CANCELED by cancelRun, by
+// a later slot whose window contains that of the run, or because too many slots were missed.
 const ARROWS: readonly (readonly [from: string, event: RunEvent, to: string])[] = [
   ['QUEUED', 'START', 'RUNNING'],
   ['RUNNING', 'SUCCEED', 'SUCCEEDED'],
@@ -25,7 +25,7 @@ const ARROWS: readonly (readonly [from: string, event: RunEvent, to: string])[] 
 ];
 const EVENTS: readonly RunEvent[] = ['START', 'RETRY', 'SUCCEED', 'FAIL', 'CANCEL', 'SUPERSEDE', 'MISS'];
 
-test('the table has every state and event, and no arrow but these', () => {
+test('TRANSITIONS > has every status and event, and only these transitions', () => {
   expect(RUN_STATUSES).toEqual(['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED']);
   expect(Object.keys(TRANSITIONS)).toEqual([...RUN_STATUSES]);
   for (const from of RUN_STATUSES) {
@@ -37,7 +37,7 @@ test('the table has every state and event, and no arrow but these', () => {
   }
 });
 
-test('an event leads to one status, from the statuses that have it', () => {
+test('statusAfter > returns the one status to which an event leads', () => {
   for (const event of EVENTS) {
     const arrows = ARROWS.filter((one) => one[1] === event);
     expect(statusesBefore(event).toSorted()).toEqual(arrows.map(([from]) => from).toSorted());
@@ -45,11 +45,11 @@ test('an event leads to one status, from the statuses that have it', () => {
   }
 });
 
-test('a run has ended where no arrow leads on', () => {
+test('isEnded > is true for statuses without transitions', () => {
   expect(RUN_STATUSES.filter(isEnded)).toEqual(['SUCCEEDED', 'FAILED', 'CANCELED']);
 });
 
-test('pauses are about 1, 4, 15 and 60 seconds, a quarter more or less, and there is no sixth attempt', () => {
+test('retryDelayMs > is 1, 4, 15 and 60 s with a jitter of 25 %, and null after the fifth attempt', () => {
   expect(MAX_ATTEMPTS).toBe(5);
   expect([1, 2, 3, 4].map((attempt) => [0, 0.5, 1].map((random) => retryDelayMs(attempt, random)))).toEqual([
     [750, 1000, 1250],
@@ -60,10 +60,10 @@ test('pauses are about 1, 4, 15 and 60 seconds, a quarter more or less, and ther
   expect([5, 6, 100].map((attempt) => retryDelayMs(attempt, 0.5))).toEqual([null, null, null]);
 });
 
-test('no code changes the status of a run but by the table', async () => {
+test('sources > change the status of a run only by the table', async () => {
   const files = await readSourceFiles('src');
   const updates = files.flatMap(({ path, code }) =>
-    // Up to the condition; whoever updates runs in SQL of his own sets no status at all.
+    // Up to the condition. UPDATEs of runs in other SQL do not set a status.
     [...code.matchAll(/\.update\(runs\)([^]*?)\.where\(|\bUPDATE runs\b([^]*?)\bWHERE\b/g)].map((match) => ({
       path,
       written: [...(match[1] ?? match[2] ?? '').matchAll(/\bstatus\b\s*[:=]\s*([^,\n]+)/g)].map((one) => one[1]),
@@ -76,7 +76,7 @@ test('no code changes the status of a run but by the table', async () => {
       written.filter((value) => !value?.startsWith('statusAfter(')).map((value) => `${path}: ${value}`),
     ),
   ).toEqual([]);
-  // And none is made with another than QUEUED, or MISSED by the table.
+  // Runs are inserted as QUEUED, or with the status that MISS leads to.
   const inserts = files.flatMap(({ code }) => [
     ...code.matchAll(/\bstatus: ('[A-Z]+'|statusAfter\('MISS'\)),\s*(?:scheduledFor|finishedAt)/g),
   ]);

@@ -20,7 +20,7 @@ import {
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 
-// Slots come due as after a downtime: by SQL next_run_at is set back, and the schedulers of two servers find it.
+// Slots become due as after downtime: SQL sets next_run_at back, and the schedulers of two servers find it.
 
 const HOUR = 3_600_000;
 const MAX_CATCH_UP = 7;
@@ -50,17 +50,17 @@ afterAll(async () => {
 
 const iso = (at: number): string => new Date(at).toISOString().replace('.000Z', 'Z');
 
-/** An hourly cron whose last slot was so many minutes ago, so that none comes due while the test runs; and its last slots. */
+/** An hourly cron whose last slot was the given number of minutes ago, so that no slot becomes due during the test, and its last slots. */
 const hourly = (minutesAgo = 30) => {
   const last = Math.floor(Date.now() / 60_000) * 60_000 - minutesAgo * 60_000;
   return {
     cron: `${new Date(last).getUTCMinutes()} * * * *`,
-    /** Oldest first. */
+    /** Sorted from the oldest. */
     last: (count: number): number[] => Array.from({ length: count }, (_, index) => last - (count - 1 - index) * HOUR),
   };
 };
 
-/** As if no server had looked since before this slot. */
+/** Sets next_run_at as if no server had run since before this slot. */
 const makeDue = async (jobId: string, since: number): Promise<void> => {
   await querySql(server, 'UPDATE jobs SET next_run_at = $2 WHERE id = $1', [innerId(jobId), new Date(since)]);
 };
@@ -80,8 +80,8 @@ const slotsOf = (runs: readonly RunView[]): string[] => runs.map(({ scheduledFor
 const putsBelow = (folder: string): string[] =>
   server.s3.puts.filter(({ key }) => key.startsWith(folder)).map(({ key }) => key);
 
-describe.concurrent('slots that were missed', () => {
-  test('five of an hourly job make five runs, oldest first, each for its own window', async () => {
+describe.concurrent('missed slots', () => {
+  test('of an hourly job run oldest first, each for its own window', async () => {
     const { cron, last } = hourly();
     const slots = last(5);
     const jobId = await hourlyJob(cron);
@@ -98,7 +98,7 @@ describe.concurrent('slots that were missed', () => {
     ).toBe(true);
     const times = runs.map(({ startedAt, finishedAt }) => [startedAt ?? '', finishedAt ?? '']);
     expect(times.flat()).toEqual(times.flat().toSorted());
-    // Newest first in lists, although they were made at once.
+    // Lists are sorted from the newest, although all runs were created together.
     const { job } = await server.graphql<{ job: { runs: { edges: { node: { scheduledFor: string } }[] } } }>(
       `query ($id: ID!) { job(id: $id) { runs { edges { node { scheduledFor } } } } }`,
       { id: jobId },
@@ -107,10 +107,10 @@ describe.concurrent('slots that were missed', () => {
     expect(await nextRunAt(jobId)).toBe((slots.at(-1) ?? 0) + HOUR);
   });
 
-  test('whose window lies inside a later one do not run', async () => {
+  test('do not run if the window of a later slot contains theirs', async () => {
     const { cron, last } = hourly();
     const slots = last(6);
-    // The window of each is the last whole month before it.
+    // The window of each slot is the last complete month before it.
     const jobId = await hourlyJob(cron, { aggregationBucket: 'MONTH', range: 'ago(1d)' });
     await makeDue(jobId, slots[0] ?? 0);
     const month = (at: number | undefined): string => (at === undefined ? '' : iso(at).slice(0, 7));
@@ -120,7 +120,7 @@ describe.concurrent('slots that were missed', () => {
     expect(runs.every(({ status }) => status === 'SUCCEEDED')).toBe(true);
   });
 
-  test('beyond the limit are recorded as MISSED, and one mail tells of them', async () => {
+  test('beyond MAX_CATCH_UP are recorded as MISSED and reported in one mail', async () => {
     const { cron, last } = hourly();
     const slots = last(MAX_CATCH_UP + 3);
     const jobId = await hourlyJob(cron, { jobName: 'Too late', email: 'missed@example.com' });
@@ -155,8 +155,8 @@ describe.concurrent('slots that were missed', () => {
   });
 });
 
-describe.concurrent('on two servers', () => {
-  test('each slot of each job runs once', async () => {
+describe.concurrent('slots of two servers', () => {
+  test('run once each', async () => {
     const { cron, last } = hourly();
     const [slot = 0] = last(1);
     const jobIds = await Promise.all(
@@ -172,7 +172,7 @@ describe.concurrent('on two servers', () => {
     expect(new Set(keys).size).toBe(24);
   });
 
-  test('scheduledTimeInSeconds makes one run at that second, and no more', async () => {
+  test('include one run at scheduledTimeInSeconds', async () => {
     const at = Math.floor(Date.now() / 1000) + 4;
     const jobId = await createJob(server, { enabled: true, scheduledTimeInSeconds: at });
     expect(await runsOf(server, jobId)).toEqual([]);
@@ -181,14 +181,14 @@ describe.concurrent('on two servers', () => {
     expect(run).toMatchObject({ trigger: 'ONE_OFF', status: 'SUCCEEDED', scheduledFor: iso(at * 1000) });
     expect(Date.parse(run?.startedAt ?? '')).toBeGreaterThanOrEqual(at * 1000);
     expect(await nextRunAt(jobId)).toBeNull();
-    // Whoever wants it again says so.
+    // A second run needs an explicit runJob.
     await updateJob(server, jobId, { description: 'edited' });
     expect(await nextRunAt(jobId)).toBeNull();
   });
 });
 
 describe.concurrent('runs of one job', () => {
-  test('never overlap, and those of other jobs go on', async () => {
+  test('never overlap, while runs of other jobs continue', async () => {
     const folder = 'overlap/held/';
     const gate = createGate();
     let asked = 0;
@@ -211,7 +211,7 @@ describe.concurrent('runs of one job', () => {
     gate.open();
     const runs = await endedRunsOf(server, jobId, 4);
     expect(runs.every(({ status, attempt }) => status === 'SUCCEEDED' && attempt === 1)).toBe(true);
-    // One after the other: of those that waited, the one for the oldest slot came first.
+    // Sequentially: the waiting run of the oldest slot first.
     const inOrder = runs.toSorted((a, b) => ((a.startedAt ?? '') < (b.startedAt ?? '') ? -1 : 1));
     expect(slotsOf(inOrder)).toEqual([
       iso(slots[0] ?? 0),
@@ -225,7 +225,7 @@ describe.concurrent('runs of one job', () => {
     }
   });
 
-  test('that wait are superseded by a later slot whose window holds theirs, and told so by mail', async () => {
+  test('that wait are superseded by a later slot whose window contains theirs, and reported by mail', async () => {
     const folder = 'overlap/slow/';
     const gate = createGate();
     let asked = 0;
@@ -255,7 +255,7 @@ describe.concurrent('runs of one job', () => {
       (all) => all.length === 3,
     );
     const bySlot = new Map(runs.map((run) => [run.scheduledFor, run]));
-    // Both slots have the same window but where a month began between them.
+    // Both slots have the same window unless a month began between them.
     const same = iso(first).slice(0, 7) === iso(second).slice(0, 7);
     if (same) {
       expect(bySlot.get(iso(first))).toMatchObject({
@@ -280,7 +280,7 @@ describe.concurrent('runs of one job', () => {
     );
   });
 
-  test('that wait are not superseded by a later slot of the job as it was edited meanwhile', async () => {
+  test('that wait are not superseded by a later slot if the job was updated meanwhile', async () => {
     const folder = 'overlap/turned/';
     const gate = createGate();
     let asked = 0;
@@ -300,7 +300,7 @@ describe.concurrent('runs of one job', () => {
       () => runsOf(server, jobId),
       (runs) => runs.length === 2,
     );
-    // To another bucket: whoever reads the first one waits for the slot that was queued for it.
+    // To another S3 bucket: readers of the first one expect the slot that was queued for it.
     await updateJob(server, jobId, { cron: late.cron, s3Url: 'other-exports/overlap' });
     const [second = 0] = late.last(1);
     await makeDue(jobId, second);
@@ -318,7 +318,7 @@ describe.concurrent('runs of one job', () => {
     expect(server.s3.object('other-exports', of(second))).toBeDefined();
   });
 
-  test('that are queued keep the settings they were queued with; edits are for slots not yet queued', async () => {
+  test('that are queued keep their settings when the job is updated', async () => {
     const folder = 'overlap/edited/';
     const gate = createGate();
     let asked = 0;
@@ -345,7 +345,7 @@ describe.concurrent('runs of one job', () => {
     expect(server.s3.object('other-exports', run.objects[0]?.key ?? '')?.body.toString()).toBe('[]');
   });
 
-  test('that failed do not hold up the next slot', async () => {
+  test('that failed do not delay the next slot', async () => {
     const folder = 'overlap/refused/';
     let asked = 0;
     faults.on(folder, () => ((asked += 1) === 1 ? { status: 403, code: 'AccessDenied' } : undefined));
@@ -355,7 +355,7 @@ describe.concurrent('runs of one job', () => {
     await makeDue(jobId, slots[0] ?? 0);
     const runs = await endedRunsOf(server, jobId, 3);
     expect(runs.map(({ status }) => status)).toEqual(['FAILED', 'SUCCEEDED', 'SUCCEEDED']);
-    // Whoever wants the window that failed runs it by hand: a run of its own, for the same slot.
+    // The failed window can be exported by runJob: another run for the same slot.
     const id = await runJob(server, jobId, iso(slots[0] ?? 0));
     const again = await endedRun(server, id);
     expect(again).toMatchObject({ status: 'SUCCEEDED', trigger: 'MANUAL', scheduledFor: iso(slots[0] ?? 0) });
@@ -363,7 +363,7 @@ describe.concurrent('runs of one job', () => {
     expect(await runsOf(server, jobId)).toHaveLength(4);
   });
 
-  test('that wait and run are canceled when it is deleted, no slot comes any more, and the history stays', async () => {
+  test('that wait or run are canceled when the job is deleted, no further slot is queued, and the history remains', async () => {
     const folder = 'overlap/goes/';
     const gate = createGate();
     let asked = 0;
@@ -392,10 +392,10 @@ describe.concurrent('runs of one job', () => {
   });
 });
 
-test('after years of downtime the oldest record of what was missed tells of those before it', async () => {
-  // Every minute: 10,000 of them are recorded one by one.
+test('queueDueSlots > says in the oldest MISSED run that older slots are not recorded after years of downtime', async () => {
+  // Every minute: 10,000 slots are recorded individually.
   const jobId = await hourlyJob('* * * * *', { jobName: 'Years later', range: 'ago(2h)', minimizeFresh: false });
-  // Another job that is due at the same time is not forgotten over it.
+  // Another job that is due at the same time runs, too.
   const { cron, last } = hourly();
   const beside = await hourlyJob(cron);
   await querySql(
@@ -413,7 +413,7 @@ test('after years of downtime the oldest record of what was missed tells of thos
     ([row]) => (row?.runs ?? 0) > 0,
   );
   expect(counted[0]?.runs).toBeLessThan(10_100);
-  // Another minute may have come since, and have made one more.
+  // Another minute may have started since, with one more slot.
   const kept = (counted[0]?.runs ?? 0) - (counted[0]?.missed ?? 0);
   expect([MAX_CATCH_UP, MAX_CATCH_UP + 1]).toContain(kept);
   const oldest = await querySql<{ message: string }>(

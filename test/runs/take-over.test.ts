@@ -15,7 +15,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { startWorkerProcess } from '../support/worker-process.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
-/** Heartbeats as in production, a lease as short as can be. */
+/** Heartbeats as in production, and the shortest lease. */
 const WORKER_ENV = { RUN_LEASE_SECONDS: '2', RUN_HEARTBEAT_MS: '500', EXPORT_PART_BYTES: '2048' };
 
 let server: TestServer;
@@ -37,7 +37,7 @@ afterAll(async () => {
 const startWorker = (): Promise<TestServer> =>
   startTestServer({ database: server.database, s3: server.s3, env: { ...WORKER_ENV, ROLE: 'worker' } });
 
-/** All that the database holds of a run. */
+/** The row and objects of a run. */
 const storedStateOf = async (id: string): Promise<unknown> => [
   await querySql(server, 'SELECT * FROM runs WHERE id = $1', [innerId(id)]),
   await querySql(server, 'SELECT * FROM run_objects WHERE run_id = $1 ORDER BY key', [innerId(id)]),
@@ -45,14 +45,14 @@ const storedStateOf = async (id: string): Promise<unknown> => [
 
 const settings = (jobName: string) => ({ jobName, s3Url: 'exports/leases', groupBy: ['element'] });
 
-describe('a server that', () => {
-  test('was stopped and wakes up late touches nothing, and one that died is taken over from', async () => {
+describe('server', () => {
+  test('writes nothing when it resumes after its lease expired, and its run is taken over when it is killed', async () => {
     const folder = 'leases/woken/';
     const worker = await startWorkerProcess(server, { ...WORKER_ENV, SHUTDOWN_GRACE_SECONDS: '1' });
     let second: TestServer | undefined;
     try {
       let asked = 0;
-      // Stops the worker while it waits for the answer about its second part, which is stored and answered meanwhile.
+      // Suspends the worker while it waits for the response to its second part, which the store sends meanwhile.
       faults.on(folder, ({ key }) => {
         if (!key.includes('-00002') || (asked += 1) > 1) return undefined;
         worker.kill('SIGSTOP');
@@ -64,10 +64,10 @@ describe('a server that', () => {
       const stoppedAt = performance.now();
       second = await startWorker();
       const taken = await runThat(server, id, ({ status }) => status === 'SUCCEEDED', 30_000);
-      // A lease of 2 s, the reaper every 2 s, and the time for starting the other server.
+      // A lease of 2 s, a reaper interval of 2 s, and the time to start the other server.
       expect(performance.now() - stoppedAt).toBeLessThan(15_000);
       expect(taken).toMatchObject({ attempt: 2, error: null, rowsWritten: 100 });
-      // And the window is written once more, with other data.
+      // The window is written again with other data.
       await addRecords(server, 's', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'new', value: '1' }]);
       const again = await endedRun(server, await runJob(server, jobId, SLOT));
       expect(again).toMatchObject({ status: 'SUCCEEDED', rowsWritten: 101 });
@@ -76,13 +76,13 @@ describe('a server that', () => {
       worker.kill('SIGCONT');
       await eventually(
         () => Promise.resolve(worker.messages),
-        // Whichever it noticed first: that the put took too long, or that the lease is over.
+        // The worker may first detect that the put took too long, or that the lease expired.
         (messages) => messages.some((message) => /^(run released|attempt ended)/.test(message)),
       );
       expect(server.s3.puts.length).toBe(puts);
       expect(await storedStateOf(id)).toEqual(state);
 
-      // Now it works again; killed in the middle of a run, its run goes to the other server.
+      // The worker resumes. When it is killed during a run, the other server takes over the run.
       await second.stop();
       second = undefined;
       asked = 0;

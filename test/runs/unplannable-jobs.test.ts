@@ -3,18 +3,18 @@ import { createJob, endedRunsOf, innerId, querySql, readRun, runsOf, updateJob }
 import { createLogLines } from '../support/log-lines.ts';
 import { startTestServer } from '../support/server.ts';
 
-/** More than one transaction of the scheduler takes. */
+/** More jobs than one transaction of the scheduler plans. */
 const MANY = 250;
 const DUE = new Date('2026-01-28T02:00:00Z');
 
-test('jobs whose settings are no longer taken hold up no others, are told of, and lose no slot', async () => {
+test('scheduler > reports jobs whose settings are no longer valid, plans the others, and loses no slot', async () => {
   const { log, lines } = createLogLines();
   const server = await startTestServer({ resources: { log } });
   try {
     const cron = '0 2 28 1 *';
     const bad = await createJob(server, { jobName: 'bad', enabled: true, cron });
     const good = await createJob(server, { jobName: 'good', enabled: true, cron });
-    // As a version with other rules for buckets had stored it; and the same many times over, all due before the good one.
+    // As if stored by a version with other rules for S3 buckets, and many of them, all due before the valid job.
     await querySql(
       server,
       `WITH spoilt AS (UPDATE jobs SET settings = jsonb_set(settings, '{s3Url}', '"arn:aws:s3:::bad"') WHERE id = $1 RETURNING *),
@@ -30,7 +30,7 @@ test('jobs whose settings are no longer taken hold up no others, are told of, an
 
     const told = lines().filter(({ msg }) => msg.startsWith('the scheduler failed'));
     expect(new Set(told.map(({ err }) => err?.message)).size).toBe(MANY + 1);
-    // By the id that its owner knows.
+    // By the public id.
     expect(told.some(({ err }) => err?.message.includes(` ${bad} `))).toBe(true);
     expect(told.every(({ err }) => JSON.stringify(err?.cause).includes('ARN'))).toBe(true);
     expect(await runsOf(server, bad)).toEqual([]);
@@ -41,7 +41,7 @@ test('jobs whose settings are no longer taken hold up no others, are told of, an
     );
     expect(waiting).toEqual([{ due: MANY + 1 }]);
 
-    // Edited, its slot runs: at once on a server that has not left it out.
+    // After an update its slot runs, immediately on a server that has not skipped it.
     await updateJob(server, bad, { s3Url: 'exports/good' });
     const other = await startTestServer({ database: server.database, s3: server.s3 });
     try {

@@ -17,26 +17,26 @@ afterAll(async () => {
   await smtp.close();
 });
 
-test('jobs that come due together are run by one worker without pauses, and so are their mails', async () => {
+test('consume > passes messages that are due together to one worker without pauses', async () => {
   const jobIds = await Promise.all(
     Array.from({ length: 8 }, (_, index) =>
       createJob(server, { jobName: `together ${index}`, enabled: true, cron: '0 0 1 1 *', email: 'ada@example.com' }),
     ),
   );
-  // In one transaction, of which one NOTIFY tells.
+  // In one transaction with one NOTIFY.
   await querySql(server, `UPDATE jobs SET next_run_at = now() - interval '365 days' WHERE name LIKE 'together %'`);
   const runs = (await Promise.all(jobIds.map((jobId) => endedRunsOf(server, jobId, 1)))).flat();
   expect(runs.every(({ status }) => status === 'SUCCEEDED')).toBe(true);
   const times = runs.map(({ startedAt, finishedAt }) => [Date.parse(startedAt ?? ''), Date.parse(finishedAt ?? '')]);
   const took = Math.max(...times.flat()) - Math.min(...times.flat());
   const worked = times.reduce((sum, [start = 0, end = 0]) => sum + end - start, 0);
-  // Asked once a second for the next one, as for what is not due yet, seven pauses would come to seven seconds.
+  // With a pause of 1 s between messages, as for messages that are not due yet, seven would take 7 s.
   expect(took - worked).toBeLessThan(4000);
-  // Every five seconds, here: to 35.
+  // With 5 s, as here, 35 s.
   await expect.poll(() => smtp.messages.length, { timeout: 30_000 }).toBe(runs.length);
 });
 
-test('what is to be done later is found in time, though nothing tells of it', async () => {
+test('consume > passes a delayed message in time without a notification', async () => {
   const asked: number[] = [];
   server.s3.setFault(() => {
     asked.push(performance.now());
@@ -45,12 +45,12 @@ test('what is to be done later is found in time, though nothing tells of it', as
   const id = await runJob(server, await createJob(server));
   expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2 });
   const [first = 0, second = 0] = asked;
-  // A second with a quarter of jitter, a second until the queue is asked next, and time for a slow machine.
+  // 1 s with 25 % jitter, 1 s until the next poll, and time for a slow machine.
   expect(second - first).toBeGreaterThan(700);
   expect(second - first).toBeLessThan(4500);
 });
 
-/** What the queue holds of a job, oldest first. */
+/** Messages of a job in the queue, oldest first. */
 const messagesOf = async (jobId: string): Promise<string[]> => {
   const rows = await querySql<{ state: string }>(
     server,
@@ -60,7 +60,7 @@ const messagesOf = async (jobId: string): Promise<string[]> => {
   return rows.map(({ state }) => state);
 };
 
-test('an export that outlasts its message keeps its place: the next one waits for it', async () => {
+test('run worker > counts an export that outlasts its message against EXPORT_CONCURRENCY', async () => {
   const gate = createGate();
   const asked: string[] = [];
   server.s3.setFault(({ key }) => {
@@ -72,7 +72,7 @@ test('an export that outlasts its message keeps its place: the next one waits fo
   const firstRun = await runJob(server, first);
   await expect.poll(() => asked.length).toBe(1);
   const secondRun = await runJob(server, second);
-  // The queue has given up both, one after the other: it had handed out the second in the place of the first.
+  // The queue gave up both messages in turn: it delivered the second when the first expired.
   await eventually(
     () => messagesOf(second),
     (states) => states.includes('failed'),
@@ -89,7 +89,7 @@ test('an export that outlasts its message keeps its place: the next one waits fo
   expect(Date.parse(one.finishedAt ?? '')).toBeLessThanOrEqual(Date.parse(two.startedAt ?? ''));
 });
 
-test('a queue of an earlier version learns to wait for long exports', async () => {
+test('queue of an earlier version > gets the longer expiration', async () => {
   const expiry = () =>
     querySql<{ seconds: number }>(server, 'SELECT expire_seconds AS seconds FROM pgboss.queue WHERE name = $1', [
       RUN_QUEUE,
