@@ -5,7 +5,7 @@ import { NamedStream } from '../../src/rest/stream-from-records.ts';
 import { readRecord, readSelector } from '../../src/rest/schemas/records.ts';
 import { MalformedRecord } from '../../src/streams/pipeline/inputs.ts';
 
-// The issues of a bad record are listed or only counted. Both find the same number, and the same values in a good record.
+// The issues of a bad record are listed or only counted. Both give the same number, and the same values for a good record.
 
 const value = fc.oneof(
   fc.constantFrom<unknown>(
@@ -41,11 +41,11 @@ const record = fc.oneof(
 );
 const stream = fc.constantFrom('usage', new NamedStream('usage'));
 
-describe('a record', () => {
+describe('readRecord and readSelector', () => {
   test.each([
     ['record', readRecord],
     ['selector', readSelector],
-  ])('has as many issues when they are counted as when they are listed: %s', (_, read) => {
+  ])('count as many issues as they list: %s', (_, read) => {
     const seen = { bad: 0, good: 0 };
     fc.assert(
       fc.property(record, stream, (sent, of) => {
@@ -67,9 +67,9 @@ describe('a record', () => {
   });
 });
 
-describe('the elements of a list', () => {
+describe('elementsOf', () => {
   const space = fc.constantFrom('', ' ', '\n\t');
-  test('are those that JSON.parse finds in it', () => {
+  test('returns the elements that JSON.parse finds', () => {
     const json = fc.oneof(
       fc.jsonValue(),
       fc.constantFrom<unknown>('a"b', '\\', ']', '},{', '\\"', [']'], { '[': '{' }),

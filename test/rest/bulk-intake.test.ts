@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
-/** What waits does so in the database. */
+/** All batches wait in the database, not in memory. */
 const STAGED = { ROLE: 'api', INTAKE_HELD_BYTES: '0' };
 
 let server: TestServer;
@@ -56,7 +56,7 @@ interface OpenRequest {
   write(text: string): Promise<void>;
 }
 
-/** A request whose body is written bit by bit. */
+/** A request whose body is written in small pieces. */
 const open = (
   verb: 'sum' | 'replace' | 'delete',
   headers: Record<string, string> = {},
@@ -102,7 +102,7 @@ const sql = <Row>(text: string): Promise<Row[]> =>
 const stagedBatches = async (): Promise<number> =>
   Number((await sql<{ count: string }>('SELECT count(*) FROM staged_batches'))[0]?.count);
 
-/** What is live in the stream, in all. */
+/** Sum of the live values of the stream. */
 const liveTotal = async (): Promise<string | null> => {
   const [row] = await sql<{ total: string | null }>(
     `SELECT trim_scale(sum(value))::text AS total FROM records r JOIN streams s ON s.id = r.stream_id
@@ -113,8 +113,8 @@ const liveTotal = async (): Promise<string | null> => {
 
 const untilStaged = () => eventually(stagedBatches, (batches) => batches > 0);
 
-describe('while a request without end comes in', () => {
-  test('other writers of the stream do not wait for it, and nothing of it is seen before its end', async () => {
+describe('NDJSON request in progress', () => {
+  test('does not block other writers of the stream, and is not visible before its end', async () => {
     await sumOne('hooli');
     const slow = open('replace');
     await slow.write(lines(0, 5000));
@@ -129,18 +129,18 @@ describe('while a request without end comes in', () => {
     expect(await stagedBatches()).toBe(0);
   });
 
-  test('a sender that goes away leaves nothing and holds no connection', async () => {
+  test('leaves nothing and holds no connection when its client disconnects', async () => {
     const gone = Array.from({ length: 6 }, () => open('sum'));
     for (const { write } of gone) await write(lines(0, 5000));
     await untilStaged();
-    // More of them than the pool has connections: none is held between two batches.
+    // More requests than connections in the pool: none is held between two batches.
     expect(await sumOne('hooli')).toMatchObject({ status: 200 });
     for (const { sending } of gone) sending.destroy();
     await eventually(stagedBatches, (batches) => batches === 0);
     expect(await liveTotal()).toBe('1');
   });
 
-  test('one that hangs is told so, and leaves nothing', async () => {
+  test('is rejected and leaves nothing when its client stalls', async () => {
     const impatient = await startTestServer({
       database: server.database,
       s3: server.s3,
@@ -157,13 +157,13 @@ describe('while a request without end comes in', () => {
     expect(await sql(`SELECT name FROM streams WHERE name = '${stream}'`)).toEqual([]);
   });
 
-  test('its sender waits while the database does not take its lines', async () => {
+  test('applies backpressure while the database is blocked', async () => {
     await withClient(server.database.url, async (client) => {
       await client.query('BEGIN; LOCK TABLE staged_batches IN ACCESS EXCLUSIVE MODE');
       const { sending, answer } = open('sum');
       const text = lines(0, 4500);
       let written = 0;
-      // Until a write is not taken from us: what lies between is buffers.
+      // Writes until the socket accepts no more: only buffers are in between.
       while (sending.write(text) || sending.writableLength < 4 * text.length) {
         written += text.length;
         if (written > 200 * text.length) throw new Error('Everything was taken.');
@@ -180,8 +180,8 @@ describe('while a request without end comes in', () => {
   });
 });
 
-describe('what happens to a stream meanwhile', () => {
-  test('where it was made with other dimensions, each record is refused', async () => {
+describe('stream that changes during an NDJSON request', () => {
+  test('causes each record to be rejected if it was created with other dimensions', async () => {
     const late = open('sum');
     await late.write(lines(0, 4500));
     await untilStaged();
@@ -199,7 +199,7 @@ describe('what happens to a stream meanwhile', () => {
     expect(await stagedBatches()).toBe(0);
   });
 
-  test('where it was deleted, a new one is made', async () => {
+  test('is created again if it was deleted', async () => {
     await sumOne('hooli');
     const late = open('sum');
     await late.write(lines(0, 4500));
@@ -211,7 +211,7 @@ describe('what happens to a stream meanwhile', () => {
     expect(await liveTotal()).toBe('4500');
   });
 
-  test('selectors for one that was made anew with another shape hide nothing', async () => {
+  test('is not changed by selectors if it was created again with other dimensions', async () => {
     await sumOne('hooli');
     const late = open('delete');
     await late.write(line('hooli', null).repeat(4500));
@@ -225,8 +225,8 @@ describe('what happens to a stream meanwhile', () => {
   });
 });
 
-describe('sent twice', () => {
-  test('with one key at the same moment on two servers it is written once', async () => {
+describe('repeated NDJSON request', () => {
+  test('is written once if two servers receive it concurrently with one idempotency key', async () => {
     const headers = { 'idempotency-key': `both-${stream}` };
     const both = [open('sum', headers), open('sum', headers, other)];
     for (const { write } of both) await write(lines(0, 3000));
@@ -238,7 +238,7 @@ describe('sent twice', () => {
     expect(await stagedBatches()).toBe(0);
   });
 
-  test('a repetition is answered without being staged, also once the stream is gone', async () => {
+  test('returns the receipt without staging, also after the stream was deleted', async () => {
     const headers = { 'idempotency-key': `again-${stream}` };
     expect(await sendAll('sum', lines(0, 4500), headers)).toMatchObject({ body: { replayed: false } });
     const url = `${server.url}/unit-cost/v1/telemetry/${stream}?force=true`;
@@ -256,8 +256,8 @@ describe('sent twice', () => {
   });
 });
 
-describe('when the database loses what was staged', () => {
-  test('nothing of the request is written, the sender is told to come again, and then it works', async () => {
+describe('lost staging data', () => {
+  test('causes a 503 without any write, and a retry succeeds', async () => {
     const headers = { 'idempotency-key': `lost-${stream}` };
     const unlucky = open('replace', headers);
     await unlucky.write(lines(0, 5000));
@@ -273,7 +273,7 @@ describe('when the database loses what was staged', () => {
     expect(await liveTotal()).toBe('5001');
   });
 
-  test('what a dead server left behind is cleared by the next worker', async () => {
+  test('of a dead server is deleted by the next worker', async () => {
     await sql(`INSERT INTO staged_batches (account_id, request_id, number, staged_at, first_index, bucket_starts, filter_places, elements, amounts, filter_digests, filter_dimensions)
       SELECT 1, gen_random_uuid(), 0, now() - make_interval(hours => age), 0, '{}', '{}', '{}', '{}', '{}', '{}' FROM (VALUES (1), (48)) AS ages(age)`);
     const worker = await startTestServer({ database: server.database, s3: server.s3, env: { ROLE: 'worker' } });

@@ -26,7 +26,7 @@ const setDatabase = (state: 'open' | 'away'): Promise<void> =>
 const RECORD = '{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"hooli","value":"1"}';
 const BODY = `{"records":[${RECORD}]}`;
 
-test('while the database is away every route says 503 and when to come back, and then the same request is written once', async () => {
+test('REST routes > return 503 with Retry-After while the database is down, and a retry is written once', async () => {
   await send(server, 'JSON', ['x', 'sum'], [RECORD]);
   const before = await countStored(server);
   await setDatabase('away');
@@ -50,7 +50,7 @@ test('while the database is away every route says 503 and when to come back, and
     expect(answer.body).toMatchObject({ error: { code: 'UNAVAILABLE', issues: [] } });
     expect(answer.text).not.toMatch(/sluice_test|terminat|connection/i);
   }
-  // What needs no database works.
+  // Routes without the database work.
   for (const path of ['/openapi.json', '/docs']) expect((await ask(server, `GET ${path}`)).status).toBe(200);
 
   await setDatabase('open');
@@ -67,7 +67,7 @@ test('while the database is away every route says 503 and when to come back, and
   expect(logged.text()).not.toContain(server.key);
 });
 
-test('lines whose database goes away between two batches are 503, and none of them is written', async () => {
+test('NDJSON request > returns 503 and writes nothing when the database goes down between two batches', async () => {
   const line = (index: number): string => RECORD.replace('hooli', `e${index}`);
   const batch = (from: number): Buffer =>
     Buffer.from(Array.from({ length: 6000 }, (_, index) => `${line(from + index)}\n`).join(''));

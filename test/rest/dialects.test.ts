@@ -27,7 +27,7 @@ const newStream = (): string => `stream-${(streams += 1)}`;
 
 const FORMS = ['JSON', 'NDJSON'] as const;
 
-/** A record as JSON text: fields by their own text, those that are null left out. */
+/** A record as JSON text, from the text of each field; fields that are null are omitted. */
 const recordText = (changes: Readonly<Record<string, string | null>> = {}): string => {
   const fields = {
     timestamp: '"2026-01-25T00:00:00Z"',
@@ -98,20 +98,20 @@ const spellings: [what: string, changes: Record<string, string | null>, read: Pa
     { filter: { d: [...'abcdefghijklmnopqrst'] } },
   ],
   ['a dimension called __proto__', { filter: '{"__proto__":["a"]}' }, { filter: { ['__proto__']: ['a'] } }],
-  ['a moment with milliseconds', { timestamp: '"2026-01-25T23:59:59.999Z"' }, {}],
-  ['a moment with an offset', { timestamp: '"2026-01-25T01:00:00+05:30"' }, {}],
-  ['a moment with a blank and an offset', { timestamp: '"2026-01-25 20:00:00-08:00"' }, {}],
-  ['a moment with a blank before the offset', { timestamp: '"2026-01-25 00:00:00 +00:00"' }, {}],
-  ['a moment without a zone', { timestamp: '"2026-01-25T23:59:59"' }, {}],
-  ['a moment with a blank and no zone', { timestamp: '"2026-01-25 00:00:00"' }, {}],
-  ['a moment with microseconds and no zone', { timestamp: '"2026-01-25 00:00:00.000001"' }, {}],
+  ['a timestamp with milliseconds', { timestamp: '"2026-01-25T23:59:59.999Z"' }, {}],
+  ['a timestamp with an offset', { timestamp: '"2026-01-25T01:00:00+05:30"' }, {}],
+  ['a timestamp with a blank and an offset', { timestamp: '"2026-01-25 20:00:00-08:00"' }, {}],
+  ['a timestamp with a blank before the offset', { timestamp: '"2026-01-25 00:00:00 +00:00"' }, {}],
+  ['a timestamp without a zone', { timestamp: '"2026-01-25T23:59:59"' }, {}],
+  ['a timestamp with a blank and no zone', { timestamp: '"2026-01-25 00:00:00"' }, {}],
+  ['a timestamp with microseconds and no zone', { timestamp: '"2026-01-25 00:00:00.000001"' }, {}],
   ['the date alone', { timestamp: '"2026-01-25"' }, {}],
-  ['a moment in lower case', { timestamp: '"2026-01-25t00:00:00z"' }, {}],
+  ['a timestamp in lower case', { timestamp: '"2026-01-25t00:00:00z"' }, {}],
   ['escapes and letters beyond ASCII', { 'element-name': '"\\u00e9é\\ud83d\\ude00"' }, { 'element-name': 'éé😀' }],
 ];
 
-describe('a record is the same in every spelling, in JSON and as a line', () => {
-  test.each(spellings)('%s', async (_, changes, read) => {
+describe('spellings of a record', () => {
+  test.each(spellings)('are equivalent in JSON and NDJSON: %s', async (_, changes, read) => {
     for (const form of FORMS) {
       const stream = newStream();
       const answer = await send(server, form, [stream, 'sum'], [recordText(changes)]);
@@ -120,7 +120,7 @@ describe('a record is the same in every spelling, in JSON and as a line', () => 
     }
   });
 
-  test('all spellings of one content have one receipt, across GraphQL, JSON and lines', async () => {
+  test('have the same receipt for the same content, across GraphQL, JSON and NDJSON', async () => {
     const records = [{ timestamp: PLAIN.timestamp, granularity: 'DAILY', elementName: 'hooli', value: '1' }];
     const first = await write(server, 'Sum', { stream: 'one', idempotencyKey: 'one', records });
     const same = [
@@ -144,7 +144,7 @@ describe('a record is the same in every spelling, in JSON and as a line', () => 
     expect(await readRecords(server, 'one')).toMatchObject([{ value: '1' }]);
   });
 
-  test.each(FORMS)('a record may name the stream of the path once more, in %s', async (form) => {
+  test.each(FORMS)('may repeat the stream of the path, in %s', async (form) => {
     const stream = newStream();
     const named = { 'telemetry-stream': JSON.stringify(stream) };
     expect((await send(server, form, [stream, 'sum'], [recordText(named)])).status).toBe(200);
@@ -153,7 +153,7 @@ describe('a record is the same in every spelling, in JSON and as a line', () => 
     expect(body).toMatchObject({ hiddenRecords: 1 });
   });
 
-  test('every spelling selects in a delete, too', async () => {
+  test('are accepted in selectors of a delete', async () => {
     const selectors = [
       {},
       { 'element-name': null, element_name: '"hooli"' },
@@ -201,7 +201,7 @@ const writtenOut: [what: string, value: string, code: string][] = [
 ];
 
 test.each([...writtenOut, ...refusedValues.map(([value, code]) => [value, value, code] as const)])(
-  'the value %s is refused and not rounded',
+  'value %s > is rejected, not rounded',
   async (_, value, code) => {
     for (const form of FORMS) {
       const answer = await send(server, form, ['refused', 'sum'], [recordText({ value })]);
@@ -219,7 +219,7 @@ const encodings: [name: string, compress: (bytes: string) => Buffer][] = [
   ['identity', (bytes) => Buffer.from(bytes)],
 ];
 
-test.each(encodings)('a body may be sent as %s', async (encoding, compress) => {
+test.each(encodings)('body > is accepted as %s', async (encoding, compress) => {
   const records = [recordText(), recordText({ value: '2' })];
   for (const form of FORMS) {
     const stream = newStream();
@@ -241,7 +241,7 @@ const jsonTypes = [
   'text/plain',
 ];
 
-test.each(jsonTypes)('a JSON body may be called %s', async (type) => {
+test.each(jsonTypes)('JSON body > is accepted with the Content-Type %s', async (type) => {
   const stream = newStream();
   const headers: Record<string, string> = type === null ? {} : { 'content-type': type };
   expect(await send(server, 'JSON', [stream, 'sum'], [recordText()], { headers })).toMatchObject({ status: 200 });
@@ -259,7 +259,7 @@ const lineTypes = [
   'application/x-jsonlines',
 ];
 
-test.each(lineTypes)('lines may be called %s', async (type) => {
+test.each(lineTypes)('NDJSON body > is accepted with the Content-Type %s', async (type) => {
   const stream = newStream();
   const headers = { 'content-type': type };
   const answer = await send(server, 'NDJSON', [stream, 'sum'], [recordText(), recordText()], { headers });
@@ -276,11 +276,11 @@ const bodiesOfLines: [what: string, body: string | Buffer][] = [
   ['with a byte order mark on a line of its own', `\ufeff\n${LINE_1}\n${LINE_2}\n`],
 ];
 
-describe('lines', () => {
+describe('NDJSON body', () => {
   const expectBoth = async (stream: string): Promise<void> =>
     expect(await recordsOf(server, stream)).toEqual([{ ...PLAIN, value: '3' }]);
 
-  test.each(bodiesOfLines)('%s are read, also one byte at a time', async (_, body) => {
+  test.each(bodiesOfLines)('with %s > is read, also one byte at a time', async (_, body) => {
     const whole = newStream();
     const answer = await ask<Receipt>(server, `POST ${allocationPath(whole, 'sum')}`, { body, headers: NDJSON });
     expect(answer).toMatchObject({ status: 200, body: { insertedRecords: 2 } });
@@ -294,7 +294,7 @@ describe('lines', () => {
     await expectBoth(pieces);
   });
 
-  test('that are compressed in several parts are read as one', async () => {
+  test('is read as one if it was compressed in several members', async () => {
     const stream = newStream();
     const body = Buffer.concat([gzipSync(`${LINE_1}\n`), gzipSync(LINE_2)]);
     const headers = { ...NDJSON, 'content-encoding': 'gzip' };
@@ -304,7 +304,7 @@ describe('lines', () => {
     await expectBoth(stream);
   });
 
-  test('may be longer than a JSON body', async () => {
+  test('may exceed the limit of a JSON body', async () => {
     const stream = newStream();
     const filter = JSON.stringify({ d: Array.from({ length: 20 }, (_, index) => `${index}`.padStart(250, 'x')) });
     const lines = Array.from({ length: 1200 }, (_, index) => recordText({ filter, value: String(index) }));
@@ -317,7 +317,7 @@ describe('lines', () => {
   });
 });
 
-test('a JSON body may begin with a byte order mark', async () => {
+test('JSON body > may begin with a byte order mark', async () => {
   const stream = newStream();
   const body = `\ufeff${jsonOf([LINE_1])}`;
   expect(await ask(server, `POST ${allocationPath(stream, 'sum')}`, { body })).toMatchObject({ status: 200 });
@@ -331,17 +331,17 @@ const keyHeaders: [what: string, headersOf: (key: string) => Record<string, stri
   ['Authorization with bearer', (key) => ({ authorization: `bearer ${key}` })],
 ];
 
-test.each(keyHeaders)('the key may come as %s', async (_, headersOf) => {
+test.each(keyHeaders)('API key > is accepted as %s', async (_, headersOf) => {
   const headers = headersOf(server.key);
   expect(await send(server, 'JSON', ['keys', 'sum'], [LINE_1], { headers, key: null })).toMatchObject({ status: 200 });
   expect(await ask(server, 'GET /jobs', { headers, key: null })).toMatchObject({ status: 200 });
 });
 
-test('the route without a verb says that it is deprecated, and which one is not', async () => {
+test('route without a verb > returns Deprecation and the Link of its successor', async () => {
   const path = '/unit-cost/v1/telemetry/allocation/usage.v1';
   const answer = await ask(server, `POST ${path}`, { body: jsonOf([LINE_1]) });
   expect(answer.status).toBe(200);
-  // RFC 9745: a date as a structured field.
+  // RFC 9745: a date in the format of a structured field.
   expect(answer.headers.get('deprecation')).toMatch(/^@\d{10}$/);
   expect(answer.headers.get('link')).toBe('<usage.v1/sum>; rel="successor-version"');
   const [, successor = ''] = /<(.*)>/.exec(answer.headers.get('link') ?? '') ?? [];
@@ -352,7 +352,7 @@ test('the route without a verb says that it is deprecated, and which one is not'
   expect(followed.headers.get('deprecation')).toBeNull();
 });
 
-describe('the list of records', () => {
+describe('list of records', () => {
   const COUNT = 1005;
   const path = '/unit-cost/v1/telemetry/list/records';
   beforeAll(async () => {
@@ -371,7 +371,7 @@ describe('the list of records', () => {
     ['?limit=1', 1],
     ['?limit=999', 999],
     ['?limit=1000', 1000],
-  ])('%s holds %i, the newest first', async (query, count) => {
+  ])('with %s > has %i records, newest first', async (query, count) => {
     const records = await list(query);
     expect(records).toHaveLength(count);
     const moments = records.map((record) => record.timestamp);
@@ -379,12 +379,12 @@ describe('the list of records', () => {
     expect(moments[0]).toBe('2026-01-21T19:00:00Z');
   });
 
-  test.each(['0', '1001', '-1', '1.5', 'x', '', '1e9', 'NaN'])('limit=%s is refused', async (limit) => {
+  test.each(['0', '1001', '-1', '1.5', 'x', '', '1e9', 'NaN'])('rejects limit=%s', async (limit) => {
     const answer = await ask(server, `GET ${path}?limit=${limit}`);
     expect([answer.status, issuesOf(answer)]).toEqual([400, ['limit: BAD_VALUE']]);
   });
 
-  test('of a stream that is not there is refused as CloudZero does, with 400', async () => {
+  test('returns 400 for a stream that does not exist, as CloudZero does', async () => {
     expect(await ask(server, 'GET /unit-cost/v1/telemetry/nowhere/records')).toMatchObject({
       status: 400,
       body: { error: { code: 'NOT_FOUND', issues: [] } },
@@ -392,7 +392,7 @@ describe('the list of records', () => {
   });
 });
 
-describe('a whole stream', () => {
+describe('DELETE of a stream', () => {
   const force: [what: string, query: string, body: string | undefined][] = [
     ['?force=true', '?force=true', undefined],
     ['{"force": true}', '', '{"force": true}'],
@@ -406,7 +406,7 @@ describe('a whole stream', () => {
     ['{"force": false}', '', '{"force": false}'],
   ];
 
-  test.each(others)('that has live records is not deleted with %s', async (_, query, body) => {
+  test.each(others)('with %s > is rejected if the stream has live records', async (_, query, body) => {
     const stream = newStream();
     await send(server, 'JSON', [stream, 'sum'], [LINE_1]);
     const answer = await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}${query}`, {
@@ -414,7 +414,7 @@ describe('a whole stream', () => {
     });
     expect([answer.status, issuesOf(answer)]).toEqual([400, ['force: STREAM_NOT_EMPTY']]);
     expect(await recordsOf(server, stream)).toEqual([PLAIN]);
-    // With nothing live in it, it is.
+    // Without live records the stream is deleted.
     await send(server, 'JSON', [stream, 'delete'], [recordText({ value: null })]);
     const again = await ask(server, `DELETE /unit-cost/v1/telemetry/${stream}${query}`, {
       ...(body !== undefined && { body }),
@@ -422,7 +422,7 @@ describe('a whole stream', () => {
     expect(again).toMatchObject({ status: 200, body: { message: 'Stream deleted', name: stream } });
   });
 
-  test.each(force)('that has live records is deleted with %s, and its name is free', async (_, query, body) => {
+  test.each(force)('with %s > deletes a stream with live records and releases its name', async (_, query, body) => {
     const stream = newStream();
     await send(server, 'JSON', [stream, 'sum'], [LINE_1]);
     const answer = await ask<{ id: string }>(server, `DELETE /unit-cost/v1/telemetry/${stream}${query}`, {
@@ -439,7 +439,7 @@ describe('a whole stream', () => {
     expect(await send(server, 'JSON', [stream, 'sum'], [monthly])).toMatchObject({ status: 200 });
   });
 
-  test('that is not there cannot be deleted', async () => {
+  test('is rejected if the stream does not exist', async () => {
     const answer = await ask(server, 'DELETE /unit-cost/v1/telemetry/nowhere?force=true');
     expect(answer).toMatchObject({ status: 400, body: { error: { code: 'NOT_FOUND' } } });
   });
@@ -448,7 +448,7 @@ describe('a whole stream', () => {
     ['?force=yes', undefined, 'force: BAD_VALUE'],
     ['', '{"force": "true"}', 'force: BAD_TYPE'],
     ['', '{"forced": true}', 'forced: UNKNOWN_FIELD'],
-  ])('is not deleted where %s %s is asked for', async (query, body, issue) => {
+  ])('with %s %s > is rejected', async (query, body, issue) => {
     const answer = await ask(server, `DELETE /unit-cost/v1/telemetry/list${query}`, {
       ...(body !== undefined && { body }),
     });
@@ -456,7 +456,7 @@ describe('a whole stream', () => {
   });
 });
 
-test('a name that has to be escaped in a path is the same stream', async () => {
+test('stream name > may be percent-encoded in the path', async () => {
   const name = 'Usage.v1_a-b';
   const escaped = 'Usage%2Ev1%5Fa%2Db';
   await ask(server, `POST /unit-cost/v1/telemetry/allocation/${escaped}/sum`, { body: jsonOf([LINE_1]) });

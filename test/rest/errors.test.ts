@@ -13,7 +13,7 @@ import {
   type Verb,
 } from './requests.ts';
 
-// What is wrong with records, and how each of the two forms says it.
+// Invalid records, and their errors in both formats.
 
 let server: TestServer;
 let before: Record<string, number>;
@@ -24,7 +24,7 @@ beforeAll(async () => {
   before = await countStored(server);
 });
 afterAll(async () => {
-  // Of all these requests nothing was stored, and nothing waits in the staging table.
+  // None of these requests stored anything, and the staging table is empty.
   expect(before).toMatchObject({ records: 1, operations: 1, staged_batches: 0 });
   expect(await countStored(server)).toEqual(before);
   await server.stop();
@@ -49,7 +49,7 @@ const without = (fields: Fields, ...names: string[]): Fields =>
 
 const FORMS = ['JSON', 'NDJSON'] as const;
 
-/** Says the same in both forms; answers with it. */
+/** Checks that both formats return the same error, and returns it. */
 const expectRefused = async (
   target: readonly [stream: string, verb: Verb],
   records: readonly unknown[],
@@ -75,7 +75,7 @@ const expectRefused = async (
 const inFourth = (bad: unknown, good: Fields): unknown[] => [good, good, good, bad, good];
 
 const badRecords: [what: string, record: unknown, issues: string[]][] = [
-  // Of the shape.
+  // Rules of the format.
   ['no timestamp', without(record(), 'timestamp'), ['timestamp: REQUIRED']],
   ['no granularity', without(record(), 'granularity'), ['granularity: REQUIRED']],
   ['no element', without(record(), 'element-name'), ['element-name: REQUIRED']],
@@ -110,12 +110,12 @@ const badRecords: [what: string, record: unknown, issues: string[]][] = [
     record({ 'telemetry-stream': 7 }),
     ['telemetry-stream: BAD_TYPE', 'telemetry-stream: OTHER_STREAM'],
   ],
-  ['a value that is no text', record({ filter: { 'tag:x': ['a', 7] } }), ['filter/tag:x/1: BAD_TYPE']],
-  // Of the domain.
-  ['a moment that is none', record({ timestamp: '2026-02-29T00:00:00Z' }), ['timestamp: BAD_TIMESTAMP']],
-  ['a word for a moment', record({ timestamp: 'yesterday' }), ['timestamp: BAD_TIMESTAMP']],
+  ['a value that is not a string', record({ filter: { 'tag:x': ['a', 7] } }), ['filter/tag:x/1: BAD_TYPE']],
+  // Rules of the domain.
+  ['an invalid timestamp', record({ timestamp: '2026-02-29T00:00:00Z' }), ['timestamp: BAD_TIMESTAMP']],
+  ['a word instead of a timestamp', record({ timestamp: 'yesterday' }), ['timestamp: BAD_TIMESTAMP']],
   ['an hour that there is not', record({ timestamp: '2026-01-25 24:00:01' }), ['timestamp: BAD_TIMESTAMP']],
-  ['a moment of the future', record({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
+  ['a timestamp in the future', record({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
   ['another granularity', record({ granularity: 'hourly' }), ['granularity: GRANULARITY_DIFFERS']],
   ['no filter', without(record(), 'filter'), ['filter: DIMENSIONS_DIFFER']],
   ['the filter "*"', record({ filter: '*' }), ['filter: DIMENSIONS_DIFFER']],
@@ -152,7 +152,7 @@ const badRecords: [what: string, record: unknown, issues: string[]][] = [
     ],
   ),
   [
-    'several at once',
+    'several issues',
     record({ timestamp: 'x', 'element-name': '', value: '-1', filter: { 'tag:x': [''] } }),
     ['timestamp: BAD_TIMESTAMP', 'element-name: EMPTY', 'value: NEGATIVE_VALUE', 'filter/tag:x/0: EMPTY'],
   ],
@@ -161,9 +161,9 @@ const badRecords: [what: string, record: unknown, issues: string[]][] = [
 const below = (issues: readonly string[], index: number): string[] =>
   issues.map((issue) => `records/${index}${issue.startsWith(':') ? '' : '/'}${issue}`);
 
-describe.each<'sum' | 'replace'>(['sum', 'replace'])('a %s is refused', (verb) => {
-  test.each(badRecords)('for %s', async (_, bad, issues) => {
-    // Good records that differ, or a replace would be refused for them.
+describe.each<'sum' | 'replace'>(['sum', 'replace'])('%s', (verb) => {
+  test.each(badRecords)('is rejected for %s', async (_, bad, issues) => {
+    // Valid records with different record keys, because a replace rejects duplicates.
     const records = inFourth(bad, record()).map((one, index) =>
       index === 3 ? one : record({ 'element-name': `e${index}` }),
     );
@@ -171,7 +171,7 @@ describe.each<'sum' | 'replace'>(['sum', 'replace'])('a %s is refused', (verb) =
   });
 });
 
-describe('a delete is refused', () => {
+describe('delete', () => {
   const badSelectors: [what: string, selector: unknown, issues: string[]][] = [
     ['a value', selector({ value: '1' }), ['value: VALUE_FORBIDDEN']],
     ['a value of 0', selector({ value: 0 }), ['value: VALUE_FORBIDDEN']],
@@ -188,17 +188,17 @@ describe('a delete is refused', () => {
     ['a dimension that the stream lacks', selector({ filter: { nope: ['a'] } }), ['filter/nope: UNKNOWN_DIMENSION']],
     ['no values', selector({ filter: { 'tag:x': [] } }), ['filter/tag:x: NO_VALUES']],
     ['an empty element', selector({ 'element-name': '' }), ['element-name: EMPTY']],
-    ['a moment that is none', selector({ timestamp: 'x' }), ['timestamp: BAD_TIMESTAMP']],
-    ['a moment of the future', selector({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
+    ['an invalid timestamp', selector({ timestamp: 'x' }), ['timestamp: BAD_TIMESTAMP']],
+    ['a timestamp in the future', selector({ timestamp: '9999-01-01' }), ['timestamp: FUTURE_TIMESTAMP']],
     ['another stream than that of the path', selector({ 'telemetry-stream': 'x' }), ['telemetry-stream: OTHER_STREAM']],
     ['null', null, [': BAD_TYPE']],
   ];
 
-  test.each(badSelectors)('for %s', async (_, bad, issues) => {
+  test.each(badSelectors)('is rejected for %s', async (_, bad, issues) => {
     await expectRefused([STREAM, 'delete'], inFourth(bad, selector()), below(issues, 3));
   });
 
-  test.each(FORMS)('of a stream that is not there, in %s', async (form) => {
+  test.each(FORMS)('is rejected if the stream does not exist, in %s', async (form) => {
     const answer = await send<RestFailure>(server, form, ['nowhere', 'delete'], [JSON.stringify(selector())]);
     expect(answer).toMatchObject({
       status: 400,
@@ -207,8 +207,8 @@ describe('a delete is refused', () => {
   });
 });
 
-describe('all that is wrong is told at once', () => {
-  test('with its place in the words of this API', async () => {
+describe('issues of a request', () => {
+  test('have paths with the field names of this API', async () => {
     const records = [
       record({ 'element-name': '' }),
       record(),
@@ -225,7 +225,7 @@ describe('all that is wrong is told at once', () => {
     expect(inJson?.body.error.message).toContain('4 issues');
   });
 
-  test.each(FORMS)('the first 100 by name, and how many in all, in %s', async (form) => {
+  test.each(FORMS)('are the first 100 with the total number, in %s', async (form) => {
     const bad = [JSON.stringify(record({ 'element-name': '', value: '-1' })), '{}'];
     const records = Array.from({ length: 200 }, (_, index) => bad[index % 2] ?? '');
     const answer = await send<RestFailure>(server, form, [STREAM, 'sum'], records);
@@ -237,7 +237,7 @@ describe('all that is wrong is told at once', () => {
   });
 
   test.each(FORMS)(
-    'the shape of a stream that is not there yet is that of the first good record, in %s',
+    'use the dimensions of the first valid record if the stream does not exist yet, in %s',
     async (form) => {
       const records = [
         { ...record(), filter: { '': [] } },
@@ -256,8 +256,8 @@ describe('all that is wrong is told at once', () => {
   );
 });
 
-describe('two records of a replace with one key', () => {
-  test('are both named, in every spelling', async () => {
+describe('two records of a replace with the same record key', () => {
+  test('are both reported, in every spelling', async () => {
     const records = [
       record({ filter: { 'tag:x': ['a', 'b'] } }),
       record(),
@@ -275,7 +275,7 @@ describe('two records of a replace with one key', () => {
     }
   });
 
-  test('are named where they lie in different batches of one long body', async () => {
+  test('are reported if they are in different batches of one body', async () => {
     const records = Array.from({ length: 12_000 }, (_, index) => record({ 'element-name': `e${index}` }));
     for (const [at, like] of [
       [7010, 10],
@@ -301,7 +301,7 @@ describe('two records of a replace with one key', () => {
     }
   });
 
-  test('are counted beyond the hundred that are named', async () => {
+  test('are counted beyond the 100 that are listed', async () => {
     const records = Array.from({ length: 6000 }, (_, index) =>
       JSON.stringify(record({ 'element-name': `e${index % 3000}` })),
     );
@@ -314,11 +314,11 @@ describe('two records of a replace with one key', () => {
   });
 });
 
-describe('a body', () => {
+describe('body', () => {
   const bodies: [what: string, body: string | Buffer, code: string, issues: string[]][] = [
     ['that is empty', '', 'VALIDATION_FAILED', [': BAD_TYPE']],
     ['of blanks', ' \n', 'VALIDATION_FAILED', [': BAD_TYPE']],
-    ['that is no JSON', '{"records":[}', 'BAD_REQUEST', []],
+    ['that is not JSON', '{"records":[}', 'BAD_REQUEST', []],
     ['with something behind its JSON', '{"records":[]} x', 'BAD_REQUEST', []],
     ['of lines that is called JSON', '{}\n{}\n', 'BAD_REQUEST', []],
     ['that is not UTF-8', Buffer.from('{"records":["\xff"]}', 'latin1'), 'BAD_REQUEST', []],
@@ -328,12 +328,12 @@ describe('a body', () => {
     ['that is null', 'null', 'VALIDATION_FAILED', [': BAD_TYPE']],
     ['without records', '{}', 'VALIDATION_FAILED', ['records: REQUIRED']],
     ['with misspelled records', '{"record":[]}', 'VALIDATION_FAILED', ['record: UNKNOWN_FIELD', 'records: REQUIRED']],
-    ['whose records are no list', '{"records":{}}', 'VALIDATION_FAILED', ['records: BAD_TYPE']],
+    ['whose records are not a list', '{"records":{}}', 'VALIDATION_FAILED', ['records: BAD_TYPE']],
     ['whose records are null', '{"records":null}', 'VALIDATION_FAILED', ['records: BAD_TYPE']],
     ['with no record', '{"records":[]}', 'VALIDATION_FAILED', ['records: NO_RECORDS']],
   ];
 
-  test.each(bodies)('%s is refused', async (_, body, code, issues) => {
+  test.each(bodies)('%s > is rejected', async (_, body, code, issues) => {
     for (const verb of ['sum', 'replace', 'delete'] as const) {
       const answer = await ask(server, `POST ${allocationPath(STREAM, verb)}`, { body });
       expect([answer.status, answer.body.error.code, issuesOf(answer)]).toEqual([400, code, issues]);
@@ -343,7 +343,7 @@ describe('a body', () => {
   test.each([
     ['with nothing in it', ''],
     ['of blank lines', '\n\r\n \n'],
-  ])('of lines %s is refused', async (_, body) => {
+  ])('of NDJSON %s > is rejected', async (_, body) => {
     for (const verb of ['sum', 'replace', 'delete'] as const) {
       const answer = await ask(server, `POST ${allocationPath(STREAM, verb)}`, { body, headers: NDJSON });
       expect([answer.status, issuesOf(answer)]).toEqual([400, ['records: NO_RECORDS']]);
@@ -351,37 +351,37 @@ describe('a body', () => {
   });
 });
 
-describe('a line', () => {
+describe('NDJSON line', () => {
   const good = `${JSON.stringify(record())}\n`;
   const post = (body: string | Buffer) =>
     ask(server, `POST ${allocationPath(STREAM, 'sum')}`, { body, headers: NDJSON });
 
   test.each([
-    ['that is no JSON', '{"timestamp":', 'NOT_JSON'],
+    ['that is not JSON', '{"timestamp":', 'NOT_JSON'],
     ['that is a whole request', `{"records":[${good.trim()}]}`, 'UNKNOWN_FIELD'],
     ['of two records', `${good.trim()}${good.trim()}`, 'NOT_JSON'],
     ['that is not UTF-8', Buffer.from('{"timestamp":"\xe9"}', 'latin1'), 'BAD_ENCODING'],
     ['of more than a mebibyte', `{"value":"${'1'.repeat(1024 * 1024)}"}`, 'LINE_TOO_LONG'],
-  ])('%s is named by its index among the records, from 0', async (_, bad, code) => {
-    // Blank lines are no records.
+  ])('%s > is reported with its index among the records, from 0', async (_, bad, code) => {
+    // Blank lines are not records.
     const body = Buffer.concat([Buffer.from(`${good}\n${good}\r\n`), Buffer.from(bad), Buffer.from(`\n\n${good}`)]);
     const answer = await post(body);
     expect(answer.status).toBe(400);
     expect(answer.body.error.issues.map((issue) => issue.code)).toContain(code);
     for (const { path } of answer.body.error.issues) expect(path.slice(0, 2)).toEqual(['records', '2']);
-    // As the last line, without an end, it is found too.
+    // Also reported as the last line without a line end.
     const last = await post(Buffer.concat([Buffer.from(good), Buffer.from(bad)]));
     expect(last.body.error.issues.map((issue) => issue.code)).toContain(code);
     for (const { path } of last.body.error.issues) expect(path.slice(0, 2)).toEqual(['records', '1']);
   });
 
-  test('of exactly a mebibyte is read', async () => {
+  test('of exactly 1 MiB is read', async () => {
     const text = JSON.stringify(record({ value: 'x' }));
     const answer = await post(`${text}${' '.repeat(1024 * 1024 - text.length)}\n`);
     expect(issuesOf(answer)).toEqual(['records/0/value: BAD_DECIMAL']);
   });
 
-  test('is named far behind those that were staged already, and nothing stays staged', async () => {
+  test('is reported after thousands of staged lines, and nothing remains staged', async () => {
     const lines = Array.from({ length: 12_000 }, (_, index) =>
       index === 11_007 ? JSON.stringify(record({ filter: { 'tag:x': ['a', ''] } })) : good.trim(),
     );
@@ -391,14 +391,19 @@ describe('a line', () => {
   });
 });
 
-describe('beside the records', () => {
-  test.each(['%', '%zz', '%ff'])('the stream "%s", which is no percent-encoding, is refused', async (name) => {
-    const answer = await ask(server, `POST /unit-cost/v1/telemetry/allocation/${name}/sum`, { body: '{"records":[]}' });
-    expect(answer).toMatchObject({ status: 400, body: { error: { code: 'BAD_REQUEST' } } });
-  });
+describe('request', () => {
+  test.each(['%', '%zz', '%ff'])(
+    'is rejected for the stream "%s", which is not valid percent-encoding',
+    async (name) => {
+      const answer = await ask(server, `POST /unit-cost/v1/telemetry/allocation/${name}/sum`, {
+        body: '{"records":[]}',
+      });
+      expect(answer).toMatchObject({ status: 400, body: { error: { code: 'BAD_REQUEST' } } });
+    },
+  );
 
   test.each(['%2E%2E', 'a%20b', 'a%2Fb', '%C3%A9', 'x'.repeat(257), '%00'])(
-    'the stream "%s" is refused',
+    'is rejected for the stream "%s"',
     async (name) => {
       for (const form of FORMS) {
         const body = form === 'JSON' ? `{"records":[${JSON.stringify(record())}]}` : JSON.stringify(record());
@@ -406,7 +411,7 @@ describe('beside the records', () => {
           body,
           headers: form === 'NDJSON' ? NDJSON : {},
         });
-        // A path with ".." in it is another path.
+        // A path with ".." is another path.
         if (name === '%2E%2E') expect(answer.status).toBe(404);
         else expect([answer.status, issuesOf(answer)]).toEqual([400, ['stream: BAD_STREAM_NAME']]);
       }
@@ -416,9 +421,9 @@ describe('beside the records', () => {
   test.each([
     ['with nothing in it', '', 'EMPTY'],
     ['of 256 characters', 'x'.repeat(256), 'TOO_LONG'],
-    // One byte each on the wire, and control characters.
+    // Sent as one byte each; they are control characters.
     ['with a control character', 'a\u0085b', 'CONTROL_CHARACTER'],
-  ])('an Idempotency-Key %s is refused', async (_, key, code) => {
+  ])('is rejected for an Idempotency-Key %s', async (_, key, code) => {
     for (const form of FORMS) {
       const bytes = Buffer.from(key, 'utf8').toString('latin1');
       const headers = { 'idempotency-key': bytes };
@@ -428,7 +433,7 @@ describe('beside the records', () => {
   });
 });
 
-describe('a job is refused', () => {
+describe('job', () => {
   const good = {
     jobName: 'refused',
     s3Url: 'exports/refused',
@@ -464,9 +469,9 @@ describe('a job is refused', () => {
     ['for its e-mail', { email: 'x' }, ['email: BAD_EMAIL']],
     ['for no streams', { meterApiNames: [] }, ['meterApiNames: NO_STREAMS']],
     ['for the name of a stream', { meterApiNames: ['a', '..'] }, ['meterApiNames/1: BAD_STREAM_NAME']],
-    ['for names that are no texts', { meterApiNames: ['a', 7] }, ['meterApiNames/1: BAD_TYPE']],
+    ['for names that are not strings', { meterApiNames: ['a', 7] }, ['meterApiNames/1: BAD_TYPE']],
     ['for a filter that is a list', { filter: [] }, ['filter: BAD_TYPE']],
-    ['for values that are no texts', { filter: { region: 5 } }, ['filter/region: BAD_TYPE']],
+    ['for values that are not strings', { filter: { region: 5 } }, ['filter/region: BAD_TYPE']],
     ['for a value', { filter: { region: ['eu', ''] } }, ['filter/region/1: EMPTY']],
     ['for no values', { filter: { region: [] } }, ['filter/region: NO_VALUES']],
     [
@@ -481,7 +486,7 @@ describe('a job is refused', () => {
     ],
     ['for a flag that is a text', { enabled: 'true' }, ['enabled: BAD_TYPE']],
     [
-      'for all of it at once, of the shape and of the domain',
+      'with all issues of format and domain together',
       { format: 7, range: 'x', timeZone: 'Mars', filters: {}, enabled: 1 },
       [
         'filters: UNKNOWN_FIELD',
@@ -493,7 +498,7 @@ describe('a job is refused', () => {
     ],
   ];
 
-  test.each(badJobs)('%s', async (_, changes, issues) => {
+  test.each(badJobs)('is rejected: %s', async (_, changes, issues) => {
     for (const route of ['POST /jobs', 'POST /jobs/check']) {
       const answer = await ask(server, route, { body: { ...good, ...changes } });
       expect([answer.status, issuesOf(answer).toSorted()]).toEqual([400, issues.toSorted()]);
@@ -505,7 +510,7 @@ describe('a job is refused', () => {
     ['nothing', '', 'VALIDATION_FAILED'],
     ['a list', '[]', 'VALIDATION_FAILED'],
     ['no JSON', '{', 'BAD_REQUEST'],
-  ])('for a body of %s', async (_, body, code) => {
+  ])('is rejected for a body of %s', async (_, body, code) => {
     for (const route of ['POST /jobs', 'POST /jobs/check', 'PUT /jobs', 'PUT /jobs/nothing']) {
       expect(await ask(server, route, { body })).toMatchObject({ status: 400, body: { error: { code } } });
     }

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** The very bytes that senders of the two services post. */
+/** The exact bytes that clients of the two services send. */
 const example = (name: string): Promise<Buffer> => readFile(join(import.meta.dirname, 'examples', name));
 
 const post = async (stream: string, verb: Verb, name: string, headers: Record<string, string> = {}) =>
@@ -32,7 +32,7 @@ const HOOLI = {
   'element-name': '<HOOLI-CUSTOMER-ID>',
 };
 
-test('a sum is added, a replace takes its place, a delete hides it, and a sum begins at zero again', async () => {
+test('example files > sum, replace, delete and sum again', async () => {
   const first = await post('hooli', 'sum', 'allocation-sum.json');
   expect(first).toMatchObject({ status: 200, body: accepted(1, 0) });
   expect(await post('hooli', 'sum', 'allocation-sum.json')).toMatchObject({ status: 200, body: accepted(1, 0) });
@@ -50,7 +50,7 @@ test('a sum is added, a replace takes its place, a delete hides it, and a sum be
 
   await post('hooli', 'sum', 'allocation-sum.json');
   expect(await recordsOf(server, 'hooli')).toEqual([{ ...HOOLI, value: '250000000' }]);
-  // The id is that of the ledger's entry, as GraphQL knows it.
+  // The id of the operation, the same as in GraphQL.
   const { node } = await server.graphql<{ node: object }>(
     'query ($id: ID!) { node(id: $id) { ... on AllocationOperation { kind insertedRecords stream { name } } } }',
     { id: first.body.operationId },
@@ -58,7 +58,7 @@ test('a sum is added, a replace takes its place, a delete hides it, and a sum be
   expect(node).toEqual({ kind: 'SUM', insertedRecords: 1, stream: { name: 'hooli' } });
 });
 
-test('a replace of what is not there only inserts', async () => {
+test('replace > only inserts if no record matches', async () => {
   expect(await post('fresh', 'replace', 'allocation-replace.json')).toMatchObject({
     status: 200,
     body: accepted(1, 0),
@@ -66,7 +66,7 @@ test('a replace of what is not there only inserts', async () => {
   expect(await recordsOf(server, 'fresh')).toEqual([{ ...HOOLI, value: '150000000' }]);
 });
 
-test('the path without a verb takes the body of a sum', async () => {
+test('path without a verb > accepts the body of a sum', async () => {
   const answer = await ask<Receipt>(server, 'POST /unit-cost/v1/telemetry/allocation/old', {
     body: await example('allocation-sum.json'),
   });
@@ -77,11 +77,11 @@ test('the path without a verb takes the body of a sum', async () => {
 const LINES_OF_DIALECTS = {
   'team-a': '10',
   'team-b': '20',
-  // 0.1 and 12345678901234567890, to the last digit.
+  // 0.1 and 12345678901234567890, exactly.
   'team-c': '12345678901234567890.1',
 };
 
-test('a file of many dialects is read line by line, and sums to the last digit', async () => {
+test('NDJSON in many dialects > is summed exactly', async () => {
   expect(await post('dialects', 'sum', 'client-dialects.ndjson', NDJSON)).toMatchObject({
     status: 200,
     body: accepted(4, 0),
@@ -97,12 +97,12 @@ test('a file of many dialects is read line by line, and sums to the last digit',
       filter: { 'custom:product': ['db'] },
     });
   }
-  // GraphQL reads the same.
+  // GraphQL returns the same.
   const live = (await readRecords(server, 'dialects')) ?? [];
   expect(Object.fromEntries(live.map((record) => [record.elementName, record.value]))).toEqual(LINES_OF_DIALECTS);
 });
 
-test('the same lines as one JSON body are the same content', async () => {
+test('NDJSON lines > are the same content as a JSON body', async () => {
   const lines = (await example('client-dialects.ndjson')).toString().trimEnd().split('\n');
   const headers = { 'idempotency-key': 'dialects' };
   const first = await post('both', 'sum', 'client-dialects.ndjson', { ...NDJSON, ...headers });
@@ -113,7 +113,7 @@ test('the same lines as one JSON body are the same content', async () => {
   expect(second).toMatchObject({ status: 200, body: { ...first.body, replayed: true } });
 });
 
-test('a job is made out of the body that its users send', async () => {
+test('job example > creates a job', async () => {
   const sent = JSON.parse((await example('job-create.json')).toString()) as object;
   const before = Date.now();
   const answer = await ask<Record<string, unknown> & { schedulerContext: { nextRunTimesInSeconds: number[] } }>(
@@ -139,7 +139,7 @@ test('a job is made out of the body that its users send', async () => {
   });
   expect(answer.body['createTime']).toBe(answer.body['updateTime']);
   expect(answer.body['createTime']).toBeGreaterThanOrEqual(before - 1000);
-  // At two in the morning, every day.
+  // Every day at 02:00.
   const slots = answer.body.schedulerContext.nextRunTimesInSeconds;
   expect(slots.length).toBeGreaterThan(0);
   for (const slot of slots) expect(new Date(slot * 1000).toISOString()).toMatch(/T02:00:00\.000Z$/);

@@ -6,8 +6,8 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { readChunks } from '../../src/http/request-body.ts';
 import { createRequestMemory } from '../../src/http/request-memory.ts';
 
-// A sender that goes when its body is whole on the way, and not read yet. Its decoder would wait for the rest for ever: with
-// a timer that keeps a server from ending, and whatever was staged for the request.
+// A client that disconnects when its complete body is in flight and not read yet. The decoder would wait forever for the rest, with
+// a timer that keeps the server from stopping, and with the batches staged for the request.
 
 const PACE = { minBytesPerSecond: 0, measuredMs: 30_000, maxMs: 3_600_000 };
 const closing: (() => void)[] = [];
@@ -15,7 +15,7 @@ afterEach(() => {
   for (const close of closing.splice(0)) close();
 });
 
-/** The request as the server gets it, and the socket that it came over. */
+/** The request as the server receives it, and its socket. */
 const receive = async (body: Buffer, encoding: string) => {
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -33,11 +33,11 @@ describe.each([
   ['identity', Buffer.from('short')],
   ['gzip', gzipSync(Buffer.from('short'))],
   ['br', brotliCompressSync(Buffer.from('short'))],
-])('a body in %s', (encoding, body) => {
-  test('whose sender went before it was read has broken off', async () => {
+])('body in %s', (encoding, body) => {
+  test('throws if the client disconnected before it was read', async () => {
     const sent = await receive(body, encoding);
     sent.socket.destroy();
-    // Its 'close' has been by then, and does not come again.
+    // Its 'close' event has been emitted before and is not emitted again.
     await once(sent.request.socket, 'close');
     expect([sent.request.complete, sent.request.readableEnded]).toEqual([true, false]);
     await expect(readChunks(sent.request, PACE, createRequestMemory(100_000_000).open()).next()).rejects.toThrow(
@@ -46,7 +46,7 @@ describe.each([
   });
 });
 
-test('a compressed body whose sender goes while it is read breaks off, or was whole', async () => {
+test('compressed body > is complete or throws when the client disconnects while it is read', async () => {
   const sent = await receive(
     gzipSync(Buffer.from(Array.from({ length: 400_000 }, (_, n) => `${n} `).join(''))),
     'gzip',

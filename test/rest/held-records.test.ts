@@ -5,8 +5,8 @@ import { scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { allocationPath, countStored, linesOf, type Receipt, send, sendPieces } from './requests.ts';
 
-// Sums sent as lines wait in memory for the end of their request while there is place, and else in the database: which of
-// the two must not be seen in what they leave.
+// NDJSON sums wait in memory for the end of their request up to INTAKE_HELD_BYTES, otherwise in the database. The result must
+// be the same.
 
 const LIMIT = 800_000;
 
@@ -40,7 +40,7 @@ const textOf = ({ timestamp, filter, element, value }: Line): string =>
 
 const hourAt = (hour: number): string => new Date(Date.UTC(2005, 0, 1) + hour * 3_600_000).toISOString();
 
-/** Names that arrays and JSON write as something else, among others. */
+/** Names, some of which are escaped in arrays and JSON. */
 const NAMES = ['acme', 'a,b', '{}', '"', '\\', 'NULL', 'ünï', '𝒳 and 𝒴', "o'hara", ' '];
 
 const linesUpTo = (count: number, hours: number): string[] =>
@@ -53,7 +53,7 @@ const linesUpTo = (count: number, hours: number): string[] =>
     }),
   );
 
-/** All that the ledger and the totals hold of a stream. */
+/** The ledger and the totals of a stream. */
 const storedIn = async (stream: string): Promise<unknown> => {
   const [row] = await querySql<{ stored: unknown }>(
     roomy,
@@ -73,7 +73,7 @@ const heldBytes = async (server: TestServer): Promise<number> =>
   (await scrape(server.url)).value('sluice_intake_held_bytes') ?? NaN;
 const stagedBatches = async (): Promise<number> => (await countStored(roomy))['staged_batches'] ?? NaN;
 
-/** A request whose end comes when the gate is opened. */
+/** A request that ends when the gate is opened. */
 const hold = (server: TestServer, stream: string, lines: readonly string[], last: readonly string[] = []) => {
   const gate = createGate();
   const pieces = async function* (): AsyncGenerator<Buffer> {
@@ -85,8 +85,8 @@ const hold = (server: TestServer, stream: string, lines: readonly string[], last
   return { end: gate.open, answered };
 };
 
-describe('sums that come as lines', () => {
-  test('wait in memory and nowhere else, and nothing of them is seen before the end of their request', async () => {
+describe('NDJSON sums', () => {
+  test('wait in memory only, and are not visible before the end of the request', async () => {
     const { end, answered } = hold(roomy, 'held', linesUpTo(5000, 24), linesUpTo(3, 24));
     await eventually(
       () => heldBytes(roomy),
@@ -98,7 +98,7 @@ describe('sums that come as lines', () => {
     expect(await heldBytes(roomy)).toBe(0);
   });
 
-  test('leave the same wherever they waited, and are the same request', async () => {
+  test('have the same result in memory and in the staging table, and the same digest', async () => {
     const lines = linesUpTo(12_000, 700);
     const headers = { 'idempotency-key': 'the same' };
     const sent = async (server: TestServer, stream: string): Promise<unknown> => {
@@ -117,7 +117,7 @@ describe('sums that come as lines', () => {
     expect(await storedIn('same-key')).toEqual(wanted);
   });
 
-  test('are staged, with all before them, when one request has a quarter of the place', async () => {
+  test('are staged with all earlier lines when one request uses a quarter of INTAKE_HELD_BYTES', async () => {
     const { end, answered } = hold(tight, 'both', linesUpTo(22_000, 24), linesUpTo(1, 24));
     await eventually(stagedBatches, (batches) => batches >= 4);
     expect(await heldBytes(tight)).toBe(0);
@@ -126,7 +126,7 @@ describe('sums that come as lines', () => {
     expect(await stagedBatches()).toBe(0);
   });
 
-  test('of many requests take no more place than there is', async () => {
+  test('of many requests use at most INTAKE_HELD_BYTES', async () => {
     const requests = Array.from({ length: 8 }, (_, index) => hold(tight, `many-${index}`, linesUpTo(4500, 24)));
     await eventually(stagedBatches, (batches) => batches > 0);
     const bytes = await heldBytes(tight);
@@ -140,7 +140,7 @@ describe('sums that come as lines', () => {
     expect(await heldBytes(tight)).toBe(0);
   });
 
-  test('of more buckets than their totals are kept for are staged, and their totals are right', async () => {
+  test('are staged with correct totals if they have more buckets than totals are kept for', async () => {
     const hours = 100_100;
     const lines = Array.from({ length: hours }, (_, hour) =>
       textOf({ timestamp: hourAt(hour), filter: {}, element: 'acme', value: '1' }),
@@ -160,7 +160,7 @@ describe('sums that come as lines', () => {
   test.each([
     ['breaks off', undefined],
     ['has a line that breaks a rule', '{"timestamp":"yesterday"}\n'],
-  ])('give their place back where their request %s', async (_, bad) => {
+  ])('release their memory if the request %s', async (_, bad) => {
     const gate = createGate();
     const pieces = async function* (): AsyncGenerator<Buffer> {
       yield Buffer.from(linesOf(linesUpTo(5000, 24)));
@@ -182,7 +182,7 @@ describe('sums that come as lines', () => {
     expect(await storedIn('gone')).toBeUndefined();
   });
 
-  test('replaces and deletes are staged, so that keys are compared in the database', async () => {
+  test('are the only requests in memory: replaces and deletes are staged, so that the database compares keys', async () => {
     const gate = createGate();
     const pieces = async function* (): AsyncGenerator<Buffer> {
       yield Buffer.from(linesOf(linesUpTo(4500, 10_000)));

@@ -3,7 +3,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import { readRecords, verdict, write, type WriteKind } from '../streams/writes.ts';
 import { countStored, issuesOf, type Receipt, type RestFailure, send, type Verb } from './requests.ts';
 
-// One key, one content, one receipt: over GraphQL, JSON and lines.
+// One key, one content, one receipt: over GraphQL, JSON and NDJSON.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -21,7 +21,7 @@ interface Told {
 
 const VERBS: Readonly<Record<WriteKind, Verb>> = { Sum: 'sum', Replace: 'replace', Delete: 'delete' };
 
-/** So many records; of a delete selectors. */
+/** `count` records, or selectors for a delete. */
 const writeRecords = async (
   way: Way,
   kind: WriteKind,
@@ -41,7 +41,7 @@ const writeRecords = async (
   const records = places.map((name) =>
     JSON.stringify({ ...bucket, 'element-name': name, ...(kind !== 'Delete' && { value }) }),
   );
-  // Headers go as bytes, each of them a character.
+  // fetch sends each character of a header as one byte.
   const headers = { 'idempotency-key': Buffer.from(key).toString('latin1') };
   const answer = await send<Receipt & RestFailure>(server, way, [stream, VERBS[kind]], records, { headers });
   if (answer.status > 201) {
@@ -51,8 +51,8 @@ const writeRecords = async (
   return { operationId: answer.body.operationId, outcome: `replayed ${answer.body.replayed}` };
 };
 
-describe.each<WriteKind>(['Sum', 'Replace', 'Delete'])('a %s', (kind) => {
-  test.each(WAYS)('that came first over %s is replayed over each, and other content is a conflict', async (first) => {
+describe.each<WriteKind>(['Sum', 'Replace', 'Delete'])('%s', (kind) => {
+  test.each(WAYS)('sent first over %s > is replayed over each API, and other content is a conflict', async (first) => {
     const stream = `${kind}-${first}`;
     const key = `${stream} ключ`;
     if (kind === 'Delete') await writeRecords('JSON', 'Sum', { stream, key: `${stream}-before`, count: 3 });
@@ -80,7 +80,7 @@ describe.each<WriteKind>(['Sum', 'Replace', 'Delete'])('a %s', (kind) => {
   });
 });
 
-test('a body of lines in several batches is the content of the list of the same records', async () => {
+test('idempotency > treats NDJSON of several batches and a list of the same records as the same content', async () => {
   const request = { stream: 'long', key: 'long', count: 6001 };
   const original = await writeRecords('NDJSON', 'Sum', request);
   expect(original.outcome).toBe('replayed false');
@@ -91,7 +91,7 @@ test('a body of lines in several batches is the content of the list of the same 
   }
 });
 
-test('a replace whose records are bad is a conflict under a known key, and so is one that repeats a record', async () => {
+test('idempotency > reports a conflict before validation errors if the key was used', async () => {
   await writeRecords('JSON', 'Replace', { stream: 'known', key: 'known', count: 2 });
   const record = '{"timestamp":"2026-01-25","granularity":"DAILY","element-name":"e0","value":"1"}';
   const headers = { 'idempotency-key': 'known' };
@@ -100,13 +100,13 @@ test('a replace whose records are bad is a conflict under a known key, and so is
       const answer = await send<RestFailure>(server, form, ['known', 'replace'], records, { headers });
       expect(answer).toMatchObject({ status: 409, body: { error: { code: 'IDEMPOTENCY_MISMATCH', issues: [] } } });
     }
-    // What is no request at all is told as that.
+    // A malformed request is reported as such.
     const answer = await send<RestFailure>(server, form, ['known', 'replace'], [], { headers });
     expect([form, answer.status, ...issuesOf(answer)]).toEqual([form, 400, 'records: NO_RECORDS']);
   }
 });
 
-test('a request that was refused leaves its key free', async () => {
+test('idempotency > does not use the key of a rejected request', async () => {
   for (const form of ['JSON', 'NDJSON'] as const) {
     const headers = { 'idempotency-key': `free-${form}` };
     expect((await send(server, form, ['nowhere', 'delete'], ['{}'], { headers })).status).toBe(400);
@@ -117,7 +117,7 @@ test('a request that was refused leaves its key free', async () => {
   }
 });
 
-test('the same lines at the same moment are written once', async () => {
+test('idempotency > writes concurrent identical NDJSON requests once', async () => {
   for (let round = 0; round < 4; round += 1) {
     const request = { stream: `once-${round}`, key: `once-${round}`, count: 200 };
     const told = await Promise.all(

@@ -26,17 +26,17 @@ const SUM = `mutation { allocationSum(input: { stream: "calls", records: [{ time
   granularity: DAILY, elementName: "hooli", value: "1" }] }) { __typename } }`;
 
 test.each(['application/json', 'application/x-ndjson'])(
-  'a key that sent more %s than it may is told when to come again, and may then; another key is not held up',
+  'intake rate > returns 429 with Retry-After to an API key that sent too much %s, and not to another key',
   async (type) => {
     const [busy, calm] = await Promise.all([
       server.createKey('acme', ['INGEST']),
       server.createKey('acme', ['INGEST']),
     ]);
-    // Twice what the bucket holds: who is admitted is not cut off.
+    // Twice the capacity of the token bucket: an admitted request is not cut off.
     expect(await post(20, busy, type)).toMatchObject({ status: 200 });
     const refused = await post(1, busy, type);
     expect(refused).toMatchObject({ status: 429, body: { error: { code: 'RATE_LIMITED', issues: [] } } });
-    // A debt of ten, less what came back meanwhile, and one for the record.
+    // A debt of ten records, minus the refill, plus one for this record.
     expect(['1', '2']).toContain(refused.retryAfter);
     expect(await post(1, calm, type)).toMatchObject({ status: 200 });
     expect(
@@ -50,7 +50,7 @@ test.each(['application/json', 'application/x-ndjson'])(
   },
 );
 
-test('over GraphQL it is 429 as well, with the same code', async () => {
+test('intake rate > is 429 with the same code over GraphQL', async () => {
   const key = await server.createKey('acme', ['INGEST']);
   expect(await post(20, key)).toMatchObject({ status: 200 });
   const answer = await fetch(`${server.url}/graphql`, {

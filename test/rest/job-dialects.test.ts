@@ -24,7 +24,7 @@ interface Run extends Readonly<Record<string, unknown>> {
 }
 
 let jobs = 0;
-/** Settings of a job that runs by hand alone. */
+/** Settings of a job that only runJob starts. */
 const settings = (changes: Readonly<Record<string, unknown>> = {}): Record<string, unknown> => {
   jobs += 1;
   return {
@@ -81,16 +81,16 @@ const create = async (changes: Readonly<Record<string, unknown>> = {}): Promise<
 
 const read = async (id: string): Promise<Job> => (await ask<Job>(server, `GET /jobs/${id}`)).body;
 
-/** What a user sets of a job. */
+/** The settings of a job. */
 const settingsOf = (job: Job): Record<string, unknown> => {
   const { id: _, version: _v, createTime: _c, updateTime: _u, schedulerContext: _s, ...rest } = job;
   return rest;
 };
 
-test('what is left out has its default, and what is null too', async () => {
+test('job > has defaults for absent and null fields', async () => {
   const sent = settings();
   const { enabled: _, ...required } = sent;
-  // Neither schedule nor enabled: it would run at once.
+  // No schedule, and enabled is false; otherwise the job would run immediately.
   const answer = await ask<Job>(server, 'POST /jobs/check', { body: required });
   expect(answer).toMatchObject({ status: 200, body: { job: { ...required, ...DEFAULTS } } });
   const nulls = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, null]));
@@ -100,7 +100,7 @@ test('what is left out has its default, and what is null too', async () => {
   });
 });
 
-test('every field comes back as it was sent, and is the same in GraphQL', async () => {
+test('job > returns every field as sent, and the same in GraphQL', async () => {
   const job = await create(EVERY_FIELD);
   expect(job).toMatchObject(EVERY_FIELD);
   expect(job).toMatchObject({ version: 1, schedulerContext: { nextRunTimesInSeconds: [] } });
@@ -129,7 +129,7 @@ test.each([
   [{ format: 'CSV', aggregationBucket: 'HOUR', compression: 'NONE' }],
   [{ format: 'Json', aggregationBucket: 'Week', compression: 'GZip' }],
   [{ format: 'ndjson', aggregationBucket: 'month', compression: 'none' }],
-])('words may be in any case: %j', async (words) => {
+])('enum values of a job > may be in any case: %j', async (words) => {
   const rescaleFunction = { function: 'Multiply', coefficient: 2 };
   const job = await create({ ...words, range: 'ago(90d)', rescaleFunction });
   expect(job).toMatchObject({
@@ -149,7 +149,7 @@ const coefficients: [sent: string, answered: string][] = [
   ['0.30000000000000004', '0.30000000000000004'],
 ];
 
-test.each(coefficients)('the coefficient %s keeps its digits', async (sent, answered) => {
+test.each(coefficients)('coefficient %s > keeps its digits', async (sent, answered) => {
   const body = JSON.stringify(settings({ rescaleFunction: null })).replace(
     '"rescaleFunction":null',
     `"rescaleFunction":{"function":"multiply","coefficient":${sent}}`,
@@ -157,13 +157,13 @@ test.each(coefficients)('the coefficient %s keeps its digits', async (sent, answ
   const answer = await ask<Job>(server, 'POST /jobs', { body });
   const shown = `"rescaleFunction":{"function":"multiply","coefficient":${answered}}`;
   expect(answer.status === 201 ? answer.text : issuesOf(answer)).toContain(shown);
-  // And sent back as it came, it is the same.
+  // Sent back unchanged, it is the same.
   const path = `/jobs/${answer.body.id}`;
   const again = await ask(server, `PUT ${path}`, { body: (await ask(server, `GET ${path}`)).text });
   expect(again.text).toContain(shown);
 });
 
-test('a dimension with one value may stand without a list, as in a record', async () => {
+test('filter of a job > accepts a single value without a list, as in a record', async () => {
   const job = await create({ filter: { region: 'eu' } });
   expect(job.filter).toEqual({ region: ['eu'] });
 });
@@ -172,9 +172,9 @@ describe('PUT', () => {
   test.each([
     ['with the id in the path', (id: string) => `PUT /jobs/${id}`, () => ({})],
     ['with the id in the body', () => 'PUT /jobs', (id: string) => ({ id })],
-  ])('%s replaces the whole: what is left out takes its default', async (_, routeOf, idIn) => {
+  ])('%s > replaces all settings, with defaults for absent fields', async (_, routeOf, idIn) => {
     const job = await create(EVERY_FIELD);
-    // First without the schedule, then enabled by default: with neither said it could be taken for one that runs at once.
+    // First without the schedule, then enabled by default. With both absent, the job would run immediately.
     const { enabled: _enabled, ...enabled } = settings({ cron: '5 5 * * *' });
     for (const [version, sent] of [
       [2, settings()],
@@ -189,7 +189,7 @@ describe('PUT', () => {
     }
   });
 
-  test('an answer may be sent back as it is, with one field edited', async () => {
+  test('accepts a response with one changed field', async () => {
     const job = await create(EVERY_FIELD);
     const edited = { ...job, description: 'edited' };
     const first = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: edited });
@@ -198,14 +198,14 @@ describe('PUT', () => {
     expect(second).toMatchObject({ status: 200, body: { description: 'twice', version: 3 } });
   });
 
-  test('what is read-only is ignored, whatever it holds', async () => {
+  test('ignores read-only fields', async () => {
     const job = await create();
     const { id: _, ...body } = { ...job, createTime: 1, updateTime: 'x', schedulerContext: null };
     const answer = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...body, id: 'another' } });
     expect(answer).toMatchObject({ status: 200, body: { id: job.id, createTime: job.createTime } });
   });
 
-  test('of a stale version is a conflict, and changes nothing', async () => {
+  test('with a stale version > is a conflict and changes nothing', async () => {
     const job = await create();
     const edit = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...job, description: 'first' } });
     for (const route of [`PUT /jobs/${job.id}`, 'PUT /jobs']) {
@@ -213,12 +213,12 @@ describe('PUT', () => {
       expect(answer).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT', issues: [] } } });
     }
     expect(await read(job.id)).toEqual(edit.body);
-    // Without a version the last one wins.
+    // Without a version the last write wins.
     const { version: _, ...unguarded } = job;
     expect(await ask(server, 'PUT /jobs', { body: unguarded })).toMatchObject({ status: 200, body: { version: 3 } });
   });
 
-  test('of a name or a destination that another job has is a conflict', async () => {
+  test('with the name or destination of another job > is a conflict', async () => {
     const [one, other] = [await create(), await create()];
     const name = await ask(server, `PUT /jobs/${one.id}`, { body: { ...one, jobName: other.jobName } });
     expect(name).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT' } } });
@@ -227,13 +227,13 @@ describe('PUT', () => {
     expect(await read(one.id)).toEqual(one);
   });
 
-  test('without an id in path or body is refused', async () => {
+  test('without an id in path or body > is rejected', async () => {
     const answer = await ask(server, 'PUT /jobs', { body: settings() });
     expect([answer.status, issuesOf(answer)]).toEqual([400, ['id: REQUIRED']]);
   });
 });
 
-describe('a field that there is not', () => {
+describe('unknown field', () => {
   const routes: [what: string, ask: (body: object) => Promise<RestAnswer<RestFailure>>][] = [
     ['POST /jobs', (body) => ask(server, 'POST /jobs', { body })],
     ['POST /jobs/check', (body) => ask(server, 'POST /jobs/check', { body })],
@@ -241,7 +241,7 @@ describe('a field that there is not', () => {
     ['PUT /jobs', async (body) => ask(server, 'PUT /jobs', { body: { ...body, id: (await create()).id } })],
   ];
 
-  test.each(routes)('is refused by its name in %s', async (_, send) => {
+  test.each(routes)('is rejected by name in %s', async (_, send) => {
     const unknown = { filters: {}, rangee: 'ago(1d)', JobName: 'x', toString: 1 };
     const answer = await send({ ...settings(), ...unknown, rescaleFunction: { function: 'multiply', factor: 2 } });
     expect(answer.status).toBe(400);
@@ -258,7 +258,7 @@ describe('a field that there is not', () => {
   });
 
   test.each(['id', 'version', 'createTime', 'updateTime', 'schedulerContext'])(
-    'is %s too, where a job is made',
+    'is rejected if it is %s in the creation of a job',
     async (name) => {
       const answer = await ask(server, 'POST /jobs', { body: settings({ [name]: 1 }) });
       expect([answer.status, issuesOf(answer)]).toEqual([400, [`${name}: UNKNOWN_FIELD`]]);
@@ -266,7 +266,7 @@ describe('a field that there is not', () => {
   );
 });
 
-describe('a check', () => {
+describe('check', () => {
   interface Check {
     readonly job: Readonly<Record<string, unknown>>;
     readonly query: Readonly<Record<string, unknown>>;
@@ -275,7 +275,7 @@ describe('a check', () => {
     readonly warnings: readonly string[];
   }
 
-  test('shows the job, the query, the keys, a sample and warnings, and stores nothing', async () => {
+  test('returns job, query, object keys, sample and warnings, and stores nothing', async () => {
     const day = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
     const record = `{"timestamp":"${day}","granularity":"DAILY","filter":{"region":["eu"]},"element-name":"hooli","value":7}`;
     await send(server, 'JSON', ['checked', 'sum'], [record]);
@@ -303,12 +303,12 @@ describe('a check', () => {
     ]);
     expect(sample.join()).toContain(`checked,${day}T00:00:00Z`);
     expect(warnings.join()).toContain('missing');
-    // The name and the keys are still free.
+    // The name and the destination are still free.
     expect(await ask(server, 'POST /jobs', { body })).toMatchObject({ status: 201 });
     expect(await ask(server, 'POST /jobs/check', { body })).toMatchObject({ status: 409 });
   });
 
-  test('with an id is one of a PUT of that job, and takes an answer as it came', async () => {
+  test('with an id > checks a PUT of that job, and accepts a response unchanged', async () => {
     const job = await create(EVERY_FIELD);
     expect(await ask(server, 'POST /jobs/check', { body: job })).toMatchObject({
       status: 200,
@@ -322,7 +322,7 @@ describe('a check', () => {
 });
 
 describe('lists', () => {
-  /** Page after page, by the Link of each. */
+  /** Reads all pages by their Link headers. */
   const follow = async <Row>(path: string): Promise<Row[][]> => {
     const pages: Row[][] = [];
     for (let next: string | null = path; next !== null;) {
@@ -336,13 +336,13 @@ describe('lists', () => {
     return pages;
   };
 
-  test('of more than 100 jobs go on in a Link with rel="next"', async () => {
+  test('of more than 100 jobs continue with a Link with rel="next"', async () => {
     const made: string[] = [];
     for (let index = 0; index < 205; index += 1) made.push((await create()).id);
     const pages = await follow<Job>('/jobs');
     expect(pages.slice(0, -1).map((page) => page.length)).toEqual(pages.slice(0, -1).map(() => 100));
     const ids = pages.flat().map((job) => job.id);
-    // The newest first, each once; other tests made some before.
+    // Newest first, each once; other tests created some before.
     expect(ids.slice(0, made.length)).toEqual(made.toReversed());
     expect(new Set(ids).size).toBe(ids.length);
     const small = await follow<Job>('/jobs?limit=70');
@@ -355,11 +355,11 @@ describe('lists', () => {
     expect(inGraphQL.edges.map(({ node }) => node.id)).toEqual(ids.slice(0, 100));
   });
 
-  test('of the runs of a job go on in the same way', async () => {
+  test('of the runs of a job continue in the same way', async () => {
     const job = await create();
     const other = await create();
     await ask(server, `POST /jobs/${other.id}/run`);
-    // In one request, one after the other.
+    // Sequentially, over one connection.
     const mutations = Array.from(
       { length: 103 },
       (_, index) => `r${index}: runJob(input: { jobId: "${job.id}" }) { ... on Run { id } }`,
@@ -373,12 +373,12 @@ describe('lists', () => {
     expect((await follow<Run>(`/jobs/${job.id}/runs?limit=50`)).map((page) => page.length)).toEqual([50, 50, 3]);
   });
 
-  test.each(['limit=0', 'limit=101', 'limit=x', 'limit='])('with %s are refused', async (query) => {
+  test.each(['limit=0', 'limit=101', 'limit=x', 'limit='])('with %s are rejected', async (query) => {
     const answer = await ask(server, `GET /jobs?${query}`);
     expect([answer.status, issuesOf(answer)]).toEqual([400, ['limit: BAD_VALUE']]);
   });
 
-  test.each(['x', 'W10', ''])('behind "%s", which is no place of theirs, are refused', async (after) => {
+  test.each(['x', 'W10', ''])('after the invalid cursor "%s" are rejected', async (after) => {
     expect(await ask(server, `GET /jobs?after=${after}`)).toMatchObject({
       status: 400,
       body: { error: { code: 'BAD_USER_INPUT', issues: [] } },
@@ -387,7 +387,7 @@ describe('lists', () => {
 });
 
 describe('runs', () => {
-  test('a run by hand is answered at once, and followed by its id', async () => {
+  test('are returned immediately by POST, and can be read by id', async () => {
     const line = `{"timestamp":"2026-01-25","granularity":"DAILY","element-name":"hooli","value":12345678901234567890.5}`;
     await send<RestRecord>(server, 'JSON', ['run', 'sum'], [line]);
     const job = await create({ meterApiNames: ['run'], range: 'ago(1d)' });
@@ -431,7 +431,7 @@ describe('runs', () => {
     ['no body', undefined],
     ['{}', '{}'],
     ['null', '{"scheduledFor": null}'],
-  ])('with %s it is for now', async (_, body) => {
+  ])('with %s > are for now', async (_, body) => {
     const job = await create();
     const before = Math.floor(Date.now() / 1000) * 1000;
     const { status, body: run } = await ask<Run>(server, `POST /jobs/${job.id}/run`, {
@@ -447,12 +447,12 @@ describe('runs', () => {
     ['{"scheduledFor": 7}', 'scheduledFor: BAD_TYPE'],
     ['{"scheduledfor": "2026-01-26T00:00:00Z"}', 'scheduledfor: UNKNOWN_FIELD'],
     ['[]', ': BAD_TYPE'],
-  ])('with %s there is none', async (body, issue) => {
+  ])('with %s > are rejected', async (body, issue) => {
     const answer = await ask(server, `POST /jobs/${(await create()).id}/run`, { body });
     expect([answer.status, issuesOf(answer)]).toEqual([400, [issue]]);
   });
 
-  test('a job that is enabled and has no schedule runs once at once, and is not run again by a PUT', async () => {
+  test('start once for an enabled job without a schedule, and not again by a PUT', async () => {
     const job = await create({ enabled: true });
     const runsOf = async () => (await ask<Run[]>(server, `GET /jobs/${job.id}/runs`)).body;
     expect(await runsOf()).toMatchObject([{ trigger: 'immediate' }]);
@@ -461,7 +461,7 @@ describe('runs', () => {
   });
 });
 
-test('a deleted job is gone, and its runs are kept', async () => {
+test('deleted job > is not found, and its runs remain', async () => {
   const job = await create();
   const { body: run } = await ask<Run>(server, `POST /jobs/${job.id}/run`);
   await endedRun(server, run.id);
@@ -473,7 +473,7 @@ test('a deleted job is gone, and its runs are kept', async () => {
   expect(await ask(server, `GET /runs/${run.id}`)).toMatchObject({ status: 200, body: { jobId: job.id } });
 });
 
-test('an edit of a job whose one-off time has passed is told what is wrong with it, and nothing else', async () => {
+test('update of a job whose one-off time has passed > reports only the problems of the update', async () => {
   const seconds = Math.floor(Date.now() / 1000) + 2;
   const job = await create({ scheduledTimeInSeconds: seconds });
   await expect.poll(() => Date.now() / 1000, { timeout: 10_000 }).toBeGreaterThan(seconds + 0.1);

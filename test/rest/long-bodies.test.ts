@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { send } from './requests.ts';
 
-// What is done with all records of a body at its end grows with their number, and not with its square. What compares each
-// record with all others of its bucket takes minutes for these bodies, and is given up after INTAKE_MAX_SECONDS.
+// The work at the end of a body is linear in its number of records, not quadratic. Comparing each
+// record with all others of its bucket would take minutes for these bodies, and would end at INTAKE_MAX_SECONDS.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -18,7 +18,7 @@ const shapes: [what: string, lineAt: (index: number) => string][] = [
   ['filters of one element', (index) => `"filter":{"d":["f${index}"]},"element-name":"e"`],
 ];
 
-test.each(shapes)('%s, all of one bucket, are summed, replaced and deleted in seconds', async (what, lineAt) => {
+test.each(shapes)('%s of one bucket > are summed, replaced and deleted in seconds', async (what, lineAt) => {
   const stream = what.replaceAll(' ', '-');
   const lines = (value: string): string[] =>
     Array.from(

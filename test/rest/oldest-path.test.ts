@@ -50,20 +50,20 @@ const post = <Body = Receipt>(
     headers: { ...(form === 'NDJSON' && NDJSON), ...headers },
   });
 
-describe.each(FORMS)('the oldest path, in %s', (form) => {
-  test('adds records to the stream that they name, and names the successor', async () => {
+describe.each(FORMS)('oldest path, in %s', (form) => {
+  test('adds records to the stream that they name, and returns the Link of its successor', async () => {
     const stream = newStream();
     const records = [recordText({ 'telemetry-stream': stream }), recordText({ 'telemetry-stream': stream, value: 2 })];
     const answer = await post(form, records);
     expect(answer).toMatchObject({ status: 200, body: { message: 'Telemetry accepted', insertedRecords: 2 } });
     expect(await recordsOf(server, stream)).toMatchObject([{ 'element-name': 'hooli', value: '3' }]);
-    // RFC 9745: a date as a structured field.
+    // RFC 9745: a date in the format of a structured field.
     expect(answer.headers.get('deprecation')).toMatch(/^@\d{10}$/);
     const [, successor = ''] = /^<([^>]+)>; rel="successor-version"$/.exec(answer.headers.get('link') ?? '') ?? [];
     expect(new URL(successor, server.url + PATH).pathname).toBe(allocationPath(stream, 'sum'));
   });
 
-  test('accepts what a sum accepts, and the same idempotency key replays on either path', async () => {
+  test('accepts the records of a sum, and replays idempotency keys of either path', async () => {
     const stream = newStream();
     const headers = { 'idempotency-key': `key-${stream}` };
     const first = await post(form, [recordText({ 'telemetry-stream': stream })], headers);
@@ -102,7 +102,7 @@ describe.each(FORMS)('the oldest path, in %s', (form) => {
       [recordText({ 'telemetry-stream': 'a', value: '-1' }), recordText({ 'telemetry-stream': 'b', value: 'x' })],
       ['records/0/value: NEGATIVE_VALUE', 'records/1/telemetry-stream: OTHER_STREAM'],
     ],
-  ])('refuses %s, and stores nothing', async (_, records, issues) => {
+  ])('rejects %s and stores nothing', async (_, records, issues) => {
     const answer = await post<RestFailure>(form, records);
     expect([answer.status, issuesOf(answer)]).toEqual([400, issues]);
     expect(answer.headers.get('deprecation')).toBeNull();
@@ -112,7 +112,7 @@ describe.each(FORMS)('the oldest path, in %s', (form) => {
     });
   });
 
-  test('needs a key with the scope INGEST', async () => {
+  test('requires an API key with the scope INGEST', async () => {
     const body = form === 'JSON' ? jsonOf([recordText({})]) : linesOf([recordText({})]);
     const headers = form === 'NDJSON' ? NDJSON : {};
     expect((await ask(server, `POST ${PATH}`, { body, headers, key: null })).status).toBe(403);
@@ -120,7 +120,7 @@ describe.each(FORMS)('the oldest path, in %s', (form) => {
     expect((await ask(server, `POST ${PATH}`, { body, headers, key })).status).toBe(403);
   });
 
-  test('takes compressed bodies, and a slash at the end of the path', async () => {
+  test('accepts compressed bodies, and a slash at the end of the path', async () => {
     const stream = newStream();
     const records = [recordText({ 'telemetry-stream': stream })];
     const answer = await ask(server, `POST ${PATH}/`, {
@@ -133,8 +133,8 @@ describe.each(FORMS)('the oldest path, in %s', (form) => {
   });
 });
 
-describe('lines on the oldest path', () => {
-  test('may come in any pieces, with blank lines and a byte order mark first', async () => {
+describe('NDJSON on the oldest path', () => {
+  test('may arrive in any pieces, with blank lines and a byte order mark first', async () => {
     const stream = newStream();
     const records = Array.from({ length: 30 }, (_, index) =>
       recordText({ 'telemetry-stream': stream, 'element-name': `é${index}` }),
@@ -146,7 +146,7 @@ describe('lines on the oldest path', () => {
     expect(await recordsOf(server, stream)).toHaveLength(30);
   });
 
-  test('are read as a stream, beyond the limit of a JSON body', async () => {
+  test('is read as a stream beyond the limit of a JSON body', async () => {
     const stream = newStream();
     const record = recordText({ 'telemetry-stream': stream, filter: { region: ['x'.repeat(250)] } });
     const count = 20_000;
@@ -163,13 +163,13 @@ describe('lines on the oldest path', () => {
     ['a first line that is not UTF-8', Buffer.from('7b22ff22', 'hex'), ['records/0: NOT_JSON']],
     ['a first line that is too long', `{"telemetry-stream":"${'x'.repeat(1024 * 1024)}"}\n`, ['records/0: NOT_JSON']],
     ['blank lines without an end', '\n'.repeat(3 * 1024 * 1024), ['records/0: LINE_TOO_LONG']],
-  ])('with %s are refused', async (_, body, issues) => {
+  ])('with %s > is rejected', async (_, body, issues) => {
     const answer = await ask<RestFailure>(server, `POST ${PATH}`, { body, headers: NDJSON });
     expect([answer.status, issuesOf(answer)]).toEqual([400, issues]);
   });
 });
 
-test.each(FORMS)('a stream in a record on the path of another stream is refused, in %s', async (form) => {
+test.each(FORMS)('record on the path of another stream > is rejected, in %s', async (form) => {
   const record = recordText({ 'telemetry-stream': 'other' });
   for (const verb of ['sum', 'replace'] as const) {
     const answer = await send<RestFailure>(server, form, [newStream(), verb], [record]);
@@ -188,7 +188,7 @@ describe('unit metrics', () => {
     'DELETE /unit-cost/v1/telemetry/metric/cost-per-customer',
     'DELETE /unit-cost/v1/telemetry/metric',
     'PUT /unit-cost/v1/telemetry/metric/',
-  ])('%s is 404, and says that only allocation streams are served', async (route) => {
+  ])('%s > is 404 and says that only allocation streams are served', async (route) => {
     const { status, body } = await ask(server, route);
     expect([status, body.error.code]).toEqual([404, 'NOT_FOUND']);
     expect(body.error.message).toContain('only allocation streams are served');
@@ -204,7 +204,7 @@ describe('streams named allocation and metric', () => {
     }
   });
 
-  test.each(NAMES)('%s: the reserved word wins on the short paths, and nothing is deleted', async (name) => {
+  test.each(NAMES)('%s > are not deleted by the short path, where the word is reserved', async (name) => {
     expect((await ask(server, `GET ${PATH}/${name}/records`)).status).toBe(404);
     expect((await ask(server, `DELETE ${PATH}/${name}?force=true`)).status).toBe(404);
     const { stream } = await server.graphql<{ stream: { records: { edges: { node: { value: string } }[] } } }>(
@@ -214,7 +214,7 @@ describe('streams named allocation and metric', () => {
     expect(stream.records.edges.map(({ node }) => node.value)).toEqual(['2']);
   });
 
-  test('a stream named records is written on the path without a verb', async () => {
+  test('do not affect a stream named records, which the path without a verb writes', async () => {
     const answer = await ask(server, `POST ${PATH}/allocation/records`, { body: jsonOf([recordText({})]) });
     expect(answer.status).toBe(200);
     expect(await recordsOf(server, 'records')).toMatchObject([{ value: '1' }]);

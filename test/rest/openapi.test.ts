@@ -35,7 +35,7 @@ beforeAll(async () => {
   const answer = await ask<Document>(server, 'GET /openapi.json', { key: null });
   document = answer.body;
   ajv.addSchema(document, 'document');
-  // Its only server is relative to where the document was fetched from.
+  // Its only server is relative to the URL of the document.
   const api = new OpenAPIClientAxios({
     definition: `${server.url}/openapi.json`,
     withServer: { url: server.url },
@@ -56,7 +56,7 @@ const find = (operationId: string) => {
   return found;
 };
 
-/** A schema of the document by its place in it. */
+/** Returns a schema of the document by its path. */
 const schemaAt = (...path: readonly string[]): ValidateFunction => {
   const pointer = path.map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))).join('/');
   return ajv.compile({ $ref: `document#/${pointer}` });
@@ -115,7 +115,7 @@ interface Sent {
   readonly body?: unknown;
 }
 
-/** What to call each operation with, so that it succeeds. A route that is missing here fails the test. */
+/** Arguments with which each operation succeeds. A route that is missing here fails the test. */
 const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
   allocationSum: async () => ({
     parameters: { stream: randomUUID(), 'Idempotency-Key': randomUUID() },
@@ -158,8 +158,8 @@ const call = async (operationId: string, { parameters = {}, body }: Sent): Promi
   return (await invoke(parameters, body)) as AxiosResponse<unknown>;
 };
 
-describe('the document', () => {
-  test('needs no key and is valid OpenAPI 3.1', async () => {
+describe('OpenAPI document', () => {
+  test('is valid OpenAPI 3.1 and served without an API key', async () => {
     const answer = await ask<Document>(server, 'GET /openapi.json', { key: null });
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json']);
     expect(answer.body.openapi).toMatch(/^3\.1\./);
@@ -167,17 +167,17 @@ describe('the document', () => {
     const result = await validator.validate(JSON.parse(answer.text) as Record<string, unknown>);
     expect(result).toEqual({ valid: true });
     expect(validator.version).toBe('3.1');
-    // It names no other server.
+    // It does not name another server.
     expect(answer.body.servers.map(({ url }) => url)).toEqual(['.']);
     expect(await ask(server, 'GET /openapi.json', { key: 'wrong' })).toMatchObject({ status: 200 });
   });
 
-  test('would be found invalid, were it so', async () => {
+  test('is checked by a validator that finds errors', async () => {
     const broken = { ...document, paths: { '/x': { get: { responses: [] } } } };
     expect((await new Validator().validate(structuredClone(broken))).valid).toBe(false);
   });
 
-  test('has every operation in the table of calls, and no other', () => {
+  test('has exactly the operations in the table of calls', () => {
     expect(
       operations()
         .map(({ operation }) => operation.operationId)
@@ -185,7 +185,7 @@ describe('the document', () => {
     ).toEqual(Object.keys(CALLS).toSorted());
   });
 
-  test('lists for each route how it can fail', () => {
+  test('lists the errors of each route', () => {
     for (const { path, method, operation } of operations()) {
       const statuses = Object.keys(operation.responses).map(Number);
       const expected = [
@@ -202,7 +202,7 @@ describe('the document', () => {
     }
   });
 
-  test('says of the deprecated paths that they are', () => {
+  test('marks the deprecated paths', () => {
     const deprecated = operations().filter(({ operation }) => operation.deprecated);
     expect(deprecated.map(({ path }) => path)).toEqual([
       '/unit-cost/v1/telemetry/allocation/{stream}',
@@ -212,7 +212,7 @@ describe('the document', () => {
 });
 
 describe.each(Object.keys(CALLS))('%s', (operationId) => {
-  test('called by a client made of the document does and answers what the document says', async () => {
+  test('returns what the document says when a generated client calls it', async () => {
     const { operation } = find(operationId);
     const sent = await (CALLS[operationId] as () => Promise<Sent>)();
     const answer = await call(operationId, sent);
@@ -225,7 +225,7 @@ describe.each(Object.keys(CALLS))('%s', (operationId) => {
     } else {
       expect(answer.data).toBe('');
     }
-    // Of the headers, those that come with every answer.
+    // Headers of every response.
     if ('Deprecation' in headers) expect(answer.headers['deprecation']).toBeTruthy();
     if (operationId === 'listJobs') expect(answer.headers['link']).toContain('rel="next"');
     if (sent.body !== undefined) expectValid(requestSchema(operationId, 'application/json'), sent.body);
@@ -234,7 +234,7 @@ describe.each(Object.keys(CALLS))('%s', (operationId) => {
     }
   });
 
-  test('refuses in the form that the document says', async () => {
+  test('returns errors in the format of the document', async () => {
     const { path, method, operation } = find(operationId);
     const route = `${method.toUpperCase()} ${path.replace(/\{\w+\}/, 'nothing')}`;
     const failures = [
@@ -257,14 +257,14 @@ describe.each(Object.keys(CALLS))('%s', (operationId) => {
   });
 });
 
-test('every example of a request in the document is in order, and is taken', async () => {
+test('examples in the OpenAPI document > are valid and accepted', async () => {
   let taken = 0;
   for (const { path, method, operation } of operations()) {
     for (const [type, { example }] of Object.entries(operation.requestBody?.content ?? {})) {
       if (example === undefined) continue;
       expectValid(requestSchema(operation.operationId, type), example);
       const stream = randomUUID();
-      // What a delete selects has to be there.
+      // The records that the delete selects.
       const before = JSON.stringify(record({ filter: { 'tag:environment': ['prod'] } }));
       await send(server, 'JSON', [stream, 'sum'], [before]);
       const body = type === NDJSON['content-type'] ? linesOf([JSON.stringify(example)]) : JSON.stringify(example);
@@ -276,11 +276,11 @@ test('every example of a request in the document is in order, and is taken', asy
       taken += 1;
     }
   }
-  // Four writes in both forms, a delete of a stream, a job.
+  // Four writes in both formats, a delete of a stream, a job.
   expect(taken).toBeGreaterThanOrEqual(10);
 });
 
-test('what comes out of the list of records may be sent as it is, and is in order by the document', async () => {
+test('list of records > can be sent back unchanged, and is valid by the OpenAPI document', async () => {
   const stream = await newStream();
   const records = await recordsOf(server, stream);
   const body = { records };
@@ -290,13 +290,13 @@ test('what comes out of the list of records may be sent as it is, and is in orde
   expect(await recordsOf(server, stream)).toEqual(records);
 });
 
-describe('the page at /docs', () => {
+describe('page at /docs', () => {
   const get = async (path: string) => {
     const response = await fetch(server.url + path);
     return { status: response.status, headers: response.headers, text: await response.text() };
   };
 
-  test('and every file that it names need no key, and come from this server', async () => {
+  test('is served by this server with all its files, without an API key', async () => {
     const page = await get('/docs');
     expect(page.status).toBe(200);
     expect(page.headers.get('content-type')).toContain('text/html');
@@ -304,7 +304,7 @@ describe('the page at /docs', () => {
     const files = named.filter((url) => !url.startsWith('data:'));
     expect(files.length).toBeGreaterThanOrEqual(3);
     for (const file of files) {
-      // Relative to the page, which may lie below the prefix of a proxy.
+      // Relative to the page, which may be below the prefix of a proxy.
       expect(file).toMatch(/^docs\/[^/]+$/);
       const { status, headers, text } = await get(`/${file}`);
       expect([file, status]).toEqual([file, 200]);
@@ -319,16 +319,16 @@ describe('the page at /docs', () => {
     expect(page.text).not.toMatch(/https?:|\/\/[a-z]/i);
   });
 
-  test('lets the browser ask nobody else', async () => {
+  test('does not allow the browser to contact other hosts', async () => {
     const policy = (await get('/docs')).headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'none'");
     const sources = policy.split(';').flatMap((directive) => directive.trim().split(' ').slice(1));
     expect(new Set(sources)).toEqual(new Set(["'none'", "'self'", "'unsafe-inline'", 'data:']));
-    // Scripts are those of the server alone.
+    // Only scripts of the server.
     expect(policy).toContain("script-src 'self';");
   });
 
-  test('shows the document of this server, and sends it to no validator', async () => {
+  test('shows the document of this server without sending it to a validator', async () => {
     const start = (await get('/docs/start.js')).text;
     expect(start).toContain("url: 'openapi.json'");
     expect(start).toContain('validatorUrl: null');

@@ -6,7 +6,7 @@ import type { RecordInput } from '../../src/streams/pipeline/inputs.ts';
 import { readRecord } from '../../src/rest/schemas/records.ts';
 import { KnownSpellings, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
 
-// The reader of text is held against JSON.parse and the reader of any record, whose answers it must never differ from.
+// Differential test: the fast path is compared with JSON.parse and the general reader, with which it must always agree.
 
 const STREAM = 'usage';
 
@@ -19,7 +19,7 @@ const linesOf = (text: string): (RecordInput | string)[] => {
   return found;
 };
 
-/** What any JSON reader makes of it; undefined where it is none, or a name repeats in it. */
+/** Result of the general reader; undefined if the text is not JSON or has duplicate keys. */
 const asAnyJson = (text: string): unknown => {
   try {
     const { value, text: exact } = parseJsonExactly(text);
@@ -59,7 +59,7 @@ const value = fc.oneof(
   ),
 );
 
-/** The fields of a record as JSON text, some left out, changed, or there twice. */
+/** Fields of a record as JSON text, some omitted, changed or duplicated. */
 const fields = fc
   .tuple(
     timestamp,
@@ -107,7 +107,7 @@ const plainText = fc
       `{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","filter":{"region":["r${customer % 3}"]},"element-name":"customer-${customer}","value":${quoted ? `"${amount}.5"` : amount}}`,
   );
 
-/** A text with one character taken away, put in or changed. */
+/** A text with one character removed, inserted or changed. */
 const damaged = fc
   .tuple(
     fc.oneof(plainText, recordText),
@@ -122,12 +122,12 @@ const damaged = fc
 
 const line = fc.oneof(plainText, recordText, damaged);
 
-describe('a record read out of text', () => {
-  test('is what any JSON reader makes of it, whatever was read before, or is left to that one', () => {
+describe('RecordTextReader > record', () => {
+  test('equals the result of the general reader after any earlier records, or is passed to it', () => {
     let left = 0;
     let read = 0;
     fc.assert(
-      // Some of them break in the middle, and are several lines then.
+      // Some texts contain line ends, and are several lines.
       fc.property(fc.array(line, { minLength: 1, maxLength: 30 }), (some) => {
         const text = some.join('\n');
         const found = linesOf(text);
@@ -148,7 +148,7 @@ describe('a record read out of text', () => {
     expect(Math.min(left, read)).toBeGreaterThan(1000);
   });
 
-  test('is never left to it where it is plain', () => {
+  test('is never passed to the general reader if it is plain', () => {
     fc.assert(
       fc.property(fc.array(plainText, { minLength: 1, maxLength: 30 }), (lines) => {
         for (const record of linesOf(lines.join('\n'))) expect(record).toBeTypeOf('object');
@@ -157,7 +157,7 @@ describe('a record read out of text', () => {
     );
   });
 
-  test('keeps its digits, however long and whatever was remembered', () => {
+  test('keeps all digits with any cached spellings', () => {
     const lineOf = (amount: string): string =>
       `{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"a","value":${amount}}`;
     const amounts = ['1', '"12345678901234567890.123456789012"', '1234567890123456'];
@@ -169,7 +169,7 @@ describe('a record read out of text', () => {
   });
 });
 
-describe('a list of records read out of text', () => {
+describe('RecordTextReader > list of records', () => {
   const listText = fc
     .tuple(
       fc.array(fc.oneof({ weight: 3, arbitrary: plainText }, recordText), { maxLength: 12 }),
@@ -182,7 +182,7 @@ describe('a list of records read out of text', () => {
         `{${first}"records"${second}:[${first}${records.join(`${second},${first}`)}]${second}${end}`,
     );
 
-  test('is what any JSON reader makes of it, or is left to that one', () => {
+  test('equals the result of the general reader, or is passed to it', () => {
     let read = 0;
     fc.assert(
       fc.property(

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { allocationPath, ask, countStored, NDJSON, type RestFailure, sendPieces } from './requests.ts';
 
-// Requests that are refused before the domain is asked.
+// Requests that are rejected before their handler runs.
 
 const MAX_BODY = 100_000;
 
@@ -21,7 +21,7 @@ beforeAll(async () => {
   before = await countStored(server);
 });
 afterAll(async () => {
-  // Nothing was stored of any of them, and nothing waits in the staging table.
+  // None of them stored anything, and the staging table is empty.
   expect(Object.values(before).every((count) => count === 0)).toBe(true);
   expect(await countStored(server)).toEqual(before);
   await server.stop();
@@ -33,7 +33,7 @@ const SUM = `POST ${allocationPath('x', 'sum')}`;
 
 const failure = (code: string) => ({ error: { code, message: expect.any(String), issues: [] } });
 
-describe('what there is not', () => {
+describe('unknown route', () => {
   test.each([
     'GET /jobs/check/more',
     'PATCH /jobs',
@@ -53,7 +53,7 @@ describe('what there is not', () => {
     'POST /openapi.json',
     'GET /docs/package.json',
     'GET /docs/..%2fpackage.json',
-  ])('%s is 404 and says where the routes are described', async (route) => {
+  ])('%s > is 404 and says where the routes are described', async (route) => {
     const answer = await ask(server, route, { ...(route.startsWith('P') && { body: BODY }) });
     expect(answer).toMatchObject({ status: 404, body: failure('NOT_FOUND') });
     expect(answer.body.error.message).toContain('described at docs');
@@ -66,11 +66,11 @@ describe('what there is not', () => {
     'POST /jobs/nothing/run',
     'GET /jobs/nothing/runs',
     'GET /runs/nothing',
-    // The id of another kind of thing, and one that is no UUID inside.
+    // An id of another type, and one that does not contain a UUID.
     `GET /jobs/${Buffer.from('Run:00000000-0000-7000-8000-000000000000').toString('base64url')}`,
     `GET /jobs/${Buffer.from('Job:1').toString('base64url')}`,
     `GET /runs/${Buffer.from("Run:'").toString('base64url')}`,
-  ])('%s finds nothing', async (route) => {
+  ])('%s > is not found', async (route) => {
     const body = { jobName: 'x', s3Url: 'exports', format: 'csv', aggregationBucket: 'day', range: 'ago(1d)' };
     const answer = await ask(server, route, { ...(route.startsWith('PUT') && { body }) });
     expect(answer).toMatchObject({ status: 404, body: failure('NOT_FOUND') });
@@ -80,11 +80,11 @@ describe('what there is not', () => {
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-describe('a JSON body beyond the limit', () => {
+describe('JSON body beyond the limit', () => {
   const padded = (bytes: number): string => BODY.replace('"hooli"', `"${'x'.repeat(300)}"`).padEnd(bytes);
 
-  test('is 413 by its announced length, at the byte that is too many, and by what comes out of it', async () => {
-    // Of the limit: it is read, and refused for its element alone.
+  test('is 413 by its Content-Length, at the first byte beyond the limit, and after decompression', async () => {
+    // Exactly the limit: it is read, and rejected only for its element.
     expect(await ask(server, SUM, { body: padded(MAX_BODY) })).toMatchObject({ status: 400 });
     for (const route of [SUM, 'POST /jobs', 'PUT /jobs', 'POST /jobs/check', 'DELETE /unit-cost/v1/telemetry/x']) {
       const answer = await ask(server, route, { body: padded(MAX_BODY + 1) });
@@ -106,7 +106,7 @@ describe('a JSON body beyond the limit', () => {
     expect(await sendPieces(server, SUM, pieces, {})).toMatchObject({ status: 413, body: failure('BODY_TOO_LARGE') });
   });
 
-  test('is not unpacked where it is a bomb', async () => {
+  test('is not decompressed beyond the limit', async () => {
     const bomb = gzipSync(Buffer.alloc(50 * 1024 * 1024, ' '));
     expect(bomb.length).toBeLessThan(MAX_BODY);
     collectGarbage();
@@ -115,11 +115,11 @@ describe('a JSON body beyond the limit', () => {
     expect(answer).toMatchObject({ status: 413, body: failure('BODY_TOO_LARGE') });
     collectGarbage();
     expect(process.memoryUsage().arrayBuffers - held).toBeLessThan(10 * 1024 * 1024);
-    // As one line it is too long, and is not kept either.
+    // As one line it is too long, and is not buffered either.
     const headers = { 'content-encoding': 'gzip', ...NDJSON };
     const line = await ask(server, SUM, { body: bomb, headers });
     expect(line).toMatchObject({ status: 400, body: { error: { issues: [{ code: 'LINE_TOO_LONG' }] } } });
-    // Buffers go back a little later than what held them.
+    // Buffers are freed a little later than their owners.
     await eventually(
       async () => {
         collectGarbage();
@@ -130,7 +130,7 @@ describe('a JSON body beyond the limit', () => {
     );
   });
 
-  test('leaves the connection fit for the answer, however much was sent', async () => {
+  test('does not prevent the response for any size of the body', async () => {
     for (let round = 0; round < 3; round += 1) {
       expect((await ask(server, SUM, { body: Buffer.alloc(8 * 1024 * 1024, ' ') })).status).toBe(413);
     }
@@ -143,19 +143,22 @@ test.each([
   ['constructor', NDJSON, 415, 'UNSUPPORTED_MEDIA_TYPE'],
   ['gzip', {}, 400, 'BAD_REQUEST'],
   ['gzip', NDJSON, 400, 'BAD_REQUEST'],
-])('a body that is called %s and is not is refused, with %j', async (encoding, headers, status, code) => {
-  const answer = await ask(server, SUM, { body: BODY, headers: { ...headers, 'content-encoding': encoding } });
-  expect(answer).toMatchObject({ status, body: failure(code) });
-});
+])(
+  'body with the Content-Encoding %s in another format > is rejected, with %j',
+  async (encoding, headers, status, code) => {
+    const answer = await ask(server, SUM, { body: BODY, headers: { ...headers, 'content-encoding': encoding } });
+    expect(answer).toMatchObject({ status, body: failure(code) });
+  },
+);
 
-test.each([{}, NDJSON])('half of a gzip is refused, with %j', async (headers) => {
+test.each([{}, NDJSON])('truncated gzip > is rejected, with %j', async (headers) => {
   const half = gzipSync(`${RECORD}\n`.repeat(2000)).subarray(0, 100);
   const answer = await ask(server, SUM, { body: half, headers: { ...headers, 'content-encoding': 'gzip' } });
   expect(answer).toMatchObject({ status: 400, body: failure('BAD_REQUEST') });
 });
 
-describe('who sends too slowly', () => {
-  /** The first pieces at once, then a byte now and then. */
+describe('slow body', () => {
+  /** The first pieces immediately, then a byte from time to time. */
   const trickle = async function* (first: string): AsyncGenerator<Buffer> {
     yield Buffer.from(first);
     for (;;) {
@@ -168,7 +171,7 @@ describe('who sends too slowly', () => {
     ['JSON', {}, BODY.slice(0, -1)],
     ['lines', NDJSON, RECORD],
     ['lines of which a batch was staged', NDJSON, `${RECORD}\n`.repeat(6000)],
-  ])('is given up with 408: %s', async (_, headers, first) => {
+  ])('is 408: %s', async (_, headers, first) => {
     const answer = await sendPieces(server, SUM, trickle(first), headers);
     expect(answer).toMatchObject({ status: 408, body: failure('REQUEST_TIMEOUT') });
     await eventually(
@@ -178,7 +181,7 @@ describe('who sends too slowly', () => {
   });
 });
 
-test('lines that break off are not written, and what was staged of them is forgotten', async () => {
+test('NDJSON body that breaks off > is not written, and its staged batches are deleted', async () => {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');
   const lines = `${RECORD}\n`.repeat(11_000);
@@ -196,8 +199,8 @@ test('lines that break off are not written, and what was staged of them is forgo
   );
 });
 
-describe('an answer', () => {
-  test('is in the one form for every failure, and says that it is JSON', async () => {
+describe('error response', () => {
+  test('has the same JSON format for every failure', async () => {
     for (const [route, options, status] of [
       ['GET /nothing-of-the-kind', {}, null],
       ['GET /jobs/nothing', {}, 404],
@@ -208,7 +211,7 @@ describe('an answer', () => {
       [SUM, { body: Buffer.alloc(MAX_BODY + 1) }, 413],
     ] as const) {
       const answer = await ask<RestFailure | null>(server, route, options);
-      // Beside the routes there is no such form.
+      // Paths outside of the routes do not have this format.
       if (status === null) {
         expect(answer.status).toBe(404);
         continue;
@@ -221,7 +224,7 @@ describe('an answer', () => {
     }
   });
 
-  test('to HEAD has the status and no body', async () => {
+  test('to HEAD > has the status and no body', async () => {
     for (const [path, status] of [
       ['/jobs', 200],
       ['/jobs/nothing', 404],

@@ -25,7 +25,7 @@ const record = (filter: string, more = ''): string =>
 const GOOD = record('{"d":["a"],"e":["d"]}');
 const SUM = '/unit-cost/v1/telemetry/allocation/names/sum';
 
-// JSON.parse would keep the last one of each, and the records would be other records.
+// JSON.parse would keep the last value of each key, and the records would be different.
 const CASES: [what: string, record: string, issue: string][] = [
   ['a dimension', record('{"d":["a"],"e":["x"],"d":["b"]}'), 'filter.d: DUPLICATE_DIMENSION'],
   [
@@ -41,7 +41,7 @@ const CASES: [what: string, record: string, issue: string][] = [
   ],
 ];
 
-test.each(CASES)('%s that stands twice in a record is refused, with its place', async (_, bad, issue) => {
+test.each(CASES)('duplicate key of a record > is rejected with its path: %s', async (_, bad, issue) => {
   expect(await post(SUM, `{"records":[${GOOD},${bad}]}`)).toEqual({ status: 400, issues: [`records.1.${issue}`] });
   expect(await post(SUM, `${GOOD}\n${bad}\n`, 'application/x-ndjson')).toEqual({
     status: 400,
@@ -49,11 +49,11 @@ test.each(CASES)('%s that stands twice in a record is refused, with its place', 
   });
 });
 
-test('names that are equal in different objects are no repetition, nor is what looks like a name in a text', async () => {
+test('duplicate keys > are not reported for different objects, or for text that looks like a key', async () => {
   expect(await post(SUM, `{"records":[${GOOD},${GOOD}]}`)).toMatchObject({ status: 200 });
 });
 
-test('a setting that stands twice in a job is refused, and each of them is named', async () => {
+test('duplicate settings of a job > are rejected, each with its name', async () => {
   const job =
     '{"jobName":"j","jobName":"k","s3Url":"b","format":"csv","aggregationBucket":"day","range":"ago(1d)","filter":{"a":["x"],"a":["y"]}}';
   expect(await post('/jobs', job)).toEqual({
@@ -62,7 +62,7 @@ test('a setting that stands twice in a job is refused, and each of them is named
   });
 });
 
-test('a body that is nested without end is refused like whatever else is not what it should be', async () => {
+test('deeply nested body > is rejected as invalid', async () => {
   const deep = '['.repeat(100_000) + ']'.repeat(100_000);
   expect(await post('/jobs', deep)).toMatchObject({ status: 400 });
   expect(await post(SUM, `{"records":[${deep}]}`)).toMatchObject({ status: 400 });

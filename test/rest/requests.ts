@@ -2,7 +2,7 @@ import { request as httpRequest } from 'node:http';
 import { querySql } from '../support/job-steps.ts';
 import type { TestServer } from '../support/server.ts';
 
-// Requests to the REST routes as scripts send them, and what is answered.
+// Requests to the REST routes as scripts send them, and their responses.
 
 export interface RestIssue {
   readonly path: readonly string[];
@@ -32,22 +32,22 @@ export interface RestAnswer<Body> {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** Null where there is none. */
+  /** Null if the response has no body. */
   readonly body: Body;
 }
 
 export interface RestOptions {
-  /** Sent as it stands; what is neither text nor bytes is sent as JSON. */
+  /** Text and bytes are sent unchanged, other values as JSON. */
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** The ADMIN key unless another is given, or null for none. */
+  /** Defaults to the ADMIN key; null for none. */
   readonly key?: string | null;
 }
 
 const bytesOf = (body: unknown): Buffer =>
   Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
 
-/** `POST /jobs`. A body goes without Content-Type unless there is one among the headers. */
+/** Sends a request such as `POST /jobs`. The body has no Content-Type unless the headers contain one. */
 export const ask = async <Body = RestFailure>(
   server: Pick<TestServer, 'url' | 'key'>,
   route: string,
@@ -57,7 +57,7 @@ export const ask = async <Body = RestFailure>(
   const response = await fetch(server.url + path, {
     method,
     headers: { ...(key !== null && { 'x-api-key': key }), ...headers },
-    // As bytes: fetch would add a type to a text.
+    // As bytes, because fetch adds a Content-Type to text.
     ...(body !== undefined && { body: new Uint8Array(bytesOf(body)) }),
   });
   const text = await response.text();
@@ -83,7 +83,7 @@ export const jsonOf = (records: readonly string[]): string => `{"records":[${rec
 /** The same as NDJSON. */
 export const linesOf = (records: readonly string[]): string => records.map((record) => `${record}\n`).join('');
 
-/** Writes records, each given as JSON text, in the form named. */
+/** Writes records, each given as JSON text, in the given format. */
 export const send = <Body = Receipt>(
   server: Pick<TestServer, 'url' | 'key'>,
   form: 'JSON' | 'NDJSON',
@@ -105,7 +105,7 @@ export interface RestRecord {
   readonly value: string;
 }
 
-/** The newest live records of a stream, 1,000 at most. */
+/** The newest live records of a stream, at most 1,000. */
 export const recordsOf = async (server: TestServer, stream: string, key = server.key): Promise<RestRecord[]> => {
   const path = `/unit-cost/v1/telemetry/${encodeURIComponent(stream)}/records?limit=1000`;
   const { status, text, body } = await ask<{ records: RestRecord[] }>(server, `GET ${path}`, { key });
@@ -113,11 +113,11 @@ export const recordsOf = async (server: TestServer, stream: string, key = server
   return body.records;
 };
 
-/** Where and what, of everything that a refusal lists: `records/3/value: BAD_DECIMAL`. */
+/** Path and code of each issue of an error: `records/3/value: BAD_DECIMAL`. */
 export const issuesOf = ({ body }: RestAnswer<unknown>): string[] =>
   (body as RestFailure).error.issues.map(({ path, code }) => `${path.join('/')}: ${code}`);
 
-/** How many rows there are of whatever a request can store. */
+/** Number of rows in the tables that a request can write. */
 export const countStored = async (server: TestServer): Promise<Record<string, number>> => {
   const tables = ['streams', 'filters', 'operations', 'records', 'staged_batches', 'jobs', 'runs'];
   const [row = {}] = await querySql<Record<string, string>>(
@@ -127,7 +127,7 @@ export const countStored = async (server: TestServer): Promise<Record<string, nu
   return Object.fromEntries(Object.entries(row).map(([table, count]) => [table, Number(count)]));
 };
 
-/** A body that is written piece by piece, as slowly as the iteration goes; where that throws, it breaks off. */
+/** Sends a body in pieces, at the speed of the iteration; if that throws, the body breaks off. */
 export const sendPieces = async (
   server: Pick<TestServer, 'url' | 'key'>,
   route: string,
@@ -148,7 +148,7 @@ export const sendPieces = async (
       response.on('error', reject);
     });
   });
-  // Whoever is refused early is not written to any more.
+  // An early rejection ends the writing.
   let over = false;
   const seen = answered.finally(() => {
     over = true;

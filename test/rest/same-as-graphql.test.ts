@@ -24,7 +24,7 @@ import {
   type Verb,
 } from './requests.ts';
 
-// The same requests to two accounts, of the one over GraphQL, of the other over the REST routes.
+// The same requests to two accounts, to one over GraphQL and to the other over the REST routes.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -43,11 +43,11 @@ const openAccounts = async (): Promise<{ byGraphQL: string; byRest: string }> =>
 
 const VERBS: Readonly<Record<WriteKind, Verb>> = { Sum: 'sum', Replace: 'replace', Delete: 'delete' };
 
-/** Picks one of several spellings. */
+/** Returns one of several spellings. */
 type Pick = <Option>(...options: readonly Option[]) => Option;
 const first: Pick = (...options) => options[0] as never;
 
-/** A moment in one of the spellings of senders. */
+/** A timestamp in one of the spellings of clients. */
 const spellMoment = (timestamp: string, pick: Pick): string => {
   const inUtc = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z$/.exec(timestamp);
   if (!inUtc) {
@@ -66,7 +66,7 @@ const spellMoment = (timestamp: string, pick: Pick): string => {
   );
 };
 
-/** What JSON takes as a number, digit by digit. */
+/** Texts that are JSON numbers. */
 const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 const spellValue = (value: string | number, pick: Pick): string => {
@@ -113,14 +113,14 @@ const sendRest = (
 interface Outcome {
   readonly code?: string | undefined;
   readonly issueCount?: number | undefined;
-  /** Index of the record, its field, and what is wrong. */
+  /** Index of the record, its field, and the code. */
   readonly issues?: readonly string[];
   readonly inserted?: number;
   readonly hidden?: number;
   readonly replayed?: boolean | undefined;
 }
 
-/** Repeated keys among lines are looked for where nothing else is wrong: what breaks a rule is not staged. */
+/** Duplicate record keys in NDJSON are searched only if there is no other issue, because invalid records are not staged. */
 const asToldOfLines = (outcome: Outcome): Outcome => {
   const { issues = [], issueCount = 0 } = outcome;
   const others = issues.filter((issue) => !issue.endsWith(' DUPLICATE_KEY'));
@@ -128,7 +128,7 @@ const asToldOfLines = (outcome: Outcome): Outcome => {
   return { ...outcome, issues: others, issueCount: issueCount - (issues.length - others.length) };
 };
 
-/** Counts, or codes with the index of the record and its field: what the two must have in common. */
+/** Counts, or codes with the index of the record and its field: the part that must be equal. */
 const outcomeOfRest = ({ body }: RestAnswer<Receipt | RestFailure>): Outcome =>
   'error' in body
     ? {
@@ -156,7 +156,7 @@ const outcomeOfGraphQL = (answer: WriteAnswer): Outcome =>
           .toSorted(),
       };
 
-/** Live records by their keys, whatever order the filters have in each account; null where there is no such stream. */
+/** Live records by their record keys, independent of the order of dimensions; null if the stream does not exist. */
 const liveOf = async (stream: string, key: string): Promise<string[] | null> =>
   (await readRecords(server, stream, { key }))
     ?.map((record) => {
@@ -165,7 +165,7 @@ const liveOf = async (stream: string, key: string): Promise<string[] | null> =>
     })
     .toSorted() ?? null;
 
-/** What the REST route lists, in the same form. */
+/** The records that the REST route lists, in the same format. */
 const listedOf = async (stream: string, key: string): Promise<string[]> =>
   (await recordsOf(server, stream, key))
     .map((record: RestRecord) => {
@@ -176,7 +176,7 @@ const listedOf = async (stream: string, key: string): Promise<string[]> =>
     })
     .toSorted();
 
-test('random histories have the same outcome over GraphQL and over REST, in any form and spelling', async () => {
+test('random histories > have the same result over GraphQL and REST, in any format and spelling', async () => {
   const seen = { taken: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(history, question, fc.gen(), async (one, asked, draw) => {
@@ -233,12 +233,12 @@ test('random histories have the same outcome over GraphQL and over REST, in any 
     }),
     { numRuns: 15 },
   );
-  // Neither kind of outcome may be what all of them had.
+  // Both kinds of results must occur.
   expect(seen.taken).toBeGreaterThan(30);
   expect(seen.refused).toBeGreaterThan(5);
 });
 
-// More lines than two batches of 2,000 hold.
+// More lines than two batches of 2,000.
 const COUNT = 5_040;
 const DAYS = ['2026-01-25', '2026-01-26', '2026-01-27'];
 const FILTERS = [
@@ -249,7 +249,7 @@ const FILTERS = [
   ['ap', ['c']],
 ] as const;
 
-/** A key of its own for each index. */
+/** A different record key for each index. */
 const recordAt = (index: number, value: string): RecordInput => {
   const [region, teams] = FILTERS[index % FILTERS.length] as (typeof FILTERS)[number];
   const filter = [
@@ -265,7 +265,7 @@ const recordAt = (index: number, value: string): RecordInput => {
   };
 };
 
-/** Selectors of every form, which overlap: a record that several select is hidden, and counted, once. */
+/** Overlapping selectors of every kind: a record that several select is hidden and counted once. */
 const selectorAt = (index: number): RecordInput => {
   const { value: _, ...record } = recordAt(index * 2, '0');
   const filter = record.filter ?? [];
@@ -281,14 +281,14 @@ const selectorAt = (index: number): RecordInput => {
     case 3:
       return { ...bucket, elementName: elementName ?? null };
     case 4:
-      // What no record has: a part of the values of a dimension, or more.
+      // No record matches a subset or a superset of its values.
       return { ...bucket, filter: [{ dimension: 'team', values: ['b', 'c'] }], elementName: elementName ?? null };
     default:
       return { ...record, filter: [{ dimension: 'region', values: ['eu', 'us'] }] };
   }
 };
 
-test('lines of several batches do what one list of the same records does: sum, replace and delete', async () => {
+test('NDJSON of several batches > has the result of one list of the same records, for sum, replace and delete', async () => {
   const { byGraphQL, byRest } = await openAccounts();
   const stream = 'long';
   const both = async (kind: WriteKind, records: readonly RecordInput[]): Promise<Outcome> => {
@@ -297,7 +297,7 @@ test('lines of several batches do what one list of the same records does: sum, r
     expect(outcomeOfRest(answer)).toEqual(expected);
     return expected;
   };
-  /** Live values by day and filter, and by element where that is asked for: of all of them it takes seconds. */
+  /** Live values by day and filter, and by element on request, which takes seconds. */
   const usageOf = (key: string, element: readonly 'element'[]) =>
     readUsage(
       server,
@@ -323,7 +323,7 @@ test('lines of several batches do what one list of the same records does: sum, r
       range(0, (index) => `${index}.000000000001`),
     ),
   ).toMatchObject({ inserted: COUNT });
-  // Half of the keys again.
+  // Half of the record keys again.
   await both(
     'Sum',
     range(COUNT / 2, (index) => `1${index}`),
@@ -340,7 +340,7 @@ test('lines of several batches do what one list of the same records does: sum, r
   const deleted = await both('Delete', selectors);
   expect(deleted.hidden).toBeGreaterThan(COUNT);
   await expectSame('element');
-  // A whole day at last, and then everything.
+  // Finally a whole day, and then everything.
   const days = (count: number): RecordInput[] =>
     DAYS.slice(0, count).map((day) => ({ timestamp: `${day}T12:00:00Z`, granularity: 'DAILY' }));
   await both('Delete', days(1));

@@ -30,7 +30,7 @@ const newStream = (): string => `stream-${(streams += 1)}`;
 const recordText = (timestamp: unknown, granularity: string, element = 'hooli'): string =>
   JSON.stringify({ timestamp, granularity, filter: {}, 'element-name': element, value: '1' });
 
-/** Who writes it, the text, the hour of its instant in UTC, and the date as written. */
+/** The kind of client, the text, the hour of its instant in UTC, and the date as written. */
 const ACCEPTED: readonly (readonly [writer: string, text: string, hour: string, date: string])[] = [
   ['Python isoformat', '2026-11-20T00:00:00', '2026-11-20T00', '2026-11-20'],
   ['Python isoformat, with microseconds', '2026-11-20T00:00:00.123456+00:00', '2026-11-20T00', '2026-11-20'],
@@ -80,7 +80,7 @@ const ACCEPTED: readonly (readonly [writer: string, text: string, hour: string, 
   ['a blank before Z', '2026-11-20 00:00:00 Z', '2026-11-20T00', '2026-11-20'],
   ['GMT', '2026-11-20 00:00:00 GMT', '2026-11-20T00', '2026-11-20'],
   ['a fraction of 900 digits', `2026-11-20T00:59:59.${'9'.repeat(900)}Z`, '2026-11-20T00', '2026-11-20'],
-  // Midnight at the end of a day is the same time as the start of the next, whatever the granularity.
+  // Midnight at the end of a day is the start of the next day, for any granularity.
   ['hour 24', '2026-11-20T24:00:00Z', '2026-11-21T00', '2026-11-21'],
   ['hour 24, with an offset', '2026-11-20 24:00+01:00', '2026-11-20T23', '2026-11-21'],
   ['hour 24, at the end of the month', '2026-10-31T24:00:00.000', '2026-11-01T00', '2026-11-01'],
