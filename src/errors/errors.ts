@@ -1,26 +1,26 @@
-// Pure: the few kinds of failure that Sluice tells its callers about. Knows nothing of GraphQL or HTTP.
+// Pure: the errors that Sluice reports to clients, independent of GraphQL and HTTP.
 import type { IssueCode } from './issue-codes.ts';
 import { truncate } from '../lib/truncate.ts';
 
-/** Stable codes of expected failures; the same words in GraphQL, REST and the log. */
+/** Stable codes of expected failures, the same in GraphQL, REST and the log. */
 export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
 
-/** One thing that is wrong with the input: where (from the argument down), what, and a code for programs. */
+/** One problem in an input. The path starts at the argument. */
 export interface Issue {
   readonly path: readonly string[];
   readonly message: string;
   readonly code: IssueCode;
 }
 
-/** The base of every expected failure: its message is written for the caller and holds no secret. */
+/** Base of every expected failure. Clients receive its message, so it contains no secrets. */
 export abstract class UserError extends Error {
   abstract readonly code: ErrorCode;
 }
 
-/** The answer lists this many issues; the count says how many there are in all. */
+/** Maximum number of issues that a ValidationError lists. Its `issueCount` is the total. */
 export const MAX_LISTED_ISSUES = 100;
 
-/** Paths quote the input: each of a hundred issues may be below the same name of megabytes. */
+/** Maximum number of characters of a path segment. Segments quote the input, whose names may have megabytes. */
 const MAX_PATH_PART = 600;
 
 const truncateText = (issue: Issue): Issue =>
@@ -69,24 +69,24 @@ export class LimitExceededError extends UserError {
   }
 }
 
-/** What cannot be a typed result: a page size beyond the limit, both of two exclusive arguments. */
+/** Invalid argument of a field without typed errors, such as a page size above the maximum or two exclusive arguments. */
 export class BadUserInputError extends Error {}
 
-/** The database (or what else a request needs) is away for now; the caller may try again. */
+/** The database, or another dependency of the request, is unavailable. The client may retry. */
 export class UnavailableError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
   }
 }
 
-/** The rows of the account moved to another node of a distributed database while they were read. */
+/** The rows of the account moved to another node of a distributed database during a read. */
 export class MovedError extends UnavailableError {
   constructor() {
     super('The data of the account moved to another database node during the read. Retry.');
   }
 }
 
-/** The account uses all the database connections that it may use; nothing was sent to the database. */
+/** The account uses its maximum of database connections. No statement was sent. */
 export class AccountBusyError extends Error {
   constructor(limit: number) {
     super(
@@ -95,7 +95,7 @@ export class AccountBusyError extends Error {
   }
 }
 
-/** Other writes to the stream took too long; nothing was written. */
+/** Other writes to the stream took longer than STREAM_WAIT_MS. Nothing was written. */
 export class StreamBusyError extends Error {
   constructor(stream: string, waitMs: number, options?: ErrorOptions) {
     super(
@@ -105,14 +105,14 @@ export class StreamBusyError extends Error {
   }
 }
 
-/** The connection of the client closed before the work began; nobody reads the answer. */
+/** The client closed its connection before the request was executed. */
 export class ClientGoneError extends Error {
   constructor() {
     super('The client closed the connection. Nothing was written.');
   }
 }
 
-/** The caller sent as much as it may for now. */
+/** The API key exceeded its rate. */
 export class RateLimitedError extends Error {
   readonly retryAfterSeconds: number;
 
@@ -122,7 +122,7 @@ export class RateLimitedError extends Error {
   }
 }
 
-/** The server does as much of something as it may at the same time; nothing of the request was done. */
+/** The server is at a limit of concurrent work. The request had no effect. */
 export class OverloadedError extends Error {
   readonly retryAfterSeconds: number;
 
@@ -132,7 +132,7 @@ export class OverloadedError extends Error {
   }
 }
 
-/** A request took longer than one may; what it had begun may still be done. */
+/** The request exceeded REQUEST_TIMEOUT_MS. Statements that it had sent may still be committed. */
 export class RequestTimeoutError extends Error {
   constructor(limitMs: number) {
     super(
@@ -141,7 +141,7 @@ export class RequestTimeoutError extends Error {
   }
 }
 
-/** Gathers issues: keeps the first hundred, counts them all, so that 10,000 bad records cost no 10,000 objects. */
+/** Collects issues: stores the first 100 and counts the others, so that 10,000 invalid records do not allocate 10,000 objects. */
 export class IssueCollector {
   readonly issues: Issue[] = [];
   count = 0;
@@ -151,13 +151,13 @@ export class IssueCollector {
     if (this.issues.length < MAX_LISTED_ISSUES) this.issues.push({ path, code, message });
   }
 
-  /** Takes over what another one gathered. */
+  /** Adds the issues of another collector. */
   addAll(other: IssueCollector): void {
     this.issues.push(...other.issues.slice(0, MAX_LISTED_ISSUES - this.issues.length));
     this.count += other.count;
   }
 
-  /** Counts so many more that are alike and need not be named. */
+  /** Counts further issues without listing them. */
   addUnnamed(count: number): void {
     this.count += count;
   }

@@ -50,8 +50,7 @@ function readLocation(error: unknown) {
 
 /**
  * Whether an error without a code is caused by the request. Errors of variables and operation names occur before execution and
- * have no path. Of the errors with a path, only those of arguments are caused by the request: the others are faults of the
- * server, and quote values.
+ * have no path. Errors of arguments have one. All other errors with a path are faults of the server, and quote values.
  */
 function isRequestError(error: unknown, original: GraphQLError): boolean {
   return (error instanceof GraphQLError && error.path === undefined) || original.message.startsWith('Argument "');

@@ -65,7 +65,7 @@ export function createPersistedDocuments(options: PersistedDocumentsOptions): Pe
 /** Memory of a cached document: V8 uses up to 2 bytes for a character, and the entry with its hash about 300. */
 const BYTES_PER_CHARACTER = 2;
 const BYTES_PER_ENTRY = 300;
-/** Of the whole cache, so that one long document does not evict all others. */
+/** A document that takes this share of the cache or more is not cached, because it would evict many others. */
 const MAX_SHARE_PER_DOCUMENT = 1 / 8;
 
 /** Returns an LRU cache of texts. It ignores a text that would take an eighth of `maxBytes` or more. */

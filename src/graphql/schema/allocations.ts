@@ -15,7 +15,7 @@ const COUNT_LIMIT = '1 to 10,000 per HTTP request, summed over all its fields (`
 const IDEMPOTENCY_KEY =
   'Idempotency key, unique in the account: 1 to 255 characters, never expires. A repeated request returns the stored receipt and writes nothing; the same key with other content returns a ConflictError.';
 
-/** The writes to streams and their receipts. */
+/** Adds the mutations that write to streams, and their receipts. */
 export const addAllocations = (builder: Builder, refs: Refs): void => {
   const receipt = builder.objectRef<Receipt>('AllocationReceipt').implement({
     description: 'Receipt of an accepted write. The write is committed before the receipt is returned.',
@@ -198,7 +198,7 @@ const addDeletedStream = (builder: Builder) =>
   builder.objectRef<StreamRow>('DeletedStream').implement({
     description: 'Stream that the mutation deleted. It can still be read by its id.',
     fields: (t) => ({
-      // A global id under the name `id` would make normalized caches store this object over the Stream.
+      // Named `id`, a global id would make normalized caches overwrite the Stream with this object.
       deletedId: t.id({
         description: 'Id of the deleted stream.',
         resolve: (stream) => encodeGlobalId('Stream', stream.id),

@@ -14,9 +14,9 @@ export interface SchemaTypes {
   Context: GraphQLContext;
   DefaultFieldNullability: false;
   AuthScopes: {
-    /** The key has one of these scopes. */
+    /** The API key has one of these scopes. */
     anyOf: readonly Scope[];
-    /** Any valid key. */
+    /** The API key is valid. */
     anyKey: boolean;
   };
   Scalars: {

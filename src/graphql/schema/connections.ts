@@ -14,7 +14,7 @@ interface Edge<Row> {
 export interface Connection<Row> {
   readonly edges: readonly Edge<Row>[];
   readonly pageInfo: PageInfo;
-  /** Counted only where it is asked for. */
+  /** Counts the items of the whole list. Called only if the query selects totalCount. */
   readonly count?: (() => Promise<number>) | undefined;
 }
 
@@ -25,7 +25,7 @@ interface PageInfo {
   readonly endCursor: string | null;
 }
 
-/** Relay's connection of a page; the cursor of a row holds its sort key. */
+/** Returns a page as a Relay connection. The cursor of a row contains its sort key. */
 export const toConnection = <Row>(
   page: Page<Row>,
   keyOf: (row: Row) => readonly string[],
@@ -63,7 +63,7 @@ export const addPageInfo = (builder: Builder): Ref<PageInfo> =>
     }),
   });
 
-/** Makes `<Name>Connection` and `<Name>Edge` for a node type. */
+/** Adds the types `<Name>Connection` and `<Name>Edge` for a node type. */
 export const connectionOf = <Row>(
   builder: Builder,
   pageInfo: Ref<PageInfo>,

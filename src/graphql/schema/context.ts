@@ -26,25 +26,25 @@ export interface Services extends ApiServices {
 }
 
 export interface GraphQLContext {
-  /** With the database as the account of the request sees it. */
+  /** `db` is restricted to the account of the request. */
   readonly services: Services & { readonly db: Db };
-  /** Null without a valid key: then only introspection works. */
+  /** Null without a valid API key. Then only introspection is allowed. */
   readonly principal: Principal | null;
-  /** Null with a valid key. */
+  /** Null with a valid API key. */
   readonly keyProblem: KeyProblem | null;
   readonly scopes: ReadonlySet<Scope>;
   readonly loaders: Loaders;
-  /** Records and selectors that the fields of this request brought so far, those refused among them. */
+  /** Number of records and selectors in the fields of this request so far, rejected ones included. */
   readonly records: { count: number };
-  /** Signals that are aborted when nobody waits for the answer any more. Absent for subscriptions. */
+  /** Signals for the time limit and for a client that disconnects. Absent for subscriptions. */
   readonly ended?: RequestSignals | undefined;
-  /** Asks again whether the key is still valid, for what outlives one request. */
+  /** Checks the API key again, for subscriptions. */
   readonly isStillValid: () => Promise<boolean>;
 }
 
 export interface Loaders {
   readonly streams: DataLoader<bigint, StreamRow | null>;
-  /** By the row itself: both bounds of a stream are one query. */
+  /** Keyed by the row, because both bounds of a stream take one statement. */
   readonly loadStreamBounds: DataLoader<StreamRow, StreamBounds>;
   readonly operations: DataLoader<bigint, OperationRow | null>;
   readonly jobs: DataLoader<string, JobRow | null>;
@@ -53,31 +53,31 @@ export interface Loaders {
   readonly apiKeys: DataLoader<string, ApiKeyRow | null>;
 }
 
-/** Throws RateLimitedError; else counts what comes. */
+/** Counts records for the rate of the API key. Throws RateLimitedError if the key has exceeded it. */
 export const countIntake = ({ principal, services }: GraphQLContext, records: number): void => {
   if (!principal) throw new Error('A field without authScopes takes records.');
   services.intakeRate.admit(principal);
   services.intakeRate.spend(principal, records);
 };
 
-/** The arguments of a list, with the largest page that this server gives. */
+/** Adds the maximum page size to the arguments of a list. */
 export const paged = <Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args => ({
   ...args,
   most: services.limits.maxPage,
 });
 
-/** The account of the request. Fields are guarded by scopes, so a resolver that gets here has a principal. */
+/** Returns the account of the request. Fields have authScopes, so a resolver that runs has a principal. */
 export const accountOf = (context: GraphQLContext): bigint => {
   if (!context.principal) throw new Error('A field without authScopes uses the account.');
   return context.principal.accountId;
 };
 
-/** The id of no account: whoever has no key sees nothing in the database. */
-const NOBODY = 0n;
+/** No account has this id, so requests without a key see no rows. */
+const NO_ACCOUNT = 0n;
 
 export const createContext = (services: Services, caller: Caller): GraphQLContext => {
   const { principal } = caller;
-  const db = services.database.forAccount(principal?.accountId ?? NOBODY);
+  const db = services.database.forAccount(principal?.accountId ?? NO_ACCOUNT);
   return {
     services: { ...services, db },
     principal,
@@ -93,8 +93,8 @@ export const createContext = (services: Services, caller: Caller): GraphQLContex
 type ByIds<Id, Row> = (db: Db, accountId: bigint, ids: readonly Id[]) => Promise<readonly Row[]>;
 
 /**
- * They gather the ids of one tick into one query. Nothing is remembered: a subscription lives longer than a row stays true. Each is
- * made when it is first asked for: of the seven, which took 3 KB of each subscriber, most operations use one or none.
+ * Loaders that combine the ids of one tick into one statement. They cache nothing, because rows change during a subscription.
+ * Each is created on first use: all seven take 3 KB per subscriber, and most operations use at most one.
  */
 class LazyLoaders implements Loaders {
   readonly #db: Db;
@@ -119,8 +119,8 @@ class LazyLoaders implements Loaders {
   get loadStreamBounds() {
     return (this.#loadStreamBounds ??= new DataLoader<StreamRow, StreamBounds>(
       (rows) => {
-        const asked = new Map([...new Set(rows)].map((row) => [row, loadStreamBounds(this.#db, row)]));
-        return Promise.all(rows.map((row) => asked.get(row) ?? loadStreamBounds(this.#db, row)));
+        const pending = new Map([...new Set(rows)].map((row) => [row, loadStreamBounds(this.#db, row)]));
+        return Promise.all(rows.map((row) => pending.get(row) ?? loadStreamBounds(this.#db, row)));
       },
       { cache: false },
     ));

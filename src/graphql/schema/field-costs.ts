@@ -1,20 +1,20 @@
-// Pure: what fields cost beside the one that each field of an answer costs. A field that costs more says so where it is
-// defined, in its `extensions`.
+// Pure: costs of fields for MAX_DOCUMENT_COST. Each field of a response costs 1; a field that costs more declares it in its
+// `extensions`.
 import type { GraphQLField } from 'graphql';
 
-/** A statement of the database that reads a page. */
+/** A statement that reads a page. */
 export const STATEMENT_COST = 50;
-/** A statement that sums up any number of records. */
+/** A statement that aggregates any number of records. */
 const AGGREGATION_COST = 20_000;
-/** Reckoning one slot of a cron. */
+/** The computation of one slot of a cron schedule. */
 const SLOT_COST = 10;
 
-/** By the rows that the field is asked for. */
+/** Computes the cost from the number of rows that the query requests. */
 type FieldCost = (rows: number) => number;
 
 const extensionsOf = (cost: FieldCost) => ({ extensions: { cost } });
 
-/** To be spread into a field's options. */
+/** Options of a field with this cost. */
 export const ONE_STATEMENT = extensionsOf(() => STATEMENT_COST);
 export const AGGREGATION = extensionsOf(() => AGGREGATION_COST);
 export const SLOTS = extensionsOf((rows) => rows * SLOT_COST);

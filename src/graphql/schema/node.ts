@@ -7,8 +7,8 @@ import type { Refs } from './refs.ts';
 import { forbidden } from './refused-callers.ts';
 
 /**
- * What each node type needs. Asked before anything is loaded: a key without the scope gets FORBIDDEN for every id of the
- * type, foreign ones too, so that the answer does not tell which of them exist.
+ * Scopes of each node type. They are checked before the node is loaded: without the scope, every id of the type is FORBIDDEN,
+ * so the response does not reveal which ids exist in other accounts.
  */
 const NEEDED: Record<NodeType, readonly Scope[]> = {
   Stream: ['READ', 'INGEST'],

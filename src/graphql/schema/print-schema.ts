@@ -2,14 +2,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { lexicographicSortSchema, printSchema } from 'graphql';
 import { createSchema } from './schema.ts';
 
-// An entry point: writes schema.graphql, or with --check holds it against the code.
+// Entry point: writes schema.graphql, or with --check compares it with the code.
 
 const file = new URL('../../../schema.graphql', import.meta.url);
 const printed = `${printSchema(lexicographicSortSchema(createSchema()))}\n`;
 if (process.argv.includes('--check')) {
   const stored = await readFile(file, 'utf8').catch(() => '');
   if (stored !== printed) {
-    console.error('schema.graphql is not what the code says. Run npm run schema, and look at the difference.');
+    console.error('schema.graphql differs from the code. Run npm run schema and review the difference.');
     process.exitCode = 1;
   }
 } else {

@@ -7,7 +7,7 @@ import type { Builder } from './builder.ts';
 import { addPageInfo, connectionOf } from './connections.ts';
 import { GLOBAL_ID } from './descriptions.ts';
 
-/** Declares every type that more than one file speaks of; the files implement them. So none imports another. */
+/** Declares the types that several files use. The files implement them, so that they need not import each other. */
 export const declareRefs = (builder: Builder) => {
   const pageInfo = addPageInfo(builder);
   const stream = builder.objectRef<StreamRow>('Stream');

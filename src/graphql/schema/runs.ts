@@ -210,7 +210,7 @@ const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
       description: 'Queues a MANUAL run of a job. The job may be disabled, and the slot may have been run before.',
       args: { input: t.arg({ type: input, required: true, description: 'Job and slot to run.' }) },
       errors: {
-        // ConflictError: the bucket belongs to another account.
+        // ConflictError: the S3 bucket belongs to another account.
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'RunJobResult', description: 'Queued run, or the reason why none was queued.' },
       },

@@ -5,8 +5,8 @@ import { DoubleValue } from '../../streams/pipeline/inputs.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { Builder } from './builder.ts';
 
-// Input scalars check the JSON type alone; syntax and range are rules of the input, so that all problems are told at
-// once, each at its field.
+// Input scalars check the JSON type only. Syntax and range are rules of the input, so that one ValidationError reports all
+// problems, each with the path of its field.
 
 const wrongType = (name: string, expected: string): GraphQLError =>
   new GraphQLError(`${name} must be ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
@@ -82,7 +82,7 @@ export const addScalars = (builder: Builder): void => {
       if (isLongNumber(value)) return new DoubleValue(Number.NaN);
       throw wrongType('Decimal', 'a string or a number');
     },
-    // Literals in the document keep the digits that were written.
+    // A literal in the document keeps all its digits.
     parseLiteral: (node) => {
       if (node.kind === Kind.STRING || node.kind === Kind.INT || node.kind === Kind.FLOAT) return node.value;
       throw wrongType('Decimal', 'a string or a number');

@@ -15,7 +15,7 @@ interface RecordNode extends LiveRecord {
 }
 
 const READ = { anyOf: ['READ'] } as const;
-/** A receipt shows its stream and its operation to whoever may write. */
+/** A receipt contains stream and operation, so the scope to write is sufficient. */
 const READ_OR_WRITE = { anyOf: ['READ', 'INGEST'] } as const;
 
 export const addStreams = (builder: Builder, refs: Refs): void => {

@@ -6,35 +6,36 @@ import { type RunSelection, SlowSubscriberError } from '../../runs/run-subscript
 import type { RunRow } from '../../runs/runs.ts';
 import type { GraphQLContext } from './context.ts';
 
-/** The open subscriptions of a key on this server, each by what ends it; one watch asks for all of them whether the key is valid. */
+/** Open subscriptions of an API key on this server. One loop checks the key for all of them. */
 interface OpenSubscriptions {
+  /** Functions that end one subscription each. */
   readonly ends: Set<() => void>;
-  readonly watch: Stoppable;
+  readonly keyChecks: Stoppable;
 }
 
 const openByKey = new WeakMap<object, Map<string, OpenSubscriptions>>();
 
 /**
- * How often an open subscription, or socket, asks whether its key is still valid: with the 400 ms for which an answer is
- * remembered, it ends within a second of the revocation.
+ * Interval at which the API key of open subscriptions and sockets is checked. The authenticator caches a key for 400 ms, so they
+ * end within a second of the revocation.
  */
 export const RECHECK_MS = 250;
 
 /**
- * Follows runs until the client goes, the runs have ended, the server stops, or the key is revoked. A Repeater and not a
- * generator: a client that goes while nothing happens ends it at once, where a generator would wait for the next change.
+ * Follows runs until the client disconnects, the run has ended, the server shuts down or the API key is revoked. A Repeater ends
+ * as soon as the client disconnects; a generator would first wait for the next change.
  */
 export const followRuns = (context: GraphQLContext, selection: RunSelection): AsyncIterable<RunRow> => {
   const { feed, limits } = context.services;
-  checkPlace(context, limits.maxSubscriptions);
+  assertBelowLimit(context, limits.maxSubscriptions);
   return new Repeater<RunRow>(async (push, stop) => {
-    // Only here, where somebody reads: a stream that nobody ever asks for its first state would never give it back.
-    // Checked again, because any number may have passed the first check before one of them was read.
-    checkPlace(context, limits.maxSubscriptions);
+    // The slot is taken when the first state is read: a subscription that is never read would not release it. The limit is checked
+    // again, because several subscriptions may have passed the first check before one of them is read.
+    assertBelowLimit(context, limits.maxSubscriptions);
     const ending = new AbortController();
     void stop.then(() => ending.abort());
     let revoked = false;
-    const release = takePlace(context, () => {
+    const remove = trackSubscription(context, () => {
       revoked = true;
       ending.abort();
     });
@@ -43,11 +44,11 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
       if (revoked) throw revokedError();
     } catch (error) {
       if (error instanceof SlowSubscriberError) throw tooSlow();
-      if (error instanceof FeedStoppedError) throw serverStops();
+      if (error instanceof FeedStoppedError) throw serverShutsDown();
       throw error;
     } finally {
       stop();
-      await release();
+      await remove();
     }
   });
 };
@@ -60,20 +61,20 @@ const tooSlow = (): GraphQLError =>
     extensions: { code: 'SLOW_READER' },
   });
 
-const serverStops = (): GraphQLError =>
+const serverShutsDown = (): GraphQLError =>
   new GraphQLError('The server is shutting down. Resubscribe to continue from the current state.', {
     extensions: { code: 'UNAVAILABLE' },
   });
 
-const openOn = (context: GraphQLContext): Map<string, OpenSubscriptions> => {
+const findOpenSubscriptions = (context: GraphQLContext): Map<string, OpenSubscriptions> => {
   const { feed } = context.services;
   const open = openByKey.get(feed) ?? new Map<string, OpenSubscriptions>();
   openByKey.set(feed, open);
   return open;
 };
 
-const checkPlace = (context: GraphQLContext, limit: number): void => {
-  if ((openOn(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
+const assertBelowLimit = (context: GraphQLContext, limit: number): void => {
+  if ((findOpenSubscriptions(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
   throw new GraphQLError(
     `The API key already has ${limit} open subscriptions on this server. End one before you start another.`,
     {
@@ -82,30 +83,30 @@ const checkPlace = (context: GraphQLContext, limit: number): void => {
   );
 };
 
-/** Answers how to give the place back. */
-const takePlace = (context: GraphQLContext, onRevoked: () => void): (() => Promise<void>) => {
-  const byKey = openOn(context);
+/** Counts a subscription. Returns a function that removes it. */
+const trackSubscription = (context: GraphQLContext, onRevoked: () => void): (() => Promise<void>) => {
+  const byKey = findOpenSubscriptions(context);
   const keyId = context.principal?.key.id ?? '';
-  const open = byKey.get(keyId) ?? watchKey(context);
+  const open = byKey.get(keyId) ?? checkKeyRepeatedly(context);
   byKey.set(keyId, open);
   open.ends.add(onRevoked);
   return async () => {
     open.ends.delete(onRevoked);
     if (open.ends.size > 0) return;
     byKey.delete(keyId);
-    await open.watch.stop();
+    await open.keyChecks.stop();
   };
 };
 
-const watchKey = (context: GraphQLContext): OpenSubscriptions => {
+const checkKeyRepeatedly = (context: GraphQLContext): OpenSubscriptions => {
   const ends = new Set<() => void>();
-  const watch = repeat(
+  const keyChecks = repeat(
     async () => {
       if (await context.isStillValid()) return;
       for (const end of ends) end();
     },
-    // A database that is away revokes nothing.
+    // While the database is unavailable, no key counts as revoked.
     { everyMs: RECHECK_MS, onError: () => undefined },
   );
-  return { ends, watch };
+  return { ends, keyChecks };
 };

@@ -1,11 +1,11 @@
-// Pure: moments in arguments that have no typed result to put an issue into.
+// Pure: timestamps in arguments of fields without typed errors.
 import { BadUserInputError } from '../../errors/errors.ts';
 import { readTimestamp } from '../../lib/timestamps.ts';
 import type { Granularity } from '../../streams/pipeline/inputs.ts';
 
 /**
- * A bound for the starts of buckets: an instant for hours; for days and months, which are calendar dates, the date and time
- * as written. Throws BadUserInputError if the text is not RFC 3339.
+ * Reads a bound for the starts of buckets. For HOURLY it is an instant; for DAILY and MONTHLY, whose buckets are calendar dates, the
+ * date and time as written. Throws BadUserInputError if the text is not an RFC 3339 timestamp.
  */
 export const readBucketBound = (
   name: string,

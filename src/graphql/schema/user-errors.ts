@@ -10,7 +10,7 @@ import type { Builder } from './builder.ts';
 
 const MESSAGE = 'Human-readable message: what is wrong, and what to change.';
 
-/** The expected failures, as types. The classes are what domain functions throw; the errors plugin makes them results. */
+/** Adds the types of expected failures. Domain functions throw these classes, and the errors plugin returns them as results. */
 export const addUserErrors = (builder: Builder): void => {
   const code = builder.enumType('ErrorCode', {
     description: 'Machine-readable kind of an expected failure.',
