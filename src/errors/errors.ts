@@ -23,10 +23,11 @@ export const MAX_LISTED_ISSUES = 100;
 /** Maximum number of characters of a path segment. Segments quote the input, whose names may have megabytes. */
 const MAX_PATH_PART = 600;
 
-const truncateText = (issue: Issue): Issue =>
-  issue.path.every((part) => part.length <= MAX_PATH_PART)
+function truncatePath(issue: Issue): Issue {
+  return issue.path.every((part) => part.length <= MAX_PATH_PART)
     ? issue
     : { ...issue, path: issue.path.map((part) => truncate(part, MAX_PATH_PART)) };
+}
 
 export class ValidationError extends UserError {
   readonly code = 'VALIDATION_FAILED';
@@ -39,7 +40,7 @@ export class ValidationError extends UserError {
         ? (issues[0]?.message ?? 'The input is not valid.')
         : `The input has ${issueCount} issues. Nothing was stored.`,
     );
-    this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(truncateText);
+    this.issues = issues.slice(0, MAX_LISTED_ISSUES).map(truncatePath);
     this.issueCount = issueCount;
   }
 }

@@ -24,14 +24,15 @@ interface PageOptions {
   readonly shouldPersistHeaders: false;
 }
 
-export const asksForPage = ({ method, headers }: IncomingMessage): boolean =>
-  method === 'GET' && prefersHtml(headers.accept);
+export function asksForPage({ method, headers }: IncomingMessage): boolean {
+  return method === 'GET' && prefersHtml(headers.accept);
+}
 
 /**
  * Returns GraphiQL, from local files alone. No page contains a key: the browser takes it from the fragment of the address,
  * which browsers never send, or from what the user types into the bar above GraphiQL.
  */
-export const createGraphiqlPage = (clock: Clock) => {
+export function createGraphiqlPage(clock: Clock) {
   let rendered: { readonly day: number; readonly page: Promise<Page> } | null = null;
   const currentPage = (): Promise<Page> => {
     const now = clock.now();
@@ -52,13 +53,13 @@ export const createGraphiqlPage = (clock: Clock) => {
       .writeHead(200, { ...headers, 'content-length': body.length, ...(isZipped && { 'content-encoding': 'gzip' }) })
       .end(body);
   };
-};
+}
 
 const ICON =
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0b6e8f"/>' +
   '<path d="M6 11c4 0 4 3 8 3s4-3 8-3h4M6 17c4 0 4 3 8 3s4-3 8-3h4M6 23c4 0 4 3 8 3s4-3 8-3h4" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" transform="translate(0 -2)"/></svg>';
 
-const renderPage = async (now: Date): Promise<Page> => {
+async function renderPage(now: Date): Promise<Page> {
   const options: PageOptions = {
     title: 'Sluice',
     favicon: `data:image/svg+xml;base64,${Buffer.from(ICON).toString('base64')}`,
@@ -88,15 +89,17 @@ const renderPage = async (now: Date): Promise<Page> => {
       'x-frame-options': 'DENY',
     },
   };
-};
+}
 
 const VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">';
 
-const readBeside = (name: string): Promise<string> => readFile(join(import.meta.dirname, name), 'utf8');
+function readBeside(name: string): Promise<string> {
+  return readFile(join(import.meta.dirname, name), 'utf8');
+}
 
 /** Nothing from elsewhere, and no script but those in the page and the editor's workers, which it makes out of blobs. */
-const policy = (scripts: readonly string[]): string =>
-  [
+function policy(scripts: readonly string[]): string {
+  return [
     "default-src 'none'",
     `script-src ${scripts.map(hashSource).join(' ')} blob:`,
     'worker-src blob:',
@@ -108,5 +111,8 @@ const policy = (scripts: readonly string[]): string =>
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join('; ');
+}
 
-const hashSource = (script: string): string => `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
+function hashSource(script: string): string {
+  return `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
+}

@@ -326,7 +326,7 @@ const USAGE_DEFAULTS = { sparse: true, timeZone: 'UTC' };
 export const DAY_MS = 86_400_000;
 
 /** The examples lie in the days before the given moment, so that they are never in the future. */
-export const graphiqlTabs = (now: Date): GraphiqlTab[] => {
+export function graphiqlTabs(now: Date): GraphiqlTab[] {
   const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
   const day = (offset: number): string => new Date(today + offset * DAY_MS).toISOString().replace('.000Z', 'Z');
   const record = (region: string, elementName: string, value: string) => ({
@@ -382,4 +382,4 @@ export const graphiqlTabs = (now: Date): GraphiqlTab[] => {
     { query: FOLLOW_RUNS },
     { query: KEYS, variables: variables({ keyId: 'an id of ListKeys' }) },
   ];
-};
+}

@@ -36,8 +36,8 @@ export interface BuilderOptions {
   readonly onUserError?: () => void;
 }
 
-export const createBuilder = ({ onUserError = () => undefined }: BuilderOptions = {}) =>
-  new SchemaBuilder<SchemaTypes>({
+export function createBuilder({ onUserError = () => undefined }: BuilderOptions = {}) {
+  return new SchemaBuilder<SchemaTypes>({
     plugins: [ErrorsPlugin, SCOPES_BEFORE_INPUT, ValidationPlugin, ScopeAuthPlugin],
     defaultFieldNullability: false,
     errors: {
@@ -60,14 +60,15 @@ export const createBuilder = ({ onUserError = () => undefined }: BuilderOptions 
       unauthorizedError: (_parent, context, _info, result) => refuseCaller(context, neededScopes(result.failure)),
     },
   });
+}
 
 export type Builder = ReturnType<typeof createBuilder>;
 
 /** The scopes named by a failure of the plugin, or by the failures that it consists of. */
-const neededScopes = (failure: unknown): string[] => {
+function neededScopes(failure: unknown): string[] {
   if (typeof failure !== 'object' || failure === null) return [];
   if ('failures' in failure && Array.isArray(failure.failures)) {
     return [...new Set(failure.failures.flatMap(neededScopes))];
   }
   return 'parameter' in failure && Array.isArray(failure.parameter) ? failure.parameter.map(String) : [];
-};
+}

@@ -26,11 +26,11 @@ interface PageInfo {
 }
 
 /** Returns a page as a Relay connection. The cursor of a row contains its sort key. */
-export const toConnection = <Row>(
+export function toConnection<Row>(
   page: Page<Row>,
   keyOf: (row: Row) => readonly string[],
   count?: () => Promise<number>,
-): Connection<Row> => {
+): Connection<Row> {
   const edges = page.rows.map((node) => ({ cursor: encodeCursor(keyOf(node)), node }));
   return {
     edges,
@@ -42,10 +42,10 @@ export const toConnection = <Row>(
     },
     count,
   };
-};
+}
 
-export const addPageInfo = (builder: Builder): Ref<PageInfo> =>
-  builder.objectRef<PageInfo>('PageInfo').implement({
+export function addPageInfo(builder: Builder): Ref<PageInfo> {
+  return builder.objectRef<PageInfo>('PageInfo').implement({
     description: 'Position of a page in its list, as defined by the Relay connection specification.',
     fields: (t) => ({
       hasNextPage: t.exposeBoolean('hasNextPage', { description: 'Whether the list continues after this page.' }),
@@ -62,14 +62,15 @@ export const addPageInfo = (builder: Builder): Ref<PageInfo> =>
       }),
     }),
   });
+}
 
 /** Adds the types `<Name>Connection` and `<Name>Edge` for a node type. */
-export const connectionOf = <Row>(
+export function connectionOf<Row>(
   builder: Builder,
   pageInfo: Ref<PageInfo>,
   node: Ref<Row>,
   options: { readonly name: string; readonly description: string; readonly counted: boolean },
-): Ref<Connection<Row>> => {
+): Ref<Connection<Row>> {
   const edge = builder.objectRef<Edge<Row>>(`${options.name}Edge`);
   edge.implement({
     description: 'Item of the list with its cursor.',
@@ -101,25 +102,29 @@ export const connectionOf = <Row>(
     }),
   });
   return connection;
-};
+}
 
 type Args = ArgBuilder<ExtendedTypes>;
 
-export const forwardArgs = (arg: Args) => ({
-  first: arg.int({
-    description:
-      'Number of items from the start of the list or after `after`. Defaults to 20, maximum 100 (`MAX_PAGE_SIZE`).',
-  }),
-  after: arg.string({ description: 'Cursor after which the page starts, exclusive.' }),
-});
+export function forwardArgs(arg: Args) {
+  return {
+    first: arg.int({
+      description:
+        'Number of items from the start of the list or after `after`. Defaults to 20, maximum 100 (`MAX_PAGE_SIZE`).',
+    }),
+    after: arg.string({ description: 'Cursor after which the page starts, exclusive.' }),
+  };
+}
 
-export const bothWaysArgs = (arg: Args) => ({
-  ...forwardArgs(arg),
-  last: arg.int({
-    description:
-      'Number of items from the end of the list or before `before`, maximum 100 (`MAX_PAGE_SIZE`). Not together with `first`.',
-  }),
-  before: arg.string({ description: 'Cursor before which the page ends, exclusive.' }),
-});
+export function bothWaysArgs(arg: Args) {
+  return {
+    ...forwardArgs(arg),
+    last: arg.int({
+      description:
+        'Number of items from the end of the list or before `before`, maximum 100 (`MAX_PAGE_SIZE`). Not together with `first`.',
+    }),
+    before: arg.string({ description: 'Cursor before which the page ends, exclusive.' }),
+  };
+}
 
 export type { ExtendedTypes };

@@ -54,28 +54,30 @@ export interface Loaders {
 }
 
 /** Counts records for the rate of the API key. Throws RateLimitedError if the key has exceeded it. */
-export const countIntake = ({ principal, services }: GraphQLContext, records: number): void => {
+export function countIntake({ principal, services }: GraphQLContext, records: number): void {
   if (!principal) throw new Error('A field without authScopes takes records.');
   services.intakeRate.admit(principal);
   services.intakeRate.spend(principal, records);
-};
+}
 
 /** Adds the maximum page size to the arguments of a list. */
-export const paged = <Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args => ({
-  ...args,
-  most: services.limits.maxPage,
-});
+export function paged<Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args {
+  return {
+    ...args,
+    most: services.limits.maxPage,
+  };
+}
 
 /** Returns the account of the request. Fields have authScopes, so a resolver that runs has a principal. */
-export const accountOf = (context: GraphQLContext): bigint => {
+export function accountOf(context: GraphQLContext): bigint {
   if (!context.principal) throw new Error('A field without authScopes uses the account.');
   return context.principal.accountId;
-};
+}
 
 /** No account has this id, so requests without a key see no rows. */
 const NO_ACCOUNT = 0n;
 
-export const createContext = (services: Services, caller: Caller): GraphQLContext => {
+export function createContext(services: Services, caller: Caller): GraphQLContext {
   const { principal } = caller;
   const db = services.database.forAccount(principal?.accountId ?? NO_ACCOUNT);
   return {
@@ -88,7 +90,7 @@ export const createContext = (services: Services, caller: Caller): GraphQLContex
     isStillValid: async () =>
       caller.principal !== null && (await services.authenticator.authenticate(caller.secret)) !== null,
   };
-};
+}
 
 type ByIds<Id, Row> = (db: Db, accountId: bigint, ids: readonly Id[]) => Promise<readonly Row[]>;
 

@@ -12,14 +12,16 @@ const SLOT_COST = 10;
 /** Computes the cost from the number of rows that the query requests. */
 type FieldCost = (rows: number) => number;
 
-const extensionsOf = (cost: FieldCost) => ({ extensions: { cost } });
+function extensionsOf(cost: FieldCost) {
+  return { extensions: { cost } };
+}
 
 /** Options of a field with this cost. */
 export const ONE_STATEMENT = extensionsOf(() => STATEMENT_COST);
 export const AGGREGATION = extensionsOf(() => AGGREGATION_COST);
 export const SLOTS = extensionsOf((rows) => rows * SLOT_COST);
 
-export const costOf = ({ extensions }: GraphQLField<unknown, unknown>, rows: number): number => {
+export function costOf({ extensions }: GraphQLField<unknown, unknown>, rows: number): number {
   const cost = extensions['cost'] as FieldCost | undefined;
   return cost?.(rows) ?? 0;
-};
+}

@@ -18,7 +18,7 @@ const NEEDED: Record<NodeType, readonly Scope[]> = {
   ApiKey: ['ADMIN'],
 };
 
-export const addNode = (builder: Builder, refs: Refs): void => {
+export function addNode(builder: Builder, refs: Refs): void {
   builder.queryFields((t) => ({
     node: t.field({
       type: refs.node,
@@ -43,9 +43,9 @@ export const addNode = (builder: Builder, refs: Refs): void => {
       },
     }),
   }));
-};
+}
 
-const loadNode = async (text: string, context: GraphQLContext): Promise<object | null> => {
+async function loadNode(text: string, context: GraphQLContext): Promise<object | null> {
   const decoded = decodeGlobalId(text);
   if (!decoded) return null;
   const { type, id } = decoded;
@@ -63,4 +63,4 @@ const loadNode = async (text: string, context: GraphQLContext): Promise<object |
     case 'ApiKey':
       return context.loaders.apiKeys.load(id);
   }
-};
+}

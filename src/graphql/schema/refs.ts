@@ -8,7 +8,7 @@ import { addPageInfo, connectionOf } from './connections.ts';
 import { GLOBAL_ID } from './descriptions.ts';
 
 /** Declares the types that several files use. The files implement them, so that they need not import each other. */
-export const declareRefs = (builder: Builder) => {
+export function declareRefs(builder: Builder) {
   const pageInfo = addPageInfo(builder);
   const stream = builder.objectRef<StreamRow>('Stream');
   const operation = builder.objectRef<OperationRow>('AllocationOperation');
@@ -123,9 +123,9 @@ export const declareRefs = (builder: Builder) => {
     }),
     ...addRescale(builder),
   };
-};
+}
 
-const addRescale = (builder: Builder) => {
+function addRescale(builder: Builder) {
   const name = builder.enumType('RescaleFunctionName', {
     description: 'Function that is applied to sums.',
     values: { MULTIPLY: { description: 'Multiplies by the coefficient.' } } as const,
@@ -154,6 +154,6 @@ const addRescale = (builder: Builder) => {
       }),
     }),
   };
-};
+}
 
 export type Refs = ReturnType<typeof declareRefs>;

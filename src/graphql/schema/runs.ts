@@ -19,7 +19,7 @@ import { followRuns } from './subscriptions.ts';
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 
-export const addRuns = (builder: Builder, refs: Refs, clock: Clock): void => {
+export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
   const trigger = builder.enumType('RunTrigger', {
     description: 'Reason why a run was created.',
     values: {
@@ -156,9 +156,9 @@ export const addRuns = (builder: Builder, refs: Refs, clock: Clock): void => {
   addQueries(builder, refs);
   addMutations(builder, refs, clock);
   addSubscription(builder, refs);
-};
+}
 
-const addQueries = (builder: Builder, refs: Refs): void => {
+function addQueries(builder: Builder, refs: Refs): void {
   builder.queryFields((t) => ({
     run: t.field({
       type: refs.run,
@@ -190,9 +190,9 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       },
     }),
   }));
-};
+}
 
-const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
+function addMutations(builder: Builder, refs: Refs, clock: Clock): void {
   const scheduledFor = slotInput(clock);
   const input = builder
     .inputType('RunJobInput', {
@@ -230,9 +230,9 @@ const addMutations = (builder: Builder, refs: Refs, clock: Clock): void => {
       resolve: (_, { id }, context) => cancelRun(context.services, accountOf(context), parseGlobalId('Run', id)),
     }),
   }));
-};
+}
 
-const addSubscription = (builder: Builder, refs: Refs): void => {
+function addSubscription(builder: Builder, refs: Refs): void {
   builder.subscriptionField('runUpdated', (t) =>
     t.field({
       type: refs.run,
@@ -247,12 +247,12 @@ const addSubscription = (builder: Builder, refs: Refs): void => {
       resolve: (run) => run,
     }),
   );
-};
+}
 
-const subscribeToRuns = async (
+async function subscribeToRuns(
   { runId, jobId }: { runId?: string | null | undefined; jobId?: string | null | undefined },
   context: GraphQLContext,
-): Promise<AsyncIterable<RunRow>> => {
+): Promise<AsyncIterable<RunRow>> {
   const { db } = context.services;
   const accountId = accountOf(context);
   if (runId != null && jobId != null)
@@ -266,6 +266,8 @@ const subscribeToRuns = async (
   const [run] = await loadRuns(db, accountId, [parseGlobalId('Run', runId ?? '')]);
   if (!run) throw notFound('There is no such run.');
   return followRuns(context, { accountId, runId: run.id });
-};
+}
 
-const notFound = (message: string): GraphQLError => new GraphQLError(message, { extensions: { code: 'NOT_FOUND' } });
+function notFound(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'NOT_FOUND' } });
+}

@@ -8,33 +8,36 @@ import type { Builder } from './builder.ts';
 // Input scalars check the JSON type only. Syntax and range are rules of the input, so that one ValidationError reports all
 // problems, each with the path of its field.
 
-const wrongType = (name: string, expected: string): GraphQLError =>
-  new GraphQLError(`${name} must be ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
+function wrongType(name: string, expected: string): GraphQLError {
+  return new GraphQLError(`${name} must be ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
+}
 
-const readString =
-  (name: string) =>
-  (value: unknown): string => {
+function readString(name: string) {
+  return (value: unknown): string => {
     if (typeof value !== 'string') throw wrongType(name, 'a string');
     return value;
   };
+}
 
-const readStringLiteral =
-  (name: string) =>
-  (node: ValueNode): string => {
+function readStringLiteral(name: string) {
+  return (node: ValueNode): string => {
     if (node.kind !== Kind.STRING) throw wrongType(name, 'a string');
     return node.value;
   };
+}
 
-const writeString =
-  (name: string) =>
-  (value: unknown): string => {
+function writeString(name: string) {
+  return (value: unknown): string => {
     if (typeof value !== 'string') throw new GraphQLError(`${name} is not a string.`);
     return value;
   };
+}
 
-const specifiedBy = (resolver: GraphQLScalarType): string | null => resolver.specifiedByURL ?? null;
+function specifiedBy(resolver: GraphQLScalarType): string | null {
+  return resolver.specifiedByURL ?? null;
+}
 
-export const addScalars = (builder: Builder): void => {
+export function addScalars(builder: Builder): void {
   const text = (
     name: 'AgoDuration' | 'CronExpression' | 'TimeZone' | 'EmailAddress',
     description: string,
@@ -102,4 +105,4 @@ export const addScalars = (builder: Builder): void => {
       return Number(node.value);
     },
   });
-};
+}

@@ -19,7 +19,7 @@ export interface SchemaOptions extends BuilderOptions {
 }
 
 /** Builds the schema. Resolvers take their dependencies from the context of the request. */
-export const createSchema = ({ clock = systemClock, ...options }: SchemaOptions = {}): GraphQLSchema => {
+export function createSchema({ clock = systemClock, ...options }: SchemaOptions = {}): GraphQLSchema {
   const builder = createBuilder(options);
   builder.queryType({ description: 'Queries. They read the data of the account of the API key.' });
   builder.mutationType({
@@ -38,4 +38,4 @@ export const createSchema = ({ clock = systemClock, ...options }: SchemaOptions 
   addAccounts(builder, refs);
   publishIntrospection();
   return builder.toSchema({ directives: publishedDirectives() });
-};
+}

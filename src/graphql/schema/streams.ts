@@ -18,7 +18,7 @@ const READ = { anyOf: ['READ'] } as const;
 /** A receipt contains stream and operation, so the scope to write is sufficient. */
 const READ_OR_WRITE = { anyOf: ['READ', 'INGEST'] } as const;
 
-export const addStreams = (builder: Builder, refs: Refs): void => {
+export function addStreams(builder: Builder, refs: Refs): void {
   const recordConnection = addRecords(builder, refs);
   addOperation(builder, refs);
   builder.objectType(refs.stream, {
@@ -110,9 +110,9 @@ export const addStreams = (builder: Builder, refs: Refs): void => {
     }),
   });
   addQueries(builder, refs);
-};
+}
 
-const addRecords = (builder: Builder, refs: Refs) => {
+function addRecords(builder: Builder, refs: Refs) {
   const record = builder.objectRef<RecordNode>('AllocationRecord').implement({
     description: 'Live value of one bucket, filter and element.',
     authScopes: READ,
@@ -148,9 +148,9 @@ const addRecords = (builder: Builder, refs: Refs) => {
     description: 'Page of live records, newest bucket first.',
     counted: false,
   });
-};
+}
 
-const addOperation = (builder: Builder, refs: Refs): void => {
+function addOperation(builder: Builder, refs: Refs): void {
   const kind = builder.enumType('OperationKind', {
     description: 'Kind of a write.',
     values: {
@@ -201,9 +201,9 @@ const addOperation = (builder: Builder, refs: Refs): void => {
       }),
     }),
   });
-};
+}
 
-const addQueries = (builder: Builder, refs: Refs): void => {
+function addQueries(builder: Builder, refs: Refs): void {
   builder.queryFields((t) => ({
     stream: t.field({
       type: refs.stream,
@@ -233,4 +233,4 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       },
     }),
   }));
-};
+}

@@ -25,7 +25,7 @@ export const RECHECK_MS = 250;
  * Follows runs until the client disconnects, the run has ended, the server shuts down or the API key is revoked. A Repeater ends
  * as soon as the client disconnects; a generator would first wait for the next change.
  */
-export const followRuns = (context: GraphQLContext, selection: RunSelection): AsyncIterable<RunRow> => {
+export function followRuns(context: GraphQLContext, selection: RunSelection): AsyncIterable<RunRow> {
   const { feed, limits } = context.services;
   assertBelowLimit(context, limits.maxSubscriptions);
   return new Repeater<RunRow>(async (push, stop) => {
@@ -51,29 +51,32 @@ export const followRuns = (context: GraphQLContext, selection: RunSelection): As
       await remove();
     }
   });
-};
+}
 
-const revokedError = (): GraphQLError =>
-  new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
+function revokedError(): GraphQLError {
+  return new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
+}
 
-const tooSlow = (): GraphQLError =>
-  new GraphQLError('The client reads more slowly than runs change. Resubscribe to fewer runs, or read faster.', {
+function tooSlow(): GraphQLError {
+  return new GraphQLError('The client reads more slowly than runs change. Resubscribe to fewer runs, or read faster.', {
     extensions: { code: 'SLOW_READER' },
   });
+}
 
-const serverShutsDown = (): GraphQLError =>
-  new GraphQLError('The server is shutting down. Resubscribe to continue from the current state.', {
+function serverShutsDown(): GraphQLError {
+  return new GraphQLError('The server is shutting down. Resubscribe to continue from the current state.', {
     extensions: { code: 'UNAVAILABLE' },
   });
+}
 
-const findOpenSubscriptions = (context: GraphQLContext): Map<string, OpenSubscriptions> => {
+function findOpenSubscriptions(context: GraphQLContext): Map<string, OpenSubscriptions> {
   const { feed } = context.services;
   const open = openByKey.get(feed) ?? new Map<string, OpenSubscriptions>();
   openByKey.set(feed, open);
   return open;
-};
+}
 
-const assertBelowLimit = (context: GraphQLContext, limit: number): void => {
+function assertBelowLimit(context: GraphQLContext, limit: number): void {
   if ((findOpenSubscriptions(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
   throw new GraphQLError(
     `The API key already has ${limit} open subscriptions on this server. End one before you start another.`,
@@ -81,10 +84,10 @@ const assertBelowLimit = (context: GraphQLContext, limit: number): void => {
       extensions: { code: 'LIMIT_EXCEEDED' },
     },
   );
-};
+}
 
 /** Counts a subscription. Returns a function that removes it. */
-const trackSubscription = (context: GraphQLContext, onRevoked: () => void): (() => Promise<void>) => {
+function trackSubscription(context: GraphQLContext, onRevoked: () => void): () => Promise<void> {
   const byKey = findOpenSubscriptions(context);
   const keyId = context.principal?.key.id ?? '';
   const open = byKey.get(keyId) ?? checkKeyRepeatedly(context);
@@ -96,9 +99,9 @@ const trackSubscription = (context: GraphQLContext, onRevoked: () => void): (() 
     byKey.delete(keyId);
     await open.keyChecks.stop();
   };
-};
+}
 
-const checkKeyRepeatedly = (context: GraphQLContext): OpenSubscriptions => {
+function checkKeyRepeatedly(context: GraphQLContext): OpenSubscriptions {
   const ends = new Set<() => void>();
   const keyChecks = repeat(
     async () => {
@@ -109,4 +112,4 @@ const checkKeyRepeatedly = (context: GraphQLContext): OpenSubscriptions => {
     { everyMs: RECHECK_MS, onError: () => undefined },
   );
   return { ends, keyChecks };
-};
+}

@@ -7,11 +7,7 @@ import type { Granularity } from '../../streams/pipeline/inputs.ts';
  * Reads a bound for the starts of buckets. For HOURLY it is an instant; for DAILY and MONTHLY, whose buckets are calendar dates, the
  * date and time as written. Throws BadUserInputError if the text is not an RFC 3339 timestamp.
  */
-export const readBucketBound = (
-  name: string,
-  text: string | null | undefined,
-  granularity: Granularity,
-): Date | null => {
+export function readBucketBound(name: string, text: string | null | undefined, granularity: Granularity): Date | null {
   if (text == null) return null;
   const written = readTimestamp(text);
   if (written === null) {
@@ -20,4 +16,4 @@ export const readBucketBound = (
     );
   }
   return new Date(granularity === 'HOURLY' ? written.instant : written.wallTime);
-};
+}

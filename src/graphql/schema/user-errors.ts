@@ -11,7 +11,7 @@ import type { Builder } from './builder.ts';
 const MESSAGE = 'Human-readable message: what is wrong, and what to change.';
 
 /** Adds the types of expected failures. Domain functions throw these classes, and the errors plugin returns them as results. */
-export const addUserErrors = (builder: Builder): void => {
+export function addUserErrors(builder: Builder): void {
   const code = builder.enumType('ErrorCode', {
     description: 'Machine-readable kind of an expected failure.',
     values: {
@@ -87,4 +87,4 @@ export const addUserErrors = (builder: Builder): void => {
       }),
     }),
   });
-};
+}
