@@ -8,7 +8,7 @@ import { refuse, send, sendEvents } from '../http/responses.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { errorBody } from './error-body.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
-import { asksForPage, createGraphiqlPage } from './graphiql/page.ts';
+import { requestsPage, createGraphiqlPage } from './graphiql/page.ts';
 import {
   createPersistedDocuments,
   type PersistedDocuments,
@@ -78,7 +78,7 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
     mapError,
     documents,
     handle: async (request, response) => {
-      if (options.graphiql && asksForPage(request)) {
+      if (options.graphiql && requestsPage(request)) {
         const location = slashlessAddress(request);
         if (location === null) await sendPage(request, response);
         else response.writeHead(308, { location }).end();

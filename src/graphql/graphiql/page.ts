@@ -24,7 +24,7 @@ interface PageOptions {
   readonly shouldPersistHeaders: false;
 }
 
-export function asksForPage({ method, headers }: IncomingMessage): boolean {
+export function requestsPage({ method, headers }: IncomingMessage): boolean {
   return method === 'GET' && prefersHtml(headers.accept);
 }
 
@@ -69,7 +69,7 @@ async function renderPage(now: Date): Promise<Page> {
     // A key that somebody types into the editor of headers must not get into localStorage either.
     shouldPersistHeaders: false,
   };
-  const [keyBar, ...early] = await Promise.all(['key-bar.html', 'key-bar.js', 'stored-tab.js'].map(readBeside));
+  const [keyBar, ...early] = await Promise.all(['key-bar.html', 'key-bar.js', 'stored-tab.js'].map(readPageFile));
   // 9 MB of source: loaded when the first person asks for the page.
   const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
   const html = renderGraphiQL(options as never)
@@ -83,7 +83,7 @@ async function renderPage(now: Date): Promise<Page> {
     headers: {
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'no-store',
-      'content-security-policy': policy([...early, main]),
+      'content-security-policy': formatPolicy([...early, main]),
       'referrer-policy': 'no-referrer',
       'cross-origin-opener-policy': 'same-origin',
       'x-frame-options': 'DENY',
@@ -93,15 +93,15 @@ async function renderPage(now: Date): Promise<Page> {
 
 const VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">';
 
-function readBeside(name: string): Promise<string> {
+function readPageFile(name: string): Promise<string> {
   return readFile(join(import.meta.dirname, name), 'utf8');
 }
 
 /** Nothing from elsewhere, and no script but those in the page and the editor's workers, which it makes out of blobs. */
-function policy(scripts: readonly string[]): string {
+function formatPolicy(scripts: readonly string[]): string {
   return [
     "default-src 'none'",
-    `script-src ${scripts.map(hashSource).join(' ')} blob:`,
+    `script-src ${scripts.map(formatHashSource).join(' ')} blob:`,
     'worker-src blob:',
     "style-src 'unsafe-inline'",
     'img-src data:',
@@ -113,6 +113,6 @@ function policy(scripts: readonly string[]): string {
   ].join('; ');
 }
 
-function hashSource(script: string): string {
+function formatHashSource(script: string): string {
   return `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
 }

@@ -7,8 +7,8 @@ import { bucketPolicy, UNKNOWN_PRINCIPAL } from '../../exports/bucket-policy.ts'
 import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
-import { type ExtendedTypes, forwardArgs, toConnection } from './connections.ts';
-import { accountOf, paged } from './context.ts';
+import { type ExtendedTypes, defineForwardArgs, toConnection } from './connections.ts';
+import { accountOf, limitPage } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { GLOBAL_ID } from './descriptions.ts';
 import type { Refs } from './refs.ts';
@@ -76,9 +76,9 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
       type: refs.apiKeyConnection,
       authScopes: ADMIN,
       description: 'API keys of the account, including revoked ones, newest first.',
-      args: forwardArgs(t.arg),
+      args: defineForwardArgs(t.arg),
       resolve: async (_, args, context) =>
-        toConnection(await listApiKeys(context.services.db, accountOf(context), paged(context, args)), (key) => [
+        toConnection(await listApiKeys(context.services.db, accountOf(context), limitPage(context, args)), (key) => [
           key.createdAt.toISOString(),
           key.id,
         ]),

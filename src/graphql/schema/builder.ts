@@ -57,7 +57,7 @@ export function createBuilder({ onUserError = () => undefined }: BuilderOptions 
         anyOf: (scopes: readonly Scope[]) => scopes.some((scope) => context.scopes.has(scope)),
         anyKey: context.principal !== null,
       }),
-      unauthorizedError: (_parent, context, _info, result) => refuseCaller(context, neededScopes(result.failure)),
+      unauthorizedError: (_parent, context, _info, result) => refuseCaller(context, collectScopes(result.failure)),
     },
   });
 }
@@ -65,10 +65,10 @@ export function createBuilder({ onUserError = () => undefined }: BuilderOptions 
 export type Builder = ReturnType<typeof createBuilder>;
 
 /** The scopes named by a failure of the plugin, or by the failures that it consists of. */
-function neededScopes(failure: unknown): string[] {
+function collectScopes(failure: unknown): string[] {
   if (typeof failure !== 'object' || failure === null) return [];
   if ('failures' in failure && Array.isArray(failure.failures)) {
-    return [...new Set(failure.failures.flatMap(neededScopes))];
+    return [...new Set(failure.failures.flatMap(collectScopes))];
   }
   return 'parameter' in failure && Array.isArray(failure.parameter) ? failure.parameter.map(String) : [];
 }

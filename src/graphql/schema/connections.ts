@@ -65,7 +65,7 @@ export function addPageInfo(builder: Builder): Ref<PageInfo> {
 }
 
 /** Adds the types `<Name>Connection` and `<Name>Edge` for a node type. */
-export function connectionOf<Row>(
+export function addConnection<Row>(
   builder: Builder,
   pageInfo: Ref<PageInfo>,
   node: Ref<Row>,
@@ -106,7 +106,7 @@ export function connectionOf<Row>(
 
 type Args = ArgBuilder<ExtendedTypes>;
 
-export function forwardArgs(arg: Args) {
+export function defineForwardArgs(arg: Args) {
   return {
     first: arg.int({
       description:
@@ -116,9 +116,9 @@ export function forwardArgs(arg: Args) {
   };
 }
 
-export function bothWaysArgs(arg: Args) {
+export function definePageArgs(arg: Args) {
   return {
-    ...forwardArgs(arg),
+    ...defineForwardArgs(arg),
     last: arg.int({
       description:
         'Number of items from the end of the list or before `before`, maximum 100 (`MAX_PAGE_SIZE`). Not together with `first`.',

@@ -61,7 +61,7 @@ export function countIntake({ principal, services }: GraphQLContext, records: nu
 }
 
 /** Adds the maximum page size to the arguments of a list. */
-export function paged<Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args {
+export function limitPage<Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args {
   return {
     ...args,
     most: services.limits.maxPage,

@@ -12,14 +12,14 @@ const SLOT_COST = 10;
 /** Computes the cost from the number of rows that the query requests. */
 type FieldCost = (rows: number) => number;
 
-function extensionsOf(cost: FieldCost) {
+function defineCost(cost: FieldCost) {
   return { extensions: { cost } };
 }
 
 /** Options of a field with this cost. */
-export const ONE_STATEMENT = extensionsOf(() => STATEMENT_COST);
-export const AGGREGATION = extensionsOf(() => AGGREGATION_COST);
-export const SLOTS = extensionsOf((rows) => rows * SLOT_COST);
+export const ONE_STATEMENT = defineCost(() => STATEMENT_COST);
+export const AGGREGATION = defineCost(() => AGGREGATION_COST);
+export const SLOTS = defineCost((rows) => rows * SLOT_COST);
 
 export function costOf({ extensions }: GraphQLField<unknown, unknown>, rows: number): number {
   const cost = extensions['cost'] as FieldCost | undefined;

@@ -3,8 +3,8 @@ import { countJobs, listJobs, loadJobs, upcomingSlots } from '../../jobs/jobs.ts
 import type { Clock } from '../../lib/clock.ts';
 import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';
-import { bothWaysArgs, forwardArgs, toConnection } from './connections.ts';
-import { accountOf, paged } from './context.ts';
+import { definePageArgs, defineForwardArgs, toConnection } from './connections.ts';
+import { accountOf, limitPage } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { GLOBAL_ID, RUN_STATUS_FILTER, SEARCH } from './descriptions.ts';
 import { SLOTS } from './field-costs.ts';
@@ -52,12 +52,12 @@ export const addJobs = (builder: Builder, refs: Refs, clock: Clock): void => {
         type: refs.runConnection,
         description: 'Runs of the job, newest first.',
         args: {
-          ...forwardArgs(t.arg),
+          ...defineForwardArgs(t.arg),
           status: t.arg({ type: [refs.runStatus], description: RUN_STATUS_FILTER }),
         },
         resolve: async (job, args, context) => {
           const { db } = context.services;
-          const selection = { ...paged(context, args), jobId: job.id };
+          const selection = { ...limitPage(context, args), jobId: job.id };
           return toConnection(
             await listRuns(db, job.accountId, selection),
             (row) => [row.createdAt.toISOString(), row.id],
@@ -87,7 +87,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       authScopes: READ,
       description: 'Jobs that were not deleted, newest first.',
       args: {
-        ...bothWaysArgs(t.arg),
+        ...definePageArgs(t.arg),
         enabled: t.arg.boolean({ description: 'Whether the jobs are enabled. All jobs if omitted or null.' }),
         search: t.arg.string({ description: SEARCH }),
       },
@@ -95,7 +95,7 @@ const addQueries = (builder: Builder, refs: Refs): void => {
         const { db } = context.services;
         const account = accountOf(context);
         return toConnection(
-          await listJobs(db, account, paged(context, args)),
+          await listJobs(db, account, limitPage(context, args)),
           (row) => [row.createdAt.toISOString(), row.id],
           () => countJobs(db, account, args),
         );

@@ -15,7 +15,7 @@ const DRAFT_DIRECTIVE_FIELDS = ['isDeprecated', 'deprecationReason'];
  * Returns the directives that the published specification names, with the locations that it allows. Clients such as
  * graphql-core 3.2 know a closed list of locations and reject a schema with any other.
  */
-export function publishedDirectives(): GraphQLDirective[] {
+export function selectPublishedDirectives(): GraphQLDirective[] {
   return specifiedDirectives.map((directive) => {
     const config = directive.toConfig();
     return new GraphQLDirective({
@@ -29,7 +29,7 @@ export function publishedDirectives(): GraphQLDirective[] {
  * Removes the draft from the types of introspection. graphql-js has one instance of each of them for all schemas and no
  * option for this, so the instances change. A second call changes nothing.
  */
-export function publishIntrospection(): void {
+export function removeDraftIntrospection(): void {
   const fields = __Directive.getFields();
   for (const name of DRAFT_DIRECTIVE_FIELDS) delete fields[name];
   const directives = __Schema.getFields()['directives'];

@@ -4,7 +4,7 @@ import type { JobRow } from '../../jobs/jobs.ts';
 import type { RunRow } from '../../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
-import { addPageInfo, connectionOf } from './connections.ts';
+import { addPageInfo, addConnection } from './connections.ts';
 import { GLOBAL_ID } from './descriptions.ts';
 
 /** Declares the types that several files use. The files implement them, so that they need not import each other. */
@@ -96,27 +96,27 @@ export function declareRefs(builder: Builder) {
         },
       } as const,
     }),
-    streamConnection: connectionOf(builder, pageInfo, stream, {
+    streamConnection: addConnection(builder, pageInfo, stream, {
       name: 'Stream',
       description: 'Page of streams, sorted by name.',
       counted: true,
     }),
-    operationConnection: connectionOf(builder, pageInfo, operation, {
+    operationConnection: addConnection(builder, pageInfo, operation, {
       name: 'AllocationOperation',
       description: 'Page of operations, newest first.',
       counted: false,
     }),
-    jobConnection: connectionOf(builder, pageInfo, job, {
+    jobConnection: addConnection(builder, pageInfo, job, {
       name: 'Job',
       description: 'Page of jobs, newest first.',
       counted: true,
     }),
-    runConnection: connectionOf(builder, pageInfo, run, {
+    runConnection: addConnection(builder, pageInfo, run, {
       name: 'Run',
       description: 'Page of runs, newest first.',
       counted: true,
     }),
-    apiKeyConnection: connectionOf(builder, pageInfo, apiKey, {
+    apiKeyConnection: addConnection(builder, pageInfo, apiKey, {
       name: 'ApiKey',
       description: 'Page of API keys, including revoked ones, newest first.',
       counted: false,

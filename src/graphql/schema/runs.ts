@@ -8,8 +8,8 @@ import type { Clock } from '../../lib/clock.ts';
 import { slotInput } from '../../jobs/run-input.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
-import { bothWaysArgs, toConnection } from './connections.ts';
-import { accountOf, type GraphQLContext, paged } from './context.ts';
+import { definePageArgs, toConnection } from './connections.ts';
+import { accountOf, type GraphQLContext, limitPage } from './context.ts';
 import { GLOBAL_ID, RUN_STATUS_FILTER } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
@@ -174,14 +174,14 @@ function addQueries(builder: Builder, refs: Refs): void {
       authScopes: READ,
       description: 'Runs of all jobs, including deleted jobs, newest first.',
       args: {
-        ...bothWaysArgs(t.arg),
+        ...definePageArgs(t.arg),
         status: t.arg({ type: [refs.runStatus], description: RUN_STATUS_FILTER }),
         jobId: t.arg.id({ description: 'Id of a job. Runs of every job if omitted or null.' }),
       },
       resolve: async (_, { jobId, ...args }, context) => {
         const { db } = context.services;
         const account = accountOf(context);
-        const selection = { ...paged(context, args), jobId: jobId == null ? null : parseGlobalId('Job', jobId) };
+        const selection = { ...limitPage(context, args), jobId: jobId == null ? null : parseGlobalId('Job', jobId) };
         return toConnection(
           await listRuns(db, account, selection),
           (row) => [row.createdAt.toISOString(), row.id],

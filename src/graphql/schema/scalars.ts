@@ -8,20 +8,20 @@ import type { Builder } from './builder.ts';
 // Input scalars check the JSON type only. Syntax and range are rules of the input, so that one ValidationError reports all
 // problems, each with the path of its field.
 
-function wrongType(name: string, expected: string): GraphQLError {
+function createTypeError(name: string, expected: string): GraphQLError {
   return new GraphQLError(`${name} must be ${expected}.`, { extensions: { code: 'BAD_USER_INPUT' } });
 }
 
 function readString(name: string) {
   return (value: unknown): string => {
-    if (typeof value !== 'string') throw wrongType(name, 'a string');
+    if (typeof value !== 'string') throw createTypeError(name, 'a string');
     return value;
   };
 }
 
 function readStringLiteral(name: string) {
   return (node: ValueNode): string => {
-    if (node.kind !== Kind.STRING) throw wrongType(name, 'a string');
+    if (node.kind !== Kind.STRING) throw createTypeError(name, 'a string');
     return node.value;
   };
 }
@@ -33,7 +33,7 @@ function writeString(name: string) {
   };
 }
 
-function specifiedBy(resolver: GraphQLScalarType): string | null {
+function readSpecificationUrl(resolver: GraphQLScalarType): string | null {
   return resolver.specifiedByURL ?? null;
 }
 
@@ -62,12 +62,12 @@ export function addScalars(builder: Builder): void {
   text(
     'TimeZone',
     'Name or link in the IANA time zone database, such as `Europe/Berlin`, `US/Eastern` or `Etc/UTC`. Case-insensitive; stored in the spelling of the database. Offsets, and abbreviations that the database does not contain, are rejected.',
-    specifiedBy(TimeZoneResolver),
+    readSpecificationUrl(TimeZoneResolver),
   );
-  text('EmailAddress', 'Email address such as ops@example.com.', specifiedBy(EmailAddressResolver));
+  text('EmailAddress', 'Email address such as ops@example.com.', readSpecificationUrl(EmailAddressResolver));
   builder.scalarType('DateTime', {
     description: 'RFC 3339 timestamp with an offset, such as `2026-01-25T00:00:00Z`. Returned in UTC with `Z`.',
-    ...(specifiedBy(DateTimeResolver) !== null && { specifiedByURL: specifiedBy(DateTimeResolver) }),
+    ...(readSpecificationUrl(DateTimeResolver) !== null && { specifiedByURL: readSpecificationUrl(DateTimeResolver) }),
     serialize: (value) => {
       if (value instanceof Date) return formatTimestamp(value);
       throw new GraphQLError('DateTime is not a Date.');
@@ -83,25 +83,25 @@ export function addScalars(builder: Builder): void {
       if (typeof value === 'string') return value;
       if (typeof value === 'number') return new DoubleValue(value);
       if (isLongNumber(value)) return new DoubleValue(Number.NaN);
-      throw wrongType('Decimal', 'a string or a number');
+      throw createTypeError('Decimal', 'a string or a number');
     },
     // A literal in the document keeps all its digits.
     parseLiteral: (node) => {
       if (node.kind === Kind.STRING || node.kind === Kind.INT || node.kind === Kind.FLOAT) return node.value;
-      throw wrongType('Decimal', 'a string or a number');
+      throw createTypeError('Decimal', 'a string or a number');
     },
   });
   builder.scalarType('SafeInt', {
     description:
       'Integer from -(2^53 - 1) to 2^53 - 1, which every JSON parser reads exactly. Used for counts, bytes and Unix timestamps.',
-    ...(specifiedBy(SafeIntResolver) !== null && { specifiedByURL: specifiedBy(SafeIntResolver) }),
+    ...(readSpecificationUrl(SafeIntResolver) !== null && { specifiedByURL: readSpecificationUrl(SafeIntResolver) }),
     serialize: (value) => SafeIntResolver.serialize(value),
     parseValue: (value) => {
-      if (typeof value !== 'number') throw wrongType('SafeInt', 'a number');
+      if (typeof value !== 'number') throw createTypeError('SafeInt', 'a number');
       return value;
     },
     parseLiteral: (node) => {
-      if (node.kind !== Kind.INT && node.kind !== Kind.FLOAT) throw wrongType('SafeInt', 'a number');
+      if (node.kind !== Kind.INT && node.kind !== Kind.FLOAT) throw createTypeError('SafeInt', 'a number');
       return Number(node.value);
     },
   });

@@ -6,7 +6,7 @@ import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
 import { declareRefs } from './refs.ts';
-import { publishedDirectives, publishIntrospection } from './published-introspection.ts';
+import { selectPublishedDirectives, removeDraftIntrospection } from './published-introspection.ts';
 import { addRuns } from './runs.ts';
 import { addScalars } from './scalars.ts';
 import { addStreams } from './streams.ts';
@@ -36,6 +36,6 @@ export function createSchema({ clock = systemClock, ...options }: SchemaOptions 
   addJobs(builder, refs, clock);
   addRuns(builder, refs, clock);
   addAccounts(builder, refs);
-  publishIntrospection();
-  return builder.toSchema({ directives: publishedDirectives() });
+  removeDraftIntrospection();
+  return builder.toSchema({ directives: selectPublishedDirectives() });
 }

@@ -2,8 +2,8 @@ import { type LiveRecord, listRecords } from '../../streams/list-records.ts';
 import { countStreams, findStream, listOperations, listStreams } from '../../streams/streams.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
-import { bothWaysArgs, connectionOf, forwardArgs, toConnection } from './connections.ts';
-import { accountOf, paged } from './context.ts';
+import { definePageArgs, addConnection, defineForwardArgs, toConnection } from './connections.ts';
+import { accountOf, limitPage } from './context.ts';
 import { GLOBAL_ID, SEARCH } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
@@ -74,7 +74,7 @@ export function addStreams(builder: Builder, refs: Refs): void {
         authScopes: READ,
         description: 'Live records, newest bucket first. Empty if the stream is deleted.',
         args: {
-          ...forwardArgs(t.arg),
+          ...defineForwardArgs(t.arg),
           from: t.arg({
             type: 'DateTime',
             description:
@@ -89,7 +89,7 @@ export function addStreams(builder: Builder, refs: Refs): void {
         resolve: async (stream, { from, to, ...args }, context) => {
           context.services.keyHasher.note(stream);
           const page = await listRecords(context.services.db, stream, {
-            ...paged(context, args),
+            ...limitPage(context, args),
             from: readBucketBound('from', from, stream.granularity),
             to: readBucketBound('to', to, stream.granularity),
           });
@@ -101,9 +101,9 @@ export function addStreams(builder: Builder, refs: Refs): void {
         type: refs.operationConnection,
         authScopes: READ,
         description: 'Ledger of the stream: its accepted writes, newest first.',
-        args: forwardArgs(t.arg),
+        args: defineForwardArgs(t.arg),
         resolve: async (stream, args, context) =>
-          toConnection(await listOperations(context.services.db, stream, paged(context, args)), (row) => [
+          toConnection(await listOperations(context.services.db, stream, limitPage(context, args)), (row) => [
             String(row.id),
           ]),
       }),
@@ -143,7 +143,7 @@ function addRecords(builder: Builder, refs: Refs) {
       }),
     }),
   });
-  return connectionOf(builder, refs.pageInfo, record, {
+  return addConnection(builder, refs.pageInfo, record, {
     name: 'AllocationRecord',
     description: 'Page of live records, newest bucket first.',
     counted: false,
@@ -219,14 +219,14 @@ function addQueries(builder: Builder, refs: Refs): void {
       authScopes: READ,
       description: 'Live streams, sorted by name.',
       args: {
-        ...bothWaysArgs(t.arg),
+        ...definePageArgs(t.arg),
         search: t.arg.string({ description: SEARCH }),
       },
       resolve: async (_, args, context) => {
         const { db } = context.services;
         const account = accountOf(context);
         return toConnection(
-          await listStreams(db, account, paged(context, args)),
+          await listStreams(db, account, limitPage(context, args)),
           (row) => [row.name],
           () => countStreams(db, account, args.search),
         );
