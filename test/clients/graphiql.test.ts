@@ -150,8 +150,8 @@ test('GraphiQL > shows the descriptions of the schema in its documentation', asy
   await page.getByRole('button', { name: 'Show Documentation Explorer' }).click(PRESS);
   const pane = page.locator('.graphiql-plugin');
   await pane.getByText('Mutation', { exact: true }).click(PRESS);
-  await pane.getByText('Expected failures are results with a type of their own').waitFor();
-  await pane.getByText('Adds records: the live value of a bucket').waitFor();
+  await pane.getByText('They return expected failures as typed results').waitFor();
+  await pane.getByText('Adds records. The value of a bucket').waitFor();
   await browser.takeScreenshot(page, 'graphiql-documentation');
   await pane.getByText('createJob', { exact: true }).click(PRESS);
   await pane.getByText('CreateJobInput', { exact: true }).click(PRESS);
@@ -254,11 +254,11 @@ test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async (
     await other.getByLabel('API key').fill(key);
     await other.getByRole('button', { name: 'Use key' }).click(PRESS);
   };
-  await says('Operations need a key. It stays in this browser tab.');
+  await says('Operations need an API key. It stays in this browser tab.');
   await run('WhoAmI', other);
-  await says('This operation needs a key: enter one here.');
+  await says('This operation needs an API key. Enter one here.');
   await enter('an unknown key with enough characters');
-  await says('The server does not accept this key.');
+  await says('The server does not accept this API key.');
   expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
   await browser.takeScreenshot(other, 'graphiql-key-refused');
 
@@ -273,7 +273,7 @@ test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async (
   expect(await answerTo('WhoAmI', other)).toContain('"accountName":"default"');
 
   await other.getByRole('button', { name: 'Forget key' }).click(PRESS);
-  await says('Operations need a key. It stays in this browser tab.');
+  await says('Operations need an API key. It stays in this browser tab.');
   expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
   expect(await answerTo('WhoAmI', other)).toContain('UNAUTHENTICATED');
   await other.close();

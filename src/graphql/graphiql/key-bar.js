@@ -1,6 +1,6 @@
-// Runs in the browser, in the head of the GraphiQL page: takes the key out of the address before anything else is loaded,
-// keeps it in sessionStorage (one browser tab, gone when the tab is closed), and adds it to the requests of GraphiQL.
-// GraphiQL itself never sees the key, so its history and tabs in localStorage cannot contain it.
+// Runs in the browser, in the head of the GraphiQL page. Removes the API key from the URL before any other script runs, stores it
+// in sessionStorage (for one browser tab, until the tab is closed), and adds it to the requests of GraphiQL. GraphiQL does not
+// see the key, so its history and tabs in localStorage cannot contain it.
 (() => {
   const STORED = 'sluice.key';
   const WHO_AM_I = '{ viewer { accountName key { name scopes } } }';
@@ -9,7 +9,7 @@
   try {
     key = sessionStorage.getItem(STORED);
   } catch {
-    // Storage is blocked: the key lives as long as the page.
+    // Storage is blocked: the key is kept until the page is closed.
   }
   const keep = (given) => {
     key = given;
@@ -17,13 +17,13 @@
       if (given === null) sessionStorage.removeItem(STORED);
       else sessionStorage.setItem(STORED, given);
     } catch {
-      // As above.
+      // Storage is blocked, see above.
     }
   };
 
-  /** Returns the key in the address, or null. */
+  /** Removes the key from the URL and returns it. Returns null if there is none. */
   const takeFromAddress = () => {
-    // A "+" in a fragment is a plus, not a blank.
+    // A "+" in a fragment is a plus sign, not a space.
     const given = new URLSearchParams(location.hash.slice(1).replaceAll('+', '%2B')).get('key');
     if (given === null) return null;
     history.replaceState(history.state, '', location.pathname + location.search);
@@ -32,11 +32,11 @@
   const first = takeFromAddress();
   if (first !== null) keep(first);
 
-  // The policy of the page lets requests go to this server only, so the key goes nowhere else.
+  // The content security policy of the page allows requests to this server only, so no other server receives the key.
   const send = window.fetch.bind(window);
   window.fetch = async (input, init) => {
     const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
-    // A key from the editor of headers counts for that request alone.
+    // A key in the header editor of GraphiQL applies to that request only.
     if (headers.has('x-api-key') || headers.has('authorization')) return send(input, init);
     const sent = key;
     if (sent !== null) headers.set('x-api-key', sent);
@@ -45,8 +45,11 @@
     return response;
   };
 
-  /** Asks the server whose key this is. Returns null if the server answers otherwise, e.g. runs trusted documents only. */
-  const whoIs = async (candidate) => {
+  /**
+   * Returns the viewer of a key, 'refused' if the key is not valid, or null if the server rejects the query, for example because
+   * it runs trusted documents only.
+   */
+  const readViewer = async (candidate) => {
     const response = await send(location.pathname, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-api-key': candidate },
@@ -57,8 +60,8 @@
     return data?.viewer ?? null;
   };
 
-  const NO_KEY = 'Operations need a key. It stays in this browser tab.';
-  const NOT_VALID = 'The server does not accept this key.';
+  const NO_KEY = 'Operations need an API key. It stays in this browser tab.';
+  const NOT_VALID = 'The server does not accept this API key.';
   let bar;
   const show = (state, message) => {
     if (!bar) return;
@@ -69,7 +72,7 @@
 
   function refused(sent) {
     if (sent === null) {
-      if (!isRefusal('refused')) show('needed', 'This operation needs a key: enter one here.');
+      if (!isRefusal('refused')) show('needed', 'This operation needs an API key. Enter one here.');
     } else if (sent === key) {
       keep(null);
       show('refused', NOT_VALID);
@@ -77,13 +80,16 @@
   }
 
   const check = async (candidate) => {
-    show('checking', 'Checking the key ...');
+    show('checking', 'Checking the API key …');
     let viewer;
     try {
-      viewer = await whoIs(candidate);
+      viewer = await readViewer(candidate);
     } catch (error) {
-      // A header cannot carry every character, and a server may be away.
-      show('refused', error instanceof TypeError ? 'The key could not be sent. Check it, and the server.' : NOT_VALID);
+      // A header cannot contain every character, and the server may be unavailable.
+      show(
+        'refused',
+        error instanceof TypeError ? 'The API key could not be sent. Check the key and the server.' : NOT_VALID,
+      );
       return;
     }
     if (viewer === 'refused') {
@@ -96,7 +102,7 @@
     show(
       'set',
       viewer === null
-        ? 'A key is set for this browser tab.'
+        ? 'An API key is set for this browser tab.'
         : `Account ${viewer.accountName}, key "${viewer.key.name}" (${viewer.key.scopes.join(', ')})`,
     );
   };
@@ -119,7 +125,7 @@
     else void check(key);
   });
 
-  // Somebody opens a link with a key in a tab that shows the page already.
+  // The user opened a link with a key in a tab that already shows the page.
   window.addEventListener('hashchange', () => {
     const given = takeFromAddress();
     if (given !== null) void check(given);

@@ -9,12 +9,12 @@ import type { Clock } from '../../lib/clock.ts';
 import { DAY_MS, graphiqlTabs, type GraphiqlTab } from './tabs.ts';
 
 interface Page {
-  /** 10 MB of scripts and fonts become 2.5. */
+  /** 2.5 MB; uncompressed, the scripts and fonts take 10 MB. */
   readonly zipped: Buffer;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What @graphql-yoga/render-graphiql is given; it stands in the page as JSON. */
+/** Options of @graphql-yoga/render-graphiql, which the page contains as JSON. */
 interface PageOptions {
   readonly title: string;
   readonly favicon: string;
@@ -29,19 +29,19 @@ export function requestsPage({ method, headers }: IncomingMessage): boolean {
 }
 
 /**
- * Returns GraphiQL, from local files alone. No page contains a key: the browser takes it from the fragment of the address,
- * which browsers never send, or from what the user types into the bar above GraphiQL.
+ * Returns a function that sends GraphiQL, built from local files only. The page does not contain an API key: the browser reads it
+ * from the fragment of the URL, which browsers do not send, or from the input above GraphiQL.
  */
 export function createGraphiqlPage(clock: Clock) {
   let rendered: { readonly day: number; readonly page: Promise<Page> } | null = null;
   const currentPage = (): Promise<Page> => {
     const now = clock.now();
-    // Its examples speak of yesterday.
+    // The examples have timestamps of yesterday.
     const day = Math.floor(now.getTime() / DAY_MS);
     if (rendered?.day === day) return rendered.page;
     const page = renderPage(now);
     rendered = { day, page };
-    // A failure must not be the answer of the whole day.
+    // Do not cache a failure for the rest of the day.
     page.catch(() => (rendered = null));
     return page;
   };
@@ -66,11 +66,11 @@ async function renderPage(now: Date): Promise<Page> {
     logo: ICON.replace('<svg ', '<svg width="28" height="28" '),
     subscriptionsProtocol: 'SSE',
     defaultTabs: graphiqlTabs(now),
-    // A key that somebody types into the editor of headers must not get into localStorage either.
+    // Headers may contain an API key, which localStorage must not contain.
     shouldPersistHeaders: false,
   };
   const [keyBar, ...early] = await Promise.all(['key-bar.html', 'key-bar.js', 'stored-tab.js'].map(readPageFile));
-  // 9 MB of source: loaded when the first person asks for the page.
+  // 9 MB of source, loaded with the first request for the page.
   const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
   const html = renderGraphiQL(options as never)
     .trimStart()
@@ -97,7 +97,7 @@ function readPageFile(name: string): Promise<string> {
   return readFile(join(import.meta.dirname, name), 'utf8');
 }
 
-/** Nothing from elsewhere, and no script but those in the page and the editor's workers, which it makes out of blobs. */
+/** Content security policy: this origin only, and no scripts except those of the page and the workers that the editor creates. */
 function formatPolicy(scripts: readonly string[]): string {
   return [
     "default-src 'none'",

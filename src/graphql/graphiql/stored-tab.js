@@ -1,5 +1,5 @@
-// Runs in the browser, in the head of the GraphiQL page. GraphiQL 5 stores its tabs, but the query and the variables that it
-// starts with only after an edit. When they match no tab, it opens an empty one: each printed link would add "<untitled>".
+// Runs in the browser, in the head of the GraphiQL page. GraphiQL 5 stores its tabs, but stores the current query and variables
+// only after an edit. If these do not match a tab at the start, it adds one, so each opened link would add a tab "<untitled>".
 (() => {
   if (new URLSearchParams(location.search).has('query')) return;
   try {
@@ -11,6 +11,6 @@
       else localStorage.removeItem(`graphiql:${name}`);
     }
   } catch {
-    // Storage is blocked, or holds something else: GraphiQL starts as it does.
+    // Storage is blocked or has other content: GraphiQL starts with its own defaults.
   }
 })();

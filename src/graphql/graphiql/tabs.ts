@@ -1,14 +1,14 @@
-// Pure: the operations that stand ready in GraphiQL, one tab for each part. A tab is called after its first operation;
-// where it has several, the run button asks which. GraphiQL sends that one with all fragments of the tab, so each has
-// to use them all.
+// Pure: the example operations of GraphiQL, one tab for each subject. GraphiQL names a tab after its first operation, and the run
+// button lists the operations of a tab. GraphiQL sends the selected operation with all fragments of the tab, so every operation
+// has to use all of them.
 
 export interface GraphiqlTab {
   readonly query: string;
   readonly variables?: string;
 }
 
-const WHO_AM_I = `# Who is calling: the account, and what the key may do.
-# The key is the one in the bar above.
+const WHO_AM_I = `# The account and the scopes of the API key in the bar
+# above.
 query WhoAmI {
   viewer {
     accountName
@@ -23,20 +23,19 @@ query WhoAmI {
 }
 `;
 
-const SEND_USAGE = `# Usage flows in as records of a stream. The first
-# request makes the stream, and fixes its granularity
-# and its dimensions. Sum adds to what is there.
+const SEND_USAGE = `# Adds records to a stream. The first request creates the
+# stream and sets its granularity and dimensions.
 mutation SumUsage($records: [AllocationRecordInput!]!) {
   allocationSum(
     input: { stream: "compute-hours", records: $records }
   ) {
     ...Receipt
-    ...Refusal
+    ...Failure
   }
 }
 
-# Puts records in the place of those with the same
-# bucket, filter and element.
+# Replaces the records with the same bucket, filter and
+# element.
 mutation ReplaceUsage(
   $records: [AllocationRecordInput!]!
 ) {
@@ -44,12 +43,12 @@ mutation ReplaceUsage(
     input: { stream: "compute-hours", records: $records }
   ) {
     ...Receipt
-    ...Refusal
+    ...Failure
   }
 }
 
-# Hides what matches: here everything that hooli has in
-# that bucket. A later sum starts from zero.
+# Hides the records that match a selector: here all of
+# hooli in one bucket. A later sum starts from zero.
 mutation DeleteUsage(
   $selectors: [AllocationSelectorInput!]!
 ) {
@@ -57,7 +56,7 @@ mutation DeleteUsage(
     input: { stream: "compute-hours", records: $selectors }
   ) {
     ...Receipt
-    ...Refusal
+    ...Failure
   }
 }
 
@@ -77,7 +76,7 @@ fragment Receipt on AllocationReceipt {
   }
 }
 
-fragment Refusal on UserError {
+fragment Failure on UserError {
   code
   message
   ... on ValidationError {
@@ -86,8 +85,8 @@ fragment Refusal on UserError {
 }
 `;
 
-const READ_USAGE = `# What an export of the same settings would contain:
-# here by region and element, in days.
+const READ_USAGE = `# Daily usage by region and element. An export with the
+# same settings contains the same values.
 query ReadUsage($input: UsageInput!) {
   usage(input: $input) {
     ... on Usage {
@@ -107,8 +106,8 @@ query ReadUsage($input: UsageInput!) {
   }
 }
 
-# The live records of a stream, newest bucket first,
-# and its ledger.
+# The live records of a stream and its ledger, newest
+# first.
 query ReadRecords {
   stream(name: "compute-hours") {
     name
@@ -155,8 +154,8 @@ query ListStreams {
 }
 `;
 
-const EXPORT_JOB = `# Check first: nothing is stored, and you see the
-# window, the SQL, the object keys and the first rows.
+const EXPORT_JOB = `# Validates a job without storing it, and shows its
+# window, SQL, object keys and first rows.
 mutation CheckJob($job: CreateJobInput!) {
   checkJob(input: $job) {
     ... on JobCheck {
@@ -180,8 +179,8 @@ mutation CheckJob($job: CreateJobInput!) {
   }
 }
 
-# Then create it. Without cron and
-# scheduledTimeInSeconds it would run once, at once.
+# Creates the job. Without cron and
+# scheduledTimeInSeconds it runs once, immediately.
 mutation CreateJob($job: CreateJobInput!) {
   createJob(input: $job) {
     ... on Job { id jobName version nextRuns }
@@ -192,7 +191,7 @@ mutation CreateJob($job: CreateJobInput!) {
   }
 }
 
-# The jobs, and what became of their runs.
+# The jobs and their latest runs.
 query ListJobs {
   jobs(first: 10) {
     totalCount
@@ -219,8 +218,8 @@ query ListJobs {
   }
 }
 
-# Runs a job now: put an id of ListJobs in the
-# variable jobId.
+# Runs a job now. Set the variable jobId to an id that
+# ListJobs returned.
 mutation RunJob($jobId: ID!) {
   runJob(input: { jobId: $jobId }) {
     ... on Run {
@@ -235,10 +234,10 @@ mutation RunJob($jobId: ID!) {
 }
 `;
 
-const FOLLOW_RUNS = `# Shows the runs in progress, then each change. GraphiQL
-# stops it when you press stop or open another tab here,
-# so duplicate the tab of the browser first: start this
-# in one of the two, then run RunJob in the other.
+const FOLLOW_RUNS = `# Shows the active runs, then each change. GraphiQL ends
+# the subscription if you press stop or select another
+# tab, so duplicate the browser tab: start this in one
+# of the two, then execute RunJob in the other.
 subscription FollowRuns {
   runUpdated {
     id
@@ -272,7 +271,7 @@ query ListRuns {
 }
 `;
 
-const KEYS = `# The keys of the account, revoked ones too.
+const KEYS = `# The API keys of the account, including revoked ones.
 query ListKeys {
   apiKeys(first: 20) {
     edges {
@@ -289,7 +288,7 @@ query ListKeys {
   }
 }
 
-# The secret is shown this once.
+# Creates an API key. Its secret is returned only once.
 mutation CreateKey {
   createApiKey(
     input: { name: "Sends usage", scopes: [INGEST] }
@@ -302,8 +301,8 @@ mutation CreateKey {
   }
 }
 
-# Within a second it works on no server. Put an id of
-# ListKeys in the variable keyId.
+# Revokes an API key on all servers within a second. Set
+# the variable keyId to an id that ListKeys returned.
 mutation RevokeKey($keyId: ID!) {
   revokeApiKey(id: $keyId) {
     ... on ApiKey { name revokedAt }
@@ -311,21 +310,21 @@ mutation RevokeKey($keyId: ID!) {
   }
 }
 
-# What the owner of a bucket has to attach to it.
+# The policy for the owner of an S3 bucket to attach.
 query BucketPolicy {
   bucketPolicy(s3Url: "s3://exports/compute")
 }
 `;
 
-/** Not a name that the pages in docs/ use: readers run both on one server. */
+/** The pages in docs/ use other names, because readers run both on one server. */
 const STREAM = 'compute-hours';
 
-/** The editor of GraphiQL marks a variable as wrong if a non-null field is missing, even one that has a default. */
+/** The editor of GraphiQL reports an error if a non-null field is missing in a variable, even if the field has a default. */
 const USAGE_DEFAULTS = { sparse: true, timeZone: 'UTC' };
 
 export const DAY_MS = 86_400_000;
 
-/** The examples lie in the days before the given moment, so that they are never in the future. */
+/** Returns the tabs. Their timestamps are before `now`, so that they are never in the future. */
 export function graphiqlTabs(now: Date): GraphiqlTab[] {
   const today = Math.floor(now.getTime() / DAY_MS) * DAY_MS;
   const day = (offset: number): string => new Date(today + offset * DAY_MS).toISOString().replace('.000Z', 'Z');
@@ -376,10 +375,10 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
           enabled: true,
           minimizeFresh: true,
         },
-        jobId: 'an id of ListJobs',
+        jobId: 'an id from ListJobs',
       }),
     },
     { query: FOLLOW_RUNS },
-    { query: KEYS, variables: variables({ keyId: 'an id of ListKeys' }) },
+    { query: KEYS, variables: variables({ keyId: 'an id from ListKeys' }) },
   ];
 }
