@@ -32,7 +32,7 @@ const [{ port }] = (await once(store, 'message')) as [{ port: number }];
 /** A new prefix per run, so that streams of earlier runs are not used. */
 const mark = Date.now().toString(36);
 
-const openSide = async (databaseUrl: string) => {
+async function openSide(databaseUrl: string) {
   const server = await startServer({
     DATABASE_URL: databaseUrl,
     AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}`,
@@ -76,15 +76,15 @@ const openSide = async (databaseUrl: string) => {
       },
     });
   return { server, sumOne, sumList, usageByRegion, daily, byRegion, url };
-};
+}
 
 type Side = Awaited<ReturnType<typeof openSide>>;
 
-const secondsOf = async (times: number, work: () => Promise<unknown>): Promise<number> => {
+async function secondsOf(times: number, work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   for (let time = 0; time < times; time += 1) await work();
   return (performance.now() - begun) / 1000 / times;
-};
+}
 
 /** Higher is better for rates, lower for seconds. */
 const MEASURES: readonly {

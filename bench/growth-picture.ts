@@ -24,39 +24,45 @@ interface Panel {
   readonly series: readonly Series[];
 }
 
-const panelsOf = ({ days }: Growth): readonly Panel[] => [
-  {
-    title: 'Intake as NDJSON, all records',
-    series: [{ name: 'intake', color: 'one', valueOf: (point) => point.intakeSeconds }],
-  },
-  {
-    title: `Export of ${days} days`,
-    series: [
-      { name: 'daily totals', color: 'one', valueOf: (point) => point.dailySeconds },
-      { name: 'by a dimension', color: 'two', valueOf: (point) => point.groupedSeconds },
-    ],
-  },
-];
+function panelsOf({ days }: Growth): readonly Panel[] {
+  return [
+    {
+      title: 'Intake as NDJSON, all records',
+      series: [{ name: 'intake', color: 'one', valueOf: (point) => point.intakeSeconds }],
+    },
+    {
+      title: `Export of ${days} days`,
+      series: [
+        { name: 'daily totals', color: 'one', valueOf: (point) => point.dailySeconds },
+        { name: 'by a dimension', color: 'two', valueOf: (point) => point.groupedSeconds },
+      ],
+    },
+  ];
+}
 
 /** Returns 1, 2 or 5 times a power of ten, so that three to six steps reach the greatest value. */
-const stepFor = (greatest: number): number => {
+function stepFor(greatest: number): number {
   const power = 10 ** Math.floor(Math.log10(greatest / 3));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => greatest / step <= 6) ?? power * 10;
-};
+}
 
-const ticksFor = (greatest: number): number[] => {
+function ticksFor(greatest: number): number[] {
   const step = stepFor(greatest);
   return Array.from({ length: Math.ceil(greatest / step - 1e-9) + 1 }, (_, index) =>
     Number((index * step).toPrecision(6)),
   );
-};
+}
 
-const words = (value: number): string => value.toLocaleString('en-US', { maximumFractionDigits: 3 });
+function words(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 3 });
+}
 
 /** Formats seconds with two significant digits, or three from 100 s. */
-const secondsInWords = (value: number): string => `${words(Number(value.toPrecision(value < 100 ? 2 : 3)))} s`;
+function secondsInWords(value: number): string {
+  return `${words(Number(value.toPrecision(value < 100 ? 2 : 3)))} s`;
+}
 
-const panelSvg = (panel: Panel, points: readonly GrowthPoint[], left: number): string => {
+function panelSvg(panel: Panel, points: readonly GrowthPoint[], left: number): string {
   const xs = ticksFor(Math.max(...points.map(({ records }) => records)) / 1e6);
   const ys = ticksFor(Math.max(...points.flatMap((point) => panel.series.map(({ valueOf }) => valueOf(point)))));
   const x = (records: number): number => left + (records / 1e6 / (xs.at(-1) ?? 1)) * FIELD.width;
@@ -101,7 +107,7 @@ const panelSvg = (panel: Panel, points: readonly GrowthPoint[], left: number): s
     );
   }
   return lines.join('\n');
-};
+}
 
 const STYLE = `
 svg { --ink: #1f2328; --dim: #59636e; --grid: #d8dee4; --paper: #ffffff; --one: #0969da; --two: #bc4c00; }
@@ -112,7 +118,7 @@ text { font-family: system-ui, sans-serif; fill: var(--ink); }
 .one, .two { fill: none; stroke-width: 2; } .one { stroke: var(--one); } .two { stroke: var(--two); stroke-dasharray: 6 4; }
 .dot-one { fill: var(--one); } .dot-two { fill: var(--two); }`;
 
-const pictureOf = (growth: Growth): string => {
+function pictureOf(growth: Growth): string {
   const { machine, points } = growth;
   const panels = panelsOf(growth).map((panel, index) => panelSvg(panel, points, LEFTS[index] ?? 0));
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="Time of intake and of the daily export against the number of records">
@@ -123,9 +129,11 @@ ${panels.join('\n')}
 <text class="tick" x="${LEFTS[0]}" y="${HEIGHT - 12}">${machine.cores} cores and ${machine.memoryGib} GiB for server, PostgreSQL and sender together</text>
 </svg>
 `;
-};
+}
 
-export const drawGrowth = (growth: Growth, file = PICTURE): Promise<void> => writeFile(file, pictureOf(growth));
+export function drawGrowth(growth: Growth, file = PICTURE): Promise<void> {
+  return writeFile(file, pictureOf(growth));
+}
 
 if (import.meta.main) {
   const [json, svg] = process.argv.slice(2);

@@ -30,11 +30,11 @@ const keys = Math.min(1_000_000, counts[0] ?? 0);
 const machine = { cores: availableParallelism(), memoryGib: Math.round(totalmem() / 2 ** 30), node: process.version };
 
 /** Written after each size, so that an interrupted run keeps its measurements. */
-const keep = async (): Promise<void> => {
+async function keep(): Promise<void> {
   const growth: Growth = { machine, days: DAYS, points };
   await writeFile(GROWTH_FILE, `${JSON.stringify(growth, null, 2)}\n`);
   await drawGrowth(growth);
-};
+}
 
 const stage = await openStage();
 const points: GrowthPoint[] = [];

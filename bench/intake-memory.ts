@@ -18,17 +18,17 @@ const SAMPLE_MS = 100;
 const lineCount = Number(process.argv[2] ?? 10_000_000);
 
 /** One line of a stream of 90 days, 15 filters and as many elements as lines. */
-const lineAt = (index: number): string => {
+function lineAt(index: number): string {
   const day = new Date(Date.UTC(2026, 0, 1 + (index % 90))).toISOString().slice(0, 10);
   return `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":{"region":["r${index % 5}"],"tier":["t${index % 3}"]},"element-name":"customer-${index}","value":"${index % 1000}.5"}\n`;
-};
+}
 
-const memoryOf = async (pid: number): Promise<number> => {
+async function memoryOf(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) / 1024;
-};
+}
 
-const startServer = async (directory: string) => {
+async function startServer(directory: string) {
   const child = spawn('npm', ['start'], {
     cwd: join(import.meta.dirname, '..'),
     detached: true,
@@ -43,12 +43,12 @@ const startServer = async (directory: string) => {
     }
   }
   throw new Error('The server did not start.');
-};
+}
 
 type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** Sends the lines as one request and returns the response. */
-const send = async ({ url, key }: Server, stream: string, lines: number): Promise<string> => {
+async function send({ url, key }: Server, stream: string, lines: number): Promise<string> {
   const sending = request(`${url}/unit-cost/v1/telemetry/allocation/${stream}/sum`, {
     method: 'POST',
     headers: { 'X-API-Key': key, 'Content-Type': 'application/x-ndjson' },
@@ -68,7 +68,7 @@ const send = async ({ url, key }: Server, stream: string, lines: number): Promis
   for await (const chunk of response) body += String(chunk);
   if (response.statusCode !== 200) throw new Error(`The server answered ${response.statusCode}: ${body}`);
   return body;
-};
+}
 
 const directory = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const server = await startServer(directory);

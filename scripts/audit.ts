@@ -13,8 +13,8 @@ interface Report {
   readonly error?: { readonly summary?: string };
 }
 
-const askRegistry = (): Promise<string> =>
-  new Promise((resolve) => {
+function askRegistry(): Promise<string> {
+  return new Promise((resolve) => {
     // npm exits with 1 if it finds vulnerabilities and if it cannot audit, so only its output shows which.
     execFile(
       'npm',
@@ -23,14 +23,15 @@ const askRegistry = (): Promise<string> =>
       (_error, stdout) => resolve(stdout),
     );
   });
+}
 
-const parse = (text: string): Report => {
+function parse(text: string): Report {
   try {
     return JSON.parse(text) as Report;
   } catch {
     return { message: 'npm audit printed no report' };
   }
-};
+}
 
 const { vulnerabilities, message, error } = parse(await askRegistry());
 if (vulnerabilities === undefined) {

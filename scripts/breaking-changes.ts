@@ -15,21 +15,28 @@ const RELEASED = join(ROOT, 'schema.released.graphql');
 /** graphql-js classifies these changes as dangerous only, but the same request then silently does something else. */
 const DEFAULT_CHANGED = /DEFAULT_VALUE_CHANGE/;
 
-const readSchema = async (path: string): Promise<GraphQLSchema> => buildSchema(await readFile(path, 'utf8'));
+async function readSchema(path: string): Promise<GraphQLSchema> {
+  return buildSchema(await readFile(path, 'utf8'));
+}
 
-const nameOf = (version: string): string => `# The schema of Sluice ${version},`;
-const headOf = (version: string): string =>
-  [
+function nameOf(version: string): string {
+  return `# The schema of Sluice ${version},`;
+}
+
+function headOf(version: string): string {
+  return [
     `${nameOf(version)} the last release. \`npm run check\` fails if schema.graphql breaks its clients:`,
     '# deprecate a field first, and remove it in a later release. A release updates this file after the version in package.json:',
     '# `npm run schema:release`.',
     '',
     '',
   ].join('\n');
+}
+
 const HEAD = /^(?:#.*\n)+\n/;
 
 /** Returns false if the version was released with another schema. */
-const release = async (folder: string): Promise<boolean> => {
+async function release(folder: string): Promise<boolean> {
   const inFolder = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
   const { version } = JSON.parse(await inFolder('package.json')) as { version: string };
   const [released, current] = await Promise.all([inFolder('schema.released.graphql'), inFolder('schema.graphql')]);
@@ -39,9 +46,9 @@ const release = async (folder: string): Promise<boolean> => {
   }
   await writeFile(join(folder, 'schema.released.graphql'), headOf(version) + current);
   return true;
-};
+}
 
-const check = async (path: string): Promise<boolean> => {
+async function check(path: string): Promise<boolean> {
   const [released, current] = await Promise.all([readSchema(RELEASED), readSchema(path)]);
   const dangerous = findDangerousChanges(released, current);
   const breaking = [
@@ -58,7 +65,7 @@ const check = async (path: string): Promise<boolean> => {
     );
   }
   return breaking.length === 0;
-};
+}
 
 const [mode, path] = process.argv.slice(2);
 const isValid = mode === '--release' ? await release(path ?? ROOT) : await check(path ?? CURRENT);

@@ -23,7 +23,7 @@ interface Expression {
   readonly literal: { readonly pattern: string; readonly flags: string } | null;
 }
 
-const expressionsIn = (path: string, text: string): Expression[] => {
+function expressionsIn(path: string, text: string): Expression[] {
   const { program, errors } = parseSync(path, text);
   if (errors.length > 0) throw new Error(`${path} cannot be parsed: ${errors[0]?.message}`);
   const found: Expression[] = [];
@@ -42,15 +42,15 @@ const expressionsIn = (path: string, text: string): Expression[] => {
     CallExpression: construct,
   }).visit(program);
   return found;
-};
+}
 
-const problemOf = ({ literal }: Expression): string | null => {
+function problemOf({ literal }: Expression): string | null {
   if (!literal) return 'is made while the program runs';
   const result = checkSync(literal.pattern, literal.flags, { timeout: 20_000, randomSeed: 1 });
   if (result.status === 'safe') return null;
   if (result.status === 'unknown') return `cannot be checked (${result.error.kind})`;
   return `takes ${result.complexity.summary} time, as for ${result.attack.pattern}`;
-};
+}
 
 const files = (await readdir(SOURCES, { recursive: true })).filter((name) => name.endsWith('.ts')).toSorted();
 const expressions: Expression[] = [];

@@ -16,8 +16,8 @@ interface Outcome {
 const root = join(import.meta.dirname, '..');
 const migrations = join(root, config.out ?? 'drizzle');
 
-const drizzleKit = (...args: string[]): Promise<Outcome> =>
-  new Promise((resolve) => {
+function drizzleKit(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
     const program = join(root, 'node_modules/.bin/drizzle-kit');
     const child = execFile(program, args, { cwd: root, timeout: 120_000 }, (error, stdout, stderr) => {
       resolve({ text: `${stdout}${stderr}`.trim(), failed: error !== null });
@@ -25,16 +25,17 @@ const drizzleKit = (...args: string[]): Promise<Outcome> =>
     // drizzle-kit asks about renamed columns; without an input it exits instead.
     child.stdin?.end();
   });
+}
 
-const contents = async (directory: string): Promise<Map<string, string>> => {
+async function contents(directory: string): Promise<Map<string, string>> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   return new Map(
     await Promise.all(paths.map(async (path) => [relative(directory, path), await readFile(path, 'utf8')] as const)),
   );
-};
+}
 
-const driftIn = async (workspace: string): Promise<string[]> => {
+async function driftIn(workspace: string): Promise<string[]> {
   const copy = join(workspace, 'migrations');
   const configFile = join(workspace, 'config.json');
   await cp(migrations, copy, { recursive: true });
@@ -53,7 +54,7 @@ const driftIn = async (workspace: string): Promise<string[]> => {
   // drizzle-kit 0.31 exits with 0 after most of its errors, so the output decides.
   if (generated.failed || !generated.text.includes('nothing to migrate')) return [generated.text];
   return [];
-};
+}
 
 const workspace = await mkdtemp(join(tmpdir(), 'sluice-migrations-'));
 try {

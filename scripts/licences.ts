@@ -52,24 +52,27 @@ interface Listed {
 
 const root = join(import.meta.dirname, '..');
 
-const readJson = async <Value>(path: string): Promise<Value> => JSON.parse(await readFile(path, 'utf8')) as Value;
+async function readJson<Value>(path: string): Promise<Value> {
+  return JSON.parse(await readFile(path, 'utf8')) as Value;
+}
 
 /** Returns null if the package is not installed, for example because it is for another platform. */
-const readManifest = (path: string): Promise<Manifest | null> =>
-  readJson<Manifest>(join(root, path, 'package.json')).catch((error: NodeJS.ErrnoException) => {
+function readManifest(path: string): Promise<Manifest | null> {
+  return readJson<Manifest>(join(root, path, 'package.json')).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
     throw error;
   });
+}
 
-const licenceOf = (manifest: Manifest | null, locked: Locked): string | null => {
+function licenceOf(manifest: Manifest | null, locked: Locked): string | null {
   const { license, licenses } = manifest ?? {};
   const said = typeof license === 'string' ? license : license?.type;
   const listed = licenses?.map(({ type }) => type ?? 'unknown').join(' OR ');
   return said ?? (listed || locked.license) ?? null;
-};
+}
 
 /** Whether an SPDX expression such as `(MIT OR GPL-3.0) AND ISC` permits a choice of allowed licences. */
-const isAllowed = (expression: string): boolean => {
+function isAllowed(expression: string): boolean {
   const words = expression.match(/[()]|[^\s()]+/g) ?? [];
   let at = 0;
   const one = (): boolean => {
@@ -95,9 +98,9 @@ const isAllowed = (expression: string): boolean => {
     return allowed;
   };
   return anyOf() && at === words.length;
-};
+}
 
-const list = async (path: string, locked: Locked): Promise<Listed> => {
+async function list(path: string, locked: Locked): Promise<Listed> {
   const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
   const version = locked.version ?? 'unknown';
   const manifest = await readManifest(path);
@@ -111,7 +114,7 @@ const list = async (path: string, locked: Locked): Promise<Listed> => {
           ? null
           : 'has a licence that is not in the list of allowed ones';
   return { name, version, licence: licence ?? 'unknown', problem };
-};
+}
 
 const { packages } = await readJson<{ packages: Readonly<Record<string, Locked>> }>(join(root, 'package-lock.json'));
 const production = Object.entries(packages).filter(([path, { dev, link }]) => path !== '' && !dev && !link);

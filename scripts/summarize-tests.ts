@@ -33,13 +33,14 @@ const notRun: string[] = [];
 const failures: string[] = [];
 
 /** Returns the message of a failure without its stack. */
-const firstLines = (message = ''): string =>
-  message
+function firstLines(message = ''): string {
+  return message
     .split('\n')
     .filter((line) => line.trim() !== '' && !/^\s+at /.test(line))
     .slice(0, 12)
     .map((line) => `      ${line}`)
     .join('\n');
+}
 
 for (let index = 0; index < positionals.length; index += 2) {
   const path = positionals[index] ?? '';

@@ -19,7 +19,7 @@ const FORMS: readonly { readonly name: string; readonly atMost: number; readonly
   { name: 'gzipped CSV', atMost: 1.15, input: { format: 'CSV', compression: 'GZIP' } },
 ];
 
-export const measureExports = async (stage: Stage): Promise<Figure[]> => {
+export async function measureExports(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const { url } = server;
   await fillStream(url, 'usage', SHAPE);
@@ -67,4 +67,4 @@ export const measureExports = async (stage: Stage): Promise<Figure[]> => {
   }
   await server.stop();
   return figures;
-};
+}

@@ -12,7 +12,7 @@ const LONG = { days: DAYS, keys: 10_000_000, repeats: 2 };
 const TRIES = 5;
 const MOST_MB = 300;
 
-export const measureHistory = async (stage: Stage): Promise<Figure[]> => {
+export async function measureHistory(stage: Stage): Promise<Figure[]> {
   const filler = await stage.server();
   await fillStream(filler.url, 'short', SHORT);
   await fillStream(filler.url, 'long', LONG);
@@ -20,9 +20,9 @@ export const measureHistory = async (stage: Stage): Promise<Figure[]> => {
   const client = await stage.connect();
   await client.query('VACUUM ANALYZE records, totals, filters, operations');
   return [await measureDailyTotals(stage), ...(await measureMemory(stage))];
-};
+}
 
-const measureDailyTotals = async (stage: Stage): Promise<Figure> => {
+async function measureDailyTotals(stage: Stage): Promise<Figure> {
   const server = await stage.server();
   const secondsOf = async (stream: string): Promise<number> => {
     const jobId = await createJob(server.url, { jobName: `daily totals ${stream}`, meterApiNames: [stream] });
@@ -45,10 +45,10 @@ const measureDailyTotals = async (stage: Stage): Promise<Figure> => {
     bound: { atMost: 1.5 },
     details: { longSeconds: long, shortSeconds: short },
   };
-};
+}
 
 /** Returns the peak memory of a separate server during an export. */
-const measureMemory = async (stage: Stage): Promise<Figure[]> => {
+async function measureMemory(stage: Stage): Promise<Figure[]> {
   const peakOf = async (stream: string, rows: number): Promise<{ peakMb: number; seconds: number }> => {
     const server: SluiceServer = await stage.server();
     const jobId = await createJob(server.url, {
@@ -84,4 +84,4 @@ const measureMemory = async (stage: Stage): Promise<Figure[]> => {
       details,
     },
   ];
-};
+}

@@ -12,7 +12,7 @@ const MANY = { accounts: 3000, streams: 50_000 };
 /** Two rounds of the sweep of totals. */
 const MEASURED_MS = 30_000;
 
-export const measureIdleStreams = async (stage: Stage): Promise<Figure[]> => {
+export async function measureIdleStreams(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const client = await stage.connect();
   await addStreams(client, FEW, 0);
@@ -30,7 +30,7 @@ export const measureIdleStreams = async (stage: Stage): Promise<Figure[]> => {
       details: { percent: many, percentWithFew: few },
     },
   ];
-};
+}
 
 interface Population {
   readonly accounts: number;
@@ -38,7 +38,7 @@ interface Population {
 }
 
 /** Each stream has three operations. */
-const addStreams = async (client: pg.Client, { accounts, streams }: Population, round: number): Promise<void> => {
+async function addStreams(client: pg.Client, { accounts, streams }: Population, round: number): Promise<void> {
   await client.query(`INSERT INTO accounts (name) SELECT $2 || i FROM generate_series(1, $1::int) i`, [
     accounts,
     `idle ${round} `,
@@ -57,11 +57,11 @@ const addStreams = async (client: pg.Client, { accounts, streams }: Population, 
     [`idle ${round} %`],
   );
   await client.query('VACUUM ANALYZE accounts, streams, operations');
-};
+}
 
-const percentOf = async (server: SluiceServer, client: pg.Client): Promise<number> => {
+async function percentOf(server: SluiceServer, client: pg.Client): Promise<number> {
   const seconds = async (): Promise<number> => (await server.cpuSeconds()) + (await databaseSeconds(client));
   const before = await seconds();
   await sleep(MEASURED_MS);
   return ((await seconds()) - before) / (MEASURED_MS / 100_000);
-};
+}

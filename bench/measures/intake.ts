@@ -22,16 +22,17 @@ const SHAPE = { days: 30, keys: BATCH * BATCHES, repeats: 1 };
 const MUTATION =
   'mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on AllocationReceipt { replayed } } }';
 
-const batches = (write: (records: readonly MadeUpRecord[]) => string): Buffer[] =>
-  Array.from({ length: BATCHES }, (_, batch) =>
+function batches(write: (records: readonly MadeUpRecord[]) => string): Buffer[] {
+  return Array.from({ length: BATCHES }, (_, batch) =>
     Buffer.from(write(Array.from({ length: BATCH }, (__, index) => recordAt(batch * BATCH + index, SHAPE)))),
   );
+}
 
-const expect = ({ status, text }: Answer, part: string): void => {
+function expect({ status, text }: Answer, part: string): void {
   if (status !== 200 || !text.includes(part)) throw new Error(`${status}: ${text.slice(0, 500)}`);
-};
+}
 
-export const measureIntake = async (stage: Stage): Promise<Figure[]> => {
+export async function measureIntake(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const { url } = server;
   const copy = await openCopy(stage);
@@ -81,10 +82,10 @@ export const measureIntake = async (stage: Stage): Promise<Figure[]> => {
       details: { recordsPerSecond: median(rounds.map(rateIn)), copyRowsPerSecond },
     };
   });
-};
+}
 
 /** Copies a batch in its own transaction, on one connection per client. */
-const openCopy = async (stage: Stage): Promise<(call: number) => Promise<void>> => {
+async function openCopy(stage: Stage): Promise<(call: number) => Promise<void>> {
   const first = await stage.connect();
   await first.query('CREATE TABLE bench_copied (LIKE records INCLUDING ALL)');
   const free = [first, ...(await Promise.all(Array.from({ length: SENDERS - 1 }, () => stage.connect())))];
@@ -99,4 +100,4 @@ const openCopy = async (stage: Stage): Promise<(call: number) => Promise<void>> 
   };
   await measureRate(SENDERS, 2, copy);
   return copy;
-};
+}

@@ -18,7 +18,7 @@ const DAY_MS = 86_400_000;
 
 type Bucket = 'large' | 'empty';
 
-export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
+export async function measureLargeBuckets(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const { url } = server;
   await fillStream(url, STREAM, LARGE);
@@ -96,4 +96,4 @@ export const measureLargeBuckets = async (stage: Stage): Promise<Figure[]> => {
   });
   await server.stop();
   return figures;
-};
+}

@@ -24,7 +24,7 @@ const QUESTIONS = {
 const MUTATION =
   'mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on AllocationReceipt { replayed } } }';
 
-export const measureLatency = async (stage: Stage): Promise<Figure[]> => {
+export async function measureLatency(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const { url } = server;
   await fillStream(url, 'exported', EXPORTED);
@@ -72,10 +72,10 @@ export const measureLatency = async (stage: Stage): Promise<Figure[]> => {
       halfOfRecordsPerSecond: (rate / 2) * BATCH,
     },
   }));
-};
+}
 
 /** Sends 5,000 records, over GraphQL and over REST in turn. */
-const sender = (url: string): ((call: number) => Promise<void>) => {
+function sender(url: string): (call: number) => Promise<void> {
   const records = (batch: number) => Array.from({ length: BATCH }, (_, index) => recordAt(batch * BATCH + index, SENT));
   const bodies = Array.from({ length: 8 }, (_, batch) =>
     batch % 2 === 0
@@ -92,14 +92,10 @@ const sender = (url: string): ((call: number) => Promise<void>) => {
     const { status, text } = await post(url, path, body);
     if (status !== 200 || text.includes('"errors"')) throw new Error(`${status}: ${text.slice(0, 500)}`);
   };
-};
+}
 
 /** Sends requests at a fixed rate, regardless of how long they take. Returns the number of responses. */
-const sendAt = async (
-  perSecond: number,
-  send: (call: number) => Promise<void>,
-  signal: AbortSignal,
-): Promise<number> => {
+async function sendAt(perSecond: number, send: (call: number) => Promise<void>, signal: AbortSignal): Promise<number> {
   const underWay: Promise<void>[] = [];
   const begun = performance.now();
   for (let call = 1; !signal.aborted; call += 1) {
@@ -108,10 +104,10 @@ const sendAt = async (
   }
   await Promise.all(underWay);
   return underWay.length;
-};
+}
 
 /** Repeats both queries for a time. Returns the milliseconds from the scheduled time of each request to its response. */
-const askFor = async (url: string, seconds: number): Promise<Record<keyof typeof QUESTIONS, number[]>> => {
+async function askFor(url: string, seconds: number): Promise<Record<keyof typeof QUESTIONS, number[]>> {
   const took = { viewer: [] as number[], runs: [] as number[] };
   const underWay: Promise<void>[] = [];
   const begun = performance.now();
@@ -124,4 +120,4 @@ const askFor = async (url: string, seconds: number): Promise<Record<keyof typeof
   }
   await Promise.all(underWay);
   return took;
-};
+}

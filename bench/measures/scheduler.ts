@@ -25,7 +25,7 @@ interface Cost {
   readonly idle: number;
 }
 
-export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
+export async function measureScheduler(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   const client = await stage.connect();
   const far = new Date(Date.now() + 86_400_000);
@@ -66,10 +66,10 @@ export const measureScheduler = async (stage: Stage): Promise<Figure[]> => {
       percentWithFew: few.idle * 100,
     }),
   ];
-};
+}
 
 /** Makes `DUE` jobs due in each of the next minutes, preferably jobs that have not run yet. */
-const costOf = async (server: SluiceServer, client: pg.Client): Promise<Cost> => {
+async function costOf(server: SluiceServer, client: pg.Client): Promise<Cost> {
   const cost = { server: 0, database: 0, idle: 0 };
   for (let minute = 0; minute < MINUTES; minute += 1) {
     const due = new Date(Math.ceil((Date.now() + 2000) / MINUTE_MS) * MINUTE_MS);
@@ -94,4 +94,4 @@ const costOf = async (server: SluiceServer, client: pg.Client): Promise<Cost> =>
     cost.idle += (serverIdle - serverAfter + databaseIdle - databaseAfter) / (QUIET_MS / 1000) / MINUTES;
   }
   return cost;
-};
+}

@@ -12,7 +12,7 @@ const SHAPE = { days: 30, keys: 300, repeats: 1 };
 const PATIENCE_MS = 180_000;
 const MINUTE_MS = 60_000;
 
-export const measureSlots = async (stage: Stage): Promise<Figure[]> => {
+export async function measureSlots(stage: Stage): Promise<Figure[]> {
   const server = await stage.server();
   await fillStream(server.url, 'usage', SHAPE);
   const client = await stage.connect();
@@ -73,4 +73,4 @@ export const measureSlots = async (stage: Stage): Promise<Figure[]> => {
       },
     },
   ];
-};
+}

@@ -21,7 +21,7 @@ INSERT INTO bench_inserted (account_id, stream_id, bucket_start, filter_id, elem
 VALUES (1, 1, '2026-01-25 00:00:00+00', :id % 15, 'customer-' || :id, 12.5, :id);
 `;
 
-export const measureSmallSums = async (stage: Stage): Promise<Figure[]> => {
+export async function measureSmallSums(stage: Stage): Promise<Figure[]> {
   const server = await stage.server({ DATABASE_POOL: String(CONNECTIONS) });
   const client = await stage.connect();
   await client.query('CREATE TABLE bench_inserted (LIKE records INCLUDING ALL)');
@@ -61,4 +61,4 @@ export const measureSmallSums = async (stage: Stage): Promise<Figure[]> => {
       },
     },
   ];
-};
+}

@@ -12,7 +12,7 @@ import type { Stage } from '../support/stage.ts';
 const SUBSCRIBERS = 2000;
 const CHANGES = 100;
 
-export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
+export async function measureSubscribers(stage: Stage): Promise<Figure[]> {
   const server = await stage.server({ MAX_SUBSCRIPTIONS_PER_KEY: String(SUBSCRIBERS) });
   await runJob(server.url, await createJob(server.url, { jobName: 'followed' }));
   const client = await stage.connect();
@@ -73,9 +73,9 @@ export const measureSubscribers = async (stage: Stage): Promise<Figure[]> => {
       details: { beforeMb: before, withThemMb: memory, idleProcessorPercent: idleCpu * 100 },
     },
   ];
-};
+}
 
-const open = async (server: SluiceServer, count: number): Promise<ChildProcess> => {
+async function open(server: SluiceServer, count: number): Promise<ChildProcess> {
   const subscribers = fork(join(import.meta.dirname, '../support/subscribers.ts'), [
     server.url,
     String(count),
@@ -83,16 +83,16 @@ const open = async (server: SluiceServer, count: number): Promise<ChildProcess> 
   ]);
   await once(subscribers, 'message');
   return subscribers;
-};
+}
 
-const closed = async (subscribers: ChildProcess): Promise<void> => {
+async function closed(subscribers: ChildProcess): Promise<void> {
   const exited = once(subscribers, 'exit');
   subscribers.disconnect();
   await exited;
-};
+}
 
 /** Returns the resident memory after it has been stable for a while, when garbage has been collected. */
-const settledMemory = async (server: SluiceServer): Promise<number> => {
+async function settledMemory(server: SluiceServer): Promise<number> {
   let last = await server.memoryMb();
   for (let quiet = 0; quiet < 10;) {
     await sleep(1000);
@@ -101,4 +101,4 @@ const settledMemory = async (server: SluiceServer): Promise<number> => {
     last = now;
   }
   return last;
-};
+}

@@ -11,24 +11,29 @@ export interface Figure {
   readonly details: Readonly<Record<string, number>>;
 }
 
-export const isKept = ({ value, bound }: Figure): boolean =>
-  'atLeast' in bound ? value >= bound.atLeast : value <= bound.atMost;
+export function isKept({ value, bound }: Figure): boolean {
+  return 'atLeast' in bound ? value >= bound.atLeast : value <= bound.atMost;
+}
 
-const round = (value: number): number => Number(value.toPrecision(4));
+function round(value: number): number {
+  return Number(value.toPrecision(4));
+}
 
-export const describeFigure = (figure: Figure): string => {
+export function describeFigure(figure: Figure): string {
   const { what, against, value, unit, bound, details } = figure;
   const limit = 'atLeast' in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
   const made = Object.entries(details)
     .map(([name, detail]) => `${name} ${round(detail)}`)
     .join(', ');
   return `${isKept(figure) ? 'ok  ' : 'FAIL'} ${round(value)} ${unit} (${limit} ${unit})  ${what}${against === '' ? '' : `, against ${against}`}\n     ${made}`;
-};
+}
 
 /** Returns the value below which the given part of all values is. */
-export const percentile = (values: readonly number[], part: number): number => {
+export function percentile(values: readonly number[], part: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;
-};
+}
 
-export const median = (values: readonly number[]): number => percentile(values, 0.5);
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}

@@ -25,7 +25,7 @@ export interface Growth {
 export const GROWTH_FILE = join(import.meta.dirname, '../growth.json');
 
 /** Returns null if nothing was measured yet. */
-export const readGrowth = async (file = GROWTH_FILE): Promise<Growth | null> => {
+export async function readGrowth(file = GROWTH_FILE): Promise<Growth | null> {
   const text = await readFile(file, 'utf8').catch(() => null);
   return text === null ? null : (JSON.parse(text) as Growth);
-};
+}

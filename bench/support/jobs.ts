@@ -15,17 +15,19 @@ export interface JobInput {
   readonly cron?: string;
 }
 
-const withDefaults = (input: JobInput) => ({
-  s3Url: 'bench-bucket/exports',
-  format: 'CSV',
-  aggregationBucket: 'DAY',
-  range: 'ago(32d)',
-  enabled: false,
-  ...input,
-});
+function withDefaults(input: JobInput) {
+  return {
+    s3Url: 'bench-bucket/exports',
+    format: 'CSV',
+    aggregationBucket: 'DAY',
+    range: 'ago(32d)',
+    enabled: false,
+    ...input,
+  };
+}
 
 /** Creates a job and returns its id. */
-export const createJob = async (url: string, input: JobInput): Promise<string> => {
+export async function createJob(url: string, input: JobInput): Promise<string> {
   const { createJob: created } = await ask<{ createJob: { id?: string; message?: string } }>(
     url,
     'mutation ($input: CreateJobInput!) { createJob(input: $input) { ... on Job { id } ... on UserError { message } } }',
@@ -33,14 +35,10 @@ export const createJob = async (url: string, input: JobInput): Promise<string> =
   );
   if (created.id === undefined) throw new Error(created.message);
   return created.id;
-};
+}
 
 /** Creates jobs with a few concurrent requests, and returns their ids. */
-export const createJobs = async (
-  url: string,
-  count: number,
-  inputOf: (number: number) => JobInput,
-): Promise<string[]> => {
+export async function createJobs(url: string, count: number, inputOf: (number: number) => JobInput): Promise<string[]> {
   const ids: string[] = [];
   let number = 0;
   const one = async (): Promise<void> => {
@@ -51,10 +49,10 @@ export const createJobs = async (
   };
   await Promise.all(Array.from({ length: 8 }, one));
   return ids;
-};
+}
 
 /** Returns the SELECT of a job from checkJob, with its parameters inserted, on one line. */
-export const selectOf = async (url: string, input: JobInput): Promise<string> => {
+export async function selectOf(url: string, input: JobInput): Promise<string> {
   const { checkJob } = await ask<{ checkJob: { query: { sql: string; parameters: (string | null)[] } } }>(
     url,
     'mutation ($input: CreateJobInput!) { checkJob(input: $input) { ... on JobCheck { query { sql parameters } } } }',
@@ -64,7 +62,7 @@ export const selectOf = async (url: string, input: JobInput): Promise<string> =>
   return sql
     .replace(/\$(\d+)/g, (_, number: string) => `'${(parameters[Number(number) - 1] ?? '').replaceAll("'", "''")}'`)
     .replaceAll('\n', ' ');
-};
+}
 
 export interface EndedRun {
   readonly status: string;
@@ -74,11 +72,11 @@ export interface EndedRun {
 }
 
 /** Runs a job and waits for its end. Returns the seconds from the request to the response with the final state. */
-export const runJob = async (
+export async function runJob(
   url: string,
   jobId: string,
   pollMs = 20,
-): Promise<EndedRun & { readonly seconds: number }> => {
+): Promise<EndedRun & { readonly seconds: number }> {
   const begun = performance.now();
   const { runJob: run } = await ask<{ runJob: { id: string } }>(
     url,
@@ -95,4 +93,4 @@ export const runJob = async (
     if (node.status !== 'QUEUED' && node.status !== 'RUNNING') throw new Error(JSON.stringify(node));
     await sleep(pollMs);
   }
-};
+}

@@ -23,17 +23,17 @@ const LAST_DAY = Math.floor(Date.now() / DAY_MS) - 1;
 const knownDays = new Map<number, string>();
 
 /** The day, counted backwards from yesterday. */
-const dayAt = (index: number): string => {
+function dayAt(index: number): string {
   let day = knownDays.get(index);
   if (day === undefined) {
     day = new Date((LAST_DAY - index) * DAY_MS).toISOString().slice(0, 10);
     knownDays.set(index, day);
   }
   return day;
-};
+}
 
 /** Returns the record at an index of the shape's `keys * repeats`. */
-export const recordAt = (index: number, shape: Shape): MadeUpRecord => {
+export function recordAt(index: number, shape: Shape): MadeUpRecord {
   const key = index % shape.keys;
   const customer = Math.floor(key / shape.days);
   return {
@@ -43,16 +43,18 @@ export const recordAt = (index: number, shape: Shape): MadeUpRecord => {
     element: `customer-${customer}`,
     value: `${(index * 7919) % 10_000}.${index % 10}5`,
   };
-};
+}
 
-export const ndjsonLine = ({ day, region, tier, element, value }: MadeUpRecord): string =>
-  `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":{"region":["${region}"],"tier":["${tier}"]},"element-name":"${element}","value":"${value}"}\n`;
+export function ndjsonLine({ day, region, tier, element, value }: MadeUpRecord): string {
+  return `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":{"region":["${region}"],"tier":["${tier}"]},"element-name":"${element}","value":"${value}"}\n`;
+}
 
-export const graphqlRecord = ({ day, region, tier, element, value }: MadeUpRecord): string =>
-  `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":[{"dimension":"region","values":["${region}"]},{"dimension":"tier","values":["${tier}"]}],"elementName":"${element}","value":"${value}"}`;
+export function graphqlRecord({ day, region, tier, element, value }: MadeUpRecord): string {
+  return `{"timestamp":"${day}T00:00:00Z","granularity":"DAILY","filter":[{"dimension":"region","values":["${region}"]},{"dimension":"tier","values":["${tier}"]}],"elementName":"${element}","value":"${value}"}`;
+}
 
 /** Returns a line of COPY for the columns of `records`. */
-export const copyLine = ({ day, region, tier, element, value }: MadeUpRecord): string => {
+export function copyLine({ day, region, tier, element, value }: MadeUpRecord): string {
   const filter = Number(region.slice(1)) * 3 + Number(tier.slice(1)) + 1;
   return `1\t1\t${day} 00:00:00+00\t${filter}\t${element}\t${value}\t1\t\\N\t0\n`;
-};
+}

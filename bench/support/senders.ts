@@ -19,21 +19,21 @@ const idle = new Map<string, Waiting[]>();
 /** Shorter than the idle timeout of servers, because a request on a closed connection has no response. */
 const KEPT_MS = 2000;
 
-const openSocket = (waiting: Waiting[], hostname: string, port: string): Socket => {
+function openSocket(waiting: Waiting[], hostname: string, port: string): Socket {
   const last = waiting.pop();
   if (last && performance.now() - last.since < KEPT_MS) return last.socket;
   // All others have been idle for longer.
   for (const { socket } of [...waiting.splice(0), ...(last ? [last] : [])]) socket.destroy();
   return connect(Number(port), hostname).setNoDelay().unref();
-};
+}
 
 /** Sends a body, or its pieces in chunks, and reads the response, which must have a Content-Length. */
-export const post = async (
+export async function post(
   url: string,
   path: string,
   body: Buffer | Iterable<Buffer>,
   headers: Readonly<Record<string, string>> = {},
-): Promise<Answer> => {
+): Promise<Answer> {
   const { host, hostname, port } = new URL(url);
   const waiting = idle.get(host) ?? [];
   idle.set(host, waiting);
@@ -58,10 +58,10 @@ export const post = async (
   const answer = await answered;
   waiting.push({ socket, since: performance.now() });
   return answer;
-};
+}
 
-const readAnswer = (socket: Socket): Promise<Answer> =>
-  new Promise((resolve, reject) => {
+function readAnswer(socket: Socket): Promise<Answer> {
+  return new Promise((resolve, reject) => {
     socket.ref();
     let bytes: Buffer = Buffer.alloc(0);
     const end = (): void => {
@@ -85,21 +85,22 @@ const readAnswer = (socket: Socket): Promise<Answer> =>
     };
     socket.on('data', read).on('error', fail).on('close', fail);
   });
+}
 
 /** Sends a GraphQL request. Throws if the response has errors or an error result. */
-export const ask = async <Data>(url: string, query: string, variables: object = {}): Promise<Data> => {
+export async function ask<Data>(url: string, query: string, variables: object = {}): Promise<Data> {
   const { text } = await post(url, '/graphql', Buffer.from(JSON.stringify({ query, variables })));
   const { data, errors } = JSON.parse(text) as { data?: Data; errors?: unknown };
   if (errors !== undefined || data == null) throw new Error(`${query} ${text}`);
   return data;
-};
+}
 
 /** Repeats `send` from several clients for a time. Returns the number of successful calls per second. */
-export const measureRate = async (
+export async function measureRate(
   senders: number,
   seconds: number,
   send: (call: number) => Promise<unknown>,
-): Promise<number> => {
+): Promise<number> {
   let calls = 0;
   let done = 0;
   const begun = performance.now();
@@ -113,4 +114,4 @@ export const measureRate = async (
   };
   await Promise.all(Array.from({ length: senders }, one));
   return (done / (performance.now() - begun)) * 1000;
-};
+}

@@ -22,7 +22,7 @@ export interface SluiceServer {
   stop(): Promise<void>;
 }
 
-export const startServer = async (env: Readonly<Record<string, string>>): Promise<SluiceServer> => {
+export async function startServer(env: Readonly<Record<string, string>>): Promise<SluiceServer> {
   const { scripts } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { scripts: { start: string } };
   const child = spawn('/bin/sh', ['-c', scripts.start], {
     cwd: root,
@@ -82,9 +82,9 @@ export const startServer = async (env: Readonly<Record<string, string>>): Promis
       await once(child, 'exit');
     },
   };
-};
+}
 
-const listeningUrl = async (child: ChildProcess): Promise<string> => {
+async function listeningUrl(child: ChildProcess): Promise<string> {
   if (!child.stderr) throw new Error('The server has no standard error.');
   const lines = createInterface({ input: child.stderr });
   const tail: string[] = [];
@@ -99,4 +99,4 @@ const listeningUrl = async (child: ChildProcess): Promise<string> => {
     });
     child.once('exit', () => reject(new Error(`The server ended:\n${tail.join('\n')}`)));
   });
-};
+}

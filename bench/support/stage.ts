@@ -35,7 +35,7 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export const openStage = async (): Promise<Stage> => {
+export async function openStage(): Promise<Stage> {
   const directory = await mkdtemp(join(process.env['BENCH_DIR'] ?? tmpdir(), 'sluice-bench-'));
   const log = { debug: () => undefined, info: () => undefined, warn: console.error, error: console.error };
   const postgresDirectory = join(directory, 'postgres');
@@ -79,9 +79,9 @@ export const openStage = async (): Promise<Stage> => {
       await rm(directory, { recursive: true, force: true });
     },
   };
-};
+}
 
-const portOf = async (store: ChildProcess): Promise<number> => {
+async function portOf(store: ChildProcess): Promise<number> {
   const [message] = await once(store, 'message');
   return (message as { port: number }).port;
-};
+}

@@ -1,14 +1,16 @@
 import { ndjsonLine, recordAt, type Shape } from './made-up-records.ts';
 import { post } from './senders.ts';
 
-export const sumPath = (stream: string): string => `/unit-cost/v1/telemetry/allocation/${stream}/sum`;
+export function sumPath(stream: string): string {
+  return `/unit-cost/v1/telemetry/allocation/${stream}/sum`;
+}
 
 /** Lines per request. */
 const LINES = 1_000_000;
 const PIECE = 5000;
 
 /** Sends all records of the shape, from an index on, to a stream. */
-export const fillStream = async (url: string, stream: string, shape: Shape, from = 0): Promise<void> => {
+export async function fillStream(url: string, stream: string, shape: Shape, from = 0): Promise<void> {
   const total = shape.keys * shape.repeats;
   for (let start = from; start < total; start += LINES) {
     const end = Math.min(total, start + LINES);
@@ -17,7 +19,7 @@ export const fillStream = async (url: string, stream: string, shape: Shape, from
     });
     if (status !== 200) throw new Error(`${status}: ${text}`);
   }
-};
+}
 
 const piecesOf = function* (shape: Shape, start: number, end: number): Generator<Buffer> {
   for (let at = start; at < end; at += PIECE) {

@@ -15,7 +15,7 @@ const body = JSON.stringify({
 /** Number of subscribers that have received each change. */
 const had = new Map<string, number>();
 
-const open = (): void => {
+function open(): void {
   const sending = request(`${url}/graphql`, {
     method: 'POST',
     agent: false,
@@ -51,13 +51,15 @@ const open = (): void => {
     response.on('error', () => process.exit(0));
   });
   sending.end(body);
-};
+}
 
 let opened = 0;
-const next = (): void => {
+
+function next(): void {
   if (opened >= count) return;
   opened += 1;
   open();
-};
+}
+
 for (let first = 0; first < Math.min(count, 16); first += 1) next();
 process.on('disconnect', () => process.exit(0));

@@ -2,26 +2,29 @@
 import type { Argument, Command, Option } from 'commander';
 import { escapeMarkdown } from './escape-markdown.ts';
 
-const leavesOf = (command: Command, before: readonly string[] = []): { name: string; leaf: Command }[] =>
-  command.commands.flatMap((sub) => {
+function leavesOf(command: Command, before: readonly string[] = []): { name: string; leaf: Command }[] {
+  return command.commands.flatMap((sub) => {
     const names = [...before, sub.name()];
     return sub.commands.length > 0 ? leavesOf(sub, names) : [{ name: names.join(' '), leaf: sub }];
   });
+}
 
-const typed = (one: Argument): string => (one.required ? `<${one.name()}>` : `[${one.name()}]`);
+function typed(one: Argument): string {
+  return one.required ? `<${one.name()}>` : `[${one.name()}]`;
+}
 
 /** Follows the description: the allowed values and the default. */
-const valuesOf = ({ argChoices, defaultValue, defaultValueDescription }: Option | Argument): string => {
+function valuesOf({ argChoices, defaultValue, defaultValueDescription }: Option | Argument): string {
   const isTold = defaultValueDescription !== undefined || ['string', 'number'].includes(typeof defaultValue);
   const words = [
     ...(argChoices ? [argChoices.join(', ')] : []),
     ...(isTold ? [`default: ${defaultValueDescription ?? String(defaultValue)}`] : []),
   ];
   return words.length > 0 ? ` (${words.join('; ')})` : '';
-};
+}
 
-export const commandsPage = (program: Command): string =>
-  leavesOf(program)
+export function commandsPage(program: Command): string {
+  return leavesOf(program)
     .flatMap(({ name, leaf }) => [
       `## ${name}`,
       `${escapeMarkdown(leaf.description())}.`,
@@ -37,3 +40,4 @@ export const commandsPage = (program: Command): string =>
       ].join('\n'),
     ])
     .join('\n\n');
+}

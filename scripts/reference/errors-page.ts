@@ -13,14 +13,16 @@ export interface ErrorSources {
   readonly runErrors: readonly { readonly code: string; readonly message: string; readonly retryable: boolean }[];
 }
 
-const line = (code: string, words: string): string => `- \`${code}\`: ${escapeMarkdown(words)}`;
+function line(code: string, words: string): string {
+  return `- \`${code}\`: ${escapeMarkdown(words)}`;
+}
 
 const STATUSES = `The status in parentheses is that of a response without \`data\` to a client that accepts \`application/graphql-response+json\`. Clients that accept only \`application/json\` get 200, except for 401, 429, 5xx and requests that contain no operation. A response with \`data\`, including \`null\`, always has 200.
 
 A WebSocket is closed with 4401 if the key is missing or wrong, 4403 after it was revoked, and 1001 when the server shuts down. Messages are in English, regardless of \`Accept-Language\`.`;
 
-export const errorsPage = ({ errorCode, topLevelCodes, issueCodes, runErrors }: ErrorSources): string =>
-  [
+export function errorsPage({ errorCode, topLevelCodes, issueCodes, runErrors }: ErrorSources): string {
+  return [
     '## Error results',
     'Expected failures are part of the schema: a mutation or a usage query returns a union of its result and typed errors. Each of them implements [UserError](graphql.md#usererror) and has one of these codes. REST routes return the same codes.',
     errorCode
@@ -45,3 +47,4 @@ export const errorsPage = ({ errorCode, topLevelCodes, issueCodes, runErrors }: 
       .map(({ code, message, retryable }) => `${line(code, message)}${retryable ? ' (retryable)' : ''}`)
       .join('\n'),
   ].join('\n\n');
+}

@@ -26,7 +26,7 @@ const BUILT_IN: Readonly<Record<string, string>> = {
   String: 'Text.',
 };
 
-export const graphqlPage = (schema: GraphQLSchema): string => {
+export function graphqlPage(schema: GraphQLSchema): string {
   const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
   const types = Object.values(schema.getTypeMap())
     .filter((type) => !isIntrospectionType(type) && !roots.some((root) => root === type))
@@ -54,35 +54,44 @@ export const graphqlPage = (schema: GraphQLSchema): string => {
   ]
     .filter((part) => part !== '')
     .join('\n\n');
-};
+}
 
-const linked = (type: { toString(): string }, name: string): string => `[\`${String(type)}\`](#${name.toLowerCase()})`;
+function linked(type: { toString(): string }, name: string): string {
+  return `[\`${String(type)}\`](#${name.toLowerCase()})`;
+}
 
-const typed = (one: GraphQLField<unknown, unknown> | GraphQLArgument | GraphQLInputField): string =>
-  linked(one.type, getNamedType(one.type).name);
+function typed(one: GraphQLField<unknown, unknown> | GraphQLArgument | GraphQLInputField): string {
+  return linked(one.type, getNamedType(one.type).name);
+}
 
-const defaultOf = ({ default: given }: GraphQLArgument | GraphQLInputField): string =>
-  given?.literal ? `, defaults to \`${print(given.literal)}\`` : '';
+function defaultOf({ default: given }: GraphQLArgument | GraphQLInputField): string {
+  return given?.literal ? `, defaults to \`${print(given.literal)}\`` : '';
+}
 
-const deprecated = (one: { deprecationReason?: string | null | undefined }): string =>
-  one.deprecationReason ? ` **Deprecated:** ${escapeMarkdown(one.deprecationReason)}` : '';
+function deprecated(one: { deprecationReason?: string | null | undefined }): string {
+  return one.deprecationReason ? ` **Deprecated:** ${escapeMarkdown(one.deprecationReason)}` : '';
+}
 
-const inputLine = (one: GraphQLArgument | GraphQLInputField, indent = ''): string =>
-  `${indent}- \`${one.name}\`: ${typed(one)}${defaultOf(one)}. ${escapeMarkdown(one.description)}${deprecated(one)}`;
+function inputLine(one: GraphQLArgument | GraphQLInputField, indent = ''): string {
+  return `${indent}- \`${one.name}\`: ${typed(one)}${defaultOf(one)}. ${escapeMarkdown(one.description)}${deprecated(one)}`;
+}
 
-const fieldLines = (one: GraphQLField<unknown, unknown>): string =>
-  [
+function fieldLines(one: GraphQLField<unknown, unknown>): string {
+  return [
     `- \`${one.name}\`: ${typed(one)}. ${escapeMarkdown(one.description)}${deprecated(one)}`,
     ...one.args.map((argument) => inputLine(argument, '  ')),
   ].join('\n');
+}
 
-const rootField = (root: string, one: GraphQLField<unknown, unknown>): string[] => [
-  `### ${root}.${one.name}`,
-  `${escapeMarkdown(one.description)}${deprecated(one)}`,
-  [...one.args.map((argument) => inputLine(argument)), `- Returns ${typed(one)}`].join('\n'),
-];
+function rootField(root: string, one: GraphQLField<unknown, unknown>): string[] {
+  return [
+    `### ${root}.${one.name}`,
+    `${escapeMarkdown(one.description)}${deprecated(one)}`,
+    [...one.args.map((argument) => inputLine(argument)), `- Returns ${typed(one)}`].join('\n'),
+  ];
+}
 
-const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
+function wordsOf(schema: GraphQLSchema, type: GraphQLNamedType): string[] {
   const description =
     type.description && !isSpecifiedScalarType(type) ? escapeMarkdown(type.description) : (BUILT_IN[type.name] ?? '');
   const head = [`### ${type.name}`, description];
@@ -118,7 +127,10 @@ const wordsOf = (schema: GraphQLSchema, type: GraphQLNamedType): string[] => {
     ];
   }
   return head;
-};
+}
 
-const namesOf = (verb: string, types: readonly GraphQLNamedType[]): string =>
-  types.length === 0 ? '' : `${verb} ${types.map(({ name }) => `[${name}](#${name.toLowerCase()})`).join(', ')}.`;
+function namesOf(verb: string, types: readonly GraphQLNamedType[]): string {
+  return types.length === 0
+    ? ''
+    : `${verb} ${types.map(({ name }) => `[${name}](#${name.toLowerCase()})`).join(', ')}.`;
+}

@@ -32,7 +32,7 @@ export interface OpenApiDocument {
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
 }
 
-const typeOf = (schema: Schema): string => {
+function typeOf(schema: Schema): string {
   if (schema.$ref) {
     const name = schema.$ref.split('/').at(-1) ?? '';
     return `[${name}](#${name.toLowerCase()})`;
@@ -43,56 +43,62 @@ const typeOf = (schema: Schema): string => {
   if (schema.type === 'array') return `list of ${typeOf(schema.items ?? {})}`;
   if (schema.type === undefined) return 'anything';
   return [schema.type].flat().join(' or ');
-};
+}
 
-const bodyOf = ({ content = {} }: Content): string =>
-  Object.entries(content)
+function bodyOf({ content = {} }: Content): string {
+  return Object.entries(content)
     .map(([type, { schema }]) => `\`${type}\`${schema ? `: ${shapeOf(schema)}` : ''}`)
     .join('; ');
+}
 
 /** Describes a body. If it is not a component, its fields are listed on the same line. */
-const shapeOf = (schema: Schema): string =>
-  schema.properties
+function shapeOf(schema: Schema): string {
+  return schema.properties
     ? `object with ${Object.entries(schema.properties)
         .map(([name, property]) => `\`${name}\` (${typeOf(property)})`)
         .join(', ')}`
     : typeOf(schema);
+}
 
-const routeWords = (method: string, path: string, route: Operation): string[] => [
-  `### ${method.toUpperCase()} ${path}`,
-  `${route.deprecated ? '**Deprecated.** ' : ''}${escapeMarkdown(route.summary)}. ${escapeMarkdown(route.description)}`,
-  [
-    ...route.parameters.map(
-      (one) =>
-        `- \`${one.name}\` (${one.in}${one.required ? '' : ', optional'}): ${escapeMarkdown(one.description ?? '')}`,
-    ),
-    ...(route.requestBody
-      ? [`- body: ${bodyOf(route.requestBody)}. ${escapeMarkdown(route.requestBody.description ?? '')}`.trimEnd()]
-      : []),
-    ...Object.entries(route.responses).map(
-      ([status, answer]) =>
-        `- ${status}: ${escapeMarkdown(answer.description)}${Number(status) < 300 && answer.content ? ` ${bodyOf(answer)}` : ''}`,
-    ),
-  ].join('\n'),
-];
+function routeWords(method: string, path: string, route: Operation): string[] {
+  return [
+    `### ${method.toUpperCase()} ${path}`,
+    `${route.deprecated ? '**Deprecated.** ' : ''}${escapeMarkdown(route.summary)}. ${escapeMarkdown(route.description)}`,
+    [
+      ...route.parameters.map(
+        (one) =>
+          `- \`${one.name}\` (${one.in}${one.required ? '' : ', optional'}): ${escapeMarkdown(one.description ?? '')}`,
+      ),
+      ...(route.requestBody
+        ? [`- body: ${bodyOf(route.requestBody)}. ${escapeMarkdown(route.requestBody.description ?? '')}`.trimEnd()]
+        : []),
+      ...Object.entries(route.responses).map(
+        ([status, answer]) =>
+          `- ${status}: ${escapeMarkdown(answer.description)}${Number(status) < 300 && answer.content ? ` ${bodyOf(answer)}` : ''}`,
+      ),
+    ].join('\n'),
+  ];
+}
 
-const shapeWords = (name: string, schema: Schema): string[] => [
-  `### ${name}`,
-  escapeMarkdown(schema.description ?? ''),
-  Object.entries(schema.properties ?? {})
-    .map(([field, property]) => {
-      const needed = schema.required?.includes(field) ? '' : ', optional';
-      const byDefault = property.default === undefined ? '' : `, defaults to \`${JSON.stringify(property.default)}\``;
-      return `- \`${field}\` (${typeOf(property)}${needed}${byDefault}): ${escapeMarkdown(property.description ?? '')}`.replace(
-        /: $/,
-        '',
-      );
-    })
-    .join('\n'),
-];
+function shapeWords(name: string, schema: Schema): string[] {
+  return [
+    `### ${name}`,
+    escapeMarkdown(schema.description ?? ''),
+    Object.entries(schema.properties ?? {})
+      .map(([field, property]) => {
+        const needed = schema.required?.includes(field) ? '' : ', optional';
+        const byDefault = property.default === undefined ? '' : `, defaults to \`${JSON.stringify(property.default)}\``;
+        return `- \`${field}\` (${typeOf(property)}${needed}${byDefault}): ${escapeMarkdown(property.description ?? '')}`.replace(
+          /: $/,
+          '',
+        );
+      })
+      .join('\n'),
+  ];
+}
 
-export const restPage = ({ paths, components }: OpenApiDocument): string =>
-  [
+export function restPage({ paths, components }: OpenApiDocument): string {
+  return [
     '## Routes',
     ...Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).flatMap(([method, route]) => routeWords(method, path, route)),
@@ -102,3 +108,4 @@ export const restPage = ({ paths, components }: OpenApiDocument): string =>
   ]
     .filter((part) => part !== '')
     .join('\n\n');
+}

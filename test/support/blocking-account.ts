@@ -19,7 +19,7 @@ export interface BlockingAccount {
   release(): Promise<Outcomes>;
 }
 
-const send = async ({ url }: Place, key: string, route: string, body: string, type: string): Promise<string> => {
+async function send({ url }: Place, key: string, route: string, body: string, type: string): Promise<string> {
   const response = await fetch(`${url}/unit-cost/v1/telemetry/allocation/${route}`, {
     method: 'POST',
     headers: { 'x-api-key': key, 'content-type': type },
@@ -27,20 +27,25 @@ const send = async ({ url }: Place, key: string, route: string, body: string, ty
   });
   const answer = (await response.json()) as { error?: { code: string } };
   return response.ok ? 'ok' : `${response.status} ${answer.error?.code}`;
-};
+}
 
-const line = (element: string): string => JSON.stringify({ ...BUCKET, 'element-name': element, value: '1' });
-const listOf = (lines: readonly string[]): string => `{"records":[${lines.join(',')}]}`;
+function line(element: string): string {
+  return JSON.stringify({ ...BUCKET, 'element-name': element, value: '1' });
+}
+
+function listOf(lines: readonly string[]): string {
+  return `{"records":[${lines.join(',')}]}`;
+}
 
 /**
  * Starts bulk replaces of twelve streams on the first server, which hold the locks of their streams until release(), and
  * replaces, deletes, NDJSON replaces and sums of the same streams on all servers. Resolves when connections wait for locks.
  */
-export const startBlockingAccount = async (
+export async function startBlockingAccount(
   databaseUrl: string,
   servers: readonly [Place, ...Place[]],
   key: string,
-): Promise<BlockingAccount> => {
+): Promise<BlockingAccount> {
   const released = Promise.withResolvers<void>();
   const locked = Promise.withResolvers<void>();
   const holding = withClient(databaseUrl, async (client) => {
@@ -90,11 +95,11 @@ export const startBlockingAccount = async (
       return Object.fromEntries([...Map.groupBy(words, (word) => word)].map(([word, all]) => [word, all.length]));
     },
   };
-};
+}
 
 /** Waits until `count` sessions wait for a lock or are slow. */
-const untilWaiting = (databaseUrl: string, count: number): Promise<number> =>
-  withClient(databaseUrl, (client) =>
+function untilWaiting(databaseUrl: string, count: number): Promise<number> {
+  return withClient(databaseUrl, (client) =>
     eventually(
       async () => {
         const { rows } = await client.query<{ count: number }>(
@@ -105,3 +110,4 @@ const untilWaiting = (databaseUrl: string, count: number): Promise<number> =>
       (waiting) => waiting >= count,
     ),
   );
+}

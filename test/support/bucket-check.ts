@@ -12,13 +12,15 @@ interface ManifestText {
   readonly totals?: { readonly objects: number; readonly rows: number; readonly bytes: number };
 }
 
-const sha256 = (body: Buffer): string => createHash('sha256').update(body).digest('hex');
+function sha256(body: Buffer): string {
+  return createHash('sha256').update(body).digest('hex');
+}
 
 /**
  * Returns, as sentences, every inconsistency that a reader of the bucket could have seen at any time. After each put, in
  * order, the objects in a window's newest manifest must have the bytes and SHA-256 of the manifest if it says "complete".
  */
-export const brokenPromises = (puts: readonly Put[]): string[] => {
+export function brokenPromises(puts: readonly Put[]): string[] {
   const problems: string[] = [];
   const newest = new Map<string, Put>();
   const complete = new Map<string, NonNullable<ManifestText['objects']>>();
@@ -54,4 +56,4 @@ export const brokenPromises = (puts: readonly Put[]): string[] => {
     check(place, put.order);
   }
   return problems;
-};
+}

@@ -36,11 +36,12 @@ interface Sent {
   }[];
 }
 
-const plain = (attributes: readonly SentAttribute[]): Record<string, unknown> =>
-  Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
+function plain(attributes: readonly SentAttribute[]): Record<string, unknown> {
+  return Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
+}
 
 /** Starts a server that receives traces over HTTP in JSON and keeps them. */
-export const startCollector = async (): Promise<Collector> => {
+export async function startCollector(): Promise<Collector> {
   const spans: CollectedSpan[] = [];
   const server = createServer((request, response) => {
     void text(request).then((body) => {
@@ -63,4 +64,4 @@ export const startCollector = async (): Promise<Collector> => {
       await new Promise((resolve) => server.close(resolve));
     },
   };
-};
+}

@@ -18,54 +18,74 @@ export const THROUGH_A_ROW = 'transaction ids are read through a row of the acco
 const VOLATILE = /^(?:clock_timestamp|statement_timestamp|timeofday|random|gen_random_uuid|nextval)$/;
 const READS_CLOCK = /^(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|current_\w+|local\w+)$/;
 
-const isDistributed = ({ table, isOfQueue }: NamedTable): boolean => !isOfQueue && DISTRIBUTED.includes(table);
-const isOurs = ({ table, isOfQueue }: NamedTable): boolean =>
-  !isOfQueue && [...DISTRIBUTED, ...REFERENCE, ...LOCAL].includes(table);
-const isLocal = ({ table, isOfQueue }: NamedTable): boolean => isOfQueue || LOCAL.includes(table);
+function isDistributed({ table, isOfQueue }: NamedTable): boolean {
+  return !isOfQueue && DISTRIBUTED.includes(table);
+}
 
-const tablesOf = ({ levels }: Statement): NamedTable[] => levels.flatMap(({ tables }) => tables);
+function isOurs({ table, isOfQueue }: NamedTable): boolean {
+  return !isOfQueue && [...DISTRIBUTED, ...REFERENCE, ...LOCAL].includes(table);
+}
+
+function isLocal({ table, isOfQueue }: NamedTable): boolean {
+  return isOfQueue || LOCAL.includes(table);
+}
+
+function tablesOf({ levels }: Statement): NamedTable[] {
+  return levels.flatMap(({ tables }) => tables);
+}
+
 const CHANGES = /^(?:Insert|Update|Delete|Merge)Stmt$/;
-const changes = ({ kind }: Statement): boolean => CHANGES.test(kind);
-const calls = (statement: Statement, pattern: RegExp): boolean =>
-  statement.levels.some((level) => level.calls.some((name) => pattern.test(name)));
 
-const callsWithin = (value: unknown, pattern: RegExp): boolean =>
-  hasNode(value, (kind, node) => pattern.test(calledBy(kind, node) ?? ''));
+function changes({ kind }: Statement): boolean {
+  return CHANGES.test(kind);
+}
 
-const settingOf = ({ node }: Statement): VariableSetStmt | null =>
-  'VariableSetStmt' in node ? node.VariableSetStmt : null;
+function calls(statement: Statement, pattern: RegExp): boolean {
+  return statement.levels.some((level) => level.calls.some((name) => pattern.test(name)));
+}
+
+function callsWithin(value: unknown, pattern: RegExp): boolean {
+  return hasNode(value, (kind, node) => pattern.test(calledBy(kind, node) ?? ''));
+}
+
+function settingOf({ node }: Statement): VariableSetStmt | null {
+  return 'VariableSetStmt' in node ? node.VariableSetStmt : null;
+}
 
 /** Except transaction_timeout, which limits the connection to the coordinator and changes no result. */
-const outlivesTransaction = (statement: Statement): boolean => {
+function outlivesTransaction(statement: Statement): boolean {
   const setting = settingOf(statement);
   if (setting) return setting.is_local !== true && !/^(?:TRANSACTION|transaction_timeout)$/.test(setting.name ?? '');
   return statement.kind === 'DiscardStmt' || calls(statement, /^set_config$/);
-};
+}
 
-const begins = ({ node }: Statement): boolean =>
-  'TransactionStmt' in node && /^TRANS_STMT_(?:BEGIN|START)$/.test(node.TransactionStmt.kind ?? '');
+function begins({ node }: Statement): boolean {
+  return 'TransactionStmt' in node && /^TRANS_STMT_(?:BEGIN|START)$/.test(node.TransactionStmt.kind ?? '');
+}
 
-const insertOf = (node: Node) => ('InsertStmt' in node ? node.InsertStmt : null);
+function insertOf(node: Node) {
+  return 'InsertStmt' in node ? node.InsertStmt : null;
+}
 
-const selectOf = ({ node }: Statement): SelectStmt | null => {
+function selectOf({ node }: Statement): SelectStmt | null {
   const query = insertOf(node)?.selectStmt;
   return query && 'SelectStmt' in query ? query.SelectStmt : null;
-};
+}
 
 /** Whether the statement is an INSERT .. SELECT whose ids come from a sequence. */
-const takesFromSequence = (statement: Statement): boolean => {
+function takesFromSequence(statement: Statement): boolean {
   const insert = insertOf(statement.node);
   const select = selectOf(statement);
   const column = SEQUENCE_DEFAULTS[insert?.relation?.relname ?? ''];
   if (!select || select.valuesLists || column === undefined) return false;
   const isGiven = (insert?.cols ?? []).some((one) => 'ResTarget' in one && one.ResTarget.name === column);
   return !isGiven || callsWithin(select, /^nextval$/);
-};
+}
 
-const returned = ({ node }: Statement): Node[] => {
+function returned({ node }: Statement): Node[] {
   const [statement] = Object.values(node) as { readonly returningClause?: { readonly exprs?: Node[] } }[];
   return statement?.returningClause?.exprs ?? [];
-};
+}
 
 type Rule = (statement: Statement, message: readonly Statement[], text: string) => boolean;
 
@@ -135,41 +155,51 @@ const RULES: Readonly<Record<string, Rule>> = {
     tablesOf(statement).some(isDistributed) && hasNode(selectOf(statement)?.valuesLists, (kind) => kind === 'SubLink'),
 };
 
-const broken = (rules: Readonly<Record<string, Rule>>, text: string): string[] => {
+function broken(rules: Readonly<Record<string, Rule>>, text: string): string[] {
   const message = parseMessage(text);
   return Object.entries(rules)
     .filter(([, isBroken]) => message.some((statement) => isBroken(statement, message, text)))
     .map(([rule]) => rule);
-};
+}
 
 /** Returns the rules that the message breaks. */
-export const brokenRules = (text: string): string[] => broken(RULES, text);
+export function brokenRules(text: string): string[] {
+  return broken(RULES, text);
+}
 
 /**
  * Returns the broken rules among those that apply to the queue, whose own tables stay on the coordinator.
  * @param keepsSettings whether a cluster keeps the settings of the session there too
  */
-export const brokenRulesOfQueue = (text: string, keepsSettings: boolean): string[] =>
-  broken(keepsSettings ? RULES_OF_SETTINGS : { ...RULES_OF_SETTINGS, ...RULES_OF_MESSAGES }, text);
+export function brokenRulesOfQueue(text: string, keepsSettings: boolean): string[] {
+  return broken(keepsSettings ? RULES_OF_SETTINGS : { ...RULES_OF_SETTINGS, ...RULES_OF_MESSAGES }, text);
+}
 
-const shape = ({ verb, table }: NamedTable): string => `${verb} ${table}`;
+function shape({ verb, table }: NamedTable): string {
+  return `${verb} ${table}`;
+}
 
-const ofSluice = (text: string): NamedTable[] =>
-  parseMessage(text).flatMap((statement) => tablesOf(statement).filter((table) => isOurs(table)));
+function ofSluice(text: string): NamedTable[] {
+  return parseMessage(text).flatMap((statement) => tablesOf(statement).filter((table) => isOurs(table)));
+}
 
 /**
  * Returns the command and table, such as `UPDATE runs`, for each table whose account the statement does not name. It must
  * name that of a distributed table by a value, since a cluster has to know the node before it runs the statement.
  */
-export const acrossAccounts = (text: string, among: readonly string[]): string[] =>
-  ofSluice(text)
+export function acrossAccounts(text: string, among: readonly string[]): string[] {
+  return ofSluice(text)
     .filter(({ table }) => among.includes(table))
     .filter((table) => (isDistributed(table) ? table.account !== 'value' : table.account === 'missing'))
     .map(shape);
+}
 
 /** Returns command and table, such as `SELECT records`, for each table that the statement names. */
-export const shapesOf = (text: string): string[] => ofSluice(text).map(shape);
+export function shapesOf(text: string): string[] {
+  return ofSluice(text).map(shape);
+}
 
 /** Whether the statement names a distributed table. */
-export const namesDistributed = (text: string): boolean =>
-  parseMessage(text).some((one) => tablesOf(one).some(isDistributed));
+export function namesDistributed(text: string): boolean {
+  return parseMessage(text).some((one) => tablesOf(one).some(isDistributed));
+}

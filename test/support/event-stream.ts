@@ -21,7 +21,7 @@ export interface EventStreamRequest {
   readonly operationName?: string;
 }
 
-export const openEventStream = async <Data>(request: EventStreamRequest): Promise<EventStream<Data>> => {
+export async function openEventStream<Data>(request: EventStreamRequest): Promise<EventStream<Data>> {
   const leaving = new AbortController();
   const response = await fetch(`${request.url}/graphql`, {
     method: 'POST',
@@ -81,4 +81,4 @@ export const openEventStream = async <Data>(request: EventStreamRequest): Promis
     },
     close: () => leaving.abort(),
   };
-};
+}

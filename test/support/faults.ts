@@ -7,7 +7,7 @@ export interface Faults {
 }
 
 /** Manages the faults of one store by folder. */
-export const createFaults = (s3: StrictS3): Faults => {
+export function createFaults(s3: StrictS3): Faults {
   const hooks = new Map<string, FaultHook>();
   s3.setFault((request) => {
     for (const [prefix, hook] of hooks) if (request.key.startsWith(prefix)) return hook(request);
@@ -17,10 +17,10 @@ export const createFaults = (s3: StrictS3): Faults => {
     on: (prefix, hook) => void hooks.set(prefix, hook),
     clear: (prefix) => void hooks.delete(prefix),
   };
-};
+}
 
 /** Creates a promise that the test resolves. */
-export const createGate = (): { readonly opened: Promise<void>; open(): void } => {
+export function createGate(): { readonly opened: Promise<void>; open(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: () => resolve() };
-};
+}

@@ -1,7 +1,7 @@
 import type { TestServer } from './server.ts';
 
 /** Creates a client of the GraphQL API at a URL with a default key. */
-export const createGraphQLClient = (url: string, key: string): Pick<TestServer, 'request' | 'graphql'> => {
+export function createGraphQLClient(url: string, key: string): Pick<TestServer, 'request' | 'graphql'> {
   const request: TestServer['request'] = async (query, variables, withKey = key) => {
     const response = await fetch(`${url}/graphql`, {
       method: 'POST',
@@ -18,4 +18,4 @@ export const createGraphQLClient = (url: string, key: string): Pick<TestServer, 
       return answer.data as never;
     },
   };
-};
+}

@@ -16,7 +16,7 @@ interface HeapUsage {
 const MB = 1024 * 1024;
 
 /** Connects over the debugger protocol, so that the measured process needs only `node --inspect=127.0.0.1:0`. */
-export const connectToHeap = async (debuggerUrl: string) => {
+export async function connectToHeap(debuggerUrl: string) {
   const socket = new WebSocket(debuggerUrl);
   await once(socket, 'open');
   let asked = 0;
@@ -43,4 +43,4 @@ export const connectToHeap = async (debuggerUrl: string) => {
     },
     close: () => socket.terminate(),
   };
-};
+}

@@ -43,8 +43,8 @@ const LANGUAGES = ['de_DE.utf8', 'fr_FR.utf8', 'ja_JP.utf8'];
 export type HostileLevel = 'repeatable read' | 'serializable';
 
 /** Changes the defaults of the database for all later connections. */
-export const makeHostile = (adminUrl: string, database: string, level: HostileLevel): Promise<void> =>
-  withClient(adminUrl, async (admin) => {
+export function makeHostile(adminUrl: string, database: string, level: HostileLevel): Promise<void> {
+  return withClient(adminUrl, async (admin) => {
     const set = (name: string, value: string) => admin.query(`ALTER DATABASE ${database} SET ${name} = '${value}'`);
     for (const [name, value] of Object.entries(SETTINGS)) await set(name, value);
     await set('default_transaction_isolation', level);
@@ -60,10 +60,11 @@ export const makeHostile = (adminUrl: string, database: string, level: HostileLe
       if (isThere) break;
     }
   });
+}
 
 /** Adds tables and functions of another program with the names of those of Sluice and PostgreSQL. */
-export const addForeignSchema = (url: string): Promise<void> =>
-  withClient(url, async (client) => {
+export function addForeignSchema(url: string): Promise<void> {
+  return withClient(url, async (client) => {
     await client.query('CREATE SCHEMA elsewhere');
     await client.query('GRANT USAGE ON SCHEMA elsewhere TO PUBLIC');
     await client.query(`DO $$ DECLARE name text; BEGIN
@@ -82,3 +83,4 @@ export const addForeignSchema = (url: string): Promise<void> =>
         AS $$ BEGIN RAISE 'a function of another program was called'; END $$`);
     }
   });
+}

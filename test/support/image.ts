@@ -11,9 +11,9 @@ export interface Instruction {
 }
 
 /** Reads the stages of the Dockerfile, each with its image. */
-export const readDockerfile = async (): Promise<
+export async function readDockerfile(): Promise<
   readonly { readonly image: string; readonly instructions: readonly Instruction[] }[]
-> => {
+> {
   const text = await readFile(join(ROOT, 'Dockerfile'), 'utf8');
   const lines = text
     .split('\n')
@@ -29,4 +29,4 @@ export const readDockerfile = async (): Promise<
     else stages.at(-1)?.instructions.push({ keyword, flags, rest });
   }
   return stages;
-};
+}

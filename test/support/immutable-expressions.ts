@@ -24,19 +24,22 @@ const COMBINING = new Set([
   'NullTest',
 ]);
 
-const isPlain = (column: string): boolean =>
-  [...(COLUMN_TYPES.get(column) ?? ['unknown'])].every((type) => PLAIN_TYPES.includes(type.replace(/ collate .*/, '')));
+function isPlain(column: string): boolean {
+  return [...(COLUMN_TYPES.get(column) ?? ['unknown'])].every((type) =>
+    PLAIN_TYPES.includes(type.replace(/ collate .*/, '')),
+  );
+}
 
-const columnsIn = (node: unknown): string[] => {
+function columnsIn(node: unknown): string[] {
   const columns: string[] = [];
   everyNode({ node }, (kind, { fields }) => {
     if (kind === 'ColumnRef') columns.push(stringsOf(fields as unknown[]).at(-1) ?? '');
   });
   return columns;
-};
+}
 
 /** A part that is not a column must itself be immutable and contain only columns of PLAIN_TYPES. */
-const isImmutablePart = (kind: string, node: Tree): boolean => {
+function isImmutablePart(kind: string, node: Tree): boolean {
   const called = calledBy(kind, node);
   if (called !== null) return IMMUTABLE_FUNCTIONS.includes(called);
   if (kind === 'TypeCast') {
@@ -44,7 +47,7 @@ const isImmutablePart = (kind: string, node: Tree): boolean => {
     return arrayBounds === undefined && PLAIN_CASTS.has(stringsOf(names).at(-1) ?? '');
   }
   return COMBINING.has(kind) || HARMLESS.has(kind);
-};
+}
 
 const HARMLESS = new Set([
   'A_Const',
@@ -60,7 +63,7 @@ const HARMLESS = new Set([
 ]);
 
 /** Whether an item of a RETURNING list is immutable. */
-export const isImmutable = (item: Node): boolean => {
+export function isImmutable(item: Node): boolean {
   const value = 'ResTarget' in item ? item.ResTarget.val : item;
   if (value && 'ColumnRef' in value) return true;
   let isSo = columnsIn(value).every(isPlain);
@@ -68,4 +71,4 @@ export const isImmutable = (item: Node): boolean => {
     isSo &&= isImmutablePart(kind, node);
   });
   return isSo;
-};
+}

@@ -23,20 +23,22 @@ const LISTENED = [
   'message',
 ];
 
-const trace = (): Trace => ({
-  resources: process.getActiveResourcesInfo(),
-  listeners: LISTENED.flatMap((event) => Array.from({ length: process.listenerCount(event) }, () => event)),
-  environment: JSON.stringify(process.env),
-});
+function trace(): Trace {
+  return {
+    resources: process.getActiveResourcesInfo(),
+    listeners: LISTENED.flatMap((event) => Array.from({ length: process.listenerCount(event) }, () => event)),
+    environment: JSON.stringify(process.env),
+  };
+}
 
-const added = (before: readonly string[], after: readonly string[]): string[] => {
+function added(before: readonly string[], after: readonly string[]): string[] {
   const left = [...before];
   return after.filter((name) => {
     const index = left.indexOf(name);
     if (index !== -1) left.splice(index, 1);
     return index === -1;
   });
-};
+}
 
 // Node opens these when they are first read, which some packages do.
 void [process.stdout, process.stderr];

@@ -52,34 +52,35 @@ const FAILURE = '... on UserError { code message }';
 const FAILURES = `${FAILURE} ... on ValidationError { issueCount issues { path code message } }`;
 
 /** Returns a filter of records and jobs with one value for each dimension. */
-export const filterOf = (
+export function filterOf(
   values: Readonly<Record<string, string | readonly string[]>>,
-): { dimension: string; values: readonly string[] }[] =>
-  Object.entries(values).map(([dimension, value]) => ({
+): { dimension: string; values: readonly string[] }[] {
+  return Object.entries(values).map(([dimension, value]) => ({
     dimension,
     values: typeof value === 'string' ? [value] : value,
   }));
+}
 
 /** Sends records as one sum. Throws if they are rejected. */
-export const addRecords = async (
+export async function addRecords(
   server: StepServer,
   stream: string,
   granularity: 'HOURLY' | 'DAILY' | 'MONTHLY',
   records: readonly SentRecord[],
   key?: string,
-): Promise<void> => {
+): Promise<void> {
   const { allocationSum } = await server.graphql<{ allocationSum: Result }>(
     `mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ${FAILURES} } }`,
     { input: { stream, records: records.map((record) => ({ ...record, granularity })) } },
     key,
   );
   if (allocationSum.__typename !== 'AllocationReceipt') throw new Error(JSON.stringify(allocationSum));
-};
+}
 
 let jobsMade = 0;
 
 /** Returns settings of a job without a schedule, with a destination of its own. */
-export const jobSettings = (settings: Settings = {}): Settings => {
+export function jobSettings(settings: Settings = {}): Settings {
   jobsMade += 1;
   return {
     jobName: `job ${jobsMade}`,
@@ -90,11 +91,10 @@ export const jobSettings = (settings: Settings = {}): Settings => {
     enabled: false,
     ...settings,
   };
-};
+}
 
-const mutate =
-  (field: string, input: string, selection: string) =>
-  async (server: StepServer, value: Settings, key?: string): Promise<Result> => {
+function mutate(field: string, input: string, selection: string) {
+  return async (server: StepServer, value: Settings, key?: string): Promise<Result> => {
     const data = await server.graphql<Record<string, Result>>(
       `mutation ($input: ${input}!) { ${field}(input: $input) { __typename ${selection} ${FAILURES} } }`,
       { input: value },
@@ -102,6 +102,7 @@ const mutate =
     );
     return data[field] as Result;
   };
+}
 
 const JOB_FIELDS = `... on Job { id version jobName description enabled email s3Url format compression aggregationBucket
   timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
@@ -112,9 +113,8 @@ export const tryCreateJob = mutate('createJob', 'CreateJobInput', JOB_FIELDS);
 export const tryUpdateJob = mutate('updateJob', 'UpdateJobInput', JOB_FIELDS);
 export const tryRunJob = mutate('runJob', 'RunJobInput', `... on Run { ${RUN_FIELDS} }`);
 
-const mutateId =
-  (field: string, selection: string) =>
-  async (server: StepServer, id: string, key?: string): Promise<Result> => {
+function mutateId(field: string, selection: string) {
+  return async (server: StepServer, id: string, key?: string): Promise<Result> => {
     const data = await server.graphql<Record<string, Result>>(
       `mutation ($id: ID!) { ${field}(id: $id) { __typename ${selection} ${FAILURE} } }`,
       { id },
@@ -122,78 +122,89 @@ const mutateId =
     );
     return data[field] as Result;
   };
+}
 
 export const tryDeleteJob = mutateId('deleteJob', '... on DeletedJob { deletedId }');
 export const tryCancelRun = mutateId('cancelRun', `... on Run { ${RUN_FIELDS} }`);
 
-const expectType = (result: Result, type: string): Result => {
+function expectType(result: Result, type: string): Result {
   if (result.__typename !== type) throw new Error(JSON.stringify(result));
   return result;
-};
+}
 
 /** Creates a job and returns its id. Throws if it is rejected. */
-export const createJob = async (server: StepServer, settings: Settings = {}, key?: string): Promise<string> =>
-  expectType(await tryCreateJob(server, jobSettings(settings), key), 'Job')['id'] as string;
+export async function createJob(server: StepServer, settings: Settings = {}, key?: string): Promise<string> {
+  return expectType(await tryCreateJob(server, jobSettings(settings), key), 'Job')['id'] as string;
+}
 
-export const updateJob = async (server: StepServer, id: string, patch: Settings): Promise<Result> =>
-  expectType(await tryUpdateJob(server, { id, ...patch }), 'Job');
+export async function updateJob(server: StepServer, id: string, patch: Settings): Promise<Result> {
+  return expectType(await tryUpdateJob(server, { id, ...patch }), 'Job');
+}
 
-export const deleteJob = async (server: StepServer, id: string): Promise<void> => {
+export async function deleteJob(server: StepServer, id: string): Promise<void> {
   expectType(await tryDeleteJob(server, id), 'DeletedJob');
-};
+}
 
 /** Starts a MANUAL run and returns its id. */
-export const runJob = async (server: StepServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> =>
-  expectType(await tryRunJob(server, { jobId, scheduledFor }, key), 'Run')['id'] as string;
+export async function runJob(server: StepServer, jobId: string, scheduledFor?: string, key?: string): Promise<string> {
+  return expectType(await tryRunJob(server, { jobId, scheduledFor }, key), 'Run')['id'] as string;
+}
 
-export const cancelRun = async (server: StepServer, id: string): Promise<RunView> =>
-  expectType(await tryCancelRun(server, id), 'Run') as unknown as RunView;
+export async function cancelRun(server: StepServer, id: string): Promise<RunView> {
+  return expectType(await tryCancelRun(server, id), 'Run') as unknown as RunView;
+}
 
-export const readRun = async (server: StepServer, id: string): Promise<RunView> => {
+export async function readRun(server: StepServer, id: string): Promise<RunView> {
   const { run } = await server.graphql<{ run: RunView | null }>(`query ($id: ID!) { run(id: $id) { ${RUN_FIELDS} } }`, {
     id,
   });
   if (!run) throw new Error(`There is no run ${id}`);
   return run;
-};
+}
 
 /** Returns all runs of a job, oldest slot first. */
-export const runsOf = async (server: StepServer, jobId: string): Promise<RunView[]> => {
+export async function runsOf(server: StepServer, jobId: string): Promise<RunView[]> {
   const { runs } = await server.graphql<{ runs: { edges: { node: RunView }[] } }>(
     `query ($jobId: ID!) { runs(jobId: $jobId, first: 100) { edges { node { ${RUN_FIELDS} } } } }`,
     { jobId },
   );
   return runs.edges.map(({ node }) => node).toSorted((a, b) => (a.scheduledFor < b.scheduledFor ? -1 : 1));
-};
+}
 
 /** Long enough for a busy machine. */
 const DEADLINE_MS = 40_000;
 
-const isEnded = ({ status }: RunView): boolean => status !== 'QUEUED' && status !== 'RUNNING';
+function isEnded({ status }: RunView): boolean {
+  return status !== 'QUEUED' && status !== 'RUNNING';
+}
 
 /** Waits until the run meets the condition. */
-export const runThat = (
+export function runThat(
   server: StepServer,
   id: string,
   isWanted: (run: RunView) => boolean,
   deadlineMs = DEADLINE_MS,
-): Promise<RunView> => eventually(() => readRun(server, id), isWanted, deadlineMs);
+): Promise<RunView> {
+  return eventually(() => readRun(server, id), isWanted, deadlineMs);
+}
 
-export const endedRun = (server: StepServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> =>
-  runThat(server, id, isEnded, deadlineMs);
+export function endedRun(server: StepServer, id: string, deadlineMs = DEADLINE_MS): Promise<RunView> {
+  return runThat(server, id, isEnded, deadlineMs);
+}
 
 /** Waits until the job has `count` runs and all have ended. */
-export const endedRunsOf = (
+export function endedRunsOf(
   server: StepServer,
   jobId: string,
   count: number,
   deadlineMs = DEADLINE_MS,
-): Promise<RunView[]> =>
-  eventually(
+): Promise<RunView[]> {
+  return eventually(
     () => runsOf(server, jobId),
     (runs) => runs.length >= count && runs.every(isEnded),
     deadlineMs,
   );
+}
 
 export interface Manifest {
   readonly version: number;
@@ -220,7 +231,7 @@ export interface Exported {
 }
 
 /** Reads the objects of a successful run from the bucket. */
-export const readExport = (server: StepServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> => {
+export function readExport(server: StepServer, run: RunView, bucket = 'exports'): Omit<Exported, 'jobId' | 'run'> {
   if (run.status !== 'SUCCEEDED') throw new Error(`The run is ${run.status}: ${JSON.stringify(run.error)}`);
   const body = (key: string): Buffer => {
     const put = server.s3.object(bucket, key);
@@ -233,49 +244,51 @@ export const readExport = (server: StepServer, run: RunView, bucket = 'exports')
     text: bodies[0]?.toString() ?? '',
     manifest: JSON.parse(body(run.manifestKey ?? '').toString()) as Manifest,
   };
-};
+}
 
 /** Creates a job, runs it for the slot, waits and reads its objects. */
-export const exportOnce = async (
+export async function exportOnce(
   server: StepServer,
   settings: Settings,
   scheduledFor: string,
   key?: string,
-): Promise<Exported> => {
+): Promise<Exported> {
   const jobId = await createJob(server, settings, key);
   return { jobId, ...(await exportAgain(server, jobId, scheduledFor)) };
-};
+}
 
-export const exportAgain = async (
+export async function exportAgain(
   server: StepServer,
   jobId: string,
   scheduledFor: string,
-): Promise<Omit<Exported, 'jobId'>> => {
+): Promise<Omit<Exported, 'jobId'>> {
   const run = await endedRun(server, await runJob(server, jobId, scheduledFor));
   return { run, ...readExport(server, run) };
-};
+}
 
 /** Returns path and code of each issue of a ValidationError. Throws on any other result. */
-export const issuesOf = (result: Result): [path: string, code: string][] => {
+export function issuesOf(result: Result): [path: string, code: string][] {
   expectType(result, 'ValidationError');
   return (result['issues'] as { path: string[]; code: string }[]).map(({ path, code }) => [path.join('.'), code]);
-};
+}
 
 /** Returns the id that the database uses, for SQL. */
-export const innerId = (id: string): string => Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
+export function innerId(id: string): string {
+  return Buffer.from(id, 'base64url').toString().split(':')[1] ?? '';
+}
 
 /** Runs a statement on a connection of the test and returns its rows. */
-export const querySql = async <Row>(
+export async function querySql<Row>(
   server: Pick<StepServer, 'database'>,
   text: string,
   values: readonly unknown[] = [],
-): Promise<Row[]> => {
+): Promise<Row[]> {
   const { rows } = await withClient(server.database.url, (client) => client.query(text, [...values]));
   return rows as Row[];
-};
+}
 
 /** Adds `count` records of other elements to a stream directly in the database, since the API accepts 10,000 per request. */
-export const multiplyRecords = async (server: StepServer, stream: string, count: number): Promise<void> => {
+export async function multiplyRecords(server: StepServer, stream: string, count: number): Promise<void> {
   await querySql(
     server,
     `INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
@@ -284,10 +297,10 @@ export const multiplyRecords = async (server: StepServer, stream: string, count:
     [stream, count],
   );
   await forgetTotals(server, stream);
-};
+}
 
 /** Changes the operations of a stream to what a server without totals would have written. */
-export const forgetTotals = async (server: Pick<StepServer, 'database'>, stream: string): Promise<void> => {
+export async function forgetTotals(server: Pick<StepServer, 'database'>, stream: string): Promise<void> {
   await querySql(server, `DELETE FROM totals USING streams s WHERE s.id = stream_id AND s.name = $1`, [stream]);
   await querySql(
     server,
@@ -295,4 +308,4 @@ export const forgetTotals = async (server: Pick<StepServer, 'database'>, stream:
     [stream],
   );
   await querySql(server, `UPDATE streams SET totals_merged_xid = NULL WHERE name = $1`, [stream]);
-};
+}

@@ -12,11 +12,11 @@ export interface LogLine {
 }
 
 /** Creates a logger that keeps all lines, at the level trace, with the serializers of the real one. */
-export const createLogLines = (): {
+export function createLogLines(): {
   readonly log: Logger;
   readonly text: () => string;
   readonly lines: () => LogLine[];
-} => {
+} {
   let written = '';
   const stream = new Writable({
     write(chunk: Buffer, _encoding, callback) {
@@ -33,4 +33,4 @@ export const createLogLines = (): {
         .filter((line) => line !== '')
         .map((line) => JSON.parse(line) as LogLine),
   };
-};
+}

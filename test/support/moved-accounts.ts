@@ -17,22 +17,25 @@ export interface TravellingAccount {
 }
 
 /** Uses up transaction ids, so that the ids of the account are positive in a cluster that is ahead. */
-export const useUpIds = (server: Pick<TestServer, 'database'>): Promise<unknown> =>
-  withClient(server.database.url, (client) =>
+export function useUpIds(server: Pick<TestServer, 'database'>): Promise<unknown> {
+  return withClient(server.database.url, (client) =>
     client.query(
       `DO $$ BEGIN FOR i IN 1..${4n * MOST_AHEAD} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$`,
     ),
   );
+}
 
 /** Returns the system identifier of a cluster that the account is not in. */
-const awayFrom = (cluster: number): string => String(1000 + cluster);
+function awayFrom(cluster: number): string {
+  return String(1000 + cluster);
+}
 
 /** @param counts the lead of each cluster's counter over a common origin, between -MOST_AHEAD and MOST_AHEAD */
-export const startTravelling = (
+export function startTravelling(
   server: Pick<TestServer, 'database'>,
   accountId: bigint,
   counts: readonly bigint[],
-): TravellingAccount => {
+): TravellingAccount {
   let cluster = 0;
   return {
     get cluster() {
@@ -49,16 +52,16 @@ export const startTravelling = (
       cluster = next;
     },
   };
-};
+}
 
 /** Shifts the ids in one transaction, since a restore or a move of a shard also commits its rows together. */
-const shiftIds = (
+function shiftIds(
   { database }: Pick<TestServer, 'database'>,
   accountId: bigint,
   shift: bigint,
   then: readonly string[],
-): Promise<void> =>
-  withClient(database.url, async (client) => {
+): Promise<void> {
+  return withClient(database.url, async (client) => {
     // Repaired rows have an id that is in the past in every cluster.
     const shifted = (column: string) =>
       `${column} = CASE WHEN ${column} > '3' THEN (${column}::text::numeric + ${shift})::text::xid8 ELSE ${column} END`;
@@ -80,15 +83,17 @@ const shiftIds = (
     }
     await client.query('COMMIT');
   });
+}
 
 /** Moves the account to a cluster that it has never been in. */
-export const moveAway = (server: Pick<TestServer, 'database'>, accountId: bigint, shift: bigint): Promise<void> =>
-  shiftIds(server, accountId, shift, [
+export function moveAway(server: Pick<TestServer, 'database'>, accountId: bigint, shift: bigint): Promise<void> {
+  return shiftIds(server, accountId, shift, [
     'UPDATE ledgers SET system_identifier = system_identifier % 1000000 + 1 WHERE account_id = $1',
   ]);
+}
 
 /** Returns the epoch of the account's ledger, which a run stores with its watermark. */
-export const readEpoch = async (server: Pick<TestServer, 'database'>, accountId: bigint): Promise<string> => {
+export async function readEpoch(server: Pick<TestServer, 'database'>, accountId: bigint): Promise<string> {
   const [row] = await querySql<{ epoch: string }>(
     server,
     `SELECT (pg_control_system()).system_identifier || ' ' || xmin AS epoch FROM ledgers WHERE account_id = $1`,
@@ -96,4 +101,4 @@ export const readEpoch = async (server: Pick<TestServer, 'database'>, accountId:
   );
   if (!row) throw new Error('The account has no ledger.');
   return row.epoch;
-};
+}

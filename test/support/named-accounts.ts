@@ -57,21 +57,24 @@ interface Condition {
 /** WITH queries by name. */
 export type Queries = ReadonlyMap<string, Node>;
 
-export const named = (verb: NamedTable['verb'], { relname = '', schemaname }: RangeVar): NamedTable => ({
-  verb,
-  table: relname,
-  isOfQueue: schemaname === QUEUE_SCHEMA,
-  account: 'missing',
-});
+export function named(verb: NamedTable['verb'], { relname = '', schemaname }: RangeVar): NamedTable {
+  return {
+    verb,
+    table: relname,
+    isOfQueue: schemaname === QUEUE_SCHEMA,
+    account: 'missing',
+  };
+}
 
-export const namedAll = (verb: NamedTable['verb'], relations: readonly Node[] = []): NamedTable[] =>
-  relations.flatMap((relation) => ('RangeVar' in relation ? [named(verb, relation.RangeVar)] : []));
+export function namedAll(verb: NamedTable['verb'], relations: readonly Node[] = []): NamedTable[] {
+  return relations.flatMap((relation) => ('RangeVar' in relation ? [named(verb, relation.RangeVar)] : []));
+}
 
-export const readFrom = (
+export function readFrom(
   from: readonly Node[],
   where: Node | undefined,
   queries: Queries,
-): { readonly sources: readonly Source[]; readonly conditions: readonly Condition[] } => {
+): { readonly sources: readonly Source[]; readonly conditions: readonly Condition[] } {
   const conditions: Condition[] = [];
   const read = (node: Node): Source[] => {
     if ('RangeVar' in node) {
@@ -107,17 +110,21 @@ export const readFrom = (
     for (const condition of conjunctsOf(where)) conditions.push({ node: condition, sources: new Set(sources) });
   }
   return { sources, conditions };
-};
+}
 
-const conjunctsOf = (node: Node): Node[] =>
-  'BoolExpr' in node && node.BoolExpr.boolop === 'AND_EXPR' ? (node.BoolExpr.args ?? []).flatMap(conjunctsOf) : [node];
+function conjunctsOf(node: Node): Node[] {
+  return 'BoolExpr' in node && node.BoolExpr.boolop === 'AND_EXPR'
+    ? (node.BoolExpr.args ?? []).flatMap(conjunctsOf)
+    : [node];
+}
 
-export const tablesOf = (sources: readonly Source[], conditions: readonly Condition[]): NamedTable[] =>
-  sources.flatMap((source) =>
+export function tablesOf(sources: readonly Source[], conditions: readonly Condition[]): NamedTable[] {
+  return sources.flatMap((source) =>
     source.table ? [{ ...named('SELECT', source.table), account: accountOf(source, sources, conditions) }] : [],
   );
+}
 
-const accountOf = (source: Source, sources: readonly Source[], conditions: readonly Condition[]): AccountIs => {
+function accountOf(source: Source, sources: readonly Source[], conditions: readonly Condition[]): AccountIs {
   let found: AccountIs = 'missing';
   for (const condition of conditions) {
     if (!condition.sources.has(source)) continue;
@@ -133,10 +140,10 @@ const accountOf = (source: Source, sources: readonly Source[], conditions: reado
     }
   }
   return found;
-};
+}
 
 /** Returns pairs that a condition makes equal: `a = b`, `a IN (b)`, `(a, c) = (b, d)`. */
-const equalitiesOf = (node: Node): [Node, Node][] => {
+function equalitiesOf(node: Node): [Node, Node][] {
   if (!('A_Expr' in node)) return [];
   const { kind, name, lexpr, rexpr } = node.A_Expr;
   if (!lexpr || !rexpr || stringsOf(name).at(-1) !== '=') return [];
@@ -154,15 +161,15 @@ const equalitiesOf = (node: Node): [Node, Node][] => {
     });
   }
   return [[lexpr, rexpr]];
-};
+}
 
-const isValue = (node: Node): boolean => {
+function isValue(node: Node): boolean {
   if ('TypeCast' in node) return node.TypeCast.arg !== undefined && isValue(node.TypeCast.arg);
   return 'ParamRef' in node || ('A_Const' in node && node.A_Const.isnull !== true);
-};
+}
 
 /** Returns the source whose account_id this column is. Null for another column and for one of an outer query. */
-const accountColumnOf = ({ fields }: ColumnRef, sources: readonly Source[]): Source | null => {
+function accountColumnOf({ fields }: ColumnRef, sources: readonly Source[]): Source | null {
   const path = stringsOf(fields);
   if (path.at(-1) !== 'account_id') return null;
   const qualifier = path.at(-2);
@@ -175,19 +182,19 @@ const accountColumnOf = ({ fields }: ColumnRef, sources: readonly Source[]): Sou
   const tables = candidates.filter(({ table }) => table !== null);
   const [only, ...others] = tables.length > 0 ? tables : candidates;
   return only && others.length === 0 ? only : null;
-};
+}
 
-export const accountOfInserted = (insert: InsertStmt, { relname = '' }: RangeVar, queries: Queries): AccountIs => {
+export function accountOfInserted(insert: InsertStmt, { relname = '' }: RangeVar, queries: Queries): AccountIs {
   const place = (insert.cols ?? []).findIndex(
     (column) => 'ResTarget' in column && column.ResTarget.name === 'account_id',
   );
   const query = insert.selectStmt;
   if (place === -1 || !query || !WITH_ACCOUNT.has(relname)) return 'missing';
   return comesFromValue(query, place, queries) ? 'value' : 'joined';
-};
+}
 
 /** Whether a column of a query is a value, or the account of rows whose table is compared with a value. */
-const comesFromValue = (node: Node, column: number | string, outer: Queries): boolean => {
+function comesFromValue(node: Node, column: number | string, outer: Queries): boolean {
   if (!('SelectStmt' in node)) return false;
   const select = node.SelectStmt;
   const queries = new Map(outer);
@@ -215,10 +222,10 @@ const comesFromValue = (node: Node, column: number | string, outer: Queries): bo
   if (!source) return false;
   if (source.table) return accountOf(source, sources, conditions) === 'value';
   return source.query !== null && comesFromValue(source.query, 'account_id', queries);
-};
+}
 
 /** Returns the column of this name that `*` or `t.*` adds to a SELECT list. */
-const columnOfStar = ({ targetList = [] }: SelectStmt, name: string): Node | undefined => {
+function columnOfStar({ targetList = [] }: SelectStmt, name: string): Node | undefined {
   for (const target of targetList) {
     const value = 'ResTarget' in target ? target.ResTarget.val : undefined;
     if (!value || !('ColumnRef' in value)) continue;
@@ -227,13 +234,15 @@ const columnOfStar = ({ targetList = [] }: SelectStmt, name: string): Node | und
     return { ColumnRef: { fields: [...path.slice(0, -1), name].map((sval) => ({ String: { sval } })) } };
   }
   return undefined;
-};
+}
 
-const leftmost = (select: SelectStmt): SelectStmt => (select.larg ? leftmost(select.larg) : select);
+function leftmost(select: SelectStmt): SelectStmt {
+  return select.larg ? leftmost(select.larg) : select;
+}
 
 /** Returns the index of the column with this name in a SELECT list, or -1. */
-const placeOf = ({ targetList = [] }: SelectStmt, name: string): number =>
-  targetList.findIndex((target) => {
+function placeOf({ targetList = [] }: SelectStmt, name: string): number {
+  return targetList.findIndex((target) => {
     if (!('ResTarget' in target)) return false;
     const { name: alias, val } = target.ResTarget;
     return (
@@ -241,3 +250,4 @@ const placeOf = ({ targetList = [] }: SelectStmt, name: string): number =>
       (alias === undefined && val && 'ColumnRef' in val && stringsOf(val.ColumnRef.fields).at(-1) === name)
     );
   });
+}

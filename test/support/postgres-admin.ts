@@ -6,36 +6,38 @@ import { startUpOptions } from '../../src/db/session-settings.ts';
 const OWN_SETTINGS = `-c sluice.all_accounts=on ${startUpOptions({ statementTimeoutMs: 0, idleInTransactionMs: 0, searchPath: 'public' })}`;
 
 /** Opens a connection to the database at `url` that sees the rows of all accounts. The caller ends it. */
-export const openClient = async (url: string): Promise<pg.Client> => {
+export async function openClient(url: string): Promise<pg.Client> {
   const client = new SessionClient({ connectionString: url, application_name: 'sluice-tests', options: OWN_SETTINGS });
   await client.connect();
   return client;
-};
+}
 
 /** Runs `work` on such a connection. */
-export const withClient = async <T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> => {
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = await openClient(url);
   try {
     return await work(client);
   } finally {
     await client.end();
   }
-};
+}
 
 /** Returns a URL of the same server and database with another role. */
-export const urlOfRole = (url: string, role: string, password: string): string => {
+export function urlOfRole(url: string, role: string, password: string): string {
   const changed = new URL(url);
   changed.username = role;
   changed.password = password;
   return changed.href;
-};
+}
 
 /** Returns a URL of the same server with another database. */
-export const urlOfDatabase = (url: string, database: string): string => {
+export function urlOfDatabase(url: string, database: string): string {
   const changed = new URL(url);
   changed.pathname = `/${database}`;
   return changed.href;
-};
+}
 
 /** Returns the role in a connection string. */
-export const ownerOf = (url: string): string => new URL(url).username;
+export function ownerOf(url: string): string {
+  return new URL(url).username;
+}

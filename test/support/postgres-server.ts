@@ -66,7 +66,7 @@ const KEEPER = `
   rm -rf "$directory"`;
 
 /** Finds a port outside the ephemeral range: no other connection may get it while the server is down. */
-const freePort = async (): Promise<number> => {
+async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(15_000, 30_000);
     const server = createServer().listen(port, '127.0.0.1');
@@ -79,9 +79,9 @@ const freePort = async (): Promise<number> => {
     await once(server, 'close');
     return port;
   }
-};
+}
 
-const untilAnswering = async (url: string, keeper: ChildProcess, log: readonly string[]): Promise<void> => {
+async function untilAnswering(url: string, keeper: ChildProcess, log: readonly string[]): Promise<void> {
   const deadline = performance.now() + START_DEADLINE_MS;
   for (;;) {
     const client = new pg.Client({ connectionString: url });
@@ -96,15 +96,15 @@ const untilAnswering = async (url: string, keeper: ChildProcess, log: readonly s
       await delay(25);
     }
   }
-};
+}
 
-const embeddedPrograms = async (account: PostgresAccount | undefined, directory: string): Promise<string> => {
+async function embeddedPrograms(account: PostgresAccount | undefined, directory: string): Promise<string> {
   const { bin } = account === undefined ? await pgBinaries() : await reachableBinaries(account, directory);
   return bin;
-};
+}
 
 /** Creates a temporary directory. PostgreSQL does not run as root, so for root it belongs to an unprivileged account. */
-const openPlace = async (bin: string | undefined): Promise<Place> => {
+async function openPlace(bin: string | undefined): Promise<Place> {
   const account = process.getuid?.() === 0 ? await unprivilegedAccount() : undefined;
   const directory = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
   if (account !== undefined) await chown(directory, account.uid, account.gid);
@@ -114,7 +114,7 @@ const openPlace = async (bin: string | undefined): Promise<Place> => {
     data: join(directory, 'data'),
     bin: bin ?? (await embeddedPrograms(account, directory)),
   };
-};
+}
 
 interface Place {
   readonly account: PostgresAccount | undefined;
@@ -130,16 +130,16 @@ interface Place {
  * @param bin directory of the programs `initdb` and `postgres`; without it, the embedded ones
  * @param durability whether committed data survives goAway()
  */
-export const startTestPostgres = async (
+export async function startTestPostgres(
   bin: string | undefined,
   durability: 'forgetful' | 'durable' = 'forgetful',
-): Promise<CopiedPostgres> => {
+): Promise<CopiedPostgres> {
   const place = await openPlace(bin);
   await initialize(place);
   return startCopied(place, durability === 'durable' ? DURABLE : FORGETFUL, bin);
-};
+}
 
-const initialize = async ({ account, directory, data, bin }: Place): Promise<void> => {
+async function initialize({ account, directory, data, bin }: Place): Promise<void> {
   const passwordFile = join(directory, 'password');
   await writeFile(passwordFile, PASSWORD, { mode: 0o600 });
   if (account !== undefined) await chown(passwordFile, account.uid, account.gid);
@@ -156,14 +156,14 @@ const initialize = async ({ account, directory, data, bin }: Place): Promise<voi
     ],
     { ...account, cwd: directory },
   );
-};
+}
 
-const startCopied = async (
+async function startCopied(
   place: Place,
   settings: Readonly<Record<string, string>>,
   bin: string | undefined,
   port?: number,
-): Promise<CopiedPostgres> => {
+): Promise<CopiedPostgres> {
   const server = await launch(place, settings, port);
   return {
     ...server,
@@ -183,14 +183,14 @@ const startCopied = async (
       return startCopied(next, settings, bin, Number(new URL(server.url).port));
     },
   };
-};
+}
 
 /** Starts a hot standby that streams from the server. Its files are copied by the documented low-level base backup API. */
-const startStandby = async (
+async function startStandby(
   primaryUrl: string,
   primaryData: string,
   bin: string | undefined,
-): Promise<RestartablePostgres> => {
+): Promise<RestartablePostgres> {
   const place = await openPlace(bin);
   const { account, data } = place;
   const client = new pg.Client({ connectionString: primaryUrl });
@@ -217,13 +217,13 @@ const startStandby = async (
     hot_standby_feedback: 'on',
     wal_retrieve_retry_interval: '100ms',
   });
-};
+}
 
-const launch = async (
+async function launch(
   { account, directory, data, bin }: Place,
   ofItsOwn: Readonly<Record<string, string>>,
   fixedPort?: number,
-): Promise<RestartablePostgres> => {
+): Promise<RestartablePostgres> {
   const port = fixedPort ?? (await freePort());
   const settings = Object.entries({ ...SETTINGS, ...ofItsOwn, port }).flatMap(([name, value]) => [
     '-c',
@@ -273,4 +273,4 @@ const launch = async (
       await untilAnswering(url, keeper, log);
     },
   };
-};
+}

@@ -34,11 +34,11 @@ const open = new Map<string, TestDatabase>();
 let hostileLevel: HostileLevel | null = null;
 
 /** Sets hostile defaults with this isolation level on all databases created from now on; null stops that. */
-export const makeDatabasesHostile = (level: HostileLevel | null): void => {
+export function makeDatabasesHostile(level: HostileLevel | null): void {
   hostileLevel = level;
-};
+}
 
-const leakedSessions = async (admin: pg.Client, database: string): Promise<string[]> => {
+async function leakedSessions(admin: pg.Client, database: string): Promise<string[]> {
   const { rows } = await admin.query<{ session: string }>(
     `SELECT format('%s [%s] %s', coalesce(nullif(application_name, ''), '(no application_name)'),
                    coalesce(state, '?'), left(regexp_replace(query, '\\s+', ' ', 'g'), 200)) AS session
@@ -48,22 +48,22 @@ const leakedSessions = async (admin: pg.Client, database: string): Promise<strin
     [database],
   );
   return rows.map((row) => row.session);
-};
+}
 
-const sessionsAfterDeadline = async (admin: pg.Client, database: string): Promise<string[]> => {
+async function sessionsAfterDeadline(admin: pg.Client, database: string): Promise<string[]> {
   const deadline = performance.now() + LEAK_DEADLINE_MS;
   for (;;) {
     const sessions = await leakedSessions(admin, database);
     if (sessions.length === 0 || performance.now() > deadline) return sessions;
     await delay(20);
   }
-};
+}
 
 /**
  * Copies the migrated template. Call it in `beforeAll`, and `drop` in `afterAll` after everything that uses the database
  * was stopped. A file that does not drop its database fails.
  */
-export const createTestDatabase = async (): Promise<TestDatabase> => {
+export async function createTestDatabase(): Promise<TestDatabase> {
   const adminUrl = inject('postgresAdminUrl');
   const ownerUrl = inject('postgresOwnerUrl');
   const database = `sluice_test_${randomUUID().replaceAll('-', '')}`;
@@ -90,13 +90,13 @@ export const createTestDatabase = async (): Promise<TestDatabase> => {
   };
   open.set(database, created);
   return created;
-};
+}
 
 /** Drops databases that a test file did not drop, and fails the file. */
-export const dropForgottenDatabases = async (): Promise<void> => {
+export async function dropForgottenDatabases(): Promise<void> {
   const forgotten = [...open.values()];
   const results = await Promise.allSettled(forgotten.map((database) => database.drop()));
   if (forgotten.length === 0) return;
   const reasons = results.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []));
   throw new Error([`${forgotten.length} test databases were not dropped by their file`, ...reasons].join('\n'));
-};
+}

@@ -10,7 +10,7 @@ export interface RawConnection {
   readonly closed: Promise<string>;
 }
 
-export const openRawConnection = async (url: string): Promise<RawConnection> => {
+export async function openRawConnection(url: string): Promise<RawConnection> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).setNoDelay();
   let text = '';
@@ -18,11 +18,11 @@ export const openRawConnection = async (url: string): Promise<RawConnection> => 
   const closed = once(socket, 'close').then(() => text);
   await once(socket, 'connect');
   return { socket, received: () => text, closed };
-};
+}
 
 /** Sends these bytes and returns everything that is received until the server closes the connection. */
-export const sendRaw = async (url: string, request: string | Buffer): Promise<string> => {
+export async function sendRaw(url: string, request: string | Buffer): Promise<string> {
   const { socket, closed } = await openRawConnection(url);
   socket.write(request);
   return closed;
-};
+}

@@ -3,7 +3,7 @@ import type { HostileLevel } from './hostile-defaults.ts';
 import { makeDatabasesHostile } from './postgres.ts';
 
 /** Runs the tests of other files on databases with hostile defaults. Paths are relative to test/, without .test.ts. */
-export const runOnHostileDatabases = (level: HostileLevel, files: readonly string[]): void => {
+export function runOnHostileDatabases(level: HostileLevel, files: readonly string[]): void {
   beforeAll(() => makeDatabasesHostile(level));
   afterAll(() => makeDatabasesHostile(null));
   for (const file of files) {
@@ -11,4 +11,4 @@ export const runOnHostileDatabases = (level: HostileLevel, files: readonly strin
     describe(`again: ${file}`, () =>
       import(`../${file}.test.ts?defaults=${encodeURIComponent(level)}`) as Promise<unknown> as Promise<void>);
   }
-};
+}

@@ -24,7 +24,7 @@ export interface SteppedRun {
 
 const LEASE_MS = 60_000;
 
-export const createSteppedJob = async (server: TestServer, key = server.key): Promise<SteppedJob> => {
+export async function createSteppedJob(server: TestServer, key = server.key): Promise<SteppedJob> {
   const { database, queue } = server.resources;
   const { createJob } = await server.graphql<{ createJob: { id: string } }>(
     `mutation ($input: CreateJobInput!) { createJob(input: $input) { ... on Job { id } ... on UserError { message } } }`,
@@ -79,4 +79,4 @@ export const createSteppedJob = async (server: TestServer, key = server.key): Pr
       };
     },
   };
-};
+}

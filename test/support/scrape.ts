@@ -14,7 +14,7 @@ export interface Scrape {
 
 const LINE = /^(?<name>[a-zA-Z_:][\w:]*)(?:\{(?<labels>.*)\})? (?<value>\S+)$/;
 
-export const scrape = async (url: string): Promise<Scrape> => {
+export async function scrape(url: string): Promise<Scrape> {
   const response = await fetch(`${url}/metrics`);
   const text = await response.text();
   if (response.status !== 200) throw new Error(`/metrics answers ${response.status}: ${text}`);
@@ -41,4 +41,4 @@ export const scrape = async (url: string): Promise<Scrape> => {
       return fitting.length === 0 ? undefined : fitting.reduce((sum, { value }) => sum + value, 0);
     },
   };
-};
+}

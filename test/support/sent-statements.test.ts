@@ -15,10 +15,10 @@ afterAll(() => database.drop());
 const APPLICATION = { applicationName: 'sluice-heard' };
 
 /** Returns the statements that a client sends, in order. */
-const heardOf = async (
+async function heardOf(
   work: (client: pg.Client) => Promise<unknown>,
   client = new pg.Client(sessionConnection(database.url, APPLICATION)),
-): Promise<readonly SentStatement[]> => {
+): Promise<readonly SentStatement[]> {
   await client.connect();
   const hearing = hearStatements();
   try {
@@ -28,17 +28,17 @@ const heardOf = async (
     await client.end();
   }
   return hearing.heard.filter(({ applicationName }) => applicationName === APPLICATION.applicationName);
-};
+}
 
 const READING = 'SELECT 1 FROM records';
 
 /** Returns the scope of each statement that reads records. */
-const scopesOf = async (...texts: readonly string[]): Promise<SentStatement['scope'][]> => {
+async function scopesOf(...texts: readonly string[]): Promise<SentStatement['scope'][]> {
   const heard = await heardOf(async (client) => {
     for (const text of texts) await client.query(text);
   });
   return heard.filter(({ text }) => text.startsWith(READING)).map(({ scope }) => scope);
-};
+}
 
 test('recorded statements > have no scope from a setting of the session, which the nodes of a cluster do not see', async () => {
   expect(await scopesOf(`SET sluice.all_accounts = 'on'`, READING)).toEqual([null]);

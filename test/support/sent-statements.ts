@@ -58,7 +58,7 @@ const COMMENT = /(?<=^|\s)--[^\n]*/g;
  * Records every message that this process sends through pg from now on, on every connection. It patches the methods that
  * write to the socket, so that it sees the final SQL.
  */
-export const hearStatements = (): { readonly heard: readonly SentStatement[]; stop(): void } => {
+export function hearStatements(): { readonly heard: readonly SentStatement[]; stop(): void } {
   const heard = new Map<string, SentStatement>();
   /** Scopes of connections that are in a transaction. */
   const scopes = new WeakMap<Connection, SentStatement['scope']>();
@@ -102,4 +102,4 @@ export const hearStatements = (): { readonly heard: readonly SentStatement[]; st
     },
     stop: () => Object.assign(connections, { query, parse, bind }),
   };
-};
+}

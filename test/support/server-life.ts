@@ -38,7 +38,7 @@ const USAGE = `usage(input: { from: "2026-01-20T00:00:00Z", to: "2026-01-28T00:0
   ... on Usage { series { total } } }`;
 
 /** Runs several servers on one database, one after the other, and the commands next to the first. */
-export const liveThrough = async (): Promise<void> => {
+export async function liveThrough(): Promise<void> {
   await migrateEmptyDatabase();
   const server = await startTestServer();
   try {
@@ -56,9 +56,9 @@ export const liveThrough = async (): Promise<void> => {
   } finally {
     await server.stop();
   }
-};
+}
 
-const migrateEmptyDatabase = async (): Promise<void> => {
+async function migrateEmptyDatabase(): Promise<void> {
   const adminUrl = inject('postgresAdminUrl');
   const ownerUrl = inject('postgresOwnerUrl');
   const name = `sluice_test_${randomUUID().replaceAll('-', '')}`;
@@ -68,9 +68,9 @@ const migrateEmptyDatabase = async (): Promise<void> => {
   } finally {
     await withClient(adminUrl, (admin) => admin.query(`DROP DATABASE ${name} WITH (FORCE)`));
   }
-};
+}
 
-const write = async (server: TestServer): Promise<void> => {
+async function write(server: TestServer): Promise<void> {
   const filter = filterOf({ region: 'eu' });
   const record = { timestamp: DAY, granularity: 'DAILY', elementName: 'acme', filter };
   const mutate = (field: string, type: string, input: object) =>
@@ -103,16 +103,16 @@ const write = async (server: TestServer): Promise<void> => {
     headers: { 'x-api-key': server.key },
   });
   await server.graphql(`mutation { deleteStream(name: "short-lived") { __typename } }`);
-};
+}
 
-const read = async (server: TestServer): Promise<void> => {
+async function read(server: TestServer): Promise<void> {
   await server.graphql(`{ streams(first: 5) { totalCount edges { node { id name firstTimestamp operations(first: 2) { edges { node { id } } }
       records(first: 2) { edges { node { value } } } } } }
     ${USAGE} viewer { accountName } jobs(first: 2) { edges { node { id } } } }`);
   await scrape(server.url);
-};
+}
 
-const exportRuns = async (server: TestServer): Promise<void> => {
+async function exportRuns(server: TestServer): Promise<void> {
   const { jobId } = await exportOnce(server, EXPORT, SLOT);
   await exportOnce(server, { ...EXPORT, jobName: 'filled', sparse: false, compression: 'GZIP' }, SLOT);
   await updateJob(server, jobId, { description: 'changed' });
@@ -129,10 +129,10 @@ const exportRuns = async (server: TestServer): Promise<void> => {
     () => readRun(server, canceled),
     ({ finishedAt }) => finishedAt !== null,
   );
-};
+}
 
 /** Executes a run that takes longer than a heartbeat. */
-const renewLease = async (server: TestServer): Promise<void> => {
+async function renewLease(server: TestServer): Promise<void> {
   const stored = createGate();
   const faults = createFaults(server.s3);
   faults.on('held', () => ({ hold: stored.opened }));
@@ -160,10 +160,10 @@ const renewLease = async (server: TestServer): Promise<void> => {
   }
   await endedRun(server, held);
   faults.clear('held');
-};
+}
 
 /** Runs periodic work of a server, and the parts of commands that need old records. */
-const maintain = async (server: TestServer): Promise<void> => {
+async function maintain(server: TestServer): Promise<void> {
   const { acrossAccounts: db } = server.resources.database;
   await forgetTotals(server, 'usage');
   await mergeSlice(db, SWEEP_START, { leastOperations: 1 });
@@ -191,10 +191,10 @@ const maintain = async (server: TestServer): Promise<void> => {
     await purgeStream(db, found, age);
   }
   await clearAbandoned(db, 0);
-};
+}
 
 /** Runs the operator's commands, except those that are clients of a server. */
-const operate = async (server: TestServer): Promise<void> => {
+async function operate(server: TestServer): Promise<void> {
   await runCommand(server, ['account', 'create', 'acme']);
   await runCommand(server, ['account', 'list']);
   await runCommand(server, ['key', 'create', '--account', 'acme', '--scopes', 'ADMIN', '--name', 'lasting']);
@@ -210,7 +210,7 @@ const operate = async (server: TestServer): Promise<void> => {
   await runCommand(server, ['purge', '--yes', '--hidden']);
   await runCommand(server, ['doctor']);
   await runCommand(server, ['scale-out', 'check']);
-};
+}
 
 /** Names of the commands that were run, such as `bucket move`. */
 export const commandsRun = new Set<string>();
@@ -218,29 +218,32 @@ export const commandsRun = new Set<string>();
 const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'ingest']);
 
 /** Lists the operator's commands by name. */
-export const operatorCommands = (): string[] => {
+export function operatorCommands(): string[] {
   const leaves = (command: Command, path: readonly string[]): string[] =>
     command.commands.length === 0
       ? [path.join(' ')]
       : command.commands.flatMap((child) => leaves(child, [...path, child.name()]));
   return leaves(programOf({}), []).filter((name) => !CLIENT_COMMANDS.has(name));
-};
+}
 
-const silent = () => undefined;
+function silent() {
+  return undefined;
+}
 
-const programOf = (env: Readonly<Record<string, string>>, onBroken: () => void = silent): Command =>
-  createProgram({
+function programOf(env: Readonly<Record<string, string>>, onBroken: () => void = silent): Command {
+  return createProgram({
     env,
     terminal: { print: silent, message: silent, isInteractive: false, columns: 80, style: (_, text) => text },
     log: { debug: silent, warn: silent, error: silent },
     onBroken,
     onInterrupted: silent,
   });
+}
 
-const runCommand = async (
+async function runCommand(
   { database: { url }, key }: { readonly database: { readonly url: string }; readonly key: string },
   args: readonly string[],
-): Promise<void> => {
+): Promise<void> {
   const option = args.findIndex((arg) => arg.startsWith('-'));
   const words = option === -1 ? args : args.slice(0, option);
   const name = operatorCommands().find((command) => words.join(' ').startsWith(command));
@@ -249,19 +252,20 @@ const runCommand = async (
   // With ROLE=api doctor needs no credentials of S3.
   const env = { DATABASE_URL: url, DATABASE_READ_URL: url, ROLE: 'api', ...(key !== '' && { API_KEY: key }) };
   await programOf(env).parseAsync(args, { from: 'user' });
-};
+}
 
 /** Simulates a restore of a dump, or a move to another node: the rows are copied, the counter of transaction ids is not. */
-const moveToAnotherCluster = (server: TestServer): Promise<void> =>
-  withClient(server.database.url, async (client) => {
+function moveToAnotherCluster(server: TestServer): Promise<void> {
+  return withClient(server.database.url, async (client) => {
     const ahead = (column: string) => `(${column}::text::numeric + 1000000000000)::text::xid8`;
     await client.query(`UPDATE operations SET xid = ${ahead('xid')}`);
     await client.query(`UPDATE streams SET created_xid = ${ahead('created_xid')}`);
     await client.query(`UPDATE ledgers SET system_identifier = '1'`);
   });
+}
 
 /** Uses the database as a standby of itself, since exports send the same statements to a standby. */
-const exportFromReplica = async (beside: TestServer): Promise<void> => {
+async function exportFromReplica(beside: TestServer): Promise<void> {
   await beside.app.stop();
   const env = { DATABASE_READ_URL: beside.database.url };
   const server = await startTestServer({ env, database: beside.database, s3: beside.s3 });
@@ -270,4 +274,4 @@ const exportFromReplica = async (beside: TestServer): Promise<void> => {
   } finally {
     await server.stop();
   }
-};
+}

@@ -62,7 +62,7 @@ const TEST_BUCKETS = ['exports', 'other-exports', 'my.bucket', 'handed-on'];
 /** Short times for tests, with every mechanism of production. */
 const TEST_ENV = { PORT: '0', LOG_LEVEL: 'silent', RUN_HEARTBEAT_MS: '200', SHUTDOWN_GRACE_SECONDS: '5' };
 
-export const startTestServer = async (options: TestServerOptions = {}): Promise<TestServer> => {
+export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const key = randomBytes(24).toString('hex');
   const database = options.database ?? (await createTestDatabase());
   const s3 = options.s3 ?? (await startStrictS3({ buckets: TEST_BUCKETS }));
@@ -107,14 +107,14 @@ export const startTestServer = async (options: TestServerOptions = {}): Promise<
       if (!options.database) await database.drop();
     },
   };
-};
+}
 
 /** Calls `ask` until the condition holds. Throws with the last value if it never does. */
-export const eventually = async <Value>(
+export async function eventually<Value>(
   ask: () => Promise<Value>,
   isThere: (value: Value) => boolean,
   deadlineMs = 45_000,
-): Promise<Value> => {
+): Promise<Value> {
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     const value = await ask();
@@ -122,4 +122,4 @@ export const eventually = async <Value>(
     if (performance.now() > deadline) throw new Error(`It never came to that; the last was ${JSON.stringify(value)}`);
     await delay(25);
   }
-};
+}

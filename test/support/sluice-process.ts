@@ -29,18 +29,20 @@ export interface Outcome {
 
 type EntryPoint = 'cli' | 'main' | 'demo';
 
-export const sluiceEnvironment = (settings: Settings): NodeJS.ProcessEnv => ({
-  PATH: process.env['PATH'],
-  // Hides the AWS settings of this machine.
-  HOME: '/nonexistent',
-  AWS_EC2_METADATA_DISABLED: 'true',
-  // Without the cache, a third of the start is spent compiling the same modules.
-  NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
-  ...settings,
-});
+export function sluiceEnvironment(settings: Settings): NodeJS.ProcessEnv {
+  return {
+    PATH: process.env['PATH'],
+    // Hides the AWS settings of this machine.
+    HOME: '/nonexistent',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    // Without the cache, a third of the start is spent compiling the same modules.
+    NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'),
+    ...settings,
+  };
+}
 
 /** Runs an entry point to its end. */
-export const runSluice = async (entry: EntryPoint, args: readonly string[], settings: Settings): Promise<Outcome> => {
+export async function runSluice(entry: EntryPoint, args: readonly string[], settings: Settings): Promise<Outcome> {
   const child = spawn(process.execPath, [`${CHECKOUT}src/${entry}.ts`, ...args], {
     cwd: CHECKOUT,
     env: sluiceEnvironment(settings),
@@ -50,7 +52,7 @@ export const runSluice = async (entry: EntryPoint, args: readonly string[], sett
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   clearTimeout(impatience);
   return { code: code as number | null, stdout, stderr };
-};
+}
 
 export interface SluiceProcess {
   /** Id of the process and of its process group. */
@@ -75,23 +77,27 @@ process.on('exit', () => {
   for (const group of live) killGroup(group);
 });
 
-const killGroup = (group: number): void => {
+function killGroup(group: number): void {
   try {
     process.kill(-group, 'SIGKILL');
   } catch {
     // The group does not exist any more.
   }
-};
+}
 
 /** Starts a server like `npm start`, by npm itself, or with the demo, in a process group of its own. */
-export const startSluice = (settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess =>
-  by === 'npm' ? start('npm', ['start'], settings) : start(process.execPath, [`${CHECKOUT}src/${by}.ts`], settings);
+export function startSluice(settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess {
+  return by === 'npm'
+    ? start('npm', ['start'], settings)
+    : start(process.execPath, [`${CHECKOUT}src/${by}.ts`], settings);
+}
 
 /** Starts an operator's command that takes a while, in a process group of its own. */
-export const startCommand = (args: readonly string[], settings: Settings): SluiceProcess =>
-  start(process.execPath, [SLUICE_CLI, ...args], settings);
+export function startCommand(args: readonly string[], settings: Settings): SluiceProcess {
+  return start(process.execPath, [SLUICE_CLI, ...args], settings);
+}
 
-const start = (program: string, args: readonly string[], settings: Settings): SluiceProcess => {
+function start(program: string, args: readonly string[], settings: Settings): SluiceProcess {
   const child: ChildProcess = spawn(program, args, {
     cwd: CHECKOUT,
     env: sluiceEnvironment(settings),
@@ -132,4 +138,4 @@ const start = (program: string, args: readonly string[], settings: Settings): Sl
       ),
     ended,
   };
-};
+}

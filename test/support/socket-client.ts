@@ -22,7 +22,7 @@ export interface SocketClient {
 }
 
 /** Connects, and sends connection_init if a payload is given. */
-export const openSocket = async (url: string, payload?: Readonly<Record<string, unknown>>): Promise<SocketClient> => {
+export async function openSocket(url: string, payload?: Readonly<Record<string, unknown>>): Promise<SocketClient> {
   const socket = new WebSocket(`${url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws');
   const messages: SocketMessage[] = [];
   let closeReason = '';
@@ -56,4 +56,4 @@ export const openSocket = async (url: string, payload?: Readonly<Record<string, 
     },
     close: () => socket.terminate(),
   };
-};
+}

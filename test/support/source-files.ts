@@ -30,7 +30,7 @@ const DYNAMIC = /\bimport\(\s*(['"`])([^'"`]+)\1/g;
 
 // Node keeps `import { type A, type B } from` under verbatimModuleSyntax, for its side effects. So only `import type` counts
 // as erased.
-const importsOf = (path: string, code: string): SourceImport[] => {
+function importsOf(path: string, code: string): SourceImport[] {
   const found = [
     ...[...code.matchAll(STATIC)].map((match) => ({ specifier: match[4] ?? '', typeOnly: match[1] === 'type' })),
     ...[...code.matchAll(DYNAMIC)].map((match) => ({ specifier: match[2] ?? '', typeOnly: false })),
@@ -40,10 +40,10 @@ const importsOf = (path: string, code: string): SourceImport[] => {
     typeOnly,
     path: specifier.startsWith('.') ? join(dirname(path), specifier) : null,
   }));
-};
+}
 
 /** Reads every TypeScript file below the given folders. A folder that does not exist has none. */
-export const readSourceFiles = async (...folders: readonly string[]): Promise<SourceFile[]> => {
+export async function readSourceFiles(...folders: readonly string[]): Promise<SourceFile[]> {
   const files: SourceFile[] = [];
   for (const folder of folders) {
     const entries = await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true }).catch(() => []);
@@ -60,4 +60,4 @@ export const readSourceFiles = async (...folders: readonly string[]): Promise<So
     }
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-};
+}

@@ -27,12 +27,13 @@ export interface Statement {
 }
 
 /** Parses the statements of one message. Throws if PostgreSQL would reject its syntax. */
-export const parseMessage = (text: string): readonly Statement[] =>
-  parseStatements(text).map((node) => {
+export function parseMessage(text: string): readonly Statement[] {
+  return parseStatements(text).map((node) => {
     const levels: MutableLevel[] = [];
     new LevelReader(levels).enter(node, new Map());
     return { kind: kindOf(node), node, levels };
   });
+}
 
 interface MutableLevel extends Level {
   readonly tables: NamedTable[];

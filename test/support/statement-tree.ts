@@ -4,44 +4,50 @@ import { loadModule, type Node, parseSync } from 'libpg-query';
 await loadModule();
 
 /** Parses the statements of one message. Throws if PostgreSQL would reject its syntax. */
-export const parseStatements = (text: string): readonly Node[] =>
-  (parseSync(text).stmts ?? []).map(({ stmt }) => stmt as Node);
+export function parseStatements(text: string): readonly Node[] {
+  return (parseSync(text).stmts ?? []).map(({ stmt }) => stmt as Node);
+}
 
 /** Any part of a syntax tree. */
 export type Tree = Readonly<Record<string, unknown>>;
 
-export const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null;
+export function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null;
+}
 
 /** Returns the kind of a node, such as SelectStmt. */
-export const kindOf = (node: Node): string => Object.keys(node)[0] ?? '';
+export function kindOf(node: Node): string {
+  return Object.keys(node)[0] ?? '';
+}
 
 /** Calls `visit` with each node below and its kind. */
-export const everyNode = (value: unknown, visit: (kind: string, node: Tree) => void): void => {
+export function everyNode(value: unknown, visit: (kind: string, node: Tree) => void): void {
   if (!isTree(value)) return;
   for (const [key, child] of Object.entries(value)) {
     if (/^[A-Z]/.test(key)) visit(key, child as Tree);
     everyNode(child, visit);
   }
-};
+}
 
 /** Whether `isWanted` returns true for one of the nodes below. */
-export const hasNode = (value: unknown, isWanted: (kind: string, node: Tree) => boolean): boolean => {
+export function hasNode(value: unknown, isWanted: (kind: string, node: Tree) => boolean): boolean {
   let found = false;
   everyNode(value, (kind, node) => {
     found ||= isWanted(kind, node);
   });
   return found;
-};
+}
 
 /** Returns the names in a list of nodes, and `*` for a node that is not a name. */
-export const stringsOf = (nodes: readonly unknown[] | undefined): string[] =>
-  (nodes ?? []).map((node) => {
+export function stringsOf(nodes: readonly unknown[] | undefined): string[] {
+  return (nodes ?? []).map((node) => {
     const name = isTree(node) && isTree(node['String']) ? node['String']['sval'] : '*';
     return typeof name === 'string' ? name : '';
   });
+}
 
 /** Returns the function that the node calls, in lower case and without its schema, such as CURRENT_TIMESTAMP; null if it calls none. */
-export const calledBy = (kind: string, node: Tree): string | null => {
+export function calledBy(kind: string, node: Tree): string | null {
   if (kind === 'FuncCall')
     return (
       stringsOf(node['funcname'] as unknown[])
@@ -53,4 +59,4 @@ export const calledBy = (kind: string, node: Tree): string | null => {
         .replace(/^SVFOP_/, '')
         .toLowerCase()
     : null;
-};
+}

@@ -99,7 +99,9 @@ class Refused extends Error {
   }
 }
 
-const denied = (reason: string) => new Refused(403, 'AccessDenied', reason);
+function denied(reason: string) {
+  return new Refused(403, 'AccessDenied', reason);
+}
 
 /**
  * Starts a path-style S3 that allows only s3:PutObject with the ACL bucket-owner-full-control and rejects everything else,

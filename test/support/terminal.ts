@@ -17,20 +17,26 @@ export interface TerminalOptions {
   readonly onOutput?: (all: string, type: (keys: string) => void) => void;
 }
 
-const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
 
 /** Runs an operator's command in a terminal made by script(1) of util-linux. Standard output and error are interleaved. */
-export const runInTerminal = (args: readonly string[], options: TerminalOptions): Promise<Outcome> =>
-  runProgram([SLUICE_CLI, ...args], options);
+export function runInTerminal(args: readonly string[], options: TerminalOptions): Promise<Outcome> {
+  return runProgram([SLUICE_CLI, ...args], options);
+}
 
 /** Starts a server in such a terminal. The caller ends it by typing. */
-export const startInTerminal = (options: TerminalOptions): Promise<Outcome> => runProgram([SLUICE_MAIN], options);
+export function startInTerminal(options: TerminalOptions): Promise<Outcome> {
+  return runProgram([SLUICE_MAIN], options);
+}
 
 /** Runs the demo to its end in such a terminal. */
-export const runDemoInTerminal = (options: TerminalOptions): Promise<Outcome> =>
-  runProgram([SLUICE_DEMO, '--exit'], options);
+export function runDemoInTerminal(options: TerminalOptions): Promise<Outcome> {
+  return runProgram([SLUICE_DEMO, '--exit'], options);
+}
 
-const runProgram = async (words: readonly string[], options: TerminalOptions): Promise<Outcome> => {
+async function runProgram(words: readonly string[], options: TerminalOptions): Promise<Outcome> {
   const command = [process.execPath, ...words].map(quoted).join(' ');
   const child = spawn('script', ['-qec', `stty cols ${options.columns}; exec ${command}`, '/dev/null'], {
     env: { ...sluiceEnvironment(options.settings), TERM: 'xterm-256color' },
@@ -45,4 +51,4 @@ const runProgram = async (words: readonly string[], options: TerminalOptions): P
   const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
   clearTimeout(impatience);
   return { code: code as number | null, stdout: stdout.replaceAll('\r\n', '\n'), stderr };
-};
+}

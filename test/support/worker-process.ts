@@ -18,10 +18,10 @@ export interface WorkerProcess {
 }
 
 /** Starts a worker on the database and the S3 of a test server. Resolves when it is ready. Throws with its output if it ends. */
-export const startWorkerProcess = async (
+export async function startWorkerProcess(
   server: Pick<TestServer, 'database' | 's3'>,
   env: Readonly<Record<string, string>>,
-): Promise<WorkerProcess> => {
+): Promise<WorkerProcess> {
   const { database, s3 } = server;
   const child = spawn(process.execPath, [MAIN], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -59,4 +59,4 @@ export const startWorkerProcess = async (
       await ended;
     },
   };
-};
+}
