@@ -198,7 +198,7 @@ function addMutations(builder: Builder, refs: Refs, clock: Clock): void {
     .inputType('RunJobInput', {
       description: 'Job and slot of a manual run.',
       fields: (t) => ({
-        jobId: t.id({ required: true, description: 'Id of a job.' }),
+        jobId: t.id({ required: true, description: 'Global id of the job to run.' }),
         scheduledFor: t.field({ type: 'DateTime', description: descriptionOf(scheduledFor) }),
       }),
     })
