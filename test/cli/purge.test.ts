@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { purgeCommand } from '../../src/cli/commands/purge.ts';
 import { loadConfig } from '../../src/config/config.ts';
-import { findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
+import { findHiddenRecords } from '../../src/streams/purge/find-purgeable.ts';
+import { purgeStream } from '../../src/streams/purge/purge.ts';
 import { createGate } from '../support/faults.ts';
 import {
   addRecords,

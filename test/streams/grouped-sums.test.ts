@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ingest } from '../../src/streams/ingest.ts';
-import { findDeletedStreams, purgeStream } from '../../src/streams/purge/purge.ts';
+import { findDeletedStreams } from '../../src/streams/purge/find-purgeable.ts';
+import { purgeStream } from '../../src/streams/purge/purge.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repairLedger } from '../../src/db/as-of.ts';
 import { MovedError } from '../../src/errors/errors.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
-import { findDeletedStreams, findHiddenRecords, purgeStream } from '../../src/streams/purge/purge.ts';
+import { findDeletedStreams, findHiddenRecords } from '../../src/streams/purge/find-purgeable.ts';
+import { purgeStream } from '../../src/streams/purge/purge.ts';
 import {
   createJob,
   endedRun,

@@ -6,9 +6,9 @@ import {
   findDeletedStreams,
   findHiddenRecords,
   type Purgeable,
-  type Purged,
-  purgeStream,
-} from '../../streams/purge/purge.ts';
+  type PurgedCounts,
+} from '../../streams/purge/find-purgeable.ts';
+import { purgeStream } from '../../streams/purge/purge.ts';
 import { type CommandContext, withDatabase } from '../command-context.ts';
 
 export interface PurgeInput {
@@ -37,7 +37,7 @@ export function purgeCommand(context: CommandContext, { olderThanMs, hidden, dry
     let records = 0;
     let streams = 0;
     for (const stream of found) {
-      const purge = (): Promise<Purged | null> =>
+      const purge = (): Promise<PurgedCounts | null> =>
         dryRun ? countPurgeable(db, stream, age) : purgeStream(db, stream, age, onWait);
       const purged = stream.stillRead ? null : await purge();
       if (purged === null) {
@@ -81,7 +81,7 @@ function formatStream({ streamName, accountName, deletedAt }: Purgeable): string
     : `the live stream "${streamName}" of the account "${accountName}"`;
 }
 
-function formatPurged({ deletedAt }: Purgeable, { records, filters }: Purged): string {
+function formatPurged({ deletedAt }: Purgeable, { records, filters }: PurgedCounts): string {
   return deletedAt
     ? `${pluralize(records, 'record')} and ${pluralize(filters, 'filter')}`
     : pluralize(records, 'hidden record');

@@ -1,0 +1,168 @@
+import { type SQL, sql } from 'drizzle-orm';
+import { epochOf, isSeen, OWN_ID, SNAPSHOT } from '../../db/as-of.ts';
+import type { Db } from '../../db/client.ts';
+
+// Finds what a purge may remove: records and filters of deleted streams, and hidden records of live streams.
+
+/** Age from which records are removed. */
+export interface PurgeAge {
+  /** The transaction that hid or deleted them ended before this time. */
+  readonly before: Date;
+  /** Assumed duration of transactions that did not store their end, in milliseconds. */
+  readonly assumedMs: number;
+}
+
+/** Records that are removed together: those of a deleted stream, or the hidden ones of a live stream. */
+export interface Purgeable {
+  readonly accountId: bigint;
+  readonly accountName: string;
+  readonly streamId: bigint;
+  readonly streamName: string;
+  /** Null for a live stream, of which only hidden records are removed. */
+  readonly deletedAt: Date | null;
+  /** True if a run that has not ended reads the ledger as of a time before the deletion. The stream is kept until the run ends. */
+  readonly stillRead: boolean;
+  readonly cutoff: Cutoff;
+}
+
+/** Transactions that had ended when the records were found. A purge removes only what those hid or deleted. */
+export interface Cutoff {
+  /** pg_snapshot of the ledger. */
+  readonly snapshot: string;
+  /** Epoch of the ledger: see db/as-of.ts. */
+  readonly epoch: string | undefined;
+  /** Transaction id that is newer than every transaction that was open. */
+  readonly xid: string;
+  /** The same for the tables of runs, which another node has if the database is distributed; null if there is no run. */
+  readonly runsXid: string | null;
+}
+
+export interface PurgedCounts {
+  readonly records: number;
+  readonly filters: number;
+}
+
+/** Finds streams that were deleted before the age and still have records or filters, by account. */
+export async function findDeletedStreams(db: Db, { before }: PurgeAge): Promise<Purgeable[]> {
+  return findByAccount(
+    db,
+    ({ accountId, cutoff, watermarks }) => sql`
+      SELECT s.id, s.name, s.deleted_at, ${isUnseen(sql`s.deleted_xid`, watermarks)} AS still_read
+      FROM streams s
+      WHERE s.account_id = ${accountId} AND s.deleted_at < ${before.toISOString()}::timestamptz
+        AND ${isSeen(sql`s.deleted_xid`, sql`${cutoff.snapshot}`)} AND (
+        EXISTS (SELECT 1 FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NULL)
+        OR EXISTS (SELECT 1 FROM records r WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM filters f WHERE f.account_id = ${accountId} AND f.stream_id = s.id))
+      ORDER BY s.id`,
+  );
+}
+
+/** Finds live streams with records that were hidden before the age, by account. */
+export async function findHiddenRecords(db: Db, age: PurgeAge): Promise<Purgeable[]> {
+  return findByAccount(
+    db,
+    ({ accountId, cutoff, watermarks }) => sql`
+      SELECT s.id, s.name, s.deleted_at, false AS still_read FROM streams s
+      WHERE s.account_id = ${accountId} AND s.deleted_at IS NULL AND EXISTS (
+        SELECT 1 FROM records r JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
+        WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NOT NULL
+          AND ${isPurgeableHider(accountId, age, cutoff, watermarks)})
+      ORDER BY s.id`,
+  );
+}
+
+/** Counts what purgeStream would remove. */
+export async function countPurgeable(db: Db, stream: Purgeable, age: PurgeAge): Promise<PurgedCounts> {
+  const { accountId, streamId } = stream;
+  if (!stream.deletedAt) {
+    const watermarks = await readWatermarks(db, accountId);
+    const { rows } = await db.execute<{ records: string }>(sql`
+      SELECT count(*) AS records FROM records r
+      JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
+      WHERE r.account_id = ${accountId} AND r.stream_id = ${streamId} AND r.hidden_by IS NOT NULL
+        AND ${isPurgeableHider(sql`${accountId}`, age, stream.cutoff, watermarks)}`);
+    return { records: Number(rows[0]?.records ?? 0), filters: 0 };
+  }
+  const { rows } = await db.execute<{ records: string; filters: string }>(sql`
+    SELECT (SELECT count(*) FROM records WHERE account_id = ${accountId} AND stream_id = ${streamId}) AS records,
+      (SELECT count(*) FROM filters WHERE account_id = ${accountId} AND stream_id = ${streamId}) AS filters`);
+  return { records: Number(rows[0]?.records ?? 0), filters: Number(rows[0]?.filters ?? 0) };
+}
+
+/** The watermarks of the runs that have not ended, or whose lease is not released, as an array. */
+export async function readWatermarks(db: Db, accountId: string | bigint): Promise<SQL> {
+  const { rows } = await db.execute<{ watermark: string }>(sql`
+    SELECT DISTINCT r.watermark FROM runs r WHERE r.account_id = ${accountId}::bigint AND r.watermark IS NOT NULL
+      AND (r.status IN ('QUEUED', 'RUNNING') OR r.lease_token IS NOT NULL)`);
+  return sql`${sql.param(rows.map(({ watermark }) => watermark))}::text[]`;
+}
+
+/** SQL: whether one of the watermarks does not see the transaction. */
+export function isUnseen(xid: SQL, watermarks: SQL): SQL {
+  return sql`EXISTS (
+  SELECT 1 FROM unnest(${watermarks}) AS w(watermark) WHERE NOT ${isSeen(xid, sql`w.watermark`)})`;
+}
+
+/**
+ * SQL: whether the operation `o` is old enough and had ended at the cutoff, every run that has not ended sees it, and all
+ * operations of its stream have totals, which are made from records.
+ */
+export function isPurgeableHider(
+  accountId: SQL,
+  { before, assumedMs }: PurgeAge,
+  { snapshot }: Cutoff,
+  watermarks: SQL,
+): SQL {
+  return sql`
+  coalesce(o.ended_at, o.received_at + make_interval(secs => ${assumedMs / 1000})) < ${before.toISOString()}::timestamptz
+  AND ${isSeen(sql`o.xid`, sql`${snapshot}`)} AND NOT EXISTS (
+    SELECT 1 FROM operations u WHERE u.account_id = ${accountId} AND u.stream_id = o.stream_id AND NOT u.totalled)
+  AND NOT ${isUnseen(sql`o.xid`, watermarks)}`;
+}
+
+interface AccountScope {
+  readonly accountId: SQL;
+  readonly cutoff: Cutoff;
+  readonly watermarks: SQL;
+}
+
+async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): Promise<Purgeable[]> {
+  const found: Purgeable[] = [];
+  const { rows: accounts } = await db.execute<{ id: string; name: string }>(
+    sql`SELECT id, name FROM accounts ORDER BY id`,
+  );
+  for (const account of accounts) {
+    const cutoff = await readCutoff(db, account.id);
+    if (!cutoff) continue;
+    const watermarks = await readWatermarks(db, account.id);
+    const { rows } = await db.execute<{ id: string; name: string; deleted_at: string | null; still_read: boolean }>(
+      buildQuery({ accountId: sql`${account.id}::bigint`, cutoff, watermarks }),
+    );
+    for (const row of rows) {
+      found.push({
+        accountId: BigInt(account.id),
+        accountName: account.name,
+        streamId: BigInt(row.id),
+        streamName: row.name,
+        deletedAt: row.deleted_at === null ? null : new Date(row.deleted_at),
+        stillRead: row.still_read,
+        cutoff,
+      });
+    }
+  }
+  return found;
+}
+
+/** Returns null if the account has no stream. */
+async function readCutoff(db: Db, accountId: string): Promise<Cutoff | null> {
+  // Read through rows of the account: transaction ids belong to the node that has the rows.
+  const { rows } = await db.execute<{ snapshot: string; xid: string }>(sql`
+    SELECT ${SNAPSHOT} AS snapshot, ${OWN_ID} AS xid
+    FROM streams WHERE account_id = ${accountId}::bigint LIMIT 1`);
+  const { rows: ofRuns } = await db.execute<{ xid: string }>(
+    sql`SELECT ${OWN_ID} AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
+  );
+  const [ledger] = rows;
+  return ledger ? { ...ledger, epoch: await epochOf(db, BigInt(accountId)), runsXid: ofRuns[0]?.xid ?? null } : null;
+}
