@@ -20,8 +20,8 @@ import { findOperationByKey, findStream } from './streams.ts';
 import { write } from './write.ts';
 
 // Writes of any number of records, which arrive one by one and are still written all or none. Until the last one they wait:
-// those of a sum in memory while the intake buffer has space, all others in a staging table. One transaction writes them, and
-// nothing of the stream is locked before it.
+// those of a sum in memory while the intake buffer has space, all others in a staging table. One transaction writes them; the stream is
+// not locked before it.
 
 export interface BulkRequest extends WriteTarget {
   readonly kind: WriteKind;

@@ -9,7 +9,7 @@ import type { StreamCache } from './stream-cache.ts';
 import type { StreamQueue } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 
-// What a write takes and returns, whatever form its content has.
+// Arguments and result of a write, for lists and NDJSON.
 
 /** Dependencies of a write. */
 export interface IngestContext {

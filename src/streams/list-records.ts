@@ -15,28 +15,28 @@ export interface LiveRecord {
   readonly element: string;
   /** Plain decimal notation. */
   readonly value: string;
-  /** The sort key of the list. */
+  /** Sort key in the list. */
   readonly key: readonly string[];
 }
 
 export interface RecordListArguments extends PageArguments {
-  /** Buckets that begin at or after. */
+  /** First bucket start, inclusive. */
   readonly from?: Date | null;
-  /** Buckets that begin before. */
+  /** Last bucket start, exclusive. */
   readonly to?: Date | null;
   readonly elementName?: string | null | undefined;
 }
 
-/** An order in which records are listed: newest bucket first, and the same from page to page. */
+/** An order of records: newest bucket first, and the same on every page. */
 interface RecordOrder {
   readonly columns: readonly string[];
   readonly casts: readonly string[];
   readonly directions: readonly ('asc' | 'desc')[];
-  /** Whether a part of a cursor is a value of its column. */
+  /** For each column, whether a part of a cursor is a valid value. */
   readonly valid: readonly ((part: string) => boolean)[];
 }
 
-const isMoment = (part: string): boolean => parseTimestamp(part) !== null;
+const isTimestamp = (part: string): boolean => parseTimestamp(part) !== null;
 const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
 const isElement = (part: string): boolean => findTextProblem(part) === null;
 
@@ -44,18 +44,18 @@ const BY_FILTER: RecordOrder = {
   columns: ['bucket_start', 'filter_id', 'element'],
   casts: ['timestamptz', 'bigint', 'text'],
   directions: ['desc', 'asc', 'asc'],
-  valid: [isMoment, isId, isElement],
+  valid: [isTimestamp, isId, isElement],
 };
 
-/** As the index has it: a page of a large bucket reads the records of a hash, and not all. */
+/** The order of the index with key hashes: a page of a large bucket reads the records of some hashes, and not the whole bucket. */
 const BY_HASH: RecordOrder = {
   columns: ['bucket_start', 'key_hash', 'filter_id', 'element'],
   casts: ['timestamptz', 'smallint', 'bigint', 'text'],
   directions: ['desc', 'desc', 'asc', 'asc'],
-  valid: [isMoment, isKeyHash, isId, isElement],
+  valid: [isTimestamp, isKeyHash, isId, isElement],
 };
 
-/** Where nothing was analyzed since the keys were hashed, the planner expects to read the whole bucket in any case, and does. */
+/** If the table was not analyzed since the keys were hashed, the planner expects to read the whole bucket in any case, and does so. */
 const ONLY_IN_ORDER_OF_INDEX = [
   'enable_seqscan = off',
   'enable_bitmapscan = off',
@@ -64,7 +64,7 @@ const ONLY_IN_ORDER_OF_INDEX = [
   'max_parallel_workers_per_gather = 0',
 ].map((setting) => sql.raw(`SET LOCAL ${setting}`));
 
-/** Live records, newest bucket first. A cursor keeps the order of the first page. */
+/** Lists live records, newest bucket first. A cursor keeps the order of the first page. */
 export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> => {
   const cursor = args.after ?? args.before;
   const length = cursor == null ? undefined : cursorLength(cursor);
@@ -103,7 +103,7 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
     value: string;
     dimensions: Record<string, string[]>;
   }
-  // Of one element so few records are found that their order is cheap.
+  // One element has so few records that sorting them is cheap.
   const { rows } =
     isByHash && args.elementName == null
       ? await db.transaction(async (tx) => {

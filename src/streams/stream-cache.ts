@@ -2,21 +2,21 @@ import { LRUCache } from 'lru-cache';
 import type { CanonicalFilter } from './pipeline/canonical.ts';
 import type { StreamRow } from './stream-rows.ts';
 
-// What a server remembers of streams, so that a write need not ask: nothing of it ever changes while the stream lives, and
-// whether it does the write itself finds out under the stream's lock. Filters go only when a deleted stream is purged.
+// Streams and filter ids that a server has read or written, so that writes need not look them up. They do not change while the stream is
+// live, and each write checks under the lock of the stream that it is. Filters are deleted only when a deleted stream is purged.
 
 const MAX_STREAMS = 10_000;
 const MAX_FILTERS = 50_000;
-/** Characters; what is longer is looked up each time. About 25 MB in all at most. */
+/** Maximum characters of a cached filter; longer ones are looked up each time. All together take at most about 25 MB. */
 const MAX_FILTER_TEXT = 300;
 
 export interface StreamCache {
   get(accountId: bigint, name: string): StreamRow | undefined;
-  /** What was read, or written and committed. */
+  /** Caches a stream that was read, or written and committed. */
   set(stream: StreamRow): void;
   invalidate(accountId: bigint, name: string): void;
   getFilterId(streamId: bigint, filter: CanonicalFilter): string | undefined;
-  /** Of filters that are committed. */
+  /** Caches the ids of filters that are committed. */
   setFilterIds(streamId: bigint, filters: readonly CanonicalFilter[], ids: readonly string[]): void;
 }
 

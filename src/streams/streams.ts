@@ -14,13 +14,13 @@ import { limitLockWaits, lockName, lockStream } from './sql/locks.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
-/** By name the live stream; by id the deleted ones too. */
+/** Finds a live stream by name, or a live or deleted stream by id. */
 export const findStream = async (
   db: Executor,
   accountId: bigint,
   nameOrId: string | bigint,
 ): Promise<StreamRow | undefined> => {
-  // No stream has such a name, and Postgres takes no text with U+0000.
+  // No stream has an invalid name, and PostgreSQL rejects text with U+0000.
   if (typeof nameOrId === 'string' && findStreamNameProblem(nameOrId)) return undefined;
   const [row] = await db
     .select()
@@ -67,11 +67,11 @@ const liveStreams = (accountId: bigint, search: string | null | undefined): SQL 
     search ? (canOccurInName(search) ? ilike(streams.name, containsPattern(search)) : sql`false`) : undefined,
   );
 
-/** RFC 3339 in UTC. Postgres' own text is in the session's zone, and of years before 100 JavaScript takes it for 2001. */
+/** SQL: RFC 3339 in UTC. PostgreSQL's own text form has the time zone of the session, and JavaScript misreads its years before 100. */
 export const formatIsoSql = (moment: SQL): SQL =>
   sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
 
-/** Live streams by name. */
+/** Lists live streams by name. */
 export const listStreams = async (
   db: Db,
   accountId: bigint,
@@ -99,7 +99,7 @@ export const countStreams = async (db: Db, accountId: bigint, search: string | n
   return row?.count ?? 0;
 };
 
-/** The ledger of a stream, newest first. */
+/** Lists the operations of a stream, newest first. */
 export const listOperations = async (db: Db, stream: StreamRow, args: PageArguments): Promise<Page<OperationRow>> => {
   const page = readPage(args, 1, ([id]) => /^\d{1,18}$/.test(id ?? ''));
   const rows = await db
@@ -118,7 +118,7 @@ export const listOperations = async (db: Db, stream: StreamRow, args: PageArgume
   return toPage(page, rows);
 };
 
-/** Bounds of the live records' buckets; nulls where there are none. */
+/** First and last bucket start of the live records; null if there are none. */
 export interface StreamBounds {
   readonly first: Date | null;
   readonly last: Date | null;
@@ -126,7 +126,7 @@ export interface StreamBounds {
 
 export const loadStreamBounds = async (db: Db, stream: StreamRow): Promise<StreamBounds> => {
   if (stream.deletedAt) return { first: null, last: null };
-  // Not min() and max(), for which the planner reads the whole stream where the table was never analyzed.
+  // Not min() and max(), for which the planner reads the whole stream if the table was never analyzed.
   const bound = (direction: 'ASC' | 'DESC'): SQL => sql`
     (SELECT ${formatIsoSql(sql`bucket_start`)} FROM records
       WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL
@@ -142,14 +142,14 @@ export interface DeletionContext {
   readonly db: Db;
   readonly clock: Clock;
   readonly streamQueue: StreamQueue;
-  /** Signals that are aborted when nobody waits for the answer any more. */
+  /** Signals that abort when no client waits for the response. */
   readonly ended?: RequestSignals | undefined;
 }
 
 /**
- * Hides the whole stream and frees its name. The stream's row carries the mark for all its records, so that a stream
- * of 50 million records goes as fast as one of ten; how many are live the ledger tells, under the lock. Without force a
- * stream that has live records is a ValidationError.
+ * Hides all records of a stream and frees its name. Only the row of the stream is marked, so that a stream of 50 million records takes as
+ * long as one of ten; the operations give the number of live records. Throws NotFoundError if there is no live stream with this name,
+ * and ValidationError if it has live records and `force` is false.
  */
 export const deleteStream = async (
   { db, clock, streamQueue, ended }: DeletionContext,
@@ -157,7 +157,7 @@ export const deleteStream = async (
   name: string,
   { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> => {
-  // No text in the database holds what a name cannot.
+  // PostgreSQL rejects some of the characters that are invalid in names.
   if (findStreamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
   return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
     await ticket.turn;
@@ -185,7 +185,7 @@ const deleteLocked = async (
       {
         path: ['force'],
         code: 'STREAM_NOT_EMPTY',
-        message: 'The stream has live records: ask with force to hide them.',
+        message: 'The stream has live records. Set force to hide them.',
       },
     ]);
   }
@@ -210,7 +210,7 @@ const hasLiveRecords = async (tx: Transaction, stream: StreamRow): Promise<boole
   return rows.length > 0;
 };
 
-/** Null where the stream of another first request won: this one is then held against it. */
+/** Returns null if a concurrent request created the stream first. */
 export const createStream = async (
   tx: Transaction,
   accountId: bigint,
@@ -218,7 +218,7 @@ export const createStream = async (
   shape: StreamShape,
   now: Date,
 ): Promise<StreamRow | null> => {
-  // The account may have no stream yet through which to read the id of the transaction on its node.
+  // Through the ledger: the account may have no stream yet through whose row the transaction id of its node can be read.
   const [, { rows }] = await Promise.all([
     openLedger(tx, accountId),
     tx.execute<{ xid: string }>(sql`SELECT ${OWN_ID} AS xid FROM ledgers WHERE account_id = ${accountId}`),

@@ -136,7 +136,7 @@ async function writeOnce(context: QueuedContext, request: WriteRequest, cached: 
   const now = clock.now();
   streamCache.invalidate(request.accountId, request.stream);
   const { stream, earlier } = await findStreamAndOperation(db, request);
-  // A replay returns its receipt whatever became of the stream, so the present shape of the stream does not count.
+  // A replay returns its receipt even if the stream was deleted or created again, so the present shape does not count.
   const result = await planWrite(request, earlier ? null : (stream ?? null), { now, maxFutureMs: limits.maxFutureMs });
   if (earlier) return replay(db, earlier, result);
   if (request.kind === 'DELETE' && !stream) throw streamNotFound(request.stream);

@@ -171,7 +171,7 @@ describe('ingest', () => {
     expect(refused).toMatchObject({
       code: 1,
       stderr: `Nothing was stored.
-Line 4, column "value", cell "-2": A value is 0 or more.
+Line 4, column "value", cell "-2": Must be 0 or more.
 Line 5: The row has 5 cells, and the header has 6.
 The header has: "timestamp", "granularity", "element", "value", "region", "note", separated by ";".
 `,

@@ -3,25 +3,25 @@ import type { Db } from '../../db/client.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import { NoTimeLeftError, type StreamTicket } from '../stream-queue.ts';
 
-// Writes of many clients share a transaction: while one is in flight, those that arrive for the same stream gather, and the next
-// transaction takes them together. A transaction costs nearly the same for one as for a hundred.
+// While a transaction for a stream is in flight, the writes that arrive wait, and the next transaction takes them together. A transaction
+// of a hundred writes costs nearly the same as one of a single write. Guarded by test/streams/coalescer.test.ts.
 
 /** A write that can share a transaction. */
 export interface QueuedWrite {
-  /** In the queue of the stream; its turn has come. */
+  /** Its turn in the queue of the stream has come. */
   readonly ticket: Pick<StreamTicket, 'leftMs'>;
 }
 
 export interface CoalescerOptions<Item> {
-  /** Writes all of them in one transaction. Returns their operations in order; null for each that must be written by itself. */
+  /** Writes all items in one transaction. Returns their operations in order; null for each item that must be written alone. */
   readonly write: (db: Db, stream: StreamRow, items: readonly Item[]) => Promise<(OperationRow | null)[]>;
-  /** The number of waiting items, from the first one on, that may share the next transaction. At least 1. */
+  /** Returns how many of the waiting items, from the first one on, may share the next transaction: at least 1. */
   readonly countNext: (items: readonly Item[]) => number;
 }
 
 /**
- * Returns the operation when it is committed; null if the item must be written by itself. Throws NoTimeLeftError if the item waited
- * for others until its time was over.
+ * Returns the operation when it is committed; null if the item must be written alone. Throws NoTimeLeftError if the item waited for
+ * other transactions until its time was over.
  */
 export type Coalesce<Item> = (db: Db, stream: StreamRow, item: Item) => Promise<OperationRow | null>;
 
@@ -60,19 +60,19 @@ export const createCoalescer = <Item extends QueuedWrite>({
         );
         for (const [index, { resolve }] of batch.entries()) resolve(operations[index] ?? null);
       } catch (error) {
-        // A statement that failed ended the transaction, so those that have time left are written with the next batch. If the
-        // answer to COMMIT was lost, nobody knows whether it was made, and none of them is tried again here.
+        // A lock timeout rolled the transaction back, so the items that have time left are retried. They are not retried if the
+        // response to COMMIT was lost, because whether it took effect is unknown.
         if (isLockTimeout(error)) {
           queue.unshift(...batch);
         }
-        // A single write may exceed the statement timeout, and must not fail the others: they are tried in halves.
+        // One write may have exceeded the statement timeout. Retry in halves, so that it does not fail the others.
         else if (isCanceled(error) && batch.length > 1) {
           queue.unshift(...batch);
           most = Math.floor(batch.length / 2);
         } else for (const { reject } of batch) reject(error);
       }
     }
-    // At once: what arrives from here on begins a transaction of its own.
+    // Synchronously after the check that the queue is empty: the next item starts a new transaction.
     queues.delete(stream.id);
   };
 
@@ -87,7 +87,7 @@ export const createCoalescer = <Item extends QueuedWrite>({
       const first = [waiting];
       queues.set(stream.id, first);
       writeAll(db, stream, first).catch((error: unknown) => {
-        // None may be left waiting for a transaction that never comes.
+        // No item may wait for a transaction that never starts.
         queues.delete(stream.id);
         for (const left of first) left.reject(error);
       });

@@ -18,10 +18,10 @@ import {
 } from './write-group.ts';
 import { subtractHidden } from '../totals/totals.ts';
 
-// Small replaces and deletes of whole keys that share a transaction. No two of them have a key in common, so the result is that
-// of any order of them: each hides what was live before the transaction, and no statement hides what another write inserts.
+// Small replaces and deletes of whole keys that share a transaction. No two of them have a key in common, so their order does not
+// matter: each hides records that were live before the transaction, and none hides records that another one inserts.
 
-/** The number of writes, from the first one on, that have no key in common, and few enough keys for one statement. */
+/** Returns how many writes, from the first one on, have no key in common and few enough keys for one statement. */
 export const countDisjointWrites = (writes: readonly GroupedWrite[]): number => {
   const keys = new Set<string>();
   for (const [index, write] of writes.entries()) {
@@ -40,7 +40,7 @@ const keysOf = ({ records, filterIds }: GroupedWrite): string[] =>
       `${records.buckets[records.bucketIndexes[index] as number]} ${filterIds[records.filterIndexes[index] as number]} ${element}`,
   );
 
-/** Writes them in one transaction. Returns their operations; null for each that must be written by itself. */
+/** Writes a group in one transaction. Returns the operations; null for each write that must be made alone. */
 export const writeKeyed = (
   db: Db,
   clock: Clock,
@@ -51,14 +51,14 @@ export const writeKeyed = (
     const replaces = group.filter(({ write }) => write.plan.kind === 'REPLACE');
     const [hidden] = await Promise.all([
       hideKeys(tx, locked, group),
-      // Sent together, but what they insert is not there yet when the keys are looked for.
+      // Sent together; the UPDATE runs before these records are inserted.
       replaces.length > 0 && insertMerged(tx, locked, mergeRecords(replaces), true),
     ]);
     if (hidden.size > 0) await recordHiddenCounts(tx, locked, hidden, clock.now());
     return hidden;
   });
 
-/** Hides the live records of each write's keys. Returns how many by operation, without those that hid none. */
+/** Hides the live records of the keys. Returns the number of hidden records by operation, without operations that hid none. */
 const hideKeys = async (
   tx: Transaction,
   stream: StreamRow,
@@ -66,7 +66,7 @@ const hideKeys = async (
 ): Promise<ReadonlyMap<bigint, number>> => {
   const merged = mergeRecords(group);
   const [, , , , hidden] = await Promise.all([
-    // The planner takes the keys for ten. A loop over them, or a merge by bucket, would compare each with all that is found.
+    // The planner expects ten keys. A nested loop over them, or a merge by bucket, would compare each with all records found.
     tx.execute(sql`SET LOCAL enable_nestloop = off`),
     tx.execute(sql`SET LOCAL enable_mergejoin = off`),
     stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx),
@@ -92,8 +92,8 @@ const updateKeys = async (
         u.element, u.operation_id
       FROM unnest(${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[], ${plainArrayText(operationIds.map(String))}::bigint[])
         AS u(bucket_place, filter_place, element, operation_id)) k OFFSET 0)`;
-  // Found by a hash of the keys, as by hideByKey, and merged afterwards with the operations: the planner might otherwise make a
-  // hash of all records of the buckets.
+  // Looked up in a hash of the keys, as in hideByKey, and joined with the operations afterwards: otherwise the planner may build a hash of
+  // all records of the buckets.
   await tx.execute(sql`
     UPDATE records r SET hidden_by = o.operation_id
     FROM ${keys(sql`k.*`)} o

@@ -6,27 +6,31 @@ import { limitLockWaits, lockStream } from '../sql/locks.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { StreamQueue } from '../stream-queue.ts';
 
-// Gives the records of a stream the hashes of their keys, once single keys are looked for in a large bucket of it. First the
-// records that are inserted from then on get them, then those that are there, and then look-ups rely on them.
+// Adds key hashes to a stream, once single keys of a large bucket are looked up: first to new records, then to existing records; then
+// look-ups use them.
 
 export interface HashingContext {
-  /** As the account of the stream sees it. */
+  /** The database as the account of the stream sees it. */
   readonly db: Db;
   readonly streamQueue: StreamQueue;
   readonly signal: AbortSignal;
-  /** How long a step may wait for others that use the stream. Writes that arrive meanwhile wait behind it. */
+  /** Maximum milliseconds that a step waits for writes to the stream. Writes that arrive meanwhile wait behind it. */
   readonly waitMs: number;
 }
 
 type HashedStream = Pick<StreamRow, 'accountId' | 'id' | 'name'>;
 
-/** Records hashed per transaction. A replace waits about 50 ms for it. */
+/** Maximum records hashed in one transaction, for which a replace waits about 50 ms. */
 const RECORDS_AT_A_TIME = 5000;
 
-/** HASHED for ever; LARGE if a bucket has this number of live records. */
+/** HASHED is final. LARGE: the keys are not hashed, and a bucket is large. */
 export type KeyState = 'HASHED' | 'HASHING' | 'LARGE' | 'SMALL';
 
-/** Null if the stream is deleted. */
+/**
+ * Returns null if the stream is deleted.
+ *
+ * @param records number of live records of a large bucket
+ */
 export const findKeyState = async (
   db: Db,
   { accountId, id }: HashedStream,
@@ -41,13 +45,13 @@ export const findKeyState = async (
 };
 
 /**
- * Ends early if the stream is deleted, or if another server is hashing it.
- * Throws StreamBusyError if others use the stream: they are not held up for longer than a moment.
+ * Hashes the keys of the stream. Returns early if the stream is deleted, or if another server hashes its keys. Throws StreamBusyError if
+ * writes used the stream for longer than `waitMs`.
  */
 export const hashStreamKeys = async (context: HashingContext, stream: HashedStream, state: KeyState): Promise<void> => {
   const { accountId, id } = stream;
   if (state === 'LARGE') {
-    // Alone: all transactions that insert without hashes have ended when hashing starts.
+    // The exclusive lock waits for all transactions that insert without hashes.
     await withStreamLock(context, stream, 'exclusive', (tx) =>
       tx.execute(sql`UPDATE streams SET hashes_keys = true WHERE account_id = ${accountId} AND id = ${id}`),
     );
@@ -59,7 +63,7 @@ export const hashStreamKeys = async (context: HashingContext, stream: HashedStre
   }
 };
 
-/** A transaction that holds the stream's lock; null if the stream is deleted. */
+/** Runs a transaction that holds the lock of the stream. Returns null if the stream is deleted. */
 const withStreamLock = async <Value>(
   { db, streamQueue, signal, waitMs }: HashingContext,
   stream: HashedStream,
@@ -78,8 +82,8 @@ const withStreamLock = async <Value>(
   );
 
 /**
- * Hashes the next records from a bucket on, and notes when there are no more. Returns where to go on; null at the end.
- * The shared lock keeps out what else updates records, so that nobody waits for a row in the middle of a transaction.
+ * Hashes the next records, from a bucket on. Returns the bucket to continue at; null after the last record, when the stream is marked as
+ * hashed. The shared lock excludes all other updates of records, so that no transaction waits for a row.
  */
 const hashNextRecords = async (
   tx: Transaction,

@@ -1,34 +1,35 @@
-// The hash of a record's filter and element. Behind the bucket in the index of live records it finds one key among the millions
-// of a bucket. Only streams that need it have it (see hash-keys.ts), because each record that is inserted with a hash touches
-// another page of the index: REST and NDJSON took 13 to 20 % fewer records a second.
+// A hash of the filter and the element of a record. It follows the bucket in the index of live records, so that the index finds one key
+// among millions of records of a bucket. Only streams that need it have it (see hash-keys.ts), because each record with a hash touches
+// another page of the index: REST and NDJSON take 13 to 20 % fewer records per second. Guarded by test/streams/key-hashes.test.ts, and
+// by test/streams/plans.test.ts, because the plans depend on the version of PostgreSQL (15 to 18).
 import { type SQL, sql } from 'drizzle-orm';
 import type { StreamRow } from '../stream-rows.ts';
 
-/** A bucket of a million records has 60 for each. */
+/** In a bucket of a million records, 60 have the same hash. */
 const HASHES = 16_384;
 
-/** The hash of a record whose key is not hashed. */
+/** Stored if the key of a record is not hashed. */
 export const UNHASHED = 0;
 const UNHASHED_SQL = sql.raw(String(UNHASHED));
 
-/** Whether a text is a hash, or that of a record without. */
+/** Whether a text is a key hash, or UNHASHED. */
 export const isKeyHash = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
 
-/** The hash of a record that is inserted into the stream `s`. */
+/** SQL: the hash that a record inserted into the stream `s` gets. */
 export const keyHashOfInsert = (filterId: SQL, element: SQL): SQL =>
   sql`CASE WHEN s.hashes_keys THEN ${keyHash(filterId, element)} ELSE ${UNHASHED_SQL} END`;
 
 /**
- * 1 to 16,384. PostgreSQL keeps this function the same from version to version, since the partitions of hash-partitioned tables
- * rely on it; machines of another byte order have another.
+ * SQL: 1 to 16,384. PostgreSQL does not change this function between versions, since hash-partitioned tables rely on it. Machines with
+ * another byte order have other hashes.
  */
 export const keyHash = (filterId: SQL, element: SQL): SQL =>
   sql`(1 + (hashtextextended(${element}, ${filterId}) & ${sql.raw(String(HASHES - 1))}))::smallint`;
 
 /**
- * Limits what a statement reads of the records `r` to those with the hashes of the keys `k` (bucket_start, filter_id, element), and
- * to those that a server of an older version inserted without. Looked up pair by pair, since PostgreSQL 15 does not use two lists
- * for one index.
+ * SQL: limits the records `r` to those with the hashes of the keys `k` (bucket_start, filter_id, element), and those that a server of an
+ * older version inserted without a hash. Buckets and hashes are looked up in pairs, because PostgreSQL 15 does not use two lists with
+ * one index.
  */
 export const matchKeyHashes = ({ accountId, id }: Pick<StreamRow, 'accountId' | 'id'>, keys: SQL): SQL => sql`
   AND r.ctid = ANY(ARRAY(
@@ -41,8 +42,8 @@ export const matchKeyHashes = ({ accountId, id }: Pick<StreamRow, 'accountId' | 
         AND c.bucket_start = pairs.bucket_start AND c.key_hash = pairs.hash
       OFFSET 0) found))`;
 
-/** Beyond them a read of the buckets is faster: each is looked up separately. */
+/** Keys are looked up one by one: above this number, reading the whole buckets is faster. */
 export const MAX_LOOK_UPS = 1000;
 
-/** Whether reading by hash is faster than reading the buckets. */
+/** Whether looking up the keys is faster than reading their buckets. */
 export const areFewKeys = (keys: number): boolean => keys <= MAX_LOOK_UPS;

@@ -20,22 +20,22 @@ export interface KeyHasherOptions {
 
 const LEAST_RECORDS = 20_000;
 const WAIT_MS = 500;
-/** A stream without large buckets is checked again after 5 s at the earliest; checks take at most 2 % of the time. */
+/** Minimum time between checks of a stream, at least 50 times the duration of a check: checks take at most 2 % of the time. */
 const LEAST_PAUSE_MS = 5000;
 const PAUSES = 50;
-/** About 1 MB of memory. */
+/** About 1 MB. */
 const MAX_REMEMBERED = 10_000;
-/** Streams that are noted beyond it are noted again by a later look-up. */
+/** Streams above this number are ignored until a later look-up. */
 const MAX_WAITING = 1000;
 
-/** Hashes the keys of streams in which single keys are looked for, one stream at a time. */
+/** Hashes the keys of streams in which single keys are looked up, one stream at a time. */
 export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
   const { dbOf, streamQueue, leastRecords = LEAST_RECORDS, onError } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
-  /** By the id of the stream, until when it is not checked again; Infinity once its keys are hashed. */
+  /** Time of the next check, by stream id; Infinity once the keys are hashed. */
   const rests = new Map<bigint, number>();
-  /** Those in flight or before it. */
+  /** Streams in the queue, including the one that is hashed. */
   const waiting = new Set<bigint>();
   let last: Promise<void> = Promise.resolve();
   const hash = async (stream: StreamRow): Promise<void> => {
@@ -51,7 +51,7 @@ export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
       if (state === 'LARGE' || state === 'HASHING')
         await hashStreamKeys({ db, streamQueue, signal, waitMs: WAIT_MS }, stream, state);
     } catch (error) {
-      // Others use the stream: the next look-up tries again.
+      // A busy stream is hashed after a later look-up.
       if (!signal.aborted && !(error instanceof StreamBusyError)) onError(error);
     } finally {
       waiting.delete(stream.id);

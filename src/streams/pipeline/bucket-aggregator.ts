@@ -1,15 +1,15 @@
-// Pure: what the records of a request come to by bucket and filter, over all elements.
+// Pure: sums the values of records by bucket and filter, over all elements.
 import { DecimalSum } from '../../lib/decimal-sum.ts';
 import type { CanonicalFilter } from './canonical.ts';
 import type { CanonicalRecords } from './records.ts';
 
-/** Sums column by column. */
+/** Totals in columns. */
 export interface BucketTotals {
   readonly buckets: readonly string[];
-  /** Index into `filters`. */
+  /** Index of each total's filter in `filters`. */
   readonly filterIndexes: readonly number[];
   readonly values: readonly string[];
-  /** How many records each sums. */
+  /** Number of records of each total. */
   readonly counts: readonly number[];
   readonly filters: readonly CanonicalFilter[];
 }
@@ -42,17 +42,17 @@ export class BucketAggregator {
     return this;
   }
 
-  /** How many are held. */
+  /** Number of totals in memory. */
   get size(): number {
     return this.overflowed ? 0 : this.#size;
   }
 
-  /** Whether there were more than are held. */
+  /** Whether there were more totals than the limit, so that all were dropped. */
   get overflowed(): boolean {
     return this.#size > this.#limit;
   }
 
-  /** Filters in the order in which they were met. Null where there were too many sums. */
+  /** Null if the aggregator overflowed. Filters are in the order in which they were added. */
   get totals(): BucketTotals | null {
     if (this.overflowed) return null;
     const columns = {

@@ -1,4 +1,4 @@
-// Pure: timestamps and filters in their one spelling, for records and selectors alike.
+// Pure: the canonical form of timestamps and filters, for records and selectors.
 import { createHash } from 'node:crypto';
 import type { IssueCollector } from '../../errors/errors.ts';
 import { compareUtf8 } from '../../lib/compare-utf8.ts';
@@ -6,26 +6,26 @@ import { Interner } from '../../lib/interner.ts';
 import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../../lib/timestamps.ts';
 import { validateFilter, type FilterEntry, type Granularity } from './inputs.ts';
 
-/** A filter in its one spelling: dimensions and values sorted bytewise, repeated values merged. */
+/** A filter with dimensions and values sorted bytewise, and without repeated values. */
 export interface CanonicalFilter {
   readonly entries: readonly FilterEntry[];
-  /** JSON of the entries: equal for equal filters and for no others. */
+  /** JSON of the entries: equal only for equal filters. */
   readonly text: string;
-  /** The dimensions alone, in the same way. */
+  /** JSON of the dimensions. */
   readonly dimensionsText: string;
 }
 
-/** What a stream demands of each record that comes after its first request. */
+/** Properties that all records of a stream share. The first request of the stream determines them. */
 export interface StreamShape {
   readonly granularity: Granularity;
   readonly dimensions: readonly string[];
 }
 
 export interface ReaderOptions {
-  /** The path of the list, e.g. ["input", "records"]. */
+  /** Path of the list for issues, such as ["input", "records"]. */
   readonly path: readonly string[];
   readonly now: Date;
-  /** Milliseconds from now at which the last bucket may start. */
+  /** Maximum milliseconds from now to the start of a bucket. */
   readonly maxFutureMs: number;
 }
 
@@ -40,26 +40,26 @@ const toCanonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
   };
 };
 
-/** Of a record without dimensions. */
+/** The filter of a record without dimensions. */
 export const EMPTY_FILTER: CanonicalFilter = toCanonicalFilter([]);
 
 export const hashFilter = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
-/** As `filters.dimensions` holds it. */
+/** Encodes the filter as the column `filters.dimensions` has it. */
 export const encodeDimensions = (filter: CanonicalFilter): string =>
   JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-/** The start of the bucket: that of the instant's hour, or midnight UTC of the date or the month as written. */
+/** Returns the start of the hour of the instant, or midnight UTC of the date or of the first of the month as written. */
 const computeBucketStart = ({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number => {
   if (granularity === 'HOURLY') return Math.floor(instant / HOUR) * HOUR;
   const date = Math.floor(wallTime / DAY) * DAY;
   return granularity === 'DAILY' ? date : date - (new Date(date).getUTCDate() - 1) * DAY;
 };
 
-/** Buckets of many records that mostly share their timestamps; a text that is none is an issue each time. */
+/** Reads timestamps into buckets. Caches valid timestamps, because most records share theirs; an invalid one is an issue each time. */
 export class BucketReader {
   readonly #options: ReaderOptions;
   readonly #latest: number;
@@ -75,12 +75,12 @@ export class BucketReader {
     this.#latest = options.now.getTime() + options.maxFutureMs;
   }
 
-  /** RFC 3339 in UTC, each once. */
+  /** Distinct bucket starts: RFC 3339 in UTC. */
   get starts(): readonly string[] {
     return this.#starts.items;
   }
 
-  /** The index of the bucket's start, or -1 where the timestamp breaks a rule. */
+  /** Returns the index of the bucket start; -1 if the timestamp has an issue. */
   read(timestamp: string, granularity: Granularity, index: number, issues: IssueCollector): number {
     const known = this.#byTimestamp[granularity];
     const seen = known.get(timestamp);
@@ -101,7 +101,7 @@ export class BucketReader {
       issues.add(
         path(),
         'FUTURE_TIMESTAMP',
-        `Its bucket starts more than ${this.#options.maxFutureMs / HOUR} hours from now, at ${start}.`,
+        `The bucket starts at ${start}, more than ${this.#options.maxFutureMs / HOUR} hours from now (MAX_FUTURE_HOURS).`,
       );
       return -1;
     }
@@ -111,30 +111,30 @@ export class BucketReader {
   }
 }
 
-/** Of filters that were in order, for as long as somebody holds on to the filter: whoever reads many requests does. */
-const knownFilters = new WeakMap<readonly FilterEntry[], CanonicalFilter>();
+/** Canonical forms of valid filters, by the array that was sent. The parsers of requests keep these arrays across requests. */
+const canonicalFilters = new WeakMap<readonly FilterEntry[], CanonicalFilter>();
 
-/** Canonical filters by the spelling they were sent in: a request repeats few filters many times. */
+/** Reads filters into canonical filters. Caches by spelling, because a request repeats few filters many times. */
 export class FilterReader {
-  /** Of the spellings that are remembered. */
+  /** Characters of the cached spellings. */
   characters = 0;
-  /** The same object again is the same filter: whoever read the request may have seen that already. */
+  /** By the array that was sent: the parser of the request may have found that filters are equal. */
   readonly #byIdentity = new Map<readonly FilterEntry[], number>();
   readonly #bySpelling = new Map<string, number>();
   readonly #filters = new Interner<CanonicalFilter>();
 
-  /** Each once. */
+  /** Distinct filters. */
   get filters(): readonly CanonicalFilter[] {
     return this.#filters.items;
   }
 
-  /** The index of the canonical filter, or -1 where the filter breaks a rule. */
+  /** Returns the index of the canonical filter; -1 if the filter has an issue. */
   read(filter: readonly FilterEntry[], path: () => readonly string[], issues: IssueCollector): number {
     const seen = this.#byIdentity.get(filter);
     if (seen !== undefined) return seen;
-    const canonical = knownFilters.get(filter);
+    const canonical = canonicalFilters.get(filter);
     const known = canonical ? this.#indexOf(canonical) : this.#readSpelling(filter, path, issues);
-    // A bad filter is checked again, so that each of its records is named.
+    // An invalid filter is not cached, so that each record with it is an issue.
     if (known >= 0) this.#byIdentity.set(filter, known);
     return known;
   }
@@ -147,7 +147,7 @@ export class FilterReader {
     validateFilter(filter, path(), issues);
     if (issues.count > before) return -1;
     const canonical = toCanonicalFilter(filter);
-    knownFilters.set(filter, canonical);
+    canonicalFilters.set(filter, canonical);
     const index = this.#indexOf(canonical);
     this.#bySpelling.set(spelling, index);
     this.characters += spelling.length;

@@ -1,5 +1,5 @@
-// Pure: the content of a request, for idempotency: the same for every spelling of the same canonical records, however
-// they came, as a list or in parts.
+// Pure: hashes the content of a request for its idempotency key. The hash is the same for every spelling of the same canonical
+// records, as a list or in batches.
 import { createHash } from 'node:crypto';
 import type { CanonicalRecords } from './records.ts';
 import type { CanonicalSelector } from './selectors.ts';
@@ -18,7 +18,7 @@ export class ContentDigest {
     let text = '';
     for (let index = 0; index < elements.length; index += 1) {
       const filter = filters[filterIndexes[index] ?? -1];
-      // No part can hold a control character, so U+001F cannot be mistaken for a part of one.
+      // U+001F separates the parts: none of them can contain a control character.
       text += `${index === 0 ? '' : '\n'}${buckets[bucketIndexes[index] ?? -1]}\u001f${filter?.text}\u001f${elements[index]}\u001f${values[index]}`;
     }
     return elements.length === 0 ? this : this.#add(text);
@@ -36,7 +36,7 @@ export class ContentDigest {
     );
   }
 
-  /** 32 bytes. Nothing can be added afterwards. */
+  /** Returns 32 bytes. Nothing can be added afterwards. */
   finish(): Buffer {
     return this.#hash.digest();
   }

@@ -1,32 +1,32 @@
-// Pure: a batch of records or selectors as Postgres reads it, column by column. Written as soon as the batch is whole: the
-// strings it was made of keep the pieces of the body that they were cut out of.
+// Pure: encodes a batch of records or selectors as PostgreSQL arrays, column by column. A batch is encoded as soon as it is full, because
+// its strings keep the chunks of the body in memory that they are slices of.
 import { arrayText, plainArrayText } from '../../db/array-text.ts';
 import type { CanonicalFilter } from './canonical.ts';
 
-/** Records or selectors, column by column. */
+/** Records or selectors in columns. */
 export interface BatchColumns {
-  /** Each once. */
+  /** Distinct bucket starts. */
   readonly buckets: readonly string[];
   readonly filters: readonly CanonicalFilter[];
-  /** Index into `buckets`, one a record, and so on. */
+  /** Index of each record's bucket in `buckets`. */
   readonly bucketIndexes: readonly number[];
-  /** Index into `filters`; -1 for every filter. */
+  /** Index of each record's filter in `filters`; -1 for a selector that matches every filter. */
   readonly filterIndexes: readonly number[];
-  /** Null for every element. */
+  /** Null for a selector that matches every element. */
   readonly elements: readonly (string | null)[];
-  /** None for selectors. */
+  /** Empty for selectors. */
   readonly values: readonly string[];
 }
 
-/** The same as arrays in text form: a moment takes Postgres longer to read than all else of a record, so each is read once. */
+/** The columns as arrays in text form. Bucket starts occur once, because PostgreSQL parses a timestamp more slowly than the rest of a record. */
 export interface EncodedBatch {
-  /** Of its first record, in the request. */
+  /** Index of the first record in the request. */
   readonly firstIndex: number;
   readonly buckets: string;
   readonly filters: readonly CanonicalFilter[];
-  /** Places in `buckets`, from 1 on. */
+  /** Indexes in `buckets`, from 1 on. */
   readonly bucketIndexes: string;
-  /** Places in `filters`, from 1 on; NULL for every filter. */
+  /** Indexes in `filters`, from 1 on; NULL for a selector that matches every filter. */
   readonly filterIndexes: string;
   readonly elements: string;
   readonly values: string;
@@ -45,6 +45,6 @@ export const encodeBatch = (batch: BatchColumns, firstIndex = 0): EncodedBatch =
 const encodeIndexes = (indexes: readonly number[]): string =>
   plainArrayText(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
 
-/** Without the filters, which batches share. */
+/** Returns the size of a batch without its filters, which batches share. */
 export const countBytes = ({ buckets, bucketIndexes, filterIndexes, elements, values }: EncodedBatch): number =>
   buckets.length + bucketIndexes.length + filterIndexes.length + Buffer.byteLength(elements) + values.length;

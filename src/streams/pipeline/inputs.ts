@@ -1,4 +1,4 @@
-// Pure: the rules for names, filters and values of allocation telemetry, each with its code.
+// Pure: rules for names, filters and values of allocation telemetry, each with its issue code.
 import type { Issue, IssueCollector } from '../../errors/errors.ts';
 import type { IssueCode } from '../../errors/issue-codes.ts';
 import { hasControlCharacters } from '../../lib/control-characters.ts';
@@ -8,7 +8,7 @@ export type WriteKind = 'SUM' | 'REPLACE' | 'DELETE';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
 
-/** A number that arrived as a double: fine up to 15 significant digits, beyond them it may have been changed. NaN where it was. */
+/** A number that arrived as a double. It is exact up to 15 significant digits; NaN if digits were lost on arrival. */
 export class DoubleValue {
   readonly value: number;
   constructor(value: number) {
@@ -16,7 +16,7 @@ export class DoubleValue {
   }
 }
 
-/** A decimal as sent: its text where the digits are the sender's own. */
+/** A decimal: the text as sent, or a double. */
 export type DecimalInput = string | DoubleValue;
 
 export interface FilterEntry {
@@ -25,7 +25,7 @@ export interface FilterEntry {
 }
 
 export interface RecordInput {
-  /** RFC 3339 with the offset as sent: buckets of days and months are those of the date in it. */
+  /** RFC 3339 with the offset as sent: daily and monthly buckets are those of the date in it. */
   readonly timestamp: string;
   readonly granularity: Granularity;
   readonly filter?: readonly FilterEntry[] | null | undefined;
@@ -40,12 +40,12 @@ export interface SelectorInput {
   readonly elementName?: string | null | undefined;
 }
 
-/** What stands in the place of a record or selector that has not the shape of one; paths begin below it. */
+/** Replaces one or more records or selectors that do not have the required fields and types. Paths are relative to the record. */
 export class MalformedRecord {
   readonly issues: readonly Issue[];
-  /** Of all its issues, of which those beyond a hundred need not be listed. */
+  /** Number of issues, which may be more than are listed. */
   readonly issueCount: number;
-  /** More than one for consecutive records whose issues are not listed. */
+  /** More than 1 for consecutive records whose issues are not listed. */
   readonly recordCount: number;
 
   constructor(issues: readonly Issue[], issueCount: number = issues.length, recordCount = 1) {
@@ -66,35 +66,35 @@ export const reportMalformed = (
 
 const MAX_DIMENSIONS = 5;
 const MAX_VALUES = 20;
-/** Items of a list that are checked one by one when there are too many anyway. */
+/** Maximum number of items that are validated one by one if a list is too long. */
 export const MAX_CHECKED = 1000;
 const MAX_TEXT = 256;
 const MAX_DIGITS = 38;
 const MAX_DECIMALS = 30;
 
-/** The names under which the element can be grouped and filtered by; no dimension can have them. */
+/** Names of the element in `groupBy` and `filter`, which no dimension can have. */
 export const ELEMENT_NAMES: ReadonlySet<string> = new Set(['element', 'element-name', 'element_name', 'elementName']);
 
-/** The columns that every export has; no dimension can have their names. */
+/** Columns of every export, whose names no dimension can have. */
 export const EXPORT_COLUMNS: ReadonlySet<string> = new Set(['meterApiName', 'bucketStart', 'bucketEnd', 'value']);
 
 const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
 
-/** What is wrong with a stream's name, or null. */
+/** Returns null if the name of a stream is valid. */
 export const findStreamNameProblem = (name: string): string | null =>
   STREAM_NAME.test(name) && name !== '.' && name !== '..'
     ? null
-    : 'A stream name has 1 to 256 characters out of A-Z, a-z, 0-9, "_", "." and "-", and is not "." or "..".';
+    : 'Must have 1 to 256 of the characters A-Z, a-z, 0-9, "_", "." and "-", and must not be "." or "..".';
 
-/** What is wrong with a dimension name, a dimension value, an element name or another text as short, or null. */
+/** Returns null if the text is valid as a dimension name, a dimension value, an element name or another short text. */
 export const findTextProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
-  // Counted in code points, as PostgreSQL and people count; units first, since most texts are short.
+  // Counted in code points, as PostgreSQL does. The cheaper UTF-16 length comes first, because most texts are short.
   if (text.length > longest && [...text].length > longest)
     return { code: 'TOO_LONG', message: `Must have at most ${longest} characters.` };
   if (hasControlCharacters(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
   if (!text.isWellFormed())
-    return { code: 'MALFORMED_UNICODE', message: 'Contains half of a surrogate pair, which no UTF-8 text can hold.' };
+    return { code: 'MALFORMED_UNICODE', message: 'Must not contain half of a surrogate pair: UTF-8 cannot encode it.' };
   return null;
 };
 
@@ -103,7 +103,7 @@ export const validateText = (text: string, pathOf: () => readonly string[], issu
   if (problem) issues.add(pathOf(), problem.code, problem.message);
 };
 
-/** Checks a filter's own form; which dimensions a stream has is the stream's matter. */
+/** Validates a filter, but not against the dimensions of the stream. */
 export const validateFilter = (
   filter: readonly FilterEntry[],
   path: readonly string[],
@@ -113,7 +113,7 @@ export const validateFilter = (
     issues.add(
       path,
       'TOO_MANY_DIMENSIONS',
-      `A filter has at most ${MAX_DIMENSIONS} dimensions; this one has ${filter.length}.`,
+      `A filter has at most ${MAX_DIMENSIONS} dimensions; it has ${filter.length}.`,
     );
   }
   const seen = new Map<string, number>();
@@ -124,7 +124,7 @@ export const validateFilter = (
       issues.add(
         [...at, 'dimension'],
         'DUPLICATE_DIMENSION',
-        `The dimension stands in this filter already (entry ${earlier}); put all its values into one entry.`,
+        `The dimension occurs in entry ${earlier}, too. Put all its values into one entry.`,
       );
     }
     seen.set(entry.dimension, index);
@@ -133,7 +133,7 @@ export const validateFilter = (
       issues.add(
         [...at, 'dimension'],
         'RESERVED_DIMENSION',
-        `"${entry.dimension}" is not free as a dimension: it names the element or a column of the export.`,
+        `"${entry.dimension}" is reserved: it names the element or a column of the export. Use another name.`,
       );
     }
     validateValues(entry.values, [...at, 'values'], issues);
@@ -146,11 +146,7 @@ const validateValues = (values: readonly string[], path: readonly string[], issu
     const distinct = countDistinct(values);
     if (distinct > MAX_VALUES) {
       const has = distinct > MAX_CHECKED ? `more than ${MAX_CHECKED}` : distinct;
-      issues.add(
-        path,
-        'TOO_MANY_VALUES',
-        `A dimension has at most ${MAX_VALUES} different values; this one has ${has}.`,
-      );
+      issues.add(path, 'TOO_MANY_VALUES', `A dimension has at most ${MAX_VALUES} different values; it has ${has}.`);
       if (distinct > MAX_CHECKED) return;
     }
   }
@@ -160,7 +156,7 @@ const validateValues = (values: readonly string[], path: readonly string[], issu
   }
 };
 
-/** No further than it matters. */
+/** Stops counting above MAX_CHECKED. */
 const countDistinct = (values: readonly string[]): number => {
   const found = new Set<string>();
   for (const value of values) {
@@ -170,7 +166,7 @@ const countDistinct = (values: readonly string[]): number => {
   return found.size;
 };
 
-/** The digits of a decimal that may have been a double; tells the sender where digits were lost on the way. */
+/** Returns the decimal as text. Adds PRECISION_LOST and returns null if a double may have lost digits. */
 export const readDecimalText = (
   input: DecimalInput,
   path: readonly string[],
@@ -181,17 +177,17 @@ export const readDecimalText = (
     issues.add(
       path,
       'PRECISION_LOST',
-      'A JSON number of more than 15 significant digits, or beyond 1e99, may lose some on the way: send it as a string.',
+      'A JSON number with more than 15 significant digits, or above 1e99, may lose digits. Send it as a string.',
     );
     return null;
   }
   return String(input.value);
 };
 
-/** A canonical value of at most 38 characters is within the limits: most values are, and need no parsing. */
+/** Matches canonical values. One of at most 38 characters is within the limits and needs no parsing, as most values do not. */
 const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,37})(?:\.\d{0,29}[1-9])?$/;
 
-/** The canonical text of a record's value: 0 or more, at most 38 significant digits, at most 30 decimals. */
+/** Returns the canonical text of a record's value: 0 or more, at most 38 significant digits and 30 decimals. */
 export const parseRecordValue = (
   input: DecimalInput,
   pathOf: () => readonly string[],
@@ -207,15 +203,19 @@ export const parseRecordValue = (
     return null;
   }
   if (decimal.negative) {
-    issues.add(path, 'NEGATIVE_VALUE', 'A value is 0 or more.');
+    issues.add(path, 'NEGATIVE_VALUE', 'Must be 0 or more.');
     return null;
   }
   if (decimal.scale > MAX_DECIMALS) {
-    issues.add(path, 'TOO_MANY_DECIMALS', `At most ${MAX_DECIMALS} decimals; this one has ${decimal.scale}.`);
+    issues.add(path, 'TOO_MANY_DECIMALS', `Must have at most ${MAX_DECIMALS} decimals; it has ${decimal.scale}.`);
     return null;
   }
   if (decimal.digits > MAX_DIGITS) {
-    issues.add(path, 'TOO_MANY_DIGITS', `At most ${MAX_DIGITS} significant digits; this one has ${decimal.digits}.`);
+    issues.add(
+      path,
+      'TOO_MANY_DIGITS',
+      `Must have at most ${MAX_DIGITS} significant digits; it has ${decimal.digits}.`,
+    );
     return null;
   }
   return decimal.text;

@@ -1,30 +1,30 @@
-// Pure: which batches of requests that come bit by bit may wait in memory for their end.
-import { type EncodedBatch, countBytes } from './encode-batch.ts';
+// Pure: limits the batches of NDJSON requests that wait in memory for the end of their request.
+import { countBytes, type EncodedBatch } from './encode-batch.ts';
 
-/** Requests tryBuffer batches up to so many bytes together. */
+/** Memory that all requests share. */
 export interface IntakeBuffer {
-  /** How many are held now. */
+  /** Bytes of all buffered batches. */
   readonly bytes: number;
   open(): RequestBuffer;
 }
 
-/** What one request holds. */
+/** The batches of one request. */
 export interface RequestBuffer {
   readonly batches: readonly EncodedBatch[];
-  /** False where there is no place for it, and nothing happened. */
+  /** Returns false, and does not keep the batch, if there is no space. */
   tryBuffer(batch: EncodedBatch): boolean;
-  /** Gives back its place, and all that it held. */
+  /** Empties the buffer and returns its batches. */
   release(): readonly EncodedBatch[];
 }
 
-/** No request takes the place of all others. */
-const MAX_SHARE_PER_REQUEST = 4;
+/** One request may take a quarter of the memory, so that it does not displace all others. */
+const MAX_SHARE_PER_REQUEST = 1 / 4;
 
-export const createIntakeBuffer = (maxBytes: number): IntakeBuffer => {
-  let bufferedBytes = 0;
+export function createIntakeBuffer(maxBytes: number): IntakeBuffer {
+  let totalBytes = 0;
   return {
     get bytes() {
-      return bufferedBytes;
+      return totalBytes;
     },
     open: () => {
       let batches: EncodedBatch[] = [];
@@ -35,15 +35,15 @@ export const createIntakeBuffer = (maxBytes: number): IntakeBuffer => {
         },
         tryBuffer: (batch) => {
           const bytes = countBytes(batch);
-          if (bufferedBytes + bytes > maxBytes || ownBytes + bytes > maxBytes / MAX_SHARE_PER_REQUEST) return false;
-          bufferedBytes += bytes;
+          if (totalBytes + bytes > maxBytes || ownBytes + bytes > maxBytes * MAX_SHARE_PER_REQUEST) return false;
+          totalBytes += bytes;
           ownBytes += bytes;
           batches.push(batch);
           return true;
         },
         release: () => {
           const released = batches;
-          bufferedBytes -= ownBytes;
+          totalBytes -= ownBytes;
           ownBytes = 0;
           batches = [];
           return released;
@@ -51,4 +51,4 @@ export const createIntakeBuffer = (maxBytes: number): IntakeBuffer => {
       };
     },
   };
-};
+}

@@ -9,7 +9,7 @@ import type { MalformedRecord, RecordInput, SelectorInput, WriteKind } from './i
 import { type CanonicalRecords, RecordReader, validateDistinctKeys } from './records.ts';
 import { type CanonicalSelector, extractWholeKeys, SelectorReader } from './selectors.ts';
 
-/** What a request writes. Lists, NDJSON bodies and writes that share a transaction are all written from a plan. */
+/** The validated content of a request. Lists, NDJSON bodies and writes that share a transaction are all written from a plan. */
 export interface WritePlan {
   readonly kind: WriteKind;
   /** SHA-256 of the content. A request with a used idempotency key is a replay if it is the same. */

@@ -1,4 +1,4 @@
-// Pure: turns what was sent into canonical records: cut to their bucket, filters in one spelling, keys told apart.
+// Pure: validates records and brings them into canonical form, column by column.
 import { type IssueCollector, MAX_LISTED_ISSUES } from '../../errors/errors.ts';
 import type { IssueCode } from '../../errors/issue-codes.ts';
 import {
@@ -18,27 +18,27 @@ import {
   type RecordInput,
 } from './inputs.ts';
 
-/** Records column by column, as `unnest` wants them. */
+/** Records in columns, as `unnest` takes them. */
 export interface CanonicalRecords {
   readonly granularity: Granularity;
   /** Sorted bytewise. */
   readonly dimensions: readonly string[];
-  /** RFC 3339 in UTC, each once. */
+  /** Distinct bucket starts: RFC 3339 in UTC. */
   readonly buckets: readonly string[];
   readonly filters: readonly CanonicalFilter[];
-  /** Where each stood in the request. */
+  /** Index of each record in the request. */
   readonly indexes: number[];
-  /** Index into `buckets`, one a record, and so on. */
+  /** Index of each record's bucket in `buckets`. */
   readonly bucketIndexes: number[];
-  /** Index into `filters`. */
+  /** Index of each record's filter in `filters`. */
   readonly filterIndexes: number[];
   readonly elements: string[];
   readonly values: string[];
 }
 
 /**
- * Checks records one by one and gathers all issues. The shape is the stream's, or where the stream is not there yet that
- * of the first record whose filter is in order.
+ * Validates records one by one and collects all issues. Without a shape, which a new stream does not have, the first record with a
+ * valid filter determines it.
  */
 export class RecordReader {
   readonly #options: ReaderOptions;
@@ -59,17 +59,17 @@ export class RecordReader {
     this.#expected = shape && { granularity: shape.granularity, dimensionsText: JSON.stringify(shape.dimensions) };
   }
 
-  /** How many were read in all. */
+  /** Number of records that were read. */
   get count(): number {
     return this.#count;
   }
 
-  /** How many, and about how many characters, were read since the last `take`. */
+  /** Number of records that were read since the last `take`, and approximately their characters. */
   get pending(): { readonly records: number; readonly characters: number } {
     return { records: this.#batch.indexes.length, characters: this.#characters + this.#filters.characters };
   }
 
-  /** What every record has to be like; null until that is known. */
+  /** Null until it is known. */
   get shape(): StreamShape | null {
     return this.#shape;
   }
@@ -99,15 +99,15 @@ export class RecordReader {
       }
       if (filter.dimensionsText !== this.#expected.dimensionsText) {
         const has = filter.entries.map((entry) => entry.dimension);
-        issues.add(
-          at('filter'),
-          'DIMENSIONS_DIFFER',
-          `Every record of the stream has exactly the dimensions ${describeDimensions(this.#shape?.dimensions ?? [])}; this one has ${describeDimensions(has)}.`,
-        );
+        issues.add(at('filter'), 'DIMENSIONS_DIFFER', describeDifference(this.#shape?.dimensions ?? [], has));
       }
     }
     if (this.#expected && input.granularity !== this.#expected.granularity) {
-      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', `The stream is ${this.#expected.granularity}.`);
+      issues.add(
+        at('granularity'),
+        'GRANULARITY_DIFFERS',
+        `Must be ${this.#expected.granularity}, the granularity of the stream.`,
+      );
     }
     this.#batch.indexes.push(index);
     this.#batch.bucketIndexes.push(bucket);
@@ -117,7 +117,7 @@ export class RecordReader {
     this.#characters += input.elementName.length;
   }
 
-  /** An issue for each record where the stream turns out to be another than they were read for. */
+  /** Adds an issue for each record if the stream has another shape than the records were validated against. */
   validateShape(shape: StreamShape | null, issues: IssueCollector): void {
     const own = this.#shape;
     if (!shape || !own) return;
@@ -125,8 +125,8 @@ export class RecordReader {
     if (code === 'DIMENSIONS_DIFFER' && JSON.stringify(shape.dimensions) === JSON.stringify(own.dimensions)) return;
     const message =
       code === 'GRANULARITY_DIFFERS'
-        ? `The stream is ${shape.granularity}.`
-        : `Every record of the stream has exactly the dimensions ${describeDimensions(shape.dimensions)}; this one has ${describeDimensions(own.dimensions)}.`;
+        ? `Must be ${shape.granularity}, the granularity of the stream.`
+        : describeDifference(shape.dimensions, own.dimensions);
     const field = code === 'GRANULARITY_DIFFERS' ? 'granularity' : 'filter';
     const named = Math.min(this.#count, MAX_LISTED_ISSUES);
     for (let index = 0; index < named; index += 1) {
@@ -135,7 +135,7 @@ export class RecordReader {
     issues.addUnnamed(this.#count - named);
   }
 
-  /** The records since the last time; null where no shape was found yet. To be used only where there are no issues. */
+  /** Returns the records since the last call; null if the shape is not known yet. Use them only if there are no issues. */
   take(): CanonicalRecords | null {
     const { filters } = this.#filters;
     const { starts: buckets } = this.#buckets;
@@ -148,17 +148,21 @@ export class RecordReader {
   }
 }
 
+function describeDifference(expected: readonly string[], actual: readonly string[]): string {
+  return `Every record of the stream has the dimensions ${describeDimensions(expected)}; this one has ${describeDimensions(actual)}.`;
+}
+
 type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndexes' | 'elements' | 'values'>;
 
 const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
 
-/** The issue of a record that repeats another's key. */
+/** The issue of a record with the same key as another one. */
 export const duplicateKeyIssue = (at: number, other: number): { code: IssueCode; message: string } => ({
   code: 'DUPLICATE_KEY',
-  message: `Record ${at} has the same bucket, filter and element as record ${other}; a replace takes one value for each.`,
+  message: `Record ${at} has the same bucket, filter and element as record ${other}. A replace takes one value for each.`,
 });
 
-/** Two records of one replace with the same key: which of them should stay is not told, so both are named. */
+/** Adds an issue for every record of a replace whose key occurs twice: which one should stay is unknown. */
 export const validateDistinctKeys = (
   records: CanonicalRecords,
   path: readonly string[],

@@ -1,4 +1,4 @@
-// Pure: turns what was sent into canonical delete selectors.
+// Pure: validates the selectors of deletes and brings them into canonical form.
 import type { IssueCollector } from '../../errors/errors.ts';
 import { Interner } from '../../lib/interner.ts';
 import {
@@ -16,13 +16,13 @@ import type { CanonicalRecords } from './records.ts';
 export interface CanonicalSelector {
   readonly granularity: Granularity;
   readonly bucket: string;
-  /** Null: every filter. */
+  /** Null matches every filter. */
   readonly filter: CanonicalFilter | null;
-  /** Null: every element. */
+  /** Null matches every element. */
   readonly element: string | null;
 }
 
-/** Checks delete selectors one by one, and where a shape is given against the stream they select in. */
+/** Validates selectors one by one, against the shape of the stream if it is given, and collects all issues. */
 export class SelectorReader {
   readonly #shape: StreamShape | null;
   readonly #options: ReaderOptions;
@@ -42,12 +42,12 @@ export class SelectorReader {
     this.#buckets = new BucketReader(options);
   }
 
-  /** How many were read in all. */
+  /** Number of selectors that were read. */
   get count(): number {
     return this.#count;
   }
 
-  /** How many, and about how many characters, were read since the last `take`. */
+  /** Number of selectors that were read since the last `take`, and approximately their characters. */
   get pending(): { readonly records: number; readonly characters: number } {
     return { records: this.#batch.length, characters: this.#characters + this.#filters.characters };
   }
@@ -65,7 +65,11 @@ export class SelectorReader {
     }
     const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
     if (shape && input.granularity !== shape.granularity) {
-      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', `The stream is ${shape.granularity}.`);
+      issues.add(
+        at('granularity'),
+        'GRANULARITY_DIFFERS',
+        `Must be ${shape.granularity}, the granularity of the stream.`,
+      );
     }
     const given = input.filter ?? [];
     const filterIndex = given.length === 0 ? -1 : this.#filters.read(given, () => at('filter'), issues);
@@ -74,7 +78,7 @@ export class SelectorReader {
         issues.add(
           at('filter', String(entryIndex), 'dimension'),
           'UNKNOWN_DIMENSION',
-          `The stream has no such dimension; it has ${describeDimensions(shape.dimensions)}.`,
+          `Must be a dimension of the stream, which has ${describeDimensions(shape.dimensions)}.`,
         );
       }
     }
@@ -88,7 +92,7 @@ export class SelectorReader {
     });
   }
 
-  /** The selectors since the last time. To be used only where there are no issues. */
+  /** Returns the selectors since the last call. Use them only if there are no issues. */
   take(): CanonicalSelector[] {
     const batch = this.#batch;
     this.#batch = [];
@@ -99,7 +103,7 @@ export class SelectorReader {
   }
 }
 
-/** The keys that the selectors name, each once and without a value; null if one selects more than a key. */
+/** Returns the distinct keys that the selectors match, without values; null if a selector matches more than one key. */
 export const extractWholeKeys = (
   selectors: readonly CanonicalSelector[],
   shape: StreamShape,

@@ -7,9 +7,9 @@ import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { CanonicalSelector } from '../pipeline/selectors.ts';
 
-// How a replace or a delete whose keys are in memory finds the live records that it hides.
+// Hides live records for replaces and deletes whose keys are in memory.
 
-/** Hides the records that a replace supersedes. */
+/** Hides the live records with the same keys as the records of a replace. Returns how many. */
 export const hideReplaced = (
   tx: Transaction,
   stream: StreamRow,
@@ -23,14 +23,14 @@ export const hideReplaced = (
     elements: records.elements,
   });
 
-/** Hides what a delete selects. A row that several selectors match is hidden, and counted, once. */
+/** Hides the live records that the selectors of a delete match. Returns how many; a record that several selectors match counts once. */
 export const hideSelected = async (
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
   selectors: readonly CanonicalSelector[],
 ): Promise<number> => {
-  // Selectors of one form look at the same columns. Mostly there is one form.
+  // Selectors of one form compare the same columns. Most deletes have one form.
   const forms = Map.groupBy(
     selectors,
     ({ filter, element }) => `${filter?.dimensionsText ?? ''} ${element === null ? '' : 'element'}`,
@@ -42,7 +42,7 @@ export const hideSelected = async (
   return hidden;
 };
 
-/** Of selectors of one form; without those whose filter no record has. */
+/** Returns the keys of selectors of one form, without those whose filter the stream does not have. */
 const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> => {
   const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
     buckets: some.map(({ bucket }) => bucket),
@@ -50,8 +50,7 @@ const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly Ca
   });
   const dimensions = selectors[0]?.filter?.entries.map(({ dimension }) => dimension) ?? [];
   if (dimensions.length === stream.dimensions.length) {
-    // Whole filters have a digest, which an index finds; a look at the filter of each record of a bucket takes seconds per
-    // million.
+    // An index finds complete filters by their digest. Comparing the filter of each record of a bucket takes seconds per million records.
     const digests = selectors.map(({ filter }) => hashFilter(filter ?? EMPTY_FILTER));
     const ids = await findFilterIds(tx, stream, digests);
     const found = selectors.map((selector, index) => ({
@@ -67,7 +66,7 @@ const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly Ca
   if (dimensions.length === 0) return ofSelectors(selectors);
   return {
     ...ofSelectors(selectors),
-    // Both sides are canonical, so equal sets of values are equal JSON.
+    // Both sides are canonical, so equal sets of values have equal JSON.
     filterValues: {
       dimensions,
       values: selectors.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values))),
@@ -75,18 +74,20 @@ const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly Ca
   };
 };
 
-/** What records are found by: in each list one item for each key. A list that is empty or absent takes every value. */
+/** Columns that records are found by, with one item per key. An empty or absent list matches every value. */
 interface Keys {
   readonly buckets: readonly string[];
   readonly filterIds?: readonly string[];
-  /** Parts of filters: the JSON of the values of some of the stream's dimensions. */
+  /** Incomplete filters: the JSON of the values of some dimensions. */
   readonly filterValues?: { readonly dimensions: readonly string[]; readonly values: readonly string[] };
   readonly elements: readonly string[];
 }
 
 /**
- * The keys that an element may have, as `k`: one for each filter of the stream; null if they are too many.
- * @param elements (bucket_start, element)
+ * SQL: the keys that elements may have, as `k`: one per element and filter of the stream. Returns null if there are too many.
+ *
+ * @param elements rows of (bucket_start, element)
+ * @param count number of elements
  */
 export const pairWithEachFilter = async (
   tx: Transaction,
@@ -103,13 +104,12 @@ export const pairWithEachFilter = async (
     FROM filters f, ${elements} AS e(bucket_start, element) WHERE ${ofStream}) AS k`;
 };
 
-/** Keys of one statement: their hash takes about 1 MB, and Postgres gives it 8 (work_mem is 4 MB by default). */
+/** Maximum keys of one statement. Their hash takes about 1 MB; PostgreSQL allows 8 MB (work_mem is 4 MB by default). */
 const KEYS_AT_A_TIME = 10_000;
 
 /**
- * Hides the live rows whose key is in a list. Each row is looked up in a hash of the list: IS TRUE keeps the
- * planner from making a join of it, which it would do pair by pair where it knows too little of the table
- * (10,000 selectors on 10,000 records took more than 30 s, and take 0.3 s like this).
+ * Hides the live records whose key is in a list. Each record is looked up in a hash of the list. IS TRUE keeps the planner from making
+ * it a nested loop join if it has no statistics of the table: 10,000 selectors on 10,000 records took more than 30 s, now 0.3 s.
  */
 const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> => {
   let hidden = 0;
@@ -156,16 +156,16 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
 };
 
 /**
- * For the rest of the transaction. The planner takes a few thousand records for dearer than the whole table, because it does not
- * know that they lie close to each other.
+ * For the rest of the transaction. The planner estimates that reading a few thousand records by an index costs more than reading the
+ * whole table, because it does not know that they are close to each other.
  */
 export const disableSequentialScans = async (tx: Transaction): Promise<void> => {
   await tx.execute(sql`SET LOCAL enable_seqscan = off`);
 };
 
 /**
- * For the rest of the transaction: rows that a statement names by ctid are read there. A planner that knows too little of the table
- * takes a scan of an index for cheaper, and reads the whole stream.
+ * For the rest of the transaction: rows that a statement names by ctid are read by it. Without statistics of the table, the planner
+ * prefers an index scan, which reads the whole stream.
  */
 export const preferTidScans = async (tx: Transaction): Promise<void> => {
   await Promise.all([disableSequentialScans(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);

@@ -10,8 +10,8 @@ import { areFewKeys, matchKeyHashes, keyHashOfInsert } from '../key-hashes/key-h
 import { ADD_TO_EXISTING } from '../totals/totals.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
-// Records that wait for the end of their request, in batches; and the statements that take them over, all of a request at
-// once. Whoever takes them over counts them: a crash of the database empties the table.
+// Batches of records or selectors that wait for the end of their request, and the statements that write all batches of a request together.
+// Writers count the batches first: a crash of PostgreSQL empties the table, which is unlogged.
 
 export const stageBatch = async (
   db: Db,
@@ -26,12 +26,12 @@ export const stageBatch = async (
       ${sql.param(batch.filters.map(hashFilter))}::bytea[], ${sql.param(batch.filters.map(encodeDimensions))}::jsonb[])`);
 };
 
-/** Forgets what was staged, taken over or not. */
+/** Deletes the staged batches of a request. */
 export const clearStaged = async (db: Db, { accountId, requestId }: StagedRequest): Promise<void> => {
   await db.execute(sql`DELETE FROM staged_batches WHERE account_id = ${accountId} AND request_id = ${requestId}`);
 };
 
-/** Forgets what servers left behind that died in the middle of a request. Across all accounts, and a few times an hour. */
+/** Deletes the batches, of all accounts, that servers left behind when they died during a request. */
 export const clearAbandoned = async (db: Db, olderThanMs: number): Promise<void> => {
   await db.execute(
     sql`DELETE FROM staged_batches WHERE staged_at < now() - make_interval(secs => ${olderThanMs / 1000})`,
@@ -39,28 +39,28 @@ export const clearAbandoned = async (db: Db, olderThanMs: number): Promise<void>
 };
 
 /**
- * The planner knows nothing of what lies in the arrays and takes it for ten rows; a loop over what may be millions would
- * not end. For the rest of the transaction.
+ * For the rest of the transaction. The planner expects ten rows of each array; a nested loop over millions would not end. Also sets the
+ * statement timeout.
  */
 const disableNestedLoops = async (tx: Transaction, { maxMs }: StagedRequest): Promise<void> => {
   await tx.execute(sql`SET LOCAL enable_nestloop = off`);
-  // A merge takes the order of an index, which is that of the buckets alone, and compares all records of a bucket.
+  // A merge join would use the order of an index, which has only the buckets, and compare all records of a bucket with each other.
   await tx.execute(sql`SET LOCAL enable_mergejoin = off`);
   await tx.execute(sql.raw(`SET LOCAL statement_timeout = ${Math.round(maxMs)}`));
 };
 
 /**
- * The batches of the request. Concatenating nothing brings the moments into memory: a long array would be read from the table for
- * each record otherwise.
+ * The batches of a request. Concatenating an empty array brings the bucket starts into memory: otherwise a long array would be read from
+ * the table for each record.
  */
 const batchesOf = ({ accountId, requestId }: StagedRequest): SQL => sql`
   (SELECT s.*, s.bucket_starts || '{}' AS starts FROM staged_batches s
     WHERE s.account_id = ${accountId} AND s.request_id = ${requestId} OFFSET 0)`;
 
 /**
- * All rows of the request. Each OFFSET 0 keeps a part together that the planner would draw up into the join around it,
- * where it would run once for each record, or the join once for each batch (replacing 300,000 records took minutes, and
- * takes 5 s like this). */
+ * All rows of a request. Each OFFSET 0 keeps the planner from merging a subquery into the join around it, where it would run once per
+ * record, or the join once per batch: replacing 300,000 records took minutes, now 5 s.
+ */
 const stagedRows = (request: StagedRequest): SQL => sql`
   (SELECT b.account_id, b.first_index + row.place - 1 AS index, row.bucket_start, row.element, row.value, row.digest, row.dimensions
     FROM ${batchesOf(request)} b, LATERAL (
@@ -72,7 +72,7 @@ const stagedRows = (request: StagedRequest): SQL => sql`
       OFFSET 0) row
     OFFSET 0)`;
 
-/** The distinct filters of the request. */
+/** The distinct filters of a request. */
 const stagedFilters = ({ accountId, requestId }: StagedRequest): SQL => sql`
   (SELECT DISTINCT ON (f.digest) f.digest, f.dimensions
     FROM staged_batches b, unnest(b.filter_digests, b.filter_dimensions) AS f(digest, dimensions)
@@ -80,8 +80,8 @@ const stagedFilters = ({ accountId, requestId }: StagedRequest): SQL => sql`
     ORDER BY f.digest)`;
 
 /**
- * The rows of records with the ids that their filters have in the stream, which are all stored. Looked up once for each filter
- * of a batch, and not for each record: 80 ms for 100,000 of them became 35. LEFT, so that each id stays in its place.
+ * The staged records with the ids of their filters, all of which the stream has. Looking up the ids per filter of a batch instead of per
+ * record takes 35 instead of 80 ms for 100,000 records. LEFT JOIN keeps the position of each id in the array.
  */
 const rowsWithFilterIds = (request: StagedRequest, stream: StreamRow): SQL => sql`
   (SELECT b.account_id, b.starts[u.bucket_place] AS bucket_start, ids.of_place[u.filter_place] AS filter_id, u.element, u.value
@@ -97,14 +97,14 @@ const rowsWithFilterIds = (request: StagedRequest, stream: StreamRow): SQL => sq
     OFFSET 0)`;
 
 /**
- * Limits what is read of the records `r` to the buckets of few keys, and to the hashes of `hashed`, which has these keys as `k`.
- * The planner would join the keys with all records of the stream.
+ * SQL: limits the records `r` that are read to the buckets of few keys, and to the hashes of `hashed`, which has these keys as `k`.
+ * Otherwise the planner joins the keys with all records of the stream.
  */
 const limitToKeys = (stream: StreamRow, keys: SQL, hashed: SQL | null): SQL => sql`
   AND r.bucket_start = ANY(ARRAY(SELECT few.bucket_start FROM ${keys} few))
   ${stream.keysHashed && hashed ? matchKeyHashes(stream, hashed) : sql``}`;
 
-/** Adds an issue for each record whose key stands in the request twice: the first hundred named, all counted. */
+/** Adds an issue for each record whose key occurs twice in the request. The first hundred are listed, the others counted. */
 export const validateStagedKeys = async (
   db: Db,
   request: StagedRequest,
@@ -129,10 +129,7 @@ export const validateStagedKeys = async (
   issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
 };
 
-/**
- * Inserts all staged records, and first hides what they replace, if they do.
- * @param count of records
- */
+/** Hides the records that the staged records replace, if they do, and inserts the staged records. */
 export const insertStagedRecords = async (
   tx: Transaction,
   { request, rows: count }: StagedContent,
@@ -161,7 +158,7 @@ export const insertStagedRecords = async (
   return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
 };
 
-/** The totals of what insertStagedRecords inserted. After subtractHidden. */
+/** Inserts the totals of the staged records. Must run after subtractHidden. */
 export const addStagedTotals = async (
   tx: Transaction,
   request: StagedRequest,
@@ -176,9 +173,9 @@ export const addStagedTotals = async (
     ${ADD_TO_EXISTING}`);
 };
 
-/** Stores the filters that the stream does not have yet. */
+/** Inserts the filters that the stream does not have yet. */
 const insertStagedFilters = async (tx: Transaction, request: StagedRequest, stream: StreamRow): Promise<void> => {
-  // In one order everywhere: two writers that bring the same new filters in other orders would deadlock.
+  // Sorted: two writes that insert the same filters in different orders would deadlock.
   await tx.execute(sql`
     INSERT INTO filters (account_id, stream_id, digest, dimensions)
     SELECT s.account_id, s.id, u.digest, u.dimensions
@@ -188,10 +185,7 @@ const insertStagedFilters = async (tx: Transaction, request: StagedRequest, stre
     ON CONFLICT (account_id, digest, (stream_id + 0)) DO NOTHING`);
 };
 
-/**
- * Hides what the staged selectors of the forms select. A row that several match is hidden, and counted, once.
- * @param count of selectors
- */
+/** Hides the live records that the staged selectors match. Returns how many; a record that several selectors match counts once. */
 export const hideStagedSelections = async (
   tx: Transaction,
   { request, rows: count }: StagedContent,
@@ -212,7 +206,7 @@ export const hideStagedSelections = async (
       ...(form.dimensions.length > 0 ? [sql`r.filter_id = k.filter_id`] : []),
     ];
     const keys = sql`(${keysOf(request, stream, form)} OFFSET 0)`;
-    // Filters that are given, in whole or in part, come as the ids of those that they match.
+    // If a selector has a filter, even an incomplete one, its keys have the ids of the filters that it matches.
     const hashed =
       !few || !form.element ? null : form.dimensions.length > 0 ? sql`${keys} AS k` : await byElement(keys);
     const { rowCount } = await tx.execute(sql`
@@ -225,7 +219,7 @@ export const hideStagedSelections = async (
   return hidden;
 };
 
-/** The distinct keys of the selectors of a form. */
+/** The distinct keys of the staged selectors of a form. */
 const keysOf = (request: StagedRequest, stream: StreamRow, { dimensions, element }: SelectorForm): SQL => {
   const rows = sql`${stagedRows(request)} u`;
   const ofForm = sql`u.element IS ${sql.raw(element ? 'NOT NULL' : 'NULL')}`;
@@ -233,12 +227,12 @@ const keysOf = (request: StagedRequest, stream: StreamRow, { dimensions, element
     return sql`SELECT DISTINCT u.bucket_start, u.element FROM ${rows} WHERE u.digest IS NULL AND ${ofForm}`;
   }
   const names = sql`${sql.param([...dimensions])}::text[]`;
-  // Both sides are canonical, so equal sets of values are equal JSON.
+  // Both sides are canonical, so equal sets of values have equal JSON.
   const valuesIn = (column: SQL): SQL => sql`
     (SELECT jsonb_agg(${column} -> d.name ORDER BY d.place) FROM unnest(${names}) WITH ORDINALITY AS d(name, place))`;
   const namesIn = (column: SQL): SQL => sql`
     (SELECT array_agg(k.name ORDER BY k.name COLLATE "C") FROM jsonb_object_keys(${column}) AS k(name))`;
-  // Each filter is taken apart once, and not once for each record that has it.
+  // The values of each filter are extracted once, and not once per record with this filter.
   return sql`
     SELECT DISTINCT u.bucket_start, u.element, known.id AS filter_id
     FROM ${rows}
@@ -251,7 +245,7 @@ const keysOf = (request: StagedRequest, stream: StreamRow, { dimensions, element
     WHERE ${ofForm}`;
 };
 
-/** How many batches of the request are there. */
+/** Counts the staged batches of a request. */
 export const countBatches = async (db: Db | Transaction, { accountId, requestId }: StagedRequest): Promise<number> => {
   const { rows } = await db.execute<{ count: string }>(
     sql`SELECT count(*) FROM staged_batches WHERE account_id = ${accountId} AND request_id = ${requestId}`,

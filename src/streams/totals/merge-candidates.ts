@@ -1,18 +1,18 @@
-// Pure: counts the operations that this process wrote to each stream since its totals were last merged.
+// Pure: counts the operations that this process wrote to each stream since the totals of the stream were last merged.
 
 export interface MergeCandidates {
-  /** Counts one operation. */
+  /** Counts an operation. */
   countOperation(accountId: bigint, streamId: bigint): void;
-  /** Makes the stream due again. */
+  /** Makes the stream due. */
   markDue(accountId: bigint, streamId: bigint): void;
-  /** By account, the streams with enough operations; their counts start at 0 again. */
+  /** Returns the streams that are due, by account, and resets their counts. */
   takeDue(): Map<bigint, bigint[]>;
 }
 
 export interface MergeCandidatesOptions {
-  /** A stream with this number of operations is due. */
+  /** Number of operations at which a stream is due. */
   readonly leastOperations: number;
-  /** Streams that are counted at a time. Beyond it all counts but those of due streams are dropped: the sweep finds the rest. */
+  /** Maximum number of counted streams. Above it, the counts of streams that are not due are dropped: the sweep finds these streams. */
   readonly maxCounted: number;
 }
 

@@ -3,8 +3,8 @@ import { KEEPS_IDS, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db, Transaction } from '../../db/client.ts';
 import { ADD_TO_EXISTING } from './totals.ts';
 
-// Keeps the totals of a stream few, however many operations wrote them: those of all operations that every later reader sees
-// become one row for each bucket and filter. A reader of an older moment notices (streams.totals_merged_xid) and asks the ledger.
+// Merges the totals of all operations that every later reader sees into one row per bucket and filter, so that a stream has few totals
+// after any number of operations. A reader of an older state notices by streams.totals_merged_xid, and reads the ledger instead.
 
 interface StreamKey {
   readonly accountId: string;
@@ -16,43 +16,43 @@ export interface MergeOptions {
   readonly leastOperations: number;
 }
 
-/** A position in the order of accounts and streams. The sweep continues with the streams behind it. */
+/** A position in the order of accounts and streams. The sweep continues after it. */
 export interface SweepPosition {
   readonly accountId: bigint;
   readonly streamId: bigint;
 }
 
 export interface SweepSlice {
-  /** Where the next slice continues; null after the last stream. */
+  /** Position at which the next slice continues; null after the last stream. */
   readonly next: SweepPosition | null;
   readonly lookedAt: number;
   readonly merged: number;
 }
 
-/** One statement over all records of a stream may be needed where an older server wrote to it. */
+/** Long enough for a statement over all records of a stream, which operations of an older server may need. */
 const STATEMENT_TIMEOUT = '1h';
 
-// The sweep's cost is bounded by these two, however many accounts and streams there are: 50,000 idle streams in 3,000 accounts
-// took 3 to 5 s of every 15 s when each look covered all of them.
+// These limit the cost of a slice for any number of accounts and streams: when a slice covered all of them, 50,000 idle streams in 3,000
+// accounts took 3 to 5 s of every 15 s.
 const SLICE_ACCOUNTS = 100;
 const SLICE_STREAMS = 500;
 
 export const SWEEP_START: SweepPosition = { accountId: 0n, streamId: 0n };
 
-/** The first stream of any account. */
+/** Returns the position before the first stream of a random account. */
 export const randomPosition = async (db: Db): Promise<SweepPosition> => {
   const { rows } = await db.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY random() LIMIT 1`);
   return { accountId: BigInt(rows[0]?.id ?? 0), streamId: 0n };
 };
 
-/** Merges the totals of all streams that need it, each in a transaction of its own. */
+/** Merges the totals of all streams that need it, each in its own transaction. */
 export const mergeTotals = async (db: Db, options: MergeOptions, signal?: AbortSignal): Promise<void> => {
   for (let from: SweepPosition | null = SWEEP_START; from && !signal?.aborted;) {
     from = (await mergeSlice(db, from, options, signal)).next;
   }
 };
 
-/** Merges the totals of the next streams behind the position that need it. */
+/** Looks at the next streams after the position, and merges the totals of those that need it. */
 export const mergeSlice = async (
   db: Db,
   from: SweepPosition,
@@ -86,7 +86,7 @@ export const mergeSlice = async (
   return { next: accounts.length < SLICE_ACCOUNTS ? null : position, lookedAt, merged };
 };
 
-/** Merges the totals of those of the streams that need it. Returns the streams that still need it afterwards. */
+/** Merges the totals of the given streams, if they need it. Returns the streams that still need it afterwards. */
 export const mergeStreams = async (
   db: Db,
   accountId: bigint,
@@ -106,13 +106,13 @@ export const mergeStreams = async (
     if (signal?.aborted) break;
     await mergeStream(db, { accountId: account, streamId });
   }
-  // Operations of transactions that are still open, or that began after the oldest of these, are left.
+  // Operations remain if their transactions are open, or began after the oldest open transaction.
   return found.length === 0 ? [] : (await find(found.map(BigInt))).map(BigInt);
 };
 
 /**
- * Whether the stream `s` needs a merge: if even the n-th newest operation is not merged, n are waiting; operations
- * without totals need one in any case.
+ * SQL: whether the stream `s` needs a merge, because its n-th newest operation is not merged, so that n operations wait, or because it has
+ * operations without totals.
  */
 const needsMerge = (accountId: string, { leastOperations }: MergeOptions): SQL => {
   const account = sql`${accountId}::bigint`;
@@ -143,19 +143,17 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
   db.transaction(async (tx) => {
     const { accountId, streamId } = stream;
     await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
-    // Of a stream that is new the planner knows nothing yet, and takes thousands of operations for one: a loop over them, for
-    // each of as many totals, took minutes.
+    // Without statistics of a new stream, the planner expects one operation instead of thousands: a nested loop over them took minutes.
     await tx.execute(sql`SET LOCAL enable_nestloop = off`);
     const { rows } = await tx.execute<{ locked: boolean; before: string }>(sql`
       SELECT ${KEEPS_IDS} AND pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
         ${OLDEST_OPEN} AS before
       FROM streams WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
-    // Another server is at it, or repairs the ids.
+    // Another server merges the totals, or repairs the transaction ids.
     if (!rows[0]?.locked) return;
     const { before } = rows[0];
     await addMissingTotals(tx, stream, before);
-    // Transactions before the oldest that is under way have ended, and the ids stay as they are, so both statements find the same
-    // operations.
+    // Transactions before the oldest open one have ended, and their ids do not change, so both statements find the same operations.
     const merged = sql`
       t.account_id = ${accountId}::bigint AND t.stream_id = ${streamId}::bigint AND t.operation_id IN (
         SELECT o.id FROM operations o WHERE o.account_id = ${accountId}::bigint AND o.stream_id = ${streamId}::bigint
@@ -167,13 +165,13 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
       GROUP BY t.account_id, t.stream_id, t.bucket_start, t.filter_id
       ${ADD_TO_EXISTING}`);
     await tx.execute(sql`DELETE FROM totals t WHERE ${merged}`);
-    // Never back: another server may have looked later and been done before the lock was had here.
+    // Never decreases: another server may have read a later id, and merged before this one got the lock.
     await tx.execute(sql`
       UPDATE streams SET totals_merged_xid = greatest(totals_merged_xid, ${before}::xid8)
       WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
   });
 
-/** Makes the totals of operations that a server of an older version wrote. */
+/** Inserts the totals of operations that a server of an older version wrote without them. */
 const addMissingTotals = async (tx: Transaction, { accountId, streamId }: StreamKey, before: string): Promise<void> => {
   const { rows } = await tx.execute<{ id: string }>(sql`
     SELECT o.id FROM operations o

@@ -7,7 +7,7 @@ import { insertTotalArrays } from '../sql/row-arrays.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
 // The totals beside the ledger. Each operation inserts rows of its own and updates none of another operation, so sums of one
-// stream never wait for each other, and the operation of a total tells as of when it counts, as that of a record does.
+// stream never wait for each other, and readers decide by the operation whether they see a total, as they do for records.
 
 /** Adds to rows that exist, such as those that subtractHidden inserted for the same operation. */
 export const ADD_TO_EXISTING = sql`
