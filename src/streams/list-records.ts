@@ -36,9 +36,17 @@ interface RecordOrder {
   readonly valid: readonly ((part: string) => boolean)[];
 }
 
-const isTimestamp = (part: string): boolean => parseTimestamp(part) !== null;
-const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
-const isElement = (part: string): boolean => findTextProblem(part) === null;
+function isTimestamp(part: string): boolean {
+  return parseTimestamp(part) !== null;
+}
+
+function isId(part: string): boolean {
+  return /^\d{1,18}$/.test(part);
+}
+
+function isElement(part: string): boolean {
+  return findTextProblem(part) === null;
+}
 
 const BY_FILTER: RecordOrder = {
   columns: ['bucket_start', 'filter_id', 'element'],
@@ -65,7 +73,7 @@ const ONLY_IN_ORDER_OF_INDEX = [
 ].map((setting) => sql.raw(`SET LOCAL ${setting}`));
 
 /** Lists live records, newest bucket first. A cursor keeps the order of the first page. */
-export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> => {
+export async function listRecords(db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> {
   const cursor = args.after ?? args.before;
   const length = cursor == null ? undefined : cursorLength(cursor);
   const isByHash = stream.keysHashed && (length === undefined || length === BY_HASH.columns.length);
@@ -125,4 +133,4 @@ export const listRecords = async (db: Db, stream: StreamRow, args: RecordListArg
       };
     }),
   );
-};
+}

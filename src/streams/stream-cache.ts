@@ -20,7 +20,7 @@ export interface StreamCache {
   setFilterIds(streamId: bigint, filters: readonly CanonicalFilter[], ids: readonly string[]): void;
 }
 
-export const createStreamCache = (): StreamCache => {
+export function createStreamCache(): StreamCache {
   const streams = new LRUCache<string, StreamRow>({ max: MAX_STREAMS });
   const filters = new LRUCache<string, string>({ max: MAX_FILTERS });
   const keyOf = (accountId: bigint, name: string): string => `${accountId}/${name}`;
@@ -41,4 +41,4 @@ export const createStreamCache = (): StreamCache => {
       }
     },
   };
-};
+}

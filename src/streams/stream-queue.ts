@@ -69,7 +69,7 @@ const IMMEDIATELY = Promise.resolve();
  * would hold a connection. A request waits while one with a conflicting access is active or ahead of it. The key is the account and
  * the name: a name that deleteStream frees keeps its queue, and the database lock distinguishes the old stream from the new one.
  */
-export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): StreamQueue => {
+export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): StreamQueue {
   const queues = new Map<string, Queue>();
   let waiting = 0;
 
@@ -167,4 +167,4 @@ export const createStreamQueue = ({ waitMs, onBusy }: StreamQueueOptions): Strea
       return queues.size;
     },
   };
-};
+}

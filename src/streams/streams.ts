@@ -15,11 +15,11 @@ import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
 /** Finds a live stream by name, or a live or deleted stream by id. */
-export const findStream = async (
+export async function findStream(
   db: Executor,
   accountId: bigint,
   nameOrId: string | bigint,
-): Promise<StreamRow | undefined> => {
+): Promise<StreamRow | undefined> {
   // No stream has an invalid name, and PostgreSQL rejects text with U+0000.
   if (typeof nameOrId === 'string' && findStreamNameProblem(nameOrId)) return undefined;
   const [row] = await db
@@ -34,49 +34,53 @@ export const findStream = async (
       ),
     );
   return row;
-};
+}
 
-export const loadStreams = (db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<StreamRow[]> =>
-  db
+export function loadStreams(db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<StreamRow[]> {
+  return db
     .select()
     .from(streams)
     .where(and(eq(streams.accountId, accountId), inArray(streams.id, [...ids])));
+}
 
-export const loadOperations = (db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<OperationRow[]> =>
-  db
+export function loadOperations(db: Executor, accountId: bigint, ids: readonly bigint[]): Promise<OperationRow[]> {
+  return db
     .select()
     .from(operations)
     .where(and(eq(operations.accountId, accountId), inArray(operations.id, [...ids])));
+}
 
-export const findOperationByKey = async (
+export async function findOperationByKey(
   db: Executor,
   accountId: bigint,
   idempotencyKey: string,
-): Promise<OperationRow | undefined> => {
+): Promise<OperationRow | undefined> {
   const [row] = await db
     .select()
     .from(operations)
     .where(and(eq(operations.accountId, accountId), eq(operations.idempotencyKey, idempotencyKey)));
   return row;
-};
+}
 
-const liveStreams = (accountId: bigint, search: string | null | undefined): SQL | undefined =>
-  and(
+function liveStreams(accountId: bigint, search: string | null | undefined): SQL | undefined {
+  return and(
     eq(streams.accountId, accountId),
     isNull(streams.deletedAt),
     search ? (canOccurInName(search) ? ilike(streams.name, containsPattern(search)) : sql`false`) : undefined,
   );
+}
 
 /** SQL: RFC 3339 in UTC. PostgreSQL's own text form has the time zone of the session, and JavaScript misreads its years before 100. */
-export const formatIsoSql = (moment: SQL): SQL =>
-  sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
+export function formatIsoSql(moment: SQL): SQL {
+  return sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
+}
 
 /** Lists live streams by name. */
-export const listStreams = async (
+export async function listStreams(
   db: Db,
   accountId: bigint,
   args: PageArguments & { readonly search?: string | null | undefined },
-): Promise<Page<StreamRow>> => {
+): Promise<Page<StreamRow>> {
   const page = readPage(args, 1, ([name]) => findStreamNameProblem(name ?? '') === null);
   const [after, before] = [page.after, page.before];
   const rows = await db
@@ -92,15 +96,15 @@ export const listStreams = async (
     .orderBy(page.backward ? desc(streams.name) : asc(streams.name))
     .limit(page.limit + 1);
   return toPage(page, rows);
-};
+}
 
-export const countStreams = async (db: Db, accountId: bigint, search: string | null | undefined): Promise<number> => {
+export async function countStreams(db: Db, accountId: bigint, search: string | null | undefined): Promise<number> {
   const [row] = await db.select({ count: count() }).from(streams).where(liveStreams(accountId, search));
   return row?.count ?? 0;
-};
+}
 
 /** Lists the operations of a stream, newest first. */
-export const listOperations = async (db: Db, stream: StreamRow, args: PageArguments): Promise<Page<OperationRow>> => {
+export async function listOperations(db: Db, stream: StreamRow, args: PageArguments): Promise<Page<OperationRow>> {
   const page = readPage(args, 1, ([id]) => /^\d{1,18}$/.test(id ?? ''));
   const rows = await db
     .select()
@@ -116,7 +120,7 @@ export const listOperations = async (db: Db, stream: StreamRow, args: PageArgume
     .orderBy(page.backward ? asc(operations.id) : desc(operations.id))
     .limit(page.limit + 1);
   return toPage(page, rows);
-};
+}
 
 /** First and last bucket start of the live records; null if there are none. */
 export interface StreamBounds {
@@ -124,7 +128,7 @@ export interface StreamBounds {
   readonly last: Date | null;
 }
 
-export const loadStreamBounds = async (db: Db, stream: StreamRow): Promise<StreamBounds> => {
+export async function loadStreamBounds(db: Db, stream: StreamRow): Promise<StreamBounds> {
   if (stream.deletedAt) return { first: null, last: null };
   // Not min() and max(), for which the planner reads the whole stream if the table was never analyzed.
   const bound = (direction: 'ASC' | 'DESC'): SQL => sql`
@@ -136,7 +140,7 @@ export const loadStreamBounds = async (db: Db, stream: StreamRow): Promise<Strea
   );
   const [row] = rows;
   return { first: row?.first ? new Date(row.first) : null, last: row?.last ? new Date(row.last) : null };
-};
+}
 
 export interface DeletionContext {
   readonly db: Db;
@@ -151,12 +155,12 @@ export interface DeletionContext {
  * long as one of ten; the operations give the number of live records. Throws NotFoundError if there is no live stream with this name,
  * and ValidationError if it has live records and `force` is false.
  */
-export const deleteStream = async (
+export async function deleteStream(
   { db, clock, streamQueue, ended }: DeletionContext,
   accountId: bigint,
   name: string,
   { force = true }: { readonly force?: boolean } = {},
-): Promise<StreamRow> => {
+): Promise<StreamRow> {
   // PostgreSQL rejects some of the characters that are invalid in names.
   if (findStreamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
   return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
@@ -166,15 +170,15 @@ export const deleteStream = async (
       return deleteLocked(tx, accountId, name, force, clock.now());
     });
   });
-};
+}
 
-const deleteLocked = async (
+async function deleteLocked(
   tx: Transaction,
   accountId: bigint,
   name: string,
   force: boolean,
   at: Date,
-): Promise<StreamRow> => {
+): Promise<StreamRow> {
   const found = await findStream(tx, accountId, name);
   const stream = found && (await lockStream(tx, found, 'exclusive'));
   if (!stream) {
@@ -202,22 +206,22 @@ const deleteLocked = async (
     UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${stream.xid}::xid8
     WHERE account_id = ${accountId} AND id = ${stream.id}`);
   return stream;
-};
+}
 
-const hasLiveRecords = async (tx: Transaction, stream: StreamRow): Promise<boolean> => {
+async function hasLiveRecords(tx: Transaction, stream: StreamRow): Promise<boolean> {
   const { rows } = await tx.execute(sql`
     SELECT 1 FROM records WHERE account_id = ${stream.accountId} AND stream_id = ${stream.id} AND hidden_by IS NULL LIMIT 1`);
   return rows.length > 0;
-};
+}
 
 /** Returns null if a concurrent request created the stream first. */
-export const createStream = async (
+export async function createStream(
   tx: Transaction,
   accountId: bigint,
   name: string,
   shape: StreamShape,
   now: Date,
-): Promise<StreamRow | null> => {
+): Promise<StreamRow | null> {
   // Through the ledger: the account may have no stream yet through whose row the transaction id of its node can be read.
   const [, { rows }] = await Promise.all([
     openLedger(tx, accountId),
@@ -228,4 +232,4 @@ export const createStream = async (
     VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, ${rows[0]?.xid}::xid8)
     ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
   return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
-};
+}

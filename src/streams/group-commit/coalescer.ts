@@ -32,16 +32,16 @@ interface Waiting<Item> {
 }
 
 /** Returns false, and rejects the write, if its time is over. */
-const hasTimeLeft = ({ item, reject }: Waiting<QueuedWrite>): boolean => {
+function hasTimeLeft({ item, reject }: Waiting<QueuedWrite>): boolean {
   if (item.ticket.leftMs() > 0) return true;
   reject(new NoTimeLeftError());
   return false;
-};
+}
 
-export const createCoalescer = <Item extends QueuedWrite>({
+export function createCoalescer<Item extends QueuedWrite>({
   write,
   countNext,
-}: CoalescerOptions<Item>): Coalesce<Item> => {
+}: CoalescerOptions<Item>): Coalesce<Item> {
   /** Writes waiting for the transaction in flight, by the id of the stream. */
   const queues = new Map<bigint, Waiting<Item>[]>();
 
@@ -92,4 +92,4 @@ export const createCoalescer = <Item extends QueuedWrite>({
         for (const left of first) left.reject(error);
       });
     });
-};
+}

@@ -22,7 +22,7 @@ import { subtractHidden } from '../totals/totals.ts';
 // matter: each hides records that were live before the transaction, and none hides records that another one inserts.
 
 /** Returns how many writes, from the first one on, have no key in common and few enough keys for one statement. */
-export const countDisjointWrites = (writes: readonly GroupedWrite[]): number => {
+export function countDisjointWrites(writes: readonly GroupedWrite[]): number {
   const keys = new Set<string>();
   for (const [index, write] of writes.entries()) {
     const own = keysOf(write);
@@ -32,22 +32,23 @@ export const countDisjointWrites = (writes: readonly GroupedWrite[]): number => 
     for (const key of own) keys.add(key);
   }
   return writes.length;
-};
+}
 
-const keysOf = ({ records, filterIds }: GroupedWrite): string[] =>
-  records.elements.map(
+function keysOf({ records, filterIds }: GroupedWrite): string[] {
+  return records.elements.map(
     (element, index) =>
       `${records.buckets[records.bucketIndexes[index] as number]} ${filterIds[records.filterIndexes[index] as number]} ${element}`,
   );
+}
 
 /** Writes a group in one transaction. Returns the operations; null for each write that must be made alone. */
-export const writeKeyed = (
+export function writeKeyed(
   db: Db,
   clock: Clock,
   stream: StreamRow,
   writes: readonly GroupedWrite[],
-): Promise<(OperationRow | null)[]> =>
-  writeGroup(db, stream, writes, 'exclusive', async (tx, group, locked) => {
+): Promise<(OperationRow | null)[]> {
+  return writeGroup(db, stream, writes, 'exclusive', async (tx, group, locked) => {
     const replaces = group.filter(({ write }) => write.plan.kind === 'REPLACE');
     const [hidden] = await Promise.all([
       hideKeys(tx, locked, group),
@@ -57,13 +58,14 @@ export const writeKeyed = (
     if (hidden.size > 0) await recordHiddenCounts(tx, locked, hidden, clock.now());
     return hidden;
   });
+}
 
 /** Hides the live records of the keys. Returns the number of hidden records by operation, without operations that hid none. */
-const hideKeys = async (
+async function hideKeys(
   tx: Transaction,
   stream: StreamRow,
   group: readonly GroupMember[],
-): Promise<ReadonlyMap<bigint, number>> => {
+): Promise<ReadonlyMap<bigint, number>> {
   const merged = mergeRecords(group);
   const [, , , , hidden] = await Promise.all([
     // The planner expects ten keys. A nested loop over them, or a merge by bucket, would compare each with all records found.
@@ -78,13 +80,13 @@ const hideKeys = async (
     ),
   ]);
   return hidden;
-};
+}
 
-const updateKeys = async (
+async function updateKeys(
   tx: Transaction,
   stream: StreamRow,
   { records, filterIds, operationIds }: MergedRecords,
-): Promise<void> => {
+): Promise<void> {
   const { buckets, bucketIndexes, filterIndexes, elements } = encodeBatch(records);
   const keys = (columns: SQL): SQL => sql`
     (SELECT ${columns} FROM (
@@ -102,4 +104,4 @@ const updateKeys = async (
       ${stream.keysHashed ? matchKeyHashes(stream, sql`${keys(sql`k.*`)} AS k`) : sql``}
       AND ((r.bucket_start, r.filter_id, r.element) IN ${keys(sql`k.bucket_start, k.filter_id, k.element`)}) IS TRUE
       AND o.bucket_start = r.bucket_start AND o.filter_id = r.filter_id AND o.element = r.element`);
-};
+}

@@ -31,24 +31,20 @@ export type KeyState = 'HASHED' | 'HASHING' | 'LARGE' | 'SMALL';
  *
  * @param records number of live records of a large bucket
  */
-export const findKeyState = async (
-  db: Db,
-  { accountId, id }: HashedStream,
-  records: number,
-): Promise<KeyState | null> => {
+export async function findKeyState(db: Db, { accountId, id }: HashedStream, records: number): Promise<KeyState | null> {
   const { rows } = await db.execute<{ state: KeyState }>(sql`
     SELECT CASE WHEN s.keys_hashed THEN 'HASHED' WHEN s.hashes_keys THEN 'HASHING' WHEN EXISTS (
       SELECT 1 FROM totals t WHERE t.account_id = ${accountId} AND t.stream_id = ${id}
       GROUP BY t.bucket_start HAVING sum(t.records) >= ${records}) THEN 'LARGE' ELSE 'SMALL' END AS state
     FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${id} AND s.deleted_at IS NULL`);
   return rows[0]?.state ?? null;
-};
+}
 
 /**
  * Hashes the keys of the stream. Returns early if the stream is deleted, or if another server hashes its keys. Throws StreamBusyError if
  * writes used the stream for longer than `waitMs`.
  */
-export const hashStreamKeys = async (context: HashingContext, stream: HashedStream, state: KeyState): Promise<void> => {
+export async function hashStreamKeys(context: HashingContext, stream: HashedStream, state: KeyState): Promise<void> {
   const { accountId, id } = stream;
   if (state === 'LARGE') {
     // The exclusive lock waits for all transactions that insert without hashes.
@@ -61,16 +57,16 @@ export const hashStreamKeys = async (context: HashingContext, stream: HashedStre
     const bucket: string = from;
     from = await withStreamLock(context, stream, 'shared', (tx) => hashNextRecords(tx, stream, bucket));
   }
-};
+}
 
 /** Runs a transaction that holds the lock of the stream. Returns null if the stream is deleted. */
-const withStreamLock = async <Value>(
+async function withStreamLock<Value>(
   { db, streamQueue, signal, waitMs }: HashingContext,
   stream: HashedStream,
   access: 'shared' | 'exclusive',
   work: (tx: Transaction) => Promise<Value>,
-): Promise<Value | null> =>
-  streamQueue.enter(
+): Promise<Value | null> {
+  return streamQueue.enter(
     { accountId: stream.accountId, stream: stream.name, access, ended: () => [signal], leftMs: waitMs },
     async (ticket) => {
       await ticket.turn;
@@ -80,16 +76,13 @@ const withStreamLock = async <Value>(
       });
     },
   );
+}
 
 /**
  * Hashes the next records, from a bucket on. Returns the bucket to continue at; null after the last record, when the stream is marked as
  * hashed. The shared lock excludes all other updates of records, so that no transaction waits for a row.
  */
-const hashNextRecords = async (
-  tx: Transaction,
-  { accountId, id }: HashedStream,
-  from: string,
-): Promise<string | null> => {
+async function hashNextRecords(tx: Transaction, { accountId, id }: HashedStream, from: string): Promise<string | null> {
   const { rows: locked } = await tx.execute<{ locked: boolean }>(
     sql`SELECT pg_try_advisory_xact_lock(hashtextextended(${`key hashes ${id}`}::text, 0)) AS locked`,
   );
@@ -111,4 +104,4 @@ const hashNextRecords = async (
   await tx.execute(sql`
     UPDATE streams SET keys_hashed = true WHERE account_id = ${accountId} AND id = ${id} AND hashes_keys`);
   return null;
-};
+}

@@ -13,25 +13,30 @@ export const UNHASHED = 0;
 const UNHASHED_SQL = sql.raw(String(UNHASHED));
 
 /** Whether a text is a key hash, or UNHASHED. */
-export const isKeyHash = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
+export function isKeyHash(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
+}
 
 /** SQL: the hash that a record inserted into the stream `s` gets. */
-export const keyHashOfInsert = (filterId: SQL, element: SQL): SQL =>
-  sql`CASE WHEN s.hashes_keys THEN ${keyHash(filterId, element)} ELSE ${UNHASHED_SQL} END`;
+export function keyHashOfInsert(filterId: SQL, element: SQL): SQL {
+  return sql`CASE WHEN s.hashes_keys THEN ${keyHash(filterId, element)} ELSE ${UNHASHED_SQL} END`;
+}
 
 /**
  * SQL: 1 to 16,384. PostgreSQL does not change this function between versions, since hash-partitioned tables rely on it. Machines with
  * another byte order have other hashes.
  */
-export const keyHash = (filterId: SQL, element: SQL): SQL =>
-  sql`(1 + (hashtextextended(${element}, ${filterId}) & ${sql.raw(String(HASHES - 1))}))::smallint`;
+export function keyHash(filterId: SQL, element: SQL): SQL {
+  return sql`(1 + (hashtextextended(${element}, ${filterId}) & ${sql.raw(String(HASHES - 1))}))::smallint`;
+}
 
 /**
  * SQL: limits the records `r` to those with the hashes of the keys `k` (bucket_start, filter_id, element), and those that a server of an
  * older version inserted without a hash. Buckets and hashes are looked up in pairs, because PostgreSQL 15 does not use two lists with
  * one index.
  */
-export const matchKeyHashes = ({ accountId, id }: Pick<StreamRow, 'accountId' | 'id'>, keys: SQL): SQL => sql`
+export function matchKeyHashes({ accountId, id }: Pick<StreamRow, 'accountId' | 'id'>, keys: SQL): SQL {
+  return sql`
   AND r.ctid = ANY(ARRAY(
     SELECT found.ctid FROM (
       SELECT DISTINCT k.bucket_start, h.hash
@@ -41,9 +46,12 @@ export const matchKeyHashes = ({ accountId, id }: Pick<StreamRow, 'accountId' | 
       WHERE c.account_id = ${accountId} AND c.stream_id = ${id} AND c.hidden_by IS NULL
         AND c.bucket_start = pairs.bucket_start AND c.key_hash = pairs.hash
       OFFSET 0) found))`;
+}
 
 /** Keys are looked up one by one: above this number, reading the whole buckets is faster. */
 export const MAX_LOOK_UPS = 1000;
 
 /** Whether looking up the keys is faster than reading their buckets. */
-export const areFewKeys = (keys: number): boolean => keys <= MAX_LOOK_UPS;
+export function areFewKeys(keys: number): boolean {
+  return keys <= MAX_LOOK_UPS;
+}

@@ -29,7 +29,7 @@ const MAX_REMEMBERED = 10_000;
 const MAX_WAITING = 1000;
 
 /** Hashes the keys of streams in which single keys are looked up, one stream at a time. */
-export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
+export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
   const { dbOf, streamQueue, leastRecords = LEAST_RECORDS, onError } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -71,4 +71,4 @@ export const createKeyHasher = (options: KeyHasherOptions): KeyHasher => {
       return last;
     },
   };
-};
+}

@@ -29,7 +29,7 @@ export interface ReaderOptions {
   readonly maxFutureMs: number;
 }
 
-const toCanonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
+function toCanonicalFilter(filter: readonly FilterEntry[]): CanonicalFilter {
   const entries = filter
     .map(({ dimension, values }) => ({ dimension, values: [...new Set(values)].sort(compareUtf8) }))
     .sort((a, b) => compareUtf8(a.dimension, b.dimension));
@@ -38,26 +38,29 @@ const toCanonicalFilter = (filter: readonly FilterEntry[]): CanonicalFilter => {
     text: JSON.stringify(entries.map((entry) => [entry.dimension, entry.values])),
     dimensionsText: JSON.stringify(entries.map((entry) => entry.dimension)),
   };
-};
+}
 
 /** The filter of a record without dimensions. */
 export const EMPTY_FILTER: CanonicalFilter = toCanonicalFilter([]);
 
-export const hashFilter = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
+export function hashFilter(filter: CanonicalFilter): Buffer {
+  return createHash('sha256').update(filter.text).digest();
+}
 
 /** Encodes the filter as the column `filters.dimensions` has it. */
-export const encodeDimensions = (filter: CanonicalFilter): string =>
-  JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
+export function encodeDimensions(filter: CanonicalFilter): string {
+  return JSON.stringify(Object.fromEntries(filter.entries.map((entry) => [entry.dimension, entry.values])));
+}
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 /** Returns the start of the hour of the instant, or midnight UTC of the date or of the first of the month as written. */
-const computeBucketStart = ({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number => {
+function computeBucketStart({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number {
   if (granularity === 'HOURLY') return Math.floor(instant / HOUR) * HOUR;
   const date = Math.floor(wallTime / DAY) * DAY;
   return granularity === 'DAILY' ? date : date - (new Date(date).getUTCDate() - 1) * DAY;
-};
+}
 
 /** Reads timestamps into buckets. Caches valid timestamps, because most records share theirs; an invalid one is an issue each time. */
 export class BucketReader {
@@ -159,5 +162,6 @@ export class FilterReader {
   }
 }
 
-export const describeDimensions = (dimensions: readonly string[]): string =>
-  dimensions.length === 0 ? 'none (an empty filter)' : dimensions.map((name) => `"${name}"`).join(', ');
+export function describeDimensions(dimensions: readonly string[]): string {
+  return dimensions.length === 0 ? 'none (an empty filter)' : dimensions.map((name) => `"${name}"`).join(', ');
+}

@@ -32,19 +32,23 @@ export interface EncodedBatch {
   readonly values: string;
 }
 
-export const encodeBatch = (batch: BatchColumns, firstIndex = 0): EncodedBatch => ({
-  firstIndex,
-  buckets: plainArrayText(batch.buckets),
-  filters: batch.filters,
-  bucketIndexes: encodeIndexes(batch.bucketIndexes),
-  filterIndexes: encodeIndexes(batch.filterIndexes),
-  elements: arrayText(batch.elements),
-  values: plainArrayText(batch.values),
-});
+export function encodeBatch(batch: BatchColumns, firstIndex = 0): EncodedBatch {
+  return {
+    firstIndex,
+    buckets: plainArrayText(batch.buckets),
+    filters: batch.filters,
+    bucketIndexes: encodeIndexes(batch.bucketIndexes),
+    filterIndexes: encodeIndexes(batch.filterIndexes),
+    elements: arrayText(batch.elements),
+    values: plainArrayText(batch.values),
+  };
+}
 
-const encodeIndexes = (indexes: readonly number[]): string =>
-  plainArrayText(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
+function encodeIndexes(indexes: readonly number[]): string {
+  return plainArrayText(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
+}
 
 /** Returns the size of a batch without its filters, which batches share. */
-export const countBytes = ({ buckets, bucketIndexes, filterIndexes, elements, values }: EncodedBatch): number =>
-  buckets.length + bucketIndexes.length + filterIndexes.length + Buffer.byteLength(elements) + values.length;
+export function countBytes({ buckets, bucketIndexes, filterIndexes, elements, values }: EncodedBatch): number {
+  return buckets.length + bucketIndexes.length + filterIndexes.length + Buffer.byteLength(elements) + values.length;
+}

@@ -55,14 +55,14 @@ export class MalformedRecord {
   }
 }
 
-export const reportMalformed = (
+export function reportMalformed(
   { issues: found, issueCount }: MalformedRecord,
   at: (...rest: string[]) => string[],
   issues: IssueCollector,
-): void => {
+): void {
   for (const { path, code, message } of found) issues.add(at(...path), code, message);
   issues.addUnnamed(issueCount - found.length);
-};
+}
 
 const MAX_DIMENSIONS = 5;
 const MAX_VALUES = 20;
@@ -81,13 +81,14 @@ export const EXPORT_COLUMNS: ReadonlySet<string> = new Set(['meterApiName', 'buc
 const STREAM_NAME = /^[A-Za-z0-9_.-]{1,256}$/;
 
 /** Returns null if the name of a stream is valid. */
-export const findStreamNameProblem = (name: string): string | null =>
-  STREAM_NAME.test(name) && name !== '.' && name !== '..'
+export function findStreamNameProblem(name: string): string | null {
+  return STREAM_NAME.test(name) && name !== '.' && name !== '..'
     ? null
     : 'Must have 1 to 256 of the characters A-Z, a-z, 0-9, "_", "." and "-", and must not be "." or "..".';
+}
 
 /** Returns null if the text is valid as a dimension name, a dimension value, an element name or another short text. */
-export const findTextProblem = (text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null => {
+export function findTextProblem(text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
   // Counted in code points, as PostgreSQL does. The cheaper UTF-16 length comes first, because most texts are short.
   if (text.length > longest && [...text].length > longest)
@@ -96,19 +97,15 @@ export const findTextProblem = (text: string, longest = MAX_TEXT): { code: Issue
   if (!text.isWellFormed())
     return { code: 'MALFORMED_UNICODE', message: 'Must not contain half of a surrogate pair: UTF-8 cannot encode it.' };
   return null;
-};
+}
 
-export const validateText = (text: string, pathOf: () => readonly string[], issues: IssueCollector): void => {
+export function validateText(text: string, pathOf: () => readonly string[], issues: IssueCollector): void {
   const problem = findTextProblem(text);
   if (problem) issues.add(pathOf(), problem.code, problem.message);
-};
+}
 
 /** Validates a filter, but not against the dimensions of the stream. */
-export const validateFilter = (
-  filter: readonly FilterEntry[],
-  path: readonly string[],
-  issues: IssueCollector,
-): void => {
+export function validateFilter(filter: readonly FilterEntry[], path: readonly string[], issues: IssueCollector): void {
   if (filter.length > MAX_DIMENSIONS) {
     issues.add(
       path,
@@ -138,9 +135,9 @@ export const validateFilter = (
     }
     validateValues(entry.values, [...at, 'values'], issues);
   }
-};
+}
 
-const validateValues = (values: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+function validateValues(values: readonly string[], path: readonly string[], issues: IssueCollector): void {
   if (values.length === 0) issues.add(path, 'NO_VALUES', 'A dimension needs at least one value.');
   if (values.length > MAX_VALUES) {
     const distinct = countDistinct(values);
@@ -154,24 +151,20 @@ const validateValues = (values: readonly string[], path: readonly string[], issu
     const problem = findTextProblem(value);
     if (problem) issues.add([...path, String(index)], problem.code, problem.message);
   }
-};
+}
 
 /** Stops counting above MAX_CHECKED. */
-const countDistinct = (values: readonly string[]): number => {
+function countDistinct(values: readonly string[]): number {
   const found = new Set<string>();
   for (const value of values) {
     found.add(value);
     if (found.size > MAX_CHECKED) break;
   }
   return found.size;
-};
+}
 
 /** Returns the decimal as text. Adds PRECISION_LOST and returns null if a double may have lost digits. */
-export const readDecimalText = (
-  input: DecimalInput,
-  path: readonly string[],
-  issues: IssueCollector,
-): string | null => {
+export function readDecimalText(input: DecimalInput, path: readonly string[], issues: IssueCollector): string | null {
   if (typeof input === 'string') return input;
   if (Number.isNaN(input.value) || significantDigits(input.value) > 15) {
     issues.add(
@@ -182,17 +175,17 @@ export const readDecimalText = (
     return null;
   }
   return String(input.value);
-};
+}
 
 /** Matches canonical values. One of at most 38 characters is within the limits and needs no parsing, as most values do not. */
 const CANONICAL_VALUE = /^(?:0|[1-9]\d{0,37})(?:\.\d{0,29}[1-9])?$/;
 
 /** Returns the canonical text of a record's value: 0 or more, at most 38 significant digits and 30 decimals. */
-export const parseRecordValue = (
+export function parseRecordValue(
   input: DecimalInput,
   pathOf: () => readonly string[],
   issues: IssueCollector,
-): string | null => {
+): string | null {
   if (typeof input === 'string' && input.length <= MAX_DIGITS && CANONICAL_VALUE.test(input)) return input;
   const path = pathOf();
   const text = readDecimalText(input, path, issues);
@@ -219,4 +212,4 @@ export const parseRecordValue = (
     return null;
   }
   return decimal.text;
-};
+}

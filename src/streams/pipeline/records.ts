@@ -154,20 +154,20 @@ function describeDifference(expected: readonly string[], actual: readonly string
 
 type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndexes' | 'elements' | 'values'>;
 
-const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
+function emptyColumns(): Columns {
+  return { indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] };
+}
 
 /** The issue of a record with the same key as another one. */
-export const duplicateKeyIssue = (at: number, other: number): { code: IssueCode; message: string } => ({
-  code: 'DUPLICATE_KEY',
-  message: `Record ${at} has the same bucket, filter and element as record ${other}. A replace takes one value for each.`,
-});
+export function duplicateKeyIssue(at: number, other: number): { code: IssueCode; message: string } {
+  return {
+    code: 'DUPLICATE_KEY',
+    message: `Record ${at} has the same bucket, filter and element as record ${other}. A replace takes one value for each.`,
+  };
+}
 
 /** Adds an issue for every record of a replace whose key occurs twice: which one should stay is unknown. */
-export const validateDistinctKeys = (
-  records: CanonicalRecords,
-  path: readonly string[],
-  issues: IssueCollector,
-): void => {
+export function validateDistinctKeys(records: CanonicalRecords, path: readonly string[], issues: IssueCollector): void {
   const firstByKey = new Map<string, number>();
   const named = new Set<number>();
   for (const [position, bucket] of records.bucketIndexes.entries()) {
@@ -190,4 +190,4 @@ export const validateDistinctKeys = (
     }
     add(index, first);
   }
-};
+}

@@ -104,10 +104,7 @@ export class SelectorReader {
 }
 
 /** Returns the distinct keys that the selectors match, without values; null if a selector matches more than one key. */
-export const extractWholeKeys = (
-  selectors: readonly CanonicalSelector[],
-  shape: StreamShape,
-): CanonicalRecords | null => {
+export function extractWholeKeys(selectors: readonly CanonicalSelector[], shape: StreamShape): CanonicalRecords | null {
   const keys = new Interner<CanonicalSelector>();
   const buckets = new Interner<string>();
   const filters = new Interner<CanonicalFilter>();
@@ -131,4 +128,4 @@ export const extractWholeKeys = (
   }
   const { granularity, dimensions } = shape;
   return { granularity, dimensions, buckets: buckets.items, filters: filters.items, ...columns };
-};
+}

@@ -10,26 +10,27 @@ import type { CanonicalSelector } from '../pipeline/selectors.ts';
 // Hides live records for replaces and deletes whose keys are in memory.
 
 /** Hides the live records with the same keys as the records of a replace. Returns how many. */
-export const hideReplaced = (
+export function hideReplaced(
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
   records: CanonicalRecords,
   filterIds: readonly string[],
-): Promise<number> =>
-  hideByKey(tx, stream, operationId, {
+): Promise<number> {
+  return hideByKey(tx, stream, operationId, {
     buckets: records.bucketIndexes.map((index) => records.buckets[index] as string),
     filterIds: records.filterIndexes.map((index) => filterIds[index] as string),
     elements: records.elements,
   });
+}
 
 /** Hides the live records that the selectors of a delete match. Returns how many; a record that several selectors match counts once. */
-export const hideSelected = async (
+export async function hideSelected(
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
   selectors: readonly CanonicalSelector[],
-): Promise<number> => {
+): Promise<number> {
   // Selectors of one form compare the same columns. Most deletes have one form.
   const forms = Map.groupBy(
     selectors,
@@ -40,10 +41,10 @@ export const hideSelected = async (
     hidden += await hideByKey(tx, stream, operationId, await keysOf(tx, stream, alike));
   }
   return hidden;
-};
+}
 
 /** Returns the keys of selectors of one form, without those whose filter the stream does not have. */
-const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> => {
+async function keysOf(tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> {
   const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
     buckets: some.map(({ bucket }) => bucket),
     elements: some.flatMap(({ element }) => element ?? []),
@@ -72,7 +73,7 @@ const keysOf = async (tx: Transaction, stream: StreamRow, selectors: readonly Ca
       values: selectors.map(({ filter }) => JSON.stringify(filter?.entries.map((entry) => entry.values))),
     },
   };
-};
+}
 
 /** Columns that records are found by, with one item per key. An empty or absent list matches every value. */
 interface Keys {
@@ -89,12 +90,12 @@ interface Keys {
  * @param elements rows of (bucket_start, element)
  * @param count number of elements
  */
-export const pairWithEachFilter = async (
+export async function pairWithEachFilter(
   tx: Transaction,
   { accountId, id }: Pick<StreamRow, 'accountId' | 'id'>,
   elements: SQL,
   count: number,
-): Promise<SQL | null> => {
+): Promise<SQL | null> {
   const most = Math.floor(MAX_LOOK_UPS / count);
   const ofStream = sql`f.account_id = ${accountId} AND f.stream_id = ${id}`;
   const { rowCount } = await tx.execute(sql`SELECT f.id FROM filters f WHERE ${ofStream} LIMIT ${most + 1}`);
@@ -102,7 +103,7 @@ export const pairWithEachFilter = async (
   return sql`(
     SELECT e.bucket_start, f.id AS filter_id, e.element
     FROM filters f, ${elements} AS e(bucket_start, element) WHERE ${ofStream}) AS k`;
-};
+}
 
 /** Maximum keys of one statement. Their hash takes about 1 MB; PostgreSQL allows 8 MB (work_mem is 4 MB by default). */
 const KEYS_AT_A_TIME = 10_000;
@@ -111,7 +112,7 @@ const KEYS_AT_A_TIME = 10_000;
  * Hides the live records whose key is in a list. Each record is looked up in a hash of the list. IS TRUE keeps the planner from making
  * it a nested loop join if it has no statistics of the table: 10,000 selectors on 10,000 records took more than 30 s, now 0.3 s.
  */
-const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> => {
+async function hideByKey(tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> {
   let hidden = 0;
   for (let start = 0; start < keys.buckets.length; start += KEYS_AT_A_TIME) {
     const some = <Item>(list: readonly Item[]): readonly Item[] => list.slice(start, start + KEYS_AT_A_TIME);
@@ -153,20 +154,20 @@ const hideByKey = async (tx: Transaction, stream: StreamRow, operationId: bigint
     hidden += rowCount ?? 0;
   }
   return hidden;
-};
+}
 
 /**
  * For the rest of the transaction. The planner estimates that reading a few thousand records by an index costs more than reading the
  * whole table, because it does not know that they are close to each other.
  */
-export const disableSequentialScans = async (tx: Transaction): Promise<void> => {
+export async function disableSequentialScans(tx: Transaction): Promise<void> {
   await tx.execute(sql`SET LOCAL enable_seqscan = off`);
-};
+}
 
 /**
  * For the rest of the transaction: rows that a statement names by ctid are read by it. Without statistics of the table, the planner
  * prefers an index scan, which reads the whole stream.
  */
-export const preferTidScans = async (tx: Transaction): Promise<void> => {
+export async function preferTidScans(tx: Transaction): Promise<void> {
   await Promise.all([disableSequentialScans(tx), tx.execute(sql`SET LOCAL random_page_cost = 0`)]);
-};
+}

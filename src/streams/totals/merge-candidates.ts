@@ -21,7 +21,7 @@ interface Written {
   count: number;
 }
 
-export const createMergeCandidates = ({ leastOperations, maxCounted }: MergeCandidatesOptions): MergeCandidates => {
+export function createMergeCandidates({ leastOperations, maxCounted }: MergeCandidatesOptions): MergeCandidates {
   const streams = new Map<bigint, Written>();
   const add = (accountId: bigint, streamId: bigint, count: number): void => {
     const known = streams.get(streamId);
@@ -49,4 +49,4 @@ export const createMergeCandidates = ({ leastOperations, maxCounted }: MergeCand
       return due;
     },
   };
-};
+}

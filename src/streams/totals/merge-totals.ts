@@ -40,25 +40,25 @@ const SLICE_STREAMS = 500;
 export const SWEEP_START: SweepPosition = { accountId: 0n, streamId: 0n };
 
 /** Returns the position before the first stream of a random account. */
-export const randomPosition = async (db: Db): Promise<SweepPosition> => {
+export async function randomPosition(db: Db): Promise<SweepPosition> {
   const { rows } = await db.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY random() LIMIT 1`);
   return { accountId: BigInt(rows[0]?.id ?? 0), streamId: 0n };
-};
+}
 
 /** Merges the totals of all streams that need it, each in its own transaction. */
-export const mergeTotals = async (db: Db, options: MergeOptions, signal?: AbortSignal): Promise<void> => {
+export async function mergeTotals(db: Db, options: MergeOptions, signal?: AbortSignal): Promise<void> {
   for (let from: SweepPosition | null = SWEEP_START; from && !signal?.aborted;) {
     from = (await mergeSlice(db, from, options, signal)).next;
   }
-};
+}
 
 /** Looks at the next streams after the position, and merges the totals of those that need it. */
-export const mergeSlice = async (
+export async function mergeSlice(
   db: Db,
   from: SweepPosition,
   options: MergeOptions,
   signal?: AbortSignal,
-): Promise<SweepSlice> => {
+): Promise<SweepSlice> {
   const { rows: accounts } = await db.execute<{ id: string }>(
     sql`SELECT id FROM accounts WHERE id >= ${from.accountId} ORDER BY id LIMIT ${SLICE_ACCOUNTS}`,
   );
@@ -84,16 +84,16 @@ export const mergeSlice = async (
     position = { accountId: accountId + 1n, streamId: 0n };
   }
   return { next: accounts.length < SLICE_ACCOUNTS ? null : position, lookedAt, merged };
-};
+}
 
 /** Merges the totals of the given streams, if they need it. Returns the streams that still need it afterwards. */
-export const mergeStreams = async (
+export async function mergeStreams(
   db: Db,
   accountId: bigint,
   streamIds: readonly bigint[],
   options: MergeOptions,
   signal?: AbortSignal,
-): Promise<bigint[]> => {
+): Promise<bigint[]> {
   const account = String(accountId);
   const find = async (ids: readonly bigint[]): Promise<string[]> => {
     const among = sql`s.account_id = ${account}::bigint AND s.id = ANY(${sql.param(ids.map(String))}::bigint[])`;
@@ -108,13 +108,13 @@ export const mergeStreams = async (
   }
   // Operations remain if their transactions are open, or began after the oldest open transaction.
   return found.length === 0 ? [] : (await find(found.map(BigInt))).map(BigInt);
-};
+}
 
 /**
  * SQL: whether the stream `s` needs a merge, because its n-th newest operation is not merged, so that n operations wait, or because it has
  * operations without totals.
  */
-const needsMerge = (accountId: string, { leastOperations }: MergeOptions): SQL => {
+function needsMerge(accountId: string, { leastOperations }: MergeOptions): SQL {
   const account = sql`${accountId}::bigint`;
   const nthIsOpen = (place: number) => sql`
     (SELECT o.xid FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id
@@ -122,25 +122,25 @@ const needsMerge = (accountId: string, { leastOperations }: MergeOptions): SQL =
   return sql`s.deleted_at IS NULL AND coalesce(
     CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
     OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled), false)`;
-};
+}
 
-const findStreamsAfter = async (
+async function findStreamsAfter(
   db: Db,
   accountId: string,
   after: bigint,
   most: number,
   options: MergeOptions,
-): Promise<{ readonly streamId: string; readonly isMergeable: boolean }[]> => {
+): Promise<{ readonly streamId: string; readonly isMergeable: boolean }[]> {
   const { rows } = await db.execute<{ id: string; is_mergeable: boolean }>(sql`
     SELECT s.id, ${needsMerge(accountId, options)} AS is_mergeable FROM (
       SELECT account_id, id, deleted_at, totals_merged_xid FROM streams
       WHERE account_id = ${accountId}::bigint AND id > ${after} ORDER BY id LIMIT ${most}) s
     ORDER BY s.id`);
   return rows.map((row) => ({ streamId: row.id, isMergeable: row.is_mergeable }));
-};
+}
 
-const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
-  db.transaction(async (tx) => {
+function mergeStream(db: Db, stream: StreamKey): Promise<void> {
+  return db.transaction(async (tx) => {
     const { accountId, streamId } = stream;
     await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
     // Without statistics of a new stream, the planner expects one operation instead of thousands: a nested loop over them took minutes.
@@ -170,9 +170,10 @@ const mergeStream = (db: Db, stream: StreamKey): Promise<void> =>
       UPDATE streams SET totals_merged_xid = greatest(totals_merged_xid, ${before}::xid8)
       WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
   });
+}
 
 /** Inserts the totals of operations that a server of an older version wrote without them. */
-const addMissingTotals = async (tx: Transaction, { accountId, streamId }: StreamKey, before: string): Promise<void> => {
+async function addMissingTotals(tx: Transaction, { accountId, streamId }: StreamKey, before: string): Promise<void> {
   const { rows } = await tx.execute<{ id: string }>(sql`
     SELECT o.id FROM operations o
     WHERE o.account_id = ${accountId}::bigint AND o.stream_id = ${streamId}::bigint AND NOT o.totalled AND o.xid < ${before}::xid8`);
@@ -192,4 +193,4 @@ const addMissingTotals = async (tx: Transaction, { accountId, streamId }: Stream
     GROUP BY c.account_id, c.stream_id, c.bucket_start, c.filter_id, c.operation_id`);
   await tx.execute(sql`
     UPDATE operations o SET totalled = true WHERE o.account_id = ${accountId}::bigint AND o.id = ANY(${operations})`);
-};
+}
