@@ -1,5 +1,16 @@
 // Pure: exact decimals as text. A value never becomes a JavaScript number, whose 53 bits lose digits.
 
+/** A number that arrived as a double. It is exact up to 15 significant digits; NaN if digits were lost on arrival. */
+export class DoubleValue {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+/** A decimal: the text as sent, or a double. */
+export type DecimalInput = string | DoubleValue;
+
 /** A decimal taken apart: plain text without exponent, leading or trailing zeros, `0` and never `-0`. */
 export interface ParsedDecimal {
   readonly text: string;

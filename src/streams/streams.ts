@@ -10,7 +10,7 @@ import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts
 import type { StreamShape } from './pipeline/canonical.ts';
 import { findStreamNameProblem } from './pipeline/inputs.ts';
 import { takeOperationIds } from './sql/ledger.ts';
-import { limitLockWaits, lockName, lockStream } from './sql/locks.ts';
+import { limitLockWaits, type LockedStream, lockName, lockStream } from './sql/locks.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
@@ -167,33 +167,20 @@ export async function deleteStream(
     await ticket.turn;
     return db.transaction(async (tx) => {
       await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockName(tx, accountId, name)]);
-      return deleteLocked(tx, accountId, name, force, clock.now());
+      const found = await findStream(tx, accountId, name);
+      const stream = found && (await lockStream(tx, found, 'exclusive'));
+      if (!stream) throw new NotFoundError(`There is no stream "${name}".`);
+      if (!force && (await hasLiveRecords(tx, stream))) {
+        const message = 'The stream has live records. Set force to hide them.';
+        throw new ValidationError([{ path: ['force'], code: 'STREAM_NOT_EMPTY', message }]);
+      }
+      await markDeleted(tx, stream, clock.now().toISOString());
+      return stream;
     });
   });
 }
 
-async function deleteLocked(
-  tx: Transaction,
-  accountId: bigint,
-  name: string,
-  force: boolean,
-  at: Date,
-): Promise<StreamRow> {
-  const found = await findStream(tx, accountId, name);
-  const stream = found && (await lockStream(tx, found, 'exclusive'));
-  if (!stream) {
-    throw new NotFoundError(`There is no stream "${name}".`);
-  }
-  if (!force && (await hasLiveRecords(tx, stream))) {
-    throw new ValidationError([
-      {
-        path: ['force'],
-        code: 'STREAM_NOT_EMPTY',
-        message: 'The stream has live records. Set force to hide them.',
-      },
-    ]);
-  }
-  const now = at.toISOString();
+async function markDeleted(tx: Transaction, { accountId, ...stream }: LockedStream, now: string): Promise<void> {
   const [id] = await takeOperationIds(tx, 1);
   await tx.execute(sql`
     INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
@@ -205,7 +192,6 @@ async function deleteLocked(
   await tx.execute(sql`
     UPDATE streams SET deleted_at = ${now}::timestamptz, deleted_xid = ${stream.xid}::xid8
     WHERE account_id = ${accountId} AND id = ${stream.id}`);
-  return stream;
 }
 
 async function hasLiveRecords(tx: Transaction, stream: StreamRow): Promise<boolean> {
@@ -219,9 +205,10 @@ export async function createStream(
   tx: Transaction,
   accountId: bigint,
   name: string,
-  shape: StreamShape,
+  shape: StreamShape | null,
   now: Date,
 ): Promise<StreamRow | null> {
+  if (!shape) throw new Error('A delete does not create a stream.');
   // Through the ledger: the account may have no stream yet through whose row the transaction id of its node can be read.
   const [, { rows }] = await Promise.all([
     openLedger(tx, accountId),

@@ -1,4 +1,4 @@
-import type { Db, Transaction } from '../db/client.ts';
+import type { Db } from '../db/client.ts';
 import { ConflictError } from '../errors/errors.ts';
 import {
   type IngestContext,
@@ -168,7 +168,7 @@ async function commitPlan(
   const { stream, operation, written } = await db.transaction(async (tx) => {
     const limited = limitLockWaits(tx, ticket.leftMs());
     limited.catch(() => undefined);
-    const target = found ?? (await createPlannedStream(tx, request, plan, receivedAt));
+    const target = found ?? (await createStream(tx, request.accountId, request.stream, plan.shape, receivedAt));
     if (!target) throw new WriteConflictError();
     const [[id], locked] = await Promise.all([
       takeOperationIds(tx, 1),
@@ -187,18 +187,8 @@ async function commitPlan(
     return { stream: locked, operation: { ...inserted, hiddenRecords: done.hiddenRecords }, written: done };
   });
   streamCache.set(stream);
-  streamCache.setFilterIds(stream.id, written.filters, written.filterIds);
+  streamCache.setFilterIds(stream.id, written.filters ?? [], written.filterIds ?? []);
   return { operation, stream, replayed: false };
-}
-
-function createPlannedStream(
-  tx: Transaction,
-  { accountId, stream: name }: WriteTarget,
-  { shape }: WritePlan,
-  now: Date,
-): Promise<StreamRow | null> {
-  if (!shape) throw new Error('The plan has no shape for a new stream.');
-  return createStream(tx, accountId, name, shape, now);
 }
 
 /** Returns the stored receipt. Throws ConflictError if the content is not that of the earlier request. */

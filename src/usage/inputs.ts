@@ -2,17 +2,10 @@
 import { z } from 'zod';
 import type { DimensionValues } from '../db/json-columns.ts';
 import type { IssueCollector } from '../errors/errors.ts';
-import { parseDecimal } from '../lib/decimal.ts';
+import { type DecimalInput, DoubleValue, parseDecimal } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
-import {
-  validateText,
-  type DecimalInput,
-  readDecimalText,
-  DoubleValue,
-  EXPORT_COLUMNS,
-  MAX_CHECKED,
-} from '../streams/pipeline/inputs.ts';
+import { validateText, readDecimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/pipeline/inputs.ts';
 import { optional, strings, withRules } from '../validation/zod-issues.ts';
 import {
   type AggregationBucket,

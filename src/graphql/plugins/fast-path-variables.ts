@@ -1,6 +1,7 @@
 // Pure: takes lists of plain records out of the variables of an operation, so that graphql does not coerce them.
 import { Kind, type OperationDefinitionNode } from 'graphql';
-import { DoubleValue, type FilterEntry, type Granularity, type RecordInput } from '../../streams/pipeline/inputs.ts';
+import { DoubleValue } from '../../lib/decimal.ts';
+import { type FilterEntry, type Granularity, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 // Gain: 0.04 instead of 1.4 microseconds of CPU per record for the coercion of 5,000 records (November 2026).
 // Depends on: the fields of AllocationRecordInput, and on use-fast-path.ts.

@@ -4,7 +4,7 @@ import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import ValidationPlugin from '@pothos/plugin-validation';
 import type { z } from 'zod';
 import type { Scope } from '../../accounts/scopes.ts';
-import type { DecimalInput } from '../../streams/pipeline/inputs.ts';
+import type { DecimalInput } from '../../lib/decimal.ts';
 import { toValidationError } from '../../validation/zod-issues.ts';
 import type { GraphQLContext } from './context.ts';
 import { refuseCaller } from './refused-callers.ts';

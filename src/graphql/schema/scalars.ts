@@ -1,7 +1,7 @@
 import { type GraphQLScalarType, GraphQLError, Kind, type ValueNode } from 'graphql';
 import { DateTimeResolver, EmailAddressResolver, SafeIntResolver, TimeZoneResolver } from 'graphql-scalars';
 import { isLongNumber } from '../../lib/json-numbers.ts';
-import { DoubleValue } from '../../streams/pipeline/inputs.ts';
+import { DoubleValue } from '../../lib/decimal.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { Builder } from './builder.ts';
 

@@ -64,7 +64,7 @@ export async function writeGroup(
         takeOperationIds(tx, writes.length),
         lockStream(tx, stream, lock),
       ]);
-      if (!locked) throw new StreamGoneError();
+      if (!locked) return writes.map(() => null);
       const group = writes.map((write, index) => ({
         write,
         operation: buildOperation(locked, ids[index] as bigint, write),
@@ -79,7 +79,6 @@ export async function writeGroup(
       return operations.map((operation) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
     });
   } catch (error) {
-    if (error instanceof StreamGoneError) return writes.map(() => null);
     if (!(error instanceof KeysTakenError)) throw error;
     const { isNew } = error;
     const left = writes.filter((_, index) => isNew[index]);
@@ -88,9 +87,6 @@ export async function writeGroup(
     return isNew.map((is) => (is ? (operations[next++] ?? null) : null));
   }
 }
-
-/** Rolls the transaction back. */
-class StreamGoneError extends Error {}
 
 /** Rolls the transaction back: some idempotency keys belong to earlier requests, or to other writes of the group. */
 class KeysTakenError extends Error {

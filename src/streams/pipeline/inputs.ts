@@ -2,22 +2,11 @@
 import type { Issue, IssueCollector } from '../../errors/errors.ts';
 import type { IssueCode } from '../../errors/issue-codes.ts';
 import { hasControlCharacters } from '../../lib/control-characters.ts';
-import { parseDecimal, significantDigits } from '../../lib/decimal.ts';
+import { type DecimalInput, parseDecimal, significantDigits } from '../../lib/decimal.ts';
 
 export type WriteKind = 'SUM' | 'REPLACE' | 'DELETE';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
-
-/** A number that arrived as a double. It is exact up to 15 significant digits; NaN if digits were lost on arrival. */
-export class DoubleValue {
-  readonly value: number;
-  constructor(value: number) {
-    this.value = value;
-  }
-}
-
-/** A decimal: the text as sent, or a double. */
-export type DecimalInput = string | DoubleValue;
 
 export interface FilterEntry {
   readonly dimension: string;

@@ -87,8 +87,8 @@ export interface PlanResult {
 /** Larger writes gain nothing from sharing a transaction: their records fill a statement of their own. */
 const MAX_SMALL_RECORDS = 100;
 
-export function isSmall(request: PlanInput): boolean {
-  return 'records' in request && request.records.length <= MAX_SMALL_RECORDS;
+export function isSmall(request: object & Partial<Pick<ListContent, 'records'>>): boolean {
+  return request.records !== undefined && request.records.length <= MAX_SMALL_RECORDS;
 }
 
 /**
@@ -114,7 +114,7 @@ export async function planWrite(
 }
 
 async function planRecords(
-  request: Extract<PlanInput, { kind: 'SUM' | 'REPLACE' } & ListContent>,
+  request: ListContent & { readonly kind: 'SUM' | 'REPLACE'; readonly stream: string },
   shape: StreamShape | null,
   options: ReaderOptions,
   issues: IssueCollector,
@@ -137,7 +137,7 @@ async function planRecords(
 }
 
 async function planSelectors(
-  request: Extract<PlanInput, { kind: 'DELETE' } & ListContent>,
+  request: ListContent & { readonly kind: 'DELETE'; readonly stream: string },
   shape: StreamShape | null,
   options: ReaderOptions,
   issues: IssueCollector,

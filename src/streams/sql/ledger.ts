@@ -81,11 +81,7 @@ export async function insertBatches(
   let count = 0;
   let earlier: Promise<number> = Promise.resolve(0);
   for (const batch of batches) {
-    const ids = batch.filters.map(({ text }) => {
-      const id = filterIds.get(text);
-      if (id === undefined) throw new Error('A batch has a filter without an id.');
-      return id;
-    });
+    const ids = batch.filters.map(({ text }) => filterIds.get(text) as string);
     const inserting = insertRecordArrays(tx, stream, operationId, batch, ids);
     // Awaited, and its error thrown, below; not if the batch before failed.
     inserting.catch(() => undefined);

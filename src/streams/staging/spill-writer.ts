@@ -6,19 +6,6 @@ import type { RequestBuffer } from '../pipeline/intake-buffer.ts';
 import type { StagedRequest } from '../pipeline/plan.ts';
 import { clearStaged, stageBatch } from './staging-table.ts';
 
-export interface SpillWriter {
-  /** Number of staged batches. */
-  readonly batches: number;
-  /** Bytes of the batch that is being staged, or was last. */
-  readonly stagingBytes: number;
-  /** Takes a batch from the collector and buffers it, or stages it and all batches that were buffered before. */
-  spill(): Promise<void>;
-  /** Resolves when all batches are staged. */
-  flush(): Promise<void>;
-  /** Discards what is buffered and staged. */
-  close(): Promise<void>;
-}
-
 /** Buffers batches in memory, and stages all of them from the first on that has no space. The next is read while one is staged. */
 export function createSpillWriter(
   db: Db,
@@ -27,7 +14,7 @@ export function createSpillWriter(
   issues: IssueCollector,
   enabled: boolean,
   buffer: RequestBuffer,
-): SpillWriter {
+) {
   let batches = 0;
   let staging: Promise<void> = Promise.resolve();
   let stagingBytes = 0;
@@ -40,13 +27,16 @@ export function createSpillWriter(
     batches += 1;
   };
   return {
+    /** Number of staged batches. */
     get batches() {
       return batches;
     },
+    /** Size of the batch that is being staged, or was last. */
     get stagingBytes() {
       return stagingBytes;
     },
-    spill: async () => {
+    /** Takes a batch from the collector and buffers it, or stages it and all batches that were buffered before. */
+    spill: async (): Promise<void> => {
       const batch = collector.take();
       // Nothing is written if there are issues: the rest of the body is read only to report its issues.
       if (!batch || !enabled || issues.count > 0) return;
@@ -54,8 +44,10 @@ export function createSpillWriter(
       for (const earlier of buffer.release()) await stage(earlier);
       await stage(batch);
     },
-    flush: () => staging,
-    close: async () => {
+    /** Resolves when all batches are staged. */
+    flush: (): Promise<void> => staging,
+    /** Discards what is buffered and staged. */
+    close: async (): Promise<void> => {
       buffer.release();
       await staging.catch(() => undefined);
       if (batches > 0) await clearStaged(db, request);

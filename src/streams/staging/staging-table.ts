@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../../db/client.ts';
-import type { IssueCollector } from '../../errors/errors.ts';
+import { type IssueCollector, UnavailableError } from '../../errors/errors.ts';
 import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
 import type { SelectorForm, StagedContent, StagedRequest } from '../pipeline/plan.ts';
@@ -11,7 +11,6 @@ import { ADD_TO_EXISTING } from '../totals/totals.ts';
 import type { StreamRow } from '../stream-rows.ts';
 
 // Batches of records or selectors that wait for the end of their request, and the statements that write all batches of a request together.
-// Writers count the batches first: a crash of PostgreSQL empties the table, which is unlogged.
 
 export async function stageBatch(
   db: Db,
@@ -142,11 +141,13 @@ export async function validateStagedKeys(
 /** Hides the records that the staged records replace, if they do, and inserts the staged records. */
 export async function insertStagedRecords(
   tx: Transaction,
-  { request, rows: count }: StagedContent,
+  staged: StagedContent,
   stream: StreamRow,
   operationId: bigint,
   replaces: boolean,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> {
+  const { request, rows: count } = staged;
+  await assertComplete(tx, staged);
   await disableNestedLoops(tx, request);
   await insertStagedFilters(tx, request, stream);
   const few = replaces && areFewKeys(count);
@@ -198,11 +199,13 @@ async function insertStagedFilters(tx: Transaction, request: StagedRequest, stre
 /** Hides the live records that the staged selectors match. Returns how many; a record that several selectors match counts once. */
 export async function hideStagedSelections(
   tx: Transaction,
-  { request, rows: count }: StagedContent,
+  staged: StagedContent,
   stream: StreamRow,
   operationId: bigint,
   forms: readonly SelectorForm[],
 ): Promise<number> {
+  const { request, rows: count } = staged;
+  await assertComplete(tx, staged);
   await disableNestedLoops(tx, request);
   const few = areFewKeys(count);
   if (few) await (stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx));
@@ -255,10 +258,11 @@ function keysOf(request: StagedRequest, stream: StreamRow, { dimensions, element
     WHERE ${ofForm}`;
 }
 
-/** Counts the staged batches of a request. */
-export async function countBatches(db: Db | Transaction, { accountId, requestId }: StagedRequest): Promise<number> {
-  const { rows } = await db.execute<{ count: string }>(
-    sql`SELECT count(*) FROM staged_batches WHERE account_id = ${accountId} AND request_id = ${requestId}`,
+/** Throws UnavailableError if batches are missing: a crash of PostgreSQL empties the table, which is unlogged. */
+async function assertComplete(tx: Transaction, { request, batches }: StagedContent): Promise<void> {
+  const { rows } = await tx.execute<{ count: string }>(
+    sql`SELECT count(*) FROM staged_batches WHERE account_id = ${request.accountId} AND request_id = ${request.requestId}`,
   );
-  return Number(rows[0]?.count ?? 0);
+  const found = Number(rows[0]?.count ?? 0);
+  if (found !== batches) throw new UnavailableError(`Only ${found} of ${batches} staged batches exist.`);
 }
