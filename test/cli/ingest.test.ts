@@ -147,7 +147,7 @@ describe('ingest', () => {
     expect(twice).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(
-        /^Nothing was stored\.\nLine 1: Line 1 has the same .* as line 4; .*\nLine 4: Line 4 has the same .* as line 1; .*\n$/,
+        /^Nothing was stored\.\nLine 1: Line 1 has the same .* as line 4\. .*\nLine 4: Line 4 has the same .* as line 1\. .*\n$/,
       ),
     });
     const replaced = await pipe(linesOf(2, '5').join('\n'), '--stream', 'replaced', '--kind', 'replace');
