@@ -7,7 +7,7 @@ import { type Cluster, createCluster, hasCluster } from './cluster.ts';
 
 const NAMES = ['citus', 'nodes', 'tables', 'references', 'policies', 'session', 'commits', 'moves', 'limits', 'ledger'];
 
-describe.skipIf(!hasCluster)('a cluster that is checked', () => {
+describe.skipIf(!hasCluster)('checks of a cluster', () => {
   let cluster: Cluster;
   let server: TestServer;
   let accounts: readonly PlacedAccount[];

@@ -94,7 +94,7 @@ const startLoad = async ({ servers, name, senders, bucket }: LoadOptions): Promi
     for (let number = 1; !over; number += 1) await sendOne(chance, `${name} ${sender} ${number}`);
   };
 
-  /** Repeats what failed because a node was away. */
+  /** Retries a request that failed because a node was down. */
   const persistently = async <Value>(step: () => Promise<Value>): Promise<Value> => {
     const late = performance.now() + DEADLINE_MS;
     for (;;) {

@@ -10,7 +10,7 @@ import { type Node, type NodeProcess, processOf } from './nodes.ts';
 
 const ROUNDS = 3;
 
-describe.skipIf(!hasCluster)('a node that crashes', () => {
+describe.skipIf(!hasCluster)('crash of a node', () => {
   let cluster: Cluster;
   let servers: readonly TestServer[];
   let accounts: readonly PlacedAccount[];
@@ -30,7 +30,7 @@ describe.skipIf(!hasCluster)('a node that crashes', () => {
     await cluster?.drop();
   });
 
-  test('writes, usage and exports > lose and double nothing, and other accounts are served meanwhile, when nodes crash in turn', async () => {
+  test('writes, usage and exports > lose and duplicate nothing when nodes crash in turn, and other accounts are served meanwhile', async () => {
     const chance = createChance('crashes');
     const loads = await startLoads(servers, accounts, { suffix: 'load', senders: 3 });
     const progress = (which = loads): Promise<unknown> => Promise.all(which.map((load) => load.progress()));

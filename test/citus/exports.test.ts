@@ -89,7 +89,7 @@ describe.skipIf(!hasCluster)('exports of accounts on different workers', () => {
     expect(brokenPromises(server.s3.puts)).toEqual([]);
   });
 
-  test('a watermark > has one answer when it is read a thousand times during intake, exports and merges of totals', async () => {
+  test('watermark > has the same result when it is read a thousand times during intake, exports and merges of totals', async () => {
     const loads = await startLoads([server], accounts, { suffix: 'watermark', senders: 2 });
     const index = createChance('watermark').between(0, accounts.length - 1);
     const [load, id] = [loads[index], accounts[index]?.id ?? 0n];

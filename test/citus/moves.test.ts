@@ -7,7 +7,7 @@ import { type Cluster, createCluster, hasCluster, type MoveMode, paste } from '.
 import { type Load, startLoads } from './counted-load.ts';
 import { expectAllOnce, reportCounts } from './ledger.ts';
 
-describe.skipIf(!hasCluster)('an account that is moved', () => {
+describe.skipIf(!hasCluster)('moved account', () => {
   let cluster: Cluster;
   let servers: readonly TestServer[];
   let accounts: readonly PlacedAccount[];

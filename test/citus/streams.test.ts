@@ -87,7 +87,7 @@ describe.skipIf(!hasCluster)('streams of accounts on different workers', () => {
     return counts.flat().reduce((sum, { count }) => sum + count, 0);
   };
 
-  test('a deleted stream > is gone from records and usage, and starts empty when it is created again', async () => {
+  test('deleted stream > disappears from records and usage, and starts empty when it is created again', async () => {
     const stream = 'recreated';
     const question = { from: '2026-01-01T00:00:00Z', to: '2026-03-01T00:00:00Z', timeZone: 'UTC', filter: [] };
     const byElement = { ...question, aggregationBucket: 'DAY', groupBy: ['element'] } as const;
@@ -140,7 +140,7 @@ describe.skipIf(!hasCluster)('streams of accounts on different workers', () => {
     expect(await readRecords(server, stream, { key: neighbour?.key ?? '' })).toHaveLength(ELEMENTS);
   });
 
-  test('purge > takes nothing from exports and usage when all run in loops beside replaces', async () => {
+  test('purge > does not change exports and usage when all run in loops during replaces', async () => {
     const stream = 'rewritten';
     const counts: number[] = [];
     let purged = 0;

@@ -1,7 +1,7 @@
 import { type Node, onNode } from './nodes.ts';
 
 const GAP = 50_000n;
-/** What a node uses up while a test runs must not close the gap. */
+/** Minimum of the gap that must remain after the transaction ids that a node uses during a test. */
 const MARGIN = 20_000n;
 
 const nextId = async (node: Node): Promise<bigint> =>

@@ -95,7 +95,7 @@ describe.skipIf(!hasCluster)('accounts on different workers', () => {
     }
   });
 
-  test('single sums > all count exactly once when 40 senders add to one stream on two servers', async () => {
+  test('single sums > all count exactly once when 40 clients add to one stream on two servers', async () => {
     for (const { key } of accounts) {
       const values = Array.from({ length: 400 }, (_, index) => index + 1);
       const rest = values.map((value, index) => ({ value, at: index % 2 === 0 ? server : staging }));
@@ -142,7 +142,7 @@ describe.skipIf(!hasCluster)('accounts on different workers', () => {
     }
   });
 
-  test('an idempotency key > counts once when two servers get the request concurrently, in any form', async () => {
+  test('idempotency key > is applied once when two servers get the request concurrently, in any format', async () => {
     for (const { key } of accounts) {
       for (const kind of ['Sum', 'Replace'] as const) {
         const stream = `keyed-${kind}`;

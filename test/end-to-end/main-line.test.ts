@@ -7,7 +7,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-test('a sum, a job and its run make a file and a complete manifest in the bucket', async () => {
+test('export > writes a file and a complete manifest to the S3 bucket after a sum, createJob and runJob', async () => {
   const sum = await server.graphql<{ allocationSum: { operation: { insertedRecords: number } } }>(
     `mutation ($input: AllocationInput!) { allocationSum(input: $input) { ... on AllocationReceipt { operation { insertedRecords } } } }`,
     {

@@ -33,13 +33,13 @@ afterAll(async () => {
 /** All that the senders know at the end. */
 const known = {
   acknowledged: new Map<string, Acknowledged>(),
-  /** Sent once, whatever became of it. */
+  /** Sent once, without a retry. */
   once: new Map<string, KeyedRequest>(),
   records: 0,
   /** Acknowledged by the receipt of an earlier try whose answer never came. */
   replayed: 0,
   repeated: 0,
-  /** Keys that were acknowledged with two different operations, or counts that nobody can explain. */
+  /** Idempotency keys that were acknowledged with two different operations, or counts that do not match. */
   contradictions: [] as string[],
 };
 
@@ -82,7 +82,7 @@ const SIZES: Readonly<Record<Sort, readonly [largest: number, elements: number]>
   once: [3000, 500],
 };
 
-/** Sends until it is told to stop, each request until it is acknowledged; the model follows the acknowledged ones. */
+/** Sends until it is stopped, each request until it is acknowledged, and applies acknowledged requests to the model. */
 const runSender = async (name: string, model: Model, shared: Model, isOver: () => boolean): Promise<void> => {
   const chance = createChance(`acknowledged ${name}`);
   for (let number = 1; !isOver(); number += 1) {
@@ -174,7 +174,7 @@ const valuesOf = (models: readonly Model[]): Map<string, bigint> =>
   );
 
 test(
-  'every acknowledged record counts exactly once, and no other is half there, whatever is killed meanwhile',
+  'acknowledged records > count exactly once, and no request is stored partially, when servers and PostgreSQL are killed',
   { timeout: DURATION_MS + 180_000 },
   async () => {
     const chance = createChance('acknowledged');
@@ -184,7 +184,7 @@ test(
     const shared = new Model();
     const models = Array.from({ length: SENDERS }, () => new Model());
     const unacknowledged = (): number => [...known.once.keys()].filter((key) => !known.acknowledged.has(key)).length;
-    /** Waits for so many acknowledgements, so that a slow machine is not only killing; not for ever, since they may need a fault's end. */
+    /** Waits for a number of acknowledgements, so that a slow machine makes progress between kills; with a limit, because they may need the end of a fault. */
     const progress = async (acknowledgements: number, mostMs: number): Promise<void> => {
       const [enough, late] = [known.acknowledged.size + acknowledgements, performance.now() + mostMs];
       while (!isOver() && known.acknowledged.size < enough && performance.now() < late) await delay(50);
@@ -221,7 +221,7 @@ test(
 
     const ledger = await readLedger();
     const byKey = Map.groupBy(ledger, ({ key }) => key);
-    // What of those that were sent once is in the ledger has to be there whole.
+    // Requests that were sent once are in the ledger completely or not at all.
     const taken = new Model();
     for (const [key, { kind, input }] of known.once) if (byKey.has(key)) taken.write(kind, input);
     const keys = [...known.acknowledged.keys()];
@@ -251,7 +251,7 @@ test(
     expect(wrong.map((key) => `${key}: ${actual.get(key)} instead of ${expected.get(key)}`)).toEqual([]);
     await expectSameOverTheApi(models, shared);
 
-    // A server whose database or neighbours went away goes on; only who was killed ended.
+    // A server continues without its database and the other servers: only killed servers have ended.
     expect(servers.endedByThemselves).toEqual([]);
     expect(known.replayed).toBeGreaterThan(0);
     expect(unacknowledged()).toBeGreaterThan(0);

@@ -10,7 +10,7 @@ import { openSocket } from '../support/socket-client.ts';
 import { type Deployment, startDeployment, type ServerProcess } from './deployment.ts';
 import { probeHealth } from './probed-health.ts';
 
-// What clients without a valid key can do to a server, in figures: while they do it, /healthz answers within 250 ms. And
+// Attacks of clients without a valid API key, in figures: during each, /healthz responds within 250 ms. And
 // what unfinished bodies with a valid key hold.
 
 const MAX_HEALTH_MS = 250;
@@ -69,7 +69,7 @@ const ATTACKS: Readonly<Record<string, () => Promise<unknown>>> = {
     fetch(`${server.url}/jobs`, { headers: { 'x-api-key': newSecret() } }).then((response) => response.text()),
 };
 
-/** The longest time that /healthz took while the work went on. */
+/** Returns the longest response time of /healthz during the work. */
 const slowestHealth = async (isOver: () => boolean): Promise<number> => {
   const agent = new Agent({ keepAlive: true });
   let slowest = 0;
@@ -81,7 +81,7 @@ const slowestHealth = async (isOver: () => boolean): Promise<number> => {
   return slowest;
 };
 
-test.each(Object.entries(ATTACKS))('%s: /healthz answers within 250 ms beside 20 of them', async (_, attack) => {
+test.each(Object.entries(ATTACKS))('%s > 20 of them do not delay /healthz beyond 250 ms', async (_, attack) => {
   const end = performance.now() + ATTACK_MS;
   const isOver = (): boolean => performance.now() > end;
   const attackers = Array.from({ length: 20 }, async () => {
@@ -93,7 +93,7 @@ test.each(Object.entries(ATTACKS))('%s: /healthz answers within 250 ms beside 20
   expect(await server.graphql('{ viewer { accountName } }')).toEqual({ viewer: { accountName: 'default' } });
 });
 
-test('200 unfinished gzip bodies of 5 KB with a valid key hold no more than REQUEST_MEMORY', async () => {
+test('200 unfinished gzip bodies of 5 KB with a valid key > use at most REQUEST_MEMORY', async () => {
   const resident = async (): Promise<number> =>
     ((await scrape(server.url)).value('process_resident_memory_bytes') ?? Number.NaN) / MIB;
   const before = await resident();

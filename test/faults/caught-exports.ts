@@ -2,7 +2,7 @@ import type { Faults } from '../support/faults.ts';
 import { createJob, endedRun, runJob, type RunView, type StepServer } from '../support/job-steps.ts';
 import { settingsOf, SLOT } from './parted-exports.ts';
 
-/** Where an export is when something happens to its server: the store holds the request that tells so. */
+/** The stage of an export at which something happens to its server: the store holds the request of this stage. */
 export interface Moment {
   readonly name: string;
   /** Whether a request is the one, by its key. The first that is so counts. */
@@ -18,7 +18,7 @@ export const isPart =
 
 export const isManifest = (key: string): boolean => key.endsWith('.manifest.json');
 
-/** Of an export of so many parts into an empty window. */
+/** Stages of an export of several parts into an empty window. */
 export const momentsOf = (parts: number): Moment[] => [
   { name: 'before the first object', isAt: isPart(1), stored: false },
   { name: 'after the first object', isAt: isPart(1), stored: true },
@@ -28,7 +28,7 @@ export const momentsOf = (parts: number): Moment[] => [
   { name: 'after the manifest', isAt: isManifest, stored: true },
 ];
 
-/** Of one that writes a window again, and has fewer parts than were there. The manifest says "rewriting" first. */
+/** Stages of an export that rewrites a window with fewer parts. The manifest is "rewriting" first. */
 export const rewritingMomentsOf = (parts: number): Moment[] => [
   { name: 'before the manifest says rewriting', isAt: isManifest, stored: false },
   { name: 'after the manifest says rewriting', isAt: isManifest, stored: true },
@@ -69,7 +69,7 @@ export const runAll = async (server: StepServer, jobs: readonly CatchableJob[]):
 };
 
 /**
- * Runs the first job up to the first moment, and so on; resolves with the ids of the runs when each stands there. `over`
+ * Runs the first job up to the first stage, and so on; resolves with the ids of the runs when each is at its stage. `over`
  * settles when what happens to their server has happened: then what is to be stored is stored.
  */
 export const catchExports = async (

@@ -4,8 +4,8 @@ import pg from 'pg';
 const DEADLINE_MS = 20_000;
 
 /**
- * Lets the statements on the table of runs through one after another, and resolves while one waits that begins with these
- * words: whoever sent it gets its answer when `release` is called. `begin` lets come what is to be caught.
+ * Lets the statements on the table of runs pass one by one, and resolves when a statement waits that begins with these
+ * words. The statement continues when `release` is called. `begin` starts the work that sends it.
  */
 export const catchStatement = async (
   url: string,
@@ -38,7 +38,7 @@ export const catchStatement = async (
   const deadline = performance.now() + DEADLINE_MS;
   for (;;) {
     const locked = lock(next);
-    // What comes from now on comes behind this lock, so all that will be let through now is seen by the next look.
+    // Later statements wait for this lock, so the next check sees all statements that pass now.
     const place = `application_name = 'sluice-tests' AND query LIKE $1`;
     while (!(await waiting(place, 'LOCK TABLE runs %'))) await delay(1);
     const isCaught = await waiting(

@@ -1,13 +1,13 @@
 import { inject } from 'vitest';
 
-/** Random moments and choices, the same again for the same seed. */
+/** Random times and choices, reproducible by the seed. */
 export interface Chance {
   /** A whole number, from `least` to `most`. */
   between(least: number, most: number): number;
   pick<Value>(values: readonly Value[]): Value;
 }
 
-/** Of the run's seed and a name, so that scenarios do not hang on each other's order. */
+/** Derived from the seed and a name, so that scenarios do not depend on each other's order. */
 export const createChance = (name: string): Chance => {
   let state = inject('faultsSeed');
   for (const character of name) state = Math.imul(state ^ character.charCodeAt(0), 0x01_00_01_93);

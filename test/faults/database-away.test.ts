@@ -85,7 +85,7 @@ const seenOver = (follower: EventStream<Update> | SocketClient): Update['runUpda
       );
 
 test(
-  'while the database is away everybody is told to come again, and when it is back everything goes on by itself',
+  'unavailable database > causes 503 with Retry-After, and everything resumes automatically when it is back',
   { timeout: AWAY_MS + 240_000 },
   async () => {
     const [first, second] = servers as [ServerProcess, ServerProcess];
@@ -101,7 +101,7 @@ test(
     const asked: string[] = [];
     const wrong: string[] = [];
 
-    // One run is in the middle of its export, one is due while nobody can know, one soon after.
+    // One run is exporting, one becomes due while the database is down, one soon after.
     const gate = createGate();
     faults.on('slow', ({ key }) => (key.endsWith('.manifest.json') ? undefined : { hold: gate.opened }));
     const running = await runJob(first, slow, SLOT);
@@ -122,7 +122,7 @@ test(
     await deployment.postgres.goAway();
     const backAt = performance.now() + AWAY_MS;
     const open = new Map<string, (server: ServerProcess, key: string) => Promise<string>>();
-    // For a moment a key is still remembered; from then on nobody can be told apart.
+    // API keys are cached for a short time; after that no client can be authenticated.
     for (let turn = 1; performance.now() < backAt; turn += 1) {
       for (const [way, send] of Object.entries(WAYS)) {
         const key = `${way} ${turn}`;
@@ -141,7 +141,7 @@ test(
     gate.open();
     await eventually(health, (all) => String(all) === '200,200,200,200', 30_000);
     const recoveryMs = performance.now() - cameBackAt;
-    // Whoever was told to come again does, at both servers, and is taken once.
+    // Rejected clients retry at both servers, and each request is written once.
     for (const [key, send] of open) {
       for (const server of servers) {
         const word = await send(server, key);

@@ -8,7 +8,7 @@ export type Zone = (typeof ZONES)[number];
 /** 24 hours. */
 export interface Day {
   readonly start: Date;
-  /** Where the clock changes within it. */
+  /** Time zones in which the clock changes on this day. */
   readonly changes: readonly Zone[];
 }
 

@@ -20,7 +20,7 @@ import { counted, tally } from './tally.ts';
 
 const ELEMENTS = 120;
 const FAILING = inForm({ short: 4, full: 20 });
-/** A put that is held must not last longer, and whoever takes over waits for so long. */
+/** Time limit of a put that is held, and waiting time of the worker that takes over. */
 const LEASE_SECONDS = 10;
 
 let deployment: Deployment;
@@ -56,7 +56,7 @@ interface QueuedMail {
   readonly state: string;
 }
 
-test('jobs and streams that are deleted while they are exported, and a mail server that is away, leave whole windows and one mail for each run', async () => {
+test('deletions during exports and an unavailable mail server > leave complete windows and one mail per run', async () => {
   const [server, other] = workers;
   if (!server || !other) throw new Error('There are two servers.');
   await addToAll(server, 'staying', ELEMENTS, 1);
@@ -81,7 +81,7 @@ test('jobs and streams that are deleted while they are exported, and a mail serv
   await smtp.close();
   const awaySince = performance.now();
 
-  // Jobs that are deleted while they run, each at another moment.
+  // Jobs that are deleted while they run, each at a different time.
   const over = createGate();
   const going = await catchExports(server, faults, goingJobs, [...moments, ...momentsAgain], over.opened);
   for (const { jobId } of goingJobs) await deleteJob(server, jobId);

@@ -12,7 +12,7 @@ export interface ServerProcess extends StepServer, Pick<TestServer, 'request' | 
   readonly process: SluiceProcess;
 }
 
-/** What an operator runs: any number of servers, on one database that keeps what it has committed, and one S3. */
+/** A deployment: any number of servers with one durable database and one S3. */
 export interface Deployment {
   readonly postgres: RestartablePostgres;
   /** `url` is for the test's own looks: as the superuser. The servers connect as a plain role that owns the database. */
@@ -20,7 +20,7 @@ export interface Deployment {
   readonly s3: StrictS3;
   /** The ADMIN key of every server. */
   readonly key: string;
-  /** Resolves when it answers; throws with its words where it ends before, as where the database is away. */
+  /** Resolves when the server responds; throws with its output if it ends before, for example if the database is down. */
   startServer(settings?: Settings): Promise<ServerProcess>;
   /** Ends all that is left of it, the servers by SIGKILL. */
   close(): Promise<void>;

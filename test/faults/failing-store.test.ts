@@ -22,20 +22,20 @@ import { counted, tally } from './tally.ts';
 const ELEMENTS = 120;
 const SHIFTED_CLOCK = new URL('shifted-clock.ts', import.meta.url).href;
 const TWENTY_MINUTES_MS = 20 * 60_000;
-/** So long a put may last: a store that never answers is given up then. */
+/** Time limit of a put to a store that never responds. */
 const LEASE_SECONDS = inForm({ short: 5, full: 10 });
-/** How often in a row a store fails where that may pass. After the third time the pause is 15 seconds, then a minute. */
+/** Number of consecutive retryable failures. After the third failure the pause is 15 s, then 1 minute. */
 const MOST_FAILURES = inForm({ short: 2, full: 3 });
 
 interface Failing {
   readonly name: string;
   readonly fault: Fault;
   readonly code: string;
-  /** What it says to whom has to change something, or only that it may pass. */
+  /** Message of the failure. */
   readonly says: RegExp;
 }
 
-/** Each is tried again, and passes. */
+/** Failures that are retried and then succeed. */
 const PASSING: readonly Failing[] = [
   {
     name: 'SlowDown',
@@ -60,7 +60,7 @@ const PASSING: readonly Failing[] = [
 const REGION = { 'x-amz-bucket-region': 'eu-west-1' };
 const TO_OTHER_REGION = /Use a bucket in us-east-1, or have the operator set AWS_REGION=eu-west-1\.$/;
 
-/** Each fails at once, until somebody changes something. */
+/** Permanent failures, until a user or the operator corrects the cause. */
 const LASTING: readonly Failing[] = [
   {
     name: 'PermanentRedirect',
@@ -147,7 +147,7 @@ const errorsOf = async (run: RunView): Promise<NotedError[]> => {
   return rows.map(({ error }) => error);
 };
 
-/** Where in an export of so many parts the store fails. */
+/** The request of an export at which the store fails, by the number of parts. */
 const placesOf = (parts: number) => [isPart(1), isPart(2), isPart(parts), isManifest];
 
 interface FailingRun extends Failing {
@@ -157,7 +157,7 @@ interface FailingRun extends Failing {
   readonly runId: string;
 }
 
-/** Runs an export for each fault and place at once; the first `failures` requests there meet it. */
+/** Runs an export for each fault and request concurrently; the first `failures` of these requests fail. */
 const runAllFailing = async (
   stream: string,
   folder: string,
@@ -200,7 +200,7 @@ const checkLasting = async (
   expect(JSON.parse(policy)).toEqual(JSON.parse(bucketPolicy));
 };
 
-test('whatever the store does, at whatever request, a run is retried or fails at once as it should, says what to change, and no manifest names other bytes than lie there', async () => {
+test('store that fails at any request > causes a retry or a permanent failure with what to change, and every manifest matches its objects', async () => {
   const chance = createChance('failing store');
   const differences: Difference[] = [];
   let [retries, atOnce] = [0, 0];
@@ -225,7 +225,7 @@ test('whatever the store does, at whatever request, a run is retried or fails at
     expect(missing).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'NO_SUCH_BUCKET' } });
     expect(missing.error?.message).toMatch(/^The bucket no-such-bucket does not exist\. Create it/);
     atOnce += 1;
-    // What the message says is changed, and there are other figures by then.
+    // The cause is corrected as the message says, and the figures have changed by then.
     await addToAll(api, 'lasting', ELEMENTS, 1);
     for (const { folder } of lasting) faults.clear(folder);
     for (const run of await runAll(api, lasting))

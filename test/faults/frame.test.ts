@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => deployment.close());
 
-test('what was committed is there after PostgreSQL was cut off, and the servers are no superusers', async () => {
+test('deployment of the suite > keeps committed data when PostgreSQL is cut off, and its servers are not superusers', async () => {
   const server = await deployment.startServer();
   await server.graphql('{ viewer { accountName } }');
   const { url } = deployment.database;

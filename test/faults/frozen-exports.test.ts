@@ -21,7 +21,7 @@ import { addToAll, type Difference, differenceOf, leaveOf, PART_BYTES, rowsOf, S
 import { counted, tally } from './tally.ts';
 
 const LEASE_SECONDS = 10;
-/** What is promised of the default lease, which is longer. */
+/** The guarantee for the default lease, which is longer. */
 const TAKE_OVER_MS = 45_000;
 const ROUNDS = inForm({ short: 1, full: 2 });
 const ELEMENTS = 200;
@@ -57,10 +57,10 @@ const storedStateOf = async (runIds: readonly string[]): Promise<unknown> => {
   ];
 };
 
-/** Whichever it noticed first: that the put took too long, or that the lease is over. */
+/** The server may first detect that the put took too long, or that the lease expired. */
 const RELEASED = /"msg":"(?:run released|attempt ended)/g;
 
-test('a server that was stopped in the middle of exports and goes on when another has taken them over, and their windows were written anew, writes nothing more', async () => {
+test('server suspended during exports > writes nothing more when it resumes after another server took them over and rewrote their windows', async () => {
   const chance = createChance('frozen exports');
   const differences: Difference[] = [];
   let [frozen, stalePuts] = [0, 0];
@@ -100,7 +100,7 @@ test('a server that was stopped in the middle of exports and goes on when anothe
         differenceOf(api, run, index < ofFirst.length + ofAgain.length ? wanted : rowsOf('free', ELEMENTS, 1)),
       );
     }
-    // What the stopped one still has in its hands is older than what lies there from now on.
+    // The suspended server still has older figures than those that are written from now on.
     await addToAll(api, first, ELEMENTS, 1);
     await addToAll(api, again, LEFT, 1);
     const anew = [...(await runAll(api, firstJobs)), ...(await runAll(api, againJobs))];
@@ -181,7 +181,7 @@ test.each(inForm({ short: [], full: QUESTIONS }))(
     const heir = await startWorker();
     const taken = await endedRun(api, runId, (LEASE_SECONDS + 60) * 1000);
     expect(taken.attempt).toBe(2);
-    // Also where it had a transaction open, which the database ends.
+    // Also if it had an open transaction, which the database ends.
     expect(performance.now() - stoppedAt).toBeLessThan(TAKE_OVER_MS);
     expect(differenceOf(api, taken, rowsOf(stream, ELEMENTS, 1))).toEqual({ lost: 0, twice: 0 });
     await addToAll(api, stream, ELEMENTS, 1);
@@ -201,7 +201,7 @@ test.each(inForm({ short: [], full: QUESTIONS }))(
   120_000,
 );
 
-test('a server that hears too late that the run is its own does not put it, although no timer has told it of the time', async () => {
+test('server that receives the confirmation of its lease too late > does not put an object, even before its timers fire', async () => {
   await addToAll(api, 'too-late', ELEMENTS, 1);
   const [job, sample] = await createJobs(api, 'too-late', 'too late', 2);
   if (!job || !sample) throw new Error('There are two jobs.');

@@ -92,7 +92,7 @@ const send = (
     write().catch((error: unknown) => resolve({ broken: String(error) }));
   });
 
-/** Sends one request after the other over connections that it keeps, until it is told to stop. A server that refuses is left alone for a moment. */
+/** Sends requests sequentially over keep-alive connections until it is stopped. Pauses before it retries a server that rejects a connection. */
 export const keepSending = async (
   name: string,
   targets: () => readonly Target[],
@@ -111,7 +111,7 @@ export const keepSending = async (
   agent.destroy();
 };
 
-/** One upload that takes so long. */
+/** Sends one upload that takes the given time. */
 export const sendSlowly = (
   target: Target,
   idempotencyKey: string,

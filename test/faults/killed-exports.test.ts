@@ -17,9 +17,9 @@ import { type Deployment, type ServerProcess, startDeployment } from './deployme
 import { addToAll, type Difference, differenceOf, leaveOf, PART_BYTES, rowsOf, SLOT, sumOf } from './parted-exports.ts';
 import { counted, tally } from './tally.ts';
 
-/** Of the full form it is the default. */
+/** The default in the full form. */
 const LEASE_SECONDS = inForm({ short: 10, full: 30 });
-/** 45 seconds with the default lease: the rest is for whoever looks after lost runs, and for the next worker. */
+/** 45 s with the default lease, which includes the reaper and the start of the next worker. */
 const TAKE_OVER_MS = LEASE_SECONDS * 1000 + 15_000;
 const ROUNDS = inForm({ short: 1, full: 3 });
 const ELEMENTS = 200;
@@ -65,7 +65,7 @@ const takeOversOf = async (runIds: readonly string[]): Promise<number[]> => {
   return [...times.values()];
 };
 
-test('an export whose server is killed, at whatever moment, is taken over in time and is whole: its figures are those of the objects, its rows those that were put in', async () => {
+test('export whose server is killed at any time > is taken over in time and is complete, with the figures of its objects and the rows that were sent', async () => {
   const chance = createChance('killed exports');
   const differences: Difference[] = [];
   const takeOvers: number[] = [];
@@ -80,7 +80,7 @@ test('an export whose server is killed, at whatever moment, is taken over in tim
     const [sampleAgain, ...againJobs] = await createJobs(api, again, `killed/again-${round}`, 1 + MOMENTS_AGAIN);
     const freeJobs = await createJobs(api, 'free', `killed/free-${round}`, FREE);
     for (const { folder } of freeJobs) faults.on(folder, () => ({ hold: delay(chance.between(20, 150)) }));
-    // What the windows of `again` held before was more.
+    // The windows of `again` contained more before.
     await runAll(api, againJobs);
     await leaveOf(api, again, ELEMENTS, LEFT);
     const [one, oneAgain] = await runAll(api, [sample, sampleAgain] as CatchableJob[]);

@@ -12,7 +12,7 @@ import { counted, tally } from './tally.ts';
 const SENDERS = 10;
 const ROUNDS = inForm({ short: 2, full: 6 });
 const GRACE_SECONDS = 6;
-/** Of a busy machine, on top of the grace period. */
+/** Tolerance for a busy machine, in addition to the grace period. */
 const MARGIN_MS = 15_000;
 const SLOT = '2026-01-28T02:00:00Z';
 /** Longer than it takes a server that cuts requests off to do so. */
@@ -92,7 +92,7 @@ test(
         stopping.process.kill('SIGTERM');
         expect(await stopping.process.ended).toBe(0);
         expect(performance.now() - toldAt).toBeLessThan(GRACE_SECONDS * 1000 + MARGIN_MS);
-        // Going away: clients of graphql-ws connect again. The end of a run is told by whichever server they then have.
+        // 1001 (going away): clients of graphql-ws reconnect. Their next server notifies them of the end of the run.
         expect(await socket.closed).toBe(1001);
         await events.ended;
         expect(events.results.at(-1)?.errors?.[0]?.extensions).toMatchObject({ code: 'UNAVAILABLE' });

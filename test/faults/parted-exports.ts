@@ -20,7 +20,7 @@ export const settingsOf = (stream: string, jobName: string, folder: string): Set
 const elementsOf = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `customer ${String(index).padStart(4, '0')}`);
 
-/** Adds a value to each of so many elements of a stream. */
+/** Adds a value to each of `count` elements of a stream. */
 export const addToAll = (server: StepServer, stream: string, count: number, value: number): Promise<void> =>
   addRecords(
     server,
@@ -29,7 +29,7 @@ export const addToAll = (server: StepServer, stream: string, count: number, valu
     elementsOf(count).map((elementName, index) => ({ timestamp: DAY, elementName, value: value * (index + 1) })),
   );
 
-/** Hides the elements of a stream that has so many, but for the first `left`. */
+/** Hides all of the `count` elements of a stream except the first `left`. */
 export const leaveOf = async (server: StepServer, stream: string, count: number, left: number): Promise<void> => {
   const records = elementsOf(count)
     .slice(left)
@@ -41,7 +41,7 @@ export const leaveOf = async (server: StepServer, stream: string, count: number,
   if (allocationDelete.__typename !== 'AllocationReceipt') throw new Error(JSON.stringify(allocationDelete));
 };
 
-/** The rows that an export of the stream must have when `value` in all was added to each of so many elements. */
+/** The rows of an export of the stream after `value` in total was added to each element. */
 export const rowsOf = (stream: string, count: number, value: number): string[] =>
   elementsOf(count).map((element, index) => `${stream},${DAY},${NEXT_DAY},${element},${value * (index + 1)}`);
 
@@ -54,7 +54,7 @@ export interface Difference {
 
 /**
  * Holds the manifest of a run against the objects in the store and against the rows that must be there.
- * Throws where there is no complete manifest of this run, or one that tells other figures than its objects have.
+ * Throws if there is no complete manifest of this run, or if its figures differ from its objects.
  */
 export const differenceOf = (server: Pick<StepServer, 's3'>, run: RunView, rows: readonly string[]): Difference => {
   const told = JSON.stringify({ id: run.id, status: run.status, error: run.error });

@@ -4,7 +4,7 @@ import { type RecordInput, tryWrite, type WriteInput, type WriteKind } from '../
 import type { TestServer } from '../support/server.ts';
 import type { Chance } from './chance.ts';
 
-/** What the senders need of a server. */
+/** The server that the clients send to. */
 export type Receiver = Pick<TestServer, 'url' | 'key' | 'request'>;
 
 /** How a request is sent: each has a parser of its own in the server. */
@@ -68,7 +68,7 @@ const askOverRest = async (
   return { operationId, inserted: insertedRecords, hidden: hiddenRecords, replayed };
 };
 
-/** One try. Throws where the answer is neither a receipt nor "try again", and where none comes. */
+/** Sends once. Throws if the response is neither a receipt nor retryable, and if there is none. */
 export const sendOnce = async (server: Receiver, form: Form, request: KeyedRequest): Promise<Answer> => {
   const patience = new AbortController();
   const hang = delay(PATIENCE_MS, undefined, { signal: patience.signal }).then(
@@ -79,7 +79,7 @@ export const sendOnce = async (server: Receiver, form: Form, request: KeyedReque
     const asked = form === 'GraphQL' ? askOverGraphQL(server, request) : askOverRest(server, form, request);
     return await Promise.race([asked, hang]);
   } catch (error) {
-    // What fetch says of a connection that was refused, or broke before the answer was read.
+    // The error of fetch for a connection that was rejected, or that broke before the response was read.
     if (error instanceof TypeError || (error instanceof Error && error.name === 'SocketError')) return 'again';
     throw error;
   } finally {

@@ -34,7 +34,7 @@ const DAYS: readonly Day[] = [
 ];
 /** Jobs that are due in the same minute. */
 const CROWD = 5000;
-/** Where there is a crowd: one makes some 24,000 runs in a day. */
+/** Time zones in which a crowd of jobs is due. Each crowd makes about 24,000 runs per day. */
 const crowdedZonesOf = ({ changes }: Day): readonly Zone[] =>
   changes.length < ZONES.length ? [] : inForm({ short: changes.slice(0, 1), full: changes.slice(0, 2) });
 /** Jobs of the crowd whose runs are taken at the end of the day, of each kind. */
@@ -90,7 +90,7 @@ interface StoredRun {
   readonly attempt: number;
 }
 
-/** Two workers that reach for the run of a job at the same moment, as often as there is one. Answers with the slots. */
+/** Two workers that claim the run of a job concurrently until none is left. Returns the slots. */
 const createRacingWorkers = async (url: string) => {
   const onError = (error: Error): void => {
     throw error;
@@ -114,7 +114,7 @@ const createRacingWorkers = async (url: string) => {
         claim && 'run' in claim ? [{ run: claim.run, db: workers[index]?.acrossAccounts ?? never() }] : [],
       );
       if (held.length === 0) return taken;
-      // Of a job that both got a run of, one would be held twice.
+      // If both workers had claimed a run of the job, it would have two leases.
       for (const { run, db } of held) {
         taken.push(run.scheduledFor);
         await endAttempt(db, queue, run, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);

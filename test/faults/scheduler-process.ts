@@ -1,5 +1,5 @@
 // A scheduler and nothing else, in a process of its own that can be killed: `node scheduler-process.ts DATABASE_URL`.
-// Ends with whoever started it. Its parts are those of a server; the workers are left out, since nobody executes 100,000 exports for a test.
+// Ends with its parent process. It has the parts of a server without workers, because a test cannot execute 100,000 exports.
 import { trace } from '@opentelemetry/api';
 import { startScheduler } from '../../src/background/scheduler.ts';
 import { openDatabase } from '../../src/db/client.ts';

@@ -15,11 +15,11 @@ declare module 'vitest' {
   }
 }
 
-/** `FAULTS=short` is the form for every day; `FAULTS_SEED` gives the random moments of an earlier run again. */
+/** `FAULTS=short` selects the short form; `FAULTS_SEED` repeats the random times of an earlier run. */
 const { FAULTS, FAULTS_SEED } = process.env;
 const size = FAULTS === 'short' ? 'short' : 'full';
 
-/** Beyond it something hangs: the short form takes less than five minutes, the full one some fifteen, where nothing else runs. */
+/** A longer time means that something hangs: on an idle machine the short form takes less than 5 minutes, the full one about 15. */
 const MOST_MINUTES = size === 'short' ? 12 : 30;
 
 const PAGE = 'docs/reliability.md';
@@ -29,7 +29,7 @@ let tallies = '';
 export const setup = async (project: TestProject): Promise<void> => {
   tallies = await mkdtemp(join(tmpdir(), 'sluice-faults-'));
   const seed = FAULTS_SEED ? Number(FAULTS_SEED) : randomInt(1_000_000_000);
-  process.stdout.write(`\nThe ${size} form of the faults; the same moments again: FAULTS_SEED=${seed}\n`);
+  process.stdout.write(`\nThe ${size} form of the faults. To repeat the random times: FAULTS_SEED=${seed}\n`);
   setTimeout(() => {
     process.stderr.write(`The faults took longer than ${MOST_MINUTES} minutes: given up.\n`);
     process.exit(1);

@@ -1,4 +1,4 @@
-// Loaded before a server by `node --import`: its clock is wrong by so many milliseconds, as a machine's without NTP.
+// Loaded before a server by `node --import`: shifts its clock by a number of milliseconds, as on a machine without NTP.
 
 const aheadMs = Number(process.env['CLOCK_AHEAD_MS']);
 if (!Number.isFinite(aheadMs)) throw new Error('CLOCK_AHEAD_MS is not set.');

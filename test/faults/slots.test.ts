@@ -52,7 +52,7 @@ test(
   { timeout: (SLOTS + 5) * MINUTE },
   async () => {
     const chance = createChance('slots');
-    // Of the right time: to one that is ahead the slot may have passed, and the next would be an hour later.
+    // A server with the correct time: for a server whose clock is ahead, the slot may have passed, and the next would be an hour later.
     const server = await deployment.startServer({ ROLE: 'api' });
     const hourAgo = new Date(Date.now() - 60 * MINUTE).toISOString();
     await addRecords(
@@ -129,7 +129,7 @@ test(
   },
 );
 
-/** In the bucket: nothing before its slot, one complete manifest for each window, and whatever was written again is the same. */
+/** Checks the S3 bucket: no object before its slot, one complete manifest per window, and rewritten objects are identical. */
 const expectOneManifestEach = async (count: number, first: number): Promise<void> => {
   const { puts } = deployment.s3;
   expect(puts.filter(({ at }) => at.getTime() < first).map(({ key }) => key)).toEqual([]);

@@ -8,9 +8,9 @@ export interface SupervisedServers {
   readonly answering: readonly ServerProcess[];
   /** How many were killed. */
   readonly kills: number;
-  /** The last words of servers that answered once and ended although nobody killed them. */
+  /** Output of servers that responded once and ended without being killed. */
   readonly endedByThemselves: readonly string[];
-  /** SIGKILL to one that answers; it is started again at once. False where none answers. */
+  /** Kills a server that responds with SIGKILL and restarts it immediately. Returns false if none responds. */
   killOne(choose: (servers: readonly ServerProcess[]) => ServerProcess): boolean;
   /** Ends supervising and, by SIGKILL, the servers. */
   stop(): Promise<void>;
@@ -34,7 +34,7 @@ export const superviseServers = async (
       try {
         server = await deployment.startServer(own);
       } catch {
-        // The database may be away; a start then ends with a message.
+        // If the database is down, a start ends with a message.
         await delay(PAUSE_MS);
         continue;
       }

@@ -7,7 +7,7 @@ import { expect, inject } from 'vitest';
 export interface Tally {
   /** Its place in the table. */
   readonly scenario: number;
-  /** What was done to the servers, with its counts, as a phrase. No `|`. */
+  /** Phrase that states the faults with their counts. Must not contain `|`. */
   readonly done: string;
   /** How often what had to hold was tried, as a phrase: `1,204 requests`. */
   readonly tried: string;

@@ -26,7 +26,7 @@ export interface Operation {
   readonly kind: 'query' | 'mutation' | 'subscription';
 }
 
-/** An enum's value, which stands in a document without quotes. */
+/** A value of an enum, which has no quotes in a document. */
 class EnumName extends RawJson {}
 
 export const createDocuments = (schema: GraphQLSchema, random: Random, values: Values) => {

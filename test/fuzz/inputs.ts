@@ -8,12 +8,12 @@ import type { Random } from './random.ts';
 import type { Answer, Sender, SocketMessage, Target } from './send.ts';
 import type { Values } from './values.ts';
 
-/** One thing to send, and how it looks to whoever has to find out why it was answered so. */
+/** One input, and its description for debugging. */
 export interface Input {
   readonly kind: Kind;
   /** How many inputs it is: of a socket each message is one. */
   readonly count: number;
-  /** Whether the connection may be closed without an answer: what was no HTTP, or broke off, gets none. */
+  /** Whether the connection may be closed without a response: input that is not HTTP, or breaks off, gets none. */
   readonly mayBeDropped: boolean;
   readonly isGraphQL: boolean;
   readonly shown: string;
@@ -27,7 +27,7 @@ interface Operation {
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly example?: Json }>> };
 }
 
-/** What is needed of the OpenAPI document. */
+/** The used part of the OpenAPI document. */
 export interface Routes {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
@@ -201,7 +201,7 @@ export const createInputs = ({ schema, routes, random, values, target }: Sources
     const headers = Object.fromEntries(names.map((name) => [name, HEADERS[name]?.() ?? '']));
     const asGraphQL = random.chance(0.4);
     const body = asGraphQL ? bodyOf(documents.operation().query, null) : restBody(operation);
-    // What waits for "100 Continue" is not sent by node's client by itself.
+    // Node's client does not send a body that waits for "100 Continue" automatically.
     if (headers['expect'] !== undefined)
       return raw('headers', method, addressOf(path, operation, false), headers, body);
     return asGraphQL
@@ -392,5 +392,5 @@ const NAMES = [
 ];
 const TYPES = ['String', 'DateTime', 'Decimal', 'Boolean', 'Int', 'ID'];
 
-/** Of half a surrogate pair too, which the standard function refuses. */
+/** Also encodes half a surrogate pair, which encodeURIComponent rejects. */
 const encodeURIComponentAnyway = (text: string): string => encodeURIComponent(text.toWellFormed());

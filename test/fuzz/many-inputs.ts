@@ -16,7 +16,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const KEY = 'fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz-fuzz';
 const count = Number(process.env['FUZZ_INPUTS'] ?? 100_000);
 const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-/** What a server still learns: prepared statements, documents, compiled code. Measured from here on. */
+/** Share of inputs before the measurement of memory, in which a server fills its caches: statements, documents, compiled code. */
 const WARM_UP_SHARE = 0.1;
 /** More than the caches may still take that are bounded by a number of entries. */
 const MAX_GROWTH_MB = 24;

@@ -123,13 +123,13 @@ export const mutateJson = (random: Random, value: Json, leaf: () => Json): Json 
     for (let more = random.pick([1, 21, 200]); more > 0; more -= 1) changed.push([`${name}${more}`, one]);
   else changed[at] = [name, mutateJson(random, one, leaf)];
   if (isList) return changed.map(([, each]) => each);
-  // A name that stands twice.
+  // A duplicate key.
   if (action === 4) {
     return new RawJson(
       `{${[...changed, [name, leaf()] as const].map(([key, each]) => `${JSON.stringify(key)}:${writeJson(each)}`).join(',')}}`,
     );
   }
-  // Not by assignment, which gives an object another prototype where a name is __proto__.
+  // Not by assignment, which changes the prototype of an object if the name is __proto__.
   return Object.fromEntries(changed);
 };
 

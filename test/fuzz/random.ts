@@ -10,7 +10,7 @@ export interface Random {
   bytes(length: number): Buffer;
 }
 
-/** mulberry32: 32 bits of state, enough for choices that nobody has to guess. */
+/** mulberry32: 32 bits of state, enough for choices that need not be unpredictable. */
 export const createRandom = (seed: number): Random => {
   let state = seed >>> 0;
   const next = (): number => {

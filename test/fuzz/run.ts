@@ -10,7 +10,7 @@ export interface FuzzOptions {
   readonly seed: number;
   readonly count: number;
   readonly atOnce?: number;
-  /** Called between inputs, each time so many more have been answered. */
+  /** Number of inputs after which `onProgress` is called. */
   readonly every?: number;
   readonly onProgress?: (sent: number) => Promise<void>;
 }
@@ -20,24 +20,24 @@ export interface FuzzReport {
   readonly byKind: Readonly<Record<string, number>>;
   /** HTTP statuses, close codes of sockets, and "none". */
   readonly byStatus: Readonly<Record<string, number>>;
-  /** What was answered as it must not be, with the input. */
+  /** Wrong responses with their inputs. */
   readonly faults: readonly string[];
 }
 
-/** Answers that say that the server is at fault, or that somebody has to wait for it. */
+/** Error codes of a failure or overload of the server. */
 const SERVER_CODES = /"code":\s*"(INTERNAL|INTERNAL_SERVER_ERROR|UNAVAILABLE|TIMEOUT)"/;
 /** How a socket is closed where the server did not know what to do. */
 const SOCKET_FAULTS = new Set([1011, 4500]);
 const MAX_FAULTS = 20;
 
-/** Null where the answer is right, whatever it is. */
+/** Returns what is wrong with a response; null if nothing is. */
 const faultOf = (input: Input, { status, contentType, body }: Answer): string | null => {
   if (status === null) return input.mayBeDropped ? null : 'the connection was closed without an answer';
   if (contentType === 'websocket' && SOCKET_FAULTS.has(status)) return `the socket was closed with ${status}`;
   if (status >= 500 && status < 600) return `status ${status}`;
   if (SERVER_CODES.test(body)) return `status ${status} with ${SERVER_CODES.exec(body)?.[1]}`;
   if (contentType.startsWith('application/') && contentType.includes('json') && body !== '' && !isJson(body)) {
-    return input.mayBeDropped ? null : 'an answer that is no JSON';
+    return input.mayBeDropped ? null : 'a response that is not JSON';
   }
   return null;
 };
@@ -51,7 +51,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Sends that many inputs, the same for the same seed, several at once. */
+/** Sends a number of inputs concurrently, the same for the same seed. */
 export const fuzz = async (options: FuzzOptions): Promise<FuzzReport> => {
   const { target, schema, seed, count, atOnce = 16, every = Number.POSITIVE_INFINITY } = options;
   const random = createRandom(seed);

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import WebSocket from 'ws';
 
-// Sends what no client would, and waits for what becomes of it.
+// Sends invalid input and waits for the result.
 
 export interface HttpInput {
   readonly method: string;
@@ -20,7 +20,7 @@ export interface SocketMessage {
 }
 
 export interface Answer {
-  /** Null where the connection was closed without one. */
+  /** Null if the connection was closed without a response. */
   readonly status: number | null;
   readonly contentType: string;
   readonly body: string;
@@ -35,7 +35,7 @@ export interface Target {
 
 /** No answer within it is a hang; far beyond what a busy machine needs. */
 const PATIENCE_MS = 30_000;
-/** What a subscription is listened to: it never ends by itself. */
+/** How long a subscription is read, because it never ends automatically. */
 const LISTEN_MS = 20;
 /** How long a request that may never be whole is held open. */
 const WAIT_MS = 250;
@@ -115,7 +115,7 @@ export const createSender = ({ url, key }: Target) => {
         });
       });
       socket.write(sent);
-      // Node answers nobody who has said that he is done, so this is said only to a server that waits for more.
+      // Node does not respond to a client that has ended its side, so the socket is ended only after WAIT_MS, for a server that waits for more.
       const ending = setTimeout(() => socket.end(), WAIT_MS);
     });
 

@@ -3,7 +3,7 @@ import { TEXTS, TIMESTAMPS, VALUES } from '../streams/spellings.ts';
 import { type Json, RawJson } from './mutate.ts';
 import type { Random } from './random.ts';
 
-// Values for arguments, fields and parameters: right ones by their names, and what somebody sends who wants to see it break.
+// Values for arguments, fields and parameters: valid ones by name, and hostile ones.
 
 const cursor = (key: unknown): string => Buffer.from(JSON.stringify(key)).toString('base64url');
 const id = (text: string): string => Buffer.from(text).toString('base64url');
@@ -102,7 +102,7 @@ const MOMENTS = [
   '20260125T240000Z',
 ];
 
-/** By the name of the field, argument or parameter. Those that are not here are served by their type. */
+/** Values by the name of the field, argument or parameter. Other names get values by type. */
 const BY_NAME: Readonly<Record<string, readonly Json[]>> = {
   stream: STREAMS,
   meterApiNames: STREAMS,
@@ -142,7 +142,7 @@ const BY_TYPE: Readonly<Record<string, readonly Json[]>> = {
   String: TEXTS.map(([, text]) => text),
 };
 
-/** What no field wants. */
+/** Values that no field accepts. */
 const hostile: fc.Arbitrary<Json> = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 12 }),
   fc.string({ unit: 'grapheme', maxLength: 12 }),
@@ -173,7 +173,7 @@ const hostile: fc.Arbitrary<Json> = fc.oneof(
 export interface Values {
   /** Mostly fit for the field of that name and type, now and then not. */
   for(name: string, type?: string): Json;
-  /** What nobody expects. */
+  /** Unexpected values. */
   hostile(): Json;
 }
 
@@ -181,7 +181,7 @@ const POOL = 500;
 
 /** `known` are ids and names of what there is, so that requests find something. */
 export const createValues = (random: Random, known: Readonly<Record<string, readonly string[]>> = {}): Values => {
-  // Drawn a pool at a time: the library makes its choices anew for each value, which takes longer than a request.
+  // Drawn in pools, because the library prepares each value separately, which takes longer than a request.
   let pool: Json[] = [];
   const takeHostile = (): Json => {
     if (pool.length === 0) pool = fc.sample(hostile, { numRuns: POOL, seed: random.below(2 ** 31) });
