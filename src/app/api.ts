@@ -23,7 +23,7 @@ import { looksUpFewKeys } from '../streams/ingest-request.ts';
 import { createGroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { AppResources } from './resources.ts';
 
-/** What the API shares with the rest of the app. */
+/** The parts that the API shares with the rest of the app. */
 export interface ApiParts {
   readonly feed: RunFeed;
   readonly trusted: ReadonlyMap<string, string>;
@@ -37,7 +37,7 @@ export interface ApiParts {
 }
 
 /** Everything that serves the requests of clients. */
-export const createApi = (resources: AppResources, parts: ApiParts) => {
+export function createApi(resources: AppResources, parts: ApiParts) {
   const { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher } = parts;
   const { config, database, log, clock, queue } = resources;
   const toPublicError = createPublicErrorMapper(log);
@@ -122,4 +122,4 @@ export const createApi = (resources: AppResources, parts: ApiParts) => {
     onEnded: metrics.requestEnded,
   });
   return { graphql, sockets, rest: createRestServer({ services, edge, toPublicError, withinTime, docs: config.docs }) };
-};
+}

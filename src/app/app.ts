@@ -23,18 +23,18 @@ import { startBackground, startKeyHasher, startMerger } from './background.ts';
 import type { AppResources } from './resources.ts';
 
 export interface App {
-  /** Where it answers, e.g. http://127.0.0.1:4000. */
+  /** Base URL, for example http://127.0.0.1:4000. */
   readonly url: string;
   /** Takes nothing new, lets running exports end or hands them over, then closes what is left. May be called twice. */
   stop(): Promise<void>;
 }
 
-/** A scrape of the metrics may keep the database at work for so long. */
+/** Time limit of the queries that a scrape of the metrics sends to the database. */
 const FIGURES_MS = 2000;
 const RESYNC_MS = 5000;
 /** How long a stopping server leaves connections without a request open, for requests that are on their way. */
 const IDLE_MS = 5000;
-/** Requests have a moment to be answered even where exports are handed over at once. */
+/** Requests have at least 2 seconds to complete, even if SHUTDOWN_GRACE_SECONDS is 0 and exports are handed over immediately. */
 const LEAST_GRACE_MS = 2000;
 /** About 10 MB of memory. */
 const MAX_COUNTED_STREAMS = 100_000;
@@ -43,7 +43,7 @@ const MAX_COUNTED_STREAMS = 100_000;
  * The only wiring: from resources to a server that listens and, by role, works in the background.
  * Errors: TrustedDocumentsError, ListenError.
  */
-export const startApp = async (resources: AppResources): Promise<App> => {
+export async function startApp(resources: AppResources): Promise<App> {
   const { config, database, log } = resources;
   const trusted = config.trustedDocuments === null ? new Map() : await readTrustedDocuments(config.trustedDocuments);
   const feed = startRunFeed({
@@ -52,9 +52,9 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     url: database.directUrl,
     applicationName: 'sluice-feed',
     resyncMs: RESYNC_MS,
-    onInterrupted: (error) => log.warn({ err: error }, 'the feed of runs is interrupted; it goes on by itself'),
-    onResumed: () => log.info('the feed of runs goes on; what it missed was read'),
-    onError: (error) => log.warn({ err: error }, 'the feed of runs could not read a change; it reads it again'),
+    onInterrupted: (error) => log.warn({ err: error }, 'run feed interrupted; reconnecting'),
+    onResumed: () => log.info('run feed reconnected; missed changes were read'),
+    onError: (error) => log.warn({ err: error }, 'run feed could not read a change; retrying'),
   });
   const intakeBuffer = createIntakeBuffer(config.intakeHeldBytes);
   const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
@@ -101,7 +101,7 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     log,
   });
   server.on('upgrade', (request, socket, head) => {
-    // node:http has let go of it: a reset before anybody listens again would end the process.
+    // After 'upgrade', node:http has removed its error listener. Without one, ECONNRESET would end the process.
     socket.on('error', () => undefined);
     toOriginForm(request);
     const { origin, host } = request.headers;
@@ -115,8 +115,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
   const stop = async (): Promise<void> => {
     const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
     const endSubscriptions = async (): Promise<void> => {
-      // They never end by themselves, and the end of their connections would be waited for in vain. Sockets first: a client
-      // whose socket closes with "going away" connects again, one that receives an error or an end does not.
+      // Subscriptions have no end of their own, so the drain would wait for their connections. Sockets first: a client whose
+      // socket closes with "going away" reconnects, a client that receives an error or a completion does not.
       await api?.sockets.close(graceMs);
       await feed.stop();
     };
@@ -125,11 +125,11 @@ export const startApp = async (resources: AppResources): Promise<App> => {
       endSubscriptions(),
       ...background.map((part) => part.stop()),
     ]);
-    // A request whose client has gone is worked on all the same; its statements come before the end of the database.
+    // Requests whose clients have gone still run. Their statements must end before the database is closed.
     await tasks.settled(2000);
   };
   try {
-    // Before the background parts, so that no run is begun where the port is taken.
+    // Before the background parts, so that no run starts if the port is in use.
     const url = await listen(server, config.host, config.port);
     if (api) background = [startMerger(resources, mergeCandidates), keyHasher];
     if (config.role !== 'api') background = [...background, ...(await startBackground(resources, metrics))];
@@ -138,8 +138,8 @@ export const startApp = async (resources: AppResources): Promise<App> => {
     await stop();
     throw error;
   }
-};
+}
 
-const refuseUpgrade = (socket: Duplex, status: string): void => {
+function refuseUpgrade(socket: Duplex, status: string): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-};
+}

@@ -13,6 +13,7 @@ import { withMetrics } from '../exports/object-store-metrics.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
+import { throttle } from '../lib/throttle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
@@ -22,45 +23,43 @@ const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried
 const RUN_STATUSES = { SUCCEED: 'SUCCEEDED', FAIL: 'FAILED' } as const;
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
-/** How often each part logs that the database is away, instead of at every attempt. */
-const TELL_AGAIN_MS = 30_000;
+/** Interval at which each part logs that the database is unavailable. */
+const LOG_UNAVAILABLE_MS = 30_000;
 const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;
-/** Longer than any request can still be at work on what it staged. */
+/** Margin beyond the longest time for which a request can still use the records that it staged. */
 const SWEEP_MARGIN_MS = 900_000;
 
-/** While the database is away each attempt of a part fails in the same way, so it is logged now and then. */
-const failureTeller = (log: AppResources['log'], part: string): ((error: unknown) => void) => {
-  let toldAt = -Infinity;
-  return (error) => {
-    const now = performance.now();
-    if (isUnavailable(error) && now - toldAt < TELL_AGAIN_MS) return;
-    toldAt = now;
-    log.error({ err: error }, `the ${part} failed; it tries again`);
-  };
-};
+/** While the database is unavailable, each attempt of a part fails in the same way, so only one in 30 seconds is logged. */
+function logFailures(log: AppResources['log'], part: string): (error: unknown) => void {
+  const logError = (error: unknown): void => log.error({ err: error }, `the ${part} failed; retrying`);
+  const logUnavailable = throttle(LOG_UNAVAILABLE_MS, logError);
+  return (error) => (isUnavailable(error) ? logUnavailable(error) : logError(error));
+}
 
 /** Merges the totals of the streams that this server writes. */
-export const startMerger = ({ database, log }: AppResources, mergeCandidates: MergeCandidates): Stoppable =>
-  startTotalsMerger({
+export function startMerger({ database, log }: AppResources, mergeCandidates: MergeCandidates): Stoppable {
+  return startTotalsMerger({
     db: database.acrossAccounts,
     mergeCandidates,
     everyMs: MERGE_MS,
-    onError: failureTeller(log, 'merger of totals'),
+    onError: logFailures(log, 'merger of totals'),
   });
+}
 
-/** Hashes the keys of the streams in which this server looks for few of them. */
-export const startKeyHasher = ({ database, log }: AppResources, streamQueue: StreamQueue): KeyHasher =>
-  createKeyHasher({
+/** Hashes the keys of streams in which this server looks up few keys at a time. */
+export function startKeyHasher({ database, log }: AppResources, streamQueue: StreamQueue): KeyHasher {
+  return createKeyHasher({
     dbOf: (accountId) => database.forAccount(accountId),
     streamQueue,
-    onError: failureTeller(log, 'hashing of keys'),
+    onError: logFailures(log, 'hashing of keys'),
   });
+}
 
-/** Everything that a worker does beside requests: the schedule, runs, mail and the sweeps. */
-export const startBackground = async (resources: AppResources, metrics: Metrics): Promise<Stoppable[]> => {
+/** Starts everything that a worker does besides requests: schedule, runs, mail and sweeps. */
+export async function startBackground(resources: AppResources, metrics: Metrics): Promise<Stoppable[]> {
   const { config, database, queue, log, tracer } = resources;
-  const onError = (part: string) => failureTeller(log, part);
+  const onError = (part: string) => logFailures(log, part);
   const db = database.acrossAccounts;
   const accountName = createAccountNames(db);
   const { isPooled } = database;
@@ -143,4 +142,4 @@ export const startBackground = async (resources: AppResources, metrics: Metrics)
       },
     },
   ];
-};
+}

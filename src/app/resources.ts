@@ -7,7 +7,7 @@ import type { ObjectStore } from '../exports/object-store.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Mail } from '../notify/mail.ts';
 
-/** What an app works with; opened and closed by whoever makes it. */
+/** The resources of an app. The caller of startApp opens and closes them. */
 export interface AppResources {
   readonly config: Config;
   readonly database: Database;

@@ -12,7 +12,7 @@ import { isRestPath } from '../rest/server.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** What answers requests of clients. */
+/** The handlers of requests of clients. */
 export interface Api {
   readonly graphql: { readonly handle: Handler };
   readonly rest: { readonly handle: Handler };
@@ -33,11 +33,11 @@ export interface Routes {
 /** A probe waits this long for the database. */
 const READY_MS = 10_000;
 // No absolute paths: a proxy may have removed a prefix.
-const NOT_FOUND = 'There is nothing at this path. Below the base URL of this server, the API is at graphql';
-const NOT_READY = 'The database cannot be reached, or its tables are not there yet.';
+const NOT_FOUND = 'There is nothing at this path. Relative to the base URL of this server, the API is at graphql';
+const NOT_READY = 'The database cannot be reached, or its tables do not exist yet.';
 
-/** Which part answers a request. Those of operators (health, readiness, metrics) are answered on every server. */
-export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, api }: Routes): Handler => {
+/** Selects the handler of a request. Every server serves the operator's paths: health, readiness and metrics. */
+export function createRouter({ database, registry, corsOrigins, docs, graphiql, api }: Routes): Handler {
   const handleApi = async (
     api: RequestApi,
     request: IncomingMessage,
@@ -51,7 +51,7 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
       response.writeHead(204, PREFLIGHT_HEADERS).end();
       return;
     }
-    // What it asks for is known later, or never.
+    // The operation is recorded later, if it becomes known.
     recordOperation(api, null);
     await handler(request, response);
   };
@@ -88,13 +88,13 @@ export const createRouter = ({ database, registry, corsOrigins, docs, graphiql, 
       answer(response, 404, docs ? `${NOT_FOUND}; the REST routes are described at docs.\n` : `${NOT_FOUND}.\n`);
     }
   };
-};
+}
 
-const answer = (
+function answer(
   response: ServerResponse,
   status: number,
   body: string,
   contentType = 'text/plain; charset=utf-8',
-): void => {
+): void {
   response.writeHead(status, { 'content-type': contentType }).end(body);
-};
+}

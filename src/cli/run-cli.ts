@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import type { DatabaseAddress } from '../db/database-address.ts';
 import { scrubError } from '../lib/scrub-error.ts';
-import { failureWords } from '../process/format-startup-error.ts';
+import { formatStartupError } from '../process/format-startup-error.ts';
 import { endWithReader } from '../process/shutdown-signals.ts';
 import { createTerminal } from '../terminal/terminal.ts';
 import { createProgram } from './program.ts';
@@ -35,7 +35,7 @@ export async function runCli(): Promise<void> {
       return;
     }
     const address = await findConfiguredPlace(process.env['DATABASE_URL']);
-    terminal.message(failureWords(error, address) ?? `Unexpected error: ${scrubError(error).message}`);
+    terminal.message(formatStartupError(error, address) ?? `Unexpected error: ${scrubError(error).message}`);
     process.exitCode = FAILED;
   }
 }

@@ -2,10 +2,10 @@ import { createGraphQLClient } from '../api-client/graphql-client.ts';
 import { type Config, loadConfig } from '../config/config.ts';
 import { systemClock } from '../lib/clock.ts';
 import { graphiqlAddress } from '../local/greeting.ts';
-import { failureWords } from '../process/format-startup-error.ts';
+import { formatStartupError } from '../process/format-startup-error.ts';
 import { createLogger } from '../process/open-resources.ts';
-import { endWithReader, listenForStop, type StopSignals } from '../process/shutdown-signals.ts';
-import { type Server, StartCalledOff, startServer } from '../process/start-server.ts';
+import { endWithReader, listenForStopSignals, type StopSignals } from '../process/shutdown-signals.ts';
+import { type Server, StartCancelled, startServer } from '../process/start-server.ts';
 import { createTerminal } from '../terminal/terminal.ts';
 import { runDemo } from './run-demo.ts';
 import { createScreen, type Screen } from './screen.ts';
@@ -22,7 +22,7 @@ export async function startDemo(): Promise<void> {
   try {
     await start();
   } catch (error) {
-    console.error(`\n${failureWords(error) ?? (error instanceof Error ? error.message : String(error))}`);
+    console.error(`\n${formatStartupError(error) ?? (error instanceof Error ? error.message : String(error))}`);
     process.exit(1);
   }
 }
@@ -35,11 +35,11 @@ async function start(): Promise<void> {
   }
   const startedAt = performance.now();
   endWithReader(process.stdout);
-  const stopSignals = listenForStop();
+  const stopSignals = listenForStopSignals();
   const config = loadConfig(demoSettings(process.env));
   const terminal = createTerminal(process.stdout, process.stderr);
   const screen = createScreen(terminal);
-  void stopSignals.told.then(() => {
+  void stopSignals.received.then(() => {
     // An empty line ends a bar that is being drawn, or the ^C of the terminal.
     screen.line();
     screen.line('Stopping the server, the S3 and PostgreSQL ...');
@@ -51,7 +51,7 @@ async function start(): Promise<void> {
   try {
     server = await startServer({ config, log: createLogger(config), signal: stopSignals.signal });
   } catch (error) {
-    if (error instanceof StartCalledOff) return;
+    if (error instanceof StartCancelled) return;
     throw error;
   }
   try {
@@ -90,7 +90,7 @@ async function runOn({ local, localKey, url }: Server, options: DemoOptions): Pr
   screen.line();
   screen.line('The server is running. Stop it with Ctrl-C; `npm start` starts it again with the same data.');
   screen.line();
-  const cause = await Promise.race([stopSignals.told, local.failed]);
+  const cause = await Promise.race([stopSignals.received, local.failed]);
   if (cause instanceof Error) throw cause;
 }
 

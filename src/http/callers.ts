@@ -28,13 +28,16 @@ const KEY_PROBLEMS: Readonly<Record<KeyProblem, string>> = {
 };
 
 /** At most 123 bytes, so that a close frame of a WebSocket can carry it. */
-export const describeProblem = (problem: KeyProblem): string => KEY_PROBLEMS[problem];
+export function describeProblem(problem: KeyProblem): string {
+  return KEY_PROBLEMS[problem];
+}
 
 /** The challenge of a 401 response. RFC 6750: it has no error if the request carried no key. */
-export const challengeOf = (problem: KeyProblem): string =>
-  problem === 'MISSING' ? 'Bearer realm="Sluice"' : 'Bearer realm="Sluice", error="invalid_token"';
+export function challengeOf(problem: KeyProblem): string {
+  return problem === 'MISSING' ? 'Bearer realm="Sluice"' : 'Bearer realm="Sluice", error="invalid_token"';
+}
 
-export const createCallers = (authenticator: Authenticator): Callers => {
+export function createCallers(authenticator: Authenticator): Callers {
   const callerWith = async (secret: string | null): Promise<Caller> => {
     if (secret === null) return { principal: null, problem: 'MISSING' };
     const principal = await authenticator.authenticate(secret);
@@ -46,4 +49,4 @@ export const createCallers = (authenticator: Authenticator): Callers => {
     ofHeaders: (headers) => callerWith(secretFromHeaders(headers)),
     ofPayload: (payload) => callerWith(secretFromPayload(payload)),
   };
-};
+}

@@ -6,7 +6,7 @@ import type { TimeLimit } from './time-limit.ts';
 /** One signal for all requests of a connection, so that each connection gets one listener. */
 const signals = new WeakMap<EventEmitter, AbortSignal>();
 
-const closedSignal = (connection: EventEmitter, isClosed: boolean): AbortSignal => {
+function closedSignal(connection: EventEmitter, isClosed: boolean): AbortSignal {
   let signal = signals.get(connection);
   if (!signal) {
     const controller = new AbortController();
@@ -17,9 +17,13 @@ const closedSignal = (connection: EventEmitter, isClosed: boolean): AbortSignal 
     else connection.once('close', abort);
   }
   return signal;
-};
+}
 
-/** The signals of a request: its time limit, and its connection. They are made when the request has to wait. */
-export const endedSignals =
-  (limit: Pick<TimeLimit, 'signal'>, connection: EventEmitter, isClosed: () => boolean): RequestSignals =>
-  () => [limit.signal(), closedSignal(connection, isClosed())];
+/** Returns the signals of a request: of its time limit and its connection. They are created when the request has to wait. */
+export function endedSignals(
+  limit: Pick<TimeLimit, 'signal'>,
+  connection: EventEmitter,
+  isClosed: () => boolean,
+): RequestSignals {
+  return () => [limit.signal(), closedSignal(connection, isClosed())];
+}

@@ -3,25 +3,24 @@ import { Server as TcpServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface DrainTimes {
-  /** How long a connection without a request is left open. */
+  /** Time for which connections without a request stay open. */
   readonly idleMs: number;
-  /** When it is over, requests under way are cut off. */
+  /** Requests that still run after this time are cut off. */
   readonly graceMs: number;
 }
 
 export interface Draining {
   /**
-   * Listens no more, and resolves when all connections are closed, without failing a request that was begun: what is under
-   * way is answered, and each answer from now on says that it is the last of its connection. A client may have sent the
-   * next request on a connection that only seems to be idle, so those stay open for idleMs. Upgraded connections are not
-   * looked after.
+   * Stops listening and resolves when all connections are closed. Started requests complete, and each response from now on
+   * has `Connection: close`. A client may already have sent the next request on a connection that seems idle, so idle
+   * connections stay open for idleMs. Upgraded connections are not included.
    */
   drain(times: DrainTimes): Promise<void>;
 }
 
-/** To be called before the server listens. */
-export const createDraining = (server: Server): Draining => {
-  /** The answers under way on each connection. */
+/** Must be called before the server listens. */
+export function createDraining(server: Server): Draining {
+  /** The unfinished responses of each connection. */
   const connections = new Map<Socket, Set<ServerResponse>>();
   let isLast = false;
   let isIdleClosed = false;
@@ -31,21 +30,21 @@ export const createDraining = (server: Server): Draining => {
     socket.once('close', () => connections.delete(socket));
   });
   server.on('upgrade', ({ socket }) => connections.delete(socket));
-  // Before whoever answers.
+  // Before the handler of requests.
   server.prependListener('request', ({ socket }, response) => {
     const responses = connections.get(socket);
     responses?.add(response);
     if (isLast) response.setHeader('connection', 'close');
     response.once('close', () => {
       responses?.delete(response);
-      // It was begun before it was known to be the last, so it did not say so.
+      // The response started before the drain, so it has no `Connection: close`.
       if (isIdleClosed && responses?.size === 0) socket.destroySoon();
     });
   });
 
   return {
     drain: async ({ idleMs, graceMs }) => {
-      // Not its own close(), which closes what seems to be idle at once.
+      // Not server.close() of node:http, which closes seemingly idle connections immediately.
       const closed = new Promise<void>((resolve) => void TcpServer.prototype.close.call(server, () => resolve()));
       isLast = true;
       for (const responses of connections.values()) {
@@ -57,7 +56,7 @@ export const createDraining = (server: Server): Draining => {
       const late = after(graceMs);
       await Promise.race([closed, after(Math.min(idleMs, graceMs))]);
       isIdleClosed = true;
-      // What comes now is not begun.
+      // New requests are not started.
       for (const [socket, responses] of connections) if (responses.size === 0) socket.destroy();
       await Promise.race([closed, late]);
       done.abort();
@@ -65,4 +64,4 @@ export const createDraining = (server: Server): Draining => {
       await closed;
     },
   };
-};
+}

@@ -6,14 +6,14 @@ import { BodyError, isEncoded, type Pace, readBody } from './request-body.ts';
 import type { Held, RequestMemory } from './request-memory.ts';
 import type { SlowRequests } from './slow-requests.ts';
 
-/** Every request passes here first: its key decides how much of it is read. */
+/** The limits that depend on the key of a request. Every request passes them first. */
 export interface Edge extends Callers {
   readonly memory: RequestMemory;
   /** Requests without a valid key that are being served. */
   readonly anonymous: number;
   /** Counts an anonymous request until its response is complete. Throws OverloadedError beyond the maximum. */
   admit(caller: Caller, response: ServerResponse): void;
-  /** The body, within the limits of its sender. Throws BodyError and OverloadedError. */
+  /** Reads the body within the limits of the client. Throws BodyError and OverloadedError. */
   readBody(request: IncomingMessage, caller: Caller, held: Held): Promise<Buffer>;
 }
 
@@ -23,17 +23,17 @@ export interface EdgeOptions {
   readonly maxBodyBytes: number;
   readonly pace: Pace;
   readonly maxAnonymous: number;
-  /** How long the headers and body of an anonymous request may take together. */
+  /** Maximum time for headers and body of an anonymous request together. */
   readonly anonymousMs: number;
   readonly slowRequests: Pick<SlowRequests, 'headersMs'>;
 }
 
-/** Introspection and the documents of GraphiQL fit into it. */
+/** Maximum body of an anonymous request. Introspection and the documents of GraphiQL are smaller. */
 const ANONYMOUS_BYTES = 64 * 1024;
 const RETRY_AFTER_SECONDS = 1;
 const NO_ENCODING = { 'accept-encoding': 'identity' };
 
-export const createEdge = (options: EdgeOptions): Edge => {
+export function createEdge(options: EdgeOptions): Edge {
   const { memory, maxBodyBytes, pace, maxAnonymous, anonymousMs, slowRequests } = options;
   let anonymous = 0;
 
@@ -89,4 +89,4 @@ export const createEdge = (options: EdgeOptions): Edge => {
         ? readBody(request, { maxBytes: maxBodyBytes, pace, memory }, held)
         : readAnonymous(request, describeProblem(caller.problem), held),
   };
-};
+}

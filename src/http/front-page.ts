@@ -1,4 +1,4 @@
-// Pure: what the server says about itself at "/": a redirect to GraphiQL, or the list of what is served. All addresses are
+// Pure: the response at "/": a redirect to GraphiQL, or a list of the paths that are served. All addresses are
 // relative, so they stay right below a path prefix of a proxy.
 import { createHash } from 'node:crypto';
 import { prefersHtml } from './accept.ts';
@@ -24,30 +24,33 @@ interface Entry {
   readonly opens: boolean;
 }
 
-const entriesOf = ({ api, graphiql, docs }: Served): Entry[] => [
-  ...(api
-    ? [
-        { path: 'graphql', text: `GraphQL API${graphiql ? '; GraphiQL in a browser' : ''}`, opens: graphiql },
-        { path: 'unit-cost/v1/telemetry/...', text: 'REST: allocation telemetry', opens: false },
-        { path: 'jobs, runs', text: 'REST: export jobs and their runs', opens: false },
-      ]
-    : []),
-  ...(api && docs
-    ? [
-        { path: 'docs', text: 'description of the REST routes', opens: true },
-        { path: 'openapi.json', text: 'the same as OpenAPI 3.1', opens: true },
-      ]
-    : []),
-  { path: 'healthz', text: 'liveness', opens: true },
-  { path: 'readyz', text: 'readiness', opens: true },
-  { path: 'metrics', text: 'Prometheus metrics', opens: true },
-];
+function entriesOf({ api, graphiql, docs }: Served): Entry[] {
+  return [
+    ...(api
+      ? [
+          { path: 'graphql', text: `GraphQL API${graphiql ? '; GraphiQL in a browser' : ''}`, opens: graphiql },
+          { path: 'unit-cost/v1/telemetry/...', text: 'REST: allocation telemetry', opens: false },
+          { path: 'jobs, runs', text: 'REST: export jobs and their runs', opens: false },
+        ]
+      : []),
+    ...(api && docs
+      ? [
+          { path: 'docs', text: 'description of the REST routes', opens: true },
+          { path: 'openapi.json', text: 'the same as OpenAPI 3.1', opens: true },
+        ]
+      : []),
+    { path: 'healthz', text: 'liveness', opens: true },
+    { path: 'readyz', text: 'readiness', opens: true },
+    { path: 'metrics', text: 'Prometheus metrics', opens: true },
+  ];
+}
 
-const titleOf = ({ api }: Served): string =>
-  api ? 'Sluice serves:' : 'This Sluice server only works in the background (ROLE=worker). It serves:';
+function titleOf({ api }: Served): string {
+  return api ? 'Sluice serves:' : 'This Sluice server only works in the background (ROLE=worker). It serves:';
+}
 
 /** `accept` is the header of the request. A HEAD request gets the same headers. */
-export const frontPage = (served: Served, accept: string | undefined): FrontPage => {
+export function frontPage(served: Served, accept: string | undefined): FrontPage {
   const vary = { vary: 'Accept' };
   const forBrowser = prefersHtml(accept);
   if (forBrowser && served.api && served.graphiql) {
@@ -56,19 +59,20 @@ export const frontPage = (served: Served, accept: string | undefined): FrontPage
   }
   if (forBrowser) return { status: 200, headers: { ...vary, ...HTML }, body: htmlOf(served) };
   return { status: 200, headers: { ...vary, ...TEXT }, body: textOf(served) };
-};
+}
 
-const textOf = (served: Served): string => {
+function textOf(served: Served): string {
   const entries = entriesOf(served);
   const width = Math.max(...entries.map(({ path }) => path.length));
   return [titleOf(served), '', ...entries.map(({ path, text }) => `  ${path.padEnd(width)}  ${text}`), ''].join('\n');
-};
+}
 
 const STYLE =
   ':root{color-scheme:light dark}body{font:16px/1.6 system-ui,sans-serif;margin:10vh auto;max-width:40em;padding:0 1em}' +
   'dt{font-family:ui-monospace,monospace;margin-top:.6em}dd{margin:0}';
 
-const htmlOf = (served: Served): string => `<!doctype html>
+function htmlOf(served: Served): string {
+  return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -88,6 +92,7 @@ ${entriesOf(served)
 </body>
 </html>
 `;
+}
 
 const TEXT = { 'content-type': 'text/plain; charset=utf-8' };
 

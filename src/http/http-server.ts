@@ -10,7 +10,7 @@ export interface HttpServerOptions {
   readonly keepAliveMs: number;
   readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly tasks: TaskTracker;
-  /** Called for each request with what is known of it at its end. */
+  /** Called with the context of each request when it has ended. */
   readonly onEnded: (request: ActiveRequest) => void;
   readonly log: Logger;
 }
@@ -18,16 +18,9 @@ export interface HttpServerOptions {
 /** How often Node looks for connections that exceeded headersMs. */
 const TIMEOUT_CHECK_MS = 1000;
 
-/** Gives each request its id, and a response even if its handler fails. */
-export const createHttpServer = ({
-  headersMs,
-  keepAliveMs,
-  handle,
-  tasks,
-  onEnded,
-  log,
-}: HttpServerOptions): Server => {
-  // A body without end may come for longer than node allows: how slowly one may come is measured where it is read.
+/** Creates the HTTP server. Each request gets an id, and a response even if its handler fails. */
+export function createHttpServer({ headersMs, keepAliveMs, handle, tasks, onEnded, log }: HttpServerOptions): Server {
+  // An NDJSON body may take longer than Node allows. Its reader limits the rate instead.
   const timeouts = {
     requestTimeout: 0,
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,
@@ -42,7 +35,7 @@ export const createHttpServer = ({
       try {
         await handle(request, response);
       } catch (error) {
-        // Whoever asked has gone, and what was done for the answer was ended with him: nothing is wrong here.
+        // The client has gone, which ended the work for its response. This is not an error.
         if (response.destroyed) return;
         log.error({ err: error }, 'a request could not be answered');
         if (!response.headersSent) response.writeHead(500);
@@ -52,17 +45,17 @@ export const createHttpServer = ({
     };
     tasks.add(runInRequestContext(id, answer, onEnded));
   });
-  // Without a listener, Node asks for the body before anybody knows whether it will be read.
+  // Without this listener, Node requests the body (100 Continue) before the handler knows whether it will be read.
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     continueWhenRead(request, response);
     server.emit('request', request, response);
   });
   return server;
-};
+}
 
-/** Upgrades come past the listener of requests and need the same. */
-export const toOriginForm = (request: IncomingMessage): void => {
+/** For upgrades too, which bypass the listener of requests. */
+export function toOriginForm(request: IncomingMessage): void {
   const { url, host } = requestTarget(request.url ?? '/');
   request.url = url;
   if (host !== null) request.headers.host = host;
-};
+}

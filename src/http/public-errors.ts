@@ -14,21 +14,21 @@ import {
   UserError,
 } from '../errors/errors.ts';
 
-/** Seconds after which a client may try again while the database is away. */
+/** Retry-After in seconds while the database is unavailable. */
 const RETRY_AFTER_SECONDS = 5;
-/** The status that proxies log for requests whose client has gone. */
+/** The status that proxies log if the client has disconnected. */
 const CLIENT_GONE = 499;
-/** query_canceled: the statement ran into its time limit. */
+/** query_canceled: the statement exceeded its time limit. */
 const STATEMENT_TIMEOUT = '57014';
 
-/** What a caller is told of a failure, whatever language he asked in. */
+/** An error as clients may see it, in GraphQL and REST. */
 export interface PublicError {
   readonly code: string;
   readonly message: string;
-  /** The HTTP status that says the same. */
+  /** The corresponding HTTP status. */
   readonly status: number;
   readonly retryAfterSeconds?: number;
-  /** Stands in the log beside the cause. */
+  /** Identifies the log line that contains the cause. */
   readonly errorId?: string;
 }
 
@@ -43,21 +43,20 @@ const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
 };
 
 /**
- * Failures written for callers pass; the rest is masked, with an id that stands in the log beside the cause. It masks by
- * itself and not by NODE_ENV, which other parts unmask by where it says development.
+ * Returns the mapper of errors to what clients may see. Errors that are not written for clients are masked, with an id that is
+ * logged together with the cause. They are masked always: NODE_ENV=development, which unmasks errors elsewhere, has no effect.
  */
-export const createPublicErrorMapper = (log: Logger): ToPublicError => {
+export function createPublicErrorMapper(log: Logger): ToPublicError {
   const toPublicError = createMapper(log);
   return (error) => {
     const publicError = toPublicError(error);
     recordOutcome(publicError.status >= 500 ? 'failed' : 'refused');
     return publicError;
   };
-};
+}
 
-const createMapper =
-  (log: Logger): ToPublicError =>
-  (error) => {
+function createMapper(log: Logger): ToPublicError {
+  return (error) => {
     if (error instanceof BadUserInputError) return { code: 'BAD_USER_INPUT', message: error.message, status: 400 };
     if (error instanceof UserError) return { code: error.code, message: error.message, status: STATUS_OF[error.code] };
     if (error instanceof RateLimitedError) {
@@ -82,29 +81,29 @@ const createMapper =
       return { code: 'UNAVAILABLE', message: busy.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
     }
     if (error instanceof UnavailableError || isUnavailable(error)) {
-      log.warn({ err: error }, 'a request met a database that is away');
+      log.warn({ err: error }, 'request failed: database unavailable');
       return {
         code: 'UNAVAILABLE',
         message:
-          'The service cannot reach its database right now; try again in a few seconds. Whether a change was stored is not known: with an idempotency key it is safe to send it again.',
+          'The database is temporarily unavailable. A change may or may not have been stored; retry it with the same idempotency key.',
         status: 503,
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       };
     }
     if (isConflict(error)) {
-      log.warn({ err: error }, 'the database rolled back a request: a deadlock or serialization failure');
+      log.warn({ err: error }, 'request failed: the database rolled it back (deadlock or serialization failure)');
       return {
         code: 'UNAVAILABLE',
-        message: 'The database rolled this back because of a concurrent change; nothing was changed. Send it again.',
+        message: 'The database rolled the request back because of a concurrent change. Nothing was changed; retry it.',
         status: 503,
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       };
     }
     if (sqlState(error) === STATEMENT_TIMEOUT) {
-      log.warn({ err: error }, 'a statement of a request ran into STATEMENT_TIMEOUT_MS');
+      log.warn({ err: error }, 'request failed: a statement exceeded STATEMENT_TIMEOUT_MS');
       return {
         code: 'TIMEOUT',
-        message: 'This took longer than the server allows; nothing was changed. Ask for less at a time.',
+        message: 'The request took longer than the server allows. Nothing was changed; request less at a time.',
         status: 503,
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       };
@@ -113,8 +112,9 @@ const createMapper =
     log.error({ err: error, errorId }, 'unexpected error in a request');
     return {
       code: 'INTERNAL',
-      message: `Something unexpected happened. The operator finds the cause in the log under ${errorId}.`,
+      message: `Unexpected error. The log of the server contains the cause under the id ${errorId}.`,
       status: 500,
       errorId,
     };
   };
+}

@@ -3,7 +3,7 @@ import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Held, RequestMemory } from './request-memory.ts';
 
-/** A body that cannot be taken; the status is the HTTP answer. */
+/** A body that is rejected, with the HTTP status of the response. */
 export class BodyError extends Error {
   readonly status: 400 | 408 | 413 | 415;
   readonly headers: Readonly<Record<string, string>>;
@@ -15,13 +15,13 @@ export class BodyError extends Error {
   }
 }
 
-/** How slowly a body may come. Only the time counts that is spent waiting for the sender. */
+/** The minimum rate of a body. Only time spent waiting for the client counts. */
 export interface Pace {
-  /** Bytes a second, as they come over the wire. */
+  /** Bytes per second, as received, before decompression. */
   readonly minBytesPerSecond: number;
-  /** Milliseconds of waiting over which that is measured. */
+  /** Milliseconds of waiting over which the rate is measured. */
   readonly measuredMs: number;
-  /** Milliseconds that the whole body may take, waiting or not. */
+  /** Maximum milliseconds for the whole body, waiting or not. */
   readonly maxMs: number;
 }
 
@@ -33,9 +33,9 @@ export interface BodyLimits {
 
 interface Decoder {
   readonly create: () => Transform;
-  /** What it allocates, with the buffers of its stream. */
+  /** Memory of the decompressor, including the buffers of its stream. */
   readonly bytes: number;
-  /** How much of its output it keeps to refer back to. */
+  /** Maximum window of earlier output that it keeps. */
   readonly windowBytes: number;
 }
 
@@ -54,35 +54,40 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map([
 ]);
 
 /** Empty elements of the list do not count (RFC 9110, section 5.6.1), and `identity` means nothing. */
-const encodingOf = (request: IncomingMessage): string =>
-  (request.headers['content-encoding'] ?? '')
-    .split(',')
-    .map((coding) => coding.trim().toLowerCase())
-    .filter((coding) => coding !== '' && coding !== 'identity')
-    .join(', ') || 'identity';
+function encodingOf(request: IncomingMessage): string {
+  return (
+    (request.headers['content-encoding'] ?? '')
+      .split(',')
+      .map((coding) => coding.trim().toLowerCase())
+      .filter((coding) => coding !== '' && coding !== 'identity')
+      .join(', ') || 'identity'
+  );
+}
 
-/** Goes with a 415 because of the encoding (RFC 9110, section 15.5.16). */
+/** Header of a 415 because of the encoding (RFC 9110, section 15.5.16). */
 const ACCEPT_ENCODING = { 'accept-encoding': 'gzip, deflate, br' } as const;
 
 /** Whether the body has to be decompressed. */
-export const isEncoded = (request: IncomingMessage): boolean => encodingOf(request) !== 'identity';
+export function isEncoded(request: IncomingMessage): boolean {
+  return encodingOf(request) !== 'identity';
+}
 
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>();
 
 /** The request has `Expect: 100-continue`: its client sends the body when the server begins to read it. */
-export const continueWhenRead = (request: IncomingMessage, response: ServerResponse): void => {
+export function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
   awaitingContinue.set(request, response);
-};
+}
 
-const sendContinue = (request: IncomingMessage): void => {
+function sendContinue(request: IncomingMessage): void {
   if (request.headers.expect === undefined) return;
   awaitingContinue.get(request)?.writeContinue();
   awaitingContinue.delete(request);
-};
+}
 
 /**
- * The body in pieces, decompressed; the sender waits while a piece is worked on. Throws BodyError. Ends early or not, the
- * connection stays open: the caller still has to answer on it. `held` counts what the decompression holds.
+ * Returns the decompressed body in chunks; the client has to wait while a chunk is processed. Throws BodyError. The connection
+ * stays open even if the reader stops early, because the caller still has to respond. `held` counts the memory of the decompression.
  */
 export const readChunks = async function* (request: IncomingMessage, pace: Pace, held: Held): AsyncGenerator<Buffer> {
   const known = DECODERS.get(encodingOf(request));
@@ -94,14 +99,14 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace,
   const decoder = known?.create();
   const source: Readable = decoder ? request.pipe(decoder) : request;
   const watch = watchPace(request, pace);
-  // A request that closes before its end was read ends no decoder behind it, though it may have come whole. It may also have
-  // closed before anybody asked for its body: then it says so no more.
+  // A request that closes before its end was read ends no decoder behind it, though it may have come whole. A request
+  // that closed before its body was read emits no further event.
   const checkEnd = (): void => {
     if (!request.readableEnded) watch.fail(brokenOff());
   };
   if (request.closed) checkEnd();
   else request.once('close', checkEnd);
-  // An iterator that destroys what it reads would take the socket with it, and the answer with that.
+  // An iterator that destroys its stream would destroy the socket, and the response with it.
   const chunks = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   const next = (): Promise<IteratorResult<Buffer>> =>
     chunks.next().catch(() => {
@@ -124,32 +129,32 @@ export const readChunks = async function* (request: IncomingMessage, pace: Pace,
     request.pause();
     if (decoder) {
       request.unpipe(decoder);
-      // Its reader may still wait for it, and hears of this.
+      // The reader of the body may still be waiting, and gets the error.
       decoder.on('error', () => undefined).destroy();
     }
   }
 };
 
 /**
- * The whole body, decompressed. More than the limit is refused as soon as it is known: by the length announced, or at the
- * byte that is too many, before anything is parsed. Throws BodyError, or OverloadedError if the memory of all requests is
- * used up, and leaves the rest of the body unread. The body is counted as held when this has returned, too.
+ * Returns the whole body, decompressed. A body beyond the limit is rejected as early as possible: by its Content-Length, or at the
+ * first byte beyond the limit, before anything is parsed. Throws BodyError, or OverloadedError if REQUEST_MEMORY is used up, and
+ * leaves the rest of the body unread. The memory stays counted after the return.
  */
-export const readBody = async (
+export async function readBody(
   request: IncomingMessage,
   { maxBytes, pace, memory }: BodyLimits,
   held: Held,
-): Promise<Buffer> => {
+): Promise<Buffer> {
   const tooLarge = () => new BodyError(413, `The body is larger than ${maxBytes} bytes. Send it in parts.`);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
-  // A small one has mostly come with its head.
+  // A small body usually arrives together with the headers.
   if (request.complete && request.headers['content-encoding'] === undefined && !request.readableDidRead) {
     const whole = (request.read() as Buffer | null) ?? Buffer.alloc(0);
     if (whole.length > maxBytes) throw tooLarge();
     held.resize(whole.length);
     return whole;
   }
-  // One buffer that grows. A list of chunks holds far more than the body if a sender makes them small.
+  // One buffer that grows. A list of chunks takes far more memory than the body if a client sends small ones.
   let body = Buffer.alloc(0);
   let size = 0;
   for await (const chunk of readChunks(request, pace, memory.open())) {
@@ -166,16 +171,18 @@ export const readBody = async (
     chunk.copy(body, before);
   }
   return body.subarray(0, size);
-};
+}
 
 const MIN_CAPACITY = 64 * KIB;
 
-const brokenOff = (): BodyError => new BodyError(400, 'The body broke off.');
+function brokenOff(): BodyError {
+  return new BodyError(400, 'The body broke off.');
+}
 
-/** Often enough that a limit is passed by little, and seldom enough to cost nothing. */
+/** Frequent enough to exceed a limit only slightly, and rare enough to cost nothing. */
 const LOOKS_PER_MEASUREMENT = 10;
 
-const watchPace = (request: IncomingMessage, pace: Pace) => {
+function watchPace(request: IncomingMessage, pace: Pace) {
   const { socket } = request;
   const begun = performance.now();
   let waitedMs = 0;
@@ -193,7 +200,7 @@ const watchPace = (request: IncomingMessage, pace: Pace) => {
       fail(new BodyError(408, `The body took longer than ${pace.maxMs / 1000} seconds. Send it in parts.`));
     }
     if (waitingSince === null) return;
-    // What has come and is not unpacked yet is not waited for.
+    // Received bytes that are not decompressed yet are dropped.
     if (!request.complete && request.readableLength === 0) waitedMs += now - waitingSince;
     waitingSince = now;
     if (waitedMs < pace.measuredMs) return;
@@ -224,4 +231,4 @@ const watchPace = (request: IncomingMessage, pace: Pace) => {
     },
     stop: () => clearInterval(timer),
   };
-};
+}

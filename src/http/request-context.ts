@@ -1,27 +1,27 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 
-// What the log and the metrics say of a request, known wherever it is worked on: by Node's own context of asynchronous work,
-// so that no function has to hand it on. It costs a request about a microsecond.
+// The context of a request for its log lines and metrics. It is kept in AsyncLocalStorage, so that functions need not pass it
+// on. This costs about 1 µs per request.
 
-/** How a request was answered: refused is the client's to change, failed the operator's. */
+/** The outcome of a request: the client can fix `refused`, the operator `failed`. */
 export type RequestOutcome = 'ok' | 'refused' | 'failed';
 
 export interface ActiveRequest {
-  /** The client's own where it sent a well-formed one. */
+  /** The id that the client sent if it is well-formed, otherwise a generated one. */
   readonly id: string;
   readonly begunAt: number;
   readonly api: RequestApi | null;
-  /** Out of a small set that no client can add to; null until it is known. */
+  /** One of a small fixed set of names, so that clients cannot create metric series; null until it is known. */
   readonly operation: string | null;
   readonly outcome: RequestOutcome;
-  /** Whether it goes on until its reader leaves. */
+  /** Whether the response lasts until the client disconnects. */
   readonly isSubscription: boolean;
 }
 
 export type RequestApi = 'graphql' | 'rest';
 
-/** As the API and the commands name it, and as the tables do. */
+/** The name in the API and the commands, and the id in the tables. */
 interface KnownAccount {
   readonly accountName: string;
   readonly accountId: bigint;
@@ -33,7 +33,7 @@ interface RequestState extends ActiveRequest {
   outcome: RequestOutcome;
   isSubscription: boolean;
   account: KnownAccount | null;
-  /** Connections and timers that it left behind still stand in its context, and what becomes of them is not of it. */
+  /** Set when the request has ended. Its connections and timers keep the context, and their log lines must not have its id. */
   isOver: boolean;
 }
 
@@ -41,19 +41,20 @@ const currentRequest = new AsyncLocalStorage<RequestState>();
 
 const SEVERITY: Readonly<Record<RequestOutcome, number>> = { ok: 0, refused: 1, failed: 2 };
 
-/** What proxies and clients send as such: nothing that would have to be quoted in a header, a log or a shell. */
+/** Ids that need no quoting in a header, a log or a shell. */
 const WELL_FORMED = /^[\w.:=+/@-]{1,128}$/;
 
-/** The id that the client gave where it can be taken as it is, else a new one. */
-export const chooseRequestId = (header: string | readonly string[] | undefined): string =>
-  typeof header === 'string' && WELL_FORMED.test(header) ? header : randomUUID();
+/** Returns the id that the client sent if it is well-formed, otherwise a new one. */
+export function chooseRequestId(header: string | readonly string[] | undefined): string {
+  return typeof header === 'string' && WELL_FORMED.test(header) ? header : randomUUID();
+}
 
-/** Does the work as that of one request, and tells what became known of it when the work is done. The work must not throw. */
-export const runInRequestContext = async (
+/** Runs `work` as one request and calls `onEnded` with its context afterwards. The work must not throw. */
+export async function runInRequestContext(
   id: string,
   work: () => Promise<void>,
   onEnded: (request: ActiveRequest) => void,
-): Promise<void> => {
+): Promise<void> {
   const request: RequestState = {
     id,
     begunAt: performance.now(),
@@ -69,27 +70,27 @@ export const runInRequestContext = async (
     onEnded(request);
   });
   request.isOver = true;
-};
+}
 
-/** Says which of the APIs is asked, and what for, as far as that is known. */
-export const recordOperation = (api: RequestApi, operation: string | null, isSubscription = false): void => {
+/** Records the API and the operation, or null if the operation is not known yet. */
+export function recordOperation(api: RequestApi, operation: string | null, isSubscription = false): void {
   const request = currentRequest.getStore();
   if (request) Object.assign(request, { api, operation, isSubscription });
-};
+}
 
-export const recordAccount = (account: KnownAccount): void => {
+export function recordAccount(account: KnownAccount): void {
   const request = currentRequest.getStore();
   if (request) request.account = account;
-};
+}
 
-/** The worst that was noted counts. */
-export const recordOutcome = (outcome: RequestOutcome): void => {
+/** The worst recorded outcome counts. */
+export function recordOutcome(outcome: RequestOutcome): void {
   const request = currentRequest.getStore();
   if (request && SEVERITY[outcome] > SEVERITY[request.outcome]) request.outcome = outcome;
-};
+}
 
-/** For every line of the log that is written while a request is worked on; nothing for the others. */
-export const requestLogFields = (): { requestId?: string; account?: string; accountId?: string } => {
+/** Returns the fields of log lines that are written during a request, and none outside of requests. */
+export function requestLogFields(): { requestId?: string; account?: string; accountId?: string } {
   const request = currentRequest.getStore();
   if (!request || request.isOver) return {};
   const { id, account } = request;
@@ -97,4 +98,4 @@ export const requestLogFields = (): { requestId?: string; account?: string; acco
     requestId: id,
     ...(account && { account: account.accountName, accountId: String(account.accountId) }),
   };
-};
+}

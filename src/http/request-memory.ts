@@ -7,7 +7,7 @@ export interface RequestMemory {
   open(): Held;
 }
 
-/** What one request, or one part of it, holds. */
+/** The memory that one request, or one part of it, holds. */
 export interface Held {
   /** Sets how many bytes it holds. Throws OverloadedError if that is more than before and the budget has no room. */
   resize(bytes: number): void;
@@ -16,7 +16,7 @@ export interface Held {
 
 const RETRY_AFTER_SECONDS = 1;
 
-export const createRequestMemory = (maxBytes: number): RequestMemory => {
+export function createRequestMemory(maxBytes: number): RequestMemory {
   let total = 0;
   return {
     get bytes() {
@@ -43,4 +43,4 @@ export const createRequestMemory = (maxBytes: number): RequestMemory => {
       };
     },
   };
-};
+}

@@ -3,25 +3,25 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long a client whose body was refused may go on sending before the connection is closed. */
+/** Time for which a client whose body was rejected may continue to send before the connection is closed. */
 const DRAIN_MS = 2000;
-/** A stream that takes nothing for so long is given up; a reader gets a byte at least every 12 s. */
+/** A stream whose client reads nothing for this time is closed. Sluice sends at least one byte every 12 s. */
 const STALLED_MS = 60_000;
 const PING_MS = 12_000;
-/** A comment of an event stream: proxies and clients see that it lives. */
+/** A comment in an event stream, which shows proxies and clients that the connection is alive. */
 const PING = ':\n\n';
 
-/** For event streams: nginx passes each event on when it comes, and proxies do not compress, that is buffer, the stream. */
+/** Headers of event streams: nginx forwards each event immediately, and proxies do not compress, and thus buffer, the stream. */
 const STREAM_HEADERS = { 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' } as const;
 
-/** Answers a request whose body was not read to its end, and closes the connection. */
-export const refuse = async (
+/** Responds to a request whose body was not read completely, and closes the connection. */
+export async function refuse(
   request: IncomingMessage,
   response: ServerResponse,
   status: number,
   json: string,
   headers: Readonly<Record<string, string>> = {},
-): Promise<void> => {
+): Promise<void> {
   response
     .writeHead(status, {
       ...headers,
@@ -30,8 +30,8 @@ export const refuse = async (
       connection: 'close',
     })
     .write(json);
-  // A connection that is closed while bytes come in is reset, and the client loses the answer that it was about to
-  // read. So what it still sends is thrown away for a while.
+  // Closing a connection while bytes arrive resets it, and the client would lose the response. So what it still sends is
+  // discarded for a while.
   if (!request.complete && !request.destroyed) {
     const done = new AbortController();
     request.resume();
@@ -39,34 +39,34 @@ export const refuse = async (
     done.abort();
   }
   response.end();
-};
+}
 
-/** An answer that is whole. */
+/** A complete response. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Buffer | null;
 }
 
-/** As text, where it is one: node sends head and body in one write then. */
-export const sendAnswer = ({ status, headers, body }: Answer, response: ServerResponse): void => {
+/** Text if possible: Node then sends headers and body in one write. */
+export function sendAnswer({ status, headers, body }: Answer, response: ServerResponse): void {
   if (body === null) response.writeHead(status, headers).end();
   else response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body);
-};
+}
 
 export interface SendOptions {
-  /** What stands in the place of a body that a refusal lacks, as JSON. */
+  /** JSON body of a rejection that has no body of its own. */
   readonly refusal: (status: number) => string;
   readonly stalledMs?: number;
 }
 
-/** Hands a fetch Response on. Streams end with their reader, and give up one that does not read. */
-export const send = async (
+/** Sends a fetch Response. A stream ends when its client disconnects or stops reading. */
+export async function send(
   answer: Response,
   request: IncomingMessage,
   response: ServerResponse,
   { refusal, stalledMs = STALLED_MS }: SendOptions,
-): Promise<void> => {
+): Promise<void> {
   if (response.destroyed) {
     await answer.body?.cancel();
     return;
@@ -85,23 +85,23 @@ export const send = async (
   if (answer.headers.get('content-type')?.startsWith('text/event-stream')) {
     response.writeHead(answer.status, STREAM_HEADERS).flushHeaders();
     response.setTimeout(stalledMs, () => response.destroy());
-    // A reader that went away is no failure; pipeline ends the source with it.
+    // A client that disconnects is not an error; pipeline ends the source then.
     await pipeline(answer.body as unknown as AsyncIterable<Uint8Array>, response).catch(() => undefined);
     return;
   }
   const body = Buffer.from(await answer.arrayBuffer());
-  // Told here, or node writes it in chunks.
+  // Without the length, Node would use chunked encoding.
   response.writeHead(answer.status, { 'content-length': body.length }).end(body);
-};
+}
 
-/** Writes events as they come, until there are no more or the reader goes; one that does not read is given up. */
-export const sendEvents = async <Event>(
+/** Writes events as they come, until there are no more or the client disconnects or stops reading. */
+export async function sendEvents<Event>(
   answer: Response,
   events: AsyncIterable<Event>,
   textOf: (event: Event) => string,
   response: ServerResponse,
   stalledMs = STALLED_MS,
-): Promise<void> => {
+): Promise<void> {
   const iterator = events[Symbol.asyncIterator]();
   if (response.destroyed) {
     await iterator.return?.();
@@ -110,7 +110,7 @@ export const sendEvents = async <Event>(
   const gone = new Promise<void>((resolve) => {
     response.once('close', resolve);
   });
-  // At once, and not at the next event.
+  // Ends the source immediately, not at the next event.
   response.once('close', () => void iterator.return?.().catch(() => undefined));
   for (const [name, value] of answer.headers) response.setHeader(name, value);
   response.writeHead(answer.status, STREAM_HEADERS).write(PING);
@@ -127,9 +127,9 @@ export const sendEvents = async <Event>(
     }
     response.end('event: complete\ndata:\n\n');
   } catch {
-    // What a client is to be told of has been told in an event.
+    // The client has received the error in an event.
     response.destroy();
   } finally {
     clearInterval(ping);
   }
-};
+}

@@ -1,9 +1,9 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Ends connections on which the headers of a request, or a body that nobody reads, take too long. */
+/** Ends connections on which the headers of a request, or a body that is not being read, take too long. */
 export interface SlowRequests {
-  /** To be called before the server listens. */
+  /** Must be called before the server listens. */
   watch(server: Server): void;
   /** For how long the headers of the request on this connection were arriving, to a tenth of the limit. */
   headersMs(socket: Socket): number;
@@ -25,7 +25,7 @@ const LOOKS_PER_LIMIT = 10;
 const TIMEOUT_RESPONSE = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 
 /** The limit is in milliseconds. Node's own timer also counts the time until the first byte, for which idle connections may wait. */
-export const createSlowRequests = (limitMs: number): SlowRequests => {
+export function createSlowRequests(limitMs: number): SlowRequests {
   const connections = new Map<Socket, Connection>();
   const look = (): void => {
     const now = performance.now();
@@ -64,4 +64,4 @@ export const createSlowRequests = (limitMs: number): SlowRequests => {
     },
     headersMs: (socket) => connections.get(socket)?.headersMs ?? 0,
   };
-};
+}

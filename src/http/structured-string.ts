@@ -4,7 +4,7 @@
 const STRING = /^"(?:[\x20-\x21\x23-\x5B\x5D-\x7E]|\\["\\])*"$/;
 
 /** The text of a value such as `"abc"`; a value without quotes is itself the text. Null for a malformed string. */
-export const readString = (value: string): string | null => {
+export function readString(value: string): string | null {
   if (!value.startsWith('"')) return value;
   return STRING.test(value) ? value.slice(1, -1).replaceAll(/\\(["\\])/g, '$1') : null;
-};
+}

@@ -1,26 +1,25 @@
 import { RequestTimeoutError } from '../errors/errors.ts';
 
-/** How long one request may take. */
+/** The time limit of a request. */
 export interface TimeLimit {
-  /** Aborted at the end of it, so that nothing more is begun. */
+  /** Aborted when the time is over, so that nothing more is started. */
   signal(): AbortSignal;
-  /** What this takes does not count: it is the sender's time, or has limits of its own. */
+  /** Time in here does not count: it depends on the client, or has its own limits. */
   readonly exclude: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }
 
-/** What the work comes to, or RequestTimeoutError where that takes too long. What the work had begun goes on then. */
+/** Returns the result of the work. Throws RequestTimeoutError if it takes too long; the statements that it has started continue. */
 export type WithinTime = <Value>(work: (limit: TimeLimit) => Promise<Value>) => Promise<Value>;
 
 export interface TimeLimitOptions {
   readonly limitMs: number;
-  /** Told once for each request. */
+  /** Called at most once per request. */
   readonly onExceeded: () => void;
 }
 
-export const createTimeLimit =
-  ({ limitMs, onExceeded }: TimeLimitOptions): WithinTime =>
-  async (work) => {
-    // Few ask for a signal, and each costs more than all the rest here.
+export function createTimeLimit({ limitMs, onExceeded }: TimeLimitOptions): WithinTime {
+  return async (work) => {
+    // Created on demand: few callers need a signal, and it costs more than everything else here.
     let ending: AbortController | undefined;
     const signalled = (): AbortController => (ending ??= new AbortController());
     let leftMs = limitMs;
@@ -32,7 +31,7 @@ export const createTimeLimit =
       const error = new RequestTimeoutError(limitMs);
       onExceeded();
       reject(error);
-      // Whoever asks for one afterwards is told as well.
+      // Later calls throw it too.
       signalled().abort(error);
     };
     const start = (): void => {
@@ -57,3 +56,4 @@ export const createTimeLimit =
       clearTimeout(timer);
     }
   };
+}

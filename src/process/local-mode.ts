@@ -10,7 +10,7 @@ import { defaultDataDirectory, openDataDirectory } from '../local/data-directory
 import { startPostgres } from '../local/postgres/postgres.ts';
 import { openStore } from './open-resources.ts';
 
-/** The embedded parts, running. */
+/** The embedded parts while they run. */
 export interface LocalMode {
   readonly databaseUrl: string;
   readonly store: ObjectStore;
@@ -20,24 +20,24 @@ export interface LocalMode {
   readonly keyFile: string | null;
   /** Absolute. */
   readonly dataDirectory: string;
-  /** Below it lies a folder for each bucket, with its objects as plain files. */
+  /** Contains a folder for each bucket, with its objects as plain files. */
   readonly filesDirectory: string;
-  /** Resolves when the database ended although nobody had stopped it: then nothing can go on. Else never. */
+  /** Resolves if the database ends unexpectedly, after which Sluice cannot continue. Otherwise it never resolves. */
   readonly failed: Promise<EmbeddedDatabaseError>;
-  /** Tells the operator's commands where the database is; called when its tables are up to date. */
+  /** Publishes the address of the database for the operator's commands. Called when the tables are up to date. */
   announce(): Promise<void>;
   /** May be called twice. */
   stop(): Promise<void>;
 }
 
-/** The embedded PostgreSQL is gone. Its message is meant for the person who started Sluice. */
+/** The embedded PostgreSQL ended unexpectedly. The message is shown in the terminal. */
 export class EmbeddedDatabaseError extends Error {}
 
 /**
- * A database and an S3 of its own below DATA_DIR. Errors: DataDirectoryHeldError, DataDirectoryUnusableError, or what
- * PostgreSQL said.
+ * Starts a database and an S3 below DATA_DIR. Throws DataDirectoryHeldError, DataDirectoryUnusableError, or the error of
+ * PostgreSQL.
  */
-export const startLocal = async (config: Config, log: Logger): Promise<LocalMode> => {
+export async function startLocal(config: Config, log: Logger): Promise<LocalMode> {
   const directory = await openDataDirectory(config.dataDir ?? defaultDataDirectory());
   const stops: (() => Promise<void>)[] = [() => directory.close()];
   const stopAll = async (): Promise<void> => {
@@ -46,15 +46,17 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= stopAll());
   try {
-    // Of a server that was killed.
+    // A server that was killed may have left its address.
     await withdrawDatabase(directory.path);
     const postgres = await startPostgres({ directory: join(directory.path, 'postgres'), log });
     stops.push(() => postgres.stop());
-    // Loading it takes a quarter of a second, which server mode need not spend.
+    // Imported here, because it takes 250 ms to load and server mode does not need it.
     const { startS3 } = await import('../local/s3/s3.ts');
     const credentials = {
       accessKeyId: 'sluice-local',
-      secretAccessKey: await keptSecret(join(directory.path, 's3-secret'), () => randomBytes(24).toString('base64url')),
+      secretAccessKey: await loadOrCreateSecret(join(directory.path, 's3-secret'), () =>
+        randomBytes(24).toString('base64url'),
+      ),
     };
     const filesDirectory = join(directory.path, 's3');
     const s3 = await startS3({ directory: filesDirectory, ...credentials, log });
@@ -65,21 +67,21 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
     return {
       databaseUrl: postgres.url,
       store: {
-        // Buckets are made as they are named.
+        // Buckets are created on first use.
         put: async (object) => {
           await s3.createBucket(object.bucket);
           await store.put(object);
         },
         close: () => store.close(),
       },
-      apiKey: keyFile === null ? (config.apiKey ?? '') : await keptSecret(keyFile, newSecret),
+      apiKey: keyFile === null ? (config.apiKey ?? '') : await loadOrCreateSecret(keyFile, newSecret),
       keyFile,
       dataDirectory: directory.path,
       filesDirectory,
       failed: postgres.died.then(
         (words) =>
           new EmbeddedDatabaseError(
-            `The embedded PostgreSQL ended by itself, so Sluice ends too. The next start repairs its data. It said last:\n${words}`,
+            `The embedded PostgreSQL ended unexpectedly, so Sluice ends too. The next start repairs its data. Its last output:\n${words}`,
           ),
       ),
       announce: () => announceDatabase(directory.path, postgres.url),
@@ -89,17 +91,17 @@ export const startLocal = async (config: Config, log: Logger): Promise<LocalMode
     await stop();
     throw error;
   }
-};
+}
 
-/** The secret in the file; made and stored, readable by its owner alone, where there is none yet. */
-const keptSecret = async (file: string, make: () => string): Promise<string> => {
+/** Returns the secret in the file. If there is none, generates one and stores it, readable only by its owner. */
+async function loadOrCreateSecret(file: string, make: () => string): Promise<string> {
   const kept = await readFile(file, 'utf8').catch(() => '');
   if (kept.trim() !== '') {
-    // A restored copy may have any mode. Only the owner of the file can change it.
+    // A restored copy may have any mode, which only the owner of the file can change.
     await chmod(file, 0o600).catch(() => undefined);
     return kept.trim();
   }
   const secret = make();
   await writeFile(file, `${secret}\n`, { mode: 0o600 });
   return secret;
-};
+}

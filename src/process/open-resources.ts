@@ -17,11 +17,12 @@ import { openS3, type S3Credentials } from '../exports/s3.ts';
 import { systemClock } from '../lib/clock.ts';
 import { escapeForTerminal, escapeLogLine } from '../lib/escape-log-lines.ts';
 import { scrubError } from '../lib/scrub-error.ts';
+import { throttle } from '../lib/throttle.ts';
 import { formatPrettyLine } from '../lib/pretty-log-lines.ts';
 import { openMail } from '../notify/mail.ts';
 import type { OpenTracer } from '../telemetry/open-tracer.ts';
 
-export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Logger => {
+export function createLogger(config: Pick<Config, 'logLevel' | 'logFormat'>): Logger {
   const asPretty = config.logFormat === 'pretty' || (config.logFormat === 'auto' && process.stderr.isTTY);
   const options = {
     level: config.logLevel,
@@ -31,50 +32,48 @@ export const createLogger = (config: Pick<Config, 'logLevel' | 'logFormat'>): Lo
     formatters: { log: withRoundSeconds },
     hooks: { streamWrite: asPretty ? (line: string) => escapeForTerminal(formatPrettyLine(line)) : escapeLogLine },
   };
-  // To standard error, so that standard output stays free for what a command answers.
+  // To standard error, because standard output belongs to the results of commands.
   return asPretty
     ? pino(
         options,
         pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', singleLine: true }),
       )
     : pino({ ...options, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: false }));
-};
+}
 
-/** To microseconds: the digits behind them are noise of the floating point. */
-const withRoundSeconds = (fields: Record<string, unknown>): Record<string, unknown> =>
-  typeof fields['seconds'] === 'number' ? { ...fields, seconds: Number(fields['seconds'].toFixed(6)) } : fields;
+/** Rounds seconds to microseconds; the digits after them are floating-point noise. */
+function withRoundSeconds(fields: Record<string, unknown>): Record<string, unknown> {
+  return typeof fields['seconds'] === 'number' ? { ...fields, seconds: Number(fields['seconds'].toFixed(6)) } : fields;
+}
 
-/** Without its stack: where a lost connection was noticed says nothing, and one restart of the database loses many. */
-const reasonOf = (error: Error): { reason: string; code: string | undefined } => {
+/** Log fields without the stack, which says nothing about a lost connection. A restart of the database loses many. */
+function errorFields(error: Error): { reason: string; code: string | undefined } {
   const { message, code } = scrubError(error);
   return { reason: message, code };
-};
+}
 
-/** A collector that is away is told so often, and not at every attempt. */
-const TELL_AGAIN_MS = 60_000;
+/** Interval at which a failing collector is logged. */
+const LOG_COLLECTOR_MS = 60_000;
 
-/** Without a collector, the tracer of @opentelemetry/api, which records nothing. */
-const openConfiguredTracer = async (config: Config, log: Logger): Promise<OpenTracer> => {
+/** Returns the tracer of @opentelemetry/api, which records nothing, if no collector is configured. */
+async function openConfiguredTracer(config: Config, log: Logger): Promise<OpenTracer> {
   const url = tracesUrl(config);
   if (url === null) return { tracer: trace.getTracer('sluice'), close: () => Promise.resolve() };
   const { openTracer } = await import('../telemetry/open-tracer.ts');
-  let toldAt = -Infinity;
   return openTracer({
     url,
     role: config.role,
-    onError: (error) => {
-      if (performance.now() - toldAt < TELL_AGAIN_MS) return;
-      toldAt = performance.now();
-      log.warn({ err: error }, 'traces could not be sent to the collector and are lost');
-    },
+    onError: throttle(LOG_COLLECTOR_MS, (error) =>
+      log.warn({ err: error }, 'traces could not be sent to the collector and are lost'),
+    ),
   });
-};
+}
 
 export interface ResourceOptions {
   readonly config: Config;
   readonly databaseUrl: string;
   readonly log: Logger;
-  /** Where objects go; the S3 of the settings where left out. */
+  /** The object store; the S3 of the settings if omitted. */
   readonly store?: ObjectStore;
 }
 
@@ -88,9 +87,9 @@ export interface StoreOptions {
   readonly forcePathStyle: boolean;
 }
 
-/** The S3 that exports are written to. */
-export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
-  openS3({
+/** Opens the S3 that exports are written to. */
+export function openStore(config: Config, options: StoreOptions): ObjectStore {
+  return openS3({
     region: config.awsRegion,
     endpoint: options.endpoint ?? undefined,
     credentials: options.credentials,
@@ -98,12 +97,13 @@ export const openStore = (config: Config, options: StoreOptions): ObjectStore =>
     forcePathStyle: options.forcePathStyle,
     callTimeoutMs: config.leaseSeconds * 1000,
   });
+}
 
 /**
- * Brings the database up to date and opens everything an app needs; close() shuts it in the opposite order.
- * Errors: what the database or the queue said; nothing is left open then.
+ * Migrates the database and opens everything that an app needs; close() closes it in the opposite order.
+ * Throws the error of the database or the queue, and leaves nothing open then.
  */
-export const openResources = async (options: ResourceOptions): Promise<OpenResources> => {
+export async function openResources(options: ResourceOptions): Promise<OpenResources> {
   const { config, databaseUrl, log } = options;
   const directUrl = config.databaseDirectUrl;
   const { applied, repaired } = await migrate(directUrl ?? databaseUrl);
@@ -130,11 +130,11 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     isClosing = true;
     for (const close of closes.toReversed()) await close();
   };
-  // A pool that ended has said goodbye, but not waited for it: an embedded database that is stopped next may be quicker.
+  // pool.end() does not wait until its connections have closed. An embedded database that is stopped next may close them first.
   const onLost =
     (words: string) =>
     (error: Error): void => {
-      if (!isClosing) log.warn(reasonOf(error), words);
+      if (!isClosing) log.warn(errorFields(error), words);
     };
   try {
     const database = openDatabase({
@@ -144,7 +144,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       accountConnections: accountConnections(config),
       applicationName: 'sluice',
       statementTimeoutMs: config.statementTimeoutMs,
-      onConnectionError: onLost('a database connection broke; the pool replaces it'),
+      onConnectionError: onLost('database connection lost; the pool replaces it'),
     });
     closes.push(() => database.close());
     const { rows } = await database.acrossAccounts.execute<{ passes: boolean }>(sql.raw(BYPASSES_RLS_SQL));
@@ -159,7 +159,7 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
       url: database.directUrl,
       applicationName: 'sluice-queue',
       worker: config.role !== 'api',
-      onError: onLost('the queue was interrupted; it goes on by itself'),
+      onError: onLost('queue connection lost; reconnecting'),
     });
     closes.push(() => queue.stop({ graceful: false }));
     await queue.start();
@@ -187,4 +187,4 @@ export const openResources = async (options: ResourceOptions): Promise<OpenResou
     await closeAll();
     throw error;
   }
-};
+}

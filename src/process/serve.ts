@@ -1,18 +1,18 @@
 import { loadConfig } from '../config/config.ts';
-import { failureWords } from './format-startup-error.ts';
+import { formatStartupError } from './format-startup-error.ts';
 import { greeting } from '../local/greeting.ts';
 import type { Server } from './start-server.ts';
-import { listenForStop } from './shutdown-signals.ts';
+import { listenForStopSignals } from './shutdown-signals.ts';
 
-const start = async (): Promise<void> => {
-  const stopSignals = listenForStop();
+async function start(): Promise<void> {
+  const stopSignals = listenForStopSignals();
   const config = loadConfig(process.env);
-  // The rest takes a second to load, and a wrong setting should be told at once.
+  // The other modules take a second to load; invalid settings are reported before that.
   const { createLogger } = await import('./open-resources.ts');
-  const { StartCalledOff, startServer } = await import('./start-server.ts');
+  const { StartCancelled, startServer } = await import('./start-server.ts');
   const log = createLogger(config);
   process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, 'unexpected; the process ends so that it cannot go on half broken');
+    log.fatal({ err: error }, 'unexpected error; the process ends, because its state may be inconsistent');
     process.exit(1);
   });
   if (config.databaseUrl === null && process.stderr.isTTY) console.error('Starting Sluice in local mode ...');
@@ -20,36 +20,40 @@ const start = async (): Promise<void> => {
   try {
     server = await startServer({ config, log, signal: stopSignals.signal });
   } catch (error) {
-    if (error instanceof StartCalledOff) return;
+    if (error instanceof StartCancelled) return;
     const { redactDatabaseUrl } = await import('../db/database-address.ts');
-    const words = failureWords(error, config.databaseUrl === null ? null : redactDatabaseUrl(config.databaseUrl));
-    if (words === null) log.fatal({ err: error }, 'Sluice could not start');
-    else console.error(words);
+    const message = formatStartupError(
+      error,
+      config.databaseUrl === null ? null : redactDatabaseUrl(config.databaseUrl),
+    );
+    if (message === null) log.fatal({ err: error }, 'Sluice could not start');
+    else console.error(message);
     process.exit(1);
   }
   const { local, localKey, url } = server;
-  log.info({ url, role: config.role }, 'Sluice answers');
+  log.info({ url, role: config.role }, 'server started');
   if (local) {
-    // With one of the two redirected, the output may end in a file.
+    // If one of the two is redirected, the output may end up in a file.
     const terminal = process.stdout.isTTY && process.stderr.isTTY;
     process.stderr.write(greeting({ ...local, url, apiKey: localKey, graphiql: config.graphiql, terminal }));
   }
 
-  const cause = await Promise.race([stopSignals.told, ...(local ? [local.failed] : [])]);
+  const cause = await Promise.race([stopSignals.received, ...(local ? [local.failed] : [])]);
   if (cause instanceof Error) {
     console.error(cause.message);
     process.exit(1);
   }
   log.info(
     { signal: cause },
-    `stopping; running exports have ${config.graceSeconds} s to end, a second signal ends at once`,
+    `stopping; running exports have ${config.graceSeconds} s to end, a second signal ends them immediately`,
   );
   await server.stop();
-};
+}
 
-/** The server, until a signal stops it. */
-export const serve = (): Promise<void> =>
-  start().catch((error: unknown) => {
-    console.error(failureWords(error) ?? error);
+/** Runs the server until a signal stops it. */
+export function serve(): Promise<void> {
+  return start().catch((error: unknown) => {
+    console.error(formatStartupError(error) ?? error);
     process.exit(1);
   });
+}

@@ -6,39 +6,39 @@ import type { Config } from '../config/config.ts';
 import { type LocalMode, startLocal } from './local-mode.ts';
 import { openResources } from './open-resources.ts';
 
-/** All of Sluice in this process. */
+/** A running server. */
 export interface Server {
-  /** Where it answers, e.g. http://127.0.0.1:4000. */
+  /** Base URL, for example http://127.0.0.1:4000. */
   readonly url: string;
   /** The embedded parts; null in server mode. */
   readonly local: LocalMode | null;
-  /** A valid ADMIN key, known in local mode alone. Null there too where it was revoked. */
+  /** A valid ADMIN key of local mode; null in server mode, or if the key was revoked. */
   readonly localKey: string | null;
-  /** In order: no new requests, running exports end or are handed over, connections, embedded parts. May be called twice. */
+  /** Stops in order: new requests, running exports (which end or are handed over), connections, embedded parts. May be called twice. */
   stop(): Promise<void>;
 }
 
 export interface ServerOptions {
   readonly config: Config;
   readonly log: Logger;
-  /** Aborted where the process is told to end while it starts: what was started by then is stopped. */
+  /** Aborted if the process receives a signal while it starts. Then all parts that have started are stopped. */
   readonly signal: AbortSignal;
 }
 
-/** The start was called off by its signal; everything is stopped. */
-export class StartCalledOff extends Error {}
+/** The start was cancelled by its signal, and everything is stopped. */
+export class StartCancelled extends Error {}
 
 /**
- * Starts everything that the settings ask for and resolves when it answers.
- * Errors: StartCalledOff, or why it cannot start; nothing is left running then.
+ * Starts everything that the settings ask for and resolves when it accepts requests.
+ * Throws StartCancelled or the error that prevented the start, and leaves nothing running then.
  */
-export const startServer = async ({ config, log, signal }: ServerOptions): Promise<Server> => {
+export async function startServer({ config, log, signal }: ServerOptions): Promise<Server> {
   const stops: (() => Promise<void>)[] = [];
   const stopAll = async (): Promise<void> => {
     for (const stopOne of stops.toReversed()) await stopOne();
   };
   const stepDone = (): void => {
-    if (signal.aborted) throw new StartCalledOff();
+    if (signal.aborted) throw new StartCancelled();
   };
   try {
     stepDone();
@@ -53,17 +53,17 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     });
     stops.push(() => resources.close());
     await local?.announce();
-    // An owner who revoked a key does not want it back, and should not be shown what no longer works.
+    // A revoked key stays revoked and is not shown.
     const apiKey = local?.apiKey ?? config.apiKey;
     const valid = apiKey !== null && (await findPrincipal(resources.database.acrossAccounts, apiKey)) !== null;
-    if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked and opens nothing: set another');
+    if (config.apiKey !== null && !valid) log.warn('the key in API_KEY was revoked; set another one');
     if (!local && config.apiKey === null && config.role !== 'worker') {
       const words = await describeMissingKey(resources.database.acrossAccounts);
       if (words !== null) log.warn(words);
     }
     const localKey = local && valid ? local.apiKey : null;
     stepDone();
-    // Whoever works on his own machine and presses Ctrl-C has no other server that his next request could go to.
+    // In local mode there is no other server for new requests, so idle connections need not stay open during a stop.
     const app = await startApp({ ...resources, ...(local && { idleMs: 0 }) });
     stops.push(() => app.stop());
     stepDone();
@@ -71,7 +71,7 @@ export const startServer = async ({ config, log, signal }: ServerOptions): Promi
     return { url: app.url, local, localKey, stop: () => (stopped ??= stopAll()) };
   } catch (error) {
     await stopAll();
-    // Ctrl-C reaches the programs too that a start waits for, such as initdb: that they failed then is no failure.
-    throw signal.aborted ? new StartCalledOff() : error;
+    // Ctrl-C also reaches the programs that a start waits for, such as initdb. Their failure is not reported then.
+    throw signal.aborted ? new StartCancelled() : error;
   }
-};
+}

@@ -95,6 +95,6 @@ describe('address without a password', () => {
 
   test('shows neither user nor password when the password is wrong', async () => {
     const { stderr } = await list(address(`${ROLE}:wrong-5417`));
-    expect(stderr).toBe('The database refuses the password in DATABASE_URL.\n');
+    expect(stderr).toBe('The database rejects the password in DATABASE_URL.\n');
   });
 });

@@ -147,7 +147,7 @@ describe.skipIf(!hasOpenssl)('PostgreSQL with a certificate for localhost', () =
       AWS_SECRET_ACCESS_KEY: 'none',
     });
     try {
-      await server.said('Sluice answers');
+      await server.said('server started');
       const { searchParams } = url;
       searchParams.set('sslmode', 'no-verify');
       await withClient(url.href, async (admin) => {

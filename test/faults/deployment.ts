@@ -75,7 +75,7 @@ export const startDeployment = async (shared: Settings = {}): Promise<Deployment
       const server = startSluice({ ...settings, ...own });
       started.add(server);
       void server.ended.then(() => started.delete(server));
-      const words = await server.said('Sluice answers');
+      const words = await server.said('server started');
       const url = /"url":"([^"]+)"/.exec(words)?.[1] ?? '';
       return { url, key, s3, database, process: server, ...createGraphQLClient(url, key) };
     },

@@ -106,7 +106,7 @@ test('a database that goes away is told as that, and when it is back everything 
   socket.close();
   // An outage of a minute is no hundred lines.
   const told = (words: RegExp) => logged.lines().filter(({ msg }) => words.test(msg)).length;
-  expect([told(/^the feed of runs is interrupted/), told(/^the feed of runs goes on/)]).toEqual([1, 1]);
+  expect([told(/^run feed interrupted/), told(/^run feed reconnected/)]).toEqual([1, 1]);
   expect([told(/^the scheduler failed/), told(/^the reaper failed/)]).toEqual([1, 1]);
   expect(logged.text()).not.toMatch(/\bINSERT INTO\b|\bselect "/i);
   expect(logged.text()).not.toContain(server.key);

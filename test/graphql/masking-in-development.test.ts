@@ -12,7 +12,7 @@ test('errors are masked in development, too', async () => {
   expect(errors).toEqual([
     {
       message: expect.stringMatching(
-        /^Something unexpected happened\. The operator finds the cause in the log under [0-9a-f-]{36}\.$/,
+        /^Unexpected error\. The log of the server contains the cause under the id [0-9a-f-]{36}\.$/,
       ),
       locations: [{ line: 1, column: 3 }],
       path: ['streams'],

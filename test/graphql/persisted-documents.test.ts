@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
-import { failureWords } from '../../src/process/format-startup-error.ts';
+import { formatStartupError } from '../../src/process/format-startup-error.ts';
 import { createTextCache } from '../../src/graphql/plugins/persisted-documents.ts';
 import { startServer } from '../../src/process/start-server.ts';
 import { createLogLines } from '../support/log-lines.ts';
@@ -306,7 +306,7 @@ describe('trusted documents', () => {
     const { log } = createLogLines();
     const started = startServer({ config, log, signal: new AbortController().signal });
     const error = await started.catch((thrown: unknown) => thrown);
-    expect(failureWords(error)).toBe(`Sluice cannot start: the file ${wrong} of TRUSTED_DOCUMENTS ${problem}.`);
+    expect(formatStartupError(error)).toBe(`Sluice cannot start: the file ${wrong} of TRUSTED_DOCUMENTS ${problem}.`);
   });
 
   test('only they, but no file: that would refuse everything, and the start says so', () => {

@@ -24,9 +24,9 @@ beforeAll(async () => {
     ROLE: 'api',
     AWS_REGION: 'us-east-1',
   });
-  const said = await sluice.said('Sluice answers');
+  const said = await sluice.said('server started');
   const url = await eventually(
-    async () => /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('Sluice answers') - 200))?.[0] ?? '',
+    async () => /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('server started') - 200))?.[0] ?? '',
     (found) => found !== '',
   );
   server = { url, key };

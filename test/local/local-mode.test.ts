@@ -181,7 +181,7 @@ describe('local mode', () => {
     const data = join(await realpath(join(dataDirectory, 'postgres')), 'data');
     process.kill(Number.parseInt(await readFile(join(data, 'postmaster.pid'), 'utf8'), 10), 'SIGKILL');
     expect(await sluice.ended).toBe(1);
-    expect(sluice.stderr).toContain('The embedded PostgreSQL ended by itself, so Sluice ends too.');
+    expect(sluice.stderr).toContain('The embedded PostgreSQL ended unexpectedly, so Sluice ends too.');
     await until('no process is left', nothingRuns);
   });
 

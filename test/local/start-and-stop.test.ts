@@ -98,12 +98,12 @@ describe('what a start says', () => {
     const settings = { DATABASE_URL: server.database.url, PORT: '0', ROLE: 'api', LOG_FORMAT: 'json' };
     const start = async (): Promise<string> => {
       const started = startSluice({ ...settings, API_KEY: createApiKey.secret });
-      const words = await started.said('Sluice answers');
+      const words = await started.said('server started');
       started.kill('SIGTERM');
       await started.ended;
       return words;
     };
-    const warning = 'the key in API_KEY was revoked and opens nothing: set another';
+    const warning = 'the key in API_KEY was revoked; set another one';
     const valid = await start();
     expect(valid).not.toContain(warning);
     const { hostname, port, pathname, password } = new URL(server.database.url);
@@ -117,7 +117,7 @@ describe('what a start says', () => {
         database: { host: hostname, port: Number(port), database: pathname.slice(1) },
         migrationsApplied: 0,
       }),
-      expect.objectContaining({ msg: 'Sluice answers', role: 'api' }),
+      expect.objectContaining({ msg: 'server started', role: 'api' }),
     ]);
     if (password !== '') expect(valid).not.toContain(password);
 
@@ -130,7 +130,7 @@ describe('what a start says', () => {
     const settings = { DATABASE_URL: database.url, PORT: '0', ROLE: 'api', LOG_FORMAT: 'json' };
     const said = async (words: string): Promise<string> => {
       const started = startSluice(settings);
-      const all = await started.said('Sluice answers');
+      const all = await started.said('server started');
       started.kill('SIGTERM');
       await started.ended;
       return all.split('\n').find((line) => line.includes(words)) ?? '';
@@ -157,7 +157,7 @@ describe('what a start says', () => {
 
 describe('the log', () => {
   const isJson = (line: string): boolean => /^\{"level":\d+,"time":"[^"]+",.*"msg":"[^"]+".*\}$/.test(line);
-  const isPretty = (line: string): boolean => /^\[\d\d:\d\d:\d\d\] INFO: Sluice answers/.test(line);
+  const isPretty = (line: string): boolean => /^\[\d\d:\d\d:\d\d\] INFO: server started/.test(line);
   const settings = (format?: string) => ({
     DATABASE_URL: server.database.url,
     PORT: '0',
@@ -171,7 +171,7 @@ describe('the log', () => {
       columns: 300,
       settings: { ...settings(format), NO_COLOR: '1' },
       onOutput: (all, type) => {
-        if (isTyped || !/Sluice answers[^\n]*\n/.test(all)) return;
+        if (isTyped || !/server started[^\n]*\n/.test(all)) return;
         isTyped = true;
         type('\u0003');
       },
@@ -181,7 +181,7 @@ describe('the log', () => {
   };
   const piped = async (format?: string): Promise<string[]> => {
     const started = startSluice(settings(format));
-    await started.said('Sluice answers');
+    await started.said('server started');
     started.kill('SIGTERM');
     await started.ended;
     return stripVTControlCharacters(started.stderr).trimEnd().split('\n');
@@ -192,14 +192,14 @@ describe('the log', () => {
     expect(shown.filter(isPretty)).toHaveLength(1);
     expect(shown.filter(isJson)).toEqual([]);
     const asked = await inTerminal('json');
-    expect(asked.filter((line) => isJson(line) && line.includes('"Sluice answers"'))).toHaveLength(1);
+    expect(asked.filter((line) => isJson(line) && line.includes('"server started"'))).toHaveLength(1);
     expect(asked.filter(isPretty)).toEqual([]);
   });
 
   test('is JSON, every line of it, where it goes elsewhere, unless LOG_FORMAT says pretty', async () => {
     const lines = await piped();
     expect(lines.filter((line) => !isJson(line))).toEqual([]);
-    expect(lines.filter((line) => line.includes('"Sluice answers"'))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes('"server started"'))).toHaveLength(1);
     expect((await piped('pretty')).filter(isPretty)).toHaveLength(1);
   });
 });
@@ -222,7 +222,7 @@ describe('told to stop while an export runs', () => {
     });
     const worker = startSluice({ ...workerSettings(), ...settings });
     running.push(worker);
-    await worker.said('Sluice answers');
+    await worker.said('server started');
     const jobId = await createJob(server, { s3Url: `s3://exports/${folder}`, range: 'ago(40d)' });
     const runId = await runJob(server, jobId, '2026-01-28T00:00:00Z');
     await eventually(
@@ -255,7 +255,7 @@ describe('told to stop while an export runs', () => {
     const { worker, open } = await startExporting('impatient');
     worker.interrupt();
     worker.interrupt();
-    await worker.said('a second signal ends at once');
+    await worker.said('a second signal ends them immediately');
     const stoppingSince = performance.now();
     await eventually(
       () => delay(50),

@@ -83,10 +83,10 @@ describe.each(['json', 'pretty'])('log in the format %s, at the level trace', (f
       LOG_FORMAT: format,
     };
     sluice = startSluice(settings);
-    const said = await sluice.said('Sluice answers');
+    const said = await sluice.said('server started');
     url = await eventually(
       async () =>
-        /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('Sluice answers') - 200))?.[0] ?? '',
+        /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('server started') - 200))?.[0] ?? '',
       (found) => found !== '',
     );
   });
@@ -323,12 +323,12 @@ describe.each(['json', 'pretty'])('log in the format %s, at the level trace', (f
     // The log has lines about each of these events.
     for (const words of [
       'unexpected error in a request',
-      'a statement of a request ran into STATEMENT_TIMEOUT_MS',
-      'a request met a database that is away',
+      'request failed: a statement exceeded STATEMENT_TIMEOUT_MS',
+      'request failed: database unavailable',
       ...(isPretty
         ? ['written  SUCCEEDED  ', 'denied  FAILED  ACCESS_DENIED: ', 'FAILED, will be retried']
         : ['run started', 'attempt failed', 'attempt ended']),
-      'a database connection broke',
+      'database connection lost',
       'stopping; running exports',
     ]) {
       expect(written).toContain(words);

@@ -30,7 +30,7 @@ const startWorker = async (format: 'pretty' | 'json'): Promise<SluiceProcess> =>
     AWS_SECRET_ACCESS_KEY: server.s3.credentials.secretAccessKey,
   });
   (workers ??= []).push(worker);
-  await worker.said('Sluice answers');
+  await worker.said('server started');
   return worker;
 };
 

@@ -45,7 +45,7 @@ export async function startWorkerProcess(
     createInterface({ input: child.stderr }).on('line', (line) => {
       const message = line.startsWith('{') ? (JSON.parse(line) as { msg?: string }).msg : line;
       messages.push(message ?? '');
-      if (message === 'Sluice answers') resolve();
+      if (message === 'server started') resolve();
     });
     child.once('exit', () => reject(new Error(`The worker ended: ${messages.join('\n')}`)));
   });

@@ -1,6 +1,6 @@
 import type { DatabaseAddress } from '../../db/database-address.ts';
 import { scrubError } from '../../lib/scrub-error.ts';
-import { failureWords } from '../../process/format-startup-error.ts';
+import { formatStartupError } from '../../process/format-startup-error.ts';
 import type { PlainTerminal } from '../../terminal/terminal.ts';
 import { broken, type CheckResult } from './check-result.ts';
 
@@ -35,5 +35,5 @@ export async function runCheck(
 }
 
 export function formatError(error: unknown, address: DatabaseAddress | null = null): string {
-  return failureWords(error, address)?.replaceAll('\n', ' ') ?? scrubError(error).message;
+  return formatStartupError(error, address)?.replaceAll('\n', ' ') ?? scrubError(error).message;
 }

@@ -1,6 +1,6 @@
 import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
 import { followSubscription } from '../../api-client/retry.ts';
-import { listenForStop } from '../../process/shutdown-signals.ts';
+import { listenForStopSignals } from '../../process/shutdown-signals.ts';
 import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
@@ -28,7 +28,7 @@ async function watchRun(
   { job = '', next = false }: WatchFlags,
   endpoint: ApiEndpoint,
 ): Promise<void> {
-  const { signal } = listenForStop();
+  const { signal } = listenForStopSignals();
   const client = createGraphQLClient({ ...endpoint, signal });
   let runId = id;
   try {

@@ -2,7 +2,7 @@ import { ApiError } from '../../api-client/errors.ts';
 import { withRetry } from '../../api-client/retry.ts';
 import { sendRecords } from '../../api-client/send-records.ts';
 import type { Issue } from '../../errors/errors.ts';
-import { listenForStop } from '../../process/shutdown-signals.ts';
+import { listenForStopSignals } from '../../process/shutdown-signals.ts';
 import { findStreamNameProblem } from '../../streams/pipeline/inputs.ts';
 import {
   type ApiEndpoint,
@@ -96,7 +96,7 @@ async function ingestFile(
   options: RecordsOptions,
   endpoint: ApiEndpoint,
 ): Promise<void> {
-  const { signal } = listenForStop();
+  const { signal } = listenForStopSignals();
   const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
   const progress = createIngestProgress(terminal, input);
   try {
