@@ -319,7 +319,7 @@ describe('ingest over an unreliable connection', () => {
         SLUICE_URL: between.url,
       });
       expect(stderr).toMatch(
-        /^The server at \S+ cannot be reached \(ECONNRESET\)\. Retrying part 1\.\nThe database is away\. Retrying part 1\.\n/,
+        /^The server at \S+ cannot be reached \(ECONNRESET\)\. Retrying part 1\.\nThe database is down\. Retrying part 1\.\n/,
       );
       expect(stdout).toContain('Part 1: 2 records, up to line 2, already stored\n');
       expect(code).toBe(0);

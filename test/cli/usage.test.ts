@@ -147,7 +147,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
       ],
       [['api-calls', '--range', '7d', '--from', '2026-01-01'], 1, /^Use either --range or --from\.\n$/],
       [['api-calls', '--from', '2026-13-01'], 1, /^--from must be a date such as 2026-01-25, /],
-      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must lie after from\.\n$/],
+      [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must be after from\.\n$/],
       [['api-calls', '--range', 'long'], 2, /Expected a number with d, h or m, such as 30d or ago\(30d\)\./],
       [['api-calls', '--time-zone', 'EST+5'], 2, /"EST\+5" is not a name in the IANA time zone database/],
       [['api-calls', '--url', 'http://127.0.0.1:1'], 1, /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],

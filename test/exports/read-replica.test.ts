@@ -291,13 +291,13 @@ describe('export with DATABASE_READ_URL', () => {
       };
       expect(await finding({})).toMatch(/^replica +ok +sluice on 127\.0\.0\.1:\d+, \d+ (bytes|kB) behind$/);
       await withReplayPaused(async () => {
-        expect(await finding({})).toMatch(/^replica +warn .* has its replay paused/);
+        expect(await finding({})).toMatch(/^replica +warn +replay is paused on sluice/);
       });
       expect(await finding({ DATABASE_READ_URL: url })).toMatch(
-        /^replica +warn .* is no standby: it takes writes itself$/,
+        /^replica +warn .* is not a standby: it accepts writes$/,
       );
       expect(await finding({ DATABASE_READ_URL: inject('postgresAdminUrl') })).toMatch(
-        /^replica +warn .* is no copy of/,
+        /^replica +warn .* is not a copy of/,
       );
       expect(await finding({ DATABASE_READ_URL: 'postgres://u:hidden-word@127.0.0.1:9/none' })).toMatch(
         /^replica +warn +The database none on 127\.0\.0\.1:9 cannot be reached \(ECONNREFUSED\). Is DATABASE_READ_URL right\?/,

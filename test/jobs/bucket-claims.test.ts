@@ -161,7 +161,7 @@ describe('the operator', () => {
     expect(await sluice('move', 'handed-on', '--account', 'default')).toMatchObject({
       code: 0,
       stdout: '',
-      stderr: expect.stringContaining('The bucket handed-on belongs to the account "default" now.'),
+      stderr: expect.stringContaining('The bucket handed-on now belongs to the account "default".'),
     });
 
     const list = await sluice('list');
@@ -169,7 +169,7 @@ describe('the operator', () => {
     expect((await sluice('release', 'handed-on')).code).toBe(0);
     expect(await sluice('release', 'handed-on')).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('belongs to nobody'),
+      stderr: expect.stringContaining('has no owner'),
     });
     expect(await exportTo(theirs, 'handed-on/again')).toMatchObject({ status: 'SUCCEEDED' });
     expect(await claimOf('handed-on')).toBe('neighbour');
@@ -177,9 +177,9 @@ describe('the operator', () => {
 
   test('is told what is no bucket or account', async () => {
     for (const [bucket, account, words] of [
-      ['s3://exports/path', 'neighbour', 'Name the bucket alone'],
+      ['s3://exports/path', 'neighbour', 'Enter the bucket name without s3://'],
       ['NO_BUCKET', 'neighbour', 'bucket'],
-      ['exports', 'nobody', 'There is no account "nobody"'],
+      ['exports', 'nobody', 'Account "nobody" does not exist'],
     ] as const) {
       const answer = await sluice('move', bucket, '--account', account);
       expect(answer).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining(words) });
