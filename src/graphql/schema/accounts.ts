@@ -15,7 +15,7 @@ import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;
 
-export const addAccounts = (builder: Builder, refs: Refs): void => {
+export function addAccounts(builder: Builder, refs: Refs): void {
   const scope = builder.enumType('ApiKeyScope', {
     description: 'Permission of an API key.',
     values: {
@@ -96,9 +96,9 @@ export const addAccounts = (builder: Builder, refs: Refs): void => {
     }),
   }));
   addMutations(builder, refs, scope);
-};
+}
 
-const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes, Scope>): void => {
+function addMutations(builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes, Scope>): void {
   const input = builder
     .inputType('CreateApiKeyInput', {
       description: 'A new API key of the account.',
@@ -143,4 +143,4 @@ const addMutations = (builder: Builder, refs: Refs, scope: EnumRef<ExtendedTypes
       resolve: (_, { id }, context) => revokeApiKey(context.services, accountOf(context), parseGlobalId('ApiKey', id)),
     }),
   }));
-};
+}

@@ -16,7 +16,7 @@ const IDEMPOTENCY_KEY =
   'Idempotency key, unique in the account: 1 to 255 characters, never expires. A repeated request returns the stored receipt and writes nothing; the same key with other content returns a ConflictError.';
 
 /** Adds the mutations that write to streams, and their receipts. */
-export const addAllocations = (builder: Builder, refs: Refs): void => {
+export function addAllocations(builder: Builder, refs: Refs): void {
   const receipt = builder.objectRef<Receipt>('AllocationReceipt').implement({
     description: 'Receipt of an accepted write. The write is committed before the receipt is returned.',
     authScopes: WRITE,
@@ -178,7 +178,7 @@ export const addAllocations = (builder: Builder, refs: Refs): void => {
         deleteStream({ ...context.services, ended: context.ended }, accountOf(context), name),
     }),
   }));
-};
+}
 
 /** Counts the records of the field and writes them. Throws RateLimitedError if the client sent too many. */
 function ingestInput(
@@ -194,8 +194,8 @@ function ingestInput(
   return ingest({ ...services, ended }, request);
 }
 
-const addDeletedStream = (builder: Builder) =>
-  builder.objectRef<StreamRow>('DeletedStream').implement({
+function addDeletedStream(builder: Builder) {
+  return builder.objectRef<StreamRow>('DeletedStream').implement({
     description: 'Stream that the mutation deleted. It can still be read by its id.',
     fields: (t) => ({
       // Named `id`, a global id would make normalized caches overwrite the Stream with this object.
@@ -206,3 +206,4 @@ const addDeletedStream = (builder: Builder) =>
       name: t.exposeString('name', { description: 'Name of the deleted stream. A new stream may use it.' }),
     }),
   });
+}

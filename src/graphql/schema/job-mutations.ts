@@ -14,7 +14,7 @@ import type { Refs } from './refs.ts';
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 
-export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSettingsTypes, clock: Clock): void => {
+export function addJobMutations(builder: Builder, refs: Refs, settings: JobSettingsTypes, clock: Clock): void {
   const deletedJob = builder.objectRef<{ readonly deletedId: string }>('DeletedJob').implement({
     description: 'Job that was just deleted. Its runs are kept.',
     // A global id under the name `id` would make normalized caches store this object over the Job.
@@ -96,10 +96,10 @@ export const addJobMutations = (builder: Builder, refs: Refs, settings: JobSetti
       },
     }),
   }));
-};
+}
 
 /** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is read. */
-const checkJobArguments = (clock: Clock) => {
+function checkJobArguments(clock: Clock) {
   const created = jobSettings({ clock });
   const edited = jobSettings({ clock, mayHavePassed: () => true });
   return z.object({ id: z.string().nullish(), input: z.unknown() }).transform(({ id, input }, context) => {
@@ -109,9 +109,9 @@ const checkJobArguments = (clock: Clock) => {
     context.issues.push(...(issues as z.core.$ZodRawIssue[]));
     return z.NEVER;
   });
-};
+}
 
-const addJobCheck = (builder: Builder, refs: Refs, config: JobSettingsTypes['config']) => {
+function addJobCheck(builder: Builder, refs: Refs, config: JobSettingsTypes['config']) {
   const draft = builder.objectRef<HasSettings>('JobDraft').implement({
     description: 'Job that checkJob validated and did not store.',
     interfaces: [config],
@@ -164,4 +164,4 @@ const addJobCheck = (builder: Builder, refs: Refs, config: JobSettingsTypes['con
       }),
     }),
   });
-};
+}

@@ -15,7 +15,7 @@ type Input = InputType<ExtendedTypes>;
 type Output = OutputType<ExtendedTypes>;
 
 /** The GraphQL type of each setting, as input and as output. Everything else about it is in src/jobs/settings.ts. */
-const createFieldTypes = (builder: Builder, refs: Refs) => {
+function createFieldTypes(builder: Builder, refs: Refs) {
   const format = builder.enumType('ExportFormat', {
     description: 'File format of exported objects.',
     values: {
@@ -56,10 +56,10 @@ const createFieldTypes = (builder: Builder, refs: Refs) => {
     minimizeFresh: same('Boolean'),
     rescaleFunction: { input: refs.rescaleInput, output: refs.rescale },
   } satisfies Record<Field, { input: Input | readonly [Input]; output: Output | readonly [Output] }>;
-};
+}
 
 /** The types of a job's settings: CreateJobInput, UpdateJobInput and JobConfig. */
-export const addJobSettings = (builder: Builder, refs: Refs) => {
+export function addJobSettings(builder: Builder, refs: Refs) {
   const types = createFieldTypes(builder, refs);
   const forEachField = <Made>(make: (field: Field) => Made): Record<Field, Made> =>
     Object.fromEntries((Object.keys(types) as Field[]).map((field) => [field, make(field)])) as Record<Field, Made>;
@@ -104,6 +104,6 @@ export const addJobSettings = (builder: Builder, refs: Refs) => {
       ),
   });
   return { create, update, config };
-};
+}
 
 export type JobSettingsTypes = ReturnType<typeof addJobSettings>;

@@ -14,7 +14,7 @@ import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
 
-export const addJobs = (builder: Builder, refs: Refs, clock: Clock): void => {
+export function addJobs(builder: Builder, refs: Refs, clock: Clock): void {
   const settings = addJobSettings(builder, refs);
   builder.objectType(refs.job, {
     description: 'Export job: its settings, its schedule and its runs.',
@@ -69,9 +69,9 @@ export const addJobs = (builder: Builder, refs: Refs, clock: Clock): void => {
   });
   addQueries(builder, refs);
   addJobMutations(builder, refs, settings, clock);
-};
+}
 
-const addQueries = (builder: Builder, refs: Refs): void => {
+function addQueries(builder: Builder, refs: Refs): void {
   builder.queryFields((t) => ({
     job: t.field({
       type: refs.job,
@@ -102,4 +102,4 @@ const addQueries = (builder: Builder, refs: Refs): void => {
       },
     }),
   }));
-};
+}

@@ -9,7 +9,7 @@ import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
 
-export const addUsage = (builder: Builder, refs: Refs): void => {
+export function addUsage(builder: Builder, refs: Refs): void {
   const point = builder.objectRef<UsagePoint>('UsagePoint').implement({
     description: 'Usage in one time bucket.',
     authScopes: READ,
@@ -86,4 +86,4 @@ export const addUsage = (builder: Builder, refs: Refs): void => {
         readUsage(context.services.db, accountOf(context), args.input, context.services.limits),
     }),
   );
-};
+}
