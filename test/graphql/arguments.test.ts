@@ -115,9 +115,9 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   email: 'a@example.com',
   enabled: false,
 };
-/** Stands where the id of a job belongs, which is known later. */
+/** Placeholder for the id of a job, which is known later. */
 const JOB_ID = 'the id of a job';
-/** What may not stand beside something else. */
+/** Arguments that exclude others. */
 const LEFT_OUT = new Set(['last', 'before', 'scheduledTimeInSeconds', 'first', 'after', 'idempotencyKey', 'version']);
 
 interface Leaf {
@@ -154,7 +154,7 @@ const replaced = (value: unknown, [step, ...rest]: Leaf['path'], by: unknown): u
   return { ...object, [step]: replaced(object[step], rest, by) };
 };
 
-/** What to ask of the answer, so that everything behind the field is done. */
+/** Selections that make the server resolve everything behind the field. */
 const selectionOf = (field: GraphQLField<unknown, unknown>): string => {
   const type = getNamedType(field.type);
   if (isUnionType(type)) return '{ __typename ... on UserError { code message } }';
@@ -226,7 +226,7 @@ const BELOW = [
 const withJob = (variables: object): Record<string, unknown> =>
   JSON.parse(JSON.stringify(variables).replaceAll(JOB_ID, jobId)) as Record<string, unknown>;
 
-/** Sends a value, and tells what came of it where that was no expected failure. */
+/** Sends a value. Returns a description of the response unless it is an expected one. */
 const sent = async (document: string, variables: object, value: unknown): Promise<string[]> => {
   const { status, errors = [] } = await server.request(document, withJob(variables));
   const codes = errors.map(({ extensions }) => String(extensions?.['code']));
@@ -234,12 +234,12 @@ const sent = async (document: string, variables: object, value: unknown): Promis
   return isExpected ? [] : [`${JSON.stringify(value)?.slice(0, 80)}: ${status} ${codes.join()}`];
 };
 
-describe('whatever stands in an argument, the answer is data, a typed failure or BAD_USER_INPUT', () => {
-  test('every argument of the root fields is tried', () => {
+describe('arguments of GraphQL', () => {
+  test('are all covered by this test', () => {
     expect(calls.length).toBeGreaterThan(80);
   });
 
-  test('what stands beside it is right, so that it is looked at', async () => {
+  test('return data or a typed error when all of them are valid', async () => {
     const refused: string[] = [];
     for (const { name, document, variables } of calls) {
       const { data } = await server.request<{ it: { __typename?: string } | null }>(document, withJob(variables));
@@ -248,25 +248,31 @@ describe('whatever stands in an argument, the answer is data, a typed failure or
     expect(refused).toEqual([]);
   });
 
-  test.each(calls.map((call) => [call.name, call] as const))('%s', async (_name, { document, variables, leaf }) => {
-    const values = valuesOf(String(leaf.path.findLast((step) => typeof step === 'string')), leaf.type);
-    const unexpected: string[] = [];
-    for (let at = 0; at < values.length; at += 8) {
-      const batch = values.slice(at, at + 8);
-      const results = await Promise.all(
-        batch.map((value) => sent(document, replaced(variables, leaf.path, value) as object, value)),
-      );
-      unexpected.push(...results.flat());
-    }
-    expect(unexpected).toEqual([]);
-  });
+  test.each(calls.map((call) => [call.name, call] as const))(
+    '%s returns data, a typed error or BAD_USER_INPUT for any value',
+    async (_name, { document, variables, leaf }) => {
+      const values = valuesOf(String(leaf.path.findLast((step) => typeof step === 'string')), leaf.type);
+      const unexpected: string[] = [];
+      for (let at = 0; at < values.length; at += 8) {
+        const batch = values.slice(at, at + 8);
+        const results = await Promise.all(
+          batch.map((value) => sent(document, replaced(variables, leaf.path, value) as object, value)),
+        );
+        unexpected.push(...results.flat());
+      }
+      expect(unexpected).toEqual([]);
+    },
+  );
 
-  test.each(BELOW)('%s', async (_name, document, values) => {
-    const results = await Promise.all(values.map((value) => sent(document, { x: value }, value)));
-    expect(results.flat()).toEqual([]);
-  });
+  test.each(BELOW)(
+    '%s returns data, a typed error or BAD_USER_INPUT for any value below it',
+    async (_name, document, values) => {
+      const results = await Promise.all(values.map((value) => sent(document, { x: value }, value)));
+      expect(results.flat()).toEqual([]);
+    },
+  );
 
-  test('and nothing of it was an unexpected error in the log', () => {
+  test('log no unexpected error', () => {
     expect(logged.lines().filter(({ level }) => level >= 50)).toEqual([]);
   });
 });

@@ -22,7 +22,7 @@ const run = (...args: string[]): Promise<{ failed: boolean; text: string }> =>
     );
   });
 
-/** What `npm run check:breaking` says of a schema. */
+/** Output of `npm run check:breaking` for a schema. */
 const check = async (schema: string): Promise<{ failed: boolean; text: string }> => {
   const file = join(folder, 'schema.graphql');
   await writeFile(file, schema);
@@ -34,7 +34,7 @@ const changed = (from: string, to: string): string => {
   return released.replace(from, () => to);
 };
 
-test('the schema of the last release breaks nobody', async () => {
+test('check:breaking > accepts the current schema', async () => {
   expect(await check(released)).toEqual({ failed: false, text: '' });
 });
 
@@ -51,26 +51,26 @@ test.each([
     'DeleteStreamResult = DeletedStream',
     'NotFoundError',
   ],
-  ['a type is no node any more', 'type Run implements Node {', 'type Run {', 'Node'],
-])('%s: clients would fail, and so does the check', async (_, from, to, place) => {
+  ['a type is not a Node any more', 'type Run implements Node {', 'type Run {', 'Node'],
+])('check:breaking > fails when %s', async (_, from, to, place) => {
   const { failed, text } = await check(changed(from, to));
   expect(text).toMatch(/^breaks clients: /m);
   expect(text).toContain(place);
   expect(failed).toBe(true);
 });
 
-test('what is added breaks nobody, and is told where it may surprise', async () => {
+test('check:breaking > accepts additions and reports those that may affect clients', async () => {
   const field = changed('  startedAt: DateTime\n', '  startedAt: DateTime\n  startedBy: String\n');
   expect(await check(field)).toEqual({ failed: false, text: '' });
   const value = await check(changed('enum Compression {\n', 'enum Compression {\n  ZSTD\n'));
   expect(value).toEqual({ failed: false, text: expect.stringMatching(/^may surprise clients: .*ZSTD/) });
 });
 
-test('a description may be another', async () => {
+test('check:breaking > accepts a changed description', async () => {
   expect(await check(changed('An ISO week', 'A week'))).toEqual({ failed: false, text: '' });
 });
 
-test('a release keeps its schema: `npm run schema:release` takes another one with the next version alone', async () => {
+test('schema:release > replaces the released schema only when the version changed', async () => {
   const inFolder = (name: string): string => join(folder, name);
   const write = (version: string, schema: string): Promise<unknown> =>
     Promise.all([

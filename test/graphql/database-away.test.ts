@@ -34,12 +34,12 @@ const post = async (query: string): Promise<{ status: number; headers: Headers; 
 };
 const statusOf = async (path: string): Promise<number> => (await fetch(server.url + path)).status;
 
-test('a database that goes away is told as that, and when it is back everything goes on by itself', async () => {
+test('server > reports UNAVAILABLE while the database is down and recovers automatically when it returns', async () => {
   const { createJob } = await server.graphql<{ createJob: { id: string } }>(
     `mutation ($input: CreateJobInput!) { createJob(input: $input) { ... on Job { id } } }`,
     {
       input: {
-        jobName: 'Goes on',
+        jobName: 'Continues',
         s3Url: 'exports',
         format: 'CSV',
         aggregationBucket: 'DAY',
@@ -59,7 +59,7 @@ test('a database that goes away is told as that, and when it is back everything 
   expect([await statusOf('/readyz'), await statusOf('/healthz')]).toEqual([200, 200]);
 
   await setDatabase('away');
-  // For a moment the key is still remembered; from then on nobody can be told apart.
+  // The key is cached for 400 ms. After that no caller can be authenticated.
   await eventually(
     async () => (await post('{ viewer { accountName } }')).status,
     (status) => status === 503,
@@ -76,7 +76,7 @@ test('a database that goes away is told as that, and when it is back everything 
     expect(body).not.toMatch(/sluice_test|terminat|connection/i);
   }
   expect([await statusOf('/readyz'), await statusOf('/healthz')]).toEqual([503, 200]);
-  // What needs no database works.
+  // Requests that need no database succeed.
   expect(await server.request('{ __schema { queryType { name } } }', {}, null)).toMatchObject({ status: 200 });
   socket.send({ type: 'subscribe', id: '1', payload: { query: '{ jobs { totalCount } }' } });
   expect(await socket.until(({ id }) => id === '1')).toMatchObject({
@@ -104,7 +104,7 @@ test('a database that goes away is told as that, and when it is back everything 
     payload: { data: { jobs: { totalCount: 1 } } },
   });
   socket.close();
-  // An outage of a minute is no hundred lines.
+  // An outage of a minute must not log a hundred lines.
   const told = (words: RegExp) => logged.lines().filter(({ msg }) => words.test(msg)).length;
   expect([told(/^run feed interrupted/), told(/^run feed reconnected/)]).toEqual([1, 1]);
   expect([told(/^the scheduler failed/), told(/^the reaper failed/)]).toEqual([1, 1]);

@@ -16,8 +16,8 @@ const LIMITS = {
 const refusalOf = (query: string, limits = LIMITS): string | null =>
   findExceededLimit(schema, parse(query), limits)?.message ?? null;
 
-describe('what a document may ask for', () => {
-  test('a short one whose fragments multiply is refused, and soon', () => {
+describe('document limits', () => {
+  test('reject a short document whose fragments multiply, without expanding them', () => {
     const last = 20;
     const fragments = Array.from({ length: last }, (_, index) => {
       const next = index + 1 < last ? `...F${index + 1}` : 'id';
@@ -30,13 +30,13 @@ describe('what a document may ask for', () => {
     expect(performance.now() - begun).toBeLessThan(200);
   });
 
-  test('fragments that spread themselves end, and are left to validation', () => {
+  test('leave fragments that spread themselves to validation', () => {
     expect(
       refusalOf('{ viewer { ...A } } fragment A on Viewer { ...B } fragment B on Viewer { ...A accountName }'),
     ).toBeNull();
   });
 
-  test('depth counts through fragments, inline ones and named ones', () => {
+  test('count depth through inline and named fragments', () => {
     const spread = Array.from(
       { length: 31 },
       (_, index) => `fragment F${index} on Query { ${index < 30 ? `...F${index + 1}` : '__typename'} }`,
@@ -57,7 +57,7 @@ describe('what a document may ask for', () => {
       'jobs(first: 20) { edges { node { runs(first: 20) { edges { node { job { runs(first: 3) { edges { node { id } } } } } } } } } }',
       true,
     ],
-    // Of one run each, and for each of 10,000 runs the database is asked once more.
+    // Each page has one run, and each of 10,000 runs would take a further statement.
     [
       'jobs(first: 100) { edges { node { runs(first: 100) { edges { node { job { runs(first: 1) { edges { node { id } } } } } } } } } }',
       false,
@@ -70,7 +70,7 @@ describe('what a document may ask for', () => {
       'streams(first: 100) { edges { node { firstTimestamp records(first: 100) { edges { node { value } } } } } }',
       true,
     ],
-    // What stands below several ids stands there for each of them.
+    // Selections below several ids count for each id.
     [
       'nodes(ids: ["a", "b"]) { ... on Job { runs(first: 100) { edges { node { job { runs { edges { node { id } } } } } } } } }',
       true,
@@ -84,12 +84,12 @@ describe('what a document may ask for', () => {
       'jobs(first: 100) { edges { node { nextRuns(first: 100) a: nextRuns(first: 100) b: nextRuns(first: 100) } } }',
       false,
     ],
-    // A size below nothing takes nothing away from the rest, and is refused where it is read.
+    // A negative size does not reduce the cost; the resolver rejects it.
     [
       'jobs(first: -100) { totalCount } a: jobs(first: 100) { edges { node { runs(first: 100) { edges { node { job { runs { edges { node { id } } } } } } } } } }',
       false,
     ],
-  ])('%s', (selection, isTaken) => {
+  ])('measure the cost of %s', (selection, isTaken) => {
     expect(refusalOf(`{ ${selection} }`) === null).toBe(isTaken);
   });
 
@@ -97,14 +97,14 @@ describe('what a document may ask for', () => {
     ['usage(input: {}) { __typename }', 12],
     ['checkJob(input: {}) { __typename }', 12],
     ['__schema { types { fields { args { name description type { name kind } } } } }', 30],
-  ])('%s may stand there %i times under other names, and not for ever', (field, times) => {
+  ])('allow %s %i times under aliases, but not any number of times', (field, times) => {
     const document = (count: number) =>
       `${field.startsWith('check') ? 'mutation' : 'query'} { ${Array.from({ length: count }, (_, index) => `a${index}: ${field}`).join(' ')} }`;
     expect(refusalOf(document(times))).toBeNull();
     expect(refusalOf(document(2 * times))).toContain('costs more than 250000');
   });
 
-  test('a chain of fragments, however long, is too deep before it is followed to its end', () => {
+  test('reject a chain of fragments at the depth limit when the chain is much longer', () => {
     const chain = Array.from({ length: 20_000 }, (_, index) => `fragment F${index} on Query { ...F${index + 1} }`);
     const limits = { ...LIMITS, maxFields: 1_000_000 };
     expect(refusalOf(`{ ...F0 } ${chain.join(' ')} fragment F20000 on Query { __typename }`, limits)).toContain(
@@ -112,20 +112,20 @@ describe('what a document may ask for', () => {
     );
   });
 
-  test('spreads count as fields do: whatever stands in one place is compared with each other', () => {
+  test('count spreads like fields, because validation compares the selections of a place pairwise', () => {
     const spreads = (count: number) => `{ ${'...F '.repeat(count)} } fragment F on Query { __typename }`;
     expect(refusalOf(spreads(999))).toBeNull();
     expect(refusalOf(spreads(1000))).toContain('more than 1000 fields and fragments');
   });
 
-  test('a null beside a size hides none', () => {
+  test('read the size when another size argument is null', () => {
     const query = (sizes: string) =>
       `{ jobs(first: 100) { edges { node { runs(${sizes}) { edges { node { objects { key } } } } } } } }`;
     expect(refusalOf(query('first: 5'))).toBeNull();
     expect(refusalOf(query('first: null, last: 100'))).toContain('costs more than');
   });
 
-  test('a size in a variable counts as the largest page', () => {
+  test('count a size in a variable as the maximum page size', () => {
     const query = (size: string) =>
       `query ($n: Int = 1) { jobs(first: ${size}) { edges { node { runs(first: ${size}) { edges { node { job { runs(first: ${size}) { edges { node { id } } } } } } } } } } }`;
     expect(refusalOf(query('1'))).toBeNull();
@@ -133,8 +133,8 @@ describe('what a document may ask for', () => {
   });
 });
 
-describe('documents that are kept', () => {
-  test('are given back, the one longest not asked for is forgotten first', () => {
+describe('document cache', () => {
+  test('returns documents, and evicts the least recently used one first', () => {
     const cache = createDocumentCache<number>();
     for (let index = 0; index < 256; index += 1) cache.set(`{ a${index} }`, index);
     expect(cache.get('{ a0 }')).toBe(0);
@@ -144,7 +144,7 @@ describe('documents that are kept', () => {
     expect(cache.get('{ b }')).toBe(7);
   });
 
-  test('are not those that carry their records inline', () => {
+  test('ignores long documents, which contain their records inline', () => {
     const cache = createDocumentCache<number>();
     const large = `{ a(text: "${'x'.repeat(5000)}") }`;
     cache.set(large, 1);

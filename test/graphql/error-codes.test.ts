@@ -66,7 +66,7 @@ const setDatabase = (state: 'open' | 'away'): Promise<void> =>
 const TRANSPORTS = ['application/json', 'application/graphql-response+json', 'text/event-stream', 'WebSocket'] as const;
 type Transport = (typeof TRANSPORTS)[number];
 
-/** What a client is told. */
+/** The part of a response that clients receive. */
 interface Told {
   readonly codes: readonly unknown[];
   readonly hasData: boolean;
@@ -104,7 +104,7 @@ const ask = async (to: TestServer, transport: Transport, payload: object, key: s
   return toldBy(JSON.parse(json) as Result, response.status);
 };
 
-/** The table is away while the work is done. */
+/** Renames the table during the work. */
 const without = async <T>(table: string, work: () => Promise<T>): Promise<T> => {
   const alter = (from: string, to: string) =>
     withClient(server.database.url, (client) => client.query(`ALTER TABLE ${from} RENAME TO ${to}`));
@@ -279,10 +279,10 @@ const OPERATIONS: readonly (readonly [TopLevelCode, string, Operation])[] = [
 /** More than may wait for one subscription, and what is on its way to it. */
 const CHANGED_RUNS = 14_000;
 
-/** The codes that a client was told here. */
+/** Codes that clients received in this test. */
 const met = new Set<string>();
 
-/** Whatever the answer has to say, the status says it too. */
+/** Asserts that the status matches the code of the response. */
 const ALWAYS = new Set<number>([401, 429]);
 
 describe.each(OPERATIONS)(
@@ -313,7 +313,7 @@ describe.each(OPERATIONS)(
   },
 );
 
-describe('what never becomes an operation', () => {
+describe('errors before an operation', () => {
   test.each<[TopLevelCode, string, () => Promise<Response>]>([
     ['BAD_REQUEST', 'no JSON', () => post('{')],
     ['BAD_REQUEST', 'no document', () => post('{}')],
@@ -337,7 +337,7 @@ describe('what never becomes an operation', () => {
     });
   });
 
-  test('REQUEST_TIMEOUT: a body that does not come', async () => {
+  test('REQUEST_TIMEOUT: a body that does not arrive', async () => {
     expect(await sendSlowly()).toMatch(/^HTTP\/1\.1 408 [\s\S]*"code":"REQUEST_TIMEOUT"/);
     met.add('REQUEST_TIMEOUT');
   });
@@ -361,7 +361,7 @@ describe('what never becomes an operation', () => {
   });
 });
 
-test('SLOW_READER: a stream that is not read while thousands of runs change', async () => {
+test('error codes > SLOW_READER when a subscription is not read while thousands of runs change', async () => {
   const job = await createSteppedJob(server);
   await job.run();
   // Long answers, so that the buffers on their way are full soon.
@@ -394,7 +394,7 @@ test('SLOW_READER: a stream that is not read while thousands of runs change', as
       [innerId(job.id), CHANGED_RUNS],
     ),
   );
-  // What one has read was there for the other, too.
+  // Both read the same rows.
   await eventually(
     () => Promise.resolve(reader.messages.length),
     (count) => count > CHANGED_RUNS,
@@ -409,7 +409,7 @@ test('SLOW_READER: a stream that is not read while thousands of runs change', as
   met.add('SLOW_READER');
 });
 
-test('UNAVAILABLE: the database is away', async () => {
+test('error codes > UNAVAILABLE when the database is down', async () => {
   const socket = await openSocket(server.url, { 'X-API-Key': server.key });
   await socket.until(({ type }) => type === 'connection_ack');
   await setDatabase('away');
@@ -424,7 +424,7 @@ test('UNAVAILABLE: the database is away', async () => {
   await setDatabase('open');
 });
 
-test('every code that the sources name is in the table, and every one of the table was met here', async () => {
+test('error codes > are all in the table, and each code of the table was returned in this test', async () => {
   const files = await readSourceFiles('src/graphql', 'src/http');
   const named = files
     .filter(({ path }) => !path.endsWith('error-codes.ts'))

@@ -21,7 +21,7 @@ afterAll(() => server.stop());
 const codesOf = ({ errors = [] }: GraphQLAnswer<unknown>): unknown[] =>
   errors.map(({ extensions }) => extensions?.['code']);
 
-describe('what is wrong with a request has a code', () => {
+describe('errors of a request', () => {
   test.each<[string, string, object | undefined, string]>([
     ['no GraphQL', '{', undefined, 'GRAPHQL_PARSE_FAILED'],
     ['no GraphQL, out of the cache', '{', undefined, 'GRAPHQL_PARSE_FAILED'],
@@ -30,7 +30,7 @@ describe('what is wrong with a request has a code', () => {
     ['an unknown field', '{ nothing }', undefined, 'GRAPHQL_VALIDATION_FAILED'],
     ['an unknown field, out of the cache', '{ nothing }', undefined, 'GRAPHQL_VALIDATION_FAILED'],
     ['a literal of the wrong type', '{ jobs(first: "x") { totalCount } }', undefined, 'GRAPHQL_VALIDATION_FAILED'],
-    ['an enum value that is none', '{ runs(status: [DONE]) { totalCount } }', undefined, 'GRAPHQL_VALIDATION_FAILED'],
+    ['an unknown enum value', '{ runs(status: [DONE]) { totalCount } }', undefined, 'GRAPHQL_VALIDATION_FAILED'],
     ['a variable that is missing', 'query ($id: ID!) { job(id: $id) { id } }', undefined, 'BAD_USER_INPUT'],
     ['a variable that is null', 'query ($id: ID!) { job(id: $id) { id } }', { id: null }, 'BAD_USER_INPUT'],
     [
@@ -66,8 +66,8 @@ describe('what is wrong with a request has a code', () => {
     ['a page too large', '{ jobs(first: 101) { totalCount edges { cursor } } }', undefined, 'BAD_USER_INPUT'],
     ['a page below nothing', '{ jobs(last: -1) { edges { cursor } } }', undefined, 'BAD_USER_INPUT'],
     ['first and last', '{ jobs(first: 1, last: 1) { edges { cursor } } }', undefined, 'BAD_USER_INPUT'],
-    ['a cursor that is none', '{ runs(after: "x") { edges { cursor } } }', undefined, 'BAD_USER_INPUT'],
-    ['an s3Url that is none', '{ bucketPolicy(s3Url: "arn:aws:s3:::x") }', undefined, 'BAD_USER_INPUT'],
+    ['an invalid cursor', '{ runs(after: "x") { edges { cursor } } }', undefined, 'BAD_USER_INPUT'],
+    ['an invalid s3Url', '{ bucketPolicy(s3Url: "arn:aws:s3:::x") }', undefined, 'BAD_USER_INPUT'],
     ['more than a hundred ids', `{ nodes(ids: [${'"x",'.repeat(101)}]) { id } }`, undefined, 'BAD_USER_INPUT'],
     [
       'too deep a document',
@@ -95,19 +95,19 @@ describe('what is wrong with a request has a code', () => {
       undefined,
       'GRAPHQL_VALIDATION_FAILED',
     ],
-  ])('%s', async (_, query, variables, code) => {
+  ])('have a code: %s', async (_, query, variables, code) => {
     const answer = await server.request(query, { ...variables });
     expect(codesOf(answer).length).toBeGreaterThan(0);
     expect(new Set(codesOf(answer))).toEqual(new Set([code]));
   });
 
-  test('what the usual tools ask is not too much', async () => {
+  test('do not occur for the introspection query of common tools', async () => {
     const { getIntrospectionQuery } = await import('graphql');
     const query = getIntrospectionQuery({ descriptions: true, specifiedByUrl: true, inputValueDeprecation: true });
     expect(codesOf(await server.request(query, {}, null))).toEqual([]);
   });
 
-  test('a variable that is left out takes the default of its argument', async () => {
+  test('do not occur for an omitted variable whose argument has a default', async () => {
     await createSteppedJob(server);
     const { jobs } = await server.graphql<{ jobs: { edges: { node: object }[] } }>(
       'query ($n: Int) { jobs(first: 1) { edges { node { nextRuns(first: $n) } } } }',
@@ -117,7 +117,7 @@ describe('what is wrong with a request has a code', () => {
   });
 });
 
-/** Runs the work while the table is not there. */
+/** Runs the work while the table is renamed. */
 const without = async <T>(table: string, work: () => Promise<T>): Promise<T> => {
   const alter = (from: string, to: string) =>
     withClient(server.database.url, (client) => client.query(`ALTER TABLE ${from} RENAME TO ${to}`));
@@ -137,7 +137,7 @@ const sumOf = (element: string) => ({
 });
 const SUM = 'mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename } }';
 
-/** Whatever goes to a client: an id and no cause. */
+/** Expected error for the client: an id without the cause. */
 const expectMasked = (errors: unknown): string => {
   expect(errors).toMatchObject([
     { extensions: { code: 'INTERNAL', errorId: expect.stringMatching(/^[0-9a-f-]{36}$/) } },
@@ -149,7 +149,7 @@ const expectMasked = (errors: unknown): string => {
   return extensions.errorId;
 };
 
-/** What the log has to say about an error with this id. */
+/** Returns the line of the log with this id. */
 const expectLogged = (errorId: string): void => {
   const line = logged.lines().find((one) => one.errorId === errorId);
   expect(line).toMatchObject({
@@ -162,7 +162,7 @@ const expectLogged = (errorId: string): void => {
   expect(logged.text()).not.toContain(server.key);
 };
 
-describe('what is wrong with the server is masked, with an id that stands in the log beside the cause', () => {
+describe('errors of the server are masked and logged with an id', () => {
   test('in a query and in a mutation', async () => {
     for (const query of ['{ streams { edges { cursor } } }', SUM]) {
       const answer = await without('streams', () => server.request(query, sumOf(SECRET_RECORD)));
@@ -204,8 +204,8 @@ describe('what is wrong with the server is masked, with an id that stands in the
         return answer.type === 'error' ? answer.payload : (answer.payload as { errors: unknown }).errors;
       },
     ],
-  ])('in a subscription over %s', (_, subscribe) => {
-    test('that cannot begin', async () => {
+  ])('subscription over %s', (_, subscribe) => {
+    test('when it cannot start', async () => {
       const errors = await without('runs', () =>
         subscribe(
           'subscription { runUpdated(runId: "UnVuOjAxYTIwMTYzLTM3ZWYtN2UxNy1iMzNlLTEzZGViNzg3NjZmZQ") { id } }',
@@ -215,12 +215,12 @@ describe('what is wrong with the server is masked, with an id that stands in the
       expectLogged(expectMasked(errors));
     });
 
-    test('whose source fails', async () => {
+    test('when its source fails', async () => {
       const errors = await without('runs', () => subscribe('subscription { runUpdated { id } }', {}));
       expectLogged(expectMasked(errors));
     });
 
-    test('one of whose fields fails', async () => {
+    test('when one of its fields fails', async () => {
       const run = await (await createSteppedJob(server)).run();
       const query = 'subscription ($id: ID!) { runUpdated(runId: $id) { objects { key } } }';
       const errors = await without('run_objects', () => subscribe(query, { id: run.id }));
@@ -228,7 +228,7 @@ describe('what is wrong with the server is masked, with an id that stands in the
     });
   });
 
-  test('a statement that takes too long is told as that, and harms nothing', async () => {
+  test('a statement that exceeds its time limit is reported as TIMEOUT and leaves the connection usable', async () => {
     await server.graphql(SUM, sumOf('hooli'));
     const answer = await withClient(server.database.url, async (client) => {
       await client.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');

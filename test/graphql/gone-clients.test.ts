@@ -5,7 +5,7 @@ import { eventually, startTestServer } from '../support/server.ts';
 
 const WARN = 40;
 
-test('a client that goes before its answer is no failure of the server', async () => {
+test('server > logs no error when a client disconnects before the response', async () => {
   const { log, lines } = createLogLines();
   const server = await startTestServer({ env: { ROLE: 'api' }, resources: { log } });
   const other = new pg.Client({ connectionString: server.database.url });
@@ -30,7 +30,7 @@ test('a client that goes before its answer is no failure of the server', async (
   await other.query('COMMIT');
   await other.end();
 
-  // What the server does with the one that has gone comes before its answer to the next.
+  // The server handles the closed connection before it answers the next request.
   await server.graphql('{ streams { totalCount } }');
   await server.stop();
   expect(lines().filter(({ level }) => level >= WARN)).toEqual([]);

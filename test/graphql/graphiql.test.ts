@@ -40,8 +40,8 @@ const get = async (headers: Record<string, string>): Promise<IncomingMessage & {
   return Object.assign(response, { body: await text(response) });
 };
 
-describe('the page', () => {
-  test('loads nothing from anywhere: its policy leaves no other origin, and names its scripts', async () => {
+describe('GraphiQL page', () => {
+  test('has a content security policy that allows its own scripts and no other origin', async () => {
     const { statusCode, headers, body } = await get({});
     expect(statusCode).toBe(200);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
@@ -63,7 +63,7 @@ describe('the page', () => {
     expect(body.slice(0, body.indexOf('<style>'))).not.toMatch(/https?:/);
   });
 
-  test('is not kept by caches, not framed and not guessed at', async () => {
+  test('forbids caching, framing and content sniffing', async () => {
     const { headers } = await get({});
     expect(headers).toMatchObject({
       'cache-control': 'no-store',
@@ -73,7 +73,7 @@ describe('the page', () => {
     });
   });
 
-  test('travels compressed', async () => {
+  test('is compressed when the client accepts gzip', async () => {
     const plain = await get({});
     const response = await fetch(`${server.url}/graphql`, { headers: { ...BROWSER, 'accept-encoding': 'gzip' } });
     expect(response.headers.get('content-encoding')).toBe('gzip');
@@ -90,7 +90,7 @@ describe('the page', () => {
     },
   );
 
-  test('is only for who asks for HTML', async () => {
+  test('is sent only when the client prefers HTML', async () => {
     const { headers } = await fetch(`${server.url}/graphql?query=%7B__typename%7D`, { headers: { accept: '*/*' } });
     expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
   });
@@ -145,8 +145,8 @@ const missingFields = ({ query, variables = '{}' }: GraphiqlTab): string[] => {
 const namesIn = (content: string): string[] =>
   [...content.matchAll(/\b(?:stream|jobName|s3Url|name)\\?"?: *\\?"([^"\\$]+)\\?"/g)].map(([, name = '']) => name);
 
-describe('the operations that stand ready', () => {
-  test('are those of every part, each tab called after its first', () => {
+describe('operations of GraphiQL', () => {
+  test('cover every subject, with one tab for each', () => {
     expect(TABS.map(({ query }) => operationsOf(parse(query)))).toEqual([
       ['WhoAmI'],
       ['SumUsage', 'ReplaceUsage', 'DeleteUsage'],
@@ -168,11 +168,11 @@ describe('the operations that stand ready', () => {
     expect(TABS.flatMap(({ query }) => query.split('\n')).filter((line) => line.length > 60)).toEqual([]);
   });
 
-  test('have variables that name every non-null field of their types, which the editor of GraphiQL requires', () => {
+  test('have variables with every non-null field, which the editor of GraphiQL requires', () => {
     expect(TABS.flatMap(missingFields)).toEqual([]);
   });
 
-  test('use no names that occur in docs/, whose readers run both on one server', async () => {
+  test('use names that do not occur in docs/, because readers run both on one server', async () => {
     const names = new Set(TABS.flatMap(({ query, variables = '' }) => namesIn(query + variables)));
     expect([...names]).toEqual(expect.arrayContaining(['compute-hours', 'Compute hours by region']));
     const pages = await readdir(join(ROOT, 'docs'), { recursive: true });
@@ -182,7 +182,7 @@ describe('the operations that stand ready', () => {
     }
   });
 
-  test('work as they stand, one after the other', async () => {
+  test('succeed unchanged when executed in order', async () => {
     const ids: Record<string, string> = {};
     for (const [operationName, { query, variables = '{}' }] of OPERATIONS) {
       if (operationName === 'FollowRuns') continue;

@@ -41,7 +41,7 @@ const send = async (
 const post = (body: RequestInit['body'], headers: Record<string, string> = {}) =>
   send({ method: 'POST', headers: { ...JSON_HEADERS, 'x-api-key': server.key, ...headers }, body: body ?? null });
 
-/** What a server answers to these very bytes. */
+/** Returns the response to these exact bytes. */
 const sendRaw = async (request: string): Promise<string> => {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');
@@ -70,7 +70,7 @@ describe('GraphQL over HTTP', () => {
     },
   );
 
-  test('a query may be sent with GET, a mutation may not', async () => {
+  test('accepts GET for queries and rejects it for mutations', async () => {
     expect(await send({}, `/graphql?query=${encodeURIComponent('{ __typename }')}`)).toMatchObject({
       status: 200,
       body: '{"data":{"__typename":"Query"}}',
@@ -81,13 +81,13 @@ describe('GraphQL over HTTP', () => {
     expect(refused.headers.get('allow')).toBe('POST');
   });
 
-  test.each(['PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])('%s is no method of it', async (method) => {
+  test.each(['PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])('rejects the method %s', async (method) => {
     const { status, headers } = await send({ method });
     expect(status).toBe(405);
     expect(headers.get('allow')).toBe('GET, POST');
   });
 
-  test('several operations in one request are refused', async () => {
+  test('rejects a list of operations', async () => {
     expect(await post(`[${QUERY},${QUERY}]`)).toMatchObject({ status: 400, codes: ['BAD_REQUEST'] });
   });
 
@@ -102,7 +102,7 @@ describe('GraphQL over HTTP', () => {
     ['application/jsonp', QUERY],
     ['application/json; charset=utf-16', QUERY],
     ['', QUERY],
-  ])('a body of the type "%s" is refused', async (contentType, body) => {
+  ])('rejects a body of the type "%s"', async (contentType, body) => {
     expect(await post(body, { 'content-type': contentType })).toMatchObject({
       status: 415,
       codes: ['UNSUPPORTED_MEDIA_TYPE'],
@@ -114,11 +114,11 @@ describe('GraphQL over HTTP', () => {
     'Application/JSON',
     'application/json;charset="UTF-8"',
     'application/json ; charset=utf-8',
-  ])('a body of the type "%s" is taken', async (contentType) => {
+  ])('accepts a body of the type "%s"', async (contentType) => {
     expect(await post(QUERY, { 'content-type': contentType })).toMatchObject({ status: 200 });
   });
 
-  test('an answer that the client does not accept is refused with a code', async () => {
+  test('returns NOT_ACCEPTABLE when the client accepts none of its formats', async () => {
     expect(await post(QUERY, { accept: 'image/png' })).toMatchObject({ status: 406, codes: ['NOT_ACCEPTABLE'] });
     const subscription = JSON.stringify({ query: 'subscription { runUpdated { id } }' });
     expect(await post(subscription, { accept: 'application/json', 'x-api-key': server.key })).toMatchObject({
@@ -127,7 +127,7 @@ describe('GraphQL over HTTP', () => {
     });
   });
 
-  test('errors of the request are 400 for who asks for application/graphql-response+json', async () => {
+  test('returns 400 for errors of the request when the client accepts application/graphql-response+json', async () => {
     const accept = { accept: 'application/graphql-response+json' };
     for (const query of ['{', '{ nothing }', 'query A { __typename } query B { __typename }']) {
       const answer = await post(JSON.stringify({ query }), accept);
@@ -136,7 +136,7 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
-  test('an answer is the same to the byte in whatever language it is asked for', async () => {
+  test('returns the same bytes for any Accept-Language', async () => {
     const languages = ['de', 'fr-CH, fr;q=0.9, *;q=0.5', '*', 'not;;a=language'];
     const queries = ['{ __typename }', '{ nothing }', '{ jobs(first: 101) { totalCount } }', '{'];
     for (const body of [...queries.map((query) => JSON.stringify({ query })), '{', '{}']) {
@@ -152,7 +152,7 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
-  test('an answer without data is no 2xx for who asks for application/graphql-response+json', async () => {
+  test('returns no 2xx without data when the client accepts application/graphql-response+json', async () => {
     const headers = { 'x-api-key': server.key, accept: 'application/graphql-response+json' };
     for (const query of [
       'query ($id: ID!) { job(id: $id) { id } }',
@@ -168,7 +168,7 @@ describe('GraphQL over HTTP', () => {
     expect(status).toBe(200);
   });
 
-  test('a request without a query is 400, whatever it accepts', async () => {
+  test('returns 400 without a query for any Accept header', async () => {
     for (const accept of ['application/json', 'application/graphql-response+json', '*/*']) {
       const headers = { 'x-api-key': server.key, accept };
       for (const answer of [
@@ -182,13 +182,13 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
-  test('a Host that is none is no problem of the server', async () => {
+  test('serves a request when its Host header is invalid', async () => {
     const query = encodeURIComponent('{ __typename }');
     const answer = await sendRaw(`GET /graphql?query=${query} HTTP/1.1\r\nHost: a b:c\r\nConnection: close\r\n\r\n`);
     expect(answer).toContain('HTTP/1.1 200 OK');
   });
 
-  test('what stands behind a # is no part of the request', async () => {
+  test('ignores the fragment of the URL', async () => {
     const query = encodeURIComponent('{ __typename }');
     for (const rest of ['#&variables={', '#&variables=%7Bx&extensions=%7B', '&operationName=#&variables={']) {
       const answer = await sendRaw(
@@ -200,10 +200,10 @@ describe('GraphQL over HTTP', () => {
   });
 });
 
-describe('bodies', () => {
+describe('request body', () => {
   const padded = (bytes: number): string => QUERY.padEnd(bytes);
 
-  test('one of the limit is taken, one byte more is 413, whether its length is announced or not', async () => {
+  test('is accepted at the limit and rejected with 413 one byte above it, with and without Content-Length', async () => {
     expect(await post(padded(MAX_BODY))).toMatchObject({ status: 200 });
     expect(await post(padded(MAX_BODY + 1))).toMatchObject({ status: 413, codes: ['BODY_TOO_LARGE'] });
     const chunked = (bytes: number) => new Blob([padded(bytes)]).stream();
@@ -227,14 +227,14 @@ describe('bodies', () => {
     ).toMatchObject({ status: 413, codes: ['BODY_TOO_LARGE'] });
   });
 
-  test('one that is announced too large is refused before it is sent', async () => {
+  test('is rejected before it is sent when its Content-Length is too large', async () => {
     const answer = await sendRaw(
       `POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${MAX_BODY + 1}\r\n\r\n`,
     );
     expect(answer).toContain('HTTP/1.1 413 ');
   });
 
-  test('who sends far too much reads the refusal, and not a reset', async () => {
+  test('gets a response instead of a reset when it is far too large', async () => {
     const large = Buffer.alloc(8 * 1024 * 1024);
     const endless = () =>
       new ReadableStream({
@@ -262,13 +262,13 @@ describe('bodies', () => {
     ['gzip', gzipSync],
     ['deflate', deflateSync],
     ['br', brotliCompressSync],
-  ])('%s is taken, counted by what comes out of it', async (encoding, compress) => {
+  ])('with %s is accepted and counted by its decoded size', async (encoding, compress) => {
     const headers = { 'content-encoding': encoding };
     expect(await post(compress(padded(MAX_BODY)), headers)).toMatchObject({ status: 200 });
     expect(await post(compress(padded(MAX_BODY + 1)), headers)).toMatchObject({ status: 413 });
   });
 
-  test('a bomb is refused where it passes the limit', async () => {
+  test('is rejected at the limit when it is a decompression bomb', async () => {
     const bomb = gzipSync(Buffer.alloc(100 * 1024 * 1024));
     expect(bomb.length).toBeGreaterThan(MAX_BODY);
     const inLimit = gzipSync(Buffer.alloc(20 * 1024 * 1024));
@@ -290,13 +290,13 @@ describe('bodies', () => {
     ['the name of something every object has', 'constructor', QUERY, 415],
     ['no JSON', 'identity', '{', 400],
     ['no object', 'identity', '7', 400],
-  ])('%s is refused with a code', async (_, encoding, body, status) => {
+  ])('is rejected with a code: %s', async (_, encoding, body, status) => {
     const answer = await post(body as BodyInit, { 'content-encoding': encoding });
     expect(answer.status).toBe(status);
     expect(answer.codes).toEqual([status === 415 ? 'UNSUPPORTED_MEDIA_TYPE' : 'BAD_REQUEST']);
   });
 
-  test('one that breaks off harms nobody', async () => {
+  test('that ends early leaves the server running', async () => {
     const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
     await once(socket, 'connect');
     socket.write(
@@ -307,12 +307,12 @@ describe('bodies', () => {
   });
 });
 
-describe('pages of other origins', () => {
+describe('CORS', () => {
   const from = (origin: string, init: RequestInit = {}) =>
     send({ method: 'POST', body: QUERY, ...init, headers: { ...JSON_HEADERS, ...init.headers, origin } });
   const preflight = { method: 'OPTIONS', body: null, headers: { 'access-control-request-method': 'POST' } };
 
-  test('those on the list may call, without credentials', async () => {
+  test('allows listed origins, without credentials', async () => {
     for (const origin of ['https://app.example.com', 'https://b.example.com']) {
       for (const { headers } of [await from(origin), await from(origin, preflight)]) {
         expect(headers.get('access-control-allow-origin')).toBe(origin);
@@ -328,7 +328,7 @@ describe('pages of other origins', () => {
     expect(headers.get('access-control-allow-methods')).toBe('GET, POST, PUT, DELETE');
   });
 
-  test('they can read what went wrong, too', async () => {
+  test('lets listed origins read errors', async () => {
     const { status, headers } = await from('https://app.example.com', { body: 'x'.repeat(MAX_BODY + 1) });
     expect(status).toBe(413);
     expect(headers.get('access-control-allow-origin')).toBe('https://app.example.com');
@@ -343,7 +343,7 @@ describe('pages of other origins', () => {
     },
   );
 
-  test('without a list none may', async () => {
+  test('allows no origin when the list is empty', async () => {
     const strict = await startTestServer({ env: { ROLE: 'api' }, database: server.database, s3: server.s3 });
     const response = await fetch(`${strict.url}/graphql`, {
       method: 'POST',

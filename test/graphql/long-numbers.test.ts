@@ -50,17 +50,20 @@ const overSocket = (number: string): Promise<unknown> =>
     };
   });
 
-// A double of each of these prints with 15 digits or fewer: only its text tells that it was longer.
+// The double of each of these prints with 15 digits or fewer: only its text shows that it was longer.
 test.for([
   '100000000000000000001',
   '0.10000000000000000001',
   '-5000000000000000000000.5',
   '1000000000000000000001e-21',
-])('the number %s is refused over POST, GET and WebSocket: it would have lost digits in silence', async (number) => {
-  expect(await post(bodyWith(number))).toEqual(LOST);
-  expect(await get(number)).toEqual(LOST);
-  expect(await overSocket(number)).toEqual(LOST);
-});
+])(
+  'Decimal in variables > rejects the number %s over POST, GET and WebSocket, because a double would lose digits',
+  async (number) => {
+    expect(await post(bodyWith(number))).toEqual(LOST);
+    expect(await get(number)).toEqual(LOST);
+    expect(await overSocket(number)).toEqual(LOST);
+  },
+);
 
 test.for([
   '100000000000000000000',
@@ -68,13 +71,13 @@ test.for([
   '0.000000000000000000000000000001',
   '123456789012345',
   '1e20',
-])('the number %s is taken: a double holds all of its digits', async (number) => {
+])('Decimal in variables > accepts the number %s, because a double holds all its digits', async (number) => {
   expect(await post(bodyWith(number))).toEqual(TAKEN);
   expect(await get(number)).toEqual(TAKEN);
   expect(await overSocket(number)).toEqual(TAKEN);
 });
 
-test('digits inside strings stay what they are, beside a number that is refused', async () => {
+test('Decimal in variables > leaves digits in strings unchanged when another number is rejected', async () => {
   const names = ['x, 12345678901234567890', 'é 😀 "quoted" \\ 100000000000000000001', '__proto__'];
   const records = names.map(
     (name, index) =>

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 
-// Packages look at it when they are loaded, and unmask errors where it says development. So nothing is imported before.
+// Packages read NODE_ENV when they are loaded, and unmask errors in development. So it is set before any other import.
 process.env['NODE_ENV'] = 'development';
 
-test('errors are masked in development, too', async () => {
+test('errors of the server > are masked when NODE_ENV is development', async () => {
   const { startTestServer } = await import('../support/server.ts');
   const { withClient } = await import('../support/postgres-admin.ts');
   const server = await startTestServer({ env: { ROLE: 'api' } });

@@ -31,25 +31,25 @@ const parseGlobalId = (account: FilledAccount, type: string): string => {
   return id;
 };
 
-test('what the schema calls a Node is what ids are given to', () => {
+test('Node > is implemented by every type with global ids', () => {
   expect(types.toSorted()).toEqual([...NODE_TYPES].toSorted());
   expect(types.length).toBeGreaterThan(4);
 });
 
-describe.each(types)('a %s', (type) => {
-  test('is found by its id, the same by node and nodes', async () => {
+describe.each(types)('node of type %s', (type) => {
+  test('is returned by node and nodes', async () => {
     const found = { __typename: type, id: parseGlobalId(ours, type) };
     expect(await server.graphql(BY_ID, { id: found.id }, ours.key)).toEqual({ node: found, nodes: [found] });
   });
 
-  test('of another account is not there', async () => {
+  test('is null when it belongs to another account', async () => {
     const id = parseGlobalId(theirs, type);
     expect(await server.request(BY_ID, { id }, ours.key)).toEqual({ status: 200, data: { node: null, nodes: [null] } });
     expect(await server.graphql(BY_ID, { id }, theirs.key)).toMatchObject({ node: { id } });
   });
 });
 
-test('several of all types come in the order of their ids, with what is not there between them', async () => {
+test('nodes > returns all types in the order of the ids, with null for each unknown id', async () => {
   const ids = types.flatMap((type) => [parseGlobalId(ours, type), 'nothing', parseGlobalId(theirs, type)]).toReversed();
   const { nodes } = await server.graphql<{ nodes: ({ id: string } | null)[] }>(
     'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }',
@@ -60,20 +60,20 @@ test('several of all types come in the order of their ids, with what is not ther
   expect(nodes).toEqual(ids.map((id) => (own.has(id) ? { id } : null)));
 });
 
-/** Every object in a response that has an id, however deep. */
+/** Returns every object with an id in a response, at any depth. */
 const identified = (value: unknown): { readonly __typename: string; readonly id: string }[] => {
   if (typeof value !== 'object' || value === null) return [];
   const below = Object.values(value).flatMap(identified);
   return '__typename' in value && 'id' in value ? [value as { __typename: string; id: string }, ...below] : below;
 };
 
-describe('ids', () => {
-  test('only Nodes have a field named id', () => {
+describe('global ids', () => {
+  test('are in a field named id on Nodes only', () => {
     const withId = Object.values(schema.getTypeMap()).filter((type) => isObjectType(type) && 'id' in type.getFields());
     expect(withId.map(({ name }) => name).toSorted()).toEqual(types.toSorted());
   });
 
-  test('belong to one type each when the results of all queries and mutations share a cache', async () => {
+  test('belong to one type each when a cache contains the results of all queries and mutations', async () => {
     const typesOfId = new Map<string, Set<string>>();
     const typenames = new Set<string>();
     for (const [place, { args }] of Object.entries(ROOT_CALLS)) {

@@ -67,7 +67,7 @@ const newQuery = (): string => `query Q${(count += 1)} { viewer { accountName } 
 const VIEWER = { viewer: { accountName: 'default' } };
 
 describe('automatic persisted queries', () => {
-  test('a hash alone is not found; once the document came with it, the hash is enough, by POST and by GET', async () => {
+  test('are executed by their hash over POST and GET when a request registered the document', async () => {
     const query = newQuery();
     const hash = hashOf(query);
     const unknown = await post(byHash(hash));
@@ -83,7 +83,7 @@ describe('automatic persisted queries', () => {
     expect((await get({ documentId: `sha256:${hash}` })).data).toEqual(VIEWER);
   });
 
-  test('variables and the name of the operation come with the hash', async () => {
+  test('accept variables and an operation name with the hash', async () => {
     const query = 'query A { __typename } query B($id: ID!) { node(id: $id) { id } }';
     const asked = { operationName: 'B', variables: { id: 'x' }, ...byHash(hashOf(query)) };
     expect((await post({ query, ...asked })).data).toEqual({ node: null });
@@ -91,7 +91,7 @@ describe('automatic persisted queries', () => {
     expect(codeOf(await post({ ...asked, variables: {} }))).toBe('BAD_USER_INPUT');
   });
 
-  test('another account may send the hash, and is answered for itself', async () => {
+  test('are shared between accounts, and read the data of the caller', async () => {
     const query = newQuery();
     await post({ query, ...byHash(hashOf(query)) });
     const key = await open.createKey('other', ['READ']);
@@ -99,7 +99,7 @@ describe('automatic persisted queries', () => {
     expect(codeOf(await post(byHash(hashOf(query)), { key: null }))).toBe('UNAUTHENTICATED');
   });
 
-  test('a hash of something else is refused, and nothing is kept under it', async () => {
+  test('reject a wrong hash and register nothing under it', async () => {
     const [query, other] = [newQuery(), newQuery()];
     for (const hash of [hashOf(other), hashOf(query).toUpperCase(), 'x']) {
       const answer = await post({ query, ...byHash(hash) });
@@ -118,12 +118,12 @@ describe('automatic persisted queries', () => {
     ['an empty id', { documentId: '' }],
     ['extensions that are a text', { extensions: 'persistedQuery' }],
     ['neither id nor document', { extensions: { persistedQuery: null } }],
-  ])('%s is a bad request', async (_, body) => {
+  ])('return BAD_REQUEST for %s', async (_, body) => {
     const answer = await post(body);
     expect([answer.status, codeOf(answer)]).toEqual([400, 'BAD_REQUEST']);
   });
 
-  test('an unknown id is not found, whatever it is called', async () => {
+  test('return PERSISTED_QUERY_NOT_FOUND for any unknown id', async () => {
     for (const documentId of ['constructor', '__proto__', 'md5:x', 'x'.repeat(10_000)]) {
       expect(codeOf(await post({ documentId }))).toBe('PERSISTED_QUERY_NOT_FOUND');
     }
@@ -133,18 +133,18 @@ describe('automatic persisted queries', () => {
     ['a document that does not parse', '{', 'GRAPHQL_PARSE_FAILED'],
     ['a document that is not valid', '{ nothing }', 'GRAPHQL_VALIDATION_FAILED'],
     ['a document that asks for too much', `{ ${'__typename '.repeat(21)} }`, 'DOCUMENT_TOO_LARGE'],
-  ])('%s is refused as ever, and not kept', async (_, query, code) => {
+  ])('reject %s and do not register it', async (_, query, code) => {
     expect(codeOf(await post({ query, ...byHash(hashOf(query)) }))).toBe(code);
     expect(codeOf(await post(byHash(hashOf(query))))).toBe('PERSISTED_QUERY_NOT_FOUND');
   });
 
-  test('of somebody without a key nothing is kept', async () => {
+  test('register nothing when the request has no key', async () => {
     const query = '{ __typename }';
     expect((await post({ query, ...byHash(hashOf(query)) }, { key: null })).data).toEqual({ __typename: 'Query' });
     expect(codeOf(await post(byHash(hashOf(query))))).toBe('PERSISTED_QUERY_NOT_FOUND');
   });
 
-  test('a mutation is not sent with GET by its hash either', async () => {
+  test('reject a mutation by its hash over GET', async () => {
     const query = 'mutation { deleteStream(name: "persisted") { __typename } }';
     expect((await post({ query, ...byHash(hashOf(query)) })).data).toEqual({
       deleteStream: { __typename: 'NotFoundError' },
@@ -153,7 +153,7 @@ describe('automatic persisted queries', () => {
     expect([answer.status, codeOf(answer)]).toEqual([405, 'BAD_REQUEST']);
   });
 
-  test('subscriptions come by their hash, over SSE and WebSocket', async () => {
+  test('execute subscriptions by their hash over SSE and WebSocket', async () => {
     const run = await (await createSteppedJob(open)).run();
     const query = 'subscription ($id: ID!) { runUpdated(runId: $id) { id } }';
     const variables = { id: run.id };
@@ -189,7 +189,7 @@ describe('automatic persisted queries', () => {
     expect(text).toContain(JSON.stringify(found.payload));
   });
 
-  test('what was not asked for longest gives way, and a document of an eighth of the bytes is not kept', async () => {
+  test('evict the least recently used document, and do not cache one of an eighth of the memory', async () => {
     const server = await startAnother({ PERSISTED_DOCUMENT_BYTES: '8192' });
     const queries = Array.from({ length: 40 }, newQuery);
     for (const query of queries)
@@ -208,7 +208,7 @@ describe('automatic persisted queries', () => {
     await server.stop();
   });
 
-  test('where none are kept, clients are told not to try again', async () => {
+  test('return PERSISTED_QUERY_NOT_SUPPORTED when registration is disabled', async () => {
     const server = await startAnother({ PERSISTED_DOCUMENT_BYTES: '0' });
     const query = newQuery();
     expect((await post({ query, ...byHash(hashOf(query)) }, { server })).data).toEqual(VIEWER);
@@ -218,7 +218,7 @@ describe('automatic persisted queries', () => {
     await server.stop();
   });
 
-  test('texts never hold more than their bound together, and the last one in is there', () => {
+  test('never take more than their memory, and contain the last registered document', () => {
     const set = fc.tuple(fc.integer({ min: 0, max: 30 }), fc.integer({ min: 0, max: 900 }));
     const texts = fc.array(set, { minLength: 30, maxLength: 100 });
     fc.assert(
@@ -238,7 +238,7 @@ describe('automatic persisted queries', () => {
 
 describe('trusted documents', () => {
   const QUERY = 'query Trusted { viewer { accountName } }';
-  /** Whose id in the file is as Code Generator writes it. */
+  /** Document whose id in the file has the form of GraphQL Code Generator. */
   const PREFIXED = 'query Prefixed { viewer { accountName } }';
   const LARGE = `query Large { ${Array.from({ length: 21 }, (_, index) => `a${index}: __typename`).join(' ')} }`;
   let folder: string;
@@ -251,7 +251,7 @@ describe('trusted documents', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  test('they are known from the start by their ids, and others are run beside them', async () => {
+  test('are known by their ids from the start, and other documents are executed too', async () => {
     const server = await startAnother({ TRUSTED_DOCUMENTS: file });
     const query = newQuery();
     for (const body of [
@@ -268,7 +268,7 @@ describe('trusted documents', () => {
     await server.stop();
   });
 
-  test('where only they are, every other document is refused, by HTTP and WebSocket, and the limits hold for them too', async () => {
+  test('are the only ones executed over HTTP and WebSocket, within the limits, when TRUSTED_DOCUMENTS_ONLY is set', async () => {
     const server = await startAnother({
       TRUSTED_DOCUMENTS: file,
       TRUSTED_DOCUMENTS_ONLY: 'true',
@@ -295,11 +295,11 @@ describe('trusted documents', () => {
   });
 
   test.each([
-    ['is not there', null, 'cannot be read (ENOENT)'],
-    ['is no JSON', '{', 'must be a JSON object that maps ids to documents'],
+    ['is missing', null, 'cannot be read (ENOENT)'],
+    ['is not JSON', '{', 'must be a JSON object that maps ids to documents'],
     ['is a list', '[]', 'must be a JSON object that maps ids to documents'],
     ['has no texts', '{"a": 1}', 'must map each id to a document as a string'],
-  ])('a file that %s stops the start with a message', async (_, text, problem) => {
+  ])('stop the start with a message when the file %s', async (_, text, problem) => {
     const wrong = join(folder, 'wrong.json');
     await (text === null ? rm(wrong, { force: true }) : writeFile(wrong, text));
     const config = loadConfig({ DATABASE_URL: open.database.url, PORT: '0', TRUSTED_DOCUMENTS: wrong });
@@ -309,7 +309,7 @@ describe('trusted documents', () => {
     expect(formatStartupError(error)).toBe(`Sluice cannot start: the file ${wrong} of TRUSTED_DOCUMENTS ${problem}.`);
   });
 
-  test('only they, but no file: that would refuse everything, and the start says so', () => {
+  test('stop the start with a message when TRUSTED_DOCUMENTS_ONLY is set without a file', () => {
     expect(() => loadConfig({ DATABASE_URL: 'postgres://x/y', TRUSTED_DOCUMENTS_ONLY: 'true' })).toThrow(
       'TRUSTED_DOCUMENTS_ONLY needs the file TRUSTED_DOCUMENTS',
     );

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { toPlainRecords } from '../../src/graphql/plugins/fast-path-variables.ts';
 import { createSchema } from '../../src/graphql/schema/schema.ts';
 
-// Lists that pass the coercion of variables are held against it.
+// Compares the fast path of variables with the coercion of graphql.
 
 const type = typeFromAST(createSchema(), parseType('[AllocationRecordInput!]')) as GraphQLInputType;
 
@@ -47,7 +47,7 @@ const record = fc.oneof(
 const plain = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(value, (_, one: unknown) => (Number.isNaN(one) ? 'NaN' : one)));
 
-test('a list that passes the coercion is what the coercion would have made of it', () => {
+test('toPlainRecords > returns what the coercion of graphql returns when it accepts a list', () => {
   let passed = 0;
   let coerced = 0;
   fc.assert(

@@ -3,7 +3,7 @@ import { querySql } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
 
-// The limit holds for a whole request, however many fields it has.
+// The limit applies to the whole request, summed over its fields.
 
 const LIMIT = 5;
 
@@ -45,16 +45,16 @@ const refused = (actual: number) => ({
   actual,
 });
 
-test('the field with which a request goes over the limit writes nothing, nor does one after it', async () => {
+test('record limit > rejects the field that exceeds it and every later field of the request', async () => {
   const variables = { a: inputOf('a', 3), b: inputOf('b', 3), c: inputOf('c', 1) };
   expect(await server.graphql(THREE_SUMS, variables)).toEqual({ a: written(3), b: refused(6), c: refused(7) });
   expect([await storedIn('a'), await storedIn('b'), await storedIn('c')]).toEqual([3, 0, 0]);
-  // The next request begins anew.
+  // The next request starts at 0.
   const exactly = { a: inputOf('a', 1), b: inputOf('b', 3), c: inputOf('c', 1) };
   expect(await server.graphql(THREE_SUMS, exactly)).toEqual({ a: written(1), b: written(3), c: written(1) });
 });
 
-test('selectors of a deletion count with them', async () => {
+test('record limit > counts the selectors of a delete', async () => {
   const [record] = inputOf('d', 1).records;
   const { timestamp, granularity } = record ?? {};
   const answer = await server.graphql(
@@ -65,7 +65,7 @@ test('selectors of a deletion count with them', async () => {
   expect(answer).toEqual({ a: written(LIMIT), b: refused(LIMIT + 1) });
 });
 
-test('over WebSocket each operation is a request of its own', async () => {
+test('record limit > applies to each operation over WebSocket', async () => {
   const client = await openSocket(server.url, { 'x-api-key': server.key });
   try {
     await client.until(({ type }) => type === 'connection_ack');

@@ -45,7 +45,7 @@ const hasStatus =
     data?.runUpdated.status === status && (runId === undefined || data.runUpdated.id === runId);
 
 describe('runUpdated over SSE', () => {
-  test('shows a run as it stands, then each change, and ends with it', async () => {
+  test('sends the current state of a run, then each change, and ends with the run', async () => {
     const run = await (await createSteppedJob(server)).run();
     const stream = await follow({ runId: run.id });
     await stream.until(hasStatus('QUEUED'));
@@ -58,7 +58,7 @@ describe('runUpdated over SSE', () => {
     expect(shown(stream)).toEqual(['QUEUED 0', 'RUNNING 0', 'RUNNING 3', 'SUCCEEDED 7']);
   });
 
-  test('shows a run that has ended once, and ends', async () => {
+  test('sends one state and ends when the run has ended before', async () => {
     const run = await (await createSteppedJob(server)).run();
     await run.start();
     await run.fail();
@@ -67,7 +67,7 @@ describe('runUpdated over SSE', () => {
     expect(shown(stream)).toEqual(['FAILED 0']);
   });
 
-  test('with a jobId shows the runs of the job that wait and run, then each change, and goes on', async () => {
+  test('sends the queued and running runs of a job, then each change, when jobId is set', async () => {
     const job = await createSteppedJob(server);
     const elsewhere = await (await createSteppedJob(server)).run();
     const ended = await job.run();
@@ -85,12 +85,12 @@ describe('runUpdated over SSE', () => {
     expect(new Set(stream.results.map(({ data }) => data?.runUpdated.id))).toEqual(new Set([first.id, second.id]));
   });
 
-  test('without arguments shows the runs of the account and of no other', async () => {
+  test('sends only the runs of the account when no argument is set', async () => {
     const foreignKey = await server.createKey('neighbour', ['JOBS']);
     const foreign = await (await createSteppedJob(server, foreignKey)).run();
     const mine = await (await createSteppedJob(server)).run();
     const [stream, neighbour] = await Promise.all([follow({}), follow({}, foreignKey)]);
-    // The first look at what is under way comes after the answer's head.
+    // The active runs are read after the head of the response was sent.
     await Promise.all([stream.until(hasStatus('QUEUED', mine.id)), neighbour.until(hasStatus('QUEUED', foreign.id))]);
     await mine.start();
     await foreign.start();
@@ -100,7 +100,7 @@ describe('runUpdated over SSE', () => {
     expect(shown(stream, foreign.id)).toEqual([]);
   });
 
-  test('shows on one server the run that another one executes', async () => {
+  test('sends the changes of a run that another server executes', async () => {
     const run = await (await createSteppedJob(server)).run();
     const stream = await follow({ runId: run.id }, server.key, other);
     await stream.until(hasStatus('QUEUED'));
@@ -110,7 +110,7 @@ describe('runUpdated over SSE', () => {
     expect(await stream.ended).toBe(true);
   });
 
-  test('is understood by the client of graphql-sse', async () => {
+  test('works with the client of graphql-sse', async () => {
     const run = await (await createSteppedJob(server)).run();
     const client = createSseClient({ url: `${server.url}/graphql`, headers: { 'X-API-Key': server.key } });
     const seen: string[] = [];
@@ -128,14 +128,14 @@ describe('runUpdated over SSE', () => {
     ['an id that names nothing', { runId: 'x' }, 'NOT_FOUND'],
     ['the id of a job where a run belongs', { runId: 'Sm9iOjE' }, 'NOT_FOUND'],
     ['an unknown job', { jobId: 'x' }, 'NOT_FOUND'],
-  ])('%s: %s is refused before anything is streamed', async (_, variables, code) => {
+  ])('rejects the request before the stream starts: %s: %s', async (_, variables, code) => {
     const stream = await follow(variables);
     expect(await stream.ended).toBe(true);
     expect(stream.results).toMatchObject([{ errors: [{ extensions: { code } }] }]);
     expect(stream.results[0]?.data ?? null).toBeNull();
   });
 
-  test('what belongs to another account is not there', async () => {
+  test('returns NOT_FOUND for runs and jobs of another account', async () => {
     const key = await server.createKey('stranger', ['ADMIN']);
     const job = await createSteppedJob(server);
     const run = await job.run();
@@ -147,8 +147,8 @@ describe('runUpdated over SSE', () => {
   });
 });
 
-describe('no state is lost', () => {
-  test('whenever in its life a run is subscribed to, the last state shown is the one it ended in', async () => {
+describe('runUpdated', () => {
+  test('sends the final state last when the subscription starts at any time in the life of a run', async () => {
     const lives = Array.from({ length: 9 }, async (_, index) => {
       const run = await (await createSteppedJob(server)).run();
       const streams: Promise<EventStream<Update>>[] = [];
@@ -178,7 +178,7 @@ describe('no state is lost', () => {
     expect(await Promise.all(lives)).not.toHaveLength(0);
   });
 
-  test('a listener whose backend is terminated again and again misses no change', async () => {
+  test('misses no change when the backend of the listener is terminated repeatedly', async () => {
     const job = await createSteppedJob(server);
     const stream = await follow({ jobId: job.id });
     const ended: string[] = [];
@@ -196,15 +196,15 @@ describe('no state is lost', () => {
     }
     // Sooner than by the look at everything that is taken every five seconds.
     for (const id of ended) await stream.until(hasStatus('SUCCEEDED', id), 3000);
-    // And what comes after is told at once again.
+    // Later changes are sent immediately again.
     const run = await job.run();
     await stream.until(hasStatus('QUEUED', run.id), 3000);
     expect(ended).toHaveLength(5);
   });
 });
 
-describe('places', () => {
-  test('a client that goes gives its place back at once, though nothing happens', async () => {
+describe('MAX_SUBSCRIPTIONS_PER_KEY', () => {
+  test('releases the slot immediately when a client disconnects while no run changes', async () => {
     const job = await createSteppedJob(server);
     const streams = await Promise.all(Array.from({ length: 10 }, () => follow({ jobId: job.id })));
     const metric = async (): Promise<number> => {
@@ -218,7 +218,7 @@ describe('places', () => {
     expect(performance.now() - left).toBeLessThan(1500);
   });
 
-  test('a key has so many subscriptions on a server and no more, also where all come at once', async () => {
+  test('limits the subscriptions of a key on a server, also when all start concurrently', async () => {
     const key = await server.createKey('default', ['READ']);
     const job = await createSteppedJob(server);
     await job.run();

@@ -5,7 +5,7 @@ import { querySql } from '../support/job-steps.ts';
 import { createSteppedJob, type SteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
-// What is worked out once for many subscribers, and what must not be.
+// Results that subscribers share, and results that they must not share.
 
 interface Update {
   readonly runUpdated: Readonly<Record<string, unknown>> & { readonly status?: string };
@@ -30,7 +30,7 @@ const hasStatus = (status: string) => (result: { readonly data?: Update | null }
   result.data?.runUpdated.status === status;
 const hasRows = (rows: number) => (result: { readonly data?: Update | null }) =>
   result.data?.runUpdated['rowsWritten'] === rows;
-/** The readers of the feed, each of which is told of what happens from then on. */
+/** Number of subscriptions of the feed, each of which receives the changes from then on. */
 const untilFollowing = (count: number) =>
   eventually(
     async () =>
@@ -38,7 +38,7 @@ const untilFollowing = (count: number) =>
     (found) => found === count,
   );
 
-test('what an event needs is looked up once, however many subscribers of a key ask the same', async () => {
+test('event deduplication > executes an event once for all subscribers of a key with the same operation', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
   const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status rowsWritten objects { key } } }';
@@ -58,7 +58,7 @@ test('what an event needs is looked up once, however many subscribers of a key a
   }
 });
 
-test('no answer is given to another question: of another key, with other variables, fields or operation', async () => {
+test('event deduplication > shares no result between different keys, variables, fields or operations', async () => {
   await untilFollowing(0);
   const job = await createSteppedJob(server);
   const run = await job.run();
@@ -86,7 +86,7 @@ test('no answer is given to another question: of another key, with other variabl
   }
 });
 
-test('subscribers of two accounts that ask the same in the same words see their own runs alone', async () => {
+test('event deduplication > sends each account only its own runs when two accounts use the same document', async () => {
   const key = await server.createKey('stranger', ['ADMIN']);
   const query = 'subscription { runUpdated { status id } }';
   await untilFollowing(0);
@@ -103,7 +103,7 @@ test('subscribers of two accounts that ask the same in the same words see their 
   expect(idsIn(own).has(runs[1]?.id)).toBe(false);
 });
 
-test('an event that cannot be answered is told to each as an error without what is inside, and the next one is answered', async () => {
+test('event deduplication > sends a masked error to each subscriber when an event fails, and then the next event', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
   const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status rowsWritten objects { key } } }';
@@ -126,7 +126,7 @@ test('an event that cannot be answered is told to each as an error without what 
   for (const stream of streams) await stream.until(hasRows(3));
 });
 
-test('one that goes in the middle takes nothing from the others', async () => {
+test('event deduplication > continues for the others when a subscriber disconnects', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
   const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status rowsWritten objects { key } } }';
@@ -144,7 +144,7 @@ test('one that goes in the middle takes nothing from the others', async () => {
   expect(streams[5]?.results.filter(({ errors }) => errors)).toEqual([]);
 });
 
-test('the streams of a revoked key end within a second, those opened right before too, and those of another go on', async () => {
+test('event deduplication > ends the streams of a revoked key within a second and continues those of other keys', async () => {
   const job = await createSteppedJob(server);
   const run = await job.run();
   const query = 'subscription ($jobId: ID) { runUpdated(jobId: $jobId) { status } }';

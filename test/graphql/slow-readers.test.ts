@@ -29,7 +29,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** Changes every run so many times, as their workers would. */
+/** Changes every run the given number of times, as workers do. */
 const changeRuns = (rounds: number): Promise<void> =>
   withClient(server.database.url, async (client) => {
     for (let round = 0; round < rounds; round += 1) {
@@ -67,8 +67,8 @@ const openDeafStream = async (): Promise<Socket> => {
   return socket;
 };
 
-describe('clients that never read', () => {
-  test('hold bounded memory, keep their places and hinder nobody, and give the places back when they go', async () => {
+describe('clients that do not read', () => {
+  test('take bounded memory, do not affect others, and release their slots when they disconnect', async () => {
     const streams = await Promise.all(Array.from({ length: 3 }, openDeafStream));
     const webSockets = await Promise.all(
       Array.from({ length: 3 }, async () => {
@@ -107,7 +107,7 @@ describe('clients that never read', () => {
     await eventually(openSubscriptions, (count) => count === 0);
   });
 
-  test('a stream whose reader takes nothing is given up, and its source with it', async () => {
+  test('lose their stream and its source after the time limit', async () => {
     let isCanceled = false;
     const http = createServer((request, response) => {
       const endless = new ReadableStream<Uint8Array>({
@@ -134,7 +134,7 @@ describe('clients that never read', () => {
   });
 });
 
-test.each(['goes', 'never reads'])('events for a reader that %s end, and their source with them', async (how) => {
+test.each(['goes', 'never reads'])('sendEvents > ends the events and their source when the reader %s', async (how) => {
   let isEnded = false;
   let given = 0;
   const http = createServer((_, response) => {
@@ -160,13 +160,13 @@ test.each(['goes', 'never reads'])('events for a reader that %s end, and their s
     (ended) => ended,
     5000,
   );
-  // What the kernel took, and not all that there was.
+  // Only what fits into the buffers of the kernel.
   expect(given).toBeLessThan(2000);
   socket.destroy();
   http.close();
 });
 
-test('a server that stops tells its streams, and does not wait for those who do not read', async () => {
+test('shutdown > ends subscriptions with an error and does not wait for clients that do not read', async () => {
   const stopping = await startTestServer({ env: { ROLE: 'api' }, database: server.database, s3: server.s3 });
   const client = await openSocket(stopping.url, { 'X-API-Key': stopping.key });
   await client.until(({ type }) => type === 'connection_ack');
@@ -184,7 +184,7 @@ test('a server that stops tells its streams, and does not wait for those who do 
   expect(performance.now() - begun).toBeLessThan(4000);
   // A stream that was cut off is not one that has ended.
   expect(text).toMatch(/"code":"UNAVAILABLE".*\n\nevent: complete\n/);
-  // The clients of graphql-ws connect again after this code, if they were told of no end before.
+  // Clients of graphql-ws reconnect after this code unless they received an error before it.
   expect(code).toBe(1001);
   expect(client.messages.map(({ type }) => type)).not.toContain('complete');
   expect(client.messages.map(({ type }) => type)).not.toContain('error');

@@ -35,7 +35,7 @@ const ask = async (client: SocketClient, payload: object, id = '1'): Promise<Soc
   return client.until((message) => message.id === id && message.type !== 'complete');
 };
 
-describe('the key of a socket', () => {
+describe('API key of a WebSocket', () => {
   test.each(['X-API-Key', 'x-api-key', 'X-Api-KEY', 'Authorization', 'authorization'])(
     'is taken from %s in the payload of connection_init',
     async (name) => {
@@ -52,9 +52,9 @@ describe('the key of a socket', () => {
   test.each([
     ['none', {}],
     ['an unknown one', { 'X-API-Key': 'no such key, but long enough' }],
-    ['one that is no text', { 'X-API-Key': 7 }],
+    ['one that is not a string', { 'X-API-Key': 7 }],
     ['an empty one', { Authorization: 'Bearer ' }],
-  ])('%s: closed with 4401, and nothing that comes after is done', async (_name, payload) => {
+  ])('%s: closes with 4401 and executes nothing', async (_name, payload) => {
     const client = await connectWith(payload);
     // Sent before the close can have arrived.
     client.send({ type: 'subscribe', id: '1', payload: { query: '{ __typename }' } });
@@ -62,13 +62,13 @@ describe('the key of a socket', () => {
     expect(client.messages).toEqual([]);
   });
 
-  test('an operation before connection_init closes with 4401', async () => {
+  test('closes with 4401 when an operation arrives before connection_init', async () => {
     const client = await connectWith();
     client.send({ type: 'subscribe', id: '1', payload: { query: '{ __typename }' } });
     expect(await client.closed).toBe(4401);
   });
 
-  test('revoked while the socket is open: its subscription ends and it is closed with 4403, within a second', async () => {
+  test('ends subscriptions and closes with 4403 within a second when it is revoked', async () => {
     const key = await server.createKey('default', ['READ']);
     const client = await acknowledged(key);
     client.send({ type: 'subscribe', id: '1', payload: { query: 'subscription { runUpdated { id } }' } });
@@ -82,7 +82,7 @@ describe('the key of a socket', () => {
 });
 
 describe('operations over WebSocket', () => {
-  test('a run is followed by the client of graphql-ws, as it stands and then at each change, until it has ended', async () => {
+  test('send the current state of a run, then each change until its end, to the client of graphql-ws', async () => {
     const run = await (await createSteppedJob(server)).run();
     const client = createClient({
       url: `${server.url.replace('http', 'ws')}/graphql`,
@@ -103,7 +103,7 @@ describe('operations over WebSocket', () => {
     expect(seen).toEqual(['QUEUED', 'RUNNING', 'SUCCEEDED']);
   });
 
-  test('queries and mutations work too, several at a time', async () => {
+  test('include queries and mutations, several concurrently', async () => {
     const client = await acknowledged();
     const [one, two] = await Promise.all([
       ask(client, { query: '{ streams { totalCount } }' }, 'a'),
@@ -118,9 +118,9 @@ describe('operations over WebSocket', () => {
     ['no GraphQL, for the second time', { query: '{' }, 'error', 'GRAPHQL_PARSE_FAILED'],
     ['an unknown field', { query: '{ nothing }' }, 'error', 'GRAPHQL_VALIDATION_FAILED'],
     ['too deep a document', { query: '{a'.repeat(20_000) }, 'error', 'GRAPHQL_PARSE_FAILED'],
-    ['too much at once', { query: `{ ${'a '.repeat(2001)}}` }, 'error', 'DOCUMENT_TOO_LARGE'],
+    ['too much in one document', { query: `{ ${'a '.repeat(2001)}}` }, 'error', 'DOCUMENT_TOO_LARGE'],
     [
-      'an operation that is not there',
+      'an unknown operation',
       { query: 'query A { __typename }', operationName: 'B' },
       'error',
       'OPERATION_RESOLUTION_FAILURE',
@@ -132,19 +132,19 @@ describe('operations over WebSocket', () => {
       'BAD_USER_INPUT',
     ],
     ['a page that is too large', { query: '{ jobs(first: 101) { totalCount } }' }, 'next', 'BAD_USER_INPUT'],
-    ['a run that is not there', { query: 'subscription { runUpdated(runId: "x") { id } }' }, 'next', 'NOT_FOUND'],
-  ])('%s is answered with a code, and the socket lives', async (_name, payload, type, code) => {
+    ['an unknown run', { query: 'subscription { runUpdated(runId: "x") { id } }' }, 'next', 'NOT_FOUND'],
+  ])('return a code and keep the socket open: %s', async (_name, payload, type, code) => {
     const client = await acknowledged();
     const answer = await ask(client, payload);
     expect(answer.type).toBe(type);
     const errors = type === 'error' ? answer.payload : (answer.payload as { errors: unknown }).errors;
     expect(errors).toMatchObject([{ extensions: { code } }]);
-    // Instructions for an HTTP answer are none of the client's business.
+    // Instructions for an HTTP response are not sent.
     expect(JSON.stringify(answer)).not.toContain('"http"');
     expect(await ask(client, { query: '{ __typename }' }, '2')).toMatchObject({ type: 'next' });
   });
 
-  test('a socket has so many operations under way and no more', async () => {
+  test('are limited to a number of active ones per socket', async () => {
     const client = await acknowledged();
     await withClient(server.database.url, async (blocker) => {
       await blocker.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
@@ -163,13 +163,13 @@ describe('operations over WebSocket', () => {
     );
   });
 
-  test('a key without the scope is told so', async () => {
+  test('return FORBIDDEN when the key lacks the scope', async () => {
     const client = await acknowledged(await server.createKey('default', ['INGEST']));
     const answer = await ask(client, { query: '{ jobs { totalCount } }' });
     expect(answer.payload).toMatchObject({ data: null, errors: [{ extensions: { code: 'FORBIDDEN' } }] });
   });
 
-  test('a message that is none closes with 4400, one that is too large with 1009', async () => {
+  test('close with 4400 for an invalid message and with 1009 for one that is too large', async () => {
     const odd = await acknowledged();
     odd.socket.send('hello');
     expect(await odd.closed).toBe(4400);
@@ -179,7 +179,7 @@ describe('operations over WebSocket', () => {
   });
 
   test.each(['next', 'error', 'connection_ack'])(
-    'a message of the type %s, which is for the server to send, closes with 4400 like whatever else is none',
+    'closes with 4400 when the client sends a message of the type %s, which only servers send',
     async (type) => {
       const client = await acknowledged();
       client.send({ type, id: '1', payload: type === 'error' ? [{ message: 'No.' }] : {} });
@@ -187,7 +187,7 @@ describe('operations over WebSocket', () => {
     },
   );
 
-  test('another subprotocol is refused', async () => {
+  test('require the subprotocol graphql-transport-ws', async () => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-ws');
     const [error] = (await once(socket, 'error')) as [Error];
     expect(error.message).toContain('subprotocol');
@@ -195,8 +195,8 @@ describe('operations over WebSocket', () => {
   });
 });
 
-describe('sockets that behave badly', () => {
-  test('one that is gone before its key was looked up leaves no timer behind', async () => {
+describe('WebSocket', () => {
+  test('leaves no timer when it closes before its key was looked up', async () => {
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const before = timers();
     const clients = await Promise.all(Array.from({ length: 20 }, () => openSocket(server.url)));
@@ -212,7 +212,7 @@ describe('sockets that behave badly', () => {
     );
   });
 
-  test('an upgrade to another path that is reset does not end the server', async () => {
+  test('does not end the server when an upgrade to another path is reset', async () => {
     for (const path of ['/nothing', '/graphql']) {
       const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
       await once(socket, 'connect');
