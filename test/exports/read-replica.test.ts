@@ -2,42 +2,31 @@ import { Writable } from 'node:stream';
 import pino, { type Logger } from 'pino';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { loadConfig } from '../../src/config/config.ts';
-import { migrate } from '../../src/db/migrate.ts';
 import { brokenPromises } from '../support/bucket-check.ts';
 import { createFaults, createGate } from '../support/faults.ts';
 import { addRecords, createJob, endedRun, multiplyRecords, readExport, readRun, runJob } from '../support/job-steps.ts';
-import { openClient, urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
-import { type CopiedPostgres, type RestartablePostgres, startTestPostgres } from '../support/postgres-server.ts';
+import { openClient, urlOfDatabase, withClient } from '../support/postgres-admin.ts';
 import { runSluice } from '../support/sluice-process.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { type PrimaryWithStandby, startPrimaryWithStandby } from '../support/standby.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
 /** About 17 MB of CSV: more than the sockets between the database and the server buffer. */
 const ROWS = 100_000;
-const ROLE = 'sluice_owner';
 const LEFT_OUT = 'exports read from DATABASE_URL for a minute: the standby is down or behind';
 
-let primary: CopiedPostgres;
-let standby: RestartablePostgres;
+let cluster: PrimaryWithStandby;
+let primary: PrimaryWithStandby['primary'];
+let standby: PrimaryWithStandby['standby'];
 /** URLs of the same database on both servers, with the role of Sluice. */
 let url: string;
 let readUrl: string;
 
 beforeAll(async () => {
-  primary = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined);
-  await withClient(primary.url, async (admin) => {
-    await admin.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD 'owner'`);
-    await admin.query(`CREATE DATABASE sluice OWNER ${ROLE}`);
-  });
-  url = urlOfRole(urlOfDatabase(primary.url, 'sluice'), ROLE, 'owner');
-  await migrate(url);
-  standby = await primary.startStandby();
-  readUrl = urlOfRole(urlOfDatabase(standby.url, 'sluice'), ROLE, 'owner');
+  cluster = await startPrimaryWithStandby();
+  ({ primary, standby, url, standbyUrl: readUrl } = cluster);
 });
-afterAll(async () => {
-  await standby.stop();
-  await primary.stop();
-});
+afterAll(() => cluster.stop());
 
 interface LogLine {
   readonly msg: string;

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { migrate } from '../../src/db/migrate.ts';
 import { createFaults } from '../support/faults.ts';
 import {
   addRecords,
@@ -12,36 +11,26 @@ import {
   runThat,
   type StepServer,
 } from '../support/job-steps.ts';
-import { urlOfDatabase, urlOfRole, withClient } from '../support/postgres-admin.ts';
-import { type CopiedPostgres, type RestartablePostgres, startTestPostgres } from '../support/postgres-server.ts';
+import { withClient } from '../support/postgres-admin.ts';
 import { scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { type PrimaryWithStandby, startPrimaryWithStandby } from '../support/standby.ts';
 import { verdict, write } from '../streams/writes.ts';
 import { readUsage } from '../usage/questions.ts';
 
-const ROLE = 'sluice_owner';
 const DAY = '2026-01-25T00:00:00Z';
 const SLOT = '2026-01-28T02:00:00Z';
 
-let primary: CopiedPostgres;
-let standby: RestartablePostgres;
+let cluster: PrimaryWithStandby;
+let primary: PrimaryWithStandby['primary'];
+let standby: PrimaryWithStandby['standby'];
 let url: string;
 let standbyUrl: string;
 beforeAll(async () => {
-  primary = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined);
-  await withClient(primary.url, async (admin) => {
-    await admin.query(`CREATE ROLE ${ROLE} LOGIN PASSWORD 'owner'`);
-    await admin.query(`CREATE DATABASE sluice OWNER ${ROLE}`);
-  });
-  url = urlOfRole(urlOfDatabase(primary.url, 'sluice'), ROLE, 'owner');
-  await migrate(url);
-  standby = await primary.startStandby();
-  standbyUrl = urlOfRole(urlOfDatabase(standby.url, 'sluice'), ROLE, 'owner');
+  cluster = await startPrimaryWithStandby();
+  ({ primary, standby, url, standbyUrl } = cluster);
 });
-afterAll(async () => {
-  await standby.stop();
-  await primary.stop();
-});
+afterAll(() => cluster.stop());
 
 const startOn = (databaseUrl: string, options: { readonly role: string; readonly s3?: TestServer['s3'] }) =>
   startTestServer({
