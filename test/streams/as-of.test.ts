@@ -65,7 +65,7 @@ const request = (kind: 'SUM' | 'REPLACE', stream: string, records: readonly Retu
   path: ['input'],
 });
 
-test('a sum that commits after the snapshot was taken is not in it, one that began later and committed before is', async () => {
+test('watermark > contains exactly the sums that committed before it, in whatever order they began', async () => {
   const stream = 'out-of-order';
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
@@ -96,7 +96,7 @@ test('a sum that commits after the snapshot was taken is not in it, one that beg
   expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '7' });
 });
 
-test('a replace that is not committed when the snapshot is taken hides nothing in it, then or later', async () => {
+test('watermark > hides nothing for a replace that committed after it', async () => {
   const stream = 'replaced-meanwhile';
   await write(server, 'Sum', { stream, records: [record('1'), record('2', { elementName: 'globex' })] });
   let during = '';
@@ -112,7 +112,7 @@ test('a replace that is not committed when the snapshot is taken hides nothing i
   expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
 });
 
-test('a sum that waits for its stream while the snapshot is taken, its operation written already, is not in it', async () => {
+test('watermark > leaves out a sum that waits for the stream when it is taken', async () => {
   const stream = 'waiting';
   await write(server, 'Sum', { stream, records: [record('1')] });
   const client = await openClient(server.database.url);
@@ -133,7 +133,7 @@ test('a sum that waits for its stream while the snapshot is taken, its operation
   }
 });
 
-test('a stream made or deleted by a transaction that is not committed is as it was', async () => {
+test('watermark > ignores a stream that an open transaction creates or deletes', async () => {
   await write(server, 'Sum', { stream: 'deleted-meanwhile', records: [record('1')] });
   let during = '';
   await server.resources.database.acrossAccounts.transaction(async (tx) => {
@@ -154,7 +154,7 @@ test('a stream made or deleted by a transaction that is not committed is as it w
   expect(await names(after)).not.toContain('deleted-meanwhile');
 });
 
-test('a transaction that was rolled back is in no snapshot, neither before nor behind it', async () => {
+test('watermark > never contains a transaction that was rolled back', async () => {
   const stream = 'rolled-back';
   await write(server, 'Sum', { stream, records: [record('1')] });
   let during = '';
@@ -169,7 +169,7 @@ test('a transaction that was rolled back is in no snapshot, neither before nor b
   expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '100' });
 });
 
-test('how many rows zeros will fill is reckoned as of the same moment', async () => {
+test('watermark > limits the rows that zeros fill, too', async () => {
   const stream = 'filled';
   await write(server, 'Sum', { stream, records: [record('1'), record('1', { elementName: 'globex' })] });
   const before = await watermarkNow();
@@ -193,7 +193,7 @@ const sumAsOf = async (watermark: string, stream: string): Promise<string | unde
   return row?.value;
 };
 
-test('a moment before totals were merged reads as it did, and so does one before its operations had totals', async () => {
+test('watermark > reads the same sums after later operations were merged, and before operations had totals', async () => {
   const stream = 'merged';
   const db = server.resources.database.acrossAccounts;
   await write(server, 'Sum', { stream, records: [record('1')] });

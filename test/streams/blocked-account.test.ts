@@ -48,7 +48,7 @@ const useAll = async (server: TestServer): Promise<number[]> => {
   return answers.map(({ status }) => status);
 };
 
-test('an account whose writes wait for twelve streams > costs other accounts neither an answer nor an attempt of an export', async () => {
+test('account whose writes wait for twelve streams > delays no request and no export of other accounts', async () => {
   const [first, second] = servers;
   await send(first, 'JSON', ['usage', 'sum'], [line]);
   const jobs = await Promise.all(

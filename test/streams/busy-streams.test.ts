@@ -71,8 +71,8 @@ const ledgerOf = (stream: string): Promise<{ kind: string; inserted_records: str
     [stream],
   );
 
-describe('writes to a stream that another server holds', () => {
-  test('wait in order of arrival, and all but one without a connection', async () => {
+describe('stream queue when another server holds the stream', () => {
+  test('lets writes wait in order of arrival, and all but one without a connection', async () => {
     await write(patient, 'Sum', { stream: 'ordered', records: [record()] });
     const steps: (() => Promise<unknown>)[] = [
       () => write(patient, 'Replace', { stream: 'ordered', records: [record({ value: '2' })] }),
@@ -123,7 +123,7 @@ describe('writes to a stream that another server holds', () => {
     expect(await waitingWrites(patient)).toBe(0);
   });
 
-  test('are answered with STREAM_BUSY after STREAM_WAIT_MS, over GraphQL, JSON and NDJSON, and write nothing', async () => {
+  test('returns STREAM_BUSY after STREAM_WAIT_MS over GraphQL, JSON and NDJSON, and writes nothing', async () => {
     await write(hasty, 'Sum', { stream: 'busy', records: [record()] });
     const before = await ledgerOf('busy');
     const counted = (await scrape(hasty.url)).value('sluice_stream_busy_total') ?? Number.NaN;
@@ -168,7 +168,7 @@ describe('writes to a stream that another server holds', () => {
     expect(await querySql(patient, 'SELECT 1 FROM staged_batches')).toEqual([]);
   });
 
-  test('are answered with STREAM_BUSY if they wait for each other too, and write nothing', async () => {
+  test('returns STREAM_BUSY to writes that wait for each other too, and writes nothing', async () => {
     await write(hasty, 'Sum', { stream: 'busy-key', records: [record()] });
     const before = await ledgerOf('busy-key');
     await whileHeld([lockOf('busy-key')], async () => {
@@ -185,7 +185,7 @@ describe('writes to a stream that another server holds', () => {
     expect(verdict(await write(hasty, 'Replace', { stream: 'busy-key', records: [record()] }))).toBe('taken');
   });
 
-  test('succeed when the other server is done in time', async () => {
+  test('lets writes succeed when the other server finishes in time', async () => {
     await write(patient, 'Sum', { stream: 'soon-free', records: [record()] });
     const answers = await whileHeld([lockOf('soon-free')], async () => {
       const begun = [
@@ -204,11 +204,11 @@ const notSum = (line: string): boolean => !line.startsWith('SUM');
 
 const wireRecord = (value: string) => ({ ...SELECTOR, 'element-name': 'hooli', value });
 
-describe('STREAM_BUSY ends every wait for a transaction of another server', () => {
+describe('STREAM_BUSY ends the wait for another server', () => {
   const codeOf = async (kind: WriteKind, input: object): Promise<unknown> =>
     (await tryWrite(hasty, kind, input)).errors?.[0]?.extensions?.['code'];
 
-  test('that creates the stream', async () => {
+  test('when it creates the stream', async () => {
     const accountId = await accountIdOf(patient, 'default');
     const code = await whileHeld(
       [
@@ -220,7 +220,7 @@ describe('STREAM_BUSY ends every wait for a transaction of another server', () =
     expect(code).toBe('STREAM_BUSY');
   });
 
-  test('that uses the idempotency key or stores the same new filter', async () => {
+  test('when it uses the idempotency key or inserts the same filter', async () => {
     const accountId = await accountIdOf(patient, 'default');
     const filter = [{ dimension: 'region', values: ['eu'] }];
     for (const stream of ['keyed', 'filtered']) await write(patient, 'Sum', { stream, records: [record({ filter })] });
@@ -243,7 +243,7 @@ describe('STREAM_BUSY ends every wait for a transaction of another server', () =
     expect(codes).toEqual(['STREAM_BUSY', 'STREAM_BUSY']);
   });
 
-  test('that keeps the name from being deleted', async () => {
+  test('when it holds the lock of the stream name', async () => {
     const accountId = await accountIdOf(patient, 'default');
     await write(patient, 'Sum', { stream: 'named', records: [record()] });
     const { errors } = await whileHeld(
@@ -254,8 +254,8 @@ describe('STREAM_BUSY ends every wait for a transaction of another server', () =
   });
 });
 
-describe('a request that nobody waits for', () => {
-  test('leaves the queue when its client goes, over HTTP and WebSocket, or at REQUEST_TIMEOUT_MS', async () => {
+describe('request without a waiting client', () => {
+  test('leaves the queue when the client disconnects over HTTP or WebSocket, or after REQUEST_TIMEOUT_MS', async () => {
     const timed = await startTestServer({ database, env: { REQUEST_TIMEOUT_MS: '700' } });
     try {
       await write(timed, 'Sum', { stream: 'abandoned', records: [record()] });

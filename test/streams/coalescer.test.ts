@@ -41,8 +41,8 @@ const open = (countNext: (items: readonly Item[]) => number = ({ length }) => le
 const operation = (id: bigint): OperationRow => ({ id }) as OperationRow;
 const failure = (code: string): Error => Object.assign(new Error('failed'), { code });
 
-describe('gathered writes', () => {
-  test('wait for the transaction in flight, and the next one takes them together', async () => {
+describe('coalescer', () => {
+  test('writes the items that wait for a transaction together in the next one', async () => {
     const { add, transactions, named } = open();
     const operations = [add('a'), add('b'), add('c')];
     expect(named()).toEqual([['a']]);
@@ -57,7 +57,7 @@ describe('gathered writes', () => {
     expect(await last).toEqual(operation(4n));
   });
 
-  test('are taken in order, as many at a time as may share a transaction', async () => {
+  test('takes items in order, up to the number that may share a transaction', async () => {
     const { add, transactions, named } = open(() => 2);
     for (const name of 'abcd') void add(name);
     for (const index of [0, 1]) {
@@ -67,7 +67,7 @@ describe('gathered writes', () => {
     expect(named()).toEqual([['a'], ['b', 'c'], ['d']]);
   });
 
-  test('are tried in halves if a transaction of several took longer than a statement may', async () => {
+  test('retries in halves when a statement timed out', async () => {
     const { add, transactions, named } = open();
     const first = add('a');
     const light = add('light');
@@ -86,7 +86,7 @@ describe('gathered writes', () => {
     expect(named()).toEqual([['a'], ['light', 'heavy'], ['light'], ['heavy']]);
   });
 
-  test('are written with the next transaction after a lock timeout, if they have time left', async () => {
+  test('retries items that have time left after a lock timeout', async () => {
     const { add, transactions, named } = open();
     void add('a');
     let leftMs = 1;
@@ -104,7 +104,7 @@ describe('gathered writes', () => {
     expect(await early).toEqual(operation(2n));
   });
 
-  test('fail without another attempt if their time is over when the transaction in flight ends', async () => {
+  test('rejects items whose time is over when the transaction in flight ends', async () => {
     const { add, transactions, named } = open(() => 1);
     void add('a');
     let leftMs = 1;
@@ -118,7 +118,7 @@ describe('gathered writes', () => {
     expect(await early).toEqual(operation(2n));
   });
 
-  test('fail together, and are not written again, if the connection broke', async () => {
+  test('rejects all items of a transaction without a retry when the connection broke', async () => {
     const { add, transactions, named } = open();
     void add('a');
     const others = [add('b'), add('c')];

@@ -42,7 +42,7 @@ const record = (changes: Partial<RecordInput> = {}): RecordInput => ({
 const times = <Value>(count: number, make: (index: number) => Value): Value[] =>
   Array.from({ length: count }, (_, index) => make(index));
 
-test('of many sums at once, the first of which makes the stream, none is lost', async () => {
+test('concurrent sums > are all stored when the first one creates the stream', async () => {
   const answers = await Promise.all(
     times(40, (index) =>
       write(server(index), 'Sum', {
@@ -66,7 +66,7 @@ test('of many sums at once, the first of which makes the stream, none is lost', 
   );
 });
 
-test('sums of one stream run side by side: one does not wait for another that is not committed', async () => {
+test('concurrent sums > do not wait for an uncommitted sum of the same stream', async () => {
   await write(server(0), 'Sum', { stream: 'side-by-side', records: [record()] });
   const client = await openClient(database.url);
   try {
@@ -85,7 +85,7 @@ test('sums of one stream run side by side: one does not wait for another that is
   }
 });
 
-test('of replaces of one key at once exactly one value stays, and each hid what was there before it', async () => {
+test('concurrent replaces of one key > leave one value, and each hides the one before it', async () => {
   for (let round = 0; round < 9; round += 1) {
     const stream = `replaces-${round % 3}`;
     const answers = await Promise.all(
@@ -103,7 +103,7 @@ test('of replaces of one key at once exactly one value stays, and each hid what 
   }
 });
 
-test('writes of the same many keys in opposite orders end, and leave what one order would', async () => {
+test('concurrent writes > end without a deadlock when they have the same keys in opposite orders', async () => {
   const keys = times(200, (index) => index);
   for (let round = 0; round < 3; round += 1) {
     const requests: Promise<WriteAnswer>[] = times(8, (index) => {
@@ -131,7 +131,7 @@ test('writes of the same many keys in opposite orders end, and leave what one or
   }
 });
 
-test('two first requests at once with one shape make one stream', async () => {
+test('concurrent first requests > create one stream when they have the same shape', async () => {
   for (let round = 0; round < 10; round += 1) {
     const stream = `first-${round}`;
     const answers = await Promise.all(
@@ -142,7 +142,7 @@ test('two first requests at once with one shape make one stream', async () => {
   }
 });
 
-test('of first requests at once with several shapes one wins, and the others are held against it', async () => {
+test('concurrent first requests > are validated against the first committed one when their shapes differ', async () => {
   for (let round = 0; round < 10; round += 1) {
     const stream = `shapes-${round}`;
     const shapes: readonly Partial<RecordInput>[] = [
@@ -171,7 +171,7 @@ test('of first requests at once with several shapes one wins, and the others are
   }
 });
 
-test('a sum is wholly in the stream that its receipt names, however often that is deleted meanwhile', async () => {
+test('concurrent sums > are complete in the stream of their receipt when it is deleted repeatedly', async () => {
   const receipts: WriteAnswer[] = [];
   let deletions = 0;
   let writing = true;
@@ -237,7 +237,7 @@ const liveOf = (model: Model): string[] =>
     )
     .toSorted();
 
-test('what random writes at once answer and leave is what some serial order of them would', async () => {
+test('concurrent random writes > have the receipts and the result of some serial order', async () => {
   let cases = 0;
   const sizes = { once: 0, concurrent: 0 };
   await fc.assert(
@@ -293,7 +293,7 @@ const readAll = async (key: string): Promise<string[]> => {
   return lists.flat().toSorted();
 };
 
-test('a write that waits for another of its stream does not hold up the streams of others', async () => {
+test('waiting write > does not delay other streams', async () => {
   const accountId = await accountIdOf(server(0), 'default');
   await write(server(0), 'Sum', { stream: 'held', records: [record()] });
   const client = await openClient(database.url);

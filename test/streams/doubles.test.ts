@@ -91,7 +91,7 @@ const entries: Record<string, (stream: string, texts: readonly string[]) => Prom
   },
 };
 
-describe('every double from 1e-14 to 1e37 is stored as its shortest decimal form, digit by digit', () => {
+describe('doubles from 1e-14 to 1e37 are stored in their shortest decimal form', () => {
   test.each(Object.keys(entries))('%s', async (entry) => {
     await fc.assert(
       fc.asyncProperty(doubles, async (drawn) => {
@@ -104,7 +104,7 @@ describe('every double from 1e-14 to 1e37 is stored as its shortest decimal form
     );
   });
 
-  test('CSV files of ingest', async () => {
+  test('from CSV files', async () => {
     await fc.assert(
       fc.asyncProperty(doubles, async (drawn) => {
         const stream = newStream();
@@ -124,7 +124,7 @@ describe('every double from 1e-14 to 1e37 is stored as its shortest decimal form
   });
 });
 
-test('JSON numbers in GraphQL variables are kept up to 15 significant digits, and refused beyond them', async () => {
+test('doubles > keep up to 15 significant digits in GraphQL variables, and are rejected with more', async () => {
   await fc.assert(
     fc.asyncProperty(doubles, async (drawn) => {
       for (const double of [...KNOWN, ...drawn.slice(0, 5)]) {
@@ -143,7 +143,7 @@ test('JSON numbers in GraphQL variables are kept up to 15 significant digits, an
   );
 });
 
-describe('records of many digits stay exact', () => {
+describe('records with many digits stay exact', () => {
   const nines = (count: number): string => '9'.repeat(count);
   const LARGEST = nines(38);
   const MIXED = `${nines(8)}.${nines(30)}`;
@@ -182,7 +182,7 @@ describe('records of many digits stay exact', () => {
     expect(rescaled.series.map((series) => series.total)).toEqual([formatValue(total * -3n, 68)]);
   });
 
-  test('in records over REST', async () => {
+  test('over REST', async () => {
     const { body } = await ask<{ records: RestRecord[] }>(
       server,
       'GET /unit-cost/v1/telemetry/wide/records?limit=1000',
@@ -206,7 +206,7 @@ describe('records of many digits stay exact', () => {
     ]);
   });
 
-  test('as one JSON body and as lines they have one content: the same idempotency key replays', async () => {
+  test('and have the same content as JSON and as NDJSON', async () => {
     const headers = { 'idempotency-key': 'wide' };
     const first = await send(server, 'JSON', ['same', 'sum'], lines(), { headers });
     const second = await ask(server, 'POST /unit-cost/v1/telemetry/allocation/same/sum', {

@@ -80,7 +80,7 @@ const DIGITS = [
   '2.50',
 ];
 
-test('of sums that come together each is there once, under an operation of its own, whatever is in it', async () => {
+test('grouped sums > are each stored once with their own operation', async () => {
   const stream = 'together';
   const filterOf = (index: number): readonly FilterEntry[] => [
     { dimension: 'a "b"', values: [ODD_TEXTS[index % ODD_TEXTS.length] ?? '', `v${index % 3}`] },
@@ -175,7 +175,7 @@ test('of sums that come together each is there once, under an operation of its o
   expect(whole.series.map(({ total }) => total)).toEqual([formatValue(expected.total)]);
 });
 
-test('of one key that comes many times at the same moment one is written; other content is told so', async () => {
+test('grouped sums > store one of many concurrent requests with one idempotency key, and reject other content', async () => {
   const stream = 'same-key';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   const answers = await gather(stream, () =>
@@ -202,7 +202,7 @@ test('of one key that comes many times at the same moment one is written; other 
   }
 });
 
-test('senders that bring the same keys to two servers in opposite orders do not wait for each other in a circle', async () => {
+test('grouped sums > do not deadlock when two servers get the same keys in opposite orders', async () => {
   const stream = 'circle';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   await write(servers[0], 'Sum', { stream: 'aside', records: [record()] });
@@ -243,7 +243,7 @@ test('senders that bring the same keys to two servers in opposite orders do not 
   });
 }, 30_000);
 
-test('replaces in the middle of many sums hide all that was acknowledged before and nothing that comes after', async () => {
+test('grouped sums > are hidden by a replace if they were acknowledged before it, and only then', async () => {
   const stream = 'replaced';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   let inserted = 2;
@@ -272,7 +272,7 @@ test('replaces in the middle of many sums hide all that was acknowledged before 
   expect(usage.series.map(({ total }) => total)).toEqual([String(live - 1)]);
 });
 
-test('a stream that another server deleted, purged and made anew in another shape is not taken for the one remembered', async () => {
+test('grouped sums > go to the new stream when another server deleted, purged and created it again with another shape', async () => {
   const stream = 'anew';
   const old = record({ filter: [{ dimension: 'region', values: ['eu'] }] });
   const anew = record({ granularity: 'HOURLY', filter: [{ dimension: 'team', values: ['a'] }] });
@@ -307,7 +307,7 @@ test('a stream that another server deleted, purged and made anew in another shap
   }
 });
 
-test('where the database goes away in the middle each sender hears of it, and what is sent again is there once', async () => {
+test('grouped sums > fail when the connection breaks, and are stored once when they are retried', async () => {
   const stream = 'away';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   let refused = 0;

@@ -99,7 +99,7 @@ test.each<WriteKind>(['Sum', 'Replace', 'Delete'])(
   },
 );
 
-test('the same key with other content is a conflict, whichever part differs', async () => {
+test('idempotency key > is a conflict with other content in any field', async () => {
   const idempotencyKey = 'content';
   const records = [record(), record({ elementName: 'globex', value: '2' })];
   await write(servers[0], 'Sum', { stream: 'content', records, idempotencyKey });
@@ -127,7 +127,7 @@ test('the same key with other content is a conflict, whichever part differs', as
   expect(await readRecords(servers[0], 'content-2')).toBeNull();
 });
 
-test('a delete sent again with another granularity, element or filter is other content', async () => {
+test('idempotency key > is a conflict for a delete with another granularity, element or filter', async () => {
   const stream = 'delete-content';
   await write(servers[0], 'Sum', { stream, records: [record()] });
   const selector = withoutValue(record());
@@ -149,7 +149,7 @@ test('a delete sent again with another granularity, element or filter is other c
   }
 });
 
-test('the same request at the same moment on two servers is written once, also where it makes the stream', async () => {
+test('idempotency key > stores one of two concurrent requests to two servers, even if it creates the stream', async () => {
   for (let round = 0; round < 12; round += 1) {
     const stream = `once-${round % 2 === 0 ? 'known' : round}`;
     const before = Number((await readValues(servers[0], stream))[`${BUCKET} hooli`] ?? 0);
@@ -167,7 +167,7 @@ test('the same request at the same moment on two servers is written once, also w
   }
 });
 
-test('one key with several contents at the same moment: one is written, the others are conflicts', async () => {
+test('idempotency key > stores one of several concurrent contents, and the others are conflicts', async () => {
   for (let round = 0; round < 8; round += 1) {
     // Into one stream, into several, and into several that are not there yet.
     const streamOf = (index: number) => ['clash', `clash-${index}`, `clash-${round}-${index}`][round % 3] ?? '';
@@ -190,7 +190,7 @@ test('one key with several contents at the same moment: one is written, the othe
   }
 });
 
-test('a rejected request leaves its key free', async () => {
+test('idempotency key > stays free when the request is rejected', async () => {
   const free = { stream: 'free', idempotencyKey: 'free' };
   const selectors = { ...free, records: [withoutValue(record())] };
   expect(verdict(await write(servers[0], 'Delete', selectors))).toBe('NOT_FOUND');
@@ -208,7 +208,7 @@ test('a rejected request leaves its key free', async () => {
   );
 });
 
-test('a replay after the stream was deleted, and its name taken anew, is the receipt of the old stream', async () => {
+test('idempotency key > returns the receipt of the old stream when the stream was deleted and created again', async () => {
   const input = { stream: 'gone', idempotencyKey: 'gone', records: [record({ value: '5' })] };
   const first = await write(servers[0], 'Sum', input);
   await deleteStream(servers[0], 'gone');
@@ -221,7 +221,7 @@ test('a replay after the stream was deleted, and its name taken anew, is the rec
   expect(await readValues(servers[0], 'gone')).toEqual({ [`${BUCKET} hooli`]: '7' });
 });
 
-test('keys of one account are unknown to another', async () => {
+test('idempotency key > belongs to one account', async () => {
   const other = await servers[0].createKey('other', ['INGEST', 'READ']);
   const input = { stream: 'mine', idempotencyKey: 'mine', records: [record()] };
   await write(servers[0], 'Sum', input);
@@ -230,7 +230,7 @@ test('keys of one account are unknown to another', async () => {
   expect((await readRecords(servers[0], 'mine', { key: other }))?.map((one) => one.value)).toEqual(['2']);
 });
 
-test('a request that waited for its twin, whose stream is deleted by then, leaves no empty stream behind', async () => {
+test('idempotency key > leaves no empty stream when the request that it waited for created a stream that is deleted by then', async () => {
   const [server] = servers;
   const accountId = await accountIdOf(server, 'default');
   const input = { stream: 'twin', idempotencyKey: 'twin', records: [record()] };

@@ -62,7 +62,7 @@ const countLive = async (name: string): Promise<{ live: number; unhashed: number
 
 const isHashed = async (name: string): Promise<boolean> => (await streamOf(name)).keysHashed;
 
-describe('random writes', () => {
+describe('key hashes and random writes', () => {
   const DAYS = ['2026-01-25T00:00:00Z', '2026-01-26T00:00:00Z'];
   const REGIONS = ['eu', 'us'];
   const ELEMENTS = ['hooli', 'initech', 'umbrella "corp"'];
@@ -87,7 +87,7 @@ describe('random writes', () => {
   const nameOf = (one: { day: string; region: string; element: string }) => `${one.day} ${one.region} ${one.element}`;
 
   let cases = 0;
-  test('lists, NDJSON and staged records find the same records whether their keys are hashed or not', async () => {
+  test('find the same records with and without hashes from lists, NDJSON and staged records', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 12, size: 'max' }), async (steps) => {
         const stream = `random-${(cases += 1)}`;
@@ -140,7 +140,7 @@ describe('random writes', () => {
     );
   });
 
-  test('a record that a server of an older version inserted is found beside those with hashes', async () => {
+  test('key hashes > find a record without a hash, which an older server inserted', async () => {
     const record = { timestamp: BUCKET, granularity: 'DAILY', elementName: 'hooli', value: '1' };
     await write(server, 'Sum', { stream: 'mixed', records: [record, { ...record, elementName: 'initech' }] });
     await hash('mixed');
@@ -161,7 +161,7 @@ describe('random writes', () => {
   });
 });
 
-describe('hashing', () => {
+describe('hashStreamKeys', () => {
   const record = (index: number, value = '1') => ({
     timestamp: BUCKET,
     granularity: 'DAILY' as const,
@@ -178,7 +178,7 @@ describe('hashing', () => {
     expect(status).toBe(200);
   };
 
-  test('leaves no record without a hash when others write meanwhile', async () => {
+  test('leaves no record without a hash during concurrent writes', async () => {
     await fill('written', 12_000);
     let isDone = false;
     const hashing = hash('written').then(() => (isDone = true));
@@ -198,7 +198,7 @@ describe('hashing', () => {
     expect(await isHashed('written')).toBe(true);
   });
 
-  test('waits for a sum under way, whose records have no hashes', async () => {
+  test('waits for an open sum, whose records have no hashes', async () => {
     await fill('awaited', 10);
     let hashing: Promise<void> | undefined;
     await server.resources.database.acrossAccounts.transaction(async (tx) => {
@@ -216,7 +216,7 @@ describe('hashing', () => {
     expect(await countLive('awaited')).toEqual({ live: 11, unhashed: 0 });
   });
 
-  test('gives up before those who write have waited for long', async () => {
+  test('gives up before writes have waited long', async () => {
     await fill('used', 10);
     const stream = await streamOf('used');
     const streamQueue = createStreamQueue({ waitMs: 60_000, onBusy: () => undefined });
@@ -235,7 +235,7 @@ describe('hashing', () => {
     expect(await isHashed('used')).toBe(false);
   });
 
-  test('of a stream that is deleted ends without a trace', async () => {
+  test('changes nothing when the stream is deleted', async () => {
     await fill('deleted', 10);
     const stream = await streamOf('deleted');
     expect(await deleteStream(server, 'deleted')).toMatchObject({ __typename: 'DeletedStream' });
@@ -249,7 +249,7 @@ describe('hashing', () => {
     expect(row).toEqual({ hashes_keys: false, keys_hashed: false });
   });
 
-  test('a cursor that is out of range is refused', async () => {
+  test('list of records > rejects a cursor that is out of range', async () => {
     await fill('ranged', 10);
     await hash('ranged');
     const db = server.resources.database.forAccount(accountId);
@@ -259,7 +259,7 @@ describe('hashing', () => {
     }
   });
 
-  test('a walk through the records goes on in the order in which it began', async () => {
+  test('list of records > keeps its order from page to page when the keys are hashed meanwhile', async () => {
     const filters = ['eu', 'us', 'ap'];
     const records = Array.from({ length: 60 }, (_, index) => ({
       ...record(index, String(index)),
@@ -293,7 +293,7 @@ describe('hashing', () => {
     expect(all).not.toEqual([...elements(first), ...elements(rest)]);
   });
 
-  test('begins when few keys are looked for in a large bucket, and not before', async () => {
+  test('starts when few keys of a large bucket are looked up, and not before', async () => {
     await fill('large', 20_001);
     await fill('summed', 20_000);
     await fill('small', 100);
@@ -310,7 +310,7 @@ describe('hashing', () => {
     expect([await isHashed('small'), await isHashed('summed')]).toEqual([false, false]);
   });
 
-  test('makes writes and pages of few keys read few records of a large bucket', async () => {
+  test('lets writes and pages read few records of a large bucket', async () => {
     await fill('read', 30_000);
     await hash('read');
     const stream = await streamOf('read');

@@ -149,7 +149,7 @@ const command = fc
     }),
   }));
 
-test('writes that arrive in some order answer and leave what they would one after the other', async () => {
+test('grouped writes > have the receipts and the result of the order of arrival', async () => {
   const accountId = await accountIdOf(servers[0], 'default');
   const { resources } = servers[0];
   let cases = 0;
@@ -236,7 +236,7 @@ interface RecordRow extends Record<string, unknown> {
   readonly element: string;
 }
 
-test('many clients of two servers leave a ledger in which every record is hidden by the next write of its key', async () => {
+test('grouped writes > hide each record by the next write of its key when two servers write', async () => {
   const stream = 'many-clients';
   for (const one of servers) {
     await write(one, 'Sum', {
@@ -337,7 +337,7 @@ test('many clients of two servers leave a ledger in which every record is hidden
   expect(await wrongTotals(stream)).toEqual([]);
 });
 
-test('replaces of one key that arrive together leave one value, and each hides the one before', async () => {
+test('grouped replaces of one key > leave one value, and each hides the one before', async () => {
   const stream = 'one-key';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   const answers = await gather(stream, () =>
@@ -355,7 +355,7 @@ test('replaces of one key that arrive together leave one value, and each hides t
   expect(await wrongTotals(stream)).toEqual([]);
 });
 
-test('writes that arrive together while another server holds the stream wait with one connection', async () => {
+test('grouped writes > wait with one connection when another server holds the stream', async () => {
   const stream = 'one-connection';
   await write(servers[0], 'Sum', { stream, records: [record({ value: '0' })] });
   const answers: Promise<WriteAnswer>[] = [];
@@ -377,7 +377,7 @@ test('writes that arrive together while another server holds the stream wait wit
   expect(transactions).toBeLessThan(10);
 });
 
-test('one write is made for an idempotency key that arrives many times; other content is a conflict', async () => {
+test('grouped writes > store one write per idempotency key, and other content is a conflict', async () => {
   const stream = 'same-keys';
   for (const one of servers) await write(one, 'Sum', { stream, records: [record({ value: '0' })] });
   const inputOf = (index: number) => {
@@ -410,7 +410,7 @@ test('one write is made for an idempotency key that arrives many times; other co
   expect(wrongOperations(await ledgerOf(stream))).toEqual([]);
 });
 
-test('a stream that another server deleted, purged and created again is not mistaken for the remembered one', async () => {
+test('grouped writes > do not use the cached stream when another server deleted, purged and created it again', async () => {
   const stream = 'created-again';
   const shapes = [
     record({ filter: [{ dimension: 'region', values: ['eu'] }] }),

@@ -74,7 +74,7 @@ describe('streams', () => {
     return { ...streams, names: streams.edges.map((edge) => edge.node.name) };
   };
 
-  test('come 20 at a time in the order of their names, deleted ones not', async () => {
+  test('are listed by name with 20 per page, without deleted ones', async () => {
     const first = await list({});
     expect(first.names).toEqual(sorted.slice(0, 20));
     expect(first).toMatchObject({ totalCount: 50, pageInfo: { hasNextPage: true, hasPreviousPage: false } });
@@ -86,7 +86,7 @@ describe('streams', () => {
     expect(third.pageInfo).toMatchObject({ hasNextPage: false, hasPreviousPage: true });
   });
 
-  test('are read backwards from the end, each page still in the order of the names', async () => {
+  test('are listed backwards with each page sorted by name', async () => {
     const last = await list({ last: 20 });
     expect(last.names).toEqual(sorted.slice(30));
     expect(last.pageInfo).toMatchObject({ hasNextPage: false, hasPreviousPage: true });
@@ -137,7 +137,7 @@ describe('streams', () => {
     expect([page.names, page.totalCount]).toEqual([expected, expected.length]);
   });
 
-  test('a stream that comes in between moves no page', async () => {
+  test('keep the pages when a stream is created between two pages', async () => {
     const own = await server.createKey('moving', ['ADMIN']);
     for (const stream of ['b', 'd', 'f']) await write(server, 'Sum', { stream, records: [record()] }, own);
     const read = async (args: PageArguments) =>
@@ -155,7 +155,7 @@ describe('streams', () => {
     expect(second.edges.map((edge) => edge.node.name)).toEqual(['e', 'f']);
   });
 
-  test('a name that cannot be is not there, and no error', async () => {
+  test('are null for a name that is not valid', async () => {
     for (const name of ['', '..', 'a\u0000', '\ud800', 'x'.repeat(10_000)]) {
       const answer = await server.request(`query ($name: String!) { stream(name: $name) { id } }`, { name });
       expect([answer.errors, answer.data]).toEqual([undefined, { stream: null }]);
@@ -194,7 +194,7 @@ describe('records and operations', () => {
     );
   });
 
-  test('a page goes on behind its cursor, also where that record is hidden by then', async () => {
+  test('continue after the cursor when its record was hidden', async () => {
     await write(server, 'Sum', { stream: 'hidden', records: elements.map((elementName) => record({ elementName })) });
     const query = RECORDS.replace('"recorded"', '"hidden"');
     const first = await server.graphql<{ stream: { records: RecordPage } }>(query, { first: 2 });
@@ -238,7 +238,7 @@ describe('records and operations', () => {
     expect(page.edges.map(({ node }) => node.elementName)).toEqual(times(count, () => elementName));
   });
 
-  test('operations come newest first, and page by page', async () => {
+  test('list operations newest first in pages', async () => {
     interface Operations {
       stream: { operations: { edges: { cursor: string; node: { insertedRecords: number } }[]; pageInfo: PageInfo } };
     }
@@ -257,7 +257,7 @@ describe('records and operations', () => {
   const cursor = (key: unknown): string => Buffer.from(JSON.stringify(key)).toString('base64url');
   const MOMENT = '2026-01-25T00:00:00.000Z';
 
-  test('a cursor that a list gave is none of another list', async () => {
+  test('reject a cursor of another list', async () => {
     const { stream } = await server.graphql<{ stream: { operations: { edges: { cursor: string }[] } } }>(OPERATIONS);
     const ofOperations = stream.operations.edges[0]?.cursor ?? '';
     const ofRecords = (await list({})).edges[0]?.cursor ?? '';

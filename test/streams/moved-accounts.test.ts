@@ -105,7 +105,7 @@ describe('an account that moves between clusters', () => {
     },
   );
 
-  test('answers with what it wrote elsewhere > when it comes back, and an open transaction has the same id', async () => {
+  test('reads its own writes > when it returns while an open transaction has the same id', async () => {
     const stream = 'same-ids';
     await write(server, 'Sum', { stream, records: [record('5')] });
     expect(await usageOf(stream)).toEqual(['5', '5']);
@@ -130,7 +130,7 @@ describe('an account that moves between clusters', () => {
 });
 
 describe('a merge of totals', () => {
-  test('loses none > when the ids are repaired between its statements', async () => {
+  test('keeps all totals > when the ids are repaired between its statements', async () => {
     const stream = 'merged-meanwhile';
     const db = server.resources.database.acrossAccounts;
     const merge = () => mergeTotals(db, { leastOperations: 1 });
@@ -233,7 +233,7 @@ describe('a purge leaves what an unfinished run reads', () => {
   });
 });
 
-test('a purge > ends, and removes nothing, when the account moved after the records were chosen', async () => {
+test('purge > ends and removes nothing when the account moved after the records were found', async () => {
   const stream = 'moved-before-purge';
   await write(server, 'Sum', { stream, records: [record('5')] });
   await deleteStream(server, stream);
@@ -248,7 +248,7 @@ test('a purge > ends, and removes nothing, when the account moved after the reco
   expect(await querySql(server, left, [String(accountId), String(chosen.streamId)])).toHaveLength(1);
 });
 
-test('an account is repaired once > however many ask, and again after the next move', async () => {
+test('repair of an account > runs once for concurrent requests, and again after the next move', async () => {
   const stream = 'asked-by-many';
   await write(server, 'Sum', { stream, records: [record('5')] });
   await usageOf(stream);

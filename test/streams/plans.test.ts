@@ -116,7 +116,7 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
     if (state === 'analyzed') await querySql(server, 'ANALYZE records, totals, filters, operations, streams');
   });
 
-  test('usage of one day by element reads the records of that day', async () => {
+  test('plan > usage of one day by element reads the records of that day', async () => {
     const read = await rowsRead((db) =>
       readUsage(
         db,
@@ -132,7 +132,7 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
     expect(read['totals']).toBeUndefined();
   });
 
-  test('usage of one day without elements reads the totals of that day, and no record', async () => {
+  test('plan > usage of one day without elements reads the totals of that day and no records', async () => {
     const read = await rowsRead((db) =>
       readUsage(db, accountId, usageInput.parse({ ...oneDay, aggregationBucket: 'HOUR', groupBy: ['region'] }), limits),
     );
@@ -143,7 +143,7 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
     expect(read['filters']).toBeLessThanOrEqual(HOURS + 1 + 24 * PER_HOUR);
   });
 
-  test('a page of records reads a few hours, at the beginning and deep in the list', async () => {
+  test('plan > a page of records reads a few hours, at the start of the list and deep in it', async () => {
     for (const key of [null, ['2026-02-01T05:00:00.000Z', '1', 'e5']]) {
       const after = key && Buffer.from(JSON.stringify(key)).toString('base64url');
       const read = await rowsRead(async (db) => listRecords(db, await large(db), { first: 20, after }));
@@ -158,13 +158,13 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
     expect(await rowsRead(async (db) => loadStreamBounds(db, await large(db)))).toEqual({ records: 2 });
   });
 
-  test('a page of operations reads a page', async () => {
+  test('plan > a page of operations reads only its operations', async () => {
     const read = await rowsRead(async (db) => listOperations(db, await large(db), { first: 1 }));
     expect(read['operations']).toBeLessThanOrEqual(2);
   });
 });
 
-test('a watermark > reads few operations of an account whose ids were repaired after the tables were analyzed', async () => {
+test('plan > a watermark reads few operations of an account whose ids were repaired after the tables were analyzed', async () => {
   await querySql(
     server,
     `INSERT INTO operations (account_id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256)
@@ -178,7 +178,7 @@ test('a watermark > reads few operations of an account whose ids were repaired a
   expect((await rowsRead(ask, (text) => text.includes('FROM ledgers')))['operations']).toBeLessThan(10);
 });
 
-test('a delete of a whole filter > finds the filter once, and not for each record of the bucket', async () => {
+test('plan > a delete of a complete filter looks up the filter once, and not for each record of the bucket', async () => {
   const timestamp = '2026-01-25T00:00:00Z';
   const filterAt = (index: number) => [{ dimension: 'region', values: [`r${index}`] }];
   const records = Array.from({ length: 600 }, (_, index) => ({
@@ -235,7 +235,7 @@ describe('10,000 selectors on a bucket of 10,000 records', () => {
   };
 
   // Comparing each with each took 8 to over 30 s; looking each up in a hash takes less time than their sum.
-  test('are looked up, and not each compared with each', async () => {
+  test('are looked up in a hash, and not compared pair by pair', async () => {
     const sum = await timed('Sum', [10_000, 0], (one) => one);
     const took = [
       await timed('Delete', [0, 0], ({ value: _, filter: __, ...one }) => ({

@@ -19,7 +19,7 @@ const record = (changes: Partial<RecordInput> = {}): RecordInput => ({
   ...changes,
 });
 
-test('every kind of write, retried and at once, and every query', async () => {
+test('handles concurrent and repeated writes of every kind, and every query', async () => {
   const selector = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY' };
   const requests = Array.from({ length: 6 }, async (_, index) => {
     const stream = `one-${index % 2}`;
@@ -47,7 +47,7 @@ test('every kind of write, retried and at once, and every query', async () => {
   expect((await deleteStream(server, 'one-1')).__typename).toBe('DeletedStream');
 });
 
-test('a job, and a run of it that writes many parts', async () => {
+test('handles a job and a run with many parts', async () => {
   const records = Array.from({ length: 600 }, (_, index) => record({ elementName: `customer-${index}` }));
   await write(server, 'Sum', { stream: 'exported', records });
   const { createJob } = await server.graphql<{ createJob: { id: string } }>(

@@ -42,8 +42,8 @@ const request = (
   };
 };
 
-describe('the queue of a stream', () => {
-  test('lets sums run beside each other, and exclusive writes alone, in order of arrival', async () => {
+describe('stream queue', () => {
+  test('runs sums concurrently and exclusive writes alone, in order of arrival', async () => {
     const log: string[] = [];
     const requests = (['sum 1', 'sum 2', 'replace 3', 'sum 4', 'sum 5', 'delete 6', 'sum 7'] as const).map((name) =>
       request(log, name, name.startsWith('sum') ? 'shared' : 'exclusive'),
@@ -59,7 +59,7 @@ describe('the queue of a stream', () => {
     expect([queue.streams, queue.waiting]).toEqual([0, 0]);
   });
 
-  test('lets grouped writes run beside each other, but beside no sum and no exclusive write, in order of arrival', async () => {
+  test('runs grouped writes concurrently, but not with sums or exclusive writes, in order of arrival', async () => {
     const log: string[] = [];
     const names = [
       'grouped 1',
@@ -83,7 +83,7 @@ describe('the queue of a stream', () => {
     expect([queue.streams, queue.waiting]).toEqual([0, 0]);
   });
 
-  test('limits the wait of a request that waited before to what is left of its time', async () => {
+  test('limits the wait of a request that waited before to its remaining time', async () => {
     const log: string[] = [];
     const first = request(log, 'grouped', 'grouped');
     const late = queue.enter({ accountId: 1n, stream: 'usage', access: 'exclusive', leftMs: 20 }, ({ turn }) => turn);
@@ -104,7 +104,7 @@ describe('the queue of a stream', () => {
     expect([busy, queue.streams]).toEqual([1, 0]);
   });
 
-  test('is separate for each name and each account', async () => {
+  test('is separate for each account and stream name', async () => {
     const log: string[] = [];
     const requests = [
       request(log, 'first', 'exclusive'),
@@ -119,7 +119,7 @@ describe('the queue of a stream', () => {
     expect(queue.streams).toBe(0);
   });
 
-  test('throws StreamBusyError after the time to wait, and lets those behind go on', async () => {
+  test('throws StreamBusyError after the maximum wait, and continues with the next request', async () => {
     queue = open(50);
     const log: string[] = [];
     const first = request(log, 'sum', 'shared');
@@ -132,7 +132,7 @@ describe('the queue of a stream', () => {
     expect([busy, queue.streams, queue.waiting]).toEqual([1, 0, 0]);
   });
 
-  test('is left when the signal of a request is aborted, and those behind go on', async () => {
+  test('removes a request when its signal aborts, and continues with the next request', async () => {
     const log: string[] = [];
     const gone = new AbortController();
     const first = request(log, 'sum', 'shared');
@@ -150,7 +150,7 @@ describe('the queue of a stream', () => {
     expect([busy, queue.streams, queue.waiting]).toEqual([0, 0, 0]);
   });
 
-  test('is left by a request that fails before its turn', async () => {
+  test('removes a request that fails before its turn', async () => {
     const log: string[] = [];
     const first = request(log, 'replace', 'exclusive');
     const failing = queue.enter({ accountId: 1n, stream: 'usage', access: 'exclusive' }, () =>

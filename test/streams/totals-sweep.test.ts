@@ -65,7 +65,7 @@ const untilMergeable = (streamId: bigint) =>
     ([row]) => row?.mergeable === true,
   );
 
-test('sweep > looks at each stream once in slices of bounded size, and merges what needs it', async () => {
+test('sweep > looks at each stream once in slices of bounded size, and merges totals where needed', async () => {
   const often = await writeOften('swept', LEAST_OPERATIONS);
   const seldom = await writeOften('left', LEAST_OPERATIONS - 1);
   await untilMergeable(often);

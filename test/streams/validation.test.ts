@@ -71,7 +71,7 @@ test.each([
   expect(await fate({}, { stream })).toBe(expected === 'taken' ? expected : `input.stream: ${expected}`);
 });
 
-test('streams whose names differ in case are two', async () => {
+test('stream names > are case-sensitive', async () => {
   await write(server, 'Sum', { stream: 'Case', records: [RECORD] });
   await write(server, 'Sum', { stream: 'case', records: [record({ value: '2' })] });
   expect([await readValues(server, 'Case'), await readValues(server, 'case')]).toEqual([
@@ -215,7 +215,7 @@ test.each<WriteKind>(['Sum', 'Replace', 'Delete'])('a %s without records is reje
   expect(verdict(await write(server, kind, { stream: 'none', records: [] }))).toBe('input.records: NO_RECORDS');
 });
 
-test('every bad record is named, whatever is wrong with it, and nothing of the request is stored', async () => {
+test('validation > reports every invalid record, and stores no record of the request', async () => {
   const answer = await write(server, 'Sum', {
     stream: 'several',
     idempotencyKey: 'several',
@@ -242,7 +242,7 @@ test('every bad record is named, whatever is wrong with it, and nothing of the r
   expect(await write(server, 'Sum', corrected)).toMatchObject({ replayed: false });
 });
 
-test('of 10,000 bad records the first 100 are listed and all are counted; 10,001 are too many', async () => {
+test('validation > lists the first 100 of 10,000 invalid records and counts all; 10,001 records are too many', async () => {
   const bad = Array.from({ length: 10_001 }, () => record({ value: '-1' }));
   const answer = await write(server, 'Sum', { stream: 'large', records: bad.slice(0, 10_000) });
   expect(answer.issueCount).toBe(10_000);
@@ -262,7 +262,7 @@ test('of 10,000 bad records the first 100 are listed and all are counted; 10,001
   expect(await readRecords(server, 'large')).toBeNull();
 });
 
-describe('a stream that is there', () => {
+describe('existing stream', () => {
   beforeAll(async () => {
     const records = [record({ ...filter(['region', 'eu'], ['team', 'a']) })];
     expect(verdict(await write(server, 'Sum', { stream: 'shaped', records }))).toBe('taken');
@@ -301,7 +301,7 @@ describe('a stream that is there', () => {
     expect(verdict(answer).replace('input.records.0.', '')).toBe(expected);
   });
 
-  test('a deleted stream is not there for a delete, and its name takes another shape', async () => {
+  test('deleted stream > is not found by a delete, and frees its name for another shape', async () => {
     await write(server, 'Sum', { stream: 'reshaped', records: [RECORD, record({ elementName: 'globex' })] });
     await write(server, 'Replace', { stream: 'reshaped', records: [RECORD] });
     const { deletedId: id } = await deleteStream(server, 'reshaped');
@@ -332,7 +332,7 @@ describe('a stream that is there', () => {
   });
 });
 
-test('a replace that has a key twice names both records, in whatever spelling', async () => {
+test('replace > reports both records of a key that occurs twice, even if their spelling differs', async () => {
   const answer = await write(server, 'Replace', {
     stream: 'twice',
     records: [
@@ -374,7 +374,7 @@ test.each<[string, unknown]>([
   expect(await readRecords(server, 'typed')).toBeNull();
 });
 
-test('a delete with a value is of the wrong type: BAD_USER_INPUT', async () => {
+test('delete > is BAD_USER_INPUT when a selector has a value', async () => {
   const answer = await tryWrite(server, 'Delete', { stream: 'shaped', records: [RECORD] });
   expect(answer.errors?.map((error) => error.extensions?.['code'])).toEqual(['BAD_USER_INPUT']);
 });
