@@ -14,7 +14,7 @@ import { accountIdOf, untilWaiting, within } from './held-transactions.ts';
 import { deleteStream, type RecordInput, write } from './writes.ts';
 
 // Random histories read as of snapshots in between: histories.test.ts. Here transactions commit in another order than
-// they began in, which a number that grows with each operation could not tell.
+// they began in, which a number that grows with each operation does not show.
 
 let server: TestServer;
 let accountId: bigint;
@@ -79,7 +79,7 @@ test('watermark > contains exactly the sums that committed before it, in whateve
   expect(await usageAsOf(during, stream)).toEqual({ hooli: '301' });
   expect(await usageAsOf(after, stream)).toEqual({ hooli: '321' });
 
-  // Whatever hides them afterwards, both moments read as they did.
+  // Both watermarks read the same after the records were hidden.
   await write(server, 'Replace', { stream, records: [record('4000')] });
   const replaced = await watermarkNow();
   await write(server, 'Delete', { stream, records: [{ timestamp: BUCKET, granularity: 'DAILY' }] });
@@ -107,7 +107,7 @@ test('watermark > hides nothing for a replace that committed after it', async ()
   });
   expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
   expect(await usageAsOf(await watermarkNow(), stream)).toEqual({ hooli: '10', globex: '2' });
-  // What it inserted is hidden in turn: that is no sign that it was there before.
+  // A later replace hides its records: the watermark must not read them as existing before.
   await write(server, 'Replace', { stream, records: [record('100')] });
   expect(await usageAsOf(during, stream)).toEqual({ hooli: '1', globex: '2' });
 });
@@ -146,7 +146,7 @@ test('watermark > ignores a stream that an open transaction creates or deletes',
   expect(await usageAsOf(during, 'deleted-meanwhile')).toEqual({ hooli: '1' });
   expect(await usageAsOf(after, 'made-meanwhile')).toEqual({ hooli: '2' });
   expect(await usageAsOf(after, 'deleted-meanwhile')).toEqual({});
-  // Every stream: those of the moment, those made and deleted since as well.
+  // All streams, including those created or deleted since the watermark.
   const names = async (watermark: string) => (await specAsOf(watermark, null)).streams.map(({ name }) => name);
   expect(await names(during)).toContain('deleted-meanwhile');
   expect(await names(during)).not.toContain('made-meanwhile');
@@ -186,7 +186,7 @@ test('watermark > limits the rows that zeros fill, too', async () => {
   expect(await rowsAsOf(await watermarkNow())).toEqual([59, 59]);
 });
 
-/** The sum over all elements, which totals can tell. */
+/** The sum over all elements, which totals contain. */
 const sumAsOf = async (watermark: string, stream: string): Promise<string | undefined> => {
   const spec = { ...(await specAsOf(watermark, [stream])), groupBy: [] };
   const [row] = await readUsageRows(server.resources.database.acrossAccounts, spec, 100);
@@ -200,7 +200,7 @@ test('watermark > reads the same sums after later operations were merged, and be
   const first = await watermarkNow();
   await write(server, 'Sum', { stream, records: [record('20', { elementName: 'initech' })] });
   const second = await watermarkNow();
-  // Of the whole cluster: until no transaction of another test is under way that is older.
+  // Waits until no older transaction of another test is open in the cluster.
   await eventually(
     async () => {
       await mergeTotals(db, { leastOperations: 1 });

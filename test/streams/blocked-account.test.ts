@@ -29,7 +29,7 @@ const line = JSON.stringify({
   value: '1',
 });
 
-/** What an account does in a day. The statuses of the answers. */
+/** Sends the requests of an account, and returns the statuses of the responses. */
 const useAll = async (server: TestServer): Promise<number[]> => {
   const stream = 'usage';
   const answers = [
@@ -71,7 +71,7 @@ test('account whose writes wait for twelve streams > delays no request and no ex
     expect(ended.map(({ status, attempt }) => `${status} in ${attempt}`)).toEqual(runs.map(() => 'SUCCEEDED in 1'));
   } finally {
     const outcomes = await blocker.release();
-    // The blocking account is served or asked to come again, and nothing else.
+    // The blocking account gets either results or errors that ask it to retry.
     expect(Object.keys(outcomes).filter((word) => !/^(?:ok|503 (?:STREAM_BUSY|UNAVAILABLE))$/.test(word))).toEqual([]);
     expect(outcomes['ok']).toBeGreaterThan(0);
   }

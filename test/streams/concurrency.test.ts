@@ -71,7 +71,7 @@ test('concurrent sums > do not wait for an uncommitted sum of the same stream', 
   const client = await openClient(database.url);
   try {
     await client.query('BEGIN');
-    // What a sum that is under way holds.
+    // The locks of an open sum.
     await client.query(
       `SELECT pg_advisory_xact_lock_shared(hashtextextended(id::text, 0)) FROM streams WHERE name = 'side-by-side'`,
     );

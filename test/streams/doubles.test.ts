@@ -12,7 +12,7 @@ import { readUsage } from '../usage/questions.ts';
 import { formatValue, parseValue } from './model.ts';
 import { readRecords, tryWrite, write } from './writes.ts';
 
-// What a program computes is a double, and its shortest decimal form is what the program sends. Expected texts are made of
+// Programs compute doubles, and send their shortest decimal form. Expected texts are made of
 // that form with whole numbers alone (test/streams/model.ts).
 
 let server: TestServer;

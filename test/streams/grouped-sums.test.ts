@@ -22,7 +22,7 @@ import {
   type WriteInput,
 } from './writes.ts';
 
-// Small sums of many senders share transactions; nobody is to notice.
+// Small sums of many clients share transactions, which no client must notice.
 
 let database: TestDatabase;
 let servers: readonly [TestServer, TestServer];
@@ -139,7 +139,7 @@ test('grouped sums > are each stored once with their own operation', async () =>
     expect(elements).toEqual(sent.toSorted(Buffer.compare).map(String));
   }
 
-  // What is live, the usage by element and the totals all say the same.
+  // Live records, usage by element and totals are equal.
   const add = (values: Map<string, bigint>, name: string, value: bigint) =>
     values.set(name, (values.get(name) ?? 0n) + value);
   const expected = { live: new Map<string, bigint>(), byElement: new Map<string, bigint>(), total: 0n };
@@ -210,7 +210,7 @@ test('grouped sums > do not deadlock when two servers get the same keys in oppos
   const keys = times(40, (index) => `circle ${index}`);
   const { promise: letGo, resolve: release } = Promise.withResolvers<void>();
   const held = Promise.withResolvers<void>();
-  // A request under way with the key in the middle: both stop there, each with keys that the other wants.
+  // An open request has the key in the middle: both groups wait for it, each with keys that the other needs.
   const holding = servers[0].resources.database.forAccount(accountId).transaction(async (tx) => {
     const context = { ...within(servers[0], tx), limits: { maxFutureMs: 1e12 } };
     const records = [{ timestamp: BUCKET, granularity: 'DAILY' as const, elementName: 'hooli', value: '1' }];
@@ -289,7 +289,7 @@ test('grouped sums > go to the new stream when another server deleted, purged an
     const age = { before: new Date(Date.now() + 60_000), assumedMs: 0 };
     const { acrossAccounts } = servers[0].resources.database;
     const made = write(servers[0], 'Sum', { stream, records: [past] });
-    // Each is in the stream that it came to; where the new one was there already, it is held against that.
+    // Each is in the stream that it was written to; if that is the new one, it was validated against it.
     const told = await Promise.all([...storm, made]);
     for (const answer of told) if (!answer.operation) expect(answer.code).toBe('VALIDATION_FAILED');
     const taken = told.slice(0, -1).filter(({ operation, stream: into }) => operation && into?.id !== id);
@@ -298,7 +298,7 @@ test('grouped sums > go to the new stream when another server deleted, purged an
     expect(isPast ? taken : []).toEqual([]);
     for (const deleted of await findDeletedStreams(acrossAccounts, age))
       await purgeStream(acrossAccounts, deleted, age);
-    // With what it remembers of a stream that is not there any more, not even its filters.
+    // The server has cached a stream that was purged with its filters.
     expect(verdict(await write(servers[1], 'Sum', { stream, records: [other] }))).toMatch(/DIFFER/);
     for (const one of servers) expect(verdict(await write(one, 'Sum', { stream, records: [shape] }))).toBe('taken');
     const records = (await readRecords(servers[0], stream)) ?? [];

@@ -8,7 +8,7 @@ import { eventually, type TestServer } from '../support/server.ts';
 
 // Writes by the real functions in a transaction that the test holds open, and requests that wait for it.
 
-/** What the writing functions take. In a transaction that is held open, their own is a savepoint. */
+/** Context of the writing functions. In a transaction that is held open, their own transaction is a savepoint. */
 export const within = (server: TestServer, db: Db | Transaction): IngestContext => ({
   db,
   clock: server.resources.clock,
@@ -18,7 +18,7 @@ export const within = (server: TestServer, db: Db | Transaction): IngestContext 
   onWritten: () => undefined,
 });
 
-/** Returns when so many of the server's sessions wait for a lock. */
+/** Resolves when at least `count` of the server's sessions wait for a lock. */
 export const untilWaiting = (server: TestServer, count: number): Promise<number> =>
   eventually(
     async () =>

@@ -50,7 +50,7 @@ test.each<[string, Partial<RecordInput>, string[]]>([
 
 let accounts = 0;
 test(
-  'live values, counts, usage, and usage as of earlier moments are those of the model, for random histories',
+  'random histories > have the live values, counts, usage and earlier usage of the model',
   { timeout: 240_000 },
   async () => {
     await fc.assert(

@@ -37,7 +37,7 @@ const record = (changes: Partial<RecordInput> = {}): RecordInput => ({
   ...changes,
 });
 
-/** The same request to the two servers in turn, all at the same moment. */
+/** Sends the same request to the two servers alternately, all concurrently. */
 const atOnce = (count: number, kind: WriteKind, inputOf: (index: number) => WriteInput): Promise<WriteAnswer[]> =>
   Promise.all(
     Array.from({ length: count }, (_, index) => write(servers[index % 2] as TestServer, kind, inputOf(index))),
@@ -80,7 +80,7 @@ const OTHER_SPELLING: readonly RecordInput[] = [
 const withoutValue = ({ value: _, ...selector }: RecordInput): RecordInput => selector;
 
 test.each<WriteKind>(['Sum', 'Replace', 'Delete'])(
-  'a %s sent again in another spelling, to the other server, is answered with the stored receipt',
+  'idempotency key > returns the receipt of a %s in another spelling from the other server',
   async (kind) => {
     const stream = `spelling-${kind}`;
     await write(servers[0], 'Sum', { stream, records: ONE_SPELLING });
@@ -91,7 +91,7 @@ test.each<WriteKind>(['Sum', 'Replace', 'Delete'])(
     })) as [WriteInput, WriteInput];
     const first = await write(servers[0], kind, one);
     expect(first).toMatchObject({ replayed: false, operation: { hiddenRecords: kind === 'Sum' ? 0 : 2 } });
-    // What came between does not change the receipt.
+    // Later requests do not change the receipt.
     await write(servers[0], 'Sum', { stream, records: ONE_SPELLING });
     const before = await readRecords(servers[0], stream);
     expect(await write(servers[1], kind, other)).toEqual({ ...first, replayed: true });
@@ -169,7 +169,7 @@ test('idempotency key > stores one of two concurrent requests to two servers, ev
 
 test('idempotency key > stores one of several concurrent contents, and the others are conflicts', async () => {
   for (let round = 0; round < 8; round += 1) {
-    // Into one stream, into several, and into several that are not there yet.
+    // Into one stream, into several, and into several that do not exist yet.
     const streamOf = (index: number) => ['clash', `clash-${index}`, `clash-${round}-${index}`][round % 3] ?? '';
     const answers = await atOnce(6, 'Sum', (index) => ({
       stream: streamOf(index),

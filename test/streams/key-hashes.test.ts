@@ -25,7 +25,7 @@ let other: TestServer;
 let accountId: bigint;
 beforeAll(async () => {
   database = await createTestDatabase();
-  // What NDJSON brings is staged, as that of a large request.
+  // Records of NDJSON are staged, as those of a large request are.
   server = await startTestServer({ database, env: { INTAKE_HELD_BYTES: '0' } });
   other = await startTestServer({ database });
   accountId = await accountIdOf(server, 'default');
@@ -349,7 +349,7 @@ describe('hashStreamKeys', () => {
       deleteOfElementInLines: await readBy((context) => inLines(context, 'DELETE', selector(14))),
       page: await readBy(({ db }) => listRecords(db, stream, { first: 20 })),
     };
-    // Of 16,384 hashes each has about two records, and a page of 20 reads those of a few.
+    // Each of the 16,384 hashes has about two records, and a page of 20 reads those of a few hashes.
     expect(Math.max(...Object.values(read)), JSON.stringify(read)).toBeLessThan(150);
     expect(Math.min(...Object.values(read))).toBeGreaterThan(0);
     const db = server.resources.database.forAccount(accountId);

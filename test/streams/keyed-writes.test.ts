@@ -25,7 +25,7 @@ import {
   type WriteKind,
 } from './writes.ts';
 
-// Small replaces and deletes of many clients share transactions. No client can tell.
+// Small replaces and deletes of many clients share transactions, which no client must notice.
 
 let database: TestDatabase;
 let servers: readonly [TestServer, TestServer];

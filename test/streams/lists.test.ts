@@ -212,7 +212,7 @@ describe('records and operations', () => {
     [{ from: '2026-01-26T00:00:00Z' }, ['27', '26']],
     [{ from: '2026-01-26T00:00:00.001Z' }, ['27']],
     [{ to: '2026-01-26T00:00:00Z' }, ['25']],
-    // Days are dates: the time as written counts, whatever its offset.
+    // Days are dates: the date as written counts, with any offset.
     [{ to: '2026-01-26T00:00:00+01:00' }, ['25']],
     [{ to: '2026-01-26T00:00:00-11:00' }, ['25']],
     [{ to: '2026-01-26T01:00:00+01:00' }, ['26', '25']],
@@ -278,19 +278,19 @@ describe('records and operations', () => {
     ['a number of 300 digits', cursor(['9'.repeat(300)])],
     ['an operation of digits of another script', cursor(['\u0661'])],
     ['a date without a time', cursor(['2026', '1', 'e'])],
-    ['a moment without a zone', cursor(['2026-01-25T00:00:00', '1', 'e'])],
-    ['a moment that JavaScript alone knows', cursor(['+200000-01-01T00:00:00Z', '1', 'e'])],
-    ['a moment that is none', cursor(['infinity', '1', 'e'])],
-    ['a filter that is no number', cursor([MOMENT, '1; --', 'e'])],
+    ['a timestamp without an offset', cursor(['2026-01-25T00:00:00', '1', 'e'])],
+    ['a timestamp that only JavaScript accepts', cursor(['+200000-01-01T00:00:00Z', '1', 'e'])],
+    ['an invalid timestamp', cursor(['infinity', '1', 'e'])],
+    ['a filter id that is not a number', cursor([MOMENT, '1; --', 'e'])],
     ['an element with NUL', cursor([MOMENT, '1', 'e\u0000'])],
     ['four parts', cursor([MOMENT, '1', 'e', 'x'])],
-  ])('%s is no cursor: BAD_USER_INPUT', async (_, after) => {
+  ])('%s in a cursor is BAD_USER_INPUT', async (_, after) => {
     const codes = await Promise.all([STREAMS, RECORDS, OPERATIONS].map((query) => codeOf(query, { after })));
     expect(new Set(codes)).toEqual(new Set(['BAD_USER_INPUT']));
     expect(await codeOf(STREAMS, { last: 1, before: after })).toBe('BAD_USER_INPUT');
   });
 
-  test.each([101, -1, 2 ** 31 - 1])('%i is no size of a page: BAD_USER_INPUT', async (size) => {
+  test.each([101, -1, 2 ** 31 - 1])('the page size %i is BAD_USER_INPUT', async (size) => {
     for (const query of [STREAMS, RECORDS, OPERATIONS])
       expect(await codeOf(query, { first: size })).toBe('BAD_USER_INPUT');
     expect(await codeOf(STREAMS, { last: size })).toBe('BAD_USER_INPUT');
@@ -299,7 +299,7 @@ describe('records and operations', () => {
   });
 
   test.each([{ from: 'yesterday' }, { to: '2026-01-25' }, { from: '0000-01-01T00:00:00Z' }])(
-    '%j is no moment: BAD_USER_INPUT',
+    'the timestamp %j is BAD_USER_INPUT',
     async (args) => {
       expect(await codeOf(RECORDS, args)).toBe('BAD_USER_INPUT');
     },

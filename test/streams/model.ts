@@ -1,6 +1,6 @@
 import type { FilterEntry, RecordInput, WriteAnswer, WriteInput, WriteKind } from './writes.ts';
 
-// What streams do, as plainly as it can be said: lists in memory, loops, whole numbers of 10^-30. It shares no code with
+// A model of streams that is as simple as possible: lists in memory, loops, whole numbers of 10^-30. It shares no code with
 // Sluice and takes only input whose single values are in order; shapes, keys and idempotency it judges itself.
 
 const DECIMALS = 30;
@@ -29,14 +29,14 @@ export const parseValue = (text: string): bigint => {
   return shift >= 0 ? digits * 10n ** BigInt(shift) : digits / 10n ** BigInt(-shift);
 };
 
-/** Plain notation of so many 10^-`decimals`. */
+/** Formats a number of units of 10^-`decimals` in plain notation. */
 export const formatValue = (value: bigint, decimals = DECIMALS): string => {
   const size = (value < 0n ? -value : value).toString().padStart(decimals + 1, '0');
   const fraction = size.slice(size.length - decimals).replace(/0+$/, '');
   return `${value < 0n ? '-' : ''}${size.slice(0, size.length - decimals)}${fraction === '' ? '' : `.${fraction}`}`;
 };
 
-/** An hour is an instant; a day or a month is the date as written, whatever the offset. */
+/** An hour is an instant; a day or a month is the date as written, with any offset. */
 const bucketOf = (timestamp: string, granularity: string): string => {
   const iso = granularity === 'HOURLY' ? new Date(timestamp).toISOString() : timestamp;
   const length = { HOURLY: 13, DAILY: 10, MONTHLY: 7 }[granularity] ?? 0;
@@ -145,7 +145,7 @@ export class Model {
   }
 }
 
-/** What the server said, in the words of `Model.write`. */
+/** Converts a response of the server to a result of `Model.write`. */
 export const answerOf = (answer: WriteAnswer): string =>
   answer.operation
     ? told(

@@ -45,7 +45,7 @@ const record = (value: string, elementName = 'hooli'): RecordInput => ({
   value,
 });
 
-/** Of one stream, by its totals and by its records: the two ways in which usage reads. */
+/** Usage of one stream by its totals and by its records, the two ways in which usage is read. */
 const usageOf = async (stream: string): Promise<[string | undefined, string | undefined]> => {
   const window = { from: DAY, to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY', meterApiNames: [stream] };
   const byTotals = await readUsage(server, window);
@@ -56,7 +56,7 @@ const usageOf = async (stream: string): Promise<[string | undefined, string | un
 const repairs = async (): Promise<number> => (await scrape(server.url)).value('sluice_ledger_repairs_total') ?? 0;
 
 const count = fc.bigInt({ min: -MOST_AHEAD, max: MOST_AHEAD });
-/** What happens after a command of a history: a move to a cluster or none, and whether usage is asked afterwards. */
+/** A step after a command of a history: a move to a cluster or none, and whether usage is queried afterwards. */
 const step = fc.record({
   moveTo: fc.constantFrom(null, null, 0, 1, 2),
   asked: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: question }),
@@ -142,7 +142,7 @@ describe('a merge of totals', () => {
     // The merge lies in the past of the new cluster, and the operation in its future.
     await moveAway(server, accountId, 2n * MOST_AHEAD);
     let total = 7;
-    // The server merges by itself, too: then there is nothing left to merge here, and it is tried again.
+    // The server also merges in the background: if nothing is left to merge here, the test tries again.
     for (let isMerged = false; !isMerged;) {
       await write(server, 'Sum', { stream, records: [record('1')] });
       total += 1;
@@ -226,7 +226,7 @@ describe('a purge leaves what an unfinished run reads', () => {
     await workWhile(() => endedRun(server, runId));
     const { text } = readExport(server, await endedRun(server, runId));
     const exported = text.trimEnd().split('\n').slice(1);
-    // A moment of before the move means nothing afterwards, so the run takes a new one.
+    // A watermark from before the move is invalid afterwards, so the run takes a new one.
     const expected = path.length === 0 ? [`${deleted} 10`, `${stream} 1`] : [`${stream} ${newest}`];
     expect(exported.map((line) => line.replace(/,.*,/, ' '))).toEqual(expected);
     expect(await usageOf(stream)).toEqual([String(newest), String(newest)]);

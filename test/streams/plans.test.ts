@@ -17,7 +17,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf, within } from './held-transactions.ts';
 import { type RecordInput, write, type WriteKind } from './writes.ts';
 
-// What Postgres reads for a question, counted in its own plans, on a stream of 200,000 records: 2,000 hours of 100, in
+// Rows that PostgreSQL reads for a query, counted in its own plans, on a stream of 200,000 records: 2,000 hours of 100, in
 // 2,000 filters. Both before the tables were ever analyzed (the first minute of a new database, and any that was
 // restored and not analyzed) and after.
 const HOURS = 2_000;
@@ -104,7 +104,7 @@ const rowsRead = async (
 
 const large = async (db: Db) => {
   const stream = await findStream(db, accountId, 'large');
-  if (!stream) throw new Error('The stream is not there.');
+  if (!stream) throw new Error('There is no such stream.');
   return stream;
 };
 

@@ -31,7 +31,7 @@ import { deleteStream, readRecords, write, type WriteInput, type WriteKind } fro
 
 // Plays random histories on a server and compares every answer with the model's.
 
-/** Where a history is played. */
+/** The servers and accounts of a history. */
 export interface Stage {
   readonly server: TestServer;
   /** An account that no other history uses, so that "every stream" means those of the history. */
@@ -112,7 +112,7 @@ export const expectLiveValues = async (
     const stream = streams.find((one) => one.name === name);
     const records = await readRecords(server, name, { key, pageSize: 3 });
     if (!stream) {
-      expect(records, `${name} is not there`).toBeNull();
+      expect(records, `${name} does not exist`).toBeNull();
       continue;
     }
     const listed = (records ?? []).map((record) => {
@@ -120,7 +120,7 @@ export const expectLiveValues = async (
       return `${keyOf({ bucket: record.timestamp, filter, element: record.elementName })} ${record.value}`;
     });
     const expected = [...liveValues(stream.live)].map(([one, value]) => `${one} ${formatValue(value)}`);
-    // As arrays: a key that stands in the list twice must not hide behind its second value.
+    // Compared as arrays, so that a key that occurs twice is noticed.
     expect(listed.toSorted()).toEqual(expected.toSorted());
     const buckets = (records ?? []).map((record) => record.timestamp);
     expect(buckets, 'newest bucket first').toEqual(buckets.toSorted().toReversed());
@@ -177,7 +177,7 @@ const parseSigned = (text: string): bigint => {
   return BigInt(whole + fraction.padEnd(60, '0')) * (text.startsWith('-') ? -1n : 1n);
 };
 
-/** The rows of a spec as of an older moment, by the function that the usage query and the exports share. */
+/** The rows of a spec as of an older watermark, by the function that usage queries and exports share. */
 export const rowsAsOf = async (
   server: TestServer,
   accountId: bigint,

@@ -3,7 +3,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { readUsage } from '../usage/questions.ts';
 import { deleteStream, readValues, type RecordInput, verdict, write } from './writes.ts';
 
-// With one connection in the pool, whatever asks the pool while it holds a transaction waits for itself.
+// With one connection in the pool, code that asks the pool while it holds a transaction waits for itself.
 let server: TestServer;
 beforeAll(async () => {
   // Parts of a kilobyte, so that an export notes and writes many of them while it still reads.
@@ -68,7 +68,7 @@ test('handles a job and a run with many parts', async () => {
   await server.graphql(`mutation ($input: RunJobInput!) { runJob(input: $input) { __typename } }`, {
     input: { jobId: createJob.id, scheduledFor: '2026-01-28T02:00:00Z' },
   });
-  // Requests go on meanwhile.
+  // Requests continue meanwhile.
   const sums = Promise.all(
     Array.from({ length: 20 }, () => write(server, 'Sum', { stream: 'meanwhile', records: [record()] })),
   );

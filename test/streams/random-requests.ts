@@ -3,9 +3,9 @@ import type { UsageQuestion } from '../usage/usage-oracle.ts';
 import { formatValue, parseValue } from './model.ts';
 import type { FilterEntry, RecordInput, WriteInput, WriteKind } from './writes.ts';
 
-// Random requests out of so few streams, buckets, filters and elements that they meet each other all the time.
+// Random requests with few streams, buckets, filters and elements, so that they often concern the same records.
 
-/** What an arbitrary makes. */
+/** A value of an arbitrary. */
 export type Drawn<From> = From extends fc.Arbitrary<infer Value> ? Value : never;
 
 export interface Shape {
@@ -84,7 +84,7 @@ export type Command =
   | { readonly do: 'again'; readonly which: number }
   | { readonly do: 'deleteStream'; readonly name: string }
   | { readonly do: 'snapshot' }
-  /** As the server does now and then by itself. */
+  /** Like the server does in the background. */
   | { readonly do: 'mergeTotals' }
   /** As the server does when it finds a large bucket. */
   | { readonly do: 'hashKeys'; readonly name: string }

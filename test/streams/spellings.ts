@@ -1,10 +1,10 @@
-// Texts, values and moments, just inside and just outside of what may be sent, and what must become of each.
+// Texts, values and timestamps just inside and just outside the limits, with the expected result of each.
 
 const EMOJI = '\u{1f600}';
 const x = (length: number): string => 'x'.repeat(length);
 const nines = (count: number): string => '9'.repeat(count);
 
-/** What it is, the text as a dimension name, dimension value or element name, and the code of the issue or null. */
+/** A description, the text as a dimension name, dimension value or element name, and the code of the issue or null. */
 export const TEXTS: readonly (readonly [string, string, string | null])[] = [
   ['1 character', 'x', null],
   ['256 characters', x(256), null],
@@ -89,7 +89,7 @@ export const VALUES: readonly (readonly [string | number, string])[] = [
   [-1.5, 'NEGATIVE_VALUE'],
 ];
 
-/** 24 hours before the last moment that a record may lie at. */
+/** 24 hours before the latest timestamp that a record may have. */
 export const NOW = new Date('2026-01-25T12:00:00Z');
 
 /** The timestamp of a DAILY record as sent at `NOW`, and its date or the code of the issue. */

@@ -18,7 +18,7 @@ beforeEach(() => {
   queue = open(60_000);
 });
 
-/** A request that writes until it is told to end, and notes its name when its turn comes. */
+/** A request that writes until the test ends it, and records its name when its turn comes. */
 const request = (
   log: string[],
   name: string,

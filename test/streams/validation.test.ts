@@ -33,7 +33,7 @@ const filter = (...entries: readonly (readonly [string, ...string[]])[]) => ({
 let streams = 0;
 const newName = (): string => `stream-${(streams += 1)}`;
 
-/** What becomes of one record that is the first of its stream. A rejected one must not have made the stream. */
+/** Writes one record as the first of its stream and returns the result. A rejected record must not create the stream. */
 const fate = async (changes: Partial<RecordInput>, input: Partial<WriteInput> = {}): Promise<string> => {
   const stream = input.stream ?? newName();
   const answer = await write(server, 'Sum', { stream, records: [record(changes)], ...input });
@@ -144,15 +144,18 @@ test.each(VALUES)('the value %j: %s', async (value, expected) => {
   } else expect(told).toBe(`value: ${expected}`);
 });
 
-test.each(['1e400', '1e-400'])('the number %s in the variables, which no double holds, is refused', async (number) => {
-  // Both are valid JSON; once read, one would be Infinity and the other, unnoticed, 0.
-  const response = await fetch(`${server.url}/graphql`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-api-key': server.key },
-    body: `{"query":"mutation ($value: Decimal!) { allocationSum(input: {stream: \\"infinite\\", records: [{timestamp: \\"2026-01-25T00:00:00Z\\", granularity: DAILY, elementName: \\"hooli\\", value: $value}]}) { ... on ValidationError { issues { code } } } }","variables":{"value":${number}}}`,
-  });
-  expect(await response.json()).toEqual({ data: { allocationSum: { issues: [{ code: 'PRECISION_LOST' }] } } });
-});
+test.each(['1e400', '1e-400'])(
+  'validation > rejects the number %s in variables, which no double can hold',
+  async (number) => {
+    // Both are valid JSON; once read, one would be Infinity and the other, unnoticed, 0.
+    const response = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-api-key': server.key },
+      body: `{"query":"mutation ($value: Decimal!) { allocationSum(input: {stream: \\"infinite\\", records: [{timestamp: \\"2026-01-25T00:00:00Z\\", granularity: DAILY, elementName: \\"hooli\\", value: $value}]}) { ... on ValidationError { issues { code } } } }","variables":{"value":${number}}}`,
+    });
+    expect(await response.json()).toEqual({ data: { allocationSum: { issues: [{ code: 'PRECISION_LOST' }] } } });
+  },
+);
 
 test.each([
   ['12345678901234567890123456.789012345678', '12345678901234567890123456.789012345678'],
@@ -294,7 +297,7 @@ describe('existing stream', () => {
     ['another granularity', { granularity: 'HOURLY' }, 'granularity: GRANULARITY_DIFFERS'],
     ['a bad timestamp', { timestamp: 'x' }, 'timestamp: BAD_TIMESTAMP'],
     ['an empty element', { elementName: '' }, 'elementName: EMPTY'],
-  ])('takes a delete selector with %s, or says why not', async (_, changes, expected) => {
+  ])('validates a delete selector with %s', async (_, changes, expected) => {
     const { timestamp, granularity } = RECORD;
     const selector = { timestamp, granularity, elementName: 'nobody', ...changes };
     const answer = await write(server, 'Delete', { stream: 'shaped', records: [selector] });
@@ -366,7 +369,7 @@ test.each<[string, unknown]>([
   ['a boolean as value', { value: true }],
   ['null as value', { value: null }],
   ['a list as value', { value: ['1'] }],
-  ['a field that is not there', { element: 'hooli' }],
+  ['an unknown field', { element: 'hooli' }],
 ])('%s is of the wrong type: BAD_USER_INPUT', async (_, changes) => {
   const records = [{ ...RECORD, ...(changes as object) }];
   const answer = await tryWrite(server, 'Sum', { stream: 'typed', records });

@@ -47,7 +47,7 @@ const documentOf = (kind: WriteKind): string => {
   return `mutation ($input: ${type}!) { answer: allocation${kind}(input: $input) { ${ANSWER} } }`;
 };
 
-/** The result, whichever of the union it is; throws where there are top-level errors. */
+/** Returns the result, a receipt or an error. Throws if there are top-level errors. */
 export const write = async (
   server: TestServer,
   kind: WriteKind,
@@ -99,7 +99,7 @@ interface RecordsAnswer {
   } | null;
 }
 
-/** All live records, page after page in the order of the list; null where there is no such stream. */
+/** Reads all live records page by page, in the order of the list; null if there is no such stream. */
 export const readRecords = async (
   server: Pick<TestServer, 'graphql'>,
   stream: string,
