@@ -104,7 +104,7 @@ describe('graphql-eslint', () => {
     ['relay-page-info', /hasNextPage: Boolean!/, 'hasNextPage: Int!'],
     ['relay-arguments', /(\n {2}runs\([^)]*?)after: String/, '$1behind: String'],
     ['strict-id-in-types', /(type ApiKey implements Node \{\n)[^}]*?  id: ID!\n/, '$1'],
-    ['require-description', /"""Who is calling\."""/, ''],
+    ['require-description', /"""Account and API key of the request\."""/, ''],
     ['naming-convention', /viewer: Viewer!/, 'get_viewer: Viewer!'],
     ['no-unreachable-types', /viewer: Viewer!/, 'viewer: String!'],
   ])('reports a violation of %s', async (rule, from, to) => {
