@@ -4,7 +4,7 @@ import type { ToPublicError, PublicError } from '../http/public-errors.ts';
 import { slashlessAddress } from '../http/paths.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { refuse, send, sendEvents } from '../http/responses.ts';
+import { rejectRequest, send, sendEvents } from '../http/responses.ts';
 import type { WithinTime } from '../http/time-limit.ts';
 import { errorBody } from './error-body.ts';
 import { createErrorMapper, type ErrorMapper } from './error-mapping.ts';
@@ -63,12 +63,12 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
       });
     } catch (error) {
       if (error instanceof BodyError) {
-        await refuse(request, response, error.status, errorBody(error.status, error.message), error.headers);
+        await rejectRequest(request, response, error.status, errorBody(error.status, error.message), error.headers);
         return null;
       }
       const failed = toErrorResponse(options.toPublicError(error), request.headers.accept);
       if (request.complete) return failed;
-      await refuse(request, response, failed.status, await failed.text(), Object.fromEntries(failed.headers));
+      await rejectRequest(request, response, failed.status, await failed.text(), Object.fromEntries(failed.headers));
       return null;
     }
   }
@@ -90,7 +90,7 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
         if (!result) return;
         const events = sse.findResults(result);
         if (events) await sendEvents(result, events, sse.formatEvent, response);
-        else await send(result, request, response, { refusal: errorBody });
+        else await send(result, request, response, { errorBody });
       } finally {
         held.release();
       }

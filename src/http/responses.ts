@@ -15,7 +15,7 @@ const PING = ':\n\n';
 const STREAM_HEADERS = { 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' } as const;
 
 /** Responds to a request whose body was not read completely, and closes the connection. */
-export async function refuse(
+export async function rejectRequest(
   request: IncomingMessage,
   response: ServerResponse,
   status: number,
@@ -56,7 +56,7 @@ export function sendAnswer({ status, headers, body }: Answer, response: ServerRe
 
 export interface SendOptions {
   /** JSON body of a rejection that has no body of its own. */
-  readonly refusal: (status: number) => string;
+  readonly errorBody: (status: number) => string;
   readonly stalledMs?: number;
 }
 
@@ -65,7 +65,7 @@ export async function send(
   answer: Response,
   request: IncomingMessage,
   response: ServerResponse,
-  { refusal, stalledMs = STALLED_MS }: SendOptions,
+  { errorBody, stalledMs = STALLED_MS }: SendOptions,
 ): Promise<void> {
   if (response.destroyed) {
     await answer.body?.cancel();
@@ -77,7 +77,7 @@ export async function send(
     if (name !== 'connection' && (name !== 'content-encoding' || value !== 'none')) response.setHeader(name, value);
   }
   if (!answer.body) {
-    const body = answer.status >= 400 && request.method !== 'HEAD' ? refusal(answer.status) : '';
+    const body = answer.status >= 400 && request.method !== 'HEAD' ? errorBody(answer.status) : '';
     if (body !== '') response.setHeader('content-type', 'application/json; charset=utf-8');
     response.writeHead(answer.status).end(body);
     return;

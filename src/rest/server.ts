@@ -11,7 +11,7 @@ import { REJECTION_CODES } from '../http/rejection-codes.ts';
 import { BodyError } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
 import { recordOperation } from '../http/request-context.ts';
-import { type Answer, refuse, sendAnswer } from '../http/responses.ts';
+import { type Answer, rejectRequest, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
@@ -120,7 +120,7 @@ const METHODS = { post: 'POST', put: 'PUT', delete: 'DELETE' } as const;
 async function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
   const { status, headers, body } = answer;
   // Drains the rest of the body; otherwise the client would not see the response.
-  if (!request.complete && status >= 400) await refuse(request, response, status, String(body), headers);
+  if (!request.complete && status >= 400) await rejectRequest(request, response, status, String(body), headers);
   else sendAnswer(answer, response);
 }
 

@@ -117,7 +117,7 @@ describe('clients that do not read', () => {
         },
       });
       const answer = new Response(endless, { headers: { 'content-type': 'text/event-stream' } });
-      send(answer, request, response, { refusal: () => '', stalledMs: 200 }).catch(() => {});
+      send(answer, request, response, { errorBody: () => '', stalledMs: 200 }).catch(() => {});
     }).listen(0, '127.0.0.1');
     await once(http, 'listening');
     const socket = connect((http.address() as AddressInfo).port, '127.0.0.1');
