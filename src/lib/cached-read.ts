@@ -1,13 +1,13 @@
-/** Something that many may ask for at once, and that is read for all of them together. */
+/** A value that concurrent callers share, so that it is read once for all of them. */
 export interface CachedReadOptions<Value> {
   readonly read: () => Promise<Value>;
-  /** Who asks within so long of the last reading gets that one. */
+  /** Milliseconds for which callers get the value of the last read. */
   readonly freshMs: number;
-  /** Nobody waits longer; a reading that takes longer goes on, and no second one is begun beside it. */
+  /** Milliseconds that a caller waits. A read that takes longer continues, and no second one starts before it ends. */
   readonly waitMs: number;
 }
 
-/** Null where the reading failed or is late. */
+/** Returns a function that reads the value; null if the read failed or takes longer than `waitMs`. */
 export const createCachedRead = <Value>(options: CachedReadOptions<Value>): (() => Promise<Value | null>) => {
   const { read, freshMs, waitMs } = options;
   let last: { readonly value: Promise<Value | null>; readonly until: number } | undefined;

@@ -1,10 +1,10 @@
-// Pure: bytes that come in pieces.
+// Pure: a buffer of bytes that arrive in chunks.
 
-/** More small pieces than this are merged. */
+/** If there are more chunks than this and they are small, they are merged. */
 const MAX_SMALL = 64;
 const SMALL_BYTES = 512;
 
-/** ChunkBuffer in their order. Small ones are merged, since the object of a piece of one byte takes 100 times as much. */
+/** Chunks in order of arrival. Small ones are merged, because the Buffer object of one byte takes 100 times as much memory. */
 export class ChunkBuffer {
   #pieces: Buffer[] = [];
   #bytes = 0;
@@ -24,7 +24,7 @@ export class ChunkBuffer {
     if (count > MAX_SMALL && count * SMALL_BYTES > this.#bytes) this.#pieces = [Buffer.concat(this.#pieces)];
   }
 
-  /** The bytes as one piece; none are left. */
+  /** Returns all bytes as one chunk and empties the buffer. */
   take(): Buffer {
     const [first = Buffer.alloc(0)] = this.#pieces;
     const whole = this.#pieces.length <= 1 ? first : Buffer.concat(this.#pieces);

@@ -1,4 +1,4 @@
-/** Time is passed in, so that slots, leases and windows can be tested at any moment. */
+/** Time is passed in, so that slots, leases and windows can be tested at any time. */
 export interface Clock {
   now(): Date;
 }

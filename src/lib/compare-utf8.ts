@@ -1,8 +1,8 @@
-// Pure: the one order that every part sorts text by.
+// Pure: the order by which all of Sluice sorts text.
 
 /**
- * Compares by UTF-8 bytes, as `COLLATE "C"` does in Postgres. JavaScript's own order goes by UTF-16 units and puts
- * U+1F600 before U+FF5E; so units of a surrogate pair are lifted above all others.
+ * Compares by UTF-8 bytes, as `COLLATE "C"` does in PostgreSQL. JavaScript compares UTF-16 units and puts U+1F600
+ * before U+FF5E, so the units of surrogate pairs are moved above all others.
  */
 export const compareUtf8 = (a: string, b: string): number => {
   const length = Math.min(a.length, b.length);

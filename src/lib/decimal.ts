@@ -27,8 +27,8 @@ const SYNTAX = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,6}))?$/;
 const MAX_EXPONENT = 400;
 
 /**
- * Reads `12`, `-0.5`, `.5`, `5.`, `1e3`. Null where the text is no decimal or its exponent is beyond ±400
- * (then it cannot be within any limit of Sluice, and writing out its zeros would cost memory).
+ * Reads `12`, `-0.5`, `.5`, `5.`, `1e3`. Returns null if the text is not a decimal, or if its exponent
+ * is beyond ±400: such a number exceeds every limit of Sluice, and writing out its zeros would cost memory.
  */
 export const parseDecimal = (text: string): ParsedDecimal | null => {
   if (text.length > 1000) return null;
@@ -76,11 +76,11 @@ export const sumDecimals = (texts: readonly string[]): string => {
   return decimalOf(sum, scale);
 };
 
-/** How many units a plain decimal is, of which each has so many digits behind the point; as many as the decimal at least. */
+/** Returns a plain decimal as an integer in units of 10^-scale. The decimal has at most `scale` digits after the point. */
 export const unitsOf = (text: string, scale: number): bigint =>
   BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
 
-/** So many units, of which each has so many digits behind the point. */
+/** Formats an integer in units of 10^-scale as a decimal. */
 export const decimalOf = (sum: bigint, scale: number): string => {
   const digits = (sum < 0n ? -sum : sum).toString().padStart(scale + 1, '0');
   const point = digits.length - scale;

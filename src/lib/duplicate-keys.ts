@@ -1,4 +1,4 @@
-// Pure: names that stand twice in one object of a JSON text. JSON.parse keeps the last and drops the others in silence.
+// Pure: finds duplicate keys in the objects of a JSON text. JSON.parse keeps the last and silently drops the others.
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -10,22 +10,22 @@ const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
 export interface DuplicateKeys {
-  /** The first of them, as many as were asked for. */
+  /** Paths of the first ones, up to the requested number. */
   readonly paths: readonly string[][];
-  /** How many there are in all. */
+  /** Number of all duplicates. */
   readonly count: number;
 }
 
 const NONE: DuplicateKeys = { paths: [], count: 0 };
 
 /**
- * The paths of the names that repeat an earlier one of their object. The text is valid JSON within its bounds, and
- * `value` is its parsed form. If that has as many names as the text, no name is repeated.
+ * Returns the paths of keys that repeat an earlier one of their object. The text is valid JSON within its bounds, and `value`
+ * is its parsed form. If that has as many keys as the text, there are no duplicates.
  */
 export const findDuplicateKeys = (text: string, value: unknown, most: number): DuplicateKeys =>
   namesInText(text) === namesInValue(value) ? NONE : readDuplicateKeys(text, most);
 
-/** In valid JSON each name has a colon, and outside of strings there are no others. */
+/** Counts the colons outside of strings: valid JSON has one for each key. */
 const namesInText = (text: string): number => {
   let count = 0;
   let inString = false;
@@ -52,7 +52,7 @@ const namesInValue = (value: unknown): number => {
   return count;
 };
 
-/** An object or list that is open, and where in it the text has come. */
+/** An open object or list, and the current key or index in it. */
 interface Open {
   /** Null for a list. */
   readonly names: Set<string> | null;
@@ -87,7 +87,7 @@ const readDuplicateKeys = (text: string, most: number): DuplicateKeys => {
   return { paths, count };
 };
 
-/** Behind the string that begins there. */
+/** Returns the index after the string that begins at `from`. */
 const endOfString = (text: string, from: number): number => {
   for (let at = from + 1; at < text.length; at += 1) {
     const code = text.charCodeAt(at);

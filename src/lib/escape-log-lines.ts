@@ -1,16 +1,16 @@
-// Pure: what is done to each line of the log, so that nothing that a stranger chose commands the terminal that shows it.
+// Pure: escapes log lines, so that text from clients cannot send commands to the terminal that shows them.
 
 // JSON leaves DEL, C1 (of which U+009B begins a command as ESC [ does) and what turns the direction of writing as they are.
 const RAW = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** A line of JSON that means the same, and shows what it holds. */
+/** Returns equivalent JSON in which such characters are visible. */
 export const escapeLogLine = (line: string): string => line.replace(RAW, escaped);
 
 /**
- * A line of JSON for a printer that shows its texts as they are: each control character in them stands as six letters.
- * Line feeds and tabs stay, since stacks have them.
+ * Escapes a line of JSON for a printer that shows texts unescaped: each control character becomes six characters. Line feeds
+ * and tabs stay, because stacks have them.
  */
 export const escapeForTerminal = (line: string): string =>
   line

@@ -1,9 +1,8 @@
 const waiting: (() => void)[] = [];
 
 /**
- * Lets all that waits in this process have its turn. To be awaited in the middle of work that takes long without it.
- * Of those who wait here one goes on at a time, in order, and what came from outside is looked at before the next: ten
- * requests with work of 2 ms each keep a reader waiting for 2 ms and not for 20.
+ * Yields to timers and sockets. Await it inside long work. Callers resume one per turn of the event loop, in order, with
+ * sockets polled in between: if ten requests have work of 2 ms each, another request waits 2 ms instead of 20.
  */
 export const yieldToEventLoop = (): Promise<void> =>
   new Promise((resolve) => {
@@ -12,13 +11,13 @@ export const yieldToEventLoop = (): Promise<void> =>
 
 const resumeNext = (): void => {
   waiting.shift()?.();
-  // An immediate that is asked for in one runs after the next look at sockets and timers.
+  // An immediate that is set in an immediate runs after the next poll of sockets and timers.
   if (waiting.length > 0) setImmediate(resumeNext);
 };
 
 /**
- * For work on what comes in piece by piece, awaited after each piece. ChunkBuffer that wait already are handed out in one turn of the
- * event loop, so work on each of them would hold up all others together.
+ * Returns a function to await after each chunk of a stream. It yields if more than `mostMs` have passed since the last yield.
+ * Chunks that have already arrived are delivered in one turn of the event loop, so work on all of them would block it.
  */
 export const createTimeSlices = (mostMs = 5): (() => Promise<void> | undefined) => {
   let since = performance.now();
@@ -30,7 +29,7 @@ export const createTimeSlices = (mostMs = 5): (() => Promise<void> | undefined) 
   };
 };
 
-/** Of a list: each step of an intake takes 1 to 3 ms for so many records. */
+/** Each step of an intake takes 1 to 3 ms for this many records of a list. */
 export const RECORDS_PER_TICK = 1000;
 
 /** Bytes that are hashed, decoded or parsed in 1 to 2 ms. */

@@ -9,7 +9,7 @@ export const encodeGlobalId = (type: NodeType, id: string | bigint): string =>
 /** Longer than any id: the longest holds a type's name and a UUID. */
 const MAX_ID = 200;
 
-/** Null for what is no id of Sluice: such a one finds nothing, as a foreign one does. */
+/** Returns null if the text is not an id of Sluice. Such an id finds nothing, like that of another account. */
 export const decodeGlobalId = (text: string): { type: NodeType; id: string } | null => {
   if (text.length > MAX_ID) return null;
   const decoded = Buffer.from(text, 'base64url').toString('utf8');

@@ -13,7 +13,7 @@ export const newId = (now: Date = new Date()): string => {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 };
 
-/** Ids of one moment, in an order that sorts as they are: those of equal times would otherwise sort by chance. */
+/** Returns sorted ids of one timestamp. Ids of equal times would otherwise sort at random. */
 export const newIds = (count: number, now: Date): string[] =>
   Array.from({ length: count }, () => newId(now)).toSorted();
 

@@ -1,5 +1,5 @@
-// Pure: bounds on a JSON text, checked in one pass before it is parsed. What comes after may then follow it level by level, name
-// by name and number by number.
+// Pure: checks the bounds of a JSON text in one pass before it is parsed, so that later code may recurse over its levels, names
+// and numbers.
 
 /** No request needs more than 10 levels. */
 const MAX_JSON_DEPTH = 64;
@@ -11,7 +11,7 @@ const MAX_JSON_NUMBER = 1000;
 const BYTES_PER_LONG_NUMBER = 50;
 const LONG_NUMBERS_OF_ANY = 1000;
 
-/** What V8 takes for an object or array that is almost empty, and for a name with its value. */
+/** Memory that V8 uses for an almost empty object or array, and for a name with its value. */
 const BYTES_PER_CONTAINER = 64;
 const BYTES_PER_NAME = 16;
 

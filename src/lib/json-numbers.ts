@@ -1,12 +1,12 @@
-// Numbers of a JSON text that a double does not hold as they were sent. JSON.parse changes them in silence:
-// 100000000000000000001 becomes 1e20, 1e-400 becomes 0, and nobody behind it can tell. Not by a reviver: with one JSON.parse
-// takes 20 to 100 times as long.
+// Finds numbers of a JSON text that a double cannot represent exactly. JSON.parse changes them silently:
+// 100000000000000000001 becomes 1e20, and 1e-400 becomes 0. A reviver is not an option: it makes JSON.parse 20 to 100 times
+// slower.
 import { randomUUID } from 'node:crypto';
 import { checkJsonBounds } from './json-bounds.ts';
 
 const LONG = 'sluice:digits';
 
-/** Replaces such a number in variables of GraphQL. A client can send the same, and gets the same issue: that digits were lost. */
+/** Replaces such a number in the variables of GraphQL. A client that sends this object gets the same issue: digits were lost. */
 export interface LongNumber {
   readonly [LONG]: string;
 }
@@ -14,7 +14,7 @@ export interface LongNumber {
 export const isLongNumber = (value: unknown): value is LongNumber =>
   typeof value === 'object' && value !== null && LONG in value;
 
-/** A name that no client knows: one that sends an object instead of a number must not have it accepted. */
+/** A random key, so that a client cannot send such an object instead of a number. */
 const EXACT = `sluice:digits:${randomUUID()}`;
 
 /** Replaces such a number in what parseJsonExactly returns. */
@@ -25,7 +25,7 @@ export interface ExactNumber {
 export const isExactNumber = (value: unknown): value is ExactNumber =>
   typeof value === 'object' && value !== null && EXACT in value;
 
-/** As they were sent. */
+/** Returns the digits as they were sent. */
 export const digitsOf = (number: ExactNumber): string => number[EXACT] ?? '';
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;

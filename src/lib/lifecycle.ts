@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Something long-lived: stop is ordered, waits for what is under way, and may be called twice. */
+/** A long-lived object. stop() is ordered, waits for work in flight, and may be called twice. */
 export interface Stoppable {
   stop(): Promise<void>;
 }
 
-/** Returns the signals of a request: one of them is aborted when nobody waits for its answer any more. */
+/** Returns the signals of a request. One of them is aborted when no client waits for the response any more. */
 export type RequestSignals = () => readonly AbortSignal[];
 
 export interface RepeatOptions {
@@ -14,8 +14,8 @@ export interface RepeatOptions {
 }
 
 /**
- * Runs a task now and then again and again, never twice at once. A task that answers true has more to do and runs again at
- * once. A failure is told and does not end the loop.
+ * Runs a task repeatedly, never concurrently with itself. If the task returns true it has more to do and runs again
+ * immediately. A failure is reported to `onError` and does not end the loop.
  */
 export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, options: RepeatOptions): Stoppable => {
   const stopping = new AbortController();
@@ -40,11 +40,11 @@ export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, o
   };
 };
 
-/** What was begun and is not waited for by whoever began it. */
+/** Tracks work that its caller does not await. */
 export interface TaskTracker {
-  /** Never a promise that may reject: who begins something looks after its failure. */
+  /** Adds work. The promise must not reject: the caller handles its errors. */
   add(work: Promise<void>): void;
-  /** Resolves when nothing is under way any more, or after so long. */
+  /** Resolves when no work is in flight, or after `withinMs`. */
   settled(withinMs: number): Promise<void>;
 }
 

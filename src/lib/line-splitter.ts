@@ -1,8 +1,8 @@
-// Pure: lines of text out of bytes that come in pieces.
+// Pure: splits bytes that arrive in chunks into lines of text.
 import { isUtf8 } from 'node:buffer';
 import { ChunkBuffer } from './chunk-buffer.ts';
 
-/** What stands in the place of a line that cannot be read. */
+/** Reported instead of a line that cannot be read. */
 export type LineProblem = 'TOO_LONG' | 'NOT_UTF8';
 export type Line = { readonly text: string } | { readonly problem: LineProblem };
 
@@ -10,15 +10,15 @@ export type Line = { readonly text: string } | { readonly problem: LineProblem }
 export type Lines = { readonly text: string } | { readonly problem: LineProblem };
 
 export interface LineSplitter {
-  /** Of the line that is not whole yet. */
+  /** Bytes of the incomplete last line. */
   readonly heldBytes: number;
-  /** The lines that are whole with this piece. */
+  /** Returns the lines that this chunk completes. */
   lines(piece: Buffer): Generator<Lines>;
-  /** What stands behind the last end of a line. */
+  /** Returns the text after the last end of a line. */
   rest(): Generator<Lines>;
 }
 
-/** One by one. */
+/** Returns the lines one by one. */
 export const eachLine = function* (some: Iterable<Lines>): Generator<Line> {
   for (const lines of some) {
     if ('problem' in lines) yield lines;
@@ -28,7 +28,7 @@ export const eachLine = function* (some: Iterable<Lines>): Generator<Line> {
 
 const NEWLINE = 10;
 
-/** Holds no more than one line of the greatest length: of one that is longer only its end is looked for. */
+/** Holds at most `maxBytes`. A longer line is dropped up to its end. */
 export const createLineSplitter = (maxBytes: number): LineSplitter => {
   const held = new ChunkBuffer();
   let isTooLong = false;
@@ -66,7 +66,7 @@ export const createLineSplitter = (maxBytes: number): LineSplitter => {
   };
 };
 
-/** Read as one text: a Buffer for each line takes twice the time and many times the memory. */
+/** Decodes the lines as one text, because a Buffer for each line takes twice the time and many times the memory. */
 const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
   if (isUtf8(bytes) && bytes.length <= maxBytes) {
     yield { text: bytes.toString('utf8') };

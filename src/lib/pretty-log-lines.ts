@@ -37,7 +37,7 @@ const ofRun = (entry: LogEntry, jobName: string): LogEntry | null => {
     case 'run started':
       return null;
     case 'attempt failed':
-      // Of an unexpected failure the end of the attempt does not say enough: the stack follows.
+      // For an unexpected failure the line of the end of the attempt is not enough, so the stack is shown.
       return failure?.code === INTERNAL ? { level, time, msg: `${name}: ${msg}`, err: entry['err'] } : null;
     case 'attempt ended':
       return failure

@@ -20,7 +20,7 @@ const isKnownToNode = (name: string): boolean => {
 const accepted = new Set<string>();
 
 /**
- * The time zone in the spelling of the tz database, whatever the case of `name`; null if the database has no such name. A link
+ * Returns the time zone in the spelling of the tz database, ignoring the case of `name`; null if the database does not have it. A link
  * stays what it is: `us/eastern` is `US/Eastern`.
  */
 export const findTimeZone = (name: string): string | null => {

@@ -1,4 +1,4 @@
-// Pure: RFC 3339 moments.
+// Pure: parses and formats RFC 3339 timestamps.
 
 const SYNTAX = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
 
@@ -11,7 +11,7 @@ const MAX_LENGTH = 1000;
 /** A timestamp as written, in milliseconds since 1970. */
 export interface WrittenTimestamp {
   readonly instant: number;
-  /** What a clock in the timestamp's own offset shows, as the instant at which a clock in UTC shows the same. */
+  /** The wall time at the timestamp's own offset, as the instant at which a clock in UTC shows the same. */
   readonly wallTime: number;
 }
 
@@ -50,5 +50,5 @@ const isStorable = (moment: number): boolean => moment >= FIRST_MOMENT && moment
 /** The instant of an RFC 3339 date-time, as `readTimestamp` reads it. */
 export const parseTimestamp = (text: string): number | null => readTimestamp(text)?.instant ?? null;
 
-/** RFC 3339 in UTC, without milliseconds where there are none. */
+/** Formats an instant as RFC 3339 in UTC, without milliseconds if they are 0. */
 export const formatTimestamp = (at: Date): string => at.toISOString().replace('.000Z', 'Z');

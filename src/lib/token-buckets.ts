@@ -1,20 +1,20 @@
 // Pure: how much each of many callers may do, by token buckets.
 
 export interface TokenBuckets {
-  /** Milliseconds until the caller may go on; 0 where it may. */
+  /** Returns the milliseconds until the caller may continue; 0 if it may now. */
   waitMs(caller: string, now: number): number;
-  /** Takes so many tokens, more than there are as well: the debt has to be paid off before the caller may go on. */
+  /** Takes tokens, even more than there are. The caller may continue when the debt is paid off. */
   take(caller: string, tokens: number, now: number): void;
 }
 
 export interface TokenBucketOptions {
   /** Tokens that come back each second. */
   readonly perSecond: number;
-  /** What a bucket holds. */
+  /** Capacity of a bucket in tokens. */
   readonly burst: number;
 }
 
-/** Beyond so many callers those are forgotten whose buckets are full: they are as one that never came. */
+/** If there are more callers, those with full buckets are removed: a new bucket is full too. */
 const MAX_CALLERS = 10_000;
 
 /** Times are milliseconds of a clock that never goes back. */

@@ -1,5 +1,5 @@
-// Pure: shortens texts of a request that its answer repeats, since one may be as long as the whole request.
+// Pure: shortens texts of a request that the response repeats, because one may be as long as the whole request.
 
-/** The beginning of a text that is longer. */
+/** Returns the text, or its first `maxLength` characters and an ellipsis if it is longer. */
 export const truncate = (text: string, maxLength: number): string =>
   text.length <= maxLength ? text : `${text.slice(0, maxLength).toWellFormed()}…`;

@@ -1,7 +1,7 @@
 // Pure: time zones. The one place that knows temporal-polyfill, which reads the tables of Node's ICU through Intl.
 //
-// Moments are epoch milliseconds here. A "wall time" is what a clock on the wall shows, written as the
-// moment at which a clock in UTC shows the same, so that plain arithmetic works on it.
+// Instants are epoch milliseconds here. A "wall time" is what a clock on the wall shows, written as the
+// instant at which a clock in UTC shows the same, so that plain arithmetic works on it.
 //
 // One look-up through the polyfill takes 5 µs, and finding a clock change 50 µs to 1 ms. So offsets are kept as
 // stretches (two a year in most zones), and everything below is arithmetic on those.
@@ -27,7 +27,7 @@ const knownStretches = new Map<string, OffsetStretch[]>();
 const REPEATS_FROM = Date.UTC(2400, 0, 1);
 const REPEATS_AFTER = 146_097 * DAY;
 
-/** The stretch that holds the moment `at`. Throws a RangeError for an unknown zone. */
+/** Returns the stretch that contains the instant `at`. Throws a RangeError for an unknown zone. */
 export function stretchAt(at: number, timeZone: string): OffsetStretch {
   if (isUtc(timeZone)) return ALWAYS_UTC;
   const repeats = Math.floor((at - REPEATS_FROM) / REPEATS_AFTER) * REPEATS_AFTER;
@@ -72,7 +72,7 @@ function lookUpStretch(at: number, timeZone: string): OffsetStretch {
   };
 }
 
-/** What the zone's clock shows at `at`. */
+/** Returns the wall time of the zone at `at`. */
 function wallTimeAt(at: number, timeZone: string): number {
   return at + stretchAt(at, timeZone).offset;
 }
@@ -81,8 +81,8 @@ function wallTimeAt(at: number, timeZone: string): number {
 const FARTHEST_OFFSET = 16 * HOUR;
 
 /**
- * The first moment at which the zone's clock shows `wall` or later. So a wall time that the clock skips is the moment of
- * the change, one that comes twice is its first coming, and a later wall time never has an earlier moment.
+ * Returns the first instant at which the zone's clock shows `wall` or later. For a wall time that the clock skips this is the
+ * instant of the change, for one that is repeated the first, and a later wall time never has an earlier instant.
  */
 export function firstMomentOf(wall: number, timeZone: string): number {
   let stretch = stretchAt(wall - FARTHEST_OFFSET, timeZone);
@@ -123,7 +123,7 @@ export function dateOf(wall: number): string {
 /**
  * RFC 3339 to the second (what is below is cut off), in the zone's offset, `Z` for UTC: `2026-03-08T03:00:00-04:00`.
  * Years 0 to 9999. RFC 3339 knows offsets of whole minutes only: where a zone had seconds (local mean time; Monrovia until
- * 1972), the nearest minute is shown and the time with it, so that the text is still the same moment.
+ * 1972), the nearest minute is shown and the time with it, so that the text is still the same instant.
  */
 export function formatInZone(at: Date, timeZone: string): string {
   const moment = at.getTime();

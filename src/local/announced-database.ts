@@ -1,7 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-// The database of local mode listens on another port at each start. While a server runs, its address stands in a file
+// The database of local mode listens on another port at each start. While a server runs, its address is in a file
 // of the DATA_DIR, so that the operator's commands find it without the lock, which the server holds.
 
 const FILE = 'database-url';
@@ -18,7 +18,7 @@ export const announceDatabase = async (dataDirectory: string, url: string): Prom
 export const withdrawDatabase = (dataDirectory: string): Promise<void> =>
   rm(join(dataDirectory, FILE), { force: true });
 
-/** Null where no server has said so. */
+/** Returns null if no server has written the file. */
 export const announcedDatabase = async (dataDirectory: string): Promise<string | null> => {
   const text = await readFile(join(dataDirectory, FILE), 'utf8').catch(() => '');
   return text.trim() || null;

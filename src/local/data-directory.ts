@@ -11,10 +11,10 @@ export interface DataDirectory {
   close(): Promise<void>;
 }
 
-/** Another process holds the DATA_DIR. Its message is meant for the person who started this one. */
+/** Another process holds the DATA_DIR. The message is shown in the terminal. */
 export class DataDirectoryHeldError extends Error {
   readonly path: string;
-  /** Null in the moment before the holder has written it down. */
+  /** Null if the holder has not written it yet. */
   readonly holderPid: number | null;
 
   constructor(path: string, holderPid: number | null) {
@@ -26,7 +26,7 @@ export class DataDirectoryHeldError extends Error {
   }
 }
 
-/** The DATA_DIR cannot be made or written to. Its message is meant for the person who started this process. */
+/** The DATA_DIR cannot be made or written to. The message is shown in the terminal. */
 class DataDirectoryUnusableError extends Error {
   constructor(path: string, cause: unknown) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
@@ -43,15 +43,15 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',
-  ENOTDIR: 'a part of the path is no directory',
-  EEXIST: 'it is no directory',
-  ENOENT: 'no directory can be made there',
+  ENOTDIR: 'a part of the path is not a directory',
+  EEXIST: 'it is not a directory',
+  ENOENT: 'the directory cannot be created there',
   ENOSPC: 'no space is left on the device',
-  // What the lock, an SQLite file, says where it may not be opened.
+  // The code if the lock, an SQLite file, cannot be opened.
   ERR_SQLITE_ERROR: 'its file "lock" cannot be opened',
 };
 
-/** Where the DATA_DIR is unless it is set: for root where the account that runs PostgreSQL can pass. */
+/** Returns the default of DATA_DIR. For root it is a directory that the account of PostgreSQL can enter. */
 export const defaultDataDirectory = (): string => (process.getuid?.() === 0 ? '/var/lib/sluice' : '.sluice');
 
 /**
@@ -82,7 +82,7 @@ export async function openDataDirectory(directory: string): Promise<DataDirector
 
 async function takeLock(path: string): Promise<ReturnType<typeof lockDirectory>> {
   // 0711 for root: PostgreSQL runs as another account and must pass to its own folder below, which
-  // is closed to everybody else. A directory that is there already keeps the mode its owner chose.
+  // is closed to other accounts. An existing directory keeps the mode its owner chose.
   const mode = process.getuid?.() === 0 ? 0o711 : 0o700;
   try {
     await makeDirectory(path, mode);

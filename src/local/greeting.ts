@@ -1,7 +1,7 @@
 // Pure: what local mode says when it is up.
 
 interface Announced {
-  /** Of the server, e.g. http://127.0.0.1:4000. */
+  /** Base URL of the server, for example http://127.0.0.1:4000. */
   readonly url: string;
   /** Null if the key was revoked: then only its owner knows another. */
   readonly apiKey: string | null;

@@ -1,4 +1,4 @@
-/** What the embedded parts say; a pino logger is one. No line holds SQL, values or secrets. */
+/** The logger of the embedded parts; a pino logger fits. No line contains SQL, values or secrets. */
 export interface LocalLog {
   debug(text: string): void;
   warn(text: string): void;

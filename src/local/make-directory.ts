@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
  * Makes a directory and those above it that are missing, all with this mode; what is there already keeps its own.
  *
  * One level at a time: `mkdir` with `recursive` of Node 24 never settles, at full load, where the parent is there and
- * the system says ENOENT all the same, as below /proc.
+ * the system still returns ENOENT, as below /proc.
  *
  * Errors: what the system said of the directory that could not be made.
  */
@@ -24,7 +24,7 @@ export async function makeDirectory(path: string, mode = 0o777): Promise<void> {
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
-/** Throws the error where the path is no directory. */
+/** Throws the error if the path is not a directory. */
 async function expectDirectory(path: string, error: unknown): Promise<void> {
   const found = await stat(path).catch(() => null);
   if (!found?.isDirectory()) throw error;

@@ -4,23 +4,23 @@ import { createCachedRead } from '../lib/cached-read.ts';
 import type { DeploymentFigures } from '../runs/deployment-figures.ts';
 
 export interface DeploymentSources {
-  /** Of all servers together, with the runs that ended since a moment. */
+  /** Reads the figures of all servers together, with the runs that ended since the given time. */
   readonly readDeployment: (endedSince: string | null) => Promise<DeploymentFigures>;
 }
 
-/** Scrapes within so long of one another share what was read from the database. */
+/** Scrapes within this time share one read of the database. */
 const FRESH_MS = 2000;
-/** A scrape waits so long for the database, and tells the rest without it. */
+/** A scrape waits this long for the database, and then returns the other metrics without it. */
 const DATABASE_MS = 2000;
 
-const OF_ALL_SERVERS = 'Of the whole deployment, and the same on every server: take max(), not sum().';
+const OF_ALL_SERVERS = 'Deployment-wide and the same on every server: use max(), not sum().';
 const COUNTED_BY_EACH =
-  'Of the whole deployment, counted by each server from its own first scrape on: only what it grows by agrees, so take max() of increase(), not sum().';
+  'Deployment-wide, counted by each server since its own first scrape. Only the increases agree, so use max() of increase(), not sum().';
 
 export const addDeployment = (registers: Registry[], { readDeployment }: DeploymentSources): void => {
   const ended = new Counter({
     name: 'sluice_runs_ended_total',
-    help: `Runs that ended, by status; of those CANCELED the reason is MISSED, SUPERSEDED or request. Counted while somebody scrapes, 10 seconds late. ${COUNTED_BY_EACH}`,
+    help: `Runs that ended, by status. The reason of CANCELED runs is MISSED, SUPERSEDED or request. Counted while a server is scraped, 10 seconds late. ${COUNTED_BY_EACH}`,
     labelNames: ['status', 'reason'],
     registers,
     collect: async () => {
@@ -45,7 +45,7 @@ export const addDeployment = (registers: Registry[], { readDeployment }: Deploym
   // Without an answer of the database they are absent, and not 0, which would be good news.
   new Gauge({
     name: 'sluice_database_up',
-    help: `Whether the database answered within ${DATABASE_MS / 1000} seconds. Where it did not, what it tells is left out.`,
+    help: `Whether the database answered within ${DATABASE_MS / 1000} seconds. If not, the metrics that it provides are omitted.`,
     registers,
     async collect() {
       this.set((await figures()) ? 1 : 0);
@@ -81,12 +81,12 @@ export const addDeployment = (registers: Registry[], { readDeployment }: Deploym
   };
   age(
     'sluice_oldest_waiting_run_age_seconds',
-    'For how long the oldest run that waits could have been started; 0 where none waits.',
+    'Seconds that the oldest waiting run could have been running; 0 if none waits.',
     (found) => found.oldestWaitingSeconds,
   );
   age(
     'sluice_slot_lag_seconds',
-    'How late the oldest slot is that no run was queued for yet; 0 where none is due.',
+    'Seconds since the oldest due slot without a queued run; 0 if none is due.',
     (found) => found.slotLagSeconds,
   );
 };

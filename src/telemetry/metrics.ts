@@ -13,7 +13,7 @@ export interface Metrics extends RequestMetrics, RunMetrics {
   readonly registry: Registry;
 }
 
-/** What /metrics tells. Made for each app, so that two in one process (tests) do not share counters. */
+/** The metrics at /metrics. Created per app, so that two apps in one process (tests) do not share counters. */
 export const createMetrics = (sources: MetricsSources): Metrics => {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

@@ -26,9 +26,9 @@ describe('the data directory', () => {
     await symlink(join(temporary, 'nowhere'), join(temporary, 'link'));
     await writeFile(join(temporary, 'file'), '');
     for (const [below, reason] of [
-      ['link/data', 'it is no directory'],
-      ['link', 'it is no directory'],
-      ['file/data', 'a part of the path is no directory'],
+      ['link/data', 'it is not a directory'],
+      ['link', 'it is not a directory'],
+      ['file/data', 'a part of the path is not a directory'],
     ] as const) {
       await expect(openDataDirectory(join(temporary, below))).rejects.toThrow(`${below} cannot be used (${reason}).`);
     }

@@ -199,9 +199,9 @@ describe('local mode', () => {
   });
 
   test.each([
-    ['/dev/null/data', 'a part of the path is no directory'],
+    ['/dev/null/data', 'a part of the path is not a directory'],
     // The parent is there, and the system says that it is not: a recursive mkdir of Node 24 never comes back.
-    ...(process.platform === 'linux' ? [['/proc/sluice/data', 'no directory can be made there']] : []),
+    ...(process.platform === 'linux' ? [['/proc/sluice/data', 'the directory cannot be created there']] : []),
   ])('a DATA_DIR that cannot be used is one plain sentence: %s', async (path, reason) => {
     const { code, stderr } = await runSluice('main', [], { DATA_DIR: path, PORT: '0' });
     expect({ code, stderr }).toEqual({

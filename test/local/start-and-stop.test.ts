@@ -79,7 +79,7 @@ describe('a start that cannot be', () => {
     expect(onTaken).toEqual({
       code: 1,
       stdout: '',
-      stderr: `Port ${port} of 127.0.0.1 is taken by another program. Stop that, or set PORT.\n`,
+      stderr: `Port ${port} of 127.0.0.1 is in use by another program. Stop that program, or set PORT.\n`,
     });
     expect(away).toEqual({
       code: 1,

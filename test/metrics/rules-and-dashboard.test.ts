@@ -80,7 +80,7 @@ beforeAll(async () => {
   told = {
     samples: seen.flatMap(({ samples }) => samples),
     ofAllServers: new Set(
-      [...text.matchAll(/^# HELP (\w+) .*take max\(\).*, not sum\(\)\.$/gm)].map(([, name = '']) => name),
+      [...text.matchAll(/^# HELP (\w+) .*use max\(\).*, not sum\(\)\.$/gm)].map(([, name = '']) => name),
     ),
   };
 });

@@ -16,7 +16,7 @@ const ACCOUNT_NAMES = ['postgres', '_postgres', 'nobody'];
  * The account for a new data directory when this process is root, whom PostgreSQL refuses.
  * Takes one that exists: nothing on the system is changed.
  *
- * Errors: where the system has none of the accounts.
+ * Throws if the system has none of the accounts.
  */
 export async function unprivilegedAccount(): Promise<PostgresAccount> {
   for (const name of ACCOUNT_NAMES) {
@@ -34,8 +34,8 @@ export async function unprivilegedAccount(): Promise<PostgresAccount> {
 }
 
 /**
- * Whether the account can pass to a directory, or run a program with its libraries. Tried and not
- * reckoned from mode bits, which know nothing of access lists and mount options.
+ * Whether the account can pass to a directory, or run a program with its libraries. It is tried, not
+ * computed from mode bits, which do not include access lists and mount options.
  */
 export async function canEnter(account: PostgresAccount, directory: string): Promise<boolean> {
   return succeeds(account, '/bin/sh', ['-c', 'cd "$1"', 'sh', directory]);

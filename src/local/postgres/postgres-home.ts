@@ -26,7 +26,7 @@ const run = promisify(execFile);
 /** The superuser of an embedded cluster. */
 export const SUPERUSER = 'sluice';
 
-/** Where a cluster lies and who runs it. */
+/** The directory of a cluster and the account that runs it. */
 export interface PostgresHome {
   /** Absolute, without links. Holds `data`, `password`, and `server-<version>` where copied. */
   path: string;
@@ -75,8 +75,8 @@ async function give(directory: string, account: PostgresAccount): Promise<void> 
  * The directory of the cluster and its password, both made by the first start.
  *
  * @param initdb the program
- * @param durable false: leaves out the flush to disk, for data that nobody will miss
- * Errors: with what initdb says where it fails.
+ * @param durable false: leaves out the flush to disk, for data that may be lost
+ * Throws an error with the output of initdb if it fails.
  */
 export async function openCluster(
   { path, account }: PostgresHome,
@@ -107,7 +107,7 @@ export async function openCluster(
         `--pwfile=${passwordFile}`,
         '--auth=scram-sha-256',
         '--encoding=UTF8',
-        // PostgreSQL's own tables: the same order of strings whatever the machine has installed.
+        // PostgreSQL's own tables: the same order of strings on every machine.
         '--locale-provider=builtin',
         '--builtin-locale=C.UTF-8',
         '--locale=C',

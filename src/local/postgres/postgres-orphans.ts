@@ -19,14 +19,14 @@ interface ServerProcess {
 
 /**
  * Ends what an earlier start left running of the server with this cluster name. The caller holds
- * the directory, so nobody uses that server any more.
+ * the directory, so that server is not in use any more.
  *
  * A postmaster.pid is not enough to know it by: after a reboot, or in a container, its pid belongs
  * to something else, and PostgreSQL refuses to start over it. Every process of PostgreSQL shows its
  * cluster name in its title.
  *
  * @param data the directory of the cluster
- * Errors: where a process is left after 30 s.
+ * Throws if a process is left after 30 s.
  */
 export async function endOrphanedServer(clusterName: string, data: string, log: LocalLog): Promise<void> {
   let left = await serverProcesses(clusterName);
@@ -53,7 +53,7 @@ function pids(processes: ServerProcess[]): string {
   return processes.map((found) => found.pid).join(', ');
 }
 
-/** SIGINT: fast shutdown. SIGQUIT: at once, repaired from the write-ahead log by the next start. */
+/** SIGINT: fast shutdown. SIGQUIT: immediate shutdown, repaired from the write-ahead log by the next start. */
 function signal(processes: ServerProcess[], name: 'SIGINT' | 'SIGQUIT'): void {
   for (const { pid } of processes) {
     try {

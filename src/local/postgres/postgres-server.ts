@@ -17,7 +17,7 @@ import type { PostgresAccount } from './postgres-account.ts';
  */
 const WATCHED = '( ( read -r _ <&3 || kill -INT $$ ) >/dev/null 2>&1 & ); exec "$@" 3<&-';
 
-/** Shutdown writes all dirty pages first; past this, it goes at once and the next start repairs. */
+/** Shutdown writes all dirty pages first; after this time it is forced, and the next start repairs the data. */
 const FAST_SHUTDOWN_MS = 30_000;
 
 /** Between picking a free port and its use another process may take it. */
@@ -36,7 +36,7 @@ export interface ServerOptions {
 
 export interface Server {
   port: number;
-  /** Resolves with the last lines of its log when the server ended although nobody had stopped it; else never. */
+  /** Resolves with the last lines of its log if the server ends unexpectedly; otherwise never. */
   died: Promise<string>;
   /** Resolves when every process of the server has ended. May be called twice. */
   stop(): Promise<void>;
@@ -46,7 +46,7 @@ export interface Server {
  * Starts PostgreSQL on a free port of 127.0.0.1 and resolves when it takes connections, after a
  * crash when it has repaired its data.
  *
- * Errors: with the last lines of its log where it ends before.
+ * Throws an error with the last lines of its log if it ends before that.
  */
 export async function launchServer(options: ServerOptions): Promise<Server> {
   for (let attempt = 1; ; attempt += 1) {

@@ -12,18 +12,18 @@ export interface PostgresOptions {
   /** Made where missing and wholly PostgreSQL's; started by root, it is given to another account. */
   directory: string;
   log: LocalLog;
-  /** Settings of postgresql.conf, such as `{ fsync: 'off' }` for data that nobody will miss. */
+  /** Settings of postgresql.conf, such as `{ fsync: 'off' }` for data that may be lost. */
   settings?: Record<string, string>;
-  /** Where the cluster goes when root's `directory` is closed to others. Default /var/lib/sluice. */
+  /** Directory of the cluster if root's `directory` is closed to other accounts. Defaults to /var/lib/sluice. */
   shelter?: string;
 }
 
 export interface RunningPostgres {
-  /** Of the plain role that owns the database, with the password, on 127.0.0.1; the port differs from start to start. */
+  /** Connection string of the role that owns the database, with its password, on 127.0.0.1; the port changes with each start. */
   url: string;
-  /** Where the cluster lies: `directory` without links. */
+  /** Directory of the cluster: `directory` without links. */
   directory: string;
-  /** Resolves with the last lines of its log when PostgreSQL ended although nobody had stopped it; else never. */
+  /** Resolves with the last lines of its log if PostgreSQL ends unexpectedly; otherwise never. */
   died: Promise<string>;
   /** A fast shutdown: open transactions are rolled back. May be called twice. */
   stop(): Promise<void>;
@@ -35,7 +35,7 @@ export interface RunningPostgres {
  *
  * The first start takes 1.3 s longer, for initdb (seen on 2 cores).
  *
- * Errors: where another start holds the directory, or with PostgreSQL's own words.
+ * Throws if another start holds the directory, or with the output of PostgreSQL.
  */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
   const { directory, log, settings = {}, shelter = '/var/lib/sluice' } = options;
@@ -49,8 +49,8 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     const durable = settings['fsync'] !== 'off';
     const { data, password } = await openCluster(home, join(bin, 'initdb'), durable);
 
-    // The name of no other live directory of this machine, whatever container it lies in; a copy
-    // of the directory has another.
+    // Unique among the live directories of this machine, in any container; a copy of the directory gets
+    // another name.
     const { dev, ino } = await stat(data);
     const clusterName = `sluice-${dev.toString(36)}-${ino.toString(36)}`;
     await endOrphanedServer(clusterName, data, log);

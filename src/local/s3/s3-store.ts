@@ -52,7 +52,7 @@ export class OpenFilesStore extends FilesystemStore {
     );
     return {
       ...(stored ? JSON.parse(stored) : {}),
-      // A file that somebody laid into the folder has no MD5; an ETag need not be one.
+      // A file that was copied into the folder has no MD5; an ETag need not be one.
       etag: JSON.stringify(md5 ?? `${file.size}-${Math.floor(file.mtimeMs)}`),
       'last-modified': file.mtime.toUTCString(),
       'content-length': file.size,
@@ -119,7 +119,7 @@ async function flush(path: string): Promise<void> {
   }
 }
 
-/** S3 has no folders: what a file system cannot hold is said as a refusal, which nobody retries. */
+/** S3 has no folders. A key that the file system cannot store is rejected with an error that clients do not retry. */
 function explainFileName(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code === 'ENAMETOOLONG') {

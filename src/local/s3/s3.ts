@@ -23,16 +23,16 @@ export interface RunningS3 {
   /** The folder of a bucket; below it an object's file has the name of its key. */
   bucketDirectory(name: string): string;
   /**
-   * Does nothing where the bucket is there.
+   * Does nothing if the bucket exists.
    *
-   * Errors: where the name breaks the rules of general purpose buckets.
+   * Throws if the name breaks the rules of general purpose buckets.
    */
   createBucket(name: string): Promise<void>;
   /** Ends open connections too. May be called twice. */
   stop(): Promise<void>;
 }
 
-/** What exports and their readers use. s3rver would also take HTML forms and multipart. */
+/** The methods that exports and their readers use. s3rver would also accept HTML forms and multipart. */
 const METHODS = ['GET', 'HEAD', 'PUT', 'DELETE'];
 
 /**
@@ -59,7 +59,7 @@ export async function startS3(options: S3Options): Promise<RunningS3> {
     refuseStrangers(context, accessKeyId);
     if (/^\/[^/]+\/$/.test(context.path)) {
       // s3rver leaves the slash behind a bucket out of what it checks the signature of, and the AWS SDK lists with it.
-      // What it takes for a bucket in the host's name and a path on top is checked as `/bucket` and `/`.
+      // A bucket in the host name plus a path is checked as `/bucket` and `/`.
       context.state.vhost = true;
       context.mountPath = '/';
     }

@@ -6,7 +6,7 @@ declare module '@20minutes/s3rver' {
   import type { ParsedUrlQuery } from 'node:querystring';
   import type FilesystemStore from '@20minutes/s3rver/lib/stores/filesystem.js';
 
-  /** Koa's context, as far as it is read here. */
+  /** The parts of Koa's context that are read here. */
   export interface S3Context {
     readonly method: string;
     readonly hostname: string;
