@@ -10,16 +10,18 @@ export type AccountRow = typeof accounts.$inferSelect;
 
 const DEFAULT_ACCOUNT = 'default';
 
-export const findAccount = async (db: Db, name: string): Promise<AccountRow | undefined> => {
+export async function findAccount(db: Db, name: string): Promise<AccountRow | undefined> {
   const [row] = await db.select().from(accounts).where(eq(accounts.name, name));
   return row;
-};
+}
 
 /** Sorted by name. */
-export const listAccounts = (db: Db): Promise<AccountRow[]> => db.select().from(accounts).orderBy(asc(accounts.name));
+export function listAccounts(db: Db): Promise<AccountRow[]> {
+  return db.select().from(accounts).orderBy(asc(accounts.name));
+}
 
 /** Names for the log, each loaded once, because accounts are never renamed. Null if the account cannot be loaded. */
-export const createAccountNames = (db: Db): ((id: bigint) => Promise<string | null>) => {
+export function createAccountNames(db: Db): (id: bigint) => Promise<string | null> {
   const names = new Map<bigint, string>();
   return async (id) => {
     const known = names.get(id);
@@ -32,12 +34,12 @@ export const createAccountNames = (db: Db): ((id: bigint) => Promise<string | nu
       return null;
     }
   };
-};
+}
 
-export const createAccount = async (
+export async function createAccount(
   { db, clock }: { readonly db: Db; readonly clock: Clock },
   name: string,
-): Promise<AccountRow> => {
+): Promise<AccountRow> {
   const issues = new IssueCollector();
   if (!/^[A-Za-z0-9][A-Za-z0-9_. -]{0,254}$/.test(name) || name.endsWith(' ')) {
     issues.add(
@@ -54,16 +56,16 @@ export const createAccount = async (
     .returning();
   if (!account) throw new ConflictError(`The account "${name}" already exists.`);
   return account;
-};
+}
 
 /**
  * Makes sure that the account `default` has an ADMIN key with this secret. A revoked key stays revoked, because the insert
  * conflicts with the stored hash and does nothing.
  */
-export const ensureDefaultKey = async (
+export async function ensureDefaultKey(
   { db, clock }: { readonly db: Db; readonly clock: Clock },
   secret: string,
-): Promise<void> => {
+): Promise<void> {
   const now = clock.now();
   await db.insert(accounts).values({ name: DEFAULT_ACCOUNT, createdAt: now }).onConflictDoNothing();
   const account = await findAccount(db, DEFAULT_ACCOUNT);
@@ -80,4 +82,4 @@ export const ensureDefaultKey = async (
       createdAt: now,
     })
     .onConflictDoNothing();
-};
+}

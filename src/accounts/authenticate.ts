@@ -28,11 +28,7 @@ interface LookUp {
   readonly principal: Promise<Principal | null>;
 }
 
-export const createAuthenticator = (
-  db: Db,
-  clock: Clock,
-  onBackgroundError: (error: unknown) => void,
-): Authenticator => {
+export function createAuthenticator(db: Db, clock: Clock, onBackgroundError: (error: unknown) => void): Authenticator {
   /** Keys that were valid at their last look-up. Unknown keys can neither delay nor evict them. */
   const valid = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
   const unknown = new LRUCache<string, LookUp>({ max: MAX_CACHED_KEYS });
@@ -100,4 +96,4 @@ export const createAuthenticator = (
       return valid.has(id) ? lookUpAgain(secret, id) : lookUpUnknown(secret, id);
     },
   };
-};
+}

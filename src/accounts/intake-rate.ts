@@ -18,7 +18,7 @@ export interface IntakeRateOptions {
 
 const UNLIMITED: IntakeRate = { admit: () => undefined, spend: () => undefined };
 
-export const createIntakeRate = ({ recordsPerSecond, burst }: IntakeRateOptions): IntakeRate => {
+export function createIntakeRate({ recordsPerSecond, burst }: IntakeRateOptions): IntakeRate {
   if (recordsPerSecond === 0) return UNLIMITED;
   const buckets = createTokenBuckets({ perSecond: recordsPerSecond, burst });
   return {
@@ -32,4 +32,4 @@ export const createIntakeRate = ({ recordsPerSecond, burst }: IntakeRateOptions)
     },
     spend: ({ key }, records) => buckets.take(key.id, records, performance.now()),
   };
-};
+}

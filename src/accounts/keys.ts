@@ -16,11 +16,11 @@ interface KeyContext {
 }
 
 /** Creates a key. Its secret is returned here only. */
-export const createApiKey = async (
+export async function createApiKey(
   { db, clock }: KeyContext,
   accountId: bigint,
   { name, scopes }: ApiKeyInput,
-): Promise<{ readonly key: ApiKeyRow; readonly secret: string }> => {
+): Promise<{ readonly key: ApiKeyRow; readonly secret: string }> {
   const secret = newSecret();
   const now = clock.now();
   const [key] = await db
@@ -37,11 +37,11 @@ export const createApiKey = async (
     .returning();
   if (!key) throw new Error('The API key was not stored.');
   return { key, secret };
-};
+}
 
 /** Revokes a key; revoking it again has no effect. Throws ConflictError for the last ADMIN key of an account. */
-export const revokeApiKey = ({ db, clock }: KeyContext, accountId: bigint, id: string): Promise<ApiKeyRow> =>
-  db.transaction(async (tx) => {
+export function revokeApiKey({ db, clock }: KeyContext, accountId: bigint, id: string): Promise<ApiKeyRow> {
+  return db.transaction(async (tx) => {
     // Two concurrent revocations must not each count the key of the other as the one that remains.
     await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
     const [key] = await loadApiKeys(tx, accountId, [id]);
@@ -72,25 +72,26 @@ export const revokeApiKey = ({ db, clock }: KeyContext, accountId: bigint, id: s
     if (!revoked) throw new NotFoundError('There is no such key.');
     return revoked;
   });
+}
 
-export const loadApiKeys = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<ApiKeyRow[]> => {
+export async function loadApiKeys(db: Executor, accountId: bigint, ids: readonly string[]): Promise<ApiKeyRow[]> {
   const wanted = ids.filter(isUuid);
   if (wanted.length === 0) return [];
   return db
     .select()
     .from(apiKeys)
     .where(and(eq(apiKeys.accountId, accountId), inArray(apiKeys.id, wanted)));
-};
+}
 
 /** Finds a key of any account, for the operator. */
-export const findApiKey = async (db: Executor, id: string): Promise<ApiKeyRow | undefined> => {
+export async function findApiKey(db: Executor, id: string): Promise<ApiKeyRow | undefined> {
   if (!isUuid(id)) return undefined;
   const [row] = await db.select().from(apiKeys).where(eq(apiKeys.id, id));
   return row;
-};
+}
 
 /** Sorted from the newest to the oldest, including revoked keys. */
-export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> => {
+export async function listApiKeys(db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db
     .select()
@@ -106,7 +107,7 @@ export const listApiKeys = async (db: Db, accountId: bigint, args: PageArguments
     .orderBy(desc(apiKeys.createdAt), desc(apiKeys.id))
     .limit(page.limit + 1);
   return toPage(page, rows);
-};
+}
 
 /** The account and the key of an authenticated request. */
 export interface Principal {
@@ -116,25 +117,25 @@ export interface Principal {
 }
 
 /** Finds the account of a key, so the statement cannot filter by account. */
-export const findPrincipal = async (db: Executor, secret: string): Promise<Principal | null> => {
+export async function findPrincipal(db: Executor, secret: string): Promise<Principal | null> {
   const [row] = await db
     .select({ key: apiKeys, accountName: accounts.name })
     .from(apiKeys)
     .innerJoin(accounts, eq(accounts.id, apiKeys.accountId))
     .where(and(eq(apiKeys.secretSha256, hashSecret(secret)), isNull(apiKeys.revokedAt)));
   return row ? { accountId: row.key.accountId, accountName: row.accountName, key: row.key } : null;
-};
+}
 
-export const isRevokedKey = async (db: Executor, secret: string): Promise<boolean> => {
+export async function isRevokedKey(db: Executor, secret: string): Promise<boolean> {
   const [row] = await db
     .select({ revokedAt: apiKeys.revokedAt })
     .from(apiKeys)
     .where(eq(apiKeys.secretSha256, hashSecret(secret)));
   return (row?.revokedAt ?? null) !== null;
-};
+}
 
 /** Records the time of the last use at most once per minute, so that a busy key does not make a hot row. */
-export const recordKeyUse = async (db: Executor, key: ApiKeyRow, now: Date): Promise<void> => {
+export async function recordKeyUse(db: Executor, key: ApiKeyRow, now: Date): Promise<void> {
   const minuteAgo = new Date(now.getTime() - 60_000);
   await db
     .update(apiKeys)
@@ -146,4 +147,4 @@ export const recordKeyUse = async (db: Executor, key: ApiKeyRow, now: Date): Pro
         or(isNull(apiKeys.lastUsedAt), sql`${apiKeys.lastUsedAt} < ${minuteAgo.toISOString()}::timestamptz`),
       ),
     );
-};
+}

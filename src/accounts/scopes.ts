@@ -10,12 +10,16 @@ const IMPLIED: Record<Scope, readonly Scope[]> = {
   ADMIN: ['ADMIN', 'JOBS', 'INGEST', 'READ'],
 };
 
-export const isScope = (text: string): text is Scope => (SCOPES as readonly string[]).includes(text);
+export function isScope(text: string): text is Scope {
+  return (SCOPES as readonly string[]).includes(text);
+}
 
 /** Returns the granted scopes with those that they include. */
-export const expandScopes = (granted: readonly string[]): ReadonlySet<Scope> =>
-  new Set(granted.filter(isScope).flatMap((scope) => IMPLIED[scope]));
+export function expandScopes(granted: readonly string[]): ReadonlySet<Scope> {
+  return new Set(granted.filter(isScope).flatMap((scope) => IMPLIED[scope]));
+}
 
 /** Whether one of the granted scopes is this one or includes it. */
-export const allows = (granted: readonly string[], scope: Scope): boolean =>
-  granted.some((one) => isScope(one) && IMPLIED[one].includes(scope));
+export function allows(granted: readonly string[], scope: Scope): boolean {
+  return granted.some((one) => isScope(one) && IMPLIED[one].includes(scope));
+}

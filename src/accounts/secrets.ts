@@ -9,32 +9,38 @@ const SHAPE = /^sluice_([A-Za-z0-9_-]{43})([0-9a-f]{8})$/;
 const SHOWN = 12;
 
 /** Returns the prefix, 256 random bits and a CRC-32 checksum, which distinguishes a mistyped key from an unknown one. */
-export const newSecret = (): string => {
+export function newSecret(): string {
   const random = randomBytes(32).toString('base64url');
   return `${PREFIX}${random}${checksum(random)}`;
-};
+}
 
 /**
  * False only for a text that has the form of a generated key and a wrong checksum. Keys that an operator sets have no form, and
  * may begin with the prefix as well.
  */
-export const isWellFormed = (secret: string): boolean => {
+export function isWellFormed(secret: string): boolean {
   const match = SHAPE.exec(secret);
   return match === null || checksum(match[1] ?? '') === match[2];
-};
+}
 
 /** Minimum and maximum length of API_KEY. Generated keys are within these limits. */
 export const MIN_SECRET = 32;
 export const MAX_SECRET = 1000;
 
 /** False if the text cannot be a key, so that no look-up is needed. */
-export const canBeSecret = (text: string): boolean =>
-  text.length >= MIN_SECRET && text.length <= MAX_SECRET && isWellFormed(text);
+export function canBeSecret(text: string): boolean {
+  return text.length >= MIN_SECRET && text.length <= MAX_SECRET && isWellFormed(text);
+}
 
 /** A SHA-256 suffices: 256 random bits cannot be guessed, so no slow hash is needed. */
-export const hashSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
+export function hashSecret(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
 
-export const shownPrefix = (secret: string): string =>
-  secret.startsWith(PREFIX) ? secret.slice(0, SHOWN) : secret.slice(0, 4);
+export function shownPrefix(secret: string): string {
+  return secret.startsWith(PREFIX) ? secret.slice(0, SHOWN) : secret.slice(0, 4);
+}
 
-const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0');
+}

@@ -12,12 +12,12 @@ const BUCKET_TAKEN =
   'This bucket belongs to another account of this server. Use another bucket; if it is yours, ask the operator of the server to move it to your account.';
 
 /** Throws ConflictError if the bucket belongs to another account. */
-export const assertBucketAvailable = async (db: Executor, accountId: bigint, bucket: string): Promise<void> => {
+export async function assertBucketAvailable(db: Executor, accountId: bigint, bucket: string): Promise<void> {
   const { rows } = await db.execute<{ taken: boolean }>(
     sql`SELECT bucket_is_of_another(${bucket}, ${accountId}) AS taken`,
   );
   if (rows[0]?.taken) throw new ConflictError(BUCKET_TAKEN);
-};
+}
 
 /** The account that owns an S3 bucket; null if no account has written to it yet. */
 export interface BucketOwner {
@@ -25,25 +25,26 @@ export interface BucketOwner {
 }
 
 /** SQL of a bucket's owner, for a statement that sees all accounts. */
-export const bucketOwnerSql = (bucket: string): SQL =>
-  sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
+export function bucketOwnerSql(bucket: string): SQL {
+  return sql`(SELECT account_id FROM bucket_claims WHERE bucket = ${bucket})`;
+}
 
 /** Returns whether the account has written to the bucket before. Throws ConflictError if the bucket belongs to another. */
-export const assertBucketOwnedBy = ({ owner }: BucketOwner, accountId: bigint): boolean => {
+export function assertBucketOwnedBy({ owner }: BucketOwner, accountId: bigint): boolean {
   if (owner !== null && owner !== String(accountId)) throw new ConflictError(BUCKET_TAKEN);
   return owner !== null;
-};
+}
 
 /**
  * Records that the account has written to the bucket; called after a put. Throws ConflictError if another account claimed it
  * first: of two concurrent first puts, only one can win.
  */
-export const claimBucket = async (acrossAccounts: Db, accountId: bigint, bucket: string): Promise<void> => {
+export async function claimBucket(acrossAccounts: Db, accountId: bigint, bucket: string): Promise<void> {
   await acrossAccounts.execute(sql`
     INSERT INTO bucket_claims (bucket, account_id, claimed_at) VALUES (${bucket}, ${accountId}, clock_timestamp())
     ON CONFLICT (bucket) DO NOTHING`);
   await assertBucketAvailable(acrossAccounts, accountId, bucket);
-};
+}
 
 export interface BucketClaim {
   readonly bucket: string;
@@ -52,22 +53,23 @@ export interface BucketClaim {
 }
 
 /** Sorted by bucket. */
-export const listBucketClaims = (acrossAccounts: Db): Promise<BucketClaim[]> =>
-  acrossAccounts
+export function listBucketClaims(acrossAccounts: Db): Promise<BucketClaim[]> {
+  return acrossAccounts
     .select({ bucket: bucketClaims.bucket, accountName: accounts.name, claimedAt: bucketClaims.claimedAt })
     .from(bucketClaims)
     .innerJoin(accounts, eq(accounts.id, bucketClaims.accountId))
     .orderBy(bucketClaims.bucket);
+}
 
 /** Assigns the bucket to the account, even if another account owns it or none has written to it yet. */
-export const moveBucketClaim = async (acrossAccounts: Db, bucket: string, accountId: bigint): Promise<void> => {
+export async function moveBucketClaim(acrossAccounts: Db, bucket: string, accountId: bigint): Promise<void> {
   await acrossAccounts.execute(sql`
     INSERT INTO bucket_claims (bucket, account_id, claimed_at) VALUES (${bucket}, ${accountId}, clock_timestamp())
     ON CONFLICT (bucket) DO UPDATE SET account_id = EXCLUDED.account_id, claimed_at = EXCLUDED.claimed_at`);
-};
+}
 
 /** Returns whether there was a claim. The next put that succeeds makes a new one. */
-export const releaseBucketClaim = async (acrossAccounts: Db, bucket: string): Promise<boolean> => {
+export async function releaseBucketClaim(acrossAccounts: Db, bucket: string): Promise<boolean> {
   const { rowCount } = await acrossAccounts.delete(bucketClaims).where(eq(bucketClaims.bucket, bucket));
   return rowCount !== 0;
-};
+}

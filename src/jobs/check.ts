@@ -44,12 +44,12 @@ const SAMPLE_ROWS = 10;
 const SHOWN_SLOTS = 5;
 
 /** Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. */
-export const checkJob = async (
+export async function checkJob(
   { db, clock, maxFilledRows, canMail }: CheckContext,
   accountId: bigint,
   settings: JobSettings,
   id: string | null,
-): Promise<JobCheck> => {
+): Promise<JobCheck> {
   const now = clock.now();
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
   if (id !== null && !existing) throw new NotFoundError('There is no such job.');
@@ -93,15 +93,15 @@ export const checkJob = async (
     sample,
     warnings: [...findWarnings(settings, spec.streams, window, canMail), ...(filled === null ? [] : [filled])],
   };
-};
+}
 
 /** Finds settings that are valid but probably not intended. */
-const findWarnings = (
+function findWarnings(
   settings: JobSettings,
   streams: readonly UsageStream[],
   window: TimeWindow,
   canMail: boolean,
-): string[] => {
+): string[] {
   const warnings: string[] = [];
   const names = new Set(streams.map((stream) => stream.name));
   for (const name of settings.meterApiNames ?? []) {
@@ -126,10 +126,13 @@ const findWarnings = (
     warnings.push('No email will be sent, because SMTP_URL is not set on the server.');
   }
   return warnings;
-};
+}
 
-const listed = (streams: readonly UsageStream[]): string =>
-  streams
-    .slice(0, 5)
-    .map((stream) => `"${stream.name}"`)
-    .join(', ') + (streams.length > 5 ? ' and others' : '');
+function listed(streams: readonly UsageStream[]): string {
+  return (
+    streams
+      .slice(0, 5)
+      .map((stream) => `"${stream.name}"`)
+      .join(', ') + (streams.length > 5 ? ' and others' : '')
+  );
+}

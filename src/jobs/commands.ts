@@ -21,11 +21,11 @@ export interface JobContext {
 }
 
 /** Stores the job. An enabled job without a schedule also runs once, immediately. */
-export const createJob = async (
+export async function createJob(
   { db, queue, clock }: JobContext,
   accountId: bigint,
   settings: JobSettings,
-): Promise<JobRow> => {
+): Promise<JobRow> {
   const now = clock.now();
   return db.transaction(async (tx) => {
     const job = await insertJob(tx, accountId, settings, now);
@@ -34,16 +34,16 @@ export const createJob = async (
     }
     return job;
   });
-};
+}
 
 /** Changes the fields of the patch. Queued runs keep the settings with which they were queued. */
-export const updateJob = async (
+export async function updateJob(
   { db, clock }: JobContext,
   accountId: bigint,
   id: string,
   version: number | null,
   patch: JobPatch,
-): Promise<JobRow> => {
+): Promise<JobRow> {
   const now = clock.now();
   const change = db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, id);
@@ -61,36 +61,36 @@ export const updateJob = async (
     if (sqlState(error) === '23505') throw new ConflictError('Another job has just taken the name or the destination.');
     throw error;
   });
-};
+}
 
 /** Deletes the job and cancels its queued and running runs. Their history is kept. */
-export const deleteJob = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<void> => {
+export async function deleteJob({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<void> {
   const now = clock.now();
   await db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, id);
     await markJobDeleted(tx, job, now);
     await cancelRuns(tx, queue, eq(runs.jobId, job.id), now);
   });
-};
+}
 
 /** Creates a MANUAL run; its window is computed from `slot`. A disabled job runs as well. */
-export const runJob = async (
+export async function runJob(
   { db, queue, clock }: JobContext,
   accountId: bigint,
   jobId: string,
   slot: Date,
-): Promise<RunRow> => {
+): Promise<RunRow> {
   const now = clock.now();
   return db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, jobId);
     await assertBucketAvailable(tx, accountId, parseDestination(job.settings).bucket);
     return queueRun(tx, queue, job, 'MANUAL', slot, now);
   });
-};
+}
 
 /** Cancels a run immediately. A worker that writes it stops within two seconds, and the next run of the job waits until then. */
-export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> =>
-  db.transaction(async (tx) => {
+export async function cancelRun({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> {
+  return db.transaction(async (tx) => {
     const now = clock.now();
     const [canceled] = isUuid(id)
       ? await cancelRuns(tx, queue, and(eq(runs.accountId, accountId), eq(runs.id, id)), now)
@@ -104,13 +104,9 @@ export const cancelRun = async ({ db, queue, clock }: JobContext, accountId: big
     if (!run) throw new NotFoundError('There is no such run.');
     throw new ConflictError(`The run has already ended with the status ${run.status}.`);
   });
+}
 
-const cancelRuns = async (
-  tx: Transaction,
-  queue: Queue,
-  which: ReturnType<typeof and>,
-  now: Date,
-): Promise<RunRow[]> => {
+async function cancelRuns(tx: Transaction, queue: Queue, which: ReturnType<typeof and>, now: Date): Promise<RunRow[]> {
   const canceled = await tx
     .update(runs)
     .set({ status: statusAfter('CANCEL'), finishedAt: now, change: nextChange })
@@ -119,4 +115,4 @@ const cancelRuns = async (
   for (const run of canceled) await queueMail(tx, queue, run);
   await notifyRuns(tx, canceled);
   return canceled;
-};
+}

@@ -7,7 +7,7 @@ import { isDestinationProblem, parseS3Url, toSlug } from './destination.ts';
  * with equal texts write the same. Lists in another order give another text, which can cause an unnecessary run and never loses
  * one.
  */
-export const exportFingerprint = (settings: JobSettings): string => {
+export function exportFingerprint(settings: JobSettings): string {
   const destination = parseS3Url(settings.s3Url);
   return JSON.stringify([
     isDestinationProblem(destination) ? settings.s3Url : [destination.bucket, destination.path],
@@ -22,4 +22,4 @@ export const exportFingerprint = (settings: JobSettings): string => {
     settings.sparse,
     settings.rescaleFunction && [settings.rescaleFunction.function, settings.rescaleFunction.coefficient],
   ]);
-};
+}

@@ -13,27 +13,28 @@ import type { JobSettings } from './settings.ts';
 export type JobRow = typeof jobs.$inferSelect;
 
 /** The first slot after a time; null if the job is disabled or has no slot left. */
-export const nextSlot = (settings: JobSettings, after: Date): Date | null =>
-  upcomingSlots(settings, after, 1)[0] ?? null;
+export function nextSlot(settings: JobSettings, after: Date): Date | null {
+  return upcomingSlots(settings, after, 1)[0] ?? null;
+}
 
-export const upcomingSlots = (settings: JobSettings, after: Date, limit: number): Date[] => {
+export function upcomingSlots(settings: JobSettings, after: Date, limit: number): Date[] {
   if (!settings.enabled) return [];
   if (settings.cron !== null) return nextSlots(settings.cron, settings.timeZone, after, limit);
   if (settings.scheduledTimeInSeconds === null || limit < 1) return [];
   const once = new Date(settings.scheduledTimeInSeconds * 1000);
   return once > after ? [once] : [];
-};
+}
 
 /**
  * Throws ConflictError if another live job has the name, or the same S3 bucket, path and slug. The message does not reveal
  * whether that job belongs to another account.
  */
-export const assertNameAndDestinationFree = async (
+export async function assertNameAndDestinationFree(
   db: Executor,
   accountId: bigint,
   settings: JobSettings,
   exceptId: string | null,
-): Promise<void> => {
+): Promise<void> {
   const { rows } = await db.execute<{ named: boolean; placed: boolean }>(sql`
     SELECT EXISTS (
         SELECT 1 FROM jobs WHERE account_id = ${accountId} AND name = ${settings.jobName} AND deleted_at IS NULL
@@ -44,7 +45,7 @@ export const assertNameAndDestinationFree = async (
     throw new ConflictError(`Another job of the account has the name "${settings.jobName}". Choose another name.`);
   }
   if (taken?.placed) throw new ConflictError(DESTINATION_TAKEN);
-};
+}
 
 /**
  * Throws ConflictError while runs that another job queued before its destination changed still wait for this destination or
@@ -54,36 +55,31 @@ export const assertNameAndDestinationFree = async (
  * Call this after the statement that inserts the destination into the unique index: that statement waits for a job that is
  * about to leave the destination, and only after that are all its queued runs visible.
  */
-const assertNoPendingRuns = async (db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> => {
+async function assertNoPendingRuns(db: Executor, settings: JobSettings, exceptId: string | null): Promise<void> {
   const { rows } = await db.execute<{ written: boolean }>(
     sql`SELECT destination_is_written_to(${formatDestination(settings)}, ${exceptId}::uuid) AS written`,
   );
   if (rows[0]?.written) throw new ConflictError(DESTINATION_TAKEN);
-};
+}
 
 const DESTINATION_TAKEN =
   'Another job writes to the same S3 bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
 
 /** Throws ConflictError if the settings cannot be stored: because of the name, the destination, the S3 bucket or pending runs. */
-export const assertCanStore = async (
+export async function assertCanStore(
   db: Executor,
   accountId: bigint,
   settings: JobSettings,
   existing: JobRow | null,
-): Promise<void> => {
+): Promise<void> {
   await assertNameAndDestinationFree(db, accountId, settings, existing?.id ?? null);
   if (existing?.destination !== formatDestination(settings)) {
     await assertBucketAvailable(db, accountId, parseDestination(settings).bucket);
     await assertNoPendingRuns(db, settings, existing?.id ?? null);
   }
-};
+}
 
-export const insertJob = async (
-  tx: Transaction,
-  accountId: bigint,
-  settings: JobSettings,
-  now: Date,
-): Promise<JobRow> => {
+export async function insertJob(tx: Transaction, accountId: bigint, settings: JobSettings, now: Date): Promise<JobRow> {
   await assertBucketAvailable(tx, accountId, parseDestination(settings).bucket);
   const [job] = await tx
     .insert(jobs)
@@ -107,10 +103,10 @@ export const insertJob = async (
   // Find the conflicting job for the message. If it was deleted meanwhile, the caller can repeat the request.
   await assertNameAndDestinationFree(tx, accountId, settings, null);
   throw new ConflictError(DESTINATION_TAKEN);
-};
+}
 
 /** Locks the live job for the transaction. */
-export const lockJob = async (tx: Transaction, accountId: bigint, id: string): Promise<JobRow> => {
+export async function lockJob(tx: Transaction, accountId: bigint, id: string): Promise<JobRow> {
   const [job] = isUuid(id)
     ? await tx
         .select()
@@ -120,9 +116,9 @@ export const lockJob = async (tx: Transaction, accountId: bigint, id: string): P
     : [];
   if (!job) throw new NotFoundError('There is no such job.');
   return job;
-};
+}
 
-export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettings, now: Date): Promise<JobRow> => {
+export async function storeJob(tx: Transaction, job: JobRow, settings: JobSettings, now: Date): Promise<JobRow> {
   const before = job.settings;
   const scheduleChanged =
     before.enabled !== settings.enabled ||
@@ -151,41 +147,42 @@ export const storeJob = async (tx: Transaction, job: JobRow, settings: JobSettin
   if (!stored) throw new NotFoundError('There is no such job.');
   if (destination !== job.destination) await assertNoPendingRuns(tx, settings, job.id);
   return stored;
-};
+}
 
-export const markJobDeleted = async (tx: Transaction, job: JobRow, now: Date): Promise<void> => {
+export async function markJobDeleted(tx: Transaction, job: JobRow, now: Date): Promise<void> {
   await tx
     .update(jobs)
     .set({ deletedAt: now, nextRunAt: null, updatedAt: now })
     .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)));
-};
+}
 
 /** Loads live jobs only. The history of a deleted job is available through its runs. */
-export const loadJobs = async (db: Executor, accountId: bigint, ids: readonly string[]): Promise<JobRow[]> => {
+export async function loadJobs(db: Executor, accountId: bigint, ids: readonly string[]): Promise<JobRow[]> {
   const wanted = ids.filter(isUuid);
   if (wanted.length === 0) return [];
   return db
     .select()
     .from(jobs)
     .where(and(eq(jobs.accountId, accountId), inArray(jobs.id, wanted), isNull(jobs.deletedAt)));
-};
+}
 
 export interface JobListArguments extends PageArguments {
   readonly enabled?: boolean | null | undefined;
   readonly search?: string | null | undefined;
 }
 
-const selectedJobs = (accountId: bigint, { enabled, search }: JobListArguments): SQL | undefined =>
-  and(
+function selectedJobs(accountId: bigint, { enabled, search }: JobListArguments): SQL | undefined {
+  return and(
     eq(jobs.accountId, accountId),
     isNull(jobs.deletedAt),
     enabled == null ? undefined : eq(jobs.enabled, enabled),
     // PostgreSQL cannot store U+0000, and rejects it in a parameter.
     search ? (canOccurInName(search) ? ilike(jobs.name, containsPattern(search)) : sql`false`) : undefined,
   );
+}
 
 /** Sorted from the newest to the oldest. */
-export const listJobs = async (db: Db, accountId: bigint, args: JobListArguments): Promise<Page<JobRow>> => {
+export async function listJobs(db: Db, accountId: bigint, args: JobListArguments): Promise<Page<JobRow>> {
   const page = readPage(args, 2, isMomentAndId);
   const rows = await db
     .select()
@@ -204,9 +201,9 @@ export const listJobs = async (db: Db, accountId: bigint, args: JobListArguments
     .orderBy(...(page.backward ? [asc(jobs.createdAt), asc(jobs.id)] : [desc(jobs.createdAt), desc(jobs.id)]))
     .limit(page.limit + 1);
   return toPage(page, rows);
-};
+}
 
-export const countJobs = async (db: Db, accountId: bigint, args: JobListArguments): Promise<number> => {
+export async function countJobs(db: Db, accountId: bigint, args: JobListArguments): Promise<number> {
   const [row] = await db.select({ count: count() }).from(jobs).where(selectedJobs(accountId, args));
   return row?.count ?? 0;
-};
+}

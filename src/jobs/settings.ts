@@ -137,7 +137,9 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clo
 }
 
 /** The value of a setting that is left out: null if it is optional, undefined if it is required. */
-export const defaultOf = (field: keyof JobFields): unknown => jobFields[field].safeParse(undefined).data;
+export function defaultOf(field: keyof JobFields): unknown {
+  return jobFields[field].safeParse(undefined).data;
+}
 
 function isRequired(field: keyof JobFields): boolean {
   return defaultOf(field) === undefined;

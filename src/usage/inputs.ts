@@ -143,7 +143,7 @@ function wholeBuckets(from: Date, to: Date, bucket: AggregationBucket, timeZone:
   };
 }
 
-export const validateGroupBy = (groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void => {
+export function validateGroupBy(groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void {
   if (groupBy.length > MAX_GROUPS) {
     issues.add(path, 'TOO_MANY_DIMENSIONS', `Must have at most ${MAX_GROUPS} dimensions.`);
   }
@@ -154,13 +154,13 @@ export const validateGroupBy = (groupBy: readonly string[], path: readonly strin
     seen.add(key);
     validateName(name, [...path, String(index)], issues);
   }
-};
+}
 
-export const validateUsageFilter = (
+export function validateUsageFilter(
   filter: readonly DimensionValues[],
   path: readonly string[],
   issues: IssueCollector,
-): void => {
+): void {
   if (filter.length > MAX_FILTERS) {
     issues.add(path, 'TOO_MANY_DIMENSIONS', `Must have at most ${MAX_FILTERS} dimensions.`);
   }
@@ -184,17 +184,17 @@ export const validateUsageFilter = (
     for (const [valueIndex, value] of values.slice(0, MAX_CHECKED).entries())
       validateText(value, () => [...at, 'values', String(valueIndex)], issues);
   }
-};
+}
 
-const validateName = (name: string, path: readonly string[], issues: IssueCollector): void => {
+function validateName(name: string, path: readonly string[], issues: IssueCollector): void {
   validateText(name, () => path, issues);
   if (EXPORT_COLUMNS.has(name)) {
     issues.add(path, 'RESERVED_DIMENSION', `"${name}" is a column of every export and cannot be a dimension.`);
   }
-};
+}
 
 /** Checks that a coefficient is a decimal of at most 38 digits; it may be negative. */
-export const validateCoefficient = (input: DecimalInput, path: readonly string[], issues: IssueCollector): void => {
+export function validateCoefficient(input: DecimalInput, path: readonly string[], issues: IssueCollector): void {
   const text = readDecimalText(input, path, issues);
   if (text === null) return;
   const decimal = parseDecimal(text);
@@ -203,10 +203,10 @@ export const validateCoefficient = (input: DecimalInput, path: readonly string[]
   } else if (decimal.digits > MAX_DIGITS || decimal.scale > MAX_DIGITS) {
     issues.add(path, 'TOO_MANY_DIGITS', `Must have at most ${MAX_DIGITS} digits.`);
   }
-};
+}
 
 /** A checked coefficient in plain notation. */
-export const formatCoefficient = (input: DecimalInput): string => {
+export function formatCoefficient(input: DecimalInput): string {
   const text = typeof input === 'string' ? input : String(input.value);
   return parseDecimal(text)?.text ?? text;
-};
+}

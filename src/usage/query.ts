@@ -6,7 +6,9 @@ import { ELEMENT_NAMES, type Granularity } from '../streams/pipeline/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
 
-export const isElement = (name: string): boolean => ELEMENT_NAMES.has(name);
+export function isElement(name: string): boolean {
+  return ELEMENT_NAMES.has(name);
+}
 
 export interface UsageStream {
   readonly id: bigint;
@@ -44,35 +46,39 @@ interface ValueWriter {
   write(value: string, type: string): string;
 }
 
-const writeParameters = (): ValueWriter => {
+function writeParameters(): ValueWriter {
   const parameters: string[] = [];
   return { parameters, write: (value, type) => `$${parameters.push(value)}::${type}` };
-};
+}
 
 /** Safe only while standard_conforming_strings is on, which is the default of PostgreSQL and set for every export. */
-const writeLiterals = (): ValueWriter => ({
-  parameters: [],
-  write: (value, type) => `'${value.replaceAll("'", "''")}'::${type}`,
-});
+function writeLiterals(): ValueWriter {
+  return {
+    parameters: [],
+    write: (value, type) => `'${value.replaceAll("'", "''")}'::${type}`,
+  };
+}
 
 /** The SELECT with its parameters. It returns one row for each bucket and group, in the order of exports. */
-export const usageQuery = (spec: UsageSpec): UsageSql => {
+export function usageQuery(spec: UsageSpec): UsageSql {
   const writer = writeParameters();
   const text = buildSelect(spec, writer);
   return { text, parameters: writer.parameters };
-};
+}
 
 /** The same SELECT with its values as literals. */
-export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, writeLiterals());
+export function usageQueryText(spec: UsageSpec): string {
+  return buildSelect(spec, writeLiterals());
+}
 
 /** SELECT of the number of rows of a spec that is not sparse: each occurring group in each bucket. */
-export const filledRowCountQuery = (spec: UsageSpec): UsageSql => {
+export function filledRowCountQuery(spec: UsageSpec): UsageSql {
   const writer = writeParameters();
   const { totals, groups } = buildTotals(spec, writer);
   const keys = ['stream', ...groups.map((group) => group.alias)].join(', ');
   const text = `SELECT count(*) * ${writer.write(String(spec.buckets.starts.length), 'bigint')} AS rows FROM (SELECT DISTINCT ${keys} FROM (${totals}) t) g`;
   return { text, parameters: writer.parameters };
-};
+}
 
 /** A grouped column. It has an alias because dimension names may be longer than SQL identifiers. */
 interface Group {
@@ -81,7 +87,7 @@ interface Group {
   readonly isElement: boolean;
 }
 
-const buildSelect = (spec: UsageSpec, writer: ValueWriter): string => {
+function buildSelect(spec: UsageSpec, writer: ValueWriter): string {
   const { totals, groups } = buildTotals(spec, writer);
   const groupAliases = groups.map((group) => group.alias);
   const keys = ['stream', 'bucket', ...groupAliases];
@@ -113,7 +119,7 @@ ${order}`;
   ${labels('u.bucket + 1')} AS "bucketEnd",${groupAliases.map((alias) => `\n  u.${alias},`).join('')}
   trim_scale(${value})::text AS value
 FROM (${sorted}) u`;
-};
+}
 
 /** Maximum length in bytes of PostgreSQL's type name. */
 const NAME_BYTES = 63;
@@ -122,20 +128,20 @@ const NAME_BYTES = 63;
  * Returns the SQL of a text by its index in a list, from 1. Elements of a fixed length, as those of name[], take constant time.
  * text[] is scanned for each access: half a millisecond for a row of 200,000 buckets.
  */
-const lookup = (texts: readonly string[], writer: ValueWriter): ((index: string) => string) => {
+function lookup(texts: readonly string[], writer: ValueWriter): (index: string) => string {
   const list = writer.write(
     arrayText(texts),
     texts.every((text) => Buffer.byteLength(text) <= NAME_BYTES) ? 'name[]' : 'text[]',
   );
   return (index) => `(${list})[${index}]::text`;
-};
+}
 
 /**
  * Sums by stream (its index in the list), bucket and group. If dimensions are requested, records are summed by filter id first,
  * because there are few filters and many records. If no element is requested, the totals of each operation are read instead of
  * its records.
  */
-const buildTotals = (spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } => {
+function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } {
   const groups = spec.groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
   const byElement = groups.some((group) => group.isElement);
   const account = writer.write(String(spec.accountId), 'bigint');
@@ -211,18 +217,21 @@ ${parts.join('\n  UNION ALL\n')}
 ) a${filters}
 GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(', ')}`;
   return { totals, groups };
-};
+}
 
 /** Returns the SQL of a stream's index in the list, from 1, by its id: a binary search over any number of streams. */
-const streamIndexSql = (streams: readonly UsageStream[], writer: ValueWriter): ((id: string) => string) => {
+function streamIndexSql(streams: readonly UsageStream[], writer: ValueWriter): (id: string) => string {
   if (streams.length === 1) return () => '1';
   const entries = streams.map(({ id }, index) => ({ id, index: index + 1 })).sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = writer.write(arrayText(entries.map(({ id }) => String(id))), 'bigint[]');
   const list = writer.write(arrayText(entries.map(({ index }) => String(index))), 'int[]');
   return (id) => `(${list})[width_bucket(${id}, ${ids})]`;
-};
+}
 
-const listBoundaries = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
+function listBoundaries(buckets: Buckets): Date[] {
+  return [...buckets.starts, ...buckets.ends.slice(-1)];
+}
 
-const instantBoundaries = (buckets: Buckets): string[] =>
-  listBoundaries(buckets).map((boundary) => boundary.toISOString());
+function instantBoundaries(buckets: Buckets): string[] {
+  return listBoundaries(buckets).map((boundary) => boundary.toISOString());
+}

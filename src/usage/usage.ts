@@ -38,15 +38,17 @@ export interface UsagePoint {
   readonly value: string;
 }
 
-const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
+function isStreamName(name: string): boolean {
+  return findStreamNameProblem(name) === null;
+}
 
 /** Returns the streams with these names, or all, that were live at the watermark, sorted by name. */
-export const resolveStreams = async (
+export async function resolveStreams(
   db: Executor,
   accountId: bigint,
   names: readonly string[] | null,
   watermark: string,
-): Promise<UsageStream[]> => {
+): Promise<UsageStream[]> {
   const rows = await db
     .select()
     .from(streams)
@@ -61,7 +63,7 @@ export const resolveStreams = async (
     )
     .orderBy(streams.name);
   return rows.map(({ id, name, granularity, dimensions }) => ({ id, name, granularity, dimensions }));
-};
+}
 
 /** Selection of usage: the settings of an export or the input of a usage query, with all defaults. */
 export interface UsageSelection {
@@ -75,26 +77,28 @@ export interface UsageSelection {
 }
 
 /** Builds the input of the aggregation for a window as of a watermark: the same for usage queries, previews and exports. */
-export const buildUsageSpec = async (
+export async function buildUsageSpec(
   db: Executor,
   accountId: bigint,
   selection: UsageSelection,
   window: TimeWindow,
   watermark: string,
-): Promise<UsageSpec> => ({
-  accountId,
-  watermark,
-  streams: await resolveStreams(db, accountId, selection.meterApiNames, watermark),
-  buckets: computeBuckets(window, selection.aggregationBucket, selection.timeZone),
-  timeZone: selection.timeZone,
-  groupBy: selection.groupBy ?? [],
-  filter: selection.filter ?? [],
-  sparse: selection.sparse,
-  coefficient: selection.rescaleFunction?.coefficient ?? null,
-});
+): Promise<UsageSpec> {
+  return {
+    accountId,
+    watermark,
+    streams: await resolveStreams(db, accountId, selection.meterApiNames, watermark),
+    buckets: computeBuckets(window, selection.aggregationBucket, selection.timeZone),
+    timeZone: selection.timeZone,
+    groupBy: selection.groupBy ?? [],
+    filter: selection.filter ?? [],
+    sparse: selection.sparse,
+    coefficient: selection.rescaleFunction?.coefficient ?? null,
+  };
+}
 
 /** Throws LimitExceededError if filling with zeros would make more rows than allowed. Call this before writing a row. */
-export const assertFilledRowsWithinLimit = async (db: Executor, spec: UsageSpec, limit: number): Promise<void> => {
+export async function assertFilledRowsWithinLimit(db: Executor, spec: UsageSpec, limit: number): Promise<void> {
   if (spec.sparse) return;
   const rows = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
   const filled = Number(rows[0]?.rows ?? 0);
@@ -105,7 +109,7 @@ export const assertFilledRowsWithinLimit = async (db: Executor, spec: UsageSpec,
       filled,
     );
   }
-};
+}
 
 /** One row of the SELECT. The group columns are g1, g2 and so on. */
 export type UsageRow = Record<string, string | string[] | null> & {
@@ -116,13 +120,13 @@ export type UsageRow = Record<string, string | string[] | null> & {
 };
 
 /** Returns at most `limit` rows of a spec, in the order of exports. */
-export const readUsageRows = (db: Executor, spec: UsageSpec, limit: number): Promise<UsageRow[]> => {
+export function readUsageRows(db: Executor, spec: UsageSpec, limit: number): Promise<UsageRow[]> {
   const query = usageQuery(spec);
   return executeNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
-};
+}
 
 /** Returns what an export of this window would contain, as of now. Throws LimitExceededError if it has too many rows. */
-export const readUsage = async (db: Db, accountId: bigint, input: UsageInput, limits: UsageLimits): Promise<Usage> => {
+export async function readUsage(db: Db, accountId: bigint, input: UsageInput, limits: UsageLimits): Promise<Usage> {
   const { window } = input;
   const rows = await asOfNow(db, accountId, async (tx, watermark) => {
     const spec = await buildUsageSpec(tx, accountId, input, window, watermark);
@@ -137,15 +141,16 @@ export const readUsage = async (db: Db, accountId: bigint, input: UsageInput, li
     );
   }
   return { from: window.start, to: window.end, series: toSeries(rows, input.groupBy ?? []) };
-};
+}
 
 type GroupValue = string | readonly string[] | null;
 
-const groupsOf = (row: UsageRow, groupCount: number): GroupValue[] =>
-  Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
+function groupsOf(row: UsageRow, groupCount: number): GroupValue[] {
+  return Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
+}
 
 /** Rows are sorted by stream and bucket; the series are sorted by stream and group. */
-const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] => {
+function toSeries(rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] {
   const series = new Map<string, { meterApiName: string; groups: GroupValue[]; points: UsagePoint[] }>();
   for (const row of rows) {
     const groups = groupsOf(row, groupBy.length);
@@ -162,28 +167,28 @@ const toSeries = (rows: readonly UsageRow[], groupBy: readonly string[]): UsageS
       points,
       total: sumDecimals(points.map((point) => point.value)),
     }));
-};
+}
 
-const compareLists = <Item>(
+function compareLists<Item>(
   a: readonly Item[],
   b: readonly Item[],
   compare: (one: Item, other: Item) => number,
-): number => {
+): number {
   for (let i = 0; i < Math.min(a.length, b.length); i += 1) {
     const order = compare(a[i] as Item, b[i] as Item);
     if (order !== 0) return order;
   }
   return a.length - b.length;
-};
+}
 
 /** Compares like the SELECT sorts: bytewise, nulls first, arrays element by element. */
-const compareGroups = (a: GroupValue, b: GroupValue): number => {
+function compareGroups(a: GroupValue, b: GroupValue): number {
   if (a === null || b === null) return Number(a !== null) - Number(b !== null);
   return compareLists([a].flat(), [b].flat(), compareUtf8);
-};
+}
 
 /** A dimension that the stream lacks is omitted from the group. */
-const groupValues = (name: string, value: GroupValue): DimensionValues[] => {
+function groupValues(name: string, value: GroupValue): DimensionValues[] {
   if (value === null) return [];
   return [{ dimension: isElement(name) ? 'element' : name, values: [value].flat() }];
-};
+}
