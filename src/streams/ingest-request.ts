@@ -1,7 +1,9 @@
+import { z } from 'zod';
 import type { Db } from '../db/client.ts';
 import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
+import { withRules } from '../validation/zod-issues.ts';
 import type { GroupCommit } from './group-commit/group-commit.ts';
 import { findStreamNameProblem, findTextProblem, type WriteKind } from './pipeline/inputs.ts';
 import type { PlanInput } from './pipeline/plan.ts';
@@ -60,7 +62,10 @@ export function looksUpFewKeys(kind: WriteKind, { operation }: Receipt): boolean
 const MAX_KEY = 255;
 
 /** Validates the stream name and the idempotency key. */
-export function validateTarget({ path, stream, idempotencyKey }: WriteTarget, issues: IssueCollector): void {
+export function validateTarget(
+  { path, stream, idempotencyKey }: Omit<WriteTarget, 'accountId'>,
+  issues: IssueCollector,
+): void {
   const nameProblem = findStreamNameProblem(stream);
   if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
   if (idempotencyKey == null) return;
@@ -70,6 +75,22 @@ export function validateTarget({ path, stream, idempotencyKey }: WriteTarget, is
 
 export function reportEmptyRequest(path: readonly string[], issues: IssueCollector): void {
   issues.add([...path, 'records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+}
+
+/**
+ * The schema of a list of records without the records: these are planned once the idempotency key was looked up, and pass here
+ * unread.
+ */
+export function listInput<Item>() {
+  const shape = z.object({
+    stream: z.string(),
+    records: z.custom<readonly Item[]>(Array.isArray),
+    idempotencyKey: z.string().nullish(),
+  });
+  return withRules(shape, (input, _, issues) => {
+    validateTarget({ path: [], ...input }, issues);
+    if (input.records.length === 0) reportEmptyRequest([], issues);
+  });
 }
 
 export function streamNotFound(name: string): NotFoundError {

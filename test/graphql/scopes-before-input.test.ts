@@ -56,6 +56,16 @@ const FIELDS: Readonly<Record<string, Field>> = {
       { path: ['input', 'scopes'], code: 'NO_SCOPES' },
     ],
   },
+  allocationSum: {
+    document: `mutation { allocationSum(input: { stream: "a b", records: [], idempotencyKey: "" }) ${SELECTION} }`,
+    without: 'JOBS',
+    having: 'INGEST',
+    issues: [
+      { path: ['input', 'stream'], code: 'BAD_STREAM_NAME' },
+      { path: ['input', 'idempotencyKey'], code: 'EMPTY' },
+      { path: ['input', 'records'], code: 'NO_RECORDS' },
+    ],
+  },
   usage: {
     document: `{ usage(input: { from: "x", to: "y", aggregationBucket: DAY, groupBy: [""] }) ${SELECTION} }`,
     without: 'INGEST',

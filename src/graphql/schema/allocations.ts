@@ -3,7 +3,8 @@ import { ingest } from '../../streams/ingest.ts';
 import type { ListContent } from '../../streams/pipeline/plan.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import { deleteStream } from '../../streams/streams.ts';
-import type { Receipt } from '../../streams/ingest-request.ts';
+import { listInput, type Receipt } from '../../streams/ingest-request.ts';
+import type { RecordInput, SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
@@ -88,30 +89,34 @@ export function addAllocations(builder: Builder, refs: Refs): void {
       elementName: t.string({ description: 'Element to match. Matches every element if omitted or null.' }),
     }),
   });
-  const input = builder.inputType('AllocationInput', {
-    description: 'Records for one stream. Either all of them are written or none.',
-    fields: (t) => ({
-      stream: t.string({ required: true, description: 'Stream name. Created on first write.' }),
-      records: t.field({
-        type: [recordInput],
-        required: true,
-        description: `Records to write. ${COUNT_LIMIT}`,
+  const input = builder
+    .inputType('AllocationInput', {
+      description: 'Records for one stream. Either all of them are written or none.',
+      fields: (t) => ({
+        stream: t.string({ required: true, description: 'Stream name. Created on first write.' }),
+        records: t.field({
+          type: [recordInput],
+          required: true,
+          description: `Records to write. ${COUNT_LIMIT}`,
+        }),
+        idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
       }),
-      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
-    }),
-  });
-  const deleteInput = builder.inputType('AllocationDeleteInput', {
-    description: 'Selectors of the records to hide in one stream. Either all of them are applied or none.',
-    fields: (t) => ({
-      stream: t.string({ required: true, description: 'Name of a live stream.' }),
-      records: t.field({
-        type: [selectorInput],
-        required: true,
-        description: `Selectors of the records to hide. ${COUNT_LIMIT}`,
+    })
+    .validate(listInput<RecordInput>());
+  const deleteInput = builder
+    .inputType('AllocationDeleteInput', {
+      description: 'Selectors of the records to hide in one stream. Either all of them are applied or none.',
+      fields: (t) => ({
+        stream: t.string({ required: true, description: 'Name of a live stream.' }),
+        records: t.field({
+          type: [selectorInput],
+          required: true,
+          description: `Selectors of the records to hide. ${COUNT_LIMIT}`,
+        }),
+        idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
       }),
-      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
-    }),
-  });
+    })
+    .validate(listInput<SelectorInput>());
   const writeErrors = [ValidationError, ConflictError, LimitExceededError];
   builder.mutationFields((t) => ({
     allocationSum: t.field({
