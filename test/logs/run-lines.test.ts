@@ -68,13 +68,13 @@ test('pretty log > has one line per run, with names and amounts and without ids'
   const lines = (await stop(worker)).filter((line) => /Daily usage|Refused|With mail/.test(line));
   const shape = (text: string) => expect.stringMatching(new RegExp(`^\\[\\d\\d:\\d\\d:\\d\\d\\] ${text}$`));
   expect(lines.slice(0, 3)).toEqual([
-    shape(String.raw`INFO: Daily usage  SUCCEEDED  2 rows  \d+ B  \d+\.\d s`),
-    shape(String.raw`INFO: Daily usage \(acme\)  SUCCEEDED  0 rows  \d+ B  \d+\.\d s`),
-    shape(String.raw`WARN: Refused  FAILED  NO_SUCH_BUCKET: .*  \d+\.\d s`),
+    shape(String.raw`INFO: Daily usage  SUCCEEDED  2 rows  \d+ B  [\d.]+m?s`),
+    shape(String.raw`INFO: Daily usage \(acme\)  SUCCEEDED  0 rows  \d+ B  [\d.]+m?s`),
+    shape(String.raw`WARN: Refused  FAILED  NO_SUCH_BUCKET: .*  [\d.]+m?s`),
   ]);
   // The mailer and the worker run concurrently, so either line can be first.
   expect(lines.slice(3).toSorted((a, b) => Number(a.includes('no mail')) - Number(b.includes('no mail')))).toEqual([
-    shape(String.raw`INFO: With mail  SUCCEEDED  2 rows  \d+ B  \d+\.\d s`),
+    shape(String.raw`INFO: With mail  SUCCEEDED  2 rows  \d+ B  [\d.]+m?s`),
     shape('WARN: With mail: no mail was sent about this run: SMTP_URL is not set .*'),
   ]);
   expect(worker.stderr).not.toMatch(/runId|jobId|accountId|UnVu|Sm9i/);
