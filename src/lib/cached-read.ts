@@ -8,7 +8,7 @@ export interface CachedReadOptions<Value> {
 }
 
 /** Returns a function that reads the value; null if the read failed or takes longer than `waitMs`. */
-export const createCachedRead = <Value>(options: CachedReadOptions<Value>): (() => Promise<Value | null>) => {
+export function createCachedRead<Value>(options: CachedReadOptions<Value>): () => Promise<Value | null> {
   const { read, freshMs, waitMs } = options;
   let last: { readonly value: Promise<Value | null>; readonly until: number } | undefined;
   let isReading = false;
@@ -35,4 +35,4 @@ export const createCachedRead = <Value>(options: CachedReadOptions<Value>): (() 
       clearTimeout(timer);
     }
   };
-};
+}

@@ -4,4 +4,6 @@
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** C0, DEL and C1, line breaks and tabs among them. */
-export const hasControlCharacters = (text: string): boolean => CONTROL.test(text);
+export function hasControlCharacters(text: string): boolean {
+  return CONTROL.test(text);
+}

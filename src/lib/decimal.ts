@@ -30,7 +30,7 @@ const MAX_EXPONENT = 400;
  * Reads `12`, `-0.5`, `.5`, `5.`, `1e3`. Returns null if the text is not a decimal, or if its exponent
  * is beyond ±400: such a number exceeds every limit of Sluice, and writing out its zeros would cost memory.
  */
-export const parseDecimal = (text: string): ParsedDecimal | null => {
+export function parseDecimal(text: string): ParsedDecimal | null {
   if (text.length > 1000) return null;
   const match = SYNTAX.exec(text);
   if (!match) return null;
@@ -53,49 +53,50 @@ export const parseDecimal = (text: string): ParsedDecimal | null => {
     scale: decimals.length,
     negative,
   };
-};
+}
 
 /** Not by /0+$/, which is quadratic: it starts again at each zero of a run that is not at the end. */
-const withoutZerosAtEnd = (digits: string): string => {
+function withoutZerosAtEnd(digits: string): string {
   let end = digits.length;
   while (digits[end - 1] === '0') end -= 1;
   return digits.slice(0, end);
-};
+}
 
 /** How many digits of a number count: 15 survive the way through a double, 16 may not (IEEE 754). */
-export const significantDigits = (value: number): number => {
+export function significantDigits(value: number): number {
   const [mantissa = ''] = Math.abs(value).toExponential().split('e');
   return withoutZerosAtEnd(mantissa.replace('.', '')).length;
-};
+}
 
 /** The exact sum of decimals in plain notation. */
-export const sumDecimals = (texts: readonly string[]): string => {
+export function sumDecimals(texts: readonly string[]): string {
   const scale = largestScale(texts);
   let sum = 0n;
   for (const text of texts) sum += unitsOf(text, scale);
   return decimalOf(sum, scale);
-};
+}
 
 /** Returns a plain decimal as an integer in units of 10^-scale. The decimal has at most `scale` digits after the point. */
-export const unitsOf = (text: string, scale: number): bigint =>
-  BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+export function unitsOf(text: string, scale: number): bigint {
+  return BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+}
 
 /** Formats an integer in units of 10^-scale as a decimal. */
-export const decimalOf = (sum: bigint, scale: number): string => {
+export function decimalOf(sum: bigint, scale: number): string {
   const digits = (sum < 0n ? -sum : sum).toString().padStart(scale + 1, '0');
   const point = digits.length - scale;
   return parseDecimal(`${sum < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`)?.text ?? '0';
-};
+}
 
 /** The most digits behind the point of any of the plain decimals. Not by spreading: a call has about 120,000 arguments at most. */
-export const largestScale = (texts: Iterable<string>): number => {
+export function largestScale(texts: Iterable<string>): number {
   let largest = 0;
   for (const text of texts) largest = Math.max(largest, scaleOf(text));
   return largest;
-};
+}
 
 /** Digits behind the point of a plain decimal. */
-const scaleOf = (text: string): number => {
+function scaleOf(text: string): number {
   const point = text.indexOf('.');
   return point < 0 ? 0 : text.length - point - 1;
-};
+}

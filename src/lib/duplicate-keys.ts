@@ -22,11 +22,12 @@ const NONE: DuplicateKeys = { paths: [], count: 0 };
  * Returns the paths of keys that repeat an earlier one of their object. The text is valid JSON within its bounds, and `value`
  * is its parsed form. If that has as many keys as the text, there are no duplicates.
  */
-export const findDuplicateKeys = (text: string, value: unknown, most: number): DuplicateKeys =>
-  namesInText(text) === namesInValue(value) ? NONE : readDuplicateKeys(text, most);
+export function findDuplicateKeys(text: string, value: unknown, most: number): DuplicateKeys {
+  return namesInText(text) === namesInValue(value) ? NONE : readDuplicateKeys(text, most);
+}
 
 /** Counts the colons outside of strings: valid JSON has one for each key. */
-const namesInText = (text: string): number => {
+function namesInText(text: string): number {
   let count = 0;
   let inString = false;
   for (let at = 0; at < text.length; at += 1) {
@@ -36,9 +37,9 @@ const namesInText = (text: string): number => {
     else if (code === COLON && !inString) count += 1;
   }
   return count;
-};
+}
 
-const namesInValue = (value: unknown): number => {
+function namesInValue(value: unknown): number {
   let count = 0;
   const left = [value];
   while (left.length > 0) {
@@ -50,7 +51,7 @@ const namesInValue = (value: unknown): number => {
     for (const item of items) if (typeof item === 'object') left.push(item);
   }
   return count;
-};
+}
 
 /** An open object or list, and the current key or index in it. */
 interface Open {
@@ -59,7 +60,7 @@ interface Open {
   at: string | number;
 }
 
-const readDuplicateKeys = (text: string, most: number): DuplicateKeys => {
+function readDuplicateKeys(text: string, most: number): DuplicateKeys {
   const paths: string[][] = [];
   let count = 0;
   const stack: Open[] = [];
@@ -85,14 +86,14 @@ const readDuplicateKeys = (text: string, most: number): DuplicateKeys => {
     }
   }
   return { paths, count };
-};
+}
 
 /** Returns the index after the string that begins at `from`. */
-const endOfString = (text: string, from: number): number => {
+function endOfString(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) return at + 1;
     if (code === BACKSLASH) at += 1;
   }
   return text.length;
-};
+}

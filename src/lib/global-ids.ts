@@ -3,14 +3,15 @@
 export const NODE_TYPES = ['Stream', 'AllocationOperation', 'Job', 'Run', 'ApiKey'] as const;
 export type NodeType = (typeof NODE_TYPES)[number];
 
-export const encodeGlobalId = (type: NodeType, id: string | bigint): string =>
-  Buffer.from(`${type}:${id}`).toString('base64url');
+export function encodeGlobalId(type: NodeType, id: string | bigint): string {
+  return Buffer.from(`${type}:${id}`).toString('base64url');
+}
 
 /** Longer than any id: the longest holds a type's name and a UUID. */
 const MAX_ID = 200;
 
 /** Returns null if the text is not an id of Sluice. Such an id finds nothing, like that of another account. */
-export const decodeGlobalId = (text: string): { type: NodeType; id: string } | null => {
+export function decodeGlobalId(text: string): { type: NodeType; id: string } | null {
   if (text.length > MAX_ID) return null;
   const decoded = Buffer.from(text, 'base64url').toString('utf8');
   const colon = decoded.indexOf(':');
@@ -18,12 +19,14 @@ export const decodeGlobalId = (text: string): { type: NodeType; id: string } | n
   const id = decoded.slice(colon + 1);
   // One spelling only: an id that a client compares must not have two.
   return type && encodeGlobalId(type, id) === text ? { type, id } : null;
-};
+}
 
 /** The inner id where the text names that type, else one that nothing has. */
-export const parseGlobalId = (type: NodeType, text: string): string => {
+export function parseGlobalId(type: NodeType, text: string): string {
   const decoded = decodeGlobalId(text);
   return decoded?.type === type ? decoded.id : '';
-};
+}
 
-export const parseBigintId = (id: string): bigint => (/^\d{1,18}$/.test(id) ? BigInt(id) : -1n);
+export function parseBigintId(id: string): bigint {
+  return /^\d{1,18}$/.test(id) ? BigInt(id) : -1n;
+}

@@ -14,50 +14,55 @@ const ACCEPTED =
  * RFC 3339 with an offset. Unchanged if the text is not a timestamp: the rules for records refuse it then, and
  * `timestampProblem` says why.
  */
-export const toRfc3339 = (text: string): string => {
+export function toRfc3339(text: string): string {
   if (isPlain(text)) return text;
   const reading = read(text);
   return typeof reading === 'string' ? reading : text;
-};
+}
 
 /** Why a text is not accepted as a timestamp, and what is; null if it is accepted. */
-export const timestampProblem = (text: string): string | null => {
+export function timestampProblem(text: string): string | null {
   const reading = read(text);
   if (typeof reading === 'string') return null;
   const quoted = JSON.stringify(text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}...` : text);
   return `${quoted} is not accepted: ${reading.reason}. ${ACCEPTED}`;
-};
+}
 
 /** The form that most programs write, `2026-01-25T08:30:00Z`, which is RFC 3339 already. False if any part needs a second look. */
-const isPlain = (text: string): boolean =>
-  text.length === 20 &&
-  text.charCodeAt(4) === HYPHEN &&
-  text.charCodeAt(7) === HYPHEN &&
-  text.charCodeAt(10) === UPPER_T &&
-  text.charCodeAt(13) === COLON &&
-  text.charCodeAt(16) === COLON &&
-  text.charCodeAt(19) === UPPER_Z &&
-  isBetween(twoDigits(text, 0), 1, 99) &&
-  twoDigits(text, 2) >= 0 &&
-  isBetween(twoDigits(text, 5), 1, 12) &&
-  isBetween(twoDigits(text, 8), 1, 28) &&
-  isBetween(twoDigits(text, 11), 0, 23) &&
-  isBetween(twoDigits(text, 14), 0, 59) &&
-  isBetween(twoDigits(text, 17), 0, 59);
+function isPlain(text: string): boolean {
+  return (
+    text.length === 20 &&
+    text.charCodeAt(4) === HYPHEN &&
+    text.charCodeAt(7) === HYPHEN &&
+    text.charCodeAt(10) === UPPER_T &&
+    text.charCodeAt(13) === COLON &&
+    text.charCodeAt(16) === COLON &&
+    text.charCodeAt(19) === UPPER_Z &&
+    isBetween(twoDigits(text, 0), 1, 99) &&
+    twoDigits(text, 2) >= 0 &&
+    isBetween(twoDigits(text, 5), 1, 12) &&
+    isBetween(twoDigits(text, 8), 1, 28) &&
+    isBetween(twoDigits(text, 11), 0, 23) &&
+    isBetween(twoDigits(text, 14), 0, 59) &&
+    isBetween(twoDigits(text, 17), 0, 59)
+  );
+}
 
 const HYPHEN = 0x2d;
 const COLON = 0x3a;
 const UPPER_T = 0x54;
 const UPPER_Z = 0x5a;
 
-const isBetween = (number: number, least: number, most: number): boolean => number >= least && number <= most;
+function isBetween(number: number, least: number, most: number): boolean {
+  return number >= least && number <= most;
+}
 
 /** The number that two digits are; NaN if they are not digits. */
-const twoDigits = (text: string, at: number): number => {
+function twoDigits(text: string, at: number): number {
   const tens = text.charCodeAt(at) - 0x30;
   const ones = text.charCodeAt(at + 1) - 0x30;
   return isBetween(tens, 0, 9) && isBetween(ones, 0, 9) ? tens * 10 + ones : Number.NaN;
-};
+}
 
 /** Why a text is refused, as the second half of a sentence. */
 class Refusal {
@@ -68,7 +73,7 @@ class Refusal {
 }
 
 /** RFC 3339, or why there is none. */
-const read = (text: string): string | Refusal => {
+function read(text: string): string | Refusal {
   if (text.length > MAX_LENGTH) return new Refusal(`it has more than ${MAX_LENGTH} characters`);
   if (text.trim() !== text) return new Refusal('it begins or ends with a blank');
   const scanner = new Scanner(text);
@@ -81,7 +86,7 @@ const read = (text: string): string | Refusal => {
   const offset = readOffset(scanner);
   if (offset instanceof Refusal) return offset;
   return scanner.isAtEnd ? checked(date, time, offset) : new Refusal(restReason(scanner));
-};
+}
 
 class Scanner {
   readonly text: string;
@@ -119,11 +124,16 @@ class Scanner {
   }
 }
 
-const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
-const isLetter = (code: number): boolean => (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+function isLetter(code: number): boolean {
+  return (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
+}
 
 /** `2026-01-25` or `20260125`; null for anything else. */
-const readDate = (scanner: Scanner): string | null => {
+function readDate(scanner: Scanner): string | null {
   const year = scanner.takeDigits();
   if (year.length === 8) return `${year.slice(0, 4)}-${year.slice(4, 6)}-${year.slice(6)}`;
   if (year.length !== 4 || !scanner.take('-')) return null;
@@ -131,10 +141,10 @@ const readDate = (scanner: Scanner): string | null => {
   if (month.length !== 2 || !scanner.take('-')) return null;
   const day = scanner.takeDigits();
   return day.length === 2 ? `${year}-${month}-${day}` : null;
-};
+}
 
 /** `08:30:00.5` of `08:30:00,5`, `8:30`, `083000`, `08` and the like. */
-const readTime = (scanner: Scanner): string | Refusal => {
+function readTime(scanner: Scanner): string | Refusal {
   const first = scanner.takeDigits();
   let [hour, minute, second] = [first, '00', '00'];
   let hasSeconds = false;
@@ -157,15 +167,16 @@ const readTime = (scanner: Scanner): string | Refusal => {
   if (!hasSeconds) return new Refusal('only seconds can have a fraction');
   if (fraction === '') return new Refusal('there are no digits after the decimal point of the seconds');
   return `${hour}:${minute}:${second}.${fraction}`;
-};
+}
 
-const timeReason = (digits: string): string =>
-  digits === ''
+function timeReason(digits: string): string {
+  return digits === ''
     ? 'there is no time of day after the date'
     : 'the time of day is not of the form hh:mm, hh:mm:ss, hhmm or hhmmss';
+}
 
 /** `Z`, `+01:00` and the like. Names of the zone that follow a numeric offset (`+0000 UTC`, `[Europe/Berlin]`) are skipped. */
-const readOffset = (scanner: Scanner): string | Refusal => {
+function readOffset(scanner: Scanner): string | Refusal {
   if (scanner.isAtEnd) return 'Z';
   scanner.take(' ');
   const sign = scanner.take('+') ? '+' : scanner.take('-') ? '-' : '';
@@ -184,29 +195,29 @@ const readOffset = (scanner: Scanner): string | Refusal => {
   skipZoneOfGo(scanner);
   skipBrackets(scanner);
   return `${sign}${hours}:${minutes}`;
-};
+}
 
 const UTC_NAMES: ReadonlySet<string> = new Set(['Z', 'UTC', 'GMT']);
 
 /** Go's Time.String writes the zone after the offset, ` CET` or ` +03`, and may write its monotonic clock, ` m=+0.01`. */
 const ZONE_OF_GO = /^ (?:[A-Za-z]{3,6}|[+-]\d{2}(?:\d{2})?)(?: m=[+-]\d{1,20}(?:\.\d{1,20})?)?/;
 
-const skipZoneOfGo = (scanner: Scanner): void => {
+function skipZoneOfGo(scanner: Scanner): void {
   const [found = ''] = ZONE_OF_GO.exec(scanner.text.slice(scanner.at, scanner.at + MAX_EXAMINED)) ?? [];
   scanner.at += found.length;
-};
+}
 
 /** Java and JavaScript's Temporal write the zone in brackets (RFC 9557). The offset before it decides. */
-const skipBrackets = (scanner: Scanner): void => {
+function skipBrackets(scanner: Scanner): void {
   while (scanner.text[scanner.at] === '[') {
     const end = scanner.text.indexOf(']', scanner.at);
     if (end < 0) return;
     scanner.at = end + 1;
   }
-};
+}
 
 /** RFC 3339 of parts that have the right lengths, if there are such a day, time and offset. */
-const checked = (date: string, time: string, offset: string): string | Refusal => {
+function checked(date: string, time: string, offset: string): string | Refusal {
   if (!isDate(date)) return new Refusal(`there is no day ${date}`);
   const hour = twoDigits(time, 0);
   if (hour > 24 || twoDigits(time, 3) > 59 || twoDigits(time, 6) > 60) {
@@ -221,17 +232,19 @@ const checked = (date: string, time: string, offset: string): string | Refusal =
   // Far from both ends of the years, no offset leads beyond them.
   if (isBetween(twoDigits(date, 0), 1, 98) || parseTimestamp(text) !== null) return text;
   return new Refusal('it lies outside the years 1 to 9999');
-};
+}
 
-const isDate = (date: string): boolean => {
+function isDate(date: string): boolean {
   const month = twoDigits(date, 5);
   const day = twoDigits(date, 8);
   if (!isBetween(month, 1, 12) || !isBetween(day, 1, 31)) return false;
   // The day 0 of the next month is the last of this one.
   return day <= 28 || day <= new Date(Date.UTC(2000 + (Number(date.slice(0, 4)) % 400), month, 0)).getUTCDate();
-};
+}
 
-const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + DAY).toISOString().slice(0, 10);
+function dayAfter(date: string): string {
+  return new Date(Date.parse(`${date}T00:00:00Z`) + DAY).toISOString().slice(0, 10);
+}
 
 const DAY = 86_400_000;
 
@@ -240,7 +253,7 @@ const DAY = 86_400_000;
 const MONTH_NAME =
   /(?<![a-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])/i;
 
-const dateReason = (start: string): string => {
+function dateReason(start: string): string {
   if (/^[+-]?\d+(?:[.,]\d*)?(?:[Ee][+-]?\d+)?$/.test(start)) {
     return 'a number alone, such as epoch seconds, does not say its unit';
   }
@@ -256,10 +269,10 @@ const dateReason = (start: string): string => {
   }
   if (/^\d{1,2}[-./]\d{1,2}[-./]\d{1,2}/.test(start)) return 'two-digit years are ambiguous';
   return 'it does not begin with a date of the form YYYY-MM-DD or YYYYMMDD';
-};
+}
 
 /** Why what follows the time of day is not an offset. */
-const wordReason = (word: string, scanner: Scanner): string => {
+function wordReason(word: string, scanner: Scanner): string {
   const from = scanner.at - word.length;
   if (/^[ap](?:m|\.m\.?)(?![a-z])/i.test(scanner.text.slice(from, from + MAX_EXAMINED)))
     return 'times of day have 24 hours, without AM and PM';
@@ -268,9 +281,10 @@ const wordReason = (word: string, scanner: Scanner): string => {
   }
   if (word !== '' || scanner.text[scanner.at] === '[') return 'a time zone name needs an offset before it';
   return restReason(scanner);
-};
+}
 
-const restReason = (scanner: Scanner): string =>
-  scanner.text[scanner.at] === '/'
+function restReason(scanner: Scanner): string {
+  return scanner.text[scanner.at] === '/'
     ? 'it is an interval; send its start'
     : `${JSON.stringify(scanner.text.slice(scanner.at, scanner.at + MAX_QUOTED))} is unexpected`;
+}

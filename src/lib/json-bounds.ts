@@ -48,7 +48,7 @@ const SHORTEST_LARGE_EXPONENT = '1e400'.length;
 const names = new Uint32Array(MAX_JSON_DEPTH + 1);
 
 /** The text, as UTF-8, need not be valid JSON. Throws JsonBoundsError. */
-export const checkJsonBounds = (bytes: Uint8Array): JsonMeasure => {
+export function checkJsonBounds(bytes: Uint8Array): JsonMeasure {
   const { length } = bytes;
   names[0] = 0;
   let containers = 0;
@@ -89,9 +89,9 @@ export const checkJsonBounds = (bytes: Uint8Array): JsonMeasure => {
     mayHaveLongNumbers: longNumbers > 0,
     parsedBytes: containers * BYTES_PER_CONTAINER + allNames * BYTES_PER_NAME,
   };
-};
+}
 
-const endOfNumber = (bytes: Uint8Array, from: number): number => {
+function endOfNumber(bytes: Uint8Array, from: number): number {
   let at = from + 1;
   for (; at < bytes.length; at += 1) {
     const code = bytes[at] as number;
@@ -105,13 +105,13 @@ const endOfNumber = (bytes: Uint8Array, from: number): number => {
     if (!isPart) break;
   }
   return at;
-};
+}
 
-const mayBeLong = (bytes: Uint8Array, from: number, end: number): boolean => {
+function mayBeLong(bytes: Uint8Array, from: number, end: number): boolean {
   if (end - from >= SHORTEST_LONG_NUMBER) return true;
   for (let at = from; at < end; at += 1) {
     const code = bytes[at];
     if (code === SMALL_E || code === CAPITAL_E) return true;
   }
   return false;
-};
+}

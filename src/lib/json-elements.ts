@@ -31,8 +31,8 @@ export const elementsOf = function* (text: string): Generator<string, void> {
 };
 
 /** The closing quote of the string that begins there. */
-const endOfString = (text: string, from: number): number => {
+function endOfString(text: string, from: number): number {
   let at = from + 1;
   while (at < text.length && text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
   return at;
-};
+}

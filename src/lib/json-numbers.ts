@@ -11,8 +11,9 @@ export interface LongNumber {
   readonly [LONG]: string;
 }
 
-export const isLongNumber = (value: unknown): value is LongNumber =>
-  typeof value === 'object' && value !== null && LONG in value;
+export function isLongNumber(value: unknown): value is LongNumber {
+  return typeof value === 'object' && value !== null && LONG in value;
+}
 
 /** A random key, so that a client cannot send such an object instead of a number. */
 const EXACT = `sluice:digits:${randomUUID()}`;
@@ -22,11 +23,14 @@ export interface ExactNumber {
   readonly [name: string]: string;
 }
 
-export const isExactNumber = (value: unknown): value is ExactNumber =>
-  typeof value === 'object' && value !== null && EXACT in value;
+export function isExactNumber(value: unknown): value is ExactNumber {
+  return typeof value === 'object' && value !== null && EXACT in value;
+}
 
 /** Returns the digits as they were sent. */
-export const digitsOf = (number: ExactNumber): string => number[EXACT] ?? '';
+export function digitsOf(number: ExactNumber): string {
+  return number[EXACT] ?? '';
+}
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
@@ -40,19 +44,24 @@ const CAPITAL_E = 0x45;
 const BACKSLASH = 0x5c;
 const SMALL_E = 0x65;
 
-const isDigit = (code: number): boolean => code >= ZERO && code <= NINE;
-const isInNumber = (code: number): boolean =>
-  isDigit(code) || code === POINT || code === MINUS || code === PLUS || code === SMALL_E || code === CAPITAL_E;
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= NINE;
+}
+
+function isInNumber(code: number): boolean {
+  return isDigit(code) || code === POINT || code === MINUS || code === PLUS || code === SMALL_E || code === CAPITAL_E;
+}
 
 /** Beyond 1e±308 a double ends; what is shorter, with an exponent of two digits, is far from that. */
 const MAX_WRITTEN_OUT = 200;
 
 /** Up to 15 digits survive a double; beyond 1e±308 it ends, and near that it has fewer digits (IEEE 754). */
-const isLong = (source: string): boolean =>
-  source.length > MAX_WRITTEN_OUT || significantDigits(source) > 15 || hasLargeExponent(source);
+function isLong(source: string): boolean {
+  return source.length > MAX_WRITTEN_OUT || significantDigits(source) > 15 || hasLargeExponent(source);
+}
 
 /** Digits that count: zeros at either end are held by the exponent. */
-const significantDigits = (source: string): number => {
+function significantDigits(source: string): number {
   let count = 0;
   let zeros = 0;
   for (let at = 0; at < source.length; at += 1) {
@@ -65,30 +74,33 @@ const significantDigits = (source: string): number => {
     } else if (code === SMALL_E || code === CAPITAL_E) break;
   }
   return count;
-};
+}
 
-const hasLargeExponent = (source: string): boolean => /[eE][+-]?\d{3,}$/.test(source);
+function hasLargeExponent(source: string): boolean {
+  return /[eE][+-]?\d{3,}$/.test(source);
+}
 
 /**
  * The same JSON with LongNumbers, for a parser that comes after. Text that is not JSON is not JSON afterwards either. Throws
  * JsonBoundsError.
  */
-export const markLongNumbers = (text: string): string =>
-  checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, LONG) : text;
+export function markLongNumbers(text: string): string {
+  return checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, LONG) : text;
+}
 
 /**
  * The same for bytes, which are UTF-8. Mostly they come back as they are. Returns as well about how many bytes the parsed value
  * takes beside its strings.
  */
-export const markLongNumbersInBytes = (bytes: Buffer): { readonly bytes: Buffer; readonly parsedBytes: number } => {
+export function markLongNumbersInBytes(bytes: Buffer): { readonly bytes: Buffer; readonly parsedBytes: number } {
   const { mayHaveLongNumbers, parsedBytes } = checkJsonBounds(bytes);
   return {
     bytes: mayHaveLongNumbers ? Buffer.from(replaceLongNumbers(bytes.toString('utf8'), LONG)) : bytes,
     parsedBytes,
   };
-};
+}
 
-const replaceLongNumbers = (text: string, name: string): string => {
+function replaceLongNumbers(text: string, name: string): string {
   const parts: string[] = [];
   let copied = 0;
   let inString = false;
@@ -109,7 +121,7 @@ const replaceLongNumbers = (text: string, name: string): string => {
     }
   }
   return copied === 0 ? text : parts.join('') + text.slice(copied);
-};
+}
 
 /** The parsed value, with an ExactNumber instead of each number that JSON.parse would change, and its text. */
 export interface ExactJson {
@@ -118,7 +130,7 @@ export interface ExactJson {
 }
 
 /** Throws SyntaxError and JsonBoundsError. */
-export const parseJsonExactly = (text: string): ExactJson => {
+export function parseJsonExactly(text: string): ExactJson {
   const kept = checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, EXACT) : text;
   // A body may have a million lines that are not JSON; the stack of an error is half of what each costs.
   const { stackTraceLimit } = Error;
@@ -132,4 +144,4 @@ export const parseJsonExactly = (text: string): ExactJson => {
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
-};
+}

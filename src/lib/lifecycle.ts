@@ -17,7 +17,7 @@ export interface RepeatOptions {
  * Runs a task repeatedly, never concurrently with itself. If the task returns true it has more to do and runs again
  * immediately. A failure is reported to `onError` and does not end the loop.
  */
-export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, options: RepeatOptions): Stoppable => {
+export function repeat(task: (signal: AbortSignal) => Promise<boolean | void>, options: RepeatOptions): Stoppable {
   const stopping = new AbortController();
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
@@ -38,7 +38,7 @@ export const repeat = (task: (signal: AbortSignal) => Promise<boolean | void>, o
       return done;
     },
   };
-};
+}
 
 /** Tracks work that its caller does not await. */
 export interface TaskTracker {
@@ -48,7 +48,7 @@ export interface TaskTracker {
   settled(withinMs: number): Promise<void>;
 }
 
-export const createTaskTracker = (): TaskTracker => {
+export function createTaskTracker(): TaskTracker {
   const tasks = new Set<Promise<void>>();
   return {
     add: (work) => {
@@ -62,4 +62,4 @@ export const createTaskTracker = (): TaskTracker => {
       waiting.abort();
     },
   };
-};
+}

@@ -29,7 +29,7 @@ export const eachLine = function* (some: Iterable<Lines>): Generator<Line> {
 const NEWLINE = 10;
 
 /** Holds at most `maxBytes`. A longer line is dropped up to its end. */
-export const createLineSplitter = (maxBytes: number): LineSplitter => {
+export function createLineSplitter(maxBytes: number): LineSplitter {
   const held = new ChunkBuffer();
   let isTooLong = false;
   const hold = (piece: Buffer): void => {
@@ -64,7 +64,7 @@ export const createLineSplitter = (maxBytes: number): LineSplitter => {
       if (isTooLong || held.bytes > 0) yield takeHeld();
     },
   };
-};
+}
 
 /** Decodes the lines as one text, because a Buffer for each line takes twice the time and many times the memory. */
 const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
@@ -80,7 +80,7 @@ const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
   yield lineOf(bytes.subarray(start), maxBytes);
 };
 
-const lineOf = (bytes: Buffer, maxBytes: number): Line => {
+function lineOf(bytes: Buffer, maxBytes: number): Line {
   if (bytes.length > maxBytes) return { problem: 'TOO_LONG' };
   return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { problem: 'NOT_UTF8' };
-};
+}

@@ -9,18 +9,18 @@ class ListenError extends Error {
   }
 }
 
-const formatListenError = (host: string, port: number, code: string): string => {
+function formatListenError(host: string, port: number, code: string): string {
   if (code === 'EADDRINUSE')
     return `Port ${port} of ${host} is in use by another program. Stop that program, or set PORT.`;
   if (code === 'EACCES') return `This account may not listen on port ${port}. Set PORT to one from 1024 on.`;
   if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
     return `HOST ${host} is not an address of this machine. Correct HOST.`;
   return `Cannot listen on port ${port} of ${host} (${code}). Correct HOST or PORT.`;
-};
+}
 
 /** Returns the base URL, for example http://127.0.0.1:4000. Throws ListenError. */
-export const listen = (server: Server, host: string, port: number): Promise<string> =>
-  new Promise((resolve, reject) => {
+export function listen(server: Server, host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
     const fail = (error: Error): void => reject(new ListenError(host, port, error));
     server.once('error', fail);
     server.listen(port, host, () => {
@@ -30,3 +30,4 @@ export const listen = (server: Server, host: string, port: number): Promise<stri
       resolve(`http://${name}:${actual}`);
     });
   });
+}

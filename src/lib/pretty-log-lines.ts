@@ -20,16 +20,16 @@ const INTERNAL = 'INTERNAL';
 const DEFAULT_ACCOUNT = 'default';
 
 /** The line of JSON, changed if it is about a run; empty if another line of the run says the same. */
-export const formatPrettyLine = (line: string): string => {
+export function formatPrettyLine(line: string): string {
   if (!line.includes('"jobName":')) return line;
   const entry = JSON.parse(line) as LogEntry;
   const { jobName } = entry;
   if (typeof jobName !== 'string') return line;
   const shown = ofRun(entry, jobName);
   return shown === null ? '' : `${JSON.stringify(shown)}\n`;
-};
+}
 
-const ofRun = (entry: LogEntry, jobName: string): LogEntry | null => {
+function ofRun(entry: LogEntry, jobName: string): LogEntry | null {
   const { level, time, msg, account } = entry;
   const name = typeof account !== 'string' || account === DEFAULT_ACCOUNT ? jobName : `${jobName} (${account})`;
   const failure = entry['failure'] as Failure | undefined;
@@ -46,10 +46,10 @@ const ofRun = (entry: LogEntry, jobName: string): LogEntry | null => {
     default:
       return { ...withoutIds(entry), level, time, msg: `${name}: ${msg}` };
   }
-};
+}
 
-const endText = (name: string, entry: LogEntry, failure?: Failure): string =>
-  formatRun(
+function endText(name: string, entry: LogEntry, failure?: Failure): string {
+  return formatRun(
     name,
     statusText(entry),
     failure
@@ -57,13 +57,15 @@ const endText = (name: string, entry: LogEntry, failure?: Failure): string =>
       : [pluralize(Number(entry['rows']), 'row'), prettyBytes(Number(entry['bytes']))],
     Number(entry['seconds']) * 1000,
   );
+}
 
-const statusText = ({ status, attempt }: LogEntry): string => {
+function statusText({ status, attempt }: LogEntry): string {
   if (status === 'QUEUED') return `attempt ${String(attempt)} FAILED, will be retried`;
   return typeof status === 'string' ? status : 'canceled or taken over';
-};
+}
 
 const RUN_IDS = new Set(['runId', 'jobId', 'accountId', 'account', 'jobName', 'attempt', 'traceId']);
 
-const withoutIds = (entry: LogEntry): object =>
-  Object.fromEntries(Object.entries(entry).filter(([field]) => !RUN_IDS.has(field)));
+function withoutIds(entry: LogEntry): object {
+  return Object.fromEntries(Object.entries(entry).filter(([field]) => !RUN_IDS.has(field)));
+}

@@ -9,7 +9,7 @@ export interface ScrubbedError {
   readonly cause?: ScrubbedError;
 }
 
-export const scrubError = (error: unknown): ScrubbedError => {
+export function scrubError(error: unknown): ScrubbedError {
   if (!(error instanceof Error)) return { type: typeof error, message: 'not an Error' };
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   return {
@@ -19,9 +19,9 @@ export const scrubError = (error: unknown): ScrubbedError => {
     stack: framesOf(error),
     ...(error.cause instanceof Error && { cause: scrubError(error.cause) }),
   };
-};
+}
 
-const scrubbedMessage = (error: Error, code: string | undefined): string => {
+function scrubbedMessage(error: Error, code: string | undefined): string {
   if ('query' in error && 'params' in error) return 'a query failed';
   // The server's words for a value that it could not take quote it: value "..." is out of range for type bigint. Up to
   // the last quotation mark, since the value may have some of its own.
@@ -29,13 +29,13 @@ const scrubbedMessage = (error: Error, code: string | undefined): string => {
   // JSON.parse and BigInt show what they were given, and so do the scalars and enums of GraphQL.
   if (error instanceof SyntaxError) return 'a text could not be read';
   return error.name === 'GraphQLError' ? error.message.replace(/:.*/s, ': ...') : error.message;
-};
+}
 
 /** Without the message, which the stack begins with: one of several lines may look like frames. */
-const framesOf = ({ message, stack = '' }: Error): string => {
+function framesOf({ message, stack = '' }: Error): string {
   const end = message === '' ? -1 : stack.indexOf(message);
   return (end === -1 ? stack : stack.slice(end + message.length))
     .split('\n')
     .filter((line) => line.startsWith('    at '))
     .join('\n');
-};
+}

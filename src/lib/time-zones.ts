@@ -8,14 +8,14 @@ const MAX_LENGTH = 64;
 const bySpelling = new Map(TIME_ZONE_NAMES.map((name) => [name.toLowerCase(), name]));
 
 /** A Node that is older than the list may lack a name. */
-const isKnownToNode = (name: string): boolean => {
+function isKnownToNode(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions();
     return true;
   } catch {
     return false;
   }
-};
+}
 
 const accepted = new Set<string>();
 
@@ -23,7 +23,7 @@ const accepted = new Set<string>();
  * Returns the time zone in the spelling of the tz database, ignoring the case of `name`; null if the database does not have it. A link
  * stays what it is: `us/eastern` is `US/Eastern`.
  */
-export const findTimeZone = (name: string): string | null => {
+export function findTimeZone(name: string): string | null {
   const found = name.length <= MAX_LENGTH ? bySpelling.get(name.toLowerCase()) : undefined;
   if (found === undefined) return null;
   if (!accepted.has(found)) {
@@ -31,10 +31,10 @@ export const findTimeZone = (name: string): string | null => {
     accepted.add(found);
   }
   return found;
-};
+}
 
 /** Why a name is refused. */
-export const timeZoneProblem = (name: string): string => {
+export function timeZoneProblem(name: string): string {
   const quoted = JSON.stringify(name.length > MAX_LENGTH ? `${name.slice(0, MAX_LENGTH)}...` : name);
   const start = name.slice(0, MAX_LENGTH).toUpperCase();
   if (/^(?:UTC|GMT|Z)? ?[+-]\d/.test(start)) {
@@ -44,11 +44,13 @@ export const timeZoneProblem = (name: string): string => {
     return `${quoted} is not a name in the IANA time zone database, and abbreviations are ambiguous. Use a name such as "America/Los_Angeles".`;
   }
   return `${quoted} is not a name in the IANA time zone database (release ${TZ_RELEASE}). Use a name such as "Europe/Berlin".`;
-};
+}
 
 /** The names of UTC itself. */
 const UTC_NAMES: ReadonlySet<string> = new Set(
   ['UTC', 'UCT', 'Universal', 'Zulu'].flatMap((name) => [name, `Etc/${name}`]),
 );
 
-export const isUtc = (timeZone: string): boolean => UTC_NAMES.has(timeZone);
+export function isUtc(timeZone: string): boolean {
+  return UTC_NAMES.has(timeZone);
+}

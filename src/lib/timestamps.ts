@@ -20,7 +20,7 @@ export interface WrittenTimestamp {
  * names a day, hour or offset that does not exist (leap seconds included: no PostgreSQL timestamp can hold one), or if the
  * instant or the date as written lies outside the years 1 to 9999.
  */
-export const readTimestamp = (text: string): WrittenTimestamp | null => {
+export function readTimestamp(text: string): WrittenTimestamp | null {
   const match = text.length <= MAX_LENGTH ? SYNTAX.exec(text) : null;
   if (!match) return null;
   const year = Number(match[1]);
@@ -43,12 +43,18 @@ export const readTimestamp = (text: string): WrittenTimestamp | null => {
   const wallTime = date.getTime();
   const instant = wallTime - (match[8] === '-' ? -offset : offset);
   return isStorable(instant) && isStorable(wallTime) ? { instant, wallTime } : null;
-};
+}
 
-const isStorable = (moment: number): boolean => moment >= FIRST_MOMENT && moment <= LAST_MOMENT;
+function isStorable(moment: number): boolean {
+  return moment >= FIRST_MOMENT && moment <= LAST_MOMENT;
+}
 
 /** The instant of an RFC 3339 date-time, as `readTimestamp` reads it. */
-export const parseTimestamp = (text: string): number | null => readTimestamp(text)?.instant ?? null;
+export function parseTimestamp(text: string): number | null {
+  return readTimestamp(text)?.instant ?? null;
+}
 
 /** Formats an instant as RFC 3339 in UTC, without milliseconds if they are 0. */
-export const formatTimestamp = (at: Date): string => at.toISOString().replace('.000Z', 'Z');
+export function formatTimestamp(at: Date): string {
+  return at.toISOString().replace('.000Z', 'Z');
+}

@@ -18,7 +18,7 @@ export interface TokenBucketOptions {
 const MAX_CALLERS = 10_000;
 
 /** Times are milliseconds of a clock that never goes back. */
-export const createTokenBuckets = ({ perSecond, burst }: TokenBucketOptions): TokenBuckets => {
+export function createTokenBuckets({ perSecond, burst }: TokenBucketOptions): TokenBuckets {
   const buckets = new Map<string, { readonly tokens: number; readonly at: number }>();
   const tokensOf = (caller: string, now: number): number => {
     const bucket = buckets.get(caller);
@@ -38,4 +38,4 @@ export const createTokenBuckets = ({ perSecond, burst }: TokenBucketOptions): To
       buckets.set(caller, { tokens: tokensOf(caller, now) - tokens, at: now });
     },
   };
-};
+}

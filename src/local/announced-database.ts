@@ -7,19 +7,20 @@ import { join } from 'node:path';
 const FILE = 'database-url';
 
 /** Readable by its owner alone: the address holds the password. The file appears whole. */
-export const announceDatabase = async (dataDirectory: string, url: string): Promise<void> => {
+export async function announceDatabase(dataDirectory: string, url: string): Promise<void> {
   const unfinished = join(dataDirectory, `${FILE}.new`);
   await rm(unfinished, { force: true });
   await writeFile(unfinished, `${url}\n`, { mode: 0o600, flag: 'wx' });
   await rename(unfinished, join(dataDirectory, FILE));
-};
+}
 
 /** By the holder of the directory: when it stops, and when it starts after one that was killed. */
-export const withdrawDatabase = (dataDirectory: string): Promise<void> =>
-  rm(join(dataDirectory, FILE), { force: true });
+export function withdrawDatabase(dataDirectory: string): Promise<void> {
+  return rm(join(dataDirectory, FILE), { force: true });
+}
 
 /** Returns null if no server has written the file. */
-export const announcedDatabase = async (dataDirectory: string): Promise<string | null> => {
+export async function announcedDatabase(dataDirectory: string): Promise<string | null> {
   const text = await readFile(join(dataDirectory, FILE), 'utf8').catch(() => '');
   return text.trim() || null;
-};
+}

@@ -20,19 +20,22 @@ export interface Greeting extends Announced {
 }
 
 /** Browsers refuse to open the addresses that mean all interfaces. */
-const openable = (url: string): string => url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+function openable(url: string): string {
+  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
+}
 
 /** The key travels in the fragment, which browsers do not send to the server. The page removes it from the address. */
-export const graphiqlAddress = ({ url, apiKey, terminal }: Announced): string =>
-  `${openable(url)}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+export function graphiqlAddress({ url, apiKey, terminal }: Announced): string {
+  return `${openable(url)}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+}
 
-const keyWords = ({ apiKey, keyFile }: Greeting): string => {
+function keyWords({ apiKey, keyFile }: Greeting): string {
   if (apiKey === null) return 'revoked: use another key of yours';
   return keyFile === null ? 'that of the setting API_KEY' : `in ${keyFile}`;
-};
+}
 
-export const greeting = (announced: Greeting): string =>
-  [
+export function greeting(announced: Greeting): string {
+  return [
     '',
     '  Sluice runs in local mode, with a database and an S3 of its own.',
     '',
@@ -44,3 +47,4 @@ export const greeting = (announced: Greeting): string =>
     '',
     '',
   ].join('\n');
+}

@@ -17,7 +17,7 @@ const OF_ALL_SERVERS = 'Deployment-wide and the same on every server: use max(),
 const COUNTED_BY_EACH =
   'Deployment-wide, counted by each server since its own first scrape. Only the increases agree, so use max() of increase(), not sum().';
 
-export const addDeployment = (registers: Registry[], { readDeployment }: DeploymentSources): void => {
+export function addDeployment(registers: Registry[], { readDeployment }: DeploymentSources): void {
   const ended = new Counter({
     name: 'sluice_runs_ended_total',
     help: `Runs that ended, by status. The reason of CANCELED runs is MISSED, SUPERSEDED or request. Counted while a server is scraped, 10 seconds late. ${COUNTED_BY_EACH}`,
@@ -89,4 +89,4 @@ export const addDeployment = (registers: Registry[], { readDeployment }: Deploym
     'Seconds since the oldest due slot without a queued run; 0 if none is due.',
     (found) => found.slotLagSeconds,
   );
-};
+}

@@ -14,7 +14,7 @@ export interface Metrics extends RequestMetrics, RunMetrics {
 }
 
 /** The metrics at /metrics. Created per app, so that two apps in one process (tests) do not share counters. */
-export const createMetrics = (sources: MetricsSources): Metrics => {
+export function createMetrics(sources: MetricsSources): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   // Gauges with the suffix of counters; nodejs_active_handles, _requests and _resources have the same figures by type.
@@ -29,4 +29,4 @@ export const createMetrics = (sources: MetricsSources): Metrics => {
   addServer(registers, sources);
   addDeployment(registers, sources);
   return { registry, ...addRequests(registers), ...addRuns(registers) };
-};
+}

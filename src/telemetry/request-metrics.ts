@@ -12,7 +12,7 @@ export interface RequestMetrics {
 const APIS: readonly RequestApi[] = ['graphql', 'rest'];
 const OUTCOMES: readonly RequestOutcome[] = ['ok', 'refused', 'failed'];
 
-export const addRequests = (registers: Registry[]): RequestMetrics => {
+export function addRequests(registers: Registry[]): RequestMetrics {
   const requests = new Counter({
     name: 'sluice_requests_total',
     help: 'Requests that were answered, by operation: a REST route, or the type and first field of a GraphQL operation. ok; refused, what the client has to change; failed, the server or its database.',
@@ -83,4 +83,4 @@ export const addRequests = (registers: Registry[]): RequestMetrics => {
       if (operation.hiddenRecords > 0) hidden.inc({ kind }, operation.hiddenRecords);
     },
   };
-};
+}

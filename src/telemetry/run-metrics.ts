@@ -10,7 +10,7 @@ export interface RunMetrics {
   readonly mailSent: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
-export const addRuns = (registers: Registry[]): RunMetrics => {
+export function addRuns(registers: Registry[]): RunMetrics {
   const attempts = new Counter({
     name: 'sluice_run_attempts_total',
     help: 'Attempts of runs that ended on this server: succeeded; failed, and with it the run; retried, failed and to be tried again; stopped, canceled or handed over.',
@@ -70,4 +70,4 @@ export const addRuns = (registers: Registry[]): RunMetrics => {
     objectPut: (outcome, took) => puts.observe({ outcome }, took),
     mailSent: (outcome) => mails.inc({ outcome }),
   };
-};
+}

@@ -19,7 +19,7 @@ export interface ServerSources {
   readonly repairedLedgers: () => number;
 }
 
-export const addServer = (registers: Registry[], sources: ServerSources): void => {
+export function addServer(registers: Registry[], sources: ServerSources): void {
   const { pool, poolSize, waitingForShare, openSubscriptions, heldBytes, waitingForStream, requestBytes } = sources;
   new Counter({
     name: 'sluice_ledger_repairs_total',
@@ -69,4 +69,4 @@ export const addServer = (registers: Registry[], sources: ServerSources): void =
     'Request bodies and WebSocket messages that are held in memory (REQUEST_MEMORY).',
     requestBytes,
   );
-};
+}

@@ -53,7 +53,7 @@ export async function pgBinaries(): Promise<PostgresBinaries> {
 }
 
 /** An npm package contains no symbolic links: the install script makes them from a list, and without them nothing starts. */
-const isLinked = async (home: string): Promise<boolean> => {
+async function isLinked(home: string): Promise<boolean> {
   const list = await readFile(join(home, 'native/pg-symlinks.json'), 'utf8').catch(() => '[]');
   const [first] = JSON.parse(list) as { readonly target: string }[];
   if (first === undefined) return true;
@@ -61,7 +61,7 @@ const isLinked = async (home: string): Promise<boolean> => {
     () => true,
     () => false,
   );
-};
+}
 
 /**
  * The binaries where the account can run them: in place, or else copied (about 50 MB, once for each
