@@ -16,9 +16,7 @@ export async function findAccount(db: Db, name: string): Promise<AccountRow | un
 }
 
 /** Sorted by name. */
-export function listAccounts(db: Db): Promise<AccountRow[]> {
-  return db.select().from(accounts).orderBy(asc(accounts.name));
-}
+export const listAccounts = (db: Db): Promise<AccountRow[]> => db.select().from(accounts).orderBy(asc(accounts.name));
 
 /** Names for the log, each loaded once, because accounts are never renamed. Null if the account cannot be loaded. */
 export function createAccountNames(db: Db): (id: bigint) => Promise<string | null> {

@@ -10,9 +10,7 @@ const IMPLIED: Record<Scope, readonly Scope[]> = {
   ADMIN: ['ADMIN', 'JOBS', 'INGEST', 'READ'],
 };
 
-export function isScope(text: string): text is Scope {
-  return (SCOPES as readonly string[]).includes(text);
-}
+export const isScope = (text: string): text is Scope => (SCOPES as readonly string[]).includes(text);
 
 /** Returns the granted scopes with those that they include. */
 export function expandScopes(granted: readonly string[]): ReadonlySet<Scope> {

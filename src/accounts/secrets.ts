@@ -33,14 +33,10 @@ export function canBeSecret(text: string): boolean {
 }
 
 /** A SHA-256 suffices: 256 random bits cannot be guessed, so no slow hash is needed. */
-export function hashSecret(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
-}
+export const hashSecret = (secret: string): Buffer => createHash('sha256').update(secret).digest();
 
 export function shownPrefix(secret: string): string {
   return secret.startsWith(PREFIX) ? secret.slice(0, SHOWN) : secret.slice(0, 4);
 }
 
-function checksum(text: string): string {
-  return crc32(text).toString(16).padStart(8, '0');
-}
+const checksum = (text: string): string => crc32(text).toString(16).padStart(8, '0');

@@ -8,14 +8,10 @@ import { parseRange } from './time-range.ts';
 type Filters = readonly { readonly dimension: string; readonly values: readonly string[] }[];
 type RoleColumns = Readonly<Partial<Record<Role, string>>>;
 
-export function parseList(text: string): string[] {
-  return text.split(',');
-}
+export const parseList = (text: string): string[] => text.split(',');
 
 /** Appends the value of an option that can be repeated. */
-export function appendValue(text: string, previous: readonly string[]): readonly string[] {
-  return [...previous, text];
-}
+export const appendValue = (text: string, previous: readonly string[]): readonly string[] => [...previous, text];
 
 export function parseScopes(text: string): Scope[] {
   return text.split(',').map((part) => {

@@ -85,6 +85,4 @@ export function summarizeUsage(
   };
 }
 
-function sumOf(units: readonly bigint[]): bigint {
-  return units.reduce((sum, unit) => sum + unit, 0n);
-}
+const sumOf = (units: readonly bigint[]): bigint => units.reduce((sum, unit) => sum + unit, 0n);

@@ -95,9 +95,7 @@ export function datesBetween(from: string, to: string): string[] {
 }
 
 /** Returns the UTC date as YYYY-MM-DD. */
-export function formatDate(time: Date): string {
-  return time.toISOString().slice(0, 10);
-}
+export const formatDate = (time: Date): string => time.toISOString().slice(0, 10);
 
 export function addDays(date: string, days: number): string {
   return formatDate(new Date(Date.parse(`${date}T00:00:00Z`) + days * DAY_MS));

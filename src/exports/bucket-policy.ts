@@ -54,11 +54,7 @@ export function bucketPolicy(input: BucketPolicyInput): string {
 }
 
 /** In a Resource, `*` and `?` are wildcards and `${` begins a variable; `${*}`, `${?}` and `${$}` are the characters themselves. */
-function escapeResource(path: string): string {
-  return path.replace(/[*?$]/g, (character) => `\${${character}}`);
-}
+const escapeResource = (path: string): string => path.replace(/[*?$]/g, (character) => `\${${character}}`);
 
 /** Escapes a character, because policies are pasted through consoles and shells: the text is ASCII and the JSON means the same. */
-function jsonEscape(codeUnit: string): string {
-  return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
+const jsonEscape = (codeUnit: string): string => `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -88,6 +88,4 @@ function concatenation(pieces: readonly Piece[]): string {
   return [...operands, textLiteral(text)].join(' || ');
 }
 
-function textLiteral(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
+const textLiteral = (text: string): string => `'${text.replaceAll("'", "''")}'`;

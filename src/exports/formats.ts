@@ -49,9 +49,7 @@ function csvHeader(groupBy: readonly string[]): string {
 }
 
 /** Quotes a field if RFC 4180 requires it, as PostgreSQL quotes the rows. */
-function csvField(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
+const csvField = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /** Returns the extension and compression of an object key that Sluice wrote; null for other keys, such as that of a manifest. */
 export function parseExportKey(key: string): { extension: ObjectExtension; compressed: boolean } | null {

@@ -25,9 +25,7 @@ export interface ManifestObject {
 }
 
 /** Returns the manifest that is written before the first object if the window may have been written before. */
-export function rewritingManifest(run: ManifestRun): Buffer {
-  return toBytes({ ...head(run, 'rewriting') });
-}
+export const rewritingManifest = (run: ManifestRun): Buffer => toBytes({ ...head(run, 'rewriting') });
 
 /** Returns the manifest that is written after the last object. */
 export function completeManifest(run: ManifestRun, objects: readonly ManifestObject[]): Buffer {
@@ -59,10 +57,6 @@ function head(run: ManifestRun, state: 'rewriting' | 'complete') {
   };
 }
 
-function second(at: Date): string {
-  return at.toISOString().replace(/\.\d{3}Z$/, 'Z');
-}
+const second = (at: Date): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');
 
-function toBytes(manifest: object): Buffer {
-  return Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
-}
+const toBytes = (manifest: object): Buffer => Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);

@@ -345,6 +345,4 @@ function explainStatus(status: number, s3Code: string): Explanation {
   return status >= 400 ? refused : notS3;
 }
 
-function inBrackets(status: number | undefined): string {
-  return status === undefined ? '' : ` (HTTP ${status})`;
-}
+const inBrackets = (status: number | undefined): string => (status === undefined ? '' : ` (HTTP ${status})`);

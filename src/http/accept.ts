@@ -7,9 +7,7 @@ interface Element {
   readonly weight: number;
 }
 
-function isWeight(parameter: string): boolean {
-  return parameter.startsWith('q=');
-}
+const isWeight = (parameter: string): boolean => parameter.startsWith('q=');
 
 /** The elements of the header, in lower case. */
 function elementsOf(header: string): Element[] {

@@ -28,9 +28,7 @@ const KEY_PROBLEMS: Readonly<Record<KeyProblem, string>> = {
 };
 
 /** At most 123 bytes, so that a close frame of a WebSocket can carry it. */
-export function describeProblem(problem: KeyProblem): string {
-  return KEY_PROBLEMS[problem];
-}
+export const describeProblem = (problem: KeyProblem): string => KEY_PROBLEMS[problem];
 
 /** The challenge of a 401 response. RFC 6750: it has no error if the request carried no key. */
 export function challengeOf(problem: KeyProblem): string {

@@ -12,9 +12,7 @@ export function decodeBody(body: Buffer): string {
 }
 
 /** Parses a body; undefined if it is empty. Throws BodyError if it is not JSON, and ValidationError if an object has duplicate keys. */
-export function parseJson(text: string): unknown {
-  return parseBody(text)?.value;
-}
+export const parseJson = (text: string): unknown => parseBody(text)?.value;
 
 /** Like parseJson, but returns the parsed text too. */
 export function parseBody(text: string): ExactJson | undefined {

@@ -5,14 +5,10 @@ interface Asking {
 }
 
 /** Without the query. */
-export function pathOf({ url = '/' }: Asking): string {
-  return url.split('?')[0] ?? '/';
-}
+export const pathOf = ({ url = '/' }: Asking): string => url.split('?')[0] ?? '/';
 
 /** One trailing slash is ignored in every path that Sluice serves. */
-export function withoutSlash(path: string): string {
-  return path.endsWith('/') ? path.slice(0, -1) : path;
-}
+export const withoutSlash = (path: string): string => (path.endsWith('/') ? path.slice(0, -1) : path);
 
 /**
  * If the path ends with a slash, the address without it, relative to that of the request; else null. Documents whose

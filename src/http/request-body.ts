@@ -68,9 +68,7 @@ function encodingOf(request: IncomingMessage): string {
 const ACCEPT_ENCODING = { 'accept-encoding': 'gzip, deflate, br' } as const;
 
 /** Whether the body has to be decompressed. */
-export function isEncoded(request: IncomingMessage): boolean {
-  return encodingOf(request) !== 'identity';
-}
+export const isEncoded = (request: IncomingMessage): boolean => encodingOf(request) !== 'identity';
 
 const awaitingContinue = new WeakMap<IncomingMessage, ServerResponse>();
 
@@ -175,9 +173,7 @@ export async function readBody(
 
 const MIN_CAPACITY = 64 * KIB;
 
-function brokenOff(): BodyError {
-  return new BodyError(400, 'The body broke off.');
-}
+const brokenOff = (): BodyError => new BodyError(400, 'The body broke off.');
 
 /** Frequent enough to exceed a limit only slightly, and rare enough to cost nothing. */
 const LOOKS_PER_MEASUREMENT = 10;

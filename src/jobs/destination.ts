@@ -102,13 +102,9 @@ function findPathProblem(path: string, written: string): DestinationProblem | nu
   return null;
 }
 
-function badBucket(message: string): DestinationProblem {
-  return { code: 'BAD_BUCKET', message };
-}
+const badBucket = (message: string): DestinationProblem => ({ code: 'BAD_BUCKET', message });
 
-function badPath(message: string): DestinationProblem {
-  return { code: 'BAD_PATH', message };
-}
+const badPath = (message: string): DestinationProblem => ({ code: 'BAD_PATH', message });
 
 /** The settings of a job that decide where its objects go. */
 interface DestinationSettings {
@@ -194,9 +190,7 @@ function stem(key: Pick<ObjectKeyParts, 'path' | 'slug' | 'window'>): string {
 }
 
 /** 2026-11-15T00:00:00Z as `20261115T000000Z`. */
-function compactUtc(at: Date): string {
-  return at.toISOString().replace(/[-:]|\.\d{3}/g, '');
-}
+const compactUtc = (at: Date): string => at.toISOString().replace(/[-:]|\.\d{3}/g, '');
 
 function partDigits(part: number): string {
   if (!Number.isInteger(part) || part < 1 || part > MAX_PARTS) {

@@ -116,9 +116,7 @@ export interface JobRuleOptions {
 }
 
 /** The schema of a job's settings: as sent on the one side, checked and with all defaults on the other. */
-export function jobSettings(options: JobRuleOptions) {
-  return withJobRules(shape, options).transform(toSettings);
-}
+export const jobSettings = (options: JobRuleOptions) => withJobRules(shape, options).transform(toSettings);
 
 /**
  * The settings of a job after a change. Throws ValidationError with all problems. Its one-off time may have passed unless it is
@@ -137,13 +135,9 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clo
 }
 
 /** The value of a setting that is left out: null if it is optional, undefined if it is required. */
-export function defaultOf(field: keyof JobFields): unknown {
-  return jobFields[field].safeParse(undefined).data;
-}
+export const defaultOf = (field: keyof JobFields): unknown => jobFields[field].safeParse(undefined).data;
 
-function isRequired(field: keyof JobFields): boolean {
-  return defaultOf(field) === undefined;
-}
+const isRequired = (field: keyof JobFields): boolean => defaultOf(field) === undefined;
 
 /** Adds the rules to a schema that has the fields of a job, and perhaps others. */
 export function withJobRules<Schema extends z.ZodObject>(

@@ -116,18 +116,12 @@ function listed(lines: readonly string[]): string[] {
 }
 
 /** Removes line breaks: in a subject a line break would start another header, in a text it would fake another line. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
-}
+const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 
-function withCommas(count: number): string {
-  return count.toLocaleString('en-US');
-}
+const withCommas = (count: number): string => count.toLocaleString('en-US');
 
 function formatWindow(start: Date, end: Date, timeZone: string): string {
   return `${formatInZone(start, timeZone)} to ${formatInZone(end, timeZone)} (${timeZone})`;
 }
 
-function formatDay(at: Date, timeZone: string): string {
-  return formatInZone(at, timeZone).slice(0, 10);
-}
+const formatDay = (at: Date, timeZone: string): string => formatInZone(at, timeZone).slice(0, 10);

@@ -84,9 +84,7 @@ export function formatStartupError(error: unknown, address: DatabaseAddress | nu
     : `The database ${address.database} on ${address.host}:${address.port} cannot be reached (${findErrorCode(error)}). Is DATABASE_URL right?`;
 }
 
-function causeMessage({ cause }: Error): string {
-  return cause instanceof Error ? cause.message : '';
-}
+const causeMessage = ({ cause }: Error): string => (cause instanceof Error ? cause.message : '');
 
 /** Returns the system's code, such as ECONNREFUSED. For a host with several addresses it is the code of the first. */
 function findErrorCode(error: Error): string {

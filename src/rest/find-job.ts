@@ -6,13 +6,9 @@ import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
 // Shared by the routes of jobs and of runs.
 
-export function jobIdOf(call: Call): string {
-  return parseGlobalId('Job', parameterOf(call, 'id'));
-}
+export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(call, 'id'));
 
-function noJob(): NotFoundError {
-  return new NotFoundError('There is no such job.');
-}
+const noJob = (): NotFoundError => new NotFoundError('There is no such job.');
 
 export async function findJob(call: Call) {
   const [job] = await loadJobs(call.services.db, call.principal.accountId, [jobIdOf(call)]);

@@ -5,9 +5,7 @@ import type { Call, ParameterDocument } from './route.ts';
 
 // Pages of jobs and of runs.
 
-function sizeUpTo(most: number) {
-  return z.coerce.number().int().min(1).max(most).default(most);
-}
+const sizeUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
 
 export const listParameters: readonly ParameterDocument[] = [
   {

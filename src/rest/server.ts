@@ -34,9 +34,7 @@ export interface RestServerOptions {
 }
 
 /** Returns whether a path belongs to these routes, even if no route matches it. */
-export function isRestPath(path: string): boolean {
-  return /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
-}
+export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 

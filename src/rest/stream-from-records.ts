@@ -16,9 +16,7 @@ export class NamedStream {
 /** The stream of a request: the one in the path, which records may repeat, or the one that each record must name. */
 export type StreamOfRecords = string | NamedStream;
 
-export function nameOf(stream: StreamOfRecords): string {
-  return typeof stream === 'string' ? stream : stream.name;
-}
+export const nameOf = (stream: StreamOfRecords): string => (typeof stream === 'string' ? stream : stream.name);
 
 /** Issue path of the stream in the first record. */
 export const NAME_PATH: readonly string[] = ['records', '0', 'telemetry-stream'];

@@ -68,9 +68,7 @@ async function mayHaveBeenWritten(tx: Transaction, run: RunRow): Promise<boolean
 }
 
 /** Rounded to a second, so that all claims within one second send the same message (singleton key). */
-function wholeSecondAfter(at: Date): Date {
-  return new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
-}
+const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1000) * 1000 + 1000);
 
 /** A run to execute; or the time at which to claim again, if the next run pauses or its window is busy; or null if there is nothing to do. */
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;

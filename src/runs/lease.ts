@@ -24,9 +24,7 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
-export function inMs(milliseconds: number) {
-  return sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
-}
+export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 
 /**
  * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
@@ -45,13 +43,9 @@ export const isWaiting = sql`${runs.status} IN (${sql.raw(
     .join(', '),
 )})`;
 
-function ownsLease(run: LeasedRun) {
-  return and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
-}
+const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
 
-function ownsRunningRun(run: LeasedRun) {
-  return and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
-}
+const ownsRunningRun = (run: LeasedRun) => and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
 
 /** Renews the lease and stores the progress. Throws LeaseLostError if the lease was lost or the run canceled. */
 export async function renewLease(

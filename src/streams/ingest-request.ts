@@ -93,6 +93,4 @@ export function listInput<Item>() {
   });
 }
 
-export function streamNotFound(name: string): NotFoundError {
-  return new NotFoundError(`There is no stream "${name}".`);
-}
+export const streamNotFound = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);

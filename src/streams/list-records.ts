@@ -36,17 +36,11 @@ interface RecordOrder {
   readonly valid: readonly ((part: string) => boolean)[];
 }
 
-function isTimestamp(part: string): boolean {
-  return parseTimestamp(part) !== null;
-}
+const isTimestamp = (part: string): boolean => parseTimestamp(part) !== null;
 
-function isId(part: string): boolean {
-  return /^\d{1,18}$/.test(part);
-}
+const isId = (part: string): boolean => /^\d{1,18}$/.test(part);
 
-function isElement(part: string): boolean {
-  return findTextProblem(part) === null;
-}
+const isElement = (part: string): boolean => findTextProblem(part) === null;
 
 const BY_FILTER: RecordOrder = {
   columns: ['bucket_start', 'filter_id', 'element'],

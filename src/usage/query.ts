@@ -6,9 +6,7 @@ import { ELEMENT_NAMES, type Granularity } from '../streams/pipeline/inputs.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
 
-export function isElement(name: string): boolean {
-  return ELEMENT_NAMES.has(name);
-}
+export const isElement = (name: string): boolean => ELEMENT_NAMES.has(name);
 
 export interface UsageStream {
   readonly id: bigint;
@@ -67,9 +65,7 @@ export function usageQuery(spec: UsageSpec): UsageSql {
 }
 
 /** The same SELECT with its values as literals. */
-export function usageQueryText(spec: UsageSpec): string {
-  return buildSelect(spec, writeLiterals());
-}
+export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, writeLiterals());
 
 /** SELECT of the number of rows of a spec that is not sparse: each occurring group in each bucket. */
 export function filledRowCountQuery(spec: UsageSpec): UsageSql {
@@ -228,9 +224,7 @@ function streamIndexSql(streams: readonly UsageStream[], writer: ValueWriter): (
   return (id) => `(${list})[width_bucket(${id}, ${ids})]`;
 }
 
-function listBoundaries(buckets: Buckets): Date[] {
-  return [...buckets.starts, ...buckets.ends.slice(-1)];
-}
+const listBoundaries = (buckets: Buckets): Date[] => [...buckets.starts, ...buckets.ends.slice(-1)];
 
 function instantBoundaries(buckets: Buckets): string[] {
   return listBoundaries(buckets).map((boundary) => boundary.toISOString());

@@ -38,9 +38,7 @@ export interface UsagePoint {
   readonly value: string;
 }
 
-function isStreamName(name: string): boolean {
-  return findStreamNameProblem(name) === null;
-}
+const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
 
 /** Returns the streams with these names, or all, that were live at the watermark, sorted by name. */
 export async function resolveStreams(

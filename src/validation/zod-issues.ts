@@ -114,9 +114,7 @@ export const strings = z
   .meta({ override: { type: 'array', items: { type: 'string' } } });
 
 /** The description of a field, as its schema has it in `meta`. */
-export function descriptionOf(schema: z.ZodType): string {
-  return schema.meta()?.description ?? '';
-}
+export const descriptionOf = (schema: z.ZodType): string => schema.meta()?.description ?? '';
 
 /** A field that may be left out or null: it then has this value instead. */
 export function optional<Schema extends z.ZodType, const Otherwise>(schema: Schema, otherwise: Otherwise) {

@@ -5,20 +5,12 @@ export interface CheckResult {
   readonly message: string;
 }
 
-export function ok(message: string): CheckResult {
-  return { verdict: 'ok', message };
-}
+export const ok = (message: string): CheckResult => ({ verdict: 'ok', message });
 
 /** Sluice works, but the operator should look at it. */
-export function warn(message: string): CheckResult {
-  return { verdict: 'warn', message };
-}
+export const warn = (message: string): CheckResult => ({ verdict: 'warn', message });
 
 /** Sluice does not work like this. */
-export function broken(message: string): CheckResult {
-  return { verdict: 'broken', message };
-}
+export const broken = (message: string): CheckResult => ({ verdict: 'broken', message });
 
-export function skipped(message: string): CheckResult {
-  return { verdict: 'skipped', message };
-}
+export const skipped = (message: string): CheckResult => ({ verdict: 'skipped', message });

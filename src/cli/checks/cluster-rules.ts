@@ -66,9 +66,7 @@ function formatNames(names: readonly string[]): string {
   return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }
 
-function isOnCluster({ placement }: TableRow): boolean {
-  return placement === 'distributed' || placement === 'reference';
-}
+const isOnCluster = ({ placement }: TableRow): boolean => placement === 'distributed' || placement === 'reference';
 
 function respondingNodes(nodes: readonly ClusterNode[]): { readonly address: string; readonly state: NodeState }[] {
   return nodes.flatMap(({ address, state }) => (typeof state === 'string' ? [] : [{ address, state }]));

@@ -212,9 +212,7 @@ async function locateIssues(
 
 const DATE_FORMAT_HINT = '\nUse --date-format for dates in another format, such as --date-format DD.MM.YYYY.';
 
-function isTimestampIssue({ path, code }: Issue): boolean {
-  return code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
-}
+const isTimestampIssue = ({ path, code }: Issue): boolean => code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
 
 /** Returns the field of a record; the elements of a list are joined with `|`. */
 function findText(record: string, path: readonly string[]): string {

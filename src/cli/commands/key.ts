@@ -64,9 +64,7 @@ export function revokeKeyCommand(context: CommandContext, id: string): Promise<v
   });
 }
 
-function publicId(key: ApiKeyRow): string {
-  return encodeGlobalId('ApiKey', key.id);
-}
+const publicId = (key: ApiKeyRow): string => encodeGlobalId('ApiKey', key.id);
 
 async function listAllKeys({ db }: OpenCommand, accountId: bigint): Promise<ApiKeyRow[]> {
   const keys: ApiKeyRow[] = [];

@@ -63,13 +63,9 @@ const MAX_LISTED_NAMES = 30;
 /** NULL as PostgreSQL and other databases write it. */
 export const DATABASE_NULL = String.raw`\N`;
 
-export function isEmptyRow(cells: readonly string[]): boolean {
-  return cells.every((cell) => cell.trim() === '');
-}
+export const isEmptyRow = (cells: readonly string[]): boolean => cells.every((cell) => cell.trim() === '');
 
-export function describeDelimiter(delimiter: string): string {
-  return delimiter === '\t' ? 'tab' : `"${delimiter}"`;
-}
+export const describeDelimiter = (delimiter: string): string => (delimiter === '\t' ? 'tab' : `"${delimiter}"`);
 
 function quote(text: string): string {
   // A cell has up to 1 MiB, of which only the beginning is shown.
@@ -160,9 +156,7 @@ export function readHeader(header: readonly string[], syntax: CsvSyntax, options
   };
 }
 
-export function describeCell(column: string, cell: string): string {
-  return `column ${quote(column)}, cell ${quote(cell)}`;
-}
+export const describeCell = (column: string, cell: string): string => `column ${quote(column)}, cell ${quote(cell)}`;
 
 function cellError(column: string, cell: string, message: string): InputError {
   return new InputError(message, { location: describeCell(column, cell) });
@@ -179,9 +173,7 @@ function isNamed(column: string, role: Role): boolean {
   return NAMES[role].includes(column.toLowerCase().replace(/[-_ ]/g, ''));
 }
 
-function isEmpty(cell: string): boolean {
-  return cell === '' || cell === DATABASE_NULL;
-}
+const isEmpty = (cell: string): boolean => cell === '' || cell === DATABASE_NULL;
 
 function readTimestamp(column: string, cell: string, { readDate, dateFormat }: CsvOptions): string {
   if (readDate === null) return cell;

@@ -53,9 +53,7 @@ function unreadable(file: string, error: unknown): CommandError {
   return new CommandError(`${describeFile(file)} cannot be read (${code === 'ENOENT' ? 'no such file' : code}).`);
 }
 
-function describeFile(file: string): string {
-  return file === '-' ? 'Standard input' : `"${file}"`;
-}
+const describeFile = (file: string): string => (file === '-' ? 'Standard input' : `"${file}"`);
 
 async function* decompress(source: AsyncIterable<Buffer>, file: string): AsyncGenerator<Buffer> {
   try {

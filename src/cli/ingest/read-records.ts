@@ -66,9 +66,7 @@ export function readRecords(chunks: AsyncIterable<Buffer>, options: RecordsOptio
   };
 }
 
-function firstCharacter(bytes: Buffer): string {
-  return bytes.toString('latin1').trimStart().slice(0, 1);
-}
+const firstCharacter = (bytes: Buffer): string => bytes.toString('latin1').trimStart().slice(0, 1);
 
 async function* readNdjson(chunks: AsyncIterable<Buffer>): AsyncGenerator<InputItem[]> {
   const splitter = createLineSplitter(MAX_LINE_BYTES);

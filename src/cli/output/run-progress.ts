@@ -23,9 +23,7 @@ export interface WatchedRun {
   readonly job: { readonly id: string; readonly s3Url: string } | null;
 }
 
-export function hasEnded({ status }: WatchedRun): boolean {
-  return status !== 'QUEUED' && status !== 'RUNNING';
-}
+export const hasEnded = ({ status }: WatchedRun): boolean => status !== 'QUEUED' && status !== 'RUNNING';
 
 /** Shows a run: a progress bar in a terminal, otherwise a line per change. */
 export interface RunProgress {

@@ -81,6 +81,4 @@ function formatShare(tenths: number, total: string): string {
 }
 
 /** Formats tenths of a percent. */
-export function formatPercent(tenths: number): string {
-  return `${Math.floor(tenths / 10)}.${tenths % 10}%`;
-}
+export const formatPercent = (tenths: number): string => `${Math.floor(tenths / 10)}.${tenths % 10}%`;

@@ -93,9 +93,7 @@ async function renderPage(now: Date): Promise<Page> {
 
 const VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">';
 
-function readPageFile(name: string): Promise<string> {
-  return readFile(join(import.meta.dirname, name), 'utf8');
-}
+const readPageFile = (name: string): Promise<string> => readFile(join(import.meta.dirname, name), 'utf8');
 
 /** Content security policy: this origin only, and no scripts except those of the page and the workers that the editor creates. */
 function formatPolicy(scripts: readonly string[]): string {
@@ -113,6 +111,4 @@ function formatPolicy(scripts: readonly string[]): string {
   ].join('; ');
 }
 
-function formatHashSource(script: string): string {
-  return `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
-}
+const formatHashSource = (script: string): string => `'sha256-${createHash('sha256').update(script).digest('base64')}'`;

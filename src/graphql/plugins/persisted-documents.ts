@@ -88,9 +88,7 @@ function readId({ documentId, extensions }: RequestParams): string | null {
 /** Prefix of ids that are hashes, in the GraphQL-over-HTTP specification and in the files of GraphQL Code Generator. */
 const HASH_PREFIX = 'sha256:';
 
-function withoutPrefix(id: string): string {
-  return id.startsWith(HASH_PREFIX) ? id.slice(HASH_PREFIX.length) : id;
-}
+const withoutPrefix = (id: string): string => (id.startsWith(HASH_PREFIX) ? id.slice(HASH_PREFIX.length) : id);
 
 function readHash(extensions: unknown): unknown {
   if (typeof extensions !== 'object' || extensions === null || !('persistedQuery' in extensions)) return null;
@@ -104,13 +102,9 @@ function readHash(extensions: unknown): unknown {
 }
 
 /** Over WebSocket a missing document is an empty text. */
-function isMissing(query: unknown): boolean {
-  return query == null || query === '';
-}
+const isMissing = (query: unknown): boolean => query == null || query === '';
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
-}
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 function badRequest(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });

@@ -72,9 +72,7 @@ function isLong(text: string): boolean {
 const MAX_MESSAGE = 1000;
 
 /** The parameters are the body as parsed, which may be any JSON value. */
-function isObject(params: unknown): params is Record<string, unknown> {
-  return typeof params === 'object' && params !== null;
-}
+const isObject = (params: unknown): params is Record<string, unknown> => typeof params === 'object' && params !== null;
 
 function badRequest(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });

@@ -24,6 +24,4 @@ export function useHttpStatus(): Plugin {
 }
 
 /** Whether the client accepts JSON. An event stream reports an error in an event instead. */
-export function acceptsJson(accept: string | null): boolean {
-  return /json|\*/.test(accept ?? '*');
-}
+export const acceptsJson = (accept: string | null): boolean => /json|\*/.test(accept ?? '*');

@@ -12,9 +12,7 @@ const SLOT_COST = 10;
 /** Computes the cost from the number of rows that the query requests. */
 type FieldCost = (rows: number) => number;
 
-function defineCost(cost: FieldCost) {
-  return { extensions: { cost } };
-}
+const defineCost = (cost: FieldCost) => ({ extensions: { cost } });
 
 /** Options of a field with this cost. */
 export const ONE_STATEMENT = defineCost(() => STATEMENT_COST);

@@ -268,6 +268,4 @@ async function subscribeToRuns(
   return followRuns(context, { accountId, runId: run.id });
 }
 
-function notFound(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: 'NOT_FOUND' } });
-}
+const notFound = (message: string): GraphQLError => new GraphQLError(message, { extensions: { code: 'NOT_FOUND' } });

@@ -33,9 +33,7 @@ function writeString(name: string) {
   };
 }
 
-function readSpecificationUrl(resolver: GraphQLScalarType): string | null {
-  return resolver.specifiedByURL ?? null;
-}
+const readSpecificationUrl = (resolver: GraphQLScalarType): string | null => resolver.specifiedByURL ?? null;
 
 export function addScalars(builder: Builder): void {
   const text = (

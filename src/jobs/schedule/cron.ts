@@ -133,6 +133,4 @@ function namedValue(text: string, field: Field): number | undefined {
   return index < 0 ? undefined : index + field.from;
 }
 
-function ascending(values: readonly number[]): number[] {
-  return [...new Set(values)].sort((a, b) => a - b);
-}
+const ascending = (values: readonly number[]): number[] => [...new Set(values)].sort((a, b) => a - b);

@@ -65,9 +65,7 @@ function before(at: Date, ago: Ago, timeZone: string): Date {
   return new Date(at.getTime() - toMinutes(ago) * 60_000);
 }
 
-function toMinutes(ago: Ago): number {
-  return ago.amount * MINUTES[ago.unit];
-}
+const toMinutes = (ago: Ago): number => ago.amount * MINUTES[ago.unit];
 
 function requireAgo(text: string): Ago {
   const ago = parseAgo(text);

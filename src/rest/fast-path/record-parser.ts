@@ -293,6 +293,4 @@ function endOfObject(text: string, from: number, limit: number): number {
 }
 
 /** Copies a text, because a substring keeps the whole text in memory. */
-function copyOf(text: string): string {
-  return Buffer.from(text, 'utf16le').toString('utf16le');
-}
+const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');

@@ -25,9 +25,7 @@ async function formatRuns(call: Call, runs: readonly RunRow[]) {
   return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
 }
 
-function manualRunSchema(clock: Clock) {
-  return z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
-}
+const manualRunSchema = (clock: Clock) => z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
 
 export const runRoutes: readonly Route[] = [
   {

@@ -90,18 +90,14 @@ export const answeredRun = z
   })
   .meta({ id: 'Run' });
 
-function lower<Word extends string>(text: Word): Lowercase<Word> {
-  return text.toLowerCase() as Lowercase<Word>;
-}
+const lower = <Word extends string>(text: Word): Lowercase<Word> => text.toLowerCase() as Lowercase<Word>;
 
 function asObject(filter: readonly DimensionValues[]): Record<string, string[]> {
   return Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
 }
 
 /** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
-function exactNumber(text: string): number {
-  return (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
-}
+const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
 
 /** Returns the settings in the order of the documentation; jsonb does not keep an order. */
 function formatSettings(job: JobSettings) {
@@ -132,9 +128,7 @@ function formatSettings(job: JobSettings) {
   };
 }
 
-function inSeconds(slots: readonly Date[]): number[] {
-  return slots.map((slot) => Math.floor(slot.getTime() / 1000));
-}
+const inSeconds = (slots: readonly Date[]): number[] => slots.map((slot) => Math.floor(slot.getTime() / 1000));
 
 export function formatJob(job: JobRow, nextSlots: readonly Date[]): z.input<typeof answeredJob> {
   return {

@@ -136,9 +136,7 @@ function spellingIssues(value: Spelled, stream: StreamOfRecords, elementIsRequir
   return issues;
 }
 
-function elementOf(value: Spelled): string | null {
-  return value['element-name'] ?? value.element_name ?? null;
-}
+const elementOf = (value: Spelled): string | null => value['element-name'] ?? value.element_name ?? null;
 
 function isObject(value: unknown): value is Spelled {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

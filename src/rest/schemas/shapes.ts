@@ -27,9 +27,7 @@ export function word<Word extends string>(words: readonly Word[], spelled: 'uppe
     .meta({ override: { type: 'string', enum: words.map((one) => cased(one, spelled)) } });
 }
 
-function cased(text: string, spelled: 'upper' | 'lower'): string {
-  return spelled === 'lower' ? text.toLowerCase() : text;
-}
+const cased = (text: string, spelled: 'upper' | 'lower'): string => (spelled === 'lower' ? text.toLowerCase() : text);
 
 /** Parses a JSON number or string to text with all its digits. The domain checks that it is a decimal. */
 export const decimal = z

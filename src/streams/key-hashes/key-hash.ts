@@ -13,9 +13,7 @@ export const UNHASHED = 0;
 const UNHASHED_SQL = sql.raw(String(UNHASHED));
 
 /** Whether a text is a key hash, or UNHASHED. */
-export function isKeyHash(text: string): boolean {
-  return /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
-}
+export const isKeyHash = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) <= HASHES;
 
 /** SQL: the hash that a record inserted into the stream `s` gets. */
 export function keyHashOfInsert(filterId: SQL, element: SQL): SQL {
@@ -52,6 +50,4 @@ export function matchKeyHashes({ accountId, id }: Pick<StreamRow, 'accountId' | 
 export const MAX_LOOK_UPS = 1000;
 
 /** Whether looking up the keys is faster than reading their buckets. */
-export function areFewKeys(keys: number): boolean {
-  return keys <= MAX_LOOK_UPS;
-}
+export const areFewKeys = (keys: number): boolean => keys <= MAX_LOOK_UPS;

@@ -43,9 +43,7 @@ function toCanonicalFilter(filter: readonly FilterEntry[]): CanonicalFilter {
 /** The filter of a record without dimensions. */
 export const EMPTY_FILTER: CanonicalFilter = toCanonicalFilter([]);
 
-export function hashFilter(filter: CanonicalFilter): Buffer {
-  return createHash('sha256').update(filter.text).digest();
-}
+export const hashFilter = (filter: CanonicalFilter): Buffer => createHash('sha256').update(filter.text).digest();
 
 /** Encodes the filter as the column `filters.dimensions` has it. */
 export function encodeDimensions(filter: CanonicalFilter): string {

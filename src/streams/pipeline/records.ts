@@ -154,9 +154,7 @@ function describeDifference(expected: readonly string[], actual: readonly string
 
 type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndexes' | 'elements' | 'values'>;
 
-function emptyColumns(): Columns {
-  return { indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] };
-}
+const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
 
 /** The issue of a record with the same key as another one. */
 export function duplicateKeyIssue(at: number, other: number): { code: IssueCode; message: string } {

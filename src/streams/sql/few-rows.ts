@@ -13,9 +13,7 @@ import type { LockedStream } from './locks.ts';
 /** Arrays cost less from 20 rows on with one PostgreSQL, and from 60 on with Citus. */
 const MAX_FEW_ROWS = 16;
 
-export function areFewRows(count: number): boolean {
-  return count <= MAX_FEW_ROWS;
-}
+export const areFewRows = (count: number): boolean => count <= MAX_FEW_ROWS;
 
 /** Returns how many are inserted. */
 export async function insertFewOperations(
