@@ -14,6 +14,4 @@ export function compareUtf8(a: string, b: string): number {
   return a.length - b.length;
 }
 
-function lift(unit: number): number {
-  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
-}
+const lift = (unit: number): number => (unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit);

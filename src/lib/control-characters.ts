@@ -4,6 +4,4 @@
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /** C0, DEL and C1, line breaks and tabs among them. */
-export function hasControlCharacters(text: string): boolean {
-  return CONTROL.test(text);
-}
+export const hasControlCharacters = (text: string): boolean => CONTROL.test(text);

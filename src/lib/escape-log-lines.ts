@@ -3,14 +3,10 @@
 // JSON leaves DEL, C1 (of which U+009B begins a command as ESC [ does) and what turns the direction of writing as they are.
 const RAW = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /** Returns equivalent JSON in which such characters are visible. */
-export function escapeLogLine(line: string): string {
-  return line.replace(RAW, escaped);
-}
+export const escapeLogLine = (line: string): string => line.replace(RAW, escaped);
 
 /**
  * Escapes a line of JSON for a printer that shows texts unescaped: each control character becomes six characters. Line feeds

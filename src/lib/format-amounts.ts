@@ -2,9 +2,7 @@
 import prettyMs from 'pretty-ms';
 
 /** Such as `1,000`. */
-export function formatCount(count: number): string {
-  return count.toLocaleString('en-US');
-}
+export const formatCount = (count: number): string => count.toLocaleString('en-US');
 
 /** Such as `1 row` or `1,000 rows`. */
 export function pluralize(count: number, noun: string): string {

@@ -27,6 +27,4 @@ export function parseGlobalId(type: NodeType, text: string): string {
   return decoded?.type === type ? decoded.id : '';
 }
 
-export function parseBigintId(id: string): bigint {
-  return /^\d{1,18}$/.test(id) ? BigInt(id) : -1n;
-}
+export const parseBigintId = (id: string): bigint => (/^\d{1,18}$/.test(id) ? BigInt(id) : -1n);

@@ -53,9 +53,7 @@ const COLON = 0x3a;
 const UPPER_T = 0x54;
 const UPPER_Z = 0x5a;
 
-function isBetween(number: number, least: number, most: number): boolean {
-  return number >= least && number <= most;
-}
+const isBetween = (number: number, least: number, most: number): boolean => number >= least && number <= most;
 
 /** The number that two digits are; NaN if they are not digits. */
 function twoDigits(text: string, at: number): number {
@@ -124,13 +122,9 @@ class Scanner {
   }
 }
 
-function isDigit(code: number): boolean {
-  return code >= 0x30 && code <= 0x39;
-}
+const isDigit = (code: number): boolean => code >= 0x30 && code <= 0x39;
 
-function isLetter(code: number): boolean {
-  return (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
-}
+const isLetter = (code: number): boolean => (code >= 0x41 && code <= 0x5a) || (code >= 0x61 && code <= 0x7a);
 
 /** `2026-01-25` or `20260125`; null for anything else. */
 function readDate(scanner: Scanner): string | null {
@@ -242,9 +236,7 @@ function isDate(date: string): boolean {
   return day <= 28 || day <= new Date(Date.UTC(2000 + (Number(date.slice(0, 4)) % 400), month, 0)).getUTCDate();
 }
 
-function dayAfter(date: string): string {
-  return new Date(Date.parse(`${date}T00:00:00Z`) + DAY).toISOString().slice(0, 10);
-}
+const dayAfter = (date: string): string => new Date(Date.parse(`${date}T00:00:00Z`) + DAY).toISOString().slice(0, 10);
 
 const DAY = 86_400_000;
 

@@ -28,9 +28,7 @@ export function isExactNumber(value: unknown): value is ExactNumber {
 }
 
 /** Returns the digits as they were sent. */
-export function digitsOf(number: ExactNumber): string {
-  return number[EXACT] ?? '';
-}
+export const digitsOf = (number: ExactNumber): string => number[EXACT] ?? '';
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
@@ -44,9 +42,7 @@ const CAPITAL_E = 0x45;
 const BACKSLASH = 0x5c;
 const SMALL_E = 0x65;
 
-function isDigit(code: number): boolean {
-  return code >= ZERO && code <= NINE;
-}
+const isDigit = (code: number): boolean => code >= ZERO && code <= NINE;
 
 function isInNumber(code: number): boolean {
   return isDigit(code) || code === POINT || code === MINUS || code === PLUS || code === SMALL_E || code === CAPITAL_E;
@@ -76,9 +72,7 @@ function significantDigits(source: string): number {
   return count;
 }
 
-function hasLargeExponent(source: string): boolean {
-  return /[eE][+-]?\d{3,}$/.test(source);
-}
+const hasLargeExponent = (source: string): boolean => /[eE][+-]?\d{3,}$/.test(source);
 
 /**
  * The same JSON with LongNumbers, for a parser that comes after. Text that is not JSON is not JSON afterwards either. Throws

@@ -51,6 +51,4 @@ const UTC_NAMES: ReadonlySet<string> = new Set(
   ['UTC', 'UCT', 'Universal', 'Zulu'].flatMap((name) => [name, `Etc/${name}`]),
 );
 
-export function isUtc(timeZone: string): boolean {
-  return UTC_NAMES.has(timeZone);
-}
+export const isUtc = (timeZone: string): boolean => UTC_NAMES.has(timeZone);

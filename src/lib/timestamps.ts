@@ -45,16 +45,10 @@ export function readTimestamp(text: string): WrittenTimestamp | null {
   return isStorable(instant) && isStorable(wallTime) ? { instant, wallTime } : null;
 }
 
-function isStorable(moment: number): boolean {
-  return moment >= FIRST_MOMENT && moment <= LAST_MOMENT;
-}
+const isStorable = (moment: number): boolean => moment >= FIRST_MOMENT && moment <= LAST_MOMENT;
 
 /** The instant of an RFC 3339 date-time, as `readTimestamp` reads it. */
-export function parseTimestamp(text: string): number | null {
-  return readTimestamp(text)?.instant ?? null;
-}
+export const parseTimestamp = (text: string): number | null => readTimestamp(text)?.instant ?? null;
 
 /** Formats an instant as RFC 3339 in UTC, without milliseconds if they are 0. */
-export function formatTimestamp(at: Date): string {
-  return at.toISOString().replace('.000Z', 'Z');
-}
+export const formatTimestamp = (at: Date): string => at.toISOString().replace('.000Z', 'Z');

@@ -73,9 +73,7 @@ function lookUpStretch(at: number, timeZone: string): OffsetStretch {
 }
 
 /** Returns the wall time of the zone at `at`. */
-function wallTimeAt(at: number, timeZone: string): number {
-  return at + stretchAt(at, timeZone).offset;
-}
+const wallTimeAt = (at: number, timeZone: string): number => at + stretchAt(at, timeZone).offset;
 
 // Offsets lie within 16 hours of UTC (the farthest ever was Manila, 15:56 before 1844).
 const FARTHEST_OFFSET = 16 * HOUR;
@@ -106,9 +104,7 @@ export function latestWallTimeBy(at: number, timeZone: string): number {
 }
 
 /** Whole days, cut from a wall time. */
-export function floorToDay(wall: number): number {
-  return Math.floor(wall / DAY) * DAY;
-}
+export const floorToDay = (wall: number): number => Math.floor(wall / DAY) * DAY;
 
 /** `at` moved by calendar days at the same wall time; a wall time that is skipped or repeated is as in firstMomentOf. */
 export function addDays(at: Date, days: number, timeZone: string): Date {
@@ -116,9 +112,7 @@ export function addDays(at: Date, days: number, timeZone: string): Date {
 }
 
 /** The calendar date of a wall time, `YYYY-MM-DD` (years 0 to 9999). */
-export function dateOf(wall: number): string {
-  return new Date(wall).toISOString().slice(0, 10);
-}
+export const dateOf = (wall: number): string => new Date(wall).toISOString().slice(0, 10);
 
 /**
  * RFC 3339 to the second (what is below is cut off), in the zone's offset, `Z` for UTC: `2026-03-08T03:00:00-04:00`.
@@ -134,9 +128,7 @@ export function formatInZone(at: Date, timeZone: string): string {
   return `${text}${minutes < 0 ? '-' : '+'}${twoDigits(Math.floor(size / 60))}:${twoDigits(size % 60)}`;
 }
 
-function twoDigits(n: number): string {
-  return String(n).padStart(2, '0');
-}
+const twoDigits = (n: number): string => String(n).padStart(2, '0');
 
 /** Whether the zone is whole hours from UTC all through [start, end]: then an hourly UTC bucket is an hour there too. */
 export function isWholeHoursFromUtc(start: Date, end: Date, timeZone: string): boolean {

@@ -52,9 +52,7 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 /** Returns the default of DATA_DIR. For root it is a directory that the account of PostgreSQL can enter. */
-export function defaultDataDirectory(): string {
-  return process.getuid?.() === 0 ? '/var/lib/sluice' : '.sluice';
-}
+export const defaultDataDirectory = (): string => (process.getuid?.() === 0 ? '/var/lib/sluice' : '.sluice');
 
 /**
  * Makes the DATA_DIR where it is missing, and takes it for this process. A directory held by a

@@ -20,9 +20,7 @@ export interface Greeting extends Announced {
 }
 
 /** Browsers refuse to open the addresses that mean all interfaces. */
-function openable(url: string): string {
-  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
-}
+const openable = (url: string): string => url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 
 /** The key travels in the fragment, which browsers do not send to the server. The page removes it from the address. */
 export function graphiqlAddress({ url, apiKey, terminal }: Announced): string {

@@ -49,9 +49,7 @@ export async function endOrphanedServer(clusterName: string, data: string, log: 
   await rm(join(data, 'postmaster.pid'), { force: true });
 }
 
-function pids(processes: ServerProcess[]): string {
-  return processes.map((found) => found.pid).join(', ');
-}
+const pids = (processes: ServerProcess[]): string => processes.map((found) => found.pid).join(', ');
 
 /** SIGINT: fast shutdown. SIGQUIT: immediate shutdown, repaired from the write-ahead log by the next start. */
 function signal(processes: ServerProcess[], name: 'SIGINT' | 'SIGQUIT'): void {
