@@ -51,32 +51,35 @@ const idOf = async (key: string, at = server): Promise<string> =>
 const statusWith = async (headers: Record<string, string>, at = server): Promise<number> =>
   (await fetch(`${at.url}/graphql?query=${encodeURIComponent(VIEWER)}`, { headers })).status;
 
-describe('where a request carries its key', () => {
+describe('authentication', () => {
   test.each([
     ['X-API-Key', (key: string) => ({ 'X-API-Key': key })],
     ['x-api-key', (key: string) => ({ 'x-api-key': key })],
-    ['Authorization, bare', (key: string) => ({ Authorization: key })],
+    ['Authorization without a scheme', (key: string) => ({ Authorization: key })],
     ['Authorization: Bearer', (key: string) => ({ Authorization: `Bearer ${key}` })],
-    ['authorization: bearer, with blanks', (key: string) => ({ authorization: `bearer   ${key} ` })],
-    ['X-API-Key before Authorization', (key: string) => ({ 'X-API-Key': key, Authorization: 'Bearer something else' })],
-  ])('%s', async (_name, headers) => {
+    ['authorization: bearer with spaces', (key: string) => ({ authorization: `bearer   ${key} ` })],
+    [
+      'X-API-Key when Authorization has another value',
+      (key: string) => ({ 'X-API-Key': key, Authorization: 'Bearer something else' }),
+    ],
+  ])('accepts a key in %s', async (_name, headers) => {
     const made = await server.createKey('default', ['READ']);
     for (const key of [server.key, made]) expect(await statusWith(headers(key))).toBe(200);
   });
 
   test.each([
-    ['nothing', {}],
+    ['no header', {}],
     ['an empty X-API-Key', { 'X-API-Key': '' }],
-    ['Bearer and nothing', { Authorization: 'Bearer' }],
+    ['Bearer without a key', { Authorization: 'Bearer' }],
     ['another scheme', { Authorization: 'Basic dXNlcjpwYXNz' }],
-    ['a very long one', { 'X-API-Key': 'x'.repeat(5000) }],
-  ])('%s is no key', async (_name, headers) => {
+    ['a key of 5,000 characters', { 'X-API-Key': 'x'.repeat(5000) }],
+  ])('rejects %s with 401', async (_name, headers) => {
     expect(await statusWith(headers)).toBe(401);
   });
 });
 
-describe('what a key looks like', () => {
-  test('the prefix, 256 random bits and a checksum; it is stored as a hash only', async () => {
+describe('createApiKey', () => {
+  test('returns a prefix, 256 random bits and a checksum, and stores only a hash of the secret', async () => {
     const { createApiKey } = await server.graphql<{
       createApiKey: { secret: string; key: { id: string; prefix: string } };
     }>(
@@ -94,11 +97,11 @@ describe('what a key looks like', () => {
     expect(await statusWith({ 'X-API-Key': createApiKey.secret })).toBe(200);
   });
 
-  test('two of them are never alike', () => {
+  test('generates a different secret each time', () => {
     expect(new Set(Array.from({ length: 1000 }, newSecret)).size).toBe(1000);
   });
 
-  test('one wrong character is told by the checksum, without a look at the database', async () => {
+  test('makes a checksum that detects one wrong character without a database query', async () => {
     const key = await server.createKey('default', ['READ']);
     for (let at = 'sluice_'.length; at < key.length; at += 5) {
       const wrong = key.slice(0, at) + (key[at] === 'a' ? 'b' : 'a') + key.slice(at + 1);
@@ -116,7 +119,7 @@ describe('what a key looks like', () => {
     ['x'.repeat(256), ['READ'], 'BAD_LENGTH'],
     ['a\u0000b', ['READ'], 'CONTROL_CHARACTER'],
     ['fine', [], 'NO_SCOPES'],
-  ])('a name or scopes that cannot be are refused: %j %j', async (name, scopes, code) => {
+  ])('rejects the name %j with the scopes %j', async (name, scopes, code) => {
     const { createApiKey } = await server.graphql<{ createApiKey: object }>(
       `mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { ... on ValidationError { code issues { code } } } }`,
       { input: { name, scopes } },
@@ -125,8 +128,8 @@ describe('what a key looks like', () => {
   });
 });
 
-describe('revoking', () => {
-  test('a key stops working within a second on every server, and its streams and sockets end', async () => {
+describe('revokeApiKey', () => {
+  test('takes effect on every server within a second, and ends event streams and WebSockets of the key', async () => {
     const key = await server.createKey('default', ['READ']);
     const id = await idOf(key);
     const open = await Promise.all(
@@ -164,19 +167,19 @@ describe('revoking', () => {
       expect(stream.results.at(-1)).toMatchObject({ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] });
       expect(await socket.closed).toBe(4403);
     }
-    // Revoking it once more is no error, and changes nothing.
+    // A second revocation of the same key succeeds and changes nothing.
     now = new Date(now.getTime() + 60_000);
     expect((await server.graphql<Revoked>(REVOKE, { id })).revokeApiKey).toEqual(revokeApiKey);
   });
 
-  test('the last ADMIN key of an account stays, also where two are revoked at the same moment', async () => {
+  test('keeps the last ADMIN key of an account when two keys revoke each other concurrently', async () => {
     for (let round = 0; round < 5; round += 1) {
       const account = `pair-${round}`;
       const [one, two] = [
         await server.createKey(account, ['ADMIN']),
         await server.createKey(account, ['ADMIN', 'READ']),
       ];
-      // No ADMIN, so it counts for nothing here.
+      // This key does not count, because it lacks ADMIN.
       await server.createKey(account, ['READ', 'INGEST', 'JOBS']);
       const [first, second] = [await idOf(one), await idOf(two, other)];
       const answers = await Promise.all([
@@ -187,7 +190,7 @@ describe('revoking', () => {
         ({ data, errors }) => data?.revokeApiKey.code ?? errors?.[0]?.extensions?.['code'] ?? 'revoked',
       );
       expect(results).toContain('revoked');
-      // Where the servers were far apart, the key of the later one was no key any more.
+      // UNAUTHENTICATED if the first revocation had ended before the second server authenticated its key.
       expect(results.some((result) => result === 'CONFLICT' || result === 'UNAUTHENTICATED')).toBe(true);
       const left = await withClient(server.database.url, (client) =>
         client.query(
@@ -199,7 +202,7 @@ describe('revoking', () => {
     }
   });
 
-  test('a key that is no ADMIN may go, and the only one that is may not revoke itself', async () => {
+  test('revokes a key without ADMIN, and returns ConflictError when the only ADMIN key revokes itself', async () => {
     const admin = await server.createKey('small', ['ADMIN']);
     const reader = await server.createKey('small', ['READ']);
     const revoke = async (key: string) =>
@@ -210,12 +213,12 @@ describe('revoking', () => {
   });
 });
 
-describe('the setting API_KEY', () => {
+describe('API_KEY', () => {
   test.each([
     ['any 32 characters', 'x'.repeat(32)],
-    ['with blanks and signs in it', 'correct horse battery staple, <b>"quoted"</b>!'],
-    ['with the prefix, without a checksum', `sluice_${'z'.repeat(40)}`],
-  ])('is an ADMIN key of the account default: %s', async (_name, key) => {
+    ['spaces and punctuation', 'correct horse battery staple, <b>"quoted"</b>!'],
+    ['the prefix without a checksum', `sluice_${'z'.repeat(40)}`],
+  ])('becomes an ADMIN key of the account default when it is %s', async (_name, key) => {
     const one = await start({ API_KEY: key });
     const { viewer } = await one.graphql<Viewer>(VIEWER, {}, key);
     expect(viewer).toMatchObject({ accountName: 'default', key: { scopes: ['ADMIN'], name: 'API_KEY setting' } });
@@ -229,7 +232,7 @@ describe('the setting API_KEY', () => {
     expect(await idOf(key, await start({ API_KEY: key }))).toBe(first);
   });
 
-  test('once revoked stays revoked, whatever is started with it', async () => {
+  test('stays revoked when a server starts with a revoked key', async () => {
     const key = randomBytes(20).toString('hex');
     await start({ API_KEY: key });
     await server.graphql(REVOKE, { id: await idOf(key) });
@@ -242,8 +245,8 @@ describe('the setting API_KEY', () => {
   });
 });
 
-describe('when a key was last used', () => {
-  test('is noted at most once a minute, however many servers it is used on', async () => {
+describe('lastUsedAt', () => {
+  test('is updated at most once a minute when two servers use the key', async () => {
     const key = await server.createKey('default', ['READ']);
     const id = await idOf(key);
     const lastUsed = async (): Promise<number> => {
@@ -256,7 +259,7 @@ describe('when a key was last used', () => {
     const begun = now;
     await eventually(lastUsed, (at) => at === begun.getTime());
     now = new Date(begun.getTime() + 59_000);
-    // Longer than the server remembers who has a key: it looks again, and does not note it.
+    // After the cached key expires, the server reads the key again and does not update lastUsedAt.
     await forgotten();
     await idOf(key);
     await forgotten();
@@ -267,7 +270,7 @@ describe('when a key was last used', () => {
   });
 });
 
-/** Until the server has asked the database again about a key that it just saw. */
+/** Waits until the server has read a key that it had cached from the database again. */
 const forgotten = async (): Promise<void> => {
   const key = await server.createKey('default', ['READ']);
   const id = await idOf(key);

@@ -6,7 +6,7 @@ import { addRecords, createJob, endedRun, querySql, runJob } from '../support/jo
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 
-// The second lock: what Postgres shows to a statement that forgets to ask for its account.
+// Row-level security is the second protection: it limits statements that do not filter by account.
 
 let server: TestServer;
 let accountId: bigint;
@@ -23,7 +23,7 @@ beforeAll(async () => {
     const s3Url = key === otherKey ? 's3://exports/theirs' : 's3://other-exports/ours';
     await endedRun(as, await runJob(as, await createJob(as, { meterApiNames: ['calls'], s3Url })));
   }
-  // A request that is still coming in.
+  // A batch of a request whose body is still being received.
   await querySql(
     server,
     `INSERT INTO staged_batches SELECT id, gen_random_uuid(), 0, now(), 0, '{}', '{}', '{}', '{}', '{}', '{}' FROM accounts`,
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Whose rows a table shows. */
+/** Query for the accounts whose rows the table shows. */
 const accountsIn = (table: string) =>
   sql.raw(
     table === 'accounts'
@@ -48,8 +48,8 @@ const accountsIn = (table: string) =>
 
 const both = () => [String(accountId), String(otherId)];
 
-describe('a query that forgets its WHERE', () => {
-  test('is one that would show the rows of both accounts, in every table there is', async () => {
+describe('row-level security for a query without WHERE', () => {
+  test('shows the rows of both accounts in every table when the query runs across accounts', async () => {
     expect(tables.length).toBeGreaterThan(9);
     const { rows } = await server.resources.database.pool.query<{ passes: boolean }>(BYPASSES_RLS_SQL);
     expect(rows).toEqual([{ passes: false }]);
@@ -59,7 +59,7 @@ describe('a query that forgets its WHERE', () => {
     }
   });
 
-  test('shows the rows of the account that the transaction is for, and no other', async () => {
+  test('shows only the rows of the account of the transaction', async () => {
     const db = server.resources.database.forAccount(accountId);
     for (const table of tables) {
       const alone = await db.execute<{ account: string }>(accountsIn(table));
@@ -71,7 +71,7 @@ describe('a query that forgets its WHERE', () => {
     }
   });
 
-  test('shows nothing on a connection that is for nobody, also after one that was for somebody', async () => {
+  test('shows nothing on a connection without an account, even after a transaction of an account', async () => {
     for (const table of tables) {
       await server.resources.database.forAccount(accountId).execute(accountsIn(table));
       const { rows } = await server.resources.database.pool.query(`SELECT * FROM ${table}`);
@@ -79,7 +79,7 @@ describe('a query that forgets its WHERE', () => {
     }
   });
 
-  test('neither changes nor removes what is not of the account', async () => {
+  test('neither updates nor deletes rows of other accounts', async () => {
     const db = server.resources.database.forAccount(accountId);
     const before = await querySql(server, 'SELECT * FROM streams WHERE account_id = $1', [String(otherId)]);
     await db.execute(sql`UPDATE streams SET name = name || '!'`);
@@ -89,7 +89,7 @@ describe('a query that forgets its WHERE', () => {
     await db.execute(sql`UPDATE streams SET name = trim(trailing '!' from name)`);
   });
 
-  test('cannot write a row for another account', async () => {
+  test('rejects a row for another account', async () => {
     const failure = await server.resources.database
       .forAccount(accountId)
       .execute(sql`UPDATE streams SET account_id = ${otherId}, name = 'moved'`)
@@ -102,7 +102,7 @@ describe('a query that forgets its WHERE', () => {
   });
 });
 
-test('requests go through the policy of their own account: where it is taken away they see nothing', async () => {
+test('row-level security > applies to requests, which see nothing when the policy shows no rows', async () => {
   const document = `{
     streams { edges { node { name } } } stream(name: "calls") { id } operations: stream(name: "calls") { id }
     jobs { edges { node { jobName } } } runs { edges { node { id } } }
@@ -125,7 +125,7 @@ test('requests go through the policy of their own account: where it is taken awa
   const rest = await fetch(`${server.url}/jobs`, { headers: { 'x-api-key': server.key } });
   expect(JSON.stringify(await rest.json())).not.toContain('calls');
 
-  // Without its ledger the account has no moment to read as of: an error, not an answer of nothing.
+  // Without its ledger the account has no watermark to read as of: usage returns an error, not an empty result.
   await querySql(server, 'ALTER POLICY own_account ON ledgers USING (false)');
   const { errors } = await server.request(document);
   expect(errors).toMatchObject([{ path: ['usage'], extensions: { code: 'INTERNAL' } }]);
