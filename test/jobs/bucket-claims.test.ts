@@ -20,7 +20,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { runSluice } from '../support/sluice-process.ts';
 import { BUCKET_OWNER } from '../support/strict-s3.ts';
 
-// One principal writes to the buckets of all customers: whose a bucket is, decides the first put that succeeds.
+// One principal writes to the buckets of all customers. A bucket belongs to the account whose put succeeds first.
 
 const SLOT = '2026-01-26T00:00:00Z';
 
@@ -73,9 +73,9 @@ const TAKEN = {
   message: expect.stringMatching(/^This bucket belongs to another account(?!.*(?:default|neighbour))/),
 };
 
-describe('a bucket belongs to the account that wrote to it first', () => {
-  test('and another account can neither make, check, move nor run a job there, nor write by one it had before', async () => {
-    // Named before anybody wrote there, which gives no right to it.
+describe('bucket ownership', () => {
+  test('lets no other account create, check, move or run a job there, nor write with an older job', async () => {
+    // This job names the bucket before the first put, which does not make the account its owner.
     const early = await createJob(theirs, job({ s3Url: 'exports/early' }));
     const elsewhere = await createJob(theirs, job({ s3Url: 'other-exports/elsewhere' }));
     expect(await claimOf('exports')).toBeUndefined();
@@ -87,7 +87,7 @@ describe('a bucket belongs to the account that wrote to it first', () => {
     expect(await check(settings)).toMatchObject(TAKEN);
     expect(await tryUpdateJob(theirs, { id: elsewhere, s3Url: 'exports/theirs' })).toMatchObject(TAKEN);
     expect(await tryRunJob(theirs, { jobId: early })).toMatchObject(TAKEN);
-    // It may be edited where it stands, and deleted.
+    // The older job can still be edited, if its destination stays, and deleted.
     expect(await tryUpdateJob(theirs, { id: early, description: 'kept' })).toMatchObject({ __typename: 'Job' });
 
     const puts = server.s3.puts.length;
@@ -107,7 +107,7 @@ describe('a bucket belongs to the account that wrote to it first', () => {
     expect(await exportTo(server, 'exports/more')).toMatchObject({ status: 'SUCCEEDED' });
   });
 
-  test('and not to one whose put was refused', async () => {
+  test('is not given to an account whose put failed', async () => {
     faults.on('refused/', () => ({ status: 403, code: 'AccessDenied' }));
     expect(await exportTo(theirs, 'my.bucket/refused')).toMatchObject({
       status: 'FAILED',
@@ -118,7 +118,7 @@ describe('a bucket belongs to the account that wrote to it first', () => {
     expect(await claimOf('my.bucket')).toBe('default');
   });
 
-  test('of two first puts at the same moment one makes the claim, and the run of the other writes nothing more', async () => {
+  test('is given to one account when two put their first object concurrently, and the other run stops writing', async () => {
     const gate = createGate();
     let waiting = 0;
     faults.on('race/', () => {
@@ -138,8 +138,8 @@ describe('a bucket belongs to the account that wrote to it first', () => {
   });
 });
 
-describe('the operator', () => {
-  test('moves a bucket, also while a run writes to it, lists them and takes them away', async () => {
+describe('bucket commands', () => {
+  test('move a bucket while a run writes to it, list owners, and release a bucket', async () => {
     const gate = createGate();
     const begun = createGate();
     faults.on('moved/', ({ key }) => {
@@ -149,7 +149,7 @@ describe('the operator', () => {
     });
     const running = exportTo(server, 'handed-on/moved');
     await begun.opened;
-    // As the command does, which on a busy machine takes longer than a put may.
+    // Moves the bucket as the command does. On a busy machine the command itself takes longer than the timeout of a put.
     const across = server.resources.database.acrossAccounts;
     await moveBucketClaim(across, 'handed-on', (await findAccount(across, 'neighbour'))?.id ?? 0n);
     gate.open();
@@ -175,7 +175,7 @@ describe('the operator', () => {
     expect(await claimOf('handed-on')).toBe('neighbour');
   });
 
-  test('is told what is no bucket or account', async () => {
+  test('report a bucket name that is not valid and an account that does not exist', async () => {
     for (const [bucket, account, words] of [
       ['s3://exports/path', 'neighbour', 'Enter the bucket name without s3://'],
       ['NO_BUCKET', 'neighbour', 'bucket'],
@@ -189,7 +189,7 @@ describe('the operator', () => {
 });
 
 describe('bucketOwner', () => {
-  test('is sent with every object, the manifest too, and kept with the job', async () => {
+  test('is sent with every object and the manifest, and is returned with the job', async () => {
     expect(await exportTo(server, 'exports/owned', { bucketOwner: BUCKET_OWNER })).toMatchObject({
       status: 'SUCCEEDED',
     });
@@ -201,7 +201,7 @@ describe('bucketOwner', () => {
     expect(jobs.edges[0]?.node).toEqual({ s3Url: 'exports/owned', bucketOwner: BUCKET_OWNER });
   });
 
-  test('of another AWS account: the store refuses, at once, and the message names it', async () => {
+  test('fails the run without a retry and is in its message when the bucket belongs to another AWS account', async () => {
     const run = await exportTo(server, 'exports/not-owned', { bucketOwner: '999999999999' });
     expect(run).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'ACCESS_DENIED', retryable: false } });
     expect(run.error?.message).toContain('does not belong to AWS account 999999999999');
@@ -209,7 +209,7 @@ describe('bucketOwner', () => {
   });
 
   test.each(['12345678901', '1234567890123', 'owner', '11112222333a', '１１１１２２２２３３３３'])(
-    '%s is none',
+    'is rejected when it is %s',
     async (bucketOwner) => {
       expect(await tryCreateJob(server, jobSettings(job({ s3Url: 'exports/none', bucketOwner })))).toMatchObject({
         __typename: 'ValidationError',

@@ -8,7 +8,7 @@ interface Named extends SlotWindow {
   readonly name: string;
 }
 
-/** Hours as numbers: slot 10 with the window from 8 to 9. */
+/** Slot and window in hours: slot 10 with the window from 8 to 9. */
 const at = (name: string, slot: number, start: number, end: number, output = 'same'): Named => ({
   name,
   slot: new Date(slot * 3_600_000),
@@ -22,47 +22,47 @@ const plan = (due: readonly Named[], waiting: readonly Named[] = [], cap = 100) 
 };
 
 describe('planCatchUp', () => {
-  test('nothing due and nothing waiting is nothing to do', () => {
+  test('returns empty lists when no slot is due or waiting', () => {
     expect(plan([])).toEqual({ run: '', missed: '', superseded: '' });
   });
 
-  test('windows that follow each other all run, oldest first', () => {
+  test('runs all slots, oldest first, when their windows follow each other', () => {
     const due = [at('c', 12, 11, 12), at('a', 10, 9, 10), at('b', 11, 10, 11)];
     expect(plan(due)).toEqual({ run: 'a b c', missed: '', superseded: '' });
   });
 
-  test('windows that overlap all run: each has something that no other has', () => {
+  test('runs all slots when their windows overlap and none contains another', () => {
     const due = [at('a', 10, 3, 10), at('b', 11, 4, 11), at('c', 12, 5, 12)];
     expect(plan(due)).toEqual({ run: 'a b c', missed: '', superseded: '' });
   });
 
-  test('a window inside a later one does not run', () => {
+  test('supersedes a slot when a later window contains its own', () => {
     const due = [at('a', 10, 9, 10), at('b', 11, 9, 11), at('c', 12, 11, 12)];
     expect(plan(due)).toEqual({ run: 'b c', missed: '', superseded: 'a' });
   });
 
-  test('of slots with the same window the latest runs', () => {
+  test('runs only the latest of the slots with the same window', () => {
     const due = [at('a', 10, 0, 8), at('b', 11, 0, 8), at('c', 12, 0, 8)];
     expect(plan(due)).toEqual({ run: 'c', missed: '', superseded: 'a b' });
   });
 
-  test('a window inside a later one that writes something else, or elsewhere, runs', () => {
+  test('runs a slot when the later window that contains its own writes other output', () => {
     const waiting = [at('w1', 10, 0, 8, 'csv'), at('w2', 11, 0, 8, 'csv')];
     expect(plan([at('d', 12, 0, 8, 'json')], waiting)).toEqual({ run: 'w2 d', missed: '', superseded: 'w1' });
   });
 
-  test('a window inside an earlier one runs', () => {
+  test('runs a slot when an earlier window contains its own', () => {
     const due = [at('a', 10, 0, 10), at('b', 11, 5, 9)];
     expect(plan(due)).toEqual({ run: 'a b', missed: '', superseded: '' });
   });
 
-  test('slots that wait already are planned with those that are due', () => {
+  test('plans waiting slots together with due ones', () => {
     const waiting = [at('w1', 9, 8, 9), at('w2', 10, 9, 10)];
     const due = [at('d1', 11, 9, 11), at('d2', 12, 11, 12)];
     expect(plan(due, waiting)).toEqual({ run: 'w1 d1 d2', missed: '', superseded: 'w2' });
   });
 
-  test('a slot that is due and waits already counts once, as waiting', () => {
+  test('counts a slot once, as waiting, when it is both waiting and due', () => {
     expect(plan([at('due', 10, 9, 10)], [at('waiting', 10, 9, 10)])).toEqual({
       run: 'waiting',
       missed: '',
@@ -70,23 +70,23 @@ describe('planCatchUp', () => {
     });
   });
 
-  test('beyond the cap the newest run and the oldest are missed', () => {
+  test('misses the oldest slots when there are more than the cap', () => {
     const due = [at('c', 12, 11, 12), at('d', 13, 12, 13)];
     const waiting = [at('a', 10, 9, 10), at('b', 11, 10, 11)];
     expect(plan(due, waiting, 2)).toEqual({ run: 'c d', missed: 'a b', superseded: '' });
   });
 
-  test('superseded slots do not count towards the cap', () => {
+  test('does not count superseded slots towards the cap', () => {
     const due = [at('a', 10, 9, 10), at('b', 11, 10, 11), at('b again', 12, 10, 11), at('c', 13, 11, 12)];
     expect(plan(due, [], 2)).toEqual({ run: 'b again c', missed: 'a', superseded: 'b' });
   });
 
-  test('a window inside that of a missed slot is missed: nothing that runs holds it', () => {
+  test('misses a slot when only the window of a missed slot contains its own', () => {
     const due = [at('inside', 9, 5, 6), at('missed', 10, 5, 10), at('runs', 11, 10, 11)];
     expect(plan(due, [], 1)).toEqual({ run: 'runs', missed: 'inside missed', superseded: '' });
   });
 
-  test('ten days without a server: an hourly job of daily windows loses nothing and runs once for each day', () => {
+  test('runs an hourly job of daily windows once for each day after ten days without a server', () => {
     const settings = {
       range: 'ago(1d)',
       endTimeOffset: null,
@@ -106,7 +106,7 @@ describe('planCatchUp', () => {
     expect([missed.length, superseded.length]).toEqual([0, 230]);
   });
 
-  test('whatever the slots: each is in one list, oldest first, and what is not missed is held by what runs', () => {
+  test('puts each of any slots into one list, oldest first, and supersedes exactly those that a run contains', () => {
     const number = fc.integer({ min: 0, max: 12 });
     const slots = fc.array(
       fc
@@ -129,7 +129,7 @@ describe('planCatchUp', () => {
           expect(list).toEqual(list.toSorted((a, b) => Number(a.slot) - Number(b.slot)));
         expect([...run, ...missed, ...superseded].toSorted((a, b) => Number(a.slot) - Number(b.slot))).toEqual(named);
         expect(run.length).toBeLessThanOrEqual(cap);
-        // Nothing is missed while there is room, and only what is older than all that runs.
+        // Slots are missed only if the cap is reached, and only slots that are older than every slot that runs.
         expect(missed.length === 0 || run.length === cap).toBe(true);
         expect(missed.every(({ slot }) => slot < (run[0]?.slot ?? slot))).toBe(true);
         const held = (one: SlotWindow) =>

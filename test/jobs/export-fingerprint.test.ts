@@ -27,14 +27,14 @@ const SETTINGS: JobSettings = {
 const isSame = (patch: Partial<JobSettings>): boolean =>
   exportFingerprint({ ...SETTINGS, ...patch }) === exportFingerprint(SETTINGS);
 
-describe('two settings write the same', () => {
+describe('exportFingerprint', () => {
   test.each<Partial<JobSettings>>([
     {},
     { jobName: 'USAGE (by day)', s3Url: 'exports/usage/' },
     { description: 'x', email: 'ada@example.com', enabled: false },
     { cron: '30 * * * *', range: 'ago(8d)', endTimeOffset: 'ago(1d)', minimizeFresh: false },
     { cron: null, scheduledTimeInSeconds: 1 },
-  ])('with %o changed', (patch) => {
+  ])('is equal when %o changes', (patch) => {
     expect(isSame(patch)).toBe(true);
   });
 
@@ -51,7 +51,7 @@ describe('two settings write the same', () => {
     { filter: [{ dimension: 'region', values: ['eu'] }] },
     { sparse: false },
     { rescaleFunction: { function: 'MULTIPLY', coefficient: '2' } },
-  ])('and not with %o changed', (patch) => {
+  ])('differs when %o changes', (patch) => {
     expect(isSame(patch)).toBe(false);
   });
 });

@@ -1,4 +1,5 @@
-// The golden table of slots: made by the oracle, read by golden-slots.test.ts. `node scripts/golden-slots.ts` writes it anew.
+// The golden table of slots: computed by the oracle, read by golden-slots.test.ts. `node scripts/golden-slots.ts` writes it
+// again.
 import { createHash } from 'node:crypto';
 import { clockReadings } from '../support/clock-readings.ts';
 import { slotsByOracle } from './slot-oracle.ts';
@@ -6,9 +7,9 @@ import { slotsByOracle } from './slot-oracle.ts';
 const DAY = 86_400_000;
 
 /**
- * The slots of one cron in one zone over two years. `months` has for each month (of UTC) the number of slots and the first ten hex
- * digits of the SHA-256 of the slots, written as `2026-03-08T07:00Z` and joined by LF. `aroundChanges` lists them all
- * for the week around each change of the clock: the date, and the times of that date, both in UTC.
+ * The slots of one cron in one zone over two years. `months` contains for each month (in UTC) the number of slots and the first
+ * ten hex digits of the SHA-256 of the slots, written as `2026-03-08T07:00Z` and joined by LF. `aroundChanges` contains every slot
+ * of the week around each change of the clock: the date, and the times of that date, both in UTC.
  */
 export interface GoldenSlots {
   readonly timeZone: string;
@@ -18,8 +19,8 @@ export interface GoldenSlots {
   readonly aroundChanges: Readonly<Record<string, string>>;
 }
 
-// New York and Berlin for the usual changes, Lord Howe for one of half an hour, Kolkata for none, and two that are history and so
-// never change again: Apia skips 30 December 2011, São Paulo changes at midnight.
+// New York and Berlin have the usual changes, Lord Howe one of half an hour, Kolkata none. Two changes are in the past, so that
+// they stay the same: Apia skips 30 December 2011, São Paulo changes at midnight.
 const ZONES: readonly (readonly [timeZone: string, firstYear: number])[] = [
   ['America/New_York', 2026],
   ['Europe/Berlin', 2026],
@@ -43,7 +44,7 @@ const CRONS = [
   '0 3 30 DEC,MAR *',
 ];
 
-/** Reckons the whole table; takes about 15 seconds. */
+/** Computes the whole table in about 15 seconds. */
 export function* goldenSlots(): Generator<GoldenSlots> {
   for (const [timeZone, firstYear] of ZONES) {
     const readings = clockReadings(timeZone, Date.UTC(firstYear, 0, 1), Date.UTC(firstYear + 2, 0, 1));

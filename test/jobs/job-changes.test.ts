@@ -16,7 +16,7 @@ import {
 } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-// Nothing runs here: what a worker would take stays QUEUED.
+// These servers have no worker, so runs stay QUEUED.
 
 let server: TestServer;
 let theirKey: string;
@@ -28,7 +28,7 @@ afterAll(() => server.stop());
 
 const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + seconds;
 
-/** Every setting another than its default. */
+/** Every setting with a value that is not its default. */
 const FULL = {
   description: 'For Ada',
   enabled: true,
@@ -71,7 +71,7 @@ const issues = async (id: string, patch: Settings): Promise<string[]> =>
   issuesOf(await tryUpdateJob(server, { id, ...patch })).map(([path, code]) => `${path} ${code}`);
 
 describe.concurrent('updateJob', () => {
-  test('changes the fields given and no others', async () => {
+  test('changes only the fields of the input', async () => {
     const id = await createJob(server, FULL);
     const before = await readJob(id);
     for (const patch of [
@@ -95,7 +95,7 @@ describe.concurrent('updateJob', () => {
     expect(await readJob(id)).toMatchObject({ jobName: before?.['jobName'], s3Url: before?.['s3Url'], version: 8 });
   });
 
-  test('null clears what is optional and restores what has a default', async () => {
+  test('clears optional fields and restores defaults when they are null', async () => {
     const id = await createJob(server, FULL);
     const cleared = {
       description: null,
@@ -128,7 +128,7 @@ describe.concurrent('updateJob', () => {
     expect(await runsOf(server, id)).toEqual([]);
   });
 
-  test('null is an issue of what is required, all at once with the others', async () => {
+  test('reports required fields that are null together with all other issues', async () => {
     const id = await createJob(server, FULL);
     const before = await readJob(id);
     expect(
@@ -155,7 +155,7 @@ describe.concurrent('updateJob', () => {
     expect(await readJob(id)).toEqual(before);
   });
 
-  test('checks the job as it would become, not the fields alone', async () => {
+  test('validates the resulting job, not only the fields of the input', async () => {
     const id = await createJob(server, { ...FULL, endTimeOffset: 'ago(2d)' });
     expect(await issues(id, { range: 'ago(48h)' })).toEqual(['input.endTimeOffset OFFSET_NOT_SHORTER']);
     expect(await issues(id, { scheduledTimeInSeconds: inSeconds(60) })).toEqual([
@@ -167,7 +167,7 @@ describe.concurrent('updateJob', () => {
     expect(await issues(id, { jobName: '(,)' })).toEqual(['input.jobName BAD_SLUG']);
   });
 
-  test('with another version than the job’s own changes nothing; of two edits of one version one wins', async () => {
+  test('changes nothing when the version is stale, and accepts one of six concurrent edits of a version', async () => {
     const id = await createJob(server);
     expect(await updateJob(server, id, { version: 1, description: 'two' })).toMatchObject({ version: 2 });
     expect(await tryUpdateJob(server, { id, version: 1, description: 'late' })).toMatchObject({
@@ -186,7 +186,7 @@ describe.concurrent('updateJob', () => {
     expect(await readJob(id)).toMatchObject({ version: 3, description: winner?.['description'] });
   });
 
-  test('a one-off time that has passed is refused where it is set or changed, and else may stay', async () => {
+  test('rejects a one-off time in the past when the update sets it, and keeps one that has passed', async () => {
     const id = await createJob(server, { enabled: true, scheduledTimeInSeconds: inSeconds(3600) });
     await querySql(
       server,
@@ -211,7 +211,7 @@ describe.concurrent('updateJob', () => {
     expect(await nextRunAt(id)).toEqual(new Date(at * 1000));
   });
 
-  test('leaves a slot that is due and not yet queued due, unless the schedule itself changes', async () => {
+  test('keeps a due slot that is not yet queued unless the schedule changes', async () => {
     const id = await createJob(server, { enabled: true, cron: '0 * * * *' });
     const due = new Date('2026-01-28T02:00:00Z');
     const setDue = () => querySql(server, 'UPDATE jobs SET next_run_at = $2 WHERE id = $1', [innerId(id), due]);
@@ -227,7 +227,7 @@ describe.concurrent('updateJob', () => {
     expect((await nextRunAt(id))?.getTime()).toBeGreaterThan(Date.now());
   });
 
-  test('leaves a one-off time that is due and not yet queued due where only the zone changes', async () => {
+  test('keeps a due one-off time that is not yet queued when only the time zone changes', async () => {
     const id = await createJob(server, { enabled: true, scheduledTimeInSeconds: inSeconds(3600) });
     await querySql(
       server,
@@ -238,7 +238,7 @@ describe.concurrent('updateJob', () => {
     expect(await nextRunAt(id)).toEqual(new Date(1_700_000_000_000));
   });
 
-  test('a job of another account, or one that is deleted, is not found', async () => {
+  test('returns NotFoundError when the job belongs to another account or was deleted, as do the other mutations', async () => {
     const id = await createJob(server);
     const deleted = await createJob(server);
     await deleteJob(server, deleted);
@@ -259,8 +259,8 @@ describe.concurrent('updateJob', () => {
   });
 });
 
-describe.concurrent('names and places', () => {
-  test('a name is taken once in an account, and free again when its job is deleted', async () => {
+describe.concurrent('job name and destination', () => {
+  test('cannot repeat the name of another job of the account until that is deleted', async () => {
     const id = await createJob(server, { jobName: 'Taken' });
     expect(await tryCreateJob(server, jobSettings({ jobName: 'Taken', s3Url: 'my.bucket' }))).toMatchObject({
       __typename: 'ConflictError',
@@ -269,7 +269,7 @@ describe.concurrent('names and places', () => {
     });
     const other = await createJob(server, { jobName: 'Other', s3Url: 'my.bucket' });
     expect(await tryUpdateJob(server, { id: other, jobName: 'Taken' })).toMatchObject({ __typename: 'ConflictError' });
-    // In another account it is free, at another place.
+    // Another account can use the name with another destination.
     await createJob(server, { jobName: 'Taken', s3Url: 'exports/theirs' }, theirKey);
     await deleteJob(server, id);
     expect(await tryUpdateJob(server, { id: other, jobName: 'Taken' })).toMatchObject({ __typename: 'Job' });
@@ -279,18 +279,18 @@ describe.concurrent('names and places', () => {
     ['exports/place', 'Usage by day'],
     ['s3://exports/place/', 'usage, by (day)'],
     ['s3://exports/place', 'USAGE-BY-DAY'],
-  ])('two jobs never write to one place (%s, %s), whosever they are', async (s3Url, jobName) => {
+  ])('cannot repeat the destination of another job of any account (%s, %s)', async (s3Url, jobName) => {
     const first = await tryCreateJob(server, jobSettings({ s3Url: 'exports/place', jobName: 'Usage, by day' }));
     expect(['Job', 'ConflictError']).toContain(first.__typename);
     const mine = await tryCreateJob(server, jobSettings({ s3Url, jobName }));
     const theirs = await tryCreateJob(server, jobSettings({ s3Url, jobName }), theirKey);
     expect(mine).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT' });
-    // The very same words, and no name.
+    // Both accounts get the same message, without the name of the other job.
     expect(theirs).toEqual(mine);
     expect(mine['message']).not.toContain('Usage, by day');
     const moving = await createJob(server, { s3Url: 'my.bucket/place', jobName: `Moving ${s3Url.length}` }, theirKey);
     expect(await tryUpdateJob(server, { id: moving, s3Url, jobName }, theirKey)).toEqual(mine);
-    // Another path, another bucket, another slug.
+    // Jobs with another path, another bucket and another slug.
     for (const [index, free] of ['exports/place/deeper', 'other-exports/place', 'exports'].entries()) {
       const jobId = await createJob(server, { s3Url: free, jobName: `Free ${s3Url.length} ${index}` });
       expect(await tryUpdateJob(server, { id: jobId, s3Url: 'exports/place' })).toMatchObject({ version: 2 });
@@ -298,7 +298,7 @@ describe.concurrent('names and places', () => {
     }
   });
 
-  test('of jobs that are created at once one gets the name, and one the place', async () => {
+  test('belong to one job when several are created concurrently', async () => {
     const same = await Promise.all(
       Array.from({ length: 5 }, () => tryCreateJob(server, jobSettings({ jobName: 'Race', s3Url: 'exports/race' }))),
     );
@@ -315,7 +315,7 @@ describe.concurrent('names and places', () => {
     }
   });
 
-  test('of jobs that move to one place at once one gets there', async () => {
+  test('belong to one job when several move to a destination concurrently', async () => {
     const ids = await Promise.all(
       Array.from({ length: 4 }, (_, index) =>
         createJob(server, { s3Url: `exports/from/${index}`, jobName: `mover ${index}` }),
@@ -335,8 +335,8 @@ describe.concurrent('names and places', () => {
   });
 });
 
-describe.concurrent('a job without a schedule', () => {
-  test('runs once at its creation where it is enabled, and never for an edit', async () => {
+describe.concurrent('job without a schedule', () => {
+  test('runs once when it is created enabled, and not when it is edited', async () => {
     const before = Date.now();
     const id = await createJob(server, { enabled: true, aggregationBucket: 'HOUR', range: 'ago(1h)' });
     const runs = await runsOf(server, id);
@@ -353,7 +353,7 @@ describe.concurrent('a job without a schedule', () => {
     expect(await runsOf(server, id)).toHaveLength(1);
   });
 
-  test('runs not at all where it is disabled, nor where it has a schedule', async () => {
+  test('does not run when it is created disabled or with a schedule', async () => {
     const ids = await Promise.all([
       createJob(server, { enabled: false }),
       createJob(server, { enabled: true, cron: '0 0 1 1 *' }),
@@ -371,7 +371,7 @@ describe.concurrent('runJob', () => {
     ['2026-01-28T02:00:00Z', '2026-01-28T02:00:00Z'],
     ['2026-01-28T02:00:00.999+05:30', '2026-01-27T20:30:00Z'],
     ['1900-01-01T00:00:00Z', '1900-01-01T00:00:00Z'],
-  ])('for the slot %s makes a MANUAL run of its own each time, also of a disabled job', async (sent, slot) => {
+  ])('creates a new MANUAL run for the slot %s each time when the job is disabled', async (sent, slot) => {
     const jobId = await createJob(server, { enabled: false });
     for (let count = 1; count <= 2; count += 1) {
       expect(await tryRunJob(server, { jobId, scheduledFor: sent })).toMatchObject({
@@ -391,14 +391,14 @@ describe.concurrent('runJob', () => {
     ['2026-01-28T02:00:00', 'BAD_TIMESTAMP'],
     ['1899-12-31T23:59:59Z', 'BAD_TIMESTAMP'],
     [new Date(Date.now() + 25 * 3_600_000).toISOString(), 'FUTURE_TIMESTAMP'],
-  ])('refuses the slot %s', async (scheduledFor, code) => {
+  ])('rejects the slot %s', async (scheduledFor, code) => {
     const jobId = await createJob(server);
     expect(issuesOf(await tryRunJob(server, { jobId, scheduledFor }))).toEqual([['input.scheduledFor', code]]);
     expect(await runsOf(server, jobId)).toEqual([]);
   });
 });
 
-test('deleteJob hides the job from every query, and its runs stay', async () => {
+test('deleteJob > hides the job from every query and keeps its runs', async () => {
   const id = await createJob(server, { enabled: true, jobName: 'short-lived' });
   await deleteJob(server, id);
   const answer = await server.graphql<{ jobs: { totalCount: number }; node: unknown; runs: { edges: unknown[] } }>(

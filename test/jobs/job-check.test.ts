@@ -48,7 +48,7 @@ beforeAll(async () => {
     { timestamp: daysAgo(1), filter: filterOf({ tier: 'odd' }), elementName: 'e', value: '7' },
     { timestamp: daysAgo(2), filter: filterOf({ tier: 'none' }), elementName: 'e', value: '3' },
   ]);
-  // Gone by the time of the checks: hidden records, and a stream that is deleted.
+  // A deleted stream, whose records are hidden.
   await addRecords(server, 'gone', 'DAILY', [{ timestamp: daysAgo(1), elementName: 'e', value: '5' }]);
   await server.graphql(`mutation { deleteStream(name: "gone") { __typename } }`);
 });
@@ -93,19 +93,19 @@ const check = async (input: Settings, id: string | null = null, on = server): Pr
   return result as unknown as JobCheck;
 };
 
-/** The check, and what a run of the same settings wrote for the same window. */
+/** Returns the check and the export of a run with the same settings and window. */
 const checkAndRun = async (settings: Settings) => {
   for (;;) {
     const checked = await check(settings);
     const jobId = await createJob(server, settings);
     const run = await endedRun(server, await runJob(server, jobId));
-    // Between the two a bucket may have ended, a second or a day; then both are done again, under another name.
+    // If a bucket (a second or a day) ended between check and run, both are repeated with another job name.
     if (run.windowEnd === checked.query.windowEnd) return { checked, run, ...readExport(server, run) };
     settings = { ...settings, jobName: `${String(settings['jobName'])} again` };
   }
 };
 
-/** The data lines of a file, without header and brackets. */
+/** Returns the data lines of a file, without header and brackets. */
 const linesOf = (format: string, text: string): string[] => {
   if (format === 'JSON') return text === '[]' ? [] : text.slice(1, -1).split(/(?<=\}),(?=\{)/);
   const lines = text.split('\n').slice(0, -1);
@@ -114,7 +114,7 @@ const linesOf = (format: string, text: string): string[] => {
 
 type Row = Readonly<Record<string, string | string[] | null>>;
 
-/** As a program would, that knows SQL and JSON and nothing of Sluice: a row of the SELECT as a line of the file. */
+/** Formats a row of the SELECT as a line of the file, using only what a client knows of SQL and JSON. */
 const toJsonLine = (row: Row, groupBy: readonly string[]): string => {
   const { meterApiName, bucketStart, bucketEnd, value } = row;
   const groups = groupBy.map((name, index) => `,${JSON.stringify(name)}:${JSON.stringify(row[`g${index + 1}`])}`);
@@ -130,9 +130,9 @@ const RICH: Settings = {
   rescaleFunction: { function: 'MULTIPLY', coefficient: '-0.5' },
 };
 
-describe.concurrent('what is checked is what is written', () => {
+describe.concurrent('result of checkJob', () => {
   test.each<[string, Settings]>([
-    ['everything', {}],
+    ['the default settings', {}],
     ['groups, a filter and a coefficient', RICH],
     ['zeros that fill gaps', { ...RICH, sparse: false, timeZone: 'America/New_York' }],
     [
@@ -141,8 +141,8 @@ describe.concurrent('what is checked is what is written', () => {
     ],
     ['weeks', { aggregationBucket: 'WEEK', range: 'ago(14d)', endTimeOffset: 'ago(1d)', timeZone: 'Europe/Berlin' }],
     ['a window up to now', { range: 'ago(3d)', minimizeFresh: false, groupBy: ['tier'] }],
-    ['nothing', { meterApiNames: ['gone', 'never-there'], groupBy: ['element'] }],
-  ])('%s: the SELECT with its parameters gives the rows of the file', async (_name, settings) => {
+    ['streams that do not exist', { meterApiNames: ['gone', 'never-there'], groupBy: ['element'] }],
+  ])('has a SELECT with parameters that returns the rows of the file with %s', async (_name, settings) => {
     const { checked, run, text } = await checkAndRun(jobSettings({ ...settings, format: 'NDJSON' }));
     const { sql, parameters } = checked.query;
     expect(sql).toMatch(/^SELECT /);
@@ -154,7 +154,7 @@ describe.concurrent('what is checked is what is written', () => {
     expect(checked.sample).toEqual(linesOf('NDJSON', text).slice(0, 10));
   });
 
-  test.each(['CSV', 'JSON', 'NDJSON'])('in %s the sample is the first ten lines of the file', async (format) => {
+  test.each(['CSV', 'JSON', 'NDJSON'])('has the first ten lines of the %s file as sample', async (format) => {
     const settings = jobSettings({ ...RICH, format, filter: null });
     const { checked, text } = await checkAndRun(settings);
     const lines = linesOf(format, text);
@@ -165,7 +165,7 @@ describe.concurrent('what is checked is what is written', () => {
   test.each<[string, Settings]>([
     ['exports/keys/deep', { format: 'JSON', compression: 'GZIP' }],
     ['s3://my.bucket/', { format: 'CSV', timeZone: 'Asia/Kolkata', minimizeFresh: false }],
-  ])('the keys below %s are those of the run, the manifest last', async (s3Url, settings) => {
+  ])('has the object keys of the run below %s, the manifest last', async (s3Url, settings) => {
     const { s3 } = server;
     const base = jobSettings({ s3Url, meterApiNames: ['daily'], ...settings });
     for (;;) {
@@ -173,7 +173,7 @@ describe.concurrent('what is checked is what is written', () => {
       const run = await endedRun(server, await runJob(server, await createJob(server, base)));
       expect(run.status).toBe('SUCCEEDED');
       if (run.windowEnd !== query.windowEnd) {
-        // A second has passed in between: the keys are told apart by it.
+        // The run began in a later second than the check, which is part of its keys.
         expect(objectKeys).toHaveLength(2);
         const slot = await endedRun(server, await runJob(server, run.job?.id ?? '', query.windowEnd));
         expect(objectKeys).toEqual([...slot.objects.map(({ key }) => key), slot.manifestKey]);
@@ -183,7 +183,7 @@ describe.concurrent('what is checked is what is written', () => {
     }
   });
 
-  test('the window, the streams and the groups are told', async () => {
+  test('has the window, the streams, the groups and the filter of the query', async () => {
     const before = Math.floor(Date.now() / 86_400_000);
     const { query } = await check(jobSettings({ ...RICH, groupBy: null, meterApiNames: ['hourly', 'gone', 'daily'] }));
     const day = (number: number): string => new Date(number * 86_400_000).toISOString().replace('.000Z', 'Z');
@@ -198,7 +198,7 @@ describe.concurrent('what is checked is what is written', () => {
     expect((await check(jobSettings())).query.meterApiNames).toEqual(['daily', 'hourly']);
   });
 
-  test('the job has its defaults, and the slots that it would have', async () => {
+  test('has the job with its defaults, and the next slots of an enabled job', async () => {
     const settings = jobSettings({ enabled: true, cron: '15 3 * * *', timeZone: 'America/New_York' });
     const { job, nextRuns } = await check(settings);
     expect(job).toEqual({
@@ -227,15 +227,15 @@ describe.concurrent('what is checked is what is written', () => {
   });
 });
 
-describe.concurrent('warnings', () => {
-  test('there are none where all is well', async () => {
+describe.concurrent('warnings of checkJob', () => {
+  test('are empty when every stream and dimension exists', async () => {
     const settings = jobSettings({ ...RICH, groupBy: ['element', 'tier', 'region'] });
     expect((await check(settings)).warnings).toEqual([]);
   });
 
   test.each<[string, Settings, RegExp[]]>([
     [
-      'a stream that is not there',
+      'a stream that does not exist',
       { meterApiNames: ['daily', 'Daily', 'gone'] },
       [/no stream "Daily"/, /no stream "gone"/],
     ],
@@ -255,21 +255,24 @@ describe.concurrent('warnings', () => {
       { timeZone: 'Asia/Kolkata' },
       [/Asia\/Kolkata is not whole hours.*"hourly"/],
     ],
-    ['mail that nobody sends', { email: 'ada@example.com' }, [/SMTP_URL/]],
-  ])('%s', async (_name, settings, expected) => {
+    ['an e-mail address without SMTP_URL', { email: 'ada@example.com' }, [/SMTP_URL/]],
+  ])('report %s', async (_name, settings, expected) => {
     const { warnings } = await check(jobSettings({ range: 'ago(3d)', ...settings }));
     expect(warnings).toEqual(expected.map((pattern) => expect.stringMatching(pattern) as string));
   });
 
   test.each<[string, Settings]>([
-    ['daily records in hour buckets where there are none', { aggregationBucket: 'HOUR', meterApiNames: ['hourly'] }],
-    ['half hours where there are no hourly records', { timeZone: 'Asia/Kolkata', meterApiNames: ['daily'] }],
+    ['hour buckets without a stream of daily records', { aggregationBucket: 'HOUR', meterApiNames: ['hourly'] }],
+    [
+      'a zone with half hours without a stream of hourly records',
+      { timeZone: 'Asia/Kolkata', meterApiNames: ['daily'] },
+    ],
     ['a zone of whole hours', { timeZone: 'Pacific/Apia' }],
-  ])('not of %s', async (_name, settings) => {
+  ])('do not report %s', async (_name, settings) => {
     expect((await check(jobSettings(settings))).warnings).toEqual([]);
   });
 
-  test('more rows than sparse false may make: a warning, and no sample', async () => {
+  test('report more rows than sparse: false may create, and the sample is empty', async () => {
     const { warnings, sample } = await check(
       jobSettings({ aggregationBucket: 'HOUR', range: 'ago(8000d)', sparse: false, groupBy: ['element'] }),
     );
@@ -279,7 +282,7 @@ describe.concurrent('warnings', () => {
 });
 
 describe('checkJob', () => {
-  test('stores nothing and runs nothing', async () => {
+  test('stores nothing and starts no run', async () => {
     const counts = () =>
       querySql(
         server,
@@ -294,7 +297,7 @@ describe('checkJob', () => {
     expect(server.s3.puts.length).toBe(puts);
   });
 
-  test('without an id is as createJob: also the name and the place must be free', async () => {
+  test('validates like createJob, name and destination included, when it has no id', async () => {
     await createJob(server, { jobName: 'Occupied', s3Url: 'exports/occupied' });
     expect(await tryCheck(jobSettings({ jobName: 'Occupied' }))).toMatchObject({
       __typename: 'ConflictError',
@@ -314,7 +317,7 @@ describe('checkJob', () => {
     ]);
   });
 
-  test('with an id is as updateJob of that job', async () => {
+  test('validates like updateJob of a job when it has the id of that job', async () => {
     const settings = jobSettings({ jobName: 'Mine', scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 600 });
     const id = await createJob(server, settings);
     await createJob(server, { jobName: 'Neighbour' });
@@ -330,7 +333,7 @@ describe('checkJob', () => {
     expect(issuesOf(await tryCheck({ ...past, scheduledTimeInSeconds: 1_700_000_001 }, id))).toEqual([
       ['input.scheduledTimeInSeconds', 'IN_THE_PAST'],
     ]);
-    const theirKey = await server.createKey('stranger', ['JOBS']);
+    const theirKey = await server.createKey('others', ['JOBS']);
     for (const [one, key] of [
       [id, theirKey],
       ['Sm9iOjE', server.key],

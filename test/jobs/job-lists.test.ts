@@ -5,7 +5,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 let server: TestServer;
 let key: string;
 let strangersJob: string;
-/** Names, oldest first. */
+/** Names of the jobs, oldest first. */
 const NAMES = Array.from(
   { length: 23 },
   (_, index) => `Job ${String(index).padStart(2, '0')}${index % 2 ? ' (odd)' : ''}`,
@@ -16,7 +16,7 @@ beforeAll(async () => {
   for (const [index, jobName] of NAMES.entries()) {
     await createJob(server, { jobName, s3Url: 'exports/lists', cron: '0 6 * * *', enabled: index % 3 === 0 }, key);
   }
-  strangersJob = await createJob(server, { jobName: 'Job of a stranger' });
+  strangersJob = await createJob(server, { jobName: 'Job of another account' });
   const deleted = await createJob(server, { jobName: 'Job deleted' }, key);
   await server.graphql(`mutation ($id: ID!) { deleteJob(id: $id) { __typename } }`, { id: deleted }, key);
 });
@@ -50,8 +50,8 @@ const list = async (args: Settings = {}): Promise<Page> => {
 
 const NEWEST_FIRST = NAMES.toReversed();
 
-describe.concurrent('the list of jobs', () => {
-  test('is newest first, 20 at a time, of the account alone', async () => {
+describe.concurrent('jobs', () => {
+  test('returns the jobs of the account, newest first, 20 per page by default', async () => {
     const page = await list();
     expect(page.names).toEqual(NEWEST_FIRST.slice(0, 20));
     expect(page).toMatchObject({
@@ -66,7 +66,7 @@ describe.concurrent('the list of jobs', () => {
     expect(rest).toMatchObject({ totalCount: 23, hasNextPage: false, hasPreviousPage: true });
   });
 
-  test.each([1, 4, 7, 23, 100])('is walked through in both directions, %i at a time', async (size) => {
+  test.each([1, 4, 7, 23, 100])('returns every job once in both directions with %i per page', async (size) => {
     const forward: string[] = [];
     for (let after: string | null = null, more = true; more;) {
       const page = await list({ first: size, after });
@@ -84,7 +84,7 @@ describe.concurrent('the list of jobs', () => {
     expect(backward).toEqual(NEWEST_FIRST);
   });
 
-  test('between two cursors has what lies between them', async () => {
+  test('returns the jobs between two cursors', async () => {
     const { cursors } = await list();
     const between = { after: cursors[2], before: cursors[8] };
     expect((await list(between)).names).toEqual(NEWEST_FIRST.slice(3, 8));
@@ -102,18 +102,18 @@ describe.concurrent('the list of jobs', () => {
     ['_', 0],
     ['\\', 0],
     ['Job 05', 1],
-    ['stranger', 0],
+    ['another account', 0],
     ['deleted', 0],
     ['', 23],
     ['\u0000', 0],
     ['\ud800', 0],
-  ])('searched for %j has %i', async (search, count) => {
+  ])('searches for %j and finds %i', async (search, count) => {
     const page = await list({ search });
     expect(page.totalCount).toBe(count);
     expect(page.names).toHaveLength(Math.min(count, 20));
   });
 
-  test('is filtered by enabled, together with a search and pages', async () => {
+  test('filters by enabled together with a search and pages', async () => {
     expect(await list({ enabled: true })).toMatchObject({ totalCount: 8 });
     expect(await list({ enabled: false })).toMatchObject({ totalCount: 15 });
     const page = await list({ enabled: true, search: 'odd', first: 2 });
@@ -127,19 +127,19 @@ describe.concurrent('the list of jobs', () => {
   const cursorOf = (...parts: unknown[]): string => Buffer.from(JSON.stringify(parts)).toString('base64url');
   const SOME_ID = '0199e6a0-0000-7000-8000-000000000001';
   test.each<[string, Settings]>([
-    ['101 at a time', { first: 101 }],
-    ['the last 101', { last: 101 }],
-    ['-1', { first: -1 }],
-    ['first and last', { first: 1, last: 1 }],
-    ['a cursor that is none', { after: 'x' }],
+    ['first: 101', { first: 101 }],
+    ['last: 101', { last: 101 }],
+    ['first: -1', { first: -1 }],
+    ['first together with last', { first: 1, last: 1 }],
+    ['an invalid cursor', { after: 'x' }],
     ['an empty cursor', { after: '' }],
     ['a cursor of another list', { after: cursorOf('name') }],
-    ['a cursor without a moment', { after: cursorOf('yesterday', SOME_ID) }],
-    ['a cursor of a day that is none', { after: cursorOf('2026-02-31T00:00:00.000Z', SOME_ID) }],
-    ['a cursor of an hour that is none', { before: cursorOf('2026-02-01T25:00:00.000Z', SOME_ID) }],
-    ['a cursor of the year 0', { before: cursorOf('0000-02-01T05:00:00.000Z', SOME_ID) }],
+    ['a cursor without a timestamp', { after: cursorOf('yesterday', SOME_ID) }],
+    ['a cursor with an invalid day', { after: cursorOf('2026-02-31T00:00:00.000Z', SOME_ID) }],
+    ['a cursor with an invalid hour', { before: cursorOf('2026-02-01T25:00:00.000Z', SOME_ID) }],
+    ['a cursor with the year 0', { before: cursorOf('0000-02-01T05:00:00.000Z', SOME_ID) }],
     ['a cursor without an id', { before: cursorOf('2026-02-01T00:00:00.000Z', "'; DROP TABLE jobs") }],
-  ])('refuses %s', async (_name, args) => {
+  ])('rejects %s, as runs does', async (_name, args) => {
     for (const query of [
       QUERY,
       QUERY.replaceAll('jobs(', 'runs(')
@@ -153,8 +153,8 @@ describe.concurrent('the list of jobs', () => {
   });
 });
 
-describe.concurrent('the runs of a job', () => {
-  test('are newest first, page by page, by status, and count', async () => {
+describe.concurrent('runs of a job', () => {
+  test('are returned newest first, in pages, by status, and with their total count', async () => {
     const id = await createJob(server, { jobName: 'with runs' });
     const slots = Array.from({ length: 7 }, (_, index) => `2026-01-0${index + 1}T00:00:00Z`);
     for (const slot of slots) await runJob(server, id, slot);
@@ -186,7 +186,7 @@ describe.concurrent('the runs of a job', () => {
     await deleteJob(server, id);
   });
 
-  test('of another account are not there', async () => {
+  test('are not found when the job belongs to another account', async () => {
     const id = await runJob(server, strangersJob, '2026-01-01T00:00:00Z');
     const answer = await server.graphql<{ run: unknown; runs: { totalCount: number }; node: unknown }>(
       `query ($id: ID!, $jobId: ID!) { run(id: $id) { id } runs(jobId: $jobId) { totalCount } node(id: $id) { id } }`,
@@ -215,7 +215,7 @@ describe.concurrent('nextRuns', () => {
     return job.nextRuns;
   };
 
-  test('are the next times at which it is due, five where nothing is said', async () => {
+  test('returns the next five slots by default', async () => {
     const before = Date.now();
     const slots = await nextRuns({ enabled: true, cron: '30 6 * * 1', timeZone: 'America/New_York' });
     expect(slots).toHaveLength(5);
@@ -230,22 +230,26 @@ describe.concurrent('nextRuns', () => {
     const times = slots.map((slot) => Date.parse(slot));
     expect(times[0]).toBeGreaterThan(before);
     expect(times[0]).toBeLessThan(before + 8 * 86_400_000);
-    // A week apart, but for an hour where the clock changes.
+    // Slots are a week apart, give or take an hour when the clock changes.
     for (const [index, time] of times.slice(1).entries())
       expect(Math.abs(time - (times[index] ?? 0) - 7 * 86_400_000)).toBeLessThanOrEqual(3_600_000);
   });
 
   test.each<[string, Settings, number]>([
-    ['of a disabled job', { enabled: false, cron: '0 * * * *' }, 0],
-    ['of a job without a schedule', { enabled: true }, 0],
-    ['of a cron', { enabled: true, cron: '0 * * * *' }, 7],
-    ['of a one-off time', { enabled: true, scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 600 }, 1],
-    ['of a disabled one-off time', { enabled: false, scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 600 }, 0],
-  ])('%s, of seven asked for', async (_name, settings, count) => {
+    ['a disabled job', { enabled: false, cron: '0 * * * *' }, 0],
+    ['a job without a schedule', { enabled: true }, 0],
+    ['a job with a cron', { enabled: true, cron: '0 * * * *' }, 7],
+    ['a job with a one-off time', { enabled: true, scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 600 }, 1],
+    [
+      'a disabled job with a one-off time',
+      { enabled: false, scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 600 },
+      0,
+    ],
+  ])('returns up to seven slots of %s when first is 7', async (_name, settings, count) => {
     expect(await nextRuns(settings, 7)).toHaveLength(count);
   });
 
-  test('are 0 to 100', async () => {
+  test('accepts first from 0 to 100', async () => {
     expect(await nextRuns({ enabled: true, cron: '0 * * * *' }, 0)).toEqual([]);
     expect(await nextRuns({ enabled: true, cron: '0 * * * *' }, 100)).toHaveLength(100);
     for (const first of [101, -1]) {

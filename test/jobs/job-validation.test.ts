@@ -13,7 +13,7 @@ const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1000) + s
 
 type Row = readonly [field: string, value: unknown, ...issues: string[]];
 
-/** A field, a value that it does not take, and each issue as path and code; the path is the field's where left out. */
+/** A field, an invalid value, and each issue as path and code. The path defaults to the field. */
 const REFUSED: readonly Row[] = [
   ['jobName', '', 'jobName BAD_JOB_NAME', 'jobName BAD_SLUG'],
   ['jobName', ' a', 'BAD_JOB_NAME'],
@@ -134,7 +134,7 @@ const issuesFor = async (settings: Settings): Promise<string[]> =>
   issuesOf(await tryCreateJob(server, settings)).map(([path, code]) => `${path} ${code}`);
 
 describe.concurrent('createJob', () => {
-  test.each(REFUSED.map((row) => [row[0], row[1], row] as const))('refuses the %s %j', async (field, value, row) => {
+  test.each(REFUSED.map((row) => [row[0], row[1], row] as const))('rejects the %s %j', async (field, value, row) => {
     expect(await issuesFor({ ...jobSettings(), [field]: value })).toEqual(expectedOf(row));
   });
 
@@ -161,12 +161,12 @@ describe.concurrent('createJob', () => {
     ['rescaleFunction', { function: 'MULTIPLY', coefficient: '-1.50' }],
     ['rescaleFunction', { function: 'MULTIPLY', coefficient: 0.001 }],
     ['rescaleFunction', { function: 'MULTIPLY', coefficient: `0.${'0'.repeat(37)}1` }],
-  ])('takes the %s %j', async (field, value) => {
+  ])('accepts the %s %j', async (field, value) => {
     const settings = { ...jobSettings({ s3Url: `exports/${field.toLowerCase()}` }), [field]: value };
     expect(await tryCreateJob(server, settings)).toMatchObject({ __typename: 'Job', version: 1 });
   });
 
-  test('stores and shows a cron without the blanks at its ends, in every way to set it', async () => {
+  test('removes white space around a cron, as checkJob, updateJob and PUT do', async () => {
     const settings = jobSettings({ s3Url: 'exports/blank-cron', enabled: false });
     const { createJob, checkJob } = await server.graphql<{
       createJob: { id: string; cron: string };
@@ -199,7 +199,7 @@ describe.concurrent('createJob', () => {
     ]);
   });
 
-  test('names everything that is wrong, all at once, and stores nothing', async () => {
+  test('reports all issues together and stores nothing', async () => {
     const result = await tryCreateJob(server, {
       jobName: '(,)',
       description: long(2001),
@@ -238,7 +238,7 @@ describe.concurrent('createJob', () => {
     expect(jobs.totalCount).toBe(0);
   });
 
-  test('takes cron or scheduledTimeInSeconds, not both', async () => {
+  test('rejects cron together with scheduledTimeInSeconds', async () => {
     const settings = jobSettings({ cron: '0 * * * *', scheduledTimeInSeconds: inSeconds(3600) });
     expect(await issuesFor(settings)).toEqual(['input.scheduledTimeInSeconds TWO_SCHEDULES']);
   });
@@ -247,20 +247,20 @@ describe.concurrent('createJob', () => {
     ['HOUR', 'ago(8000d)', null],
     ['HOUR', 'ago(9000d)', 'input.range WINDOW_TOO_LONG'],
     ['DAY', 'ago(36500d)', null],
-  ])('refuses windows of more buckets than anybody reads (%s, %s)', async (aggregationBucket, range, issue) => {
+  ])('limits the number of buckets in a window (%s, %s)', async (aggregationBucket, range, issue) => {
     const result = await tryCreateJob(server, jobSettings({ aggregationBucket, range }));
     if (issue === null) expect(result.__typename).toBe('Job');
     else expect(issuesOf(result).map(([path, code]) => `${path} ${code}`)).toEqual([issue]);
   });
 
-  test('tells the first hundred problems and how many there are', async () => {
+  test('returns the first 100 issues and the number of all', async () => {
     const result = await tryCreateJob(server, jobSettings({ meterApiNames: Array.from({ length: 150 }, () => '?') }));
-    // Each name is bad, and all but the first are repeated.
+    // Each of the 150 names is invalid, and all but the first are repeated.
     expect(result['issueCount']).toBe(299);
     expect(issuesOf(result)).toHaveLength(100);
   });
 
-  test('fills in the defaults', async () => {
+  test('sets defaults for absent fields', async () => {
     const settings = {
       jobName: 'plain',
       s3Url: 'exports/plain',
@@ -289,7 +289,7 @@ describe.concurrent('createJob', () => {
     });
   });
 
-  test('answers with what was sent; decimals are in plain notation', async () => {
+  test('returns the settings as sent, with decimals in plain notation', async () => {
     const settings = jobSettings({
       description: 'For\nAda',
       enabled: true,
@@ -314,13 +314,13 @@ describe.concurrent('createJob', () => {
   });
 
   test.each([
-    ['a number for a cron', { cron: 5 }],
-    ['a string for seconds', { scheduledTimeInSeconds: '1800000000' }],
-    ['an unknown format', { format: 'XML' }],
-    ['null where there is a default', { timeZone: null }],
-    ['a name that is missing', { jobName: undefined }],
-    ['a field that is none', { schedule: '0 * * * *' }],
-  ])('answers %s with a top-level error', async (_name, settings) => {
+    ['cron is a number', { cron: 5 }],
+    ['scheduledTimeInSeconds is a string', { scheduledTimeInSeconds: '1800000000' }],
+    ['the format is unknown', { format: 'XML' }],
+    ['a field with a default is null', { timeZone: null }],
+    ['the name is missing', { jobName: undefined }],
+    ['a field is unknown', { schedule: '0 * * * *' }],
+  ])('returns a top-level error when %s', async (_name, settings) => {
     const answer = await server.request(
       `mutation ($input: CreateJobInput!) { createJob(input: $input) { __typename } }`,
       { input: { ...jobSettings(), ...settings } },

@@ -17,7 +17,8 @@ import {
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
-// A job that moves takes its new runs with it; those that it queued before still go to the old place. Nothing runs here.
+// After a job moves, its new runs write to the new destination; runs that were queued before still write to the old one. The
+// server has no worker, so runs stay QUEUED.
 
 const TAKEN = { __typename: 'ConflictError', code: 'CONFLICT' };
 
@@ -38,13 +39,13 @@ const checkJob = async (settings: Settings, key = theirKey): Promise<Result> => 
   return result;
 };
 
-describe.concurrent('a place that a job has left is taken', () => {
+describe.concurrent('destination that a job left', () => {
   test.each<[string, Settings]>([
     ['by another s3Url', { s3Url: 'other-exports/left' }],
     ['by another name', { jobName: 'Renamed' }],
-  ])('%s only when its runs for it have ended, whosever they are', async (how, move) => {
+  ])('%s is free for any account only when the pending runs for it have ended', async (how, move) => {
     const leaving = await createJob(server, { s3Url: 'exports/left', jobName: `Left ${how}` });
-    // Of another name, so that the place alone is in the way.
+    // The name differs, so that only the destination is in conflict.
     const place = { s3Url: 's3://exports/left/', jobName: `LEFT ${how}` };
     const waiting = await runJob(server, leaving);
     await updateJob(server, leaving, move);
@@ -52,14 +53,14 @@ describe.concurrent('a place that a job has left is taken', () => {
     const mine = await tryCreateJob(server, jobSettings(place));
     const theirs = await tryCreateJob(server, jobSettings(place), theirKey);
     expect([mine, theirs]).toMatchObject([TAKEN, TAKEN]);
-    // The words for any place that is taken, of which nothing more is told.
+    // The message is the same for every destination in use and reveals nothing else.
     expect(theirs['message']).toMatch(/^Another job writes to the same S3 bucket/);
     expect(theirs).toEqual(mine);
     expect(await checkJob(jobSettings(place))).toEqual(mine);
     const coming = await createJob(server, { s3Url: 'exports/left/beside', jobName: `Left ${how}` }, theirKey);
     expect(await tryUpdateJob(server, { id: coming, ...place }, theirKey)).toEqual(mine);
 
-    // It may come back itself, and go again.
+    // The job itself can return to the destination and leave it again.
     await updateJob(server, leaving, place);
     await updateJob(server, leaving, { jobName: `Left ${how}`, ...move });
     await cancelRun(server, waiting);
@@ -67,7 +68,7 @@ describe.concurrent('a place that a job has left is taken', () => {
     expect(await tryUpdateJob(server, { id: coming, ...place }, theirKey)).toMatchObject({ __typename: 'Job' });
   });
 
-  test('at once where its runs go deeper or elsewhere, or it was deleted', async () => {
+  test('is free immediately when the pending runs write to another destination or the job was deleted', async () => {
     const [deeper, deleted] = [
       await createJob(server, { s3Url: 'exports/shared/deeper', jobName: 'x' }),
       await createJob(server, { s3Url: 'exports', jobName: 'Shared' }),
@@ -84,13 +85,13 @@ describe.concurrent('a place that a job has left is taken', () => {
   });
 });
 
-test('a job that takes a place at the moment at which another leaves it sees what that one has queued', async () => {
+test('destination that a job is leaving > is in use for a concurrent createJob when a run is queued', async () => {
   const place = { s3Url: 'exports/moment', jobName: 'Moment' };
   const leaving = await createJob(server, place);
   const runId = await runJob(server, leaving);
   await cancelRun(server, runId);
   const taking = await withClient(server.database.url, async (mover) => {
-    // As a run that is queued and an update of its job right after it, both stopped before their end.
+    // Simulates a run that is queued and an update of its job after that, both not yet committed.
     await mover.query('BEGIN');
     await mover.query(`UPDATE runs SET status = 'QUEUED', finished_at = NULL WHERE id = $1`, [innerId(runId)]);
     await mover.query(`UPDATE jobs SET destination = 'exports/elsewhere' WHERE id = $1`, [innerId(leaving)]);
@@ -113,18 +114,18 @@ test('a job that takes a place at the moment at which another leaves it sees wha
   expect(await runsOf(server, leaving)).toMatchObject([{ status: 'QUEUED' }]);
 });
 
-test('an edit that leaves a job where it is asks for no other runs', async () => {
+test('updateJob > does not check for other pending runs when the destination stays', async () => {
   const leaving = await createJob(server, { s3Url: 'exports/stays', jobName: 'Stays' });
   const runId = await runJob(server, leaving);
   await updateJob(server, leaving, { jobName: 'Stays no more' });
   await cancelRun(server, runId);
   const stays = await createJob(server, { s3Url: 'exports/stays', jobName: 'Stays' });
-  // As an older version of Sluice let it come to be.
+  // An older version of Sluice could leave this state.
   await querySql(server, `UPDATE runs SET status = 'QUEUED', finished_at = NULL WHERE id = $1`, [innerId(runId)]);
   expect(await updateJob(server, stays, { description: 'edited' })).toMatchObject({ version: 2 });
 });
 
-test('the runs of a place are found by an index, however long the history is', async () => {
+test('query for the pending runs of a destination > uses an index', async () => {
   const rows = await withClient(server.database.url, async (client) => {
     await client.query('SET enable_seqscan = off');
     return client.query<{ 'QUERY PLAN': string }>(

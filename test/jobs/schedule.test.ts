@@ -10,131 +10,131 @@ const NOW = new Date('2026-11-15T00:00Z');
 
 const text = (slots: readonly Date[]) => slots.map((slot) => slot.toISOString().replace(/:00\.000Z$/, 'Z'));
 
-describe('slots at a change of the clock', () => {
-  // Expected moments by hand from the changes in CLOCK_CHANGES. New York: UTC-5, from 8 March UTC-4 (02:00 becomes 03:00, 07:00Z), from
-  // 1 November UTC-5 (02:00 becomes 01:00, 06:00Z). Berlin: UTC+1, from 29 March UTC+2, from 25 October UTC+1, both at 01:00Z.
+describe('nextSlots at a change of the clock', () => {
+  // Expected instants, computed by hand from the changes in CLOCK_CHANGES. New York: UTC-5, from 8 March UTC-4 (02:00 becomes 03:00,
+  // 07:00Z), from 1 November UTC-5 (02:00 becomes 01:00, 06:00Z). Berlin: UTC+1, from 29 March UTC+2, from 25 October UTC+1, both at 01:00Z.
   test.each<[what: string, timeZone: string, cron: string, after: string, slots: string[]]>([
     [
-      'a fixed time that is skipped runs at the next valid moment, 03:00',
+      'moves a skipped fixed time to the next valid time, 03:00',
       'America/New_York',
       '30 2 * * *',
       '2026-03-07T12:00Z',
       ['2026-03-08T07:00Z', '2026-03-09T06:30Z'],
     ],
     [
-      'all that one gap swallows is one slot, also where 03:00 is a slot of its own',
+      'merges all times that one gap skips into one slot, even if 03:00 is a slot already',
       'America/New_York',
       '*/30 2,3 * * *',
       '2026-03-07T12:00Z',
       ['2026-03-08T07:00Z', '2026-03-08T07:30Z', '2026-03-09T06:00Z'],
     ],
     [
-      'a repeated fixed time runs once, at its first coming',
+      'has a repeated fixed time once, at its first occurrence',
       'America/New_York',
       '30 1 * * *',
       '2026-10-31T12:00Z',
       ['2026-11-01T05:30Z', '2026-11-02T06:30Z'],
     ],
     [
-      'steps of minutes in a fixed hour run once, too',
+      'has steps of minutes in a repeated fixed hour once',
       'America/New_York',
       '*/20 1 * * *',
       '2026-10-31T12:00Z',
       ['2026-11-01T05:00Z', '2026-11-01T05:20Z', '2026-11-01T05:40Z', '2026-11-02T06:00Z'],
     ],
     [
-      'asked in the repeated hour, its fixed times are over',
+      'has no fixed times of the repeated hour after its first occurrence',
       'America/New_York',
       '30 1 * * *',
       '2026-11-01T06:10Z',
       ['2026-11-02T06:30Z'],
     ],
     [
-      '02:00 is not repeated: the second 01:59 ends with it',
+      'has 02:00 once, after the second 01:59',
       'America/New_York',
       '0 2 * * *',
       '2026-10-31T12:00Z',
       ['2026-11-01T07:00Z', '2026-11-02T07:00Z'],
     ],
     [
-      'every hour: a repeated hour runs twice',
+      'has a repeated hour twice with every hour',
       'America/New_York',
       '30 * * * *',
       '2026-11-01T04:45Z',
       ['2026-11-01T05:30Z', '2026-11-01T06:30Z', '2026-11-01T07:30Z'],
     ],
     [
-      'every hour: a skipped hour does not run',
+      'omits a skipped hour with every hour',
       'America/New_York',
       '30 * * * *',
       '2026-03-08T05:45Z',
       ['2026-03-08T06:30Z', '2026-03-08T07:30Z', '2026-03-08T08:30Z'],
     ],
     [
-      'every second hour: 02:00 comes twice in Berlin in autumn',
+      'has 02:00 twice in Berlin in autumn with every second hour',
       'Europe/Berlin',
       '0 */2 * * *',
       '2026-10-24T21:00Z',
       ['2026-10-24T22:00Z', '2026-10-25T00:00Z', '2026-10-25T01:00Z', '2026-10-25T03:00Z'],
     ],
     [
-      'every second hour: 02:00 does not come in Berlin in spring',
+      'omits 02:00 in Berlin in spring with every second hour',
       'Europe/Berlin',
       '0 */2 * * *',
       '2026-03-28T22:00Z',
       ['2026-03-28T23:00Z', '2026-03-29T02:00Z', '2026-03-29T04:00Z'],
     ],
     [
-      'a range of hours is fixed hours: the skipped 02:00 and 03:00 are one slot',
+      'merges the skipped 02:00 with 03:00 in a range of hours, which are fixed hours',
       'Europe/Berlin',
       '0 1-3 * * *',
       '2026-03-28T12:00Z',
       ['2026-03-29T00:00Z', '2026-03-29T01:00Z', '2026-03-29T23:00Z', '2026-03-30T00:00Z'],
     ],
     [
-      'Kolkata is UTC+5:30 all year',
+      'uses UTC+5:30 for Kolkata all year',
       'Asia/Kolkata',
       '0 9 * * *',
       '2026-03-08T00:00Z',
       ['2026-03-08T03:30Z', '2026-03-09T03:30Z'],
     ],
     [
-      'Apia skips 30 December 2011 whole: its slot runs as the 31st begins',
+      'moves the slot of 30 December 2011, which Apia skips, to the start of the 31st',
       'Pacific/Apia',
       '0 2 * * *',
       '2011-12-29T00:00Z',
       ['2011-12-29T12:00Z', '2011-12-30T10:00Z', '2011-12-30T12:00Z', '2011-12-31T12:00Z'],
     ],
     [
-      'midnight of the skipped date and of the next are one slot',
+      'merges midnight of a skipped date with midnight of the next date',
       'Pacific/Apia',
       '0 0 * * *',
       '2011-12-29T00:00Z',
       ['2011-12-29T10:00Z', '2011-12-30T10:00Z', '2011-12-31T10:00Z'],
     ],
     [
-      'Lord Howe skips half an hour, from 02:00 to 02:30 at UTC+11',
+      'moves 02:15 to 02:30 when Lord Howe skips half an hour, to UTC+11',
       'Australia/Lord_Howe',
       '15 2 * * *',
       '2026-10-02T16:00Z',
       ['2026-10-03T15:30Z', '2026-10-04T15:15Z'],
     ],
     [
-      'Lord Howe repeats 01:30 to 02:00, so every quarter to the hour has one more',
+      'has 01:45 twice with every hour when Lord Howe repeats 01:30 to 02:00',
       'Australia/Lord_Howe',
       '45 * * * *',
       '2026-04-04T14:00Z',
       ['2026-04-04T14:45Z', '2026-04-04T15:15Z', '2026-04-04T16:15Z'],
     ],
     [
-      'a midnight that São Paulo skips is 01:00 at UTC-2',
+      'moves a midnight that São Paulo skips to 01:00 at UTC-2',
       'America/Sao_Paulo',
       '0 0 * * *',
       '2018-11-03T12:00Z',
       ['2018-11-04T03:00Z', '2018-11-05T02:00Z'],
     ],
     [
-      'the last minute of a day that is set back from midnight comes once',
+      'has the last minute of a day once when the clock is set back at midnight',
       'America/Sao_Paulo',
       '59 23 * * *',
       '2018-02-17T12:00Z',
@@ -145,58 +145,58 @@ describe('slots at a change of the clock', () => {
   });
 });
 
-describe('dates', () => {
+describe('nextSlots with day, month and weekday', () => {
   test.each<[what: string, cron: string, after: string, slots: string[]]>([
     // 1 February 2026 is a Sunday.
     [
-      'day-of-month and weekday both restricted: either is enough',
+      'matches either day-of-month or weekday when both are restricted',
       '0 0 15 * FRI',
       '2026-02-01T00:00Z',
       ['2026-02-06T00:00Z', '2026-02-13T00:00Z', '2026-02-15T00:00Z', '2026-02-20T00:00Z', '2026-02-27T00:00Z'],
     ],
     [
-      'all days as a range is a restriction, too, so either is enough',
+      'treats a range of all days as a restriction, so that either field matches',
       '0 0 1-31 * FRI',
       '2026-02-04T00:00Z',
       ['2026-02-05T00:00Z', '2026-02-06T00:00Z', '2026-02-07T00:00Z'],
     ],
-    // Of the Mondays of 2026 those on a 1st, 11th, 21st or 31st.
+    // The Mondays of 2026 on a 1st, 11th, 21st or 31st.
     [
-      'a field that begins with * restricts the other, as crontab(5) says',
+      'matches both day fields when one begins with *, as crontab(5) defines',
       '0 0 */10 * MON',
       '2026-01-01T00:00Z',
       ['2026-05-11T00:00Z', '2026-06-01T00:00Z', '2026-08-31T00:00Z'],
     ],
-    ['7 is Sunday', '0 0 * * 7', '2026-02-01T00:00Z', ['2026-02-08T00:00Z', '2026-02-15T00:00Z']],
+    ['treats 7 as Sunday', '0 0 * * 7', '2026-02-01T00:00Z', ['2026-02-08T00:00Z', '2026-02-15T00:00Z']],
     [
-      'FRI-SUN ends the week',
+      'treats FRI-SUN as the last three days of the week',
       '0 0 * * fri-sun',
       '2026-02-05T00:00Z',
       ['2026-02-06T00:00Z', '2026-02-07T00:00Z', '2026-02-08T00:00Z', '2026-02-13T00:00Z'],
     ],
-    ['names of months', '0 0 1 Jan,JUL *', '2026-02-01T00:00Z', ['2026-07-01T00:00Z', '2027-01-01T00:00Z']],
+    ['accepts names of months', '0 0 1 Jan,JUL *', '2026-02-01T00:00Z', ['2026-07-01T00:00Z', '2027-01-01T00:00Z']],
     [
-      'the 31st comes in seven months',
+      'has a 31st only in months with 31 days',
       '0 0 31 * *',
       '2026-01-31T00:00Z',
       ['2026-03-31T00:00Z', '2026-05-31T00:00Z', '2026-07-31T00:00Z', '2026-08-31T00:00Z'],
     ],
-    ['29 February comes in leap years', '0 0 29 2 *', '2026-01-01T00:00Z', ['2028-02-29T00:00Z', '2032-02-29T00:00Z']],
-    // 2100 is no leap year.
+    ['has 29 February in leap years', '0 0 29 2 *', '2026-01-01T00:00Z', ['2028-02-29T00:00Z', '2032-02-29T00:00Z']],
+    // 2100 is not a leap year.
+    ['omits 29 February in 2100', '0 * 29 2 *', '2096-02-29T22:30Z', ['2096-02-29T23:00Z', '2104-02-29T00:00Z']],
     [
-      '29 February does not come in 2100',
-      '0 * 29 2 *',
-      '2096-02-29T22:30Z',
-      ['2096-02-29T23:00Z', '2104-02-29T00:00Z'],
-    ],
-    [
-      'ranges with steps',
+      'accepts ranges with steps',
       '0 8-18/5 1 1 *',
       '2026-06-01T00:00Z',
       ['2027-01-01T08:00Z', '2027-01-01T13:00Z', '2027-01-01T18:00Z'],
     ],
-    ['the next slot is strictly later', '0 0 * * *', '2026-02-01T00:00Z', ['2026-02-02T00:00Z']],
-    ['a moment of a millisecond before counts', '0 0 * * *', '2026-01-31T23:59:59.999Z', ['2026-02-01T00:00Z']],
+    ['returns only slots after the given time', '0 0 * * *', '2026-02-01T00:00Z', ['2026-02-02T00:00Z']],
+    [
+      'returns a slot that is one millisecond after the given time',
+      '0 0 * * *',
+      '2026-01-31T23:59:59.999Z',
+      ['2026-02-01T00:00Z'],
+    ],
   ])('%s', (_, cron, after, slots) => {
     expect(text(nextSlots(cron, 'UTC', new Date(after), slots.length))).toEqual(slots);
   });
@@ -215,7 +215,7 @@ describe('checkCron', () => {
     ' \t0 0 * * * ',
     '0 0 * * *\r\n',
     `${' '.repeat(1000)}0 0 * * *`,
-  ])('takes %s', (cron) => {
+  ])('accepts %j', (cron) => {
     expect(checkCron(cron, 'America/New_York', NOW)).toBeNull();
   });
 
@@ -261,15 +261,15 @@ describe('checkCron', () => {
     ['0 0 31 2 *', 'no next slot'],
     ['0 * 30 2 *', 'no next slot'],
     ['0 0 31 4,6,9,11 *', 'no next slot'],
-  ])('refuses %j: %s', (cron, reason) => {
+  ])('rejects %j because of "%s"', (cron, reason) => {
     expect(checkCron(cron, 'America/New_York', NOW)).toContain(reason);
   });
 
-  test('refuses more than 500 characters', () => {
+  test('rejects more than 500 characters', () => {
     expect(checkCron(`${'1,'.repeat(300)}1 * * * *`, 'UTC', NOW)).toContain('at most 500 characters');
   });
 
-  test('whatever the text: a reason, or a cron with a next slot', () => {
+  test('returns a reason for any text unless it is a cron with a next slot', () => {
     const odd = fc.string({ unit: fc.constantFrom(...'0123456789*/-,@LW#?+ \tAMON'.split('')) });
     fc.assert(
       fc.property(odd, (cron) => {
@@ -281,11 +281,11 @@ describe('checkCron', () => {
   });
 });
 
-describe('ranges of slots', () => {
+describe('nextSlots and newestSlots', () => {
   const from = new Date('2026-02-01T00:00Z');
   const to = new Date('2026-02-05T00:00Z');
 
-  test('nextSlots leaves the first moment out', () => {
+  test('exclude the start of the range in nextSlots', () => {
     expect(text(nextSlots('0 0 * * *', 'UTC', from, 4))).toEqual([
       '2026-02-02T00:00Z',
       '2026-02-03T00:00Z',
@@ -294,12 +294,12 @@ describe('ranges of slots', () => {
     ]);
   });
 
-  test('nextSlots gives the oldest, newestSlots the newest', () => {
+  test('return the oldest slots from nextSlots and the newest from newestSlots', () => {
     expect(text(nextSlots('0 0 * * *', 'UTC', from, 2))).toEqual(['2026-02-02T00:00Z', '2026-02-03T00:00Z']);
     expect(text(newestSlots('0 0 * * *', 'UTC', to, from, 2))).toEqual(['2026-02-05T00:00Z', '2026-02-04T00:00Z']);
   });
 
-  test('newestSlots takes both ends', () => {
+  test('include both ends of the range in newestSlots', () => {
     expect(text(newestSlots('0 0 * * *', 'UTC', to, from, 10))).toEqual([
       '2026-02-05T00:00Z',
       '2026-02-04T00:00Z',
@@ -309,23 +309,23 @@ describe('ranges of slots', () => {
     ]);
   });
 
-  test('a limit of none gives none', () => {
+  test('return nothing when the limit is 0', () => {
     expect(nextSlots('0 0 * * *', 'UTC', from, 0)).toEqual([]);
     expect(newestSlots('0 0 * * *', 'UTC', to, from, 0)).toEqual([]);
   });
 
-  test('a range without a slot gives none, with fixed hours and with every hour', () => {
+  test('return nothing when the range has no slot, with fixed hours and with every hour', () => {
     for (const cron of ['0 0 29 2 *', '0 * 29 2 *']) {
       expect(slotsBetween(cron, 'America/New_York', from, to)).toEqual([]);
       expect(newestSlots(cron, 'America/New_York', to, from, 10)).toEqual([]);
     }
   });
 
-  test('a cron that is not of the form is a RangeError', () => {
+  test('throw RangeError when the cron is not valid', () => {
     expect(() => nextSlots('@daily', 'UTC', NOW, 1)).toThrow(RangeError);
   });
 
-  test('an unknown time zone is a RangeError', () => {
+  test('throw RangeError when the time zone is unknown', () => {
     expect(() => nextSlots('0 0 * * *', 'Mars/Phobos', NOW, 1)).toThrow(RangeError);
   });
 });
@@ -361,8 +361,8 @@ const anyCron = fc
   )
   .map((fields) => fields.join(' '));
 
-describe('against an oracle that reads the clock every minute', () => {
-  // Twelve days around each change, read once.
+describe('nextSlots and newestSlots compared with an oracle that reads the clock every minute', () => {
+  // Readings of the twelve days around each change, computed once.
   const known = new Map<number, ClockReading[]>();
   const readingsAround = (index: number): ClockReading[] => {
     const [timeZone, change] = CLOCK_CHANGES[index] ?? ['', ''];
@@ -372,7 +372,7 @@ describe('against an oracle that reads the clock every minute', () => {
     return readings;
   };
 
-  test('slots around every change are those at which the clock shows the time, and strictly increase', () => {
+  test('return the same slots, in strictly ascending order, around every change', () => {
     const index = fc.integer({ min: 0, max: CLOCK_CHANGES.length - 1 });
     fc.assert(
       fc.property(index, anyCron, fc.nat({ max: 17_279 }), fc.nat({ max: 17_279 }), (at, cron, one, other) => {

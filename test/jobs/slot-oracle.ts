@@ -1,12 +1,12 @@
-// The slots of a cron by the words of the specification, minute by minute over readings of the clock: an oracle for
-// src/jobs/schedule/schedule.ts that shares nothing with it, neither croner nor Temporal nor its grammar.
+// An oracle for src/jobs/schedule/schedule.ts. It follows the text of the specification minute by minute over readings of the
+// clock, and shares no code with schedule.ts: not croner, Temporal or its grammar.
 import type { ClockReading } from '../support/clock-readings.ts';
 
 const MINUTE = 60_000;
 const MONTHS = ['', 'JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC'];
 const WEEKDAYS = ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'];
 
-/** The moments of those readings at which the cron (of valid form) has a slot, ascending. */
+/** Returns the instants of the readings at which a valid cron has a slot, ascending. */
 export function slotsByOracle(cron: string, readings: readonly ClockReading[]): number[] {
   const [, hour = ''] = cron.split(' ');
   const matches = wallTimeMatcher(cron);
@@ -15,7 +15,7 @@ export function slotsByOracle(cron: string, readings: readonly ClockReading[]): 
     .map(({ at }) => at);
 }
 
-// Fixed hours: the minute at which the clock first shows a selected time, or first shows a later one.
+// With fixed hours a slot is the minute at which the clock first shows a selected time or a later one.
 function reaches({ wall, latestBefore }: ClockReading, matches: (wall: number) => boolean): boolean {
   for (let reached = latestBefore + MINUTE; reached <= wall; reached += MINUTE) if (matches(reached)) return true;
   return false;
@@ -51,6 +51,6 @@ function tableOf(field: string, lowest: number, highest: number, names: readonly
         table[value] = true;
     }
   }
-  // A step over all weekdays ends with Saturday: */7 is Sunday by its 0.
+  // A step over all weekdays ends with Saturday, so */7 matches Sunday as 0.
   return table;
 }

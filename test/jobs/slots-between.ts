@@ -1,6 +1,6 @@
 import { nextSlots } from '../../src/jobs/schedule/schedule.ts';
 
-/** The slots with after < slot <= until, oldest first: asked for some at a time, each time from the last one on. */
+/** Returns the slots with after < slot <= until, oldest first. Reads several at a time, each time after the last one. */
 export const slotsBetween = (cron: string, timeZone: string, after: Date, until: Date): Date[] => {
   const slots: Date[] = [];
   for (;;) {

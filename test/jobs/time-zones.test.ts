@@ -25,7 +25,7 @@ const zoneOf = async (id: string): Promise<string> => {
   return node.timeZone;
 };
 
-describe('the time zone of a job', () => {
+describe('time zone of a job', () => {
   test.each([
     ['us/eastern', 'US/Eastern'],
     ['Etc/UTC', 'Etc/UTC'],
@@ -34,7 +34,7 @@ describe('the time zone of a job', () => {
     ['Asia/Calcutta', 'Asia/Calcutta'],
     ['etc/gmt+5', 'Etc/GMT+5'],
     ['est', 'EST'],
-  ])('%s is kept as %s, over GraphQL and over REST', async (sent, kept) => {
+  ])('is stored for %s as %s over GraphQL and REST', async (sent, kept) => {
     const id = await createJob(server, { timeZone: sent });
     expect(await zoneOf(id)).toBe(kept);
     await updateJob(server, id, { timeZone: 'UTC' });
@@ -50,7 +50,7 @@ describe('the time zone of a job', () => {
     ['UTC+1', 'is an offset'],
     ['PST', 'abbreviations are ambiguous'],
     ['Factory', 'is not a name'],
-  ])('%s is refused with the reason', async (timeZone, reason) => {
+  ])('is rejected with a reason when it is %s', async (timeZone, reason) => {
     const { issues } = await tryCreateJob(server, jobSettings({ timeZone }));
     expect(issues).toEqual([
       { path: ['input', 'timeZone'], code: 'BAD_TIME_ZONE', message: expect.stringContaining(reason) },
@@ -64,7 +64,7 @@ describe('the time zone of a job', () => {
     ['GMT', '2026-07-10T00:00:00+00:00'],
     ['Etc/UTC', '2026-07-10T00:00:00Z'],
     ['zulu', '2026-07-10T00:00:00Z'],
-  ])('%s decides the days of hourly records', async (timeZone, start) => {
+  ])('determines the days of hourly records with %s', async (timeZone, start) => {
     const { text } = await exportOnce(
       server,
       { timeZone, meterApiNames: ['hours'], range: 'ago(7d)' },
@@ -74,7 +74,7 @@ describe('the time zone of a job', () => {
   });
 });
 
-test('an export of hourly, daily and monthly streams over a change of the clock > puts each record into its own day', async () => {
+test('export over a change of the clock > puts hourly, daily and monthly records into their own days', async () => {
   const record = (granularity: string, timestamp: string) => ({ granularity, timestamp, elementName: 'e', value: '1' });
   // New York is five hours west of UTC until 07:00 UTC on 8 March, and four hours from then on.
   await sendRecords(server, 'by-hour', [
@@ -100,8 +100,8 @@ test('an export of hourly, daily and monthly streams over a change of the clock 
   ]);
 });
 
-test('usage in zones and links of the tz database puts a daily record into its own date', async () => {
-  // test/lib/time-zones.test.ts sees every name.
+test('usage > puts a daily record into its own date in zones and links of the tz database', async () => {
+  // Every tenth name. test/lib/time-zones.test.ts covers all names.
   for (const timeZone of TIME_ZONE_NAMES.filter((_, index) => index % 10 === 0)) {
     const answer = await readUsage(server, {
       meterApiNames: ['days'],

@@ -18,7 +18,7 @@ describe('ago(#x)', () => {
     ['ago(36500d)', { amount: 36_500, unit: 'd' }],
     ['ago(876000h)', { amount: 876_000, unit: 'h' }],
     ['ago(52560000m)', { amount: 52_560_000, unit: 'm' }],
-  ])('%s is read', (text, ago) => {
+  ])('is parsed from %s', (text, ago) => {
     expect(parseAgo(text)).toEqual(ago);
   });
 
@@ -51,7 +51,7 @@ describe('ago(#x)', () => {
     'ago(52560001m)',
     'ago(9007199254740993m)',
     `ago(${'9'.repeat(400)}d)`,
-  ])('%j is not', (text) => {
+  ])('is not parsed from %j', (text) => {
     expect(parseAgo(text)).toBeNull();
   });
 
@@ -64,11 +64,11 @@ describe('ago(#x)', () => {
     ['ago(6d)', 'ago(7d)', true],
     ['ago(7d)', 'ago(7d)', false],
     ['ago(8d)', 'ago(7d)', false],
-  ])('%s is shorter than %s: %s', (offset, range, shorter) => {
+  ])('%s compared with %s is shorter: %s', (offset, range, shorter) => {
     expect(isShorter(offset, range)).toBe(shorter);
   });
 
-  test('what is not a duration is a RangeError', () => {
+  test('throws RangeError when the text is not a duration', () => {
     expect(() => isShorter('1d', 'ago(7d)')).toThrow(RangeError);
     expect(() => computeWindow({ ...daily, range: 'ago(0d)' }, new Date(0))).toThrow(RangeError);
   });
@@ -83,161 +83,167 @@ const daily: WindowSettings = {
 };
 const hourly: WindowSettings = { ...daily, aggregationBucket: 'HOUR' };
 
-describe('the window of a slot', () => {
-  // New York: UTC-5, from 8 March 2026 07:00Z UTC-4, from 1 November 06:00Z UTC-5. Berlin: UTC+1, from 29 March 01:00Z UTC+2. Each expected
-  // moment is the wall time of the comment less that offset.
+describe('computeWindow', () => {
+  // New York: UTC-5, from 8 March 2026 07:00Z UTC-4, from 1 November 06:00Z UTC-5. Berlin: UTC+1, from 29 March 01:00Z UTC+2. Each
+  // expected instant is the wall time of the comment minus that offset.
   test.each<[what: string, settings: WindowSettings, slot: string, start: string, end: string]>([
-    ['seven whole days', { ...daily, range: 'ago(7d)' }, '2026-11-15T06:00Z', '2026-11-08T00:00Z', '2026-11-15T00:00Z'],
     [
-      'without minimizeFresh it ends with the slot',
+      'returns seven whole days',
+      { ...daily, range: 'ago(7d)' },
+      '2026-11-15T06:00Z',
+      '2026-11-08T00:00Z',
+      '2026-11-15T00:00Z',
+    ],
+    [
+      'ends at the slot without minimizeFresh',
       { ...daily, range: 'ago(7d)', minimizeFresh: false },
       '2026-11-15T06:12:34.567Z',
       '2026-11-08T00:00Z',
       '2026-11-15T06:12:34Z',
     ],
     [
-      'an end two days ago',
+      'ends two days before the slot with an offset of two days',
       { ...daily, range: 'ago(7d)', endTimeOffset: 'ago(2d)' },
       '2026-11-15T06:00Z',
       '2026-11-08T00:00Z',
       '2026-11-13T00:00Z',
     ],
     [
-      'an end 90 minutes ago, not floored',
+      'does not floor an end 90 minutes before the slot without minimizeFresh',
       { ...hourly, range: 'ago(6h)', endTimeOffset: 'ago(90m)', minimizeFresh: false },
       '2026-11-15T06:20Z',
       '2026-11-15T00:00Z',
       '2026-11-15T04:50Z',
     ],
-    // 9 March 02:00 back to 8 March, where 02:00 is skipped; the day began at 00:00 at UTC-5.
+    // One day before 9 March 02:00 is 8 March, on which 02:00 is skipped; that day began at 00:00 at UTC-5.
     [
-      'a day of 23 hours is one day',
+      'treats a day of 23 hours as one day',
       { ...daily, timeZone: 'America/New_York' },
       '2026-03-09T06:00Z',
       '2026-03-08T05:00Z',
       '2026-03-09T04:00Z',
     ],
     [
-      'a day of 25 hours is one day',
+      'treats a day of 25 hours as one day',
       { ...daily, timeZone: 'America/New_York' },
       '2026-11-02T12:00Z',
       '2026-11-01T04:00Z',
       '2026-11-02T05:00Z',
     ],
     [
-      'and so in Berlin',
+      'treats a day of 23 hours in Berlin as one day',
       { ...daily, timeZone: 'Europe/Berlin' },
       '2026-03-30T03:00Z',
       '2026-03-28T23:00Z',
       '2026-03-29T22:00Z',
     ],
-    // 8 March 12:00 at UTC-4, a day before is 7 March 12:00 at UTC-5.
+    // One day before 8 March 12:00 at UTC-4 is 7 March 12:00 at UTC-5.
     [
-      'd is the same wall time',
+      'subtracts days (d) in wall time',
       { ...hourly, timeZone: 'America/New_York' },
       '2026-03-08T16:00Z',
       '2026-03-07T17:00Z',
       '2026-03-08T16:00Z',
     ],
     [
-      'h is elapsed time',
+      'subtracts hours (h) in elapsed time',
       { ...hourly, timeZone: 'America/New_York', range: 'ago(24h)' },
       '2026-03-08T16:00Z',
       '2026-03-07T16:00Z',
       '2026-03-08T16:00Z',
     ],
-    // 9 March 02:30 back to the skipped 02:30, that is 03:00 at UTC-4: where the slot of the day before ran.
+    // One day before 9 March 02:30 is the skipped 02:30, which becomes 03:00 at UTC-4: the slot of the previous day.
     [
-      'a wall time that is skipped is the next valid moment',
+      'moves a skipped wall time to the next valid time',
       { ...hourly, timeZone: 'America/New_York', minimizeFresh: false },
       '2026-03-09T06:30Z',
       '2026-03-08T07:00Z',
       '2026-03-09T06:30Z',
     ],
-    // 2 November 01:30 at UTC-5 back to 1 November 01:30, first at UTC-4.
+    // One day before 2 November 01:30 at UTC-5 is 1 November 01:30, which occurs first at UTC-4.
     [
-      'a wall time that is repeated is its first coming',
+      'uses the first occurrence of a repeated wall time',
       { ...hourly, timeZone: 'America/New_York' },
       '2026-11-02T06:30Z',
       '2026-11-01T05:00Z',
       '2026-11-02T06:00Z',
     ],
-    // 16:15 in Kolkata (UTC+5:30), back to 15:15.
+    // The slot is 16:15 in Kolkata (UTC+5:30); one hour before is 15:15.
     [
-      'hours of Kolkata',
+      'starts and ends with hours of Kolkata',
       { ...hourly, timeZone: 'Asia/Kolkata', range: 'ago(1h)' },
       '2026-01-15T10:45Z',
       '2026-01-15T09:30Z',
       '2026-01-15T10:30Z',
     ],
     [
-      'nothing left of a half hour: the last whole hour before',
+      'returns the previous whole hour when a range of half an hour contains none',
       { ...hourly, range: 'ago(30m)' },
       '2026-01-15T10:45Z',
       '2026-01-15T09:00Z',
       '2026-01-15T10:00Z',
     ],
     [
-      'a slot at a boundary, and a range shorter than the bucket',
+      'returns the previous whole hour when the slot is at a boundary and the range is shorter than the bucket',
       { ...hourly, range: 'ago(30m)' },
       '2026-01-15T10:00Z',
       '2026-01-15T09:00Z',
       '2026-01-15T10:00Z',
     ],
     [
-      'nothing left of a month: the last whole month before, of 31 days',
+      'returns the previous whole month, of 31 days, when the range contains none',
       { ...daily, aggregationBucket: 'MONTH' },
       '2026-11-15T06:00Z',
       '2026-10-01T00:00Z',
       '2026-11-01T00:00Z',
     ],
     [
-      'the last whole month before 1 March, of 28 days',
+      'returns February, of 28 days, for a slot on 1 March',
       { ...daily, aggregationBucket: 'MONTH' },
       '2026-03-01T03:00Z',
       '2026-02-01T00:00Z',
       '2026-03-01T00:00Z',
     ],
     [
-      'a start within a month takes that month whole',
+      'includes the whole month when the range starts within it',
       { ...daily, aggregationBucket: 'MONTH', range: 'ago(31d)' },
       '2026-03-01T03:00Z',
       '2026-01-01T00:00Z',
       '2026-03-01T00:00Z',
     ],
     [
-      'the last whole month is before the end, not before the slot',
+      'returns the last whole month before the end, not before the slot',
       { ...daily, aggregationBucket: 'MONTH', range: 'ago(40d)', endTimeOffset: 'ago(20d)' },
       '2026-11-15T06:00Z',
       '2026-09-01T00:00Z',
       '2026-10-01T00:00Z',
     ],
-    // 1 January 2026 is a Thursday, and so is 25 December.
+    // 1 January 2026 and 25 December 2025 are Thursdays.
     [
-      'a week of Mondays',
+      'starts and ends weeks on Mondays',
       { ...daily, aggregationBucket: 'WEEK', range: 'ago(7d)' },
       '2026-01-01T06:00Z',
       '2025-12-22T00:00Z',
       '2025-12-29T00:00Z',
     ],
     [
-      'ISO week 53 of 2026',
+      'returns ISO week 53 of 2026',
       { ...daily, aggregationBucket: 'WEEK', range: 'ago(7d)' },
       '2027-01-04T01:00Z',
       '2026-12-28T00:00Z',
       '2027-01-04T00:00Z',
     ],
-    // 31 December 20:00 at UTC+14, back to the skipped 30 December: the 31st is left, and has not ended.
+    // One day before 31 December 20:00 at UTC+14 is the skipped 30 December: only the 31st remains, and it has not ended.
     [
-      'the day after the one that Apia skipped: the last whole day is the 29th',
+      'returns the 29th on the day after the 30th that Apia skipped',
       { ...daily, timeZone: 'Pacific/Apia' },
       '2011-12-31T06:00Z',
       '2011-12-29T10:00Z',
       '2011-12-30T10:00Z',
     ],
-    // 9 March 02:30 back a day of 23 hours is 07:00Z, back 1,439 minutes 06:31Z: the end would be before the start.
+    // A day (of 23 hours) before 9 March 02:30 is 07:00Z, and 1,439 minutes before it is 06:31Z: the end would be before the start.
     [
-      'an offset of 1,439 minutes over a day of 23 hours',
+      'returns the last whole hour before the end when the offset is longer than a day of 23 hours',
       { ...hourly, timeZone: 'America/New_York', endTimeOffset: 'ago(1439m)', minimizeFresh: false },
       '2026-03-09T06:30Z',
       '2026-03-08T05:00Z',
@@ -247,16 +253,16 @@ describe('the window of a slot', () => {
     expect(computeWindow(settings, new Date(slot))).toEqual({ start: new Date(start), end: new Date(end) });
   });
 
-  test('the longest range stays within what dates hold', () => {
+  test('returns a valid date with the longest range', () => {
     const { start } = computeWindow(
       { ...daily, range: `ago(${LONGEST_AGO_DAYS}d)`, timeZone: 'America/New_York' },
       new Date('2026-11-15T06:00Z'),
     );
-    // 36,500 days are 100 years less the 25 leap days from 29 February 1928 to 2024.
+    // 36,500 days are 100 years minus the 25 leap days from 29 February 1928 to 2024.
     expect(start).toEqual(new Date('1926-12-10T05:00Z'));
   });
 
-  test('starts with a bucket, has a length, and ends no later than its offset says', () => {
+  test('starts with a bucket, is not empty, and ends at or before the slot minus the offset', () => {
     const amount = fc.integer({ min: 1, max: 100 });
     const unit = fc.constantFrom('d', 'h', 'm');
     const settings = fc.record({
