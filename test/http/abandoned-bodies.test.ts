@@ -13,13 +13,13 @@ afterAll(() => server.stop());
 const heldBytes = async (): Promise<number> =>
   (await scrape(server.url)).value('sluice_request_memory_bytes') ?? Number.NaN;
 
-/** Records that the general reader has to look at, one by one. */
+/** Body with invalid records, which the general reader has to validate one by one. */
 const listOf = (first: string, records: number): string => `{"records":[${first},${'{},'.repeat(records)}{}]}`;
 
 test.each([
-  ['read one by one', '{}'],
-  ['parsed as a whole', '0'],
-])('a list of records > is not read further when its client has gone: %s', async (_, first) => {
+  ['records are read one by one', '{}'],
+  ['the body is parsed as a whole', '0'],
+])('list of records > is not read further after its client disconnected when %s', async (_, first) => {
   const body = listOf(first, 400_000);
   const { socket } = await openRawConnection(server.url);
   socket.write(
@@ -27,7 +27,7 @@ test.each([
   );
   await eventually(heldBytes, (bytes) => bytes >= body.length);
   socket.destroy();
-  // Both have the same share of the process, so this one is answered long before the other could have been read.
+  // Both requests get the same share of the processor, so this one ends long before the other could have been read.
   const { status } = await ask(server, `POST ${allocationPath('x', 'sum')}`, {
     body: { records: Array.from({ length: 40_000 }, () => ({})) },
   });

@@ -9,14 +9,14 @@ import { openRawConnection, type RawConnection, sendRaw } from '../support/raw-r
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
 
-// Requests without a valid key: little of them is read, in little time, and few of them at the same time.
+// Limits of requests without a valid key: their size, their duration, and how many are open at the same time.
 
 const MAX_BODY = 64 * 1024;
 const MAX_OPEN = 3;
 const SECONDS = 1;
 
 let server: TestServer;
-/** The same with a time limit that no test reaches. */
+/** The same server with a time limit that no test reaches. */
 let patient: TestServer;
 beforeAll(async () => {
   const env = { ROLE: 'api', MAX_ANONYMOUS_BODIES: String(MAX_OPEN) };
@@ -68,8 +68,8 @@ const post = async (
 
 const documentOf = (query: string, bytes = 0): string => JSON.stringify({ query }).padEnd(bytes);
 
-describe.each(KEYS)('a request with %s', (_, key) => {
-  test('is answered: introspection, and that viewer needs a key', async () => {
+describe.each(KEYS)('request with %s', (_, key) => {
+  test('can use introspection, and gets UNAUTHENTICATED for viewer', async () => {
     expect(await post(documentOf(getIntrospectionQuery()), { key })).toMatchObject({ status: 200, code: undefined });
     expect(await post(documentOf('{ viewer { accountName } }'), { key })).toMatchObject({
       status: 401,
@@ -81,7 +81,7 @@ describe.each(KEYS)('a request with %s', (_, key) => {
     expect(await response.text()).toContain('"UNAUTHENTICATED"');
   });
 
-  test('has a body of 64 KiB at most', async () => {
+  test('can have a body of up to 64 KiB', async () => {
     expect(await post(documentOf('{ __typename }', MAX_BODY), { key })).toMatchObject({ status: 200 });
     for (const bytes of [MAX_BODY + 1, 4 * MAX_BODY]) {
       const refused = await post(documentOf('{ __typename }', bytes), { key });
@@ -97,14 +97,14 @@ describe.each(KEYS)('a request with %s', (_, key) => {
     ['gzip', gzipSync],
     ['deflate', deflateSync],
     ['br', brotliCompressSync],
-  ])('has no body that is compressed: %s', async (encoding, compress) => {
+  ])('cannot have a compressed body: %s', async (encoding, compress) => {
     const headers = { 'content-encoding': encoding };
     const body = compress(documentOf('{ __typename }'));
     expect(await post(body, { key, headers })).toMatchObject({ status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' });
     expect(await post(body, { key: server.key, headers })).toMatchObject({ status: 200 });
   });
 
-  test('is refused by the REST routes before its body is sent', async () => {
+  test('is rejected by the REST routes before its body is sent', async () => {
     for (const [path, status] of [
       [allocationPath('x', 'sum'), 403],
       ['/jobs', 401],
@@ -121,7 +121,7 @@ describe.each(KEYS)('a request with %s', (_, key) => {
   });
 });
 
-test('a number of any length > is refused before it is parsed when there is no valid key', async () => {
+test('long number > is rejected before it is parsed when there is no valid key', async () => {
   const documentWith = (zeros: number): string => `{"query":"{ __typename }","variables":{"x":1${'0'.repeat(zeros)}}}`;
   expect(await post(documentWith(160_000))).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
   expect(await post(documentWith(60_000))).toMatchObject({ status: 400, code: 'BAD_REQUEST' });
@@ -129,8 +129,8 @@ test('a number of any length > is refused before it is parsed when there is no v
   expect(response.status).toBe(400);
 });
 
-describe('the time of a request', () => {
-  /** Writes one byte after the other until the server closes the connection. */
+describe('time limit of a request', () => {
+  /** Writes one byte every 50 ms until the server closes the connection. */
   const drip = async ({ socket, closed }: RawConnection): Promise<string> => {
     const timer = setInterval(() => socket.write('x'), 50);
     const answer = await closed;
@@ -138,13 +138,13 @@ describe('the time of a request', () => {
     return answer;
   };
 
-  test('is over for headers that are slow, with whatever key', async () => {
+  test('ends a request with slow headers, even with a valid key', async () => {
     const connection = await openRawConnection(server.url);
     connection.socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\nX-API-Key: ${server.key}\r\nX-Long: `);
     expect(await drip(connection)).toMatch(/^HTTP\/1\.1 408 /);
   });
 
-  test('is over for headers that are slow on a connection that served a request before', async () => {
+  test('ends a request with slow headers on a connection that served a request before', async () => {
     const connection = await openRawConnection(server.url);
     connection.socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
     await once(connection.socket, 'data');
@@ -152,7 +152,7 @@ describe('the time of a request', () => {
     expect(await drip(connection)).toMatch(/^HTTP\/1\.1 200 [^]*HTTP\/1\.1 408 /);
   });
 
-  test('is over for a body that is slow without a valid key', async () => {
+  test('ends a request with a slow body when it has no valid key', async () => {
     const connection = await openRawConnection(server.url);
     connection.socket.write(
       'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{',
@@ -163,19 +163,19 @@ describe('the time of a request', () => {
     expect(answer).toContain('1 seconds together');
   });
 
-  test('is over for a body that nobody reads', async () => {
+  test('closes the connection when the route does not read a slow body', async () => {
     const connection = await openRawConnection(server.url);
     connection.socket.write('POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{');
     expect(await drip(connection)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  test('is not that of a body with a valid key', async () => {
+  test('does not apply to a body with a valid key', async () => {
     const connection = await openRawConnection(server.url);
     const body = documentOf('{ viewer { accountName } }');
     connection.socket.write(
       `POST /graphql HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-API-Key: ${server.key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n{`,
     );
-    // Another one without a key, which began later, is over first.
+    // A request without a key, which began later, ends first.
     const other = await openRawConnection(server.url);
     other.socket.write(
       'POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{',
@@ -186,7 +186,7 @@ describe('the time of a request', () => {
   });
 });
 
-describe('bodies that are open at the same time', () => {
+describe('concurrent bodies', () => {
   const open = async (): Promise<RawConnection> => {
     const connection = await openRawConnection(patient.url);
     connection.socket.write(
@@ -196,7 +196,7 @@ describe('bodies that are open at the same time', () => {
   };
   const query = documentOf('{ __typename }');
 
-  test('are no more than MAX_ANONYMOUS_BODIES without a valid key, and valid keys do not notice', async () => {
+  test('are limited to MAX_ANONYMOUS_BODIES without a valid key, and not limited with one', async () => {
     const connections: RawConnection[] = [];
     for (let index = 0; index < MAX_OPEN; index += 1) connections.push(await open());
     const refused = await eventually(
@@ -219,7 +219,7 @@ describe('bodies that are open at the same time', () => {
 });
 
 describe('connection_init', () => {
-  test('has at most 16 KiB', async () => {
+  test('can have up to 16 KiB', async () => {
     const within = await openSocket(server.url, { Authorization: `Bearer ${'k'.repeat(15_000)}` });
     expect(await within.closed).toBe(4401);
     for (const value of ['k'.repeat(80_000), `bearer${' '.repeat(80_000)}x`]) {
@@ -228,7 +228,7 @@ describe('connection_init', () => {
     }
   });
 
-  test('has at most 16 KiB in however many frames, with those before it', async () => {
+  test('can have up to 16 KiB together with all frames before it', async () => {
     const pieces = await openSocket(server.url);
     for (let index = 0; index < 20; index += 1) pieces.socket.send('x'.repeat(1000), { fin: false });
     expect(await pieces.closed).toBe(1009);
@@ -237,7 +237,7 @@ describe('connection_init', () => {
     expect(await pings.closed).toBe(1009);
   });
 
-  test('lifts the limit when it brings a valid key', async () => {
+  test('removes the limit when it has a valid key', async () => {
     const client = await openSocket(server.url, { 'X-API-Key': server.key });
     await client.until(({ type }) => type === 'connection_ack');
     client.send({
@@ -250,11 +250,11 @@ describe('connection_init', () => {
   });
 });
 
-describe('a wrong key and a missing one are told apart', () => {
+describe('UNAUTHENTICATED', () => {
   const EXPECTED = ['No key was sent', 'it is unknown', 'its checksum is wrong', 'it is unknown'];
 
   test.each(KEYS.map(([name, key], index) => [name, key, EXPECTED[index] ?? ''] as const))(
-    'with %s, over HTTP and WebSocket',
+    'names the cause over HTTP and WebSocket when a request has %s',
     async (_, key, expected) => {
       const headers = { accept: 'text/event-stream' };
       expect((await post(documentOf('{ viewer { accountName } }'), { key })).text).toContain(expected);
@@ -269,8 +269,8 @@ describe('a wrong key and a missing one are told apart', () => {
   );
 });
 
-describe('look-ups of unknown keys', () => {
-  /** Backends that wait for the lock on the table of keys. */
+describe('database queries for unknown keys', () => {
+  /** Returns the number of backends that wait for the lock on the table of keys. */
   const waiting = (): Promise<number> =>
     withClient(server.database.url, async (client) => {
       const { rows } = await client.query<{ count: string }>(
@@ -279,7 +279,7 @@ describe('look-ups of unknown keys', () => {
       return Number(rows[0]?.count);
     });
 
-  test('are two at the same time, and valid keys do not wait behind them', async () => {
+  test('run two at a time and do not delay valid keys', async () => {
     const valid = await server.createKey('default', ['READ']);
     const ask = (key: string): Promise<Answer> => post(documentOf('{ viewer { accountName } }'), { key, to: patient });
     expect(await ask(valid)).toMatchObject({ status: 200 });
@@ -287,9 +287,9 @@ describe('look-ups of unknown keys', () => {
       await client.query('BEGIN; LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
       const strangers = Array.from({ length: 20 }, () => ask(newSecret()));
       await eventually(waiting, (count) => count === 2);
-      // A mistyped key is not looked up.
+      // A mistyped key is rejected without a query.
       expect(await ask(mistyped())).toMatchObject({ status: 401 });
-      // The valid key is looked up again after a while, on a connection of its own.
+      // After some time the server reads the valid key again, on a separate connection.
       const known: Promise<Answer>[] = [];
       await eventually(
         () => {
@@ -301,13 +301,13 @@ describe('look-ups of unknown keys', () => {
       await client.query('COMMIT');
       expect(new Set((await Promise.all(known)).map(({ status }) => status))).toEqual(new Set([200]));
       const answers = await Promise.all(strangers);
-      // Those beyond MAX_ANONYMOUS_BODIES are 503.
+      // Requests beyond MAX_ANONYMOUS_BODIES get 503.
       for (const { status } of answers) expect([401, 503]).toContain(status);
     });
   });
 });
 
-test('NDJSON with a wrong key stores nothing and is refused at once', async () => {
+test('NDJSON upload > is rejected with UNAUTHENTICATED when its key is unknown', async () => {
   const answer = await ask(server, `POST ${allocationPath('x', 'sum')}`, {
     key: newSecret(),
     body: 'x'.repeat(1_000_000),

@@ -4,7 +4,7 @@ import WebSocket from 'ws';
 import { ask, countStored } from '../rest/requests.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-// What a page of another site can make a browser do, and what a browser is told about the pages of this one.
+// Requests that a page of another site can make a browser send, and the policies that responses set for browsers.
 
 const FRIEND = 'https://app.example.com';
 const STRANGER = 'https://evil.example.com';
@@ -20,7 +20,7 @@ const JOB = '{"jobName":"forged","s3Url":"exports","format":"csv","aggregationBu
 const SUM = `mutation { allocationSum(input: { stream: "forged", records: [
   { timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "hooli", value: 1 }] }) { __typename } }`;
 
-describe('a foreign page that sends what a browser sends without asking', () => {
+describe('page of another site that sends requests without a CORS preflight', () => {
   const boundary = (body: string) => `--x\r\nContent-Disposition: form-data; name="operations"\r\n\r\n${body}\r\n--x--`;
   const bodies = (body: string): [type: string, body: string][] => [
     ['application/x-www-form-urlencoded', `query=${encodeURIComponent(body)}`],
@@ -28,14 +28,14 @@ describe('a foreign page that sends what a browser sends without asking', () => 
     ['text/plain', body],
     ['text/plain; charset=application/json', body],
   ];
-  /** Cookies, and what a browser keeps of a login with a dialog: nobody is known by them. */
+  /** Cookies and the credentials of a login dialog, which browsers send automatically and Sluice does not accept. */
   const ambient = () => ({
     origin: STRANGER,
     cookie: `key=${server.key}; X-API-Key=${server.key}; session=1`,
     authorization: `Basic ${Buffer.from(`${server.key}:${server.key}`).toString('base64')}`,
   });
 
-  test('does nothing in the name of the person before it', async () => {
+  test('cannot use the credentials that the browser sends automatically', async () => {
     const before = await countStored(server);
     const statuses = new Set<number>();
     for (const [type, body] of bodies(JSON.stringify({ query: SUM }))) {
@@ -69,7 +69,7 @@ describe('a foreign page that sends what a browser sends without asking', () => 
     expect(await countStored(server)).toEqual(before);
   });
 
-  test('reads nothing with GET: the key of a query stands in a header, and a mutation is no GET', async () => {
+  test('cannot read with a key in the URL, nor execute a mutation by GET', async () => {
     const get = (query: string, more = '') =>
       ask<unknown>(server, `GET /graphql?query=${encodeURIComponent(query)}${more}`, { key: null, headers: ambient() });
     for (const more of ['', `&key=${server.key}`, `&X-API-Key=${server.key}`, `&access_token=${server.key}`]) {
@@ -88,33 +88,36 @@ describe('a foreign page that sends what a browser sends without asking', () => 
   });
 });
 
-describe('pages of other origins', () => {
+describe('CORS_ORIGINS', () => {
   const origins = [STRANGER, 'null', 'http://app.example.com', `${FRIEND}.evil.com`, 'https://APP.example.com', ''];
   const routes = ['GET /jobs', 'POST /jobs', 'PUT /jobs/x', 'DELETE /jobs/x', 'GET /openapi.json', 'POST /graphql'];
 
-  test.each(routes)('%s: those on the list may ask, and read refusals too; others are told nothing', async (route) => {
-    const [method = '', path = ''] = route.split(' ');
-    for (const [origin, isFriend] of [[FRIEND, true] as const, ...origins.map((one) => [one, false] as const)]) {
-      const preflight = await fetch(server.url + path, {
-        method: 'OPTIONS',
-        headers: {
-          origin,
-          'access-control-request-method': method,
-          'access-control-request-headers': 'x-api-key,content-type,idempotency-key',
-        },
-      });
-      const refused = await fetch(server.url + path, { method, headers: { origin } });
-      expect(preflight.ok).toBe(isFriend);
-      for (const { headers } of [preflight, refused]) {
-        expect(headers.get('access-control-allow-origin')).toBe(isFriend ? FRIEND : null);
-        expect(headers.get('access-control-allow-credentials')).toBeNull();
-        expect(headers.get('vary')).toBe('Origin');
+  test.each(routes)(
+    'lets listed origins send %s and read error responses, and sends no CORS headers to others',
+    async (route) => {
+      const [method = '', path = ''] = route.split(' ');
+      for (const [origin, isFriend] of [[FRIEND, true] as const, ...origins.map((one) => [one, false] as const)]) {
+        const preflight = await fetch(server.url + path, {
+          method: 'OPTIONS',
+          headers: {
+            origin,
+            'access-control-request-method': method,
+            'access-control-request-headers': 'x-api-key,content-type,idempotency-key',
+          },
+        });
+        const refused = await fetch(server.url + path, { method, headers: { origin } });
+        expect(preflight.ok).toBe(isFriend);
+        for (const { headers } of [preflight, refused]) {
+          expect(headers.get('access-control-allow-origin')).toBe(isFriend ? FRIEND : null);
+          expect(headers.get('access-control-allow-credentials')).toBeNull();
+          expect(headers.get('vary')).toBe('Origin');
+        }
+        expect(preflight.headers.get('access-control-allow-methods')).toBe(isFriend ? 'GET, POST, PUT, DELETE' : null);
       }
-      expect(preflight.headers.get('access-control-allow-methods')).toBe(isFriend ? 'GET, POST, PUT, DELETE' : null);
-    }
-  });
+    },
+  );
 
-  test('a WebSocket is opened for those on the list, for pages of this server, and for who is no browser', async () => {
+  test('lets listed origins, pages of this server and clients without an origin open a WebSocket', async () => {
     const open = async (origin: string | undefined): Promise<number> => {
       const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
         ...(origin !== undefined && { origin }),
@@ -139,7 +142,7 @@ describe('pages of other origins', () => {
 
 const NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-describe('every answer', () => {
+describe('every response', () => {
   test.each<[route: string, options: Parameters<typeof ask>[2], status: number]>([
     ['GET /healthz', {}, 200],
     ['GET /readyz', {}, 200],
@@ -153,7 +156,7 @@ describe('every answer', () => {
     ['POST /graphql', { body: '{' }, 415],
     ['POST /graphql', { body: Buffer.alloc(6_000_000), headers: { 'content-type': 'application/json' } }, 413],
     ['POST /jobs', { body: Buffer.alloc(6_000_000) }, 413],
-  ])('%s, %#: is neither guessed at, framed, kept nor loaded by others', async (route, options, status) => {
+  ])('forbids sniffing, framing, caching and loading by other sites: %s, %#', async (route, options, status) => {
     const answer = await ask<unknown>(server, route, options);
     expect(answer.status).toBe(status);
     const headers = Object.fromEntries(answer.headers);
@@ -170,7 +173,7 @@ describe('every answer', () => {
   });
 
   test.each(['/graphql', '/docs'])(
-    'the page %s has a policy of its own, without other hosts, and no frames',
+    'has a Content-Security-Policy without other hosts or frames when it is the page %s',
     async (path) => {
       const { headers } = await fetch(server.url + path, { headers: { accept: 'text/html' } });
       const policy = headers.get('content-security-policy') ?? '';
@@ -190,7 +193,7 @@ describe('every answer', () => {
   );
 });
 
-describe('what tells of the API can be switched off', () => {
+describe('server with GRAPHIQL, INTROSPECTION and DOCS set to false', () => {
   let silent: TestServer;
   beforeAll(async () => {
     const env = { ROLE: 'api', GRAPHIQL: 'false', INTROSPECTION: 'false', DOCS: 'false' };
@@ -198,7 +201,7 @@ describe('what tells of the API can be switched off', () => {
   });
   afterAll(() => silent.stop());
 
-  test('GraphiQL', async () => {
+  test('does not serve GraphiQL', async () => {
     for (const accept of ['text/html', 'text/html,application/xhtml+xml,*/*;q=0.8']) {
       const answer = await fetch(`${silent.url}/graphql`, { headers: { accept } });
       expect([400, 406]).toContain(answer.status);
@@ -206,7 +209,7 @@ describe('what tells of the API can be switched off', () => {
     }
   });
 
-  test('the description of the REST routes', async () => {
+  test('does not serve the description of the REST routes', async () => {
     for (const path of ['/docs', '/docs/', '/docs/swagger-ui.css', '/openapi.json']) {
       const answer = await ask(silent, `GET ${path}`, { key: null });
       expect(answer).toMatchObject({ status: 404, body: { error: { code: 'NOT_FOUND' } } });
@@ -220,7 +223,7 @@ describe('what tells of the API can be switched off', () => {
     '{ __schema { queryType { name } } }',
     '{ __type(name: "Job") { name } }',
     '{ viewer { accountName } ...F } fragment F on Query { __schema { types { name } } }',
-  ])('introspection, whoever asks: %s', async (query) => {
+  ])('rejects introspection with and without a key: %s', async (query) => {
     for (const key of [silent.key, null]) {
       const { data, errors = [] } = await silent.request(query, {}, key);
       expect(data).toBeUndefined();
@@ -231,7 +234,7 @@ describe('what tells of the API can be switched off', () => {
     expect((await server.request(query, {}, server.key)).errors).toBeUndefined();
   });
 
-  test('its place in a document stays', async () => {
+  test('still returns __typename', async () => {
     expect(await silent.graphql('{ __typename viewer { __typename } }')).toEqual({
       __typename: 'Query',
       viewer: { __typename: 'Viewer' },
@@ -254,7 +257,7 @@ describe('what tells of the API can be switched off', () => {
       'query ($b: AggregationBucket!) { usage(input: { from: "", to: "", aggregationBucket: $b }) { __typename } }',
       { b: 'DAYS' },
     ],
-  ])('and no error makes up for it: %s', async (query, variables) => {
+  ])('suggests no names in errors: %s', async (query, variables) => {
     const told = await silent.request(query, variables);
     expect(told.errors?.length).toBeGreaterThan(0);
     expect(JSON.stringify(told.errors)).not.toMatch(/did you mean/i);

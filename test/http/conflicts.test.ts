@@ -13,7 +13,7 @@ afterAll(() => server.stop());
 const RECORD = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', elementName: 'hooli', value: '1' };
 const BODY = { records: [{ ...RECORD, 'element-name': 'hooli', elementName: undefined }] };
 
-/** Makes PostgreSQL roll back every write with this error, as it does for conflicts with transactions of others. */
+/** Makes PostgreSQL roll back every write with this error, as it does for conflicts with other transactions. */
 const conflicting = (state: string) =>
   withClient(server.database.url, async (client) => {
     await client.query(`CREATE OR REPLACE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql
@@ -23,10 +23,10 @@ const conflicting = (state: string) =>
 const peaceful = () => withClient(server.database.url, (client) => client.query('DROP TRIGGER conflict ON operations'));
 
 describe.each([
-  ['a serialization failure', '40001'],
-  ['a deadlock', '40P01'],
+  ['serialization failure', '40001'],
+  ['deadlock', '40P01'],
 ])('%s', (_, state) => {
-  test('is 503 with Retry-After over GraphQL and REST, and the same request is written later', async () => {
+  test('returns 503 over GraphQL and REST, with Retry-After, and a retry of the request succeeds', async () => {
     const stream = `stream-${state}`;
     const input = { stream, records: [RECORD], idempotencyKey: state };
     await conflicting(state);

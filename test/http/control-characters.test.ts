@@ -5,7 +5,7 @@ import { addRecords, createJob, endedRun, runJob } from '../support/job-steps.ts
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 
-// What callers choose goes into headers, keys and mails; no character of it begins a line of its own there.
+// Text of clients is written into headers, object keys and mails. No character of it can begin a new line there.
 
 let smtp: TestSmtp;
 let server: TestServer;
@@ -70,7 +70,7 @@ describe.each<[string, (text: string) => readonly [field: string, type: string, 
     (text) => ['createApiKey(input: $i)', 'CreateApiKeyInput', { name: `k${text}k`, scopes: ['READ'] }],
   ],
 ])('%s', (_name, inputWith) => {
-  test('with a control character is refused, as an issue of the input', async () => {
+  test('is rejected with VALIDATION_FAILED when it contains a control character', async () => {
     for (const text of INJECTED) {
       const [field, type, input] = inputWith(text);
       const answer = await server.request<Record<string, { code?: string }>>(
@@ -82,7 +82,7 @@ describe.each<[string, (text: string) => readonly [field: string, type: string, 
   });
 });
 
-/** The head of the answer to these very bytes. */
+/** Sends exactly these bytes and returns the head of the response. */
 const headOf = async (request: string): Promise<string> => {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   await once(socket, 'connect');
@@ -97,7 +97,7 @@ const headOf = async (request: string): Promise<string> => {
   return answer.slice(0, answer.indexOf('\r\n\r\n'));
 };
 
-test('no path, query or header comes back as a header', async () => {
+test('path, query or header with a line break > adds no header to the response', async () => {
   const evil = 'x%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a';
   const body = JSON.stringify({ records: [{ ...record, elementName: undefined, 'element-name': 'e' }] });
   for (const [line, more] of [
@@ -118,12 +118,12 @@ test('no path, query or header comes back as a header', async () => {
     );
     expect(head).toMatch(/^HTTP\/1\.1 [2-4]\d\d /);
     expect(head).not.toMatch(/^set-cookie/im);
-    // oxlint-disable-next-line no-control-regex -- control characters are what it looks for
+    // oxlint-disable-next-line no-control-regex -- the pattern matches control characters
     expect(head.replaceAll('\r\n', '')).not.toMatch(/[\u0000-\u001f\u007f-\u009f]/);
   }
 });
 
-test('two headers of a kind, and one that breaks its line, are no way around', async () => {
+test('request > is rejected with 400 when a header breaks its line or two headers give the length', async () => {
   for (const more of [
     'Idempotency-Key: a\nSet-Cookie: a=b\r\n',
     'Idempotency-Key: a\rSet-Cookie: a=b\r\n',
@@ -138,7 +138,7 @@ test('two headers of a kind, and one that breaks its line, are no way around', a
   }
 });
 
-test('what a job may be called and described by reaches S3 and a mail as it is, in its own line', async () => {
+test('name, description, path and e-mail of a job > are escaped in requests to S3 and in mails', async () => {
   const description = 'first\r\nBcc: victim@example.com\r\n\u001b[2J';
   const made = await createJob(server, {
     ...job,

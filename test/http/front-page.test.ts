@@ -12,7 +12,7 @@ const BROWSER = 'text/html,application/xhtml+xml,*/*;q=0.8';
 const open = (at: TestServer, accept?: string, method = 'GET'): Promise<Response> =>
   fetch(`${at.url}/`, { method, redirect: 'manual', ...(accept !== undefined && { headers: { accept } }) });
 
-/** Another server on the same database. */
+/** Runs the work with another server on the same database. */
 const withServer = async (env: Record<string, string>, work: (other: TestServer) => Promise<void>): Promise<void> => {
   const other = await startTestServer({ env, database: server.database, s3: server.s3 });
   try {
@@ -22,10 +22,10 @@ const withServer = async (env: Record<string, string>, work: (other: TestServer)
   }
 };
 
-/** The first column of the list. */
+/** Returns the first column of the list. */
 const pathsIn = (text: string): string[] => [...text.matchAll(/^ {2}(\S.*?) {2}/gm)].map(([, path = '']) => path);
 
-describe('the front page', () => {
+describe('front page', () => {
   test('redirects a browser to GraphiQL, relative to a path prefix', async () => {
     for (const method of ['GET', 'HEAD']) {
       const response = await open(server, BROWSER, method);
@@ -58,7 +58,7 @@ describe('the front page', () => {
     }
   });
 
-  test('is a short page of what is on when GraphiQL is off', () =>
+  test('is an HTML list of what is served when GRAPHIQL is false', () =>
     withServer({ ROLE: 'api', GRAPHIQL: 'false' }, async (other) => {
       const response = await open(other, BROWSER);
       expect(response.status).toBe(200);
@@ -86,7 +86,7 @@ describe('the front page', () => {
       expect(pathsIn(await (await open(other)).text())).not.toContain('docs');
     }));
 
-  test('names what a background server serves', () =>
+  test('lists what is served when ROLE is worker', () =>
     withServer({ ROLE: 'worker' }, async (other) => {
       const text = await (await open(other)).text();
       expect(text).toContain('ROLE=worker');
@@ -94,7 +94,7 @@ describe('the front page', () => {
       expect((await open(other, BROWSER)).status).toBe(200);
     }));
 
-  test('is not there for other methods', async () => {
+  test('returns 404 for other methods', async () => {
     expect((await open(server, BROWSER, 'POST')).status).toBe(404);
   });
 });

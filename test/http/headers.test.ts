@@ -5,7 +5,7 @@ import { allocationPath, ask, issuesOf, NDJSON, type Receipt } from '../rest/req
 import { openRawConnection, sendRaw } from '../support/raw-requests.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-// Every header that Sluice reads or writes, and what its RFC or draft says of it. Others of this folder try more of it:
+// Every header that Sluice reads or writes, with the rule of its RFC or draft. Other files of this folder test more of them:
 // browsers.test.ts (Origin, Vary), proxies.test.ts (event streams, Keep-Alive, request targets), anonymous.test.ts.
 
 let server: TestServer;
@@ -19,7 +19,7 @@ const BODY = `{"records":[${RECORD}]}`;
 const QUERY = '{"query":"{ viewer { accountName } }"}';
 const SUM = allocationPath('headers', 'sum');
 
-/** The response to these headers, over a connection that closes. */
+/** Sends a request with these headers over a connection that closes, and returns the response. */
 const raw = (line: string, headers: readonly string[], body = ''): Promise<string> =>
   sendRaw(
     server.url,
@@ -30,18 +30,18 @@ const graphql = (...headers: string[]): Promise<string> =>
   raw('POST /graphql', withKey(`Content-Length: ${QUERY.length}`, ...headers), QUERY);
 
 interface Case {
-  /** Header, RFC or draft, and what it says. */
+  /** Header, RFC or draft, and its rule. */
   readonly rule: string;
   readonly send: () => Promise<string>;
   readonly status: number;
-  /** Lines of the head, or parts of the body. */
+  /** Expected lines of the head or parts of the body. */
   readonly has?: readonly RegExp[];
   readonly lacks?: RegExp;
 }
 
 const CASES: readonly Case[] = [
   {
-    rule: 'Authorization (RFC 9110, 11.1): the scheme is case-insensitive, and several blanks may follow',
+    rule: 'Authorization (RFC 9110, 11.1): the scheme is case-insensitive, and several spaces can follow',
     send: () => raw('GET /jobs', [`Authorization: BEARER   ${server.key}`]),
     status: 200,
   },
@@ -58,7 +58,7 @@ const CASES: readonly Case[] = [
     has: [/^www-authenticate: Bearer realm="Sluice", error="invalid_token"\r$/im],
   },
   {
-    rule: 'Content-Type (RFC 9110, 8.3.1): type and parameters in any case, a value in quotes, blanks around ";"',
+    rule: 'Content-Type (RFC 9110, 8.3.1): type and parameters in any case, a value in quotes, spaces around ";"',
     send: () => graphql('Content-Type: Application/JSON ; Charset="UTF-8"'),
     status: 200,
   },
@@ -83,30 +83,30 @@ const CASES: readonly Case[] = [
     status: 200,
   },
   {
-    rule: 'Content-Encoding (RFC 9110, 5.6.1, 8.4): empty elements and identity do not count',
+    rule: 'Content-Encoding (RFC 9110, 5.6.1, 8.4): empty elements and identity are ignored',
     send: () => graphql('Content-Type: application/json', 'Content-Encoding: , identity,'),
     status: 200,
   },
   {
-    rule: 'Accept-Encoding (RFC 9110, 15.5.16): 415 because of the encoding lists those that are taken',
+    rule: 'Accept-Encoding (RFC 9110, 15.5.16): a 415 for the encoding lists the supported encodings',
     send: () => graphql('Content-Type: application/json', 'Content-Encoding: zstd'),
     status: 415,
     has: [/^accept-encoding: gzip, deflate, br\r$/im],
   },
   {
-    rule: 'Accept-Encoding: the same of the REST routes, for a list of two',
+    rule: 'Accept-Encoding: the REST routes list them too, after a request with two encodings',
     send: () => raw(`POST ${SUM}`, withKey('Content-Encoding: gzip, gzip', `Content-Length: ${BODY.length}`), BODY),
     status: 415,
     has: [/^accept-encoding: gzip, deflate, br\r$/im],
   },
   {
-    rule: 'Accept (RFC 9110, 12.4.2): a page is not for who likes JSON better',
+    rule: 'Accept (RFC 9110, 12.4.2): a client that prefers JSON does not get a page',
     send: () => raw('GET /graphql?query={__typename}', withKey('Accept: text/html;q=0.5, application/json')),
     status: 200,
     has: [/^content-type: application\/json; charset=utf-8\r$/im],
   },
   {
-    rule: 'Accept (RFC 9110, 12.4.2): q=0 rules a page out',
+    rule: 'Accept (RFC 9110, 12.4.2): q=0 excludes a page',
     send: () => raw('GET /graphql?query={__typename}', withKey('Accept: text/html;q=0, */*')),
     status: 200,
     has: [/^content-type: application\/(?:graphql-response\+)?json; charset=utf-8\r$/im],
@@ -122,7 +122,7 @@ const CASES: readonly Case[] = [
     has: [/^content-type: application\/graphql-response\+json; charset=utf-8\r$/im],
   },
   {
-    rule: 'Accept (RFC 9110, 12.4.2): q=0 rules a media type out',
+    rule: 'Accept (RFC 9110, 12.4.2): q=0 excludes a media type',
     send: () =>
       graphql(
         'Content-Type: application/json',
@@ -138,7 +138,7 @@ const CASES: readonly Case[] = [
     lacks: /^content-encoding:/im,
   },
   {
-    rule: 'Content-Length and Transfer-Encoding (RFC 9112, 6.3): a request with both is refused',
+    rule: 'Content-Length and Transfer-Encoding (RFC 9112, 6.3): a request with both is rejected',
     send: () =>
       raw(
         'POST /graphql',
@@ -148,17 +148,17 @@ const CASES: readonly Case[] = [
     status: 400,
   },
   {
-    rule: 'Content-Length (RFC 9112, 6.3): two that differ are refused',
+    rule: 'Content-Length (RFC 9112, 6.3): two different values are rejected',
     send: () => raw('POST /graphql', withKey('Content-Length: 5', 'Content-Length: 6'), 'xxxxxx'),
     status: 400,
   },
   {
-    rule: 'Host (RFC 9112, 3.2): a request without one is refused',
+    rule: 'Host (RFC 9112, 3.2): a request without it is rejected',
     send: () => sendRaw(server.url, 'GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n'),
     status: 400,
   },
   {
-    rule: 'Expect (RFC 9110, 10.1.1): the final status instead, if the body is not read',
+    rule: 'Expect (RFC 9110, 10.1.1): the final status instead of 100 if the body is not read',
     send: () => raw(`POST ${SUM}`, ['Expect: 100-continue', 'Content-Length: 1000000']),
     status: 403,
     lacks: /100 Continue/,
@@ -181,13 +181,13 @@ const CASES: readonly Case[] = [
     has: [/^cache-control: no-store\r$/im],
   },
   {
-    rule: 'X-Request-Id: a well-formed one comes back, another one is replaced',
+    rule: 'X-Request-Id: a well-formed id is returned',
     send: () => raw('GET /healthz', ['X-Request-Id: abc-1']),
     status: 200,
     has: [/^x-request-id: abc-1\r$/im],
   },
   {
-    rule: 'X-Request-Id: one that would have to be quoted in a log is replaced',
+    rule: 'X-Request-Id: an id that would need quotes in a log is replaced',
     send: () => raw('GET /healthz', ['X-Request-Id: a"b']),
     status: 200,
     has: [/^x-request-id: [0-9a-f-]{36}\r$/im],
@@ -224,7 +224,7 @@ test.each(CASES.map((one) => [one.rule, one] as const))('%s', async (_, { send, 
   if (lacks) expect(response).not.toMatch(lacks);
 });
 
-test('Expect (RFC 9110, 10.1.1): 100 Continue before a body that is read and has not come yet', async () => {
+test('Expect (RFC 9110, 10.1.1): 100 Continue before the body if it is read', async () => {
   const { socket, closed } = await openRawConnection(server.url);
   const headers = ['Host: x', 'Connection: close', 'Content-Type: application/json', 'Expect: 100-continue'];
   socket.write(
@@ -236,7 +236,7 @@ test('Expect (RFC 9110, 10.1.1): 100 Continue before a body that is read and has
   expect(await closed).toMatch(/\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
 });
 
-test('Retry-After (RFC 9110, 10.2.3) is a whole number of seconds', async () => {
+test('Retry-After (RFC 9110, 10.2.3): a whole number of seconds', async () => {
   const key = await server.createKey('default', ['INGEST']);
   const many = `${RECORD}\n`.repeat(3000);
   await ask(server, `POST ${SUM}`, { key, body: many, headers: NDJSON });
@@ -254,10 +254,10 @@ describe('Idempotency-Key (draft-ietf-httpapi-idempotency-key-header, RFC 8941)'
   test.each([
     ['"order 1"', 'order 1'],
     ['"a\\"b\\\\c"', 'a"b\\c'],
-  ])('%s is the key %s', async (quoted, plain) => {
+  ])('is decoded from %s to %s', async (quoted, plain) => {
     const first = await send(quoted);
     expect(first).toMatchObject({ status: 200, body: { replayed: false } });
-    // As GraphQL has it, and over NDJSON.
+    // GraphQL and NDJSON requests with the same key are replays.
     const { operation } = await server.graphql<{ operation: { operation: { id: string }; replayed: boolean } }>(
       `mutation ($key: String!) { operation: allocationSum(input: { stream: "headers", idempotencyKey: $key, records: [
         { timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "hooli", value: "1" }] })
@@ -269,20 +269,20 @@ describe('Idempotency-Key (draft-ietf-httpapi-idempotency-key-header, RFC 8941)'
     expect(await send(quoted, gzipSync(RECORD), zipped)).toMatchObject({ status: 200, body: { replayed: true } });
   });
 
-  test('without quotes it is the key as it is', async () => {
+  test('is used unchanged when it has no quotes', async () => {
     expect(await send('plain')).toMatchObject({ status: 200, body: { replayed: false } });
     expect(await send('"plain"')).toMatchObject({ status: 200, body: { replayed: true } });
   });
 
   test.each(['"', '"open', '"a"b"', '"a", "b"', String.raw`"\x"`, String.raw`"end\"`, '"\u00fc"'])(
-    '%s is not well-formed, and is refused',
+    'is rejected when it is %s, which is not well-formed',
     async (value) => {
       const answer = await send(value);
       expect([answer.status, issuesOf(answer)]).toEqual([400, ['Idempotency-Key: BAD_TEXT']]);
     },
   );
 
-  test('an empty one is refused', async () => {
+  test('is rejected when it is empty', async () => {
     expect(await send('""')).toMatchObject({ status: 400 });
   });
 });

@@ -6,7 +6,7 @@ import { ask } from '../rest/requests.ts';
 import { openRawConnection, sendRaw } from '../support/raw-requests.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
-// What proxies and load balancers in front of a server rely on. test/clients/nginx.test.ts runs a real one.
+// Behaviour that proxies and load balancers in front of a server rely on. test/clients/nginx.test.ts runs a real proxy.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -14,12 +14,12 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-describe('an event stream', () => {
+describe('event stream', () => {
   test.each([
     ['a subscription', 'subscription { runUpdated { id } }'],
     ['a query', '{ __typename }'],
-    ['a refusal', '{ nothing }'],
-  ])('is neither buffered nor transformed by proxies: %s', async (_, query) => {
+    ['an invalid query', '{ nothing }'],
+  ])('has headers that keep proxies from buffering or transforming it: %s', async (_, query) => {
     const leaving = new AbortController();
     const { headers } = await fetch(`${server.url}/graphql`, {
       method: 'POST',
@@ -34,13 +34,13 @@ describe('an event stream', () => {
   });
 });
 
-describe('an idle connection', () => {
-  test('outlives those of load balancers that keep theirs for 60 seconds', async () => {
+describe('idle connection', () => {
+  test('stays open longer than the 60 seconds of common load balancers by default', async () => {
     const response = await fetch(`${server.url}/healthz`);
     expect(response.headers.get('keep-alive')).toBe('timeout=75');
   });
 
-  test('stays open for KEEP_ALIVE_SECONDS, and a connection without a request for HEADERS_SECONDS', async () => {
+  test('stays open for KEEP_ALIVE_SECONDS, or HEADERS_SECONDS before the first request', async () => {
     const short = await startTestServer({
       env: { ROLE: 'api', KEEP_ALIVE_SECONDS: '1', HEADERS_SECONDS: '1' },
       database: server.database,
@@ -55,7 +55,7 @@ describe('an idle connection', () => {
   });
 });
 
-describe('a request target in absolute form', () => {
+describe('request target in absolute form', () => {
   const get = (target: string, headers = ''): Promise<string> =>
     sendRaw(server.url, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n`);
 
@@ -64,24 +64,27 @@ describe('a request target in absolute form', () => {
     ['HTTP://sluice.example:4000/healthz?x=1', 'alive'],
     ['https://sluice.example/docs', 'docs/start.js'],
     ['http://sluice.example/graphql?query=%7B__typename%7D', '{"data":{"__typename":"Query"}}'],
-  ])('%s is served', async (target, expected) => {
+  ])('is accepted: %s', async (target, expected) => {
     const answer = await get(target);
     expect(answer).toMatch(/^HTTP\/1\.1 200 /);
     expect(answer).toContain(expected);
   });
 
-  test('is served by the REST routes, path and query', async () => {
+  test('is accepted by the REST routes with path and query', async () => {
     const answer = await get('http://sluice.example/jobs?limit=0', `X-API-Key: ${server.key}\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     expect(answer).toContain('"path":["limit"]');
   });
 
-  test.each(['http://sluice.example', 'http://sluice.example?x=1'])('%s is the root', async (target) => {
-    const bodyOf = (answer: string): string => answer.slice(answer.indexOf('\r\n\r\n'));
-    expect(bodyOf(await get(target))).toBe(bodyOf(await get('/')));
-  });
+  test.each(['http://sluice.example', 'http://sluice.example?x=1'])(
+    'is the root when it has no path: %s',
+    async (target) => {
+      const bodyOf = (answer: string): string => answer.slice(answer.indexOf('\r\n\r\n'));
+      expect(bodyOf(await get(target))).toBe(bodyOf(await get('/')));
+    },
+  );
 
-  test('opens a WebSocket for a page of its authority, not of the Host header', async () => {
+  test('allows a WebSocket from a page of its authority and not from one of the Host header', async () => {
     const open = async (origin: string): Promise<number> => {
       const upgrade = request(server.url, {
         path: 'http://sluice.example/graphql',
@@ -111,8 +114,8 @@ describe('a request target in absolute form', () => {
   });
 });
 
-describe('below the path prefix of a proxy', () => {
-  test('pages and documents name relative addresses alone', async () => {
+describe('path prefix of a proxy', () => {
+  test('works with pages and documents, which have only relative addresses', async () => {
     const page = (await ask(server, 'GET /docs', { key: null })).text;
     expect([...page.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, address = '']) => address)).toEqual([
       'data:,',
@@ -130,7 +133,7 @@ describe('below the path prefix of a proxy', () => {
     ['/openapi.json/', '../openapi.json'],
     ['/graphql/', '../graphql'],
     ['/graphql/?query=%7B__typename%7D', '../graphql?query=%7B__typename%7D'],
-  ])('%s redirects a browser to the address from which relative addresses are right', async (path, location) => {
+  ])('is kept when %s redirects a browser to the path without a trailing slash', async (path, location) => {
     const headers = { accept: 'text/html' };
     const response = await fetch(server.url + path, { headers, redirect: 'manual' });
     expect([response.status, response.headers.get('location')]).toEqual([308, location]);
@@ -139,7 +142,7 @@ describe('below the path prefix of a proxy', () => {
   });
 
   test.each(['GET /nothing', 'GET /jobs/check/more', 'POST /unit-cost/v1/telemetry/metric/x'])(
-    '%s names no absolute path where something is served',
+    'works with the response to %s, which names no absolute path of another resource',
     async (route) => {
       const { status, text } = await ask(server, route, { body: route.startsWith('P') ? '{}' : undefined });
       expect(status).toBe(404);
@@ -148,7 +151,7 @@ describe('below the path prefix of a proxy', () => {
     },
   );
 
-  test('the descriptions of the OpenAPI document name no absolute path but those of its routes', async () => {
+  test('works with descriptions of the OpenAPI document, which name no absolute paths except its routes', async () => {
     const { text, body } = await ask<{ paths: object }>(server, 'GET /openapi.json', { key: null });
     const described = [...text.matchAll(/"(?:description|summary)":"((?:[^"\\]|\\.)*)"/g)].map(
       ([, words = '']) => words,
@@ -158,7 +161,7 @@ describe('below the path prefix of a proxy', () => {
     expect(named.filter((path) => !(path in body.paths))).toEqual([]);
   });
 
-  test('links are relative to the address of the request', async () => {
+  test('works with Link headers, which are relative to the path of the request', async () => {
     const record = { timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY', 'element-name': 'hooli', value: '1' };
     const path = '/unit-cost/v1/telemetry/allocation/usage.v1';
     const { headers } = await ask(server, `POST ${path}`, { body: { records: [record] } });
@@ -168,24 +171,24 @@ describe('below the path prefix of a proxy', () => {
   });
 });
 
-describe('one trailing slash in a path', () => {
+describe('path with a trailing slash', () => {
   test.each([
     ['/healthz/', 200, 'alive'],
     ['/readyz/?x=1', 200, 'ready'],
     ['/metrics/', 200, 'sluice_build_info'],
     ['/jobs/', 200, '[]'],
     ['/graphql/?query=%7B__typename%7D', 200, '{"data":{"__typename":"Query"}}'],
-    // Other paths are relative to these.
+    // Two slashes are another path, to which other addresses would be relative.
     ['/healthz//', 404, 'nothing at this path'],
     ['/graphql//', 404, 'nothing at this path'],
     ['//', 404, 'nothing at this path'],
-  ])('%s is answered with %i', async (path, status, text) => {
+  ])('%s returns %i', async (path, status, text) => {
     const answer = await ask(server, `GET ${path}`, { headers: { accept: '*/*' } });
     expect(answer.status).toBe(status);
     expect(answer.text).toContain(text);
   });
 
-  test('is ignored when GraphQL is sent as POST', async () => {
+  test('is accepted for GraphQL by POST', async () => {
     const answer = await ask(server, 'POST /graphql/', {
       body: { query: '{ __typename }' },
       headers: { 'content-type': 'application/json' },
@@ -193,14 +196,14 @@ describe('one trailing slash in a path', () => {
     expect([answer.status, answer.body]).toEqual([200, { data: { __typename: 'Query' } }]);
   });
 
-  test('is ignored when a WebSocket is opened', async () => {
+  test('is accepted for a WebSocket', async () => {
     const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql/`, 'graphql-transport-ws');
     await once(socket, 'open');
     expect(socket.protocol).toBe('graphql-transport-ws');
     socket.terminate();
   });
 
-  test('does not put characters into a redirect that headers may not have', async () => {
+  test('redirects without characters that are not valid in headers', async () => {
     for (const query of ['\x7f', '\xff', '%0d%0ax:y', '#x', '//x']) {
       const sent = `GET /graphql/?${query} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nConnection: close\r\n\r\n`;
       const answer = await sendRaw(server.url, sent);
@@ -210,7 +213,7 @@ describe('one trailing slash in a path', () => {
   });
 });
 
-test('a WebSocket without an origin is opened whatever the Host', async () => {
+test('WebSocket without an origin > is opened with any Host', async () => {
   const socket = new WebSocket(`${server.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', {
     headers: { host: 'other.example' },
   });

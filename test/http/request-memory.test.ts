@@ -6,7 +6,7 @@ import { scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { openSocket } from '../support/socket-client.ts';
 
-// One budget for all bodies that a server holds, whatever way they come in.
+// REQUEST_MEMORY is one budget for all bodies that a server holds, over any protocol.
 
 const BUDGET = 4 * 1024 * 1024;
 const MAX_BODY = 1024 * 1024;
@@ -22,7 +22,7 @@ afterAll(() => server.stop());
 const heldBytes = async (): Promise<number> =>
   (await scrape(server.url)).value('sluice_request_memory_bytes') ?? Number.NaN;
 
-/** A request with a valid key whose body does not end. */
+/** Opens a request with a valid key whose body does not end. */
 const open = async (path: string, type: string, body: Buffer, encoding?: string): Promise<RawConnection> => {
   const connection = await openRawConnection(server.url);
   const encoded = encoding === undefined ? '' : `Content-Encoding: ${encoding}\r\n`;
@@ -34,7 +34,7 @@ const open = async (path: string, type: string, body: Buffer, encoding?: string)
 };
 
 const JSON_TYPE = 'application/json';
-/** Almost a whole body, which a sender of few bytes makes the server hold. */
+/** A few compressed bytes that the server expands to almost the maximum size of a body. */
 const bomb = gzipSync(Buffer.alloc(MAX_BODY - 1000, ' ')).subarray(0, -8);
 const plain = Buffer.alloc(MAX_BODY - 1000, ' ');
 /** A line that does not end. */
@@ -47,25 +47,28 @@ test.each([
   ['REST, compressed', allocationPath('x', 'sum'), JSON_TYPE, bomb, 'gzip'],
   ['NDJSON', allocationPath('x', 'sum'), 'application/x-ndjson', line, undefined],
   ['NDJSON, compressed', allocationPath('x', 'sum'), 'application/x-ndjson', gzipSync(line).subarray(0, -8), 'gzip'],
-])('unfinished bodies beyond the budget are refused with 503: %s', async (_, path, type, body, encoding) => {
-  const connections: RawConnection[] = [];
-  for (let index = 0; index < 8; index += 1) connections.push(await open(path, type, body, encoding));
-  const refused = () => connections.filter(({ received }) => received().includes('OVERLOADED'));
-  await eventually(
-    () => Promise.resolve(refused().length),
-    (count) => count >= 3,
-  );
-  expect(refused()[0]?.received()).toMatch(/^HTTP\/1\.1 503 /);
-  expect(refused()[0]?.received()).toMatch(/\r\nretry-after: 1\r\n/i);
-  const held = await heldBytes();
-  expect(held).toBeLessThanOrEqual(BUDGET);
-  expect(held).toBeGreaterThan(BUDGET / 2);
-  for (const { socket } of connections) socket.destroy();
-  await eventually(heldBytes, (bytes) => bytes === 0);
-  expect(await server.graphql('{ viewer { accountName } }')).toEqual({ viewer: { accountName: 'default' } });
-});
+])(
+  'unfinished bodies > are rejected with 503 when they exceed REQUEST_MEMORY: %s',
+  async (_, path, type, body, encoding) => {
+    const connections: RawConnection[] = [];
+    for (let index = 0; index < 8; index += 1) connections.push(await open(path, type, body, encoding));
+    const refused = () => connections.filter(({ received }) => received().includes('OVERLOADED'));
+    await eventually(
+      () => Promise.resolve(refused().length),
+      (count) => count >= 3,
+    );
+    expect(refused()[0]?.received()).toMatch(/^HTTP\/1\.1 503 /);
+    expect(refused()[0]?.received()).toMatch(/\r\nretry-after: 1\r\n/i);
+    const held = await heldBytes();
+    expect(held).toBeLessThanOrEqual(BUDGET);
+    expect(held).toBeGreaterThan(BUDGET / 2);
+    for (const { socket } of connections) socket.destroy();
+    await eventually(heldBytes, (bytes) => bytes === 0);
+    expect(await server.graphql('{ viewer { accountName } }')).toEqual({ viewer: { accountName: 'default' } });
+  },
+);
 
-test('sockets whose messages are beyond the budget are closed with 1013, and what they held is free again', async () => {
+test('WebSocket messages > close their sockets with 1013 and are released when they exceed REQUEST_MEMORY', async () => {
   const clients = await Promise.all(
     Array.from({ length: 8 }, () => openSocket(server.url, { 'X-API-Key': server.key })),
   );
@@ -85,7 +88,7 @@ test('sockets whose messages are beyond the budget are closed with 1013, and wha
   await eventually(heldBytes, (bytes) => bytes === 0);
 });
 
-test('a body in chunks of one byte is held once, not once for each chunk', async () => {
+test('body in chunks of one byte > is counted once, not once for each chunk', async () => {
   const body = JSON.stringify({ query: '{ viewer { accountName } }' }).padEnd(50_000);
   const chunks = [...body].map((byte) => `1\r\n${byte}\r\n`).join('');
   const { socket, closed } = await openRawConnection(server.url);
@@ -95,7 +98,7 @@ test('a body in chunks of one byte is held once, not once for each chunk', async
   expect(await closed).toContain('"accountName":"default"');
 });
 
-test('a subscription holds its message until it ends', async () => {
+test('subscription > keeps its message in memory until it ends', async () => {
   const client = await openSocket(server.url, { 'X-API-Key': server.key });
   await client.until(({ type }) => type === 'connection_ack');
   const query = 'subscription { runUpdated { id } }'.padEnd(100_000);
@@ -106,12 +109,12 @@ test('a subscription holds its message until it ends', async () => {
   client.close();
 });
 
-/** Its parsed form takes more than the budget; as a string it takes little more than its text. */
+/** A variable whose parsed form exceeds the budget; as a string it takes little more than its text. */
 const manyLists = `[${'[],'.repeat(100_000)}[]]`;
 const askViewer = (variable: string): string =>
   `{"query":"{ viewer { accountName } }","variables":{"undeclared":${variable}}}`;
 
-test('the parsed variables of GraphQL count: a request beyond the budget is refused with 503', async () => {
+test('parsed variables of a request > are counted, and rejected with 503 when they exceed REQUEST_MEMORY', async () => {
   const statusOf = async (variable: string): Promise<number> => {
     const response = await fetch(`${server.url}/graphql`, {
       method: 'POST',
@@ -126,7 +129,7 @@ test('the parsed variables of GraphQL count: a request beyond the budget is refu
   await eventually(heldBytes, (bytes) => bytes === 0);
 });
 
-test('the parsed variables of GraphQL count: a socket whose message is beyond the budget is closed with 1013', async () => {
+test('parsed variables of a WebSocket message > close the socket with 1013 when they exceed REQUEST_MEMORY', async () => {
   const client = await openSocket(server.url, { 'X-API-Key': server.key });
   await client.until(({ type }) => type === 'connection_ack');
   client.socket.send(`{"id":"1","type":"subscribe","payload":${askViewer(manyLists)}}`);

@@ -28,19 +28,19 @@ const sendOver = async (agent: Agent, { url, key }: TestServer): Promise<Answer>
   return { status: response.statusCode, connection: response.headers.connection, isReused: sending.reusedSocket };
 };
 
-test('a request on a kept connection is answered while the server stops, and told that it is the last one there', async () => {
+test('request on a kept connection > is served with Connection: close while the server stops', async () => {
   const server = await startTestServer({ env: { ROLE: 'api' }, resources: { idleMs: 20_000 } });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   expect(await sendOver(agent, server)).toEqual({ status: 200, connection: 'keep-alive', isReused: false });
   const stopped = server.app.stop();
   expect(await sendOver(agent, server)).toEqual({ status: 200, connection: 'close', isReused: true });
   await expect(sendOver(agent, server)).rejects.toThrow('ECONNREFUSED');
-  // Nobody is connected any more, so nobody is waited for.
+  // No client is connected any more, so the server stops without waiting.
   await stopped;
   await server.stop();
 });
 
-test('an upload that was begun is taken to its end, and a connection without a request is no reason to wait', async () => {
+test('upload in flight > is completed before the server stops, which does not wait for idle connections', async () => {
   const server = await startTestServer({ env: { ROLE: 'api', INTAKE_HELD_BYTES: '0' } });
   const idle = new Agent({ keepAlive: true });
   await sendOver(idle, server);
@@ -58,7 +58,7 @@ test('an upload that was begun is taken to its end, and a connection without a r
   await eventually(stagedBatches, (rows) => rows.length > 0);
   const toldAt = performance.now();
   const stopped = server.app.stop();
-  // Longer than a server waits at least for requests that are under way.
+  // Longer than a server always waits for requests in flight.
   await eventually(
     () => Promise.resolve(performance.now() - toldAt),
     (waited) => waited > 2500,
@@ -70,7 +70,7 @@ test('an upload that was begun is taken to its end, and a connection without a r
   await server.stop();
 });
 
-test('a mutation over a socket is answered before the socket closes, and a later one is told that it was not begun', async () => {
+test('mutation over a WebSocket > completes before the socket closes, and a later one gets UNAVAILABLE', async () => {
   const server = await startTestServer({ env: { ROLE: 'api' } });
   const other = new pg.Client({ connectionString: server.database.url });
   await other.connect();
