@@ -46,7 +46,7 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
 
   const leave = (accountId: bigint, share: Share): void => {
     const [next] = share.waiting;
-    // The next one takes the place over, so the count stays.
+    // The next request takes over the connection's slot, so the count stays the same.
     if (next) next();
     else if ((share.used -= 1) === 0) shares.delete(accountId);
   };

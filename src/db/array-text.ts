@@ -1,8 +1,8 @@
-// Pure: arrays in Postgres text form. The driver writes them too, but looks at each item several times.
+// Pure: arrays in PostgreSQL's text form. The driver writes them too, but reads each item several times.
 
 const ESCAPED = /[\\"]/g;
 
-/** Of any texts; null is NULL. */
+/** Array of any texts. An item that is null becomes NULL. */
 export const arrayText = (items: readonly (string | null)[]): string => {
   let text = '';
   for (const item of items) {
@@ -13,5 +13,5 @@ export const arrayText = (items: readonly (string | null)[]): string => {
   return `{${text.slice(1)}}`;
 };
 
-/** Of what never needs quotes: numbers and moments. */
+/** Array of items that never need quotes: numbers and timestamps. */
 export const plainArrayText = (items: readonly (string | number)[]): string => `{${items.join(',')}}`;

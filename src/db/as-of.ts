@@ -1,22 +1,22 @@
-// The one place that knows what "as of a moment" means: a watermark is a snapshot of the ledger, and each operation and stream
-// stores the transaction that wrote it, so a reader can decide what the watermark sees.
+// Reads "as of" a watermark: a watermark is a snapshot of the ledger, and each operation and stream stores the id of the transaction
+// that wrote it, so PostgreSQL can decide what the watermark sees.
 //
-// Transaction ids belong to one database cluster: they mean nothing in another one, which a dump was restored into, nor on
-// another node of a distributed database, which an account was moved to. So each id is read by a SELECT FROM a table of the
-// account, which its node answers, and handed on as a value: in an INSERT or UPDATE of a distributed table the coordinator would
-// put in an id of its own. And each account stores which cluster wrote its ids (ledgers.system_identifier). A watermark is only
-// taken where they are of this cluster; otherwise they are repaired first.
+// Transaction ids belong to one database cluster. They are invalid in the cluster that a dump was restored into, and on the node of a
+// distributed database that an account was moved to. So each id is read by a SELECT FROM a table of the account, which runs on the
+// account's node, and then sent as a value: in an INSERT or UPDATE of a distributed table the coordinator would use an id of its
+// own. Each account stores which cluster wrote its ids (ledgers.system_identifier). If that is not this cluster, the ids are repaired
+// before a watermark is taken.
 import { type SQL, type SQLWrapper, sql } from 'drizzle-orm';
 import { channel } from 'node:diagnostics_channel';
 import { MovedError } from '../errors/errors.ts';
 import { SYSTEM_IDENTIFIER as SYSTEM_IDENTIFIER_TEXT } from './as-of-text.ts';
 import type { Db, Executor, Transaction } from './client.ts';
 
-/** The id of this transaction, as text. Only in a SELECT FROM a table of the account. */
+/** Id of this transaction as text. Use it only in a SELECT FROM a table of the account. */
 export const OWN_ID = sql.raw('pg_current_xact_id()::text');
-/** The oldest transaction that has not ended, as text: all before it have. Only in a SELECT FROM a table of the account. */
+/** Id of the oldest transaction that has not ended, as text. Use it only in a SELECT FROM a table of the account. */
 export const OLDEST_OPEN = sql.raw('pg_snapshot_xmin(pg_current_snapshot())::text');
-/** This moment, as text. Only in a SELECT FROM a table of the account. */
+/** Current snapshot as text. Use it only in a SELECT FROM a table of the account. */
 export const SNAPSHOT = sql.raw('pg_current_snapshot()::text');
 
 /** Whether the watermark sees what the transaction wrote. */
@@ -25,21 +25,21 @@ export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
 
 const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
 
-/** Which database answers, on which cluster: a standby says the same as its primary. */
+/** Returns the database of the connection and its cluster. A standby returns the same as its primary. */
 export const WHICH_DATABASE =
   'SELECT system_identifier::text AS cluster, current_database() AS database FROM pg_control_system()';
 
-/** What hashes of keys depend on besides the key: a dump may be restored in another encoding, or by a machine of another byte order. */
+/** Properties that the hash of a record key depends on besides the key. A restored dump may have another encoding or byte order. */
 const KEY_HASHING = sql.raw(`getdatabaseencoding() || ' ' || hashtextextended('Sluice', 14)`);
 
-/** More ids than other transactions usually commit while one is open. */
+/** More transactions than usually commit while one is open. */
 const NEWEST_IDS = 1000;
 
 /**
- * Whether the ids of the ledger `l` are of another cluster than the one that answers. An account that comes back to a node may have
- * been written to elsewhere meanwhile, with ids that this node has not reached or that are of its open transactions. In their own
- * cluster each statement sees the ids of all rows that it sees. The LIMIT makes the planner read the index by id, backward, even
- * if the statistics still count ids that were repaired since (0.4 s for a table of a million operations otherwise, in each statement).
+ * Whether another cluster than this one wrote ids of the ledger `l`. An account that returns to a node may have been written to on
+ * another node, with ids that this node has not reached or that belong to its open transactions. In the cluster that wrote it, the
+ * id of each visible row is visible too. The LIMIT makes the planner read the index by id, backward, even if the statistics still
+ * count ids that were repaired since. Without it each statement took 0.4 s for a table of a million operations.
  */
 const isForeign = (accountId: SQL): SQL => sql`
   (coalesce(l.system_identifier <> ${SYSTEM_IDENTIFIER}, false) OR EXISTS (
@@ -49,23 +49,23 @@ const isForeign = (accountId: SQL): SQL => sql`
       ORDER BY o.xid DESC LIMIT ${sql.raw(String(NEWEST_IDS))}) newest
     WHERE NOT newest.is_seen))`;
 
-/** Whether they are of this one. Of an account that nobody has read yet that is not known. */
+/** Whether this cluster wrote all ids of the ledger `l`. False for an account that was never read, since that is unknown. */
 const isOwn = (accountId: SQL): SQL => sql`(l.system_identifier IS NOT NULL AND NOT ${isForeign(accountId)})`;
 
-/** Changes when the account moves to another cluster, and when the ids of the ledger `l` are repaired, which writes its row. */
+/** Changes when the account moves to another cluster, and when a repair of its ids updates the row of the ledger `l`. */
 const EPOCH = sql`${SYSTEM_IDENTIFIER} || ' ' || l.xmin`;
 
-/** A moment of an account's ledger. */
+/** State of an account's ledger that a run or query reads. */
 export interface Watermark {
   /** A pg_snapshot in text form. */
   readonly snapshot: string;
-  /** In another epoch of the ledger the snapshot means nothing. */
+  /** The epoch of the ledger in which the snapshot is valid. */
   readonly epoch: string;
 }
 
 /**
- * This moment of the account's ledger. If another cluster wrote the transaction ids of the account,
- * they are repaired first.
+ * Returns a watermark of the current state of the account's ledger. If another cluster wrote transaction ids of the account, they
+ * are repaired first. Throws MovedError if the account moves meanwhile.
  */
 export const currentWatermark = async (db: Db, accountId: bigint): Promise<Watermark> => {
   const watermark = await ownWatermark(db, accountId);
@@ -76,7 +76,7 @@ export const currentWatermark = async (db: Db, accountId: bigint): Promise<Water
   return repaired;
 };
 
-/** The same, but null if the ledger has to be repaired, which a transaction that holds locks of other tables cannot wait for. */
+/** Returns null if the ledger has to be repaired: a transaction that holds locks of other tables cannot wait for that. */
 export const ownWatermark = async (db: Executor, accountId: bigint): Promise<Watermark | null> => {
   const { rows } = await db.execute<{ now: string; epoch: string; is_own: boolean }>(sql`
     SELECT ${SNAPSHOT} AS now, ${EPOCH} AS epoch, ${isOwn(sql`${accountId}::bigint`)} AS is_own
@@ -86,8 +86,8 @@ export const ownWatermark = async (db: Executor, accountId: bigint): Promise<Wat
 };
 
 /**
- * The epoch of the ledger. Asked after reading as of a watermark: if it is another one than the watermark's, the account moved or was
- * repaired meanwhile, and what was read may be of no moment.
+ * Returns the epoch of the ledger. Compare it after a read with the epoch of the watermark: if they differ, the account moved or was
+ * repaired meanwhile, and the result of the read is not consistent.
  */
 export const epochOf = async (db: Executor, accountId: bigint): Promise<string | undefined> => {
   const { rows } = await db.execute<{ epoch: string }>(
@@ -96,12 +96,13 @@ export const epochOf = async (db: Executor, accountId: bigint): Promise<string |
   return rows[0]?.epoch;
 };
 
-/** An account that is moved is read again; one that moves this often is not waited for. */
+/** Reads of an account that moves meanwhile, before asOfNow() throws. */
 const MAX_READS = 3;
 
 /**
- * Reads as of now, in one transaction; again if the account moved or was repaired meanwhile. Throws MovedError.
- * @param read gets the watermark's snapshot
+ * Reads as of now, in one transaction, and repeats the read if the account moved or was repaired meanwhile. Throws MovedError if
+ * that happens MAX_READS times.
+ * @param read receives the snapshot of the watermark
  */
 export const asOfNow = async <Value>(
   db: Db,
@@ -113,7 +114,7 @@ export const asOfNow = async <Value>(
       const watermark = await ownWatermark(tx, accountId);
       if (!watermark) return null;
       const value = await read(tx, watermark.snapshot);
-      // Not awaited in here: COMMIT leaves with it.
+      // Not awaited here, so that COMMIT is pipelined with it.
       const readIn = epochOf(tx, accountId);
       readIn.catch(() => undefined);
       return { value, readIn, epoch: watermark.epoch };
@@ -124,7 +125,7 @@ export const asOfNow = async <Value>(
   throw new MovedError();
 };
 
-/** Makes the row through which the ids of an account are read, if the account has none yet. */
+/** Inserts the account's row of `ledgers`, from which its ids are read, unless it exists. */
 export const openLedger = async (db: Executor, accountId: bigint): Promise<void> => {
   await db.execute(sql`INSERT INTO ledgers (account_id) VALUES (${accountId}) ON CONFLICT (account_id) DO NOTHING`);
 };
@@ -132,14 +133,14 @@ export const openLedger = async (db: Executor, accountId: bigint): Promise<void>
 const LEDGER_LOCK = sql.raw(`hashtextextended('ledger ' || account_id, 0)`);
 
 /**
- * Keeps the ids of the account as they are until the end of the transaction, for statements that have to find the same operations.
- * False while the ids are repaired. Only in a SELECT FROM a table of the account.
+ * Takes a lock that prevents repairs of the account's ids until the transaction ends, for statements that must find the same
+ * operations. False while a repair is running. Use it only in a SELECT FROM a table of the account.
  */
 export const KEEPS_IDS = sql`pg_try_advisory_xact_lock_shared(${LEDGER_LOCK})`;
 
 const LEDGER_REPAIRED = channel('sluice.ledger-repaired');
 
-/** How many accounts this process has repaired, and each next one as it is repaired. */
+/** Counts the accounts that this process repairs, beginning at `before`, and calls `onRepaired` after each repair. */
 export const watchRepairs = (
   before: number,
   onRepaired: (accountId: bigint) => void,
@@ -160,15 +161,16 @@ export const watchRepairs = (
   };
 };
 
-/** An id of which every snapshot of every cluster says that it was committed before: initdb itself uses more. */
+/** An id that every snapshot of every cluster sees as committed: initdb itself uses later ones. */
 const LONG_AGO = sql.raw(`'3'::xid8`);
 
-/** The ids of an account with millions of operations are many. */
+/** Timeout of a repair, which updates every operation of the account: there may be millions. */
 const STATEMENT_TIMEOUT = '1h';
 
 /**
- * Makes the ids of the account those of the cluster that has it now, once, under a lock: what is stored was committed long ago. In
- * the new epoch, unfinished runs take a new watermark: a run that has begun before announces that it rewrites its window.
+ * Replaces the foreign ids of the account by one that every snapshot sees, once, under a lock. That is correct, because what is
+ * stored was committed before. In the new epoch unfinished runs take a new watermark: a run that had started announces that it
+ * rewrites its window. Returns whether there were ids of another cluster.
  */
 export const repairLedger = async (db: Db, accountId: bigint): Promise<boolean> => {
   const isRepaired = await db.transaction((tx) => repair(tx, accountId));
@@ -176,7 +178,6 @@ export const repairLedger = async (db: Db, accountId: bigint): Promise<boolean> 
   return isRepaired;
 };
 
-/** Returns whether there were ids of another cluster. */
 const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
   await openLedger(tx, accountId);
   await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
@@ -187,12 +188,12 @@ const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
       l.key_hashing AS hashed_by, ${KEY_HASHING} AS key_hashing, ${OLDEST_OPEN} AS oldest_open
     FROM ledgers l WHERE l.account_id = ${accountId}`);
   const [found] = rows;
-  // Another request was faster.
+  // Another request has repaired them.
   if (!found || found.is_own) return false;
-  // First, since a writer that holds the lock of a stream may wait for the rows that are written below.
+  // Before the updates below: a writer that holds the lock of a stream may wait for the rows that they update.
   if (found.hashed_by !== null && found.hashed_by !== found.key_hashing) await forgetHashes(tx, accountId);
-  // From the oldest open one on, and not only from the end of the snapshot on: between them an id can be that of another
-  // transaction under way.
+  // From the oldest open transaction, not from the end of the snapshot: an id between them can be that of another active
+  // transaction.
   await tx.execute(sql`
     UPDATE operations SET xid = ${LONG_AGO} WHERE account_id = ${accountId} AND xid >= ${found.oldest_open}::xid8`);
   await tx.execute(sql`
@@ -215,7 +216,7 @@ interface Found extends Record<string, unknown> {
   readonly oldest_open: string;
 }
 
-/** A look-up by these hashes would miss records. The streams are hashed again once they need it. */
+/** Removes the hashes of record keys, with which a look-up would miss records. Streams are hashed again when they need it. */
 const forgetHashes = async (tx: Transaction, accountId: bigint): Promise<void> => {
   await tx.execute(sql`
     SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams
@@ -225,13 +226,13 @@ const forgetHashes = async (tx: Transaction, accountId: bigint): Promise<void> =
   await tx.execute(sql`UPDATE records SET key_hash = 0 WHERE account_id = ${accountId} AND key_hash <> 0`);
 };
 
-/** An account whose transaction ids were written by another cluster. */
+/** Account of which another cluster wrote transaction ids. */
 export interface ForeignLedger {
   readonly accountId: bigint;
   readonly accountName: string;
 }
 
-/** Asks every node of a distributed database. */
+/** Finds the accounts that need a repair, on every node of a distributed database. */
 export const foreignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
   const { rows } = await db.execute<{ id: string; name: string }>(sql`
     SELECT a.id, a.name FROM ledgers l JOIN accounts a ON a.id = l.account_id
@@ -239,7 +240,7 @@ export const foreignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
   return rows.map(({ id, name }) => ({ accountId: BigInt(id), accountName: name }));
 };
 
-/** Repairs the accounts that need it. Returns how many had ids of another cluster. */
+/** Repairs all accounts that need it, and returns their number. */
 export const repairLedgers = async (db: Db): Promise<number> => {
   let repaired = 0;
   for (const { accountId } of await foreignLedgers(db)) if (await repairLedger(db, accountId)) repaired += 1;

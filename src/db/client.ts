@@ -10,18 +10,18 @@ import * as tables from './tables.ts';
 
 export type Db = NodePgDatabase<typeof tables>;
 export type Transaction = Parameters<Parameters<Db['transaction']>[0]>[0];
-/** What a statement can be run on: the pool, or the transaction in scope and only that. */
+/** Runs a statement: the pool, or inside a transaction only that transaction. */
 export type Executor = Db | Transaction;
 
 /**
- * Runs statements in one transaction and one round trip: COMMIT leaves with them. `begin` has to begin them all at once, and
- * not to await one of them before another. Where one fails, none of them counts.
+ * Runs statements in one transaction and one round trip, pipelined with COMMIT. `begin` must start all of them without awaiting
+ * one before the next. If one fails, all are rolled back.
  */
 export const pipelineTransaction = async <Answers>(
   db: Db,
   begin: (tx: Transaction) => Promise<Answers>,
 ): Promise<Answers> => {
-  // In an object, or the transaction would wait for them before its COMMIT.
+  // Returned in an object: drizzle awaits a returned promise before it sends COMMIT.
   const { answers } = await db.transaction((tx) => {
     const begun = begin(tx);
     begun.catch(() => undefined);
@@ -35,7 +35,7 @@ export const pipelineTransaction = async <Answers>(
  * are separate so that requests of one account that wait for locks cannot delay keys, leases and the schedule of all accounts.
  */
 export const OWN_CONNECTIONS = {
-  /** Look-ups of keys: at most two of unknown keys at the same time, so two are left for valid ones. */
+  /** Look-ups of API keys: up to two of unknown keys at the same time, so that two are left for valid ones. */
   keys: 4,
   /** Renewals of leases: one that waits for the lock of a run does not delay the others. */
   leases: 2,
@@ -55,15 +55,15 @@ export interface Database extends Readonly<Record<Purpose, Db>> {
    * omits the account. The account uses at most `accountConnections` of the pool; throws AccountBusyError after a wait.
    */
   forAccount(accountId: bigint): Db;
-  /** For a run of the account: the same rows, on the connections of runs. */
+  /** For a run of the account: sees the same rows as forAccount(), on the connections of runs. */
   forRunOf(accountId: bigint): Db;
-  /** For requests. Its own statements are in no transaction with the settings that Sluice needs. */
+  /** The pool for requests. Statements that it runs directly have no transaction with the settings that Sluice needs. */
   readonly pool: pg.Pool;
   /** Requests that wait because their account uses its share of the pool. */
   readonly waitingForShare: number;
-  /** Of a connection pooler, if there is one. */
+  /** Address of the connection pooler, if there is one, else of PostgreSQL. */
   readonly url: string;
-  /** Of PostgreSQL itself. */
+  /** Address of PostgreSQL itself. */
   readonly directUrl: string;
   /** Whether `url` is that of a connection pooler: its connections keep nothing between transactions. */
   readonly isPooled: boolean;
@@ -83,11 +83,11 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** Milliseconds; a statement of a request that runs longer is ended by the server. */
   readonly statementTimeoutMs: number;
-  /** Told of connections that broke; the pool replaces them by itself. */
+  /** Called when a connection breaks. The pool replaces it. */
   readonly onConnectionError: (error: Error) => void;
 }
 
-/** Accounts whose Db is kept for the next request: making one costs more than a small statement. */
+/** Size of the LRU cache of the accounts' Dbs: to create one costs more than a small statement. */
 const MAX_CACHED_ACCOUNTS = 1000;
 
 /** Opens the pools. Nothing is connected yet: the first query connects, and fails if the database is absent. */
@@ -95,8 +95,8 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   const connectMs = options.connectMs ?? 10_000;
   const limits = {
     statementTimeoutMs: options.statementTimeoutMs,
-    // A client that went away inside a transaction, without a word or because it was stopped, must not hold its locks for
-    // long: a worker's are on its run, and others are to take that over when its lease (30 s) ends.
+    // A client that disappears inside a transaction must not hold its locks for long: those of a worker are on its run,
+    // which other workers take over when its lease of 30 s expires.
     idleInTransactionMs: 20_000,
   };
   const directUrl = options.directUrl ?? null;

@@ -3,11 +3,11 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { firstOptions, searchPathOf, type SessionNeeds, startUpOptions } from './session-settings.ts';
 import { TLS_PARAMETERS, tlsOptions } from './tls-options.ts';
 
-// What pg is given to open a connection. Every opener of a connection takes its options from here.
+// The options of pg for every connection of Sluice.
 
 /**
- * For every connection that waits long for an answer. Without the delay Linux asks after two hours of silence for the
- * first time, and a peer that is gone without a word is waited for until then.
+ * Detects a peer that disappeared while a connection waits for a result. Without the delay Linux sends the first keep-alive probe
+ * after two hours.
  */
 const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 } as const;
 const CONNECT_MS = 10_000;
@@ -21,11 +21,11 @@ export interface ConnectionPurpose {
   readonly idleInTransactionMs?: number;
   /** Milliseconds that connecting may take; defaults to 10,000. */
   readonly connectMs?: number;
-  /** Whether a connection pooler may be in between, which gets no start-up parameter but user, database and application_name. */
+  /** Whether `url` may lead to a connection pooler. If so, user, database and application_name are the only start-up parameters. */
   readonly isPooled?: boolean;
 }
 
-/** Of pg.ClientConfig, what Sluice sets. */
+/** The options of pg.ClientConfig that Sluice sets. */
 export interface ConnectionOptions {
   readonly connectionString: string;
   readonly options?: string;
@@ -37,13 +37,14 @@ export interface ConnectionOptions {
 }
 
 /**
- * For a session whose tables all lie on the coordinator of a distributed database, such as the queue's. Citus would hand each text
- * with a SET LOCAL in it on to the nodes as a whole, also the one that creates the tables. PostgreSQL alone ignores the setting.
+ * For a session whose tables are all on the coordinator of a distributed database, such as the queue's. Citus would forward each text
+ * that contains SET LOCAL to the nodes as a whole, including the text that creates the tables. PostgreSQL without Citus ignores the
+ * setting.
  */
 export const coordinatorConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
   withOptions(url, purpose, `${startUpOptions(sessionNeeds(url, purpose))} -c citus.propagate_set_commands=none`);
 
-/** What the transactions of such a connection need: see prelude.ts. */
+/** Returns the settings that the transactions of the connection need: see prelude.ts. */
 export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
   statementTimeoutMs: purpose.statementTimeoutMs ?? 0,
   idleInTransactionMs: purpose.idleInTransactionMs ?? 0,
@@ -54,7 +55,7 @@ export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNe
 export const transactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
   withOptions(url, purpose, purpose.isPooled ? null : firstOptions(sessionNeeds(url, purpose)));
 
-/** Never through a pooler. For a connection with statements outside of transactions that Sluice begins, such as LISTEN and those of the queue. */
+/** For a connection to PostgreSQL itself with statements outside of transactions that Sluice begins, such as LISTEN. */
 export const sessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
   withOptions(url, purpose, startUpOptions(sessionNeeds(url, purpose)));
 
@@ -68,7 +69,7 @@ const withOptions = (
   return {
     connectionString: withoutOwnParameters(url),
     ssl,
-    // PostgreSQL takes the last of two.
+    // If an option occurs twice, PostgreSQL uses the last one.
     ...(options !== null && { options: own === null ? options : `${own} ${options}` }),
     application_name: applicationName,
     connectionTimeoutMillis: connectMs ?? CONNECT_MS,
@@ -78,10 +79,10 @@ const withOptions = (
 
 const optionsOf = (url: string): string | null => new URL(url).searchParams.get('options');
 
-/** As pg finds it: a name, an address, or the directory of a socket. */
+/** Returns the host as pg reads it: a name, an IP address, or the directory of a socket. */
 const hostOf = (url: string): string => new pg.Client({ connectionString: withoutOwnParameters(url) }).host;
 
-/** pg prefers those of the connection string to ours. */
+/** Removes the parameters that Sluice sets itself: pg would prefer those of the connection string. */
 const withoutOwnParameters = (url: string): string => {
   const rest = new URL(url);
   for (const name of ['options', ...TLS_PARAMETERS]) rest.searchParams.delete(name);

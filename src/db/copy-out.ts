@@ -1,25 +1,25 @@
 import type { Duplex } from 'node:stream';
 import type pg from 'pg';
 
-// Messages of PostgreSQL: a letter, then their length in four bytes, which counts itself.
+// A message of PostgreSQL's protocol begins with a letter and its length in four bytes, which includes those four.
 const HEADER = 5;
-const COPY_DATA = 0x64; // d, one for each row
+const COPY_DATA = 0x64; // d, one message for each row
 const COPY_DONE = 0x63; // c
-/** What else may come before the rows have ended: CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse. */
+/** Other messages before the end of the rows: CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse. */
 const SKIPPED: ReadonlySet<number> = new Set([...'HNSA'].map((letter) => letter.charCodeAt(0)));
 
 /**
- * A statement for `client.query` whose first part is COPY ... TO STDOUT: `rows()` are the bytes that Postgres writes, cut
- * anywhere, without the frame that it sends around each row. The frames are taken out where the bytes lie: no object is
- * made for a row. What is not read stays at the other side: Postgres waits.
- * Whatever follows the rows (an error among it) is pg's own again, so the connection serves others afterwards.
+ * A statement for `client.query` that begins with COPY ... TO STDOUT. `rows()` returns the bytes that PostgreSQL writes, cut
+ * anywhere, without the header of each row's message. The headers are removed in place, without an object for each row. Backpressure:
+ * PostgreSQL waits until its rows are read. pg reads all messages after the rows, errors included, so that the connection can be
+ * reused.
  */
 export class CopyOut implements pg.Submittable {
-  /** As other statements of pg have it: whoever listens to what is sent reads it here. */
+  /** SQL of the statement, in the property that listeners of pg's queries read. */
   readonly text: string;
   #stream: Duplex | null = null;
   #frames: Frames = new Frames();
-  /** pg's own reader of the connection, as long as the rows take its place. */
+  /** pg's listener of the socket, while this class reads the socket instead; null before and after. */
   #reader: ((bytes: Buffer) => void) | null = null;
   #failure: Error | null = null;
   #isDone = false;
@@ -33,7 +33,7 @@ export class CopyOut implements pg.Submittable {
   submit(connection: pg.Connection): void {
     const { stream } = connection;
     const [reader, ...others] = stream.listeners('data') as ((bytes: Buffer) => void)[];
-    if (!reader || others.length > 0) throw new Error('The connection has not one reader, as pg gives it.');
+    if (!reader || others.length > 0) throw new Error('The socket must have one `data` listener, the one of pg.');
     this.#stream = stream;
     this.#reader = reader;
     stream.off('data', reader);
@@ -44,8 +44,8 @@ export class CopyOut implements pg.Submittable {
   }
 
   /**
-   * Once. Each piece is valid until the next is asked for. Ends when the whole statement has ended well; throws where it,
-   * or the connection, did not.
+   * Yields the rows. Call it once. Each chunk is valid until the next one is requested. Ends when the whole statement has
+   * succeeded; throws if the statement or the connection fails.
    */
   async *rows(): AsyncGenerator<Buffer, void> {
     while (!this.#isDone) {
@@ -72,11 +72,11 @@ export class CopyOut implements pg.Submittable {
     stream.off('readable', this.#onReadable);
     stream.on('data', reader);
     reader(rest);
-    // A stream that somebody read by hand goes on by itself only where it is told to, once its listeners are settled.
+    // After manual reads a stream resumes only if it is asked to, after the changes of its listeners have taken effect.
     process.nextTick(() => stream.resume());
   }
 
-  // What pg tells of the statement under way.
+  // pg calls the methods below.
   handleError(error: Error): void {
     this.#failure = error;
     this.#wake();
@@ -87,34 +87,34 @@ export class CopyOut implements pg.Submittable {
     this.#wake();
   }
 
-  // Told for each statement of the text; there is nothing to be done for them.
+  /** pg requires this method. It is called once for each statement of the text. */
   handleCommandComplete(): void {}
 }
 
 /**
- * Gives memory back at once that a read of the socket was given. It lies outside of the heap, which tells the collector
- * little of it: tens of megabytes waited for a collection that the few objects around them did not ask for.
+ * Frees the memory of a chunk immediately. It is outside of V8's heap, and the few small objects that refer to it do not cause a
+ * garbage collection: tens of megabytes were not freed for a long time.
  */
 const release = ({ buffer, byteLength }: Buffer): void => {
-  // Small ones are parts of a memory that others use too.
+  // Small buffers share an ArrayBuffer of Node's pool with others.
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 };
 
 interface Taken {
   readonly rows: Buffer;
-  /** From the first message on that is pg's; null while rows may follow. */
+  /** The first message that is pg's and everything after it; null while rows may follow. */
   readonly rest: Buffer | null;
 }
 
-/** Messages as they come, cut anywhere. */
+/** Extracts rows from chunks of messages, which are cut anywhere. */
 class Frames {
-  /** Of the header under way, what an earlier piece ended with. */
+  /** The bytes of an incomplete header at the end of the previous chunk. */
   #header = Buffer.alloc(0);
   #isRow = false;
-  /** Bytes that the message under way still has. */
+  /** Bytes of the current message that have not arrived. */
   #left = 0;
 
-  /** Moves the rows together within `bytes`, whose end is of no use afterwards. */
+  /** Moves the rows to the start of `bytes` and returns them. The bytes after them are invalid afterwards. */
   takeOut(bytes: Buffer): Taken {
     let from = 0;
     let to = 0;

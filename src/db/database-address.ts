@@ -1,20 +1,20 @@
 import pg from 'pg';
 import { TLS_PARAMETERS } from './tls-options.ts';
 
-/** What may be said of an address: never its user or password. */
+/** The parts of a database address that may be logged: without user and password. */
 export interface DatabaseAddress {
-  /** A name, an address, or the directory of a socket. */
+  /** A name, an IP address, or the directory of a socket. */
   readonly host: string;
   readonly port: number;
   readonly database: string;
-  /** Whether the address, or PGPASSWORD, has a password. */
+  /** Whether the address or PGPASSWORD contains a password. */
   readonly hasPassword: boolean;
 }
 
-/** Where the driver would connect to, with its own defaults for what the address leaves out. Connects to nothing. */
+/** Returns where pg would connect to, with its defaults for parts that the address omits. Does not connect. */
 export const redactDatabaseUrl = (databaseUrl: string): DatabaseAddress => {
   const url = new URL(databaseUrl);
-  // Their files would be read.
+  // pg would read the files that they name.
   for (const name of TLS_PARAMETERS) url.searchParams.delete(name);
   const client = new pg.Client({ connectionString: url.href });
   const { host, port, database = '' } = client;

@@ -1,4 +1,4 @@
-// Pure: what is wrong with the spelling of a database address.
+// Pure: finds mistakes in the spelling of a database address.
 
 const ESCAPE =
   'has characters in its user or password that must be escaped: write @ as %40, # as %23, / as %2F, ? as %3F, % as %25';
@@ -7,8 +7,8 @@ const ESCAPE =
 const REST_OF_PASSWORD = /^(?:[^=&]*@|[^/&@]*@[^/&]+\/[^/])/;
 
 /**
- * Null for an address that reads as it was meant. An unescaped # or / in a password ends the host, so that a part of the
- * password would be taken for the port or for the name of the database, and shown in messages.
+ * Returns what is wrong with an address, or null. An unescaped # or / in a password ends the host, so that a part of the password
+ * would be read as the port or the name of the database, and shown in messages.
  */
 export const addressProblem = (text: string): string | null => {
   const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1];
@@ -17,7 +17,7 @@ export const addressProblem = (text: string): string | null => {
   const [beforeQuery = '', ...query] = rest.split('?');
   const [authority = '', ...path] = beforeQuery.split('/');
   if (path.join('/').includes('@')) return ESCAPE;
-  // A password that contains a question mark: what follows is no parameter.
+  // The password contains a question mark, so the text after it is not a list of parameters.
   if (authority.includes(':') && !authority.includes('@') && REST_OF_PASSWORD.test(query.join('?'))) return ESCAPE;
   if (!URL.canParse(text)) return ESCAPE;
   const { username, password } = new URL(text);

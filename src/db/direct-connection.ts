@@ -4,28 +4,28 @@ import { sqlState } from './failures.ts';
 import { SessionClient } from './session-client.ts';
 import { SESSION_MARK } from './session-settings.ts';
 
-/** What must be PostgreSQL itself is a connection pooler. */
+/** The address leads to a connection pooler instead of PostgreSQL. */
 class PoolerError extends Error {
   override readonly name = 'PoolerError';
 
   constructor(options?: ErrorOptions) {
     super(
-      'The database address leads to a connection pooler (such as PgBouncer), which does not keep a session for each client: set DATABASE_DIRECT_URL to the address of PostgreSQL itself.',
+      'The database address leads to a connection pooler (such as PgBouncer), which does not keep a session for each client. Set DATABASE_DIRECT_URL to the address of PostgreSQL itself.',
       options,
     );
   }
 }
 
-/** protocol_violation: how PgBouncer refuses start-up parameters. */
+/** protocol_violation: the SQLSTATE with which PgBouncer refuses start-up parameters. */
 const REFUSED_PARAMETERS = '08P01';
 
 /**
- * Connects to PostgreSQL itself, with a session that keeps its settings, locks and LISTEN. A pooler either refuses the
- * start-up parameters of the session or drops them: then PoolerError. The caller ends the connection.
+ * Connects to PostgreSQL itself, with a session that keeps its settings, locks and LISTEN. Throws PoolerError if a pooler refuses the
+ * start-up parameters of the session or drops them. The caller ends the connection.
  */
 export const connectDirectly = async (url: string, purpose: ConnectionPurpose): Promise<pg.Client> => {
   const client = new SessionClient({ ...sessionConnection(url, purpose), pipeline: true });
-  // Without a listener a connection that breaks later would end the process instead of failing the query.
+  // Without a listener, a connection that breaks later would end the process instead of failing the query.
   client.on('error', () => undefined);
   try {
     await client.connect();

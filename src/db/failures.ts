@@ -1,10 +1,10 @@
-// Pure: what the errors of the database mean. By SQLSTATE or the system's error code; by message only if there is no other sign.
+// Pure: classifies errors of the database by SQLSTATE or the system's error code, and by message if they have no code.
 
 /**
- * Connection failures, too few resources, shutting down or starting up, a connection closed as idle; what only a new
- * connection meets: a refused login (28), a missing database (3D) or one that accepts no connections at present (55000);
- * a transaction that a default of the server ended before its own limit was set (25P04); a lock that was not acquired in
- * time (55P03); and an I/O error, which a distributed database also reports for a node that crashes (58030).
+ * Connection failures (08), too few resources (53), shutdown and start-up (57P), a connection closed as idle (25P03); errors of new
+ * connections alone: a refused login (28), a missing database (3D) or one that accepts no connections at present (55000); a
+ * transaction that a default of the server ended before its own limit was set (25P04); a lock that was not acquired in time
+ * (55P03); and an I/O error, which a distributed database also reports for a node that crashes (58030).
  */
 const UNAVAILABLE_CLASSES = ['08', '53', '57P', '25P03', '25P04', '28', '3D', '55000', '55P03', '58030'];
 const UNAVAILABLE_CODES = new Set([
@@ -17,7 +17,7 @@ const UNAVAILABLE_CODES = new Set([
   'ENOTFOUND',
   'EAI_AGAIN',
   'CONNECTION_ENDED',
-  // Certificates of the server.
+  // The server's certificate is not accepted.
   'CERT_HAS_EXPIRED',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -36,7 +36,7 @@ const UNAVAILABLE_MESSAGES = [
 ];
 
 /**
- * How the coordinator of a distributed database words a node that ended in the middle of a statement: the words of libpq, or of
+ * Messages of the coordinator of a distributed database if a node ended in the middle of a statement. They come from libpq, or from
  * Citus for a COMMIT whose outcome is not known, with the SQLSTATE of an internal error, because the node sent none.
  */
 const INTERNAL_ERROR = 'XX000';
@@ -47,7 +47,7 @@ const causes = function* (error: unknown): Generator<Error> {
   for (let at = error; at instanceof Error; at = at.cause) yield at;
 };
 
-/** The error of this class among the error and its causes. */
+/** Returns the first error of the class among the error and its causes, or null. */
 export const causeOf = <Failure extends Error>(
   error: unknown,
   ofClass: abstract new (...args: never[]) => Failure,
@@ -56,7 +56,7 @@ export const causeOf = <Failure extends Error>(
   return null;
 };
 
-/** The SQLSTATE of a database error, through the wrapper that drizzle puts around it (whose message holds SQL and values). */
+/** Returns the SQLSTATE of a database error. Drizzle wraps the error in another one, whose message contains SQL and values. */
 export const sqlState = (error: unknown): string | null => {
   for (const cause of causes(error)) {
     if ('code' in cause && typeof cause.code === 'string' && /^[0-9A-Z]{5}$/.test(cause.code)) return cause.code;
@@ -64,7 +64,7 @@ export const sqlState = (error: unknown): string | null => {
   return null;
 };
 
-/** Whether the database is away, starting, stopping or full for now, so that the same may work later. */
+/** Whether the database is unreachable, starting, stopping or out of resources, so that a retry may succeed. */
 export const isUnavailable = (error: unknown): boolean => {
   for (const cause of causes(error)) {
     if ('code' in cause && typeof cause.code === 'string') {
@@ -77,14 +77,14 @@ export const isUnavailable = (error: unknown): boolean => {
   return false;
 };
 
-/** Whether a limit of time, or an operator, ended the statement. */
+/** Whether a timeout or an operator canceled the statement. */
 export const isCanceled = (error: unknown): boolean => sqlState(error) === '57014';
 
 /** Whether a statement waited for a lock for longer than its lock_timeout. */
 export const isLockTimeout = (error: unknown): boolean => sqlState(error) === '55P03';
 
 /**
- * Whether PostgreSQL rolled the transaction back because of others: a serialization failure (40001, also the conflict of a
- * standby with what it replays) or a deadlock (40P01). The same may work later.
+ * Whether PostgreSQL rolled the transaction back because of others: a serialization failure (40001, also a conflict of a standby
+ * with the changes that it replays) or a deadlock (40P01). A retry may succeed.
  */
 export const isConflict = (error: unknown): boolean => sqlState(error)?.startsWith('40') === true;

@@ -1,4 +1,4 @@
-// Pure: the shapes that stand in jsonb columns.
+// Pure: the types of jsonb columns.
 
 /**
  * The types of columns whose value belongs to a higher layer. That layer declares the type by module augmentation, so that `db`
@@ -17,7 +17,7 @@ export interface Rescale {
   readonly coefficient: string;
 }
 
-/** Why an attempt or a run ended badly; the message is written for the job's owner. */
+/** Why an attempt or a run failed. The message is written for the owner of the job. */
 export interface RunFailure {
   readonly code: string;
   readonly message: string;

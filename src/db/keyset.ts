@@ -2,7 +2,7 @@ import { type SQL, sql } from 'drizzle-orm';
 
 type Direction = 'asc' | 'desc';
 
-/** Rows behind the given sort key, where columns may run in different directions (a row comparison cannot). */
+/** Condition for the rows after a sort key. Each column has its own direction, which a row comparison cannot express. */
 export const keysetAfter = (
   columns: readonly string[],
   casts: readonly string[],
@@ -19,7 +19,7 @@ export const keysetAfter = (
       sql` AND `,
     ),
   );
-  // The bound on the first column stands alone as well: it is what an index can begin at.
+  // The bound on the first column is repeated as a condition of its own, so that an index scan can start at it.
   const first = sql`${column(0)} ${sql.raw(directions[0] === 'asc' ? '>=' : '<=')} ${value(0)}`;
   return sql`${first} AND (${sql.join(
     alternatives.map((alternative) => sql`(${alternative})`),
@@ -40,9 +40,10 @@ export const keysetBefore = (
     key,
   );
 
-/** No name is longer, and no PostgreSQL text holds U+0000. */
+/** No name of a stream or job has more characters. */
 const MAX_NAME = 256;
+/** Whether a stream or job can have a name that contains the text. A text of PostgreSQL cannot contain U+0000. */
 export const canOccurInName = (text: string): boolean => text.length <= MAX_NAME && !text.includes('\u0000');
 
-/** A LIKE pattern for texts that contain the given one, whose own wildcards count as plain characters. */
+/** Returns a LIKE pattern for texts that contain the given one, with its wildcards escaped. */
 export const containsPattern = (text: string): string => `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;

@@ -14,31 +14,30 @@ import { ScopedPool } from './scoped-pool.ts';
 import * as tables from './tables.ts';
 
 const MIGRATIONS = fileURLToPath(new URL('./migrations', import.meta.url));
-/** Any fixed number: the session lock that makes simultaneous starts wait for one another. */
+/** Key of the advisory lock that concurrent starts wait for; an arbitrary number. */
 const MIGRATION_LOCK = 5_714_023_911;
 const PURPOSE = { applicationName: 'sluice-migrate' };
 
-/** The migrations of this version against those of the database. */
+/** Compares the migrations of this version with those of the database. */
 export interface MigrationState {
-  /** Migrations that the database has not had yet. */
+  /** Number of migrations that have not been applied. */
   readonly pending: number;
-  /** Migrations of the database that this version does not know: a newer one was here. */
+  /** Number of applied migrations that this version does not contain: a newer version applied them. */
   readonly unknown: number;
 }
 
 export interface MigrationOutcome {
-  /** How many migrations were applied; 0 where the database was up to date. */
+  /** Number of migrations that were applied; 0 if the database was up to date. */
   readonly applied: number;
-  /** How many accounts had transaction ids of another cluster: see as-of.ts. */
+  /** Number of accounts that had transaction ids of another cluster: see as-of.ts. */
   readonly repaired: number;
 }
 
 /**
- * Brings the database up to this version's tables and queue. Safe to call from any number of servers at once:
- * drizzle's migrator takes no lock (two of three simultaneous starts crashed), so one is held around it,
- * on a connection of its own.
+ * Migrates the tables and the queue to this version. Several servers can call it concurrently: drizzle's migrator takes no lock
+ * (two of three concurrent starts crashed), so an advisory lock is held around it, on a separate connection.
  *
- * @param databaseUrl of PostgreSQL itself, not of a connection pooler; throws PoolerError if it is one
+ * @param databaseUrl address of PostgreSQL itself; throws PoolerError if it leads to a connection pooler
  */
 export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> => {
   const client = await connectDirectly(databaseUrl, PURPOSE);
@@ -54,7 +53,7 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
   }
 };
 
-/** For all accounts, since what a migration changes in rows, it changes in those of all accounts. */
+/** Opens the database on one connection with access to the rows of all accounts, because migrations may change them. */
 const onOneConnection = (client: pg.Client, url: string): Db => {
   const lent = Object.assign(client, { release: () => undefined });
   const pool = new ScopedPool(
@@ -64,7 +63,7 @@ const onOneConnection = (client: pg.Client, url: string): Db => {
   return drizzle({ client: pool as unknown as pg.Pool, schema: tables });
 };
 
-/** Changes nothing. */
+/** Reads which migrations are applied. */
 export const migrationState = async (db: Db): Promise<MigrationState> => {
   const known = readMigrationFiles({ migrationsFolder: MIGRATIONS }).map((migration) => migration.folderMillis);
   const table = await db.execute<{ found: boolean }>(
@@ -73,7 +72,7 @@ export const migrationState = async (db: Db): Promise<MigrationState> => {
   const { rows } = table.rows[0]?.found
     ? await db.execute<{ at: string }>(sql`SELECT created_at AS at FROM drizzle.__drizzle_migrations`)
     : { rows: [] };
-  // drizzle's migrator goes by the newest alone.
+  // drizzle's migrator compares with the newest migration alone.
   const newest = Math.max(-1, ...rows.map((row) => Number(row.at)));
   return {
     pending: known.filter((at) => at > newest).length,

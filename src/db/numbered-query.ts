@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Executor } from './client.ts';
 
-/** Runs SQL that has its own numbered parameters ($1, $2, ...), which drizzle's template would number anew. */
+/** Runs SQL that already has numbered parameters ($1, $2, ...), which drizzle's template would renumber. */
 export const executeNumbered = async <Row extends Record<string, unknown>>(
   db: Executor,
   query: { readonly text: string; readonly parameters: readonly (string | null)[] },

@@ -1,4 +1,4 @@
-// Pure: pages by keyset. A cursor holds the sort key of its row, so a page costs the same however deep it lies.
+// Pure: keyset pagination. A cursor contains the sort key of its row, so each page costs the same, regardless of its position.
 import { BadUserInputError } from '../errors/errors.ts';
 import { isUuid } from '../lib/ids.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
@@ -6,21 +6,21 @@ import { parseTimestamp } from '../lib/timestamps.ts';
 export const DEFAULT_PAGE = 20;
 export const MAX_PAGE = 100;
 
-/** As Relay's connections ask. */
+/** The arguments of Relay's connections. */
 export interface PageArguments {
   readonly first?: number | null | undefined;
   readonly after?: string | null | undefined;
   readonly last?: number | null | undefined;
   readonly before?: string | null | undefined;
-  /** Rows of the largest page: 100 where left out. */
+  /** Maximum number of rows of a page. Defaults to 100. */
   readonly most?: number | undefined;
 }
 
-/** A page as the database is asked for it. */
+/** The page that a statement selects. */
 export interface PageRequest {
   readonly backward: boolean;
   readonly limit: number;
-  /** Sort keys to stay behind and before; null where the list begins or ends there. */
+  /** Sort keys that the page is after and before; null without such a bound. */
   readonly after: readonly string[] | null;
   readonly before: readonly string[] | null;
 }
@@ -33,27 +33,27 @@ export interface Page<Row> {
 
 export const encodeCursor = (key: readonly string[]): string => Buffer.from(JSON.stringify(key)).toString('base64url');
 
-/** Throws BadUserInputError for sizes beyond the largest or below 0, first with last, and cursors that are none. */
+/** Throws BadUserInputError if a size is below 0 or above the maximum, both first and last are set, or a cursor is not valid. */
 export const readPage = (
   args: PageArguments,
   keyLength: number,
   valid: (key: readonly string[]) => boolean,
 ): PageRequest => {
   const { first, last, most = MAX_PAGE } = args;
-  if (first != null && last != null) throw new BadUserInputError('Give first or last, not both.');
+  if (first != null && last != null) throw new BadUserInputError('Set first or last, not both.');
   for (const [name, size] of [
     ['first', first],
     ['last', last],
   ] as const) {
     if (size != null && (size < 0 || size > most)) {
-      throw new BadUserInputError(`${name} is 0 to ${most}; ${size} was asked for.`);
+      throw new BadUserInputError(`${name} must be 0 to ${most}, not ${size}.`);
     }
   }
   const decode = (name: string, cursor: string | null | undefined): readonly string[] | null => {
     if (cursor == null) return null;
     const key = decodeCursor(cursor);
     if (!key || key.length !== keyLength || !valid(key)) {
-      throw new BadUserInputError(`${name} is no cursor of this list.`);
+      throw new BadUserInputError(`${name} is not a valid cursor of this list.`);
     }
     return key;
   };
@@ -65,7 +65,7 @@ export const readPage = (
   };
 };
 
-/** Longer than any sort key, of which the longest holds the name of a stream. */
+/** Longer than every cursor: the longest sort key contains the name of a stream. */
 const MAX_CURSOR = 4096;
 
 const decodeCursor = (cursor: string): string[] | null => {
@@ -78,10 +78,10 @@ const decodeCursor = (cursor: string): string[] | null => {
   }
 };
 
-/** Parts of the sort key of a cursor; undefined if it is not one. */
+/** Returns the number of parts of a cursor's sort key; undefined if the cursor is not valid. */
 export const cursorLength = (cursor: string): number | undefined => decodeCursor(cursor)?.length;
 
-/** Makes the page of up to limit + 1 rows, which came in the order of the request's direction. */
+/** Makes a page of up to limit + 1 rows, which are in the order of the request's direction. */
 export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Row> => {
   const more = rows.length > request.limit;
   const kept = rows.slice(0, request.limit);
@@ -90,7 +90,7 @@ export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Ro
     : { rows: kept, hasNextPage: more, hasPreviousPage: request.after !== null };
 };
 
-/** Whether a sort key is a moment, as toISOString writes it, and a UUID. What is none would fail in the database only. */
+/** Whether a sort key is a timestamp as toISOString() writes it and a UUID. Others would fail in the database. */
 export const isMomentAndId = ([at = '', id = '']: readonly string[]): boolean => {
   const milliseconds = parseTimestamp(at);
   return milliseconds !== null && new Date(milliseconds).toISOString() === at && isUuid(id);

@@ -10,7 +10,7 @@ import {
   type VersionRow,
 } from './session-settings.ts';
 
-/** What is known of a connection since it was made. */
+/** The SET LOCAL statements of each connection, since its first transaction. */
 const known = new WeakMap<pg.ClientBase, readonly string[]>();
 
 /**
@@ -37,8 +37,8 @@ export const preludeOf = async (client: pg.ClientBase, needs: SessionNeeds): Pro
 };
 
 /**
- * Makes one write of all that is sent before the event loop goes on: each costs this process as much as making a statement
- * (0.1 ms), and wakes the database once more.
+ * Joins everything that is sent in this tick of the event loop into one write to the socket: each write costs this process as much
+ * as making a statement (0.1 ms), and wakes the database again.
  */
 export const sendTogether = (client: pg.ClientBase): void => {
   const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;

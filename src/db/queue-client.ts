@@ -4,8 +4,8 @@ import { BEGIN_WRITING } from './session-settings.ts';
 import { statementName } from './statement-names.ts';
 
 /**
- * For the connections of pg-boss, whose statements cannot be changed otherwise. It names every statement that has values: to
- * take a message and to end it PostgreSQL planned for longer (0.3 ms) than it worked. And it states the level of its
+ * Client for the connections of pg-boss, whose statements cannot be changed otherwise. It names every statement that has values: to
+ * take a message and to complete it, planning took longer (0.3 ms) than execution. And it sets the isolation level of its
  * transactions; all other settings are those of the session (connection-options.ts).
  */
 export class QueueClient extends SessionClient {}

@@ -5,8 +5,8 @@ import { coordinatorConnection } from './connection-options.ts';
 import { QueueClient } from './queue-client.ts';
 
 /**
- * How long the queue waits for whoever handles the message of a run: pg-boss takes a day at most. When it is over the queue
- * hands out the next message in its place, so the default of 15 minutes was shorter than many exports.
+ * How long the queue waits until the message of a run is handled: the maximum of pg-boss, one day. Then the queue delivers the next
+ * message. The default of 15 minutes was shorter than many exports.
  */
 const RUN_EXPIRES_SECONDS = 86_399;
 
@@ -16,9 +16,9 @@ export type Queue = PgBoss;
 /** The schema of the queue's own tables, beside Sluice's in the same database. */
 const QUEUE_SCHEMA = 'pgboss';
 
-/** Hands out runs. The run's row is the truth; a message only says that a job may have something to run. */
+/** Wakes workers for runs. The row of a run is authoritative; a message only means that a job may have a run to execute. */
 export const RUN_QUEUE = 'runs';
-/** Hands out mails of ended runs, and repeats those that the mail server refused for now. */
+/** Mails about ended runs. A message is retried if the mail server rejects the mail temporarily. */
 export const MAIL_QUEUE = 'mails';
 
 export interface RunMessage {
@@ -27,24 +27,24 @@ export interface RunMessage {
 
 export interface MailMessage {
   readonly runId: string;
-  /** Set where one mail tells of several missed slots. */
+  /** Number of missed slots, if one mail reports several. */
   readonly missed?: number;
 }
 
 export interface QueueOptions {
   readonly url: string;
   readonly applicationName: string;
-  /** Whether this process also hands out: then it looks after stale messages, and is woken by NOTIFY. */
+  /** Whether this process handles messages: then it manages stale ones, and is woken by NOTIFY. */
   readonly worker: boolean;
   readonly onError: (error: Error) => void;
 }
 
-/** For its pool. */
+/** An option of pg's pool, which pg-boss passes on without declaring it. */
 const OWN_CLIENT = { Client: QueueClient };
 
 /**
- * Opens pg-boss on connections of its own (its DDL fails through drizzle on a pool).
- * Its cron and its monitors of vacuum and indexes stay off: the schedule is Sluice's, the rest the operator's.
+ * Opens pg-boss on separate connections, because its DDL fails through drizzle on a pool. Its cron and its monitors of vacuum and
+ * indexes are off: Sluice has its own schedule, and the operator monitors the database.
  */
 export const openQueue = (options: QueueOptions): PgBoss => {
   const queue = new PgBoss({
@@ -56,7 +56,7 @@ export const openQueue = (options: QueueOptions): PgBoss => {
     migrate: false,
     createSchema: false,
     supervise: options.worker,
-    // The default of 60 s would leave a dead worker's message for a minute too long.
+    // The default of 60 s would delay the message of a dead worker by up to a minute.
     superviseIntervalSeconds: 5,
     useListenNotify: options.worker,
     monitorVacuum: false,
@@ -75,14 +75,14 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
     schedule: false,
     supervise: false,
   });
-  // Failures reject start(); without a listener the same error would also end the process.
+  // start() rejects with each failure. Without a listener the same error would also end the process.
   queue.on('error', () => undefined);
   try {
     await queue.start();
-    // The worker repeats attempts by the run's own rules, so the queue itself never does. Of each job one message
-    // waits at most ('short'): a second would find nothing to do, and a long backlog would pile them up.
+    // The worker retries attempts by the rules of runs, so the queue never retries. Each job has up to one waiting message
+    // ('short'): a second would find nothing to do, and a long backlog would accumulate them.
     await queue.createQueue(RUN_QUEUE, { policy: 'short', retryLimit: 0, notify: true, deleteAfterSeconds: 3600 });
-    // By itself, since createQueue leaves a queue that is there as it is.
+    // A separate call, because createQueue does not change an existing queue.
     await queue.updateQueue(RUN_QUEUE, { expireInSeconds: RUN_EXPIRES_SECONDS });
     await queue.createQueue(MAIL_QUEUE, {
       policy: 'standard',
@@ -98,22 +98,22 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
   }
 };
 
-/** A message for the run queue, to be handed out at once or after a moment. */
+/** A message for the run queue, to be delivered immediately or at a later time. */
 export interface RunWakeUp {
   readonly jobId: string;
   readonly startAfter?: Date | null;
 }
 
 /**
- * Of each key one message waits at most. Those for later have keys of their own moments: what is to be done at once must
- * not fall to a message that waits for the next attempt of another run, a minute from now.
+ * Returns the key of a message: up to one message with the same key waits. The key of a later message contains its time, so that an
+ * immediate message is not dropped because another one waits, for example for an attempt in a minute.
  */
 export const wakeUpKey = (jobId: string, startAfter?: Date | null): string =>
   startAfter ? `${jobId} at ${startAfter.toISOString()}` : jobId;
 
 /**
- * Wakes jobs inside the caller's transaction: the message is there if and only if the run is. Sorted, since two
- * transactions that woke the same jobs in other orders would wait for each other.
+ * Wakes jobs inside the caller's transaction: the message exists if and only if the run does. Sorted, because two transactions that
+ * wake the same jobs in different orders would deadlock.
  */
 export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly RunWakeUp[]): Promise<void> => {
   if (jobs.length === 0) return;
@@ -140,7 +140,7 @@ export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly 
   );
 };
 
-/** Whether the queue's tables are there, and hold Sluice's queues. Changes nothing. */
+/** Whether the tables of the queue exist and contain Sluice's queues. */
 export const queueIsInstalled = async (db: Db): Promise<boolean> => {
   const schema = sql.raw(QUEUE_SCHEMA);
   const tables = await db.execute<{ found: boolean }>(
@@ -154,16 +154,16 @@ export const queueIsInstalled = async (db: Db): Promise<boolean> => {
 };
 
 export interface WorkOptions {
-  /** Messages that are handled at the same time. */
+  /** Number of messages that are handled at the same time. */
   readonly workers: number;
-  /** How long a message for a later moment may wait beyond it. */
+  /** Maximum delay of a message that is due at a later time. */
   readonly pollingSeconds: number;
 }
 
 /**
- * Hands the messages of a queue to `handle` until queue.offWork. NOTIFY tells of messages that are due at once. It wakes
- * each worker for one message, though, and later ones only polling finds, which pg-boss slows down to every 30 s where
- * it listens: so the interval is said twice, and whoever has handled a message looks for the next one.
+ * Calls `handle` for the messages of a queue until queue.offWork(). NOTIFY announces messages that are due immediately, but it wakes
+ * each worker for one message only. Polling finds the others; with NOTIFY pg-boss polls every 30 s by default, so the interval is
+ * set twice, and a worker that has handled a message looks for the next one.
  */
 export const consume = async <Message extends object>(
   queue: PgBoss,

@@ -14,7 +14,7 @@ import * as tables from './tables.ts';
 
 /** Reads the rows of one export, in one transaction on a connection of its own. */
 export interface RowReader {
-  /** For statements before the rows. They have no time limit; none may be sent while rows are read. */
+  /** For statements before the rows. They have no time limit. Send none while rows are read. */
   readonly db: Db;
   /** Releases the locks of the statements so far, so that their tables can be changed while the reader waits. */
   releaseLocks(this: void): Promise<void>;
@@ -29,8 +29,8 @@ export interface RowReader {
 
 export interface RowReaders extends Stoppable {
   /**
-   * Opens a reader that sees only the rows of the account. An abort ends its connection, and whatever it is doing throws the
-   * reason of the signal or the error of the lost connection.
+   * Opens a reader that sees only the rows of the account. An abort ends its connection, and pending calls throw the reason of
+   * the signal or the error of the lost connection.
    */
   open(accountId: bigint, signal: AbortSignal): Promise<RowReader>;
 }
@@ -81,7 +81,7 @@ export function createRowReaders({ url, max, connectMs, isPooled = false }: RowR
           return await startReading(client, needs, accountId, signal);
         } catch (error) {
           signal.throwIfAborted();
-          // An idle connection may have broken a moment ago, and the pool has not noticed yet.
+          // An idle connection may have broken, and the pool has not noticed yet.
           if (attempt > 1 || !isUnavailable(error)) throw error;
         }
       }

@@ -4,7 +4,7 @@ import { preludeOf, sendTogether } from './prelude.ts';
 import { BEGIN_WRITING, type SessionNeeds } from './session-settings.ts';
 import { statementName } from './statement-names.ts';
 
-/** As drizzle hands statements over. */
+/** A statement as drizzle passes it. */
 interface Statement {
   readonly text: string;
   readonly name?: string;
@@ -17,16 +17,16 @@ interface ScopedClient {
   release(error?: Error | boolean): void;
 }
 
-/** What drizzle is told of a BEGIN that has not left yet, and of the end of a transaction that was none; it reads neither. */
+/** Returned to drizzle, which ignores it, for a BEGIN that is not sent yet and for the end of an empty transaction. */
 const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [], rows: [] };
 
-/** How many connections may fail to read their settings before the failure is reported. */
+/** Number of connections that may fail to read their settings before the failure is reported. */
 const MAX_READINGS = 5;
 
-/** The claim of a run has 15. */
+/** Maximum number of values of a prepared statement. The claim of a run has 15. */
 const MOST_VALUES = 20;
 
-/** Where the connections come from: a pool, or one connection that is lent again and again. */
+/** A pool, or one connection that is returned by each call. */
 export interface ClientSource {
   connect(): Promise<pg.PoolClient>;
 }
@@ -35,24 +35,19 @@ export interface ScopeOptions {
   /** Trusted SQL, such as `sluice.account_id = '17'`. */
   readonly setting: string;
   readonly needs: SessionNeeds;
-  /**
-   * Whether a connection parses and plans a statement once instead of each time: for a few statements that are repeated with
-   * other values.
-   */
+  /** Whether statements are prepared. Only for few statements that are repeated with other values. Defaults to false. */
   readonly prepares?: boolean;
 }
 
 /**
- * A pool, each of whose transactions states its level and begins with settings that are gone at its end: so they never leak to
- * the next user of the connection, nor behind a pooler that hands connections out by transaction. A statement outside of a
- * transaction gets one of its own.
+ * A pool whose transactions set their isolation level and begin with SET LOCAL, so that the settings never leak to the next user of
+ * the connection, not even behind a pooler in transaction mode. A statement outside of a transaction gets a transaction of its own.
  *
- * BEGIN and each SET LOCAL are messages of their own: a cluster that distributes tables sends neither a text of several
- * statements nor set_config() on to its nodes. They leave together with the first statement, and with that of a single one
- * COMMIT too, without waiting for the answers in between: one round trip instead of many. The connections must be opened with
- * `pipeline`. A statement that fails makes the COMMIT behind it a ROLLBACK.
+ * BEGIN and each SET LOCAL are separate messages, because a distributed database forwards neither a text of several statements nor
+ * set_config() to its nodes. They are pipelined with the first statement, and for a single statement with COMMIT too: one round trip
+ * instead of several. The connections must be opened with `pipeline`. If a statement fails, the COMMIT after it is a ROLLBACK.
  *
- * It has what drizzle calls, and "Pool" in its name, by which drizzle tells that a transaction needs a connection of its own.
+ * It has the methods that drizzle calls, and "Pool" in its name, by which drizzle detects that a transaction needs a connection.
  */
 export class ScopedPool {
   readonly #source: ClientSource;
@@ -64,12 +59,12 @@ export class ScopedPool {
   }
 
   #named(statement: Statement, values: unknown[]): Statement {
-    // Those with lists of values come in as many texts as there are lengths: a connection would keep them all.
+    // A statement with a list of values has another text for each length, and the connection would keep them all.
     if (!this.#options.prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
     return { ...statement, name: statementName(statement.text) };
   }
 
-  /** A connection, and what each of its transactions begins with. */
+  /** Returns a connection and the statements that each of its transactions begins with. */
   async #open(): Promise<{ readonly client: pg.PoolClient; readonly beginning: readonly string[] }> {
     for (let attempt = 1; ; attempt += 1) {
       const client = await this.#source.connect();
@@ -88,13 +83,13 @@ export class ScopedPool {
   async connect(): Promise<ScopedClient> {
     const { client, beginning } = await this.#open();
     const named = (statement: Statement, values: unknown[]): Statement => this.#named(statement, values);
-    /** Whether BEGIN is to leave with the next statement. */
+    /** Whether BEGIN is sent with the next statement. */
     let begins = false;
     let hasEnded = false;
     let broken: Error | undefined;
     return {
       query: async (statement, values) => {
-        // It would run without the setting, and see nothing.
+        // It would run without the setting, and see no rows.
         if (hasEnded && statement.text !== 'rollback') throw new Error('The transaction of this statement has ended.');
         hasEnded = statement.text === 'commit' || statement.text === 'rollback';
         if (statement.text === 'begin') {
@@ -106,15 +101,15 @@ export class ScopedPool {
         begins = false;
         if (isFirst && hasEnded) return NOTHING;
         const begun = isFirst ? send(client, beginning) : null;
-        // Awaited in the same way whether it is the first or not: of statements sent together, the one that failed is
-        // reported before those that were refused because of it (25P02), which do not say why.
+        // Awaited in the same way whether it is the first or not: of pipelined statements, the one that failed is then
+        // reported before those that were rejected because of it (25P02) without the reason.
         const answered = await client.query(named(statement, values), values).catch((error: unknown) => {
           if (statement.text !== 'rollback') throw begun?.failure ?? error;
-          // What ended the connection ended the transaction too, and its own failure is the one to report.
+          // The connection broke, which also ended the transaction. The statement that noticed it reports the failure.
           broken = error as Error;
           return NOTHING;
         });
-        // Without its BEGIN the statement was a transaction of its own.
+        // BEGIN failed, so the statement ran in a transaction of its own.
         if (begun?.failure) throw begun.failure;
         return answered;
       },
@@ -131,7 +126,9 @@ export class ScopedPool {
       client.query('COMMIT'),
     ]);
     // A connection that does not even accept a COMMIT is broken.
-    client.release(ended.status === 'rejected' && new Error('The connection broke.', { cause: ended.reason }));
+    client.release(
+      ended.status === 'rejected' && new Error('The connection to the database broke.', { cause: ended.reason }),
+    );
     if (begun.failure) throw begun.failure;
     if (answered.status === 'rejected') throw answered.reason;
     if (ended.status === 'rejected') throw ended.reason;
@@ -139,7 +136,7 @@ export class ScopedPool {
   }
 }
 
-/** Sends statements without waiting for their answers. PostgreSQL answers in order, so the first failure arrives first. */
+/** Sends statements without waiting for their results, which arrive in order. `failure` is the first one. */
 const send = (client: pg.PoolClient, texts: readonly string[]): { readonly failure: Error | null } => {
   const sent: { failure: Error | null } = { failure: null };
   for (const text of texts) {

@@ -4,13 +4,13 @@ import { limitOfTransactions, READING_VERSION, type VersionRow } from './session
 type Callback = ((error: Error) => void) | ((error: null, client: pg.Client) => void);
 
 /**
- * For sessionConnection(): before anything else it removes transaction_timeout, which cannot be a start-up parameter, since
- * older versions of PostgreSQL refuse a parameter that they do not know.
+ * Client for sessionConnection(). It first removes transaction_timeout, which cannot be a start-up parameter, because older versions
+ * of PostgreSQL reject a parameter that they do not know.
  */
 export class SessionClient extends pg.Client {
   /**
-   * An error of the connection that nobody listens for would end the process: the caller has not added a listener yet, or has
-   * removed all of them to end the connection, as the queue does. The next statement fails instead.
+   * Drops an error of the connection if it has no listener, which would end the process: the caller has not added a listener yet,
+   * or has removed all of them to end the connection, as the queue does. The next statement fails instead.
    */
   override emit(...event: Parameters<pg.Client['emit']>): boolean {
     return (event[0] !== 'error' || this.listenerCount('error') > 0) && super.emit(...event);

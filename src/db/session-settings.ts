@@ -1,16 +1,16 @@
-// Pure: the settings of PostgreSQL that change what Sluice's statements mean or how fast they run, and the values that Sluice
-// needs. A database, a role or a server can have any other defaults (ALTER DATABASE ... SET, ALTER ROLE ... SET,
-// postgresql.conf), so no transaction relies on them.
+// Pure: the settings of PostgreSQL that change the results or the speed of Sluice's statements, and the values that Sluice needs. A
+// database, a role or a server can have other defaults (ALTER DATABASE ... SET, ALTER ROLE ... SET, postgresql.conf), so no
+// transaction relies on them.
 
-/** Every transaction states its level: with repeatable read as the default, concurrent replaces would double records. */
+/** Every transaction sets its isolation level: with repeatable read as the default, concurrent replaces would double records. */
 export const BEGIN_WRITING = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE';
-/** For exports, also on a standby, which refuses READ WRITE. */
+/** For exports, which may read from a standby: it rejects READ WRITE. */
 export const BEGIN_READING = 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY';
 
 /** The schema of Sluice's tables. */
 const SCHEMA = 'public';
 
-/** What differs between kinds of connections. */
+/** The settings that differ between connections. */
 export interface SessionNeeds {
   /** Milliseconds; 0 for no limit. */
   readonly statementTimeoutMs: number;
@@ -23,7 +23,7 @@ export interface SessionNeeds {
 interface Need {
   readonly name: string;
   readonly value: string;
-  /** Whether another value does as well. */
+  /** Whether another value is acceptable. Defaults to none. */
   readonly serves?: (value: string) => boolean;
   /** As SQL, if the value is not a literal. */
   readonly sql?: string;
@@ -31,38 +31,38 @@ interface Need {
 
 const LEAST_WORK_MEM_KB = 4096;
 
-/** The first version that has it is 17. */
+/** Exists since PostgreSQL 17. */
 const TRANSACTION_TIMEOUT = 'transaction_timeout';
 const FIRST_WITH_TRANSACTION_TIMEOUT = 170_000;
 
-/** A message of its own, without a transaction: a limit of 1 ms ends neither. */
+/** Sent as a separate message without a transaction, so that even a timeout of 1 ms does not end it. */
 export const READING_VERSION = 'SHOW server_version_num';
 
 export interface VersionRow {
   readonly server_version_num: string;
 }
 
-/** The setting that removes transaction_timeout, for SET or SET LOCAL; null if the server does not have it. */
+/** Returns the assignment that removes transaction_timeout, for SET or SET LOCAL; null if the server does not have it. */
 export const limitOfTransactions = ([row]: readonly VersionRow[]): string | null =>
   Number(row?.server_version_num) >= FIRST_WITH_TRANSACTION_TIMEOUT ? `${TRANSACTION_TIMEOUT} = 0` : null;
 
 const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
-  // Before anything that may take long.
+  // Timeouts come before statements that may take long.
   { name: TRANSACTION_TIMEOUT, value: '0' },
   { name: 'statement_timeout', value: String(statementTimeoutMs) },
   { name: 'idle_in_transaction_session_timeout', value: String(idleInTransactionMs) },
   { name: 'lock_timeout', value: '0' },
-  // These change how PostgreSQL reads everything that follows.
+  // These change how PostgreSQL parses the statements after them.
   // pg encodes and decodes as UTF-8, regardless of the server's setting.
   { name: 'client_encoding', value: 'UTF8' },
   { name: 'standard_conforming_strings', value: 'on' },
-  // A schema in front of Sluice's could have tables and functions of the same names.
+  // A schema before Sluice's could have tables and functions of the same names.
   { name: 'search_path', value: searchPath, sql: searchPath },
   // `off` does not bypass row-level security: each statement that a policy would filter fails.
   { name: 'row_security', value: 'on' },
   // A write is durable before it is acknowledged. The levels between on and off are the operator's choice.
   { name: 'synchronous_commit', value: 'on', serves: (value) => value !== 'off' },
-  // How values are written and read.
+  // Formats of values.
   { name: 'timezone', value: 'UTC', serves: (value) => ['UTC', 'Etc/UTC', 'GMT'].includes(value) },
   { name: 'datestyle', value: 'ISO, MDY', serves: (value) => value.startsWith('ISO') },
   { name: 'intervalstyle', value: 'postgres' },
@@ -89,17 +89,17 @@ export interface SettingRow {
 }
 
 /**
- * Statements of the transaction that reads what a connection has, with its limitOfTransactions(); the rows of the last but one
- * are SettingRows.
+ * Returns the statements of the transaction that reads the settings of a connection; the last but one returns SettingRows.
+ * @param limit the result of removeTransactionTimeout()
  */
 export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): readonly string[] => [
   BEGIN_READING,
   ...(limit === null ? [] : [`SET LOCAL ${limit}`]),
   `SET LOCAL statement_timeout = ${needs.statementTimeoutMs}`,
   `SET LOCAL idle_in_transaction_session_timeout = ${needs.idleInTransactionMs}`,
-  // A schema in front of pg_catalog could have a pg_settings of its own.
+  // A schema before pg_catalog could have a pg_settings of its own.
   'SET LOCAL search_path = pg_catalog',
-  // Of the session, not of this transaction.
+  // The value of the session, not of this transaction.
   `SELECT lower(name) AS name, reset_val AS setting FROM pg_settings
    WHERE lower(name) IN (${needsOf(needs)
      .map(({ name }) => `'${name}'`)
@@ -108,16 +108,16 @@ export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): rea
 ];
 
 /**
- * The SET LOCAL statements that a transaction begins with on a connection whose own settings are these: one for each that
- * differs from what Sluice needs, and jit. That is always set: on a cluster that distributes tables the settings of its nodes
- * are not seen here, and SET LOCAL goes along to them.
+ * Returns the SET LOCAL statements that each transaction begins with on a connection with these settings: one for each setting that
+ * differs from what Sluice needs, and always jit. The settings of the nodes of a distributed database are not known here, and SET
+ * LOCAL is forwarded to them.
  */
 export const localSettings = (rows: readonly SettingRow[], needs: SessionNeeds): readonly string[] => {
   const found = new Map(rows.map(({ name, setting }) => [name, setting]));
   const wanted = needsOf(needs).filter(({ name, value, serves }) => {
     if (name === 'jit') return true;
     const own = found.get(name);
-    // What this version of PostgreSQL does not have is not in the rows.
+    // A setting that this version of PostgreSQL does not have is not in the rows.
     return own !== undefined && own !== value && serves?.(own) !== true;
   });
   return [
@@ -126,24 +126,24 @@ export const localSettings = (rows: readonly SettingRow[], needs: SessionNeeds):
   ];
 };
 
-/** Of PostgreSQL 15: one that a server does not know would make it refuse the connection. */
+/** The planner switches of PostgreSQL 15. A server rejects a connection with a parameter that it does not know. */
 const PLANNER_SWITCHES =
   'bitmapscan hashagg hashjoin incremental_sort indexonlyscan indexscan material memoize mergejoin nestloop seqscan sort tidscan'
     .split(' ')
     .map((name): Need => ({ name: `enable_${name}`, value: 'on' }));
 
-/** A setting of Sluice's own, by which a session shows that its start-up parameters have arrived. */
+/** A setting of Sluice, which shows that the start-up parameters of a session have arrived. */
 export const SESSION_MARK = 'sluice.session';
 
-/** The pool closes idle connections itself. A request that takes one which the server is ending would fail. */
+/** The pool closes idle connections. If the server closed them, a request that just took one would fail. */
 const IDLE_FOREVER: Need = { name: 'idle_session_timeout', value: '0' };
 
-/** Not in every version, or a floor and not a value. */
+/** Settings that not every version has, or whose value is a minimum. */
 const NOT_AT_START_UP = new Set([TRANSACTION_TIMEOUT, 'force_parallel_mode', 'debug_parallel_query', 'work_mem']);
 
 /**
- * The same as the start-up parameter `options`, for a connection whose statements are not all in transactions that Sluice
- * begins: the queue, the migrations, LISTEN. No pooler takes it.
+ * Returns the start-up parameter `options` for a connection with statements outside of transactions that Sluice begins: the queue,
+ * the migrations, LISTEN. Poolers do not accept it.
  */
 export const startUpOptions = (needs: SessionNeeds): string =>
   [
@@ -159,9 +159,9 @@ export const startUpOptions = (needs: SessionNeeds): string =>
     .join(' ');
 
 /**
- * What holds from the start of a connection whose statements are all in transactions with localSettings(): the limits of time,
- * since a limit of 1 ms would end BEGIN itself, and the path, whose usual default is not the one that is needed. Here they
- * cost no message for each transaction.
+ * Returns the start-up parameter `options` for a connection whose statements are all in transactions with localSettings(): the
+ * timeouts, because one of 1 ms would end BEGIN itself, and the search path, whose usual default differs from the one that is
+ * needed. As start-up parameters they cost no message in each transaction.
  */
 export const firstOptions = (needs: SessionNeeds): string =>
   [...needsOf(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER, ONLY_IN_TRANSACTIONS]
@@ -169,8 +169,8 @@ export const firstOptions = (needs: SessionNeeds): string =>
     .join(' ');
 
 /**
- * A BEGIN that is canceled leaves the statements that were sent with it outside of its transaction. They cannot write then:
- * BEGIN_WRITING alone allows that.
+ * If BEGIN is canceled, the statements that were pipelined with it run outside of a transaction. With this default they cannot write:
+ * only BEGIN_WRITING allows it.
  */
 const ONLY_IN_TRANSACTIONS: Need = { name: 'default_transaction_read_only', value: 'on' };
 
@@ -178,12 +178,12 @@ const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_time
 
 const asOption = ({ name, value }: Need): string => `-c ${name}=${escapeOption(value)}`;
 
-/** PostgreSQL splits the options at blanks that have no backslash before them. */
+/** PostgreSQL splits the options at blanks without a backslash before them. */
 const escapeOption = (value: string): string => value.replaceAll(/[\\ ]/g, String.raw`\$&`);
 
 const OPTION = /(?:^|\s)(?:-c\s*|--)([\w.-]+)=((?:\\.|[^\s\\])*)/g;
 
-/** The schema of Sluice's tables, unless the options of the connection string name another: that is a choice, not a default. */
+/** Returns the search path of the connection string's options, else the schema of Sluice's tables. */
 export const searchPathOf = (options: string | null): string => {
   let chosen: string | undefined;
   for (const [, name = '', value] of (options ?? '').matchAll(OPTION)) {

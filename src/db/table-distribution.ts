@@ -1,8 +1,8 @@
-// Pure: where each table is when the database is distributed by account_id. A new table has to be listed here, so that its
-// keys are considered.
+// Pure: where each table is in a database that is distributed by account_id. A guard requires an entry for each
+// table, so that the keys of new tables are considered.
 
 export const DISTRIBUTED = ['streams', 'ledgers', 'filters', 'operations', 'records', 'totals', 'staged_batches'];
-/** Copied to each node. */
+/** Tables that are copied to each node. */
 export const REFERENCE = ['accounts', 'api_keys'];
-/** On the coordinator only. */
+/** Tables on the coordinator only. */
 export const LOCAL = ['jobs', 'runs', 'run_objects', 'bucket_claims'];

@@ -18,14 +18,14 @@ import {
 import type { JsonColumns, RunFailure } from './json-columns.ts';
 import { ownedBy } from './policies.ts';
 
-// Every key of a table that holds telemetry begins with account_id, so that the database can be distributed by it
-// without a rewrite; ids come from sequences and not from identity columns, and `records` has no foreign keys
-// (two of them made an insert three times as slow). test/guards/catalog.test.ts holds these rules.
+// Every key of a table with telemetry begins with account_id, so that the database can be distributed by it without a rewrite. Ids
+// come from sequences instead of identity columns, and `records` has no foreign keys: two of them made an insert three times as
+// slow. test/guards/catalog.test.ts enforces these rules.
 
 const bytea = customType<{ data: Buffer }>({ dataType: () => 'bytea' });
-/** A 64-bit transaction id: unlike xid it never wraps around, so it can be kept for ever. */
+/** A 64-bit transaction id. Unlike xid it never wraps around, so it can be stored. */
 const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
-/** Sorted and compared bytewise, so that no locale of the database's machine changes an export. */
+/** Sorted and compared bytewise, so that an export does not depend on the locale of the database. */
 const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' });
 const numeric = customType<{ data: string }>({ dataType: () => 'numeric' });
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -86,11 +86,11 @@ export const streams = pgTable(
     createdXid: xid8('created_xid').notNull(),
     deletedAt: moment('deleted_at'),
     deletedXid: xid8('deleted_xid'),
-    /** Of all operations before this transaction the totals are merged; null where none are. */
+    /** The totals of all operations before this transaction are merged; null if none are. */
     totalsMergedXid: xid8('totals_merged_xid'),
-    /** Whether records that are inserted from now on get the hash of their key. See streams/hash-keys.ts. */
+    /** Whether new records get the hash of their record key. See streams/key-hashes/hash-keys.ts. */
     hashesKeys: boolean('hashes_keys').notNull().default(false),
-    /** Whether all live records have it. */
+    /** Whether all live records have the hash. */
     keysHashed: boolean('keys_hashed').notNull().default(false),
   },
   (table) => [
@@ -102,20 +102,20 @@ export const streams = pgTable(
   ],
 );
 
-/** Which database cluster the transaction ids of an account belong to: a row for each account that has a stream. See db/as-of.ts. */
+/** The database cluster that wrote the transaction ids of an account. One row for each account that has a stream. See db/as-of.ts. */
 export const ledgers = pgTable(
   'ledgers',
   {
     accountId: id64('account_id').primaryKey(),
-    /** Of pg_control_system(); null until it is read for the first time. */
+    /** The identifier that pg_control_system() returns; null until it is first read. */
     systemIdentifier: id64('system_identifier'),
-    /** What the hashes of keys depend on besides the key (the encoding, the order of bytes), as read together with it. */
+    /** Encoding and byte order, on which the hashes of record keys depend, when systemIdentifier was read. */
     keyHashing: text('key_hashing'),
   },
   () => [...ownedBy(sql`account_id`)],
 );
 
-/** Each distinct canonical filter of a stream once: it halved the records table and made grouping up to twice as fast. */
+/** Each distinct canonical filter of a stream. Halved the size of `records` and made grouping up to twice as fast. */
 export const filters = pgTable(
   'filters',
   {
@@ -131,13 +131,13 @@ export const filters = pgTable(
   (table) => [
     ...ownedBy(sql`account_id`),
     primaryKey({ columns: [table.accountId, table.streamId, table.id] }),
-    // An expression in the place of the stream's id, so that the planner never takes this index for a look-up by id: until
-    // the table is analyzed both cost the same to it, and reading 10,000 filters took 11 s instead of 50 ms.
+    // An expression instead of the stream's id, so that the planner never uses this index to look up an id: until the table
+    // is analyzed it estimates the same cost for both indexes, and reading 10,000 filters took 11 s instead of 50 ms.
     uniqueIndex('filters_digest').on(table.accountId, table.digest, sql`(stream_id + 0)`),
   ],
 );
 
-/** The ledger: one row for each accepted write, with its idempotency key in the same transaction. */
+/** The ledger: one row for each accepted write, with its idempotency key. */
 export const operations = pgTable(
   'operations',
   {
@@ -148,17 +148,17 @@ export const operations = pgTable(
     streamId: id64('stream_id').notNull(),
     kind: text('kind').$type<'SUM' | 'REPLACE' | 'DELETE' | 'DELETE_STREAM'>().notNull(),
     receivedAt: moment('received_at').notNull(),
-    /** The transaction that wrote it: held against a watermark it tells whether the reader may see it. */
+    /** The transaction that wrote the operation. A watermark decides by it whether a reader sees the operation. */
     xid: xid8('xid').notNull(),
     insertedRecords: bigint('inserted_records', { mode: 'number' }).notNull(),
     hiddenRecords: bigint('hidden_records', { mode: 'number' }).notNull(),
     idempotencyKey: text('idempotency_key'),
     contentSha256: bytea('content_sha256').notNull(),
-    /** Whether its totals are written: a server of an older version leaves them out, until they are made up for. */
+    /** Whether its totals are written. A server of an older version does not write them; they are added later. */
     totalled: boolean('totalled').notNull().default(false),
     /**
-     * Shortly before its COMMIT, which may be long after receivedAt: a reader that began before may still need what the
-     * operation hid. Null for one that hid nothing, and for those of older versions.
+     * A time shortly before COMMIT, which may be long after receivedAt: a reader that started before it may still need the records
+     * that the operation hid. Null if it hid none, and for operations of older versions.
      */
     endedAt: moment('ended_at'),
   },
@@ -176,7 +176,7 @@ export const operations = pgTable(
   ],
 );
 
-/** Append-only ledger rows. Hidden, never removed, but by the operator's purge. */
+/** Append-only ledger rows. They are hidden; only the operator's command `purge` removes them. */
 export const records = pgTable(
   'records',
   {
@@ -188,7 +188,7 @@ export const records = pgTable(
     value: numeric('value').notNull(),
     operationId: id64('operation_id').notNull(),
     hiddenBy: id64('hidden_by'),
-    /** Of filter and element, see streams/key-hash.ts; 0 for a record without. */
+    /** Hash of filter and element, see streams/key-hashes/key-hash.ts; 0 if the record has none. */
     keyHash: smallint('key_hash').notNull().default(0),
   },
   (table) => [
@@ -203,8 +203,8 @@ export const records = pgTable(
 );
 
 /**
- * What each operation changed the sum of a bucket and filter by, over all elements, written in its transaction: usage and
- * exports that do not ask for elements read these few rows in the place of the ledger's. See streams/totals.ts.
+ * The amount by which each operation changed the sum of a bucket and filter over all elements, written in its transaction. Usage
+ * queries and exports without elements read these few rows instead of `records`. See streams/totals/totals.ts.
  */
 export const totals = pgTable(
   'totals',
@@ -213,11 +213,11 @@ export const totals = pgTable(
     streamId: id64('stream_id').notNull(),
     bucketStart: moment('bucket_start').notNull(),
     filterId: id64('filter_id').notNull(),
-    /** 0: of all operations that are merged. */
+    /** 0 for the sum of all merged operations. */
     operationId: id64('operation_id').notNull(),
-    /** What it inserted less what it hid. */
+    /** The values of the inserted records minus those of the hidden ones. */
     value: numeric('value').notNull(),
-    /** How many it inserted less how many it hid: a bucket without live records is not the same as one that sums to 0. */
+    /** The number of inserted records minus that of hidden ones: a bucket without live records differs from one with the sum 0. */
     records: bigint('records', { mode: 'number' }).notNull(),
   },
   (table) => [
@@ -230,9 +230,9 @@ export const totals = pgTable(
 );
 
 /**
- * Records of requests that are still coming in, a few thousand a row: one row for each record would have to be deleted one
- * by one. UNLOGGED and not compressed (the migration says so): what a crash takes was never promised to anybody, and the
- * rows are read once. What a server that died left here is cleared by its age.
+ * Records of requests whose bodies are still being received, a few thousand per row: single rows would have to be deleted one by
+ * one. UNLOGGED and not compressed (by the migration), because rows that a crash loses were never acknowledged, and rows are read
+ * once. Rows of a server that died are deleted by their age.
  */
 export const stagedBatches = pgTable(
   'staged_batches',
@@ -243,17 +243,18 @@ export const stagedBatches = pgTable(
     stagedAt: moment('staged_at')
       .notNull()
       .default(sql`now()`),
-    /** Where the first of them stands in the request. */
+    /** Index of the first record in the request. */
     firstIndex: bigint('first_index', { mode: 'number' }).notNull(),
-    /** The distinct ones of the batch; places in it are 1-based. */
+    /** The distinct bucket starts of the batch. */
     bucketStarts: moment('bucket_starts').array().notNull(),
-    bucketPlaces: integer('bucket_places')
+    /** Indexes into bucketStarts, 1-based. */
+    bucketIndexes: integer('bucket_places')
       .array()
       .notNull()
       .default(sql`'{}'`),
-    /** 1-based into filter_digests; null where a selector takes every filter. */
-    filterPlaces: integer('filter_places').array().notNull(),
-    /** Null where a selector takes every element. */
+    /** Indexes into filterDigests, 1-based; null if a selector matches every filter. */
+    filterIndexes: integer('filter_places').array().notNull(),
+    /** Null if a selector matches every element. */
     elements: text('elements').array().notNull(),
     /** Empty for selectors. */
     amounts: numeric('amounts').array().notNull(),
@@ -274,10 +275,10 @@ export const jobs = pgTable(
     name: text('name').notNull(),
     enabled: boolean('enabled').notNull(),
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
-    /** bucket/path/slug: one job of a deployment writes below it. */
+    /** S3 bucket/path/slug. Each belongs to one job of a deployment. */
     destination: text('destination').notNull(),
     version: integer('version').notNull().default(1),
-    /** The next slot. Null where it is disabled, deleted or has no schedule left. */
+    /** The next slot. Null if the job is disabled or deleted, or its schedule has ended. */
     nextRunAt: moment('next_run_at'),
     createdAt: moment('created_at').notNull(),
     updatedAt: moment('updated_at').notNull(),
@@ -298,7 +299,7 @@ export const jobs = pgTable(
   ],
 );
 
-/** bucket/path/slug of a run, as its job had it when the run was queued: jobs.destination in the terms of runs. */
+/** The destination of the job when the run was queued, computed from columns of `runs`. */
 const RUN_DESTINATION = sql.raw(`(bucket || '/' || regexp_replace(manifest_key, '/[^/]*$', ''))`);
 
 export const runs = pgTable(
@@ -316,26 +317,26 @@ export const runs = pgTable(
     scheduledFor: moment('scheduled_for').notNull(),
     windowStart: moment('window_start').notNull(),
     windowEnd: moment('window_end').notNull(),
-    /** The job's settings when the run was queued: later edits do not touch it. */
+    /** The job's settings when the run was queued. Later changes of the job do not affect the run. */
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
     bucket: text('bucket').notNull(),
     manifestKey: text('manifest_key').notNull(),
-    /** pg_snapshot of the ledger that every attempt reads; fixed by the first. */
+    /** The pg_snapshot of the ledger that every attempt reads. Set by the first attempt. */
     watermark: text('watermark'),
-    /** Of the ledger, when the watermark was taken: in another one it means nothing. See db/as-of.ts. */
+    /** Epoch of the ledger when the watermark was taken. The watermark is invalid in another epoch. See db/as-of.ts. */
     watermarkEpoch: text('watermark_epoch'),
     watermarkAt: moment('watermark_at'),
     attempt: integer('attempt').notNull().default(0),
-    /** Not to be started before: the pause between attempts. */
+    /** Earliest start of the next attempt. */
     notBefore: moment('not_before'),
     startedAt: moment('started_at'),
     finishedAt: moment('finished_at'),
     rowsWritten: bigint('rows_written', { mode: 'number' }).notNull().default(0),
     bytesWritten: bigint('bytes_written', { mode: 'number' }).notNull().default(0),
     error: jsonb('error').$type<RunFailure>(),
-    /** Grows with each change, so a reader can tell the newer of two states. In no index: heartbeats stay HOT updates. */
+    /** Increases with each change, so that readers can order states. Not indexed, so that heartbeats are HOT updates. */
     change: integer('change').notNull().default(1),
-    /** Set while a worker holds the run. Outlives a cancellation until the worker has let go. */
+    /** Set while a worker has the lease. Remains set after a cancellation until the worker releases the run. */
     leaseToken: uuid('lease_token'),
     leaseUntil: moment('lease_until'),
     createdAt: moment('created_at').notNull(),
@@ -345,7 +346,7 @@ export const runs = pgTable(
     uniqueIndex('runs_slot')
       .on(table.jobId, table.scheduledFor)
       .where(sql`trigger <> 'MANUAL'`),
-    // Runs of one job never overlap: a second worker's claim fails here, whatever the queue handed out.
+    // Runs of one job never overlap: the claim of a second worker fails here, regardless of the queue's messages.
     uniqueIndex('runs_held')
       .on(table.jobId)
       .where(sql`lease_token IS NOT NULL`),
@@ -365,7 +366,7 @@ export const runs = pgTable(
   ],
 );
 
-/** The keys that a run writes: noted before the PutObject, so that a later run of the window knows each key that may exist. */
+/** The object keys that a run writes. Inserted before the PutObject, so that a later run of the window knows each object that may exist. */
 export const runObjects = pgTable(
   'run_objects',
   {
@@ -385,7 +386,7 @@ export const runObjects = pgTable(
   ],
 );
 
-/** Whose a bucket is, for the whole deployment: see jobs/bucket-claims.ts. */
+/** The account that owns each S3 bucket, for the whole deployment: see jobs/bucket-ownership.ts. */
 export const bucketClaims = pgTable(
   'bucket_claims',
   {
