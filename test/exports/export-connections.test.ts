@@ -117,7 +117,7 @@ describe('exports with DATABASE_POOL=1', () => {
     const run = await endedRun(server, id);
     expect(run).toMatchObject({ status: 'FAILED', attempt: 1, error: { code: 'LIMIT_EXCEEDED', retryable: false } });
     // Seven rows for each customer, one per day.
-    expect(run.error?.message).toContain('700000 rows, of at most 600000');
+    expect(run.error?.message).toContain('700000 rows, but the maximum is 600000');
     expect(server.s3.puts.filter(({ key }) => key.startsWith('rows/filled'))).toEqual([]);
   });
 });

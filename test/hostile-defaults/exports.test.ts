@@ -6,5 +6,5 @@ runOnHostileDatabases('serializable', [
   'jobs/job-check',
   'runs/claims',
   'runs/run-feed',
-  'background/hand-out',
+  'background/queue',
 ]);

@@ -150,7 +150,7 @@ describe.concurrent('missed slots', () => {
     expect(missed?.subject).toBe('Sluice: Too late missed 3 slots');
     for (const slot of slots.slice(0, 3)) expect(missed?.text).toContain(`  ${iso(slot)}, window `);
     expect(missed?.text).not.toContain(iso(slots[3] ?? 0));
-    expect(missed?.text).toContain(`(${MAX_CATCH_UP} of a job)`);
+    expect(missed?.text).toContain(`(${MAX_CATCH_UP} per job)`);
     expect(ended.every(({ subject }) => subject.startsWith('Sluice: Too late succeeded'))).toBe(true);
   });
 });
@@ -422,7 +422,7 @@ test('queueDueSlots > says in the oldest MISSED run that older slots are not rec
      FROM runs WHERE job_id = $1 AND error IS NOT NULL ORDER BY scheduled_for LIMIT 2`,
     [innerId(jobId)],
   );
-  expect(oldest.map(({ message }) => message.includes('Older slots than the 10000 newest'))).toEqual([true, false]);
+  expect(oldest.map(({ message }) => message.includes('Slots before the 10000 newest were skipped too'))).toEqual([true, false]);
   expect(await endedRunsOf(server, beside, 1)).toMatchObject([{ status: 'SUCCEEDED' }]);
   await deleteJob(server, jobId);
 });
