@@ -88,7 +88,7 @@ export const streams = pgTable(
     deletedXid: xid8('deleted_xid'),
     /** The totals of all operations before this transaction are merged; null if none are. */
     totalsMergedXid: xid8('totals_merged_xid'),
-    /** Whether new records get the hash of their record key. See streams/key-hashes/hash-keys.ts. */
+    /** Whether new records get the hash of their record key. See streams/key-hashes/hash-stream-keys.ts. */
     hashesKeys: boolean('hashes_keys').notNull().default(false),
     /** Whether all live records have the hash. */
     keysHashed: boolean('keys_hashed').notNull().default(false),

@@ -10,7 +10,7 @@ import { assertNameAndDestinationFree, insertJob, type JobRow, lockJob, markJobD
 import { type JobPatch, type JobSettings, patchSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
-import { notifyRuns } from '../runs/run-events.ts';
+import { notifyRuns } from '../runs/run-notifications.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
 import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
 

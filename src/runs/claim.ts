@@ -6,7 +6,7 @@ import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
 import { inMs, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
-import { notifyRuns } from './run-events.ts';
+import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
 

@@ -9,7 +9,7 @@ import { exportFingerprint } from '../jobs/export-fingerprint.ts';
 import { newestSlots } from '../jobs/schedule/schedule.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import { newIds } from '../lib/ids.ts';
-import { notifyRuns } from './run-events.ts';
+import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { newRun, nextChange, queueMail, type RunRow, type RunTrigger } from './runs.ts';
 

@@ -4,7 +4,7 @@ import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
-import { notifyRuns } from './run-events.ts';
+import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 

@@ -5,7 +5,7 @@ import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { wakeJobs } from './lease.ts';
-import { notifyRuns } from './run-events.ts';
+import { notifyRuns } from './run-notifications.ts';
 import { MAX_ATTEMPTS, type RunEvent, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
 

@@ -6,7 +6,7 @@ import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import { RUN_CHANNEL, type RunEventPayload } from './run-events.ts';
+import { RUN_CHANNEL, type RunEventPayload } from './run-notifications.ts';
 import { LOOK_BACK_MS, RunSubscription, type RunSelection } from './run-subscription.ts';
 import { isEnded, statusesBefore } from './run-status.ts';
 import type { RunRow } from './runs.ts';

@@ -11,7 +11,7 @@ import type { JobRow } from '../jobs/jobs.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import type { RunStatus } from './run-status.ts';
-import { notifyRuns } from './run-events.ts';
+import { notifyRuns } from './run-notifications.ts';
 
 export type RunRow = typeof runs.$inferSelect;
 export type RunObjectRow = typeof runObjects.$inferSelect;

@@ -1,4 +1,4 @@
-import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-stream-keys.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
 import { findStream } from '../../src/streams/streams.ts';
 import type { TestServer } from '../support/server.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-stream-keys.ts';
 import { StreamBusyError } from '../../src/errors/errors.ts';
 import { startBulkIngest } from '../../src/streams/bulk-ingest.ts';
 import { ingest } from '../../src/streams/ingest.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { inject } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
-import { hashStreamKeys } from '../../src/streams/key-hashes/hash-keys.ts';
+import { hashStreamKeys } from '../../src/streams/key-hashes/hash-stream-keys.ts';
 import { SWEEP_START, mergeSlice, mergeStreams } from '../../src/streams/totals/merge-totals.ts';
 import { countPurgeable, findDeletedStreams, findHiddenRecords } from '../../src/streams/purge/find-purgeable.ts';
 import { purgeStream } from '../../src/streams/purge/purge.ts';

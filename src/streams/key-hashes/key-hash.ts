@@ -1,5 +1,5 @@
 // A hash of the filter and the element of a record. It follows the bucket in the index of live records, so that the index finds one key
-// among millions of records of a bucket. Only streams that need it have it (see hash-keys.ts), because each record with a hash touches
+// among millions of records of a bucket. Only streams that need it have it (see hash-stream-keys.ts), because each record with a hash touches
 // another page of the index: REST and NDJSON take 13 to 20 % fewer records per second. Guarded by test/streams/key-hashes.test.ts, and
 // by test/streams/plans.test.ts, because the plans depend on the version of PostgreSQL (15 to 18).
 import { type SQL, sql } from 'drizzle-orm';

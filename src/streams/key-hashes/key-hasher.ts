@@ -1,7 +1,7 @@
 import type { Db } from '../../db/client.ts';
 import { StreamBusyError } from '../../errors/errors.ts';
 import type { Stoppable } from '../../lib/lifecycle.ts';
-import { hashStreamKeys, findKeyState } from './hash-keys.ts';
+import { hashStreamKeys, findKeyState } from './hash-stream-keys.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { StreamQueue } from '../stream-queue.ts';
 
