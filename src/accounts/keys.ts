@@ -1,6 +1,6 @@
 import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
-import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -92,7 +92,7 @@ export async function findApiKey(db: Executor, id: string): Promise<ApiKeyRow | 
 
 /** Sorted from the newest to the oldest, including revoked keys. */
 export async function listApiKeys(db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> {
-  const page = readPage(args, 2, isMomentAndId);
+  const page = readPage(args, 2, isTimestampAndId);
   const rows = await db
     .select()
     .from(apiKeys)

@@ -2,7 +2,7 @@ import type { Queue } from '../db/queue.ts';
 import type { Db } from '../db/client.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { secondsUntilEnd } from '../runs/lease.ts';
-import { reapLostRuns, requeueStaleRuns } from '../runs/lost-runs.ts';
+import { reapLostRuns, resendWakeUps } from '../runs/lost-runs.ts';
 
 export interface ReaperOptions {
   readonly db: Db;
@@ -22,7 +22,7 @@ export function startReaper({ db, queue, everyMs, onFailed, onError }: ReaperOpt
     async () => {
       const { failed } = await reapLostRuns(db, queue);
       for (const run of failed) onFailed(secondsUntilEnd(run));
-      await requeueStaleRuns(db, queue, STALE_AFTER_MS);
+      await resendWakeUps(db, queue, STALE_AFTER_MS);
     },
     { everyMs, onError },
   );

@@ -4,7 +4,7 @@ import {
   SWEEP_START,
   mergeSlice,
   mergeStreams,
-  randomPosition,
+  pickRandomPosition,
   type SweepPosition,
 } from '../streams/totals/merge-totals.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
@@ -58,7 +58,7 @@ export function startTotalsSweep({
   return repeat(
     async (signal) => {
       // A random start, because a worker that is restarted often would otherwise never reach the last accounts.
-      position ??= await randomPosition(db);
+      position ??= await pickRandomPosition(db);
       const slice = await mergeSlice(db, position, { leastOperations }, signal);
       position = slice.next ?? SWEEP_START;
       // Continue immediately if most streams need it, as after an upgrade or a restore.

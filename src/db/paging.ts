@@ -91,7 +91,7 @@ export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Ro
 };
 
 /** Whether a sort key is a timestamp as toISOString() writes it and a UUID. Others would fail in the database. */
-export const isMomentAndId = ([at = '', id = '']: readonly string[]): boolean => {
+export const isTimestampAndId = ([at = '', id = '']: readonly string[]): boolean => {
   const milliseconds = parseTimestamp(at);
   return milliseconds !== null && new Date(milliseconds).toISOString() === at && isUuid(id);
 };

@@ -159,7 +159,7 @@ export class IssueCollector {
   }
 
   /** Counts further issues without listing them. */
-  addUnnamed(count: number): void {
+  addUnlisted(count: number): void {
     this.count += count;
   }
 

@@ -58,9 +58,9 @@ export async function checkJob(
 
   const window = computeWindow(settings, now);
   const extension = extensionOf(settings.format);
-  const { spec, filled, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
+  const { spec, limitWarning, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
-    const tooMany = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
+    const exceeded = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
       () => null,
       (error: unknown) => {
         if (error instanceof LimitExceededError) return error.message;
@@ -68,10 +68,10 @@ export async function checkJob(
       },
     );
     const { rows } =
-      tooMany === null
+      exceeded === null
         ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, extension, SAMPLE_ROWS)))
         : { rows: [] };
-    return { spec: planned, filled: tooMany, sample: rows.map(({ line }) => line) };
+    return { spec: planned, limitWarning: exceeded, sample: rows.map(({ line }) => line) };
   });
   const query = usageQuery(spec);
   const { path, slug } = parseDestination(settings);
@@ -91,7 +91,10 @@ export async function checkJob(
     nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
     objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
     sample,
-    warnings: [...findWarnings(settings, spec.streams, window, canMail), ...(filled === null ? [] : [filled])],
+    warnings: [
+      ...findWarnings(settings, spec.streams, window, canMail),
+      ...(limitWarning === null ? [] : [limitWarning]),
+    ],
   };
 }
 
@@ -114,12 +117,14 @@ function findWarnings(
   }
   const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
   if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
-    warnings.push(`The records of ${listed(daily)} are daily or monthly. Each counts in the first hour of its date.`);
+    warnings.push(
+      `The records of ${formatNames(daily)} are daily or monthly. Each counts in the first hour of its date.`,
+    );
   }
   const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
   if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {
     warnings.push(
-      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${listed(hourly)} counts in the bucket that contains the start of its hour.`,
+      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${formatNames(hourly)} counts in the bucket that contains the start of its hour.`,
     );
   }
   if (settings.email !== null && !canMail) {
@@ -128,7 +133,7 @@ function findWarnings(
   return warnings;
 }
 
-function listed(streams: readonly UsageStream[]): string {
+function formatNames(streams: readonly UsageStream[]): string {
   return (
     streams
       .slice(0, 5)

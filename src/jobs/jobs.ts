@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import { canOccurInName, containsPattern } from '../db/keyset.ts';
-import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
@@ -35,16 +35,16 @@ export async function assertNameAndDestinationFree(
   settings: JobSettings,
   exceptId: string | null,
 ): Promise<void> {
-  const { rows } = await db.execute<{ named: boolean; placed: boolean }>(sql`
+  const { rows } = await db.execute<{ name_taken: boolean; destination_taken: boolean }>(sql`
     SELECT EXISTS (
         SELECT 1 FROM jobs WHERE account_id = ${accountId} AND name = ${settings.jobName} AND deleted_at IS NULL
-          AND id IS DISTINCT FROM ${exceptId}::uuid) AS named,
-      destination_is_taken(${formatDestination(settings)}, ${exceptId}::uuid) AS placed`);
+          AND id IS DISTINCT FROM ${exceptId}::uuid) AS name_taken,
+      destination_is_taken(${formatDestination(settings)}, ${exceptId}::uuid) AS destination_taken`);
   const [taken] = rows;
-  if (taken?.named) {
+  if (taken?.name_taken) {
     throw new ConflictError(`Another job of the account has the name "${settings.jobName}". Choose another name.`);
   }
-  if (taken?.placed) throw new ConflictError(DESTINATION_TAKEN);
+  if (taken?.destination_taken) throw new ConflictError(DESTINATION_TAKEN);
 }
 
 /**
@@ -183,7 +183,7 @@ function selectedJobs(accountId: bigint, { enabled, search }: JobListArguments):
 
 /** Sorted from the newest to the oldest. */
 export async function listJobs(db: Db, accountId: bigint, args: JobListArguments): Promise<Page<JobRow>> {
-  const page = readPage(args, 2, isMomentAndId);
+  const page = readPage(args, 2, isTimestampAndId);
   const rows = await db
     .select()
     .from(jobs)

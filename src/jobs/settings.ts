@@ -17,7 +17,7 @@ import {
 } from '../usage/inputs.ts';
 import { type HasFields, optional, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
 import { isDestinationProblem, parseS3Url, findKeyProblem } from './destination.ts';
-import { checkCron } from './schedule/schedule.ts';
+import { findCronProblem } from './schedule/schedule.ts';
 import { isShorter, parseAgo, computeWindow } from './schedule/window.ts';
 
 /** In the order in which APIs show them. */
@@ -295,7 +295,7 @@ function validateSchedule(
   if (cron !== null) {
     // UTC instead of an invalid time zone: whether a cron has a next slot does not depend on the time zone.
     const timeZone = has('timeZone') ? findTimeZone(job.timeZone) : null;
-    const problem = checkCron(cron, timeZone ?? 'UTC', now);
+    const problem = findCronProblem(cron, timeZone ?? 'UTC', now);
     if (problem) issues.add(['cron'], 'BAD_CRON', problem);
   }
   if (seconds === null) return;

@@ -5,7 +5,7 @@ import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
-import { inMs, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
+import { millisecondsFromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
@@ -17,18 +17,18 @@ import { nextChange, type RunRow } from './runs.ts';
  * transaction ends. Without the lock, a claim could see only the later of two runs while the older one was leased, and get it
  * when the older one was requeued in between: the retry of the older run would then overwrite newer figures of the same window.
  */
-async function hasLeasedRun(tx: Transaction, jobId: string): Promise<boolean> {
+async function lockJobClaims(tx: Transaction, jobId: string): Promise<boolean> {
   const held = tx
     .select({ id: runs.id })
     .from(runs)
     .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
     .limit(1);
-  const [, rows] = await Promise.all([lockName(tx, jobId), held]);
+  const [, rows] = await Promise.all([takeAdvisoryLock(tx, jobId), held]);
   return rows.length > 0;
 }
 
 /** Takes an advisory lock until the transaction ends. Statements after it see everything that the previous holder committed. */
-async function lockName(tx: Transaction, name: string): Promise<void> {
+async function takeAdvisoryLock(tx: Transaction, name: string): Promise<void> {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
 }
 
@@ -82,7 +82,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
     const taken = await db.transaction(async (tx) => {
       // Pipelined: the statements are sent together, in this order.
       const [jobHeld, first, now] = await Promise.all([
-        hasLeasedRun(tx, jobId),
+        lockJobClaims(tx, jobId),
         lockNextRun(tx, jobId),
         databaseNow(tx),
       ]);
@@ -105,13 +105,13 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       };
       const starting = tx
         .update(runs)
-        .set({ ...begun, status: statusAfter('START'), leaseUntil: inMs(leaseMs), change: nextChange })
+        .set({ ...begun, status: statusAfter('START'), leaseUntil: millisecondsFromNow(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning({ id: runs.id });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the NOTIFY is spurious and
       // subscribers read an unchanged row.
       const answers = Promise.all([
-        lockName(tx, `${first.bucket}/${first.manifestKey}`),
+        takeAdvisoryLock(tx, `${first.bucket}/${first.manifestKey}`),
         starting.execute(),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),

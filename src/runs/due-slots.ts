@@ -109,7 +109,7 @@ async function queueBatch(
 
 interface EndedRun {
   readonly id: string;
-  readonly status: 'SUPERSEDED' | 'MISSED';
+  readonly reason: 'SUPERSEDED' | 'MISSED';
 }
 
 interface Move {
@@ -125,13 +125,13 @@ interface JobPlan {
 
 /** Decides which slots of a due job run, and which are superseded or missed. Throws if no slots, windows or keys follow from its settings. */
 function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan {
-  const due = findDueSlots(job, now);
+  const due = computeDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });
   const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
   const inserts: (typeof runs.$inferInsert)[] = [];
   const ended: EndedRun[] = [];
   for (const slot of plan.superseded) {
-    if (slot.runId !== null) ended.push({ id: slot.runId, status: 'SUPERSEDED' });
+    if (slot.runId !== null) ended.push({ id: slot.runId, reason: 'SUPERSEDED' });
   }
   const ids = newIds(plan.missed.length + plan.run.length, now);
   let lastMissed: string | undefined;
@@ -142,7 +142,7 @@ function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number):
       inserts.push({ ...run, status: statusAfter('MISS'), finishedAt: now, error });
       lastMissed = run.id;
     } else {
-      ended.push({ id: slot.runId, status: 'MISSED' });
+      ended.push({ id: slot.runId, reason: 'MISSED' });
       lastMissed = slot.runId;
     }
   }
@@ -174,13 +174,13 @@ export const SUPERSEDED = {
   retryable: false,
 } as const;
 
-function findDueSlots(job: JobRow, now: Date): Slot[] {
+function computeDueSlots(job: JobRow, now: Date): Slot[] {
   const first = job.nextRunAt;
   if (!first) return [];
   const { cron, timeZone } = job.settings;
   const slots = cron === null ? [first] : newestSlots(cron, timeZone, now, first, MAX_LOOK_BACK);
-  const output = exportFingerprint(job.settings);
-  return slots.map((slot) => ({ slot, window: computeWindow(job.settings, slot), output, runId: null }));
+  const fingerprint = exportFingerprint(job.settings);
+  return slots.map((slot) => ({ slot, window: computeWindow(job.settings, slot), fingerprint, runId: null }));
 }
 
 async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promise<Map<string, Slot[]>> {
@@ -202,7 +202,7 @@ async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promis
   const byJob = new Map<string, Slot[]>();
   for (const run of rows) {
     const window = { start: run.windowStart, end: run.windowEnd };
-    const slot = { slot: run.scheduledFor, window, output: exportFingerprint(run.settings), runId: run.id };
+    const slot = { slot: run.scheduledFor, window, fingerprint: exportFingerprint(run.settings), runId: run.id };
     byJob.set(run.jobId, [...(byJob.get(run.jobId) ?? []), slot]);
   }
   return byJob;
@@ -225,11 +225,11 @@ async function insertRuns(tx: Transaction, inserts: readonly (typeof runs.$infer
 
 async function cancelWaitingRuns(tx: Transaction, ended: readonly EndedRun[], now: Date): Promise<RunRow[]> {
   const changed: RunRow[] = [];
-  for (const [status, error, event] of [
+  for (const [reason, error, event] of [
     ['SUPERSEDED', SUPERSEDED, 'SUPERSEDE'],
     ['MISSED', MISSED, 'MISS'],
   ] as const) {
-    const ids = ended.filter((run) => run.status === status).map((run) => run.id);
+    const ids = ended.filter((run) => run.reason === reason).map((run) => run.id);
     if (ids.length === 0) continue;
     changed.push(
       ...(await tx

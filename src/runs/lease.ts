@@ -24,7 +24,8 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
-export const inMs = (milliseconds: number) => sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+export const millisecondsFromNow = (milliseconds: number) =>
+  sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 
 /**
  * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
@@ -58,7 +59,7 @@ export async function renewLease(
     const [renewed] = await tx
       .update(runs)
       .set({
-        leaseUntil: inMs(leaseMs),
+        leaseUntil: millisecondsFromNow(leaseMs),
         rowsWritten: progress.rows,
         bytesWritten: progress.bytes,
         change: nextChange,

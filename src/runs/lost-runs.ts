@@ -64,7 +64,7 @@ export function reapLostRuns(db: Db, queue: Queue): Promise<{ lost: number; fail
  * Sends a wake-up for each job whose next run has waited longer than `olderThanMs` although no other run of the job is leased: the
  * queue may have lost its message. Superfluous messages are harmless. Returns the number of jobs.
  */
-export function requeueStaleRuns(db: Db, queue: Queue, olderThanMs: number): Promise<number> {
+export function resendWakeUps(db: Db, queue: Queue, olderThanMs: number): Promise<number> {
   return db.transaction(async (tx) => {
     const staleSince = sql`clock_timestamp() - ${olderThanMs} * interval '1 millisecond'`;
     const stale = await tx

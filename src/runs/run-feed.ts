@@ -6,7 +6,7 @@ import { sessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
-import { RUN_CHANNEL, type RunEventPayload } from './run-notifications.ts';
+import { RUN_CHANNEL, type RunNotification } from './run-notifications.ts';
 import { LOOK_BACK_MS, RunSubscription, type RunSelection } from './run-subscription.ts';
 import { isEnded, statusesBefore } from './run-status.ts';
 import type { RunRow } from './runs.ts';
@@ -104,7 +104,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
   const onNotification = (payload: string | undefined): void => {
     if (subscriptions.size === 0 || payload === undefined) return;
     try {
-      const event = JSON.parse(payload) as RunEventPayload;
+      const event = JSON.parse(payload) as RunNotification;
       const accountId = BigInt(event.accountId);
       for (const subscription of subscriptions) {
         if (!subscription.matches(accountId, event.jobId, event.id)) continue;
@@ -183,7 +183,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
     try {
       const ofAccount = options.dbOf(selection.accountId);
       const from = await databaseNow(ofAccount);
-      subscription.start(await readPresent(ofAccount, selection), from);
+      subscription.start(await readCurrent(ofAccount, selection), from);
       for (;;) {
         const row = await subscription.next(ending);
         if (!row && !signal.aborted) throw new FeedStoppedError();
@@ -215,7 +215,7 @@ function endedWithin(milliseconds: number) {
 }
 
 /** Reads the one run; or the runs that wait or run, with those that ended recently, which start() does not deliver. */
-function readPresent(db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> {
+function readCurrent(db: Db, { accountId, runId, jobId }: RunSelection): Promise<RunRow[]> {
   return db
     .select()
     .from(runs)

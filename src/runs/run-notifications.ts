@@ -5,7 +5,7 @@ import type { Transaction } from '../db/client.ts';
 export const RUN_CHANNEL = 'sluice_runs';
 
 /** Ids only: NOTIFY rejects payloads of 8,000 bytes and more, and the listener reads the state from the row anyway. */
-export interface RunEventPayload {
+export interface RunNotification {
   readonly id: string;
   readonly accountId: string;
   readonly jobId: string;
@@ -18,7 +18,7 @@ export async function notifyRuns(
 ): Promise<void> {
   if (changed.length === 0) return;
   const payloads = changed.map((run) =>
-    JSON.stringify({ id: run.id, accountId: String(run.accountId), jobId: run.jobId } satisfies RunEventPayload),
+    JSON.stringify({ id: run.id, accountId: String(run.accountId), jobId: run.jobId } satisfies RunNotification),
   );
   await tx.execute(
     sql`SELECT pg_notify(${RUN_CHANNEL}, payload) FROM unnest(${sql.param(payloads)}::text[]) AS payload`,

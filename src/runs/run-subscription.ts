@@ -50,7 +50,7 @@ export class RunSubscription {
   start(rows: readonly RunRow[], from: Date): void {
     for (const row of rows) {
       if (isEnded(row.status) && this.selection.runId === undefined) this.#seen.set(row.id, row.change);
-      else this.#show(row);
+      else this.#enqueue(row);
     }
     this.#maxWaiting = this.#waiting.size + MAX_WAITING;
     this.#from = from;
@@ -70,13 +70,13 @@ export class RunSubscription {
     if (row.change <= (seen ?? 0)) return;
     const longEnded = row.finishedAt !== null && row.finishedAt.getTime() < this.#from.getTime() - LOOK_BACK_MS;
     if (seen === undefined && longEnded) return;
-    this.#show(row);
+    this.#enqueue(row);
     if (this.#waiting.size <= this.#maxWaiting) return;
     this.#isTooSlow = true;
     this.#waiting.clear();
   }
 
-  #show(row: RunRow): void {
+  #enqueue(row: RunRow): void {
     // A Map keeps the order of insertion, so the run that changed longest ago is evicted first.
     this.#seen.delete(row.id);
     this.#seen.set(row.id, row.change);

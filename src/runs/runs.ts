@@ -1,7 +1,7 @@
 import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import type { JobSettings } from '../jobs/settings.ts';
-import { isMomentAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
@@ -109,7 +109,7 @@ function selectedRuns(accountId: bigint, { status, jobId }: RunListArguments): S
 
 /** Returns a page of runs, newest first. */
 export async function listRuns(db: Db, accountId: bigint, args: RunListArguments): Promise<Page<RunRow>> {
-  const page = readPage(args, 2, isMomentAndId);
+  const page = readPage(args, 2, isTimestampAndId);
   const rows = await db
     .select()
     .from(runs)

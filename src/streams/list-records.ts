@@ -110,8 +110,8 @@ export async function listRecords(db: Db, stream: StreamRow, args: RecordListArg
     isByHash && args.elementName == null
       ? await db.transaction(async (tx) => {
           const settings = ONLY_IN_ORDER_OF_INDEX.map(async (setting) => tx.execute(setting));
-          const [answer] = await Promise.all([tx.execute<Row>(query), ...settings]);
-          return answer;
+          const [result] = await Promise.all([tx.execute<Row>(query), ...settings]);
+          return result;
         })
       : await db.execute<Row>(query);
   return toPage(

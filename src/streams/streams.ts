@@ -10,7 +10,7 @@ import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts
 import type { StreamShape } from './pipeline/canonical.ts';
 import { findStreamNameProblem } from './pipeline/inputs.ts';
 import { takeOperationIds } from './sql/ledger.ts';
-import { limitLockWaits, type LockedStream, lockName, lockStream } from './sql/locks.ts';
+import { limitLockWaits, type LockedStream, lockStreamName, lockStream } from './sql/locks.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
@@ -71,8 +71,8 @@ function liveStreams(accountId: bigint, search: string | null | undefined): SQL 
 }
 
 /** SQL: RFC 3339 in UTC. PostgreSQL's own text form has the time zone of the session, and JavaScript misreads its years before 100. */
-export function formatIsoSql(moment: SQL): SQL {
-  return sql`to_char(${moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
+export function formatIsoSql(timestamp: SQL): SQL {
+  return sql`to_char(${timestamp} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')`;
 }
 
 /** Lists live streams by name. */
@@ -166,7 +166,7 @@ export async function deleteStream(
   return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
     await ticket.turn;
     return db.transaction(async (tx) => {
-      await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockName(tx, accountId, name)]);
+      await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockStreamName(tx, accountId, name)]);
       const found = await findStream(tx, accountId, name);
       const stream = found && (await lockStream(tx, found, 'exclusive'));
       if (!stream) throw new NotFoundError(`There is no stream "${name}".`);

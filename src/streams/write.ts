@@ -8,8 +8,8 @@ import {
   type WriteTarget,
 } from './ingest-request.ts';
 import { isSmall, type PlanResult, planWrite, type WritePlan } from './pipeline/plan.ts';
-import { buildOperation, insertOperations, recordHiddenCounts, takeOperationIds } from './sql/ledger.ts';
-import { limitLockWaits, lockName, lockStream } from './sql/locks.ts';
+import { buildOperation, insertOperations, storeHiddenCounts, takeOperationIds } from './sql/ledger.ts';
+import { limitLockWaits, lockStreamName, lockStream } from './sql/locks.ts';
 import type { StreamTicket } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import { createStream, findOperationByKey, findStream } from './streams.ts';
@@ -41,13 +41,13 @@ export async function write(context: IngestContext, request: WriteRequest): Prom
   const { accountId, stream, kind } = request;
   const entry = { accountId, stream, ended };
   const early = isSmall(request) ? await planFromCache(context, request) : undefined;
-  const group = early && joinGroup(context, request, early);
+  const writeInGroup = early && prepareGroupWrite(context, request, early);
   let receipt: Receipt | null = null;
   let leftMs: number | undefined;
-  if (group) {
+  if (writeInGroup) {
     receipt = await streamQueue.enter({ ...entry, access: kind === 'SUM' ? 'shared' : 'grouped' }, async (ticket) => {
       await ticket.turn;
-      const written = await group(ticket);
+      const written = await writeInGroup(ticket);
       leftMs = ticket.leftMs();
       return written;
     });
@@ -56,7 +56,7 @@ export async function write(context: IngestContext, request: WriteRequest): Prom
     { ...entry, access: kind === 'SUM' ? 'shared' : 'exclusive', leftMs },
     async (ticket) => {
       // If the group rejected the write, its idempotency key was used or the stream was deleted: the cache is of no use.
-      const cached = group ? null : early === undefined ? await planFromCache(context, request) : early;
+      const cached = writeInGroup ? null : early === undefined ? await planFromCache(context, request) : early;
       return writeWithNameLockFallback({ ...context, ticket }, request, cached);
     },
   );
@@ -77,7 +77,7 @@ async function planFromCache(context: IngestContext, request: WriteRequest): Pro
  * Returns a function that writes the plan in a transaction with others; null if the plan is not small or one of its filters is
  * not cached. The function returns null if the write cannot share a transaction.
  */
-function joinGroup(
+function prepareGroupWrite(
   { db, streamCache, groupCommit }: IngestContext,
   { idempotencyKey = null }: WriteTarget,
   { plan, stream, now: receivedAt }: PlannedWrite<StreamRow>,
@@ -105,7 +105,10 @@ async function writeWithNameLockFallback(
     // Retries alone starve under concurrent deleteStream calls (50 retries still failed), so take the lock of the stream
     // name, which deleteStream takes too.
     return context.db.transaction(async (tx) => {
-      await Promise.all([limitLockWaits(tx, context.ticket.leftMs()), lockName(tx, request.accountId, request.stream)]);
+      await Promise.all([
+        limitLockWaits(tx, context.ticket.leftMs()),
+        lockStreamName(tx, request.accountId, request.stream),
+      ]);
       return writeWithRetry({ ...context, db: tx }, request, null);
     });
   }
@@ -183,7 +186,7 @@ async function commitPlan(
     if (done.insertedRecords !== plan.recordCount) {
       throw new Error(`Inserted ${done.insertedRecords} of ${plan.recordCount} records.`);
     }
-    if (done.hiddenRecords > 0) await recordHiddenCounts(tx, locked, new Map([[id, done.hiddenRecords]]), clock.now());
+    if (done.hiddenRecords > 0) await storeHiddenCounts(tx, locked, new Map([[id, done.hiddenRecords]]), clock.now());
     return { stream: locked, operation: { ...inserted, hiddenRecords: done.hiddenRecords }, written: done };
   });
   streamCache.set(stream);

@@ -9,11 +9,11 @@ interface Named extends SlotWindow {
 }
 
 /** Slot and window in hours: slot 10 with the window from 8 to 9. */
-const at = (name: string, slot: number, start: number, end: number, output = 'same'): Named => ({
+const at = (name: string, slot: number, start: number, end: number, fingerprint = 'same'): Named => ({
   name,
   slot: new Date(slot * 3_600_000),
   window: { start: new Date(start * 3_600_000), end: new Date(end * 3_600_000) },
-  output,
+  fingerprint,
 });
 const plan = (due: readonly Named[], waiting: readonly Named[] = [], cap = 100) => {
   const { run, missed, superseded } = planCatchUp({ due, waiting, cap });
@@ -46,7 +46,7 @@ describe('planCatchUp', () => {
     expect(plan(due)).toEqual({ run: 'c', missed: '', superseded: 'a b' });
   });
 
-  test('runs a slot when the later window that contains its own writes other output', () => {
+  test('runs a slot when the later window that contains its own writes other fingerprint', () => {
     const waiting = [at('w1', 10, 0, 8, 'csv'), at('w2', 11, 0, 8, 'csv')];
     expect(plan([at('d', 12, 0, 8, 'json')], waiting)).toEqual({ run: 'w2 d', missed: '', superseded: 'w1' });
   });
@@ -97,7 +97,7 @@ describe('planCatchUp', () => {
     const slots = slotsBetween('0 * * * *', 'UTC', new Date('2026-11-01T23:30Z'), new Date('2026-11-11T23:30Z'));
     const { run, missed, superseded } = planCatchUp({
       waiting: [],
-      due: slots.map((slot) => ({ slot, window: computeWindow(settings, slot), output: '' })),
+      due: slots.map((slot) => ({ slot, window: computeWindow(settings, slot), fingerprint: '' })),
       cap: 100,
     });
     expect(run.map(({ window }) => window.start.toISOString().slice(0, 10))).toEqual(
@@ -111,13 +111,13 @@ describe('planCatchUp', () => {
     const slots = fc.array(
       fc
         .tuple(number, number, fc.boolean(), fc.constantFrom('csv', 'json'))
-        .map(([start, length, waits, output]) => ({ start, end: start + length + 1, waits, output })),
+        .map(([start, length, waits, fingerprint]) => ({ start, end: start + length + 1, waits, fingerprint })),
       { maxLength: 30 },
     );
     fc.assert(
       fc.property(slots, fc.integer({ min: 1, max: 6 }), (all, cap) => {
-        const named = all.map(({ start, end, waits, output }, i) => ({
-          ...at(String(i), 100 + i, start, end, output),
+        const named = all.map(({ start, end, waits, fingerprint }, i) => ({
+          ...at(String(i), 100 + i, start, end, fingerprint),
           waits,
         }));
         const { run, missed, superseded } = planCatchUp({
@@ -134,9 +134,9 @@ describe('planCatchUp', () => {
         expect(missed.every(({ slot }) => slot < (run[0]?.slot ?? slot))).toBe(true);
         const held = (one: SlotWindow) =>
           run.some(
-            ({ slot, window, output }) =>
+            ({ slot, window, fingerprint }) =>
               slot > one.slot &&
-              output === one.output &&
+              fingerprint === one.fingerprint &&
               window.start <= one.window.start &&
               window.end >= one.window.end,
           );

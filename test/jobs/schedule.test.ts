@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { checkCron, newestSlots, nextSlots } from '../../src/jobs/schedule/schedule.ts';
+import { findCronProblem, newestSlots, nextSlots } from '../../src/jobs/schedule/schedule.ts';
 import { CLOCK_CHANGES, clockReadings, type ClockReading } from '../support/clock-readings.ts';
 import { slotsBetween } from './slots-between.ts';
 import { slotsByOracle } from './slot-oracle.ts';
@@ -202,7 +202,7 @@ describe('nextSlots with day, month and weekday', () => {
   });
 });
 
-describe('checkCron', () => {
+describe('findCronProblem', () => {
   test.each([
     '* * * * *',
     '0 0 29 2 *',
@@ -216,7 +216,7 @@ describe('checkCron', () => {
     '0 0 * * *\r\n',
     `${' '.repeat(1000)}0 0 * * *`,
   ])('accepts %j', (cron) => {
-    expect(checkCron(cron, 'America/New_York', NOW)).toBeNull();
+    expect(findCronProblem(cron, 'America/New_York', NOW)).toBeNull();
   });
 
   test.each<[cron: string, reason: string]>([
@@ -262,18 +262,18 @@ describe('checkCron', () => {
     ['0 * 30 2 *', 'no next slot'],
     ['0 0 31 4,6,9,11 *', 'no next slot'],
   ])('rejects %j because of "%s"', (cron, reason) => {
-    expect(checkCron(cron, 'America/New_York', NOW)).toContain(reason);
+    expect(findCronProblem(cron, 'America/New_York', NOW)).toContain(reason);
   });
 
   test('rejects more than 500 characters', () => {
-    expect(checkCron(`${'1,'.repeat(300)}1 * * * *`, 'UTC', NOW)).toContain('at most 500 characters');
+    expect(findCronProblem(`${'1,'.repeat(300)}1 * * * *`, 'UTC', NOW)).toContain('at most 500 characters');
   });
 
   test('returns a reason for any text unless it is a cron with a next slot', () => {
     const odd = fc.string({ unit: fc.constantFrom(...'0123456789*/-,@LW#?+ \tAMON'.split('')) });
     fc.assert(
       fc.property(odd, (cron) => {
-        const reason = checkCron(cron, 'UTC', NOW);
+        const reason = findCronProblem(cron, 'UTC', NOW);
         return reason === null ? nextSlots(cron, 'UTC', NOW, 1).length === 1 : reason !== '';
       }),
       { numRuns: 2000 },

@@ -6,7 +6,7 @@ export interface SlotWindow {
   readonly slot: Date;
   readonly window: TimeWindow;
   /** The exportFingerprint of its settings. A waiting run has the settings with which it was queued. */
-  readonly output: string;
+  readonly fingerprint: string;
 }
 
 /** The slots by their fate; each list is sorted from the oldest to the newest. */
@@ -21,7 +21,7 @@ export interface CatchUp<T> {
 /**
  * Plans the scheduled slots of one job that are queued (`waiting`) or due and not queued yet (`due`), in any order. A slot in
  * both lists counts as waiting. A slot is superseded if its window is contained in (or equal to) the window of a later slot that
- * runs, and both have the same output: after an edit of the job, no later slot writes what the waiting one does. The newest
+ * runs, and both have the same fingerprint: after an edit of the job, no later slot writes what the waiting one does. The newest
  * `cap` of the other slots run, and older ones are missed. MANUAL runs are not planned.
  */
 export function planCatchUp<T extends SlotWindow>(slots: {
@@ -37,7 +37,7 @@ export function planCatchUp<T extends SlotWindow>(slots: {
   const plan: CatchUp<T> = { run: [], missed: [], superseded: [] };
   for (const one of all) {
     // From the newest to the oldest, so every slot in `run` is later. At most `cap` comparisons for each slot.
-    if (plan.run.some((later) => later.output === one.output && liesInside(one.window, later.window)))
+    if (plan.run.some((later) => later.fingerprint === one.fingerprint && liesInside(one.window, later.window)))
       plan.superseded.push(one);
     else if (plan.run.length < cap) plan.run.push(one);
     else plan.missed.push(one);

@@ -13,7 +13,7 @@ const SECOND = 1000;
  * Returns the reason, as a sentence, if `expression` cannot be the cron of a job: it is not standard crontab (see parseCron), or
  * has no slot after `now`, as with `0 0 31 2 *`. Returns null if it can. Throws RangeError if the time zone is unknown.
  */
-export function checkCron(expression: string, timeZone: string, now: Date): string | null {
+export function findCronProblem(expression: string, timeZone: string, now: Date): string | null {
   const fields = parseCron(expression);
   if (typeof fields === 'string') return fields;
   if (slotsAfter(fields, timeZone, now).next().done) return 'The cron has no next slot, because no date matches it.';

@@ -31,11 +31,11 @@ interface Waiting<Item> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Returns false, and rejects the write, if its time is over. */
-function hasTimeLeft({ item, reject }: Waiting<QueuedWrite>): boolean {
-  if (item.ticket.leftMs() > 0) return true;
+/** Rejects the write and returns true if its time is over. */
+function rejectIfExpired({ item, reject }: Waiting<QueuedWrite>): boolean {
+  if (item.ticket.leftMs() > 0) return false;
   reject(new NoTimeLeftError());
-  return false;
+  return true;
 }
 
 export function createCoalescer<Item extends QueuedWrite>({
@@ -46,12 +46,12 @@ export function createCoalescer<Item extends QueuedWrite>({
   const queues = new Map<bigint, Waiting<Item>[]>();
 
   const writeAll = async (db: Db, stream: StreamRow, queue: Waiting<Item>[]): Promise<void> => {
-    let most = Infinity;
+    let maxBatch = Infinity;
     for (;;) {
-      for (const waiting of queue.splice(0)) if (hasTimeLeft(waiting)) queue.push(waiting);
+      for (const waiting of queue.splice(0)) if (!rejectIfExpired(waiting)) queue.push(waiting);
       if (queue.length === 0) break;
-      const batch = queue.splice(0, Math.min(most, countNext(queue.map(({ item }) => item))));
-      most = Infinity;
+      const batch = queue.splice(0, Math.min(maxBatch, countNext(queue.map(({ item }) => item))));
+      maxBatch = Infinity;
       try {
         const operations = await write(
           db,
@@ -68,7 +68,7 @@ export function createCoalescer<Item extends QueuedWrite>({
         // One write may have exceeded the statement timeout. Retry in halves, so that it does not fail the others.
         else if (isCanceled(error) && batch.length > 1) {
           queue.unshift(...batch);
-          most = Math.floor(batch.length / 2);
+          maxBatch = Math.floor(batch.length / 2);
         } else for (const { reject } of batch) reject(error);
       }
     }

@@ -5,7 +5,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { encodeBatch } from '../pipeline/encode-batch.ts';
 import { areFewKeys, matchKeyHashes } from '../key-hashes/key-hash.ts';
 import { disableSequentialScans, preferTidScans } from '../sql/hide-records.ts';
-import { recordHiddenCounts } from '../sql/ledger.ts';
+import { storeHiddenCounts } from '../sql/ledger.ts';
 import type { OperationRow, StreamRow } from '../stream-rows.ts';
 import {
   type GroupedWrite,
@@ -25,7 +25,7 @@ import { subtractHidden } from '../totals/totals.ts';
 export function countDisjointWrites(writes: readonly GroupedWrite[]): number {
   const keys = new Set<string>();
   for (const [index, write] of writes.entries()) {
-    const own = keysOf(write);
+    const own = formatKeys(write);
     const count = keys.size + own.length;
     const isTooMuch = index === MAX_GROUP || !areFewKeys(count);
     if (index > 0 && (isTooMuch || own.some((key) => keys.has(key)))) return index;
@@ -34,7 +34,7 @@ export function countDisjointWrites(writes: readonly GroupedWrite[]): number {
   return writes.length;
 }
 
-function keysOf({ records, filterIds }: GroupedWrite): string[] {
+function formatKeys({ records, filterIds }: GroupedWrite): string[] {
   return records.elements.map(
     (element, index) =>
       `${records.buckets[records.bucketIndexes[index] as number]} ${filterIds[records.filterIndexes[index] as number]} ${element}`,
@@ -55,7 +55,7 @@ export function writeKeyed(
       // Sent together; the UPDATE runs before these records are inserted.
       replaces.length > 0 && insertMerged(tx, locked, mergeRecords(replaces), true),
     ]);
-    if (hidden.size > 0) await recordHiddenCounts(tx, locked, hidden, clock.now());
+    if (hidden.size > 0) await storeHiddenCounts(tx, locked, hidden, clock.now());
     return hidden;
   });
 }

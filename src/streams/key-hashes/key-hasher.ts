@@ -34,7 +34,7 @@ export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
   const stopping = new AbortController();
   const { signal } = stopping;
   /** Time of the next check, by stream id; Infinity once the keys are hashed. */
-  const rests = new Map<bigint, number>();
+  const nextChecks = new Map<bigint, number>();
   /** Streams in the queue, including the one that is hashed. */
   const waiting = new Set<bigint>();
   let last: Promise<void> = Promise.resolve();
@@ -55,13 +55,13 @@ export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
       if (!signal.aborted && !(error instanceof StreamBusyError)) onError(error);
     } finally {
       waiting.delete(stream.id);
-      if (rests.size >= MAX_REMEMBERED) rests.clear();
-      rests.set(stream.id, isHashed ? Infinity : performance.now() + Math.max(LEAST_PAUSE_MS, PAUSES * checkedMs));
+      if (nextChecks.size >= MAX_REMEMBERED) nextChecks.clear();
+      nextChecks.set(stream.id, isHashed ? Infinity : performance.now() + Math.max(LEAST_PAUSE_MS, PAUSES * checkedMs));
     }
   };
   return {
     note: (stream) => {
-      if (stream.keysHashed || signal.aborted || (rests.get(stream.id) ?? 0) > performance.now()) return;
+      if (stream.keysHashed || signal.aborted || (nextChecks.get(stream.id) ?? 0) > performance.now()) return;
       if (waiting.has(stream.id) || waiting.size >= MAX_WAITING) return;
       waiting.add(stream.id);
       last = last.then(() => hash(stream));

@@ -50,7 +50,7 @@ export function reportMalformed(
   issues: IssueCollector,
 ): void {
   for (const { path, code, message } of found) issues.add(at(...path), code, message);
-  issues.addUnnamed(issueCount - found.length);
+  issues.addUnlisted(issueCount - found.length);
 }
 
 const MAX_DIMENSIONS = 5;

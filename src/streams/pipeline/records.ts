@@ -132,7 +132,7 @@ export class RecordReader {
     for (let index = 0; index < named; index += 1) {
       issues.add([...this.#options.path, String(index), field], code, message);
     }
-    issues.addUnnamed(this.#count - named);
+    issues.addUnlisted(this.#count - named);
   }
 
   /** Returns the records since the last call; null if the shape is not known yet. Use them only if there are no issues. */

@@ -38,13 +38,13 @@ export async function hideSelected(
   );
   let hidden = 0;
   for (const alike of forms.values()) {
-    hidden += await hideByKey(tx, stream, operationId, await keysOf(tx, stream, alike));
+    hidden += await hideByKey(tx, stream, operationId, await findKeys(tx, stream, alike));
   }
   return hidden;
 }
 
 /** Returns the keys of selectors of one form, without those whose filter the stream does not have. */
-async function keysOf(tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> {
+async function findKeys(tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> {
   const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
     buckets: some.map(({ bucket }) => bucket),
     elements: some.flatMap(({ element }) => element ?? []),

@@ -92,7 +92,7 @@ export async function insertBatches(
 }
 
 /** Stores how many records each operation hid, shortly before COMMIT. */
-export async function recordHiddenCounts(
+export async function storeHiddenCounts(
   tx: Transaction,
   { accountId }: StreamRow,
   hidden: ReadonlyMap<bigint, number>,

@@ -135,7 +135,7 @@ export async function validateStagedKeys(
     const { code, message } = duplicateKeyIssue(Number(index), Number(index === first ? second : first));
     issues.add([...path, index], code, message);
   }
-  issues.addUnnamed(Number(found[0]?.total ?? 0) - found.length);
+  issues.addUnlisted(Number(found[0]?.total ?? 0) - found.length);
 }
 
 /** Hides the records that the staged records replace, if they do, and inserts the staged records. */
@@ -218,7 +218,7 @@ export async function hideStagedSelections(
       ...(form.element ? [sql`r.element = k.element`] : []),
       ...(form.dimensions.length > 0 ? [sql`r.filter_id = k.filter_id`] : []),
     ];
-    const keys = sql`(${keysOf(request, stream, form)} OFFSET 0)`;
+    const keys = sql`(${stagedKeys(request, stream, form)} OFFSET 0)`;
     // If a selector has a filter, even an incomplete one, its keys have the ids of the filters that it matches.
     const hashed =
       !few || !form.element ? null : form.dimensions.length > 0 ? sql`${keys} AS k` : await byElement(keys);
@@ -233,7 +233,7 @@ export async function hideStagedSelections(
 }
 
 /** The distinct keys of the staged selectors of a form. */
-function keysOf(request: StagedRequest, stream: StreamRow, { dimensions, element }: SelectorForm): SQL {
+function stagedKeys(request: StagedRequest, stream: StreamRow, { dimensions, element }: SelectorForm): SQL {
   const rows = sql`${stagedRows(request)} u`;
   const ofForm = sql`u.element IS ${sql.raw(element ? 'NOT NULL' : 'NULL')}`;
   if (dimensions.length === 0) {

@@ -40,7 +40,7 @@ const SLICE_STREAMS = 500;
 export const SWEEP_START: SweepPosition = { accountId: 0n, streamId: 0n };
 
 /** Returns the position before the first stream of a random account. */
-export async function randomPosition(db: Db): Promise<SweepPosition> {
+export async function pickRandomPosition(db: Db): Promise<SweepPosition> {
   const { rows } = await db.execute<{ id: string }>(sql`SELECT id FROM accounts ORDER BY random() LIMIT 1`);
   return { accountId: BigInt(rows[0]?.id ?? 0), streamId: 0n };
 }
@@ -116,9 +116,9 @@ export async function mergeStreams(
  */
 function needsMerge(accountId: string, { leastOperations }: MergeOptions): SQL {
   const account = sql`${accountId}::bigint`;
-  const nthIsOpen = (place: number) => sql`
+  const nthIsOpen = (n: number) => sql`
     (SELECT o.xid FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id
-      ORDER BY o.id DESC OFFSET ${place - 1} LIMIT 1) >= coalesce(s.totals_merged_xid, '0'::xid8)`;
+      ORDER BY o.id DESC OFFSET ${n - 1} LIMIT 1) >= coalesce(s.totals_merged_xid, '0'::xid8)`;
   return sql`s.deleted_at IS NULL AND coalesce(
     CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
     OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled), false)`;
