@@ -53,6 +53,7 @@ export async function checkJob(
   const now = clock.now();
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
   if (id !== null && !existing) throw new NotFoundError('There is no such job.');
+  // For its ValidationError only: `settings` has all fields, but its one-off time may have passed only if the job had it before.
   if (existing) patchSettings(existing.settings, settings, clock);
   await assertCanStore(db, accountId, settings, existing ?? null);
 

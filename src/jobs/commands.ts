@@ -1,4 +1,4 @@
-import { and, eq, inArray } from 'drizzle-orm';
+import { and, eq, inArray, type SQL } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
@@ -58,7 +58,8 @@ export async function updateJob(
   });
   return change.catch((error: unknown) => {
     // 23505: another job took the name or the destination after the check above.
-    if (sqlState(error) === '23505') throw new ConflictError('Another job has just taken the name or the destination.');
+    if (sqlState(error) === '23505')
+      throw new ConflictError('Another job has just taken the name or the destination. Choose another name or path.');
     throw error;
   });
 }
@@ -96,7 +97,7 @@ export async function cancelRun({ db, queue, clock }: JobContext, accountId: big
       ? await cancelRuns(tx, queue, and(eq(runs.accountId, accountId), eq(runs.id, id)), now)
       : [];
     if (canceled) {
-      // Between two attempts, no worker holds the run that would wake the next run of the job.
+      // A run between two attempts has no worker that would wake the next run of the job.
       await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
       return canceled;
     }
@@ -106,7 +107,7 @@ export async function cancelRun({ db, queue, clock }: JobContext, accountId: big
   });
 }
 
-async function cancelRuns(tx: Transaction, queue: Queue, which: ReturnType<typeof and>, now: Date): Promise<RunRow[]> {
+async function cancelRuns(tx: Transaction, queue: Queue, which: SQL | undefined, now: Date): Promise<RunRow[]> {
   const canceled = await tx
     .update(runs)
     .set({ status: statusAfter('CANCEL'), finishedAt: now, change: nextChange })

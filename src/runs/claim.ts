@@ -13,18 +13,20 @@ import { nextChange, type RunRow } from './runs.ts';
 // Claims: a worker takes the next run of a job. At most one run of a job, and of a window, is leased at any time.
 
 /**
- * Returns whether a run of the job is leased. Takes an advisory lock on the job first, so that the result holds until this
- * transaction ends. Without the lock, a claim could see only the later of two runs while the older one was leased, and get it
- * when the older one was requeued in between: the retry of the older run would then overwrite newer figures of the same window.
+ * Takes an advisory lock on the claims of the job until the transaction ends. Returns whether a run of the job is leased. Without
+ * the lock, a claim could see only the later of two runs while the older one was leased, and claim it after the older one was
+ * requeued: the retry of the older run would then overwrite newer figures of the same window.
  */
 async function lockJobClaims(tx: Transaction, jobId: string): Promise<boolean> {
-  const held = tx
-    .select({ id: runs.id })
-    .from(runs)
-    .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
-    .limit(1);
-  const [, rows] = await Promise.all([takeAdvisoryLock(tx, jobId), held]);
-  return rows.length > 0;
+  const [, leased] = await Promise.all([
+    takeAdvisoryLock(tx, jobId),
+    tx
+      .select({ id: runs.id })
+      .from(runs)
+      .where(and(eq(runs.jobId, jobId), isNotNull(runs.leaseToken)))
+      .limit(1),
+  ]);
+  return leased.length > 0;
 }
 
 /** Takes an advisory lock until the transaction ends. Statements after it see everything that the previous holder committed. */
@@ -81,15 +83,15 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
   try {
     const taken = await db.transaction(async (tx) => {
       // Pipelined: the statements are sent together, in this order.
-      const [jobHeld, first, now] = await Promise.all([
+      const [isJobLeased, first, now] = await Promise.all([
         lockJobClaims(tx, jobId),
         lockNextRun(tx, jobId),
         databaseNow(tx),
       ]);
-      if (jobHeld || !first) return null;
-      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, answers: null };
+      if (isJobLeased || !first) return null;
+      if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, results: null };
       const own = await ownWatermark(tx, first.accountId);
-      if (own === null) return { unrepaired: first.accountId, answers: null };
+      if (own === null) return { unrepaired: first.accountId, results: null };
       const kept = first.watermarkEpoch === own.epoch ? first.watermark : null;
       const begun = {
         attempt: first.attempt + 1,
@@ -108,16 +110,16 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
         .set({ ...begun, status: statusAfter('START'), leaseUntil: millisecondsFromNow(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning({ id: runs.id });
-      // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the NOTIFY is spurious and
-      // subscribers read an unchanged row.
-      const answers = Promise.all([
+      // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and
+      // subscribers are notified of an unchanged run, which is harmless.
+      const results = Promise.all([
         takeAdvisoryLock(tx, `${first.bucket}/${first.manifestKey}`),
         starting.execute(),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
       ]);
-      answers.catch(() => undefined);
-      return { now, run: { ...first, ...begun }, answers };
+      results.catch(() => undefined);
+      return { now, run: { ...first, ...begun }, results };
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {
@@ -125,10 +127,10 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       await repairLedger(db, taken.unrepaired);
       return await claimRun(db, jobId, leaseMs);
     }
-    if (!taken.answers) return taken;
-    const { now, run, answers } = taken;
-    const [, [begun], rewrites] = await answers;
-    return begun ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
+    if (!taken.results) return taken;
+    const { now, run, results } = taken;
+    const [, [started], rewrites] = await results;
+    return started ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505, unique_violation: the index allows one leased run per job, even if a claim bypassed the lock.
     if (sqlState(error) === '23505') return null;

@@ -112,6 +112,7 @@ interface EndedRun {
   readonly reason: 'SUPERSEDED' | 'MISSED';
 }
 
+/** A new value of `jobs.next_run_at`. */
 interface Move {
   readonly id: string;
   readonly nextRunAt: Date | null;
@@ -123,7 +124,7 @@ interface JobPlan {
   readonly mails: MailMessage[];
 }
 
-/** Decides which slots of a due job run, and which are superseded or missed. Throws if no slots, windows or keys follow from its settings. */
+/** Decides which slots of a due job run, and which are superseded or missed. Throws if slots, windows or keys cannot be computed. */
 function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan {
   const due = computeDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });

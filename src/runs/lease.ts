@@ -48,13 +48,13 @@ const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToke
 
 const ownsRunningRun = (run: LeasedRun) => and(ownsLease(run), inArray(runs.status, statusesBefore('SUCCEED')));
 
+export interface RunTotals {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
 /** Renews the lease and stores the progress. Throws LeaseLostError if the lease was lost or the run canceled. */
-export async function renewLease(
-  db: Db,
-  run: LeasedRun,
-  leaseMs: number,
-  progress: { readonly rows: number; readonly bytes: number },
-): Promise<void> {
+export async function renewLease(db: Db, run: LeasedRun, leaseMs: number, progress: RunTotals): Promise<void> {
   return db.transaction(async (tx) => {
     const [renewed] = await tx
       .update(runs)
@@ -71,11 +71,6 @@ export async function renewLease(
   });
 }
 
-export interface RunTotals {
-  readonly rows: number;
-  readonly bytes: number;
-}
-
 /** Result of an attempt, as the worker reports it. */
 export type Outcome =
   | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
@@ -88,7 +83,7 @@ export type AttemptEnd =
   | { readonly event: 'SUCCEED' | 'FAIL'; readonly runSeconds: number };
 
 /**
- * Ends the attempt and releases the lease. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and
+ * Ends the attempt and releases the lease. `random`, from 0 to 1, is the jitter of the pause before a retry. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and
  * attempts are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the
  * lease if this worker still has it, and returns null.
  */
@@ -171,7 +166,7 @@ export function releaseLease(db: Db, queue: Queue, run: LeasedRun): Promise<void
   });
 }
 
-/** Clears the lease of a run that ended while its worker still had it. */
+/** Clears the lease if this worker still has it, unless the run is RUNNING: then the reaper requeues it. */
 async function clearLease(tx: Transaction, run: LeasedRun): Promise<void> {
   await tx
     .update(runs)

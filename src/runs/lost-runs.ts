@@ -15,7 +15,10 @@ export const WORKER_LOST: RunFailure = {
   retryable: true,
 };
 
-/** Requeues runs whose lease has expired. Returns their number, and those that FAILED because no attempt was left. */
+/**
+ * Requeues runs whose lease has expired, and clears the lease of those that were canceled. Returns the number of both, and the runs
+ * that FAILED because no attempt was left.
+ */
 export function reapLostRuns(db: Db, queue: Queue): Promise<{ lost: number; failed: readonly RunRow[] }> {
   return db.transaction(async (tx) => {
     const failed: RunRow[] = [];

@@ -41,6 +41,7 @@ export interface RunFeedOptions {
 }
 
 const RECONNECT_MS = 500;
+
 /** Ends all subscriptions when the feed stops. Their runs have not ended: clients can resubscribe at another server. */
 export class FeedStoppedError extends Error {}
 
@@ -52,9 +53,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
   const { db, onError } = options;
   const subscriptions = new Set<RunSubscription>();
   const stopping = new AbortController();
-  const stopped = new Promise<void>((resolve) => {
-    stopping.signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const stopped = Promise.withResolvers<void>();
   const changed = new Set<string>();
   let reading = false;
   let interrupted = false;
@@ -81,6 +80,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
     }
   };
 
+  /** Publishes the runs that wait or run, and those that ended since the last resync, of all accounts with subscriptions. */
   const resync = async (): Promise<void> => {
     const accountIds = [...new Set([...subscriptions].map((subscription) => subscription.selection.accountId))];
     const now = performance.now();
@@ -127,7 +127,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
     broken.catch(() => undefined);
     client.on('notification', (message) => onNotification(message.payload));
     try {
-      await Promise.race([client.connect(), stopped]);
+      await Promise.race([client.connect(), stopped.promise]);
       if (stopping.signal.aborted) return;
       await client.query(`LISTEN ${RUN_CHANNEL}`);
       onListening();
@@ -151,19 +151,16 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
       }
     } finally {
       client.removeAllListeners('notification');
-      // Not awaited: a peer that is gone never answers the Terminate message.
+      // Not awaited: a peer that is gone never confirms the Terminate message.
       client.end().catch(() => undefined);
     }
   };
 
-  let markStarted: () => void = () => undefined;
-  const started = new Promise<void>((resolve) => {
-    markStarted = resolve;
-  });
+  const started = Promise.withResolvers<void>();
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       try {
-        await listen(markStarted);
+        await listen(started.resolve);
       } catch (error) {
         if (stopping.signal.aborted) return;
         // Reported once: every attempt fails the same way while the database is unavailable.
@@ -197,13 +194,14 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
   }
 
   return {
-    started,
+    started: started.promise,
     follow,
     get size() {
       return subscriptions.size;
     },
     stop: async () => {
       stopping.abort();
+      stopped.resolve();
       await done;
     },
   };

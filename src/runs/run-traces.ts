@@ -30,7 +30,7 @@ export interface SpanIds {
   readonly spanId: string;
 }
 
-/** The ids of the span that is started inside, for the generator of ids of the SDK: OpenTelemetry passes it no arguments. */
+/** Ids for the root span that is started in this context. The SDK's id generator reads them, because it gets no arguments. */
 export const rootSpanIds = new AsyncLocalStorage<SpanIds>();
 
 /** Records that the scheduler queued the runs of slots that were due. */

@@ -5,8 +5,7 @@ import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } fro
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import { manifestKey } from '../jobs/destination.ts';
-import { parseDestination } from '../jobs/destination.ts';
+import { manifestKey, parseDestination } from '../jobs/destination.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
