@@ -19,7 +19,7 @@ import { createStreamCache } from '../streams/stream-cache.ts';
 import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
-import { looksUpFewKeys } from '../streams/ingest-request.ts';
+import { looksUpFewKeys } from '../streams/key-hashes/key-hash.ts';
 import { createGroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { AppResources } from './resources.ts';
 
@@ -83,7 +83,7 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       metrics.written(kind, receipt);
       if (receipt.replayed) return;
       mergeCandidates.countOperation(receipt.stream.accountId, receipt.stream.id);
-      if (looksUpFewKeys(kind, receipt)) keyHasher.note(receipt.stream);
+      if (looksUpFewKeys(receipt.operation)) keyHasher.note(receipt.stream);
     },
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

@@ -4,7 +4,6 @@ import {
   type IngestContext,
   type Receipt,
   reportEmptyRequest,
-  streamNotFound,
   validateTarget,
   type WriteTarget,
 } from './ingest-request.ts';
@@ -16,12 +15,12 @@ import { RecordReader } from './pipeline/records.ts';
 import { SelectorReader } from './pipeline/selectors.ts';
 import { createSpillWriter } from './staging/spill-writer.ts';
 import { validateStagedKeys } from './staging/staging-table.ts';
-import { findOperationByKey, findStream } from './streams.ts';
+import { findOperationByKey, findStream, streamNotFound } from './streams.ts';
 import { write } from './write.ts';
 
-// Writes of any number of records, which arrive one by one and are still written all or none. Until the last one they wait:
-// those of a sum in memory while the intake buffer has space, all others in a staging table. One transaction writes them; the stream is
-// not locked before it.
+// Writes any number of records that arrive one by one: all of them or none. Until the last one has arrived, the records of a sum wait in
+// memory while the intake buffer has space, and all others wait in a staging table. The transaction that writes them is the first to lock
+// the stream.
 
 export interface BulkRequest extends WriteTarget {
   readonly kind: WriteKind;
@@ -49,11 +48,11 @@ export interface BulkIngest {
   close(): Promise<void>;
 }
 
-/** With 2,000 records per batch, a seventh fewer records per second came in. */
+/** With 2,000 records per batch, throughput was a seventh lower. */
 const BATCH_RECORDS = 4000;
 const BATCH_CHARACTERS = 1_000_000;
 
-/** Throws ValidationError or NotFoundError if the request fails whatever its records are. */
+/** Starts a write. Throws ValidationError or NotFoundError if the request fails regardless of its records. */
 export async function startBulkIngest(context: BulkContext, request: BulkRequest): Promise<BulkIngest> {
   const { db, clock, limits } = context;
   const { accountId, idempotencyKey, kind, path } = request;
@@ -80,6 +79,7 @@ export async function startBulkIngest(context: BulkContext, request: BulkRequest
       return reader.count;
     },
     get heldBytes() {
+      // 2 bytes per character in UTF-16.
       return 2 * reader.pending.characters + writer.stagingBytes + collector.totalsBytes;
     },
     get issueCount() {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Db } from '../db/client.ts';
-import { type IssueCollector, NotFoundError } from '../errors/errors.ts';
+import type { IssueCollector } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { withRules } from '../validation/zod-issues.ts';
@@ -11,7 +11,7 @@ import type { StreamCache } from './stream-cache.ts';
 import type { StreamQueue } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 
-// Arguments and result of a write, for lists and NDJSON.
+// Arguments and result of a write, and the rules for the stream name and the idempotency key: for lists and for NDJSON.
 
 /** Dependencies of a write. */
 export interface IngestContext {
@@ -33,6 +33,7 @@ export interface IngestContext {
 /** Called for each accepted write, and for each replay. */
 export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
 
+/** Stream and idempotency key of a write. */
 export interface WriteTarget {
   readonly accountId: bigint;
   readonly stream: string;
@@ -48,14 +49,6 @@ export interface Receipt {
   readonly stream: StreamRow;
   /** Whether an earlier request with the same idempotency key stored the operation. */
   readonly replayed: boolean;
-}
-
-/** Above this number of records, reading whole buckets is as fast as looking up keys. */
-const MAX_LOOKED_UP_RECORDS = 1000;
-
-/** Whether the write looked up single keys. */
-export function looksUpFewKeys(kind: WriteKind, { operation }: Receipt): boolean {
-  return kind !== 'SUM' && Math.max(operation.insertedRecords, operation.hiddenRecords) <= MAX_LOOKED_UP_RECORDS;
 }
 
 /** Maximum characters of an idempotency key. */
@@ -78,8 +71,8 @@ export function reportEmptyRequest(path: readonly string[], issues: IssueCollect
 }
 
 /**
- * The schema of a list of records without the records: these are planned once the idempotency key was looked up, and pass here
- * unread.
+ * The schema of GraphQL inputs with a list of records. It validates what ingest() validates for REST too, and no record: planWrite
+ * validates the records after the idempotency key was looked up.
  */
 export function listInput<Item>() {
   const shape = z.object({
@@ -92,5 +85,3 @@ export function listInput<Item>() {
     if (input.records.length === 0) reportEmptyRequest([], issues);
   });
 }
-
-export const streamNotFound = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);

@@ -57,7 +57,7 @@ const BY_HASH: RecordOrder = {
   valid: [isTimestamp, isKeyHash, isId, isElement],
 };
 
-/** If the table was not analyzed since the keys were hashed, the planner expects to read the whole bucket in any case, and does so. */
+/** Forces a scan in the order of the index. Without it, a planner whose statistics are older than the hashes reads the whole bucket. */
 const ONLY_IN_ORDER_OF_INDEX = [
   'enable_seqscan = off',
   'enable_bitmapscan = off',

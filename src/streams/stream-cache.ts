@@ -3,7 +3,7 @@ import type { CanonicalFilter } from './pipeline/canonical.ts';
 import type { StreamRow } from './stream-rows.ts';
 
 // Streams and filter ids that a server has read or written, so that writes need not look them up. They do not change while the stream is
-// live, and each write checks under the lock of the stream that it is. Filters are deleted only when a deleted stream is purged.
+// live, and each write checks that under the lock of the stream. Filters are deleted only when a deleted stream is purged.
 
 const MAX_STREAMS = 10_000;
 const MAX_FILTERS = 50_000;
@@ -33,8 +33,8 @@ export function createStreamCache(): StreamCache {
       streams.delete(keyOf(accountId, name));
     },
     getFilterId: (streamId, filter) => filters.get(`${streamId} ${filter.text}`),
-    setFilterIds: (streamId, noted, ids) => {
-      for (const [index, { text }] of noted.entries()) {
+    setFilterIds: (streamId, added, ids) => {
+      for (const [index, { text }] of added.entries()) {
         const id = ids[index];
         if (id === undefined || text.length > MAX_FILTER_TEXT) continue;
         filters.set(`${streamId} ${text}`, id);

@@ -14,6 +14,8 @@ import { limitLockWaits, type LockedStream, lockStreamName, lockStream } from '.
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
+export const streamNotFound = (name: string): NotFoundError => new NotFoundError(`There is no stream "${name}".`);
+
 /** Finds a live stream by name, or a live or deleted stream by id. */
 export async function findStream(
   db: Executor,
@@ -162,14 +164,14 @@ export async function deleteStream(
   { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> {
   // PostgreSQL rejects some of the characters that are invalid in names.
-  if (findStreamNameProblem(name) !== null) throw new NotFoundError(`There is no stream "${name}".`);
+  if (findStreamNameProblem(name) !== null) throw streamNotFound(name);
   return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
     await ticket.turn;
     return db.transaction(async (tx) => {
       await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockStreamName(tx, accountId, name)]);
       const found = await findStream(tx, accountId, name);
       const stream = found && (await lockStream(tx, found, 'exclusive'));
-      if (!stream) throw new NotFoundError(`There is no stream "${name}".`);
+      if (!stream) throw streamNotFound(name);
       if (!force && (await hasLiveRecords(tx, stream))) {
         const message = 'The stream has live records. Set force to hide them.';
         throw new ValidationError([{ path: ['force'], code: 'STREAM_NOT_EMPTY', message }]);
@@ -200,7 +202,7 @@ async function hasLiveRecords(tx: Transaction, stream: StreamRow): Promise<boole
   return rows.length > 0;
 }
 
-/** Returns null if a concurrent request created the stream first. */
+/** Creates a stream. Returns null if a concurrent request created it first. */
 export async function createStream(
   tx: Transaction,
   accountId: bigint,
@@ -209,7 +211,7 @@ export async function createStream(
   now: Date,
 ): Promise<StreamRow | null> {
   if (!shape) throw new Error('A delete does not create a stream.');
-  // Through the ledger: the account may have no stream yet through whose row the transaction id of its node can be read.
+  // Read through the ledger, because the account may have no stream yet whose row would give the transaction id of its node.
   const [, { rows }] = await Promise.all([
     openLedger(tx, accountId),
     tx.execute<{ xid: string }>(sql`SELECT ${OWN_ID} AS xid FROM ledgers WHERE account_id = ${accountId}`),

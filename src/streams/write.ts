@@ -1,21 +1,15 @@
 import type { Db } from '../db/client.ts';
 import { ConflictError } from '../errors/errors.ts';
-import {
-  type IngestContext,
-  type Receipt,
-  streamNotFound,
-  type WriteRequest,
-  type WriteTarget,
-} from './ingest-request.ts';
+import { type IngestContext, type Receipt, type WriteRequest, type WriteTarget } from './ingest-request.ts';
 import { isSmall, type PlanResult, planWrite, type WritePlan } from './pipeline/plan.ts';
 import { buildOperation, insertOperations, storeHiddenCounts, takeOperationIds } from './sql/ledger.ts';
 import { limitLockWaits, lockStreamName, lockStream } from './sql/locks.ts';
 import type { StreamTicket } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
-import { createStream, findOperationByKey, findStream } from './streams.ts';
+import { createStream, findOperationByKey, findStream, streamNotFound } from './streams.ts';
 import { writePlan } from './write-plan.ts';
 
-// Writes requests: in the queue of their stream, from the cached stream if there is one, and again after a conflict.
+// A write waits in the queue of its stream, is planned for the cached stream if there is one, and is retried after a conflict.
 
 /** A write in the queue of its stream. */
 interface QueuedContext extends IngestContext {
@@ -32,7 +26,7 @@ interface PlannedWrite<Stream extends StreamRow | null = StreamRow | null> {
 /** Another write took the stream name or the idempotency key, or deleted the stream, after this one had read them. */
 class WriteConflictError extends Error {}
 
-/** Each conflict needs a concurrent deleteStream or first write of the stream, except the first, if the cache was stale. */
+/** The first conflict may come from a stale cache; each other one needs a concurrent deleteStream or first write of the stream. */
 const MAX_TRIES = 6;
 
 /** Writes the whole request or nothing. Returns the stored receipt if its idempotency key was used with the same content. */
@@ -40,6 +34,8 @@ export async function write(context: IngestContext, request: WriteRequest): Prom
   const { streamQueue, ended } = context;
   const { accountId, stream, kind } = request;
   const entry = { accountId, stream, ended };
+  // A small write is planned before it queues, since a group needs another access to the stream; other writes while they queue. Null if
+  // the stream is not cached or there are issues.
   const early = isSmall(request) ? await planFromCache(context, request) : undefined;
   const writeInGroup = early && prepareGroupWrite(context, request, early);
   let receipt: Receipt | null = null;
@@ -161,7 +157,10 @@ function findStreamAndOperation(db: Db, { accountId, stream: name, idempotencyKe
   });
 }
 
-/** Statements that do not need each other's results are sent together and run in the order of this text. */
+/**
+ * Writes the plan in a transaction of its own. Statements that do not need each other's results are sent together, and run in the
+ * order in which this function sends them. Throws WriteConflictError.
+ */
 async function commitPlan(
   { db, streamCache, clock, ticket }: QueuedContext,
   request: WriteRequest,
@@ -170,6 +169,7 @@ async function commitPlan(
   const { idempotencyKey = null } = request;
   const { stream, operation, written } = await db.transaction(async (tx) => {
     const limited = limitLockWaits(tx, ticket.leftMs());
+    // Awaited, and its error thrown, below; not if the stream cannot be created.
     limited.catch(() => undefined);
     const target = found ?? (await createStream(tx, request.accountId, request.stream, plan.shape, receivedAt));
     if (!target) throw new WriteConflictError();
@@ -196,7 +196,7 @@ async function commitPlan(
 
 /** Returns the stored receipt. Throws ConflictError if the content is not that of the earlier request. */
 async function replay(db: Db, earlier: OperationRow, { plan }: PlanResult): Promise<Receipt> {
-  // Content with issues was never accepted, so it differs whatever its digest.
+  // Content with issues has no plan. It was never accepted, so it differs from the earlier content.
   if (!plan?.digest.equals(earlier.contentSha256)) {
     throw new ConflictError(
       'The idempotency key was used by an earlier request with different content. Nothing was written; send the request with a new key.',

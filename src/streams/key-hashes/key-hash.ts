@@ -3,7 +3,7 @@
 // another page of the index: REST and NDJSON take 13 to 20 % fewer records per second. Guarded by test/streams/key-hashes.test.ts, and
 // by test/streams/plans.test.ts, because the plans depend on the version of PostgreSQL (15 to 18).
 import { type SQL, sql } from 'drizzle-orm';
-import type { StreamRow } from '../stream-rows.ts';
+import type { OperationRow, StreamRow } from '../stream-rows.ts';
 
 /** In a bucket of a million records, 60 have the same hash. */
 const HASHES = 16_384;
@@ -51,3 +51,8 @@ export const MAX_LOOK_UPS = 1000;
 
 /** Whether looking up the keys is faster than reading their buckets. */
 export const areFewKeys = (keys: number): boolean => keys <= MAX_LOOK_UPS;
+
+/** Whether the write looked up its keys one by one. */
+export function looksUpFewKeys({ kind, insertedRecords, hiddenRecords }: OperationRow): boolean {
+  return kind !== 'SUM' && areFewKeys(Math.max(insertedRecords, hiddenRecords));
+}

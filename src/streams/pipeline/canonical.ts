@@ -112,14 +112,14 @@ export class BucketReader {
   }
 }
 
-/** Canonical forms of valid filters, by the array that was sent. The parsers of requests keep these arrays across requests. */
+/** Canonical forms of valid filters, by the identity of the input array: parsers reuse the array of a filter in later requests. */
 const canonicalFilters = new WeakMap<readonly FilterEntry[], CanonicalFilter>();
 
 /** Reads filters into canonical filters. Caches by spelling, because a request repeats few filters many times. */
 export class FilterReader {
   /** Characters of the cached spellings. */
   characters = 0;
-  /** By the array that was sent: the parser of the request may have found that filters are equal. */
+  /** By the identity of the input array: a parser may use one array for equal filters. */
   readonly #byIdentity = new Map<readonly FilterEntry[], number>();
   readonly #bySpelling = new Map<string, number>();
   readonly #filters = new Interner<CanonicalFilter>();

@@ -14,7 +14,7 @@ import {
 } from './find-purgeable.ts';
 
 // Permanently removes records that only reads of the past need. The rows of streams and operations stay: they are the receipts, from
-// which a repeated request with an idempotency key is answered.
+// which a repeated request with an idempotency key gets its response.
 //
 // A reader fixes the state of the ledger that it reads (its watermark) and reads later, without holding a snapshot. A purge must not
 // remove what was hidden after that state:

@@ -47,8 +47,8 @@ export async function lockStream<Stream extends Pick<StreamRow, 'accountId' | 'i
 }
 
 /**
- * Keeps deleteStream from deleting the stream of this name. deleteStream takes the lock before any other, so a transaction that
- * waits for it holds no lock that another one waits for.
+ * Locks the name of a stream, so that no other transaction deletes the stream. Take this lock before any other: a transaction that
+ * waits for it must hold no lock that another one waits for.
  */
 export async function lockStreamName(tx: Transaction, accountId: bigint, name: string): Promise<void> {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${`stream ${accountId}/${name}`}::text, 0))`);
