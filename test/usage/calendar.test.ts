@@ -3,7 +3,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import type { RecordInput } from '../streams/writes.ts';
 import { daily, pointsOf, readUsage, sendRecords, type UsageAnswer, type UsageInput } from './questions.ts';
 
-// Days, weeks and months of usage in time zones; expected values are worked out by hand.
+// Days, weeks and months of usage in time zones. The expected values were computed by hand.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const send = (stream: string, records: readonly RecordInput[]) => sendRecords(server, stream, records);
-/** One unit in each hour of the UTC days from one to the other. */
+/** Returns a record of the value 1 for each hour of the UTC days `from` to `to`. */
 const everyHour = (from: string, to: string): RecordInput[] => {
   const records: RecordInput[] = [];
   for (let at = Date.parse(`${from}T00:00:00Z`); at < Date.parse(`${to}T24:00:00Z`); at += 3_600_000) {
@@ -23,7 +23,7 @@ const everyHour = (from: string, to: string): RecordInput[] => {
 const usage = (stream: string, input: Omit<UsageInput, 'meterApiNames'>): Promise<UsageAnswer> =>
   readUsage(server, { meterApiNames: [stream], ...input });
 
-describe('hourly records in days with a clock change', () => {
+describe('usage of hourly records', () => {
   beforeAll(async () => {
     await send('hourly', everyHour('2026-03-06', '2026-03-10'));
     await send('hourly', everyHour('2026-03-27', '2026-03-31'));
@@ -41,7 +41,7 @@ describe('hourly records in days with a clock change', () => {
     // Kolkata: UTC+5:30. The hour that begins at 18:00Z begins at 23:30 of the day before.
     ['Asia/Kolkata', '2026-03-07T18:30:00Z', '2026-03-08T18:30:00Z', '24'],
     ['UTC', '2026-03-29T00:00:00Z', '2026-03-30T00:00:00Z', '24'],
-  ])('a day in %s from %s to %s has %s', async (timeZone, from, to, value) => {
+  ])('has a day in %s from %s to %s with the sum %s', async (timeZone, from, to, value) => {
     const [noon, afterNoon] = [0, 1000].map((more) =>
       new Date((Date.parse(from) + Date.parse(to)) / 2 + more).toISOString(),
     ) as [string, string];
@@ -56,16 +56,16 @@ describe('hourly records in days with a clock change', () => {
   });
 
   test.each([
-    // The wall shows 02:00 twice in Berlin; each is an hour of its own.
+    // The clock shows 02:00 twice in Berlin; each is a separate hour.
     ['Europe/Berlin', '2026-10-24T22:00:00Z', '2026-10-25T23:00:00Z', 25],
     ['America/New_York', '2026-03-08T05:00:00Z', '2026-03-09T04:00:00Z', 23],
-  ])('in hour buckets the day in %s has that many hours', async (timeZone, from, to, hours) => {
+  ])('has one value for each hour of the day in %s from %s to %s: %i', async (timeZone, from, to, hours) => {
     const { series } = await usage('hourly', { from, to, timeZone, aggregationBucket: 'HOUR' });
     expect(series[0]?.points.map((point) => point.value)).toEqual(Array.from({ length: hours }, () => '1'));
     expect(series[0]?.total).toBe(String(hours));
   });
 
-  test('an hour in Kolkata takes the UTC hour that begins within it', async () => {
+  test('has a UTC hour in the hour of Kolkata in which it begins', async () => {
     const answer = await usage('hourly', {
       from: '2026-03-07T18:30:00Z',
       to: '2026-03-07T20:30:00Z',
@@ -78,8 +78,8 @@ describe('hourly records in days with a clock change', () => {
     ]);
   });
 
-  test('a month of New York with a clock change', async () => {
-    // March is 1 March 05:00Z to 1 April 04:00Z there: the five days from the 6th and the five from the 27th.
+  test('has a month of New York with a change of the clock', async () => {
+    // In New York March is 1 March 05:00Z to 1 April 04:00Z: the five days from the 6th and the five from the 27th.
     const answer = await usage('hourly', {
       from: '2026-03-15T00:00:00Z',
       to: '2026-03-15T00:00:01Z',
@@ -91,7 +91,7 @@ describe('hourly records in days with a clock change', () => {
   });
 });
 
-describe('records of calendar dates', () => {
+describe('usage of daily and monthly records', () => {
   beforeAll(async () => {
     await send('daily', [daily('2026-01-24', '1'), daily('2026-01-25', '20'), daily('2026-01-26', '300')]);
     await send('daily', [daily('2026-03-08', '4000'), daily('2026-09-06', '50000')]);
@@ -109,23 +109,23 @@ describe('records of calendar dates', () => {
     ['Pacific/Pago_Pago', '2026-01-25T11:00:00Z', '2026-01-26T11:00:00Z'],
     ['Asia/Kolkata', '2026-01-24T18:30:00Z', '2026-01-25T18:30:00Z'],
     ['UTC', '2026-01-25T00:00:00Z', '2026-01-26T00:00:00Z'],
-  ])('the record of 25 January is in 25 January in %s, in its first hour', async (timeZone, from, to) => {
+  ])('has the record of 25 January in the first hour of 25 January in %s', async (timeZone, from, to) => {
     const day = await usage('daily', { from, to, timeZone, aggregationBucket: 'DAY' });
     expect(pointsOf(day)).toEqual({ [from]: '20' });
     const hours = await usage('daily', { from, to, timeZone, aggregationBucket: 'HOUR' });
     expect(pointsOf(hours)).toEqual({ [from]: '20' });
-    // Half a day later the window of whole hours holds no first hour of a date.
+    // A window that starts an hour later does not contain the first hour of a date.
     const later = new Date(Date.parse(from) + 3_600_000).toISOString();
     expect((await usage('daily', { from: later, to, timeZone, aggregationBucket: 'HOUR' })).series).toEqual([]);
   });
 
   test.each([
-    // The clock in New York skips from 02:00 to 03:00, so the day begins as usual.
+    // The clock in New York skips from 02:00 to 03:00, so the day begins at midnight.
     ['America/New_York', '2026-03-08', '2026-03-08T05:00:00Z', '4000'],
-    // In Santiago it skips from 00:00 to 01:00 (UTC-4 to UTC-3): the first hour of the date is that at 01:00.
+    // The clock in Santiago skips from 00:00 to 01:00 (UTC-4 to UTC-3): the first hour of the date begins at 01:00.
     ['America/Santiago', '2026-09-06', '2026-09-06T04:00:00Z', '50000'],
   ])(
-    'in hour buckets of %s the record of %s stands in the first hour of its date: %s',
+    'has in hour buckets of %s the record of %s in the first hour of its date: %s',
     async (timeZone, date, start, value) => {
       const answer = await usage('daily', {
         from: `${date}T00:00:00Z`,
@@ -148,10 +148,10 @@ describe('records of calendar dates', () => {
       'MONTH',
       { '2025-11-30T15:00:00Z': '1', '2025-12-31T15:00:00Z': '20', '2026-01-31T15:00:00Z': '300' },
     ],
-    // A month stands in its first day, and in the week of that: Monday 1 December, 29 December and 26 January.
+    // A monthly record is in its first day and in the week of that day: Monday 1 December, 29 December and 26 January.
     ['Asia/Tokyo', 'DAY', { '2025-11-30T15:00:00Z': '1', '2025-12-31T15:00:00Z': '20', '2026-01-31T15:00:00Z': '300' }],
     ['UTC', 'WEEK', { '2025-12-01T00:00:00Z': '1', '2025-12-29T00:00:00Z': '20', '2026-01-26T00:00:00Z': '300' }],
-  ])('records of months in %s by %s', async (timeZone, aggregationBucket, expected) => {
+  ])('has monthly records in %s by %s', async (timeZone, aggregationBucket, expected) => {
     const answer = await usage('monthly', {
       from: '2025-11-15T00:00:00Z',
       to: '2026-02-15T00:00:00Z',
@@ -161,7 +161,7 @@ describe('records of calendar dates', () => {
     expect(pointsOf(answer)).toEqual(expected);
   });
 
-  test('30 December 2011, which Apia had not, stands in the 31st', async () => {
+  test('has the records of 30 December 2011, which Apia skipped, in the 31st', async () => {
     await send('apia', [daily('2011-12-29', '1'), daily('2011-12-30', '20'), daily('2011-12-31', '300')]);
     await send('apia-hours', everyHour('2011-12-29', '2011-12-31'));
     const days = {
@@ -184,7 +184,7 @@ describe('records of calendar dates', () => {
     expect(pointsOf(week)).toEqual({ '2011-12-26T10:00:00Z': '321' });
   });
 
-  test('ISO week 53 of 2026 is 28 December to 3 January', async () => {
+  test('has ISO week 53 of 2026 from 28 December to 3 January', async () => {
     await send('weeks', [
       daily('2026-12-27', '1'),
       daily('2026-12-28', '20'),

@@ -28,13 +28,13 @@ const record = (region: string, value: string, elementName = 'hooli'): RecordInp
 });
 const both = (value: string): RecordInput[] => [record('eu', value), record('us', value)];
 
-/** The total of each group. */
+/** Returns the total of each group. */
 const totals = async (at: TestServer, stream: string, groupBy: string[] = []): Promise<number[]> => {
   const window = { from: DAY, to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY' };
   const { series } = await readUsage(at, { meterApiNames: [stream], ...window, groupBy });
   return series.map(({ total }) => Number(total));
 };
-/** Merges on both servers at once, again and again while the work lasts. */
+/** Merges totals on both servers concurrently and repeatedly until the work is done. */
 const whileMerging = async (work: Promise<unknown>): Promise<void> => {
   let working = true;
   const merging = servers.map(async ({ resources }) => {
@@ -65,7 +65,7 @@ const untilMerged = (stream: string) =>
     (rows) => rows.length > 0,
   );
 
-test('while sums come in and two servers merge, the usage has all that was acknowledged and nothing that was not sent', async () => {
+test('usage > contains every acknowledged sum and nothing that was not sent while two servers merge totals', async () => {
   const stream = 'growing';
   await write(servers[0], 'Sum', { stream, records: both('0') });
   let sent = 0;
@@ -99,7 +99,7 @@ test('while sums come in and two servers merge, the usage has all that was ackno
   expect(await totals(servers[1], stream, ['element'])).toEqual([400]);
 });
 
-test('while replaces and deletes come in too, no usage shows half of one', async () => {
+test('usage > never contains part of a replace or delete while two servers merge totals', async () => {
   const stream = 'changing';
   await write(servers[0], 'Sum', { stream, records: both('1') });
   const writers = Array.from({ length: 6 }, (_, index) =>
@@ -132,11 +132,11 @@ test('while replaces and deletes come in too, no usage shows half of one', async
   expect(await totals(servers[1], stream, ['region'])).toEqual([byElement / 2, byElement / 2]);
 });
 
-test('a merge whose look at the database is older than that of another does not take back how far that one came', async () => {
+test('mergeTotals > does not move totals_merged_xid back when another merge with a newer snapshot ended first', async () => {
   const stream = 'ahead';
   await write(servers[0], 'Sum', { stream, records: both('1') });
   await forgetTotals(servers[0], stream);
-  // As another merge leaves it that began later and was done before.
+  // Simulates another merge that began later and ended earlier.
   const [ahead] = await querySql<{ xid: string }>(
     servers[0],
     `UPDATE streams SET totals_merged_xid = (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000000)::text::xid8
@@ -150,11 +150,11 @@ test('a merge whose look at the database is older than that of another does not 
   expect(after).toEqual(ahead);
 });
 
-test('many operations are merged before the planner knows of them, and not one by one with all others', async () => {
+test('mergeTotals > merges 40,000 operations in time when the planner has no statistics of them', async () => {
   const stream = 'burst';
   await write(servers[0], 'Sum', { stream, records: both('1') });
   const count = 40_000;
-  // It would tell the planner after a minute, which is how long a new database goes without.
+  // Autovacuum would collect statistics after a minute; a new database has none until then.
   for (const table of ['operations', 'totals'])
     await querySql(servers[0], `ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
   await querySql(
@@ -167,7 +167,7 @@ test('many operations are merged before the planner knows of them, and not one b
      SELECT m.account_id, m.stream_id, $2::timestamptz, (SELECT min(f.id) FROM filters f WHERE f.stream_id = m.stream_id), m.id, 1, 1 FROM made m`,
     [stream, DAY],
   );
-  // A transaction of another test that was open before the burst keeps it from being merged.
+  // A transaction that another test opened before the burst prevents the merge until it ends.
   const merged = await eventually(
     async () => {
       await mergeTotals(servers[0].resources.database.acrossAccounts, { leastOperations: 1 });

@@ -17,7 +17,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { readUsage, type UsageInput } from './questions.ts';
 
-// The account moves to another cluster between the watermark and the rows of a reader.
+// The account moves to another cluster after a reader took its watermark and before it reads the rows.
 
 let server: TestServer;
 let accountId: bigint;
@@ -34,7 +34,7 @@ const QUESTION: UsageInput = {
   from: DAY,
   to: '2026-01-26T00:00:00Z',
   aggregationBucket: 'DAY',
-  // So that the rows are read from the table of filters, and the watermark is not.
+  // With this group the rows are read from the table of filters, but the watermark is not.
   groupBy: ['region'],
 };
 
@@ -45,7 +45,7 @@ const recordOf = (elementName: string, value: string) => ({
   value,
 });
 
-/** Sessions that wait for the table of filters. */
+/** Returns the number of sessions that wait for the lock on the table of filters. */
 const countWaiting = async (): Promise<number> => {
   const waiting = await querySql(server, `SELECT 1 FROM pg_locks WHERE relation = 'filters'::regclass AND NOT granted`);
   return waiting.length;
@@ -54,8 +54,8 @@ const countWaiting = async (): Promise<number> => {
 const LOCK = 'LOCK TABLE filters IN ACCESS EXCLUSIVE MODE';
 
 /**
- * Begins to read, does the work when the watermark is taken and the rows are not read yet, and returns what was read.
- * @param times that this happens, to a reader that reads again
+ * Starts the reader, does the work after it took the watermark and before it reads the rows, and returns the result.
+ * @param times how often this happens to a reader that retries
  */
 const readWhile = async <Answer>(
   read: () => Promise<Answer>,
@@ -73,7 +73,7 @@ const readWhile = async <Answer>(
       const [holder, next] = time % 2 === 1 ? holders : holders.toReversed();
       await eventually(countWaiting, (waiting) => waiting > 0);
       await work();
-      // Waits behind the reader, and has the table when that reads again.
+      // Waits for the lock behind the reader, and has it when the reader retries.
       const held = time < times && next?.query(`BEGIN; ${LOCK}`);
       await eventually(countWaiting, (waiting) => waiting > Number(time < times));
       await holder?.query('COMMIT');
@@ -96,8 +96,8 @@ const directions: [where: string, shift: bigint][] = [
   ['ahead', -2n * MOST_AHEAD],
 ];
 
-describe('an account that moves while it is read', () => {
-  test.each(directions)('has the same usage > in a cluster whose count is %s', async (where, shift) => {
+describe('account that moves to another cluster while it is read', () => {
+  test.each(directions)('has the same usage when the transaction ids of the cluster are %s', async (where, shift) => {
     const stream = `usage-${where}`;
     await addTo(stream);
     expect(await usageOf(stream)).toBe('5');
@@ -108,7 +108,7 @@ describe('an account that moves while it is read', () => {
     expect(read).toBe('5');
   });
 
-  test('answers UNAVAILABLE > if it moves each time that it is read', async () => {
+  test('returns UNAVAILABLE when it moves during each read', async () => {
     const stream = 'usage-on-the-move';
     await addTo(stream);
     expect(await usageOf(stream)).toBe('5');
@@ -123,7 +123,7 @@ describe('an account that moves while it is read', () => {
     expect(await usageOf(stream)).toBe('5');
   });
 
-  test('shows the same sample in checkJob', async () => {
+  test('has the same sample in checkJob', async () => {
     await addTo('checked');
     const input = jobSettings({ meterApiNames: ['checked'], range: 'ago(3650d)', groupBy: ['region'] });
     const check = () =>
@@ -137,7 +137,7 @@ describe('an account that moves while it is read', () => {
   });
 
   test.each(directions)(
-    'is exported whole by the next attempt > in a cluster whose count is %s',
+    'is exported completely by the next attempt when the transaction ids of the cluster are %s',
     async (where, shift) => {
       const stream = `export-${where}`;
       await addTo(stream);
@@ -146,7 +146,7 @@ describe('an account that moves while it is read', () => {
     },
   );
 
-  test('is exported as of a new moment > if its ids are repaired while it is read', async () => {
+  test('is exported with a new watermark when its transaction ids are repaired while it is read', async () => {
     const stream = 'export-repaired';
     await addTo(stream);
     const open = await openClient(server.database.url);
@@ -154,9 +154,9 @@ describe('an account that moves while it is read', () => {
       await open.query('BEGIN');
       await open.query('SELECT pg_current_xact_id()');
       const runId = await exportWhile(stream, async () => {
-        // Behind the watermark, but a repair cannot tell: its id is newer than that of the open transaction.
+        // This operation is newer than the watermark, but a repair cannot know: its id is newer than that of the open transaction.
         await addTo(stream, 'initech', '2');
-        // As written by a transaction that began in another cluster.
+        // Simulates an operation that was written by a transaction of another cluster.
         await querySql(
           server,
           `UPDATE operations SET xid = '99999999' WHERE account_id = $1 AND id = (SELECT min(id) FROM operations WHERE account_id = $1)`,
@@ -181,7 +181,7 @@ const exportWhile = async (stream: string, work: () => Promise<unknown>): Promis
   return readWhile(() => runJob(server, jobId, SLOT), work);
 };
 
-/** The first attempt failed because the account moved, and the second wrote these rows. */
+/** Expects that the first attempt failed because the account moved, and that the second wrote these rows. */
 const expectWhole = async (runId: string, rows: readonly string[]): Promise<void> => {
   const failed = await runThat(server, runId, ({ error, finishedAt }) => error !== null || finishedAt !== null);
   expect(failed.error).toMatchObject({ code: 'DATABASE_UNAVAILABLE', retryable: true });

@@ -1,7 +1,7 @@
 import type { TestServer } from '../support/server.ts';
 import { type FilterEntry, type RecordInput, verdict, write } from '../streams/writes.ts';
 
-// The usage query as users send it.
+// The usage query as clients send it.
 
 export interface UsageInput {
   readonly meterApiNames?: readonly string[] | null;
@@ -43,13 +43,13 @@ export const readUsage = async (
   key?: string,
 ): Promise<UsageAnswer> => (await server.graphql<{ usage: UsageAnswer }>(QUERY, { input }, key)).usage;
 
-/** Points by bucket of the only series, or of none. */
+/** Returns the values of the only series by the start of their bucket, or an empty object if there is no series. */
 export const pointsOf = (answer: UsageAnswer): Record<string, string> => {
   if (answer.series.length > 1) throw new Error(`There are ${answer.series.length} series.`);
   return Object.fromEntries((answer.series[0]?.points ?? []).map((point) => [point.bucketStart, point.value]));
 };
 
-/** A record of the element hooli on this date. */
+/** Returns a record of the element hooli on this date. */
 export const daily = (date: string, value: string, filter: readonly FilterEntry[] = []): RecordInput => ({
   timestamp: `${date}T00:00:00Z`,
   granularity: 'DAILY',
@@ -58,7 +58,7 @@ export const daily = (date: string, value: string, filter: readonly FilterEntry[
   filter,
 });
 
-/** Sums them; throws where they are not taken. */
+/** Sends the records as a sum. Throws if they are rejected. */
 export const sendRecords = async (
   server: TestServer,
   stream: string,
@@ -68,6 +68,6 @@ export const sendRecords = async (
   if (told !== 'taken') throw new Error(told);
 };
 
-/** `input.from: BAD_TIMESTAMP`, or the kind of answer where there are no issues. */
+/** Formats the issues as `input.from: BAD_TIMESTAMP`. Returns the type name if there are no issues. */
 export const issuesOf = (answer: UsageAnswer): string =>
   (answer.issues ?? []).map(({ path, code }) => `${path.join('.')}: ${code}`).join(', ') || answer.__typename;

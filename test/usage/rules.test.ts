@@ -9,7 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-describe('the window and the rules of the input', () => {
+describe('UsageInput', () => {
   const base = { from: '2026-01-25T00:00:00Z', to: '2026-01-26T00:00:00Z', aggregationBucket: 'DAY' };
   const ask = (changes: Partial<UsageInput>): Promise<UsageAnswer> => readUsage(server, { ...base, ...changes });
   const names = (count: number) => Array.from({ length: count }, (_, index) => `d${index}`);
@@ -50,7 +50,7 @@ describe('the window and the rules of the input', () => {
       '2026-04-01T04:00:00Z',
     ],
   ])(
-    'by %s in %s, %s to %s is extended to whole buckets',
+    'is extended to whole buckets by %s in %s, %s to %s',
     async (aggregationBucket, timeZone, from, to, first, last) => {
       const answer = await ask({ aggregationBucket, timeZone, from, to });
       expect([answer.from, answer.to]).toEqual([first, last]);
@@ -59,21 +59,21 @@ describe('the window and the rules of the input', () => {
 
   test.each<[string, Partial<UsageInput>, string]>([
     ['an empty window', { to: base.from }, 'input.to: EMPTY_WINDOW'],
-    ['a window from late to early', { to: '2026-01-24T23:59:59Z' }, 'input.to: EMPTY_WINDOW'],
-    ['a date alone', { from: '2026-01-25' }, 'input.from: BAD_TIMESTAMP'],
-    ['two bad moments', { from: 'now', to: '' }, 'input.from: BAD_TIMESTAMP, input.to: BAD_TIMESTAMP'],
-    ['an offset as zone', { timeZone: '+05:30' }, 'input.timeZone: BAD_TIME_ZONE'],
-    ['an abbreviation as zone', { timeZone: 'PST' }, 'input.timeZone: BAD_TIME_ZONE'],
-    ['a zone with a blank', { timeZone: 'Europe/Berlin ' }, 'input.timeZone: BAD_TIME_ZONE'],
-    ['no zone', { timeZone: '' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['a window that ends before it starts', { to: '2026-01-24T23:59:59Z' }, 'input.to: EMPTY_WINDOW'],
+    ['a date without a time', { from: '2026-01-25' }, 'input.from: BAD_TIMESTAMP'],
+    ['two invalid timestamps', { from: 'now', to: '' }, 'input.from: BAD_TIMESTAMP, input.to: BAD_TIMESTAMP'],
+    ['an offset as time zone', { timeZone: '+05:30' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['an abbreviation as time zone', { timeZone: 'PST' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['a time zone with a space', { timeZone: 'Europe/Berlin ' }, 'input.timeZone: BAD_TIME_ZONE'],
+    ['an empty time zone', { timeZone: '' }, 'input.timeZone: BAD_TIME_ZONE'],
     ['20 groups', { groupBy: names(20) }, 'Usage'],
     ['21 groups', { groupBy: names(21) }, 'input.groupBy: TOO_MANY_DIMENSIONS'],
-    ['a group twice', { groupBy: ['a', 'b', 'a'] }, 'input.groupBy.2: DUPLICATE_DIMENSION'],
-    ['the element twice', { groupBy: ['element', 'elementName'] }, 'input.groupBy.1: DUPLICATE_DIMENSION'],
+    ['a repeated group', { groupBy: ['a', 'b', 'a'] }, 'input.groupBy.2: DUPLICATE_DIMENSION'],
+    ['the element by two names', { groupBy: ['element', 'elementName'] }, 'input.groupBy.1: DUPLICATE_DIMENSION'],
     ['a column of the export', { groupBy: ['value'] }, 'input.groupBy.0: RESERVED_DIMENSION'],
     ['a group without a name', { groupBy: [''] }, 'input.groupBy.0: EMPTY'],
     ['a group with NUL', { groupBy: ['a\u0000'] }, 'input.groupBy.0: CONTROL_CHARACTER'],
-    ['a group of SQL', { groupBy: [`'; DROP TABLE records; --"$1\\`] }, 'Usage'],
+    ['a group that contains SQL', { groupBy: [`'; DROP TABLE records; --"$1\\`] }, 'Usage'],
     [
       '20 filtered dimensions of 1,000 values',
       { filter: names(20).map((dimension) => ({ dimension, values: names(1000) })) },
@@ -87,7 +87,7 @@ describe('the window and the rules of the input', () => {
     ['1,001 values', { filter: [{ dimension: 'd', values: names(1001) }] }, 'input.filter.0.values: TOO_MANY_VALUES'],
     ['no values', { filter: [{ dimension: 'd', values: [] }] }, 'input.filter.0.values: NO_VALUES'],
     [
-      'a dimension filtered twice, as element and as element_name',
+      'two filters of the element, by two names',
       {
         filter: [
           { dimension: 'element', values: ['v'] },
@@ -97,7 +97,7 @@ describe('the window and the rules of the input', () => {
       'input.filter.1.dimension: DUPLICATE_DIMENSION',
     ],
     [
-      'half of a surrogate pair as value',
+      'half of a surrogate pair in a value',
       { filter: [{ dimension: 'd', values: ['v', '\ud83d'] }] },
       'input.filter.0.values.1: MALFORMED_UNICODE',
     ],
@@ -109,13 +109,13 @@ describe('the window and the rules of the input', () => {
     ],
     ['the year 1', { from: '0001-12-31T23:59:59Z' }, 'input.from: TIMESTAMP_OUT_OF_RANGE'],
     ['the year 9999', { to: '9999-01-01T00:00:00Z' }, 'input.to: TIMESTAMP_OUT_OF_RANGE'],
-    ['a moment that in UTC lies in the year 10000', { to: '9999-12-31T23:59:59-00:01' }, 'input.to: BAD_TIMESTAMP'],
-  ])('%s: %#', async (_, changes, expected) => {
+    ['a timestamp that is in the year 10000 in UTC', { to: '9999-12-31T23:59:59-00:01' }, 'input.to: BAD_TIMESTAMP'],
+  ])('is validated with %s: %#', async (_, changes, expected) => {
     expect(issuesOf(await ask(changes))).toBe(expected);
   });
 
   test.each(['UTC', 'America/New_York', 'Pacific/Kiritimati', 'Pacific/Apia', 'Africa/Monrovia'])(
-    'the first and the last moments that may be asked for, in %s',
+    'accepts the first and the last possible timestamps in %s',
     async (timeZone) => {
       for (const aggregationBucket of ['HOUR', 'DAY', 'WEEK', 'MONTH']) {
         for (const [from, to] of [
@@ -129,7 +129,7 @@ describe('the window and the rules of the input', () => {
     },
   );
 
-  test('where a zone had seconds, buckets begin at its local midnight to the second', async () => {
+  test('has buckets that begin at local midnight to the second when the offset had seconds', async () => {
     await sendRecords(server, 'old', [daily('0002-01-31', '5')]);
     const answer = await readUsage(server, {
       meterApiNames: ['old'],
@@ -138,12 +138,12 @@ describe('the window and the rules of the input', () => {
       aggregationBucket: 'MONTH',
       timeZone: 'Europe/Berlin',
     });
-    // Local mean time was 53 minutes and 28 seconds ahead, so the month began at 23:06:32 UTC.
+    // Local mean time was 53 minutes and 28 seconds ahead of UTC, so the month began at 23:06:32 UTC.
     expect(pointsOf(answer)).toEqual({ '0001-12-31T23:06:32Z': '5' });
   });
 });
 
-test('more rows than an answer may have, or than zeros may fill, are a LimitExceededError', async () => {
+test('usage > returns LimitExceededError when the rows exceed MAX_USAGE_ROWS or MAX_FILLED_ROWS', async () => {
   const strict = await startTestServer({
     env: { MAX_USAGE_ROWS: '4', MAX_FILLED_ROWS: '6' },
     database: server.database,
@@ -159,7 +159,7 @@ test('more rows than an answer may have, or than zeros may fill, are a LimitExce
         key,
       );
     expect(await ask('2026-01-04T00:00:00Z', true)).toMatchObject({ __typename: 'Usage' });
-    // 3 groups in 2 days are 6 rows: allowed to be filled, and too many for an answer.
+    // 3 groups in 2 days are 6 rows: within MAX_FILLED_ROWS, but more than MAX_USAGE_ROWS.
     expect(await ask('2026-01-04T00:00:00Z', false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 4, actual: 5 });
     expect(await ask('2026-01-05T00:00:00Z', false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 6, actual: 9 });
     await write(strict, 'Sum', { stream: 'limited', records: [daily('2026-01-03', '1')] }, key);

@@ -1,7 +1,7 @@
 import { formatValue, type ModelStream, ONE } from '../streams/model.ts';
 
-// What usage is, by loops over a model's records. A bucket is told by the label of what the wall shows in it, such as
-// `2026-01-25 13`, which Intl reckons here and temporal-polyfill in Sluice. Not for hours that a clock shows twice.
+// Computes usage by loops over the records of a model. A bucket is identified by its wall time, such as `2026-01-25 13`,
+// which Intl computes here and temporal-polyfill in Sluice. Not for hours that a clock shows twice.
 
 export interface UsageQuestion {
   readonly from: string;
@@ -12,7 +12,7 @@ export interface UsageQuestion {
   readonly filter: readonly { readonly dimension: string; readonly values: readonly string[] }[];
 }
 
-/** What a row is told by: stream, label of the bucket, and the values of each group (null where lacking). */
+/** Identifies a row: stream, label of the bucket, and the values of each group (null if the record has none). */
 export type RowKey = readonly [string, string, ...(readonly string[] | null)[]];
 
 const formats = new Map<string, Intl.DateTimeFormat>();
@@ -33,7 +33,7 @@ const wallTime = (at: Date, timeZone: string): string => {
   return format.format(at);
 };
 
-/** `2026-01-25 13`, `2026-01-25`, `2026-01-19` (a Monday) or `2026-01`, of a wall time `2026-01-25 13`. */
+/** Returns `2026-01-25 13`, `2026-01-25`, `2026-01-19` (a Monday) or `2026-01` for the wall time `2026-01-25 13`. */
 const labelOfWall = (wall: string, bucket: UsageQuestion['aggregationBucket']): string => {
   if (bucket === 'HOUR') return wall;
   if (bucket === 'DAY') return wall.slice(0, 10);
@@ -48,7 +48,7 @@ export const labelAt = (at: Date, { aggregationBucket, timeZone }: UsageQuestion
 
 const HOUR = 3_600_000;
 
-/** The labels of all buckets of the window, found by walking through it. */
+/** Returns the labels of all buckets of the window, which it walks through hour by hour. */
 export const labelsOf = (question: UsageQuestion): string[] => {
   const end = Date.parse(question.to) - 1;
   const labels = new Set<string>();
@@ -56,7 +56,7 @@ export const labelsOf = (question: UsageQuestion): string[] => {
   return [...labels.add(labelAt(new Date(end), question))];
 };
 
-/** Rows of a sparse answer: key -> sum in 10^-30. */
+/** Returns the rows of a sparse result: key -> sum in 10^-30. */
 export const usageOf = (streams: readonly ModelStream[], question: UsageQuestion): Map<string, bigint> => {
   const labels = new Set(labelsOf(question));
   const rows = new Map<string, bigint>();
@@ -64,7 +64,7 @@ export const usageOf = (streams: readonly ModelStream[], question: UsageQuestion
     for (const record of stream.live) {
       const valuesOf = (name: string): readonly string[] | undefined =>
         name === 'element' ? [record.element] : record.filter.get(name);
-      // An hourly bucket is a moment; a daily or monthly one is a date, the same in every zone, from its first hour on.
+      // An hourly bucket is an instant. A daily or monthly one is a date, the same in every zone, which begins with its first hour.
       const label =
         stream.granularity === 'HOURLY'
           ? labelAt(new Date(record.bucket), question)
@@ -92,7 +92,7 @@ const compareGroups = (a: readonly string[] | null, b: readonly string[] | null)
   return a.length - b.length;
 };
 
-/** By stream, bucket and groups, bytewise, nulls first. */
+/** Sorts by stream, bucket and groups, bytewise, nulls first. */
 export const compareRows = (one: string, other: string): number => {
   const [streamA, labelA, ...groupsA] = JSON.parse(one) as RowKey;
   const [streamB, labelB, ...groupsB] = JSON.parse(other) as RowKey;
@@ -105,6 +105,6 @@ export const compareRows = (one: string, other: string): number => {
   return 0;
 };
 
-/** The sums as text; a coefficient in 10^-30 multiplies them. */
+/** Formats the sums, multiplied by a coefficient in 10^-30. */
 export const rescaled = (rows: ReadonlyMap<string, bigint>, coefficient: bigint = ONE): Map<string, string> =>
   new Map([...rows].map(([key, value]) => [key, formatValue(value * coefficient, 60)]));

@@ -9,7 +9,7 @@ import { startTestServer, type TestServer } from '../support/server.ts';
 import { type FilterEntry, readRecords, type RecordInput, write } from '../streams/writes.ts';
 import { daily, issuesOf, pointsOf, readUsage, sendRecords, type UsageAnswer, type UsageInput } from './questions.ts';
 
-// Expected values are worked out by hand. Random histories against an oracle: test/streams/histories.test.ts.
+// The expected values were computed by hand. test/streams/histories.test.ts compares random histories with an oracle.
 
 let server: TestServer;
 beforeAll(async () => {
@@ -21,7 +21,7 @@ const send = (stream: string, records: readonly RecordInput[]) => sendRecords(se
 const usage = (stream: string, input: Omit<UsageInput, 'meterApiNames'>): Promise<UsageAnswer> =>
   readUsage(server, { meterApiNames: [stream], ...input });
 
-describe('groups and filters', () => {
+describe('usage', () => {
   const region = (...values: string[]): FilterEntry => ({ dimension: 'region', values });
   const team = (...values: string[]): FilterEntry => ({ dimension: 'team', values });
   const of = (element: string, record: RecordInput): RecordInput => ({ ...record, elementName: element });
@@ -49,7 +49,7 @@ describe('groups and filters', () => {
       total,
     ]);
 
-  test('without groups there is one series for each stream, sorted bytewise by name', async () => {
+  test('returns one series per stream, sorted bytewise by name, when it is not grouped', async () => {
     expect(await rows({})).toEqual([
       ['B', '321'],
       ['Z_', '50000'],
@@ -57,7 +57,7 @@ describe('groups and filters', () => {
     ]);
   });
 
-  test('a grouped dimension has all its values in one group; a stream that lacks it has none', async () => {
+  test('groups by all values of a dimension together, and omits it for a stream that lacks it', async () => {
     expect(await rows({ groupBy: ['region'] })).toEqual([
       ['B', 'region=ap|eu', '300'],
       ['B', 'region=eu', '20'],
@@ -75,7 +75,7 @@ describe('groups and filters', () => {
   });
 
   test.each(['element', 'element-name', 'element_name', 'elementName'])(
-    'the element is grouped and filtered by as %s, and sorted bytewise',
+    'groups and filters by the element with the name %s, sorted bytewise',
     async (name) => {
       expect(await rows({ groupBy: [name], meterApiNames: ['B'] })).toEqual([
         ['B', 'element=Zed', '20'],
@@ -92,7 +92,7 @@ describe('groups and filters', () => {
 
   test.each<[string, FilterEntry[], unknown[]]>([
     [
-      'one of the values of a dimension is enough',
+      'records with one matching value of a dimension',
       [region('us')],
       [
         ['B', '1'],
@@ -100,31 +100,31 @@ describe('groups and filters', () => {
       ],
     ],
     [
-      'one of the allowed values is enough',
+      'records that match one of several allowed values',
       [region('ap', 'us', 'us')],
       [
         ['B', '301'],
         ['a', '4000'],
       ],
     ],
-    ['every named dimension must pass', [region('eu'), team('z', 'a')], [['B', '21']]],
-    ['a stream that lacks a dimension does not pass', [team('z')], [['B', '1']]],
-    ['values are compared exactly', [region('US')], []],
-    ['a dimension that no stream has lets nothing pass', [{ dimension: 'nowhere', values: ['x'] }], []],
-  ])('filter: %s', async (_, filter, expected) => {
+    ['only records that match every dimension of the filter', [region('eu'), team('z', 'a')], [['B', '21']]],
+    ['no records of a stream that lacks the dimension', [team('z')], [['B', '1']]],
+    ['no records whose values differ in case', [region('US')], []],
+    ['no records when no stream has the dimension', [{ dimension: 'nowhere', values: ['x'] }], []],
+  ])('filters: returns %s', async (_, filter, expected) => {
     expect(await rows({ filter })).toEqual(expected);
   });
 
-  test('names: null is every stream, an unknown one is none, one named twice counts once', async () => {
+  test('returns every stream when meterApiNames is null, and ignores unknown and repeated names', async () => {
     expect(await rows({ meterApiNames: null })).toEqual(await rows({}));
     expect(await rows({ meterApiNames: ['a', 'nobody', 'a', 'A', '', 'a\u0000', '\ud800'] })).toEqual([['a', '4000']]);
     expect(await rows({ meterApiNames: [] })).toEqual([]);
-    // More than one statement can have parameters.
+    // More names than a statement can have parameters.
     const many = Array.from({ length: 70_000 }, (_, index) => `n${index}`);
     expect(await rows({ meterApiNames: [...many, 'a'] })).toEqual([['a', '4000']]);
   });
 
-  test('other accounts see none of it', async () => {
+  test('contains no records of other accounts', async () => {
     const key = await server.createKey('elsewhere', ['READ']);
     const answer = await readUsage(
       server,
@@ -134,7 +134,7 @@ describe('groups and filters', () => {
     expect(answer.series).toEqual([]);
   });
 
-  test('sparse false fills every bucket of the window for each group that occurs, and for no other', async () => {
+  test('has every bucket of the window for each group with usage when sparse is false', async () => {
     const answer = await ask({
       from: '2026-01-24T12:00:00Z',
       to: '2026-01-27T00:00:00Z',
@@ -157,7 +157,7 @@ describe('groups and filters', () => {
     expect((await ask(nothing)).series).toEqual([]);
   });
 
-  test('a record of the value 0 is usage: it stands in a sparse answer, a hidden one does not', async () => {
+  test('contains a record of the value 0, and no hidden record, when it is sparse', async () => {
     await send('zeros', [daily('2026-01-25', '0'), daily('2026-01-26', '5')]);
     const hide = { timestamp: '2026-01-26T00:00:00Z', granularity: 'DAILY' };
     await write(server, 'Delete', { stream: 'zeros', records: [hide] });
@@ -167,7 +167,7 @@ describe('groups and filters', () => {
   });
 });
 
-describe('exact decimals', () => {
+describe('values of usage', () => {
   const day = { from: '2026-01-25T00:00:00Z', to: '2026-01-27T00:00:00Z', aggregationBucket: 'DAY' };
   beforeAll(async () => {
     await send('exact', [
@@ -178,7 +178,7 @@ describe('exact decimals', () => {
     await send('nothing', [daily('2026-01-25', '0.000')]);
   });
 
-  test('sums and totals lose no digit', async () => {
+  test('are exact in points and totals', async () => {
     const answer = await usage('exact', day);
     expect(answer.series[0]?.points.map((point) => point.value)).toEqual([
       '100000000000000000000000000',
@@ -215,12 +215,12 @@ describe('exact decimals', () => {
       ['0.000000000001', '0.00000000000000000012345678901234567890123456789012'],
       '0.00000000000100000012345678901234567890123456789012',
     ],
-  ])('times %s', async (coefficient, values, total) => {
+  ])('are exact when they are multiplied by %s', async (coefficient, values, total) => {
     const answer = await usage('exact', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient } });
     expect([answer.series[0]?.points.map((point) => point.value), answer.series[0]?.total]).toEqual([values, total]);
   });
 
-  test('a negative coefficient makes no -0', async () => {
+  test('are 0 and not -0 when 0 is multiplied by a negative coefficient', async () => {
     const answer = await usage('nothing', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient: '-1.5' } });
     expect(answer.series[0]).toMatchObject({ total: '0', points: [{ value: '0' }] });
   });
@@ -233,18 +233,18 @@ describe('exact decimals', () => {
     ['1e-39', 'TOO_MANY_DIGITS'],
     ['1e401', 'BAD_DECIMAL'],
     [0.1 + 0.2, 'PRECISION_LOST'],
-  ])('the coefficient %s: %s', async (coefficient, code) => {
+  ])('are rejected with the coefficient %s: %s', async (coefficient, code) => {
     const answer = await usage('exact', { ...day, rescaleFunction: { function: 'MULTIPLY', coefficient } });
     expect(issuesOf(answer)).toBe(`input.rescaleFunction.coefficient: ${code}`);
   });
 });
 
-test('a database that sorts by a language sorts usage bytewise all the same', async () => {
+test('usage > is sorted bytewise when the collation of the database is that of a language', async () => {
   const name = `sluice_icu_${randomUUID().replaceAll('-', '')}`;
   const admin = inject('postgresAdminUrl');
   const owner = ownerOf(server.database.url);
   await withClient(admin, (client) =>
-    // In this one "a" comes before "B" and "é" before "f".
+    // In this collation "a" sorts before "B" and "é" before "f".
     client.query(
       `CREATE DATABASE ${name} OWNER ${owner} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'`,
     ),
@@ -262,7 +262,7 @@ test('a database that sorts by a language sorts usage bytewise all the same', as
           elementName: text,
         })),
       });
-      // As the exports read them: the usage query sorts its series once more.
+      // Reads rows as exports do, because the usage query sorts its series again.
       const db = sorting.resources.database.acrossAccounts;
       const accountId = await accountIdOf(sorting, 'default');
       const watermark = (await currentWatermark(db, accountId)).snapshot;
