@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DataDirectoryHeldError, openDataDirectory } from '../../src/local/data-directory.ts';
 import { lockDirectory } from '../../src/local/directory-lock.ts';
 
-describe('the data directory', () => {
+describe('data directory', () => {
   let temporary = '';
   let path = '';
 
@@ -15,14 +15,14 @@ describe('the data directory', () => {
   });
   afterEach(() => rm(temporary, { recursive: true }));
 
-  test('is made, and nobody else can list it', async () => {
+  test('is created so that no other user can list it', async () => {
     const held = await openDataDirectory(path);
     expect(held.path).toBe(path);
     expect((await stat(path)).mode & 0o066).toBe(0);
     await held.close();
   });
 
-  test('is not made behind a link that leads nowhere, nor in a file', async () => {
+  test('is not created behind a broken link or in a file', async () => {
     await symlink(join(temporary, 'nowhere'), join(temporary, 'link'));
     await writeFile(join(temporary, 'file'), '');
     for (const [below, reason] of [
@@ -34,7 +34,7 @@ describe('the data directory', () => {
     }
   });
 
-  test('says to a second start which directory is held and by which process', async () => {
+  test('rejects a second start with the directory and the process that holds it', async () => {
     const held = await openDataDirectory(path);
     const second = openDataDirectory(path);
     await expect(second).rejects.toThrow(DataDirectoryHeldError);
@@ -42,7 +42,7 @@ describe('the data directory', () => {
     await held.close();
   });
 
-  test('is free after close, which may be called twice', async () => {
+  test('is free after close, which can be called twice', async () => {
     const first = await openDataDirectory(path);
     await first.close();
     const second = await openDataDirectory(path);
@@ -52,14 +52,14 @@ describe('the data directory', () => {
     await second.close();
   });
 
-  test('goes to one of many that start at once', async () => {
+  test('is held by one of eight concurrent starts', async () => {
     const starts = await Promise.allSettled(Array.from({ length: 8 }, () => openDataDirectory(path)));
     const held = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
     expect(held).toHaveLength(1);
     await held[0]?.close();
   });
 
-  test('a directory whose lock cannot be opened is an error, not a held one', () => {
+  test('throws, and is not reported as held, when its lock cannot be opened', () => {
     expect(() => lockDirectory(join(temporary, 'missing'))).toThrow('unable to open database file');
   });
 });

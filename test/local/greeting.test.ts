@@ -11,7 +11,7 @@ const announced = {
   filesDirectory: '/data/s3',
 };
 
-describe('the link to GraphiQL', () => {
+describe('link to GraphiQL', () => {
   test('contains the key as a fragment that the page can decode when a terminal shows it', () => {
     const link = graphiqlAddress(announced);
     expect(link).toBe('http://127.0.0.1:4000/graphql#key=a%20key%20%2F%20of%2032%20characters%20%2B%20or%20more');
@@ -27,7 +27,7 @@ describe('the link to GraphiQL', () => {
   });
 });
 
-describe('the greeting', () => {
+describe('greeting', () => {
   test('contains no key when no terminal shows it, or when the key was revoked', () => {
     expect(greeting({ ...announced, terminal: false })).not.toMatch(/#key|characters/);
     expect(greeting({ ...announced, terminal: false })).toMatch(/^ {2}Key {7}in \/data\/api-key$/m);

@@ -16,7 +16,7 @@ beforeAll(async () => {
   await chmod(temporary, 0o711);
   dataDirectory = join(temporary, 'data');
 });
-// Only of a test that failed is anything left.
+// Ends processes that a failed test left behind.
 afterEach(async () => {
   for (const one of running.splice(0)) await one.destroy();
 });
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const nothingRuns = async () => (await processesBelow(temporary)).length === 0;
 
-/** Sluice with nothing configured but the place of its data, and a port that is free. */
+/** The only settings: the data directory and any free port. */
 const settings = () => ({ DATA_DIR: dataDirectory, PORT: '0' });
 
 const start = (by?: 'npm') => {
@@ -36,7 +36,7 @@ const start = (by?: 'npm') => {
   return started;
 };
 
-/** What the greeting says. */
+/** Returns the addresses, key and paths of the greeting. */
 const greetingOf = async (sluice: SluiceProcess) => {
   const words = await sluice.said('Ctrl-C; the next start');
   const lineOf = (name: string) => new RegExp(`^  ${name} +(\\S+)$`, 'm').exec(words)?.[1] ?? '';
@@ -69,7 +69,7 @@ const addStream = async (graphql: string, key: string, name: string): Promise<vo
 describe('local mode', () => {
   let firstKey = '';
 
-  test('npm start with nothing configured says where it is, serves beside the commands, and ends with 0 at Ctrl-C', async () => {
+  test('greets, serves while commands run, and exits with 0 after Ctrl-C when npm start has no settings', async () => {
     const sluice = start('npm');
     const { graphiql, key, keyFile, data, files } = await greetingOf(sluice);
     expect({ graphiql, keyFile, data, files }).toEqual({
@@ -102,13 +102,13 @@ describe('local mode', () => {
     await until('no process is left', nothingRuns);
   });
 
-  test('a command starts the database for itself where no server runs', async () => {
+  test('starts the database for a command when no server runs', async () => {
     const { code, stdout } = await runSluice('cli', ['key', 'list', '--account', 'default'], settings());
     expect({ code, lines: stdout.trimEnd().split('\n').length }).toEqual({ code: 0, lines: 3 });
     expect(await nothingRuns()).toBe(true);
   });
 
-  test('the next start finds the data and the key of the first, also after a kill -9', async () => {
+  test('keeps data and key at the next start, even after kill -9', async () => {
     const second = start();
     const { graphiql, key } = await greetingOf(second);
     expect(key).toBe(firstKey);
@@ -126,9 +126,9 @@ describe('local mode', () => {
     await until('no process is left', nothingRuns);
   });
 
-  describe('its key', () => {
+  describe('key', () => {
     test('is in no page and no output when a proxy or another local user asks', async () => {
-      // As from a copy that was restored without its modes.
+      // Simulates a backup that was restored without its file modes.
       await chmod(join(dataDirectory, 'api-key'), 0o644);
       const sluice = start();
       const { graphiql, key } = await greetingOf(sluice);
@@ -175,7 +175,7 @@ describe('local mode', () => {
     });
   });
 
-  test('where the embedded PostgreSQL dies, Sluice says so and ends', async () => {
+  test('reports it and exits when the embedded PostgreSQL dies', async () => {
     const sluice = start();
     await greetingOf(sluice);
     const data = join(await realpath(join(dataDirectory, 'postgres')), 'data');
@@ -185,9 +185,9 @@ describe('local mode', () => {
     await until('no process is left', nothingRuns);
   });
 
-  test('told to stop while it starts, it stops what it has started and ends with 0', async () => {
+  test('stops what it started and exits with 0 when it is interrupted during its start', async () => {
     const sluice = start();
-    // Before the first word of it: the lock is taken when PostgreSQL is about to be started.
+    // Sluice locks the directory just before it starts PostgreSQL and prints anything.
     await eventually(
       () => readFile(join(dataDirectory, 'pid'), 'utf8').catch(() => ''),
       (pid) => pid.trim() === String(sluice.pid),
@@ -200,9 +200,9 @@ describe('local mode', () => {
 
   test.each([
     ['/dev/null/data', 'a part of the path is not a directory'],
-    // The parent is there, and the system says that it is not: a recursive mkdir of Node 24 never comes back.
+    // The parent exists, but the system reports that it does not: a recursive mkdir of Node 24 never returns.
     ...(process.platform === 'linux' ? [['/proc/sluice/data', 'the directory cannot be created there']] : []),
-  ])('a DATA_DIR that cannot be used is one plain sentence: %s', async (path, reason) => {
+  ])('exits with one line when DATA_DIR cannot be used: %s', async (path, reason) => {
     const { code, stderr } = await runSluice('main', [], { DATA_DIR: path, PORT: '0' });
     expect({ code, stderr }).toEqual({
       code: 1,

@@ -14,26 +14,26 @@ import { startProcess } from './started-process.ts';
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The one value of a statement's one row. */
+/** Returns the value of the only row of a statement. */
 async function valueOf(url: string, statement: string): Promise<unknown> {
   const { rows } = await withClient(url, (client) => client.query({ text: statement, rowMode: 'array' }));
   return rows[0]?.[0];
 }
 
-/** Begins a statement that never ends by itself. `end` resolves with the words of the error that ends it. */
+/** Starts a statement that does not end unless it is terminated. `end` resolves to the error that ended it. */
 async function beginEndless(url: string, statement: string): Promise<{ end: Promise<string> }> {
   const client = new pg.Client({ connectionString: url });
-  // Without a listener the end of the connection would end this process.
+  // Without a listener an error of the connection would end this process.
   client.on('error', () => undefined);
   await client.connect();
   const end = client.query(statement).then(
-    () => 'ended by itself',
+    () => 'ended without an error',
     (error: unknown) => String(error),
   );
   return { end };
 }
 
-describe('the embedded PostgreSQL', () => {
+describe('embedded PostgreSQL', () => {
   let temporary = '';
   let dataDirectory = '';
   let shelter = '';
@@ -57,7 +57,7 @@ describe('the embedded PostgreSQL', () => {
   };
   const nothingRuns = async () => (await processesBelow(directory)).length === 0;
 
-  // One cluster for all tests: making it takes longer than all starts together.
+  // All tests share one database cluster, because its creation takes longer than all starts together.
   beforeAll(async () => {
     temporary = await realpath(await mkdtemp(join(tmpdir(), 'sluice-postgres-')));
     await chmod(temporary, 0o711);
@@ -68,7 +68,7 @@ describe('the embedded PostgreSQL', () => {
     await withClient(first.url, (client) => client.query('CREATE TABLE kept AS SELECT 42 AS value'));
     await first.end('SIGINT');
   });
-  // Only of a test that failed is anything left.
+  // Ends processes that a failed test left behind.
   afterEach(async () => {
     for (const started of running.splice(0)) await started.stop();
   });
@@ -77,25 +77,25 @@ describe('the embedded PostgreSQL', () => {
     await rm(temporary, { recursive: true });
   });
 
-  test('a second start finds the data of the first', async () => {
+  test('keeps data at the next start', async () => {
     const postgres = await start();
     expect(await valueOf(postgres.url, 'SELECT value FROM kept')).toBe(42);
     await postgres.stop();
   });
 
-  test('stop leaves no process behind and may be called twice', async () => {
+  test('leaves no process behind after stop, which can be called twice', async () => {
     const postgres = await start();
-    // The server, its backends and the shell that watches over it.
+    // The server, its backends and the shell that watches it.
     expect((await processesBelow(directory)).length).toBeGreaterThan(3);
     await Promise.all([postgres.stop(), postgres.stop()]);
     await until('no process is left', nothingRuns);
     await postgres.stop();
   });
 
-  test('it keeps what it was told, orders strings by code point and listens on 127.0.0.1 alone', async () => {
+  test('uses its settings, sorts strings by code point and listens on 127.0.0.1 only', async () => {
     const postgres = await start({ work_mem: '7MB' });
     const settings = await valueOf(
-      // Some are shown to the superuser alone.
+      // Only the superuser can read some of these settings.
       postgres.url.replace('sluice_server', 'sluice'),
       `SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN
        ('fsync', 'listen_addresses', 'password_encryption', 'server_encoding', 'unix_socket_directories', 'work_mem')`,
@@ -114,7 +114,7 @@ describe('the embedded PostgreSQL', () => {
     await postgres.stop();
   });
 
-  test('its password lies in a file that others cannot read, and no other is taken', async () => {
+  test('accepts only its password, which is in a file that other users cannot read', async () => {
     const postgres = await start();
     const file = join(directory, 'password');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
@@ -125,14 +125,14 @@ describe('the embedded PostgreSQL', () => {
     await postgres.stop();
   });
 
-  test('a second start on one directory says so, and the first goes on', async () => {
+  test('rejects a second start on the same directory without stopping the first', async () => {
     const postgres = await start();
     await expect(start()).rejects.toThrow(`Another process runs PostgreSQL on ${directory}.`);
     expect(await valueOf(postgres.url, 'SELECT 1')).toBe(1);
     await postgres.stop();
   });
 
-  test('a second process on one data directory says which process holds it', async () => {
+  test('rejects a second process on the same data directory and names the first', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
     await expect(startElsewhere(dataDirectory, shelter)).rejects.toThrow(
       `Process ${first.pid} already runs Sluice on DATA_DIR ${dataDirectory}.`,
@@ -140,13 +140,13 @@ describe('the embedded PostgreSQL', () => {
     expect(await first.end('SIGINT')).toBe(0);
   });
 
-  test('Ctrl-C in a terminal reaches the process, which still uses the database, and leaves nothing behind', async () => {
+  test('does not stop at Ctrl-C in a terminal before its process has stopped using it', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
     expect(await first.end('SIGINT')).toBe(0);
     await until('no process is left', nothingRuns);
   });
 
-  test('when its process is killed, PostgreSQL ends by itself, and the next start works', async () => {
+  test('stops when its process is killed, and can be started again', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
     await withClient(first.url, (client) => client.query('CREATE TABLE before_kill AS SELECT 1'));
     expect(await first.end('SIGKILL')).toBeNull();
@@ -157,7 +157,7 @@ describe('the embedded PostgreSQL', () => {
     await next.end('SIGINT');
   });
 
-  test('a start right after a kill works', async () => {
+  test('starts immediately after its process was killed', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
     await first.end('SIGKILL');
     const next = await startElsewhere(dataDirectory, shelter);
@@ -165,7 +165,7 @@ describe('the embedded PostgreSQL', () => {
     await next.end('SIGINT');
   });
 
-  test('an orphaned PostgreSQL, whose watcher was killed too, is ended by the next start', async () => {
+  test('is stopped by the next start when its process and its watcher were killed', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
     const orphan = await postmasterPid();
     for (const { pid, command } of await processesBelow(directory)) {
@@ -182,9 +182,9 @@ describe('the embedded PostgreSQL', () => {
     await next.stop();
   });
 
-  test('backends that outlive a killed server are ended by the next start', async () => {
+  test('has its remaining backends ended by the next start when its server was killed', async () => {
     const first = await startElsewhere(dataDirectory, shelter);
-    // It notices the end of its server only when it next waits.
+    // A backend notices the end of its server only when it waits.
     const busy = await beginEndless(first.url, 'DO $$ DECLARE n bigint := 0; BEGIN LOOP n := n + 1; END LOOP; END $$');
     await until('the backend is busy', async () => {
       const active = `SELECT count(*)::int FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO %'`;
@@ -199,9 +199,9 @@ describe('the embedded PostgreSQL', () => {
     await next.stop();
   });
 
-  test('a postmaster.pid whose pid went to another process is no hindrance, and that process lives on', async () => {
+  test('starts when the pid in postmaster.pid belongs to another process, which keeps running', async () => {
     const { uid, gid } = await stat(join(directory, 'data'));
-    // As a container makes it: PostgreSQL refuses to start over the pid of a live process of its own account.
+    // This happens in containers: PostgreSQL does not start if the pid is that of a running process of its own account.
     const stranger = spawn('/bin/sleep', ['60'], { uid, gid, stdio: 'ignore', cwd: '/' });
     await once(stranger, 'spawn');
     await writeFile(join(directory, 'data', 'postmaster.pid'), `${stranger.pid}\n${directory}/data\n1\n1\n\n\n1 1\n`);
@@ -214,18 +214,18 @@ describe('the embedded PostgreSQL', () => {
     await postgres.stop();
   });
 
-  test('a setting that PostgreSQL refuses fails the start with its own words', async () => {
+  test('fails to start with the message of PostgreSQL when a setting is not valid', async () => {
     const bad = start({ work_mem: 'much' });
     await expect(bad).rejects.toThrow('invalid value for parameter "work_mem": "much"');
     await until('no process is left', nothingRuns);
   });
 
   const byRoot = process.getuid?.() === 0;
-  test('it runs where its account can pass: for root also from a checkout below mode 700, else as the user', async () => {
+  test('runs as the current user, or for root as another account even from a checkout below mode 700', async () => {
     await (byRoot ? expectToWorkBelowClosedDirectory() : expectToRunAsThisUser());
   });
 
-  /** Copies what a start needs below a directory of mode 700, as `git clone` and `npm ci` in root's home would. */
+  /** Copies the files that a start needs below a directory of mode 700, as `git clone` and `npm ci` in root's home would. */
   async function expectToWorkBelowClosedDirectory(): Promise<void> {
     const closed = join(temporary, 'closed');
     const checkout = join(closed, 'checkout');
@@ -243,17 +243,17 @@ describe('the embedded PostgreSQL', () => {
     ] as const) {
       await cp(from, join(checkout, to), { recursive: true, verbatimSymlinks: true });
     }
-    // What no other account has to read need not lie there.
+    // Packages that no other account has to read can be links.
     await symlink(join(CHECKOUT, 'node_modules/pg'), join(checkout, 'node_modules/pg'));
     const script = join(checkout, 'test/local/run-postgres.ts');
 
-    // The default of root lies where others can pass.
+    // The default data directory of root is in a directory that other accounts can traverse.
     const first = await startElsewhere(dataDirectory, shelter, script);
     expect(await valueOf(first.url, 'SELECT value FROM kept')).toBe(42);
     expect(first.directory).toBe(directory);
     await first.end('SIGKILL');
 
-    // A data directory in the closed place itself: only the link lies there, and the next start follows it.
+    // A data directory below mode 700 itself contains only a link, which the next start follows.
     const second = await startElsewhere(join(closed, 'data'), shelter, script);
     await withClient(second.url, (client) => client.query('CREATE TABLE sheltered AS SELECT 7 AS value'));
     expect(dirname(second.directory)).toBe(shelter);

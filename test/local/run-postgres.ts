@@ -1,5 +1,5 @@
-// A process of its own for the tests: node run-postgres.ts DIRECTORY SHELTER. Says what it started as a line of JSON;
-// at SIGINT uses the database once more, and stops in order.
+// A separate process for the tests: node run-postgres.ts DIRECTORY SHELTER. Prints what it started as a line of JSON. After
+// SIGINT it uses the database again and then stops in order.
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openDataDirectory } from '../../src/local/data-directory.ts';
@@ -13,7 +13,7 @@ const dataDirectory = await openDataDirectory(path);
 const postgres = await startPostgres({ directory: join(path, 'postgres'), shelter, log });
 
 const stop = async () => {
-  // Many times what PostgreSQL takes for its own shutdown, were it reached by the signal too.
+  // Much longer than PostgreSQL would take to shut down if it received the signal too.
   await delay(300);
   const { withClient } = await import('../support/postgres-admin.ts');
   await withClient(postgres.url, (client) => client.query('SELECT 1'));

@@ -11,7 +11,7 @@ import { until } from './processes.ts';
 
 const KEY = { accessKeyId: 'LOCALKEY', secretAccessKey: 'a secret of this test' };
 
-describe('the local S3', () => {
+describe('local S3', () => {
   let directory = '';
   let s3: RunningS3;
   let client: S3Client;
@@ -34,7 +34,7 @@ describe('the local S3', () => {
     await rm(directory, { recursive: true });
   });
 
-  test('the file of an object lies where bucketDirectory says, under its key, and nothing beside it', async () => {
+  test('stores an object as a file below bucketDirectory, named after its key, and nothing else', async () => {
     const body = Buffer.alloc(3 * 1024 * 1024, 'ä\n');
     await put('usage/daily/20261115T000000Z_20261116T000000Z.csv', body);
     const folder = join(s3.bucketDirectory('my.bucket'), 'usage/daily');
@@ -42,7 +42,7 @@ describe('the local S3', () => {
     expect(body.equals(await readFile(join(folder, '20261115T000000Z_20261116T000000Z.csv')))).toBe(true);
   });
 
-  test('an object is read back with its type, and a second put takes its place', async () => {
+  test('returns an object with its type, and replaces it at a second put', async () => {
     await put('again.csv', Buffer.from('the first, which is longer'));
     const { ETag } = await put('again.csv', Buffer.from('second'));
     const got = await client.send(new GetObjectCommand({ Bucket: 'my.bucket', Key: 'again.csv' }));
@@ -51,14 +51,14 @@ describe('the local S3', () => {
   });
 
   test.each(['a b/c+d.csv', 'ümlaut/日本.csv', `it's (100%)!*~=&?#/x.csv`, 'back\\slash', '%2e%2e'])(
-    'the key %j is the name of its file',
+    'names the file of an object after the key %j',
     async (key) => {
       await put(key, Buffer.from(key));
       expect(await readFile(join(s3.bucketDirectory('my.bucket'), key), 'utf8')).toBe(key);
     },
   );
 
-  test('a listing names the keys in order, by folder where asked', async () => {
+  test('lists keys in order, grouped by folder when a delimiter is given', async () => {
     await s3.createBucket('listed');
     for (const key of ['b/2.csv', 'a.csv', 'b/1.csv']) await put(key, Buffer.from(key), 'listed');
     const all = await client.send(new ListObjectsV2Command({ Bucket: 'listed' }));
@@ -72,7 +72,7 @@ describe('the local S3', () => {
     expect(top.CommonPrefixes).toEqual([{ Prefix: 'b/' }]);
   });
 
-  test('a bucket that nobody made is refused, and made twice it keeps its objects', async () => {
+  test('rejects a bucket that does not exist, and keeps its objects when it is created twice', async () => {
     await expect(put('x.csv', Buffer.from('x'), 'made-later')).rejects.toThrow('The specified bucket does not exist');
     await s3.createBucket('made-later');
     await put('x.csv', Buffer.from('x'), 'made-later');
@@ -80,23 +80,26 @@ describe('the local S3', () => {
     expect(await readFile(join(s3.bucketDirectory('made-later'), 'x.csv'), 'utf8')).toBe('x');
   });
 
-  test.each(['..', '../other', 'a', '.s3', 'Upper', 'two..dots', 'a/b', ''])('%j is no bucket', async (name) => {
-    await expect(s3.createBucket(name)).rejects.toThrow('is not the name of a bucket');
-    expect(() => s3.bucketDirectory(name)).toThrow('is not the name of a bucket');
-  });
+  test.each(['..', '../other', 'a', '.s3', 'Upper', 'two..dots', 'a/b', ''])(
+    'rejects the bucket name %j',
+    async (name) => {
+      await expect(s3.createBucket(name)).rejects.toThrow('is not the name of a bucket');
+      expect(() => s3.bucketDirectory(name)).toThrow('is not the name of a bucket');
+    },
+  );
 
   test.each([
     ['a wrong secret', { ...KEY, secretAccessKey: 'guessed' }, 'SignatureDoesNotMatch'],
     ['a wrong key', { ...KEY, accessKeyId: 'OTHER' }, 'InvalidAccessKeyId'],
-    ['the key that s3rver ships with', { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' }, 'InvalidAccessKeyId'],
-  ])('%s is refused and stores nothing', async (_what, credentials, code) => {
+    ['the default key of s3rver', { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' }, 'InvalidAccessKeyId'],
+  ])('rejects %s and stores nothing', async (_what, credentials, code) => {
     const stranger = open(credentials);
     await expect(put('refused.csv', Buffer.from('x'), 'my.bucket', stranger)).rejects.toMatchObject({ name: code });
     stranger.destroy();
     expect(await readdir(s3.bucketDirectory('my.bucket'))).not.toContain('refused.csv');
   });
 
-  test('a request without a signature is refused, by whatever method', async () => {
+  test('rejects a request without a signature with any method', async () => {
     for (const method of ['GET', 'PUT', 'POST', 'DELETE', 'OPTIONS']) {
       const answer = await fetch(`${s3.endpoint}/my.bucket/again.csv?x=1`, { method });
       expect(`${method} ${answer.status}`).toBe(`${method} 403`);
@@ -104,7 +107,7 @@ describe('the local S3', () => {
     }
   });
 
-  test('a key that leaves its bucket, or that no file can have, is refused and not retried', async () => {
+  test('rejects a key that cannot be the path of a file, with an error that is not retried', async () => {
     await put('folder/object', Buffer.from('x'));
     for (const key of ['folder', 'folder/object/below', 'x'.repeat(300), 'a//b', 'folder/']) {
       await expect(put(key, Buffer.from('y'))).rejects.toMatchObject({ name: 'InvalidArgument' });
@@ -112,7 +115,7 @@ describe('the local S3', () => {
     expect((await readdir(directory)).sort()).toEqual(['.s3', 'listed', 'made-later', 'my.bucket']);
   });
 
-  test('an upload that breaks off leaves the object as it was, and nothing else', async () => {
+  test('keeps the old object and removes the unfinished file when an upload is aborted', async () => {
     await put('whole.csv', Buffer.from('whole'));
     const { host, hostname, port } = new URL(s3.endpoint);
     const signed = aws4.sign(
@@ -135,9 +138,9 @@ describe('the local S3', () => {
       const sizes = await Promise.all(names.map(async (name) => (await stat(join(directory, '.s3', name))).size));
       return sizes.filter((size) => size > 0).length;
     };
-    await until('half of it has arrived', async () => (await unfinished()) === 1);
+    await until('the unfinished file has content', async () => (await unfinished()) === 1);
     upload.destroy();
-    await until('half of it is removed', async () => (await unfinished()) === 0);
+    await until('the unfinished file is removed', async () => (await unfinished()) === 0);
     expect(await readFile(join(s3.bucketDirectory('my.bucket'), 'whole.csv'), 'utf8')).toBe('whole');
   });
 });

@@ -13,7 +13,7 @@ import { startInTerminal } from '../support/terminal.ts';
 
 let server: TestServer;
 beforeAll(async () => {
-  // Answers the test's questions, and leaves the runs to the processes that are stopped.
+  // Serves the requests of the tests. The processes that the tests stop execute the runs.
   server = await startTestServer({ env: { ROLE: 'api' } });
   await addRecords(server, 'usage', 'DAILY', [
     { timestamp: '2026-01-25T00:00:00Z', filter: filterOf({ region: 'eu' }), elementName: 'hooli', value: '1' },
@@ -33,8 +33,8 @@ const workerSettings = () => ({
   AWS_SECRET_ACCESS_KEY: server.s3.credentials.secretAccessKey,
 });
 
-describe('a start that cannot be', () => {
-  test('one message names every wrong setting, and never its value', async () => {
+describe('failed start', () => {
+  test('prints one message with the name of every invalid setting and without the values', async () => {
     const { code, stdout, stderr } = await runSluice('main', [], {
       DATABASE_URL: 'mysql://user:hidden-word@db/sluice',
       PORT: 'hidden-word',
@@ -53,7 +53,7 @@ describe('a start that cannot be', () => {
     expect(stderr).not.toContain('hidden-word');
   });
 
-  test('a DATABASE_URL that is set and empty is wrong, and not local mode; other settings may be empty', async () => {
+  test('rejects an empty DATABASE_URL instead of using local mode, and accepts other empty settings', async () => {
     const [start, doctor] = await Promise.all([
       runSluice('main', [], { DATABASE_URL: '', DATA_DIR: '/dev/null/data', PORT: '', SMTP_URL: '' }),
       runSluice('cli', ['doctor'], { DATABASE_URL: '', DATA_DIR: '/dev/null/data' }),
@@ -67,7 +67,7 @@ describe('a start that cannot be', () => {
     ]);
   });
 
-  test('a port that is taken and a database that is away are one plain sentence each', async () => {
+  test('prints one line when the port is in use or the database cannot be reached', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as AddressInfo;
@@ -89,8 +89,8 @@ describe('a start that cannot be', () => {
   });
 });
 
-describe('what a start says', () => {
-  test('which database, which role and whether migrations were applied; that the key of API_KEY was revoked', async () => {
+describe('log of a start', () => {
+  test('contains the database, the role and the applied migrations, and a warning when the key in API_KEY was revoked', async () => {
     type Answer = { createApiKey: { secret: string; key: { id: string } } };
     const { createApiKey } = await server.graphql<Answer>(
       'mutation { createApiKey(input: { name: "old", scopes: [READ] }) { ... on NewApiKey { secret key { id } } } }',
@@ -125,7 +125,7 @@ describe('what a start says', () => {
     expect(await start()).toContain(warning);
   });
 
-  test('which commands make the first key, when an empty database has none; they make one that opens it', async () => {
+  test('contains the commands that create the first key when the database has none', async () => {
     const database = await createTestDatabase();
     const settings = { DATABASE_URL: database.url, PORT: '0', ROLE: 'api', LOG_FORMAT: 'json' };
     const said = async (words: string): Promise<string> => {
@@ -155,7 +155,7 @@ describe('what a start says', () => {
   });
 });
 
-describe('the log', () => {
+describe('log format', () => {
   const isJson = (line: string): boolean => /^\{"level":\d+,"time":"[^"]+",.*"msg":"[^"]+".*\}$/.test(line);
   const isPretty = (line: string): boolean => /^\[\d\d:\d\d:\d\d\] INFO: server started/.test(line);
   const settings = (format?: string) => ({
@@ -165,7 +165,7 @@ describe('the log', () => {
     ...(format && { LOG_FORMAT: format }),
   });
   const inTerminal = async (format?: string): Promise<string[]> => {
-    // Once: a second Ctrl-C would end it at once.
+    // Sent once, because a second Ctrl-C would end the process immediately.
     let isTyped = false;
     const { code, stdout } = await startInTerminal({
       columns: 300,
@@ -187,7 +187,7 @@ describe('the log', () => {
     return stripVTControlCharacters(started.stderr).trimEnd().split('\n');
   };
 
-  test.runIf(process.platform === 'linux')('is for eyes in a terminal, unless LOG_FORMAT says json', async () => {
+  test.runIf(process.platform === 'linux')('is pretty in a terminal unless LOG_FORMAT is json', async () => {
     const shown = await inTerminal();
     expect(shown.filter(isPretty)).toHaveLength(1);
     expect(shown.filter(isJson)).toEqual([]);
@@ -196,7 +196,7 @@ describe('the log', () => {
     expect(asked.filter(isPretty)).toEqual([]);
   });
 
-  test('is JSON, every line of it, where it goes elsewhere, unless LOG_FORMAT says pretty', async () => {
+  test('is JSON in every line of a pipe unless LOG_FORMAT is pretty', async () => {
     const lines = await piped();
     expect(lines.filter((line) => !isJson(line))).toEqual([]);
     expect(lines.filter((line) => line.includes('"server started"'))).toHaveLength(1);
@@ -204,14 +204,14 @@ describe('the log', () => {
   });
 });
 
-describe('told to stop while an export runs', () => {
+describe('worker with a running export', () => {
   const running: SluiceProcess[] = [];
-  // Only of a test that failed is anything left.
+  // Ends processes that a failed test left behind.
   afterEach(async () => {
     for (const one of running.splice(0)) await one.destroy();
   });
 
-  /** A worker whose export waits for the store; `open` lets the store answer. */
+  /** Starts a worker whose export waits for S3 until `open` is called. */
   const startExporting = async (folder: string, settings: Record<string, string> = {}) => {
     const faults = createFaults(server.s3);
     const gate = createGate();
@@ -232,7 +232,7 @@ describe('told to stop while an export runs', () => {
     return { worker, runId, open: () => gate.open() };
   };
 
-  test('SIGTERM lets it end, and the process ends with 0', async () => {
+  test('completes the export after SIGTERM and exits with 0', async () => {
     const { worker, runId, open } = await startExporting('grace');
     worker.kill('SIGTERM');
     await worker.said('stopping; running exports have 30 s to end');
@@ -242,7 +242,7 @@ describe('told to stop while an export runs', () => {
     expect((await readRun(server, runId)).status).toBe('SUCCEEDED');
   });
 
-  test('when the time of grace is over it is handed over, and the process ends with 0', async () => {
+  test('hands over the run after SHUTDOWN_GRACE_SECONDS and exits with 0', async () => {
     const { worker, runId, open } = await startExporting('handed-over', { SHUTDOWN_GRACE_SECONDS: '0' });
     worker.kill('SIGTERM');
     expect(await worker.ended).toBe(0);
@@ -251,7 +251,7 @@ describe('told to stop while an export runs', () => {
     open();
   });
 
-  test('one Ctrl-C that arrives twice is one, and another one ends the process at once', async () => {
+  test('counts a Ctrl-C that arrives twice as one, and exits immediately after another one', async () => {
     const { worker, open } = await startExporting('impatient');
     worker.interrupt();
     worker.interrupt();

@@ -8,14 +8,14 @@ const RUN_POSTGRES = fileURLToPath(new URL('run-postgres.ts', import.meta.url));
 
 export interface StartedProcess {
   readonly pid: number;
-  /** Of its PostgreSQL. */
+  /** URL of its PostgreSQL. */
   readonly url: string;
   readonly directory: string;
-  /** A signal to the whole process group, as the terminal sends it. Resolves with the exit code, null after SIGKILL. May be called twice. */
+  /** Sends a signal to the process group, as a terminal does. Resolves to the exit code, null after SIGKILL. Can be called twice. */
   end(signal: 'SIGINT' | 'SIGKILL'): Promise<number | null>;
 }
 
-/** Runs run-postgres.ts in a process group of its own. Errors: where it ends before it has started, with its words. */
+/** Runs run-postgres.ts in a separate process group. Throws an error with its output if it ends before it has started. */
 export async function startProcess(
   dataDirectory: string,
   shelter: string,
