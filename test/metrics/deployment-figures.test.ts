@@ -9,7 +9,7 @@ import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { scopedTo } from '../support/scoped.ts';
 import { eventually } from '../support/server.ts';
 
-// 5,000 jobs and 100,000 runs that ended, without a server whose own statements would be counted too.
+// 5,000 jobs and 100,000 runs that ended. There is no server, because its statements would be counted too.
 const JOBS = 5000;
 const RUNS = 100_000;
 
@@ -62,7 +62,7 @@ const addRun = async (status: string, values: Readonly<Record<string, string>> =
 const read = (endedSince: string | null): Promise<DeploymentFigures> =>
   readDeploymentFigures(db, { endedSince, limitMs: 10_000 });
 
-test('waiting, paused and running runs are told apart, and how old the oldest is that waits', async () => {
+test('deployment figures > count waiting, paused and running runs, and have the age of the oldest waiting run', async () => {
   expect(await read(null)).toMatchObject({
     waiting: 0,
     paused: 0,
@@ -71,7 +71,7 @@ test('waiting, paused and running runs are told apart, and how old the oldest is
     slotLagSeconds: 0,
   });
   await addRun('QUEUED');
-  // A retry waits from the end of its pause.
+  // The age of a retry counts from the end of its pause.
   await addRun('QUEUED', { not_before: `now() - interval '20 seconds'` });
   await addRun('QUEUED', { not_before: `now() + interval '1 hour'` });
   await addRun('RUNNING');
@@ -81,18 +81,18 @@ test('waiting, paused and running runs are told apart, and how old the oldest is
   expect(figures.oldestWaitingSeconds).toBeLessThan(160);
 });
 
-test('a slot that is due and has no run yet is late', async () => {
+test('deployment figures > have the lag of a due slot that has no run yet', async () => {
   await everything(`UPDATE jobs SET next_run_at = now() - interval '300 seconds' WHERE name = 'job 1'`);
   const { slotLagSeconds } = await read(null);
   expect(slotLagSeconds).toBeGreaterThanOrEqual(300);
   expect(slotLagSeconds).toBeLessThan(360);
 });
 
-test('each run that ended is counted once, whatever ended it, when its end is sure to be seen', async () => {
+test('deployment figures > count each ended run once, for any cause, when ten seconds have passed since its end', async () => {
   const { endedUntil: start, ended } = await read(null);
   expect(ended).toEqual([]);
   const ago = (seconds: number): string => `now() - interval '${seconds} seconds'`;
-  // Between the last reading, which ended 10 s ago, and now; as if they had ended then and time had gone on.
+  // A reading covers runs up to 10 s ago. The runs end after the previous reading, which is moved into the past.
   const since = (await pool.query<{ at: string }>(`SELECT ('${start}'::timestamptz - interval '1 minute')::text AS at`))
     .rows[0]!.at;
   await addRun('SUCCEEDED', { finished_at: ago(30) });
@@ -108,7 +108,7 @@ test('each run that ended is counted once, whatever ended it, when its end is su
     { status: 'SUCCEEDED', reason: null, runs: 1 },
   ]);
   expect((await read(first.endedUntil)).ended).toEqual([]);
-  // The one that ended a moment ago comes when it is ten seconds old.
+  // The run that has just ended is counted when ten seconds have passed.
   await everything(`UPDATE runs SET finished_at = finished_at - interval '9 seconds' WHERE finished_at > ${ago(5)}`);
   const last = await eventually(
     () => read(first.endedUntil),
@@ -117,7 +117,7 @@ test('each run that ended is counted once, whatever ended it, when its end is su
   expect(last.ended).toEqual([{ status: 'SUCCEEDED', reason: null, runs: 1 }]);
 });
 
-test('no table is read from end to end, however many runs have ended', async () => {
+test('deployment figures > read no table sequentially when 100,000 runs have ended', async () => {
   const scans = async (): Promise<{ relname: string; seq_scan: string; idx: string }[]> => {
     const client = await pool.connect();
     try {

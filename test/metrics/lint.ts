@@ -1,4 +1,4 @@
-// Pure: the rules of `promtool check metrics`, for machines that do not have it.
+// Pure: the rules of `promtool check metrics`, for machines without promtool.
 
 interface Family {
   readonly name: string;
@@ -6,7 +6,7 @@ interface Family {
   readonly help: string;
 }
 
-/** The metrics that an exposition describes. */
+/** Returns the metrics that an exposition describes. */
 export const familiesOf = (exposition: string): Family[] => {
   const help = new Map(
     [...exposition.matchAll(/^# HELP (\S+) (.*)$/gm)].map(([, name = '', text = '']) => [name, text]),
@@ -29,7 +29,7 @@ const problemsOf = ({ name, type, help }: Family): string[] => {
   return [
     help.trim() === '' && 'has no help text',
     type === 'counter' && !name.endsWith('_total') && 'is a counter without the suffix _total',
-    type !== 'counter' && name.endsWith('_total') && 'has the suffix _total but is no counter',
+    type !== 'counter' && name.endsWith('_total') && 'has the suffix _total but is not a counter',
     suffixes.some((suffix) => name.endsWith(suffix)) && 'has a suffix of histograms and summaries',
     words.some((word) => TYPES.has(word)) && 'names its type',
     words.some((word) => ABBREVIATIONS.has(word)) && 'abbreviates its unit',
@@ -39,7 +39,7 @@ const problemsOf = ({ name, type, help }: Family): string[] => {
   ].filter((problem) => problem !== false);
 };
 
-/** What is wrong with the metrics of an exposition. */
+/** Returns the problems of the metrics of an exposition. */
 export const lintMetrics = (exposition: string): string[] => [
   ...familiesOf(exposition).flatMap((family) => problemsOf(family).map((problem) => `${family.name} ${problem}`)),
   ...new Set(

@@ -25,7 +25,7 @@ const post = (path: string, body: unknown, headers: Record<string, string> = {})
   });
 const telemetry = (verb: string): string => `/unit-cost/v1/telemetry/allocation/calls/${verb}`;
 
-/** How much more there is of each after the work; a request is counted a moment after its answer has left. */
+/** Expects the growth of each metric during the work. Waits, because a request is counted shortly after its response was sent. */
 const expectGrowth = async (
   work: () => Promise<unknown>,
   expected: readonly (readonly [name: string, labels: Record<string, string>, growth: number])[],
@@ -50,8 +50,8 @@ const ok = (api: string, operation: string) => ({ api, operation, outcome: 'ok' 
 const refused = (api: string, operation: string) => ({ api, operation, outcome: 'refused' });
 const REQUESTS = 'sluice_requests_total';
 
-describe('what a server tells of itself', () => {
-  test('requests by operation and outcome, writes and records by kind', async () => {
+describe('metrics of a server', () => {
+  test('count requests by operation and outcome, and writes and records by kind', async () => {
     await expectGrowth(async () => {
       await post(telemetry('sum'), { records: [record(1), record(2)] }, { 'idempotency-key': 'once' });
       await post(telemetry('sum'), { records: [record(1), record(2)] }, { 'idempotency-key': 'once' });
@@ -69,7 +69,7 @@ describe('what a server tells of itself', () => {
       [REQUESTS, ok('rest', `${ALLOCATION}/replace`), 1],
       [REQUESTS, ok('graphql', 'mutation allocationSum'), 1],
       [REQUESTS, ok('graphql', 'mutation allocationDelete'), 1],
-      // A typed result that says why nothing was written.
+      // An error result, which reports why nothing was written.
       [REQUESTS, refused('graphql', 'mutation allocationDelete'), 1],
       ['sluice_request_duration_seconds_count', { operation: `${ALLOCATION}/sum` }, 4],
       ['sluice_intake_operations_total', { kind: 'sum', replayed: 'false' }, 2],
@@ -83,7 +83,7 @@ describe('what a server tells of itself', () => {
     ]);
   });
 
-  test('operations over WebSocket, and subscriptions without the time that they stay open', async () => {
+  test('count operations over WebSocket, and subscriptions without their duration', async () => {
     const subscription = 'subscription runUpdated';
     await expectGrowth(async () => {
       const client = await openSocket(server.url, { 'x-api-key': server.key });
@@ -108,7 +108,7 @@ describe('what a server tells of itself', () => {
     ]);
   });
 
-  test('no name that a client makes up becomes one of a series', async () => {
+  test('contain no names that a client made up', async () => {
     const names = async (): Promise<string[]> => {
       const { samples } = await scrape(server.url);
       return samples.flatMap(({ name, labels }) => (name === REQUESTS ? [labels['operation'] ?? ''] : []));
@@ -126,7 +126,7 @@ describe('what a server tells of itself', () => {
     expect(seen).toEqual(expect.arrayContaining([`${ALLOCATION}/sum`, 'query viewer', 'query several', 'other']));
   });
 
-  test('attempts of runs with their seconds and puts', async () => {
+  test('count attempts of runs with their durations and puts', async () => {
     await addRecords(server, 'exported', 'DAILY', [{ timestamp: DAY, elementName: 'acme', value: '1' }]);
     const before = await scrape(server.url);
     await exportOnce(server, { jobName: 'metered', meterApiNames: ['exported'] }, SLOT);
@@ -141,12 +141,12 @@ describe('what a server tells of itself', () => {
     expect(grown('sluice_run_attempts_total', { outcome: 'failed' })).toBe(1);
     expect(grown('sluice_run_attempt_duration_seconds_count')).toBe(2);
     expect(grown('sluice_run_attempt_duration_seconds_sum')).toBeGreaterThan(0);
-    // A file and its manifest.
+    // One object and its manifest.
     expect(grown('sluice_put_object_duration_seconds_count', { outcome: 'ok' })).toBe(2);
     expect(grown('sluice_put_object_duration_seconds_count', { outcome: 'failed' })).toBe(1);
   });
 
-  test('one reading of the database serves the scrapes of the next two seconds', async () => {
+  test('read the database once for all scrapes of two seconds', async () => {
     const readings = async (scrapes: number): Promise<number> => {
       const hearing = hearStatements();
       try {
@@ -170,7 +170,7 @@ describe('what a server tells of itself', () => {
   });
 });
 
-describe('without the database', () => {
+describe('metrics without the database', () => {
   const setDatabase = (state: 'open' | 'away'): Promise<void> =>
     withClient(inject('postgresAdminUrl'), async (admin) => {
       const name = new URL(server.database.url).pathname.slice(1);
@@ -179,7 +179,7 @@ describe('without the database', () => {
         await admin.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [name]);
     });
 
-  test('the rest is told at once, and what only the database knows is left out', async () => {
+  test('are returned immediately, without those that need the database', async () => {
     expect((await scrape(server.url)).value('sluice_slot_lag_seconds')).toBe(0);
     await setDatabase('away');
     try {
@@ -201,7 +201,7 @@ describe('without the database', () => {
     expect(back.value('sluice_runs', { status: 'QUEUED' })).toBe(0);
   });
 
-  test('a database that does not answer holds up no scrape for longer than its two seconds', async () => {
+  test('wait up to two seconds for a database that does not respond', async () => {
     await withClient(server.database.url, async (other) => {
       await other.query('BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE');
       const held = await eventually(

@@ -15,14 +15,14 @@ import { scrape, type Scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { startSmtp, type TestSmtp } from '../support/smtp.ts';
 
-// Each figure is moved by what it is said to tell of, while those beside it stay as they are.
+// Each metric changes with what its help text describes, while related metrics stay the same.
 
 const DAY = '2026-01-25T00:00:00Z';
 const SLOT = '2026-01-28T02:00:00Z';
 const STREAMS = '{ streams(first: 1) { edges { node { id } } } }';
 type Labels = Readonly<Record<string, string>>;
 
-/** Scrapes until all figures are as told; what they are in the end, where they never are. */
+/** Scrapes until all metrics have the expected values, for up to 30 s, and then compares them. */
 const expectFigures = async (
   url: string,
   wanted: readonly (readonly [name: string, labels: Labels, value: number])[],
@@ -38,7 +38,7 @@ const expectFigures = async (
   return last!;
 };
 
-describe('where nobody schedules or executes', () => {
+describe('metrics of a server without a worker', () => {
   const LAG = 'sluice_slot_lag_seconds';
   const AGE = 'sluice_oldest_waiting_run_age_seconds';
   let server: TestServer;
@@ -53,7 +53,7 @@ describe('where nobody schedules or executes', () => {
     return { lag: figure(LAG), age: figure(AGE), runs: figure('sluice_runs') };
   };
 
-  test('an overdue job is a slot that is late, and a waiting run is a run that waits, each without the other', async () => {
+  test('report the lag of an overdue slot and the age of a waiting run independently', async () => {
     const job = await createJob(server, { jobName: 'overdue', enabled: true, cron: '0 2 28 1 *' });
     await querySql(server, `UPDATE jobs SET next_run_at = now() - interval '300 seconds' WHERE id = $1`, [
       innerId(job),
@@ -72,7 +72,7 @@ describe('where nobody schedules or executes', () => {
     await querySql(server, 'DELETE FROM runs');
   });
 
-  test('runs that wait, pause and run are told apart', async () => {
+  test('count waiting, paused and running runs separately', async () => {
     const job = await createJob(server, { jobName: 'several' });
     const runs: string[] = [];
     for (let index = 0; index < 6; index += 1) runs.push(innerId(await runJob(server, job, SLOT)));
@@ -88,11 +88,11 @@ describe('where nobody schedules or executes', () => {
     await querySql(server, 'DELETE FROM runs');
   });
 
-  test('connections are in use while they are held, then waited for, and idle afterwards', async () => {
+  test('count connections in use, requests that wait for one, and idle connections', async () => {
     const other = await server.createKey('other', ['READ']);
     await withClient(server.database.url, async (locking) => {
       await locking.query('BEGIN; LOCK TABLE streams IN ACCESS EXCLUSIVE MODE');
-      // Two of the account's requests use its share of the pool; the third waits for the share.
+      // Two requests use the share of the account in the pool; the third waits for the share.
       const answers = Array.from({ length: 3 }, () => server.graphql(STREAMS));
       await expectFigures(server.url, [
         ['sluice_database_pool_in_use', {}, 2],
@@ -128,7 +128,7 @@ describe('where nobody schedules or executes', () => {
     ]);
   });
 
-  test('an operation that fails inside counts as failed, once, over GraphQL and REST', async () => {
+  test('count an operation with an internal error once, as failed, over GraphQL and REST', async () => {
     const ask = async (): Promise<unknown[]> => {
       const overRest = await fetch(`${server.url}/jobs`, { headers: { 'x-api-key': server.key } });
       const { errors } = await server.request(STREAMS);
@@ -151,7 +151,7 @@ describe('where nobody schedules or executes', () => {
   });
 });
 
-describe('of runs', () => {
+describe('metrics of runs', () => {
   const ENDED = 'sluice_runs_ended_total';
   const SECONDS = 'sluice_run_duration_seconds';
   let smtp: TestSmtp;
@@ -180,7 +180,7 @@ describe('of runs', () => {
     expect(run.status).toBe('FAILED');
   };
 
-  test('rows, bytes and seconds are those of the run, counted once', async () => {
+  test('count the rows, bytes and seconds of a run once', async () => {
     const { run } = await exportOnce(server, settings('counted'), SLOT);
     expect([run.rowsWritten, run.bytesWritten]).toEqual([2, expect.any(Number)]);
     const seen = await expectFigures(server.url, [
@@ -191,16 +191,16 @@ describe('of runs', () => {
       [`${SECONDS}_count`, { status: 'SUCCEEDED' }, 1],
       [`${SECONDS}_count`, { status: 'FAILED' }, 0],
     ]);
-    // A run that nothing holds back takes a moment longer than its one attempt.
+    // A run that does not wait takes only slightly longer than its one attempt.
     expect(seen.value(`${SECONDS}_sum`)).toBeLessThan(30);
   });
 
-  test('the seconds of a run go from when it was queued over all its attempts and its pauses', async () => {
+  test('measure the seconds of a run from its queueing, over all attempts and pauses', async () => {
     const before = await scrape(server.url);
     let puts = 0;
     faults.on('moving/retried/', () => ((puts += 1) === 1 ? { status: 503, code: 'SlowDown' } : undefined));
     const job = await createJob(server, settings('retried'));
-    // Held back by an earlier run of the job, as if that had been for ten minutes.
+    // Blocked by an earlier run of the job; created_at is set back so that the run has waited for ten minutes.
     const [blocking] = await querySql<{ id: string }>(
       server,
       `INSERT INTO runs (id, account_id, job_id, trigger, status, scheduled_for, window_start, window_end, settings, bucket,
@@ -225,7 +225,7 @@ describe('of runs', () => {
     expect(grown('sluice_run_attempt_duration_seconds_sum')).toBeLessThan(60);
   });
 
-  test('each run that fails is one more on every server, which counts from its own first scrape on', async () => {
+  test('count each failed run on every server since its first scrape', async () => {
     const failed = { status: 'FAILED' };
     await expectFigures(server.url, [[ENDED, failed, 0]]);
     await runFailing('failing');
@@ -247,7 +247,7 @@ describe('of runs', () => {
     }
   });
 
-  test('a run whose worker went away at its last attempt has its seconds too', async () => {
+  test('measure the seconds of a run whose worker died in the last attempt', async () => {
     const failed = { status: 'FAILED' };
     const before = await scrape(server.url);
     const job = await createJob(server, settings('lost'));
@@ -268,7 +268,7 @@ describe('of runs', () => {
     expect(grown).toBeLessThan(100);
   });
 
-  test('mails that were sent, put off and refused are told apart', async () => {
+  test('count sent, deferred and refused mails separately', async () => {
     const notify = async (jobName: string): Promise<void> => {
       await exportOnce(server, { ...settings(jobName), email: 'owner@example.com' }, SLOT);
     };
@@ -279,7 +279,7 @@ describe('of runs', () => {
         ['sluice_mails_total', { outcome: 'deferred' }, deferred],
       ]);
     await mails(0, 0, 0);
-    await notify('told');
+    await notify('sent');
     await mails(1, 0, 0);
     smtp.setBehavior({ refuse: 'data', code: 550 });
     await notify('refused');

@@ -1,7 +1,7 @@
 import { parser } from '@prometheus-io/lezer-promql';
 import type { Sample } from '../support/scrape.ts';
 
-// Expressions of Prometheus, and what is wrong with them on servers that tell these samples.
+// Parses PromQL expressions and finds their problems for servers with given samples.
 
 export interface Matcher {
   readonly label: string;
@@ -12,20 +12,20 @@ export interface Matcher {
 export interface Selector {
   readonly metric: string;
   readonly matchers: readonly Matcher[];
-  /** The aggregation closest around it, such as `max`, and the labels that it leaves; null where there is none. */
+  /** The innermost aggregation around the selector, such as `max`, and the labels that it keeps; null if there is none. */
   readonly aggregation: { readonly operator: string; readonly by: readonly string[] } | null;
 }
 
-/** Throws where it is no PromQL. */
+/** Returns the selectors of an expression. Throws if it is not valid PromQL. */
 export const selectorsOf = (expression: string): readonly Selector[] => {
-  // What Grafana fills in where the language has no place for a variable.
+  // Grafana replaces this variable before it sends the expression, because PromQL has no variables.
   const text = expression.replaceAll('$__rate_interval', '5m');
   const selectors: Selector[] = [];
   const cut = (node: { from: number; to: number } | null | undefined): string =>
     node ? text.slice(node.from, node.to) : '';
   parser.parse(text).iterate({
     enter: ({ type, node, from }) => {
-      if (type.isError) throw new Error(`No PromQL at ${from}: ${text.slice(from, from + 20)}`);
+      if (type.isError) throw new Error(`Invalid PromQL at ${from}: ${text.slice(from, from + 20)}`);
       if (type.name !== 'VectorSelector') return;
       let around = node.parent;
       while (around && around.name !== 'AggregateExpr') around = around.parent;
@@ -44,30 +44,30 @@ export const selectorsOf = (expression: string): readonly Selector[] => {
   return selectors;
 };
 
-/** What Prometheus adds itself. */
+/** Metrics and labels that Prometheus adds itself. */
 const ITS_OWN_METRICS = new Set(['up']);
 const ITS_OWN_LABELS = new Set(['instance', 'job']);
 
-/** What servers tell. */
-export interface Told {
+/** Metrics that servers report. */
+export interface ReportedMetrics {
   readonly samples: readonly Sample[];
-  /** Metrics of which each server tells what is true of all of them. */
+  /** Metrics about the whole deployment, which every server reports with the same value. */
   readonly ofAllServers: ReadonlySet<string>;
 }
 
-const labelsOf = ({ samples }: Told, metric: string): Set<string> =>
+const labelsOf = ({ samples }: ReportedMetrics, metric: string): Set<string> =>
   new Set(samples.filter(({ name }) => name === metric).flatMap(({ labels }) => Object.keys(labels)));
 
-/** What is wrong with an expression, in words. */
-export const problemsOf = (expression: string, told: Told): string[] =>
+/** Returns the problems of an expression as texts. */
+export const problemsOf = (expression: string, reported: ReportedMetrics): string[] =>
   selectorsOf(expression).flatMap(({ metric, matchers, aggregation }) => {
     if (ITS_OWN_METRICS.has(metric)) return [];
-    const samples = told.samples.filter(({ name }) => name === metric);
-    const problems = samples.length === 0 ? [`no server tells ${metric}`] : [];
+    const samples = reported.samples.filter(({ name }) => name === metric);
+    const problems = samples.length === 0 ? [`no server reports ${metric}`] : [];
     for (const { label, operator, value } of matchers) {
       if (ITS_OWN_LABELS.has(label)) continue;
       const values = [...new Set(samples.flatMap(({ labels }) => labels[label] ?? []))];
-      // What is left out has to be there as well. Of `a|b` each has.
+      // Excluded values have to exist as well, and so does each alternative of `a|b`.
       const wanted = operator.endsWith('~') ? value.split('|').map((one) => new RegExp(`^(?:${one})$`)) : [value];
       if (values.length === 0) problems.push(`${metric} has no label ${label}`);
       else {
@@ -78,17 +78,17 @@ export const problemsOf = (expression: string, told: Told): string[] =>
       }
     }
     for (const label of aggregation?.by ?? [])
-      if (!ITS_OWN_LABELS.has(label) && !labelsOf(told, metric).has(label))
+      if (!ITS_OWN_LABELS.has(label) && !labelsOf(reported, metric).has(label))
         problems.push(`${metric} has no label ${label}`);
-    if (told.ofAllServers.has(metric) && aggregation?.operator !== 'max')
-      problems.push(`${metric} is of all servers: max() of it, not ${aggregation?.operator ?? 'each'}`);
+    if (reported.ofAllServers.has(metric) && aggregation?.operator !== 'max')
+      problems.push(`${metric} is about all servers: use max(), not ${aggregation?.operator ?? 'each'}`);
     return problems;
   });
 
-/** The labels that a legend or a text names of what an expression answers, and that it does not have. */
-export const missingLabels = (expression: string, named: readonly string[], told: Told): string[] => {
+/** Returns the labels that a legend or text names and the result of the expression does not have. */
+export const missingLabels = (expression: string, named: readonly string[], reported: ReportedMetrics): string[] => {
   const kept = selectorsOf(expression).map(({ metric, aggregation }) =>
-    aggregation ? new Set(aggregation.by) : new Set([...ITS_OWN_LABELS, ...labelsOf(told, metric)]),
+    aggregation ? new Set(aggregation.by) : new Set([...ITS_OWN_LABELS, ...labelsOf(reported, metric)]),
   );
   return named.filter((label) => kept.length === 0 || kept.some((labels) => !labels.has(label)));
 };

@@ -6,10 +6,10 @@ import { addRecords, exportOnce, querySql } from '../support/job-steps.ts';
 import { scrape } from '../support/scrape.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { ROOT } from '../support/source-files.ts';
-import { missingLabels, problemsOf, selectorsOf, type Told } from './promql.ts';
+import { missingLabels, problemsOf, selectorsOf, type ReportedMetrics } from './promql.ts';
 
-// The alert rules and the dashboard are held against what real servers tell: each name, each label and each value of a label
-// that stands in them.
+// Compares the alert rules and the dashboard with the metrics of real servers: each name, each label and each value of a label
+// that they contain.
 
 interface Panel {
   readonly title: string;
@@ -55,9 +55,9 @@ const expressions: readonly { readonly where: string; readonly text: string }[] 
 
 let server: TestServer;
 let worker: TestServer;
-let told: Told;
-/** Before the first request. */
-let fresh: Told;
+let reported: ReportedMetrics;
+/** Metrics before the first request. */
+let fresh: ReportedMetrics;
 beforeAll(async () => {
   server = await startTestServer();
   worker = await startTestServer({ env: { ROLE: 'worker' }, database: server.database, s3: server.s3 });
@@ -66,18 +66,18 @@ beforeAll(async () => {
   const day = '2026-01-25T00:00:00Z';
   await addRecords(server, 'calls', 'DAILY', [{ timestamp: day, elementName: 'acme', value: '1' }]);
   await exportOnce(server, { meterApiNames: ['calls'] }, '2026-01-28T02:00:00Z');
-  // A request that fails, as one does whose table is not there.
+  // This request fails, because its table does not exist.
   const streams = '{ streams(first: 1) { edges { node { id } } } }';
   await querySql(server, 'ALTER TABLE streams RENAME TO streams_away');
   await server.request(streams);
   await querySql(server, 'ALTER TABLE streams_away RENAME TO streams');
-  // It is counted a moment after its answer has left.
+  // A request is counted shortly after its response was sent.
   const seen = await eventually(
     () => Promise.all([scrape(server.url), scrape(worker.url)]),
     ([first]) => first.value('sluice_requests_total', { operation: 'query streams' }) === 1,
   );
   const text = await (await fetch(`${server.url}/metrics`)).text();
-  told = {
+  reported = {
     samples: seen.flatMap(({ samples }) => samples),
     ofAllServers: new Set(
       [...text.matchAll(/^# HELP (\w+) .*use max\(\).*, not sum\(\)\.$/gm)].map(([, name = '']) => name),
@@ -90,18 +90,21 @@ afterAll(async () => {
 });
 
 describe('alert rules and dashboard', () => {
-  test.each(expressions)('what $where asks for is what a server tells: $text', ({ text }) => {
-    expect(problemsOf(text, told)).toEqual([]);
-  });
+  test.each(expressions)(
+    '$where > queries only metrics, labels and values that a server reports: $text',
+    ({ text }) => {
+      expect(problemsOf(text, reported)).toEqual([]);
+    },
+  );
 
   test.each(expressions)('$where > has series before the first request and the first failure: $text', ({ text }) => {
     expect(problemsOf(text, fresh)).toEqual([]);
   });
 
-  test('there are some, and some metrics are of the whole deployment', () => {
+  test('exist, and some metrics are about the whole deployment', () => {
     expect(rules.length).toBeGreaterThan(8);
     expect(expressions.length).toBeGreaterThan(30);
-    expect([...told.ofAllServers].toSorted()).toEqual([
+    expect([...reported.ofAllServers].toSorted()).toEqual([
       'sluice_oldest_waiting_run_age_seconds',
       'sluice_runs',
       'sluice_runs_ended_total',
@@ -110,9 +113,9 @@ describe('alert rules and dashboard', () => {
   });
 
   test.each([
-    ['max(sluice_slot_lags_seconds)', 'no server tells sluice_slot_lags_seconds'],
-    ['sum(sluice_runs)', 'sluice_runs is of all servers: max() of it, not sum'],
-    ['sluice_runs', 'sluice_runs is of all servers: max() of it, not each'],
+    ['max(sluice_slot_lags_seconds)', 'no server reports sluice_slot_lags_seconds'],
+    ['sum(sluice_runs)', 'sluice_runs is about all servers: use max(), not sum'],
+    ['sluice_runs', 'sluice_runs is about all servers: use max(), not each'],
     ['sluice_run_attempts_total{outcome="succeded"}', 'outcome of sluice_run_attempts_total is never succeded'],
     ['sluice_requests_total{outcome="faild"}', 'outcome of sluice_requests_total is never faild'],
     ['sluice_requests_total{outcome!="okay"}', 'outcome of sluice_requests_total is never okay'],
@@ -120,15 +123,15 @@ describe('alert rules and dashboard', () => {
     ['sluice_mails_total{outcome!~"snt|deferred"}', 'outcome of sluice_mails_total is never ^(?:snt)$'],
     ['sum by (opration) (sluice_requests_total)', 'sluice_requests_total has no label opration'],
     ['sluice_subscriptions_open{api="rest"}', 'sluice_subscriptions_open has no label api'],
-  ])('what is misspelt is found: %s', (text, problem) => {
-    expect(problemsOf(text, told)).toEqual([problem]);
+  ])('are compared by problemsOf, which finds a misspelt name: %s', (text, problem) => {
+    expect(problemsOf(text, reported)).toEqual([problem]);
   });
 
-  test('what is no PromQL is found', () => {
-    expect(() => selectorsOf('sum(rate(sluice_requests_total[5m]) >')).toThrow('No PromQL');
+  test('are parsed by selectorsOf, which throws when an expression is not valid', () => {
+    expect(() => selectorsOf('sum(rate(sluice_requests_total[5m]) >')).toThrow('Invalid PromQL');
   });
 
-  test('each legend and each text of a rule names labels that there are', () => {
+  test('have legends and texts that name only labels of their expressions', () => {
     const inLegend = (legend: string): string[] => [...legend.matchAll(/\{\{(\w+)\}\}/g)].map(([, name = '']) => name);
     const inText = (text: string): string[] => [...text.matchAll(/\$labels\.(\w+)/g)].map(([, name = '']) => name);
     const named = [
@@ -141,15 +144,15 @@ describe('alert rules and dashboard', () => {
     ];
     expect(named.filter(({ labels }) => labels.length > 0).length).toBeGreaterThan(20);
     const missing = named.flatMap(({ where, text, labels }) => {
-      const without = missingLabels(text, labels, told);
+      const without = missingLabels(text, labels, reported);
       return without.length === 0 ? [] : [[where, without]];
     });
     expect(missing).toEqual([]);
-    expect(missingLabels('max by (status) (sluice_runs)', ['status', 'instance'], told)).toEqual(['instance']);
-    expect(missingLabels('sluice_subscriptions_open', ['instance', 'role'], told)).toEqual(['role']);
+    expect(missingLabels('max by (status) (sluice_runs)', ['status', 'instance'], reported)).toEqual(['instance']);
+    expect(missingLabels('sluice_subscriptions_open', ['instance', 'role'], reported)).toEqual(['role']);
   });
 
-  test('every panel shows the job that was chosen, and alerts look at no other process than ours', () => {
+  test('select the chosen job in every panel, and only the job of Sluice in alerts', () => {
     const notOfJob = targets.filter(({ text }) =>
       selectorsOf(text).some(
         ({ matchers }) => !matchers.some(({ label, operator, value }) => `${label}${operator}${value}` === 'job=$job'),
@@ -160,14 +163,14 @@ describe('alert rules and dashboard', () => {
     for (const { alert, expr } of rules) {
       for (const { metric, matchers } of selectorsOf(expr)) {
         const jobs = matchers.flatMap(({ label, value }) => (label === 'job' ? [value] : []));
-        // Nobody else has metrics of this name.
+        // Metrics with the prefix sluice_ exist only in this job.
         if (jobs.length > 0 || !metric.startsWith('sluice_'))
           expect([alert, metric, jobs]).toEqual([alert, metric, [job]]);
       }
     }
   });
 
-  test('each variable of the dashboard is one that it defines, is used, and offers what servers tell', () => {
+  test('use every variable of the dashboard, define it, and offer values that servers report', () => {
     const used = [...JSON.stringify(panels).matchAll(/\$\{?(\w+)/g)].map(([, name = '']) => name);
     const names = templating.list.map(({ name }) => name);
     expect(new Set(used.filter((name) => !name.startsWith('__')))).toEqual(new Set(names));
@@ -175,20 +178,22 @@ describe('alert rules and dashboard', () => {
     expect(offered.length).toBeGreaterThan(0);
     for (const query of offered) {
       const { metric = '', label = '' } = /^label_values\((?<metric>\w+), (?<label>\w+)\)$/.exec(query)?.groups ?? {};
-      expect([query, problemsOf(metric, told), missingLabels(metric, [label], told)]).toEqual([query, [], []]);
+      expect([query, problemsOf(metric, reported), missingLabels(metric, [label], reported)]).toEqual([query, [], []]);
     }
   });
 
-  test('every metric that is ours is in the dashboard', () => {
+  test('show every metric of Sluice in the dashboard', () => {
     const shown = new Set(targets.flatMap(({ text }) => selectorsOf(text).map(({ metric }) => metric)));
     const familyOf = (name: string): string => name.replace(/_(?:bucket|sum|count)$/, '');
-    const families = new Set(told.samples.flatMap(({ name }) => (name.startsWith('sluice_') ? [familyOf(name)] : [])));
+    const families = new Set(
+      reported.samples.flatMap(({ name }) => (name.startsWith('sluice_') ? [familyOf(name)] : [])),
+    );
     expect(families.size).toBeGreaterThan(20);
     const missing = [...families].filter((family) => ![...shown].some((name) => familyOf(name) === family));
     expect(missing).toEqual([]);
   });
 
-  test('each rule says how bad it is and what to do, and each has a name of its own', () => {
+  test('have a severity, a summary, a description and a unique name in each rule', () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
     for (const { alert, labels, annotations } of rules) {
       expect([alert, labels['severity']]).toEqual([alert, expect.stringMatching(/^(?:critical|warning)$/)]);
@@ -196,7 +201,7 @@ describe('alert rules and dashboard', () => {
     }
   });
 
-  test('no panel lies on another', () => {
+  test('have no overlapping panels', () => {
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) => {
       expect(x + w).toBeLessThanOrEqual(24);
