@@ -23,7 +23,7 @@ let failed: RunView;
 const logged = createLogLines();
 beforeAll(async () => {
   collector = await startCollector();
-  // Parts of 1 KiB, so that an export has several.
+  // With parts of 1 KiB the export has several.
   const server = await startTestServer({
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/`, EXPORT_PART_BYTES: '1024' },
     resources: { log: logged.log },
@@ -49,7 +49,7 @@ beforeAll(async () => {
     const failing = await createJob(server, { ...settings, jobName: 'failing', s3Url: 'no-such-bucket/a' });
     failed = await endedRun(server, await runJob(server, failing));
   } finally {
-    // What has not left yet leaves with the server.
+    // Spans that are still buffered are sent when the server stops.
     await server.stop();
   }
 });
@@ -58,7 +58,7 @@ afterAll(() => collector.close());
 const traceIdOf = (run: RunView): string => innerId(run.id).replaceAll('-', '');
 const traceOf = (run: RunView): CollectedSpan[] => collector.spans.filter(({ traceId }) => traceId === traceIdOf(run));
 
-/** Names below names, in the order of their beginning. */
+/** Returns the names of the spans as a tree, in the order of their start. */
 const treeOf = (spans: readonly CollectedSpan[], parent = ''): unknown[] =>
   spans
     .filter(({ parentSpanId = '' }) => parentSpanId === parent)
@@ -68,21 +68,21 @@ const treeOf = (spans: readonly CollectedSpan[], parent = ''): unknown[] =>
       return below.length === 0 ? span.name : [span.name, below];
     });
 
-describe('the trace of a run', () => {
-  test('goes from the slot to the last PutObject, each part below what it is a part of', () => {
+describe('trace of a run', () => {
+  test('has nested spans from the slot to the last PutObject', () => {
     expect(scheduled).toMatchObject({ status: 'SUCCEEDED', trigger: 'ONE_OFF', rowsWritten: RECORDS });
     expect(scheduled.objects.length).toBeGreaterThan(2);
     const [[, parts]] = treeOf(traceOf(scheduled)) as [[string, unknown[]]];
     expect(treeOf(traceOf(scheduled))).toEqual([['run', expect.any(Array)]]);
     expect(parts).toEqual(['queue slot', ['attempt', ['claim', ['export', expect.any(Array)], 'end']]]);
     const [, [, [, [, steps]]]] = parts as [string, [string, [string, [string, string[]]]]];
-    // Their moments are whole milliseconds, so which of two came first is not told.
+    // Timestamps are whole milliseconds, so the order of two spans can be unknown.
     expect(new Set(steps)).toEqual(new Set(['plan', 'wait for memory', 'connect', 'count', 'COPY', 'PutObject']));
-    // The manifest is one more.
+    // The manifest needs one more PutObject.
     expect(steps.filter((name) => name === 'PutObject')).toHaveLength(scheduled.objects.length + 1);
   });
 
-  test('is found by what the API and the log say of the run', () => {
+  test('has the ids of the run that the API and the log contain', () => {
     for (const name of ['run', 'queue slot', 'attempt']) {
       const span = traceOf(scheduled).find((one) => one.name === name);
       expect(span?.attributes).toMatchObject({ 'sluice.run.id': scheduled.id, 'sluice.job.id': scheduled.job?.id });
@@ -92,7 +92,7 @@ describe('the trace of a run', () => {
     expect(traceOf(scheduled)[0]?.resource).toMatchObject({ 'service.name': 'sluice', 'sluice.role': 'all' });
   });
 
-  test('begins when the slot was due, ends with the run, and each part lies within what it is a part of', () => {
+  test('begins when the slot was due, ends with the run, and has each span within its parent', () => {
     const spans = traceOf(scheduled);
     const root = spans.find(({ name }) => name === 'run');
     expect(Number(root?.startTimeUnixNano) / 1e6).toBe(Date.parse(scheduled.scheduledFor));
@@ -101,13 +101,13 @@ describe('the trace of a run', () => {
       const parent = spans.find(({ spanId }) => spanId === span.parentSpanId);
       expect(Number(span.endTimeUnixNano)).toBeGreaterThanOrEqual(Number(span.startTimeUnixNano));
       if (!parent) continue;
-      // Node's clocks differ by less than that.
+      // The clocks of Node differ by less than 5 ms.
       expect(Number(span.startTimeUnixNano)).toBeGreaterThanOrEqual(Number(parent.startTimeUnixNano) - 5e6);
       expect(Number(span.endTimeUnixNano)).toBeLessThanOrEqual(Number(parent.endTimeUnixNano) + 5e6);
     }
   });
 
-  test('says where it put what, and how much', () => {
+  test('has the keys, rows and bytes of the export', () => {
     const puts = traceOf(scheduled).filter(({ name }) => name === 'PutObject');
     const keys = puts.map(({ attributes }) => attributes['aws.s3.key']);
     expect(new Set(keys)).toEqual(new Set([...scheduled.objects.map(({ key }) => key), scheduled.manifestKey]));
@@ -120,7 +120,7 @@ describe('the trace of a run', () => {
     });
   });
 
-  test('of a run that fails says what failed', () => {
+  test('marks the failed spans when a run fails', () => {
     const spans = traceOf(failed);
     const statusOf = (wanted: string): unknown => spans.find(({ name }) => name === wanted)?.status;
     expect(statusOf('run')).toMatchObject({ code: 2 });
@@ -130,7 +130,7 @@ describe('the trace of a run', () => {
   });
 });
 
-test('a run that one worker process began and another ended after it is one trace, asked for over the API of a third', async () => {
+test('trace of a run > is one when an API server, a first and a second worker process take part', async () => {
   const api = await startTestServer({ env: { ROLE: 'api', OTEL_EXPORTER_OTLP_ENDPOINT: collector.url } });
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, SHUTDOWN_GRACE_SECONDS: '30' };
   const faults = createFaults(api.s3);
@@ -138,7 +138,7 @@ test('a run that one worker process began and another ended after it is one trac
   let second: WorkerProcess | undefined;
   try {
     await addRecords(api, 'calls', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'a', value: '1' }]);
-    // Its first put fails, and it is told to stop meanwhile: the attempt ends as one that is tried again, by nobody yet.
+    // The first put fails while the worker gets SIGTERM, so the attempt ends with a retry that no worker executes yet.
     faults.on('shared/', () => {
       first.kill('SIGTERM');
       return { status: 503, code: 'SlowDown' };
@@ -182,7 +182,7 @@ test('a run that one worker process began and another ended after it is one trac
   }
 });
 
-test('nobody is told of anything where no collector is set', async () => {
+test('tracer > records nothing when no collector is set', async () => {
   const server = await startTestServer();
   try {
     expect(server.resources.tracer.startSpan('any').isRecording()).toBe(false);
@@ -191,7 +191,7 @@ test('nobody is told of anything where no collector is set', async () => {
   }
 });
 
-test('a collector that is away fails no run, and holds up no end', async () => {
+test('unreachable collector > fails no run and does not delay the shutdown', async () => {
   const server = await startTestServer({ env: { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:9/traces' } });
   let isStopped = false;
   try {
