@@ -422,7 +422,10 @@ test('queueDueSlots > says in the oldest MISSED run that older slots are not rec
      FROM runs WHERE job_id = $1 AND error IS NOT NULL ORDER BY scheduled_for LIMIT 2`,
     [innerId(jobId)],
   );
-  expect(oldest.map(({ message }) => message.includes('Slots before the 10000 newest were skipped too'))).toEqual([true, false]);
+  expect(oldest.map(({ message }) => message.includes('Slots before the 10000 newest were skipped too'))).toEqual([
+    true,
+    false,
+  ]);
   expect(await endedRunsOf(server, beside, 1)).toMatchObject([{ status: 'SUCCEEDED' }]);
   await deleteJob(server, jobId);
 });
