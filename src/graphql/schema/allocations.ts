@@ -22,15 +22,13 @@ export function addAllocations(builder: Builder, refs: Refs): void {
     description: 'Receipt of an accepted write. The write is committed before the receipt is returned.',
     authScopes: WRITE,
     fields: (t) => ({
-      operation: t.field({
+      operation: t.expose('operation', {
         type: refs.operation,
         description: 'Entry of the write in the ledger of the stream.',
-        resolve: (one) => one.operation,
       }),
-      stream: t.field({
+      stream: t.expose('stream', {
         type: refs.stream,
         description: 'Stream that was written to, as it was when the write was accepted.',
-        resolve: (one) => one.stream,
       }),
       replayed: t.exposeBoolean('replayed', {
         description:

@@ -85,12 +85,8 @@ export function addConnection<Row>(
   connection.implement({
     description: options.description,
     fields: (t) => ({
-      edges: t.field({ type: [edge], description: 'Items of this page.', resolve: (page) => [...page.edges] }),
-      pageInfo: t.field({
-        type: pageInfo,
-        description: 'Position of this page in the list.',
-        resolve: (page) => page.pageInfo,
-      }),
+      edges: t.expose('edges', { type: [edge], description: 'Items of this page.' }),
+      pageInfo: t.expose('pageInfo', { type: pageInfo, description: 'Position of this page in the list.' }),
       ...(options.counted && {
         totalCount: t.field({
           type: 'SafeInt',

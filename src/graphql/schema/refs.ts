@@ -19,9 +19,8 @@ export function declareRefs(builder: Builder) {
     description: 'Dimension with values. Matches if the dimension has one of the values.',
     fields: (t) => ({
       dimension: t.exposeString('dimension', { description: 'Name of the dimension.' }),
-      values: t.stringList({
+      values: t.exposeStringList('values', {
         description: 'Values of the dimension. Those of stored records are distinct and sorted bytewise.',
-        resolve: (entry) => [...entry.values],
       }),
     }),
   });
@@ -145,12 +144,8 @@ function addRescale(builder: Builder) {
     rescale: builder.objectRef<Rescale>('RescaleFunction').implement({
       description: 'Function that rescales sums in exact decimal arithmetic.',
       fields: (t) => ({
-        function: t.field({ type: name, description: 'Function to apply.', resolve: (rescale) => rescale.function }),
-        coefficient: t.field({
-          type: 'Decimal',
-          description: 'Number that sums are multiplied by.',
-          resolve: (rescale) => rescale.coefficient,
-        }),
+        function: t.expose('function', { type: name, description: 'Function to apply.' }),
+        coefficient: t.expose('coefficient', { type: 'Decimal', description: 'Number that sums are multiplied by.' }),
       }),
     }),
   };

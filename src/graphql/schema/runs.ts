@@ -34,16 +34,8 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
     authScopes: READ,
     fields: (t) => ({
       key: t.exposeString('key', { description: 'Object key in the S3 bucket.' }),
-      rows: t.field({
-        type: 'SafeInt',
-        description: 'Number of rows, without the header.',
-        resolve: (one) => one.rows,
-      }),
-      bytes: t.field({
-        type: 'SafeInt',
-        description: 'Size in bytes, after compression.',
-        resolve: (one) => one.bytes,
-      }),
+      rows: t.expose('rows', { type: 'SafeInt', description: 'Number of rows, without the header.' }),
+      bytes: t.expose('bytes', { type: 'SafeInt', description: 'Size in bytes, after compression.' }),
       sha256: t.exposeString('sha256', { description: 'SHA-256 of the bytes, in hexadecimal digits.' }),
     }),
   });
@@ -78,58 +70,40 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
         description: 'Name of the job when the run was queued.',
         resolve: (run) => run.settings.jobName,
       }),
-      trigger: t.field({
-        type: trigger,
-        description: 'Reason why the run was created.',
-        resolve: (run) => run.trigger,
-      }),
-      status: t.field({
-        type: refs.runStatus,
-        description: 'Current status of the run.',
-        resolve: (run) => run.status,
-      }),
-      scheduledFor: t.field({
+      trigger: t.expose('trigger', { type: trigger, description: 'Reason why the run was created.' }),
+      status: t.expose('status', { type: refs.runStatus, description: 'Current status of the run.' }),
+      scheduledFor: t.expose('scheduledFor', {
         type: 'DateTime',
         description: 'Slot of the run. The window is computed from it, even if the run starts late.',
-        resolve: (run) => run.scheduledFor,
       }),
-      windowStart: t.field({
+      windowStart: t.expose('windowStart', {
         type: 'DateTime',
         description: 'Start of the exported window, inclusive.',
-        resolve: (run) => run.windowStart,
       }),
-      windowEnd: t.field({
-        type: 'DateTime',
-        description: 'End of the exported window, exclusive.',
-        resolve: (run) => run.windowEnd,
-      }),
-      startedAt: t.field({
+      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the exported window, exclusive.' }),
+      startedAt: t.expose('startedAt', {
         type: 'DateTime',
         nullable: true,
         description: 'Time at which the first attempt started. Null before that.',
-        resolve: (run) => run.startedAt,
       }),
-      finishedAt: t.field({
+      finishedAt: t.expose('finishedAt', {
         type: 'DateTime',
         nullable: true,
         description: 'Time at which the run ended. Null before that.',
-        resolve: (run) => run.finishedAt,
       }),
       attempt: t.exposeInt('attempt', {
         description:
           'Number of the current or last attempt: 0 before the first one, up to 5. A take-over from a server that crashed counts as an attempt. A server that shuts down hands its run over without using up the attempt.',
       }),
-      rowsWritten: t.field({
+      rowsWritten: t.expose('rowsWritten', {
         type: 'SafeInt',
         description:
           'Number of rows that this attempt has written. Updated at least once per second during the export.',
-        resolve: (run) => run.rowsWritten,
       }),
-      bytesWritten: t.field({
+      bytesWritten: t.expose('bytesWritten', {
         type: 'SafeInt',
         description:
           'Number of bytes that this attempt has written, after compression. Updated at least once per second during the export.',
-        resolve: (run) => run.bytesWritten,
       }),
       objects: t.field({
         type: [object],
@@ -144,12 +118,11 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
           'Object key of the manifest, which is written last: the export is complete when it is present. Null unless the status is SUCCEEDED.',
         resolve: (run) => (run.status === 'SUCCEEDED' ? run.manifestKey : null),
       }),
-      error: t.field({
+      error: t.expose('error', {
         type: error,
         nullable: true,
         description:
           'Error of the last attempt that failed, or the reason why the run did not start. Null if there is neither.',
-        resolve: (run) => run.error,
       }),
     }),
   });

@@ -32,26 +32,22 @@ export function addStreams(builder: Builder, refs: Refs): void {
         description:
           'Name that the first request gave the stream: 1 to 256 characters out of `A-Z a-z 0-9 _ . -`. Case-sensitive, and unique among the live streams of the account.',
       }),
-      granularity: t.field({
+      granularity: t.expose('granularity', {
         type: refs.granularity,
         description: 'Length of the time buckets of the stream.',
-        resolve: (stream) => stream.granularity,
       }),
-      dimensions: t.stringList({
+      dimensions: t.exposeStringList('dimensions', {
         description: 'Dimensions of the stream, up to 5. The filter of each record has exactly these.',
-        resolve: (stream) => stream.dimensions,
       }),
-      createdAt: t.field({
+      createdAt: t.expose('createdAt', {
         type: 'DateTime',
         description: 'Time at which the first request to the stream was accepted.',
-        resolve: (stream) => stream.createdAt,
       }),
-      deletedAt: t.field({
+      deletedAt: t.expose('deletedAt', {
         type: 'DateTime',
         nullable: true,
         description:
           'Time at which deleteStream hid the stream. Null if the stream is live. A deleted stream can be read by its id only.',
-        resolve: (stream) => stream.deletedAt,
       }),
       firstTimestamp: t.field({
         type: 'DateTime',
@@ -122,24 +118,18 @@ function addRecords(builder: Builder, refs: Refs) {
         description: 'Start of the bucket, in UTC.',
         resolve: (row) => row.bucketStart,
       }),
-      granularity: t.field({
-        type: refs.granularity,
-        description: 'Granularity of the stream.',
-        resolve: (row) => row.granularity,
-      }),
-      filter: t.field({
+      granularity: t.expose('granularity', { type: refs.granularity, description: 'Granularity of the stream.' }),
+      filter: t.expose('filter', {
         type: [refs.dimensionFilter],
         description:
           'Cost lines that the usage belongs to. Dimensions combine with AND, the values of one dimension with OR. An empty list selects everything.',
-        resolve: (row) => [...row.filter],
       }),
       elementName: t.exposeString('element', {
         description: 'Element: the customer, team or product that used something.',
       }),
-      value: t.field({
+      value: t.expose('value', {
         type: 'Decimal',
         description: 'Exact sum of the live records with this bucket, filter and element.',
-        resolve: (row) => row.value,
       }),
     }),
   });
@@ -170,7 +160,7 @@ function addOperation(builder: Builder, refs: Refs): void {
         description: GLOBAL_ID,
         resolve: (operation) => encodeGlobalId('AllocationOperation', operation.id),
       }),
-      kind: t.field({ type: kind, description: 'Kind of the write.', resolve: (operation) => operation.kind }),
+      kind: t.expose('kind', { type: kind, description: 'Kind of the write.' }),
       stream: t.field({
         type: refs.stream,
         description: 'Stream that was written to.',
@@ -180,20 +170,17 @@ function addOperation(builder: Builder, refs: Refs): void {
           return stream;
         },
       }),
-      receivedAt: t.field({
+      receivedAt: t.expose('receivedAt', {
         type: 'DateTime',
         description: 'Time at which the server accepted the write.',
-        resolve: (operation) => operation.receivedAt,
       }),
-      insertedRecords: t.field({
+      insertedRecords: t.expose('insertedRecords', {
         type: 'SafeInt',
         description: 'Number of records that the write added.',
-        resolve: (operation) => operation.insertedRecords,
       }),
-      hiddenRecords: t.field({
+      hiddenRecords: t.expose('hiddenRecords', {
         type: 'SafeInt',
         description: 'Number of earlier records that the write hid (soft delete).',
-        resolve: (operation) => operation.hiddenRecords,
       }),
       idempotencyKey: t.exposeString('idempotencyKey', {
         nullable: true,

@@ -29,16 +29,15 @@ export function addUserErrors(builder: Builder): void {
     description:
       'Expected failure, returned as data. Not named Error, because that would shadow the global class in generated code.',
     fields: (t) => ({
-      code: t.field({ type: code, description: 'Machine-readable error code.', resolve: (error) => error.code }),
+      code: t.expose('code', { type: code, description: 'Machine-readable error code.' }),
       message: t.exposeString('message', { description: MESSAGE }),
     }),
   });
   const issue = builder.objectRef<Issue>('ValidationIssue').implement({
     description: 'One problem in an input.',
     fields: (t) => ({
-      path: t.stringList({
+      path: t.exposeStringList('path', {
         description: 'Path of the problem, starting at the argument, such as `["input", "records", "3", "value"]`.',
-        resolve: (one) => [...one.path],
       }),
       message: t.exposeString('message', { description: MESSAGE }),
       code: t.exposeString('code', {
@@ -52,12 +51,8 @@ export function addUserErrors(builder: Builder): void {
     description: 'The input is not valid. Nothing was stored.',
     interfaces: [userError],
     fields: (t) => ({
-      issues: t.field({ type: [issue], description: 'First 100 issues.', resolve: (error) => [...error.issues] }),
-      issueCount: t.field({
-        type: 'SafeInt',
-        description: 'Total number of issues.',
-        resolve: (error) => error.issueCount,
-      }),
+      issues: t.expose('issues', { type: [issue], description: 'First 100 issues.' }),
+      issueCount: t.expose('issueCount', { type: 'SafeInt', description: 'Total number of issues.' }),
     }),
   });
   builder.objectType(NotFoundError, {
@@ -75,16 +70,8 @@ export function addUserErrors(builder: Builder): void {
     description: 'The request exceeds a limit. Nothing was stored.',
     interfaces: [userError],
     fields: (t) => ({
-      limit: t.field({
-        type: 'SafeInt',
-        description: 'Limit that the request exceeds.',
-        resolve: (error) => error.limit,
-      }),
-      actual: t.field({
-        type: 'SafeInt',
-        description: 'Submitted value that exceeds the limit.',
-        resolve: (error) => error.actual,
-      }),
+      limit: t.expose('limit', { type: 'SafeInt', description: 'Limit that the request exceeds.' }),
+      actual: t.expose('actual', { type: 'SafeInt', description: 'Submitted value that exceeds the limit.' }),
     }),
   });
 }
