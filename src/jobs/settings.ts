@@ -6,13 +6,12 @@ import type { IssueCollector } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
-import { bucketCountAtMost } from '../usage/buckets.ts';
 import {
   validateCoefficient,
   validateGroupBy,
   validateUsageFilter,
+  validateBucketCount,
   formatCoefficient,
-  MAX_BUCKETS,
   usageFields,
 } from '../usage/inputs.ts';
 import { type HasFields, optional, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
@@ -162,11 +161,15 @@ export function withJobRules<Schema extends z.ZodObject>(
   return withRules(schema as z.ZodObject, rules as Rules<object>, spellPath as never) as Schema;
 }
 
+/** Returns the settings of a job without other fields, in the order of `jobFields`: jsonb does not keep an order. */
+export function pickSettings<Settings extends JobFields | JobSettings>(job: Settings): Settings {
+  return Object.fromEntries(JOB_FIELDS.map((field) => [field, job[field]])) as Settings;
+}
+
 /** Checked fields as they are stored; other fields of the value are left out. */
 export function toSettings(job: JobFields): JobSettings {
-  const fields = Object.fromEntries(JOB_FIELDS.map((field) => [field, job[field]])) as JobFields;
   return {
-    ...fields,
+    ...pickSettings(job),
     timeZone: findTimeZone(job.timeZone) ?? job.timeZone,
     cron: job.cron?.trim() ?? null,
     rescaleFunction: job.rescaleFunction && {
@@ -266,18 +269,8 @@ function validateRange(job: JobFields, has: Has, now: Date, issues: IssueCollect
   }
   const timeZone = has('timeZone') ? findTimeZone(job.timeZone) : null;
   if (!rangeIsGood || timeZone === null || !has('aggregationBucket', 'minimizeFresh')) return;
-  const buckets = bucketCountAtMost(
-    computeWindow({ ...job, timeZone, endTimeOffset }, now),
-    job.aggregationBucket,
-    timeZone,
-  );
-  if (buckets > MAX_BUCKETS) {
-    issues.add(
-      ['range'],
-      'WINDOW_TOO_LONG',
-      `A window has at most ${MAX_BUCKETS} buckets; this one has about ${buckets}.`,
-    );
-  }
+  const window = computeWindow({ ...job, timeZone, endTimeOffset }, now);
+  validateBucketCount(window, job.aggregationBucket, timeZone, ['range'], issues);
 }
 
 function validateSchedule(

@@ -8,11 +8,9 @@ import { type BodyDocument, type Call, parameterOf } from './route.ts';
 
 export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(call, 'id'));
 
-const noJob = (): NotFoundError => new NotFoundError('There is no such job.');
-
 export async function findJob(call: Call) {
   const [job] = await loadJobs(call.services.db, call.principal.accountId, [jobIdOf(call)]);
-  if (!job) throw noJob();
+  if (!job) throw new NotFoundError('There is no such job.');
   return job;
 }
 

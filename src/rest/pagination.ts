@@ -3,15 +3,15 @@ import { encodeCursor, MAX_PAGE, type Page } from '../db/paging.ts';
 import { ValidationError } from '../errors/errors.ts';
 import type { Call, ParameterDocument } from './route.ts';
 
-// Pages of jobs and of runs.
+// Pages of lists.
 
-const sizeUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
+export const limitUpTo = (most: number) => z.coerce.number().int().min(1).max(most).default(most);
 
 export const listParameters: readonly ParameterDocument[] = [
   {
     name: 'limit',
     in: 'query',
-    schema: sizeUpTo(MAX_PAGE),
+    schema: limitUpTo(MAX_PAGE),
     description: `Page size, 1 to ${MAX_PAGE} (MAX_PAGE_SIZE). Defaults to the maximum.`,
   },
   {
@@ -22,14 +22,17 @@ export const listParameters: readonly ParameterDocument[] = [
   },
 ];
 
+/** Returns the query parameter `limit`, or `most` if there is none. Throws ValidationError. */
+export function readLimit(call: Call, most: number): number {
+  const limit = limitUpTo(most).safeParse(call.query().get('limit') ?? undefined);
+  if (limit.success) return limit.data;
+  const message = `Must be a whole number from 1 to ${most}.`;
+  throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
+}
+
 export function readPageParameters(call: Call): { first: number; after: string | null; most: number } {
   const { maxPage } = call.services.limits;
-  const limit = sizeUpTo(maxPage).safeParse(call.query().get('limit') ?? undefined);
-  if (!limit.success) {
-    const message = `Must be a whole number from 1 to ${maxPage}.`;
-    throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
-  }
-  return { first: limit.data, after: call.query().get('after'), most: maxPage };
+  return { first: readLimit(call, maxPage), after: call.query().get('after'), most: maxPage };
 }
 
 /** Returns the Link header of the next page. Its URL is relative, because a proxy may have removed a prefix from the path. */

@@ -17,7 +17,7 @@ import {
 import { isElement } from './query.ts';
 
 /** Maximum number of buckets of a window, checked before the buckets are computed: 200,000 hours are 22 years. */
-export const MAX_BUCKETS = 200_000;
+const MAX_BUCKETS = 200_000;
 const MAX_GROUPS = 20;
 const MAX_FILTERS = 20;
 const MAX_FILTER_VALUES = 1000;
@@ -59,17 +59,11 @@ export const usageFields = {
 } as const;
 
 const usageShape = z.object({
-  meterApiNames: usageFields.meterApiNames,
+  ...usageFields,
   from: z.string().meta({ description: 'Start of the window; moved back to the start of its bucket.' }),
   to: z.string().meta({
     description: 'End of the window, exclusive; moved forward to the end of its bucket. Must be after `from`.',
   }),
-  aggregationBucket: usageFields.aggregationBucket,
-  timeZone: usageFields.timeZone,
-  groupBy: usageFields.groupBy,
-  filter: usageFields.filter,
-  sparse: usageFields.sparse,
-  rescaleFunction: usageFields.rescaleFunction,
 });
 
 export const usageQueryFields = usageShape.shape;
@@ -88,18 +82,8 @@ export const usageInput = withRules(usageShape, (input, _, issues) => {
   if (from === null || to === null) return;
   if (from >= to) issues.add(['to'], 'EMPTY_WINDOW', 'Must be after from.');
   if (timeZone === null || issues.count > 0) return;
-  const buckets = bucketCountAtMost(
-    wholeBuckets(from, to, input.aggregationBucket, timeZone),
-    input.aggregationBucket,
-    timeZone,
-  );
-  if (buckets > MAX_BUCKETS) {
-    issues.add(
-      ['from'],
-      'WINDOW_TOO_LONG',
-      `A window has at most ${MAX_BUCKETS} buckets; this one has about ${buckets}.`,
-    );
-  }
+  const window = wholeBuckets(from, to, input.aggregationBucket, timeZone);
+  validateBucketCount(window, input.aggregationBucket, timeZone, ['from'], issues);
 }).transform(({ from, to, rescaleFunction: rescale, ...input }) => {
   const timeZone = findTimeZone(input.timeZone) ?? input.timeZone;
   return {
@@ -141,6 +125,18 @@ function wholeBuckets(from: Date, to: Date, bucket: AggregationBucket, timeZone:
     start: floorToBucket(from, bucket, timeZone),
     end: floor < to ? nextBucketStart(floor, bucket, timeZone) : to,
   };
+}
+
+export function validateBucketCount(
+  window: TimeWindow,
+  bucket: AggregationBucket,
+  timeZone: string,
+  path: readonly string[],
+  issues: IssueCollector,
+): void {
+  const count = bucketCountAtMost(window, bucket, timeZone);
+  if (count <= MAX_BUCKETS) return;
+  issues.add(path, 'WINDOW_TOO_LONG', `A window has at most ${MAX_BUCKETS} buckets; this one has about ${count}.`);
 }
 
 export function validateGroupBy(groupBy: readonly string[], path: readonly string[], issues: IssueCollector): void {

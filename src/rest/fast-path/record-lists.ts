@@ -2,8 +2,12 @@ import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/err
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
-import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
-import type { WriteKind } from '../../streams/pipeline/inputs.ts';
+import {
+  MalformedRecord,
+  type RecordInput,
+  type SelectorInput,
+  type WriteKind,
+} from '../../streams/pipeline/inputs.ts';
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';

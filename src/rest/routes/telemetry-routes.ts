@@ -8,6 +8,7 @@ import type { WriteKind } from '../../streams/pipeline/inputs.ts';
 import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
 import { type BodyTarget, ingestBody } from '../ingest-body.ts';
+import { limitUpTo, readLimit } from '../pagination.ts';
 import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
@@ -60,12 +61,19 @@ const EXAMPLE = {
 const STREAM_BUSY =
   'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is unavailable, or the request took too long. With an Idempotency-Key it is safe to retry.';
 
-const writeFailures = {
-  409: 'An earlier request with other content used the same Idempotency-Key (IDEMPOTENCY_MISMATCH).',
-  413: 'The JSON body is too large. Send it in parts or as NDJSON.',
-  503: STREAM_BUSY,
-  429: 'The API key exceeded INTAKE_RECORDS_PER_SECOND. Retry after the seconds in Retry-After.',
-};
+/** Fields that are the same for all routes that write records. */
+const write = {
+  method: 'post',
+  family: 'telemetry',
+  scope: 'INGEST',
+  parameters: [idempotencyKey],
+  failures: {
+    409: 'An earlier request with other content used the same Idempotency-Key (IDEMPOTENCY_MISMATCH).',
+    413: 'The JSON body is too large. Send it in parts or as NDJSON.',
+    503: STREAM_BUSY,
+    429: 'The API key exceeded INTAKE_RECORDS_PER_SECOND. Retry after the seconds in Retry-After.',
+  },
+} as const;
 
 function readTarget(call: Call): BodyTarget {
   return {
@@ -132,93 +140,67 @@ const success = { status: 200, description: 'The records are stored durably.', s
 
 const writes: Route[] = [
   {
-    method: 'post',
+    ...write,
     path: `${ALLOCATION}/sum`,
-    family: 'telemetry',
     operationId: 'allocationSum',
     summary: 'Add records. The value of a record key is the exact sum of its live records',
-    scope: 'INGEST',
-    parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success,
-    failures: writeFailures,
     handle: writeWith('SUM', 200),
   },
   {
-    method: 'post',
+    ...write,
     path: ALLOCATION,
-    family: 'telemetry',
     operationId: 'allocationSumDeprecated',
     summary: 'Add records, as .../sum does',
     deprecated: true,
-    scope: 'INGEST',
-    parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success: { ...success, headers: DEPRECATION_HEADERS },
-    failures: writeFailures,
     handle: deprecatedSum(''),
   },
   {
-    method: 'post',
+    ...write,
     path: TELEMETRY,
-    family: 'telemetry',
     operationId: 'allocationSumOldest',
     summary: 'Add records, as .../sum does, with the stream in each record',
     description: 'Every record must name the same stream in telemetry-stream; otherwise the response is 400.',
     deprecated: true,
-    scope: 'INGEST',
-    parameters: [idempotencyKey],
     body: bodyOf(namedRecordSchema, { ...EXAMPLE, 'telemetry-stream': 'api-calls', value: '1200.5' }),
     success: { ...success, headers: DEPRECATION_HEADERS },
-    failures: writeFailures,
     handle: deprecatedSum('telemetry/allocation/'),
   },
   {
-    method: 'post',
+    ...write,
     path: `${ALLOCATION}/replace`,
-    family: 'telemetry',
     operationId: 'allocationReplace',
     summary: 'Replace the records with the same bucket, filter and element',
-    scope: 'INGEST',
-    parameters: [idempotencyKey],
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
     success,
-    failures: writeFailures,
     handle: writeWith('REPLACE', 200),
   },
   {
-    method: 'post',
+    ...write,
     path: `${ALLOCATION}/delete`,
-    family: 'telemetry',
     operationId: 'allocationDelete',
     summary: 'Hide all live records that match',
     description:
       'If nothing matches, the request succeeds with hiddenRecords 0. If the stream does not exist, the response is 400 with the code NOT_FOUND.',
-    scope: 'INGEST',
-    parameters: [idempotencyKey],
     body: bodyOf(selectorSchema, EXAMPLE),
     success: { status: 201, description: 'The records are hidden.', schema: receipt },
-    failures: writeFailures,
     handle: writeWith('DELETE', 201),
   },
 ];
 
 const MAX_RECORDS = 1000;
 
-const limitSchema = z.coerce.number().int().min(1).max(MAX_RECORDS).default(MAX_RECORDS);
-
 async function readRecords(call: Call): Promise<Reply> {
-  const limit = limitSchema.safeParse(call.query().get('limit') ?? undefined);
-  if (!limit.success) {
-    const message = `Must be a whole number from 1 to ${MAX_RECORDS}.`;
-    throw new ValidationError([{ path: ['limit'], code: 'BAD_VALUE', message }]);
-  }
+  const first = readLimit(call, MAX_RECORDS);
   const name = parameterOf(call, 'stream');
   const { db } = call.services;
   const stream = await findStream(db, call.principal.accountId, name);
   if (!stream) throw streamNotFound(name);
   call.services.keyHasher.note(stream);
-  const { rows } = await listRecords(db, stream, { first: limit.data, most: MAX_RECORDS });
+  const { rows } = await listRecords(db, stream, { first, most: MAX_RECORDS });
   return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
 }
 
@@ -245,7 +227,7 @@ const readsAndDeletes: Route[] = [
       {
         name: 'limit',
         in: 'query',
-        schema: limitSchema,
+        schema: limitUpTo(MAX_RECORDS),
         description: `Maximum number of records, 1 to ${MAX_RECORDS}. Defaults to ${MAX_RECORDS}.`,
       },
     ],

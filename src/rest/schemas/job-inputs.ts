@@ -41,13 +41,9 @@ const fields = {
   rescaleFunction: optional(rescaleFunction, null).meta({ description: descriptionOf(jobFields.rescaleFunction) }),
 } as const;
 
+const ignored = z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' });
 /** Fields of a response that are not settings. Clients may send them back; only the version is used. */
-const readOnly = {
-  id: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
-  createTime: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
-  updateTime: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
-  schedulerContext: z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' }),
-} as const;
+const readOnly = { id: ignored, createTime: ignored, updateTime: ignored, schedulerContext: ignored } as const;
 
 const version = z.int().nullish().meta({
   description: 'Expected version of the job. If another one is current, the response is 409 and nothing changes.',

@@ -4,7 +4,7 @@ import type { DimensionValues } from '../../db/json-columns.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
-import type { JobSettings } from '../../jobs/settings.ts';
+import { type JobSettings, pickSettings } from '../../jobs/settings.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
 import type { RunObjectRow, RunRow } from '../../runs/runs.ts';
 
@@ -99,28 +99,16 @@ function asObject(filter: readonly DimensionValues[]): Record<string, string[]> 
 /** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
 const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
 
-/** Returns the settings in the order of the documentation; jsonb does not keep an order. */
 function formatSettings(job: JobSettings) {
   return {
-    jobName: job.jobName,
-    description: job.description,
-    enabled: job.enabled,
-    email: job.email,
-    s3Url: job.s3Url,
+    ...pickSettings(job),
     bucketOwner: job.bucketOwner ?? null,
     format: lower(job.format),
     compression: lower(job.compression),
     aggregationBucket: lower(job.aggregationBucket),
-    timeZone: job.timeZone,
-    range: job.range,
-    endTimeOffset: job.endTimeOffset,
-    cron: job.cron,
-    scheduledTimeInSeconds: job.scheduledTimeInSeconds,
     meterApiNames: job.meterApiNames && [...job.meterApiNames],
     groupBy: job.groupBy && [...job.groupBy],
     filter: job.filter && asObject(job.filter),
-    sparse: job.sparse,
-    minimizeFresh: job.minimizeFresh,
     rescaleFunction: job.rescaleFunction && {
       function: lower(job.rescaleFunction.function),
       coefficient: exactNumber(job.rescaleFunction.coefficient),

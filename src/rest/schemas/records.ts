@@ -3,8 +3,13 @@ import { z } from 'zod';
 import type { Issue } from '../../errors/errors.ts';
 import { toRfc3339 } from '../../lib/iso-8601.ts';
 import { isExactNumber } from '../../lib/json-numbers.ts';
-import type { FilterEntry, Granularity } from '../../streams/pipeline/inputs.ts';
-import { MalformedRecord, type RecordInput, type SelectorInput } from '../../streams/pipeline/inputs.ts';
+import {
+  type FilterEntry,
+  type Granularity,
+  MalformedRecord,
+  type RecordInput,
+  type SelectorInput,
+} from '../../streams/pipeline/inputs.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-records.ts';
 import { decimal, DIMENSIONS_DOCUMENT, parseCounting, readDimensions, word } from './shapes.ts';
@@ -145,27 +150,31 @@ function isObject(value: unknown): value is Spelled {
 /** Shared, because a body may contain a million of them. */
 const NO_OBJECT = new MalformedRecord([{ path: [], code: 'BAD_TYPE', message: 'Must be an object.' }]);
 
-/** @param isListed whether the issues of a bad record are listed, or only counted */
-export function readRecord(value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | MalformedRecord {
+function parseSpelled<Value>(
+  schema: z.ZodType<Value>,
+  value: unknown,
+  stream: StreamOfRecords,
+  options: { readonly elementIsRequired: boolean; readonly isListed: boolean },
+): Value | MalformedRecord {
   if (!isObject(value)) return NO_OBJECT;
-  const spellings = spellingIssues(value, stream, true);
-  const parsed = isListed ? recordSchema.safeParse(value, { reportInput: true }) : parseCounting(recordSchema, value);
+  const spellings = spellingIssues(value, stream, options.elementIsRequired);
+  const parsed = options.isListed ? schema.safeParse(value, { reportInput: true }) : parseCounting(schema, value);
   if (!parsed.success) {
     if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
-    return new MalformedRecord(
-      [...toIssues(parsed.error.issues), ...spellings],
-      countIssues(parsed.error.issues) + spellings.length,
+    const issues = toIssues(parsed.error.issues).map((issue) =>
+      issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
+    return new MalformedRecord([...issues, ...spellings], countIssues(parsed.error.issues) + spellings.length);
   }
-  if (spellings.length > 0) return new MalformedRecord(spellings);
-  const { timestamp: at, granularity: bucket, filter: given, value: amount } = parsed.data;
-  return {
-    timestamp: at,
-    granularity: bucket,
-    filter: given,
-    elementName: elementOf(parsed.data) ?? '',
-    value: amount,
-  };
+  return spellings.length > 0 ? new MalformedRecord(spellings) : parsed.data;
+}
+
+/** @param isListed whether the issues of a bad record are listed, or only counted */
+export function readRecord(value: unknown, stream: StreamOfRecords, isListed = true): RecordInput | MalformedRecord {
+  const record = parseSpelled(recordSchema, value, stream, { elementIsRequired: true, isListed });
+  if (record instanceof MalformedRecord) return record;
+  const { timestamp: at, granularity: bucket, filter: given, value: amount } = record;
+  return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(record) ?? '', value: amount };
 }
 
 /** @param isListed whether the issues of a bad selector are listed, or only counted */
@@ -174,21 +183,10 @@ export function readSelector(
   stream: StreamOfRecords,
   isListed = true,
 ): SelectorInput | MalformedRecord {
-  if (!isObject(value)) return NO_OBJECT;
-  const spellings = spellingIssues(value, stream, false);
-  const parsed = isListed
-    ? selectorSchema.safeParse(value, { reportInput: true })
-    : parseCounting(selectorSchema, value);
-  if (!parsed.success) {
-    if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
-    const issues = toIssues(parsed.error.issues).map((issue) =>
-      issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
-    );
-    return new MalformedRecord([...issues, ...spellings], countIssues(parsed.error.issues) + spellings.length);
-  }
-  if (spellings.length > 0) return new MalformedRecord(spellings);
-  const { timestamp: at, granularity: bucket, filter: given } = parsed.data;
-  return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(parsed.data) };
+  const selector = parseSpelled(selectorSchema, value, stream, { elementIsRequired: false, isListed });
+  if (selector instanceof MalformedRecord) return selector;
+  const { timestamp: at, granularity: bucket, filter: given } = selector;
+  return { timestamp: at, granularity: bucket, filter: given, elementName: elementOf(selector) };
 }
 
 const VALUE_FORBIDDEN: Issue = {
