@@ -1,7 +1,4 @@
 /** Ends a command with exit code 1. The message is written for the operator: what is wrong and what to do. */
 export class CommandError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'CommandError';
-  }
+  override readonly name = 'CommandError';
 }

@@ -87,11 +87,8 @@ function pseudoRandom(...words: readonly string[]): number {
 
 /** Returns the dates from one to another, which is excluded. */
 export function datesBetween(from: string, to: string): string[] {
-  const dates: string[] = [];
-  for (let at = Date.parse(`${from}T00:00:00Z`); at < Date.parse(`${to}T00:00:00Z`); at += DAY_MS) {
-    dates.push(formatDate(new Date(at)));
-  }
-  return dates;
+  const days = (Date.parse(`${to}T00:00:00Z`) - Date.parse(`${from}T00:00:00Z`)) / DAY_MS;
+  return Array.from({ length: Math.max(0, days) }, (_, index) => addDays(from, index));
 }
 
 /** Returns the UTC date as YYYY-MM-DD. */

@@ -48,7 +48,11 @@ export function createRestServer({ services, edge, toPublicError, withinTime, do
     ? 'The routes are described at docs, below the base URL of this server.'
     : 'The description of the routes is disabled on this server (DOCS).';
   const notFound = (request: IncomingMessage, hint = advice): Answer =>
-    failureAnswer(unknownPath(request.method ?? 'GET', pathOf(request), hint));
+    failureAnswer({
+      status: 404,
+      code: 'NOT_FOUND',
+      message: `There is no ${request.method ?? 'GET'} ${pathOf(request)}. ${hint}`,
+    });
   const router = findMyWay({
     ignoreTrailingSlash: true,
     maxParamLength: MAX_PARAMETER,
@@ -146,7 +150,9 @@ async function admit(
   const caller = await edge.ofHeaders(request.headers);
   const { principal } = caller;
   if (principal === null) throw new Rejection(noKey(route.family, caller.problem));
-  if (!allows(principal.key.scopes, route.scope)) throw new Rejection(noScope(route));
+  if (!allows(principal.key.scopes, route.scope)) {
+    throw new Rejection({ status: 403, code: 'FORBIDDEN', message: `The API key lacks the scope ${route.scope}.` });
+  }
   const readText = async (): Promise<string> =>
     decodeBody(await limit.exclude(() => edge.readBody(request, caller, held)));
   return {
@@ -179,22 +185,6 @@ function noKey(family: Family, problem: KeyProblem): Failure {
     code: 'UNAUTHENTICATED',
     message: describeProblem(problem),
     headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': challengeOf(problem) },
-  };
-}
-
-function noScope({ scope }: Route): Failure {
-  return {
-    status: 403,
-    code: 'FORBIDDEN',
-    message: `The API key lacks the scope ${scope}.`,
-  };
-}
-
-function unknownPath(method: string, path: string, advice: string): Failure {
-  return {
-    status: 404,
-    code: 'NOT_FOUND',
-    message: `There is no ${method} ${path}. ${advice}`,
   };
 }
 

@@ -118,14 +118,8 @@ interface Move {
   readonly nextRunAt: Date | null;
 }
 
-interface JobPlan {
-  readonly inserts: (typeof runs.$inferInsert)[];
-  readonly ended: EndedRun[];
-  readonly mails: MailMessage[];
-}
-
 /** Decides which slots of a due job run, and which are superseded or missed. Throws if slots, windows or keys cannot be computed. */
-function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number): JobPlan {
+function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number) {
   const due = computeDueSlots(job, now);
   const plan = planCatchUp<Slot>({ waiting, due, cap });
   const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';

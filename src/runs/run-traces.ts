@@ -12,18 +12,12 @@ import {
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { encodeGlobalId } from '../lib/global-ids.ts';
 import { withSpan } from '../lib/spans.ts';
+import type { RunRow } from './runs.ts';
 
 // The trace of a run has the uuid of the run as its id, and the second half of that as the id of its root span. Servers that
 // work on the same run therefore need not exchange or store anything, and the id of the run is enough to find its trace.
 
-export interface TracedRun {
-  readonly id: string;
-  readonly jobId: string;
-  readonly accountId: bigint;
-  readonly trigger: string;
-  readonly scheduledFor: Date;
-  readonly createdAt: Date;
-}
+export type TracedRun = Pick<RunRow, 'id' | 'jobId' | 'accountId' | 'trigger' | 'scheduledFor' | 'createdAt'>;
 
 export interface SpanIds {
   readonly traceId: string;

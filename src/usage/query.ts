@@ -2,18 +2,14 @@
 // writes.
 import { arrayText } from '../db/array-text.ts';
 import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
-import { ELEMENT_NAMES, type Granularity } from '../streams/pipeline/inputs.ts';
+import { ELEMENT_NAMES } from '../streams/pipeline/inputs.ts';
+import type { StreamRow } from '../streams/stream-rows.ts';
 import { formatInZone } from '../lib/zoned-time.ts';
 import type { Buckets } from './buckets.ts';
 
 export const isElement = (name: string): boolean => ELEMENT_NAMES.has(name);
 
-export interface UsageStream {
-  readonly id: bigint;
-  readonly name: string;
-  readonly granularity: Granularity;
-  readonly dimensions: readonly string[];
-}
+export type UsageStream = Readonly<Pick<StreamRow, 'id' | 'name' | 'granularity' | 'dimensions'>>;
 
 export interface UsageSpec {
   readonly accountId: bigint;

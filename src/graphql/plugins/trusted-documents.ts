@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 
 class TrustedDocumentsError extends Error {
+  override readonly name = 'TrustedDocumentsError';
+
   constructor(path: string, problem: string) {
     super(`Sluice cannot start: the file ${path} of TRUSTED_DOCUMENTS ${problem}.`);
-    this.name = 'TrustedDocumentsError';
   }
 }
 

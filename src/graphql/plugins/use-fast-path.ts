@@ -1,4 +1,4 @@
-import { execute, type ExecutionArgs, executeRootSelectionSet, Kind, validateExecutionArgs } from 'graphql';
+import { execute, type ExecutionArgs, executeRootSelectionSet, getOperationAST, validateExecutionArgs } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { extractRecords } from './fast-path-variables.ts';
 
@@ -23,11 +23,8 @@ export function useFastPath(): Plugin {
 
 function executeOperation(args: ExecutionArgs) {
   const { document, operationName, variableValues } = args;
-  const operation = document.definitions.find(
-    (one) => one.kind === Kind.OPERATION_DEFINITION && (operationName == null || one.name?.value === operationName),
-  );
-  const extracted =
-    operation?.kind === Kind.OPERATION_DEFINITION && variableValues ? extractRecords(operation, variableValues) : null;
+  const operation = getOperationAST(document, operationName);
+  const extracted = operation && variableValues ? extractRecords(operation, variableValues) : null;
   const maxCoercionErrors = isLong(extracted?.rest ?? variableValues) ? 1 : 50;
   const bounded = { ...args, options: { ...args.options, maxCoercionErrors } };
   if (!extracted) return execute(bounded);

@@ -1,4 +1,4 @@
-import { type DocumentNode, Kind, type OperationDefinitionNode } from 'graphql';
+import { type DocumentNode, getOperationAST, Kind } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { recordOperation } from '../../http/request-context.ts';
 
@@ -15,11 +15,8 @@ export function useOperationNames(): Plugin {
  * field. The document is valid, so the schema bounds the number of results. Clients choose the names of operations, which
  * would make the number of metrics unbounded.
  */
-function formatOperation({ definitions }: DocumentNode, operationName: unknown): string {
-  const operation = definitions.find(
-    (one): one is OperationDefinitionNode =>
-      one.kind === Kind.OPERATION_DEFINITION && (operationName == null || one.name?.value === operationName),
-  );
+function formatOperation(document: DocumentNode, operationName?: string | null): string {
+  const operation = getOperationAST(document, operationName);
   if (!operation) return 'other';
   const [first, ...rest] = operation.selectionSet.selections;
   const isSingle =

@@ -42,17 +42,6 @@ export interface GraphQLContext {
   readonly isStillValid: () => Promise<boolean>;
 }
 
-export interface Loaders {
-  readonly streams: DataLoader<bigint, StreamRow | null>;
-  /** Keyed by the row, because both bounds of a stream take one statement. */
-  readonly loadStreamBounds: DataLoader<StreamRow, StreamBounds>;
-  readonly operations: DataLoader<bigint, OperationRow | null>;
-  readonly jobs: DataLoader<string, JobRow | null>;
-  readonly runs: DataLoader<string, RunRow | null>;
-  readonly runObjects: DataLoader<string, readonly RunObjectRow[]>;
-  readonly apiKeys: DataLoader<string, ApiKeyRow | null>;
-}
-
 /** Counts records for the rate of the API key. Throws RateLimitedError if the key has exceeded it. */
 export function countIntake({ principal, services }: GraphQLContext, records: number): void {
   if (!principal) throw new Error('A field without authScopes takes records.');
@@ -62,10 +51,7 @@ export function countIntake({ principal, services }: GraphQLContext, records: nu
 
 /** Adds the maximum page size to the arguments of a list. */
 export function limitPage<Args extends PageArguments>({ services }: GraphQLContext, args: Args): Args {
-  return {
-    ...args,
-    most: services.limits.maxPage,
-  };
+  return { ...args, most: services.limits.maxPage };
 }
 
 /** Returns the account of the request. Fields have authScopes, so a resolver that runs has a principal. */
@@ -85,7 +71,7 @@ export function createContext(services: Services, caller: Caller): GraphQLContex
     principal,
     keyProblem: caller.principal ? null : caller.problem,
     scopes: principal ? expandScopes(principal.key.scopes) : new Set(),
-    loaders: new LazyLoaders(db, principal?.accountId ?? null),
+    loaders: new Loaders(db, principal?.accountId ?? null),
     records: { count: 0 },
     isStillValid: async () =>
       caller.principal !== null && (await services.authenticator.authenticate(caller.secret)) !== null,
@@ -98,16 +84,16 @@ type ByIds<Id, Row> = (db: Db, accountId: bigint, ids: readonly Id[]) => Promise
  * Loaders that combine the ids of one tick into one statement. They cache nothing, because rows change during a subscription.
  * Each is created on first use: all seven take 3 KB per subscriber, and most operations use at most one.
  */
-class LazyLoaders implements Loaders {
+class Loaders {
   readonly #db: Db;
   readonly #accountId: bigint | null;
-  #streams: Loaders['streams'] | undefined;
-  #loadStreamBounds: Loaders['loadStreamBounds'] | undefined;
-  #operations: Loaders['operations'] | undefined;
-  #jobs: Loaders['jobs'] | undefined;
-  #runs: Loaders['runs'] | undefined;
-  #runObjects: Loaders['runObjects'] | undefined;
-  #apiKeys: Loaders['apiKeys'] | undefined;
+  #streams: DataLoader<bigint, StreamRow | null> | undefined;
+  #loadStreamBounds: DataLoader<StreamRow, StreamBounds> | undefined;
+  #operations: DataLoader<bigint, OperationRow | null> | undefined;
+  #jobs: DataLoader<string, JobRow | null> | undefined;
+  #runs: DataLoader<string, RunRow | null> | undefined;
+  #runObjects: DataLoader<string, readonly RunObjectRow[]> | undefined;
+  #apiKeys: DataLoader<string, ApiKeyRow | null> | undefined;
 
   constructor(db: Db, accountId: bigint | null) {
     this.#db = db;
@@ -118,6 +104,7 @@ class LazyLoaders implements Loaders {
     return (this.#streams ??= this.#byId(loadStreams));
   }
 
+  /** Keyed by the row, because both bounds of a stream take one statement. */
   get loadStreamBounds() {
     return (this.#loadStreamBounds ??= new DataLoader<StreamRow, StreamBounds>(
       (rows) => {

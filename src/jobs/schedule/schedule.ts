@@ -30,12 +30,7 @@ export function nextSlots(cron: string, timeZone: string, after: Date, count: nu
  * matter, and they are found without computing the others. Throws RangeError if the cron is invalid.
  */
 export function newestSlots(cron: string, timeZone: string, until: Date, notBefore: Date, limit: number): Date[] {
-  const slots: Date[] = [];
-  for (const slot of slotsDownFrom(requireFields(cron), timeZone, until, notBefore)) {
-    if (slots.length >= limit) break;
-    slots.push(slot);
-  }
-  return slots;
+  return slotsDownFrom(requireFields(cron), timeZone, until, notBefore).take(limit).toArray();
 }
 
 function requireFields(cron: string): CronFields {

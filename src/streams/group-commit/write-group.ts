@@ -4,7 +4,7 @@ import type { Db, Transaction } from '../../db/client.ts';
 import { Interner } from '../../lib/interner.ts';
 import { aggregate } from '../pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from '../pipeline/canonical.ts';
-import type { CanonicalRecords } from '../pipeline/records.ts';
+import { type CanonicalRecords, emptyColumns } from '../pipeline/records.ts';
 import type { OperationRecords } from '../sql/few-rows.ts';
 import {
   buildOperation,
@@ -125,13 +125,7 @@ export function mergeRecords(group: readonly GroupMember[]): MergedRecords {
   const filters = new Interner<CanonicalFilter>();
   const filterIds: string[] = [];
   const operationIds: bigint[] = [];
-  const columns = {
-    indexes: [] as number[],
-    bucketIndexes: [] as number[],
-    filterIndexes: [] as number[],
-    elements: [] as string[],
-    values: [] as string[],
-  };
+  const columns = emptyColumns();
   for (const { write, operation } of group) {
     const { records } = write;
     const bucketIndexes = records.buckets.map((start) => buckets.intern(start, start));

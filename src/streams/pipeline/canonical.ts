@@ -160,6 +160,10 @@ export class FilterReader {
   }
 }
 
+export function describeGranularity(expected: Granularity): string {
+  return `Must be ${expected}, the granularity of the stream.`;
+}
+
 export function describeDimensions(dimensions: readonly string[]): string {
   return dimensions.length === 0 ? 'none (an empty filter)' : dimensions.map((name) => `"${name}"`).join(', ');
 }

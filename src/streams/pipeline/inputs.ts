@@ -22,10 +22,7 @@ export interface RecordInput {
   readonly value: DecimalInput;
 }
 
-export interface SelectorInput {
-  readonly timestamp: string;
-  readonly granularity: Granularity;
-  readonly filter?: readonly FilterEntry[] | null | undefined;
+export interface SelectorInput extends Pick<RecordInput, 'timestamp' | 'granularity' | 'filter'> {
   readonly elementName?: string | null | undefined;
 }
 

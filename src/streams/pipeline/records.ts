@@ -6,6 +6,7 @@ import {
   type CanonicalFilter,
   type ReaderOptions,
   describeDimensions,
+  describeGranularity,
   FilterReader,
   type StreamShape,
 } from './canonical.ts';
@@ -103,11 +104,7 @@ export class RecordReader {
       }
     }
     if (this.#expected && input.granularity !== this.#expected.granularity) {
-      issues.add(
-        at('granularity'),
-        'GRANULARITY_DIFFERS',
-        `Must be ${this.#expected.granularity}, the granularity of the stream.`,
-      );
+      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', describeGranularity(this.#expected.granularity));
     }
     this.#batch.indexes.push(index);
     this.#batch.bucketIndexes.push(bucket);
@@ -125,7 +122,7 @@ export class RecordReader {
     if (code === 'DIMENSIONS_DIFFER' && JSON.stringify(shape.dimensions) === JSON.stringify(own.dimensions)) return;
     const message =
       code === 'GRANULARITY_DIFFERS'
-        ? `Must be ${shape.granularity}, the granularity of the stream.`
+        ? describeGranularity(shape.granularity)
         : describeDifference(shape.dimensions, own.dimensions);
     const field = code === 'GRANULARITY_DIFFERS' ? 'granularity' : 'filter';
     const named = Math.min(this.#count, MAX_LISTED_ISSUES);
@@ -154,7 +151,9 @@ function describeDifference(expected: readonly string[], actual: readonly string
 
 type Columns = Pick<CanonicalRecords, 'indexes' | 'bucketIndexes' | 'filterIndexes' | 'elements' | 'values'>;
 
-const emptyColumns = (): Columns => ({ indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] });
+export function emptyColumns(): Columns {
+  return { indexes: [], bucketIndexes: [], filterIndexes: [], elements: [], values: [] };
+}
 
 /** The issue of a record with the same key as another one. */
 export function duplicateKeyIssue(at: number, other: number): { code: IssueCode; message: string } {

@@ -6,12 +6,13 @@ import {
   type CanonicalFilter,
   type ReaderOptions,
   describeDimensions,
+  describeGranularity,
   EMPTY_FILTER,
   FilterReader,
   type StreamShape,
 } from './canonical.ts';
 import { reportMalformed, validateText, type Granularity, MalformedRecord, type SelectorInput } from './inputs.ts';
-import type { CanonicalRecords } from './records.ts';
+import { type CanonicalRecords, emptyColumns } from './records.ts';
 
 export interface CanonicalSelector {
   readonly granularity: Granularity;
@@ -65,11 +66,7 @@ export class SelectorReader {
     }
     const bucket = this.#buckets.read(input.timestamp, input.granularity, index, issues);
     if (shape && input.granularity !== shape.granularity) {
-      issues.add(
-        at('granularity'),
-        'GRANULARITY_DIFFERS',
-        `Must be ${shape.granularity}, the granularity of the stream.`,
-      );
+      issues.add(at('granularity'), 'GRANULARITY_DIFFERS', describeGranularity(shape.granularity));
     }
     const given = input.filter ?? [];
     const filterIndex = given.length === 0 ? -1 : this.#filters.read(given, () => at('filter'), issues);
@@ -108,13 +105,7 @@ export function extractWholeKeys(selectors: readonly CanonicalSelector[], shape:
   const keys = new Interner<CanonicalSelector>();
   const buckets = new Interner<string>();
   const filters = new Interner<CanonicalFilter>();
-  const columns = {
-    indexes: [] as number[],
-    bucketIndexes: [] as number[],
-    filterIndexes: [] as number[],
-    elements: [] as string[],
-    values: [],
-  };
+  const columns = emptyColumns();
   for (const [index, selector] of selectors.entries()) {
     const { bucket, element } = selector;
     const filter = selector.filter ?? EMPTY_FILTER;
