@@ -20,14 +20,6 @@ export interface UsageDates {
   readonly to: string;
 }
 
-interface StreamResponse {
-  readonly stream: { readonly lastTimestamp: string | null } | null;
-}
-
-interface SumResponse {
-  readonly allocationSum: { readonly __typename: string; readonly message?: string };
-}
-
 /** Complete days of one stream, up to MAX_RECORDS records. */
 interface Request {
   readonly stream: GeneratedStream;
@@ -72,7 +64,7 @@ async function findFirstMissingDate(
   { name }: GeneratedStream,
   dates: UsageDates,
 ): Promise<string> {
-  const { stream } = await client.request<StreamResponse>(
+  const { stream } = await client.request<{ stream: { lastTimestamp: string | null } | null }>(
     `query ($name: String!) { stream(name: $name) { lastTimestamp } }`,
     { name },
   );
@@ -95,7 +87,7 @@ function* buildRequests(stream: GeneratedStream, dates: readonly string[]): Gene
 }
 
 async function send(client: GraphQLClient, { stream, dates, records }: Request, startedAt: Date): Promise<void> {
-  const { allocationSum } = await client.request<SumResponse>(
+  const { allocationSum } = await client.request<{ allocationSum: { message?: string } }>(
     `mutation ($input: AllocationInput!) { allocationSum(input: $input) { __typename ... on UserError { message } } }`,
     {
       input: {

@@ -36,8 +36,8 @@ export interface Call {
   readonly untimed: <Value>(work: () => Promise<Value>) => Promise<Value>;
 }
 
+/** A response with the status of `success`. */
 export interface Reply {
-  readonly status: 200 | 201 | 204;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -73,7 +73,7 @@ export interface Route {
   readonly parameters?: readonly ParameterDocument[];
   readonly body?: BodyDocument;
   readonly success: {
-    readonly status: Reply['status'];
+    readonly status: 200 | 201 | 204;
     readonly description: string;
     readonly schema?: z.ZodType;
     readonly headers?: Readonly<Record<string, string>>;

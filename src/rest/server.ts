@@ -70,9 +70,10 @@ export function createRestServer({ services, edge, toPublicError, withinTime, do
       recordOperation('rest', operation);
       const held = edge.memory.open();
       try {
-        const { status, body, headers } = await withinTime(async (limit) =>
+        const { body, headers } = await withinTime(async (limit) =>
           route.handle(await admit(route, request, parameters, { services, edge, spellings, held }, limit)),
         );
+        const { status } = route.success;
         return body === undefined
           ? { status, headers: headers ?? {}, body: null }
           : { status, headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(body) };

@@ -6,22 +6,12 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { prefersHtml, takesCoding } from '../../http/accept.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { DAY_MS, graphiqlTabs, type GraphiqlTab } from './tabs.ts';
+import { DAY_MS, graphiqlTabs } from './tabs.ts';
 
 interface Page {
   /** 2.5 MB; uncompressed, the scripts and fonts take 10 MB. */
   readonly zipped: Buffer;
   readonly headers: Readonly<Record<string, string>>;
-}
-
-/** Options of @graphql-yoga/render-graphiql, which the page contains as JSON. */
-interface PageOptions {
-  readonly title: string;
-  readonly favicon: string;
-  readonly logo: string;
-  readonly subscriptionsProtocol: 'SSE';
-  readonly defaultTabs: readonly GraphiqlTab[];
-  readonly shouldPersistHeaders: false;
 }
 
 export function requestsPage({ method, headers }: IncomingMessage): boolean {
@@ -60,7 +50,7 @@ const ICON =
   '<path d="M6 11c4 0 4 3 8 3s4-3 8-3h4M6 17c4 0 4 3 8 3s4-3 8-3h4M6 23c4 0 4 3 8 3s4-3 8-3h4" fill="none" stroke="#fff" stroke-width="2.4" stroke-linecap="round" transform="translate(0 -2)"/></svg>';
 
 async function renderPage(now: Date): Promise<Page> {
-  const options: PageOptions = {
+  const options = {
     title: 'Sluice',
     favicon: `data:image/svg+xml;base64,${Buffer.from(ICON).toString('base64')}`,
     logo: ICON.replace('<svg ', '<svg width="28" height="28" '),

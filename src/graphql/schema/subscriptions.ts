@@ -41,31 +41,21 @@ export function followRuns(context: GraphQLContext, selection: RunSelection): As
     });
     try {
       for await (const run of feed.follow(selection, ending.signal)) await push(run);
-      if (revoked) throw revokedError();
+      if (revoked) throw new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
     } catch (error) {
-      if (error instanceof SlowSubscriberError) throw tooSlow();
-      if (error instanceof FeedStoppedError) throw serverShutsDown();
+      if (error instanceof SlowSubscriberError) {
+        const message = 'The client reads more slowly than runs change. Resubscribe to fewer runs, or read faster.';
+        throw new GraphQLError(message, { extensions: { code: 'SLOW_READER' } });
+      }
+      if (error instanceof FeedStoppedError) {
+        const message = 'The server is shutting down. Resubscribe to continue from the current state.';
+        throw new GraphQLError(message, { extensions: { code: 'UNAVAILABLE' } });
+      }
       throw error;
     } finally {
       stop();
       await remove();
     }
-  });
-}
-
-function revokedError(): GraphQLError {
-  return new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
-}
-
-function tooSlow(): GraphQLError {
-  return new GraphQLError('The client reads more slowly than runs change. Resubscribe to fewer runs, or read faster.', {
-    extensions: { code: 'SLOW_READER' },
-  });
-}
-
-function serverShutsDown(): GraphQLError {
-  return new GraphQLError('The server is shutting down. Resubscribe to continue from the current state.', {
-    extensions: { code: 'UNAVAILABLE' },
   });
 }
 

@@ -26,21 +26,26 @@ interface Field {
   readonly names?: readonly string[];
 }
 
-const MINUTE: Field = { name: 'minute', from: 0, to: 59 };
-const HOUR: Field = { name: 'hour', from: 0, to: 23 };
-const DAY_OF_MONTH: Field = { name: 'day-of-month', from: 1, to: 31 };
-const MONTH: Field = {
-  name: 'month',
-  from: 1,
-  to: 12,
-  names: ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC'],
-};
 const WEEKDAY: Field = {
   name: 'weekday',
   from: 0,
   to: 7,
   names: ['SUN', 'MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'],
 };
+
+/** In the order of an expression. */
+const FIELDS: readonly Field[] = [
+  { name: 'minute', from: 0, to: 59 },
+  { name: 'hour', from: 0, to: 23 },
+  { name: 'day-of-month', from: 1, to: 31 },
+  {
+    name: 'month',
+    from: 1,
+    to: 12,
+    names: ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC'],
+  },
+  WEEKDAY,
+];
 
 // A list of every minute has 143 characters.
 const LONGEST_EXPRESSION = 500;
@@ -54,19 +59,15 @@ export function parseCron(expression: string): CronFields | string {
   const trimmed = expression.trim();
   if (trimmed.length > LONGEST_EXPRESSION) return `A cron expression has at most ${LONGEST_EXPRESSION} characters.`;
   const texts = trimmed.split(/[ \t]+/);
-  const [minute, hour, dayOfMonth, month, weekday, ...more] = texts;
-  if (minute === undefined || hour === undefined || dayOfMonth === undefined) return describeFieldCount(texts);
-  if (month === undefined || weekday === undefined || more.length > 0) return describeFieldCount(texts);
-  const minutes = parseField(minute, MINUTE);
-  if (typeof minutes === 'string') return minutes;
-  const hours = parseField(hour, HOUR);
-  if (typeof hours === 'string') return hours;
-  const daysOfMonth = parseField(dayOfMonth, DAY_OF_MONTH);
-  if (typeof daysOfMonth === 'string') return daysOfMonth;
-  const months = parseField(month, MONTH);
-  if (typeof months === 'string') return months;
-  const weekdays = parseField(weekday, WEEKDAY);
-  if (typeof weekdays === 'string') return weekdays;
+  if (texts.length !== FIELDS.length) return describeFieldCount(texts);
+  const values: number[][] = [];
+  for (const [index, field] of FIELDS.entries()) {
+    const parsed = parseField(texts[index] ?? '', field);
+    if (typeof parsed === 'string') return parsed;
+    values.push(parsed);
+  }
+  const [, hour = '', dayOfMonth = '', , weekday = ''] = texts;
+  const [minutes = [], hours = [], daysOfMonth = [], months = [], weekdays = []] = values;
   return {
     minutes: ascending(minutes),
     hours: ascending(hours),

@@ -24,7 +24,7 @@ async function replaceJob(
 ): Promise<Reply> {
   const { services } = call;
   const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, settings));
-  return { status: 200, body: answerJob(call, job) };
+  return { body: answerJob(call, job) };
 }
 
 /** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
@@ -57,7 +57,6 @@ export const jobRoutes: readonly Route[] = [
       const asked = readPageParameters(call);
       const page = await listJobs(call.services.db, call.principal.accountId, asked);
       return {
-        status: 200,
         body: page.rows.map((job) => answerJob(call, job)),
         headers: buildNextLink(asked, page),
       };
@@ -81,7 +80,7 @@ export const jobRoutes: readonly Route[] = [
       const { services } = call;
       const { settings } = readJob(newJobSchema, await call.readJson(), services);
       const job = await createJob(services, call.principal.accountId, settings);
-      return { status: 201, body: answerJob(call, job) };
+      return { body: answerJob(call, job) };
     },
   },
   {
@@ -119,7 +118,7 @@ export const jobRoutes: readonly Route[] = [
       const context = { db, clock, canMail, maxFilledRows: limits.maxFilledRows };
       const id = job.id == null ? null : parseGlobalId('Job', job.id);
       const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));
-      return { status: 200, body: formatCheck(check) };
+      return { body: formatCheck(check) };
     },
   },
   {
@@ -131,7 +130,7 @@ export const jobRoutes: readonly Route[] = [
     scope: 'READ',
     success: { status: 200, description: 'The job.', schema: answeredJob },
     failures: MISSING,
-    handle: async (call) => ({ status: 200, body: answerJob(call, await findJob(call)) }),
+    handle: async (call) => ({ body: answerJob(call, await findJob(call)) }),
   },
   {
     method: 'put',
@@ -158,7 +157,7 @@ export const jobRoutes: readonly Route[] = [
     failures: MISSING,
     handle: async (call) => {
       await deleteJob(call.services, call.principal.accountId, jobIdOf(call));
-      return { status: 204 };
+      return {};
     },
   },
 ];

@@ -14,13 +14,8 @@ import { parseInput } from '../../validation/zod-issues.ts';
 // Runs of a job. These routes have no counterpart in Amberflo's API.
 
 async function formatRuns(call: Call, runs: readonly RunRow[]) {
-  const objects =
-    runs.length === 0
-      ? []
-      : await loadRunObjects(
-          call.services.db,
-          runs.map(({ id }) => id),
-        );
+  const ids = runs.map(({ id }) => id);
+  const objects = ids.length === 0 ? [] : await loadRunObjects(call.services.db, ids);
   const byRun = Map.groupBy(objects, ({ runId }) => runId);
   return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
 }
@@ -41,7 +36,7 @@ export const runRoutes: readonly Route[] = [
     handle: async (call) => {
       const { scheduledFor } = parseInput(manualRunSchema(call.services.clock), (await call.readJson()) ?? {});
       const run = await runJob(call.services, call.principal.accountId, jobIdOf(call), scheduledFor);
-      return { status: 200, body: formatRun(run, []) };
+      return { body: formatRun(run, []) };
     },
   },
   {
@@ -59,7 +54,6 @@ export const runRoutes: readonly Route[] = [
       const asked = readPageParameters(call);
       const page = await listRuns(call.services.db, call.principal.accountId, { ...asked, jobId: job.id });
       return {
-        status: 200,
         body: await formatRuns(call, page.rows),
         headers: buildNextLink(asked, page),
       };
@@ -80,7 +74,7 @@ export const runRoutes: readonly Route[] = [
       ]);
       const [run] = await formatRuns(call, runs);
       if (!run) throw new NotFoundError('There is no such run.');
-      return { status: 200, body: run };
+      return { body: run };
     },
   },
 ];

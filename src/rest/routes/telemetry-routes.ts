@@ -105,11 +105,8 @@ function accepted({ operation, replayed }: Receipt): z.output<typeof receipt> {
   };
 }
 
-function writeWith(kind: WriteKind, status: 200 | 201) {
-  return async (call: Call): Promise<Reply> => ({
-    status,
-    body: accepted(await ingestBody(call, kind, readTarget(call))),
-  });
+function writeWith(kind: WriteKind) {
+  return async (call: Call): Promise<Reply> => ({ body: accepted(await ingestBody(call, kind, readTarget(call))) });
 }
 
 /** Deprecated since the first version: these paths exist for clients that still use them. */
@@ -124,7 +121,6 @@ function deprecatedSum(from: string) {
     const up = pathOf(call.request).endsWith('/') ? '../' : '';
     const successor = `${up}${from}${encodeURIComponent(receipt.stream.name)}/sum`;
     return {
-      status: 200,
       body: accepted(receipt),
       headers: { Deprecation: DEPRECATED_AT, Link: `<${successor}>; rel="successor-version"` },
     };
@@ -146,7 +142,7 @@ const writes: Route[] = [
     summary: 'Add records. The value of a record key is the exact sum of its live records',
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success,
-    handle: writeWith('SUM', 200),
+    handle: writeWith('SUM'),
   },
   {
     ...write,
@@ -176,7 +172,7 @@ const writes: Route[] = [
     summary: 'Replace the records with the same bucket, filter and element',
     body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
     success,
-    handle: writeWith('REPLACE', 200),
+    handle: writeWith('REPLACE'),
   },
   {
     ...write,
@@ -187,7 +183,7 @@ const writes: Route[] = [
       'If nothing matches, the request succeeds with hiddenRecords 0. If the stream does not exist, the response is 400 with the code NOT_FOUND.',
     body: bodyOf(selectorSchema, EXAMPLE),
     success: { status: 201, description: 'The records are hidden.', schema: receipt },
-    handle: writeWith('DELETE', 201),
+    handle: writeWith('DELETE'),
   },
 ];
 
@@ -201,7 +197,7 @@ async function readRecords(call: Call): Promise<Reply> {
   if (!stream) throw streamNotFound(name);
   call.services.keyHasher.note(stream);
   const { rows } = await listRecords(db, stream, { first, most: MAX_RECORDS });
-  return { status: 200, body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
+  return { body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
 }
 
 const forceSchema = z.strictObject({ force: z.boolean().optional() });
@@ -269,11 +265,8 @@ const readsAndDeletes: Route[] = [
     handle: async (call) => {
       const force = await readForce(call);
       const context = { ...call.services, ended: call.ended };
-      const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), {
-        force,
-      });
+      const stream = await deleteStream(context, call.principal.accountId, parameterOf(call, 'stream'), { force });
       return {
-        status: 200,
         body: { message: 'Stream deleted', id: encodeGlobalId('Stream', stream.id), name: stream.name },
       };
     },
