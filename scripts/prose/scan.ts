@@ -77,9 +77,3 @@ export async function scanProse(
   }
   return { files, findings };
 }
-
-/** Paths from not-yet.txt: folders and files that still have to be rewritten. */
-export async function readNotYet(): Promise<string[]> {
-  const text = await readFile(join(import.meta.dirname, 'not-yet.txt'), 'utf8');
-  return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-}
