@@ -2,7 +2,7 @@ import { type Context, type Span, SpanStatusCode, type Tracer } from '@opentelem
 import pLimit from 'p-limit';
 import type { Logger } from 'pino';
 import { encodeGlobalId } from '../lib/global-ids.ts';
-import { consume, RUN_QUEUE, type RunMessage, wakeUpKey, type Queue } from '../db/queue.ts';
+import { consume, RUN_QUEUE, type RunMessage, formatWakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
 import { parseDestination } from '../jobs/destination.ts';
@@ -108,7 +108,7 @@ async function claimAndExecute(options: RunWorkerOptions, jobId: string, shutdow
   if (!claim) return;
   if ('pausedUntil' in claim) {
     const { pausedUntil } = claim;
-    await queue.sendAfter(RUN_QUEUE, { jobId }, { singletonKey: wakeUpKey(jobId, pausedUntil) }, pausedUntil);
+    await queue.sendAfter(RUN_QUEUE, { jobId }, { singletonKey: formatWakeUpKey(jobId, pausedUntil) }, pausedUntil);
     return;
   }
   const { run } = claim;

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { type Database, openDatabase } from '../db/client.ts';
-import { sessionConnection } from '../db/connection-options.ts';
+import { buildSessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { announcedDatabase } from '../local/announced-database.ts';
 import {
@@ -67,7 +67,7 @@ async function startDatabase(directory: DataDirectory, log: LocalLog): Promise<C
 }
 
 async function canConnect(url: string): Promise<boolean> {
-  const client = new SessionClient(sessionConnection(url, { applicationName: 'sluice-cli', connectMs: 5000 }));
+  const client = new SessionClient(buildSessionConnection(url, { applicationName: 'sluice-cli', connectMs: 5000 }));
   client.on('error', () => undefined);
   try {
     await client.connect();

@@ -1,5 +1,5 @@
 import { isWellFormed, MAX_SECRET, MIN_SECRET } from '../accounts/secrets.ts';
-import { addressProblem } from '../db/database-url.ts';
+import { findAddressProblem } from '../db/database-url.ts';
 import { isPrincipalArn } from '../exports/bucket-policy.ts';
 import { checked, flag, integer, oneOf, optional, origins, setting, text, url } from './setting.ts';
 
@@ -12,20 +12,20 @@ const MAX_INTEGER = Number.MAX_SAFE_INTEGER;
 export const SETTINGS = {
   databaseUrl: setting(
     'DATABASE_URL',
-    checked(addressProblem),
+    checked(findAddressProblem),
     'Connection string of PostgreSQL 15 or later. If it is not set, Sluice runs in local mode with its own database and S3.',
     // An empty value is usually a secret that was not found. A server with a new, empty database would seem to have lost all data.
     { ifEmpty: 'is set but empty. Unset it to use local mode' },
   ),
   databaseDirectUrl: setting(
     'DATABASE_DIRECT_URL',
-    checked(addressProblem),
+    checked(findAddressProblem),
     'Connection string of PostgreSQL itself, for LISTEN, the queue and migrations. Required if DATABASE_URL is a connection pooler such as PgBouncer.',
     { ifEmpty: 'is set but empty. Unset it unless DATABASE_URL is a connection pooler' },
   ),
   databaseReadUrl: setting(
     'DATABASE_READ_URL',
-    checked(addressProblem),
+    checked(findAddressProblem),
     'Connection string of a hot standby of DATABASE_URL. Exports read from it as soon as it has replayed their data.',
     { ifEmpty: 'is set but empty. Unset it to let exports read from DATABASE_URL' },
   ),

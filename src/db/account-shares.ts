@@ -25,15 +25,15 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
   const shares = new Map<bigint, Share>();
   let waiting = 0;
 
-  const waitIn = (share: Share): Promise<void> =>
+  const waitForSlot = (share: Share): Promise<void> =>
     new Promise((resolve, reject) => {
       waiting += 1;
       const end = (): void => {
         clearTimeout(timer);
-        share.waiting.delete(goOn);
+        share.waiting.delete(resume);
         waiting -= 1;
       };
-      const goOn = (): void => {
+      const resume = (): void => {
         end();
         resolve();
       };
@@ -41,10 +41,10 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
         end();
         reject(new AccountBusyError(limit));
       }, waitMs);
-      share.waiting.add(goOn);
+      share.waiting.add(resume);
     });
 
-  const leave = (accountId: bigint, share: Share): void => {
+  const releaseSlot = (accountId: bigint, share: Share): void => {
     const [next] = share.waiting;
     // The next request takes over the connection's slot, so the count stays the same.
     if (next) next();
@@ -55,19 +55,19 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
     let share = shares.get(accountId);
     if (!share) shares.set(accountId, (share = { used: 0, waiting: new Set() }));
     if (share.used < limit) share.used += 1;
-    else await waitIn(share);
-    const left = share;
+    else await waitForSlot(share);
+    const held = share;
     try {
       const client = await pool.connect();
       // The pool creates this function for each checkout.
       const release = client.release.bind(client);
       client.release = (error) => {
         release(error);
-        leave(accountId, left);
+        releaseSlot(accountId, held);
       };
       return client;
     } catch (error) {
-      leave(accountId, left);
+      releaseSlot(accountId, held);
       throw error;
     }
   };

@@ -3,7 +3,7 @@
 const ESCAPED = /[\\"]/g;
 
 /** Array of any texts. An item that is null becomes NULL. */
-export const arrayText = (items: readonly (string | null)[]): string => {
+export const formatArray = (items: readonly (string | null)[]): string => {
   let text = '';
   for (const item of items) {
     if (item === null) text += ',NULL';
@@ -14,4 +14,4 @@ export const arrayText = (items: readonly (string | null)[]): string => {
 };
 
 /** Array of items that never need quotes: numbers and timestamps. */
-export const plainArrayText = (items: readonly (string | number)[]): string => `{${items.join(',')}}`;
+export const formatPlainArray = (items: readonly (string | number)[]): string => `{${items.join(',')}}`;

@@ -26,7 +26,7 @@ export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
 const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
 
 /** Returns the database of the connection and its cluster. A standby returns the same as its primary. */
-export const WHICH_DATABASE =
+export const DATABASE_IDENTITY_SQL =
   'SELECT system_identifier::text AS cluster, current_database() AS database FROM pg_control_system()';
 
 /** Properties that the hash of a record key depends on besides the key. A restored dump may have another encoding or byte order. */
@@ -67,17 +67,17 @@ export interface Watermark {
  * Returns a watermark of the current state of the account's ledger. If another cluster wrote transaction ids of the account, they
  * are repaired first. Throws MovedError if the account moves meanwhile.
  */
-export const currentWatermark = async (db: Db, accountId: bigint): Promise<Watermark> => {
-  const watermark = await ownWatermark(db, accountId);
+export const takeWatermark = async (db: Db, accountId: bigint): Promise<Watermark> => {
+  const watermark = await tryTakeWatermark(db, accountId);
   if (watermark !== null) return watermark;
   await repairLedger(db, accountId);
-  const repaired = await ownWatermark(db, accountId);
+  const repaired = await tryTakeWatermark(db, accountId);
   if (repaired === null) throw new MovedError();
   return repaired;
 };
 
 /** Returns null if the ledger has to be repaired: a transaction that holds locks of other tables cannot wait for that. */
-export const ownWatermark = async (db: Executor, accountId: bigint): Promise<Watermark | null> => {
+export const tryTakeWatermark = async (db: Executor, accountId: bigint): Promise<Watermark | null> => {
   const { rows } = await db.execute<{ now: string; epoch: string; is_own: boolean }>(sql`
     SELECT ${SNAPSHOT} AS now, ${EPOCH} AS epoch, ${isOwn(sql`${accountId}::bigint`)} AS is_own
     FROM ledgers l WHERE l.account_id = ${accountId}`);
@@ -89,14 +89,14 @@ export const ownWatermark = async (db: Executor, accountId: bigint): Promise<Wat
  * Returns the epoch of the ledger. Compare it after a read with the epoch of the watermark: if they differ, the account moved or was
  * repaired meanwhile, and the result of the read is not consistent.
  */
-export const epochOf = async (db: Executor, accountId: bigint): Promise<string | undefined> => {
+export const readEpoch = async (db: Executor, accountId: bigint): Promise<string | undefined> => {
   const { rows } = await db.execute<{ epoch: string }>(
     sql`SELECT ${EPOCH} AS epoch FROM ledgers l WHERE l.account_id = ${accountId}`,
   );
   return rows[0]?.epoch;
 };
 
-/** Reads of an account that moves meanwhile, before asOfNow() throws. */
+/** Reads of an account that moves meanwhile, before readAsOfNow() throws. */
 const MAX_READS = 3;
 
 /**
@@ -104,18 +104,18 @@ const MAX_READS = 3;
  * that happens MAX_READS times.
  * @param read receives the snapshot of the watermark
  */
-export const asOfNow = async <Value>(
+export const readAsOfNow = async <Value>(
   db: Db,
   accountId: bigint,
   read: (tx: Transaction, snapshot: string) => Promise<Value>,
 ): Promise<Value> => {
   for (let reads = 1; reads <= MAX_READS; reads += 1) {
     const answer = await db.transaction(async (tx) => {
-      const watermark = await ownWatermark(tx, accountId);
+      const watermark = await tryTakeWatermark(tx, accountId);
       if (!watermark) return null;
       const value = await read(tx, watermark.snapshot);
       // Not awaited here, so that COMMIT is pipelined with it.
-      const readIn = epochOf(tx, accountId);
+      const readIn = readEpoch(tx, accountId);
       readIn.catch(() => undefined);
       return { value, readIn, epoch: watermark.epoch };
     });
@@ -126,7 +126,7 @@ export const asOfNow = async <Value>(
 };
 
 /** Inserts the account's row of `ledgers`, from which its ids are read, unless it exists. */
-export const openLedger = async (db: Executor, accountId: bigint): Promise<void> => {
+export const ensureLedger = async (db: Executor, accountId: bigint): Promise<void> => {
   await db.execute(sql`INSERT INTO ledgers (account_id) VALUES (${accountId}) ON CONFLICT (account_id) DO NOTHING`);
 };
 
@@ -136,7 +136,7 @@ const LEDGER_LOCK = sql.raw(`hashtextextended('ledger ' || account_id, 0)`);
  * Takes a lock that prevents repairs of the account's ids until the transaction ends, for statements that must find the same
  * operations. False while a repair is running. Use it only in a SELECT FROM a table of the account.
  */
-export const KEEPS_IDS = sql`pg_try_advisory_xact_lock_shared(${LEDGER_LOCK})`;
+export const TRY_LOCK_IDS = sql`pg_try_advisory_xact_lock_shared(${LEDGER_LOCK})`;
 
 const LEDGER_REPAIRED = channel('sluice.ledger-repaired');
 
@@ -162,7 +162,7 @@ export const watchRepairs = (
 };
 
 /** An id that every snapshot of every cluster sees as committed: initdb itself uses later ones. */
-const LONG_AGO = sql.raw(`'3'::xid8`);
+const FROZEN_XID = sql.raw(`'3'::xid8`);
 
 /** Timeout of a repair, which updates every operation of the account: there may be millions. */
 const STATEMENT_TIMEOUT = '1h';
@@ -179,10 +179,10 @@ export const repairLedger = async (db: Db, accountId: bigint): Promise<boolean> 
 };
 
 const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
-  await openLedger(tx, accountId);
+  await ensureLedger(tx, accountId);
   await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
   await tx.execute(sql`SELECT pg_advisory_xact_lock(${LEDGER_LOCK}) FROM ledgers WHERE account_id = ${accountId}`);
-  const { rows } = await tx.execute<Found>(sql`
+  const { rows } = await tx.execute<LedgerState>(sql`
     SELECT ${isOwn(sql`${accountId}::bigint`)} AS is_own, ${isForeign(sql`${accountId}::bigint`)} AS is_foreign,
       ${SYSTEM_IDENTIFIER} AS system_identifier,
       l.key_hashing AS hashed_by, ${KEY_HASHING} AS key_hashing, ${OLDEST_OPEN} AS oldest_open
@@ -195,11 +195,11 @@ const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
   // From the oldest open transaction, not from the end of the snapshot: an id between them can be that of another active
   // transaction.
   await tx.execute(sql`
-    UPDATE operations SET xid = ${LONG_AGO} WHERE account_id = ${accountId} AND xid >= ${found.oldest_open}::xid8`);
+    UPDATE operations SET xid = ${FROZEN_XID} WHERE account_id = ${accountId} AND xid >= ${found.oldest_open}::xid8`);
   await tx.execute(sql`
-    UPDATE streams SET created_xid = least(created_xid, ${LONG_AGO}),
-      deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN ${LONG_AGO} END,
-      totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN ${LONG_AGO} END
+    UPDATE streams SET created_xid = least(created_xid, ${FROZEN_XID}),
+      deleted_xid = CASE WHEN deleted_xid IS NOT NULL THEN ${FROZEN_XID} END,
+      totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN ${FROZEN_XID} END
     WHERE account_id = ${accountId} AND greatest(created_xid, deleted_xid, totals_merged_xid) >= ${found.oldest_open}::xid8`);
   await tx.execute(sql`
     UPDATE ledgers SET system_identifier = ${found.system_identifier}::bigint, key_hashing = ${found.key_hashing}
@@ -207,7 +207,7 @@ const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
   return found.is_foreign;
 };
 
-interface Found extends Record<string, unknown> {
+interface LedgerState extends Record<string, unknown> {
   readonly is_own: boolean;
   readonly is_foreign: boolean;
   readonly system_identifier: string;
@@ -233,7 +233,7 @@ export interface ForeignLedger {
 }
 
 /** Finds the accounts that need a repair, on every node of a distributed database. */
-export const foreignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
+export const findForeignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
   const { rows } = await db.execute<{ id: string; name: string }>(sql`
     SELECT a.id, a.name FROM ledgers l JOIN accounts a ON a.id = l.account_id
     WHERE ${isForeign(sql`l.account_id`)} ORDER BY a.id`);
@@ -243,6 +243,6 @@ export const foreignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
 /** Repairs all accounts that need it, and returns their number. */
 export const repairLedgers = async (db: Db): Promise<number> => {
   let repaired = 0;
-  for (const { accountId } of await foreignLedgers(db)) if (await repairLedger(db, accountId)) repaired += 1;
+  for (const { accountId } of await findForeignLedgers(db)) if (await repairLedger(db, accountId)) repaired += 1;
   return repaired;
 };

@@ -2,7 +2,7 @@ import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { createAccountShares } from './account-shares.ts';
-import { sessionNeeds } from './connection-options.ts';
+import { buildSessionNeeds } from './connection-options.ts';
 import { ACCOUNT_SETTING, ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { openPool } from './pool.ts';
 import { ScopedPool } from './scoped-pool.ts';
@@ -101,7 +101,7 @@ export const openDatabase = (options: DatabaseOptions): Database => {
   };
   const directUrl = options.directUrl ?? null;
   const isPooled = directUrl !== null;
-  const needs = sessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
+  const needs = buildSessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
   const open = (max: number, applicationName = options.applicationName): pg.Pool =>
     openPool(options.url, {
       ...limits,

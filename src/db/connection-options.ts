@@ -1,7 +1,12 @@
 import pg from 'pg';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { firstOptions, searchPathOf, type SessionNeeds, startUpOptions } from './session-settings.ts';
-import { TLS_PARAMETERS, tlsOptions } from './tls-options.ts';
+import {
+  buildTransactionOptions,
+  parseSearchPath,
+  type SessionNeeds,
+  buildSessionOptions,
+} from './session-settings.ts';
+import { TLS_PARAMETERS, buildTlsOptions } from './tls-options.ts';
 
 // The options of pg for every connection of Sluice.
 
@@ -41,31 +46,35 @@ export interface ConnectionOptions {
  * that contains SET LOCAL to the nodes as a whole, including the text that creates the tables. PostgreSQL without Citus ignores the
  * setting.
  */
-export const coordinatorConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, `${startUpOptions(sessionNeeds(url, purpose))} -c citus.propagate_set_commands=none`);
+export const buildCoordinatorConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(
+    url,
+    purpose,
+    `${buildSessionOptions(buildSessionNeeds(url, purpose))} -c citus.propagate_set_commands=none`,
+  );
 
 /** Returns the settings that the transactions of the connection need: see prelude.ts. */
-export const sessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
+export const buildSessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
   statementTimeoutMs: purpose.statementTimeoutMs ?? 0,
   idleInTransactionMs: purpose.idleInTransactionMs ?? 0,
-  searchPath: searchPathOf(optionsOf(url)),
+  searchPath: parseSearchPath(readOptions(url)),
 });
 
-/** For a connection whose statements are all in transactions that begin with preludeOf(). */
-export const transactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, purpose.isPooled ? null : firstOptions(sessionNeeds(url, purpose)));
+/** For a connection whose statements are all in transactions that begin with loadPrelude(). */
+export const buildTransactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(url, purpose, purpose.isPooled ? null : buildTransactionOptions(buildSessionNeeds(url, purpose)));
 
 /** For a connection to PostgreSQL itself with statements outside of transactions that Sluice begins, such as LISTEN. */
-export const sessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, startUpOptions(sessionNeeds(url, purpose)));
+export const buildSessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
+  withOptions(url, purpose, buildSessionOptions(buildSessionNeeds(url, purpose)));
 
 const withOptions = (
   url: string,
   { applicationName, connectMs }: ConnectionPurpose,
   options: string | null,
 ): ConnectionOptions => {
-  const own = optionsOf(url);
-  const ssl = tlsOptions(new URL(url).searchParams, () => hostOf(url));
+  const own = readOptions(url);
+  const ssl = buildTlsOptions(new URL(url).searchParams, () => parseHost(url));
   return {
     connectionString: withoutOwnParameters(url),
     ssl,
@@ -77,10 +86,10 @@ const withOptions = (
   };
 };
 
-const optionsOf = (url: string): string | null => new URL(url).searchParams.get('options');
+const readOptions = (url: string): string | null => new URL(url).searchParams.get('options');
 
 /** Returns the host as pg reads it: a name, an IP address, or the directory of a socket. */
-const hostOf = (url: string): string => new pg.Client({ connectionString: withoutOwnParameters(url) }).host;
+const parseHost = (url: string): string => new pg.Client({ connectionString: withoutOwnParameters(url) }).host;
 
 /** Removes the parameters that Sluice sets itself: pg would prefer those of the connection string. */
 const withoutOwnParameters = (url: string): string => {

@@ -57,7 +57,7 @@ export class CopyOut implements pg.Submittable {
         });
         continue;
       }
-      const { rows, rest } = this.#frames.takeOut(bytes);
+      const { rows, rest } = this.#frames.extractRows(bytes);
       if (rest) this.#giveBack(rest);
       if (rows.length > 0) yield rows;
       if (!rest) release(bytes);
@@ -100,7 +100,7 @@ const release = ({ buffer, byteLength }: Buffer): void => {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 };
 
-interface Taken {
+interface Extracted {
   readonly rows: Buffer;
   /** The first message that is pg's and everything after it; null while rows may follow. */
   readonly rest: Buffer | null;
@@ -115,7 +115,7 @@ class Frames {
   #left = 0;
 
   /** Moves the rows to the start of `bytes` and returns them. The bytes after them are invalid afterwards. */
-  takeOut(bytes: Buffer): Taken {
+  extractRows(bytes: Buffer): Extracted {
     let from = 0;
     let to = 0;
     for (;;) {

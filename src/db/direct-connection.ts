@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { type ConnectionPurpose, sessionConnection } from './connection-options.ts';
+import { type ConnectionPurpose, buildSessionConnection } from './connection-options.ts';
 import { sqlState } from './failures.ts';
 import { SessionClient } from './session-client.ts';
 import { SESSION_MARK } from './session-settings.ts';
@@ -24,7 +24,7 @@ const REFUSED_PARAMETERS = '08P01';
  * start-up parameters of the session or drops them. The caller ends the connection.
  */
 export const connectDirectly = async (url: string, purpose: ConnectionPurpose): Promise<pg.Client> => {
-  const client = new SessionClient({ ...sessionConnection(url, purpose), pipeline: true });
+  const client = new SessionClient({ ...buildSessionConnection(url, purpose), pipeline: true });
   // Without a listener, a connection that breaks later would end the process instead of failing the query.
   client.on('error', () => undefined);
   try {

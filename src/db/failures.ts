@@ -43,22 +43,22 @@ const INTERNAL_ERROR = 'XX000';
 const LOST_NODE =
   /^(?:server closed the connection|SSL SYSCALL error|SSL connection has been closed|could not (?:receive|send) data|connection not open|no connection to the server|lost synchronization with server|could not commit transaction for shard|failure on connection marked as essential)/;
 
-const causes = function* (error: unknown): Generator<Error> {
+const walkCauses = function* (error: unknown): Generator<Error> {
   for (let at = error; at instanceof Error; at = at.cause) yield at;
 };
 
 /** Returns the first error of the class among the error and its causes, or null. */
-export const causeOf = <Failure extends Error>(
+export const findCause = <Failure extends Error>(
   error: unknown,
   ofClass: abstract new (...args: never[]) => Failure,
 ): Failure | null => {
-  for (const cause of causes(error)) if (cause instanceof ofClass) return cause;
+  for (const cause of walkCauses(error)) if (cause instanceof ofClass) return cause;
   return null;
 };
 
 /** Returns the SQLSTATE of a database error. Drizzle wraps the error in another one, whose message contains SQL and values. */
 export const sqlState = (error: unknown): string | null => {
-  for (const cause of causes(error)) {
+  for (const cause of walkCauses(error)) {
     if ('code' in cause && typeof cause.code === 'string' && /^[0-9A-Z]{5}$/.test(cause.code)) return cause.code;
   }
   return null;
@@ -66,7 +66,7 @@ export const sqlState = (error: unknown): string | null => {
 
 /** Whether the database is unreachable, starting, stopping or out of resources, so that a retry may succeed. */
 export const isUnavailable = (error: unknown): boolean => {
-  for (const cause of causes(error)) {
+  for (const cause of walkCauses(error)) {
     if ('code' in cause && typeof cause.code === 'string') {
       const code = cause.code;
       if (code === INTERNAL_ERROR && LOST_NODE.test(cause.message)) return true;

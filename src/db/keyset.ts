@@ -46,4 +46,4 @@ const MAX_NAME = 256;
 export const canOccurInName = (text: string): boolean => text.length <= MAX_NAME && !text.includes('\u0000');
 
 /** Returns a LIKE pattern for texts that contain the given one, with its wildcards escaped. */
-export const containsPattern = (text: string): string => `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
+export const buildContainsPattern = (text: string): string => `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 import { repairLedgers } from './as-of.ts';
 import type { Db } from './client.ts';
-import { sessionNeeds } from './connection-options.ts';
+import { buildSessionNeeds } from './connection-options.ts';
 import { connectDirectly } from './direct-connection.ts';
 import { ALL_ACCOUNTS_SETTING } from './policies.ts';
 import { installQueue } from './queue.ts';
@@ -43,8 +43,8 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
   const client = await connectDirectly(databaseUrl, PURPOSE);
   try {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const db = onOneConnection(client, databaseUrl);
-    const { pending } = await migrationState(db);
+    const db = openOnConnection(client, databaseUrl);
+    const { pending } = await readMigrationState(db);
     await applyMigrations(db, { migrationsFolder: MIGRATIONS });
     await installQueue(databaseUrl);
     return { applied: pending, repaired: await repairLedgers(db) };
@@ -54,17 +54,17 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
 };
 
 /** Opens the database on one connection with access to the rows of all accounts, because migrations may change them. */
-const onOneConnection = (client: pg.Client, url: string): Db => {
+const openOnConnection = (client: pg.Client, url: string): Db => {
   const lent = Object.assign(client, { release: () => undefined });
   const pool = new ScopedPool(
     { connect: () => Promise.resolve(lent) },
-    { setting: `${ALL_ACCOUNTS_SETTING} = 'on'`, needs: sessionNeeds(url, PURPOSE) },
+    { setting: `${ALL_ACCOUNTS_SETTING} = 'on'`, needs: buildSessionNeeds(url, PURPOSE) },
   );
   return drizzle({ client: pool as unknown as pg.Pool, schema: tables });
 };
 
 /** Reads which migrations are applied. */
-export const migrationState = async (db: Db): Promise<MigrationState> => {
+export const readMigrationState = async (db: Db): Promise<MigrationState> => {
   const known = readMigrationFiles({ migrationsFolder: MIGRATIONS }).map((migration) => migration.folderMillis);
   const table = await db.execute<{ found: boolean }>(
     sql`SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS found`,

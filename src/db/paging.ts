@@ -37,7 +37,7 @@ export const encodeCursor = (key: readonly string[]): string => Buffer.from(JSON
 export const readPage = (
   args: PageArguments,
   keyLength: number,
-  valid: (key: readonly string[]) => boolean,
+  isValid: (key: readonly string[]) => boolean,
 ): PageRequest => {
   const { first, last, most = MAX_PAGE } = args;
   if (first != null && last != null) throw new BadUserInputError('Set first or last, not both.');
@@ -52,7 +52,7 @@ export const readPage = (
   const decode = (name: string, cursor: string | null | undefined): readonly string[] | null => {
     if (cursor == null) return null;
     const key = decodeCursor(cursor);
-    if (!key || key.length !== keyLength || !valid(key)) {
+    if (!key || key.length !== keyLength || !isValid(key)) {
       throw new BadUserInputError(`${name} is not a valid cursor of this list.`);
     }
     return key;
@@ -66,10 +66,10 @@ export const readPage = (
 };
 
 /** Longer than every cursor: the longest sort key contains the name of a stream. */
-const MAX_CURSOR = 4096;
+const MAX_CURSOR_LENGTH = 4096;
 
 const decodeCursor = (cursor: string): string[] | null => {
-  if (cursor.length > MAX_CURSOR) return null;
+  if (cursor.length > MAX_CURSOR_LENGTH) return null;
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
     return Array.isArray(key) && key.every((part) => typeof part === 'string') ? key : null;
@@ -79,7 +79,7 @@ const decodeCursor = (cursor: string): string[] | null => {
 };
 
 /** Returns the number of parts of a cursor's sort key; undefined if the cursor is not valid. */
-export const cursorLength = (cursor: string): number | undefined => decodeCursor(cursor)?.length;
+export const countCursorParts = (cursor: string): number | undefined => decodeCursor(cursor)?.length;
 
 /** Makes a page of up to limit + 1 rows, which are in the order of the request's direction. */
 export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Row> => {

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type ConnectionPurpose, transactionConnection } from './connection-options.ts';
+import { type ConnectionPurpose, buildTransactionConnection } from './connection-options.ts';
 
 /**
  * A connection is replaced after 10 minutes, so that a change of the server's settings is noticed (prelude.ts). Connecting
@@ -15,10 +15,10 @@ export interface PoolOptions extends ConnectionPurpose {
   readonly onConnectionError: (error: Error) => void;
 }
 
-/** Opens a pool for transactions that begin with preludeOf(). Nothing is connected before the first use. */
+/** Opens a pool for transactions that begin with loadPrelude(). Nothing is connected before the first use. */
 export function openPool(url: string, options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
-    ...transactionConnection(url, options),
+    ...buildTransactionConnection(url, options),
     max: options.max,
     pipeline: true,
     idleTimeoutMillis: options.idleMs,

@@ -1,17 +1,17 @@
 import type pg from 'pg';
 import type { Writable } from 'node:stream';
 import {
-  limitOfTransactions,
-  localSettings,
-  READING_SETTINGS,
-  READING_VERSION,
+  buildTransactionTimeoutRemoval,
+  buildLocalSettings,
+  buildSettingsQuery,
+  READ_VERSION_SQL,
   type SessionNeeds,
   type SettingRow,
   type VersionRow,
 } from './session-settings.ts';
 
 /** The SET LOCAL statements of each connection, since its first transaction. */
-const known = new WeakMap<pg.ClientBase, readonly string[]>();
+const preludes = new WeakMap<pg.ClientBase, readonly string[]>();
 
 /**
  * The SET LOCAL statements that each transaction of this connection begins with: those whose values differ from what Sluice
@@ -22,17 +22,17 @@ const known = new WeakMap<pg.ClientBase, readonly string[]>();
  * in transaction mode may put newer sessions behind an open one; both are noticed when the connection is replaced (pool.ts
  * bounds its life). The level of a transaction and jit do not depend on it.
  */
-export const preludeOf = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {
-  const prelude = known.get(client);
+export const loadPrelude = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {
+  const prelude = preludes.get(client);
   if (prelude) return prelude;
-  const version = await client.query<VersionRow>(READING_VERSION);
+  const version = await client.query<VersionRow>(READ_VERSION_SQL);
   sendTogether(client);
-  const statements = READING_SETTINGS(limitOfTransactions(version.rows), needs);
+  const statements = buildSettingsQuery(buildTransactionTimeoutRemoval(version.rows), needs);
   const answers = await Promise.allSettled(statements.map((text) => client.query<SettingRow>(text)));
   for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
   const rows = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value.rows : []));
-  const read = localSettings(rows, needs);
-  known.set(client, read);
+  const read = buildLocalSettings(rows, needs);
+  preludes.set(client, read);
   return read;
 };
 

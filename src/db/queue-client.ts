@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { SessionClient } from './session-client.ts';
 import { BEGIN_WRITING } from './session-settings.ts';
-import { statementName } from './statement-names.ts';
+import { nameStatement } from './statement-names.ts';
 
 /**
  * Client for the connections of pg-boss, whose statements cannot be changed otherwise. It names every statement that has values: to
@@ -15,5 +15,5 @@ QueueClient.prototype.query = function query(this: pg.Client, ...sent: unknown[]
   const [text, values, ...rest] = sent;
   if (text === 'BEGIN') return Reflect.apply(send, this, [BEGIN_WRITING, values, ...rest]);
   const isNamed = typeof text === 'string' && Array.isArray(values) && values.length > 0;
-  return Reflect.apply(send, this, isNamed ? [{ name: statementName(text), text, values }, ...rest] : sent);
+  return Reflect.apply(send, this, isNamed ? [{ name: nameStatement(text), text, values }, ...rest] : sent);
 } as pg.Client['query'];

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Db, Transaction } from './client.ts';
-import { coordinatorConnection } from './connection-options.ts';
+import { buildCoordinatorConnection } from './connection-options.ts';
 import { QueueClient } from './queue-client.ts';
 
 /**
@@ -49,7 +49,7 @@ const OWN_CLIENT = { Client: QueueClient };
 export const openQueue = (options: QueueOptions): PgBoss => {
   const queue = new PgBoss({
     ...OWN_CLIENT,
-    ...coordinatorConnection(options.url, { applicationName: options.applicationName }),
+    ...buildCoordinatorConnection(options.url, { applicationName: options.applicationName }),
     schema: QUEUE_SCHEMA,
     max: 3,
     schedule: false,
@@ -69,7 +69,7 @@ export const openQueue = (options: QueueOptions): PgBoss => {
 export const installQueue = async (databaseUrl: string): Promise<void> => {
   const queue = new PgBoss({
     ...OWN_CLIENT,
-    ...coordinatorConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
+    ...buildCoordinatorConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
     schema: QUEUE_SCHEMA,
     max: 1,
     schedule: false,
@@ -108,7 +108,7 @@ export interface RunWakeUp {
  * Returns the key of a message: up to one message with the same key waits. The key of a later message contains its time, so that an
  * immediate message is not dropped because another one waits, for example for an attempt in a minute.
  */
-export const wakeUpKey = (jobId: string, startAfter?: Date | null): string =>
+export const formatWakeUpKey = (jobId: string, startAfter?: Date | null): string =>
   startAfter ? `${jobId} at ${startAfter.toISOString()}` : jobId;
 
 /**
@@ -123,7 +123,7 @@ export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly
       .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1))
       .map(({ jobId, startAfter }) => ({
         data: { jobId } satisfies RunMessage,
-        singletonKey: wakeUpKey(jobId, startAfter),
+        singletonKey: formatWakeUpKey(jobId, startAfter),
         ...(startAfter && { startAfter }),
       })),
     { db: fromDrizzle(tx, sql) },
@@ -141,7 +141,7 @@ export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly 
 };
 
 /** Whether the tables of the queue exist and contain Sluice's queues. */
-export const queueIsInstalled = async (db: Db): Promise<boolean> => {
+export const isQueueInstalled = async (db: Db): Promise<boolean> => {
   const schema = sql.raw(QUEUE_SCHEMA);
   const tables = await db.execute<{ found: boolean }>(
     sql`SELECT to_regclass('${schema}.version') IS NOT NULL AND to_regclass('${schema}.queue') IS NOT NULL AS found`,

@@ -3,12 +3,12 @@ import type pg from 'pg';
 import { yieldToEventLoop, BYTES_PER_TICK } from '../lib/event-loop.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import type { Db } from './client.ts';
-import { type ConnectionPurpose, sessionNeeds } from './connection-options.ts';
+import { type ConnectionPurpose, buildSessionNeeds } from './connection-options.ts';
 import { CopyOut } from './copy-out.ts';
 import { isUnavailable } from './failures.ts';
 import { ACCOUNT_SETTING } from './policies.ts';
 import { openPool } from './pool.ts';
-import { preludeOf, sendTogether } from './prelude.ts';
+import { loadPrelude, sendTogether } from './prelude.ts';
 import { BEGIN_READING, type SessionNeeds } from './session-settings.ts';
 import * as tables from './tables.ts';
 
@@ -71,7 +71,7 @@ export function createRowReaders({ url, max, connectMs, isPooled = false }: RowR
     // The statement that uses the connection fails too, and its error is reported.
     onConnectionError: () => undefined,
   });
-  const needs = sessionNeeds(url, PURPOSE);
+  const needs = buildSessionNeeds(url, PURPOSE);
   let stopped: Promise<void> | undefined;
   return {
     async open(accountId, signal) {
@@ -132,7 +132,7 @@ async function startReading(
     const texts = [
       ...before,
       BEGIN_READING,
-      ...(await preludeOf(client, needs)),
+      ...(await loadPrelude(client, needs)),
       CHECKS_CONNECTION,
       // For the transaction: a distributed database does not pass settings of a session on to its nodes.
       `SET LOCAL ${ACCOUNT_SETTING} = '${accountId}'`,

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { isCanceled, isUnavailable } from './failures.ts';
-import { preludeOf, sendTogether } from './prelude.ts';
+import { loadPrelude, sendTogether } from './prelude.ts';
 import { BEGIN_WRITING, type SessionNeeds } from './session-settings.ts';
-import { statementName } from './statement-names.ts';
+import { nameStatement } from './statement-names.ts';
 
 /** A statement as drizzle passes it. */
 interface Statement {
@@ -21,10 +21,10 @@ interface ScopedClient {
 const NOTHING: pg.QueryResult = { command: '', rowCount: null, oid: 0, fields: [], rows: [] };
 
 /** Number of connections that may fail to read their settings before the failure is reported. */
-const MAX_READINGS = 5;
+const MAX_PRELUDE_ATTEMPTS = 5;
 
 /** Maximum number of values of a prepared statement. The claim of a run has 15. */
-const MOST_VALUES = 20;
+const MAX_PREPARED_VALUES = 20;
 
 /** A pool, or one connection that is returned by each call. */
 export interface ClientSource {
@@ -60,8 +60,8 @@ export class ScopedPool {
 
   #named(statement: Statement, values: unknown[]): Statement {
     // A statement with a list of values has another text for each length, and the connection would keep them all.
-    if (!this.#options.prepares || values.length === 0 || values.length > MOST_VALUES) return statement;
-    return { ...statement, name: statementName(statement.text) };
+    if (!this.#options.prepares || values.length === 0 || values.length > MAX_PREPARED_VALUES) return statement;
+    return { ...statement, name: nameStatement(statement.text) };
   }
 
   /** Returns a connection and the statements that each of its transactions begins with. */
@@ -69,13 +69,13 @@ export class ScopedPool {
     for (let attempt = 1; ; attempt += 1) {
       const client = await this.#source.connect();
       try {
-        const prelude = await preludeOf(client, this.#options.needs);
+        const prelude = await loadPrelude(client, this.#options.needs);
         return { client, beginning: [BEGIN_WRITING, ...prelude, `SET LOCAL ${this.#options.setting}`] };
       } catch (error) {
         client.release(error as Error);
         // Behind a pooler, defaults of the server such as idle_in_transaction_session_timeout = 1 hold until the settings are
         // read. Nothing has been written yet, so another connection may try.
-        if (attempt === MAX_READINGS || !(isCanceled(error) || isUnavailable(error))) throw error;
+        if (attempt === MAX_PRELUDE_ATTEMPTS || !(isCanceled(error) || isUnavailable(error))) throw error;
       }
     }
   }

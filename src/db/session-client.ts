@@ -1,11 +1,11 @@
 import pg from 'pg';
-import { limitOfTransactions, READING_VERSION, type VersionRow } from './session-settings.ts';
+import { buildTransactionTimeoutRemoval, READ_VERSION_SQL, type VersionRow } from './session-settings.ts';
 
 type Callback = ((error: Error) => void) | ((error: null, client: pg.Client) => void);
 
 /**
- * Client for sessionConnection(). It first removes transaction_timeout, which cannot be a start-up parameter, because older versions
- * of PostgreSQL reject a parameter that they do not know.
+ * Client for buildSessionConnection(). It first removes transaction_timeout, which cannot be a start-up parameter, because older
+ * versions of PostgreSQL reject a parameter that they do not know.
  */
 export class SessionClient extends pg.Client {
   /**
@@ -28,8 +28,8 @@ export class SessionClient extends pg.Client {
   async #connect(): Promise<pg.Client> {
     await super.connect();
     try {
-      const { rows } = await this.query<VersionRow>(READING_VERSION);
-      const limit = limitOfTransactions(rows);
+      const { rows } = await this.query<VersionRow>(READ_VERSION_SQL);
+      const limit = buildTransactionTimeoutRemoval(rows);
       if (limit !== null) await this.query(`SET ${limit}`);
       return this;
     } catch (error) {

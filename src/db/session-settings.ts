@@ -36,17 +36,17 @@ const TRANSACTION_TIMEOUT = 'transaction_timeout';
 const FIRST_WITH_TRANSACTION_TIMEOUT = 170_000;
 
 /** Sent as a separate message without a transaction, so that even a timeout of 1 ms does not end it. */
-export const READING_VERSION = 'SHOW server_version_num';
+export const READ_VERSION_SQL = 'SHOW server_version_num';
 
 export interface VersionRow {
   readonly server_version_num: string;
 }
 
 /** Returns the assignment that removes transaction_timeout, for SET or SET LOCAL; null if the server does not have it. */
-export const limitOfTransactions = ([row]: readonly VersionRow[]): string | null =>
+export const buildTransactionTimeoutRemoval = ([row]: readonly VersionRow[]): string | null =>
   Number(row?.server_version_num) >= FIRST_WITH_TRANSACTION_TIMEOUT ? `${TRANSACTION_TIMEOUT} = 0` : null;
 
-const needsOf = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
+const listNeeds = ({ statementTimeoutMs, idleInTransactionMs, searchPath }: SessionNeeds): readonly Need[] => [
   // Timeouts come before statements that may take long.
   { name: TRANSACTION_TIMEOUT, value: '0' },
   { name: 'statement_timeout', value: String(statementTimeoutMs) },
@@ -90,9 +90,9 @@ export interface SettingRow {
 
 /**
  * Returns the statements of the transaction that reads the settings of a connection; the last but one returns SettingRows.
- * @param limit the result of removeTransactionTimeout()
+ * @param limit the result of buildTransactionTimeoutRemoval()
  */
-export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): readonly string[] => [
+export const buildSettingsQuery = (limit: string | null, needs: SessionNeeds): readonly string[] => [
   BEGIN_READING,
   ...(limit === null ? [] : [`SET LOCAL ${limit}`]),
   `SET LOCAL statement_timeout = ${needs.statementTimeoutMs}`,
@@ -101,7 +101,7 @@ export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): rea
   'SET LOCAL search_path = pg_catalog',
   // The value of the session, not of this transaction.
   `SELECT lower(name) AS name, reset_val AS setting FROM pg_settings
-   WHERE lower(name) IN (${needsOf(needs)
+   WHERE lower(name) IN (${listNeeds(needs)
      .map(({ name }) => `'${name}'`)
      .join(', ')}) OR name LIKE 'enable_%' AND boot_val = 'on' AND reset_val = 'off'`,
   'COMMIT',
@@ -112,9 +112,9 @@ export const READING_SETTINGS = (limit: string | null, needs: SessionNeeds): rea
  * differs from what Sluice needs, and always jit. The settings of the nodes of a distributed database are not known here, and SET
  * LOCAL is forwarded to them.
  */
-export const localSettings = (rows: readonly SettingRow[], needs: SessionNeeds): readonly string[] => {
+export const buildLocalSettings = (rows: readonly SettingRow[], needs: SessionNeeds): readonly string[] => {
   const found = new Map(rows.map(({ name, setting }) => [name, setting]));
-  const wanted = needsOf(needs).filter(({ name, value, serves }) => {
+  const wanted = listNeeds(needs).filter(({ name, value, serves }) => {
     if (name === 'jit') return true;
     const own = found.get(name);
     // A setting that this version of PostgreSQL does not have is not in the rows.
@@ -145,9 +145,9 @@ const NOT_AT_START_UP = new Set([TRANSACTION_TIMEOUT, 'force_parallel_mode', 'de
  * Returns the start-up parameter `options` for a connection with statements outside of transactions that Sluice begins: the queue,
  * the migrations, LISTEN. Poolers do not accept it.
  */
-export const startUpOptions = (needs: SessionNeeds): string =>
+export const buildSessionOptions = (needs: SessionNeeds): string =>
   [
-    ...needsOf(needs).filter(({ name }) => !NOT_AT_START_UP.has(name)),
+    ...listNeeds(needs).filter(({ name }) => !NOT_AT_START_UP.has(name)),
     ...PLANNER_SWITCHES,
     { name: 'default_transaction_isolation', value: 'read committed' },
     { name: 'default_transaction_read_only', value: 'off' },
@@ -155,17 +155,17 @@ export const startUpOptions = (needs: SessionNeeds): string =>
     IDLE_FOREVER,
     { name: SESSION_MARK, value: 'on' },
   ]
-    .map(asOption)
+    .map(formatOption)
     .join(' ');
 
 /**
- * Returns the start-up parameter `options` for a connection whose statements are all in transactions with localSettings(): the
+ * Returns the start-up parameter `options` for a connection whose statements are all in transactions with buildLocalSettings(): the
  * timeouts, because one of 1 ms would end BEGIN itself, and the search path, whose usual default differs from the one that is
  * needed. As start-up parameters they cost no message in each transaction.
  */
-export const firstOptions = (needs: SessionNeeds): string =>
-  [...needsOf(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER, ONLY_IN_TRANSACTIONS]
-    .map(asOption)
+export const buildTransactionOptions = (needs: SessionNeeds): string =>
+  [...listNeeds(needs).filter(({ name }) => AT_FIRST.has(name)), IDLE_FOREVER, ONLY_IN_TRANSACTIONS]
+    .map(formatOption)
     .join(' ');
 
 /**
@@ -176,7 +176,7 @@ const ONLY_IN_TRANSACTIONS: Need = { name: 'default_transaction_read_only', valu
 
 const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'search_path']);
 
-const asOption = ({ name, value }: Need): string => `-c ${name}=${escapeOption(value)}`;
+const formatOption = ({ name, value }: Need): string => `-c ${name}=${escapeOption(value)}`;
 
 /** PostgreSQL splits the options at blanks without a backslash before them. */
 const escapeOption = (value: string): string => value.replaceAll(/[\\ ]/g, String.raw`\$&`);
@@ -184,7 +184,7 @@ const escapeOption = (value: string): string => value.replaceAll(/[\\ ]/g, Strin
 const OPTION = /(?:^|\s)(?:-c\s*|--)([\w.-]+)=((?:\\.|[^\s\\])*)/g;
 
 /** Returns the search path of the connection string's options, else the schema of Sluice's tables. */
-export const searchPathOf = (options: string | null): string => {
+export const parseSearchPath = (options: string | null): string => {
   let chosen: string | undefined;
   for (const [, name = '', value] of (options ?? '').matchAll(OPTION)) {
     if (name.replaceAll('-', '_').toLowerCase() === 'search_path') chosen = value?.replaceAll(/\\(.)/g, '$1');

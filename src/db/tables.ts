@@ -28,7 +28,7 @@ const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
 /** Sorted and compared bytewise, so that an export does not depend on the locale of the database. */
 const bytewiseText = customType<{ data: string }>({ dataType: () => 'text collate "C"' });
 const numeric = customType<{ data: string }>({ dataType: () => 'numeric' });
-const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
+const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
 const id64 = (name: string) => bigint(name, { mode: 'bigint' });
 
 export const accountIds = pgSequence('account_ids');
@@ -43,7 +43,7 @@ export const accounts = pgTable(
       .primaryKey()
       .default(sql`nextval('account_ids')`),
     name: text('name').notNull(),
-    createdAt: moment('created_at').notNull().defaultNow(),
+    createdAt: timestamptz('created_at').notNull().defaultNow(),
   },
   (table) => [uniqueIndex('accounts_name').on(table.name), ...ownedBy(sql`id`)],
 );
@@ -59,10 +59,10 @@ export const apiKeys = pgTable(
     prefix: text('prefix').notNull(),
     secretSha256: bytea('secret_sha256').notNull(),
     scopes: text('scopes').array().notNull(),
-    createdAt: moment('created_at').notNull().defaultNow(),
+    createdAt: timestamptz('created_at').notNull().defaultNow(),
     /** Written at most once a minute. */
-    lastUsedAt: moment('last_used_at'),
-    revokedAt: moment('revoked_at'),
+    lastUsedAt: timestamptz('last_used_at'),
+    revokedAt: timestamptz('revoked_at'),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -82,9 +82,9 @@ export const streams = pgTable(
     granularity: text('granularity').$type<'HOURLY' | 'DAILY' | 'MONTHLY'>().notNull(),
     /** Sorted bytewise. */
     dimensions: text('dimensions').array().notNull(),
-    createdAt: moment('created_at').notNull(),
+    createdAt: timestamptz('created_at').notNull(),
     createdXid: xid8('created_xid').notNull(),
-    deletedAt: moment('deleted_at'),
+    deletedAt: timestamptz('deleted_at'),
     deletedXid: xid8('deleted_xid'),
     /** The totals of all operations before this transaction are merged; null if none are. */
     totalsMergedXid: xid8('totals_merged_xid'),
@@ -147,7 +147,7 @@ export const operations = pgTable(
       .default(sql`nextval('operation_ids')`),
     streamId: id64('stream_id').notNull(),
     kind: text('kind').$type<'SUM' | 'REPLACE' | 'DELETE' | 'DELETE_STREAM'>().notNull(),
-    receivedAt: moment('received_at').notNull(),
+    receivedAt: timestamptz('received_at').notNull(),
     /** The transaction that wrote the operation. A watermark decides by it whether a reader sees the operation. */
     xid: xid8('xid').notNull(),
     insertedRecords: bigint('inserted_records', { mode: 'number' }).notNull(),
@@ -160,7 +160,7 @@ export const operations = pgTable(
      * A time shortly before COMMIT, which may be long after receivedAt: a reader that started before it may still need the records
      * that the operation hid. Null if it hid none, and for operations of older versions.
      */
-    endedAt: moment('ended_at'),
+    endedAt: timestamptz('ended_at'),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -182,7 +182,7 @@ export const records = pgTable(
   {
     accountId: id64('account_id').notNull(),
     streamId: id64('stream_id').notNull(),
-    bucketStart: moment('bucket_start').notNull(),
+    bucketStart: timestamptz('bucket_start').notNull(),
     filterId: id64('filter_id').notNull(),
     element: bytewiseText('element').notNull(),
     value: numeric('value').notNull(),
@@ -211,7 +211,7 @@ export const totals = pgTable(
   {
     accountId: id64('account_id').notNull(),
     streamId: id64('stream_id').notNull(),
-    bucketStart: moment('bucket_start').notNull(),
+    bucketStart: timestamptz('bucket_start').notNull(),
     filterId: id64('filter_id').notNull(),
     /** 0 for the sum of all merged operations. */
     operationId: id64('operation_id').notNull(),
@@ -240,13 +240,13 @@ export const stagedBatches = pgTable(
     accountId: id64('account_id').notNull(),
     requestId: uuid('request_id').notNull(),
     number: integer('number').notNull(),
-    stagedAt: moment('staged_at')
+    stagedAt: timestamptz('staged_at')
       .notNull()
       .default(sql`now()`),
     /** Index of the first record in the request. */
     firstIndex: bigint('first_index', { mode: 'number' }).notNull(),
     /** The distinct bucket starts of the batch. */
-    bucketStarts: moment('bucket_starts').array().notNull(),
+    bucketStarts: timestamptz('bucket_starts').array().notNull(),
     /** Indexes into bucketStarts, 1-based. */
     bucketIndexes: integer('bucket_places')
       .array()
@@ -279,10 +279,10 @@ export const jobs = pgTable(
     destination: text('destination').notNull(),
     version: integer('version').notNull().default(1),
     /** The next slot. Null if the job is disabled or deleted, or its schedule has ended. */
-    nextRunAt: moment('next_run_at'),
-    createdAt: moment('created_at').notNull(),
-    updatedAt: moment('updated_at').notNull(),
-    deletedAt: moment('deleted_at'),
+    nextRunAt: timestamptz('next_run_at'),
+    createdAt: timestamptz('created_at').notNull(),
+    updatedAt: timestamptz('updated_at').notNull(),
+    deletedAt: timestamptz('deleted_at'),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -314,9 +314,9 @@ export const runs = pgTable(
       .references(() => jobs.id),
     trigger: text('trigger').$type<'CRON' | 'ONE_OFF' | 'IMMEDIATE' | 'MANUAL'>().notNull(),
     status: text('status').$type<'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED'>().notNull(),
-    scheduledFor: moment('scheduled_for').notNull(),
-    windowStart: moment('window_start').notNull(),
-    windowEnd: moment('window_end').notNull(),
+    scheduledFor: timestamptz('scheduled_for').notNull(),
+    windowStart: timestamptz('window_start').notNull(),
+    windowEnd: timestamptz('window_end').notNull(),
     /** The job's settings when the run was queued. Later changes of the job do not affect the run. */
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
     bucket: text('bucket').notNull(),
@@ -325,12 +325,12 @@ export const runs = pgTable(
     watermark: text('watermark'),
     /** Epoch of the ledger when the watermark was taken. The watermark is invalid in another epoch. See db/as-of.ts. */
     watermarkEpoch: text('watermark_epoch'),
-    watermarkAt: moment('watermark_at'),
+    watermarkAt: timestamptz('watermark_at'),
     attempt: integer('attempt').notNull().default(0),
     /** Earliest start of the next attempt. */
-    notBefore: moment('not_before'),
-    startedAt: moment('started_at'),
-    finishedAt: moment('finished_at'),
+    notBefore: timestamptz('not_before'),
+    startedAt: timestamptz('started_at'),
+    finishedAt: timestamptz('finished_at'),
     rowsWritten: bigint('rows_written', { mode: 'number' }).notNull().default(0),
     bytesWritten: bigint('bytes_written', { mode: 'number' }).notNull().default(0),
     error: jsonb('error').$type<RunFailure>(),
@@ -338,8 +338,8 @@ export const runs = pgTable(
     change: integer('change').notNull().default(1),
     /** Set while a worker has the lease. Remains set after a cancellation until the worker releases the run. */
     leaseToken: uuid('lease_token'),
-    leaseUntil: moment('lease_until'),
-    createdAt: moment('created_at').notNull(),
+    leaseUntil: timestamptz('lease_until'),
+    createdAt: timestamptz('created_at').notNull(),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
@@ -378,7 +378,7 @@ export const runObjects = pgTable(
     rows: bigint('rows', { mode: 'number' }).notNull(),
     bytes: bigint('bytes', { mode: 'number' }).notNull(),
     sha256: text('sha256').notNull(),
-    writtenAt: moment('written_at'),
+    writtenAt: timestamptz('written_at'),
   },
   (table) => [
     primaryKey({ columns: [table.runId, table.key] }),
@@ -394,7 +394,7 @@ export const bucketClaims = pgTable(
     accountId: id64('account_id')
       .notNull()
       .references(() => accounts.id),
-    claimedAt: moment('claimed_at').notNull(),
+    claimedAt: timestamptz('claimed_at').notNull(),
   },
   () => [...ownedBy(sql`account_id`)],
 );

@@ -11,7 +11,7 @@ class TlsParameterError extends Error {
   override readonly name = 'TlsParameterError';
 }
 
-/** The parameters that tlsOptions() reads, which pg must not receive. */
+/** The parameters that buildTlsOptions() reads, which pg must not receive. */
 export const TLS_PARAMETERS = ['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'] as const;
 
 const MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'] as const;
@@ -27,11 +27,11 @@ const SYSTEM = 'system';
  * (config.ts makes parameters of it). Reads the files that the parameters name.
  * There are two differences to libpq, because pg decides before it connects: `allow` never encrypts, and `prefer` always does.
  */
-export const tlsOptions = (parameters: URLSearchParams, hostOf: () => string): ConnectionOptions | false => {
+export const buildTlsOptions = (parameters: URLSearchParams, getHost: () => string): ConnectionOptions | false => {
   if (!TLS_PARAMETERS.some((name) => parameters.has(name))) return false;
-  const host = hostOf();
+  const host = getHost();
   const rootFile = parameters.get('sslrootcert') ?? (existsSync(DEFAULT_ROOT) ? DEFAULT_ROOT : null);
-  const mode = modeOf(parameters);
+  const mode = parseMode(parameters);
   // A Unix socket has no TLS.
   if (host.startsWith('/') || mode === 'disable' || mode === 'allow') return false;
   if (rootFile === SYSTEM && mode !== 'verify-full')
@@ -40,7 +40,7 @@ export const tlsOptions = (parameters: URLSearchParams, hostOf: () => string): C
     throw new TlsParameterError(
       'sslmode=verify-ca needs the certificate of the authority: set sslrootcert=/path/to/ca.crt in the database address.',
     );
-  const own = ownCertificate(parameters);
+  const own = readCertificate(parameters);
   // In the mode `require` libpq verifies the certificate if it has a file of CA certificates.
   const verifies = mode === 'verify-full' || mode === 'verify-ca' || (mode === 'require' && rootFile !== null);
   if (!verifies) return { ...own, rejectUnauthorized: false };
@@ -54,7 +54,7 @@ export const tlsOptions = (parameters: URLSearchParams, hostOf: () => string): C
   };
 };
 
-const modeOf = (parameters: URLSearchParams): Mode => {
+const parseMode = (parameters: URLSearchParams): Mode => {
   const text = parameters.get('sslmode');
   // Certificates without a mode: the strictest mode, as in pg, and in libpq for the certificates of the system.
   if (text === null) return 'verify-full';
@@ -66,7 +66,7 @@ const modeOf = (parameters: URLSearchParams): Mode => {
 };
 
 /** Reads the certificate of the client, for servers that request one. */
-const ownCertificate = (parameters: URLSearchParams): Pick<ConnectionOptions, 'cert' | 'key'> => {
+const readCertificate = (parameters: URLSearchParams): Pick<ConnectionOptions, 'cert' | 'key'> => {
   const certificate = parameters.get('sslcert');
   const key = parameters.get('sslkey');
   if ((certificate === null) !== (key === null))

@@ -2,7 +2,7 @@ import type { Context, Tracer } from '@opentelemetry/api';
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import { epochOf } from '../db/as-of.ts';
+import { readEpoch } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
@@ -129,7 +129,8 @@ export async function writeExport(
     } finally {
       reader.close();
     }
-    if ((await epochOf(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch) throw new MovedError();
+    if ((await readEpoch(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch)
+      throw new MovedError();
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
     // The owner is read again if objects were written in between.

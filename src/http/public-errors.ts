@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { causeOf, isConflict, isUnavailable, sqlState } from '../db/failures.ts';
+import { findCause, isConflict, isUnavailable, sqlState } from '../db/failures.ts';
 import { recordOutcome } from './request-context.ts';
 import {
   AccountBusyError,
@@ -76,7 +76,7 @@ function createMapper(log: Logger): ToPublicError {
     if (error instanceof ClientGoneError) {
       return { code: 'UNAVAILABLE', message: error.message, status: CLIENT_GONE };
     }
-    const busy = causeOf(error, AccountBusyError);
+    const busy = findCause(error, AccountBusyError);
     if (busy) {
       return { code: 'UNAVAILABLE', message: busy.message, status: 503, retryAfterSeconds: RETRY_AFTER_SECONDS };
     }

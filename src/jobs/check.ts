@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { asOfNow } from '../db/as-of.ts';
+import { readAsOfNow } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
@@ -59,7 +59,7 @@ export async function checkJob(
 
   const window = computeWindow(settings, now);
   const extension = extensionOf(settings.format);
-  const { spec, limitWarning, sample } = await asOfNow(db, accountId, async (tx, watermark) => {
+  const { spec, limitWarning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
     const exceeded = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
       () => null,

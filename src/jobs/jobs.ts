@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor, Transaction } from '../db/client.ts';
-import { canOccurInName, containsPattern } from '../db/keyset.ts';
+import { canOccurInName, buildContainsPattern } from '../db/keyset.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
@@ -178,7 +178,7 @@ function selectedJobs(accountId: bigint, { enabled, search }: JobListArguments):
     isNull(jobs.deletedAt),
     enabled == null ? undefined : eq(jobs.enabled, enabled),
     // PostgreSQL cannot store U+0000, and rejects it in a parameter.
-    search ? (canOccurInName(search) ? ilike(jobs.name, containsPattern(search)) : sql`false`) : undefined,
+    search ? (canOccurInName(search) ? ilike(jobs.name, buildContainsPattern(search)) : sql`false`) : undefined,
   );
 }
 

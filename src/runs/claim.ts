@@ -1,6 +1,6 @@
 import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
-import { ownWatermark, repairLedger } from '../db/as-of.ts';
+import { tryTakeWatermark, repairLedger } from '../db/as-of.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
@@ -90,7 +90,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       ]);
       if (isJobLeased || !first) return null;
       if (first.notBefore && first.notBefore > now) return { pausedUntil: first.notBefore, results: null };
-      const own = await ownWatermark(tx, first.accountId);
+      const own = await tryTakeWatermark(tx, first.accountId);
       if (own === null) return { unrepaired: first.accountId, results: null };
       const kept = first.watermarkEpoch === own.epoch ? first.watermark : null;
       const begun = {

@@ -2,7 +2,7 @@ import { and, eq, gt, inArray, or, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
-import { sessionConnection } from '../db/connection-options.ts';
+import { buildSessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
@@ -119,7 +119,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
 
   /** Listens until the connection breaks or the feed stops. */
   const listen = async (onListening: () => void): Promise<void> => {
-    const client = new SessionClient(sessionConnection(options.url, { applicationName: options.applicationName }));
+    const client = new SessionClient(buildSessionConnection(options.url, { applicationName: options.applicationName }));
     const broken = new Promise<never>((_, reject) => {
       client.on('error', reject);
       client.on('end', () => reject(new Error('The LISTEN connection ended.')));

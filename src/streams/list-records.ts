@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 import { keysetAfter, keysetBefore } from '../db/keyset.ts';
-import { cursorLength, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
+import { countCursorParts, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { type FilterEntry, findTextProblem } from './pipeline/inputs.ts';
 import { isKeyHash } from './key-hashes/key-hash.ts';
@@ -69,7 +69,7 @@ const ONLY_IN_ORDER_OF_INDEX = [
 /** Lists live records, newest bucket first. A cursor keeps the order of the first page. */
 export async function listRecords(db: Db, stream: StreamRow, args: RecordListArguments): Promise<Page<LiveRecord>> {
   const cursor = args.after ?? args.before;
-  const length = cursor == null ? undefined : cursorLength(cursor);
+  const length = cursor == null ? undefined : countCursorParts(cursor);
   const isByHash = stream.keysHashed && (length === undefined || length === BY_HASH.columns.length);
   const { columns, casts, directions, valid } = isByHash ? BY_HASH : BY_FILTER;
   const page = readPage(args, columns.length, (key) => key.every((part, index) => valid[index]?.(part)));

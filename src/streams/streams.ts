@@ -1,11 +1,11 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
-import { openLedger, OWN_ID } from '../db/as-of.ts';
+import { ensureLedger, OWN_ID } from '../db/as-of.ts';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
-import { canOccurInName, containsPattern } from '../db/keyset.ts';
+import { canOccurInName, buildContainsPattern } from '../db/keyset.ts';
 import { type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import type { StreamShape } from './pipeline/canonical.ts';
 import { findStreamNameProblem } from './pipeline/inputs.ts';
@@ -68,7 +68,7 @@ function liveStreams(accountId: bigint, search: string | null | undefined): SQL 
   return and(
     eq(streams.accountId, accountId),
     isNull(streams.deletedAt),
-    search ? (canOccurInName(search) ? ilike(streams.name, containsPattern(search)) : sql`false`) : undefined,
+    search ? (canOccurInName(search) ? ilike(streams.name, buildContainsPattern(search)) : sql`false`) : undefined,
   );
 }
 
@@ -213,7 +213,7 @@ export async function createStream(
   if (!shape) throw new Error('A delete does not create a stream.');
   // Read through the ledger, because the account may have no stream yet whose row would give the transaction id of its node.
   const [, { rows }] = await Promise.all([
-    openLedger(tx, accountId),
+    ensureLedger(tx, accountId),
     tx.execute<{ xid: string }>(sql`SELECT ${OWN_ID} AS xid FROM ledgers WHERE account_id = ${accountId}`),
   ]);
   const { rowCount } = await tx.execute(sql`

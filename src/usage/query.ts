@@ -1,6 +1,6 @@
 // Pure: builds the aggregation SQL. The usage query, checkJob and the exports all use it, so that a preview shows what an export
 // writes.
-import { arrayText } from '../db/array-text.ts';
+import { formatArray } from '../db/array-text.ts';
 import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
 import { ELEMENT_NAMES } from '../streams/pipeline/inputs.ts';
 import type { StreamRow } from '../streams/stream-rows.ts';
@@ -122,7 +122,7 @@ const NAME_BYTES = 63;
  */
 function lookup(texts: readonly string[], writer: ValueWriter): (index: string) => string {
   const list = writer.write(
-    arrayText(texts),
+    formatArray(texts),
     texts.every((text) => Buffer.byteLength(text) <= NAME_BYTES) ? 'name[]' : 'text[]',
   );
   return (index) => `(${list})[${index}]::text`;
@@ -139,7 +139,7 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const account = writer.write(String(spec.accountId), 'bigint');
   const watermark = writer.write(spec.watermark, 'pg_snapshot');
   const elementFilter = spec.filter.find((entry) => isElement(entry.dimension));
-  const elements = elementFilter ? writer.write(arrayText(elementFilter.values), 'text[]') : null;
+  const elements = elementFilter ? writer.write(formatArray(elementFilter.values), 'text[]') : null;
   const usesTotals = !byElement && elements === null;
   const passes = spec.filter.filter((entry) => !isElement(entry.dimension));
   const usesFilters = passes.length > 0 || groups.some((group) => !group.isElement);
@@ -154,8 +154,8 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
         OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled))) = 0`;
 
   const part = (streams: readonly UsageStream[], boundaries: readonly string[]): string => {
-    const ids = writer.write(arrayText(streams.map((stream) => String(stream.id))), 'bigint[]');
-    const list = writer.write(arrayText(boundaries), 'timestamptz[]');
+    const ids = writer.write(formatArray(streams.map((stream) => String(stream.id))), 'bigint[]');
+    const list = writer.write(formatArray(boundaries), 'timestamptz[]');
     const from = writer.write(boundaries[0] ?? '', 'timestamptz');
     const to = writer.write(boundaries.at(-1) ?? '', 'timestamptz');
     const keys = `r.stream_id${usesFilters ? ', r.filter_id' : ''}${byElement ? ', r.element' : ''}`;
@@ -198,7 +198,7 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   });
   const conditions = passes.map(
     (entry) =>
-      ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(arrayText(entry.values), 'text[]')}`,
+      ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(formatArray(entry.values), 'text[]')}`,
   );
   const filters = usesFilters
     ? `\nJOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${conditions.join('')}`
@@ -215,8 +215,8 @@ GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(',
 function streamIndexSql(streams: readonly UsageStream[], writer: ValueWriter): (id: string) => string {
   if (streams.length === 1) return () => '1';
   const entries = streams.map(({ id }, index) => ({ id, index: index + 1 })).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const ids = writer.write(arrayText(entries.map(({ id }) => String(id))), 'bigint[]');
-  const list = writer.write(arrayText(entries.map(({ index }) => String(index))), 'int[]');
+  const ids = writer.write(formatArray(entries.map(({ id }) => String(id))), 'bigint[]');
+  const list = writer.write(formatArray(entries.map(({ index }) => String(index))), 'int[]');
   return (id) => `(${list})[width_bucket(${id}, ${ids})]`;
 }
 

@@ -1,5 +1,5 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
-import { asOfNow, isSeen } from '../db/as-of.ts';
+import { readAsOfNow, isSeen } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
 import { executeNumbered } from '../db/numbered-query.ts';
 import { streams } from '../db/tables.ts';
@@ -126,7 +126,7 @@ export function readUsageRows(db: Executor, spec: UsageSpec, limit: number): Pro
 /** Returns what an export of this window would contain, as of now. Throws LimitExceededError if it has too many rows. */
 export async function readUsage(db: Db, accountId: bigint, input: UsageInput, limits: UsageLimits): Promise<Usage> {
   const { window } = input;
-  const rows = await asOfNow(db, accountId, async (tx, watermark) => {
+  const rows = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const spec = await buildUsageSpec(tx, accountId, input, window, watermark);
     await assertFilledRowsWithinLimit(tx, spec, limits.maxFilledRows);
     return readUsageRows(tx, spec, limits.maxRows + 1);

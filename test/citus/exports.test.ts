@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { currentWatermark } from '../../src/db/as-of.ts';
+import { takeWatermark } from '../../src/db/as-of.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { createChance } from '../faults/chance.ts';
 import { Model } from '../streams/model.ts';
@@ -100,7 +100,7 @@ describe.skipIf(!hasCluster)('exports of accounts on different workers', () => {
       await Promise.all(loads.map((each) => each.progress()));
       const db = server.resources.database.acrossAccounts;
       const least = load?.acknowledged ?? 0;
-      const { snapshot } = await currentWatermark(db, id);
+      const { snapshot } = await takeWatermark(db, id);
       bounds = [least, load?.begun ?? 0];
       const read = async (): Promise<void> => {
         for (; left > 0; left -= 1) {

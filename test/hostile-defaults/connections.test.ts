@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { sessionConnection } from '../../src/db/connection-options.ts';
+import { buildSessionConnection } from '../../src/db/connection-options.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { SessionClient } from '../../src/db/session-client.ts';
 import { openRowReader } from '../support/row-reader.ts';
@@ -81,7 +81,7 @@ describe.each(['repeatable read', 'serializable'] as const)('database with hosti
   });
 
   test('sets them at the start of connections that run statements outside of transactions', async () => {
-    const client = new SessionClient(sessionConnection(database.url, { applicationName: 'sluice-tests' }));
+    const client = new SessionClient(buildSessionConnection(database.url, { applicationName: 'sluice-tests' }));
     await client.connect();
     try {
       const { rows } = await client.query<Row>(SETTINGS);

@@ -3,7 +3,7 @@ import { ingest } from '../../src/streams/ingest.ts';
 import { deleteStream as hideStream } from '../../src/streams/streams.ts';
 import { computeBuckets } from '../../src/usage/buckets.ts';
 import { filledRowCountQuery, type UsageSpec } from '../../src/usage/query.ts';
-import { currentWatermark } from '../../src/db/as-of.ts';
+import { takeWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { executeNumbered } from '../../src/db/numbered-query.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
@@ -34,7 +34,7 @@ const record = (value: string, changes: Partial<RecordInput> = {}) => ({
 });
 
 const watermarkNow = async (): Promise<string> =>
-  (await currentWatermark(server.resources.database.acrossAccounts, accountId)).snapshot;
+  (await takeWatermark(server.resources.database.acrossAccounts, accountId)).snapshot;
 
 const specAsOf = async (watermark: string, names: readonly string[] | null): Promise<UsageSpec> => {
   const window = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-03-01T00:00:00Z') };

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
-import { currentWatermark } from '../../src/db/as-of.ts';
+import { takeWatermark } from '../../src/db/as-of.ts';
 import type { Db } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
@@ -171,7 +171,7 @@ test('plan > a watermark reads few operations of an account whose ids were repai
      SELECT account_id, id, 'SUM', now(), '9999999999', true, 0, 0, '' FROM streams, generate_series(1, 20000) WHERE name = 'large'`,
   );
   await querySql(server, 'ANALYZE operations');
-  const ask = (db: Db) => currentWatermark(db, accountId);
+  const ask = (db: Db) => takeWatermark(db, accountId);
   await ask(server.resources.database.forAccount(accountId));
   await querySql(server, 'VACUUM operations');
   // PostgreSQL still takes most ids for those of the future, and would read the whole table for the first of them.

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
-import { currentWatermark } from '../../src/db/as-of.ts';
+import { takeWatermark } from '../../src/db/as-of.ts';
 import { mergeTotals } from '../../src/streams/totals/merge-totals.ts';
 import { computeBuckets } from '../../src/usage/buckets.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
@@ -74,7 +74,7 @@ export const play = async (
   for (const command of commands) {
     if (command.do === 'snapshot') {
       snapshots.push({
-        watermark: (await currentWatermark(server.resources.database.acrossAccounts, accountId)).snapshot,
+        watermark: (await takeWatermark(server.resources.database.acrossAccounts, accountId)).snapshot,
         streams: model.copy(),
       });
     } else if (command.do === 'deleteStream') {

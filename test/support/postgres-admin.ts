@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { SessionClient } from '../../src/db/session-client.ts';
-import { startUpOptions } from '../../src/db/session-settings.ts';
+import { buildSessionOptions } from '../../src/db/session-settings.ts';
 
 /** Overrides the defaults that a test may have set on its database. */
-const OWN_SETTINGS = `-c sluice.all_accounts=on ${startUpOptions({ statementTimeoutMs: 0, idleInTransactionMs: 0, searchPath: 'public' })}`;
+const OWN_SETTINGS = `-c sluice.all_accounts=on ${buildSessionOptions({ statementTimeoutMs: 0, idleInTransactionMs: 0, searchPath: 'public' })}`;
 
 /** Opens a connection to the database at `url` that sees the rows of all accounts. The caller ends it. */
 export async function openClient(url: string): Promise<pg.Client> {

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { coordinatorConnection, sessionConnection } from '../../src/db/connection-options.ts';
+import { buildCoordinatorConnection, buildSessionConnection } from '../../src/db/connection-options.ts';
 import { QueueClient } from '../../src/db/queue-client.ts';
 import { createTestDatabase, type TestDatabase } from './postgres.ts';
 import { hearStatements, type SentStatement } from './sent-statements.ts';
@@ -17,7 +17,7 @@ const APPLICATION = { applicationName: 'sluice-heard' };
 /** Returns the statements that a client sends, in order. */
 async function heardOf(
   work: (client: pg.Client) => Promise<unknown>,
-  client = new pg.Client(sessionConnection(database.url, APPLICATION)),
+  client = new pg.Client(buildSessionConnection(database.url, APPLICATION)),
 ): Promise<readonly SentStatement[]> {
   await client.connect();
   const hearing = hearStatements();
@@ -56,7 +56,7 @@ test('recorded statements > have the scope of SET LOCAL until the transaction en
 });
 
 test('recorded statements > include each execution of a prepared statement', async () => {
-  const client = new pg.Client(sessionConnection(database.url, APPLICATION));
+  const client = new pg.Client(buildSessionConnection(database.url, APPLICATION));
   await client.connect();
   const named = { name: 'one', text: 'SELECT $1::int AS a', values: [1] };
   await client.query(named);
@@ -72,7 +72,7 @@ test('recorded statements > include each execution of a prepared statement', asy
 });
 
 test('recorded statements > include those of the queue, and whether its settings stay on the coordinator', async () => {
-  const client = new QueueClient(coordinatorConnection(database.url, APPLICATION));
+  const client = new QueueClient(buildCoordinatorConnection(database.url, APPLICATION));
   const heard = await heardOf(async () => {
     await client.query('BEGIN');
     await client.query('ROLLBACK');

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { computeBuckets } from '../../src/usage/buckets.ts';
-import { currentWatermark } from '../../src/db/as-of.ts';
+import { takeWatermark } from '../../src/db/as-of.ts';
 import { readUsageRows, resolveStreams } from '../../src/usage/usage.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { ownerOf, urlOfDatabase, withClient } from '../support/postgres-admin.ts';
@@ -265,7 +265,7 @@ test('usage > is sorted bytewise when the collation of the database is that of a
       // Reads rows as exports do, because the usage query sorts its series again.
       const db = sorting.resources.database.acrossAccounts;
       const accountId = await accountIdOf(sorting, 'default');
-      const watermark = (await currentWatermark(db, accountId)).snapshot;
+      const watermark = (await takeWatermark(db, accountId)).snapshot;
       const groupsOf = async (groupBy: string) => {
         const rows = await readUsageRows(
           db,

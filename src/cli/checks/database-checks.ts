@@ -2,11 +2,11 @@ import { sql } from 'drizzle-orm';
 import { describeMissingKey } from '../../accounts/first-key.ts';
 import { isRevokedKey } from '../../accounts/keys.ts';
 import type { Config } from '../../config/config.ts';
-import { foreignLedgers } from '../../db/as-of.ts';
+import { findForeignLedgers } from '../../db/as-of.ts';
 import { type Db, OWN_CONNECTIONS } from '../../db/client.ts';
-import { migrationState } from '../../db/migrate.ts';
+import { readMigrationState } from '../../db/migrate.ts';
 import { BYPASSES_RLS_SQL } from '../../db/policies.ts';
-import { queueIsInstalled } from '../../db/queue.ts';
+import { isQueueInstalled } from '../../db/queue.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { readDeploymentFigures } from '../../runs/deployment-figures.ts';
 import { broken, type CheckResult, ok, warn } from './check-result.ts';
@@ -50,14 +50,14 @@ async function checkVersion({ db }: CheckContext): Promise<CheckResult> {
 }
 
 async function checkMigrations({ db }: CheckContext): Promise<CheckResult> {
-  const { pending, unknown } = await migrationState(db);
+  const { pending, unknown } = await readMigrationState(db);
   if (pending > 0) return broken(`${pending} pending: run \`npm run -s sluice -- migrate\`, or start a server`);
   if (unknown > 0) return warn('the database was migrated by a newer version of Sluice: update this one');
   return ok('up to date');
 }
 
 async function checkQueue({ db }: CheckContext): Promise<CheckResult> {
-  return (await queueIsInstalled(db))
+  return (await isQueueInstalled(db))
     ? ok('its tables exist')
     : broken('its tables are missing: run `npm run -s sluice -- migrate`, or start a server');
 }
@@ -72,7 +72,7 @@ function formatAccounts(names: readonly string[]): string {
 
 /** Warns if the ledger of an account was restored from, or moved from, another database cluster. */
 export async function checkLedger({ db }: CheckContext): Promise<CheckResult> {
-  const foreign = await foreignLedgers(db);
+  const foreign = await findForeignLedgers(db);
   return foreign.length === 0
     ? ok('all ledgers belong to this database cluster')
     : warn(

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
-import { WHICH_DATABASE } from '../../db/as-of.ts';
+import { DATABASE_IDENTITY_SQL } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
-import { sessionConnection } from '../../db/connection-options.ts';
+import { buildSessionConnection } from '../../db/connection-options.ts';
 import { type DatabaseAddress, redactDatabaseUrl } from '../../db/database-address.ts';
 import { SessionClient } from '../../db/session-client.ts';
 import { formatError } from './check-report.ts';
@@ -16,7 +16,11 @@ const CONNECT_MS = 10_000;
 export async function checkReplica(primary: Db, url: string): Promise<CheckResult> {
   const address = redactDatabaseUrl(url);
   const client = new SessionClient(
-    sessionConnection(url, { applicationName: 'sluice-cli', connectMs: CONNECT_MS, statementTimeoutMs: CONNECT_MS }),
+    buildSessionConnection(url, {
+      applicationName: 'sluice-cli',
+      connectMs: CONNECT_MS,
+      statementTimeoutMs: CONNECT_MS,
+    }),
   );
   client.on('error', () => undefined);
   try {
@@ -47,7 +51,10 @@ async function compareToPrimary(
     [position],
   );
   const [state] = rows;
-  const [ours, theirs] = await Promise.all([primary.execute(sql.raw(WHICH_DATABASE)), replica.query(WHICH_DATABASE)]);
+  const [ours, theirs] = await Promise.all([
+    primary.execute(sql.raw(DATABASE_IDENTITY_SQL)),
+    replica.query(DATABASE_IDENTITY_SQL),
+  ]);
   const name = `${database} on ${host}:${port}`;
   if (JSON.stringify(ours.rows) !== JSON.stringify(theirs.rows)) {
     return warn(`${name} is not a copy of DATABASE_URL: exports read from DATABASE_URL instead`);

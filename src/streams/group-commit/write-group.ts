@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { plainArrayText } from '../../db/array-text.ts';
+import { formatPlainArray } from '../../db/array-text.ts';
 import type { Db, Transaction } from '../../db/client.ts';
 import { Interner } from '../../lib/interner.ts';
 import { aggregate } from '../pipeline/bucket-aggregator.ts';
@@ -104,7 +104,7 @@ async function findInserted(
   { accountId }: StreamRow,
   operations: readonly OperationRow[],
 ): Promise<boolean[]> {
-  const ids = plainArrayText(operations.map(({ id }) => String(id)));
+  const ids = formatPlainArray(operations.map(({ id }) => String(id)));
   const { rows } = await tx.execute<{ id: string }>(sql`
     SELECT id FROM operations WHERE account_id = ${accountId} AND id = ANY(${ids}::bigint[])`);
   const inserted = new Set(rows.map(({ id }) => BigInt(id)));

@@ -1,6 +1,6 @@
 // Pure: encodes a batch of records or selectors as PostgreSQL arrays, column by column. A batch is encoded as soon as it is full, because
 // its strings keep the chunks of the body in memory that they are slices of.
-import { arrayText, plainArrayText } from '../../db/array-text.ts';
+import { formatArray, formatPlainArray } from '../../db/array-text.ts';
 import type { CanonicalFilter } from './canonical.ts';
 
 /** Records or selectors in columns. */
@@ -35,17 +35,17 @@ export interface EncodedBatch {
 export function encodeBatch(batch: BatchColumns, firstIndex = 0): EncodedBatch {
   return {
     firstIndex,
-    buckets: plainArrayText(batch.buckets),
+    buckets: formatPlainArray(batch.buckets),
     filters: batch.filters,
     bucketIndexes: encodeIndexes(batch.bucketIndexes),
     filterIndexes: encodeIndexes(batch.filterIndexes),
-    elements: arrayText(batch.elements),
-    values: plainArrayText(batch.values),
+    elements: formatArray(batch.elements),
+    values: formatPlainArray(batch.values),
   };
 }
 
 function encodeIndexes(indexes: readonly number[]): string {
-  return plainArrayText(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
+  return formatPlainArray(indexes.map((index) => (index < 0 ? 'NULL' : index + 1)));
 }
 
 /** Returns the size of a batch without its filters, which batches share. */

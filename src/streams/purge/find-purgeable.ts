@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { epochOf, isSeen, OWN_ID, SNAPSHOT } from '../../db/as-of.ts';
+import { readEpoch, isSeen, OWN_ID, SNAPSHOT } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 
 // Finds what a purge may remove: records and filters of deleted streams, and hidden records of live streams.
@@ -164,5 +164,5 @@ async function readCutoff(db: Db, accountId: string): Promise<Cutoff | null> {
     sql`SELECT ${OWN_ID} AS xid FROM runs WHERE account_id = ${accountId}::bigint LIMIT 1`,
   );
   const [ledger] = rows;
-  return ledger ? { ...ledger, epoch: await epochOf(db, BigInt(accountId)), runsXid: ofRuns[0]?.xid ?? null } : null;
+  return ledger ? { ...ledger, epoch: await readEpoch(db, BigInt(accountId)), runsXid: ofRuns[0]?.xid ?? null } : null;
 }

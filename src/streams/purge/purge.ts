@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { epochOf, OLDEST_OPEN } from '../../db/as-of.ts';
+import { readEpoch, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { MovedError } from '../../errors/errors.ts';
 import {
@@ -76,7 +76,7 @@ async function waitForOpenTransactions(db: Db, accountId: bigint, cutoff: Cutoff
     const ended =
       (await hasEnded(sql`streams`, cutoff.xid)) &&
       (cutoff.runsXid === null || (await hasEnded(sql`runs`, cutoff.runsXid)));
-    if ((await epochOf(db, accountId)) !== cutoff.epoch) throw new MovedError();
+    if ((await readEpoch(db, accountId)) !== cutoff.epoch) throw new MovedError();
     if (ended) return;
     if (waitedMs === NOTIFY_AFTER_MS) onWait();
     await sleep(POLL_MS);

@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { plainArrayText } from '../../db/array-text.ts';
+import { formatPlainArray } from '../../db/array-text.ts';
 import type { Transaction } from '../../db/client.ts';
 import { compareUtf8 } from '../../lib/compare-utf8.ts';
 import { type EncodedBatch, encodeBatch } from '../pipeline/encode-batch.ts';
@@ -98,9 +98,9 @@ export async function storeHiddenCounts(
   hidden: ReadonlyMap<bigint, number>,
   at: Date,
 ): Promise<void> {
-  const ids = plainArrayText([...hidden.keys()].map(String));
+  const ids = formatPlainArray([...hidden.keys()].map(String));
   await tx.execute(sql`
     UPDATE operations o SET hidden_records = u.hidden_records, ended_at = ${at.toISOString()}::timestamptz
-    FROM unnest(${ids}::bigint[], ${plainArrayText([...hidden.values()])}::bigint[]) AS u(id, hidden_records)
+    FROM unnest(${ids}::bigint[], ${formatPlainArray([...hidden.values()])}::bigint[]) AS u(id, hidden_records)
     WHERE o.account_id = ${accountId} AND o.id = ANY(${ids}::bigint[]) AND o.id = u.id`);
 }

@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { arrayText, plainArrayText } from '../../db/array-text.ts';
+import { formatArray, formatPlainArray } from '../../db/array-text.ts';
 import type { Transaction } from '../../db/client.ts';
 import { keyHashOfInsert } from '../key-hashes/key-hash.ts';
 import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
@@ -19,12 +19,12 @@ export async function insertOperationArrays(
     INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
     SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest
     FROM streams s, unnest(
-      ${plainArrayText(operations.map(({ id }) => String(id)))}::bigint[],
-      ${plainArrayText(operations.map(({ kind }) => kind))}::text[],
-      ${plainArrayText(operations.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
-      ${plainArrayText(operations.map(({ insertedRecords }) => insertedRecords))}::bigint[],
-      ${arrayText(operations.map(({ idempotencyKey }) => idempotencyKey))}::text[],
-      ${arrayText(operations.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
+      ${formatPlainArray(operations.map(({ id }) => String(id)))}::bigint[],
+      ${formatPlainArray(operations.map(({ kind }) => kind))}::text[],
+      ${formatPlainArray(operations.map(({ receivedAt }) => receivedAt.toISOString()))}::timestamptz[],
+      ${formatPlainArray(operations.map(({ insertedRecords }) => insertedRecords))}::bigint[],
+      ${formatArray(operations.map(({ idempotencyKey }) => idempotencyKey))}::text[],
+      ${formatArray(operations.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
     ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.place
@@ -41,7 +41,7 @@ export async function insertRecordArrays(
   filterIds: readonly string[],
 ): Promise<number> {
   const isOne = typeof operationIds === 'bigint';
-  const filterId = sql`(${plainArrayText(filterIds)}::bigint[])[u.filter_place]`;
+  const filterId = sql`(${formatPlainArray(filterIds)}::bigint[])[u.filter_place]`;
   const { rowCount } = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
     SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], ${filterId},
@@ -49,7 +49,7 @@ export async function insertRecordArrays(
       ${keyHashOfInsert(filterId, sql`u.element`)}
     FROM streams s, unnest(
       ${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[],
-      ${values}::numeric[]${isOne ? sql`` : sql`, ${plainArrayText(operationIds.map(String))}::bigint[]`}
+      ${values}::numeric[]${isOne ? sql`` : sql`, ${formatPlainArray(operationIds.map(String))}::bigint[]`}
     ) AS u(bucket_place, filter_place, element, value${isOne ? sql`` : sql`, operation_id`})
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return rowCount ?? 0;
@@ -67,10 +67,10 @@ export async function insertTotalArrays(
     INSERT INTO totals (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
     SELECT s.account_id, s.id, u.bucket_start, u.filter_id, ${operationId}::bigint, u.value, u.records
     FROM streams s, unnest(
-      ${plainArrayText(buckets)}::timestamptz[],
-      ${plainArrayText(filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
-      ${plainArrayText(values)}::numeric[],
-      ${plainArrayText(counts)}::bigint[]
+      ${formatPlainArray(buckets)}::timestamptz[],
+      ${formatPlainArray(filterIndexes.map((index) => filterIds[index] ?? ''))}::bigint[],
+      ${formatPlainArray(values)}::numeric[],
+      ${formatPlainArray(counts)}::bigint[]
     ) AS u(bucket_start, filter_id, value, records)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ${onConflict}`);

@@ -1,5 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
-import { KEEPS_IDS, OLDEST_OPEN } from '../../db/as-of.ts';
+import { TRY_LOCK_IDS, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db, Transaction } from '../../db/client.ts';
 import { ADD_TO_EXISTING } from './totals.ts';
 
@@ -146,7 +146,7 @@ function mergeStream(db: Db, stream: StreamKey): Promise<void> {
     // Without statistics of a new stream, the planner expects one operation instead of thousands: a nested loop over them took minutes.
     await tx.execute(sql`SET LOCAL enable_nestloop = off`);
     const { rows } = await tx.execute<{ locked: boolean; before: string }>(sql`
-      SELECT ${KEEPS_IDS} AND pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
+      SELECT ${TRY_LOCK_IDS} AND pg_try_advisory_xact_lock(hashtextextended(${`totals ${streamId}`}::text, 0)) AS locked,
         ${OLDEST_OPEN} AS before
       FROM streams WHERE account_id = ${accountId}::bigint AND id = ${streamId}::bigint`);
     // Another server merges the totals, or repairs the transaction ids.

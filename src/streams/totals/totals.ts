@@ -1,5 +1,5 @@
 import { sql } from 'drizzle-orm';
-import { plainArrayText } from '../../db/array-text.ts';
+import { formatPlainArray } from '../../db/array-text.ts';
 import type { Transaction } from '../../db/client.ts';
 import type { BucketTotals } from '../pipeline/bucket-aggregator.ts';
 import { areFewRows, insertFewTotals } from '../sql/few-rows.ts';
@@ -45,7 +45,7 @@ export async function subtractHidden(
     INSERT INTO totals AS t (account_id, stream_id, bucket_start, filter_id, operation_id, value, records)
     SELECT r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by, -sum(r.value), -count(*)
     FROM records r
-    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ANY(${plainArrayText(operationIds.map(String))}::bigint[])
+    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by = ANY(${formatPlainArray(operationIds.map(String))}::bigint[])
     GROUP BY r.account_id, r.stream_id, r.bucket_start, r.filter_id, r.hidden_by
     RETURNING t.operation_id, t.records`);
   const hidden = new Map<bigint, number>();
