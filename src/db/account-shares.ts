@@ -21,7 +21,7 @@ interface Share {
  * Limits how many connections of the pool each account uses at the same time. Requests beyond the limit wait in order of
  * arrival, up to `waitMs`, and throw AccountBusyError then.
  */
-export const createAccountShares = (pool: Connections, limit: number, waitMs: number): AccountShares => {
+export function createAccountShares(pool: Connections, limit: number, waitMs: number): AccountShares {
   const shares = new Map<bigint, Share>();
   let waiting = 0;
 
@@ -78,4 +78,4 @@ export const createAccountShares = (pool: Connections, limit: number, waitMs: nu
       return waiting;
     },
   };
-};
+}

@@ -3,7 +3,7 @@
 const ESCAPED = /[\\"]/g;
 
 /** Array of any texts. An item that is null becomes NULL. */
-export const formatArray = (items: readonly (string | null)[]): string => {
+export function formatArray(items: readonly (string | null)[]): string {
   let text = '';
   for (const item of items) {
     if (item === null) text += ',NULL';
@@ -11,7 +11,7 @@ export const formatArray = (items: readonly (string | null)[]): string => {
     else text += `,"${item}"`;
   }
   return `{${text.slice(1)}}`;
-};
+}
 
 /** Array of items that never need quotes: numbers and timestamps. */
 export const formatPlainArray = (items: readonly (string | number)[]): string => `{${items.join(',')}}`;

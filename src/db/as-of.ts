@@ -20,8 +20,9 @@ export const OLDEST_OPEN = sql.raw('pg_snapshot_xmin(pg_current_snapshot())::tex
 export const SNAPSHOT = sql.raw('pg_current_snapshot()::text');
 
 /** Whether the watermark sees what the transaction wrote. */
-export const isSeen = (id: SQLWrapper, watermark: SQLWrapper): SQL =>
-  sql`pg_visible_in_snapshot(${id}, ${watermark}::pg_snapshot)`;
+export function isSeen(id: SQLWrapper, watermark: SQLWrapper): SQL {
+  return sql`pg_visible_in_snapshot(${id}, ${watermark}::pg_snapshot)`;
+}
 
 const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
 
@@ -41,13 +42,15 @@ const NEWEST_IDS = 1000;
  * id of each visible row is visible too. The LIMIT makes the planner read the index by id, backward, even if the statistics still
  * count ids that were repaired since. Without it each statement took 0.4 s for a table of a million operations.
  */
-const isForeign = (accountId: SQL): SQL => sql`
+function isForeign(accountId: SQL): SQL {
+  return sql`
   (coalesce(l.system_identifier <> ${SYSTEM_IDENTIFIER}, false) OR EXISTS (
     SELECT 1 FROM (
       SELECT pg_visible_in_snapshot(o.xid, pg_current_snapshot()) AS is_seen
       FROM operations o WHERE o.account_id = ${accountId} AND o.xid >= pg_snapshot_xmin(pg_current_snapshot())
       ORDER BY o.xid DESC LIMIT ${sql.raw(String(NEWEST_IDS))}) newest
     WHERE NOT newest.is_seen))`;
+}
 
 /** Whether this cluster wrote all ids of the ledger `l`. False for an account that was never read, since that is unknown. */
 const isOwn = (accountId: SQL): SQL => sql`(l.system_identifier IS NOT NULL AND NOT ${isForeign(accountId)})`;
@@ -67,34 +70,34 @@ export interface Watermark {
  * Returns a watermark of the current state of the account's ledger. If another cluster wrote transaction ids of the account, they
  * are repaired first. Throws MovedError if the account moves meanwhile.
  */
-export const takeWatermark = async (db: Db, accountId: bigint): Promise<Watermark> => {
+export async function takeWatermark(db: Db, accountId: bigint): Promise<Watermark> {
   const watermark = await tryTakeWatermark(db, accountId);
   if (watermark !== null) return watermark;
   await repairLedger(db, accountId);
   const repaired = await tryTakeWatermark(db, accountId);
   if (repaired === null) throw new MovedError();
   return repaired;
-};
+}
 
 /** Returns null if the ledger has to be repaired: a transaction that holds locks of other tables cannot wait for that. */
-export const tryTakeWatermark = async (db: Executor, accountId: bigint): Promise<Watermark | null> => {
+export async function tryTakeWatermark(db: Executor, accountId: bigint): Promise<Watermark | null> {
   const { rows } = await db.execute<{ now: string; epoch: string; is_own: boolean }>(sql`
     SELECT ${SNAPSHOT} AS now, ${EPOCH} AS epoch, ${isOwn(sql`${accountId}::bigint`)} AS is_own
     FROM ledgers l WHERE l.account_id = ${accountId}`);
   const [ledger] = rows;
   return ledger?.is_own ? { snapshot: ledger.now, epoch: ledger.epoch } : null;
-};
+}
 
 /**
  * Returns the epoch of the ledger. Compare it after a read with the epoch of the watermark: if they differ, the account moved or was
  * repaired meanwhile, and the result of the read is not consistent.
  */
-export const readEpoch = async (db: Executor, accountId: bigint): Promise<string | undefined> => {
+export async function readEpoch(db: Executor, accountId: bigint): Promise<string | undefined> {
   const { rows } = await db.execute<{ epoch: string }>(
     sql`SELECT ${EPOCH} AS epoch FROM ledgers l WHERE l.account_id = ${accountId}`,
   );
   return rows[0]?.epoch;
-};
+}
 
 /** Reads of an account that moves meanwhile, before readAsOfNow() throws. */
 const MAX_READS = 3;
@@ -104,11 +107,11 @@ const MAX_READS = 3;
  * that happens MAX_READS times.
  * @param read receives the snapshot of the watermark
  */
-export const readAsOfNow = async <Value>(
+export async function readAsOfNow<Value>(
   db: Db,
   accountId: bigint,
   read: (tx: Transaction, snapshot: string) => Promise<Value>,
-): Promise<Value> => {
+): Promise<Value> {
   for (let reads = 1; reads <= MAX_READS; reads += 1) {
     const answer = await db.transaction(async (tx) => {
       const watermark = await tryTakeWatermark(tx, accountId);
@@ -123,12 +126,12 @@ export const readAsOfNow = async <Value>(
     await repairLedger(db, accountId);
   }
   throw new MovedError();
-};
+}
 
 /** Inserts the account's row of `ledgers`, from which its ids are read, unless it exists. */
-export const ensureLedger = async (db: Executor, accountId: bigint): Promise<void> => {
+export async function ensureLedger(db: Executor, accountId: bigint): Promise<void> {
   await db.execute(sql`INSERT INTO ledgers (account_id) VALUES (${accountId}) ON CONFLICT (account_id) DO NOTHING`);
-};
+}
 
 const LEDGER_LOCK = sql.raw(`hashtextextended('ledger ' || account_id, 0)`);
 
@@ -141,10 +144,10 @@ export const TRY_LOCK_IDS = sql`pg_try_advisory_xact_lock_shared(${LEDGER_LOCK})
 const LEDGER_REPAIRED = channel('sluice.ledger-repaired');
 
 /** Counts the accounts that this process repairs, beginning at `before`, and calls `onRepaired` after each repair. */
-export const watchRepairs = (
+export function watchRepairs(
   before: number,
   onRepaired: (accountId: bigint) => void,
-): { readonly count: number; stop(): void } => {
+): { readonly count: number; stop(): void } {
   let count = before;
   const listener = (accountId: unknown): void => {
     count += 1;
@@ -159,7 +162,7 @@ export const watchRepairs = (
       LEDGER_REPAIRED.unsubscribe(listener);
     },
   };
-};
+}
 
 /** An id that every snapshot of every cluster sees as committed: initdb itself uses later ones. */
 const FROZEN_XID = sql.raw(`'3'::xid8`);
@@ -172,13 +175,13 @@ const STATEMENT_TIMEOUT = '1h';
  * stored was committed before. In the new epoch unfinished runs take a new watermark: a run that had started announces that it
  * rewrites its window. Returns whether there were ids of another cluster.
  */
-export const repairLedger = async (db: Db, accountId: bigint): Promise<boolean> => {
+export async function repairLedger(db: Db, accountId: bigint): Promise<boolean> {
   const isRepaired = await db.transaction((tx) => repair(tx, accountId));
   if (isRepaired) LEDGER_REPAIRED.publish(accountId);
   return isRepaired;
-};
+}
 
-const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
+async function repair(tx: Transaction, accountId: bigint): Promise<boolean> {
   await ensureLedger(tx, accountId);
   await tx.execute(sql.raw(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT}'`));
   await tx.execute(sql`SELECT pg_advisory_xact_lock(${LEDGER_LOCK}) FROM ledgers WHERE account_id = ${accountId}`);
@@ -205,7 +208,7 @@ const repair = async (tx: Transaction, accountId: bigint): Promise<boolean> => {
     UPDATE ledgers SET system_identifier = ${found.system_identifier}::bigint, key_hashing = ${found.key_hashing}
     WHERE account_id = ${accountId}`);
   return found.is_foreign;
-};
+}
 
 interface LedgerState extends Record<string, unknown> {
   readonly is_own: boolean;
@@ -217,14 +220,14 @@ interface LedgerState extends Record<string, unknown> {
 }
 
 /** Removes the hashes of record keys, with which a look-up would miss records. Streams are hashed again when they need it. */
-const forgetHashes = async (tx: Transaction, accountId: bigint): Promise<void> => {
+async function forgetHashes(tx: Transaction, accountId: bigint): Promise<void> {
   await tx.execute(sql`
     SELECT pg_advisory_xact_lock(hashtextextended(id::text, 0)) FROM streams
     WHERE account_id = ${accountId} AND hashes_keys ORDER BY id`);
   await tx.execute(sql`
     UPDATE streams SET hashes_keys = false, keys_hashed = false WHERE account_id = ${accountId} AND hashes_keys`);
   await tx.execute(sql`UPDATE records SET key_hash = 0 WHERE account_id = ${accountId} AND key_hash <> 0`);
-};
+}
 
 /** Account of which another cluster wrote transaction ids. */
 export interface ForeignLedger {
@@ -233,16 +236,16 @@ export interface ForeignLedger {
 }
 
 /** Finds the accounts that need a repair, on every node of a distributed database. */
-export const findForeignLedgers = async (db: Db): Promise<ForeignLedger[]> => {
+export async function findForeignLedgers(db: Db): Promise<ForeignLedger[]> {
   const { rows } = await db.execute<{ id: string; name: string }>(sql`
     SELECT a.id, a.name FROM ledgers l JOIN accounts a ON a.id = l.account_id
     WHERE ${isForeign(sql`l.account_id`)} ORDER BY a.id`);
   return rows.map(({ id, name }) => ({ accountId: BigInt(id), accountName: name }));
-};
+}
 
 /** Repairs all accounts that need it, and returns their number. */
-export const repairLedgers = async (db: Db): Promise<number> => {
+export async function repairLedgers(db: Db): Promise<number> {
   let repaired = 0;
   for (const { accountId } of await findForeignLedgers(db)) if (await repairLedger(db, accountId)) repaired += 1;
   return repaired;
-};
+}

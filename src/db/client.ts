@@ -17,10 +17,10 @@ export type Executor = Db | Transaction;
  * Runs statements in one transaction and one round trip, pipelined with COMMIT. `begin` must start all of them without awaiting
  * one before the next. If one fails, all are rolled back.
  */
-export const pipelineTransaction = async <Answers>(
+export async function pipelineTransaction<Answers>(
   db: Db,
   begin: (tx: Transaction) => Promise<Answers>,
-): Promise<Answers> => {
+): Promise<Answers> {
   // Returned in an object: drizzle awaits a returned promise before it sends COMMIT.
   const { answers } = await db.transaction((tx) => {
     const begun = begin(tx);
@@ -28,7 +28,7 @@ export const pipelineTransaction = async <Answers>(
     return Promise.resolve({ answers: begun });
   });
   return answers;
-};
+}
 
 /**
  * Connections that a server opens beside DATABASE_POOL, in a small pool for each purpose, when they are first needed. They
@@ -91,7 +91,7 @@ export interface DatabaseOptions {
 const MAX_CACHED_ACCOUNTS = 1000;
 
 /** Opens the pools. Nothing is connected yet: the first query connects, and fails if the database is absent. */
-export const openDatabase = (options: DatabaseOptions): Database => {
+export function openDatabase(options: DatabaseOptions): Database {
   const connectMs = options.connectMs ?? 10_000;
   const limits = {
     statementTimeoutMs: options.statementTimeoutMs,
@@ -149,10 +149,10 @@ export const openDatabase = (options: DatabaseOptions): Database => {
       await (closing ??= Promise.all([pool, ...Object.values(ownPools)].map((one) => one.end())));
     },
   };
-};
+}
 
-const mapPurposes = <Value>(make: (purpose: Purpose) => Value): Record<Purpose, Value> =>
-  Object.fromEntries((Object.keys(OWN_CONNECTIONS) as Purpose[]).map((purpose) => [purpose, make(purpose)])) as Record<
-    Purpose,
-    Value
-  >;
+function mapPurposes<Value>(make: (purpose: Purpose) => Value): Record<Purpose, Value> {
+  return Object.fromEntries(
+    (Object.keys(OWN_CONNECTIONS) as Purpose[]).map((purpose) => [purpose, make(purpose)]),
+  ) as Record<Purpose, Value>;
+}

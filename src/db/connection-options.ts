@@ -46,33 +46,38 @@ export interface ConnectionOptions {
  * that contains SET LOCAL to the nodes as a whole, including the text that creates the tables. PostgreSQL without Citus ignores the
  * setting.
  */
-export const buildCoordinatorConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(
+export function buildCoordinatorConnection(url: string, purpose: ConnectionPurpose): ConnectionOptions {
+  return withOptions(
     url,
     purpose,
     `${buildSessionOptions(buildSessionNeeds(url, purpose))} -c citus.propagate_set_commands=none`,
   );
+}
 
 /** Returns the settings that the transactions of the connection need: see prelude.ts. */
-export const buildSessionNeeds = (url: string, purpose: ConnectionPurpose): SessionNeeds => ({
-  statementTimeoutMs: purpose.statementTimeoutMs ?? 0,
-  idleInTransactionMs: purpose.idleInTransactionMs ?? 0,
-  searchPath: parseSearchPath(readOptions(url)),
-});
+export function buildSessionNeeds(url: string, purpose: ConnectionPurpose): SessionNeeds {
+  return {
+    statementTimeoutMs: purpose.statementTimeoutMs ?? 0,
+    idleInTransactionMs: purpose.idleInTransactionMs ?? 0,
+    searchPath: parseSearchPath(readOptions(url)),
+  };
+}
 
 /** For a connection whose statements are all in transactions that begin with loadPrelude(). */
-export const buildTransactionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, purpose.isPooled ? null : buildTransactionOptions(buildSessionNeeds(url, purpose)));
+export function buildTransactionConnection(url: string, purpose: ConnectionPurpose): ConnectionOptions {
+  return withOptions(url, purpose, purpose.isPooled ? null : buildTransactionOptions(buildSessionNeeds(url, purpose)));
+}
 
 /** For a connection to PostgreSQL itself with statements outside of transactions that Sluice begins, such as LISTEN. */
-export const buildSessionConnection = (url: string, purpose: ConnectionPurpose): ConnectionOptions =>
-  withOptions(url, purpose, buildSessionOptions(buildSessionNeeds(url, purpose)));
+export function buildSessionConnection(url: string, purpose: ConnectionPurpose): ConnectionOptions {
+  return withOptions(url, purpose, buildSessionOptions(buildSessionNeeds(url, purpose)));
+}
 
-const withOptions = (
+function withOptions(
   url: string,
   { applicationName, connectMs }: ConnectionPurpose,
   options: string | null,
-): ConnectionOptions => {
+): ConnectionOptions {
   const own = readOptions(url);
   const ssl = buildTlsOptions(new URL(url).searchParams, () => parseHost(url));
   return {
@@ -84,7 +89,7 @@ const withOptions = (
     connectionTimeoutMillis: connectMs ?? CONNECT_MS,
     ...KEEP_ALIVE,
   };
-};
+}
 
 const readOptions = (url: string): string | null => new URL(url).searchParams.get('options');
 
@@ -92,8 +97,8 @@ const readOptions = (url: string): string | null => new URL(url).searchParams.ge
 const parseHost = (url: string): string => new pg.Client({ connectionString: withoutOwnParameters(url) }).host;
 
 /** Removes the parameters that Sluice sets itself: pg would prefer those of the connection string. */
-const withoutOwnParameters = (url: string): string => {
+function withoutOwnParameters(url: string): string {
   const rest = new URL(url);
   for (const name of ['options', ...TLS_PARAMETERS]) rest.searchParams.delete(name);
   return rest.href;
-};
+}

@@ -95,10 +95,10 @@ export class CopyOut implements pg.Submittable {
  * Frees the memory of a chunk immediately. It is outside of V8's heap, and the few small objects that refer to it do not cause a
  * garbage collection: tens of megabytes were not freed for a long time.
  */
-const release = ({ buffer, byteLength }: Buffer): void => {
+function release({ buffer, byteLength }: Buffer): void {
   // Small buffers share an ArrayBuffer of Node's pool with others.
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
-};
+}
 
 interface Extracted {
   readonly rows: Buffer;

@@ -12,11 +12,11 @@ export interface DatabaseAddress {
 }
 
 /** Returns where pg would connect to, with its defaults for parts that the address omits. Does not connect. */
-export const redactDatabaseUrl = (databaseUrl: string): DatabaseAddress => {
+export function redactDatabaseUrl(databaseUrl: string): DatabaseAddress {
   const url = new URL(databaseUrl);
   // pg would read the files that they name.
   for (const name of TLS_PARAMETERS) url.searchParams.delete(name);
   const client = new pg.Client({ connectionString: url.href });
   const { host, port, database = '' } = client;
   return { host, port, database, hasPassword: Boolean(client.password) };
-};
+}

@@ -10,7 +10,7 @@ const REST_OF_PASSWORD = /^(?:[^=&]*@|[^/&@]*@[^/&]+\/[^/])/;
  * Returns what is wrong with an address, or null. An unescaped # or / in a password ends the host, so that a part of the password
  * would be read as the port or the name of the database, and shown in messages.
  */
-export const findAddressProblem = (text: string): string | null => {
+export function findAddressProblem(text: string): string | null {
   const rest = /^postgres(?:ql)?:\/\/(.*)$/s.exec(text)?.[1];
   if (rest === undefined) return 'must be a URL that begins with postgres:// or postgresql://';
   if (rest.includes('#')) return ESCAPE;
@@ -27,4 +27,4 @@ export const findAddressProblem = (text: string): string | null => {
     return ESCAPE;
   }
   return null;
-};
+}

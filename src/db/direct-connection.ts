@@ -23,7 +23,7 @@ const REFUSED_PARAMETERS = '08P01';
  * Connects to PostgreSQL itself, with a session that keeps its settings, locks and LISTEN. Throws PoolerError if a pooler refuses the
  * start-up parameters of the session or drops them. The caller ends the connection.
  */
-export const connectDirectly = async (url: string, purpose: ConnectionPurpose): Promise<pg.Client> => {
+export async function connectDirectly(url: string, purpose: ConnectionPurpose): Promise<pg.Client> {
   const client = new SessionClient({ ...buildSessionConnection(url, purpose), pipeline: true });
   // Without a listener, a connection that breaks later would end the process instead of failing the query.
   client.on('error', () => undefined);
@@ -38,4 +38,4 @@ export const connectDirectly = async (url: string, purpose: ConnectionPurpose): 
     await client.end().catch(() => undefined);
     throw sqlState(error) === REFUSED_PARAMETERS ? new PoolerError({ cause: error }) : error;
   }
-};
+}

@@ -48,24 +48,24 @@ const walkCauses = function* (error: unknown): Generator<Error> {
 };
 
 /** Returns the first error of the class among the error and its causes, or null. */
-export const findCause = <Failure extends Error>(
+export function findCause<Failure extends Error>(
   error: unknown,
   ofClass: abstract new (...args: never[]) => Failure,
-): Failure | null => {
+): Failure | null {
   for (const cause of walkCauses(error)) if (cause instanceof ofClass) return cause;
   return null;
-};
+}
 
 /** Returns the SQLSTATE of a database error. Drizzle wraps the error in another one, whose message contains SQL and values. */
-export const sqlState = (error: unknown): string | null => {
+export function sqlState(error: unknown): string | null {
   for (const cause of walkCauses(error)) {
     if ('code' in cause && typeof cause.code === 'string' && /^[0-9A-Z]{5}$/.test(cause.code)) return cause.code;
   }
   return null;
-};
+}
 
 /** Whether the database is unreachable, starting, stopping or out of resources, so that a retry may succeed. */
-export const isUnavailable = (error: unknown): boolean => {
+export function isUnavailable(error: unknown): boolean {
   for (const cause of walkCauses(error)) {
     if ('code' in cause && typeof cause.code === 'string') {
       const code = cause.code;
@@ -75,7 +75,7 @@ export const isUnavailable = (error: unknown): boolean => {
     if (UNAVAILABLE_MESSAGES.some((message) => cause.message.startsWith(message))) return true;
   }
   return false;
-};
+}
 
 /** Whether a timeout or an operator canceled the statement. */
 export const isCanceled = (error: unknown): boolean => sqlState(error) === '57014';

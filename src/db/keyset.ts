@@ -3,12 +3,12 @@ import { type SQL, sql } from 'drizzle-orm';
 type Direction = 'asc' | 'desc';
 
 /** Condition for the rows after a sort key. Each column has its own direction, which a row comparison cannot express. */
-export const keysetAfter = (
+export function keysetAfter(
   columns: readonly string[],
   casts: readonly string[],
   directions: readonly Direction[],
   key: readonly string[],
-): SQL => {
+): SQL {
   const value = (index: number): SQL => sql`${key[index]}::${sql.raw(casts[index] as string)}`;
   const column = (index: number): SQL => sql.raw(columns[index] as string);
   const beyond = (index: number): SQL =>
@@ -25,20 +25,21 @@ export const keysetAfter = (
     alternatives.map((alternative) => sql`(${alternative})`),
     sql` OR `,
   )})`;
-};
+}
 
-export const keysetBefore = (
+export function keysetBefore(
   columns: readonly string[],
   casts: readonly string[],
   directions: readonly Direction[],
   key: readonly string[],
-): SQL =>
-  keysetAfter(
+): SQL {
+  return keysetAfter(
     columns,
     casts,
     directions.map((direction) => (direction === 'asc' ? 'desc' : 'asc')),
     key,
   );
+}
 
 /** No name of a stream or job has more characters. */
 const MAX_NAME = 256;

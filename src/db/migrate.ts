@@ -39,7 +39,7 @@ export interface MigrationOutcome {
  *
  * @param databaseUrl address of PostgreSQL itself; throws PoolerError if it leads to a connection pooler
  */
-export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> => {
+export async function migrate(databaseUrl: string): Promise<MigrationOutcome> {
   const client = await connectDirectly(databaseUrl, PURPOSE);
   try {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
@@ -51,20 +51,20 @@ export const migrate = async (databaseUrl: string): Promise<MigrationOutcome> =>
   } finally {
     await client.end();
   }
-};
+}
 
 /** Opens the database on one connection with access to the rows of all accounts, because migrations may change them. */
-const openOnConnection = (client: pg.Client, url: string): Db => {
+function openOnConnection(client: pg.Client, url: string): Db {
   const lent = Object.assign(client, { release: () => undefined });
   const pool = new ScopedPool(
     { connect: () => Promise.resolve(lent) },
     { setting: `${ALL_ACCOUNTS_SETTING} = 'on'`, needs: buildSessionNeeds(url, PURPOSE) },
   );
   return drizzle({ client: pool as unknown as pg.Pool, schema: tables });
-};
+}
 
 /** Reads which migrations are applied. */
-export const readMigrationState = async (db: Db): Promise<MigrationState> => {
+export async function readMigrationState(db: Db): Promise<MigrationState> {
   const known = readMigrationFiles({ migrationsFolder: MIGRATIONS }).map((migration) => migration.folderMillis);
   const table = await db.execute<{ found: boolean }>(
     sql`SELECT to_regclass('drizzle.__drizzle_migrations') IS NOT NULL AS found`,
@@ -78,4 +78,4 @@ export const readMigrationState = async (db: Db): Promise<MigrationState> => {
     pending: known.filter((at) => at > newest).length,
     unknown: rows.filter((row) => !known.includes(Number(row.at))).length,
   };
-};
+}

@@ -2,10 +2,10 @@ import { sql } from 'drizzle-orm';
 import type { Executor } from './client.ts';
 
 /** Runs SQL that already has numbered parameters ($1, $2, ...), which drizzle's template would renumber. */
-export const executeNumbered = async <Row extends Record<string, unknown>>(
+export async function executeNumbered<Row extends Record<string, unknown>>(
   db: Executor,
   query: { readonly text: string; readonly parameters: readonly (string | null)[] },
-): Promise<Row[]> => {
+): Promise<Row[]> {
   const chunks = query.text
     .split(/(\$\d+)/)
     .map((piece) =>
@@ -13,4 +13,4 @@ export const executeNumbered = async <Row extends Record<string, unknown>>(
     );
   const { rows } = await db.execute(sql.join(chunks));
   return rows as Row[];
-};
+}

@@ -34,11 +34,11 @@ export interface Page<Row> {
 export const encodeCursor = (key: readonly string[]): string => Buffer.from(JSON.stringify(key)).toString('base64url');
 
 /** Throws BadUserInputError if a size is below 0 or above the maximum, both first and last are set, or a cursor is not valid. */
-export const readPage = (
+export function readPage(
   args: PageArguments,
   keyLength: number,
   isValid: (key: readonly string[]) => boolean,
-): PageRequest => {
+): PageRequest {
   const { first, last, most = MAX_PAGE } = args;
   if (first != null && last != null) throw new BadUserInputError('Set first or last, not both.');
   for (const [name, size] of [
@@ -63,12 +63,12 @@ export const readPage = (
     after: decode('after', args.after),
     before: decode('before', args.before),
   };
-};
+}
 
 /** Longer than every cursor: the longest sort key contains the name of a stream. */
 const MAX_CURSOR_LENGTH = 4096;
 
-const decodeCursor = (cursor: string): string[] | null => {
+function decodeCursor(cursor: string): string[] | null {
   if (cursor.length > MAX_CURSOR_LENGTH) return null;
   try {
     const key: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
@@ -76,22 +76,22 @@ const decodeCursor = (cursor: string): string[] | null => {
   } catch {
     return null;
   }
-};
+}
 
 /** Returns the number of parts of a cursor's sort key; undefined if the cursor is not valid. */
 export const countCursorParts = (cursor: string): number | undefined => decodeCursor(cursor)?.length;
 
 /** Makes a page of up to limit + 1 rows, which are in the order of the request's direction. */
-export const toPage = <Row>(request: PageRequest, rows: readonly Row[]): Page<Row> => {
+export function toPage<Row>(request: PageRequest, rows: readonly Row[]): Page<Row> {
   const more = rows.length > request.limit;
   const kept = rows.slice(0, request.limit);
   return request.backward
     ? { rows: kept.reverse(), hasNextPage: request.before !== null, hasPreviousPage: more }
     : { rows: kept, hasNextPage: more, hasPreviousPage: request.after !== null };
-};
+}
 
 /** Whether a sort key is a timestamp as toISOString() writes it and a UUID. Others would fail in the database. */
-export const isTimestampAndId = ([at = '', id = '']: readonly string[]): boolean => {
+export function isTimestampAndId([at = '', id = '']: readonly string[]): boolean {
   const milliseconds = parseTimestamp(at);
   return milliseconds !== null && new Date(milliseconds).toISOString() === at && isUuid(id);
-};
+}

@@ -16,12 +16,13 @@ export const BYPASSES_RLS_SQL = 'SELECT rolsuper OR rolbypassrls AS passes FROM 
 // The settings are read by sub-selects, which are evaluated once for each statement instead of once for each row. The comparisons are
 // functions instead of operators because of the planner's estimates: for `account_id = ...` it estimates one row in 200, or one in
 // the number of accounts, on top of the WHERE with the same condition; for `NOT int8ne(...)` it estimates two thirds.
-const isOwn = (accountId: SQL) =>
-  sql`NOT int8ne(${accountId}, (SELECT nullif(current_setting('${sql.raw(ACCOUNT_SETTING)}', true), '')::bigint))`;
+function isOwn(accountId: SQL) {
+  return sql`NOT int8ne(${accountId}, (SELECT nullif(current_setting('${sql.raw(ACCOUNT_SETTING)}', true), '')::bigint))`;
+}
+
 const forAll = sql.raw(`NOT textne((SELECT current_setting('${ALL_ACCOUNTS_SETTING}', true)), 'on')`);
 
 /** The policies of a table whose rows belong to the account in this column. */
-export const ownedBy = (accountId: SQL) => [
-  pgPolicy('own_account', { using: isOwn(accountId) }),
-  pgPolicy('all_accounts', { using: forAll }),
-];
+export function ownedBy(accountId: SQL) {
+  return [pgPolicy('own_account', { using: isOwn(accountId) }), pgPolicy('all_accounts', { using: forAll })];
+}

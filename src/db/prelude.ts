@@ -22,7 +22,7 @@ const preludes = new WeakMap<pg.ClientBase, readonly string[]>();
  * in transaction mode may put newer sessions behind an open one; both are noticed when the connection is replaced (pool.ts
  * bounds its life). The level of a transaction and jit do not depend on it.
  */
-export const loadPrelude = async (client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> => {
+export async function loadPrelude(client: pg.ClientBase, needs: SessionNeeds): Promise<readonly string[]> {
   const prelude = preludes.get(client);
   if (prelude) return prelude;
   const version = await client.query<VersionRow>(READ_VERSION_SQL);
@@ -34,14 +34,14 @@ export const loadPrelude = async (client: pg.ClientBase, needs: SessionNeeds): P
   const read = buildLocalSettings(rows, needs);
   preludes.set(client, read);
   return read;
-};
+}
 
 /**
  * Joins everything that is sent in this tick of the event loop into one write to the socket: each write costs this process as much
  * as making a statement (0.1 ms), and wakes the database again.
  */
-export const sendTogether = (client: pg.ClientBase): void => {
+export function sendTogether(client: pg.ClientBase): void {
   const { stream } = (client as unknown as { readonly connection: { readonly stream: Writable } }).connection;
   stream.cork();
   process.nextTick(() => stream.uncork());
-};
+}

@@ -46,7 +46,7 @@ const OWN_CLIENT = { Client: QueueClient };
  * Opens pg-boss on separate connections, because its DDL fails through drizzle on a pool. Its cron and its monitors of vacuum and
  * indexes are off: Sluice has its own schedule, and the operator monitors the database.
  */
-export const openQueue = (options: QueueOptions): PgBoss => {
+export function openQueue(options: QueueOptions): PgBoss {
   const queue = new PgBoss({
     ...OWN_CLIENT,
     ...buildCoordinatorConnection(options.url, { applicationName: options.applicationName }),
@@ -63,10 +63,10 @@ export const openQueue = (options: QueueOptions): PgBoss => {
   });
   queue.on('error', options.onError);
   return queue;
-};
+}
 
 /** Creates or upgrades the queue's tables; called under the lock of the migrations. */
-export const installQueue = async (databaseUrl: string): Promise<void> => {
+export async function installQueue(databaseUrl: string): Promise<void> {
   const queue = new PgBoss({
     ...OWN_CLIENT,
     ...buildCoordinatorConnection(databaseUrl, { applicationName: 'sluice-migrate' }),
@@ -96,7 +96,7 @@ export const installQueue = async (databaseUrl: string): Promise<void> => {
   } finally {
     await queue.stop({ graceful: false });
   }
-};
+}
 
 /** A message for the run queue, to be delivered immediately or at a later time. */
 export interface RunWakeUp {
@@ -108,14 +108,15 @@ export interface RunWakeUp {
  * Returns the key of a message: up to one message with the same key waits. The key of a later message contains its time, so that an
  * immediate message is not dropped because another one waits, for example for an attempt in a minute.
  */
-export const formatWakeUpKey = (jobId: string, startAfter?: Date | null): string =>
-  startAfter ? `${jobId} at ${startAfter.toISOString()}` : jobId;
+export function formatWakeUpKey(jobId: string, startAfter?: Date | null): string {
+  return startAfter ? `${jobId} at ${startAfter.toISOString()}` : jobId;
+}
 
 /**
  * Wakes jobs inside the caller's transaction: the message exists if and only if the run does. Sorted, because two transactions that
  * wake the same jobs in different orders would deadlock.
  */
-export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly RunWakeUp[]): Promise<void> => {
+export async function sendWakeUps(queue: PgBoss, tx: Transaction, jobs: readonly RunWakeUp[]): Promise<void> {
   if (jobs.length === 0) return;
   await queue.insert(
     RUN_QUEUE,
@@ -128,20 +129,20 @@ export const sendWakeUps = async (queue: PgBoss, tx: Transaction, jobs: readonly
       })),
     { db: fromDrizzle(tx, sql) },
   );
-};
+}
 
 /** Queues mails inside the caller's transaction. */
-export const sendMails = async (queue: PgBoss, tx: Transaction, mails: readonly MailMessage[]): Promise<void> => {
+export async function sendMails(queue: PgBoss, tx: Transaction, mails: readonly MailMessage[]): Promise<void> {
   if (mails.length === 0) return;
   await queue.insert(
     MAIL_QUEUE,
     mails.map((data) => ({ data })),
     { db: fromDrizzle(tx, sql) },
   );
-};
+}
 
 /** Whether the tables of the queue exist and contain Sluice's queues. */
-export const isQueueInstalled = async (db: Db): Promise<boolean> => {
+export async function isQueueInstalled(db: Db): Promise<boolean> {
   const schema = sql.raw(QUEUE_SCHEMA);
   const tables = await db.execute<{ found: boolean }>(
     sql`SELECT to_regclass('${schema}.version') IS NOT NULL AND to_regclass('${schema}.queue') IS NOT NULL AS found`,
@@ -151,7 +152,7 @@ export const isQueueInstalled = async (db: Db): Promise<boolean> => {
     sql`SELECT count(*)::int AS queues FROM ${schema}.queue WHERE name IN (${RUN_QUEUE}, ${MAIL_QUEUE})`,
   );
   return rows[0]?.queues === 2;
-};
+}
 
 export interface WorkOptions {
   /** Number of messages that are handled at the same time. */
@@ -165,12 +166,12 @@ export interface WorkOptions {
  * each worker for one message only. Polling finds the others; with NOTIFY pg-boss polls every 30 s by default, so the interval is
  * set twice, and a worker that has handled a message looks for the next one.
  */
-export const consume = async <Message extends object>(
+export async function consume<Message extends object>(
   queue: PgBoss,
   name: string,
   { workers, pollingSeconds }: WorkOptions,
   handle: (message: Message) => Promise<void>,
-): Promise<void> => {
+): Promise<void> {
   const options = {
     batchSize: 1,
     pollingIntervalSeconds: pollingSeconds,
@@ -186,4 +187,4 @@ export const consume = async <Message extends object>(
       }
     });
   }
-};
+}

@@ -137,7 +137,7 @@ export class ScopedPool {
 }
 
 /** Sends statements without waiting for their results, which arrive in order. `failure` is the first one. */
-const send = (client: pg.PoolClient, texts: readonly string[]): { readonly failure: Error | null } => {
+function send(client: pg.PoolClient, texts: readonly string[]): { readonly failure: Error | null } {
   const sent: { failure: Error | null } = { failure: null };
   for (const text of texts) {
     client.query(text).catch((error: unknown) => {
@@ -145,4 +145,4 @@ const send = (client: pg.PoolClient, texts: readonly string[]): { readonly failu
     });
   }
   return sent;
-};
+}

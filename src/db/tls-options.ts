@@ -27,7 +27,7 @@ const SYSTEM = 'system';
  * (config.ts makes parameters of it). Reads the files that the parameters name.
  * There are two differences to libpq, because pg decides before it connects: `allow` never encrypts, and `prefer` always does.
  */
-export const buildTlsOptions = (parameters: URLSearchParams, getHost: () => string): ConnectionOptions | false => {
+export function buildTlsOptions(parameters: URLSearchParams, getHost: () => string): ConnectionOptions | false {
   if (!TLS_PARAMETERS.some((name) => parameters.has(name))) return false;
   const host = getHost();
   const rootFile = parameters.get('sslrootcert') ?? (existsSync(DEFAULT_ROOT) ? DEFAULT_ROOT : null);
@@ -52,9 +52,9 @@ export const buildTlsOptions = (parameters: URLSearchParams, getHost: () => stri
     checkServerIdentity: (_, certificate) =>
       mode === 'verify-full' ? checkServerIdentity(host, certificate) : undefined,
   };
-};
+}
 
-const parseMode = (parameters: URLSearchParams): Mode => {
+function parseMode(parameters: URLSearchParams): Mode {
   const text = parameters.get('sslmode');
   // Certificates without a mode: the strictest mode, as in pg, and in libpq for the certificates of the system.
   if (text === null) return 'verify-full';
@@ -63,10 +63,10 @@ const parseMode = (parameters: URLSearchParams): Mode => {
   const mode = MODES.find((known) => known === text);
   if (mode === undefined) throw new TlsParameterError(`sslmode must be one of ${MODES.join(', ')}.`);
   return mode;
-};
+}
 
 /** Reads the certificate of the client, for servers that request one. */
-const readCertificate = (parameters: URLSearchParams): Pick<ConnectionOptions, 'cert' | 'key'> => {
+function readCertificate(parameters: URLSearchParams): Pick<ConnectionOptions, 'cert' | 'key'> {
   const certificate = parameters.get('sslcert');
   const key = parameters.get('sslkey');
   if ((certificate === null) !== (key === null))
@@ -74,12 +74,12 @@ const readCertificate = (parameters: URLSearchParams): Pick<ConnectionOptions, '
   return certificate === null || key === null
     ? {}
     : { cert: readParameter('sslcert', certificate), key: readParameter('sslkey', key) };
-};
+}
 
-const readParameter = (name: string, path: string): string => {
+function readParameter(name: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
     throw new TlsParameterError(`The file of ${name} in the database address cannot be read: ${path}.`, { cause });
   }
-};
+}

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseSync } from 'oxc-parser';
 import { describe, expect, test } from 'vitest';
 import { readSourceFiles } from '../support/source-files.ts';
@@ -21,13 +19,8 @@ const arrowFunctions = (path: string, source: string): string[] =>
 
 describe('functions of a module', () => {
   test('are declared with `function` unless they fit on one line', async () => {
-    const notYet = (await readFile(join(import.meta.dirname, 'functions-not-yet.txt'), 'utf8'))
-      .split('\n')
-      .filter((line) => line !== '' && !line.startsWith('#'));
     const files = await readSourceFiles('src', 'scripts', 'bench', 'test/support');
-    const wrong = files
-      .filter(({ path }) => !notYet.some((rest) => path === rest || path.startsWith(`${rest}/`)))
-      .flatMap(({ path, text }) => arrowFunctions(path, text));
+    const wrong = files.flatMap(({ path, text }) => arrowFunctions(path, text));
     expect(
       wrong,
       'Write `function f(…) {…}` instead of `const f = (…) => …`, unless it is one expression on one line',
