@@ -24,8 +24,9 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
-export const millisecondsFromNow = (milliseconds: number) =>
-  sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+export function millisecondsFromNow(milliseconds: number) {
+  return sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
+}
 
 /**
  * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
