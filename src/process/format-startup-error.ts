@@ -27,7 +27,7 @@ const BY_SQL_STATE: Readonly<Record<string, string>> = {
     'The database rejects the user in DATABASE_URL, or a connection without TLS. In the second case set sslmode=require or stricter in it.',
   '3D000': 'The database in DATABASE_URL does not exist. Create it, or correct the name.',
   '08P01':
-    'The database address leads to a connection pooler that refuses start-up parameters: set DATABASE_DIRECT_URL to the address of PostgreSQL itself.',
+    'The database address leads to a connection pooler that refuses start-up parameters. Set DATABASE_DIRECT_URL to the address of PostgreSQL itself.',
   '42501': 'The user in DATABASE_URL lacks privileges that this needs in the database.',
   '42P01': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",
   '42703': "The database does not have Sluice's tables, or has old ones: run `npm run -s sluice -- migrate`.",

@@ -134,11 +134,11 @@ describe.skipIf(program === null).each(['session', 'transaction'] as const)(
       const settings = { DATABASE_URL: pooler.urlOf(database.url), PORT: '0' };
       const start = startSluice(settings);
       expect(await start.ended).toBe(1);
-      expect(start.stderr.trim().split('\n')).toEqual([expect.stringContaining('set DATABASE_DIRECT_URL')]);
+      expect(start.stderr.trim().split('\n')).toEqual([expect.stringContaining('Set DATABASE_DIRECT_URL')]);
       const { code, stderr } = await runSluice('cli', ['account', 'list'], settings);
-      expect([code, stderr.trim().split('\n')]).toEqual([1, [expect.stringContaining('set DATABASE_DIRECT_URL')]]);
+      expect([code, stderr.trim().split('\n')]).toEqual([1, [expect.stringContaining('Set DATABASE_DIRECT_URL')]]);
       const doctor = await runSluice('cli', ['doctor'], settings);
-      expect(doctor).toMatchObject({ code: 1, stdout: expect.stringMatching(/broken .*set DATABASE_DIRECT_URL/) });
+      expect(doctor).toMatchObject({ code: 1, stdout: expect.stringMatching(/broken .*Set DATABASE_DIRECT_URL/) });
     });
   },
 );
@@ -152,7 +152,7 @@ test.skipIf(program === null)(
     try {
       const start = startSluice({ DATABASE_URL: pooler.urlOf(database.url), PORT: '0' });
       expect(await start.ended).toBe(1);
-      expect(start.stderr.trim().split('\n')).toEqual([expect.stringContaining('set DATABASE_DIRECT_URL')]);
+      expect(start.stderr.trim().split('\n')).toEqual([expect.stringContaining('Set DATABASE_DIRECT_URL')]);
     } finally {
       await pooler.stop();
       await database.drop();
