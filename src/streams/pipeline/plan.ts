@@ -152,10 +152,8 @@ async function planSelectors(
 }
 
 async function readAll<Input>(reader: { read(input: Input): void }, inputs: readonly Input[]): Promise<void> {
-  let read = 0;
-  for (const input of inputs) {
-    if (read > 0 && read % RECORDS_PER_TICK === 0) await yieldToEventLoop();
+  for (const [index, input] of inputs.entries()) {
+    if (index > 0 && index % RECORDS_PER_TICK === 0) await yieldToEventLoop();
     reader.read(input);
-    read += 1;
   }
 }
