@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { LEAST_OPERATIONS } from '../background/totals-merger.ts';
+import { MIN_OPERATIONS } from '../background/totals-merger.ts';
 import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { readTrustedDocuments } from '../graphql/plugins/trusted-documents.ts';
 import { maySocketOpen } from '../http/cors.ts';
@@ -35,7 +35,7 @@ const RESYNC_MS = 5000;
 /** How long a stopping server leaves connections without a request open, for requests that are on their way. */
 const IDLE_MS = 5000;
 /** Requests have at least 2 seconds to complete, even if SHUTDOWN_GRACE_SECONDS is 0 and exports are handed over immediately. */
-const LEAST_GRACE_MS = 2000;
+const MIN_GRACE_MS = 2000;
 /** About 10 MB of memory. */
 const MAX_COUNTED_STREAMS = 100_000;
 
@@ -60,7 +60,7 @@ export async function startApp(resources: AppResources): Promise<App> {
   const streamQueue = createStreamQueue({ waitMs: config.streamWaitMs, onBusy: () => metrics.streamBusy() });
   const memory = createRequestMemory(config.requestMemory);
   const slowRequests = createSlowRequests(config.anonymousSeconds * 1000);
-  const mergeCandidates = createMergeCandidates({ leastOperations: LEAST_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
+  const mergeCandidates = createMergeCandidates({ minOperations: MIN_OPERATIONS, maxCounted: MAX_COUNTED_STREAMS });
   const keyHasher = startKeyHasher(resources, streamQueue);
   const metrics = createMetrics({
     role: config.role,
@@ -113,7 +113,7 @@ export async function startApp(resources: AppResources): Promise<App> {
   slowRequests.watch(server);
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    const graceMs = Math.max(config.graceSeconds * 1000, LEAST_GRACE_MS);
+    const graceMs = Math.max(config.graceSeconds * 1000, MIN_GRACE_MS);
     const endSubscriptions = async (): Promise<void> => {
       // Subscriptions have no end of their own, so the drain would wait for their connections. Sockets first: a client whose
       // socket closes with "going away" reconnects, a client that receives an error or a completion does not.

@@ -12,12 +12,12 @@ import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
 export interface TotalsMergerOptions {
   readonly db: Db;
   readonly everyMs: number;
-  readonly leastOperations?: number;
+  readonly minOperations?: number;
   readonly onError: (error: unknown) => void;
 }
 
 /** With fewer unmerged operations, merging does not measurably speed up reads. */
-export const LEAST_OPERATIONS = 200;
+export const MIN_OPERATIONS = 200;
 
 /**
  * Merges the totals of the streams that this process wrote to often. The process knows these streams, so idle streams cost nothing.
@@ -26,13 +26,13 @@ export const LEAST_OPERATIONS = 200;
 export function startTotalsMerger(
   options: TotalsMergerOptions & { readonly mergeCandidates: MergeCandidates },
 ): Stoppable {
-  const { db, mergeCandidates, everyMs, leastOperations = LEAST_OPERATIONS, onError } = options;
+  const { db, mergeCandidates, everyMs, minOperations = MIN_OPERATIONS, onError } = options;
   return repeat(
     async (signal) => {
       for (const [accountId, streamIds] of mergeCandidates.takeDue()) {
         if (signal.aborted) return;
         try {
-          const left = await mergeStreams(db, accountId, streamIds, { leastOperations }, signal);
+          const left = await mergeStreams(db, accountId, streamIds, { minOperations }, signal);
           for (const streamId of left) mergeCandidates.markDue(accountId, streamId);
         } catch (error) {
           for (const streamId of streamIds) mergeCandidates.markDue(accountId, streamId);
@@ -51,7 +51,7 @@ export function startTotalsMerger(
 export function startTotalsSweep({
   db,
   everyMs,
-  leastOperations = LEAST_OPERATIONS,
+  minOperations = MIN_OPERATIONS,
   onError,
 }: TotalsMergerOptions): Stoppable {
   let position: SweepPosition | null = null;
@@ -59,7 +59,7 @@ export function startTotalsSweep({
     async (signal) => {
       // A random start, because a worker that is restarted often would otherwise never reach the last accounts.
       position ??= await pickRandomPosition(db);
-      const slice = await mergeSlice(db, position, { leastOperations }, signal);
+      const slice = await mergeSlice(db, position, { minOperations }, signal);
       position = slice.next ?? SWEEP_START;
       // Continue immediately if most streams need it, as after an upgrade or a restore.
       return slice.merged > slice.lookedAt / 2;

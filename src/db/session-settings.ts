@@ -29,7 +29,7 @@ interface Need {
   readonly sql?: string;
 }
 
-const LEAST_WORK_MEM_KB = 4096;
+const MIN_WORK_MEM_KB = 4096;
 
 /** Exists since PostgreSQL 17. */
 const TRANSACTION_TIMEOUT = 'transaction_timeout';
@@ -81,7 +81,7 @@ function listNeeds({ statementTimeoutMs, idleInTransactionMs, searchPath }: Sess
     { name: 'debug_parallel_query', value: 'off' },
     { name: 'from_collapse_limit', value: '8', serves: (value) => Number(value) >= 8 },
     { name: 'join_collapse_limit', value: '8', serves: (value) => Number(value) >= 8 },
-    { name: 'work_mem', value: '4MB', serves: (value) => Number(value) >= LEAST_WORK_MEM_KB },
+    { name: 'work_mem', value: '4MB', serves: (value) => Number(value) >= MIN_WORK_MEM_KB },
   ];
 }
 

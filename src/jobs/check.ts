@@ -59,7 +59,7 @@ export async function checkJob(
 
   const window = computeWindow(settings, now);
   const extension = extensionOf(settings.format);
-  const { spec, limitWarning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
+  const { spec, warning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
     const exceeded = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
       () => null,
@@ -72,7 +72,7 @@ export async function checkJob(
       exceeded === null
         ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, extension, SAMPLE_ROWS)))
         : { rows: [] };
-    return { spec: planned, limitWarning: exceeded, sample: rows.map(({ line }) => line) };
+    return { spec: planned, warning: exceeded, sample: rows.map(({ line }) => line) };
   });
   const query = usageQuery(spec);
   const { path, slug } = parseDestination(settings);
@@ -92,10 +92,7 @@ export async function checkJob(
     nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
     objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
     sample,
-    warnings: [
-      ...findWarnings(settings, spec.streams, window, canMail),
-      ...(limitWarning === null ? [] : [limitWarning]),
-    ],
+    warnings: [...findWarnings(settings, spec.streams, window, canMail), ...(warning === null ? [] : [warning])],
   };
 }
 
@@ -118,14 +115,12 @@ function findWarnings(
   }
   const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
   if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
-    warnings.push(
-      `The records of ${formatNames(daily)} are daily or monthly. Each counts in the first hour of its date.`,
-    );
+    warnings.push(`The records of ${quote(daily)} are daily or monthly. Each counts in the first hour of its date.`);
   }
   const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
   if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {
     warnings.push(
-      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${formatNames(hourly)} counts in the bucket that contains the start of its hour.`,
+      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${quote(hourly)} counts in the bucket that contains the start of its hour.`,
     );
   }
   if (settings.email !== null && !canMail) {
@@ -134,7 +129,7 @@ function findWarnings(
   return warnings;
 }
 
-function formatNames(streams: readonly UsageStream[]): string {
+function quote(streams: readonly UsageStream[]): string {
   return (
     streams
       .slice(0, 5)

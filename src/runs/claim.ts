@@ -5,7 +5,7 @@ import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
-import { millisecondsFromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
+import { fromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
@@ -107,7 +107,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       };
       const starting = tx
         .update(runs)
-        .set({ ...begun, status: statusAfter('START'), leaseUntil: millisecondsFromNow(leaseMs), change: nextChange })
+        .set({ ...begun, status: statusAfter('START'), leaseUntil: fromNow(leaseMs), change: nextChange })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
         .returning({ id: runs.id });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and

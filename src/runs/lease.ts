@@ -24,7 +24,7 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
 export class LeaseLostError extends Error {}
 
-export function millisecondsFromNow(milliseconds: number) {
+export function fromNow(milliseconds: number) {
   return sql`clock_timestamp() + ${milliseconds} * interval '1 millisecond'`;
 }
 
@@ -60,7 +60,7 @@ export async function renewLease(db: Db, run: LeasedRun, leaseMs: number, progre
     const [renewed] = await tx
       .update(runs)
       .set({
-        leaseUntil: millisecondsFromNow(leaseMs),
+        leaseUntil: fromNow(leaseMs),
         rowsWritten: progress.rows,
         bytesWritten: progress.bytes,
         change: nextChange,

@@ -104,7 +104,7 @@ describe.skipIf(!hasCluster)('exports of accounts on different workers', () => {
       bounds = [least, load?.begun ?? 0];
       const read = async (): Promise<void> => {
         for (; left > 0; left -= 1) {
-          if (left % 100 === 0) await mergeTotals(db, { leastOperations: 1 });
+          if (left % 100 === 0) await mergeTotals(db, { minOperations: 1 });
           const rows = await rowsAsOf(server, id, snapshot, { groupBy: ['element', 'region'] });
           answers.add(JSON.stringify([...rows]));
         }

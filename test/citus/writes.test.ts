@@ -76,7 +76,7 @@ describe.skipIf(!hasCluster)('accounts on different workers', () => {
       if (hashed && number === 4) await hashKeysOf(server, id, stream);
     }
     await expectModel(model, key);
-    await mergeTotals(server.resources.database.acrossAccounts, { leastOperations: 1 });
+    await mergeTotals(server.resources.database.acrossAccounts, { minOperations: 1 });
     await expectModel(model, key);
   };
 

@@ -82,7 +82,7 @@ const fillAccounts = async (server: TestServer): Promise<Played[]> => {
       forgetTotals: (_: bigint, stream: string) => forgetTotals(server, stream),
     };
     const account = await play(stage, first?.firstShape ?? 0, commands);
-    await mergeTotals(server.resources.database.acrossAccounts, { leastOperations: 2 });
+    await mergeTotals(server.resources.database.acrossAccounts, { minOperations: 2 });
     played.push(account);
   }
   return played;

@@ -203,7 +203,7 @@ test('watermark > reads the same sums after later operations were merged, and be
   // Waits until no older transaction of another test is open in the cluster.
   await eventually(
     async () => {
-      await mergeTotals(db, { leastOperations: 1 });
+      await mergeTotals(db, { minOperations: 1 });
       return querySql<{ id: string }>(
         server,
         `SELECT operation_id AS id FROM totals JOIN streams s ON s.id = stream_id WHERE s.name = 'merged' AND operation_id > 0`,

@@ -274,7 +274,7 @@ test('grouped writes > hide each record by the next write of its key when two se
   };
   let writing = true;
   const merging = async (): Promise<void> => {
-    while (writing) await mergeTotals(servers[0].resources.database.acrossAccounts, { leastOperations: 1 });
+    while (writing) await mergeTotals(servers[0].resources.database.acrossAccounts, { minOperations: 1 });
   };
   const merged = merging();
   await Promise.all(times(24, client));

@@ -133,7 +133,7 @@ describe('a merge of totals', () => {
   test('keeps all totals > when the ids are repaired between its statements', async () => {
     const stream = 'merged-meanwhile';
     const db = server.resources.database.acrossAccounts;
-    const merge = () => mergeTotals(db, { leastOperations: 1 });
+    const merge = () => mergeTotals(db, { minOperations: 1 });
     await write(server, 'Sum', { stream, records: [record('5')] });
     expect(await usageOf(stream)).toEqual(['5', '5']);
     await merge();

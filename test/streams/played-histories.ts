@@ -82,7 +82,7 @@ export const play = async (
       expect((await deleteStream(server, command.name, key)).__typename).toBe(was ? 'DeletedStream' : 'NotFoundError');
       if (was) deletions.set(command.name, (deletions.get(command.name) ?? 0) + 1);
     } else if (command.do === 'mergeTotals') {
-      await mergeTotals(server.resources.database.acrossAccounts, { leastOperations: 1 });
+      await mergeTotals(server.resources.database.acrossAccounts, { minOperations: 1 });
     } else if (command.do === 'hashKeys') {
       await hashKeysOf(server, accountId, command.name);
     } else if (command.do === 'forgetTotals') {

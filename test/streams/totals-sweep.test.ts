@@ -11,7 +11,7 @@ import { type RecordInput, verdict, write } from './writes.ts';
 
 const ACCOUNTS = 250;
 const STREAMS_PER_ACCOUNT = 5;
-const LEAST_OPERATIONS = 3;
+const MIN_OPERATIONS = 3;
 
 const record: RecordInput = {
   timestamp: '2026-01-25T00:00:00Z',
@@ -66,15 +66,15 @@ const untilMergeable = (streamId: bigint) =>
   );
 
 test('sweep > looks at each stream once in slices of bounded size, and merges totals where needed', async () => {
-  const often = await writeOften('swept', LEAST_OPERATIONS);
-  const seldom = await writeOften('left', LEAST_OPERATIONS - 1);
+  const often = await writeOften('swept', MIN_OPERATIONS);
+  const seldom = await writeOften('left', MIN_OPERATIONS - 1);
   await untilMergeable(often);
   const [all] = await querySql<{ streams: number }>(server, 'SELECT count(*)::int AS streams FROM streams');
   const lookedAt: number[] = [];
   let merged = 0;
   for (let position: SweepPosition | null = SWEEP_START; position;) {
     const slice = await mergeSlice(server.resources.database.acrossAccounts, position, {
-      leastOperations: LEAST_OPERATIONS,
+      minOperations: MIN_OPERATIONS,
     });
     lookedAt.push(slice.lookedAt);
     merged += slice.merged;
@@ -84,7 +84,7 @@ test('sweep > looks at each stream once in slices of bounded size, and merges to
   expect(lookedAt.length).toBeGreaterThan(2);
   expect(Math.max(...lookedAt)).toBeLessThanOrEqual(500);
   expect(merged).toBe(1);
-  expect([await unmerged(often), await unmerged(seldom)]).toEqual([0, LEAST_OPERATIONS - 1]);
+  expect([await unmerged(often), await unmerged(seldom)]).toEqual([0, MIN_OPERATIONS - 1]);
 });
 
 test('sweep > continues in the middle of an account whose streams do not fit into one slice', async () => {
@@ -102,7 +102,7 @@ test('sweep > continues in the middle of an account whose streams do not fit int
   let looked = 0;
   let slices = 0;
   for (let position: SweepPosition = { accountId: id, streamId: 0n }; position.accountId === id; slices += 1) {
-    const slice = await mergeSlice(server.resources.database.acrossAccounts, position, { leastOperations: 200 });
+    const slice = await mergeSlice(server.resources.database.acrossAccounts, position, { minOperations: 200 });
     looked += slice.lookedAt;
     position = slice.next ?? SWEEP_START;
   }
@@ -111,29 +111,29 @@ test('sweep > continues in the middle of an account whose streams do not fit int
 });
 
 test('merger > merges the streams that its process wrote to often, when no open transaction is older than their writes', async () => {
-  const candidates = createMergeCandidates({ leastOperations: LEAST_OPERATIONS, maxCounted: 100 });
-  const often = await writeOften('noted', LEAST_OPERATIONS);
+  const candidates = createMergeCandidates({ minOperations: MIN_OPERATIONS, maxCounted: 100 });
+  const often = await writeOften('noted', MIN_OPERATIONS);
   const seldom = await writeOften('noted-once', 1);
-  for (let time = 0; time < LEAST_OPERATIONS; time += 1) candidates.countOperation(accountId, often);
+  for (let time = 0; time < MIN_OPERATIONS; time += 1) candidates.countOperation(accountId, often);
   candidates.countOperation(accountId, seldom);
   // An open transaction older than a write keeps its operation from being merged until it ends.
   const holder = await server.resources.database.pool.connect();
   await holder.query('BEGIN');
   await holder.query('SELECT pg_current_xact_id()');
   const errors: unknown[] = [];
-  const late = await writeOften('held-back', LEAST_OPERATIONS);
+  const late = await writeOften('held-back', MIN_OPERATIONS);
   candidates.markDue(accountId, late);
   const merger = startTotalsMerger({
     db: server.resources.database.acrossAccounts,
     mergeCandidates: candidates,
     everyMs: 10,
-    leastOperations: LEAST_OPERATIONS,
+    minOperations: MIN_OPERATIONS,
     onError: (error) => errors.push(error),
   });
   const isMerged = (rows: number): boolean => rows === 0;
   try {
     await eventually(() => unmerged(often), isMerged);
-    expect(await unmerged(late)).toBe(LEAST_OPERATIONS);
+    expect(await unmerged(late)).toBe(MIN_OPERATIONS);
     await holder.query('COMMIT');
     await eventually(() => unmerged(late), isMerged);
   } finally {
@@ -145,7 +145,7 @@ test('merger > merges the streams that its process wrote to often, when no open 
 });
 
 test('merge candidates > drops counts of streams that are not due when it counts too many', () => {
-  const candidates = createMergeCandidates({ leastOperations: 2, maxCounted: 3 });
+  const candidates = createMergeCandidates({ minOperations: 2, maxCounted: 3 });
   candidates.countOperation(1n, 1n);
   candidates.countOperation(1n, 1n);
   candidates.countOperation(1n, 2n);

@@ -167,7 +167,7 @@ async function renewLease(server: TestServer): Promise<void> {
 async function maintain(server: TestServer): Promise<void> {
   const { acrossAccounts: db } = server.resources.database;
   await forgetTotals(server, 'usage');
-  await mergeSlice(db, SWEEP_START, { leastOperations: 1 });
+  await mergeSlice(db, SWEEP_START, { minOperations: 1 });
   const [stream] = await querySql<{ id: string; account_id: string }>(
     server,
     `SELECT id, account_id FROM streams WHERE name = 'usage'`,
@@ -175,7 +175,7 @@ async function maintain(server: TestServer): Promise<void> {
   if (!stream) throw new Error('The stream "usage" was not made.');
   const accountId = BigInt(stream.account_id);
   const id = BigInt(stream.id);
-  await mergeStreams(db, accountId, [id], { leastOperations: 1 });
+  await mergeStreams(db, accountId, [id], { minOperations: 1 });
   await hashStreamKeys(
     {
       db: server.resources.database.forAccount(accountId),

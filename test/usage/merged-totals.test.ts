@@ -38,7 +38,7 @@ const totals = async (at: TestServer, stream: string, groupBy: string[] = []): P
 const whileMerging = async (work: Promise<unknown>): Promise<void> => {
   let working = true;
   const merging = servers.map(async ({ resources }) => {
-    while (working) await mergeTotals(resources.database.acrossAccounts, { leastOperations: 1 });
+    while (working) await mergeTotals(resources.database.acrossAccounts, { minOperations: 1 });
   });
   try {
     await work;
@@ -59,7 +59,7 @@ const mergedRows = (stream: string) =>
 const untilMerged = (stream: string) =>
   eventually(
     async () => {
-      await mergeTotals(servers[0].resources.database.acrossAccounts, { leastOperations: 1 });
+      await mergeTotals(servers[0].resources.database.acrossAccounts, { minOperations: 1 });
       return mergedRows(stream);
     },
     (rows) => rows.length > 0,
@@ -170,7 +170,7 @@ test('mergeTotals > merges 40,000 operations in time when the planner has no sta
   // A transaction that another test opened before the burst prevents the merge until it ends.
   const merged = await eventually(
     async () => {
-      await mergeTotals(servers[0].resources.database.acrossAccounts, { leastOperations: 1 });
+      await mergeTotals(servers[0].resources.database.acrossAccounts, { minOperations: 1 });
       return querySql<{ value: string; records: number; rows: number }>(
         servers[0],
         `SELECT sum(value)::text AS value, sum(records)::int AS records, count(*)::int AS rows

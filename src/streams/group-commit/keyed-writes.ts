@@ -90,10 +90,10 @@ async function updateKeys(
   const { buckets, bucketIndexes, filterIndexes, elements } = encodeBatch(records);
   const keys = (columns: SQL): SQL => sql`
     (SELECT ${columns} FROM (
-      SELECT (${buckets}::timestamptz[])[u.bucket_place] AS bucket_start, (${formatPlainArray(filterIds)}::bigint[])[u.filter_place] AS filter_id,
+      SELECT (${buckets}::timestamptz[])[u.bucket_index] AS bucket_start, (${formatPlainArray(filterIds)}::bigint[])[u.filter_index] AS filter_id,
         u.element, u.operation_id
       FROM unnest(${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[], ${formatPlainArray(operationIds.map(String))}::bigint[])
-        AS u(bucket_place, filter_place, element, operation_id)) k OFFSET 0)`;
+        AS u(bucket_index, filter_index, element, operation_id)) k OFFSET 0)`;
   // Looked up in a hash of the keys, as in hideByKey, and joined with the operations afterwards: otherwise the planner may build a hash of
   // all records of the buckets.
   await tx.execute(sql`

@@ -14,14 +14,14 @@ export interface KeyHasherOptions {
   readonly dbOf: (accountId: bigint) => Db;
   readonly streamQueue: StreamQueue;
   /** Live records of a large bucket. Defaults to 20,000, of which a look-up reads all in 5 ms. */
-  readonly leastRecords?: number;
+  readonly minRecords?: number;
   readonly onError: (error: unknown) => void;
 }
 
-const LEAST_RECORDS = 20_000;
+const MIN_RECORDS = 20_000;
 const WAIT_MS = 500;
 /** Minimum time between checks of a stream, at least 50 times the duration of a check: checks take at most 2 % of the time. */
-const LEAST_PAUSE_MS = 5000;
+const MIN_PAUSE_MS = 5000;
 const PAUSES = 50;
 /** About 1 MB. */
 const MAX_REMEMBERED = 10_000;
@@ -30,7 +30,7 @@ const MAX_WAITING = 1000;
 
 /** Hashes the keys of streams in which single keys are looked up, one stream at a time. */
 export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
-  const { dbOf, streamQueue, leastRecords = LEAST_RECORDS, onError } = options;
+  const { dbOf, streamQueue, minRecords = MIN_RECORDS, onError } = options;
   const stopping = new AbortController();
   const { signal } = stopping;
   /** Time of the next check, by stream id; Infinity once the keys are hashed. */
@@ -45,7 +45,7 @@ export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
     try {
       if (signal.aborted) return;
       const db = dbOf(stream.accountId);
-      const state = await findKeyState(db, stream, leastRecords);
+      const state = await findKeyState(db, stream, minRecords);
       checkedMs = performance.now() - begun;
       isHashed = state === 'HASHED';
       if (state === 'LARGE' || state === 'HASHING')
@@ -56,7 +56,7 @@ export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
     } finally {
       waiting.delete(stream.id);
       if (nextChecks.size >= MAX_REMEMBERED) nextChecks.clear();
-      nextChecks.set(stream.id, isHashed ? Infinity : performance.now() + Math.max(LEAST_PAUSE_MS, PAUSES * checkedMs));
+      nextChecks.set(stream.id, isHashed ? Infinity : performance.now() + Math.max(MIN_PAUSE_MS, PAUSES * checkedMs));
     }
   };
   return {

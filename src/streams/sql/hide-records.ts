@@ -121,8 +121,8 @@ async function hideByKey(tx: Transaction, stream: StreamRow, operationId: bigint
     const columns = [{ column: sql`r.bucket_start`, list: sql`${sql.param(buckets)}::timestamptz[]` }];
     if (keys.filterValues) {
       const { dimensions, values } = keys.filterValues;
-      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.place)
-        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, place)
+      const column = sql`(SELECT jsonb_agg(f.dimensions -> d.name ORDER BY d.ordinal)
+        FROM filters f, unnest(${sql.param(dimensions)}::text[]) WITH ORDINALITY AS d(name, ordinal)
         WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id} AND f.id = r.filter_id)`;
       columns.push({ column, list: sql`${sql.param(some(values))}::jsonb[]` });
     }

@@ -25,9 +25,9 @@ export async function insertOperationArrays(
       ${formatPlainArray(operations.map(({ insertedRecords }) => insertedRecords))}::bigint[],
       ${formatArray(operations.map(({ idempotencyKey }) => idempotencyKey))}::text[],
       ${formatArray(operations.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[]
-    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, place)
+    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, ordinal)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
-    ORDER BY u.place
+    ORDER BY u.ordinal
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
   return rowCount ?? 0;
 }
@@ -41,16 +41,16 @@ export async function insertRecordArrays(
   filterIds: readonly string[],
 ): Promise<number> {
   const isOne = typeof operationIds === 'bigint';
-  const filterId = sql`(${formatPlainArray(filterIds)}::bigint[])[u.filter_place]`;
+  const filterId = sql`(${formatPlainArray(filterIds)}::bigint[])[u.filter_index]`;
   const { rowCount } = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
-    SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_place], ${filterId},
+    SELECT s.account_id, s.id, (${buckets}::timestamptz[])[u.bucket_index], ${filterId},
       u.element, u.value, ${isOne ? sql`${operationIds}::bigint` : sql`u.operation_id`},
       ${keyHashOfInsert(filterId, sql`u.element`)}
     FROM streams s, unnest(
       ${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[],
       ${values}::numeric[]${isOne ? sql`` : sql`, ${formatPlainArray(operationIds.map(String))}::bigint[]`}
-    ) AS u(bucket_place, filter_place, element, value${isOne ? sql`` : sql`, operation_id`})
+    ) AS u(bucket_index, filter_index, element, value${isOne ? sql`` : sql`, operation_id`})
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
   return rowCount ?? 0;
 }

@@ -64,13 +64,13 @@ function batchesOf({ accountId, requestId }: StagedRequest): SQL {
  */
 function stagedRows(request: StagedRequest): SQL {
   return sql`
-  (SELECT b.account_id, b.first_index + row.place - 1 AS index, row.bucket_start, row.element, row.value, row.digest, row.dimensions
+  (SELECT b.account_id, b.first_index + row.ordinal - 1 AS index, row.bucket_start, row.element, row.value, row.digest, row.dimensions
     FROM ${batchesOf(request)} b, LATERAL (
-      SELECT b.starts[u.bucket_place] AS bucket_start, u.element, u.value, u.place, f.digest, f.dimensions
+      SELECT b.starts[u.bucket_index] AS bucket_start, u.element, u.value, u.ordinal, f.digest, f.dimensions
       FROM unnest(b.bucket_places, b.filter_places, b.elements, b.amounts)
-        WITH ORDINALITY AS u(bucket_place, filter_place, element, value, place)
+        WITH ORDINALITY AS u(bucket_index, filter_index, element, value, ordinal)
       LEFT JOIN unnest(b.filter_digests, b.filter_dimensions)
-        WITH ORDINALITY AS f(digest, dimensions, place) ON f.place = u.filter_place
+        WITH ORDINALITY AS f(digest, dimensions, ordinal) ON f.ordinal = u.filter_index
       OFFSET 0) row
     OFFSET 0)`;
 }
@@ -90,16 +90,16 @@ function stagedFilters({ accountId, requestId }: StagedRequest): SQL {
  */
 function rowsWithFilterIds(request: StagedRequest, stream: StreamRow): SQL {
   return sql`
-  (SELECT b.account_id, b.starts[u.bucket_place] AS bucket_start, ids.of_place[u.filter_place] AS filter_id, u.element, u.value
+  (SELECT b.account_id, b.starts[u.bucket_index] AS bucket_start, ids.by_index[u.filter_index] AS filter_id, u.element, u.value
     FROM ${batchesOf(request)} b
     JOIN (
-      SELECT s.account_id, s.number, array_agg(f.id ORDER BY d.place) AS of_place
-      FROM staged_batches s CROSS JOIN unnest(s.filter_digests) WITH ORDINALITY AS d(digest, place)
+      SELECT s.account_id, s.number, array_agg(f.id ORDER BY d.ordinal) AS by_index
+      FROM staged_batches s CROSS JOIN unnest(s.filter_digests) WITH ORDINALITY AS d(digest, ordinal)
       LEFT JOIN filters f ON f.account_id = ${request.accountId} AND f.stream_id + 0 = ${stream.id} AND f.digest = d.digest
       WHERE s.account_id = ${request.accountId} AND s.request_id = ${request.requestId}
       GROUP BY s.account_id, s.number OFFSET 0) ids ON ids.account_id = b.account_id AND ids.number = b.number
     CROSS JOIN unnest(b.bucket_places, b.filter_places, b.elements, b.amounts)
-      AS u(bucket_place, filter_place, element, value)
+      AS u(bucket_index, filter_index, element, value)
     OFFSET 0)`;
 }
 
@@ -242,7 +242,7 @@ function stagedKeys(request: StagedRequest, stream: StreamRow, { dimensions, ele
   const names = sql`${sql.param([...dimensions])}::text[]`;
   // Both sides are canonical, so equal sets of values have equal JSON.
   const valuesIn = (column: SQL): SQL => sql`
-    (SELECT jsonb_agg(${column} -> d.name ORDER BY d.place) FROM unnest(${names}) WITH ORDINALITY AS d(name, place))`;
+    (SELECT jsonb_agg(${column} -> d.name ORDER BY d.ordinal) FROM unnest(${names}) WITH ORDINALITY AS d(name, ordinal))`;
   const namesIn = (column: SQL): SQL => sql`
     (SELECT array_agg(k.name ORDER BY k.name COLLATE "C") FROM jsonb_object_keys(${column}) AS k(name))`;
   // The values of each filter are extracted once, and not once per record with this filter.

@@ -11,7 +11,7 @@ export interface MergeCandidates {
 
 export interface MergeCandidatesOptions {
   /** Number of operations at which a stream is due. */
-  readonly leastOperations: number;
+  readonly minOperations: number;
   /** Maximum number of counted streams. Above it, the counts of streams that are not due are dropped: the sweep finds these streams. */
   readonly maxCounted: number;
 }
@@ -21,7 +21,7 @@ interface Written {
   count: number;
 }
 
-export function createMergeCandidates({ leastOperations, maxCounted }: MergeCandidatesOptions): MergeCandidates {
+export function createMergeCandidates({ minOperations, maxCounted }: MergeCandidatesOptions): MergeCandidates {
   const streams = new Map<bigint, Written>();
   const add = (accountId: bigint, streamId: bigint, count: number): void => {
     const known = streams.get(streamId);
@@ -30,17 +30,17 @@ export function createMergeCandidates({ leastOperations, maxCounted }: MergeCand
       return;
     }
     if (streams.size >= maxCounted) {
-      for (const [id, { count: counted }] of streams) if (counted < leastOperations) streams.delete(id);
+      for (const [id, { count: counted }] of streams) if (counted < minOperations) streams.delete(id);
     }
     if (streams.size < maxCounted) streams.set(streamId, { accountId, count });
   };
   return {
     countOperation: (accountId, streamId) => add(accountId, streamId, 1),
-    markDue: (accountId, streamId) => add(accountId, streamId, leastOperations),
+    markDue: (accountId, streamId) => add(accountId, streamId, minOperations),
     takeDue: () => {
       const due = new Map<bigint, bigint[]>();
       for (const [streamId, { accountId, count }] of streams) {
-        if (count < leastOperations) continue;
+        if (count < minOperations) continue;
         streams.delete(streamId);
         const ofAccount = due.get(accountId) ?? [];
         ofAccount.push(streamId);

@@ -13,7 +13,7 @@ interface StreamKey {
 
 export interface MergeOptions {
   /** The totals of a stream are merged when at least this number of its operations are not. */
-  readonly leastOperations: number;
+  readonly minOperations: number;
 }
 
 /** A position in the order of accounts and streams. The sweep continues after it. */
@@ -114,13 +114,13 @@ export async function mergeStreams(
  * SQL: whether the stream `s` needs a merge, because its n-th newest operation is not merged, so that n operations wait, or because it has
  * operations without totals.
  */
-function needsMerge(accountId: string, { leastOperations }: MergeOptions): SQL {
+function needsMerge(accountId: string, { minOperations }: MergeOptions): SQL {
   const account = sql`${accountId}::bigint`;
   const nthIsOpen = (n: number) => sql`
     (SELECT o.xid FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id
       ORDER BY o.id DESC OFFSET ${n - 1} LIMIT 1) >= coalesce(s.totals_merged_xid, '0'::xid8)`;
   return sql`s.deleted_at IS NULL AND coalesce(
-    CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(leastOperations)} END
+    CASE WHEN ${nthIsOpen(1)} THEN ${nthIsOpen(minOperations)} END
     OR EXISTS (SELECT 1 FROM operations o WHERE o.account_id = ${account} AND o.stream_id = s.id AND NOT o.totalled), false)`;
 }
 
