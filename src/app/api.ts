@@ -83,7 +83,7 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       metrics.written(kind, receipt);
       if (receipt.replayed) return;
       mergeCandidates.countOperation(receipt.stream.accountId, receipt.stream.id);
-      if (looksUpFewKeys(receipt.operation)) keyHasher.note(receipt.stream);
+      if (looksUpFewKeys(receipt.operation)) keyHasher.enqueue(receipt.stream);
     },
     canMail: resources.mail !== null,
     principalArn: config.principalArn,

@@ -17,7 +17,7 @@ export interface ApiServices {
   readonly streamCache: StreamCache;
   readonly groupCommit: GroupCommit;
   readonly streamQueue: StreamQueue;
-  readonly keyHasher: Pick<KeyHasher, 'note'>;
+  readonly keyHasher: Pick<KeyHasher, 'enqueue'>;
   readonly onWritten: OnWritten;
   readonly limits: {
     readonly maxFutureMs: number;

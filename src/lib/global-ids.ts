@@ -7,7 +7,7 @@ export function encodeGlobalId(type: NodeType, id: string | bigint): string {
   return Buffer.from(`${type}:${id}`).toString('base64url');
 }
 
-/** Longer than any id: the longest holds a type's name and a UUID. */
+/** Longer than any id: the longest contains the name of a type and a UUID. */
 const MAX_ID = 200;
 
 /** Returns null if the text is not an id of Sluice. Such an id finds nothing, like that of another account. */
@@ -17,11 +17,11 @@ export function decodeGlobalId(text: string): { type: NodeType; id: string } | n
   const colon = decoded.indexOf(':');
   const type = NODE_TYPES.find((candidate) => candidate === decoded.slice(0, colon));
   const id = decoded.slice(colon + 1);
-  // One spelling only: an id that a client compares must not have two.
+  // Only the canonical spelling is valid, so that clients can compare ids.
   return type && encodeGlobalId(type, id) === text ? { type, id } : null;
 }
 
-/** The inner id where the text names that type, else one that nothing has. */
+/** Returns the inner id if the text is an id of this type; otherwise an id that nothing has. */
 export function parseGlobalId(type: NodeType, text: string): string {
   const decoded = decodeGlobalId(text);
   return decoded?.type === type ? decoded.id : '';

@@ -10,7 +10,8 @@ import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
 
-// Claims: a worker takes the next run of a job. At most one run of a job, and of a window, is leased at any time.
+// A worker claims the next run of a job. At most one run of a job, and of a window, is leased at any time. Guarded by
+// test/runs/claims.test.ts and take-over.test.ts.
 
 /**
  * Takes an advisory lock on the claims of the job until the transaction ends. Returns whether a run of the job is leased. Without

@@ -7,10 +7,9 @@ import {
   validateTarget,
   type WriteTarget,
 } from './ingest-request.ts';
-import { createRecordCollector, createSelectorCollector } from './pipeline/collectors.ts';
+import { type Collector, createRecordCollector, createSelectorCollector } from './pipeline/collectors.ts';
 import type { MalformedRecord, RecordInput, SelectorInput, WriteKind } from './pipeline/inputs.ts';
 import type { IntakeBuffer } from './pipeline/intake-buffer.ts';
-import type { CollectedContent } from './pipeline/plan.ts';
 import { RecordReader } from './pipeline/records.ts';
 import { SelectorReader } from './pipeline/selectors.ts';
 import { createSpillWriter } from './staging/spill-writer.ts';
@@ -105,12 +104,8 @@ export async function startBulkIngest(context: BulkContext, request: BulkRequest
       }
       const content = { request: staged, batches: writer.batches, rows: reader.count };
       const plan = collector.plan(content, buffer.batches);
-      const collected: CollectedContent['collected'] = {
-        plan,
-        issues,
-        validateShape: (now, found) => collector.validateShape(now, found),
-      };
-      return write(context, { ...request, collected });
+      const validateShape: Collector['validateShape'] = (now, found) => collector.validateShape(now, found);
+      return write(context, { ...request, collected: { plan, issues, validateShape } });
     },
     close: () => writer.close(),
   };

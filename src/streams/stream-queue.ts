@@ -68,6 +68,7 @@ const IMMEDIATELY = Promise.resolve();
  * Queues the writes of this process by stream, first in, first out, so that they do not wait for each other in the database, where each
  * would hold a connection. A request waits while one with a conflicting access is active or ahead of it. The key is the account and
  * the name: a name that deleteStream frees keeps its queue, and the database lock distinguishes the old stream from the new one.
+ * Guarded by test/streams/stream-queue.test.ts.
  */
 export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): StreamQueue {
   const queues = new Map<string, Queue>();

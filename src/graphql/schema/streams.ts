@@ -83,7 +83,7 @@ export function addStreams(builder: Builder, refs: Refs): void {
           elementName: t.arg.string({ description: 'Element of the records. Every element if omitted or null.' }),
         },
         resolve: async (stream, { from, to, ...args }, context) => {
-          context.services.keyHasher.note(stream);
+          context.services.keyHasher.enqueue(stream);
           const page = await listRecords(context.services.db, stream, {
             ...limitPage(context, args),
             from: readBucketBound('from', from, stream.granularity),

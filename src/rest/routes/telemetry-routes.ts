@@ -195,7 +195,7 @@ async function readRecords(call: Call): Promise<Reply> {
   const { db } = call.services;
   const stream = await findStream(db, call.principal.accountId, name);
   if (!stream) throw streamNotFound(name);
-  call.services.keyHasher.note(stream);
+  call.services.keyHasher.enqueue(stream);
   const { rows } = await listRecords(db, stream, { first, most: MAX_RECORDS });
   return { body: { records: rows.map((record) => formatRecord(record, stream.granularity)) } };
 }

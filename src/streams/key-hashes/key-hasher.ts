@@ -6,8 +6,8 @@ import type { StreamRow } from '../stream-rows.ts';
 import type { StreamQueue } from '../stream-queue.ts';
 
 export interface KeyHasher extends Stoppable {
-  /** Called when single keys of the stream are looked up: they are hashed if one of its buckets is large. */
-  note(stream: StreamRow): void;
+  /** Call this when single keys of the stream are looked up. Hashes them later if one of its buckets is large. */
+  enqueue(stream: StreamRow): void;
 }
 
 export interface KeyHasherOptions {
@@ -60,7 +60,7 @@ export function createKeyHasher(options: KeyHasherOptions): KeyHasher {
     }
   };
   return {
-    note: (stream) => {
+    enqueue: (stream) => {
       if (stream.keysHashed || signal.aborted || (nextChecks.get(stream.id) ?? 0) > performance.now()) return;
       if (waiting.has(stream.id) || waiting.size >= MAX_WAITING) return;
       waiting.add(stream.id);

@@ -7,7 +7,7 @@ import type { CanonicalRecords } from '../pipeline/records.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { CanonicalSelector } from '../pipeline/selectors.ts';
 
-// Hides live records for replaces and deletes whose keys are in memory.
+// Hides live records for replaces and deletes whose keys are in memory. Guarded by test/streams/plans.test.ts.
 
 /** Hides the live records with the same keys as the records of a replace. Returns how many. */
 export function hideReplaced(
@@ -43,7 +43,7 @@ export async function hideSelected(
   return hidden;
 }
 
-/** Returns the keys of selectors of one form, without those whose filter the stream does not have. */
+/** Finds the keys of selectors of one form, without those whose filter the stream does not have. */
 async function findKeys(tx: Transaction, stream: StreamRow, selectors: readonly CanonicalSelector[]): Promise<Keys> {
   const ofSelectors = (some: readonly CanonicalSelector[]): Keys => ({
     buckets: some.map(({ bucket }) => bucket),

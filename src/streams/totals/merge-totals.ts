@@ -4,7 +4,8 @@ import type { Db, Transaction } from '../../db/client.ts';
 import { ADD_TO_EXISTING } from './totals.ts';
 
 // Merges the totals of all operations that every later reader sees into one row per bucket and filter, so that a stream has few totals
-// after any number of operations. A reader of an older state notices by streams.totals_merged_xid, and reads the ledger instead.
+// after any number of operations. A reader of an older state compares streams.totals_merged_xid, and reads the ledger instead.
+// Guarded by test/streams/totals-sweep.test.ts and test/usage/merged-totals.test.ts.
 
 interface StreamKey {
   readonly accountId: string;
