@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   isShorter,
-  LONGEST_AGO_DAYS,
+  MAX_AGO_DAYS,
   parseAgo,
   computeWindow,
   type WindowSettings,
@@ -255,7 +255,7 @@ describe('computeWindow', () => {
 
   test('returns a valid date with the longest range', () => {
     const { start } = computeWindow(
-      { ...daily, range: `ago(${LONGEST_AGO_DAYS}d)`, timeZone: 'America/New_York' },
+      { ...daily, range: `ago(${MAX_AGO_DAYS}d)`, timeZone: 'America/New_York' },
       new Date('2026-11-15T06:00Z'),
     );
     // 36,500 days are 100 years minus the 25 leap days from 29 February 1928 to 2024.

@@ -19,6 +19,7 @@ export function addJobs(builder: Builder, refs: Refs, clock: Clock): void {
   builder.objectType(refs.job, {
     description: 'Export job: its settings, its schedule and its runs.',
     interfaces: [refs.node, settings.config],
+    // A JobDraft of checkJob has no destination.
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'destination' in value,
     authScopes: READ,
     fields: (t) => ({

@@ -48,7 +48,7 @@ const FIELDS: readonly Field[] = [
 ];
 
 // A list of every minute has 143 characters.
-const LONGEST_EXPRESSION = 500;
+const MAX_EXPRESSION = 500;
 
 /**
  * Parses five fields separated by spaces: minute, hour, day-of-month, month, weekday. Spaces around the expression are ignored.
@@ -57,7 +57,7 @@ const LONGEST_EXPRESSION = 500;
  */
 export function parseCron(expression: string): CronFields | string {
   const trimmed = expression.trim();
-  if (trimmed.length > LONGEST_EXPRESSION) return `A cron expression has at most ${LONGEST_EXPRESSION} characters.`;
+  if (trimmed.length > MAX_EXPRESSION) return `A cron expression has at most ${MAX_EXPRESSION} characters.`;
   const texts = trimmed.split(/[ \t]+/);
   if (texts.length !== FIELDS.length) return describeFieldCount(texts);
   const values: number[][] = [];

@@ -9,7 +9,7 @@ export interface Ago {
 }
 
 /** Maximum duration in any unit: about a century. More would exceed the range of time zone tables and dates. */
-export const LONGEST_AGO_DAYS = 36_500;
+export const MAX_AGO_DAYS = 36_500;
 
 const MINUTES = { d: 1440, h: 60, m: 1 } as const;
 
@@ -18,7 +18,7 @@ export function parseAgo(text: string): Ago | null {
   const match = /^ago\(([1-9][0-9]{0,8})([dhm])\)$/.exec(text);
   if (match === null) return null;
   const ago: Ago = { amount: Number(match[1]), unit: match[2] as Ago['unit'] };
-  return toMinutes(ago) <= LONGEST_AGO_DAYS * MINUTES.d ? ago : null;
+  return toMinutes(ago) <= MAX_AGO_DAYS * MINUTES.d ? ago : null;
 }
 
 /**

@@ -74,11 +74,11 @@ export function findStreamNameProblem(name: string): string | null {
 }
 
 /** Returns null if the text is valid as a dimension name, a dimension value, an element name or another short text. */
-export function findTextProblem(text: string, longest = MAX_TEXT): { code: IssueCode; message: string } | null {
+export function findTextProblem(text: string, maxLength = MAX_TEXT): { code: IssueCode; message: string } | null {
   if (text.length === 0) return { code: 'EMPTY', message: 'Must have at least one character.' };
   // Counted in code points, as PostgreSQL does. The cheaper UTF-16 length comes first, because most texts are short.
-  if (text.length > longest && [...text].length > longest)
-    return { code: 'TOO_LONG', message: `Must have at most ${longest} characters.` };
+  if (text.length > maxLength && [...text].length > maxLength)
+    return { code: 'TOO_LONG', message: `Must have at most ${maxLength} characters.` };
   if (hasControlCharacters(text)) return { code: 'CONTROL_CHARACTER', message: 'Must not contain control characters.' };
   if (!text.isWellFormed())
     return { code: 'MALFORMED_UNICODE', message: 'Must not contain half of a surrogate pair: UTF-8 cannot encode it.' };
