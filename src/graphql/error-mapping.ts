@@ -28,9 +28,7 @@ export function createErrorMapper(toPublicError: ToPublicError): ErrorMapper {
     return toPublic(message, {
       code,
       ...(errorId !== undefined && { errorId }),
-      ...(REQUEST_CODES.has(code) && {
-        http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } },
-      }),
+      ...(REQUEST_CODES.has(code) && { http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } } }),
     });
   };
 }

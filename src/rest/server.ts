@@ -198,12 +198,8 @@ const BAD_PATH: Failure = {
 function toFailure(error: unknown, family: Family, toPublicError: ToPublicError): Failure {
   if (error instanceof Rejection) return error.failure;
   if (error instanceof BodyError) {
-    return {
-      status: error.status,
-      code: REJECTION_CODES[error.status],
-      message: error.message,
-      headers: error.headers,
-    };
+    const { status, message, headers } = error;
+    return { status, code: REJECTION_CODES[status], message, headers };
   }
   const { code, message, status, retryAfterSeconds, errorId } = toPublicError(error);
   return {

@@ -106,7 +106,7 @@ const isMissing = (query: unknown): boolean => query == null || query === '';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-function badRequest(message: string): GraphQLError {
+export function badRequest(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
 }
 

@@ -2,6 +2,7 @@ import { type DocumentNode, GraphQLError, type GraphQLSchema, parse } from 'grap
 import type { Plugin } from 'graphql-yoga';
 import { truncate } from '../../lib/truncate.ts';
 import { documentTooLarge, type DocumentLimits, findExceededLimit } from './document-limits.ts';
+import { badRequest } from './persisted-documents.ts';
 
 /** Rejects documents that exceed a limit before they are validated, and gives syntax errors their code. */
 export function useDocumentLimits(schema: GraphQLSchema, limits: DocumentLimits): Plugin {
@@ -73,10 +74,6 @@ const MAX_MESSAGE = 1000;
 
 /** The parameters are the body as parsed, which may be any JSON value. */
 const isObject = (params: unknown): params is Record<string, unknown> => typeof params === 'object' && params !== null;
-
-function badRequest(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
-}
 
 /** The parser of graphql reports its token limit by the message only. */
 function isTokenLimitError(error: unknown): boolean {

@@ -70,9 +70,7 @@ function assertBelowLimit(context: GraphQLContext, limit: number): void {
   if ((findOpenSubscriptions(context).get(context.principal?.key.id ?? '')?.ends.size ?? 0) < limit) return;
   throw new GraphQLError(
     `The API key already has ${limit} open subscriptions on this server. End one before you start another.`,
-    {
-      extensions: { code: 'LIMIT_EXCEEDED' },
-    },
+    { extensions: { code: 'LIMIT_EXCEEDED' } },
   );
 }
 

@@ -47,9 +47,7 @@ const filter = z
   .meta({
     description:
       'The dimensions of the stream, all of them, each with a list of values or one value. If absent, null, {} or "*", the record has no dimensions and applies to all usage.',
-    override: {
-      anyOf: [DIMENSIONS_DOCUMENT, { type: 'string', const: '*' }, { type: 'null' }],
-    },
+    override: { anyOf: [DIMENSIONS_DOCUMENT, { type: 'string', const: '*' }, { type: 'null' }] },
     examples: [{ 'tag:environment': ['prod'] }],
   });
 
