@@ -92,31 +92,20 @@ const MAX_CACHED_ACCOUNTS = 1000;
 
 /** Opens the pools. Nothing is connected yet: the first query connects, and fails if the database is absent. */
 export function openDatabase(options: DatabaseOptions): Database {
-  const connectMs = options.connectMs ?? 10_000;
+  const { applicationName, onConnectionError, connectMs = 10_000, directUrl = null } = options;
   const limits = {
     statementTimeoutMs: options.statementTimeoutMs,
     // A client that disappears inside a transaction must not hold its locks for long: those of a worker are on its run,
     // which other workers take over when its lease of 30 s expires.
     idleInTransactionMs: 20_000,
   };
-  const directUrl = options.directUrl ?? null;
   const isPooled = directUrl !== null;
-  const needs = buildSessionNeeds(options.url, { ...limits, applicationName: options.applicationName });
-  const open = (max: number, applicationName = options.applicationName): pg.Pool =>
-    openPool(options.url, {
-      ...limits,
-      applicationName,
-      connectMs,
-      isPooled,
-      max,
-      idleMs: 30_000,
-      onConnectionError: options.onConnectionError,
-    });
-  const pool = open(options.poolSize);
+  const needs = buildSessionNeeds(options.url, { ...limits, applicationName });
+  const shared = { ...limits, connectMs, isPooled, idleMs: 30_000, onConnectionError };
+  const pool = openPool(options.url, { ...shared, applicationName, max: options.poolSize });
   const ownPools = mapPurposes((purpose) => {
-    const { applicationName } = options;
     const name = purpose === 'acrossAccounts' ? applicationName : `${applicationName}-${purpose}`;
-    return open(OWN_CONNECTIONS[purpose], name);
+    return openPool(options.url, { ...shared, applicationName: name, max: OWN_CONNECTIONS[purpose] });
   });
   const scoped = (from: Pick<pg.Pool, 'connect'>, setting: string, prepares = false): Db =>
     // The part of a pool that drizzle uses.

@@ -100,12 +100,6 @@ function release({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
-interface Extracted {
-  readonly rows: Buffer;
-  /** The first message that is pg's and everything after it; null while rows may follow. */
-  readonly rest: Buffer | null;
-}
-
 /** Extracts rows from chunks of messages, which are cut anywhere. */
 class Frames {
   /** The bytes of an incomplete header at the end of the previous chunk. */
@@ -114,8 +108,11 @@ class Frames {
   /** Bytes of the current message that have not arrived. */
   #left = 0;
 
-  /** Moves the rows to the start of `bytes` and returns them. The bytes after them are invalid afterwards. */
-  extractRows(bytes: Buffer): Extracted {
+  /**
+   * Moves the rows to the start of `bytes` and returns them. The bytes after them are invalid afterwards. `rest` is the first
+   * message that is pg's and everything after it; null while rows may follow.
+   */
+  extractRows(bytes: Buffer): { readonly rows: Buffer; readonly rest: Buffer | null } {
     let from = 0;
     let to = 0;
     for (;;) {

@@ -41,10 +41,7 @@ export function readPage(
 ): PageRequest {
   const { first, last, most = MAX_PAGE } = args;
   if (first != null && last != null) throw new BadUserInputError('Set first or last, not both.');
-  for (const [name, size] of [
-    ['first', first],
-    ['last', last],
-  ] as const) {
+  for (const [name, size] of Object.entries({ first, last })) {
     if (size != null && (size < 0 || size > most)) {
       throw new BadUserInputError(`${name} must be 0 to ${most}, not ${size}.`);
     }

@@ -82,7 +82,6 @@ export class ScopedPool {
 
   async connect(): Promise<ScopedClient> {
     const { client, beginning } = await this.#open();
-    const named = (statement: Statement, values: unknown[]): Statement => this.#named(statement, values);
     /** Whether BEGIN is sent with the next statement. */
     let begins = false;
     let hasEnded = false;
@@ -103,7 +102,7 @@ export class ScopedPool {
         const begun = isFirst ? send(client, beginning) : null;
         // Awaited in the same way whether it is the first or not: of pipelined statements, the one that failed is then
         // reported before those that were rejected because of it (25P02) without the reason.
-        const answered = await client.query(named(statement, values), values).catch((error: unknown) => {
+        const answered = await client.query(this.#named(statement, values), values).catch((error: unknown) => {
           if (statement.text !== 'rollback') throw begun?.failure ?? error;
           // The connection broke, which also ended the transaction. The statement that noticed it reports the failure.
           broken = error as Error;

@@ -183,10 +183,8 @@ const ONLY_IN_TRANSACTIONS: Need = { name: 'default_transaction_read_only', valu
 
 const AT_FIRST = new Set(['statement_timeout', 'idle_in_transaction_session_timeout', 'lock_timeout', 'search_path']);
 
-const formatOption = ({ name, value }: Need): string => `-c ${name}=${escapeOption(value)}`;
-
 /** PostgreSQL splits the options at blanks without a backslash before them. */
-const escapeOption = (value: string): string => value.replaceAll(/[\\ ]/g, String.raw`\$&`);
+const formatOption = ({ name, value }: Need): string => `-c ${name}=${value.replaceAll(/[\\ ]/g, String.raw`\$&`)}`;
 
 const OPTION = /(?:^|\s)(?:-c\s*|--)([\w.-]+)=((?:\\.|[^\s\\])*)/g;
 

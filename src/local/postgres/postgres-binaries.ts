@@ -35,9 +35,7 @@ export async function pgBinaries(): Promise<PostgresBinaries> {
   } catch (cause) {
     throw new PostgresMissingError(
       `There is no embedded PostgreSQL for ${platform} in node_modules. Set DATABASE_URL.`,
-      {
-        cause,
-      },
+      { cause },
     );
   }
   const home = dirname(dirname(entry));

@@ -33,11 +33,8 @@ export async function endOrphanedServer(clusterName: string, data: string, log: 
   if (left.length > 0) {
     log.warn(`ending the PostgreSQL that an earlier start left behind (process ${pids(left)})`);
     // Backends outlive a postmaster that was killed.
-    if (left.some((found) => found.leads))
-      signal(
-        left.filter((found) => found.leads),
-        'SIGINT',
-      );
+    const leaders = left.filter((found) => found.leads);
+    if (leaders.length > 0) signal(leaders, 'SIGINT');
     else signal(left, 'SIGQUIT');
   }
   for (let waitedMs = 0; left.length > 0; waitedMs += POLL_MS) {
