@@ -53,7 +53,7 @@ export async function write(context: IngestContext, request: WriteRequest): Prom
     async (ticket) => {
       // If the group rejected the write, its idempotency key was used or the stream was deleted: the cache is of no use.
       const cached = writeInGroup ? null : early === undefined ? await planFromCache(context, request) : early;
-      return writeWithNameLockFallback({ ...context, ticket }, request, cached);
+      return writeWithRetry({ ...context, ticket }, request, cached);
     },
   );
   context.onWritten(kind, receipt);
@@ -89,38 +89,24 @@ function prepareGroupWrite(
   };
 }
 
-async function writeWithNameLockFallback(
-  context: QueuedContext,
-  request: WriteRequest,
-  cached: PlannedWrite | null,
-): Promise<Receipt> {
-  try {
-    return await writeWithRetry(context, request, cached);
-  } catch (error) {
-    if (!(error instanceof WriteConflictError)) throw error;
-    // Retries alone starve under concurrent deleteStream calls (50 retries still failed), so take the lock of the stream
-    // name, which deleteStream takes too.
-    return context.db.transaction(async (tx) => {
-      await Promise.all([
-        limitLockWaits(tx, context.ticket.leftMs()),
-        lockStreamName(tx, request.accountId, request.stream),
-      ]);
-      return writeWithRetry({ ...context, db: tx }, request, null);
-    });
-  }
-}
-
-/** Throws WriteConflictError if the last try had a conflict too. */
+/** Retries after conflicts. Throws WriteConflictError if the last try had a conflict too. */
 async function writeWithRetry(
   context: QueuedContext,
   request: WriteRequest,
   cached: PlannedWrite | null,
 ): Promise<Receipt> {
+  const { db, ticket } = context;
   for (let tries = 1; ; tries += 1) {
     try {
-      return await writeOnce(context, request, tries === 1 ? cached : null);
+      if (tries <= MAX_TRIES) return await writeOnce(context, request, tries === 1 ? cached : null);
+      // Retries alone starve under concurrent deleteStream calls (50 retries still failed), so the further ones hold the lock of
+      // the stream name, which deleteStream takes too.
+      return await db.transaction(async (tx) => {
+        await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockStreamName(tx, request.accountId, request.stream)]);
+        return writeOnce({ ...context, db: tx }, request, null);
+      });
     } catch (error) {
-      if (!(error instanceof WriteConflictError) || tries === MAX_TRIES) throw error;
+      if (!(error instanceof WriteConflictError) || tries === 2 * MAX_TRIES) throw error;
     }
   }
 }

@@ -58,7 +58,7 @@ const PASSING: readonly Failing[] = [
 ];
 
 const REGION = { 'x-amz-bucket-region': 'eu-west-1' };
-const TO_OTHER_REGION = /Use a bucket in us-east-1, or have the operator set AWS_REGION=eu-west-1\.$/;
+const TO_OTHER_REGION = /Use a bucket in us-east-1, or ask the operator to set AWS_REGION=eu-west-1\.$/;
 
 /** Permanent failures, until a user or the operator corrects the cause. */
 const LASTING: readonly Failing[] = [
