@@ -259,7 +259,7 @@ test('store that fails at any request > causes a retry or a permanent failure wi
   if (!abroad || !fast || !slow) throw new Error('There are three jobs.');
   await withWorker({ AWS_REGION: 'eu-central-1' }, async () => {
     const run = await endedRun(api, await runJob(api, abroad.jobId, SLOT));
-    const says = /not in the region eu-central-1, where this server writes\. Use a bucket in eu-central-1, or have/;
+    const says = /not in the region eu-central-1, to which this server writes\. Use a bucket in eu-central-1, or ask/;
     await checkLasting(run, {
       ...abroad,
       name: 'a wrong region',
