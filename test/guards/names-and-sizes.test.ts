@@ -4,11 +4,15 @@ import { readSourceFiles } from '../support/source-files.ts';
 
 const BANNED_WORDS = new Set(['util', 'utils', 'common', 'helper', 'helpers', 'manager', 'managers', 'misc', 'index']);
 const KEBAB_CASE = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
-const MAX_LINES = 400;
+const MAX_LINES = 350;
 /** A test file is a list, read one test at a time. */
 const MAX_TEST_LINES = 600;
-/** Paths of files that may be longer, each with its reason. */
-const LONG_FILES: readonly string[] = [];
+/** Lists, read one entry at a time, that may be longer. */
+const LONG_LISTS: ReadonlyMap<string, number> = new Map([
+  ['src/db/tables.ts', 450],
+  ['src/graphql/graphiql/tabs.ts', 450],
+  ['test/fuzz/inputs.ts', 450],
+]);
 
 const files = await readSourceFiles('src', 'test', 'scripts', 'bench');
 const sources = files.filter((file) => !file.path.startsWith('test/'));
@@ -43,8 +47,8 @@ test('all exports are named: there are no default exports and no `export *`', ()
 test(`no file has more than ${MAX_LINES} lines, and no test file more than ${MAX_TEST_LINES}`, () => {
   const long = files.flatMap(({ path, text }) => {
     const lines = text.split('\n').length - 1;
-    const limit = path.endsWith('.test.ts') ? MAX_TEST_LINES : MAX_LINES;
-    return lines > limit && !LONG_FILES.includes(path) ? [`${path}: ${lines}`] : [];
+    const limit = LONG_LISTS.get(path) ?? (path.endsWith('.test.ts') ? MAX_TEST_LINES : MAX_LINES);
+    return lines > limit ? [`${path}: ${lines}`] : [];
   });
-  expect(long).toEqual([]);
+  expect(long, 'Split the file by what it contains, or name it in LONG_LISTS if it is a list').toEqual([]);
 });
