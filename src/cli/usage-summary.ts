@@ -1,5 +1,5 @@
 // Pure: usage by group, with exact sums.
-import { decimalOf, largestScale, unitsOf } from '../lib/decimal.ts';
+import { formatDecimal, largestScale, parseUnits } from '../lib/decimal.ts';
 
 export interface UsageSeries {
   readonly group: readonly { readonly dimension: string; readonly values: readonly string[] }[];
@@ -50,32 +50,32 @@ export function summarizeUsage(
       for (const { bucketStart, value } of points) {
         const index = bucketIndexes.get(Date.parse(bucketStart));
         if (index === undefined) throw new Error(`The bucket ${bucketStart} is not in the window.`);
-        units[index] = unitsOf(value, scale);
+        units[index] = parseUnits(value, scale);
       }
       const values = groupBy.map((name) => group.find(({ dimension }) => dimension === name)?.values ?? null);
-      return { group: values, units, total: unitsOf(total, scale) };
+      return { group: values, units, total: parseUnits(total, scale) };
     })
     .toSorted((a, b) => Number(b.total > a.total) - Number(b.total < a.total));
-  const whole = sumOf(rows.map(({ total }) => total));
+  const whole = addUnits(rows.map(({ total }) => total));
   const describe = ({ group, units, total }: Row): GroupUsage => ({
     group,
-    total: decimalOf(total, scale),
+    total: formatDecimal(total, scale),
     share: whole === 0n ? 0 : Number((total * 2000n + whole) / (whole * 2n)),
-    min: decimalOf(
+    min: formatDecimal(
       units.reduce((min, unit) => (unit < min ? unit : min)),
       scale,
     ),
-    max: decimalOf(
+    max: formatDecimal(
       units.reduce((max, unit) => (unit > max ? unit : max)),
       scale,
     ),
-    values: units.map((unit) => decimalOf(unit, scale)),
+    values: units.map((unit) => formatDecimal(unit, scale)),
   });
   const addUp = (some: readonly Row[]): GroupUsage =>
     describe({
       group: [],
-      units: bucketStarts.map((_, bucket) => sumOf(some.map(({ units }) => units[bucket] ?? 0n))),
-      total: sumOf(some.map(({ total }) => total)),
+      units: bucketStarts.map((_, bucket) => addUnits(some.map(({ units }) => units[bucket] ?? 0n))),
+      total: addUnits(some.map(({ total }) => total)),
     });
   const rest = rows.slice(top);
   return {
@@ -85,4 +85,4 @@ export function summarizeUsage(
   };
 }
 
-const sumOf = (units: readonly bigint[]): bigint => units.reduce((sum, unit) => sum + unit, 0n);
+const addUnits = (units: readonly bigint[]): bigint => units.reduce((sum, unit) => sum + unit, 0n);

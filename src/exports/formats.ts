@@ -33,7 +33,7 @@ export function contentTypeOf(extension: ObjectExtension, compressed: boolean): 
   return compressed ? 'application/gzip' : CONTENT_TYPES[extension];
 }
 
-export function framingOf(extension: ObjectExtension, groupBy: readonly string[]): Framing {
+export function buildFraming(extension: ObjectExtension, groupBy: readonly string[]): Framing {
   if (extension === 'json') return { opening: Buffer.from('['), separator: COMMA, closing: CLOSING_BRACKET };
   const opening = extension === 'csv' ? Buffer.from(csvHeader(groupBy)) : Buffer.alloc(0);
   return { opening, separator: LF, closing: null };
@@ -41,7 +41,7 @@ export function framingOf(extension: ObjectExtension, groupBy: readonly string[]
 
 /** Returns a file without rows: the header, `[]`, or nothing. */
 export function emptyFile(extension: ObjectExtension, groupBy: readonly string[]): Buffer {
-  return extension === 'json' ? Buffer.from('[]') : framingOf(extension, groupBy).opening;
+  return extension === 'json' ? Buffer.from('[]') : buildFraming(extension, groupBy).opening;
 }
 
 function csvHeader(groupBy: readonly string[]): string {

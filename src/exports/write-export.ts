@@ -13,7 +13,7 @@ import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
-import { contentTypeOf, emptyFile, extensionOf, parseExportKey, framingOf } from './formats.ts';
+import { contentTypeOf, emptyFile, extensionOf, parseExportKey, buildFraming } from './formats.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -62,7 +62,7 @@ const compress = promisify(gzip);
 /** Hashing 1 MiB takes 1 to 2 ms; hashing 64 MiB in one call would block all requests for 100 ms and more. */
 const HASH_BLOCK_BYTES = 1024 * 1024;
 
-async function sha256Of(body: Buffer): Promise<string> {
+async function computeSha256(body: Buffer): Promise<string> {
   const hash = createHash('sha256');
   for (let at = 0; at < body.length; at += HASH_BLOCK_BYTES) {
     if (at > 0) await yieldToEventLoop();
@@ -111,7 +111,7 @@ export async function writeExport(
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const copying = new Date();
       const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, extension)), {
-        framing: framingOf(extension, spec.groupBy),
+        framing: buildFraming(extension, spec.groupBy),
         maxBytes: limits.partBytes,
         compressed,
         onProgress: (rows, bytes) => writer.showProgress(rows, bytes),
@@ -183,7 +183,7 @@ class ObjectWriter {
     const db = this.#context.database.runs;
     const form = parseExportKey(key);
     if (!form) throw new Error(`"${key}" is not the key of an export.`);
-    const sha256 = await sha256Of(body);
+    const sha256 = await computeSha256(body);
     const object = { key, rows, bytes: body.length, sha256 };
     this.#attempt.signal.throwIfAborted();
     const owner = await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
@@ -205,7 +205,7 @@ class ObjectWriter {
   /** @param known the owner of the S3 bucket, if it was read immediately before */
   async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
     this.#attempt.signal.throwIfAborted();
-    const sha256 = await sha256Of(body);
+    const sha256 = await computeSha256(body);
     const owner = known ?? (await assertOwnsLease(this.#context.database.runs, this.#run));
     await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
   }

@@ -31,7 +31,7 @@ const KEY_PROBLEMS: Readonly<Record<KeyProblem, string>> = {
 export const describeProblem = (problem: KeyProblem): string => KEY_PROBLEMS[problem];
 
 /** The challenge of a 401 response. RFC 6750: it has no error if the request carried no key. */
-export function challengeOf(problem: KeyProblem): string {
+export function formatChallenge(problem: KeyProblem): string {
   return problem === 'MISSING' ? 'Bearer realm="Sluice"' : 'Bearer realm="Sluice", error="invalid_token"';
 }
 

@@ -24,7 +24,7 @@ interface Entry {
   readonly opens: boolean;
 }
 
-function entriesOf({ api, graphiql, docs }: Served): Entry[] {
+function listEntries({ api, graphiql, docs }: Served): Entry[] {
   return [
     ...(api
       ? [
@@ -45,7 +45,7 @@ function entriesOf({ api, graphiql, docs }: Served): Entry[] {
   ];
 }
 
-function titleOf({ api }: Served): string {
+function formatTitle({ api }: Served): string {
   return api ? 'Sluice serves:' : 'This Sluice server only works in the background (ROLE=worker). It serves:';
 }
 
@@ -57,21 +57,23 @@ export function frontPage(served: Served, accept: string | undefined): FrontPage
     // Browsers keep the fragment of the first address, and with it a key.
     return { status: 302, headers: { ...vary, location: 'graphql', ...TEXT }, body: 'GraphiQL is at graphql\n' };
   }
-  if (forBrowser) return { status: 200, headers: { ...vary, ...HTML }, body: htmlOf(served) };
-  return { status: 200, headers: { ...vary, ...TEXT }, body: textOf(served) };
+  if (forBrowser) return { status: 200, headers: { ...vary, ...HTML }, body: renderHtml(served) };
+  return { status: 200, headers: { ...vary, ...TEXT }, body: renderText(served) };
 }
 
-function textOf(served: Served): string {
-  const entries = entriesOf(served);
+function renderText(served: Served): string {
+  const entries = listEntries(served);
   const width = Math.max(...entries.map(({ path }) => path.length));
-  return [titleOf(served), '', ...entries.map(({ path, text }) => `  ${path.padEnd(width)}  ${text}`), ''].join('\n');
+  return [formatTitle(served), '', ...entries.map(({ path, text }) => `  ${path.padEnd(width)}  ${text}`), ''].join(
+    '\n',
+  );
 }
 
 const STYLE =
   ':root{color-scheme:light dark}body{font:16px/1.6 system-ui,sans-serif;margin:10vh auto;max-width:40em;padding:0 1em}' +
   'dt{font-family:ui-monospace,monospace;margin-top:.6em}dd{margin:0}';
 
-function htmlOf(served: Served): string {
+function renderHtml(served: Served): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -83,9 +85,9 @@ function htmlOf(served: Served): string {
 </head>
 <body>
 <h1>Sluice</h1>
-<p>${titleOf(served)}</p>
+<p>${formatTitle(served)}</p>
 <dl>
-${entriesOf(served)
+${listEntries(served)
   .map(({ path, text, opens }) => `<dt>${opens ? `<a href="${path}">${path}</a>` : path}</dt><dd>${text}</dd>`)
   .join('\n')}
 </dl>

@@ -1,5 +1,5 @@
 // Pure: exact sums of many decimals.
-import { decimalOf } from './decimal.ts';
+import { formatDecimal } from './decimal.ts';
 
 /** Digits that are counted in doubles, which hold whole numbers up to 2^53: 15 and what was summed before. */
 const SHORT = 15;
@@ -37,6 +37,6 @@ export class DecimalSum {
     for (let scale = 0; scale <= most; scale += 1) {
       sum += ((this.#large[scale] ?? 0n) + BigInt(this.#units[scale] ?? 0)) * 10n ** BigInt(most - scale);
     }
-    return decimalOf(sum, most);
+    return formatDecimal(sum, most);
   }
 }

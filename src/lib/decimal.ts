@@ -72,17 +72,17 @@ export function significantDigits(value: number): number {
 export function sumDecimals(texts: readonly string[]): string {
   const scale = largestScale(texts);
   let sum = 0n;
-  for (const text of texts) sum += unitsOf(text, scale);
-  return decimalOf(sum, scale);
+  for (const text of texts) sum += parseUnits(text, scale);
+  return formatDecimal(sum, scale);
 }
 
 /** Returns a plain decimal as an integer in units of 10^-scale. The decimal has at most `scale` digits after the point. */
-export function unitsOf(text: string, scale: number): bigint {
-  return BigInt(text.replace('.', '') + '0'.repeat(scale - scaleOf(text)));
+export function parseUnits(text: string, scale: number): bigint {
+  return BigInt(text.replace('.', '') + '0'.repeat(scale - countDecimals(text)));
 }
 
 /** Formats an integer in units of 10^-scale as a decimal. */
-export function decimalOf(sum: bigint, scale: number): string {
+export function formatDecimal(sum: bigint, scale: number): string {
   const digits = (sum < 0n ? -sum : sum).toString().padStart(scale + 1, '0');
   const point = digits.length - scale;
   return parseDecimal(`${sum < 0n ? '-' : ''}${digits.slice(0, point)}.${digits.slice(point)}`)?.text ?? '0';
@@ -91,12 +91,12 @@ export function decimalOf(sum: bigint, scale: number): string {
 /** The most digits behind the point of any of the plain decimals. Not by spreading: a call has about 120,000 arguments at most. */
 export function largestScale(texts: Iterable<string>): number {
   let largest = 0;
-  for (const text of texts) largest = Math.max(largest, scaleOf(text));
+  for (const text of texts) largest = Math.max(largest, countDecimals(text));
   return largest;
 }
 
 /** Digits behind the point of a plain decimal. */
-function scaleOf(text: string): number {
+function countDecimals(text: string): number {
   const point = text.indexOf('.');
   return point < 0 ? 0 : text.length - point - 1;
 }

@@ -38,7 +38,7 @@ export function createLineSplitter(maxBytes: number): LineSplitter {
     else held.push(piece);
   };
   const takeHeld = (): Line => {
-    const line: Line = isTooLong ? { problem: 'TOO_LONG' } : lineOf(held.take(), maxBytes);
+    const line: Line = isTooLong ? { problem: 'TOO_LONG' } : decodeLine(held.take(), maxBytes);
     isTooLong = false;
     return line;
   };
@@ -56,7 +56,7 @@ export function createLineSplitter(maxBytes: number): LineSplitter {
         start = end + 1;
       }
       const end = piece.lastIndexOf(NEWLINE);
-      if (end >= start) yield* linesOf(piece.subarray(start, end), maxBytes);
+      if (end >= start) yield* splitLines(piece.subarray(start, end), maxBytes);
       const open = piece.subarray(Math.max(start, end + 1));
       if (open.length > 0) hold(open);
     },
@@ -67,20 +67,20 @@ export function createLineSplitter(maxBytes: number): LineSplitter {
 }
 
 /** Decodes the lines as one text, because a Buffer for each line takes twice the time and many times the memory. */
-const linesOf = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
+const splitLines = function* (bytes: Buffer, maxBytes: number): Generator<Lines> {
   if (isUtf8(bytes) && bytes.length <= maxBytes) {
     yield { text: bytes.toString('utf8') };
     return;
   }
   let start = 0;
   for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-    yield lineOf(bytes.subarray(start, end), maxBytes);
+    yield decodeLine(bytes.subarray(start, end), maxBytes);
     start = end + 1;
   }
-  yield lineOf(bytes.subarray(start), maxBytes);
+  yield decodeLine(bytes.subarray(start), maxBytes);
 };
 
-function lineOf(bytes: Buffer, maxBytes: number): Line {
+function decodeLine(bytes: Buffer, maxBytes: number): Line {
   if (bytes.length > maxBytes) return { problem: 'TOO_LONG' };
   return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { problem: 'NOT_UTF8' };
 }

@@ -16,7 +16,7 @@ export function scrubError(error: unknown): ScrubbedError {
     type: error.constructor.name,
     message: scrubbedMessage(error, code),
     ...(code !== undefined && { code }),
-    stack: framesOf(error),
+    stack: extractFrames(error),
     ...(error.cause instanceof Error && { cause: scrubError(error.cause) }),
   };
 }
@@ -32,7 +32,7 @@ function scrubbedMessage(error: Error, code: string | undefined): string {
 }
 
 /** Without the message, which the stack begins with: one of several lines may look like frames. */
-function framesOf({ message, stack = '' }: Error): string {
+function extractFrames({ message, stack = '' }: Error): string {
   const end = message === '' ? -1 : stack.indexOf(message);
   return (end === -1 ? stack : stack.slice(end + message.length))
     .split('\n')

@@ -82,7 +82,7 @@ const FARTHEST_OFFSET = 16 * HOUR;
  * Returns the first instant at which the zone's clock shows `wall` or later. For a wall time that the clock skips this is the
  * instant of the change, for one that is repeated the first, and a later wall time never has an earlier instant.
  */
-export function firstMomentOf(wall: number, timeZone: string): number {
+export function findFirstTimestamp(wall: number, timeZone: string): number {
   let stretch = stretchAt(wall - FARTHEST_OFFSET, timeZone);
   while (stretch.until + stretch.offset <= wall) stretch = stretchAt(stretch.until, timeZone);
   return Math.max(wall - stretch.offset, stretch.from);
@@ -90,7 +90,7 @@ export function firstMomentOf(wall: number, timeZone: string): number {
 
 /**
  * The latest wall time that the zone's clock has shown up to and with `at`: what it shows at `at`, or, shortly after it
- * was set back, what it showed before. `firstMomentOf(w) <= at` exactly where `w <= latestWallTimeBy(at)`.
+ * was set back, what it showed before. `findFirstTimestamp(w) <= at` exactly where `w <= latestWallTimeBy(at)`.
  */
 export function latestWallTimeBy(at: number, timeZone: string): number {
   let stretch = stretchAt(at, timeZone);
@@ -106,13 +106,13 @@ export function latestWallTimeBy(at: number, timeZone: string): number {
 /** Whole days, cut from a wall time. */
 export const floorToDay = (wall: number): number => Math.floor(wall / DAY) * DAY;
 
-/** `at` moved by calendar days at the same wall time; a wall time that is skipped or repeated is as in firstMomentOf. */
+/** `at` moved by calendar days at the same wall time; a wall time that is skipped or repeated is as in findFirstTimestamp. */
 export function addDays(at: Date, days: number, timeZone: string): Date {
-  return new Date(firstMomentOf(wallTimeAt(at.getTime(), timeZone) + days * DAY, timeZone));
+  return new Date(findFirstTimestamp(wallTimeAt(at.getTime(), timeZone) + days * DAY, timeZone));
 }
 
 /** The calendar date of a wall time, `YYYY-MM-DD` (years 0 to 9999). */
-export const dateOf = (wall: number): string => new Date(wall).toISOString().slice(0, 10);
+export const formatWallDate = (wall: number): string => new Date(wall).toISOString().slice(0, 10);
 
 /**
  * RFC 3339 to the second (what is below is cut off), in the zone's offset, `Z` for UTC: `2026-03-08T03:00:00-04:00`.

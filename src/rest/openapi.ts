@@ -22,7 +22,7 @@ const BODY_FAILURES: Readonly<Record<number, string>> = {
 };
 
 /** Errors of every route. */
-function failuresOf(route: Route): Responses {
+function documentFailures(route: Route): Responses {
   const common: Record<number, string> = {
     400: 'The input is not valid. The error lists every problem with its path and code.',
     ...(route.family === 'jobs' && { 401: 'The API key is missing or not valid.' }),
@@ -44,12 +44,12 @@ function failuresOf(route: Route): Responses {
 }
 
 /** Returns the JSON schema of a parameter without $schema: the dialect is that of the document. */
-function schemaOf(schema: z.ZodType): object {
+function buildSchema(schema: z.ZodType): object {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input' });
   return rest;
 }
 
-function operationOf(route: Route) {
+function documentOperation(route: Route) {
   const { status, description, schema, headers = {} } = route.success;
   const names = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
   return {
@@ -71,7 +71,7 @@ function operationOf(route: Route) {
         in: parameter.in,
         required: false,
         description: parameter.description,
-        schema: schemaOf(parameter.schema),
+        schema: buildSchema(parameter.schema),
       })),
     ],
     ...(route.body && { requestBody: route.body }),
@@ -85,14 +85,14 @@ function operationOf(route: Route) {
           ),
         }),
       },
-      ...failuresOf(route),
+      ...documentFailures(route),
     },
   };
 }
 
 export function buildOpenApi(routes: readonly Route[]): object {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
+  for (const route of routes) (paths[route.path] ??= {})[route.method] = documentOperation(route);
   return createDocument({
     openapi: '3.1.1',
     info: {

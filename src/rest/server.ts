@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
 import { NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { ToPublicError } from '../http/public-errors.ts';
-import { challengeOf, describeProblem, type KeyProblem } from '../http/callers.ts';
+import { formatChallenge, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
 import type { Edge } from '../http/edge.ts';
 import { pathOf, slashlessAddress } from '../http/paths.ts';
@@ -185,7 +185,7 @@ function noKey(family: Family, problem: KeyProblem): Failure {
     status: family === 'telemetry' ? 403 : 401,
     code: 'UNAUTHENTICATED',
     message: describeProblem(problem),
-    headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': challengeOf(problem) },
+    headers: family === 'telemetry' ? {} : { 'WWW-Authenticate': formatChallenge(problem) },
   };
 }
 

@@ -1,5 +1,5 @@
 // Pure: the buckets of an aggregation window, computed in a time zone. SQL receives them as arrays and converts no time zones.
-import { DAY, dateOf, firstMomentOf, floorToDay, latestWallTimeBy, stretchAt } from '../lib/zoned-time.ts';
+import { DAY, formatWallDate, findFirstTimestamp, floorToDay, latestWallTimeBy, stretchAt } from '../lib/zoned-time.ts';
 
 export type AggregationBucket = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
 
@@ -71,13 +71,13 @@ export function bucketCountAtMost(window: TimeWindow, bucket: AggregationBucket,
 // clock shows that time or a later one. HOUR follows the clock itself, see floorHour.
 function floorInstant(at: number, bucket: AggregationBucket, timeZone: string): number {
   if (bucket === 'HOUR') return floorHour(at, timeZone);
-  return firstMomentOf(floorWall(latestWallTimeBy(at, timeZone), bucket), timeZone);
+  return findFirstTimestamp(floorWall(latestWallTimeBy(at, timeZone), bucket), timeZone);
 }
 
 function nextBoundary(at: number, bucket: AggregationBucket, timeZone: string): number {
   if (bucket === 'HOUR') return nextHour(at, timeZone);
   // The result is later than every time that the clock has shown by `at`, so a skipped date makes no empty bucket.
-  return firstMomentOf(nextWall(floorWall(latestWallTimeBy(at, timeZone), bucket), bucket), timeZone);
+  return findFirstTimestamp(nextWall(floorWall(latestWallTimeBy(at, timeZone), bucket), bucket), timeZone);
 }
 
 // An hour begins when the clock of the time zone shows a full hour. So a repeated hour is two buckets, and a skipped hour has no bucket.
@@ -130,7 +130,7 @@ function computeCalendar(boundaries: readonly number[], timeZone: string): strin
     const day = floorToDay(latestWallTimeBy(at - 1, timeZone)) + DAY;
     if (day !== lastDay) {
       lastDay = day;
-      lastDate = dateOf(day);
+      lastDate = formatWallDate(day);
     }
     return lastDate;
   });

@@ -143,7 +143,7 @@ export async function readUsage(db: Db, accountId: bigint, input: UsageInput, li
 
 type GroupValue = string | readonly string[] | null;
 
-function groupsOf(row: UsageRow, groupCount: number): GroupValue[] {
+function readGroups(row: UsageRow, groupCount: number): GroupValue[] {
   return Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
 }
 
@@ -151,7 +151,7 @@ function groupsOf(row: UsageRow, groupCount: number): GroupValue[] {
 function toSeries(rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] {
   const series = new Map<string, { meterApiName: string; groups: GroupValue[]; points: UsagePoint[] }>();
   for (const row of rows) {
-    const groups = groupsOf(row, groupBy.length);
+    const groups = readGroups(row, groupBy.length);
     const key = JSON.stringify([row.meterApiName, ...groups]);
     let entry = series.get(key);
     if (!entry) series.set(key, (entry = { meterApiName: row.meterApiName, groups, points: [] }));

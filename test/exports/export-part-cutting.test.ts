@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { ObjectExtension } from '../../src/jobs/destination.ts';
-import { emptyFile, framingOf } from '../../src/exports/formats.ts';
+import { emptyFile, buildFraming } from '../../src/exports/formats.ts';
 import { splitIntoParts } from '../../src/exports/parts.ts';
 
 const GROUPS = ['g'];
@@ -42,7 +42,7 @@ const cut = async (
 ): Promise<File[]> => {
   const text = lines.map((line) => `${line}\n`).join('');
   const parts = splitIntoParts(chunksOf(text, cuts), {
-    framing: framingOf(extension, GROUPS),
+    framing: buildFraming(extension, GROUPS),
     maxBytes: options.maxBytes,
     compressed: options.compressed ?? false,
     ...(options.onProgress && { onProgress: options.onProgress }),
@@ -192,7 +192,7 @@ describe('splitIntoParts', () => {
       (async function* () {
         yield Buffer.from('1\n2');
       })(),
-      { framing: framingOf('ndjson', []), maxBytes: 100, compressed: false },
+      { framing: buildFraming('ndjson', []), maxBytes: 100, compressed: false },
     );
     await expect(parts.next()).rejects.toThrow('middle of a line');
   });
@@ -207,7 +207,7 @@ describe('splitIntoParts', () => {
         ended = true;
       }
     }
-    const options = { framing: framingOf('ndjson', []), maxBytes: 2, compressed: true };
+    const options = { framing: buildFraming('ndjson', []), maxBytes: 2, compressed: true };
     const broken = splitIntoParts(rows(), options);
     expect((await broken.next()).value).toMatchObject({ rows: 1, last: false });
     await expect(broken.next()).rejects.toThrow('the rows broke');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   addDays,
-  firstMomentOf,
+  findFirstTimestamp,
   formatInZone,
   isWholeHoursFromUtc,
   latestWallTimeBy,
@@ -100,8 +100,8 @@ test('a wall time > has passed exactly if the clock has shown it or a later one'
       const { from } = stretchAt(minute * 60_000, timeZone);
       const at = (Number.isFinite(from) ? from : minute * 60_000) + apart * 60_000;
       const latest = latestWallTimeBy(at, timeZone);
-      expect(firstMomentOf(latest, timeZone)).toBeLessThanOrEqual(at);
-      expect(firstMomentOf(latest + 1, timeZone)).toBeGreaterThan(at);
+      expect(findFirstTimestamp(latest, timeZone)).toBeLessThanOrEqual(at);
+      expect(findFirstTimestamp(latest + 1, timeZone)).toBeGreaterThan(at);
     }),
     { numRuns: 1000 },
   );

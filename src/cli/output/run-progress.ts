@@ -57,7 +57,7 @@ export function createRunProgress({ terminal, expectedRows, now }: RunProgressOp
   const redraw = (): void => {
     if (!last || hasEnded(last)) return;
     const before = `${replaceControlCharacters(last.jobName)}  ${formatStatus(last)}`;
-    bar.draw(shareOf(last, expectedRows), before, isReconnecting ? RECONNECTING : formatDetails(last, now()));
+    bar.draw(computeShare(last, expectedRows), before, isReconnecting ? RECONNECTING : formatDetails(last, now()));
   };
   return {
     show: (run) => {
@@ -114,12 +114,12 @@ function formatDetails(run: WatchedRun, now: number): string {
   return `${formatAmount(run)}  ${prettyMs(Math.max(0, now - since))}`;
 }
 
-function durationOf({ startedAt, finishedAt }: WatchedRun): number | null {
+function computeDuration({ startedAt, finishedAt }: WatchedRun): number | null {
   return startedAt === null || finishedAt === null ? null : Date.parse(finishedAt) - Date.parse(startedAt);
 }
 
 function formatSuccess(run: WatchedRun): string {
-  const durationMs = durationOf(run);
+  const durationMs = computeDuration(run);
   const duration = durationMs === null ? '' : ` in ${prettyMs(durationMs)}`;
   return `${run.status}${duration}: ${formatAmount(run)}, ${pluralize(run.objects.length, 'object')}`;
 }
@@ -127,11 +127,11 @@ function formatSuccess(run: WatchedRun): string {
 function formatStyledSuccess(run: WatchedRun, { style }: Terminal): string {
   const name = style('bold', replaceControlCharacters(run.jobName));
   const amounts = [pluralize(run.rowsWritten, 'row'), prettyBytes(run.bytesWritten)];
-  return formatRun(name, style('green', run.status), amounts, durationOf(run));
+  return formatRun(name, style('green', run.status), amounts, computeDuration(run));
 }
 
 /** The bar is full only at the end, since this run may have more rows than the last one. */
-function shareOf({ status, rowsWritten }: WatchedRun, expectedRows: number | null): number | null {
+function computeShare({ status, rowsWritten }: WatchedRun, expectedRows: number | null): number | null {
   if (status === 'QUEUED') return 0;
   return expectedRows === null ? null : Math.min(0.99, rowsWritten / expectedRows);
 }

@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import { challengeOf, describeProblem, type KeyProblem } from '../../http/callers.ts';
+import { formatChallenge, describeProblem, type KeyProblem } from '../../http/callers.ts';
 import type { GraphQLContext } from './context.ts';
 
 /** The error for a caller without a valid key, or whose key has none of the scopes. */
@@ -11,7 +11,7 @@ function unauthenticated(problem: KeyProblem): GraphQLError {
   return new GraphQLError(describeProblem(problem), {
     extensions: {
       code: 'UNAUTHENTICATED',
-      http: { status: 401, headers: { 'WWW-Authenticate': challengeOf(problem) } },
+      http: { status: 401, headers: { 'WWW-Authenticate': formatChallenge(problem) } },
     },
   });
 }

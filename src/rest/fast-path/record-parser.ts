@@ -227,7 +227,7 @@ class RepeatedValue<Meaning> {
   /** Caches the meaning of the last value. */
   learn(meaning: Meaning): void {
     if (this.#spelling.length > MAX_SPELLING) return;
-    this.#known.set(copyOf(this.#spelling), meaning);
+    this.#known.set(copyText(this.#spelling), meaning);
   }
 }
 
@@ -293,4 +293,4 @@ function endOfObject(text: string, from: number, limit: number): number {
 }
 
 /** Copies a text, because a substring keeps the whole text in memory. */
-const copyOf = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
+const copyText = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');

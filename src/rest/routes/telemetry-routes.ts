@@ -39,7 +39,7 @@ const idempotencyKey: ParameterDocument = {
     'Unique per account, 1 to 255 characters, never expires. May be a string of RFC 8941: "abc" and abc are the same key. Repeating a request returns the original receipt and writes nothing, also across GraphQL, JSON and NDJSON. Reusing the key with other content is a 409.',
 };
 
-function bodyOf(schema: z.ZodType, example: object): BodyDocument {
+function describeBody(schema: z.ZodType, example: object): BodyDocument {
   return {
     required: true,
     description:
@@ -140,7 +140,7 @@ const writes: Route[] = [
     path: `${ALLOCATION}/sum`,
     operationId: 'allocationSum',
     summary: 'Add records. The value of a record key is the exact sum of its live records',
-    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    body: describeBody(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success,
     handle: writeWith('SUM'),
   },
@@ -150,7 +150,7 @@ const writes: Route[] = [
     operationId: 'allocationSumDeprecated',
     summary: 'Add records, as .../sum does',
     deprecated: true,
-    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1200.5' }),
+    body: describeBody(recordSchema, { ...EXAMPLE, value: '1200.5' }),
     success: { ...success, headers: DEPRECATION_HEADERS },
     handle: deprecatedSum(''),
   },
@@ -161,7 +161,7 @@ const writes: Route[] = [
     summary: 'Add records, as .../sum does, with the stream in each record',
     description: 'Every record must name the same stream in telemetry-stream; otherwise the response is 400.',
     deprecated: true,
-    body: bodyOf(namedRecordSchema, { ...EXAMPLE, 'telemetry-stream': 'api-calls', value: '1200.5' }),
+    body: describeBody(namedRecordSchema, { ...EXAMPLE, 'telemetry-stream': 'api-calls', value: '1200.5' }),
     success: { ...success, headers: DEPRECATION_HEADERS },
     handle: deprecatedSum('telemetry/allocation/'),
   },
@@ -170,7 +170,7 @@ const writes: Route[] = [
     path: `${ALLOCATION}/replace`,
     operationId: 'allocationReplace',
     summary: 'Replace the records with the same bucket, filter and element',
-    body: bodyOf(recordSchema, { ...EXAMPLE, value: '1000' }),
+    body: describeBody(recordSchema, { ...EXAMPLE, value: '1000' }),
     success,
     handle: writeWith('REPLACE'),
   },
@@ -181,7 +181,7 @@ const writes: Route[] = [
     summary: 'Hide all live records that match',
     description:
       'If nothing matches, the request succeeds with hiddenRecords 0. If the stream does not exist, the response is 400 with the code NOT_FOUND.',
-    body: bodyOf(selectorSchema, EXAMPLE),
+    body: describeBody(selectorSchema, EXAMPLE),
     success: { status: 201, description: 'The records are hidden.', schema: receipt },
     handle: writeWith('DELETE'),
   },
