@@ -9,7 +9,7 @@ import { createProgram } from '../src/cli/program.ts';
 import { describeSettings } from '../src/config/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors/errors.ts';
 import { toRunFailure } from '../src/exports/run-failure.ts';
-import { s3Explanations } from '../src/exports/s3-failures.ts';
+import { s3Explanations } from '../src/exports/s3-explanations.ts';
 import { ERROR_CODES } from '../src/graphql/error-codes.ts';
 import { createSchema } from '../src/graphql/schema/schema.ts';
 import { ISSUE_CODES } from '../src/errors/issue-codes.ts';

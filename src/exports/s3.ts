@@ -2,7 +2,7 @@ import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { ObjectStoreError } from './object-store.ts';
 import type { ObjectStore, StoredObject } from './object-store.ts';
 import { explainS3Failure } from './s3-failures.ts';
-import type { S3Failure } from './s3-failures.ts';
+import type { S3Failure } from './s3-explanations.ts';
 
 export interface S3Credentials {
   readonly accessKeyId: string;
@@ -36,7 +36,7 @@ const KEEP_ALIVE_MS = 4_000;
 
 /**
  * Opens a store with one operation: PutObject with the ACL bucket-owner-full-control. It does not retry, because a put must end
- * within its time limit; the run is retried instead. `put` throws ObjectStoreError with the codes of s3-failures.ts, or ABORTED
+ * within its time limit; the run is retried instead. `put` throws ObjectStoreError with the codes of s3-explanations.ts, or ABORTED
  * (retryable, with the signal's reason as cause) if `signal` or `close` aborted the call.
  */
 export function openS3(options: S3Options): ObjectStore {

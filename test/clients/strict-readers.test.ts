@@ -15,7 +15,7 @@ const run = promisify(execFile);
 
 const VERSIONS: Readonly<Record<string, string>> = { 15: '15.11.0', 16: '16.15.0' };
 
-/** Whether Python has any version of graphql-core. */
+/** False if Python or its package graphql-core is not installed: the test is then skipped, and .ci/run lists it. */
 const hasGraphqlCore = await run('python3', ['-c', 'import graphql.utilities']).then(
   () => true,
   () => false,

@@ -43,8 +43,8 @@ test('docs/reference/errors.md > has every issue code, each of which is used', a
 
 test('docs/reference/errors.md > has every S3 error', async () => {
   const page = await read('docs/reference/errors.md');
-  const explanations = (await read('src/exports/s3-failures.ts')).match(
-    /(?<=^const \w+: Explanation = \{\n {2}code: ')\w+/gm,
+  const explanations = (await read('src/exports/s3-explanations.ts')).match(
+    /(?<=^(?:export )?const \w+: Explanation = \{\n {2}code: ')\w+/gm,
   );
   expect(explanations?.filter((code) => !page.includes(`- \`${code}\`: `))).toEqual([]);
   expect(explanations?.length).toBeGreaterThan(20);
