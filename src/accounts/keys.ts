@@ -45,7 +45,7 @@ export function revokeApiKey({ db, clock }: KeyContext, accountId: bigint, id: s
     // Two concurrent revocations must not each count the key of the other as the one that remains.
     await tx.select().from(accounts).where(eq(accounts.id, accountId)).for('update');
     const [key] = await loadApiKeys(tx, accountId, [id]);
-    if (!key) throw new NotFoundError('There is no such key.');
+    if (!key) throw new NotFoundError('The key does not exist. Check the id.');
     if (key.revokedAt) return key;
     if (key.scopes.includes('ADMIN')) {
       const others = await tx
@@ -69,7 +69,7 @@ export function revokeApiKey({ db, clock }: KeyContext, accountId: bigint, id: s
       .set({ revokedAt: clock.now() })
       .where(and(eq(apiKeys.accountId, accountId), eq(apiKeys.id, id)))
       .returning();
-    if (!revoked) throw new NotFoundError('There is no such key.');
+    if (!revoked) throw new NotFoundError('The key does not exist. Check the id.');
     return revoked;
   });
 }

@@ -52,7 +52,7 @@ export async function checkJob(
 ): Promise<JobCheck> {
   const now = clock.now();
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
-  if (id !== null && !existing) throw new NotFoundError('There is no such job.');
+  if (id !== null && !existing) throw new NotFoundError('The job does not exist. Check the id.');
   // For its ValidationError only: `settings` has all fields, but its one-off time may have passed only if the job had it before.
   if (existing) patchSettings(existing.settings, settings, clock);
   await assertCanStore(db, accountId, settings, existing ?? null);

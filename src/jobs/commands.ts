@@ -102,7 +102,7 @@ export async function cancelRun({ db, queue, clock }: JobContext, accountId: big
       return canceled;
     }
     const [run] = await loadRuns(tx, accountId, [id]);
-    if (!run) throw new NotFoundError('There is no such run.');
+    if (!run) throw new NotFoundError('The run does not exist. Check the id.');
     throw new ConflictError(`The run has already ended with the status ${run.status}.`);
   });
 }

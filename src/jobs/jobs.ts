@@ -115,7 +115,7 @@ export async function lockJob(tx: Transaction, accountId: bigint, id: string): P
         .where(and(eq(jobs.accountId, accountId), eq(jobs.id, id), isNull(jobs.deletedAt)))
         .for('update')
     : [];
-  if (!job) throw new NotFoundError('There is no such job.');
+  if (!job) throw new NotFoundError('The job does not exist. Check the id.');
   return job;
 }
 
@@ -145,7 +145,7 @@ export async function storeJob(tx: Transaction, job: JobRow, settings: JobSettin
     })
     .where(and(eq(jobs.accountId, job.accountId), eq(jobs.id, job.id)))
     .returning();
-  if (!stored) throw new NotFoundError('There is no such job.');
+  if (!stored) throw new NotFoundError('The job does not exist. Check the id.');
   if (destination !== job.destination) await assertNoPendingRuns(tx, settings, job.id);
   return stored;
 }

@@ -10,7 +10,7 @@ export const jobIdOf = (call: Call): string => parseGlobalId('Job', parameterOf(
 
 export async function findJob(call: Call) {
   const [job] = await loadJobs(call.services.db, call.principal.accountId, [jobIdOf(call)]);
-  if (!job) throw new NotFoundError('There is no such job.');
+  if (!job) throw new NotFoundError('The job does not exist. Check the id.');
   return job;
 }
 

@@ -242,7 +242,11 @@ describe.concurrent('updateJob', () => {
     const id = await createJob(server);
     const deleted = await createJob(server);
     await deleteJob(server, deleted);
-    const notFound = { __typename: 'NotFoundError', code: 'NOT_FOUND', message: 'There is no such job.' };
+    const notFound = {
+      __typename: 'NotFoundError',
+      code: 'NOT_FOUND',
+      message: 'The job does not exist. Check the id.',
+    };
     for (const [one, key] of [
       [id, theirKey],
       [deleted, undefined],

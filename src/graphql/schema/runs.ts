@@ -233,11 +233,11 @@ async function subscribeToRuns(
   if (runId == null && jobId == null) return followRuns(context, { accountId });
   if (jobId != null) {
     const job = await context.loaders.jobs.load(parseGlobalId('Job', jobId));
-    if (!job) throw notFound('There is no such job.');
+    if (!job) throw notFound('The job does not exist. Check the id.');
     return followRuns(context, { accountId, jobId: job.id });
   }
   const [run] = await loadRuns(db, accountId, [parseGlobalId('Run', runId ?? '')]);
-  if (!run) throw notFound('There is no such run.');
+  if (!run) throw notFound('The run does not exist. Check the id.');
   return followRuns(context, { accountId, runId: run.id });
 }
 

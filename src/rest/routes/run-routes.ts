@@ -73,7 +73,7 @@ export const runRoutes: readonly Route[] = [
         parseGlobalId('Run', parameterOf(call, 'id')),
       ]);
       const [run] = await formatRuns(call, runs);
-      if (!run) throw new NotFoundError('There is no such run.');
+      if (!run) throw new NotFoundError('The run does not exist. Check the id.');
       return { body: run };
     },
   },
