@@ -1,9 +1,9 @@
 import { ConflictError, LimitExceededError, NotFoundError, ValidationError } from '../../errors/errors.ts';
-import { ingest } from '../../streams/ingest.ts';
+import { ingest, type IngestRequest } from '../../streams/ingest.ts';
 import type { ListContent } from '../../streams/pipeline/plan.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import { deleteStream } from '../../streams/streams.ts';
-import { listInput, type Receipt } from '../../streams/ingest-request.ts';
+import { type IngestContext, listInput, type Receipt } from '../../streams/ingest-request.ts';
 import type { RecordInput, SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
@@ -126,7 +126,7 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         types: writeErrors,
         union: { name: 'AllocationSumResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => ingestInput(context, { kind: 'SUM', ...args.input }),
+      resolve: (_, args, context) => ingest(...prepareWrite(context, { kind: 'SUM', ...args.input })),
     }),
     allocationReplace: t.field({
       type: receipt,
@@ -144,7 +144,7 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         types: writeErrors,
         union: { name: 'AllocationReplaceResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => ingestInput(context, { kind: 'REPLACE', ...args.input }),
+      resolve: (_, args, context) => ingest(...prepareWrite(context, { kind: 'REPLACE', ...args.input })),
     }),
     allocationDelete: t.field({
       type: receipt,
@@ -162,7 +162,7 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         types: [ValidationError, NotFoundError, ConflictError, LimitExceededError],
         union: { name: 'AllocationDeleteResult', description: WRITE_RESULT },
       },
-      resolve: (_, args, context) => ingestInput(context, { kind: 'DELETE', ...args.input }),
+      resolve: (_, args, context) => ingest(...prepareWrite(context, { kind: 'DELETE', ...args.input })),
     }),
     deleteStream: t.field({
       type: addDeletedStream(builder),
@@ -183,18 +183,18 @@ export function addAllocations(builder: Builder, refs: Refs): void {
   }));
 }
 
-/** Counts the records of the field and writes them. Throws RateLimitedError if the client sent too many. */
-function ingestInput(
+/** Counts the records of the field, and adds the account and the limits. Throws RateLimitedError if the client sent too many. */
+function prepareWrite(
   context: GraphQLContext,
   input: ListContent & { readonly stream: string; readonly idempotencyKey?: string | null | undefined },
-): Promise<Receipt> {
+): [IngestContext, IngestRequest] {
   const { services, ended, records } = context;
   countIntake(context, input.records.length);
   const recordsBefore = records.count;
   records.count += input.records.length;
   const { maxRecords } = services.limits;
   const request = { ...input, accountId: accountOf(context), path: ['input'], maxRecords, recordsBefore };
-  return ingest({ ...services, ended }, request);
+  return [{ ...services, ended }, request];
 }
 
 function addDeletedStream(builder: Builder) {

@@ -48,7 +48,7 @@ export function writeKeyed(
   stream: StreamRow,
   writes: readonly GroupedWrite[],
 ): Promise<(OperationRow | null)[]> {
-  return writeGroup(db, stream, writes, 'exclusive', async (tx, group, locked) => {
+  return writeGroup(db, stream, writes, 'exclusive', async (tx, locked, group) => {
     const replaces = group.filter(({ write }) => write.plan.kind === 'REPLACE');
     const [hidden] = await Promise.all([
       hideKeys(tx, locked, group),

@@ -52,8 +52,8 @@ export async function writeGroup(
   lock: 'shared' | 'exclusive',
   apply: (
     tx: Transaction,
-    group: readonly GroupMember[],
     locked: StreamRow,
+    group: readonly GroupMember[],
   ) => Promise<ReadonlyMap<bigint, number> | null>,
 ): Promise<(OperationRow | null)[]> {
   try {
@@ -73,7 +73,7 @@ export async function writeGroup(
       // Sent together. If a key turns out to be taken, all of it is rolled back.
       const [inserted, hidden] = await Promise.all([
         insertOperations(tx, locked, operations),
-        apply(tx, group, locked),
+        apply(tx, locked, group),
       ]);
       if (inserted < group.length) throw new KeysTakenError(await findInserted(tx, locked, operations));
       return operations.map((operation) => ({ ...operation, hiddenRecords: hidden?.get(operation.id) ?? 0 }));
