@@ -12,7 +12,7 @@ const SEEN_BY_HAND: readonly (readonly [place: string, reason: string])[] = [
     'cli/ingest/date-format.ts: new RegExp(',
     'parts of fixed length out of --date-format, for cells that are bounded first',
   ],
-  ['jobs/settings.ts: /^[A-Za-z0-9.!#', 'an address, of which 254 characters at most are matched'],
+  ['jobs/settings-schema.ts: /^[A-Za-z0-9.!#', 'an address, of which 254 characters at most are matched'],
   ['local/postgres/postgres-orphans.ts: new RegExp(', 'matched against the command lines of processes on this machine'],
 ];
 

@@ -140,7 +140,7 @@ async function executeAttempt(
   });
   log.info('run started');
   const begun = performance.now();
-  const progress: Progress = { rows: 0, bytes: 0 };
+  const progress: Progress = { rows: 0, bytes: 0, warnings: [] };
   const heartbeat = startHeartbeat({
     db: options.exports.database.leases,
     run,
@@ -176,7 +176,9 @@ async function executeAttempt(
   const seconds = (performance.now() - begun) / 1000;
   let end: AttemptEnd | null = null;
   if (outcome) {
-    end = await withSpan(tracer, 'end', {}, context, () => endAttempt(db, queue, run, outcome, Math.random()));
+    end = await withSpan(tracer, 'end', {}, context, () =>
+      endAttempt(db, queue, run, outcome, progress.warnings, Math.random()),
+    );
     log.info(
       {
         event: outcome.event,

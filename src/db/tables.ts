@@ -277,6 +277,11 @@ export const jobs = pgTable(
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
     /** S3 bucket/path/slug. Each belongs to one job of a deployment. */
     destination: text('destination').notNull(),
+    /** Warnings of the last check of the settings, as sentences for the owner of the job. */
+    warnings: text('warnings')
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
     version: integer('version').notNull().default(1),
     /** The next slot. Null if the job is disabled or deleted, or its schedule has ended. */
     nextRunAt: timestamptz('next_run_at'),
@@ -333,6 +338,11 @@ export const runs = pgTable(
     finishedAt: timestamptz('finished_at'),
     rowsWritten: bigint('rows_written', { mode: 'number' }).notNull().default(0),
     bytesWritten: bigint('bytes_written', { mode: 'number' }).notNull().default(0),
+    /** Warnings about the export for the owner of the job, such as a dimension that no stream has. */
+    warnings: text('warnings')
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
     error: jsonb('error').$type<RunFailure>(),
     /** Increases with each change, so that readers can order states. Not indexed, so that heartbeats are HOT updates. */
     change: integer('change').notNull().default(1),

@@ -19,13 +19,14 @@ const CLOSING_BRACKET = 0x5d;
 const FIXED_COLUMNS = ['meterApiName', 'bucketStart', 'bucketEnd'] as const;
 
 export function extensionOf(format: JobSettings['format']): ObjectExtension {
-  return ({ CSV: 'csv', JSON: 'json', NDJSON: 'ndjson' } as const)[format];
+  return ({ CSV: 'csv', JSON: 'json', NDJSON: 'ndjson', PARQUET: 'parquet' } as const)[format];
 }
 
 const CONTENT_TYPES: Record<ObjectExtension, string> = {
   csv: 'text/csv; charset=utf-8',
   json: 'application/json',
   ndjson: 'application/x-ndjson',
+  parquet: 'application/vnd.apache.parquet',
 };
 
 /** Returns the content type. Compressed files have one of their own, not a Content-Encoding, which some clients decode silently. */

@@ -28,7 +28,11 @@ export interface ManifestObject {
 export const rewritingManifest = (run: ManifestRun): Buffer => toBytes({ ...head(run, 'rewriting') });
 
 /** Returns the manifest that is written after the last object. */
-export function completeManifest(run: ManifestRun, objects: readonly ManifestObject[]): Buffer {
+export function completeManifest(
+  run: ManifestRun,
+  objects: readonly ManifestObject[],
+  warnings: readonly string[],
+): Buffer {
   return toBytes({
     ...head(run, 'complete'),
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
@@ -37,6 +41,7 @@ export function completeManifest(run: ManifestRun, objects: readonly ManifestObj
       rows: objects.reduce((sum, object) => sum + object.rows, 0),
       bytes: objects.reduce((sum, object) => sum + object.bytes, 0),
     },
+    warnings,
   });
 }
 

@@ -41,6 +41,8 @@ export interface ExportLimits {
 export interface Progress {
   rows: number;
   bytes: number;
+  /** Warnings for the owner of the job; stored when the attempt ends, and in the manifest. */
+  readonly warnings: string[];
 }
 
 /** The attempt for which an export is written. */
@@ -134,7 +136,10 @@ export async function writeExport(
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
     // The owner is read again if objects were written in between.
-    await writer.putManifest(completeManifest(run, writer.objects), overwritten > 0 ? undefined : owner);
+    await writer.putManifest(
+      completeManifest(run, writer.objects, progress.warnings),
+      overwritten > 0 ? undefined : owner,
+    );
     return writer.totals;
   } finally {
     release();

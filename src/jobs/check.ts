@@ -6,11 +6,11 @@ import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
 import { manifestKey, objectKey, parseDestination } from './destination.ts';
 import { assertCanStore, loadJobs, upcomingSlots } from './jobs.ts';
 import { computeWindow } from './schedule/window.ts';
-import { type JobSettings, patchSettings } from './settings.ts';
+import { findWarnings } from './warnings.ts';
+import { patchSettings } from './settings-schema.ts';
+import type { JobSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
-import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
-import type { TimeWindow } from '../usage/buckets.ts';
-import { isElement, usageQuery, type UsageStream } from '../usage/query.ts';
+import { usageQuery } from '../usage/query.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { extensionOf } from '../exports/formats.ts';
 import { buildSampleQuery } from '../exports/copy-statement.ts';
@@ -92,48 +92,9 @@ export async function checkJob(
     nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
     objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
     sample,
-    warnings: [...findWarnings(settings, spec.streams, window, canMail), ...(warning === null ? [] : [warning])],
+    warnings: [
+      ...findWarnings(settings, spec.streams, window, canMail).map(({ message }) => message),
+      ...(warning === null ? [] : [warning]),
+    ],
   };
-}
-
-/** Finds settings that are valid but probably not intended. */
-function findWarnings(
-  settings: JobSettings,
-  streams: readonly UsageStream[],
-  window: TimeWindow,
-  canMail: boolean,
-): string[] {
-  const warnings: string[] = [];
-  const names = new Set(streams.map((stream) => stream.name));
-  for (const name of settings.meterApiNames ?? []) {
-    if (!names.has(name)) warnings.push(`There is no stream "${name}" yet.`);
-  }
-  const dimensions = new Set(streams.flatMap((stream) => stream.dimensions));
-  const named = [...(settings.groupBy ?? []), ...(settings.filter ?? []).map((entry) => entry.dimension)];
-  for (const name of new Set(named)) {
-    if (!isElement(name) && !dimensions.has(name)) warnings.push(`None of the streams has the dimension "${name}".`);
-  }
-  const daily = streams.filter((stream) => stream.granularity !== 'HOURLY');
-  if (settings.aggregationBucket === 'HOUR' && daily.length > 0) {
-    warnings.push(`The records of ${quote(daily)} are daily or monthly. Each counts in the first hour of its date.`);
-  }
-  const hourly = streams.filter((stream) => stream.granularity === 'HOURLY');
-  if (hourly.length > 0 && !isWholeHoursFromUtc(window.start, window.end, settings.timeZone)) {
-    warnings.push(
-      `${settings.timeZone} is not whole hours from UTC: each hourly record of ${quote(hourly)} counts in the bucket that contains the start of its hour.`,
-    );
-  }
-  if (settings.email !== null && !canMail) {
-    warnings.push('No email will be sent, because SMTP_URL is not set on the server.');
-  }
-  return warnings;
-}
-
-function quote(streams: readonly UsageStream[]): string {
-  return (
-    streams
-      .slice(0, 5)
-      .map((stream) => `"${stream.name}"`)
-      .join(', ') + (streams.length > 5 ? ' and others' : '')
-  );
 }

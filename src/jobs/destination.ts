@@ -14,7 +14,7 @@ export interface DestinationProblem {
   readonly message: string;
 }
 
-export type ObjectExtension = 'csv' | 'json' | 'ndjson';
+export type ObjectExtension = 'csv' | 'json' | 'ndjson' | 'parquet';
 
 /** Half-open, whole seconds. */
 export interface KeyWindow {

@@ -1,6 +1,8 @@
 // Pure: whether two runs of one window write the same rows to the same keys.
-import type { JobSettings } from './settings.ts';
+import { type JobSettings, readSetting } from './settings.ts';
 import { isDestinationProblem, parseS3Url, toSlug } from './destination.ts';
+
+const WHERE_AND_HOW = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
 
 /**
  * Returns a text of all settings that decide which bytes a run writes and where, apart from its window and the records. Two jobs
@@ -14,6 +16,7 @@ export function exportFingerprint(settings: JobSettings): string {
     toSlug(settings.jobName),
     settings.format,
     settings.compression,
+    ...WHERE_AND_HOW.map((field) => readSetting(settings, field)),
     settings.aggregationBucket,
     settings.timeZone,
     settings.meterApiNames,

@@ -84,15 +84,18 @@ export type AttemptEnd =
   | { readonly event: 'SUCCEED' | 'FAIL'; readonly runSeconds: number };
 
 /**
- * Ends the attempt and releases the lease. `random`, from 0 to 1, is the jitter of the pause before a retry. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and
- * attempts are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the
- * lease if this worker still has it, and returns null.
+ * Ends the attempt and releases the lease. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and attempts
+ * are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the lease if this
+ * worker still has it, and returns null.
+ *
+ * @param random from 0 to 1, the jitter of the pause before a retry
  */
 export function endAttempt(
   db: Db,
   queue: Queue,
   run: LeasedRun,
   outcome: Outcome,
+  warnings: readonly string[],
   random: number,
 ): Promise<AttemptEnd | null> {
   return db.transaction(async (tx) => {
@@ -106,6 +109,7 @@ export function endAttempt(
         finishedAt: event === 'RETRY' ? null : sql`clock_timestamp()`,
         notBefore,
         error: outcome.event === 'FAIL' ? outcome.failure : null,
+        warnings: [...warnings],
         ...(outcome.event === 'SUCCEED' && { rowsWritten: outcome.totals.rows, bytesWritten: outcome.totals.bytes }),
         leaseToken: null,
         leaseUntil: null,

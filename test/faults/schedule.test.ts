@@ -117,7 +117,7 @@ const createRacingWorkers = async (url: string) => {
       // If both workers had claimed a run of the job, it would have two leases.
       for (const { run, db } of held) {
         taken.push(run.scheduledFor);
-        await endAttempt(db, queue, run, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
+        await endAttempt(db, queue, run, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, [], 0.5);
       }
       expect(held).toHaveLength(1);
     }

@@ -449,7 +449,7 @@ describe('job', () => {
     ],
     ['for its name', { jobName: ' x' }, ['jobName: BAD_JOB_NAME']],
     ['for its bucket', { s3Url: 'arn:aws:s3:::x' }, ['s3Url: BAD_BUCKET']],
-    ['for its format', { format: 'parquet' }, ['format: BAD_VALUE']],
+    ['for its format', { format: 'xml' }, ['format: BAD_VALUE']],
     ['for its bucket of time', { aggregationBucket: 'year' }, ['aggregationBucket: BAD_VALUE']],
     ['for its range', { range: '7d' }, ['range: BAD_RANGE']],
     ['for its time zone', { timeZone: '+01:00' }, ['timeZone: BAD_TIME_ZONE']],

@@ -45,6 +45,11 @@ const DEFAULTS = {
   compression: 'none',
   timeZone: 'UTC',
   bucketOwner: null,
+  region: null,
+  encryption: null,
+  kmsKeyId: null,
+  csvDialect: 'standard',
+  csvDelimiter: 'comma',
   endTimeOffset: null,
   cron: null,
   scheduledTimeInSeconds: null,
@@ -63,6 +68,11 @@ const EVERY_FIELD = {
   compression: 'gzip',
   timeZone: 'Europe/Berlin',
   bucketOwner: '111122223333',
+  region: 'eu-central-1',
+  encryption: 'kms',
+  kmsKeyId: 'alias/exports',
+  csvDialect: 'excel',
+  csvDelimiter: 'semicolon',
   endTimeOffset: 'ago(1h)',
   cron: '0 2 * * *',
   meterApiNames: ['api-calls', 'storage'],
@@ -82,8 +92,10 @@ const create = async (changes: Readonly<Record<string, unknown>> = {}): Promise<
 const read = async (id: string): Promise<Job> => (await ask<Job>(server, `GET /jobs/${id}`)).body;
 
 /** The settings of a job. */
+const KEPT = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
+
 const settingsOf = (job: Job): Record<string, unknown> => {
-  const { id: _, version: _v, createTime: _c, updateTime: _u, schedulerContext: _s, ...rest } = job;
+  const { id: _, version: _v, createTime: _c, updateTime: _u, schedulerContext: _s, warnings: _w, ...rest } = job;
   return rest;
 };
 
@@ -172,7 +184,7 @@ describe('PUT', () => {
   test.each([
     ['with the id in the path', (id: string) => `PUT /jobs/${id}`, () => ({})],
     ['with the id in the body', () => 'PUT /jobs', (id: string) => ({ id })],
-  ])('%s > replaces all settings, with defaults for absent fields', async (_, routeOf, idIn) => {
+  ])('%s > replaces all settings, with defaults for absent fields that Amberflo knows', async (_, routeOf, idIn) => {
     const job = await create(EVERY_FIELD);
     // First without the schedule, then enabled by default. With both absent, the job would run immediately.
     const { enabled: _enabled, ...enabled } = settings({ cron: '5 5 * * *' });
@@ -182,7 +194,8 @@ describe('PUT', () => {
     ] as const) {
       const answer = await ask<Job>(server, routeOf(job.id), { body: { ...sent, ...idIn(job.id) } });
       expect(answer.status).toBe(200);
-      expect(settingsOf(answer.body)).toEqual({ ...DEFAULTS, ...sent });
+      const kept = Object.fromEntries(KEPT.map((field) => [field, EVERY_FIELD[field]]));
+      expect(settingsOf(answer.body)).toEqual({ ...DEFAULTS, ...kept, ...sent });
       expect(answer.body).toMatchObject({ id: job.id, version, createTime: job.createTime });
       expect(answer.body.updateTime).toBeGreaterThanOrEqual(job.updateTime);
       expect(await read(job.id)).toEqual(answer.body);
@@ -196,6 +209,24 @@ describe('PUT', () => {
     expect(first).toMatchObject({ status: 200, body: { ...settingsOf(job), description: 'edited', version: 2 } });
     const second = await ask<Job>(server, 'PUT /jobs', { body: { ...first.body, description: 'twice' } });
     expect(second).toMatchObject({ status: 200, body: { description: 'twice', version: 3 } });
+  });
+
+  test('keeps the fields that other scripts do not know if they are absent, and clears them if they are null', async () => {
+    const later = {
+      region: 'eu-central-1',
+      encryption: 'kms',
+      kmsKeyId: 'alias/exports',
+      csvDialect: 'excel',
+      csvDelimiter: 'semicolon',
+    };
+    const sent = settings(later);
+    const job = await create(sent);
+    const known = Object.fromEntries(Object.entries(sent).filter(([field]) => !(field in later)));
+    const kept = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...known, description: 'edited' } });
+    expect(kept).toMatchObject({ status: 200, body: { ...later, description: 'edited' } });
+    const nulls = Object.fromEntries(KEPT.map((field) => [field, null]));
+    const cleared = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...known, ...nulls } });
+    expect(cleared).toMatchObject({ status: 200, body: { ...nulls, csvDialect: 'standard', csvDelimiter: 'comma' } });
   });
 
   test('ignores read-only fields', async () => {

@@ -57,7 +57,7 @@ test('claimRun > does not return a later run when the older run that was leased 
       (waits) => done || waits > 0,
     );
     const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
-    await endAttempt(database.acrossAccounts, queue, held, { event: 'FAIL', failure }, 0.5);
+    await endAttempt(database.acrossAccounts, queue, held, { event: 'FAIL', failure }, [], 0.5);
     await blocker.query('COMMIT');
     expect(await second).toBeNull();
   });
@@ -114,7 +114,7 @@ test('requeueOnShutdown > leaves a run its five attempts after any number of shu
     expect(await readRun(server, runId)).toMatchObject({ status: 'QUEUED', attempt: failed });
     const run = await claimed(jobId);
     seen.push(run.attempt);
-    await endAttempt(database.acrossAccounts, queue, run, { event: 'FAIL', failure }, 0.5);
+    await endAttempt(database.acrossAccounts, queue, run, { event: 'FAIL', failure }, [], 0.5);
     await endPause(runId);
   }
   expect(seen).toEqual([1, 2, 3, 4, 5]);
@@ -140,7 +140,7 @@ test('requeueOnShutdown > keeps the turn of a run whose first attempt was requeu
   await runJob(server, jobId, '2026-01-19T02:00:00Z');
   const again = await claimed(jobId);
   expect(again).toMatchObject({ id: begun.id, attempt: 1, watermark: begun.watermark });
-  await endAttempt(database.acrossAccounts, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, 0.5);
+  await endAttempt(database.acrossAccounts, queue, again, { event: 'SUCCEED', totals: { rows: 0, bytes: 0 } }, [], 0.5);
 });
 
 test('releaseLease > leaves a RUNNING run to the reaper, and its attempt counts', async () => {

@@ -62,6 +62,7 @@ export async function createSteppedJob(server: TestServer, key = server.key): Pr
           event === 'SUCCEED'
             ? { event, totals: { rows: 7, bytes: 70 } }
             : { event, failure: { code: 'ACCESS_DENIED', message: 'No.', retryable: false } },
+          [],
           0.5,
         );
       };

@@ -1,5 +1,5 @@
 import type { InputFieldRef, InputType, InterfaceRef, OutputType } from '@pothos/core';
-import { defaultOf, jobFields, type JobSettings } from '../../jobs/settings.ts';
+import { defaultOf, jobFields, type JobSettings, readSetting } from '../../jobs/settings.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import type { ExtendedTypes } from './connections.ts';
@@ -22,6 +22,10 @@ function createFieldTypes(builder: Builder, refs: Refs) {
       JSON: { description: 'JSON array without insignificant whitespace.' },
       CSV: { description: 'CSV with RFC 4180 quoting, a header row and LF as line ending.' },
       NDJSON: { description: 'One JSON object per line.' },
+      PARQUET: {
+        description:
+          'Parquet with timestamps in UTC and `value` as DECIMAL(38, 18), rounded half to even. The compression applies to the pages.',
+      },
     } as const,
   });
   const compression = builder.enumType('Compression', {
@@ -29,6 +33,33 @@ function createFieldTypes(builder: Builder, refs: Refs) {
     values: {
       NONE: { description: 'No compression is applied.' },
       GZIP: { description: 'Compression with gzip. Object keys end in `.gz`, and Content-Encoding is not set.' },
+      ZSTD: { description: 'Compression with Zstandard. Object keys end in `.zst`, and Content-Encoding is not set.' },
+    } as const,
+  });
+  const csvDialect = builder.enumType('CsvDialect', {
+    description: 'How CSV is written.',
+    values: {
+      STANDARD: { description: 'RFC 4180 in UTF-8 with LF as line ending, for programs.' },
+      EXCEL: {
+        description:
+          'For spreadsheets: with a byte order mark and CRLF, and with an apostrophe before text that a spreadsheet would execute as a formula.',
+      },
+    } as const,
+  });
+  const csvDelimiter = builder.enumType('CsvDelimiter', {
+    description: 'Character between the cells of CSV.',
+    values: {
+      COMMA: { description: 'Comma, as in RFC 4180.' },
+      SEMICOLON: {
+        description: 'Semicolon, which Excel expects where the comma separates decimals, as in most of Europe.',
+      },
+    } as const,
+  });
+  const encryption = builder.enumType('ServerSideEncryption', {
+    description: 'Server-side encryption of exported objects.',
+    values: {
+      AES256: { description: 'Keys that the store manages (SSE-S3).' },
+      KMS: { description: 'A key of AWS KMS (SSE-KMS).' },
     } as const,
   });
   const same = (type: Input & Output) => ({ input: type, output: type });
@@ -41,8 +72,13 @@ function createFieldTypes(builder: Builder, refs: Refs) {
     email: same('EmailAddress'),
     s3Url: same('String'),
     bucketOwner: same('String'),
+    region: same('String'),
+    encryption: same(encryption),
+    kmsKeyId: same('String'),
     format: same(format),
     compression: same(compression),
+    csvDialect: same(csvDialect),
+    csvDelimiter: same(csvDelimiter),
     aggregationBucket: same(refs.aggregationBucket),
     timeZone: same('TimeZone'),
     range: same('AgoDuration'),
@@ -99,7 +135,7 @@ export function addJobSettings(builder: Builder, refs: Refs) {
           type: types[field].output as Output,
           description: descriptionOf(jobFields[field]),
           nullable: defaultOf(field) === null,
-          resolve: ({ settings }) => (settings[field] ?? null) as never,
+          resolve: ({ settings }) => readSetting(settings, field) as never,
         }),
       ),
   });

@@ -28,6 +28,9 @@ export function addJobs(builder: Builder, refs: Refs, clock: Clock): void {
         description:
           'Version of the job: 1 when created, then one more after each update. Pass it to updateJob to detect a concurrent edit.',
       }),
+      warnings: t.exposeStringList('warnings', {
+        description: 'Settings that are valid but probably not intended, as of the last create or update.',
+      }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'Time at which the job was created.' }),
       updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'Time of the last change of the job.' }),
       nextRuns: t.field({

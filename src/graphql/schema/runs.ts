@@ -118,6 +118,10 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
           'Object key of the manifest, which is written last: the export is complete when it is present. Null unless the status is SUCCEEDED.',
         resolve: (run) => (run.status === 'SUCCEEDED' ? run.manifestKey : null),
       }),
+      warnings: t.exposeStringList('warnings', {
+        description:
+          'Warnings about the export, such as a dimension that no stream has. Stored when an attempt ends, and in the manifest.',
+      }),
       error: t.expose('error', {
         type: error,
         nullable: true,

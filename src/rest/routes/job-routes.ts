@@ -3,9 +3,17 @@ import { parseGlobalId } from '../../lib/global-ids.ts';
 import { checkJob } from '../../jobs/check.ts';
 import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
+import type { JobPatch } from '../../jobs/settings.ts';
 import { findJob, jobIdOf, jsonBody, MISSING, withoutInput } from '../find-job.ts';
 import { answeredCheck, answeredJob, formatCheck, formatJob } from '../schemas/job-responses.ts';
-import { checkedJobSchema, jobSchema, jobWithIdSchema, newJobSchema, readJob } from '../schemas/job-inputs.ts';
+import {
+  checkedJobSchema,
+  jobSchema,
+  jobWithIdSchema,
+  KEPT_FIELDS,
+  newJobSchema,
+  readJob,
+} from '../schemas/job-inputs.ts';
 import { buildNextLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import type { Call, Reply, Route } from '../route.ts';
 
@@ -20,16 +28,20 @@ function answerJob(call: Call, job: JobRow) {
 async function replaceJob(
   call: Call,
   id: string,
-  { settings, version }: ReturnType<typeof readJob<typeof jobSchema>>,
+  { patch, version }: Awaited<ReturnType<typeof readReplacement>>,
 ): Promise<Reply> {
   const { services } = call;
-  const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, settings));
+  const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, patch));
   return { body: answerJob(call, job) };
 }
 
 /** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
 async function readReplacement<Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) {
-  return readJob(schema, await call.readJson(), { clock: call.services.clock, mayHavePassed: () => true });
+  const body: unknown = await call.readJson();
+  const job = readJob(schema, body, { clock: call.services.clock, mayHavePassed: () => true });
+  const absent = KEPT_FIELDS.filter((field) => (body as Record<string, unknown>)[field] === undefined);
+  const patch: JobPatch = { ...job.settings, ...Object.fromEntries(absent.map((field) => [field, undefined])) };
+  return { ...job, patch };
 }
 
 const REFUSED = { 409: 'Another job has the name or the destination, or the version is stale.' };
@@ -139,7 +151,7 @@ export const jobRoutes: readonly Route[] = [
     operationId: 'replaceJob',
     summary: 'Replace the settings of a job',
     description:
-      'Fields that are absent get their defaults. Applies to slots that are not yet queued, and never starts a run.',
+      'Fields that are absent get their defaults, except those that the schema names. Applies to slots that are not yet queued, and never starts a run.',
     scope: 'JOBS',
     body: jsonBody(jobSchema),
     success: { status: 200, description: 'The updated job.', schema: answeredJob },

@@ -1,14 +1,8 @@
 // Pure: the body of a job, in the spelling of Amberflo's API.
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
-import {
-  type JobFields,
-  jobFields,
-  type JobRuleOptions,
-  type JobSettings,
-  toSettings,
-  withJobRules,
-} from '../../jobs/settings.ts';
+import { type JobRuleOptions, withJobRules } from '../../jobs/settings-schema.ts';
+import { type JobFields, jobFields, type JobSettings, toSettings } from '../../jobs/settings.ts';
 import { addIssue, descriptionOf, optional, parseInput } from '../../validation/zod-issues.ts';
 import { decimal, DIMENSIONS_DOCUMENT, readDimensions, word } from './shapes.ts';
 
@@ -31,8 +25,17 @@ const rescaleFunction = z.strictObject({
 const fields = {
   ...jobFields,
   format: word(jobFields.format.options, 'lower').meta({ description: descriptionOf(jobFields.format) }),
-  compression: optional(word(['NONE', 'GZIP'], 'lower'), 'NONE').meta({
+  compression: optional(word(['NONE', 'GZIP', 'ZSTD'], 'lower'), 'NONE').meta({
     description: descriptionOf(jobFields.compression),
+  }),
+  encryption: optional(word(['AES256', 'KMS'], 'lower'), null).meta({
+    description: descriptionOf(jobFields.encryption),
+  }),
+  csvDialect: optional(word(['STANDARD', 'EXCEL'], 'lower'), 'STANDARD').meta({
+    description: descriptionOf(jobFields.csvDialect),
+  }),
+  csvDelimiter: optional(word(['COMMA', 'SEMICOLON'], 'lower'), 'COMMA').meta({
+    description: descriptionOf(jobFields.csvDelimiter),
   }),
   aggregationBucket: word(jobFields.aggregationBucket.options, 'lower').meta({
     description: descriptionOf(jobFields.aggregationBucket),
@@ -43,17 +46,28 @@ const fields = {
 
 const ignored = z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' });
 /** Fields of a response that are not settings. Clients may send them back; only the version is used. */
-const readOnly = { id: ignored, createTime: ignored, updateTime: ignored, schedulerContext: ignored } as const;
+const readOnly = {
+  id: ignored,
+  createTime: ignored,
+  updateTime: ignored,
+  schedulerContext: ignored,
+  warnings: ignored,
+} as const;
 
 const version = z.int().nullish().meta({
   description: 'Expected version of the job. If another one is current, the response is 409 and nothing changes.',
 });
 
+/** Fields that a replacement keeps if they are absent: scripts written for Amberflo's API do not know them. */
+export const KEPT_FIELDS = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
+
+const list = (names: readonly string[]): string => new Intl.ListFormat('en').format(names);
+
 export const newJobSchema = z.strictObject(fields).meta({ id: 'NewJob', description: 'The settings of a new job.' });
 
 export const jobSchema = z.strictObject({ ...fields, ...readOnly, version }).meta({
   id: 'JobReplacement',
-  description: 'All settings of a job. Fields that are absent get their defaults.',
+  description: `All settings of a job. Fields that are absent get their defaults, except ${list(KEPT_FIELDS)}, which keep their values.`,
 });
 
 export const jobWithIdSchema = z.strictObject({ ...fields, ...readOnly, version, id: z.string() }).meta({

@@ -21,8 +21,13 @@ const settings = {
   email: z.string().nullable(),
   s3Url: z.string(),
   bucketOwner: z.string().nullable(),
-  format: z.enum(['json', 'csv', 'ndjson']),
-  compression: z.enum(['none', 'gzip']),
+  region: z.string().nullable(),
+  encryption: z.enum(['aes256', 'kms']).nullable(),
+  kmsKeyId: z.string().nullable(),
+  format: z.enum(['json', 'csv', 'ndjson', 'parquet']),
+  compression: z.enum(['none', 'gzip', 'zstd']),
+  csvDialect: z.enum(['standard', 'excel']),
+  csvDelimiter: z.enum(['comma', 'semicolon']),
   aggregationBucket: z.enum(['hour', 'day', 'week', 'month']),
   timeZone: z.string(),
   range: z.string(),
@@ -45,6 +50,9 @@ export const answeredJob = z
     version: z.int().meta({ description: 'Begins at 1 and is incremented by each update.' }),
     ...settings,
     createTime: z.int().meta({ description: 'Time of creation, in Unix epoch milliseconds.' }),
+    warnings: z.array(z.string()).meta({
+      description: 'Settings that are valid but probably not intended, as of the last create or update.',
+    }),
     updateTime: z.int().meta({ description: 'Time of the last update, in Unix epoch milliseconds.' }),
     schedulerContext,
   })
@@ -86,6 +94,7 @@ export const answeredRun = z
     bytesWritten: z.int(),
     objects: z.array(z.object({ key: z.string(), rows: z.int(), bytes: z.int(), sha256: z.string() })),
     manifestKey: z.string().nullable(),
+    warnings: z.array(z.string()),
     error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).nullable(),
   })
   .meta({ id: 'Run' });
@@ -99,10 +108,13 @@ function asObject(filter: readonly DimensionValues[]): Record<string, string[]> 
 /** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
 const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
 
-function formatSettings(job: JobSettings) {
+function formatSettings(stored: JobSettings) {
+  const job = pickSettings(stored);
   return {
-    ...pickSettings(job),
-    bucketOwner: job.bucketOwner ?? null,
+    ...job,
+    encryption: job.encryption && lower(job.encryption),
+    csvDialect: lower(job.csvDialect),
+    csvDelimiter: lower(job.csvDelimiter),
     format: lower(job.format),
     compression: lower(job.compression),
     aggregationBucket: lower(job.aggregationBucket),
@@ -124,6 +136,7 @@ export function formatJob(job: JobRow, nextSlots: readonly Date[]): z.input<type
     version: job.version,
     ...formatSettings(job.settings),
     createTime: job.createdAt.getTime(),
+    warnings: job.warnings,
     updateTime: job.updatedAt.getTime(),
     schedulerContext: { nextRunTimesInSeconds: inSeconds(nextSlots) },
   };
@@ -165,6 +178,7 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.inpu
     bytesWritten: run.bytesWritten,
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+    warnings: [...run.warnings],
     error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
   };
 }
