@@ -7,24 +7,10 @@ import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { assertBucketAvailable } from './bucket-ownership.ts';
 import { formatDestination, parseDestination } from './destination.ts';
-import { nextSlots } from './schedule/schedule.ts';
+import { nextSlot } from './schedule/upcoming-slots.ts';
 import type { JobSettings } from './settings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
-
-/** Returns the first slot after a time; null if the job is disabled or has no slot left. */
-export function nextSlot(settings: JobSettings, after: Date): Date | null {
-  return upcomingSlots(settings, after, 1)[0] ?? null;
-}
-
-/** Returns up to `limit` slots after a time: the next ones of the cron, or the one-off time. Empty if the job is disabled. */
-export function upcomingSlots(settings: JobSettings, after: Date, limit: number): Date[] {
-  if (!settings.enabled) return [];
-  if (settings.cron !== null) return nextSlots(settings.cron, settings.timeZone, after, limit);
-  if (settings.scheduledTimeInSeconds === null || limit < 1) return [];
-  const once = new Date(settings.scheduledTimeInSeconds * 1000);
-  return once > after ? [once] : [];
-}
 
 /**
  * Throws ConflictError if another live job has the name, or the same S3 bucket, path and slug. The message does not reveal

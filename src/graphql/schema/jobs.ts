@@ -1,5 +1,6 @@
 import { BadUserInputError } from '../../errors/errors.ts';
-import { countJobs, listJobs, loadJobs, upcomingSlots } from '../../jobs/jobs.ts';
+import { countJobs, listJobs, loadJobs } from '../../jobs/jobs.ts';
+import { upcomingSlots } from '../../jobs/schedule/upcoming-slots.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { parseGlobalId } from '../../lib/global-ids.ts';
 import { checkJob } from '../../jobs/check.ts';
-import { type JobRow, listJobs, upcomingSlots } from '../../jobs/jobs.ts';
+import { type JobRow, listJobs } from '../../jobs/jobs.ts';
+import { upcomingSlots } from '../../jobs/schedule/upcoming-slots.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
 import type { JobPatch } from '../../jobs/settings.ts';
 import { findJob, jobIdOf, jsonBody, MISSING, withoutInput } from '../find-job.ts';
