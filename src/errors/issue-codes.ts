@@ -61,8 +61,10 @@ export const ISSUE_CODES = {
   KMS_ONLY: 'The KMS key requires the encryption KMS.',
   BAD_KMS_KEY: 'Not a key id, a key ARN or an alias ARN of AWS KMS.',
   CSV_ONLY: 'The setting requires the format CSV.',
-  BAD_RANGE: 'Not a valid duration, such as `ago(7d)`.',
-  BAD_END_TIME_OFFSET: 'Not a valid duration, such as `ago(2h)`.',
+  BAD_RANGE: 'Not a valid range, such as `ago(7d)` or `previous(month)`.',
+  BUCKET_TOO_LARGE:
+    'The calendar range does not consist of whole aggregation buckets: a week does not contain whole months.',
+  BAD_DURATION: 'Not a valid duration, such as `ago(2h)`.',
   OFFSET_NOT_SHORTER: 'endTimeOffset is not shorter than range.',
   TWO_SCHEDULES: 'cron and scheduledTimeInSeconds are both set.',
   BAD_CRON: 'Not a valid cron expression of five fields, or one without a next time.',

@@ -4,11 +4,12 @@ import type { IssueCollector } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
+import type { AggregationBucket, CalendarUnit } from '../usage/buckets.ts';
 import { validateBucketCount, validateCoefficient, validateGroupBy, validateUsageFilter } from '../usage/inputs.ts';
 import { type HasFields, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
 import { findKeyProblem, isDestinationProblem, parseS3Url } from './destination.ts';
 import { findCronProblem } from './schedule/schedule.ts';
-import { computeWindow, isShorter, parseAgo } from './schedule/window.ts';
+import { BUCKETS_IN_UNIT, computeWindow, isShorter, parseAgo, parseCalendarRange } from './schedule/window.ts';
 import { isRequired, type JobFields, type JobPatch, type JobSettings, jobShape, toSettings } from './settings.ts';
 
 export interface JobRuleOptions {
@@ -157,17 +158,26 @@ function validateCsv(job: JobFields, has: Has, issues: IssueCollector): void {
   if (has('csvDelimiter') && job.csvDelimiter !== 'COMMA') issues.add(['csvDelimiter'], 'CSV_ONLY', message);
 }
 
+const DURATION = 'ago(7d): a positive integer and d, h or m; maximum 36,500 days';
+
 function validateRange(job: JobFields, has: Has, now: Date, issues: IssueCollector): void {
-  const message = 'Must have the form ago(7d): a positive integer and d, h or m; maximum 36,500 days.';
-  const rangeIsGood = has('range') && parseAgo(job.range) !== null;
-  if (has('range') && !rangeIsGood) issues.add(['range'], 'BAD_RANGE', message);
+  const calendar = has('range') ? parseCalendarRange(job.range) : null;
+  const isAgo = has('range') && parseAgo(job.range) !== null;
+  if (has('range') && !calendar && !isAgo) {
+    issues.add(
+      ['range'],
+      'BAD_RANGE',
+      `Must be previous(day), previous(week), previous(month), toDate(week), toDate(month) or toDate(year), or have the form ${DURATION}.`,
+    );
+  }
+  if (calendar && has('aggregationBucket')) validateUnit(job.range, calendar.unit, job.aggregationBucket, issues);
   const endTimeOffset = has('endTimeOffset') ? job.endTimeOffset : null;
   if (endTimeOffset !== null) {
     if (parseAgo(endTimeOffset) === null) {
-      issues.add(['endTimeOffset'], 'BAD_END_TIME_OFFSET', message);
+      issues.add(['endTimeOffset'], 'BAD_DURATION', `Must have the form ${DURATION}.`);
       return;
     }
-    if (rangeIsGood && !isShorter(endTimeOffset, job.range)) {
+    if (isAgo && !isShorter(endTimeOffset, job.range)) {
       issues.add(
         ['endTimeOffset'],
         'OFFSET_NOT_SHORTER',
@@ -177,9 +187,22 @@ function validateRange(job: JobFields, has: Has, now: Date, issues: IssueCollect
     }
   }
   const timeZone = has('timeZone') ? findTimeZone(job.timeZone) : null;
-  if (!rangeIsGood || timeZone === null || !has('aggregationBucket', 'minimizeFresh')) return;
+  // A calendar range has at most about 8,800 buckets: the hours of a leap year.
+  if (!isAgo || timeZone === null || !has('aggregationBucket', 'minimizeFresh')) return;
   const window = computeWindow({ ...job, timeZone, endTimeOffset }, now);
   validateBucketCount(window, job.aggregationBucket, timeZone, ['range'], issues);
+}
+
+const LIST = new Intl.ListFormat('en-GB', { type: 'disjunction' });
+
+function validateUnit(range: string, unit: CalendarUnit, bucket: AggregationBucket, issues: IssueCollector): void {
+  const fitting = BUCKETS_IN_UNIT[unit];
+  if (fitting.includes(bucket)) return;
+  issues.add(
+    ['range'],
+    'BUCKET_TOO_LARGE',
+    `${range} does not consist of whole ${bucket} buckets. Set aggregationBucket to ${LIST.format(fitting)}, or choose another range.`,
+  );
 }
 
 function validateSchedule(

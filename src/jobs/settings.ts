@@ -55,11 +55,11 @@ export const jobFields = {
   }),
   range: z.string().meta({
     description:
-      'How far before its slot the window of a run starts, such as `ago(7d)`. The start is moved back to the start of its bucket.',
+      'Window of a run, computed from its slot. `ago(7d)` starts 7 days before the slot, moved back to the start of its bucket. `previous(day)`, `previous(week)` and `previous(month)` are the last whole day, ISO week or month before the slot. `toDate(week)`, `toDate(month)` and `toDate(year)` start with the week, month or year that contains the slot, and are the whole one before if the window would be empty. WEEK buckets require `ago` or a week, MONTH buckets `ago`, a month or a year.',
   }),
   endTimeOffset: optional(z.string(), null).meta({
     description:
-      'How far before its slot the window of a run ends, such as `ago(1d)`. Must be shorter than range. If null, the window ends at the slot.',
+      'How far before its slot the window of a run ends, as a duration such as `ago(1d)`. Must be shorter than a range of the form `ago(7d)`; a calendar range is computed from the slot minus this duration. If null, the window ends at the slot.',
   }),
   cron: optional(z.string(), null).meta({
     description:
@@ -79,7 +79,7 @@ export const jobFields = {
   sparse: usageFields.sparse,
   minimizeFresh: optional(z.boolean(), true).meta({
     description:
-      'If true, the window ends at a bucket boundary, so that only complete buckets are exported. If false, the last bucket may be partial. Defaults to true.',
+      'If true, the window ends at a bucket boundary, so that only complete buckets are exported. If false, the last bucket may be partial. Does not affect `previous(day)`, `previous(week)` and `previous(month)`, which are always complete. Defaults to true.',
   }),
   rescaleFunction: usageFields.rescaleFunction,
 } as const;

@@ -3,6 +3,9 @@ import { DAY, formatWallDate, findFirstTimestamp, floorToDay, latestWallTimeBy, 
 
 export type AggregationBucket = 'HOUR' | 'DAY' | 'WEEK' | 'MONTH';
 
+/** A day, ISO week, month or year of the calendar. */
+export type CalendarUnit = 'DAY' | 'WEEK' | 'MONTH' | 'YEAR';
+
 /** Half-open: start <= t < end. */
 export interface TimeWindow {
   readonly start: Date;
@@ -26,8 +29,8 @@ export interface Buckets {
 
 const HOUR = 3_600_000;
 
-/** Returns the start of the bucket that contains `at`. */
-export function floorToBucket(at: Date, bucket: AggregationBucket, timeZone: string): Date {
+/** Returns the start of the bucket or calendar unit that contains `at`. */
+export function floorToBucket(at: Date, bucket: AggregationBucket | CalendarUnit, timeZone: string): Date {
   return new Date(floorInstant(at.getTime(), bucket, timeZone));
 }
 
@@ -67,9 +70,9 @@ export function bucketCountAtMost(window: TimeWindow, bucket: AggregationBucket,
   return (last - first) / (bucket === 'WEEK' ? 7 * DAY : DAY) + 1;
 }
 
-// Days, weeks and months begin on the calendar: a boundary is a wall time at midnight, and its instant is the first at which the
+// Days, weeks, months and years begin on the calendar: a boundary is a wall time at midnight, and its instant is the first at which the
 // clock shows that time or a later one. HOUR follows the clock itself, see floorHour.
-function floorInstant(at: number, bucket: AggregationBucket, timeZone: string): number {
+function floorInstant(at: number, bucket: AggregationBucket | CalendarUnit, timeZone: string): number {
   if (bucket === 'HOUR') return floorHour(at, timeZone);
   return findFirstTimestamp(floorWall(latestWallTimeBy(at, timeZone), bucket), timeZone);
 }
@@ -103,10 +106,11 @@ function nextHour(at: number, timeZone: string): number {
   return start;
 }
 
-function floorWall(wall: number, bucket: AggregationBucket): number {
+function floorWall(wall: number, bucket: AggregationBucket | CalendarUnit): number {
   const day = floorToDay(wall);
   if (bucket === 'WEEK') return day - ((new Date(day).getUTCDay() + 6) % 7) * DAY;
   if (bucket === 'MONTH') return day - (new Date(day).getUTCDate() - 1) * DAY;
+  if (bucket === 'YEAR') return new Date(day).setUTCMonth(0, 1);
   return day;
 }
 

@@ -106,6 +106,31 @@ describe('planCatchUp', () => {
     expect([missed.length, superseded.length]).toEqual([0, 230]);
   });
 
+  test('runs the newest slot of each month after weeks without a server when the range is toDate(month)', () => {
+    const settings = {
+      range: 'toDate(month)',
+      endTimeOffset: null,
+      aggregationBucket: 'DAY',
+      timeZone: 'UTC',
+      minimizeFresh: true,
+    } as const;
+    const slots = slotsBetween('0 6 * * *', 'UTC', new Date('2026-10-20T00:00Z'), new Date('2026-12-15T12:00Z'));
+    const { run, missed, superseded } = planCatchUp({
+      waiting: [],
+      due: slots.map((slot) => ({ slot, window: computeWindow(settings, slot), fingerprint: '' })),
+      cap: 100,
+    });
+    // The slot on the first day of a month has the whole month before, which contains all other windows of that month.
+    expect(
+      run.map(({ slot, window }) => [slot, window.start, window.end].map((at) => at.toISOString().slice(0, 10))),
+    ).toEqual([
+      ['2026-11-01', '2026-10-01', '2026-11-01'],
+      ['2026-12-01', '2026-11-01', '2026-12-01'],
+      ['2026-12-15', '2026-12-01', '2026-12-15'],
+    ]);
+    expect([missed.length, superseded.length]).toEqual([0, slots.length - 3]);
+  });
+
   test('puts each of any slots into one list, oldest first, and supersedes exactly those that a run contains', () => {
     const number = fc.integer({ min: 0, max: 12 });
     const slots = fc.array(

@@ -62,7 +62,15 @@ const REFUSED: readonly Row[] = [
   ['range', 'ago(1w)', 'BAD_RANGE'],
   ['range', 'ago(1d) ', 'BAD_RANGE'],
   ['range', 'ago(36501d)', 'BAD_RANGE'],
-  ['endTimeOffset', 'ago(1M)', 'BAD_END_TIME_OFFSET'],
+  ['range', 'previous(year)', 'BAD_RANGE'],
+  ['range', 'previous(1d)', 'BAD_RANGE'],
+  ['range', 'toDate(day)', 'BAD_RANGE'],
+  ['range', 'todate(month)', 'BAD_RANGE'],
+  ['range', 'previous(month) ', 'BAD_RANGE'],
+  ['range', 'constructor', 'BAD_RANGE'],
+  ['endTimeOffset', 'ago(1M)', 'BAD_DURATION'],
+  ['endTimeOffset', 'previous(day)', 'BAD_DURATION'],
+  ['endTimeOffset', 'toDate(month)', 'BAD_DURATION'],
   ['endTimeOffset', 'ago(7d)', 'OFFSET_NOT_SHORTER'],
   ['endTimeOffset', 'ago(168h)', 'OFFSET_NOT_SHORTER'],
   ['endTimeOffset', 'ago(10081m)', 'OFFSET_NOT_SHORTER'],
@@ -226,7 +234,7 @@ describe.concurrent('createJob', () => {
       'input.jobName BAD_SLUG',
       'input.timeZone BAD_TIME_ZONE',
       'input.range BAD_RANGE',
-      'input.endTimeOffset BAD_END_TIME_OFFSET',
+      'input.endTimeOffset BAD_DURATION',
       'input.scheduledTimeInSeconds TWO_SCHEDULES',
       'input.cron BAD_CRON',
       'input.scheduledTimeInSeconds IN_THE_PAST',
@@ -251,6 +259,40 @@ describe.concurrent('createJob', () => {
     const result = await tryCreateJob(server, jobSettings({ aggregationBucket, range }));
     if (issue === null) expect(result.__typename).toBe('Job');
     else expect(issuesOf(result).map(([path, code]) => `${path} ${code}`)).toEqual([issue]);
+  });
+
+  const UNITS = ['previous(day)', 'previous(week)', 'previous(month)', 'toDate(week)', 'toDate(month)', 'toDate(year)'];
+  test.each([
+    ['HOUR', UNITS],
+    ['DAY', UNITS],
+    ['WEEK', ['previous(week)', 'toDate(week)']],
+    ['MONTH', ['previous(month)', 'toDate(month)', 'toDate(year)']],
+  ])('accepts %s buckets with %j and no other calendar range', async (aggregationBucket, fitting) => {
+    for (const range of UNITS) {
+      const result = await tryCreateJob(server, jobSettings({ aggregationBucket, range }));
+      if (fitting.includes(range)) expect(result).toMatchObject({ __typename: 'Job', range });
+      else expect(issuesOf(result)).toEqual([['input.range', 'BUCKET_TOO_LARGE']]);
+    }
+  });
+
+  test('names the buckets that fit into a calendar range', async () => {
+    const result = await tryCreateJob(server, jobSettings({ aggregationBucket: 'MONTH', range: 'previous(week)' }));
+    expect(result['issues']).toMatchObject([
+      {
+        message:
+          'previous(week) does not consist of whole MONTH buckets. Set aggregationBucket to HOUR, DAY or WEEK, or choose another range.',
+      },
+    ]);
+  });
+
+  test('accepts an endTimeOffset longer than the unit of a calendar range', async () => {
+    const result = await tryCreateJob(server, jobSettings({ range: 'previous(day)', endTimeOffset: 'ago(36500d)' }));
+    expect(result.__typename).toBe('Job');
+  });
+
+  test('reports a bad endTimeOffset and a bucket that does not fit together', async () => {
+    const settings = jobSettings({ aggregationBucket: 'WEEK', range: 'toDate(month)', endTimeOffset: 'previous(day)' });
+    expect(await issuesFor(settings)).toEqual(['input.range BUCKET_TOO_LARGE', 'input.endTimeOffset BAD_DURATION']);
   });
 
   test('returns the first 100 issues and the number of all', async () => {

@@ -249,6 +249,108 @@ describe('computeWindow', () => {
       '2026-03-08T05:00Z',
       '2026-03-08T06:00Z',
     ],
+    [
+      'returns the whole day before for previous(day)',
+      { ...hourly, range: 'previous(day)', timeZone: 'America/New_York' },
+      '2026-11-02T12:00Z',
+      '2026-11-01T04:00Z',
+      '2026-11-02T05:00Z',
+    ],
+    [
+      'returns the month that ends at the slot for previous(month) when the slot starts a month',
+      { ...daily, range: 'previous(month)', minimizeFresh: false },
+      '2026-03-01T00:00Z',
+      '2026-02-01T00:00Z',
+      '2026-03-01T00:00Z',
+    ],
+    [
+      'returns ISO week 53 of 2026 for previous(week)',
+      { ...daily, range: 'previous(week)', aggregationBucket: 'WEEK' },
+      '2027-01-10T23:59:59Z',
+      '2026-12-28T00:00Z',
+      '2027-01-04T00:00Z',
+    ],
+    // Four hours before 1 March 03:00 is 28 February, whose last whole month is January.
+    [
+      'moves the slot back by endTimeOffset before previous(month)',
+      { ...daily, range: 'previous(month)', endTimeOffset: 'ago(4h)' },
+      '2026-03-01T03:00Z',
+      '2026-01-01T00:00Z',
+      '2026-02-01T00:00Z',
+    ],
+    // Apia skipped 30 December.
+    [
+      'returns the 29th for previous(day) on the day after the 30th that Apia skipped',
+      { ...hourly, range: 'previous(day)', timeZone: 'Pacific/Apia' },
+      '2011-12-31T06:00Z',
+      '2011-12-29T10:00Z',
+      '2011-12-30T10:00Z',
+    ],
+    // In Asuncion, 1 October 2023 began at 01:00 at UTC-3; the month before began at UTC-4.
+    [
+      'returns a whole month that ends at 01:00 when midnight is skipped',
+      { ...hourly, range: 'previous(month)', timeZone: 'America/Asuncion' },
+      '2023-10-05T12:00Z',
+      '2023-09-01T04:00Z',
+      '2023-10-01T04:00Z',
+    ],
+    // In Kathmandu, 1986 began at 00:15 at UTC+5:45, 15 minutes after the last hour of 1985 at UTC+5:30 ended.
+    [
+      'starts a year at 00:15 when midnight is skipped within an hour bucket',
+      { ...hourly, range: 'toDate(year)', timeZone: 'Asia/Kathmandu' },
+      '1985-12-31T20:20Z',
+      '1985-12-31T18:30Z',
+      '1985-12-31T20:15Z',
+    ],
+    [
+      'returns the whole year before for toDate(year) within the first hour of a year',
+      { ...hourly, range: 'toDate(year)', timeZone: 'Europe/Berlin' },
+      '2026-12-31T23:30Z',
+      '2025-12-31T23:00Z',
+      '2026-12-31T23:00Z',
+    ],
+    [
+      'returns the days of the month for toDate(month)',
+      { ...daily, range: 'toDate(month)' },
+      '2026-11-15T06:00Z',
+      '2026-11-01T00:00Z',
+      '2026-11-15T00:00Z',
+    ],
+    [
+      'returns the whole month before for toDate(month) on its first day',
+      { ...daily, range: 'toDate(month)' },
+      '2026-11-01T06:00Z',
+      '2026-10-01T00:00Z',
+      '2026-11-01T00:00Z',
+    ],
+    [
+      'ends at the slot for toDate(month) without minimizeFresh',
+      { ...daily, range: 'toDate(month)', minimizeFresh: false },
+      '2026-11-01T06:00Z',
+      '2026-11-01T00:00Z',
+      '2026-11-01T06:00Z',
+    ],
+    [
+      'returns the whole month before for toDate(month) without minimizeFresh when the slot starts a month',
+      { ...daily, range: 'toDate(month)', minimizeFresh: false },
+      '2026-11-01T00:00Z',
+      '2026-10-01T00:00Z',
+      '2026-11-01T00:00Z',
+    ],
+    [
+      'returns the whole month before for toDate(month) with month buckets',
+      { ...daily, range: 'toDate(month)', aggregationBucket: 'MONTH' },
+      '2026-11-15T06:00Z',
+      '2026-10-01T00:00Z',
+      '2026-11-01T00:00Z',
+    ],
+    [
+      'moves the slot back by endTimeOffset before toDate(week)',
+      { ...daily, range: 'toDate(week)', endTimeOffset: 'ago(2d)' },
+      '2026-11-17T06:00Z',
+      '2026-11-09T00:00Z',
+      '2026-11-15T00:00Z',
+    ],
   ])('%s', (_, settings, slot, start, end) => {
     expect(computeWindow(settings, new Date(slot))).toEqual({ start: new Date(start), end: new Date(end) });
   });

@@ -51,7 +51,7 @@ export function addScalars(builder: Builder): void {
   };
   text(
     'AgoDuration',
-    'Duration before a point in time, such as `ago(7d)`: a positive integer with d (calendar days at the same wall-clock time), h (hours) or m (minutes).',
+    'Duration before a point in time, such as `ago(7d)`: a positive integer with d (calendar days at the same wall-clock time), h (hours) or m (minutes); maximum 36,500 days. The `range` of a job can also be a calendar range: `previous(day)`, `previous(week)`, `previous(month)`, `toDate(week)`, `toDate(month)` or `toDate(year)`.',
   );
   text(
     'CronExpression',
