@@ -54,6 +54,7 @@ export const ISSUE_CODES = {
   BAD_EMAIL: 'Invalid email address, or more than one address.',
   BAD_BUCKET: 'Not a valid name of a general purpose S3 bucket.',
   BAD_PATH: 'Invalid object key prefix.',
+  BAD_PLACEHOLDER: 'The path has braces that are not one of the placeholders {yyyy}, {MM}, {dd}, {HH} and {job}.',
   BAD_SLUG: 'The job name contains no characters that can be used in an object key.',
   KEY_TOO_LONG: 'The object keys would exceed the maximum length that S3 allows.',
   BAD_BUCKET_OWNER: 'Not an AWS account id of 12 digits.',

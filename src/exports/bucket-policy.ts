@@ -1,8 +1,9 @@
 // Pure: the bucket policy that allows a principal to write below one path of an S3 bucket, and nothing else.
+import { replacePlaceholders } from '../jobs/placeholders.ts';
 
 export interface BucketPolicyInput {
   readonly bucket: string;
-  /** Without slashes at either end; empty for the whole bucket. */
+  /** Without slashes at either end; empty for the whole bucket. Each placeholder becomes a wildcard. */
   readonly path: string;
   /** The ARN of the service's IAM user or role. */
   readonly principalArn: string;
@@ -36,7 +37,7 @@ export function bucketPolicy(input: BucketPolicyInput): string {
   }
   // aws, aws-cn or aws-us-gov: only principals of the same partition can access a bucket.
   const partition = input.principalArn.split(':')[1];
-  const below = input.path === '' ? '' : `${escapeResource(input.path)}/`;
+  const below = input.path === '' ? '' : `${replacePlaceholders(input.path, '*', escapeResource)}/`;
   const policy = {
     Version: '2012-10-17',
     Statement: [

@@ -7,7 +7,7 @@ import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
-import { objectKey, parseDestination } from '../jobs/destination.ts';
+import { folderOf, objectKey } from '../jobs/destination.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
@@ -92,7 +92,7 @@ export async function writeExport(
   );
   const compressed = run.settings.compression === 'GZIP';
   const extension = extensionOf(run.settings.format);
-  const { path, slug } = parseDestination(run.settings);
+  const folder = folderOf(run.manifestKey);
   const writer = new ObjectWriter(context, run, progress, attempt);
   // Reserves partBytes for compressed parts too: in the worst case the compressed part is as large as its input.
   const release = await withSpan(tracer, 'wait for memory', {}, traceContext, () =>
@@ -120,7 +120,7 @@ export async function writeExport(
       });
       for await (const part of parts) {
         const single = part.last && part.number === 1;
-        const key = objectKey({ path, slug, window, extension, compressed, part: single ? undefined : part.number });
+        const key = objectKey({ folder, window, extension, compressed, part: single ? undefined : part.number });
         // The COPY span includes the uploads, because rows are read only as fast as S3 accepts parts.
         if (part.last) {
           const attributes = { 'sluice.export.rows': writer.totals.rows + part.rows };

@@ -3,7 +3,7 @@ import { readAsOfNow } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
-import { manifestKey, objectKey, parseDestination } from './destination.ts';
+import { expandFolder, manifestKey, objectKey, parseDestination } from './destination.ts';
 import { assertCanStore, loadJobs } from './jobs.ts';
 import { upcomingSlots } from './schedule/upcoming-slots.ts';
 import { computeWindow } from './schedule/window.ts';
@@ -23,6 +23,15 @@ export interface CheckContext {
   readonly canMail: boolean;
 }
 
+/** The window of a slot, with the keys that its run would write as one object. */
+export interface WindowPreview {
+  readonly scheduledFor: Date;
+  readonly windowStart: Date;
+  readonly windowEnd: Date;
+  readonly objectKeys: readonly string[];
+  readonly manifestKey: string;
+}
+
 export interface JobCheck {
   readonly job: JobSettings;
   readonly query: {
@@ -36,6 +45,7 @@ export interface JobCheck {
     readonly parameters: readonly (string | null)[];
   };
   readonly nextRuns: readonly Date[];
+  readonly nextWindows: readonly WindowPreview[];
   readonly objectKeys: readonly string[];
   readonly sample: readonly string[];
   readonly warnings: readonly string[];
@@ -43,6 +53,7 @@ export interface JobCheck {
 
 const SAMPLE_ROWS = 10;
 const SHOWN_SLOTS = 5;
+const SHOWN_WINDOWS = 3;
 
 /** Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. */
 export async function checkJob(
@@ -58,7 +69,7 @@ export async function checkJob(
   if (existing) patchSettings(existing.settings, settings, clock);
   await assertCanStore(db, accountId, settings, existing ?? null);
 
-  const window = computeWindow(settings, now);
+  const { window, ...preview } = previewWindow(settings, now);
   const extension = extensionOf(settings.format);
   const { spec, warning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
@@ -76,8 +87,6 @@ export async function checkJob(
     return { spec: planned, warning: exceeded, sample: rows.map(({ line }) => line) };
   });
   const query = usageQuery(spec);
-  const { path, slug } = parseDestination(settings);
-  const compressed = settings.compression === 'GZIP';
   return {
     job: settings,
     query: {
@@ -91,11 +100,27 @@ export async function checkJob(
       parameters: query.parameters,
     },
     nextRuns: upcomingSlots(settings, now, SHOWN_SLOTS),
-    objectKeys: [objectKey({ path, slug, window, extension, compressed }), manifestKey({ path, slug, window })],
+    nextWindows: upcomingSlots(settings, now, SHOWN_WINDOWS).map((slot) => {
+      const { window: next, ...keys } = previewWindow(settings, slot);
+      return { scheduledFor: slot, windowStart: next.start, windowEnd: next.end, ...keys };
+    }),
+    objectKeys: [...preview.objectKeys, preview.manifestKey],
     sample,
     warnings: [
       ...findWarnings(settings, spec.streams, window, canMail).map(({ message }) => message),
       ...(warning === null ? [] : [warning]),
     ],
+  };
+}
+
+function previewWindow(settings: JobSettings, slot: Date) {
+  const window = computeWindow(settings, slot);
+  const folder = expandFolder(parseDestination(settings), window.start, settings.timeZone);
+  const extension = extensionOf(settings.format);
+  const compressed = settings.compression === 'GZIP';
+  return {
+    window,
+    objectKeys: [objectKey({ folder, window, extension, compressed })],
+    manifestKey: manifestKey(folder, window),
   };
 }

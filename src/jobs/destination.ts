@@ -1,12 +1,13 @@
 // Pure: the destination of a job: S3 bucket, path, slug and object keys.
+import { expandPath, findPlaceholderProblem, substituteJob } from './placeholders.ts';
 
-/** `path` has no slash at either end. It is empty if objects go to the top of the bucket. */
+/** `path` may contain placeholders. It has no slash at either end, and is empty if objects go to the top of the bucket. */
 export interface Destination {
   readonly bucket: string;
   readonly path: string;
 }
 
-export type DestinationProblemCode = 'BAD_BUCKET' | 'BAD_PATH' | 'BAD_SLUG' | 'KEY_TOO_LONG';
+export type DestinationProblemCode = 'BAD_BUCKET' | 'BAD_PATH' | 'BAD_PLACEHOLDER' | 'BAD_SLUG' | 'KEY_TOO_LONG';
 
 /** `message` says what to change. */
 export interface DestinationProblem {
@@ -47,9 +48,17 @@ export function isDestinationProblem(value: Destination | DestinationProblem): v
 
 /**
  * Reads `bucket`, `bucket/path` or `s3://bucket/path`, with or without a slash at the end. Nothing is trimmed or normalized.
- * Returns a problem with the code BAD_BUCKET or BAD_PATH if the text is not a destination.
+ * Returns a problem with the code BAD_BUCKET, BAD_PATH or BAD_PLACEHOLDER if the text is not a destination.
  */
 export function parseS3Url(s3Url: string): Destination | DestinationProblem {
+  const destination = parseStoredS3Url(s3Url);
+  if (isDestinationProblem(destination)) return destination;
+  const message = findPlaceholderProblem(destination.path);
+  return message === null ? destination : { code: 'BAD_PLACEHOLDER', message };
+}
+
+/** Like parseS3Url(), but leaves other braces than those of placeholders in the path, which a job from before placeholders may have. */
+export function parseStoredS3Url(s3Url: string): Destination | DestinationProblem {
   const rest = s3Url.startsWith('s3://') ? s3Url.slice('s3://'.length) : s3Url;
   if (/^arn:/i.test(rest)) {
     return badBucket('ARNs are not supported. Use the name of the bucket, as in s3://my-bucket/path.');
@@ -114,15 +123,26 @@ interface DestinationSettings {
 
 /** Returns S3 bucket, path and slug of checked settings. */
 export function parseDestination({ s3Url, jobName }: DestinationSettings): Destination & { readonly slug: string } {
-  const destination = parseS3Url(s3Url);
+  const destination = parseStoredS3Url(s3Url);
   if (isDestinationProblem(destination)) throw new Error(`A stored job has an invalid s3Url: ${destination.message}`);
   return { ...destination, slug: toSlug(jobName) };
 }
 
-/** Returns S3 bucket, path and slug of checked settings as one text, which is unique in a deployment. */
+/** Returns S3 bucket and folder of checked settings as one text with its placeholders of dates, unique in a deployment. */
 export function formatDestination(settings: DestinationSettings): string {
   const { bucket, path, slug } = parseDestination(settings);
-  return [bucket, ...(path === '' ? [] : [path]), slug].join('/');
+  return `${bucket}/${folderTemplate(path, slug)}`;
+}
+
+/** The path with the slug: in place of `{job}`, or else as the last segment. */
+function folderTemplate(path: string, slug: string): string {
+  if (path.includes('{job}')) return substituteJob(path, slug);
+  return path === '' ? slug : `${path}/${slug}`;
+}
+
+/** Returns the folder of the keys of a window that starts at `start`, without a slash at either end. */
+export function expandFolder({ path, slug }: { path: string; slug: string }, start: Date, timeZone: string): string {
+  return expandPath(folderTemplate(path, slug), slug, start, timeZone);
 }
 
 /** Returns the name in lower case, with a hyphen for each run of other characters than a-z and 0-9, and none at either end. */
@@ -156,16 +176,17 @@ export function findKeyProblem(path: string, jobName: string): DestinationProble
   };
 }
 
-/** Length in UTF-8 of the longest key that the path and the slug can have in any format. */
+/** Length in UTF-8 of the longest key that the path and the slug can have in any format, with placeholders expanded. */
 export function longestKeyBytes(path: string, slug: string): number {
   const window = { start: new Date(0), end: new Date(0) };
-  const key = objectKey({ path, slug, window, extension: 'ndjson', compressed: true, part: MAX_PARTS });
-  return Math.max(Buffer.byteLength(key), Buffer.byteLength(manifestKey({ path, slug, window })));
+  const folder = expandFolder({ path, slug }, window.start, 'UTC');
+  const key = objectKey({ folder, window, extension: 'ndjson', compressed: true, part: MAX_PARTS });
+  return Math.max(Buffer.byteLength(key), Buffer.byteLength(manifestKey(folder, window)));
 }
 
 export interface ObjectKeyParts {
-  readonly path: string;
-  readonly slug: string;
+  /** See expandFolder(). */
+  readonly folder: string;
   readonly window: KeyWindow;
   readonly extension: ObjectExtension;
   readonly compressed: boolean;
@@ -173,21 +194,21 @@ export interface ObjectKeyParts {
   readonly part?: number | undefined;
 }
 
-/** Returns `<path>/<slug>/<start>_<end>[-00001].<ext>[.gz]`. Throws RangeError if the part is out of range. */
+/** Returns `<folder>/<start>_<end>[-00001].<ext>[.gz]`. Throws RangeError if the part is out of range. */
 export function objectKey(key: ObjectKeyParts): string {
   const part = key.part === undefined ? '' : `-${partDigits(key.part)}`;
-  return `${stem(key)}${part}.${key.extension}${key.compressed ? '.gz' : ''}`;
+  return `${key.folder}/${stem(key.window)}${part}.${key.extension}${key.compressed ? '.gz' : ''}`;
 }
 
-/** `<path>/<slug>/<start>_<end>.manifest.json` */
-export function manifestKey(key: Pick<ObjectKeyParts, 'path' | 'slug' | 'window'>): string {
-  return `${stem(key)}.manifest.json`;
+/** `<folder>/_<start>_<end>.manifest.json`: Athena, Spark and DuckDB skip names with an underscore when they read a folder. */
+export function manifestKey(folder: string, window: KeyWindow): string {
+  return `${folder}/_${stem(window)}.manifest.json`;
 }
 
-function stem(key: Pick<ObjectKeyParts, 'path' | 'slug' | 'window'>): string {
-  const folder = key.path === '' ? key.slug : `${key.path}/${key.slug}`;
-  return `${folder}/${compactUtc(key.window.start)}_${compactUtc(key.window.end)}`;
-}
+/** Returns the folder of a key. */
+export const folderOf = (key: string): string => key.slice(0, key.lastIndexOf('/'));
+
+const stem = (window: KeyWindow): string => `${compactUtc(window.start)}_${compactUtc(window.end)}`;
 
 /** 2026-11-15T00:00:00Z as `20261115T000000Z`. */
 const compactUtc = (at: Date): string => at.toISOString().replace(/[-:]|\.\d{3}/g, '');

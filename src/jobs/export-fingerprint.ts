@@ -1,6 +1,6 @@
 // Pure: whether two runs of one window write the same rows to the same keys.
 import { type JobSettings, readSetting } from './settings.ts';
-import { isDestinationProblem, parseS3Url, toSlug } from './destination.ts';
+import { isDestinationProblem, parseStoredS3Url, toSlug } from './destination.ts';
 
 const WHERE_AND_HOW = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
 
@@ -10,7 +10,7 @@ const WHERE_AND_HOW = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDel
  * one.
  */
 export function exportFingerprint(settings: JobSettings): string {
-  const destination = parseS3Url(settings.s3Url);
+  const destination = parseStoredS3Url(settings.s3Url);
   return JSON.stringify([
     isDestinationProblem(destination) ? settings.s3Url : [destination.bucket, destination.path],
     toSlug(settings.jobName),

@@ -7,7 +7,7 @@ import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import type { AggregationBucket, CalendarUnit } from '../usage/buckets.ts';
 import { validateBucketCount, validateCoefficient, validateGroupBy, validateUsageFilter } from '../usage/inputs.ts';
 import { type HasFields, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
-import { findKeyProblem, isDestinationProblem, parseS3Url } from './destination.ts';
+import { findKeyProblem, isDestinationProblem, parseS3Url, parseStoredS3Url } from './destination.ts';
 import { findCronProblem } from './schedule/schedule.ts';
 import { BUCKETS_IN_UNIT, computeWindow, isShorter, parseAgo, parseCalendarRange } from './schedule/window.ts';
 import { isRequired, type JobFields, type JobPatch, type JobSettings, jobShape, toSettings } from './settings.ts';
@@ -16,6 +16,8 @@ export interface JobRuleOptions {
   readonly clock: Clock;
   /** Whether the one-off time may have passed, because the job had it before. By default it may not. */
   readonly mayHavePassed?: (seconds: number) => boolean;
+  /** Whether the path may have other braces than placeholders, because the job had it before there were any. By default it may not. */
+  readonly mayHaveBraces?: (s3Url: string) => boolean;
   /** Required settings that a change would clear: each is an issue. By default there are none. */
   readonly cleared?: readonly string[];
   /** Converts the path of an issue to the one that the client knows. By default it stays. */
@@ -35,6 +37,7 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clo
   const schema = jobSettings({
     clock,
     mayHavePassed: (seconds) => seconds === previous.scheduledTimeInSeconds,
+    mayHaveBraces: (s3Url) => s3Url === previous.s3Url,
     cleared: cleared.map(([field]) => field),
   });
   const kept = Object.fromEntries(changes.filter((change) => !cleared.includes(change)));
@@ -44,12 +47,12 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clo
 /** Adds the rules to a schema that has the fields of a job, and perhaps others. */
 export function withJobRules<Schema extends z.ZodObject>(
   schema: Schema,
-  { clock, mayHavePassed = () => false, cleared = [], spellPath }: JobRuleOptions,
+  { clock, mayHavePassed = () => false, mayHaveBraces = () => false, cleared = [], spellPath }: JobRuleOptions,
 ): Schema {
   const rules: Rules<JobFields> = (job, has, issues) => {
     for (const field of cleared) issues.add([field], 'REQUIRED', 'Is required and cannot be null.');
     validateNames(job, has, issues);
-    validateDestination(job, has, issues);
+    validateDestination(job, has, mayHaveBraces, issues);
     validateEncryption(job, has, issues);
     validateCsv(job, has, issues);
     if (has('timeZone') && findTimeZone(job.timeZone) === null) {
@@ -122,14 +125,20 @@ function validateStreams(names: readonly string[], issues: IssueCollector): void
   }
 }
 
-function validateDestination(job: JobFields, has: Has, issues: IssueCollector): void {
+function validateDestination(
+  job: JobFields,
+  has: Has,
+  mayHaveBraces: (s3Url: string) => boolean,
+  issues: IssueCollector,
+): void {
   if (has('bucketOwner') && job.bucketOwner !== null && !/^\d{12}$/.test(job.bucketOwner)) {
     issues.add(['bucketOwner'], 'BAD_BUCKET_OWNER', 'Must be an AWS account id of 12 digits.');
   }
   if (has('region') && job.region !== null && !/^[a-z0-9-]{1,64}$/.test(job.region)) {
     issues.add(['region'], 'BAD_REGION', 'Must be the name of a region, such as "eu-central-1".');
   }
-  const destination = has('s3Url') ? parseS3Url(job.s3Url) : { bucket: '', path: '' };
+  const parse = has('s3Url') && mayHaveBraces(job.s3Url) ? parseStoredS3Url : parseS3Url;
+  const destination = has('s3Url') ? parse(job.s3Url) : { bucket: '', path: '' };
   const isBad = isDestinationProblem(destination);
   if (isBad) issues.add(['s3Url'], destination.code, destination.message);
   if (!has('jobName')) return;

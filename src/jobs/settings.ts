@@ -21,7 +21,7 @@ export const jobFields = {
   }),
   s3Url: z.string().meta({
     description:
-      'Destination of the objects: `bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, access point or directory bucket. A conflict is returned if another job of the deployment has the same bucket, path and slug, or if the bucket belongs to another account, which is the first one that wrote to it.',
+      'Destination of the objects: `bucket`, `bucket/path` or `s3://bucket/path`. General purpose buckets only: no ARN, access point or directory bucket. The path may contain `{yyyy}`, `{MM}`, `{dd}` and `{HH}`, replaced by the start of the window in the time zone of the job, and `{job}`, replaced by the slug, which is then not appended. A conflict is returned if another job of the deployment could write the same object keys, or if the bucket belongs to another account, which is the first one that wrote to it.',
   }),
   bucketOwner: optional(z.string(), null).meta({
     description:

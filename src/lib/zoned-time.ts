@@ -73,7 +73,7 @@ function lookUpStretch(at: number, timeZone: string): OffsetStretch {
 }
 
 /** Returns the wall time of the zone at `at`. */
-const wallTimeAt = (at: number, timeZone: string): number => at + stretchAt(at, timeZone).offset;
+export const wallTimeAt = (at: number, timeZone: string): number => at + stretchAt(at, timeZone).offset;
 
 // Offsets lie within 16 hours of UTC (the farthest ever was Manila, 15:56 before 1844).
 const FARTHEST_OFFSET = 16 * HOUR;

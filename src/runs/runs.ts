@@ -5,7 +5,7 @@ import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } fro
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import { manifestKey, parseDestination } from '../jobs/destination.ts';
+import { expandFolder, manifestKey, parseDestination } from '../jobs/destination.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
@@ -28,7 +28,7 @@ export function newRun(
   now: Date,
   id: string = newId(now),
 ): typeof runs.$inferInsert {
-  const { bucket, path, slug } = parseDestination(job.settings);
+  const destination = parseDestination(job.settings);
   return {
     id,
     accountId: job.accountId,
@@ -39,8 +39,8 @@ export function newRun(
     windowStart: window.start,
     windowEnd: window.end,
     settings: job.settings,
-    bucket,
-    manifestKey: manifestKey({ path, slug, window }),
+    bucket: destination.bucket,
+    manifestKey: manifestKey(expandFolder(destination, window.start, job.settings.timeZone), window),
     createdAt: now,
   };
 }

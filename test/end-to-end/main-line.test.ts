@@ -54,9 +54,10 @@ test('export > writes a file and a complete manifest to the S3 bucket after a su
     (one) => one?.status === 'SUCCEEDED' || one?.status === 'FAILED',
   );
   const stem = 'customers/daily-export/20260121T000000Z_20260128T000000Z';
+  const manifestKey = 'customers/daily-export/_20260121T000000Z_20260128T000000Z.manifest.json';
   expect(run).toEqual({
     status: 'SUCCEEDED',
-    manifestKey: `${stem}.manifest.json`,
+    manifestKey,
     objects: [{ key: `${stem}.csv`, rows: 1 }],
     error: null,
   });
@@ -64,7 +65,7 @@ test('export > writes a file and a complete manifest to the S3 bucket after a su
     'meterApiName,bucketStart,bucketEnd,region,element,value\n' +
       'api-calls,2026-01-25T00:00:00Z,2026-01-26T00:00:00Z,eu|us,hooli,250000000.1\n',
   );
-  expect(JSON.parse(server.s3.object('exports', `${stem}.manifest.json`)?.body.toString() ?? '')).toMatchObject({
+  expect(JSON.parse(server.s3.object('exports', manifestKey)?.body.toString() ?? '')).toMatchObject({
     state: 'complete',
     totals: { objects: 1, rows: 1 },
   });

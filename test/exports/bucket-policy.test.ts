@@ -45,6 +45,15 @@ describe('bucketPolicy', () => {
     expect(resourceOf(path)).toBe(resource);
   });
 
+  it.each([
+    ['usage/{job}/year={yyyy}/month={MM}/day={dd}', 'usage/%/year=%/month=%/day=%/%'],
+    ['{HH}', '%/%'],
+    ['a*${yyyy}', 'a${*}${$}%/%'],
+    ['{}{x}{yyyy', '{}{x}{yyyy/%'],
+  ])('for the path %j > has the resource %j, with a wildcard (here %%) for each placeholder', (path, resource) => {
+    expect(resourceOf(path)).toBe(`arn:aws:s3:::my.bucket/${resource.replaceAll('%', '*')}`);
+  });
+
   it('is ASCII for any path', () => {
     expect(bucketPolicy({ bucket: 'b', path: 'Ünïcode 😀', principalArn })).toMatch(/^[\x20-\x7e\n]+$/);
   });

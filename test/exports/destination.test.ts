@@ -1,12 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  expandFolder,
+  formatDestination,
   isDestinationProblem,
   longestKeyBytes,
   manifestKey,
   MAX_PARTS,
   objectKey,
   parseS3Url,
+  parseStoredS3Url,
   findKeyProblem,
   toSlug,
 } from '../../src/jobs/destination.ts';
@@ -172,6 +175,69 @@ describe('s3Url', () => {
   });
 });
 
+describe('placeholders', () => {
+  const slug = 'daily-usage';
+  const fold = (path: string, start: string, timeZone: string): string =>
+    expandFolder({ path, slug }, new Date(start), timeZone);
+
+  it.each([
+    ['usage', '2026-11-01T04:00:00Z', 'UTC', 'usage/daily-usage'],
+    ['', '2026-11-01T04:00:00Z', 'UTC', 'daily-usage'],
+    ['{job}', '2026-11-01T04:00:00Z', 'UTC', 'daily-usage'],
+    ['a/{job}/b/x-{job}', '2026-11-01T04:00:00Z', 'UTC', 'a/daily-usage/b/x-daily-usage'],
+    ['year={yyyy}', '2026-11-01T04:00:00Z', 'UTC', 'year=2026/daily-usage'],
+    ['{job}/{yyyy}{MM}{dd}T{HH}', '2026-03-01T04:00:00Z', 'UTC', 'daily-usage/20260301T04'],
+    ['{job}/{yyyy}-{MM}-{dd}', '2026-01-01T03:00:00Z', 'America/New_York', 'daily-usage/2025-12-31'],
+    ['{job}/{yyyy}-{MM}-{dd}', '2026-12-31T20:00:00Z', 'Asia/Kolkata', 'daily-usage/2027-01-01'],
+    ['{yyyy}', '0099-06-01T00:00:00Z', 'UTC', '0099/daily-usage'],
+    ['{yyyy}', '-000099-06-01T00:00:00Z', 'UTC', '0000/daily-usage'],
+    ['{yyyy}', '9999-12-31T23:00:00Z', 'Asia/Tokyo', '9999/daily-usage'],
+    // The braces of jobs that are older than placeholders.
+    ['{x}/{yyyy}/{', '2026-11-01T04:00:00Z', 'UTC', '{x}/2026/{/daily-usage'],
+  ])('%j at %s in %s > become %j', (path, start, timeZone, expected) => {
+    expect(fold(path, start, timeZone)).toBe(expected);
+  });
+
+  it('{HH} > repeats when a clock goes back, and keys stay distinct', () => {
+    const hours = ['2026-11-01T05:00:00Z', '2026-11-01T06:00:00Z'].map((start) => {
+      const end = new Date(Date.parse(start) + 3_600_000);
+      const folder = fold('{job}/{dd}/{HH}', start, 'America/New_York');
+      return [folder, manifestKey(folder, { start: new Date(start), end })];
+    });
+    expect(hours.map(([folder]) => folder)).toEqual(['daily-usage/01/01', 'daily-usage/01/01']);
+    expect(hours[0]?.[1]).not.toBe(hours[1]?.[1]);
+  });
+
+  it.each(['{', '}', '{}', '{YYYY}', '{mm}', '{ dd }', '{{yyyy}}', '${dd}}', 'a{job', 'job}/b', '{y/y}', '{jobName}'])(
+    'in %j > are BAD_PLACEHOLDER',
+    (path) => {
+      expect(codeOf(`b-1/${path}`)).toBe('BAD_PLACEHOLDER');
+      expect(parseStoredS3Url(`b-1/${path}`)).toEqual({ bucket: 'b-1', path });
+      expect(formatDestination({ s3Url: `b-1/${path}`, jobName: 'a' })).toBe(`b-1/${path}/a`);
+    },
+  );
+
+  it('in the name of an S3 bucket > are BAD_BUCKET', () => {
+    expect(codeOf('usage-{yyyy}/a')).toBe('BAD_BUCKET');
+  });
+
+  it('name the text that is not a placeholder', () => {
+    expect(parseS3Url('b-1/{YYYY}')).toMatchObject({
+      message: 'The path contains "{YYYY}". Braces are only allowed in {yyyy}, {MM}, {dd}, {HH} and {job}.',
+    });
+  });
+
+  it('leave the placeholders of dates in the destination of a job', () => {
+    expect(formatDestination({ s3Url: 's3://b-1/usage/{job}/{yyyy}/', jobName: 'A b' })).toBe('b-1/usage/a-b/{yyyy}');
+    expect(formatDestination({ s3Url: 'b-1/{yyyy}', jobName: 'A b' })).toBe('b-1/{yyyy}/a-b');
+  });
+
+  it('count with the length of what replaces them', () => {
+    expect(longestKeyBytes('{yyyy}/{MM}', 'a')).toBe(longestKeyBytes('2026/11', 'a'));
+    expect(longestKeyBytes('{job}', 'abc')).toBe(longestKeyBytes('', 'abc'));
+  });
+});
+
 describe('slug', () => {
   it.each([
     ['Daily usage', 'daily-usage'],
@@ -195,7 +261,7 @@ describe('slug', () => {
 });
 
 describe('object keys', () => {
-  const key = { path: 'exports/eu', slug: 'daily', window };
+  const key = { folder: 'exports/eu/daily', window };
 
   it.each([
     ['csv', false, undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv'],
@@ -206,14 +272,14 @@ describe('object keys', () => {
     expect(objectKey({ ...key, extension, compressed, part })).toBe(expected);
   });
 
-  it('of manifests end with .manifest.json', () => {
-    expect(manifestKey(key)).toBe('exports/eu/daily/20261114T000000Z_20261115T000000Z.manifest.json');
+  it('of manifests begin with an underscore and end with .manifest.json', () => {
+    expect(manifestKey(key.folder, window)).toBe('exports/eu/daily/_20261114T000000Z_20261115T000000Z.manifest.json');
   });
 
   it('begin with the slug if there is no path, and contain the window to the second in UTC', () => {
     const odd = { start: new Date('2026-03-08T01:02:03-05:30'), end: new Date('2026-12-31T23:59:59Z') };
-    expect(manifestKey({ path: '', slug: 'daily', window: odd })).toBe(
-      'daily/20260308T063203Z_20261231T235959Z.manifest.json',
+    expect(manifestKey(expandFolder({ path: '', slug: 'daily' }, odd.start, 'UTC'), odd)).toBe(
+      'daily/_20260308T063203Z_20261231T235959Z.manifest.json',
     );
   });
 
@@ -228,11 +294,12 @@ describe('object keys', () => {
         fc.string({ unit: 'grapheme', maxLength: 20 }),
         fc.stringMatching(/^[a-z0-9]{1,20}$/),
         (path, slug) => {
-          const lengths = [manifestKey({ path, slug, window })];
+          const folder = expandFolder({ path, slug }, window.start, 'UTC');
+          const lengths = [manifestKey(folder, window)];
           for (const extension of extensions) {
             for (const compressed of [false, true]) {
               for (const part of [undefined, 1, MAX_PARTS]) {
-                lengths.push(objectKey({ path, slug, window, extension, compressed, part }));
+                lengths.push(objectKey({ folder, window, extension, compressed, part }));
               }
             }
           }

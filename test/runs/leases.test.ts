@@ -224,7 +224,7 @@ describe.concurrent('run worker that was suspended', () => {
     expect(
       putsBelow(folder)
         .slice(earlier)
-        .map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length)),
+        .map((key) => key.slice(key.lastIndexOf('_') + '_20260128T000000Z'.length)),
     ).toEqual([...puts, ...all]);
   });
 });
@@ -243,7 +243,7 @@ test('server shutdown > requeues the run immediately and does not count the atte
     const run = await endedRun(server, id, 5000);
     // The attempt is not counted, but the next one writes a "rewriting" manifest first, because objects may exist.
     expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1, error: null, rowsWritten: 100 });
-    expect(putsBelow(folder).map((key) => key.slice(key.indexOf('_') + '_20260128T000000Z'.length))).toEqual([
+    expect(putsBelow(folder).map((key) => key.slice(key.lastIndexOf('_') + '_20260128T000000Z'.length))).toEqual([
       '-00001.csv',
       '.manifest.json',
       '-00001.csv',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
-import { checkJob, type JobCheck } from '../../jobs/check.ts';
+import { checkJob, type JobCheck, type WindowPreview } from '../../jobs/check.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
 import { jobSettings } from '../../jobs/settings-schema.ts';
 import type { JobPatch } from '../../jobs/settings.ts';
@@ -102,7 +102,7 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
 /** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is read. */
 function checkJobArguments(clock: Clock) {
   const created = jobSettings({ clock });
-  const edited = jobSettings({ clock, mayHavePassed: () => true });
+  const edited = jobSettings({ clock, mayHavePassed: () => true, mayHaveBraces: () => true });
   return z.object({ id: z.string().nullish(), input: z.unknown() }).transform(({ id, input }, context) => {
     const parsed = (id == null ? created : edited).safeParse(input);
     if (parsed.success) return { id, input: parsed.data };
@@ -142,6 +142,19 @@ function addJobCheck(builder: Builder, refs: Refs, config: JobSettingsTypes['con
       }),
     }),
   });
+  const windowPreview = builder.objectRef<WindowPreview>('WindowPreview').implement({
+    description: 'Window that a slot of the schedule will export, and the object keys of its run.',
+    authScopes: READ,
+    fields: (t) => ({
+      scheduledFor: t.expose('scheduledFor', { type: 'DateTime', description: 'Slot of the schedule.' }),
+      windowStart: t.expose('windowStart', { type: 'DateTime', description: 'Start of the window (inclusive).' }),
+      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the window (exclusive).' }),
+      objectKeys: t.exposeStringList('objectKeys', {
+        description: 'Object keys of the run if it has one part, with all placeholders replaced.',
+      }),
+      manifestKey: t.exposeString('manifestKey', { description: 'Object key of the manifest.' }),
+    }),
+  });
   return builder.objectRef<JobCheck>('JobCheck').implement({
     description: 'Preview of a job, returned by checkJob.',
     authScopes: READ,
@@ -153,6 +166,11 @@ function addJobCheck(builder: Builder, refs: Refs, config: JobSettingsTypes['con
       }),
       query: t.expose('query', { type: query, description: 'Query that a run would execute now.' }),
       nextRuns: t.expose('nextRuns', { type: ['DateTime'], description: 'First slots of the schedule.' }),
+      nextWindows: t.expose('nextWindows', {
+        type: [windowPreview],
+        description:
+          'Windows of the next three slots, with their object keys. Empty if the job is disabled or has no slot left.',
+      }),
       objectKeys: t.exposeStringList('objectKeys', {
         description: 'Object keys that a run would write now if it had one part, with the manifest last.',
       }),

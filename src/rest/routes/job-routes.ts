@@ -39,7 +39,11 @@ async function replaceJob(
 /** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
 async function readReplacement<Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) {
   const body: unknown = await call.readJson();
-  const job = readJob(schema, body, { clock: call.services.clock, mayHavePassed: () => true });
+  const job = readJob(schema, body, {
+    clock: call.services.clock,
+    mayHavePassed: () => true,
+    mayHaveBraces: () => true,
+  });
   const absent = KEPT_FIELDS.filter((field) => (body as Record<string, unknown>)[field] === undefined);
   const patch: JobPatch = { ...job.settings, ...Object.fromEntries(absent.map((field) => [field, undefined])) };
   return { ...job, patch };
@@ -126,8 +130,8 @@ export const jobRoutes: readonly Route[] = [
     handle: async (call) => {
       const { db, clock, limits, canMail } = call.services;
       const body: unknown = await call.readJson();
-      const mayHavePassed = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
-      const job = readJob(checkedJobSchema, body, { clock, mayHavePassed });
+      const isEdit = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
+      const job = readJob(checkedJobSchema, body, { clock, mayHavePassed: isEdit, mayHaveBraces: isEdit });
       const context = { db, clock, canMail, maxFilledRows: limits.maxFilledRows };
       const id = job.id == null ? null : parseGlobalId('Job', job.id);
       const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));

@@ -71,6 +71,17 @@ export const answeredCheck = z
       sql: z.string(),
       parameters: z.array(z.string().nullable()),
     }),
+    nextWindows: z
+      .array(
+        z.object({
+          scheduledFor: z.string(),
+          windowStart: z.string(),
+          windowEnd: z.string(),
+          objectKeys: z.array(z.string()),
+          manifestKey: z.string(),
+        }),
+      )
+      .meta({ description: 'Windows of the next three slots, with their object keys.' }),
     objectKeys: z.array(z.string()),
     sample: z.array(z.string()),
     warnings: z.array(z.string()),
@@ -155,6 +166,13 @@ export function formatCheck(check: JobCheck): z.input<typeof answeredCheck> {
       filter: asObject(check.query.filter),
       parameters: [...check.query.parameters],
     },
+    nextWindows: check.nextWindows.map((window) => ({
+      scheduledFor: formatTimestamp(window.scheduledFor),
+      windowStart: formatTimestamp(window.windowStart),
+      windowEnd: formatTimestamp(window.windowEnd),
+      objectKeys: [...window.objectKeys],
+      manifestKey: window.manifestKey,
+    })),
     objectKeys: [...check.objectKeys],
     sample: [...check.sample],
     warnings: [...check.warnings],
