@@ -1,5 +1,7 @@
 import { createAuthenticator } from '../accounts/authenticate.ts';
 import { createIntakeRate } from '../accounts/intake-rate.ts';
+import { bucketWriter } from '../config/config.ts';
+import { findRegionProblem } from '../exports/regions.ts';
 import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { Services } from '../graphql/schema/context.ts';
 import { createGraphQLServer } from '../graphql/server.ts';
@@ -62,6 +64,8 @@ export function createApi(resources: AppResources, parts: ApiParts) {
     database,
     queue,
     clock,
+    // Local mode has a store of its own.
+    findRegionProblem: (region) => findRegionProblem(region, config.databaseUrl !== null && config.s3Endpoint === null),
     feed,
     authenticator,
     limits: {
@@ -86,14 +90,14 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       if (looksUpFewKeys(receipt.operation)) keyHasher.enqueue(receipt.stream);
     },
     canMail: resources.mail !== null,
-    principalArn: config.principalArn,
+    writer: bucketWriter(config),
   };
   const withinTime = createTimeLimit({
     limitMs: config.requestTimeoutMs,
     onExceeded: () => log.warn('a request ran into REQUEST_TIMEOUT_MS'),
   });
   const graphql = createGraphQLServer({
-    schema: createSchema({ clock: services.clock, onUserError: () => recordOutcome('refused') }),
+    schema: createSchema({ rules: services, onUserError: () => recordOutcome('refused') }),
     services,
     log,
     toPublicError,

@@ -6,9 +6,9 @@ import { startRunWorker } from '../background/run-worker.ts';
 import { startScheduler } from '../background/scheduler.ts';
 import { startStagingSweeper } from '../background/staging-sweeper.ts';
 import { startTotalsMerger, startTotalsSweep } from '../background/totals-merger.ts';
+import { bucketWriter } from '../config/config.ts';
 import { isUnavailable } from '../db/failures.ts';
 import { createRowReaders } from '../db/row-readers.ts';
-import { UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
 import { withMetrics } from '../exports/object-store-metrics.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
@@ -123,7 +123,7 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
     log,
     tracer,
     accountName,
-    principalArn: config.principalArn ?? UNKNOWN_PRINCIPAL,
+    writer: bucketWriter(config),
     concurrency: config.exportConcurrency,
     leaseMs: config.leaseSeconds * 1000,
     heartbeatMs: config.heartbeatMs,

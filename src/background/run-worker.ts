@@ -4,8 +4,10 @@ import type { Logger } from 'pino';
 import { encodeGlobalId } from '../lib/global-ids.ts';
 import { consume, RUN_QUEUE, type RunMessage, formatWakeUpKey, type Queue } from '../db/queue.ts';
 import { type ExportContext, writeExport, type Progress } from '../exports/write-export.ts';
+import type { BucketWriter } from '../exports/bucket-policy.ts';
 import { toRunFailure } from '../exports/run-failure.ts';
 import { parseDestination } from '../jobs/destination.ts';
+import { readSetting } from '../jobs/settings.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { withSpan } from '../lib/spans.ts';
 import { claimRun } from '../runs/claim.ts';
@@ -29,8 +31,8 @@ export interface RunWorkerOptions {
   readonly tracer: Tracer;
   /** Returns the name of an account for the log; null if it cannot be read. */
   readonly accountName: (id: bigint) => Promise<string | null>;
-  /** The principal that writes to the store: named in the bucket policy that the message of ACCESS_DENIED contains. */
-  readonly principalArn: string;
+  /** Named in the bucket policy that the message of ACCESS_DENIED contains. */
+  readonly writer: BucketWriter;
   /** Maximum number of concurrent runs. */
   readonly concurrency: number;
   readonly leaseMs: number;
@@ -165,7 +167,8 @@ async function executeAttempt(
     } catch (error) {
       // If the signal was aborted, its reason decides, not the error that the abort caused.
       if (signal.aborted || error instanceof LeaseLostError) return null;
-      const failure = toRunFailure(error, { ...parseDestination(run.settings), principalArn: options.principalArn });
+      const encryption = readSetting(run.settings, 'encryption');
+      const failure = toRunFailure(error, { ...parseDestination(run.settings), ...options.writer, encryption });
       log.warn({ err: error, failure }, 'attempt failed');
       span.setStatus({ code: SpanStatusCode.ERROR, message: failure.code });
       return { event: 'FAIL', failure };

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { type BucketWriter, UNKNOWN_PRINCIPAL } from '../exports/bucket-policy.ts';
 import type { Setting } from './setting.ts';
 import { SETTINGS } from './settings.ts';
 
@@ -115,6 +116,11 @@ export function accountConnections({ databasePool, accountPoolShare }: Config): 
 /** The address that traces are sent to; null if no collector is configured. */
 export function tracesUrl({ otlpEndpoint, otlpTracesEndpoint }: Config): string | null {
   return otlpTracesEndpoint ?? (otlpEndpoint && `${otlpEndpoint.replace(/\/$/, '')}/v1/traces`);
+}
+
+/** As whom this server writes objects. */
+export function bucketWriter({ principalArn, s3Acl }: Config): BucketWriter {
+  return { principalArn: principalArn ?? UNKNOWN_PRINCIPAL, sendsAcl: s3Acl !== 'none' };
 }
 
 /** Whether a container's role provides the AWS credentials, as in ECS and EKS. The AWS SDK reads these variables itself. */

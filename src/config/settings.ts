@@ -94,7 +94,7 @@ export const SETTINGS = {
   awsRegion: setting(
     'AWS_REGION',
     text.default('us-east-1'),
-    'Region of the S3 buckets. The AWS SDK finds the credentials: AWS_ACCESS_KEY_ID and so on, profiles, roles.',
+    'Region of the S3 buckets of jobs that name none. The AWS SDK finds the credentials: AWS_ACCESS_KEY_ID and so on, profiles, roles.',
   ),
   s3Endpoint: setting('AWS_ENDPOINT_URL_S3', url('http:', 'https:'), 'Endpoint of an S3-compatible store.', {
     shownDefault: 'endpoint of AWS',
@@ -103,6 +103,16 @@ export const SETTINGS = {
     'S3_FORCE_PATH_STYLE',
     flag.default(false),
     'If true, the bucket name is in the path of the URL instead of the host name. Most S3-compatible stores need this.',
+  ),
+  s3Acl: setting(
+    'S3_ACL',
+    oneOf('bucket-owner-full-control', 'none').default('bucket-owner-full-control'),
+    'ACL sent with each object in the header `x-amz-acl`. `none` sends no ACL, for stores that refuse it: Backblaze B2, Cloudflare R2, Google Cloud Storage.',
+  ),
+  s3Checksum: setting(
+    'S3_CHECKSUM',
+    oneOf('sha256', 'none').default('sha256'),
+    'Checksum sent with each object in the header `x-amz-checksum-sha256`. `none` sends none, for stores that refuse it. Buckets with Object Lock on AWS need `sha256`.',
   ),
   principalArn: setting(
     'PRINCIPAL_ARN',

@@ -1,12 +1,21 @@
 // Pure: the bucket policy that allows a principal to write below one path of an S3 bucket, and nothing else.
 import { replacePlaceholders } from '../jobs/placeholders.ts';
+import type { Encryption } from './object-store.ts';
 
-export interface BucketPolicyInput {
+/** As whom a server writes objects, and with which ACL. */
+export interface BucketWriter {
+  /** The ARN of the service's IAM user or role. */
+  readonly principalArn: string;
+  /** Whether objects are written with the ACL bucket-owner-full-control (S3_ACL), which the policy then requires. Defaults to true. */
+  readonly sendsAcl?: boolean;
+}
+
+export interface BucketPolicyInput extends BucketWriter {
   readonly bucket: string;
   /** Without slashes at either end; empty for the whole bucket. Each placeholder becomes a wildcard. */
   readonly path: string;
-  /** The ARN of the service's IAM user or role. */
-  readonly principalArn: string;
+  /** Encryption of the objects. The policy mentions the permission that KMS requires. */
+  readonly encryption?: Encryption | null | undefined;
 }
 
 /** Used if PRINCIPAL_ARN is not set. AWS rejects a policy with it, so no access is granted to another AWS account by mistake. */
@@ -26,10 +35,13 @@ export function isPrincipalArn(value: string): boolean {
   );
 }
 
+/** A bucket policy cannot allow actions of KMS, so its Id, which AWS does not evaluate, says what else is needed. */
+const KMS_NOTE = 'Sluice. Also allow kms:GenerateDataKey to this principal in the policy of the KMS key';
+
 /**
  * Returns the JSON text of the policy that the owner of the S3 bucket attaches. Its condition requires the ACL
- * bucket-owner-full-control, with which Sluice writes every object, so that the owner has access to all of them.
- * Throws TypeError if principalArn is not the ARN of a principal.
+ * bucket-owner-full-control, if Sluice writes with it, so that the owner has access to all objects. Placeholders of the path
+ * become wildcards. Throws TypeError if principalArn is not the ARN of a principal.
  */
 export function bucketPolicy(input: BucketPolicyInput): string {
   if (!isPrincipalArn(input.principalArn)) {
@@ -40,6 +52,7 @@ export function bucketPolicy(input: BucketPolicyInput): string {
   const below = input.path === '' ? '' : `${replacePlaceholders(input.path, '*', escapeResource)}/`;
   const policy = {
     Version: '2012-10-17',
+    ...(input.encryption === 'KMS' && { Id: KMS_NOTE }),
     Statement: [
       {
         Sid: 'SluiceWritesExports',
@@ -47,7 +60,9 @@ export function bucketPolicy(input: BucketPolicyInput): string {
         Principal: { AWS: input.principalArn },
         Action: 's3:PutObject',
         Resource: `arn:${partition}:s3:::${input.bucket}/${below}*`,
-        Condition: { StringEquals: { 's3:x-amz-acl': 'bucket-owner-full-control' } },
+        ...(input.sendsAcl !== false && {
+          Condition: { StringEquals: { 's3:x-amz-acl': 'bucket-owner-full-control' } },
+        }),
       },
     ],
   };

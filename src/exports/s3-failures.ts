@@ -6,6 +6,7 @@ import {
   badBucket,
   badEndpoint,
   busy,
+  checksumRequired,
   clockSkew,
   conflict,
   connectionLost,
@@ -14,8 +15,10 @@ import {
   credentialsRefused,
   credentialsUnavailable,
   damaged,
+  encryptionRequired,
   hostNotFound,
   keyTooLong,
+  kmsDenied,
   kmsKey,
   noSuchBucket,
   notS3,
@@ -23,12 +26,14 @@ import {
   objectTooLarge,
   redirected,
   refused,
+  requesterPays,
   serverError,
   timedOut,
   tlsFailed,
   unexpected,
   wrongRegion,
   type Explanation,
+  type RefusalCause,
   type S3Destination,
   type S3Failure,
 } from './s3-explanations.ts';
@@ -56,7 +61,7 @@ const BY_S3_CODE = new Map<string, Explanation>([
   ['RequestTimeTooSkewed', clockSkew],
   ['RequestExpired', clockSkew],
   ['AccessControlListNotSupported', aclNotSupported],
-  ['NotImplemented', notSupported],
+  ['UserProjectMissing', requesterPays],
   ['EntityTooLarge', objectTooLarge],
   ['MaxMessageLengthExceeded', objectTooLarge],
   ['KeyTooLongError', keyTooLong],
@@ -106,7 +111,7 @@ export function explainS3Failure(
   destination: S3Destination,
   options?: ErrorOptions,
 ): ObjectStoreError {
-  const explanation = explain(failure);
+  const explanation = explain(failure, destination);
   return new ObjectStoreError(
     explanation.code,
     explanation.message(destination, failure),
@@ -115,15 +120,58 @@ export function explainS3Failure(
   );
 }
 
-function explain({ s3Code, status, systemCode }: S3Failure): Explanation {
+function explain({ s3Code, status, systemCode, cause }: S3Failure, destination: S3Destination): Explanation {
   // Checked before the name, because the SDK also names a reset connection TimeoutError.
   const bySystemCode = systemCode === undefined ? undefined : explainSystemCode(systemCode);
   if (status === undefined && bySystemCode !== undefined) return bySystemCode;
   const byS3Code = BY_S3_CODE.get(s3Code);
+  if (byS3Code === accessDenied) return explainDenial(cause);
   if (byS3Code !== undefined) return byS3Code;
   if (s3Code.startsWith('KMS.')) return kmsKey;
+  if (status === 400 || status === 501) return explainRefusal(status, cause, destination);
   if (status !== undefined) return explainStatus(status, s3Code);
   return s3Code === 'TimeoutError' ? timedOut : unexpected;
+}
+
+function explainDenial(cause: RefusalCause | undefined): Explanation {
+  if (cause === 'KMS') return kmsDenied;
+  return cause === 'REQUESTER_PAYS' ? requesterPays : accessDenied;
+}
+
+/** Backblaze B2 refuses a header with 400 InvalidArgument, Cloudflare R2 with 501 NotImplemented, AWS with 400 InvalidRequest. */
+function explainRefusal(
+  status: 400 | 501,
+  cause: RefusalCause | undefined,
+  { bucketOwner, encryption = null, sendsAcl = true, sendsChecksum = true }: S3Destination,
+): Explanation {
+  if (cause === 'REQUESTER_PAYS') return requesterPays;
+  if (cause === 'CHECKSUM' && !sendsChecksum) return checksumRequired;
+  if (cause === 'ENCRYPTION' && encryption === null) return encryptionRequired;
+  const isOfSentHeader =
+    (cause === 'ACL' && sendsAcl) ||
+    cause === 'CHECKSUM' ||
+    cause === 'ENCRYPTION' ||
+    (cause === 'BUCKET_OWNER' && bucketOwner !== null);
+  return isOfSentHeader || status === 501 ? notSupported : refused;
+}
+
+const CAUSES: readonly (readonly [pattern: RegExp, cause: RefusalCause])[] = [
+  [/requester[ -]?pays/i, 'REQUESTER_PAYS'],
+  [/\bkms:[a-z]/i, 'KMS'],
+  [/server[ -]?side[ -]?encryption|\bsse\b/i, 'ENCRYPTION'],
+  [/expected[ -]?bucket[ -]?owner/i, 'BUCKET_OWNER'],
+  [/\bacls?\b/i, 'ACL'],
+  [/checksum/i, 'CHECKSUM'],
+  [/explicit deny/i, 'EXPLICIT_DENY'],
+];
+/** Longer than any message of a store that was seen; the rest of a longer one is not read. */
+const MAX_READ_TEXT = 4096;
+
+/** Finds what a store's text is about, such as "Unsupported value for canned acl" or "with an explicit deny". */
+export function findRefusalCause(text: string): RefusalCause | undefined {
+  // Without ARNs, because the name of a bucket or a key can contain any of these words.
+  const start = text.slice(0, MAX_READ_TEXT).replace(/arn:\S+/g, '');
+  return CAUSES.find(([pattern]) => pattern.test(start))?.[1];
 }
 
 function explainSystemCode(code: string): Explanation | undefined {
@@ -138,7 +186,6 @@ function explainSystemCode(code: string): Explanation | undefined {
 function explainStatus(status: number, s3Code: string): Explanation {
   if (status === 408) return timedOut;
   if (status === 429 || status === 503) return busy;
-  if (status === 501) return notSupported;
   if (status === 413) return objectTooLarge;
   // A 403 with an unknown code has another cause, such as Ceph's QuotaExceeded.
   if (status === 403 && s3Code === '') return accessDenied;

@@ -1,7 +1,8 @@
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { PutObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { LRUCache } from 'lru-cache';
 import { ObjectStoreError } from './object-store.ts';
 import type { ObjectStore, StoredObject } from './object-store.ts';
-import { explainS3Failure } from './s3-failures.ts';
+import { explainS3Failure, findRefusalCause } from './s3-failures.ts';
 import type { S3Failure } from './s3-explanations.ts';
 
 export interface S3Credentials {
@@ -11,7 +12,12 @@ export interface S3Credentials {
 }
 
 export interface S3Options {
+  /** Region of the objects that name none. */
   readonly region: string;
+  /** Whether the header x-amz-acl: bucket-owner-full-control is sent. Defaults to true. */
+  readonly sendsAcl?: boolean | undefined;
+  /** Whether the header x-amz-checksum-sha256 is sent. Defaults to true. */
+  readonly sendsChecksum?: boolean | undefined;
   /** Endpoint of an S3-compatible store. Defaults to the SDK's choice: AWS_ENDPOINT_URL_S3, otherwise AWS. */
   readonly endpoint?: string | undefined;
   /** Defaults to the SDK's chain: environment, profile, web identity, container, instance. */
@@ -33,26 +39,43 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const IDLE_TIMEOUT_MS = 20_000;
 // Stores close idle connections after 5 s or more, and a request that is sent meanwhile is lost.
 const KEEP_ALIVE_MS = 4_000;
+/** AWS has about 40 regions; stores of other makers accept any name. A client that is evicted holds no connections. */
+const MAX_CLIENTS = 100;
 
 /**
- * Opens a store with one operation: PutObject with the ACL bucket-owner-full-control. It does not retry, because a put must end
+ * Opens a store with one operation: PutObject, with one client per region. It does not retry, because a put must end
  * within its time limit; the run is retried instead. `put` throws ObjectStoreError with the codes of s3-explanations.ts, or ABORTED
  * (retryable, with the signal's reason as cause) if `signal` or `close` aborted the call.
  */
 export function openS3(options: S3Options): ObjectStore {
   const callTimeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
   const client = createClient(options, callTimeoutMs);
+  const { sendsAcl = true, sendsChecksum = true } = options;
+  const clients = new LRUCache<string, S3Client>({ max: MAX_CLIENTS });
+  // Clients of all regions share the connections and the credentials of the first one, so evicting one closes nothing.
+  const clientOf = (region: string): S3Client => {
+    if (region === options.region) return client;
+    const existing = clients.get(region);
+    if (existing !== undefined) return existing;
+    const { credentials, requestHandler } = client.config;
+    const created = new S3Client({ ...buildClientConfig(options), region, credentials, requestHandler });
+    clients.set(region, created);
+    return created;
+  };
   const credentials = { areExpected: options.hasCredentialSource ?? false };
   const closing = new AbortController();
   return {
     async put(object) {
+      const region = object.region ?? options.region;
       const deadline = startDeadline([object.signal, closing.signal], callTimeoutMs);
       try {
         deadline.signal.throwIfAborted();
         // Promise.race, because loading credentials and connecting do not observe the signal.
-        await Promise.race([send(client, object, deadline.signal, credentials), deadline.aborted]);
+        const headers = { sendsAcl, sendsChecksum };
+        await Promise.race([send(clientOf(region), object, headers, deadline.signal, credentials), deadline.aborted]);
       } catch (error) {
-        const destination = { bucket: object.bucket, bucketOwner: object.bucketOwner, region: options.region };
+        const { bucket, bucketOwner, encryption } = object;
+        const destination = { bucket, bucketOwner, region, encryption, sendsAcl, sendsChecksum };
         if (deadline.cause === 'time') {
           throw explainS3Failure(failureNamed('TimeoutError'), destination, { cause: redact(error) });
         }
@@ -76,17 +99,8 @@ function createClient(options: S3Options, callTimeoutMs: number): S3Client {
   const maxSockets = options.maxSockets ?? 32;
   const agent = { keepAlive: true, maxSockets, timeout: KEEP_ALIVE_MS };
   return new S3Client({
-    region: options.region,
-    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    ...buildClientConfig(options),
     ...(options.credentials === undefined ? {} : { credentials: plainCredentials(options.credentials) }),
-    forcePathStyle: options.forcePathStyle ?? false,
-    maxAttempts: 1,
-    // The SDK's default adds a CRC32 in the trailer of a chunked body, which R2, GCS and older MinIO reject.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    useArnRegion: false,
-    disableMultiregionAccessPoints: true,
-    disableS3ExpressSessionAuth: true,
     // requestTimeout stays unset. From 2 MiB on the SDK sends `Expect: 100-continue`, so that a store can reject a put before 64 MiB
     // are sent, and waits max(6 s, requestTimeout) for a store that ignores it. The deadline of each call is an AbortSignal.
     requestHandler: {
@@ -98,17 +112,40 @@ function createClient(options: S3Options, callTimeoutMs: number): S3Client {
   });
 }
 
+/** The configuration that clients of all regions have in common. */
+function buildClientConfig(options: S3Options): S3ClientConfig {
+  return {
+    region: options.region,
+    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    forcePathStyle: options.forcePathStyle ?? false,
+    maxAttempts: 1,
+    // The SDK's default adds a CRC32 in the trailer of a chunked body, which R2, GCS and older MinIO reject.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    useArnRegion: false,
+    disableMultiregionAccessPoints: true,
+    disableS3ExpressSessionAuth: true,
+  };
+}
+
 function plainCredentials(credentials: S3Credentials) {
   const { accessKeyId, secretAccessKey, sessionToken } = credentials;
   return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
-/** The SDK's message if none of its sources has credentials. A source that is configured but fails has its own message. */
-const NO_SOURCE = 'Could not load credentials from any providers';
+/**
+ * Whether an error says that credentials are not configured, which no retry changes: no source has any, a profile or a session of
+ * SSO is not valid, or a token file does not exist. Errors of STS and of the network have other names.
+ */
+function saysNotConfigured(error: unknown): boolean {
+  const isUnreadableFile = /^(?:ENOENT|EACCES|EISDIR|ENOTDIR)$/.test(String(property(error, 'code')));
+  return isUnreadableFile || property(error, 'name') === 'CredentialsProviderError';
+}
 
 async function send(
   client: S3Client,
   object: StoredObject,
+  { sendsAcl, sendsChecksum }: { readonly sendsAcl: boolean; readonly sendsChecksum: boolean },
   signal: AbortSignal,
   credentials: { areExpected: boolean },
 ): Promise<void> {
@@ -118,7 +155,7 @@ async function send(
     credentials.areExpected = true;
   } catch (error) {
     // If the server had credentials before, their source is only temporarily unavailable.
-    const areMissing = !credentials.areExpected && error instanceof Error && error.message === NO_SOURCE;
+    const areMissing = !credentials.areExpected && saysNotConfigured(error);
     throw Object.assign(new Error('No credentials', { cause: redact(error) }), {
       name: areMissing ? 'CredentialsMissing' : 'CredentialsProviderError',
     });
@@ -130,9 +167,11 @@ async function send(
     Body: object.body,
     ContentLength: object.body.length,
     ContentType: object.contentType,
-    ACL: 'bucket-owner-full-control',
+    ...(sendsAcl && { ACL: 'bucket-owner-full-control' }),
     ...(object.bucketOwner !== null && { ExpectedBucketOwner: object.bucketOwner }),
-    ChecksumSHA256: Buffer.from(object.sha256Hex, 'hex').toString('base64'),
+    ...(object.encryption && { ServerSideEncryption: object.encryption === 'KMS' ? 'aws:kms' : 'AES256' }),
+    ...(object.kmsKeyId && { SSEKMSKeyId: object.kmsKeyId }),
+    ...(sendsChecksum && { ChecksumSHA256: Buffer.from(object.sha256Hex, 'hex').toString('base64') }),
   });
   // The signature covers the SHA-256 of the body. With this header the SDK does not hash up to 64 MiB again.
   command.middlewareStack.add(
@@ -191,7 +230,7 @@ function startDeadline(callers: readonly AbortSignal[], timeoutMs: number): Dead
 }
 
 function failureNamed(s3Code: string): S3Failure {
-  return { s3Code, status: undefined, systemCode: undefined, bucketRegion: undefined };
+  return { s3Code, status: undefined, systemCode: undefined, bucketRegion: undefined, cause: undefined };
 }
 
 /** Reads every property as unknown, because the errors of the SDK and of Node have no common type. */
@@ -202,13 +241,15 @@ function readFailure(error: unknown): S3Failure {
   const region = property(property(response, 'headers'), 'x-amz-bucket-region') ?? property(error, 'Region');
   const systemCode = property(error, 'code') ?? property(property(error, 'cause'), 'code');
   const name = error instanceof Error ? error.name : '';
+  const texts = ['message', 'ArgumentName', 'Header'].map((field) => property(error, field));
   return {
     // The SDK uses "Unknown" and "Error" for a response without an error document, or with one that it cannot parse.
     s3Code: /^(?!Unknown$|Error$)[A-Za-z][A-Za-z0-9.]{0,63}$/.test(name) ? name : '',
     status: typeof status === 'number' ? status : undefined,
     systemCode: typeof systemCode === 'string' ? systemCode : undefined,
     // Copied into a message, so it must look like a region.
-    bucketRegion: typeof region === 'string' && /^[a-z0-9-]{1,32}$/.test(region) ? region : undefined,
+    bucketRegion: typeof region === 'string' && /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined,
+    cause: findRefusalCause(texts.filter((text) => typeof text === 'string').join(' ')),
   };
 }
 

@@ -8,6 +8,7 @@ import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
 import { folderOf, objectKey } from '../jobs/destination.ts';
+import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
@@ -16,7 +17,7 @@ import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { contentTypeOf, emptyFile, extensionOf, parseExportKey, buildFraming } from './formats.ts';
 import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { ObjectStore, StoreDestination } from './object-store.ts';
 import { splitIntoParts } from './parts.ts';
 import type { ReadReplica } from './read-replica.ts';
 import { buildCopyStatement } from './copy-statement.ts';
@@ -146,6 +147,17 @@ export async function writeExport(
   }
 }
 
+/** Returns where and how the objects of a job are written. */
+function storeDestination(bucket: string, settings: JobSettings): StoreDestination {
+  return {
+    bucket,
+    bucketOwner: readSetting(settings, 'bucketOwner'),
+    region: readSetting(settings, 'region'),
+    encryption: readSetting(settings, 'encryption'),
+    kmsKeyId: readSetting(settings, 'kmsKeyId'),
+  };
+}
+
 /** Overwrites the keys that earlier runs of the window wrote and this run did not, with empty files. Returns their number. */
 async function overwriteStaleKeys(
   writer: ObjectWriter,
@@ -227,8 +239,7 @@ class ObjectWriter {
       this.#attempt.traceContext,
       () =>
         this.#context.store.put({
-          bucket,
-          bucketOwner: this.#run.settings.bucketOwner ?? null,
+          ...storeDestination(bucket, this.#run.settings),
           key,
           body,
           contentType,

@@ -1,6 +1,7 @@
 import type { Queue } from '../db/queue.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Database } from '../db/client.ts';
+import type { FindRegionProblem } from '../jobs/settings-schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { GroupCommit } from '../streams/group-commit/group-commit.ts';
 import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
@@ -13,6 +14,7 @@ export interface ApiServices {
   readonly database: Pick<Database, 'forAccount'>;
   readonly queue: Queue;
   readonly clock: Clock;
+  readonly findRegionProblem: FindRegionProblem;
   readonly intakeRate: IntakeRate;
   readonly streamCache: StreamCache;
   readonly groupCommit: GroupCommit;

@@ -8,7 +8,7 @@ import { assertCanStore, loadJobs } from './jobs.ts';
 import { upcomingSlots } from './schedule/upcoming-slots.ts';
 import { computeWindow } from './schedule/window.ts';
 import { findWarnings } from './warnings.ts';
-import { patchSettings } from './settings-schema.ts';
+import { type FindRegionProblem, patchSettings } from './settings-schema.ts';
 import type { JobSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { usageQuery } from '../usage/query.ts';
@@ -19,6 +19,7 @@ import { buildSampleQuery } from '../exports/copy-statement.ts';
 export interface CheckContext {
   readonly db: Db;
   readonly clock: Clock;
+  readonly findRegionProblem: FindRegionProblem;
   readonly maxFilledRows: number;
   readonly canMail: boolean;
 }
@@ -57,7 +58,7 @@ const SHOWN_WINDOWS = 3;
 
 /** Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. */
 export async function checkJob(
-  { db, clock, maxFilledRows, canMail }: CheckContext,
+  { db, clock, findRegionProblem, maxFilledRows, canMail }: CheckContext,
   accountId: bigint,
   settings: JobSettings,
   id: string | null,
@@ -66,7 +67,7 @@ export async function checkJob(
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
   if (id !== null && !existing) throw new NotFoundError('The job does not exist. Check the id.');
   // For its ValidationError only: `settings` has all fields, but its one-off time may have passed only if the job had it before.
-  if (existing) patchSettings(existing.settings, settings, clock);
+  if (existing) patchSettings(existing.settings, settings, { clock, findRegionProblem });
   await assertCanStore(db, accountId, settings, existing ?? null);
 
   const { window, ...preview } = previewWindow(settings, now);

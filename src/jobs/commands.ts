@@ -7,7 +7,7 @@ import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { assertBucketAvailable } from './bucket-ownership.ts';
 import { parseDestination } from './destination.ts';
 import { assertNameAndDestinationFree, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
-import { patchSettings } from './settings-schema.ts';
+import { type FindRegionProblem, patchSettings } from './settings-schema.ts';
 import type { JobPatch, JobSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
@@ -19,6 +19,7 @@ export interface JobContext {
   readonly db: Db;
   readonly queue: Queue;
   readonly clock: Clock;
+  readonly findRegionProblem: FindRegionProblem;
 }
 
 /** Stores the job. An enabled job without a schedule also runs once, immediately. */
@@ -39,7 +40,7 @@ export async function createJob(
 
 /** Changes the fields of the patch. Queued runs keep the settings with which they were queued. */
 export async function updateJob(
-  { db, clock }: JobContext,
+  { db, clock, findRegionProblem }: JobContext,
   accountId: bigint,
   id: string,
   version: number | null,
@@ -53,7 +54,7 @@ export async function updateJob(
         `Version conflict: expected version ${version}, but the current one is ${job.version}. Reload the job and repeat the edit.`,
       );
     }
-    const settings = patchSettings(job.settings, patch, clock);
+    const settings = patchSettings(job.settings, patch, { clock, findRegionProblem });
     await assertNameAndDestinationFree(tx, accountId, settings, job.id);
     return storeJob(tx, job, settings, now);
   });

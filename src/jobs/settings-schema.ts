@@ -12,8 +12,16 @@ import { findCronProblem } from './schedule/schedule.ts';
 import { BUCKETS_IN_UNIT, computeWindow, isShorter, parseAgo, parseCalendarRange } from './schedule/window.ts';
 import { isRequired, type JobFields, type JobPatch, type JobSettings, jobShape, toSettings } from './settings.ts';
 
-export interface JobRuleOptions {
+/** Returns why a job cannot have this region; null if it can. It depends on the store that the server writes to. */
+export type FindRegionProblem = (region: string) => string | null;
+
+/** Dependencies of the rules, the same for all jobs of a server. */
+export interface JobRules {
   readonly clock: Clock;
+  readonly findRegionProblem: FindRegionProblem;
+}
+
+export interface JobRuleOptions extends JobRules {
   /** Whether the one-off time may have passed, because the job had it before. By default it may not. */
   readonly mayHavePassed?: (seconds: number) => boolean;
   /** Whether the path may have other braces than placeholders, because the job had it before there were any. By default it may not. */
@@ -31,11 +39,12 @@ export const jobSettings = (options: JobRuleOptions) => withJobRules(jobShape, o
  * The settings of a job after a change. Throws ValidationError with all problems. Its one-off time may have passed unless it is
  * changed, and a required setting that the patch clears keeps its value for the other rules.
  */
-export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clock): JobSettings {
+export function patchSettings(previous: JobSettings, patch: JobPatch, rules: JobRules): JobSettings {
   const changes = Object.entries(patch).filter(([, value]) => value !== undefined);
   const cleared = changes.filter(([field, value]) => value === null && isRequired(field as keyof JobFields));
   const schema = jobSettings({
-    clock,
+    clock: rules.clock,
+    findRegionProblem: rules.findRegionProblem,
     mayHavePassed: (seconds) => seconds === previous.scheduledTimeInSeconds,
     mayHaveBraces: (s3Url) => s3Url === previous.s3Url,
     cleared: cleared.map(([field]) => field),
@@ -47,13 +56,20 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, clock: Clo
 /** Adds the rules to a schema that has the fields of a job, and perhaps others. */
 export function withJobRules<Schema extends z.ZodObject>(
   schema: Schema,
-  { clock, mayHavePassed = () => false, mayHaveBraces = () => false, cleared = [], spellPath }: JobRuleOptions,
+  {
+    clock,
+    findRegionProblem,
+    mayHavePassed = () => false,
+    mayHaveBraces = () => false,
+    cleared = [],
+    spellPath,
+  }: JobRuleOptions,
 ): Schema {
   const rules: Rules<JobFields> = (job, has, issues) => {
     for (const field of cleared) issues.add([field], 'REQUIRED', 'Is required and cannot be null.');
     validateNames(job, has, issues);
     validateDestination(job, has, mayHaveBraces, issues);
-    validateEncryption(job, has, issues);
+    validateStoreOptions(job, has, findRegionProblem, issues);
     validateCsv(job, has, issues);
     if (has('timeZone') && findTimeZone(job.timeZone) === null) {
       issues.add(['timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(job.timeZone));
@@ -131,12 +147,6 @@ function validateDestination(
   mayHaveBraces: (s3Url: string) => boolean,
   issues: IssueCollector,
 ): void {
-  if (has('bucketOwner') && job.bucketOwner !== null && !/^\d{12}$/.test(job.bucketOwner)) {
-    issues.add(['bucketOwner'], 'BAD_BUCKET_OWNER', 'Must be an AWS account id of 12 digits.');
-  }
-  if (has('region') && job.region !== null && !/^[a-z0-9-]{1,64}$/.test(job.region)) {
-    issues.add(['region'], 'BAD_REGION', 'Must be the name of a region, such as "eu-central-1".');
-  }
   const parse = has('s3Url') && mayHaveBraces(job.s3Url) ? parseStoredS3Url : parseS3Url;
   const destination = has('s3Url') ? parse(job.s3Url) : { bucket: '', path: '' };
   const isBad = isDestinationProblem(destination);
@@ -150,7 +160,20 @@ function validateDestination(
 /** A key id, a key ARN or an alias ARN; whether the key exists is not checked. */
 const KMS_KEY = /^[\x21-\x7e]{1,2048}$/;
 
-function validateEncryption(job: JobFields, has: Has, issues: IssueCollector): void {
+/** How objects are written to an S3 bucket: the fields that a job and a test of a destination have in common. */
+type StoreOptions = Pick<JobFields, 'bucketOwner' | 'region' | 'encryption' | 'kmsKeyId'>;
+
+function validateStoreOptions(
+  job: StoreOptions,
+  has: HasFields<StoreOptions>,
+  findRegionProblem: FindRegionProblem,
+  issues: IssueCollector,
+): void {
+  if (has('bucketOwner') && job.bucketOwner !== null && !/^\d{12}$/.test(job.bucketOwner)) {
+    issues.add(['bucketOwner'], 'BAD_BUCKET_OWNER', 'Must be an AWS account id of 12 digits.');
+  }
+  const regionProblem = has('region') && job.region !== null ? findRegionProblem(job.region) : null;
+  if (regionProblem !== null) issues.add(['region'], 'BAD_REGION', regionProblem);
   if (!has('encryption', 'kmsKeyId') || job.kmsKeyId === null) return;
   if (job.encryption !== 'KMS') {
     issues.add(['kmsKeyId'], 'KMS_ONLY', 'Requires encryption KMS. Set encryption to KMS, or remove kmsKeyId.');

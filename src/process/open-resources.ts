@@ -95,6 +95,8 @@ export function openStore(config: Config, options: StoreOptions): ObjectStore {
     credentials: options.credentials,
     hasCredentialSource: hasContainerRole(),
     forcePathStyle: options.forcePathStyle,
+    sendsAcl: config.s3Acl !== 'none',
+    sendsChecksum: config.s3Checksum !== 'none',
     callTimeoutMs: config.leaseSeconds * 1000,
   });
 }

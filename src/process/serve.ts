@@ -31,7 +31,8 @@ async function start(): Promise<void> {
     process.exit(1);
   }
   const { local, localKey, url } = server;
-  log.info({ url, role: config.role }, 'server started');
+  const { role, awsRegion, s3Acl, s3Checksum } = config;
+  log.info({ url, role, s3: { region: awsRegion, acl: s3Acl, checksum: s3Checksum } }, 'server started');
   if (local) {
     // If one of the two is redirected, the output may end up in a file.
     const terminal = process.stdout.isTTY && process.stderr.isTTY;

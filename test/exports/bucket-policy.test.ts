@@ -27,6 +27,20 @@ describe('bucketPolicy', () => {
     });
   });
 
+  it('has no condition without the ACL', () => {
+    const policy = bucketPolicy({ bucket: 'b', path: '', principalArn, sendsAcl: false });
+    expect(policy).not.toContain('Condition');
+    expect(policy).not.toContain('x-amz-acl');
+  });
+
+  it('with KMS > mentions the permission of the key outside of the statements', () => {
+    const [plain, withKms] = ([null, 'KMS'] as const).map((encryption) =>
+      JSON.parse(bucketPolicy({ bucket: 'b', path: 'p', principalArn, encryption })),
+    );
+    expect(withKms.Id).toContain('kms:GenerateDataKey');
+    expect({ ...withKms, Id: undefined }).toEqual(plain);
+  });
+
   it('is indented', () => {
     expect(bucketPolicy({ bucket: 'b', path: '', principalArn })).toContain('\n  "Statement": [');
   });
@@ -39,9 +53,11 @@ describe('bucketPolicy', () => {
     ['${aws:username}', 'arn:aws:s3:::my.bucket/${$}{aws:username}/*'],
     ['$', 'arn:aws:s3:::my.bucket/${$}/*'],
     ['${*}', 'arn:aws:s3:::my.bucket/${$}{${*}}/*'],
+    ['usage/{job}/year={yyyy}/month={MM}/day={dd}-{HH}', 'arn:aws:s3:::my.bucket/usage/*/year=*/month=*/day=*-*/*'],
+    ['{yyyy}${yyyy}{other}', 'arn:aws:s3:::my.bucket/*${$}*{other}/*'],
     ['quote"back\\slash', 'arn:aws:s3:::my.bucket/quote"back\\slash/*'],
     ['Ünïcode 😀', 'arn:aws:s3:::my.bucket/Ünïcode 😀/*'],
-  ])('for the path %j > has the resource %j, with only the last wildcard', (path, resource) => {
+  ])('for the path %j > has the resource %j, with wildcards for placeholders and the object only', (path, resource) => {
     expect(resourceOf(path)).toBe(resource);
   });
 

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { getEventListeners, once } from 'node:events';
-import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -9,9 +9,10 @@ import { ObjectStoreError } from '../../src/exports/object-store.ts';
 import type { ObjectStore, StoredObject } from '../../src/exports/object-store.ts';
 import { openS3 } from '../../src/exports/s3.ts';
 import type { S3Options } from '../../src/exports/s3.ts';
+import { bucketPolicy } from '../../src/exports/bucket-policy.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
 import { openStore } from '../../src/process/open-resources.ts';
-import { startStrictS3 } from '../support/strict-s3.ts';
+import { startStrictS3, STRICT_PRINCIPAL } from '../support/strict-s3.ts';
 import type { Fault, StrictS3 } from '../support/strict-s3.ts';
 
 let s3: StrictS3;
@@ -133,6 +134,37 @@ describe('put', () => {
     expect(s3.puts).toHaveLength(25);
   });
 
+  it('sends neither ACL nor checksum if both are switched off', async () => {
+    s3.setPolicy(bucketPolicy({ bucket: 'there', path: '', principalArn: STRICT_PRINCIPAL, sendsAcl: false }));
+    await open({ sendsAcl: false, sendsChecksum: false }).put(objectOf());
+    expect(Object.keys(s3.puts[0]?.headers ?? {}).filter((name) => /acl|checksum/.test(name))).toEqual([]);
+  });
+
+  it.each([
+    [{ encryption: null, kmsKeyId: null }, [undefined, undefined]],
+    [{ encryption: 'AES256' } as const, ['AES256', undefined]],
+    [{ encryption: 'KMS', kmsKeyId: null } as const, ['aws:kms', undefined]],
+    [{ encryption: 'KMS', kmsKeyId: 'alias/a' } as const, ['aws:kms', 'alias/a']],
+  ])('asks for the encryption %o', async (encryption, sent) => {
+    await open().put(objectOf(encryption));
+    const headers: IncomingHttpHeaders = s3.puts[0]?.headers ?? {};
+    const names = ['x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id'];
+    expect(names.map((name) => headers[name])).toEqual(sent);
+  });
+
+  it('signs for the region of the object, on the connections of the store', async () => {
+    const store = open({ region: 'eu-west-1' });
+    expect(await failureOf(store.put(objectOf()))).toMatchObject({ code: 'WRONG_REGION' });
+    for (let count = 0; count < 3; count += 1) await store.put(objectOf({ region: s3.region }));
+    expect(s3.puts).toHaveLength(3);
+    for (let count = 0; count < 150; count += 1) await failureOf(store.put(objectOf({ region: `r-${count}` })));
+    const before = s3.connectionsMade;
+    await store.put(objectOf({ region: s3.region }));
+    expect(s3.connectionsMade - before).toBeLessThanOrEqual(1);
+    store.close();
+    await expect.poll(() => s3.connections).toBe(0);
+  });
+
   it('removes its listeners from the signal', async () => {
     const { signal } = new AbortController();
     const store = open();
@@ -187,7 +219,7 @@ describe('failed put', () => {
       { status: 301, code: 'PermanentRedirect', headers: region },
       'WRONG_REGION',
       false,
-      /in the region eu-west-1.*AWS_REGION=eu-west-1/,
+      /in the region eu-west-1.*field region of this job to eu-west-1.*AWS_REGION=eu-west-1/,
     ],
     ['301 without a document', { status: 301, headers: region }, 'WRONG_REGION', false, /AWS_REGION=eu-west-1/],
     [
@@ -288,6 +320,27 @@ describe('failed put', () => {
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', s3.credentials.secretAccessKey);
     await store.put(objectOf());
     expect(s3.puts).toHaveLength(1);
+  });
+
+  it.each([
+    ['a profile that does not exist', { AWS_PROFILE: 'nope' }],
+    [
+      'a token file that does not exist',
+      { AWS_WEB_IDENTITY_TOKEN_FILE: '/nonexistent/token', AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/x' },
+    ],
+    [
+      'a container token file that does not exist',
+      {
+        AWS_CONTAINER_CREDENTIALS_FULL_URI: 'http://127.0.0.1:1/',
+        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: '/nonexistent/token',
+      },
+    ],
+    ['half of a key', { AWS_ACCESS_KEY_ID: 'AKIAHALF' }],
+  ])('with %s > is permanent and says what to set', async (_name, env) => {
+    withoutCredentials();
+    for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+    const error = await failureOf(open({ credentials: undefined }).put(objectOf()));
+    expect(error).toMatchObject({ code: 'CREDENTIALS_MISSING', retryable: false });
   });
 
   it('with an unreachable role of a container > is retryable', async () => {

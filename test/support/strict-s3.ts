@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import aws4 from 'aws4';
+import { evaluatePolicy } from './evaluate-policy.ts';
 
 /** One stored object. A key that was written twice has two. */
 export interface Put {
@@ -80,8 +81,13 @@ export interface StrictS3 {
   object(bucket: string, key: string): Put | undefined;
   setFault(fault: FaultHook | undefined): void;
   setNow(now: () => Date): void;
+  /** Enforces a bucket policy instead of the rule that the ACL must be bucket-owner-full-control; undefined restores the rule. */
+  setPolicy(policy: string | undefined): void;
   close(): Promise<void>;
 }
+
+/** The principal of the credentials, for bucket policies. */
+export const STRICT_PRINCIPAL = 'arn:aws:iam::444455556666:role/strict';
 
 /** The AWS account that owns every bucket. */
 export const BUCKET_OWNER = '111122223333';
@@ -105,7 +111,7 @@ function denied(reason: string) {
 
 /**
  * Starts a path-style S3 that allows only s3:PutObject with the ACL bucket-owner-full-control and rejects everything else,
- * like the bucket policy that customers attach. It checks signatures with aws4, not with the SDK.
+ * like the bucket policy that customers attach, or enforces the policy of setPolicy(). It checks signatures with aws4, not with the SDK.
  */
 export async function startStrictS3(options: StrictS3Options): Promise<StrictS3> {
   const region = options.region ?? 'us-east-1';
@@ -117,6 +123,7 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
   let allowed = 0;
   let fault = options.fault;
   let now = options.now ?? (() => new Date());
+  let policy: string | undefined;
 
   function store(bucket: string, key: string, body: Buffer, headers: IncomingHttpHeaders): void {
     puts.push({ bucket, key, body, headers, at: now(), order: puts.length + 1 });
@@ -126,6 +133,8 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
     response.setHeader('date', now().toUTCString());
     const place = readPlace(request);
     checkHeaders(request, region, credentials, now());
+    if (policy === undefined) checkAcl(request.headers);
+    else checkPolicy(policy, place, request.headers);
     const expectedOwner = request.headers['x-amz-expected-bucket-owner'];
     if (expectedOwner !== undefined && expectedOwner !== BUCKET_OWNER)
       throw denied('Another AWS account has the bucket');
@@ -196,6 +205,9 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
     setNow(clock) {
       now = clock;
     },
+    setPolicy(text) {
+      policy = text;
+    },
     async close() {
       if (!server.listening) return;
       const closed = once(server, 'close');
@@ -228,9 +240,6 @@ function checkHeaders(request: IncomingMessage, region: string, credentials: Str
   if (!(Math.abs(signedAt - now.getTime()) <= MAX_SKEW_MS)) {
     throw new Refused(403, 'RequestTimeTooSkewed', 'Signed at another time');
   }
-  if (header(headers, 'x-amz-acl') !== 'bucket-owner-full-control') {
-    throw denied(`The ACL is "${header(headers, 'x-amz-acl')}"`);
-  }
   const encoding = `${header(headers, 'transfer-encoding')} ${header(headers, 'content-encoding')}`;
   if (/chunked/.test(encoding)) throw new Refused(501, 'NotImplemented', 'Chunked framing');
   if (!/^\d+$/.test(header(headers, 'content-length'))) {
@@ -239,6 +248,20 @@ function checkHeaders(request: IncomingMessage, region: string, credentials: Str
   if (!/^[0-9a-f]{64}$/.test(header(headers, 'x-amz-content-sha256'))) {
     throw denied(`The body is not signed: ${header(headers, 'x-amz-content-sha256')}`);
   }
+}
+
+function checkAcl(headers: IncomingHttpHeaders): void {
+  if (header(headers, 'x-amz-acl') !== 'bucket-owner-full-control') {
+    throw denied(`The ACL is "${header(headers, 'x-amz-acl')}"`);
+  }
+}
+
+function checkPolicy(policy: string, place: { bucket: string; key: string }, headers: IncomingHttpHeaders): void {
+  const names = ['x-amz-acl', 'x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id'];
+  const conditionKeys = Object.fromEntries(names.map((name) => [`s3:${name}`, header(headers, name) || undefined]));
+  const request = { ...place, principalArn: STRICT_PRINCIPAL, action: 's3:PutObject', conditionKeys };
+  const verdict = evaluatePolicy(policy, request);
+  if (verdict !== 'allow') throw denied(`The bucket policy: ${verdict}`);
 }
 
 function checkSignature(request: IncomingMessage, region: string, credentials: StrictS3['credentials']): void {

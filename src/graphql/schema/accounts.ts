@@ -3,7 +3,7 @@ import { apiKeyFields, apiKeyInput } from '../../accounts/key-input.ts';
 import { type ApiKeyRow, createApiKey, listApiKeys, type Principal, revokeApiKey } from '../../accounts/keys.ts';
 import { isScope, type Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
-import { bucketPolicy, UNKNOWN_PRINCIPAL } from '../../exports/bucket-policy.ts';
+import { bucketPolicy } from '../../exports/bucket-policy.ts';
 import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
@@ -87,11 +87,17 @@ export function addAccounts(builder: Builder, refs: Refs): void {
       authScopes: { anyOf: ['READ'] },
       description:
         'S3 bucket policy, as JSON text, which the owner of the bucket attaches. It allows Sluice to write objects below the path, and nothing else.',
-      args: { s3Url: t.arg.string({ required: true, description: 'Destination, in the form that a job has.' }) },
-      resolve: (_, { s3Url }, { services }) => {
+      args: {
+        s3Url: t.arg.string({ required: true, description: 'Destination, in the form that a job has.' }),
+        encryption: t.arg({
+          type: refs.serverSideEncryption,
+          description: 'Encryption of the job. With KMS, the policy mentions the permission of the KMS key.',
+        }),
+      },
+      resolve: (_, { s3Url, encryption }, { services }) => {
         const destination = parseS3Url(s3Url);
         if (isDestinationProblem(destination)) throw new BadUserInputError(destination.message);
-        return bucketPolicy({ ...destination, principalArn: services.principalArn ?? UNKNOWN_PRINCIPAL });
+        return bucketPolicy({ ...destination, ...services.writer, encryption: encryption ?? null });
       },
     }),
   }));

@@ -3,6 +3,7 @@ import type { Authenticator } from '../../accounts/authenticate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../../accounts/keys.ts';
 import { expandScopes, type Scope } from '../../accounts/scopes.ts';
 import type { Db } from '../../db/client.ts';
+import type { BucketWriter } from '../../exports/bucket-policy.ts';
 import type { ApiServices } from '../../http/api-services.ts';
 import type { Caller, KeyProblem } from '../../http/callers.ts';
 import type { PageArguments } from '../../db/paging.ts';
@@ -22,7 +23,8 @@ export interface Services extends ApiServices {
     readonly maxRows: number;
     readonly maxSubscriptions: number;
   };
-  readonly principalArn: string | null;
+  /** Named in bucket policies. */
+  readonly writer: BucketWriter;
 }
 
 export interface GraphQLContext {

@@ -2,9 +2,8 @@ import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { checkJob, type JobCheck, type WindowPreview } from '../../jobs/check.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
-import { jobSettings } from '../../jobs/settings-schema.ts';
+import { jobSettings, type JobRules } from '../../jobs/settings-schema.ts';
 import type { JobPatch } from '../../jobs/settings.ts';
-import type { Clock } from '../../lib/clock.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
 import { parseGlobalId } from '../../lib/global-ids.ts';
@@ -15,7 +14,7 @@ import type { Refs } from './refs.ts';
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 
-export function addJobMutations(builder: Builder, refs: Refs, settings: JobSettingsTypes, clock: Clock): void {
+export function addJobMutations(builder: Builder, refs: Refs, settings: JobSettingsTypes, rules: JobRules): void {
   const deletedJob = builder.objectRef<{ readonly deletedId: string }>('DeletedJob').implement({
     description: 'Job that was just deleted. Its runs are kept.',
     // A global id under the name `id` would make normalized caches store this object over the Job.
@@ -30,7 +29,7 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
       args: {
         input: t
           .arg({ type: settings.create, required: true, description: 'Settings of the new job.' })
-          .validate(jobSettings({ clock })),
+          .validate(jobSettings(rules)),
       },
       errors: {
         types: [ValidationError, ConflictError],
@@ -84,7 +83,7 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
             description: 'Id of the job that would be changed to these settings. A new job if omitted or null.',
           }),
         },
-        checkJobArguments(clock),
+        checkJobArguments(rules),
       ),
       errors: {
         types: [ValidationError, NotFoundError, ConflictError],
@@ -100,9 +99,9 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
 }
 
 /** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is read. */
-function checkJobArguments(clock: Clock) {
-  const created = jobSettings({ clock });
-  const edited = jobSettings({ clock, mayHavePassed: () => true, mayHaveBraces: () => true });
+function checkJobArguments(rules: JobRules) {
+  const created = jobSettings(rules);
+  const edited = jobSettings({ ...rules, mayHavePassed: () => true, mayHaveBraces: () => true });
   return z.object({ id: z.string().nullish(), input: z.unknown() }).transform(({ id, input }, context) => {
     const parsed = (id == null ? created : edited).safeParse(input);
     if (parsed.success) return { id, input: parsed.data };

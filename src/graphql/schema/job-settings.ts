@@ -55,13 +55,6 @@ function createFieldTypes(builder: Builder, refs: Refs) {
       },
     } as const,
   });
-  const encryption = builder.enumType('ServerSideEncryption', {
-    description: 'Server-side encryption of exported objects.',
-    values: {
-      AES256: { description: 'Keys that the store manages (SSE-S3).' },
-      KMS: { description: 'A key of AWS KMS (SSE-KMS).' },
-    } as const,
-  });
   const same = (type: Input & Output) => ({ input: type, output: type });
   const listOf = ({ input, output }: { input: Input; output: Output }) =>
     ({ input: [input], output: [output] }) as const;
@@ -73,7 +66,7 @@ function createFieldTypes(builder: Builder, refs: Refs) {
     s3Url: same('String'),
     bucketOwner: same('String'),
     region: same('String'),
-    encryption: same(encryption),
+    encryption: same(refs.serverSideEncryption),
     kmsKeyId: same('String'),
     format: same(format),
     compression: same(compression),

@@ -1,7 +1,7 @@
 import { BadUserInputError } from '../../errors/errors.ts';
 import { countJobs, listJobs, loadJobs } from '../../jobs/jobs.ts';
 import { upcomingSlots } from '../../jobs/schedule/upcoming-slots.ts';
-import type { Clock } from '../../lib/clock.ts';
+import type { JobRules } from '../../jobs/settings-schema.ts';
 import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';
 import { definePageArgs, defineForwardArgs, toConnection } from './connections.ts';
@@ -15,7 +15,7 @@ import type { Refs } from './refs.ts';
 
 const READ = { anyOf: ['READ'] } as const;
 
-export function addJobs(builder: Builder, refs: Refs, clock: Clock): void {
+export function addJobs(builder: Builder, refs: Refs, rules: JobRules): void {
   const settings = addJobSettings(builder, refs);
   builder.objectType(refs.job, {
     description: 'Export job: its settings, its schedule and its runs.',
@@ -73,7 +73,7 @@ export function addJobs(builder: Builder, refs: Refs, clock: Clock): void {
     }),
   });
   addQueries(builder, refs);
-  addJobMutations(builder, refs, settings, clock);
+  addJobMutations(builder, refs, settings, rules);
 }
 
 function addQueries(builder: Builder, refs: Refs): void {

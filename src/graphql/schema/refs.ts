@@ -78,6 +78,13 @@ export function declareRefs(builder: Builder) {
         MONTH: { description: 'Calendar month in the time zone.' },
       } as const,
     }),
+    serverSideEncryption: builder.enumType('ServerSideEncryption', {
+      description: 'Server-side encryption of exported objects.',
+      values: {
+        AES256: { description: 'Keys that the store manages (SSE-S3).' },
+        KMS: { description: 'A key of AWS KMS (SSE-KMS).' },
+      } as const,
+    }),
     runStatus: builder.enumType('RunStatus', {
       description:
         'Status of a run: QUEUED, then RUNNING, then SUCCEEDED, FAILED or CANCELED. A run returns to QUEUED between attempts.',

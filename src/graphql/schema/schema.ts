@@ -1,6 +1,7 @@
 import type { GraphQLSchema } from 'graphql';
 import { addAccounts } from './accounts.ts';
-import { type Clock, systemClock } from '../../lib/clock.ts';
+import type { JobRules } from '../../jobs/settings-schema.ts';
+import { systemClock } from '../../lib/clock.ts';
 import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
 import { addJobs } from './jobs.ts';
@@ -14,12 +15,14 @@ import { addUsage } from './usage.ts';
 import { addUserErrors } from './user-errors.ts';
 
 export interface SchemaOptions extends BuilderOptions {
-  /** Clock of the rules that inputs are validated by. Defaults to the system's. */
-  readonly clock?: Clock;
+  /** Dependencies of the rules of inputs. Defaults to the system's clock, and to any region. */
+  readonly rules?: JobRules;
 }
 
+const ANY_REGION: JobRules = { clock: systemClock, findRegionProblem: () => null };
+
 /** Builds the schema. Resolvers take their dependencies from the context of the request. */
-export function createSchema({ clock = systemClock, ...options }: SchemaOptions = {}): GraphQLSchema {
+export function createSchema({ rules = ANY_REGION, ...options }: SchemaOptions = {}): GraphQLSchema {
   const builder = createBuilder(options);
   builder.queryType({ description: 'Queries. They read the data of the account of the API key.' });
   builder.mutationType({
@@ -33,8 +36,8 @@ export function createSchema({ clock = systemClock, ...options }: SchemaOptions 
   addStreams(builder, refs);
   addAllocations(builder, refs);
   addUsage(builder, refs);
-  addJobs(builder, refs, clock);
-  addRuns(builder, refs, clock);
+  addJobs(builder, refs, rules);
+  addRuns(builder, refs, rules.clock);
   addAccounts(builder, refs);
   removeDraftIntrospection();
   return builder.toSchema({ directives: selectPublishedDirectives() });

@@ -4,6 +4,7 @@ import { checkJob } from '../../jobs/check.ts';
 import { type JobRow, listJobs } from '../../jobs/jobs.ts';
 import { upcomingSlots } from '../../jobs/schedule/upcoming-slots.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
+import type { JobRules } from '../../jobs/settings-schema.ts';
 import type { JobPatch } from '../../jobs/settings.ts';
 import { findJob, jobIdOf, jsonBody, MISSING, withoutInput } from '../find-job.ts';
 import { answeredCheck, answeredJob, formatCheck, formatJob } from '../schemas/job-responses.ts';
@@ -26,6 +27,10 @@ function answerJob(call: Call, job: JobRow) {
   return formatJob(job, upcomingSlots(job.settings, call.services.clock.now(), SHOWN_SLOTS));
 }
 
+function rulesOf({ services: { clock, findRegionProblem } }: Call): JobRules {
+  return { clock, findRegionProblem };
+}
+
 async function replaceJob(
   call: Call,
   id: string,
@@ -39,11 +44,7 @@ async function replaceJob(
 /** An existing job may keep a one-off time that has passed. Whether it is this time is checked when the job is locked. */
 async function readReplacement<Schema extends typeof jobSchema | typeof jobWithIdSchema>(call: Call, schema: Schema) {
   const body: unknown = await call.readJson();
-  const job = readJob(schema, body, {
-    clock: call.services.clock,
-    mayHavePassed: () => true,
-    mayHaveBraces: () => true,
-  });
+  const job = readJob(schema, body, { ...rulesOf(call), mayHavePassed: () => true, mayHaveBraces: () => true });
   const absent = KEPT_FIELDS.filter((field) => (body as Record<string, unknown>)[field] === undefined);
   const patch: JobPatch = { ...job.settings, ...Object.fromEntries(absent.map((field) => [field, undefined])) };
   return { ...job, patch };
@@ -95,7 +96,7 @@ export const jobRoutes: readonly Route[] = [
     failures: REFUSED,
     handle: async (call) => {
       const { services } = call;
-      const { settings } = readJob(newJobSchema, await call.readJson(), services);
+      const { settings } = readJob(newJobSchema, await call.readJson(), rulesOf(call));
       const job = await createJob(services, call.principal.accountId, settings);
       return { body: answerJob(call, job) };
     },
@@ -128,11 +129,12 @@ export const jobRoutes: readonly Route[] = [
     success: { status: 200, description: 'The result of the check.', schema: answeredCheck },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
-      const { db, clock, limits, canMail } = call.services;
+      const { db, limits, canMail } = call.services;
+      const rules = rulesOf(call);
       const body: unknown = await call.readJson();
       const isEdit = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
-      const job = readJob(checkedJobSchema, body, { clock, mayHavePassed: isEdit, mayHaveBraces: isEdit });
-      const context = { db, clock, canMail, maxFilledRows: limits.maxFilledRows };
+      const job = readJob(checkedJobSchema, body, { ...rules, mayHavePassed: isEdit, mayHaveBraces: isEdit });
+      const context = { db, ...rules, canMail, maxFilledRows: limits.maxFilledRows };
       const id = job.id == null ? null : parseGlobalId('Job', job.id);
       const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));
       return { body: formatCheck(check) };

@@ -86,7 +86,7 @@ export const checkedJobSchema = z
 export function readJob<Schema extends z.ZodObject>(
   schema: Schema,
   body: unknown,
-  options: Pick<JobRuleOptions, 'clock' | 'mayHavePassed' | 'mayHaveBraces'>,
+  options: Omit<JobRuleOptions, 'cleared' | 'spellPath'>,
 ): z.output<Schema> & { readonly settings: JobSettings } {
   const job = parseInput(withJobRules(schema, { ...options, spellPath }), body);
   return { ...job, settings: toSettings(job as unknown as JobFields) };
