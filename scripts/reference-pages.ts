@@ -8,6 +8,7 @@ import { buildSchema, type GraphQLEnumType, lexicographicSortSchema, printSchema
 import { createProgram } from '../src/cli/program.ts';
 import { describeSettings } from '../src/config/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors/errors.ts';
+import { ValueTooLargeError } from '../src/exports/parquet-values.ts';
 import { toRunFailure } from '../src/exports/run-failure.ts';
 import { s3Explanations } from '../src/exports/s3-explanations.ts';
 import { ERROR_CODES } from '../src/graphql/error-codes.ts';
@@ -61,6 +62,7 @@ const runErrors = [
   WORKER_LOST,
   failure(Object.assign(new UnavailableError(''), { code: 'ECONNREFUSED' })),
   failure(new LimitExceededError('The export has more rows, or is larger, than a limit allows.', 0, 0)),
+  failure(new ValueTooLargeError('VALUE')),
   failure(new ConflictError('The bucket belongs to another account of this deployment.')),
   failure(new Error()),
 ];

@@ -1,27 +1,38 @@
 // Pure: builds the COPY statement with which PostgreSQL writes the lines of a file, so that Node only moves bytes.
-import type { ObjectExtension } from '../jobs/destination.ts';
 import { isElement, usageQueryText, type UsageSpec } from '../usage/query.ts';
+import { type FileFormat, FIXED_COLUMNS, FORMULA_START } from './formats.ts';
+
+/**
+ * Options of a COPY that changes no cell: its CSV form quotes only what contains the delimiter, the quote, CR or LF. The delimiter is
+ * CELL_SEPARATOR.
+ */
+const UNQUOTED = "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02'";
 
 /** Builds the COPY statement: one line per row, each ending in LF, in the order of the SELECT. */
-export function buildCopyStatement(spec: UsageSpec, extension: ObjectExtension): string {
-  return extension === 'csv'
-    ? `COPY (${csvColumns(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv)`
-    : // The text format of COPY doubles backslashes, which breaks JSON. The CSV format changes only what needs quotes, and
-      // nothing does if quote and delimiter are control characters, which JSON text cannot contain.
-      `COPY (SELECT ${jsonLine(spec)} FROM (${usageQueryText(spec)}) q) TO STDOUT WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02')`;
+export function buildCopyStatement(spec: UsageSpec, format: FileFormat): string {
+  const rows = `FROM (${usageQueryText(spec)}) q`;
+  if (format.extension === 'csv') {
+    return `COPY (SELECT ${csvCells(spec, format).join(', ')} ${rows}) TO STDOUT WITH (FORMAT csv, DELIMITER '${format.delimiter}')`;
+  }
+  const line = format.extension === 'parquet' ? parquetCells(spec).join(', ') : jsonLine(spec);
+  // Not in the text form of COPY, which doubles the backslashes of JSON.
+  return `COPY (SELECT ${line} ${rows}) TO STDOUT WITH (${UNQUOTED})`;
 }
 
-/** Builds the SELECT of the first rows as lines, for a preview, from the same expressions. */
-export function buildSampleQuery(spec: UsageSpec, extension: ObjectExtension, limit: number): string {
-  return extension === 'csv'
-    ? `SELECT ${csvLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`
-    : `SELECT ${jsonLine(spec)} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`;
+/** Builds the SELECT of the first rows as lines, for a preview, from the same expressions. Rows of Parquet are shown as JSON. */
+export function buildSampleQuery(spec: UsageSpec, format: FileFormat, limit: number): string {
+  const line = format.extension === 'csv' ? csvLine(spec, format) : jsonLine(spec);
+  return `SELECT ${line} AS line FROM (${usageQueryText(spec)} LIMIT ${limit}) q`;
 }
 
-function csvColumns(spec: UsageSpec): string {
-  return `SELECT q."meterApiName", q."bucketStart", q."bucketEnd"${csvGroups(spec)
-    .map((group) => `, ${group}`)
-    .join('')}, q.value`;
+const FIXED_CELLS = FIXED_COLUMNS.map((name) => `q."${name}"`);
+
+/** Builds the cells of a CSV row before they are quoted. */
+function csvCells(spec: UsageSpec, { isExcel }: FileFormat): string[] {
+  const [name = '', ...times] = FIXED_CELLS;
+  const text = (cell: string): string =>
+    isExcel ? `CASE WHEN ${cell} ~ E'${FORMULA_START.source}' THEN '''' || ${cell} ELSE ${cell} END` : cell;
+  return [text(name), ...times, ...csvGroups(spec).map(text), 'q.value'];
 }
 
 /** The values of a dimension are joined by `|`; `|` and `\` in a value are escaped by `\`. No value contains U+0001. */
@@ -34,14 +45,24 @@ function csvGroups(spec: UsageSpec): string[] {
 }
 
 /** Builds the expression of a CSV line as COPY writes it. */
-function csvLine(spec: UsageSpec): string {
-  const columns = ['q."meterApiName"', 'q."bucketStart"', 'q."bucketEnd"', ...csvGroups(spec), 'q.value'];
-  return columns
+function csvLine(spec: UsageSpec, format: FileFormat): string {
+  return csvCells(spec, format)
     .map(
-      (column) =>
-        `CASE WHEN ${column} ~ '[",\\r\\n]' THEN '"' || replace(${column}, '"', '""') || '"' ELSE coalesce(${column}, '') END`,
+      (cell) =>
+        `CASE WHEN ${cell} ~ '["${format.delimiter}\\r\\n]' THEN '"' || replace(${cell}, '"', '""') || '"' ELSE coalesce(${cell}, '') END`,
     )
-    .join(` || ',' || `);
+    .join(` || '${format.delimiter}' || `);
+}
+
+/** VALUE_SEPARATOR as a literal of SQL. */
+const VALUES = "E'\\x03'";
+
+/** Builds the cells of a row that ParquetEncoder reads. */
+function parquetCells(spec: UsageSpec): string[] {
+  const groups = spec.groupBy.map((name, index) =>
+    isElement(name) ? `q.g${index + 1}` : `array_to_string(q.g${index + 1}, ${VALUES})`,
+  );
+  return [...FIXED_CELLS, ...groups, 'q.value'];
 }
 
 function jsonLine(spec: UsageSpec): string {

@@ -1,5 +1,6 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
+import { DECIMAL_SCALE } from './parquet-values.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
 
 /** Incremented if a change breaks existing readers. */
@@ -22,6 +23,8 @@ export interface ManifestObject {
   readonly rows: number;
   readonly bytes: number;
   readonly sha256: string;
+  /** Rows whose value was rounded. Only in Parquet. */
+  readonly roundedRows?: number;
 }
 
 /** Returns the manifest that is written before the first object if the window may have been written before. */
@@ -35,14 +38,27 @@ export function completeManifest(
 ): Buffer {
   return toBytes({
     ...head(run, 'complete'),
-    objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
+    objects: objects.map(({ key, rows, bytes, sha256, roundedRows }) => ({ key, rows, bytes, sha256, roundedRows })),
     totals: {
       objects: objects.length,
       rows: objects.reduce((sum, object) => sum + object.rows, 0),
       bytes: objects.reduce((sum, object) => sum + object.bytes, 0),
+      ...(run.settings.format === 'PARQUET' && { roundedRows: countRoundedRows(objects) }),
     },
     warnings,
   });
+}
+
+function countRoundedRows(objects: readonly ManifestObject[]): number {
+  return objects.reduce((sum, { roundedRows = 0 }) => sum + roundedRows, 0);
+}
+
+/** Returns the warning of a run whose file could not hold all decimals; null if no value was rounded. */
+export function findRoundingWarning(objects: readonly ManifestObject[]): string | null {
+  const rounded = countRoundedRows(objects);
+  if (rounded === 0) return null;
+  const [values, were] = rounded === 1 ? ['1 value', 'was'] : [`${rounded} values`, 'were'];
+  return `${values} had more than ${DECIMAL_SCALE} decimals and ${were} rounded half to even. Export as CSV, JSON or NDJSON to keep all decimals.`;
 }
 
 function head(run: ManifestRun, state: 'rewriting' | 'complete') {

@@ -4,6 +4,7 @@ import { isConflict, isUnavailable } from '../db/failures.ts';
 import { ConflictError, LimitExceededError, MovedError } from '../errors/errors.ts';
 import { bucketPolicy, type BucketPolicyInput } from './bucket-policy.ts';
 import { ObjectStoreError } from './object-store.ts';
+import { ValueTooLargeError } from './parquet-values.ts';
 
 /** @param destination where the run writes, and as which principal: the message of ACCESS_DENIED contains the bucket policy to attach */
 export function toRunFailure(error: unknown, destination: BucketPolicyInput): RunFailure {
@@ -18,6 +19,7 @@ export function toRunFailure(error: unknown, destination: BucketPolicyInput): Ru
   if (error instanceof LimitExceededError || error instanceof ConflictError) {
     return { code: error.code, message: error.message, retryable: false };
   }
+  if (error instanceof ValueTooLargeError) return { code: 'VALUE_TOO_LARGE', message: error.message, retryable: false };
   if (error instanceof MovedError) return { code: 'DATABASE_UNAVAILABLE', message: error.message, retryable: true };
   if (isUnavailable(error) || isConflict(error)) {
     return {

@@ -1,7 +1,5 @@
 import type { Context, Tracer } from '@opentelemetry/api';
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { readEpoch } from '../db/as-of.ts';
 import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
@@ -14,11 +12,13 @@ import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
-import { contentTypeOf, emptyFile, extensionOf, parseExportKey, buildFraming } from './formats.ts';
-import { completeManifest, type ManifestObject, rewritingManifest } from './manifest.ts';
+import { emptyFileOf, memoryOf, openFile } from './export-files.ts';
+import { contentTypeOf, type FileFormat, fileFormatOf, parseExportKey } from './formats.ts';
+import { completeManifest, findRoundingWarning, type ManifestObject, rewritingManifest } from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore, StoreDestination } from './object-store.ts';
 import { splitIntoParts } from './parts.ts';
+import type { BuiltFile } from './text-file.ts';
 import type { ReadReplica } from './read-replica.ts';
 import { buildCopyStatement } from './copy-statement.ts';
 
@@ -60,8 +60,6 @@ export interface ExportAttempt {
   assertLeaseCurrent(): void;
 }
 
-const compress = promisify(gzip);
-
 /** Hashing 1 MiB takes 1 to 2 ms; hashing 64 MiB in one call would block all requests for 100 ms and more. */
 const HASH_BLOCK_BYTES = 1024 * 1024;
 
@@ -91,13 +89,11 @@ export async function writeExport(
   const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
     buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
-  const compressed = run.settings.compression === 'GZIP';
-  const extension = extensionOf(run.settings.format);
+  const format = fileFormatOf(run.settings);
   const folder = folderOf(run.manifestKey);
   const writer = new ObjectWriter(context, run, progress, attempt);
-  // Reserves partBytes for compressed parts too: in the worst case the compressed part is as large as its input.
   const release = await withSpan(tracer, 'wait for memory', {}, traceContext, () =>
-    context.memory.acquire(limits.partBytes, signal),
+    context.memory.acquire(memoryOf(format, limits.partBytes), signal),
   );
   try {
     const reader = await withSpan(
@@ -113,21 +109,21 @@ export async function writeExport(
       );
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
       const copying = new Date();
-      const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, extension)), {
-        framing: buildFraming(extension, spec.groupBy),
+      const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, format)), {
+        openFile: () => openFile(run, format, spec.groupBy, limits.partBytes),
+        crlf: format.isExcel,
         maxBytes: limits.partBytes,
-        compressed,
         onProgress: (rows, bytes) => writer.showProgress(rows, bytes),
       });
       for await (const part of parts) {
         const single = part.last && part.number === 1;
-        const key = objectKey({ folder, window, extension, compressed, part: single ? undefined : part.number });
+        const key = objectKey({ folder, window, ...format, part: single ? undefined : part.number });
         // The COPY span includes the uploads, because rows are read only as fast as S3 accepts parts.
         if (part.last) {
           const attributes = { 'sluice.export.rows': writer.totals.rows + part.rows };
           tracer.startSpan('COPY', { startTime: copying, attributes }, traceContext).end();
         }
-        await writer.putObject(key, part.body, part.rows, part.last);
+        await writer.putObject(key, part, part.last);
       }
     } finally {
       reader.close();
@@ -135,7 +131,9 @@ export async function writeExport(
     if ((await readEpoch(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch)
       throw new MovedError();
     const { keys, owner } = await writer.closeObjects();
-    const overwritten = await overwriteStaleKeys(writer, keys, spec.groupBy);
+    const overwritten = await overwriteStaleKeys(writer, keys, (key) => emptyFileOf(key, run, format, spec.groupBy));
+    const rounded = findRoundingWarning(writer.objects);
+    if (rounded !== null) progress.warnings.push(rounded);
     // The owner is read again if objects were written in between.
     await writer.putManifest(
       completeManifest(run, writer.objects, progress.warnings),
@@ -162,14 +160,12 @@ function storeDestination(bucket: string, settings: JobSettings): StoreDestinati
 async function overwriteStaleKeys(
   writer: ObjectWriter,
   keysWritten: readonly string[],
-  groupBy: readonly string[],
+  emptyFile: (key: string) => Promise<Buffer | null>,
 ): Promise<number> {
   const current = new Set(writer.objects.map((object) => object.key));
   for (const key of keysWritten) {
-    const form = parseExportKey(key);
-    if (current.has(key) || !form) continue;
-    const empty = emptyFile(form.extension, groupBy);
-    await writer.putObject(key, form.compressed ? await compress(empty) : empty, 0);
+    const body = current.has(key) ? null : await emptyFile(key);
+    if (body) await writer.putObject(key, { body, rows: 0, roundedRows: 0 });
   }
   return writer.objects.length - current.size;
 }
@@ -181,12 +177,14 @@ class ObjectWriter {
   readonly #run: LeasedRun;
   readonly #progress: Progress;
   readonly #attempt: ExportAttempt;
+  readonly #format: FileFormat;
 
   constructor(context: ExportContext, run: LeasedRun, progress: Progress, attempt: ExportAttempt) {
     this.#context = context;
     this.#run = run;
     this.#progress = progress;
     this.#attempt = attempt;
+    this.#format = fileFormatOf(run.settings);
   }
 
   /** Updates the progress: the objects written so far, plus the rows and bytes of the current part. */
@@ -196,15 +194,21 @@ class ObjectWriter {
   }
 
   /** @param isLast whether closeObjects() follows, which records that the object was written */
-  async putObject(key: string, body: Buffer, rows: number, isLast = false): Promise<void> {
+  async putObject(key: string, { body, rows, roundedRows }: BuiltFile, isLast = false): Promise<void> {
     const db = this.#context.database.runs;
-    const form = parseExportKey(key);
-    if (!form) throw new Error(`"${key}" is not the key of an export.`);
+    const format = parseExportKey(key, this.#format);
+    if (!format) throw new Error(`"${key}" is not the key of an export.`);
     const sha256 = await computeSha256(body);
-    const object = { key, rows, bytes: body.length, sha256 };
+    const object = {
+      key,
+      rows,
+      bytes: body.length,
+      sha256,
+      ...(this.#format.extension === 'parquet' && { roundedRows: roundedRows ?? 0 }),
+    };
     this.#attempt.signal.throwIfAborted();
     const owner = await planObject(db, this.#run, { ...object, ordinal: this.objects.length + 1 });
-    await this.#put(owner, key, body, contentTypeOf(form.extension, form.compressed), sha256);
+    await this.#put(owner, key, body, contentTypeOf(format), sha256);
     if (!isLast) await markObjectWritten(db, this.#run, key);
     this.objects.push(object);
     this.totals.rows += rows;

@@ -13,7 +13,7 @@ import type { JobSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { usageQuery } from '../usage/query.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
-import { extensionOf } from '../exports/formats.ts';
+import { fileFormatOf } from '../exports/formats.ts';
 import { buildSampleQuery } from '../exports/copy-statement.ts';
 
 export interface CheckContext {
@@ -71,7 +71,7 @@ export async function checkJob(
   await assertCanStore(db, accountId, settings, existing ?? null);
 
   const { window, ...preview } = previewWindow(settings, now);
-  const extension = extensionOf(settings.format);
+  const format = fileFormatOf(settings);
   const { spec, warning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
     const exceeded = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
@@ -83,7 +83,7 @@ export async function checkJob(
     );
     const { rows } =
       exceeded === null
-        ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, extension, SAMPLE_ROWS)))
+        ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, format, SAMPLE_ROWS)))
         : { rows: [] };
     return { spec: planned, warning: exceeded, sample: rows.map(({ line }) => line) };
   });
@@ -117,11 +117,9 @@ export async function checkJob(
 function previewWindow(settings: JobSettings, slot: Date) {
   const window = computeWindow(settings, slot);
   const folder = expandFolder(parseDestination(settings), window.start, settings.timeZone);
-  const extension = extensionOf(settings.format);
-  const compressed = settings.compression === 'GZIP';
   return {
     window,
-    objectKeys: [objectKey({ folder, window, extension, compressed })],
+    objectKeys: [objectKey({ folder, window, ...fileFormatOf(settings) })],
     manifestKey: manifestKey(folder, window),
   };
 }

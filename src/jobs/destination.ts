@@ -17,6 +17,10 @@ export interface DestinationProblem {
 
 export type ObjectExtension = 'csv' | 'json' | 'ndjson' | 'parquet';
 
+export type ObjectCompression = 'NONE' | 'GZIP' | 'ZSTD';
+
+const COMPRESSION_SUFFIXES: Record<ObjectCompression, string> = { NONE: '', GZIP: '.gz', ZSTD: '.zst' };
+
 /** Half-open, whole seconds. */
 export interface KeyWindow {
   readonly start: Date;
@@ -180,7 +184,7 @@ export function findKeyProblem(path: string, jobName: string): DestinationProble
 export function longestKeyBytes(path: string, slug: string): number {
   const window = { start: new Date(0), end: new Date(0) };
   const folder = expandFolder({ path, slug }, window.start, 'UTC');
-  const key = objectKey({ folder, window, extension: 'ndjson', compressed: true, part: MAX_PARTS });
+  const key = objectKey({ folder, window, extension: 'ndjson', compression: 'ZSTD', part: MAX_PARTS });
   return Math.max(Buffer.byteLength(key), Buffer.byteLength(manifestKey(folder, window)));
 }
 
@@ -189,15 +193,17 @@ export interface ObjectKeyParts {
   readonly folder: string;
   readonly window: KeyWindow;
   readonly extension: ObjectExtension;
-  readonly compressed: boolean;
+  /** Adds a suffix, except in Parquet, which compresses its pages. */
+  readonly compression: ObjectCompression;
   /** 1 to 99,999; absent if the export is one object. */
   readonly part?: number | undefined;
 }
 
-/** Returns `<folder>/<start>_<end>[-00001].<ext>[.gz]`. Throws RangeError if the part is out of range. */
+/** Returns `<folder>/<start>_<end>[-00001].<ext>[.gz|.zst]`. Throws RangeError if the part is out of range. */
 export function objectKey(key: ObjectKeyParts): string {
   const part = key.part === undefined ? '' : `-${partDigits(key.part)}`;
-  return `${key.folder}/${stem(key.window)}${part}.${key.extension}${key.compressed ? '.gz' : ''}`;
+  const suffix = key.extension === 'parquet' ? '' : COMPRESSION_SUFFIXES[key.compression];
+  return `${key.folder}/${stem(key.window)}${part}.${key.extension}${suffix}`;
 }
 
 /** `<folder>/_<start>_<end>.manifest.json`: Athena, Spark and DuckDB skip names with an underscore when they read a folder. */

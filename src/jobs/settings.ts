@@ -39,15 +39,21 @@ export const jobFields = {
     description:
       'KMS key of the encryption: key id, key ARN or alias ARN. Only with encryption KMS. If null, S3 uses the key that AWS manages.',
   }),
-  format: z.enum(['JSON', 'CSV', 'NDJSON', 'PARQUET']).meta({ description: 'File format of the objects.' }),
+  format: z.enum(['JSON', 'CSV', 'NDJSON', 'PARQUET']).meta({
+    description:
+      'File format of the objects. In PARQUET, `value` is a DECIMAL(38, 18), rounded half to even, and dimensions are lists.',
+  }),
   compression: optional(z.enum(['NONE', 'GZIP', 'ZSTD']), 'NONE').meta({
-    description: 'Compression of the objects; in Parquet that of the pages. Defaults to none.',
+    description:
+      'Compression of the objects, with the suffix `.gz` or `.zst` in their keys. In Parquet that of the pages, without a suffix. Defaults to NONE.',
   }),
   csvDialect: optional(z.enum(['STANDARD', 'EXCEL']), 'STANDARD').meta({
-    description: 'How CSV is written: for programs, or for spreadsheets. Only with format CSV. Defaults to STANDARD.',
+    description:
+      'Dialect of CSV. STANDARD is RFC 4180 with LF. EXCEL has a UTF-8 byte order mark and CRLF, and an apostrophe before texts that a spreadsheet would execute. Only with format CSV. Defaults to STANDARD.',
   }),
   csvDelimiter: optional(z.enum(['COMMA', 'SEMICOLON']), 'COMMA').meta({
-    description: 'Character between the cells of CSV. Only with format CSV. Defaults to COMMA.',
+    description:
+      'Character between the cells of CSV. Excel opens files with SEMICOLON as columns in most of Europe. Only with format CSV. Defaults to COMMA.',
   }),
   aggregationBucket: usageFields.aggregationBucket,
   timeZone: usageFields.timeZone.meta({

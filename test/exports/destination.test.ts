@@ -264,12 +264,14 @@ describe('object keys', () => {
   const key = { folder: 'exports/eu/daily', window };
 
   it.each([
-    ['csv', false, undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv'],
-    ['csv', true, undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv.gz'],
-    ['json', false, 1, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-00001.json'],
-    ['ndjson', true, 99_999, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-99999.ndjson.gz'],
-  ] as const)('%s, compressed %j, part %j', (extension, compressed, part, expected) => {
-    expect(objectKey({ ...key, extension, compressed, part })).toBe(expected);
+    ['csv', 'NONE', undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv'],
+    ['csv', 'GZIP', undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.csv.gz'],
+    ['json', 'NONE', 1, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-00001.json'],
+    ['json', 'ZSTD', undefined, 'exports/eu/daily/20261114T000000Z_20261115T000000Z.json.zst'],
+    ['ndjson', 'GZIP', 99_999, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-99999.ndjson.gz'],
+    ['parquet', 'ZSTD', 2, 'exports/eu/daily/20261114T000000Z_20261115T000000Z-00002.parquet'],
+  ] as const)('%s, compression %s, part %j', (extension, compression, part, expected) => {
+    expect(objectKey({ ...key, extension, compression, part })).toBe(expected);
   });
 
   it('of manifests begin with an underscore and end with .manifest.json', () => {
@@ -284,11 +286,11 @@ describe('object keys', () => {
   });
 
   it.each([0, -1, 1.5, MAX_PARTS + 1, Number.NaN])('reject the part %j', (part) => {
-    expect(() => objectKey({ ...key, extension: 'csv', compressed: false, part })).toThrow(RangeError);
+    expect(() => objectKey({ ...key, extension: 'csv', compression: 'NONE', part })).toThrow(RangeError);
   });
 
   it('are at most as long as longestKeyBytes, and one is exactly as long', () => {
-    const extensions: ObjectExtension[] = ['csv', 'json', 'ndjson'];
+    const extensions: ObjectExtension[] = ['csv', 'json', 'ndjson', 'parquet'];
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme', maxLength: 20 }),
@@ -297,9 +299,9 @@ describe('object keys', () => {
           const folder = expandFolder({ path, slug }, window.start, 'UTC');
           const lengths = [manifestKey(folder, window)];
           for (const extension of extensions) {
-            for (const compressed of [false, true]) {
+            for (const compression of ['NONE', 'GZIP', 'ZSTD'] as const) {
               for (const part of [undefined, 1, MAX_PARTS]) {
-                lengths.push(objectKey({ folder, window, extension, compressed, part }));
+                lengths.push(objectKey({ folder, window, extension, compression, part }));
               }
             }
           }
@@ -310,17 +312,17 @@ describe('object keys', () => {
   });
 
   it('are at most 1,024 bytes of UTF-8', () => {
-    // "/daily/" and 49 bytes of window, part and extension follow the path.
-    const room = 1024 - '/daily/'.length - 49;
+    // "/daily/" and 50 bytes of window, part and extension follow the path.
+    const room = 1024 - '/daily/'.length - 50;
     expect(longestKeyBytes('x'.repeat(room), 'daily')).toBe(1024);
     expect(findKeyProblem('x'.repeat(room), 'daily')).toBeNull();
     expect(findKeyProblem('x'.repeat(room + 1), 'daily')).toMatchObject({
       code: 'KEY_TOO_LONG',
       message: expect.stringMatching(/1025 bytes.* by 1 bytes/),
     });
-    expect(findKeyProblem('é'.repeat(room / 2), 'daily')).toBeNull();
-    expect(findKeyProblem(`${'é'.repeat(room / 2)}x`, 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
-    expect(findKeyProblem('😀'.repeat(room / 4), 'daily')).toBeNull();
-    expect(findKeyProblem('😀'.repeat(room / 4), 'daily1')).toMatchObject({ code: 'KEY_TOO_LONG' });
+    expect(findKeyProblem('é'.repeat(Math.floor(room / 2)), 'daily')).toBeNull();
+    expect(findKeyProblem('é'.repeat(Math.ceil(room / 2)), 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
+    expect(findKeyProblem('😀'.repeat(Math.floor(room / 4)), 'daily')).toBeNull();
+    expect(findKeyProblem('😀'.repeat(Math.ceil(room / 4)), 'daily')).toMatchObject({ code: 'KEY_TOO_LONG' });
   });
 });

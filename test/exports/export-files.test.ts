@@ -556,12 +556,9 @@ describe.concurrent('times', () => {
 });
 
 test('manifest > contains run, job, settings, window, watermark and objects, but not the email address', async () => {
-  const settings = {
-    meterApiNames: ['values'],
-    format: 'NDJSON',
-    email: 'someone@example.com',
-    description: 'For Ada',
-  };
+  const described = { email: 'someone@example.com', description: 'For Ada' };
+  const settings = { meterApiNames: ['values'], format: 'NDJSON', ...described };
+  const whereAndHow = { region: null, encryption: null, kmsKeyId: null, csvDialect: 'STANDARD', csvDelimiter: 'COMMA' };
   const { run, manifest, jobId, bodies } = await exportOnce(server, settings, SLOT);
   expect(manifest).toEqual({
     version: 1,
@@ -575,6 +572,7 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
       s3Url: 's3://exports/here',
       format: 'NDJSON',
       compression: 'NONE',
+      ...whereAndHow,
       aggregationBucket: 'DAY',
       range: 'ago(7d)',
       bucketOwner: null,
@@ -594,6 +592,7 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
     watermark: { snapshot: expect.stringMatching(/^\d+:\d+:[\d,]*$/), at: expect.any(String) },
     objects: run.objects,
     totals: { objects: 1, rows: 1, bytes: bodies[0]?.length },
+    warnings: [],
   });
   expect([manifest.runId, manifest.jobId]).toEqual([run.id, jobId]);
 });

@@ -1,11 +1,13 @@
 import fc from 'fast-check';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import type { ObjectExtension } from '../../src/jobs/destination.ts';
-import { emptyFile, buildFraming } from '../../src/exports/formats.ts';
+import type { ObjectCompression, ObjectExtension } from '../../src/jobs/destination.ts';
+import { emptyTextFile, buildFraming, type FileFormat } from '../../src/exports/formats.ts';
 import { splitIntoParts } from '../../src/exports/parts.ts';
+import { openTextFile } from '../../src/exports/text-file.ts';
 
 const GROUPS = ['g'];
+const COMPRESSIONS = ['NONE', 'GZIP', 'ZSTD'] as const;
 const CSV_HEADER = 'meterApiName,bucketStart,bucketEnd,g,value\n';
 
 interface File {
@@ -16,9 +18,24 @@ interface File {
 
 interface CutOptions {
   readonly maxBytes: number;
-  readonly compressed?: boolean;
+  readonly compression?: ObjectCompression;
   readonly onProgress?: (rows: number, bytes: number) => void;
 }
+
+const formatOf = (extension: ObjectExtension, compression: ObjectCompression = 'NONE'): FileFormat => ({
+  extension,
+  compression,
+  isExcel: false,
+  delimiter: ',',
+});
+
+const decompress = (bytes: Buffer, compression: ObjectCompression): Buffer =>
+  compression === 'NONE' ? bytes : compression === 'GZIP' ? gunzipSync(bytes) : zstdDecompressSync(bytes);
+
+const opening = (format: FileFormat, groupBy: readonly string[], maxBytes: number) => ({
+  openFile: () => openTextFile(buildFraming(format, groupBy), format.compression, maxBytes),
+  maxBytes,
+});
 
 async function* chunksOf(text: string, cuts: readonly number[]): AsyncGenerator<Buffer> {
   const bytes = Buffer.from(text);
@@ -42,9 +59,7 @@ const cut = async (
 ): Promise<File[]> => {
   const text = lines.map((line) => `${line}\n`).join('');
   const parts = splitIntoParts(chunksOf(text, cuts), {
-    framing: buildFraming(extension, GROUPS),
-    maxBytes: options.maxBytes,
-    compressed: options.compressed ?? false,
+    ...opening(formatOf(extension, options.compression), GROUPS, options.maxBytes),
     ...(options.onProgress && { onProgress: options.onProgress }),
   });
   const files: File[] = [];
@@ -54,7 +69,7 @@ const cut = async (
     if (part.last) lasts += 1;
     else expect(lasts).toBe(0);
     const bytes = Buffer.from(part.body);
-    files.push({ bytes, rows: part.rows, text: (options.compressed ? gunzipSync(bytes) : bytes).toString() });
+    files.push({ bytes, rows: part.rows, text: decompress(bytes, options.compression ?? 'NONE').toString() });
   }
   expect(lasts).toBe(1);
   return files;
@@ -87,12 +102,14 @@ const fileOf = (extension: ObjectExtension, lines: readonly string[]): string =>
 describe('splitIntoParts', () => {
   test('returns one file without rows for no rows', async () => {
     for (const extension of ['csv', 'json', 'ndjson'] as const) {
-      for (const compressed of [false, true]) {
-        const files = await cut(extension, [], { maxBytes: 100, compressed });
+      for (const compression of COMPRESSIONS) {
+        const files = await cut(extension, [], { maxBytes: 100, compression });
         expect(textsOf(files)).toEqual([{ csv: CSV_HEADER, json: '[]', ndjson: '' }[extension]]);
         expect(files[0]?.rows).toBe(0);
-        const empty = emptyFile(extension, GROUPS);
-        expect(files[0]?.bytes.equals(compressed ? gzipSync(empty) : empty)).toBe(true);
+        const empty = emptyTextFile(formatOf(extension), GROUPS);
+        if (compression !== 'ZSTD') {
+          expect(files[0]?.bytes.equals(compression === 'GZIP' ? gzipSync(empty) : empty)).toBe(true);
+        }
       }
     }
   });
@@ -113,13 +130,13 @@ describe('splitIntoParts', () => {
 
   test('gives a row larger than the limit its own file', async () => {
     const long = 'x'.repeat(1000);
-    for (const compressed of [false, true]) {
-      expect(textsOf(await cut('ndjson', ['1', long, '2', '3'], { maxBytes: 10, compressed }, [500]))).toEqual([
+    for (const compression of COMPRESSIONS) {
+      expect(textsOf(await cut('ndjson', ['1', long, '2', '3'], { maxBytes: 10, compression }, [500]))).toEqual([
         '1\n',
         `${long}\n`,
         '2\n3\n',
       ]);
-      expect(textsOf(await cut('json', [long, long], { maxBytes: 10, compressed }, [500, 1500]))).toEqual([
+      expect(textsOf(await cut('json', [long, long], { maxBytes: 10, compression }, [500, 1500]))).toEqual([
         `[${long}]`,
         `[${long}]`,
       ]);
@@ -142,14 +159,14 @@ describe('splitIntoParts', () => {
         fc.constantFrom<ObjectExtension>('csv', 'json', 'ndjson'),
         fc.array(row, { maxLength: 60 }),
         fc.integer({ min: 1, max: 500 }),
-        fc.boolean(),
+        fc.constantFrom(...COMPRESSIONS),
         fc.array(fc.nat(), { maxLength: 40 }),
-        async (extension, lines, maxBytes, compressed, cuts) => {
-          const files = await cut(extension, lines, { maxBytes, compressed }, cuts);
+        async (extension, lines, maxBytes, compression, cuts) => {
+          const files = await cut(extension, lines, { maxBytes, compression }, cuts);
           const expected = expectedParts(extension, lines, maxBytes);
           expect(textsOf(files)).toEqual(expected.map((part) => fileOf(extension, part)));
           expect(files.map(({ rows }) => rows)).toEqual(expected.map((part) => part.length));
-          const whole = await cut(extension, lines, { maxBytes, compressed });
+          const whole = await cut(extension, lines, { maxBytes, compression });
           expect(files.map(({ bytes }) => bytes.toString('hex'))).toEqual(
             whole.map(({ bytes }) => bytes.toString('hex')),
           );
@@ -159,23 +176,26 @@ describe('splitIntoParts', () => {
     );
   });
 
-  test('returns the same compressed parts for any chunks if they are larger than a block of the compressor', async () => {
-    const lines = Array.from({ length: 30_000 }, (_, index) => `row ${index} ${(index * 2_654_435_761) % 997}`);
-    const at = (step: number) => Array.from({ length: Math.ceil(600_000 / step) }, (_, index) => index * step);
-    const options = { maxBytes: 300_000, compressed: true };
-    const [first, ...others] = await Promise.all(
-      [at(65_536), at(1_111), [], at(262_144)].map((cuts) => cut('json', lines, options, cuts)),
-    );
-    expect(first?.map(({ rows }) => rows)).toEqual(expectedParts('json', lines, 300_000).map((part) => part.length));
-    expect(first?.length).toBeGreaterThan(1);
-    for (const other of others)
-      expect(other.every((file, index) => file.bytes.equals(first?.[index]?.bytes as Buffer))).toBe(true);
-    expect(
-      first
-        ?.flatMap(({ text }) => JSON.parse(`[${JSON.stringify(text.slice(1, -1).split(','))}]`) as string[][])
-        .flat(),
-    ).toEqual(lines);
-  });
+  test.each(['GZIP', 'ZSTD'] as const)(
+    'returns the same %s parts for any chunks if they are larger than a block of the compressor',
+    async (compression) => {
+      const lines = Array.from({ length: 30_000 }, (_, index) => `row ${index} ${(index * 2_654_435_761) % 997}`);
+      const at = (step: number) => Array.from({ length: Math.ceil(600_000 / step) }, (_, index) => index * step);
+      const options = { maxBytes: 300_000, compression };
+      const [first, ...others] = await Promise.all(
+        [at(65_536), at(1_111), [], at(262_144)].map((cuts) => cut('json', lines, options, cuts)),
+      );
+      expect(first?.map(({ rows }) => rows)).toEqual(expectedParts('json', lines, 300_000).map((part) => part.length));
+      expect(first?.length).toBeGreaterThan(1);
+      for (const other of others)
+        expect(other.every((file, index) => file.bytes.equals(first?.[index]?.bytes as Buffer))).toBe(true);
+      expect(
+        first
+          ?.flatMap(({ text }) => JSON.parse(`[${JSON.stringify(text.slice(1, -1).split(','))}]`) as string[][])
+          .flat(),
+      ).toEqual(lines);
+    },
+  );
 
   test('reports progress as rows are added', async () => {
     const told: [number, number][] = [];
@@ -192,7 +212,7 @@ describe('splitIntoParts', () => {
       (async function* () {
         yield Buffer.from('1\n2');
       })(),
-      { framing: buildFraming('ndjson', []), maxBytes: 100, compressed: false },
+      opening(formatOf('ndjson'), [], 100),
     );
     await expect(parts.next()).rejects.toThrow('middle of a line');
   });
@@ -207,7 +227,7 @@ describe('splitIntoParts', () => {
         ended = true;
       }
     }
-    const options = { framing: buildFraming('ndjson', []), maxBytes: 2, compressed: true };
+    const options = opening(formatOf('ndjson', 'GZIP'), [], 2);
     const broken = splitIntoParts(rows(), options);
     expect((await broken.next()).value).toMatchObject({ rows: 1, last: false });
     await expect(broken.next()).rejects.toThrow('the rows broke');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findAccount } from '../../src/accounts/accounts.ts';
 import { moveBucketClaim } from '../../src/jobs/bucket-ownership.ts';
@@ -103,17 +103,20 @@ const expectManifestOfBodies = ({ run, manifest, bodies }: Omit<Exported, 'jobId
   expect(run.bytesWritten).toBe(manifest.totals.bytes);
 };
 
+const decompress = (body: Buffer, compression: string): Buffer =>
+  compression === 'NONE' ? body : compression === 'GZIP' ? gunzipSync(body) : zstdDecompressSync(body);
+
 describe.concurrent('export of several parts', () => {
   beforeAll(() => addCustomers('many', 0, 300));
 
-  test.each(['NONE', 'GZIP'])('writes complete files of its format (compression %s)', async (compression) => {
+  test.each(['NONE', 'GZIP', 'ZSTD'])('writes complete files of its format (compression %s)', async (compression) => {
     const settings = { meterApiNames: ['many'], groupBy: ['element'], compression };
+    const suffix = { NONE: '', GZIP: '.gz', ZSTD: '.zst' }[compression];
     const [csv, json, ndjson] = await Promise.all(
       ['CSV', 'JSON', 'NDJSON'].map((format) => exportOnce(server, { ...settings, format }, SLOT)),
     );
     if (!csv || !json || !ndjson) throw new Error('An export is missing.');
-    const textsOf = ({ bodies }: Exported): string[] =>
-      bodies.map((body) => (compression === 'GZIP' ? gunzipSync(body) : body).toString());
+    const textsOf = ({ bodies }: Exported): string[] => bodies.map((body) => decompress(body, compression).toString());
     for (const [one, extension] of [
       [csv, 'csv'],
       [json, 'json'],
@@ -122,10 +125,7 @@ describe.concurrent('export of several parts', () => {
       expectManifestOfBodies(one);
       expect(one.run.rowsWritten).toBe(300);
       expect(one.run.objects.map(({ key }) => key.split('/').at(-1))).toEqual(
-        one.bodies.map(
-          (_, index) =>
-            `${WINDOW}-${String(index + 1).padStart(5, '0')}.${extension}${compression === 'GZIP' ? '.gz' : ''}`,
-        ),
+        one.bodies.map((_, index) => `${WINDOW}-${String(index + 1).padStart(5, '0')}.${extension}${suffix}`),
       );
       const texts = textsOf(one);
       expect(texts.every((text) => Buffer.byteLength(text) <= PART_BYTES)).toBe(true);
@@ -204,12 +204,18 @@ describe.concurrent('rewritten window', () => {
     const { jobId } = await exportOnce(server, settings, SLOT);
     await updateJob(server, jobId, { format: 'NDJSON', compression: 'GZIP' });
     await exportAgain(server, jobId, SLOT);
-    await updateJob(server, jobId, { format: 'JSON', groupBy: null });
+    await updateJob(server, jobId, { format: 'CSV', compression: 'ZSTD' });
+    await exportAgain(server, jobId, SLOT);
+    await updateJob(server, jobId, { format: 'JSON', compression: 'GZIP', groupBy: null });
     const { run, bodies, ...rest } = await exportAgain(server, jobId, SLOT);
     expect(
       run.objects.map(({ key, rows }, index) => {
         const body = bodies[index] as Buffer;
-        return [key.split(WINDOW)[1], rows, String(key.endsWith('.gz') ? gunzipSync(body) : body)];
+        return [
+          key.split(WINDOW)[1],
+          rows,
+          String(decompress(body, key.endsWith('.gz') ? 'GZIP' : key.endsWith('.zst') ? 'ZSTD' : 'NONE')),
+        ];
       }),
     ).toEqual([
       [
@@ -218,8 +224,10 @@ describe.concurrent('rewritten window', () => {
         '[{"meterApiName":"changing","bucketStart":"2026-01-25T00:00:00Z","bucketEnd":"2026-01-26T00:00:00Z","value":40}]',
       ],
       ['-00001.csv', 0, 'meterApiName,bucketStart,bucketEnd,value\n'],
+      ['-00001.csv.zst', 0, 'meterApiName,bucketStart,bucketEnd,value\n'],
       ['-00001.ndjson.gz', 0, ''],
       ['-00002.csv', 0, 'meterApiName,bucketStart,bucketEnd,value\n'],
+      ['-00002.csv.zst', 0, 'meterApiName,bucketStart,bucketEnd,value\n'],
       ['-00002.ndjson.gz', 0, ''],
       ['-00003.ndjson.gz', 0, ''],
     ]);

@@ -14,6 +14,7 @@ import {
   runJob,
   type Settings,
 } from '../support/job-steps.ts';
+import { readParquet } from '../support/parquet.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -109,7 +110,7 @@ const checkAndRun = async (settings: Settings) => {
 const linesOf = (format: string, text: string): string[] => {
   if (format === 'JSON') return text === '[]' ? [] : text.slice(1, -1).split(/(?<=\}),(?=\{)/);
   const lines = text.split('\n').slice(0, -1);
-  return format === 'CSV' ? lines.slice(1) : lines;
+  return format === 'CSV' ? lines.slice(1).map((line) => line.replace(/\r$/, '')) : lines;
 };
 
 type Row = Readonly<Record<string, string | string[] | null>>;
@@ -154,8 +155,36 @@ describe.concurrent('result of checkJob', () => {
     expect(checked.sample).toEqual(linesOf('NDJSON', text).slice(0, 10));
   });
 
-  test.each(['CSV', 'JSON', 'NDJSON'])('has the first ten lines of the %s file as sample', async (format) => {
-    const settings = jobSettings({ ...RICH, format, filter: null });
+  test('has the first ten rows of a PARQUET file as sample, as lines of NDJSON', async () => {
+    const settings = jobSettings({ ...RICH, filter: null, format: 'PARQUET' });
+    const { checked, bodies } = await checkAndRun(settings);
+    const rows = await readParquet(bodies);
+    const instant = (text: unknown): string => new Date(String(text).replace('+00', 'Z')).toISOString();
+    expect(rows.length).toBeGreaterThan(10);
+    expect(
+      checked.sample.map((line) => {
+        const { bucketStart, bucketEnd, value, ...names } = JSON.parse(line) as Record<string, unknown>;
+        return { ...names, bucketStart: instant(bucketStart), bucketEnd: instant(bucketEnd), value };
+      }),
+    ).toEqual(
+      rows.slice(0, 10).map(({ bucketStart, bucketEnd, value, ...names }) => ({
+        ...names,
+        bucketStart: instant(bucketStart),
+        bucketEnd: instant(bucketEnd),
+        value: Number(value),
+      })),
+    );
+  });
+
+  test.each([
+    ['CSV', {}],
+    ['JSON', {}],
+    ['NDJSON', {}],
+    ['CSV', { csvDialect: 'EXCEL' }],
+    ['CSV', { csvDelimiter: 'SEMICOLON' }],
+    ['CSV', { csvDialect: 'EXCEL', csvDelimiter: 'SEMICOLON' }],
+  ])('has the first ten lines of the %s file as sample with %j', async (format, more) => {
+    const settings = jobSettings({ ...RICH, format, filter: null, ...more });
     const { checked, text } = await checkAndRun(settings);
     const lines = linesOf(format, text);
     expect(lines.length).toBeGreaterThan(10);

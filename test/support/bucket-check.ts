@@ -8,8 +8,14 @@ interface ManifestText {
     readonly rows: number;
     readonly bytes: number;
     readonly sha256: string;
+    readonly roundedRows?: number;
   }[];
-  readonly totals?: { readonly objects: number; readonly rows: number; readonly bytes: number };
+  readonly totals?: {
+    readonly objects: number;
+    readonly rows: number;
+    readonly bytes: number;
+    readonly roundedRows?: number;
+  };
 }
 
 function sha256(body: Buffer): string {
@@ -49,7 +55,13 @@ export function brokenPromises(puts: readonly Put[]): string[] {
     const objects = manifest.objects ?? [];
     const sum = (of: (object: (typeof objects)[number]) => number): number =>
       objects.reduce((total, object) => total + of(object), 0);
-    const totals = { objects: objects.length, rows: sum((one) => one.rows), bytes: sum((one) => one.bytes) };
+    const totals = {
+      objects: objects.length,
+      rows: sum((one) => one.rows),
+      bytes: sum((one) => one.bytes),
+      // Only in Parquet.
+      ...(manifest.totals?.roundedRows !== undefined && { roundedRows: sum((one) => one.roundedRows ?? Number.NaN) }),
+    };
     if (JSON.stringify(totals) !== JSON.stringify(manifest.totals))
       problems.push(`put ${put.order}: the totals of ${place} are not those of its objects`);
     complete.set(place, objects);

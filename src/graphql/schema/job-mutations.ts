@@ -175,7 +175,7 @@ function addJobCheck(builder: Builder, refs: Refs, config: JobSettingsTypes['con
       }),
       sample: t.exposeStringList('sample', {
         description:
-          'First rows that a run would write now, as lines of the file without header or brackets. Maximum 10.',
+          'First rows that a run would write now, as lines of the file without header or brackets; in PARQUET as lines of NDJSON. Maximum 10.',
       }),
       warnings: t.exposeStringList('warnings', {
         description: 'Settings that are valid but probably not intended, such as a dimension that no stream has.',
