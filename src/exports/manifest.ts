@@ -30,6 +30,11 @@ export interface ManifestObject {
 /** Returns the manifest that is written before the first object if the window may have been written before. */
 export const rewritingManifest = (run: ManifestRun): Buffer => toBytes({ ...head(run, 'rewriting') });
 
+/** Returns the manifest that is written under the name that it had before. Readers continue with that of `manifestKey`. */
+export function movedManifest(run: ManifestRun & { readonly manifestKey: string }): Buffer {
+  return toBytes({ ...head(run, 'moved'), manifestKey: run.manifestKey });
+}
+
 /** Returns the manifest that is written after the last object. */
 export function completeManifest(
   run: ManifestRun,
@@ -61,7 +66,7 @@ export function findRoundingWarning(objects: readonly ManifestObject[]): string 
   return `${values} had more than ${DECIMAL_SCALE} decimals and ${were} rounded half to even. Export as CSV, JSON or NDJSON to keep all decimals.`;
 }
 
-function head(run: ManifestRun, state: 'rewriting' | 'complete') {
+function head(run: ManifestRun, state: 'rewriting' | 'moved' | 'complete') {
   // Readers of the S3 bucket do not need the email address.
   const { email: _, jobName, timeZone, ...settings } = run.settings;
   return {

@@ -5,16 +5,22 @@ import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
-import { folderOf, objectKey } from '../jobs/destination.ts';
+import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
-import { assertOwnsLease, closeObjects, markObjectWritten, planObject } from '../runs/run-objects.ts';
+import { assertOwnsLease, closeObjects, markObjectWritten, planObject, renameManifests } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { emptyFileOf, memoryOf, openFile } from './export-files.ts';
 import { contentTypeOf, type FileFormat, fileFormatOf, parseExportKey } from './formats.ts';
-import { completeManifest, findRoundingWarning, type ManifestObject, rewritingManifest } from './manifest.ts';
+import {
+  completeManifest,
+  findRoundingWarning,
+  type ManifestObject,
+  movedManifest,
+  rewritingManifest,
+} from './manifest.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { ObjectStore, StoreDestination } from './object-store.ts';
 import { splitIntoParts } from './parts.ts';
@@ -79,10 +85,11 @@ async function computeSha256(body: Buffer): Promise<string> {
  */
 export async function writeExport(
   context: ExportContext,
-  run: LeasedRun,
+  claimed: LeasedRun,
   progress: Progress,
   attempt: ExportAttempt,
 ): Promise<RunTotals> {
+  const run = { ...claimed, manifestKey: manifestNames(claimed.manifestKey).current };
   const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
   const window = { start: run.windowStart, end: run.windowEnd };
@@ -108,6 +115,7 @@ export async function writeExport(
         assertFilledRowsWithinLimit(reader.db, spec, limits.maxFilledRows),
       );
       if (run.rewrites) await writer.putManifest(rewritingManifest(run));
+      if (claimed.manifestKey !== run.manifestKey) await moveManifest(writer, database, run, claimed.manifestKey);
       const copying = new Date();
       const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, format)), {
         openFile: () => openFile(run, format, spec.groupBy, limits.partBytes),
@@ -137,7 +145,7 @@ export async function writeExport(
     // The owner is read again if objects were written in between.
     await writer.putManifest(
       completeManifest(run, writer.objects, progress.warnings),
-      overwritten > 0 ? undefined : owner,
+      overwritten > 0 ? {} : { known: owner },
     );
     return writer.totals;
   } finally {
@@ -156,6 +164,15 @@ function storeDestination(bucket: string, settings: JobSettings): StoreDestinati
   };
 }
 
+/**
+ * Moves the manifest of the window from its former name, before the first object. The names of the runs change last, so that
+ * after a crash the next attempt starts under the name whose manifest was in force.
+ */
+async function moveManifest(writer: ObjectWriter, database: Database, run: LeasedRun, former: string): Promise<void> {
+  if (run.rewrites) await writer.putManifest(movedManifest(run), { key: former });
+  await renameManifests(database.runs, run, former);
+}
+
 /** Overwrites the keys that earlier runs of the window wrote and this run did not, with empty files. Returns their number. */
 async function overwriteStaleKeys(
   writer: ObjectWriter,
@@ -168,6 +185,11 @@ async function overwriteStaleKeys(
     if (body) await writer.putObject(key, { body, rows: 0, roundedRows: 0 });
   }
   return writer.objects.length - current.size;
+}
+
+interface ManifestPut {
+  readonly key?: string;
+  readonly known?: BucketOwner;
 }
 
 class ObjectWriter {
@@ -224,11 +246,11 @@ class ObjectWriter {
   }
 
   /** @param known the owner of the S3 bucket, if it was read immediately before */
-  async putManifest(body: Buffer, known?: BucketOwner): Promise<void> {
+  async putManifest(body: Buffer, { key = this.#run.manifestKey, known }: ManifestPut = {}): Promise<void> {
     this.#attempt.signal.throwIfAborted();
     const sha256 = await computeSha256(body);
     const owner = known ?? (await assertOwnsLease(this.#context.database.runs, this.#run));
-    await this.#put(owner, this.#run.manifestKey, body, 'application/json', sha256);
+    await this.#put(owner, key, body, 'application/json', sha256);
   }
 
   async #put(owner: BucketOwner, key: string, body: Buffer, contentType: string, sha256Hex: string): Promise<void> {

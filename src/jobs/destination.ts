@@ -211,6 +211,16 @@ export function manifestKey(folder: string, window: KeyWindow): string {
   return `${folder}/_${stem(window)}.manifest.json`;
 }
 
+/**
+ * Returns both names of the manifest of a window, from either of them. Versions before the underscore wrote `former`, which a
+ * run that finds the window under it moves to `current`.
+ */
+export function manifestNames(key: string): { readonly current: string; readonly former: string } {
+  const folder = folderOf(key);
+  const name = key.slice(folder.length + 1).replace(/^_/, '');
+  return { current: `${folder}/_${name}`, former: `${folder}/${name}` };
+}
+
 /** Returns the folder of a key. */
 export const folderOf = (key: string): string => key.slice(0, key.lastIndexOf('/'));
 

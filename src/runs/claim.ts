@@ -5,6 +5,7 @@ import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
+import { manifestNames } from '../jobs/destination.ts';
 import { fromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
@@ -35,6 +36,12 @@ async function takeAdvisoryLock(tx: Transaction, name: string): Promise<void> {
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended(${name}::text, 0))`);
 }
 
+/** Locks the window under both names of its manifest, because servers that do not know the current one lock the former. */
+async function lockWindow(tx: Transaction, run: RunRow): Promise<void> {
+  const { current, former } = manifestNames(run.manifestKey);
+  await Promise.all([former, current].map((name) => takeAdvisoryLock(tx, `${run.bucket}/${name}`)));
+}
+
 /** Locks and returns the first waiting run of the job. */
 async function lockNextRun(tx: Transaction, jobId: string): Promise<RunRow | undefined> {
   const [run] = await tx
@@ -52,9 +59,21 @@ async function lockNextRun(tx: Transaction, jobId: string): Promise<RunRow | und
  * destination, and its last object would end up beside the manifest of this run. Claims of one window wait for its lock.
  */
 function windowIsFree(run: RunRow): SQL {
+  const { current, former } = manifestNames(run.manifestKey);
   return sql`NOT EXISTS (
-  SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key = ${run.manifestKey}
+  SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key IN (${current}, ${former})
     AND other.job_id <> ${run.jobId} AND other.lease_token IS NOT NULL)`;
+}
+
+/**
+ * The name under which the run starts: the former name of the manifest while a run that started under it may have written it,
+ * so that this run moves it (write-export.ts); else the current one. All started runs of a window have the same name.
+ */
+function manifestKeyAtStart(run: RunRow): SQL<string> {
+  const { current, former } = manifestNames(run.manifestKey);
+  return sql<string>`CASE WHEN EXISTS (
+    SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key = ${former}
+      AND other.started_at IS NOT NULL) THEN ${former} ELSE ${current} END`;
 }
 
 /**
@@ -62,9 +81,10 @@ function windowIsFree(run: RunRow): SQL {
  * may be of another job that had the destination before, even of another account.
  */
 async function mayHaveBeenWritten(tx: Transaction, run: RunRow): Promise<boolean> {
+  const { current, former } = manifestNames(run.manifestKey);
   // An attempt that was requeued on shutdown is not counted in `attempt`, but it left its rows in run_objects.
   const { rows } = await tx.execute(sql`
-    SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key = ${run.manifestKey}
+    SELECT 1 FROM runs WHERE bucket = ${run.bucket} AND manifest_key IN (${current}, ${former})
       AND id <> ${run.id} AND started_at IS NOT NULL
     UNION ALL SELECT 1 FROM run_objects WHERE run_id = ${run.id} LIMIT 1`);
   return rows.length > 0 || run.attempt > 0;
@@ -108,13 +128,19 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       };
       const starting = tx
         .update(runs)
-        .set({ ...begun, status: statusAfter('START'), leaseUntil: fromNow(leaseMs), change: nextChange })
+        .set({
+          ...begun,
+          status: statusAfter('START'),
+          manifestKey: manifestKeyAtStart(first),
+          leaseUntil: fromNow(leaseMs),
+          change: nextChange,
+        })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
-        .returning({ id: runs.id });
+        .returning({ manifestKey: runs.manifestKey });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and
       // subscribers are notified of an unchanged run, which is harmless.
       const results = Promise.all([
-        takeAdvisoryLock(tx, `${first.bucket}/${first.manifestKey}`),
+        lockWindow(tx, first),
         starting.execute(),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
@@ -131,7 +157,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
     if (!taken.results) return taken;
     const { now, run, results } = taken;
     const [, [started], rewrites] = await results;
-    return started ? { run: { ...run, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
+    return started ? { run: { ...run, ...started, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505, unique_violation: the index allows one leased run per job, even if a claim bypassed the lock.
     if (sqlState(error) === '23505') return null;

@@ -61,6 +61,15 @@ export async function closeObjects(
   return { keys: still.keys, owner: still };
 }
 
+/** Renames the manifest of the window in all its runs, to that of `run`. Throws LeaseLostError. */
+export async function renameManifests(db: Db, run: LeasedRun, former: string): Promise<void> {
+  const { rowCount } = await db.execute(sql`
+    UPDATE runs SET manifest_key = ${run.manifestKey}
+    WHERE bucket = ${run.bucket} AND manifest_key = ${former} AND EXISTS (
+      SELECT 1 FROM runs own WHERE own.id = ${run.id} AND own.lease_token = ${run.leaseToken} AND own.status = 'RUNNING')`);
+  if (rowCount === 0) throw new LeaseLostError();
+}
+
 /** Throws LeaseLostError if this worker no longer owns the run. Returns the owner of the S3 bucket. */
 export async function assertOwnsLease(db: Db, run: LeasedRun): Promise<BucketOwner> {
   const { rows } = await db.execute<{ owner: string | null }>(sql`

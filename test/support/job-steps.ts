@@ -208,7 +208,7 @@ export function endedRunsOf(
 
 export interface Manifest {
   readonly version: number;
-  readonly state: 'complete' | 'rewriting';
+  readonly state: 'complete' | 'rewriting' | 'moved';
   readonly runId: string;
   readonly jobId: string;
   readonly jobName: string;
