@@ -2,6 +2,7 @@
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, type UsageStream } from '../usage/query.ts';
+import { findRangeDrift } from './schedule/range-drift.ts';
 import type { JobSettings } from './settings.ts';
 
 export interface JobWarning {
@@ -50,7 +51,12 @@ export function findWarnings(
   if (settings.email !== null && !canMail) {
     warn('email', 'No email will be sent, because SMTP_URL is not set on the server.');
   }
-  return warnings;
+  return [...warnings, ...findRangeWarnings(settings, window)];
+}
+
+function findRangeWarnings(settings: JobSettings, window: TimeWindow): JobWarning[] {
+  const message = findRangeDrift(settings, window.end);
+  return message === null ? [] : [{ field: 'range', message }];
 }
 
 function quote(streams: readonly UsageStream[]): string {

@@ -73,6 +73,12 @@ describe('calendar ranges', () => {
     });
   });
 
+  test('are recommended by checkJob when the windows of ago(31d) drift', async () => {
+    expect((await check({ ...monthly, range: 'ago(31d)' })).warnings).toEqual([
+      'The windows of ago(31d) contain 1 to 2 whole buckets, depending on the slot. Set range to previous(month).',
+    ]);
+  });
+
   test('are accepted by the REST routes, which return them', async () => {
     const send = (path: string, method: string, body: object): Promise<Response> =>
       fetch(`${server.url}${path}`, { method, headers: { 'x-api-key': server.key }, body: JSON.stringify(body) });

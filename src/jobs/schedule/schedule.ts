@@ -22,7 +22,12 @@ export function findCronProblem(expression: string, timeZone: string, now: Date)
 
 /** Returns the next `count` slots strictly after `after`, sorted. Throws RangeError if the cron is invalid. */
 export function nextSlots(cron: string, timeZone: string, after: Date, count: number): Date[] {
-  return slotsAfter(requireFields(cron), timeZone, after).take(count).toArray();
+  return iterateSlots(cron, timeZone, after).take(count).toArray();
+}
+
+/** Returns the slots strictly after `after`, sorted and computed one by one. Throws RangeError if the cron is invalid. */
+export function iterateSlots(cron: string, timeZone: string, after: Date): IteratorObject<Date> {
+  return slotsAfter(requireFields(cron), timeZone, after);
 }
 
 /**

@@ -106,7 +106,8 @@ function before(at: Date, ago: Ago, timeZone: string): Date {
   return new Date(at.getTime() - toMinutes(ago) * 60_000);
 }
 
-const toMinutes = (ago: Ago): number => ago.amount * MINUTES[ago.unit];
+/** Returns the length of a duration, with 24 hours per day. */
+export const toMinutes = (ago: Ago): number => ago.amount * MINUTES[ago.unit];
 
 function requireAgo(text: string): Ago {
   const ago = parseAgo(text);
