@@ -82,6 +82,7 @@ async function composeEnded(db: Db, run: RunRow): Promise<MailText> {
     bucket: run.bucket,
     objectKeys: objects.map((object) => object.key),
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+    warnings: run.warnings,
     error: run.error,
   });
 }

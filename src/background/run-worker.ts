@@ -142,7 +142,7 @@ async function executeAttempt(
   });
   log.info('run started');
   const begun = performance.now();
-  const progress: Progress = { rows: 0, bytes: 0, warnings: [] };
+  const progress: Progress = { rows: 0, bytes: 0, warnings: [...run.warnings] };
   const heartbeat = startHeartbeat({
     db: options.exports.database.leases,
     run,
@@ -193,6 +193,9 @@ async function executeAttempt(
       },
       'attempt ended',
     );
+    const warnings = progress.warnings.filter((warning) => !run.warnings.includes(warning));
+    // Those that an earlier attempt stored were logged with it.
+    if (end && warnings.length > 0) log.warn({ warnings }, 'the run has warnings');
   } else if (signal.reason instanceof Shutdown) {
     await requeueOnShutdown(db, queue, run);
     log.info({ seconds }, 'run released on shutdown; another worker will resume it');

@@ -74,6 +74,7 @@ export const ISSUE_CODES = {
   NO_STREAMS: 'The list of streams is empty. Use null for all streams.',
   TOO_MANY_STREAMS: 'The job names too many streams.',
   DUPLICATE_STREAM: 'The list names the stream twice.',
+  WARNING: 'With `strict: true`, a warning of checkJob.',
 
   BAD_ACCOUNT_NAME: 'Invalid account name.',
   NO_SCOPES: 'The API key has no scopes. Set at least one.',

@@ -7,6 +7,7 @@ import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';
+import { findRunWarnings } from '../jobs/warnings.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
@@ -48,8 +49,8 @@ export interface ExportLimits {
 export interface Progress {
   rows: number;
   bytes: number;
-  /** Warnings for the owner of the job; stored when the attempt ends, and in the manifest. */
-  readonly warnings: string[];
+  /** Warnings for the owner of the job: at first those of the attempt before. Stored when the attempt ends, and in the manifest. */
+  warnings: string[];
 }
 
 /** The attempt for which an export is written. */
@@ -96,6 +97,7 @@ export async function writeExport(
   const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
     buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
+  progress.warnings = findRunWarnings(run.settings, spec.streams, window).map(({ message }) => message);
   const format = fileFormatOf(run.settings);
   const folder = folderOf(run.manifestKey);
   const writer = new ObjectWriter(context, run, progress, attempt);

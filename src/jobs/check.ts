@@ -1,27 +1,24 @@
 import { sql } from 'drizzle-orm';
 import { readAsOfNow } from '../db/as-of.ts';
-import type { Db } from '../db/client.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
-import { LimitExceededError, NotFoundError } from '../errors/errors.ts';
+import { NotFoundError } from '../errors/errors.ts';
 import { expandFolder, manifestKey, objectKey, parseDestination } from './destination.ts';
 import { assertCanStore, loadJobs } from './jobs.ts';
 import { upcomingSlots } from './schedule/upcoming-slots.ts';
 import { computeWindow } from './schedule/window.ts';
-import { findWarnings } from './warnings.ts';
+import { findTooManyRows, type WarningContext } from './read-warnings.ts';
+import { assertNoWarnings, findWarnings } from './warnings.ts';
 import { type FindRegionProblem, patchSettings } from './settings-schema.ts';
 import type { JobSettings } from './settings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { usageQuery } from '../usage/query.ts';
-import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
+import { buildUsageSpec } from '../usage/usage.ts';
 import { fileFormatOf } from '../exports/formats.ts';
 import { buildSampleQuery } from '../exports/copy-statement.ts';
 
-export interface CheckContext {
-  readonly db: Db;
+export interface CheckContext extends WarningContext {
   readonly clock: Clock;
   readonly findRegionProblem: FindRegionProblem;
-  readonly maxFilledRows: number;
-  readonly canMail: boolean;
 }
 
 /** The window of a slot, with the keys that its run would write as one object. */
@@ -56,12 +53,16 @@ const SAMPLE_ROWS = 10;
 const SHOWN_SLOTS = 5;
 const SHOWN_WINDOWS = 3;
 
-/** Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. */
+/**
+ * Validates like createJob, or like updateJob of the job with this id, and previews a run. Stores nothing. If `strict`, throws
+ * ValidationError with an issue for each warning.
+ */
 export async function checkJob(
-  { db, clock, findRegionProblem, maxFilledRows, canMail }: CheckContext,
+  { db, clock, findRegionProblem, limits, canMail }: CheckContext,
   accountId: bigint,
   settings: JobSettings,
   id: string | null,
+  strict: boolean,
 ): Promise<JobCheck> {
   const now = clock.now();
   const [existing] = id === null ? [] : await loadJobs(db, accountId, [id]);
@@ -72,21 +73,17 @@ export async function checkJob(
 
   const { window, ...preview } = previewWindow(settings, now);
   const format = fileFormatOf(settings);
-  const { spec, warning, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
+  const { spec, tooManyRows, sample } = await readAsOfNow(db, accountId, async (tx, watermark) => {
     const planned = await buildUsageSpec(tx, accountId, settings, window, watermark);
-    const exceeded = await assertFilledRowsWithinLimit(tx, planned, maxFilledRows).then(
-      () => null,
-      (error: unknown) => {
-        if (error instanceof LimitExceededError) return error.message;
-        throw error;
-      },
-    );
+    const exceeded = await findTooManyRows(tx, planned, limits.maxFilledRows);
     const { rows } =
       exceeded === null
         ? await tx.execute<{ line: string }>(sql.raw(buildSampleQuery(planned, format, SAMPLE_ROWS)))
         : { rows: [] };
-    return { spec: planned, warning: exceeded, sample: rows.map(({ line }) => line) };
+    return { spec: planned, tooManyRows: exceeded, sample: rows.map(({ line }) => line) };
   });
+  const warnings = findWarnings(settings, spec.streams, window, { canMail, tooManyRows });
+  if (strict) assertNoWarnings(warnings);
   const query = usageQuery(spec);
   return {
     job: settings,
@@ -107,10 +104,7 @@ export async function checkJob(
     }),
     objectKeys: [...preview.objectKeys, preview.manifestKey],
     sample,
-    warnings: [
-      ...findWarnings(settings, spec.streams, window, canMail).map(({ message }) => message),
-      ...(warning === null ? [] : [warning]),
-    ],
+    warnings: warnings.map(({ message }) => message),
   };
 }
 

@@ -1,36 +1,52 @@
 import { and, eq, inArray, type SQL } from 'drizzle-orm';
-import type { Db, Transaction } from '../db/client.ts';
+import type { Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { assertBucketAvailable } from './bucket-ownership.ts';
 import { parseDestination } from './destination.ts';
-import { assertNameAndDestinationFree, insertJob, type JobRow, lockJob, markJobDeleted, storeJob } from './jobs.ts';
+import {
+  assertNameAndDestinationFree,
+  insertJob,
+  type JobRow,
+  loadJobs,
+  lockJob,
+  markJobDeleted,
+  storeJob,
+} from './jobs.ts';
+import { readWarnings, type WarningContext } from './read-warnings.ts';
 import { type FindRegionProblem, patchSettings } from './settings-schema.ts';
 import type { JobPatch, JobSettings } from './settings.ts';
+import { assertNoWarnings } from './warnings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
 import { notifyRuns } from '../runs/run-notifications.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
 import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
 
-export interface JobContext {
-  readonly db: Db;
+export interface JobContext extends Pick<WarningContext, 'db'> {
   readonly queue: Queue;
   readonly clock: Clock;
   readonly findRegionProblem: FindRegionProblem;
 }
 
-/** Stores the job. An enabled job without a schedule also runs once, immediately. */
+/**
+ * Stores the job with its warnings. An enabled job without a schedule also runs once, immediately. If `strict`, throws
+ * ValidationError with an issue for each warning, and stores nothing.
+ */
 export async function createJob(
-  { db, queue, clock }: JobContext,
+  context: JobContext & WarningContext,
   accountId: bigint,
   settings: JobSettings,
+  strict: boolean,
 ): Promise<JobRow> {
+  const { db, queue, clock } = context;
   const now = clock.now();
+  const warnings = await readWarnings(context, accountId, settings, now);
+  if (strict) assertNoWarnings(warnings);
   return db.transaction(async (tx) => {
-    const job = await insertJob(tx, accountId, settings, now);
+    const job = await insertJob(tx, accountId, settings, warnings, now);
     if (settings.enabled && settings.cron === null && settings.scheduledTimeInSeconds === null) {
       await queueRun(tx, queue, job, 'IMMEDIATE', now, now);
     }
@@ -38,32 +54,56 @@ export async function createJob(
   });
 }
 
-/** Changes the fields of the patch. Queued runs keep the settings with which they were queued. */
+export interface JobUpdate {
+  readonly patch: JobPatch;
+  /** Version that the change is based on; null if any. */
+  readonly version: number | null;
+  readonly strict: boolean;
+}
+
+/**
+ * Changes the fields of the patch, and stores the warnings of the resulting settings. Queued runs keep the settings with which they
+ * were queued. If `strict`, throws ValidationError with an issue for each warning, and stores nothing.
+ */
 export async function updateJob(
-  { db, clock, findRegionProblem }: JobContext,
+  context: JobContext & WarningContext,
   accountId: bigint,
   id: string,
-  version: number | null,
-  patch: JobPatch,
+  { patch, version, strict }: JobUpdate,
 ): Promise<JobRow> {
+  const { db, clock } = context;
   const now = clock.now();
-  const change = db.transaction(async (tx) => {
-    const job = await lockJob(tx, accountId, id);
-    if (version !== null && version !== job.version) {
-      throw new ConflictError(
-        `Version conflict: expected version ${version}, but the current one is ${job.version}. Reload the job and repeat the edit.`,
-      );
-    }
-    const settings = patchSettings(job.settings, patch, { clock, findRegionProblem });
-    await assertNameAndDestinationFree(tx, accountId, settings, job.id);
-    return storeJob(tx, job, settings, now);
-  });
-  return change.catch((error: unknown) => {
-    // 23505: another job took the name or the destination after the check above.
-    if (sqlState(error) === '23505')
-      throw new ConflictError('Another job has just taken the name or the destination. Choose another name or path.');
-    throw error;
-  });
+  for (;;) {
+    const [job] = await loadJobs(db, accountId, [id]);
+    if (!job) throw new NotFoundError('The job does not exist. Check the id.');
+    assertVersion(job, version);
+    const settings = patchSettings(job.settings, patch, context);
+    // Read before the transaction, because they need a watermark, which may need a repair of the ledger.
+    const warnings = await readWarnings(context, accountId, settings, now);
+    if (strict) assertNoWarnings(warnings);
+    const change = db.transaction(async (tx) => {
+      const locked = await lockJob(tx, accountId, id);
+      assertVersion(locked, version);
+      if (locked.version !== job.version) return null;
+      await assertNameAndDestinationFree(tx, accountId, settings, job.id);
+      return storeJob(tx, locked, settings, warnings, now);
+    });
+    const stored = await change.catch((error: unknown) => {
+      // 23505: another job took the name or the destination after the check above.
+      if (sqlState(error) === '23505')
+        throw new ConflictError('Another job has just taken the name or the destination. Choose another name or path.');
+      throw error;
+    });
+    if (stored) return stored;
+    // Another update was stored meanwhile. It is patched again.
+  }
+}
+
+function assertVersion(job: JobRow, version: number | null): void {
+  if (version === null || version === job.version) return;
+  throw new ConflictError(
+    `Version conflict: expected version ${version}, but the current one is ${job.version}. Reload the job and repeat the edit.`,
+  );
 }
 
 /** Deletes the job and cancels its queued and running runs. Their history is kept. */

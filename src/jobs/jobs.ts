@@ -9,6 +9,7 @@ import { assertBucketAvailable } from './bucket-ownership.ts';
 import { formatDestination, parseDestination } from './destination.ts';
 import { nextSlot } from './schedule/upcoming-slots.ts';
 import type { JobSettings } from './settings.ts';
+import type { JobWarning } from './warnings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
 
@@ -66,7 +67,13 @@ export async function assertCanStore(
   }
 }
 
-export async function insertJob(tx: Transaction, accountId: bigint, settings: JobSettings, now: Date): Promise<JobRow> {
+export async function insertJob(
+  tx: Transaction,
+  accountId: bigint,
+  settings: JobSettings,
+  warnings: readonly JobWarning[],
+  now: Date,
+): Promise<JobRow> {
   await assertBucketAvailable(tx, accountId, parseDestination(settings).bucket);
   const [job] = await tx
     .insert(jobs)
@@ -76,6 +83,7 @@ export async function insertJob(tx: Transaction, accountId: bigint, settings: Jo
       name: settings.jobName,
       enabled: settings.enabled,
       settings,
+      warnings: warnings.map(({ message }) => message),
       destination: formatDestination(settings),
       nextRunAt: nextSlot(settings, now),
       createdAt: now,
@@ -105,7 +113,13 @@ export async function lockJob(tx: Transaction, accountId: bigint, id: string): P
   return job;
 }
 
-export async function storeJob(tx: Transaction, job: JobRow, settings: JobSettings, now: Date): Promise<JobRow> {
+export async function storeJob(
+  tx: Transaction,
+  job: JobRow,
+  settings: JobSettings,
+  warnings: readonly JobWarning[],
+  now: Date,
+): Promise<JobRow> {
   const before = job.settings;
   const scheduleChanged =
     before.enabled !== settings.enabled ||
@@ -123,6 +137,7 @@ export async function storeJob(tx: Transaction, job: JobRow, settings: JobSettin
       name: settings.jobName,
       enabled: settings.enabled,
       settings,
+      warnings: warnings.map(({ message }) => message),
       destination,
       version: job.version + 1,
       // A slot that is due and not queued yet remains due unless the schedule changed.

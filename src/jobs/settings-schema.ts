@@ -10,7 +10,15 @@ import { type HasFields, parseInput, type Rules, withRules } from '../validation
 import { findKeyProblem, isDestinationProblem, parseS3Url, parseStoredS3Url } from './destination.ts';
 import { findCronProblem } from './schedule/schedule.ts';
 import { BUCKETS_IN_UNIT, computeWindow, isShorter, parseAgo, parseCalendarRange } from './schedule/window.ts';
-import { isRequired, type JobFields, type JobPatch, type JobSettings, jobShape, toSettings } from './settings.ts';
+import {
+  isRequired,
+  type JobFields,
+  type JobPatch,
+  type JobSettings,
+  jobShape,
+  strictField,
+  toSettings,
+} from './settings.ts';
 
 /** Returns why a job cannot have this region; null if it can. It depends on the store that the server writes to. */
 export type FindRegionProblem = (region: string) => string | null;
@@ -32,8 +40,16 @@ export interface JobRuleOptions extends JobRules {
   readonly spellPath?: (job: JobFields, path: readonly string[]) => readonly string[];
 }
 
+/** The schema of the input of createJob and checkJob: as sent on the one side, checked and with all defaults on the other. */
+export function jobInput(options: JobRuleOptions) {
+  return withJobRules(jobShape.extend({ strict: strictField }), options).transform(({ strict, ...job }) => ({
+    settings: toSettings(job),
+    strict,
+  }));
+}
+
 /** The schema of a job's settings: as sent on the one side, checked and with all defaults on the other. */
-export const jobSettings = (options: JobRuleOptions) => withJobRules(jobShape, options).transform(toSettings);
+const jobSettings = (options: JobRuleOptions) => withJobRules(jobShape, options).transform(toSettings);
 
 /**
  * The settings of a job after a change. Throws ValidationError with all problems. Its one-off time may have passed unless it is

@@ -90,6 +90,12 @@ export const jobFields = {
   rescaleFunction: usageFields.rescaleFunction,
 } as const;
 
+/** A field of the inputs of createJob, updateJob and checkJob. Not a setting: it is not stored. */
+export const strictField = optional(z.boolean(), false).meta({
+  description:
+    'If true, a warning is an issue with the code WARNING, and nothing is stored. This includes warnings whose cause may go away, such as a stream that does not exist yet. Defaults to false.',
+});
+
 const JOB_FIELDS = Object.keys(jobFields) as (keyof typeof jobFields)[];
 
 export const jobShape = z.object(jobFields);

@@ -23,6 +23,7 @@ export interface EndedRun {
   readonly bucket: string;
   readonly objectKeys: readonly string[];
   readonly manifestKey: string | null;
+  readonly warnings: readonly string[];
   readonly error: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
 }
 
@@ -55,6 +56,7 @@ export function composeRunMail(run: EndedRun): MailText {
     `Run:     ${run.runId}`,
     `Attempt: ${run.attempt}`,
     ...(run.status === 'SUCCEEDED' ? successLines(run) : failureLines(run)),
+    ...warningLines(run.warnings),
   ];
   return {
     subject: oneLine(`Sluice: ${run.jobName} ${SUBJECTS[run.status]} (${formatDay(run.windowStart, run.timeZone)})`),
@@ -84,6 +86,10 @@ function failureLines(run: EndedRun): string[] {
       ? 'All attempts failed. Run the job again when the cause is resolved.'
       : 'The run was not retried, because it would fail in the same way. Correct the cause, then run the job again.';
   return [...lines, '', next, 'Later slots of this job are not affected.'];
+}
+
+function warningLines(warnings: readonly string[]): string[] {
+  return warnings.length === 0 ? [] : ['', 'Warnings:', ...listed(warnings.map((warning) => `  ${oneLine(warning)}`))];
 }
 
 /** Composes the mail about all slots of a job that were missed beyond the limit. */

@@ -107,7 +107,12 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   aggregationBucket: 'DAY',
   dimension: 'region',
   s3Url: 'exports/fuzz',
+  // The job has warnings, such as that about its email without SMTP_URL.
+  strict: false,
   bucketOwner: '111122223333',
+  region: 'eu-central-1',
+  // The KMS key requires it.
+  encryption: 'KMS',
   range: 'ago(1d)',
   endTimeOffset: 'ago(1h)',
   scheduledFor: '2026-01-25T00:00:00Z',

@@ -23,6 +23,7 @@ const run: EndedRun = {
   bucket: 'my-bucket',
   objectKeys: ['exports/daily-usage-eu/w-00001.csv', 'exports/daily-usage-eu/w-00002.csv'],
   manifestKey: 'exports/daily-usage-eu/w.manifest.json',
+  warnings: [],
   error: null,
 };
 const accessDenied = { code: 'ACCESS_DENIED', message: 'Attach the bucket policy.', retryable: false };

@@ -33,6 +33,7 @@ export interface RunView {
   readonly bytesWritten: number;
   readonly objects: readonly ObjectView[];
   readonly manifestKey: string | null;
+  readonly warnings: readonly string[];
   readonly error: { readonly code: string; readonly message: string; readonly retryable: boolean } | null;
 }
 
@@ -47,7 +48,7 @@ export interface ObjectView {
 export type Result = { readonly __typename: string } & Readonly<Record<string, unknown>>;
 
 const RUN_FIELDS = `id status trigger jobName job { id } scheduledFor windowStart windowEnd startedAt finishedAt attempt
-  rowsWritten bytesWritten objects { key rows bytes sha256 } manifestKey error { code message retryable }`;
+  rowsWritten bytesWritten objects { key rows bytes sha256 } manifestKey warnings error { code message retryable }`;
 const FAILURE = '... on UserError { code message }';
 const FAILURES = `${FAILURE} ... on ValidationError { issueCount issues { path code message } }`;
 
@@ -106,7 +107,7 @@ function mutate(field: string, input: string, selection: string) {
 
 const JOB_FIELDS = `... on Job { id version jobName description enabled email s3Url format compression aggregationBucket
   timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
-  minimizeFresh rescaleFunction { function coefficient } createdAt updatedAt nextRuns }`;
+  minimizeFresh rescaleFunction { function coefficient } createdAt updatedAt nextRuns warnings }`;
 
 /** Returns the whole result of createJob or updateJob, including errors. */
 export const tryCreateJob = mutate('createJob', 'CreateJobInput', JOB_FIELDS);
@@ -218,6 +219,7 @@ export interface Manifest {
   readonly watermark: { readonly snapshot: string; readonly at: string };
   readonly objects: readonly ObjectView[];
   readonly totals: { readonly objects: number; readonly rows: number; readonly bytes: number };
+  readonly warnings: readonly string[];
 }
 
 export interface Exported {

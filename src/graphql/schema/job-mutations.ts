@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { checkJob, type JobCheck, type WindowPreview } from '../../jobs/check.ts';
 import { createJob, deleteJob, updateJob } from '../../jobs/commands.ts';
-import { jobSettings, type JobRules } from '../../jobs/settings-schema.ts';
+import { jobInput, type JobRules } from '../../jobs/settings-schema.ts';
 import type { JobPatch } from '../../jobs/settings.ts';
 import type { Builder } from './builder.ts';
 import { accountOf } from './context.ts';
@@ -29,13 +29,14 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
       args: {
         input: t
           .arg({ type: settings.create, required: true, description: 'Settings of the new job.' })
-          .validate(jobSettings(rules)),
+          .validate(jobInput(rules)),
       },
       errors: {
         types: [ValidationError, ConflictError],
         union: { name: 'CreateJobResult', description: 'Created job, or the reason why none was created.' },
       },
-      resolve: (_, { input }, context) => createJob(context.services, accountOf(context), input),
+      resolve: (_, { input: { settings: job, strict } }, context) =>
+        createJob(context.services, accountOf(context), job, strict),
     }),
     updateJob: t.field({
       type: refs.job,
@@ -53,8 +54,12 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'UpdateJobResult', description: 'Changed job, or the reason why it was not changed.' },
       },
-      resolve: (_, { input: { id, version, ...patch } }, context) =>
-        updateJob(context.services, accountOf(context), parseGlobalId('Job', id), version ?? null, patch as JobPatch),
+      resolve: (_, { input: { id, version, strict, ...patch } }, context) =>
+        updateJob(context.services, accountOf(context), parseGlobalId('Job', id), {
+          patch: patch as JobPatch,
+          version: version ?? null,
+          strict: strict ?? false,
+        }),
     }),
     deleteJob: t.field({
       type: deletedJob,
@@ -89,19 +94,22 @@ export function addJobMutations(builder: Builder, refs: Refs, settings: JobSetti
         types: [ValidationError, NotFoundError, ConflictError],
         union: { name: 'CheckJobResult', description: 'Preview of the job, or the reason why it would be rejected.' },
       },
-      resolve: (_, { input, id }, context) => {
-        const { maxFilledRows } = context.services.limits;
-        const existing = id == null ? null : parseGlobalId('Job', id);
-        return checkJob({ ...context.services, maxFilledRows }, accountOf(context), input, existing);
-      },
+      resolve: (_, { input, id }, context) =>
+        checkJob(
+          context.services,
+          accountOf(context),
+          input.settings,
+          id == null ? null : parseGlobalId('Job', id),
+          input.strict,
+        ),
     }),
   }));
 }
 
 /** An existing job may keep a one-off time that has passed; whether it has this one is checked when the job is read. */
 function checkJobArguments(rules: JobRules) {
-  const created = jobSettings(rules);
-  const edited = jobSettings({ ...rules, mayHavePassed: () => true, mayHaveBraces: () => true });
+  const created = jobInput(rules);
+  const edited = jobInput({ ...rules, mayHavePassed: () => true, mayHaveBraces: () => true });
   return z.object({ id: z.string().nullish(), input: z.unknown() }).transform(({ id, input }, context) => {
     const parsed = (id == null ? created : edited).safeParse(input);
     if (parsed.success) return { id, input: parsed.data };

@@ -1,5 +1,5 @@
 import type { InputFieldRef, InputType, InterfaceRef, OutputType } from '@pothos/core';
-import { defaultOf, jobFields, type JobSettings, readSetting } from '../../jobs/settings.ts';
+import { defaultOf, jobFields, type JobSettings, readSetting, strictField } from '../../jobs/settings.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import type { ExtendedTypes } from './connections.ts';
@@ -95,8 +95,8 @@ export function addJobSettings(builder: Builder, refs: Refs) {
 
   const create = builder.inputType('CreateJobInput', {
     description: 'Settings of an export job.',
-    fields: (t) =>
-      forEachField((field): InputFieldRef<ExtendedTypes, unknown> => {
+    fields: (t) => ({
+      ...forEachField((field): InputFieldRef<ExtendedTypes, unknown> => {
         const value = defaultOf(field);
         return t.field({
           type: types[field].input as Input,
@@ -105,6 +105,8 @@ export function addJobSettings(builder: Builder, refs: Refs) {
           ...(value != null && { defaultValue: value }),
         });
       }),
+      strict: t.boolean({ required: true, defaultValue: false, description: descriptionOf(strictField) }),
+    }),
   });
   const update = builder.inputType('UpdateJobInput', {
     description:
@@ -118,6 +120,7 @@ export function addJobSettings(builder: Builder, refs: Refs) {
       ...forEachField((field): InputFieldRef<ExtendedTypes, unknown> =>
         t.field({ type: types[field].input as Input, description: descriptionOf(jobFields[field]) }),
       ),
+      strict: t.boolean({ description: descriptionOf(strictField) }),
     }),
   });
   const config: InterfaceRef<ExtendedTypes, HasSettings> = builder.interfaceRef<HasSettings>('JobConfig').implement({

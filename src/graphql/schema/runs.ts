@@ -120,7 +120,7 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
       }),
       warnings: t.exposeStringList('warnings', {
         description:
-          'Warnings about the export, such as a dimension that no stream has. Stored when an attempt ends, and in the manifest.',
+          'Warnings about the export, such as a dimension that no stream has. Stored when an attempt ends, and in the manifest. Empty before the first attempt.',
       }),
       error: t.expose('error', {
         type: error,

@@ -34,10 +34,10 @@ function rulesOf({ services: { clock, findRegionProblem } }: Call): JobRules {
 async function replaceJob(
   call: Call,
   id: string,
-  { patch, version }: Awaited<ReturnType<typeof readReplacement>>,
+  { patch, version = null, strict }: Awaited<ReturnType<typeof readReplacement>>,
 ): Promise<Reply> {
   const { services } = call;
-  const job = await withoutInput(updateJob(services, call.principal.accountId, id, version ?? null, patch));
+  const job = await withoutInput(updateJob(services, call.principal.accountId, id, { patch, version, strict }));
   return { body: answerJob(call, job) };
 }
 
@@ -96,8 +96,8 @@ export const jobRoutes: readonly Route[] = [
     failures: REFUSED,
     handle: async (call) => {
       const { services } = call;
-      const { settings } = readJob(newJobSchema, await call.readJson(), rulesOf(call));
-      const job = await createJob(services, call.principal.accountId, settings);
+      const { settings, strict } = readJob(newJobSchema, await call.readJson(), rulesOf(call));
+      const job = await withoutInput(createJob(services, call.principal.accountId, settings, strict));
       return { body: answerJob(call, job) };
     },
   },
@@ -129,14 +129,12 @@ export const jobRoutes: readonly Route[] = [
     success: { status: 200, description: 'The result of the check.', schema: answeredCheck },
     failures: { ...REFUSED, ...MISSING },
     handle: async (call) => {
-      const { db, limits, canMail } = call.services;
-      const rules = rulesOf(call);
+      const { services, principal } = call;
       const body: unknown = await call.readJson();
       const isEdit = () => typeof body === 'object' && body !== null && 'id' in body && body.id !== null;
-      const job = readJob(checkedJobSchema, body, { ...rules, mayHavePassed: isEdit, mayHaveBraces: isEdit });
-      const context = { db, ...rules, canMail, maxFilledRows: limits.maxFilledRows };
+      const job = readJob(checkedJobSchema, body, { ...rulesOf(call), mayHavePassed: isEdit, mayHaveBraces: isEdit });
       const id = job.id == null ? null : parseGlobalId('Job', job.id);
-      const check = await withoutInput(checkJob(context, call.principal.accountId, job.settings, id));
+      const check = await withoutInput(checkJob(services, principal.accountId, job.settings, id, job.strict));
       return { body: formatCheck(check) };
     },
   },

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
 import { type JobRuleOptions, withJobRules } from '../../jobs/settings-schema.ts';
-import { type JobFields, jobFields, type JobSettings, toSettings } from '../../jobs/settings.ts';
+import { type JobFields, jobFields, type JobSettings, strictField, toSettings } from '../../jobs/settings.ts';
 import { addIssue, descriptionOf, optional, parseInput } from '../../validation/zod-issues.ts';
 import { decimal, DIMENSIONS_DOCUMENT, readDimensions, word } from './shapes.ts';
 
@@ -21,7 +21,7 @@ const rescaleFunction = z.strictObject({
   coefficient: decimal.meta({ description: 'Factor by which the sums are multiplied. Maximum 38 digits.' }),
 });
 
-/** The fields of a job, with lower-case words and an object as filter. */
+/** The fields of a job, with lower-case words and an object as filter, and `strict`. */
 const fields = {
   ...jobFields,
   format: word(jobFields.format.options, 'lower').meta({ description: descriptionOf(jobFields.format) }),
@@ -42,6 +42,7 @@ const fields = {
   }),
   filter: optional(filter, null).meta({ description: descriptionOf(jobFields.filter) }),
   rescaleFunction: optional(rescaleFunction, null).meta({ description: descriptionOf(jobFields.rescaleFunction) }),
+  strict: strictField,
 } as const;
 
 const ignored = z.unknown().optional().meta({ description: 'Read-only. Ignored in requests.' });
