@@ -1,7 +1,9 @@
 import { createAuthenticator } from '../accounts/authenticate.ts';
 import { createIntakeRate } from '../accounts/intake-rate.ts';
 import { bucketWriter } from '../config/config.ts';
+import { withMetrics } from '../exports/object-store-metrics.ts';
 import { findRegionProblem } from '../exports/regions.ts';
+import { createDestinationTests } from '../exports/test-destination.ts';
 import type { KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import type { Services } from '../graphql/schema/context.ts';
 import { createGraphQLServer } from '../graphql/server.ts';
@@ -60,6 +62,7 @@ export function createApi(resources: AppResources, parts: ApiParts) {
     anonymousMs: config.anonymousSeconds * 1000,
     slowRequests,
   });
+  const writer = bucketWriter(config);
   const services: Services & RestServices = {
     database,
     queue,
@@ -90,7 +93,14 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       if (looksUpFewKeys(receipt.operation)) keyHasher.enqueue(receipt.stream);
     },
     canMail: resources.mail !== null,
-    writer: bucketWriter(config),
+    writer,
+    destinationTests: createDestinationTests({
+      acrossAccounts: database.acrossAccounts,
+      store: withMetrics(resources.store, metrics.objectPut),
+      writer,
+      clock,
+      log,
+    }),
   };
   const withinTime = createTimeLimit({
     limitMs: config.requestTimeoutMs,

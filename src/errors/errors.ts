@@ -3,7 +3,13 @@ import type { IssueCode } from './issue-codes.ts';
 import { truncate } from '../lib/truncate.ts';
 
 /** Stable codes of expected failures, the same in GraphQL, REST and the log. */
-export type ErrorCode = 'VALIDATION_FAILED' | 'NOT_FOUND' | 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'LIMIT_EXCEEDED';
+export type ErrorCode =
+  | 'VALIDATION_FAILED'
+  | 'NOT_FOUND'
+  | 'CONFLICT'
+  | 'IDEMPOTENCY_MISMATCH'
+  | 'LIMIT_EXCEEDED'
+  | 'DESTINATION_REFUSED';
 
 /** One problem in an input. The path starts at the argument. */
 export interface Issue {
@@ -67,6 +73,21 @@ export class LimitExceededError extends UserError {
     super(message);
     this.limit = limit;
     this.actual = actual;
+  }
+}
+
+/** A test of a destination failed. The message is the one that a run would have. */
+export class DestinationError extends UserError {
+  readonly code = 'DESTINATION_REFUSED';
+  /** Code of the error that a run would have, such as ACCESS_DENIED. */
+  readonly reason: string;
+  /** The policy to attach, as JSON text. */
+  readonly bucketPolicy: string;
+
+  constructor(message: string, reason: string, bucketPolicy: string) {
+    super(message);
+    this.reason = reason;
+    this.bucketPolicy = bucketPolicy;
   }
 }
 

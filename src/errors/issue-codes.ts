@@ -59,6 +59,7 @@ export const ISSUE_CODES = {
   KEY_TOO_LONG: 'The object keys would exceed the maximum length that S3 allows.',
   BAD_BUCKET_OWNER: 'Not an AWS account id of 12 digits.',
   BAD_REGION: 'Not the name of a region.',
+  ONE_OF: 'Exactly one of two fields must be set, or a field is only allowed with the other one.',
   KMS_ONLY: 'The KMS key requires the encryption KMS.',
   BAD_KMS_KEY: 'Not a key id, a key ARN or an alias ARN of AWS KMS.',
   CSV_ONLY: 'The setting requires the format CSV.',

@@ -156,7 +156,7 @@ export async function writeExport(
 }
 
 /** Returns where and how the objects of a job are written. */
-function storeDestination(bucket: string, settings: JobSettings): StoreDestination {
+export function storeDestination(bucket: string, settings: JobSettings): StoreDestination {
   return {
     bucket,
     bucketOwner: readSetting(settings, 'bucketOwner'),

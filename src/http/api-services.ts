@@ -1,6 +1,7 @@
 import type { Queue } from '../db/queue.ts';
 import type { IntakeRate } from '../accounts/intake-rate.ts';
 import type { Database } from '../db/client.ts';
+import type { DestinationTests } from '../exports/test-destination.ts';
 import type { FindRegionProblem } from '../jobs/settings-schema.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { GroupCommit } from '../streams/group-commit/group-commit.ts';
@@ -26,6 +27,7 @@ export interface ApiServices {
     readonly maxFilledRows: number;
     readonly maxPage: number;
   };
+  readonly destinationTests: DestinationTests;
   /** Whether the operator configured a mail server. */
   readonly canMail: boolean;
 }

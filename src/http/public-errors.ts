@@ -40,6 +40,7 @@ const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
   CONFLICT: 409,
   IDEMPOTENCY_MISMATCH: 409,
   LIMIT_EXCEEDED: 413,
+  DESTINATION_REFUSED: 409,
 };
 
 /**

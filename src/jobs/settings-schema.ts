@@ -179,7 +179,7 @@ const KMS_KEY = /^[\x21-\x7e]{1,2048}$/;
 /** How objects are written to an S3 bucket: the fields that a job and a test of a destination have in common. */
 type StoreOptions = Pick<JobFields, 'bucketOwner' | 'region' | 'encryption' | 'kmsKeyId'>;
 
-function validateStoreOptions(
+export function validateStoreOptions(
   job: StoreOptions,
   has: HasFields<StoreOptions>,
   findRegionProblem: FindRegionProblem,

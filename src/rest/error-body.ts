@@ -9,6 +9,9 @@ export interface Failure {
   readonly issues?: readonly Issue[];
   readonly issueCount?: number;
   readonly errorId?: string;
+  /** Set with bucketPolicy by a DestinationError only. */
+  readonly reason?: string;
+  readonly bucketPolicy?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -24,11 +27,27 @@ export const errorSchema = z
         .meta({ description: 'Problems of the input. At most the first 100.' }),
       issueCount: z.int().optional().meta({ description: 'Total number of problems.' }),
       errorId: z.string().optional().meta({ description: 'Id under which the log contains the cause.' }),
+      reason: z
+        .string()
+        .optional()
+        .meta({ description: 'With DESTINATION_REFUSED: error code that a run would have, such as ACCESS_DENIED.' }),
+      bucketPolicy: z
+        .string()
+        .optional()
+        .meta({ description: 'With DESTINATION_REFUSED: bucket policy to attach, as JSON text.' }),
     }),
   })
   .meta({ id: 'Error' });
 
-export function formatError({ code, message, issues = [], issueCount, errorId }: Failure): z.input<typeof errorSchema> {
+export function formatError({
+  code,
+  message,
+  issues = [],
+  issueCount,
+  errorId,
+  reason,
+  bucketPolicy,
+}: Failure): z.input<typeof errorSchema> {
   return {
     error: {
       code,
@@ -36,6 +55,8 @@ export function formatError({ code, message, issues = [], issueCount, errorId }:
       issues: issues.map((issue) => ({ path: [...issue.path], code: issue.code, message: issue.message })),
       ...(issueCount !== undefined && { issueCount }),
       ...(errorId !== undefined && { errorId }),
+      ...(reason !== undefined && { reason }),
+      ...(bucketPolicy !== undefined && { bucketPolicy }),
     },
   };
 }

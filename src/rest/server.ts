@@ -1,7 +1,7 @@
 import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
-import { NotFoundError, ValidationError } from '../errors/errors.ts';
+import { DestinationError, NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { ToPublicError } from '../http/public-errors.ts';
 import { formatChallenge, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
@@ -207,6 +207,7 @@ function toFailure(error: unknown, family: Family, toPublicError: ToPublicError)
     status: error instanceof NotFoundError && family === 'telemetry' ? 400 : status,
     code,
     message,
+    ...(error instanceof DestinationError && { reason: error.reason, bucketPolicy: error.bucketPolicy }),
     ...(error instanceof ValidationError && { issues: error.issues, issueCount: error.issueCount }),
     ...(errorId !== undefined && { errorId }),
     ...(retryAfterSeconds !== undefined && { headers: { 'Retry-After': String(retryAfterSeconds) } }),

@@ -131,6 +131,7 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
   },
   'Mutation.checkJob': { allowed: JOBBERS, args: (account) => ({ input: newJob(account), id: account.ids.Job }) },
   'Mutation.runJob': { allowed: JOBBERS, args: ({ ids }) => ({ input: { jobId: ids.Job } }) },
+  'Mutation.testDestination': { allowed: JOBBERS, args: ({ ids }) => ({ input: { jobId: ids.Job } }) },
   'Mutation.cancelRun': {
     allowed: JOBBERS,
     args: async (account, server) => ({ id: await makeRun(account, server) }),

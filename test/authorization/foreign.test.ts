@@ -51,6 +51,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'Mutation.checkJob(id)': NOT_FOUND,
   'Mutation.runJob(input.jobId)': NOT_FOUND,
   'Mutation.cancelRun(id)': NOT_FOUND,
+  'Mutation.testDestination(input.jobId)': NOT_FOUND,
   'Mutation.revokeApiKey(id)': NOT_FOUND,
   'Subscription.runUpdated(runId)': 'NOT_FOUND',
   'Subscription.runUpdated(jobId)': 'NOT_FOUND',

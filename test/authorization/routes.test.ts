@@ -130,6 +130,7 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
   replaceJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200, body: newJob },
   deleteJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 204 },
   runJob: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200 },
+  testDestination: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200 },
   listRuns: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
   getRun: { family: 'jobs', allowed: READERS, names: 'run', status: 200 },
 };

@@ -123,7 +123,16 @@ const RIGHT: Readonly<Record<string, unknown>> = {
 /** Placeholder for the id of a job, which is known later. */
 const JOB_ID = 'the id of a job';
 /** Arguments that exclude others. */
-const LEFT_OUT = new Set(['last', 'before', 'scheduledTimeInSeconds', 'first', 'after', 'idempotencyKey', 'version']);
+const LEFT_OUT = new Set([
+  'TestDestinationInput.jobId',
+  'last',
+  'before',
+  'scheduledTimeInSeconds',
+  'first',
+  'after',
+  'idempotencyKey',
+  'version',
+]);
 
 interface Leaf {
   readonly path: readonly (string | number)[];
@@ -138,7 +147,7 @@ const build = (type: GraphQLInputType, name: string, path: Leaf['path'], leaves:
     return Object.fromEntries(
       Object.values(nullable.getFields()).flatMap((field) => {
         const value = build(field.type, field.name, [...path, field.name], leaves);
-        return LEFT_OUT.has(field.name) ? [] : [[field.name, value]];
+        return LEFT_OUT.has(field.name) || LEFT_OUT.has(`${nullable.name}.${field.name}`) ? [] : [[field.name, value]];
       }),
     );
   }

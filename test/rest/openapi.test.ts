@@ -144,6 +144,7 @@ const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
   replaceJob: async () => ({ parameters: { id: await newJob() }, body: job({ rescaleFunction: null, filter: null }) }),
   deleteJob: async () => ({ parameters: { id: await newJob() } }),
   runJob: async () => ({ parameters: { id: await newJob() }, body: { scheduledFor: '2026-01-26T00:00:00Z' } }),
+  testDestination: async () => ({ parameters: { id: await newJob() } }),
   listRuns: async () => {
     const id = await newJob();
     await ask(server, `POST /jobs/${id}/run`);

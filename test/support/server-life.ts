@@ -118,6 +118,9 @@ async function exportRuns(server: TestServer): Promise<void> {
   await exportOnce(server, { ...EXPORT, jobName: 'filled', sparse: false, compression: 'GZIP' }, SLOT);
   await updateJob(server, jobId, { description: 'changed' });
   await endedRun(server, await runJob(server, jobId, SLOT));
+  await server.graphql(`mutation ($input: TestDestinationInput!) { testDestination(input: $input) { __typename } }`, {
+    input: { jobId },
+  });
   await runsOf(server, jobId);
   await renewLease(server);
   const due = await createJob(server, { jobName: 'due', enabled: true, cron: '* * * * *', s3Url: 'exports/b' });
@@ -216,7 +219,7 @@ async function operate(server: TestServer): Promise<void> {
 /** Names of the commands that were run, such as `bucket move`. */
 export const commandsRun = new Set<string>();
 
-const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'ingest']);
+const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'ingest', 'destination test']);
 
 /** Lists the operator's commands by name. */
 export function operatorCommands(): string[] {

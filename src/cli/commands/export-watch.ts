@@ -4,6 +4,7 @@ import { listenForStopSignals } from '../../process/shutdown-signals.ts';
 import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
+import { findJob } from '../find-job.ts';
 import { createRunProgress, hasEnded, type WatchedRun } from '../output/run-progress.ts';
 
 export interface WatchFlags extends EndpointOptions {
@@ -122,35 +123,4 @@ async function findRun(
     onData: ({ runUpdated }: { runUpdated: { id: string } }) => runUpdated.id,
     onReconnect: () => terminal.message('Connection lost. Reconnecting ...'),
   });
-}
-
-interface FoundJob {
-  readonly id: string;
-  readonly jobName: string;
-  readonly nextRuns: readonly string[];
-}
-
-interface JobPage {
-  readonly jobs: {
-    readonly edges: readonly { readonly node: FoundJob }[];
-    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string };
-  };
-}
-
-async function findJob(client: GraphQLClient, jobName: string): Promise<FoundJob> {
-  for (let after: string | null = null; ;) {
-    const { jobs }: JobPage = await client.request<JobPage>(
-      `query ($search: String, $after: String) {
-        jobs(first: 100, search: $search, after: $after) {
-          edges { node { id jobName nextRuns(first: 1) } }
-          pageInfo { hasNextPage endCursor }
-        }
-      }`,
-      { search: jobName, after },
-    );
-    const found = jobs.edges.find(({ node }) => node.jobName === jobName);
-    if (found) return found.node;
-    if (!jobs.pageInfo.hasNextPage) throw new CommandError(`Job "${jobName}" does not exist.`);
-    after = jobs.pageInfo.endCursor;
-  }
 }

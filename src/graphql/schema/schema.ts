@@ -4,6 +4,7 @@ import type { JobRules } from '../../jobs/settings-schema.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
+import { addDestinationTest } from './destination-test.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
 import { declareRefs } from './refs.ts';
@@ -38,6 +39,7 @@ export function createSchema({ rules = ANY_REGION, ...options }: SchemaOptions =
   addUsage(builder, refs);
   addJobs(builder, refs, rules);
   addRuns(builder, refs, rules.clock);
+  addDestinationTest(builder, refs, rules);
   addAccounts(builder, refs);
   removeDraftIntrospection();
   return builder.toSchema({ directives: selectPublishedDirectives() });

@@ -1,5 +1,6 @@
 import {
   ConflictError,
+  DestinationError,
   type Issue,
   LimitExceededError,
   NotFoundError,
@@ -23,6 +24,7 @@ export function addUserErrors(builder: Builder): void {
       },
       IDEMPOTENCY_MISMATCH: { description: 'The idempotency key was used by an earlier request with other content.' },
       LIMIT_EXCEEDED: { description: 'The request exceeds a limit.' },
+      DESTINATION_REFUSED: { description: 'The store refused an object for the destination.' },
     },
   });
   const userError = builder.interfaceRef<UserError>('UserError').implement({
@@ -64,6 +66,19 @@ export function addUserErrors(builder: Builder): void {
     name: 'ConflictError',
     description: 'The request conflicts with stored data. Nothing was changed.',
     interfaces: [userError],
+  });
+  builder.objectType(DestinationError, {
+    name: 'DestinationError',
+    description: 'The store refused the object that tests a destination, or could not be reached.',
+    interfaces: [userError],
+    fields: (t) => ({
+      reason: t.exposeString('reason', {
+        description: 'Error code that a run would have, such as ACCESS_DENIED, NO_SUCH_BUCKET or WRONG_REGION.',
+      }),
+      bucketPolicy: t.exposeString('bucketPolicy', {
+        description: 'Bucket policy that the owner of the bucket attaches, as JSON text.',
+      }),
+    }),
   });
   builder.objectType(LimitExceededError, {
     name: 'LimitExceededError',

@@ -20,6 +20,10 @@ async function formatRuns(call: Call, runs: readonly RunRow[]) {
   return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
 }
 
+const answeredTest = z
+  .object({ key: z.string().meta({ description: 'Object key that was written. The object can be deleted.' }) })
+  .meta({ id: 'DestinationTest' });
+
 const manualRunSchema = (clock: Clock) => z.strictObject({ scheduledFor: slotInput(clock) }).meta({ id: 'ManualRun' });
 
 export const runRoutes: readonly Route[] = [
@@ -37,6 +41,30 @@ export const runRoutes: readonly Route[] = [
       const { scheduledFor } = parseInput(manualRunSchema(call.services.clock), (await call.readJson()) ?? {});
       const run = await runJob(call.services, call.principal.accountId, jobIdOf(call), scheduledFor);
       return { body: formatRun(run, []) };
+    },
+  },
+  {
+    method: 'post',
+    path: '/jobs/{id}/test',
+    family: 'jobs',
+    operationId: 'testDestination',
+    summary: 'Test the destination of a job by writing one object, as a run would',
+    description:
+      'Writes `_sluice-destination-test.json` below the path of the job, with its placeholders replaced for the current window. If the store refuses it, the response is 409 with the error that a run would have and the bucket policy to attach.',
+    scope: 'JOBS',
+    success: { status: 200, description: 'The key of the object that was written.', schema: answeredTest },
+    failures: { ...MISSING, 409: 'The store refused the object, or the S3 bucket belongs to another account.' },
+    handle: async (call) => {
+      const input = {
+        jobId: jobIdOf(call),
+        s3Url: null,
+        bucketOwner: null,
+        region: null,
+        encryption: null,
+        kmsKeyId: null,
+      };
+      const { db, destinationTests } = call.services;
+      return { body: await destinationTests.run(db, call.principal.accountId, input, call.ended()) };
     },
   },
   {

@@ -1,0 +1,71 @@
+import { createGraphQLClient } from '../../api-client/graphql-client.ts';
+import { decodeGlobalId } from '../../lib/global-ids.ts';
+import { listenForStopSignals } from '../../process/shutdown-signals.ts';
+import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
+import type { ClientContext } from '../command-context.ts';
+import { CommandError } from '../command-error.ts';
+import { findJob } from '../find-job.ts';
+
+export interface DestinationTestFlags extends EndpointOptions {
+  readonly job?: string;
+  readonly bucketOwner?: string;
+  readonly region?: string;
+  readonly encryption?: string;
+  readonly kmsKeyId?: string;
+}
+
+type Result =
+  | { readonly __typename: 'DestinationTest'; readonly key: string }
+  | {
+      readonly __typename: 'DestinationError';
+      readonly reason: string;
+      readonly message: string;
+      readonly bucketPolicy: string;
+    }
+  | { readonly __typename: string; readonly message: string };
+
+const MUTATION = `mutation ($input: TestDestinationInput!) {
+  testDestination(input: $input) {
+    __typename
+    ... on DestinationTest { key }
+    ... on UserError { message }
+    ... on DestinationError { reason bucketPolicy }
+  }
+}`;
+
+/** Writes a test object to the destination of a job or to the given one. Calls `onBroken` if the store refused it. */
+export async function testDestinationCommand(
+  context: ClientContext,
+  s3Url: string | undefined,
+  flags: DestinationTestFlags,
+): Promise<void> {
+  const { job, bucketOwner, region, encryption, kmsKeyId } = flags;
+  if ((s3Url === undefined) === (job === undefined)) {
+    throw new CommandError('Specify a destination: its s3Url, or --job with the name or id of a job.');
+  }
+  await withEndpoint(flags, context.env, async (endpoint) => {
+    const { signal } = listenForStopSignals();
+    const client = createGraphQLClient({ ...endpoint, signal });
+    try {
+      const isId = job !== undefined && decodeGlobalId(job)?.type === 'Job';
+      const jobId = job === undefined || isId ? job : (await findJob(client, job)).id;
+      const input = { jobId, s3Url, bucketOwner, region, encryption: encryption?.toUpperCase(), kmsKeyId };
+      const { testDestination } = await client.request<{ testDestination: Result }>(MUTATION, { input });
+      report(context, testDestination);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      context.onInterrupted();
+    }
+  });
+}
+
+/** Prints the policy to standard output if it is what has to change, so that it can be redirected to a file. */
+function report({ terminal, onBroken }: ClientContext, result: Result): void {
+  if ('key' in result) return terminal.print(`Wrote ${result.key}. Runs can write to this destination.\n`);
+  if (!('reason' in result)) throw new CommandError(result.message);
+  const { reason, message, bucketPolicy } = result;
+  const isDenied = reason === 'ACCESS_DENIED';
+  terminal.message(`${reason}: ${isDenied ? message.replace(/ The policy to attach: .*/s, '') : message}`);
+  if (isDenied) terminal.print(`${bucketPolicy}\n`);
+  onBroken();
+}

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createJob } from '../support/job-steps.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
+import { runSluice } from '../support/sluice-process.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+function command(...args: string[]) {
+  return runSluice('cli', ['destination', 'test', ...args], { SLUICE_URL: server.url, API_KEY: server.key });
+}
+
+test('destination test > prints the key for an s3Url, a job name and a job id', async () => {
+  const jobId = await createJob(server, { jobName: 'Nightly', s3Url: 'exports/{job}' });
+  const written = (key: string) => ({
+    code: 0,
+    stdout: `Wrote ${key}. Runs can write to this destination.\n`,
+    stderr: '',
+  });
+  expect(await command('s3://exports/a', '--encryption', 'kms', '--kms-key-id', 'alias/a')).toMatchObject(
+    written('a/_sluice-destination-test.json'),
+  );
+  expect(server.s3.puts.at(-1)?.headers['x-amz-server-side-encryption-aws-kms-key-id']).toBe('alias/a');
+  for (const job of ['Nightly', jobId]) {
+    expect(await command('--job', job)).toMatchObject(written('nightly/_sluice-destination-test.json'));
+  }
+});
+
+test('destination test > prints the error and the policy, and exits with 1, when the store refuses the object', async () => {
+  server.s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
+  const { code, stdout, stderr } = await command('exports/a');
+  server.s3.setFault(undefined);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^ACCESS_DENIED: Sluice is not allowed to write to the bucket exports\./);
+  expect(stderr).not.toContain('The policy to attach');
+  expect(JSON.parse(stdout)).toMatchObject({ Statement: [{ Resource: 'arn:aws:s3:::exports/a/*' }] });
+  expect(await command('no-such-bucket')).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^NO_SUCH_BUCKET: /),
+  });
+});
+
+test.each([
+  [[], 'Specify a destination'],
+  [['exports', '--job', 'Nightly'], 'Specify a destination'],
+  [['--job', 'Missing'], 'Job "Missing" does not exist.'],
+  [['Exports'], 'A bucket name contains only lower-case'],
+  [['exports', '--encryption', 'aws'], 'aes256, kms'],
+])('destination test %j > fails with "%s"', async (args, message) => {
+  const { code, stderr } = await command(...args);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain(message);
+});
