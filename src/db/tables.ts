@@ -275,8 +275,16 @@ export const jobs = pgTable(
     name: text('name').notNull(),
     enabled: boolean('enabled').notNull(),
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
-    /** S3 bucket/path/slug. Each belongs to one job of a deployment. */
+    /** S3 bucket and folder, with placeholders of dates. Jobs of a deployment have no key in common. */
     destination: text('destination').notNull(),
+    /** The destination with 0 for each digit, also of placeholders. Equal for destinations that can have a key in common. */
+    destinationMask: text('destination_mask')
+      .notNull()
+      .generatedAlwaysAs(sql`destination_mask(destination)`),
+    /** The destination with 0 for each digit outside of placeholders. */
+    destinationShape: text('destination_shape')
+      .notNull()
+      .generatedAlwaysAs(sql`destination_shape(destination)`),
     /** Warnings of the last check of the settings, as sentences for the owner of the job. */
     warnings: text('warnings')
       .array()
@@ -296,6 +304,9 @@ export const jobs = pgTable(
       .where(sql`deleted_at IS NULL`),
     uniqueIndex('jobs_live_destination')
       .on(table.destination)
+      .where(sql`deleted_at IS NULL`),
+    index('jobs_live_mask')
+      .on(table.destinationMask, table.destinationShape)
       .where(sql`deleted_at IS NULL`),
     index('jobs_due')
       .on(table.nextRunAt)

@@ -14,7 +14,7 @@ import type { JobWarning } from './warnings.ts';
 export type JobRow = typeof jobs.$inferSelect;
 
 /**
- * Throws ConflictError if another live job has the name, or the same S3 bucket, path and slug. The message does not reveal
+ * Throws ConflictError if another live job has the name, or a destination with a key in common. The message does not reveal
  * whether that job belongs to another account.
  */
 export async function assertNameAndDestinationFree(
@@ -40,6 +40,8 @@ export async function assertNameAndDestinationFree(
  * write to it: a retry of such a run would overwrite windows of the new job with older figures. Runs of a deleted job are not
  * retried, and the next claim of their window waits for one that is still being written.
  *
+ * Also throws ConflictError if a job with which the destination collides through placeholders was created concurrently.
+ *
  * Call this after the statement that inserts the destination into the unique index: that statement waits for a job that is
  * about to leave the destination, and only after that are all its queued runs visible.
  */
@@ -51,7 +53,7 @@ async function assertNoPendingRuns(db: Executor, settings: JobSettings, exceptId
 }
 
 const DESTINATION_TAKEN =
-  'Another job writes to the same S3 bucket, path and slug (the job name in lower case with hyphens). Change the path or the name.';
+  'Another job writes to the same S3 bucket, path and slug (the job name in lower case with hyphens), or does so for some window because of placeholders. Change the path or the name.';
 
 /** Throws ConflictError if the settings cannot be stored: because of the name, the destination, the S3 bucket or pending runs. */
 export async function assertCanStore(
