@@ -3,8 +3,10 @@ import type { ClientContext } from './command-context.ts';
 import type { DestinationTestFlags } from './commands/destination.ts';
 import type { WatchFlags } from './commands/export-watch.ts';
 import type { IngestFlags } from './commands/ingest.ts';
+import type { JobCreateFlags } from './commands/job-create.ts';
 import type { UsageFlags } from './commands/usage.ts';
 import { INPUT_FORMATS, ROLES } from './ingest/csv-records.ts';
+import { createJobOptions } from './job-flags.ts';
 import {
   appendValue,
   parseAgoRange,
@@ -81,6 +83,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     .action(async (s3Url: string | undefined, flags: DestinationTestFlags) =>
       (await import('./commands/destination.ts')).testDestinationCommand(context, s3Url, flags),
     );
+  addJobCommands(program, context);
   addEndpointOptions(program.command('ingest'))
     .description(
       'Send records from a file or standard input: NDJSON or CSV, also compressed with gzip. If you run it again with the same input, no record counts twice',
@@ -145,6 +148,20 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     .action(async (file: string, flags: IngestFlags) =>
       (await import('./commands/ingest.ts')).ingestCommand(context, file, flags),
     );
+}
+
+function addJobCommands(program: Command, context: ClientContext): void {
+  const create = program.command('job').description('Manage export jobs').command('create');
+  addEndpointOptions(create)
+    .description(
+      'Create an export job from flags, a file or both; a flag replaces the field of the file. Warnings are written to standard error',
+    )
+    .option('-f, --file <file>', 'JSON object with the fields of CreateJobInput in GraphQL, or - for standard input')
+    .option('--json', 'print the job as JSON, with its warnings');
+  for (const option of createJobOptions()) create.addOption(option);
+  create.action(async (flags: JobCreateFlags) =>
+    (await import('./commands/job-create.ts')).createJobCommand(context, flags),
+  );
 }
 
 function addEndpointOptions(command: Command): Command {

@@ -84,6 +84,19 @@ describe('export watch', () => {
     expect(stderr).toMatch(/^FAILED after 1 attempt: ACCESS_DENIED: .*PutObject/);
   });
 
+  test('prints the warnings of the run to standard error', async () => {
+    await addRecords(working, 's', 'DAILY', [
+      { timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' },
+    ]);
+    const jobId = await createJob(working, { jobName: 'warned', groupBy: ['elements'] });
+    await runJob(working, jobId, '2026-01-28T02:00:00Z');
+    const { code, stderr } = await runSluice('cli', ['export', 'watch', '--job', 'warned'], settingsOf(working));
+    expect([code, stderr]).toEqual([
+      0,
+      'Warning: None of the streams has the dimension "elements". Did you mean "element"?\n',
+    ]);
+  });
+
   test.runIf(process.platform === 'linux')(
     'draws a bar in a terminal from the rows of the last successful run, within the width of the terminal',
     async () => {

@@ -219,7 +219,7 @@ async function operate(server: TestServer): Promise<void> {
 /** Names of the commands that were run, such as `bucket move`. */
 export const commandsRun = new Set<string>();
 
-const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'ingest', 'destination test']);
+const CLIENT_COMMANDS = new Set(['usage', 'export watch', 'job create', 'ingest', 'destination test']);
 
 /** Lists the operator's commands by name. */
 export function operatorCommands(): string[] {

@@ -18,6 +18,7 @@ export interface WatchedRun {
   readonly windowStart: string;
   readonly windowEnd: string;
   readonly objects: readonly { readonly key: string }[];
+  readonly warnings: readonly string[];
   readonly error: { readonly code: string; readonly message: string } | null;
   /** Null if the job was deleted. */
   readonly job: { readonly id: string; readonly s3Url: string } | null;
@@ -82,6 +83,7 @@ export function createRunProgress({ terminal, expectedRows, now }: RunProgressOp
     },
     showEnd: (run) => {
       bar.clear();
+      for (const warning of run.warnings) terminal.message(`Warning: ${replaceControlCharacters(warning)}`);
       if (run.status === 'SUCCEEDED') {
         print(terminal.isInteractive ? formatStyledSuccess(run, terminal) : formatSuccess(run));
         if (run.manifestKey !== null) print(`Manifest: ${formatManifestUrl(run, run.manifestKey)}`);
