@@ -1,6 +1,18 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createJob, exportOnce, issuesOf, jobSettings, type Result, type Settings } from '../support/job-steps.ts';
+import {
+  addRecords,
+  createJob,
+  exportOnce,
+  issuesOf,
+  jobSettings,
+  type Result,
+  type Settings,
+} from '../support/job-steps.ts';
 import { innerId, querySql, tryCreateJob, tryUpdateJob, exportAgain } from '../support/job-steps.ts';
+import { queryDuckDb } from '../support/parquet.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { ask } from '../rest/requests.ts';
 
@@ -51,6 +63,54 @@ test('placeholders in s3Url > are replaced by the slug and the start of the wind
     manifestKey: `${folder}/_20261101T040000Z_20261102T050000Z.manifest.json`,
   });
   expect(manifest.state).toBe('complete');
+});
+
+test('partitions of Parquet files > are read by DuckDB as one table without the manifests, with the sum of usage', async () => {
+  await addRecords(
+    server,
+    'lake',
+    'DAILY',
+    [1, 2, 3].flatMap((day) =>
+      ['a', 'b'].map((elementName, index) => ({
+        timestamp: `2026-02-0${day}T00:00:00Z`,
+        elementName,
+        value: `${day * 10 + index}.25`,
+      })),
+    ),
+  );
+  const settings = { format: 'PARQUET', range: 'ago(1d)', meterApiNames: ['lake'], groupBy: ['element'] };
+  const { jobId } = await exportOnce(
+    server,
+    jobSettings({ ...settings, jobName: 'Lake', s3Url: `exports/lake/{job}/${PARTITIONS}` }),
+    '2026-02-02T00:00:00Z',
+  );
+  await exportAgain(server, jobId, '2026-02-03T00:00:00Z');
+  await exportAgain(server, jobId, '2026-02-04T00:00:00Z');
+  // Written again, as a reader would find it.
+  await exportAgain(server, jobId, '2026-02-03T00:00:00Z');
+  const { usage } = await server.graphql<{ usage: { series: readonly { total: string }[] } }>(`{
+    usage(input: {from: "2026-02-01T00:00:00Z", to: "2026-02-04T00:00:00Z", aggregationBucket: DAY, meterApiNames: ["lake"]}) {
+      ... on Usage { series { total } } } }`);
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-lake-'));
+  try {
+    for (const { key, body } of server.s3.objects().filter((object) => object.key.startsWith('lake/'))) {
+      await mkdir(join(folder, dirname(key)), { recursive: true });
+      await writeFile(join(folder, key), body);
+    }
+    const rows = await queryDuckDb(`
+      SELECT year, month, day, count(*)::int AS rows, sum(value)::decimal(38, 2)::text AS total
+      FROM read_parquet('${folder}/**/*.parquet', hive_partitioning = true, hive_types_autocast = false)
+      GROUP BY ALL ORDER BY day`);
+    const partition = { year: '2026', month: '02', rows: 2 };
+    expect(rows).toEqual([
+      { ...partition, day: '01', total: '21.50' },
+      { ...partition, day: '02', total: '41.50' },
+      { ...partition, day: '03', total: '61.50' },
+    ]);
+    expect(usage.series).toEqual([{ total: '124.5' }]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 describe('nextWindows of checkJob', () => {

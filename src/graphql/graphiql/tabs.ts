@@ -168,6 +168,7 @@ mutation CheckJob($job: CreateJobInput!) {
         parameters
       }
       nextRuns
+      nextWindows { windowStart manifestKey }
       objectKeys
       sample
       warnings
@@ -372,6 +373,9 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
           cron: '0 2 * * *',
           ...USAGE_DEFAULTS,
           compression: 'NONE',
+          csvDialect: 'STANDARD',
+          csvDelimiter: 'COMMA',
+          strict: false,
           enabled: true,
           minimizeFresh: true,
         },
