@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bucketPolicy } from '../../src/exports/bucket-policy.ts';
+import type { S3Destination, S3Failure } from '../../src/exports/s3-explanations.ts';
 import { explainS3Failure } from '../../src/exports/s3-failures.ts';
 import { computeWindow } from '../../src/jobs/schedule/window.ts';
 import { ROOT } from '../support/source-files.ts';
@@ -44,6 +45,44 @@ test('docs/how-to/write-only-access.md > troubleshooting shows how the message o
     { s3Code: 'PermanentRedirect', status: 301, bucketRegion: 'us-west-2' },
     { s3Code: 'InvalidAccessKeyId', status: 403, bucketRegion: undefined },
   ].map((failure) => explainS3Failure({ ...failure, systemCode: undefined }, place));
+  expect(said.map(({ code, retryable }) => [code, retryable])).toEqual(rows.map(([code]) => [code, false]));
+  for (const [index, [, begins = '-']] of rows.entries()) {
+    expect(said[index]?.message.startsWith(begins), begins).toBe(true);
+  }
+});
+
+type SaidFailure = Partial<S3Failure> &
+  Pick<S3Failure, 's3Code' | 'status'> & { readonly sent?: Partial<S3Destination> };
+type PageFailures = [page: string, place: S3Destination, failures: SaidFailure[]];
+
+test.each<PageFailures>([
+  [
+    'encrypted-bucket.md',
+    { bucket: 'finance-bucket', bucketOwner: null, region: 'eu-central-1', encryption: 'KMS' },
+    [
+      { s3Code: 'AccessDenied', status: 403, cause: 'EXPLICIT_DENY' },
+      { s3Code: 'AccessDenied', status: 403, cause: 'KMS' },
+      { s3Code: 'KMS.DisabledException', status: 400 },
+      { s3Code: 'InvalidRequest', status: 400, cause: 'ENCRYPTION', sent: { encryption: null } },
+      { s3Code: 'NotImplemented', status: 501, cause: 'ENCRYPTION' },
+    ],
+  ],
+  [
+    'other-stores.md',
+    { bucket: 'usage-exports', bucketOwner: null, region: 'auto' },
+    [
+      { s3Code: 'InvalidArgument', status: 400, cause: 'ACL' },
+      { s3Code: '', status: 400 },
+      { s3Code: 'InvalidRequest', status: 400, cause: 'CHECKSUM', sent: { sendsChecksum: false } },
+      { s3Code: 'PermanentRedirect', status: 301 },
+      { s3Code: 'UserProjectMissing', status: 400 },
+    ],
+  ],
+])('docs/how-to/%s > troubleshooting shows how the message of each error begins', async (page, place, failures) => {
+  const rows = tableOf(await read(page), 'code');
+  const said = failures.map(({ sent, ...failure }) =>
+    explainS3Failure({ systemCode: undefined, bucketRegion: undefined, ...failure }, { ...place, ...sent }),
+  );
   expect(said.map(({ code, retryable }) => [code, retryable])).toEqual(rows.map(([code]) => [code, false]));
   for (const [index, [, begins = '-']] of rows.entries()) {
     expect(said[index]?.message.startsWith(begins), begins).toBe(true);

@@ -153,7 +153,7 @@ describe('operations of GraphiQL', () => {
       ['ReadUsage', 'ReadRecords', 'ListStreams'],
       ['CheckJob', 'CreateJob', 'ListJobs', 'RunJob'],
       ['FollowRuns', 'ListRuns'],
-      ['ListKeys', 'CreateKey', 'RevokeKey', 'BucketPolicy'],
+      ['ListKeys', 'CreateKey', 'RevokeKey', 'BucketPolicy', 'TestDestination'],
     ]);
   });
 

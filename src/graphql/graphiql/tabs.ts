@@ -315,6 +315,17 @@ mutation RevokeKey($keyId: ID!) {
 query BucketPolicy {
   bucketPolicy(s3Url: "s3://exports/compute")
 }
+
+# Writes one object to the bucket, as a run would.
+mutation TestDestination {
+  testDestination(
+    input: { s3Url: "s3://exports/compute" }
+  ) {
+    ... on DestinationTest { key }
+    ... on UserError { code message }
+    ... on DestinationError { reason bucketPolicy }
+  }
+}
 `;
 
 /** The pages in docs/ use other names, because readers run both on one server. */
