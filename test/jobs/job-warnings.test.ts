@@ -18,6 +18,7 @@ import {
   tryUpdateJob,
   updateJob,
 } from '../support/job-steps.ts';
+import { withClient } from '../support/postgres-admin.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { ask, type RestFailure } from '../rest/requests.ts';
 
@@ -147,6 +148,20 @@ describe('warnings of a job', () => {
     } finally {
       await filled.stop();
     }
+  });
+
+  test('leave out the limit of rows when the count does not end', async () => {
+    const input = jobSettings({ sparse: false, groupBy: ['regoin'] });
+    const created = await withClient(server.database.url, async (client) => {
+      await client.query('BEGIN');
+      await client.query('LOCK TABLE records IN ACCESS EXCLUSIVE MODE');
+      try {
+        return await tryCreateJob(server, input);
+      } finally {
+        await client.query('ROLLBACK');
+      }
+    });
+    expect(created['warnings']).toEqual([REGOIN]);
   });
 
   test('name five of 1,000 streams and of 40 dimensions, and 100 characters of a name', async () => {
