@@ -6,7 +6,7 @@ import { jobs } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { assertBucketAvailable } from './bucket-ownership.ts';
-import { formatDestination, parseDestination } from './destination.ts';
+import { type Destination, formatDestination, parseDestination } from './destination.ts';
 import { nextSlot } from './schedule/upcoming-slots.ts';
 import type { JobSettings } from './settings.ts';
 import type { JobWarning } from './warnings.ts';
@@ -168,6 +168,25 @@ export async function loadJobs(db: Executor, accountId: bigint, ids: readonly st
     .select()
     .from(jobs)
     .where(and(eq(jobs.accountId, accountId), inArray(jobs.id, wanted), isNull(jobs.deletedAt)));
+}
+
+/** Returns whether a job of the account writes to this destination with the encryption KMS. */
+export async function hasKmsJob(db: Db, accountId: bigint, { bucket, path }: Destination): Promise<boolean> {
+  const place = path === '' ? bucket : `${bucket}/${path}`;
+  const spellings = [place, `${place}/`, `s3://${place}`, `s3://${place}/`];
+  const found = await db
+    .select({ id: jobs.id })
+    .from(jobs)
+    .where(
+      and(
+        eq(jobs.accountId, accountId),
+        isNull(jobs.deletedAt),
+        eq(sql`${jobs.settings} ->> 'encryption'`, 'KMS'),
+        inArray(sql`${jobs.settings} ->> 's3Url'`, spellings),
+      ),
+    )
+    .limit(1);
+  return found.length > 0;
 }
 
 export interface JobListArguments extends PageArguments {

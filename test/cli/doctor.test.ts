@@ -241,9 +241,12 @@ describe('doctor', () => {
         DATABASE_URL: database.url,
         AWS_ENDPOINT_URL_S3: collector.url,
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${collector.url}/elsewhere`,
+        S3_ACL: 'none',
         ...AWS,
       });
-      expect(there.lines.at(-3)).toMatch(/^s3 +ok +credentials found .*; 127\.0\.0\.1:\d+ responds$/);
+      expect(there.lines.at(-3)).toMatch(
+        /^s3 +ok +credentials found .*; S3_ACL=none, S3_CHECKSUM=sha256; 127\.0\.0\.1:\d+ responds$/,
+      );
       expect(there.lines.at(-1)).toMatch(
         /^traces +warn +the collector \S+ responds with 404 to a POST of JSON to \/elsewhere/,
       );

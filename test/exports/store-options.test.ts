@@ -112,6 +112,22 @@ describe('job with encryption', () => {
     }
   });
 
+  test('with KMS > the policy of its s3Url mentions kms:GenerateDataKey in every spelling, for its account only', async () => {
+    const server = await start();
+    await createJob(server, { s3Url: 's3://exports/{job}/{yyyy}', encryption: 'KMS' });
+    await createJob(server, { s3Url: 'exports/plain', encryption: 'AES256' });
+    const other = await server.createKey('other', ['READ']);
+    const query = 'query ($s3Url: String!) { bucketPolicy(s3Url: $s3Url) }';
+    const mentions = async (s3Url: string, key?: string): Promise<boolean> => {
+      const { bucketPolicy } = await server.graphql<{ bucketPolicy: string }>(query, { s3Url }, key);
+      return bucketPolicy.includes('kms:GenerateDataKey');
+    };
+    expect(await mentions('exports/{job}/{yyyy}/')).toBe(true);
+    expect(await mentions('s3://exports/{job}/{yyyy}')).toBe(true);
+    expect(await mentions('s3://exports/{job}/{yyyy}', other)).toBe(false);
+    expect(await mentions('exports/plain')).toBe(false);
+  });
+
   test('with KMS > a denied run mentions kms:GenerateDataKey in its message and in the policy', async () => {
     s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
     const { error } = await runOnce(await start(), { encryption: 'KMS' });

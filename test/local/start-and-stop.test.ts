@@ -117,7 +117,11 @@ describe('log of a start', () => {
         database: { host: hostname, port: Number(port), database: pathname.slice(1) },
         migrationsApplied: 0,
       }),
-      expect.objectContaining({ msg: 'server started', role: 'api' }),
+      expect.objectContaining({
+        msg: 'server started',
+        role: 'api',
+        s3: { region: 'us-east-1', acl: 'bucket-owner-full-control', checksum: 'sha256' },
+      }),
     ]);
     if (password !== '') expect(valid).not.toContain(password);
 

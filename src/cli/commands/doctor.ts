@@ -124,7 +124,9 @@ const DESCRIPTIONS: Record<CommandDatabase['origin'], (address: DatabaseAddress)
 
 async function checkS3(config: Config): Promise<CheckResult> {
   if (config.databaseUrl === null) return ok('local mode has its own store');
-  if (config.role === 'api') return ok('ROLE=api writes no exports; testDestination needs credentials here too');
+  const sent = `S3_ACL=${config.s3Acl}, S3_CHECKSUM=${config.s3Checksum}`;
+  if (config.role === 'api')
+    return ok(`ROLE=api writes no exports; testDestination needs credentials here too; ${sent}`);
   // Imported here because loading the SDK takes a quarter of a second.
   const { canResolveS3Credentials } = await import('../../exports/s3-credentials.ts');
   if (!(await canResolveS3Credentials(config.awsRegion))) {
@@ -132,7 +134,6 @@ async function checkS3(config: Config): Promise<CheckResult> {
       'no credentials, so exports fail: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role',
     );
   }
-  const sent = `S3_ACL=${config.s3Acl}, S3_CHECKSUM=${config.s3Checksum}`;
   const found = `credentials found (not tested); region ${config.awsRegion}; ${sent}`;
   if (config.s3Endpoint === null) return ok(found);
   const store = await checkStore(config.s3Endpoint);

@@ -5,12 +5,14 @@ import { isScope, type Scope } from '../../accounts/scopes.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { bucketPolicy } from '../../exports/bucket-policy.ts';
 import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
+import { hasKmsJob } from '../../jobs/jobs.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
 import type { Builder } from './builder.ts';
 import { type ExtendedTypes, defineForwardArgs, toConnection } from './connections.ts';
 import { accountOf, limitPage } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { GLOBAL_ID } from './descriptions.ts';
+import { ONE_STATEMENT } from './field-costs.ts';
 import type { Refs } from './refs.ts';
 
 const ADMIN = { anyOf: ['ADMIN'] } as const;
@@ -84,6 +86,7 @@ export function addAccounts(builder: Builder, refs: Refs): void {
         ]),
     }),
     bucketPolicy: t.string({
+      ...ONE_STATEMENT,
       authScopes: { anyOf: ['READ'] },
       description:
         'S3 bucket policy, as JSON text, which the owner of the bucket attaches. It allows Sluice to write objects below the path, and nothing else.',
@@ -91,13 +94,16 @@ export function addAccounts(builder: Builder, refs: Refs): void {
         s3Url: t.arg.string({ required: true, description: 'Destination, in the form that a job has.' }),
         encryption: t.arg({
           type: refs.serverSideEncryption,
-          description: 'Encryption of the job. With KMS, the policy mentions the permission of the KMS key.',
+          description:
+            'Encryption of the job. With KMS, the policy mentions the permission of the KMS key. Defaults to KMS if a job of the account writes to this s3Url with it.',
         }),
       },
-      resolve: (_, { s3Url, encryption }, { services }) => {
+      resolve: async (_, { s3Url, encryption }, context) => {
+        const { db, writer } = context.services;
         const destination = parseS3Url(s3Url);
         if (isDestinationProblem(destination)) throw new BadUserInputError(destination.message);
-        return bucketPolicy({ ...destination, ...services.writer, encryption: encryption ?? null });
+        const isKms = encryption == null ? await hasKmsJob(db, accountOf(context), destination) : encryption === 'KMS';
+        return bucketPolicy({ ...destination, ...writer, encryption: isKms ? 'KMS' : null });
       },
     }),
   }));
