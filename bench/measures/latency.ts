@@ -34,15 +34,30 @@ export async function measureLatency(stage: Stage): Promise<Figure[]> {
       ask(url, 'mutation ($jobId: ID!) { runJob(input: { jobId: $jobId }) { __typename } }', { jobId: small }),
     ),
   );
-  const large = await createJobs(url, 2, (number) => ({
-    jobName: `large ${number}`,
-    meterApiNames: ['exported'],
-    groupBy: ['element'],
-  }));
   const send = sender(url);
   const rate = await measureRate(3, 6, send);
   const idle = await askFor(url, 5);
+  const figures: Figure[] = [];
+  for (const format of ['CSV', 'PARQUET'] as const) {
+    figures.push(...(await measureDuring(url, format, rate, idle)));
+  }
+  await server.stop();
+  return figures;
+}
 
+/** @param rate requests per second that the server can take in */
+async function measureDuring(
+  url: string,
+  format: 'CSV' | 'PARQUET',
+  rate: number,
+  idle: Record<keyof typeof QUESTIONS, number[]>,
+): Promise<Figure[]> {
+  const large = await createJobs(url, 2, (number) => ({
+    jobName: `large ${format} ${number}`,
+    meterApiNames: ['exported'],
+    groupBy: ['element'],
+    ...(format === 'PARQUET' && { format, compression: 'ZSTD' }),
+  }));
   const stopping = new AbortController();
   let exports = 0;
   const exporting = large.map(async (jobId) => {
@@ -51,14 +66,14 @@ export async function measureLatency(stage: Stage): Promise<Figure[]> {
       exports += 1;
     }
   });
-  const sending = sendAt(rate / 2, send, stopping.signal);
+  const sending = sendAt(rate / 2, sender(url), stopping.signal);
   const busy = await askFor(url, SECONDS);
   stopping.abort();
   const sent = await sending;
   await Promise.all(exporting);
-  await server.stop();
+  const kind = format === 'CSV' ? 'two exports' : 'two exports of PARQUET';
   return (['viewer', 'runs'] as const).map((question) => ({
-    what: `p99 of ${QUESTIONS[question].replace(/ edges.*/, ' ... } }')} during two exports and intake at half its rate`,
+    what: `p99 of ${QUESTIONS[question].replace(/ edges.*/, ' ... } }')} during ${kind} and intake at half its rate`,
     against: '',
     value: percentile(busy[question], 0.99),
     unit: 'ms' as const,

@@ -6,8 +6,8 @@ export interface JobInput {
   readonly jobName: string;
   readonly s3Url?: string;
   readonly meterApiNames?: readonly string[];
-  readonly format?: 'CSV' | 'JSON' | 'NDJSON';
-  readonly compression?: 'NONE' | 'GZIP';
+  readonly format?: 'CSV' | 'JSON' | 'NDJSON' | 'PARQUET';
+  readonly compression?: 'NONE' | 'GZIP' | 'ZSTD';
   readonly groupBy?: readonly string[];
   readonly aggregationBucket?: 'DAY';
   readonly range?: string;

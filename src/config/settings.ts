@@ -262,7 +262,7 @@ export const SETTINGS = {
   exportMemory: setting(
     'EXPORT_MEMORY',
     integer(KIB, 64 * KIB * MIB).default(256 * MIB),
-    'Bytes of memory for the parts of all running exports of a worker.',
+    'Bytes of memory for the parts of all running exports of a worker. An export of Parquet takes 64 MiB more than its part.',
   ),
   leaseSeconds: setting(
     'RUN_LEASE_SECONDS',

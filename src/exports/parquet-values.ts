@@ -10,6 +10,8 @@ export const VALUE_SEPARATOR = '\x03';
 
 export const DECIMAL_PRECISION = 38;
 export const DECIMAL_SCALE = 18;
+/** Length of a decimal: a signed integer of 128 bits holds 38 digits. */
+export const DECIMAL_BYTES = 16;
 const INTEGER_DIGITS = DECIMAL_PRECISION - DECIMAL_SCALE;
 
 /** A value that DECIMAL(38, 18) cannot hold, so that the export fails. */
@@ -61,3 +63,14 @@ export function toUnscaled(text: string): Unscaled {
 }
 
 const LARGEST = 10n ** BigInt(DECIMAL_PRECISION) - 1n;
+
+/** Reused: the buffer of each value would be allocated outside of V8's heap. */
+const scratch = new Uint8Array(DECIMAL_BYTES);
+const scratchView = new DataView(scratch.buffer);
+
+/** Returns a signed integer in two's complement, most significant byte first. */
+export function toDecimalBytes(units: bigint): Uint8Array {
+  scratchView.setBigInt64(0, units >> 64n);
+  scratchView.setBigInt64(8, BigInt.asIntN(64, units));
+  return scratch.slice();
+}

@@ -1,4 +1,6 @@
 // The thread that encodes a Parquet file, so that the event loop of the server does not: see ParquetFile.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
 import { ParquetEncoder, type ParquetFormat } from './parquet-encoder.ts';
 import { ValueTooLargeError } from './parquet-values.ts';
@@ -21,9 +23,17 @@ export type ParquetReply =
 function serve(): void {
   const port = parentPort;
   if (!port) return;
-  const encoder = new ParquetEncoder(workerData as ParquetFormat);
+  const encoder = new ParquetEncoder(workerData as ParquetFormat, ({ buffer }) => {
+    // Frees the memory immediately: see release() of src/db/copy-out.ts.
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+  });
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as (options: { readonly type: 'minor' }) => void;
   port.on('message', ({ lines }: ParquetRequest) => {
     const reply = encode(encoder, lines);
+    // Between two row groups nearly all objects are garbage. V8 would collect them in the middle of the next group, when its rows are
+    // alive, and move those to the old generation: 20 to 40 MB more (November 2026).
+    if ('pieces' in reply && reply.pieces.length > 0) collect({ type: 'minor' });
     port.postMessage(reply, 'pieces' in reply ? reply.pieces.map(({ buffer }) => buffer) : []);
   });
 }
@@ -31,9 +41,7 @@ function serve(): void {
 function encode(encoder: ParquetEncoder, lines: ParquetRequest['lines']): ParquetReply {
   try {
     if (!lines) return encoder.finish();
-    encoder.add(Buffer.from(lines.buffer, lines.byteOffset, lines.length).toString());
-    // Frees the memory immediately: see release() of src/db/copy-out.ts.
-    lines.buffer.transfer(0);
+    encoder.add(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
     return { pieces: encoder.takePieces(), roundedRows: 0 };
   } catch (error) {
     // The class of an error is lost on its way to another thread.

@@ -6,6 +6,7 @@ import { truncate } from '../lib/truncate.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { isElement, type UsageStream } from '../usage/query.ts';
+import { findColumnWarnings } from './column-warnings.ts';
 import { findRangeDrift } from './schedule/range-drift.ts';
 import type { JobSettings } from './settings.ts';
 
@@ -54,6 +55,7 @@ export function findRunWarnings(
   return [
     ...findStreamWarnings(settings, streams),
     ...findDimensionWarnings(settings, streams),
+    ...findColumnWarnings(settings.groupBy ?? []).map((message) => ({ field: 'groupBy', message }) as const),
     ...findTimeWarnings(settings, streams, window),
   ];
 }

@@ -1,3 +1,6 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { brokenPromises } from '../support/bucket-check.ts';
 import { createFaults, type Faults } from '../support/faults.ts';
@@ -16,16 +19,29 @@ import {
 } from '../support/job-steps.ts';
 import { describeParquet, queryDuckDb, readParquet, withFiles } from '../support/parquet.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
+import { countThreads, SHOWS_THREADS } from '../support/thread-names.ts';
 
 const SLOT = '2026-01-28T02:00:00Z';
 const DAY = '2026-01-25T00:00:00Z';
 const PART_BYTES = 4096;
+const COUNT = 400;
 
 let server: TestServer;
 let faults: Faults;
 beforeAll(async () => {
   server = await startTestServer({ env: { EXPORT_PART_BYTES: String(PART_BYTES), EXPORT_CONCURRENCY: '4' } });
   faults = createFaults(server.s3);
+  await addRecords(
+    server,
+    'usage',
+    'DAILY',
+    Array.from({ length: COUNT }, (_, index) => ({
+      timestamp: index % 2 === 0 ? DAY : '2026-01-26T00:00:00Z',
+      filter: filterOf({ region: index % 3 === 0 ? ['eu', 'us'] : [`r${index % 5}`] }),
+      elementName: `customer ${index}`,
+      value: `${index * 7919}.${'123456789012345678'.slice(0, 1 + (index % 18))}`,
+    })),
+  );
 });
 afterAll(async () => {
   try {
@@ -43,26 +59,23 @@ interface Series {
   readonly points: readonly { readonly bucketStart: string; readonly bucketEnd: string; readonly value: string }[];
 }
 
-/** Rows of usage as DuckDB shows those of the file: bucket, element, region and value of 18 decimals. */
+const USAGE = `query ($input: UsageInput!) { usage(input: $input) { ... on Usage {
+  series { group { dimension values } points { bucketStart bucketEnd value } } } } }`;
+const WEEK = { aggregationBucket: 'DAY', from: '2026-01-21T00:00:00Z', to: '2026-01-28T00:00:00Z' };
+
+const instant = (text: string): string => new Date(text).toISOString().replace('T', ' ').replace('.000Z', '+00');
+
+/** The value with 18 decimals, as DuckDB shows it. */
+function padded(value: string): string {
+  const [whole = '', decimals = ''] = value.split('.');
+  return `${whole}.${decimals.padEnd(18, '0')}`;
+}
+
+/** Rows of usage as DuckDB shows those of the file: bucket, element, region and value. */
 async function usageRows(stream: string): Promise<unknown[][]> {
-  const { usage } = await server.graphql<{ usage: { series: Series[] } }>(
-    `query ($input: UsageInput!) { usage(input: $input) { ... on Usage {
-      series { group { dimension values } points { bucketStart bucketEnd value } } } } }`,
-    {
-      input: {
-        meterApiNames: [stream],
-        groupBy: settings.groupBy,
-        aggregationBucket: 'DAY',
-        from: '2026-01-21T00:00:00Z',
-        to: '2026-01-28T00:00:00Z',
-      },
-    },
-  );
-  const instant = (text: string): string => new Date(text).toISOString().replace('T', ' ').replace('.000Z', '+00');
-  const padded = (value: string): string => {
-    const [whole = '', decimals = ''] = value.split('.');
-    return `${whole}.${decimals.padEnd(18, '0')}`;
-  };
+  const { usage } = await server.graphql<{ usage: { series: Series[] } }>(USAGE, {
+    input: { ...WEEK, meterApiNames: [stream], groupBy: settings.groupBy },
+  });
   return usage.series.flatMap(({ group, points }) =>
     points.map(({ bucketStart, bucketEnd, value }) => [
       instant(bucketStart),
@@ -74,25 +87,18 @@ async function usageRows(stream: string): Promise<unknown[][]> {
   );
 }
 
+/** Sums of usage for each day, with 18 decimals. */
+async function usageSums(stream: string): Promise<string[]> {
+  const { usage } = await server.graphql<{ usage: { series: Series[] } }>(USAGE, {
+    input: { ...WEEK, meterApiNames: [stream], groupBy: [] },
+  });
+  return usage.series.flatMap(({ points }) => points.map(({ value }) => padded(value)));
+}
+
 const byText = (rows: readonly unknown[][]): unknown[][] =>
   rows.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
 describe.concurrent('PARQUET', () => {
-  const COUNT = 400;
-  beforeAll(() =>
-    addRecords(
-      server,
-      'usage',
-      'DAILY',
-      Array.from({ length: COUNT }, (_, index) => ({
-        timestamp: index % 2 === 0 ? DAY : '2026-01-26T00:00:00Z',
-        filter: filterOf({ region: index % 3 === 0 ? ['eu', 'us'] : [`r${index % 5}`] }),
-        elementName: `customer ${index}`,
-        value: `${index * 7919}.${'123456789012345678'.slice(0, 1 + (index % 18))}`,
-      })),
-    ),
-  );
-
   test.each(['NONE', 'GZIP', 'ZSTD'])('with compression %s has the rows of usage', async (compression) => {
     const job = { ...settings, meterApiNames: ['usage'], compression };
     const { run, bodies, manifest } = await exportOnce(server, job, SLOT);
@@ -219,8 +225,46 @@ describe.concurrent('PARQUET', () => {
     await updateJob(server, jobId, { rescaleFunction: { function: 'MULTIPLY', coefficient: '0.1' } });
     expect(await readParquet((await exportAgain(server, jobId, SLOT)).bodies)).toHaveLength(2);
   });
+});
 
-  test('ends its thread when the run is canceled in the middle, and exports again', async () => {
+describe('partitioned folder of Parquet files', () => {
+  test('has only rows for DuckDB, although manifests are in it, and their sum is that of usage', async () => {
+    const { jobId } = await exportOnce(
+      server,
+      {
+        ...settings,
+        meterApiNames: ['usage'],
+        range: 'ago(1d)',
+        s3Url: 's3://exports/lake/{job}/year={yyyy}/month={MM}/day={dd}',
+        jobName: 'Lake',
+      },
+      '2026-01-26T06:00:00Z',
+    );
+    await exportAgain(server, jobId, '2026-01-27T06:00:00Z');
+    const keys = new Set(server.s3.puts.map(({ key }) => key).filter((key) => key.startsWith('lake/')));
+    expect([...keys].filter((key) => key.endsWith('.manifest.json'))).toHaveLength(2);
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-lake-'));
+    try {
+      for (const key of keys) {
+        await mkdir(dirname(join(folder, key)), { recursive: true });
+        await writeFile(join(folder, key), server.s3.object('exports', key)?.body ?? '');
+      }
+      const rows = await queryDuckDb(
+        `SELECT year, month, day, count(*) AS rows, sum(value)::VARCHAR AS sum
+         FROM read_parquet('${folder}/lake/**/*.parquet', hive_partitioning = true) GROUP BY ALL ORDER BY day`,
+      );
+      const sums = await usageSums('usage');
+      expect(rows).toEqual(
+        ['25', '26'].map((day, index) => ({ year: '2026', month: '01', day, rows: '200', sum: sums[index] })),
+      );
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('run of a PARQUET job', () => {
+  test('ends its thread when it is canceled in the middle, and the next run is complete', async () => {
     const folder = 'canceled/job/';
     const held = Promise.withResolvers<void>();
     faults.on(folder, ({ key }) => (key.includes('-00002') ? { hold: held.promise } : undefined));
@@ -228,10 +272,13 @@ describe.concurrent('PARQUET', () => {
     const jobId = await createJob(server, job);
     const id = await runJob(server, jobId, SLOT);
     await runThat(server, id, ({ rowsWritten }) => rowsWritten > 0);
+    if (SHOWS_THREADS) await expect.poll(() => countThreads('parquet')).toBe(1);
     await cancelRun(server, id);
+    if (SHOWS_THREADS) await expect.poll(() => countThreads('parquet')).toBe(0);
     held.resolve();
     faults.clear(folder);
     const { run } = await exportAgain(server, jobId, SLOT);
     expect(readExport(server, run).manifest.state).toBe('complete');
+    if (SHOWS_THREADS) await expect.poll(() => countThreads('parquet')).toBe(0);
   });
 });

@@ -278,6 +278,16 @@ describe.concurrent('warnings of checkJob', () => {
       { meterApiNames: ['hourly'], groupBy: ['region'] },
       [/dimension "region"/],
     ],
+    [
+      'columns whose names differ only in case',
+      { meterApiNames: ['daily'], groupBy: ['region', 'Region', 'VALUE'] },
+      [
+        /dimension "Region"/,
+        /dimension "VALUE"/,
+        /"Region" differs from the column "region" only in case/,
+        /"VALUE" differs from the column of every export "value" only in case/,
+      ],
+    ],
     ['daily records in hour buckets', { aggregationBucket: 'HOUR' }, [/"daily" .*first hour of its date/]],
     [
       'a zone with half hours over hourly records',
