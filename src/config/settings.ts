@@ -252,7 +252,7 @@ export const SETTINGS = {
   partBytes: setting(
     'EXPORT_PART_BYTES',
     integer(KIB, 1024 * MIB).default(64 * MIB),
-    'Maximum bytes of a part of an export before compression.',
+    'Maximum bytes of a part of an export before compression. In PARQUET, bytes of its rows before they are encoded.',
   ),
   exportConcurrency: setting(
     'EXPORT_CONCURRENCY',
