@@ -28,6 +28,8 @@ const MEASURED: readonly Measured[] = [
   { sluice: ['recordsPerSecond'], baseline: ['copyRowsPerSecond'], unit: '/s' },
   { sluice: ['sumsPerSecond'], baseline: ['pgbenchTps'], unit: '/s' },
   { sluice: ['exportSeconds'], baseline: ['psqlSeconds'], unit: ' s' },
+  { sluice: ['exportSeconds'], baseline: ['csvSeconds'], unit: ' s' },
+  { sluice: ['exportMb'], baseline: ['csvMb'], unit: ' MB' },
   { sluice: ['longSeconds'], baseline: ['shortSeconds'], unit: ' s' },
   { sluice: ['largeMs'], baseline: ['emptyMs'], unit: ' ms' },
   { sluice: ['manyMs'], baseline: ['oneMs'], unit: ' ms' },

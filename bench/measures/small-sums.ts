@@ -12,7 +12,7 @@ import { sumPath } from '../support/streams.ts';
 const SENDERS = 64;
 const CONNECTIONS = 16;
 /** Alternating, so that a change in the machine's speed affects both. */
-const ROUNDS = 3;
+const ROUNDS = 5;
 const SECONDS = 4;
 const SHAPE = { days: 30, keys: 100_000, repeats: 1 };
 
