@@ -141,7 +141,8 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       // subscribers are notified of an unchanged run, which is harmless.
       const results = Promise.all([
         lockWindow(tx, first),
-        starting.execute(),
+        // Sent in this order: starting.execute() would send it before the lock.
+        starting,
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
       ]);

@@ -118,11 +118,7 @@ export function endAttempt(
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
     // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
-    const [[changed], next] = await Promise.all([
-      ending.execute(),
-      nextWakeUps(tx, [run.jobId]),
-      notifyRuns(tx, [run]),
-    ]);
+    const [[changed], next] = await Promise.all([ending, nextWakeUps(tx, [run.jobId]), notifyRuns(tx, [run])]);
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);

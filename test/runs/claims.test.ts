@@ -4,7 +4,7 @@ import { claimRun } from '../../src/runs/claim.ts';
 import { endAttempt, requeueOnShutdown, type LeasedRun, releaseLease } from '../../src/runs/lease.ts';
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { reapLostRuns } from '../../src/runs/lost-runs.ts';
-import { cancelRun, createJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
+import { cancelRun, createJob, deleteJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -65,6 +65,38 @@ test('claimRun > does not return a later run when the older run that was leased 
   expect((await readRun(server, later)).status).toBe('QUEUED');
   // The pause of the older run delays the later one.
   expect(await claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS)).toHaveProperty('pausedUntil');
+});
+
+test('claimRun > waits if another job takes the lease of the window while the claim waits for its lock', async () => {
+  const { database } = server.resources;
+  const place = { jobName: 'one window', s3Url: 'exports/claims' };
+  const former = await createJob(server, place);
+  const earlier = await runJob(server, former, '2026-01-28T02:00:00Z');
+  // A worker that was slow to claim the run of a job that was deleted meanwhile.
+  await deleteJob(server, former);
+  const jobId = await createJob(server, place);
+  const runId = await runJob(server, jobId, '2026-01-28T02:00:00Z');
+  await withClient(server.database.url, async (blocker) => {
+    await blocker.query('BEGIN');
+    await blocker.query(
+      `SELECT pg_advisory_xact_lock(hashtextextended(bucket || '/' || manifest_key, 0)) FROM runs WHERE id = $1`,
+      [innerId(runId)],
+    );
+    let done = false;
+    const claim = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS).finally(() => {
+      done = true;
+    });
+    await eventually(
+      () => waitingFor('advisory'),
+      (waits) => done || waits > 0,
+    );
+    await blocker.query('UPDATE runs SET lease_token = gen_random_uuid() WHERE id = $1', [innerId(earlier)]);
+    await blocker.query('COMMIT');
+    expect(await claim).toHaveProperty('pausedUntil');
+  });
+  expect((await readRun(server, runId)).status).toBe('QUEUED');
+  await querySql(server, 'UPDATE runs SET lease_token = NULL WHERE id = $1', [innerId(earlier)]);
+  expect((await claimed(jobId)).id).toBe(innerId(runId));
 });
 
 test('reapLostRuns > wakes jobs in the lock order of the scheduler, without a deadlock', async () => {
