@@ -13,6 +13,7 @@ const VALUES = [
   'AllocationRecord',
   'DeletedJob',
   'DeletedStream',
+  'DestinationTest',
   'DimensionFilter',
   'ExportObject',
   'ExportQuery',
@@ -27,6 +28,7 @@ const VALUES = [
   'UsageSeries',
   'ValidationIssue',
   'Viewer',
+  'WindowPreview',
 ];
 
 export default [

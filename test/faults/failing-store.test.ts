@@ -58,7 +58,8 @@ const PASSING: readonly Failing[] = [
 ];
 
 const REGION = { 'x-amz-bucket-region': 'eu-west-1' };
-const TO_OTHER_REGION = /Use a bucket in us-east-1, or ask the operator to set AWS_REGION=eu-west-1\.$/;
+const TO_OTHER_REGION =
+  /Set the field region of this job to eu-west-1, or ask the operator to set AWS_REGION=eu-west-1\.$/;
 
 /** Permanent failures, until a user or the operator corrects the cause. */
 const LASTING: readonly Failing[] = [
@@ -259,7 +260,7 @@ test('store that fails at any request > causes a retry or a permanent failure wi
   if (!abroad || !fast || !slow) throw new Error('There are three jobs.');
   await withWorker({ AWS_REGION: 'eu-central-1' }, async () => {
     const run = await endedRun(api, await runJob(api, abroad.jobId, SLOT));
-    const says = /not in the region eu-central-1, to which this server writes\. Use a bucket in eu-central-1, or ask/;
+    const says = /not in the region eu-central-1\. Set the field region of this job to the region of the bucket, or ask/;
     await checkLasting(run, {
       ...abroad,
       name: 'a wrong region',
