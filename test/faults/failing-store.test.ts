@@ -260,7 +260,8 @@ test('store that fails at any request > causes a retry or a permanent failure wi
   if (!abroad || !fast || !slow) throw new Error('There are three jobs.');
   await withWorker({ AWS_REGION: 'eu-central-1' }, async () => {
     const run = await endedRun(api, await runJob(api, abroad.jobId, SLOT));
-    const says = /not in the region eu-central-1\. Set the field region of this job to the region of the bucket, or ask/;
+    const says =
+      /not in the region eu-central-1\. Set the field region of this job to the region of the bucket, or ask/;
     await checkLasting(run, {
       ...abroad,
       name: 'a wrong region',
