@@ -31,6 +31,14 @@ export async function pipelineTransaction<Answers>(
 }
 
 /**
+ * Sends a statement in the order of the calls. A query builder in a list of pipelined statements would be sent after the calls of async
+ * functions behind it, and its execute() before those in front of it.
+ */
+export async function send<Result>(statement: PromiseLike<Result>): Promise<Result> {
+  return await statement;
+}
+
+/**
  * Connections that a server opens beside DATABASE_POOL, in a small pool for each purpose, when they are first needed. They
  * are separate so that requests of one account that wait for locks cannot delay keys, leases and the schedule of all accounts.
  */

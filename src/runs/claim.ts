@@ -1,7 +1,7 @@
 import { and, eq, isNotNull, type SQL, sql } from 'drizzle-orm';
 import { randomUUID } from 'node:crypto';
 import { tryTakeWatermark, repairLedger } from '../db/as-of.ts';
-import type { Db, Transaction } from '../db/client.ts';
+import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
@@ -141,8 +141,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       // subscribers are notified of an unchanged run, which is harmless.
       const results = Promise.all([
         lockWindow(tx, first),
-        // Sent in this order: starting.execute() would send it before the lock.
-        starting,
+        send(starting),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
       ]);
