@@ -34,8 +34,8 @@ export async function pipelineTransaction<Answers>(
  * Sends a statement in the order of the calls. A query builder in a list of pipelined statements would be sent after the calls of async
  * functions behind it, and its execute() before those in front of it.
  */
-export async function send<Result>(statement: PromiseLike<Result>): Promise<Result> {
-  return await statement;
+export function send<Result>(statement: PromiseLike<Result>): Promise<Result> {
+  return Promise.resolve(statement);
 }
 
 /**

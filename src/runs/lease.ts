@@ -1,5 +1,5 @@
 import { and, asc, eq, inArray, notInArray, sql } from 'drizzle-orm';
-import type { Db, Transaction } from '../db/client.ts';
+import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
@@ -118,7 +118,7 @@ export function endAttempt(
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
     // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
-    const [[changed], next] = await Promise.all([ending, nextWakeUps(tx, [run.jobId]), notifyRuns(tx, [run])]);
+    const [[changed], next] = await Promise.all([send(ending), nextWakeUps(tx, [run.jobId]), notifyRuns(tx, [run])]);
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);
