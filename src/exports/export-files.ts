@@ -6,7 +6,8 @@ import { encodeGlobalId } from '../lib/global-ids.ts';
 import { isElement } from '../usage/query.ts';
 import { buildFraming, emptyTextFile, type FileFormat, parseExportKey } from './formats.ts';
 import type { ManifestRun } from './manifest.ts';
-import { encodeEmptyParquet, type ParquetFormat } from './parquet-encoder.ts';
+import { encodeEmptyParquet } from './parquet-encoder.ts';
+import type { ParquetFormat } from './parquet-schema.ts';
 import { ParquetFile, THREAD_BYTES } from './parquet-file.ts';
 import { type FileBuilder, openTextFile, ZSTD_OPTIONS } from './text-file.ts';
 

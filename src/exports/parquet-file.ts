@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import type { ParquetFormat } from './parquet-encoder.ts';
+import type { ParquetFormat } from './parquet-schema.ts';
 import { ValueTooLargeError } from './parquet-values.ts';
 import type { ParquetReply, ParquetRequest } from './parquet-worker.ts';
 import type { BuiltFile, FileBuilder } from './text-file.ts';

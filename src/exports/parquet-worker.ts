@@ -2,7 +2,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { parentPort, workerData } from 'node:worker_threads';
-import { ParquetEncoder, type ParquetFormat } from './parquet-encoder.ts';
+import { ParquetEncoder } from './parquet-encoder.ts';
+import type { ParquetFormat } from './parquet-schema.ts';
 import { ValueTooLargeError } from './parquet-values.ts';
 
 /** `lines`: whole lines of UTF-8. Null ends the file. The thread replies once to each. */

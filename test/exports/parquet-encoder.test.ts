@@ -2,12 +2,9 @@ import fc from 'fast-check';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { zstdDecompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import {
-  encodeEmptyParquet,
-  ParquetEncoder,
-  type ParquetFormat,
-  ROW_GROUP_ROWS,
-} from '../../src/exports/parquet-encoder.ts';
+import { encodeEmptyParquet, ParquetEncoder } from '../../src/exports/parquet-encoder.ts';
+import { ROW_GROUP_ROWS } from '../../src/exports/parquet-row-group.ts';
+import type { ParquetFormat } from '../../src/exports/parquet-schema.ts';
 import { toUnscaled, ValueTooLargeError } from '../../src/exports/parquet-values.ts';
 import { describeParquet, queryDuckDb, readParquet, withFiles } from '../support/parquet.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { ParquetEncoder, type ParquetFormat } from '../../src/exports/parquet-encoder.ts';
+import { ParquetEncoder } from '../../src/exports/parquet-encoder.ts';
+import type { ParquetFormat } from '../../src/exports/parquet-schema.ts';
 import { ParquetFile } from '../../src/exports/parquet-file.ts';
 import { ValueTooLargeError } from '../../src/exports/parquet-values.ts';
 import { countThreads, SHOWS_THREADS } from '../support/thread-names.ts';

@@ -1,0 +1,324 @@
+// Pure: the example operations of GraphiQL, a document for each tab. GraphiQL names a tab after its first operation, and the run
+// button lists the operations of a tab. GraphiQL sends the selected operation with all fragments of the tab, so every operation
+// has to use all of them.
+
+export const WHO_AM_I = `# The account and the scopes of the API key in the bar
+# above.
+query WhoAmI {
+  viewer {
+    accountName
+    key {
+      name
+      prefix
+      scopes
+      createdAt
+      lastUsedAt
+    }
+  }
+}
+`;
+
+export const SEND_USAGE = `# Adds records to a stream. The first request creates the
+# stream and sets its granularity and dimensions.
+mutation SumUsage($records: [AllocationRecordInput!]!) {
+  allocationSum(
+    input: { stream: "compute-hours", records: $records }
+  ) {
+    ...Receipt
+    ...Failure
+  }
+}
+
+# Replaces the records with the same bucket, filter and
+# element.
+mutation ReplaceUsage(
+  $records: [AllocationRecordInput!]!
+) {
+  allocationReplace(
+    input: { stream: "compute-hours", records: $records }
+  ) {
+    ...Receipt
+    ...Failure
+  }
+}
+
+# Hides the records that match a selector: here all of
+# hooli in one bucket. A later sum starts from zero.
+mutation DeleteUsage(
+  $selectors: [AllocationSelectorInput!]!
+) {
+  allocationDelete(
+    input: { stream: "compute-hours", records: $selectors }
+  ) {
+    ...Receipt
+    ...Failure
+  }
+}
+
+fragment Receipt on AllocationReceipt {
+  replayed
+  operation {
+    id
+    kind
+    insertedRecords
+    hiddenRecords
+    receivedAt
+  }
+  stream {
+    name
+    granularity
+    dimensions
+  }
+}
+
+fragment Failure on UserError {
+  code
+  message
+  ... on ValidationError {
+    issues { path code message }
+  }
+}
+`;
+
+export const READ_USAGE = `# Daily usage by region and element. An export with the
+# same settings contains the same values.
+query ReadUsage($input: UsageInput!) {
+  usage(input: $input) {
+    ... on Usage {
+      from
+      to
+      series {
+        meterApiName
+        group { dimension values }
+        total
+        points { bucketStart value }
+      }
+    }
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
+  }
+}
+
+# The live records of a stream and its ledger, newest
+# first.
+query ReadRecords {
+  stream(name: "compute-hours") {
+    name
+    granularity
+    dimensions
+    firstTimestamp
+    lastTimestamp
+    records(first: 20) {
+      edges {
+        node {
+          timestamp
+          elementName
+          value
+          filter { dimension values }
+        }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    operations(first: 10) {
+      edges {
+        node {
+          kind
+          receivedAt
+          insertedRecords
+          hiddenRecords
+        }
+      }
+    }
+  }
+}
+
+query ListStreams {
+  streams(first: 20) {
+    totalCount
+    edges {
+      node {
+        name
+        granularity
+        dimensions
+        lastTimestamp
+      }
+    }
+  }
+}
+`;
+
+export const EXPORT_JOB = `# Validates a job without storing it, and shows its
+# window, SQL, object keys and first rows.
+mutation CheckJob($job: CreateJobInput!) {
+  checkJob(input: $job) {
+    ... on JobCheck {
+      query {
+        windowStart
+        windowEnd
+        meterApiNames
+        groupBy
+        sql
+        parameters
+      }
+      nextRuns
+      nextWindows { windowStart manifestKey }
+      objectKeys
+      sample
+      warnings
+    }
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
+  }
+}
+
+# Creates the job. Without cron and
+# scheduledTimeInSeconds it runs once, immediately.
+mutation CreateJob($job: CreateJobInput!) {
+  createJob(input: $job) {
+    ... on Job { id jobName version nextRuns }
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
+  }
+}
+
+# The jobs and their latest runs.
+query ListJobs {
+  jobs(first: 10) {
+    totalCount
+    edges {
+      node {
+        id
+        jobName
+        cron
+        enabled
+        nextRuns(first: 3)
+        runs(first: 3) {
+          edges {
+            node {
+              id
+              status
+              scheduledFor
+              manifestKey
+              error { code message }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+# Runs a job now. Set the variable jobId to an id that
+# ListJobs returned.
+mutation RunJob($jobId: ID!) {
+  runJob(input: { jobId: $jobId }) {
+    ... on Run {
+      id
+      status
+      scheduledFor
+      windowStart
+      windowEnd
+    }
+    ... on UserError { code message }
+  }
+}
+`;
+
+export const FOLLOW_RUNS = `# Shows the active runs, then each change. GraphiQL ends
+# the subscription if you press stop or select another
+# tab, so duplicate the browser tab: start this in one
+# of the two, then execute RunJob in the other.
+subscription FollowRuns {
+  runUpdated {
+    id
+    jobName
+    status
+    attempt
+    rowsWritten
+    bytesWritten
+    objects { key rows bytes }
+    manifestKey
+    error { code message retryable }
+  }
+}
+
+query ListRuns {
+  runs(first: 10) {
+    totalCount
+    edges {
+      node {
+        id
+        jobName
+        trigger
+        status
+        scheduledFor
+        startedAt
+        finishedAt
+        rowsWritten
+      }
+    }
+  }
+}
+`;
+
+export const KEYS = `# The API keys of the account, including revoked ones.
+query ListKeys {
+  apiKeys(first: 20) {
+    edges {
+      node {
+        id
+        name
+        prefix
+        scopes
+        createdAt
+        lastUsedAt
+        revokedAt
+      }
+    }
+  }
+}
+
+# Creates an API key. Its secret is returned only once.
+mutation CreateKey {
+  createApiKey(
+    input: { name: "Sends usage", scopes: [INGEST] }
+  ) {
+    ... on NewApiKey {
+      secret
+      key { id prefix scopes }
+    }
+    ... on UserError { code message }
+  }
+}
+
+# Revokes an API key on all servers within a second. Set
+# the variable keyId to an id that ListKeys returned.
+mutation RevokeKey($keyId: ID!) {
+  revokeApiKey(id: $keyId) {
+    ... on ApiKey { name revokedAt }
+    ... on UserError { code message }
+  }
+}
+
+# The policy for the owner of an S3 bucket to attach.
+query BucketPolicy {
+  bucketPolicy(s3Url: "s3://exports/compute")
+}
+
+# Writes one object to the bucket, as a run would.
+mutation TestDestination {
+  testDestination(
+    input: { s3Url: "s3://exports/compute" }
+  ) {
+    ... on DestinationTest { key }
+    ... on UserError { code message }
+    ... on DestinationError { reason bucketPolicy }
+  }
+}
+`;
