@@ -89,7 +89,7 @@ export interface JobInput {
 /**
  * Merges the fields of a file with those of flags, which win. Throws CommandError if the file has an unknown field or a required
  * setting is missing.
- * @param text JSON in the spelling of CreateJobInput; null if there is no file
+ * @param text JSON in the spelling of CreateJobInput; null without a file
  */
 export function buildJobInput(text: string | null, flags: Readonly<Record<string, unknown>>): JobInput {
   const known = [...FIELDS, 'strict'];

@@ -134,10 +134,10 @@ function plainCredentials(credentials: S3Credentials) {
 }
 
 /**
- * Whether an error says that credentials are not configured, which no retry changes: no source has any, a profile or a session of
- * SSO is not valid, or a token file does not exist. Errors of STS and of the network have other names.
+ * Returns whether loading credentials failed because of the configuration, so that a retry would fail too: the SDK found none in any
+ * source, a profile or an SSO session is not valid, or a token file does not exist. Errors of STS and of the network have other names.
  */
-function saysNotConfigured(error: unknown): boolean {
+function isConfigurationError(error: unknown): boolean {
   const isUnreadableFile = /^(?:ENOENT|EACCES|EISDIR|ENOTDIR)$/.test(String(property(error, 'code')));
   return isUnreadableFile || property(error, 'name') === 'CredentialsProviderError';
 }
@@ -155,7 +155,7 @@ async function send(
     credentials.areExpected = true;
   } catch (error) {
     // If the server had credentials before, their source is only temporarily unavailable.
-    const areMissing = !credentials.areExpected && saysNotConfigured(error);
+    const areMissing = !credentials.areExpected && isConfigurationError(error);
     throw Object.assign(new Error('No credentials', { cause: redact(error) }), {
       name: areMissing ? 'CredentialsMissing' : 'CredentialsProviderError',
     });

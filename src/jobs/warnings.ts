@@ -75,7 +75,7 @@ export function assertNoWarnings(warnings: readonly JobWarning[]): void {
 function findStreamWarnings({ meterApiNames }: JobSettings, streams: readonly UsageStream[]): JobWarning[] {
   const existing = new Set(streams.map((stream) => stream.name));
   const missing = (meterApiNames ?? []).filter((name) => !existing.has(name));
-  const messages = missing.slice(0, MAX_NAMED).map((name) => `There is no stream ${quote(name)} yet.`);
+  const messages = missing.slice(0, MAX_NAMED).map((name) => `The stream ${quote(name)} does not exist yet.`);
   if (missing.length > MAX_NAMED) {
     const count = missing.length - MAX_NAMED;
     messages.push(

@@ -51,7 +51,7 @@ export const usageFields = {
   }),
   sparse: optional(z.boolean(), true).meta({
     description:
-      'If false, each group that occurs in the window has a row in every bucket, with the value 0 if there is no usage; maximum 1,000,000 rows (`MAX_FILLED_ROWS`). Defaults to true.',
+      'If false, each group that occurs in the window has a row in every bucket, with the value 0 if the group has no usage in it; maximum 1,000,000 rows (`MAX_FILLED_ROWS`). Defaults to true.',
   }),
   rescaleFunction: optional(rescaleFunction, null).meta({
     description: 'Function applied to the sums, in exact decimal arithmetic.',

@@ -94,7 +94,7 @@ describe.concurrent('job create command', () => {
     );
     expect(stderr).toBe('');
     const { id, warnings } = JSON.parse(stdout) as { id: string; warnings: string[] };
-    expect(warnings).toContain('There is no stream "other" yet.');
+    expect(warnings).toContain('The stream "other" does not exist yet.');
     const job = await readJob(id);
     expect(job).toMatchObject({
       description: 'All flags',
@@ -160,7 +160,7 @@ describe.concurrent('job create command', () => {
       code: 1,
       stdout: '',
       stderr: `The job was not created.
-meterApiNames: There is no stream "soon" yet.
+meterApiNames: The stream "soon" does not exist yet.
 --group-by: None of the streams has the dimension "regoin". Did you mean "region"?
 `,
     });

@@ -143,7 +143,7 @@ describe('nextWindows of checkJob', () => {
   });
 
   test.each<[string, Settings]>([
-    ['there is no schedule', { enabled: true }],
+    ['the job has no schedule', { enabled: true }],
     ['the job is disabled', { enabled: false, cron: '0 * * * *' }],
   ])('are empty when %s', async (_, settings) => {
     expect(await nextWindows(settings)).toEqual([]);

@@ -15,8 +15,9 @@ import {
   tryUpdateJob,
   updateJob,
 } from '../support/job-steps.ts';
+import { untilLockWaits } from '../support/lock-waits.ts';
 import { withClient } from '../support/postgres-admin.ts';
-import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
 
 // The server has no worker, so runs stay QUEUED.
 
@@ -119,18 +120,8 @@ describe('destination with placeholders', () => {
       await creator.query('BEGIN');
       await creator.query(`UPDATE jobs SET destination = 'exports/moment/{yyyy}/m' WHERE id = $1`, [innerId(other)]);
       await creator.query(`SELECT destination_is_written_to('exports/moment/{yyyy}/m', $1)`, [innerId(other)]);
-      let answered = false;
-      const created = tryCreateJob(server, jobSettings(place('moment/2026', 'M'))).finally(() => {
-        answered = true;
-      });
-      await eventually(
-        () =>
-          querySql<{ waits: number }>(
-            server,
-            `SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`,
-          ),
-        ([row]) => answered || (row?.waits ?? 0) > 0,
-      );
+      const created = tryCreateJob(server, jobSettings(place('moment/2026', 'M')));
+      await untilLockWaits(server, 'advisory', created);
       await creator.query('COMMIT');
       return created;
     });

@@ -63,7 +63,7 @@ const restBody = ({ filter, ...settings }: Settings) => ({
 const countJobs = async () => (await querySql<{ count: string }>(server, 'SELECT count(*) FROM jobs'))[0]?.count;
 
 const TWO = { groupBy: ['regoin'], meterApiNames: ['calls', 'soon'] };
-const TWO_WARNINGS = ['There is no stream "soon" yet.', REGOIN];
+const TWO_WARNINGS = ['The stream "soon" does not exist yet.', REGOIN];
 
 describe('warnings of a job', () => {
   test('are returned by checkJob, createJob, job and updateJob, computed from the settings that result', async () => {

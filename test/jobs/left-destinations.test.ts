@@ -14,8 +14,9 @@ import {
   tryUpdateJob,
   updateJob,
 } from '../support/job-steps.ts';
+import { untilLockWaits } from '../support/lock-waits.ts';
 import { withClient } from '../support/postgres-admin.ts';
-import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
 
 // After a job moves, its new runs write to the new destination; runs that were queued before still write to the old one. The
 // server has no worker, so runs stay QUEUED.
@@ -95,18 +96,8 @@ test('destination that a job is leaving > is in use for a concurrent createJob w
     await mover.query('BEGIN');
     await mover.query(`UPDATE runs SET status = 'QUEUED', finished_at = NULL WHERE id = $1`, [innerId(runId)]);
     await mover.query(`UPDATE jobs SET destination = 'exports/elsewhere' WHERE id = $1`, [innerId(leaving)]);
-    let answered = false;
-    const created = tryCreateJob(server, jobSettings(place), theirKey).finally(() => {
-      answered = true;
-    });
-    await eventually(
-      () =>
-        querySql<{ waits: number }>(
-          server,
-          `SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted`,
-        ),
-      ([row]) => answered || (row?.waits ?? 0) > 0,
-    );
+    const created = tryCreateJob(server, jobSettings(place), theirKey);
+    await untilLockWaits(server, 'transactionid', created);
     await mover.query('COMMIT');
     return created;
   });

@@ -26,13 +26,13 @@ const run: EndedRun = {
   warnings: [],
   error: null,
 };
-const warnings = ['There is no stream "soon" yet.', 'Two\nlines'];
+const warnings = ['The stream "soon" does not exist yet.', 'Two\nlines'];
 const accessDenied = { code: 'ACCESS_DENIED', message: 'Attach the bucket policy.', retryable: false };
 
 describe('mail about a run', () => {
   it.each(['SUCCEEDED', 'FAILED'] as const)('that is %s > lists its warnings, one per line', (status) => {
     const { text } = composeRunMail({ ...run, status, warnings });
-    expect(text).toMatch(/\n\nWarnings:\n {2}There is no stream "soon" yet\.\n {2}Two lines\n$/);
+    expect(text).toMatch(/\n\nWarnings:\n {2}The stream "soon" does not exist yet\.\n {2}Two lines\n$/);
   });
 
   it('that succeeded > contains window, rows, bytes and object keys', () => {

@@ -5,8 +5,9 @@ import { endAttempt, requeueOnShutdown, type LeasedRun, releaseLease } from '../
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { reapLostRuns } from '../../src/runs/lost-runs.ts';
 import { cancelRun, createJob, deleteJob, innerId, querySql, readRun, runJob } from '../support/job-steps.ts';
+import { untilLockWaits } from '../support/lock-waits.ts';
 import { withClient } from '../support/postgres-admin.ts';
-import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
 
 const LEASE_MS = 30_000;
 
@@ -21,15 +22,6 @@ const claimed = async (jobId: string): Promise<LeasedRun> => {
   const claim = await claimRun(server.resources.database.acrossAccounts, innerId(jobId), LEASE_MS);
   if (!claim || !('run' in claim)) throw new Error(`nothing was claimed: ${JSON.stringify(claim)}`);
   return claim.run;
-};
-
-const waitingFor = async (lock: 'advisory' | 'transactionid'): Promise<number> => {
-  const [row] = await querySql<{ waits: number }>(
-    server,
-    'SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = $1 AND NOT granted',
-    [lock],
-  );
-  return row?.waits ?? 0;
 };
 
 test('claimRun > does not return a later run when the older run that was leased at its start is requeued meanwhile', async () => {
@@ -48,14 +40,8 @@ test('claimRun > does not return a later run when the older run that was leased 
   await withClient(server.database.url, async (blocker) => {
     await blocker.query('BEGIN');
     await blocker.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [place?.place]);
-    let done = false;
-    const second = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS).finally(() => {
-      done = true;
-    });
-    await eventually(
-      () => waitingFor('advisory'),
-      (waits) => done || waits > 0,
-    );
+    const second = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS);
+    await untilLockWaits(server, 'advisory', second);
     const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
     await endAttempt(database.acrossAccounts, queue, held, { event: 'FAIL', failure }, [], 0.5);
     await blocker.query('COMMIT');
@@ -82,14 +68,8 @@ test('claimRun > waits if another job takes the lease of the window while the cl
       `SELECT pg_advisory_xact_lock(hashtextextended(bucket || '/' || manifest_key, 0)) FROM runs WHERE id = $1`,
       [innerId(runId)],
     );
-    let done = false;
-    const claim = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS).finally(() => {
-      done = true;
-    });
-    await eventually(
-      () => waitingFor('advisory'),
-      (waits) => done || waits > 0,
-    );
+    const claim = claimRun(database.acrossAccounts, innerId(jobId), LEASE_MS);
+    await untilLockWaits(server, 'advisory', claim);
     await blocker.query('UPDATE runs SET lease_token = gen_random_uuid() WHERE id = $1', [innerId(earlier)]);
     await blocker.query('COMMIT');
     expect(await claim).toHaveProperty('pausedUntil');
@@ -115,14 +95,8 @@ test('reapLostRuns > wakes jobs in the lock order of the scheduler, without a de
   // Another transaction wakes both jobs in their order, as the scheduler does, and is blocked in between.
   await database.acrossAccounts.transaction(async (tx) => {
     await sendWakeUps(queue, tx, [{ jobId: earlier }]);
-    let done = false;
-    reaped = reapLostRuns(database.acrossAccounts, queue).finally(() => {
-      done = true;
-    });
-    await eventually(
-      () => waitingFor('transactionid'),
-      (waits) => done || waits > 0,
-    );
+    reaped = reapLostRuns(database.acrossAccounts, queue);
+    await untilLockWaits(server, 'transactionid', reaped);
     await sendWakeUps(queue, tx, [{ jobId: later }]);
   });
   expect(await reaped).toMatchObject({ lost: 2 });

@@ -154,8 +154,8 @@ function addJobCheck(builder: Builder, refs: Refs, config: JobSettingsTypes['con
     authScopes: READ,
     fields: (t) => ({
       scheduledFor: t.expose('scheduledFor', { type: 'DateTime', description: 'Slot of the schedule.' }),
-      windowStart: t.expose('windowStart', { type: 'DateTime', description: 'Start of the window (inclusive).' }),
-      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the window (exclusive).' }),
+      windowStart: t.expose('windowStart', { type: 'DateTime', description: 'Start of the window, inclusive.' }),
+      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the window, exclusive.' }),
       objectKeys: t.exposeStringList('objectKeys', {
         description: 'Object keys of the run if it has one part, with all placeholders replaced.',
       }),
