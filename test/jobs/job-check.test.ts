@@ -266,7 +266,7 @@ describe.concurrent('warnings of checkJob', () => {
     [
       'a stream that does not exist',
       { meterApiNames: ['daily', 'Daily', 'gone'] },
-      [/no stream "Daily"/, /no stream "gone"/],
+      [/stream "Daily" does not exist/, /stream "gone" does not exist/],
     ],
     [
       'a dimension that no stream has',
