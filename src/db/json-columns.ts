@@ -17,6 +17,16 @@ export interface Rescale {
   readonly coefficient: string;
 }
 
+/** The scope of a replace, as the operation stores it. */
+export interface StoredScope {
+  /** RFC 3339 in UTC, inclusive. */
+  readonly from: string;
+  /** RFC 3339 in UTC, exclusive. */
+  readonly to: string;
+  readonly filter: readonly DimensionValues[] | null;
+  readonly elementName: string | null;
+}
+
 /** Why an attempt or a run failed. The message is written for the owner of the job. */
 export interface RunFailure {
   readonly code: string;

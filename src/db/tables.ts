@@ -15,7 +15,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { JsonColumns, RunFailure } from './json-columns.ts';
+import type { JsonColumns, RunFailure, StoredScope } from './json-columns.ts';
 import { ownedBy } from './policies.ts';
 
 // Every key of a table with telemetry begins with account_id, so that the database can be distributed by it without a rewrite. Ids
@@ -161,6 +161,15 @@ export const operations = pgTable(
      * that the operation hid. Null if it hid none, and for operations of older versions.
      */
     endedAt: timestamptz('ended_at'),
+    /** The first and last bucket that the operation may have touched. Null if unknown: every bucket. */
+    firstBucket: timestamptz('first_bucket'),
+    lastBucket: timestamptz('last_bucket'),
+    /** The instant that a COMPLETE declared. */
+    completeThrough: timestamptz('complete_through'),
+    /** The operation that a REVERT undid. */
+    reverts: id64('reverts'),
+    /** Scope of a replace; null if it had none. */
+    scope: jsonb('scope').$type<StoredScope>(),
   },
   (table) => [
     ...ownedBy(sql`account_id`),

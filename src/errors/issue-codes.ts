@@ -40,6 +40,9 @@ export const ISSUE_CODES = {
   TWO_ELEMENTS: 'The element is given under both of its field names.',
   OTHER_STREAM: 'The record names another stream than the URL.',
   VALUE_FORBIDDEN: 'A selector of a delete has a value. Remove it.',
+  BAD_SCOPE: 'The scope of a replace does not begin and end at bucket boundaries, or is empty.',
+  OUTSIDE_SCOPE: 'The record is not in the scope of the replace.',
+  SCOPE_FORBIDDEN: 'Only a replace has a scope. Remove it.',
   UNKNOWN_DIMENSION: 'The stream does not have this dimension.',
 
   BAD_STREAM_NAME: 'Invalid stream name.',

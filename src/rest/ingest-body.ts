@@ -3,7 +3,7 @@ import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors
 import type { IssueCode } from '../errors/issue-codes.ts';
 import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { timestampProblem } from '../lib/iso-8601.ts';
+import { timestampProblem, toRfc3339 } from '../lib/iso-8601.ts';
 import { JsonBoundsError } from '../lib/json-bounds.ts';
 import { parseJsonExactly } from '../lib/json-numbers.ts';
 import { createTimeSlices, RECORDS_PER_TICK } from '../lib/event-loop.ts';
@@ -11,6 +11,7 @@ import { createLineSplitter, type LineProblem, type Lines } from '../lib/line-sp
 import { type BulkContext, type BulkRequest, startBulkIngest } from '../streams/bulk-ingest.ts';
 import { ingest, type IngestRequest } from '../streams/ingest.ts';
 import { MalformedRecord, type WriteKind } from '../streams/pipeline/inputs.ts';
+import type { ScopeInput } from '../streams/pipeline/scope.ts';
 import type { Receipt, WriteTarget } from '../streams/ingest-request.ts';
 import { repeatedNames } from '../http/json-body.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } from './stream-from-records.ts';
@@ -49,7 +50,8 @@ export async function ingestBody(call: Call, kind: WriteKind, target: BodyTarget
         if (target.stream === null) memory.resize(3 * MAX_LINE_BYTES);
         const { stream, chunks } =
           target.stream === null ? await peekStreamName(body, MAX_LINE_BYTES) : { stream: target.stream, chunks: body };
-        const bulk = { ...target, stream: nameOf(stream), kind, maxMs: services.pace.maxMs };
+        const scope = readScopeParameters(call);
+        const bulk = { ...target, stream: nameOf(stream), kind, scope, maxMs: services.pace.maxMs };
         return await writeLines(call, context, bulk, stream, chunks, memory);
       } finally {
         memory.release();
@@ -57,7 +59,8 @@ export async function ingestBody(call: Call, kind: WriteKind, target: BodyTarget
       }
     });
   }
-  const { stream, records, count } = await readList(
+  assertNoScopeParameters(call, kind);
+  const { stream, records, count, scope } = await readList(
     kind,
     target.stream,
     await call.readText(),
@@ -66,19 +69,25 @@ export async function ingestBody(call: Call, kind: WriteKind, target: BodyTarget
   );
   services.intakeRate.spend(principal, count);
   try {
-    return await ingest(context, { ...target, stream: nameOf(stream), kind, records } as IngestRequest);
+    return await ingest(context, { ...target, stream: nameOf(stream), kind, records, scope } as IngestRequest);
   } catch (error) {
-    throw spelled(error, stream, (index) => records[index]);
+    throw spelled(error, stream, (index) => records[index], scope);
   }
 }
 
 /** Converts paths and messages of an error to the field names and formats of this API. */
-function spelled(error: unknown, stream: StreamOfRecords, inputAt: (index: number) => Input | undefined): unknown {
+function spelled(
+  error: unknown,
+  stream: StreamOfRecords,
+  inputAt: (index: number) => Input | undefined,
+  scope?: ScopeInput,
+): unknown {
   if (!(error instanceof ValidationError)) return error;
   const issues = error.issues.map((issue): Issue => {
     const [list = '', index = '', ...rest] = issue.path;
     if (list === 'idempotencyKey') return { ...issue, path: ['Idempotency-Key'] };
     if (list === 'stream' && stream instanceof NamedStream) return { ...issue, path: NAME_PATH };
+    if (list === 'scope') return { ...issue, path: spellScopePath(scope, issue.path) };
     if (list !== 'records' || index === '') return issue;
     const input = inputAt(Number(index));
     if (input instanceof MalformedRecord) return { ...issue, path: [list, index, ...rest] };
@@ -87,6 +96,56 @@ function spelled(error: unknown, stream: StreamOfRecords, inputAt: (index: numbe
     return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
   });
   return new ValidationError(issues, error.issueCount);
+}
+
+const SCOPE_PARAMETERS = ['from', 'to'] as const;
+
+/** Returns the scope of an NDJSON request; undefined if it has none. Throws ValidationError if one of the two is missing. */
+function readScopeParameters(call: Call): ScopeInput | undefined {
+  const [from, to] = SCOPE_PARAMETERS.map((name) => call.query().get(name));
+  if (from == null && to == null) return undefined;
+  if (from == null || to == null) {
+    const message = 'Is missing. A scope has both from and to.';
+    throw new ValidationError([{ path: [from == null ? 'from' : 'to'], code: 'BAD_SCOPE', message }]);
+  }
+  return { from: readTimestampParameter(from), to: readTimestampParameter(to) };
+}
+
+/** A plus sign of an offset that was not encoded as %2B arrives as a blank. */
+function readTimestampParameter(text: string): string {
+  const blank = text.lastIndexOf(' ');
+  const isOffset = blank > 0 && /[Tt ]/.test(text.slice(0, blank));
+  return toRfc3339(isOffset ? `${text.slice(0, blank)}+${text.slice(blank + 1)}` : text);
+}
+
+function assertNoScopeParameters(call: Call, kind: WriteKind): void {
+  const [given] = SCOPE_PARAMETERS.filter((name) => call.query().has(name));
+  if (given === undefined) return;
+  throw new ValidationError([
+    kind === 'REPLACE'
+      ? {
+          path: [given],
+          code: 'BAD_SCOPE',
+          message: 'Only an NDJSON body has its scope in the query. Send it as "scope" beside "records".',
+        }
+      : {
+          path: [given],
+          code: 'SCOPE_FORBIDDEN',
+          message: 'Only a replace has a scope. Remove it, or send a replace.',
+        },
+  ]);
+}
+
+/** Converts the path of an issue of the scope: in a body its fields have other names, and in the query no parent. */
+function spellScopePath(
+  scope: ScopeInput | undefined,
+  [list = '', field, index, part, ...rest]: readonly string[],
+): string[] {
+  if (!scope) return field === undefined ? ['from'] : [field];
+  if (field === 'elementName') return [list, 'element-name'];
+  if (field !== 'filter' || index === undefined) return [list, ...(field === undefined ? [] : [field])];
+  const dimension = scope.filter?.[Number(index)]?.dimension ?? index;
+  return [list, field, dimension, ...(part === 'values' ? rest : [])];
 }
 
 async function writeLines(

@@ -3,7 +3,8 @@ import { newId } from '../lib/ids.ts';
 import {
   type IngestContext,
   type Receipt,
-  reportEmptyRequest,
+  validateCount,
+  validateScope,
   validateTarget,
   type WriteTarget,
 } from './ingest-request.ts';
@@ -11,10 +12,11 @@ import { type Collector, createRecordCollector, createSelectorCollector } from '
 import type { MalformedRecord, RecordInput, SelectorInput, WriteKind } from './pipeline/inputs.ts';
 import type { IntakeBuffer } from './pipeline/intake-buffer.ts';
 import { RecordReader } from './pipeline/records.ts';
+import { type ScopeInput, ScopeReader } from './pipeline/scope.ts';
 import { SelectorReader } from './pipeline/selectors.ts';
 import { createSpillWriter } from './staging/spill-writer.ts';
 import { validateStagedKeys } from './staging/staging-table.ts';
-import { findOperationByKey, findStream, streamNotFound } from './streams.ts';
+import { findOperationByKey, findShapeForReplay, findStream, streamNotFound } from './streams.ts';
 import { write } from './write.ts';
 
 // Writes any number of records that arrive one by one: all of them or none. Until the last one has arrived, the records of a sum wait in
@@ -23,6 +25,7 @@ import { write } from './write.ts';
 
 export interface BulkRequest extends WriteTarget {
   readonly kind: WriteKind;
+  readonly scope?: ScopeInput | null | undefined;
   /** Timeout of a statement over all records, in milliseconds. */
   readonly maxMs: number;
 }
@@ -57,19 +60,25 @@ export async function startBulkIngest(context: BulkContext, request: BulkRequest
   const { accountId, idempotencyKey, kind, path } = request;
   const issues = new IssueCollector();
   validateTarget(request, issues);
+  validateScope(request, issues);
   issues.throwIfAny();
   const stream = await findStream(db, accountId, request.stream);
   const earlier = idempotencyKey == null ? undefined : await findOperationByKey(db, accountId, idempotencyKey);
   if (kind === 'DELETE' && !stream && !earlier) throw streamNotFound(request.stream);
 
-  // A replay is compared by its digest only, so the shape that the stream has now does not count.
-  const shape = earlier ? null : (stream ?? null);
+  const shape = (earlier ? await findShapeForReplay(db, earlier, request) : stream) ?? null;
   const options = { path: [...path, 'records'], now: clock.now(), maxFutureMs: limits.maxFutureMs };
   const staged = { accountId, requestId: newId(clock.now()), maxMs: request.maxMs };
   const collector =
     kind === 'DELETE'
       ? createSelectorCollector(new SelectorReader(shape, options, issues), request.stream, shape)
-      : createRecordCollector(new RecordReader(shape, options, issues), kind, request.stream, issues);
+      : createRecordCollector(
+          new RecordReader(shape, options, issues),
+          kind,
+          request.stream,
+          issues,
+          request.scope ? new ScopeReader(request.scope, path, issues) : null,
+        );
   const { reader } = collector;
   const buffer = context.intakeBuffer.open();
   const writer = createSpillWriter(db, staged, collector, issues, earlier === undefined, buffer);
@@ -92,9 +101,9 @@ export async function startBulkIngest(context: BulkContext, request: BulkRequest
     finish: async () => {
       await writer.spill();
       await writer.flush();
+      // Checked before the idempotency key: an empty request has no content to compare.
       if (reader.count === 0) {
-        // Checked before the idempotency key: an empty request has no content to compare.
-        reportEmptyRequest(path, issues);
+        validateCount(request, reader.count, issues);
         issues.throwIfAny();
       }
       // Issues of a request with a used idempotency key are a conflict, which write() throws.

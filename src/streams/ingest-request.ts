@@ -7,6 +7,7 @@ import { withRules } from '../validation/zod-issues.ts';
 import type { GroupCommit } from './group-commit/group-commit.ts';
 import { findStreamNameProblem, findTextProblem, type WriteKind } from './pipeline/inputs.ts';
 import type { PlanInput } from './pipeline/plan.ts';
+import type { ScopeInput } from './pipeline/scope.ts';
 import type { StreamCache } from './stream-cache.ts';
 import type { StreamQueue } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
@@ -66,8 +67,22 @@ export function validateTarget(
   if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
 }
 
-export function reportEmptyRequest(path: readonly string[], issues: IssueCollector): void {
+/** Adds an issue if the request has no records, and no scope whose records it could hide. */
+export function validateCount(
+  { path, scope }: Pick<WriteTarget, 'path'> & { readonly scope?: ScopeInput | null | undefined },
+  count: number,
+  issues: IssueCollector,
+): void {
+  if (count > 0 || scope) return;
   issues.add([...path, 'records'], 'NO_RECORDS', 'The request has no records. Send at least one.');
+}
+
+export function validateScope(
+  { kind, path, scope }: Pick<WriteRequest, 'kind' | 'path'> & { readonly scope?: ScopeInput | null | undefined },
+  issues: IssueCollector,
+): void {
+  if (!scope || kind === 'REPLACE') return;
+  issues.add([...path, 'scope'], 'SCOPE_FORBIDDEN', 'Only a replace has a scope. Remove it, or send a replace.');
 }
 
 /**
@@ -79,9 +94,10 @@ export function listInput<Item>() {
     stream: z.string(),
     records: z.custom<readonly Item[]>(Array.isArray),
     idempotencyKey: z.string().nullish(),
+    scope: z.custom<ScopeInput>((value) => typeof value === 'object').nullish(),
   });
   return withRules(shape, (input, _, issues) => {
     validateTarget({ path: [], ...input }, issues);
-    if (input.records.length === 0) reportEmptyRequest([], issues);
+    validateCount({ path: [], scope: input.scope }, input.records.length, issues);
   });
 }

@@ -2,7 +2,8 @@ import { IssueCollector, LimitExceededError } from '../errors/errors.ts';
 import {
   type IngestContext,
   type Receipt,
-  reportEmptyRequest,
+  validateCount,
+  validateScope,
   validateTarget,
   type WriteTarget,
 } from './ingest-request.ts';
@@ -39,6 +40,7 @@ function validateRequest(request: IngestRequest): void {
   }
   const issues = new IssueCollector();
   validateTarget(request, issues);
-  if (records.length === 0) reportEmptyRequest(request.path, issues);
+  validateScope(request, issues);
+  validateCount(request, records.length, issues);
   issues.throwIfAny();
 }

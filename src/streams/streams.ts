@@ -64,6 +64,18 @@ export async function findOperationByKey(
   return row;
 }
 
+/**
+ * Returns the shape that the content of a repeated request is validated against: only its hash counts, and not the shape that the
+ * stream has now. A scope is read with the granularity of the stream to which the earlier request wrote.
+ */
+export async function findShapeForReplay(
+  db: Executor,
+  { accountId, streamId }: OperationRow,
+  request: object,
+): Promise<StreamRow | undefined> {
+  return 'scope' in request && request.scope ? findStream(db, accountId, streamId) : undefined;
+}
+
 function liveStreams(accountId: bigint, search: string | null | undefined): SQL | undefined {
   return and(
     eq(streams.accountId, accountId),

@@ -4,7 +4,7 @@ import { aggregate } from './pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from './pipeline/canonical.ts';
 import type { WritePlan } from './pipeline/plan.ts';
 import { resolveFilterIds } from './sql/filters.ts';
-import { hideReplaced, hideSelected } from './sql/hide-records.ts';
+import { hideReplaced, hideScope, hideSelected } from './sql/hide-records.ts';
 import {
   buildOperation,
   insertBatches,
@@ -87,7 +87,7 @@ async function writeContent(
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
-  { kind, content }: WritePlan,
+  { kind, content, scope }: WritePlan,
   streamCache: StreamCache,
 ): Promise<WrittenContent> {
   const replaces = kind === 'REPLACE';
@@ -98,7 +98,11 @@ async function writeContent(
     case 'RECORDS': {
       const { records, totals } = content;
       const filterIds = await resolveFilterIds(tx, stream, records.filters, streamCache);
-      const hiddenRecords = replaces ? await hideReplaced(tx, stream, operationId, records, filterIds) : 0;
+      const hiddenRecords = scope
+        ? await hideScope(tx, stream, operationId, scope)
+        : replaces
+          ? await hideReplaced(tx, stream, operationId, records, filterIds)
+          : 0;
       await subtract(hiddenRecords);
       const [insertedRecords] = await Promise.all([
         insertRecords(tx, stream, { records, filterIds, operationIds: operationId }),
@@ -117,7 +121,7 @@ async function writeContent(
     }
     case 'STAGED_RECORDS': {
       const { staged, totals } = content;
-      const counts = await insertStagedRecords(tx, staged, stream, operationId, replaces);
+      const counts = await insertStagedRecords(tx, staged, stream, operationId, scope ?? replaces);
       await subtract(counts.hiddenRecords);
       if (totals) {
         const filterIds = await resolveFilterIds(tx, stream, totals.filters, streamCache);

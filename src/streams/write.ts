@@ -2,11 +2,11 @@ import type { Db } from '../db/client.ts';
 import { ConflictError } from '../errors/errors.ts';
 import type { GroupedWrite } from './group-commit/write-group.ts';
 import { type IngestContext, type Receipt, type WriteRequest, type WriteTarget } from './ingest-request.ts';
-import { isSmall, type PlanResult, planWrite } from './pipeline/plan.ts';
+import { isSmall, onlyHides, type PlanResult, planWrite } from './pipeline/plan.ts';
 import { limitLockWaits, lockStreamName } from './sql/locks.ts';
 import type { StreamTicket } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
-import { findOperationByKey, findStream, streamNotFound } from './streams.ts';
+import { findOperationByKey, findShapeForReplay, findStream, streamNotFound } from './streams.ts';
 import { type PlannedWrite, WriteConflictError, writePlan } from './write-plan.ts';
 
 // A write waits in the queue of its stream, is planned for the cached stream if there is one, and is retried after a conflict.
@@ -103,9 +103,10 @@ async function planOrReplay(context: IngestContext, request: WriteRequest): Prom
   streamCache.invalidate(request.accountId, request.stream);
   const { stream, earlier } = await findStreamAndOperation(db, request);
   // A replay returns its receipt even if the stream was deleted or created again, so the present shape does not count.
-  const result = await planWrite(request, earlier ? null : (stream ?? null), { now, maxFutureMs: limits.maxFutureMs });
+  const shape = (earlier ? await findShapeForReplay(db, earlier, request) : stream) ?? null;
+  const result = await planWrite(request, shape, { now, maxFutureMs: limits.maxFutureMs });
   if (earlier) return replay(db, earlier, result);
-  if (request.kind === 'DELETE' && !stream) throw streamNotFound(request.stream);
+  if (!stream && onlyHides(request)) throw streamNotFound(request.stream);
   // Only after the look-up of the idempotency key: a used key is an IDEMPOTENCY_MISMATCH, not a ValidationError.
   result.issues.throwIfAny();
   if (!result.plan) throw new Error('A request without issues has no plan.');

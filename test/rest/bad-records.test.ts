@@ -75,11 +75,13 @@ describe('elementsOf', () => {
       fc.constantFrom<unknown>('a"b', '\\', ']', '},{', '\\"', [']'], { '[': '{' }),
     );
     fc.assert(
-      fc.property(fc.array(json), space, space, (values, before, after) => {
+      fc.property(fc.array(json), space, space, fc.nat(2), (values, before, after, at) => {
         const list = values.map((one) => before + JSON.stringify(one) + after).join(',');
-        const text = `${before}{${after}"\\u0072ecords":${before}[${after}${list}]${before}}${after}`;
-        const elements = [...elementsOf(text)].map((element): unknown => JSON.parse(element));
-        expect({ records: elements }).toEqual(JSON.parse(text));
+        const member = `${before}"\\u0072ecords"${after}:${before}[${after}${list}]`;
+        const others = [`"scope":{"records":[1],"a]":["[",{}]}`, '"x":"records"'];
+        const text = `${before}{${[...others.slice(at), member, ...others.slice(0, at)].join(`${after},`)}${before}}${after}`;
+        const elements = [...elementsOf(text, 'records')].map((element): unknown => JSON.parse(element));
+        expect(elements).toEqual((JSON.parse(text) as { records: unknown }).records);
       }),
     );
   });

@@ -1,4 +1,4 @@
-import type { FilterEntry, RecordInput, WriteAnswer, WriteInput, WriteKind } from './writes.ts';
+import type { FilterEntry, RecordInput, ScopeInput, WriteAnswer, WriteInput, WriteKind } from './writes.ts';
 
 // A model of streams that is as simple as possible: lists in memory, loops, whole numbers of 10^-30. It shares no code with
 // Sluice and takes only input whose single values are in order; shapes, keys and idempotency it judges itself.
@@ -72,7 +72,10 @@ interface Counts {
 
 export class Model {
   streams: ModelStream[] = [];
-  readonly #operations = new Map<string, { readonly content: string; readonly counts: Counts }>();
+  readonly #operations = new Map<
+    string,
+    { readonly content: string; readonly granularity: string; readonly counts: Counts }
+  >();
 
   clone(): Model {
     const clone = new Model();
@@ -98,18 +101,24 @@ export class Model {
 
   /** Does the write, and says what the answer must be: `taken 2 1 replayed`, or the code of the failure. */
   write(kind: WriteKind, input: WriteInput): string {
-    const content = contentOf(kind, input);
     const { idempotencyKey } = input;
     const earlier = idempotencyKey == null ? undefined : this.#operations.get(idempotencyKey);
-    if (earlier) return earlier.content === content ? told(earlier.counts, true) : 'IDEMPOTENCY_MISMATCH';
+    if (earlier) {
+      const content = contentOf(kind, input, earlier.granularity);
+      return earlier.content === content ? told(earlier.counts, true) : 'IDEMPOTENCY_MISMATCH';
+    }
     const outcome = kind === 'Delete' ? this.#delete(input) : this.#insert(kind, input);
     if (typeof outcome === 'string') return outcome;
-    if (idempotencyKey != null) this.#operations.set(idempotencyKey, { content, counts: outcome });
+    const granularity = this.find(input.stream)?.granularity ?? '';
+    const content = contentOf(kind, input, granularity);
+    if (idempotencyKey != null) this.#operations.set(idempotencyKey, { content, granularity, counts: outcome });
     return told(outcome, false);
   }
 
   #insert(kind: WriteKind, input: WriteInput): Counts | string {
     const known = this.find(input.stream);
+    const { scope } = input;
+    if (!known && input.records.length === 0) return 'NOT_FOUND';
     const [first] = input.records;
     const shape = known ?? {
       granularity: first?.granularity ?? '',
@@ -122,10 +131,19 @@ export class Model {
     }
     const keys = new Set(records.map(keyOf));
     if (kind === 'Replace' && keys.size < records.length) return 'VALIDATION_FAILED';
+    if (scope) {
+      if (!isBoundary(scope.from, shape.granularity) || !isBoundary(scope.to, shape.granularity))
+        return 'VALIDATION_FAILED';
+      if (bucketOf(scope.from, shape.granularity) >= bucketOf(scope.to, shape.granularity)) return 'VALIDATION_FAILED';
+      if ((scope.filter ?? []).some((entry) => !shape.dimensions.includes(entry.dimension))) return 'VALIDATION_FAILED';
+      if (!records.every((record) => liesIn(scope, shape.granularity, record))) return 'VALIDATION_FAILED';
+    }
     const stream: ModelStream = known ?? { name: input.stream, live: [], ...shape };
     if (!known) this.streams.push(stream);
     const before = stream.live.length;
-    if (kind === 'Replace') stream.live = stream.live.filter((record) => !keys.has(keyOf(record)));
+    const isHidden = (record: ModelRecord): boolean =>
+      scope ? liesIn(scope, stream.granularity, record) : keys.has(keyOf(record));
+    if (kind === 'Replace') stream.live = stream.live.filter((record) => !isHidden(record));
     const hidden = before - stream.live.length;
     stream.live.push(...records);
     return { inserted: records.length, hidden };
@@ -165,15 +183,33 @@ const readRecord = (input: RecordInput): ModelRecord => ({
 });
 
 const selects = (selector: RecordInput, record: ModelRecord): boolean =>
-  record.bucket === bucketOf(selector.timestamp, selector.granularity) &&
+  record.bucket === bucketOf(selector.timestamp, selector.granularity) && matches(selector, record);
+
+const matches = (selector: Pick<RecordInput, 'filter' | 'elementName'>, record: ModelRecord): boolean =>
   (selector.elementName == null || selector.elementName === record.element) &&
   [...canonicalFilter(selector.filter ?? [])].every(
     ([dimension, values]) => JSON.stringify(record.filter.get(dimension)) === JSON.stringify(values),
   );
 
+const liesIn = (scope: ScopeInput, granularity: string, record: ModelRecord): boolean =>
+  bucketOf(scope.from, granularity) <= record.bucket &&
+  record.bucket < bucketOf(scope.to, granularity) &&
+  matches(scope, record);
+
+/** Whether a scope may begin or end there. Digits after the milliseconds do not count. */
+const isBoundary = (timestamp: string, granularity: string): boolean =>
+  granularity === 'HOURLY'
+    ? new Date(timestamp).getTime() % 3_600_000 === 0
+    : /T00:00:00(\.000\d*)?[Z+-]/.test(timestamp) && (granularity === 'DAILY' || timestamp.slice(8, 10) === '01');
+
 /** Equal for requests with the same content, however it is spelled. */
-const contentOf = (kind: WriteKind, { stream, records }: WriteInput): string =>
+const contentOf = (kind: WriteKind, { stream, records, scope }: WriteInput, granularity: string): string =>
   JSON.stringify([
+    scope && [
+      ...[scope.from, scope.to].map((at) => (isBoundary(at, granularity) ? bucketOf(at, granularity) : at)),
+      textOf(canonicalFilter(scope.filter ?? [])),
+      scope.elementName ?? null,
+    ],
     kind,
     stream,
     records.map((record) => [

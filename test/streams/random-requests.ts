@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { UsageQuestion } from '../usage/usage-oracle.ts';
 import { formatValue, parseValue } from './model.ts';
-import type { FilterEntry, RecordInput, WriteInput, WriteKind } from './writes.ts';
+import type { FilterEntry, RecordInput, ScopeInput, WriteInput, WriteKind } from './writes.ts';
 
 // Random requests with few streams, buckets, filters and elements, so that they often concern the same records.
 
@@ -30,6 +30,8 @@ const BUCKETS = {
   DAILY: ['2026-01-31T00:00:00Z', '2026-02-01T00:00:00Z', '2026-02-02T00:00:00Z'],
   MONTHLY: ['2025-12-01T00:00:00Z', '2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'],
 };
+/** The bucket after the last one, for the end of a scope. */
+const NEXT = { HOURLY: '2026-02-01T06:00:00Z', DAILY: '2026-02-03T00:00:00Z', MONTHLY: '2026-03-01T00:00:00Z' };
 const LENGTHS = { HOURLY: 3_600_000, DAILY: 86_400_000, MONTHLY: 28 * 86_400_000 };
 
 /** A time in the bucket with that offset (minutes). Hours are instants; days and months are dates in any offset. */
@@ -127,6 +129,9 @@ const respellMoment = ({ timestamp, granularity }: RecordInput): string =>
 /** The same content in another spelling. */
 export const respell = (input: WriteInput): WriteInput => ({
   ...input,
+  ...(input.scope && {
+    scope: { ...input.scope, from: respellBoundary(input.scope.from), to: respellBoundary(input.scope.to) },
+  }),
   records: input.records.map((record) => ({
     ...record,
     timestamp: respellMoment(record),
@@ -139,23 +144,54 @@ export const respell = (input: WriteInput): WriteInput => ({
   })),
 });
 
+const oneScope = fc.record({
+  /** Mostly everything; now and then the end is not after the start. */
+  span: fc.oneof(
+    { weight: 3, arbitrary: fc.constant<[number, number]>([0, 3]) },
+    { weight: 2, arbitrary: fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 3 })) },
+  ),
+  offset: fc.constantFrom(0, 0, 330, -480),
+  values: fc.tuple(mostly('a'), mostly('b'), mostly('c')),
+  /** Which dimensions and whether the element is given. */
+  given: fc.array(fc.constantFrom(false, false, true), { minLength: 3, maxLength: 3 }),
+  element: fc.constantFrom(null, null, undefined, ...ELEMENTS),
+  hidesOnly: fc.constantFrom(false, false, true),
+});
+
+const spellScope = (one: Drawn<typeof oneScope>, { granularity, dimensions }: Shape): ScopeInput => {
+  const buckets = [...BUCKETS[granularity], NEXT[granularity]];
+  const [from, to] = one.span.map((index) => spellMoment(granularity, buckets[index] ?? '', 0, one.offset));
+  const filter = dimensions
+    .map((dimension, index) => ({ dimension, values: one.values[index] ?? [] }))
+    .filter((_, index) => one.given[index]);
+  return { from: from ?? '', to: to ?? '', filter, ...(one.element !== undefined && { elementName: one.element }) };
+};
+
+/** The same boundary in another spelling. */
+const respellBoundary = (timestamp: string): string =>
+  /T00:00:00/.test(timestamp) && !timestamp.endsWith('Z') ? timestamp : timestamp.replace(/(\.\d+)?Z$/, '+00:00');
+
 const writeCommand: fc.Arbitrary<Command> = fc
   .record({
     kind: fc.constantFrom<WriteKind>('Sum', 'Sum', 'Replace', 'Replace', 'Delete'),
     name: fc.constantFrom(...STREAM_NAMES),
     records: fc.array(oneRecord, { minLength: 1, maxLength: 4 }),
     idempotencyKey: fc.constantFrom(null, null, 'one', 'two'),
+    scope: fc.option(oneScope),
     /** Now and then the shape of another stream. */
     foreign: fc.oneof(
       { weight: 15, arbitrary: fc.constant(null) },
       { weight: 1, arbitrary: fc.nat(SHAPES.length - 1) },
     ),
   })
-  .map(({ kind, name, records, idempotencyKey, foreign }) => ({
+  .map(({ kind, name, records, idempotencyKey, foreign, scope }) => ({
     do: kind,
     input: (shapeOf) => {
       const shape = foreign === null ? shapeOf(name) : (SHAPES[foreign] ?? shapeOf(name));
-      return { stream: name, idempotencyKey, records: records.map((one) => spell(one, shape, kind)) };
+      if (kind !== 'Replace' || !scope)
+        return { stream: name, idempotencyKey, records: records.map((one) => spell(one, shape, kind)) };
+      const inScope = scope.hidesOnly ? [] : records.map((one) => spell(one, shape, kind));
+      return { stream: name, idempotencyKey, records: inScope, scope: spellScope(scope, shape) };
     },
   }));
 

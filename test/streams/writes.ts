@@ -34,6 +34,15 @@ export interface WriteInput {
   readonly stream: string;
   readonly records: readonly RecordInput[];
   readonly idempotencyKey?: string | null;
+  /** Only for a replace. */
+  readonly scope?: ScopeInput | null;
+}
+
+export interface ScopeInput {
+  readonly from: string;
+  readonly to: string;
+  readonly filter?: readonly FilterEntry[] | null;
+  readonly elementName?: string | null;
 }
 
 const ANSWER = `__typename

@@ -87,6 +87,29 @@ export function addAllocations(builder: Builder, refs: Refs): void {
       elementName: t.string({ description: 'Element to match. Matches every element if omitted or null.' }),
     }),
   });
+  const scopeInput = builder.inputType('ReplaceScopeInput', {
+    description: 'Buckets, and optionally the filter and the element, whose live records a replace hides.',
+    fields: (t) => ({
+      from: t.field({
+        type: 'DateTime',
+        required: true,
+        description:
+          'Start of the scope, inclusive. Must be the start of a bucket of the stream: an hour in UTC, or midnight of a date or of the first of a month as written.',
+      }),
+      to: t.field({
+        type: 'DateTime',
+        required: true,
+        description:
+          'End of the scope, exclusive. Must be the start of a bucket, and after `from`. May be in the future.',
+      }),
+      filter: t.field({
+        type: [refs.dimensionFilterInput],
+        description:
+          'Dimensions to match, as in AllocationSelectorInput. Matches every filter if omitted, null or empty.',
+      }),
+      elementName: t.string({ description: 'Element to match. Matches every element if omitted or null.' }),
+    }),
+  });
   const input = builder
     .inputType('AllocationInput', {
       description: 'Records for one stream. Either all of them are written or none.',
@@ -98,6 +121,11 @@ export function addAllocations(builder: Builder, refs: Refs): void {
           description: `Records to write. ${COUNT_LIMIT}`,
         }),
         idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
+        scope: t.field({
+          type: scopeInput,
+          description:
+            'Scope of a replace: all live records in it are hidden before the records are inserted. Every record must lie in it, and `records` may be empty. Only for allocationReplace.',
+        }),
       }),
     })
     .validate(listInput<RecordInput>());
@@ -132,7 +160,7 @@ export function addAllocations(builder: Builder, refs: Refs): void {
       type: receipt,
       authScopes: WRITE,
       description:
-        'Replaces records. Hides the live records with the same bucket, filter and element as a given record, and adds the given ones.',
+        'Replaces records. Hides the live records with the same bucket, filter and element as a given record, or all live records in `scope`, and adds the given ones.',
       args: {
         input: t.arg({
           type: input,
@@ -141,7 +169,8 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         }),
       },
       errors: {
-        types: writeErrors,
+        // NotFoundError: there is no stream, and the request only hides.
+        types: [...writeErrors, NotFoundError],
         union: { name: 'AllocationReplaceResult', description: WRITE_RESULT },
       },
       resolve: (_, args, context) => ingest(...prepareWrite(context, { kind: 'REPLACE', ...args.input })),

@@ -1,3 +1,4 @@
+import type { StoredScope } from '../../db/json-columns.ts';
 import { type LiveRecord, listRecords } from '../../streams/list-records.ts';
 import { countStreams, findStream, listOperations, listStreams } from '../../streams/streams.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
@@ -145,10 +146,34 @@ function addOperation(builder: Builder, refs: Refs): void {
     description: 'Kind of a write.',
     values: {
       SUM: { description: 'Added records. Earlier ones remain live.' },
-      REPLACE: { description: 'Added records and hid the live ones with the same bucket, filter and element.' },
+      REPLACE: {
+        description:
+          'Added records and hid the live ones with the same bucket, filter and element, or those in its scope.',
+      },
       DELETE: { description: 'Hid the records that its selectors match.' },
       DELETE_STREAM: { description: 'Hid the stream and all its records.' },
     } as const,
+  });
+  const scope = builder.objectRef<StoredScope>('ReplaceScope').implement({
+    description: 'Buckets, and optionally the filter and the element, whose live records a replace hid.',
+    authScopes: READ_OR_WRITE,
+    fields: (t) => ({
+      from: t.field({
+        type: 'DateTime',
+        description: 'Start of the scope, inclusive.',
+        resolve: ({ from }) => new Date(from),
+      }),
+      to: t.field({ type: 'DateTime', description: 'End of the scope, exclusive.', resolve: ({ to }) => new Date(to) }),
+      filter: t.expose('filter', {
+        type: [refs.dimensionFilter],
+        nullable: true,
+        description: 'Dimensions that were matched. Null if every filter was.',
+      }),
+      elementName: t.exposeString('elementName', {
+        nullable: true,
+        description: 'Element that was matched. Null if every element was.',
+      }),
+    }),
   });
   builder.objectType(refs.operation, {
     description: 'Accepted write to a stream: an entry of its ledger.',
@@ -185,6 +210,23 @@ function addOperation(builder: Builder, refs: Refs): void {
       idempotencyKey: t.exposeString('idempotencyKey', {
         nullable: true,
         description: 'Idempotency key of the request. Null if it had none.',
+      }),
+      firstTimestamp: t.expose('firstBucket', {
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'Start of the first bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM.',
+      }),
+      lastTimestamp: t.expose('lastBucket', {
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'Start of the last bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM.',
+      }),
+      scope: t.expose('scope', {
+        type: scope,
+        nullable: true,
+        description: 'Scope of a replace. Null if the operation had none.',
       }),
     }),
   });

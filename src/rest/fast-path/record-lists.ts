@@ -11,7 +11,8 @@ import {
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';
-import { readRecord, readSelector } from '../schemas/records.ts';
+import { readRecord, readScope, readSelector } from '../schemas/records.ts';
+import type { ScopeInput } from '../../streams/pipeline/scope.ts';
 
 // Fast path: reads the records of a JSON body without parsing the body as a whole. If the text has only plain records, one pass of
 // record-parser.ts reads them; otherwise the body is checked once and each record is parsed alone. Either way the parsed records are
@@ -86,6 +87,8 @@ export interface RecordList {
   readonly records: readonly Input[];
   /** Number of records that were sent. */
   readonly count: number;
+  /** Scope of a replace, if the body has one. */
+  readonly scope?: ScopeInput | undefined;
 }
 
 export async function readList(
@@ -97,9 +100,9 @@ export async function readList(
 ): Promise<RecordList> {
   const plain = given === null ? null : await readPlainList(kind, given, text, known, ended);
   if (plain !== null && given !== null) return { stream: given, records: plain.inputs, count: plain.count };
-  const { stream, text: checked } = checkList(given, text);
+  const { stream, scope, text: checked } = checkList(kind, given, text);
   const { inputs, count } = await readAnyList(kind, stream, checked, ended);
-  return { stream, records: inputs, count };
+  return { stream, records: inputs, count, scope };
 }
 
 /** Yields to the event loop. Throws if the client no longer waits for the response: a large body takes seconds. */
@@ -112,13 +115,17 @@ async function nextTurn(ended: RequestSignals): Promise<void> {
  * Checks the body as a whole, and returns its text with numbers that JSON.parse does not change. The parsed body is garbage when this
  * returns, so concurrent requests never hold their parsed bodies at the same time.
  */
-function checkList(given: string | null, text: string): { readonly stream: StreamOfRecords; readonly text: string } {
+function checkList(
+  kind: WriteKind,
+  given: string | null,
+  text: string,
+): Pick<RecordList, 'stream' | 'scope'> & { readonly text: string } {
   const body = parseBody(text);
-  const records = listOf(body?.value);
-  return { stream: given ?? findStreamName(records), text: body?.text ?? '' };
+  const { records, scope } = readBody(kind, body?.value);
+  return { stream: given ?? findStreamName(records), scope, text: body?.text ?? '' };
 }
 
-/** Parses each record alone. The text must be a body with a list of records and nothing else. */
+/** Parses each record alone. The text must be a checked body. */
 async function readAnyList(
   kind: WriteKind,
   stream: StreamOfRecords,
@@ -126,7 +133,7 @@ async function readAnyList(
   ended: RequestSignals,
 ): Promise<ReadRecords> {
   const read = new ReadRecords();
-  for (const element of elementsOf(text)) {
+  for (const element of elementsOf(text, 'records')) {
     if (read.push(readOne(kind, stream, JSON.parse(element), read.bad))) await nextTurn(ended);
   }
   read.endRun();
@@ -152,11 +159,16 @@ async function readPlainList(
   return read;
 }
 
-function listOf(body: unknown): readonly unknown[] {
+function readBody(
+  kind: WriteKind,
+  body: unknown,
+): { readonly records: readonly unknown[]; readonly scope: ScopeInput | undefined } {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new ValidationError([{ path: [], code: 'BAD_TYPE', message: 'Must be an object: {"records": [...]}.' }]);
   }
-  const unknown = Object.keys(body).filter((name) => name !== 'records');
+  // A sum with a scope is reported by the domain. A delete has selectors instead.
+  const mayHaveScope = kind !== 'DELETE';
+  const unknown = Object.keys(body).filter((name) => name !== 'records' && !(mayHaveScope && name === 'scope'));
   const issues: Issue[] = unknown.slice(0, MAX_LISTED_ISSUES).map((name) => ({
     path: [name],
     code: 'UNKNOWN_FIELD',
@@ -168,5 +180,6 @@ function listOf(body: unknown): readonly unknown[] {
   if (issues.length > 0 || !Array.isArray(records)) {
     throw new ValidationError(issues, issues.length + Math.max(0, unknown.length - MAX_LISTED_ISSUES));
   }
-  return records;
+  const scope = mayHaveScope && 'scope' in body && body.scope != null ? readScope(body.scope) : undefined;
+  return { records, scope };
 }

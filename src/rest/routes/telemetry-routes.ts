@@ -9,9 +9,16 @@ import { pathOf } from '../../http/paths.ts';
 import { readString } from '../../http/structured-string.ts';
 import { type BodyTarget, ingestBody } from '../ingest-body.ts';
 import { limitUpTo, readLimit } from '../pagination.ts';
-import { answeredRecord, formatRecord, namedRecordSchema, recordSchema, selectorSchema } from '../schemas/records.ts';
+import {
+  answeredRecord,
+  formatRecord,
+  namedRecordSchema,
+  recordSchema,
+  scopeSchema,
+  selectorSchema,
+} from '../schemas/records.ts';
 import { type BodyDocument, type Call, parameterOf, type ParameterDocument, type Reply, type Route } from '../route.ts';
-import { parseInput } from '../../validation/zod-issues.ts';
+import { descriptionOf, parseInput } from '../../validation/zod-issues.ts';
 
 // CloudZero's paths. The descriptions state the differences from CloudZero.
 
@@ -49,6 +56,19 @@ function describeBody(schema: z.ZodType, example: object): BodyDocument {
       'application/x-ndjson': { schema, example },
     },
   };
+}
+
+const scopeParameters: readonly ParameterDocument[] = (['from', 'to'] as const).map((name) => ({
+  name,
+  in: 'query',
+  schema: z.string().optional(),
+  description: `${name === 'from' ? 'Start' : 'End'} of the scope, for NDJSON: ${descriptionOf(scopeSchema.shape[name])} A JSON body has \`scope\` instead.`,
+}));
+
+function describeReplaceBody(): BodyDocument {
+  const { content, ...body } = describeBody(recordSchema, { ...EXAMPLE, value: '1000' });
+  const schema = z.strictObject({ records: z.array(recordSchema), scope: scopeSchema.optional() });
+  return { ...body, content: { ...content, 'application/json': { ...content['application/json'], schema } } };
 }
 
 const EXAMPLE = {
@@ -169,8 +189,11 @@ const writes: Route[] = [
     ...write,
     path: `${ALLOCATION}/replace`,
     operationId: 'allocationReplace',
-    summary: 'Replace the records with the same bucket, filter and element',
-    body: describeBody(recordSchema, { ...EXAMPLE, value: '1000' }),
+    summary: 'Replace the records with the same bucket, filter and element, or all records in a scope',
+    description:
+      'With a scope, the records may be absent: the request then only hides. If the stream does not exist either, the response is 400 with the code NOT_FOUND.',
+    parameters: [idempotencyKey, ...scopeParameters],
+    body: describeReplaceBody(),
     success,
     handle: writeWith('REPLACE'),
   },

@@ -10,10 +10,11 @@ import {
   type RecordInput,
   type SelectorInput,
 } from '../../streams/pipeline/inputs.ts';
+import type { ScopeInput } from '../../streams/pipeline/scope.ts';
 import type { LiveRecord } from '../../streams/list-records.ts';
 import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-records.ts';
 import { decimal, DIMENSIONS_DOCUMENT, parseCounting, readDimensions, word } from './shapes.ts';
-import { addIssue, countIssues, toIssues } from '../../validation/zod-issues.ts';
+import { addIssue, countIssues, parseInput, toIssues } from '../../validation/zod-issues.ts';
 
 const timestamp = z
   .unknown()
@@ -96,6 +97,25 @@ export const selectorSchema = z
     description:
       'Matches live records by timestamp and granularity, and by filter and element-name if they are present.',
   });
+
+export const scopeSchema = z
+  .strictObject({
+    from: timestamp.meta({ description: 'Start of the scope, inclusive: the start of a bucket of the stream.' }),
+    to: timestamp.meta({ description: 'End of the scope, exclusive: the start of a bucket, after from.' }),
+    filter: filter.optional(),
+    'element-name': element.nullish(),
+  })
+  .meta({
+    id: 'ReplaceScope',
+    description:
+      'Buckets, and optionally the filter and element, whose live records are hidden before the records are inserted. Every record must lie in the scope.',
+  });
+
+/** Returns the scope in a body. Throws ValidationError if its fields have wrong types. */
+export function readScope(value: unknown): ScopeInput {
+  const { 'element-name': elementName, ...scope } = parseInput(scopeSchema, value, ['scope']);
+  return { ...scope, elementName };
+}
 
 /** Fields with more than one spelling, or that can also be in the path. */
 interface Spelled {

@@ -54,7 +54,7 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 /** Returns the start of the hour of the instant, or midnight UTC of the date or of the first of the month as written. */
-function computeBucketStart({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number {
+export function computeBucketStart({ instant, wallTime }: WrittenTimestamp, granularity: Granularity): number {
   if (granularity === 'HOURLY') return Math.floor(instant / HOUR) * HOUR;
   const date = Math.floor(wallTime / DAY) * DAY;
   return granularity === 'DAILY' ? date : date - (new Date(date).getUTCDate() - 1) * DAY;

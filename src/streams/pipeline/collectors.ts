@@ -7,6 +7,7 @@ import { ContentDigest } from './content-digest.ts';
 import { type BatchColumns, type EncodedBatch, encodeBatch } from './encode-batch.ts';
 import type { PlannedContent, SelectorForm, StagedContent, WritePlan } from './plan.ts';
 import type { RecordReader } from './records.ts';
+import { type BucketBounds, boundsOfScope, computeBounds, type ScopeReader } from './scope.ts';
 import type { CanonicalSelector, SelectorReader } from './selectors.ts';
 
 export interface Collector {
@@ -32,8 +33,10 @@ export function createRecordCollector(
   kind: 'SUM' | 'REPLACE',
   stream: string,
   issues: IssueCollector,
+  scope: ScopeReader | null,
 ): Collector {
   const digest = new ContentDigest(kind, stream);
+  let bounds: BucketBounds | null = null;
   const aggregator = new BucketAggregator(MAX_TOTALS);
   return {
     reader,
@@ -47,6 +50,8 @@ export function createRecordCollector(
     take: () => {
       const records = reader.take();
       if (!records || records.elements.length === 0) return null;
+      scope?.validateRecords(records);
+      bounds = computeBounds(records.buckets, bounds);
       digest.addRecords(records);
       // Nothing is written if there are issues.
       if (issues.count === 0) aggregator.add(records);
@@ -59,9 +64,26 @@ export function createRecordCollector(
         if (!totals) throw new Error('Batches are buffered without their totals.');
         content = { type: 'BUFFERED_RECORDS', batches, totals };
       }
-      return { kind, digest: digest.finish(), recordCount: reader.count, shape: reader.shape, content, small: null };
+      const shape = reader.shape;
+      const canonical = (scope && shape && scope.read(shape)) ?? null;
+      if (canonical) digest.addScope(canonical);
+      return {
+        kind,
+        digest: digest.finish(),
+        recordCount: reader.count,
+        shape: reader.count > 0 ? shape : null,
+        bounds: canonical ? boundsOfScope(canonical) : bounds,
+        scope: canonical,
+        content,
+        small: null,
+      };
     },
-    validateShape: (shape, found) => reader.validateShape(shape, found),
+    validateShape: (shape, found) => {
+      reader.validateShape(shape, found);
+      // Without records, only the scope depends on the shape.
+      if (scope && reader.count === 0 && shape && reader.shape && !isSameShape(shape, reader.shape))
+        throw shapeChanged();
+    },
   };
 }
 
@@ -72,6 +94,7 @@ export function createSelectorCollector(
   validatedShape: StreamShape | null,
 ): Collector {
   const digest = new ContentDigest('DELETE', stream);
+  let bounds: BucketBounds | null = null;
   // One form for each set of the stream's dimensions, with and without the element.
   const forms = new Map<string, SelectorForm>();
   return {
@@ -82,6 +105,10 @@ export function createSelectorCollector(
       const firstIndex = reader.count - reader.pending.records;
       const selectors = reader.take();
       if (selectors.length === 0) return null;
+      bounds = computeBounds(
+        selectors.map(({ bucket }) => bucket),
+        bounds,
+      );
       digest.addSelectors(selectors);
       for (const { filter, element } of selectors) {
         const form = { dimensions: filter?.entries.map((entry) => entry.dimension) ?? [], element: element !== null };
@@ -94,17 +121,23 @@ export function createSelectorCollector(
       digest: digest.finish(),
       recordCount: 0,
       shape: null,
+      bounds,
+      scope: null,
       content: { type: 'STAGED_SELECTORS', staged, forms: [...forms.values()] },
       small: null,
     }),
     validateShape: (shape) => {
       if (shape && validatedShape && !isSameShape(shape, validatedShape)) {
-        throw new ConflictError(
-          'The stream was deleted and created again with another shape while the request arrived. Nothing was hidden; send the request again.',
-        );
+        throw shapeChanged();
       }
     },
   };
+}
+
+function shapeChanged(): ConflictError {
+  return new ConflictError(
+    'The stream was deleted and created again with another shape while the request arrived. Nothing was hidden; send the request again.',
+  );
 }
 
 function isSameShape(a: StreamShape, b: StreamShape): boolean {

@@ -2,6 +2,7 @@
 // records, as a list or in batches.
 import { createHash } from 'node:crypto';
 import type { CanonicalRecords } from './records.ts';
+import type { CanonicalScope } from './scope.ts';
 import type { CanonicalSelector } from './selectors.ts';
 
 export class ContentDigest {
@@ -33,6 +34,13 @@ export class ContentDigest {
             `${granularity}\u001f${bucket}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`,
         )
         .join('\n'),
+    );
+  }
+
+  /** Added after all records, so that the hash of a request without a scope does not depend on scopes. */
+  addScope({ from, to, filter, element }: CanonicalScope): this {
+    return this.#add(
+      `SCOPE\u001f${from}\u001f${to}\u001f${filter?.text ?? '*'}\u001f${element === null ? '*' : `=${element}`}`,
     );
   }
 

@@ -7,6 +7,14 @@ import { ContentDigest } from './content-digest.ts';
 import type { EncodedBatch } from './encode-batch.ts';
 import type { MalformedRecord, RecordInput, SelectorInput, WriteKind } from './inputs.ts';
 import { type CanonicalRecords, RecordReader, validateDistinctKeys } from './records.ts';
+import {
+  type BucketBounds,
+  boundsOfScope,
+  type CanonicalScope,
+  computeBounds,
+  type ScopeInput,
+  ScopeReader,
+} from './scope.ts';
 import { type CanonicalSelector, extractWholeKeys, SelectorReader } from './selectors.ts';
 
 /** The validated content of a request. Lists, NDJSON bodies and writes that share a transaction are all written from a plan. */
@@ -16,8 +24,12 @@ export interface WritePlan {
   readonly digest: Buffer;
   /** Number of records that the plan inserts. */
   readonly recordCount: number;
-  /** Shape of the stream that the write creates if there is none; null for a delete, which creates none. */
+  /** Shape of the stream that the write creates if there is none; null for a write without records, which creates none. */
   readonly shape: StreamShape | null;
+  /** The first and last bucket that the write may touch. */
+  readonly bounds: BucketBounds | null;
+  /** Scope of a replace, whose live records are hidden; null if the replace hides the records with the keys of its own. */
+  readonly scope: CanonicalScope | null;
   readonly content: PlannedContent;
   /** The records of a small write, or the keys of a small delete, if it can share a transaction; else null. */
   readonly small: CanonicalRecords | null;
@@ -58,7 +70,11 @@ export interface SelectorForm {
 
 /** A request with all its records or selectors in memory. */
 export type ListContent =
-  | { readonly kind: 'SUM' | 'REPLACE'; readonly records: readonly (RecordInput | MalformedRecord)[] }
+  | {
+      readonly kind: 'SUM' | 'REPLACE';
+      readonly records: readonly (RecordInput | MalformedRecord)[];
+      readonly scope?: ScopeInput | null | undefined;
+    }
   | { readonly kind: 'DELETE'; readonly records: readonly (SelectorInput | MalformedRecord)[] };
 
 /** A request whose records or selectors were validated while they arrived. */
@@ -71,6 +87,14 @@ export interface CollectedContent {
     /** Adds issues if the stream has another shape than the content was validated against. */
     validateShape(shape: StreamShape | null, issues: IssueCollector): void;
   };
+}
+
+/** Whether the request can only hide records, so that it does not create its stream. */
+export function onlyHides(request: PlanInput): boolean {
+  return (
+    request.kind === 'DELETE' ||
+    ('collected' in request ? request.collected.plan.recordCount : request.records.length) === 0
+  );
 }
 
 export type PlanInput = (ListContent | CollectedContent) & {
@@ -114,7 +138,11 @@ export async function planWrite(
 }
 
 async function planRecords(
-  request: ListContent & { readonly kind: 'SUM' | 'REPLACE'; readonly stream: string },
+  request: ListContent & {
+    readonly kind: 'SUM' | 'REPLACE';
+    readonly stream: string;
+    readonly path: readonly string[];
+  },
   shape: StreamShape | null,
   options: ReaderOptions,
   issues: IssueCollector,
@@ -125,15 +153,27 @@ async function planRecords(
   await readAll(reader, request.records);
   const records = reader.take();
   if (!records) return null;
+  const asked = request.scope ? new ScopeReader(request.scope, request.path, issues) : null;
+  asked?.validateRecords(records);
   if (kind === 'REPLACE') validateDistinctKeys(records, options.path, issues);
   if (issues.count > 0) return null;
   if (isLong) await yieldToEventLoop();
-  const digest = new ContentDigest(kind, stream).addRecords(records).finish();
+  const scope = asked?.read(records) ?? null;
+  const digest = new ContentDigest(kind, stream).addRecords(records);
+  if (scope) digest.addScope(scope);
   if (isLong) await yieldToEventLoop();
-  const small = isSmall(request) ? records : null;
-  const totals = small ? null : aggregate(records);
-  const content = { type: 'RECORDS', records, totals } as const;
-  return { kind, digest, recordCount: records.elements.length, shape: records, content, small };
+  // A group of small writes looks up keys, and hides no whole scopes.
+  const small = isSmall(request) && !scope ? records : null;
+  return {
+    kind,
+    digest: digest.finish(),
+    recordCount: records.elements.length,
+    shape: records.elements.length > 0 ? records : null,
+    bounds: scope ? boundsOfScope(scope) : computeBounds(records.buckets),
+    scope,
+    content: { type: 'RECORDS', records, totals: small ? null : aggregate(records) },
+    small,
+  };
 }
 
 async function planSelectors(
@@ -148,7 +188,17 @@ async function planSelectors(
   const selectors = reader.take();
   const digest = new ContentDigest(kind, stream).addSelectors(selectors).finish();
   const small = isSmall(request) && shape ? extractWholeKeys(selectors, shape) : null;
-  return { kind, digest, recordCount: 0, shape: null, content: { type: 'SELECTORS', selectors }, small };
+  const bounds = computeBounds(selectors.map(({ bucket }) => bucket));
+  return {
+    kind,
+    digest,
+    recordCount: 0,
+    shape: null,
+    bounds,
+    scope: null,
+    content: { type: 'SELECTORS', selectors },
+    small,
+  };
 }
 
 async function readAll<Input>(reader: { read(input: Input): void }, inputs: readonly Input[]): Promise<void> {

@@ -33,9 +33,12 @@ export async function insertFewOperations(
     sql`${row.hiddenRecords}::bigint`,
     sql`${row.idempotencyKey}::text`,
     sql`${row.contentSha256}::bytea`,
+    sql`${row.firstBucket?.toISOString() ?? null}::timestamptz`,
+    sql`${row.lastBucket?.toISOString() ?? null}::timestamptz`,
+    sql`${row.scope && JSON.stringify(row.scope)}::jsonb`,
   ]);
   const { rowCount } = await tx.execute(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256)
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256, first_bucket, last_bucket, scope)
     VALUES ${joinRows(rows)}
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
   return rowCount ?? 0;

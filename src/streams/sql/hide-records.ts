@@ -1,9 +1,11 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../../db/client.ts';
-import { EMPTY_FILTER, hashFilter } from '../pipeline/canonical.ts';
+import { formatPlainArray } from '../../db/array-text.ts';
+import { type CanonicalFilter, EMPTY_FILTER, hashFilter } from '../pipeline/canonical.ts';
 import { areFewKeys, matchKeyHashes, MAX_LOOK_UPS } from '../key-hashes/key-hash.ts';
 import { findFilterIds } from './filters.ts';
 import type { CanonicalRecords } from '../pipeline/records.ts';
+import type { CanonicalScope } from '../pipeline/scope.ts';
 import type { StreamRow } from '../stream-rows.ts';
 import type { CanonicalSelector } from '../pipeline/selectors.ts';
 
@@ -41,6 +43,39 @@ export async function hideSelected(
     hidden += await hideByKey(tx, stream, operationId, await findKeys(tx, stream, alike));
   }
   return hidden;
+}
+
+/** Hides the live records in the scope of a replace. Returns how many. */
+export async function hideScope(
+  tx: Transaction,
+  stream: StreamRow,
+  operationId: bigint,
+  { from, to, filter, element }: CanonicalScope,
+): Promise<number> {
+  const filterIds = filter && (await findMatchingFilters(tx, stream, filter));
+  if (filterIds?.length === 0) return 0;
+  const { rowCount } = await tx.execute(sql`
+    UPDATE records r SET hidden_by = ${operationId}
+    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+      AND r.bucket_start >= ${from}::timestamptz AND r.bucket_start < ${to}::timestamptz
+      ${filterIds ? sql`AND r.filter_id = ANY(${formatPlainArray(filterIds)}::bigint[])` : sql``}
+      ${element === null ? sql`` : sql`AND r.element = ${element}`}`);
+  return rowCount ?? 0;
+}
+
+/** Returns the ids of the stream's filters that have exactly these values in these dimensions. */
+async function findMatchingFilters(
+  tx: Transaction,
+  stream: StreamRow,
+  { entries }: CanonicalFilter,
+): Promise<string[]> {
+  // Both sides are canonical, so equal sets of values have equal JSON.
+  const matches = entries.map(
+    ({ dimension, values }) => sql` AND f.dimensions -> ${dimension} = ${JSON.stringify(values)}::jsonb`,
+  );
+  const { rows } = await tx.execute<{ id: string }>(sql`
+    SELECT f.id FROM filters f WHERE f.account_id = ${stream.accountId} AND f.stream_id = ${stream.id}${sql.join(matches, sql``)}`);
+  return rows.map(({ id }) => id);
 }
 
 /** Finds the keys of selectors of one form, without those whose filter the stream does not have. */

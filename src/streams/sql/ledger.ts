@@ -44,6 +44,16 @@ export function buildOperation(
     hiddenRecords: 0,
     idempotencyKey,
     contentSha256: plan.digest,
+    firstBucket: plan.bounds && new Date(plan.bounds.first),
+    lastBucket: plan.bounds && new Date(plan.bounds.last),
+    completeThrough: null,
+    reverts: null,
+    scope: plan.scope && {
+      from: plan.scope.from,
+      to: plan.scope.to,
+      filter: plan.scope.filter?.entries ?? null,
+      elementName: plan.scope.element,
+    },
   };
 }
 
@@ -61,6 +71,7 @@ export function insertOperations(
 /** Returns the number of inserted records. */
 export function insertRecords(tx: Transaction, stream: StreamRow, inserted: OperationRecords): Promise<number> {
   const { records, filterIds, operationIds } = inserted;
+  if (records.elements.length === 0) return Promise.resolve(0);
   return areFewRows(records.elements.length)
     ? insertFewRecords(tx, stream, inserted)
     : insertRecordArrays(tx, stream, operationIds, encodeBatch(records), filterIds);

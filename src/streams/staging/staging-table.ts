@@ -5,7 +5,8 @@ import type { EncodedBatch } from '../pipeline/encode-batch.ts';
 import { encodeDimensions, hashFilter } from '../pipeline/canonical.ts';
 import type { SelectorForm, StagedContent, StagedRequest } from '../pipeline/plan.ts';
 import { duplicateKeyIssue } from '../pipeline/records.ts';
-import { disableSequentialScans, preferTidScans, pairWithEachFilter } from '../sql/hide-records.ts';
+import type { CanonicalScope } from '../pipeline/scope.ts';
+import { disableSequentialScans, hideScope, preferTidScans, pairWithEachFilter } from '../sql/hide-records.ts';
 import { areFewKeys, matchKeyHashes, keyHashOfInsert } from '../key-hashes/key-hash.ts';
 import { ADD_TO_EXISTING } from '../totals/totals.ts';
 import type { StreamRow } from '../stream-rows.ts';
@@ -138,21 +139,26 @@ export async function validateStagedKeys(
   issues.addUnlisted(Number(found[0]?.total ?? 0) - found.length);
 }
 
-/** Hides the records that the staged records replace, if they do, and inserts the staged records. */
+/**
+ * Hides the records that the staged records replace, and inserts the staged records.
+ *
+ * @param replaces true: hides the records with their keys. A scope: hides the records in it. False: hides none
+ */
 export async function insertStagedRecords(
   tx: Transaction,
   staged: StagedContent,
   stream: StreamRow,
   operationId: bigint,
-  replaces: boolean,
+  replaces: boolean | CanonicalScope,
 ): Promise<{ insertedRecords: number; hiddenRecords: number }> {
   const { request, rows: count } = staged;
   await assertComplete(tx, staged);
   await disableNestedLoops(tx, request);
   await insertStagedFilters(tx, request, stream);
-  const few = replaces && areFewKeys(count);
+  const byKey = replaces === true;
+  const few = byKey && areFewKeys(count);
   if (few) await (stream.keysHashed ? preferTidScans(tx) : disableSequentialScans(tx));
-  const hidden = replaces
+  const hidden = byKey
     ? await tx.execute(sql`
         UPDATE records r SET hidden_by = ${operationId}
         FROM ${rowsWithFilterIds(request, stream)} k
@@ -160,13 +166,14 @@ export async function insertStagedRecords(
           AND r.bucket_start = k.bucket_start AND r.filter_id = k.filter_id AND r.element = k.element
           ${few ? limitToKeys(stream, rowsWithFilterIds(request, stream), sql`${rowsWithFilterIds(request, stream)} AS k`) : sql``}`)
     : null;
+  const inScope = typeof replaces === 'object' ? await hideScope(tx, stream, operationId, replaces) : 0;
   const inserted = await tx.execute(sql`
     INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id, key_hash)
     SELECT u.account_id, ${stream.id}::bigint, u.bucket_start, u.filter_id, u.element, u.value, ${operationId}::bigint,
       ${keyHashOfInsert(sql`u.filter_id`, sql`u.element`)}
     FROM ${rowsWithFilterIds(request, stream)} u
     JOIN streams s ON s.account_id = u.account_id AND s.account_id = ${stream.accountId} AND s.id = ${stream.id}`);
-  return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? 0 };
+  return { insertedRecords: inserted.rowCount ?? 0, hiddenRecords: hidden?.rowCount ?? inScope };
 }
 
 /** Inserts the totals of the staged records. Must run after subtractHidden. */

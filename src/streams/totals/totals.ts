@@ -28,6 +28,7 @@ export async function addTotals(
   filterIds: readonly string[],
   hides: boolean,
 ): Promise<void> {
+  if (totals.buckets.length === 0) return;
   const insert = areFewRows(totals.buckets.length) ? insertFewTotals : insertTotalArrays;
   await insert(tx, stream, operationId, totals, filterIds, hides ? ADD_TO_EXISTING : sql``);
 }
