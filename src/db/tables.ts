@@ -146,7 +146,7 @@ export const operations = pgTable(
       .notNull()
       .default(sql`nextval('operation_ids')`),
     streamId: id64('stream_id').notNull(),
-    kind: text('kind').$type<'SUM' | 'REPLACE' | 'DELETE' | 'DELETE_STREAM'>().notNull(),
+    kind: text('kind').$type<'SUM' | 'REPLACE' | 'DELETE' | 'DELETE_STREAM' | 'REVERT' | 'COMPLETE'>().notNull(),
     receivedAt: timestamptz('received_at').notNull(),
     /** The transaction that wrote the operation. A watermark decides by it whether a reader sees the operation. */
     xid: xid8('xid').notNull(),

@@ -3,13 +3,8 @@ import type { IssueCode } from './issue-codes.ts';
 import { truncate } from '../lib/truncate.ts';
 
 /** Stable codes of expected failures, the same in GraphQL, REST and the log. */
-export type ErrorCode =
-  | 'VALIDATION_FAILED'
-  | 'NOT_FOUND'
-  | 'CONFLICT'
-  | 'IDEMPOTENCY_MISMATCH'
-  | 'LIMIT_EXCEEDED'
-  | 'DESTINATION_REFUSED';
+export type ConflictCode = 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'NOT_REVERTIBLE';
+export type ErrorCode = ConflictCode | 'VALIDATION_FAILED' | 'NOT_FOUND' | 'LIMIT_EXCEEDED' | 'DESTINATION_REFUSED';
 
 /** One problem in an input. The path starts at the argument. */
 export interface Issue {
@@ -56,9 +51,9 @@ export class NotFoundError extends UserError {
 }
 
 export class ConflictError extends UserError {
-  readonly code: 'CONFLICT' | 'IDEMPOTENCY_MISMATCH';
+  readonly code: ConflictCode;
 
-  constructor(message: string, code: 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' = 'CONFLICT') {
+  constructor(message: string, code: ConflictCode = 'CONFLICT') {
     super(message);
     this.code = code;
   }

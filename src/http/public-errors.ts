@@ -39,6 +39,7 @@ const STATUS_OF: Readonly<Record<UserError['code'], number>> = {
   NOT_FOUND: 404,
   CONFLICT: 409,
   IDEMPOTENCY_MISMATCH: 409,
+  NOT_REVERTIBLE: 409,
   LIMIT_EXCEEDED: 413,
   DESTINATION_REFUSED: 409,
 };

@@ -32,7 +32,7 @@ export interface IngestContext {
 }
 
 /** Called for each accepted write, and for each replay. */
-export type OnWritten = (kind: WriteKind, receipt: Receipt) => void;
+export type OnWritten = (kind: WriteKind | 'REVERT', receipt: Receipt) => void;
 
 /** Stream and idempotency key of a write. */
 export interface WriteTarget {
@@ -62,9 +62,16 @@ export function validateTarget(
 ): void {
   const nameProblem = findStreamNameProblem(stream);
   if (nameProblem) issues.add([...path, 'stream'], 'BAD_STREAM_NAME', nameProblem);
-  if (idempotencyKey == null) return;
-  const problem = findTextProblem(idempotencyKey, MAX_KEY);
-  if (problem) issues.add([...path, 'idempotencyKey'], problem.code, problem.message);
+  validateIdempotencyKey(idempotencyKey, [...path, 'idempotencyKey'], issues);
+}
+
+export function validateIdempotencyKey(
+  key: string | null | undefined,
+  path: readonly string[],
+  issues: IssueCollector,
+): void {
+  const problem = key == null ? null : findTextProblem(key, MAX_KEY);
+  if (problem) issues.add(path, problem.code, problem.message);
 }
 
 /** Adds an issue if the request has no records, and no scope whose records it could hide. */

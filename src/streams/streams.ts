@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from
 import { ensureLedger, OWN_ID } from '../db/as-of.ts';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
-import { NotFoundError, ValidationError } from '../errors/errors.ts';
+import { ConflictError, NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
 import { canOccurInName, buildContainsPattern } from '../db/keyset.ts';
@@ -62,6 +62,13 @@ export async function findOperationByKey(
     .from(operations)
     .where(and(eq(operations.accountId, accountId), eq(operations.idempotencyKey, idempotencyKey)));
   return row;
+}
+
+export function keyMismatch(): ConflictError {
+  return new ConflictError(
+    'The idempotency key was used by an earlier request with different content. Nothing was written; send the request with a new key.',
+    'IDEMPOTENCY_MISMATCH',
+  );
 }
 
 /**

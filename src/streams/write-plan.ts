@@ -55,9 +55,10 @@ export async function writePlan(
   limited.catch(() => undefined);
   const target = found ?? (await createStream(tx, accountId, name, plan.shape, receivedAt));
   if (!target) throw new WriteConflictError();
-  const [[id], stream] = await Promise.all([
-    takeOperationIds(tx, 1),
+  const [stream, [id]] = await Promise.all([
     lockStream(tx, target, plan.kind === 'SUM' ? 'shared' : 'exclusive'),
+    // Under the lock: of two operations of which one is exclusive, the later one has the greater id. A REVERT relies on it.
+    takeOperationIds(tx, 1),
     limited,
   ]);
   if (!stream || id === undefined) throw new WriteConflictError();

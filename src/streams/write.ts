@@ -1,12 +1,11 @@
 import type { Db } from '../db/client.ts';
-import { ConflictError } from '../errors/errors.ts';
 import type { GroupedWrite } from './group-commit/write-group.ts';
 import { type IngestContext, type Receipt, type WriteRequest, type WriteTarget } from './ingest-request.ts';
 import { isSmall, onlyHides, type PlanResult, planWrite } from './pipeline/plan.ts';
 import { limitLockWaits, lockStreamName } from './sql/locks.ts';
 import type { StreamTicket } from './stream-queue.ts';
 import type { OperationRow, StreamRow } from './stream-rows.ts';
-import { findOperationByKey, findShapeForReplay, findStream, streamNotFound } from './streams.ts';
+import { findOperationByKey, findShapeForReplay, findStream, keyMismatch, streamNotFound } from './streams.ts';
 import { type PlannedWrite, WriteConflictError, writePlan } from './write-plan.ts';
 
 // A write waits in the queue of its stream, is planned for the cached stream if there is one, and is retried after a conflict.
@@ -128,10 +127,7 @@ function findStreamAndOperation(db: Db, { accountId, stream: name, idempotencyKe
 async function replay(db: Db, earlier: OperationRow, { plan }: PlanResult): Promise<Receipt> {
   // Content with issues has no plan. It was never accepted, so it differs from the earlier content.
   if (!plan?.digest.equals(earlier.contentSha256)) {
-    throw new ConflictError(
-      'The idempotency key was used by an earlier request with different content. Nothing was written; send the request with a new key.',
-      'IDEMPOTENCY_MISMATCH',
-    );
+    throw keyMismatch();
   }
   const stream = await findStream(db, earlier.accountId, earlier.streamId);
   if (!stream) throw new Error(`Operation ${earlier.id} has no stream.`);

@@ -1,11 +1,11 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { RequestApi, RequestOutcome, ActiveRequest } from '../http/request-context.ts';
 import type { Receipt } from '../streams/ingest-request.ts';
-import type { WriteKind } from '../streams/pipeline/inputs.ts';
+import type { OperationRow } from '../streams/stream-rows.ts';
 
 export interface RequestMetrics {
   readonly requestEnded: (request: ActiveRequest) => void;
-  readonly written: (kind: WriteKind, receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
+  readonly written: (kind: OperationRow['kind'], receipt: Pick<Receipt, 'operation' | 'replayed'>) => void;
   readonly streamBusy: () => void;
 }
 

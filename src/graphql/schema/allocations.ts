@@ -4,10 +4,11 @@ import type { ListContent } from '../../streams/pipeline/plan.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import { deleteStream } from '../../streams/streams.ts';
 import { type IngestContext, listInput, type Receipt } from '../../streams/ingest-request.ts';
+import { revertOperation } from '../../streams/revert.ts';
 import type { RecordInput, SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { Builder } from './builder.ts';
 import { accountOf, countIntake, type GraphQLContext } from './context.ts';
-import { encodeGlobalId } from '../../lib/global-ids.ts';
+import { encodeGlobalId, parseBigintId, parseGlobalId } from '../../lib/global-ids.ts';
 import type { Refs } from './refs.ts';
 
 const WRITE = { anyOf: ['INGEST'] } as const;
@@ -143,6 +144,13 @@ export function addAllocations(builder: Builder, refs: Refs): void {
       }),
     })
     .validate(listInput<SelectorInput>());
+  const revertInput = builder.inputType('RevertOperationInput', {
+    description: 'Operation to undo.',
+    fields: (t) => ({
+      operationId: t.id({ required: true, description: 'Id of an operation of the account.' }),
+      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
+    }),
+  });
   const writeErrors = [ValidationError, ConflictError, LimitExceededError];
   builder.mutationFields((t) => ({
     allocationSum: t.field({
@@ -192,6 +200,32 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         union: { name: 'AllocationDeleteResult', description: WRITE_RESULT },
       },
       resolve: (_, args, context) => ingest(...prepareWrite(context, { kind: 'DELETE', ...args.input })),
+    }),
+    revertOperation: t.field({
+      type: receipt,
+      authScopes: WRITE,
+      description:
+        'Undoes one operation with a new one of the kind REVERT, if the ledger is then as it would be without the operation. A REVERT can be reverted.',
+      args: {
+        input: t.arg({ type: revertInput, required: true, description: 'Operation to undo.' }),
+      },
+      errors: {
+        types: [ValidationError, NotFoundError, ConflictError],
+        union: {
+          name: 'RevertOperationResult',
+          description:
+            'Receipt of the REVERT, or the reason why nothing was written: NOT_REVERTIBLE if a later write depends on the operation.',
+        },
+      },
+      resolve: (_, { input: { operationId, idempotencyKey } }, context) =>
+        revertOperation(
+          { ...context.services, ended: context.ended },
+          {
+            accountId: accountOf(context),
+            operationId: parseBigintId(parseGlobalId('AllocationOperation', operationId)),
+            idempotencyKey,
+          },
+        ),
     }),
     deleteStream: t.field({
       type: addDeletedStream(builder),

@@ -152,6 +152,8 @@ function addOperation(builder: Builder, refs: Refs): void {
       },
       DELETE: { description: 'Hid the records that its selectors match.' },
       DELETE_STREAM: { description: 'Hid the stream and all its records.' },
+      REVERT: { description: 'Undid another operation: hid what it inserted, and inserted what it hid again.' },
+      COMPLETE: { description: 'Declared the stream complete through an instant.' },
     } as const,
   });
   const scope = builder.objectRef<StoredScope>('ReplaceScope').implement({
@@ -222,6 +224,13 @@ function addOperation(builder: Builder, refs: Refs): void {
         nullable: true,
         description:
           'Start of the last bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM.',
+      }),
+      reverts: t.field({
+        type: refs.operation,
+        nullable: true,
+        description: 'Operation that this REVERT undid. Null for other kinds.',
+        resolve: (operation, _, { loaders }) =>
+          operation.reverts === null ? null : loaders.operations.load(operation.reverts),
       }),
       scope: t.expose('scope', {
         type: scope,

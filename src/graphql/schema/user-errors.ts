@@ -23,6 +23,9 @@ export function addUserErrors(builder: Builder): void {
           'The request conflicts with stored data, such as a name in use, an outdated version or a run that has ended.',
       },
       IDEMPOTENCY_MISMATCH: { description: 'The idempotency key was used by an earlier request with other content.' },
+      NOT_REVERTIBLE: {
+        description: 'The operation cannot be reverted, because a later write depends on it or its stream is deleted.',
+      },
       LIMIT_EXCEEDED: { description: 'The request exceeds a limit.' },
       DESTINATION_REFUSED: { description: 'The store refused an object for the destination.' },
     },

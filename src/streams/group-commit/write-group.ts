@@ -59,10 +59,11 @@ export async function writeGroup(
   try {
     return await db.transaction(async (tx) => {
       const leftMs = Math.min(...writes.map(({ ticket }) => ticket.leftMs()));
-      const [, ids, locked] = await Promise.all([
+      const [, locked, ids] = await Promise.all([
         limitLockWaits(tx, Math.max(MIN_LOCK_WAIT_MS, leftMs)),
-        takeOperationIds(tx, writes.length),
         lockStream(tx, stream, lock),
+        // Under the lock, as in writePlan().
+        takeOperationIds(tx, writes.length),
       ]);
       if (!locked) return writes.map(() => null);
       const group = writes.map((write, index) => ({

@@ -36,9 +36,10 @@ export async function insertFewOperations(
     sql`${row.firstBucket?.toISOString() ?? null}::timestamptz`,
     sql`${row.lastBucket?.toISOString() ?? null}::timestamptz`,
     sql`${row.scope && JSON.stringify(row.scope)}::jsonb`,
+    sql`${row.reverts}::bigint`,
   ]);
   const { rowCount } = await tx.execute(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256, first_bucket, last_bucket, scope)
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256, first_bucket, last_bucket, scope, reverts)
     VALUES ${joinRows(rows)}
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
   return rowCount ?? 0;

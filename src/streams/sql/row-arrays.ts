@@ -16,8 +16,8 @@ export async function insertOperationArrays(
   operations: readonly OperationRow[],
 ): Promise<number> {
   const { rowCount } = await tx.execute(sql`
-    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256, first_bucket, last_bucket, scope)
-    SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest, u.first_bucket, u.last_bucket, u.scope
+    INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, idempotency_key, content_sha256, first_bucket, last_bucket, scope, reverts)
+    SELECT s.account_id, u.id, s.id, u.kind, u.received_at, ${stream.xid}::xid8, true, u.records, 0, u.idempotency_key, u.digest, u.first_bucket, u.last_bucket, u.scope, u.reverts
     FROM streams s, unnest(
       ${formatPlainArray(operations.map(({ id }) => String(id)))}::bigint[],
       ${formatPlainArray(operations.map(({ kind }) => kind))}::text[],
@@ -27,8 +27,9 @@ export async function insertOperationArrays(
       ${formatArray(operations.map(({ contentSha256 }) => `\\x${contentSha256.toString('hex')}`))}::bytea[],
       ${formatArray(operations.map(({ firstBucket }) => firstBucket?.toISOString() ?? null))}::timestamptz[],
       ${formatArray(operations.map(({ lastBucket }) => lastBucket?.toISOString() ?? null))}::timestamptz[],
-      ${formatArray(operations.map(({ scope }) => scope && JSON.stringify(scope)))}::jsonb[]
-    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, first_bucket, last_bucket, scope, ordinal)
+      ${formatArray(operations.map(({ scope }) => scope && JSON.stringify(scope)))}::jsonb[],
+      ${formatArray(operations.map(({ reverts }) => (reverts === null ? null : String(reverts))))}::bigint[]
+    ) WITH ORDINALITY AS u(id, kind, received_at, records, idempotency_key, digest, first_bucket, last_bucket, scope, reverts, ordinal)
     WHERE s.account_id = ${stream.accountId} AND s.id = ${stream.id}
     ORDER BY u.ordinal
     ON CONFLICT (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING`);
