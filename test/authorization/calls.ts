@@ -52,12 +52,12 @@ type Maker = (account: FilledAccount, server: TestServer) => Promise<string>;
 const make =
   (call: string, variables: (account: FilledAccount) => Args, member: string): Maker =>
   async (account, server) => {
-    const { it } = await server.graphql<{ it: { id?: string; key?: { id: string } } }>(
+    const { it } = await server.graphql<{ it: { id?: string; key?: { id: string }; operation?: { id: string } } }>(
       `mutation ${call.replace('{', `{ it: `)}`.replace('$selection', member),
       variables(account),
       account.key,
     );
-    const id = it.id ?? it.key?.id;
+    const id = it.id ?? it.key?.id ?? it.operation?.id;
     if (id === undefined) throw new Error(JSON.stringify(it));
     return id;
   };
@@ -76,6 +76,11 @@ const makeKey = make(
   '{createApiKey(input: { name: "made", scopes: [READ] }) { $selection } }',
   () => ({}),
   '... on NewApiKey { key { id } }',
+);
+const makeOperation = make(
+  '($input: AllocationInput!) {allocationSum(input: $input) { $selection } }',
+  write,
+  '... on AllocationReceipt { operation { id } }',
 );
 const makeStream: Maker = async (account, server) => {
   const stream = randomUUID();
@@ -109,7 +114,20 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
   },
   'Query.bucketPolicy': { allowed: READERS, args: ({ s3Url }) => ({ s3Url }) },
   'Mutation.allocationSum': { allowed: WRITERS, args: write },
-  'Mutation.allocationReplace': { allowed: WRITERS, args: write },
+  'Mutation.allocationReplace': {
+    allowed: WRITERS,
+    args: (account) => {
+      const { filter, elementName } = selector(account);
+      const scope = { from: '2026-01-26T00:00:00Z', to: '2026-01-27T00:00:00Z', filter, elementName };
+      return { input: { ...(write(account)['input'] as object), scope } };
+    },
+  },
+  'Mutation.revertOperation': {
+    allowed: WRITERS,
+    args: async (account, server) => ({
+      input: { operationId: await makeOperation(account, server), idempotencyKey: randomUUID() },
+    }),
+  },
   'Mutation.allocationDelete': {
     allowed: WRITERS,
     args: (account) => ({

@@ -65,7 +65,13 @@ const WITHOUT_READ: Readonly<Record<string, Readonly<Record<string, readonly Sco
     insertedRecords: RECEIVERS,
     hiddenRecords: RECEIVERS,
     idempotencyKey: RECEIVERS,
+    firstTimestamp: RECEIVERS,
+    lastTimestamp: RECEIVERS,
+    scope: RECEIVERS,
+    reverts: RECEIVERS,
   },
+  DimensionFilter: { dimension: ANY, values: ANY },
+  ReplaceScope: { from: RECEIVERS, to: RECEIVERS, filter: RECEIVERS, elementName: RECEIVERS },
   Stream: {
     id: RECEIVERS,
     name: RECEIVERS,

@@ -132,6 +132,7 @@ const LEFT_OUT = new Set([
   'after',
   'idempotencyKey',
   'version',
+  'scope',
 ]);
 
 interface Leaf {
