@@ -9,10 +9,11 @@ import { startTotalsMerger, startTotalsSweep } from '../background/totals-merger
 import { bucketWriter } from '../config/config.ts';
 import { isUnavailable } from '../db/failures.ts';
 import { createRowReaders } from '../db/row-readers.ts';
+import { adoptDeliveries } from '../deliveries/adopt-deliveries.ts';
 import { withMetrics } from '../exports/object-store-metrics.ts';
 import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
-import type { Stoppable } from '../lib/lifecycle.ts';
+import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { throttle } from '../lib/throttle.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
@@ -27,6 +28,7 @@ const REAP_MS = 2000;
 const LOG_UNAVAILABLE_MS = 30_000;
 const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;
+const ADOPT_MS = 3_600_000;
 /** Margin beyond the longest time for which a request can still use the records that it staged. */
 const SWEEP_MARGIN_MS = 900_000;
 
@@ -93,6 +95,8 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
       onFailed: (seconds) => metrics.runEnded('FAILED', seconds),
       onError: onError('reaper'),
     }),
+    // For windows that servers of versions without deliveries delivered, now or in a rolling upgrade.
+    repeat(() => adoptDeliveries(db), { everyMs: ADOPT_MS, onError: onError('adoption of deliveries') }),
     startStagingSweeper({
       db,
       everyMs: SWEEP_MS,

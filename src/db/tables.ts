@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   customType,
+  date,
   index,
   integer,
   jsonb,
@@ -300,6 +301,8 @@ export const jobs = pgTable(
       .notNull()
       .default(sql`'{}'`),
     version: integer('version').notNull().default(1),
+    /** SHA-256 of the exportFingerprint of the settings. Null in jobs of earlier versions. */
+    outputSha256: bytea('output_sha256'),
     /** The next slot. Null if the job is disabled or deleted, or its schedule has ended. */
     nextRunAt: timestamptz('next_run_at'),
     createdAt: timestamptz('created_at').notNull(),
@@ -366,6 +369,8 @@ export const runs = pgTable(
     error: jsonb('error').$type<RunFailure>(),
     /** Increases with each change, so that readers can order states. Not indexed, so that heartbeats are HOT updates. */
     change: integer('change').notNull().default(1),
+    /** Revision of the delivery that the run writes. Taken by the first claim; null before. */
+    revision: integer('revision'),
     /** Set while a worker has the lease. Remains set after a cancellation until the worker releases the run. */
     leaseToken: uuid('lease_token'),
     leaseUntil: timestamptz('lease_until'),
@@ -393,6 +398,54 @@ export const runs = pgTable(
     index('runs_by_job').on(table.jobId, table.createdAt, table.id),
     index('runs_by_manifest').on(table.bucket, table.manifestKey),
     index('runs_by_finish').on(table.finishedAt),
+  ],
+);
+
+/** A window of a job at one place in the S3 bucket, however often it is written. Created with the first run of the window. */
+export const deliveries = pgTable(
+  'deliveries',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: id64('account_id')
+      .notNull()
+      .references(() => accounts.id),
+    jobId: uuid('job_id')
+      .notNull()
+      .references(() => jobs.id),
+    bucket: text('bucket').notNull(),
+    /** The current name of the manifest, with the underscore. */
+    manifestKey: text('manifest_key').notNull(),
+    /** Slot of the run that delivered, or of the first run. */
+    slot: timestamptz('slot').notNull(),
+    windowStart: timestamptz('window_start').notNull(),
+    windowEnd: timestamptz('window_end').notNull(),
+    /** End of the last whole bucket of the window. */
+    wholeUntil: timestamptz('whole_until').notNull(),
+    /** The delivery is responsible for the buckets before this time; windows that were delivered later own the others. */
+    owedUntil: timestamptz('owed_until').notNull(),
+    /** The same bounds as calendar dates, with which daily and monthly records are compared. */
+    dateStart: date('date_start').notNull(),
+    dateWholeUntil: date('date_whole_until').notNull(),
+    dateOwedUntil: date('date_owed_until').notNull(),
+    /** Whether a run that was not started by hand has the window. */
+    bySlot: boolean('by_slot').notNull(),
+    /** SHA-256 of the exportFingerprint of the run that delivered, or of the first run. */
+    outputSha256: bytea('output_sha256').notNull(),
+    /** Greatest revision that a run has taken. */
+    lastRevision: integer('last_revision').notNull().default(0),
+    /** Revision in the S3 bucket; 0 if the window was never delivered. */
+    revision: integer('revision').notNull().default(0),
+    /** The run that wrote the revision in the S3 bucket. */
+    runId: uuid('run_id'),
+    watermark: text('watermark'),
+    watermarkAt: timestamptz('watermark_at'),
+    deliveredAt: timestamptz('delivered_at'),
+  },
+  (table) => [
+    ...ownedBy(sql`account_id`),
+    uniqueIndex('deliveries_place').on(table.bucket, table.manifestKey, table.jobId),
+    index('deliveries_by_job').on(table.jobId, table.windowEnd, table.windowStart),
+    index('deliveries_by_account').on(table.accountId, table.windowEnd, table.id),
   ],
 );
 

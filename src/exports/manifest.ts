@@ -1,5 +1,6 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
+import type { Superseded } from '../deliveries/write-deliveries.ts';
 import { DECIMAL_SCALE } from './parquet-values.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
 
@@ -16,6 +17,10 @@ export interface ManifestRun {
   /** State of the ledger that the run read, and the time at which it was taken. */
   readonly watermark: string;
   readonly watermarkAt: Date | null;
+  /** Number of this write of the delivery: grows with each write, and may have gaps. */
+  readonly revision: number | null;
+  /** The revision in the S3 bucket before this one; null if there was none. */
+  readonly supersedes: Superseded | null;
 }
 
 export interface ManifestObject {
@@ -79,8 +84,19 @@ function head(run: ManifestRun, state: 'rewriting' | 'moved' | 'complete') {
     scheduledFor: second(run.scheduledFor),
     window: { start: second(run.windowStart), end: second(run.windowEnd) },
     timeZone,
-    watermark: { snapshot: run.watermark, at: run.watermarkAt?.toISOString() ?? null },
+    watermark: formatWatermark(run),
+    revision: run.revision,
+    supersedes: run.supersedes && {
+      revision: run.supersedes.revision,
+      runId: encodeGlobalId('Run', run.supersedes.runId),
+      watermark: formatWatermark(run.supersedes),
+      objects: run.supersedes.objects,
+    },
   };
+}
+
+function formatWatermark({ watermark, watermarkAt }: Pick<Superseded, 'watermark' | 'watermarkAt'>) {
+  return { snapshot: watermark, at: watermarkAt?.toISOString() ?? null };
 }
 
 const second = (at: Date): string => at.toISOString().replace(/\.\d{3}Z$/, 'Z');

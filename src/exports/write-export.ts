@@ -5,6 +5,7 @@ import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
+import { findSuperseded } from '../deliveries/write-deliveries.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { findRunWarnings } from '../jobs/warnings.ts';
@@ -19,6 +20,7 @@ import {
   completeManifest,
   findRoundingWarning,
   type ManifestObject,
+  type ManifestRun,
   movedManifest,
   rewritingManifest,
 } from './manifest.ts';
@@ -67,6 +69,9 @@ export interface ExportAttempt {
   assertLeaseCurrent(): void;
 }
 
+/** A run with the revision that it replaces, for its manifests. */
+type DeliveringRun = LeasedRun & Pick<ManifestRun, 'supersedes'>;
+
 /** Hashing 1 MiB takes 1 to 2 ms; hashing 64 MiB in one call would block all requests for 100 ms and more. */
 const HASH_BLOCK_BYTES = 1024 * 1024;
 
@@ -90,9 +95,13 @@ export async function writeExport(
   progress: Progress,
   attempt: ExportAttempt,
 ): Promise<RunTotals> {
-  const run = { ...claimed, manifestKey: manifestNames(claimed.manifestKey).current };
   const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
+  const run: DeliveringRun = {
+    ...claimed,
+    manifestKey: manifestNames(claimed.manifestKey).current,
+    supersedes: claimed.rewrites ? await findSuperseded(database.runs, claimed) : null,
+  };
   const window = { start: run.windowStart, end: run.windowEnd };
   const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
     buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
@@ -170,7 +179,12 @@ export function storeDestination(bucket: string, settings: JobSettings): StoreDe
  * Moves the manifest of the window from its former name, before the first object. The names of the runs change last, so that
  * after a crash the next attempt starts under the name whose manifest was in force.
  */
-async function moveManifest(writer: ObjectWriter, database: Database, run: LeasedRun, former: string): Promise<void> {
+async function moveManifest(
+  writer: ObjectWriter,
+  database: Database,
+  run: DeliveringRun,
+  former: string,
+): Promise<void> {
   if (run.rewrites) await writer.putManifest(movedManifest(run), { key: former });
   await renameManifests(database.runs, run, former);
 }
@@ -198,12 +212,12 @@ class ObjectWriter {
   readonly objects: ManifestObject[] = [];
   readonly totals = { rows: 0, bytes: 0 };
   readonly #context: ExportContext;
-  readonly #run: LeasedRun;
+  readonly #run: DeliveringRun;
   readonly #progress: Progress;
   readonly #attempt: ExportAttempt;
   readonly #format: FileFormat;
 
-  constructor(context: ExportContext, run: LeasedRun, progress: Progress, attempt: ExportAttempt) {
+  constructor(context: ExportContext, run: DeliveringRun, progress: Progress, attempt: ExportAttempt) {
     this.#context = context;
     this.#run = run;
     this.#progress = progress;

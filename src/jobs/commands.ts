@@ -1,3 +1,6 @@
+import { type DeliveryRow, findState } from '../deliveries/delivery.ts';
+import { loadDeliveries } from '../deliveries/read-deliveries.ts';
+import { hashOutput } from './export-fingerprint.ts';
 import { and, eq, inArray, type SQL } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
 import { sqlState } from '../db/failures.ts';
@@ -23,7 +26,7 @@ import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
 import { notifyRuns } from '../runs/run-notifications.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
-import { loadRuns, nextChange, queueMail, queueRun, type RunRow } from '../runs/runs.ts';
+import { loadRuns, nextChange, queueMail, queueRun, queueWindow, type RunRow } from '../runs/runs.ts';
 
 export interface JobContext extends Pick<WarningContext, 'db'> {
   readonly queue: Queue;
@@ -130,6 +133,32 @@ export async function runJob(
     return queueRun(tx, queue, job, 'MANUAL', slot, now);
   });
 }
+
+/** Queues a MANUAL run that delivers a window again. Throws ConflictError if the delivery is RETIRED. */
+export async function redeliver({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> {
+  const now = clock.now();
+  return db.transaction(async (tx) => {
+    const [delivery] = await loadDeliveries(tx, accountId, [id]);
+    if (!delivery) throw new NotFoundError('The delivery does not exist. Check the id.');
+    const job = await lockJob(tx, accountId, delivery.jobId).catch((error: unknown) => {
+      throw error instanceof NotFoundError ? retired('its job is deleted') : error;
+    });
+    if (findState(delivery, hashOutput(job.settings)) === 'RETIRED' || !isDeliveredTo(delivery, job)) {
+      throw retired('the output of its job has changed');
+    }
+    await assertBucketAvailable(tx, accountId, delivery.bucket);
+    const window = { start: delivery.windowStart, end: delivery.windowEnd };
+    return queueWindow(tx, queue, job, 'MANUAL', delivery.slot, window, now);
+  });
+}
+
+/** Whether the job would write the window to the same keys now: a window that was never delivered has no state that shows it. */
+function isDeliveredTo(delivery: DeliveryRow, { settings }: JobRow): boolean {
+  return hashOutput(settings).equals(delivery.outputSha256);
+}
+
+const retired = (reason: string): ConflictError =>
+  new ConflictError(`The delivery is RETIRED, because ${reason}. Run the job for the slot instead.`);
 
 /** Cancels a run immediately. A worker that writes it stops within two seconds, and the next run of the job waits until then. */
 export async function cancelRun({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> {

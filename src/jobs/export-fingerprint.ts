@@ -1,4 +1,5 @@
 // Pure: whether two runs of one window write the same rows to the same keys.
+import { createHash } from 'node:crypto';
 import { type JobSettings, readSetting } from './settings.ts';
 import { isDestinationProblem, parseStoredS3Url, toSlug } from './destination.ts';
 
@@ -25,4 +26,9 @@ export function exportFingerprint(settings: JobSettings): string {
     settings.sparse,
     settings.rescaleFunction && [settings.rescaleFunction.function, settings.rescaleFunction.coefficient],
   ]);
+}
+
+/** Returns the SHA-256 of the fingerprint: the output of a job, by which deliveries are compared with its settings. */
+export function hashOutput(settings: JobSettings): Buffer {
+  return createHash('sha256').update(exportFingerprint(settings)).digest();
 }

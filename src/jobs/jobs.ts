@@ -7,6 +7,7 @@ import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { isUuid, newId } from '../lib/ids.ts';
 import { assertBucketAvailable } from './bucket-ownership.ts';
 import { type Destination, formatDestination, parseDestination } from './destination.ts';
+import { hashOutput } from './export-fingerprint.ts';
 import { nextSlot } from './schedule/upcoming-slots.ts';
 import type { JobSettings } from './settings.ts';
 import type { JobWarning } from './warnings.ts';
@@ -87,6 +88,7 @@ export async function insertJob(
       settings,
       warnings: warnings.map(({ message }) => message),
       destination: formatDestination(settings),
+      outputSha256: hashOutput(settings),
       nextRunAt: nextSlot(settings, now),
       createdAt: now,
       updatedAt: now,
@@ -141,6 +143,7 @@ export async function storeJob(
       settings,
       warnings: warnings.map(({ message }) => message),
       destination,
+      outputSha256: hashOutput(settings),
       version: job.version + 1,
       // A slot that is due and not queued yet remains due unless the schedule changed.
       nextRunAt: scheduleChanged ? nextSlot(settings, now) : job.nextRunAt,

@@ -35,17 +35,23 @@ export function readPageParameters(call: Call): { first: number; after: string |
   return { first: readLimit(call, maxPage), after: call.query().get('after'), most: maxPage };
 }
 
-/** Returns the Link header of the next page. Its URL is relative, because a proxy may have removed a prefix from the path. */
+/** Returns the Link header of the next page of a list that is sorted by the time of creation. */
 export function buildNextLink<Row extends { createdAt: Date; id: string }>(
+  asked: { first: number },
+  page: Page<Row>,
+): Record<string, string> {
+  return buildLink(asked, page, (row) => [row.createdAt.toISOString(), row.id]);
+}
+
+/** Returns the Link header of the next page. Its URL is relative, because a proxy may have removed a prefix from the path. */
+export function buildLink<Row>(
   { first }: { first: number },
   { rows, hasNextPage }: Page<Row>,
+  keyOf: (row: Row) => readonly string[],
 ): Record<string, string> {
   const last = rows.at(-1);
   if (!hasNextPage || !last) return {};
-  const query = new URLSearchParams({
-    limit: String(first),
-    after: encodeCursor([last.createdAt.toISOString(), last.id]),
-  });
+  const query = new URLSearchParams({ limit: String(first), after: encodeCursor(keyOf(last)) });
   return { Link: `<?${query}>; rel="next"` };
 }
 

@@ -5,7 +5,9 @@ import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
+import { takeRevision, takenRevision } from '../deliveries/write-deliveries.ts';
 import { manifestNames } from '../jobs/destination.ts';
+import { newId } from '../lib/ids.ts';
 import { fromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
@@ -132,15 +134,17 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
           ...begun,
           status: statusAfter('START'),
           manifestKey: manifestKeyAtStart(first),
+          revision: first.revision ?? takenRevision(first),
           leaseUntil: fromNow(leaseMs),
           change: nextChange,
         })
         .where(and(eq(runs.id, first.id), windowIsFree(first)))
-        .returning({ manifestKey: runs.manifestKey });
+        .returning({ manifestKey: runs.manifestKey, revision: runs.revision });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and
       // subscribers are notified of an unchanged run, which is harmless.
       const results = Promise.all([
         lockWindow(tx, first),
+        first.revision === null && send(tx.execute(takeRevision(first, windowIsFree(first), newId(now)))),
         send(starting),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
@@ -156,7 +160,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
     }
     if (!taken.results) return taken;
     const { now, run, results } = taken;
-    const [, [started], rewrites] = await results;
+    const [, , [started], rewrites] = await results;
     return started ? { run: { ...run, ...started, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505, unique_violation: the index allows one leased run per job, even if a claim bypassed the lock.

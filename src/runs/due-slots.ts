@@ -3,6 +3,7 @@ import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
+import { insertDeliveries } from '../deliveries/write-deliveries.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/schedule/catch-up.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { nextSlot } from '../jobs/schedule/upcoming-slots.ts';
@@ -92,6 +93,7 @@ async function queueBatch(
   // One mail per superseded run, as for any run that ends. Missed slots share one mail per job (plan.mails).
   for (const run of endedRuns) if (run.error?.code === SUPERSEDED.code) await queueMail(tx, queue, run);
   const stored = await insertRuns(tx, inserts);
+  await insertDeliveries(tx, stored, now);
   const changed = [...stored, ...endedRuns];
   await updateNextRuns(tx, moves);
   const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));

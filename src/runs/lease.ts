@@ -4,6 +4,7 @@ import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
+import { recordDelivery } from '../deliveries/write-deliveries.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
@@ -118,7 +119,12 @@ export function endAttempt(
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
     // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
-    const [[changed], next] = await Promise.all([send(ending), nextWakeUps(tx, [run.jobId]), notifyRuns(tx, [run])]);
+    const [[changed], next] = await Promise.all([
+      send(ending),
+      nextWakeUps(tx, [run.jobId]),
+      notifyRuns(tx, [run]),
+      event === 'SUCCEED' && recordDelivery(tx, run),
+    ]);
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);

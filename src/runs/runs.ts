@@ -5,7 +5,8 @@ import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } fro
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runObjects, runs } from '../db/tables.ts';
 import { isUuid, newId } from '../lib/ids.ts';
-import { expandFolder, manifestKey, parseDestination } from '../jobs/destination.ts';
+import { expandFolder, manifestKey, manifestNames, parseDestination } from '../jobs/destination.ts';
+import { insertDeliveries } from '../deliveries/write-deliveries.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
@@ -55,12 +56,25 @@ export async function queueRun(
   now: Date,
 ): Promise<RunRow> {
   const due = new Date(Math.floor(slot.getTime() / 1000) * 1000);
-  const window = computeWindow(job.settings, due);
+  return queueWindow(tx, queue, job, trigger, due, computeWindow(job.settings, due), now);
+}
+
+/** Like queueRun(), for a window that is already known. */
+export async function queueWindow(
+  tx: Transaction,
+  queue: Queue,
+  job: JobRow,
+  trigger: RunTrigger,
+  due: Date,
+  window: TimeWindow,
+  now: Date,
+): Promise<RunRow> {
   const [run] = await tx
     .insert(runs)
     .values(newRun(job, trigger, due, window, now))
     .returning();
   if (!run) throw new Error('The run was not stored.');
+  await insertDeliveries(tx, [run], now);
   await sendWakeUps(queue, tx, [{ jobId: job.id }]);
   await notifyRuns(tx, [run]);
   return run;
@@ -96,13 +110,16 @@ export function loadRunObjects(db: Executor, runIds: readonly string[]): Promise
 export interface RunListArguments extends PageArguments {
   readonly status?: readonly RunStatus[] | null | undefined;
   readonly jobId?: string | null | undefined;
+  /** Only runs of the window with this manifest, under its current or former name. */
+  readonly manifestKey?: string | undefined;
 }
 
-function selectedRuns(accountId: bigint, { status, jobId }: RunListArguments): SQL | undefined {
+function selectedRuns(accountId: bigint, { status, jobId, manifestKey }: RunListArguments): SQL | undefined {
   return and(
     eq(runs.accountId, accountId),
     status == null ? undefined : inArray(runs.status, [...status]),
     jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
+    manifestKey === undefined ? undefined : inArray(runs.manifestKey, Object.values(manifestNames(manifestKey))),
   );
 }
 

@@ -126,6 +126,14 @@ function monthNumber(wall: number): number {
   return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
 
+/** Returns for each instant the first date, `YYYY-MM-DD`, whose day begins at or after it, as `calendar` of Buckets has them. */
+export function computeCalendarDates(instants: readonly Date[], timeZone: string): string[] {
+  return computeCalendar(
+    instants.map((at) => at.getTime()),
+    timeZone,
+  );
+}
+
 function computeCalendar(boundaries: readonly number[], timeZone: string): string[] {
   let lastDay = NaN;
   let lastDate = '';

@@ -78,8 +78,8 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
     },
     key,
   );
-  const { run } = await server.graphql<{ run: { id: string } }>(
-    'mutation ($id: ID!) { run: runJob(input: { jobId: $id }) { ... on Run { id } } }',
+  const { run } = await server.graphql<{ run: { id: string; delivery: { id: string } } }>(
+    'mutation ($id: ID!) { run: runJob(input: { jobId: $id }) { ... on Run { id delivery { id } } } }',
     { id: job.id },
     key,
   );
@@ -111,6 +111,7 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
       AllocationOperation: write.operation.id,
       Job: job.id,
       Run: run.id,
+      Delivery: run.delivery.id,
       ApiKey: made.key.id,
     },
     stream,

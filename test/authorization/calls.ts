@@ -103,6 +103,7 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
   'Query.run': { allowed: READERS, args: ({ ids }) => ({ id: ids.Run }) },
   'Query.runs': { allowed: READERS, args: () => ({}) },
   'Query.stream': { allowed: READERS, args: ({ stream }) => ({ name: stream }) },
+  'Query.deliveries': { allowed: READERS, args: () => ({}) },
   'Query.streams': { allowed: READERS, args: () => ({}) },
   'Query.usage': {
     allowed: READERS,
@@ -143,6 +144,7 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
     allowed: JOBBERS,
     args: async (account, server) => ({ input: { ...newJob(account), id: await makeJob(account, server) } }),
   },
+  'Mutation.redeliver': { allowed: JOBBERS, args: ({ ids }) => ({ deliveryId: ids.Delivery }) },
   'Mutation.deleteJob': {
     allowed: JOBBERS,
     args: async (account, server) => ({ id: await makeJob(account, server) }),

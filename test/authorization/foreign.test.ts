@@ -46,6 +46,8 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'Query.job(id)': null,
   'Query.run(id)': null,
   'Query.runs(jobId)': { totalCount: 0, edges: [] },
+  'Query.deliveries(jobId)': { edges: [] },
+  'Mutation.redeliver(deliveryId)': NOT_FOUND,
   'Mutation.updateJob(input.id)': NOT_FOUND,
   'Mutation.deleteJob(id)': NOT_FOUND,
   'Mutation.checkJob(id)': NOT_FOUND,

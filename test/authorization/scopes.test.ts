@@ -97,6 +97,7 @@ const NODES: Readonly<Record<string, readonly Scope[]>> = {
   AllocationOperation: RECEIVERS,
   Job: READERS,
   Run: READERS,
+  Delivery: READERS,
   ApiKey: ADMINS,
 };
 

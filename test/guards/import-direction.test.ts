@@ -15,6 +15,7 @@ const LAYERS = [
   ['jobs/check', 'jobs/commands'],
   ['exports', 'notify'],
   ['runs'],
+  ['deliveries'],
   ['jobs'],
   ['usage'],
   ['streams'],

@@ -1,3 +1,6 @@
+import type { DeliveryRow } from '../../deliveries/delivery.ts';
+import { loadDeliveries, loadDeliveriesOfRuns, type RunPlace } from '../../deliveries/read-deliveries.ts';
+import { manifestNames } from '../../jobs/destination.ts';
 import DataLoader from 'dataloader';
 import type { Authenticator } from '../../accounts/authenticate.ts';
 import { type ApiKeyRow, loadApiKeys, type Principal } from '../../accounts/keys.ts';
@@ -84,7 +87,7 @@ type ByIds<Id, Row> = (db: Db, accountId: bigint, ids: readonly Id[]) => Promise
 
 /**
  * Loaders that combine the ids of one tick into one statement. They cache nothing, because rows change during a subscription.
- * Each is created on first use: all seven take 3 KB per subscriber, and most operations use at most one.
+ * Each is created on first use: all nine take 4 KB per subscriber, and most operations use at most one.
  */
 class Loaders {
   readonly #db: Db;
@@ -95,6 +98,8 @@ class Loaders {
   #jobs: DataLoader<string, JobRow | null> | undefined;
   #runs: DataLoader<string, RunRow | null> | undefined;
   #runObjects: DataLoader<string, readonly RunObjectRow[]> | undefined;
+  #deliveries: DataLoader<string, DeliveryRow | null> | undefined;
+  #deliveriesOfRuns: DataLoader<RunRow, DeliveryRow | null> | undefined;
   #apiKeys: DataLoader<string, ApiKeyRow | null> | undefined;
 
   constructor(db: Db, accountId: bigint | null) {
@@ -134,6 +139,29 @@ class Loaders {
       async (runIds) => {
         const rows = Map.groupBy(await loadRunObjects(this.#db, runIds), (row) => row.runId);
         return runIds.map((runId) => rows.get(runId) ?? []);
+      },
+      { cache: false },
+    ));
+  }
+
+  get deliveries() {
+    return (this.#deliveries ??= this.#byId(loadDeliveries));
+  }
+
+  get deliveriesOfRuns() {
+    return (this.#deliveriesOfRuns ??= new DataLoader<RunRow, DeliveryRow | null>(
+      async (rows) => {
+        if (this.#accountId === null) return rows.map(() => null);
+        const keyOf = ({ jobId, bucket, manifestKey }: RunPlace): string => `${jobId} ${bucket}/${manifestKey}`;
+        const places = rows.map(({ jobId, bucket, manifestKey }) => ({
+          jobId,
+          bucket,
+          manifestKey: manifestNames(manifestKey).current,
+        }));
+        const found = new Map(
+          (await loadDeliveriesOfRuns(this.#db, this.#accountId, places)).map((row) => [keyOf(row), row]),
+        );
+        return places.map((place) => found.get(keyOf(place)) ?? null);
       },
       { cache: false },
     ));

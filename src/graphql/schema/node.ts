@@ -15,6 +15,7 @@ const NEEDED: Record<NodeType, readonly Scope[]> = {
   AllocationOperation: ['READ', 'INGEST'],
   Job: ['READ'],
   Run: ['READ'],
+  Delivery: ['READ'],
   ApiKey: ['ADMIN'],
 };
 
@@ -60,6 +61,8 @@ async function loadNode(text: string, context: GraphQLContext): Promise<object |
       return context.loaders.jobs.load(id);
     case 'Run':
       return context.loaders.runs.load(id);
+    case 'Delivery':
+      return context.loaders.deliveries.load(id);
     case 'ApiKey':
       return context.loaders.apiKeys.load(id);
   }

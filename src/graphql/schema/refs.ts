@@ -1,5 +1,6 @@
 import type { ApiKeyRow } from '../../accounts/keys.ts';
 import type { DimensionValues, Rescale } from '../../db/json-columns.ts';
+import type { DeliveryRow } from '../../deliveries/delivery.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import type { RunRow } from '../../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
@@ -14,6 +15,7 @@ export function declareRefs(builder: Builder) {
   const operation = builder.objectRef<OperationRow>('AllocationOperation');
   const job = builder.objectRef<JobRow>('Job');
   const run = builder.objectRef<RunRow>('Run');
+  const delivery = builder.objectRef<DeliveryRow>('Delivery');
   const apiKey = builder.objectRef<ApiKeyRow>('ApiKey');
   const dimensionFilter = builder.objectRef<DimensionValues>('DimensionFilter').implement({
     description: 'Dimension with values. Matches if the dimension has one of the values.',
@@ -55,6 +57,7 @@ export function declareRefs(builder: Builder) {
     operation,
     job,
     run,
+    delivery,
     apiKey,
     dimensionFilter,
     dimensionFilterInput,
@@ -121,6 +124,11 @@ export function declareRefs(builder: Builder) {
       name: 'Run',
       description: 'Page of runs, newest first.',
       counted: true,
+    }),
+    deliveryConnection: addConnection(builder, pageInfo, delivery, {
+      name: 'Delivery',
+      description: 'Page of deliveries, by the end of the window, newest first.',
+      counted: false,
     }),
     apiKeyConnection: addConnection(builder, pageInfo, apiKey, {
       name: 'ApiKey',

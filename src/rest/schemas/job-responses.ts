@@ -105,6 +105,7 @@ export const answeredRun = z
     bytesWritten: z.int(),
     objects: z.array(z.object({ key: z.string(), rows: z.int(), bytes: z.int(), sha256: z.string() })),
     manifestKey: z.string().nullable(),
+    revision: z.int().nullable(),
     warnings: z.array(z.string()),
     error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).nullable(),
   })
@@ -196,6 +197,7 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.inpu
     bytesWritten: run.bytesWritten,
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
+    revision: run.revision,
     warnings: [...run.warnings],
     error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
   };

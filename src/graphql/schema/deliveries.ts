@@ -1,0 +1,201 @@
+import { BadUserInputError, ConflictError, NotFoundError } from '../../errors/errors.ts';
+import { type DeliveryRow, findState, MAX_COVERAGE_DAYS, type TimeSpan } from '../../deliveries/delivery.ts';
+import { type Coverage, listDeliveries, readCoverage } from '../../deliveries/read-deliveries.ts';
+import { redeliver } from '../../jobs/commands.ts';
+import { hashOutput } from '../../jobs/export-fingerprint.ts';
+import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
+import { countRuns, listRuns } from '../../runs/runs.ts';
+import type { Builder } from './builder.ts';
+import { defineForwardArgs, toConnection } from './connections.ts';
+import { accountOf, limitPage } from './context.ts';
+import { GLOBAL_ID } from './descriptions.ts';
+import type { Refs } from './refs.ts';
+import { readInstant } from './timestamp-arguments.ts';
+
+const READ = { anyOf: ['READ'] } as const;
+const JOBS = { anyOf: ['JOBS'] } as const;
+const DAY_MS = 86_400_000;
+const STATE_FILTER = 'States of the deliveries. All deliveries if omitted or null.';
+
+const keyOf = (row: DeliveryRow): string[] => [row.windowEnd.toISOString(), row.id];
+
+export function addDeliveries(builder: Builder, refs: Refs): void {
+  const state = builder.enumType('DeliveryState', {
+    description: 'Whether the file in the S3 bucket is what the job would write now.',
+    values: {
+      MISSING: { description: 'The window was never delivered: its runs wait, failed, were canceled or missed.' },
+      CURRENT: { description: 'The window is delivered.' },
+      SUPERSEDED: { description: 'Windows that were delivered later own all of its whole buckets.' },
+      RETIRED: { description: 'The output of the job has changed since, or the job is deleted.' },
+    } as const,
+  });
+  builder.objectType(refs.delivery, {
+    description: 'One window of a job at one place in the S3 bucket, however often it is written.',
+    interfaces: [refs.node],
+    isTypeOf: (value) => typeof value === 'object' && value !== null && 'owedUntil' in value,
+    authScopes: READ,
+    fields: (t) => ({
+      id: t.id({ description: GLOBAL_ID, resolve: (delivery) => encodeGlobalId('Delivery', delivery.id) }),
+      job: t.field({
+        type: refs.job,
+        nullable: true,
+        description: 'Job of the delivery. Null if the job is deleted.',
+        resolve: (delivery, _, { loaders }) => loaders.jobs.load(delivery.jobId),
+      }),
+      windowStart: t.expose('windowStart', { type: 'DateTime', description: 'Start of the window, inclusive.' }),
+      windowEnd: t.expose('windowEnd', { type: 'DateTime', description: 'End of the window, exclusive.' }),
+      state: t.field({
+        type: state,
+        description: 'State of the delivery: the first that applies.',
+        resolve: async (delivery, _, { loaders }) => {
+          const job = await loaders.jobs.load(delivery.jobId);
+          return findState(delivery, job && hashOutput(job.settings));
+        },
+      }),
+      deliveredAt: t.expose('deliveredAt', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'Time at which the window was delivered last. Null while MISSING.',
+      }),
+      manifestKey: t.exposeString('manifestKey', { description: 'Object key of the manifest.' }),
+      owedUntil: t.expose('owedUntil', {
+        type: 'DateTime',
+        description:
+          'End of the buckets for which the delivery is responsible. Later buckets belong to newer deliveries.',
+      }),
+      revision: t.exposeInt('revision', {
+        description: 'Revision in the S3 bucket. 0 while MISSING. Revisions grow and may have gaps.',
+      }),
+      currentRun: t.field({
+        type: refs.run,
+        nullable: true,
+        description: 'Run that wrote the revision. Null while MISSING.',
+        resolve: (delivery, _, { loaders }) => (delivery.runId === null ? null : loaders.runs.load(delivery.runId)),
+      }),
+      runs: t.field({
+        type: refs.runConnection,
+        description: 'Runs of the window, newest first.',
+        args: defineForwardArgs(t.arg),
+        resolve: async (delivery, args, context) => {
+          const { db } = context.services;
+          const selection = { ...limitPage(context, args), jobId: delivery.jobId, manifestKey: delivery.manifestKey };
+          return toConnection(
+            await listRuns(db, delivery.accountId, selection),
+            (row) => [row.createdAt.toISOString(), row.id],
+            () => countRuns(db, delivery.accountId, selection),
+          );
+        },
+      }),
+    }),
+  });
+  const span = builder.objectRef<TimeSpan>('TimeSpan').implement({
+    description: 'Span of time, half-open.',
+    authScopes: READ,
+    fields: (t) => ({
+      from: t.expose('from', { type: 'DateTime', description: 'Start of the span, inclusive.' }),
+      to: t.expose('to', { type: 'DateTime', description: 'End of the span, exclusive.' }),
+    }),
+  });
+  const coverage = builder.objectRef<Coverage>('DeliveryCoverage').implement({
+    description: 'Parts of a span that the S3 bucket has for the current output of a job.',
+    authScopes: READ,
+    fields: (t) => ({
+      from: t.expose('from', { type: 'DateTime', description: 'Start of the span, inclusive.' }),
+      to: t.expose('to', {
+        type: 'DateTime',
+        description: 'End of the span, exclusive: at most the end of the window of the last due slot.',
+      }),
+      delivered: t.expose('delivered', {
+        type: [span],
+        description: 'Parts that a delivered window contains, merged.',
+      }),
+      gaps: t.expose('gaps', { type: [span], description: 'Parts that no delivered window contains, merged.' }),
+    }),
+  });
+  builder.objectFields(refs.job, (t) => ({
+    deliveries: t.field({
+      type: refs.deliveryConnection,
+      description: 'Deliveries of the job whose windows overlap the span, by the end of the window, newest first.',
+      args: {
+        ...defineForwardArgs(t.arg),
+        from: t.arg({ type: 'DateTime', description: 'Start of the span, inclusive. Unbounded if omitted or null.' }),
+        to: t.arg({ type: 'DateTime', description: 'End of the span, exclusive. Unbounded if omitted or null.' }),
+        state: t.arg({ type: [state], description: STATE_FILTER }),
+      },
+      resolve: async (job, { from, to, ...args }, context) =>
+        toConnection(
+          await listDeliveries(context.services.db, job.accountId, {
+            ...limitPage(context, args),
+            jobId: job.id,
+            from: readInstant('from', from),
+            to: readInstant('to', to),
+          }),
+          keyOf,
+        ),
+    }),
+    coverage: t.field({
+      type: coverage,
+      description: `Parts of a span that the S3 bucket has for the current output of the job. Maximum ${MAX_COVERAGE_DAYS.toLocaleString('en')} days.`,
+      args: {
+        from: t.arg({ type: 'DateTime', required: true, description: 'Start of the span, inclusive.' }),
+        to: t.arg({ type: 'DateTime', required: true, description: 'End of the span, exclusive.' }),
+      },
+      resolve: (job, args, { services }) => {
+        const [from, to] = [readInstant('from', args.from), readInstant('to', args.to)] as [Date, Date];
+        if (to.getTime() - from.getTime() > MAX_COVERAGE_DAYS * DAY_MS) {
+          throw new BadUserInputError(
+            `The span from ${args.from} to ${args.to} has more than ${MAX_COVERAGE_DAYS} days.`,
+          );
+        }
+        return readCoverage(services.db, job, { from, to }, services.clock.now());
+      },
+    }),
+  }));
+  builder.objectFields(refs.run, (t) => ({
+    delivery: t.field({
+      type: refs.delivery,
+      nullable: true,
+      description: 'Delivery of the window. Null for windows that were delivered before there were deliveries.',
+      resolve: (run, _, { loaders }) => loaders.deliveriesOfRuns.load(run),
+    }),
+    revision: t.exposeInt('revision', {
+      nullable: true,
+      description: 'Revision of the delivery that the run writes. Null before it starts.',
+    }),
+  }));
+  builder.queryFields((t) => ({
+    deliveries: t.field({
+      type: refs.deliveryConnection,
+      authScopes: READ,
+      description: 'Deliveries of all jobs, by the end of the window, newest first.',
+      args: {
+        ...defineForwardArgs(t.arg),
+        state: t.arg({ type: [state], description: STATE_FILTER }),
+        jobId: t.arg.id({ description: 'Id of a job. Deliveries of every job if omitted or null.' }),
+      },
+      resolve: async (_, { jobId, ...args }, context) =>
+        toConnection(
+          await listDeliveries(context.services.db, accountOf(context), {
+            ...limitPage(context, args),
+            jobId: jobId == null ? null : parseGlobalId('Job', jobId),
+          }),
+          keyOf,
+        ),
+    }),
+  }));
+  builder.mutationFields((t) => ({
+    redeliver: t.field({
+      type: refs.run,
+      authScopes: JOBS,
+      description:
+        'Queues a MANUAL run that delivers the window again, as the next revision. Possible in every state except RETIRED.',
+      args: { deliveryId: t.arg.id({ required: true, description: 'Id of a delivery.' }) },
+      errors: {
+        types: [NotFoundError, ConflictError],
+        union: { name: 'RedeliverResult', description: 'Queued run, or the reason why none was queued.' },
+      },
+      resolve: (_, { deliveryId }, context) =>
+        redeliver(context.services, accountOf(context), parseGlobalId('Delivery', deliveryId)),
+    }),
+  }));
+}
