@@ -85,6 +85,11 @@ function findContradictions(config: Config): Problem[] {
       'EXPORT_MEMORY must be at least EXPORT_PART_BYTES',
     ],
     [
+      config.ledgerScanSeconds > config.ledgerScanIdleSeconds,
+      ['LEDGER_SCAN_SECONDS', 'LEDGER_SCAN_IDLE_SECONDS'],
+      'LEDGER_SCAN_SECONDS must be at most LEDGER_SCAN_IDLE_SECONDS',
+    ],
+    [
       isLocal && config.databaseDirectUrl !== null,
       ['DATABASE_DIRECT_URL'],
       'DATABASE_DIRECT_URL needs a DATABASE_URL, which names the connection pooler in front of it',

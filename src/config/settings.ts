@@ -249,6 +249,56 @@ export const SETTINGS = {
     integer(1, 10_000).default(100),
     'Maximum missed and waiting slots of a job that run after downtime. Older slots are recorded as MISSED.',
   ),
+  restatementConcurrency: setting(
+    'RESTATEMENT_CONCURRENCY',
+    integer(1, 10_000).default(8),
+    'Maximum restatements in the deployment that have not ended.',
+  ),
+  restatementsPerAccount: setting(
+    'RESTATEMENTS_PER_ACCOUNT',
+    integer(1, 10_000).default(4),
+    'Maximum restatements of one account that have not ended.',
+  ),
+  ledgerScanSeconds: setting(
+    'LEDGER_SCAN_SECONDS',
+    integer(1, 3600).default(5),
+    'Shortest interval in seconds at which the ledger of an account is scanned for corrections.',
+  ),
+  ledgerScanIdleSeconds: setting(
+    'LEDGER_SCAN_IDLE_SECONDS',
+    integer(1, 86_400).default(60),
+    'Longest interval in seconds between two scans of an account: the interval doubles while scans find nothing.',
+  ),
+  deliveryCheckSeconds: setting(
+    'DELIVERY_CHECK_SECONDS',
+    integer(1, 86_400).default(600),
+    'Seconds after which a check is canceled that computes whether a delivery differs from the ledger. It is repeated later.',
+  ),
+  maxChangedKeys: setting(
+    'MAX_CHANGED_KEYS',
+    integer(1, 100_000_000).default(100_000),
+    'Maximum changed keys that a check compares with the filters of jobs. Above it, every delivery of the window counts as changed.',
+  ),
+  previewMaxRecords: setting(
+    'PREVIEW_MAX_RECORDS',
+    integer(1, 10_000_000).default(100_000),
+    'Maximum records that a preview of a correction may insert and hide.',
+  ),
+  previewLockMs: setting(
+    'PREVIEW_LOCK_MS',
+    integer(1, 600_000).default(5000),
+    'Milliseconds that a preview waits for other writes to its stream before it fails with 503 and STREAM_BUSY.',
+  ),
+  maxBackfillWindows: setting(
+    'MAX_BACKFILL_WINDOWS',
+    integer(1, 10_000_000).default(100_000),
+    'Maximum windows of one backfill.',
+  ),
+  correctionRetentionDays: setting(
+    'CORRECTION_RETENTION_DAYS',
+    integer(1, 36_500).default(400),
+    'Days for which corrections of delivered windows are kept. A delivery that was not checked in that time is not checked any more.',
+  ),
   partBytes: setting(
     'EXPORT_PART_BYTES',
     integer(KIB, 1024 * MIB).default(64 * MIB),

@@ -27,6 +27,28 @@ export interface StoredScope {
   readonly elementName: string | null;
 }
 
+/** How the rows of a delivery differ from those of the revision that it supersedes. */
+export interface StoredChanges {
+  readonly rowsAdded: number;
+  readonly rowsRemoved: number;
+  readonly rowsChanged: number;
+  /** The number of meters that changed, of which `meters` has the first ones. */
+  readonly meterCount: number;
+  readonly meters: readonly StoredMeterChange[];
+}
+
+export interface StoredMeterChange {
+  readonly meterApiName: string;
+  readonly rowsAdded: number;
+  readonly rowsRemoved: number;
+  readonly rowsChanged: number;
+  /** Decimals in plain notation: the sum of the meter's rows in the window, after rescaling. */
+  readonly valueBefore: string;
+  readonly valueAfter: string;
+  /** valueAfter minus valueBefore. */
+  readonly difference: string;
+}
+
 /** Why an attempt or a run failed. The message is written for the owner of the job. */
 export interface RunFailure {
   readonly code: string;

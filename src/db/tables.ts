@@ -16,7 +16,7 @@ import {
   uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { JsonColumns, RunFailure, StoredScope } from './json-columns.ts';
+import type { JsonColumns, RunFailure, StoredScope, StoredChanges } from './json-columns.ts';
 import { ownedBy } from './policies.ts';
 
 // Every key of a table with telemetry begins with account_id, so that the database can be distributed by it without a rewrite. Ids
@@ -87,6 +87,8 @@ export const streams = pgTable(
     createdXid: xid8('created_xid').notNull(),
     deletedAt: timestamptz('deleted_at'),
     deletedXid: xid8('deleted_xid'),
+    /** States of the ledger before this time cannot be read any more, because a purge has removed their records. */
+    purgedBefore: timestamptz('purged_before'),
     /** The totals of all operations before this transaction are merged; null if none are. */
     totalsMergedXid: xid8('totals_merged_xid'),
     /** Whether new records get the hash of their record key. See streams/key-hashes/hash-stream-keys.ts. */
@@ -303,6 +305,10 @@ export const jobs = pgTable(
     version: integer('version').notNull().default(1),
     /** SHA-256 of the exportFingerprint of the settings. Null in jobs of earlier versions. */
     outputSha256: bytea('output_sha256'),
+    /** Since when the restatement is AUTOMATIC: corrections that were found earlier cause no restatement. Null if it is NONE. */
+    restatesSince: timestamptz('restates_since'),
+    /** Seconds from the first mark of a delivery to its check: restateAfter, or an hour without restatements. */
+    settleSeconds: integer('settle_seconds').notNull().default(3600),
     /** The next slot. Null if the job is disabled or deleted, or its schedule has ended. */
     nextRunAt: timestamptz('next_run_at'),
     createdAt: timestamptz('created_at').notNull(),
@@ -340,7 +346,13 @@ export const runs = pgTable(
     jobId: uuid('job_id')
       .notNull()
       .references(() => jobs.id),
-    trigger: text('trigger').$type<'CRON' | 'ONE_OFF' | 'IMMEDIATE' | 'MANUAL'>().notNull(),
+    trigger: text('trigger')
+      .$type<'CRON' | 'ONE_OFF' | 'IMMEDIATE' | 'MANUAL' | 'RESTATEMENT' | 'BACKFILL'>()
+      .notNull(),
+    /** Order of the waiting runs of a job: 0 for slots and runs by hand, 1 for restatements, 2 for backfills. */
+    turn: smallint('turn').notNull().default(0),
+    /** Why a RESTATEMENT was queued. */
+    reason: text('reason').$type<'CORRECTION' | 'COMPLETE'>(),
     status: text('status').$type<'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED'>().notNull(),
     scheduledFor: timestamptz('scheduled_for').notNull(),
     windowStart: timestamptz('window_start').notNull(),
@@ -371,6 +383,13 @@ export const runs = pgTable(
     change: integer('change').notNull().default(1),
     /** Revision of the delivery that the run writes. Taken by the first claim; null before. */
     revision: integer('revision'),
+    /** Differences from the superseded revision; null for the first one and if they cannot be computed. */
+    changes: jsonb('changes').$type<StoredChanges>(),
+    /** Whether the streams were complete for the window as of the watermark; null if no stream declares. */
+    complete: boolean('complete'),
+    /** Until when the run waits for its streams to be complete; null if it does not wait. */
+    waitUntil: timestamptz('wait_until'),
+    backfillId: uuid('backfill_id'),
     /** Set while a worker has the lease. Remains set after a cancellation until the worker releases the run. */
     leaseToken: uuid('lease_token'),
     leaseUntil: timestamptz('lease_until'),
@@ -380,14 +399,24 @@ export const runs = pgTable(
     ...ownedBy(sql`account_id`),
     uniqueIndex('runs_slot')
       .on(table.jobId, table.scheduledFor)
-      .where(sql`trigger <> 'MANUAL'`),
+      .where(sql`trigger IN ('CRON', 'ONE_OFF', 'IMMEDIATE')`),
     // Runs of one job never overlap: the claim of a second worker fails here, regardless of the queue's messages.
     uniqueIndex('runs_held')
       .on(table.jobId)
       .where(sql`lease_token IS NOT NULL`),
     index('runs_waiting')
-      .on(table.jobId, sql`(started_at IS NULL)`, table.scheduledFor, table.id)
+      .on(table.jobId, sql`(started_at IS NULL)`, table.turn, table.scheduledFor, table.id)
       .where(sql`status = 'QUEUED'`),
+    // A delivery has at most one restatement that has not ended.
+    uniqueIndex('runs_restating')
+      .on(table.jobId, table.bucket, table.manifestKey)
+      .where(sql`trigger = 'RESTATEMENT' AND status IN ('QUEUED', 'RUNNING')`),
+    index('runs_awaited')
+      .on(table.accountId)
+      .where(sql`wait_until IS NOT NULL AND status = 'QUEUED'`),
+    index('runs_by_backfill')
+      .on(table.backfillId, table.scheduledFor)
+      .where(sql`backfill_id IS NOT NULL`),
     index('runs_active')
       .on(table.accountId)
       .where(sql`status IN ('QUEUED', 'RUNNING')`),
@@ -438,14 +467,131 @@ export const deliveries = pgTable(
     /** The run that wrote the revision in the S3 bucket. */
     runId: uuid('run_id'),
     watermark: text('watermark'),
+    /** Epoch of the ledger in which the watermark is valid. */
+    watermarkEpoch: text('watermark_epoch'),
     watermarkAt: timestamptz('watermark_at'),
+    /** Whether the streams were complete for the window as of the watermark; null if no stream declares. */
+    complete: boolean('complete'),
     deliveredAt: timestamptz('delivered_at'),
+    /** The mark: when the oldest correction was found that no check has judged since. */
+    touchedAt: timestamptz('touched_at'),
+    /** When the mark is checked. */
+    checkAt: timestamptz('check_at'),
+    /** Token of the check that is running. The scan clears it if it finds another correction. */
+    checking: uuid('checking'),
+    /** Since when the rows differ from the ledger, as a check has found. */
+    staleSince: timestamptz('stale_since'),
+    /** Restatements that failed since the last delivery. */
+    failures: integer('failures').notNull().default(0),
   },
   (table) => [
     ...ownedBy(sql`account_id`),
     uniqueIndex('deliveries_place').on(table.bucket, table.manifestKey, table.jobId),
     index('deliveries_by_job').on(table.jobId, table.windowEnd, table.windowStart),
     index('deliveries_by_account').on(table.accountId, table.windowEnd, table.id),
+    index('deliveries_by_end').on(table.accountId, table.wholeUntil),
+    index('deliveries_to_check')
+      .on(table.checkAt)
+      .where(sql`check_at IS NOT NULL`),
+  ],
+);
+
+/** Operations that touched a window after its delivery. Kept on the coordinator, next to the deliveries. */
+export const corrections = pgTable(
+  'corrections',
+  {
+    accountId: id64('account_id').notNull(),
+    streamId: id64('stream_id').notNull(),
+    /** The operation; negative for a row that stands for all operations of a stream up to it. */
+    operationId: id64('operation_id').notNull(),
+    /** The transaction of the operation, or the greatest one of those that the row stands for. */
+    xid: xid8('xid').notNull(),
+    /** Null if unknown: every bucket. */
+    firstBucket: timestamptz('first_bucket'),
+    lastBucket: timestamptz('last_bucket'),
+    foundAt: timestamptz('found_at').notNull(),
+  },
+  (table) => [
+    ...ownedBy(sql`account_id`),
+    primaryKey({ columns: [table.accountId, table.operationId] }),
+    index('corrections_by_stream').on(table.accountId, table.streamId, table.lastBucket),
+  ],
+);
+
+/** How far the ledger of each account was scanned for corrections. */
+export const ledgerCursors = pgTable(
+  'ledger_cursors',
+  {
+    accountId: id64('account_id').primaryKey(),
+    /** A pg_snapshot: the operations that it sees were scanned. */
+    scanned: text('scanned').notNull(),
+    /** Epoch of the ledger in which the snapshot is valid. */
+    scannedEpoch: text('scanned_epoch').notNull(),
+    scannedAt: timestamptz('scanned_at').notNull(),
+    /** When the next scan is due. */
+    scanAt: timestamptz('scan_at').notNull(),
+    everySeconds: integer('every_seconds').notNull().default(5),
+    /** States of the ledger before this time cannot be read any more, because the database was restored or the account moved. */
+    historyFrom: timestamptz('history_from'),
+  },
+  (table) => [...ownedBy(sql`account_id`), index('ledger_cursors_due').on(table.scanAt)],
+);
+
+/** Snapshots of the ledger by time, for reads as of a time. */
+export const ledgerMoments = pgTable(
+  'ledger_moments',
+  {
+    accountId: id64('account_id').notNull(),
+    at: timestamptz('at').notNull(),
+    snapshot: text('snapshot').notNull(),
+    /** Epoch of the ledger in which the snapshot is valid. */
+    epoch: text('epoch').notNull(),
+  },
+  (table) => [...ownedBy(sql`account_id`), primaryKey({ columns: [table.accountId, table.at] })],
+);
+
+/** The windows of a span, delivered one after the other. */
+export const backfills = pgTable(
+  'backfills',
+  {
+    id: uuid('id').primaryKey(),
+    accountId: id64('account_id')
+      .notNull()
+      .references(() => accounts.id),
+    jobId: uuid('job_id')
+      .notNull()
+      .references(() => jobs.id),
+    status: text('status').$type<'RUNNING' | 'PAUSED' | 'SUCCEEDED' | 'FAILED' | 'CANCELED'>().notNull(),
+    error: jsonb('error').$type<RunFailure>(),
+    spanStart: timestamptz('span_start').notNull(),
+    spanEnd: timestamptz('span_end').notNull(),
+    newestFirst: boolean('newest_first').notNull(),
+    reprocess: text('reprocess').$type<'MISSING' | 'STALE' | 'ALL'>().notNull(),
+    /** The job's settings when the backfill was created. */
+    settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
+    /** End of the next window whose turn comes; null if none is left. */
+    nextEnd: timestamptz('next_end'),
+    windows: integer('windows').notNull(),
+    delivered: integer('delivered').notNull().default(0),
+    /** Windows that needed no run when their turn came. */
+    skipped: integer('skipped').notNull().default(0),
+    failed: integer('failed').notNull().default(0),
+    /** Windows in a row that failed permanently. */
+    failedInRow: integer('failed_in_row').notNull().default(0),
+    rows: bigint('rows', { mode: 'number' }).notNull().default(0),
+    bytes: bigint('bytes', { mode: 'number' }).notNull().default(0),
+    /** Increases with each change, so that readers can order states. */
+    change: integer('change').notNull().default(1),
+    createdAt: timestamptz('created_at').notNull(),
+    finishedAt: timestamptz('finished_at'),
+  },
+  (table) => [
+    ...ownedBy(sql`account_id`),
+    uniqueIndex('backfills_unended')
+      .on(table.jobId)
+      .where(sql`status IN ('RUNNING', 'PAUSED')`),
+    index('backfills_by_account').on(table.accountId, table.createdAt, table.id),
+    index('backfills_by_job').on(table.jobId, table.createdAt, table.id),
   ],
 );
 

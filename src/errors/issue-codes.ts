@@ -78,6 +78,9 @@ export const ISSUE_CODES = {
   NO_STREAMS: 'The list of streams is empty. Use null for all streams.',
   TOO_MANY_STREAMS: 'The job names too many streams.',
   DUPLICATE_STREAM: 'The list names the stream twice.',
+  BAD_RESTATE_AFTER: 'Not a duration from `ago(1m)` to `ago(24h)`.',
+  BAD_RESTATE_WITHIN: 'Not a valid duration, such as `ago(35d)`.',
+  BAD_COMPLETE_WITHIN: 'Not a duration of at most `ago(7d)`.',
   WARNING: 'With `strict: true`, a warning of checkJob.',
 
   BAD_ACCOUNT_NAME: 'Invalid account name.',

@@ -3,21 +3,29 @@ import { createHash } from 'node:crypto';
 import { type JobSettings, readSetting } from './settings.ts';
 import { isDestinationProblem, parseStoredS3Url, toSlug } from './destination.ts';
 
-const WHERE_AND_HOW = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
+const STORE_FIELDS = ['region', 'encryption', 'kmsKeyId'] as const;
 
 /**
- * Returns a text of all settings that decide which bytes a run writes and where, apart from its window and the records. Two jobs
- * with equal texts write the same. Lists in another order give another text, which can cause an unnecessary run and never loses
- * one.
+ * Returns a text of all settings that decide which bytes a run writes, where and how, apart from its window and the records. Two
+ * jobs with equal texts write the same.
  */
 export function exportFingerprint(settings: JobSettings): string {
+  return JSON.stringify([outputOf(settings), ...STORE_FIELDS.map((field) => readSetting(settings, field))]);
+}
+
+/**
+ * Returns what two runs of a window must share to write the same rows to the same keys. Lists in another order give another output,
+ * which can cause an unnecessary run and never loses one.
+ */
+function outputOf(settings: JobSettings): readonly unknown[] {
   const destination = parseStoredS3Url(settings.s3Url);
-  return JSON.stringify([
+  return [
     isDestinationProblem(destination) ? settings.s3Url : [destination.bucket, destination.path],
     toSlug(settings.jobName),
     settings.format,
     settings.compression,
-    ...WHERE_AND_HOW.map((field) => readSetting(settings, field)),
+    readSetting(settings, 'csvDialect'),
+    readSetting(settings, 'csvDelimiter'),
     settings.aggregationBucket,
     settings.timeZone,
     settings.meterApiNames,
@@ -25,10 +33,12 @@ export function exportFingerprint(settings: JobSettings): string {
     settings.filter?.map(({ dimension, values }) => [dimension, values]),
     settings.sparse,
     settings.rescaleFunction && [settings.rescaleFunction.function, settings.rescaleFunction.coefficient],
-  ]);
+  ];
 }
 
-/** Returns the SHA-256 of the fingerprint: the output of a job, by which deliveries are compared with its settings. */
+/** Returns the SHA-256 of the output of a job, by which its deliveries are compared with its settings. */
 export function hashOutput(settings: JobSettings): Buffer {
-  return createHash('sha256').update(exportFingerprint(settings)).digest();
+  return createHash('sha256')
+    .update(JSON.stringify(outputOf(settings)))
+    .digest();
 }

@@ -9,7 +9,8 @@ import { assertBucketAvailable } from './bucket-ownership.ts';
 import { type Destination, formatDestination, parseDestination } from './destination.ts';
 import { hashOutput } from './export-fingerprint.ts';
 import { nextSlot } from './schedule/upcoming-slots.ts';
-import type { JobSettings } from './settings.ts';
+import { parseAgoMs } from './schedule/window.ts';
+import { type JobSettings, readSetting } from './settings.ts';
 import type { JobWarning } from './warnings.ts';
 
 export type JobRow = typeof jobs.$inferSelect;
@@ -89,6 +90,7 @@ export async function insertJob(
       warnings: warnings.map(({ message }) => message),
       destination: formatDestination(settings),
       outputSha256: hashOutput(settings),
+      ...computeRestatement(settings, null, now),
       nextRunAt: nextSlot(settings, now),
       createdAt: now,
       updatedAt: now,
@@ -144,6 +146,7 @@ export async function storeJob(
       warnings: warnings.map(({ message }) => message),
       destination,
       outputSha256: hashOutput(settings),
+      ...computeRestatement(settings, job, now),
       version: job.version + 1,
       // A slot that is due and not queued yet remains due unless the schedule changed.
       nextRunAt: scheduleChanged ? nextSlot(settings, now) : job.nextRunAt,
@@ -154,6 +157,20 @@ export async function storeJob(
   if (!stored) throw new NotFoundError('The job does not exist. Check the id.');
   if (destination !== job.destination) await assertNoPendingRuns(tx, settings, job.id);
   return stored;
+}
+
+/** Settle time of a job that is not restated: its deliveries are checked, so that their state is known. */
+const SETTLE_SECONDS = 3600;
+
+/** Returns the columns that decide when deliveries are checked, and which corrections cause a restatement. */
+function computeRestatement(
+  settings: JobSettings,
+  before: JobRow | null,
+  now: Date,
+): Pick<JobRow, 'restatesSince' | 'settleSeconds'> {
+  if (readSetting(settings, 'restatement') === 'NONE') return { restatesSince: null, settleSeconds: SETTLE_SECONDS };
+  const settleMs = parseAgoMs(readSetting(settings, 'restateAfter')) ?? 0;
+  return { restatesSince: before?.restatesSince ?? now, settleSeconds: settleMs / 1000 };
 }
 
 export async function markJobDeleted(tx: Transaction, job: JobRow, now: Date): Promise<void> {

@@ -9,7 +9,14 @@ import { validateBucketCount, validateCoefficient, validateGroupBy, validateUsag
 import { type HasFields, parseInput, type Rules, withRules } from '../validation/zod-issues.ts';
 import { findKeyProblem, isDestinationProblem, parseS3Url, parseStoredS3Url } from './destination.ts';
 import { findCronProblem } from './schedule/schedule.ts';
-import { BUCKETS_IN_UNIT, computeWindow, isShorter, parseAgo, parseCalendarRange } from './schedule/window.ts';
+import {
+  BUCKETS_IN_UNIT,
+  computeWindow,
+  isShorter,
+  parseAgo,
+  parseAgoMs,
+  parseCalendarRange,
+} from './schedule/window.ts';
 import {
   isRequired,
   type JobFields,
@@ -92,6 +99,7 @@ export function withJobRules<Schema extends z.ZodObject>(
     }
     validateRange(job, has, clock.now(), issues);
     validateSchedule(job, has, clock.now(), mayHavePassed, issues);
+    validateRestatement(job, has, issues);
     if (has('groupBy')) validateGroupBy(job.groupBy ?? [], ['groupBy'], issues);
     if (has('filter')) validateUsageFilter(job.filter ?? [], ['filter'], issues);
     if (has('rescaleFunction') && job.rescaleFunction) {
@@ -239,6 +247,23 @@ function validateRange(job: JobFields, has: Has, now: Date, issues: IssueCollect
   if (!isAgo || timeZone === null || !has('aggregationBucket', 'minimizeFresh')) return;
   const window = computeWindow({ ...job, timeZone, endTimeOffset }, now);
   validateBucketCount(window, job.aggregationBucket, timeZone, ['range'], issues);
+}
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+function validateRestatement(job: JobFields, has: Has, issues: IssueCollector): void {
+  const after = has('restateAfter') ? parseAgoMs(job.restateAfter) : MINUTE_MS;
+  if (after === null || after < MINUTE_MS || after > DAY_MS) {
+    issues.add(['restateAfter'], 'BAD_RESTATE_AFTER', 'Must be a duration from ago(1m) to ago(24h).');
+  }
+  if (has('restateWithin') && parseAgoMs(job.restateWithin) === null) {
+    issues.add(['restateWithin'], 'BAD_RESTATE_WITHIN', `Must have the form ${DURATION}.`);
+  }
+  const within = has('completeWithin') && job.completeWithin !== null ? parseAgoMs(job.completeWithin) : 0;
+  if (within === null || within > 7 * DAY_MS) {
+    issues.add(['completeWithin'], 'BAD_COMPLETE_WITHIN', 'Must be a duration of at most ago(7d), or null.');
+  }
 }
 
 const LIST = new Intl.ListFormat('en-GB', { type: 'disjunction' });

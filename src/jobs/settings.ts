@@ -88,6 +88,22 @@ export const jobFields = {
       'If true, the window ends at a bucket boundary, so that only complete buckets are exported. If false, the last bucket may be partial. Does not affect `previous(day)`, `previous(week)` and `previous(month)`, which are always complete. Defaults to true.',
   }),
   rescaleFunction: usageFields.rescaleFunction,
+  restatement: optional(z.enum(['NONE', 'AUTOMATIC']), 'AUTOMATIC').meta({
+    description:
+      'Whether windows that were corrected after their delivery are delivered again automatically. Applies to corrections found after it was switched on. Defaults to AUTOMATIC.',
+  }),
+  restateAfter: optional(z.string(), 'ago(1h)').meta({
+    description:
+      'How long corrections are collected before a window is delivered again, as a duration from `ago(1m)` to `ago(24h)`. Defaults to `ago(1h)`.',
+  }),
+  restateWithin: optional(z.string(), 'ago(35d)').meta({
+    description:
+      'Age up to which windows are delivered again automatically, counted from their end, as a duration such as `ago(35d)`. Older ones are shown as STALE. Defaults to `ago(35d)`.',
+  }),
+  completeWithin: optional(z.string(), null).meta({
+    description:
+      'How long after its slot a scheduled run waits until its streams are declared complete, as a duration of at most `ago(7d)`. Then it delivers anyway. If null, it does not wait.',
+  }),
 } as const;
 
 /** A field of the inputs of createJob, updateJob and checkJob. Not a setting: it is not stored. */
@@ -108,7 +124,17 @@ export type JobSettings = DeepReadonly<Omit<JobFields, LaterField | 'rescaleFunc
   DeepReadonly<Partial<Pick<JobFields, LaterField>>> & { readonly rescaleFunction: Rescale | null };
 
 /** Fields that are absent in settings which were stored before the field existed: read them with readSetting(). */
-type LaterField = 'bucketOwner' | 'region' | 'encryption' | 'kmsKeyId' | 'csvDialect' | 'csvDelimiter';
+type LaterField =
+  | 'bucketOwner'
+  | 'region'
+  | 'encryption'
+  | 'kmsKeyId'
+  | 'csvDialect'
+  | 'csvDelimiter'
+  | 'restatement'
+  | 'restateAfter'
+  | 'restateWithin'
+  | 'completeWithin';
 
 type DeepReadonly<Value> = { readonly [Field in keyof Value]: DeepReadonly<Value[Field]> };
 

@@ -30,11 +30,11 @@ export function fromNow(milliseconds: number) {
 }
 
 /**
- * Order in which the waiting runs of a job are claimed: started runs first, then by slot. A run that has started has a fixed
+ * Order in which the waiting runs of a job are claimed: started runs first, then by turn, then by slot. A run that has started has a fixed
  * watermark; if another run wrote the same window before its retry, the retry would overwrite newer figures with older ones.
  * The index runs_waiting has this order.
  */
-export const fifoOrder = [sql`(${runs.startedAt} IS NULL)`, asc(runs.scheduledFor), asc(runs.id)];
+export const fifoOrder = [sql`(${runs.startedAt} IS NULL)`, asc(runs.turn), asc(runs.scheduledFor), asc(runs.id)];
 
 /**
  * Condition: the run waits for a worker. The statuses are literals, because a generic plan cannot use the partial index

@@ -55,6 +55,15 @@ function createFieldTypes(builder: Builder, refs: Refs) {
       },
     } as const,
   });
+  const restatement = builder.enumType('Restatement', {
+    description: 'What happens if a delivered window no longer agrees with the ledger.',
+    values: {
+      NONE: {
+        description: 'The delivery is shown as STALE. redeliver, runJob or a backfill delivers it again.',
+      },
+      AUTOMATIC: { description: 'Sluice delivers the window again automatically, as the next revision.' },
+    } as const,
+  });
   const same = (type: Input & Output) => ({ input: type, output: type });
   const listOf = ({ input, output }: { input: Input; output: Output }) =>
     ({ input: [input], output: [output] }) as const;
@@ -84,6 +93,10 @@ function createFieldTypes(builder: Builder, refs: Refs) {
     sparse: same('Boolean'),
     minimizeFresh: same('Boolean'),
     rescaleFunction: { input: refs.rescaleInput, output: refs.rescale },
+    restatement: same(restatement),
+    restateAfter: same('AgoDuration'),
+    restateWithin: same('AgoDuration'),
+    completeWithin: same('AgoDuration'),
   } satisfies Record<Field, { input: Input | readonly [Input]; output: Output | readonly [Output] }>;
 }
 

@@ -26,7 +26,9 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
       CRON: { description: 'The cron schedule of the job.' },
       ONE_OFF: { description: 'The time in `scheduledTimeInSeconds` of the job.' },
       IMMEDIATE: { description: 'The creation of a job without a schedule.' },
-      MANUAL: { description: 'A call of runJob.' },
+      MANUAL: { description: 'A call of runJob or redeliver.' },
+      RESTATEMENT: { description: 'The delivered window no longer agreed with the ledger, or became complete.' },
+      BACKFILL: { description: 'A window of a backfill.' },
     } as const,
   });
   const object = builder.objectRef<RunObjectRow>('ExportObject').implement({

@@ -36,6 +36,12 @@ export function parseAgo(text: string): Ago | null {
   return toMinutes(ago) <= MAX_AGO_DAYS * MINUTES.d ? ago : null;
 }
 
+/** Returns the milliseconds of an `ago(#x)`, with 24 hours per day; null if it has another form. */
+export function parseAgoMs(text: string): number | null {
+  const ago = parseAgo(text);
+  return ago === null ? null : toMinutes(ago) * 60_000;
+}
+
 /** Parses a calendar range such as `previous(month)`. Returns null for anything else. */
 export function parseCalendarRange(text: string): CalendarRange | null {
   return CALENDAR_RANGES.get(text) ?? null;

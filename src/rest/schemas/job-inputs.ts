@@ -42,6 +42,9 @@ const fields = {
   }),
   filter: optional(filter, null).meta({ description: descriptionOf(jobFields.filter) }),
   rescaleFunction: optional(rescaleFunction, null).meta({ description: descriptionOf(jobFields.rescaleFunction) }),
+  restatement: optional(word(['NONE', 'AUTOMATIC'], 'lower'), 'AUTOMATIC').meta({
+    description: descriptionOf(jobFields.restatement),
+  }),
   strict: strictField,
 } as const;
 
@@ -60,7 +63,17 @@ const version = z.int().nullish().meta({
 });
 
 /** Fields that a replacement keeps if they are absent: scripts written for Amberflo's API do not know them. */
-export const KEPT_FIELDS = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
+export const KEPT_FIELDS = [
+  'region',
+  'encryption',
+  'kmsKeyId',
+  'csvDialect',
+  'csvDelimiter',
+  'restatement',
+  'restateAfter',
+  'restateWithin',
+  'completeWithin',
+] as const;
 
 const list = (names: readonly string[]): string => new Intl.ListFormat('en').format(names);
 

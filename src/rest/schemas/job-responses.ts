@@ -40,6 +40,10 @@ const settings = {
   sparse: z.boolean(),
   minimizeFresh: z.boolean(),
   rescaleFunction: z.object({ function: z.enum(['multiply']), coefficient: z.number() }).nullable(),
+  restatement: z.enum(['none', 'automatic']),
+  restateAfter: z.string(),
+  restateWithin: z.string(),
+  completeWithin: z.string().nullable(),
 } as const;
 
 const draft = z.object({ ...settings, schedulerContext }).meta({ id: 'JobDraft' });
@@ -93,7 +97,7 @@ export const answeredRun = z
     id: z.string(),
     jobId: z.string(),
     jobName: z.string(),
-    trigger: z.enum(['cron', 'one_off', 'immediate', 'manual']),
+    trigger: z.enum(['cron', 'one_off', 'immediate', 'manual', 'restatement', 'backfill']),
     status: z.enum(['queued', 'running', 'succeeded', 'failed', 'canceled']),
     scheduledFor: z.string(),
     windowStart: z.string(),
@@ -127,6 +131,7 @@ function formatSettings(stored: JobSettings) {
     encryption: job.encryption && lower(job.encryption),
     csvDialect: lower(job.csvDialect),
     csvDelimiter: lower(job.csvDelimiter),
+    restatement: lower(job.restatement),
     format: lower(job.format),
     compression: lower(job.compression),
     aggregationBucket: lower(job.aggregationBucket),
