@@ -23,6 +23,7 @@ import {
   type JobPatch,
   type JobSettings,
   jobShape,
+  pickSettings,
   strictField,
   toSettings,
 } from './settings.ts';
@@ -73,7 +74,7 @@ export function patchSettings(previous: JobSettings, patch: JobPatch, rules: Job
     cleared: cleared.map(([field]) => field),
   });
   const kept = Object.fromEntries(changes.filter((change) => !cleared.includes(change)));
-  return parseInput(schema, { ...previous, ...kept }, ['input']);
+  return parseInput(schema, { ...pickSettings(previous), ...kept }, ['input']);
 }
 
 /** Adds the rules to a schema that has the fields of a job, and perhaps others. */

@@ -150,16 +150,24 @@ export type JobPatch = DeepReadonly<{ [Field in keyof JobFields]?: JobFields[Fie
 /** The value of a setting that is left out: null if it is optional, undefined if it is required. */
 export const defaultOf = (field: keyof JobFields): unknown => jobFields[field].safeParse(undefined).data;
 
-/** Returns the setting, or its default if the settings were stored before the field existed. */
+/**
+ * Returns the meaning of a field that is absent because a server stored the settings that did not know it. The owners of such jobs
+ * do not expect files to change, so they are not restated. The other fields have their defaults.
+ */
+const valueIfAbsent = (field: keyof JobFields): unknown => (field === 'restatement' ? 'NONE' : defaultOf(field));
+
+/** Returns the setting, or its meaning if it is absent in settings of an earlier version. */
 export function readSetting<Field extends keyof JobFields>(settings: JobSettings, field: Field): JobFields[Field] {
-  return (settings[field] ?? defaultOf(field)) as JobFields[Field];
+  return (settings[field] ?? valueIfAbsent(field)) as JobFields[Field];
 }
 
 export const isRequired = (field: keyof JobFields): boolean => defaultOf(field) === undefined;
 
 /** Returns all settings of a job without other fields, in the order of `jobFields`: jsonb does not keep an order. */
 export function pickSettings<Settings extends JobFields | JobSettings>(job: Settings): Required<Settings> {
-  return Object.fromEntries(JOB_FIELDS.map((field) => [field, job[field] ?? defaultOf(field)])) as Required<Settings>;
+  return Object.fromEntries(
+    JOB_FIELDS.map((field) => [field, job[field] ?? valueIfAbsent(field)]),
+  ) as Required<Settings>;
 }
 
 /** Checked fields as they are stored; other fields of the value are left out. */

@@ -31,7 +31,7 @@ const readJob = async (id: string) => {
   const { job } = await server.graphql<{ job: Record<string, unknown> }>(
     `query ($id: ID!) { job(id: $id) { jobName description enabled email s3Url region encryption kmsKeyId format compression csvDialect csvDelimiter
       aggregationBucket timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
-      minimizeFresh rescaleFunction { function coefficient } bucketOwner } }`,
+      minimizeFresh rescaleFunction { function coefficient } bucketOwner restatement restateAfter restateWithin completeWithin } }`,
     { id },
   );
   return job;
@@ -83,6 +83,10 @@ describe.concurrent('job create command', () => {
       sparse: 'false',
       'minimize-fresh': 'false',
       'rescale-function': '0.001',
+      restatement: 'none',
+      'restate-after': 'ago(2h)',
+      'restate-within': 'ago(100d)',
+      'complete-within': 'ago(6h)',
     };
     const { stdout, stderr } = await create(
       ...required(),
@@ -119,6 +123,10 @@ describe.concurrent('job create command', () => {
       sparse: false,
       minimizeFresh: false,
       rescaleFunction: { function: 'MULTIPLY', coefficient: '0.001' },
+      restatement: 'NONE',
+      restateAfter: 'ago(2h)',
+      restateWithin: 'ago(100d)',
+      completeWithin: 'ago(6h)',
     });
     expect(Object.keys(job).toSorted()).toEqual(Object.keys(jobFields).toSorted());
   });

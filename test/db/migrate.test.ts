@@ -1,4 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator';
 import { afterEach, beforeEach, expect, inject, test } from 'vitest';
 import { migrate } from '../../src/db/migrate.ts';
 import { urlOfDatabase, withClient } from '../support/postgres-admin.ts';
@@ -28,9 +33,14 @@ test('migrations > succeed for three servers that start concurrently on an empty
   expect(await tables()).toEqual([
     'accounts',
     'api_keys',
+    'backfills',
     'bucket_claims',
+    'corrections',
+    'deliveries',
     'filters',
     'jobs',
+    'ledger_cursors',
+    'ledger_moments',
     'ledgers',
     'operations',
     'records',
@@ -66,4 +76,44 @@ test('migrations > change nothing when the connection is lost, so that the next 
   expect(blocked).toBeInstanceOf(Error);
   expect((await migrate(url)).applied).toBeGreaterThan(0);
   expect(await tables()).toContain('records');
+});
+
+/** Applies the migrations of an earlier version: those before the one with this name. */
+async function migrateBefore(tag: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-migrations-'));
+  try {
+    await cp(new URL('../../src/db/migrations', import.meta.url), folder, { recursive: true });
+    const file = join(folder, 'meta', '_journal.json');
+    const journal = JSON.parse(await readFile(file, 'utf8')) as { entries: { tag: string }[] };
+    const entries = journal.entries.slice(
+      0,
+      journal.entries.findIndex((entry) => entry.tag === tag),
+    );
+    await writeFile(file, JSON.stringify({ ...journal, entries }));
+    await withClient(url, (client) => applyMigrations(drizzle({ client }), { migrationsFolder: folder }));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+test('migration > does not restate the windows of jobs that exist', async () => {
+  await migrateBefore('0015_operation-bounds');
+  await withClient(url, async (client) => {
+    await client.query("INSERT INTO accounts (name) VALUES ('acme')");
+    await client.query(
+      `INSERT INTO jobs (id, account_id, name, enabled, settings, destination, created_at, updated_at)
+        SELECT gen_random_uuid(), id, name, true, '{"jobName": "Daily", "cron": "0 1 * * *"}', 'exports/daily', now(), now() FROM accounts`,
+    );
+  });
+  await migrate(url);
+  const { rows } = await withClient(url, (client) =>
+    client.query('SELECT settings, restates_since, settle_seconds FROM jobs'),
+  );
+  expect(rows).toEqual([
+    {
+      settings: { jobName: 'Daily', cron: '0 1 * * *', restatement: 'NONE' },
+      restates_since: null,
+      settle_seconds: 3600,
+    },
+  ]);
 });

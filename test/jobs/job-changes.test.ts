@@ -47,13 +47,17 @@ const FULL = {
   sparse: false,
   minimizeFresh: false,
   rescaleFunction: { function: 'MULTIPLY', coefficient: '0.5' },
+  restatement: 'NONE',
+  restateAfter: 'ago(2h)',
+  restateWithin: 'ago(100d)',
+  completeWithin: 'ago(6h)',
 };
 
 const readJob = async (id: string, key?: string): Promise<Settings | null> => {
   const { job } = await server.graphql<{ job: Settings | null }>(
     `query ($id: ID!) { job(id: $id) { version jobName description enabled email s3Url format compression aggregationBucket
       timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
-      minimizeFresh rescaleFunction { function coefficient } nextRuns } }`,
+      minimizeFresh rescaleFunction { function coefficient } restatement restateAfter restateWithin completeWithin nextRuns } }`,
     { id },
     key,
   );
@@ -80,6 +84,7 @@ describe.concurrent('updateJob', () => {
       { cron: '0 7 * * *' },
       { filter: [{ dimension: 'region', values: ['us'] }], groupBy: [] },
       { rescaleFunction: { function: 'MULTIPLY', coefficient: '2' } },
+      { restatement: 'AUTOMATIC', restateAfter: 'ago(1m)', restateWithin: 'ago(400d)', completeWithin: 'ago(7d)' },
       { enabled: false },
       {},
     ]) {
@@ -92,7 +97,7 @@ describe.concurrent('updateJob', () => {
         version,
       });
     }
-    expect(await readJob(id)).toMatchObject({ jobName: before?.['jobName'], s3Url: before?.['s3Url'], version: 8 });
+    expect(await readJob(id)).toMatchObject({ jobName: before?.['jobName'], s3Url: before?.['s3Url'], version: 9 });
   });
 
   test('clears optional fields and restores defaults when they are null', async () => {
@@ -112,6 +117,10 @@ describe.concurrent('updateJob', () => {
       sparse: null,
       minimizeFresh: null,
       rescaleFunction: null,
+      restatement: null,
+      restateAfter: null,
+      restateWithin: null,
+      completeWithin: null,
     };
     await updateJob(server, id, { enabled: false });
     expect(await updateJob(server, id, cleared)).toMatchObject({
@@ -121,6 +130,9 @@ describe.concurrent('updateJob', () => {
       timeZone: 'UTC',
       sparse: true,
       minimizeFresh: true,
+      restatement: 'AUTOMATIC',
+      restateAfter: 'ago(1h)',
+      restateWithin: 'ago(35d)',
       format: 'NDJSON',
       range: 'ago(3d)',
       nextRuns: [],
@@ -165,6 +177,50 @@ describe.concurrent('updateJob', () => {
     expect(switched['cron']).toBeNull();
     expect(await issues(id, { cron: '0 * * * *' })).toEqual(['input.scheduledTimeInSeconds TWO_SCHEDULES']);
     expect(await issues(id, { jobName: '(,)' })).toEqual(['input.jobName BAD_SLUG']);
+  });
+
+  test('of a job that a server of an earlier version stored > is not restated until it is switched on', async () => {
+    const id = await createJob(server, { cron: '0 7 * * *' });
+    const later = ['restatement', 'restateAfter', 'restateWithin', 'completeWithin'];
+    const forget = () =>
+      querySql(server, 'UPDATE jobs SET settings = settings - $2::text[] WHERE id = $1', [innerId(id), later]);
+    const absent = {
+      restatement: 'NONE',
+      restateAfter: 'ago(1h)',
+      restateWithin: 'ago(35d)',
+      completeWithin: null,
+    };
+    await forget();
+    expect(await readJob(id)).toMatchObject(absent);
+    expect(await updateJob(server, id, { description: 'edited' })).toMatchObject(absent);
+    expect(await readJob(id)).toMatchObject(absent);
+    await forget();
+    expect(await updateJob(server, id, { restatement: 'AUTOMATIC' })).toMatchObject({
+      ...absent,
+      restatement: 'AUTOMATIC',
+    });
+  });
+
+  test('restates corrections that are found after the restatement was switched on', async () => {
+    const id = await createJob(server, { restatement: 'NONE', restateAfter: 'ago(2h)' });
+    const stored = async () =>
+      (
+        await querySql<{ since: Date | null; seconds: number }>(
+          server,
+          'SELECT restates_since AS since, settle_seconds AS seconds FROM jobs WHERE id = $1',
+          [innerId(id)],
+        )
+      )[0];
+    // Deliveries of a job without restatements are checked an hour after their mark.
+    expect(await stored()).toEqual({ since: null, seconds: 3600 });
+    await updateJob(server, id, { restatement: 'AUTOMATIC' });
+    const on = await stored();
+    expect(on).toEqual({ since: expect.any(Date) as Date, seconds: 7200 });
+    await updateJob(server, id, { restateAfter: 'ago(5m)' });
+    expect(await stored()).toEqual({ since: on?.since, seconds: 300 });
+    await updateJob(server, id, { restatement: 'NONE' });
+    await updateJob(server, id, { restatement: 'AUTOMATIC' });
+    expect((await stored())?.since?.getTime()).toBeGreaterThan(on?.since?.getTime() ?? 0);
   });
 
   test('changes nothing when the version is stale, and accepts one of six concurrent edits of a version', async () => {

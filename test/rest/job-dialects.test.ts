@@ -59,6 +59,10 @@ const DEFAULTS = {
   sparse: true,
   minimizeFresh: true,
   rescaleFunction: null,
+  restatement: 'automatic',
+  restateAfter: 'ago(1h)',
+  restateWithin: 'ago(35d)',
+  completeWithin: null,
 };
 
 const EVERY_FIELD = {
@@ -81,6 +85,10 @@ const EVERY_FIELD = {
   sparse: false,
   minimizeFresh: false,
   rescaleFunction: { function: 'multiply', coefficient: 0.001 },
+  restatement: 'none',
+  restateAfter: 'ago(2h)',
+  restateWithin: 'ago(100d)',
+  completeWithin: 'ago(6h)',
 };
 
 const create = async (changes: Readonly<Record<string, unknown>> = {}): Promise<Job> => {
@@ -92,7 +100,17 @@ const create = async (changes: Readonly<Record<string, unknown>> = {}): Promise<
 const read = async (id: string): Promise<Job> => (await ask<Job>(server, `GET /jobs/${id}`)).body;
 
 /** The settings of a job. */
-const KEPT = ['region', 'encryption', 'kmsKeyId', 'csvDialect', 'csvDelimiter'] as const;
+const KEPT = [
+  'region',
+  'encryption',
+  'kmsKeyId',
+  'csvDialect',
+  'csvDelimiter',
+  'restatement',
+  'restateAfter',
+  'restateWithin',
+  'completeWithin',
+] as const;
 
 const settingsOf = (job: Job): Record<string, unknown> => {
   const { id: _, version: _v, createTime: _c, updateTime: _u, schedulerContext: _s, warnings: _w, ...rest } = job;
@@ -218,6 +236,10 @@ describe('PUT', () => {
       kmsKeyId: 'alias/exports',
       csvDialect: 'excel',
       csvDelimiter: 'semicolon',
+      restatement: 'none',
+      restateAfter: 'ago(2h)',
+      restateWithin: 'ago(100d)',
+      completeWithin: 'ago(6h)',
     };
     const sent = settings(later);
     const job = await create(sent);
@@ -226,7 +248,8 @@ describe('PUT', () => {
     expect(kept).toMatchObject({ status: 200, body: { ...later, description: 'edited' } });
     const nulls = Object.fromEntries(KEPT.map((field) => [field, null]));
     const cleared = await ask<Job>(server, `PUT /jobs/${job.id}`, { body: { ...known, ...nulls } });
-    expect(cleared).toMatchObject({ status: 200, body: { ...nulls, csvDialect: 'standard', csvDelimiter: 'comma' } });
+    const defaults = Object.fromEntries(KEPT.map((field) => [field, DEFAULTS[field]]));
+    expect(cleared).toMatchObject({ status: 200, body: defaults });
   });
 
   test('ignores read-only fields', async () => {

@@ -107,7 +107,8 @@ function mutate(field: string, input: string, selection: string) {
 
 const JOB_FIELDS = `... on Job { id version jobName description enabled email s3Url format compression aggregationBucket
   timeZone range endTimeOffset cron scheduledTimeInSeconds meterApiNames groupBy filter { dimension values } sparse
-  minimizeFresh rescaleFunction { function coefficient } createdAt updatedAt nextRuns warnings }`;
+  minimizeFresh rescaleFunction { function coefficient } restatement restateAfter restateWithin completeWithin createdAt updatedAt
+  nextRuns warnings }`;
 
 /** Returns the whole result of createJob or updateJob, including errors. */
 export const tryCreateJob = mutate('createJob', 'CreateJobInput', JOB_FIELDS);
