@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, lte, ne, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, isNull, lte, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
@@ -192,9 +192,11 @@ async function loadWaitingSlots(tx: Transaction, due: readonly JobRow[]): Promis
           due.map((job) => job.id),
         ),
         eq(runs.status, 'QUEUED'),
-        // A run that has started is retried, and a MANUAL run was requested explicitly.
+        // A run that has started is retried, and only runs of slots are superseded by slots.
         isNull(runs.startedAt),
-        ne(runs.trigger, 'MANUAL'),
+        inArray(runs.trigger, ['CRON', 'ONE_OFF', 'IMMEDIATE']),
+        // Many slots may wait for one declaration of completeness, and each of them is delivered.
+        isNull(runs.waitUntil),
       ),
     );
   const byJob = new Map<string, Slot[]>();

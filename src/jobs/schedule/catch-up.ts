@@ -22,7 +22,7 @@ export interface CatchUp<T> {
  * Plans the scheduled slots of one job that are queued (`waiting`) or due and not queued yet (`due`), in any order. A slot in
  * both lists counts as waiting. A slot is superseded if its window is contained in (or equal to) the window of a later slot that
  * runs, and both have the same fingerprint: after an edit of the job, no later slot writes what the waiting one does. The newest
- * `cap` of the other slots run, and older ones are missed. MANUAL runs are not planned.
+ * `cap` of the other slots run, and older ones are missed. Runs that wait for completeness, and those of other triggers, are not planned.
  */
 export function planCatchUp<T extends SlotWindow>(slots: {
   readonly waiting: readonly T[];
