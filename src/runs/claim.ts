@@ -8,7 +8,7 @@ import { runs } from '../db/tables.ts';
 import { takeRevision, takenRevision } from '../deliveries/write-deliveries.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import { newId } from '../lib/ids.ts';
-import { fromNow, fifoOrder, type LeasedRun, isWaiting } from './lease.ts';
+import { fromNow, fifoOrder, hasTurn, type LeasedRun } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { nextChange, type RunRow } from './runs.ts';
@@ -44,12 +44,12 @@ async function lockWindow(tx: Transaction, run: RunRow): Promise<void> {
   await Promise.all([former, current].map((name) => takeAdvisoryLock(tx, `${run.bucket}/${name}`)));
 }
 
-/** Locks and returns the first waiting run of the job. */
+/** Locks and returns the next run of the job. */
 async function lockNextRun(tx: Transaction, jobId: string): Promise<RunRow | undefined> {
   const [run] = await tx
     .select()
     .from(runs)
-    .where(and(eq(runs.jobId, jobId), isWaiting))
+    .where(and(eq(runs.jobId, jobId), hasTurn))
     .orderBy(...fifoOrder)
     .limit(1)
     .for('update');
@@ -99,8 +99,9 @@ const wholeSecondAfter = (at: Date): Date => new Date(Math.ceil(at.getTime() / 1
 export type Claim = { readonly run: LeasedRun } | { readonly pausedUntil: Date } | null;
 
 /**
- * Claims the first waiting run of the job, regardless of the run for which the message was sent. Returns null if no run waits,
- * and if another run of the job is leased: the worker that releases that one wakes the job again.
+ * Claims the next run of the job, regardless of the run for which the message was sent. Returns null if there is none (each run that
+ * waits for completeness has a wake-up of its own), and if another run of the job is leased: the worker that releases that one
+ * wakes the job again.
  */
 export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<Claim> {
   try {

@@ -40,11 +40,18 @@ export const fifoOrder = [sql`(${runs.startedAt} IS NULL)`, asc(runs.turn), asc(
  * Condition: the run waits for a worker. The statuses are literals, because a generic plan cannot use the partial index
  * runs_waiting with a parameter, and PostgreSQL planned the statement again for each run.
  */
-export const isWaiting = sql`${runs.status} IN (${sql.raw(
+const isWaiting = sql`${runs.status} IN (${sql.raw(
   statusesBefore('START')
     .map((status) => `'${status}'`)
     .join(', '),
 )})`;
+
+/**
+ * Condition: the run may be the next of its job. A run that has begun keeps its turn during a pause (fifoOrder); one that has not
+ * begun and must not begin yet, because it waits for completeness, lets the others pass. It has a wake-up of its own.
+ */
+export const hasTurn = sql`${isWaiting} AND (
+  ${runs.startedAt} IS NOT NULL OR ${runs.notBefore} IS NULL OR ${runs.notBefore} <= clock_timestamp())`;
 
 const ownsLease = (run: LeasedRun) => and(eq(runs.id, run.id), eq(runs.leaseToken, run.leaseToken));
 
@@ -181,7 +188,7 @@ async function clearLease(tx: Transaction, run: LeasedRun): Promise<void> {
     .where(and(ownsLease(run), notInArray(runs.status, statusesBefore('RETRY'))));
 }
 
-/** Sends one wake-up for the next waiting run of each job, due when that run may start. */
+/** Sends one wake-up for the next run of each job, due when that run may start. */
 export async function wakeJobs(tx: Transaction, queue: Queue, jobIds: readonly string[]): Promise<void> {
   if (jobIds.length === 0) return;
   await sendWakeUps(queue, tx, await nextWakeUps(tx, jobIds));
@@ -191,6 +198,6 @@ async function nextWakeUps(tx: Transaction, jobIds: readonly string[]): Promise<
   return tx
     .selectDistinctOn([runs.jobId], { jobId: runs.jobId, startAfter: runs.notBefore })
     .from(runs)
-    .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), isWaiting))
+    .where(and(jobIds.length === 1 ? eq(runs.jobId, jobIds[0] ?? '') : inArray(runs.jobId, [...jobIds]), hasTurn))
     .orderBy(runs.jobId, ...fifoOrder);
 }

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { claimRun } from '../../src/runs/claim.ts';
 import { queueDueSlots } from '../../src/runs/due-slots.ts';
+import { endAttempt, type LeasedRun } from '../../src/runs/lease.ts';
 import { createJob, innerId, querySql, runJob } from '../support/job-steps.ts';
+import { withClient } from '../support/postgres-admin.ts';
+import { hearStatements } from '../support/sent-statements.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -58,5 +62,83 @@ describe('queueDueSlots', () => {
     await planSlots(jobId, '2026-01-21T02:00:00Z');
     expect((await storedRuns(jobId)).filter(({ status }) => status !== 'QUEUED')).toEqual([]);
     expect(await storedRuns(jobId)).toHaveLength(8);
+  });
+});
+
+const WAITS = `trigger = 'CRON', wait_until = 'infinity', not_before = 'infinity'`;
+
+const claim = (jobId: string) => claimRun(server.resources.database.acrossAccounts, innerId(jobId), 60_000);
+
+async function claimed(jobId: string): Promise<LeasedRun> {
+  const claimed = await claim(jobId);
+  if (!claimed || !('run' in claimed)) throw new Error(`Nothing was claimed: ${JSON.stringify(claimed)}`);
+  return claimed.run;
+}
+
+/** Ends the attempt, and returns the times of the wake-ups that it sent; null for an immediate one. */
+async function endWith(run: LeasedRun, event: 'SUCCEED' | 'FAIL'): Promise<(Date | null)[]> {
+  const { database, queue } = server.resources;
+  await querySql(server, 'DELETE FROM pgboss.job');
+  const failure = { code: 'S3_BUSY', message: 'Busy.', retryable: true };
+  const outcome = event === 'SUCCEED' ? { event, totals: { rows: 0, bytes: 0 } } : { event, failure };
+  await endAttempt(database.acrossAccounts, queue, run, outcome, [], 0.5);
+  const sent = await querySql<{ at: Date; is_later: boolean }>(
+    server,
+    `SELECT start_after AS at, start_after > created_on AS is_later FROM pgboss.job WHERE name = 'runs'`,
+  );
+  return sent.map(({ at, is_later: isLater }) => (isLater ? at : null));
+}
+
+describe('claimRun', () => {
+  test('lets later runs pass one that waits for completeness, and returns nothing if all runs wait', async () => {
+    const jobId = await createJob(server);
+    await queueAs(jobId, '2026-01-20T02:00:00Z', WAITS);
+    await queueAs(jobId, '2026-01-21T02:00:00Z', WAITS);
+    expect(await claim(jobId)).toBeNull();
+    const manual = innerId(await runJob(server, jobId, '2026-01-22T02:00:00Z'));
+    const restatement = await queueAs(jobId, '2026-01-19T02:00:00Z', `trigger = 'RESTATEMENT', turn = 1`);
+    const first = await claimed(jobId);
+    expect(first.id).toBe(manual);
+    // The restatement is woken, and not the runs that wait.
+    expect(await endWith(first, 'SUCCEED')).toEqual([null]);
+    const second = await claimed(jobId);
+    expect(second.id).toBe(restatement);
+    expect(await endWith(second, 'SUCCEED')).toEqual([]);
+    expect(await claim(jobId)).toBeNull();
+  });
+
+  test('returns a run that waited as soon as its wait has ended, in the order of the slots', async () => {
+    const jobId = await createJob(server);
+    const waited = await queueAs(jobId, '2026-01-20T02:00:00Z', WAITS);
+    await runJob(server, jobId, '2026-01-21T02:00:00Z');
+    await querySql(server, `UPDATE runs SET not_before = clock_timestamp() WHERE id = $1`, [waited]);
+    expect((await claimed(jobId)).id).toBe(waited);
+  });
+
+  test('lets no run pass one that has begun and pauses before its next attempt', async () => {
+    const jobId = await createJob(server);
+    await runJob(server, jobId, '2026-01-20T02:00:00Z');
+    const begun = await claimed(jobId);
+    await runJob(server, jobId, '2026-01-19T02:00:00Z');
+    const [pausedUntil] = await endWith(begun, 'FAIL');
+    expect(pausedUntil).toBeInstanceOf(Date);
+    expect(await claim(jobId)).toMatchObject({ pausedUntil });
+  });
+
+  test('reads the next run of a job in the order of the index, without a sort', async () => {
+    const jobId = await createJob(server);
+    const heard = hearStatements();
+    await claim(jobId);
+    heard.stop();
+    const choice = heard.heard.find(({ text }) => /^select .* from "runs" .* order by .* for update$/.test(text));
+    const plan = await withClient(server.database.url, async (client) => {
+      await client.query('SET enable_seqscan = off');
+      await client.query('SET plan_cache_mode = force_generic_plan');
+      await client.query(`PREPARE choice AS ${choice?.text}`);
+      const { rows } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN EXECUTE choice ('${innerId(jobId)}', 1)`);
+      return rows.map((row) => row['QUERY PLAN']).join('\n');
+    });
+    expect(plan).toContain('Index Scan using runs_waiting');
+    expect(plan).not.toContain('Sort');
   });
 });
