@@ -39,6 +39,19 @@ export function send<Result>(statement: PromiseLike<Result>): Promise<Result> {
 }
 
 /**
+ * Awaits pipelined statements and returns their results. Throws the error of the first one that failed: those behind it fail too,
+ * because the transaction is aborted, and Promise.all would throw the error that arrives through the fewest async functions.
+ */
+export async function inOrder<const Sent extends readonly unknown[]>(
+  sent: Sent,
+): Promise<{ -readonly [Index in keyof Sent]: Awaited<Sent[Index]> }> {
+  const settled = await Promise.allSettled(sent);
+  const failed = settled.find((one) => one.status === 'rejected');
+  if (failed) throw failed.reason;
+  return settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) as never;
+}
+
+/**
  * Connections that a server opens beside DATABASE_POOL, in a small pool for each purpose, when they are first needed. They
  * are separate so that requests of one account that wait for locks cannot delay keys, leases and the schedule of all accounts.
  */

@@ -5,4 +5,14 @@ export const DISTRIBUTED = ['streams', 'ledgers', 'filters', 'operations', 'reco
 /** Tables that are copied to each node. */
 export const REFERENCE = ['accounts', 'api_keys'];
 /** Tables on the coordinator only. */
-export const LOCAL = ['jobs', 'runs', 'run_objects', 'bucket_claims'];
+export const LOCAL = [
+  'jobs',
+  'runs',
+  'run_objects',
+  'bucket_claims',
+  'deliveries',
+  'corrections',
+  'ledger_cursors',
+  'ledger_moments',
+  'backfills',
+];

@@ -305,7 +305,7 @@ export const jobs = pgTable(
     version: integer('version').notNull().default(1),
     /** SHA-256 of the exportFingerprint of the settings. Null in jobs of earlier versions. */
     outputSha256: bytea('output_sha256'),
-    /** Since when the restatement is AUTOMATIC: corrections that were found earlier cause no restatement. Null if it is NONE. */
+    /** Since when the restatement is AUTOMATIC: corrections that were found earlier cause no restatement. Null without restatements. */
     restatesSince: timestamptz('restates_since'),
     /** Seconds from the first mark of a delivery to its check: restateAfter, or an hour without restatements. */
     settleSeconds: integer('settle_seconds').notNull().default(3600),
@@ -430,14 +430,12 @@ export const runs = pgTable(
   ],
 );
 
-/** A window of a job at one place in the S3 bucket, however often it is written. Created with the first run of the window. */
+/** A window of a job at one place in the S3 bucket, written any number of times. Created with the first run of the window. */
 export const deliveries = pgTable(
   'deliveries',
   {
     id: uuid('id').primaryKey(),
-    accountId: id64('account_id')
-      .notNull()
-      .references(() => accounts.id),
+    accountId: id64('account_id').notNull(),
     jobId: uuid('job_id')
       .notNull()
       .references(() => jobs.id),
@@ -502,9 +500,9 @@ export const corrections = pgTable(
   {
     accountId: id64('account_id').notNull(),
     streamId: id64('stream_id').notNull(),
-    /** The operation; negative for a row that stands for all operations of a stream up to it. */
+    /** The operation; negative for a row that represents all operations of a stream up to it. */
     operationId: id64('operation_id').notNull(),
-    /** The transaction of the operation, or the greatest one of those that the row stands for. */
+    /** The transaction of the operation, or the greatest one of those that the row represents. */
     xid: xid8('xid').notNull(),
     /** Null if unknown: every bucket. */
     firstBucket: timestamptz('first_bucket'),
@@ -555,9 +553,7 @@ export const backfills = pgTable(
   'backfills',
   {
     id: uuid('id').primaryKey(),
-    accountId: id64('account_id')
-      .notNull()
-      .references(() => accounts.id),
+    accountId: id64('account_id').notNull(),
     jobId: uuid('job_id')
       .notNull()
       .references(() => jobs.id),

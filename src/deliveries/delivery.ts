@@ -20,7 +20,7 @@ export interface DeliveryBounds {
   readonly dateWholeUntil: string;
 }
 
-/** A bucket that the window ends in is not whole: new data in it is no correction. */
+/** A bucket that the window ends in is not whole: new data in it does not correct the delivery. */
 export function computeBounds(
   { aggregationBucket, timeZone }: Pick<JobSettings, 'aggregationBucket' | 'timeZone'>,
   window: TimeWindow,

@@ -157,8 +157,9 @@ function isDeliveredTo(delivery: DeliveryRow, { settings }: JobRow): boolean {
   return hashOutput(settings).equals(delivery.outputSha256);
 }
 
-const retired = (reason: string): ConflictError =>
-  new ConflictError(`The delivery is RETIRED, because ${reason}. Run the job for the slot instead.`);
+function retired(reason: string): ConflictError {
+  return new ConflictError(`The delivery is RETIRED, because ${reason}. Run the job for the slot instead.`);
+}
 
 /** Cancels a run immediately. A worker that writes it stops within two seconds, and the next run of the job waits until then. */
 export async function cancelRun({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<RunRow> {

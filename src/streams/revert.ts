@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { createHash } from 'node:crypto';
-import type { Db, Transaction } from '../db/client.ts';
+import { type Db, inOrder, type Transaction } from '../db/client.ts';
 import { ConflictError, IssueCollector, NotFoundError } from '../errors/errors.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
 import { type IngestContext, type Receipt, validateIdempotencyKey } from './ingest-request.ts';
@@ -69,7 +69,7 @@ async function writeRevert(
   operation: OperationRow,
   idempotencyKey: string | null,
 ): Promise<Receipt | null> {
-  const [, stream, [id], earlier] = await Promise.all([
+  const [, stream, [id], earlier] = await inOrder([
     limitLockWaits(tx, ticket.leftMs()),
     lockStream(tx, found, 'exclusive'),
     takeOperationIds(tx, 1),

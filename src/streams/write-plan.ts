@@ -1,4 +1,4 @@
-import type { Transaction } from '../db/client.ts';
+import { inOrder, type Transaction } from '../db/client.ts';
 import type { IngestContext, WriteTarget } from './ingest-request.ts';
 import { aggregate } from './pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from './pipeline/canonical.ts';
@@ -55,11 +55,11 @@ export async function writePlan(
   limited.catch(() => undefined);
   const target = found ?? (await createStream(tx, accountId, name, plan.shape, receivedAt));
   if (!target) throw new WriteConflictError();
-  const [stream, [id]] = await Promise.all([
+  const [, stream, [id]] = await inOrder([
+    limited,
     lockStream(tx, target, plan.kind === 'SUM' ? 'shared' : 'exclusive'),
     // Under the lock: of two operations of which one is exclusive, the later one has the greater id. A REVERT relies on it.
     takeOperationIds(tx, 1),
-    limited,
   ]);
   if (!stream || id === undefined) throw new WriteConflictError();
   const operation = buildOperation(stream, id, { plan, receivedAt, idempotencyKey });

@@ -101,6 +101,22 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
     `${name}.bucket`,
     String(accountId),
   ]);
+  // The scan of the ledger and a backfill do the same.
+  await querySql(
+    server,
+    `WITH account AS (SELECT $1::bigint AS id), correction AS (
+       INSERT INTO corrections (account_id, stream_id, operation_id, xid, found_at) SELECT id, 1, 1, '3', now() FROM account
+     ), cursor AS (
+       INSERT INTO ledger_cursors (account_id, scanned, scanned_epoch, scanned_at, scan_at)
+       SELECT id, '3:3:', '1', now(), now() FROM account ON CONFLICT DO NOTHING
+     ), moment AS (
+       INSERT INTO ledger_moments (account_id, at, snapshot, epoch) SELECT id, now(), '3:3:', '1' FROM account
+     )
+     INSERT INTO backfills (id, account_id, job_id, status, span_start, span_end, newest_first, reprocess, settings, windows, created_at)
+     SELECT gen_random_uuid(), a.id, j.id, 'CANCELED', now(), now(), false, 'ALL', j.settings, 1, now()
+     FROM account a JOIN jobs j ON j.account_id = a.id LIMIT 1`,
+    [String(accountId)],
+  );
   const lists = JSON.stringify(await server.graphql(CURSORS, {}, key));
   return {
     name,
@@ -179,6 +195,7 @@ export const secretsOf = (account: FilledAccount, dump: Dump): string[] => {
       ...inner,
       ...encoded('Stream', 'streams'),
       ...encoded('AllocationOperation', 'operations'),
+      ...encoded('Delivery', 'deliveries'),
       ...encoded('Job', 'jobs'),
       ...encoded('Run', 'runs'),
       ...encoded('ApiKey', 'api_keys'),

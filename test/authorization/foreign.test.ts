@@ -23,7 +23,7 @@ let before: Dump = {};
 let secrets: readonly string[] = [];
 
 beforeAll(async () => {
-  server = await startTestServer({ env: { ROLE: 'api' } });
+  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000' } });
   dumper = await openDumper(server);
   account = await fillAccount(server, 'ours');
   neighbour = await fillAccount(server, 'neighbour');
@@ -64,6 +64,10 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
 const HOLDERS: Readonly<Record<string, (field: string) => Asked>> = {
   Stream: (field) => ({
     query: `query ($value: String) { it: stream(name: "${account.stream}") { ${field} } }`,
+    variables: {},
+  }),
+  Delivery: (field) => ({
+    query: `query ($value: String) { it: node(id: "${account.ids.Delivery}") { ... on Delivery { ${field} } } }`,
     variables: {},
   }),
   Job: (field) => ({

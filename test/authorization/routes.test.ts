@@ -76,6 +76,7 @@ interface Row {
   readonly makes?: true;
   /** HTTP status of a call with an existing name or id. */
   readonly status: number;
+  readonly query?: string;
   readonly body?: (id: string) => unknown;
 }
 
@@ -133,6 +134,14 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
   testDestination: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200 },
   listRuns: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
   getRun: { family: 'jobs', allowed: READERS, names: 'run', status: 200 },
+  listDeliveries: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
+  readCoverage: {
+    family: 'jobs',
+    allowed: READERS,
+    names: 'job',
+    status: 200,
+    query: '?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z',
+  },
 };
 
 /** Creates an object in the account `default` for a call that may delete it. */
@@ -149,8 +158,8 @@ const make = async (what: Row['names']): Promise<string> => {
 };
 
 const call = (operationId: string, id: string, key: string | null, headers = {}) => {
-  const { body } = OPERATIONS[operationId] as Row;
-  const route = (documented.get(operationId) ?? '').replace(/\{\w+\}/, encodeURIComponent(id));
+  const { body, query = '' } = OPERATIONS[operationId] as Row;
+  const route = (documented.get(operationId) ?? '').replace(/\{\w+\}/, encodeURIComponent(id)) + query;
   return ask<RestFailure>(server, route, { key, headers, ...(body && { body: body(id) }) });
 };
 

@@ -37,26 +37,52 @@ export const fieldAt = (schema: GraphQLSchema, place: Place): GraphQLField<unkno
 export const objectsOf = (schema: GraphQLSchema, type: GraphQLNamedType): readonly GraphQLNamedType[] =>
   isUnionType(type) || isInterfaceType(type) ? schema.getPossibleTypes(type) : isObjectType(type) ? [type] : [];
 
-/** Selects every allowed field below a type; on each path a type occurs once. */
+/** A page of one row, because lists below lists are limited by document cost, and a span if one is required. */
+const argumentsOf = ({ args }: GraphQLField<unknown, unknown>): string => {
+  const given = args.flatMap(({ name, type }) => {
+    if (name === 'first') return ['first: 1'];
+    return isNonNullType(type) && (name === 'from' || name === 'to')
+      ? [`${name}: "2026-0${name === 'from' ? 1 : 2}-01T00:00:00Z"`]
+      : [];
+  });
+  return given.length > 0 ? `(${given.join(', ')})` : '';
+};
+
+/** Returns the fields that several of these types have, with different types: one selection of both needs an alias. */
+const conflictsOf = (types: readonly GraphQLNamedType[]): Set<string> => {
+  const found = new Map<string, Set<string>>();
+  for (const type of types) {
+    for (const field of isObjectType(type) ? Object.values(type.getFields()) : []) {
+      found.set(field.name, (found.get(field.name) ?? new Set()).add(field.type.toString()));
+    }
+  }
+  return new Set([...found].flatMap(([name, spelled]) => (spelled.size > 1 ? [name] : [])));
+};
+
+/** Selects every allowed field below a type; on each path a type occurs once. Fields in `aliased` get an alias. */
 export const selectAll = (
   schema: GraphQLSchema,
   type: GraphQLNamedType,
   isAllowed: (place: Place) => boolean = () => true,
   above: readonly string[] = [],
+  aliased: ReadonlySet<string> = new Set(),
 ): string => {
   if (isLeafType(type)) return '';
   if (!isObjectType(type)) {
-    const members = objectsOf(schema, type).map(
-      (member) => `... on ${member.name} ${selectAll(schema, member, isAllowed, above)}`,
+    const objects = objectsOf(schema, type);
+    const conflicts = conflictsOf(objects);
+    const members = objects.map(
+      (member) => `... on ${member.name} ${selectAll(schema, member, isAllowed, above, conflicts)}`,
     );
     return `{ __typename ${members.join(' ')} }`;
   }
   const fields = Object.values(type.getFields()).flatMap((field) => {
     const inside = getNamedType(field.type);
     if (!isAllowed(`${type.name}.${field.name}`) || [...above, type.name].includes(inside.name)) return [];
-    // Lists below lists are limited to one row, because of the limit on document cost.
-    const page = field.args.some(({ name }) => name === 'first') ? '(first: 1)' : '';
-    return [`${field.name}${page} ${selectAll(schema, inside, isAllowed, [...above, type.name])}`];
+    const alias = aliased.has(field.name) ? `${field.name}Of${type.name}: ` : '';
+    return [
+      `${alias}${field.name}${argumentsOf(field)} ${selectAll(schema, inside, isAllowed, [...above, type.name])}`,
+    ];
   });
   return `{ __typename ${fields.join(' ')} }`;
 };
@@ -69,9 +95,8 @@ export const selectOne = (
   isAllowed: (place: Place) => boolean,
 ): string => {
   const [type = '', name = ''] = wanted.split('.');
-  const { type: answer, args } = fieldAt(schema, wanted);
-  const page = args.some((argument) => argument.name === 'first') ? '(first: 1)' : '';
-  const last = `... on ${type} { ${name}${page} ${selectAll(schema, getNamedType(answer))} }`;
+  const field = fieldAt(schema, wanted);
+  const last = `... on ${type} { ${name}${argumentsOf(field)} ${selectAll(schema, getNamedType(field.type))} }`;
   /** Functions that build the selection down to each type. */
   const ways = new Map<string, (inside: string) => string>();
   let ends: [Place, (inside: string) => string][] = [[from, (inside) => `{ __typename ${inside} }`]];
@@ -85,7 +110,7 @@ export const selectOne = (
           if (isLeafType(getNamedType(field.type)) || !isAllowed(`${object.name}.${field.name}`)) continue;
           next.push([
             `${object.name}.${field.name}`,
-            (inside) => way(`... on ${object.name} { ${field.name} { __typename ${inside} } }`),
+            (inside) => way(`... on ${object.name} { ${field.name}${argumentsOf(field)} { __typename ${inside} } }`),
           ]);
         }
       }

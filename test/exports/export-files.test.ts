@@ -559,6 +559,8 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
   const described = { email: 'someone@example.com', description: 'For Ada' };
   const settings = { meterApiNames: ['values'], format: 'NDJSON', ...described };
   const whereAndHow = { region: null, encryption: null, kmsKeyId: null, csvDialect: 'STANDARD', csvDelimiter: 'COMMA' };
+  const absent = { cron: null, scheduledTimeInSeconds: null, endTimeOffset: null, completeWithin: null, groupBy: null };
+  const restated = { restatement: 'AUTOMATIC', restateAfter: 'ago(1h)', restateWithin: 'ago(35d)' };
   const { run, manifest, jobId, bodies } = await exportOnce(server, settings, SLOT);
   expect(manifest).toEqual({
     version: 1,
@@ -573,14 +575,12 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
       format: 'NDJSON',
       compression: 'NONE',
       ...whereAndHow,
+      ...restated,
+      ...absent,
       aggregationBucket: 'DAY',
       range: 'ago(7d)',
       bucketOwner: null,
-      endTimeOffset: null,
-      cron: null,
-      scheduledTimeInSeconds: null,
       meterApiNames: ['values'],
-      groupBy: null,
       filter: null,
       sparse: true,
       minimizeFresh: true,
@@ -590,6 +590,8 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
     window: { start: '2026-01-21T00:00:00Z', end: '2026-01-28T00:00:00Z' },
     timeZone: 'UTC',
     watermark: { snapshot: expect.stringMatching(/^\d+:\d+:[\d,]*$/), at: expect.any(String) },
+    revision: 1,
+    supersedes: null,
     objects: run.objects,
     totals: { objects: 1, rows: 1, bytes: bodies[0]?.length },
     warnings: [],

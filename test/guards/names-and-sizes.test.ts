@@ -9,7 +9,8 @@ const MAX_LINES = 350;
 const MAX_TEST_LINES = 600;
 /** Lists, read one entry at a time, that may be longer. */
 const LONG_LISTS: ReadonlyMap<string, number> = new Map([
-  ['src/db/tables.ts', 450],
+  ['src/db/tables.ts', 700],
+  ['src/config/settings.ts', 450],
   ['test/fuzz/inputs.ts', 450],
 ]);
 

@@ -151,6 +151,14 @@ const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
     return { parameters: { id } };
   },
   getRun: async () => ({ parameters: { id: await newRun() } }),
+  listDeliveries: async () => {
+    const id = await newJob();
+    await ask(server, `POST /jobs/${id}/run`);
+    return { parameters: { id } };
+  },
+  readCoverage: async () => ({
+    parameters: { id: await newJob(), from: '2026-01-01T00:00:00Z', to: '2026-02-01T00:00:00Z' },
+  }),
 };
 
 const call = async (operationId: string, { parameters = {}, body }: Sent): Promise<AxiosResponse<unknown>> => {

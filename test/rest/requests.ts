@@ -77,11 +77,21 @@ export type Verb = 'sum' | 'replace' | 'delete';
 export const allocationPath = (stream: string, verb: Verb): string =>
   `/unit-cost/v1/telemetry/allocation/${encodeURIComponent(stream)}/${verb}`;
 
-/** Records as one JSON body, each given as JSON text. */
-export const jsonOf = (records: readonly string[]): string => `{"records":[${records.join(',')}]}`;
+/** Records as one JSON body, each given as JSON text, with an optional scope. */
+export const jsonOf = (records: readonly string[], scope?: object): string =>
+  `{"records":[${records.join(',')}]${scope ? `,"scope":${JSON.stringify(scope)}` : ''}}`;
 
 /** The same as NDJSON. */
 export const linesOf = (records: readonly string[]): string => records.map((record) => `${record}\n`).join('');
+
+export interface SendOptions extends RestOptions {
+  /** The scope of a replace, as a JSON body has it. */
+  readonly scope?: { readonly from: string; readonly to: string } & Readonly<Record<string, unknown>>;
+}
+
+/** The parameters of a scope in NDJSON, which has no filter and no element. */
+const queryOf = ({ from, to }: NonNullable<SendOptions['scope']>): string =>
+  `?from=${encodeURIComponent(from)}&to=${encodeURIComponent(to)}`;
 
 /** Writes records, each given as JSON text, in the given format. */
 export const send = <Body = Receipt>(
@@ -89,11 +99,11 @@ export const send = <Body = Receipt>(
   form: 'JSON' | 'NDJSON',
   [stream, verb]: readonly [stream: string, verb: Verb],
   records: readonly string[],
-  { headers = {}, ...options }: RestOptions = {},
+  { headers = {}, scope, ...options }: SendOptions = {},
 ): Promise<RestAnswer<Body>> =>
-  ask<Body>(server, `POST ${allocationPath(stream, verb)}`, {
+  ask<Body>(server, `POST ${allocationPath(stream, verb)}${form === 'NDJSON' && scope ? queryOf(scope) : ''}`, {
     ...options,
-    body: form === 'JSON' ? jsonOf(records) : linesOf(records),
+    body: form === 'JSON' ? jsonOf(records, scope) : linesOf(records),
     headers: { ...(form === 'NDJSON' && NDJSON), ...headers },
   });
 

@@ -152,7 +152,7 @@ const oneScope = fc.record({
   ),
   offset: fc.constantFrom(0, 0, 330, -480),
   values: fc.tuple(mostly('a'), mostly('b'), mostly('c')),
-  /** Which dimensions and whether the element is given. */
+  /** Whether each dimension, and the element, is given. */
   given: fc.array(fc.constantFrom(false, false, true), { minLength: 3, maxLength: 3 }),
   element: fc.constantFrom(null, null, undefined, ...ELEMENTS),
   hidesOnly: fc.constantFrom(false, false, true),

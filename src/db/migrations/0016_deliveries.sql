@@ -28,7 +28,6 @@ ALTER TABLE "deliveries" FORCE ROW LEVEL SECURITY;--> statement-breakpoint
 ALTER TABLE "deliveries" SET (fillfactor = 80);--> statement-breakpoint
 ALTER TABLE "jobs" ADD COLUMN "output_sha256" "bytea";--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "revision" integer;--> statement-breakpoint
-ALTER TABLE "deliveries" ADD CONSTRAINT "deliveries_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "deliveries" ADD CONSTRAINT "deliveries_job_id_jobs_id_fk" FOREIGN KEY ("job_id") REFERENCES "public"."jobs"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "deliveries_place" ON "deliveries" USING btree ("bucket","manifest_key","job_id");--> statement-breakpoint
 CREATE INDEX "deliveries_by_job" ON "deliveries" USING btree ("job_id","window_end","window_start");--> statement-breakpoint

@@ -83,7 +83,6 @@ ALTER TABLE "runs" ADD COLUMN "complete" boolean;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "wait_until" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "backfill_id" uuid;--> statement-breakpoint
 ALTER TABLE "streams" ADD COLUMN "purged_before" timestamp with time zone;--> statement-breakpoint
-ALTER TABLE "backfills" ADD CONSTRAINT "backfills_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "backfills" ADD CONSTRAINT "backfills_job_id_jobs_id_fk" FOREIGN KEY ("job_id") REFERENCES "public"."jobs"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "backfills_unended" ON "backfills" USING btree ("job_id") WHERE status IN ('RUNNING', 'PAUSED');--> statement-breakpoint
 CREATE INDEX "backfills_by_account" ON "backfills" USING btree ("account_id","created_at","id");--> statement-breakpoint

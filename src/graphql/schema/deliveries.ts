@@ -30,7 +30,7 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
     } as const,
   });
   builder.objectType(refs.delivery, {
-    description: 'One window of a job at one place in the S3 bucket, however often it is written.',
+    description: 'One window of a job at one place in the S3 bucket, written any number of times.',
     interfaces: [refs.node],
     isTypeOf: (value) => typeof value === 'object' && value !== null && 'owedUntil' in value,
     authScopes: READ,
@@ -189,7 +189,7 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
       authScopes: JOBS,
       description:
         'Queues a MANUAL run that delivers the window again, as the next revision. Possible in every state except RETIRED.',
-      args: { deliveryId: t.arg.id({ required: true, description: 'Id of a delivery.' }) },
+      args: { deliveryId: t.arg.id({ required: true, description: 'Id of the delivery to write again.' }) },
       errors: {
         types: [NotFoundError, ConflictError],
         union: { name: 'RedeliverResult', description: 'Queued run, or the reason why none was queued.' },

@@ -56,7 +56,7 @@ function createFieldTypes(builder: Builder, refs: Refs) {
     } as const,
   });
   const restatement = builder.enumType('Restatement', {
-    description: 'What happens if a delivered window no longer agrees with the ledger.',
+    description: 'Reaction to a delivered window that no longer agrees with the ledger.',
     values: {
       NONE: {
         description: 'The delivery is shown as STALE. redeliver, runJob or a backfill delivers it again.',

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { formatPlainArray } from '../../db/array-text.ts';
-import type { Db, Transaction } from '../../db/client.ts';
+import { type Db, inOrder, type Transaction } from '../../db/client.ts';
 import { Interner } from '../../lib/interner.ts';
 import { aggregate } from '../pipeline/bucket-aggregator.ts';
 import type { CanonicalFilter } from '../pipeline/canonical.ts';
@@ -59,7 +59,7 @@ export async function writeGroup(
   try {
     return await db.transaction(async (tx) => {
       const leftMs = Math.min(...writes.map(({ ticket }) => ticket.leftMs()));
-      const [, locked, ids] = await Promise.all([
+      const [, locked, ids] = await inOrder([
         limitLockWaits(tx, Math.max(MIN_LOCK_WAIT_MS, leftMs)),
         lockStream(tx, stream, lock),
         // Under the lock, as in writePlan().
