@@ -17,6 +17,8 @@ export interface UsageSpec {
   readonly watermark: string;
   /** Sorted bytewise by name; rows are returned in the order of this list. */
   readonly streams: readonly UsageStream[];
+  /** Whether the account may have more than MAX_FEW operations that the watermark does not see. It selects the plan, not the result. */
+  readonly hasManyLater: boolean;
   readonly buckets: Buckets;
   readonly timeZone: string;
   /** Dimensions and the element, in the order of the columns. */
@@ -27,6 +29,12 @@ export interface UsageSpec {
   /** Factor of the sums; null leaves them unchanged. */
   readonly coefficient: string | null;
 }
+
+/**
+ * Up to this number of operations NOT IN is faster: 0.25 instead of 0.28 s for a million records without a later operation (November
+ * 2026). If PostgreSQL expects more operations than fit into work_mem, it reads all of them again for each record.
+ */
+export const MAX_FEW = 10_000;
 
 export interface UsageSql {
   readonly text: string;
@@ -144,8 +152,10 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
   const passes = spec.filter.filter((entry) => !isElement(entry.dimension));
   const usesFilters = passes.length > 0 || groups.some((group) => !group.isElement);
 
-  // Operations that the watermark does not see. If nothing was written since, the index finds none immediately.
-  const later = `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= ${oldestUnseen(watermark)} AND NOT ${isSeen('o.xid', watermark)}`;
+  // Operations that the watermark does not see. If nothing was written since, the index by xid finds none immediately; with
+  // the streams, PostgreSQL could read all their operations by another index.
+  const laterOf = (ids: string): string =>
+    `SELECT o.id FROM operations o WHERE o.account_id = ${account} AND o.xid >= ${oldestUnseen(watermark)} AND NOT ${isSeen('o.xid', watermark)}${spec.hasManyLater ? ` AND o.stream_id = ANY(${ids})` : ''}`;
 
   /** Whether the totals of the streams are equal to the ledger as of the watermark. */
   const totalsServe = (ids: string): string =>
@@ -160,17 +170,21 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
     const to = writer.write(boundaries.at(-1) ?? '', 'timestamptz');
     const keys = `r.stream_id${usesFilters ? ', r.filter_id' : ''}${byElement ? ', r.element' : ''}`;
     const isSummed = usesFilters || usesTotals;
+    const later = laterOf(ids);
+    const isNotLater = spec.hasManyLater
+      ? `NOT EXISTS (${later} AND o.id = r.operation_id)`
+      : `r.operation_id NOT IN (${later})`;
     const values = (table: 'records' | 'totals', conditions: string): string =>
       `  SELECT ${keys}, width_bucket(r.bucket_start, ${list}) AS bucket, ${isSummed ? 'sum(r.value) AS value' : 'r.value'}
   FROM ${table} r
   WHERE r.account_id = ${account} AND r.stream_id = ANY(${ids}) AND r.bucket_start >= ${from} AND r.bucket_start < ${to}
-    AND r.operation_id NOT IN (${later})${conditions}${isSummed ? `\n  GROUP BY ${keys}, bucket` : ''}`;
+    AND ${isNotLater}${conditions}${isSummed ? `\n  GROUP BY ${keys}, bucket` : ''}`;
     const ledgerOnly = `${usesTotals ? ` AND NOT ${totalsServe(ids)}` : ''}${elements ? ` AND r.element = ANY(${elements})` : ''}`;
     return [
       // A bucket whose records are all hidden has no row, as in the ledger.
       ...(usesTotals ? [`${values('totals', ` AND ${totalsServe(ids)}`)} HAVING sum(r.records) > 0`] : []),
       // Records that are live now and existed at the watermark, by the index of live records; and records that were hidden since
-      // the watermark, by the index of hidden records, for the few operations since.
+      // the watermark, by the index of hidden records.
       values('records', ` AND r.hidden_by IS NULL${ledgerOnly}`),
       values('records', ` AND r.hidden_by IN (${later})${ledgerOnly}`),
     ].join('\n  UNION ALL\n');

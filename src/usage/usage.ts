@@ -1,8 +1,8 @@
-import { and, eq, isNull, sql } from 'drizzle-orm';
+import { and, eq, isNull, type SQL, sql } from 'drizzle-orm';
 import { readAsOfNow, isSeen } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
 import { executeNumbered } from '../db/numbered-query.ts';
-import { streams } from '../db/tables.ts';
+import { operations, streams } from '../db/tables.ts';
 import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError } from '../errors/errors.ts';
 import { compareUtf8 } from '../lib/compare-utf8.ts';
@@ -10,7 +10,7 @@ import { sumDecimals } from '../lib/decimal.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, computeBuckets, type TimeWindow } from './buckets.ts';
 import type { UsageInput } from './inputs.ts';
-import { filledRowCountQuery, isElement, usageQuery, type UsageSpec, type UsageStream } from './query.ts';
+import { filledRowCountQuery, isElement, MAX_FEW, usageQuery, type UsageSpec } from './query.ts';
 
 export interface UsageLimits {
   /** Maximum number of rows that a usage query returns. */
@@ -40,15 +40,16 @@ export interface UsagePoint {
 
 const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
 
-/** Returns the streams with these names, or all, that were live at the watermark, sorted by name. */
+/** Returns the streams with these names, or all, that were live at the watermark, sorted by name, and whether hasManyLater. */
 export async function resolveStreams(
   db: Executor,
   accountId: bigint,
   names: readonly string[] | null,
   watermark: string,
-): Promise<UsageStream[]> {
+): Promise<Pick<UsageSpec, 'streams' | 'hasManyLater'>> {
+  const { id, name, granularity, dimensions } = streams;
   const rows = await db
-    .select()
+    .select({ id, name, granularity, dimensions, hasManyLater: hasManyLater(accountId, watermark) })
     .from(streams)
     .where(
       and(
@@ -60,7 +61,19 @@ export async function resolveStreams(
       ),
     )
     .orderBy(streams.name);
-  return rows.map(({ id, name, granularity, dimensions }) => ({ id, name, granularity, dimensions }));
+  return {
+    streams: rows.map(({ hasManyLater: _, ...stream }) => stream),
+    hasManyLater: rows[0]?.hasManyLater ?? false,
+  };
+}
+
+/**
+ * SQL: whether PostgreSQL may expect more than MAX_FEW operations that the watermark does not see. Operations that it sees count too
+ * if a transaction that is older than them is open: the planner does not know the difference. ORDER BY selects the index.
+ */
+function hasManyLater(accountId: bigint, watermark: string): SQL<boolean> {
+  return sql`(SELECT 1 FROM ${operations} o WHERE o.account_id = ${accountId} AND o.xid >= pg_snapshot_xmin(${watermark}::pg_snapshot)
+    ORDER BY o.xid DESC OFFSET ${sql.raw(String(MAX_FEW))} LIMIT 1) IS NOT NULL`;
 }
 
 /** Selection of usage: the settings of an export or the input of a usage query, with all defaults. */
@@ -85,7 +98,7 @@ export async function buildUsageSpec(
   return {
     accountId,
     watermark,
-    streams: await resolveStreams(db, accountId, selection.meterApiNames, watermark),
+    ...(await resolveStreams(db, accountId, selection.meterApiNames, watermark)),
     buckets: computeBuckets(window, selection.aggregationBucket, selection.timeZone),
     timeZone: selection.timeZone,
     groupBy: selection.groupBy ?? [],

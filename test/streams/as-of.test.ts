@@ -41,7 +41,7 @@ const specAsOf = async (watermark: string, names: readonly string[] | null): Pro
   return {
     accountId,
     watermark,
-    streams: await resolveStreams(server.resources.database.acrossAccounts, accountId, names, watermark),
+    ...(await resolveStreams(server.resources.database.acrossAccounts, accountId, names, watermark)),
     buckets: computeBuckets(window, 'DAY', 'UTC'),
     timeZone: 'UTC',
     groupBy: ['element'],

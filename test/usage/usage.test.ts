@@ -272,7 +272,7 @@ test('usage > is sorted bytewise when the collation of the database is that of a
           {
             accountId,
             watermark,
-            streams: await resolveStreams(db, accountId, null, watermark),
+            ...(await resolveStreams(db, accountId, null, watermark)),
             buckets: computeBuckets({ start: new Date('2026-01-25'), end: new Date('2026-01-26') }, 'DAY', 'UTC'),
             timeZone: 'UTC',
             groupBy: [groupBy],
