@@ -31,3 +31,26 @@ test('docs/concepts.md > life of a run has an arrow for each transition', () => 
   expect(drawn.map(arrowsOf)).toEqual([POSSIBLE_ARROWS]);
   expect(POSSIBLE_ARROWS.size).toBeGreaterThan(5);
 });
+
+test('docs/concepts.md > owed spans end at the earliest start of the windows that end later', () => {
+  const drawn = diagramsOf('docs/concepts.md', 'gantt').find((text) => text.includes('owed :')) ?? '';
+  const windows = [...drawn.matchAll(/section Slot on (\d+ \w+)\n([\s\S]*?)(?=section|$)/g)].map(
+    ([, day, bars = '']) => {
+      const { start, end } = computeWindow(
+        { range: 'ago(3d)', endTimeOffset: null, aggregationBucket: 'DAY', timeZone: 'UTC', minimizeFresh: true },
+        new Date(`${day} 2026 01:00Z`),
+      );
+      const [owed = [], others = []] = bars.split('\n').map((bar) => bar.match(/\d{4}-\d\d-\d\d/g) ?? []);
+      return { window: [start, end].map((at) => at.toISOString().slice(0, 10)), owed, others };
+    },
+  );
+  expect(drawn).toContain('ago(3d)');
+  expect(windows).toHaveLength(3);
+  for (const { window, owed, others } of windows) {
+    const [start = '', end = ''] = window;
+    const laterStarts = windows.flatMap((other) => ((other.window[1] ?? '') > end ? (other.window[0] ?? []) : []));
+    const owedUntil = [end, ...laterStarts].toSorted()[0];
+    expect(owed).toEqual([start, owedUntil]);
+    expect(others).toEqual(owedUntil === end ? [] : [owedUntil, end]);
+  }
+});

@@ -35,6 +35,7 @@ const SAME: readonly Partial<JobSettings>[] = [
   { cron: '30 * * * *', range: 'ago(8d)', endTimeOffset: 'ago(1d)', minimizeFresh: false },
   { cron: null, scheduledTimeInSeconds: 1 },
   { bucketOwner: '111122223333' },
+  { restatement: 'AUTOMATIC', restateAfter: 'ago(2h)', restateWithin: 'ago(1d)', completeWithin: 'ago(6h)' },
   // The defaults of fields that stored settings may lack.
   { region: null, encryption: null, kmsKeyId: null, csvDialect: 'STANDARD', csvDelimiter: 'COMMA' },
 ];

@@ -118,6 +118,14 @@ describe('warnings of a job', () => {
       { groupBy: ['customer'] },
       ['None of the streams has the dimension "customer".'],
     ],
+    [
+      'windows of a schedule that overlap',
+      { cron: '0 6 * * *', range: 'ago(2d)' },
+      [
+        'The windows of consecutive slots overlap, and older files are not rewritten after a correction. For each bucket, read the complete manifest with the latest window end.',
+      ],
+    ],
+    ['windows of a schedule that do not overlap', { cron: '0 6 * * *', range: 'ago(1d)' }, []],
     ['an email address without SMTP_URL', { email: 'a@example.com' }, [NO_MAIL]],
     [
       'hour buckets over daily records',

@@ -21,40 +21,75 @@ const CHECKS = [
   { after: '2026-10-24T00:00Z', minimizeFresh: false },
 ];
 
+const OVERLAP =
+  'The windows of consecutive slots overlap, and older files are not rewritten after a correction. For each bucket, read the complete manifest with the latest window end.';
+
 describe('findRangeDrift', () => {
-  const USUAL: readonly Row[] = [
+  const APART: readonly Row[] = [
     ['0 * * * *', 'HOUR', 'ago(1h)'],
-    ['15 * * * *', 'HOUR', 'ago(2h)'],
-    ['15 * * * *', 'HOUR', 'ago(2h)', { endTimeOffset: 'ago(1h)' }],
-    ['*/5 * * * *', 'HOUR', 'ago(1h)'],
-    ['* * * * *', 'HOUR', 'ago(24h)'],
-    ['*/15 * * * *', 'DAY', 'ago(1d)'],
-    ['0 * * * *', 'DAY', 'ago(1d)'],
     ['0 0 * * *', 'DAY', 'ago(1d)'],
-    ['30 2 * * *', 'DAY', 'ago(1d)'],
-    ['0 6 * * *', 'DAY', 'ago(24h)'],
-    ['0 6 * * *', 'DAY', 'ago(7d)'],
-    ['0 6 * * *', 'DAY', 'ago(2d)', { endTimeOffset: 'ago(1d)' }],
     ['0 6 * * *', 'HOUR', 'ago(1d)'],
-    ['0 6 * * *', 'WEEK', 'ago(28d)'],
-    ['0 6 * * 1-5', 'DAY', 'ago(3d)'],
-    ['0 6 * * 1', 'DAY', 'ago(7d)'],
     ['0 6 * * 1', 'HOUR', 'ago(7d)'],
-    ['0 6 * * 3', 'WEEK', 'ago(7d)'],
-    ['0 2 1 * *', 'DAY', 'ago(90d)'],
-    ['0 2 1 */3 *', 'DAY', 'ago(92d)'],
     ['0 0 * * *', 'DAY', 'previous(day)'],
     ['0 6 * * *', 'HOUR', 'previous(day)'],
     ['0 6 * * *', 'MONTH', 'previous(month)'],
     ['0 2 1 * *', 'DAY', 'previous(month)'],
   ];
-  test.each(USUAL.map((row) => [row]))('finds nothing for %j', ([cron, bucket, range, others]) => {
-    for (const timeZone of ZONES) {
-      for (const { after, minimizeFresh } of CHECKS) {
-        const found = findDrift([cron, bucket, range, { ...others, timeZone, minimizeFresh }], after);
-        expect([timeZone, after, found]).toEqual([timeZone, after, null]);
+  /** Apart if they end at the start of a bucket. Otherwise each also has the start of the next one's first bucket. */
+  const APART_IF_WHOLE: readonly Row[] = [
+    ['15 * * * *', 'HOUR', 'ago(2h)', { endTimeOffset: 'ago(1h)' }],
+    ['*/5 * * * *', 'HOUR', 'ago(1h)'],
+    ['*/15 * * * *', 'DAY', 'ago(1d)'],
+    ['0 * * * *', 'DAY', 'ago(1d)'],
+    ['30 2 * * *', 'DAY', 'ago(1d)'],
+    ['0 6 * * *', 'DAY', 'ago(24h)'],
+    ['0 6 * * *', 'DAY', 'ago(2d)', { endTimeOffset: 'ago(1d)' }],
+    ['0 6 * * 1', 'DAY', 'ago(7d)'],
+    ['0 6 * * 3', 'WEEK', 'ago(7d)'],
+  ];
+  const OVERLAPPING: readonly Row[] = [
+    ['15 * * * *', 'HOUR', 'ago(2h)'],
+    ['* * * * *', 'HOUR', 'ago(24h)'],
+    ['0 6 * * *', 'DAY', 'ago(7d)'],
+    ['0 6 * * *', 'WEEK', 'ago(28d)'],
+    ['0 6 * * 1-5', 'DAY', 'ago(3d)'],
+    ['0 2 1 * *', 'DAY', 'ago(90d)'],
+    ['0 2 1 */3 *', 'DAY', 'ago(92d)'],
+  ];
+  test.each(
+    [
+      { rows: APART, whole: null, partial: null },
+      { rows: APART_IF_WHOLE, whole: null, partial: OVERLAP },
+      { rows: OVERLAPPING, whole: OVERLAP, partial: OVERLAP },
+    ].flatMap(({ rows, whole, partial }) => rows.map((row) => ({ row, whole, partial }))),
+  )(
+    'reports no drift for $row, and $whole in whole buckets',
+    ({ row: [cron, bucket, range, others], whole, partial }) => {
+      for (const timeZone of ZONES) {
+        for (const { after, minimizeFresh } of CHECKS) {
+          const found = findDrift([cron, bucket, range, { ...others, timeZone, minimizeFresh }], after);
+          expect([timeZone, after, found]).toEqual([timeZone, after, minimizeFresh ? whole : partial]);
+        }
       }
-    }
+    },
+  );
+
+  test.each<[row: Row]>([
+    [['0 6 * * *', 'DAY', 'toDate(month)']],
+    [['0 6 * * *', 'DAY', 'toDate(year)']],
+    [['0 6 * * *', 'DAY', 'ago(2d)']],
+    [['0 0 1 1 *', 'HOUR', 'ago(400d)', { timeZone: 'Europe/Berlin' }]],
+  ])('reports the overlap of %j', (row) => {
+    expect(findDrift(row)).toBe(OVERLAP);
+  });
+
+  // The day on which Lord Howe gains summer has 23.5 hours, so the windows around it have half an hour in common.
+  test.each<[row: Row]>([
+    [['0 */4 * * *', 'HOUR', 'ago(4h)', { timeZone: 'Australia/Lord_Howe' }]],
+    [['0 */6 * * *', 'HOUR', 'ago(6h)', { timeZone: 'Australia/Lord_Howe' }]],
+    [['0 */12 * * *', 'HOUR', 'ago(12h)', { timeZone: 'Australia/Lord_Howe' }]],
+  ])('does not report the overlap of %j that a clock change causes', (row) => {
+    expect(findDrift(row, '2026-09-25T00:00Z')).toBeNull();
   });
 
   test.each<[row: Row, message: string]>([

@@ -1,4 +1,4 @@
-// Pure: whether the windows of a job leave gaps or differ in length from slot to slot, as with `ago(31d)` and a monthly cron.
+// Pure: whether the windows of a job leave gaps, differ in length from slot to slot, as with `ago(31d)` and a monthly cron, or overlap.
 import { addDays, DAY, formatInZone, stretchAt } from '../../lib/zoned-time.ts';
 import { bucketCountAtMost, type CalendarUnit, floorToBucket, type TimeWindow } from '../../usage/buckets.ts';
 import { iterateSlots, newestSlots, nextSlots } from './schedule.ts';
@@ -20,6 +20,8 @@ interface SlotWindow {
   readonly window: TimeWindow;
 }
 
+type SlotPair = readonly [previous: SlotWindow, next: SlotWindow];
+
 /** Maximum number of consecutive slots that are compared: about 3 ms (November 2026). */
 const MAX_SLOTS = 400;
 /** Slots of this many days are compared, which include each clock change and month, if they are not more than MAX_SLOTS. */
@@ -31,9 +33,8 @@ const MIDNIGHTS = 7;
 
 /**
  * Returns a message for the owner of the job if no window contains the time between the windows of two consecutive slots after
- * `after`, or if the windows of an `ago` range have different numbers of whole buckets or overlap after some slots only. Overlaps
- * as such are not reported: with `ago(7d)`, a daily job delivers late usage. Returns null if the job has no cron. Throws RangeError
- * if the settings are not valid.
+ * `after`, if the windows of an `ago` range have different numbers of whole buckets, or if windows overlap. Returns null if the job
+ * has no cron. Throws RangeError if the settings are not valid.
  */
 export function findRangeDrift(settings: ScheduledWindows, after: Date): string | null {
   const { cron, timeZone, range } = settings;
@@ -44,7 +45,7 @@ export function findRangeDrift(settings: ScheduledWindows, after: Date): string 
   const problem = gap
     ? `No window contains the usage from ${formatInZone(gap.start, timeZone)} to ${formatInZone(gap.end, timeZone)}.`
     : parseAgo(range) && describeDifference(settings, windows);
-  if (!problem) return null;
+  if (!problem) return listPairs(windows).some((pair) => hasOverlap(pair, timeZone)) ? OVERLAP : null;
   return `${problem} ${findRemedy(settings, sequences, gap !== null)}`;
 }
 
@@ -77,8 +78,23 @@ function findGap(sequences: readonly SlotWindow[][]): TimeWindow | null {
   return null;
 }
 
-function listPairs(sequences: readonly SlotWindow[][]): (readonly [previous: SlotWindow, next: SlotWindow])[] {
+function listPairs(sequences: readonly SlotWindow[][]): SlotPair[] {
   return sequences.flatMap((windows) => windows.slice(1).map((next, index) => [windows[index] ?? next, next] as const));
+}
+
+const OVERLAP =
+  'The windows of consecutive slots overlap, and older files are not rewritten after a correction. For each bucket, read the complete manifest with the latest window end.';
+
+/**
+ * Slots of the same window write the same keys and do not overlap. Neither do slots that are closer than usual because the clock
+ * changes between them, by at most an hour.
+ */
+function hasOverlap([previous, next]: SlotPair, timeZone: string): boolean {
+  const [{ start, end }, later] = [previous.window, next.window];
+  if (start.getTime() === later.start.getTime() && end.getTime() === later.end.getTime()) return false;
+  const overlap = end.getTime() - later.start.getTime();
+  if (overlap > DAY / 24) return true;
+  return overlap > 0 && stretchAt(previous.slot.getTime(), timeZone).until > next.slot.getTime();
 }
 
 function describeDifference(settings: WindowSettings, sequences: readonly SlotWindow[][]): string | null {
