@@ -185,6 +185,12 @@ export const operations = pgTable(
     index('operations_untotalled')
       .on(table.accountId, table.streamId)
       .where(sql`NOT totalled`),
+    // Declarations only, so that it costs other operations nothing. The migration that creates it reads the table once and holds
+    // writes meanwhile: 1.7 s for 2 million operations (November 2026). A column of `streams` would avoid that, but a run needs
+    // the declarations as of its watermark, and the other indexes would read all operations between two declarations.
+    index('operations_complete')
+      .on(table.accountId, table.streamId, table.completeThrough)
+      .where(sql`complete_through IS NOT NULL`),
   ],
 );
 

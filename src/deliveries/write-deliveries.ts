@@ -121,6 +121,7 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, watermark = ${run.watermark},
         watermark_at = ${run.watermarkAt?.toISOString() ?? null}::timestamptz, output_sha256 = ${output}::bytea,
         slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(),
+        complete = (SELECT r.complete FROM runs r WHERE r.id = ${run.id}),
         owed_until = ${later(sql`o.window_start`, sql`${wholeUntil.toISOString()}::timestamptz`)},
         date_owed_until = ${later(sql`o.date_start`, sql`${dateWholeUntil}::date`)}
       WHERE d.job_id = ${run.jobId} AND d.bucket = ${run.bucket} AND d.manifest_key = ${key}

@@ -1,8 +1,12 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
 import type { JobSettings } from '../jobs/settings.ts';
+import type { Completeness } from '../deliveries/completeness.ts';
 import type { Superseded } from '../deliveries/write-deliveries.ts';
 import { DECIMAL_SCALE } from './parquet-values.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
+
+/** Maximum number of meters whose completeness is listed. */
+const MAX_METERS = 1000;
 
 /** Incremented if a change breaks existing readers. */
 const MANIFEST_VERSION = 1;
@@ -43,11 +47,19 @@ export function movedManifest(run: ManifestRun & { readonly manifestKey: string 
 /** Returns the manifest that is written after the last object. */
 export function completeManifest(
   run: ManifestRun,
+  { complete, meters }: Completeness,
   objects: readonly ManifestObject[],
   warnings: readonly string[],
 ): Buffer {
   return toBytes({
     ...head(run, 'complete'),
+    completeness: {
+      complete,
+      meters: meters.slice(0, MAX_METERS).map((meter) => ({
+        ...meter,
+        completeThrough: meter.completeThrough && second(meter.completeThrough),
+      })),
+    },
     objects: objects.map(({ key, rows, bytes, sha256, roundedRows }) => ({ key, rows, bytes, sha256, roundedRows })),
     totals: {
       objects: objects.length,

@@ -5,12 +5,14 @@ import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
+import { computeCompleteness } from '../deliveries/completeness.ts';
 import { findSuperseded } from '../deliveries/write-deliveries.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { findRunWarnings } from '../jobs/warnings.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
+import { readDeclarations } from '../streams/declarations.ts';
 import type { LeasedRun, RunTotals } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject, renameManifests } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
@@ -69,6 +71,11 @@ export interface ExportAttempt {
   assertLeaseCurrent(): void;
 }
 
+export interface Exported extends RunTotals {
+  /** Whether the streams were complete for the window as of the watermark; null if no stream counts. */
+  readonly complete: boolean | null;
+}
+
 /** A run with the revision that it replaces, for its manifests. */
 type DeliveringRun = LeasedRun & Pick<ManifestRun, 'supersedes'>;
 
@@ -94,7 +101,7 @@ export async function writeExport(
   claimed: LeasedRun,
   progress: Progress,
   attempt: ExportAttempt,
-): Promise<RunTotals> {
+): Promise<Exported> {
   const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
   const run: DeliveringRun = {
@@ -103,9 +110,18 @@ export async function writeExport(
     supersedes: claimed.rewrites ? await findSuperseded(database.runs, claimed) : null,
   };
   const window = { start: run.windowStart, end: run.windowEnd };
-  const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
-    buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
+  const [spec, declared] = await withSpan(tracer, 'plan', {}, traceContext, () =>
+    // Pipelined.
+    database
+      .forRunOf(run.accountId)
+      .transaction((tx) =>
+        Promise.all([
+          buildUsageSpec(tx, run.accountId, run.settings, window, run.watermark),
+          readDeclarations(tx, run.accountId, run.settings.meterApiNames, run.watermark),
+        ]),
+      ),
   );
+  const completeness = computeCompleteness(run.settings, window, declared);
   progress.warnings = findRunWarnings(run.settings, spec.streams, window).map(({ message }) => message);
   const format = fileFormatOf(run.settings);
   const folder = folderOf(run.manifestKey);
@@ -155,10 +171,10 @@ export async function writeExport(
     if (rounded !== null) progress.warnings.push(rounded);
     // The owner is read again if objects were written in between.
     await writer.putManifest(
-      completeManifest(run, writer.objects, progress.warnings),
+      completeManifest(run, completeness, writer.objects, progress.warnings),
       overwritten > 0 ? {} : { known: owner },
     );
-    return writer.totals;
+    return { ...writer.totals, complete: completeness.complete };
   } finally {
     release();
   }

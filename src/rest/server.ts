@@ -19,11 +19,18 @@ import { type Failure, formatError } from './error-body.ts';
 import { jobRoutes } from './routes/job-routes.ts';
 import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
+import { declarationRoutes } from './routes/declaration-routes.ts';
 import { deliveryRoutes } from './routes/delivery-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { telemetryRoutes, unservedPaths } from './routes/telemetry-routes.ts';
 
-const routes: readonly Route[] = [...telemetryRoutes, ...jobRoutes, ...runRoutes, ...deliveryRoutes];
+const routes: readonly Route[] = [
+  ...telemetryRoutes,
+  ...declarationRoutes,
+  ...jobRoutes,
+  ...runRoutes,
+  ...deliveryRoutes,
+];
 
 export interface RestServerOptions {
   readonly services: RestServices;

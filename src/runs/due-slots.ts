@@ -1,7 +1,7 @@
 import { and, asc, eq, inArray, isNull, lte, sql } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
-import { type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
+import { formatWakeUpKey, type MailMessage, sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
 import { jobs, runs } from '../db/tables.ts';
 import { insertDeliveries } from '../deliveries/write-deliveries.ts';
 import { planCatchUp, type SlotWindow } from '../jobs/schedule/catch-up.ts';
@@ -9,8 +9,10 @@ import type { JobRow } from '../jobs/jobs.ts';
 import { nextSlot } from '../jobs/schedule/upcoming-slots.ts';
 import { exportFingerprint } from '../jobs/export-fingerprint.ts';
 import { newestSlots } from '../jobs/schedule/schedule.ts';
-import { computeWindow } from '../jobs/schedule/window.ts';
+import { computeWindow, parseAgoMs } from '../jobs/schedule/window.ts';
+import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { newIds } from '../lib/ids.ts';
+import { releaseRuns } from './release-runs.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
 import { newRun, nextChange, queueMail, type RunRow, type RunTrigger } from './runs.ts';
@@ -51,6 +53,9 @@ interface Slot extends SlotWindow {
 export async function queueDueSlots(db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> {
   const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
   options.onQueued?.(queued);
+  // After COMMIT: a declaration that is committed meanwhile either finds the runs, or is found here.
+  const accounts = new Set(queued.filter(({ waitUntil }) => waitUntil !== null).map(({ accountId }) => accountId));
+  for (const accountId of accounts) await releaseRuns(db, queue, accountId);
   return more;
 }
 
@@ -96,12 +101,12 @@ async function queueBatch(
   await insertDeliveries(tx, stored, now);
   const changed = [...stored, ...endedRuns];
   await updateNextRuns(tx, moves);
-  const runnable = new Set(changed.filter((run) => run.status === 'QUEUED').map((run) => run.jobId));
-  await sendWakeUps(
-    queue,
-    tx,
-    [...runnable].map((jobId) => ({ jobId })),
-  );
+  const wakeUps = changed
+    .filter(({ status }) => status === 'QUEUED')
+    .map(({ jobId, notBefore }) => ({ jobId, startAfter: notBefore }));
+  // One for all runs of a job that do not wait.
+  const distinct = new Map(wakeUps.map((one) => [formatWakeUpKey(one.jobId, one.startAfter), one]));
+  await sendWakeUps(queue, tx, [...distinct.values()]);
   await sendMails(queue, tx, mails);
   await notifyRuns(tx, changed);
   return {
@@ -123,7 +128,11 @@ interface Move {
 
 /** Decides which slots of a due job run, and which are superseded or missed. Throws if slots, windows or keys cannot be computed. */
 function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number) {
-  const due = computeDueSlots(job, now);
+  const slots = computeDueSlots(job, now);
+  // Any number of slots may wait; all of them are delivered.
+  const { waits = [], due = [] } = Object.groupBy(slots, ({ slot }) =>
+    findWaitUntil(job.settings, slot, now) === null ? 'due' : 'waits',
+  );
   const plan = planCatchUp<Slot>({ waiting, due, cap });
   const trigger: RunTrigger = job.settings.cron === null ? 'ONE_OFF' : 'CRON';
   const inserts: (typeof runs.$inferInsert)[] = [];
@@ -131,12 +140,12 @@ function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number) 
   for (const slot of plan.superseded) {
     if (slot.runId !== null) ended.push({ id: slot.runId, reason: 'SUPERSEDED' });
   }
-  const ids = newIds(plan.missed.length + plan.run.length, now);
+  const ids = newIds(plan.missed.length + plan.run.length + waits.length, now);
   let lastMissed: string | undefined;
   for (const slot of plan.missed) {
     if (slot.runId === null) {
       const run = newRun(job, trigger, slot.slot, slot.window, now, ids.shift());
-      const error = due.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
+      const error = slots.length === MAX_LOOK_BACK && lastMissed === undefined ? MISSED_AND_OLDER : MISSED;
       inserts.push({ ...run, status: statusAfter('MISS'), finishedAt: now, error });
       lastMissed = run.id;
     } else {
@@ -147,9 +156,21 @@ function planJob(job: JobRow, waiting: readonly Slot[], now: Date, cap: number) 
   for (const slot of plan.run) {
     if (slot.runId === null) inserts.push(newRun(job, trigger, slot.slot, slot.window, now, ids.shift()));
   }
+  for (const { slot, window } of waits.toReversed()) {
+    const waitUntil = findWaitUntil(job.settings, slot, now);
+    inserts.push({ ...newRun(job, trigger, slot, window, now, ids.shift()), waitUntil, notBefore: waitUntil });
+  }
   const mails =
     lastMissed === undefined || job.settings.email === null ? [] : [{ runId: lastMissed, missed: plan.missed.length }];
   return { inserts, ended, mails };
+}
+
+/** Returns until when the run of a slot waits for its streams to be complete; null if it does not wait. */
+function findWaitUntil(settings: JobSettings, slot: Date, now: Date): Date | null {
+  const completeWithin = readSetting(settings, 'completeWithin');
+  if (completeWithin === null) return null;
+  const until = new Date(slot.getTime() + (parseAgoMs(completeWithin) ?? 0));
+  return until > now ? until : null;
 }
 
 export const MISSED = {

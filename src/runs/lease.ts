@@ -4,6 +4,7 @@ import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
+import { isRepeatedWhenComplete, markIncomplete } from '../deliveries/complete-deliveries.ts';
 import { recordDelivery } from '../deliveries/write-deliveries.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
@@ -47,8 +48,8 @@ const isWaiting = sql`${runs.status} IN (${sql.raw(
 )})`;
 
 /**
- * Condition: the run may be the next of its job. A run that has begun keeps its turn during a pause (fifoOrder); one that has not
- * begun and must not begin yet, because it waits for completeness, lets the others pass. It has a wake-up of its own.
+ * Condition: the run may be the next of its job. A started run keeps its turn during a pause (fifoOrder); one that has not
+ * started and must not start yet, because it waits for completeness, lets the others pass. It has a wake-up of its own.
  */
 export const hasTurn = sql`${isWaiting} AND (
   ${runs.startedAt} IS NOT NULL OR ${runs.notBefore} IS NULL OR ${runs.notBefore} <= clock_timestamp())`;
@@ -82,7 +83,7 @@ export async function renewLease(db: Db, run: LeasedRun, leaseMs: number, progre
 
 /** Result of an attempt, as the worker reports it. */
 export type Outcome =
-  | { readonly event: 'SUCCEED'; readonly totals: RunTotals }
+  | { readonly event: 'SUCCEED'; readonly totals: RunTotals & Partial<Pick<RunRow, 'complete'>> }
   | { readonly event: 'FAIL'; readonly failure: RunFailure };
 
 /** Effect of an attempt on its run. */
@@ -118,19 +119,25 @@ export function endAttempt(
         notBefore,
         error: outcome.event === 'FAIL' ? outcome.failure : null,
         warnings: [...warnings],
-        ...(outcome.event === 'SUCCEED' && { rowsWritten: outcome.totals.rows, bytesWritten: outcome.totals.bytes }),
+        ...(outcome.event === 'SUCCEED' && {
+          rowsWritten: outcome.totals.rows,
+          bytesWritten: outcome.totals.bytes,
+          complete: outcome.totals.complete ?? null,
+        }),
         leaseToken: null,
         leaseUntil: null,
         change: nextChange,
       })
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
+    const isRepeated =
+      outcome.event === 'SUCCEED' && outcome.totals.complete === false && isRepeatedWhenComplete(run.settings);
     // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
     const [[changed], next] = await Promise.all([
       send(ending),
       nextWakeUps(tx, [run.jobId]),
       notifyRuns(tx, [run]),
-      event === 'SUCCEED' && recordDelivery(tx, run),
+      event === 'SUCCEED' && recordDelivery(tx, run).then(() => (isRepeated ? markIncomplete(tx, run) : undefined)),
     ]);
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY') await queueMail(tx, queue, run);

@@ -1,4 +1,5 @@
 // Pure: the life of a run as a total table of statuses and events. No other transition happens.
+import type { runs } from '../db/tables.ts';
 
 export const RUN_STATUSES = ['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED'] as const;
 export type RunStatus = (typeof RUN_STATUSES)[number];
@@ -62,4 +63,13 @@ export const MAX_ATTEMPTS = PAUSES.length + 1;
 export function retryDelayMs(attempt: number, random: number): number | null {
   const seconds = PAUSES[attempt - 1];
   return seconds === undefined ? null : Math.round(seconds * 1000 * (0.75 + random / 2));
+}
+
+/** Returns until when a run waits for its streams to be complete; null if it does not wait. */
+export function findWaitEnd(
+  { status, startedAt, notBefore, waitUntil }: typeof runs.$inferSelect,
+  now: Date,
+): Date | null {
+  // not_before is null once the wait has ended early.
+  return waitUntil && notBefore && waitUntil > now && status === 'QUEUED' && startedAt === null ? waitUntil : null;
 }

@@ -32,7 +32,7 @@ export interface IngestContext {
 }
 
 /** Called for each accepted write, and for each replay. */
-export type OnWritten = (kind: WriteKind | 'REVERT', receipt: Receipt) => void;
+export type OnWritten = (kind: WriteKind | 'REVERT' | 'COMPLETE', receipt: Receipt) => void;
 
 /** Stream and idempotency key of a write. */
 export interface WriteTarget {

@@ -129,6 +129,10 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
       input: { operationId: await makeOperation(account, server), idempotencyKey: randomUUID() },
     }),
   },
+  'Mutation.declareComplete': {
+    allowed: WRITERS,
+    args: (account) => ({ input: { stream: account.stream, through: '2026-01-25T00:00:00Z' } }),
+  },
   'Mutation.allocationDelete': {
     allowed: WRITERS,
     args: (account) => ({

@@ -115,6 +115,13 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
     body: () => RECORDS,
   },
   allocationDelete: { family: 'telemetry', allowed: WRITERS, names: 'stream', status: 201, body: () => SELECTORS },
+  declareComplete: {
+    family: 'telemetry',
+    allowed: WRITERS,
+    names: 'stream',
+    status: 200,
+    body: () => ({ through: '2026-01-25T00:00:00Z' }),
+  },
   listRecords: { family: 'telemetry', allowed: READERS, names: 'stream', status: 200 },
   deleteStream: {
     family: 'telemetry',

@@ -130,6 +130,10 @@ const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
   },
   allocationReplace: async () => ({ parameters: { stream: await newStream() }, body: { records: [record()] } }),
   allocationDelete: async () => ({ parameters: { stream: await newStream() }, body: { records: [selector()] } }),
+  declareComplete: async () => ({
+    parameters: { stream: await newStream() },
+    body: { through: '2026-01-26T00:00:00Z' },
+  }),
   listRecords: async () => ({ parameters: { stream: await newStream(), limit: 10 } }),
   deleteStream: async () => ({ parameters: { stream: await newStream(), force: 'true' }, body: { force: true } }),
   listJobs: async () => {

@@ -115,7 +115,7 @@ describe('claimRun', () => {
     expect((await claimed(jobId)).id).toBe(waited);
   });
 
-  test('lets no run pass one that has begun and pauses before its next attempt', async () => {
+  test('lets no run pass a started one that pauses before its next attempt', async () => {
     const jobId = await createJob(server);
     await runJob(server, jobId, '2026-01-20T02:00:00Z');
     const begun = await claimed(jobId);

@@ -89,6 +89,7 @@ CREATE INDEX "backfills_by_account" ON "backfills" USING btree ("account_id","cr
 CREATE INDEX "backfills_by_job" ON "backfills" USING btree ("job_id","created_at","id");--> statement-breakpoint
 CREATE INDEX "corrections_by_stream" ON "corrections" USING btree ("account_id","stream_id","last_bucket");--> statement-breakpoint
 CREATE INDEX "ledger_cursors_due" ON "ledger_cursors" USING btree ("scan_at");--> statement-breakpoint
+CREATE INDEX "operations_complete" ON "operations" USING btree ("account_id","stream_id","complete_through") WHERE complete_through IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "deliveries_by_end" ON "deliveries" USING btree ("account_id","whole_until");--> statement-breakpoint
 CREATE INDEX "deliveries_to_check" ON "deliveries" USING btree ("check_at") WHERE check_at IS NOT NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_restating" ON "runs" USING btree ("job_id","bucket","manifest_key") WHERE trigger = 'RESTATEMENT' AND status IN ('QUEUED', 'RUNNING');--> statement-breakpoint

@@ -4,6 +4,7 @@ import type { ListContent } from '../../streams/pipeline/plan.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import { deleteStream } from '../../streams/streams.ts';
 import { type IngestContext, listInput, type Receipt } from '../../streams/ingest-request.ts';
+import { declareAndRelease } from '../../runs/release-runs.ts';
 import { revertOperation } from '../../streams/revert.ts';
 import type { RecordInput, SelectorInput } from '../../streams/pipeline/inputs.ts';
 import type { Builder } from './builder.ts';
@@ -151,6 +152,19 @@ export function addAllocations(builder: Builder, refs: Refs): void {
       idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
     }),
   });
+  const declareInput = builder.inputType('DeclareCompleteInput', {
+    description: 'Stream, and the instant through which it is complete.',
+    fields: (t) => ({
+      stream: t.string({ required: true, description: 'Name of a live stream.' }),
+      through: t.field({
+        type: 'DateTime',
+        required: true,
+        description:
+          'Every record of every bucket that ends at or before this instant was sent and acknowledged. Moved back to the start of a bucket. HOURLY: an instant. DAILY and MONTHLY: the date as written, regardless of the offset. Up to 24 hours in the future (`MAX_FUTURE_HOURS`).',
+      }),
+      idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
+    }),
+  });
   const writeErrors = [ValidationError, ConflictError, LimitExceededError];
   builder.mutationFields((t) => ({
     allocationSum: t.field({
@@ -225,6 +239,25 @@ export function addAllocations(builder: Builder, refs: Refs): void {
             operationId: parseBigintId(parseGlobalId('AllocationOperation', operationId)),
             idempotencyKey,
           },
+        ),
+    }),
+    declareComplete: t.field({
+      type: receipt,
+      authScopes: WRITE,
+      description:
+        'States that all records of buckets that end at or before `through` were sent and acknowledged. Runs of jobs with `completeWithin` wait for it. Late records are still accepted. A declaration before an earlier one has no effect.',
+      args: { input: t.arg({ type: declareInput, required: true, description: 'Stream and instant.' }) },
+      errors: {
+        types: [ValidationError, NotFoundError, ConflictError],
+        union: {
+          name: 'DeclareCompleteResult',
+          description: 'Receipt of the COMPLETE, or the reason why nothing was written.',
+        },
+      },
+      resolve: (_, { input }, context) =>
+        declareAndRelease(
+          { ...context.services, ended: context.ended },
+          { ...input, accountId: accountOf(context), path: ['input'] },
         ),
     }),
     deleteStream: t.field({

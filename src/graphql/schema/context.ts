@@ -14,6 +14,7 @@ import { type JobRow, loadJobs } from '../../jobs/jobs.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
+import { loadStreamActivity, type StreamActivity } from '../../streams/declarations.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import { loadOperations, loadStreams, type StreamBounds, loadStreamBounds } from '../../streams/streams.ts';
 
@@ -87,13 +88,14 @@ type ByIds<Id, Row> = (db: Db, accountId: bigint, ids: readonly Id[]) => Promise
 
 /**
  * Loaders that combine the ids of one tick into one statement. They cache nothing, because rows change during a subscription.
- * Each is created on first use: all nine take 4 KB per subscriber, and most operations use at most one.
+ * Each is created on first use: all take 4 KB per subscriber, and most operations use at most one.
  */
 class Loaders {
   readonly #db: Db;
   readonly #accountId: bigint | null;
   #streams: DataLoader<bigint, StreamRow | null> | undefined;
   #loadStreamBounds: DataLoader<StreamRow, StreamBounds> | undefined;
+  #streamActivity: DataLoader<bigint, StreamActivity | null> | undefined;
   #operations: DataLoader<bigint, OperationRow | null> | undefined;
   #jobs: DataLoader<string, JobRow | null> | undefined;
   #runs: DataLoader<string, RunRow | null> | undefined;
@@ -117,6 +119,17 @@ class Loaders {
       (rows) => {
         const pending = new Map([...new Set(rows)].map((row) => [row, loadStreamBounds(this.#db, row)]));
         return Promise.all(rows.map((row) => pending.get(row) ?? loadStreamBounds(this.#db, row)));
+      },
+      { cache: false },
+    ));
+  }
+
+  get streamActivity() {
+    return (this.#streamActivity ??= new DataLoader<bigint, StreamActivity | null>(
+      async (ids) => {
+        if (this.#accountId === null) return ids.map(() => null);
+        const found = await loadStreamActivity(this.#db, this.#accountId, [...new Set(ids)]);
+        return ids.map((id) => found.get(id) ?? null);
       },
       { cache: false },
     ));

@@ -66,6 +66,11 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
       revision: t.exposeInt('revision', {
         description: 'Revision in the S3 bucket. 0 while MISSING. Revisions grow and may have gaps.',
       }),
+      complete: t.exposeBoolean('complete', {
+        nullable: true,
+        description:
+          'Whether the streams were declared complete for the window when it was delivered, as Run.complete of `currentRun`. Null if none counts, and while MISSING.',
+      }),
       currentRun: t.field({
         type: refs.run,
         nullable: true,

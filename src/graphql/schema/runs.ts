@@ -4,6 +4,7 @@ import type { RunFailure } from '../../db/json-columns.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { cancelRun, runJob } from '../../jobs/commands.ts';
 import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
+import { findWaitEnd } from '../../runs/run-status.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { slotInput } from '../../jobs/run-input.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
@@ -88,6 +89,13 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
         nullable: true,
         description: 'Time at which the first attempt started. Null before that.',
       }),
+      waitsUntil: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'While the run waits until its streams are complete (`completeWithin`): when it starts regardless. Null if it does not wait.',
+        resolve: (run) => findWaitEnd(run, clock.now()),
+      }),
       finishedAt: t.expose('finishedAt', {
         type: 'DateTime',
         nullable: true,
@@ -113,6 +121,11 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
         description:
           'Files that the run has written, in the order of the parts. Rely on them only if the status is SUCCEEDED.',
         resolve: async (run, _, { loaders }) => [...(await loaders.runObjects.load(run.id))],
+      }),
+      complete: t.exposeBoolean('complete', {
+        nullable: true,
+        description:
+          'Whether the streams of the job were declared complete for the window, as of the state that the run read. False if one that `meterApiNames` names was not; without `meterApiNames`, streams count that were ever declared. Null if none counts, and unless the status is SUCCEEDED.',
       }),
       manifestKey: t.string({
         nullable: true,

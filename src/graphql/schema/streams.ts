@@ -66,6 +66,25 @@ export function addStreams(builder: Builder, refs: Refs): void {
         description: 'Start of the newest bucket with a live record. Null if the stream has none.',
         resolve: async (stream, _, { loaders }) => (await loaders.loadStreamBounds.load(stream)).last,
       }),
+      completeThrough: t.field({
+        type: 'DateTime',
+        nullable: true,
+        authScopes: READ,
+        ...ONE_STATEMENT,
+        description:
+          'Greatest instant that declareComplete stated: every record of every bucket that ends by then was sent. Null if the stream was never declared.',
+        resolve: async (stream, _, { loaders }) =>
+          (await loaders.streamActivity.load(stream.id))?.completeThrough ?? null,
+      }),
+      lastOperationAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        authScopes: READ,
+        ...ONE_STATEMENT,
+        description: 'Time at which the server accepted the newest operation.',
+        resolve: async (stream, _, { loaders }) =>
+          (await loaders.streamActivity.load(stream.id))?.lastOperationAt ?? null,
+      }),
       records: t.field({
         type: recordConnection,
         authScopes: READ,
@@ -217,13 +236,18 @@ function addOperation(builder: Builder, refs: Refs): void {
         type: 'DateTime',
         nullable: true,
         description:
-          'Start of the first bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM.',
+          'Start of the first bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM and COMPLETE.',
       }),
       lastTimestamp: t.expose('lastBucket', {
         type: 'DateTime',
         nullable: true,
         description:
-          'Start of the last bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM.',
+          'Start of the last bucket that the operation may have touched. Null if it is unknown, and for DELETE_STREAM and COMPLETE.',
+      }),
+      completeThrough: t.expose('completeThrough', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'Instant that this COMPLETE declared, at the granularity of the stream. Null for other kinds.',
       }),
       reverts: t.field({
         type: refs.operation,

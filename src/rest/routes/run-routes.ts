@@ -17,7 +17,8 @@ async function formatRuns(call: Call, runs: readonly RunRow[]) {
   const ids = runs.map(({ id }) => id);
   const objects = ids.length === 0 ? [] : await loadRunObjects(call.services.db, ids);
   const byRun = Map.groupBy(objects, ({ runId }) => runId);
-  return runs.map((run) => formatRun(run, byRun.get(run.id) ?? []));
+  const now = call.services.clock.now();
+  return runs.map((run) => formatRun(run, byRun.get(run.id) ?? [], now));
 }
 
 const answeredTest = z
@@ -40,7 +41,7 @@ export const runRoutes: readonly Route[] = [
     handle: async (call) => {
       const { scheduledFor } = parseInput(manualRunSchema(call.services.clock), (await call.readJson()) ?? {});
       const run = await runJob(call.services, call.principal.accountId, jobIdOf(call), scheduledFor);
-      return { body: formatRun(run, []) };
+      return { body: formatRun(run, [], call.services.clock.now()) };
     },
   },
   {

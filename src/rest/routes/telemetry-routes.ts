@@ -24,7 +24,7 @@ import { descriptionOf, parseInput } from '../../validation/zod-issues.ts';
 
 const TELEMETRY = '/unit-cost/v1/telemetry';
 const ALLOCATION = `${TELEMETRY}/allocation/{stream}`;
-const STREAM = `${TELEMETRY}/{stream}`;
+export const STREAM = `${TELEMETRY}/{stream}`;
 
 const receipt = z
   .object({
@@ -78,11 +78,11 @@ const EXAMPLE = {
   'element-name': 'hooli',
 };
 
-const STREAM_BUSY =
+export const STREAM_BUSY =
   'Other writes to the stream took longer than STREAM_WAIT_MS (STREAM_BUSY; nothing was written), the database is unavailable, or the request took too long. With an Idempotency-Key it is safe to retry.';
 
 /** Fields that are the same for all routes that write records. */
-const write = {
+export const write = {
   method: 'post',
   family: 'telemetry',
   scope: 'INGEST',
@@ -95,7 +95,7 @@ const write = {
   },
 } as const;
 
-function readTarget(call: Call): BodyTarget {
+export function readTarget(call: Call): BodyTarget {
   return {
     accountId: call.principal.accountId,
     stream: call.parameters['stream'] ?? null,
@@ -115,7 +115,7 @@ function readIdempotencyKey({ request }: Call): string | null {
   throw new ValidationError([{ path: ['Idempotency-Key'], code: 'BAD_TEXT', message }]);
 }
 
-function accepted({ operation, replayed }: Receipt): z.output<typeof receipt> {
+export function accepted({ operation, replayed }: Receipt): z.output<typeof receipt> {
   return {
     message: 'Telemetry accepted',
     operationId: encodeGlobalId('AllocationOperation', operation.id),
@@ -152,7 +152,7 @@ const DEPRECATION_HEADERS = {
   Link: 'URL of the successor with rel="successor-version".',
 };
 
-const success = { status: 200, description: 'The records are stored durably.', schema: receipt } as const;
+export const success = { status: 200, description: 'The records are stored durably.', schema: receipt } as const;
 
 const writes: Route[] = [
   {

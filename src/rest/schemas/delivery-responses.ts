@@ -15,6 +15,10 @@ export const answeredDelivery = z
     owedUntil: z.string().meta({ description: 'End of the buckets for which the delivery is responsible.' }),
     revision: z.int().meta({ description: 'Revision in the S3 bucket. 0 if the window was never delivered.' }),
     deliveredAt: z.string().nullable(),
+    complete: z
+      .boolean()
+      .nullable()
+      .meta({ description: 'Whether the streams were declared complete for the window. Null if none counts.' }),
     runId: z.string().nullable().meta({ description: 'Run that wrote the revision.' }),
     manifestKey: z.string(),
   })
@@ -38,6 +42,7 @@ export function formatDelivery(delivery: DeliveryRow, output: Buffer): z.input<t
     owedUntil: formatTimestamp(delivery.owedUntil),
     revision: delivery.revision,
     deliveredAt: delivery.deliveredAt && formatTimestamp(delivery.deliveredAt),
+    complete: delivery.complete,
     runId: delivery.runId === null ? null : encodeGlobalId('Run', delivery.runId),
     manifestKey: delivery.manifestKey,
   };

@@ -6,6 +6,7 @@ import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import { type JobSettings, pickSettings } from '../../jobs/settings.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
+import { findWaitEnd } from '../../runs/run-status.ts';
 import type { RunObjectRow, RunRow } from '../../runs/runs.ts';
 
 const dimensionValues = z.record(z.string(), z.array(z.string()));
@@ -103,6 +104,10 @@ export const answeredRun = z
     windowStart: z.string(),
     windowEnd: z.string(),
     startedAt: z.string().nullable(),
+    waitsUntil: z
+      .string()
+      .nullable()
+      .meta({ description: 'When the run starts even if its streams are not complete. Null if it does not wait.' }),
     finishedAt: z.string().nullable(),
     attempt: z.int(),
     rowsWritten: z.int(),
@@ -110,6 +115,10 @@ export const answeredRun = z
     objects: z.array(z.object({ key: z.string(), rows: z.int(), bytes: z.int(), sha256: z.string() })),
     manifestKey: z.string().nullable(),
     revision: z.int().nullable(),
+    complete: z
+      .boolean()
+      .nullable()
+      .meta({ description: 'Whether the streams were declared complete for the window. Null if none counts.' }),
     warnings: z.array(z.string()),
     error: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).nullable(),
   })
@@ -185,7 +194,8 @@ export function formatCheck(check: JobCheck): z.input<typeof answeredCheck> {
   };
 }
 
-export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.input<typeof answeredRun> {
+export function formatRun(run: RunRow, objects: readonly RunObjectRow[], now: Date): z.input<typeof answeredRun> {
+  const waitsUntil = findWaitEnd(run, now);
   return {
     id: encodeGlobalId('Run', run.id),
     jobId: encodeGlobalId('Job', run.jobId),
@@ -196,6 +206,7 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.inpu
     windowStart: formatTimestamp(run.windowStart),
     windowEnd: formatTimestamp(run.windowEnd),
     startedAt: run.startedAt && formatTimestamp(run.startedAt),
+    waitsUntil: waitsUntil && formatTimestamp(waitsUntil),
     finishedAt: run.finishedAt && formatTimestamp(run.finishedAt),
     attempt: run.attempt,
     rowsWritten: run.rowsWritten,
@@ -203,6 +214,7 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[]): z.inpu
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
     revision: run.revision,
+    complete: run.complete,
     warnings: [...run.warnings],
     error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
   };
