@@ -24,6 +24,11 @@ export function isSeen(id: SQLWrapper, watermark: SQLWrapper): SQL {
   return sql`pg_visible_in_snapshot(${id}, ${watermark}::pg_snapshot)`;
 }
 
+/** SQL: the first transaction that the watermark may not see. It sees every earlier one. */
+export function oldestUnseen(watermark: SQLWrapper): SQL {
+  return sql`pg_snapshot_xmin(${watermark}::pg_snapshot)`;
+}
+
 const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
 
 /** Returns the database of the connection and its cluster. A standby returns the same as its primary. */
@@ -105,18 +110,18 @@ const MAX_READS = 3;
 /**
  * Reads as of now, in one transaction, and repeats the read if the account moved or was repaired meanwhile. Throws MovedError if
  * that happens MAX_READS times.
- * @param read receives the snapshot of the watermark
+ * @param read receives the snapshot and the epoch of the watermark
  */
 export async function readAsOfNow<Value>(
   db: Db,
   accountId: bigint,
-  read: (tx: Transaction, snapshot: string) => Promise<Value>,
+  read: (tx: Transaction, snapshot: string, epoch: string) => Promise<Value>,
 ): Promise<Value> {
   for (let reads = 1; reads <= MAX_READS; reads += 1) {
     const answer = await db.transaction(async (tx) => {
       const watermark = await tryTakeWatermark(tx, accountId);
       if (!watermark) return null;
-      const value = await read(tx, watermark.snapshot);
+      const value = await read(tx, watermark.snapshot, watermark.epoch);
       // Not awaited here, so that COMMIT is pipelined with it.
       const readIn = readEpoch(tx, accountId);
       readIn.catch(() => undefined);

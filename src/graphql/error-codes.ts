@@ -48,7 +48,22 @@ export const ERROR_CODES = {
   },
   UNAUTHENTICATED: { status: 401, meaning: 'The API key is missing, invalid or revoked.' },
   FORBIDDEN: { status: 403, meaning: 'The API key lacks a scope. The message names it.' },
-  NOT_FOUND: { status: 404, meaning: 'The account does not have the run or job to subscribe to.' },
+  NOT_FOUND: {
+    status: 404,
+    meaning:
+      'The account does not have the run or job to subscribe to, or the operation or run of the argument `asOf` of `Stream.records`.',
+  },
+  CONFLICT: { status: 409, meaning: 'The run of the argument `asOf` of `Stream.records` has not started.' },
+  HISTORY_GONE: {
+    status: 409,
+    meaning:
+      'The state of the argument `asOf` of `Stream.records` cannot be read: it was purged or never recorded, or the database was restored.',
+  },
+  TOO_RECENT: {
+    status: 409,
+    meaning:
+      'A transaction that began before that of the operation in the argument `asOf` of `Stream.records` is still open. Retry after a second.',
+  },
   LIMIT_EXCEEDED: {
     status: 429,
     meaning:

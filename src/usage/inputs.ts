@@ -5,6 +5,7 @@ import type { IssueCollector } from '../errors/errors.ts';
 import { type DecimalInput, DoubleValue, parseDecimal } from '../lib/decimal.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
+import type { LedgerMomentInput } from '../streams/ledger-moment.ts';
 import { validateText, readDecimalText, EXPORT_COLUMNS, MAX_CHECKED } from '../streams/pipeline/inputs.ts';
 import { optional, strings, withRules } from '../validation/zod-issues.ts';
 import {
@@ -64,6 +65,10 @@ const usageShape = z.object({
   to: z.string().meta({
     description: 'End of the window, exclusive; moved forward to the end of its bucket. Must be after `from`.',
   }),
+  asOf: z
+    .custom<LedgerMomentInput>((value) => typeof value === 'object')
+    .nullish()
+    .meta({ description: 'Earlier state of the ledger to read. The current state if omitted or null.' }),
 });
 
 export const usageQueryFields = usageShape.shape;

@@ -1,5 +1,5 @@
 import { and, eq, isNull, type SQL, sql } from 'drizzle-orm';
-import { readAsOfNow, isSeen } from '../db/as-of.ts';
+import { isSeen, oldestUnseen, readAsOfNow } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
 import { executeNumbered } from '../db/numbered-query.ts';
 import { operations, streams } from '../db/tables.ts';
@@ -7,6 +7,7 @@ import type { DimensionValues } from '../db/json-columns.ts';
 import { LimitExceededError } from '../errors/errors.ts';
 import { compareUtf8 } from '../lib/compare-utf8.ts';
 import { sumDecimals } from '../lib/decimal.ts';
+import { assertNotPurged, findPastState, type LedgerMoment } from '../streams/ledger-moment.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, computeBuckets, type TimeWindow } from './buckets.ts';
 import type { UsageInput } from './inputs.ts';
@@ -72,7 +73,7 @@ export async function resolveStreams(
  * if a transaction that is older than them is open: the planner does not know the difference. ORDER BY selects the index.
  */
 function hasManyLater(accountId: bigint, watermark: string): SQL<boolean> {
-  return sql`(SELECT 1 FROM ${operations} o WHERE o.account_id = ${accountId} AND o.xid >= pg_snapshot_xmin(${watermark}::pg_snapshot)
+  return sql`(SELECT 1 FROM ${operations} o WHERE o.account_id = ${accountId} AND o.xid >= ${oldestUnseen(sql`${watermark}`)}
     ORDER BY o.xid DESC OFFSET ${sql.raw(String(MAX_FEW))} LIMIT 1) IS NOT NULL`;
 }
 
@@ -136,13 +137,28 @@ export function readUsageRows(db: Executor, spec: UsageSpec, limit: number): Pro
   return executeNumbered<UsageRow>(db, { text: `${query.text}\nLIMIT ${limit}`, parameters: query.parameters });
 }
 
-/** Returns what an export of this window would contain, as of now. Throws LimitExceededError if it has too many rows. */
-export async function readUsage(db: Db, accountId: bigint, input: UsageInput, limits: UsageLimits): Promise<Usage> {
+/**
+ * Returns what an export of this window would contain, as of now or of an earlier state. Throws LimitExceededError if it has too many
+ * rows, and NotFoundError and ConflictError if the earlier state cannot be read.
+ */
+export async function readUsage(
+  db: Db,
+  accountId: bigint,
+  input: UsageInput,
+  limits: UsageLimits,
+  asOf: LedgerMoment | null = null,
+): Promise<Usage> {
   const { window } = input;
-  const rows = await readAsOfNow(db, accountId, async (tx, watermark) => {
-    const spec = await buildUsageSpec(tx, accountId, input, window, watermark);
+  const rows = await readAsOfNow(db, accountId, async (tx, watermark, epoch) => {
+    const past = asOf && (await findPastState(tx, accountId, asOf, epoch));
+    const spec = await buildUsageSpec(tx, accountId, input, window, past?.snapshot ?? watermark);
     await assertFilledRowsWithinLimit(tx, spec, limits.maxFilledRows);
-    return readUsageRows(tx, spec, limits.maxRows + 1);
+    const read = await readUsageRows(tx, spec, limits.maxRows + 1);
+    if (past) {
+      const streamIds = spec.streams.map(({ id }) => id);
+      await assertNotPurged(tx, accountId, streamIds, past.at);
+    }
+    return read;
   });
   if (rows.length > limits.maxRows) {
     throw new LimitExceededError(

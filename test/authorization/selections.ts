@@ -181,6 +181,7 @@ export const withLeaf = (schema: GraphQLSchema, { place, path }: Leaf, args: Arg
     }
     const [name, ...deeper] = rest;
     if (name === undefined) return text;
+    if (isInputObjectType(type) && type.isOneOf) return { [name]: text };
     if (!isInputObjectType(type) || typeof value !== 'object' || value === null) {
       throw new Error(`The call of ${place} has no ${path.join('.')}.`);
     }

@@ -79,6 +79,8 @@ const startHeldClaim = async (stream: string) => {
     `SELECT bucket || '/' || manifest_key AS name FROM runs WHERE id = $1`,
     [innerId(first.id)],
   );
+  // A run that computes what changed since a delivery keeps the records already while it is QUEUED.
+  await querySql(server, 'UPDATE deliveries SET watermark = NULL WHERE job_id = $1', [innerId(jobId)]);
   const holder = await server.resources.database.pool.connect();
   await holder.query('BEGIN');
   await holder.query('SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))', [place?.name]);

@@ -236,4 +236,73 @@ describe('purge', () => {
     expect(await purgeStream(db, busy, age)).toEqual({ records: 600 * 20, filters: 0 });
     expect((await rowsOf('busy'))?.records).toBe(1 + 600 * 20);
   });
+
+  test('ends the history of the streams from which it removes records', async () => {
+    const replace = async (value: string): Promise<string> => {
+      const { allocationReplace } = await server.graphql<{ allocationReplace: { operation: { id: string } } }>(
+        `mutation ($input: AllocationInput!) { allocationReplace(input: $input) { ... on AllocationReceipt { operation { id } } } }`,
+        { input: { stream: 'ended', records: [{ ...recordOf('hooli', value), granularity: 'DAILY' }] } },
+      );
+      return allocationReplace.operation.id;
+    };
+    const usage = (operation: string) =>
+      eventually(
+        async () =>
+          (
+            await server.graphql<{ usage: { code?: string; series?: { total: string }[] } }>(
+              `query ($asOf: LedgerMomentInput) { usage(input: { meterApiNames: ["ended"], from: "2026-01-25T00:00:00Z", to: "2026-01-26T00:00:00Z",
+                 aggregationBucket: DAY, asOf: $asOf }) { ... on Usage { series { total } } ... on UserError { code } } }`,
+              { asOf: { operation } },
+            )
+          ).usage,
+        ({ code }) => code !== 'TOO_RECENT',
+      );
+    const first = await replace('1');
+    await replace('2');
+    expect(await usage(first)).toEqual({ series: [{ total: '1' }] });
+    expect((await purge({ hidden: true })).stdout).toContain('removed 1 hidden record of the live stream "ended"');
+    expect(await usage(first)).toEqual({ code: 'HISTORY_GONE' });
+    const { stream } = await server.graphql<{ stream: { id: string } }>(`{ stream(name: "ended") { id } }`);
+    const { errors } = await server.request(
+      `query ($id: ID!, $first: ID!) { node(id: $id) { ... on Stream { records(asOf: { operation: $first }) { edges { cursor } } } } }`,
+      { id: stream.id, first },
+    );
+    expect(errors?.[0]?.extensions?.['code']).toBe('HISTORY_GONE');
+    const last = await replace('3');
+    expect(await usage(last)).toEqual({ series: [{ total: '3' }] });
+  });
+
+  test('keeps hidden records while a correction waits for its check or a run compares with a delivery', async () => {
+    await addRecords(server, 'compared', 'DAILY', [recordOf('hooli', '5')]);
+    const jobId = await createJob(server, { jobName: 'compared', meterApiNames: ['compared'], enabled: false });
+    const runId = await runJob(server, jobId, '2026-01-26T01:00:00Z');
+    await endedRun(server, runId);
+    await server.graphql(
+      `mutation ($input: AllocationDeleteInput!) { allocationDelete(input: $input) { __typename } }`,
+      { input: { stream: 'compared', records: [{ timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY' }] } },
+    );
+    const setDelivery = (change: string) =>
+      querySql(server, `UPDATE deliveries SET ${change} WHERE job_id = $1`, [innerId(jobId)]);
+    const setRun = (status: string) =>
+      querySql(server, `UPDATE runs SET status = $1, watermark = NULL, not_before = 'infinity' WHERE id = $2`, [
+        status,
+        innerId(runId),
+      ]);
+    const expectKept = async () => {
+      expect((await purge({ hidden: true })).stderr).toContain(
+        'Kept the live stream "compared" of the account "default": a delivery is compared with its earlier state',
+      );
+      expect((await rowsOf('compared'))?.records).toBe(1);
+    };
+    await setDelivery(`touched_at = now()`);
+    await expectKept();
+    await setDelivery(`touched_at = NULL, watermark = '1:1:'`);
+    await setRun('QUEUED');
+    await expectKept();
+    await setRun('SUCCEEDED');
+    // A later window owns the buckets, so the check has nothing to compare.
+    await setDelivery(`touched_at = now(), owed_until = window_start`);
+    expect((await purge({ hidden: true })).stdout).toContain('removed 1 hidden record of the live stream "compared"');
+    expect((await rowsOf('compared'))?.records).toBe(0);
+  });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { ERROR_CODES, type TopLevelCode } from '../../src/graphql/error-codes.ts';
-import { innerId } from '../support/job-steps.ts';
+import { addRecords, createJob, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -21,6 +21,8 @@ let forgetful: TestServer;
 /** Trusts none but its own. */
 let strict: TestServer;
 let folder: string;
+/** Variables with the ids of an operation and of a run that has not started. */
+const past = { operation: { id: '' }, run: { id: '' } };
 const keys = { intake: '', rated: '', following: '' };
 
 beforeAll(async () => {
@@ -46,6 +48,12 @@ beforeAll(async () => {
   keys.intake = await server.createKey('default', ['INGEST']);
   keys.rated = await server.createKey('default', ['INGEST']);
   keys.following = await server.createKey('default', ['READ']);
+  await addRecords(server, 'past', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'a', value: '1' }]);
+  const { stream } = await server.graphql<{ stream: { operations: { edges: { node: { id: string } }[] } } }>(
+    '{ stream(name: "past") { operations { edges { node { id } } } } }',
+  );
+  past.operation.id = stream.operations.edges[0]?.node.id ?? '';
+  past.run.id = await runJob(server, await createJob(server, { enabled: false }));
 });
 afterAll(async () => {
   await setDatabase('open');
@@ -175,6 +183,9 @@ const SUM = {
 const STREAMED = ['text/event-stream', 'WebSocket'] as const;
 const OVER_HTTP = TRANSPORTS.filter((transport) => transport !== 'WebSocket');
 
+/** Codes of the ConflictErrors that Stream.records reports as top-level errors. */
+const CODES_OF_RECORDS = ['CONFLICT', 'HISTORY_GONE', 'TOO_RECENT'];
+
 const OPERATIONS: readonly (readonly [TopLevelCode, string, Operation])[] = [
   ['GRAPHQL_PARSE_FAILED', 'no GraphQL', { payload: { query: '{' } }],
   ['GRAPHQL_VALIDATION_FAILED', 'an unknown field', { payload: { query: '{ nothing }' } }],
@@ -207,6 +218,49 @@ const OPERATIONS: readonly (readonly [TopLevelCode, string, Operation])[] = [
   ],
   ['FORBIDDEN', 'a key without the scope', { payload: { query: '{ jobs { totalCount } }' }, key: () => keys.intake }],
   ['FORBIDDEN', 'a subscription without the scope', { payload: { query: FOLLOW }, key: () => keys.intake }],
+  ...(['operation', 'run'] as const).map(
+    (field) =>
+      [
+        'NOT_FOUND',
+        `records as of an unknown ${field}`,
+        { payload: { query: `{ stream(name: "past") { records(asOf: { ${field}: "x" }) { edges { cursor } } } }` } },
+      ] as const,
+  ),
+  [
+    'HISTORY_GONE',
+    'records as of a time without a recorded state',
+    {
+      payload: {
+        query: '{ stream(name: "past") { records(asOf: { time: "2020-01-01T00:00:00Z" }) { edges { cursor } } } }',
+      },
+    },
+  ],
+  [
+    'CONFLICT',
+    'records as of a run that has not started',
+    {
+      payload: {
+        query: 'query ($id: ID!) { stream(name: "past") { records(asOf: { run: $id }) { edges { cursor } } } }',
+        variables: past.run,
+      },
+    },
+  ],
+  [
+    'TOO_RECENT',
+    'records as of an operation beside an older transaction',
+    {
+      payload: {
+        query: 'query ($id: ID!) { stream(name: "past") { records(asOf: { operation: $id }) { edges { cursor } } } }',
+        variables: past.operation,
+      },
+      while: (work) =>
+        withClient(server.database.url, async (client) => {
+          await client.query('BEGIN; SELECT pg_current_xact_id()');
+          await querySql(server, 'UPDATE operations SET xid = pg_current_xact_id()');
+          return work();
+        }),
+    },
+  ],
   ['NOT_FOUND', 'an unknown run', { payload: { query: 'subscription { runUpdated(runId: "x") { id } }' } }],
   [
     'LIMIT_EXCEEDED',
@@ -430,6 +484,6 @@ test('error codes > are all in the table, and each code of the table was returne
     .filter(({ path }) => !path.endsWith('error-codes.ts'))
     .flatMap(({ code }) => [...code.matchAll(/(?:\bcode: |^ {2}\d{3}: )'([A-Z_]+)'/gm)].map((match) => match[1] ?? ''));
   const documented = Object.keys(ERROR_CODES).toSorted();
-  expect([...new Set(named)].toSorted()).toEqual(documented);
+  expect([...new Set([...named, ...CODES_OF_RECORDS])].toSorted()).toEqual(documented);
   expect([...met].toSorted()).toEqual(documented);
 });

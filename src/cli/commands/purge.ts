@@ -5,6 +5,7 @@ import {
   countPurgeable,
   findDeletedStreams,
   findHiddenRecords,
+  type KeptReason,
   type Purgeable,
   type PurgedCounts,
 } from '../../streams/purge/find-purgeable.ts';
@@ -18,6 +19,12 @@ export interface PurgeInput {
   /** Only count. */
   readonly dryRun: boolean;
 }
+
+const KEPT: Readonly<Record<KeptReason, string>> = {
+  READ: 'an active run reads its earlier state. Purge again after the run.',
+  COMPARED:
+    'a delivery is compared with its earlier state, in a check of corrections or in an active run. Purge again after it.',
+};
 
 export function purgeCommand(context: CommandContext, { olderThanMs, hidden, dryRun }: PurgeInput): Promise<void> {
   return withDatabase(context, async ({ db, clock, config }) => {
@@ -37,13 +44,11 @@ export function purgeCommand(context: CommandContext, { olderThanMs, hidden, dry
     let records = 0;
     let streams = 0;
     for (const stream of found) {
-      const purge = (): Promise<PurgedCounts | null> =>
+      const purge = (): Promise<PurgedCounts | KeptReason> =>
         dryRun ? countPurgeable(db, stream, age) : purgeStream(db, stream, age, onWait);
-      const purged = stream.stillRead ? null : await purge();
-      if (purged === null) {
-        terminal.message(
-          `Kept ${formatStream(stream)}: an active run reads its earlier state. Purge again after the run.`,
-        );
+      const purged = stream.kept ?? (await purge());
+      if (typeof purged === 'string') {
+        terminal.message(`Kept ${formatStream(stream)}: ${KEPT[purged]}`);
         continue;
       }
       records += purged.records;

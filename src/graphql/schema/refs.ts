@@ -7,6 +7,7 @@ import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { addPageInfo, addConnection } from './connections.ts';
 import { GLOBAL_ID } from './descriptions.ts';
+import { addLedgerMomentInput } from './ledger-moment.ts';
 
 /** Declares the types that several files use. The files implement them, so that they need not import each other. */
 export function declareRefs(builder: Builder) {
@@ -135,6 +136,7 @@ export function declareRefs(builder: Builder) {
       description: 'Page of API keys, including revoked ones, newest first.',
       counted: false,
     }),
+    ledgerMomentInput: addLedgerMomentInput(builder),
     ...addRescale(builder),
   };
 }

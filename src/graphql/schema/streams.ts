@@ -1,5 +1,7 @@
 import type { StoredScope } from '../../db/json-columns.ts';
+import { BadUserInputError, ValidationError } from '../../errors/errors.ts';
 import { type LiveRecord, listRecords } from '../../streams/list-records.ts';
+import { type LedgerMoment, type LedgerMomentInput, readMoment } from '../../streams/ledger-moment.ts';
 import { countStreams, findStream, listOperations, listStreams } from '../../streams/streams.ts';
 import type { StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
@@ -88,7 +90,8 @@ export function addStreams(builder: Builder, refs: Refs): void {
       records: t.field({
         type: recordConnection,
         authScopes: READ,
-        description: 'Live records, newest bucket first. Empty if the stream is deleted.',
+        description:
+          'Live records, newest bucket first. Empty if the stream is deleted. If the state of `asOf` does not exist or cannot be read, the error is a top-level one: NOT_FOUND, CONFLICT, HISTORY_GONE or TOO_RECENT.',
         args: {
           ...defineForwardArgs(t.arg),
           from: t.arg({
@@ -101,11 +104,16 @@ export function addStreams(builder: Builder, refs: Refs): void {
             description: 'Latest start of a bucket, exclusive; read like `from`. Unlimited if omitted or null.',
           }),
           elementName: t.arg.string({ description: 'Element of the records. Every element if omitted or null.' }),
+          asOf: t.arg({
+            type: refs.ledgerMomentInput,
+            description: 'Earlier state of the ledger to read. The current state if omitted or null.',
+          }),
         },
-        resolve: async (stream, { from, to, ...args }, context) => {
+        resolve: async (stream, { from, to, asOf, ...args }, context) => {
           context.services.keyHasher.enqueue(stream);
           const page = await listRecords(context.services.db, stream, {
             ...limitPage(context, args),
+            asOf: readAsOfArgument(asOf, context.services.clock.now()),
             from: readBucketBound('from', from, stream.granularity),
             to: readBucketBound('to', to, stream.granularity),
           });
@@ -126,6 +134,14 @@ export function addStreams(builder: Builder, refs: Refs): void {
     }),
   });
   addQueries(builder, refs);
+}
+
+function readAsOfArgument(asOf: LedgerMomentInput | null | undefined, now: Date): LedgerMoment | null {
+  try {
+    return readMoment(asOf, now, ['asOf']);
+  } catch (error) {
+    throw error instanceof ValidationError ? new BadUserInputError(`asOf.time: ${error.message}`) : error;
+  }
 }
 
 function addRecords(builder: Builder, refs: Refs) {

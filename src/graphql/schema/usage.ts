@@ -1,4 +1,5 @@
-import { LimitExceededError, ValidationError } from '../../errors/errors.ts';
+import { ConflictError, LimitExceededError, NotFoundError, ValidationError } from '../../errors/errors.ts';
+import { readMoment } from '../../streams/ledger-moment.ts';
 import { readUsage, type Usage, type UsagePoint, type UsageSeries } from '../../usage/usage.ts';
 import { usageInput, usageQueryFields as fields } from '../../usage/inputs.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
@@ -65,6 +66,7 @@ export function addUsage(builder: Builder, refs: Refs): void {
       filter: t.field({ type: [refs.dimensionFilterInput], description: descriptionOf(fields.filter) }),
       sparse: t.boolean({ required: true, defaultValue: true, description: descriptionOf(fields.sparse) }),
       rescaleFunction: t.field({ type: refs.rescaleInput, description: descriptionOf(fields.rescaleFunction) }),
+      asOf: t.field({ type: refs.ledgerMomentInput, description: descriptionOf(fields.asOf) }),
     }),
   });
   builder.queryField('usage', (t) =>
@@ -72,18 +74,22 @@ export function addUsage(builder: Builder, refs: Refs): void {
       type: usage,
       authScopes: READ,
       ...AGGREGATION,
-      description: 'Usage of the streams of the account, as of now.',
+      description: 'Usage of the streams of the account, as of now or of an earlier state of the ledger.',
       args: {
         input: t
           .arg({ type: input, required: true, description: 'Selection and aggregation of usage.' })
           .validate(usageInput),
       },
       errors: {
-        types: [ValidationError, LimitExceededError],
+        // NotFoundError and ConflictError: the state of `asOf` does not exist or cannot be read.
+        types: [ValidationError, LimitExceededError, NotFoundError, ConflictError],
         union: { name: 'UsageResult', description: 'Usage, or the reason why the query was rejected.' },
       },
-      resolve: (_, args, context) =>
-        readUsage(context.services.db, accountOf(context), args.input, context.services.limits),
+      resolve: (_, { input: asked }, context) => {
+        const { db, clock, limits } = context.services;
+        const asOf = readMoment(asked.asOf, clock.now(), ['input', 'asOf']);
+        return readUsage(db, accountOf(context), asked, limits, asOf);
+      },
     }),
   );
 }

@@ -26,6 +26,13 @@ export function addUserErrors(builder: Builder): void {
       NOT_REVERTIBLE: {
         description: 'The operation cannot be reverted, because a later write depends on it or its stream is deleted.',
       },
+      HISTORY_GONE: {
+        description:
+          'The earlier state of the ledger cannot be read: it was purged or never recorded, or the database was restored.',
+      },
+      TOO_RECENT: {
+        description: 'A transaction that began before that of the operation is still open. Retry after a second.',
+      },
       LIMIT_EXCEEDED: { description: 'The request exceeds a limit.' },
       DESTINATION_REFUSED: { description: 'The store refused an object for the destination.' },
     },

@@ -20,10 +20,16 @@ export interface Purgeable {
   readonly streamName: string;
   /** Null for a live stream, of which only hidden records are removed. */
   readonly deletedAt: Date | null;
-  /** True if a run that has not ended reads the ledger as of a time before the deletion. The stream is kept until the run ends. */
-  readonly stillRead: boolean;
+  /** Null if the records can be removed. */
+  readonly kept: KeptReason | null;
   readonly cutoff: Cutoff;
 }
+
+/**
+ * Why records are kept. READ: a run that has not ended reads the ledger as of a time before the deletion of the stream. COMPARED: a
+ * delivery waits for the check of a correction, or a run computes what changed since an earlier delivery; both read hidden records.
+ */
+export type KeptReason = 'READ' | 'COMPARED';
 
 /** Transactions that had ended when the records were found. A purge removes only what those hid or deleted. */
 export interface Cutoff {
@@ -98,6 +104,21 @@ export async function readWatermarks(db: Db, accountId: string | bigint): Promis
   return sql`${sql.param(rows.map(({ watermark }) => watermark))}::text[]`;
 }
 
+/**
+ * Whether a delivery of the account waits for the check of a correction, or a run that has not ended computes the changes since an
+ * earlier delivery. The check of a window that the job no longer owes needs nothing.
+ */
+export async function comparesDeliveries(db: Db, accountId: string | bigint): Promise<boolean> {
+  const { rows } = await db.execute<{ compares: boolean }>(sql`
+    SELECT EXISTS (
+      SELECT 1 FROM deliveries d JOIN jobs j ON j.account_id = d.account_id AND j.id = d.job_id AND j.deleted_at IS NULL AND j.output_sha256 = d.output_sha256
+      WHERE d.account_id = ${accountId}::bigint AND d.touched_at IS NOT NULL AND d.revision > 0 AND d.owed_until > d.window_start
+    ) OR EXISTS (
+      SELECT 1 FROM runs r JOIN deliveries d ON d.account_id = r.account_id AND d.bucket = r.bucket AND d.manifest_key = r.manifest_key AND d.job_id = r.job_id
+      WHERE r.account_id = ${accountId}::bigint AND r.status IN ('QUEUED', 'RUNNING') AND d.watermark IS NOT NULL) AS compares`);
+  return rows[0]?.compares ?? false;
+}
+
 /** SQL: whether one of the watermarks does not see the transaction. */
 export function isUnseen(xid: SQL, watermarks: SQL): SQL {
   return sql`EXISTS (
@@ -136,6 +157,7 @@ async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): 
     const cutoff = await readCutoff(db, account.id);
     if (!cutoff) continue;
     const watermarks = await readWatermarks(db, account.id);
+    const compares = await comparesDeliveries(db, account.id);
     const { rows } = await db.execute<{ id: string; name: string; deleted_at: string | null; still_read: boolean }>(
       buildQuery({ accountId: sql`${account.id}::bigint`, cutoff, watermarks }),
     );
@@ -146,7 +168,7 @@ async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): 
         streamId: BigInt(row.id),
         streamName: row.name,
         deletedAt: row.deleted_at === null ? null : new Date(row.deleted_at),
-        stillRead: row.still_read,
+        kept: row.still_read ? 'READ' : compares ? 'COMPARED' : null,
         cutoff,
       });
     }

@@ -4,9 +4,11 @@ import { readEpoch, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { MovedError } from '../../errors/errors.ts';
 import {
+  comparesDeliveries,
   type Cutoff,
   isPurgeableHider,
   isUnseen,
+  type KeptReason,
   type Purgeable,
   type PurgeAge,
   type PurgedCounts,
@@ -31,8 +33,7 @@ const POLL_MS = 50;
 const NOTIFY_AFTER_MS = 1000;
 
 /**
- * Removes the records. Returns null if a run that reads them began meanwhile. No write changes these rows any more, so nothing is
- * locked.
+ * Removes the records. Returns the reason if they are needed meanwhile. No write changes these rows any more, so nothing is locked.
  *
  * @param onWait called if transactions that may still store a watermark stay open for a second
  */
@@ -41,16 +42,18 @@ export async function purgeStream(
   stream: Purgeable,
   age: PurgeAge,
   onWait: () => void = () => undefined,
-): Promise<PurgedCounts | null> {
+): Promise<PurgedCounts | KeptReason> {
   const { accountId, streamId, cutoff } = stream;
   await waitForOpenTransactions(db, accountId, cutoff, onWait);
+  if (await comparesDeliveries(db, accountId)) return 'COMPARED';
   // Runs that take their watermark from now on see everything before the cutoff.
   const watermarks = await readWatermarks(db, accountId);
   if (!stream.deletedAt) return { records: await purgeHidden(db, stream, age, watermarks), filters: 0 };
   const { rows: read } = await db.execute(sql`
     SELECT 1 FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${streamId}
       AND ${isUnseen(sql`s.deleted_xid`, watermarks)}`);
-  if (read.length > 0) return null;
+  if (read.length > 0) return 'READ';
+  await endHistory(db, stream, age);
   const records =
     (await deleteInOrder(db, stream, sql`hidden_by IS NULL`, BY_BUCKET)) +
     (await deleteInOrder(db, stream, sql`hidden_by IS NOT NULL`, BY_HIDER));
@@ -83,6 +86,16 @@ async function waitForOpenTransactions(db: Db, accountId: bigint, cutoff: Cutoff
   }
 }
 
+/**
+ * Stores that states of the stream before the age cannot be read any more. Committed before the first record is removed, so that a
+ * reader of such a state notices: it queries this time after its read.
+ */
+async function endHistory(db: Db, { accountId, streamId }: Purgeable, { before }: PurgeAge): Promise<void> {
+  await db.execute(sql`
+    UPDATE streams SET purged_before = greatest(purged_before, ${before.toISOString()}::timestamptz)
+    WHERE account_id = ${accountId} AND id = ${streamId}`);
+}
+
 /** Removes hidden records by the operations that hid them, so that the index finds the rows. */
 async function purgeHidden(db: Db, stream: Purgeable, age: PurgeAge, watermarks: SQL): Promise<number> {
   let records = 0;
@@ -94,6 +107,7 @@ async function purgeHidden(db: Db, stream: Purgeable, age: PurgeAge, watermarks:
       ORDER BY o.id LIMIT ${BATCH_OPERATIONS}`);
     const last = rows.at(-1);
     if (!last) return records;
+    if (after === '0') await endHistory(db, stream, age);
     after = last.id;
     const hiders = sql.param(rows.map((row) => row.id));
     records += await deleteInOrder(db, stream, sql`hidden_by = ANY(${hiders}::bigint[])`, BY_HIDER);
