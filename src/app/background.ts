@@ -1,5 +1,7 @@
 import { createAccountNames } from '../accounts/accounts.ts';
 import { createKeyHasher, type KeyHasher } from '../streams/key-hashes/key-hasher.ts';
+import { startDeliveryChecker } from '../background/delivery-checker.ts';
+import { startLedgerScanner } from '../background/ledger-scanner.ts';
 import { startMailer } from '../background/mailer.ts';
 import { startReaper } from '../background/reaper.ts';
 import { startRunWorker } from '../background/run-worker.ts';
@@ -28,6 +30,8 @@ const REAP_MS = 2000;
 const LOG_UNAVAILABLE_MS = 30_000;
 const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;
+const SCAN_MS = 1000;
+const CHECK_MS = 1000;
 const ADOPT_MS = 3_600_000;
 /** Margin beyond the longest time for which a request can still use the records that it staged. */
 const SWEEP_MARGIN_MS = 900_000;
@@ -94,6 +98,23 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
       everyMs: REAP_MS,
       onFailed: (seconds) => metrics.runEnded('FAILED', seconds),
       onError: onError('reaper'),
+    }),
+    startLedgerScanner({
+      db: database.corrections,
+      everyMs: SCAN_MS,
+      seconds: { least: config.ledgerScanSeconds, most: config.ledgerScanIdleSeconds },
+      writeSeconds: config.intakeMaxSeconds,
+      onError: onError('scan of a ledger'),
+    }),
+    startDeliveryChecker({
+      db: database.corrections,
+      queue,
+      everyMs: CHECK_MS,
+      checkSeconds: config.deliveryCheckSeconds,
+      maxChangedKeys: config.maxChangedKeys,
+      retentionDays: config.correctionRetentionDays,
+      limits: { deployment: config.restatementConcurrency, account: config.restatementsPerAccount },
+      onError: onError('check of deliveries'),
     }),
     // For windows that servers of versions without deliveries delivered, now or in a rolling upgrade.
     repeat(() => adoptDeliveries(db), { everyMs: ADOPT_MS, onError: onError('adoption of deliveries') }),

@@ -11,6 +11,7 @@ import { channel } from 'node:diagnostics_channel';
 import { MovedError } from '../errors/errors.ts';
 import { SYSTEM_IDENTIFIER as SYSTEM_IDENTIFIER_TEXT } from './as-of-text.ts';
 import type { Db, Executor, Transaction } from './client.ts';
+import { formatSnapshotBefore } from './snapshots.ts';
 
 /** Id of this transaction as text. Use it only in a SELECT FROM a table of the account. */
 export const OWN_ID = sql.raw('pg_current_xact_id()::text');
@@ -27,6 +28,12 @@ export function isSeen(id: SQLWrapper, watermark: SQLWrapper): SQL {
 /** SQL: the first transaction that the watermark may not see. It sees every earlier one. */
 export function oldestUnseen(watermark: SQLWrapper): SQL {
   return sql`pg_snapshot_xmin(${watermark}::pg_snapshot)`;
+}
+
+/** SQL: a snapshot that sees every transaction before both of them, and no other. */
+export function lowerSnapshot(watermark: SQLWrapper, other: SQLWrapper): SQL {
+  const first = sql`least(${oldestUnseen(watermark)}, ${oldestUnseen(other)})`;
+  return sql`${first} || ':' || ${first} || ':'`;
 }
 
 const SYSTEM_IDENTIFIER = sql.raw(SYSTEM_IDENTIFIER_TEXT);
@@ -104,6 +111,16 @@ export async function readEpoch(db: Executor, accountId: bigint): Promise<string
   return rows[0]?.epoch;
 }
 
+/**
+ * Returns a snapshot that no watermark of the ledger's epoch is older than: every operation that a watermark of the epoch does not see is
+ * unseen by it too.
+ */
+export async function readEpochStart(db: Executor, accountId: bigint): Promise<string> {
+  const { rows } = await db.execute<{ start: string }>(sql`
+    SELECT coalesce(l.epoch_start, ${FIRST_OWN_XID}) AS start FROM ledgers l WHERE l.account_id = ${accountId}`);
+  return formatSnapshotBefore(rows[0]?.start ?? '');
+}
+
 /** Reads of an account that moves meanwhile, before readAsOfNow() throws. */
 const MAX_READS = 3;
 
@@ -171,6 +188,8 @@ export function watchRepairs(
 
 /** An id that every snapshot of every cluster sees as committed: initdb itself uses later ones. */
 const FROZEN_XID = sql.raw(`'3'::xid8`);
+/** Earlier than the id of every transaction that can be open in a running cluster. */
+const FIRST_OWN_XID = sql.raw(`'4'::xid8`);
 
 /** Timeout of a repair, which updates every operation of the account: there may be millions. */
 const STATEMENT_TIMEOUT = '1h';
@@ -210,7 +229,8 @@ async function repair(tx: Transaction, accountId: bigint): Promise<boolean> {
       totals_merged_xid = CASE WHEN totals_merged_xid IS NOT NULL THEN ${FROZEN_XID} END
     WHERE account_id = ${accountId} AND greatest(created_xid, deleted_xid, totals_merged_xid) >= ${found.oldest_open}::xid8`);
   await tx.execute(sql`
-    UPDATE ledgers SET system_identifier = ${found.system_identifier}::bigint, key_hashing = ${found.key_hashing}
+    UPDATE ledgers SET system_identifier = ${found.system_identifier}::bigint, key_hashing = ${found.key_hashing},
+      epoch_start = ${found.oldest_open}::xid8
     WHERE account_id = ${accountId}`);
   return found.is_foreign;
 }

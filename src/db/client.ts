@@ -64,6 +64,8 @@ export const OWN_CONNECTIONS = {
   runs: 4,
   /** The scheduler and the reaper. */
   schedule: 2,
+  /** The scans of ledgers and the checks of deliveries, which may read for minutes. */
+  corrections: 3,
   /** All other statements that concern several accounts: the feed of runs, metrics, readiness, mail, merges of totals. */
   acrossAccounts: 3,
 } as const;

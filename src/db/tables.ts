@@ -114,6 +114,8 @@ export const ledgers = pgTable(
     systemIdentifier: id64('system_identifier'),
     /** Encoding and byte order, on which the hashes of record keys depend, when systemIdentifier was read. */
     keyHashing: text('key_hashing'),
+    /** Oldest transaction that was open when the epoch of the ledger began. Null if a server of an earlier version began it. */
+    epochStart: xid8('epoch_start'),
   },
   () => [...ownedBy(sql`account_id`)],
 );
@@ -483,7 +485,9 @@ export const deliveries = pgTable(
     checkAt: timestamptz('check_at'),
     /** Token of the check that is running. The scan clears it if it finds another correction. */
     checking: uuid('checking'),
-    /** Since when the rows differ from the ledger, as a check has found. */
+    /** When the newest check ended that cleared the mark. A run with an earlier watermark marks the delivery again. */
+    checkedAt: timestamptz('checked_at'),
+    /** When the oldest correction was found that makes the rows differ from the ledger. Null if no check found a difference. */
     staleSince: timestamptz('stale_since'),
     /** Restatements that failed since the last delivery. */
     failures: integer('failures').notNull().default(0),
@@ -497,6 +501,12 @@ export const deliveries = pgTable(
     index('deliveries_to_check')
       .on(table.checkAt)
       .where(sql`check_at IS NOT NULL`),
+    index('deliveries_unchecked')
+      .on(table.jobId)
+      .where(sql`touched_at IS NOT NULL AND check_at IS NULL`),
+    index('deliveries_stale')
+      .on(table.jobId)
+      .where(sql`stale_since IS NOT NULL`),
   ],
 );
 

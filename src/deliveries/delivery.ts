@@ -1,15 +1,18 @@
 // Pure: the delivery of a window: its bounds, its output and its state.
 import type { deliveries } from '../db/tables.ts';
-import type { JobSettings } from '../jobs/settings.ts';
+import type { JobRow } from '../jobs/jobs.ts';
+import { parseAgoMs } from '../jobs/schedule/window.ts';
+import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { computeCalendarDates, floorToBucket, type TimeWindow } from '../usage/buckets.ts';
 
 export type DeliveryRow = typeof deliveries.$inferSelect;
 
 /**
  * MISSING: no run of the window has SUCCEEDED. RETIRED: the job has another output now, or is deleted. SUPERSEDED: windows that were
- * delivered later own all of its whole buckets. CURRENT: none of these. The first that applies is the state.
+ * delivered later own all of its whole buckets. STALE: a check found that its rows differ from the ledger. TOUCHED: a correction was found
+ * and is not checked yet. CURRENT: none of these. The first that applies is the state.
  */
-export type DeliveryState = 'MISSING' | 'CURRENT' | 'SUPERSEDED' | 'RETIRED';
+export type DeliveryState = 'MISSING' | 'CURRENT' | 'TOUCHED' | 'STALE' | 'SUPERSEDED' | 'RETIRED';
 
 /** The bounds of a window for which its delivery is responsible, as instants and as calendar dates. */
 export interface DeliveryBounds {
@@ -33,12 +36,39 @@ export function computeBounds(
 
 /** @param output hash of the current output of the job; null if the job is deleted */
 export function findState(
-  delivery: Pick<DeliveryRow, 'revision' | 'outputSha256' | 'owedUntil' | 'windowStart'>,
+  delivery: Pick<DeliveryRow, 'revision' | 'outputSha256' | 'owedUntil' | 'windowStart' | 'staleSince' | 'touchedAt'>,
   output: Buffer | null,
 ): DeliveryState {
   if (delivery.revision === 0) return 'MISSING';
   if (!output?.equals(delivery.outputSha256)) return 'RETIRED';
-  return delivery.owedUntil <= delivery.windowStart ? 'SUPERSEDED' : 'CURRENT';
+  if (!isOwed(delivery)) return 'SUPERSEDED';
+  if (delivery.staleSince !== null) return 'STALE';
+  return delivery.touchedAt === null ? 'CURRENT' : 'TOUCHED';
+}
+
+/** Whether the delivery is responsible for a bucket: windows that were delivered later may own all of them. */
+export function isOwed({ owedUntil, windowStart }: Pick<DeliveryRow, 'owedUntil' | 'windowStart'>): boolean {
+  return owedUntil > windowStart;
+}
+
+/** Settings of a job that decide whether its deliveries are restated. */
+export type RestatedJob = Pick<JobRow, 'settings' | 'restatesSince'>;
+
+/**
+ * Whether a delivery that differs from the ledger is delivered again automatically, once its job is enabled.
+ *
+ * @param foundAt when the newest of its corrections was found; null if that is unknown
+ */
+export function isRestated(
+  { settings, restatesSince }: RestatedJob,
+  { windowEnd }: Pick<DeliveryRow, 'windowEnd'>,
+  foundAt: Date | null,
+  now: Date,
+): boolean {
+  if (readSetting(settings, 'restatement') === 'NONE' || restatesSince === null) return false;
+  const withinMs = parseAgoMs(readSetting(settings, 'restateWithin')) ?? 0;
+  if (windowEnd.getTime() < now.getTime() - withinMs) return false;
+  return foundAt === null || foundAt >= restatesSince;
 }
 
 /** Maximum number of days for which the coverage of a job is read: about ten years. */

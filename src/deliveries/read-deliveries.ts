@@ -58,11 +58,14 @@ const STATES: Readonly<Record<DeliveryState, SQL>> = (() => {
   const missing = sql`${deliveries.revision} = 0`;
   const retired = sql`(${jobs.id} IS NULL OR ${jobs.outputSha256} IS DISTINCT FROM ${deliveries.outputSha256})`;
   const superseded = sql`${deliveries.owedUntil} <= ${deliveries.windowStart}`;
+  const owed = sql`NOT ${missing} AND NOT ${retired} AND NOT (${superseded})`;
   return {
     MISSING: missing,
     RETIRED: sql`NOT ${missing} AND ${retired}`,
     SUPERSEDED: sql`NOT ${missing} AND NOT ${retired} AND ${superseded}`,
-    CURRENT: sql`NOT ${missing} AND NOT ${retired} AND NOT (${superseded})`,
+    STALE: sql`${owed} AND ${deliveries.staleSince} IS NOT NULL`,
+    TOUCHED: sql`${owed} AND ${deliveries.staleSince} IS NULL AND ${deliveries.touchedAt} IS NOT NULL`,
+    CURRENT: sql`${owed} AND ${deliveries.staleSince} IS NULL AND ${deliveries.touchedAt} IS NULL`,
   };
 })();
 

@@ -5,6 +5,7 @@ import { manifestNames } from '../jobs/destination.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
 import { newIds } from '../lib/ids.ts';
 import { computeBounds } from './delivery.ts';
+import { createCursors } from './ledger-cursors.ts';
 
 // The statements that runs make on the delivery of their window. Its row is committed before its first run can be claimed.
 
@@ -19,6 +20,7 @@ export async function insertDeliveries(tx: Transaction, newRuns: readonly NewRun
   const rows = [...new Map(newRuns.map((run) => [`${run.jobId} ${run.bucket}/${run.manifestKey}`, run])).values()].map(
     (run, index) => buildDelivery(run, ids[index] ?? ''),
   );
+  await createCursors(tx, [...new Set(rows.map(({ accountId }) => accountId))]);
   // Sorted: two transactions that insert the same windows in different orders would deadlock.
   rows.sort((a, b) => (`${a.bucket}/${a.manifestKey}` < `${b.bucket}/${b.manifestKey}` ? -1 : 1));
   for (let from = 0; from < rows.length; from += MAX_ROWS) {
@@ -50,7 +52,7 @@ export function buildDelivery(run: NewRun, id: string): typeof deliveries.$infer
     dateStart,
     dateWholeUntil,
     dateOwedUntil: dateWholeUntil,
-    bySlot: run.trigger !== 'MANUAL',
+    bySlot: run.trigger !== 'MANUAL' && run.trigger !== 'RESTATEMENT',
     outputSha256: hashOutput(run.settings),
   };
 }
@@ -69,6 +71,7 @@ export interface DeliveredRun {
   readonly windowEnd: Date;
   readonly revision: number | null;
   readonly watermark: string | null;
+  readonly watermarkEpoch: string | null;
   readonly watermarkAt: Date | null;
 }
 
@@ -111,6 +114,8 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
   const output = hashOutput(run.settings);
   const key = manifestNames(run.manifestKey).current;
   const [start, end] = [run.windowStart.toISOString(), run.windowEnd.toISOString()];
+  // A check that cleared the mark after the watermark was taken has judged operations that the watermark does not see.
+  const isCheckedSince = sql`coalesce(d.checked_at >= ${run.watermarkAt?.toISOString() ?? null}::timestamptz, false)`;
   // The owed span ends at the start of the first delivered window of the same job and output that ends later.
   const later = (column: SQL, least: SQL): SQL => sql`least(${least}, (
     SELECT min(${column}) FROM deliveries o
@@ -119,6 +124,9 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
   await Promise.all([
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, watermark = ${run.watermark},
+        watermark_epoch = ${run.watermarkEpoch}, checking = NULL, stale_since = NULL, failures = 0,
+        touched_at = CASE WHEN ${isCheckedSince} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
+        check_at = CASE WHEN d.touched_at IS NOT NULL OR ${isCheckedSince} THEN clock_timestamp() END,
         watermark_at = ${run.watermarkAt?.toISOString() ?? null}::timestamptz, output_sha256 = ${output}::bytea,
         slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(),
         complete = (SELECT r.complete FROM runs r WHERE r.id = ${run.id}),

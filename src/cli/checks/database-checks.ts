@@ -120,9 +120,9 @@ const QUEUE_AND_FEED = 5;
 
 /** Returns the maximum number of connections that a server with these settings opens. */
 function maxConnections({ role, databasePool, exportConcurrency }: CheckContext['config']): number {
-  const { keys, leases, runs, schedule, acrossAccounts } = OWN_CONNECTIONS;
+  const { keys, leases, runs, schedule, corrections, acrossAccounts } = OWN_CONNECTIONS;
   const api = role === 'worker' ? 0 : databasePool + keys;
-  const worker = role === 'api' ? 0 : leases + runs + schedule + exportConcurrency;
+  const worker = role === 'api' ? 0 : leases + runs + schedule + corrections + exportConcurrency;
   return api + worker + acrossAccounts + QUEUE_AND_FEED;
 }
 

@@ -82,6 +82,8 @@ ALTER TABLE "runs" ADD COLUMN "changes" jsonb;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "complete" boolean;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "wait_until" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "backfill_id" uuid;--> statement-breakpoint
+ALTER TABLE "deliveries" ADD COLUMN "checked_at" timestamp with time zone;--> statement-breakpoint
+ALTER TABLE "ledgers" ADD COLUMN "epoch_start" "xid8";--> statement-breakpoint
 ALTER TABLE "streams" ADD COLUMN "purged_before" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "backfills" ADD CONSTRAINT "backfills_job_id_jobs_id_fk" FOREIGN KEY ("job_id") REFERENCES "public"."jobs"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE UNIQUE INDEX "backfills_unended" ON "backfills" USING btree ("job_id") WHERE status IN ('RUNNING', 'PAUSED');--> statement-breakpoint
@@ -92,6 +94,8 @@ CREATE INDEX "ledger_cursors_due" ON "ledger_cursors" USING btree ("scan_at");--
 CREATE INDEX "operations_complete" ON "operations" USING btree ("account_id","stream_id","complete_through") WHERE complete_through IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "deliveries_by_end" ON "deliveries" USING btree ("account_id","whole_until");--> statement-breakpoint
 CREATE INDEX "deliveries_to_check" ON "deliveries" USING btree ("check_at") WHERE check_at IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "deliveries_unchecked" ON "deliveries" USING btree ("job_id") WHERE touched_at IS NOT NULL AND check_at IS NULL;--> statement-breakpoint
+CREATE INDEX "deliveries_stale" ON "deliveries" USING btree ("job_id") WHERE stale_since IS NOT NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_restating" ON "runs" USING btree ("job_id","bucket","manifest_key") WHERE trigger = 'RESTATEMENT' AND status IN ('QUEUED', 'RUNNING');--> statement-breakpoint
 CREATE INDEX "runs_awaited" ON "runs" USING btree ("account_id") WHERE wait_until IS NOT NULL AND status = 'QUEUED';--> statement-breakpoint
 CREATE INDEX "runs_by_backfill" ON "runs" USING btree ("backfill_id","scheduled_for") WHERE backfill_id IS NOT NULL;--> statement-breakpoint

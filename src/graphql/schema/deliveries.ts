@@ -24,7 +24,12 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
     description: 'Whether the file in the S3 bucket is what the job would write now.',
     values: {
       MISSING: { description: 'The window was never delivered: its runs wait, failed, were canceled or missed.' },
-      CURRENT: { description: 'The window is delivered.' },
+      CURRENT: { description: 'No operation since the delivery has changed what it is responsible for.' },
+      TOUCHED: {
+        description:
+          'An operation has touched its buckets. Whether its rows differ is checked after restateAfter of the job.',
+      },
+      STALE: { description: 'Its rows differ from the ledger.' },
       SUPERSEDED: { description: 'Windows that were delivered later own all of its whole buckets.' },
       RETIRED: { description: 'The output of the job has changed since, or the job is deleted.' },
     } as const,

@@ -11,7 +11,7 @@ export const answeredDelivery = z
     jobId: z.string(),
     windowStart: z.string(),
     windowEnd: z.string(),
-    state: z.enum(['missing', 'current', 'superseded', 'retired']),
+    state: z.enum(['missing', 'current', 'touched', 'stale', 'superseded', 'retired']),
     owedUntil: z.string().meta({ description: 'End of the buckets for which the delivery is responsible.' }),
     revision: z.int().meta({ description: 'Revision in the S3 bucket. 0 if the window was never delivered.' }),
     deliveredAt: z.string().nullable(),

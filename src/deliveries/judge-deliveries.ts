@@ -1,0 +1,332 @@
+import { inArray, type SQL, sql } from 'drizzle-orm';
+import type { LRUCache } from 'lru-cache';
+import { formatPlainArray } from '../db/array-text.ts';
+import { readEpoch } from '../db/as-of.ts';
+import type { Db } from '../db/client.ts';
+import { createVisibility, findOldestUnseen } from '../db/snapshots.ts';
+import { deliveries, jobs } from '../db/tables.ts';
+import type { JobRow } from '../jobs/jobs.ts';
+import { ChangeIndex } from './compare-changes.ts';
+import { type DeliveryRow, isOwed } from './delivery.ts';
+import { type CorrectedStream, readNetChange } from './net-change.ts';
+
+// The check of marked deliveries: whether their rows differ from the ledger. The lease of a check is committed before the corrections are
+// read. A scan that passed over a delivery because it was marked has committed its corrections before, so they are read here; a later scan
+// clears `checking`, and the verdict changes nothing (runs/restatements.ts).
+
+/** Net changes that were read, so that the batches of one window read them once. */
+export type ChangeCache = LRUCache<string, ChangeIndex>;
+
+export interface JudgeOptions {
+  /** DELIVERY_CHECK_SECONDS. */
+  readonly checkSeconds: number;
+  /** MAX_CHANGED_KEYS. */
+  readonly maxChangedKeys: number;
+  /** CORRECTION_RETENTION_DAYS. */
+  readonly retentionDays: number;
+  readonly changes: ChangeCache;
+  /** Called if the deliveries of a window cannot be judged. They stay marked, and are checked again when the lease ends. */
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * SAME: its rows agree with the ledger. DIFFERENT: they do not. NOT_OWED: the window was never delivered, or the job has another output
+ * now, so the mark stays until that changes. LATER: the ledger was repaired, and the scan has not entered its new epoch.
+ */
+export type Verdict = 'SAME' | 'DIFFERENT' | 'NOT_OWED' | 'LATER';
+
+export interface Judged {
+  readonly delivery: DeliveryRow;
+  /** Undefined if the job is deleted. */
+  readonly job: JobRow | undefined;
+  readonly verdict: Verdict;
+  /** When the newest of its corrections was found; null if that is unknown. */
+  readonly foundAt: Date | null;
+}
+
+/** In addition to the time limit of a check, before another check may begin. */
+const MARGIN_SECONDS = 300;
+
+/** Leases deliveries whose check is due, those first that have been due for the longest time. */
+export function leaseDeliveries(db: Db, token: string, checkSeconds: number, limit: number): Promise<DeliveryRow[]> {
+  return db
+    .update(deliveries)
+    .set({
+      checking: token,
+      checkAt: sql`clock_timestamp() + ${checkSeconds + MARGIN_SECONDS} * interval '1 second'`,
+    })
+    .where(
+      sql`${deliveries.id} = ANY(ARRAY(
+        SELECT id FROM deliveries WHERE check_at <= clock_timestamp() ORDER BY check_at LIMIT ${limit} FOR UPDATE SKIP LOCKED))`,
+    )
+    .returning();
+}
+
+/** Judges leased deliveries. Those that could not be judged are left out. */
+export async function judgeDeliveries(
+  db: Db,
+  leased: readonly DeliveryRow[],
+  options: JudgeOptions,
+): Promise<Judged[]> {
+  const judged: Judged[] = [];
+  for (const [accountId, rows] of Map.groupBy(leased, ({ accountId }) => accountId)) {
+    const found = await db
+      .select()
+      .from(jobs)
+      .where(
+        inArray(
+          jobs.id,
+          rows.map(({ jobId }) => jobId),
+        ),
+      );
+    const jobsById = new Map(found.filter(({ deletedAt }) => deletedAt === null).map((job) => [job.id, job]));
+    const epoch = await readEpochs(db, accountId);
+    const compared: { delivery: DeliveryRow; job: JobRow }[] = [];
+    for (const delivery of rows) {
+      const job = jobsById.get(delivery.jobId);
+      const verdict = judgeState(delivery, job, epoch, options.retentionDays);
+      if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
+      else compared.push({ delivery, job });
+    }
+    if (compared.length === 0) continue;
+    const streams = await readCorrectedStreams(db, accountId);
+    for (const group of Map.groupBy(compared, ({ delivery }) => formatSpan(delivery)).values()) {
+      try {
+        judged.push(...(await judgeWindow(db, accountId, streams, group, options)));
+      } catch (error) {
+        options.onError(error);
+      }
+    }
+  }
+  return judged;
+}
+
+interface Epochs {
+  readonly ledger: string | undefined;
+  readonly scanned: string | undefined;
+}
+
+async function readEpochs(db: Db, accountId: bigint): Promise<Epochs> {
+  const { rows } = await db.execute<{ epoch: string }>(
+    sql`SELECT scanned_epoch AS epoch FROM ledger_cursors WHERE account_id = ${accountId}`,
+  );
+  return { ledger: await readEpoch(db, accountId), scanned: rows[0]?.epoch };
+}
+
+const DAY_MS = 86_400_000;
+
+/** Returns the verdict if it does not depend on the corrections; else null. */
+function judgeState(
+  delivery: DeliveryRow,
+  job: JobRow | undefined,
+  { ledger, scanned }: Epochs,
+  retentionDays: number,
+): Verdict | null {
+  if (delivery.revision === 0 || !job?.outputSha256?.equals(delivery.outputSha256)) return 'NOT_OWED';
+  if (!isOwed(delivery)) return 'SAME';
+  if (ledger !== scanned) return 'LATER';
+  if (delivery.watermark === null || delivery.watermarkEpoch !== ledger) return 'DIFFERENT';
+  // Its corrections may be deleted.
+  const since = delivery.staleSince ?? delivery.touchedAt;
+  if (since && since.getTime() < Date.now() - retentionDays * DAY_MS) return 'DIFFERENT';
+  return null;
+}
+
+function formatSpan({ windowStart, wholeUntil, dateStart, dateWholeUntil }: DeliveryRow): string {
+  return JSON.stringify([windowStart, wholeUntil, dateStart, dateWholeUntil]);
+}
+
+/** Returns the streams of the account with corrections, also deleted ones. */
+async function readCorrectedStreams(db: Db, accountId: bigint): Promise<CorrectedStream[]> {
+  const { rows: ids } = await db.execute<{ id: string }>(
+    sql`SELECT DISTINCT stream_id AS id FROM corrections WHERE account_id = ${accountId}`,
+  );
+  if (ids.length === 0) return [];
+  const { rows } = await db.execute<{
+    id: string;
+    name: string;
+    is_calendar: boolean;
+    is_deleted: boolean;
+    purged_before: string | null;
+  }>(sql`
+    SELECT id, name, granularity <> 'HOURLY' AS is_calendar, deleted_at IS NOT NULL AS is_deleted, purged_before::text AS purged_before
+    FROM streams WHERE account_id = ${accountId} AND id = ANY(${formatPlainArray(ids.map(({ id }) => id))}::bigint[])`);
+  return rows.map((row) => ({
+    id: BigInt(row.id),
+    name: row.name,
+    isCalendar: row.is_calendar,
+    isDeleted: row.is_deleted,
+    purgedBefore: row.purged_before,
+  }));
+}
+
+/** An operation that touched a window, or a summary row of such operations. */
+interface Touching {
+  readonly streamId: bigint;
+  readonly operationId: bigint;
+  readonly xid: bigint;
+  /** Unix milliseconds. */
+  readonly foundAt: number;
+}
+
+interface Compared {
+  readonly delivery: DeliveryRow;
+  readonly job: JobRow;
+}
+
+/** Judges deliveries of one window. */
+async function judgeWindow(
+  db: Db,
+  accountId: bigint,
+  streams: readonly CorrectedStream[],
+  group: readonly Compared[],
+  options: JudgeOptions,
+): Promise<Judged[]> {
+  const [first] = group;
+  if (!first) return [];
+  const window = first.delivery;
+  const snapshots = new Set(group.map(({ delivery }) => delivery.watermark ?? ''));
+  const visibility = new Map([...snapshots].map((snapshot) => [snapshot, createVisibility(snapshot)]));
+  const oldest = [...snapshots].map(findOldestUnseen).reduce((a, b) => (a < b ? a : b));
+  const touching = Map.groupBy(
+    await readCorrections(db, accountId, streams, window, oldest),
+    ({ streamId }) => streamId,
+  );
+  const readChange = createChangeReader(db, accountId, window, oldest, options);
+  const judged: Judged[] = [];
+  for (const { delivery, job } of group) {
+    const { watermark } = delivery;
+    const isSeen = visibility.get(watermark ?? '');
+    if (watermark === null || !isSeen) continue;
+    const oldestUnseen = findOldestUnseen(watermark);
+    let foundAt: number | null = null;
+    let differs = false;
+    for (const stream of streams) {
+      if (!readsStream(job, stream)) continue;
+      // The watermark may see the newest operation of a summary row and none of the earlier ones.
+      const unseen = (touching.get(stream.id) ?? []).filter(({ operationId, xid }) =>
+        operationId < 0n ? xid >= oldestUnseen : !isSeen(xid),
+      );
+      if (unseen.length === 0) continue;
+      foundAt = Math.max(foundAt ?? 0, ...unseen.map((one) => one.foundAt));
+      if (differs) continue;
+      const index = await readChange(stream, unseen, isSeen);
+      differs = index === null || index.concerns({ ...delivery, filter: job.settings.filter });
+    }
+    judged.push({
+      delivery,
+      job,
+      verdict: differs ? 'DIFFERENT' : 'SAME',
+      foundAt: foundAt === null ? null : new Date(foundAt),
+    });
+  }
+  return judged;
+}
+
+function readsStream({ settings }: JobRow, { name }: CorrectedStream): boolean {
+  return settings.meterApiNames === null || settings.meterApiNames.includes(name);
+}
+
+/** SQL: whether the operation or correction with these bounds may touch a bucket of the window. */
+function touchesWindow(isCalendar: boolean, window: DeliveryRow): SQL {
+  const { from, to } = findBounds(isCalendar, window);
+  return sql`(first_bucket IS NULL OR first_bucket < ${to}::timestamptz) AND (last_bucket IS NULL OR last_bucket >= ${from}::timestamptz)`;
+}
+
+function findBounds(isCalendar: boolean, window: DeliveryRow): { from: string; to: string } {
+  return isCalendar
+    ? { from: `${window.dateStart}T00:00:00Z`, to: `${window.dateWholeUntil}T00:00:00Z` }
+    : { from: window.windowStart.toISOString(), to: window.wholeUntil.toISOString() };
+}
+
+async function readCorrections(
+  db: Db,
+  accountId: bigint,
+  streams: readonly CorrectedStream[],
+  window: DeliveryRow,
+  oldest: bigint,
+): Promise<Touching[]> {
+  const touching: Touching[] = [];
+  for (const [isCalendar, some] of Map.groupBy(streams, (stream) => stream.isCalendar)) {
+    const ids = formatPlainArray(some.map(({ id }) => String(id)));
+    const { rows } = await db.execute<{ stream_id: string; operation_id: string; xid: string; found_at: number }>(sql`
+      SELECT stream_id, operation_id, xid::text AS xid, (extract(epoch FROM found_at) * 1000)::float8 AS found_at FROM corrections
+      WHERE account_id = ${accountId} AND stream_id = ANY(${ids}::bigint[]) AND xid >= ${String(oldest)}::xid8
+        AND ${touchesWindow(isCalendar, window)}`);
+    for (const row of rows) {
+      touching.push({
+        streamId: BigInt(row.stream_id),
+        operationId: BigInt(row.operation_id),
+        xid: BigInt(row.xid),
+        foundAt: row.found_at,
+      });
+    }
+  }
+  return touching;
+}
+
+type ReadChange = (
+  stream: CorrectedStream,
+  unseen: readonly Touching[],
+  isSeen: (xid: bigint) => boolean,
+) => Promise<ChangeIndex | null>;
+
+const NOTHING = new ChangeIndex({ isCalendar: false, keys: [], dimensions: new Map() });
+
+/** Returns a function that reads the net change of operations in the window; null if there are too many operations. */
+function createChangeReader(
+  db: Db,
+  accountId: bigint,
+  window: DeliveryRow,
+  oldest: bigint,
+  { changes, maxChangedKeys, checkSeconds }: JudgeOptions,
+): ReadChange {
+  const summarized = new Map<bigint, Promise<readonly Operation[]>>();
+  return async (stream, unseen, isSeen) => {
+    const singles = unseen.filter(({ operationId }) => operationId > 0n);
+    const ids = new Set(singles.map(({ operationId }) => operationId));
+    if (singles.length < unseen.length) {
+      let reading = summarized.get(stream.id);
+      if (!reading) {
+        reading = readOperations(db, accountId, stream, window, oldest, maxChangedKeys + 1);
+        summarized.set(stream.id, reading);
+      }
+      const operations = await reading;
+      if (operations.length > maxChangedKeys) return null;
+      for (const { id, xid } of operations) if (!isSeen(xid)) ids.add(id);
+    }
+    if (ids.size === 0) return NOTHING;
+    const operations = [...ids].toSorted((a, b) => (a < b ? -1 : 1));
+    const { from, to } = findBounds(stream.isCalendar, window);
+    // A delivery with the same operations has the same change, even if records changed since it was read: by operations that are not
+    // scanned yet, whose scan marks the delivery again.
+    const key = [accountId, stream.id, stream.isDeleted, stream.purgedBefore, from, to, ...operations].join(' ');
+    const known = changes.get(key);
+    if (known) return known;
+    const query = { accountId, stream, from, to, operations, maxKeys: maxChangedKeys, timeoutMs: checkSeconds * 1000 };
+    const index = new ChangeIndex(await readNetChange(db, query));
+    changes.set(key, index);
+    return index;
+  };
+}
+
+interface Operation {
+  readonly id: bigint;
+  readonly xid: bigint;
+}
+
+/** Reads the operations that touch the window, for which a summary row stands. */
+async function readOperations(
+  db: Db,
+  accountId: bigint,
+  stream: CorrectedStream,
+  window: DeliveryRow,
+  oldest: bigint,
+  limit: number,
+): Promise<readonly Operation[]> {
+  const { rows } = await db.execute<{ id: string; xid: string }>(sql`
+    SELECT id, xid::text AS xid FROM operations
+    WHERE account_id = ${accountId} AND stream_id = ${stream.id} AND xid >= ${String(oldest)}::xid8 AND kind <> 'COMPLETE'
+      AND ${touchesWindow(stream.isCalendar, window)} LIMIT ${limit}`);
+  return rows.map(({ id, xid }) => ({ id: BigInt(id), xid: BigInt(xid) }));
+}

@@ -1,0 +1,168 @@
+import { and, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { formatPlainArray } from '../db/array-text.ts';
+import type { Db, Transaction } from '../db/client.ts';
+import { databaseNow } from '../db/database-now.ts';
+import { type Queue, sendWakeUps } from '../db/queue.ts';
+import { runs } from '../db/tables.ts';
+import { isRestated } from '../deliveries/delivery.ts';
+import type { Judged } from '../deliveries/judge-deliveries.ts';
+import { manifestNames } from '../jobs/destination.ts';
+import type { JobRow } from '../jobs/jobs.ts';
+import { newIds } from '../lib/ids.ts';
+import { notifyRuns } from './run-notifications.ts';
+import { newRun } from './runs.ts';
+
+// Applies the verdicts of a check. Only here marks are cleared, and only if neither a scan nor a run has changed the delivery since the
+// check began: `checking` is still the token of the check, and the revision the same. A run that took its watermark before the mark was
+// cleared marks the delivery again when it ends (`checked_at`).
+
+export interface RestatementLimits {
+  /** Maximum restatements of the deployment that have not ended (RESTATEMENT_CONCURRENCY). */
+  readonly deployment: number;
+  /** The same for one account (RESTATEMENTS_PER_ACCOUNT). */
+  readonly account: number;
+}
+
+/** Pause before a delivery is checked again for which no restatement could be queued, or whose ledger is being repaired. */
+const LATER_SECONDS = 60;
+
+/** Applies the verdicts of a check, and queues the restatements that are due. Releases the other deliveries of the check. */
+export async function applyVerdicts(
+  db: Db,
+  queue: Queue,
+  token: string,
+  judged: readonly Judged[],
+  limits: RestatementLimits,
+): Promise<void> {
+  const by = Map.groupBy(judged, ({ verdict }) => verdict);
+  await update(db, token, by.get('SAME') ?? [], sql`${CLEARED}, stale_since = NULL, failures = 0`);
+  await update(db, token, by.get('NOT_OWED') ?? [], sql`check_at = NULL, checking = NULL`);
+  await update(db, token, by.get('LATER') ?? [], LATER);
+  await applyDifferences(db, queue, token, by.get('DIFFERENT') ?? [], limits);
+}
+
+const CLEARED = sql`touched_at = NULL, check_at = NULL, checking = NULL, checked_at = clock_timestamp()`;
+const LATER = sql`check_at = clock_timestamp() + ${LATER_SECONDS} * interval '1 second', checking = NULL`;
+const DIFFERS = sql`stale_since = coalesce(d.stale_since, d.touched_at, clock_timestamp())`;
+
+/** Changes the deliveries that neither a scan nor a run has changed since the check began, and that no transaction has locked. */
+async function update(db: Db | Transaction, token: string, judged: readonly Judged[], changes: SQL): Promise<void> {
+  if (judged.length === 0) return;
+  await db.execute(sql`UPDATE deliveries d SET ${changes} WHERE d.id = ANY(ARRAY(${guarded(token, judged)}))`);
+}
+
+function guarded(token: string, judged: readonly Judged[]): SQL {
+  return sql`
+    SELECT g.id FROM deliveries g JOIN unnest(${formatPlainArray(judged.map(({ delivery }) => delivery.id))}::uuid[],
+      ${formatPlainArray(judged.map(({ delivery }) => delivery.revision))}::int[]) AS seen(id, revision) ON seen.id = g.id
+    WHERE g.checking = ${token} AND g.revision = seen.revision FOR UPDATE OF g SKIP LOCKED`;
+}
+
+/** A delivery that differs from the ledger and is delivered again, with its job. */
+interface Restated extends Judged {
+  readonly job: JobRow;
+}
+
+async function applyDifferences(
+  db: Db,
+  queue: Queue,
+  token: string,
+  judged: readonly Judged[],
+  limits: RestatementLimits,
+): Promise<void> {
+  if (judged.length === 0) return;
+  const now = await databaseNow(db);
+  const restated: Restated[] = [];
+  const others: Judged[] = [];
+  const disabled: Judged[] = [];
+  for (const one of judged) {
+    const { job, delivery, foundAt } = one;
+    if (!job || !isRestated(job, delivery, foundAt, now)) others.push(one);
+    else if (job.enabled) restated.push({ ...one, job });
+    else disabled.push(one);
+  }
+  await update(db, token, others, sql`${CLEARED}, ${DIFFERS}`);
+  // They keep the mark: the sweep makes it due when the job is enabled, and a later correction does so too.
+  await update(db, token, disabled, sql`check_at = NULL, checking = NULL, ${DIFFERS}`);
+  if (restated.length === 0) return;
+  const waitingSince = ({ delivery }: Judged): number => (delivery.staleSince ?? delivery.touchedAt ?? now).getTime();
+  restated.sort((a, b) => waitingSince(a) - waitingSince(b));
+  await db.transaction((tx) => queueRestatements(tx, queue, token, restated, limits, now));
+}
+
+/** Queues one restatement for each delivery that has none, up to the limits, in the order of the list. */
+async function queueRestatements(
+  tx: Transaction,
+  queue: Queue,
+  token: string,
+  restated: readonly Restated[],
+  limits: RestatementLimits,
+  now: Date,
+): Promise<void> {
+  // One transaction at a time counts and queues.
+  await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('restatements', 0))`);
+  const { rows: left } = await tx.execute<{ id: string }>(guarded(token, restated));
+  const unchanged = new Set(left.map(({ id }) => id));
+  const unended = await readUnended(tx);
+  const places = new Set(unended.map(formatPlace));
+  const counts = new Map<bigint, number>();
+  for (const { accountId } of unended) counts.set(accountId, (counts.get(accountId) ?? 0) + 1);
+  let total = unended.length;
+  const queued: Restated[] = [];
+  const cleared: Judged[] = [];
+  const waiting: Judged[] = [];
+  for (const one of restated) {
+    const { delivery } = one;
+    const ofAccount = counts.get(delivery.accountId) ?? 0;
+    if (!unchanged.has(delivery.id)) continue;
+    if (places.has(formatPlace(delivery))) cleared.push(one);
+    else if (total >= limits.deployment || ofAccount >= limits.account) waiting.push(one);
+    else {
+      queued.push(one);
+      total += 1;
+      counts.set(delivery.accountId, ofAccount + 1);
+    }
+  }
+  const ids = newIds(queued.length, now);
+  const values = queued.map(({ delivery, job }, index) => ({
+    ...newRun(
+      job,
+      'RESTATEMENT',
+      delivery.slot,
+      { start: delivery.windowStart, end: delivery.windowEnd },
+      now,
+      ids[index],
+    ),
+    bucket: delivery.bucket,
+    manifestKey: delivery.manifestKey,
+    turn: 1,
+    reason: 'CORRECTION' as const,
+  }));
+  const inserted = values.length === 0 ? [] : await tx.insert(runs).values(values).onConflictDoNothing().returning();
+  await update(tx, token, [...cleared, ...queued], sql`${CLEARED}, ${DIFFERS}`);
+  await update(tx, token, waiting, sql`${LATER}, ${DIFFERS}`);
+  await sendWakeUps(
+    queue,
+    tx,
+    inserted.map(({ jobId }) => ({ jobId })),
+  );
+  await notifyRuns(tx, inserted);
+}
+
+interface Place {
+  readonly jobId: string;
+  readonly bucket: string;
+  readonly manifestKey: string;
+}
+
+/** A run may still have the former name of the manifest. */
+function formatPlace({ jobId, bucket, manifestKey }: Place): string {
+  return `${jobId} ${bucket}/${manifestNames(manifestKey).current}`;
+}
+
+function readUnended(tx: Transaction) {
+  return tx
+    .select({ accountId: runs.accountId, jobId: runs.jobId, bucket: runs.bucket, manifestKey: runs.manifestKey })
+    .from(runs)
+    .where(and(eq(runs.trigger, 'RESTATEMENT'), inArray(runs.status, ['QUEUED', 'RUNNING'])));
+}
