@@ -1,6 +1,7 @@
 import { createAuthenticator } from '../accounts/authenticate.ts';
 import { createIntakeRate } from '../accounts/intake-rate.ts';
 import { bucketWriter } from '../config/config.ts';
+import { createScanRequests } from '../deliveries/scan-requests.ts';
 import { withMetrics } from '../exports/object-store-metrics.ts';
 import { findRegionProblem } from '../exports/regions.ts';
 import { createDestinationTests } from '../exports/test-destination.ts';
@@ -63,6 +64,10 @@ export function createApi(resources: AppResources, parts: ApiParts) {
     slowRequests,
   });
   const writer = bucketWriter(config);
+  const scanRequests = createScanRequests({
+    db: database.acrossAccounts,
+    onError: (error) => log.warn({ err: error }, 'a scan of the ledger was not requested; corrections are found later'),
+  });
   const services: Services & RestServices = {
     database,
     queue,
@@ -88,10 +93,12 @@ export function createApi(resources: AppResources, parts: ApiParts) {
     keyHasher,
     onWritten: (kind, receipt) => {
       metrics.written(kind, receipt);
+      scanRequests.onWritten(kind, receipt);
       if (receipt.replayed) return;
       mergeCandidates.countOperation(receipt.stream.accountId, receipt.stream.id);
       if (looksUpFewKeys(receipt.operation)) keyHasher.enqueue(receipt.stream);
     },
+    onStreamDeleted: scanRequests.request,
     canMail: resources.mail !== null,
     writer,
     destinationTests: createDestinationTests({

@@ -41,9 +41,9 @@ export async function enterEpoch(
   const { epoch } = await takeWatermark(db, accountId);
   const start = await readEpochStart(db, accountId);
   const margin = `${MARGIN_SECONDS + writeSeconds} s`;
-  /** SQL: the time from which operations may be missing in the delivery `d`. */
-  const since = sql`(coalesce(CASE WHEN d.watermark_epoch = ${scanned.epoch} THEN ${cursor.scannedAt}::timestamptz ELSE d.watermark_at END,
-    '-infinity') - ${margin}::interval)`;
+  /** SQL: the time from which operations may be missing in the delivery `d`. Only scanned ledgers have a margin for slow writes. */
+  const since = sql`coalesce(CASE WHEN d.watermark_epoch = ${scanned.epoch} THEN ${cursor.scannedAt}::timestamptz - ${margin}::interval
+    ELSE d.watermark_at END, '-infinity')`;
   const isOther = sql`d.account_id = ${accountId} AND d.revision > 0 AND d.watermark_epoch IS DISTINCT FROM ${epoch}`;
   const { rows } = await db.execute<{ since: string | null }>(
     sql`SELECT min(${since})::text AS since FROM deliveries d WHERE ${isOther}`,

@@ -222,12 +222,7 @@ const MAX_RETRIES = 600;
 const DAY_MS = 86_400_000;
 
 /** Marks the deliveries whose owed span has one of the buckets. Never waits for a lock, so it cannot deadlock with the end of a run. */
-async function markDeliveries(
-  db: Db,
-  accountId: bigint,
-  touched: readonly TouchedSpan[],
-  at: string,
-): Promise<void> {
+async function markDeliveries(db: Db, accountId: bigint, touched: readonly TouchedSpan[], at: string): Promise<void> {
   // A calendar date begins up to 14 hours before it does in UTC.
   const firsts = touched.map(({ bounds, isCalendar }) => (bounds.first ?? -Infinity) - (isCalendar ? DAY_MS : 0));
   const least = formatBound(Math.min(...firsts), '-infinity');

@@ -22,6 +22,7 @@ export interface ApiServices {
   readonly streamQueue: StreamQueue;
   readonly keyHasher: Pick<KeyHasher, 'enqueue'>;
   readonly onWritten: OnWritten;
+  readonly onStreamDeleted: (accountId: bigint) => void;
   readonly limits: {
     readonly maxFutureMs: number;
     readonly maxFilledRows: number;

@@ -5,6 +5,7 @@ import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
+import { lowerCursor } from '../deliveries/ledger-cursors.ts';
 import { takeRevision, takenRevision } from '../deliveries/write-deliveries.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import { newId } from '../lib/ids.ts';
@@ -143,12 +144,17 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
         .returning({ manifestKey: runs.manifestKey, revision: runs.revision });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and
       // subscribers are notified of an unchanged run, which is harmless.
+      const deliveryId = newId(now);
+      const isInserted = sql`EXISTS (SELECT 1 FROM deliveries WHERE id = ${deliveryId})`;
       const results = Promise.all([
         lockWindow(tx, first),
-        first.revision === null && send(tx.execute(takeRevision(first, windowIsFree(first), newId(now)))),
+        first.revision === null && send(tx.execute(takeRevision(first, windowIsFree(first), deliveryId))),
         send(starting),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
+        // A delivery that did not exist before the watermark was not seen by the scans since.
+        first.revision === null &&
+          lowerCursor(tx, first.accountId, { snapshot: begun.watermark, epoch: own.epoch }, isInserted),
       ]);
       results.catch(() => undefined);
       return { now, run: { ...first, ...begun }, results };

@@ -169,6 +169,8 @@ export interface DeletionContext {
   readonly streamQueue: StreamQueue;
   /** Signals that abort when no client waits for the response. */
   readonly ended?: RequestSignals | undefined;
+  /** Called after COMMIT. */
+  readonly onStreamDeleted?: ((accountId: bigint) => void) | undefined;
 }
 
 /**
@@ -177,14 +179,14 @@ export interface DeletionContext {
  * and ValidationError if it has live records and `force` is false.
  */
 export async function deleteStream(
-  { db, clock, streamQueue, ended }: DeletionContext,
+  { db, clock, streamQueue, ended, onStreamDeleted }: DeletionContext,
   accountId: bigint,
   name: string,
   { force = true }: { readonly force?: boolean } = {},
 ): Promise<StreamRow> {
   // PostgreSQL rejects some of the characters that are invalid in names.
   if (findStreamNameProblem(name) !== null) throw streamNotFound(name);
-  return streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
+  const deleted = await streamQueue.enter({ accountId, stream: name, access: 'exclusive', ended }, async (ticket) => {
     await ticket.turn;
     return db.transaction(async (tx) => {
       await Promise.all([limitLockWaits(tx, ticket.leftMs()), lockStreamName(tx, accountId, name)]);
@@ -199,6 +201,8 @@ export async function deleteStream(
       return stream;
     });
   });
+  onStreamDeleted?.(accountId);
+  return deleted;
 }
 
 async function markDeleted(tx: Transaction, { accountId, ...stream }: LockedStream, now: string): Promise<void> {

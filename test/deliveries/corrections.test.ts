@@ -1,13 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  addRecords,
-  exportOnce,
-  innerId,
-  querySql,
-  type Result,
-  runsOf,
-  type Settings,
-} from '../support/job-steps.ts';
+import { addRecords, exportOnce, innerId, querySql, type Result, runsOf, type Settings } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
