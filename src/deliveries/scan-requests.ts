@@ -17,7 +17,7 @@ const USUAL_MS = HOUR_MS;
 
 export interface ScanRequests {
   /** Requests a scan of the account. */
-  request(accountId: bigint): void;
+  readonly request: (accountId: bigint) => void;
   /** Requests a scan if the write may be a correction. */
   readonly onWritten: OnWritten;
 }
