@@ -98,7 +98,7 @@ const PAGES: Readonly<Record<string, string>> = {
   ),
   'commands.md': page(
     'Commands',
-    'Every command of the operator, with its arguments and options. Commands read the settings of the server from the environment and work on its database. `usage`, `export watch`, `destination test`, `job create` and `ingest` are clients of the API instead: they need an address and a key, and no `DATABASE_URL`. The exit code is 0 on success, 1 on failure, 2 if the command is invalid and 130 after Ctrl-C.',
+    'Every command of the operator, with its arguments and options. Commands read the settings of the server from the environment and work on its database. `usage`, `export watch`, `destination test`, `job create`, `delivery` and `ingest` are clients of the API instead: they need an address and a key, and no `DATABASE_URL`. The exit code is 0 on success, 1 on failure, 2 if the command is invalid and 130 after Ctrl-C.',
     commandsPage(program),
   ),
 };

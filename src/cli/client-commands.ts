@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander';
+import type { EndpointOptions } from './api-endpoint.ts';
 import type { ClientContext } from './command-context.ts';
+import type { CoverageFlags, DeliveryListFlags } from './commands/delivery.ts';
 import type { DestinationTestFlags } from './commands/destination.ts';
 import type { WatchFlags } from './commands/export-watch.ts';
 import type { IngestFlags } from './commands/ingest.ts';
@@ -9,8 +11,10 @@ import { INPUT_FORMATS, ROLES } from './ingest/csv-records.ts';
 import { createJobOptions } from './job-flags.ts';
 import {
   appendValue,
+  DELIVERY_STATES,
   parseAgoRange,
   parseCount,
+  parseDeliveryStates,
   parseDelimiter,
   parseDuration,
   parseFilter,
@@ -84,6 +88,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
       (await import('./commands/destination.ts')).testDestinationCommand(context, s3Url, flags),
     );
   addJobCommands(program, context);
+  addDeliveryCommands(program, context);
   addEndpointOptions(program.command('ingest'))
     .description(
       'Send records from a file or standard input: NDJSON or CSV, also compressed with gzip. If you run it again with the same input, no record counts twice',
@@ -162,6 +167,37 @@ function addJobCommands(program: Command, context: ClientContext): void {
   create.action(async (flags: JobCreateFlags) =>
     (await import('./commands/job-create.ts')).createJobCommand(context, flags),
   );
+}
+
+function addDeliveryCommands(program: Command, context: ClientContext): void {
+  const delivery = program.command('delivery').description('Show deliveries of export jobs, and deliver windows again');
+  addEndpointOptions(delivery.command('list'))
+    .description('List deliveries by the end of their windows, newest first')
+    .option('--job <name or id>', 'only deliveries of this job')
+    .option('--state <states>', `comma-separated: ${DELIVERY_STATES.join(', ')}`, parseDeliveryStates)
+    .addOption(
+      new Option('--limit <count>', 'maximum number of deliveries to list').argParser(parseCount).default(50, '50'),
+    )
+    .option('--json', 'print one JSON object per line')
+    .action(async (flags: DeliveryListFlags) =>
+      (await import('./commands/delivery.ts')).listDeliveriesCommand(context, flags),
+    );
+  addEndpointOptions(delivery.command('redeliver'))
+    .description('Deliver a window again, as the next revision of its delivery')
+    .argument('<id>', 'id as shown by `delivery list`')
+    .action(async (id: string, flags: EndpointOptions) =>
+      (await import('./commands/delivery.ts')).redeliverCommand(context, id, flags),
+    );
+  addEndpointOptions(delivery.command('coverage'))
+    .description('Show which parts of a span the S3 bucket has for the current output of a job')
+    .argument('<job>', 'name or id of the job')
+    .requiredOption('--from <time>', 'start: 2026-01-25 or 2026-01-25T06:00:00Z')
+    .option('--to <time>', 'end, exclusive (default: now)')
+    .option('--time-zone <zone>', 'IANA time zone of dates', parseTimeZone, 'UTC')
+    .option('--json', 'print JSON')
+    .action(async (job: string, flags: CoverageFlags) =>
+      (await import('./commands/delivery.ts')).coverageCommand(context, job, flags),
+    );
 }
 
 function addEndpointOptions(command: Command): Command {

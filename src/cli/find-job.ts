@@ -1,4 +1,5 @@
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
+import { decodeGlobalId } from '../lib/global-ids.ts';
 import { CommandError } from './command-error.ts';
 
 export interface FoundJob {
@@ -12,6 +13,11 @@ interface JobPage {
     readonly edges: readonly { readonly node: FoundJob }[];
     readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string };
   };
+}
+
+/** Returns the id of a job that is given by its id or its name. Throws CommandError if no job has the name. */
+export async function findJobId(client: GraphQLClient, nameOrId: string): Promise<string> {
+  return decodeGlobalId(nameOrId)?.type === 'Job' ? nameOrId : (await findJob(client, nameOrId)).id;
 }
 
 /** Returns the job with this name. Throws CommandError if there is none. */

@@ -21,6 +21,16 @@ export function parseScopes(text: string): Scope[] {
   });
 }
 
+export const DELIVERY_STATES = ['MISSING', 'RETIRED', 'SUPERSEDED', 'STALE', 'TOUCHED', 'CURRENT'] as const;
+
+export function parseDeliveryStates(text: string): string[] {
+  return text.split(',').map((part) => {
+    const state = part.trim().toUpperCase();
+    if ((DELIVERY_STATES as readonly string[]).includes(state)) return state;
+    throw new InvalidArgumentError(`"${part.trim()}" is not one of ${DELIVERY_STATES.join(', ')}.`);
+  });
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };
 
 /** Returns milliseconds. */

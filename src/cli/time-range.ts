@@ -2,6 +2,7 @@
 import { parseAgo } from '../jobs/schedule/window.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { findFirstTimestamp } from '../lib/zoned-time.ts';
+import { CommandError } from './command-error.ts';
 
 /** Returns the range as `ago(30d)`, which may be written `30d`, since parentheses need quotes in a shell. Null if it is not valid. */
 export function parseRange(text: string): string | null {
@@ -10,8 +11,15 @@ export function parseRange(text: string): string | null {
 }
 
 /** Parses an RFC 3339 timestamp, or a date, which means its start in the time zone. Null if it is neither. */
-export function parseTime(text: string, timeZone: string): Date | null {
+function parseTime(text: string, timeZone: string): Date | null {
   const day = /^\d{4}-\d\d-\d\d$/.test(text) ? parseTimestamp(`${text}T00:00:00Z`) : null;
   const time = day === null ? parseTimestamp(text) : findFirstTimestamp(day, timeZone);
   return time === null ? null : new Date(time);
+}
+
+/** Parses the value of a flag as parseTime does. Throws CommandError if it is neither a date nor a time. */
+export function requireTime(text: string, flag: string, timeZone: string): Date {
+  const time = parseTime(text, timeZone);
+  if (time) return time;
+  throw new CommandError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
 }

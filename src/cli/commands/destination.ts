@@ -1,10 +1,9 @@
 import { createGraphQLClient } from '../../api-client/graphql-client.ts';
-import { decodeGlobalId } from '../../lib/global-ids.ts';
 import { listenForStopSignals } from '../../process/shutdown-signals.ts';
 import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
-import { findJob } from '../find-job.ts';
+import { findJobId } from '../find-job.ts';
 
 export interface DestinationTestFlags extends EndpointOptions {
   readonly job?: string;
@@ -47,8 +46,7 @@ export async function testDestinationCommand(
     const { signal } = listenForStopSignals();
     const client = createGraphQLClient({ ...endpoint, signal });
     try {
-      const isId = job !== undefined && decodeGlobalId(job)?.type === 'Job';
-      const jobId = job === undefined || isId ? job : (await findJob(client, job)).id;
+      const jobId = job === undefined ? job : await findJobId(client, job);
       const input = { jobId, s3Url, bucketOwner, region, encryption: encryption?.toUpperCase(), kmsKeyId };
       const { testDestination } = await client.request<{ testDestination: Result }>(MUTATION, { input });
       report(context, testDestination);

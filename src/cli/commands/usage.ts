@@ -6,7 +6,7 @@ import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-end
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
 import { formatPercent, formatUsageTable } from '../output/usage-table.ts';
-import { parseTime } from '../time-range.ts';
+import { requireTime } from '../time-range.ts';
 import { type GroupUsage, summarizeUsage, type UsageSeries, type UsageSummary } from '../usage-summary.ts';
 
 export interface UsageFlags extends EndpointOptions {
@@ -124,12 +124,6 @@ function parseWindow(flags: UsageFlags, now: Date): { from: Date; to: Date } {
   const from =
     flags.from === undefined ? startOfRange(range, to, timeZone) : requireTime(flags.from, '--from', timeZone);
   return { from, to };
-}
-
-function requireTime(text: string, flag: string, timeZone: string): Date {
-  const time = parseTime(text, timeZone);
-  if (time) return time;
-  throw new CommandError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
 }
 
 function toJson({ groups, others, all }: UsageSummary, groupBy: readonly string[]): object {
