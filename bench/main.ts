@@ -14,6 +14,7 @@ import { measureSmallSums } from './measures/small-sums.ts';
 import { measureLargeBuckets } from './measures/large-buckets.ts';
 import { measureLatency } from './measures/latency.ts';
 import { measureScheduler } from './measures/scheduler.ts';
+import { measureScopeReplace } from './measures/scope-replace.ts';
 import { measureSlots } from './measures/slots.ts';
 import { measureSubscribers } from './measures/subscribers.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
@@ -25,6 +26,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   exports: measureExports,
   history: measureHistory,
   'large-buckets': measureLargeBuckets,
+  'scope-replace': measureScopeReplace,
   latency: measureLatency,
   slots: measureSlots,
   'idle-streams': measureIdleStreams,

@@ -21,10 +21,11 @@ export async function fillStream(url: string, stream: string, shape: Shape, from
   }
 }
 
-const piecesOf = function* (shape: Shape, start: number, end: number): Generator<Buffer> {
+/** NDJSON of the records of the shape from `start` to before `end`. */
+export function* piecesOf(shape: Shape, start: number, end: number): Generator<Buffer> {
   for (let at = start; at < end; at += PIECE) {
     let text = '';
     for (let index = at; index < Math.min(end, at + PIECE); index += 1) text += ndjsonLine(recordAt(index, shape));
     yield Buffer.from(text);
   }
-};
+}
