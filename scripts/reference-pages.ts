@@ -19,6 +19,7 @@ import { jobRoutes } from '../src/rest/routes/job-routes.ts';
 import { runRoutes } from '../src/rest/routes/run-routes.ts';
 import { telemetryRoutes } from '../src/rest/routes/telemetry-routes.ts';
 import { MISSED, SUPERSEDED } from '../src/runs/due-slots.ts';
+import { JOB_CHANGED, UNCHANGED } from '../src/runs/lease.ts';
 import { WORKER_LOST } from '../src/runs/lost-runs.ts';
 import { formatTable } from './generated-parts.ts';
 import { commandsPage } from './reference/commands-page.ts';
@@ -59,6 +60,8 @@ const runErrors = [
   ...s3Explanations(DESTINATION, RESPONSE),
   MISSED,
   SUPERSEDED,
+  UNCHANGED,
+  JOB_CHANGED,
   WORKER_LOST,
   failure(Object.assign(new UnavailableError(''), { code: 'ECONNREFUSED' })),
   failure(new LimitExceededError('The export has more rows, or is larger, than a limit allows.', 0, 0)),

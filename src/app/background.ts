@@ -22,7 +22,13 @@ import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
 import type { AppResources } from './resources.ts';
 
-const ATTEMPT_OUTCOMES = { SUCCEED: 'succeeded', FAIL: 'failed', RETRY: 'retried', STOPPED: 'stopped' } as const;
+const ATTEMPT_OUTCOMES = {
+  SUCCEED: 'succeeded',
+  FAIL: 'failed',
+  SKIP: 'skipped',
+  RETRY: 'retried',
+  STOPPED: 'stopped',
+} as const;
 const RUN_STATUSES = { SUCCEED: 'SUCCEEDED', FAIL: 'FAILED' } as const;
 const SCHEDULE_MS = 1000;
 const REAP_MS = 2000;
@@ -142,7 +148,11 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
       replica,
       store: withMetrics(resources.store, metrics.objectPut),
       memory: createMemoryBudget(config.exportMemory),
-      limits: { partBytes: config.partBytes, maxFilledRows: config.maxFilledRows },
+      limits: {
+        partBytes: config.partBytes,
+        maxFilledRows: config.maxFilledRows,
+        correctionRetentionDays: config.correctionRetentionDays,
+      },
     },
     queue,
     log,
@@ -155,7 +165,7 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
     graceMs: config.graceSeconds * 1000,
     onEnded: (end, seconds, progress) => {
       metrics.attemptEnded(ATTEMPT_OUTCOMES[end?.event ?? 'STOPPED'], seconds, progress);
-      if (end && end.event !== 'RETRY') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
+      if (end?.event === 'SUCCEED' || end?.event === 'FAIL') metrics.runEnded(RUN_STATUSES[end.event], end.runSeconds);
     },
   });
   return [

@@ -22,7 +22,8 @@ import {
 } from '../runs/lease.ts';
 import { startHeartbeat } from '../runs/heartbeat.ts';
 import { statusAfter } from '../runs/run-status.ts';
-import { recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
+import { type EndedStatus, recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
+import type { RunTrigger } from '../runs/runs.ts';
 
 export interface RunWorkerOptions {
   readonly exports: ExportContext;
@@ -41,7 +42,12 @@ export interface RunWorkerOptions {
   /** How long active exports may continue after stop() before their runs are requeued. */
   readonly graceMs: number;
   /** @param end null if the attempt was stopped: the run was canceled, taken over or requeued */
-  readonly onEnded: (end: AttemptEnd | null, seconds: number, progress: Readonly<Progress>) => void;
+  readonly onEnded: (
+    end: AttemptEnd | null,
+    seconds: number,
+    progress: Readonly<Progress>,
+    trigger: RunTrigger,
+  ) => void;
 }
 
 /** Maximum delay of a retry. The first pause between attempts is about 1 s. */
@@ -155,7 +161,7 @@ async function executeAttempt(
   const signal = AbortSignal.any([heartbeat.lost, shutdown]);
   const attempt = async (): Promise<Outcome | null> => {
     try {
-      const totals = await withSpan(tracer, 'export', {}, context, (_span, traceContext) =>
+      return await withSpan(tracer, 'export', {}, context, (_span, traceContext) =>
         writeExport(options.exports, run, progress, {
           signal,
           assertLeaseCurrent: () => heartbeat.assertLeaseCurrent(),
@@ -163,7 +169,6 @@ async function executeAttempt(
           traceContext,
         }),
       );
-      return { event: 'SUCCEED', totals };
     } catch (error) {
       // If the signal was aborted, its reason decides, not the error that the abort caused.
       if (signal.aborted || error instanceof LeaseLostError) return null;
@@ -190,6 +195,7 @@ async function executeAttempt(
         rows: progress.rows,
         bytes: progress.bytes,
         ...(outcome.event === 'FAIL' && { failure: outcome.failure }),
+        ...(outcome.event === 'SKIP' && { reason: outcome.reason.code }),
       },
       'attempt ended',
     );
@@ -205,7 +211,6 @@ async function executeAttempt(
   }
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.setAttributes(written);
-  if (end && end.event !== 'RETRY')
-    recordRunEnd(tracer, run, statusAfter(end.event) as 'SUCCEEDED' | 'FAILED', written);
-  options.onEnded(end, seconds, progress);
+  if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, statusAfter(end.event) as EndedStatus, written);
+  options.onEnded(end, seconds, progress, run.trigger);
 }

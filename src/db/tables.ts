@@ -498,6 +498,9 @@ export const deliveries = pgTable(
     index('deliveries_by_job').on(table.jobId, table.windowEnd, table.windowStart),
     index('deliveries_by_account').on(table.accountId, table.windowEnd, table.id),
     index('deliveries_by_end').on(table.accountId, table.wholeUntil),
+    index('deliveries_failing')
+      .on(table.jobId)
+      .where(sql`failures > 0`),
     index('deliveries_to_check')
       .on(table.checkAt)
       .where(sql`check_at IS NOT NULL`),

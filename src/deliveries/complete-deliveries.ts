@@ -9,7 +9,7 @@ import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { readDeclarations } from '../streams/declarations.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
 import { computeCompleteness } from './completeness.ts';
-import type { DeliveredRun } from './write-deliveries.ts';
+import type { DeliveredRun } from './end-deliveries.ts';
 
 // Windows that were delivered before their streams were complete, and their streams are complete now: the job delivers them again.
 

@@ -34,6 +34,14 @@ export function computeBounds(
   return { wholeUntil, dateStart, dateWholeUntil };
 }
 
+/** Whether each bucket of a window with this end is whole. */
+export function endsWithBucket(
+  { aggregationBucket, timeZone }: Pick<JobSettings, 'aggregationBucket' | 'timeZone'>,
+  end: Date,
+): boolean {
+  return floorToBucket(end, aggregationBucket, timeZone).getTime() === end.getTime();
+}
+
 /** @param output hash of the current output of the job; null if the job is deleted */
 export function findState(
   delivery: Pick<DeliveryRow, 'revision' | 'outputSha256' | 'owedUntil' | 'windowStart' | 'staleSince' | 'touchedAt'>,

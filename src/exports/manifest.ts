@@ -1,9 +1,13 @@
 // Pure: the manifest of a window, the commit point of a run: readers trust the objects that a "complete" manifest lists, and nothing else.
-import type { JobSettings } from '../jobs/settings.ts';
 import type { Completeness } from '../deliveries/completeness.ts';
-import type { Superseded } from '../deliveries/write-deliveries.ts';
+import { type JobSettings, pickSettings } from '../jobs/settings.ts';
+import type { StoredChanges } from '../db/json-columns.ts';
+import type { Superseded } from '../deliveries/superseded.ts';
+import type { Revision, TouchingOperation } from '../deliveries/read-revision.ts';
 import { DECIMAL_SCALE } from './parquet-values.ts';
+import { exactNumber } from '../lib/exact-number.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
+import type { RunTrigger } from '../runs/runs.ts';
 
 /** Maximum number of meters whose completeness is listed. */
 const MAX_METERS = 1000;
@@ -14,6 +18,7 @@ const MANIFEST_VERSION = 1;
 export interface ManifestRun {
   readonly id: string;
   readonly jobId: string;
+  readonly trigger: RunTrigger;
   readonly settings: JobSettings;
   readonly windowStart: Date;
   readonly windowEnd: Date;
@@ -47,12 +52,19 @@ export function movedManifest(run: ManifestRun & { readonly manifestKey: string 
 /** Returns the manifest that is written after the last object. */
 export function completeManifest(
   run: ManifestRun,
+  { operations, changes }: Revision,
   { complete, meters }: Completeness,
   objects: readonly ManifestObject[],
   warnings: readonly string[],
 ): Buffer {
   return toBytes({
     ...head(run, 'complete'),
+    reason: {
+      trigger: run.trigger,
+      operationCount: operations?.count ?? null,
+      operations: operations?.first.map(formatOperation) ?? [],
+    },
+    changes: changes && formatChanges(changes),
     completeness: {
       complete,
       meters: meters.slice(0, MAX_METERS).map((meter) => ({
@@ -71,6 +83,29 @@ export function completeManifest(
   });
 }
 
+function formatOperation({ id, kind, meterApiName, receivedAt }: TouchingOperation) {
+  return { id: encodeGlobalId('AllocationOperation', id), kind, meterApiName, receivedAt: receivedAt.toISOString() };
+}
+
+function formatChanges({ rowsAdded, rowsRemoved, rowsChanged, meterCount, meters }: StoredChanges) {
+  return {
+    rowsAdded,
+    rowsRemoved,
+    rowsChanged,
+    meterCount,
+    // Member by member, because jsonb does not keep their order.
+    meters: meters.map((meter) => ({
+      meterApiName: meter.meterApiName,
+      rowsAdded: meter.rowsAdded,
+      rowsRemoved: meter.rowsRemoved,
+      rowsChanged: meter.rowsChanged,
+      valueBefore: exactNumber(meter.valueBefore),
+      valueAfter: exactNumber(meter.valueAfter),
+      difference: exactNumber(meter.difference),
+    })),
+  };
+}
+
 function countRoundedRows(objects: readonly ManifestObject[]): number {
   return objects.reduce((sum, { roundedRows = 0 }) => sum + roundedRows, 0);
 }
@@ -85,7 +120,7 @@ export function findRoundingWarning(objects: readonly ManifestObject[]): string 
 
 function head(run: ManifestRun, state: 'rewriting' | 'moved' | 'complete') {
   // Readers of the S3 bucket do not need the email address.
-  const { email: _, jobName, timeZone, ...settings } = run.settings;
+  const { email: _, jobName, timeZone, ...settings } = pickSettings(run.settings);
   return {
     version: MANIFEST_VERSION,
     state,

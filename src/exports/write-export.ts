@@ -6,14 +6,15 @@ import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
 import { computeCompleteness } from '../deliveries/completeness.ts';
-import { findSuperseded } from '../deliveries/write-deliveries.ts';
+import { FIRST_REVISION, isUnchanged, readRevision, type Revision } from '../deliveries/read-revision.ts';
+import { findSuperseded, isOutdated } from '../deliveries/superseded.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';
 import { findRunWarnings } from '../jobs/warnings.ts';
 import { withSpan } from '../lib/spans.ts';
 import { yieldToEventLoop } from '../lib/event-loop.ts';
 import { readDeclarations } from '../streams/declarations.ts';
-import type { LeasedRun, RunTotals } from '../runs/lease.ts';
+import { JOB_CHANGED, type LeasedRun, type Outcome, UNCHANGED } from '../runs/lease.ts';
 import { assertOwnsLease, closeObjects, markObjectWritten, planObject, renameManifests } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
 import { emptyFileOf, memoryOf, openFile } from './export-files.ts';
@@ -47,6 +48,7 @@ export interface ExportLimits {
   /** Bytes of a part before compression. */
   readonly partBytes: number;
   readonly maxFilledRows: number;
+  readonly correctionRetentionDays: number;
 }
 
 /** Updated while the run writes; the heartbeat stores it. */
@@ -71,11 +73,6 @@ export interface ExportAttempt {
   assertLeaseCurrent(): void;
 }
 
-export interface Exported extends RunTotals {
-  /** Whether the streams were complete for the window as of the watermark; null if no stream counts. */
-  readonly complete: boolean | null;
-}
-
 /** A run with the revision that it replaces, for its manifests. */
 type DeliveringRun = LeasedRun & Pick<ManifestRun, 'supersedes'>;
 
@@ -93,7 +90,8 @@ async function computeSha256(body: Buffer): Promise<string> {
 
 /**
  * Writes the export of a run: reads rows from PostgreSQL as of the run's watermark, writes each part with one PutObject, and the
- * manifest last. Every attempt writes the same bytes to the same keys. Throws ObjectStoreError, LimitExceededError, MovedError,
+ * manifest last. Every attempt writes the same bytes to the same keys. A restatement that has not written anything is skipped if the rows of its
+ * window have not changed, or if its job has another output now. Throws ObjectStoreError, LimitExceededError, MovedError,
  * ConflictError (the S3 bucket belongs to another account), LeaseLostError, and errors of the database.
  */
 export async function writeExport(
@@ -101,7 +99,7 @@ export async function writeExport(
   claimed: LeasedRun,
   progress: Progress,
   attempt: ExportAttempt,
-): Promise<Exported> {
+): Promise<Outcome> {
   const { signal, tracer, traceContext } = attempt;
   const { database, limits } = context;
   const run: DeliveringRun = {
@@ -109,6 +107,8 @@ export async function writeExport(
     manifestKey: manifestNames(claimed.manifestKey).current,
     supersedes: claimed.rewrites ? await findSuperseded(database.runs, claimed) : null,
   };
+  const maySkip = run.trigger === 'RESTATEMENT' && !run.isResumed;
+  if (maySkip && (await isOutdated(database.runs, run))) return { event: 'SKIP', reason: JOB_CHANGED };
   const window = { start: run.windowStart, end: run.windowEnd };
   const [spec, declared] = await withSpan(tracer, 'plan', {}, traceContext, () =>
     // Pipelined.
@@ -137,7 +137,20 @@ export async function writeExport(
       traceContext,
       async () => (await context.replica?.open(run, signal)) ?? context.readers.open(run.accountId, signal),
     );
+    let revision: Revision = FIRST_REVISION;
     try {
+      const { supersedes } = run;
+      if (supersedes) {
+        const sources = { local: database.runs, ledger: reader.db, ...limits };
+        revision = await withSpan(tracer, 'compare', {}, traceContext, () =>
+          readRevision(sources, run, supersedes, spec),
+        );
+      }
+      const { changes } = revision;
+      if (maySkip && run.reason !== 'COMPLETE' && changes && isUnchanged(changes)) {
+        await assertSameEpoch(database, run);
+        return { event: 'SKIP', reason: UNCHANGED, changes };
+      }
       await withSpan(tracer, 'count', {}, traceContext, () =>
         assertFilledRowsWithinLimit(reader.db, spec, limits.maxFilledRows),
       );
@@ -163,21 +176,30 @@ export async function writeExport(
     } finally {
       reader.close();
     }
-    if ((await readEpoch(database.forRunOf(run.accountId), run.accountId)) !== run.watermarkEpoch)
-      throw new MovedError();
+    await assertSameEpoch(database, run);
     const { keys, owner } = await writer.closeObjects();
     const overwritten = await overwriteStaleKeys(writer, keys, (key) => emptyFileOf(key, run, format, spec.groupBy));
     const rounded = findRoundingWarning(writer.objects);
     if (rounded !== null) progress.warnings.push(rounded);
     // The owner is read again if objects were written in between.
     await writer.putManifest(
-      completeManifest(run, completeness, writer.objects, progress.warnings),
+      completeManifest(run, revision, completeness, writer.objects, progress.warnings),
       overwritten > 0 ? {} : { known: owner },
     );
-    return { ...writer.totals, complete: completeness.complete };
+    return {
+      event: 'SUCCEED',
+      totals: { ...writer.totals, complete: completeness.complete },
+      changes: revision.changes,
+    };
   } finally {
     release();
   }
+}
+
+/** Throws MovedError if what was read is inconsistent, because the account moved or was repaired meanwhile. */
+async function assertSameEpoch(database: Database, { accountId, watermarkEpoch }: LeasedRun): Promise<void> {
+  const epoch = await readEpoch(database.forRunOf(accountId), accountId);
+  if (epoch !== watermarkEpoch) throw new MovedError();
 }
 
 /** Returns where and how the objects of a job are written. */

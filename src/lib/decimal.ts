@@ -76,6 +76,12 @@ export function sumDecimals(texts: readonly string[]): string {
   return formatDecimal(sum, scale);
 }
 
+/** The exact difference of two decimals in plain notation. */
+export function subtractDecimals(minuend: string, subtrahend: string): string {
+  const scale = largestScale([minuend, subtrahend]);
+  return formatDecimal(parseUnits(minuend, scale) - parseUnits(subtrahend, scale), scale);
+}
+
 /** Returns a plain decimal as an integer in units of 10^-scale. The decimal has at most `scale` digits after the point. */
 export function parseUnits(text: string, scale: number): bigint {
   return BigInt(text.replace('.', '') + '0'.repeat(scale - countDecimals(text)));

@@ -157,7 +157,7 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
           lowerCursor(tx, first.accountId, { snapshot: begun.watermark, epoch: own.epoch }, isInserted),
       ]);
       results.catch(() => undefined);
-      return { now, run: { ...first, ...begun }, results };
+      return { now, run: { ...first, ...begun, isResumed: first.startedAt !== null }, results };
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {

@@ -1,11 +1,11 @@
 import { and, asc, eq, inArray, notInArray, sql } from 'drizzle-orm';
 import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
-import type { RunFailure } from '../db/json-columns.ts';
+import type { RunFailure, StoredChanges } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { isRepeatedWhenComplete, markIncomplete } from '../deliveries/complete-deliveries.ts';
-import { recordDelivery } from '../deliveries/write-deliveries.ts';
+import { recordDelivery, recordFailedRestatement, recordUnchanged } from '../deliveries/end-deliveries.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
@@ -21,6 +21,8 @@ export interface LeasedRun extends Omit<RunRow, 'status' | 'leaseUntil' | 'chang
   readonly leaseToken: string;
   /** Whether an earlier run or attempt may have written objects of the same window. */
   readonly rewrites: boolean;
+  /** Whether the run has had an earlier attempt, which may have written its manifest or objects. */
+  readonly isResumed: boolean;
 }
 
 /** The lease was lost or the run was canceled. The worker stops and writes nothing more. */
@@ -83,18 +85,35 @@ export async function renewLease(db: Db, run: LeasedRun, leaseMs: number, progre
 
 /** Result of an attempt, as the worker reports it. */
 export type Outcome =
-  | { readonly event: 'SUCCEED'; readonly totals: RunTotals & Partial<Pick<RunRow, 'complete'>> }
+  | {
+      readonly event: 'SUCCEED';
+      readonly totals: RunTotals & Partial<Pick<RunRow, 'complete'>>;
+      readonly changes?: StoredChanges | null;
+    }
+  | { readonly event: 'SKIP'; readonly reason: RunFailure; readonly changes?: StoredChanges | null }
   | { readonly event: 'FAIL'; readonly failure: RunFailure };
 
 /** Effect of an attempt on its run. */
 export type AttemptEnd =
   | { readonly event: 'RETRY' }
   /** `runSeconds`: time from the creation of the run to its end. */
-  | { readonly event: 'SUCCEED' | 'FAIL'; readonly runSeconds: number };
+  | { readonly event: 'SUCCEED' | 'FAIL' | 'SKIP'; readonly runSeconds: number };
+
+/** Why a restatement was CANCELED without writing anything. */
+export const UNCHANGED = {
+  code: 'UNCHANGED',
+  message: 'The rows of the window have not changed since they were delivered. Nothing was written.',
+  retryable: false,
+} as const satisfies RunFailure;
+export const JOB_CHANGED = {
+  code: 'JOB_CHANGED',
+  message: 'The output of the job was changed before the run started. Nothing was written.',
+  retryable: false,
+} as const satisfies RunFailure;
 
 /**
- * Ends the attempt and releases the lease. The run becomes SUCCEEDED or FAILED, or QUEUED if the failure is retryable and attempts
- * are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the lease if this
+ * Ends the attempt and releases the lease. The run becomes SUCCEEDED or FAILED, or CANCELED if there was nothing to write, or QUEUED if
+ * the failure is retryable and attempts are left. Wakes the next waiting run of the job. If the lease was lost or the run canceled meanwhile, only clears the lease if this
  * worker still has it, and returns null.
  *
  * @param random from 0 to 1, the jitter of the pause before a retry
@@ -117,34 +136,43 @@ export function endAttempt(
         status: statusAfter(event),
         finishedAt: event === 'RETRY' ? null : sql`clock_timestamp()`,
         notBefore,
-        error: outcome.event === 'FAIL' ? outcome.failure : null,
+        error: outcome.event === 'FAIL' ? outcome.failure : outcome.event === 'SKIP' ? outcome.reason : null,
         warnings: [...warnings],
         ...(outcome.event === 'SUCCEED' && {
           rowsWritten: outcome.totals.rows,
           bytesWritten: outcome.totals.bytes,
           complete: outcome.totals.complete ?? null,
         }),
+        ...(outcome.event !== 'FAIL' && { changes: outcome.changes ?? null }),
         leaseToken: null,
         leaseUntil: null,
         change: nextChange,
       })
       .where(and(ownsLease(run), inArray(runs.status, statusesBefore(event))))
       .returning({ createdAt: runs.createdAt, finishedAt: runs.finishedAt });
-    const isRepeated =
-      outcome.event === 'SUCCEED' && outcome.totals.complete === false && isRepeatedWhenComplete(run.settings);
     // Pipelined. A NOTIFY without a change is harmless: subscribers read the same row again.
     const [[changed], next] = await Promise.all([
       send(ending),
       nextWakeUps(tx, [run.jobId]),
       notifyRuns(tx, [run]),
-      event === 'SUCCEED' && recordDelivery(tx, run).then(() => (isRepeated ? markIncomplete(tx, run) : undefined)),
+      recordEnd(tx, run, event, outcome),
     ]);
     if (!changed) await clearLease(tx, run);
-    else if (event !== 'RETRY') await queueMail(tx, queue, run);
+    else if (event !== 'RETRY' && event !== 'SKIP') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);
     if (!changed) return null;
     return event === 'RETRY' ? { event } : { event, runSeconds: secondsUntilEnd(changed) };
   });
+}
+
+/** Records in the delivery how its run ended. */
+async function recordEnd(tx: Transaction, run: LeasedRun, event: AttemptEnd['event'], outcome: Outcome): Promise<void> {
+  if (outcome.event === 'SUCCEED') {
+    await recordDelivery(tx, run);
+    if (outcome.totals.complete === false && isRepeatedWhenComplete(run.settings)) await markIncomplete(tx, run);
+  }
+  if (event === 'FAIL' && run.trigger === 'RESTATEMENT') return recordFailedRestatement(tx, run);
+  if (outcome.event === 'SKIP' && outcome.reason.code === UNCHANGED.code) return recordUnchanged(tx, run);
 }
 
 /** Returns the seconds from the creation of a run to its end, including waiting and the pauses between attempts. */

@@ -6,10 +6,11 @@ export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /**
  * START: a worker claimed the run. RETRY: the attempt failed with a retryable error, its lease expired, or its worker shut down.
- * SUCCEED, FAIL: the run ended. CANCEL: cancelRun, or the job was deleted. SUPERSEDE: the run waited, and the window of a later
+ * SUCCEED, FAIL: the run ended. SKIP: the run found nothing to write, and has
+ * written nothing. CANCEL: cancelRun, or the job was deleted. SUPERSEDE: the run waited, and the window of a later
  * slot contains its own. MISS: the run waited, and more than MAX_CATCH_UP later slots remain.
  */
-export type RunEvent = 'START' | 'RETRY' | 'SUCCEED' | 'FAIL' | 'CANCEL' | 'SUPERSEDE' | 'MISS';
+export type RunEvent = 'START' | 'RETRY' | 'SUCCEED' | 'FAIL' | 'SKIP' | 'CANCEL' | 'SUPERSEDE' | 'MISS';
 
 export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> = {
   QUEUED: {
@@ -17,6 +18,7 @@ export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> 
     RETRY: null,
     SUCCEED: null,
     FAIL: null,
+    SKIP: null,
     CANCEL: 'CANCELED',
     SUPERSEDE: 'CANCELED',
     MISS: 'CANCELED',
@@ -26,13 +28,41 @@ export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> 
     RETRY: 'QUEUED',
     SUCCEED: 'SUCCEEDED',
     FAIL: 'FAILED',
+    SKIP: 'CANCELED',
     CANCEL: 'CANCELED',
     SUPERSEDE: null,
     MISS: null,
   },
-  SUCCEEDED: { START: null, RETRY: null, SUCCEED: null, FAIL: null, CANCEL: null, SUPERSEDE: null, MISS: null },
-  FAILED: { START: null, RETRY: null, SUCCEED: null, FAIL: null, CANCEL: null, SUPERSEDE: null, MISS: null },
-  CANCELED: { START: null, RETRY: null, SUCCEED: null, FAIL: null, CANCEL: null, SUPERSEDE: null, MISS: null },
+  SUCCEEDED: {
+    START: null,
+    RETRY: null,
+    SUCCEED: null,
+    FAIL: null,
+    SKIP: null,
+    CANCEL: null,
+    SUPERSEDE: null,
+    MISS: null,
+  },
+  FAILED: {
+    START: null,
+    RETRY: null,
+    SUCCEED: null,
+    FAIL: null,
+    SKIP: null,
+    CANCEL: null,
+    SUPERSEDE: null,
+    MISS: null,
+  },
+  CANCELED: {
+    START: null,
+    RETRY: null,
+    SUCCEED: null,
+    FAIL: null,
+    SKIP: null,
+    CANCEL: null,
+    SUPERSEDE: null,
+    MISS: null,
+  },
 };
 
 /** Returns the statuses in which an event is possible: the condition of the UPDATE that makes the change. */

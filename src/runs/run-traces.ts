@@ -47,15 +47,15 @@ export function traceAttempt<Value>(
   return withSpan(tracer, 'attempt', options, rootContext(run), work);
 }
 
+export type EndedStatus = 'SUCCEEDED' | 'FAILED' | 'CANCELED';
+
+/** The slots of these may be years ago. */
+const LATE_TRIGGERS: readonly RunRow['trigger'][] = ['MANUAL', 'RESTATEMENT', 'BACKFILL'];
+
 /** Records that the run has ended, in the root span of its trace. */
-export function recordRunEnd(
-  tracer: Tracer,
-  run: TracedRun,
-  status: 'SUCCEEDED' | 'FAILED',
-  attributes: Attributes,
-): void {
-  // The slot of a run that runJob made may be years ago.
-  const startTime = run.trigger === 'MANUAL' || run.scheduledFor > run.createdAt ? run.createdAt : run.scheduledFor;
+export function recordRunEnd(tracer: Tracer, run: TracedRun, status: EndedStatus, attributes: Attributes): void {
+  const startTime =
+    LATE_TRIGGERS.includes(run.trigger) || run.scheduledFor > run.createdAt ? run.createdAt : run.scheduledFor;
   const all = { ...runAttributes(run), 'sluice.run.status': status, ...attributes };
   const root = rootSpanIds.run(spanIds(run), () => tracer.startSpan('run', { root: true, startTime, attributes: all }));
   root.setStatus({ code: status === 'FAILED' ? SpanStatusCode.ERROR : SpanStatusCode.OK });

@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 
 /** How the attempt of a run ended for its worker: retried is a failure after which it is tried again. */
-export type AttemptOutcome = 'succeeded' | 'failed' | 'retried' | 'stopped';
+export type AttemptOutcome = 'succeeded' | 'failed' | 'skipped' | 'retried' | 'stopped';
 
 export interface RunMetrics {
   readonly attemptEnded: (outcome: AttemptOutcome, seconds: number, progress: { rows: number; bytes: number }) => void;
@@ -13,11 +13,11 @@ export interface RunMetrics {
 export function addRuns(registers: Registry[]): RunMetrics {
   const attempts = new Counter({
     name: 'sluice_run_attempts_total',
-    help: 'Attempts of runs that ended on this server: succeeded; failed, and with it the run; retried, failed and to be tried again; stopped, canceled or handed over.',
+    help: 'Attempts of runs that ended on this server: succeeded; failed, and with it the run; retried, failed and to be tried again; skipped, without anything to write; stopped, canceled or handed over.',
     labelNames: ['outcome'],
     registers,
   });
-  for (const outcome of ['succeeded', 'failed', 'retried', 'stopped']) attempts.inc({ outcome }, 0);
+  for (const outcome of ['succeeded', 'failed', 'skipped', 'retried', 'stopped']) attempts.inc({ outcome }, 0);
   const seconds = new Histogram({
     name: 'sluice_run_attempt_duration_seconds',
     help: 'How long attempts of runs took.',
@@ -25,7 +25,7 @@ export function addRuns(registers: Registry[]): RunMetrics {
     buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
     registers,
   });
-  for (const outcome of ['succeeded', 'failed', 'retried', 'stopped']) seconds.zero({ outcome });
+  for (const outcome of ['succeeded', 'failed', 'skipped', 'retried', 'stopped']) seconds.zero({ outcome });
   const runs = new Histogram({
     name: 'sluice_run_duration_seconds',
     help: 'How long runs took that this server ended, SUCCEEDED or FAILED: from when the run was queued, so its waiting, all its attempts and the pauses between them. Those CANCELED are in sluice_runs_ended_total alone.',

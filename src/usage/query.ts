@@ -43,12 +43,12 @@ export interface UsageSql {
 }
 
 /** Writes values into the SQL: as writeParameters parameters, or as literals for COPY, which takes no parameters. */
-interface ValueWriter {
+export interface ValueWriter {
   readonly parameters: string[];
   write(value: string, type: string): string;
 }
 
-function writeParameters(): ValueWriter {
+export function writeParameters(): ValueWriter {
   const parameters: string[] = [];
   return { parameters, write: (value, type) => `$${parameters.push(value)}::${type}` };
 }
@@ -142,7 +142,7 @@ function lookup(texts: readonly string[], writer: ValueWriter): (index: string) 
  * its records.
  */
 function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; groups: readonly Group[] } {
-  const groups = spec.groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
+  const groups = listGroups(spec);
   const byElement = groups.some((group) => group.isElement);
   const account = writer.write(String(spec.accountId), 'bigint');
   const watermark = writer.write(spec.watermark, 'pg_snapshot');
@@ -205,15 +205,7 @@ function buildTotals(spec: UsageSpec, writer: ValueWriter): { totals: string; gr
         ]
       : []),
   ];
-  const columns = groups.map((group) => {
-    if (group.isElement) return `a.element AS ${group.alias}`;
-    const name = writer.write(group.name, 'text');
-    return `(CASE WHEN f.dimensions ? ${name} THEN ARRAY(SELECT jsonb_array_elements_text(f.dimensions -> ${name})) END) COLLATE "C" AS ${group.alias}`;
-  });
-  const conditions = passes.map(
-    (entry) =>
-      ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(formatArray(entry.values), 'text[]')}`,
-  );
+  const { columns, conditions } = buildGroups(spec, writer);
   const filters = usesFilters
     ? `\nJOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${conditions.join('')}`
     : '';
@@ -223,6 +215,29 @@ ${parts.join('\n  UNION ALL\n')}
 ) a${filters}
 GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(', ')}`;
   return { totals, groups };
+}
+
+function listGroups({ groupBy }: UsageSpec): Group[] {
+  return groupBy.map((name, index) => ({ alias: `g${index + 1}`, name, isElement: isElement(name) }));
+}
+
+/** Builds the columns g1, g2 and so on from the element of `a` and the filter `f`, and the conditions that `f` has to meet. */
+export function buildGroups(
+  spec: UsageSpec,
+  writer: ValueWriter,
+): { readonly columns: readonly string[]; readonly conditions: readonly string[] } {
+  const columns = listGroups(spec).map((group) => {
+    if (group.isElement) return `a.element AS ${group.alias}`;
+    const name = writer.write(group.name, 'text');
+    return `(CASE WHEN f.dimensions ? ${name} THEN ARRAY(SELECT jsonb_array_elements_text(f.dimensions -> ${name})) END) COLLATE "C" AS ${group.alias}`;
+  });
+  const conditions = spec.filter
+    .filter((entry) => !isElement(entry.dimension))
+    .map(
+      (entry) =>
+        ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(formatArray(entry.values), 'text[]')}`,
+    );
+  return { columns, conditions };
 }
 
 /** Returns the SQL of a stream's index in the list, from 1, by its id: a binary search over any number of streams. */

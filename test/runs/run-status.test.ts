@@ -17,13 +17,14 @@ const ARROWS: readonly (readonly [from: string, event: RunEvent, to: string])[] 
   ['QUEUED', 'START', 'RUNNING'],
   ['RUNNING', 'SUCCEED', 'SUCCEEDED'],
   ['RUNNING', 'FAIL', 'FAILED'],
+  ['RUNNING', 'SKIP', 'CANCELED'],
   ['RUNNING', 'RETRY', 'QUEUED'],
   ['RUNNING', 'CANCEL', 'CANCELED'],
   ['QUEUED', 'CANCEL', 'CANCELED'],
   ['QUEUED', 'SUPERSEDE', 'CANCELED'],
   ['QUEUED', 'MISS', 'CANCELED'],
 ];
-const EVENTS: readonly RunEvent[] = ['START', 'RETRY', 'SUCCEED', 'FAIL', 'CANCEL', 'SUPERSEDE', 'MISS'];
+const EVENTS: readonly RunEvent[] = ['START', 'RETRY', 'SUCCEED', 'FAIL', 'SKIP', 'CANCEL', 'SUPERSEDE', 'MISS'];
 
 test('TRANSITIONS > has every status and event, and only these transitions', () => {
   expect(RUN_STATUSES).toEqual(['QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELED']);

@@ -93,6 +93,7 @@ CREATE INDEX "corrections_by_stream" ON "corrections" USING btree ("account_id",
 CREATE INDEX "ledger_cursors_due" ON "ledger_cursors" USING btree ("scan_at");--> statement-breakpoint
 CREATE INDEX "operations_complete" ON "operations" USING btree ("account_id","stream_id","complete_through") WHERE complete_through IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "deliveries_by_end" ON "deliveries" USING btree ("account_id","whole_until");--> statement-breakpoint
+CREATE INDEX "deliveries_failing" ON "deliveries" USING btree ("job_id") WHERE failures > 0;--> statement-breakpoint
 CREATE INDEX "deliveries_to_check" ON "deliveries" USING btree ("check_at") WHERE check_at IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "deliveries_unchecked" ON "deliveries" USING btree ("job_id") WHERE touched_at IS NOT NULL AND check_at IS NULL;--> statement-breakpoint
 CREATE INDEX "deliveries_stale" ON "deliveries" USING btree ("job_id") WHERE stale_since IS NOT NULL;--> statement-breakpoint

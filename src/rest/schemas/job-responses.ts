@@ -1,6 +1,7 @@
 // Pure: the responses with jobs, checks of jobs and runs.
 import { z } from 'zod';
 import type { DimensionValues } from '../../db/json-columns.ts';
+import { exactNumber } from '../../lib/exact-number.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
@@ -129,9 +130,6 @@ const lower = <Word extends string>(text: Word): Lowercase<Word> => text.toLower
 function asObject(filter: readonly DimensionValues[]): Record<string, string[]> {
   return Object.fromEntries(filter.map(({ dimension, values }) => [dimension, [...values]]));
 }
-
-/** Returns a number with the digits of the text, by JSON.rawJSON (ES2026), which TypeScript's library does not declare yet. */
-const exactNumber = (text: string): number => (JSON as unknown as { rawJSON(source: string): number }).rawJSON(text);
 
 function formatSettings(stored: JobSettings) {
   const job = pickSettings(stored);

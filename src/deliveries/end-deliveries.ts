@@ -1,0 +1,105 @@
+import { type SQL, sql } from 'drizzle-orm';
+import type { Transaction } from '../db/client.ts';
+import type { runs } from '../db/tables.ts';
+import { manifestNames } from '../jobs/destination.ts';
+import { hashOutput } from '../jobs/export-fingerprint.ts';
+import { computeBounds } from './delivery.ts';
+
+// The statements with which a run ends on the delivery of its window. They are pipelined with the statement that ends the run, and
+// change nothing if that one did not set the status. None of them clears a mark: the watermark of the run may not see the correction
+// that was found. Only the check of a delivery clears it.
+
+/** The window of a run and what its delivery is found by. */
+export type DeliveredRun = Pick<
+  typeof runs.$inferSelect,
+  | 'id'
+  | 'accountId'
+  | 'jobId'
+  | 'bucket'
+  | 'manifestKey'
+  | 'trigger'
+  | 'settings'
+  | 'scheduledFor'
+  | 'windowStart'
+  | 'windowEnd'
+  | 'revision'
+  | 'watermark'
+  | 'watermarkEpoch'
+  | 'watermarkAt'
+>;
+
+/** SQL: the delivery `d` is that of the run. */
+function isOf(run: Pick<DeliveredRun, 'jobId' | 'bucket' | 'manifestKey'>): SQL {
+  return sql`d.job_id = ${run.jobId} AND d.bucket = ${run.bucket} AND d.manifest_key = ${manifestNames(run.manifestKey).current}`;
+}
+
+/** SQL: the run has this status. */
+function hasEnded({ id }: Pick<DeliveredRun, 'id'>, status: 'SUCCEEDED' | 'FAILED' | 'CANCELED'): SQL {
+  return sql`EXISTS (SELECT 1 FROM runs r WHERE r.id = ${id} AND r.status = ${sql.raw(`'${status}'`)})`;
+}
+
+/** SQL: assignments of the state of the ledger that the delivery shows now. */
+function setWatermark({ watermark, watermarkEpoch, watermarkAt }: DeliveredRun): SQL {
+  return sql`watermark = ${watermark}, watermark_epoch = ${watermarkEpoch},
+    watermark_at = ${watermarkAt?.toISOString() ?? null}::timestamptz, stale_since = NULL, failures = 0, checking = NULL`;
+}
+
+/**
+ * Records that the run has SUCCEEDED: its window takes over the buckets of earlier ones, and restatements of the job that failed are
+ * tried again, because the cause may have gone. A mark is checked now. If the output of the run differs from the one before, or from
+ * that of the job, the scan may have looked for other streams meanwhile, so the delivery is marked.
+ */
+export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promise<void> {
+  const window = { start: run.windowStart, end: run.windowEnd };
+  const { wholeUntil, dateStart, dateWholeUntil } = computeBounds(run.settings, window);
+  const output = sql`${hashOutput(run.settings)}::bytea`;
+  const start = sql`${run.windowStart.toISOString()}::timestamptz`;
+  const end = sql`${run.windowEnd.toISOString()}::timestamptz`;
+  // A check that cleared the mark after the watermark was taken has judged operations that the watermark does not see.
+  const isMarked = sql`(d.output_sha256 <> ${output} OR j.output_sha256 IS DISTINCT FROM ${output}
+    OR coalesce(d.checked_at >= ${run.watermarkAt?.toISOString() ?? null}::timestamptz, false))`;
+  // The owed span ends at the start of the first delivered window of the same job and output that ends later.
+  const later = (column: SQL, least: SQL): SQL => sql`least(${least}, (
+    SELECT min(${column}) FROM deliveries o
+    WHERE d.by_slot AND o.by_slot AND o.job_id = d.job_id AND o.revision > 0 AND o.output_sha256 = ${output} AND o.id <> d.id
+      AND (o.window_end > d.window_end OR o.window_end = d.window_end AND o.window_start < d.window_start)))`;
+  await Promise.all([
+    tx.execute(sql`
+      UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
+        slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(),
+        complete = (SELECT r.complete FROM runs r WHERE r.id = ${run.id}),
+        owed_until = ${later(sql`o.window_start`, sql`${wholeUntil.toISOString()}::timestamptz`)},
+        date_owed_until = ${later(sql`o.date_start`, sql`${dateWholeUntil}::date`)},
+        touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
+        check_at = CASE WHEN d.touched_at IS NOT NULL OR ${isMarked} THEN clock_timestamp() END
+      FROM jobs j WHERE j.id = d.job_id AND ${isOf(run)} AND ${hasEnded(run, 'SUCCEEDED')}`),
+    // An owed span ends at most at the end of its window, so windows that end by `start` need not be read.
+    tx.execute(sql`
+      UPDATE deliveries d SET owed_until = least(d.owed_until, ${start}), date_owed_until = least(d.date_owed_until, ${dateStart}::date)
+      FROM deliveries own
+      WHERE own.job_id = ${run.jobId} AND own.bucket = ${run.bucket} AND own.manifest_key = ${manifestNames(run.manifestKey).current}
+        AND own.run_id = ${run.id} AND own.by_slot AND d.by_slot
+        AND d.job_id = ${run.jobId} AND d.output_sha256 = ${output} AND d.revision > 0 AND d.id <> own.id
+        AND (d.window_end < ${end} OR d.window_end = ${end} AND d.window_start > ${start})
+        AND d.window_end > ${start} AND d.owed_until > ${start}`),
+    tx.execute(sql`
+      UPDATE deliveries d SET check_at = clock_timestamp()
+      WHERE d.job_id = ${run.jobId} AND d.failures > 0 AND d.stale_since IS NOT NULL AND d.check_at > clock_timestamp()
+        AND ${hasEnded(run, 'SUCCEEDED')}`),
+  ]);
+}
+
+/** Records that the rows are those of the delivered revision: the run was CANCELED and the revision in the S3 bucket stays. */
+export async function recordUnchanged(tx: Transaction, run: DeliveredRun): Promise<void> {
+  await tx.execute(sql`
+    UPDATE deliveries d SET ${setWatermark(run)}, check_at = CASE WHEN d.touched_at IS NOT NULL THEN clock_timestamp() END
+    WHERE ${isOf(run)} AND ${hasEnded(run, 'CANCELED')}`);
+}
+
+/** Records that a restatement FAILED: its delivery stays STALE, and is checked again after 1, 2, 4 and more hours, at most 24. */
+export async function recordFailedRestatement(tx: Transaction, run: DeliveredRun): Promise<void> {
+  await tx.execute(sql`
+    UPDATE deliveries d SET failures = d.failures + 1, touched_at = coalesce(d.touched_at, clock_timestamp()), checking = NULL,
+      check_at = clock_timestamp() + least(24, 2 ^ least(d.failures, 5)) * interval '1 hour'
+    WHERE ${isOf(run)} AND ${hasEnded(run, 'FAILED')}`);
+}
