@@ -13,6 +13,8 @@ const VALUES = [
   'AllocationRecord',
   'DeletedJob',
   'DeletedStream',
+  'BackfillPreview',
+  'BackfillWindow',
   'DeliveryCoverage',
   'DestinationTest',
   'DimensionFilter',

@@ -83,6 +83,7 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       maxFilledRows: config.maxFilledRows,
       maxSubscriptions: config.maxSubscriptions,
       maxPage: config.maxPageSize,
+      maxBackfillWindows: config.maxBackfillWindows,
     },
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),

@@ -17,6 +17,7 @@ import { createMemoryBudget } from '../exports/memory-budget.ts';
 import { createReadReplica } from '../exports/read-replica.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 import { throttle } from '../lib/throttle.ts';
+import { sweepBackfills } from '../runs/backfills/advance.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
 import type { MergeCandidates } from '../streams/totals/merge-candidates.ts';
@@ -121,6 +122,10 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
       retentionDays: config.correctionRetentionDays,
       limits: { deployment: config.restatementConcurrency, account: config.restatementsPerAccount },
       onError: onError('check of deliveries'),
+    }),
+    repeat(() => sweepBackfills(database.schedule, queue, onError('advance of a backfill')), {
+      everyMs: SCHEDULE_MS,
+      onError: onError('advance of backfills'),
     }),
     // For windows that servers of versions without deliveries delivered, now or in a rolling upgrade.
     repeat(() => adoptDeliveries(db), { everyMs: ADOPT_MS, onError: onError('adoption of deliveries') }),

@@ -1,10 +1,18 @@
 import type { Logger } from 'pino';
 import { and, desc, eq, sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
-import { consume, MAIL_QUEUE, type MailMessage, type Queue } from '../db/queue.ts';
+import {
+  type BackfillMailMessage,
+  consume,
+  MAIL_QUEUE,
+  type MailMessage,
+  type Queue,
+  type RunMailMessage,
+} from '../db/queue.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
-import { runs } from '../db/tables.ts';
+import { backfills, jobs, runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
+import { composeBackfillMail } from '../notify/backfill-message.ts';
 import { type Mail, MailError } from '../notify/mail.ts';
 import { composeMissedMail, composeRunMail, type MailText } from '../notify/run-message.ts';
 import { loadRunObjects, type RunRow } from '../runs/runs.ts';
@@ -21,7 +29,7 @@ export interface MailerOptions {
   readonly onTried: (outcome: 'sent' | 'deferred' | 'refused') => void;
 }
 
-/** Sends the mails about ended runs. The queue keeps and retries a mail that the mail server deferred. */
+/** Sends the mails about ended runs and backfills. The queue keeps and retries a mail that the mail server deferred. */
 export async function startMailer(options: MailerOptions): Promise<Stoppable> {
   const { queue } = options;
   await consume<MailMessage>(queue, MAIL_QUEUE, { workers: 1, pollingSeconds: 5 }, (message) =>
@@ -32,25 +40,76 @@ export async function startMailer(options: MailerOptions): Promise<Stoppable> {
 }
 
 async function sendOne(options: MailerOptions, message: MailMessage): Promise<void> {
-  const { db, mail, maxCatchUp, onTried } = options;
+  if ('backfillId' in message) await sendBackfillMail(options, message);
+  else await sendRunMail(options, message);
+}
+
+async function sendRunMail(options: MailerOptions, message: RunMailMessage): Promise<void> {
+  const { db, maxCatchUp } = options;
   const [run] = await db.select().from(runs).where(eq(runs.id, message.runId));
   const email = run?.settings.email;
   if (!run || !email) return;
-  const log = options.log.child({
-    runId: encodeGlobalId('Run', run.id),
-    jobId: encodeGlobalId('Job', run.jobId),
+  await send(options, {
+    about: 'run',
+    row: run,
     jobName: run.settings.jobName,
-    account: await options.accountName(run.accountId),
-    accountId: String(run.accountId),
+    bindings: { runId: encodeGlobalId('Run', run.id) },
+    status: run.status,
+    email,
+    compose: () =>
+      message.missed === undefined ? composeEnded(db, run) : composeMissed(db, run, message.missed, maxCatchUp),
+  });
+}
+
+async function sendBackfillMail(
+  options: MailerOptions,
+  { backfillId, ...reported }: BackfillMailMessage,
+): Promise<void> {
+  const [found] = await options.db
+    .select({ backfill: backfills, settings: jobs.settings })
+    .from(backfills)
+    .innerJoin(jobs, eq(jobs.id, backfills.jobId))
+    .where(eq(backfills.id, backfillId));
+  if (!found?.settings.email) return;
+  const { backfill, settings } = found;
+  const id = encodeGlobalId('Backfill', backfill.id);
+  await send(options, {
+    about: 'backfill',
+    row: backfill,
+    jobName: settings.jobName,
+    bindings: { backfillId: id },
+    status: reported.status,
+    email: found.settings.email,
+    compose: () => Promise.resolve(composeBackfillMail({ ...backfill, ...reported, id, ...settings })),
+  });
+}
+
+interface Letter {
+  readonly about: 'run' | 'backfill';
+  readonly row: { readonly jobId: string; readonly accountId: bigint };
+  readonly jobName: string;
+  /** Added to the lines of the log. */
+  readonly bindings: Readonly<Record<string, string>>;
+  readonly status: string;
+  readonly email: string;
+  readonly compose: () => Promise<MailText>;
+}
+
+/** Throws if the mail server deferred the mail, so that the queue retries it. */
+async function send(options: MailerOptions, { about, row, jobName, bindings, status, email, compose }: Letter) {
+  const { mail, onTried } = options;
+  const log = options.log.child({
+    ...bindings,
+    jobId: encodeGlobalId('Job', row.jobId),
+    jobName,
+    account: await options.accountName(row.accountId),
+    accountId: String(row.accountId),
   });
   if (!mail) {
-    log.warn({ status: run.status }, 'no mail was sent about this run: SMTP_URL is not set');
+    log.warn({ status }, `no mail was sent about this ${about}: SMTP_URL is not set`);
     return;
   }
-  const text =
-    message.missed === undefined
-      ? await composeEnded(db, run)
-      : await composeMissed(db, run, message.missed, maxCatchUp);
+  const text = await compose();
   try {
     await mail.send(email, text);
     onTried('sent');
@@ -58,10 +117,10 @@ async function sendOne(options: MailerOptions, message: MailMessage): Promise<vo
     const isPermanent = error instanceof MailError && !error.retryable;
     onTried(isPermanent ? 'refused' : 'deferred');
     if (isPermanent) {
-      log.error({ err: error }, 'the mail about this run failed permanently');
+      log.error({ err: error }, `the mail about this ${about} failed permanently`);
       return;
     }
-    log.warn({ err: error }, 'the mail about this run could not be sent; it will be retried');
+    log.warn({ err: error }, `the mail about this ${about} could not be sent; it will be retried`);
     throw error;
   }
 }

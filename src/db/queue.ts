@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import { fromDrizzle, PgBoss } from 'pg-boss';
 import type { Db, Transaction } from './client.ts';
 import { buildCoordinatorConnection } from './connection-options.ts';
+import type { RunFailure } from './json-columns.ts';
 import { QueueClient } from './queue-client.ts';
 
 /**
@@ -25,11 +26,20 @@ export interface RunMessage {
   readonly jobId: string;
 }
 
-export interface MailMessage {
+export interface RunMailMessage {
   readonly runId: string;
   /** Number of missed slots, if one mail reports several. */
   readonly missed?: number;
 }
+
+/** The status that the mail reports: a paused backfill may have been resumed when the mail is sent. */
+export interface BackfillMailMessage {
+  readonly backfillId: string;
+  readonly status: string;
+  readonly error: RunFailure | null;
+}
+
+export type MailMessage = RunMailMessage | BackfillMailMessage;
 
 export interface QueueOptions {
   readonly url: string;

@@ -584,8 +584,15 @@ export const backfills = pgTable(
     reprocess: text('reprocess').$type<'MISSING' | 'STALE' | 'ALL'>().notNull(),
     /** The job's settings when the backfill was created. */
     settings: jsonb('settings').$type<JsonColumns['jobSettings']>().notNull(),
-    /** End of the next window whose turn comes; null if none is left. */
-    nextEnd: timestamptz('next_end'),
+    /** Latest slot of the next window whose turn comes; null if none is left. Windows are computed from it, see iterateWindows(). */
+    nextSlot: timestamptz('next_slot'),
+    /** Slot of the failed window that was tried again last; null unless failed windows are tried again. */
+    retrySlot: timestamptz('retry_slot'),
+    /** Runs whose end is not counted yet. */
+    activeRuns: uuid('active_runs')
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
     windows: integer('windows').notNull(),
     delivered: integer('delivered').notNull().default(0),
     /** Windows that needed no run when their turn came. */

@@ -3,7 +3,14 @@ import type { IssueCode } from './issue-codes.ts';
 import { truncate } from '../lib/truncate.ts';
 
 /** Stable codes of expected failures, the same in GraphQL, REST and the log. */
-export type ConflictCode = 'CONFLICT' | 'IDEMPOTENCY_MISMATCH' | 'NOT_REVERTIBLE' | 'HISTORY_GONE' | 'TOO_RECENT';
+export type ConflictCode =
+  | 'CONFLICT'
+  | 'IDEMPOTENCY_MISMATCH'
+  | 'NOT_REVERTIBLE'
+  | 'HISTORY_GONE'
+  | 'TOO_RECENT'
+  | 'BACKFILL_RUNNING'
+  | 'BACKFILL_ENDED';
 export type ErrorCode = ConflictCode | 'VALIDATION_FAILED' | 'NOT_FOUND' | 'LIMIT_EXCEEDED' | 'DESTINATION_REFUSED';
 
 /** One problem in an input. The path starts at the argument. */

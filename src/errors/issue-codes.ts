@@ -81,6 +81,9 @@ export const ISSUE_CODES = {
   BAD_RESTATE_AFTER: 'Not a duration from `ago(1m)` to `ago(24h)`.',
   BAD_RESTATE_WITHIN: 'Not a valid duration, such as `ago(35d)`.',
   BAD_COMPLETE_WITHIN: 'Not a duration of at most `ago(7d)`.',
+  NO_SCHEDULE: 'The job has no cron, so a backfill has no windows.',
+  NO_WINDOWS: 'No window that has ended lies in the span. The message names the nearest ones.',
+  TOO_MANY_WINDOWS: 'The span has more windows than a backfill may have (`MAX_BACKFILL_WINDOWS`).',
   WARNING: 'With `strict: true`, a warning of checkJob.',
 
   BAD_ACCOUNT_NAME: 'Invalid account name.',

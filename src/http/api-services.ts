@@ -27,6 +27,7 @@ export interface ApiServices {
     readonly maxFutureMs: number;
     readonly maxFilledRows: number;
     readonly maxPage: number;
+    readonly maxBackfillWindows: number;
   };
   readonly destinationTests: DestinationTests;
   /** Whether the operator configured a mail server. */

@@ -30,7 +30,7 @@ function listEntries({ api, graphiql, docs }: Served): Entry[] {
       ? [
           { path: 'graphql', text: `GraphQL API${graphiql ? '; GraphiQL in a browser' : ''}`, opens: graphiql },
           { path: 'unit-cost/v1/telemetry/...', text: 'REST: allocation telemetry', opens: false },
-          { path: 'jobs, runs', text: 'REST: export jobs and their runs', opens: false },
+          { path: 'jobs, runs, backfills', text: 'REST: export jobs, their runs and backfills', opens: false },
         ]
       : []),
     ...(api && docs

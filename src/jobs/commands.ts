@@ -24,6 +24,7 @@ import type { JobPatch, JobSettings } from './settings.ts';
 import { assertNoWarnings } from './warnings.ts';
 import type { Clock } from '../lib/clock.ts';
 import { isUuid } from '../lib/ids.ts';
+import { advanceBackfillOf, cancelBackfillOfJob } from '../runs/backfills/advance.ts';
 import { notifyRuns } from '../runs/run-notifications.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
 import { loadRuns, nextChange, queueMail, queueRun, queueWindow, type RunRow } from '../runs/runs.ts';
@@ -74,7 +75,7 @@ export async function updateJob(
   id: string,
   { patch, version, strict }: JobUpdate,
 ): Promise<JobRow> {
-  const { db, clock } = context;
+  const { db, queue, clock } = context;
   const now = clock.now();
   for (;;) {
     const [job] = await loadJobs(db, accountId, [id]);
@@ -89,7 +90,11 @@ export async function updateJob(
       assertVersion(locked, version);
       if (locked.version !== job.version) return null;
       await assertNameAndDestinationFree(tx, accountId, settings, job.id);
-      return storeJob(tx, locked, settings, warnings, now);
+      const updated = await storeJob(tx, locked, settings, warnings, now);
+      if (!hashOutput(settings).equals(hashOutput(locked.settings))) {
+        await cancelBackfillOfJob(tx, queue, updated, JOB_CHANGED, now);
+      }
+      return updated;
     });
     const stored = await change.catch((error: unknown) => {
       // 23505: another job took the name or the destination after the check above.
@@ -109,12 +114,21 @@ function assertVersion(job: JobRow, version: number | null): void {
   );
 }
 
-/** Deletes the job and cancels its queued and running runs. Their history is kept. */
+const JOB_CHANGED = {
+  code: 'JOB_CHANGED',
+  message: 'Canceled: the output of the job was changed. Create another backfill for the new output.',
+  retryable: false,
+} as const;
+
+const JOB_DELETED = { code: 'JOB_DELETED', message: 'Canceled: the job was deleted.', retryable: false } as const;
+
+/** Deletes the job and cancels its queued and running runs, and its backfill. Their history is kept. */
 export async function deleteJob({ db, queue, clock }: JobContext, accountId: bigint, id: string): Promise<void> {
   const now = clock.now();
   await db.transaction(async (tx) => {
     const job = await lockJob(tx, accountId, id);
     await markJobDeleted(tx, job, now);
+    await cancelBackfillOfJob(tx, queue, job, JOB_DELETED, now);
     await cancelRuns(tx, queue, eq(runs.jobId, job.id), now);
   });
 }
@@ -171,6 +185,7 @@ export async function cancelRun({ db, queue, clock }: JobContext, accountId: big
     if (canceled) {
       // A run between two attempts has no worker that would wake the next run of the job.
       await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
+      await advanceBackfillOf(tx, queue, canceled);
       return canceled;
     }
     const [run] = await loadRuns(tx, accountId, [id]);

@@ -1,6 +1,6 @@
 // Pure: opaque ids that name the type, safe in a URL.
 
-export const NODE_TYPES = ['Stream', 'AllocationOperation', 'Job', 'Run', 'Delivery', 'ApiKey'] as const;
+export const NODE_TYPES = ['Stream', 'AllocationOperation', 'Job', 'Run', 'Delivery', 'Backfill', 'ApiKey'] as const;
 export type NodeType = (typeof NODE_TYPES)[number];
 
 export function encodeGlobalId(type: NodeType, id: string | bigint): string {

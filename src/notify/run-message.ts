@@ -122,9 +122,9 @@ function listed(lines: readonly string[]): string[] {
 }
 
 /** Removes line breaks: in a subject a line break would start another header, in a text it would fake another line. */
-const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
+export const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').trim();
 
-const withCommas = (count: number): string => count.toLocaleString('en-US');
+export const withCommas = (count: number): string => count.toLocaleString('en-US');
 
 function formatWindow(start: Date, end: Date, timeZone: string): string {
   return `${formatInZone(start, timeZone)} to ${formatInZone(end, timeZone)} (${timeZone})`;

@@ -20,6 +20,7 @@ import { jobRoutes } from './routes/job-routes.ts';
 import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
 import { declarationRoutes } from './routes/declaration-routes.ts';
+import { backfillRoutes } from './routes/backfill-routes.ts';
 import { deliveryRoutes } from './routes/delivery-routes.ts';
 import { runRoutes } from './routes/run-routes.ts';
 import { telemetryRoutes, unservedPaths } from './routes/telemetry-routes.ts';
@@ -30,6 +31,7 @@ const routes: readonly Route[] = [
   ...jobRoutes,
   ...runRoutes,
   ...deliveryRoutes,
+  ...backfillRoutes,
 ];
 
 export interface RestServerOptions {
@@ -42,7 +44,9 @@ export interface RestServerOptions {
 }
 
 /** Returns whether a path belongs to these routes, even if no route matches it. */
-export const isRestPath = (path: string): boolean => /^\/(?:unit-cost|jobs|runs|openapi\.json|docs)(?:\/|$)/.test(path);
+const REST_PATH = /^\/(?:unit-cost|jobs|runs|backfills|openapi\.json|docs)(?:\/|$)/;
+
+export const isRestPath = (path: string): boolean => REST_PATH.test(path);
 
 type Parameters = Readonly<Record<string, string | undefined>>;
 

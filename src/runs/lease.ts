@@ -6,6 +6,7 @@ import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { isRepeatedWhenComplete, markIncomplete } from '../deliveries/complete-deliveries.ts';
 import { recordDelivery, recordFailedRestatement, recordUnchanged } from '../deliveries/end-deliveries.ts';
+import { advanceBackfillOf } from './backfills/advance.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
 import { nextChange, queueMail, type RunRow } from './runs.ts';
@@ -160,6 +161,7 @@ export function endAttempt(
     if (!changed) await clearLease(tx, run);
     else if (event !== 'RETRY' && event !== 'SKIP') await queueMail(tx, queue, run);
     await sendWakeUps(queue, tx, next);
+    if (changed && event !== 'RETRY') await advanceBackfillOf(tx, queue, run);
     if (!changed) return null;
     return event === 'RETRY' ? { event } : { event, runSeconds: secondsUntilEnd(changed) };
   });

@@ -5,6 +5,7 @@ import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { recordFailedRestatement } from '../deliveries/end-deliveries.ts';
+import { advanceBackfillOf } from './backfills/advance.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { MAX_ATTEMPTS, type RunEvent, statusesBefore, statusAfter } from './run-status.ts';
@@ -51,6 +52,7 @@ export function reapLostRuns(db: Db, queue: Queue): Promise<{ lost: number; fail
             failed.push(changed);
             await queueMail(tx, queue, changed);
             if (changed.trigger === 'RESTATEMENT') await recordFailedRestatement(tx, changed);
+            await advanceBackfillOf(tx, queue, changed);
           }
           await notifyRuns(tx, [changed]);
         }

@@ -6,6 +6,7 @@ import { buildSessionConnection } from '../db/connection-options.ts';
 import { SessionClient } from '../db/session-client.ts';
 import { runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
+import { type BackfillFeed, createBackfillFeed } from './backfills/backfill-feed.ts';
 import { RUN_CHANNEL, type RunNotification } from './run-notifications.ts';
 import { LOOK_BACK_MS, RunSubscription, type RunSelection } from './run-subscription.ts';
 import { isEnded, statusesBefore } from './run-status.ts';
@@ -20,6 +21,8 @@ export interface RunFeed extends Stoppable {
    * many runs wait, and FeedStoppedError when the feed stops.
    */
   follow(selection: RunSelection, signal: AbortSignal): AsyncGenerator<RunRow, void>;
+  /** Yields a backfill first, then its state after changes, at most once per second, until it has ended. */
+  readonly followBackfill: BackfillFeed['follow'];
   /** Number of active subscriptions. */
   readonly size: number;
 }
@@ -54,6 +57,7 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
   const subscriptions = new Set<RunSubscription>();
   const stopping = new AbortController();
   const stopped = Promise.withResolvers<void>();
+  const backfillFeed = createBackfillFeed(options.dbOf, stopping.signal, () => new FeedStoppedError());
   const changed = new Set<string>();
   let reading = false;
   let interrupted = false;
@@ -98,13 +102,18 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
           .orderBy(runs.createdAt, runs.id),
       );
     }
+    backfillFeed.wake();
     lastResync = now;
   };
 
   const onNotification = (payload: string | undefined): void => {
-    if (subscriptions.size === 0 || payload === undefined) return;
+    if (subscriptions.size + backfillFeed.size === 0 || payload === undefined) return;
     try {
       const event = JSON.parse(payload) as RunNotification;
+      if (event.isBackfill) {
+        backfillFeed.wake(event.id);
+        return;
+      }
       const accountId = BigInt(event.accountId);
       for (const subscription of subscriptions) {
         if (!subscription.matches(accountId, event.jobId, event.id)) continue;
@@ -196,8 +205,9 @@ export function startRunFeed(options: RunFeedOptions): RunFeed {
   return {
     started: started.promise,
     follow,
+    followBackfill: backfillFeed.follow,
     get size() {
-      return subscriptions.size;
+      return subscriptions.size + backfillFeed.size;
     },
     stop: async () => {
       stopping.abort();

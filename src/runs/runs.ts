@@ -80,13 +80,13 @@ export async function queueWindow(
   return run;
 }
 
-/** Queues the mail about a run that ended, if its job has an email address. */
+/** Queues the mail about a run that ended, if its job has an email address. A backfill sends one mail for all of its runs. */
 export async function queueMail(
   tx: Transaction,
   queue: Queue,
-  run: { id: string; settings: JobSettings },
+  run: { id: string; settings: JobSettings; backfillId: string | null },
 ): Promise<void> {
-  if (run.settings.email !== null) await sendMails(queue, tx, [{ runId: run.id }]);
+  if (run.settings.email !== null && run.backfillId === null) await sendMails(queue, tx, [{ runId: run.id }]);
 }
 
 export async function loadRuns(db: Executor, accountId: bigint, ids: readonly string[]): Promise<RunRow[]> {
@@ -110,15 +110,20 @@ export function loadRunObjects(db: Executor, runIds: readonly string[]): Promise
 export interface RunListArguments extends PageArguments {
   readonly status?: readonly RunStatus[] | null | undefined;
   readonly jobId?: string | null | undefined;
+  readonly backfillId?: string | undefined;
   /** Only runs of the window with this manifest, under its current or former name. */
   readonly manifestKey?: string | undefined;
 }
 
-function selectedRuns(accountId: bigint, { status, jobId, manifestKey }: RunListArguments): SQL | undefined {
+function selectedRuns(
+  accountId: bigint,
+  { status, jobId, backfillId, manifestKey }: RunListArguments,
+): SQL | undefined {
   return and(
     eq(runs.accountId, accountId),
     status == null ? undefined : inArray(runs.status, [...status]),
     jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
+    backfillId === undefined ? undefined : eq(runs.backfillId, backfillId),
     manifestKey === undefined ? undefined : inArray(runs.manifestKey, Object.values(manifestNames(manifestKey))),
   );
 }

@@ -83,6 +83,11 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
     { id: job.id },
     key,
   );
+  const { backfill } = await server.graphql<{ backfill: { id: string } }>(
+    `mutation ($input: BackfillInput!) { backfill: createBackfill(input: $input) { ... on Backfill { id } } }`,
+    { input: { jobId: job.id, from: '2025-01-01T00:00:00Z', to: '2025-12-01T00:00:00Z' } },
+    key,
+  );
   // Rows that exist only while a worker writes or a request is in flight.
   await querySql(
     server,
@@ -128,6 +133,7 @@ export const fillAccount = async (server: TestServer, name: string): Promise<Fil
       Job: job.id,
       Run: run.id,
       Delivery: run.delivery.id,
+      Backfill: backfill.id,
       ApiKey: made.key.id,
     },
     stream,
@@ -196,6 +202,7 @@ export const secretsOf = (account: FilledAccount, dump: Dump): string[] => {
       ...encoded('Stream', 'streams'),
       ...encoded('AllocationOperation', 'operations'),
       ...encoded('Delivery', 'deliveries'),
+      ...encoded('Backfill', 'backfills'),
       ...encoded('Job', 'jobs'),
       ...encoded('Run', 'runs'),
       ...encoded('ApiKey', 'api_keys'),

@@ -72,6 +72,36 @@ const makeRun = make(
   ({ ids }) => ({ id: ids.Job }),
   '... on Run { id }',
 );
+const YEAR = { from: '2025-01-01T00:00:00Z', to: '2025-12-01T00:00:00Z' };
+const makeScheduledJob = make(
+  '($input: CreateJobInput!) {createJob(input: $input) { $selection } }',
+  (account) => ({ input: { ...newJob(account), cron: '0 2 1 * *' } }),
+  '... on Job { id }',
+);
+/** A backfill of a new job, since a job has one at most. */
+const makeBackfill: Maker = async (account, server) => {
+  const { it } = await server.graphql<{ it: { id: string } }>(
+    'mutation ($input: BackfillInput!) { it: createBackfill(input: $input) { ... on Backfill { id } } }',
+    { input: { jobId: await makeScheduledJob(account, server), ...YEAR } },
+    account.key,
+  );
+  return it.id;
+};
+/** A backfill with a failed window. */
+const makeFailedBackfill: Maker = async (account, server) => {
+  const id = await makeBackfill(account, server);
+  const { node } = await server.graphql<{ node: { runs: { edges: { node: { id: string } }[] } } }>(
+    'query ($id: ID!) { node(id: $id) { ... on Backfill { runs(first: 1) { edges { node { id } } } } } }',
+    { id },
+    account.key,
+  );
+  await server.graphql(
+    'mutation ($id: ID!) { cancelRun(id: $id) { __typename } }',
+    { id: node.runs.edges[0]?.node.id },
+    account.key,
+  );
+  return id;
+};
 const makeKey = make(
   '{createApiKey(input: { name: "made", scopes: [READ] }) { $selection } }',
   () => ({}),
@@ -104,6 +134,8 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
   'Query.runs': { allowed: READERS, args: () => ({}) },
   'Query.stream': { allowed: READERS, args: ({ stream }) => ({ name: stream }) },
   'Query.deliveries': { allowed: READERS, args: () => ({}) },
+  'Query.backfills': { allowed: READERS, args: () => ({}) },
+  'Query.previewBackfill': { allowed: JOBBERS, args: ({ ids }) => ({ input: { jobId: ids.Job, ...YEAR } }) },
   'Query.streams': { allowed: READERS, args: () => ({}) },
   'Query.usage': {
     allowed: READERS,
@@ -149,6 +181,20 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
     args: async (account, server) => ({ input: { ...newJob(account), id: await makeJob(account, server) } }),
   },
   'Mutation.redeliver': { allowed: JOBBERS, args: ({ ids }) => ({ deliveryId: ids.Delivery }) },
+  'Mutation.createBackfill': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ input: { jobId: await makeScheduledJob(account, server), ...YEAR } }),
+  },
+  'Mutation.pauseBackfill': { allowed: JOBBERS, args: ({ ids }) => ({ id: ids.Backfill }) },
+  'Mutation.resumeBackfill': { allowed: JOBBERS, args: ({ ids }) => ({ id: ids.Backfill }) },
+  'Mutation.retryBackfill': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ id: await makeFailedBackfill(account, server) }),
+  },
+  'Mutation.cancelBackfill': {
+    allowed: JOBBERS,
+    args: async (account, server) => ({ id: await makeBackfill(account, server) }),
+  },
   'Mutation.deleteJob': {
     allowed: JOBBERS,
     args: async (account, server) => ({ id: await makeJob(account, server) }),
@@ -165,5 +211,6 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
     allowed: ADMINS,
     args: async (account, server) => ({ id: await makeKey(account, server) }),
   },
+  'Subscription.backfillUpdated': { allowed: READERS, args: ({ ids }) => ({ id: ids.Backfill }) },
   'Subscription.runUpdated': { allowed: READERS, args: ({ ids }) => ({ runId: ids.Run }) },
 };

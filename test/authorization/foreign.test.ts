@@ -23,7 +23,7 @@ let before: Dump = {};
 let secrets: readonly string[] = [];
 
 beforeAll(async () => {
-  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000' } });
+  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000', MAX_DOCUMENT_FIELDS: '10000' } });
   dumper = await openDumper(server);
   account = await fillAccount(server, 'ours');
   neighbour = await fillAccount(server, 'neighbour');
@@ -47,6 +47,13 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'Query.run(id)': null,
   'Query.runs(jobId)': { totalCount: 0, edges: [] },
   'Query.deliveries(jobId)': { edges: [] },
+  'Query.backfills(jobId)': { edges: [] },
+  'Query.previewBackfill(input.jobId)': NOT_FOUND,
+  'Mutation.createBackfill(input.jobId)': NOT_FOUND,
+  'Mutation.pauseBackfill(id)': NOT_FOUND,
+  'Mutation.resumeBackfill(id)': NOT_FOUND,
+  'Mutation.cancelBackfill(id)': NOT_FOUND,
+  'Mutation.retryBackfill(id)': NOT_FOUND,
   'Mutation.redeliver(deliveryId)': NOT_FOUND,
   'Mutation.updateJob(input.id)': NOT_FOUND,
   'Mutation.deleteJob(id)': NOT_FOUND,
@@ -61,6 +68,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'Stream.records(asOf.operation)': 'NOT_FOUND',
   'Stream.records(asOf.run)': 'NOT_FOUND',
   'Subscription.runUpdated(runId)': 'NOT_FOUND',
+  'Subscription.backfillUpdated(id)': 'NOT_FOUND',
   'Subscription.runUpdated(jobId)': 'NOT_FOUND',
 };
 
@@ -72,6 +80,10 @@ const HOLDERS: Readonly<Record<string, (field: string) => Asked>> = {
   }),
   Delivery: (field) => ({
     query: `query ($value: String) { it: node(id: "${account.ids.Delivery}") { ... on Delivery { ${field} } } }`,
+    variables: {},
+  }),
+  Backfill: (field) => ({
+    query: `query ($value: String) { it: node(id: "${account.ids.Backfill}") { ... on Backfill { ${field} } } }`,
     variables: {},
   }),
   Job: (field) => ({

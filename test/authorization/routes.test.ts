@@ -67,11 +67,13 @@ const newJob = () => ({
   enabled: false,
 });
 
+const SPAN = { from: '2025-01-01T00:00:00Z', to: '2025-03-01T00:00:00Z' };
+
 interface Row {
   readonly family: 'telemetry' | 'jobs';
   readonly allowed: readonly Scope[];
   /** The kind of object that the id in the path names. */
-  readonly names?: 'stream' | 'job' | 'run';
+  readonly names?: 'stream' | 'job' | 'run' | 'scheduled job' | 'backfill';
   /** The call creates the stream if it does not exist. */
   readonly makes?: true;
   /** HTTP status of a call with an existing name or id. */
@@ -141,6 +143,8 @@ const OPERATIONS: Readonly<Record<string, Row>> = {
   testDestination: { family: 'jobs', allowed: JOBBERS, names: 'job', status: 200 },
   listRuns: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
   getRun: { family: 'jobs', allowed: READERS, names: 'run', status: 200 },
+  createBackfill: { family: 'jobs', allowed: JOBBERS, names: 'scheduled job', status: 201, body: () => SPAN },
+  getBackfill: { family: 'jobs', allowed: READERS, names: 'backfill', status: 200 },
   listDeliveries: { family: 'jobs', allowed: READERS, names: 'job', status: 200 },
   readCoverage: {
     family: 'jobs',
@@ -159,8 +163,12 @@ const make = async (what: Row['names']): Promise<string> => {
     await send(server, 'JSON', [stream, 'sum'], [RECORD]);
     return stream;
   }
-  const { body: job } = await ask<{ id: string }>(server, 'POST /jobs', { body: newJob() });
-  if (what === 'job') return job.id;
+  const schedule = what === 'job' || what === 'run' ? {} : { cron: '0 2 * * *' };
+  const { body: job } = await ask<{ id: string }>(server, 'POST /jobs', { body: { ...newJob(), ...schedule } });
+  if (what === 'job' || what === 'scheduled job') return job.id;
+  if (what === 'backfill') {
+    return (await ask<{ id: string }>(server, `POST /jobs/${job.id}/backfills`, { body: SPAN })).body.id;
+  }
   return (await ask<{ id: string }>(server, `POST /jobs/${job.id}/run`)).body.id;
 };
 
@@ -219,10 +227,10 @@ describe.each(Object.entries(OPERATIONS))('%s', (operationId, { family, allowed,
 
   test('does not find objects of another account', async () => {
     const { ids, stream } = neighbour;
-    const foreign = names === 'stream' ? [stream] : [ids.Job, ids.Run, ids.Stream, ids.AllocationOperation, ids.ApiKey];
+    const foreign = names === 'stream' ? [stream] : Object.values(ids);
     for (const id of foreign) {
       const answer = await call(operationId, id, stranger);
-      if (names === 'job' || names === 'run') {
+      if (names !== undefined && names !== 'stream') {
         expect([answer.status, answer.body.error.code]).toEqual([404, 'NOT_FOUND']);
       } else if (names === 'stream' && !makes) {
         // The same as for a stream that does not exist.

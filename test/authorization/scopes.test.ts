@@ -18,7 +18,7 @@ let revokedKey = '';
 let transports: readonly Transport[] = [];
 
 beforeAll(async () => {
-  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000' } });
+  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000', MAX_DOCUMENT_FIELDS: '10000' } });
   account = await fillAccount(server, 'ours');
   dumper = await openDumper(server);
   for (const scope of SCOPES) keys.set(scope, await server.createKey(account.name, [scope]));
@@ -101,6 +101,7 @@ const NODES: Readonly<Record<string, readonly Scope[]>> = {
   Job: READERS,
   Run: READERS,
   Delivery: READERS,
+  Backfill: READERS,
   ApiKey: ADMINS,
 };
 

@@ -15,7 +15,7 @@ let server: TestServer;
 let ours: FilledAccount;
 let theirs: FilledAccount;
 beforeAll(async () => {
-  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000' } });
+  server = await startTestServer({ env: { ROLE: 'api', MAX_DOCUMENT_COST: '50000000', MAX_DOCUMENT_FIELDS: '10000' } });
   ours = await fillAccount(server, 'ours');
   theirs = await fillAccount(server, 'theirs');
 });

@@ -12,7 +12,7 @@ const LAYERS = [
   ['config', 'telemetry', 'local'],
   ['graphql', 'rest', 'background'],
   ['http'],
-  ['jobs/check', 'jobs/commands'],
+  ['jobs/check', 'jobs/commands', 'backfills'],
   ['exports', 'notify'],
   ['runs'],
   ['deliveries'],

@@ -16,6 +16,7 @@ import { readSourceFiles } from '../support/source-files.ts';
 const ACROSS_ACCOUNTS: Readonly<Record<string, string>> = {
   'SELECT jobs': 'the scheduler finds due jobs of all accounts, and a claim finds the job of a message',
   'UPDATE jobs': 'the scheduler sets the next slot of a job, by id',
+  'SELECT backfills': 'the sweep finds backfills of all accounts whose runs have ended',
   'SELECT runs': 'workers and the reaper find runs of all accounts by job, id and destination',
   'UPDATE runs': 'workers extend, end and release runs by id and token',
   'SELECT run_objects': 'by run',

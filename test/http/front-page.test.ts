@@ -48,7 +48,7 @@ describe('front page', () => {
       expect(pathsIn(text)).toEqual([
         'graphql',
         'unit-cost/v1/telemetry/...',
-        'jobs, runs',
+        'jobs, runs, backfills',
         'docs',
         'openapi.json',
         'healthz',

@@ -110,6 +110,11 @@ const newJob = async (): Promise<string> => (await ask<{ id: string }>(server, '
 const newRun = async (): Promise<string> =>
   (await ask<{ id: string }>(server, `POST /jobs/${await newJob()}/run`)).body.id;
 
+const SPAN = { from: '2025-01-01T00:00:00Z', to: '2025-03-01T00:00:00Z' };
+const newScheduledJob = async (): Promise<string> =>
+  (await ask<{ id: string }>(server, 'POST /jobs', { body: job({ cron: '0 2 1 * *', range: 'previous(month)' }) })).body
+    .id;
+
 interface Sent {
   readonly parameters?: Readonly<Record<string, string | number>>;
   readonly body?: unknown;
@@ -155,6 +160,16 @@ const CALLS: Readonly<Record<string, () => Promise<Sent>>> = {
     return { parameters: { id } };
   },
   getRun: async () => ({ parameters: { id: await newRun() } }),
+  createBackfill: async () => ({
+    parameters: { id: await newScheduledJob() },
+    body: { ...SPAN, order: 'newest_first', reprocess: 'all' },
+  }),
+  getBackfill: async () => {
+    const created = await ask<{ id: string }>(server, `POST /jobs/${await newScheduledJob()}/backfills`, {
+      body: SPAN,
+    });
+    return { parameters: { id: created.body.id } };
+  },
   listDeliveries: async () => {
     const id = await newJob();
     await ask(server, `POST /jobs/${id}/run`);

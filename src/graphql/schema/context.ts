@@ -12,6 +12,8 @@ import type { Caller, KeyProblem } from '../../http/callers.ts';
 import type { PageArguments } from '../../db/paging.ts';
 import { type JobRow, loadJobs } from '../../jobs/jobs.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
+import type { BackfillRow } from '../../runs/backfills/progress.ts';
+import { loadBackfills } from '../../runs/backfills/read-backfills.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
 import { loadStreamActivity, type StreamActivity } from '../../streams/declarations.ts';
@@ -102,6 +104,7 @@ class Loaders {
   #runObjects: DataLoader<string, readonly RunObjectRow[]> | undefined;
   #deliveries: DataLoader<string, DeliveryRow | null> | undefined;
   #deliveriesOfRuns: DataLoader<RunRow, DeliveryRow | null> | undefined;
+  #backfills: DataLoader<string, BackfillRow | null> | undefined;
   #apiKeys: DataLoader<string, ApiKeyRow | null> | undefined;
 
   constructor(db: Db, accountId: bigint | null) {
@@ -178,6 +181,10 @@ class Loaders {
       },
       { cache: false },
     ));
+  }
+
+  get backfills() {
+    return (this.#backfills ??= this.#byId(loadBackfills));
   }
 
   get apiKeys() {

@@ -20,20 +20,7 @@ const STATE_FILTER = 'States of the deliveries. All deliveries if omitted or nul
 const keyOf = (row: DeliveryRow): string[] => [row.windowEnd.toISOString(), row.id];
 
 export function addDeliveries(builder: Builder, refs: Refs): void {
-  const state = builder.enumType('DeliveryState', {
-    description: 'Whether the file in the S3 bucket is what the job would write now.',
-    values: {
-      MISSING: { description: 'The window was never delivered: its runs wait, failed, were canceled or missed.' },
-      CURRENT: { description: 'No operation since the delivery has changed what it is responsible for.' },
-      TOUCHED: {
-        description:
-          'An operation has touched its buckets. Whether its rows differ is checked after restateAfter of the job.',
-      },
-      STALE: { description: 'Its rows differ from the ledger.' },
-      SUPERSEDED: { description: 'Windows that were delivered later own all of its whole buckets.' },
-      RETIRED: { description: 'The output of the job has changed since, or the job is deleted.' },
-    } as const,
-  });
+  const state = refs.deliveryState;
   builder.objectType(refs.delivery, {
     description: 'One window of a job at one place in the S3 bucket, written any number of times.',
     interfaces: [refs.node],

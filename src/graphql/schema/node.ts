@@ -16,6 +16,7 @@ const NEEDED: Record<NodeType, readonly Scope[]> = {
   Job: ['READ'],
   Run: ['READ'],
   Delivery: ['READ'],
+  Backfill: ['READ'],
   ApiKey: ['ADMIN'],
 };
 
@@ -63,6 +64,8 @@ async function loadNode(text: string, context: GraphQLContext): Promise<object |
       return context.loaders.runs.load(id);
     case 'Delivery':
       return context.loaders.deliveries.load(id);
+    case 'Backfill':
+      return context.loaders.backfills.load(id);
     case 'ApiKey':
       return context.loaders.apiKeys.load(id);
   }

@@ -1,7 +1,8 @@
 import type { ApiKeyRow } from '../../accounts/keys.ts';
-import type { DimensionValues, Rescale } from '../../db/json-columns.ts';
+import type { DimensionValues, Rescale, RunFailure } from '../../db/json-columns.ts';
 import type { DeliveryRow } from '../../deliveries/delivery.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
+import type { BackfillRow } from '../../runs/backfills/progress.ts';
 import type { RunRow } from '../../runs/runs.ts';
 import type { OperationRow, StreamRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
@@ -17,6 +18,7 @@ export function declareRefs(builder: Builder) {
   const job = builder.objectRef<JobRow>('Job');
   const run = builder.objectRef<RunRow>('Run');
   const delivery = builder.objectRef<DeliveryRow>('Delivery');
+  const backfill = builder.objectRef<BackfillRow>('Backfill');
   const apiKey = builder.objectRef<ApiKeyRow>('ApiKey');
   const dimensionFilter = builder.objectRef<DimensionValues>('DimensionFilter').implement({
     description: 'Dimension with values. Matches if the dimension has one of the values.',
@@ -59,6 +61,9 @@ export function declareRefs(builder: Builder) {
     job,
     run,
     delivery,
+    backfill,
+    runError: builder.objectRef<RunFailure>('RunError'),
+    deliveryState: addDeliveryState(builder),
     apiKey,
     dimensionFilter,
     dimensionFilterInput,
@@ -131,6 +136,11 @@ export function declareRefs(builder: Builder) {
       description: 'Page of deliveries, by the end of the window, newest first.',
       counted: false,
     }),
+    backfillConnection: addConnection(builder, pageInfo, backfill, {
+      name: 'Backfill',
+      description: 'Page of backfills, newest first.',
+      counted: false,
+    }),
     apiKeyConnection: addConnection(builder, pageInfo, apiKey, {
       name: 'ApiKey',
       description: 'Page of API keys, including revoked ones, newest first.',
@@ -139,6 +149,23 @@ export function declareRefs(builder: Builder) {
     ledgerMomentInput: addLedgerMomentInput(builder),
     ...addRescale(builder),
   };
+}
+
+function addDeliveryState(builder: Builder) {
+  return builder.enumType('DeliveryState', {
+    description: 'Whether the file in the S3 bucket is what the job would write now.',
+    values: {
+      MISSING: { description: 'The window was never delivered: its runs wait, failed, were canceled or missed.' },
+      CURRENT: { description: 'No operation since the delivery has changed what it is responsible for.' },
+      TOUCHED: {
+        description:
+          'An operation has touched its buckets. Whether its rows differ is checked after restateAfter of the job.',
+      },
+      STALE: { description: 'Its rows differ from the ledger.' },
+      SUPERSEDED: { description: 'Windows that were delivered later own all of its whole buckets.' },
+      RETIRED: { description: 'The output of the job has changed since, or the job is deleted.' },
+    } as const,
+  });
 }
 
 function addRescale(builder: Builder) {

@@ -1,6 +1,5 @@
 import { GraphQLError } from 'graphql';
 import { z } from 'zod';
-import type { RunFailure } from '../../db/json-columns.ts';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { cancelRun, runJob } from '../../jobs/commands.ts';
 import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
@@ -42,7 +41,7 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
       sha256: t.exposeString('sha256', { description: 'SHA-256 of the bytes, in hexadecimal digits.' }),
     }),
   });
-  const error = builder.objectRef<RunFailure>('RunError').implement({
+  builder.objectType(refs.runError, {
     description: 'Reason why an attempt failed, or why a run did not start.',
     authScopes: READ,
     fields: (t) => ({
@@ -138,7 +137,7 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
           'Warnings about the export, such as a dimension that no stream has. Stored when an attempt ends, and in the manifest. Empty before the first attempt.',
       }),
       error: t.expose('error', {
-        type: error,
+        type: refs.runError,
         nullable: true,
         description:
           'Error of the last attempt that failed, or the reason why the run did not start. Null if there is neither.',

@@ -4,6 +4,7 @@ import type { JobRules } from '../../jobs/settings-schema.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
+import { addBackfills } from './backfills.ts';
 import { addDeliveries } from './deliveries.ts';
 import { addDestinationTest } from './destination-test.ts';
 import { addJobs } from './jobs.ts';
@@ -41,6 +42,7 @@ export function createSchema({ rules = ANY_REGION, ...options }: SchemaOptions =
   addJobs(builder, refs, rules);
   addRuns(builder, refs, rules.clock);
   addDeliveries(builder, refs);
+  addBackfills(builder, refs);
   addDestinationTest(builder, refs, rules);
   addAccounts(builder, refs);
   removeDraftIntrospection();

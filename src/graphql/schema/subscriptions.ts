@@ -21,14 +21,21 @@ const openByKey = new WeakMap<object, Map<string, OpenSubscriptions>>();
  */
 export const RECHECK_MS = 250;
 
+export function followRuns(context: GraphQLContext, selection: RunSelection): AsyncIterable<RunRow> {
+  return follow(context, (signal) => context.services.feed.follow(selection, signal));
+}
+
 /**
- * Follows runs until the client disconnects, the run has ended, the server shuts down or the API key is revoked. A Repeater ends
+ * Follows rows until the client disconnects, `start` ends, the server shuts down or the API key is revoked. A Repeater ends
  * as soon as the client disconnects; a generator would first wait for the next change.
  */
-export function followRuns(context: GraphQLContext, selection: RunSelection): AsyncIterable<RunRow> {
-  const { feed, limits } = context.services;
+export function follow<Row>(
+  context: GraphQLContext,
+  start: (signal: AbortSignal) => AsyncIterable<Row>,
+): AsyncIterable<Row> {
+  const { limits } = context.services;
   assertBelowLimit(context, limits.maxSubscriptions);
-  return new Repeater<RunRow>(async (push, stop) => {
+  return new Repeater<Row>(async (push, stop) => {
     // The slot is taken when the first state is read: a subscription that is never read would not release it. The limit is checked
     // again, because several subscriptions may have passed the first check before one of them is read.
     assertBelowLimit(context, limits.maxSubscriptions);
@@ -40,7 +47,7 @@ export function followRuns(context: GraphQLContext, selection: RunSelection): As
       ending.abort();
     });
     try {
-      for await (const run of feed.follow(selection, ending.signal)) await push(run);
+      for await (const row of start(ending.signal)) await push(row);
       if (revoked) throw new GraphQLError('The API key was revoked.', { extensions: { code: 'UNAUTHENTICATED' } });
     } catch (error) {
       if (error instanceof SlowSubscriberError) {

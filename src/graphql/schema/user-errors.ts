@@ -33,6 +33,8 @@ export function addUserErrors(builder: Builder): void {
       TOO_RECENT: {
         description: 'A transaction that began before that of the operation is still open. Retry after a second.',
       },
+      BACKFILL_RUNNING: { description: 'The job has a backfill that has not ended. The message names its id.' },
+      BACKFILL_ENDED: { description: 'The backfill has ended, so it cannot be paused, resumed or canceled.' },
       LIMIT_EXCEEDED: { description: 'The request exceeds a limit.' },
       DESTINATION_REFUSED: { description: 'The store refused an object for the destination.' },
     },

@@ -30,12 +30,17 @@ export function iterateSlots(cron: string, timeZone: string, after: Date): Itera
   return slotsAfter(requireFields(cron), timeZone, after);
 }
 
+/** Returns the slots with notBefore <= slot <= until, from the newest to the oldest, computed one by one. */
+export function iterateSlotsDown(cron: string, timeZone: string, until: Date, notBefore: Date): IteratorObject<Date> {
+  return slotsDownFrom(requireFields(cron), timeZone, until, notBefore);
+}
+
 /**
  * Returns the newest `limit` slots with notBefore <= slot <= until, from the newest to the oldest. After a long downtime only those
  * matter, and they are found without computing the others. Throws RangeError if the cron is invalid.
  */
 export function newestSlots(cron: string, timeZone: string, until: Date, notBefore: Date, limit: number): Date[] {
-  return slotsDownFrom(requireFields(cron), timeZone, until, notBefore).take(limit).toArray();
+  return iterateSlotsDown(cron, timeZone, until, notBefore).take(limit).toArray();
 }
 
 function requireFields(cron: string): CronFields {
