@@ -1,7 +1,7 @@
 import type { Context, Tracer } from '@opentelemetry/api';
 import { createHash } from 'node:crypto';
 import { readEpoch } from '../db/as-of.ts';
-import type { Database } from '../db/client.ts';
+import { type Database, inOrder } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { type BucketOwner, claimBucket, assertBucketOwnedBy } from '../jobs/bucket-ownership.ts';
@@ -115,7 +115,7 @@ export async function writeExport(
     database
       .forRunOf(run.accountId)
       .transaction((tx) =>
-        Promise.all([
+        inOrder([
           buildUsageSpec(tx, run.accountId, run.settings, window, run.watermark),
           readDeclarations(tx, run.accountId, run.settings.meterApiNames, run.watermark),
         ]),

@@ -592,6 +592,7 @@ test('manifest > contains run, job, settings, window, watermark and objects, but
     watermark: { snapshot: expect.stringMatching(/^\d+:\d+:[\d,]*$/), at: expect.any(String) },
     revision: 1,
     supersedes: null,
+    completeness: { complete: false, meters: [{ meterApiName: 'values', completeThrough: null, complete: null }] },
     objects: run.objects,
     totals: { objects: 1, rows: 1, bytes: bodies[0]?.length },
     warnings: [],
