@@ -149,7 +149,7 @@ describe('operations of GraphiQL', () => {
   test('cover every subject, with one tab for each', () => {
     expect(TABS.map(({ query }) => operationsOf(parse(query)))).toEqual([
       ['WhoAmI'],
-      ['SumUsage', 'ReplaceUsage', 'DeleteUsage'],
+      ['SumUsage', 'ReplaceUsage', 'DeleteUsage', 'DeclareComplete'],
       ['ReadUsage', 'ReadRecords', 'ListStreams'],
       ['CheckJob', 'CreateJob', 'ListJobs', 'RunJob'],
       ['FollowRuns', 'ListRuns'],

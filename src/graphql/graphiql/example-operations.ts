@@ -55,6 +55,17 @@ mutation DeleteUsage(
   }
 }
 
+# States that all records of buckets that end by then were
+# sent. Jobs with completeWithin wait for it.
+mutation DeclareComplete($through: DateTime!) {
+  declareComplete(
+    input: { stream: "compute-hours", through: $through }
+  ) {
+    ...Receipt
+    ...Failure
+  }
+}
+
 fragment Receipt on AllocationReceipt {
   replayed
   operation {

@@ -32,6 +32,7 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
       query: SEND_USAGE,
       variables: variables({
         records: [record('eu', 'hooli', '12.5'), record('us', 'hooli', '4'), record('eu', 'piedpiper', '7.25')],
+        through: day(0),
         selectors: [{ timestamp: day(-1), granularity: 'DAILY', elementName: 'hooli' }],
       }),
     },
