@@ -164,7 +164,10 @@ test('GraphiQL > shows the descriptions of the schema in its documentation', asy
 const ids = new Map<string, string>();
 /** Variables that users have to fill in, and the operation whose response contains their value. */
 const NEEDED: Readonly<Record<string, { readonly variable: string; readonly from: string }>> = {
+  RevertOperation: { variable: 'operationId', from: 'ReplaceDay' },
   RunJob: { variable: 'jobId', from: 'CreateJob' },
+  Coverage: { variable: 'jobId', from: 'CreateJob' },
+  Redeliver: { variable: 'deliveryId', from: 'ListDeliveries' },
   RevokeKey: { variable: 'keyId', from: 'CreateKey' },
 };
 
@@ -173,7 +176,8 @@ test.each(OPERATIONS.filter((name) => name !== 'FollowRuns'))(
   async (name) => {
     await openTabOf(name);
     const needed = NEEDED[name];
-    if (needed) await setVariables({ [needed.variable]: ids.get(needed.from) });
+    const { variables = '{}' } = TABS.find(({ query }) => query.includes(` ${name}`)) ?? {};
+    if (needed) await setVariables({ ...(JSON.parse(variables) as object), [needed.variable]: ids.get(needed.from) });
     const answer = await answerTo(name);
     expect(answer).not.toMatch(/"errors"|"issues"|"code":"/);
     ids.set(name, /"id":"([^"]+)"/.exec(answer)?.[1] ?? '');

@@ -149,10 +149,11 @@ describe('operations of GraphiQL', () => {
   test('cover every subject, with one tab for each', () => {
     expect(TABS.map(({ query }) => operationsOf(parse(query)))).toEqual([
       ['WhoAmI'],
-      ['SumUsage', 'ReplaceUsage', 'DeleteUsage', 'DeclareComplete'],
+      ['SumUsage', 'ReplaceUsage', 'DeleteUsage', 'ReplaceDay', 'RevertOperation', 'DeclareComplete'],
       ['ReadUsage', 'ReadRecords', 'ListStreams'],
       ['CheckJob', 'CreateJob', 'ListJobs', 'RunJob'],
       ['FollowRuns', 'ListRuns'],
+      ['ListDeliveries', 'Coverage', 'Redeliver'],
       ['ListKeys', 'CreateKey', 'RevokeKey', 'BucketPolicy', 'TestDestination'],
     ]);
   });
@@ -198,6 +199,8 @@ describe('operations of GraphiQL', () => {
       const answer = await response.text();
       expect(answer).not.toMatch(/"errors"|"issues"|"code":"/);
       if (operationName === 'CreateJob') ids['jobId'] = /"id":"([^"]+)"/.exec(answer)?.[1] ?? '';
+      if (operationName === 'ReplaceDay') ids['operationId'] = /"id":"([^"]+)"/.exec(answer)?.[1] ?? '';
+      if (operationName === 'ListDeliveries') ids['deliveryId'] = /"id":"([^"]+)"/.exec(answer)?.[1] ?? '';
       if (operationName === 'CreateKey') ids['keyId'] = /"id":"([^"]+)"/.exec(answer)?.[1] ?? '';
       if (operationName === 'ReadUsage') expect(answer).toContain('"total":"7.25"');
       if (operationName === 'CheckJob') expect(answer).toContain(',eu,piedpiper,7.25');

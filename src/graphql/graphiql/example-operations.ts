@@ -55,6 +55,34 @@ mutation DeleteUsage(
   }
 }
 
+# Sends a whole day again: hides all records of the scope
+# and adds these, in one operation.
+mutation ReplaceDay(
+  $records: [AllocationRecordInput!]!
+  $scope: ReplaceScopeInput!
+) {
+  allocationReplace(
+    input: {
+      stream: "compute-hours"
+      scope: $scope
+      records: $records
+    }
+  ) {
+    ...Receipt
+    ...Failure
+  }
+}
+
+# Undoes an operation, if no later write depends on it. Set
+# the variable operationId to an id that ReplaceDay
+# returned.
+mutation RevertOperation($operationId: ID!) {
+  revertOperation(input: { operationId: $operationId }) {
+    ...Receipt
+    ...Failure
+  }
+}
+
 # States that all records of buckets that end by then were
 # sent. Jobs with completeWithin wait for it.
 mutation DeclareComplete($through: DateTime!) {
@@ -274,6 +302,51 @@ query ListRuns {
         rowsWritten
       }
     }
+  }
+}
+`;
+
+export const DELIVERIES = `# The windows of all jobs, newest first, with the
+# revision that the S3 bucket has.
+query ListDeliveries {
+  deliveries(first: 10) {
+    edges {
+      node {
+        id
+        job { id jobName }
+        windowStart
+        windowEnd
+        state
+        revision
+        deliveredAt
+        manifestKey
+      }
+    }
+  }
+}
+
+# Which parts of a span the S3 bucket has. Set the variable
+# jobId to an id of a job that ListDeliveries returned.
+query Coverage(
+  $jobId: ID!
+  $from: DateTime!
+  $to: DateTime!
+) {
+  job(id: $jobId) {
+    coverage(from: $from, to: $to) {
+      delivered { from to }
+      gaps { from to }
+    }
+  }
+}
+
+# Delivers a window again, as the next revision. Set the
+# variable deliveryId to an id that ListDeliveries
+# returned.
+mutation Redeliver($deliveryId: ID!) {
+  redeliver(deliveryId: $deliveryId) {
+    ... on Run { id status windowStart windowEnd }
+    ... on UserError { code message }
   }
 }
 `;

@@ -1,5 +1,5 @@
 // Pure: the tabs of GraphiQL: the example operations with their variables.
-import { EXPORT_JOB, FOLLOW_RUNS, KEYS, READ_USAGE, SEND_USAGE, WHO_AM_I } from './example-operations.ts';
+import { DELIVERIES, EXPORT_JOB, FOLLOW_RUNS, KEYS, READ_USAGE, SEND_USAGE, WHO_AM_I } from './example-operations.ts';
 
 export interface GraphiqlTab {
   readonly query: string;
@@ -34,6 +34,8 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
         records: [record('eu', 'hooli', '12.5'), record('us', 'hooli', '4'), record('eu', 'piedpiper', '7.25')],
         through: day(0),
         selectors: [{ timestamp: day(-1), granularity: 'DAILY', elementName: 'hooli' }],
+        scope: { from: day(-1), to: day(0) },
+        operationId: 'an id from ReplaceDay',
       }),
     },
     {
@@ -57,7 +59,7 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
           s3Url: 's3://exports/compute',
           format: 'CSV',
           aggregationBucket: 'DAY',
-          range: 'ago(7d)',
+          range: 'ago(1d)',
           meterApiNames: [STREAM],
           groupBy: ['region', 'element'],
           cron: '0 2 * * *',
@@ -68,11 +70,23 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
           strict: false,
           enabled: true,
           minimizeFresh: true,
+          restatement: 'AUTOMATIC',
+          restateAfter: 'ago(1h)',
+          restateWithin: 'ago(35d)',
         },
         jobId: 'an id from ListJobs',
       }),
     },
     { query: FOLLOW_RUNS },
+    {
+      query: DELIVERIES,
+      variables: variables({
+        jobId: 'an id from ListDeliveries',
+        from: day(-7),
+        to: day(0),
+        deliveryId: 'an id from ListDeliveries',
+      }),
+    },
     { query: KEYS, variables: variables({ keyId: 'an id from ListKeys' }) },
   ];
 }
