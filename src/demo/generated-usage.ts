@@ -40,6 +40,9 @@ const SECOND =
   );
 const REGIONS = ['ap-south', 'eu-west', 'us-east'];
 
+/** Added to the value of one record after its delivery. */
+export const DEMO_CORRECTION = 1000;
+
 /** 200 names of customers. */
 export const CUSTOMERS: readonly string[] = FIRST.flatMap((first) => SECOND.map((second) => `${first}-${second}`));
 

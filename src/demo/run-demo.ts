@@ -2,7 +2,8 @@ import type { GraphQLClient } from '../api-client/graphql-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { showAllocationExample } from './allocation-example.ts';
 import { addDays, CUSTOMERS, formatDate } from './generated-usage.ts';
-import { ensureJob, runAndFollow, showFile } from './run-export.ts';
+import { correctUsage, redeliver, showRevision } from './correction.ts';
+import { ensureJob, followRun, showFile, startRun } from './run-export.ts';
 import type { Screen } from './screen.ts';
 import { sendUsage } from './send-usage.ts';
 
@@ -28,8 +29,13 @@ export async function runDemo({ client, screen, clock, filesDirectory }: RunDemo
 
   screen.heading('3. Run an export job and follow it with a subscription');
   const jobId = await ensureJob(client, screen);
-  const run = await runAndFollow(client, screen, jobId);
+  const run = await followRun(client, screen, await startRun(client, jobId));
 
   screen.heading('4. The exported file in the S3 bucket');
   await showFile(screen, run, filesDirectory);
+
+  screen.heading('5. A late correction, and the revision that follows');
+  await correctUsage(client, screen, run, addDays(today, -1));
+  const next = await followRun(client, screen, await redeliver(client, run));
+  await showRevision(screen, next, filesDirectory);
 }

@@ -34,7 +34,8 @@ interface JobFields {
   readonly nextRuns: readonly string[];
 }
 
-interface RunFields {
+export interface RunFields {
+  readonly id: string;
   readonly status: 'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED';
   readonly rowsWritten: number;
   readonly bytesWritten: number;
@@ -73,23 +74,28 @@ async function findJob(client: GraphQLClient): Promise<JobFields | undefined> {
   return jobs.edges.map(({ node }) => node).find((job) => job.jobName === JOB_NAME);
 }
 
-/** Runs the job and follows the run with a subscription until it ends. */
-export async function runAndFollow(client: GraphQLClient, screen: Screen, jobId: string): Promise<RunFields> {
+/** Starts a run of the job and returns its id. */
+export async function startRun(client: GraphQLClient, jobId: string): Promise<string> {
   const { runJob } = await client.request<{ runJob: { id?: string; message?: string } }>(
     `mutation ($input: RunJobInput!) { runJob(input: $input) { ... on Run { id } ... on UserError { message } } }`,
     { input: { jobId } },
   );
   if (runJob.id === undefined) throw new Error(runJob.message);
+  return runJob.id;
+}
+
+/** Follows a run with a subscription until it ends. */
+export async function followRun(client: GraphQLClient, screen: Screen, runId: string): Promise<RunFields> {
   const expectedRows = GENERATED_STREAMS.length * CUSTOMERS.length * DAYS;
   const bar = screen.startBar('export'.padEnd(18));
   let last: RunFields | undefined;
   const updates = client.subscribe<{ runUpdated: RunFields }>(
     `subscription ($runId: ID!) {
       runUpdated(runId: $runId) {
-        status rowsWritten bytesWritten manifestKey objects { key rows bytes } error { message }
+        id status rowsWritten bytesWritten manifestKey objects { key rows bytes } error { message }
       }
     }`,
-    { runId: runJob.id },
+    { runId },
   );
   for await (const { runUpdated: run } of updates) {
     last = run;
@@ -104,15 +110,33 @@ function formatAmount({ rowsWritten, bytesWritten }: Pick<RunFields, 'rowsWritte
   return `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
 }
 
+interface DemoManifest {
+  readonly state: string;
+  readonly revision: number;
+  readonly supersedes: { readonly revision: number } | null;
+  /** Null if they cannot be computed. */
+  readonly changes?: {
+    readonly rowsChanged: number;
+    readonly meters: readonly { readonly meterApiName: string; readonly difference: number }[];
+  } | null;
+}
+
+export async function readManifest(run: RunFields, filesDirectory: string): Promise<DemoManifest> {
+  if (run.manifestKey === null) throw new Error('The run wrote no manifest.');
+  return JSON.parse(await readFile(toFile(filesDirectory, run.manifestKey), 'utf8')) as DemoManifest;
+}
+
+const toFile = (filesDirectory: string, key: string): string => join(filesDirectory, BUCKET, ...key.split('/'));
+
 /** Prints the first lines of the file, and the paths of file and manifest on this machine. */
 export async function showFile(screen: Screen, run: RunFields, filesDirectory: string): Promise<void> {
-  const toPath = (key: string): string => join(filesDirectory, BUCKET, ...key.split('/'));
+  const toPath = (key: string): string => toFile(filesDirectory, key);
   const [object] = run.objects;
   if (!object || run.manifestKey === null) throw new Error('The run wrote no file.');
   for (const line of await readFirstLines(toPath(object.key), SHOWN_LINES)) screen.line(line);
   screen.dim(`... ${pluralize(object.rows - SHOWN_LINES + 1, 'more row')}`);
   screen.line();
-  const manifest = JSON.parse(await readFile(toPath(run.manifestKey), 'utf8')) as { state: string };
+  const manifest = await readManifest(run, filesDirectory);
   screen.line(`File      ${quotePath(toPath(object.key))}`);
   screen.line(`Manifest  ${basename(run.manifestKey)} in the same directory, state ${manifest.state}`);
 }

@@ -2,7 +2,14 @@ import { chmod, mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addDays, CUSTOMERS, datesBetween, GENERATED_STREAMS, generateUsage } from '../../src/demo/generated-usage.ts';
+import {
+  addDays,
+  CUSTOMERS,
+  datesBetween,
+  DEMO_CORRECTION,
+  GENERATED_STREAMS,
+  generateUsage,
+} from '../../src/demo/generated-usage.ts';
 import { processesBelow, until } from '../local/processes.ts';
 import { eventually } from '../support/server.ts';
 import { runSluice, startSluice } from '../support/sluice-process.ts';
@@ -48,11 +55,17 @@ describe('demo', () => {
       const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
       expect(lines).toHaveLength(54_001);
       expect(first.stdout).toContain(`  ${lines.slice(0, 5).join('\n  ')}\n  ... 53,996 more rows\n`);
-      expect(sumOf(lines)).toBe(expectedSum(lines));
+      expect(sumOf(lines)).toBe(expectedSum(lines) + BigInt(DEMO_CORRECTION));
+      expect(first.stdout).toMatch(/^ {2}replace {2}demo-api-calls, amber-analytics, \S+ {3}[\d,]+ -> [\d,]+$/m);
+      expect(first.stdout).toMatch(/^ {2}delivery TOUCHED, revision 1$/m);
+      expect(first.stdout).toMatch(/^ {2}Manifest {2}revision 2 supersedes revision 1$/m);
+      expect(first.stdout).toContain('  Changes   1 row, demo-api-calls +1,000\n');
+      expect(first.stdout.match(/^ {2}export +SUCCEEDED 54,000 rows/gm)).toHaveLength(2);
 
       const second = await runDemo();
       expect(second.code).toBe(0);
-      expect(second.stdout.match(/sent before: stored receipt returned/g)).toHaveLength(4);
+      expect(second.stdout.match(/sent before: stored receipt returned/g)).toHaveLength(5);
+      expect(second.stdout).toMatch(/^ {2}Manifest {2}revision 4 supersedes revision 3$/m);
       expect(second.stdout.match(/nothing to send: all days are stored from an earlier demo/g)).toHaveLength(3);
       expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toEqual(lines);
     },
