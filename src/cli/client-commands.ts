@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { EndpointOptions } from './api-endpoint.ts';
 import type { ClientContext } from './command-context.ts';
+import type { BackfillFlags, BackfillListFlags, BackfillSpanFlags } from './commands/backfill.ts';
 import type { CoverageFlags, DeliveryListFlags } from './commands/delivery.ts';
 import type { DestinationTestFlags } from './commands/destination.ts';
 import type { WatchFlags } from './commands/export-watch.ts';
@@ -89,6 +90,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     );
   addJobCommands(program, context);
   addDeliveryCommands(program, context);
+  addBackfillCommands(program, context);
   addEndpointOptions(program.command('ingest'))
     .description(
       'Send records from a file or standard input: NDJSON or CSV, also compressed with gzip. If you run it again with the same input, no record counts twice',
@@ -198,6 +200,66 @@ function addDeliveryCommands(program: Command, context: ClientContext): void {
     .action(async (job: string, flags: CoverageFlags) =>
       (await import('./commands/delivery.ts')).coverageCommand(context, job, flags),
     );
+}
+
+function addBackfillCommands(program: Command, context: ClientContext): void {
+  const backfill = program.command('backfill').description('Deliver past windows of export jobs');
+  const load = () => import('./commands/backfill.ts');
+  const watch = 'follow the backfill until it ends or is paused; the exit code is 1 unless it succeeded';
+  addSpanOptions(backfill.command('create'))
+    .description('Deliver the windows of a job that lie in a span, one after the other')
+    .option('--watch', watch)
+    .action(async (job: string, flags: BackfillSpanFlags & BackfillFlags) =>
+      (await load()).createBackfillCommand(context, job, flags),
+    );
+  addSpanOptions(backfill.command('preview'))
+    .description('Show the windows that a backfill would contain, by state, and estimates of its output')
+    .action(async (job: string, flags: BackfillSpanFlags) =>
+      (await load()).previewBackfillCommand(context, job, flags),
+    );
+  addEndpointOptions(backfill.command('list'))
+    .description('List the newest 100 backfills')
+    .option('--job <name or id>', 'only backfills of this job')
+    .option('--json', 'print one JSON object per line')
+    .action(async (flags: BackfillListFlags) => (await load()).listBackfillsCommand(context, flags));
+  const addIdOptions = (command: Command): Command =>
+    addEndpointOptions(command).argument('<id>', 'id as shown by `backfill list`').option('--json', 'print JSON');
+  addIdOptions(backfill.command('show'))
+    .description('Show a backfill')
+    .option('--watch', watch)
+    .action(async (id: string, flags: BackfillFlags) => (await load()).showBackfillCommand(context, id, flags));
+  const changes = {
+    pause: ['pauseBackfill', 'Pause a backfill: a run that has started ends, no other starts'],
+    resume: ['resumeBackfill', 'Continue a paused backfill'],
+    cancel: ['cancelBackfill', 'Cancel a backfill and its runs'],
+    retry: ['retryBackfill', 'Deliver the windows of a backfill that failed again, after all others'],
+  } as const;
+  for (const [name, [change, description]] of Object.entries(changes)) {
+    const command = addIdOptions(backfill.command(name)).description(description);
+    if (name === 'resume' || name === 'retry') command.option('--watch', watch);
+    command.action(async (id: string, flags: BackfillFlags) =>
+      (await load()).changeBackfillCommand(context, change, id, flags),
+    );
+  }
+}
+
+function addSpanOptions(command: Command): Command {
+  return addEndpointOptions(command)
+    .argument('<job>', 'name or id of the job, which needs a cron')
+    .requiredOption('--from <time>', 'start: 2026-01-25 or 2026-01-25T06:00:00Z')
+    .requiredOption('--to <time>', 'end, exclusive')
+    .option('--time-zone <zone>', 'IANA time zone of dates', parseTimeZone, 'UTC')
+    .addOption(
+      new Option('--order <order>', 'order of the windows')
+        .choices(['oldest-first', 'newest-first'])
+        .default('oldest-first'),
+    )
+    .addOption(
+      new Option('--reprocess <windows>', 'windows to deliver: never delivered; also touched, stale or retired; all')
+        .choices(['missing', 'stale', 'all'])
+        .default('missing'),
+    )
+    .option('--json', 'print JSON');
 }
 
 function addEndpointOptions(command: Command): Command {
