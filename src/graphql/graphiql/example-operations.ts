@@ -267,6 +267,24 @@ mutation RunJob($jobId: ID!) {
     ... on UserError { code message }
   }
 }
+
+# Delivers the windows of a month, one after the other.
+# Windows that were delivered before are skipped.
+mutation CreateBackfill($jobId: ID!) {
+  createBackfill(
+    input: {
+      jobId: $jobId
+      from: "2026-01-01T00:00:00Z"
+      to: "2026-02-01T00:00:00Z"
+    }
+  ) {
+    ... on Backfill { id status windows }
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
+    }
+  }
+}
 `;
 
 export const FOLLOW_RUNS = `# Shows the active runs, then each change. GraphiQL ends
