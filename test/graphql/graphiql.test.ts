@@ -151,7 +151,7 @@ describe('operations of GraphiQL', () => {
       ['WhoAmI'],
       ['SumUsage', 'ReplaceUsage', 'DeleteUsage', 'ReplaceDay', 'RevertOperation', 'DeclareComplete'],
       ['ReadUsage', 'ReadRecords', 'ListStreams'],
-      ['CheckJob', 'CreateJob', 'ListJobs', 'RunJob'],
+      ['CheckJob', 'CreateJob', 'ListJobs', 'RunJob', 'CreateBackfill'],
       ['FollowRuns', 'ListRuns'],
       ['ListDeliveries', 'Coverage', 'Redeliver'],
       ['ListKeys', 'CreateKey', 'RevokeKey', 'BucketPolicy', 'TestDestination'],

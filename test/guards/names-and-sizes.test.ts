@@ -11,6 +11,7 @@ const MAX_TEST_LINES = 600;
 const LONG_LISTS: ReadonlyMap<string, number> = new Map([
   ['src/db/tables.ts', 700],
   ['src/config/settings.ts', 450],
+  ['src/graphql/graphiql/example-operations.ts', 500],
   ['test/fuzz/inputs.ts', 450],
 ]);
 
