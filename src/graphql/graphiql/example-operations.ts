@@ -343,8 +343,8 @@ query ListDeliveries {
   }
 }
 
-# Which parts of a span the S3 bucket has. Set the variable
-# jobId to an id of a job that ListDeliveries returned.
+# The parts of a span that the S3 bucket has. Set the
+# variable jobId to the id of a job from ListDeliveries.
 query Coverage(
   $jobId: ID!
   $from: DateTime!
