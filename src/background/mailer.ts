@@ -131,6 +131,7 @@ async function composeEnded(db: Db, run: RunRow): Promise<MailText> {
     jobName: run.settings.jobName,
     runId: encodeGlobalId('Run', run.id),
     status: run.status as 'SUCCEEDED' | 'FAILED' | 'CANCELED',
+    restatement: run.trigger === 'RESTATEMENT' ? (run.reason ?? 'CORRECTION') : null,
     scheduledFor: run.scheduledFor,
     windowStart: run.windowStart,
     windowEnd: run.windowEnd,

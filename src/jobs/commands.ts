@@ -1,5 +1,6 @@
-import { type DeliveryRow, findState } from '../deliveries/delivery.ts';
+import { findState } from '../deliveries/delivery.ts';
 import { loadDeliveries } from '../deliveries/read-deliveries.ts';
+import { markDeliveriesOf } from '../deliveries/mark-deliveries.ts';
 import { hashOutput } from './export-fingerprint.ts';
 import { and, eq, inArray, type SQL } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
@@ -11,6 +12,7 @@ import { assertBucketAvailable } from './bucket-ownership.ts';
 import { parseDestination } from './destination.ts';
 import {
   assertNameAndDestinationFree,
+  computeSettleSeconds,
   insertJob,
   type JobRow,
   loadJobs,
@@ -27,7 +29,7 @@ import { isUuid } from '../lib/ids.ts';
 import { advanceBackfillOf, cancelBackfillOfJob } from '../runs/backfills/advance.ts';
 import { notifyRuns } from '../runs/run-notifications.ts';
 import { statusesBefore, statusAfter } from '../runs/run-status.ts';
-import { loadRuns, nextChange, queueMail, queueRun, queueWindow, type RunRow } from '../runs/runs.ts';
+import { loadRuns, newRun, nextChange, queueMail, queueRun, queueWindow, type RunRow } from '../runs/runs.ts';
 
 export interface JobContext extends Pick<WarningContext, 'db'> {
   readonly queue: Queue;
@@ -85,6 +87,8 @@ export async function updateJob(
     // Read before the transaction, because they need a watermark, which may need a repair of the ledger.
     const warnings = await readWarnings(context, accountId, settings, now);
     if (strict) assertNoWarnings(warnings);
+    const output = hashOutput(settings);
+    if (!job.outputSha256?.equals(output)) await markDeliveriesOf(db, job, output, computeSettleSeconds(settings));
     const change = db.transaction(async (tx) => {
       const locked = await lockJob(tx, accountId, id);
       assertVersion(locked, version);
@@ -157,18 +161,20 @@ export async function redeliver({ db, queue, clock }: JobContext, accountId: big
     const job = await lockJob(tx, accountId, delivery.jobId).catch((error: unknown) => {
       throw error instanceof NotFoundError ? retired('its job is deleted') : error;
     });
-    if (findState(delivery, hashOutput(job.settings)) === 'RETIRED' || !isDeliveredTo(delivery, job)) {
-      throw retired('the output of its job has changed');
+    const state = findState(delivery, hashOutput(job.settings));
+    if (state === 'RETIRED') throw retired('the output of its job has changed');
+    const window = { start: delivery.windowStart, end: delivery.windowEnd };
+    if (state === 'MISSING') {
+      const { bucket, manifestKey } = newRun(job, 'MANUAL', delivery.slot, window, now);
+      if (bucket !== delivery.bucket || manifestKey !== delivery.manifestKey) {
+        throw new ConflictError(
+          'The window was never delivered, and the destination of its job has changed. Run the job for the slot instead.',
+        );
+      }
     }
     await assertBucketAvailable(tx, accountId, delivery.bucket);
-    const window = { start: delivery.windowStart, end: delivery.windowEnd };
     return queueWindow(tx, queue, job, 'MANUAL', delivery.slot, window, now);
   });
-}
-
-/** Whether the job would write the window to the same keys now: a window that was never delivered has no state that shows it. */
-function isDeliveredTo(delivery: DeliveryRow, { settings }: JobRow): boolean {
-  return hashOutput(settings).equals(delivery.outputSha256);
 }
 
 function retired(reason: string): ConflictError {

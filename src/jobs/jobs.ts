@@ -162,15 +162,23 @@ export async function storeJob(
 /** Settle time of a job that is not restated: its deliveries are checked, so that their state is known. */
 const SETTLE_SECONDS = 3600;
 
+/** Returns the seconds from the first mark of a delivery to its check. */
+export function computeSettleSeconds(settings: JobSettings): number {
+  if (readSetting(settings, 'restatement') === 'NONE') return SETTLE_SECONDS;
+  return (parseAgoMs(readSetting(settings, 'restateAfter')) ?? 0) / 1000;
+}
+
 /** Returns the columns that decide when deliveries are checked, and which corrections cause a restatement. */
 function computeRestatement(
   settings: JobSettings,
   before: JobRow | null,
   now: Date,
 ): Pick<JobRow, 'restatesSince' | 'settleSeconds'> {
-  if (readSetting(settings, 'restatement') === 'NONE') return { restatesSince: null, settleSeconds: SETTLE_SECONDS };
-  const settleMs = parseAgoMs(readSetting(settings, 'restateAfter')) ?? 0;
-  return { restatesSince: before?.restatesSince ?? now, settleSeconds: settleMs / 1000 };
+  const isNone = readSetting(settings, 'restatement') === 'NONE';
+  return {
+    restatesSince: isNone ? null : (before?.restatesSince ?? now),
+    settleSeconds: computeSettleSeconds(settings),
+  };
 }
 
 export async function markJobDeleted(tx: Transaction, job: JobRow, now: Date): Promise<void> {

@@ -11,6 +11,8 @@ export interface EndedRun {
   readonly jobName: string;
   readonly runId: string;
   readonly status: 'SUCCEEDED' | 'FAILED' | 'CANCELED';
+  /** Why the window was delivered again automatically; null if it was not. */
+  readonly restatement: 'CORRECTION' | 'COMPLETE' | null;
   readonly scheduledFor: Date;
   readonly windowStart: Date;
   readonly windowEnd: Date;
@@ -39,6 +41,11 @@ export interface MissedSlots {
 // Longer lists are cut: an export can have 10,000 parts, which the manifest lists.
 const MAX_LISTED = 20;
 
+const REASONS = {
+  CORRECTION: 'the ledger was corrected after the window was delivered',
+  COMPLETE: 'the streams of the window were declared complete after it was delivered',
+} as const;
+
 const SUBJECTS = {
   SUCCEEDED: 'succeeded',
   FAILED: 'failed',
@@ -55,6 +62,7 @@ export function composeRunMail(run: EndedRun): MailText {
     `Slot:    ${formatInZone(run.scheduledFor, run.timeZone)}`,
     `Run:     ${run.runId}`,
     `Attempt: ${run.attempt}`,
+    ...(run.restatement === null ? [] : [`Reason:  ${REASONS[run.restatement]}`]),
     ...(run.status === 'SUCCEEDED' ? successLines(run) : failureLines(run)),
     ...warningLines(run.warnings),
   ];
@@ -80,6 +88,10 @@ function failureLines(run: EndedRun): string[] {
   const lines = run.error === null ? [] : ['', `${oneLine(run.error.code)}: ${oneLine(run.error.message)}`];
   if (run.status === 'CANCELED') {
     return [...lines, '', 'This run wrote no manifest. Use only objects in the bucket that a complete manifest lists.'];
+  }
+  if (run.restatement !== null) {
+    const next = 'Sluice tries again when a run of this job has succeeded, or after 1 to 24 hours. Correct the cause.';
+    return [...lines, '', next, 'Later slots of this job are not affected.'];
   }
   const next =
     run.error?.retryable === true

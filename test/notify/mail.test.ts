@@ -13,6 +13,7 @@ const run: EndedRun = {
   jobName: 'Daily usage (EU)',
   runId: '0199e6a0-0000-7000-8000-000000000001',
   status: 'SUCCEEDED',
+  restatement: null,
   scheduledFor: new Date('2026-11-15T08:00:00Z'),
   windowStart: new Date('2026-11-14T05:00:00Z'),
   windowEnd: new Date('2026-11-15T05:00:00Z'),
@@ -65,6 +66,15 @@ describe('mail about a run', () => {
     expect(mail.text).toContain('\nACCESS_DENIED: Attach the bucket policy.\n');
     expect(mail.text).toContain('The run was not retried');
     expect(mail.text).not.toContain('Rows:');
+  });
+
+  it('about a restatement > says why the window was delivered again, and that a failed one is tried again', () => {
+    const restatement = 'CORRECTION';
+    expect(composeRunMail({ ...run, restatement }).text).toContain(
+      'Attempt: 2\nReason:  the ledger was corrected after the window was delivered\nRows:',
+    );
+    const failed = composeRunMail({ ...run, restatement, status: 'FAILED', error: accessDenied });
+    expect(failed.text).toContain('Sluice tries again when a run of this job has succeeded');
   });
 
   it('that failed with a retryable error > says that all attempts failed', () => {

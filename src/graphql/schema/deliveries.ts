@@ -6,6 +6,7 @@ import { hashOutput } from '../../jobs/export-fingerprint.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { countRuns, listRuns } from '../../runs/runs.ts';
 import type { Builder } from './builder.ts';
+import { addChanges } from './changes.ts';
 import { defineForwardArgs, toConnection } from './connections.ts';
 import { accountOf, limitPage } from './context.ts';
 import { GLOBAL_ID } from './descriptions.ts';
@@ -158,6 +159,12 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
     revision: t.exposeInt('revision', {
       nullable: true,
       description: 'Revision of the delivery that the run writes. Null before it starts.',
+    }),
+    changes: t.expose('changes', {
+      type: addChanges(builder),
+      nullable: true,
+      description:
+        'Differences from the revision that the run superseded. Null for the first revision, before the run ends, and if they cannot be computed: the output differs, the window ends in a bucket, or the history was purged or restored.',
     }),
   }));
   builder.queryFields((t) => ({

@@ -1,6 +1,6 @@
 // Pure: the responses with jobs, checks of jobs and runs.
 import { z } from 'zod';
-import type { DimensionValues } from '../../db/json-columns.ts';
+import type { DimensionValues, StoredChanges } from '../../db/json-columns.ts';
 import { exactNumber } from '../../lib/exact-number.ts';
 import { encodeGlobalId } from '../../lib/global-ids.ts';
 import type { JobCheck } from '../../jobs/check.ts';
@@ -94,6 +94,17 @@ export const answeredCheck = z
   })
   .meta({ id: 'JobCheck' });
 
+const changedRows = { rowsAdded: z.int(), rowsRemoved: z.int(), rowsChanged: z.int() } as const;
+
+const answeredChanges = z
+  .object({
+    ...changedRows,
+    meters: z
+      .array(z.object({ meterApiName: z.string(), ...changedRows, valueBefore: z.number(), valueAfter: z.number() }))
+      .meta({ description: 'Meters whose rows changed, sorted by name. Maximum 1,000.' }),
+  })
+  .meta({ id: 'RunChanges' });
+
 export const answeredRun = z
   .object({
     id: z.string(),
@@ -116,6 +127,10 @@ export const answeredRun = z
     objects: z.array(z.object({ key: z.string(), rows: z.int(), bytes: z.int(), sha256: z.string() })),
     manifestKey: z.string().nullable(),
     revision: z.int().nullable(),
+    changes: answeredChanges.nullable().meta({
+      description:
+        'Differences from the revision that the run superseded. Null for the first revision, before the run ends, and if they cannot be computed.',
+    }),
     complete: z
       .boolean()
       .nullable()
@@ -212,8 +227,25 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[], now: Da
     objects: objects.map(({ key, rows, bytes, sha256 }) => ({ key, rows, bytes, sha256 })),
     manifestKey: run.status === 'SUCCEEDED' ? run.manifestKey : null,
     revision: run.revision,
+    changes: run.changes && formatChanges(run.changes),
     complete: run.complete,
     warnings: [...run.warnings],
     error: run.error && { code: run.error.code, message: run.error.message, retryable: run.error.retryable },
+  };
+}
+
+function formatChanges({ rowsAdded, rowsRemoved, rowsChanged, meters }: StoredChanges) {
+  return {
+    rowsAdded,
+    rowsRemoved,
+    rowsChanged,
+    meters: meters.map((meter) => ({
+      meterApiName: meter.meterApiName,
+      rowsAdded: meter.rowsAdded,
+      rowsRemoved: meter.rowsRemoved,
+      rowsChanged: meter.rowsChanged,
+      valueBefore: exactNumber(meter.valueBefore),
+      valueAfter: exactNumber(meter.valueAfter),
+    })),
   };
 }
