@@ -23,7 +23,8 @@ export interface BackfillSpan {
   readonly now: Date;
 }
 
-const HOUR = 3_600_000;
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 /** Number of consecutive slots of one window after which the others are skipped by bisection. */
 const BISECT_AFTER = 8;
 /** No clock was ever set back by more than a day: only there, a later slot can have an earlier window. */
@@ -140,7 +141,8 @@ function recurs(settings: Settings, { window, last, next }: SlotGroup): boolean 
 }
 
 /**
- * Returns the last (`direction` 1) or first (-1) instant around `at` at which a slot has the window, up to the next change of the clock.
+ * Returns an instant up to a minute before the last (`direction` 1) or after the first (-1) one around `at` at which a slot has the window, up
+ * to the next change of the clock.
  * Between two changes, the start and the end of windows never decrease.
  */
 function findEdge(settings: Settings, at: number, window: TimeWindow, direction: 1 | -1): number {
@@ -156,7 +158,7 @@ function findEdge(settings: Settings, at: number, window: TimeWindow, direction:
     step *= 2;
     outside = clip(inside + step);
   }
-  while (Math.abs(outside - inside) > 1) {
+  while (Math.abs(outside - inside) > MINUTE) {
     const middle = Math.trunc((inside + outside) / 2);
     if (isSameWindow(windowAt(settings, middle), window)) inside = middle;
     else outside = middle;

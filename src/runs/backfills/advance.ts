@@ -59,32 +59,35 @@ export async function sweepBackfills(db: Db, queue: Queue, onError: (error: unkn
 
 /**
  * Counts the ended runs of a backfill, and queues runs of its next windows unless it is paused. Returns whether more windows can be
- * skipped immediately. Does nothing if another transaction has locked the backfill.
+ * skipped immediately. Does nothing if another transaction has locked the backfill or its job.
  */
 export async function advanceBackfill(
   tx: Transaction,
   queue: Queue,
   { accountId, id }: Pick<BackfillRow, 'accountId' | 'id'>,
 ): Promise<boolean> {
-  const [[locked], now] = await Promise.all([
+  const [[job], [backfill], now] = await Promise.all([
+    // First, because an INSERT of a run takes the same lock later, and requests lock the job before the backfill.
     tx
-      .select({ backfill: backfills, settings: jobs.settings })
+      .select({ settings: jobs.settings })
+      .from(jobs)
+      .where(sql`${jobs.id} = (SELECT job_id FROM backfills WHERE account_id = ${accountId} AND id = ${id})`)
+      .for('key share', { skipLocked: true }),
+    tx
+      .select()
       .from(backfills)
-      .innerJoin(jobs, eq(jobs.id, backfills.jobId))
       .where(and(eq(backfills.accountId, accountId), eq(backfills.id, id), inArray(backfills.status, [...UNENDED])))
-      .for('update', { of: backfills, skipLocked: true }),
+      .for('update', { skipLocked: true }),
     databaseNow(tx),
   ]);
-  if (!locked) return false;
-  const { backfill, settings } = locked;
+  if (!job || !backfill) return false;
   let after = await countEnded(tx, backfill);
   const isPausedNow = after.status === 'PAUSED' && backfill.status === 'RUNNING';
   if (isPausedNow) await holdWaitingRuns(tx, after);
   let isCut = false;
   const wanted = maxActiveRuns(after) - after.activeRuns.length;
   if (after.status === 'RUNNING' && wanted > 0) {
-    const job = { id: backfill.jobId, accountId: backfill.accountId, settings };
-    const next = await findNextWindows(tx, after, job, wanted, now);
+    const next = await findNextWindows(tx, after, { ...job, id: backfill.jobId, accountId }, wanted, now);
     const queued =
       next.runs.length === 0
         ? []
