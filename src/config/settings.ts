@@ -176,7 +176,7 @@ export const SETTINGS = {
   maxDocumentCost: setting(
     'MAX_DOCUMENT_COST',
     integer(1, MAX_INTEGER).default(250_000),
-    'Maximum cost of a GraphQL document: 1 per field of the response if all pages are full, 50 per list, 20000 per usage or checkJob, 10 per slot of nextRuns.',
+    'Maximum cost of a GraphQL document: 1 per field of the response if all pages are full, 50 per list, 20000 per usage, checkJob or previewBackfill, 10 per slot of nextRuns.',
   ),
   persistedDocumentBytes: setting(
     'PERSISTED_DOCUMENT_BYTES',

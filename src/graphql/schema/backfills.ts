@@ -18,6 +18,7 @@ import type { Builder } from './builder.ts';
 import { defineForwardArgs, toConnection } from './connections.ts';
 import { accountOf, type GraphQLContext, limitPage } from './context.ts';
 import { GLOBAL_ID, RUN_STATUS_FILTER } from './descriptions.ts';
+import { AGGREGATION } from './field-costs.ts';
 import type { Refs } from './refs.ts';
 import { follow } from './subscriptions.ts';
 
@@ -269,6 +270,7 @@ function addPreview(builder: Builder, refs: Refs, input: InputRef): void {
     previewBackfill: t.field({
       type: preview,
       authScopes: JOBS,
+      ...AGGREGATION,
       description: 'Returns the windows of a backfill and their states. Stores nothing and reads no records.',
       args: { input: t.arg({ type: input, required: true, description: 'Job and span.' }) },
       errors: {

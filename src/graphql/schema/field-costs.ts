@@ -4,7 +4,7 @@ import type { GraphQLField } from 'graphql';
 
 /** A statement that reads a page. */
 export const STATEMENT_COST = 50;
-/** A statement that aggregates any number of records. */
+/** A statement that aggregates any number of records, or the computation of any number of windows. */
 const AGGREGATION_COST = 20_000;
 /** The computation of one slot of a cron schedule. */
 const SLOT_COST = 10;
