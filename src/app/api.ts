@@ -80,6 +80,8 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       maxRecords: config.maxRecords,
       maxFutureMs: config.maxFutureHours * 3_600_000,
       maxRows: config.maxUsageRows,
+      previewMaxRecords: config.previewMaxRecords,
+      previewLockMs: config.previewLockMs,
       maxFilledRows: config.maxFilledRows,
       maxSubscriptions: config.maxSubscriptions,
       maxPage: config.maxPageSize,

@@ -28,7 +28,7 @@ export async function ingest(context: IngestContext, request: IngestRequest): Pr
   return write(context, request);
 }
 
-function validateRequest(request: IngestRequest): void {
+export function validateRequest(request: IngestRequest): void {
   const { maxRecords, recordsBefore = 0, records } = request;
   const count = recordsBefore + records.length;
   if (maxRecords !== undefined && count > maxRecords) {

@@ -27,13 +27,11 @@ export interface RevertRequest {
  */
 export async function revertOperation(context: IngestContext, request: RevertRequest): Promise<Receipt> {
   const { db, streamQueue, ended } = context;
-  const { accountId, operationId, idempotencyKey = null } = request;
+  const { accountId, idempotencyKey = null } = request;
   const issues = new IssueCollector();
   validateIdempotencyKey(idempotencyKey, ['input', 'idempotencyKey'], issues);
   issues.throwIfAny();
-  const [operation] = await loadOperations(db, accountId, [operationId]);
-  const stream = operation && (await findStream(db, accountId, operation.streamId));
-  if (!stream) throw new NotFoundError('The operation does not exist. Check the id.');
+  const { operation, stream } = await findRevertible(db, request);
   const entry = { accountId, stream: stream.name, access: 'exclusive', ended } as const;
   const receipt = await streamQueue.enter(entry, async (ticket) => {
     const replayed = await findReplay(db, request);
@@ -46,6 +44,17 @@ export async function revertOperation(context: IngestContext, request: RevertReq
   if (!receipt) throw new Error('A request took the idempotency key and has no operation.');
   context.onWritten('REVERT', receipt);
   return receipt;
+}
+
+/** Returns the operation and its stream. Throws NotFoundError if the account does not have the operation. */
+export async function findRevertible(
+  db: Db,
+  { accountId, operationId }: Omit<RevertRequest, 'idempotencyKey'>,
+): Promise<{ readonly operation: OperationRow; readonly stream: StreamRow }> {
+  const [operation] = await loadOperations(db, accountId, [operationId]);
+  const stream = operation && (await findStream(db, accountId, operation.streamId));
+  if (!stream) throw new NotFoundError('The operation does not exist. Check the id.');
+  return { operation, stream };
 }
 
 const hashRevert = (operationId: bigint): Buffer => createHash('sha256').update(`REVERT\n${operationId}`).digest();
@@ -61,9 +70,9 @@ async function findReplay(db: Db, { accountId, operationId, idempotencyKey }: Re
 }
 
 /** Returns null if the idempotency key is taken: nothing is written then. */
-async function writeRevert(
+export async function writeRevert(
   tx: Transaction,
-  { clock }: IngestContext,
+  { clock }: Pick<IngestContext, 'clock'>,
   ticket: StreamTicket,
   found: StreamRow,
   operation: OperationRow,

@@ -26,6 +26,8 @@ export interface StreamRequest {
   readonly access: StreamAccess;
   /** Maximum milliseconds to wait, for a request that has waited before. Defaults to the full time. */
   readonly leftMs?: number | undefined;
+  /** The full time in milliseconds. Defaults to that of the queue. */
+  readonly maxMs?: number | undefined;
   /** Signals that abort when no client waits for the response. Called if the request has to wait. */
   readonly ended?: RequestSignals | undefined;
 }
@@ -74,9 +76,9 @@ export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): Strea
   const queues = new Map<string, Queue>();
   let waiting = 0;
 
-  const busy = (stream: string, cause?: unknown): StreamBusyError => {
+  const busy = ({ stream, maxMs = waitMs }: StreamRequest, cause?: unknown): StreamBusyError => {
     onBusy();
-    return new StreamBusyError(stream, waitMs, { cause });
+    return new StreamBusyError(stream, maxMs, { cause });
   };
 
   const mayStart = (queue: Queue, access: StreamAccess): boolean =>
@@ -98,7 +100,8 @@ export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): Strea
   };
 
   /** Returns the turn, and a function that leaves the queue if the request ends before its turn. */
-  const wait = (key: string, queue: Queue, { stream, access, ended }: StreamRequest, milliseconds: number) => {
+  const wait = (key: string, queue: Queue, request: StreamRequest, milliseconds: number) => {
+    const { access, ended } = request;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Unhandled if the request fails before it awaits its turn.
     promise.catch(() => undefined);
@@ -124,7 +127,7 @@ export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): Strea
       startNext(key, queue);
     };
     const abandon = (): void => giveUp(signals.find(({ aborted }) => aborted)?.reason);
-    const timer = setTimeout(() => giveUp(busy(stream)), milliseconds);
+    const timer = setTimeout(() => giveUp(busy(request)), milliseconds);
     queue.waiters.add(waiter);
     waiting += 1;
     if (signals.some(({ aborted }) => aborted)) abandon();
@@ -140,7 +143,7 @@ export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): Strea
 
   return {
     enter: async (request, work) => {
-      const { accountId, stream, access, leftMs = waitMs } = request;
+      const { accountId, stream, access, maxMs = waitMs, leftMs = maxMs } = request;
       const key = `${accountId}/${stream}`;
       let queue = queues.get(key);
       if (!queue) queues.set(key, (queue = { active: 0, access, waiters: new Set() }));
@@ -151,7 +154,7 @@ export function createStreamQueue({ waitMs, onBusy }: StreamQueueOptions): Strea
       try {
         return await work({ turn: waiter?.turn ?? IMMEDIATELY, leftMs: () => deadline - performance.now() });
       } catch (error) {
-        throw isLockTimeout(error) || error instanceof NoTimeLeftError ? busy(stream, error) : error;
+        throw isLockTimeout(error) || error instanceof NoTimeLeftError ? busy(request, error) : error;
       } finally {
         if (waiter && !waiter.isActive) {
           waiter.leave();

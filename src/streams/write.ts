@@ -96,7 +96,7 @@ async function retryConflicts(
 }
 
 /** Looks up the stream and the idempotency key. Plans the write for the stream, or returns the stored receipt if the key was used. */
-async function planOrReplay(context: IngestContext, request: WriteRequest): Promise<PlannedWrite | Receipt> {
+export async function planOrReplay(context: IngestContext, request: WriteRequest): Promise<PlannedWrite | Receipt> {
   const { db, clock, limits, streamCache } = context;
   const now = clock.now();
   streamCache.invalidate(request.accountId, request.stream);

@@ -145,6 +145,8 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
       return { input: { ...window, meterApiNames, groupBy, filter } };
     },
   },
+  // READ and INGEST: of the keys with one scope, only that of ADMIN.
+  'Query.previewCorrection': { allowed: ADMINS, args: (account) => ({ input: { sum: write(account)['input'] } }) },
   'Query.bucketPolicy': { allowed: READERS, args: ({ s3Url }) => ({ s3Url }) },
   'Mutation.allocationSum': { allowed: WRITERS, args: write },
   'Mutation.allocationReplace': {

@@ -168,6 +168,20 @@ export const leavesOf = (schema: GraphQLSchema): Leaf[] => {
     );
 };
 
+/** The value without the fields that the type does not have. */
+const fitting = (type: GraphQLInputType, value: unknown): unknown => {
+  if (isNonNullType(type)) return fitting(type.ofType, value);
+  if (isListType(type)) return Array.isArray(value) ? value.map((one) => fitting(type.ofType, one)) : value;
+  if (!isInputObjectType(type) || typeof value !== 'object' || value === null) return value;
+  const fields = type.getFields();
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, one]) => {
+      const field = fields[name];
+      return field ? [[name, fitting(field.type, one)]] : [];
+    }),
+  );
+};
+
 /** Returns the arguments with one text replaced. Throws if they do not contain the path. */
 export const withLeaf = (schema: GraphQLSchema, { place, path }: Leaf, args: Args, text: string): Args => {
   const put = (type: GraphQLInputType, value: unknown, rest: readonly string[]): unknown => {
@@ -181,7 +195,13 @@ export const withLeaf = (schema: GraphQLSchema, { place, path }: Leaf, args: Arg
     }
     const [name, ...deeper] = rest;
     if (name === undefined) return text;
-    if (isInputObjectType(type) && type.isOneOf) return { [name]: text };
+    if (isInputObjectType(type) && type.isOneOf) {
+      const member = type.getFields()[name];
+      if (!member) throw new Error(`${type.name} has no ${name}.`);
+      // The call gives one member. The others are filled with what they have in common with it.
+      const given = Object.entries((value as Args | null | undefined) ?? {})[0]?.[1];
+      return { [name]: put(member.type, fitting(member.type, given), deeper) };
+    }
     if (!isInputObjectType(type) || typeof value !== 'object' || value === null) {
       throw new Error(`The call of ${place} has no ${path.join('.')}.`);
     }

@@ -133,6 +133,10 @@ const LEFT_OUT = new Set([
   'idempotencyKey',
   'version',
   'scope',
+  'asOf',
+  'CorrectionPreviewInput.replace',
+  'CorrectionPreviewInput.delete',
+  'CorrectionPreviewInput.revertOperation',
 ]);
 
 interface Leaf {

@@ -19,7 +19,7 @@ const IDEMPOTENCY_KEY =
   'Idempotency key, unique in the account: 1 to 255 characters, never expires. A repeated request returns the stored receipt and writes nothing; the same key with other content returns a ConflictError.';
 
 /** Adds the mutations that write to streams, and their receipts. */
-export function addAllocations(builder: Builder, refs: Refs): void {
+export function addAllocations(builder: Builder, refs: Refs) {
   const receipt = builder.objectRef<Receipt>('AllocationReceipt').implement({
     description: 'Receipt of an accepted write. The write is committed before the receipt is returned.',
     authScopes: WRITE,
@@ -277,19 +277,24 @@ export function addAllocations(builder: Builder, refs: Refs): void {
         deleteStream({ ...context.services, ended: context.ended }, accountOf(context), name),
     }),
   }));
+  return { recordsInput: input, selectorsInput: deleteInput };
 }
 
-/** Counts the records of the field, and adds the account and the limits. Throws RateLimitedError if the client sent too many. */
-function prepareWrite(
+/**
+ * Counts the records of the field, and adds the account and the limits. Throws RateLimitedError if the client sent too many.
+ * @param path path of the input
+ */
+export function prepareWrite(
   context: GraphQLContext,
   input: ListContent & { readonly stream: string; readonly idempotencyKey?: string | null | undefined },
+  path: readonly string[] = ['input'],
 ): [IngestContext, IngestRequest] {
   const { services, ended, records } = context;
   countIntake(context, input.records.length);
   const recordsBefore = records.count;
   records.count += input.records.length;
   const { maxRecords } = services.limits;
-  const request = { ...input, accountId: accountOf(context), path: ['input'], maxRecords, recordsBefore };
+  const request = { ...input, accountId: accountOf(context), path, maxRecords, recordsBefore };
   return [{ ...services, ended }, request];
 }
 

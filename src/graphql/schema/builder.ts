@@ -16,6 +16,8 @@ export interface SchemaTypes {
   AuthScopes: {
     /** The API key has one of these scopes. */
     anyOf: readonly Scope[];
+    /** The API key has each of these scopes. */
+    allOf: readonly Scope[];
     /** The API key is valid. */
     anyKey: boolean;
   };
@@ -55,6 +57,7 @@ export function createBuilder({ onUserError = () => undefined }: BuilderOptions 
       authorizeOnSubscribe: true,
       authScopes: (context) => ({
         anyOf: (scopes: readonly Scope[]) => scopes.some((scope) => context.scopes.has(scope)),
+        allOf: (scopes: readonly Scope[]) => scopes.every((scope) => context.scopes.has(scope)),
         anyKey: context.principal !== null,
       }),
       unauthorizedError: (_parent, context, _info, result) => refuseCaller(context, collectScopes(result.failure)),

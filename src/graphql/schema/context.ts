@@ -27,6 +27,8 @@ export interface Services extends ApiServices {
   readonly limits: ApiServices['limits'] & {
     readonly maxRecords: number;
     readonly maxRows: number;
+    readonly previewMaxRecords: number;
+    readonly previewLockMs: number;
     readonly maxSubscriptions: number;
   };
   /** Named in bucket policies. */

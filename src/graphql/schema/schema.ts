@@ -5,6 +5,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { type BuilderOptions, createBuilder } from './builder.ts';
 import { addAllocations } from './allocations.ts';
 import { addBackfills } from './backfills.ts';
+import { addCorrectionPreview } from './correction-preview.ts';
 import { addDeliveries } from './deliveries.ts';
 import { addDestinationTest } from './destination-test.ts';
 import { addJobs } from './jobs.ts';
@@ -37,7 +38,7 @@ export function createSchema({ rules = ANY_REGION, ...options }: SchemaOptions =
   const refs = declareRefs(builder);
   addNode(builder, refs);
   addStreams(builder, refs);
-  addAllocations(builder, refs);
+  addCorrectionPreview(builder, refs, addAllocations(builder, refs));
   addUsage(builder, refs);
   addJobs(builder, refs, rules);
   addRuns(builder, refs, rules.clock);

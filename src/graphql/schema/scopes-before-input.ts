@@ -23,10 +23,13 @@ class ScopesBeforeInput<Types extends SchemaTypes> extends BasePlugin<Types> {
     resolver: GraphQLFieldResolver<unknown, Types['Context'], object> | undefined,
     { argMappers, pothosOptions }: PothosOutputFieldConfig<Types>,
   ): GraphQLFieldResolver<unknown, Types['Context'], object> | undefined {
-    const { anyOf } = (pothosOptions.authScopes ?? {}) as { readonly anyOf?: readonly Scope[] };
-    if (!resolver || !anyOf || argMappers.length === 0) return resolver;
+    const { anyOf, allOf } = (pothosOptions.authScopes ?? {}) as Partial<Record<'anyOf' | 'allOf', readonly Scope[]>>;
+    if (!resolver || (!anyOf && !allOf) || argMappers.length === 0) return resolver;
     const checked: Resolver = (parent, args, context, info): unknown => {
-      if (!anyOf.some((scope) => context.scopes.has(scope))) throw refuseCaller(context, anyOf);
+      const isMissing = (scope: Scope): boolean => !context.scopes.has(scope);
+      if (anyOf?.every(isMissing)) throw refuseCaller(context, anyOf);
+      const missing = allOf?.find(isMissing);
+      if (missing) throw refuseCaller(context, [missing]);
       return resolver(parent, args, context, info);
     };
     return checked as GraphQLFieldResolver<unknown, Types['Context'], object>;

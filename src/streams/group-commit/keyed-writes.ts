@@ -94,7 +94,7 @@ async function updateKeys(
         u.element, u.operation_id
       FROM unnest(${bucketIndexes}::int[], ${filterIndexes}::int[], ${elements}::text[], ${formatPlainArray(operationIds.map(String))}::bigint[])
         AS u(bucket_index, filter_index, element, operation_id)) k OFFSET 0)`;
-  // Looked up in a hash of the keys, as in hideByKey, and joined with the operations afterwards: otherwise the planner may build a hash of
+  // Looked up in a hash of the keys, as in applyByKey, and joined with the operations afterwards: otherwise the planner may build a hash of
   // all records of the buckets.
   await tx.execute(sql`
     UPDATE records r SET hidden_by = o.operation_id

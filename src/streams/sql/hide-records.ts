@@ -11,6 +11,61 @@ import type { CanonicalSelector } from '../pipeline/selectors.ts';
 
 // Hides live records for replaces and deletes whose keys are in memory. Guarded by test/streams/plans.test.ts.
 
+/** Applied to the live records `r` that a condition selects. Returns how many. */
+type Action = (tx: Transaction, condition: SQL) => Promise<number>;
+
+function hideBy(operationId: bigint): Action {
+  return async (tx, condition) => {
+    const { rowCount } = await tx.execute(sql`UPDATE records r SET hidden_by = ${operationId} WHERE ${condition}`);
+    return rowCount ?? 0;
+  };
+}
+
+/** Counts up to `limit` records, and one more if there are. */
+function countUpTo(limit: number): Action {
+  return async (tx, condition) => {
+    const { rows } = await tx.execute<{ records: string }>(sql`
+      SELECT count(*) AS records FROM (SELECT 1 FROM records r WHERE ${condition} LIMIT ${limit + 1}) counted`);
+    return Number(rows[0]?.records ?? 0);
+  };
+}
+
+/** Counts what hideReplaced() would hide, up to a limit and one more. Filters that the stream does not have match nothing. */
+export function countReplaced(
+  tx: Transaction,
+  stream: StreamRow,
+  { granularity, buckets, bucketIndexes, filters, filterIndexes, elements }: CanonicalRecords,
+  limit: number,
+): Promise<number> {
+  const selectors = elements.map((element, index) => ({
+    granularity,
+    bucket: buckets[bucketIndexes[index] as number] as string,
+    filter: filters[filterIndexes[index] as number] as CanonicalFilter,
+    element,
+  }));
+  return countSelected(tx, stream, selectors, limit);
+}
+
+/** Counts what hideSelected() would hide, up to a limit and one more. A record that selectors of two forms match counts twice. */
+export function countSelected(
+  tx: Transaction,
+  stream: StreamRow,
+  selectors: readonly CanonicalSelector[],
+  limit: number,
+): Promise<number> {
+  return applyToSelected(tx, stream, countUpTo(limit), selectors);
+}
+
+/** Counts what hideScope() would hide, up to a limit and one more. */
+export function countInScope(
+  tx: Transaction,
+  stream: StreamRow,
+  scope: CanonicalScope,
+  limit: number,
+): Promise<number> {
+  return applyToScope(tx, stream, countUpTo(limit), scope);
+}
+
 /** Hides the live records with the same keys as the records of a replace. Returns how many. */
 export function hideReplaced(
   tx: Transaction,
@@ -19,7 +74,7 @@ export function hideReplaced(
   records: CanonicalRecords,
   filterIds: readonly string[],
 ): Promise<number> {
-  return hideByKey(tx, stream, operationId, {
+  return applyByKey(tx, stream, hideBy(operationId), {
     buckets: records.bucketIndexes.map((index) => records.buckets[index] as string),
     filterIds: records.filterIndexes.map((index) => filterIds[index] as string),
     elements: records.elements,
@@ -27,10 +82,19 @@ export function hideReplaced(
 }
 
 /** Hides the live records that the selectors of a delete match. Returns how many; a record that several selectors match counts once. */
-export async function hideSelected(
+export function hideSelected(
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
+  selectors: readonly CanonicalSelector[],
+): Promise<number> {
+  return applyToSelected(tx, stream, hideBy(operationId), selectors);
+}
+
+async function applyToSelected(
+  tx: Transaction,
+  stream: StreamRow,
+  action: Action,
   selectors: readonly CanonicalSelector[],
 ): Promise<number> {
   // Selectors of one form compare the same columns. Most deletes have one form.
@@ -38,29 +102,36 @@ export async function hideSelected(
     selectors,
     ({ filter, element }) => `${filter?.dimensionsText ?? ''} ${element === null ? '' : 'element'}`,
   );
-  let hidden = 0;
-  for (const alike of forms.values()) {
-    hidden += await hideByKey(tx, stream, operationId, await findKeys(tx, stream, alike));
-  }
-  return hidden;
+  let found = 0;
+  for (const alike of forms.values()) found += await applyByKey(tx, stream, action, await findKeys(tx, stream, alike));
+  return found;
 }
 
 /** Hides the live records in the scope of a replace. Returns how many. */
-export async function hideScope(
+export function hideScope(
   tx: Transaction,
   stream: StreamRow,
   operationId: bigint,
+  scope: CanonicalScope,
+): Promise<number> {
+  return applyToScope(tx, stream, hideBy(operationId), scope);
+}
+
+async function applyToScope(
+  tx: Transaction,
+  stream: StreamRow,
+  action: Action,
   { from, to, filter, element }: CanonicalScope,
 ): Promise<number> {
   const filterIds = filter && (await findMatchingFilters(tx, stream, filter));
   if (filterIds?.length === 0) return 0;
-  const { rowCount } = await tx.execute(sql`
-    UPDATE records r SET hidden_by = ${operationId}
-    WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+  return action(
+    tx,
+    sql`r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
       AND r.bucket_start >= ${from}::timestamptz AND r.bucket_start < ${to}::timestamptz
       ${filterIds ? sql`AND r.filter_id = ANY(${formatPlainArray(filterIds)}::bigint[])` : sql``}
-      ${element === null ? sql`` : sql`AND r.element = ${element}`}`);
-  return rowCount ?? 0;
+      ${element === null ? sql`` : sql`AND r.element = ${element}`}`,
+  );
 }
 
 /** Returns the ids of the stream's filters that have exactly these values in these dimensions. */
@@ -144,11 +215,11 @@ export async function pairWithEachFilter(
 const KEYS_AT_A_TIME = 10_000;
 
 /**
- * Hides the live records whose key is in a list. Each record is looked up in a hash of the list. IS TRUE keeps the planner from making
+ * Applies an action to the live records whose key is in a list. Each record is looked up in a hash of the list. IS TRUE keeps the planner from making
  * it a nested loop join if it has no statistics of the table: 10,000 selectors on 10,000 records took more than 30 s, now 0.3 s.
  */
-async function hideByKey(tx: Transaction, stream: StreamRow, operationId: bigint, keys: Keys): Promise<number> {
-  let hidden = 0;
+async function applyByKey(tx: Transaction, stream: StreamRow, action: Action, keys: Keys): Promise<number> {
+  let found = 0;
   for (let start = 0; start < keys.buckets.length; start += KEYS_AT_A_TIME) {
     const some = <Item>(list: readonly Item[]): readonly Item[] => list.slice(start, start + KEYS_AT_A_TIME);
     const buckets = some(keys.buckets);
@@ -171,11 +242,11 @@ async function hideByKey(tx: Transaction, stream: StreamRow, operationId: bigint
           ? sql`unnest(${columns[0]?.list}, ${filterIds}, ${elements}) AS k(bucket_start, filter_id, element)`
           : await pairWithEachFilter(tx, stream, sql`unnest(${columns[0]?.list}, ${elements})`, buckets.length)
         : null;
-    const [, { rowCount }] = await Promise.all([
+    const [, count] = await Promise.all([
       hashed && preferTidScans(tx),
-      tx.execute(sql`
-        UPDATE records r SET hidden_by = ${operationId}
-        WHERE r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
+      action(
+        tx,
+        sql`r.account_id = ${stream.accountId} AND r.stream_id = ${stream.id} AND r.hidden_by IS NULL
           AND r.bucket_start = ANY(${sql.param(distinct)}::timestamptz[])
           ${hashed ? matchKeyHashes(stream, hashed) : sql``}
           AND ((${sql.join(
@@ -184,11 +255,12 @@ async function hideByKey(tx: Transaction, stream: StreamRow, operationId: bigint
           )}) IN (SELECT * FROM unnest(${sql.join(
             columns.map(({ list }) => list),
             sql`, `,
-          )}))) IS TRUE`),
+          )}))) IS TRUE`,
+      ),
     ]);
-    hidden += rowCount ?? 0;
+    found += count;
   }
-  return hidden;
+  return found;
 }
 
 /**
