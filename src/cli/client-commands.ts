@@ -8,6 +8,8 @@ import type { WatchFlags } from './commands/export-watch.ts';
 import type { IngestFlags } from './commands/ingest.ts';
 import type { JobCreateFlags } from './commands/job-create.ts';
 import type { UsageFlags } from './commands/usage.ts';
+import { addCorrectionCommands } from './correction-commands.ts';
+import { addEndpointOptions } from './endpoint-options.ts';
 import { INPUT_FORMATS, ROLES } from './ingest/csv-records.ts';
 import { createJobOptions } from './job-flags.ts';
 import {
@@ -91,6 +93,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
   addJobCommands(program, context);
   addDeliveryCommands(program, context);
   addBackfillCommands(program, context);
+  addCorrectionCommands(program, context);
   addEndpointOptions(program.command('ingest'))
     .description(
       'Send records from a file or standard input: NDJSON or CSV, also compressed with gzip. If you run it again with the same input, no record counts twice',
@@ -260,10 +263,4 @@ function addSpanOptions(command: Command): Command {
         .default('missing'),
     )
     .option('--json', 'print JSON');
-}
-
-function addEndpointOptions(command: Command): Command {
-  return command
-    .option('--url <address>', 'address of the server (default: SLUICE_URL, or this machine with PORT)')
-    .option('--key-file <file>', 'file that contains the API key (default: API_KEY, or the key of local mode)');
 }

@@ -26,7 +26,7 @@ export function createProgram({ env, terminal, log, onBroken, onInterrupted }: P
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
-      'Operate Sluice: accounts, API keys, S3 buckets and the database. Commands use the settings of the server, from the environment. usage, export, job, delivery, backfill, destination and ingest are clients of a running server.',
+      'Operate Sluice: accounts, API keys, S3 buckets and the database. Commands use the settings of the server, from the environment. usage, export, job, delivery, backfill, destination, ingest, preview and revert are clients of a running server.',
     )
     .configureOutput({ writeOut: terminal.print, writeErr: (text) => terminal.message(text.trimEnd()) })
     .helpCommand(false)

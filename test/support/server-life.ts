@@ -219,7 +219,17 @@ async function operate(server: TestServer): Promise<void> {
 /** Names of the commands that were run, such as `bucket move`. */
 export const commandsRun = new Set<string>();
 
-const CLIENT_COMMANDS = new Set(['usage', 'export', 'job', 'delivery', 'backfill', 'ingest', 'destination']);
+const CLIENT_COMMANDS = new Set([
+  'usage',
+  'export',
+  'job',
+  'delivery',
+  'backfill',
+  'ingest',
+  'destination',
+  'preview',
+  'revert',
+]);
 
 /** Lists the operator's commands by name. */
 export function operatorCommands(): string[] {

@@ -1,9 +1,9 @@
 import { createGraphQLClient } from '../../api-client/graphql-client.ts';
 import { replaceControlCharacters } from '../../terminal/terminal.ts';
-import { type ApiEndpoint, type EndpointOptions, resolveTypedPath, withEndpoint } from '../api-endpoint.ts';
+import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
-import { openInput } from '../ingest/open-input.ts';
+import { readInputText } from '../ingest/read-input-text.ts';
 import { buildJobInput, formatJobIssue, type JobInput, type JobIssue } from '../job-flags.ts';
 
 /** The flags of the settings have the names of the settings. */
@@ -36,17 +36,9 @@ const MUTATION = `mutation ($input: CreateJobInput!) {
 }`;
 
 export async function createJobCommand(context: ClientContext, flags: JobCreateFlags): Promise<void> {
-  const text = flags.file === undefined ? null : await readText(flags.file, context.env);
+  const text = flags.file === undefined ? null : await readInputText(flags.file, context.env);
   const job = buildJobInput(text, flags);
   await withEndpoint(flags, context.env, (endpoint) => createJob(context, job, flags.json ?? false, endpoint));
-}
-
-async function readText(file: string, env: ClientContext['env']): Promise<string> {
-  const { chunks } = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
-  const read: Buffer[] = [];
-  for await (const chunk of chunks) read.push(chunk);
-  // Without a byte order mark.
-  return new TextDecoder().decode(Buffer.concat(read));
 }
 
 async function createJob(
