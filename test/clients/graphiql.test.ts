@@ -165,6 +165,7 @@ const ids = new Map<string, string>();
 /** Variables that users have to fill in, and the operation whose response contains their value. */
 const NEEDED: Readonly<Record<string, { readonly variable: string; readonly from: string }>> = {
   RevertOperation: { variable: 'operationId', from: 'ReplaceDay' },
+  ReadEarlierRecords: { variable: 'operationId', from: 'ReadRecords' },
   RunJob: { variable: 'jobId', from: 'CreateJob' },
   Coverage: { variable: 'jobId', from: 'CreateJob' },
   Redeliver: { variable: 'deliveryId', from: 'ListDeliveries' },

@@ -163,12 +163,42 @@ query ReadRecords {
     operations(first: 10) {
       edges {
         node {
+          id
           kind
           receivedAt
           insertedRecords
           hiddenRecords
         }
       }
+    }
+  }
+}
+
+# The same records as they were after an operation. Usage
+# takes asOf too: an operation, a run or a time.
+query ReadEarlierRecords($operationId: ID!) {
+  stream(name: "compute-hours") {
+    records(first: 20, asOf: { operation: $operationId }) {
+      edges { node { timestamp elementName value } }
+    }
+  }
+}
+
+# The effect that a write would have. Nothing is stored.
+query PreviewWrite($write: CorrectionPreviewInput!) {
+  previewCorrection(input: $write) {
+    ... on CorrectionPreview {
+      insertedRecords
+      hiddenRecords
+      changedKeys
+      valueBefore
+      valueAfter
+      elements { elementName valueBefore valueAfter }
+      staleDeliveries
+    }
+    ... on UserError { code message }
+    ... on ValidationError {
+      issues { path code message }
     }
   }
 }

@@ -49,6 +49,10 @@ export function graphiqlTabs(now: Date): GraphiqlTab[] {
           groupBy: ['region', 'element'],
           ...USAGE_DEFAULTS,
         },
+        operationId: 'an id from ReadRecords',
+        write: {
+          delete: { stream: STREAM, records: [{ timestamp: day(-1), granularity: 'DAILY', elementName: 'piedpiper' }] },
+        },
       }),
     },
     {
