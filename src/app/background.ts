@@ -1,6 +1,7 @@
 import { createAccountNames } from '../accounts/accounts.ts';
 import { createKeyHasher, type KeyHasher } from '../streams/key-hashes/key-hasher.ts';
 import { startDeliveryChecker } from '../background/delivery-checker.ts';
+import { startDeliverySweeper } from '../background/delivery-sweeper.ts';
 import { startLedgerScanner } from '../background/ledger-scanner.ts';
 import { startMailer } from '../background/mailer.ts';
 import { startReaper } from '../background/reaper.ts';
@@ -39,6 +40,7 @@ const SWEEP_MS = 300_000;
 const MERGE_MS = 15_000;
 const SCAN_MS = 1000;
 const CHECK_MS = 1000;
+const DELIVERY_SWEEP_MS = 60_000;
 const ADOPT_MS = 3_600_000;
 /** Margin beyond the longest time for which a request can still use the records that it staged. */
 const SWEEP_MARGIN_MS = 900_000;
@@ -108,6 +110,7 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
     }),
     startLedgerScanner({
       db: database.corrections,
+      queue,
       everyMs: SCAN_MS,
       seconds: { least: config.ledgerScanSeconds, most: config.ledgerScanIdleSeconds },
       writeSeconds: config.intakeMaxSeconds,
@@ -126,6 +129,12 @@ export async function startBackground(resources: AppResources, metrics: Metrics)
     repeat(() => sweepBackfills(database.schedule, queue, onError('advance of a backfill')), {
       everyMs: SCHEDULE_MS,
       onError: onError('advance of backfills'),
+    }),
+    startDeliverySweeper({
+      db: database.corrections,
+      everyMs: DELIVERY_SWEEP_MS,
+      retentionDays: config.correctionRetentionDays,
+      onError: onError('sweep of deliveries'),
     }),
     // For windows that servers of versions without deliveries delivered, now or in a rolling upgrade.
     repeat(() => adoptDeliveries(db), { everyMs: ADOPT_MS, onError: onError('adoption of deliveries') }),

@@ -1,11 +1,16 @@
 import pLimit from 'p-limit';
 import type { Db } from '../db/client.ts';
+import { databaseNow } from '../db/database-now.ts';
+import type { Queue } from '../db/queue.ts';
+import { markCompleteDeliveries } from '../deliveries/complete-deliveries.ts';
 import { leaseCursors } from '../deliveries/ledger-cursors.ts';
 import { scanLedger, type ScanOptions } from '../deliveries/scan-ledger.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+import { releaseRuns } from '../runs/release-runs.ts';
 
-export interface LedgerScannerOptions extends ScanOptions {
+export interface LedgerScannerOptions extends Omit<ScanOptions, 'onScanned'> {
   readonly db: Db;
+  readonly queue: Queue;
   readonly everyMs: number;
   readonly onError: (error: unknown) => void;
 }
@@ -16,7 +21,11 @@ const BATCH = 50;
 const CONCURRENCY = 2;
 
 /** Scans the ledgers of all accounts for corrections. Any number of servers may do so: each leases the accounts that it scans. */
-export function startLedgerScanner({ db, everyMs, onError, ...options }: LedgerScannerOptions): Stoppable {
+export function startLedgerScanner({ db, queue, everyMs, onError, ...options }: LedgerScannerOptions): Stoppable {
+  const onScanned = async (accountId: bigint, declared: readonly string[]): Promise<void> => {
+    await releaseRuns(db, queue, accountId);
+    if (declared.length > 0) await markCompleteDeliveries(db, accountId, declared, await databaseNow(db));
+  };
   return repeat(
     async (signal) => {
       const cursors = await leaseCursors(db, BATCH);
@@ -25,7 +34,7 @@ export function startLedgerScanner({ db, everyMs, onError, ...options }: LedgerS
         cursors.map((cursor) =>
           limit(async () => {
             if (signal.aborted) return;
-            await scanLedger(db, cursor, options).catch(onError);
+            await scanLedger(db, cursor, { ...options, onScanned }).catch(onError);
           }),
         ),
       );

@@ -7,7 +7,8 @@ import { createVisibility, findOldestUnseen } from '../db/snapshots.ts';
 import { deliveries, jobs } from '../db/tables.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { ChangeIndex } from './compare-changes.ts';
-import { type DeliveryRow, isOwed } from './delivery.ts';
+import { findComplete, isRepeatedWhenComplete } from './complete-deliveries.ts';
+import { type DeliveryRow, isOwed, isRestated } from './delivery.ts';
 import { type CorrectedStream, readNetChange } from './net-change.ts';
 
 // The check of marked deliveries: whether their rows differ from the ledger. The lease of a check is committed before the corrections are
@@ -30,10 +31,10 @@ export interface JudgeOptions {
 }
 
 /**
- * SAME: its rows agree with the ledger. DIFFERENT: they do not. NOT_OWED: the window was never delivered, or the job has another output
+ * COMPLETE: it was delivered before its streams were complete, and they are now. SAME: its rows agree with the ledger. DIFFERENT: they do not. NOT_OWED: the window was never delivered, or the job has another output
  * now, so the mark stays until that changes. LATER: the ledger was repaired, and the scan has not entered its new epoch.
  */
-export type Verdict = 'SAME' | 'DIFFERENT' | 'NOT_OWED' | 'LATER';
+export type Verdict = 'COMPLETE' | 'SAME' | 'DIFFERENT' | 'NOT_OWED' | 'LATER';
 
 export interface Judged {
   readonly delivery: DeliveryRow;
@@ -81,10 +82,11 @@ export async function judgeDeliveries(
       );
     const jobsById = new Map(found.filter(({ deletedAt }) => deletedAt === null).map((job) => [job.id, job]));
     const epoch = await readEpochs(db, accountId);
-    const compared: { delivery: DeliveryRow; job: JobRow }[] = [];
+    const compared: Compared[] = [];
+    const complete = await findCompleteNow(db, accountId, rows, jobsById);
     for (const delivery of rows) {
       const job = jobsById.get(delivery.jobId);
-      const verdict = judgeState(delivery, job, epoch, options.retentionDays);
+      const verdict = complete.has(delivery.id) ? 'COMPLETE' : judgeState(delivery, job, epoch, options.retentionDays);
       if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
       else compared.push({ delivery, job });
     }
@@ -99,6 +101,29 @@ export async function judgeDeliveries(
     }
   }
   return judged;
+}
+
+/** Returns the ids of deliveries that a run with the reason COMPLETE would deliver again. */
+async function findCompleteNow(
+  db: Db,
+  accountId: bigint,
+  rows: readonly DeliveryRow[],
+  jobsById: ReadonlyMap<string, JobRow>,
+): Promise<ReadonlySet<string>> {
+  const now = new Date();
+  const windows = rows.flatMap((delivery) => {
+    const job = jobsById.get(delivery.jobId);
+    if (!job || delivery.complete !== false || !isRepeatedWhenComplete(job.settings)) return [];
+    if (!isDelivered(delivery, job) || !isRestated(job, delivery, null, now)) return [];
+    const window = { start: delivery.windowStart, end: delivery.windowEnd };
+    return [{ id: delivery.id, window, settings: job.settings }];
+  });
+  return new Set(await findComplete(db, accountId, windows));
+}
+
+/** Whether the S3 bucket contains the window with the current output of the job. */
+function isDelivered({ revision, outputSha256 }: DeliveryRow, job: JobRow | undefined): boolean {
+  return revision > 0 && job?.outputSha256?.equals(outputSha256) === true;
 }
 
 interface Epochs {
@@ -122,7 +147,7 @@ function judgeState(
   { ledger, scanned }: Epochs,
   retentionDays: number,
 ): Verdict | null {
-  if (delivery.revision === 0 || !job?.outputSha256?.equals(delivery.outputSha256)) return 'NOT_OWED';
+  if (!isDelivered(delivery, job)) return 'NOT_OWED';
   if (!isOwed(delivery)) return 'SAME';
   if (ledger !== scanned) return 'LATER';
   if (delivery.watermark === null || delivery.watermarkEpoch !== ledger) return 'DIFFERENT';

@@ -27,16 +27,10 @@ export interface ScanOptions {
   /** Assumed maximum seconds between the receipt of an operation and its COMMIT. */
   readonly writeSeconds: number;
   /**
-   * Called before the cursor moves, also if no operation was found: releases the runs that wait until their streams are complete.
+   * Called before the cursor moves, also if no operation was found, with the names of the streams that were declared complete. If a
+   * server ended between the COMMIT of a declaration and its effects, this makes up for them.
    */
-  readonly onScanned?: (db: Db, scan: ScannedLedger) => Promise<void>;
-}
-
-export interface ScannedLedger {
-  readonly accountId: bigint;
-  readonly watermark: Watermark;
-  /** Whether a declaration of completeness was found. */
-  readonly isDeclared: boolean;
+  readonly onScanned: (accountId: bigint, declared: readonly string[]) => Promise<void>;
 }
 
 /** Scans the ledger of one account from its cursor to now. Throws MovedError if the account moves meanwhile. */
@@ -54,7 +48,10 @@ export async function scanLedger(db: Db, cursor: LeasedCursor, options: ScanOpti
     await storeCorrections(db, cursor, corrections);
     await markDeliveries(db, accountId, mergeTouched(streams, corrections), cursor.at);
   }
-  await options.onScanned?.(db, { accountId, watermark, isDeclared: streams.some(({ isDeclared }) => isDeclared) });
+  await options.onScanned(
+    accountId,
+    streams.filter(({ isDeclared }) => isDeclared).map(({ name }) => name),
+  );
   await db.transaction(async (tx) => {
     const every = nextInterval(cursor.everySeconds, streams.length > 0, options.seconds);
     await Promise.all([

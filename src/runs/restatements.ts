@@ -38,17 +38,39 @@ export async function applyVerdicts(
   await update(db, token, by.get('SAME') ?? [], sql`${CLEARED}, stale_since = NULL, failures = 0`);
   await update(db, token, by.get('NOT_OWED') ?? [], sql`check_at = NULL, checking = NULL`);
   await update(db, token, by.get('LATER') ?? [], LATER);
-  await applyDifferences(db, queue, token, by.get('DIFFERENT') ?? [], limits);
+  await applyRestated(db, queue, token, [...(by.get('DIFFERENT') ?? []), ...(by.get('COMPLETE') ?? [])], limits);
+  // For example deliveries that a run had locked.
+  await db.execute(sql`
+    UPDATE deliveries SET checking = NULL, check_at = clock_timestamp() WHERE id = ANY(ARRAY(
+      SELECT id FROM deliveries WHERE id = ANY(${formatPlainArray(judged.map(({ delivery }) => delivery.id))}::uuid[])
+        AND checking = ${token} FOR UPDATE SKIP LOCKED))`);
 }
 
 const CLEARED = sql`touched_at = NULL, check_at = NULL, checking = NULL, checked_at = clock_timestamp()`;
 const LATER = sql`check_at = clock_timestamp() + ${LATER_SECONDS} * interval '1 second', checking = NULL`;
 const DIFFERS = sql`stale_since = coalesce(d.stale_since, d.touched_at, clock_timestamp())`;
 
+/** SQL: what the verdict says about the rows. A delivery that is complete now has the same rows, as far as is known. */
+function differs(verdict: Judged['verdict']): SQL {
+  return verdict === 'COMPLETE' ? sql`stale_since = d.stale_since` : DIFFERS;
+}
+
 /** Changes the deliveries that neither a scan nor a run has changed since the check began, and that no transaction has locked. */
 async function update(db: Db | Transaction, token: string, judged: readonly Judged[], changes: SQL): Promise<void> {
   if (judged.length === 0) return;
   await db.execute(sql`UPDATE deliveries d SET ${changes} WHERE d.id = ANY(ARRAY(${guarded(token, judged)}))`);
+}
+
+/** Like update(), and stores whether the rows differ. */
+async function updateByVerdict(
+  db: Db | Transaction,
+  token: string,
+  judged: readonly Judged[],
+  changes: SQL,
+): Promise<void> {
+  for (const [verdict, some] of Map.groupBy(judged, (one) => one.verdict)) {
+    await update(db, token, some, sql`${changes}, ${differs(verdict)}`);
+  }
 }
 
 function guarded(token: string, judged: readonly Judged[]): SQL {
@@ -63,7 +85,7 @@ interface Restated extends Judged {
   readonly job: JobRow;
 }
 
-async function applyDifferences(
+async function applyRestated(
   db: Db,
   queue: Queue,
   token: string,
@@ -83,7 +105,7 @@ async function applyDifferences(
   }
   await update(db, token, others, sql`${CLEARED}, ${DIFFERS}`);
   // They keep the mark: the sweep makes it due when the job is enabled, and a later correction does so too.
-  await update(db, token, disabled, sql`check_at = NULL, checking = NULL, ${DIFFERS}`);
+  await updateByVerdict(db, token, disabled, sql`check_at = NULL, checking = NULL`);
   if (restated.length === 0) return;
   const waitingSince = ({ delivery }: Judged): number => (delivery.staleSince ?? delivery.touchedAt ?? now).getTime();
   restated.sort((a, b) => waitingSince(a) - waitingSince(b));
@@ -115,7 +137,8 @@ async function queueRestatements(
     const { delivery } = one;
     const ofAccount = counts.get(delivery.accountId) ?? 0;
     if (!unchanged.has(delivery.id)) continue;
-    if (places.has(formatPlace(delivery))) cleared.push(one);
+    // The queued run may end UNCHANGED, so it does not replace a run with the reason COMPLETE.
+    if (places.has(formatPlace(delivery))) (one.verdict === 'COMPLETE' ? waiting : cleared).push(one);
     else if (total >= limits.deployment || ofAccount >= limits.account) waiting.push(one);
     else {
       queued.push(one);
@@ -124,7 +147,7 @@ async function queueRestatements(
     }
   }
   const ids = newIds(queued.length, now);
-  const values = queued.map(({ delivery, job }, index) => ({
+  const values = queued.map(({ delivery, job, verdict }, index) => ({
     ...newRun(
       job,
       'RESTATEMENT',
@@ -136,11 +159,11 @@ async function queueRestatements(
     bucket: delivery.bucket,
     manifestKey: delivery.manifestKey,
     turn: 1,
-    reason: 'CORRECTION' as const,
+    reason: verdict === 'COMPLETE' ? ('COMPLETE' as const) : ('CORRECTION' as const),
   }));
   const inserted = values.length === 0 ? [] : await tx.insert(runs).values(values).onConflictDoNothing().returning();
-  await update(tx, token, [...cleared, ...queued], sql`${CLEARED}, ${DIFFERS}`);
-  await update(tx, token, waiting, sql`${LATER}, ${DIFFERS}`);
+  await updateByVerdict(tx, token, [...cleared, ...queued], CLEARED);
+  await updateByVerdict(tx, token, waiting, LATER);
   await sendWakeUps(
     queue,
     tx,

@@ -1,0 +1,31 @@
+import type { Db } from '../db/client.ts';
+import { removeOldCorrections, removeOldMoments, sweepDeliveries } from '../deliveries/sweep-deliveries.ts';
+import { repeat, type Stoppable } from '../lib/lifecycle.ts';
+
+export interface DeliverySweeperOptions {
+  readonly db: Db;
+  readonly everyMs: number;
+  /** CORRECTION_RETENTION_DAYS. */
+  readonly retentionDays: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Number of sweeps after which old rows are removed. */
+const REMOVE_EVERY = 60;
+
+/** Makes the checks of marked deliveries due that nothing else makes due, and removes old corrections and moments. */
+export function startDeliverySweeper({ db, everyMs, retentionDays, onError }: DeliverySweeperOptions): Stoppable {
+  let sweeps = 0;
+  return repeat(
+    async () => {
+      const more = await sweepDeliveries(db);
+      if (sweeps % REMOVE_EVERY === 0) {
+        await removeOldCorrections(db, retentionDays);
+        await removeOldMoments(db);
+      }
+      if (!more) sweeps += 1;
+      return more;
+    },
+    { everyMs, onError },
+  );
+}
