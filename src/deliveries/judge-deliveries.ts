@@ -1,6 +1,5 @@
-import { inArray, type SQL, sql } from 'drizzle-orm';
+import { inArray, sql } from 'drizzle-orm';
 import type { LRUCache } from 'lru-cache';
-import { formatPlainArray } from '../db/array-text.ts';
 import { readEpoch } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import { createVisibility, findOldestUnseen } from '../db/snapshots.ts';
@@ -10,6 +9,16 @@ import { ChangeIndex } from './compare-changes.ts';
 import { findComplete, isRepeatedWhenComplete } from './complete-deliveries.ts';
 import { type DeliveryRow, isOwed, isRestated } from './delivery.ts';
 import { type CorrectedStream, readNetChange } from './net-change.ts';
+import {
+  findBounds,
+  mayBeUnseen,
+  type Operation,
+  readCorrectedStreams,
+  readCorrections,
+  readOperations,
+  readsStream,
+  type Touching,
+} from './read-corrections.ts';
 
 // The check of marked deliveries: whether their rows differ from the ledger. The lease of a check is committed before the corrections are
 // read. A scan that passed over a delivery because it was marked has committed its corrections before, so they are read here; a later scan
@@ -161,39 +170,6 @@ function formatSpan({ windowStart, wholeUntil, dateStart, dateWholeUntil }: Deli
   return JSON.stringify([windowStart, wholeUntil, dateStart, dateWholeUntil]);
 }
 
-/** Returns the streams of the account with corrections, also deleted ones. */
-async function readCorrectedStreams(db: Db, accountId: bigint): Promise<CorrectedStream[]> {
-  const { rows: ids } = await db.execute<{ id: string }>(
-    sql`SELECT DISTINCT stream_id AS id FROM corrections WHERE account_id = ${accountId}`,
-  );
-  if (ids.length === 0) return [];
-  const { rows } = await db.execute<{
-    id: string;
-    name: string;
-    is_calendar: boolean;
-    is_deleted: boolean;
-    purged_before: string | null;
-  }>(sql`
-    SELECT id, name, granularity <> 'HOURLY' AS is_calendar, deleted_at IS NOT NULL AS is_deleted, purged_before::text AS purged_before
-    FROM streams WHERE account_id = ${accountId} AND id = ANY(${formatPlainArray(ids.map(({ id }) => id))}::bigint[])`);
-  return rows.map((row) => ({
-    id: BigInt(row.id),
-    name: row.name,
-    isCalendar: row.is_calendar,
-    isDeleted: row.is_deleted,
-    purgedBefore: row.purged_before,
-  }));
-}
-
-/** An operation that touched a window, or a summary row of such operations. */
-interface Touching {
-  readonly streamId: bigint;
-  readonly operationId: bigint;
-  readonly xid: bigint;
-  /** Unix milliseconds. */
-  readonly foundAt: number;
-}
-
 interface Compared {
   readonly delivery: DeliveryRow;
   readonly job: JobRow;
@@ -223,17 +199,13 @@ async function judgeWindow(
     const { watermark } = delivery;
     const isSeen = visibility.get(watermark ?? '');
     if (watermark === null || !isSeen) continue;
-    const oldestUnseen = findOldestUnseen(watermark);
     let foundAt: number | null = null;
     let differs = false;
     for (const stream of streams) {
       if (!readsStream(job, stream)) continue;
-      // The watermark may see the newest operation of a summary row and none of the earlier ones.
-      const unseen = (touching.get(stream.id) ?? []).filter(({ operationId, xid }) =>
-        operationId < 0n ? xid >= oldestUnseen : !isSeen(xid),
-      );
+      const unseen = (touching.get(stream.id) ?? []).filter(mayBeUnseen(watermark, isSeen));
       if (unseen.length === 0) continue;
-      foundAt = Math.max(foundAt ?? 0, ...unseen.map((one) => one.foundAt));
+      for (const one of unseen) foundAt = Math.max(foundAt ?? 0, one.foundAt);
       if (differs) continue;
       const index = await readChange(stream, unseen, isSeen);
       differs = index === null || index.concerns({ ...delivery, filter: job.settings.filter });
@@ -246,48 +218,6 @@ async function judgeWindow(
     });
   }
   return judged;
-}
-
-function readsStream({ settings }: JobRow, { name }: CorrectedStream): boolean {
-  return settings.meterApiNames === null || settings.meterApiNames.includes(name);
-}
-
-/** SQL: whether the operation or correction with these bounds may touch a bucket of the window. */
-function touchesWindow(isCalendar: boolean, window: DeliveryRow): SQL {
-  const { from, to } = findBounds(isCalendar, window);
-  return sql`(first_bucket IS NULL OR first_bucket < ${to}::timestamptz) AND (last_bucket IS NULL OR last_bucket >= ${from}::timestamptz)`;
-}
-
-function findBounds(isCalendar: boolean, window: DeliveryRow): { from: string; to: string } {
-  return isCalendar
-    ? { from: `${window.dateStart}T00:00:00Z`, to: `${window.dateWholeUntil}T00:00:00Z` }
-    : { from: window.windowStart.toISOString(), to: window.wholeUntil.toISOString() };
-}
-
-async function readCorrections(
-  db: Db,
-  accountId: bigint,
-  streams: readonly CorrectedStream[],
-  window: DeliveryRow,
-  oldest: bigint,
-): Promise<Touching[]> {
-  const touching: Touching[] = [];
-  for (const [isCalendar, some] of Map.groupBy(streams, (stream) => stream.isCalendar)) {
-    const ids = formatPlainArray(some.map(({ id }) => String(id)));
-    const { rows } = await db.execute<{ stream_id: string; operation_id: string; xid: string; found_at: number }>(sql`
-      SELECT stream_id, operation_id, xid::text AS xid, (extract(epoch FROM found_at) * 1000)::float8 AS found_at FROM corrections
-      WHERE account_id = ${accountId} AND stream_id = ANY(${ids}::bigint[]) AND xid >= ${String(oldest)}::xid8
-        AND ${touchesWindow(isCalendar, window)}`);
-    for (const row of rows) {
-      touching.push({
-        streamId: BigInt(row.stream_id),
-        operationId: BigInt(row.operation_id),
-        xid: BigInt(row.xid),
-        foundAt: row.found_at,
-      });
-    }
-  }
-  return touching;
 }
 
 type ReadChange = (
@@ -313,7 +243,7 @@ function createChangeReader(
     if (singles.length < unseen.length) {
       let reading = summarized.get(stream.id);
       if (!reading) {
-        reading = readOperations(db, accountId, stream, window, oldest, maxChangedKeys + 1);
+        reading = readOperations(db, accountId, stream, window, oldest, sql`LIMIT ${maxChangedKeys + 1}`);
         summarized.set(stream.id, reading);
       }
       const operations = await reading;
@@ -333,25 +263,4 @@ function createChangeReader(
     changes.set(key, index);
     return index;
   };
-}
-
-interface Operation {
-  readonly id: bigint;
-  readonly xid: bigint;
-}
-
-/** Reads the operations that touch the window, for which a summary row stands. */
-async function readOperations(
-  db: Db,
-  accountId: bigint,
-  stream: CorrectedStream,
-  window: DeliveryRow,
-  oldest: bigint,
-  limit: number,
-): Promise<readonly Operation[]> {
-  const { rows } = await db.execute<{ id: string; xid: string }>(sql`
-    SELECT id, xid::text AS xid FROM operations
-    WHERE account_id = ${accountId} AND stream_id = ${stream.id} AND xid >= ${String(oldest)}::xid8 AND kind <> 'COMPLETE'
-      AND ${touchesWindow(stream.isCalendar, window)} LIMIT ${limit}`);
-  return rows.map(({ id, xid }) => ({ id: BigInt(id), xid: BigInt(xid) }));
 }

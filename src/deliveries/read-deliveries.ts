@@ -116,6 +116,8 @@ export async function listDeliveries(
 
 export interface Coverage extends TimeSpan {
   readonly delivered: readonly TimeSpan[];
+  /** Parts for which STALE deliveries are responsible. */
+  readonly stale: readonly TimeSpan[];
   readonly gaps: readonly TimeSpan[];
 }
 
@@ -141,10 +143,15 @@ export async function readCoverage(
   now: Date,
 ): Promise<Coverage> {
   const to = earlier(asked.to, findLastWindowEnd(job.settings, now) ?? asked.from);
-  if (asked.from >= to) return { from: asked.from, to: asked.from, delivered: [], gaps: [] };
+  if (asked.from >= to) return { from: asked.from, to: asked.from, delivered: [], stale: [], gaps: [] };
   const span = { from: asked.from, to };
   const rows = await db
-    .select({ from: deliveries.windowStart, to: deliveries.windowEnd })
+    .select({
+      from: deliveries.windowStart,
+      to: deliveries.windowEnd,
+      owedUntil: deliveries.owedUntil,
+      staleSince: deliveries.staleSince,
+    })
     .from(deliveries)
     .where(
       and(
@@ -154,6 +161,11 @@ export async function readCoverage(
         sql`${deliveries.windowEnd} > ${span.from.toISOString()}::timestamptz AND ${deliveries.windowStart} < ${span.to.toISOString()}::timestamptz`,
       ),
     );
-  const delivered = mergeSpans(rows.map((row) => ({ from: later(row.from, span.from), to: earlier(row.to, span.to) })));
-  return { ...span, delivered, gaps: findGaps(span, delivered) };
+  const within = ({ from, to }: TimeSpan): TimeSpan => ({ from: later(from, span.from), to: earlier(to, span.to) });
+  const delivered = mergeSpans(rows.map(within));
+  const stale = rows
+    .filter(({ staleSince }) => staleSince !== null)
+    .map(({ from, owedUntil }) => within({ from, to: owedUntil }))
+    .filter(({ from, to }) => from < to);
+  return { ...span, delivered, stale: mergeSpans(stale), gaps: findGaps(span, delivered) };
 }

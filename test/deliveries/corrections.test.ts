@@ -1,5 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addRecords, exportOnce, innerId, querySql, type Result, runsOf, type Settings } from '../support/job-steps.ts';
+import { addRecords, createJob, exportAgain, innerId, querySql, runsOf, updateJob } from '../support/job-steps.ts';
+import {
+  checkedAll,
+  daysAgo,
+  deliverDay,
+  deliveriesOf,
+  restatedJob,
+  revert,
+  settled,
+  settleImmediately,
+  write,
+} from '../support/correction-steps.ts';
+import { withClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -8,112 +20,283 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const DAY_MS = 86_400_000;
-const TODAY = Math.floor(Date.now() / DAY_MS) * DAY_MS;
-
-/** Returns an instant some days before today, at an hour of the day. */
-function daysAgo(days: number, hour = 0): string {
-  return new Date(TODAY - days * DAY_MS + hour * 3_600_000).toISOString().replace('.000', '');
-}
-
-interface DeliveryView {
-  readonly id: string;
-  readonly state: string;
-  readonly windowStart: string;
-  readonly revision: number;
-}
-
-async function deliveriesOf(jobId: string): Promise<DeliveryView[]> {
-  const { job } = await server.graphql<{ job: { deliveries: { edges: { node: DeliveryView }[] } } }>(
-    `query ($id: ID!) { job(id: $id) { deliveries { edges { node { id state windowStart revision } } } } }`,
-    { id: jobId },
-  );
-  return job.deliveries.edges.map(({ node }) => node);
-}
-
-async function statesOf(jobId: string): Promise<string[]> {
-  return (await deliveriesOf(jobId)).map(({ state }) => state);
-}
-
-/** Lets marked deliveries of the job be checked immediately. */
-async function settleImmediately(jobId: string): Promise<void> {
-  await querySql(server, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
-}
-
-/** Waits until the ledger was scanned after this call, and no delivery is marked. */
-async function checkedAll(): Promise<void> {
-  const [{ now } = { now: '' }] = await querySql<{ now: string }>(server, 'SELECT clock_timestamp()::text AS now');
-  await eventually(
-    () =>
-      querySql<{ scanned: boolean; marked: number }>(
-        server,
-        `SELECT bool_and(scanned_at > $1::timestamptz) AS scanned,
-           (SELECT count(*)::int FROM deliveries WHERE check_at IS NOT NULL) AS marked FROM ledger_cursors`,
-        [now],
-      ),
-    ([row]) => row?.scanned === true && row.marked === 0,
-    40_000,
-  );
-}
-
-const hourly = (day: number, elementName: string, value: string, hour = 5) => ({
+const at = (day: number, elementName: string, value: string, hour = 5) => ({
   timestamp: daysAgo(day, hour),
   elementName,
   value,
 });
 
-async function write(
-  kind: 'allocationReplace' | 'allocationSum',
-  stream: string,
-  records: readonly object[],
-): Promise<string> {
-  const data = await server.graphql<Record<string, Result>>(
-    `mutation ($input: AllocationInput!) { ${kind}(input: $input) { __typename ... on AllocationReceipt { operation { id } } } }`,
-    { input: { stream, records: records.map((record) => ({ granularity: 'HOURLY', ...record })) } },
-  );
-  const receipt = data[kind] as unknown as { operation: { id: string } };
-  return receipt.operation.id;
+/** Delivers the window of 9 days ago with acme 100 and hooli 250. */
+async function deliver(stream: string, settings = {}) {
+  await addRecords(server, stream, 'HOURLY', [at(9, 'acme', '100'), at(9, 'hooli', '250')]);
+  return deliverDay(server, stream, 9, settings);
 }
 
-const base = (stream: string, settings: Settings = {}): Settings => ({
-  range: 'ago(1d)',
-  groupBy: ['element'],
-  meterApiNames: [stream],
-  enabled: true,
-  cron: '0 1 1 1 *',
-  restateAfter: 'ago(1m)',
-  ...settings,
-});
-
-/** Delivers the window of the day for a new job over a new stream with acme 100 and hooli 250. */
-async function deliver(stream: string, settings: Settings = {}) {
-  await addRecords(server, stream, 'HOURLY', [hourly(9, 'acme', '100'), hourly(9, 'hooli', '250')]);
-  const exported = await exportOnce(server, base(stream, settings), daysAgo(8, 1));
-  await settleImmediately(exported.jobId);
-  return exported;
+async function restatementsOf(jobId: string) {
+  return (await runsOf(server, jobId)).filter(({ trigger }) => trigger === 'RESTATEMENT');
 }
 
-describe('a correction', () => {
-  test('leads to the next revision', async () => {
+const marksOf = (jobId: string) =>
+  querySql<{ touched: boolean }>(server, 'SELECT touched_at IS NOT NULL AS touched FROM deliveries WHERE job_id = $1', [
+    innerId(jobId),
+  ]);
+
+async function correctionCount(): Promise<number> {
+  const [row] = await querySql<{ count: number }>(server, 'SELECT count(*)::int AS count FROM corrections');
+  return row?.count ?? 0;
+}
+
+describe('correction', () => {
+  test('leads to the next revision of the exact window', async () => {
     const { jobId } = await deliver('late');
-    expect(await deliveriesOf(jobId)).toMatchObject([{ state: 'CURRENT', revision: 1 }]);
-    await write('allocationSum', 'late', [hourly(9, 'acme', '40')]);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 1, staleSince: null }]);
+    await write(server, 'allocationSum', 'late', [at(9, 'acme', '40')]);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toMatchObject([
+      { status: 'SUCCEEDED', windowStart: daysAgo(9), windowEnd: daysAgo(8), scheduledFor: daysAgo(8, 1) },
+    ]);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([
+      { state: 'CURRENT', revision: 2, staleSince: null, pendingOperations: [] },
+    ]);
+  });
+
+  test('causes one restatement for all corrections until the check', async () => {
+    const { jobId } = await deliver('several');
+    await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
+    const sum = await write(server, 'allocationSum', 'several', [at(9, 'acme', '40'), at(9, 'initech', '7')]);
+    const replace = await write(server, 'allocationReplace', 'several', [at(9, 'hooli', '150')]);
     await eventually(
-      () => deliveriesOf(jobId),
+      () => deliveriesOf(server, jobId),
+      ([one]) => one?.state === 'TOUCHED' && one.pendingOperations.length === 2,
+      20_000,
+    );
+    const [touched] = await deliveriesOf(server, jobId);
+    expect(touched?.pendingOperations).toEqual([
+      { id: replace, kind: 'REPLACE' },
+      { id: sum, kind: 'SUM' },
+    ]);
+    await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1', [innerId(jobId)]);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toHaveLength(1);
+  });
+
+  test('leaves the delivery CURRENT if it changes no value, or was reverted before the check', async () => {
+    const { jobId } = await deliver('same');
+    await write(server, 'allocationReplace', 'same', [at(9, 'hooli', '250')]);
+    await settled(server);
+    const id = await write(server, 'allocationSum', 'same', [at(9, 'acme', '40')]);
+    await revert(server, id);
+    await settled(server);
+    const runs = await runsOf(server, jobId);
+    const [delivery] = await deliveriesOf(server, jobId);
+    expect(delivery).toMatchObject({ state: 'CURRENT' });
+    // A check between the sum and its revert may have queued a run.
+    expect(runs.filter(({ status }) => status === 'SUCCEEDED').length).toBeLessThanOrEqual(3);
+  });
+
+  test('is not stored if it touches only buckets after all windows', async () => {
+    await deliver('open');
+    await checkedAll(server);
+    const before = await correctionCount();
+    const now = { timestamp: new Date().toISOString(), value: '1' };
+    await write(
+      server,
+      'allocationSum',
+      'open',
+      Array.from({ length: 5000 }, (_, index) => ({ ...now, elementName: `e${index}` })),
+    );
+    await checkedAll(server);
+    expect(await correctionCount()).toBe(before);
+  });
+
+  test('touches only jobs whose filter and streams it concerns', async () => {
+    const dimensioned = (env: string, value: string) => ({
+      ...at(9, 'acme', value),
+      filter: [{ dimension: 'env', values: [env] }],
+    });
+    await addRecords(server, 'filtered', 'HOURLY', [dimensioned('prod', '1'), dimensioned('dev', '2')]);
+    const filter = (env: string) => ({ filter: [{ dimension: 'env', values: [env] }] });
+    const prod = await deliverDay(server, 'filtered', 9, filter('prod'));
+    const dev = await deliverDay(server, 'filtered', 9, filter('dev'));
+    const element = await deliverDay(server, 'filtered', 9, { filter: [{ dimension: 'element', values: ['hooli'] }] });
+    const all = await deliverDay(server, 'filtered', 9, { meterApiNames: null });
+    await write(server, 'allocationSum', 'filtered', [dimensioned('dev', '40')]);
+    await settled(server);
+    const counts = await Promise.all(
+      [prod, dev, element, all].map(async ({ jobId }) => (await restatementsOf(jobId)).length),
+    );
+    expect(counts).toEqual([0, 1, 0, 1]);
+    // A new stream belongs to the job without names.
+    await addRecords(server, 'gpu', 'HOURLY', [at(9, 'acme', '3')]);
+    await settled(server);
+    expect((await restatementsOf(all.jobId)).length).toBe(2);
+    await updateJob(server, all.jobId, { enabled: false, meterApiNames: ['filtered'] });
+  });
+
+  test('by deleteStream restates the window, and again when the stream is sent again', async () => {
+    const { jobId } = await deliver('deleted');
+    await server.graphql('mutation { deleteStream(name: "deleted") { __typename } }');
+    await settled(server);
+    expect(await restatementsOf(jobId)).toMatchObject([{ status: 'SUCCEEDED', rowsWritten: 0 }]);
+    await addRecords(server, 'deleted', 'HOURLY', [at(9, 'acme', '100')]);
+    await settled(server);
+    expect((await restatementsOf(jobId)).map(({ rowsWritten }) => rowsWritten).toSorted()).toEqual([0, 1]);
+  });
+
+  test('leaves a window STALE that ended before restateWithin, or whose job has restatement NONE', async () => {
+    const old = await deliver('old', { restateWithin: 'ago(7d)' });
+    const none = await deliverDay(server, 'old', 9, { restatement: 'NONE', cron: null, enabled: false });
+    const id = await write(server, 'allocationSum', 'old', [at(9, 'acme', '40')]);
+    await settled(server);
+    for (const { jobId } of [old, none]) {
+      const [delivery] = await deliveriesOf(server, jobId);
+      expect(delivery).toMatchObject({ state: 'STALE', revision: 1, pendingOperations: [{ id, kind: 'SUM' }] });
+      expect(delivery?.staleSince).not.toBeNull();
+      expect(await restatementsOf(jobId)).toEqual([]);
+    }
+    const { job } = await server.graphql<{ job: { coverage: object } }>(
+      `query ($id: ID!, $from: DateTime!, $to: DateTime!) { job(id: $id) { coverage(from: $from, to: $to) { stale { from to } } } }`,
+      { id: none.jobId, from: daysAgo(20), to: daysAgo(1) },
+    );
+    expect(job.coverage).toEqual({ stale: [{ from: daysAgo(9), to: daysAgo(8) }] });
+    // The correction undone, the rows agree again.
+    await revert(server, id);
+    await settled(server);
+    expect(await deliveriesOf(server, none.jobId)).toMatchObject([{ state: 'CURRENT', staleSince: null }]);
+  });
+
+  test('is restated when a disabled job is enabled', async () => {
+    const { jobId } = await deliver('disabled', { enabled: false });
+    await write(server, 'allocationSum', 'disabled', [at(9, 'acme', '40')]);
+    await settled(server);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'STALE', revision: 1 }]);
+    expect(await restatementsOf(jobId)).toEqual([]);
+    await write(server, 'allocationSum', 'disabled', [at(9, 'acme', '1')]);
+    await settled(server);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'STALE', revision: 1 }]);
+    await updateJob(server, jobId, { enabled: true });
+    await write(server, 'allocationSum', 'disabled', [at(9, 'acme', '1')]);
+    await settleImmediately(server, jobId);
+    await eventually(
+      () => deliveriesOf(server, jobId),
       ([one]) => one?.revision === 2,
       40_000,
     );
-    const restated = (await runsOf(server, jobId)).find(({ trigger }) => trigger === 'RESTATEMENT');
-    expect(restated).toMatchObject({ status: 'SUCCEEDED', windowStart: daysAgo(9), windowEnd: daysAgo(8) });
-    await checkedAll();
-    expect(await statesOf(jobId)).toEqual(['CURRENT']);
+  });
+});
+
+describe('overlapping windows', () => {
+  test('are restated by the newest that was delivered, unless one off the schedule has the bucket too', async () => {
+    const stream = 'overlapping';
+    await addRecords(server, stream, 'HOURLY', [at(9, 'acme', '100')]);
+    const jobId = await createJob(server, restatedJob(stream, { range: 'ago(7d)' }));
+    await settleImmediately(server, jobId);
+    for (const day of [6, 5, 4]) {
+      await exportAgain(server, jobId, daysAgo(day, 1));
+      await querySql(server, 'UPDATE deliveries SET by_slot = true WHERE job_id = $1', [innerId(jobId)]);
+      await exportAgain(server, jobId, daysAgo(day, 1));
+    }
+    await settled(server);
+    await write(server, 'allocationSum', stream, [at(9, 'acme', '40')]);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toMatchObject([{ windowEnd: daysAgo(4) }]);
+    // The first bucket of the oldest window belongs to no newer one.
+    await write(server, 'allocationSum', stream, [at(13, 'acme', '40')]);
+    await settled(server);
+    expect((await restatementsOf(jobId)).map(({ windowEnd }) => windowEnd).toSorted()).toEqual([
+      daysAgo(6),
+      daysAgo(4),
+    ]);
+    await exportAgain(server, jobId, daysAgo(3, 1));
+    await write(server, 'allocationSum', stream, [at(8, 'acme', '40')]);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toHaveLength(4);
+  });
+});
+
+describe('calendar dates', () => {
+  test.each(['America/New_York', 'Pacific/Kiritimati'])(
+    'of a DAILY stream touch only the window of the date in %s',
+    async (timeZone) => {
+      const stream = `daily-${timeZone.replace('/', '-')}`;
+      await addRecords(server, stream, 'DAILY', [{ timestamp: daysAgo(9), elementName: 'acme', value: '1' }]);
+      const jobId = await createJob(server, restatedJob(stream, { timeZone, restatement: 'NONE' }));
+      for (const day of [7, 8, 9]) await exportAgain(server, jobId, daysAgo(day, 11));
+      await write(
+        server,
+        'allocationSum',
+        stream,
+        [{ timestamp: daysAgo(9), elementName: 'acme', value: '40' }],
+        'DAILY',
+      );
+      await checkedAll(server);
+      await eventually(
+        () => marksOf(jobId),
+        (marks) => marks.some(({ touched }) => touched),
+        10_000,
+      );
+      const { rows } = {
+        rows: await querySql<{ date: string }>(
+          server,
+          'SELECT date_start::text AS date FROM deliveries WHERE job_id = $1 AND touched_at IS NOT NULL',
+          [innerId(jobId)],
+        ),
+      };
+      expect(rows).toEqual([{ date: daysAgo(9).slice(0, 10) }]);
+    },
+  );
+});
+
+describe('scan', () => {
+  test('stores one row for more than 1,000 operations of a stream, and finds them although transactions commit in another order', async () => {
+    const { jobId } = await deliver('many');
+    await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
+    const [stream] = await querySql<{ id: string; account_id: string }>(
+      server,
+      `SELECT id, account_id FROM streams WHERE name = 'many'`,
+    );
+    await querySql(
+      server,
+      `INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256, first_bucket, last_bucket)
+       SELECT $1, nextval('operation_ids'), $2, 'SUM', now(), pg_current_xact_id(), true, 0, 0, '', $3::timestamptz, $3::timestamptz FROM generate_series(1, 1200)`,
+      [stream?.account_id, stream?.id, daysAgo(9, 5)],
+    );
+    await write(server, 'allocationSum', 'many', [at(9, 'acme', '40')]);
+    await checkedAll(server);
+    const rows = await querySql<{ is_summary: boolean }>(
+      server,
+      'SELECT operation_id < 0 AS is_summary FROM corrections WHERE stream_id = $1',
+      [stream?.id],
+    );
+    expect(rows.filter(({ is_summary }) => is_summary)).toHaveLength(1);
+    expect(rows.length).toBeLessThanOrEqual(2);
+    await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1', [innerId(jobId)]);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toHaveLength(1);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
   });
 
-  test('that changes no value leads to no run', async () => {
-    const { jobId } = await deliver('same');
-    await write('allocationReplace', 'same', [hourly(9, 'hooli', '250')]);
-    await checkedAll();
-    expect(await deliveriesOf(jobId)).toMatchObject([{ state: 'CURRENT', revision: 1 }]);
-    expect(await runsOf(server, jobId)).toHaveLength(1);
+  test('finds an operation whose transaction began first and commits last', async () => {
+    const { jobId, text } = await deliver('crossing');
+    expect(text).toContain('acme');
+    await withClient(server.database.url, async (client) => {
+      await client.query('BEGIN');
+      await client.query(
+        `WITH s AS (SELECT account_id, id FROM streams WHERE name = 'crossing'), o AS (
+           INSERT INTO operations (account_id, id, stream_id, kind, received_at, xid, totalled, inserted_records, hidden_records, content_sha256, first_bucket, last_bucket)
+           SELECT account_id, nextval('operation_ids'), id, 'SUM', now(), pg_current_xact_id(), false, 1, 0, '', $1::timestamptz, $1::timestamptz FROM s
+           RETURNING account_id, id, stream_id)
+         INSERT INTO records (account_id, stream_id, bucket_start, filter_id, element, value, operation_id)
+         SELECT o.account_id, o.stream_id, $1::timestamptz, (SELECT min(f.id) FROM filters f WHERE f.stream_id = o.stream_id), 'initech', 7, o.id FROM o`,
+        [daysAgo(9, 5)],
+      );
+      await write(server, 'allocationSum', 'crossing', [at(9, 'acme', '40')]);
+      await settled(server);
+      expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
+      await client.query('COMMIT');
+    });
+    await settled(server);
+    expect((await restatementsOf(jobId)).map(({ rowsWritten }) => rowsWritten).toSorted()).toEqual([2, 3]);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 3 }]);
   });
 });

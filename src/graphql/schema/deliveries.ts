@@ -1,10 +1,12 @@
 import { BadUserInputError, ConflictError, NotFoundError } from '../../errors/errors.ts';
 import { type DeliveryRow, findState, MAX_COVERAGE_DAYS, type TimeSpan } from '../../deliveries/delivery.ts';
+import { readPendingOperations } from '../../deliveries/read-corrections.ts';
 import { type Coverage, listDeliveries, readCoverage } from '../../deliveries/read-deliveries.ts';
 import { redeliver } from '../../jobs/commands.ts';
 import { hashOutput } from '../../jobs/export-fingerprint.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
 import { countRuns, listRuns } from '../../runs/runs.ts';
+import type { OperationRow } from '../../streams/stream-rows.ts';
 import type { Builder } from './builder.ts';
 import { addChanges } from './changes.ts';
 import { defineForwardArgs, toConnection } from './connections.ts';
@@ -16,6 +18,7 @@ import { readInstant } from './timestamp-arguments.ts';
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
 const DAY_MS = 86_400_000;
+const MAX_PENDING = 100;
 const STATE_FILTER = 'States of the deliveries. All deliveries if omitted or null.';
 
 const keyOf = (row: DeliveryRow): string[] => [row.windowEnd.toISOString(), row.id];
@@ -49,6 +52,22 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
         type: 'DateTime',
         nullable: true,
         description: 'Time at which the window was delivered last. Null while MISSING.',
+      }),
+      staleSince: t.expose('staleSince', {
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'Time at which the oldest correction was found that makes the rows differ from the ledger. Null if no check found a difference.',
+      }),
+      pendingOperations: t.field({
+        type: [refs.operation],
+        description: `Operations that touched the window and are not in the delivered revision, newest first. Maximum ${MAX_PENDING}.`,
+        resolve: async (delivery, _, { services, loaders }) => {
+          const job = await loaders.jobs.load(delivery.jobId);
+          const ids = job ? await readPendingOperations(services.db, delivery, job, MAX_PENDING) : [];
+          const found = await loaders.operations.loadMany(ids);
+          return found.filter((one) => one !== null && !(one instanceof Error)) as OperationRow[];
+        },
       }),
       manifestKey: t.exposeString('manifestKey', { description: 'Object key of the manifest.' }),
       owedUntil: t.expose('owedUntil', {
@@ -106,6 +125,10 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
       delivered: t.expose('delivered', {
         type: [span],
         description: 'Parts that a delivered window contains, merged.',
+      }),
+      stale: t.expose('stale', {
+        type: [span],
+        description: 'Parts for which STALE deliveries are responsible, merged.',
       }),
       gaps: t.expose('gaps', { type: [span], description: 'Parts that no delivered window contains, merged.' }),
     }),

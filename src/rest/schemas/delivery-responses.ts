@@ -15,6 +15,10 @@ export const answeredDelivery = z
     owedUntil: z.string().meta({ description: 'End of the buckets for which the delivery is responsible.' }),
     revision: z.int().meta({ description: 'Revision in the S3 bucket. 0 if the window was never delivered.' }),
     deliveredAt: z.string().nullable(),
+    staleSince: z
+      .string()
+      .nullable()
+      .meta({ description: 'When the oldest correction was found that makes the rows differ from the ledger.' }),
     complete: z
       .boolean()
       .nullable()
@@ -27,7 +31,7 @@ export const answeredDelivery = z
 const span = z.object({ from: z.string(), to: z.string() });
 
 export const answeredCoverage = z
-  .object({ from: z.string(), to: z.string(), delivered: z.array(span), gaps: z.array(span) })
+  .object({ from: z.string(), to: z.string(), delivered: z.array(span), stale: z.array(span), gaps: z.array(span) })
   .meta({ id: 'DeliveryCoverage' });
 
 /** @param output hash of the current output of the job */
@@ -43,13 +47,19 @@ export function formatDelivery(delivery: DeliveryRow, output: Buffer): z.input<t
     revision: delivery.revision,
     deliveredAt: delivery.deliveredAt && formatTimestamp(delivery.deliveredAt),
     complete: delivery.complete,
+    staleSince: delivery.staleSince && formatTimestamp(delivery.staleSince),
     runId: delivery.runId === null ? null : encodeGlobalId('Run', delivery.runId),
     manifestKey: delivery.manifestKey,
   };
 }
 
-export function formatCoverage({ from, to, delivered, gaps }: Coverage): z.input<typeof answeredCoverage> {
-  return { ...formatSpan({ from, to }), delivered: delivered.map(formatSpan), gaps: gaps.map(formatSpan) };
+export function formatCoverage({ from, to, delivered, stale, gaps }: Coverage): z.input<typeof answeredCoverage> {
+  return {
+    ...formatSpan({ from, to }),
+    delivered: delivered.map(formatSpan),
+    stale: stale.map(formatSpan),
+    gaps: gaps.map(formatSpan),
+  };
 }
 
 function formatSpan({ from, to }: TimeSpan): { from: string; to: string } {
