@@ -13,6 +13,7 @@ import { listen } from '../lib/listen.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createRouter } from './router.ts';
+import { readDeliveryFigures } from '../runs/delivery-figures.ts';
 import { readDeploymentFigures } from '../runs/deployment-figures.ts';
 import { startRunFeed } from '../runs/run-feed.ts';
 import { createIntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
@@ -31,6 +32,8 @@ export interface App {
 
 /** Time limit of the queries that a scrape of the metrics sends to the database. */
 const FIGURES_MS = 2000;
+/** The same for the figures about deliveries, which are read once a minute. */
+const DELIVERY_FIGURES_MS = 20_000;
 const RESYNC_MS = 5000;
 /** How long a stopping server leaves connections without a request open, for requests that are on their way. */
 const IDLE_MS = 5000;
@@ -73,6 +76,8 @@ export async function startApp(resources: AppResources): Promise<App> {
     requestBytes: () => memory.bytes,
     repairedLedgers: () => resources.repairs.count,
     readDeployment: (endedSince) => readDeploymentFigures(database.acrossAccounts, { endedSince, limitMs: FIGURES_MS }),
+    readDeliveries: (endedSince) =>
+      readDeliveryFigures(database.acrossAccounts, { endedSince, limitMs: DELIVERY_FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
   const parts = { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher };

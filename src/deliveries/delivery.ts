@@ -12,7 +12,9 @@ export type DeliveryRow = typeof deliveries.$inferSelect;
  * delivered later own all of its whole buckets. STALE: a check found that its rows differ from the ledger. TOUCHED: a correction was found
  * and is not checked yet. CURRENT: none of these. The first that applies is the state.
  */
-export type DeliveryState = 'MISSING' | 'CURRENT' | 'TOUCHED' | 'STALE' | 'SUPERSEDED' | 'RETIRED';
+export type DeliveryState = (typeof DELIVERY_STATES)[number];
+
+export const DELIVERY_STATES = ['MISSING', 'CURRENT', 'TOUCHED', 'STALE', 'SUPERSEDED', 'RETIRED'] as const;
 
 /** The bounds of a window for which its delivery is responsible, as instants and as calendar dates. */
 export interface DeliveryBounds {

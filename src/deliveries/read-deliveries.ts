@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { deliveries, jobs } from '../db/tables.ts';
@@ -7,7 +7,14 @@ import { newestSlots } from '../jobs/schedule/schedule.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
 import type { JobSettings } from '../jobs/settings.ts';
 import { isUuid } from '../lib/ids.ts';
-import { type DeliveryRow, type DeliveryState, findGaps, mergeSpans, type TimeSpan } from './delivery.ts';
+import {
+  DELIVERY_STATES,
+  type DeliveryRow,
+  type DeliveryState,
+  findGaps,
+  mergeSpans,
+  type TimeSpan,
+} from './delivery.ts';
 
 export async function loadDeliveries(db: Executor, accountId: bigint, ids: readonly string[]): Promise<DeliveryRow[]> {
   const wanted = ids.filter(isUuid);
@@ -68,6 +75,18 @@ const STATES: Readonly<Record<DeliveryState, SQL>> = (() => {
     CURRENT: sql`${owed} AND ${deliveries.staleSince} IS NULL AND ${deliveries.touchedAt} IS NULL`,
   };
 })();
+
+/** Counts the deliveries of all accounts by state. Reads all deliveries. */
+export async function countByState(db: Executor): Promise<Map<DeliveryState, number>> {
+  const cases = DELIVERY_STATES.map((state) => sql`WHEN ${STATES[state]} THEN ${state}`);
+  const state = sql<DeliveryState>`CASE ${sql.join(cases, sql` `)} END`;
+  const rows = await db
+    .select({ state: state.as('state'), count: count() })
+    .from(deliveries)
+    .leftJoin(jobs, and(eq(jobs.id, deliveries.jobId), isNull(jobs.deletedAt)))
+    .groupBy(sql`1`);
+  return new Map(rows.map((row) => [row.state, row.count]));
+}
 
 /** Lists deliveries by the end of their windows, newest first. */
 export async function listDeliveries(

@@ -13,8 +13,8 @@ const FRESH_MS = 2000;
 /** A scrape waits this long for the database, and then returns the other metrics without it. */
 const DATABASE_MS = 2000;
 
-const OF_ALL_SERVERS = 'Deployment-wide and the same on every server: use max(), not sum().';
-const COUNTED_BY_EACH =
+export const OF_ALL_SERVERS = 'Deployment-wide and the same on every server: use max(), not sum().';
+export const COUNTED_BY_EACH =
   'Deployment-wide, counted by each server since its own first scrape. Only the increases agree, so use max() of increase(), not sum().';
 
 export function addDeployment(registers: Registry[], { readDeployment }: DeploymentSources): void {

@@ -1,11 +1,12 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import packageJson from '../../package.json' with { type: 'json' };
+import { addDeliveryMetrics, type DeliverySources } from './delivery-metrics.ts';
 import { addDeployment, type DeploymentSources } from './deployment-metrics.ts';
 import { addRequests, type RequestMetrics } from './request-metrics.ts';
 import { addRuns, type RunMetrics } from './run-metrics.ts';
 import { addServer, type ServerSources } from './server-metrics.ts';
 
-export interface MetricsSources extends ServerSources, DeploymentSources {
+export interface MetricsSources extends ServerSources, DeploymentSources, DeliverySources {
   readonly role: string;
 }
 
@@ -28,5 +29,6 @@ export function createMetrics(sources: MetricsSources): Metrics {
   }).set({ version: packageJson.version, role: sources.role, node: process.version }, 1);
   addServer(registers, sources);
   addDeployment(registers, sources);
+  addDeliveryMetrics(registers, sources);
   return { registry, ...addRequests(registers), ...addRuns(registers) };
 }

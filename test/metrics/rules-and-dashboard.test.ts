@@ -105,7 +105,11 @@ describe('alert rules and dashboard', () => {
     expect(rules.length).toBeGreaterThan(8);
     expect(expressions.length).toBeGreaterThan(30);
     expect([...reported.ofAllServers].toSorted()).toEqual([
+      'sluice_deliveries',
+      'sluice_ledger_scan_lag_seconds',
+      'sluice_oldest_restatement_age_seconds',
       'sluice_oldest_waiting_run_age_seconds',
+      'sluice_restatements_total',
       'sluice_runs',
       'sluice_runs_ended_total',
       'sluice_slot_lag_seconds',
