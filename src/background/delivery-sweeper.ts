@@ -1,5 +1,5 @@
 import type { Db } from '../db/client.ts';
-import { removeOldCorrections, removeOldMoments, sweepDeliveries } from '../deliveries/sweep-deliveries.ts';
+import { removeOldCorrections, removeOldSnapshots, sweepDeliveries } from '../deliveries/sweep-deliveries.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
 
 export interface DeliverySweeperOptions {
@@ -13,7 +13,7 @@ export interface DeliverySweeperOptions {
 /** Number of sweeps after which old rows are removed. */
 const REMOVE_EVERY = 60;
 
-/** Makes the checks of marked deliveries due that nothing else makes due, and removes old corrections and moments. */
+/** Makes the checks of marked deliveries due that nothing else makes due, and removes old corrections and snapshots. */
 export function startDeliverySweeper({ db, everyMs, retentionDays, onError }: DeliverySweeperOptions): Stoppable {
   let sweeps = 0;
   return repeat(
@@ -21,7 +21,7 @@ export function startDeliverySweeper({ db, everyMs, retentionDays, onError }: De
       const more = await sweepDeliveries(db);
       if (sweeps % REMOVE_EVERY === 0) {
         await removeOldCorrections(db, retentionDays);
-        await removeOldMoments(db);
+        await removeOldSnapshots(db);
       }
       if (!more) sweeps += 1;
       return more;

@@ -44,6 +44,11 @@ function setWatermark({ watermark, watermarkEpoch, watermarkAt }: DeliveredRun):
     watermark_at = ${watermarkAt?.toISOString() ?? null}::timestamptz, stale_since = NULL, failures = 0, checking = NULL`;
 }
 
+/** SQL: a check has cleared the mark after the watermark was taken: it has judged operations that the watermark does not see. */
+function wasChecked({ watermarkAt }: DeliveredRun): SQL {
+  return sql`coalesce(d.checked_at >= ${watermarkAt?.toISOString() ?? null}::timestamptz, false)`;
+}
+
 /**
  * Records that the run has SUCCEEDED: its window takes over the buckets of earlier ones, and restatements of the job that failed are
  * tried again, because the cause may have gone. A mark is checked now. If the output of the run differs from the one before, or from
@@ -55,9 +60,7 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
   const output = sql`${hashOutput(run.settings)}::bytea`;
   const start = sql`${run.windowStart.toISOString()}::timestamptz`;
   const end = sql`${run.windowEnd.toISOString()}::timestamptz`;
-  // A check that cleared the mark after the watermark was taken has judged operations that the watermark does not see.
-  const isMarked = sql`(d.output_sha256 <> ${output} OR j.output_sha256 IS DISTINCT FROM ${output}
-    OR coalesce(d.checked_at >= ${run.watermarkAt?.toISOString() ?? null}::timestamptz, false))`;
+  const isMarked = sql`(d.output_sha256 <> ${output} OR j.output_sha256 IS DISTINCT FROM ${output} OR ${wasChecked(run)})`;
   // The owed span ends at the start of the first delivered window of the same job and output that ends later.
   const later = (column: SQL, least: SQL): SQL => sql`least(${least}, (
     SELECT min(${column}) FROM deliveries o
@@ -92,7 +95,9 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
 /** Records that the rows are those of the delivered revision: the run was CANCELED and the revision in the S3 bucket stays. */
 export async function recordUnchanged(tx: Transaction, run: DeliveredRun): Promise<void> {
   await tx.execute(sql`
-    UPDATE deliveries d SET ${setWatermark(run)}, check_at = CASE WHEN d.touched_at IS NOT NULL THEN clock_timestamp() END
+    UPDATE deliveries d SET ${setWatermark(run)},
+      touched_at = CASE WHEN ${wasChecked(run)} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
+      check_at = CASE WHEN d.touched_at IS NOT NULL OR ${wasChecked(run)} THEN clock_timestamp() END
     WHERE ${isOf(run)} AND ${hasEnded(run, 'CANCELED')}`);
 }
 

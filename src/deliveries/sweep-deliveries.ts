@@ -34,11 +34,11 @@ export async function removeOldCorrections(db: Db, days: number): Promise<void> 
   await db.execute(sql`DELETE FROM corrections WHERE found_at < clock_timestamp() - ${days} * interval '1 day'`);
 }
 
-/** Age from which one moment of each hour is kept. */
+/** Age from which one snapshot of each hour is kept. */
 const HOURLY_FROM = sql.raw(`interval '7 days'`);
 
-/** Removes moments of the ledger that are older than 7 days, except the last one of each hour. */
-export async function removeOldMoments(db: Db): Promise<void> {
+/** Removes snapshots of ledgers that are older than 7 days, except the last one of each hour. */
+export async function removeOldSnapshots(db: Db): Promise<void> {
   await db.execute(sql`
     DELETE FROM ledger_moments m WHERE m.at < clock_timestamp() - ${HOURLY_FROM} AND EXISTS (
       SELECT 1 FROM ledger_moments l

@@ -50,7 +50,7 @@ const CLEARED = sql`touched_at = NULL, check_at = NULL, checking = NULL, checked
 const LATER = sql`check_at = clock_timestamp() + ${LATER_SECONDS} * interval '1 second', checking = NULL`;
 const DIFFERS = sql`stale_since = coalesce(d.stale_since, d.touched_at, clock_timestamp())`;
 
-/** SQL: what the verdict says about the rows. A delivery that is complete now has the same rows, as far as is known. */
+/** SQL: whether the rows differ. COMPLETE does not compare them. */
 function differs(verdict: Judged['verdict']): SQL {
   return verdict === 'COMPLETE' ? sql`stale_since = d.stale_since` : DIFFERS;
 }
