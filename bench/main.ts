@@ -6,6 +6,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { measureCorrections } from './measures/corrections.ts';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
 import { measureIdleStreams } from './measures/idle-streams.ts';
@@ -27,6 +28,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   history: measureHistory,
   'large-buckets': measureLargeBuckets,
   'scope-replace': measureScopeReplace,
+  corrections: measureCorrections,
   latency: measureLatency,
   slots: measureSlots,
   'idle-streams': measureIdleStreams,
