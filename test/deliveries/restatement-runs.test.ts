@@ -345,6 +345,23 @@ describe('revision', () => {
     });
   });
 
+  test('has no changes when they cannot be computed', async () => {
+    const partial = await deliverBase({ minimizeFresh: false });
+    expect((await exportAgain(server, partial.jobId, SLOT)).manifest).toMatchObject({ revision: 2, changes: null });
+    const purged = await deliverBase();
+    await replace(purged.stream, [recordOf('acme', '90')]);
+    await querySql(server, `UPDATE streams SET purged_before = now() + interval '1 minute' WHERE name = $1`, [
+      purged.stream,
+    ]);
+    expect((await exportAgain(server, purged.jobId, SLOT)).manifest).toMatchObject({
+      changes: null,
+      reason: { operationCount: 1, operations: [{ kind: 'REPLACE' }] },
+    });
+    const restored = await deliverBase();
+    await setDelivery(restored.jobId, `watermark_epoch = 'another cluster'`);
+    expect((await exportAgain(server, restored.jobId, SLOT)).manifest).toMatchObject({ revision: 2, changes: null });
+  });
+
   test('of another output has no changes, and is marked', async () => {
     const { jobId } = await deliverRecent();
     await updateJob(server, jobId, { groupBy: ['env'] });
