@@ -54,7 +54,7 @@ export function addDeployment(registers: Registry[], { readDeployment }: Deploym
   });
   new Gauge({
     name: 'sluice_runs',
-    help: `Runs that have not ended: RUNNING; QUEUED, waiting for a worker or for an earlier run of the job; PAUSED, those that are QUEUED and wait between two attempts. ${OF_ALL_SERVERS}`,
+    help: `Runs that have not ended: RUNNING; QUEUED, waiting for a worker or for an earlier run of the job; PAUSED, those that are QUEUED and wait between two attempts, or until their streams are complete. ${OF_ALL_SERVERS}`,
     labelNames: ['status'],
     registers,
     async collect() {

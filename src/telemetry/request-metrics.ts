@@ -28,7 +28,7 @@ export function addRequests(registers: Registry[]): RequestMetrics {
   });
   const operations = new Counter({
     name: 'sluice_intake_operations_total',
-    help: 'Writes to streams that were accepted, by kind (sum, replace, delete). replayed: answered from the ledger by their idempotency key.',
+    help: 'Writes to streams that were accepted, by kind (sum, replace, delete, revert, complete). replayed: answered from the ledger by their idempotency key.',
     labelNames: ['kind', 'replayed'],
     registers,
   });

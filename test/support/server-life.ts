@@ -108,7 +108,7 @@ async function write(server: TestServer): Promise<void> {
 
 async function read(server: TestServer): Promise<void> {
   await server.graphql(`{ streams(first: 5) { totalCount edges { node { id name firstTimestamp operations(first: 2) { edges { node { id } } }
-      records(first: 2) { edges { node { value } } } } } }
+      records(first: 2) { edges { node { value } } } completeThrough lastOperationAt } } }
     ${USAGE} viewer { accountName } jobs(first: 2) { edges { node { id } } } }`);
   await scrape(server.url);
 }
@@ -129,10 +129,31 @@ async function exportRuns(server: TestServer): Promise<void> {
   const canceled = await runJob(server, due, SLOT);
   if ((await readRun(server, canceled)).status === 'QUEUED') await cancelRun(server, canceled);
   await deleteJob(server, due);
+  await waitForCompleteness(server);
   await eventually(
     () => readRun(server, canceled),
     ({ finishedAt }) => finishedAt !== null,
   );
+}
+
+/** Delivers a window before and after its stream is declared complete, and lets a run wait for that. */
+async function waitForCompleteness(server: TestServer): Promise<void> {
+  const waits = { enabled: true, cron: '* * * * *', meterApiNames: ['usage'], completeWithin: 'ago(1d)' };
+  const jobId = await createJob(server, { ...waits, jobName: 'waits', s3Url: 'exports/waits' });
+  await endedRun(server, await runJob(server, jobId));
+  await querySql(server, `UPDATE jobs SET next_run_at = date_trunc('minute', now()) WHERE id = $1`, [innerId(jobId)]);
+  await eventually(
+    () => runsOf(server, jobId),
+    (runs) => runs.length > 1,
+  );
+  await server.graphql(`mutation ($input: DeclareCompleteInput!) { declareComplete(input: $input) { __typename } }`, {
+    input: { stream: 'usage', through: new Date().toISOString() },
+  });
+  await eventually(
+    () => runsOf(server, jobId),
+    (runs) => runs.some(({ trigger, status }) => trigger === 'CRON' && status === 'SUCCEEDED'),
+  );
+  await deleteJob(server, jobId);
 }
 
 /** Executes a run that takes longer than a heartbeat. */
