@@ -4,6 +4,7 @@ import {
   addRecords,
   createJob,
   endedRun,
+  endedRunsOf,
   exportAgain,
   innerId,
   type Manifest,
@@ -15,13 +16,17 @@ import {
   runThat,
   type Settings,
 } from '../support/job-steps.ts';
+import { declareComplete } from '../../src/streams/declare-complete.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { accountIdOf, within } from '../streams/held-transactions.ts';
 
 const HOUR = 3_600_000;
 
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { MAX_CATCH_UP: '7' } });
+  server = await startTestServer({
+    env: { MAX_CATCH_UP: '7', LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '4' },
+  });
 });
 afterAll(() => server.stop());
 
@@ -140,7 +145,7 @@ describe('run with completeWithin', () => {
     expect(await waitOf(run.id)).toMatchObject({ waitsUntil: null, complete: true });
   });
 
-  test('delivers with complete false when the wait ends, and marks the delivery when its streams are declared', async () => {
+  test('delivers with complete false when the wait ends, and delivers again when its streams are declared', async () => {
     const stream = await createStream();
     const runId = await queueSlot(stream, Date.now() - 55_000, { completeWithin: 'ago(1m)' });
     expect((await waitOf(runId)).waitsUntil).not.toBeNull();
@@ -155,16 +160,44 @@ describe('run with completeWithin', () => {
       complete: false,
       meters: [{ meterApiName: stream, completeThrough: null, complete: null }],
     });
-    const unmark = 'UPDATE deliveries SET touched_at = NULL, check_at = NULL WHERE run_id = $1 RETURNING 1';
-    expect(await querySql(server, unmark, [innerId(runId)])).toHaveLength(1);
-    const marked = () =>
-      querySql(server, 'SELECT 1 FROM deliveries WHERE run_id = $1 AND touched_at IS NOT NULL AND check_at <= now()', [
-        innerId(runId),
-      ]);
+    // Until its last bucket is declared, a check finds nothing to do.
     await declare(stream, iso(Date.parse(run.windowEnd) - HOUR));
-    expect(await marked()).toHaveLength(0);
+    await eventually(
+      () => querySql(server, 'SELECT 1 FROM deliveries WHERE run_id = $1 AND touched_at IS NULL', [innerId(runId)]),
+      (found) => found.length === 1,
+    );
+    const job = await jobOf(runId);
+    expect(await runsOf(server, job)).toHaveLength(1);
     await declare(stream, run.windowEnd);
-    expect(await marked()).toHaveLength(1);
+    const again = (await endedRunsOf(server, job, 2)).find(({ trigger }) => trigger === 'RESTATEMENT');
+    expect(again).toMatchObject({ status: 'SUCCEEDED' });
+    expect(await waitOf(again?.id ?? '')).toMatchObject({ complete: true, delivery: { complete: true, revision: 2 } });
+    if (!again) throw new Error('There is no restatement.');
+    expect(readExport(server, again).manifest).toMatchObject({
+      revision: 2,
+      changes: { rowsAdded: 0, rowsRemoved: 0, rowsChanged: 0, meters: [] },
+    });
+    expect(await querySql(server, 'SELECT reason FROM runs WHERE id = $1', [innerId(again.id)])).toEqual([
+      { reason: 'COMPLETE' },
+    ]);
+    // Once is enough.
+    await declare(stream, iso(Date.parse(run.windowEnd) + HOUR));
+    expect(await runsOf(server, job)).toHaveLength(2);
+  });
+
+  test('starts after the next scan of the ledger if the server that took the declaration ended before it released the run', async () => {
+    const stream = await createStream();
+    const slot = Date.now() - 30 * 60_000;
+    const runId = await queueSlot(stream, slot);
+    const accountId = await accountIdOf(server, 'default');
+    await declareComplete(within(server, server.resources.database.forAccount(accountId)), {
+      accountId,
+      stream,
+      through: iso(floorToHour(slot)),
+      path: ['input'],
+    });
+    const run = await runThat(server, runId, ({ status }) => status === 'SUCCEEDED', 10_000);
+    expect((await waitOf(run.id)).complete).toBe(true);
   });
 
   test('does not wait after its time, and not if it is MANUAL or IMMEDIATE', async () => {
