@@ -93,5 +93,5 @@ async function send(
   const type = Buffer.isBuffer(body) ? 'application/json' : 'application/x-ndjson';
   const path = `/unit-cost/v1/telemetry/allocation/${stream}/${verb}`;
   const { status, text } = await post(url, path, body, { 'content-type': type });
-  if (status !== 200 || !text.includes(expected)) throw new Error(`${status}: ${text.slice(0, 500)}`);
+  if (status >= 300 || !text.includes(expected)) throw new Error(`${status}: ${text.slice(0, 500)}`);
 }

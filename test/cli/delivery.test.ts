@@ -5,6 +5,8 @@ import {
   deleteJob,
   endedRun,
   exportAgain,
+  innerId,
+  querySql,
   readExport,
   updateJob,
 } from '../support/job-steps.ts';
@@ -104,13 +106,19 @@ test('delivery redeliver > queues a run that writes the next revision', async ()
   ]);
 });
 
-test('delivery coverage > prints delivered spans and gaps in the order of time', async () => {
+test('delivery coverage > prints delivered and stale spans and gaps in the order of time', async () => {
+  await querySql(
+    server,
+    "UPDATE deliveries SET stale_since = now() WHERE job_id = $1 AND window_start = '2026-02-02T00:00:00Z'",
+    [innerId(jobId)],
+  );
   const { stdout, code } = await command('coverage', 'Daily', '--from', '2026-02-01', '--to', '2026-02-06T12:00:00Z');
   expect([code, stdout]).toEqual([
     0,
     [
       'FROM                  TO                    COVERAGE',
       '2026-02-01T00:00:00Z  2026-02-03T00:00:00Z  delivered',
+      '2026-02-02T00:00:00Z  2026-02-03T00:00:00Z  stale',
       '2026-02-03T00:00:00Z  2026-02-04T00:00:00Z  gap',
       '2026-02-04T00:00:00Z  2026-02-05T00:00:00Z  delivered',
       '2026-02-05T00:00:00Z  2026-02-06T12:00:00Z  gap',

@@ -115,10 +115,12 @@ interface Span {
 
 interface Coverage extends Span {
   readonly delivered: readonly Span[];
+  /** Parts of the delivered spans. */
+  readonly stale: readonly Span[];
   readonly gaps: readonly Span[];
 }
 
-/** Prints the delivered and the missing parts of a span, in the order of time. */
+/** Prints the delivered, the stale and the missing parts of a span, in the order of time. */
 export async function coverageCommand(
   { terminal, env, clock }: ClientContext,
   jobNameOrId: string,
@@ -130,7 +132,7 @@ export async function coverageCommand(
     const client = openClient(endpoint);
     const { job } = await client.request<{ job: { readonly coverage: Coverage } | null }>(
       `query ($id: ID!, $from: DateTime!, $to: DateTime!) {
-        job(id: $id) { coverage(from: $from, to: $to) { from to delivered { from to } gaps { from to } } }
+        job(id: $id) { coverage(from: $from, to: $to) { from to delivered { from to } stale { from to } gaps { from to } } }
       }`,
       { id: await findJobId(client, jobNameOrId), from: from.toISOString(), to: to.toISOString() },
     );
@@ -139,9 +141,10 @@ export async function coverageCommand(
   });
 }
 
-function formatCoverage({ delivered, gaps }: Coverage): string {
+function formatCoverage({ delivered, stale, gaps }: Coverage): string {
   const rows = [
     ...delivered.map((span) => [span.from, span.to, 'delivered']),
+    ...stale.map((span) => [span.from, span.to, 'stale']),
     ...gaps.map((span) => [span.from, span.to, 'gap']),
   ];
   return formatTable([['FROM', 'TO', 'COVERAGE'], ...rows.toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1))]);
