@@ -101,8 +101,35 @@ export async function recordUnchanged(tx: Transaction, run: DeliveredRun): Promi
     WHERE ${isOf(run)} AND ${hasEnded(run, 'CANCELED')}`);
 }
 
+/**
+ * SQL: a run that did not succeed may have overwritten the revision of the delivery `d` in the S3 bucket. A restatement that was skipped
+ * has written nothing, nor has a run whose only attempt FAILED before it planned an object: the store has refused the manifest.
+ */
+export const IS_OVERWRITTEN = sql`(d.revision > 0 AND d.last_revision > d.revision AND EXISTS (
+  SELECT 1 FROM runs r WHERE r.bucket = d.bucket AND r.manifest_key IN (d.manifest_key, regexp_replace(d.manifest_key, '/_([^/]*)$', '/\\1'))
+    AND r.job_id = d.job_id AND r.revision > d.revision AND (
+      r.status = 'CANCELED' AND NOT (r.trigger = 'RESTATEMENT' AND coalesce(r.error ->> 'code' IN ('UNCHANGED', 'JOB_CHANGED'), false))
+      OR r.status = 'FAILED' AND (r.attempt > 1 OR EXISTS (SELECT 1 FROM run_objects o WHERE o.run_id = r.id)))))`;
+
+/**
+ * Records that a run that had started FAILED or was CANCELED. If it may have overwritten the delivered revision, the delivery is STALE;
+ * after a check it is delivered again, unless a restatement was CANCELED by hand.
+ */
+export async function recordInterrupted(tx: Transaction, run: DeliveredRun): Promise<void> {
+  const isByHand = run.trigger === 'RESTATEMENT';
+  await tx.execute(sql`
+    UPDATE deliveries d SET stale_since = coalesce(d.stale_since, clock_timestamp())
+      ${isByHand ? sql`` : sql`, checking = NULL, touched_at = coalesce(d.touched_at, clock_timestamp()), check_at = clock_timestamp()`}
+    WHERE ${isOf(run)} AND ${IS_OVERWRITTEN}`);
+}
+
+/** Records in its delivery that a run FAILED. */
+export async function recordFailure(tx: Transaction, run: DeliveredRun): Promise<void> {
+  await (run.trigger === 'RESTATEMENT' ? recordFailedRestatement(tx, run) : recordInterrupted(tx, run));
+}
+
 /** Records that a restatement FAILED: its delivery stays STALE, and is checked again after 1, 2, 4 and more hours, at most 24. */
-export async function recordFailedRestatement(tx: Transaction, run: DeliveredRun): Promise<void> {
+async function recordFailedRestatement(tx: Transaction, run: DeliveredRun): Promise<void> {
   await tx.execute(sql`
     UPDATE deliveries d SET failures = d.failures + 1, touched_at = coalesce(d.touched_at, clock_timestamp()), checking = NULL,
       check_at = clock_timestamp() + least(24, 2 ^ least(d.failures, 5)) * interval '1 hour'

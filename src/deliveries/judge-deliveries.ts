@@ -1,5 +1,6 @@
 import { inArray, sql } from 'drizzle-orm';
 import type { LRUCache } from 'lru-cache';
+import { formatPlainArray } from '../db/array-text.ts';
 import { readEpoch } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import { createVisibility, findOldestUnseen } from '../db/snapshots.ts';
@@ -8,6 +9,7 @@ import type { JobRow } from '../jobs/jobs.ts';
 import { ChangeIndex } from './compare-changes.ts';
 import { findComplete, isRepeatedWhenComplete } from './complete-deliveries.ts';
 import { type DeliveryRow, isOwed, isRestated } from './delivery.ts';
+import { IS_OVERWRITTEN } from './end-deliveries.ts';
 import { type CorrectedStream, readNetChange } from './net-change.ts';
 import {
   findBounds,
@@ -93,9 +95,13 @@ export async function judgeDeliveries(
     const epoch = await readEpochs(db, accountId);
     const compared: Compared[] = [];
     const complete = await findCompleteNow(db, accountId, rows, jobsById);
+    const overwritten = await findOverwritten(db, accountId, rows);
     for (const delivery of rows) {
       const job = jobsById.get(delivery.jobId);
-      const verdict = complete.has(delivery.id) ? 'COMPLETE' : judgeState(delivery, job, epoch, options.retentionDays);
+      const state = judgeState(delivery, job, epoch, options.retentionDays);
+      const verdict = complete.has(delivery.id)
+        ? 'COMPLETE'
+        : (state ?? (overwritten.has(delivery.id) ? 'DIFFERENT' : null));
       if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
       else compared.push({ delivery, job });
     }
@@ -133,6 +139,15 @@ async function findCompleteNow(
 /** Whether the S3 bucket contains the window with the current output of the job. */
 function isDelivered({ revision, outputSha256 }: DeliveryRow, job: JobRow | undefined): boolean {
   return revision > 0 && job?.outputSha256?.equals(outputSha256) === true;
+}
+
+/** Returns the ids of deliveries whose revision a run that did not succeed may have overwritten. */
+async function findOverwritten(db: Db, accountId: bigint, rows: readonly DeliveryRow[]): Promise<ReadonlySet<string>> {
+  const begun = rows.filter(({ revision, lastRevision }) => lastRevision > revision).map(({ id }) => id);
+  if (begun.length === 0) return new Set();
+  const { rows: found } = await db.execute<{ id: string }>(sql`
+    SELECT d.id FROM deliveries d WHERE d.account_id = ${accountId} AND d.id = ANY(${formatPlainArray(begun)}::uuid[]) AND ${IS_OVERWRITTEN}`);
+  return new Set(found.map(({ id }) => id));
 }
 
 interface Epochs {

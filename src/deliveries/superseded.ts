@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Executor } from '../db/client.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
-import type { DeliveredRun } from './end-deliveries.ts';
+import { type DeliveredRun, IS_OVERWRITTEN } from './end-deliveries.ts';
 
 /** The revision in the S3 bucket that a run replaces. */
 export interface Superseded {
@@ -13,6 +13,8 @@ export interface Superseded {
   readonly watermarkEpoch: string | null;
   readonly watermarkAt: Date | null;
   readonly outputSha256: Buffer;
+  /** Whether a run that did not succeed may have overwritten it since. */
+  readonly isOverwritten: boolean;
   readonly objects: readonly { readonly key: string; readonly sha256: string }[];
 }
 
@@ -29,9 +31,10 @@ export async function findSuperseded(
     watermark_epoch: string | null;
     watermark_at: string | null;
     output_sha256: Buffer;
+    is_overwritten: boolean;
     objects: { key: string; sha256: string }[] | null;
   }>(sql`
-    SELECT d.job_id, d.revision, d.run_id, d.watermark, d.watermark_epoch, d.output_sha256,
+    SELECT d.job_id, d.revision, d.run_id, d.watermark, d.watermark_epoch, d.output_sha256, ${IS_OVERWRITTEN} AS is_overwritten,
       to_char(d.watermark_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS watermark_at,
       (
       SELECT json_agg(json_build_object('key', o.key, 'sha256', o.sha256) ORDER BY o.ordinal)
@@ -48,6 +51,7 @@ export async function findSuperseded(
     watermarkEpoch: found.watermark_epoch,
     watermarkAt: found.watermark_at === null ? null : new Date(found.watermark_at),
     outputSha256: found.output_sha256,
+    isOverwritten: found.is_overwritten,
     objects: found.objects ?? [],
   };
 }

@@ -147,7 +147,7 @@ export async function writeExport(
         );
       }
       const { changes } = revision;
-      if (maySkip && run.reason !== 'COMPLETE' && changes && isUnchanged(changes)) {
+      if (maySkip && !run.supersedes?.isOverwritten && run.reason !== 'COMPLETE' && changes && isUnchanged(changes)) {
         await assertSameEpoch(database, run);
         return { event: 'SKIP', reason: UNCHANGED, changes };
       }

@@ -5,7 +5,7 @@ import type { RunFailure, StoredChanges } from '../db/json-columns.ts';
 import { type RunWakeUp, sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { isRepeatedWhenComplete, markIncomplete } from '../deliveries/complete-deliveries.ts';
-import { recordDelivery, recordFailedRestatement, recordUnchanged } from '../deliveries/end-deliveries.ts';
+import { recordDelivery, recordFailure, recordUnchanged } from '../deliveries/end-deliveries.ts';
 import { advanceBackfillOf } from './backfills/advance.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { retryDelayMs, statusesBefore, statusAfter } from './run-status.ts';
@@ -173,7 +173,7 @@ async function recordEnd(tx: Transaction, run: LeasedRun, event: AttemptEnd['eve
     await recordDelivery(tx, run);
     if (outcome.totals.complete === false && isRepeatedWhenComplete(run.settings)) await markIncomplete(tx, run);
   }
-  if (event === 'FAIL' && run.trigger === 'RESTATEMENT') return recordFailedRestatement(tx, run);
+  if (event === 'FAIL') return recordFailure(tx, run);
   if (outcome.event === 'SKIP' && outcome.reason.code === UNCHANGED.code) return recordUnchanged(tx, run);
 }
 

@@ -4,7 +4,7 @@ import { databaseNow } from '../db/database-now.ts';
 import type { RunFailure } from '../db/json-columns.ts';
 import { sendWakeUps, type Queue } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
-import { recordFailedRestatement } from '../deliveries/end-deliveries.ts';
+import { recordFailure } from '../deliveries/end-deliveries.ts';
 import { advanceBackfillOf } from './backfills/advance.ts';
 import { wakeJobs } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
@@ -51,7 +51,7 @@ export function reapLostRuns(db: Db, queue: Queue): Promise<{ lost: number; fail
           if (event === 'FAIL') {
             failed.push(changed);
             await queueMail(tx, queue, changed);
-            if (changed.trigger === 'RESTATEMENT') await recordFailedRestatement(tx, changed);
+            await recordFailure(tx, changed);
             await advanceBackfillOf(tx, queue, changed);
           }
           await notifyRuns(tx, [changed]);

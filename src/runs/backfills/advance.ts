@@ -4,6 +4,7 @@ import { databaseNow } from '../../db/database-now.ts';
 import type { RunFailure } from '../../db/json-columns.ts';
 import { sendMails, sendWakeUps, type Queue } from '../../db/queue.ts';
 import { backfills, jobs, runs } from '../../db/tables.ts';
+import { recordInterrupted } from '../../deliveries/end-deliveries.ts';
 import { insertDeliveries } from '../../deliveries/write-deliveries.ts';
 import { notifyBackfills, notifyRuns } from '../run-notifications.ts';
 import { RUN_STATUSES, isEnded, statusAfter, statusesBefore } from '../run-status.ts';
@@ -207,6 +208,7 @@ export async function cancelLocked(
           .set({ status: statusAfter('CANCEL'), finishedAt: now, error: failure, change: nextChange })
           .where(and(inArray(runs.id, counted.activeRuns), inArray(runs.status, statusesBefore('CANCEL'))))
           .returning();
+  for (const run of canceled) if (run.startedAt !== null) await recordInterrupted(tx, run);
   await notifyRuns(tx, canceled);
   // A run between two attempts has no worker that would wake the next run of the job.
   await sendWakeUps(queue, tx, [{ jobId: backfill.jobId }]);
