@@ -13,6 +13,7 @@ import { measureIdleStreams } from './measures/idle-streams.ts';
 import { measureIntake } from './measures/intake.ts';
 import { measureSmallSums } from './measures/small-sums.ts';
 import { measureLargeBuckets } from './measures/large-buckets.ts';
+import { measureLedgerTools } from './measures/ledger-tools.ts';
 import { measureLatency } from './measures/latency.ts';
 import { measureScheduler } from './measures/scheduler.ts';
 import { measureScopeReplace } from './measures/scope-replace.ts';
@@ -29,6 +30,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'large-buckets': measureLargeBuckets,
   'scope-replace': measureScopeReplace,
   corrections: measureCorrections,
+  'ledger-tools': measureLedgerTools,
   latency: measureLatency,
   slots: measureSlots,
   'idle-streams': measureIdleStreams,
