@@ -548,6 +548,8 @@ export const ledgerCursors = pgTable(
     /** When the next scan is due. */
     scanAt: timestamptz('scan_at').notNull(),
     everySeconds: integer('every_seconds').notNull().default(5),
+    /** Number of times that the cursor was moved back. A scan that began before the last time does not move it on. */
+    setbacks: integer('setbacks').notNull().default(0),
     /** States of the ledger before this time cannot be read any more, because the database was restored or the account moved. */
     historyFrom: timestamptz('history_from'),
   },

@@ -44,16 +44,18 @@ export async function lowerCursor(
   await tx.execute(sql`
     INSERT INTO ledger_cursors AS c (account_id, scanned, scanned_epoch, scanned_at, scan_at)
     SELECT ${accountId}::bigint, ${lowered}, ${epoch}, clock_timestamp(), clock_timestamp() WHERE ${condition}
-    ON CONFLICT (account_id) DO UPDATE SET scanned = ${lowerSnapshot(sql`c.scanned`, sql`EXCLUDED.scanned`)}, scan_at = EXCLUDED.scan_at
+    ON CONFLICT (account_id) DO UPDATE SET scanned = ${lowerSnapshot(sql`c.scanned`, sql`EXCLUDED.scanned`)}, scan_at = EXCLUDED.scan_at,
+      setbacks = c.setbacks + 1
     WHERE c.scanned_epoch = EXCLUDED.scanned_epoch`);
 }
 
 /** Makes the next scan of the account begin with the epoch of its ledger, as after a restore. */
 export async function forgetCursor(tx: Transaction, accountId: bigint): Promise<void> {
   await tx.execute(sql`
-    INSERT INTO ledger_cursors (account_id, scanned, scanned_epoch, scanned_at, scan_at)
+    INSERT INTO ledger_cursors AS c (account_id, scanned, scanned_epoch, scanned_at, scan_at)
     VALUES (${accountId}, ${UNKNOWN.snapshot}, ${UNKNOWN.epoch}, clock_timestamp(), clock_timestamp())
-    ON CONFLICT (account_id) DO UPDATE SET scanned = EXCLUDED.scanned, scanned_epoch = EXCLUDED.scanned_epoch, scan_at = EXCLUDED.scan_at`);
+    ON CONFLICT (account_id) DO UPDATE SET scanned = EXCLUDED.scanned, scanned_epoch = EXCLUDED.scanned_epoch, scan_at = EXCLUDED.scan_at,
+      setbacks = c.setbacks + 1`);
 }
 
 /** Makes a scan of the account due immediately. */
@@ -68,6 +70,8 @@ export interface LeasedCursor {
   readonly scanned: Watermark;
   readonly scannedAt: string;
   readonly everySeconds: number;
+  /** Number of times that the cursor had been moved back when the scan began. */
+  readonly setbacks: number;
   /** Value of scan_at that the lease has set. */
   readonly leasedUntil: string;
   /** Time of the database at which the lease was taken. */
@@ -89,6 +93,7 @@ export async function leaseCursors(db: Db, limit: number): Promise<LeasedCursor[
     scanned_epoch: string;
     scanned_at: string;
     every_seconds: number;
+    setbacks: number;
     leased_until: string;
     at: string;
   }>(sql`
@@ -96,28 +101,37 @@ export async function leaseCursors(db: Db, limit: number): Promise<LeasedCursor[
       SELECT account_id FROM ledger_cursors WHERE scan_at <= clock_timestamp() ORDER BY scan_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
     UPDATE ledger_cursors c SET scan_at = now() + ${LEASE_SECONDS} * interval '1 second'
     FROM due WHERE c.account_id = due.account_id
-    RETURNING c.account_id, c.scanned, c.scanned_epoch, c.scanned_at::text, c.every_seconds, c.scan_at::text AS leased_until, now()::text AS at`);
+    RETURNING c.account_id, c.scanned, c.scanned_epoch, c.scanned_at::text, c.every_seconds, c.setbacks, c.scan_at::text AS leased_until, now()::text AS at`);
   return rows.map((row) => ({
     accountId: BigInt(row.account_id),
     scanned: { snapshot: row.scanned, epoch: row.scanned_epoch },
     scannedAt: row.scanned_at,
     everySeconds: row.every_seconds,
+    setbacks: row.setbacks,
     leasedUntil: row.leased_until,
     at: row.at,
   }));
 }
 
-/** Moves a cursor after all other effects of its scan are committed. Changes nothing if another server has moved it meanwhile. */
+/**
+ * SQL: the cursor is as the scan found it. The snapshot alone does not show that a delivery with an older watermark, which the scan did
+ * not see, was added meanwhile: the cursor may have been before that watermark already.
+ */
+export function isAsLeased({ accountId, scanned, setbacks }: LeasedCursor): SQL {
+  return sql`account_id = ${accountId} AND scanned = ${scanned.snapshot} AND scanned_epoch = ${scanned.epoch} AND setbacks = ${setbacks}`;
+}
+
+/** Moves a cursor after all other effects of its scan are committed. Changes nothing if it was moved meanwhile. */
 export async function moveCursor(
   db: Executor,
-  { accountId, scanned, leasedUntil, at }: LeasedCursor,
+  cursor: LeasedCursor,
   to: Watermark,
   everySeconds: number,
 ): Promise<void> {
   // If a write has made another scan due meanwhile, scan_at stays.
   await db.execute(sql`
-    UPDATE ledger_cursors SET scanned = ${to.snapshot}, scanned_epoch = ${to.epoch}, scanned_at = ${at}::timestamptz,
+    UPDATE ledger_cursors SET scanned = ${to.snapshot}, scanned_epoch = ${to.epoch}, scanned_at = ${cursor.at}::timestamptz,
       every_seconds = ${everySeconds},
-      scan_at = CASE WHEN scan_at = ${leasedUntil}::timestamptz THEN clock_timestamp() + ${everySeconds} * interval '1 second' ELSE scan_at END
-    WHERE account_id = ${accountId} AND scanned = ${scanned.snapshot} AND scanned_epoch = ${scanned.epoch}`);
+      scan_at = CASE WHEN scan_at = ${cursor.leasedUntil}::timestamptz THEN clock_timestamp() + ${everySeconds} * interval '1 second' ELSE scan_at END
+    WHERE ${isAsLeased(cursor)}`);
 }

@@ -4,7 +4,7 @@ import { formatArray, formatPlainArray } from '../db/array-text.ts';
 import { isSeen, readEpoch, readEpochStart, takeWatermark } from '../db/as-of.ts';
 import type { Db } from '../db/client.ts';
 import { MovedError } from '../errors/errors.ts';
-import { isUnknown, type LeasedCursor } from './ledger-cursors.ts';
+import { isAsLeased, isUnknown, type LeasedCursor } from './ledger-cursors.ts';
 
 // After a restore or a move of the account, the snapshots of its deliveries and of its cursor belong to another epoch of the ledger, and
 // are not comparable with its operations. So deliveries are judged by the time at which operations were received.
@@ -58,7 +58,7 @@ export async function enterEpoch(
     const history = isUnknown(cursor) ? sql`history_from` : sql`${at}::timestamptz`;
     const { rowCount } = await tx.execute(sql`
       UPDATE ledger_cursors SET scanned = ${start}, scanned_epoch = ${epoch}, scan_at = clock_timestamp(), history_from = ${history}
-      WHERE account_id = ${accountId} AND scanned = ${scanned.snapshot} AND scanned_epoch = ${scanned.epoch}`);
+      WHERE ${isAsLeased(cursor)}`);
     if (rowCount === 0 || isUnknown(cursor)) return;
     await tx.execute(sql`DELETE FROM corrections WHERE account_id = ${accountId}`);
     await tx.execute(sql`DELETE FROM ledger_moments WHERE account_id = ${accountId} AND epoch <> ${epoch}`);

@@ -46,6 +46,7 @@ CREATE TABLE "ledger_cursors" (
 	"scanned_at" timestamp with time zone NOT NULL,
 	"scan_at" timestamp with time zone NOT NULL,
 	"every_seconds" integer DEFAULT 5 NOT NULL,
+	"setbacks" integer DEFAULT 0 NOT NULL,
 	"history_from" timestamp with time zone
 );
 --> statement-breakpoint
