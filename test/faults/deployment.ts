@@ -31,12 +31,24 @@ const ROLE = 'sluice_servers';
 
 const BUCKETS = ['exports', 'other-exports'];
 
+export interface DeploymentOptions {
+  /** Names of the S3 buckets. An account writes to buckets of its own. */
+  readonly buckets?: readonly string[];
+  /** Whether committed data survives a crash of PostgreSQL. Defaults to durable. */
+  readonly durability?: 'forgetful' | 'durable';
+  /** Directory of the program that the servers run, with a slash at its end. Defaults to this checkout. */
+  readonly checkout?: string;
+}
+
 /** @param shared settings of every server, on top of those that it needs to work at all */
-export const startDeployment = async (shared: Settings = {}): Promise<Deployment> => {
+export const startDeployment = async (
+  shared: Settings = {},
+  { buckets = BUCKETS, durability = 'durable', checkout }: DeploymentOptions = {},
+): Promise<Deployment> => {
   const key = randomBytes(24).toString('hex');
   const password = randomBytes(12).toString('hex');
-  const postgres = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined, 'durable');
-  const s3 = await startStrictS3({ buckets: BUCKETS });
+  const postgres = await startTestPostgres(process.env['TEST_POSTGRES_BIN'] || undefined, durability);
+  const s3 = await startStrictS3({ buckets });
   const started = new Set<SluiceProcess>();
   const close = async (): Promise<void> => {
     await Promise.all([...started].map((server) => server.destroy()));
@@ -72,7 +84,7 @@ export const startDeployment = async (shared: Settings = {}): Promise<Deployment
     s3,
     key,
     startServer: async (own = {}) => {
-      const server = startSluice({ ...settings, ...own });
+      const server = startSluice({ ...settings, ...own }, 'main', checkout);
       started.add(server);
       void server.ended.then(() => started.delete(server));
       const words = await server.said('server started');

@@ -85,11 +85,19 @@ function killGroup(group: number): void {
   }
 }
 
-/** Starts a server like `npm start`, by npm itself, or with the demo, in a process group of its own. */
-export function startSluice(settings: Settings, by: 'main' | 'npm' | 'demo' = 'main'): SluiceProcess {
+/**
+ * Starts a server like `npm start`, by npm itself, or with the demo, in a process group of its own.
+ *
+ * @param checkout directory of the program, with a slash at its end
+ */
+export function startSluice(
+  settings: Settings,
+  by: 'main' | 'npm' | 'demo' = 'main',
+  checkout: string = CHECKOUT,
+): SluiceProcess {
   return by === 'npm'
-    ? start('npm', ['start'], settings)
-    : start(process.execPath, [`${CHECKOUT}src/${by}.ts`], settings);
+    ? start('npm', ['start'], settings, checkout)
+    : start(process.execPath, [`${checkout}src/${by}.ts`], settings, checkout);
 }
 
 /** Starts an operator's command that takes a while, in a process group of its own. */
@@ -97,9 +105,9 @@ export function startCommand(args: readonly string[], settings: Settings): Sluic
   return start(process.execPath, [SLUICE_CLI, ...args], settings);
 }
 
-function start(program: string, args: readonly string[], settings: Settings): SluiceProcess {
+function start(program: string, args: readonly string[], settings: Settings, cwd: string = CHECKOUT): SluiceProcess {
   const child: ChildProcess = spawn(program, args, {
-    cwd: CHECKOUT,
+    cwd,
     env: sluiceEnvironment(settings),
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

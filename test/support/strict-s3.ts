@@ -38,7 +38,8 @@ export interface FaultRequest {
 /**
  * 'reset': the connection is reset before the body is read. 'reset-mid-body': it is reset after a part of the body.
  * 'reset-after-store': the object is stored, the response lost. 'hang': the request is read, and there is no response.
- * `hold`: the object is stored when the promise settles. `status`: the response instead of storing, with an S3 error
+ * `hold`: the object is stored when the promise settles. `pause`: the same, unless the client has disconnected by then. `stall`: the
+ * object is stored, and the response sent when the promise settles. `status`: the response instead of storing, with an S3 error
  * document with `code`, or with `text`.
  */
 export type Fault =
@@ -47,6 +48,8 @@ export type Fault =
   | 'reset-after-store'
   | 'hang'
   | { readonly hold: Promise<unknown> }
+  | { readonly pause: Promise<unknown> }
+  | { readonly stall: Promise<unknown> }
   | {
       readonly status: number;
       readonly code?: string;
@@ -156,8 +159,11 @@ export async function startStrictS3(options: StrictS3Options): Promise<StrictS3>
     const body = await readBody(request);
     checkBody(request.headers, body);
     if (injected === 'hang') return;
-    if (injected !== undefined && injected !== 'reset-after-store') await injected.hold;
+    const waits = typeof injected === 'object' ? injected : {};
+    await ('hold' in waits ? waits.hold : 'pause' in waits && waits.pause);
+    if ('pause' in waits && request.socket.destroyed) return;
     store(place.bucket, place.key, body, request.headers);
+    if ('stall' in waits) await waits.stall;
     if (injected === 'reset-after-store') return reset(request.socket);
     const etag = createHash('md5').update(body).digest('hex');
     response.writeHead(200, { etag: `"${etag}"`, 'content-length': '0' }).end();
@@ -323,7 +329,7 @@ function reset(socket: Socket): void {
   socket.resetAndDestroy();
 }
 
-function sendFault(response: ServerResponse, fault: Exclude<Fault, string | { hold: unknown }>): void {
+function sendFault(response: ServerResponse, fault: Extract<Fault, { status: number }>): void {
   // Like S3, the message repeats parts of the request, the host and the key id. None of them may reach a customer.
   const text =
     fault.text ??
