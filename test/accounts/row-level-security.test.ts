@@ -28,6 +28,20 @@ beforeAll(async () => {
     server,
     `INSERT INTO staged_batches SELECT id, gen_random_uuid(), 0, now(), 0, '{}', '{}', '{}', '{}', '{}', '{}' FROM accounts`,
   );
+  // Rows that a backfill, and the scan of a ledger with corrections, leave behind.
+  await querySql(
+    server,
+    `INSERT INTO backfills (id, account_id, job_id, status, span_start, span_end, newest_first, reprocess, settings, windows, created_at)
+     SELECT gen_random_uuid(), account_id, id, 'CANCELED', now(), now(), false, 'ALL', settings, 1, now() FROM jobs`,
+  );
+  await querySql(
+    server,
+    `INSERT INTO corrections (account_id, stream_id, operation_id, xid, found_at) SELECT account_id, id, 1, '3', now() FROM streams`,
+  );
+  await querySql(
+    server,
+    `INSERT INTO ledger_moments (account_id, at, snapshot, epoch) SELECT id, now(), '3:3:', 'none' FROM accounts`,
+  );
   const found = await querySql<{ name: string }>(
     server,
     `SELECT relname AS name FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY 1`,

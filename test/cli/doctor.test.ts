@@ -227,7 +227,7 @@ describe('doctor', () => {
       });
       expect(away.lines.filter((line) => /^(?:pool|s3|traces) /.test(line))).toEqual([
         expect.stringMatching(
-          /^pool +warn +a server with these settings opens up to 1024 connections; the database allows \d+, of which \d+ are open: lower DATABASE_POOL/,
+          /^pool +warn +a server with these settings opens up to 1027 connections; the database allows \d+, of which \d+ are open: lower DATABASE_POOL/,
         ),
         expect.stringMatching(
           /^s3 +warn +credentials found .*; the store 127\.0\.0\.1:\d+ \(AWS_ENDPOINT_URL_S3\) cannot be reached \(ECONNREFUSED\): exports fail/,

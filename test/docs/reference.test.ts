@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -59,8 +60,12 @@ test('docs/reference/commands.md > has every option with its values and defaults
   );
   const missing: string[] = [];
   let looked = 0;
-  for (const name of names) {
-    const { stdout: help } = await runSluice('cli', [...name.split(' '), '--help'], {});
+  const atOnce = pLimit(4);
+  const helps = await Promise.all(
+    names.map((name) => atOnce(() => runSluice('cli', [...name.split(' '), '--help'], {}))),
+  );
+  for (const [index, name] of names.entries()) {
+    const { stdout: help } = helps[index] ?? { stdout: '' };
     const [, section = ''] = page.split(`## ${name}\n`);
     // Lines of --help are wrapped; each option begins a line.
     for (const option of (help.split('Options:')[1] ?? '').split(/\n {2}(?=-)/).slice(1)) {

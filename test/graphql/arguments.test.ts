@@ -23,7 +23,7 @@ beforeAll(async () => {
     `mutation { allocationSum(input: { stream: "there", records: [{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "x", value: 1, filter: [{ dimension: "region", values: ["eu"] }] }] }) { __typename } }`,
   );
   const { createJob } = await server.graphql<{ createJob: { id: string } }>(
-    `mutation { createJob(input: { jobName: "There", s3Url: "exports/there", format: CSV, aggregationBucket: DAY, range: "ago(1d)", enabled: false }) { ... on Job { id } } }`,
+    `mutation { createJob(input: { jobName: "There", s3Url: "exports/there", format: CSV, aggregationBucket: DAY, range: "ago(1d)", cron: "0 2 * * *", enabled: false }) { ... on Job { id } } }`,
   );
   jobId = createJob.id;
 });
@@ -102,6 +102,7 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   stream: 'there',
   timestamp: '2026-01-25T00:00:00Z',
   granularity: 'DAILY',
+  through: '2026-01-25T00:00:00Z',
   from: '2026-01-01T00:00:00Z',
   to: '2026-02-01T00:00:00Z',
   aggregationBucket: 'DAY',
@@ -115,6 +116,9 @@ const RIGHT: Readonly<Record<string, unknown>> = {
   encryption: 'KMS',
   range: 'ago(1d)',
   endTimeOffset: 'ago(1h)',
+  restateAfter: 'ago(1h)',
+  restateWithin: 'ago(35d)',
+  completeWithin: 'ago(6h)',
   scheduledFor: '2026-01-25T00:00:00Z',
   timeZone: 'UTC',
   email: 'a@example.com',

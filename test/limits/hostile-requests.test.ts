@@ -282,6 +282,8 @@ const LIMITS: Readonly<Record<string, Limit>> = {
 const OF_NO_REQUEST = new Map([
   ['MAX_ANONYMOUS_BODIES', 'bodies that are open at the same time: test/http/anonymous.test.ts'],
   ['INTAKE_HELD_BYTES', 'what is beyond it waits elsewhere: test/rest/held-records.test.ts'],
+  ['MAX_BACKFILL_WINDOWS', 'windows of a schedule: test/backfills/backfills.test.ts'],
+  ['MAX_CHANGED_KEYS', 'keys that a check compares: test/deliveries/corrections.test.ts'],
   ['MAX_CATCH_UP', 'slots of the schedule: test/jobs/catch-up.test.ts, test/runs/slots.test.ts'],
 ]);
 

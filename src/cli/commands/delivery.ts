@@ -41,8 +41,9 @@ interface DeliveryPage {
 
 const PAGE_SIZE = 100;
 
-const openClient = (endpoint: { readonly url: string; readonly key: string }): GraphQLClient =>
-  createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
+function openClient(endpoint: { readonly url: string; readonly key: string }): GraphQLClient {
+  return createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
+}
 
 /** Prints deliveries by the end of their windows, newest first, as a table or as one JSON object per line. */
 export async function listDeliveriesCommand({ terminal, env }: ClientContext, flags: DeliveryListFlags): Promise<void> {
