@@ -47,17 +47,6 @@ const RULES: readonly BrokenRule[] = [
     ],
     symptom: 'contradictions',
   },
-  {
-    rule: 'the row of a delivery is committed before the watermark of its first run',
-    replacements: [
-      {
-        file: 'src/deliveries/write-deliveries.ts',
-        from: '  for (let from = 0; from < rows.length; from += MAX_ROWS) {',
-        to: '  for (let from = 0; from < 0; from += MAX_ROWS) {',
-      },
-    ],
-    symptom: 'contradictions',
-  },
 ];
 
 const JOBS = inForm({ short: 60, full: 100 });
