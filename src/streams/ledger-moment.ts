@@ -97,12 +97,16 @@ function findState(tx: Transaction, accountId: bigint, moment: LedgerMoment): Pr
 }
 
 async function findStateOfOperation(tx: Transaction, accountId: bigint, id: bigint): Promise<StateRow> {
-  // Transaction ids belong to the node of the account, so they are compared there. After a repair, the id of an operation is less than
-  // that of every transaction (FROZEN_XID), and no longer shows what was committed before it.
+  // Transaction ids belong to the node of the account, so they are compared there. A repair replaces ids by one that is less than that
+  // of every transaction (FROZEN_XID). So the id of an operation that was committed before the repair does not show any more which
+  // operations were committed later.
   const { rows } = await tx.execute<StateRow & { is_recent: boolean }>(sql`
-    SELECT CASE WHEN o.xid > '3'::xid8 THEN format('%1$s:%1$s:', o.xid::text::bigint + 1) END AS snapshot,
+    SELECT CASE WHEN o.xid >= l.epoch_start
+        OR NOT EXISTS (SELECT 1 FROM operations f WHERE f.account_id = ${accountId} AND f.xid <= '3'::xid8)
+      THEN format('%1$s:%1$s:', o.xid::text::bigint + 1) END AS snapshot,
       NULL AS epoch, o.received_at AS at, o.xid >= ${OLDEST_OPEN}::xid8 AS is_recent
-    FROM operations o WHERE o.account_id = ${accountId} AND o.id = ${id}`);
+    FROM operations o JOIN ledgers l ON l.account_id = ${accountId}
+    WHERE o.account_id = ${accountId} AND o.id = ${id}`);
   const [row] = rows;
   if (!row) throw new NotFoundError('The operation does not exist. Check the id.');
   if (row.is_recent) {

@@ -9,11 +9,9 @@ import { openClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
-let accountId: bigint;
 let foreignKey: string;
 beforeAll(async () => {
   server = await startTestServer();
-  accountId = await accountIdOf(server, 'default');
   foreignKey = await server.createKey('another', ['ADMIN']);
 });
 afterAll(() => server.stop());
@@ -53,14 +51,14 @@ async function askUsage(stream: string, asOf: AsOf, groupBy: string[] = [], key 
 }
 
 /** Returns the answer when no transaction of another test is open that began before the operation. */
-const settled = (stream: string, asOf: AsOf, groupBy?: string[]): Promise<UsageAnswer> =>
+const settled = (stream: string, asOf: AsOf, groupBy?: string[], key?: string): Promise<UsageAnswer> =>
   eventually(
-    () => askUsage(stream, asOf, groupBy),
+    () => askUsage(stream, asOf, groupBy, key),
     ({ code }) => code !== 'TOO_RECENT',
   );
 
-const total = async (stream: string, asOf: AsOf): Promise<string | undefined> => {
-  const { series, ...error } = await settled(stream, asOf);
+const total = async (stream: string, asOf: AsOf, key?: string): Promise<string | undefined> => {
+  const { series, ...error } = await settled(stream, asOf, [], key);
   if (!series) throw new Error(JSON.stringify(error));
   return series[0]?.total;
 };
@@ -82,11 +80,11 @@ const RECORDS = `query ($id: ID!, $asOf: LedgerMomentInput, $after: String) {
     edges { cursor node { timestamp elementName value } } pageInfo { hasNextPage } } } } }`;
 
 /** All records, in pages of two. */
-async function listRecords(id: string, asOf: AsOf): Promise<string[]> {
+async function listRecords(id: string, asOf: AsOf, key = server.key): Promise<string[]> {
   const found: string[] = [];
   for (let after: string | null = null; ;) {
     const { node }: RecordsData = await eventually(
-      () => server.request<RecordsData>(RECORDS, { id, asOf, after }),
+      () => server.request<RecordsData>(RECORDS, { id, asOf, after }, key),
       ({ errors }) => errors?.[0]?.extensions?.['code'] !== 'TOO_RECENT',
     ).then(({ data, errors }) => {
       if (!data) throw new Error(JSON.stringify(errors));
@@ -101,8 +99,8 @@ async function listRecords(id: string, asOf: AsOf): Promise<string[]> {
 }
 
 /** The top-level error of records. */
-async function recordsError(id: string, asOf: AsOf): Promise<unknown> {
-  const { errors } = await server.request(RECORDS, { id, asOf });
+async function recordsError(id: string, asOf: AsOf, key = server.key): Promise<unknown> {
+  const { errors } = await server.request(RECORDS, { id, asOf }, key);
   return errors?.[0]?.extensions?.['code'];
 }
 
@@ -119,8 +117,9 @@ async function done(
   stream: string,
   kind: WriteKind,
   records: readonly RecordInput[],
+  key = server.key,
 ): Promise<{ id: string; streamId: string }> {
-  const { operation, stream: written, message } = await write(server, kind, { stream, records });
+  const { operation, stream: written, message } = await write(server, kind, { stream, records }, key);
   if (!operation || !written) throw new Error(message);
   return { id: operation.id, streamId: written.id };
 }
@@ -182,10 +181,13 @@ describe('asOf', () => {
   });
 
   test('reads the last recorded state at or before a time', async () => {
+    // An account without a job, so that no scan records states of its ledger.
+    const key = await server.createKey('timed', ['ADMIN']);
+    const accountId = await accountIdOf(server, 'timed');
     const stream = 'timed';
-    const { streamId } = await done(stream, 'Sum', [record('acme', '1')]);
+    const { streamId } = await done(stream, 'Sum', [record('acme', '1')], key);
     const { snapshot, epoch } = await takeWatermark(server.resources.database.forAccount(accountId), accountId);
-    await done(stream, 'Sum', [record('acme', '2')]);
+    await done(stream, 'Sum', [record('acme', '2')], key);
     const addMoment = (at: string, text: string, writtenIn: string) =>
       querySql(server, 'INSERT INTO ledger_moments VALUES ($1, $2, $3, $4)', [accountId, at, text, writtenIn]);
     const now = systemClock.now().getTime();
@@ -193,12 +195,12 @@ describe('asOf', () => {
     const before = new Date(now - 120_000).toISOString();
     await addMoment(time, snapshot, epoch);
     await addMoment(before, snapshot, 'another cluster');
-    expect(await total(stream, { time: new Date(now).toISOString() })).toBe('1');
-    expect(await total(stream, { time })).toBe('1');
-    expect(await listRecords(streamId, { time })).toEqual([`${DAY} acme 1`]);
-    expect(await askUsage(stream, { time: before })).toMatchObject({ code: 'HISTORY_GONE' });
-    expect(await askUsage(stream, { time: '2020-01-01T00:00:00Z' })).toMatchObject({ code: 'HISTORY_GONE' });
-    expect(await recordsError(streamId, { time: before })).toBe('HISTORY_GONE');
+    expect(await total(stream, { time: new Date(now).toISOString() }, key)).toBe('1');
+    expect(await total(stream, { time }, key)).toBe('1');
+    expect(await listRecords(streamId, { time }, key)).toEqual([`${DAY} acme 1`]);
+    expect(await askUsage(stream, { time: before }, [], key)).toMatchObject({ code: 'HISTORY_GONE' });
+    expect(await askUsage(stream, { time: '2020-01-01T00:00:00Z' }, [], key)).toMatchObject({ code: 'HISTORY_GONE' });
+    expect(await recordsError(streamId, { time: before }, key)).toBe('HISTORY_GONE');
     const restored = new Date(now - 30_000).toISOString();
     await querySql(
       server,
@@ -207,11 +209,11 @@ describe('asOf', () => {
        ON CONFLICT (account_id) DO UPDATE SET history_from = excluded.history_from`,
       [accountId, restored],
     );
-    const gone = await askUsage(stream, { time });
+    const gone = await askUsage(stream, { time }, [], key);
     expect(gone).toMatchObject({ __typename: 'ConflictError', code: 'HISTORY_GONE' });
     expect(gone.message).toContain(restored);
     await querySql(server, 'UPDATE ledger_cursors SET history_from = NULL WHERE account_id = $1', [accountId]);
-    expect(await total(stream, { time })).toBe('1');
+    expect(await total(stream, { time }, key)).toBe('1');
   });
 
   test('rejects a time that is in the future or not valid', async () => {
@@ -254,6 +256,22 @@ describe('asOf', () => {
     expect(await askUsage(stream, { run })).toMatchObject({ code: 'HISTORY_GONE' });
     await querySql(server, `UPDATE operations SET xid = '3' WHERE id = $1`, [innerId(operation)]);
     expect(await askUsage(stream, { operation })).toMatchObject({ code: 'HISTORY_GONE' });
+  });
+
+  test('is HISTORY_GONE for operations before a repair that replaced ids of later ones', async () => {
+    const key = await server.createKey('repaired', ['ADMIN']);
+    const stream = 'repaired';
+    const first = await done(stream, 'Sum', [record('acme', '1')], key);
+    const second = await done(stream, 'Sum', [record('acme', '2')], key);
+    expect(await total(stream, { operation: first.id }, key)).toBe('1');
+    // As after a restore into a cluster with fewer transactions than the ledger had.
+    await querySql(server, `UPDATE operations SET xid = '9000000000' WHERE id = $1`, [innerId(second.id)]);
+    expect(await total(stream, null, key)).toBe('3');
+    expect(await askUsage(stream, { operation: first.id }, [], key)).toMatchObject({ code: 'HISTORY_GONE' });
+    expect(await recordsError(first.streamId, { operation: first.id }, key)).toBe('HISTORY_GONE');
+    const third = await done(stream, 'Sum', [record('acme', '4')], key);
+    await done(stream, 'Sum', [record('acme', '8')], key);
+    expect(await total(stream, { operation: third.id }, key)).toBe('7');
   });
 
   test('is a CONFLICT for a run that has not started', async () => {
