@@ -34,22 +34,25 @@ export function readNetChange(db: Db, query: ChangeQuery): Promise<StreamChange>
   const { isCalendar } = stream;
   return db.transaction(async (tx) => {
     await tx.execute(sql.raw(`SET LOCAL statement_timeout = ${timeoutMs}`));
-    if (await mayBePurged(tx, query)) return { isCalendar, keys: null, dimensions: new Map() };
     const { rows } = await tx.execute<{ bucket: number; filter_id: string; element: string }>(sql`
       SELECT (extract(epoch FROM bucket_start) * 1000)::float8 AS bucket, filter_id, element FROM (${selectChanges(query)}) c
       GROUP BY bucket_start, filter_id, element HAVING sum(value) <> 0 OR sum(n) <> 0 LIMIT ${maxKeys + 1}`);
-    if (rows.length > maxKeys) return { isCalendar, keys: null, dimensions: new Map() };
+    if (rows.length > maxKeys || (await mayBePurged(tx, query)))
+      return { isCalendar, keys: null, dimensions: new Map() };
     const keys = rows.map((row): ChangedKey => ({ bucket: row.bucket, filterId: row.filter_id, element: row.element }));
     return { isCalendar, keys, dimensions: await readDimensions(tx, accountId, stream.id, keys) };
   });
 }
 
-/** Whether records that an operation hid, or those of the deleted stream, may be purged: then the change cannot be computed. */
+/**
+ * Whether records that an operation hid, or those of the deleted stream, may be purged: then the change cannot be computed. A purge stores
+ * its time before it removes records, so this must run after the read.
+ */
 async function mayBePurged(tx: Transaction, { accountId, stream, operations }: ChangeQuery): Promise<boolean> {
-  if (stream.purgedBefore === null) return false;
   const { rows } = await tx.execute(sql`
-    SELECT 1 FROM operations WHERE account_id = ${accountId} AND id = ANY(${idArray(operations)}::bigint[])
-      AND received_at < ${stream.purgedBefore}::timestamptz AND (hidden_records > 0 OR kind = 'DELETE_STREAM') LIMIT 1`);
+    SELECT 1 FROM operations o JOIN streams s ON s.account_id = ${accountId} AND s.id = ${stream.id}
+    WHERE o.account_id = ${accountId} AND o.id = ANY(${idArray(operations)}::bigint[])
+      AND o.received_at < s.purged_before AND (o.hidden_records > 0 OR o.kind = 'DELETE_STREAM') LIMIT 1`);
   return rows.length > 0;
 }
 

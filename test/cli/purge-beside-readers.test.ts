@@ -102,6 +102,21 @@ const exportedRows = async (runId: string): Promise<number> => {
   return readExport(server, run).text.trim().split('\n').length - 1;
 };
 
+test('purge > rejects an age below the minimum, and prints the minimum', async () => {
+  const refused = await runSluice('cli', ['purge', '--yes', '--hidden', '--older-than', '0d'], {
+    ...SETTINGS,
+    DATABASE_URL: server.database.url,
+  });
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain('--older-than must be at least 9s');
+  const trial = await runSluice('cli', ['purge', '--dry-run', '--older-than', '0d'], {
+    ...SETTINGS,
+    DATABASE_URL: server.database.url,
+  });
+  expect(trial).toMatchObject({ code: 0, stderr: '' });
+  await expect(purge({ olderThanMs: MINIMUM_MS - 1 })).rejects.toThrow('REQUEST_TIMEOUT_MS plus INTAKE_MAX_SECONDS');
+});
+
 test.each(['hidden records', 'a deleted stream'])(
   'purge > waits for a run that has taken its watermark but not committed it, and keeps %s for it',
   async (what) => {
@@ -168,21 +183,6 @@ test('purge > does not change exports and usage queries when all run concurrentl
   expect(counts.filter((count) => count !== ELEMENTS)).toEqual([]);
   expect(purged).toBeGreaterThan(0);
 }, 90_000);
-
-test('purge > rejects an age below the minimum, and prints the minimum', async () => {
-  const refused = await runSluice('cli', ['purge', '--yes', '--hidden', '--older-than', '0d'], {
-    ...SETTINGS,
-    DATABASE_URL: server.database.url,
-  });
-  expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain('--older-than must be at least 9s');
-  const trial = await runSluice('cli', ['purge', '--dry-run', '--older-than', '0d'], {
-    ...SETTINGS,
-    DATABASE_URL: server.database.url,
-  });
-  expect(trial).toMatchObject({ code: 0, stderr: '' });
-  await expect(purge({ olderThanMs: MINIMUM_MS - 1 })).rejects.toThrow('REQUEST_TIMEOUT_MS plus INTAKE_MAX_SECONDS');
-});
 
 test('purge > counts the age from the end of a transaction when it was open for long', async () => {
   const stream = 'long';

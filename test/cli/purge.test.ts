@@ -36,7 +36,13 @@ const letAnHourPass = async () => {
     server,
     `UPDATE operations SET received_at = received_at - interval '1 hour', ended_at = ended_at - interval '1 hour'`,
   );
-  await querySql(server, `UPDATE streams SET deleted_at = deleted_at - interval '1 hour'`);
+  await querySql(
+    server,
+    `UPDATE streams SET deleted_at = deleted_at - interval '1 hour', purged_before = purged_before - interval '1 hour'`,
+  );
+  for (const table of ['runs', 'deliveries']) {
+    await querySql(server, `UPDATE ${table} SET watermark_at = watermark_at - interval '1 hour'`);
+  }
 };
 
 /** The same in this process, an hour later: what was answered and said. */
@@ -150,7 +156,15 @@ describe('purge', () => {
     const run = await endedRun(server, runId);
     server.s3.setFault(undefined);
     expect(readExport(server, run).text).toContain(',hooli,5\n');
-    expect((await purge()).stdout).toContain('removed 1 record and 1 filter of the stream "read"');
+    // The deletion corrects the delivered window, so its check needs the records too.
+    await eventually(
+      async () => {
+        await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE check_at > now() AND checking IS NULL');
+        return purge();
+      },
+      ({ stdout }) => stdout.includes('removed 1 record and 1 filter of the stream "read"'),
+      20_000,
+    );
   });
 
   test('also removes hidden records with --hidden, and keeps every live value', async () => {
@@ -294,15 +308,76 @@ describe('purge', () => {
       );
       expect((await rowsOf('compared'))?.records).toBe(1);
     };
-    await setDelivery(`touched_at = now()`);
+    await setDelivery(`touched_at = now(), check_at = 'infinity'`);
     await expectKept();
-    await setDelivery(`touched_at = NULL, watermark = '1:1:'`);
+    await setDelivery(`touched_at = NULL, check_at = NULL, watermark = '1:1:'`);
     await setRun('QUEUED');
     await expectKept();
     await setRun('SUCCEEDED');
     // A later window owns the buckets, so the check has nothing to compare.
-    await setDelivery(`touched_at = now(), owed_until = window_start`);
+    await setDelivery(`touched_at = now(), check_at = 'infinity', owed_until = window_start`);
     expect((await purge({ hidden: true })).stdout).toContain('removed 1 hidden record of the live stream "compared"');
     expect((await rowsOf('compared'))?.records).toBe(0);
+  });
+
+  test('removes what was hidden before the watermark of a delivery that is checked, and leaves the check exact', async () => {
+    const replace = (value: string) =>
+      server.graphql(`mutation ($input: AllocationInput!) { allocationReplace(input: $input) { __typename } }`, {
+        input: { stream: 'checked', records: [{ ...recordOf('hooli', value), granularity: 'DAILY' }] },
+      });
+    const removed = async () =>
+      /removed .* of the live stream "checked"/.exec((await purge({ hidden: true })).stdout)?.[0];
+    await replace('1');
+    await replace('2');
+    const jobId = await createJob(server, { jobName: 'checked', meterApiNames: ['checked'], enabled: false });
+    await endedRun(server, await runJob(server, jobId, '2026-01-26T01:00:00Z'));
+    const setDelivery = (change: string) =>
+      querySql(server, `UPDATE deliveries SET ${change} WHERE job_id = $1`, [innerId(jobId)]);
+    const readDelivery = async () => {
+      const [row] = await querySql<{ is_marked: boolean; is_stale: boolean }>(
+        server,
+        'SELECT touched_at IS NOT NULL AS is_marked, stale_since IS NOT NULL AS is_stale FROM deliveries WHERE job_id = $1',
+        [innerId(jobId)],
+      );
+      return row;
+    };
+    const becomes = (isMarked: boolean) => eventually(readDelivery, (row) => row?.is_marked === isMarked, 20_000);
+    await replace('9');
+    await replace('2');
+    await becomes(true);
+    expect(await removed()).toBe('removed 1 hidden record of the live stream "checked"');
+    expect(await removed()).toBeUndefined();
+    expect((await rowsOf('checked'))?.records).toBe(3);
+    await setDelivery('check_at = now()');
+    expect(await becomes(false)).toEqual({ is_marked: false, is_stale: false });
+    expect(await removed()).toBe('removed 2 hidden records of the live stream "checked"');
+  });
+
+  test.each([
+    ['a delivery whose check is not planned', `check_at = NULL, stale_since = now()`],
+    ['a mark that is older than 7 days', `check_at = 'infinity', touched_at = now() - interval '8 days'`],
+    ['a delivery of an earlier epoch', `check_at = 'infinity', watermark_epoch = 'another cluster'`],
+    ['a job without the stream', `check_at = 'infinity'`],
+  ])('is not blocked by %s', async (what, change) => {
+    const stream = what.replaceAll(' ', '-');
+    const isOther = what === 'a job without the stream';
+    await addRecords(server, stream, 'DAILY', [recordOf('hooli', '1')]);
+    await addRecords(server, 'other', 'DAILY', [recordOf('hooli', '1')]);
+    const meterApiNames = [isOther ? 'other' : stream];
+    const jobId = await createJob(server, { jobName: what, meterApiNames, enabled: false });
+    await endedRun(server, await runJob(server, jobId, '2026-01-26T01:00:00Z'));
+    for (const name of [stream, ...meterApiNames]) {
+      await server.graphql(
+        `mutation ($input: AllocationDeleteInput!) { allocationDelete(input: $input) { __typename } }`,
+        { input: { stream: name, records: [{ timestamp: '2026-01-25T00:00:00Z', granularity: 'DAILY' }] } },
+      );
+    }
+    await eventually(
+      () => querySql(server, 'SELECT 1 FROM deliveries WHERE job_id = $1 AND touched_at IS NOT NULL', [innerId(jobId)]),
+      (marked) => marked.length > 0,
+      20_000,
+    );
+    await querySql(server, `UPDATE deliveries SET ${change} WHERE job_id = $1`, [innerId(jobId)]);
+    expect((await purge({ hidden: true })).stdout).toContain(`removed 1 hidden record of the live stream "${stream}"`);
   });
 });

@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { formatArray, formatPlainArray } from '../../db/array-text.ts';
 import { readEpoch, isSeen, OWN_ID, SNAPSHOT } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 
@@ -43,6 +44,19 @@ export interface Cutoff {
   readonly runsXid: string | null;
 }
 
+/** States of the ledger that must stay readable. */
+export interface NeededStates {
+  /** SQL: the watermarks of the runs that have not ended, or whose lease is not released, as an array. */
+  readonly watermarks: SQL;
+  /**
+   * SQL: `c(name, oldest, at)` are the names of streams (null: all), the first transaction that one of the deliveries that are compared
+   * with the ledger may not see, and the time of the oldest of their watermarks. What earlier transactions hid, no comparison reads.
+   */
+  readonly compared: SQL;
+  /** SQL: the times of `watermarks`, as an array. */
+  readonly times: SQL;
+}
+
 export interface PurgedCounts {
   readonly records: number;
   readonly filters: number;
@@ -52,8 +66,9 @@ export interface PurgedCounts {
 export async function findDeletedStreams(db: Db, { before }: PurgeAge): Promise<Purgeable[]> {
   return findByAccount(
     db,
-    ({ accountId, cutoff, watermarks }) => sql`
-      SELECT s.id, s.name, s.deleted_at, ${isUnseen(sql`s.deleted_xid`, watermarks)} AS still_read
+    ({ accountId, cutoff, needed }) => sql`
+      SELECT s.id, s.name, s.deleted_at, ${isUnseen(sql`s.deleted_xid`, needed)} AS still_read,
+        ${isCompared(sql`s.deleted_xid`, sql`s.name`, needed)} AS still_compared
       FROM streams s
       WHERE s.account_id = ${accountId} AND s.deleted_at < ${before.toISOString()}::timestamptz
         AND ${isSeen(sql`s.deleted_xid`, sql`${cutoff.snapshot}`)} AND (
@@ -66,28 +81,31 @@ export async function findDeletedStreams(db: Db, { before }: PurgeAge): Promise<
 
 /** Finds live streams with records that were hidden before the age, by account. */
 export async function findHiddenRecords(db: Db, age: PurgeAge): Promise<Purgeable[]> {
-  return findByAccount(
-    db,
-    ({ accountId, cutoff, watermarks }) => sql`
-      SELECT s.id, s.name, s.deleted_at, false AS still_read FROM streams s
-      WHERE s.account_id = ${accountId} AND s.deleted_at IS NULL AND EXISTS (
+  return findByAccount(db, ({ accountId, cutoff, needed }) => {
+    const hasHidden = (condition: SQL): SQL => sql`EXISTS (
         SELECT 1 FROM records r JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
         WHERE r.account_id = ${accountId} AND r.stream_id = s.id AND r.hidden_by IS NOT NULL
-          AND ${isPurgeableHider(accountId, age, cutoff, watermarks)})
-      ORDER BY s.id`,
-  );
+          AND ${isPurgeableHider(accountId, age, cutoff, needed)} AND ${condition})`;
+    return sql`
+        SELECT s.id, s.name, s.deleted_at, false AS still_read,
+          NOT ${hasHidden(sql`NOT ${isCompared(sql`o.xid`, sql`s.name`, needed)}`)} AS still_compared
+        FROM streams s
+        WHERE s.account_id = ${accountId} AND s.deleted_at IS NULL AND ${hasHidden(sql`true`)}
+        ORDER BY s.id`;
+  });
 }
 
 /** Counts what purgeStream would remove. */
 export async function countPurgeable(db: Db, stream: Purgeable, age: PurgeAge): Promise<PurgedCounts> {
   const { accountId, streamId } = stream;
   if (!stream.deletedAt) {
-    const watermarks = await readWatermarks(db, accountId);
+    const needed = await readNeededStates(db, accountId, stream.cutoff);
     const { rows } = await db.execute<{ records: string }>(sql`
       SELECT count(*) AS records FROM records r
       JOIN operations o ON o.account_id = ${accountId} AND o.id = r.hidden_by
       WHERE r.account_id = ${accountId} AND r.stream_id = ${streamId} AND r.hidden_by IS NOT NULL
-        AND ${isPurgeableHider(sql`${accountId}`, age, stream.cutoff, watermarks)}`);
+        AND ${isPurgeableHider(sql`${accountId}`, age, stream.cutoff, needed)}
+        AND NOT ${isCompared(sql`o.xid`, sql`${stream.streamName}`, needed)}`);
     return { records: Number(rows[0]?.records ?? 0), filters: 0 };
   }
   const { rows } = await db.execute<{ records: string; filters: string }>(sql`
@@ -96,33 +114,58 @@ export async function countPurgeable(db: Db, stream: Purgeable, age: PurgeAge): 
   return { records: Number(rows[0]?.records ?? 0), filters: Number(rows[0]?.filters ?? 0) };
 }
 
-/** The watermarks of the runs that have not ended, or whose lease is not released, as an array. */
-export async function readWatermarks(db: Db, accountId: string | bigint): Promise<SQL> {
-  const { rows } = await db.execute<{ watermark: string }>(sql`
-    SELECT DISTINCT r.watermark FROM runs r WHERE r.account_id = ${accountId}::bigint AND r.watermark IS NOT NULL
-      AND (r.status IN ('QUEUED', 'RUNNING') OR r.lease_token IS NOT NULL)`);
-  return sql`${sql.param(rows.map(({ watermark }) => watermark))}::text[]`;
-}
-
 /**
- * Whether a delivery of the account waits for the check of a correction, or a run that has not ended computes the changes since an
- * earlier delivery. The check of a window that the job no longer owes needs nothing.
+ * Marks older than this keep no records: the check may fail each time, and a restatement may fail for as long as its destination refuses
+ * it. If records are removed that the check needs, it counts the delivery as different, because it finds `purged_before`.
  */
-export async function comparesDeliveries(db: Db, accountId: string | bigint): Promise<boolean> {
-  const { rows } = await db.execute<{ compares: boolean }>(sql`
-    SELECT EXISTS (
-      SELECT 1 FROM deliveries d JOIN jobs j ON j.account_id = d.account_id AND j.id = d.job_id AND j.deleted_at IS NULL AND j.output_sha256 = d.output_sha256
-      WHERE d.account_id = ${accountId}::bigint AND d.touched_at IS NOT NULL AND d.revision > 0 AND d.owed_until > d.window_start
-    ) OR EXISTS (
-      SELECT 1 FROM runs r JOIN deliveries d ON d.account_id = r.account_id AND d.bucket = r.bucket AND d.manifest_key = r.manifest_key AND d.job_id = r.job_id
-      WHERE r.account_id = ${accountId}::bigint AND r.status IN ('QUEUED', 'RUNNING') AND d.watermark IS NOT NULL) AS compares`);
-  return rows[0]?.compares ?? false;
+const KEPT_FOR = sql.raw(`interval '7 days'`);
+
+/** Returns the states of the ledger that must stay readable. */
+export async function readNeededStates(
+  db: Db,
+  accountId: string | bigint,
+  { epoch }: Pick<Cutoff, 'epoch'>,
+): Promise<NeededStates> {
+  const { rows: runs } = await db.execute<{ watermark: string; at: string | null }>(sql`
+    SELECT r.watermark, min(r.watermark_at)::text AS at FROM runs r
+    WHERE r.account_id = ${accountId}::bigint AND r.watermark IS NOT NULL
+      AND (r.status IN ('QUEUED', 'RUNNING') OR r.lease_token IS NOT NULL)
+    GROUP BY r.watermark`);
+  // The check of a window that the job no longer owes compares nothing, nor does a mark without a time of its check.
+  const { rows: compared } = await db.execute<{ name: string | null; oldest: string; at: string | null }>(sql`
+    SELECT n.name, min(pg_snapshot_xmin(c.watermark::pg_snapshot))::text AS oldest, min(c.watermark_at)::text AS at
+    FROM (
+      SELECT d.watermark, d.watermark_at, j.settings FROM deliveries d
+      JOIN jobs j ON j.account_id = d.account_id AND j.id = d.job_id AND j.deleted_at IS NULL AND j.output_sha256 = d.output_sha256
+      WHERE d.account_id = ${accountId}::bigint AND d.touched_at IS NOT NULL AND d.check_at IS NOT NULL AND d.revision > 0
+        AND d.owed_until > d.window_start AND d.watermark_epoch = ${epoch ?? ''}
+        AND least(d.stale_since, d.touched_at) > clock_timestamp() - ${KEPT_FOR}
+      UNION ALL
+      SELECT d.watermark, d.watermark_at, r.settings FROM runs r
+      JOIN deliveries d ON d.account_id = r.account_id AND d.job_id = r.job_id AND d.bucket = r.bucket
+        AND r.manifest_key IN (d.manifest_key, regexp_replace(d.manifest_key, '/_([^/]*)$', '/\\1'))
+      WHERE r.account_id = ${accountId}::bigint AND r.status IN ('QUEUED', 'RUNNING') AND d.watermark_epoch = ${epoch ?? ''}
+    ) c LEFT JOIN LATERAL jsonb_array_elements_text(nullif(c.settings -> 'meterApiNames', 'null')) AS n(name) ON true
+    WHERE c.watermark IS NOT NULL
+    GROUP BY n.name`);
+  return {
+    watermarks: sql`${sql.param(runs.map(({ watermark }) => watermark))}::text[]`,
+    compared: sql`unnest(${formatArray(compared.map(({ name }) => name))}::text[],
+      ${formatPlainArray(compared.map(({ oldest }) => oldest))}::xid8[],
+      ${formatArray(compared.map(({ at }) => at))}::timestamptz[]) AS c(name, oldest, at)`,
+    times: sql`${formatArray(runs.map(({ at }) => at))}::timestamptz[]`,
+  };
 }
 
-/** SQL: whether one of the watermarks does not see the transaction. */
-export function isUnseen(xid: SQL, watermarks: SQL): SQL {
+/** SQL: whether a run that has not ended does not see the transaction. */
+export function isUnseen(xid: SQL, { watermarks }: NeededStates): SQL {
   return sql`EXISTS (
   SELECT 1 FROM unnest(${watermarks}) AS w(watermark) WHERE NOT ${isSeen(xid, sql`w.watermark`)})`;
+}
+
+/** SQL: whether a delivery that is compared may not see the transaction, which wrote to the stream with the name. */
+export function isCompared(xid: SQL, streamName: SQL, { compared }: NeededStates): SQL {
+  return sql`EXISTS (SELECT 1 FROM ${compared} WHERE (c.name IS NULL OR c.name = ${streamName}) AND ${xid} >= c.oldest)`;
 }
 
 /**
@@ -133,19 +176,24 @@ export function isPurgeableHider(
   accountId: SQL,
   { before, assumedMs }: PurgeAge,
   { snapshot }: Cutoff,
-  watermarks: SQL,
+  needed: NeededStates,
 ): SQL {
   return sql`
-  coalesce(o.ended_at, o.received_at + make_interval(secs => ${assumedMs / 1000})) < ${before.toISOString()}::timestamptz
+  ${hidAt(assumedMs)} < ${before.toISOString()}::timestamptz
   AND ${isSeen(sql`o.xid`, sql`${snapshot}`)} AND NOT EXISTS (
     SELECT 1 FROM operations u WHERE u.account_id = ${accountId} AND u.stream_id = o.stream_id AND NOT u.totalled)
-  AND NOT ${isUnseen(sql`o.xid`, watermarks)}`;
+  AND NOT ${isUnseen(sql`o.xid`, needed)}`;
+}
+
+/** SQL: the time at which the operation `o` ended at the latest. */
+export function hidAt(assumedMs: number): SQL {
+  return sql`coalesce(o.ended_at, o.received_at + make_interval(secs => ${assumedMs / 1000}))`;
 }
 
 interface AccountScope {
   readonly accountId: SQL;
   readonly cutoff: Cutoff;
-  readonly watermarks: SQL;
+  readonly needed: NeededStates;
 }
 
 async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): Promise<Purgeable[]> {
@@ -156,11 +204,14 @@ async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): 
   for (const account of accounts) {
     const cutoff = await readCutoff(db, account.id);
     if (!cutoff) continue;
-    const watermarks = await readWatermarks(db, account.id);
-    const compares = await comparesDeliveries(db, account.id);
-    const { rows } = await db.execute<{ id: string; name: string; deleted_at: string | null; still_read: boolean }>(
-      buildQuery({ accountId: sql`${account.id}::bigint`, cutoff, watermarks }),
-    );
+    const needed = await readNeededStates(db, account.id, cutoff);
+    const { rows } = await db.execute<{
+      id: string;
+      name: string;
+      deleted_at: string | null;
+      still_read: boolean;
+      still_compared: boolean;
+    }>(buildQuery({ accountId: sql`${account.id}::bigint`, cutoff, needed }));
     for (const row of rows) {
       found.push({
         accountId: BigInt(account.id),
@@ -168,7 +219,7 @@ async function findByAccount(db: Db, buildQuery: (scope: AccountScope) => SQL): 
         streamId: BigInt(row.id),
         streamName: row.name,
         deletedAt: row.deleted_at === null ? null : new Date(row.deleted_at),
-        kept: row.still_read ? 'READ' : compares ? 'COMPARED' : null,
+        kept: row.still_read ? 'READ' : row.still_compared ? 'COMPARED' : null,
         cutoff,
       });
     }

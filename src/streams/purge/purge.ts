@@ -4,15 +4,17 @@ import { readEpoch, OLDEST_OPEN } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 import { MovedError } from '../../errors/errors.ts';
 import {
-  comparesDeliveries,
   type Cutoff,
+  hidAt,
+  isCompared,
   isPurgeableHider,
   isUnseen,
   type KeptReason,
+  type NeededStates,
   type Purgeable,
   type PurgeAge,
   type PurgedCounts,
-  readWatermarks,
+  readNeededStates,
 } from './find-purgeable.ts';
 
 // Permanently removes records that only reads of the past need. The rows of streams and operations stay: they are the receipts, from
@@ -23,6 +25,9 @@ import {
 // - A usage query or checkJob stores no watermark, but ends after REQUEST_TIMEOUT_MS: the minimum age of what is removed protects it.
 // - A run stores its watermark, which protects it once the transaction of its claim has committed. The purge finds what to remove,
 //   waits until every transaction that was open then has ended, and only then reads the watermarks of the runs.
+// - The check of a delivery, and a run that computes what changed since, read records that the delivery's watermark sees and that were
+//   hidden since. Those that were hidden before it are removed. A comparison that begins after the watermarks were read finds
+//   streams.purged_before, which is committed earlier, and counts the change as unknown.
 
 /** Each batch is a transaction, so that other transactions need not wait and a purge that is interrupted keeps its progress. */
 const BATCH_RECORDS = 10_000;
@@ -45,15 +50,13 @@ export async function purgeStream(
 ): Promise<PurgedCounts | KeptReason> {
   const { accountId, streamId, cutoff } = stream;
   await waitForOpenTransactions(db, accountId, cutoff, onWait);
-  if (await comparesDeliveries(db, accountId)) return 'COMPARED';
-  // Runs that take their watermark from now on see everything before the cutoff.
-  const watermarks = await readWatermarks(db, accountId);
-  if (!stream.deletedAt) return { records: await purgeHidden(db, stream, age, watermarks), filters: 0 };
-  const { rows: read } = await db.execute(sql`
-    SELECT 1 FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${streamId}
-      AND ${isUnseen(sql`s.deleted_xid`, watermarks)}`);
-  if (read.length > 0) return 'READ';
-  await endHistory(db, stream, age);
+  if (!stream.deletedAt) return purgeHidden(db, stream, age);
+  const kept = await findReason(db, stream);
+  if (kept) return kept;
+  await endHistory(db, stream, age.before.toISOString());
+  // A comparison that began since then has found the end of the history.
+  const keptNow = await findReason(db, stream);
+  if (keptNow) return keptNow;
   const records =
     (await deleteInOrder(db, stream, sql`hidden_by IS NULL`, BY_BUCKET)) +
     (await deleteInOrder(db, stream, sql`hidden_by IS NOT NULL`, BY_HIDER));
@@ -86,29 +89,56 @@ async function waitForOpenTransactions(db: Db, accountId: bigint, cutoff: Cutoff
   }
 }
 
+/** Returns why the records of a deleted stream are kept. */
+async function findReason(db: Db, { accountId, streamId, cutoff }: Purgeable): Promise<KeptReason | null> {
+  // Runs that take their watermark from now on see everything before the cutoff.
+  const needed = await readNeededStates(db, accountId, cutoff);
+  const { rows } = await db.execute<{ is_read: boolean; is_compared: boolean }>(sql`
+    SELECT ${isUnseen(sql`s.deleted_xid`, needed)} AS is_read, ${isCompared(sql`s.deleted_xid`, sql`s.name`, needed)} AS is_compared
+    FROM streams s WHERE s.account_id = ${accountId} AND s.id = ${streamId}`);
+  if (rows[0]?.is_read) return 'READ';
+  return rows[0]?.is_compared ? 'COMPARED' : null;
+}
+
 /**
- * Stores that states of the stream before the age cannot be read any more. Committed before the first record is removed, so that a
+ * Stores that states of the stream before the time cannot be read any more. Committed before the first record is removed, so that a
  * reader of such a state notices: it queries this time after its read.
  */
-async function endHistory(db: Db, { accountId, streamId }: Purgeable, { before }: PurgeAge): Promise<void> {
+async function endHistory(db: Db, { accountId, streamId }: Purgeable, until: string): Promise<void> {
   await db.execute(sql`
-    UPDATE streams SET purged_before = greatest(purged_before, ${before.toISOString()}::timestamptz)
+    UPDATE streams SET purged_before = greatest(purged_before, ${until}::timestamptz)
     WHERE account_id = ${accountId} AND id = ${streamId}`);
 }
 
 /** Removes hidden records by the operations that hid them, so that the index finds the rows. */
-async function purgeHidden(db: Db, stream: Purgeable, age: PurgeAge, watermarks: SQL): Promise<number> {
+async function purgeHidden(db: Db, stream: Purgeable, age: PurgeAge): Promise<PurgedCounts | KeptReason> {
+  const { accountId, streamId, streamName, cutoff } = stream;
+  const isPurgeable = (needed: NeededStates): SQL => sql`o.account_id = ${accountId} AND o.stream_id = ${streamId}
+    AND o.hidden_records > 0 AND ${isPurgeableHider(sql`${accountId}`, age, cutoff, needed)}`;
+  const isNotCompared = (needed: NeededStates): SQL => sql`NOT ${isCompared(sql`o.xid`, sql`${streamName}`, needed)}`;
+  const first = await readNeededStates(db, accountId, cutoff);
+  // The states that runs and deliveries need stay readable, so the history ends at most at the oldest of them.
+  const { rows: found } = await db.execute<{ hiders: number; last: string | null; until: string }>(sql`
+    SELECT h.hiders, h.last::text AS last, greatest(h.last,
+      least(${age.before.toISOString()}::timestamptz, (SELECT min(n.at) FROM unnest(${first.times}) AS n(at)),
+        (SELECT min(c.at) FROM ${first.compared} WHERE c.name IS NULL OR c.name = ${streamName})))::text AS until
+    FROM (
+      SELECT count(*)::int AS hiders, max(${hidAt(age.assumedMs)}) FILTER (WHERE ${isNotCompared(first)}) AS last
+      FROM operations o WHERE ${isPurgeable(first)}) h`);
+  const { hiders, last, until } = found[0] ?? { hiders: 0, last: null, until: '' };
+  if (last === null) return hiders === 0 ? 'READ' : 'COMPARED';
+  await endHistory(db, stream, until);
+  // A comparison that began since then has found the end of the history.
+  const needed = await readNeededStates(db, accountId, cutoff);
   let records = 0;
   for (let after = '0'; ;) {
     const { rows } = await db.execute<{ id: string }>(sql`
-      SELECT o.id FROM operations o
-      WHERE o.account_id = ${stream.accountId} AND o.stream_id = ${stream.streamId} AND o.id > ${after}::bigint
-        AND o.hidden_records > 0 AND ${isPurgeableHider(sql`${stream.accountId}`, age, stream.cutoff, watermarks)}
+      SELECT o.id FROM operations o WHERE o.id > ${after}::bigint AND ${hidAt(age.assumedMs)} <= ${last}::timestamptz
+        AND ${isPurgeable(first)} AND ${isNotCompared(first)} AND NOT ${isUnseen(sql`o.xid`, needed)} AND ${isNotCompared(needed)}
       ORDER BY o.id LIMIT ${BATCH_OPERATIONS}`);
-    const last = rows.at(-1);
-    if (!last) return records;
-    if (after === '0') await endHistory(db, stream, age);
-    after = last.id;
+    const end = rows.at(-1);
+    if (!end) return { records, filters: 0 };
+    after = end.id;
     const hiders = sql.param(rows.map((row) => row.id));
     records += await deleteInOrder(db, stream, sql`hidden_by = ANY(${hiders}::bigint[])`, BY_HIDER);
   }
