@@ -67,6 +67,7 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
     WHERE d.by_slot AND o.by_slot AND o.job_id = d.job_id AND o.revision > 0 AND o.output_sha256 = ${output} AND o.id <> d.id
       AND (o.window_end > d.window_end OR o.window_end = d.window_end AND o.window_start < d.window_start)))`;
   await Promise.all([
+    run.revision !== 1 && returnBuckets(tx, run, output),
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
         slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(),
@@ -90,6 +91,26 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
       WHERE d.job_id = ${run.jobId} AND d.failures > 0 AND d.stale_since IS NOT NULL AND d.check_at > clock_timestamp()
         AND ${hasEnded(run, 'SUCCEEDED')}`),
   ]);
+}
+
+/**
+ * Returns the buckets of a window that is delivered with another output now to the earlier deliveries of its previous output, and marks
+ * these: they had not been responsible for the buckets. Sent before the statement that changes the output.
+ */
+async function returnBuckets(tx: Transaction, run: DeliveredRun, output: SQL): Promise<void> {
+  const nextStart = (column: SQL, whole: SQL): SQL => sql`least(${whole}, (
+    SELECT min(${column}) FROM deliveries o
+    WHERE o.job_id = e.job_id AND o.by_slot AND o.revision > 0 AND o.output_sha256 = e.output_sha256 AND o.id NOT IN (d.id, e.id)
+      AND (o.window_end > e.window_end OR o.window_end = e.window_end AND o.window_start < e.window_start)))`;
+  await tx.execute(sql`
+    UPDATE deliveries e SET owed_until = ${nextStart(sql`o.window_start`, sql`e.whole_until`)},
+      date_owed_until = ${nextStart(sql`o.date_start`, sql`e.date_whole_until`)},
+      touched_at = coalesce(e.touched_at, clock_timestamp()), checking = NULL, check_at = clock_timestamp()
+    FROM deliveries d
+    WHERE ${isOf(run)} AND ${hasEnded(run, 'SUCCEEDED')} AND d.revision > 0 AND d.by_slot AND d.output_sha256 <> ${output}
+      AND e.job_id = d.job_id AND e.by_slot AND e.revision > 0 AND e.output_sha256 = d.output_sha256 AND e.id <> d.id
+      AND (e.window_end < d.window_end OR e.window_end = d.window_end AND e.window_start > d.window_start)
+      AND e.window_end > d.window_start AND e.owed_until = d.window_start`);
 }
 
 /** Records that the rows are those of the delivered revision: the run was CANCELED and the revision in the S3 bucket stays. */

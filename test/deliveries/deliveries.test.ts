@@ -204,6 +204,26 @@ describe('delivery', () => {
     ]);
   });
 
+  test('owes its buckets again when the later window was delivered with another output', async () => {
+    const jobId = await createJob(server, daily({ range: 'ago(2d)', groupBy: ['element'] }));
+    for (const day of ['14', '15', '16']) await deliverSlot(jobId, `2026-02-${day}T01:00:00Z`);
+    const owed = async () => (await deliveriesOf(jobId)).map((one) => [one.owedUntil.slice(8, 10), one.state]);
+    expect(await owed()).toEqual([
+      ['16', 'CURRENT'],
+      ['14', 'CURRENT'],
+      ['13', 'CURRENT'],
+    ]);
+    await updateJob(server, jobId, { groupBy: [] });
+    await deliverSlot(jobId, '2026-02-15T01:00:00Z');
+    await updateJob(server, jobId, { groupBy: ['element'] });
+    // Until the end of the first window: the next delivered one with the output begins there.
+    expect(await owed()).toEqual([
+      ['16', 'TOUCHED'],
+      ['15', 'RETIRED'],
+      ['14', 'TOUCHED'],
+    ]);
+  });
+
   test('of a MANUAL run off the schedule takes nothing from others', async () => {
     const jobId = await createJob(server, daily({ range: 'ago(2d)' }));
     await deliverSlot(jobId, '2026-02-12T01:00:00Z');
