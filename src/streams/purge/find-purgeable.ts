@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm';
 import { formatArray, formatPlainArray } from '../../db/array-text.ts';
-import { readEpoch, isSeen, OWN_ID, SNAPSHOT } from '../../db/as-of.ts';
+import { isSeen, oldestUnseen, OWN_ID, readEpoch, SNAPSHOT } from '../../db/as-of.ts';
 import type { Db } from '../../db/client.ts';
 
 // Finds what a purge may remove: records and filters of deleted streams, and hidden records of live streams.
@@ -50,7 +50,7 @@ export interface NeededStates {
   readonly watermarks: SQL;
   /**
    * SQL: `c(name, oldest, at)` are the names of streams (null: all), the first transaction that one of the deliveries that are compared
-   * with the ledger may not see, and the time of the oldest of their watermarks. What earlier transactions hid, no comparison reads.
+   * with the ledger may not see, and the time of the oldest of their watermarks. No comparison reads records that earlier transactions hid.
    */
   readonly compared: SQL;
   /** SQL: the times of `watermarks`, as an array. */
@@ -133,7 +133,7 @@ export async function readNeededStates(
     GROUP BY r.watermark`);
   // The check of a window that the job no longer owes compares nothing, nor does a mark without a time of its check.
   const { rows: compared } = await db.execute<{ name: string | null; oldest: string; at: string | null }>(sql`
-    SELECT n.name, min(pg_snapshot_xmin(c.watermark::pg_snapshot))::text AS oldest, min(c.watermark_at)::text AS at
+    SELECT n.name, min(${oldestUnseen(sql`c.watermark`)})::text AS oldest, min(c.watermark_at)::text AS at
     FROM (
       SELECT d.watermark, d.watermark_at, j.settings FROM deliveries d
       JOIN jobs j ON j.account_id = d.account_id AND j.id = d.job_id AND j.deleted_at IS NULL AND j.output_sha256 = d.output_sha256
