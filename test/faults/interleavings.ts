@@ -279,7 +279,7 @@ const UNFINISHED = `
       AND r.manifest_key = d.manifest_key AND r.trigger = 'RESTATEMENT' ORDER BY r.created_at DESC LIMIT 1) IS DISTINCT FROM 'CANCELED')`;
 
 /** Waits until nothing is left to do. Returns what is left after a while. */
-async function waitForRest(deployment: Deployment, restMs: number): Promise<string[]> {
+export async function waitForRest(deployment: Deployment, restMs: number): Promise<string[]> {
   try {
     await eventually(
       async () => {

@@ -1,0 +1,99 @@
+import { addRecords, createJob, innerId, querySql, runJob } from '../support/job-steps.ts';
+import { eventually } from '../support/server.ts';
+import { compareWithUsage } from './delivery-oracle.ts';
+import { type Deployment, startDeployment } from './deployment.ts';
+import { waitForRest } from './interleavings.ts';
+import { startSlowWire } from './slow-wire.ts';
+
+// A claim that is held between its watermark and its COMMIT, while a correction of the window commits and a scan passes it.
+
+export interface HeldClaimReport {
+  /** Deliveries that are CURRENT and differ from the ledger, as sentences. */
+  readonly contradictions: readonly string[];
+  readonly stuck: readonly string[];
+  /** State and revision of each delivery of the job, for example `CURRENT 2`. */
+  readonly deliveries: readonly string[];
+}
+
+const DAY_MS = 86_400_000;
+const REST_MS = 60_000;
+const STREAM = 'held';
+/** The statement of a claim that follows its watermark, and inserts the delivery unless it exists. */
+const AFTER_WATERMARK = /^\s*INSERT INTO deliveries AS/;
+
+/** @param checkout directory of the program that the server runs; defaults to this checkout */
+export async function playHeldClaim(checkout?: string): Promise<HeldClaimReport> {
+  const deployment = await startDeployment(
+    { LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1' },
+    { durability: 'forgetful', ...(checkout !== undefined && { checkout }) },
+  );
+  const wire = await startSlowWire(deployment.database.url);
+  try {
+    const server = await deployment.startServer({ DATABASE_URL: wire.urlFor(deployment.database.serverUrl) });
+    const slot = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+    const timestamp = new Date(slot - DAY_MS / 2).toISOString();
+    const add = (elementName: string): Promise<void> =>
+      addRecords(server, STREAM, 'HOURLY', [{ timestamp, elementName, value: 1 }]);
+
+    await add('acme');
+    const jobId = await createJob(server, {
+      s3Url: `exports/${STREAM}`,
+      format: 'NDJSON',
+      range: 'ago(1d)',
+      meterApiNames: [STREAM],
+      groupBy: ['element'],
+      restateAfter: 'ago(1m)',
+      enabled: true,
+      cron: '0 1 1 1 *',
+    });
+    // The least time of the API is a minute.
+    await querySql(deployment, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
+
+    async function correctAndScan(): Promise<void> {
+      await add('hooli');
+      await waitForScan(deployment);
+    }
+    const holds: Promise<void>[] = [];
+    wire.setHook(({ sql }) => {
+      if (holds.length > 0 || !AFTER_WATERMARK.test(sql)) return undefined;
+      const hold = correctAndScan();
+      holds.push(hold);
+      return hold;
+    });
+    await runJob(server, jobId, new Date(slot).toISOString());
+    await eventually(
+      () => Promise.resolve(holds.length),
+      (count) => count > 0,
+    );
+    await Promise.all(holds);
+
+    const stuck = await waitForRest(deployment, REST_MS);
+    const job = { jobId, accountKey: server.key, bucket: 'exports', folder: STREAM };
+    const findings = await compareWithUsage(
+      (key, document, variables) => server.graphql(document, variables, key),
+      deployment.s3,
+      [job],
+    );
+    return {
+      contradictions: findings.flatMap(({ contradictions }) => contradictions),
+      stuck,
+      deliveries: findings.flatMap(({ deliveries }) => deliveries.map(({ state, revision }) => `${state} ${revision}`)),
+    };
+  } finally {
+    await wire.close();
+    await deployment.close();
+  }
+}
+
+/** Waits until scans have passed every operation. */
+async function waitForScan(deployment: Deployment): Promise<void> {
+  await eventually(
+    () =>
+      querySql(
+        deployment,
+        `SELECT o.id FROM operations o LEFT JOIN ledger_cursors c ON c.account_id = o.account_id
+         WHERE c.scanned IS NULL OR NOT pg_visible_in_snapshot(o.xid, c.scanned::pg_snapshot)`,
+      ),
+    (unseen) => unseen.length === 0,
+  );
+}
