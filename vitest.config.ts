@@ -28,7 +28,7 @@ export default defineConfig({
     // something running would be seen by the next; what it left in the database fails the file itself.
     isolate: false,
     // Generous, because machines are noisy; a test that waits polls with a shorter deadline of its own.
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 60_000,
     allowOnly: false,

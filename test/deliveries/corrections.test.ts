@@ -182,7 +182,7 @@ describe('correction', () => {
     await eventually(
       () => deliveriesOf(server, jobId),
       ([one]) => one?.revision === 2,
-      40_000,
+      100_000,
     );
   });
 });

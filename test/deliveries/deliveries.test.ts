@@ -375,7 +375,7 @@ test('adoptDeliveries > creates the deliveries of windows that servers of earlie
       return (await deliveriesOf(jobId)).map(({ state }) => state);
     },
     (states) => states.join() === 'STALE,CURRENT',
-    40_000,
+    100_000,
   );
   const { manifest } = await exportAgain(server, jobId, '2026-02-27T01:00:00Z');
   expect(manifest).toMatchObject({ revision: 2, supersedes: { revision: 1 } });

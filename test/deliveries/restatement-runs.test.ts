@@ -230,7 +230,7 @@ async function scanned(): Promise<void> {
   await eventually(
     () => querySql<{ isDone: boolean }>(server, 'SELECT scanned_at > $1 AS "isDone" FROM ledger_cursors', [now]),
     ([row]) => row?.isDone === true,
-    40_000,
+    100_000,
   );
 }
 
@@ -238,7 +238,7 @@ const restatedRun = (jobId: string): Promise<RunView> =>
   eventually(
     async () => (await runsOf(server, jobId)).find(({ trigger }) => trigger === 'RESTATEMENT'),
     (run) => run?.finishedAt != null,
-    40_000,
+    100_000,
   ) as Promise<RunView>;
 
 describe('revision', () => {

@@ -24,7 +24,7 @@ test('a restored database > restates only what was marked or may be missing, and
   await eventually(
     () => querySql<{ restored: boolean }>(server, 'SELECT history_from IS NOT NULL AS restored FROM ledger_cursors'),
     ([row]) => row?.restored === true,
-    40_000,
+    100_000,
   );
   await settled(server);
   expect(await deliveriesOf(server, marked.jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);

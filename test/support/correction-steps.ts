@@ -42,7 +42,7 @@ export async function checkedAll(server: TestServer): Promise<void> {
         [now],
       ),
     ([row]) => row?.scanned === true && row.due === 0,
-    40_000,
+    100_000,
   );
 }
 
@@ -57,7 +57,7 @@ export async function settled(server: TestServer): Promise<void> {
           `SELECT count(*) FILTER (WHERE status IN ('QUEUED', 'RUNNING'))::int AS unended, count(*)::int AS runs FROM runs`,
         ),
       ([counts]) => counts?.unended === 0,
-      40_000,
+      100_000,
     );
     if (row?.runs === before) return;
     before = row?.runs ?? 0;
