@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { type BrokenSource, copyBroken, type Replacement } from './broken-source.ts';
 import { inForm } from './chance.ts';
-import { type HeldClaimReport, playHeldClaim } from './held-claim.ts';
+import { type HeldStep, playHeldRun } from './held-run.ts';
 import { type InterleavingReport, playInterleavings } from './interleavings.ts';
 import { counted, tally } from './tally.ts';
 
-// The rules that keep delivered files equal to the ledger, each broken on purpose: the scenario of restatements.test.ts must notice.
-// A missing row of a delivery loses a correction only if a scan passes during a claim, so held-claim.ts holds the claim.
+// The rules that keep delivered files equal to the ledger, each broken on purpose: the scenario of restatements.test.ts, or a run that is
+// held while a scan passes a correction, must notice.
 
 interface BrokenRule {
   readonly rule: string;
@@ -16,17 +16,6 @@ interface BrokenRule {
 }
 
 const RULES: readonly BrokenRule[] = [
-  {
-    rule: 'only the check clears marks',
-    replacements: [
-      {
-        file: 'src/deliveries/end-deliveries.ts',
-        from: 'touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,',
-        to: 'touched_at = NULL,',
-      },
-    ],
-    symptom: 'contradictions',
-  },
   {
     rule: 'a revision is taken by the first claim of a run and never again',
     replacements: [
@@ -86,6 +75,12 @@ test.each(RULES)(
   },
 );
 
+/** The end of a run clears the mark of a correction that the run does not see. */
+const CLEARED_MARK: Replacement = {
+  file: 'src/deliveries/end-deliveries.ts',
+  from: 'touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,',
+  to: 'touched_at = NULL,',
+};
 /** The delivery is not inserted when its run is queued, as by a server of an earlier version. */
 const WITHOUT_ROW: Replacement = {
   file: 'src/deliveries/write-deliveries.ts',
@@ -99,34 +94,50 @@ const WITHOUT_SETBACK: Replacement = {
   to: 'const isInserted = sql`false`;',
 };
 
-async function holdClaimOf(replacements: readonly Replacement[]): Promise<HeldClaimReport> {
-  const broken = await copyBroken(replacements);
-  try {
-    return await playHeldClaim(broken.checkout);
-  } finally {
-    await broken.remove();
-  }
-}
-
-test.each([
-  { source: 'with the row of the delivery', replacements: [] },
-  { source: 'without the row of the delivery, whose claim moves the cursor back', replacements: [WITHOUT_ROW] },
-])(
-  'correction that a scan passes between the watermark and the COMMIT of a claim $source > is in the next revision',
-  async ({ replacements }) => {
-    expect(await holdClaimOf(replacements)).toEqual({ contradictions: [], stuck: [], deliveries: ['CURRENT 2'] });
+const HELD_RULES: readonly {
+  readonly rule: string;
+  readonly step: HeldStep;
+  readonly broken: readonly Replacement[];
+}[] = [
+  { rule: 'only the check clears marks', step: 'PutObject', broken: [CLEARED_MARK] },
+  {
+    rule: 'the row of a delivery is committed before the watermark',
+    step: 'COMMIT',
+    broken: [WITHOUT_ROW, WITHOUT_SETBACK],
   },
-);
+];
 
-test('servers of which it is not true that the row of a delivery is committed before the watermark > are noticed', async () => {
-  const { contradictions, stuck, deliveries } = await holdClaimOf([WITHOUT_ROW, WITHOUT_SETBACK]);
-  expect({ stuck, deliveries }).toEqual({ stuck: [], deliveries: ['CURRENT 1'] });
-  expect(contradictions).toContainEqual(expect.stringContaining('hooli'));
+test.each(HELD_RULES)('servers of which it is not true that $rule > are noticed', async ({ rule, step, broken }) => {
+  const source = await copyBroken(broken);
+  try {
+    const { contradictions, stuck, deliveries } = await playHeldRun(step, source.checkout);
+    expect({ stuck, deliveries }).toEqual({ stuck: [], deliveries: ['CURRENT 1'] });
+    expect(contradictions).toContainEqual(expect.stringContaining('hooli'));
+  } finally {
+    await source.remove();
+  }
   await tally({
     scenario: 12,
-    done: 'servers that break a rule on purpose: the row of a delivery is committed before the watermark',
-    tried: 'noticed in one order, in which a claim is held until a scan has passed a correction',
+    done: `servers that break a rule on purpose: ${rule}`,
+    tried: `noticed in one order, in which ${step} of a run is held until a scan has passed a correction`,
     lost: 0,
     twice: 0,
   });
+});
+
+test.each(HELD_RULES)(
+  'correction that a scan passes before $step of a run > is in the next revision',
+  async ({ step }) => {
+    expect(await playHeldRun(step)).toEqual({ contradictions: [], stuck: [], deliveries: ['CURRENT 2'] });
+  },
+);
+
+test('correction that a scan passes before COMMIT of a claim that inserts the delivery > is in the next revision', async () => {
+  const source = await copyBroken([WITHOUT_ROW]);
+  try {
+    const report = await playHeldRun('COMMIT', source.checkout);
+    expect(report).toEqual({ contradictions: [], stuck: [], deliveries: ['CURRENT 2'] });
+  } finally {
+    await source.remove();
+  }
 });

@@ -5,9 +5,9 @@ import { type Deployment, startDeployment } from './deployment.ts';
 import { waitForRest } from './interleavings.ts';
 import { startSlowWire } from './slow-wire.ts';
 
-// A claim that is held between its watermark and its COMMIT, while a correction of the window commits and a scan passes it.
+// A run that is held after its watermark, while a correction of the window commits and a scan passes it.
 
-export interface HeldClaimReport {
+export interface HeldRunReport {
   /** Deliveries that are CURRENT and differ from the ledger, as sentences. */
   readonly contradictions: readonly string[];
   readonly stuck: readonly string[];
@@ -21,8 +21,11 @@ const STREAM = 'held';
 /** The statement of a claim that follows its watermark, and inserts the delivery unless it exists. */
 const AFTER_WATERMARK = /^\s*INSERT INTO deliveries AS/;
 
+/** The step that is held: the COMMIT of the first claim, or the first PutObject. */
+export type HeldStep = 'COMMIT' | 'PutObject';
+
 /** @param checkout directory of the program that the server runs; defaults to this checkout */
-export async function playHeldClaim(checkout?: string): Promise<HeldClaimReport> {
+export async function playHeldRun(step: HeldStep, checkout?: string): Promise<HeldRunReport> {
   const deployment = await startDeployment(
     { LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1' },
     { durability: 'forgetful', ...(checkout !== undefined && { checkout }) },
@@ -54,12 +57,19 @@ export async function playHeldClaim(checkout?: string): Promise<HeldClaimReport>
       await waitForScan(deployment);
     }
     const holds: Promise<void>[] = [];
-    wire.setHook(({ sql }) => {
-      if (holds.length > 0 || !AFTER_WATERMARK.test(sql)) return undefined;
+    function holdOnce(): Promise<void> | undefined {
+      if (holds.length > 0) return undefined;
       const hold = correctAndScan();
       holds.push(hold);
       return hold;
-    });
+    }
+    if (step === 'COMMIT') wire.setHook(({ sql }) => (AFTER_WATERMARK.test(sql) ? holdOnce() : undefined));
+    else {
+      deployment.s3.setFault(() => {
+        const hold = holdOnce();
+        return hold && { hold };
+      });
+    }
     await runJob(server, jobId, new Date(slot).toISOString());
     await eventually(
       () => Promise.resolve(holds.length),
