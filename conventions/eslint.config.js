@@ -11,6 +11,7 @@ const relay = graphqlPlugin.configs['flat/schema-relay'].rules;
 const VALUES = [
   'AllocationReceipt',
   'AllocationRecord',
+  'CorrectionPreview',
   'DeletedJob',
   'DeletedStream',
   'BackfillPreview',
@@ -18,10 +19,12 @@ const VALUES = [
   'DeliveryCoverage',
   'DestinationTest',
   'DimensionFilter',
+  'ElementChange',
   'ExportObject',
   'ExportQuery',
   'JobCheck',
   'JobDraft',
+  'KeyChange',
   'MeterChange',
   'NewApiKey',
   'PageInfo',
@@ -56,7 +59,7 @@ export default [
       ],
       // Job.jobName has the name of Amberflo's export jobs. The rule has no exceptions by name.
       '@graphql-eslint/no-typename-prefix': 'off',
-      // Keys, operations, records and the runs of one job are paginated forwards only, newest first.
+      // Keys, operations, records, deliveries, backfills and the runs of one job are paginated forwards only, newest first.
       '@graphql-eslint/relay-arguments': ['error', { includeBoth: false }],
       '@graphql-eslint/relay-edge-types': [
         'error',

@@ -82,7 +82,7 @@ describe('relay-compiler', () => {
     ['an edge has no node', /(type StreamEdge \{[^}]*?)node: Stream!/, '$1stream: Stream!'],
     ['a connection has no pageInfo', /(type JobConnection \{[^}]*?)pageInfo: PageInfo!/, '$1page: PageInfo!'],
     ['PageInfo has no hasNextPage', /hasNextPage: Boolean!/, 'hasMore: Boolean!'],
-    ['a list takes no cursor', /(\n {2}runs\([^)]*?)after: String/, '$1behind: String'],
+    ['a list takes no cursor', /(\n {2}runs\([^)]*?)after: String/g, '$1behind: String'],
     ['there is no node(id)', /\n {2}node\(/, '\n  thing('],
     ['a type is not a Node', /type AllocationOperation implements Node/, 'type AllocationOperation'],
     ['the result of a mutation has no edge type', /type JobEdge \{/, 'type JobRow {'],
@@ -102,7 +102,7 @@ describe('graphql-eslint', () => {
     ['relay-edge-types', /(type RunEdge \{[^}]*?)cursor: String!/, '$1cursor: [String!]!'],
     ['relay-connection-types', /(type RunConnection \{[^}]*?)edges: \[RunEdge!\]!/, '$1edges: RunEdge!'],
     ['relay-page-info', /hasNextPage: Boolean!/, 'hasNextPage: Int!'],
-    ['relay-arguments', /(\n {2}runs\([^)]*?)after: String/, '$1behind: String'],
+    ['relay-arguments', /(\n {2}runs\([^)]*?)after: String/g, '$1behind: String'],
     ['strict-id-in-types', /(type ApiKey implements Node \{\n)[^}]*?  id: ID!\n/, '$1'],
     ['require-description', /"""Account and API key of the request\."""/, ''],
     ['naming-convention', /viewer: Viewer!/, 'get_viewer: Viewer!'],
@@ -130,8 +130,14 @@ describe('graphql-eslint', () => {
     const pages = fields.filter(({ field }) => getNamedType(field.type).name.endsWith('Connection'));
     const forward = pages.filter(({ field }) => !field.args.some(({ name }) => name === 'last'));
     expect(forward.map(({ type, field }) => `${type.name}.${field.name}`).toSorted()).toEqual([
+      'Backfill.runs',
+      'Delivery.runs',
+      'Job.backfills',
+      'Job.deliveries',
       'Job.runs',
       'Query.apiKeys',
+      'Query.backfills',
+      'Query.deliveries',
       'Stream.operations',
       'Stream.records',
     ]);
