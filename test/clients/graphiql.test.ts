@@ -108,7 +108,7 @@ test('GraphiQL > moves the key of the link from the address to sessionStorage be
 test('GraphiQL > marks no query and no variables of the prepared tabs as invalid', async () => {
   // High enough for all lines, because the editors draw marks in the visible part only.
   const tall = await browser.openPage(`${server.url}/graphql`);
-  await tall.setViewportSize({ width: 1440, height: 2600 });
+  await tall.setViewportSize({ width: 1440, height: 4200 });
   for (const [operation = ''] of OPERATIONS_OF_TABS) {
     await openTabOf(operation, tall);
     await tall.locator('.graphiql-query-editor', { hasText: operation }).waitFor();
