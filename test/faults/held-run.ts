@@ -1,4 +1,4 @@
-import { addRecords, createJob, innerId, querySql, runJob } from '../support/job-steps.ts';
+import { addRecords, cancelRun, createJob, endedRun, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { eventually } from '../support/server.ts';
 import { compareWithUsage } from './delivery-oracle.ts';
 import { type Deployment, startDeployment } from './deployment.ts';
@@ -93,6 +93,56 @@ export async function playHeldRun(step: HeldStep, checkout?: string): Promise<He
     await wire.close();
     await deployment.close();
   }
+}
+
+/**
+ * Cancels a run whose complete manifest is stored while its PutObject is still open, and delivers the window again. Returns the
+ * revisions of the complete manifests in the order in which they were stored.
+ *
+ * @param checkout directory of the program that the server runs; defaults to this checkout
+ */
+export async function playCanceledRun(checkout?: string): Promise<number[]> {
+  const deployment = await startDeployment(
+    {},
+    { durability: 'forgetful', ...(checkout !== undefined && { checkout }) },
+  );
+  try {
+    const server = await deployment.startServer({});
+    const slot = new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS);
+    const timestamp = new Date(slot.getTime() - DAY_MS / 2).toISOString();
+    await addRecords(server, STREAM, 'HOURLY', [{ timestamp, elementName: 'acme', value: 1 }]);
+    const job = { s3Url: `exports/${STREAM}`, range: 'ago(1d)', meterApiNames: [STREAM], restatement: 'NONE' };
+    const jobId = await createJob(server, job);
+    const start = (): Promise<string> => runJob(server, jobId, slot.toISOString());
+    await endedRun(server, await start());
+
+    const released = Promise.withResolvers<void>();
+    let manifests = 0;
+    deployment.s3.setFault(({ key }) => {
+      if (key.endsWith('.manifest.json')) manifests += 1;
+      // The first one announces that the window is rewritten.
+      return manifests === 2 ? { stall: released.promise } : undefined;
+    });
+    const canceled = await start();
+    await eventually(
+      () => Promise.resolve(completeRevisions(deployment)),
+      (revisions) => revisions.length === 2,
+    );
+    await cancelRun(server, canceled);
+    deployment.s3.setFault(undefined);
+    released.resolve();
+    await endedRun(server, await start());
+    return completeRevisions(deployment);
+  } finally {
+    await deployment.close();
+  }
+}
+
+function completeRevisions({ s3 }: Deployment): number[] {
+  return s3.puts
+    .filter(({ key }) => key.endsWith('.manifest.json'))
+    .map(({ body }) => JSON.parse(body.toString()) as { readonly state: string; readonly revision: number })
+    .flatMap(({ state, revision }) => (state === 'complete' ? [revision] : []));
 }
 
 /** Waits until scans have passed every operation. */
