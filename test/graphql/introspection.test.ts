@@ -82,6 +82,9 @@ describe('introspection', () => {
 
   test('rebuilds schema.graphql in a client', async () => {
     const printed = printSchema(lexicographicSortSchema(buildClientSchema(introspection)));
-    expect(`${printed}\n`).toBe(await readFile(join(ROOT, 'schema.graphql'), 'utf8'));
+    const file = await readFile(join(ROOT, 'schema.graphql'), 'utf8');
+    // printSchema() leaves out the directives of the specification.
+    const [, definitions] = file.split('directive @oneOf on INPUT_OBJECT\n\n');
+    expect(`${printed}\n`).toBe(definitions);
   });
 });
