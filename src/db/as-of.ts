@@ -150,9 +150,34 @@ export async function readAsOfNow<Value>(
   throw new MovedError();
 }
 
-/** Inserts the account's row of `ledgers`, from which its ids are read, unless it exists. */
-export async function ensureLedger(db: Executor, accountId: bigint): Promise<void> {
-  await db.execute(sql`INSERT INTO ledgers (account_id) VALUES (${accountId}) ON CONFLICT (account_id) DO NOTHING`);
+/** Inserts the account's row of `ledgers`, from which its ids are read, unless it exists. Returns whether it did not exist. */
+async function ensureLedger(db: Executor, accountId: bigint): Promise<boolean> {
+  const { rowCount } = await db.execute(
+    sql`INSERT INTO ledgers (account_id) VALUES (${accountId}) ON CONFLICT (account_id) DO NOTHING`,
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Returns the id of this transaction on the node of the account. A ledger that begins here stores the cluster that writes its ids;
+ * otherwise its first read would repair it, and ids of operations that are newer than an open transaction would be lost.
+ */
+export async function openLedger(tx: Transaction, accountId: bigint): Promise<string> {
+  const [isNew, { rows }] = await Promise.all([
+    ensureLedger(tx, accountId),
+    // Read through the ledger, because the account may have no stream yet whose row would give the transaction id of its node.
+    tx.execute<{ xid: string; system_identifier: string; key_hashing: string }>(sql`
+      SELECT ${OWN_ID} AS xid, ${SYSTEM_IDENTIFIER}::text AS system_identifier, ${KEY_HASHING} AS key_hashing
+      FROM ledgers WHERE account_id = ${accountId}`),
+  ]);
+  const [own] = rows;
+  if (!own) throw new Error(`The account ${accountId} has no ledger.`);
+  if (isNew) {
+    await tx.execute(sql`
+      UPDATE ledgers SET system_identifier = ${own.system_identifier}::bigint, key_hashing = ${own.key_hashing}
+      WHERE account_id = ${accountId} AND NOT EXISTS (SELECT 1 FROM streams s WHERE s.account_id = ${accountId})`);
+  }
+  return own.xid;
 }
 
 const LEDGER_LOCK = sql.raw(`hashtextextended('ledger ' || account_id, 0)`);

@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, ilike, inArray, isNull, type SQL, sql } from 'drizzle-orm';
-import { ensureLedger, OWN_ID } from '../db/as-of.ts';
+import { openLedger } from '../db/as-of.ts';
 import type { Db, Executor, Transaction } from '../db/client.ts';
 import { operations, streams } from '../db/tables.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../errors/errors.ts';
@@ -234,14 +234,10 @@ export async function createStream(
   now: Date,
 ): Promise<StreamRow | null> {
   if (!shape) throw new Error('A delete does not create a stream.');
-  // Read through the ledger, because the account may have no stream yet whose row would give the transaction id of its node.
-  const [, { rows }] = await Promise.all([
-    ensureLedger(tx, accountId),
-    tx.execute<{ xid: string }>(sql`SELECT ${OWN_ID} AS xid FROM ledgers WHERE account_id = ${accountId}`),
-  ]);
+  const xid = await openLedger(tx, accountId);
   const { rowCount } = await tx.execute(sql`
     INSERT INTO streams (account_id, name, granularity, dimensions, created_at, created_xid)
-    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, ${rows[0]?.xid}::xid8)
+    VALUES (${accountId}, ${name}, ${shape.granularity}, ${sql.param([...shape.dimensions])}, ${now.toISOString()}, ${xid}::xid8)
     ON CONFLICT (account_id, name) WHERE deleted_at IS NULL DO NOTHING`);
   return rowCount === 0 ? null : ((await findStream(tx, accountId, name)) ?? null);
 }
