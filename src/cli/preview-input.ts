@@ -31,7 +31,7 @@ export function buildWriteInput(kind: PreviewKind, text: string | null, flags: P
   const scope = buildScope(kind, flags) ?? fields['scope'];
   const records = [...((fields['records'] as readonly unknown[] | undefined) ?? []), ...record];
   if (records.length === 0 && scope === undefined) {
-    throw new CommandError('There are no records. Give a file, or a record with --timestamp.');
+    throw new CommandError('Records are missing. Give a file, or a record with --timestamp.');
   }
   return { ...fields, stream, records, ...(scope !== undefined && { scope }) };
 }

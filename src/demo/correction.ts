@@ -24,7 +24,7 @@ export async function correctUsage(
 ): Promise<void> {
   const [stream] = GENERATED_STREAMS;
   const record = stream && generateUsage(stream, date)[0];
-  if (!record) throw new Error('There is no usage to correct.');
+  if (!record) throw new Error('The day has no usage to correct.');
   const value = Number(record.value) + DEMO_CORRECTION;
   const { allocationReplace: answer } = await client.request<{
     allocationReplace: { readonly message?: string; readonly replayed?: boolean };

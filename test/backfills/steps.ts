@@ -60,7 +60,7 @@ export async function readBackfill(server: StepServer, id: string): Promise<Back
     `query ($id: ID!) { node(id: $id) { ... on Backfill { ${BACKFILL_FIELDS} } } }`,
     { id },
   );
-  if (!node) throw new Error(`There is no backfill ${id}`);
+  if (!node) throw new Error(`The backfill ${id} does not exist.`);
   return node;
 }
 

@@ -120,11 +120,11 @@ describe('preview command', () => {
     const rejected = await sluice('preview', 'sum', '--stream', 'calls', ...OF_ONE_RECORD, '--value', '-1');
     expect(rejected).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^records\.0\.value: /) });
     for (const [args, message] of [
-      [['sum', '--stream', 'calls'], 'There are no records. Give a file, or a record with --timestamp.\n'],
+      [['sum', '--stream', 'calls'], 'Records are missing. Give a file, or a record with --timestamp.\n'],
       [['sum', ...OF_ONE_RECORD, '--value', '1'], 'Name the stream with --stream, or as `stream` in the file.\n'],
       [['replace', '--stream', 'calls', '--from', '2026-01-25'], 'A scope needs --from and --to.\n'],
       [['delete', '--stream', 'none', '--file', await fileOf('{')], 'The file is not valid JSON.'],
-      [['delete', '--stream', 'absent', ...OF_ONE_RECORD], 'There is no stream "absent".\n'],
+      [['delete', '--stream', 'absent', ...OF_ONE_RECORD], 'The stream "absent" does not exist.\n'],
       [['revert', 'nothing'], 'The operation does not exist. Check the id.\n'],
     ] as const) {
       expect(await sluice('preview', ...args)).toMatchObject({ code: 1, stderr: expect.stringContaining(message) });

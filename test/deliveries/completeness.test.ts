@@ -172,7 +172,7 @@ describe('run with completeWithin', () => {
     const again = (await endedRunsOf(server, job, 2)).find(({ trigger }) => trigger === 'RESTATEMENT');
     expect(again).toMatchObject({ status: 'SUCCEEDED' });
     expect(await waitOf(again?.id ?? '')).toMatchObject({ complete: true, delivery: { complete: true, revision: 2 } });
-    if (!again) throw new Error('There is no restatement.');
+    if (!again) throw new Error('The delivery has not been restated.');
     expect(readExport(server, again).manifest).toMatchObject({
       revision: 2,
       changes: { rowsAdded: 0, rowsRemoved: 0, rowsChanged: 0, meters: [] },

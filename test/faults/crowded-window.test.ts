@@ -26,7 +26,7 @@ async function copyJob(deployment: Deployment, jobId: string, count: number): Pr
   const [job] = await querySql<{ settings: JobSettings }>(deployment, 'SELECT settings FROM jobs WHERE id = $1', [
     jobId,
   ]);
-  if (!job) throw new Error('There is no job.');
+  if (!job) throw new Error('The account has no job.');
   const names = Array.from({ length: count }, (_, index) => `${job.settings.jobName} ${index + 1}`);
   const outputs = names.map((jobName) => `\\x${hashOutput({ ...job.settings, jobName }).toString('hex')}`);
   await querySql(

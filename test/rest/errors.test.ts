@@ -202,7 +202,7 @@ describe('delete', () => {
     const answer = await send<RestFailure>(server, form, ['nowhere', 'delete'], [JSON.stringify(selector())]);
     expect(answer).toMatchObject({
       status: 400,
-      body: { error: { code: 'NOT_FOUND', message: 'There is no stream "nowhere".', issues: [] } },
+      body: { error: { code: 'NOT_FOUND', message: 'The stream "nowhere" does not exist.', issues: [] } },
     });
   });
 });

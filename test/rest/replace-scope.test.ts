@@ -63,7 +63,7 @@ describe('replace with a scope in a JSON body', () => {
     ]);
   });
 
-  test('accepts no records, and is 400 if there is no stream either', async () => {
+  test('accepts no records, and is 400 if the stream does not exist either', async () => {
     expect(await sendJson('replace', { scope: NOVEMBER, records: [] })).toMatchObject({
       status: 400,
       body: { error: { code: 'NOT_FOUND' } },

@@ -191,7 +191,7 @@ export function addAllocations(builder: Builder, refs: Refs) {
         }),
       },
       errors: {
-        // NotFoundError: there is no stream, and the request only hides.
+        // NotFoundError: the stream does not exist, and the request only hides.
         types: [...writeErrors, NotFoundError],
         union: { name: 'AllocationReplaceResult', description: WRITE_RESULT },
       },

@@ -6,7 +6,7 @@ export interface ChangedKey {
   readonly bucketStart: Date;
   readonly filterId: string;
   readonly element: string;
-  /** Plain decimal notation; null if there is no live record. */
+  /** Plain decimal notation; null without a live record. */
   readonly valueBefore: string | null;
   readonly valueAfter: string | null;
 }
