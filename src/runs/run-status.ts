@@ -6,11 +6,23 @@ export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /**
  * START: a worker claimed the run. RETRY: the attempt failed with a retryable error, its lease expired, or its worker shut down.
- * SUCCEED, FAIL: the run ended. SKIP: the run found nothing to write, and has
- * written nothing. CANCEL: cancelRun, or the job was deleted. SUPERSEDE: the run waited, and the window of a later
- * slot contains its own. MISS: the run waited, and more than MAX_CATCH_UP later slots remain.
+ * SUCCEED, FAIL: the run ended. SKIP: the run found nothing to write, and has written nothing. CANCEL: cancelRun, or the job was
+ * deleted. SUPERSEDE: the run waited, and the window of a later slot contains its own. MISS: the run waited, and more than
+ * MAX_CATCH_UP later slots remain.
  */
 export type RunEvent = 'START' | 'RETRY' | 'SUCCEED' | 'FAIL' | 'SKIP' | 'CANCEL' | 'SUPERSEDE' | 'MISS';
+
+/** A run that has ended has no further event. */
+const ENDED = {
+  START: null,
+  RETRY: null,
+  SUCCEED: null,
+  FAIL: null,
+  SKIP: null,
+  CANCEL: null,
+  SUPERSEDE: null,
+  MISS: null,
+} as const;
 
 export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> = {
   QUEUED: {
@@ -33,36 +45,9 @@ export const TRANSITIONS: Record<RunStatus, Record<RunEvent, RunStatus | null>> 
     SUPERSEDE: null,
     MISS: null,
   },
-  SUCCEEDED: {
-    START: null,
-    RETRY: null,
-    SUCCEED: null,
-    FAIL: null,
-    SKIP: null,
-    CANCEL: null,
-    SUPERSEDE: null,
-    MISS: null,
-  },
-  FAILED: {
-    START: null,
-    RETRY: null,
-    SUCCEED: null,
-    FAIL: null,
-    SKIP: null,
-    CANCEL: null,
-    SUPERSEDE: null,
-    MISS: null,
-  },
-  CANCELED: {
-    START: null,
-    RETRY: null,
-    SUCCEED: null,
-    FAIL: null,
-    SKIP: null,
-    CANCEL: null,
-    SUPERSEDE: null,
-    MISS: null,
-  },
+  SUCCEEDED: ENDED,
+  FAILED: ENDED,
+  CANCELED: ENDED,
 };
 
 /** Returns the statuses in which an event is possible: the condition of the UPDATE that makes the change. */

@@ -3,7 +3,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { DELIVERY_STATES } from '../deliveries/delivery.ts';
 import { createCachedRead } from '../lib/cached-read.ts';
 import { type DeliveryFigures, RESTATEMENT_OUTCOMES } from '../runs/delivery-figures.ts';
-import { COUNTED_BY_EACH, OF_ALL_SERVERS } from './deployment-metrics.ts';
+import { COUNTED_BY_EACH, createAges, OF_ALL_SERVERS } from './deployment-metrics.ts';
 
 export interface DeliverySources {
   /** Reads the figures of all accounts together, with the restatements that ended since the given time. */
@@ -48,20 +48,7 @@ export function addDeliveryMetrics(registers: Registry[], { readDeliveries }: De
       if (found) for (const state of DELIVERY_STATES) this.set({ state }, found.states.get(state) ?? 0);
     },
   });
-  const age = (name: string, help: string, read: (found: DeliveryFigures) => number): void => {
-    new Gauge({
-      name,
-      help: `${help} ${OF_ALL_SERVERS}`,
-      // Omitted without an answer of the database: a gauge without labels would be 0.
-      labelNames: [],
-      registers,
-      async collect() {
-        const found = await figures();
-        this.remove();
-        if (found) this.set(read(found));
-      },
-    });
-  };
+  const age = createAges(registers, figures);
   age(
     'sluice_oldest_restatement_age_seconds',
     'Seconds since the oldest correction was found whose restatement waits, runs or has failed; 0 if there is none.',

@@ -17,6 +17,24 @@ export const OF_ALL_SERVERS = 'Deployment-wide and the same on every server: use
 export const COUNTED_BY_EACH =
   'Deployment-wide, counted by each server since its own first scrape. Only the increases agree, so use max() of increase(), not sum().';
 
+/** Returns a function that adds a gauge of one age, which is omitted if the database does not answer. */
+export function createAges<Figures>(registers: Registry[], figures: () => Promise<Figures | null>) {
+  return (name: string, help: string, read: (found: Figures) => number): void => {
+    new Gauge({
+      name,
+      help: `${help} ${OF_ALL_SERVERS}`,
+      // A gauge without labels would be 0 without an answer.
+      labelNames: [],
+      registers,
+      async collect() {
+        const found = await figures();
+        this.remove();
+        if (found) this.set(read(found));
+      },
+    });
+  };
+}
+
 export function addDeployment(registers: Registry[], { readDeployment }: DeploymentSources): void {
   const ended = new Counter({
     name: 'sluice_runs_ended_total',
@@ -66,20 +84,7 @@ export function addDeployment(registers: Registry[], { readDeployment }: Deploym
       this.set({ status: 'RUNNING' }, found.running);
     },
   });
-  const age = (name: string, help: string, read: (found: DeploymentFigures) => number): void => {
-    new Gauge({
-      name,
-      help: `${help} ${OF_ALL_SERVERS}`,
-      // Its one value comes and goes with the database: a gauge without labels would say 0.
-      labelNames: [],
-      registers,
-      async collect() {
-        const found = await figures();
-        this.remove();
-        if (found) this.set(read(found));
-      },
-    });
-  };
+  const age = createAges(registers, figures);
   age(
     'sluice_oldest_waiting_run_age_seconds',
     'Seconds that the oldest waiting run could have been running; 0 if none waits.',
