@@ -1,7 +1,7 @@
 import { and, eq, inArray } from 'drizzle-orm';
 import type { Db, Transaction } from '../db/client.ts';
 import type { Queue } from '../db/queue.ts';
-import { backfills } from '../db/tables.ts';
+import { backfills } from '../db/delivery-tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
 import { assertBucketAvailable } from '../jobs/bucket-ownership.ts';
 import { parseDestination } from '../jobs/destination.ts';

@@ -1,6 +1,7 @@
 import { and, desc, eq, gt } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
-import { deliveries, runs } from '../db/tables.ts';
+import { deliveries } from '../db/delivery-tables.ts';
+import { runs } from '../db/tables.ts';
 import type { DeliveryState } from '../deliveries/delivery.ts';
 import { NotFoundError } from '../errors/errors.ts';
 import { loadJobs } from '../jobs/jobs.ts';

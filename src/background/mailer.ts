@@ -10,7 +10,8 @@ import {
   type RunMailMessage,
 } from '../db/queue.ts';
 import { encodeGlobalId } from '../lib/global-ids.ts';
-import { backfills, jobs, runs } from '../db/tables.ts';
+import { backfills } from '../db/delivery-tables.ts';
+import { jobs, runs } from '../db/tables.ts';
 import type { Stoppable } from '../lib/lifecycle.ts';
 import { composeBackfillMail } from '../notify/backfill-message.ts';
 import { type Mail, MailError } from '../notify/mail.ts';

@@ -1,5 +1,5 @@
 // Pure: the delivery of a window: its bounds, its output and its state.
-import type { deliveries } from '../db/tables.ts';
+import type { deliveries } from '../db/delivery-tables.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { parseAgoMs } from '../jobs/schedule/window.ts';
 import { type JobSettings, readSetting } from '../jobs/settings.ts';

@@ -1,7 +1,8 @@
 import { and, asc, count, desc, eq, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
-import { deliveries, jobs } from '../db/tables.ts';
+import { deliveries } from '../db/delivery-tables.ts';
+import { jobs } from '../db/tables.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
 import { newestSlots } from '../jobs/schedule/schedule.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';

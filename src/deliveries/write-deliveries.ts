@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
-import { deliveries, type runs } from '../db/tables.ts';
+import { deliveries } from '../db/delivery-tables.ts';
+import { type runs } from '../db/tables.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
 import { newIds } from '../lib/ids.ts';

@@ -14,8 +14,9 @@ import { limitLockWaits, type LockedStream, lockStreamName, lockStream } from '.
 import type { OperationRow, StreamRow } from './stream-rows.ts';
 import type { StreamQueue } from './stream-queue.ts';
 
-export const streamNotFound = (name: string): NotFoundError =>
-  new NotFoundError(`The stream "${name}" does not exist.`);
+export function streamNotFound(name: string): NotFoundError {
+  return new NotFoundError(`The stream "${name}" does not exist.`);
+}
 
 /** Finds a live stream by name, or a live or deleted stream by id. */
 export async function findStream(

@@ -9,7 +9,7 @@ const MAX_LINES = 350;
 const MAX_TEST_LINES = 600;
 /** Lists, read one entry at a time, that may be longer. */
 const LONG_LISTS: ReadonlyMap<string, number> = new Map([
-  ['src/db/tables.ts', 700],
+  ['src/db/tables.ts', 500],
   ['src/config/settings.ts', 450],
   ['src/graphql/graphiql/example-operations.ts', 500],
   ['test/fuzz/inputs.ts', 450],

@@ -2,13 +2,14 @@
 import { is } from 'drizzle-orm';
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core';
 import type { ColumnRef, InsertStmt, Node, RangeVar, SelectStmt } from 'libpg-query';
-import * as schema from '../../src/db/tables.ts';
+import * as deliveryTables from '../../src/db/delivery-tables.ts';
+import * as tables from '../../src/db/tables.ts';
 import { stringsOf } from './statement-tree.ts';
 
 /** The schema of the queue's tables. */
 const QUEUE_SCHEMA = 'pgboss';
 
-const OUR_TABLES = Object.values(schema)
+const OUR_TABLES = Object.values({ ...tables, ...deliveryTables })
   .filter((table) => is(table, PgTable))
   .map((table) => getTableConfig(table));
 

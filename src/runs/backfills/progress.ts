@@ -1,5 +1,5 @@
 // Pure: the life of a backfill, and how the runs that end change it.
-import type { backfills } from '../../db/tables.ts';
+import type { backfills } from '../../db/delivery-tables.ts';
 import type { RunStatus } from '../run-status.ts';
 
 export type BackfillRow = typeof backfills.$inferSelect;

@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, inArray, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../../db/client.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../../db/paging.ts';
-import { backfills } from '../../db/tables.ts';
+import { backfills } from '../../db/delivery-tables.ts';
 import { isUuid } from '../../lib/ids.ts';
 import type { BackfillRow } from './progress.ts';
 
