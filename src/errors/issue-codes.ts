@@ -52,6 +52,7 @@ export const ISSUE_CODES = {
   EMPTY_WINDOW: 'The end of the window is not after its start.',
   BAD_TIME_ZONE: 'The time zone is not in the IANA time zone database.',
   WINDOW_TOO_LONG: 'The window contains too many buckets.',
+  TOP_WITHOUT_GROUPS: '`top` is set, but `groupBy` is not.',
 
   BAD_JOB_NAME: 'Invalid job name.',
   BAD_EMAIL: 'Invalid email address, or more than one address.',

@@ -23,6 +23,7 @@ const MAX_GROUPS = 20;
 const MAX_FILTERS = 20;
 const MAX_FILTER_VALUES = 1000;
 const MAX_DIGITS = 38;
+const MAX_TOP = 100;
 
 const dimensionValues = z.object({ dimension: z.string(), values: z.array(z.string()) });
 
@@ -65,6 +66,13 @@ const usageShape = z.object({
   to: z.string().meta({
     description: 'End of the window, exclusive; moved forward to the end of its bucket. Must be after `from`.',
   }),
+  top: optional(
+    z.int().refine((top) => top >= 1 && top <= MAX_TOP, `Must be from 1 to ${MAX_TOP}.`),
+    null,
+  ).meta({
+    description:
+      'Number of groups of each stream to return: those with the largest totals after rescaling, and one series that sums the others. Requires `groupBy`. 1 to 100. Every group if omitted or null.',
+  }),
   asOf: z
     .custom<LedgerMomentInput>((value) => typeof value === 'object')
     .nullish()
@@ -80,6 +88,9 @@ export const usageInput = withRules(usageShape, (input, _, issues) => {
   const timeZone = findTimeZone(input.timeZone);
   if (timeZone === null) issues.add(['timeZone'], 'BAD_TIME_ZONE', timeZoneProblem(input.timeZone));
   validateGroupBy(input.groupBy ?? [], ['groupBy'], issues);
+  if (input.top !== null && (input.groupBy ?? []).length === 0) {
+    issues.add(['top'], 'TOP_WITHOUT_GROUPS', 'Requires groupBy: without it, each stream has a single group.');
+  }
   validateUsageFilter(input.filter ?? [], ['filter'], issues);
   if (input.rescaleFunction) {
     validateCoefficient(input.rescaleFunction.coefficient, ['rescaleFunction', 'coefficient'], issues);

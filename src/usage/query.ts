@@ -28,6 +28,8 @@ export interface UsageSpec {
   readonly sparse: boolean;
   /** Factor of the sums; null leaves them unchanged. */
   readonly coefficient: string | null;
+  /** Number of groups of each stream that have rows of their own; one more row in each bucket sums the others. Null returns all groups. */
+  readonly top?: number | null;
 }
 
 /**
@@ -71,12 +73,14 @@ export function usageQuery(spec: UsageSpec): UsageSql {
 /** The same SELECT with its values as literals. */
 export const usageQueryText = (spec: UsageSpec): string => buildSelect(spec, writeLiterals());
 
-/** SELECT of the number of rows of a spec that is not sparse: each occurring group in each bucket. */
+/** SELECT of the number of rows of a spec that is not sparse: each occurring group, or the top groups and the others, in each bucket. */
 export function filledRowCountQuery(spec: UsageSpec): UsageSql {
   const writer = writeParameters();
   const { totals, groups } = buildTotals(spec, writer);
   const keys = ['stream', ...groups.map((group) => group.alias)].join(', ');
-  const text = `SELECT count(*) * ${writer.write(String(spec.buckets.starts.length), 'bigint')} AS rows FROM (SELECT DISTINCT ${keys} FROM (${totals}) t) g`;
+  const counts = `SELECT count(*) AS groups FROM (SELECT DISTINCT ${keys} FROM (${totals}) t) g GROUP BY stream`;
+  const returned = spec.top == null ? 'groups' : `least(groups, ${writer.write(String(spec.top + 1), 'bigint')})`;
+  const text = `SELECT coalesce(sum(${returned}), 0) * ${writer.write(String(spec.buckets.starts.length), 'bigint')} AS rows FROM (${counts}) s`;
   return { text, parameters: writer.parameters };
 }
 
@@ -90,20 +94,21 @@ interface Group {
 function buildSelect(spec: UsageSpec, writer: ValueWriter): string {
   const { totals, groups } = buildTotals(spec, writer);
   const groupAliases = groups.map((group) => group.alias);
-  const keys = ['stream', 'bucket', ...groupAliases];
+  const top = spec.top ?? null;
+  const columns = top === null ? groupAliases : ['others', ...groupAliases];
+  const keys = ['stream', 'bucket', ...columns];
   // ORDER BY is in the same SELECT as the sums, so that PostgreSQL groups in the requested order and sorts once. The SELECT around
   // it must not change that order (test/exports/query-plans.test.ts).
-  const order = `ORDER BY stream, bucket${groupAliases.map((alias) => `, ${alias} NULLS FIRST`).join('')}`;
-  const sorted = spec.sparse
-    ? `${totals}\n${order}`
-    : `WITH t AS MATERIALIZED (${totals})
-SELECT ${keys.join(', ')}, sum(value) AS value FROM (
-  SELECT ${keys.join(', ')}, value FROM t
-  UNION ALL
-  SELECT ${['stream', 'b.bucket', ...groupAliases].join(', ')}, 0 FROM (SELECT DISTINCT ${['stream', ...groupAliases].join(', ')} FROM t) g
-  CROSS JOIN generate_series(1, ${writer.write(String(spec.buckets.starts.length), 'int')}) AS b(bucket)
-) z GROUP BY ${keys.join(', ')}
-${order}`;
+  const order = `ORDER BY stream, bucket${columns.map((column) => `, ${column} NULLS FIRST`).join('')}`;
+  let sorted = `${totals}\n${order}`;
+  if (top !== null || !spec.sparse) {
+    const table = top === null ? 't' : 's';
+    const ranked = top === null ? '' : buildTop(spec, groups, top, writer);
+    const rows = spec.sparse
+      ? `SELECT ${keys.join(', ')}, value FROM ${table}`
+      : fillZeros(table, spec, columns, writer);
+    sorted = `WITH t AS MATERIALIZED (${totals})${ranked}\n${rows}\n${order}`;
+  }
   // Buckets are contiguous, so one list of n + 1 labels has both ends of each.
   const labels = lookup(
     listBoundaries(spec.buckets).map((boundary) => formatInZone(boundary, spec.timeZone)),
@@ -113,12 +118,50 @@ ${order}`;
     spec.streams.map((stream) => stream.name),
     writer,
   );
-  const value = spec.coefficient === null ? 'u.value' : `u.value * ${writer.write(spec.coefficient, 'numeric')}`;
   return `SELECT ${names('u.stream')} AS "meterApiName",
   ${labels('u.bucket')} AS "bucketStart",
-  ${labels('u.bucket + 1')} AS "bucketEnd",${groupAliases.map((alias) => `\n  u.${alias},`).join('')}
-  trim_scale(${value})::text AS value
+  ${labels('u.bucket + 1')} AS "bucketEnd",${columns.map((column) => `\n  u.${column},`).join('')}
+  trim_scale(${rescale('u.value', spec, writer)})::text AS value
 FROM (${sorted}) u`;
+}
+
+function rescale(value: string, { coefficient }: UsageSpec, writer: ValueWriter): string {
+  return coefficient === null ? value : `${value} * ${writer.write(coefficient, 'numeric')}`;
+}
+
+/** Adds a row with the value 0 for each group of a table and each bucket to the rows of the table. */
+function fillZeros(table: string, spec: UsageSpec, columns: readonly string[], writer: ValueWriter): string {
+  const keys = ['stream', 'bucket', ...columns].join(', ');
+  return `SELECT ${keys}, sum(value) AS value FROM (
+  SELECT ${keys}, value FROM ${table}
+  UNION ALL
+  SELECT ${['stream', 'b.bucket', ...columns].join(', ')}, 0 FROM (SELECT DISTINCT ${['stream', ...columns].join(', ')} FROM ${table}) g
+  CROSS JOIN generate_series(1, ${writer.write(String(spec.buckets.starts.length), 'int')}) AS b(bucket)
+) z GROUP BY ${keys}`;
+}
+
+/**
+ * Builds the tables `g`, the groups of `t` by their rank, and `s`: the rows of the top groups of each stream, and in each bucket a row
+ * that sums its other groups. Its column `others` is the number of these groups of the stream, and null in rows of top groups.
+ */
+function buildTop(spec: UsageSpec, groups: readonly Group[], top: number, writer: ValueWriter): string {
+  const keys = ['stream', ...groups.map(({ alias }) => alias)].join(', ');
+  const order = [`${rescale('sum(value)', spec, writer)} DESC`, ...groups.map(({ alias }) => `${alias} NULLS FIRST`)];
+  const count = writer.write(String(top), 'bigint');
+  // Values that can be hashed: a group without the dimension is null, and no dimension has an empty list of values.
+  const isGroup = groups.map(({ alias, isElement: isText }) =>
+    isText ? `t.${alias} = g.${alias}` : `coalesce(t.${alias}, '{}') = coalesce(g.${alias}, '{}')`,
+  );
+  const positions = Array.from({ length: groups.length + 3 }, (_, index) => index + 1);
+  return `, g AS MATERIALIZED (
+  SELECT ${keys}, CASE WHEN row_number() OVER (PARTITION BY stream ORDER BY ${order.join(', ')}) > ${count}
+    THEN count(*) OVER (PARTITION BY stream) - ${count} END AS others
+  FROM t GROUP BY ${keys}
+), s AS MATERIALIZED (
+  SELECT t.stream, t.bucket, g.others, ${groups.map(({ alias }) => `CASE WHEN g.others IS NULL THEN t.${alias} END AS ${alias}`).join(', ')}, sum(t.value) AS value
+  FROM t JOIN g ON ${['t.stream = g.stream', ...isGroup].join(' AND ')}
+  GROUP BY ${positions.join(', ')}
+)`;
 }
 
 /** Maximum length in bytes of PostgreSQL's type name. */

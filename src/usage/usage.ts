@@ -29,6 +29,10 @@ export interface Usage {
 export interface UsageSeries {
   readonly meterApiName: string;
   readonly group: readonly DimensionValues[];
+  /** Whether the series sums the groups beyond `top`. */
+  readonly others: boolean;
+  /** Number of groups in the series. */
+  readonly groupCount: number;
   readonly total: string;
   readonly points: readonly UsagePoint[];
 }
@@ -86,6 +90,8 @@ export interface UsageSelection {
   readonly filter: readonly DimensionValues[] | null;
   readonly sparse: boolean;
   readonly rescaleFunction: { readonly coefficient: string } | null;
+  /** See UsageSpec. */
+  readonly top?: number | null;
 }
 
 /** Builds the input of the aggregation for a window as of a watermark: the same for usage queries, previews and exports. */
@@ -106,12 +112,15 @@ export async function buildUsageSpec(
     filter: selection.filter ?? [],
     sparse: selection.sparse,
     coefficient: selection.rescaleFunction?.coefficient ?? null,
+    top: selection.top ?? null,
   };
 }
 
 /** Throws LimitExceededError if filling with zeros would make more rows than allowed. Call this before writing a row. */
 export async function assertFilledRowsWithinLimit(db: Executor, spec: UsageSpec, limit: number): Promise<void> {
   if (spec.sparse) return;
+  // Groups are counted only if the top groups could exceed the limit.
+  if (spec.top != null && spec.streams.length * (spec.top + 1) * spec.buckets.starts.length <= limit) return;
   const rows = await executeNumbered<{ rows: string }>(db, filledRowCountQuery(spec));
   const filled = Number(rows[0]?.rows ?? 0);
   if (filled > limit) {
@@ -123,7 +132,10 @@ export async function assertFilledRowsWithinLimit(db: Executor, spec: UsageSpec,
   }
 }
 
-/** One row of the SELECT. The group columns are g1, g2 and so on. */
+/**
+ * One row of the SELECT. The group columns are g1, g2 and so on. With `top` there is a column `others`: the number of groups that the
+ * row sums, or null.
+ */
 export type UsageRow = Record<string, string | string[] | null> & {
   readonly meterApiName: string;
   readonly bucketStart: string;
@@ -176,24 +188,41 @@ function readGroups(row: UsageRow, groupCount: number): GroupValue[] {
   return Array.from({ length: groupCount }, (_, index) => row[`g${index + 1}`] ?? null);
 }
 
-/** Rows are sorted by stream and bucket; the series are sorted by stream and group. */
+interface GroupSeries {
+  readonly meterApiName: string;
+  readonly groups: readonly GroupValue[];
+  /** Number of groups that the series sums beyond `top`; null if it has one group. */
+  readonly others: string | null;
+  readonly points: UsagePoint[];
+}
+
+/** Rows are sorted by stream and bucket; the series are sorted by stream and group, with the others at the end. */
 function toSeries(rows: readonly UsageRow[], groupBy: readonly string[]): UsageSeries[] {
-  const series = new Map<string, { meterApiName: string; groups: GroupValue[]; points: UsagePoint[] }>();
+  const series = new Map<string, GroupSeries>();
   for (const row of rows) {
     const groups = readGroups(row, groupBy.length);
-    const key = JSON.stringify([row.meterApiName, ...groups]);
+    const others = (row['others'] as string | null | undefined) ?? null;
+    const key = JSON.stringify([row.meterApiName, others, ...groups]);
     let entry = series.get(key);
-    if (!entry) series.set(key, (entry = { meterApiName: row.meterApiName, groups, points: [] }));
+    if (!entry) series.set(key, (entry = { meterApiName: row.meterApiName, groups, others, points: [] }));
     entry.points.push({ bucketStart: new Date(row.bucketStart), bucketEnd: new Date(row.bucketEnd), value: row.value });
   }
-  return [...series.values()]
-    .sort((a, b) => compareUtf8(a.meterApiName, b.meterApiName) || compareLists(a.groups, b.groups, compareGroups))
-    .map(({ meterApiName, groups, points }) => ({
-      meterApiName,
-      group: groupBy.flatMap((name, index) => groupValues(name, groups[index] ?? null)),
-      points,
-      total: sumDecimals(points.map((point) => point.value)),
-    }));
+  return [...series.values()].sort(compareSeries).map(({ meterApiName, groups, others, points }) => ({
+    meterApiName,
+    group: groupBy.flatMap((name, index) => groupValues(name, groups[index] ?? null)),
+    others: others !== null,
+    groupCount: Number(others ?? 1),
+    points,
+    total: sumDecimals(points.map((point) => point.value)),
+  }));
+}
+
+function compareSeries(a: GroupSeries, b: GroupSeries): number {
+  return (
+    compareUtf8(a.meterApiName, b.meterApiName) ||
+    Number(a.others !== null) - Number(b.others !== null) ||
+    compareLists(a.groups, b.groups, compareGroups)
+  );
 }
 
 function compareLists<Item>(

@@ -13,11 +13,15 @@ export interface UsageInput {
   readonly filter?: readonly FilterEntry[] | null;
   readonly sparse?: boolean;
   readonly rescaleFunction?: { readonly function: string; readonly coefficient: string | number } | null;
+  readonly top?: number | null;
+  readonly asOf?: { readonly operation: string } | null;
 }
 
 export interface Series {
   readonly meterApiName: string;
   readonly group: readonly FilterEntry[];
+  readonly others: boolean;
+  readonly groupCount: number;
   readonly total: string;
   readonly points: readonly { readonly bucketStart: string; readonly bucketEnd: string; readonly value: string }[];
 }
@@ -34,7 +38,7 @@ export interface UsageAnswer {
 }
 
 const QUERY = `query ($input: UsageInput!) { usage(input: $input) { __typename
-  ... on Usage { from to series { meterApiName group { dimension values } total points { bucketStart bucketEnd value } } }
+  ... on Usage { from to series { meterApiName group { dimension values } others groupCount total points { bucketStart bucketEnd value } } }
   ... on UserError { code } ... on ValidationError { issues { path code } } ... on LimitExceededError { limit actual } } }`;
 
 export const readUsage = async (

@@ -109,6 +109,12 @@ describe('UsageInput', () => {
     ],
     ['the year 1', { from: '0001-12-31T23:59:59Z' }, 'input.from: TIMESTAMP_OUT_OF_RANGE'],
     ['the year 9999', { to: '9999-01-01T00:00:00Z' }, 'input.to: TIMESTAMP_OUT_OF_RANGE'],
+    ['top 1', { top: 1, groupBy: ['a'] }, 'Usage'],
+    ['top 100', { top: 100, groupBy: ['element'] }, 'Usage'],
+    ['top 0', { top: 0, groupBy: ['a'] }, 'input.top: BAD_VALUE'],
+    ['top 101', { top: 101, groupBy: ['a'] }, 'input.top: BAD_VALUE'],
+    ['top without groups', { top: 3 }, 'input.top: TOP_WITHOUT_GROUPS'],
+    ['top with an empty list of groups', { top: 3, groupBy: [] }, 'input.top: TOP_WITHOUT_GROUPS'],
     ['a timestamp that is in the year 10000 in UTC', { to: '9999-12-31T23:59:59-00:01' }, 'input.to: BAD_TIMESTAMP'],
   ])('is validated with %s: %#', async (_, changes, expected) => {
     expect(issuesOf(await ask(changes))).toBe(expected);
@@ -171,6 +177,43 @@ test('usage > returns LimitExceededError when the rows exceed MAX_USAGE_ROWS or 
       key,
     );
     expect(await ask('2026-01-04T00:00:00Z', true)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 4, actual: 5 });
+  } finally {
+    await strict.stop();
+  }
+});
+
+test('usage > counts the rows that top returns for MAX_USAGE_ROWS and MAX_FILLED_ROWS', async () => {
+  const strict = await startTestServer({
+    env: { MAX_USAGE_ROWS: '8', MAX_FILLED_ROWS: '6' },
+    database: server.database,
+  });
+  try {
+    const key = await strict.createKey('limited by top', ['ADMIN']);
+    const elements = Array.from({ length: 20 }, (_, index) => ({
+      ...daily('2026-01-02', '1'),
+      elementName: `e${index}`,
+    }));
+    for (const stream of ['limited', 'limited too']) await write(strict, 'Sum', { stream, records: elements }, key);
+    const ask = (days: number, top: number | null, sparse: boolean) =>
+      readUsage(
+        strict,
+        {
+          meterApiNames: ['limited', 'missing'],
+          from: '2026-01-02T00:00:00Z',
+          to: `2026-01-0${2 + days}T00:00:00Z`,
+          aggregationBucket: 'DAY',
+          groupBy: ['element'],
+          top,
+          sparse,
+        },
+        key,
+      );
+    expect(await ask(1, null, true)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 8, actual: 9 });
+    expect((await ask(1, 7, true)).series).toHaveLength(8);
+    expect(await ask(1, 8, true)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 8, actual: 9 });
+    expect(await ask(2, null, false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 6, actual: 40 });
+    expect((await ask(2, 2, false)).series).toHaveLength(3);
+    expect(await ask(2, 3, false)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 6, actual: 8 });
   } finally {
     await strict.stop();
   }

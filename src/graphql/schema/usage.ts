@@ -27,7 +27,15 @@ export function addUsage(builder: Builder, refs: Refs): void {
       meterApiName: t.exposeString('meterApiName', { description: 'Name of the stream.' }),
       group: t.expose('group', {
         type: [refs.dimensionFilter],
-        description: 'Values of the group, in the order of `groupBy`. Dimensions that the stream lacks are omitted.',
+        description:
+          'Values of the group, in the order of `groupBy`. Dimensions that the stream lacks are omitted. Empty if `others`.',
+      }),
+      others: t.exposeBoolean('others', {
+        description: 'Whether the series sums the groups beyond `top`. At most one series of a stream does.',
+      }),
+      groupCount: t.expose('groupCount', {
+        type: 'SafeInt',
+        description: 'Number of groups in the series: 1, or the number that `others` sums.',
       }),
       total: t.expose('total', { type: 'Decimal', description: 'Exact sum of the points.' }),
       points: t.expose('points', { type: [point], description: 'Points of the series, oldest first.' }),
@@ -42,7 +50,10 @@ export function addUsage(builder: Builder, refs: Refs): void {
         description: 'Start of the window, at a bucket boundary, inclusive.',
       }),
       to: t.expose('to', { type: 'DateTime', description: 'End of the window, at a bucket boundary, exclusive.' }),
-      series: t.expose('series', { type: [series], description: 'Series, sorted by stream and then by group.' }),
+      series: t.expose('series', {
+        type: [series],
+        description: 'Series, sorted by stream and then by group; `others` is the last of its stream.',
+      }),
     }),
   });
   const input = builder.inputType('UsageInput', {
@@ -66,6 +77,7 @@ export function addUsage(builder: Builder, refs: Refs): void {
       filter: t.field({ type: [refs.dimensionFilterInput], description: descriptionOf(fields.filter) }),
       sparse: t.boolean({ required: true, defaultValue: true, description: descriptionOf(fields.sparse) }),
       rescaleFunction: t.field({ type: refs.rescaleInput, description: descriptionOf(fields.rescaleFunction) }),
+      top: t.int({ description: descriptionOf(fields.top) }),
       asOf: t.field({ type: refs.ledgerMomentInput, description: descriptionOf(fields.asOf) }),
     }),
   });
