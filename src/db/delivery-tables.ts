@@ -89,6 +89,9 @@ export const deliveries = pgTable(
     index('deliveries_unchecked')
       .on(table.jobId)
       .where(sql`touched_at IS NOT NULL AND check_at IS NULL`),
+    index('deliveries_attention')
+      .on(table.accountId, table.windowEnd, table.id)
+      .where(sql`(revision = 0 OR stale_since IS NOT NULL)`),
     index('deliveries_stale')
       .on(table.jobId)
       .where(sql`stale_since IS NOT NULL`),

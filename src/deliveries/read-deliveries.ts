@@ -89,6 +89,38 @@ export async function countByState(db: Executor): Promise<Map<DeliveryState, num
   return new Map(rows.map((row) => [row.state, row.count]));
 }
 
+/** Condition of the partial index deliveries_attention. */
+const MAY_NEED_ATTENTION = sql`(${deliveries.revision} = 0 OR ${deliveries.staleSince} IS NOT NULL)`;
+
+function needsAttention(accountId: bigint): SQL | undefined {
+  return and(eq(deliveries.accountId, accountId), MAY_NEED_ATTENTION, sql`(${STATES.STALE} OR ${STATES.MISSING})`);
+}
+
+/** Returns the STALE and MISSING deliveries of jobs that are not deleted, by the end of their windows, newest first. */
+export async function listAttention(db: Executor, accountId: bigint, limit: number): Promise<DeliveryRow[]> {
+  const rows = await db
+    .select({ delivery: deliveries })
+    .from(deliveries)
+    .innerJoin(jobs, and(eq(jobs.id, deliveries.jobId), isNull(jobs.deletedAt)))
+    .where(needsAttention(accountId))
+    .orderBy(desc(deliveries.windowEnd), desc(deliveries.id))
+    .limit(limit);
+  return rows.map(({ delivery }) => delivery);
+}
+
+/** Counts the STALE and the MISSING deliveries of jobs that are not deleted. */
+export async function countAttention(db: Executor, accountId: bigint): Promise<{ stale: number; missing: number }> {
+  const [counts] = await db
+    .select({
+      stale: sql`count(*) FILTER (WHERE ${STATES.STALE})`.mapWith(Number),
+      missing: sql`count(*) FILTER (WHERE ${STATES.MISSING})`.mapWith(Number),
+    })
+    .from(deliveries)
+    .innerJoin(jobs, and(eq(jobs.id, deliveries.jobId), isNull(jobs.deletedAt)))
+    .where(needsAttention(accountId));
+  return counts ?? { stale: 0, missing: 0 };
+}
+
 /** Lists deliveries by the end of their windows, newest first. */
 export async function listDeliveries(
   db: Db,

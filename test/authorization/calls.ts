@@ -134,6 +134,7 @@ export const ROOT_CALLS: Readonly<Record<Place, RootCall>> = {
   'Query.runs': { allowed: READERS, args: () => ({}) },
   'Query.stream': { allowed: READERS, args: ({ stream }) => ({ name: stream }) },
   'Query.deliveries': { allowed: READERS, args: () => ({}) },
+  'Query.overview': { allowed: READERS, args: () => ({}) },
   'Query.backfills': { allowed: READERS, args: () => ({}) },
   'Query.previewBackfill': { allowed: JOBBERS, args: ({ ids }) => ({ input: { jobId: ids.Job, ...YEAR } }) },
   'Query.streams': { allowed: READERS, args: () => ({}) },

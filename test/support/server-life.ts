@@ -109,7 +109,7 @@ async function write(server: TestServer): Promise<void> {
 async function read(server: TestServer): Promise<void> {
   await server.graphql(`{ streams(first: 5) { totalCount edges { node { id name firstTimestamp operations(first: 2) { edges { node { id } } }
       records(first: 2) { edges { node { value } } } completeThrough lastOperationAt } } }
-    ${USAGE} top: ${USAGE.replace('groupBy: [', 'top: 1, sparse: false, groupBy: ["element", ')} viewer { accountName } jobs(first: 2) { edges { node { id } } } }`);
+    ${USAGE} top: ${USAGE.replace('groupBy: [', 'top: 1, sparse: false, groupBy: ["element", ')} viewer { accountName } overview { at } jobs(first: 2) { edges { node { id } } } }`);
   await scrape(server.url);
 }
 

@@ -76,7 +76,7 @@ describe('top', () => {
   });
 });
 
-/** What top has to return, computed from the answer without top. */
+/** Computes the expected answer with top from the answer without it. */
 function withTop({ series }: UsageAnswer, top: number): Series[] {
   const scale = largestScale(series.flatMap(({ points }) => points.map(({ value }) => value)));
   const add = (values: readonly string[]): string =>

@@ -20,7 +20,7 @@ import {
   TypeMetaFieldDef,
 } from 'graphql';
 import { DEFAULT_PAGE } from '../../db/paging.ts';
-import { costOf, STATEMENT_COST } from '../schema/field-costs.ts';
+import { costOf, fixedRowsOf, STATEMENT_COST } from '../schema/field-costs.ts';
 
 export interface DocumentLimits {
   /** Maximum number of tokens. The parser stops at the first one above it. */
@@ -194,13 +194,14 @@ class DocumentMeter {
   }
 
   /** Returns the maximum number of rows that the field can return. */
-  #countRows(field: FieldNode, { type, args, name }: GraphQLField<unknown, unknown>): number {
+  #countRows(field: FieldNode, definition: GraphQLField<unknown, unknown>): number {
+    const { type, args, name } = definition;
     const { maxPage } = this.#limits;
     const named = getNamedType(type);
     if (isIntrospectionType(named) && isListType(getNullableType(type))) {
       return name === 'types' ? Object.keys(this.#schema.getTypeMap()).length : INTROSPECTED_ROWS;
     }
-    if (!args.some((arg) => SIZES.has(arg.name))) return 1;
+    if (!args.some((arg) => SIZES.has(arg.name))) return fixedRowsOf(definition);
     const given = (field.arguments ?? []).filter((argument) => SIZES.has(argument.name.value));
     const sizes = given.map(({ value }) => value).filter(({ kind }) => kind !== Kind.NULL);
     if (sizes.length === 0) return Math.min(DEFAULT_PAGE, maxPage);

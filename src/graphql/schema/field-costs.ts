@@ -19,6 +19,16 @@ export const ONE_STATEMENT = defineCost(() => STATEMENT_COST);
 export const AGGREGATION = defineCost(() => AGGREGATION_COST);
 export const SLOTS = defineCost((rows) => rows * SLOT_COST);
 
+/** Options of a list without a page size: what is selected below it is counted for this number of rows. */
+export function listOf(rows: number) {
+  return { extensions: { rows } };
+}
+
+/** Returns the maximum number of rows of a field without a page size. */
+export function fixedRowsOf({ extensions }: GraphQLField<unknown, unknown>): number {
+  return (extensions['rows'] as number | undefined) ?? 1;
+}
+
 export function costOf({ extensions }: GraphQLField<unknown, unknown>, rows: number): number {
   const cost = extensions['cost'] as FieldCost | undefined;
   return cost?.(rows) ?? 0;

@@ -10,6 +10,7 @@ import { addDeliveries } from './deliveries.ts';
 import { addDestinationTest } from './destination-test.ts';
 import { addJobs } from './jobs.ts';
 import { addNode } from './node.ts';
+import { addOverview } from './overview.ts';
 import { declareRefs } from './refs.ts';
 import { selectPublishedDirectives, removeDraftIntrospection } from './published-introspection.ts';
 import { addRuns } from './runs.ts';
@@ -45,6 +46,7 @@ export function createSchema({ rules = ANY_REGION, ...options }: SchemaOptions =
   addDeliveries(builder, refs);
   addBackfills(builder, refs);
   addDestinationTest(builder, refs, rules);
+  addOverview(builder, refs);
   addAccounts(builder, refs);
   removeDraftIntrospection();
   return builder.toSchema({ directives: selectPublishedDirectives() });

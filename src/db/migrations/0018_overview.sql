@@ -1,0 +1,2 @@
+CREATE INDEX "deliveries_attention" ON "deliveries" USING btree ("account_id","window_end","id") WHERE (revision = 0 OR stale_since IS NOT NULL);--> statement-breakpoint
+CREATE INDEX "operations_by_time" ON "operations" USING brin ("account_id","received_at");
