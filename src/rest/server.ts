@@ -1,7 +1,7 @@
 import findMyWay from 'find-my-way';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { allows } from '../accounts/scopes.ts';
-import { DestinationError, NotFoundError, ValidationError } from '../errors/errors.ts';
+import { DestinationError, MAX_LISTED_ISSUES, NotFoundError, ValidationError } from '../errors/errors.ts';
 import type { ToPublicError } from '../http/public-errors.ts';
 import { formatChallenge, describeProblem, type KeyProblem } from '../http/callers.ts';
 import { endedSignals } from '../http/closed-connections.ts';
@@ -13,6 +13,8 @@ import type { Held } from '../http/request-memory.ts';
 import { recordOperation } from '../http/request-context.ts';
 import { type Answer, rejectRequest, sendAnswer } from '../http/responses.ts';
 import type { TimeLimit, WithinTime } from '../http/time-limit.ts';
+import { findNearestName } from '../lib/nearest-name.ts';
+import { unknownField } from '../validation/zod-issues.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
 import { type Failure, formatError } from './error-body.ts';
@@ -166,6 +168,8 @@ async function admit(
   if (!allows(principal.key.scopes, route.scope)) {
     throw new Rejection({ status: 403, code: 'FORBIDDEN', message: `The API key lacks the scope ${route.scope}.` });
   }
+  const query = (): URLSearchParams => new URL(request.url ?? '/', 'http://localhost').searchParams;
+  assertParameterNames(route, query);
   const readText = async (): Promise<string> =>
     decodeBody(await limit.exclude(() => edge.readBody(request, caller, held)));
   return {
@@ -174,12 +178,30 @@ async function admit(
     principal,
     request,
     parameters,
-    query: () => new URL(request.url ?? '/', 'http://localhost').searchParams,
+    query,
     readText,
     readJson: async () => parseJson(await readText()),
     ended: endedSignals(limit, request.socket, () => request.socket.destroyed),
     untimed: limit.exclude,
   };
+}
+
+/**
+ * Throws ValidationError if a query parameter of the request is probably a misspelt one of the route. Others are ignored: proxies and
+ * clients add parameters of their own.
+ */
+function assertParameterNames({ parameters = [] }: Route, query: () => URLSearchParams): void {
+  const known = parameters.filter((one) => one.in === 'query').map(({ name }) => name);
+  if (known.length === 0) return;
+  const misspelt = [...new Set(query().keys())].filter(
+    (name) => !known.includes(name) && findNearestName(name, known) !== null,
+  );
+  if (misspelt.length === 0) return;
+  const listed = misspelt.slice(0, MAX_LISTED_ISSUES);
+  throw new ValidationError(
+    listed.map((name) => unknownField([name], known, 'query parameter')),
+    misspelt.length,
+  );
 }
 
 /** A failure that is known before the handler runs. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { IssueCollector, type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
 import type { IssueCode } from '../errors/issue-codes.ts';
+import { findNearestName } from '../lib/nearest-name.ts';
 
 /** The `params` of an issue that Sluice's own code adds to a schema. */
 interface IssueParams {
@@ -24,24 +25,28 @@ export function parseInput<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value, { reportInput: true });
   if (parsed.success) return parsed.data;
-  throw toValidationError(parsed.error.issues, path);
+  throw toValidationError(parsed.error.issues, path, schema);
 }
 
-export function toValidationError(issues: readonly z.core.$ZodIssue[], path: readonly string[] = []): ValidationError {
-  const listed = toIssues(issues).map((issue) =>
+/** @param schema the schema that has the issues, for the names of its fields */
+export function toValidationError(
+  issues: readonly z.core.$ZodIssue[],
+  path: readonly string[] = [],
+  schema?: z.ZodType,
+): ValidationError {
+  const listed = toIssues(issues, schema).map((issue) =>
     path.length === 0 ? issue : { ...issue, path: [...path, ...issue.path] },
   );
   return new ValidationError(listed, countIssues(issues));
 }
 
-/** Converts zod's issues to Sluice's. Lists at most 100 unknown fields of an object. */
-export function toIssues(issues: readonly z.core.$ZodIssue[]): Issue[] {
+/** Converts zod's issues to Sluice's. Lists at most 100 unknown fields of an object, with the field of `schema` that was probably meant. */
+export function toIssues(issues: readonly z.core.$ZodIssue[], schema?: z.ZodType): Issue[] {
   return issues.flatMap((issue): Issue[] => {
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys
-        .slice(0, MAX_LISTED_ISSUES)
-        .map((key) => ({ path: [...path, key], code: 'UNKNOWN_FIELD', message: `There is no field "${key}".` }));
+      const known = schema ? findFieldNames(schema, issue.path) : [];
+      return issue.keys.slice(0, MAX_LISTED_ISSUES).map((key) => unknownField([...path, key], known));
     }
     if (issue.code === 'custom') {
       return [{ path, code: (issue.params as IssueParams | undefined)?.code ?? 'BAD_VALUE', message: issue.message }];
@@ -51,6 +56,27 @@ export function toIssues(issues: readonly z.core.$ZodIssue[]): Issue[] {
       ? [{ path, code: 'BAD_TYPE', message: `Must be ${TYPE_NAMES[issue.expected] ?? issue.expected}.` }]
       : [{ path, code: 'BAD_VALUE', message: issue.message }];
   });
+}
+
+/** The issue of a field that does not exist, at this path. It names the field of `known` that was probably meant. */
+export function unknownField(path: readonly string[], known: readonly string[], kind = 'field'): Issue {
+  const name = path.at(-1) ?? '';
+  const nearest = findNearestName(name, known);
+  const suggestion = nearest === null ? '' : ` Did you mean "${nearest}"?`;
+  return { path, code: 'UNKNOWN_FIELD', message: `There is no ${kind} "${name}".${suggestion}` };
+}
+
+/** Returns the fields of the object at a path below a schema; none if the schema has no object there. */
+function findFieldNames(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  const rest = [...path];
+  for (;;) {
+    if (at instanceof z.ZodOptional || at instanceof z.ZodNullable || at instanceof z.ZodDefault) at = at.unwrap();
+    else if (at instanceof z.ZodPipe) at = at.in;
+    else if (at instanceof z.ZodArray && rest.length > 0) at = (rest.shift(), at.element);
+    else if (at instanceof z.ZodObject && rest.length > 0) at = at.shape[rest.shift() as string];
+    else return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
+  }
 }
 
 /** The number of issues, including those that are not listed. */

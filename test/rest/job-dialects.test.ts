@@ -307,7 +307,7 @@ describe('unknown field', () => {
       ].toSorted(),
     );
     expect(answer.body.error.issues.find(({ path }) => path[0] === 'filters')?.message).toBe(
-      'There is no field "filters".',
+      'There is no field "filters". Did you mean "filter"?',
     );
   });
 

@@ -1,4 +1,4 @@
-import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
+import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import { yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
@@ -10,6 +10,7 @@ import {
 } from '../../streams/pipeline/inputs.ts';
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
+import { unknownField } from '../../validation/zod-issues.ts';
 import { type KnownSpellings, RecordTextReader } from './record-parser.ts';
 import { readRecord, readScope, readSelector } from '../schemas/records.ts';
 import type { ScopeInput } from '../../streams/pipeline/scope.ts';
@@ -168,12 +169,9 @@ function readBody(
   }
   // A sum with a scope is reported by the domain. A delete has selectors instead.
   const mayHaveScope = kind !== 'DELETE';
-  const unknown = Object.keys(body).filter((name) => name !== 'records' && !(mayHaveScope && name === 'scope'));
-  const issues: Issue[] = unknown.slice(0, MAX_LISTED_ISSUES).map((name) => ({
-    path: [name],
-    code: 'UNKNOWN_FIELD',
-    message: `There is no field "${name}".`,
-  }));
+  const known = mayHaveScope ? ['records', 'scope'] : ['records'];
+  const unknown = Object.keys(body).filter((name) => !known.includes(name));
+  const issues = unknown.slice(0, MAX_LISTED_ISSUES).map((name) => unknownField([name], known));
   const records = 'records' in body ? body.records : undefined;
   if (records === undefined) issues.push({ path: ['records'], code: 'REQUIRED', message: 'Is required.' });
   else if (!Array.isArray(records)) issues.push({ path: ['records'], code: 'BAD_TYPE', message: 'Must be a list.' });

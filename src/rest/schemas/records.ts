@@ -179,7 +179,7 @@ function parseSpelled<Value>(
   const parsed = options.isListed ? schema.safeParse(value, { reportInput: true }) : parseCounting(schema, value);
   if (!parsed.success) {
     if ('count' in parsed) return new MalformedRecord([], parsed.count + spellings.length);
-    const issues = toIssues(parsed.error.issues).map((issue) =>
+    const issues = toIssues(parsed.error.issues, schema).map((issue) =>
       issue.code === 'UNKNOWN_FIELD' && issue.path[0] === 'value' ? VALUE_FORBIDDEN : issue,
     );
     return new MalformedRecord([...issues, ...spellings], countIssues(parsed.error.issues) + spellings.length);
