@@ -10,19 +10,21 @@ import type { JobCreateFlags } from './commands/job-create.ts';
 import type { UsageFlags } from './commands/usage.ts';
 import { addCorrectionCommands } from './correction-commands.ts';
 import { addEndpointOptions } from './endpoint-options.ts';
-import { INPUT_FORMATS, ROLES } from './ingest/csv-records.ts';
+import { ROLES } from './ingest/csv-columns.ts';
+import { INPUT_FORMATS } from './ingest/csv-records.ts';
 import { createJobOptions } from './job-flags.ts';
 import {
   appendValue,
   DELIVERY_STATES,
   parseAgoRange,
   parseCount,
+  parseDecimals,
   parseDeliveryStates,
   parseDelimiter,
   parseDuration,
   parseFilter,
   parseList,
-  parseRoleColumn,
+  parseColumn,
   parseTimeZone,
 } from './option-values.ts';
 
@@ -116,15 +118,17 @@ export function addClientCommands(program: Command, context: ClientContext): voi
       ).choices(INPUT_FORMATS),
     )
     .addOption(
-      new Option('--granularity <granularity>', 'CSV: granularity of all records').choices([
-        'hourly',
-        'daily',
-        'monthly',
-      ]),
+      new Option(
+        '--granularity <granularity>',
+        'CSV: granularity of all records (default: that of the column, or of a --date-format without a time)',
+      ).choices(['hourly', 'daily', 'monthly']),
     )
     .addOption(
-      new Option('--column <role=name>', `CSV: column that contains the ${ROLES.join(', the ')}`)
-        .argParser(parseRoleColumn)
+      new Option(
+        '--column <name=column>',
+        `CSV: column that contains the ${ROLES.join(', the ')} or a dimension, such as element=Customer or region=Region; repeat it for more`,
+      )
+        .argParser(parseColumn)
         .default({}, 'by their names'),
     )
     .addOption(
@@ -143,8 +147,18 @@ export function addClientCommands(program: Command, context: ClientContext): voi
       '--date-format <format>',
       'CSV: format of timestamps that are not ISO 8601, such as DD.MM.YYYY HH:mm or M/D/YYYY h:mm A, in UTC',
     )
+    .option(
+      '--round <decimals>',
+      'CSV: maximum number of decimals to keep; longer values are rounded half up',
+      parseDecimals,
+    )
     .option('--empty-as <value>', 'CSV: dimension value for empty cells, which are otherwise errors')
     .option('--split-values', 'CSV: cells contain several values separated by |, as in exports')
+    .option(
+      '--dry-run',
+      'check the whole input without a server, and print what would be stored: records, buckets, elements and the exact sum',
+    )
+    .option('--json', 'print one JSON object at the end, with decimals as strings')
     .option(
       '--part <records>',
       'maximum number of records per request; keep it if you run the command again (default: 1000000, for a replace all)',

@@ -2,11 +2,9 @@
 import { InvalidArgumentError } from 'commander';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
-import { type Role, ROLES } from './ingest/csv-records.ts';
 import { parseRange } from './time-range.ts';
 
 type Filters = readonly { readonly dimension: string; readonly values: readonly string[] }[];
-type RoleColumns = Readonly<Partial<Record<Role, string>>>;
 
 export const parseList = (text: string): string[] => text.split(',');
 
@@ -60,13 +58,18 @@ export function parseFilter(text: string, previous: Filters): Filters {
   return [...previous.filter((filter) => filter.dimension !== dimension), { dimension, values: [...values, value] }];
 }
 
-export function parseRoleColumn(text: string, previous: RoleColumns): RoleColumns {
-  const [, name, column] = /^(\w+)=(.+)$/.exec(text) ?? [];
-  const role = ROLES.find((one) => one === name);
-  if (role === undefined || column === undefined) {
-    throw new InvalidArgumentError(`Expected one of ${ROLES.join(', ')} and a column, such as element=Customer.`);
+/** Adds the column of a role or dimension. */
+export function parseColumn(
+  text: string,
+  previous: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const [, name = '', column = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (name === '') {
+    throw new InvalidArgumentError(
+      'Expected timestamp, element, value, granularity or a dimension, and a column, such as element=Customer.',
+    );
   }
-  return { ...previous, [role]: column };
+  return { ...previous, [name]: column };
 }
 
 export function parseDelimiter(text: string): string {
@@ -77,5 +80,11 @@ export function parseDelimiter(text: string): string {
 
 export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1 to 999999999.');
+  return Number(text);
+}
+
+/** A value has at most 30 decimals. */
+export function parseDecimals(text: string): number {
+  if (!/^(?:[12]?\d|30)$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 0 to 30.');
   return Number(text);
 }

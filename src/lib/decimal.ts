@@ -68,6 +68,17 @@ export function significantDigits(value: number): number {
   return withoutZerosAtEnd(mantissa.replace('.', '')).length;
 }
 
+/**
+ * Rounds a plain decimal of 0 or more to `decimals` digits after the point. Half of the last digit is rounded up, as by `round` in
+ * PostgreSQL and in spreadsheets. A decimal with fewer digits is returned unchanged.
+ */
+export function roundDecimal(text: string, decimals: number): string {
+  const point = text.indexOf('.');
+  if (point < 0 || text.length - point - 1 <= decimals) return text;
+  const kept = BigInt(text.slice(0, point) + text.slice(point + 1, point + 1 + decimals));
+  return formatDecimal(text.charAt(point + 1 + decimals) >= '5' ? kept + 1n : kept, decimals);
+}
+
 /** The exact sum of decimals in plain notation. */
 export function sumDecimals(texts: readonly string[]): string {
   const scale = largestScale(texts);

@@ -1,22 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { type Issue, MAX_LISTED_ISSUES, ValidationError } from '../errors/errors.ts';
-import type { IssueCode } from '../errors/issue-codes.ts';
+import { type Issue, ValidationError } from '../errors/errors.ts';
 import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { timestampProblem, toRfc3339 } from '../lib/iso-8601.ts';
-import { JsonBoundsError } from '../lib/json-bounds.ts';
-import { parseJsonExactly } from '../lib/json-numbers.ts';
+import { toRfc3339 } from '../lib/iso-8601.ts';
 import { createTimeSlices, RECORDS_PER_TICK } from '../lib/event-loop.ts';
-import { createLineSplitter, type LineProblem, type Lines } from '../lib/line-splitter.ts';
+import { createLineSplitter, type Lines } from '../lib/line-splitter.ts';
 import { type BulkContext, type BulkRequest, startBulkIngest } from '../streams/bulk-ingest.ts';
 import { ingest, type IngestRequest } from '../streams/ingest.ts';
-import { MalformedRecord, type WriteKind } from '../streams/pipeline/inputs.ts';
+import type { WriteKind } from '../streams/pipeline/inputs.ts';
 import type { ScopeInput } from '../streams/pipeline/scope.ts';
 import type { Receipt, WriteTarget } from '../streams/ingest-request.ts';
-import { repeatedNames } from '../http/json-body.ts';
 import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } from './stream-from-records.ts';
-import { BadRecords, type Input, readList, readOne, textReaderFor } from './fast-path/record-lists.ts';
-import { spellPath } from './schemas/records.ts';
+import { BadRecords, type Input, readList, textReaderFor } from './fast-path/record-lists.ts';
+import { LINE_PROBLEMS, MAX_LINE_BYTES, readLine, spellIssue } from './record-lines.ts';
 import type { Call } from './route.ts';
 
 // Records arrive in two formats: as a list in one JSON body, and as NDJSON, one record per line without a limit.
@@ -27,9 +23,6 @@ function isNdjson(request: IncomingMessage): boolean {
   const [type = ''] = (request.headers['content-type'] ?? '').split(';');
   return NDJSON.test(type.trim().toLowerCase());
 }
-
-/** Longer than any record: at most 5 dimensions of 20 values of 256 characters, all of them escaped. */
-const MAX_LINE_BYTES = 1024 * 1024;
 
 export interface BodyTarget extends Omit<WriteTarget, 'stream'> {
   /** Null if each record names it. */
@@ -89,11 +82,8 @@ function spelled(
     if (list === 'stream' && stream instanceof NamedStream) return { ...issue, path: NAME_PATH };
     if (list === 'scope') return { ...issue, path: spellScopePath(scope, issue.path) };
     if (list !== 'records' || index === '') return issue;
-    const input = inputAt(Number(index));
-    if (input instanceof MalformedRecord) return { ...issue, path: [list, index, ...rest] };
-    // The message of the domain names RFC 3339 alone, the only format that GraphQL accepts.
-    const problem = input && issue.code === 'BAD_TIMESTAMP' ? timestampProblem(input.timestamp) : null;
-    return { ...issue, message: problem ?? issue.message, path: [list, index, ...spellPath(input, rest)] };
+    const spelledIssue = spellIssue({ ...issue, path: rest }, inputAt(Number(index)));
+    return { ...spelledIssue, path: [list, index, ...spelledIssue.path] };
   });
   return new ValidationError(issues, error.issueCount);
 }
@@ -212,41 +202,4 @@ function addLines(text: string, from: number, most: number, take: (line: string)
     start = end + 1;
   }
   return start;
-}
-
-function misshapen(code: IssueCode, message: string): MalformedRecord {
-  return new MalformedRecord([{ path: [], code, message }]);
-}
-
-const LINE_PROBLEMS: Readonly<Record<LineProblem, MalformedRecord>> = {
-  TOO_LONG: misshapen('LINE_TOO_LONG', `The line is longer than ${MAX_LINE_BYTES} bytes. Write one record per line.`),
-  NOT_UTF8: misshapen('BAD_ENCODING', 'Is not UTF-8.'),
-};
-
-const NO_JSON = misshapen('NOT_JSON', 'Is not JSON. Each line must be one record: {"timestamp": ...}.');
-
-/** Checks the ends of a line: an error of JSON.parse costs as much as checking a record, and a body may have millions of such lines. */
-function cannotBeJson(text: string): boolean {
-  if (text.startsWith('{')) return !text.endsWith('}');
-  if (text.startsWith('[')) return !text.endsWith(']');
-  return text.startsWith('"') && (text.length === 1 || !text.endsWith('"'));
-}
-
-/** Reads a record with the general reader; null for a blank line. */
-function readLine(kind: WriteKind, stream: StreamOfRecords, line: string, bad: BadRecords): Input | null {
-  const text = line.startsWith('\uFEFF') ? line.slice(1) : line;
-  const trimmed = text.trim();
-  if (trimmed === '') return null;
-  if (cannotBeJson(trimmed)) return NO_JSON;
-  let value: unknown;
-  try {
-    const exact = parseJsonExactly(text);
-    const repeated = repeatedNames(exact, bad.areListed ? MAX_LISTED_ISSUES : 0);
-    if (repeated.count > 0) return new MalformedRecord(repeated.issues, repeated.count);
-    value = exact.value;
-  } catch (error) {
-    if (error instanceof JsonBoundsError) return misshapen('JSON_TOO_LARGE', error.message);
-    return NO_JSON;
-  }
-  return readOne(kind, stream, value, bad);
 }

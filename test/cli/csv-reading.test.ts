@@ -14,8 +14,13 @@ const OPTIONS: RecordsOptions = {
   splitValues: false,
   emptyAs: '(none)',
   decimalComma: false,
+  round: null,
   dateFormat: null,
   readDate: null,
+};
+
+const toStream = async function* each(pieces: AsyncIterable<Buffer> | Iterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* pieces;
 };
 
 const itemsOf = async (
@@ -23,10 +28,7 @@ const itemsOf = async (
   options: Partial<RecordsOptions>,
 ): Promise<InputItem[]> => {
   const all: InputItem[] = [];
-  const source = async function* each(): AsyncGenerator<Buffer> {
-    yield* pieces;
-  };
-  for await (const items of readRecords(source(), { ...OPTIONS, ...options }).items) all.push(...items);
+  for await (const items of readRecords(toStream(pieces), { ...OPTIONS, ...options }).items) all.push(...items);
   return all;
 };
 
@@ -112,6 +114,14 @@ const encoded = (text: string, encoding: Written['encoding']): Buffer => {
     case 'utf16le without mark':
       return Buffer.from(text, 'utf16le');
   }
+};
+
+const ENCODINGS: Readonly<Record<Written['encoding'], string>> = {
+  utf8: 'UTF-8',
+  'utf8 with mark': 'UTF-8',
+  utf16le: 'UTF-16LE',
+  utf16be: 'UTF-16BE',
+  'utf16le without mark': 'UTF-16LE',
 };
 
 const piecesOf = function* cut(bytes: Buffer, size: number): Generator<Buffer> {
@@ -211,6 +221,31 @@ describe('CSV', () => {
         );
       }),
       { numRuns: 300 },
+    );
+  });
+
+  test('has the same records and the same shown roles however the same table is written', async () => {
+    await fc.assert(
+      fc.asyncProperty(rows, fc.array(styles, { minLength: 2, maxLength: 3 }), async (all, manyStyles) => {
+        const requests = await Promise.all(
+          manyStyles.map(async (style) => {
+            const options = { decimalComma: style.decimalComma, round: 2, columns: { zone: 'region' } };
+            const source = readRecords(toStream(piecesOf(written(all, style).bytes, style.pieceBytes)), {
+              ...OPTIONS,
+              ...options,
+            });
+            const records: string[] = [];
+            for await (const items of source.items) {
+              records.push(...items.map((item) => ('record' in item ? item.record : item.problem)));
+            }
+            const { reading } = source;
+            expect(reading).toMatchObject({ delimiter: style.delimiter, encoding: ENCODINGS[style.encoding] });
+            return { records, roles: reading?.columns?.roles };
+          }),
+        );
+        for (const request of requests) expect(request).toEqual(requests[0]);
+      }),
+      { numRuns: 200 },
     );
   });
 

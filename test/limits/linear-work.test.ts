@@ -69,6 +69,7 @@ const CSV: RecordsOptions = {
   splitValues: true,
   emptyAs: null,
   decimalComma: false,
+  round: 2,
   readDate: null,
   dateFormat: null,
 };

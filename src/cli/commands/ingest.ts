@@ -1,7 +1,6 @@
 import { ApiError } from '../../api-client/errors.ts';
 import { withRetry } from '../../api-client/retry.ts';
 import { sendRecords } from '../../api-client/send-records.ts';
-import type { Issue } from '../../errors/errors.ts';
 import { listenForStopSignals } from '../../process/shutdown-signals.ts';
 import { findStreamNameProblem } from '../../streams/pipeline/inputs.ts';
 import {
@@ -13,12 +12,13 @@ import {
 } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
-import { type CsvColumns, describeCell } from '../ingest/csv-records.ts';
-import { createDateReader } from '../ingest/date-format.ts';
-import { createIngestProgress, type IngestProgress } from '../ingest/ingest-progress.ts';
+import type { CsvColumns } from '../ingest/csv-records.ts';
+import { createDateReader, guessGranularity } from '../ingest/date-format.ts';
+import { createIngestProgress, type IngestProgress, toJsonReading } from '../ingest/ingest-progress.ts';
 import { findRejectedIndices, LineErrors, toLineErrors } from '../ingest/line-errors.ts';
 import { openInput } from '../ingest/open-input.ts';
-import { readRecords, type RecordsOptions } from '../ingest/read-records.ts';
+import { readRecords, type RecordsOptions, type RecordSource } from '../ingest/read-records.ts';
+import { describeField, describeFile } from '../ingest/record-location.ts';
 import { createPart, type PartWriter, type RequestPart } from '../ingest/request-part.ts';
 
 export interface IngestFlags extends EndpointOptions {
@@ -35,6 +35,10 @@ export interface IngestFlags extends EndpointOptions {
   readonly emptyAs?: string;
   readonly decimalComma?: boolean;
   readonly dateFormat?: string;
+  /** Number of decimals. */
+  readonly round?: number;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
   /** Maximum number of records per request. */
   readonly part?: number;
   /** Milliseconds for which requests are retried while the server is unavailable. */
@@ -54,7 +58,8 @@ const KEY_VERSION = 'sluice ingest 1';
 export async function ingestCommand(context: ClientContext, file: string, flags: IngestFlags): Promise<void> {
   assertFlags(flags);
   const options = toRecordsOptions(flags);
-  await withEndpoint(flags, context.env, (endpoint) => ingestFile(context, file, flags, options, endpoint));
+  if (flags.dryRun) await checkFile(context, file, flags, options);
+  else await withEndpoint(flags, context.env, (endpoint) => ingestFile(context, file, flags, options, endpoint));
 }
 
 function assertFlags({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void {
@@ -80,13 +85,88 @@ function toRecordsOptions(flags: IngestFlags): RecordsOptions {
     header: flags.header ?? null,
     columns: flags.column,
     ignored: flags.ignore,
-    granularity: flags.granularity ?? null,
+    granularity: flags.granularity ?? (flags.dateFormat === undefined ? null : guessGranularity(flags.dateFormat)),
     splitValues: flags.splitValues ?? false,
     emptyAs: flags.emptyAs ?? null,
     decimalComma: flags.decimalComma ?? false,
+    round: flags.round ?? null,
     dateFormat: flags.dateFormat ?? null,
     readDate: flags.dateFormat === undefined ? null : createDateReader(flags.dateFormat),
   };
+}
+
+/** Options that are ignored for NDJSON, whose records have one format. */
+function findCsvOption(flags: IngestFlags): string | null {
+  const given = {
+    '--granularity': flags.granularity !== undefined,
+    '--column': Object.keys(flags.column).length > 0,
+    '--ignore': flags.ignore.length > 0,
+    '--header': flags.header !== undefined,
+    '--delimiter': flags.delimiter !== undefined,
+    '--decimal-comma': flags.decimalComma === true,
+    '--date-format': flags.dateFormat !== undefined,
+    '--round': flags.round !== undefined,
+    '--empty-as': flags.emptyAs !== undefined,
+    '--split-values': flags.splitValues === true,
+  };
+  return Object.entries(given).find(([, isGiven]) => isGiven)?.[0] ?? null;
+}
+
+/** Yields the items, after it has shown how the input is read. */
+async function* showReading(source: RecordSource, flags: IngestFlags, progress: IngestProgress): RecordSource['items'] {
+  let isShown = false;
+  for await (const items of source.items) {
+    if (!isShown && source.reading !== null) {
+      isShown = true;
+      const option = source.reading.format === 'ndjson' ? findCsvOption(flags) : null;
+      if (option !== null) {
+        throw new CommandError(
+          `${option} is an option for CSV, and the input is NDJSON. Remove it, or use --format csv.`,
+        );
+      }
+      progress.showReading(source.reading);
+    }
+    yield items;
+  }
+}
+
+/** Checks the file as a server would, and prints what would be stored. */
+async function checkFile(
+  { terminal, env, clock, onInterrupted }: ClientContext,
+  file: string,
+  flags: IngestFlags,
+  options: RecordsOptions,
+): Promise<void> {
+  const { signal } = listenForStopSignals();
+  const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
+  const progress = createIngestProgress(terminal, input, { json: flags.json === true, isSent: false });
+  const source = readRecords(untilAborted(input.chunks, signal), options);
+  const { checkItems, formatSummary } = await import('../ingest/dry-run.ts');
+  try {
+    const summary = await checkItems(showReading(source, flags, progress), () => source.reading, {
+      stream: flags.stream,
+      kind: flags.kind,
+      now: clock.now(),
+      onRead: (records) => progress.onRead(1, records),
+    });
+    progress.clear();
+    const parts = Math.ceil(summary.records / maxRecordsPerPart(flags));
+    const { columns = null } = source.reading ?? {};
+    const roundedValues = columns?.roundedValues ?? 0;
+    terminal.print(
+      flags.json
+        ? `${JSON.stringify({ stream: flags.stream, kind: flags.kind, dryRun: true, ...summary, parts, roundedValues, reading: source.reading && toJsonReading(source.reading) })}\n`
+        : formatSummary(flags.stream, summary, Math.max(1, parts), roundedValues),
+    );
+  } catch (error) {
+    progress.clear();
+    if (!signal.aborted) throw error;
+    onInterrupted();
+  }
+}
+
+function maxRecordsPerPart({ part, kind }: IngestFlags): number {
+  return part ?? (kind === 'replace' ? Number.POSITIVE_INFINITY : DEFAULT_PART_RECORDS);
 }
 
 async function ingestFile(
@@ -98,7 +178,7 @@ async function ingestFile(
 ): Promise<void> {
   const { signal } = listenForStopSignals();
   const input = await openInput(file === '-' ? file : resolveTypedPath(file, env), process.stdin);
-  const progress = createIngestProgress(terminal, input);
+  const progress = createIngestProgress(terminal, input, { json: flags.json === true, isSent: true });
   try {
     await sendParts(input.chunks, { endpoint, flags, options, progress, signal });
     progress.showEnd(flags.stream, flags.kind);
@@ -124,7 +204,7 @@ interface Ingestion {
 
 async function sendParts(chunks: AsyncIterable<Buffer>, ingestion: Ingestion): Promise<void> {
   const { endpoint, flags, options, progress, signal } = ingestion;
-  const maxRecords = flags.part ?? (flags.kind === 'replace' ? Number.POSITIVE_INFINITY : DEFAULT_PART_RECORDS);
+  const maxRecords = maxRecordsPerPart(flags);
   let number = 1;
   const startPart = (): Promise<PartWriter> =>
     createPart({
@@ -135,17 +215,17 @@ async function sendParts(chunks: AsyncIterable<Buffer>, ingestion: Ingestion): P
   let part = await startPart();
   const errors = new LineErrors();
   const source = readRecords(untilAborted(chunks, signal), options);
-  const throwErrors = (): void => errors.throwIfAny(source.columns?.description ?? null);
+  const throwErrors = (): void => errors.throwIfAny(source.reading?.columns?.description ?? null);
   const sendPart = async (): Promise<void> => {
     throwErrors();
     const content = await part.finish();
     progress.onSend(number, content);
-    await send(content, deriveKey(flags.idempotencyKey, content, number), source.columns, ingestion);
+    await send(content, deriveKey(flags.idempotencyKey, content, number), source.reading?.columns ?? null, ingestion);
     await content.close();
     number += 1;
   };
   try {
-    for await (const items of source.items) {
+    for await (const items of showReading(source, flags, progress)) {
       for (const item of items) {
         if ('problem' in item) errors.add(item.line, item.location, item.problem);
         else part.add(item.record, item.line);
@@ -201,24 +281,9 @@ async function locateIssues(
   const records = columns === null ? new Map<number, string>() : await content.readRecords(findRejectedIndices(error));
   return toLineErrors(error, {
     lineOf: content.lineOf,
-    describeCell: ({ index, path }) => {
-      const column = columns?.columnOf(path) ?? null;
-      const record = records.get(index);
-      return column === null || record === undefined ? null : describeCell(column, findText(record, path));
-    },
-    footer: columns && `${columns.description}${error.details.issues?.some(isTimestampIssue) ? DATE_FORMAT_HINT : ''}`,
+    describeCell: ({ index, path }) => describeField(columns, records.get(index), path),
+    footer: describeFile(columns, error.details.issues ?? []),
   });
-}
-
-const DATE_FORMAT_HINT = '\nUse --date-format for dates in another format, such as --date-format DD.MM.YYYY.';
-
-const isTimestampIssue = ({ path, code }: Issue): boolean => code === 'BAD_TIMESTAMP' && path.at(-1) === 'timestamp';
-
-/** Returns the field of a record; the elements of a list are joined with `|`. */
-function findText(record: string, path: readonly string[]): string {
-  let value: unknown = JSON.parse(record);
-  for (const name of path) value = (value as Record<string, unknown> | undefined)?.[name];
-  return Array.isArray(value) ? value.join('|') : typeof value === 'string' ? value : '';
 }
 
 async function* untilAborted(chunks: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {

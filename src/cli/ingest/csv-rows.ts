@@ -2,8 +2,8 @@
 // lines, but it guesses if two delimiters are equally likely, and counts a CRLF inside quotes as two lines (7.0.3).
 import { isUtf8 } from 'node:buffer';
 import { CsvError, parse, type Parser } from 'csv-parse';
-import { type CsvSyntax, describeDelimiter } from './csv-records.ts';
-import { InputError, withHead } from './input-encoding.ts';
+import { type CsvSyntax, describeDelimiter } from './csv-columns.ts';
+import { InputError, skipBytes, withHead } from './input-encoding.ts';
 
 export interface CsvRow {
   /** The line in which the row begins. */
@@ -47,6 +47,7 @@ export async function openCsv(
   const [sepLine = '', separator] = (isQuoted && /^sep=([^\r\n])(?:\r\n?|\n)/i.exec(text)) || [];
   const delimiter = given ?? separator ?? (isQuoted ? detectDelimiter(findFirstRow(text) ?? text) : '\t');
   const syntax = { delimiter, isQuoted };
+
   return { syntax, rows: parseRows(skipBytes(all, sepLine.length), syntax, sepLine === '' ? 1 : 2) };
 }
 
@@ -79,14 +80,6 @@ function detectDelimiter(row: string): string {
     `The first row contains ${describeDelimiter(best.delimiter)} and ${describeDelimiter(next.delimiter)} equally often. Specify the one that separates cells with --delimiter.`,
   );
 }
-
-const skipBytes = async function* skip(chunks: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer> {
-  let left = bytes;
-  for await (const chunk of chunks) {
-    if (chunk.length > left) yield chunk.subarray(left);
-    left = Math.max(0, left - chunk.length);
-  }
-};
 
 const parseRows = async function* read(
   chunks: AsyncIterable<Buffer>,

@@ -71,6 +71,12 @@ export function createDateReader(format: string): DateReader {
   };
 }
 
+/** Returns the granularity of dates in the format; null if they have a time, so that it is not known. */
+export function guessGranularity(format: string): 'daily' | 'monthly' | null {
+  if (/[Hh]/.test(format)) return null;
+  return format.includes('D') ? 'daily' : 'monthly';
+}
+
 function escapeSeparator(run: string): string {
   if (run === 'T') return 'T';
   if (/^[\dA-Za-z]/.test(run)) {

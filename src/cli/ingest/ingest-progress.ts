@@ -5,11 +5,14 @@ import { formatCount, pluralize } from '../../lib/format-amounts.ts';
 import { createProgressBar } from '../../terminal/progress-bar.ts';
 import type { Terminal } from '../../terminal/terminal.ts';
 import type { Input } from './open-input.ts';
+import { describeReading, type InputReading } from './read-records.ts';
 import type { RequestPart } from './request-part.ts';
 
 /** Counts what was read, sent and stored, and shows it: a progress bar in a terminal, otherwise a line per part. */
 export interface IngestProgress {
   readonly storedParts: number;
+  /** Called once, when the format and the columns of the input are known. */
+  readonly showReading: (reading: InputReading) => void;
   /** Called while the records of a part are read. */
   readonly onRead: (part: number, records: number) => void;
   /** Called before a part is sent. */
@@ -28,8 +31,37 @@ export interface IngestProgress {
 
 const REDRAW_MS = 50;
 
-export function createIngestProgress(terminal: Terminal, input: Input): IngestProgress {
+export interface IngestProgressOptions {
+  /** Whether the result is JSON. Progress is then written to standard error, without a bar. */
+  readonly json: boolean;
+  /** Whether the records are sent after they are read. */
+  readonly isSent: boolean;
+}
+
+/** Returns the reading without functions. */
+export function toJsonReading({ format, encoding, delimiter, columns }: InputReading): object {
+  const { dimensions = [], ...roles } = columns?.roleColumns ?? {};
+  return {
+    format,
+    encoding,
+    delimiter,
+    columns: columns && {
+      ...roles,
+      dimensions: Object.fromEntries(dimensions.map(({ dimension, column }) => [dimension, column])),
+    },
+  };
+}
+
+export function createIngestProgress(
+  output: Terminal,
+  input: Input,
+  { json, isSent }: IngestProgressOptions,
+): IngestProgress {
+  const terminal: Terminal = json
+    ? { ...output, isInteractive: false, print: (text) => output.message(text.trimEnd()) }
+    : output;
   const bar = createProgressBar(terminal);
+  let shownReading: InputReading | null = null;
   const startedAt = performance.now();
   const stored = { parts: 0, records: 0, replayed: 0, hidden: 0, lastLine: 0 };
   /** The part that is being sent. `from` and `to` are its positions in the bytes of the input. */
@@ -47,8 +79,8 @@ export function createIngestProgress(terminal: Terminal, input: Input): IngestPr
     drawn = { at: now, before };
     const sentShare = current.sentBytes / current.bytes;
     const sent = current.from + (current.to - current.from) * sentShare;
-    // Every byte of the input is read once and sent once.
-    const share = input.size ? (input.bytesRead + sent) / (2 * input.size) : null;
+    // Every byte of the input is read once, and sent once.
+    const share = input.size ? (input.bytesRead + sent) / ((isSent ? 2 : 1) * input.size) : null;
     const sentRecords = stored.records + (isSending ? Math.floor(current.records * sentShare) : 0);
     const read = `${prettyBytes(input.bytesRead)}${input.size === null ? '' : ` of ${prettyBytes(input.size)}`}`;
     const count = isSending
@@ -59,6 +91,12 @@ export function createIngestProgress(terminal: Terminal, input: Input): IngestPr
   return {
     get storedParts() {
       return stored.parts;
+    },
+    showReading: (reading) => {
+      shownReading = reading;
+      if (reading.format === 'ndjson' && reading.encoding === 'UTF-8') return;
+      bar.clear();
+      terminal.print(`${describeReading(reading)}\n`);
     },
     onRead: draw,
     onSend: (part, { bytes, count: records }) => {
@@ -91,6 +129,12 @@ export function createIngestProgress(terminal: Terminal, input: Input): IngestPr
     showEnd: (stream, kind) => {
       bar.clear();
       const { parts, records, replayed, hidden } = stored;
+      if (json) {
+        output.print(
+          `${JSON.stringify({ stream, kind, records, parts, replayedRecords: replayed, hiddenRecords: hidden, lastLine: stored.lastLine, roundedValues: shownReading?.columns?.roundedValues ?? 0, reading: shownReading && toJsonReading(shownReading) })}\n`,
+        );
+        return;
+      }
       const inParts = parts > 1 ? ` in ${pluralize(parts, 'part')}` : '';
       const replaced = kind === 'replace' ? `; ${pluralize(hidden, 'earlier record')} hidden` : '';
       terminal.print(

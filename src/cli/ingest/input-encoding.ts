@@ -57,37 +57,51 @@ export async function withHead(
 
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
+/** The names are those of TextDecoder, in upper case. */
+export type InputEncoding = 'UTF-8' | 'UTF-16LE' | 'UTF-16BE';
+
+export interface DecodedInput {
+  readonly encoding: InputEncoding;
+  /** UTF-8 without a byte order mark. */
+  readonly chunks: AsyncGenerator<Buffer>;
+}
+
 /**
- * Returns the text in UTF-8 without a byte order mark. UTF-16 is recognized by its byte order mark, or by the zero byte of its first
- * character: neither NDJSON nor CSV in UTF-8 begins with one.
+ * Decodes an input. UTF-16 is recognized by its byte order mark, or by the zero byte of its first character: neither NDJSON nor CSV in
+ * UTF-8 begins with one.
  */
-export async function* toUtf8(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function decodeInput(chunks: AsyncIterable<Buffer>): Promise<DecodedInput> {
   const markBytes = BYTE_ORDER_MARK.length;
   const { head, all } = await withHead(chunks, markBytes, ({ length }) => length >= markBytes);
-  const encoding = detectUtf16(head);
-  if (encoding !== null) {
-    const decoder = new TextDecoder(encoding, { fatal: true });
-    const decode = (chunk?: Buffer): Buffer => {
-      try {
-        return Buffer.from(decoder.decode(chunk, { stream: chunk !== undefined }));
-      } catch {
-        throw new InputError(`The file starts as ${encoding.toUpperCase()} but contains other bytes.`);
-      }
-    };
-    for await (const chunk of all) yield decode(chunk);
-    yield decode();
-    return;
-  }
-  let isFirst = head.subarray(0, markBytes).equals(BYTE_ORDER_MARK);
-  for await (const chunk of all) {
-    yield isFirst ? chunk.subarray(markBytes) : chunk;
-    isFirst = false;
+  const encoding = detectEncoding(head);
+  if (encoding !== 'UTF-8') return { encoding, chunks: decodeUtf16(all, encoding) };
+  return { encoding, chunks: skipBytes(all, head.subarray(0, markBytes).equals(BYTE_ORDER_MARK) ? markBytes : 0) };
+}
+
+async function* decodeUtf16(chunks: AsyncIterable<Buffer>, encoding: InputEncoding): AsyncGenerator<Buffer> {
+  const decoder = new TextDecoder(encoding.toLowerCase(), { fatal: true });
+  const decode = (chunk?: Buffer): Buffer => {
+    try {
+      return Buffer.from(decoder.decode(chunk, { stream: chunk !== undefined }));
+    } catch {
+      throw new InputError(`The file starts as ${encoding} but contains other bytes.`);
+    }
+  };
+  for await (const chunk of chunks) yield decode(chunk);
+  yield decode();
+}
+
+export async function* skipBytes(chunks: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer> {
+  let left = bytes;
+  for await (const chunk of chunks) {
+    if (chunk.length > left) yield chunk.subarray(left);
+    left = Math.max(0, left - chunk.length);
   }
 }
 
-function detectUtf16([first, second]: Buffer): 'utf-16le' | 'utf-16be' | null {
-  if (first === undefined || second === undefined) return null;
-  if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'utf-16le';
-  if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0)) return 'utf-16be';
-  return null;
+function detectEncoding([first, second]: Buffer): InputEncoding {
+  if (first === undefined || second === undefined) return 'UTF-8';
+  if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'UTF-16LE';
+  if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0)) return 'UTF-16BE';
+  return 'UTF-8';
 }

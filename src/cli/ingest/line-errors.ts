@@ -14,6 +14,10 @@ export class LineErrors {
     if (this.#messages.length < MAX_LISTED_ISSUES) this.#messages.push(formatLine(line, location, message));
   }
 
+  addUnlisted(count: number): void {
+    this.#count += count;
+  }
+
   /** Throws CommandError if there are errors. The footer follows the last one. */
   throwIfAny(footer: string | null): void {
     if (this.#count > 0) throw toCommandError(this.#messages, this.#count, footer);
@@ -51,19 +55,20 @@ export interface InputLocations {
   readonly footer: string | null;
 }
 
+/** Replaces the indices of records in the message about a duplicate. */
+export function nameLines(message: string, lineOf: (index: number) => number): string {
+  return message.replaceAll(
+    /(r)ecord (\d+)/gi,
+    (_, letter: string, index: string) => `${letter === 'R' ? 'L' : 'l'}ine ${lineOf(Number(index))}`,
+  );
+}
+
 /** Translates the issues of the server, which name records by index, to lines of the input. Null if there are no issues. */
 export function toLineErrors(error: ApiError, { lineOf, describeCell, footer }: InputLocations): CommandError | null {
   const { issues = [], issueCount = issues.length } = error.details;
   if (issues.length === 0) return null;
   const messages = issues.map(({ path, message, code }) => {
-    // The message about a duplicate names the other record by its index too.
-    const text =
-      code === 'DUPLICATE_KEY'
-        ? message.replaceAll(
-            /(r)ecord (\d+)/gi,
-            (_, letter: string, index: string) => `${letter === 'R' ? 'L' : 'l'}ine ${lineOf(Number(index))}`,
-          )
-        : message;
+    const text = code === 'DUPLICATE_KEY' ? nameLines(message, lineOf) : message;
     const field = parseIssuePath(path);
     if (field === null) return `${path.filter(Boolean).join('.')}: ${text}`;
     return formatLine(lineOf(field.index), describeCell(field) ?? (field.path.join('.') || null), text);

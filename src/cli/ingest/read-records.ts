@@ -1,4 +1,5 @@
 // Pure: NDJSON or CSV as the JSON texts of records, each with its line.
+import { describeDelimiter } from './csv-columns.ts';
 import { createLineSplitter, eachLine, type Line } from '../../lib/line-splitter.ts';
 import {
   type CsvColumns,
@@ -9,7 +10,7 @@ import {
   readHeader,
 } from './csv-records.ts';
 import { type CsvRow, openCsv } from './csv-rows.ts';
-import { InputError, toUtf8, withHead } from './input-encoding.ts';
+import { decodeInput, type InputEncoding, InputError, withHead } from './input-encoding.ts';
 
 export interface RecordsOptions extends CsvOptions {
   /** If null, the input is NDJSON if its first character that is not blank is `{`, otherwise CSV. */
@@ -29,11 +30,21 @@ export type InputItem =
       readonly location: string | null;
     };
 
+/** How an input is read: what was detected, and what options determine. */
+export interface InputReading {
+  readonly format: (typeof INPUT_FORMATS)[number];
+  readonly encoding: InputEncoding;
+  /** Null for NDJSON. */
+  readonly delimiter: string | null;
+  /** Null for NDJSON. */
+  readonly columns: CsvColumns | null;
+}
+
 export interface RecordSource {
   /** The items of each chunk, in the order of the input. Throws InputError if the rest of the input cannot be read. */
   readonly items: AsyncGenerator<InputItem[]>;
-  /** Null before the header is read, and for NDJSON. */
-  readonly columns: CsvColumns | null;
+  /** Null before the header is read. */
+  readonly reading: InputReading | null;
 }
 
 /** The server reads at most this much of one record. */
@@ -42,13 +53,16 @@ const MAX_BLANK_BYTES = 64 * 1024;
 const LINE_PROBLEMS = { TOO_LONG: 'Exceeds the maximum length of a record.', NOT_UTF8: 'Is not UTF-8.' } as const;
 
 export function readRecords(chunks: AsyncIterable<Buffer>, options: RecordsOptions): RecordSource {
-  let columns: CsvColumns | null = null;
+  let reading: InputReading | null = null;
   async function* read(): AsyncGenerator<InputItem[]> {
-    const { head, all } = await withHead(toUtf8(chunks), MAX_BLANK_BYTES, (bytes) => firstCharacter(bytes) !== '');
+    const { encoding, chunks: utf8 } = await decodeInput(chunks);
+    const { head, all } = await withHead(utf8, MAX_BLANK_BYTES, (bytes) => firstCharacter(bytes) !== '');
     const first = firstCharacter(head);
     const format = options.format ?? (first === '{' || first === '[' ? 'ndjson' : 'csv');
     if (format !== 'ndjson') {
-      yield* readCsv(all, format, options, (found) => (columns = found));
+      yield* readCsv(all, format, options, (columns, delimiter) => {
+        reading = { format, encoding, delimiter, columns };
+      });
       return;
     }
     if (first === '[') {
@@ -56,14 +70,22 @@ export function readRecords(chunks: AsyncIterable<Buffer>, options: RecordsOptio
         'The input is a JSON array. Convert it to one record per line, for example with `jq -c ".[]"`.',
       );
     }
+    reading = { format, encoding, delimiter: null, columns: null };
     yield* readNdjson(all);
   }
   return {
     items: read(),
-    get columns() {
-      return columns;
+    get reading() {
+      return reading;
     },
   };
+}
+
+/** Describes an input in one line, so that a wrong guess is seen. */
+export function describeReading({ format, encoding, delimiter, columns }: InputReading): string {
+  if (columns === null || delimiter === null) return `Reading NDJSON in ${encoding}.`;
+  const name = format === 'postgres' ? 'the text format of PostgreSQL' : 'CSV';
+  return `Reading ${name} in ${encoding}, separated by ${describeDelimiter(delimiter)}: ${columns.roles}.`;
 }
 
 const firstCharacter = (bytes: Buffer): string => bytes.toString('latin1').trimStart().slice(0, 1);
@@ -88,12 +110,13 @@ async function* readCsv(
   chunks: AsyncIterable<Buffer>,
   format: 'csv' | 'postgres',
   options: RecordsOptions,
-  onColumns: (columns: CsvColumns) => void,
+  onColumns: (columns: CsvColumns, delimiter: string) => void,
 ): AsyncGenerator<InputItem[]> {
   const { syntax, rows } = await openCsv(chunks, format === 'csv', options.delimiter);
   let columns: CsvColumns | null = null;
   const mayBePostgres = options.format === null && syntax.delimiter === '\t';
-  const useHeader = (header: readonly string[]): void => onColumns((columns = readHeader(header, syntax, options)));
+  const useHeader = (header: readonly string[]): void =>
+    onColumns((columns = readHeader(header, syntax, options)), syntax.delimiter);
   if (options.header !== null) useHeader(options.header);
   const toItem = ({ line, cells }: CsvRow): InputItem | null => {
     if (isEmptyRow(cells)) return null;
