@@ -22,6 +22,7 @@ import {
   parseDeliveryStates,
   parseDelimiter,
   parseDuration,
+  parseEncoding,
   parseFilter,
   parseList,
   parseColumn,
@@ -137,6 +138,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
         .default([], 'none'),
     )
     .option('--header <columns>', 'CSV: comma-separated columns of a file without a header', parseList)
+    .option('--encoding <name>', 'encoding of the file, such as windows-1252 (default: UTF-8 or UTF-16)', parseEncoding)
     .option(
       '--delimiter <character>',
       'CSV: character between cells, or the word tab (default: that of a line sep=, or of the first row)',

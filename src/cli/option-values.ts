@@ -69,6 +69,9 @@ export function parseColumn(
       'Expected timestamp, element, value, granularity or a dimension, and a column, such as element=Customer.',
     );
   }
+  if (Object.hasOwn(previous, name)) {
+    throw new InvalidArgumentError(`"${name}" is already the column "${previous[name]}".`);
+  }
   return { ...previous, [name]: column };
 }
 
@@ -81,6 +84,15 @@ export function parseDelimiter(text: string): string {
 export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1 to 999999999.');
   return Number(text);
+}
+
+/** Returns a name of the WHATWG Encoding Standard. */
+export function parseEncoding(text: string): string {
+  try {
+    return new TextDecoder(text).encoding;
+  } catch {
+    throw new InvalidArgumentError('Expected the name of an encoding, such as windows-1252, utf-8 or utf-16le.');
+  }
 }
 
 /** A value has at most 30 decimals. */

@@ -1,4 +1,4 @@
-// Pure: a line of NDJSON as a record, and the issues of a record in the field names of this API.
+// A line of NDJSON as a record, and the issues of a record in the field names of this API.
 import { type Issue, MAX_LISTED_ISSUES } from '../errors/errors.ts';
 import type { IssueCode } from '../errors/issue-codes.ts';
 import { repeatedNames } from '../http/json-body.ts';

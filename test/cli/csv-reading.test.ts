@@ -6,6 +6,7 @@ import { type InputItem, readRecords, type RecordsOptions } from '../../src/cli/
 
 const OPTIONS: RecordsOptions = {
   format: null,
+  encoding: null,
   delimiter: null,
   header: null,
   columns: {},

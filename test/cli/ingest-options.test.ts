@@ -85,6 +85,37 @@ describe('ingest of a spreadsheet', () => {
   });
 });
 
+describe('ingest --encoding', () => {
+  const header = 'date,element,value,granularity\n';
+  const file = Buffer.concat([
+    Buffer.from(`${header}2026-01-25,M`),
+    Buffer.from([0xfc, 0x80]),
+    Buffer.from(',1,daily\n'),
+  ]);
+
+  test('is named when the file is neither UTF-8 nor UTF-16, and decodes it', async () => {
+    const refused = await ingest(file, 'encoded');
+    expect(refused.stderr).toContain(
+      '\nLine 2: Is not UTF-8. Name the encoding of the file, such as --encoding windows-1252 ',
+    );
+    expect(refused.code).toBe(1);
+    const { stdout, stderr } = await ingest(file, 'encoded', '--encoding', 'windows-1252');
+    expect(stderr).toBe('');
+    expect(stdout).toContain('Reading CSV in WINDOWS-1252, ');
+    expect(await liveOf('encoded')).toEqual(['2026-01-25 Mü€  1']);
+  });
+
+  test('is rejected when it is unknown, and when the file has other bytes', async () => {
+    expect(await ingest(file, 'none', '--encoding', 'windows-99')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('Expected the name of an encoding, such as windows-1252, utf-8 or utf-16le.'),
+    });
+    expect((await ingest(Buffer.from([0x61, 0x80]), 'none', '--encoding', 'shift_jis')).stderr).toContain(
+      'The file is not SHIFT_JIS.',
+    );
+  });
+});
+
 describe('ingest --column', () => {
   const daily = ['--granularity', 'daily'];
   const file = 'Day,Customer,Region,value\n2026-01-25,hooli,eu,1\n';

@@ -61,6 +61,7 @@ describe('request of 5 MB', () => {
 
 const CSV: RecordsOptions = {
   format: 'csv',
+  encoding: null,
   delimiter: null,
   header: null,
   columns: {},

@@ -29,6 +29,7 @@ export interface IngestFlags extends EndpointOptions {
   readonly granularity?: string;
   readonly column: RecordsOptions['columns'];
   readonly ignore: readonly string[];
+  readonly encoding?: string;
   readonly delimiter?: string;
   readonly header?: readonly string[];
   readonly splitValues?: boolean;
@@ -81,6 +82,7 @@ function assertFlags({ stream, kind, part, idempotencyKey, format, delimiter }: 
 function toRecordsOptions(flags: IngestFlags): RecordsOptions {
   return {
     format: flags.format ?? null,
+    encoding: flags.encoding ?? null,
     delimiter: flags.delimiter ?? null,
     header: flags.header ?? null,
     columns: flags.column,

@@ -191,7 +191,8 @@ const validateChunks = async function* check(chunks: AsyncIterable<Buffer>, firs
   if (rest.length > 0) yield checked(rest);
 };
 
-const NOT_UTF8 = 'Is not UTF-8. Convert the file first, for example with `iconv -f WINDOWS-1252 -t UTF-8`.';
+const NOT_UTF8 =
+  'Is not UTF-8. Name the encoding of the file, such as --encoding windows-1252 for a file that Excel saved on Windows, or convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`.';
 
 /** Returns the number of bytes at the end that are an incomplete character. */
 function countIncompleteBytes(bytes: Buffer): number {

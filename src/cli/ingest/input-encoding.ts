@@ -57,34 +57,38 @@ export async function withHead(
 
 const BYTE_ORDER_MARK = Buffer.from('\ufeff');
 
-/** The names are those of TextDecoder, in upper case. */
-export type InputEncoding = 'UTF-8' | 'UTF-16LE' | 'UTF-16BE';
-
 export interface DecodedInput {
-  readonly encoding: InputEncoding;
+  /** Name of the WHATWG Encoding Standard, in upper case. */
+  readonly encoding: string;
   /** UTF-8 without a byte order mark. */
   readonly chunks: AsyncGenerator<Buffer>;
 }
 
 /**
- * Decodes an input. UTF-16 is recognized by its byte order mark, or by the zero byte of its first character: neither NDJSON nor CSV in
+ * Decodes an input. If no encoding is given, it is UTF-8 or UTF-16, which is recognized by its byte order mark, or by the zero byte of its first character: neither NDJSON nor CSV in
  * UTF-8 begins with one.
  */
-export async function decodeInput(chunks: AsyncIterable<Buffer>): Promise<DecodedInput> {
+export async function decodeInput(chunks: AsyncIterable<Buffer>, given: string | null): Promise<DecodedInput> {
   const markBytes = BYTE_ORDER_MARK.length;
   const { head, all } = await withHead(chunks, markBytes, ({ length }) => length >= markBytes);
-  const encoding = detectEncoding(head);
-  if (encoding !== 'UTF-8') return { encoding, chunks: decodeUtf16(all, encoding) };
+  const encoding = given?.toUpperCase() ?? detectEncoding(head);
+  if (encoding !== 'UTF-8') return { encoding, chunks: decodeChunks(all, encoding, given !== null) };
   return { encoding, chunks: skipBytes(all, head.subarray(0, markBytes).equals(BYTE_ORDER_MARK) ? markBytes : 0) };
 }
 
-async function* decodeUtf16(chunks: AsyncIterable<Buffer>, encoding: InputEncoding): AsyncGenerator<Buffer> {
+async function* decodeChunks(
+  chunks: AsyncIterable<Buffer>,
+  encoding: string,
+  isGiven: boolean,
+): AsyncGenerator<Buffer> {
   const decoder = new TextDecoder(encoding.toLowerCase(), { fatal: true });
   const decode = (chunk?: Buffer): Buffer => {
     try {
       return Buffer.from(decoder.decode(chunk, { stream: chunk !== undefined }));
     } catch {
-      throw new InputError(`The file starts as ${encoding} but contains other bytes.`);
+      throw new InputError(
+        isGiven ? `The file is not ${encoding}.` : `The file starts as ${encoding} but contains other bytes.`,
+      );
     }
   };
   for await (const chunk of chunks) yield decode(chunk);
@@ -99,7 +103,7 @@ export async function* skipBytes(chunks: AsyncIterable<Buffer>, bytes: number): 
   }
 }
 
-function detectEncoding([first, second]: Buffer): InputEncoding {
+function detectEncoding([first, second]: Buffer): string {
   if (first === undefined || second === undefined) return 'UTF-8';
   if ((first === 0xff && second === 0xfe) || (first !== 0 && second === 0)) return 'UTF-16LE';
   if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0)) return 'UTF-16BE';

@@ -10,11 +10,13 @@ import {
   readHeader,
 } from './csv-records.ts';
 import { type CsvRow, openCsv } from './csv-rows.ts';
-import { decodeInput, type InputEncoding, InputError, withHead } from './input-encoding.ts';
+import { decodeInput, InputError, withHead } from './input-encoding.ts';
 
 export interface RecordsOptions extends CsvOptions {
   /** If null, the input is NDJSON if its first character that is not blank is `{`, otherwise CSV. */
   readonly format: (typeof INPUT_FORMATS)[number] | null;
+  /** Name of the WHATWG Encoding Standard; null for UTF-8 or UTF-16, which is detected. */
+  readonly encoding: string | null;
   /** If null, it is detected. */
   readonly delimiter: string | null;
   /** The columns of a file without a header. */
@@ -33,7 +35,7 @@ export type InputItem =
 /** How an input is read: what was detected, and what options determine. */
 export interface InputReading {
   readonly format: (typeof INPUT_FORMATS)[number];
-  readonly encoding: InputEncoding;
+  readonly encoding: string;
   /** Null for NDJSON. */
   readonly delimiter: string | null;
   /** Null for NDJSON. */
@@ -55,7 +57,7 @@ const LINE_PROBLEMS = { TOO_LONG: 'Exceeds the maximum length of a record.', NOT
 export function readRecords(chunks: AsyncIterable<Buffer>, options: RecordsOptions): RecordSource {
   let reading: InputReading | null = null;
   async function* read(): AsyncGenerator<InputItem[]> {
-    const { encoding, chunks: utf8 } = await decodeInput(chunks);
+    const { encoding, chunks: utf8 } = await decodeInput(chunks, options.encoding);
     const { head, all } = await withHead(utf8, MAX_BLANK_BYTES, (bytes) => firstCharacter(bytes) !== '');
     const first = firstCharacter(head);
     const format = options.format ?? (first === '{' || first === '[' ? 'ndjson' : 'csv');

@@ -1,4 +1,4 @@
-// Pure: validates records as the server does, and counts what it would store.
+// Validates records with the readers of the server, and summarizes the request that they would be.
 import { createHash } from 'node:crypto';
 import { type Issue, IssueCollector } from '../../errors/errors.ts';
 import { DecimalSum } from '../../lib/decimal-sum.ts';
@@ -18,7 +18,7 @@ export interface RecordCheckOptions {
   readonly onUnlistedIssues: (count: number) => void;
 }
 
-/** What a request with the records would store. */
+/** Summary of the request that the records would be. */
 export interface RecordSummary {
   readonly records: number;
   readonly granularity: Granularity;
