@@ -260,6 +260,15 @@ describe('CSV', () => {
     await expect(itemsOf([broken], {})).rejects.toThrow('The file starts as UTF-16LE but contains other bytes.');
   });
 
+  test('reports the row when files with byte order marks were joined', async () => {
+    const file = '\ufeffa,2026-01-25,1\n';
+    const header = ['element', 'timestamp', 'value'];
+    expect(await itemsOf([Buffer.from(file + file)], { header })).toEqual([
+      { line: 1, record: expect.stringContaining('"element-name":"a"') },
+      { line: 2, location: null, problem: expect.stringContaining('The row begins with a byte order mark') },
+    ]);
+  });
+
   const HEAD = 'timestamp,element,region,value\n';
   const MIB = 1024 * 1024;
   /** Endless chunks, and how many bytes of them were read. */

@@ -126,6 +126,7 @@ async function* readCsv(
       useHeader(cells);
       return null;
     }
+    if (cells[0]?.startsWith('\ufeff')) return { line, problem: INNER_MARK, location: null };
     if (mayBePostgres && cells.includes(DATABASE_NULL)) return { line, problem: AMBIGUOUS_NULL, location: null };
     try {
       return { line, record: columns.toRecord(cells) };
@@ -149,6 +150,7 @@ function describeColumn(columns: CsvColumns | null, cell: number): string | null
   return columns?.describeColumn(cell) ?? null;
 }
 
+const INNER_MARK = 'The row begins with a byte order mark, as if several files were joined. Remove it.';
 const AMBIGUOUS_NULL = String.raw`A cell is \N, as in the text format of PostgreSQL. Use --format postgres to read the file in that format, or --format csv to read the cell as empty.`;
 
 const ESCAPES: Readonly<Record<string, string>> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
