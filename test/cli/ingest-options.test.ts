@@ -299,6 +299,13 @@ describe('ingest --dry-run', () => {
       'Line 4: Line 4 has the same bucket, filter and element as line 2. A replace takes one value for each.\n',
     );
     expect(await ingest(repeated, 'dry', '--dry-run')).toMatchObject({ code: 0 });
+    const replace = await ingest(file, 'dry', '--dry-run', '--json', '--kind', 'replace');
+    expect(JSON.parse(replace.stdout)).toMatchObject({
+      kind: 'replace',
+      records: 3,
+      parts: 1,
+      duplicatesChecked: true,
+    });
     expect(await ingest(`${header}\n`, 'dry', '--dry-run')).toMatchObject({
       code: 1,
       stderr: 'The input contains no records.\n',

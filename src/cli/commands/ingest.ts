@@ -97,7 +97,7 @@ function toRecordsOptions(flags: IngestFlags): RecordsOptions {
   };
 }
 
-/** Options that are ignored for NDJSON, whose records have one format. */
+/** Returns the first option that is only for CSV; null if none is given. */
 function findCsvOption(flags: IngestFlags): string | null {
   const given = {
     '--granularity': flags.granularity !== undefined,
@@ -152,13 +152,13 @@ async function checkFile(
       onRead: (records) => progress.onRead(1, records),
     });
     progress.clear();
-    const parts = Math.ceil(summary.records / maxRecordsPerPart(flags));
+    const parts = Math.max(1, Math.ceil(summary.records / maxRecordsPerPart(flags)));
     const { columns = null } = source.reading ?? {};
     const roundedValues = columns?.roundedValues ?? 0;
     terminal.print(
       flags.json
         ? `${JSON.stringify({ stream: flags.stream, kind: flags.kind, dryRun: true, ...summary, parts, roundedValues, reading: source.reading && toJsonReading(source.reading) })}\n`
-        : formatSummary(flags.stream, summary, Math.max(1, parts), roundedValues),
+        : formatSummary(flags.stream, summary, parts, roundedValues),
     );
   } catch (error) {
     progress.clear();

@@ -1,4 +1,4 @@
-import type { Issue } from '../../errors/errors.ts';
+import { type Issue, MAX_LISTED_ISSUES } from '../../errors/errors.ts';
 import { formatCount, pluralize } from '../../lib/format-amounts.ts';
 import { replaceControlCharacters } from '../../terminal/terminal.ts';
 import { CommandError } from '../command-error.ts';
@@ -27,7 +27,7 @@ export async function checkItems(
   const check = new RecordCheck({
     ...options,
     onIssue: (line, record, issue) => {
-      listed.push(issue);
+      if (listed.length < MAX_LISTED_ISSUES) listed.push(issue);
       const location = describeField(getColumns(), record ?? undefined, issue.path) ?? (issue.path.join('.') || null);
       const isDuplicate = issue.code === 'DUPLICATE_KEY';
       errors.add(line, location, isDuplicate ? nameLines(issue.message, (number) => number) : issue.message);
