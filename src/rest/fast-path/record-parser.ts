@@ -44,6 +44,10 @@ const GRANULARITIES = new Map<string, Granularity>([
   ['"HOURLY"', 'HOURLY'],
   ['"DAILY"', 'DAILY'],
   ['"MONTHLY"', 'MONTHLY'],
+  // As the command ingest sends them.
+  ['"hourly"', 'HOURLY'],
+  ['"daily"', 'DAILY'],
+  ['"monthly"', 'MONTHLY'],
 ]);
 
 type Filter = NonNullable<RecordInput['filter']>;
