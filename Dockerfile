@@ -5,12 +5,20 @@ COPY package.json package-lock.json .npmrc ./
 # The base image has Node, and the PostgreSQL of local mode (an optional package) is not needed.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
+FROM node:24.21.0-slim AS console
+WORKDIR /sluice
+COPY package.json package-lock.json .npmrc schema.graphql ./
+COPY console ./console
+COPY scripts ./scripts
+RUN npm ci --workspace console --ignore-scripts && node scripts/build-console.ts
+
 FROM node:24.21.0-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000 MALLOC_ARENA_MAX=1
 WORKDIR /sluice
 COPY --from=packages /sluice/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY src ./src
+COPY --from=console /sluice/console/dist ./console/dist
 USER node
 EXPOSE 4000
 # Liveness: the process is healthy even if its database is unavailable. Proxies use /readyz.

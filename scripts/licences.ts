@@ -1,6 +1,6 @@
 /**
- * Lists name, version and licence of all packages that `npm ci --omit=dev` may install on any platform, from package-lock.json and
- * the installed packages. Exits with 1 if a licence is unknown or not permissive, or if an installed version differs from the
+ * Lists name, version and licence of all packages that `npm ci --omit=dev` may install on any platform, and of those that the console
+ * is built from, from package-lock.json and the installed packages. Exits with 1 if a licence is unknown or not permissive, or if an installed version differs from the
  * lock file. With --check only problems are printed.
  */
 import { readFile } from 'node:fs/promises';
@@ -22,6 +22,11 @@ const ALLOWED = new Set([
   'Zlib',
 ]);
 
+/** Licences that are also allowed for tools of which nothing is shipped: they restrict copies of the tool itself. */
+const ALLOWED_FOR_TOOLS = new Set([...ALLOWED, 'MPL-2.0']);
+/** Packages of the console that build it and are not bundled, with all that they depend on. */
+const TOOLS = /^(?:vite|@vitejs\/.*|@types\/.*|@gql\.tada\/internal|gql\.tada)$/;
+
 /** Licences that only the text of a package states, by `name@version`, so that the next version is checked again. */
 const READ_BY_HAND: Readonly<Record<string, string>> = {
   // Its Readme.md ends with "License: MIT".
@@ -34,6 +39,9 @@ interface Locked {
   readonly dev?: boolean;
   /** A symbolic link to a folder of the checkout. */
   readonly link?: boolean;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
 interface Manifest {
@@ -72,12 +80,12 @@ function licenceOf(manifest: Manifest | null, locked: Locked): string | null {
 }
 
 /** Whether an SPDX expression such as `(MIT OR GPL-3.0) AND ISC` permits a choice of allowed licences. */
-function isAllowed(expression: string): boolean {
+function isAllowed(expression: string, allowedNames: ReadonlySet<string>): boolean {
   const words = expression.match(/[()]|[^\s()]+/g) ?? [];
   let at = 0;
   const one = (): boolean => {
     const word = words[at++];
-    if (word !== '(') return word !== undefined && ALLOWED.has(word);
+    if (word !== '(') return word !== undefined && allowedNames.has(word);
     const inside = anyOf();
     return words[at++] === ')' && inside;
   };
@@ -100,7 +108,7 @@ function isAllowed(expression: string): boolean {
   return anyOf() && at === words.length;
 }
 
-async function list(path: string, locked: Locked): Promise<Listed> {
+async function list(path: string, locked: Locked, allowedNames: ReadonlySet<string>): Promise<Listed> {
   const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
   const version = locked.version ?? 'unknown';
   const manifest = await readManifest(path);
@@ -110,17 +118,53 @@ async function list(path: string, locked: Locked): Promise<Listed> {
       ? `is installed as ${manifest.version}: run npm ci`
       : licence === null
         ? 'does not state its licence'
-        : isAllowed(licence)
+        : isAllowed(licence, allowedNames)
           ? null
           : 'has a licence that is not in the list of allowed ones';
   return { name, version, licence: licence ?? 'unknown', problem };
 }
 
 const { packages } = await readJson<{ packages: Readonly<Record<string, Locked>> }>(join(root, 'package-lock.json'));
-const production = Object.entries(packages).filter(([path, { dev, link }]) => path !== '' && !dev && !link);
-const listed = await Promise.all(production.map(([path, locked]) => list(path, locked)));
+/** Returns the path of a dependency in the lock file: the nearest one above the package that depends on it. */
+function resolvePackage(from: string, name: string): string | null {
+  for (let folder = from; ; folder = folder.replace(/(?:^|\/)(?:node_modules\/)?(?:@[^/]+\/)?[^/]*$/, '')) {
+    const path = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`;
+    if (packages[path]) return path;
+    if (folder === '') return null;
+  }
+}
+
+/** Returns the paths of packages and of everything that they depend on. */
+function collectDependencies(from: string, names: readonly string[], found = new Set<string>()): Set<string> {
+  for (const name of names) {
+    const path = resolvePackage(from, name);
+    if (path === null || found.has(path)) continue;
+    found.add(path);
+    const { dependencies, optionalDependencies } = packages[path] ?? {};
+    collectDependencies(path, Object.keys({ ...dependencies, ...optionalDependencies }), found);
+  }
+  return found;
+}
+
+const ofConsole = Object.keys(packages['console']?.devDependencies ?? {});
+const bundled = collectDependencies(
+  'console',
+  ofConsole.filter((name) => !TOOLS.test(name)),
+);
+const tools = collectDependencies(
+  'console',
+  ofConsole.filter((name) => TOOLS.test(name)),
+);
+const production = Object.entries(packages).filter(
+  ([path, { dev, link }]) => path.includes('node_modules/') && !dev && !link,
+);
+const shipped = new Map([...production, ...[...bundled].map((path) => [path, packages[path] ?? {}] as const)]);
+const listed = await Promise.all([
+  ...[...shipped].map(([path, locked]) => list(path, locked, ALLOWED)),
+  ...[...tools].filter((path) => !shipped.has(path)).map((path) => list(path, packages[path] ?? {}, ALLOWED_FOR_TOOLS)),
+]);
 // Guards against a script that sees no packages.
-if (listed.length < 10) throw new Error(`package-lock.json names only ${listed.length} packages for production.`);
+if (listed.length < 10) throw new Error(`package-lock.json names only ${listed.length} packages that are shipped.`);
 
 const problems = listed.filter(({ problem }) => problem !== null);
 if (process.argv[2] !== '--check') {

@@ -1,5 +1,6 @@
-import { and, desc, eq, inArray, isNull, or, sql } from 'drizzle-orm';
+import { and, desc, eq, ilike, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { Db, Executor } from '../db/client.ts';
+import { buildContainsPattern, canOccurInName } from '../db/keyset.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { accounts, apiKeys } from '../db/tables.ts';
 import { ConflictError, NotFoundError } from '../errors/errors.ts';
@@ -91,7 +92,12 @@ export async function findApiKey(db: Executor, id: string): Promise<ApiKeyRow | 
 }
 
 /** Sorted from the newest to the oldest, including revoked keys. */
-export async function listApiKeys(db: Db, accountId: bigint, args: PageArguments): Promise<Page<ApiKeyRow>> {
+export async function listApiKeys(
+  db: Db,
+  accountId: bigint,
+  args: PageArguments & { readonly search?: string | null | undefined },
+): Promise<Page<ApiKeyRow>> {
+  const { search } = args;
   const page = readPage(args, 2, isTimestampAndId);
   const rows = await db
     .select()
@@ -99,6 +105,7 @@ export async function listApiKeys(db: Db, accountId: bigint, args: PageArguments
     .where(
       and(
         eq(apiKeys.accountId, accountId),
+        search ? (canOccurInName(search) ? ilike(apiKeys.name, buildContainsPattern(search)) : sql`false`) : undefined,
         page.after
           ? sql`(${apiKeys.createdAt}, ${apiKeys.id}) < (${page.after[0]}::timestamptz, ${page.after[1]}::uuid)`
           : undefined,

@@ -88,6 +88,7 @@ export async function startApp(resources: AppResources): Promise<App> {
     corsOrigins: config.corsOrigins,
     docs: config.docs,
     graphiql: config.graphiql,
+    console: config.console,
     api,
   });
   const tasks = createTaskTracker();

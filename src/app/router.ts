@@ -3,6 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Database } from '../db/client.ts';
 import { GRAPHQL_PATH } from '../graphql/yoga.ts';
+import { belongsToConsole } from '../http/console-page.ts';
+import { CONSOLE_IS_OFF, createConsole } from '../http/console.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
 import { frontPage } from '../http/front-page.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
@@ -26,6 +28,8 @@ export interface Routes {
   readonly docs: boolean;
   /** Whether browsers get GraphiQL. */
   readonly graphiql: boolean;
+  /** Whether browsers get the console. */
+  readonly console: boolean;
   /** Null on a server that only works in the background. */
   readonly api: Api | null;
 }
@@ -37,7 +41,7 @@ const NOT_FOUND = 'There is nothing at this path. Relative to the base URL of th
 const NOT_READY = 'The database cannot be reached, or its tables do not exist yet.';
 
 /** Selects the handler of a request. Every server serves the operator's paths: health, readiness and metrics. */
-export function createRouter({ database, registry, corsOrigins, docs, graphiql, api }: Routes): Handler {
+export function createRouter({ database, registry, corsOrigins, docs, graphiql, console, api }: Routes): Handler {
   const handleApi = async (
     api: RequestApi,
     request: IncomingMessage,
@@ -55,6 +59,7 @@ export function createRouter({ database, registry, corsOrigins, docs, graphiql, 
     recordOperation(api, null);
     await handler(request, response);
   };
+  const sendConsole = console ? createConsole({ graphiql, docs }) : null;
   // One question at a time for all probes: they need no key, and must not take the connections of the schedule.
   const isReady = createCachedRead({
     read: async () => {
@@ -76,10 +81,16 @@ export function createRouter({ database, registry, corsOrigins, docs, graphiql, 
     } else if (path === '/metrics') {
       answer(response, 200, await registry.metrics(), registry.contentType);
     } else if (sent === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
-      const { status, headers, body } = frontPage({ api: api !== null, graphiql, docs }, request.headers.accept);
+      const { status, headers, body } = frontPage(
+        { api: api !== null, graphiql, docs, console },
+        request.headers.accept,
+      );
       response.writeHead(status, headers).end(body);
     } else if (!api) {
       answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
+    } else if (belongsToConsole(path)) {
+      if (sendConsole) await sendConsole(request, response);
+      else answer(response, 404, CONSOLE_IS_OFF);
     } else if (path === GRAPHQL_PATH) {
       await handleApi('graphql', request, response, api.graphql.handle);
     } else if (isRestPath(path)) {

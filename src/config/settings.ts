@@ -342,7 +342,12 @@ export const SETTINGS = {
   graphiql: setting(
     'GRAPHIQL',
     flag.default(true),
-    'Whether browsers get GraphiQL at /graphql and are redirected there from /.',
+    'Whether browsers get GraphiQL at /graphql. They are redirected there from / if CONSOLE is false.',
+  ),
+  console: setting(
+    'CONSOLE',
+    flag.default(true),
+    'Whether the console is served below /console/ and browsers are redirected there from /.',
   ),
   introspection: setting(
     'INTROSPECTION',

@@ -41,9 +41,9 @@ export function keysetBefore(
   );
 }
 
-/** No name of a stream or job has more characters. */
+/** No name of a stream, a job or a key has more characters. */
 const MAX_NAME = 256;
-/** Whether a stream or job can have a name that contains the text. A text of PostgreSQL cannot contain U+0000. */
+/** Whether a stream, job or key can have a name that contains the text. A text of PostgreSQL cannot contain U+0000. */
 export const canOccurInName = (text: string): boolean => text.length <= MAX_NAME && !text.includes('\u0000');
 
 /** Returns a LIKE pattern for texts that contain the given one, with its wildcards escaped. */

@@ -1,7 +1,7 @@
 import { createGraphQLClient } from '../api-client/graphql-client.ts';
 import { type Config, loadConfig } from '../config/config.ts';
 import { systemClock } from '../lib/clock.ts';
-import { graphiqlAddress } from '../local/greeting.ts';
+import { listPages } from '../local/greeting.ts';
 import { formatStartupError } from '../process/format-startup-error.ts';
 import { createLogger } from '../process/open-resources.ts';
 import { endWithReader, listenForStopSignals, type StopSignals } from '../process/shutdown-signals.ts';
@@ -80,10 +80,7 @@ async function runOn({ local, localKey, url }: Server, options: DemoOptions): Pr
   await runDemo({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
 
   screen.heading(`Completed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s. Next steps`);
-  if (config.graphiql) {
-    const address = graphiqlAddress({ url, apiKey: localKey, terminal: isInteractive });
-    screen.line(`GraphiQL  ${address} (example operations in its tabs)`);
-  }
+  for (const line of listPages({ ...config, url, apiKey: localKey, terminal: isInteractive })) screen.line(line);
   screen.line(`Shell     KEY=${local.keyFile === null ? '$API_KEY' : `$(cat '${local.keyFile}')`}`);
   for (const line of curlLines(url)) screen.line(`          ${line}`);
   if (process.argv.includes(EXIT)) return;

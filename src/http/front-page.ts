@@ -1,4 +1,4 @@
-// Pure: the response at "/": a redirect to GraphiQL, or a list of the paths that are served. All addresses are
+// Pure: the response at "/": a redirect to the console or to GraphiQL, or a list of the paths that are served. All addresses are
 // relative, so they stay right below a path prefix of a proxy.
 import { createHash } from 'node:crypto';
 import { prefersHtml } from './accept.ts';
@@ -9,6 +9,7 @@ export interface Served {
   readonly api: boolean;
   readonly graphiql: boolean;
   readonly docs: boolean;
+  readonly console: boolean;
 }
 
 export interface FrontPage {
@@ -53,8 +54,11 @@ function formatTitle({ api }: Served): string {
 export function frontPage(served: Served, accept: string | undefined): FrontPage {
   const vary = { vary: 'Accept' };
   const forBrowser = prefersHtml(accept);
+  // Browsers keep the fragment of the first address, and with it a key.
+  if (forBrowser && served.api && served.console) {
+    return { status: 302, headers: { ...vary, location: 'console/', ...TEXT }, body: 'The console is at console/\n' };
+  }
   if (forBrowser && served.api && served.graphiql) {
-    // Browsers keep the fragment of the first address, and with it a key.
     return { status: 302, headers: { ...vary, location: 'graphql', ...TEXT }, body: 'GraphiQL is at graphql\n' };
   }
   if (forBrowser) return { status: 200, headers: { ...vary, ...HTML }, body: renderHtml(served) };

@@ -12,6 +12,8 @@ interface Announced {
 export interface Greeting extends Announced {
   /** Whether browsers get GraphiQL. */
   readonly graphiql: boolean;
+  /** Whether browsers get the console. */
+  readonly console: boolean;
   /** The file that contains the key; null if the key is that of the setting API_KEY. */
   readonly keyFile: string | null;
   readonly dataDirectory: string;
@@ -22,9 +24,23 @@ export interface Greeting extends Announced {
 /** Browsers refuse to open the addresses that mean all interfaces. */
 const openable = (url: string): string => url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 
-/** The key travels in the fragment, which browsers do not send to the server. The page removes it from the address. */
-export function graphiqlAddress({ url, apiKey, terminal }: Announced): string {
-  return `${openable(url)}/graphql${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+/**
+ * Returns the address of the console, or of GraphiQL if its path is given. The key is in the fragment, which browsers do not send to
+ * the server. The page removes it from the address.
+ */
+export function linkWithKey({ url, apiKey, terminal }: Announced, path = '/'): string {
+  return `${openable(url)}${path}${terminal && apiKey !== null ? `#key=${encodeURIComponent(apiKey)}` : ''}`;
+}
+
+/** Returns the lines that name the pages for browsers. Only the first has the key, which both share. */
+export function listPages(announced: Announced & { readonly graphiql: boolean; readonly console: boolean }): string[] {
+  const { graphiql, console } = announced;
+  return [
+    ...(console ? [`Console   ${linkWithKey(announced)}`] : []),
+    ...(graphiql
+      ? [`GraphiQL  ${linkWithKey({ ...announced, terminal: announced.terminal && !console }, '/graphql')}`]
+      : []),
+  ];
 }
 
 function keyWords({ apiKey, keyFile }: Greeting): string {
@@ -33,11 +49,12 @@ function keyWords({ apiKey, keyFile }: Greeting): string {
 }
 
 export function greeting(announced: Greeting): string {
+  const pages = listPages(announced);
   return [
     '',
     '  Sluice runs in local mode, with a database and an S3 of its own.',
     '',
-    announced.graphiql ? `  GraphiQL  ${graphiqlAddress(announced)}` : `  API       ${announced.url}/graphql`,
+    ...(pages.length > 0 ? pages : [`API       ${announced.url}/graphql`]).map((line) => `  ${line}`),
     `  Key       ${keyWords(announced)}`,
     `  Data      ${announced.dataDirectory}`,
     `  Files     ${announced.filesDirectory}/BUCKET/KEY`,

@@ -36,7 +36,8 @@ async function start(): Promise<void> {
   if (local) {
     // If one of the two is redirected, the output may end up in a file.
     const terminal = process.stdout.isTTY && process.stderr.isTTY;
-    process.stderr.write(greeting({ ...local, url, apiKey: localKey, graphiql: config.graphiql, terminal }));
+    const { graphiql, console: hasConsole } = config;
+    process.stderr.write(greeting({ ...local, url, apiKey: localKey, graphiql, console: hasConsole, terminal }));
   }
 
   const cause = await Promise.race([stopSignals.received, ...(local ? [local.failed] : [])]);

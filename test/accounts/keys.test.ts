@@ -280,3 +280,26 @@ const forgotten = async (): Promise<void> => {
     (status) => status === 401,
   );
 };
+
+describe('apiKeys', () => {
+  test('returns the keys whose name contains the text of `search`, ignoring case', async () => {
+    for (const name of ['Nightly 100%', 'nightly intake', 'reader']) {
+      await server.graphql(
+        'mutation ($name: String!) { createApiKey(input: { name: $name, scopes: [READ] }) { __typename } }',
+        { name },
+      );
+    }
+    const find = async (search: string): Promise<string[]> => {
+      const { apiKeys } = await server.graphql<{ apiKeys: { edges: { node: { name: string } }[] } }>(
+        'query ($search: String) { apiKeys(search: $search, first: 100) { edges { node { name } } } }',
+        { search },
+      );
+      return apiKeys.edges.map(({ node: { name } }) => name).toSorted();
+    };
+    expect(await find('NIGHTLY')).toEqual(['Nightly 100%', 'nightly intake']);
+    expect(await find('100%')).toEqual(['Nightly 100%']);
+    expect(await find('%')).toEqual(['Nightly 100%']);
+    expect(await find('\0')).toEqual([]);
+    expect(await find('nobody')).toEqual([]);
+  });
+});

@@ -12,18 +12,23 @@ const TABS = graphiqlTabs(new Date());
 
 let server: TestServer;
 let browser: TestBrowser;
+/** None of its tabs has a key that it could hand to others. */
+let otherBrowser: TestBrowser;
 let page: Page;
 beforeAll(async () => {
   // Without a worker: the test changes the states of the run.
   server = await startTestServer({ env: { ROLE: 'api' } });
   browser = await startBrowser();
+  otherBrowser = await startBrowser();
   page = await browser.openPage(linkWith(server.key));
 });
 afterEach(() => {
   expect(browser.complaints).toEqual([]);
+  expect(otherBrowser.complaints).toEqual([]);
 });
 afterAll(async () => {
   await browser?.close();
+  await otherBrowser?.close();
   await server?.stop();
 });
 
@@ -253,7 +258,7 @@ test('GraphiQL > has the same tabs when the page is opened again', async () => {
 });
 
 test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async () => {
-  const other = await browser.openPage(`${server.url}/graphql`);
+  const other = await otherBrowser.openPage(`${server.url}/graphql`);
   const says = (words: string | RegExp) => barOf(other).filter({ hasText: words }).waitFor();
   const enter = async (key: string): Promise<void> => {
     await other.getByLabel('API key').fill(key);
@@ -265,7 +270,7 @@ test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async (
   await enter('an unknown key with enough characters');
   await says('The server does not accept this API key.');
   expect(await other.evaluate(() => sessionStorage.length)).toBe(0);
-  await browser.takeScreenshot(other, 'graphiql-key-refused');
+  await otherBrowser.takeScreenshot(other, 'graphiql-key-refused');
 
   const reader = await server.createKey('readers', ['READ']);
   await enter(reader);
@@ -283,7 +288,7 @@ test('GraphiQL > accepts a key, rejects an unknown one, and forgets it', async (
   expect(await answerTo('WhoAmI', other)).toContain('UNAUTHENTICATED');
   await other.close();
   // The console of a browser reports each 401.
-  expect(new Set(browser.takeComplaints().map((complaint) => /status of (\d+)/.exec(complaint)?.[1]))).toEqual(
+  expect(new Set(otherBrowser.takeComplaints().map((complaint) => /status of (\d+)/.exec(complaint)?.[1]))).toEqual(
     new Set(['401']),
   );
 });
@@ -296,11 +301,11 @@ test.each([
 ] as const)(
   'GraphiQL > fits its key bar into the page with colour scheme %s and %d px width',
   async (colorScheme, width) => {
-    const fresh = await browser.openPage(`${server.url}/graphql`);
+    const fresh = await otherBrowser.openPage(`${server.url}/graphql`);
     await fresh.emulateMedia({ colorScheme });
     await fresh.setViewportSize({ width, height: 800 });
     await fresh.locator('.graphiql-query-editor .view-line').first().waitFor();
-    await browser.takeScreenshot(fresh, `graphiql-key-bar-${colorScheme}-${width}`);
+    await otherBrowser.takeScreenshot(fresh, `graphiql-key-bar-${colorScheme}-${width}`);
     const overflow = await fresh.evaluate(() => [
       document.documentElement.scrollWidth - innerWidth,
       document.documentElement.scrollHeight - innerHeight,

@@ -109,9 +109,15 @@ describe.skipIf(nginx === null)('server behind nginx', () => {
     );
   });
 
-  test('serves GraphiQL, which runs queries and subscriptions, under a prefix', async () => {
-    // The redirect to GraphiQL is relative, and keeps the fragment.
+  test('serves the console and GraphiQL, which runs queries and subscriptions, under a prefix', async () => {
+    // The redirect to the console is relative, and keeps the fragment.
     const page = await browser.openPage(`${proxy.url}/billing/#key=${encodeURIComponent(KEY)}`);
+    await page.getByRole('link', { name: 'Jobs' }).click();
+    await page.reload();
+    await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
+    expect(page.url()).toBe(`${proxy.url}/billing/console/jobs`);
+    await page.getByRole('link', { name: 'GraphiQL' }).click();
+    await page.waitForURL('**/graphql');
     expect(page.url()).toBe(`${proxy.url}/billing/graphql`);
     await page.locator('.graphiql-query-editor .view-lines').click();
     const write = async (locator: string, text: string): Promise<void> => {

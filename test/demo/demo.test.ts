@@ -78,7 +78,7 @@ describe('demo', () => {
     });
     expect(code).toBe(0);
     const key = (await readFile(join(dataDirectory, 'api-key'), 'utf8')).trim();
-    expect(stdout).toMatch(new RegExp(`^  GraphiQL  http://127\\.0\\.0\\.1:\\d+/graphql#key=${key} `, 'm'));
+    expect(stdout).toMatch(new RegExp(`^  Console   http://127\\.0\\.0\\.1:\\d+/#key=${key}\r?$`, 'm'));
     expect(stdout.split(key)).toHaveLength(2);
   });
 

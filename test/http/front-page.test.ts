@@ -26,16 +26,16 @@ const withServer = async (env: Record<string, string>, work: (other: TestServer)
 const pathsIn = (text: string): string[] => [...text.matchAll(/^ {2}(\S.*?) {2}/gm)].map(([, path = '']) => path);
 
 describe('front page', () => {
-  test('redirects a browser to GraphiQL, relative to a path prefix', async () => {
+  test('redirects a browser to the console, relative to a path prefix', async () => {
     for (const method of ['GET', 'HEAD']) {
       const response = await open(server, BROWSER, method);
       expect(response.status).toBe(302);
-      // Behind a proxy, /sluice/ leads to /sluice/graphql.
-      expect(response.headers.get('location')).toBe('graphql');
+      // Behind a proxy, /sluice/ leads to /sluice/console/.
+      expect(response.headers.get('location')).toBe('console/');
       expect(response.headers.get('vary')).toBe('Accept');
     }
     const page = await fetch(`${server.url}/`, { headers: { accept: BROWSER } });
-    expect({ url: page.url, status: page.status }).toEqual({ url: `${server.url}/graphql`, status: 200 });
+    expect({ url: page.url, status: page.status }).toEqual({ url: `${server.url}/console/`, status: 200 });
   });
 
   test('lists what is served as text when another client asks', async () => {
@@ -58,8 +58,16 @@ describe('front page', () => {
     }
   });
 
-  test('is an HTML list of what is served when GRAPHIQL is false', () =>
-    withServer({ ROLE: 'api', GRAPHIQL: 'false' }, async (other) => {
+  test('redirects a browser to GraphiQL when CONSOLE is false', () =>
+    withServer({ ROLE: 'api', CONSOLE: 'false' }, async (other) => {
+      const response = await open(other, BROWSER);
+      expect([response.status, response.headers.get('location')]).toEqual([302, 'graphql']);
+      const page = await fetch(`${other.url}/`, { headers: { accept: BROWSER } });
+      expect({ url: page.url, status: page.status }).toEqual({ url: `${other.url}/graphql`, status: 200 });
+    }));
+
+  test('is an HTML list of what is served when CONSOLE and GRAPHIQL are false', () =>
+    withServer({ ROLE: 'api', CONSOLE: 'false', GRAPHIQL: 'false' }, async (other) => {
       const response = await open(other, BROWSER);
       expect(response.status).toBe(200);
       expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8');
@@ -81,7 +89,7 @@ describe('front page', () => {
     }));
 
   test('does not list the description of the REST routes when DOCS is false', () =>
-    withServer({ ROLE: 'api', GRAPHIQL: 'false', DOCS: 'false' }, async (other) => {
+    withServer({ ROLE: 'api', CONSOLE: 'false', GRAPHIQL: 'false', DOCS: 'false' }, async (other) => {
       expect(await (await open(other, BROWSER)).text()).not.toMatch(/docs|openapi/);
       expect(pathsIn(await (await open(other)).text())).not.toContain('docs');
     }));

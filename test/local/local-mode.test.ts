@@ -134,7 +134,7 @@ describe('local mode', () => {
       const { graphiql, key } = await greetingOf(sluice);
       expect(key).toBe(firstKey);
       expect((await stat(join(dataDirectory, 'api-key'))).mode & 0o777).toBe(0o600);
-      for (const path of ['graphql', '', 'docs', 'openapi.json', 'nothing']) {
+      for (const path of ['graphql', '', 'console/', 'console/jobs', 'docs', 'openapi.json', 'nothing']) {
         const response = await fetch(new URL(path, graphiql), { headers: { accept: 'text/html' } });
         expect({ path, key: (await response.text()).includes(key) }).toEqual({ path, key: false });
       }
@@ -144,7 +144,7 @@ describe('local mode', () => {
     });
 
     test.runIf(process.platform === 'linux')(
-      'is in the link to GraphiQL when a terminal shows the output',
+      'is in the link to the console when a terminal shows the output',
       async () => {
         let isTyped = false;
         const { code, stdout } = await startInTerminal({
@@ -157,7 +157,7 @@ describe('local mode', () => {
           },
         });
         expect(code).toBe(0);
-        expect(stdout).toMatch(new RegExp(`^  GraphiQL  http://127\\.0\\.0\\.1:\\d+/graphql#key=${firstKey}$`, 'm'));
+        expect(stdout).toMatch(new RegExp(`^  Console   http://127\\.0\\.0\\.1:\\d+/#key=${firstKey}$`, 'm'));
         expect(stdout.split(firstKey)).toHaveLength(2);
       },
     );

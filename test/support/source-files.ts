@@ -42,13 +42,13 @@ function importsOf(path: string, code: string): SourceImport[] {
   }));
 }
 
-/** Reads every TypeScript file below the given folders. A folder that does not exist has none. */
+/** Reads every TypeScript file below the given folders, except generated ones. A folder that does not exist has none. */
 export async function readSourceFiles(...folders: readonly string[]): Promise<SourceFile[]> {
   const files: SourceFile[] = [];
   for (const folder of folders) {
     const entries = await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true }).catch(() => []);
     for (const entry of entries) {
-      if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
+      if (!entry.isFile() || !/(?<!\.generated)\.tsx?$/.test(entry.name)) continue;
       const absolute = join(entry.parentPath, entry.name);
       const text = await readFile(absolute, 'utf8');
       const path = relative(ROOT, absolute);

@@ -32,6 +32,17 @@
   const first = takeFromAddress();
   if (first !== null) keep(first);
 
+  // Tabs of the origin, those of the console included, hand their key to new tabs, and are signed out together.
+  const tabs = new BroadcastChannel(STORED);
+  tabs.addEventListener('message', ({ data }) => {
+    if (data.type === 'ask' && key !== null) tabs.postMessage({ type: 'key', key });
+    else if (data.type === 'key' && key === null && bar && !isRefusal('refused')) void check(data.key);
+    else if (data.type === 'signOut' && key !== null) {
+      keep(null);
+      show('none', NO_KEY);
+    }
+  });
+
   // The content security policy of the page allows requests to this server only, so no other server receives the key.
   const send = window.fetch.bind(window);
   window.fetch = async (input, init) => {
@@ -121,8 +132,10 @@
       show('none', NO_KEY);
       bar.input.focus();
     });
-    if (key === null) show('none', NO_KEY);
-    else void check(key);
+    if (key === null) {
+      show('none', NO_KEY);
+      tabs.postMessage({ type: 'ask' });
+    } else void check(key);
   });
 
   // The user opened a link with a key in a tab that already shows the page.

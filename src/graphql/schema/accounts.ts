@@ -11,7 +11,7 @@ import type { Builder } from './builder.ts';
 import { type ExtendedTypes, defineForwardArgs, toConnection } from './connections.ts';
 import { accountOf, limitPage } from './context.ts';
 import { encodeGlobalId, parseGlobalId } from '../../lib/global-ids.ts';
-import { GLOBAL_ID } from './descriptions.ts';
+import { GLOBAL_ID, SEARCH } from './descriptions.ts';
 import { ONE_STATEMENT } from './field-costs.ts';
 import type { Refs } from './refs.ts';
 
@@ -78,7 +78,7 @@ export function addAccounts(builder: Builder, refs: Refs): void {
       type: refs.apiKeyConnection,
       authScopes: ADMIN,
       description: 'API keys of the account, including revoked ones, newest first.',
-      args: defineForwardArgs(t.arg),
+      args: { ...defineForwardArgs(t.arg), search: t.arg.string({ description: SEARCH }) },
       resolve: async (_, args, context) =>
         toConnection(await listApiKeys(context.services.db, accountOf(context), limitPage(context, args)), (key) => [
           key.createdAt.toISOString(),

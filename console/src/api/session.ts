@@ -1,0 +1,103 @@
+import { readKeyFragment } from './key-in-fragment.ts';
+
+const STORED = 'sluice.key';
+/** Other tabs answer within milliseconds. */
+const ANSWER_MS = 250;
+
+/** Messages between the tabs of the origin. GraphiQL's page sends and understands them too. */
+type Message = { type: 'ask' } | { type: 'key'; key: string } | { type: 'signOut' };
+
+export interface SessionState {
+  /** Null while nobody is signed in. */
+  readonly key: string | null;
+  /** Why the last session ended; null if the user ended it or there was none. */
+  readonly reason: string | null;
+}
+
+export interface Session {
+  /** For useSyncExternalStore. */
+  readonly read: () => SessionState;
+  readonly listen: (listener: () => void) => () => void;
+  readonly signIn: (key: string) => void;
+  /** Clears the key in all tabs of the origin. */
+  readonly signOut: () => void;
+  /** Clears the key in this tab, because the server rejects it. Ignored if the tab has another key by now. */
+  readonly endSession: (key: string, reason: string) => void;
+}
+
+/** Reads the key of the fragment or of sessionStorage, else asks the other tabs for theirs. */
+export async function openSession(): Promise<Session> {
+  let state: SessionState = { key: null, reason: null };
+  const listeners = new Set<() => void>();
+  const set = (key: string | null, reason: string | null = null): void => {
+    state = { key, reason };
+    store(key);
+    for (const listener of listeners) listener();
+  };
+
+  const channel = new BroadcastChannel(STORED);
+  const send = (message: Message): void => channel.postMessage(message);
+  let onAnswer: ((key: string) => void) | null = null;
+  channel.addEventListener('message', ({ data }: MessageEvent<Message>) => {
+    if (data.type === 'ask' && state.key !== null) send({ type: 'key', key: state.key });
+    else if (data.type === 'key') onAnswer?.(data.key);
+    else if (data.type === 'signOut' && state.key !== null) set(null);
+  });
+  // A link with a key was opened in a tab that already shows the console.
+  window.addEventListener('hashchange', () => {
+    const given = takeKeyFromAddress();
+    if (given !== null) set(given);
+  });
+
+  const key = takeKeyFromAddress() ?? readStored();
+  if (key !== null) set(key);
+  else {
+    const answer = await new Promise<string | null>((resolve) => {
+      onAnswer = resolve;
+      send({ type: 'ask' });
+      setTimeout(() => resolve(null), ANSWER_MS);
+    });
+    onAnswer = null;
+    if (answer !== null) set(answer);
+  }
+  return {
+    read: () => state,
+    listen: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    signIn: (given) => set(given),
+    signOut: () => {
+      send({ type: 'signOut' });
+      set(null);
+    },
+    endSession: (given, reason) => {
+      if (state.key === given) set(null, reason);
+    },
+  };
+}
+
+/** Removes the key from the address and returns it. */
+function takeKeyFromAddress(): string | null {
+  const key = readKeyFragment(location.hash);
+  if (key !== null) history.replaceState(history.state, '', location.pathname + location.search);
+  return key;
+}
+
+function readStored(): string | null {
+  try {
+    return sessionStorage.getItem(STORED);
+  } catch {
+    // Storage is blocked: the key is kept until the page is closed.
+    return null;
+  }
+}
+
+function store(key: string | null): void {
+  try {
+    if (key === null) sessionStorage.removeItem(STORED);
+    else sessionStorage.setItem(STORED, key);
+  } catch {
+    // Storage is blocked, see above.
+  }
+}

@@ -1,0 +1,12 @@
+import { notifications } from '@mantine/notifications';
+import type { Problem } from '../api/problem.ts';
+
+/** Shows a message that something is done. */
+export function notifyDone(message: string): void {
+  notifications.show({ message, color: 'green', withCloseButton: true });
+}
+
+/** Shows the message of a problem that belongs to no form, such as that of a button in a list. */
+export function notifyProblem({ message }: Problem): void {
+  notifications.show({ message, color: 'red', autoClose: false, withCloseButton: true });
+}

@@ -1,0 +1,191 @@
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import {
+  findAccessibilityProblems,
+  findOverflow,
+  startConsole,
+  startPrefixProxy,
+  type TestConsole,
+} from './support.ts';
+
+let console: TestConsole;
+let pages: Page[] = [];
+beforeAll(async () => {
+  console = await startConsole({ env: { ROLE: 'api' } });
+});
+afterEach(async () => {
+  for (const page of pages) await page.close();
+  pages = [];
+  expect(console.browser.takeComplaints()).toEqual([]);
+});
+afterAll(() => console?.stop());
+
+/** The browser writes each 401 to its console. */
+function takeRefusals(): void {
+  const complaints = console.browser.takeComplaints();
+  expect(complaints.filter((complaint) => !complaint.includes('status of 401'))).toEqual([]);
+  expect(complaints.length).toBeGreaterThan(0);
+}
+
+const open: TestConsole['open'] = async (...args) => {
+  const page = await console.open(...args);
+  pages.push(page);
+  return page;
+};
+const heading = (page: Page, name: string) => page.getByRole('heading', { level: 1, name });
+const storedKey = (page: Page): Promise<string | null> => page.evaluate(() => sessionStorage.getItem('sluice.key'));
+
+describe('sign-in', () => {
+  test('shows an error at the field when the key is unknown, and returns to the address with a valid one', async () => {
+    const page = await open('/keys?search=a', { key: null });
+    await heading(page, 'Sign in to Sluice').waitFor();
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+    const field = page.getByLabel('API key');
+    await page.keyboard.press('Enter');
+    await page.getByText('Paste an API key.').waitFor();
+    await field.fill('not a key');
+    await page.keyboard.press('Enter');
+    await page.getByText('The key is unknown or was revoked.').waitFor();
+    expect(await field.getAttribute('aria-invalid')).toBe('true');
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+    takeRefusals();
+    await field.fill(console.server.key);
+    await page.keyboard.press('Enter');
+    await heading(page, 'Keys').waitFor();
+    expect(page.url()).toBe(`${console.server.url}/console/keys?search=a`);
+    expect(await storedKey(page)).toBe(console.server.key);
+    expect(await page.evaluate(() => [document.cookie, JSON.stringify({ ...localStorage })].join())).not.toContain(
+      console.server.key,
+    );
+  });
+
+  test('fits at 390 px', async () => {
+    const page = await open('/', { key: null, width: 390 });
+    await heading(page, 'Sign in to Sluice').waitFor();
+    expect(await findOverflow(page)).toEqual([]);
+    await console.browser.takeScreenshot(page, 'console-sign-in-390');
+  });
+
+  test('takes the key from the fragment of the front page, removes it from the address and shows account, key and scopes', async () => {
+    const sent: string[] = [];
+    const page = await console.browser.openPage('about:blank');
+    pages.push(page);
+    page.on('request', (request) => sent.push(request.url()));
+    await page.goto(`${console.server.url}/#key=${console.server.key}`);
+    await heading(page, 'Overview').waitFor();
+    expect(page.url()).toBe(`${console.server.url}/console/`);
+    expect(sent.length).toBeGreaterThan(3);
+    // Browsers do not send fragments, which playwright reports as part of the address.
+    expect(sent.filter((url) => url.replace(/#.*/, '').includes(console.server.key))).toEqual([]);
+    expect(await page.content()).not.toContain(console.server.key);
+    expect(await page.getByRole('banner').innerText()).toMatch(/default[\s\S]* · ADMIN/);
+  });
+
+  test('hands the key to a new tab, and signs out of all tabs, GraphiQL included', async () => {
+    const first = await open('/');
+    await heading(first, 'Overview').waitFor();
+    const second = await open('/keys', { key: null });
+    await heading(second, 'Keys').waitFor();
+    const graphiql = await console.browser.openPage(`${console.server.url}/graphql`);
+    pages.push(graphiql);
+    await graphiql.locator('#key-bar output').filter({ hasText: 'Account default' }).waitFor();
+    await second
+      .getByRole('banner')
+      .getByRole('button', { name: /default/ })
+      .click();
+    await second.getByRole('menuitem', { name: 'Sign out in all tabs' }).click();
+    for (const page of [first, second]) {
+      await heading(page, 'Sign in to Sluice').waitFor();
+      expect(await storedKey(page)).toBe(null);
+    }
+    await graphiql.locator('#key-bar output').filter({ hasText: 'Operations need an API key' }).waitFor();
+    expect(await storedKey(graphiql)).toBe(null);
+  });
+
+  test('says why when the key of an open page is revoked, and returns to the page with another key', async () => {
+    const { server } = console;
+    const created = await server.graphql<{ createApiKey: { secret: string; key: { id: string } } }>(
+      'mutation { createApiKey(input: { name: "soon revoked", scopes: [ADMIN] }) { ... on NewApiKey { secret key { id } } } }',
+    );
+    const page = await open('/keys', { key: created.createApiKey.secret });
+    await page.getByRole('row', { name: /soon revoked/ }).waitFor();
+    await server.graphql('mutation ($id: ID!) { revokeApiKey(id: $id) { __typename } }', {
+      id: created.createApiKey.key.id,
+    });
+    await page.getByLabel('Search keys').fill('soon');
+    await page
+      .getByRole('alert')
+      .filter({ hasText: 'The server no longer accepts your key. It was revoked.' })
+      .waitFor();
+    await console.browser.takeScreenshot(page, 'console-revoked');
+    await page.getByLabel('API key').fill(server.key);
+    await page.keyboard.press('Enter');
+    await heading(page, 'Keys').waitFor();
+    expect(new URL(page.url()).pathname).toBe('/console/keys');
+    takeRefusals();
+  });
+
+  test('offers no page that the scopes of the key do not allow', async () => {
+    const page = await open('/', { key: await console.server.createKey('reader', ['READ']) });
+    const navigation = page.getByRole('navigation', { name: 'Pages' });
+    await navigation.getByRole('link', { name: 'Jobs' }).waitFor();
+    expect(await navigation.getByRole('link', { name: 'Keys' }).count()).toBe(0);
+    await page.goto(`${console.server.url}/console/keys`);
+    await page.getByText('Your key cannot list keys').waitFor();
+  });
+});
+
+describe('addresses', () => {
+  test('work below a path prefix that the server does not know, also when a deep address is reloaded', async () => {
+    const proxy = await startPrefixProxy(console.server.url, '/tools/billing');
+    try {
+      const page = await console.browser.openPage(`${proxy.url}/#key=${console.server.key}`);
+      pages.push(page);
+      await heading(page, 'Overview').waitFor();
+      expect(page.url()).toBe(`${proxy.url}/console/`);
+      await page.getByRole('link', { name: 'Jobs' }).click();
+      await heading(page, 'Jobs').waitFor();
+      expect(page.url()).toBe(`${proxy.url}/console/jobs`);
+      await page.goto(`${proxy.url}/console/jobs/some-id/edit`);
+      await heading(page, 'Job form').waitFor();
+      await page.reload();
+      await heading(page, 'Job form').waitFor();
+      await page.getByRole('link', { name: 'GraphiQL' }).click();
+      await page.locator('#key-bar output').filter({ hasText: 'Account default' }).waitFor();
+      expect(page.url()).toBe(`${proxy.url}/graphql`);
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  test('without a page lead to one that says so', async () => {
+    const page = await open('/nowhere/at/all');
+    await heading(page, 'This page does not exist').waitFor();
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+  });
+});
+
+describe('navigation', () => {
+  test('is a menu at 390 px', async () => {
+    const page = await open('/', { width: 390 });
+    await heading(page, 'Overview').waitFor();
+    expect(await findOverflow(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Navigation' }).click();
+    await page.getByRole('link', { name: 'Streams' }).click();
+    await heading(page, 'Streams').waitFor();
+  });
+
+  test('keeps the colour scheme that the user chose', async () => {
+    const page = await open('/');
+    await page
+      .getByRole('banner')
+      .getByRole('button', { name: /default/ })
+      .click();
+    await page.getByText('Dark', { exact: true }).click();
+    await page.locator('html[data-mantine-color-scheme="dark"]').waitFor();
+    await page.reload();
+    await page.locator('html[data-mantine-color-scheme="dark"]').waitFor();
+    expect(await page.evaluate(() => localStorage.getItem('mantine-color-scheme-value'))).toBe('dark');
+    await page.evaluate(() => localStorage.clear());
+  });
+});

@@ -1,0 +1,118 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, request as sendRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright-core';
+import { startTestServer, type TestServer, type TestServerOptions } from '../../support/server.ts';
+import { startBrowser, type TestBrowser } from '../browser.ts';
+
+// A server with the built console and a browser, for the tests of its pages. `npm run build:console` builds the console.
+
+export interface OpenOptions {
+  /** Defaults to the ADMIN key of the server; null opens the page without a key. */
+  readonly key?: string | null;
+  /** Defaults to that of the server, such as the address of a proxy. */
+  readonly url?: string;
+  readonly width?: number;
+  readonly colorScheme?: 'light' | 'dark';
+}
+
+export interface TestConsole {
+  readonly server: TestServer;
+  /** Its complaints contain errors of the console, violations of the content security policy and requests to foreign hosts. */
+  readonly browser: TestBrowser;
+  /** Opens an address below `/console`, such as `/jobs`, signed in. */
+  open(path: string, options?: OpenOptions): Promise<Page>;
+  stop(): Promise<void>;
+}
+
+export async function startConsole(options: TestServerOptions = {}): Promise<TestConsole> {
+  const server = await startTestServer(options);
+  const browser = await startBrowser();
+  return {
+    server,
+    browser,
+    open: async (path, { key = server.key, url = server.url, width = 1440, colorScheme = 'light' } = {}) => {
+      const page = await browser.openPage('about:blank');
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 900 });
+      await page.goto(`${url}/console${path}${key === null ? '' : `#key=${encodeURIComponent(key)}`}`);
+      return page;
+    },
+    stop: async () => {
+      await browser.close();
+      await server.stop();
+    },
+  };
+}
+
+const axeSource = readFile(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
+
+interface AxeResult {
+  readonly violations: readonly {
+    readonly id: string;
+    readonly impact: string | null;
+    readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+  }[];
+}
+
+/** Returns the serious and critical findings of axe-core in both colour schemes. The page keeps the last one, dark. */
+export async function findAccessibilityProblems(page: Page): Promise<string[]> {
+  const found: string[] = [];
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    await page.locator(`html[data-mantine-color-scheme="${colorScheme}"]`).waitFor();
+    await page.evaluate(await axeSource);
+    const { violations } = await page.evaluate<AxeResult>('axe.run()');
+    for (const { id, impact, nodes } of violations) {
+      if (impact !== 'serious' && impact !== 'critical') continue;
+      for (const { html, failureSummary } of nodes) found.push(`${colorScheme} ${id}: ${html}\n${failureSummary}`);
+    }
+  }
+  return found;
+}
+
+/** Returns the elements that make the page wider than the window. */
+export function findOverflow(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    if (document.documentElement.scrollWidth <= innerWidth) return [];
+    return [...document.querySelectorAll('body *')]
+      .filter((element) => element.getBoundingClientRect().right > innerWidth)
+      .map((element) => `${element.tagName} ${element.className} ${element.textContent}`.slice(0, 120));
+  });
+}
+
+export interface PrefixProxy {
+  /** With the prefix. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** Starts a reverse proxy that serves the server below a path prefix, which it removes. */
+export async function startPrefixProxy(target: string, prefix: string): Promise<PrefixProxy> {
+  const proxy = createServer((request, response) => {
+    const { url = '/', method, headers } = request;
+    if (!url.startsWith(`${prefix}/`)) {
+      response.writeHead(404).end('outside of the prefix');
+      return;
+    }
+    const forwarded = sendRequest(`${target}${url.slice(prefix.length)}`, { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    forwarded.on('error', () => response.destroy());
+    response.on('close', () => forwarded.destroy());
+    request.pipe(forwarded);
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}${prefix}`,
+    stop: async () => {
+      proxy.closeAllConnections();
+      proxy.close();
+      await once(proxy, 'close');
+    },
+  };
+}
