@@ -1,16 +1,16 @@
 # Sluice in server mode. Set DATABASE_URL, API_KEY and the credentials of the object store. See compose.yaml.
-FROM node:24.21.0-slim AS packages
-WORKDIR /sluice
-COPY package.json package-lock.json .npmrc ./
-# The base image has Node, and the PostgreSQL of local mode (an optional package) is not needed.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
-
 FROM node:24.21.0-slim AS console
 WORKDIR /sluice
 COPY package.json package-lock.json .npmrc schema.graphql ./
 COPY console ./console
 COPY scripts ./scripts
 RUN npm ci --workspace console --ignore-scripts && node scripts/build-console.ts
+
+FROM node:24.21.0-slim AS packages
+WORKDIR /sluice
+COPY package.json package-lock.json .npmrc ./
+# The base image has Node, and the PostgreSQL of local mode (an optional package) is not needed.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24.21.0-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=4000 MALLOC_ARENA_MAX=1

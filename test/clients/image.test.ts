@@ -41,7 +41,11 @@ beforeAll(async () => {
     for (const { keyword, flags, rest } of instructions) {
       if (keyword === 'COPY' && !flags['from']) {
         for (const path of rest.split(' ').slice(0, -1))
-          await cp(join(ROOT, path), join(folder, basename(path)), { recursive: true });
+          await cp(join(ROOT, path), join(folder, basename(path)), {
+            recursive: true,
+            // .dockerignore excludes the build of the checkout.
+            filter: (source) => !source.startsWith(join(ROOT, 'console/dist')),
+          });
       }
       if (keyword === 'RUN') expect(await run('sh', ['-c', rest], process.env)).toBe(0);
       if (keyword === 'ENV')
@@ -93,7 +97,7 @@ test('image > installs no program except Node, serves requests, exports, is heal
     await addRecords(client, 'calls', 'DAILY', [{ timestamp: '2026-01-25T00:00:00Z', elementName: 'a', value: '1' }]);
     const { run: exported } = await exportOnce(client, { meterApiNames: ['calls'] }, '2026-01-28T02:00:00Z');
     expect(exported).toMatchObject({ status: 'SUCCEEDED', rowsWritten: 1 });
-    for (const path of ['/readyz', '/docs', '/openapi.json', '/metrics'])
+    for (const path of ['/readyz', '/console/', '/docs', '/openapi.json', '/metrics'])
       expect([path, (await fetch(url + path)).status]).toEqual([path, 200]);
     const page = await fetch(`${url}/graphql`, { headers: { accept: 'text/html' } });
     expect(await page.text()).toContain('<script>');

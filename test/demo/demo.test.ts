@@ -47,7 +47,8 @@ describe('demo', () => {
       expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d+ MB$/m);
 
       const keyFile = join(dataDirectory, 'api-key');
-      expect(first.stdout).toMatch(/^ {2}GraphiQL {2}http:\/\/127\.0\.0\.1:\d+\/graphql \(/m);
+      expect(first.stdout).toMatch(/^ {2}Console {3}http:\/\/127\.0\.0\.1:\d+\/$/m);
+      expect(first.stdout).toMatch(/^ {2}GraphiQL {2}http:\/\/127\.0\.0\.1:\d+\/graphql$/m);
       expect(first.stdout).toContain(`  Shell     KEY=$(cat '${keyFile}')\n`);
       expect(first.stdout).not.toContain((await readFile(keyFile, 'utf8')).trim());
 

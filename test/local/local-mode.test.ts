@@ -164,7 +164,7 @@ describe('local mode', () => {
 
     test('is named, not shown, when the setting API_KEY defines it', async () => {
       const apiKey = 'k'.repeat(32);
-      const sluice = startSluice({ ...settings(), API_KEY: apiKey, GRAPHIQL: 'false' });
+      const sluice = startSluice({ ...settings(), API_KEY: apiKey, CONSOLE: 'false', GRAPHIQL: 'false' });
       running.push(sluice);
       const words = await sluice.said('Ctrl-C; the next start');
       expect(words).toMatch(/^ {2}API {7}http:\/\/127\.0\.0\.1:\d+\/graphql$/m);
