@@ -168,7 +168,7 @@ export async function listDeliveries(
 
 export interface Coverage extends TimeSpan {
   readonly delivered: readonly TimeSpan[];
-  /** Parts for which STALE deliveries are responsible. */
+  /** Parts for which STALE and TOUCHED deliveries are responsible. */
   readonly stale: readonly TimeSpan[];
   readonly gaps: readonly TimeSpan[];
 }
@@ -203,6 +203,7 @@ export async function readCoverage(
       to: deliveries.windowEnd,
       owedUntil: deliveries.owedUntil,
       staleSince: deliveries.staleSince,
+      touchedAt: deliveries.touchedAt,
     })
     .from(deliveries)
     .where(
@@ -216,7 +217,7 @@ export async function readCoverage(
   const within = ({ from, to }: TimeSpan): TimeSpan => ({ from: later(from, span.from), to: earlier(to, span.to) });
   const delivered = mergeSpans(rows.map(within));
   const stale = rows
-    .filter(({ staleSince }) => staleSince !== null)
+    .filter(({ staleSince, touchedAt }) => staleSince !== null || touchedAt !== null)
     .map(({ from, owedUntil }) => within({ from, to: owedUntil }))
     .filter(({ from, to }) => from < to);
   return { ...span, delivered, stale: mergeSpans(stale), gaps: findGaps(span, delivered) };

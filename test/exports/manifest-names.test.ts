@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RUN_QUEUE } from '../../src/db/queue.ts';
 import { claimRun } from '../../src/runs/claim.ts';
@@ -17,6 +16,7 @@ import {
   runsOf,
   updateJob,
 } from '../support/job-steps.ts';
+import { putManifest } from '../support/restatement-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
 // Versions before the underscore named the manifest of a window `<start>_<end>.manifest.json`. Their state is created here with
@@ -53,18 +53,6 @@ const namesOf = async (jobId: string): Promise<string[]> => {
   );
   return rows.map(({ name }) => name);
 };
-const putManifest = async (key: string, body: Buffer): Promise<void> => {
-  await server.resources.store.put({
-    bucket: 'exports',
-    bucketOwner: null,
-    key,
-    body,
-    contentType: 'application/json',
-    sha256Hex: createHash('sha256').update(body).digest('hex'),
-    signal: new AbortController().signal,
-  });
-};
-
 let jobs = 0;
 /** Creates a job whose window was delivered, compressed, under the former name. */
 async function deliverAsBefore(): Promise<{ jobId: string; folder: string; puts: () => string[] }> {
@@ -72,9 +60,9 @@ async function deliverAsBefore(): Promise<{ jobId: string; folder: string; puts:
   const jobId = await createJob(server, { s3Url: 'exports/former', jobName: `Names ${jobs}`, compression: 'GZIP' });
   await endedRun(server, await runJob(server, jobId, SLOT));
   const complete = server.s3.object('exports', `${folder}/${CURRENT}`)?.body ?? Buffer.alloc(0);
-  await putManifest(`${folder}/${FORMER}`, complete);
+  await putManifest(server, `${folder}/${FORMER}`, complete);
   // An underscore manifest of an attempt that ended before the move; a window that no run rewrote has none.
-  await putManifest(`${folder}/${CURRENT}`, Buffer.from('{"state": "rewriting"}'));
+  await putManifest(server, `${folder}/${CURRENT}`, Buffer.from('{"state": "rewriting"}'));
   await rename(jobId);
   await updateJob(server, jobId, { compression: 'NONE' });
   const before = server.s3.puts.length;

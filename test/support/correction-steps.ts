@@ -1,4 +1,4 @@
-import { exportOnce, innerId, querySql, type Result, type Settings } from './job-steps.ts';
+import { exportOnce, innerId, querySql, type Result, runsOf, type RunView, type Settings } from './job-steps.ts';
 import { eventually, type TestServer } from './server.ts';
 
 // Steps that tests of corrections and restatements share. Deliveries are some days old, since restatements have an age limit.
@@ -28,6 +28,23 @@ export async function deliveriesOf(server: TestServer, jobId: string): Promise<D
     { id: jobId },
   );
   return job.deliveries.edges.map(({ node }) => node);
+}
+
+/** Returns the RESTATEMENT runs of a job, oldest slot first. */
+export async function restatementsOf(server: TestServer, jobId: string): Promise<RunView[]> {
+  return (await runsOf(server, jobId)).filter(({ trigger }) => trigger === 'RESTATEMENT');
+}
+
+/** Waits until deliveries of the job are marked with a number of pending operations, and lets them be checked immediately. */
+export async function checkTouched(server: TestServer, jobId: string, operations: number): Promise<void> {
+  await eventually(
+    () => deliveriesOf(server, jobId),
+    (all) => all.some(({ state, pendingOperations }) => state === 'TOUCHED' && pendingOperations.length === operations),
+    20_000,
+  );
+  await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1 AND touched_at IS NOT NULL', [
+    innerId(jobId),
+  ]);
 }
 
 /** Waits until the ledgers were scanned after this call, and no check of a delivery is due. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { sendWakeUps } from '../../src/db/queue.ts';
 import { encodeGlobalId } from '../../src/lib/global-ids.ts';
 import { newId } from '../../src/lib/ids.ts';
@@ -36,4 +37,29 @@ export async function queueRestatement(
 
 export async function restate(server: TestServer, jobId: string, options?: RestatementOptions): Promise<RunView> {
   return endedRun(server, await queueRestatement(server, jobId, options));
+}
+
+/** Stores an object in the bucket `exports`, with the credentials of the server. */
+export async function putManifest(server: TestServer, key: string, body: Buffer): Promise<void> {
+  await server.resources.store.put({
+    bucket: 'exports',
+    bucketOwner: null,
+    key,
+    body,
+    contentType: 'application/json',
+    sha256Hex: createHash('sha256').update(body).digest('hex'),
+    signal: new AbortController().signal,
+  });
+}
+
+/**
+ * Changes the window of a run to what a version before the underscore would have written, and returns the key of its manifest. The
+ * manifest with the current name remains.
+ */
+export async function nameAsBefore(server: TestServer, { id, manifestKey }: RunView): Promise<string> {
+  const current = manifestKey ?? '';
+  const former = current.replace(/\/_([^/]*)$/, '/$1');
+  await putManifest(server, former, server.s3.object('exports', current)?.body ?? Buffer.alloc(0));
+  await querySql(server, 'UPDATE runs SET manifest_key = $2 WHERE id = $1', [innerId(id), former]);
+  return former;
 }

@@ -128,7 +128,7 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
       }),
       stale: t.expose('stale', {
         type: [span],
-        description: 'Parts for which STALE deliveries are responsible, merged.',
+        description: 'Parts for which STALE and TOUCHED deliveries are responsible, merged.',
       }),
       gaps: t.expose('gaps', { type: [span], description: 'Parts that no delivered window contains, merged.' }),
     }),
