@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { hashOutput } from '../../src/jobs/export-fingerprint.ts';
-import type { JobSettings } from '../../src/jobs/settings.ts';
+import { copyJob } from '../support/copied-jobs.ts';
 import { addRecords, createJob, endedRun, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { eventually } from '../support/server.ts';
 import { inForm } from './chance.ts';
-import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
+import { type ServerProcess, startDeployment } from './deployment.ts';
 import { counted, tally } from './tally.ts';
 
 /** Each delivers the same days. */
@@ -20,36 +19,6 @@ const MAX_RESTATEMENTS = 8;
 
 const today = Math.floor(Date.now() / DAY) * DAY;
 const day = (ago: number): string => new Date(today - ago * DAY).toISOString();
-
-/** Copies a job and its deliveries in the database: created through the API they would take minutes. */
-async function copyJob(deployment: Deployment, jobId: string, count: number): Promise<void> {
-  const [job] = await querySql<{ settings: JobSettings }>(deployment, 'SELECT settings FROM jobs WHERE id = $1', [
-    jobId,
-  ]);
-  if (!job) throw new Error('The account has no job.');
-  const names = Array.from({ length: count }, (_, index) => `${job.settings.jobName} ${index + 1}`);
-  const outputs = names.map((jobName) => `\\x${hashOutput({ ...job.settings, jobName }).toString('hex')}`);
-  await querySql(
-    deployment,
-    `INSERT INTO jobs (id, account_id, name, enabled, settings, destination, output_sha256, restates_since, settle_seconds, created_at, updated_at)
-     SELECT gen_random_uuid(), account_id, u.name, enabled, jsonb_set(settings, '{jobName}', to_jsonb(u.name)),
-       destination || '-' || u.number, u.output, restates_since, settle_seconds, created_at, updated_at
-     FROM jobs, unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS u(name, output, number) WHERE id = $1`,
-    [jobId, names, outputs],
-  );
-  await querySql(
-    deployment,
-    `INSERT INTO deliveries (id, account_id, job_id, bucket, manifest_key, slot, window_start, window_end, whole_until, owed_until,
-       date_start, date_whole_until, date_owed_until, by_slot, output_sha256, last_revision, revision, run_id,
-       watermark, watermark_epoch, watermark_at, delivered_at)
-     SELECT gen_random_uuid(), d.account_id, c.id, d.bucket, replace(d.manifest_key, 'crowd/crowd/', 'crowd/' || replace(c.name, ' ', '-') || '/'),
-       d.slot, d.window_start, d.window_end, d.whole_until, d.owed_until, d.date_start, d.date_whole_until, d.date_owed_until, true,
-       c.output_sha256, d.last_revision, d.revision, d.run_id, d.watermark, d.watermark_epoch, d.watermark_at, d.delivered_at
-     FROM deliveries d, jobs c WHERE d.job_id = $1 AND c.id <> $1 AND c.name LIKE 'crowd %'`,
-    [jobId],
-  );
-  await querySql(deployment, 'ANALYZE jobs, deliveries');
-}
 
 async function createOthers(server: ServerProcess): Promise<void> {
   const timestamp = new Date(Math.floor(Date.now() / HOUR) * HOUR - HOUR).toISOString();
@@ -99,7 +68,7 @@ test(
       }
       // The least time of the API is a minute.
       await querySql(deployment, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
-      await copyJob(deployment, innerId(jobId), JOBS - 1);
+      await copyJob(deployment, jobId, JOBS - 1);
       await createOthers(api);
 
       // Marks and checks begin shortly before a slot.

@@ -54,12 +54,21 @@ const ENDS = /^(?:COMMIT|END|ROLLBACK(?! TO\b))\b|; ?(?:COMMIT|END|ROLLBACK);?$/
 
 const COMMENT = /(?<=^|\s)--[^\n]*/g;
 
+export interface HeardStatements {
+  /** Each distinct message once. */
+  readonly heard: readonly SentStatement[];
+  /** Returns how often messages were sent that contain the text. */
+  count(text: string): number;
+  stop(): void;
+}
+
 /**
  * Records every message that this process sends through pg from now on, on every connection. It patches the methods that
  * write to the socket, so that it sees the final SQL.
  */
-export function hearStatements(): { readonly heard: readonly SentStatement[]; stop(): void } {
+export function hearStatements(): HeardStatements {
   const heard = new Map<string, SentStatement>();
+  const counts = new Map<string, number>();
   /** Scopes of connections that are in a transaction. */
   const scopes = new WeakMap<Connection, SentStatement['scope']>();
   const unnamed = new WeakMap<Connection, string>();
@@ -79,6 +88,7 @@ export function hearStatements(): { readonly heard: readonly SentStatement[]; st
       keepsSettings: options.includes('citus.propagate_set_commands=none'),
     };
     heard.set(JSON.stringify(statement), statement);
+    counts.set(text, (counts.get(text) ?? 0) + 1);
     if (ENDS.test(text)) scopes.delete(connection);
   };
   connections.query = function (text) {
@@ -100,6 +110,7 @@ export function hearStatements(): { readonly heard: readonly SentStatement[]; st
     get heard() {
       return [...heard.values()];
     },
+    count: (part) => [...counts].reduce((sum, [text, sent]) => (text.includes(part) ? sum + sent : sum), 0),
     stop: () => Object.assign(connections, { query, parse, bind }),
   };
 }
