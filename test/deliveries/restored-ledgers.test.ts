@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { addRecords, innerId, querySql, runsOf } from '../support/job-steps.ts';
-import { checkedAll, daysAgo, deliverDay, deliveriesOf, settled, write } from '../support/correction-steps.ts';
+import { addRecords, innerId, querySql, readExport, runsOf } from '../support/job-steps.ts';
+import {
+  checkedAll,
+  daysAgo,
+  deliverDay,
+  deliveriesOf,
+  restatementsOf,
+  settled,
+  write,
+} from '../support/correction-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
@@ -16,7 +24,7 @@ test('a restored database > restates only what was marked or may be missing, and
   const marked = await deliverDay(server, 'marked', 9);
   const other = await deliverDay(server, 'other', 9);
   await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(marked.jobId)]);
-  await write(server, 'allocationSum', 'marked', [record]);
+  const operation = await write(server, 'allocationSum', 'marked', [record]);
   await checkedAll(server);
   expect(await deliveriesOf(server, marked.jobId)).toMatchObject([{ state: 'TOUCHED' }]);
   await querySql(server, `UPDATE operations SET received_at = received_at - interval '3 days'`);
@@ -30,6 +38,25 @@ test('a restored database > restates only what was marked or may be missing, and
   expect(await deliveriesOf(server, marked.jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
   expect(await deliveriesOf(server, other.jobId)).toMatchObject([{ state: 'CURRENT', revision: 1 }]);
   expect(await runsOf(server, other.jobId)).toHaveLength(1);
+  const [restated] = await restatementsOf(server, marked.jobId);
+  if (!restated) throw new Error('The window was not restated.');
+  expect(readExport(server, restated)).toMatchObject({
+    text: expect.stringContaining(',acme,200\n') as string,
+    manifest: { revision: 2, supersedes: { revision: 1 }, changes: null },
+  });
+  const { usage } = await server.graphql<{ usage: { code?: string } }>(
+    'query ($input: UsageInput!) { usage(input: $input) { __typename ... on UserError { code } } }',
+    {
+      input: {
+        meterApiNames: ['marked'],
+        from: daysAgo(9),
+        to: daysAgo(8),
+        aggregationBucket: 'DAY',
+        asOf: { operation },
+      },
+    },
+  );
+  expect(usage).toEqual({ __typename: 'ConflictError', code: 'HISTORY_GONE' });
   await write(server, 'allocationSum', 'other', [record]);
   await settled(server);
   expect(await deliveriesOf(server, other.jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
