@@ -23,7 +23,6 @@ import {
 import { startHeartbeat } from '../runs/heartbeat.ts';
 import { statusAfter } from '../runs/run-status.ts';
 import { type EndedStatus, recordRunEnd, traceAttempt } from '../runs/run-traces.ts';
-import type { RunTrigger } from '../runs/runs.ts';
 
 export interface RunWorkerOptions {
   readonly exports: ExportContext;
@@ -42,12 +41,7 @@ export interface RunWorkerOptions {
   /** How long active exports may continue after stop() before their runs are requeued. */
   readonly graceMs: number;
   /** @param end null if the attempt was stopped: the run was canceled, taken over or requeued */
-  readonly onEnded: (
-    end: AttemptEnd | null,
-    seconds: number,
-    progress: Readonly<Progress>,
-    trigger: RunTrigger,
-  ) => void;
+  readonly onEnded: (end: AttemptEnd | null, seconds: number, progress: Readonly<Progress>) => void;
 }
 
 /** Maximum delay of a retry. The first pause between attempts is about 1 s. */
@@ -212,5 +206,5 @@ async function executeAttempt(
   const written = { 'sluice.export.rows': progress.rows, 'sluice.export.bytes': progress.bytes };
   span.setAttributes(written);
   if (end && end.event !== 'RETRY') recordRunEnd(tracer, run, statusAfter(end.event) as EndedStatus, written);
-  options.onEnded(end, seconds, progress, run.trigger);
+  options.onEnded(end, seconds, progress);
 }
