@@ -142,12 +142,12 @@ describe('REST', () => {
   });
 });
 
-describe('backfill of many windows', () => {
+describe('backfill of a year', () => {
   test('survives a pause and a restart of the server, and delivers each window once', async () => {
     const jobId = await makeJob('long');
     for (const day of ['05', '06', '07', '20', '21']) await exportAgain(server, jobId, `2025-01-${day}T01:00:00Z`);
-    const { id } = await createBackfill(server, { jobId, from: '2025-01-01T00:00:00Z', to: '2025-04-01T00:00:00Z' });
-    await backfillThat(server, id, ({ delivered }) => delivered >= 20);
+    const { id } = await createBackfill(server, { jobId, from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' });
+    await backfillThat(server, id, ({ delivered }) => delivered >= 100);
     await changeBackfill(server, 'pauseBackfill', id);
     await server.stop();
     server = await startServer();
@@ -155,16 +155,16 @@ describe('backfill of many windows', () => {
     await changeBackfill(server, 'resumeBackfill', id);
     expect(await endedBackfill(server, id, 120_000)).toMatchObject({
       status: 'SUCCEEDED',
-      windows: 90,
-      delivered: 85,
+      windows: 365,
+      delivered: 360,
       skipped: 5,
-      runs: { totalCount: 85 },
+      runs: { totalCount: 360 },
     });
     const revisions = await querySql<{ revision: number; count: number }>(
       server,
       'SELECT revision, count(*)::int FROM deliveries WHERE job_id = $1 GROUP BY 1',
       [innerId(jobId)],
     );
-    expect(revisions).toEqual([{ revision: 1, count: 90 }]);
+    expect(revisions).toEqual([{ revision: 1, count: 365 }]);
   });
 });

@@ -17,6 +17,7 @@ import {
   type Settings,
 } from '../support/job-steps.ts';
 import { declareComplete } from '../../src/streams/declare-complete.ts';
+import { restate } from '../support/restatement-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { accountIdOf, within } from '../streams/held-transactions.ts';
 
@@ -103,7 +104,7 @@ const jobOf = async (runId: string): Promise<string> => {
 };
 
 describe('run with completeWithin', () => {
-  test('waits QUEUED, and starts within seconds of the declaration, while runs by hand pass it', async () => {
+  test('waits QUEUED, and starts within seconds of the declaration, while manual runs and restatements pass it', async () => {
     const stream = await createStream();
     const slot = Date.now() - 30 * 60_000;
     const runId = await queueSlot(stream, slot);
@@ -115,6 +116,8 @@ describe('run with completeWithin', () => {
     const job = await jobOf(runId);
     const manual = await endedRun(server, await runJob(server, job, iso(end - HOUR)));
     expect(await waitOf(manual.id)).toMatchObject({ status: 'SUCCEEDED', waitsUntil: null, complete: false });
+    const restated = await restate(server, job, { windowStart: manual.windowStart });
+    expect(restated).toMatchObject({ status: 'CANCELED', error: { code: 'UNCHANGED' } });
     // Through the start of the last bucket of the window, and not its end.
     await declare(stream, iso(end - HOUR));
     expect((await readRun(server, runId)).status).toBe('QUEUED');

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { findHiddenRecords } from '../../src/streams/purge/find-purgeable.ts';
+import { purgeStream } from '../../src/streams/purge/purge.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { deleteStream, readRecords, type RecordInput, write, type WriteInput, type WriteKind } from './writes.ts';
 
@@ -135,6 +137,14 @@ describe('revertOperation', () => {
       async () => [await done('Sum', [record('acme')]), await done('Delete', [selector('acme')])],
     ],
     [
+      'a later replace took its key',
+      'A later write hid records that it inserted',
+      async () => {
+        await done('Sum', [record('acme')]);
+        return [await done('Replace', [record('acme', '5')]), await done('Replace', [record('acme', '6')])];
+      },
+    ],
+    [
       'a later replace took a key that it hid',
       'A later write has records with keys that it hid',
       async () => {
@@ -157,6 +167,35 @@ describe('revertOperation', () => {
         await done('Sum', [record('acme'), record('hooli')]);
         const hid = await done('Delete', [selector('acme')]);
         return [hid, await done('Replace', [], { scope: { ...YEAR, elementName: 'nobody' } })];
+      },
+    ],
+    [
+      'records that it hid are purged',
+      'Records that it hid are purged',
+      async () => {
+        await done('Sum', [record('acme')]);
+        const hid = await done('Delete', [selector('acme')]);
+        const { acrossAccounts } = server.resources.database;
+        const age = { before: new Date(Date.now() + 60_000), assumedMs: 0 };
+        const found = (await findHiddenRecords(acrossAccounts, age)).filter(({ streamName }) => streamName === stream);
+        for (const one of found) expect(await purgeStream(acrossAccounts, one, age)).toMatchObject({ records: 1 });
+        return [hid, null];
+      },
+    ],
+    [
+      'it deleted a stream',
+      'A deletion of a stream is final',
+      async () => {
+        await done('Sum', [record('acme')]);
+        const { deleteStream: deleted } = await server.graphql<{ deleteStream: { deletedId: string } }>(
+          'mutation ($name: String!) { deleteStream(name: $name) { ... on DeletedStream { deletedId } } }',
+          { name: stream },
+        );
+        const { node } = await server.graphql<{ node: { operations: { edges: { node: { id: string } }[] } } }>(
+          'query ($id: ID!) { node(id: $id) { ... on Stream { operations(first: 1) { edges { node { id } } } } } }',
+          { id: deleted.deletedId },
+        );
+        return [node.operations.edges[0]?.node.id ?? '', null];
       },
     ],
     [
