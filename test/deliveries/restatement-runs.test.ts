@@ -215,15 +215,6 @@ async function deliverRecent(settings: Settings = {}) {
   return { ...delivered, stream, record };
 }
 
-/** Waits until the scan has marked the delivery, and lets it be checked immediately. */
-async function checkNow(jobId: string): Promise<void> {
-  await eventually(
-    () => readDelivery(jobId),
-    ({ touched_at }) => touched_at !== null,
-  );
-  await setDelivery(jobId, 'check_at = now()');
-}
-
 /** Waits until the ledger was scanned after this call. */
 async function scanned(): Promise<void> {
   const [{ now } = { now: '' }] = await querySql<{ now: string }>(server, 'SELECT clock_timestamp()::text AS now');
@@ -232,6 +223,17 @@ async function scanned(): Promise<void> {
     ([row]) => row?.isDone === true,
     100_000,
   );
+}
+
+/** Waits until the scan has marked the delivery for what was written so far, and lets it be checked immediately. */
+async function checkNow(jobId: string): Promise<void> {
+  // The delivery may already be marked for records that were written before it.
+  await scanned();
+  await eventually(
+    () => readDelivery(jobId),
+    ({ touched_at }) => touched_at !== null,
+  );
+  await setDelivery(jobId, 'check_at = now()');
 }
 
 const restatedRun = (jobId: string): Promise<RunView> =>
