@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildSchema, type GraphQLEnumType, lexicographicSortSchema, printSchema } from 'graphql';
+import { EXIT_CODES } from '../src/cli/exit-codes.ts';
 import { createProgram } from '../src/cli/program.ts';
 import { describeSettings } from '../src/config/config.ts';
 import { ConflictError, LimitExceededError, UnavailableError } from '../src/errors/errors.ts';
@@ -101,7 +102,14 @@ const PAGES: Readonly<Record<string, string>> = {
   ),
   'commands.md': page(
     'Commands',
-    'Every command of the operator, with its arguments and options. Commands read the settings of the server from the environment and work on its database. `usage`, `export watch`, `destination test`, `job create`, `delivery` and `ingest` are clients of the API instead: they need an address and a key, and no `DATABASE_URL`. The exit code is 0 on success, 1 on failure, 2 if the command is invalid and 130 after Ctrl-C.',
+    [
+      'Every command, with its arguments and options. `npx sluice` in the directory of Sluice is a shorter name for `npm run -s sluice --`.',
+      'Commands of the operator (`account`, `key`, `bucket`, `migrate`, `purge`, `doctor`, `scale-out`) read the settings of the server from the environment and work on its database. The other commands are clients of the API: they need an address and a key, and no `DATABASE_URL`. With `--json` they print one JSON object, and lists one object per line.',
+      formatTable([
+        ['exit code', 'meaning'],
+        ...Object.values(EXIT_CODES).map(({ code, meaning }) => [`${code}`, meaning]),
+      ]).trim(),
+    ].join('\n\n'),
     commandsPage(program),
   ),
 };

@@ -1,25 +1,20 @@
 import { type Command, Option } from 'commander';
-import type { EndpointOptions } from './api-endpoint.ts';
+import { addBackfillCommands } from './backfill-commands.ts';
 import type { ClientContext } from './command-context.ts';
-import type { BackfillFlags, BackfillListFlags, BackfillSpanFlags } from './commands/backfill.ts';
-import type { CoverageFlags, DeliveryListFlags } from './commands/delivery.ts';
-import type { DestinationTestFlags } from './commands/destination.ts';
-import type { WatchFlags } from './commands/export-watch.ts';
 import type { IngestFlags } from './commands/ingest.ts';
-import type { JobCreateFlags } from './commands/job-create.ts';
 import type { UsageFlags } from './commands/usage.ts';
 import { addCorrectionCommands } from './correction-commands.ts';
+import { addDeliveryCommands } from './delivery-commands.ts';
+import { addDestinationCommands } from './destination-commands.ts';
 import { addEndpointOptions } from './endpoint-options.ts';
 import { ROLES } from './ingest/csv-columns.ts';
 import { INPUT_FORMATS } from './ingest/csv-records.ts';
-import { createJobOptions } from './job-flags.ts';
+import { addJobCommands } from './job-commands.ts';
 import {
   appendValue,
-  DELIVERY_STATES,
   parseAgoRange,
   parseCount,
   parseDecimals,
-  parseDeliveryStates,
   parseDelimiter,
   parseDuration,
   parseEncoding,
@@ -28,6 +23,8 @@ import {
   parseColumn,
   parseTimeZone,
 } from './option-values.ts';
+import { addRunCommands } from './run-commands.ts';
+import { addStreamCommands } from './stream-commands.ts';
 
 /** Adds the commands that are clients of the API. */
 export function addClientCommands(program: Command, context: ClientContext): void {
@@ -66,33 +63,9 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     .action(async (stream: string, flags: UsageFlags) =>
       (await import('./commands/usage.ts')).usageCommand(context, stream, flags),
     );
-  const exporting = program.command('export').description('Follow runs of export jobs');
-  addEndpointOptions(exporting.command('watch'))
-    .description('Follow a run until it ends. The exit code is 0 if it succeeded and 1 if it did not')
-    .argument('[run]', 'id of the run')
-    .option('--job <name>', 'follow the newest run of this job, instead of an id')
-    .option('--next', 'with --job: follow its active run, or else the next one')
-    .action(async (run: string | undefined, flags: WatchFlags) =>
-      (await import('./commands/export-watch.ts')).watchCommand(context, run, flags),
-    );
-  addEndpointOptions(program.command('destination').description('Test destinations of exports').command('test'))
-    .description(
-      'Write one object to a destination as a run would, and print its key, or the error and the bucket policy to attach. The exit code is 0 if it was written and 1 if it was not',
-    )
-    .argument('[s3Url]', 'bucket, or s3://bucket/path')
-    .option('--job <name or id>', 'test the destination of this job, instead of an s3Url')
-    .option('--region <region>', 'with s3Url: region of the bucket (default: AWS_REGION of the server)')
-    .addOption(
-      new Option(
-        '--encryption <encryption>',
-        'with s3Url: server-side encryption (default: that of the bucket)',
-      ).choices(['aes256', 'kms']),
-    )
-    .option('--kms-key-id <key>', 'with s3Url and kms: key id, key ARN or alias ARN')
-    .option('--bucket-owner <account>', 'with s3Url: AWS account that owns the bucket')
-    .action(async (s3Url: string | undefined, flags: DestinationTestFlags) =>
-      (await import('./commands/destination.ts')).testDestinationCommand(context, s3Url, flags),
-    );
+  addStreamCommands(program, context);
+  addRunCommands(program, context);
+  addDestinationCommands(program, context);
   addJobCommands(program, context);
   addDeliveryCommands(program, context);
   addBackfillCommands(program, context);
@@ -174,109 +147,4 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     .action(async (file: string, flags: IngestFlags) =>
       (await import('./commands/ingest.ts')).ingestCommand(context, file, flags),
     );
-}
-
-function addJobCommands(program: Command, context: ClientContext): void {
-  const create = program.command('job').description('Manage export jobs').command('create');
-  addEndpointOptions(create)
-    .description(
-      'Create an export job from flags, a file or both; a flag replaces the field of the file. Warnings are written to standard error',
-    )
-    .option('-f, --file <file>', 'JSON object with the fields of CreateJobInput in GraphQL, or - for standard input')
-    .option('--json', 'print the job as JSON, with its warnings');
-  for (const option of createJobOptions()) create.addOption(option);
-  create.action(async (flags: JobCreateFlags) =>
-    (await import('./commands/job-create.ts')).createJobCommand(context, flags),
-  );
-}
-
-function addDeliveryCommands(program: Command, context: ClientContext): void {
-  const delivery = program.command('delivery').description('Show deliveries of export jobs, and deliver windows again');
-  addEndpointOptions(delivery.command('list'))
-    .description('List deliveries by the end of their windows, newest first')
-    .option('--job <name or id>', 'only deliveries of this job')
-    .option('--state <states>', `comma-separated: ${DELIVERY_STATES.join(', ')}`, parseDeliveryStates)
-    .addOption(
-      new Option('--limit <count>', 'maximum number of deliveries to list').argParser(parseCount).default(50, '50'),
-    )
-    .option('--json', 'print one JSON object per line')
-    .action(async (flags: DeliveryListFlags) =>
-      (await import('./commands/delivery.ts')).listDeliveriesCommand(context, flags),
-    );
-  addEndpointOptions(delivery.command('redeliver'))
-    .description('Deliver a window again, as the next revision of its delivery')
-    .argument('<id>', 'id as shown by `delivery list`')
-    .action(async (id: string, flags: EndpointOptions) =>
-      (await import('./commands/delivery.ts')).redeliverCommand(context, id, flags),
-    );
-  addEndpointOptions(delivery.command('coverage'))
-    .description('Show which parts of a span the S3 bucket has for the current output of a job')
-    .argument('<job>', 'name or id of the job')
-    .requiredOption('--from <time>', 'start: 2026-01-25 or 2026-01-25T06:00:00Z')
-    .option('--to <time>', 'end, exclusive (default: now)')
-    .option('--time-zone <zone>', 'IANA time zone of dates', parseTimeZone, 'UTC')
-    .option('--json', 'print JSON')
-    .action(async (job: string, flags: CoverageFlags) =>
-      (await import('./commands/delivery.ts')).coverageCommand(context, job, flags),
-    );
-}
-
-function addBackfillCommands(program: Command, context: ClientContext): void {
-  const backfill = program.command('backfill').description('Deliver past windows of export jobs');
-  const load = () => import('./commands/backfill.ts');
-  const watch = 'follow the backfill until it ends or is paused; the exit code is 1 unless it succeeded';
-  addSpanOptions(backfill.command('create'))
-    .description('Deliver the windows of a job that lie in a span, one after the other')
-    .option('--watch', watch)
-    .action(async (job: string, flags: BackfillSpanFlags & BackfillFlags) =>
-      (await load()).createBackfillCommand(context, job, flags),
-    );
-  addSpanOptions(backfill.command('preview'))
-    .description('Show the windows that a backfill would contain, by state, and estimates of its output')
-    .action(async (job: string, flags: BackfillSpanFlags) =>
-      (await load()).previewBackfillCommand(context, job, flags),
-    );
-  addEndpointOptions(backfill.command('list'))
-    .description('List the newest 100 backfills')
-    .option('--job <name or id>', 'only backfills of this job')
-    .option('--json', 'print one JSON object per line')
-    .action(async (flags: BackfillListFlags) => (await load()).listBackfillsCommand(context, flags));
-  const addIdOptions = (command: Command): Command =>
-    addEndpointOptions(command).argument('<id>', 'id as shown by `backfill list`').option('--json', 'print JSON');
-  addIdOptions(backfill.command('show'))
-    .description('Show a backfill')
-    .option('--watch', watch)
-    .action(async (id: string, flags: BackfillFlags) => (await load()).showBackfillCommand(context, id, flags));
-  const changes = {
-    pause: ['pauseBackfill', 'Pause a backfill: a run that has started ends, no other starts'],
-    resume: ['resumeBackfill', 'Continue a paused backfill'],
-    cancel: ['cancelBackfill', 'Cancel a backfill and its runs'],
-    retry: ['retryBackfill', 'Deliver the windows of a backfill that failed again, after all others'],
-  } as const;
-  for (const [name, [change, description]] of Object.entries(changes)) {
-    const command = addIdOptions(backfill.command(name)).description(description);
-    if (name === 'resume' || name === 'retry') command.option('--watch', watch);
-    command.action(async (id: string, flags: BackfillFlags) =>
-      (await load()).changeBackfillCommand(context, change, id, flags),
-    );
-  }
-}
-
-function addSpanOptions(command: Command): Command {
-  return addEndpointOptions(command)
-    .argument('<job>', 'name or id of the job, which needs a cron')
-    .requiredOption('--from <time>', 'start: 2026-01-25 or 2026-01-25T06:00:00Z')
-    .requiredOption('--to <time>', 'end, exclusive')
-    .option('--time-zone <zone>', 'IANA time zone of dates', parseTimeZone, 'UTC')
-    .addOption(
-      new Option('--order <order>', 'order of the windows')
-        .choices(['oldest-first', 'newest-first'])
-        .default('oldest-first'),
-    )
-    .addOption(
-      new Option('--reprocess <windows>', 'windows to deliver: never delivered; also touched, stale or retired; all')
-        .choices(['missing', 'stale', 'all'])
-        .default('missing'),
-    )
-    .option('--json', 'print JSON');
 }

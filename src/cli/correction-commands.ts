@@ -1,14 +1,14 @@
 import { type Command, Option } from 'commander';
 import type { ClientContext } from './command-context.ts';
 import type { PreviewFlags, PreviewWriteFlags, RevertFlags } from './commands/preview.ts';
-import { addEndpointOptions } from './endpoint-options.ts';
+import { addEndpointOptions, addGroup } from './endpoint-options.ts';
 import { parseFilter } from './option-values.ts';
 
 const WRITES = { sum: 'adds records', replace: 'replaces records, or a scope', delete: 'hides records' } as const;
 
 /** Adds the commands that preview and undo writes. */
 export function addCorrectionCommands(program: Command, context: ClientContext): void {
-  const preview = program.command('preview').description('Show what a write would change, without writing it');
+  const preview = addGroup(program, 'preview', 'Show what a write would change, without writing it');
   for (const kind of ['sum', 'replace', 'delete'] as const) {
     const command = addEndpointOptions(preview.command(kind))
       .description(

@@ -1,5 +1,6 @@
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
 import { decodeGlobalId } from '../lib/global-ids.ts';
+import { replaceControlCharacters } from '../terminal/terminal.ts';
 import { CommandError } from './command-error.ts';
 
 export interface FoundJob {
@@ -15,18 +16,37 @@ interface JobPage {
   };
 }
 
+const FIELDS = 'id jobName nextRuns(first: 1)';
+
 /** Returns the id of a job that is given by its id or its name. Throws CommandError if no job has the name. */
 export async function findJobId(client: GraphQLClient, nameOrId: string): Promise<string> {
-  return decodeGlobalId(nameOrId)?.type === 'Job' ? nameOrId : (await findJob(client, nameOrId)).id;
+  return isJobId(nameOrId) ? nameOrId : (await findJobByName(client, nameOrId)).id;
 }
 
-/** Returns the job with this name. Throws CommandError if there is none. */
-export async function findJob(client: GraphQLClient, jobName: string): Promise<FoundJob> {
+/** Returns the job with this name or id. Throws CommandError if it does not exist. */
+export async function findJob(client: GraphQLClient, nameOrId: string): Promise<FoundJob> {
+  if (!isJobId(nameOrId)) return findJobByName(client, nameOrId);
+  const { job } = await client.request<{ job: FoundJob | null }>(`query ($id: ID!) { job(id: $id) { ${FIELDS} } }`, {
+    id: nameOrId,
+  });
+  if (!job) throw unknownJob(nameOrId);
+  return job;
+}
+
+export function unknownJob(nameOrId: string): CommandError {
+  return new CommandError(`Job "${replaceControlCharacters(nameOrId)}" does not exist.`);
+}
+
+function isJobId(text: string): boolean {
+  return decodeGlobalId(text)?.type === 'Job';
+}
+
+async function findJobByName(client: GraphQLClient, jobName: string): Promise<FoundJob> {
   for (let after: string | null = null; ;) {
     const { jobs }: JobPage = await client.request<JobPage>(
       `query ($search: String, $after: String) {
         jobs(first: 100, search: $search, after: $after) {
-          edges { node { id jobName nextRuns(first: 1) } }
+          edges { node { ${FIELDS} } }
           pageInfo { hasNextPage endCursor }
         }
       }`,
@@ -34,7 +54,7 @@ export async function findJob(client: GraphQLClient, jobName: string): Promise<F
     );
     const found = jobs.edges.find(({ node }) => node.jobName === jobName);
     if (found) return found.node;
-    if (!jobs.pageInfo.hasNextPage) throw new CommandError(`Job "${jobName}" does not exist.`);
+    if (!jobs.pageInfo.hasNextPage) throw unknownJob(jobName);
     after = jobs.pageInfo.endCursor;
   }
 }

@@ -1,10 +1,12 @@
-// Pure: the input of createJob from a file and flags. The flags are derived from the settings of a job.
+// Pure: the inputs of createJob and updateJob from a file and flags. The flags are derived from the settings of a job.
 import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { findNearestName } from '../lib/nearest-name.ts';
 import { isRequired, jobFields, strictField } from '../jobs/settings.ts';
 import { descriptionOf } from '../validation/zod-issues.ts';
+import { replaceControlCharacters } from '../terminal/terminal.ts';
 import { CommandError } from './command-error.ts';
+import { READ_ONLY_FIELDS } from './job-view.ts';
 import { parseFilter, parseList } from './option-values.ts';
 
 type Field = keyof typeof jobFields;
@@ -80,35 +82,79 @@ function addFilter(text: string, previous: Parameters<typeof parseFilter>[1] | u
   return parseFilter(text, previous ?? []);
 }
 
-/** The input of createJob, and which of its fields came from flags. */
+/** The input of createJob or updateJob, and which of its fields came from flags. */
 export interface JobInput {
   readonly input: Readonly<Record<string, unknown>>;
   readonly flagged: ReadonlySet<string>;
+  /** Version that the file is based on; null if it has none. */
+  readonly version: number | null;
 }
 
+type Flags = Readonly<Record<string, unknown>>;
+
+const KNOWN = [...FIELDS, 'strict'];
+
 /**
- * Merges the fields of a file with those of flags, which win. Throws CommandError if the file has an unknown field or a required
- * setting is missing.
- * @param text JSON in the spelling of CreateJobInput; null without a file
+ * Merges the fields of a file with those of flags, which win, for createJob and checkJob. Throws CommandError if the file has an
+ * unknown field or a required setting is missing.
+ * @param text JSON in the spelling of CreateJobInput, or as `job show` prints it; null without a file
+ * @param settings the settings of the job that is edited, which the fields replace
  */
-export function buildJobInput(text: string | null, flags: Readonly<Record<string, unknown>>): JobInput {
-  const known = [...FIELDS, 'strict'];
-  const flagged = known.filter((field) => flags[field] !== undefined);
-  const input = { ...(text === null ? {} : parseFile(text)), ...Object.fromEntries(flagged.map((f) => [f, flags[f]])) };
-  const unknown = Object.keys(input).find((field) => !known.includes(field));
-  if (unknown !== undefined) {
-    const nearest = findNearestName(unknown, known);
-    throw new CommandError(
-      `A job has no field "${unknown}". ${nearest === null ? `It has: ${known.join(', ')}.` : `Did you mean "${nearest}"?`}`,
-    );
-  }
+export function buildJobInput(text: string | null, flags: Flags, settings: Flags = {}): JobInput {
+  const patch = buildJobPatch(text, flags);
+  const input = { ...settings, ...patch.input };
   const missing = FIELDS.filter((field) => isRequired(field) && (input[field] ?? null) === null);
   if (missing.length > 0) {
     throw new CommandError(
       `Required: ${missing.map(flagOf).join(', ')}. Set ${missing.length === 1 ? 'it' : 'them'}, or name a file with these fields with --file.`,
     );
   }
-  return { input, flagged: new Set(flagged) };
+  return { ...patch, input };
+}
+
+/** Merges the fields of a file with those of flags, which win, for updateJob. Throws CommandError if the file has an unknown field. */
+export function buildJobPatch(text: string | null, flags: Flags): JobInput {
+  const { version = null, ...file } = text === null ? {} : parseFile(text);
+  const fields = Object.fromEntries(Object.entries(file).filter(([field]) => !READ_ONLY_FIELDS.includes(field)));
+  for (const field of Object.keys(fields)) assertField(field);
+  if (version !== null && typeof version !== 'number') throw new CommandError('The version of a job is a number.');
+  const flagged = KNOWN.filter((field) => flags[field] !== undefined);
+  const cleared = (flags['clear'] ?? []) as readonly string[];
+  return {
+    input: {
+      ...fields,
+      ...Object.fromEntries(cleared.map((field) => [field, null])),
+      ...Object.fromEntries(flagged.map((field) => [field, flags[field]])),
+    },
+    flagged: new Set(flagged),
+    version,
+  };
+}
+
+function assertField(field: string): void {
+  if (KNOWN.includes(field)) return;
+  const nearest = findNearestName(field, KNOWN);
+  throw new CommandError(
+    `A job has no field "${replaceControlCharacters(field)}". ${nearest === null ? `It has: ${KNOWN.join(', ')}.` : `Did you mean "${nearest}"?`}`,
+  );
+}
+
+/** The flag of `job edit` that clears settings. */
+export function createClearOption(): Option {
+  const optional = FIELDS.filter((field) => !isRequired(field));
+  return new Option(
+    '--clear <fields>',
+    'comma-separated settings to clear, such as cron,email; one that has a default gets it',
+  ).argParser((text) => {
+    for (const field of parseList(text)) {
+      if ((optional as string[]).includes(field)) continue;
+      const nearest = findNearestName(field, optional);
+      throw new InvalidArgumentError(
+        `"${field}" is not an optional setting.${nearest === null ? ` Those are ${optional.join(', ')}.` : ` Did you mean ${nearest}?`}`,
+      );
+    }
+    return parseList(text);
+  });
 }
 
 /** Converts the coefficient of a file to a string, because a double loses digits. */

@@ -1,6 +1,7 @@
 // Pure: parsers of option values. Each throws commander's InvalidArgumentError with what is expected.
 import { InvalidArgumentError } from 'commander';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
+import { findNearestName } from '../lib/nearest-name.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
 import { parseRange } from './time-range.ts';
 
@@ -21,12 +22,16 @@ export function parseScopes(text: string): Scope[] {
 
 export const DELIVERY_STATES = ['MISSING', 'RETIRED', 'SUPERSEDED', 'STALE', 'TOUCHED', 'CURRENT'] as const;
 
-export function parseDeliveryStates(text: string): string[] {
-  return text.split(',').map((part) => {
-    const state = part.trim().toUpperCase();
-    if ((DELIVERY_STATES as readonly string[]).includes(state)) return state;
-    throw new InvalidArgumentError(`"${part.trim()}" is not one of ${DELIVERY_STATES.join(', ')}.`);
-  });
+/** Returns a parser of comma-separated words in upper or lower case. */
+export function parseStatuses(allowed: readonly string[]): (text: string) => string[] {
+  return (text) =>
+    text.split(',').map((part) => {
+      const status = part.trim().toUpperCase();
+      if (allowed.includes(status)) return status;
+      const nearest = findNearestName(status, allowed);
+      const hint = nearest === null ? '' : ` Did you mean ${nearest}?`;
+      throw new InvalidArgumentError(`"${part.trim()}" is not one of ${allowed.join(', ')}.${hint}`);
+    });
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 };

@@ -1,11 +1,15 @@
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { SCOPES } from '../accounts/scopes.ts';
+import packageJson from '../../package.json' with { type: 'json' };
 import { loadConfig } from '../config/config.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { LocalLog } from '../local/log.ts';
 import { addClientCommands } from './client-commands.ts';
 import type { CommandContext } from './command-context.ts';
 import type { NewKey } from './commands/key.ts';
+import type { Shell } from './completion/completion-scripts.ts';
+import { addGroup } from './endpoint-options.ts';
+import { formatExitCodes } from './exit-codes.ts';
 import { parseDuration, parseScopes } from './option-values.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -26,9 +30,11 @@ export function createProgram({ env, terminal, log, onBroken, onInterrupted }: P
   const context: CommandContext = { terminal, log, loadConfig: () => loadConfig(env) };
   const program = new Command('npm run -s sluice --')
     .description(
-      'Operate Sluice: accounts, API keys, S3 buckets and the database. Commands use the settings of the server, from the environment. usage, export, job, delivery, backfill, destination, ingest, preview and revert are clients of a running server.',
+      'Operate Sluice: accounts, API keys, S3 buckets and the database. Commands use the settings of the server, from the environment. usage, stream, run, job, delivery, backfill, destination, ingest, preview and revert are clients of a running server.',
     )
     .configureOutput({ writeOut: terminal.print, writeErr: (text) => terminal.message(text.trimEnd()) })
+    .version(packageJson.version, '--version', 'print the version')
+    .addHelpText('after', formatExitCodes())
     .helpCommand(false)
     .showHelpAfterError('(use --help for usage)')
     .exitOverride();
@@ -46,9 +52,7 @@ export function createProgram({ env, terminal, log, onBroken, onInterrupted }: P
       const { doctorCommand } = await import('./commands/doctor.ts');
       if (!(await doctorCommand({ env, terminal, log }))) onBroken();
     });
-  program
-    .command('scale-out')
-    .description('Operate a database that Citus distributes over several nodes')
+  addGroup(program, 'scale-out', 'Operate a database that Citus distributes over several nodes')
     .command('check')
     .description(
       'Check the Citus cluster: citus (versions), nodes, tables (distributed, reference or local), references (foreign keys), policies, session, commits, moves (of shards), limits (of connections) and ledger',
@@ -58,11 +62,19 @@ export function createProgram({ env, terminal, log, onBroken, onInterrupted }: P
       if (!(await scaleOutCheckCommand(context))) onBroken();
     });
   addClientCommands(program, { env, terminal, clock: systemClock, onBroken, onInterrupted });
+  program
+    .command('completion')
+    .description('Print a script with which a shell completes commands, options and their values')
+    .addArgument(new Argument('<shell>', 'shell that loads the script').choices(['bash', 'zsh', 'fish']))
+    .action(async (shell: Shell) => {
+      const { formatCompletion } = await import('./completion/completion-scripts.ts');
+      terminal.print(formatCompletion(program, shell));
+    });
   return program;
 }
 
 function addAccountCommands(program: Command, context: CommandContext): void {
-  const account = program.command('account').description('Manage accounts');
+  const account = addGroup(program, 'account', 'Manage accounts');
   account
     .command('create')
     .description('Create an account')
@@ -75,7 +87,7 @@ function addAccountCommands(program: Command, context: CommandContext): void {
 }
 
 function addKeyCommands(program: Command, context: CommandContext): void {
-  const key = program.command('key').description('Manage API keys');
+  const key = addGroup(program, 'key', 'Manage API keys');
   key
     .command('create')
     .description('Create an API key. Only its secret is written to standard output; it is not shown again')
@@ -98,9 +110,11 @@ function addKeyCommands(program: Command, context: CommandContext): void {
 }
 
 function addBucketCommands(program: Command, context: CommandContext): void {
-  const bucket = program
-    .command('bucket')
-    .description('Manage the ownership of S3 buckets. A bucket belongs to the first account that writes to it');
+  const bucket = addGroup(
+    program,
+    'bucket',
+    'Manage the ownership of S3 buckets. A bucket belongs to the first account that writes to it',
+  );
   bucket
     .command('list')
     .description('List the S3 buckets and their owners')

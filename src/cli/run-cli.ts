@@ -4,12 +4,8 @@ import { scrubError } from '../lib/scrub-error.ts';
 import { formatStartupError } from '../process/format-startup-error.ts';
 import { endWithReader } from '../process/shutdown-signals.ts';
 import { createTerminal } from '../terminal/terminal.ts';
+import { EXIT_CODES } from './exit-codes.ts';
 import { createProgram } from './program.ts';
-
-const FAILED = 1;
-const WRONG_USAGE = 2;
-/** 128 plus the number of SIGINT, as in shells. */
-const INTERRUPTED = 130;
 
 /** Runs the command of the arguments and sets the exit code of the process. */
 export async function runCli(): Promise<void> {
@@ -20,23 +16,23 @@ export async function runCli(): Promise<void> {
     terminal,
     log: { debug: () => undefined, warn: terminal.message, error: terminal.message },
     onBroken: () => {
-      process.exitCode = FAILED;
+      process.exitCode = EXIT_CODES.failed.code;
     },
     onInterrupted: () => {
-      process.exitCode = INTERRUPTED;
+      process.exitCode = EXIT_CODES.interrupted.code;
     },
   });
   try {
     await program.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Commander has printed it. Its exit code is 0 for help.
-      process.exitCode = error.exitCode === 0 ? 0 : WRONG_USAGE;
+      // Commander has printed it. Its exit code is 0 for --help and --version.
+      process.exitCode = (error.exitCode === 0 ? EXIT_CODES.succeeded : EXIT_CODES.wrongUsage).code;
       return;
     }
     const address = await findConfiguredPlace(process.env['DATABASE_URL']);
     terminal.message(formatStartupError(error, address) ?? `Unexpected error: ${scrubError(error).message}`);
-    process.exitCode = FAILED;
+    process.exitCode = EXIT_CODES.failed.code;
   }
 }
 

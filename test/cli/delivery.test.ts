@@ -96,8 +96,7 @@ describe('delivery list', () => {
 test('delivery redeliver > queues a run that writes the next revision', async () => {
   const delivery = (await listed('--job', 'Daily')).at(-1);
   const { stdout, code } = await command('redeliver', delivery?.id ?? '');
-  const [, runId = ''] =
-    /^Queued the run (\S+)\. Follow it: npm run -s sluice -- export watch \1\n$/.exec(stdout) ?? [];
+  const [, runId = ''] = /^Queued the run (\S+)\. Follow it: npm run -s sluice -- run watch \1\n$/.exec(stdout) ?? [];
   expect(code).toBe(0);
   const run = await endedRun(server, runId);
   expect([run.windowStart, readExport(server, run).manifest]).toEqual([

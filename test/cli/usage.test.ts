@@ -186,7 +186,7 @@ describe('API key of a client command', () => {
     const outcomes = await Promise.all([
       runSluice('cli', ['usage', 'api-calls'], { ...url, API_KEY: 'not-a-key' }),
       runSluice('cli', ['usage', 'api-calls'], { ...url, API_KEY: mistyped }),
-      runSluice('cli', ['export', 'watch', 'x', '--key-file', file], url),
+      runSluice('cli', ['run', 'watch', 'x', '--key-file', file], url),
     ]);
     expect(outcomes).toEqual(
       [

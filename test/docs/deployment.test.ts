@@ -24,6 +24,6 @@ test('docs/deployment.md > operator commands include every command of the progra
     .filter(({ language }) => language === 'sh')
     .flatMap(({ text }) => text.split('\n'));
   expect(typed.filter((command) => !shown.some((line) => line.startsWith(command)))).toEqual([]);
-  expect(typed).toHaveLength(33);
+  expect(typed).toHaveLength(46);
   expect(page).not.toContain('npm run sluice');
 });

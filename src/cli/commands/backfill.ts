@@ -1,34 +1,32 @@
 import prettyBytes from 'pretty-bytes';
-import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
+import type { GraphQLClient } from '../../api-client/graphql-client.ts';
 import { followSubscription } from '../../api-client/retry.ts';
-import { pluralize } from '../../lib/format-amounts.ts';
-import { listenForStopSignals } from '../../process/shutdown-signals.ts';
+import { formatCount, pluralize } from '../../lib/format-amounts.ts';
 import { createProgressBar } from '../../terminal/progress-bar.ts';
-import { formatTable } from '../../terminal/table.ts';
-import { replaceControlCharacters, type Terminal } from '../../terminal/terminal.ts';
-import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
+import type { Terminal } from '../../terminal/terminal.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
+import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
+import { fetchList } from '../fetch-list.ts';
 import { findJobId } from '../find-job.ts';
+import { type Column, formatColumns, formatFields, printList } from '../output/print-list.ts';
 import { requireTime } from '../time-range.ts';
+import { type Refusal, requireResult, withClient } from '../with-client.ts';
 
-export interface BackfillSpanFlags extends EndpointOptions {
+export interface BackfillSpanFlags extends ClientFlags {
   readonly from: string;
   readonly to: string;
   readonly timeZone: string;
   readonly order: string;
   readonly reprocess: string;
-  readonly json?: boolean;
 }
 
-export interface BackfillFlags extends EndpointOptions {
+export interface BackfillFlags extends ClientFlags {
   readonly watch?: boolean;
-  readonly json?: boolean;
 }
 
-export interface BackfillListFlags extends EndpointOptions {
+export interface BackfillListFlags extends ListFlags {
   readonly job?: string;
-  readonly json?: boolean;
 }
 
 interface ShownBackfill {
@@ -61,10 +59,6 @@ interface Preview {
   }[];
 }
 
-interface Refusal {
-  readonly message: string;
-}
-
 const FIELDS = `id job { jobName } from to order reprocess status createdAt finishedAt windows delivered skipped failed
   rowsWritten bytesWritten error { code message }`;
 
@@ -76,12 +70,12 @@ export async function createBackfillCommand(
   job: string,
   flags: BackfillSpanFlags & BackfillFlags,
 ): Promise<void> {
-  await run(context, flags, async (client, signal) => {
+  await withClient(context, flags, async (client, signal) => {
     const { createBackfill } = await client.request<{ createBackfill: ShownBackfill | Refusal }>(
       `mutation ($input: BackfillInput!) { createBackfill(input: $input) { ... on Backfill { ${FIELDS} } ... on UserError { message } } }`,
       { input: await readInput(client, job, flags) },
     );
-    await show(context, client, requireBackfill(createBackfill), flags, signal);
+    await show(context, client, requireResult(createBackfill), flags, signal);
   });
 }
 
@@ -92,14 +86,14 @@ export async function previewBackfillCommand(
   flags: BackfillSpanFlags,
 ): Promise<void> {
   const { terminal } = context;
-  await run(context, flags, async (client) => {
+  await withClient(context, flags, async (client) => {
     const { previewBackfill: preview } = await client.request<{ previewBackfill: Preview | Refusal }>(
       `query ($input: BackfillInput!) { previewBackfill(input: $input) { ... on BackfillPreview { windows missing stale current
         estimatedRows estimatedBytes firstWindows { windowStart windowEnd state manifestKey } } ... on UserError { message } } }`,
       { input: await readInput(client, job, flags) },
     );
-    if (!('windows' in preview)) throw new CommandError(replaceControlCharacters(preview.message));
-    terminal.print(flags.json ? `${JSON.stringify(preview)}\n` : formatPreview(preview));
+    const shown = requireResult(preview);
+    terminal.print(flags.json ? `${JSON.stringify(shown)}\n` : formatPreview(shown));
   });
 }
 
@@ -111,17 +105,17 @@ export async function changeBackfillCommand(
   id: string,
   flags: BackfillFlags,
 ): Promise<void> {
-  await run(context, flags, async (client, signal) => {
+  await withClient(context, flags, async (client, signal) => {
     const { changed } = await client.request<{ changed: ShownBackfill | Refusal }>(
       `mutation ($id: ID!) { changed: ${change}(id: $id) { ... on Backfill { ${FIELDS} } ... on UserError { message } } }`,
       { id },
     );
-    await show(context, client, requireBackfill(changed), flags, signal);
+    await show(context, client, requireResult(changed), flags, signal);
   });
 }
 
 export async function showBackfillCommand(context: ClientContext, id: string, flags: BackfillFlags): Promise<void> {
-  await run(context, flags, async (client, signal) => {
+  await withClient(context, flags, async (client, signal) => {
     const { node } = await client.request<{ node: ShownBackfill | null }>(
       `query ($id: ID!) { node(id: $id) { ... on Backfill { ${FIELDS} } } }`,
       { id },
@@ -131,45 +125,26 @@ export async function showBackfillCommand(context: ClientContext, id: string, fl
   });
 }
 
-/** Prints the newest 100 backfills. */
-export async function listBackfillsCommand(context: ClientContext, flags: BackfillListFlags): Promise<void> {
-  const { terminal } = context;
-  await run(context, flags, async (client) => {
-    const { backfills } = await client.request<{ backfills: { edges: { node: ShownBackfill }[] } }>(
-      `query ($jobId: ID) { backfills(first: 100, jobId: $jobId) { edges { node { ${FIELDS} } } } }`,
-      { jobId: flags.job === undefined ? null : await findJobId(client, flags.job) },
-    );
-    const found = backfills.edges.map(({ node }) => node);
-    if (flags.json) {
-      for (const backfill of found) terminal.print(`${JSON.stringify(backfill)}\n`);
-      return;
-    }
-    const rows = found.map((one) => [
-      replaceControlCharacters(one.job?.jobName ?? '(deleted)'),
-      one.from,
-      one.to,
-      one.status,
-      `${countDone(one)} of ${one.windows}`,
-      String(one.failed),
-      one.id,
-    ]);
-    terminal.print(formatTable([['JOB', 'FROM', 'TO', 'STATUS', 'WINDOWS', 'FAILED', 'ID'], ...rows]));
-  });
-}
+const COLUMNS: readonly Column<ShownBackfill>[] = [
+  { title: 'JOB', cell: ({ job }) => job?.jobName ?? '(deleted)' },
+  { title: 'FROM', cell: ({ from }) => from },
+  { title: 'TO', cell: ({ to }) => to },
+  { title: 'STATUS', cell: ({ status }) => status },
+  { title: 'WINDOWS', cell: (one) => `${formatCount(countDone(one))} of ${formatCount(one.windows)}`, isFigure: true },
+  { title: 'FAILED', cell: ({ failed }) => formatCount(failed), isFigure: true },
+  { title: 'ID', cell: ({ id }) => id },
+];
 
-async function run(
-  context: ClientContext,
-  flags: EndpointOptions,
-  work: (client: GraphQLClient, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  await withEndpoint(flags, context.env, async (endpoint) => {
-    const { signal } = listenForStopSignals();
-    try {
-      await work(createGraphQLClient({ ...endpoint, signal }), signal);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      context.onInterrupted();
-    }
+export async function listBackfillsCommand(context: ClientContext, flags: BackfillListFlags): Promise<void> {
+  await withClient(context, flags, async (client) => {
+    const backfills = await fetchList<ShownBackfill>(client, {
+      field: 'backfills',
+      types: { jobId: 'ID' },
+      values: { jobId: flags.job === undefined ? null : await findJobId(client, flags.job) },
+      selection: FIELDS,
+      limit: flags.limit,
+    });
+    printList(context.terminal, backfills, { columns: COLUMNS, json: flags.json ?? false, noun: 'backfills' });
   });
 }
 
@@ -181,11 +156,6 @@ async function readInput(client: GraphQLClient, job: string, flags: BackfillSpan
     order: flags.order.replace('-', '_').toUpperCase(),
     reprocess: flags.reprocess.toUpperCase(),
   };
-}
-
-function requireBackfill(result: ShownBackfill | Refusal): ShownBackfill {
-  if ('id' in result) return result;
-  throw new CommandError(replaceControlCharacters(result.message));
 }
 
 /** Prints the backfill; with `watch`, when it has ended or is paused. Calls `onBroken` if it has then not SUCCEEDED. */
@@ -242,23 +212,32 @@ const countDone = ({ delivered, skipped, failed }: ShownBackfill): number => del
 
 function formatProgress(backfill: ShownBackfill): string {
   const { windows, failed, rowsWritten, bytesWritten } = backfill;
-  const failures = failed === 0 ? '' : `, ${failed} failed`;
-  return `${countDone(backfill)} of ${pluralize(windows, 'window')}${failures}, ${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
+  const failures = failed === 0 ? '' : `, ${formatCount(failed)} failed`;
+  return `${formatCount(countDone(backfill))} of ${pluralize(windows, 'window')}${failures}, ${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
 }
 
 function formatBackfill(backfill: ShownBackfill): string {
   const { id, job, from, to, status, windows, delivered, skipped, failed, rowsWritten, bytesWritten, error } = backfill;
-  const rows = [
-    ['Backfill:', id],
-    ['Job:', replaceControlCharacters(job?.jobName ?? '(deleted)')],
-    ['Span:', `${from} to ${to}`],
-    ['Status:', status],
-    ['Windows:', `${windows}: ${delivered} delivered, ${skipped} skipped, ${failed} failed`],
-    ['Written:', `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`],
-    ...(error === null ? [] : [['Error:', replaceControlCharacters(`${error.code}: ${error.message}`)]]),
-  ];
-  return formatTable(rows);
+  return formatFields([
+    ['Backfill', id],
+    ['Job', job?.jobName ?? '(deleted)'],
+    ['Span', `${from} to ${to}`],
+    ['Status', status],
+    [
+      'Windows',
+      `${formatCount(windows)}: ${formatCount(delivered)} delivered, ${formatCount(skipped)} skipped, ${formatCount(failed)} failed`,
+    ],
+    ['Written', `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`],
+    ...(error === null ? [] : [['Error', `${error.code}: ${error.message}`] as const]),
+  ]);
 }
+
+const WINDOW_COLUMNS: readonly Column<Preview['firstWindows'][number]>[] = [
+  { title: 'FROM', cell: ({ windowStart }) => windowStart },
+  { title: 'TO', cell: ({ windowEnd }) => windowEnd },
+  { title: 'STATE', cell: ({ state }) => state },
+  { title: 'MANIFEST', cell: ({ manifestKey }) => manifestKey },
+];
 
 function formatPreview(preview: Preview): string {
   const { windows, missing, stale, current, estimatedRows, estimatedBytes, firstWindows } = preview;
@@ -267,19 +246,14 @@ function formatPreview(preview: Preview): string {
       ? 'unknown, because the job has no deliveries'
       : `about ${pluralize(estimatedRows, 'row')}, ${prettyBytes(estimatedBytes)}`;
   return [
-    formatTable([
-      ['Windows:', `${windows}: ${missing} missing, ${stale} stale, ${current} current`],
-      ['Output:', estimate],
+    formatFields([
+      [
+        'Windows',
+        `${formatCount(windows)}: ${formatCount(missing)} missing, ${formatCount(stale)} stale, ${formatCount(current)} current`,
+      ],
+      ['Output', estimate],
     ]),
-    formatTable([
-      ['FROM', 'TO', 'STATE', 'MANIFEST'],
-      ...firstWindows.map(({ windowStart, windowEnd, state, manifestKey }) => [
-        windowStart,
-        windowEnd,
-        state,
-        manifestKey,
-      ]),
-    ]),
-    windows > firstWindows.length ? `and ${windows - firstWindows.length} more\n` : '',
+    formatColumns(firstWindows, WINDOW_COLUMNS),
+    windows > firstWindows.length ? `and ${formatCount(windows - firstWindows.length)} more\n` : '',
   ].join('\n');
 }

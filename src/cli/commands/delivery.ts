@@ -1,24 +1,23 @@
-import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
+import { formatCount } from '../../lib/format-amounts.ts';
 import { formatTable } from '../../terminal/table.ts';
-import { replaceControlCharacters } from '../../terminal/terminal.ts';
-import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
-import { findJobId } from '../find-job.ts';
+import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
+import { fetchList } from '../fetch-list.ts';
+import { findJobId, unknownJob } from '../find-job.ts';
+import { type Column, printList } from '../output/print-list.ts';
+import { printQueuedRun, QUEUED_RUN_FIELDS, type QueuedRun } from '../output/queued-run.ts';
 import { requireTime } from '../time-range.ts';
+import { type Refusal, requireResult, withClient } from '../with-client.ts';
 
-export interface DeliveryListFlags extends EndpointOptions {
+export interface DeliveryListFlags extends ListFlags {
   readonly job?: string;
   readonly state?: readonly string[];
-  readonly limit: number;
-  readonly json?: boolean;
 }
 
-export interface CoverageFlags extends EndpointOptions {
+export interface CoverageFlags extends ClientFlags {
   readonly from: string;
   readonly to?: string;
   readonly timeZone: string;
-  readonly json?: boolean;
 }
 
 interface ListedDelivery {
@@ -32,80 +31,40 @@ interface ListedDelivery {
   readonly manifestKey: string;
 }
 
-interface DeliveryPage {
-  readonly deliveries: {
-    readonly edges: readonly { readonly node: ListedDelivery }[];
-    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
-  };
-}
+const COLUMNS: readonly Column<ListedDelivery>[] = [
+  { title: 'JOB', cell: ({ job }) => job?.jobName ?? '(deleted)' },
+  { title: 'FROM', cell: ({ windowStart }) => windowStart },
+  { title: 'TO', cell: ({ windowEnd }) => windowEnd },
+  { title: 'STATE', cell: ({ state }) => state },
+  { title: 'REVISION', cell: ({ revision }) => formatCount(revision), isFigure: true },
+  { title: 'DELIVERED', cell: ({ deliveredAt }) => deliveredAt ?? '-' },
+  { title: 'ID', cell: ({ id }) => id },
+];
 
-const PAGE_SIZE = 100;
-
-function openClient(endpoint: { readonly url: string; readonly key: string }): GraphQLClient {
-  return createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
-}
-
-/** Prints deliveries by the end of their windows, newest first, as a table or as one JSON object per line. */
-export async function listDeliveriesCommand({ terminal, env }: ClientContext, flags: DeliveryListFlags): Promise<void> {
-  await withEndpoint(flags, env, async (endpoint) => {
-    const client = openClient(endpoint);
-    const jobId = flags.job === undefined ? null : await findJobId(client, flags.job);
-    const { deliveries, hasMore } = await fetchDeliveries(client, jobId, flags);
-    if (flags.json) {
-      for (const delivery of deliveries) terminal.print(`${JSON.stringify(delivery)}\n`);
-    } else {
-      const rows = deliveries.map((one) => [
-        replaceControlCharacters(one.job?.jobName ?? '(deleted)'),
-        one.windowStart,
-        one.windowEnd,
-        one.state,
-        String(one.revision),
-        one.deliveredAt ?? '-',
-        one.id,
-      ]);
-      terminal.print(formatTable([['JOB', 'FROM', 'TO', 'STATE', 'REVISION', 'DELIVERED', 'ID'], ...rows]));
-    }
-    if (hasMore) terminal.message(`There are more than ${deliveries.length} deliveries. List more with --limit.`);
+/** Prints deliveries by the end of their windows, newest first. */
+export function listDeliveriesCommand(context: ClientContext, flags: DeliveryListFlags): Promise<void> {
+  return withClient(context, flags, async (client) => {
+    const deliveries = await fetchList<ListedDelivery>(client, {
+      field: 'deliveries',
+      types: { jobId: 'ID', state: '[DeliveryState!]' },
+      values: {
+        jobId: flags.job === undefined ? null : await findJobId(client, flags.job),
+        state: flags.state ?? null,
+      },
+      selection: 'id job { id jobName } windowStart windowEnd state revision deliveredAt manifestKey',
+      limit: flags.limit,
+    });
+    printList(context.terminal, deliveries, { columns: COLUMNS, json: flags.json ?? false, noun: 'deliveries' });
   });
 }
 
-async function fetchDeliveries(
-  client: GraphQLClient,
-  jobId: string | null,
-  { state, limit }: DeliveryListFlags,
-): Promise<{ readonly deliveries: readonly ListedDelivery[]; readonly hasMore: boolean }> {
-  const deliveries: ListedDelivery[] = [];
-  for (let after: string | null = null; ;) {
-    const page: DeliveryPage = await client.request<DeliveryPage>(
-      `query ($first: Int, $after: String, $jobId: ID, $state: [DeliveryState!]) {
-        deliveries(first: $first, after: $after, jobId: $jobId, state: $state) {
-          edges { node { id job { jobName } windowStart windowEnd state revision deliveredAt manifestKey } }
-          pageInfo { hasNextPage endCursor }
-        }
-      }`,
-      { first: Math.min(PAGE_SIZE, limit - deliveries.length), after, jobId, state: state ?? null },
-    );
-    deliveries.push(...page.deliveries.edges.map(({ node }) => node));
-    const { hasNextPage, endCursor } = page.deliveries.pageInfo;
-    if (!hasNextPage || deliveries.length >= limit) return { deliveries, hasMore: hasNextPage };
-    after = endCursor;
-  }
-}
-
-type Redelivered = { readonly id: string } | { readonly message: string };
-
-export async function redeliverCommand(
-  { terminal, env }: ClientContext,
-  deliveryId: string,
-  flags: EndpointOptions,
-): Promise<void> {
-  await withEndpoint(flags, env, async (endpoint) => {
-    const { redeliver } = await openClient(endpoint).request<{ redeliver: Redelivered }>(
-      'mutation ($id: ID!) { redeliver(deliveryId: $id) { ... on Run { id } ... on UserError { message } } }',
+export function redeliverCommand(context: ClientContext, deliveryId: string, flags: ClientFlags): Promise<void> {
+  return withClient(context, flags, async (client) => {
+    const { redeliver } = await client.request<{ redeliver: QueuedRun | Refusal }>(
+      `mutation ($id: ID!) { redeliver(deliveryId: $id) { ... on Run { ${QUEUED_RUN_FIELDS} } ... on UserError { message } } }`,
       { id: deliveryId },
     );
-    if (!('id' in redeliver)) throw new CommandError(redeliver.message);
-    terminal.print(`Queued the run ${redeliver.id}. Follow it: npm run -s sluice -- export watch ${redeliver.id}\n`);
+    printQueuedRun(context.terminal, requireResult(redeliver), flags);
   });
 }
 
@@ -123,21 +82,21 @@ interface Coverage extends Span {
 
 /** Prints the delivered, the stale and the missing parts of a span, in the order of time. */
 export async function coverageCommand(
-  { terminal, env, clock }: ClientContext,
+  context: ClientContext,
   jobNameOrId: string,
   flags: CoverageFlags,
 ): Promise<void> {
+  const { terminal, clock } = context;
   const from = requireTime(flags.from, '--from', flags.timeZone);
   const to = flags.to === undefined ? clock.now() : requireTime(flags.to, '--to', flags.timeZone);
-  await withEndpoint(flags, env, async (endpoint) => {
-    const client = openClient(endpoint);
+  await withClient(context, flags, async (client) => {
     const { job } = await client.request<{ job: { readonly coverage: Coverage } | null }>(
       `query ($id: ID!, $from: DateTime!, $to: DateTime!) {
         job(id: $id) { coverage(from: $from, to: $to) { from to delivered { from to } stale { from to } gaps { from to } } }
       }`,
       { id: await findJobId(client, jobNameOrId), from: from.toISOString(), to: to.toISOString() },
     );
-    if (!job) throw new CommandError(`Job "${jobNameOrId}" does not exist.`);
+    if (!job) throw unknownJob(jobNameOrId);
     terminal.print(flags.json ? `${JSON.stringify(job.coverage)}\n` : formatCoverage(job.coverage));
   });
 }

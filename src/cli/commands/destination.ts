@@ -1,11 +1,11 @@
-import { createGraphQLClient } from '../../api-client/graphql-client.ts';
-import { listenForStopSignals } from '../../process/shutdown-signals.ts';
-import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
+import { replaceControlCharacters } from '../../terminal/terminal.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
+import type { ClientFlags } from '../endpoint-options.ts';
 import { findJobId } from '../find-job.ts';
+import { withClient } from '../with-client.ts';
 
-export interface DestinationTestFlags extends EndpointOptions {
+export interface DestinationTestFlags extends ClientFlags {
   readonly job?: string;
   readonly bucketOwner?: string;
   readonly region?: string;
@@ -42,28 +42,29 @@ export async function testDestinationCommand(
   if ((s3Url === undefined) === (job === undefined)) {
     throw new CommandError('Specify a destination: its s3Url, or --job with the name or id of a job.');
   }
-  await withEndpoint(flags, context.env, async (endpoint) => {
-    const { signal } = listenForStopSignals();
-    const client = createGraphQLClient({ ...endpoint, signal });
-    try {
-      const jobId = job === undefined ? job : await findJobId(client, job);
-      const input = { jobId, s3Url, bucketOwner, region, encryption: encryption?.toUpperCase(), kmsKeyId };
-      const { testDestination } = await client.request<{ testDestination: Result }>(MUTATION, { input });
-      report(context, testDestination);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      context.onInterrupted();
-    }
+  await withClient(context, flags, async (client) => {
+    const jobId = job === undefined ? job : await findJobId(client, job);
+    const input = { jobId, s3Url, bucketOwner, region, encryption: encryption?.toUpperCase(), kmsKeyId };
+    const { testDestination } = await client.request<{ testDestination: Result }>(MUTATION, { input });
+    report(context, testDestination, flags.json ?? false);
   });
 }
 
 /** Prints the policy to standard output if it is what has to change, so that it can be redirected to a file. */
-function report({ terminal, onBroken }: ClientContext, result: Result): void {
-  if ('key' in result) return terminal.print(`Wrote ${result.key}. Runs can write to this destination.\n`);
-  if (!('reason' in result)) throw new CommandError(result.message);
+function report({ terminal, onBroken }: ClientContext, result: Result, json: boolean): void {
+  if (!('key' in result) && !('reason' in result)) throw new CommandError(replaceControlCharacters(result.message));
+  const { __typename, ...fields } = result;
+  if (json) terminal.print(`${JSON.stringify(fields)}\n`);
+  if ('key' in result) {
+    if (!json) {
+      terminal.print(`Wrote ${replaceControlCharacters(result.key)}. Runs can write to this destination.\n`);
+    }
+    return;
+  }
   const { reason, message, bucketPolicy } = result;
   const isDenied = reason === 'ACCESS_DENIED';
-  terminal.message(`${reason}: ${isDenied ? message.replace(/ The policy to attach: .*/s, '') : message}`);
-  if (isDenied) terminal.print(`${bucketPolicy}\n`);
+  const shown = isDenied ? message.replace(/ The policy to attach: .*/s, '') : message;
+  terminal.message(`${reason}: ${replaceControlCharacters(shown)}`);
+  if (isDenied && !json) terminal.print(`${bucketPolicy}\n`);
   onBroken();
 }

@@ -1,13 +1,14 @@
-import { createGraphQLClient, type GraphQLClient } from '../../api-client/graphql-client.ts';
+import type { GraphQLClient } from '../../api-client/graphql-client.ts';
 import { followSubscription } from '../../api-client/retry.ts';
-import { listenForStopSignals } from '../../process/shutdown-signals.ts';
-import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
+import type { ClientFlags } from '../endpoint-options.ts';
 import { findJob } from '../find-job.ts';
 import { createRunProgress, hasEnded, type WatchedRun } from '../output/run-progress.ts';
+import { withClient } from '../with-client.ts';
+import { unknownRun } from './run.ts';
 
-export interface WatchFlags extends EndpointOptions {
+export interface WatchFlags extends ClientFlags {
   readonly job?: string;
   readonly next?: boolean;
 }
@@ -16,54 +17,39 @@ const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestK
   windowStart windowEnd objects { key } warnings error { code message } job { id s3Url }`;
 
 /** Follows a run until it ends, across lost connections. Calls `onBroken` if the run did not succeed. */
-export async function watchCommand(context: ClientContext, id: string | undefined, flags: WatchFlags): Promise<void> {
-  if ((id === undefined) === (flags.job === undefined)) {
-    throw new CommandError('Specify a run: its id, or --job with the name of its job.');
-  }
-  await withEndpoint(flags, context.env, (endpoint) => watchRun(context, id, flags, endpoint));
-}
-
-async function watchRun(
+export async function watchRunCommand(
   context: ClientContext,
   id: string | undefined,
-  { job = '', next = false }: WatchFlags,
-  endpoint: ApiEndpoint,
+  flags: WatchFlags,
 ): Promise<void> {
-  const { signal } = listenForStopSignals();
-  const client = createGraphQLClient({ ...endpoint, signal });
-  let runId = id;
-  try {
-    runId ??= await findRun(context, client, job, next, signal);
-    const run = await followRun(context, client, runId, signal);
-    if (run.status !== 'SUCCEEDED') context.onBroken();
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    const target = id === undefined ? `--job "${job}"` : id;
-    context.terminal.message(
-      runId === undefined
-        ? 'Stopped waiting.'
-        : `The run continues. Watch it again: npm run -s sluice -- export watch ${target}`,
-    );
-    context.onInterrupted();
+  const { job, next = false } = flags;
+  if ((id === undefined) === (job === undefined)) {
+    throw new CommandError('Specify a run: its id, or --job with the name or id of its job.');
   }
+  await withClient(context, flags, async (client, signal) => {
+    const runId = id ?? (await findRun(context, client, job ?? '', next, signal));
+    await followRun(context, client, runId, flags, signal);
+  });
 }
 
 const REDRAW_MS = 120;
 
-async function followRun(
-  { terminal, clock }: ClientContext,
+/** Follows the run with this id. Calls `onBroken` if it did not succeed. With `json` only its end is printed. */
+export async function followRun(
+  { terminal, clock, onBroken }: ClientContext,
   client: GraphQLClient,
   id: string,
+  { json = false }: ClientFlags,
   signal: AbortSignal,
-): Promise<WatchedRun> {
+): Promise<void> {
   const { run: first } = await client.request<{ run: WatchedRun | null }>(
     `query ($id: ID!) { run(id: $id) { ${RUN_FIELDS} } }`,
     { id },
   );
-  if (!first)
-    throw new CommandError(`Run ${id} does not exist. The API lists runs: { runs { edges { node { id } } } }`);
+  if (!first) throw unknownRun(id);
   const expectedRows = first.job && !hasEnded(first) ? await findLastRowCount(client, first.job.id) : null;
-  const progress = createRunProgress({ terminal, expectedRows, now: () => clock.now().getTime() });
+  const shown = json ? { ...terminal, isInteractive: false, print: () => undefined } : terminal;
+  const progress = createRunProgress({ terminal: shown, expectedRows, now: () => clock.now().getTime() });
   const timer = setInterval(progress.redraw, REDRAW_MS);
   try {
     progress.show(first);
@@ -80,7 +66,14 @@ async function followRun(
           onReconnect: progress.showReconnect,
         });
     progress.showEnd(run);
-    return run;
+    if (json) terminal.print(`${JSON.stringify(run)}\n`);
+    if (run.status !== 'SUCCEEDED') onBroken();
+  } catch (error) {
+    if (signal.aborted) {
+      progress.clear();
+      terminal.message(`The run continues. Watch it again: npm run -s sluice -- run watch ${id}`);
+    }
+    throw error;
   } finally {
     clearInterval(timer);
     progress.clear();
@@ -100,11 +93,11 @@ async function findLastRowCount(client: GraphQLClient, jobId: string): Promise<n
 async function findRun(
   { terminal }: ClientContext,
   client: GraphQLClient,
-  jobName: string,
+  nameOrId: string,
   next: boolean,
   signal: AbortSignal,
 ): Promise<string> {
-  const job = await findJob(client, jobName);
+  const job = await findJob(client, nameOrId);
   if (!next) {
     const { runs } = await client.request<{ runs: { edges: { node: { id: string } }[] } }>(
       'query ($jobId: ID!) { runs(jobId: $jobId, first: 1) { edges { node { id } } } }',
@@ -112,15 +105,20 @@ async function findRun(
     );
     const [newest] = runs.edges;
     if (newest) return newest.node.id;
-    throw new CommandError(`Job "${jobName}" has no run yet. Use --next to wait for one.`);
+    throw new CommandError(`Job "${job.jobName}" has no run yet. Use --next to wait for one.`);
   }
   const [slot] = job.nextRuns;
   terminal.message(`Waiting for a run; ${slot === undefined ? 'none is scheduled.' : `the next is due at ${slot}.`}`);
-  return followSubscription(client, {
-    query: 'subscription ($jobId: ID!) { runUpdated(jobId: $jobId) { id } }',
-    variables: { jobId: job.id },
-    signal,
-    onData: ({ runUpdated }: { runUpdated: { id: string } }) => runUpdated.id,
-    onReconnect: () => terminal.message('Connection lost. Reconnecting ...'),
-  });
+  try {
+    return await followSubscription(client, {
+      query: 'subscription ($jobId: ID!) { runUpdated(jobId: $jobId) { id } }',
+      variables: { jobId: job.id },
+      signal,
+      onData: ({ runUpdated }: { runUpdated: { id: string } }) => runUpdated.id,
+      onReconnect: () => terminal.message('Connection lost. Reconnecting ...'),
+    });
+  } catch (error) {
+    if (signal.aborted) terminal.message('Stopped waiting.');
+    throw error;
+  }
 }

@@ -21,14 +21,14 @@ afterAll(async () => {
 });
 
 const settingsOf = ({ url, key }: TestServer) => ({ SLUICE_URL: url, API_KEY: key });
-const watch = (id: string): SluiceProcess => startCommand(['export', 'watch', id], settingsOf(server));
+const watch = (id: string): SluiceProcess => startCommand(['run', 'watch', id], settingsOf(server));
 const shown = (process: SluiceProcess, words: string): Promise<string> =>
   eventually(
     async () => process.stdout,
     (all) => all.includes(words),
   );
 
-describe('export watch', () => {
+describe('run watch', () => {
   test('prints one line per change to a pipe, and exits with 0 when the run succeeds', async () => {
     const run = await (await createSteppedJob(server)).run();
     const watching = watch(run.id);
@@ -47,7 +47,7 @@ describe('export watch', () => {
     const first = await startTestServer({ env: { ROLE: 'api' } });
     const run = await (await createSteppedJob(first)).run();
     await run.start();
-    const watching = startCommand(['export', 'watch', run.id], settingsOf(first));
+    const watching = startCommand(['run', 'watch', run.id], settingsOf(first));
     await shown(watching, 'RUNNING');
     await first.app.stop();
     await shown(watching, 'Connection lost. Reconnecting ...\n');
@@ -73,11 +73,7 @@ describe('export watch', () => {
     const jobId = await createJob(working, { jobName: 'denied', s3Url: 's3://exports/denied' });
     working.s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
     await runJob(working, jobId, '2026-01-28T02:00:00Z');
-    const { code, stdout, stderr } = await runSluice(
-      'cli',
-      ['export', 'watch', '--job', 'denied'],
-      settingsOf(working),
-    );
+    const { code, stdout, stderr } = await runSluice('cli', ['run', 'watch', '--job', 'denied'], settingsOf(working));
     working.s3.setFault(() => undefined);
     expect(code).toBe(1);
     expect(stdout).toMatch(/^denied, /);
@@ -90,7 +86,7 @@ describe('export watch', () => {
     ]);
     const jobId = await createJob(working, { jobName: 'warned', groupBy: ['elements'] });
     await runJob(working, jobId, '2026-01-28T02:00:00Z');
-    const { code, stderr } = await runSluice('cli', ['export', 'watch', '--job', 'warned'], settingsOf(working));
+    const { code, stderr } = await runSluice('cli', ['run', 'watch', '--job', 'warned'], settingsOf(working));
     expect([code, stderr]).toEqual([
       0,
       'Warning: None of the streams has the dimension "elements". Did you mean "element"?\n',
@@ -104,7 +100,7 @@ describe('export watch', () => {
       const jobId = await createJob(working, { jobName: 'bars', groupBy: ['element'] });
       await runJob(working, jobId, '2026-01-28T02:00:00Z');
       const watchJob = (...flags: string[]) =>
-        runInTerminal(['export', 'watch', '--job', 'bars', ...flags], {
+        runInTerminal(['run', 'watch', '--job', 'bars', ...flags], {
           columns: 60,
           settings: settingsOf(working),
         });
@@ -140,7 +136,7 @@ describe('export watch', () => {
       'query ($id: ID!) { node(id: $id) { ... on Job { jobName } } }',
       { id: job.id },
     );
-    const watching = startCommand(['export', 'watch', '--job', node.jobName, '--next'], settingsOf(server));
+    const watching = startCommand(['run', 'watch', '--job', node.jobName, '--next'], settingsOf(server));
     await watching.said('Waiting for a run; none is scheduled.');
     const run = await job.run();
     await shown(watching, 'QUEUED');
@@ -155,9 +151,7 @@ describe('export watch', () => {
     await shown(watching, 'QUEUED');
     watching.interrupt();
     expect(await watching.ended).toBe(130);
-    expect(watching.stderr).toContain(
-      `The run continues. Watch it again: npm run -s sluice -- export watch ${run.id}\n`,
-    );
+    expect(watching.stderr).toContain(`The run continues. Watch it again: npm run -s sluice -- run watch ${run.id}\n`);
   });
 
   test('fails immediately when the run, the job or the server does not exist', async () => {
@@ -168,7 +162,7 @@ describe('export watch', () => {
       [['x', '--url', 'http://127.0.0.1:1'], /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],
     ];
     const outcomes = await Promise.all(
-      attempts.map(([args]) => runSluice('cli', ['export', 'watch', ...args], settingsOf(working))),
+      attempts.map(([args]) => runSluice('cli', ['run', 'watch', ...args], settingsOf(working))),
     );
     expect(outcomes.map(({ code }) => code)).toEqual(attempts.map(() => 1));
     for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toMatch(attempts[index]![1]);
