@@ -25,10 +25,15 @@ export async function withClient(
 /** The message of a result that is an error. */
 export interface Refusal {
   readonly message: string;
+  readonly issues?: readonly { readonly message: string }[];
 }
 
-/** Returns the result of an operation. Throws CommandError with its message if it is an error. */
+/** Returns the result of an operation. Throws CommandError with its issues, or its message, if it is an error. */
 export function requireResult<Result extends object>(result: Result | Refusal): Exclude<Result, Refusal> {
-  if ('message' in result) throw new CommandError(replaceControlCharacters(result.message));
+  if ('message' in result) {
+    const { message, issues = [] } = result;
+    const messages = issues.length > 0 ? issues.map((issue) => issue.message) : [message];
+    throw new CommandError(messages.map(replaceControlCharacters).join('\n'));
+  }
   return result as Exclude<Result, Refusal>;
 }
