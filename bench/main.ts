@@ -19,6 +19,7 @@ import { measureScheduler } from './measures/scheduler.ts';
 import { measureScopeReplace } from './measures/scope-replace.ts';
 import { measureSlots } from './measures/slots.ts';
 import { measureSubscribers } from './measures/subscribers.ts';
+import { measureTopGroups } from './measures/top-groups.ts';
 import { describeFigure, type Figure, isKept } from './support/figures.ts';
 import { openStage, type Stage } from './support/stage.ts';
 
@@ -36,6 +37,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'idle-streams': measureIdleStreams,
   scheduler: measureScheduler,
   subscribers: measureSubscribers,
+  'top-groups': measureTopGroups,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');
