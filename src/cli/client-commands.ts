@@ -22,6 +22,7 @@ import {
   parseList,
   parseColumn,
   parseTimeZone,
+  parseTop,
 } from './option-values.ts';
 import { addRunCommands } from './run-commands.ts';
 import { addStreamCommands } from './stream-commands.ts';
@@ -47,7 +48,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
       parseAgoRange,
     )
     .option('--from <time>', 'start, instead of --range: 2026-01-25 or 2026-01-25T06:00:00Z')
-    .option('--to <time>', 'end, exclusive (default: now)')
+    .option('--to <time>', 'end, exclusive (default: end of the last whole bucket)')
     .option('--time-zone <zone>', 'IANA time zone of dates and buckets', parseTimeZone, 'UTC')
     .addOption(
       new Option('--filter <dimension=value>', 'only records with this value; repeat it for more values or dimensions')
@@ -56,8 +57,8 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     )
     .option(
       '--top <count>',
-      'number of groups to list; the others are summed (default: 20, with --json all)',
-      parseCount,
+      'number of groups with the largest totals to list, up to 100; the others are summed (default: 20, with --json all)',
+      parseTop,
     )
     .option('--json', 'print JSON, with decimals as strings')
     .action(async (stream: string, flags: UsageFlags) =>

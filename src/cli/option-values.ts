@@ -86,6 +86,11 @@ export function parseDelimiter(text: string): string {
   return text;
 }
 
+export function parseTop(text: string): number {
+  if (!/^(?:[1-9]\d?|100)$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1 to 100.');
+  return Number(text);
+}
+
 export function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1 to 999999999.');
   return Number(text);

@@ -3,6 +3,9 @@ import { formatDecimal, largestScale, parseUnits } from '../lib/decimal.ts';
 
 export interface UsageSeries {
   readonly group: readonly { readonly dimension: string; readonly values: readonly string[] }[];
+  /** Whether the series sums groups beyond the largest ones. */
+  readonly others: boolean;
+  readonly groupCount: number;
   readonly total: string;
   readonly points: readonly { readonly bucketStart: string; readonly value: string }[];
 }
@@ -35,27 +38,31 @@ interface Row {
   readonly total: bigint;
 }
 
-/** Ranks the groups by total and adds up those after the first `top`. `bucketStarts` are in milliseconds. */
+/** Ranks the groups by total. The server has summed the others. `bucketStarts` are in milliseconds. */
 export function summarizeUsage(
   series: readonly UsageSeries[],
   groupBy: readonly string[],
   bucketStarts: readonly number[],
-  top: number,
 ): UsageSummary {
   const scale = largestScale(series.flatMap(({ points }) => points.map(({ value }) => value)));
   const bucketIndexes = new Map(bucketStarts.map((start, index) => [start, index]));
-  const rows = series
-    .map(({ group, total, points }): Row => {
-      const units = bucketStarts.map(() => 0n);
-      for (const { bucketStart, value } of points) {
-        const index = bucketIndexes.get(Date.parse(bucketStart));
-        if (index === undefined) throw new Error(`The bucket ${bucketStart} is not in the window.`);
-        units[index] = parseUnits(value, scale);
-      }
-      const values = groupBy.map((name) => group.find(({ dimension }) => dimension === name)?.values ?? null);
-      return { group: values, units, total: parseUnits(total, scale) };
-    })
+  const toRow = ({ group, total, points }: UsageSeries): Row => {
+    const units = bucketStarts.map(() => 0n);
+    for (const { bucketStart, value } of points) {
+      const index = bucketIndexes.get(Date.parse(bucketStart));
+      if (index === undefined) throw new Error(`The bucket ${bucketStart} is not in the window.`);
+      units[index] = parseUnits(value, scale);
+    }
+    const values = groupBy.map((name) => group.find(({ dimension }) => dimension === name)?.values ?? null);
+    return { group: values, units, total: parseUnits(total, scale) };
+  };
+  const groups = series
+    .filter(({ others }) => !others)
+    .map(toRow)
     .toSorted((a, b) => Number(b.total > a.total) - Number(b.total < a.total));
+  const rest = series.find(({ others }) => others);
+  const others = rest && { ...toRow(rest), group: [] };
+  const rows = others ? [...groups, others] : groups;
   const whole = addUnits(rows.map(({ total }) => total));
   const describe = ({ group, units, total }: Row): GroupUsage => ({
     group,
@@ -71,17 +78,14 @@ export function summarizeUsage(
     ),
     values: units.map((unit) => formatDecimal(unit, scale)),
   });
-  const addUp = (some: readonly Row[]): GroupUsage =>
-    describe({
-      group: [],
-      units: bucketStarts.map((_, bucket) => addUnits(some.map(({ units }) => units[bucket] ?? 0n))),
-      total: addUnits(some.map(({ total }) => total)),
-    });
-  const rest = rows.slice(top);
   return {
-    groups: rows.slice(0, top).map(describe),
-    others: rest.length === 0 ? null : { count: rest.length, sum: addUp(rest) },
-    all: addUp(rows),
+    groups: groups.map(describe),
+    others: others && rest ? { count: rest.groupCount, sum: describe(others) } : null,
+    all: describe({
+      group: [],
+      units: bucketStarts.map((_, bucket) => addUnits(rows.map(({ units }) => units[bucket] ?? 0n))),
+      total: whole,
+    }),
   };
 }
 

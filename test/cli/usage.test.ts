@@ -51,11 +51,12 @@ describe('usage command', () => {
       stderr: '',
       stdout: `api-calls by element, 2026-01-01 until 2026-01-06 (UTC), 5 days
 
-ELEMENT                                               TOTAL   SHARE  MIN                                MAX  BY DAY
-hooli                     12345678901234567890.300000000001   99.9%    0  12345678901234567890.000000000001  ▁▁█··
-株式会社日本語テスト商事      9007199254740993                 0.1%    0      9007199254740993               ···█·
-acme                                         7                <0.1%    0                     7               ·█···
-all                       12354686100489308890.300000000001  100.0%    0  12345678901234567890.000000000001  ▁▁█▁·
+ELEMENT                                                     TOTAL   SHARE  MIN                                      MAX  BY DAY
+hooli                     12,345,678,901,234,567,890.300000000001   99.9%    0  12,345,678,901,234,567,890.000000000001  ▁▁█··
+株式会社日本語テスト商事       9,007,199,254,740,993                 0.1%    0       9,007,199,254,740,993               ···█·
+acme                                               7                <0.1%    0                           7               ·█···
+all                       12,354,686,100,489,308,890.300000000001  100.0%    0  12,345,678,901,234,567,890.000000000001  ▁▁█▁·
+One bar is one day. The bars of each line begin at 0 and have a scale of their own.
 `,
     });
   });
@@ -67,7 +68,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
       'api-calls by region, element, 2026-01-01 until 2026-02-01 (Asia/Tokyo), 1 month',
       '',
       expect.stringMatching(/^REGION +ELEMENT +TOTAL +SHARE +MIN +MAX +BY MONTH$/),
-      expect.stringMatching(/^us +hooli +12345678901234567890\.000000000001 +100\.0% /),
+      expect.stringMatching(/^us +hooli +12,345,678,901,234,567,890\.000000000001 +100\.0% /),
     ]);
     expect(stdout).toMatch(/^eu\|us +acme +7 +<0\.1% /m);
     expect(stdout).not.toContain('株式会社');
@@ -76,7 +77,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
   test('adds up the groups after --top in one line with their exact sum', async () => {
     const { stdout } = await usage('api-calls', ...JANUARY, '--top', '1');
     expect(stdout).toMatch(/^hooli /m);
-    expect(stdout).toMatch(/^2 others +9007199254741000 /m);
+    expect(stdout).toMatch(/^2 others +9,007,199,254,741,000 /m);
     expect(stdout).not.toMatch(/^acme/m);
   });
 
@@ -104,16 +105,17 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     'truncates names and leaves out columns, but never truncates figures, when the terminal is narrow',
     async () => {
       const { stdout, code } = await runInTerminal(['usage', 'api-calls', ...JANUARY], {
-        columns: 64,
+        columns: 70,
         settings: { ...settings(), NO_COLOR: '1' },
       });
       expect(code).toBe(0);
       expect(stdout.split('\n').slice(2)).toEqual([
-        'ELEMENT                                    TOTAL   SHARE  BY DAY',
-        'hooli          12345678901234567890.300000000001   99.9%  ▁▁█··',
-        '株式会社日本…      9007199254740993                 0.1%  ···█·',
-        'acme                              7                <0.1%  ·█···',
-        'all            12354686100489308890.300000000001  100.0%  ▁▁█▁·',
+        'ELEMENT                                          TOTAL   SHARE  BY DAY',
+        'hooli          12,345,678,901,234,567,890.300000000001   99.9%  ▁▁█··',
+        '株式会社日本…       9,007,199,254,740,993                 0.1%  ···█·',
+        'acme                                    7                <0.1%  ·█···',
+        'all            12,354,686,100,489,308,890.300000000001  100.0%  ▁▁█▁·',
+        'One bar is one day. The bars of each line begin at 0 and have a scale of their own.',
         '',
       ]);
     },
@@ -127,6 +129,16 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
     expect(plain.stdout).not.toContain('\u001b[');
     // oxlint-disable-next-line no-control-regex -- the colours are what it takes out
     expect(coloured.stdout.replaceAll(/\u001b\[\d+m/g, '')).toBe(plain.stdout);
+  });
+
+  test('ends with the last whole bucket by default, and states which buckets a bar is', async () => {
+    const first = new Date();
+    const { stdout } = await usage('api-calls', '--bucket', 'week', '--range', '400d', '--json');
+    const { to } = JSON.parse(stdout) as { to: string };
+    expect([new Date(to).getUTCDay(), Date.parse(to) <= Date.now()]).toEqual([1, true]);
+    expect(first.getTime() - Date.parse(to)).toBeLessThan(7 * 86_400_000);
+    const hours = await usage('api-calls', ...JANUARY, '--bucket', 'hour');
+    expect(hours.stdout).toMatch(/^One bar is the mean of 1 or 2 hours\. /m);
   });
 
   test('prints the range of records in the stream when the window has no usage', async () => {
@@ -148,6 +160,7 @@ all                       12354686100489308890.300000000001  100.0%    0  123456
       [['api-calls', '--range', '7d', '--from', '2026-01-01'], 1, /^Use either --range or --from\.\n$/],
       [['api-calls', '--from', '2026-13-01'], 1, /^--from must be a date such as 2026-01-25, /],
       [['api-calls', '--from', '2026-01-02', '--to', '2026-01-01'], 1, /^Must be after from\.\n$/],
+      [['api-calls', '--top', '101'], 2, /Expected a whole number from 1 to 100\./],
       [['api-calls', '--range', 'long'], 2, /Expected a number with d, h or m, such as 30d or ago\(30d\)\./],
       [['api-calls', '--time-zone', 'EST+5'], 2, /"EST\+5" is not a name in the IANA time zone database/],
       [['api-calls', '--url', 'http://127.0.0.1:1'], 1, /^The server at http:\/\/127\.0\.0\.1:1 cannot be reached /],

@@ -1,7 +1,7 @@
 import { createGraphQLClient } from '../../api-client/graphql-client.ts';
 import { startOfRange } from '../../jobs/schedule/window.ts';
 import { formatInZone } from '../../lib/zoned-time.ts';
-import { type AggregationBucket, computeBuckets } from '../../usage/buckets.ts';
+import { type AggregationBucket, computeBuckets, floorToBucket } from '../../usage/buckets.ts';
 import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
@@ -43,7 +43,7 @@ interface UsageResponse {
 const QUERY = `query ($stream: String!, $input: UsageInput!) {
   stream(name: $stream) { dimensions firstTimestamp lastTimestamp }
   usage(input: $input) {
-    ... on Usage { from to series { group { dimension values } total points { bucketStart value } } }
+    ... on Usage { from to series { group { dimension values } others groupCount total points { bucketStart value } } }
     ... on UserError { message }
     ... on ValidationError { issues { message } }
   }
@@ -61,7 +61,7 @@ async function showUsage(
 ): Promise<void> {
   const { by, bucket, timeZone, filter } = flags;
   const aggregationBucket = bucket.toUpperCase() as AggregationBucket;
-  const { from, to } = parseWindow(flags, clock.now());
+  const { from, to } = parseWindow(flags, aggregationBucket, clock.now());
   const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
   const { stream, usage } = await client.request<UsageResponse>(QUERY, {
     stream: name,
@@ -73,6 +73,8 @@ async function showUsage(
       timeZone,
       groupBy: by,
       ...(filter.length > 0 && { filter }),
+      // Every group with --json, for programs.
+      top: flags.top ?? (flags.json ? null : DEFAULT_TOP),
     },
   });
   if (!stream) throw new CommandError(`Stream "${name}" does not exist.`);
@@ -83,8 +85,7 @@ async function showUsage(
 
   const window = { start: new Date(usage.from), end: new Date(usage.to) };
   const starts = computeBuckets(window, aggregationBucket, timeZone).starts.map((start) => start.getTime());
-  const top = flags.top ?? (flags.json ? Number.POSITIVE_INFINITY : DEFAULT_TOP);
-  const summary = summarizeUsage(usage.series, by, starts, top);
+  const summary = summarizeUsage(usage.series, by, starts);
   const start = formatInZone(window.start, timeZone);
   const end = formatInZone(window.end, timeZone);
   if (flags.json) {
@@ -117,10 +118,11 @@ function assertDimensions(stream: string, dimensions: readonly string[], names: 
   );
 }
 
-function parseWindow(flags: UsageFlags, now: Date): { from: Date; to: Date } {
+/** Ends with the last whole bucket by default: a bar of a part of a day looks like a fall of usage. */
+function parseWindow(flags: UsageFlags, bucket: AggregationBucket, now: Date): { from: Date; to: Date } {
   const { range = DEFAULT_RANGE, timeZone } = flags;
   if (flags.range !== undefined && flags.from !== undefined) throw new CommandError('Use either --range or --from.');
-  const to = flags.to === undefined ? now : requireTime(flags.to, '--to', timeZone);
+  const to = flags.to === undefined ? floorToBucket(now, bucket, timeZone) : requireTime(flags.to, '--to', timeZone);
   const from =
     flags.from === undefined ? startOfRange(range, to, timeZone) : requireTime(flags.from, '--from', timeZone);
   return { from, to };

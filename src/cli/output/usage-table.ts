@@ -1,6 +1,7 @@
 // Pure: a table of usage with a line of bars for each group.
 import cliTruncate from 'cli-truncate';
 import stringWidth from 'string-width';
+import { formatCount, groupDigits } from '../../lib/format-amounts.ts';
 import type { UsageSummary } from '../usage-summary.ts';
 import { formatSparkline } from '../../terminal/sparkline.ts';
 import { formatTable } from '../../terminal/table.ts';
@@ -23,13 +24,13 @@ export function formatUsageTable(
   const names = [
     groupBy.map((name) => name.toUpperCase()),
     ...groups.map(({ group }) => group.map((values) => values?.join('|') ?? '-')),
-    ...(others ? [[`${others.count} ${others.count === 1 ? 'other' : 'others'}`]] : []),
+    ...(others ? [[`${formatCount(others.count)} ${others.count === 1 ? 'other' : 'others'}`]] : []),
     ['all'],
   ].map((cells) => groupBy.map((_, column) => replaceControlCharacters(cells[column] ?? '')));
-  const total = alignAtPoint(['TOTAL', ...rows.map((row) => row.total)]);
+  const total = alignAtPoint(['TOTAL', ...rows.map((row) => groupDigits(row.total))]);
   const share = alignAtPoint(['SHARE', ...rows.map((row) => formatShare(row.share, row.total))]);
-  const min = alignAtPoint(['MIN', ...rows.map((row) => row.min)]);
-  const max = alignAtPoint(['MAX', ...rows.map((row) => row.max)]);
+  const min = alignAtPoint(['MIN', ...rows.map((row) => groupDigits(row.min))]);
+  const max = alignAtPoint(['MAX', ...rows.map((row) => groupDigits(row.max))]);
   const barTitle = `BY ${bucket.toUpperCase()}`;
   const maxBars = Math.max(barTitle.length, Math.min(all.values.length, MAX_BARS));
 
@@ -51,13 +52,23 @@ export function formatUsageTable(
       ? cliTruncate(barTitle, barCount)
       : formatSparkline((rows[index - 1]?.values ?? []).map(Number), barCount),
   ]);
-  return formatTable(
+  const table = formatTable(
     lines.map((cells, index) => {
       if (index === 0) return cells.map((cell) => style('bold', cell));
       if (index > groups.length) return cells.map((cell) => style('dim', cell));
       return cells.with(-1, style('cyan', cells.at(-1) ?? ''));
     }),
   );
+  return `${table}${describeBar(all.values.length, Math.min(barCount, all.values.length), bucket)}\n`;
+}
+
+/** States which buckets a bar is, as formatSparkline divides them. */
+function describeBar(buckets: number, bars: number, bucket: string): string {
+  if (buckets === bars)
+    return `One bar is one ${bucket}. The bars of each line begin at 0 and have a scale of their own.`;
+  const [least, most] = [Math.floor(buckets / bars), Math.ceil(buckets / bars)];
+  const count = least === most ? String(least) : `${least} or ${most}`;
+  return `One bar is the mean of ${count} ${bucket}s. The bars of each line begin at 0 and have a scale of their own.`;
 }
 
 /** Returns the width of each column of names. If they do not fit into the room, all are limited to the same width. */
