@@ -14,7 +14,7 @@ import { createTokenBuckets } from '../lib/token-buckets.ts';
 import { type BucketWriter, bucketPolicy } from './bucket-policy.ts';
 import { type ObjectStore, ObjectStoreError, type StoreDestination } from './object-store.ts';
 import { toRunFailure } from './run-failure.ts';
-import { storeDestination } from './write-export.ts';
+import { storeDestination } from './object-writer.ts';
 
 /** Begins with an underscore, so that readers of the folder skip it. */
 const TEST_OBJECT = '_sluice-destination-test.json';

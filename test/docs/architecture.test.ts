@@ -98,7 +98,7 @@ describe('ARCHITECTURE.md', () => {
     ],
     ['1. `src/streams/write.ts`\n2. `write()`', ['line 2: name the file of write() before it']],
     ['`unheardOfName`', ['line 1: unheardOfName is in no source']],
-    ['`src/exports/write-export.ts`: `putManifest()`', []],
+    ['`src/exports/object-writer.ts`: `putManifest()`', []],
     ['```mermaid\n`nothing`\n```', []],
   ])('reports what is wrong in %j', async (text, problems) => {
     expect(await problemsIn(text)).toEqual(problems);
