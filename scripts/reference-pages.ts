@@ -16,9 +16,7 @@ import { ERROR_CODES } from '../src/graphql/error-codes.ts';
 import { createSchema } from '../src/graphql/schema/schema.ts';
 import { ISSUE_CODES } from '../src/errors/issue-codes.ts';
 import { buildOpenApi } from '../src/rest/openapi.ts';
-import { jobRoutes } from '../src/rest/routes/job-routes.ts';
-import { runRoutes } from '../src/rest/routes/run-routes.ts';
-import { telemetryRoutes } from '../src/rest/routes/telemetry-routes.ts';
+import { routes } from '../src/rest/routes/routes.ts';
 import { MISSED, SUPERSEDED } from '../src/runs/due-slots.ts';
 import { JOB_CHANGED, UNCHANGED } from '../src/runs/lease.ts';
 import { WORKER_LOST } from '../src/runs/lost-runs.ts';
@@ -80,7 +78,7 @@ const PAGES: Readonly<Record<string, string>> = {
   'rest.md': page(
     'REST routes',
     'Every REST route and body, compatible with clients for [CloudZero](../migrate/cloudzero.md) and [Amberflo](../migrate/amberflo.md). A server describes the same at `/docs`, and for code generators at `/openapi.json`. The body of an error is [Error](#error).',
-    restPage(buildOpenApi([...telemetryRoutes, ...jobRoutes, ...runRoutes]) as OpenApiDocument),
+    restPage(buildOpenApi(routes) as OpenApiDocument),
   ),
   'errors.md': page(
     'Errors',

@@ -18,23 +18,10 @@ import { unknownField } from '../validation/zod-issues.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
 import { type Failure, formatError } from './error-body.ts';
-import { jobRoutes } from './routes/job-routes.ts';
 import { KnownSpellings } from './fast-path/record-parser.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
-import { declarationRoutes } from './routes/declaration-routes.ts';
-import { backfillRoutes } from './routes/backfill-routes.ts';
-import { deliveryRoutes } from './routes/delivery-routes.ts';
-import { runRoutes } from './routes/run-routes.ts';
-import { telemetryRoutes, unservedPaths } from './routes/telemetry-routes.ts';
-
-const routes: readonly Route[] = [
-  ...telemetryRoutes,
-  ...declarationRoutes,
-  ...jobRoutes,
-  ...runRoutes,
-  ...deliveryRoutes,
-  ...backfillRoutes,
-];
+import { routes } from './routes/routes.ts';
+import { unservedPaths } from './routes/telemetry-routes.ts';
 
 export interface RestServerOptions {
   readonly services: RestServices;

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ISSUE_CODES } from '../../src/errors/issue-codes.ts';
+import { startTestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 import { ROOT, readSourceFiles } from '../support/source-files.ts';
 
@@ -31,6 +32,18 @@ test('docs/reference/graphql.md > has a line for every type, field, argument and
   }
   expect(missing).toEqual([]);
   expect(looked).toBeGreaterThan(300);
+});
+
+test('docs/reference/rest.md > has every route of the OpenAPI document of a server', async () => {
+  const server = await startTestServer({ env: { ROLE: 'api' } });
+  const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as Record<'paths', Record<string, object>>;
+  await server.stop();
+  const routes = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  const page = await read('docs/reference/rest.md');
+  expect(routes.filter((route) => !page.includes(`### ${route}\n`))).toEqual([]);
+  expect(routes.length).toBeGreaterThan(20);
 });
 
 test('docs/reference/errors.md > has every issue code, each of which is used', async () => {
