@@ -23,3 +23,14 @@ export function requireTime(text: string, flag: string, timeZone: string): Date 
   if (time) return time;
   throw new CommandError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
 }
+
+/** Returns the span of --from and --to. Throws CommandError if one of them is not valid or --to is not after --from. */
+export function requireSpan(flags: { readonly from: string; readonly to: string; readonly timeZone: string }): {
+  readonly from: Date;
+  readonly to: Date;
+} {
+  const from = requireTime(flags.from, '--from', flags.timeZone);
+  const to = requireTime(flags.to, '--to', flags.timeZone);
+  if (from < to) return { from, to };
+  throw new CommandError('--to must be after --from.');
+}

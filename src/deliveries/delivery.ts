@@ -84,6 +84,19 @@ export function isRestated(
 /** Maximum number of days for which the coverage of a job is read: about ten years. */
 export const MAX_COVERAGE_DAYS = 3660;
 
+const DAY_MS = 86_400_000;
+
+/** Returns what is wrong with the end of a span whose coverage is asked for; null if nothing is. Milliseconds since 1970. */
+export function findCoverageProblem(
+  from: number,
+  to: number,
+): { readonly code: 'EMPTY_WINDOW' | 'WINDOW_TOO_LONG'; readonly message: string } | null {
+  if (from >= to) return { code: 'EMPTY_WINDOW', message: 'Must be after from.' };
+  return to - from > MAX_COVERAGE_DAYS * DAY_MS
+    ? { code: 'WINDOW_TOO_LONG', message: `Must be at most ${MAX_COVERAGE_DAYS} days after from.` }
+    : null;
+}
+
 /** Half-open. */
 export interface TimeSpan {
   readonly from: Date;

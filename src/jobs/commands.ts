@@ -160,10 +160,12 @@ export async function redeliver({ db, queue, clock }: JobContext, accountId: big
     const [delivery] = await loadDeliveries(tx, accountId, [id]);
     if (!delivery) throw new NotFoundError('The delivery does not exist. Check the id.');
     const job = await lockJob(tx, accountId, delivery.jobId).catch((error: unknown) => {
-      throw error instanceof NotFoundError ? retired('its job is deleted') : error;
+      throw error instanceof NotFoundError
+        ? retired('its job is deleted', 'Create a job with the same output to deliver the window.')
+        : error;
     });
     const state = findState(delivery, hashOutput(job.settings));
-    if (state === 'RETIRED') throw retired('the output of its job has changed');
+    if (state === 'RETIRED') throw retired('the output of its job has changed', 'Run the job for the slot instead.');
     const window = { start: delivery.windowStart, end: delivery.windowEnd };
     if (state === 'MISSING') {
       const { bucket, manifestKey } = newRun(job, 'MANUAL', delivery.slot, window, now);
@@ -178,8 +180,8 @@ export async function redeliver({ db, queue, clock }: JobContext, accountId: big
   });
 }
 
-function retired(reason: string): ConflictError {
-  return new ConflictError(`The delivery is RETIRED, because ${reason}. Run the job for the slot instead.`);
+function retired(reason: string, remedy: string): ConflictError {
+  return new ConflictError(`The delivery is RETIRED, because ${reason}. ${remedy}`);
 }
 
 /** Cancels a run immediately. A worker that writes it stops within two seconds, and the next run of the job waits until then. */

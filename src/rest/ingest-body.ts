@@ -2,7 +2,6 @@ import type { IncomingMessage } from 'node:http';
 import { type Issue, ValidationError } from '../errors/errors.ts';
 import { readChunks } from '../http/request-body.ts';
 import type { Held } from '../http/request-memory.ts';
-import { toRfc3339 } from '../lib/iso-8601.ts';
 import { createTimeSlices, RECORDS_PER_TICK } from '../lib/event-loop.ts';
 import { createLineSplitter, type Lines } from '../lib/line-splitter.ts';
 import { type BulkContext, type BulkRequest, startBulkIngest } from '../streams/bulk-ingest.ts';
@@ -14,6 +13,7 @@ import { NAME_PATH, NamedStream, nameOf, peekStreamName, type StreamOfRecords } 
 import { BadRecords, type Input, readList, textReaderFor } from './fast-path/record-lists.ts';
 import { LINE_PROBLEMS, MAX_LINE_BYTES, readLine, spellIssue } from './record-lines.ts';
 import type { Call } from './route.ts';
+import { readTimestampParameter } from './timestamp-parameter.ts';
 
 // Records arrive in two formats: as a list in one JSON body, and as NDJSON, one record per line without a limit.
 
@@ -88,24 +88,32 @@ function spelled(
   return new ValidationError(issues, error.issueCount);
 }
 
-const SCOPE_PARAMETERS = ['from', 'to'] as const;
+const SCOPE_PARAMETERS = ['from', 'to', 'filter', 'element-name'] as const;
 
-/** Returns the scope of an NDJSON request; undefined if it has none. Throws ValidationError if one of the two is missing. */
+/**
+ * Returns the scope of an NDJSON request; undefined if it has none. Throws ValidationError if `from` or `to` is missing or given
+ * twice, or if the query has a part of a scope that only a body can have: without it the replace would hide more than was asked.
+ */
 function readScopeParameters(call: Call): ScopeInput | undefined {
-  const [from, to] = SCOPE_PARAMETERS.map((name) => call.query().get(name));
+  const query = call.query();
+  const [from, to] = [query.get('from'), query.get('to')];
+  for (const name of SCOPE_PARAMETERS) {
+    const count = query.getAll(name).length;
+    if (count > 0 && (name === 'filter' || name === 'element-name')) {
+      const message =
+        'The scope of an NDJSON body has only from and to. Send a JSON body with "scope" beside "records".';
+      throw new ValidationError([{ path: [name], code: 'BAD_SCOPE', message }]);
+    }
+    if (count > 1) {
+      throw new ValidationError([{ path: [name], code: 'BAD_SCOPE', message: 'Is given twice. Send it once.' }]);
+    }
+  }
   if (from == null && to == null) return undefined;
   if (from == null || to == null) {
     const message = 'Is missing. A scope has both from and to.';
     throw new ValidationError([{ path: [from == null ? 'from' : 'to'], code: 'BAD_SCOPE', message }]);
   }
   return { from: readTimestampParameter(from), to: readTimestampParameter(to) };
-}
-
-/** A plus sign of an offset that was not encoded as %2B arrives as a blank. */
-function readTimestampParameter(text: string): string {
-  const blank = text.lastIndexOf(' ');
-  const isOffset = blank > 0 && /[Tt ]/.test(text.slice(0, blank));
-  return toRfc3339(isOffset ? `${text.slice(0, blank)}+${text.slice(blank + 1)}` : text);
 }
 
 function assertNoScopeParameters(call: Call, kind: WriteKind): void {

@@ -89,7 +89,10 @@ export async function writeRevert(
   const obstacle = await findObstacle(tx, found, operation);
   if (obstacle) {
     const other = obstacle.operationId && encodeGlobalId('AllocationOperation', obstacle.operationId);
-    throw notRevertible(other ? `${obstacle.reason}: operation ${other}` : obstacle.reason);
+    throw notRevertible(
+      other ? `${obstacle.reason}: operation ${other}` : obstacle.reason,
+      obstacle.isFinal ? '' : '; correct the records with a replace instead',
+    );
   }
   if (!stream || id === undefined) throw notRevertible('Its stream is deleted');
   const revert: OperationRow = {
@@ -132,9 +135,9 @@ async function writeRecords(
   }
 }
 
-function notRevertible(reason: string): ConflictError {
+function notRevertible(reason: string, remedy = ''): ConflictError {
   return new ConflictError(
-    `The operation cannot be reverted. ${reason}. Nothing was written; correct the records with a replace instead.`,
+    `The operation cannot be reverted. ${reason}. Nothing was written${remedy}.`,
     'NOT_REVERTIBLE',
   );
 }

@@ -67,6 +67,8 @@ describe('backfill', () => {
       1,
       'No window that has ended lies in the span. The nearest are 2025-01-31T00:00:00Z to 2025-02-01T00:00:00Z and 2025-02-01T00:00:00Z to 2025-02-02T00:00:00Z.\n',
     ]);
+    const reversed = await command('create', 'Daily', '--from', '2025-02-02', '--to', '2025-02-01');
+    expect([reversed.code, reversed.stderr]).toEqual([1, '--to must be after --from.\n']);
     expect((await command('show', 'nothing')).stderr).toBe('Backfill nothing does not exist.\n');
   });
 });

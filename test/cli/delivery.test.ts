@@ -85,6 +85,7 @@ describe('delivery list', () => {
     [['redeliver', 'RGVsaXZlcnk6MQ'], 'The delivery does not exist. Check the id.'],
     [['coverage', 'None', '--from', '2026-02-01'], 'Job "None" does not exist.'],
     [['coverage', 'Daily', '--from', 'soon'], '--from must be a date such as 2026-01-25, or a time'],
+    [['coverage', 'Daily', '--from', '2026-02-02', '--to', '2026-02-01'], '--to must be after --from.'],
     [['coverage', 'Daily'], "required option '--from <time>' not specified"],
   ])('fails with the reason: %j', async (args, message) => {
     const { code, stderr } = await command(...args);

@@ -36,7 +36,10 @@ test('docs/reference/graphql.md > has a line for every type, field, argument and
 
 test('docs/reference/rest.md > has every route of the OpenAPI document of a server', async () => {
   const server = await startTestServer({ env: { ROLE: 'api' } });
-  const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as Record<'paths', Record<string, object>>;
+  const { paths } = (await (await fetch(`${server.url}/openapi.json`)).json()) as Record<
+    'paths',
+    Record<string, object>
+  >;
   await server.stop();
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),

@@ -93,6 +93,7 @@ describe('replace with a scope in a JSON body', () => {
       ['scope/filter/team: UNKNOWN_DIMENSION'],
     ],
     ['the query has one too', 'replace', NOVEMBER, NOVEMBER, ['from: BAD_SCOPE']],
+    ['the query has its element', 'replace', NOVEMBER, { 'element-name': 'acme' }, ['element-name: BAD_SCOPE']],
     ['it belongs to a sum', 'sum', NOVEMBER, {}, ['scope: SCOPE_FORBIDDEN']],
     ['it is in the query of a sum', 'sum', undefined, NOVEMBER, ['from: SCOPE_FORBIDDEN']],
     ['it belongs to a delete', 'delete', NOVEMBER, {}, ['scope: UNKNOWN_FIELD']],
@@ -153,11 +154,23 @@ describe('replace with a scope in the query of NDJSON', () => {
     ['the end is missing', { from: NOVEMBER.from }, ['to: BAD_SCOPE']],
     ['the start is missing', { to: NOVEMBER.to }, ['from: BAD_SCOPE']],
     ['the start is not a timestamp', { ...NOVEMBER, from: 'November' }, ['from: BAD_SCOPE']],
+    ['it has an element', { ...NOVEMBER, 'element-name': 'hooli' }, ['element-name: BAD_SCOPE']],
+    ['it has a filter', { ...NOVEMBER, filter: 'env=prod' }, ['filter: BAD_SCOPE']],
   ])('is rejected if %s', async (_, query, expected) => {
     await sendLines('sum', [line(1, 'acme')]);
     const answer = await sendLines('replace', [line(1, 'acme')], query);
     expect(answer.status).toBe(400);
     expect(issuesOf(answer)).toEqual(expected);
+  });
+
+  test('is rejected if the end is given twice', async () => {
+    await sendLines('sum', [line(1, 'acme')]);
+    const answer = await ask(server, `${path('replace', NOVEMBER)}&to=2026-11-02T00:00:00Z`, {
+      body: '',
+      headers: NDJSON,
+    });
+    expect(issuesOf(answer)).toEqual(['to: BAD_SCOPE']);
+    expect(await elements()).toEqual(['acme']);
   });
 
   test('changes nothing if the body breaks off', async () => {

@@ -145,10 +145,13 @@ describe('declareComplete', () => {
     await createStream('DAILY');
     const { operation } = await declare('2026-01-25T00:00:00Z');
     const { revertOperation } = await server.graphql<{ revertOperation: Answer }>(
-      `mutation ($input: RevertOperationInput!) { revertOperation(input: $input) { __typename ... on UserError { code } } }`,
+      `mutation ($input: RevertOperationInput!) { revertOperation(input: $input) { __typename ... on UserError { code message } } }`,
       { input: { operationId: operation?.id } },
     );
-    expect(revertOperation).toMatchObject({ code: 'NOT_REVERTIBLE' });
+    expect(revertOperation).toMatchObject({
+      code: 'NOT_REVERTIBLE',
+      message: 'The operation cannot be reverted. A declaration of completeness is final. Nothing was written.',
+    });
     const { usage } = await server.graphql<{ usage: { series: { total: string }[] } }>(
       `query ($input: UsageInput!) { usage(input: $input) { ... on Usage { series { total } } ... on UserError { message } } }`,
       {

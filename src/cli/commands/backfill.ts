@@ -10,7 +10,7 @@ import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
 import { fetchList } from '../fetch-list.ts';
 import { findJobId } from '../find-job.ts';
 import { type Column, formatColumns, formatFields, printList } from '../output/print-list.ts';
-import { requireTime } from '../time-range.ts';
+import { requireSpan } from '../time-range.ts';
 import { type Refusal, requireResult, withClient } from '../with-client.ts';
 
 export interface BackfillSpanFlags extends ClientFlags {
@@ -149,10 +149,11 @@ export async function listBackfillsCommand(context: ClientContext, flags: Backfi
 }
 
 async function readInput(client: GraphQLClient, job: string, flags: BackfillSpanFlags) {
+  const { from, to } = requireSpan(flags);
   return {
     jobId: await findJobId(client, job),
-    from: requireTime(flags.from, '--from', flags.timeZone).toISOString(),
-    to: requireTime(flags.to, '--to', flags.timeZone).toISOString(),
+    from: from.toISOString(),
+    to: to.toISOString(),
     order: flags.order.replace('-', '_').toUpperCase(),
     reprocess: flags.reprocess.toUpperCase(),
   };

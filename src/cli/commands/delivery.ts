@@ -6,7 +6,7 @@ import { fetchList } from '../fetch-list.ts';
 import { findJobId, unknownJob } from '../find-job.ts';
 import { type Column, printList } from '../output/print-list.ts';
 import { printQueuedRun, QUEUED_RUN_FIELDS, type QueuedRun } from '../output/queued-run.ts';
-import { requireTime } from '../time-range.ts';
+import { requireSpan } from '../time-range.ts';
 import { type Refusal, requireResult, withClient } from '../with-client.ts';
 
 export interface DeliveryListFlags extends ListFlags {
@@ -87,8 +87,7 @@ export async function coverageCommand(
   flags: CoverageFlags,
 ): Promise<void> {
   const { terminal, clock } = context;
-  const from = requireTime(flags.from, '--from', flags.timeZone);
-  const to = flags.to === undefined ? clock.now() : requireTime(flags.to, '--to', flags.timeZone);
+  const { from, to } = requireSpan({ ...flags, to: flags.to ?? clock.now().toISOString() });
   await withClient(context, flags, async (client) => {
     const { job } = await client.request<{ job: { readonly coverage: Coverage } | null }>(
       `query ($id: ID!, $from: DateTime!, $to: DateTime!) {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_COVERAGE_DAYS } from '../../deliveries/delivery.ts';
+import { findCoverageProblem, MAX_COVERAGE_DAYS } from '../../deliveries/delivery.ts';
 import { listDeliveries, readCoverage } from '../../deliveries/read-deliveries.ts';
 import { type Issue, ValidationError } from '../../errors/errors.ts';
 import { hashOutput } from '../../jobs/export-fingerprint.ts';
@@ -7,15 +7,15 @@ import { parseTimestamp } from '../../lib/timestamps.ts';
 import { findJob, MISSING } from '../find-job.ts';
 import { buildLink, listParameters, NEXT, readPageParameters } from '../pagination.ts';
 import type { Call, Route } from '../route.ts';
+import { readTimestampParameter } from '../timestamp-parameter.ts';
 import { answeredCoverage, answeredDelivery, formatCoverage, formatDelivery } from '../schemas/delivery-responses.ts';
 
 // Deliveries of a job. These routes have no counterpart in Amberflo's API.
 
-const DAY_MS = 86_400_000;
 const SPAN = ['from', 'to'] as const;
 
 function readSpan(call: Call): { readonly from: Date; readonly to: Date } {
-  const [from, to] = SPAN.map((name) => parseTimestamp(call.query().get(name) ?? ''));
+  const [from, to] = SPAN.map((name) => parseTimestamp(readTimestampParameter(call.query().get(name) ?? '')));
   const issues = SPAN.flatMap((name, index): Issue[] =>
     [from, to][index] == null
       ? [
@@ -27,12 +27,9 @@ function readSpan(call: Call): { readonly from: Date; readonly to: Date } {
         ]
       : [],
   );
-  if (from != null && to != null && to - from > MAX_COVERAGE_DAYS * DAY_MS) {
-    issues.push({
-      path: ['to'],
-      code: 'WINDOW_TOO_LONG',
-      message: `Must be at most ${MAX_COVERAGE_DAYS} days after from.`,
-    });
+  if (from != null && to != null) {
+    const problem = findCoverageProblem(from, to);
+    if (problem) issues.push({ path: ['to'], ...problem });
   }
   if (issues.length > 0) throw new ValidationError(issues, issues.length);
   return { from: new Date(from ?? 0), to: new Date(to ?? 0) };

@@ -13,6 +13,8 @@ export interface Obstacle {
   readonly reason: string;
   /** The operation that depends on it; null if there is none. */
   readonly operationId: string | null;
+  /** The effect of the operation cannot be corrected by another write. */
+  readonly isFinal?: boolean;
 }
 
 /** SQL: the bucket of the record `r` is one that the operation may have touched. Null bounds: every bucket. */
@@ -29,8 +31,9 @@ export async function findObstacle(
   operation: OperationRow,
 ): Promise<Obstacle | null> {
   const { kind, insertedRecords, hiddenRecords } = operation;
-  if (kind === 'DELETE_STREAM') return { reason: 'A deletion of a stream is final', operationId: null };
-  if (kind === 'COMPLETE') return { reason: 'A declaration of completeness is final', operationId: null };
+  if (kind === 'DELETE_STREAM') return { reason: 'A deletion of a stream is final', operationId: null, isFinal: true };
+  if (kind === 'COMPLETE')
+    return { reason: 'A declaration of completeness is final', operationId: null, isFinal: true };
   const { rows } = await tx.execute<Record<'live' | 'hid' | 'hider' | 'successor' | 'remover', string | null>>(sql`
     SELECT
       (SELECT count(*) FROM records r
