@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { settled, settleImmediately } from '../support/correction-steps.ts';
 import { createFaults, createGate, type Faults } from '../support/faults.ts';
 import {
   addRecords,
@@ -143,6 +144,37 @@ describe('createBackfill', () => {
     );
   });
 
+  test('delivers windows that are TOUCHED or STALE with reprocess STALE, and skips those that are CURRENT', async () => {
+    const records = ['10', '11', '12'].map((day) => ({
+      timestamp: `2025-02-${day}T00:00:00Z`,
+      elementName: 'acme',
+      value: '1',
+    }));
+    await addRecords(server, 'corrected', 'DAILY', records);
+    const jobId = await makeJob({ meterApiNames: ['corrected'] });
+    for (const day of ['11', '12', '13']) await exportAgain(server, jobId, `2025-02-${day}T01:00:00Z`);
+    // The scan may have found the records after the windows were delivered.
+    await settleImmediately(server, jobId);
+    await settled(server);
+    await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
+    const becomes = (states: readonly string[]) =>
+      eventually(
+        async () => (await statesOf(jobId)).map(([, state]) => state),
+        (found) => found.join() === states.join(),
+      );
+    await addRecords(server, 'corrected', 'DAILY', records.slice(0, 1));
+    await becomes(['CURRENT', 'CURRENT', 'TOUCHED']);
+    await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1 AND touched_at IS NOT NULL', [
+      innerId(jobId),
+    ]);
+    await becomes(['CURRENT', 'CURRENT', 'STALE']);
+    await addRecords(server, 'corrected', 'DAILY', records.slice(1, 2));
+    await becomes(['CURRENT', 'TOUCHED', 'STALE']);
+    const { id } = await createBackfill(server, span(jobId, '2025-02-10', '2025-02-13', { reprocess: 'STALE' }));
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'SUCCEEDED', delivered: 2, skipped: 1 });
+    expect((await statesOf(jobId)).map(([, , revision]) => revision)).toEqual([1, 2, 2]);
+  });
+
   test('skips many delivered windows in one transaction, and ends without a run', async () => {
     const jobId = await makeJob();
     const year = span(jobId, '2024-01-01', '2025-01-01');
@@ -281,6 +313,22 @@ describe('backfill', () => {
     }
   });
 
+  test('leaves a delivery STALE that its canceled run had begun to overwrite', async () => {
+    const jobId = await makeJob();
+    await exportAgain(server, jobId, '2025-02-02T01:00:00Z');
+    const begun = createGate();
+    faults.on(folder(), ({ key }) => {
+      if (key.endsWith('.manifest.json')) return undefined;
+      begun.open();
+      return 'hang';
+    });
+    const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-02', { reprocess: 'ALL' }));
+    await begun.opened;
+    await changeBackfill(server, 'cancelBackfill', id);
+    faults.clear(folder());
+    expect(await statesOf(jobId)).toEqual([['2025-02-01', 'STALE', 1]]);
+  });
+
   test('is paused after three failed windows in a row, continues when resumed, and tries them again when retried', async () => {
     const jobId = await makeJob();
     faults.on(folder(), () => ({ status: 403, code: 'AccessDenied' }));
@@ -293,6 +341,9 @@ describe('backfill', () => {
       runs: { totalCount: 4 },
     });
     faults.clear(folder());
+    // The run that waited does not start while other runs of the job do.
+    for (const day of ['20', '21']) await exportAgain(server, jobId, `2025-02-${day}T01:00:00Z`);
+    expect(await readBackfill(server, id)).toMatchObject({ status: 'PAUSED', failed: 3, delivered: 0 });
     expect(await changeBackfill(server, 'resumeBackfill', id)).toMatchObject({ status: 'RUNNING', error: null });
     expect(await endedBackfill(server, id)).toMatchObject({ status: 'FAILED', delivered: 7, failed: 3 });
     expect(await changeBackfill(server, 'retryBackfill', id)).toMatchObject({ status: 'RUNNING', finishedAt: null });
@@ -303,6 +354,50 @@ describe('backfill', () => {
       runs: { totalCount: 13 },
     });
     expect(await changeBackfill(server, 'retryBackfill', id)).toMatchObject({ code: 'BACKFILL_ENDED' });
+  });
+
+  test('is not paused by three failed windows that are not in a row', async () => {
+    const jobId = await makeJob();
+    faults.on(folder(), ({ key }) =>
+      /_?2025020[1245]T000000Z_/.test(key) ? { status: 403, code: 'AccessDenied' } : undefined,
+    );
+    const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-07'));
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'FAILED', delivered: 2, failed: 4, error: null });
+  });
+
+  test('is not paused by a canceled run after two failed windows', async () => {
+    const jobId = await makeJob();
+    faults.on(folder(), ({ key }) => {
+      if (/2025020[12]T000000Z_/.test(key)) return { status: 403, code: 'AccessDenied' };
+      return key.includes('20250203T000000Z_') ? 'hang' : undefined;
+    });
+    const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-05'));
+    const [running] = await eventually(
+      () => runsOfBackfill(server, id, ['RUNNING']),
+      ([run]) => run?.windowStart === '2025-02-03T00:00:00Z',
+    );
+    await cancelRun(server, running?.id ?? '');
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'FAILED', delivered: 1, failed: 3, error: null });
+  });
+
+  test('tries only those windows again whose last run has failed when it is retried twice', async () => {
+    const jobId = await makeJob();
+    const refuse = (days: RegExp) =>
+      faults.on(folder(), ({ key }) => (days.test(key) ? { status: 403, code: 'AccessDenied' } : undefined));
+    refuse(/2025020[13]T000000Z_/);
+    const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-05'));
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'FAILED', delivered: 2, failed: 2 });
+    refuse(/20250203T000000Z_/);
+    await changeBackfill(server, 'retryBackfill', id);
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'FAILED', delivered: 3, failed: 1 });
+    faults.clear(folder());
+    await changeBackfill(server, 'retryBackfill', id);
+    expect(await endedBackfill(server, id)).toMatchObject({
+      status: 'SUCCEEDED',
+      delivered: 4,
+      failed: 0,
+      runs: { totalCount: 7 },
+    });
   });
 
   test('tries failed windows again after the others when it is retried while it is paused', async () => {
@@ -342,6 +437,20 @@ describe('backfill', () => {
       ['CANCELED', 'JOB_CHANGED'],
       ['CANCELED', 'JOB_CHANGED'],
     ]);
+  });
+
+  test('keeps the windows that it had when it was created when the schedule is edited', async () => {
+    const jobId = await makeJob();
+    const held = createGate();
+    faults.on(folder(), () => ({ hold: held.opened }));
+    const { id } = await createBackfill(server, span(jobId, '2025-02-01', '2025-02-06'));
+    await updateJob(server, jobId, { cron: '0 2 1 * *', range: 'ago(2d)' });
+    held.open();
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'SUCCEEDED', windows: 5, delivered: 5 });
+    const windows = (await runsOfBackfill(server, id)).map((run) => `${run.windowStart} ${run.windowEnd}`);
+    expect(windows.toSorted()).toEqual(
+      [1, 2, 3, 4, 5].map((day) => `2025-02-0${day}T00:00:00Z 2025-02-0${day + 1}T00:00:00Z`),
+    );
   });
 
   test('is canceled by deleteJob and is kept', async () => {

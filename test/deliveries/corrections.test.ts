@@ -38,6 +38,15 @@ const marksOf = (jobId: string) =>
     innerId(jobId),
   ]);
 
+/** Returns the spans of the last days that do not agree with the ledger or are not checked yet. */
+async function staleSpans(jobId: string): Promise<object[]> {
+  const { job } = await server.graphql<{ job: { coverage: { stale: object[] } } }>(
+    `query ($id: ID!, $from: DateTime!, $to: DateTime!) { job(id: $id) { coverage(from: $from, to: $to) { stale { from to } } } }`,
+    { id: jobId, from: daysAgo(20), to: daysAgo(1) },
+  );
+  return job.coverage.stale;
+}
+
 async function correctionCount(): Promise<number> {
   const [row] = await querySql<{ count: number }>(server, 'SELECT count(*)::int AS count FROM corrections');
   return row?.count ?? 0;
@@ -58,7 +67,7 @@ describe('correction', () => {
   });
 
   test('causes one restatement for all corrections until the check', async () => {
-    const { jobId } = await deliver('several');
+    const { jobId } = await deliver('several', { cron: '0 1 * * *' });
     await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
     const sum = await write(server, 'allocationSum', 'several', [at(9, 'acme', '40'), at(9, 'initech', '7')]);
     const replace = await write(server, 'allocationReplace', 'several', [at(9, 'hooli', '150')]);
@@ -72,6 +81,7 @@ describe('correction', () => {
       { id: replace, kind: 'REPLACE' },
       { id: sum, kind: 'SUM' },
     ]);
+    expect(await staleSpans(jobId)).toEqual([{ from: daysAgo(9), to: daysAgo(8) }]);
     await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1', [innerId(jobId)]);
     await settled(server);
     expect(await restatementsOf(server, jobId)).toHaveLength(1);
@@ -129,11 +139,7 @@ describe('correction', () => {
       expect(delivery?.staleSince).not.toBeNull();
       expect(await restatementsOf(server, jobId)).toEqual([]);
     }
-    const { job } = await server.graphql<{ job: { coverage: object } }>(
-      `query ($id: ID!, $from: DateTime!, $to: DateTime!) { job(id: $id) { coverage(from: $from, to: $to) { stale { from to } } } }`,
-      { id: none.jobId, from: daysAgo(20), to: daysAgo(1) },
-    );
-    expect(job.coverage).toEqual({ stale: [{ from: daysAgo(9), to: daysAgo(8) }] });
+    expect(await staleSpans(none.jobId)).toEqual([{ from: daysAgo(9), to: daysAgo(8) }]);
     // The correction undone, the rows agree again.
     await revert(server, id);
     await settled(server);
@@ -191,6 +197,26 @@ describe('calendar dates', () => {
       expect(rows).toEqual([{ date: daysAgo(9).slice(0, 10) }]);
     },
   );
+
+  test('of a DAILY stream touch only the newest of several windows with the date', async () => {
+    const stream = 'daily-overlapping';
+    const record = { timestamp: daysAgo(9), elementName: 'acme', value: '1' };
+    await addRecords(server, stream, 'DAILY', [record]);
+    const jobId = await createJob(server, restatedJob(stream, { range: 'ago(3d)', restatement: 'NONE' }));
+    for (const day of [8, 7]) {
+      await exportAgain(server, jobId, daysAgo(day, 1));
+      await querySql(server, 'UPDATE deliveries SET by_slot = true WHERE job_id = $1', [innerId(jobId)]);
+      await exportAgain(server, jobId, daysAgo(day, 1));
+    }
+    await settled(server);
+    await write(server, 'allocationSum', stream, [record], 'DAILY');
+    await eventually(
+      () => deliveriesOf(server, jobId),
+      ([newest]) => newest?.state === 'TOUCHED',
+    );
+    await checkedAll(server);
+    expect((await deliveriesOf(server, jobId)).map(({ state }) => state)).toEqual(['TOUCHED', 'CURRENT']);
+  });
 });
 
 describe('scan', () => {

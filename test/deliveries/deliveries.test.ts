@@ -16,6 +16,7 @@ import {
   type Settings,
   updateJob,
 } from '../support/job-steps.ts';
+import { ask, issuesOf } from '../rest/requests.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let faults: Faults;
@@ -83,7 +84,10 @@ const daily = (settings: Settings = {}): Settings => ({ range: 'ago(1d)', meterA
 /** Runs the job for the slot as its schedule would: the window counts as one of the schedule. */
 async function deliverSlot(jobId: string, slot: string): Promise<void> {
   await exportAgain(server, jobId, slot);
-  await querySql(server, 'UPDATE deliveries SET by_slot = true WHERE job_id = $1', [innerId(jobId)]);
+  await querySql(server, 'UPDATE deliveries SET by_slot = true WHERE job_id = $1 AND slot = $2', [
+    innerId(jobId),
+    slot,
+  ]);
   await exportAgain(server, jobId, slot);
 }
 
@@ -231,6 +235,21 @@ describe('delivery', () => {
     expect((await deliveriesOf(jobId)).map(({ owedUntil }) => owedUntil.slice(8, 10))).toEqual(['13', '12']);
   });
 
+  test('of a MANUAL run off the schedule owes all its buckets, whatever the schedule delivers before and after it', async () => {
+    const jobId = await createJob(server, daily({ range: 'ago(3d)' }));
+    await deliverSlot(jobId, '2026-02-17T01:00:00Z');
+    await exportAgain(server, jobId, '2026-02-16T01:00:00Z');
+    for (const day of ['15', '18']) await deliverSlot(jobId, `2026-02-${day}T01:00:00Z`);
+    expect(
+      (await deliveriesOf(jobId)).map((one) => [one.windowEnd, one.owedUntil].map((at) => at.slice(8, 10))),
+    ).toEqual([
+      ['18', '18'],
+      ['17', '15'],
+      ['16', '16'],
+      ['15', '14'],
+    ]);
+  });
+
   test('is listed by the end of its window for a span and for all jobs', async () => {
     const jobId = await createJob(server, daily());
     for (const day of ['15', '14', '16']) await exportAgain(server, jobId, `2026-02-${day}T01:00:00Z`);
@@ -296,6 +315,24 @@ describe('coverage of a job', () => {
     );
     expect(answer.errors?.[0]?.extensions?.['code']).toBe('BAD_USER_INPUT');
   });
+
+  test('is an error if the span ends before it starts', async () => {
+    const jobId = await createJob(server, daily());
+    const { errors } = await server.request(
+      `query ($id: ID!) { job(id: $id) { coverage(from: "2026-02-02T00:00:00Z", to: "2026-02-01T00:00:00Z") { to } } }`,
+      { id: jobId },
+    );
+    expect(errors).toMatchObject([{ message: 'to: Must be after from.', extensions: { code: 'BAD_USER_INPUT' } }]);
+    const answer = await ask(server, `GET /jobs/${jobId}/coverage?from=2026-02-02T00:00:00Z&to=2026-02-02T00:00:00Z`);
+    expect(issuesOf(answer)).toEqual(['to: EMPTY_WINDOW']);
+  });
+
+  test('reads a plus sign that arrives as a blank over REST', async () => {
+    const jobId = await createJob(server, daily());
+    const query = 'from=2026-02-01T00:00:00+02:00&to=2026-02-02T00:00:00+02:00';
+    const answer = await ask<{ from: string }>(server, `GET /jobs/${jobId}/coverage?${query}`);
+    expect(answer).toMatchObject({ status: 200, body: { from: '2026-01-31T22:00:00Z' } });
+  });
 });
 
 describe('redeliver', () => {
@@ -331,7 +368,8 @@ describe('redeliver', () => {
     await deleteJob(server, jobId);
     expect(await redeliver(id)).toMatchObject({
       code: 'CONFLICT',
-      message: expect.stringContaining('deleted') as string,
+      message:
+        'The delivery is RETIRED, because its job is deleted. Create a job with the same output to deliver the window.',
     });
   });
 });

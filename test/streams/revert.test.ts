@@ -70,6 +70,15 @@ const done = async (
 const values = async (): Promise<string[]> =>
   ((await readRecords(server, stream)) ?? []).map(({ elementName, value }) => `${elementName} ${value}`).toSorted();
 
+/** Returns the sum of all elements, which is read from the totals of operations. */
+async function readTotal(): Promise<number> {
+  const { usage } = await server.graphql<{ usage: { series: { total: string }[] } }>(
+    `query ($input: UsageInput!) { usage(input: $input) { ... on Usage { series { total } } ... on UserError { message } } }`,
+    { input: { meterApiNames: [stream], aggregationBucket: 'DAY', timeZone: 'UTC', ...YEAR } },
+  );
+  return usage.series.reduce((sum, { total }) => sum + Number(total), 0);
+}
+
 const YEAR = { from: '2026-01-01T00:00:00Z', to: '2027-01-01T00:00:00Z' };
 
 describe('revertOperation', () => {
@@ -213,12 +222,14 @@ describe('revertOperation', () => {
     const answer = await revert(operation);
     expect(answer).toMatchObject({ __typename: 'ConflictError', code: 'NOT_REVERTIBLE' });
     expect(answer.message).toContain(named === null ? `${reason}.` : `${reason}: operation ${named}.`);
+    // A deleted stream has no records to correct.
+    expect(answer.message?.includes('replace instead')).toBe(named !== null);
     expect(await values()).toEqual(before);
   });
 
   test('leaves later deletes of other buckets out of account', async () => {
     const sum = await done('Sum', [record('acme')]);
-    await done('Delete', [selector(undefined, '2026-01-26T00:00:00Z')]);
+    for (const day of ['24', '26']) await done('Delete', [selector(undefined, `2026-01-${day}T00:00:00Z`)]);
     expect((await revert(sum)).operation?.hiddenRecords).toBe(1);
   });
 });
@@ -318,6 +329,9 @@ test(
             ({ timestamp, elementName, value: sum }) => `${timestamp} ${elementName} ${sum}`,
           );
           expect(listed.toSorted()).toEqual(summed(replay(log)));
+          if (kind === 'Revert') {
+            expect(await readTotal()).toBe(listed.reduce((sum, one) => sum + Number(one.split(' ')[2]), 0));
+          }
         }
       }),
       { numRuns: 40 },

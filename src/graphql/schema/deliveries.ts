@@ -1,5 +1,11 @@
 import { BadUserInputError, ConflictError, NotFoundError } from '../../errors/errors.ts';
-import { type DeliveryRow, findState, MAX_COVERAGE_DAYS, type TimeSpan } from '../../deliveries/delivery.ts';
+import {
+  type DeliveryRow,
+  findCoverageProblem,
+  findState,
+  MAX_COVERAGE_DAYS,
+  type TimeSpan,
+} from '../../deliveries/delivery.ts';
 import { readPendingOperations } from '../../deliveries/read-corrections.ts';
 import { type Coverage, listDeliveries, readCoverage } from '../../deliveries/read-deliveries.ts';
 import { redeliver } from '../../jobs/commands.ts';
@@ -17,7 +23,6 @@ import { readInstant } from './timestamp-arguments.ts';
 
 const READ = { anyOf: ['READ'] } as const;
 const JOBS = { anyOf: ['JOBS'] } as const;
-const DAY_MS = 86_400_000;
 const MAX_PENDING = 100;
 const STATE_FILTER = 'States of the deliveries. All deliveries if omitted or null.';
 
@@ -163,11 +168,8 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
       },
       resolve: (job, args, { services }) => {
         const [from, to] = [readInstant('from', args.from), readInstant('to', args.to)] as [Date, Date];
-        if (to.getTime() - from.getTime() > MAX_COVERAGE_DAYS * DAY_MS) {
-          throw new BadUserInputError(
-            `The span from ${args.from} to ${args.to} has more than ${MAX_COVERAGE_DAYS} days.`,
-          );
-        }
+        const problem = findCoverageProblem(from.getTime(), to.getTime());
+        if (problem) throw new BadUserInputError(`to: ${problem.message}`);
         return readCoverage(services.db, job, { from, to }, services.clock.now());
       },
     }),
