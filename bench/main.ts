@@ -9,12 +9,14 @@ import { join } from 'node:path';
 import { measureCorrections } from './measures/corrections.ts';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
+import { measureIdleLedgers } from './measures/idle-ledgers.ts';
 import { measureIdleStreams } from './measures/idle-streams.ts';
 import { measureIntake } from './measures/intake.ts';
 import { measureSmallSums } from './measures/small-sums.ts';
 import { measureLargeBuckets } from './measures/large-buckets.ts';
 import { measureLedgerTools } from './measures/ledger-tools.ts';
 import { measureLatency } from './measures/latency.ts';
+import { measureRestatements } from './measures/restatements.ts';
 import { measureScheduler } from './measures/scheduler.ts';
 import { measureScopeReplace } from './measures/scope-replace.ts';
 import { measureSlots } from './measures/slots.ts';
@@ -31,6 +33,8 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'large-buckets': measureLargeBuckets,
   'scope-replace': measureScopeReplace,
   corrections: measureCorrections,
+  restatements: measureRestatements,
+  'idle-ledgers': measureIdleLedgers,
   'ledger-tools': measureLedgerTools,
   latency: measureLatency,
   slots: measureSlots,

@@ -29,7 +29,7 @@ export async function measureLedgerTools(stage: Stage): Promise<Figure[]> {
       const { usage: read } = await ask<{ usage: { series?: readonly unknown[] } }>(
         server.url,
         `query ($asOf: LedgerMomentInput) { usage(input: { meterApiNames: ["${STREAM}"], from: "2020-01-01T00:00:00Z", to: "2040-01-01T00:00:00Z",
-          aggregationBucket: MONTH, groupBy: ["element"], filter: [{ dimension: "region", values: ["none"] }], asOf: $asOf }) {
+          aggregationBucket: MONTH, groupBy: ["element"], filter: [{ dimension: "region", values: ["r0", "r1", "r2", "r3", "r4"] }], asOf: $asOf }) {
           ... on Usage { series { total } } } }`,
         { asOf },
       );

@@ -5,7 +5,7 @@ export interface Figure {
   readonly what: string;
   readonly against: string;
   readonly value: number;
-  readonly unit: 'x' | 'ms' | 's' | 'MB' | 'KB';
+  readonly unit: 'x' | 'ms' | 's' | 'MB' | 'KB' | 'scans/s';
   readonly bound: { readonly atLeast: number } | { readonly atMost: number };
   /** The figures that it was computed from, with units in their names. */
   readonly details: Readonly<Record<string, number>>;

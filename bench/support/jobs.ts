@@ -11,6 +11,7 @@ export interface JobInput {
   readonly groupBy?: readonly string[];
   readonly aggregationBucket?: 'DAY';
   readonly range?: string;
+  readonly restatement?: 'AUTOMATIC' | 'NONE';
   readonly enabled?: boolean;
   readonly cron?: string;
 }
