@@ -30,7 +30,7 @@ export async function findComplete(
   const names = windows.some(({ settings }) => settings.meterApiNames === null)
     ? null
     : [...new Set(windows.flatMap(({ settings }) => settings.meterApiNames ?? []))];
-  const declared = await readDeclarations(db, accountId, names, null);
+  const declared = await readDeclarations(db, accountId, names);
   // Many jobs have the same streams and windows, and an account may have 10,000 streams.
   const known = new Map<string, boolean>();
   const isComplete = ({ window, settings: { meterApiNames, timeZone } }: AwaitedWindow): boolean => {

@@ -1,9 +1,9 @@
 import { type SQL, sql } from 'drizzle-orm';
 import type { Transaction } from '../db/client.ts';
 import type { runs } from '../db/tables.ts';
-import { manifestNames } from '../jobs/destination.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
 import { computeBounds } from './delivery.ts';
+import { isOf } from './write-deliveries.ts';
 
 // The statements with which a run ends on the delivery of its window. They are pipelined with the statement that ends the run, and
 // change nothing if that one did not set the status. None of them clears a mark: the watermark of the run may not see the correction
@@ -27,11 +27,6 @@ export type DeliveredRun = Pick<
   | 'watermarkEpoch'
   | 'watermarkAt'
 >;
-
-/** SQL: the delivery `d` is that of the run. */
-function isOf(run: Pick<DeliveredRun, 'jobId' | 'bucket' | 'manifestKey'>): SQL {
-  return sql`d.job_id = ${run.jobId} AND d.bucket = ${run.bucket} AND d.manifest_key = ${manifestNames(run.manifestKey).current}`;
-}
 
 /** SQL: the run has this status. */
 function hasEnded({ id }: Pick<DeliveredRun, 'id'>, status: 'SUCCEEDED' | 'FAILED' | 'CANCELED'): SQL {
@@ -70,26 +65,29 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
     run.revision !== 1 && returnBuckets(tx, run, output),
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
-        slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(),
-        complete = (SELECT r.complete FROM runs r WHERE r.id = ${run.id}),
+        slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(), complete = r.complete,
         owed_until = ${later(sql`o.window_start`, sql`${wholeUntil.toISOString()}::timestamptz`)},
         date_owed_until = ${later(sql`o.date_start`, sql`${dateWholeUntil}::date`)},
         touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
         check_at = CASE WHEN d.touched_at IS NOT NULL OR ${isMarked} THEN clock_timestamp() END
-      FROM jobs j WHERE j.id = d.job_id AND ${isOf(run)} AND ${hasEnded(run, 'SUCCEEDED')}`),
+      FROM jobs j, runs r WHERE j.id = d.job_id AND ${isOf(run)} AND r.id = ${run.id} AND r.status = 'SUCCEEDED'`),
     // An owed span ends at most at the end of its window, so windows that end by `start` need not be read.
     tx.execute(sql`
-      UPDATE deliveries d SET owed_until = least(d.owed_until, ${start}), date_owed_until = least(d.date_owed_until, ${dateStart}::date)
-      FROM deliveries own
-      WHERE own.job_id = ${run.jobId} AND own.bucket = ${run.bucket} AND own.manifest_key = ${manifestNames(run.manifestKey).current}
-        AND own.run_id = ${run.id} AND own.by_slot AND d.by_slot
-        AND d.job_id = ${run.jobId} AND d.output_sha256 = ${output} AND d.revision > 0 AND d.id <> own.id
-        AND (d.window_end < ${end} OR d.window_end = ${end} AND d.window_start > ${start})
-        AND d.window_end > ${start} AND d.owed_until > ${start}`),
-    tx.execute(sql`
-      UPDATE deliveries d SET check_at = clock_timestamp()
-      WHERE d.job_id = ${run.jobId} AND d.failures > 0 AND d.stale_since IS NOT NULL AND d.check_at > clock_timestamp()
-        AND ${hasEnded(run, 'SUCCEEDED')}`),
+      WITH own AS (SELECT d.id, d.by_slot FROM deliveries d WHERE ${isOf(run)} AND d.run_id = ${run.id}),
+      earlier AS (
+        SELECT d.id FROM own, deliveries d
+        WHERE own.by_slot AND d.by_slot AND d.job_id = ${run.jobId} AND d.output_sha256 = ${output} AND d.revision > 0 AND d.id <> own.id
+          AND (d.window_end < ${end} OR d.window_end = ${end} AND d.window_start > ${start})
+          AND d.window_end > ${start} AND d.owed_until > ${start}),
+      failing AS (
+        SELECT d.id FROM own, deliveries d
+        WHERE d.job_id = ${run.jobId} AND d.failures > 0 AND d.stale_since IS NOT NULL AND d.check_at > clock_timestamp() AND d.id <> own.id)
+      UPDATE deliveries d SET
+        owed_until = CASE WHEN e.id IS NULL THEN d.owed_until ELSE least(d.owed_until, ${start}) END,
+        date_owed_until = CASE WHEN e.id IS NULL THEN d.date_owed_until ELSE least(d.date_owed_until, ${dateStart}::date) END,
+        check_at = CASE WHEN f.id IS NULL THEN d.check_at ELSE clock_timestamp() END
+      FROM earlier e FULL JOIN failing f ON f.id = e.id
+      WHERE d.id = coalesce(e.id, f.id)`),
   ]);
 }
 

@@ -30,20 +30,13 @@ export async function createCursors(tx: Transaction, accountIds: readonly bigint
 /**
  * Moves the cursor of the account back, so that the next scan finds every operation that the watermark does not see. In the transaction
  * that inserts the delivery with the watermark.
- *
- * @param condition condition under which the cursor is moved
  */
-export async function lowerCursor(
-  tx: Transaction,
-  accountId: bigint,
-  { snapshot, epoch }: Watermark,
-  condition: SQL = sql`true`,
-): Promise<void> {
+export async function lowerCursor(tx: Transaction, accountId: bigint, { snapshot, epoch }: Watermark): Promise<void> {
   const lowered = formatSnapshotBefore(findOldestUnseen(snapshot));
   // A cursor of another epoch is moved to the start of the ledger's epoch anyway.
   await tx.execute(sql`
     INSERT INTO ledger_cursors AS c (account_id, scanned, scanned_epoch, scanned_at, scan_at)
-    SELECT ${accountId}::bigint, ${lowered}, ${epoch}, clock_timestamp(), clock_timestamp() WHERE ${condition}
+    VALUES (${accountId}, ${lowered}, ${epoch}, clock_timestamp(), clock_timestamp())
     ON CONFLICT (account_id) DO UPDATE SET scanned = ${lowerSnapshot(sql`c.scanned`, sql`EXCLUDED.scanned`)}, scan_at = EXCLUDED.scan_at,
       setbacks = c.setbacks + 1
     WHERE c.scanned_epoch = EXCLUDED.scanned_epoch`);

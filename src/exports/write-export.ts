@@ -1,5 +1,5 @@
 import { readEpoch } from '../db/as-of.ts';
-import { type Database, inOrder } from '../db/client.ts';
+import type { Database } from '../db/client.ts';
 import type { RowReaders } from '../db/row-readers.ts';
 import { MovedError } from '../errors/errors.ts';
 import { computeCompleteness } from '../deliveries/completeness.ts';
@@ -8,7 +8,6 @@ import { findSuperseded, isOutdated } from '../deliveries/superseded.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { findRunWarnings } from '../jobs/warnings.ts';
 import { withSpan } from '../lib/spans.ts';
-import { readDeclarations } from '../streams/declarations.ts';
 import { JOB_CHANGED, type LeasedRun, type Outcome, UNCHANGED } from '../runs/lease.ts';
 import { renameManifests } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
@@ -61,18 +60,10 @@ export async function writeExport(
   const maySkip = run.trigger === 'RESTATEMENT' && !run.isResumed;
   if (maySkip && (await isOutdated(database.runs, run))) return { event: 'SKIP', reason: JOB_CHANGED };
   const window = { start: run.windowStart, end: run.windowEnd };
-  const [spec, declared] = await withSpan(tracer, 'plan', {}, traceContext, () =>
-    // Pipelined.
-    database
-      .forRunOf(run.accountId)
-      .transaction((tx) =>
-        inOrder([
-          buildUsageSpec(tx, run.accountId, run.settings, window, run.watermark),
-          readDeclarations(tx, run.accountId, run.settings.meterApiNames, run.watermark),
-        ]),
-      ),
+  const spec = await withSpan(tracer, 'plan', {}, traceContext, () =>
+    buildUsageSpec(database.forRunOf(run.accountId), run.accountId, run.settings, window, run.watermark),
   );
-  const completeness = computeCompleteness(run.settings, window, declared);
+  const completeness = computeCompleteness(run.settings, window, spec.streams);
   progress.warnings = findRunWarnings(run.settings, spec.streams, window).map(({ message }) => message);
   const format = fileFormatOf(run.settings);
   const folder = folderOf(run.manifestKey);

@@ -5,10 +5,8 @@ import { type Db, send, type Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { sqlState } from '../db/failures.ts';
 import { runs } from '../db/tables.ts';
-import { lowerCursor } from '../deliveries/ledger-cursors.ts';
-import { takeRevision, takenRevision } from '../deliveries/write-deliveries.ts';
+import { insertMissingDelivery, takeRevision, takenRevision } from '../deliveries/write-deliveries.ts';
 import { manifestNames } from '../jobs/destination.ts';
-import { newId } from '../lib/ids.ts';
 import { fromNow, fifoOrder, hasTurn, type LeasedRun } from './lease.ts';
 import { notifyRuns } from './run-notifications.ts';
 import { statusAfter } from './run-status.ts';
@@ -66,6 +64,11 @@ function windowIsFree(run: RunRow): SQL {
   return sql`NOT EXISTS (
   SELECT 1 FROM runs other WHERE other.bucket = ${run.bucket} AND other.manifest_key IN (${current}, ${former})
     AND other.job_id <> ${run.jobId} AND other.lease_token IS NOT NULL)`;
+}
+
+/** Condition: the run has a revision, or has just taken one. A run without a delivery does not start. */
+function hasRevision(run: RunRow): SQL | undefined {
+  return run.revision === null ? isNotNull(takenRevision(run)) : undefined;
 }
 
 /**
@@ -140,24 +143,19 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
           leaseUntil: fromNow(leaseMs),
           change: nextChange,
         })
-        .where(and(eq(runs.id, first.id), windowIsFree(first)))
+        .where(and(eq(runs.id, first.id), windowIsFree(first), hasRevision(first)))
         .returning({ manifestKey: runs.manifestKey, revision: runs.revision });
       // Pipelined with COMMIT: not awaited inside the transaction. If the window is busy, the UPDATE changes no row, and
       // subscribers are notified of an unchanged run, which is harmless.
-      const deliveryId = newId(now);
-      const isInserted = sql`EXISTS (SELECT 1 FROM deliveries WHERE id = ${deliveryId})`;
       const results = Promise.all([
         lockWindow(tx, first),
-        first.revision === null && send(tx.execute(takeRevision(first, windowIsFree(first), deliveryId))),
+        first.revision === null && send(tx.execute(takeRevision(first, windowIsFree(first)))),
         send(starting),
         mayHaveBeenWritten(tx, first),
         notifyRuns(tx, [first]),
-        // A delivery that did not exist before the watermark was not seen by the scans since.
-        first.revision === null &&
-          lowerCursor(tx, first.accountId, { snapshot: begun.watermark, epoch: own.epoch }, isInserted),
       ]);
       results.catch(() => undefined);
-      return { now, run: { ...first, ...begun, isResumed: first.startedAt !== null }, results };
+      return { now, first, run: { ...first, ...begun, isResumed: first.startedAt !== null }, results };
     });
     if (!taken) return null;
     if ('unrepaired' in taken) {
@@ -166,9 +164,13 @@ export async function claimRun(db: Db, jobId: string, leaseMs: number): Promise<
       return await claimRun(db, jobId, leaseMs);
     }
     if (!taken.results) return taken;
-    const { now, run, results } = taken;
+    const { now, first, run, results } = taken;
     const [, , [started], rewrites] = await results;
-    return started ? { run: { ...run, ...started, rewrites } } : { pausedUntil: wholeSecondAfter(now) };
+    if (started) return { run: { ...run, ...started, rewrites } };
+    // Before the watermark is taken by the next claim: the scans since then must see the delivery.
+    if (first.revision === null && (await insertMissingDelivery(db, first, now)))
+      return await claimRun(db, jobId, leaseMs);
+    return { pausedUntil: wholeSecondAfter(now) };
   } catch (error) {
     // 23505, unique_violation: the index allows one leased run per job, even if a claim bypassed the lock.
     if (sqlState(error) === '23505') return null;

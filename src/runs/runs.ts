@@ -1,5 +1,5 @@
 import { and, asc, count, desc, eq, inArray, isNotNull, type SQL, sql } from 'drizzle-orm';
-import type { Db, Executor, Transaction } from '../db/client.ts';
+import { type Db, type Executor, inOrder, send, type Transaction } from '../db/client.ts';
 import type { JobSettings } from '../jobs/settings.ts';
 import { isTimestampAndId, type Page, type PageArguments, readPage, toPage } from '../db/paging.ts';
 import { sendMails, sendWakeUps, type Queue } from '../db/queue.ts';
@@ -20,6 +20,8 @@ export type RunTrigger = RunRow['trigger'];
 /** Part of every UPDATE of a run: subscriptions compare the number to tell states apart. */
 export const nextChange = sql`${runs.change} + 1`;
 
+type NewRun = typeof runs.$inferInsert & { readonly id: string };
+
 /** Builds the row of a new run without storing it. */
 export function newRun(
   job: Pick<JobRow, 'id' | 'accountId' | 'settings'>,
@@ -28,7 +30,7 @@ export function newRun(
   window: TimeWindow,
   now: Date,
   id: string = newId(now),
-): typeof runs.$inferInsert {
+): NewRun {
   const destination = parseDestination(job.settings);
   return {
     id,
@@ -69,14 +71,14 @@ export async function queueWindow(
   window: TimeWindow,
   now: Date,
 ): Promise<RunRow> {
-  const [run] = await tx
-    .insert(runs)
-    .values(newRun(job, trigger, due, window, now))
-    .returning();
+  const values = newRun(job, trigger, due, window, now);
+  const [[run]] = await inOrder([
+    send(tx.insert(runs).values(values).returning()),
+    insertDeliveries(tx, [values], now),
+    sendWakeUps(queue, tx, [{ jobId: job.id }]),
+    notifyRuns(tx, [values]),
+  ]);
   if (!run) throw new Error('The run was not stored.');
-  await insertDeliveries(tx, [run], now);
-  await sendWakeUps(queue, tx, [{ jobId: job.id }]);
-  await notifyRuns(tx, [run]);
   return run;
 }
 

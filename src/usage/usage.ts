@@ -8,6 +8,7 @@ import { LimitExceededError } from '../errors/errors.ts';
 import { compareUtf8 } from '../lib/compare-utf8.ts';
 import { sumDecimals } from '../lib/decimal.ts';
 import { assertNotPurged, findPastState, type LedgerMoment } from '../streams/ledger-moment.ts';
+import { type DeclaredStream, greatestDeclared, parseDeclared } from '../streams/declarations.ts';
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, computeBuckets, type TimeWindow } from './buckets.ts';
 import type { UsageInput } from './inputs.ts';
@@ -45,16 +46,28 @@ export interface UsagePoint {
 
 const isStreamName = (name: string): boolean => findStreamNameProblem(name) === null;
 
+/** The streams of a window as of a watermark. */
+interface ResolvedStreams extends Pick<UsageSpec, 'hasManyLater'> {
+  readonly streams: readonly (UsageSpec['streams'][number] & DeclaredStream)[];
+}
+
 /** Returns the streams with these names, or all, that were live at the watermark, sorted by name, and whether hasManyLater. */
 export async function resolveStreams(
   db: Executor,
   accountId: bigint,
   names: readonly string[] | null,
   watermark: string,
-): Promise<Pick<UsageSpec, 'streams' | 'hasManyLater'>> {
+): Promise<ResolvedStreams> {
   const { id, name, granularity, dimensions } = streams;
   const rows = await db
-    .select({ id, name, granularity, dimensions, hasManyLater: hasManyLater(accountId, watermark) })
+    .select({
+      id,
+      name,
+      granularity,
+      dimensions,
+      completeThrough: greatestDeclared(accountId, sql.raw('streams.id'), isSeen(sql`o.xid`, sql`${watermark}`)),
+      hasManyLater: hasManyLater(accountId, watermark),
+    })
     .from(streams)
     .where(
       and(
@@ -67,7 +80,10 @@ export async function resolveStreams(
     )
     .orderBy(streams.name);
   return {
-    streams: rows.map(({ hasManyLater: _, ...stream }) => stream),
+    streams: rows.map(({ hasManyLater: _, completeThrough, ...stream }) => ({
+      ...stream,
+      completeThrough: parseDeclared(completeThrough),
+    })),
     hasManyLater: rows[0]?.hasManyLater ?? false,
   };
 }
@@ -101,7 +117,7 @@ export async function buildUsageSpec(
   selection: UsageSelection,
   window: TimeWindow,
   watermark: string,
-): Promise<UsageSpec> {
+): Promise<UsageSpec & ResolvedStreams> {
   return {
     accountId,
     watermark,

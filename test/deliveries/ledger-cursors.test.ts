@@ -20,15 +20,21 @@ describe('cursor of a ledger', () => {
     ]);
     const jobId = await createJob(server, { jobName: 'of an older server', s3Url: 'exports/cursors' });
     await runJob(server, jobId, '2026-01-28T02:00:00Z');
-    // A server of a version without deliveries queues runs without one; the claim adds it, with its watermark.
+    // A server of a version without deliveries has queued the run and tried it once; the claim adds the delivery.
     await querySql(server, 'DELETE FROM deliveries WHERE job_id = $1', [innerId(jobId)]);
+    const [account] = await querySql<{ id: string }>(server, 'SELECT account_id AS id FROM runs');
+    const tried = await takeWatermark(db, BigInt(account?.id ?? ''));
+    await querySql(server, 'UPDATE runs SET watermark = $1, watermark_epoch = $2, watermark_at = now(), attempt = 1', [
+      tried.snapshot,
+      tried.epoch,
+    ]);
     await querySql(server, 'UPDATE ledger_cursors SET scan_at = now()');
     const [leased] = await leaseCursors(db, 1);
     if (!leased) throw new Error('No cursor is due.');
     const scanned = () => querySql<{ scanned: string }>(server, 'SELECT scanned FROM ledger_cursors');
     const before = await scanned();
     const claim = await claimRun(db, innerId(jobId), 30_000);
-    expect(claim).toHaveProperty('run');
+    expect(claim).toMatchObject({ run: { revision: 1, watermark: tried.snapshot } });
     // The scan of the server that has the lease ends now.
     await moveCursor(db, leased, await takeWatermark(db, leased.accountId), 5);
     const after = await scanned();

@@ -99,15 +99,15 @@ const CLEARED_MARK: Replacement = {
 };
 /** The delivery is not inserted when its run is queued, as by a server of an earlier version. */
 const WITHOUT_ROW: Replacement = {
-  file: 'src/deliveries/write-deliveries.ts',
-  from: '  for (let from = 0; from < rows.length; from += MAX_ROWS) {',
-  to: '  for (let from = 0; from < 0; from += MAX_ROWS) {',
+  file: 'src/runs/runs.ts',
+  from: '    insertDeliveries(tx, [values], now),\n',
+  to: '    undefined,\n',
 };
-/** The claim that inserts the delivery does not move the cursor back. */
-const WITHOUT_SETBACK: Replacement = {
+/** The claim inserts the delivery in its own transaction, after it has taken the watermark. */
+const AFTER_WATERMARK: Replacement = {
   file: 'src/runs/claim.ts',
-  from: 'const isInserted = sql`EXISTS (SELECT 1 FROM deliveries WHERE id = ${deliveryId})`;',
-  to: 'const isInserted = sql`false`;',
+  from: '      const starting = tx\n',
+  to: '      await insertMissingDelivery(tx as unknown as Db, first, now);\n      const starting = tx\n',
 };
 
 const HELD_RULES: readonly {
@@ -119,7 +119,7 @@ const HELD_RULES: readonly {
   {
     rule: 'the row of a delivery is committed before the watermark',
     step: 'COMMIT',
-    broken: [WITHOUT_ROW, WITHOUT_SETBACK],
+    broken: [WITHOUT_ROW, AFTER_WATERMARK],
   },
 ];
 
@@ -148,11 +148,11 @@ test.each(HELD_RULES)(
   },
 );
 
-test('correction that a scan passes before COMMIT of a claim that inserts the delivery > is in the next revision', async () => {
+test('correction that a scan passes before COMMIT of a claim that finds no delivery > is in the first revision', async () => {
   const source = await copyBroken([WITHOUT_ROW]);
   try {
     const report = await playHeldRun('COMMIT', source.checkout);
-    expect(report).toEqual({ contradictions: [], stuck: [], deliveries: ['CURRENT 2'] });
+    expect(report).toEqual({ contradictions: [], stuck: [], deliveries: ['CURRENT 1'] });
   } finally {
     await source.remove();
   }

@@ -18,8 +18,8 @@ export interface HeldRunReport {
 const DAY_MS = 86_400_000;
 const REST_MS = 60_000;
 const STREAM = 'held';
-/** The statement of a claim that follows its watermark, and inserts the delivery unless it exists. */
-const AFTER_WATERMARK = /^\s*INSERT INTO deliveries AS/;
+/** The statement of a claim that follows its watermark. */
+const AFTER_WATERMARK = /^\s*UPDATE deliveries d SET last_revision/;
 
 /** The step that is held: the COMMIT of the first claim, or the first PutObject. */
 export type HeldStep = 'COMMIT' | 'PutObject';
