@@ -49,8 +49,9 @@ const MAX_COLUMNS = 1000;
 const MAX_CELL_WIDTH = 60;
 const MAX_LISTED_NAMES = 30;
 
-export const describeDelimiter = (delimiter: string): string =>
-  delimiter === '\t' ? 'tab' : `"${replaceControlCharacters(delimiter)}"`;
+export function describeDelimiter(delimiter: string): string {
+  return delimiter === '\t' ? 'tab' : `"${replaceControlCharacters(delimiter)}"`;
+}
 
 export function quote(text: string): string {
   // A cell has up to 1 MiB, of which only the beginning is shown.
