@@ -313,7 +313,7 @@ describe('backfill', () => {
     }
   });
 
-  test('leaves a delivery STALE that its canceled run had begun to overwrite', async () => {
+  test('leaves a delivery STALE that its canceled run was overwriting', async () => {
     const jobId = await makeJob();
     await exportAgain(server, jobId, '2025-02-02T01:00:00Z');
     const begun = createGate();

@@ -235,7 +235,7 @@ describe('delivery', () => {
     expect((await deliveriesOf(jobId)).map(({ owedUntil }) => owedUntil.slice(8, 10))).toEqual(['13', '12']);
   });
 
-  test('of a MANUAL run off the schedule owes all its buckets, whatever the schedule delivers before and after it', async () => {
+  test('of a MANUAL run off the schedule owes all its buckets, although the schedule delivers windows before and after it', async () => {
     const jobId = await createJob(server, daily({ range: 'ago(3d)' }));
     await deliverSlot(jobId, '2026-02-17T01:00:00Z');
     await exportAgain(server, jobId, '2026-02-16T01:00:00Z');

@@ -128,7 +128,7 @@ describe('delivery of a window that was not complete', () => {
     expect(await restatementsOf(jobId)).toEqual([]);
   });
 
-  test('is not STALE while it is delivered once more, because its rows agree with the ledger', async () => {
+  test('is not STALE while it is delivered again, because its rows agree with the ledger', async () => {
     await addRecords(server, 'agreeing', 'HOURLY', [at('acme', '100')]);
     const { jobId } = await deliverDay(server, 'agreeing', 9, { completeWithin: 'ago(6h)' });
     const held = createGate();
@@ -145,7 +145,7 @@ describe('delivery of a window that was not complete', () => {
     expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
   });
 
-  test('is delivered once more when its stream was declared while its run was writing', async () => {
+  test('is delivered again when its stream was declared while its run was writing', async () => {
     await addRecords(server, 'crossed', 'HOURLY', [at('acme', '100')]);
     const jobId = await createJob(server, restatedJob('crossed', { completeWithin: 'ago(6h)' }));
     const held = createGate();
