@@ -61,6 +61,36 @@ describe('backfill', () => {
     faults.clear('daily/');
   });
 
+  test('is listed up to --limit, and not for another account', async () => {
+    for (const month of ['05', '06', '07']) {
+      const { stdout } = await command(
+        'create',
+        'Daily',
+        '--from',
+        `2025-${month}-01`,
+        '--to',
+        `2025-${month}-03`,
+        '--watch',
+        '--json',
+      );
+      expect(JSON.parse(stdout)).toMatchObject({ status: 'SUCCEEDED', windows: 2 });
+    }
+    const { stdout, stderr } = await command('list', '--json', '--limit', '2');
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => (JSON.parse(line) as { from: string }).from),
+    ).toEqual(['2025-07-01T00:00:00Z', '2025-06-01T00:00:00Z']);
+    expect(stderr).toBe('There are more than 2 backfills. List more with --limit.\n');
+    const env = { SLUICE_URL: server.url, API_KEY: await server.createKey('other', ['ADMIN']) };
+    expect(await runSluice('cli', ['backfill', 'list'], env)).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'No backfills found.\n',
+    });
+  });
+
   test('is refused for a span without windows and an unknown id', async () => {
     const none = await command('create', 'Daily', '--from', '2025-02-01', '--to', '2025-02-01T06:00:00Z');
     expect([none.code, none.stderr]).toEqual([

@@ -94,6 +94,22 @@ describe('delivery list', () => {
   });
 });
 
+test('delivery > shows nothing of another account', async () => {
+  const env = { SLUICE_URL: server.url, API_KEY: await server.createKey('other', ['ADMIN']) };
+  const [delivery] = await listed();
+  const outcomes = await Promise.all(
+    [['list'], ['list', '--json'], ['redeliver', delivery?.id ?? ''], ['coverage', jobId, '--from', '2026-02-01']].map(
+      (args) => runSluice('cli', ['delivery', ...args], env),
+    ),
+  );
+  expect(outcomes).toEqual([
+    { code: 0, stdout: '', stderr: 'No deliveries found.\n' },
+    { code: 0, stdout: '', stderr: 'No deliveries found.\n' },
+    { code: 1, stdout: '', stderr: 'The delivery does not exist. Check the id.\n' },
+    { code: 1, stdout: '', stderr: `Job "${jobId}" does not exist.\n` },
+  ]);
+});
+
 test('delivery redeliver > queues a run that writes the next revision', async () => {
   const delivery = (await listed('--job', 'Daily')).at(-1);
   const { stdout, code } = await command('redeliver', delivery?.id ?? '');
@@ -104,6 +120,14 @@ test('delivery redeliver > queues a run that writes the next revision', async ()
     delivery?.windowStart,
     expect.objectContaining({ revision: 2 }),
   ]);
+});
+
+test('delivery redeliver > prints the run as JSON', async () => {
+  const delivery = (await listed('--job', 'Daily')).at(-1);
+  const { stdout } = await command('redeliver', delivery?.id ?? '', '--json');
+  const run = JSON.parse(stdout) as { id: string };
+  expect(run).toMatchObject({ trigger: 'MANUAL', windowStart: delivery?.windowStart });
+  await endedRun(server, run.id);
 });
 
 test('delivery coverage > prints delivered and stale spans and gaps in the order of time', async () => {

@@ -55,3 +55,15 @@ test.each([
   expect(code).not.toBe(0);
   expect(stderr).toContain(message);
 });
+
+test('destination test --json > prints the key, or the reason and the policy', async () => {
+  const { code, stdout } = await command('exports/b', '--json');
+  expect([code, JSON.parse(stdout)]).toEqual([0, { key: 'b/_sluice-destination-test.json' }]);
+  server.s3.setFault(() => ({ status: 403, code: 'AccessDenied' }));
+  const refused = await command('exports/b', '--json');
+  server.s3.setFault(undefined);
+  expect([refused.code, JSON.parse(refused.stdout)]).toEqual([
+    1,
+    { reason: 'ACCESS_DENIED', message: expect.any(String), bucketPolicy: expect.any(String) },
+  ]);
+});

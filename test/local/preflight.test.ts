@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
 import { readSourceFiles, ROOT } from '../support/source-files.ts';
 
 /** A checkout as after `npm ci --ignore-scripts`, without the Node of the packages and the links of the embedded PostgreSQL. */
@@ -52,10 +53,10 @@ const nodeOf = async (version: string): Promise<string> => {
   return folder;
 };
 
-const run = async (folder: string, words: readonly string[], env: NodeJS.ProcessEnv = {}) => {
+const run = async (folder: string, words: readonly string[], env: NodeJS.ProcessEnv = {}, cwd = checkout) => {
   const [program = '', ...args] = words;
   const child = spawn(program, args, {
-    cwd: checkout,
+    cwd,
     env: {
       PATH: [folder, process.env['PATH']?.split(delimiter).filter((entry) => !entry.includes('node_modules'))]
         .flat()
@@ -103,6 +104,32 @@ describe('after npm ci --ignore-scripts', () => {
     ).toMatchObject({
       code: 0,
       stderr: '',
+    });
+  });
+});
+
+describe('command sluice', () => {
+  const sluice = (node: string, ...args: readonly string[]) => run(node, [join(ROOT, 'src/sluice.cjs'), ...args]);
+
+  test.each(['20.20.2', process.versions.node])('runs commands when the Node of the machine is %s', async (version) => {
+    const node = await nodeOf(version);
+    expect(await sluice(node, '--version')).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' });
+    expect((await sluice(node, 'jbo')).code).toBe(2);
+  });
+
+  test('is run by npx in the checkout without a registry', async () => {
+    const node = await nodeOf('20.20.2');
+    expect(await run(node, ['npx', 'sluice', '--version'], { npm_config_offline: 'true' }, ROOT)).toMatchObject({
+      code: 0,
+      stdout: `${packageJson.version}\n`,
+    });
+  });
+
+  test('prints one line with the required Node when npm installed none', async () => {
+    expect(await run(await nodeOf('20.20.2'), [join(checkout, 'src/sluice.cjs'), '--help'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: OLD,
     });
   });
 });
