@@ -69,9 +69,9 @@ describe('preview command', () => {
         'Value:            350 -> 0',
         'Stale deliveries: 0',
         '',
-        'element  before  after',
-        'hooli    250     0',
-        'acme     100     0',
+        'ELEMENT  BEFORE  AFTER',
+        'hooli       250      0',
+        'acme        100      0',
         '',
       ].join('\n'),
     );
@@ -138,7 +138,7 @@ describe('revert command', () => {
     const { id } = await newest();
     const preview = await sluice('preview', 'revert', id);
     expect(preview.stdout).toContain('Records:          0 inserted, 1 hidden\n');
-    expect(preview.stdout).toContain('initech  7       0\n');
+    expect(preview.stdout).toContain('initech       7      0\n');
     const done = await sluice('revert', id, '--idempotency-key', 'undo');
     const revert = await newest();
     expect(revert.kind).toBe('REVERT');

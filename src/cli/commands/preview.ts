@@ -1,10 +1,10 @@
 import { createGraphQLClient } from '../../api-client/graphql-client.ts';
-import { pluralize } from '../../lib/format-amounts.ts';
-import { formatTable } from '../../terminal/table.ts';
+import { formatCount, groupDigits, pluralize } from '../../lib/format-amounts.ts';
 import { replaceControlCharacters, type Terminal } from '../../terminal/terminal.ts';
 import { type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
+import { type Column, formatColumns } from '../output/print-list.ts';
 import { buildWriteInput, type PreviewInputFlags, type PreviewKind } from '../preview-input.ts';
 import { readInputText } from '../ingest/read-input-text.ts';
 
@@ -58,6 +58,12 @@ const REVERT = `mutation ($input: RevertOperationInput!) {
   }
 }`;
 
+const ELEMENT_COLUMNS: readonly Column<Preview['elements'][number]>[] = [
+  { title: 'ELEMENT', cell: ({ elementName }) => elementName },
+  { title: 'BEFORE', cell: ({ valueBefore }) => groupDigits(valueBefore), isFigure: true },
+  { title: 'AFTER', cell: ({ valueAfter }) => groupDigits(valueAfter), isFigure: true },
+];
+
 /** Elements that the text lists. */
 const MAX_ELEMENTS = 20;
 
@@ -97,19 +103,17 @@ function printPreview(terminal: Terminal, result: Preview, what: string): void {
   terminal.print(
     [
       `Preview of the ${what}. Nothing was written.`,
-      `Records:          ${insertedRecords} inserted, ${hiddenRecords} hidden`,
-      `Changed keys:     ${changedKeys}`,
-      `Value:            ${valueBefore} -> ${valueAfter}`,
-      `Stale deliveries: ${staleDeliveries}`,
+      `Records:          ${formatCount(insertedRecords)} inserted, ${formatCount(hiddenRecords)} hidden`,
+      `Changed keys:     ${formatCount(changedKeys)}`,
+      `Value:            ${groupDigits(valueBefore)} -> ${groupDigits(valueAfter)}`,
+      `Stale deliveries: ${formatCount(staleDeliveries)}`,
       '',
     ].join('\n'),
   );
   if (elements.length === 0) return;
-  const rows = elements
-    .slice(0, MAX_ELEMENTS)
-    .map((one) => [replaceControlCharacters(one.elementName), one.valueBefore, one.valueAfter]);
-  terminal.print(`\n${formatTable([['element', 'before', 'after'], ...rows])}`);
-  const more = elements.length - rows.length;
+  const shown = elements.slice(0, MAX_ELEMENTS);
+  terminal.print(`\n${formatColumns(shown, ELEMENT_COLUMNS)}`);
+  const more = elements.length - shown.length;
   if (more > 0) terminal.print(`and ${more} more elements\n`);
 }
 
@@ -143,7 +147,7 @@ export function revertCommand(
     }
     const { id, insertedRecords, hiddenRecords } = operation;
     terminal.print(
-      `${replayed ? 'Already reverted' : 'Reverted'} the operation in the stream "${stream.name}": ${pluralize(hiddenRecords, 'record')} hidden, ${insertedRecords} inserted again.\nOperation: ${id}\n`,
+      `${replayed ? 'Already reverted' : 'Reverted'} the operation in the stream "${stream.name}": ${pluralize(hiddenRecords, 'record')} hidden, ${formatCount(insertedRecords)} inserted again.\nOperation: ${id}\n`,
     );
   });
 }
