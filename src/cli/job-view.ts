@@ -1,6 +1,7 @@
 // Pure: how the commands show a job, its settings and their changes.
 import { isDeepStrictEqual } from 'node:util';
 import { jobFields } from '../jobs/settings.ts';
+import { formatInZone } from '../lib/zoned-time.ts';
 import { formatFields } from './output/print-list.ts';
 
 const SETTINGS = Object.keys(jobFields);
@@ -61,12 +62,17 @@ export function pickSettingFields(job: Settings): Record<string, unknown> {
   return Object.fromEntries(SETTINGS.map((field) => [field, job[field]]));
 }
 
+/** Formats times in the time zone of a job, with its offset. */
+export function formatTimes(times: readonly string[], timeZone: string): string {
+  return times.map((time) => formatInZone(new Date(time), timeZone)).join(', ');
+}
+
 export function formatSchedule({ enabled, cron, scheduledTimeInSeconds, timeZone }: ShownJob): string {
   const schedule =
     cron !== null
       ? `${cron} (${timeZone})`
       : scheduledTimeInSeconds !== null
-        ? `once at ${new Date(scheduledTimeInSeconds * 1000).toISOString().replace('.000Z', 'Z')}`
+        ? `once at ${formatInZone(new Date(scheduledTimeInSeconds * 1000), timeZone)}`
         : 'on request';
   return enabled ? schedule : `${schedule}, disabled`;
 }
@@ -87,9 +93,12 @@ export function formatJob(job: ShownJob): string {
     ['Id', job.id],
     ['Version', `${job.version}, changed at ${job.updatedAt}`],
     ['Schedule', formatSchedule(job)],
-    ['Next runs', job.nextRuns.join(', ') || 'none'],
-    ['Last run', lastRun ? `${lastRun.status}, slot ${lastRun.scheduledFor}, ${lastRun.id}` : 'none'],
-    ...SETTINGS.filter((field) => job[field] !== null).map((field): [string, string] => [
+    ['Next runs', formatTimes(job.nextRuns, job.timeZone) || 'none'],
+    [
+      'Last run',
+      lastRun ? `${lastRun.status}, slot ${formatTimes([lastRun.scheduledFor], job.timeZone)}, ${lastRun.id}` : 'none',
+    ],
+    ...SETTINGS.filter((field) => field !== 'jobName' && job[field] !== null).map((field): [string, string] => [
       field,
       formatSetting(job[field]),
     ]),

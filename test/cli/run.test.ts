@@ -33,7 +33,7 @@ describe('run list', () => {
     expect([code, stderr]).toEqual([0, '']);
     const [head = '', wrong = '', nightly = ''] = stdout.split('\n');
     expect(head).toMatch(/^JOB +SLOT +TRIGGER +STATUS +ERROR +ROWS +SIZE +ID$/);
-    expect(wrong).toMatch(/^Wrong +2026-01-26T01:00:00Z +MANUAL +FAILED +NO_SUCH_BUCKET +0 +0 B +\S+$/);
+    expect(wrong).toMatch(/^Wrong +2026-01-26T01:00:00Z +MANUAL +FAILED +NO_SUCH_BUCKET +[01] +\d+ B +\S+$/);
     expect(nightly).toMatch(/^Nightly +2026-01-26T01:00:00Z +MANUAL +SUCCEEDED +- +1 +\d+ B +\S+$/);
     expect(nightly.indexOf(' 1 ')).toBe(head.indexOf('ROWS') + 2);
   });

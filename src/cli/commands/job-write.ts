@@ -9,6 +9,7 @@ import {
   compareEdits,
   findChanges,
   formatSetting,
+  formatTimes,
   JOB_FIELDS,
   pickSettingFields,
   type ReturnedJob,
@@ -39,6 +40,7 @@ interface CreatedJob {
   readonly id: string;
   readonly jobName: string;
   readonly s3Url: string;
+  readonly timeZone: string;
   readonly nextRuns: readonly string[];
   readonly warnings: readonly string[];
   readonly runs: { readonly edges: readonly { readonly node: { readonly id: string } }[] };
@@ -53,20 +55,20 @@ export async function createJobCommand(context: ClientContext, flags: JobWriteFl
     const { createJob: result } = await client.request<{ createJob: CreatedJob | JobRefusal }>(
       `mutation ($input: CreateJobInput!) {
         createJob(input: $input) {
-          ... on Job { id jobName s3Url nextRuns(first: 3) warnings runs(first: 1) { edges { node { id } } } }
+          ... on Job { id jobName s3Url timeZone nextRuns(first: 3) warnings runs(first: 1) { edges { node { id } } } }
           ${ERRORS}
         }
       }`,
       { input },
     );
     if (!('id' in result)) throw refuse(result, flagged, 'The job was not created.');
-    const { id, jobName, s3Url, nextRuns, warnings, runs } = result;
+    const { id, jobName, s3Url, timeZone, nextRuns, warnings, runs } = result;
     const runId = runs.edges[0]?.node.id ?? null;
     if (flags.json) {
       terminal.print(`${JSON.stringify({ id, jobName, s3Url, nextRuns, runId, warnings })}\n`);
       return;
     }
-    const next = nextRuns.length > 0 ? nextRuns.join(', ') : runId === null ? 'none' : `now, run ${runId}`;
+    const next = nextRuns.length > 0 ? formatTimes(nextRuns, timeZone) : runId === null ? 'none' : `now, run ${runId}`;
     terminal.print(
       `Created the job "${jobName}".\nId:          ${id}\nDestination: ${replaceControlCharacters(s3Url)}\nNext runs:   ${next}\n`,
     );
@@ -148,7 +150,7 @@ async function explainStaleVersion(
 }
 
 interface JobCheck {
-  readonly job: Readonly<Record<string, unknown>>;
+  readonly job: { readonly timeZone: string };
   readonly nextWindows: readonly {
     readonly scheduledFor: string;
     readonly windowStart: string;
@@ -159,13 +161,6 @@ interface JobCheck {
   readonly sample: readonly string[];
   readonly warnings: readonly string[];
 }
-
-const WINDOW_COLUMNS: readonly Column<JobCheck['nextWindows'][number]>[] = [
-  { title: 'SLOT', cell: ({ scheduledFor }) => scheduledFor },
-  { title: 'FROM', cell: ({ windowStart }) => windowStart },
-  { title: 'TO', cell: ({ windowEnd }) => windowEnd },
-  { title: 'OBJECT', cell: ({ objectKeys }) => objectKeys.join(', ') },
-];
 
 /** Validates the settings of a new job, or of a job with changes, and previews a run. Nothing is stored. */
 export async function checkJobCommand(
@@ -182,7 +177,7 @@ export async function checkJobCommand(
       `mutation ($input: CreateJobInput!, $id: ID) {
         checkJob(input: $input, id: $id) {
           ... on JobCheck {
-            job { jobName } nextRuns nextWindows { scheduledFor windowStart windowEnd objectKeys manifestKey }
+            job { jobName timeZone } nextRuns nextWindows { scheduledFor windowStart windowEnd objectKeys manifestKey }
             objectKeys sample warnings query { windowStart windowEnd meterApiNames }
           }
           ${ERRORS}
@@ -200,11 +195,18 @@ export async function checkJobCommand(
   });
 }
 
-function formatCheck({ nextWindows, objectKeys, sample }: JobCheck): string {
+function formatCheck({ job, nextWindows, objectKeys, sample }: JobCheck): string {
+  const timeOf = (time: string): string => formatTimes([time], job.timeZone);
+  const columns: readonly Column<JobCheck['nextWindows'][number]>[] = [
+    { title: 'SLOT', cell: ({ scheduledFor }) => timeOf(scheduledFor) },
+    { title: 'FROM', cell: ({ windowStart }) => timeOf(windowStart) },
+    { title: 'TO', cell: ({ windowEnd }) => timeOf(windowEnd) },
+    { title: 'OBJECT', cell: (window) => window.objectKeys.join(', ') },
+  ];
   const windows =
     nextWindows.length === 0
       ? 'The schedule has no next slot.\n'
-      : `Next windows:\n${formatColumns(nextWindows, WINDOW_COLUMNS)}`;
+      : `Next windows:\n${formatColumns(nextWindows, columns)}`;
   const rows = sample.length === 0 ? ['(none)'] : sample;
   const lines = (texts: readonly string[]): string =>
     texts.map((text) => `  ${replaceControlCharacters(text)}\n`).join('');

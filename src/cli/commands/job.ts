@@ -8,7 +8,15 @@ import { confirmDeletion } from '../confirm.ts';
 import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
 import { fetchList } from '../fetch-list.ts';
 import { findJob, findJobId, unknownJob } from '../find-job.ts';
-import { formatJob, formatSchedule, JOB_FIELDS, type ReturnedJob, type ShownJob, toShownJob } from '../job-view.ts';
+import {
+  formatJob,
+  formatSchedule,
+  formatTimes,
+  JOB_FIELDS,
+  type ReturnedJob,
+  type ShownJob,
+  toShownJob,
+} from '../job-view.ts';
 import { type Column, printList } from '../output/print-list.ts';
 import { printQueuedRun, QUEUED_RUN_FIELDS, type QueuedRun } from '../output/queued-run.ts';
 import { findSlotOfDate } from '../slot-of-date.ts';
@@ -33,10 +41,9 @@ export interface JobDeleteFlags extends ClientFlags {
 const COLUMNS: readonly Column<ShownJob>[] = [
   { title: 'JOB', cell: ({ jobName }) => jobName },
   { title: 'SCHEDULE', cell: formatSchedule },
-  { title: 'NEXT RUN', cell: ({ nextRuns: [next = '-'] }) => next },
+  { title: 'NEXT RUN', cell: ({ nextRuns, timeZone }) => formatTimes(nextRuns.slice(0, 1), timeZone) || '-' },
   { title: 'LAST RUN', cell: ({ lastRun }) => lastRun?.status ?? '-' },
   { title: 'DESTINATION', cell: ({ s3Url }) => s3Url },
-  { title: 'ID', cell: ({ id }) => id },
 ];
 
 export function listJobsCommand(context: ClientContext, flags: JobListFlags): Promise<void> {

@@ -1,5 +1,5 @@
 import prettyBytes from 'pretty-bytes';
-import { formatCount } from '../../lib/format-amounts.ts';
+import { formatCount, pluralize } from '../../lib/format-amounts.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
 import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
@@ -130,13 +130,13 @@ function formatRun(run: ShownRun): string {
     ['Window', `${run.windowStart} until ${run.windowEnd}`],
     ...optional('Started', startedAt),
     ...optional('Ended', finishedAt),
-    ['Written', `${formatCount(run.rowsWritten)} rows, ${prettyBytes(run.bytesWritten)}`],
+    ['Written', `${pluralize(run.rowsWritten, 'row')}, ${prettyBytes(run.bytesWritten)}`],
     ...optional('Complete', run.complete === null ? null : run.complete ? 'yes' : 'no'),
     ...optional('Revision', revision === null ? null : String(revision)),
     ...optional(
       'Changes',
       changes &&
-        `${formatCount(changes.rowsChanged)} rows changed, ${formatCount(changes.rowsAdded)} added, ${formatCount(changes.rowsRemoved)} removed`,
+        `${pluralize(changes.rowsChanged, 'row')} changed, ${formatCount(changes.rowsAdded)} added, ${formatCount(changes.rowsRemoved)} removed`,
     ),
     ...optional('Manifest', manifestKey),
     ...optional('Delivery', delivery?.id),
