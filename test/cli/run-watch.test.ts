@@ -145,6 +145,27 @@ describe('run watch', () => {
     expect(await watching.ended).toBe(0);
   });
 
+  test('says until when a run waits for complete streams', async () => {
+    const scheduledTimeInSeconds = Math.floor(Date.now() / 1000) + 3;
+    await createJob(working, {
+      jobName: 'waits',
+      scheduledTimeInSeconds,
+      enabled: true,
+      completeWithin: 'ago(6h)',
+      meterApiNames: ['never-declared'],
+    });
+    const watching = startCommand(['run', 'watch', '--job', 'waits', '--next'], settingsOf(working));
+    await shown(watching, '\nQUEUED, waits for complete streams until ');
+    const [, id = ''] =
+      /"id":"([^"]+)"/.exec(
+        (await runSluice('cli', ['run', 'list', '--job', 'waits', '--json'], settingsOf(working))).stdout,
+      ) ?? [];
+    expect(await runSluice('cli', ['run', 'cancel', id], settingsOf(working))).toMatchObject({ code: 0 });
+    expect(await watching.ended).toBe(1);
+    const until = new Date((scheduledTimeInSeconds + 6 * 3600) * 1000).toISOString().replace('.000Z', 'Z');
+    expect(watching.stdout).toContain(`QUEUED, waits for complete streams until ${until}\n`);
+  });
+
   test('exits with 130 and prints how to watch the run again after Ctrl-C', async () => {
     const run = await (await createSteppedJob(server)).run();
     const watching = watch(run.id);

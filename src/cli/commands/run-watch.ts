@@ -13,7 +13,7 @@ export interface WatchFlags extends ClientFlags {
   readonly next?: boolean;
 }
 
-const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestKey scheduledFor startedAt finishedAt
+const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestKey scheduledFor waitsUntil startedAt finishedAt
   windowStart windowEnd objects { key } warnings error { code message } job { id s3Url }`;
 
 /** Follows a run until it ends, across lost connections. Calls `onBroken` if the run did not succeed. */

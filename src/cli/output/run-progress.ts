@@ -13,6 +13,8 @@ export interface WatchedRun {
   readonly bytesWritten: number;
   readonly manifestKey: string | null;
   readonly scheduledFor: string;
+  /** When the run starts although its streams are not complete; null if it does not wait for them. */
+  readonly waitsUntil: string | null;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
   readonly windowStart: string;
@@ -103,13 +105,15 @@ function formatAmount({ rowsWritten, bytesWritten }: WatchedRun): string {
   return `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
 }
 
-function formatStatus({ status, attempt }: WatchedRun): string {
+function formatStatus({ status, attempt, waitsUntil }: WatchedRun): string {
+  if (waitsUntil !== null) return `${status}, waits for complete streams until ${waitsUntil}`;
   return status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;
 }
 
 function formatDetails(run: WatchedRun, now: number): string {
   const scheduledAt = Date.parse(run.scheduledFor);
   if (run.status === 'QUEUED' && run.rowsWritten === 0) {
+    if (run.waitsUntil !== null) return '';
     return scheduledAt > now ? `due at ${run.scheduledFor}` : 'waiting for a worker';
   }
   const since = run.status === 'RUNNING' && run.startedAt !== null ? Date.parse(run.startedAt) : scheduledAt;
