@@ -1,5 +1,6 @@
 import type { GraphQLClient } from '../api-client/graphql-client.ts';
 import { decodeGlobalId } from '../lib/global-ids.ts';
+import { findNearestName } from '../lib/nearest-name.ts';
 import { replaceControlCharacters } from '../terminal/terminal.ts';
 import { CommandError } from './command-error.ts';
 
@@ -33,8 +34,20 @@ export async function findJob(client: GraphQLClient, nameOrId: string): Promise<
   return job;
 }
 
-export function unknownJob(nameOrId: string): CommandError {
-  return new CommandError(`Job "${replaceControlCharacters(nameOrId)}" does not exist.`);
+export function unknownJob(nameOrId: string, similar: string | null = null): CommandError {
+  const hint = similar === null ? '' : ` Did you mean "${similar}"?`;
+  return new CommandError(`Job "${replaceControlCharacters(nameOrId)}" does not exist.${hint}`);
+}
+
+/** Returns the most similar name of the newest 100 jobs; null if none is similar. */
+async function findSimilarName(client: GraphQLClient, jobName: string): Promise<string | null> {
+  const { jobs } = await client.request<{ jobs: { edges: readonly { readonly node: { jobName: string } }[] } }>(
+    '{ jobs(first: 100) { edges { node { jobName } } } }',
+  );
+  return findNearestName(
+    jobName,
+    jobs.edges.map(({ node }) => node.jobName),
+  );
 }
 
 function isJobId(text: string): boolean {
@@ -54,7 +67,7 @@ async function findJobByName(client: GraphQLClient, jobName: string): Promise<Fo
     );
     const found = jobs.edges.find(({ node }) => node.jobName === jobName);
     if (found) return found.node;
-    if (!jobs.pageInfo.hasNextPage) throw unknownJob(jobName);
+    if (!jobs.pageInfo.hasNextPage) throw unknownJob(jobName, await findSimilarName(client, jobName));
     after = jobs.pageInfo.endCursor;
   }
 }

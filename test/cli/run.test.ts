@@ -49,6 +49,13 @@ describe('run list', () => {
     });
   });
 
+  test('suggests the name of a job', async () => {
+    expect(await first.run('run', 'list', '--job', 'nigthly')).toMatchObject({
+      code: 1,
+      stderr: 'Job "nigthly" does not exist. Did you mean "Nightly"?\n',
+    });
+  });
+
   test('contains no run of another account', async () => {
     expect(await other.run('run', 'list')).toEqual({
       code: 0,
