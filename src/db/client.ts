@@ -136,11 +136,11 @@ export function openDatabase(options: DatabaseOptions): Database {
       client: new ScopedPool(from, { setting, needs, prepares: prepares && !isPooled }) as unknown as pg.Pool,
       schema: tables,
     });
-  const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>) => {
+  const forAccounts = (from: (accountId: bigint) => Pick<pg.Pool, 'connect'>, prepares = false) => {
     const accounts = new LRUCache<bigint, Db>({ max: MAX_CACHED_ACCOUNTS });
     return (accountId: bigint): Db => {
       let db = accounts.get(accountId);
-      if (!db) accounts.set(accountId, (db = scoped(from(accountId), `${ACCOUNT_SETTING} = '${accountId}'`)));
+      if (!db) accounts.set(accountId, (db = scoped(from(accountId), `${ACCOUNT_SETTING} = '${accountId}'`, prepares)));
       return db;
     };
   };
@@ -148,7 +148,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   let closing: Promise<unknown> | undefined;
   return {
     forAccount: forAccounts((accountId) => shares.of(accountId)),
-    forRunOf: forAccounts(() => ownPools.runs),
+    forRunOf: forAccounts(() => ownPools.runs, true),
     ...mapPurposes((purpose) => scoped(ownPools[purpose], `${ALL_ACCOUNTS_SETTING} = 'on'`, true)),
     pool,
     get waitingForShare() {

@@ -55,21 +55,22 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
   const output = sql`${hashOutput(run.settings)}::bytea`;
   const start = sql`${run.windowStart.toISOString()}::timestamptz`;
   const end = sql`${run.windowEnd.toISOString()}::timestamptz`;
-  const isMarked = sql`(d.output_sha256 <> ${output} OR j.output_sha256 IS DISTINCT FROM ${output} OR ${wasChecked(run)})`;
-  // The owed span ends at the start of the first delivered window of the same job and output that ends later.
-  const later = (column: SQL, least: SQL): SQL => sql`least(${least}, (
-    SELECT min(${column}) FROM deliveries o
-    WHERE d.by_slot AND o.by_slot AND o.job_id = d.job_id AND o.revision > 0 AND o.output_sha256 = ${output} AND o.id <> d.id
-      AND (o.window_end > d.window_end OR o.window_end = d.window_end AND o.window_start < d.window_start)))`;
+  const isMarked = sql`d.output_sha256 <> ${output} OR j.output_sha256 IS DISTINCT FROM ${output} OR ${wasChecked(run)}`;
   await Promise.all([
     run.revision !== 1 && returnBuckets(tx, run, output),
+    // The owed span ends at the start of the first delivered window of the same job and output that ends later.
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
         slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(), complete = r.complete,
-        owed_until = ${later(sql`o.window_start`, sql`${wholeUntil.toISOString()}::timestamptz`)},
-        date_owed_until = ${later(sql`o.date_start`, sql`${dateWholeUntil}::date`)},
-        touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
-        check_at = CASE WHEN d.touched_at IS NOT NULL OR ${isMarked} THEN clock_timestamp() END
+        (owed_until, date_owed_until) = (
+          SELECT least(${wholeUntil.toISOString()}::timestamptz, min(o.window_start)), least(${dateWholeUntil}::date, min(o.date_start))
+          FROM deliveries o
+          WHERE d.by_slot AND o.by_slot AND o.job_id = d.job_id AND o.revision > 0 AND o.output_sha256 = ${output} AND o.id <> d.id
+            AND (o.window_end > d.window_end OR o.window_end = d.window_end AND o.window_start < d.window_start)),
+        (touched_at, check_at) = (
+          SELECT CASE WHEN is_marked THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,
+            CASE WHEN is_marked OR d.touched_at IS NOT NULL THEN clock_timestamp() END
+          FROM (SELECT ${isMarked} AS is_marked) m)
       FROM jobs j, runs r WHERE j.id = d.job_id AND ${isOf(run)} AND r.id = ${run.id} AND r.status = 'SUCCEEDED'`),
     // An owed span ends at most at the end of its window, so windows that end by `start` need not be read.
     tx.execute(sql`

@@ -1,6 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { formatArray } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
-import { deliveries } from '../db/delivery-tables.ts';
+import type { deliveries } from '../db/delivery-tables.ts';
 import { type runs } from '../db/tables.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import { hashOutput } from '../jobs/export-fingerprint.ts';
@@ -13,9 +14,6 @@ import { createCursors, lowerCursor } from './ledger-cursors.ts';
 type NewRun = typeof runs.$inferInsert;
 type RunRow = typeof runs.$inferSelect;
 
-/** Maximum number of rows in one statement: 16 values each, of at most 65,534. */
-const MAX_ROWS = 1000;
-
 /**
  * Inserts the deliveries of new runs, and marks those of existing windows as windows of the schedule. In the transaction of the runs.
  * Returns the number of deliveries that did not exist.
@@ -25,38 +23,46 @@ export async function insertDeliveries(tx: Transaction, newRuns: readonly NewRun
   const rows = [...new Map(newRuns.map((run) => [`${run.jobId} ${run.bucket}/${run.manifestKey}`, run])).values()].map(
     (run, index) => buildDelivery(run, ids[index] ?? ''),
   );
+  if (rows.length === 0) return 0;
   // Sorted: two transactions that insert the same windows in different orders would deadlock.
   rows.sort((a, b) => (`${a.bucket}/${a.manifestKey}` < `${b.bucket}/${b.manifestKey}` ? -1 : 1));
-  const inserted: Inserted[] = [];
-  for (let from = 0; from < rows.length; from += MAX_ROWS) {
-    const stored = await tx
-      .insert(deliveries)
-      .values(rows.slice(from, from + MAX_ROWS))
-      .onConflictDoUpdate({
-        target: [deliveries.bucket, deliveries.manifestKey, deliveries.jobId],
-        set: { bySlot: true },
-        setWhere: sql`EXCLUDED.by_slot AND NOT ${deliveries.bySlot}`,
-      })
-      .returning(INSERTED);
-    inserted.push(...stored);
-  }
-  const without = inserted.filter(({ hasCursor }) => !hasCursor).map(({ accountId }) => accountId);
-  await createCursors(tx, [...new Set(without)]);
-  return inserted.filter(({ isNew }) => isNew).length;
+  const columns = COLUMNS.map(([, type, write]) => sql`${formatArray(rows.map(write))}::${sql.raw(type)}[]`);
+  // xmax is 0 in rows that this statement has inserted, and the id of this transaction in rows that it has updated.
+  const { rows: inserted } = await tx.execute<{ account_id: string; has_cursor: boolean; is_new: boolean }>(sql`
+    INSERT INTO deliveries AS d (${COLUMN_NAMES})
+    SELECT * FROM unnest(${sql.join(columns, COMMA)})
+    ON CONFLICT (bucket, manifest_key, job_id) DO UPDATE SET by_slot = true WHERE EXCLUDED.by_slot AND NOT d.by_slot
+    RETURNING d.account_id, EXISTS (SELECT 1 FROM ledger_cursors c WHERE c.account_id = d.account_id) AS has_cursor,
+      d.xmax = 0 AS is_new`);
+  const without = inserted.filter((row) => !row.has_cursor).map((row) => row.account_id);
+  await createCursors(tx, [...new Set(without)].map(BigInt));
+  return inserted.filter((row) => row.is_new).length;
 }
 
-interface Inserted {
-  readonly accountId: bigint;
-  readonly hasCursor: boolean;
-  readonly isNew: boolean;
-}
+type NewDelivery = ReturnType<typeof buildDelivery>;
 
-const INSERTED = {
-  accountId: deliveries.accountId,
-  hasCursor: sql<boolean>`EXISTS (SELECT 1 FROM ledger_cursors c WHERE c.account_id = ${deliveries.accountId})`,
-  // 0 in rows that this statement has inserted, the id of this transaction in rows that it has updated.
-  isNew: sql<boolean>`${deliveries}.xmax = 0`,
-};
+const COMMA = sql.raw(', ');
+
+/** Name, type and text of each column of a new delivery. One array for each: the statement has the same text for any number of rows. */
+const COLUMNS: readonly (readonly [name: string, type: string, write: (row: NewDelivery) => string])[] = [
+  ['id', 'uuid', (row) => row.id],
+  ['account_id', 'bigint', (row) => String(row.accountId)],
+  ['job_id', 'uuid', (row) => row.jobId],
+  ['bucket', 'text', (row) => row.bucket],
+  ['manifest_key', 'text', (row) => row.manifestKey],
+  ['slot', 'timestamptz', (row) => row.slot.toISOString()],
+  ['window_start', 'timestamptz', (row) => row.windowStart.toISOString()],
+  ['window_end', 'timestamptz', (row) => row.windowEnd.toISOString()],
+  ['whole_until', 'timestamptz', (row) => row.wholeUntil.toISOString()],
+  ['owed_until', 'timestamptz', (row) => row.owedUntil.toISOString()],
+  ['date_start', 'date', (row) => row.dateStart],
+  ['date_whole_until', 'date', (row) => row.dateWholeUntil],
+  ['date_owed_until', 'date', (row) => row.dateOwedUntil],
+  ['by_slot', 'boolean', (row) => String(row.bySlot)],
+  ['output_sha256', 'bytea', (row) => `\\x${row.outputSha256.toString('hex')}`],
+];
+
+const COLUMN_NAMES = sql.raw(COLUMNS.map(([name]) => name).join(', '));
 
 /**
  * Inserts the delivery of a run that a server of an earlier version has queued, and moves the cursor of the account back if the run has
@@ -71,7 +77,7 @@ export async function insertMissingDelivery(db: Db, run: RunRow, now: Date): Pro
   });
 }
 
-export function buildDelivery(run: NewRun, id: string): typeof deliveries.$inferInsert {
+export function buildDelivery(run: NewRun, id: string) {
   const window = { start: run.windowStart, end: run.windowEnd };
   const { wholeUntil, dateStart, dateWholeUntil } = computeBounds(run.settings, window);
   return {
@@ -90,7 +96,7 @@ export function buildDelivery(run: NewRun, id: string): typeof deliveries.$infer
     dateOwedUntil: dateWholeUntil,
     bySlot: run.trigger !== 'MANUAL' && run.trigger !== 'RESTATEMENT',
     outputSha256: hashOutput(run.settings),
-  };
+  } satisfies typeof deliveries.$inferInsert;
 }
 
 /**

@@ -94,8 +94,8 @@ test('revision of a run that was canceled after its complete manifest > is not g
 /** The end of a run clears the mark of a correction that the run does not see. */
 const CLEARED_MARK: Replacement = {
   file: 'src/deliveries/end-deliveries.ts',
-  from: 'touched_at = CASE WHEN ${isMarked} THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,',
-  to: 'touched_at = NULL,',
+  from: 'SELECT CASE WHEN is_marked THEN coalesce(d.touched_at, clock_timestamp()) ELSE d.touched_at END,',
+  to: 'SELECT NULL::timestamptz,',
 };
 /** The delivery is not inserted when its run is queued, as by a server of an earlier version. */
 const WITHOUT_ROW: Replacement = {
