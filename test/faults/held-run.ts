@@ -39,6 +39,9 @@ export async function playHeldRun(step: HeldStep, checkout?: string): Promise<He
       addRecords(server, STREAM, 'HOURLY', [{ timestamp, elementName, value: 1 }]);
 
     await add('acme');
+    // Scans begin with the first delivery of an account: of a window that the correction does not concern.
+    const firstId = await createJob(server, { s3Url: 'exports/first', range: 'ago(1d)', meterApiNames: [STREAM] });
+    await endedRun(server, await runJob(server, firstId, new Date(slot - 10 * DAY_MS).toISOString()));
     const jobId = await createJob(server, {
       s3Url: `exports/${STREAM}`,
       format: 'NDJSON',
