@@ -240,10 +240,13 @@ async function operate(server: TestServer): Promise<void> {
 /** Names of the commands that were run, such as `bucket move`. */
 export const commandsRun = new Set<string>();
 
+/** Commands that send nothing to the database. */
 const CLIENT_COMMANDS = new Set([
+  'completion',
   'usage',
-  'export',
+  'stream',
   'job',
+  'run',
   'delivery',
   'backfill',
   'ingest',
