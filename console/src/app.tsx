@@ -42,7 +42,22 @@ const ROUTES: RouteObject[] = [
             path: 'jobs/:id/edit',
             lazy: async () => ({ Component: (await import('./pages/jobs/job-form-page.tsx')).JobFormPage }),
           },
-          { path: 'jobs/:id', lazy: async () => ({ Component: (await import('./pages/job/job-page.tsx')).JobPage }) },
+          {
+            path: 'jobs/:id/backfills/new',
+            lazy: async () => ({ Component: (await import('./pages/job/backfill-form-page.tsx')).BackfillFormPage }),
+          },
+          {
+            path: 'jobs/:id/deliveries/:deliveryId',
+            lazy: async () => ({ Component: (await import('./pages/job/delivery-page.tsx')).DeliveryPage }),
+          },
+          {
+            path: 'jobs/:id/runs/:runId',
+            lazy: async () => ({ Component: (await import('./pages/job/run-page.tsx')).RunPage }),
+          },
+          {
+            path: 'jobs/:id/:view?',
+            lazy: async () => ({ Component: (await import('./pages/job/job-page.tsx')).JobPage }),
+          },
           { path: 'keys', lazy: async () => ({ Component: (await import('./pages/keys/keys-page.tsx')).KeysPage }) },
           { path: '*', Component: NotFound },
         ],

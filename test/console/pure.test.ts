@@ -56,6 +56,9 @@ describe('console > times', () => {
     expect(formatSpan('2026-11-28T23:00:00Z', '2026-11-29T23:00:00Z', 'Europe/Berlin')).toBe(
       '29 Nov 2026, 00:00 – 30 Nov 2026, 00:00 Europe/Berlin',
     );
+    expect(formatSpan('2026-11-29T05:00:00Z', '2026-11-29T06:00:00Z', 'Europe/Berlin')).toBe(
+      '29 Nov 2026, 06:00 – 07:00 Europe/Berlin',
+    );
     expect(formatUtc('2026-11-29T05:15:00Z')).toBe('2026-11-29 05:15:00 UTC');
   });
 

@@ -37,6 +37,24 @@ interface CopyProps {
   readonly name: string;
 }
 
+/** Two sheets. Few fonts have a character for it. */
+function CopySign() {
+  return (
+    <svg
+      width="14"
+      height="14"
+      viewBox="0 0 16 16"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.5"
+      aria-hidden="true"
+    >
+      <rect x="5.5" y="5.5" width="8.5" height="8.5" rx="1.5" />
+      <path d="M10.5 5.5V3.5A1.5 1.5 0 0 0 9 2H3.5A1.5 1.5 0 0 0 2 3.5V9a1.5 1.5 0 0 0 1.5 1.5h2" />
+    </svg>
+  );
+}
+
 /** A button that copies a text. */
 export function CopyButton({ text, name }: CopyProps) {
   const { state, copy } = useCopy(text);
@@ -56,7 +74,7 @@ export function CopyableText({ text, name, shown = text }: CopyProps & { readonl
     <Group gap={4} wrap="nowrap" className="copyable">
       <Code title={text}>{shown}</Code>
       <ActionIcon variant="subtle" color="gray" size="sm" onClick={() => void copy()} aria-label={label} title={label}>
-        {state === 'copied' ? '✓' : '⧉'}
+        {state === 'copied' ? '✓' : <CopySign />}
       </ActionIcon>
     </Group>
   );

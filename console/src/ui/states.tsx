@@ -47,6 +47,8 @@ interface ProblemAlertProps {
 export function ProblemAlert({ problem, fields = [], onRetry }: ProblemAlertProps) {
   if (problem === null) return null;
   const others = listOtherIssues(problem, fields);
+  // The message of a single issue is that of the issue, and its field shows it.
+  if (others.length === 0 && Object.values(problem.issues).includes(problem.message)) return null;
   return (
     <Alert color="red" role="alert" variant="light" title={problem.message}>
       {others.length > 0 && (

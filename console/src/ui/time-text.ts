@@ -27,10 +27,12 @@ export function formatDay(iso: string, zone: string): string {
   return findFormat(zone, false).format(new Date(iso));
 }
 
-/** Formats a span such as `28 Nov 2026, 00:00 – 29 Nov 2026, 00:00 Europe/Berlin`. */
+/** Formats a span such as `28 Nov 2026, 00:00 – 29 Nov 2026, 00:00 Europe/Berlin`. The date is not repeated within a day. */
 export function formatSpan(from: string, to: string, zone: string): string {
   const format = findFormat(zone, true);
-  return `${format.format(new Date(from))} – ${format.format(new Date(to))} ${zone}`;
+  const [start, end] = [format.format(new Date(from)), format.format(new Date(to))];
+  const date = `${formatDay(from, zone)}, `;
+  return `${start} – ${start.startsWith(date) && end.startsWith(date) ? end.slice(date.length) : end} ${zone}`;
 }
 
 /** Formats an instant in UTC with seconds, such as `2026-11-29 05:15:00 UTC`. */

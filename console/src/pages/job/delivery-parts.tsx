@@ -1,0 +1,82 @@
+import { Button } from '@mantine/core';
+import { useNavigate } from 'react-router';
+import { useAction } from '../../api/use-action.ts';
+import { type Column, DataTable } from '../../ui/data-table.tsx';
+import { ExactNumber, Time, TimeSpan } from '../../ui/figures.tsx';
+import { ProblemAlert } from '../../ui/states.tsx';
+import { DeliveryStatus } from '../../ui/status.tsx';
+import { useCan } from '../../api/viewer.ts';
+import { TextLink } from '../../ui/text-link.tsx';
+import { type DeliveryRow, REDELIVER } from './run-documents.ts';
+
+interface DeliveriesTableProps {
+  readonly label: string;
+  readonly jobId: string;
+  readonly deliveries: readonly DeliveryRow[];
+  readonly zone: string;
+}
+
+/** Deliveries of a job, with a button that delivers each again. */
+export function DeliveriesTable({ label, jobId, deliveries, zone }: DeliveriesTableProps) {
+  const mayRun = useCan('JOBS');
+  const { redeliver, problem } = useRedeliver(jobId);
+  const columns: Column<DeliveryRow>[] = [
+    {
+      title: 'Window',
+      isHeading: true,
+      cell: ({ id, windowStart, windowEnd }) => (
+        <TextLink to={`/jobs/${jobId}/deliveries/${id}`}>
+          <TimeSpan from={windowStart} to={windowEnd} zone={zone} />
+        </TextLink>
+      ),
+    },
+    { title: 'State', cell: ({ state }) => <DeliveryStatus state={state} /> },
+    {
+      title: 'Revision',
+      isFigure: true,
+      cell: ({ revision }) => (revision === 0 ? '' : <ExactNumber value={revision} />),
+    },
+    {
+      title: 'Rows',
+      isFigure: true,
+      cell: ({ currentRun }) => currentRun && <ExactNumber value={currentRun.rowsWritten} />,
+    },
+    {
+      title: 'Delivered',
+      cell: ({ deliveredAt }) => deliveredAt !== null && <Time value={deliveredAt} zone={zone} />,
+    },
+    ...(mayRun
+      ? [
+          {
+            title: 'Actions',
+            cell: (delivery: DeliveryRow) =>
+              delivery.state !== 'RETIRED' && (
+                <Button variant="default" size="xs" onClick={() => void redeliver(delivery.id)}>
+                  {delivery.revision === 0 ? 'Deliver' : 'Redeliver'}
+                </Button>
+              ),
+          },
+        ]
+      : []),
+  ];
+  return (
+    <>
+      <ProblemAlert problem={problem} />
+      <DataTable label={label} rows={deliveries} columns={columns} rowKey={({ id }) => id} />
+    </>
+  );
+}
+
+/** Returns a function that queues a run which writes a delivery again, and shows the run. */
+export function useRedeliver(jobId: string) {
+  const navigate = useNavigate();
+  const { run, problem, isRunning } = useAction(REDELIVER);
+  return {
+    problem,
+    isRunning,
+    redeliver: async (id: string): Promise<void> => {
+      const data = await run({ id });
+      if (data?.redeliver.__typename === 'Run') void navigate(`/jobs/${jobId}/runs/${data.redeliver.id}`);
+    },
+  };
+}
