@@ -2,7 +2,6 @@ import { useMemo, useState } from 'react';
 import { Provider, useQuery } from 'urql';
 import { createUrqlClient } from './client.ts';
 import { type Connection, createConnection } from './connection.ts';
-import { CreateJobForm } from './create-job-form.tsx';
 import { JobsTable } from './jobs-table.tsx';
 import { KeyForm } from './key-form.tsx';
 import { WHO_AM_I } from './operations.ts';
@@ -63,19 +62,14 @@ const Workspace = ({ connection, onEnter, onLeave }: WorkspaceProps) => {
       </header>
       <main>
         {error && (
-          <p className="banner bad" role="alert">
+          <p className="problem" role="alert">
             {formatError(error)}{' '}
             <button type="button" className="quiet" onClick={() => refetch({ requestPolicy: 'network-only' })}>
               Try again
             </button>
           </p>
         )}
-        {data && (
-          <>
-            <JobsTable connection={connection} />
-            <CreateJobForm />
-          </>
-        )}
+        {data && <JobsTable connection={connection} />}
       </main>
     </>
   );

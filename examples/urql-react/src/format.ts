@@ -1,26 +1,8 @@
 import type { CombinedError } from 'urql';
-import type { Issue, ErrorResult } from './operations.ts';
-
-/** Groups issues by the field of the form: `['input', 'groupBy', '0']` belongs to groupBy. */
-export const issuesByField = (issues: readonly Issue[]): ReadonlyMap<string, readonly Issue[]> =>
-  Map.groupBy(issues, ({ path }) => path[1] ?? '');
+import type { ErrorResult } from './operations.ts';
 
 export const isErrorResult = (result: { __typename: string }): result is ErrorResult =>
   result.__typename.endsWith('Error');
-
-/** Returns the message of an error result without its issues, which are shown at their fields. */
-export const formatErrorResult = (result: ErrorResult): string => {
-  switch (result.__typename) {
-    case 'ValidationError':
-      return result.issues.length === 1 ? '1 problem.' : `${result.issues.length} problems.`;
-    case 'ConflictError':
-      return `Conflict: ${result.message}`;
-    case 'NotFoundError':
-      return `Not found: ${result.message}`;
-    case 'LimitExceededError':
-      return `Limit exceeded: ${result.message}`;
-  }
-};
 
 /** Returns the message of a response without data. */
 export const formatError = (error: CombinedError): string => {

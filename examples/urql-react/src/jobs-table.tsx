@@ -2,18 +2,7 @@ import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { useMutation, useQuery, useSubscription } from 'urql';
 import type { Connection } from './connection.ts';
 import { FOLLOW_RUNS, type Job, LIST_JOBS, type Run, RUN_JOB } from './operations.ts';
-import {
-  formatBytes,
-  formatCount,
-  formatError,
-  formatErrorResult,
-  formatPeriod,
-  formatTime,
-  isErrorResult,
-} from './format.ts';
-
-/** Makes urql fetch the list again after a job is created, even if the list was empty. */
-const ABOUT_JOBS = { additionalTypenames: ['Job'] };
+import { formatBytes, formatCount, formatError, formatPeriod, formatTime, isErrorResult } from './format.ts';
 
 /** Keeps the latest event of each job. */
 const withRun = (runs: ReadonlyMap<string, Run> = new Map(), { runUpdated }: { runUpdated: Run }) => {
@@ -29,7 +18,7 @@ const newerOf = (listed: Run | undefined, received: Run | undefined): Run | unde
 
 export const JobsTable = ({ connection }: { connection: Connection }) => {
   const { isUp, times } = useSyncExternalStore(connection.listen, connection.read);
-  const [{ data, error, fetching }, refetchJobs] = useQuery({ query: LIST_JOBS, context: ABOUT_JOBS });
+  const [{ data, error, fetching }, refetchJobs] = useQuery({ query: LIST_JOBS });
   const [live] = useSubscription({ query: FOLLOW_RUNS }, withRun);
   const [, runJob] = useMutation(RUN_JOB);
 
@@ -54,7 +43,7 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
   const runNow = async (jobId: string) => {
     const { data: result, error: failure } = await runJob({ jobId });
     if (failure) return setProblem(formatError(failure));
-    setProblem(result && isErrorResult(result.runJob) ? formatErrorResult(result.runJob) : null);
+    setProblem(result && isErrorResult(result.runJob) ? result.runJob.message : null);
   };
 
   const jobs = data?.jobs.edges.map(({ node }) => node) ?? [];
@@ -67,12 +56,12 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
         </span>
       </div>
       {error && !data && (
-        <p className="banner bad" role="alert">
+        <p className="problem" role="alert">
           {formatError(error)}
         </p>
       )}
       {problem !== null && (
-        <p className="banner bad" role="alert">
+        <p className="problem" role="alert">
           {problem}
         </p>
       )}
@@ -108,7 +97,7 @@ export const JobsTable = ({ connection }: { connection: Connection }) => {
           </table>
         </div>
       )}
-      {data && jobs.length === 0 && <p className="hint">No job yet. Create the first one with the form below.</p>}
+      {data && jobs.length === 0 && <p className="hint">No job yet. Create the first one in the console of Sluice.</p>}
       {data && data.jobs.totalCount > jobs.length && (
         <p className="hint">
           The latest {jobs.length} of {formatCount(data.jobs.totalCount)}.

@@ -11,7 +11,7 @@ export const KeyForm = ({ onEnter, problem }: { onEnter: (key: string) => void; 
       }}
     >
       <h1>Exports</h1>
-      <label className={problem === undefined ? 'field' : 'field wrong'}>
+      <label>
         API key
         <input
           type="password"
@@ -23,7 +23,7 @@ export const KeyForm = ({ onEnter, problem }: { onEnter: (key: string) => void; 
           onChange={(event) => setKey(event.target.value)}
         />
         {problem !== undefined && (
-          <span className="issue" role="alert">
+          <span className="problem" role="alert">
             {problem}
           </span>
         )}

@@ -11,11 +11,9 @@ export interface Run {
   attempt: number;
   windowStart: string;
   windowEnd: string;
-  finishedAt: string | null;
   rowsWritten: number;
   bytesWritten: number;
-  manifestKey: string | null;
-  error: { code: string; message: string } | null;
+  error: { message: string } | null;
   job: { id: string } | null;
 }
 
@@ -31,38 +29,10 @@ export interface Job {
   runs: { edges: { node: Run }[] };
 }
 
-/** A problem of the input with its path, such as `['input', 'groupBy', '0']`. */
-export interface Issue {
-  path: string[];
-  code: string;
-  message: string;
-}
-
 /** The error types of a mutation. */
-export type ErrorResult =
-  | { __typename: 'ValidationError'; message: string; issues: Issue[] }
-  | { __typename: 'ConflictError' | 'NotFoundError' | 'LimitExceededError'; message: string };
-
-export interface JobInput {
-  jobName: string;
-  s3Url: string;
-  format: string;
-  aggregationBucket: string;
-  range: string;
-  cron: string | null;
-  timeZone: string;
-  meterApiNames: string[] | null;
-  groupBy: string[] | null;
-  email: string | null;
-}
-
-export interface JobCheck {
-  __typename: 'JobCheck';
-  query: { windowStart: string; windowEnd: string; meterApiNames: string[]; groupBy: string[]; sql: string };
-  nextRuns: string[];
-  objectKeys: string[];
-  sample: string[];
-  warnings: string[];
+export interface ErrorResult {
+  __typename: 'ValidationError' | 'ConflictError' | 'NotFoundError' | 'LimitExceededError';
+  message: string;
 }
 
 const RUN_PARTS = gql`
@@ -72,22 +42,10 @@ const RUN_PARTS = gql`
     attempt
     windowStart
     windowEnd
-    finishedAt
     rowsWritten
     bytesWritten
-    manifestKey
-    error { code message }
+    error { message }
     job { id }
-  }
-`;
-
-const ERROR_PARTS = gql`
-  fragment ErrorParts on UserError {
-    __typename
-    message
-    ... on ValidationError {
-      issues { path code message }
-    }
   }
 `;
 
@@ -126,19 +84,6 @@ export const LIST_JOBS = gql<{ jobs: { totalCount: number; edges: { node: Job }[
   ${RUN_PARTS}
 `;
 
-export const LIST_STREAMS = gql<
-  { streams: { edges: { node: { name: string; dimensions: string[] } }[] } },
-  Record<string, never>
->`
-  query ListStreams {
-    streams(first: 100) {
-      edges {
-        node { id name dimensions }
-      }
-    }
-  }
-`;
-
 /** All runs of the account: first the waiting and running ones, then each change. */
 export const FOLLOW_RUNS = gql<{ runUpdated: Run }, Record<string, never>>`
   subscription FollowRuns {
@@ -147,41 +92,11 @@ export const FOLLOW_RUNS = gql<{ runUpdated: Run }, Record<string, never>>`
   ${RUN_PARTS}
 `;
 
-export const CHECK_JOB = gql<{ checkJob: JobCheck | ErrorResult }, { input: JobInput }>`
-  mutation CheckJob($input: CreateJobInput!) {
-    checkJob(input: $input) {
-      ... on JobCheck {
-        query { windowStart windowEnd meterApiNames groupBy sql }
-        nextRuns
-        objectKeys
-        sample
-        warnings
-      }
-      ...ErrorParts
-    }
-  }
-  ${ERROR_PARTS}
-`;
-
-export const CREATE_JOB = gql<
-  { createJob: { __typename: 'Job'; id: string; jobName: string } | ErrorResult },
-  { input: JobInput }
->`
-  mutation CreateJob($input: CreateJobInput!) {
-    createJob(input: $input) {
-      ... on Job { id jobName }
-      ...ErrorParts
-    }
-  }
-  ${ERROR_PARTS}
-`;
-
 export const RUN_JOB = gql<{ runJob: { __typename: 'Run'; id: string } | ErrorResult }, { jobId: string }>`
   mutation RunJob($jobId: ID!) {
     runJob(input: { jobId: $jobId }) {
       ... on Run { id }
-      ...ErrorParts
+      ... on UserError { __typename message }
     }
   }
-  ${ERROR_PARTS}
 `;
