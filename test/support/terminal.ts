@@ -13,6 +13,8 @@ import {
 export interface TerminalOptions {
   readonly columns: number;
   readonly settings: Settings;
+  /** When the command is killed. Defaults to 70 seconds. */
+  readonly limitMs?: number;
   /** Called with all output so far. The command reads the keys that it types. */
   readonly onOutput?: (all: string, type: (keys: string) => void) => void;
 }
@@ -36,13 +38,18 @@ export function runDemoInTerminal(options: TerminalOptions): Promise<Outcome> {
   return runProgram([SLUICE_DEMO, '--exit'], options);
 }
 
+/** Starts the demo in such a terminal. The caller ends it by typing. */
+export function startDemoInTerminal(options: TerminalOptions): Promise<Outcome> {
+  return runProgram([SLUICE_DEMO], options);
+}
+
 async function runProgram(words: readonly string[], options: TerminalOptions): Promise<Outcome> {
   const command = [process.execPath, ...words].map(quoted).join(' ');
   const child = spawn('script', ['-qec', `stty cols ${options.columns}; exec ${command}`, '/dev/null'], {
     env: { ...sluiceEnvironment(options.settings), TERM: 'xterm-256color' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  const impatience = setTimeout(() => child.kill('SIGKILL'), 70_000);
+  const impatience = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 70_000);
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     stdout += chunk;

@@ -1,6 +1,12 @@
-import { Button, Menu, SegmentedControl, Stack, Text, useMantineColorScheme } from '@mantine/core';
+import { Button, type MantineColorScheme, Menu, Stack, Text, useMantineColorScheme } from '@mantine/core';
 import { useSession } from '../api/session-context.ts';
 import { useViewer } from '../api/viewer.ts';
+
+const SCHEMES: readonly { readonly value: MantineColorScheme; readonly label: string }[] = [
+  { value: 'auto', label: 'System' },
+  { value: 'light', label: 'Light' },
+  { value: 'dark', label: 'Dark' },
+];
 
 /** Account, key and scopes of the session, the colour scheme, and the button that signs out. */
 export function AccountMenu() {
@@ -8,7 +14,7 @@ export function AccountMenu() {
   const { session } = useSession();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
-    <Menu position="bottom-end" width={280} shadow="md">
+    <Menu position="bottom-end" width={280} shadow="md" withInitialFocusPlaceholder={false}>
       <Menu.Target>
         <Button variant="subtle" color="gray" className="account" h={44} px="xs">
           <Stack gap={0} align="flex-end">
@@ -27,17 +33,14 @@ export function AccountMenu() {
           Key {key.name} ({key.prefix}…), {key.scopes.join(', ')}
         </Menu.Label>
         <Menu.Divider />
-        <SegmentedControl
-          fullWidth
-          aria-label="Colour scheme"
-          value={colorScheme}
-          onChange={(value) => setColorScheme(value)}
-          data={[
-            { value: 'auto', label: 'System' },
-            { value: 'light', label: 'Light' },
-            { value: 'dark', label: 'Dark' },
-          ]}
-        />
+        <Menu.Label>Colour scheme</Menu.Label>
+        <Menu.RadioGroup value={colorScheme} onChange={(value) => setColorScheme(value as MantineColorScheme)}>
+          {SCHEMES.map(({ value, label }) => (
+            <Menu.RadioItem key={value} value={value}>
+              {label}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
         <Menu.Divider />
         <Menu.Item onClick={() => session.signOut()}>Sign out in all tabs</Menu.Item>
       </Menu.Dropdown>

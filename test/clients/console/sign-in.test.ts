@@ -175,6 +175,23 @@ describe('navigation', () => {
     await heading(page, 'Streams').waitFor();
   });
 
+  test('shows account, key and all scopes in the account menu at 390 px', async () => {
+    const key = await console.server.createKey('default', ['READ', 'INGEST', 'JOBS']);
+    const page = await open('/', { width: 390, key });
+    await page
+      .getByRole('banner')
+      .getByRole('button', { name: /default/ })
+      .press('Enter');
+    const menu = page.getByRole('menu');
+    await menu.getByText('Account default').waitFor();
+    const shown = menu.getByText(/^Key test \(/);
+    for (const scope of ['READ', 'INGEST', 'JOBS']) expect(await shown.innerText()).toContain(scope);
+    expect(await shown.evaluate((element) => element.scrollWidth > element.clientWidth)).toBe(false);
+    expect(await findOverflow(page)).toEqual([]);
+    await console.browser.takeScreenshot(page, 'console-account-menu-390');
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+  });
+
   test('keeps the colour scheme that the user chose', async () => {
     const page = await open('/');
     await page
