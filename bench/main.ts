@@ -16,6 +16,7 @@ import { measureSmallSums } from './measures/small-sums.ts';
 import { measureLargeBuckets } from './measures/large-buckets.ts';
 import { measureLedgerTools } from './measures/ledger-tools.ts';
 import { measureLatency } from './measures/latency.ts';
+import { measureOverview } from './measures/overview.ts';
 import { measureRestatements } from './measures/restatements.ts';
 import { measureScheduler } from './measures/scheduler.ts';
 import { measureScopeReplace } from './measures/scope-replace.ts';
@@ -37,6 +38,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   'idle-ledgers': measureIdleLedgers,
   'ledger-tools': measureLedgerTools,
   latency: measureLatency,
+  overview: measureOverview,
   slots: measureSlots,
   'idle-streams': measureIdleStreams,
   scheduler: measureScheduler,

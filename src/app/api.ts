@@ -20,6 +20,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { RestServices } from '../rest/route.ts';
 import { createRestServer } from '../rest/server.ts';
 import type { RunFeed } from '../runs/run-feed.ts';
+import { createIntakeCache } from '../runs/read-overview.ts';
 import { createStreamCache } from '../streams/stream-cache.ts';
 import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 import type { StreamQueue } from '../streams/stream-queue.ts';
@@ -90,6 +91,7 @@ export function createApi(resources: AppResources, parts: ApiParts) {
     pace,
     intakeRate: createIntakeRate({ recordsPerSecond: config.intakeRecordsPerSecond, burst: config.intakeBurst }),
     streamCache: createStreamCache(),
+    intakeCache: createIntakeCache(),
     groupCommit: createGroupCommit({ clock }),
     intakeBuffer,
     streamQueue,

@@ -8,7 +8,7 @@
 import { Temporal } from 'temporal-polyfill';
 import { isUtc } from './time-zones.ts';
 
-const HOUR = 3_600_000;
+export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 
 /** A stretch of time, from <= t < until, through which a zone keeps one offset (milliseconds, positive east of UTC). */

@@ -2,7 +2,7 @@
 import type { JobRow } from '../jobs/jobs.ts';
 import { upcomingSlots } from '../jobs/schedule/upcoming-slots.ts';
 import { computeWindow } from '../jobs/schedule/window.ts';
-import { DAY, floorToDay } from '../lib/zoned-time.ts';
+import { DAY, floorToDay, HOUR } from '../lib/zoned-time.ts';
 import { RUN_STATUSES, type RunStatus } from './run-status.ts';
 
 export const INTAKE_DAYS = 30;
@@ -32,6 +32,14 @@ export interface NextSlot {
 /** Returns the start of the first day of the intake of an overview at this time. */
 export function startOfIntake(at: Date): Date {
   return new Date(floorToDay(at.getTime()) - (INTAKE_DAYS - 1) * DAY);
+}
+
+/**
+ * Returns the start of the first day whose operations are read each time. A day that ended an hour ago gets no more: an operation is
+ * committed soon after it was received.
+ */
+export function startOfOpenDays(at: Date): Date {
+  return new Date(floorToDay(at.getTime() - HOUR));
 }
 
 /** Returns every day of the intake, oldest first, with zeros for days that have no row. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { JobRow } from '../../src/jobs/jobs.ts';
 import { nextSlot, upcomingSlots } from '../../src/jobs/schedule/upcoming-slots.ts';
-import { fillIntake, findNextSlots } from '../../src/runs/overview.ts';
+import { fillIntake, findNextSlots, startOfOpenDays } from '../../src/runs/overview.ts';
 import { addRecords, createJob, deleteJob, exportOnce, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 
@@ -156,9 +156,10 @@ describe('overview', () => {
   });
 
   test('has the operations and records of each of the last 30 UTC days', async () => {
+    const own = await server.createKey('intake', ['ADMIN']);
     const record = { timestamp: '2026-01-25T00:00:00Z', elementName: 'e', value: '1' };
-    await addRecords(server, 'taken', 'DAILY', [record, { ...record, elementName: 'f' }]);
-    await addRecords(server, 'taken', 'DAILY', [record]);
+    await addRecords(server, 'taken', 'DAILY', [record, { ...record, elementName: 'f' }], own);
+    await addRecords(server, 'taken', 'DAILY', [record], own);
     const key = await server.createKey('other', ['ADMIN']);
     await server.graphql(
       `mutation { allocationSum(input: { stream: "s", records: [{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "e", value: "1" }] }) { __typename } }`,
@@ -170,7 +171,7 @@ describe('overview', () => {
       `UPDATE operations SET received_at = ((now() AT TIME ZONE 'UTC')::date - 29) AT TIME ZONE 'UTC', hidden_records = 5
          WHERE inserted_records = 2`,
     );
-    const { intake, at } = await readOverview();
+    const { intake, at } = await readOverview(server, own);
     const total = intake.map((day) => [day.operations, day.insertedRecords, day.hiddenRecords]);
     expect(total[0]).toEqual([1, 2, 5]);
     expect(total.at(-1)).toEqual([1, 1, 0]);
@@ -184,6 +185,12 @@ describe('overview', () => {
     expect(intake.map(({ date }) => Date.parse(date))).toEqual(
       Array.from({ length: 30 }, (_, index) => first + index * 86_400_000),
     );
+
+    // Days that ended are not counted again, today is.
+    await querySql(server, `UPDATE operations SET hidden_records = 7 WHERE hidden_records = 5`);
+    await addRecords(server, 'taken', 'DAILY', [record], own);
+    const again = await readOverview(server, own);
+    expect([again.intake[0]?.hiddenRecords, again.intake.at(-1)?.operations]).toEqual([5, 2]);
   });
 
   test('has the next 10 slots of the enabled jobs with their windows', async () => {
@@ -265,4 +272,11 @@ test('fillIntake > begins 29 UTC days before the day of the time', () => {
     '2026-03-01T00:00:00.000Z',
     30,
   ]);
+});
+
+test.each([
+  ['2026-03-02T00:59:59Z', '2026-03-01T00:00:00.000Z'],
+  ['2026-03-02T01:00:00Z', '2026-03-02T00:00:00.000Z'],
+])('startOfOpenDays > at %s is %s', (at, start) => {
+  expect(startOfOpenDays(new Date(at)).toISOString()).toBe(start);
 });

@@ -14,6 +14,7 @@ import { type JobRow, loadJobs } from '../../jobs/jobs.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
 import type { BackfillRow } from '../../runs/backfills/progress.ts';
 import { loadBackfills } from '../../runs/backfills/read-backfills.ts';
+import type { IntakeCache } from '../../runs/read-overview.ts';
 import type { RunFeed } from '../../runs/run-feed.ts';
 import { loadRunObjects, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
 import { loadStreamActivity, type StreamActivity } from '../../streams/declarations.ts';
@@ -24,6 +25,7 @@ import { loadOperations, loadStreams, type StreamBounds, loadStreamBounds } from
 export interface Services extends ApiServices {
   readonly feed: RunFeed;
   readonly authenticator: Authenticator;
+  readonly intakeCache: IntakeCache;
   readonly limits: ApiServices['limits'] & {
     readonly maxRecords: number;
     readonly maxRows: number;

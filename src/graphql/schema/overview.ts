@@ -114,7 +114,10 @@ export function addOverview(builder: Builder, refs: Refs): void {
       ...AGGREGATION,
       description:
         'Failures, warnings and deliveries of the account that need attention, its recent runs and intake, and its next slots.',
-      resolve: (_, __, context) => readOverview(context.services.db, accountOf(context), context.services.clock.now()),
+      resolve: (_, __, context) => {
+        const { db, clock, intakeCache } = context.services;
+        return readOverview(db, accountOf(context), clock.now(), intakeCache);
+      },
     }),
   );
 }
