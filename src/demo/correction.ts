@@ -19,7 +19,7 @@ const POLL_MS = 250;
 export async function correctUsage(
   client: GraphQLClient,
   screen: Screen,
-  delivered: RunFields,
+  delivered: Pick<RunFields, 'id'>,
   date: string,
 ): Promise<void> {
   const [stream] = GENERATED_STREAMS;
@@ -52,7 +52,11 @@ export async function correctUsage(
 }
 
 /** Returns the delivery when a scan has found the correction, or as it is after the last poll. */
-async function waitForCorrection(client: GraphQLClient, run: RunFields, polls: number): Promise<DemoDelivery> {
+async function waitForCorrection(
+  client: GraphQLClient,
+  run: Pick<RunFields, 'id'>,
+  polls: number,
+): Promise<DemoDelivery> {
   for (let poll = 0; ; poll += 1) {
     const delivery = await readDelivery(client, run);
     if (delivery.state !== 'CURRENT' || poll >= polls) return delivery;
@@ -60,7 +64,7 @@ async function waitForCorrection(client: GraphQLClient, run: RunFields, polls: n
   }
 }
 
-async function readDelivery(client: GraphQLClient, { id }: RunFields): Promise<DemoDelivery> {
+async function readDelivery(client: GraphQLClient, { id }: Pick<RunFields, 'id'>): Promise<DemoDelivery> {
   const { run } = await client.request<{ run: { delivery: DemoDelivery | null } | null }>(
     'query ($id: ID!) { run(id: $id) { delivery { id state revision } } }',
     { id },

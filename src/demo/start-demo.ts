@@ -80,9 +80,13 @@ async function runOn({ local, localKey, url }: Server, options: DemoOptions): Pr
   await runDemo({ client, screen, clock: systemClock, filesDirectory: local.filesDirectory });
 
   screen.heading(`Completed in ${((performance.now() - startedAt) / 1000).toFixed(0)} s. Next steps`);
-  for (const line of listPages({ ...config, url, apiKey: localKey, terminal: isInteractive })) screen.line(line);
   screen.line(`Shell     KEY=${local.keyFile === null ? '$API_KEY' : `$(cat '${local.keyFile}')`}`);
   for (const line of curlLines(url)) screen.line(`          ${line}`);
+  // The console is the last one: it is the page to open first.
+  for (const line of listPages({ ...config, url, apiKey: localKey, terminal: isInteractive }).toReversed()) {
+    screen.line();
+    screen.line(line);
+  }
   if (process.argv.includes(EXIT)) return;
   screen.line();
   screen.line('The server is running. Stop it with Ctrl-C; `npm start` starts it again with the same data.');

@@ -47,7 +47,7 @@ describe('demo', () => {
       expect(first.stdout).toMatch(/^ {2}export +SUCCEEDED 54,000 rows, \d\.\d+ MB$/m);
 
       const keyFile = join(dataDirectory, 'api-key');
-      expect(first.stdout).toMatch(/^ {2}Console {3}http:\/\/127\.0\.0\.1:\d+\/$/m);
+      expect(first.stdout).toMatch(/\n\n {2}Console {3}http:\/\/127\.0\.0\.1:\d+\/\n$/);
       expect(first.stdout).toMatch(/^ {2}GraphiQL {2}http:\/\/127\.0\.0\.1:\d+\/graphql$/m);
       expect(first.stdout).toContain(`  Shell     KEY=$(cat '${keyFile}')\n`);
       expect(first.stdout).not.toContain((await readFile(keyFile, 'utf8')).trim());
@@ -79,7 +79,7 @@ describe('demo', () => {
     });
     expect(code).toBe(0);
     const key = (await readFile(join(dataDirectory, 'api-key'), 'utf8')).trim();
-    expect(stdout).toMatch(new RegExp(`^  Console   http://127\\.0\\.0\\.1:\\d+/#key=${key}\r?$`, 'm'));
+    expect(stdout).toMatch(new RegExp(`\n\n  Console   http://127\\.0\\.0\\.1:\\d+/#key=${key}\n$`));
     expect(stdout.split(key)).toHaveLength(2);
   });
 
