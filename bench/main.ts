@@ -1,11 +1,12 @@
 /**
  * Compares Sluice with PostgreSQL alone on the same machine, in the same run, on the same database, and
  * writes bench/results.json. Usage: npm run bench [-- NAME ...]; without names it measures everything, which takes about half an
- * hour. Exits with 1 if a bound is exceeded. Linux only, with psql and pgbench on the PATH.
+ * hour. Exits with 1 if a bound is exceeded. Linux only, with psql, pgbench and chromium on the PATH.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { measureConsole } from './measures/console.ts';
 import { measureCorrections } from './measures/corrections.ts';
 import { measureExports } from './measures/exports.ts';
 import { measureHistory } from './measures/history.ts';
@@ -44,6 +45,7 @@ const MEASURES: Readonly<Record<string, (stage: Stage) => Promise<Figure[]>>> = 
   scheduler: measureScheduler,
   subscribers: measureSubscribers,
   'top-groups': measureTopGroups,
+  console: measureConsole,
 };
 
 const RESULTS = join(import.meta.dirname, 'results.json');

@@ -66,6 +66,7 @@ export async function selectOf(url: string, input: JobInput): Promise<string> {
 }
 
 export interface EndedRun {
+  readonly id: string;
   readonly status: string;
   readonly rowsWritten: number;
   readonly bytesWritten: number;
@@ -87,7 +88,7 @@ export async function runJob(
   for (;;) {
     const { node } = await ask<{ node: EndedRun }>(
       url,
-      'query ($id: ID!) { node(id: $id) { ... on Run { status rowsWritten bytesWritten error { message } } } }',
+      'query ($id: ID!) { node(id: $id) { ... on Run { id status rowsWritten bytesWritten error { message } } } }',
       { id: run.id },
     );
     if (node.status === 'SUCCEEDED') return { ...node, seconds: (performance.now() - begun) / 1000 };
