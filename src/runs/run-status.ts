@@ -88,3 +88,8 @@ export function findWaitEnd(
   // not_before is null once the wait has ended early.
   return waitUntil && notBefore && waitUntil > now && status === 'QUEUED' && startedAt === null ? waitUntil : null;
 }
+
+/** Returns when the next attempt of a run starts; null unless the run waits between two attempts. */
+export function findNextAttempt({ status, startedAt, notBefore }: typeof runs.$inferSelect, now: Date): Date | null {
+  return notBefore && notBefore > now && status === 'QUEUED' && startedAt !== null ? notBefore : null;
+}

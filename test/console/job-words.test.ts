@@ -28,6 +28,7 @@ const RUN: RunState & { readonly id: string } = {
   rowsWritten: 0,
   bytesWritten: 0,
   waitsUntil: null,
+  nextAttemptAt: null,
 };
 
 describe('console > run', () => {
@@ -37,7 +38,11 @@ describe('console > run', () => {
       { waitsUntil: '2026-11-29T05:15:00Z' },
       'Waits until its streams are complete, at most until 29 Nov 2026, 06:15 Europe/Berlin',
     ],
-    [{ attempt: 2 }, 'Attempt 2 of 5 did not succeed. Waits for the next attempt'],
+    [
+      { attempt: 2, nextAttemptAt: '2026-11-29T05:15:04Z' },
+      'Attempt 2 of 5 failed. The next one starts at 06:15:04 Europe/Berlin',
+    ],
+    [{ attempt: 2 }, 'Waits for a worker'],
     [{ status: 'RUNNING', attempt: 1, rowsWritten: 12_000, bytesWritten: 1_500_000 }, '12,000 rows, 1.5 MB'],
     [{ status: 'RUNNING', attempt: 3, rowsWritten: 1 }, '1 row, 0 bytes, attempt 3 of 5'],
     [{ status: 'SUCCEEDED', attempt: 1 }, null],

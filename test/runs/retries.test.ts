@@ -214,6 +214,28 @@ describe.concurrent('run between two attempts', () => {
     return readRun(server, id);
   };
 
+  const nextAttemptOf = async (id: string): Promise<{ graphql: string | null; rest: string | null }> => {
+    const { run } = await server.graphql<{ run: { nextAttemptAt: string | null } }>(
+      'query ($id: ID!) { run(id: $id) { nextAttemptAt } }',
+      { id },
+    );
+    const response = await fetch(`${server.url}/runs/${id}`, { headers: { 'x-api-key': server.key } });
+    const { nextAttemptAt } = (await response.json()) as { nextAttemptAt: string | null };
+    return { graphql: run.nextAttemptAt, rest: nextAttemptAt };
+  };
+
+  test('says when the next one starts, until it starts', async () => {
+    const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
+    const { id } = await pausedForAMinute(jobId, recover);
+    const { graphql, rest } = await nextAttemptOf(id);
+    const left = Date.parse(graphql ?? '') - Date.now();
+    expect(left).toBeGreaterThan(20_000);
+    expect(left).toBeLessThan(61_000);
+    expect(rest).toBe(graphql);
+    await cancelRun(server, id);
+    expect(await nextAttemptOf(id)).toEqual({ graphql: null, rest: null });
+  });
+
   test('lets the next run of its job start immediately when it is canceled', async () => {
     const { jobId, recover } = await failingJob({ status: 503, code: 'SlowDown' }, Infinity);
     const waiting = await pausedForAMinute(jobId, recover);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { BadUserInputError, ConflictError, NotFoundError, ValidationError } from '../../errors/errors.ts';
 import { cancelRun, runJob } from '../../jobs/commands.ts';
 import { countRuns, listRuns, loadRuns, type RunObjectRow, type RunRow } from '../../runs/runs.ts';
-import { findWaitEnd } from '../../runs/run-status.ts';
+import { findNextAttempt, findWaitEnd } from '../../runs/run-status.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { slotInput } from '../../jobs/run-input.ts';
 import { descriptionOf } from '../../validation/zod-issues.ts';
@@ -94,6 +94,12 @@ export function addRuns(builder: Builder, refs: Refs, clock: Clock): void {
         description:
           'While the run waits until its streams are complete (`completeWithin`): when it starts regardless. Null if it does not wait.',
         resolve: (run) => findWaitEnd(run, clock.now()),
+      }),
+      nextAttemptAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description: 'While the run waits between two attempts: when the next one starts. Null if it does not wait.',
+        resolve: (run) => findNextAttempt(run, clock.now()),
       }),
       finishedAt: t.expose('finishedAt', {
         type: 'DateTime',

@@ -7,7 +7,7 @@ import type { JobCheck } from '../../jobs/check.ts';
 import type { JobRow } from '../../jobs/jobs.ts';
 import { type JobSettings, pickSettings } from '../../jobs/settings.ts';
 import { formatTimestamp } from '../../lib/timestamps.ts';
-import { findWaitEnd } from '../../runs/run-status.ts';
+import { findNextAttempt, findWaitEnd } from '../../runs/run-status.ts';
 import type { RunObjectRow, RunRow } from '../../runs/runs.ts';
 
 const dimensionValues = z.record(z.string(), z.array(z.string()));
@@ -120,6 +120,10 @@ export const answeredRun = z
       .string()
       .nullable()
       .meta({ description: 'When the run starts even if its streams are not complete. Null if it does not wait.' }),
+    nextAttemptAt: z
+      .string()
+      .nullable()
+      .meta({ description: 'When the next attempt starts. Null unless the run waits between two attempts.' }),
     finishedAt: z.string().nullable(),
     attempt: z.int(),
     rowsWritten: z.int(),
@@ -209,6 +213,7 @@ export function formatCheck(check: JobCheck): z.input<typeof answeredCheck> {
 
 export function formatRun(run: RunRow, objects: readonly RunObjectRow[], now: Date): z.input<typeof answeredRun> {
   const waitsUntil = findWaitEnd(run, now);
+  const nextAttemptAt = findNextAttempt(run, now);
   return {
     id: encodeGlobalId('Run', run.id),
     jobId: encodeGlobalId('Job', run.jobId),
@@ -220,6 +225,7 @@ export function formatRun(run: RunRow, objects: readonly RunObjectRow[], now: Da
     windowEnd: formatTimestamp(run.windowEnd),
     startedAt: run.startedAt && formatTimestamp(run.startedAt),
     waitsUntil: waitsUntil && formatTimestamp(waitsUntil),
+    nextAttemptAt: nextAttemptAt && formatTimestamp(nextAttemptAt),
     finishedAt: run.finishedAt && formatTimestamp(run.finishedAt),
     attempt: run.attempt,
     rowsWritten: run.rowsWritten,

@@ -279,6 +279,22 @@ describe('run page', () => {
     await status().getByText('Succeeded').waitFor();
   });
 
+  test('says when a run that failed is tried again, and why', async () => {
+    const { server } = console;
+    let isBusy = true;
+    server.s3.setFault(() => (isBusy ? { status: 503, code: 'SlowDown' } : undefined));
+    await runJob(server, jobs.large);
+    await go(`/jobs/${jobs.large}`);
+    // The pause after the third attempt is 15 s.
+    await page.getByText(/^Attempt 3 of 5 failed\. The next one starts at \d\d:\d\d:\d\d UTC$/).waitFor();
+    await page.getByRole('alert').filter({ hasText: 'Attempt 3 failed, and the run is retried' }).waitFor();
+    await page.getByText('S3_BUSY').first().waitFor();
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+    await console.browser.takeScreenshot(page, 'console-run-retried');
+    isBusy = false;
+    await page.getByRole('table', { name: 'Last runs' }).getByRole('row').nth(1).getByText('Succeeded').waitFor();
+  });
+
   test('says until when a run waits for complete streams', async () => {
     const { server } = console;
     const jobId = await createJob(server, {

@@ -43,7 +43,7 @@ function Actions({ job }: JobProps) {
           {job.cron !== null && (
             <Menu.Item onClick={() => void navigate(`/jobs/${job.id}/backfills/new`)}>Backfill …</Menu.Item>
           )}
-          <Menu.Item onClick={() => void navigate(`/jobs/new?copy=${job.id}`)}>Duplicate</Menu.Item>
+          <Menu.Item onClick={() => void navigate(`/jobs/new?from=${job.id}`)}>Duplicate</Menu.Item>
           <Menu.Divider />
           <Menu.Item color="red" onClick={() => void remove()}>
             Delete …

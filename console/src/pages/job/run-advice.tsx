@@ -27,7 +27,7 @@ export function RunAdvice({ run, job }: RunAdviceProps) {
     <RunFailure title={title} error={run.error} isRetried={isActive(run) || run.status === 'CANCELED'}>
       {mayChange &&
         (isDestinationError(run.error.code) ? (
-          <DestinationTest job={job} />
+          <DestinationTest job={job} isUrgent={!isActive(run)} />
         ) : (
           <Button component={Link} to={`/jobs/${job.id}/edit`} variant="default">
             Edit the job
@@ -38,7 +38,7 @@ export function RunAdvice({ run, job }: RunAdviceProps) {
 }
 
 /** Writes an object to the destination of the job, and shows what the store answers. */
-function DestinationTest({ job }: Pick<RunAdviceProps, 'job'>) {
+function DestinationTest({ job, isUrgent }: Pick<RunAdviceProps, 'job'> & { readonly isUrgent: boolean }) {
   const [{ fetching }, execute] = useMutation(TEST_DESTINATION);
   const [outcome, setOutcome] = useState<Problem | 'accepted' | null>(null);
   const test = async (): Promise<void> => {
@@ -48,7 +48,7 @@ function DestinationTest({ job }: Pick<RunAdviceProps, 'job'>) {
   return (
     <>
       <Group gap="xs">
-        <Button component={Link} to={`/jobs/${job.id}/edit`}>
+        <Button component={Link} to={`/jobs/${job.id}/edit`} variant={isUrgent ? 'filled' : 'default'}>
           Change the destination
         </Button>
         <Button variant="default" loading={fetching} onClick={() => void test()}>

@@ -16,6 +16,7 @@ export const RUN_ROW = graphql(`
     bytesWritten
     revision
     waitsUntil
+    nextAttemptAt
     error {
       code
       message

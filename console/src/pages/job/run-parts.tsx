@@ -40,7 +40,7 @@ export function RunActivity({ run, zone }: RunProps) {
 
 /** The time that a run has taken. It grows while the run is active. */
 export function RunDuration({ run }: { readonly run: RunRow }) {
-  const now = useNow(run.status === 'RUNNING' ? 1000 : null);
+  const now = useNow(isActive(run) ? 1000 : null);
   return <span className="figure">{formatRunDuration(run, now) ?? ''}</span>;
 }
 

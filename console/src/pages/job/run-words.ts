@@ -1,6 +1,7 @@
 // Pure: what the page says about a run.
 import { countOf, formatBytes } from '../../ui/exact-number.ts';
 import { formatInstant } from '../../ui/time-text.ts';
+import { clockTimeOf } from './zone-days.ts';
 
 /** A run has up to 5 attempts. */
 const MAX_ATTEMPTS = 5;
@@ -13,6 +14,7 @@ export interface RunState {
   readonly rowsWritten: number;
   readonly bytesWritten: number;
   readonly waitsUntil: string | null;
+  readonly nextAttemptAt: string | null;
 }
 
 /** Returns whether a run has not ended. */
@@ -30,9 +32,11 @@ export function describeActivity(run: RunState, zone: string): string | null {
   if (run.waitsUntil !== null) {
     return `Waits until its streams are complete, at most until ${formatInstant(run.waitsUntil, zone)}`;
   }
-  return run.attempt > 0
-    ? `Attempt ${run.attempt} of ${MAX_ATTEMPTS} did not succeed. Waits for the next attempt`
-    : 'Waits for a worker';
+  if (run.nextAttemptAt !== null) {
+    const next = `${clockTimeOf(Date.parse(run.nextAttemptAt), zone, true)} ${zone}`;
+    return `Attempt ${run.attempt} of ${MAX_ATTEMPTS} failed. The next one starts at ${next}`;
+  }
+  return 'Waits for a worker';
 }
 
 const UNITS: Readonly<Record<string, string>> = { m: 'minute', h: 'hour', d: 'day' };

@@ -32,9 +32,9 @@ export function dateOf(instant: number, zone: string): string {
   return formatWallTime(instant, zone).slice(0, 10);
 }
 
-/** Returns the wall time of an instant without seconds, such as `06:15`. */
-export function clockTimeOf(instant: number, zone: string): string {
-  return formatWallTime(instant, zone).slice(11, 16);
+/** Returns the wall time of an instant, such as `06:15`, or `06:15:30` with seconds. */
+export function clockTimeOf(instant: number, zone: string, hasSeconds = false): string {
+  return formatWallTime(instant, zone).slice(11, hasSeconds ? 19 : 16);
 }
 
 const HOUR_MS = 3_600_000;
