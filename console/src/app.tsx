@@ -32,6 +32,24 @@ const ROUTES: RouteObject[] = [
           {
             path: 'streams/:name',
             lazy: async () => ({ Component: (await import('./pages/streams/stream-page.tsx')).StreamPage }),
+            children: [
+              {
+                index: true,
+                lazy: async () => ({ Component: (await import('./pages/streams/usage-view.tsx')).UsageView }),
+              },
+              {
+                path: 'records',
+                lazy: async () => ({ Component: (await import('./pages/streams/records-view.tsx')).RecordsView }),
+              },
+              {
+                path: 'ledger',
+                lazy: async () => ({ Component: (await import('./pages/streams/ledger-view.tsx')).LedgerView }),
+              },
+              {
+                path: 'correct',
+                lazy: async () => ({ Component: (await import('./pages/streams/correct-view.tsx')).CorrectView }),
+              },
+            ],
           },
           { path: 'jobs', lazy: async () => ({ Component: (await import('./pages/jobs/jobs-page.tsx')).JobsPage }) },
           {

@@ -20,6 +20,7 @@ const INPUTS = [
   'Checkbox',
   'CheckboxGroup',
   'MultiSelect',
+  'NativeSelect',
   'NumberInput',
   'PasswordInput',
   'Radio',

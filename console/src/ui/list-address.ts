@@ -19,9 +19,32 @@ interface Trail {
   readonly trail?: readonly string[];
 }
 
+export interface Address {
+  readonly parameters: URLSearchParams;
+  /** Sets parameters of the address. Null removes one; a list sets one several times. */
+  readonly change: (changes: Readonly<Record<string, string | readonly string[] | null>>) => void;
+}
+
+/** Returns the parameters of the address, for choices that can be shared and reloaded. */
+export function useAddress(): Address {
+  const [parameters, setParameters] = useSearchParams();
+  return {
+    parameters,
+    change: (changes) => {
+      // The address of the browser: `parameters` are those of the last rendering, and lack a change just before this one.
+      const next = new URLSearchParams(window.location.search);
+      for (const [name, value] of Object.entries(changes)) {
+        next.delete(name);
+        for (const one of value === null ? [] : [value].flat()) next.append(name, one);
+      }
+      setParameters(next, { replace: true });
+    },
+  };
+}
+
 /** Keeps search, filters and the page of a list in the address. */
 export function useListAddress(): ListAddress {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, change } = useAddress();
   const navigate = useNavigate();
   const { state } = useLocation();
   const trail = (state as Trail | null)?.trail ?? [];
@@ -36,17 +59,7 @@ export function useListAddress(): ListAddress {
     search: parameters.get('search') ?? '',
     after,
     read: (name) => parameters.get(name),
-    set: (name, value) =>
-      setParameters(
-        (before) => {
-          const next = new URLSearchParams(before);
-          next.delete('after');
-          if (value === null || value === '') next.delete(name);
-          else next.set(name, value);
-          return next;
-        },
-        { replace: true },
-      ),
+    set: (name, value) => change({ after: null, [name]: value === '' ? null : value }),
     toNext: (endCursor) => toPage(endCursor, after === null ? trail : [...trail, after]),
     // A page that was opened by its address has no trail: the first page is before it.
     toPrevious: after === null ? null : () => toPage(trail.at(-1) ?? null, trail.slice(0, -1)),

@@ -2,6 +2,7 @@ import { Code, Stack, Text } from '@mantine/core';
 import { useSession } from '../../api/session-context.ts';
 import { CopyButton } from '../../ui/copy.tsx';
 import { Section } from '../../ui/page.tsx';
+import './overview.css';
 import { listFirstCommands } from './overview-words.ts';
 
 /** Shown while the account is empty: the commands that fill it. */
