@@ -317,6 +317,25 @@ describe('run page', () => {
   });
 });
 
+describe('job', () => {
+  test('is duplicated by the form, and deleted after a confirmation that names what ends', async () => {
+    await go(`/jobs/${jobs.large}`);
+    await page.getByRole('button', { name: 'More' }).press('Enter');
+    await page.getByRole('menuitem', { name: 'Duplicate' }).click();
+    await page.waitForURL(new RegExp(`/jobs/new\\?from=${jobs.large}$`));
+    await page.goBack();
+    await page.getByRole('button', { name: 'More' }).press('Enter');
+    await page.getByRole('menuitem', { name: 'Delete …' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Delete Large job?' });
+    await dialog.getByText('its schedule, and with it all future deliveries to s3://exports/large').waitFor();
+    expect(await findAccessibilityProblems(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Delete job' }).press('Enter');
+    await page.waitForURL(/\/jobs$/);
+    await page.goto(`${console.server.url}/console/jobs/${jobs.large}`);
+    await heading('This job does not exist').waitFor();
+  });
+});
+
 describe('delivery page', () => {
   test('shows pending operations, and what changed once it is delivered again', async () => {
     await go(`/jobs/${jobs.daily}/deliveries`);

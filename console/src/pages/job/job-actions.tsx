@@ -2,7 +2,6 @@ import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { Link, useNavigate } from 'react-router';
-import { useAction } from '../../api/use-action.ts';
 import { useCan } from '../../api/viewer.ts';
 import { useConfirm } from '../../ui/confirm.tsx';
 import { notifyDone, notifyProblem } from '../../ui/notify.ts';
@@ -76,7 +75,7 @@ function useRunNow(job: Job) {
 function useDelete(job: Job): () => Promise<void> {
   const confirm = useConfirm();
   const navigate = useNavigate();
-  const { run } = useAction(DELETE_JOB);
+  const [, execute] = useMutation(DELETE_JOB);
   return async () => {
     const hasBackfill = job.backfills.edges.some(({ node: { status } }) => status === 'RUNNING' || status === 'PAUSED');
     const isConfirmed = await confirm({
@@ -95,7 +94,9 @@ function useDelete(job: Job): () => Promise<void> {
       action: 'Delete job',
       isDestructive: true,
     });
-    if (!isConfirmed || (await run({ id: job.id })) === null) return;
+    if (!isConfirmed) return;
+    const problem = findProblem(await execute({ id: job.id }));
+    if (problem !== null) return notifyProblem(problem);
     notifyDone(`The job ${job.jobName} was deleted.`);
     void navigate('/jobs');
   };

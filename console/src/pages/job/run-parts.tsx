@@ -25,7 +25,7 @@ export function RunActivity({ run, zone }: RunProps) {
     <Stack gap={2} align="flex-start" className="activity">
       <RunStatus status={run.status} />
       {activity !== null && (
-        <Text size="sm" c="dimmed" className="figures">
+        <Text size="sm" c="dimmed" className="figures" aria-live="off">
           {activity}
         </Text>
       )}
