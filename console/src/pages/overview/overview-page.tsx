@@ -1,10 +1,10 @@
 import { Stack } from '@mantine/core';
 import { useCan } from '../../api/viewer.ts';
 import { Time } from '../../ui/figures.tsx';
+import { FirstCommands } from '../../ui/first-commands.tsx';
 import { Page } from '../../ui/page.tsx';
 import { Empty, Loaded } from '../../ui/states.tsx';
 import { Attention } from './attention.tsx';
-import { FirstCommands } from './first-commands.tsx';
 import { Intake } from './intake.tsx';
 import { LatestRuns, NextSlots } from './overview-tables.tsx';
 import { isEmptyAccount } from './overview-words.ts';

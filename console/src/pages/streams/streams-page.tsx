@@ -5,11 +5,11 @@ import { useQuery } from 'urql';
 import { useCan } from '../../api/viewer.ts';
 import { Ago } from '../../ui/ago.tsx';
 import { type Column, DataTable } from '../../ui/data-table.tsx';
+import { FirstCommands } from '../../ui/first-commands.tsx';
 import { useListAddress } from '../../ui/list-address.ts';
 import { Pager, Search } from '../../ui/list.tsx';
 import { Page } from '../../ui/page.tsx';
 import { Empty, Loaded } from '../../ui/states.tsx';
-import { FirstCommands } from '../overview/first-commands.tsx';
 import { Bucket, CompleteThrough, GRANULARITY_NAMES } from './stream-parts.tsx';
 import { LIST_STREAMS, type Stream } from './streams-documents.ts';
 

@@ -1,9 +1,8 @@
 import { Code, Stack, Text } from '@mantine/core';
-import { useSession } from '../../api/session-context.ts';
-import { CopyButton } from '../../ui/copy.tsx';
-import { Section } from '../../ui/page.tsx';
-import './overview.css';
-import { listFirstCommands } from './overview-words.ts';
+import { useSession } from '../api/session-context.ts';
+import { CopyButton } from './copy.tsx';
+import { Section } from './page.tsx';
+import { listFirstCommands } from './first-commands-text.ts';
 
 /** Shown while the account is empty: the commands that fill it. */
 export function FirstCommands({ at }: { readonly at: string }) {
