@@ -3,7 +3,7 @@ import { readAddresses } from '../../console/src/api/address.ts';
 import { readKeyFragment } from '../../console/src/api/key-in-fragment.ts';
 import { findProblem, listOtherIssues } from '../../console/src/api/problem.ts';
 import { countOf, formatBytes, groupDigits } from '../../console/src/ui/exact-number.ts';
-import { formatDistance, formatInstant, formatSpan, formatUtc } from '../../console/src/ui/time-text.ts';
+import { formatDay, formatDistance, formatInstant, formatSpan, formatUtc } from '../../console/src/ui/time-text.ts';
 
 describe('console > addresses', () => {
   test.each([
@@ -60,6 +60,11 @@ describe('console > times', () => {
       '29 Nov 2026, 06:00 – 07:00 Europe/Berlin',
     );
     expect(formatUtc('2026-11-29T05:15:00Z')).toBe('2026-11-29 05:15:00 UTC');
+  });
+
+  test('are shown in UTC when the browser does not know their zone', () => {
+    expect(formatInstant('2026-11-29T05:15:00Z', 'Europe/Nowhere')).toBe('29 Nov 2026, 05:15 UTC');
+    expect(formatDay('2026-11-29T05:15:00Z', 'Europe/Nowhere')).toBe('29 Nov 2026');
   });
 
   test('are compared with now in the largest unit', () => {

@@ -28,9 +28,13 @@ export interface Action<Data, Variables> {
   readonly clear: () => void;
 }
 
-/** Runs a mutation. Failures of the network, errors of GraphQL and returned error types are all in `problem`. */
+/**
+ * Runs a mutation. Failures of the network, errors of GraphQL and returned error types are all in `problem`. `onProblem` is called
+ * with each, such as notifyProblem() for a button in a list.
+ */
 export function useAction<Data extends object, Variables extends AnyVariables>(
   document: TypedDocumentNode<Data, Variables>,
+  onProblem?: (problem: Problem) => void,
 ): Action<Data, Variables> {
   const [{ fetching }, execute] = useMutation(document);
   const [problem, setProblem] = useState<Problem | null>(null);
@@ -42,6 +46,7 @@ export function useAction<Data extends object, Variables extends AnyVariables>(
       const result = await execute(variables);
       const found = findProblem(result);
       setProblem(found);
+      if (found !== null) onProblem?.(found);
       return found === null ? (result.data ?? null) : null;
     },
   };

@@ -17,22 +17,40 @@ function findFormat(zone: string, hasTime: boolean): Intl.DateTimeFormat {
   return format;
 }
 
+const known = new Map<string, string>();
+
+/** Returns the zone, or UTC if the browser does not know it: the time zone database of the server may be newer. */
+function findZone(zone: string): string {
+  const found = known.get(zone);
+  if (found !== undefined) return found;
+  let usable = zone;
+  try {
+    findFormat(zone, false);
+  } catch {
+    usable = 'UTC';
+  }
+  known.set(zone, usable);
+  return usable;
+}
+
 /** Formats an instant such as `29 Nov 2026, 06:15 Europe/Berlin`. */
 export function formatInstant(iso: string, zone: string): string {
-  return `${findFormat(zone, true).format(new Date(iso))} ${zone}`;
+  const usable = findZone(zone);
+  return `${findFormat(usable, true).format(new Date(iso))} ${usable}`;
 }
 
 /** Formats the calendar date of an instant in the time zone, such as `29 Nov 2026`. */
 export function formatDay(iso: string, zone: string): string {
-  return findFormat(zone, false).format(new Date(iso));
+  return findFormat(findZone(zone), false).format(new Date(iso));
 }
 
 /** Formats a span such as `28 Nov 2026, 00:00 – 29 Nov 2026, 00:00 Europe/Berlin`. The date is not repeated within a day. */
 export function formatSpan(from: string, to: string, zone: string): string {
-  const format = findFormat(zone, true);
+  const usable = findZone(zone);
+  const format = findFormat(usable, true);
   const [start, end] = [format.format(new Date(from)), format.format(new Date(to))];
-  const date = `${formatDay(from, zone)}, `;
-  return `${start} – ${start.startsWith(date) && end.startsWith(date) ? end.slice(date.length) : end} ${zone}`;
+  const date = `${formatDay(from, usable)}, `;
+  return `${start} – ${start.startsWith(date) && end.startsWith(date) ? end.slice(date.length) : end} ${usable}`;
 }
 
 /** Formats an instant in UTC with seconds, such as `2026-11-29 05:15:00 UTC`. */

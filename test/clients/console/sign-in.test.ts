@@ -147,9 +147,9 @@ describe('addresses', () => {
       await heading(page, 'Jobs').waitFor();
       expect(page.url()).toBe(`${proxy.url}/console/jobs`);
       await page.goto(`${proxy.url}/console/jobs/some-id/edit`);
-      await heading(page, 'Job form').waitFor();
+      await heading(page, 'This job does not exist').waitFor();
       await page.reload();
-      await heading(page, 'Job form').waitFor();
+      await heading(page, 'This job does not exist').waitFor();
       await page.getByRole('link', { name: 'GraphiQL' }).click();
       await page.locator('#key-bar output').filter({ hasText: 'Account default' }).waitFor();
       expect(page.url()).toBe(`${proxy.url}/graphql`);
