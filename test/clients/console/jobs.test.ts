@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { addRecords, createJob, endedRun, multiplyRecords, runJob, updateJob } from '../../support/job-steps.ts';
+import { addRecords, createJob, endedRun, runJob, updateJob } from '../../support/job-steps.ts';
 import { eventually } from '../../support/server.ts';
 import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
 
@@ -55,7 +55,7 @@ const findJob = async (name: string): Promise<Record<string, unknown>> => {
 describe('an account without jobs', () => {
   afterAll(closePages);
 
-  test('is told what a job is, and offers to create one', async () => {
+  test('explains what a job is, and offers to create one', async () => {
     const page = await open('/jobs');
     await page.getByText('There is no job yet').waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
@@ -233,7 +233,7 @@ describe('the form of a job', () => {
     await page.getByRole('button', { name: 'Create job' }).press('Enter');
     await page.getByText('The job Daily usage was created.').waitFor();
     const job = await findJob('Daily usage');
-    expect(new URL(page.url()).pathname).toBe(`/console/jobs/${String(job['id'])}`);
+    await page.waitForURL(`**/console/jobs/${String(job['id'])}`);
     expect(job).toMatchObject({
       cron: '15 6 * * *',
       timeZone: 'UTC',
@@ -257,6 +257,7 @@ describe('the form of a job', () => {
     await page.getByRole('link', { name: 'Cancel' }).press('Enter');
     await page.getByRole('button', { name: 'Leave' }).press('Enter');
     await heading(page, 'Jobs').waitFor();
+    expect(new URL(page.url()).pathname).toBe('/console/jobs');
   });
 });
 
@@ -472,20 +473,27 @@ describe('the list of jobs', () => {
     await rowOf(page, 'Weekly report').getByText(/^Next/).waitFor();
   });
 
-  test('shows the progress of a run while it is active, without reading the list again', async () => {
-    await multiplyRecords(console.server, 'compute-hours', 100_000);
-    await createJob(console.server, {
-      jobName: 'Long export',
-      s3Url: 's3://exports/long',
-      aggregationBucket: 'HOUR',
-      range: 'ago(30d)',
-      groupBy: ['element', 'region'],
+  test('shows the progress of a run while it is active, and its end', async () => {
+    let store = (): void => {};
+    const stored = new Promise<void>((resolve) => {
+      store = resolve;
     });
+    const held = await createJob(console.server, { jobName: 'Held export', s3Url: 's3://exports/held' });
     await page.reload();
-    const row = rowOf(page, 'Long export');
-    await row.getByRole('button', { name: 'Run now: Long export' }).press('Enter');
-    await row.getByText(/rows?, .* written/).waitFor();
+    const row = rowOf(page, 'Held export');
+    await row.getByText('Never ran').waitFor();
+    console.server.s3.setFault(({ key }) => (key.startsWith('held/') ? { hold: stored } : undefined));
+    // By another client: the page learns of the run from the subscription alone.
+    await runJob(console.server, held);
+    await row.getByText(/^\d+ rows?, .* written$/).waitFor();
+    expect(await row.innerText()).toContain('Running');
+    await console.browser.takeScreenshot(page, 'console-jobs-running');
+    store();
     await row.getByText('Succeeded').waitFor();
+    console.server.s3.setFault(undefined);
+    await row.getByRole('button', { name: 'Run now: Held export' }).press('Enter');
+    await row.getByText(/Queued|Running|Succeeded/).waitFor();
+    expect(await row.innerText()).not.toContain('Never ran');
   });
 
   test.each([
@@ -522,5 +530,6 @@ describe('the list of jobs', () => {
     await rowOf(page, 'Many 0').waitFor();
     await page.getByRole('button', { name: 'Previous page' }).press('Enter');
     await rowOf(page, 'Many 29').waitFor();
+    expect(await rowOf(page, 'Many 0').count()).toBe(0);
   });
 });
