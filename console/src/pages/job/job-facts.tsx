@@ -3,13 +3,10 @@ import { useNow } from './use-live-runs.ts';
 import { CopyableText } from '../../ui/copy.tsx';
 import { type Fact, Facts } from '../../ui/facts.tsx';
 import { Time } from '../../ui/figures.tsx';
+import { describeSchedule } from '../../ui/schedule-text.ts';
 import { formatDistance } from '../../ui/time-text.ts';
 import type { Job } from './job-documents.ts';
 import { describeRange } from './run-words.ts';
-
-function describeSchedule({ cron, timeZone }: Job): string {
-  return cron === null ? 'on request' : `${cron}, ${timeZone}`;
-}
 
 /** What a reader of the job needs first: when it runs next, and where it writes. */
 export function JobFacts({ job }: { readonly job: Job }) {
