@@ -50,6 +50,7 @@ export function UsageChart({ usage, window, selection, focused }: ChartProps) {
   const { ref: measure, width } = useElementSize<HTMLDivElement>();
   const frame = useRef<HTMLDivElement>(null);
   const tip = useRef<HTMLDivElement>(null);
+  const mark = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const emphasis = useRef<number | null>(null);
   const [active, setActive] = useState<number | null>(null);
@@ -130,7 +131,9 @@ export function UsageChart({ usage, window, selection, focused }: ChartProps) {
   const row = active === null ? undefined : usage.rows[active];
   useLayoutEffect(() => {
     const bar = active === null ? undefined : bars[active];
-    if (tip.current && plot.current && bar) placeNext(tip.current, plot.current, bar);
+    if (!tip.current || !plot.current || !bar) return;
+    placeNext(tip.current, plot.current, bar);
+    if (mark.current) placeOver(mark.current, plot.current, bar);
   }, [active, bars]);
   const noun = groupBy === null ? '' : ` by ${groupBy}`;
   return (
@@ -143,6 +146,7 @@ export function UsageChart({ usage, window, selection, focused }: ChartProps) {
       onKeyDown={onKeyDown}
       onBlur={() => setActive(null)}
     >
+      {row && <div ref={mark} className="usage-mark" />}
       <div ref={frame} className="plot" />
       {row && (
         <div className="usage-tooltip" role="status" ref={tip}>
@@ -200,7 +204,17 @@ function placeNext(tip: HTMLElement, chart: uPlot, bar: Bar): void {
   tip.style.left = isLeft ? '' : `${left + end + 12}px`;
 }
 
-/** Draws the bars and the line at zero in canvas pixels. */
+/** Moves the mark behind a bar. */
+function placeOver(mark: HTMLElement, chart: uPlot, bar: Bar): void {
+  const { over } = chart;
+  const [start, end] = [chart.valToPos(bar.from, 'x'), chart.valToPos(bar.to, 'x')];
+  mark.style.left = `${over.offsetLeft + start}px`;
+  mark.style.width = `${Math.max(end - start, 2)}px`;
+  mark.style.top = `${over.offsetTop}px`;
+  mark.style.height = `${over.clientHeight}px`;
+}
+
+/** Draws the bars in canvas pixels. */
 function drawBars(chart: uPlot, bars: readonly Bar[], colours: readonly string[], emphasized: number | null): void {
   const { ctx, bbox } = chart;
   const scale = devicePixelRatio;
