@@ -309,6 +309,42 @@ describe('the keyboard alone', () => {
   });
 });
 
+describe('a user who has never seen the console', () => {
+  afterAll(closePages);
+
+  test('creates a daily job, fixes its destination from the error and sees its coverage with at most 12 clicks', async () => {
+    const page = await open('/');
+    let clicks = 0;
+    const click = async (role: 'link' | 'button' | 'tab' | 'textbox', name: string): Promise<void> => {
+      await page.getByRole(role, { name, exact: true }).click();
+      clicks += 1;
+    };
+    await click('link', 'Jobs');
+    await click('link', 'Create job');
+    await heading(page, 'Create a job').waitFor();
+    await page.keyboard.type('First export');
+    await click('textbox', 'Destination');
+    await page.keyboard.type('s3://export/first');
+    await click('button', 'Create job');
+    await click('button', 'Run now');
+    await page.getByText('The bucket export does not exist.').first().waitFor();
+    await click('link', 'Change the destination');
+    await click('textbox', 'Destination');
+    await page.keyboard.press('ControlOrMeta+A');
+    await page.keyboard.type('s3://exports/first');
+    await click('button', 'Save changes');
+    await click('button', 'Run now');
+    await page.getByText('Succeeded').first().waitFor();
+    await click('link', 'First export');
+    await page.getByRole('heading', { name: 'Coverage' }).waitFor();
+    await page
+      .getByText(/delivered/i)
+      .first()
+      .waitFor();
+    expect(clicks).toBeLessThanOrEqual(12);
+  });
+});
+
 describe('a stored job', () => {
   let page: Page;
   let id: string;
