@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  addWindowsAhead,
   type Coverage,
   type CoverageState,
   findDay,
@@ -247,4 +248,22 @@ describe('console > coverage', () => {
     expect(new Date(owed('DAY')).toISOString()).toBe('2026-11-14T05:00:00.000Z');
     expect(owed('DAY', null)).toBe(Infinity);
   });
+
+  test('has windows that were delivered by hand before their slot', () => {
+    const coverage: Coverage = { from: at('01'), to: at('10'), delivered: [], stale: [], gaps: [] };
+    const extended = addWindowsAhead(coverage, [
+      { windowStart: at('05'), windowEnd: at('12'), state: 'CURRENT' },
+      { windowStart: at('13'), windowEnd: at('14'), state: 'STALE' },
+      { windowStart: at('14'), windowEnd: at('15'), state: 'MISSING' },
+      { windowStart: at('02'), windowEnd: at('03'), state: 'CURRENT' },
+    ]);
+    const states = ['02', '09', '10', '11', '12', '13', '14'].map(
+      (day) => findDay(extended, `2026-11-${day}`, 'UTC', Infinity).state,
+    );
+    expect(states).toEqual(['undelivered', 'undelivered', 'delivered', 'delivered', 'notDue', 'stale', 'notDue']);
+  });
 });
+
+function at(day: string): string {
+  return `2026-11-${day}T00:00:00Z`;
+}

@@ -13,6 +13,30 @@ export interface Coverage extends Span {
   readonly gaps: readonly Span[];
 }
 
+/** A delivered window of the job. */
+export interface DeliveredWindow {
+  readonly windowStart: string;
+  readonly windowEnd: string;
+  readonly state: string;
+}
+
+/** Adds what windows contain after the end of the coverage: a run by hand may deliver usage whose slot is in the future. */
+export function addWindowsAhead(coverage: Coverage, windows: readonly DeliveredWindow[]): Coverage {
+  const end = Date.parse(coverage.to);
+  const ahead = windows
+    .filter(({ windowEnd, state }) => Date.parse(windowEnd) > end && ['CURRENT', 'TOUCHED', 'STALE'].includes(state))
+    .map(({ windowStart, windowEnd, state }) => ({
+      from: Date.parse(windowStart) > end ? windowStart : coverage.to,
+      to: windowEnd,
+      isStale: state !== 'CURRENT',
+    }));
+  return {
+    ...coverage,
+    delivered: [...coverage.delivered, ...ahead],
+    stale: [...coverage.stale, ...ahead.filter(({ isStale }) => isStale)],
+  };
+}
+
 /**
  * delivered: the bucket has what the ledger has. stale: the ledger has changed since. missing: a slot was due, and no delivery contains
  * it. undelivered: no delivery contains it, and no slot of the job was due. notDue: its slot is in the future.
@@ -63,9 +87,9 @@ function contains(spans: readonly Span[], instant: number): boolean {
 /** Returns the parts of a span in order, each as long as possible. */
 export function findParts(coverage: Coverage, from: number, to: number, owedFrom: number): Part[] {
   const stateAt = (instant: number): CoverageState => {
-    if (instant >= Date.parse(coverage.to)) return 'notDue';
     if (contains(coverage.stale, instant)) return 'stale';
     if (contains(coverage.delivered, instant)) return 'delivered';
+    if (instant >= Date.parse(coverage.to)) return 'notDue';
     return instant < owedFrom ? 'undelivered' : 'missing';
   };
   const spans = [coverage, ...coverage.delivered, ...coverage.stale];

@@ -5,6 +5,7 @@ import { useQuery } from 'urql';
 import { Section } from '../../ui/page.tsx';
 import { Loaded, Loading } from '../../ui/states.tsx';
 import {
+  addWindowsAhead,
   COVERAGE_WORDS,
   type Coverage,
   type CoverageState,
@@ -81,7 +82,10 @@ export function CoverageSection({ job }: JobProps) {
           return (
             <MonthCoverage
               job={job}
-              coverage={coverage}
+              coverage={addWindowsAhead(
+                coverage,
+                found.deliveries.edges.map(({ node }) => node),
+              )}
               month={month}
               today={today}
               selected={day !== null && listWeeks(month).flat().includes(day) ? day : null}

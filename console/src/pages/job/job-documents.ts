@@ -77,6 +77,16 @@ export const READ_COVERAGE = graphql(`
   query ReadCoverage($id: ID!, $from: DateTime!, $to: DateTime!) {
     job(id: $id) {
       id
+      deliveries(first: 100, from: $from, to: $to) {
+        edges {
+          node {
+            id
+            windowStart
+            windowEnd
+            state
+          }
+        }
+      }
       coverage(from: $from, to: $to) {
         from
         to
