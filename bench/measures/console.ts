@@ -102,7 +102,14 @@ async function measurePage(browser: TestBrowser, url: string, page: MeasuredPage
     unit: Figure['unit'],
     atMost: number,
     details: Figure['details'] = {},
-  ): Figure => ({ what: `console: ${what}`, against: '', value, unit, bound: { atMost }, details });
+  ): Figure => ({
+    what: `console, ${JOBS} jobs, ${STREAMS} streams, ${RECORDS} records: ${what}`,
+    against: '',
+    value,
+    unit,
+    bound: { atMost },
+    details,
+  });
   const usable = figure(`${page.name} is usable`, medianOf('usableMs') / 1000, 's', 2, {
     slowestSeconds: Math.max(...loads.map(({ usableMs }) => usableMs)) / 1000,
     firstContentfulPaintMs: medianOf('firstPaintMs'),
@@ -199,7 +206,7 @@ async function measureProgress(
   const shown = await page.getByRole('main').getByText(`${last} rows`).count();
   await page.close();
   return {
-    what: `console: longest task of the list of jobs while ${RUNS} runs report progress`,
+    what: `console, ${JOBS} jobs: longest task of the list of jobs while ${RUNS} runs report progress`,
     against: '',
     value: Math.max(0, ...tasks),
     unit: 'ms',

@@ -18,7 +18,7 @@ interface DataTableProps<Row> {
   readonly rowKey: (row: Row) => string;
 }
 
-/** A table. Below 48em each row is a card with the title of the column before each cell. */
+/** A table. Below 75em each row is a card with the title of the column before each cell. */
 export function DataTable<Row>({ label, rows, columns, rowKey }: DataTableProps<Row>) {
   // The roles are explicit, because browsers remove those of a table that is displayed as blocks.
   return (
