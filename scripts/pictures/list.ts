@@ -19,6 +19,8 @@ export interface Picture {
   readonly colorScheme: 'light' | 'dark';
   /** Values for fields of a form, by the label of the field. */
   readonly fields?: Readonly<Record<string, string>>;
+  /** Whether the page draws a chart, which is loaded after the page. */
+  readonly hasChart?: boolean;
   /** A text of the page that is visible when the page is complete. */
   readonly shows: string;
 }
@@ -35,9 +37,10 @@ export const PICTURES: readonly Picture[] = [
     path: () => '/streams/demo-api-calls',
     height: 1000,
     colorScheme: 'light',
+    hasChart: true,
     shows: 'glade-jobs',
   },
-  { name: 'console-jobs', path: () => '/jobs', height: 560, colorScheme: 'light', shows: 'Daily usage by region' },
+  { name: 'console-jobs', path: () => '/jobs', height: 600, colorScheme: 'light', shows: 'Daily usage by region' },
   {
     name: 'console-new-job',
     path: () => '/jobs/new',
@@ -72,7 +75,7 @@ function job(colorScheme: Picture['colorScheme']): Picture {
   return {
     name: `console-job${suffix(colorScheme)}`,
     path: (ids) => `/jobs/${ids.job}`,
-    height: 1060,
+    height: 1100,
     colorScheme,
     shows: 'Coverage',
   };
