@@ -31,7 +31,9 @@ import {
 let faults: Faults;
 let server: TestServer;
 beforeAll(async () => {
-  server = await startTestServer({ env: { MAX_BACKFILL_WINDOWS: '400' } });
+  server = await startTestServer({
+    env: { MAX_BACKFILL_WINDOWS: '400', LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1' },
+  });
   faults = createFaults(server.s3);
   await addRecords(
     server,
