@@ -157,6 +157,9 @@ describe('createBackfill', () => {
     for (const day of ['11', '12', '13']) await exportAgain(server, jobId, `2025-02-${day}T01:00:00Z`);
     // The scan may have found the records after the windows were delivered.
     await settleImmediately(server, jobId);
+    await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1 AND touched_at IS NOT NULL', [
+      innerId(jobId),
+    ]);
     await settled(server);
     await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
     const becomes = (states: readonly string[]) =>

@@ -151,7 +151,8 @@ test('job > returns every field as sent, and the same in GraphQL', async () => {
       { dimension: 'element', values: ['hooli'] },
     ],
     rescaleFunction: { function: 'MULTIPLY', coefficient: '0.001' },
-    createdAt: new Date(job.createTime).toISOString(),
+    // Without a fraction if it is zero.
+    createdAt: new Date(job.createTime).toISOString().replace('.000Z', 'Z'),
   });
 });
 
