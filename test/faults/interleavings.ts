@@ -177,6 +177,8 @@ async function play(options: InterleavingOptions, chance: Chance, stage: Stage):
   wire.setHook(undefined);
   deployment.s3.setFault(undefined);
   const playedAt = performance.now();
+  // A slot that is due during the comparison would deliver windows after the stored objects were read.
+  await querySql(deployment, 'UPDATE jobs SET next_run_at = NULL');
   const stuck = await waitForRest(deployment, options.restMs ?? REST_MS);
   const restedAt = performance.now();
   const ask = <Data extends object>(key: string, document: string, variables: Readonly<Record<string, unknown>>) =>
