@@ -391,7 +391,7 @@ describe('the ledger', () => {
     await page.waitForURL(/after=/);
     await page.getByRole('button', { name: 'Previous page', disabled: false }).press('Enter');
     await page.waitForURL(/ledger$/);
-    expect(await page.getByRole('button', { name: 'Previous page' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Previous page', disabled: true }).waitFor();
   });
 });
 
