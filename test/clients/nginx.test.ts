@@ -113,6 +113,8 @@ describe.skipIf(nginx === null)('server behind nginx', () => {
     // The redirect to the console is relative, and keeps the fragment.
     const page = await browser.openPage(`${proxy.url}/billing/#key=${encodeURIComponent(KEY)}`);
     await page.getByRole('link', { name: 'Jobs' }).click();
+    // The page is loaded before the address changes.
+    await page.waitForURL('**/console/jobs');
     await page.reload();
     await page.getByRole('heading', { level: 1, name: 'Jobs' }).waitFor();
     expect(page.url()).toBe(`${proxy.url}/billing/console/jobs`);

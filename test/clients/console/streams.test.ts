@@ -391,7 +391,9 @@ describe('the ledger', () => {
     await page.waitForURL(/after=/);
     await page.getByRole('button', { name: 'Previous page', disabled: false }).press('Enter');
     await page.waitForURL(/ledger$/);
-    await page.getByRole('button', { name: 'Previous page', disabled: true }).waitFor();
+    const disabled = page.getByRole('button', { name: 'Previous page', disabled: true });
+    await disabled.waitFor();
+    expect(await disabled.count()).toBe(1);
   });
 });
 
