@@ -135,7 +135,7 @@ function assertField(field: string): void {
   if (KNOWN.includes(field)) return;
   const nearest = findNearestName(field, KNOWN);
   throw new CommandError(
-    `A job has no field "${replaceControlCharacters(field)}". ${nearest === null ? `It has: ${KNOWN.join(', ')}.` : `Did you mean "${nearest}"?`}`,
+    `A job does not have the field "${replaceControlCharacters(field)}". ${nearest === null ? `It has: ${KNOWN.join(', ')}.` : `Did you mean "${nearest}"?`}`,
   );
 }
 

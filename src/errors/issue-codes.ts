@@ -3,7 +3,7 @@
 /** Grouped by subject: form of the input, records and filters, streams, usage, jobs, accounts and API keys. */
 export const ISSUE_CODES = {
   REQUIRED: 'A required field is missing.',
-  UNKNOWN_FIELD: 'The input has no field with this name.',
+  UNKNOWN_FIELD: 'The input does not have a field with this name.',
   BAD_TYPE: 'The value has the wrong JSON type, such as a number instead of a string.',
   BAD_VALUE: 'The value is not one of the values that the field accepts.',
   REPEATED_NAME: 'A JSON object has the same name twice, so its value is ambiguous.',

@@ -63,7 +63,7 @@ export function unknownField(path: readonly string[], known: readonly string[], 
   const name = path.at(-1) ?? '';
   const nearest = findNearestName(name, known);
   const suggestion = nearest === null ? '' : ` Did you mean "${nearest}"?`;
-  return { path, code: 'UNKNOWN_FIELD', message: `There is no ${kind} "${name}".${suggestion}` };
+  return { path, code: 'UNKNOWN_FIELD', message: `The ${kind} "${name}" does not exist.${suggestion}` };
 }
 
 /** Returns the fields of the object at a path below a schema; none if the schema has no object there. */

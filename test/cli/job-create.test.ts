@@ -196,7 +196,7 @@ meterApiNames: The stream "soon" does not exist yet.
   });
 
   test.each<[string, unknown, string]>([
-    ['an unknown field', { jobname: 'x' }, 'A job has no field "jobname". Did you mean "jobName"?'],
+    ['an unknown field', { jobname: 'x' }, 'A job does not have the field "jobname". Did you mean "jobName"?'],
     ['a list', [], 'The file must contain one JSON object with the fields of CreateJobInput.'],
     [
       'missing fields',

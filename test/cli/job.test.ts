@@ -159,7 +159,11 @@ describe('job edit', () => {
     const attempts: [args: string[], code: number, message: string][] = [
       [[...job], 1, 'Specify what to change: flags, such as --range "ago(7d)", or --file.'],
       [[...job, '--cron', '6:15'], 1, 'The job was not changed.\n--cron: A cron expression has five fields'],
-      [[...job, '--file', await fileOf({ rnage: 'ago(1d)' })], 1, 'A job has no field "rnage". Did you mean "range"?'],
+      [
+        [...job, '--file', await fileOf({ rnage: 'ago(1d)' })],
+        1,
+        'A job does not have the field "rnage". Did you mean "range"?',
+      ],
       [[...job, '--clear', 'emial'], 2, '"emial" is not an optional setting. Did you mean email?'],
       [[...job, '--rang', 'ago(1d)'], 2, 'Did you mean --range?'],
       [[...job, '--job-name', 'Listed'], 1, 'Another job of the account has the name'],

@@ -308,7 +308,7 @@ describe('unknown field', () => {
       ].toSorted(),
     );
     expect(answer.body.error.issues.find(({ path }) => path[0] === 'filters')?.message).toBe(
-      'There is no field "filters". Did you mean "filter"?',
+      'The field "filters" does not exist. Did you mean "filter"?',
     );
   });
 

@@ -23,7 +23,7 @@ async function unknownNames(route: string, body?: unknown, headers: Record<strin
 }
 
 const meant = (path: string, name: string): string =>
-  `${path}: There is no field "${path.split('/').at(-1)}". Did you mean "${name}"?`;
+  `${path}: The field "${path.split('/').at(-1)}" does not exist. Did you mean "${name}"?`;
 
 describe('unknown field of a body', () => {
   test.each<[route: string, body: object, path: string, name: string]>([
@@ -54,11 +54,11 @@ describe('unknown field of a body', () => {
   test('is rejected with the name that was probably meant in a line', async () => {
     const line = `${JSON.stringify({ ...RECORD, elementname: 'x' })}\n`;
     const [found] = await unknownNames(`POST ${allocationPath('x', 'sum')}`, line, NDJSON);
-    expect(found).toMatch(/There is no field "elementname"\. Did you mean "element-name"\?$/);
+    expect(found).toMatch(/The field "elementname" does not exist\. Did you mean "element-name"\?$/);
   });
 
   test('is rejected without a name when none is near', async () => {
-    expect(await unknownNames('POST /jobs', { colour: 1 })).toEqual(['colour: There is no field "colour".']);
+    expect(await unknownNames('POST /jobs', { colour: 1 })).toEqual(['colour: The field "colour" does not exist.']);
   });
 });
 
@@ -74,7 +74,7 @@ describe('query parameter', () => {
     [`POST ${allocationPath('x', 'replace')}?fom=x`, 'fom', 'from'],
   ])('%s > is rejected with the name that was probably meant', async (route, path, name) => {
     expect(await unknownNames(route)).toEqual([
-      `${path}: There is no query parameter "${path}". Did you mean "${name}"?`,
+      `${path}: The query parameter "${path}" does not exist. Did you mean "${name}"?`,
     ]);
   });
 

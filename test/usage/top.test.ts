@@ -66,7 +66,7 @@ describe('top', () => {
     expect(all.series.every(({ others, groupCount }) => !others && groupCount === 1)).toBe(true);
   });
 
-  test('returns no series when there is no usage', async () => {
+  test('returns no series when the window has no usage', async () => {
     for (const sparse of [true, false]) {
       expect((await ask({ top: 3, sparse, from: '2025-01-01T00:00:00Z', to: '2025-02-01T00:00:00Z' })).series).toEqual(
         [],

@@ -48,7 +48,7 @@ const findJob = async (name: string): Promise<Record<string, unknown>> => {
     { name },
   );
   const [edge] = jobs.edges;
-  if (!edge) throw new Error(`There is no job ${name}`);
+  if (!edge) throw new Error(`The job ${name} does not exist`);
   return edge.node;
 };
 
@@ -57,7 +57,7 @@ describe('an account without jobs', () => {
 
   test('explains what a job is, and offers to create one', async () => {
     const page = await open('/jobs');
-    await page.getByText('There is no job yet').waitFor();
+    await page.getByText('This account does not have a job yet').waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
     await page.getByRole('radio', { name: 'Failed' }).press('Space');
     await page.getByText('No job fails').waitFor();

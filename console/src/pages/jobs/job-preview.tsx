@@ -90,7 +90,7 @@ function Check({ check }: { readonly check: JobCheck }) {
           <TimeSpan from={query.windowStart} to={query.windowEnd} zone={zone} />
         </Text>
         {sample.length === 0 ? (
-          <Text c="dimmed">There is no usage in this window.</Text>
+          <Text c="dimmed">This window does not contain usage.</Text>
         ) : (
           <Code block component="ol" className="lines">
             {listLines(sample, query.groupBy, job).map((line, index) => (

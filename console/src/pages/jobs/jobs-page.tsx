@@ -187,7 +187,7 @@ function NoJobs({ list, canChange }: ListProps & { readonly canChange: boolean }
   if (shown !== 'all') return <Empty title={`No job is ${shown}`} />;
   return (
     <Empty
-      title="There is no job yet"
+      title="This account does not have a job yet"
       action={
         canChange && (
           <Button component={Link} to="/jobs/new" mt="sm">

@@ -22,7 +22,7 @@ export function JobLink({ name, job }: { readonly name: string; readonly job: Jo
 interface WindowLinkProps {
   readonly of: { readonly windowStart: string; readonly windowEnd: string };
   readonly job: JobPart | null;
-  /** Address below that of the job, such as `runs/ID`; without it there is no link. */
+  /** Address below that of the job, such as `runs/ID`. If it is omitted, the cell is text without a link. */
   readonly to?: string;
 }
 
