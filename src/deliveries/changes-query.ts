@@ -2,7 +2,7 @@
 import { formatArray } from '../db/array-text.ts';
 import { isSeen, oldestUnseen } from '../db/as-of-text.ts';
 import type { Buckets } from '../usage/buckets.ts';
-import { buildGroups, isElement, type UsageSpec, type UsageSql, type UsageStream } from '../usage/query.ts';
+import { buildGroups, isElement, type UsageSpec, type UsageSql, type UsageStream } from '../usage/sums-query.ts';
 import { type ValueWriter, writeParameters } from '../usage/value-writer.ts';
 
 /** The ledger between two watermarks, limited to the buckets of a window. */

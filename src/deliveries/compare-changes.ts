@@ -1,6 +1,6 @@
 // Pure: whether the changes of a stream concern what a delivery owes.
 import type { DimensionValues } from '../db/json-columns.ts';
-import { isElement } from '../usage/query.ts';
+import { isElement } from '../usage/sums-query.ts';
 
 /** A bucket, filter and element whose value or number of records differs from what a delivery may contain. */
 export interface ChangedKey {

@@ -6,7 +6,7 @@ import { compareUtf8 } from '../lib/compare-utf8.ts';
 import { subtractDecimals } from '../lib/decimal.ts';
 import type { OperationRow } from '../streams/stream-rows.ts';
 import type { Buckets } from '../usage/buckets.ts';
-import type { UsageSpec } from '../usage/query.ts';
+import type { UsageSpec } from '../usage/sums-query.ts';
 import { readUsageRows, resolveStreams } from '../usage/usage.ts';
 import {
   changesQuery,

@@ -1,5 +1,6 @@
 // Pure: builds the COPY statement with which PostgreSQL writes the lines of a file, so that Node only moves bytes.
-import { isElement, usageQueryText, type UsageSpec } from '../usage/query.ts';
+import { usageQueryText } from '../usage/query.ts';
+import { isElement, type UsageSpec } from '../usage/sums-query.ts';
 import { type FileFormat, FIXED_COLUMNS, FORMULA_START } from './formats.ts';
 
 /**

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { gzip, zstdCompress } from 'node:zlib';
 import packageJson from '../../package.json' with { type: 'json' };
 import { encodeGlobalId } from '../lib/global-ids.ts';
-import { isElement } from '../usage/query.ts';
+import { isElement } from '../usage/sums-query.ts';
 import { buildFraming, emptyTextFile, type FileFormat, parseExportKey } from './formats.ts';
 import type { ManifestRun } from './manifest.ts';
 import { encodeEmptyParquet } from './parquet-encoder.ts';

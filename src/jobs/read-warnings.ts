@@ -3,7 +3,7 @@ import { readAsOfNow } from '../db/as-of.ts';
 import type { Db, Executor } from '../db/client.ts';
 import { isCanceled } from '../db/failures.ts';
 import { LimitExceededError } from '../errors/errors.ts';
-import type { UsageSpec, UsageStream } from '../usage/query.ts';
+import type { UsageSpec, UsageStream } from '../usage/sums-query.ts';
 import { assertFilledRowsWithinLimit, buildUsageSpec } from '../usage/usage.ts';
 import { computeWindow } from './schedule/window.ts';
 import type { JobSettings } from './settings.ts';

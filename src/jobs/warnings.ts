@@ -5,7 +5,7 @@ import { findNearestName } from '../lib/nearest-name.ts';
 import { truncate } from '../lib/truncate.ts';
 import { isWholeHoursFromUtc } from '../lib/zoned-time.ts';
 import type { TimeWindow } from '../usage/buckets.ts';
-import { isElement, type UsageStream } from '../usage/query.ts';
+import { isElement, type UsageStream } from '../usage/sums-query.ts';
 import { findColumnWarnings } from './column-warnings.ts';
 import { findRangeDrift } from './schedule/range-drift.ts';
 import type { JobSettings } from './settings.ts';

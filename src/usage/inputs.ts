@@ -15,7 +15,7 @@ import {
   nextBucketStart,
   type TimeWindow,
 } from './buckets.ts';
-import { isElement } from './query.ts';
+import { isElement } from './sums-query.ts';
 
 /** Maximum number of buckets of a window, checked before the buckets are computed: 200,000 hours are 22 years. */
 const MAX_BUCKETS = 200_000;

@@ -12,7 +12,8 @@ import { type DeclaredStream, greatestDeclared, parseDeclared } from '../streams
 import { findStreamNameProblem } from '../streams/pipeline/inputs.ts';
 import { type AggregationBucket, computeBuckets, type TimeWindow } from './buckets.ts';
 import type { UsageInput } from './inputs.ts';
-import { filledRowCountQuery, isElement, MAX_FEW, usageQuery, type UsageSpec } from './query.ts';
+import { filledRowCountQuery, usageQuery } from './query.ts';
+import { isElement, MAX_FEW, type UsageSpec } from './sums-query.ts';
 
 export interface UsageLimits {
   /** Maximum number of rows that a usage query returns. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { takeWatermark } from '../../src/db/as-of.ts';
-import { usageQuery, type UsageSpec } from '../../src/usage/query.ts';
+import { usageQuery } from '../../src/usage/query.ts';
+import type { UsageSpec } from '../../src/usage/sums-query.ts';
 import { buildUsageSpec, readUsageRows } from '../../src/usage/usage.ts';
 import { accountIdOf } from '../streams/held-transactions.ts';
 import { addRecords, exportOnce, filterOf, multiplyRecords, querySql, type Settings } from '../support/job-steps.ts';
