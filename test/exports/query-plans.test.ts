@@ -105,9 +105,10 @@ test('usage > finds the operations of its streams once by an anti join when ther
         (account_id, id, stream_id, kind, received_at, xid, inserted_records, hidden_records, content_sha256, totalled)
       SELECT o.account_id, o.id + n, o.stream_id, 'SUM', o.received_at, (pg_current_xact_id()::text::bigint + n)::text::xid8, 1, 0,
         '', true FROM operations o, generate_series($1::int, $2::int) n WHERE o.id = (SELECT min(id) FROM operations)`;
-    await querySql(server, insertLater, [1, 10_000]);
+    // An open transaction may make the operations that the watermark sees count too.
+    await querySql(server, insertLater, [1, 9_990]);
     expect((await buildSpec([])).hasManyLater).toBe(false);
-    await querySql(server, insertLater, [10_001, 30_000]);
+    await querySql(server, insertLater, [9_991, 30_000]);
     await querySql(server, `SELECT setval('operation_ids', 100000)`);
     await addRecords(server, 'late', 'DAILY', [
       { timestamp: '2026-01-24T00:00:00Z', elementName: 'a', value: '1', filter: filterOf({ x: ['y'] }) },
