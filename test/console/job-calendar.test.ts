@@ -9,18 +9,8 @@ import {
   findParts,
   listHours,
 } from '../../console/src/pages/job/coverage-days.ts';
-import {
-  addDays,
-  addMonths,
-  clockTimeOf,
-  dateOf,
-  formatDate,
-  formatMonth,
-  instantOf,
-  isMonth,
-  listWeeks,
-  startOfDay,
-} from '../../console/src/pages/job/zone-days.ts';
+import { addDays, addMonths, clockTimeOf, dateOf, instantOf, startOfDay } from '../../console/src/ui/zone-dates.ts';
+import { formatDate, formatMonth, isMonth, listWeeks } from '../../console/src/pages/job/months.ts';
 import { floorToBucket } from '../../src/usage/buckets.ts';
 
 const HOUR = 3_600_000;

@@ -5,14 +5,7 @@ import {
   formatStreamBucket,
   formatTick,
 } from '../../console/src/pages/streams/bucket-text.ts';
-import {
-  addDays,
-  addMonths,
-  countDays,
-  dateOf,
-  isDate,
-  startOfDate,
-} from '../../console/src/pages/streams/calendar.ts';
+import { addDays, addMonths, countDays, dateOf, isDate, startOfDay } from '../../console/src/ui/zone-dates.ts';
 import {
   findCorrectionIssues,
   formatCorrectionAddress,
@@ -75,8 +68,13 @@ describe('console > calendar dates', () => {
     ['2026-01-25', 'Pacific/Kiritimati', '2026-01-24T10:00:00Z'],
     ['2026-01-25', 'Asia/Kathmandu', '2026-01-24T18:15:00Z'],
   ])('%s starts in %s at %s', (date, zone, start) => {
-    expect(startOfDate(date, zone)).toBe(start);
-    expect(dateOf(start, zone)).toBe(date);
+    expect(startOfDay(date, zone)).toBe(Date.parse(start));
+    expect(dateOf(Date.parse(start), zone)).toBe(date);
+  });
+
+  test('are those of UTC in a zone that the browser does not know', () => {
+    expect(startOfDay('2026-01-25', 'Europe/Atlantis')).toBe(Date.parse('2026-01-25T00:00:00Z'));
+    expect(dateOf(Date.parse('2026-01-25T23:59:59Z'), 'Europe/Atlantis')).toBe('2026-01-25');
   });
 
   test('are read only if they exist', () => {
@@ -87,8 +85,8 @@ describe('console > calendar dates', () => {
 
   test('are counted in days and months', () => {
     expect(addDays('2026-02-28', 1)).toBe('2026-03-01');
-    expect(addMonths('2026-01-31', 1)).toBe('2026-02-01');
-    expect(addMonths('2026-01-31', -11)).toBe('2025-02-01');
+    expect(addMonths('2026-01', 1)).toBe('2026-02');
+    expect(addMonths('2026-01', -11)).toBe('2025-02');
     expect(countDays('2026-01-25', '2026-02-01')).toBe(7);
   });
 });

@@ -1,4 +1,5 @@
 // Pure: formats instants in a time zone, with its name.
+import { findZone } from './zones.ts';
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -15,22 +16,6 @@ function findFormat(zone: string, hasTime: boolean): Intl.DateTimeFormat {
   });
   formats.set(name, format);
   return format;
-}
-
-const known = new Map<string, string>();
-
-/** Returns the zone, or UTC if the browser does not know it: the time zone database of the server may be newer. */
-function findZone(zone: string): string {
-  const found = known.get(zone);
-  if (found !== undefined) return found;
-  let usable = zone;
-  try {
-    findFormat(zone, false);
-  } catch {
-    usable = 'UTC';
-  }
-  known.set(zone, usable);
-  return usable;
 }
 
 /** Formats an instant such as `29 Nov 2026, 06:15 Europe/Berlin`. */

@@ -17,7 +17,7 @@ import { DeliveryStatus } from '../../ui/status.tsx';
 import { type BackfillPreview, CREATE_BACKFILL, PREVIEW_BACKFILL } from './backfill-documents.ts';
 import { countRuns } from './backfill-words.ts';
 import { type Job, READ_JOB } from './job-documents.ts';
-import { addDays, dateOf, startOfDay } from './zone-days.ts';
+import { addDays, dateOf, startOfDay } from '../../ui/zone-dates.ts';
 
 const REPROCESS = [
   { value: 'MISSING', label: 'Missing windows', description: 'Windows that were never delivered.' },

@@ -1,6 +1,6 @@
 import { type KeyboardEvent, useRef } from 'react';
 import type { CoveredDay, CoverageState } from './coverage-days.ts';
-import { formatMonth } from './zone-days.ts';
+import { formatMonth } from './months.ts';
 
 const WEEKDAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'];
 

@@ -7,7 +7,8 @@ import { DeliveriesTable } from './delivery-parts.tsx';
 import type { Job } from './job-documents.ts';
 import { LIST_DELIVERIES } from './run-documents.ts';
 import { useReadAgain } from './use-live-runs.ts';
-import { clockTimeOf, formatDate } from './zone-days.ts';
+import { clockTimeOf } from '../../ui/zone-dates.ts';
+import { formatDate } from './months.ts';
 
 /** Deliveries of one day: 25 hours, and some that overlap it. */
 const MAX_DELIVERIES = 50;

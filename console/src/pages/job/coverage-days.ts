@@ -1,5 +1,5 @@
 // Pure: what the S3 bucket has of each day of a job, from the spans of its coverage.
-import { addDays, startOfDay } from './zone-days.ts';
+import { addDays, startOfDay } from '../../ui/zone-dates.ts';
 
 interface Span {
   readonly from: string;

@@ -19,7 +19,8 @@ import { BackfillLink, SpanOfState } from './coverage-span.tsx';
 import { CoverageDay } from './coverage-day.tsx';
 import { type Job, READ_COVERAGE } from './job-documents.ts';
 import { useNow, useReadAgain } from './use-live-runs.ts';
-import { addMonths, dateOf, formatMonth, isMonth, listWeeks, startOfDay } from './zone-days.ts';
+import { addMonths, dateOf, startOfDay } from '../../ui/zone-dates.ts';
+import { formatMonth, isMonth, listWeeks } from './months.ts';
 
 interface JobProps {
   readonly job: Job;

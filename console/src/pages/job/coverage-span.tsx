@@ -5,7 +5,7 @@ import { formatSpan } from '../../ui/time-text.ts';
 import { SIGNS } from './coverage-calendar.tsx';
 import { COVERAGE_WORDS, type Part } from './coverage-days.ts';
 import type { Job } from './job-documents.ts';
-import { dateOf } from './zone-days.ts';
+import { dateOf } from '../../ui/zone-dates.ts';
 
 /** A state and its span. */
 export function SpanOfState({ part: { state, from, to }, zone }: { readonly part: Part; readonly zone: string }) {

@@ -6,7 +6,7 @@ import { Time } from '../../ui/figures.tsx';
 import { ProblemAlert } from '../../ui/states.tsx';
 import { type Job, RUN_JOB } from './job-documents.ts';
 import { describeRange } from './run-words.ts';
-import { clockTimeOf, dateOf, instantOf } from './zone-days.ts';
+import { clockTimeOf, dateOf, instantOf } from '../../ui/zone-dates.ts';
 
 interface RunForDateProps {
   readonly job: Job;

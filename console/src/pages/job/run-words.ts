@@ -1,7 +1,7 @@
 // Pure: what the page says about a run.
 import { countOf, formatBytes } from '../../ui/exact-number.ts';
 import { formatInstant } from '../../ui/time-text.ts';
-import { clockTimeOf } from './zone-days.ts';
+import { clockTimeOf } from '../../ui/zone-dates.ts';
 
 /** A run has up to 5 attempts. */
 const MAX_ATTEMPTS = 5;

@@ -8,7 +8,7 @@ import { ExactNumber } from '../../ui/figures.tsx';
 import { type ListAddress, useListAddress } from '../../ui/list-address.ts';
 import { Pager } from '../../ui/list.tsx';
 import { Empty, Loaded } from '../../ui/states.tsx';
-import { addDays, isDate } from './calendar.ts';
+import { addDays, isDate } from '../../ui/zone-dates.ts';
 import { formatCorrectionAddress } from './correction-form.ts';
 import { useStream } from './stream-page.tsx';
 import { Bucket, FilterText } from './stream-parts.tsx';

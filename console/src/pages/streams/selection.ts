@@ -1,6 +1,6 @@
 // Pure: which usage of a stream a page shows: range, buckets and groups, as its address contains them.
 import type { VariablesOf } from '../../api/graphql.ts';
-import { addDays, addMonths, countDays, dateOf, isDate, startOfDate } from './calendar.ts';
+import { addDays, addMonths, countDays, dateOf, isDate, startOfDay } from '../../ui/zone-dates.ts';
 import type { READ_USAGE } from './streams-documents.ts';
 
 export type Granularity = 'HOURLY' | 'DAILY' | 'MONTHLY';
@@ -113,17 +113,22 @@ function readDates(
   if (isDate(from) && isDate(through) && from <= through) return { from, through, range: null };
   const named = address.get('range');
   const range = RANGES[granularity].find((one) => one === named) ?? DEFAULT_RANGE[granularity];
-  const lastDate = dateOf(lastTimestamp, zone);
+  const lastDate = dateOf(Date.parse(lastTimestamp), zone);
   // The last bucket of a MONTHLY stream ends with its month.
-  const last = granularity === 'MONTHLY' ? addDays(addMonths(lastDate, 1), -1) : lastDate;
-  const first = dateOf(firstTimestamp, zone);
+  const last = granularity === 'MONTHLY' ? addDays(firstOfMonth(lastDate, 1), -1) : lastDate;
+  const first = dateOf(Date.parse(firstTimestamp), zone);
   const start = range === 'all' ? first : startOfRange(range, lastDate);
   return { from: start, through: last, range };
 }
 
+/** Returns the first date of a month that is a number of months after that of the date. */
+function firstOfMonth(date: string, months: number): string {
+  return `${addMonths(date.slice(0, 7), months)}-01`;
+}
+
 function startOfRange(range: string, last: string): string {
   const count = Number.parseInt(range, 10);
-  return range.endsWith('m') ? addMonths(last, 1 - count) : addDays(last, 1 - count);
+  return range.endsWith('m') ? firstOfMonth(last, 1 - count) : addDays(last, 1 - count);
 }
 
 function chooseBucket(granularity: Granularity, days: number): UsageBucket {
@@ -142,13 +147,18 @@ export function formatFilter({ dimension, value }: Filter): string {
   return `${dimension}=${value}`;
 }
 
+/** Formats the first instant of a date. */
+function formatStart(date: string, zone: string): string {
+  return `${new Date(startOfDay(date, zone)).toISOString().slice(0, 19)}Z`;
+}
+
 /** Returns the input of the usage query. */
 export function toUsageInput(stream: string, selection: Selection): VariablesOf<typeof READ_USAGE>['input'] {
   const { from, through, bucket, groupBy, zone, filters } = selection;
   return {
     meterApiNames: [stream],
-    from: startOfDate(from, zone),
-    to: startOfDate(addDays(through, 1), zone),
+    from: formatStart(from, zone),
+    to: formatStart(addDays(through, 1), zone),
     aggregationBucket: bucket,
     timeZone: zone,
     sparse: true,

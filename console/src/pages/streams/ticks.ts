@@ -1,6 +1,6 @@
 // Pure: ticks of a time axis at round dates and hours of a time zone.
 import type { TickUnit } from './bucket-text.ts';
-import { addDays, addMonths, dateOf, startOfDate } from './calendar.ts';
+import { addDays, addMonths, dateOf, startOfDay } from '../../ui/zone-dates.ts';
 
 export interface TickPlan {
   readonly unit: TickUnit;
@@ -37,17 +37,17 @@ export function planTicks(
 
 function listTimes(unit: TickUnit, count: number, from: number, to: number, zone: string): number[] {
   const times: number[] = [];
-  let date = dateOf(new Date(from).toISOString(), zone);
+  let date = dateOf(from, zone);
   // Months of a year, so that steps of 3 or 12 months start in January.
   if (unit === 'month') date = `${date.slice(0, 4)}-01-01`;
   for (;;) {
-    const start = Date.parse(startOfDate(date, zone));
+    const start = startOfDay(date, zone);
     if (start >= to) return times;
     if (unit === 'hour') {
       for (let hour = 0; hour < 24; hour += count) times.push(start + hour * HOUR_MS);
     } else {
       times.push(start);
     }
-    date = unit === 'month' ? addMonths(date, count) : addDays(date, unit === 'day' ? count : 1);
+    date = unit === 'month' ? `${addMonths(date.slice(0, 7), count)}-01` : addDays(date, unit === 'day' ? count : 1);
   }
 }
