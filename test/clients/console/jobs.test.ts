@@ -431,8 +431,8 @@ describe('a stored job', () => {
     await page.goto(`${console.server.url}/console/jobs/${copy}/edit`);
     await page.getByRole('button', { name: 'Delete …' }).press('Enter');
     const dialog = page.getByRole('dialog', { name: 'Delete Weekly report (copy)?' });
-    await dialog.getByText('No run is queued or running.').waitFor();
-    await dialog.getByText('The objects in s3://exports/weekly-2 and the history of its runs remain.').waitFor();
+    await dialog.getByText('its schedule, and with it all future deliveries to s3://exports/weekly-2').waitFor();
+    await dialog.getByText('The history of its runs and the objects in the S3 bucket are kept.').waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
     await dialog.getByRole('button', { name: 'Delete job' }).press('Enter');
     await heading(page, 'Jobs').waitFor();

@@ -1,13 +1,13 @@
-import { Button, Menu, Text } from '@mantine/core';
+import { Button, Menu } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useState } from 'react';
 import { Link, useNavigate } from 'react-router';
 import { useCan } from '../../api/viewer.ts';
-import { useConfirm } from '../../ui/confirm.tsx';
-import { notifyDone, notifyProblem } from '../../ui/notify.ts';
+import { notifyProblem } from '../../ui/notify.ts';
+import { useDeleteJob } from '../../ui/use-delete-job.tsx';
 import { findProblem } from '../../api/problem.ts';
 import { useMutation } from 'urql';
-import { DELETE_JOB, type Job, RUN_JOB } from './job-documents.ts';
+import { type Job, RUN_JOB } from './job-documents.ts';
 import { RunForDate } from './run-for-date.tsx';
 
 interface JobProps {
@@ -23,7 +23,7 @@ export function JobActions({ job }: JobProps) {
 function Actions({ job }: JobProps) {
   const navigate = useNavigate();
   const [isDating, dating] = useDisclosure(false);
-  const remove = useDelete(job);
+  const deleteJob = useDeleteJob();
   const runNow = useRunNow(job);
   return (
     <>
@@ -44,7 +44,10 @@ function Actions({ job }: JobProps) {
           )}
           <Menu.Item onClick={() => void navigate(`/jobs/new?from=${job.id}`)}>Duplicate</Menu.Item>
           <Menu.Divider />
-          <Menu.Item color="red" onClick={() => void remove()}>
+          <Menu.Item
+            color="red"
+            onClick={() => void deleteJob(job).then((isDeleted) => isDeleted && navigate('/jobs'))}
+          >
             Delete …
           </Menu.Item>
         </Menu.Dropdown>
@@ -69,35 +72,5 @@ function useRunNow(job: Job) {
       if (problem !== null) notifyProblem(problem);
       else if (result.data?.runJob.__typename === 'Run') void navigate(`/jobs/${job.id}/runs/${result.data.runJob.id}`);
     },
-  };
-}
-
-function useDelete(job: Job): () => Promise<void> {
-  const confirm = useConfirm();
-  const navigate = useNavigate();
-  const [, execute] = useMutation(DELETE_JOB);
-  return async () => {
-    const hasBackfill = job.backfills.edges.some(({ node: { status } }) => status === 'RUNNING' || status === 'PAUSED');
-    const isConfirmed = await confirm({
-      title: `Delete ${job.jobName}?`,
-      body: (
-        <>
-          <Text>A deleted job cannot be restored. This ends:</Text>
-          <ul className="issues">
-            <li>its schedule, and with it all future deliveries to {job.s3Url}</li>
-            <li>its queued and running runs, which are canceled</li>
-            {hasBackfill && <li>its backfill, which is canceled</li>}
-          </ul>
-          <Text mt="xs">The history of its runs and the files in the S3 bucket are kept.</Text>
-        </>
-      ),
-      action: 'Delete job',
-      isDestructive: true,
-    });
-    if (!isConfirmed) return;
-    const problem = findProblem(await execute({ id: job.id }));
-    if (problem !== null) return notifyProblem(problem);
-    notifyDone(`The job ${job.jobName} was deleted.`);
-    void navigate('/jobs');
   };
 }

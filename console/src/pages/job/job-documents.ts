@@ -122,21 +122,6 @@ export const RUN_JOB = graphql(
   [USER_ERROR],
 );
 
-export const DELETE_JOB = graphql(
-  `
-    mutation DeleteJob($id: ID!) {
-      deleteJob(id: $id) {
-        __typename
-        ... on DeletedJob {
-          deletedId
-        }
-        ...UserErrorParts
-      }
-    }
-  `,
-  [USER_ERROR],
-);
-
 /** The bucket policy is a part of its message. */
 export const TEST_DESTINATION = graphql(
   `

@@ -4,7 +4,7 @@ import { Link } from 'react-router';
 import { useAction } from '../../api/use-action.ts';
 import { notifyProblem } from '../../ui/notify.ts';
 import { ENABLE_JOB, type ListedJob, RUN_JOB } from './jobs-documents.ts';
-import { useDeleteJob } from './use-delete-job.tsx';
+import { useDeleteJob } from '../../ui/use-delete-job.tsx';
 import { LiveRunsContext } from './use-live-runs.ts';
 
 interface JobProps {

@@ -10,7 +10,7 @@ import { Empty, Loaded } from '../../ui/states.tsx';
 import { JobForm } from './job-form.tsx';
 import { copyValues, createValues, readValues } from './job-values.ts';
 import { READ_JOB } from './jobs-documents.ts';
-import { useDeleteJob } from './use-delete-job.tsx';
+import { useDeleteJob } from '../../ui/use-delete-job.tsx';
 import './jobs.css';
 
 const JOBS = { title: 'Jobs', to: '/jobs' };

@@ -125,31 +125,6 @@ export const ENABLE_JOB = graphql(
 );
 
 /** What deleteJob cancels. */
-export const COUNT_ACTIVE_RUNS = graphql(`
-  query CountActiveRuns($id: ID!) {
-    job(id: $id) {
-      runs(first: 1, status: [QUEUED, RUNNING]) {
-        totalCount
-      }
-    }
-  }
-`);
-
-export const DELETE_JOB = graphql(
-  `
-    mutation DeleteJob($id: ID!) {
-      deleteJob(id: $id) {
-        __typename
-        ... on DeletedJob {
-          deletedId
-        }
-        ...UserErrorParts
-      }
-    }
-  `,
-  [USER_ERROR],
-);
-
 const SETTINGS = graphql(`
   fragment JobSettings on JobConfig {
     aggregationBucket

@@ -1,10 +1,35 @@
 import { Stack, Text } from '@mantine/core';
 import { useClient } from 'urql';
-import { useAction } from '../../api/use-action.ts';
-import { useConfirm } from '../../ui/confirm.tsx';
-import { countOf } from '../../ui/exact-number.ts';
-import { notifyDone, notifyProblem } from '../../ui/notify.ts';
-import { COUNT_ACTIVE_RUNS, DELETE_JOB } from './jobs-documents.ts';
+import { graphql } from '../api/graphql.ts';
+import { USER_ERROR, useAction } from '../api/use-action.ts';
+import { useConfirm } from './confirm.tsx';
+import { countOf } from './exact-number.ts';
+import { notifyDone, notifyProblem } from './notify.ts';
+
+const COUNT_ACTIVE_RUNS = graphql(`
+  query CountActiveRuns($id: ID!) {
+    job(id: $id) {
+      runs(first: 1, status: [QUEUED, RUNNING]) {
+        totalCount
+      }
+    }
+  }
+`);
+
+const DELETE_JOB = graphql(
+  `
+    mutation DeleteJob($id: ID!) {
+      deleteJob(id: $id) {
+        __typename
+        ... on DeletedJob {
+          deletedId
+        }
+        ...UserErrorParts
+      }
+    }
+  `,
+  [USER_ERROR],
+);
 
 interface DeletableJob {
   readonly id: string;
@@ -24,19 +49,15 @@ export function useDeleteJob(): (job: DeletableJob) => Promise<boolean> {
       title: `Delete ${job.jobName}?`,
       body: (
         <Stack gap="xs">
-          <Text>This deletes the job and its schedule.</Text>
+          <Text>A deleted job cannot be restored. This ends:</Text>
           <ul className="issues">
             <li>
-              {runs === 0
-                ? 'No run is queued or running.'
-                : `${countOf(runs, 'queued or running run is', 'queued or running runs are')} canceled.`}
+              its schedule, and with it all future deliveries to <span className="breakable">{job.s3Url}</span>
             </li>
-            <li>Its backfills are canceled.</li>
-            <li>
-              The objects in <span className="breakable">{job.s3Url}</span> and the history of its runs remain.
-            </li>
+            {runs > 0 && <li>{countOf(runs, 'queued or running run', 'queued or running runs')}</li>}
+            <li>its backfill, if one is active</li>
           </ul>
-          <Text>A deleted job cannot be restored.</Text>
+          <Text>The history of its runs and the objects in the S3 bucket are kept.</Text>
         </Stack>
       ),
       action: 'Delete job',
