@@ -254,6 +254,13 @@ describe('job run', () => {
       stderr:
         'No scheduled window of the job contains all of 2026-01-25 (UTC). Give the time of a slot, such as --for 2026-01-25T06:00:00Z.\n',
     });
+    await daily('Run days', {});
+    expect(await first.run('job', 'run', 'Run days', '--for', '2099-01-25')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^The first scheduled window that contains all of 2099-01-25 \(.*\) belongs to the slot 2099-01-26T.*Z, which is more than 24 hours in the future\./,
+      ) as string,
+    });
     expect(await first.run('job', 'run', 'Run hours', '--for', 'yesterday')).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^--for must be a date/) as string,

@@ -1,6 +1,7 @@
 import type { GraphQLClient } from '../../api-client/graphql-client.ts';
 import type { WindowSettings } from '../../jobs/schedule/window.ts';
-import { parseTimestamp } from '../../lib/timestamps.ts';
+import { formatTimestamp, parseTimestamp } from '../../lib/timestamps.ts';
+import { DAY } from '../../lib/zoned-time.ts';
 import { replaceControlCharacters } from '../../terminal/terminal.ts';
 import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
@@ -100,7 +101,12 @@ export function runJobCommand(context: ClientContext, nameOrId: string, flags: J
           ... on ValidationError { issues { message } }
         }
       }`,
-      { input: { jobId: job.id, scheduledFor: flags.for === undefined ? null : findSlot(job, flags.for) } },
+      {
+        input: {
+          jobId: job.id,
+          scheduledFor: flags.for === undefined ? null : findSlot(job, flags.for, context.clock.now()),
+        },
+      },
     );
     const run = requireResult(runJob);
     if (flags.watch !== true) printQueuedRun(context.terminal, run, flags);
@@ -109,10 +115,15 @@ export function runJobCommand(context: ClientContext, nameOrId: string, flags: J
 }
 
 /** A date is the slot whose window contains it; a time is the slot. */
-function findSlot(job: ShownJob, text: string): string {
+function findSlot(job: ShownJob, text: string, now: Date): string {
   const date = /^\d{4}-\d\d-\d\d$/.test(text) ? parseTimestamp(`${text}T00:00:00Z`) : null;
   if (date === null) return requireTime(text, '--for', job.timeZone).toISOString();
   const slot = findSlotOfDate(job as ShownJob & WindowSettings, date);
+  if (slot && slot.getTime() > now.getTime() + DAY) {
+    throw new CommandError(
+      `The first scheduled window that contains all of ${text} (${job.timeZone}) belongs to the slot ${formatTimestamp(slot)}, which is more than 24 hours in the future. Run the job without --for, or give an earlier time.`,
+    );
+  }
   if (slot) return slot.toISOString();
   throw new CommandError(
     `No scheduled window of the job contains all of ${text} (${job.timeZone}). Give the time of a slot, such as --for ${text}T06:00:00Z.`,
