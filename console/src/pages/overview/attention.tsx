@@ -63,10 +63,7 @@ export function Attention({ overview }: { readonly overview: Overview }) {
             title: 'Delivery of',
             cell: (delivery) => <WindowLink of={delivery} job={delivery.job} to={`deliveries/${delivery.id}`} />,
           },
-          {
-            title: 'Stale since',
-            cell: ({ staleSince, job }) => staleSince !== null && <When value={staleSince} at={at} job={job} />,
-          },
+          ...(staleDeliveryCount === 0 ? [] : [staleSinceColumn(at)]),
         ]}
       />
       <Listed
@@ -89,6 +86,13 @@ export function Attention({ overview }: { readonly overview: Overview }) {
       />
     </Section>
   );
+}
+
+function staleSinceColumn(at: string): Column<Overview['attentionDeliveries'][number]> {
+  return {
+    title: 'Stale since',
+    cell: ({ staleSince, job }) => staleSince !== null && <When value={staleSince} at={at} job={job} />,
+  };
 }
 
 interface ListedProps<Row> {
