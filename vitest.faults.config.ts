@@ -1,17 +1,41 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
+/** They hold limits of seconds, which other files on the same cores would exceed. */
+const TIMED = ['test/faults/crowded-window.test.ts', 'test/faults/worst-inputs.test.ts'];
+
+const faults = {
+  ...base.test,
+  globalSetup: [],
+  setupFiles: [],
+  testTimeout: 600_000,
+};
+
 /** `npm run test:faults`: servers in processes of their own, killed at random moments. */
 export default defineConfig({
   ...base,
   test: {
-    ...base.test,
-    include: ['test/faults/**/*.test.ts'],
-    exclude: [],
+    ...faults,
     globalSetup: ['test/faults/setup.ts'],
-    setupFiles: [],
-    // Each file has a PostgreSQL and servers of its own and waits most of its time: for slots, leases, starts.
-    maxWorkers: 2,
-    testTimeout: 600_000,
+    projects: [
+      {
+        extends: false,
+        plugins: base.plugins ?? [],
+        test: {
+          ...faults,
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          exclude: TIMED,
+          // Each file has a PostgreSQL and servers of its own and waits most of its time: for slots, leases, starts.
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: false,
+        plugins: base.plugins ?? [],
+        test: { ...faults, name: 'timed', include: TIMED, exclude: [], maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });

@@ -26,6 +26,9 @@ beforeAll(async () => {
     RUN_LEASE_SECONDS: String(LEASE_SECONDS),
     LEDGER_SCAN_SECONDS: '1',
     LEDGER_SCAN_IDLE_SECONDS: '1',
+    // A correction whose COMMIT is held waits while all others are sent and delivered.
+    REQUEST_TIMEOUT_MS: '240000',
+    STATEMENT_TIMEOUT_MS: '240000',
   });
   faults = createFaults(deployment.s3);
   wire = await startSlowWire(deployment.database.url);

@@ -30,6 +30,8 @@ export interface Traffic {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const GIVE_UP_MS = 120_000;
+/** How long a late correction waits for the runs before it. */
+const LATE_MS = 30_000;
 
 /** Codes of requests that may succeed when they are repeated: their server or its database connection ended. */
 const RETRYABLE = /UNAVAILABLE|STREAM_BUSY|ACCOUNT_BUSY|REQUEST_TIMEOUT/;
@@ -266,8 +268,20 @@ export async function correctJob(
     }
   }
 
+  /** Corrects the streams when no run is left that would deliver the correction: a restatement has to. */
+  async function correctLate(): Promise<void> {
+    const giveUpAt = performance.now() + LATE_MS;
+    for (;;) {
+      const { runs } = await askUntilAnswered<Listed>(traffic, place.accountKey, UNENDED, { jobId });
+      if (runs.edges.length === 0 || performance.now() > giveUpAt) break;
+      await delay(chance.between(200, 600));
+    }
+    await writeOnce();
+  }
+
   await traffic.makeDue(jobId, chance.between(1, 3) * shape.period);
   await Promise.all([repeat(steps.writes, writeOnce), repeat(steps.commands, commandOnce)]);
   if (undo !== undefined && chance.between(1, 3) > 1) await ask('updateJob', { id: jobId, ...undo });
+  if (chance.between(1, 3) === 1) await correctLate();
   return { ...place, jobId };
 }

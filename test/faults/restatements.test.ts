@@ -21,9 +21,9 @@ test(
       brokenPromises: [],
     });
     expect(report.endedByThemselves).toEqual([]);
-    // Most corrections are in the next run of their job before their check is due: 79 and 76 restatements in the full form.
-    expect(report.runs['RESTATEMENT SUCCEEDED']).toBeGreaterThan(JOBS / 20);
-    expect(report.changesCompared).toBeGreaterThan(JOBS / 10);
+    // A third of the jobs is corrected when no run is left; most other corrections are in the next run before their check is due.
+    expect(report.runs['RESTATEMENT SUCCEEDED']).toBeGreaterThan(JOBS / 5);
+    expect(report.changesCompared).toBeGreaterThan(JOBS / 5);
     const count = (counts: Readonly<Record<string, number>>): number =>
       Object.values(counts).reduce((sum, one) => sum + one, 0);
     await tally({
@@ -32,7 +32,7 @@ test(
         `${counted(JOBS, 'jobs')} corrected, run, edited and canceled in random orders; four servers; SIGKILL ${counted(report.kills, 'times')}, ` +
         `${counted(report.cuts, 'connections')} to PostgreSQL reset, ${counted(report.delayed, 'statements')} delayed`,
       tried:
-        `${counted(count(report.deliveries), 'deliveries')} and ${counted(count(report.runs), 'runs')}: files equal to \`usage\`, revisions that grow, ` +
+        `${counted(count(report.deliveries), 'deliveries')} and ${counted(count(report.runs), 'runs')}, of which ${counted(report.runs['RESTATEMENT SUCCEEDED'] ?? 0, 'restatements')} succeeded: files equal to \`usage\`, revisions that grow, ` +
         `stated changes of ${counted(report.changesCompared, 'revisions')}`,
       lost: contradictions.length + stuck.length,
       twice: shared.length + shrinking.length,
