@@ -33,7 +33,7 @@ export function addClientCommands(program: Command, context: ClientContext): voi
     .description('Show the usage of a stream: total, share, minimum, maximum and a bar chart of each group')
     .argument('<stream>', 'name of the stream')
     .addOption(
-      new Option('--by <dimensions>', 'comma-separated: element, and dimensions of the stream')
+      new Option('--by, --group-by <dimensions>', 'comma-separated: element, and dimensions of the stream')
         .argParser(parseList)
         .default(['element'], 'element'),
     )

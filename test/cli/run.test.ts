@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addRecords, createJob, endedRun, runJob } from '../support/job-steps.ts';
+import { addRecords, createJob, endedRun, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { type Client, clientOf } from './client-steps.ts';
@@ -81,6 +81,18 @@ describe('run show', () => {
 
   test('prints the error of a run that failed', async () => {
     expect((await first.run('run', 'show', failedId)).stdout).toMatch(/\nError: +NO_SUCH_BUCKET: /);
+  });
+
+  test('prints when the next attempt starts when the run waits for it', async () => {
+    const { id } = await (await createSteppedJob(idle)).run();
+    const [row] = await querySql<{ at: Date }>(
+      idle,
+      `UPDATE runs SET attempt = 1, started_at = now(), not_before = date_trunc('second', now()) + interval '1 hour'
+       WHERE id = $1 RETURNING not_before AS at`,
+      [innerId(id)],
+    );
+    const { stdout } = await clientOf(idle).run('run', 'show', id);
+    expect(stdout).toContain(`\nNext attempt: ${row?.at.toISOString().replace('.000', '')}\n`);
   });
 
   test('fails for a run of another account', async () => {

@@ -153,7 +153,7 @@ One bar is one day. The bars of each line begin at 0 and have a scale of their o
     const attempts: [args: string[], code: number, words: RegExp][] = [
       [['no-such'], 1, /^Stream "no-such" does not exist\.\n$/],
       [
-        ['api-calls', '--by', 'element,size'],
+        ['api-calls', '--group-by', 'element,size'],
         1,
         /^Stream "api-calls" does not have the dimension "size"\. It has: element, region\.\n$/,
       ],

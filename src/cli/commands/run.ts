@@ -38,6 +38,7 @@ interface ExportObject {
 
 interface ShownRun extends ListedRun {
   readonly waitsUntil: string | null;
+  readonly nextAttemptAt: string | null;
   readonly revision: number | null;
   readonly complete: boolean | null;
   readonly manifestKey: string | null;
@@ -51,7 +52,7 @@ interface ShownRun extends ListedRun {
 const LIST_FIELDS = `id jobName job { id } trigger status attempt scheduledFor windowStart windowEnd startedAt finishedAt
   rowsWritten bytesWritten error { code message retryable }`;
 
-const FIELDS = `${LIST_FIELDS} waitsUntil revision complete manifestKey delivery { id } backfill { id }
+const FIELDS = `${LIST_FIELDS} waitsUntil nextAttemptAt revision complete manifestKey delivery { id } backfill { id }
   changes { rowsAdded rowsChanged rowsRemoved meters { meterApiName rowsAdded rowsChanged rowsRemoved valueBefore valueAfter } }
   objects { key rows bytes sha256 } warnings`;
 
@@ -116,7 +117,18 @@ const OBJECT_COLUMNS: readonly Column<ExportObject>[] = [
 ];
 
 function formatRun(run: ShownRun): string {
-  const { error, changes, waitsUntil, startedAt, finishedAt, delivery, backfill, revision, manifestKey } = run;
+  const {
+    error,
+    changes,
+    waitsUntil,
+    nextAttemptAt,
+    startedAt,
+    finishedAt,
+    delivery,
+    backfill,
+    revision,
+    manifestKey,
+  } = run;
   const optional = (name: string, value: string | null | undefined): [string, string][] =>
     value == null ? [] : [[name, value]];
   const fields: [string, string][] = [
@@ -124,6 +136,7 @@ function formatRun(run: ShownRun): string {
     ['Job', run.jobName],
     ['Status', run.attempt > 1 ? `${run.status}, attempt ${run.attempt}` : run.status],
     ...optional('Error', error && `${error.code}: ${error.message}`),
+    ...optional('Next attempt', nextAttemptAt),
     ...optional('Waits until', waitsUntil),
     ['Trigger', run.trigger],
     ['Slot', run.scheduledFor],

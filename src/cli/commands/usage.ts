@@ -10,7 +10,7 @@ import { requireTime } from '../time-range.ts';
 import { type GroupUsage, summarizeUsage, type UsageSeries, type UsageSummary } from '../usage-summary.ts';
 
 export interface UsageFlags extends EndpointOptions {
-  readonly by: readonly string[];
+  readonly groupBy: readonly string[];
   readonly bucket: 'hour' | 'day' | 'week' | 'month';
   /** Such as `ago(30d)`. */
   readonly range?: string;
@@ -59,7 +59,7 @@ async function showUsage(
   flags: UsageFlags,
   endpoint: ApiEndpoint,
 ): Promise<void> {
-  const { by, bucket, timeZone, filter } = flags;
+  const { groupBy, bucket, timeZone, filter } = flags;
   const aggregationBucket = bucket.toUpperCase() as AggregationBucket;
   const { from, to } = parseWindow(flags, aggregationBucket, clock.now());
   const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
@@ -71,7 +71,7 @@ async function showUsage(
       to: to.toISOString(),
       aggregationBucket,
       timeZone,
-      groupBy: by,
+      groupBy,
       ...(filter.length > 0 && { filter }),
       // Every group with --json, for programs.
       top: flags.top ?? (flags.json ? null : DEFAULT_TOP),
@@ -81,25 +81,25 @@ async function showUsage(
   if (usage.message !== undefined) {
     throw new CommandError(usage.issues?.map(({ message }) => message).join('\n') ?? usage.message);
   }
-  assertDimensions(name, stream.dimensions, [...by, ...filter.map(({ dimension }) => dimension)]);
+  assertDimensions(name, stream.dimensions, [...groupBy, ...filter.map(({ dimension }) => dimension)]);
 
   const window = { start: new Date(usage.from), end: new Date(usage.to) };
   const starts = computeBuckets(window, aggregationBucket, timeZone).starts.map((start) => start.getTime());
-  const summary = summarizeUsage(usage.series, by, starts);
+  const summary = summarizeUsage(usage.series, groupBy, starts);
   const start = formatInZone(window.start, timeZone);
   const end = formatInZone(window.end, timeZone);
   if (flags.json) {
     const head = { stream: name, from: start, to: end, timeZone, bucket };
     const bucketStarts = starts.map((time) => formatInZone(new Date(time), timeZone));
-    terminal.print(`${JSON.stringify({ ...head, bucketStarts, ...toJson(summary, by) })}\n`);
+    terminal.print(`${JSON.stringify({ ...head, bucketStarts, ...toJson(summary, groupBy) })}\n`);
     return;
   }
   const [first, last] = [start, end].map((time) => time.slice(0, bucket === 'hour' ? 16 : 10).replace('T', ' '));
   const buckets = starts.length === 1 ? `1 ${bucket}` : `${starts.length} ${bucket}s`;
   terminal.print(
-    `${terminal.style('bold', name)} by ${by.join(', ')}, ${first} until ${last} (${timeZone}), ${buckets}\n\n`,
+    `${terminal.style('bold', name)} by ${groupBy.join(', ')}, ${first} until ${last} (${timeZone}), ${buckets}\n\n`,
   );
-  if (summary.groups.length > 0) terminal.print(formatUsageTable(summary, by, bucket, terminal));
+  if (summary.groups.length > 0) terminal.print(formatUsageTable(summary, groupBy, bucket, terminal));
   else if (stream.firstTimestamp === null) terminal.message('No usage: the stream has no live records.');
   else {
     terminal.message(
