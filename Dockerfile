@@ -3,6 +3,7 @@ FROM node:24.21.0-slim AS console
 WORKDIR /sluice
 COPY package.json package-lock.json .npmrc schema.graphql ./
 COPY console ./console
+COPY docs ./docs
 COPY scripts ./scripts
 RUN npm ci --workspace console --ignore-scripts && node scripts/build-console.ts
 

@@ -77,6 +77,13 @@ const ROUTES: RouteObject[] = [
             lazy: async () => ({ Component: (await import('./pages/job/job-page.tsx')).JobPage }),
           },
           { path: 'keys', lazy: async () => ({ Component: (await import('./pages/keys/keys-page.tsx')).KeysPage }) },
+          {
+            path: 'docs/*',
+            lazy: async () => {
+              const { DocsPage, loadDocsPage } = await import('./pages/docs/docs-page.tsx');
+              return { Component: DocsPage, loader: loadDocsPage };
+            },
+          },
           { path: '*', Component: NotFound },
         ],
       },

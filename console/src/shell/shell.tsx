@@ -69,22 +69,13 @@ export function Shell() {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="sm" aria-label="Pages">
-        {entries.map(({ to, label }) => {
-          const isActive = to === '/' ? pathname === '/' : pathname === to || pathname.startsWith(`${to}/`);
-          return (
-            <NavLink
-              key={to}
-              component={Link}
-              to={to}
-              label={label}
-              active={isActive}
-              aria-current={isActive ? 'page' : undefined}
-            />
-          );
-        })}
+        {entries.map((entry) => (
+          <PageLink key={entry.to} {...entry} />
+        ))}
         <Divider my="sm" />
         {isServed('graphiql') && <NavLink href={`${addresses.server}graphql`} label="GraphiQL" />}
         {isServed('docs') && <NavLink href={`${addresses.server}docs`} label="REST reference" />}
+        <PageLink to="/docs" label="Documentation" />
       </AppShell.Navbar>
       <AppShell.Main id={MAIN} tabIndex={-1}>
         <div className="content">
@@ -93,6 +84,15 @@ export function Shell() {
       </AppShell.Main>
       <ScrollRestoration />
     </AppShell>
+  );
+}
+
+/** The entry of a page in the navigation. */
+function PageLink({ to, label }: { readonly to: string; readonly label: string }) {
+  const { pathname } = useLocation();
+  const isActive = pathname === to || (to !== '/' && pathname.startsWith(`${to}/`));
+  return (
+    <NavLink component={Link} to={to} label={label} active={isActive} aria-current={isActive ? 'page' : undefined} />
   );
 }
 

@@ -4,7 +4,7 @@ import { useState } from 'react';
 const SHOWN_MS = 2000;
 
 /** Copies a text. Pages served over plain HTTP have no clipboard API, so a selection is copied there. */
-async function copyText(text: string): Promise<boolean> {
+export async function copyText(text: string): Promise<boolean> {
   if (navigator.clipboard !== undefined) {
     return navigator.clipboard.writeText(text).then(
       () => true,
