@@ -92,7 +92,7 @@ describe('run show', () => {
       [innerId(id)],
     );
     const { stdout } = await clientOf(idle).run('run', 'show', id);
-    expect(stdout).toContain(`\nNext attempt: ${row?.at.toISOString().replace('.000', '')}\n`);
+    expect(stdout).toContain(`\nNext attempt:  ${row?.at.toISOString().replace('.000', '')}\n`);
   });
 
   test('fails for a run of another account', async () => {

@@ -89,7 +89,7 @@ test('docs/reference/commands.md > has every option with its values and defaults
     const [, section = ''] = page.split(`## ${name}\n`);
     // Lines of --help are wrapped; each option begins a line.
     for (const option of (help.split('Options:')[1] ?? '').split(/\n {2}(?=-)/).slice(1)) {
-      const [, flags = ''] = /^((?:-\w, )?\S+(?: <[^>]+>)?)/.exec(option) ?? [];
+      const [, flags = ''] = /^((?:--?\w+, )?\S+(?: <[^>]+>)?)/.exec(option) ?? [];
       if (flags === '-h, --help') continue;
       const line = section.split('\n').find((one) => one.startsWith(`- \`${flags}\``)) ?? '';
       const words = option.replaceAll(/\s+/g, ' ');
