@@ -51,8 +51,8 @@ export async function measureIdleLedgers(stage: Stage): Promise<Figure[]> {
   await client.query(`INSERT INTO accounts (name) SELECT 'idle ' || i FROM generate_series(1, $1::int) i`, [ACCOUNTS]);
   for (const table of ['ledgers', 'ledger_cursors']) {
     await client.query(
-      `INSERT INTO ${table} SELECT (jsonb_populate_record(t, jsonb_build_object('account_id', a.id))).*
-       FROM (SELECT * FROM ${table} LIMIT 1) t, accounts a WHERE a.name LIKE 'idle %'`,
+      `INSERT INTO ${table} SELECT (jsonb_populate_record(x.t, jsonb_build_object('account_id', a.id))).*
+       FROM (SELECT t FROM ${table} t LIMIT 1) x, accounts a WHERE a.name LIKE 'idle %'`,
     );
   }
   await client.query('VACUUM ANALYZE accounts, ledgers, ledger_cursors');

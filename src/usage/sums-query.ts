@@ -173,11 +173,13 @@ export function buildGroups(
     const name = writer.write(group.name, 'text');
     return `(CASE WHEN f.dimensions ? ${name} THEN ARRAY(SELECT jsonb_array_elements_text(f.dimensions -> ${name})) END) COLLATE "C" AS ${group.alias}`;
   });
+  // PostgreSQL estimates that CASE is true for half of the filters. It estimates ?| to be true for 1 %, expects one filter, and then
+  // computes the sums again for each filter: 22 instead of 2 s for a million records and 15 filters (November 2026).
   const conditions = spec.filter
     .filter((entry) => !isElement(entry.dimension))
     .map(
       (entry) =>
-        ` AND f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(formatArray(entry.values), 'text[]')}`,
+        ` AND (CASE WHEN f.dimensions -> ${writer.write(entry.dimension, 'text')} ?| ${writer.write(formatArray(entry.values), 'text[]')} THEN true END)`,
     );
   return { columns, conditions };
 }
