@@ -226,24 +226,41 @@ describe('findNextSlots', () => {
     isDue: fc.boolean(),
   });
 
+  const jobOf = (name: string, settings: object, nextRunAt: Date | null): JobRow =>
+    ({ name, settings, nextRunAt }) as unknown as JobRow;
+  const SETTINGS = {
+    enabled: true,
+    scheduledTimeInSeconds: null,
+    timeZone: 'UTC',
+    range: 'ago(1d)',
+    endTimeOffset: null,
+    aggregationBucket: 'DAY',
+    minimizeFresh: true,
+  };
+
+  test('sorts a job whose stored slot is due by the slot after it', () => {
+    const due = new Date(AT.getTime() - 60_000);
+    const yearly = Array.from({ length: 10 }, (_, index) =>
+      jobOf(`yearly ${index}`, { ...SETTINGS, cron: '0 0 1 1 *' }, due),
+    );
+    const minutely = { ...SETTINGS, cron: '* * * * *' };
+    const often = jobOf('often', minutely, upcomingSlots(minutely as never, AT, 1)[0] ?? null);
+    expect(new Set(findNextSlots([...yearly, often], AT).map((one) => one.job.name))).toEqual(new Set(['often']));
+  });
+
   test('returns what the slots of all jobs together are', () => {
     fc.assert(
       fc.property(fc.array(job, { maxLength: 40 }), (drawn) => {
         const jobs = drawn.map(({ cron, timeZone, once, isDue }, index): JobRow => {
           const settings = {
-            jobName: `job ${index}`,
-            enabled: true,
+            ...SETTINGS,
             cron,
             timeZone,
             scheduledTimeInSeconds: cron === null ? AT.getTime() / 1000 + once * 60 : null,
-            range: 'ago(1d)',
-            endTimeOffset: null,
-            aggregationBucket: 'DAY',
-            minimizeFresh: true,
           };
           const next = nextSlot(settings as never, AT);
           const nextRunAt = isDue && next ? new Date(AT.getTime() - 60_000) : next;
-          return { name: `job ${String(index).padStart(2, '0')}`, settings, nextRunAt } as unknown as JobRow;
+          return jobOf(`job ${String(index).padStart(2, '0')}`, settings, nextRunAt);
         });
         const stored = jobs
           .filter(({ nextRunAt }) => nextRunAt !== null)
