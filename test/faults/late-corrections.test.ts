@@ -60,6 +60,7 @@ async function createDeliveredJob(stream: string, settings: Settings = {}): Prom
     meterApiNames: [stream],
     groupBy: ['element'],
     restateAfter: 'ago(1m)',
+    restateWithin: 'ago(36500d)',
     enabled: true,
     cron: '0 1 1 1 *',
     ...settings,

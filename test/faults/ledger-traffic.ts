@@ -31,7 +31,7 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const GIVE_UP_MS = 120_000;
 /** How long a late correction waits for the runs before it. */
-const LATE_MS = 30_000;
+const LATE_MS = 90_000;
 
 /** Codes of requests that may succeed when they are repeated: their server or its database connection ended. */
 const RETRYABLE = /UNAVAILABLE|STREAM_BUSY|ACCOUNT_BUSY|REQUEST_TIMEOUT/;
