@@ -31,6 +31,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 60_000,
+    expect: { poll: { timeout: 45_000 } },
     allowOnly: false,
     dangerouslyIgnoreUnhandledErrors: false,
     reporters: ['default'],

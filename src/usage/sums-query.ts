@@ -61,7 +61,7 @@ interface TotalsOptions {
   readonly isElement?: string | undefined;
   /** Whether the column `records` counts the records of each sum. */
   readonly counts?: boolean;
-  /** Whether the buckets are a single one. */
+  /** Whether the sums are those of the whole window, without the column `bucket`. */
   readonly isWindow?: boolean;
 }
 
@@ -98,10 +98,9 @@ export function buildTotals(
 
   const part = (streams: readonly UsageStream[], boundaries: readonly string[]): string => {
     const ids = writer.write(formatArray(streams.map((stream) => String(stream.id))), 'bigint[]');
-    // Ranking reads the window as one bucket, whose number need not be computed for each record.
     const bucket = isWindow
-      ? '1'
-      : `width_bucket(r.bucket_start, ${writer.write(formatArray(boundaries), 'timestamptz[]')})`;
+      ? ''
+      : `, width_bucket(r.bucket_start, ${writer.write(formatArray(boundaries), 'timestamptz[]')}) AS bucket`;
     const from = writer.write(boundaries[0] ?? '', 'timestamptz');
     const to = writer.write(boundaries.at(-1) ?? '', 'timestamptz');
     const keys = `r.stream_id${usesFilters ? ', r.filter_id' : ''}${byElement ? ', r.element' : ''}`;
@@ -116,10 +115,10 @@ export function buildTotals(
       return `sum(r.value) AS value${counts ? `, ${records} AS records` : ''}`;
     };
     const values = (table: 'records' | 'totals', conditions: string): string =>
-      `  SELECT ${keys}, ${bucket} AS bucket, ${amounts(table)}
+      `  SELECT ${keys}${bucket}, ${amounts(table)}
   FROM ${table} r
   WHERE r.account_id = ${account} AND r.stream_id = ANY(${ids}) AND r.bucket_start >= ${from} AND r.bucket_start < ${to}
-    AND ${isNotLater}${conditions}${isSummed ? `\n  GROUP BY ${keys}, bucket` : ''}`;
+    AND ${isNotLater}${conditions}${isSummed ? `\n  GROUP BY ${keys}${isWindow ? '' : ', bucket'}` : ''}`;
     const ledgerOnly = `${usesTotals ? ` AND NOT ${totalsServe(ids)}` : ''}${elements ? ` AND r.element = ANY(${elements})` : ''}${isElementListed ? ` AND r.element ${isElementListed}` : ''}`;
     return [
       // A bucket whose records are all hidden has no row, as in the ledger.
@@ -150,11 +149,12 @@ export function buildTotals(
   const filters = usesFilters
     ? `\nJOIN filters f ON f.account_id = ${account} AND f.stream_id = a.stream_id AND f.id = a.filter_id${conditions.join('')}`
     : '';
-  const totals = `SELECT ${[`${streamIndexSql(spec.streams, writer)('a.stream_id')} AS stream`, 'a.bucket', ...columns].join(', ')}, sum(a.value) AS value${counts ? ', sum(a.records) AS records' : ''}
+  const bucketColumn = isWindow ? [] : ['a.bucket'];
+  const totals = `SELECT ${[`${streamIndexSql(spec.streams, writer)('a.stream_id')} AS stream`, ...bucketColumn, ...columns].join(', ')}, sum(a.value) AS value${counts ? ', sum(a.records) AS records' : ''}
 FROM (
 ${parts.join('\n  UNION ALL\n')}
 ) a${filters}
-GROUP BY ${['stream', 'a.bucket', ...groups.map((group) => group.alias)].join(', ')}`;
+GROUP BY ${['stream', ...bucketColumn, ...groups.map((group) => group.alias)].join(', ')}`;
   return { totals, groups };
 }
 
