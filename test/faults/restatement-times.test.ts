@@ -7,7 +7,8 @@ import { eventually } from '../support/server.ts';
 import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
 import { tally } from './tally.ts';
 
-// How soon a correction is delivered, and how punctual slots are beside a backfill. The settings of the servers are the defaults.
+// How soon a correction is delivered, and how punctual slots are beside a backfill. The settings of the servers are the defaults, but for
+// the interval between scans: it would double until the correction is found.
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -18,7 +19,7 @@ let deployment: Deployment;
 let faults: Faults;
 let api: ServerProcess;
 beforeAll(async () => {
-  deployment = await startDeployment();
+  deployment = await startDeployment({ LEDGER_SCAN_IDLE_SECONDS: '5' });
   faults = createFaults(deployment.s3);
   api = await deployment.startServer({ ROLE: 'api' });
   await Promise.all([deployment.startServer({ ROLE: 'worker' }), deployment.startServer({ ROLE: 'worker' })]);
