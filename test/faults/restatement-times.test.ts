@@ -105,7 +105,7 @@ test('correction, refused restatement and slot beside a backfill > have their ef
       enabled: true,
       cron: `${at.getUTCMinutes()} ${at.getUTCHours()} * * *`,
     });
-    await delay(slot - Date.now() - 4000);
+    await delay(slot - Date.now() - 2000);
     const { id } = await createBackfill(api, {
       jobId,
       from: iso(today() - (WINDOWS + 1) * DAY),
