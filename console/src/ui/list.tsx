@@ -1,6 +1,6 @@
 import { Button, Group, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { ListAddress } from './list-address.ts';
 
 const TYPING_MS = 250;
@@ -14,7 +14,17 @@ interface SearchProps {
 /** The search field of a list. Its text is in the address. */
 export function Search({ list, what }: SearchProps) {
   const [text, setText] = useState(list.search);
-  const apply = useDebouncedCallback((value: string) => list.set('search', value.trim()), TYPING_MS);
+  const applied = useRef(list.search);
+  const apply = useDebouncedCallback((value: string) => {
+    applied.current = value.trim();
+    list.set('search', applied.current);
+  }, TYPING_MS);
+  // The field follows a link or the back button. After its own change of the address, the user may already have typed more.
+  useEffect(() => {
+    if (list.search === applied.current) return;
+    applied.current = list.search;
+    setText(list.search);
+  }, [list.search]);
   return (
     <TextInput
       type="search"

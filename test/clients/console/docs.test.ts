@@ -61,6 +61,20 @@ test('documentation > is also searched in the texts of the pages', async () => {
   await found.close();
 });
 
+test('documentation > shows the index, with an empty search field, when it is opened from a search', async () => {
+  const searched = await console.open('/docs?search=upgrade');
+  const field = searched.getByRole('searchbox', { name: 'Search documentation' });
+  await searched.getByRole('list', { name: 'Pages found' }).waitFor();
+  expect(await field.inputValue()).toBe('upgrade');
+  await searched.getByRole('link', { name: 'Documentation' }).press('Enter');
+  await searched.getByRole('heading', { name: 'How-to guides' }).waitFor();
+  expect(await field.inputValue()).toBe('');
+  await searched.goBack();
+  await searched.getByRole('list', { name: 'Pages found' }).waitFor();
+  expect(await field.inputValue()).toBe('upgrade');
+  await searched.close();
+});
+
 test('documentation > says that a page does not exist, and that no page matches', async () => {
   const missing = await console.open('/docs/no-such-page');
   await missing.getByRole('heading', { name: 'This page does not exist' }).waitFor();

@@ -16,7 +16,7 @@ const COPIED_MS = 2000;
 
 interface LoadedPage {
   readonly path: string;
-  /** Null if there is no such page. */
+  /** Null if the page does not exist. */
   readonly html: string | null;
 }
 
