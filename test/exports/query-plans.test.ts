@@ -130,6 +130,47 @@ test('usage > finds the operations of its streams once by an anti join when ther
   }
 });
 
+test('usage > lets PostgreSQL expect several filters when a dimension is filtered', async () => {
+  const server = await startTestServer();
+  try {
+    const names = Array.from({ length: 30 }, (_, index) => `n${index}`);
+    await addRecords(
+      server,
+      'filtered',
+      'DAILY',
+      names.map((name) => ({
+        timestamp: '2026-01-24T00:00:00Z',
+        elementName: 'a',
+        value: '1',
+        filter: filterOf({ x: [name] }),
+      })),
+    );
+    await querySql(server, 'ANALYZE');
+    const accountId = await accountIdOf(server, 'default');
+    const db = server.resources.database.acrossAccounts;
+    const spec = await buildUsageSpec(
+      db,
+      accountId,
+      {
+        meterApiNames: ['filtered'],
+        aggregationBucket: 'DAY',
+        timeZone: 'UTC',
+        groupBy: ['element'],
+        filter: [{ dimension: 'x', values: names }],
+        sparse: true,
+        rescaleFunction: null,
+      },
+      { start: new Date('2026-01-24'), end: new Date('2026-01-25') },
+      (await takeWatermark(db, accountId)).snapshot,
+    );
+    // If it expects one filter, it may sum the records again for each filter that passes.
+    const [, rows] = / on filters f .*?rows=(\d+)/.exec(await explain(server, spec)) ?? [];
+    expect(Number(rows)).toBeGreaterThan(names.length / 4);
+  } finally {
+    await server.stop();
+  }
+});
+
 /** With a work_mem that is too small for the ids of the later operations, as 4 MB is for those of a million. */
 async function explain(server: TestServer, spec: UsageSpec): Promise<string> {
   const { text, parameters } = usageQuery(spec);
