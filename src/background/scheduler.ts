@@ -21,7 +21,10 @@ const BATCH = 200;
 /** How long a job whose slots could not be planned is left out, so that such jobs do not fill the batches. */
 const SKIP_MS = 60_000;
 
-/** Asks the database every `everyMs` which jobs are due. Any number of servers may do so: row locks decide which server queues a slot. */
+/**
+ * Asks the database which jobs are due at each multiple of `everyMs` on its clock. Slots are whole minutes, so with an interval of a
+ * second they are queued immediately. Any number of servers may do so: row locks decide which server queues a slot.
+ */
 export function startScheduler({ db, queue, tracer, everyMs, maxCatchUp, onError }: SchedulerOptions): Stoppable {
   const skippedUntil = new Map<string, number>();
   const onUnplannable = (jobId: string, cause: unknown): void => {
@@ -35,18 +38,22 @@ export function startScheduler({ db, queue, tracer, everyMs, maxCatchUp, onError
       ),
     );
   };
+  /** How far the database's clock is ahead of this server's, minus the time of its response. */
+  let aheadMs = 0;
   return repeat(
-    () => {
-      const now = performance.now();
-      for (const [jobId, until] of skippedUntil) if (until <= now) skippedUntil.delete(jobId);
-      return queueDueSlots(db, queue, {
+    async () => {
+      const begun = performance.now();
+      for (const [jobId, until] of skippedUntil) if (until <= begun) skippedUntil.delete(jobId);
+      const { more, now } = await queueDueSlots(db, queue, {
         batch: BATCH,
         maxCatchUp,
         skip: [...skippedUntil.keys()],
         onUnplannable,
         onQueued: (queued) => recordQueuedSlots(tracer, queued),
       });
+      aheadMs = now.getTime() - Date.now();
+      return more;
     },
-    { everyMs, onError },
+    { everyMs: () => everyMs - ((Date.now() + aheadMs) % everyMs), onError },
   );
 }

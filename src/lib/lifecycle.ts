@@ -9,7 +9,8 @@ export interface Stoppable {
 export type RequestSignals = () => readonly AbortSignal[];
 
 export interface RepeatOptions {
-  readonly everyMs: number;
+  /** Pause between two tasks; a function is called after each task. */
+  readonly everyMs: number | (() => number);
   readonly onError: (error: unknown) => void;
 }
 
@@ -28,7 +29,9 @@ export function repeat(task: (signal: AbortSignal) => Promise<boolean | void>, o
         if (!stopping.signal.aborted) options.onError(error);
       }
       if (more === true) continue;
-      await sleep(options.everyMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+      const { everyMs } = options;
+      const pause = typeof everyMs === 'number' ? everyMs : everyMs();
+      await sleep(pause, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   };
   const done = loop();

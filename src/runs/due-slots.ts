@@ -41,29 +41,35 @@ const MAX_LOOK_BACK = 10_000;
  */
 const MAX_INSERTS = 5000;
 
+export interface PlannedBatch {
+  /** Whether more jobs may be due. */
+  readonly more: boolean;
+  /** The time for which jobs were due. */
+  readonly now: Date;
+}
+
 /** A slot of a job: either it has a waiting run (`runId`), or it is due. */
 interface Slot extends SlotWindow {
   readonly runId: string | null;
 }
 
 /**
- * Creates the runs of all due slots for one batch of jobs, and returns whether more jobs may be due. Any number of servers may call
- * it concurrently: each takes jobs that no other server has locked, and moves next_run_at in the transaction that creates the runs.
+ * Creates the runs of all due slots for one batch of jobs. Any number of servers may call it concurrently: each takes jobs that no other server has locked, and moves next_run_at in the transaction that creates the runs.
  */
-export async function queueDueSlots(db: Db, queue: Queue, options: DueSlotOptions): Promise<boolean> {
-  const { more, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
+export async function queueDueSlots(db: Db, queue: Queue, options: DueSlotOptions): Promise<PlannedBatch> {
+  const { more, now, queued } = await db.transaction((tx) => queueBatch(tx, queue, options));
   options.onQueued?.(queued);
   // After COMMIT: a declaration that is committed meanwhile either finds the runs, or is found here.
   const accounts = new Set(queued.filter(({ waitUntil }) => waitUntil !== null).map(({ accountId }) => accountId));
   for (const accountId of accounts) await releaseRuns(db, queue, accountId);
-  return more;
+  return { more, now };
 }
 
 async function queueBatch(
   tx: Transaction,
   queue: Queue,
   options: DueSlotOptions,
-): Promise<{ readonly more: boolean; readonly queued: readonly RunRow[] }> {
+): Promise<PlannedBatch & { readonly queued: readonly RunRow[] }> {
   const now = options.now ?? (await databaseNow(tx));
   const dueJobs = await tx
     .select()
@@ -72,7 +78,7 @@ async function queueBatch(
     .orderBy(asc(jobs.nextRunAt))
     .limit(options.batch)
     .for('update', { skipLocked: true });
-  if (dueJobs.length === 0) return { more: false, queued: [] };
+  if (dueJobs.length === 0) return { more: false, now, queued: [] };
   const waiting = await loadWaitingSlots(tx, dueJobs);
 
   const inserts: (typeof runs.$inferInsert)[] = [];
@@ -111,6 +117,7 @@ async function queueBatch(
   await notifyRuns(tx, changed);
   return {
     more: seen < dueJobs.length || dueJobs.length === options.batch,
+    now,
     queued: stored.filter((run) => run.status === 'QUEUED'),
   };
 }
