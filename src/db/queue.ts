@@ -112,7 +112,12 @@ export async function installQueue(databaseUrl: string): Promise<void> {
 export interface RunWakeUp {
   readonly jobId: string;
   readonly startAfter?: Date | null;
+  /** Whether the messages of slots and of users are delivered before it. */
+  readonly isBackground?: boolean;
 }
+
+/** Other messages have the priority 0. */
+const BACKGROUND_PRIORITY = -1;
 
 /**
  * Returns the key of a message: up to one message with the same key waits. The key of a later message contains its time, so that an
@@ -132,9 +137,12 @@ export async function sendWakeUps(queue: PgBoss, tx: Transaction, jobs: readonly
     RUN_QUEUE,
     jobs
       .toSorted((a, b) => (a.jobId < b.jobId ? -1 : 1))
-      .map(({ jobId, startAfter }) => ({
+      .map(({ jobId, startAfter, isBackground }) => ({
         data: { jobId } satisfies RunMessage,
-        singletonKey: formatWakeUpKey(jobId, startAfter),
+        // With a key of its own, so that a message of a slot is not dropped because this one waits.
+        ...(isBackground
+          ? { singletonKey: `${jobId} in the background`, priority: BACKGROUND_PRIORITY }
+          : { singletonKey: formatWakeUpKey(jobId, startAfter) }),
         ...(startAfter && { startAfter }),
       })),
     { db: fromDrizzle(tx, sql) },

@@ -98,7 +98,7 @@ export async function advanceBackfill(
             .values([...next.runs])
             .returning();
     await insertDeliveries(tx, queued, now);
-    if (queued.length > 0) await sendWakeUps(queue, tx, [{ jobId: backfill.jobId }]);
+    if (queued.length > 0) await sendWakeUps(queue, tx, [{ jobId: backfill.jobId, isBackground: true }]);
     await notifyRuns(tx, queued);
     isCut = next.isCut;
     after = {
