@@ -5,7 +5,7 @@ import type { Queue } from '../db/queue.ts';
 import type { ChangeIndex } from '../deliveries/compare-changes.ts';
 import { judgeDeliveries, type JudgeOptions, leaseDeliveries } from '../deliveries/judge-deliveries.ts';
 import { repeat, type Stoppable } from '../lib/lifecycle.ts';
-import { applyVerdicts, type RestatementLimits } from '../runs/restatements.ts';
+import { admitWaiting, applyVerdicts, type RestatementLimits } from '../runs/restatements.ts';
 
 export interface DeliveryCheckerOptions extends Omit<JudgeOptions, 'changes'> {
   readonly db: Db;
@@ -29,11 +29,12 @@ export function startDeliveryChecker({ db, queue, everyMs, limits, ...options }:
   });
   return repeat(
     async () => {
+      const isAdmitted = await admitWaiting(db, limits);
       const token = randomUUID();
       const leased = await leaseDeliveries(db, token, checkSeconds, BATCH);
       if (leased.length === 0) return false;
       await applyVerdicts(db, queue, token, await judgeDeliveries(db, leased, { ...options, changes }), limits);
-      return leased.length === BATCH;
+      return isAdmitted || leased.length === BATCH;
     },
     { everyMs, onError },
   );

@@ -20,6 +20,9 @@ import { jobs } from './tables.ts';
 // The tables of delivered windows: what is in the S3 buckets, and which corrections of the ledger concern it. Local to the coordinator of
 // a distributed database.
 
+/** SQL: since when a delivery whose restatement cannot be queued yet waits. */
+export const WAITING_SINCE = sql.raw('(coalesce(stale_since, touched_at))');
+
 /** A window of a job at one place in the S3 bucket, written any number of times. Created with the first run of the window. */
 export const deliveries = pgTable(
   'deliveries',
@@ -63,7 +66,7 @@ export const deliveries = pgTable(
     deliveredAt: timestamptz('delivered_at'),
     /** The mark: when the oldest correction was found that no check has judged since. */
     touchedAt: timestamptz('touched_at'),
-    /** When the mark is checked. */
+    /** When the mark is checked. Infinity if the rows differ and the delivery waits until another restatement may be queued. */
     checkAt: timestamptz('check_at'),
     /** Token of the check that is running. The scan clears it if it finds another correction. */
     checking: uuid('checking'),
@@ -86,6 +89,9 @@ export const deliveries = pgTable(
     index('deliveries_to_check')
       .on(table.checkAt)
       .where(sql`check_at IS NOT NULL`),
+    index('deliveries_waiting')
+      .on(table.accountId, WAITING_SINCE, table.id)
+      .where(sql`check_at = 'infinity'`),
     index('deliveries_unchecked')
       .on(table.jobId)
       .where(sql`touched_at IS NOT NULL AND check_at IS NULL`),

@@ -1,7 +1,8 @@
-import { and, eq, inArray, type SQL, sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import { formatPlainArray } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
+import { WAITING_SINCE } from '../db/delivery-tables.ts';
 import { type Queue, sendWakeUps } from '../db/queue.ts';
 import { runs } from '../db/tables.ts';
 import { isRestated } from '../deliveries/delivery.ts';
@@ -23,7 +24,7 @@ export interface RestatementLimits {
   readonly account: number;
 }
 
-/** Pause before a delivery is checked again for which no restatement could be queued, or whose ledger is being repaired. */
+/** Pause before a delivery is checked again that has a restatement for another reason, or whose ledger is being repaired. */
 const LATER_SECONDS = 60;
 
 /** Applies the verdicts of a check, and queues the restatements that are due. Releases the other deliveries of the check. */
@@ -48,6 +49,8 @@ export async function applyVerdicts(
 
 const CLEARED = sql`touched_at = NULL, check_at = NULL, checking = NULL, checked_at = clock_timestamp()`;
 const LATER = sql`check_at = clock_timestamp() + ${LATER_SECONDS} * interval '1 second', checking = NULL`;
+/** Until admitWaiting() makes its check due: checking all of them again and again would take much of a processor. */
+const WAITING = sql`check_at = 'infinity', checking = NULL`;
 const DIFFERS = sql`stale_since = coalesce(d.stale_since, d.touched_at, clock_timestamp())`;
 
 /** SQL: whether the rows differ. COMPLETE does not compare them. */
@@ -107,9 +110,13 @@ async function applyRestated(
   // They keep the mark: the sweep makes it due when the job is enabled, and a later correction does so too.
   await updateByVerdict(db, token, disabled, sql`check_at = NULL, checking = NULL`);
   if (restated.length === 0) return;
-  const waitingSince = ({ delivery }: Judged): number => (delivery.staleSince ?? delivery.touchedAt ?? now).getTime();
-  restated.sort((a, b) => waitingSince(a) - waitingSince(b));
+  restated.sort((a, b) => waitingSince(a, now) - waitingSince(b, now));
   await db.transaction((tx) => queueRestatements(tx, queue, token, restated, limits, now));
+}
+
+/** Returns the time of WAITING_SINCE. */
+function waitingSince({ delivery }: Judged, now: Date): number {
+  return (delivery.staleSince ?? delivery.touchedAt ?? now).getTime();
 }
 
 /** Queues one restatement for each delivery that has none, up to the limits, in the order of the list. */
@@ -126,20 +133,24 @@ async function queueRestatements(
   const { rows: left } = await tx.execute<{ id: string }>(guarded(token, restated));
   const unchanged = new Set(left.map(({ id }) => id));
   const unended = await readUnended(tx);
-  const places = new Set(unended.map(formatPlace));
+  const places = new Map(unended.map((run) => [formatPlace(run), run]));
   const counts = new Map<bigint, number>();
   for (const { accountId } of unended) counts.set(accountId, (counts.get(accountId) ?? 0) + 1);
   let total = unended.length;
+  const longest = await readLongestWaiting(tx);
   const queued: Restated[] = [];
   const cleared: Judged[] = [];
   const waiting: Judged[] = [];
+  const later: Judged[] = [];
   for (const one of restated) {
     const { delivery } = one;
     const ofAccount = counts.get(delivery.accountId) ?? 0;
     if (!unchanged.has(delivery.id)) continue;
-    // The queued run may end UNCHANGED, so it does not replace a run with the reason COMPLETE.
-    if (places.has(formatPlace(delivery))) (one.verdict === 'COMPLETE' ? waiting : cleared).push(one);
+    const run = places.get(formatPlace(delivery));
+    // A run with another reason may end UNCHANGED, so it does not replace one with the reason COMPLETE.
+    if (run) (one.verdict === 'COMPLETE' && run.reason !== 'COMPLETE' ? later : cleared).push(one);
     else if (total >= limits.deployment || ofAccount >= limits.account) waiting.push(one);
+    else if (waitingSince(one, now) > (longest.get(delivery.accountId) ?? Infinity)) waiting.push(one);
     else {
       queued.push(one);
       total += 1;
@@ -163,11 +174,12 @@ async function queueRestatements(
   }));
   const inserted = values.length === 0 ? [] : await tx.insert(runs).values(values).onConflictDoNothing().returning();
   await updateByVerdict(tx, token, [...cleared, ...queued], CLEARED);
-  await updateByVerdict(tx, token, waiting, LATER);
+  await updateByVerdict(tx, token, later, LATER);
+  await updateByVerdict(tx, token, waiting, WAITING);
   await sendWakeUps(
     queue,
     tx,
-    inserted.map(({ jobId }) => ({ jobId })),
+    inserted.map(({ jobId }) => ({ jobId, isBackground: true })),
   );
   await notifyRuns(tx, inserted);
 }
@@ -183,9 +195,55 @@ function formatPlace({ jobId, bucket, manifestKey }: Place): string {
   return `${jobId} ${bucket}/${manifestNames(manifestKey).current}`;
 }
 
+/** SQL: the condition of the index runs_restating. */
+const IS_UNENDED = sql`trigger = 'RESTATEMENT' AND status IN ('QUEUED', 'RUNNING')`;
+
 function readUnended(tx: Transaction) {
   return tx
-    .select({ accountId: runs.accountId, jobId: runs.jobId, bucket: runs.bucket, manifestKey: runs.manifestKey })
+    .select({
+      accountId: runs.accountId,
+      jobId: runs.jobId,
+      bucket: runs.bucket,
+      manifestKey: runs.manifestKey,
+      reason: runs.reason,
+    })
     .from(runs)
-    .where(and(eq(runs.trigger, 'RESTATEMENT'), inArray(runs.status, ['QUEUED', 'RUNNING'])));
+    .where(IS_UNENDED);
+}
+
+/** SQL: the accounts with deliveries that wait, read one by one from the index of these deliveries. */
+const WAITING_ACCOUNTS = sql`waiting (account_id) AS (
+  (SELECT account_id FROM deliveries WHERE check_at = 'infinity' ORDER BY account_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT d.account_id FROM deliveries d WHERE d.check_at = 'infinity' AND d.account_id > w.account_id ORDER BY d.account_id LIMIT 1)
+  FROM waiting w WHERE w.account_id IS NOT NULL)`;
+
+/** Returns for each account since when the first of its deliveries waits, in milliseconds since 1970. */
+async function readLongestWaiting(tx: Transaction): Promise<Map<bigint, number>> {
+  const { rows } = await tx.execute<{ account_id: string; since: number }>(sql`
+    WITH RECURSIVE ${WAITING_ACCOUNTS}
+    SELECT w.account_id, (extract(epoch FROM (
+      SELECT ${WAITING_SINCE} FROM deliveries WHERE account_id = w.account_id AND check_at = 'infinity' ORDER BY ${WAITING_SINCE} LIMIT 1
+    )) * 1000)::float8 AS since
+    FROM waiting w WHERE w.account_id IS NOT NULL`);
+  return new Map(rows.map(({ account_id, since }) => [BigInt(account_id), since]));
+}
+
+/**
+ * Makes the checks of as many waiting deliveries due as restatements may be queued, those first that wait longest. Each is checked
+ * again, because its rows may agree with the ledger now. Returns whether there were any.
+ */
+export async function admitWaiting(db: Db, limits: RestatementLimits): Promise<boolean> {
+  const { rowCount } = await db.execute(sql`
+    WITH RECURSIVE ${WAITING_ACCOUNTS},
+    unended AS MATERIALIZED (
+      SELECT account_id, count(*) AS runs FROM runs WHERE ${IS_UNENDED} GROUP BY account_id)
+    UPDATE deliveries SET check_at = clock_timestamp() WHERE id = ANY(ARRAY(
+      SELECT first.id FROM waiting w CROSS JOIN LATERAL (
+        SELECT id, ${WAITING_SINCE} AS since FROM deliveries WHERE account_id = w.account_id AND check_at = 'infinity'
+        ORDER BY ${WAITING_SINCE}, id
+        LIMIT greatest(0, ${limits.account} - coalesce((SELECT runs FROM unended u WHERE u.account_id = w.account_id), 0))
+        FOR UPDATE SKIP LOCKED) first
+      ORDER BY first.since, first.id LIMIT greatest(0, ${limits.deployment} - coalesce((SELECT sum(runs) FROM unended), 0))))`);
+  return (rowCount ?? 0) > 0;
 }

@@ -308,14 +308,14 @@ describe('purge', () => {
       );
       expect((await rowsOf('compared'))?.records).toBe(1);
     };
-    await setDelivery(`touched_at = now(), check_at = 'infinity'`);
+    await setDelivery(`touched_at = now(), check_at = '9999-01-01'`);
     await expectKept();
     await setDelivery(`touched_at = NULL, check_at = NULL, watermark = '1:1:'`);
     await setRun('QUEUED');
     await expectKept();
     await setRun('SUCCEEDED');
     // A later window owns the buckets, so the check has nothing to compare.
-    await setDelivery(`touched_at = now(), check_at = 'infinity', owed_until = window_start`);
+    await setDelivery(`touched_at = now(), check_at = '9999-01-01', owed_until = window_start`);
     expect((await purge({ hidden: true })).stdout).toContain('removed 1 hidden record of the live stream "compared"');
     expect((await rowsOf('compared'))?.records).toBe(0);
   });
@@ -362,9 +362,9 @@ describe('purge', () => {
 
   test.each([
     ['a delivery whose check is not planned', `check_at = NULL, stale_since = now()`],
-    ['a mark that is older than 7 days', `check_at = 'infinity', touched_at = now() - interval '8 days'`],
-    ['a delivery of an earlier epoch', `check_at = 'infinity', watermark_epoch = 'another cluster'`],
-    ['a job without the stream', `check_at = 'infinity'`],
+    ['a mark that is older than 7 days', `check_at = '9999-01-01', touched_at = now() - interval '8 days'`],
+    ['a delivery of an earlier epoch', `check_at = '9999-01-01', watermark_epoch = 'another cluster'`],
+    ['a job without the stream', `check_at = '9999-01-01'`],
   ])('is not blocked by %s', async (what, change) => {
     const stream = what.replaceAll(' ', '-');
     const isOther = what === 'a job without the stream';

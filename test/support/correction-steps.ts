@@ -47,7 +47,7 @@ export async function checkTouched(server: TestServer, jobId: string, operations
   ]);
 }
 
-/** Waits until the ledgers were scanned after this call, and no check of a delivery is due or in flight. */
+/** Waits until the ledgers were scanned after this call, and no check of a delivery is due, waits or is in flight. */
 export async function checkedAll(server: TestServer): Promise<void> {
   const [{ now } = { now: '' }] = await querySql<{ now: string }>(server, 'SELECT clock_timestamp()::text AS now');
   await eventually(
@@ -56,7 +56,7 @@ export async function checkedAll(server: TestServer): Promise<void> {
         server,
         `SELECT coalesce(bool_and(scanned_at > $1::timestamptz), true) AS scanned,
            (SELECT count(*)::int FROM deliveries
-            WHERE checking IS NOT NULL OR check_at < clock_timestamp() + interval '5 minutes') AS due FROM ledger_cursors`,
+            WHERE checking IS NOT NULL OR check_at < clock_timestamp() + interval '5 minutes' OR check_at = 'infinity') AS due FROM ledger_cursors`,
         [now],
       ),
     ([row]) => row?.scanned === true && row.due === 0,

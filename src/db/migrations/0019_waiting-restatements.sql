@@ -1,0 +1,1 @@
+CREATE INDEX "deliveries_waiting" ON "deliveries" USING btree ("account_id",(coalesce(stale_since, touched_at)),"id") WHERE check_at = 'infinity';
