@@ -1,3 +1,4 @@
+import { onTestFinished, TestRunner } from 'vitest';
 import type { FaultHook, StrictS3 } from './strict-s3.ts';
 
 export interface Faults {
@@ -19,8 +20,10 @@ export function createFaults(s3: StrictS3): Faults {
   };
 }
 
-/** Creates a promise that the test resolves. */
+/** Creates a promise that the test resolves. It is resolved when the test ends, so that a test that failed does not hold up the next. */
 export function createGate(): { readonly opened: Promise<void>; open(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
+  // Steps of a hook are outside of a test.
+  if (TestRunner.getCurrentTest()) onTestFinished(() => resolve());
   return { opened: promise, open: () => resolve() };
 }
