@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { createGate } from '../../support/faults.ts';
 import { addRecords, exportOnce, filterOf, jobSettings } from '../../support/job-steps.ts';
 import { ROOT } from '../../support/source-files.ts';
 import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
@@ -143,6 +144,27 @@ describe('usage', () => {
     expect(newest.at(-1)).toBe('6');
     expect((await cellsOf(rows.at(-1)!)).slice(0, 2)).toEqual(['12 buckets with records', '1,092']);
     expect(await findAccessibilityProblems(page)).toEqual([]);
+  });
+
+  test('is the sum of all groups until the largest ones are known', async () => {
+    const ranked = createGate();
+    const slow = await console.open('/streams');
+    await slow.route('**/graphql', async (route) => {
+      if (route.request().postData()?.includes('"top"')) await ranked.opened;
+      await route.continue();
+    });
+    await slow.getByRole('link', { name: 'api-calls', exact: true }).press('Enter');
+    const note = slow.getByRole('status').filter({ hasText: 'The sum of all groups.' });
+    await note.waitFor();
+    const last = slow.getByRole('table', { name: 'Figures' }).getByRole('row').last();
+    expect((await cellsOf(last)).slice(0, 2)).toEqual(['12 buckets with records', '1,092']);
+    expect(await slow.getByRole('table', { name: 'Groups' }).getByRole('rowheader').count()).toBe(1);
+    expect(await findAccessibilityProblems(slow)).toEqual([]);
+    expect(await findOverflow(slow)).toEqual([]);
+    ranked.open();
+    await slow.getByRole('rowheader', { name: 'customer-13' }).waitFor();
+    expect(await note.count()).toBe(0);
+    await slow.close();
   });
 
   test('has its figures on hover, and with the arrow keys', async () => {

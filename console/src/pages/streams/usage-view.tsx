@@ -1,5 +1,5 @@
-import { Button, Checkbox, Group, NativeSelect, Stack, TextInput } from '@mantine/core';
-import { lazy, Suspense, useMemo, useState } from 'react';
+import { Button, Checkbox, Group, NativeSelect, Stack, Text, TextInput } from '@mantine/core';
+import { lazy, Suspense, useEffect, useMemo, useState } from 'react';
 import { useQuery } from 'urql';
 import { findProblem } from '../../api/problem.ts';
 import { downloadText } from '../../ui/download.ts';
@@ -53,36 +53,72 @@ function Usage({ name, span }: UsageProps) {
   const selection = readSelection(parameters, span, BROWSER_ZONE);
   const input = toUsageInput(name, selection);
   const query = useQuery({ query: READ_USAGE, variables: { input } });
-  const [{ operation, fetching }] = query;
+  const [{ operation, fetching, data }] = query;
+  const isFirst = fetching && !data;
+  const sum = useSumMeanwhile(name, selection, isFirst);
   // While other usage is read, the page shows that of the selection before.
   const shown = operation?.variables.input ?? input;
   return (
     <Stack gap="lg">
       <Controls span={span} selection={selection} change={change} />
-      <Loaded query={query} what="usage">
-        {({ usage }) =>
-          usage.__typename === 'Usage' ? (
-            <Stack gap="lg" opacity={fetching ? 0.5 : 1} aria-busy={fetching}>
-              <Figures
-                name={name}
-                series={usage.series}
-                window={usage}
-                selection={{
-                  ...selection,
-                  bucket: shown.aggregationBucket,
-                  zone: shown.timeZone ?? 'UTC',
-                  groupBy: shown.groupBy?.[0] ?? null,
-                }}
-                change={change}
-              />
-            </Stack>
-          ) : (
-            <ProblemAlert problem={findProblem({ data: { usage } })} />
-          )
-        }
-      </Loaded>
+      {isFirst && sum ? (
+        <Stack gap="lg" aria-busy>
+          <Text role="status" c="dimmed">
+            The sum of all groups. The largest groups are being computed.
+          </Text>
+          <Figures
+            name={name}
+            series={sum.series}
+            window={sum}
+            selection={{ ...selection, groupBy: null }}
+            change={change}
+          />
+        </Stack>
+      ) : (
+        <Loaded query={query} what="usage">
+          {({ usage }) =>
+            usage.__typename === 'Usage' ? (
+              <Stack gap="lg" opacity={fetching ? 0.5 : 1} aria-busy={fetching}>
+                <Figures
+                  name={name}
+                  series={usage.series}
+                  window={usage}
+                  selection={{
+                    ...selection,
+                    bucket: shown.aggregationBucket,
+                    zone: shown.timeZone ?? 'UTC',
+                    groupBy: shown.groupBy?.[0] ?? null,
+                  }}
+                  change={change}
+                />
+              </Stack>
+            ) : (
+              <ProblemAlert problem={findProblem({ data: { usage } })} />
+            )
+          }
+        </Loaded>
+      )}
     </Stack>
   );
+}
+
+/** Small streams are shown with their groups before this time. */
+const LATE_MS = 200;
+
+/**
+ * Returns the sum of all groups if their ranking takes long: it reads the totals of operations and takes milliseconds, while the
+ * ranking reads all records. With filters it would read them too.
+ */
+function useSumMeanwhile(name: string, selection: Selection, isWaiting: boolean) {
+  const [isLate, setIsLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setIsLate(true), LATE_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  const isWanted = isWaiting && isLate && selection.groupBy !== null && selection.filters.length === 0;
+  const input = toUsageInput(name, { ...selection, groupBy: null });
+  const [{ data }] = useQuery({ query: READ_USAGE, variables: { input }, pause: !isWanted });
+  return data?.usage.__typename === 'Usage' ? data.usage : null;
 }
 
 const BUCKET_NAMES = { HOUR: 'Hour', DAY: 'Day', WEEK: 'Week', MONTH: 'Month' } as const;
