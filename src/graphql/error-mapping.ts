@@ -1,11 +1,11 @@
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type GraphQLErrorExtensions } from 'graphql';
 import type { ToPublicError } from '../http/public-errors.ts';
 import { truncate } from '../lib/truncate.ts';
 
 /** Codes whose HTTP status and Retry-After apply to the whole response. */
 const REQUEST_CODES: ReadonlySet<string> = new Set(['UNAVAILABLE', 'OVERLOADED', 'RATE_LIMITED', 'STREAM_BUSY']);
 
-/** Errors of variables print the value that they are about. */
+/** Errors of variables print the value that they are about, those of a body that is not JSON print the body. */
 const MAX_MESSAGE = 1000;
 
 export type ErrorMapper = (error: unknown) => GraphQLError;
@@ -18,7 +18,10 @@ export function createErrorMapper(toPublicError: ToPublicError): ErrorMapper {
       new GraphQLError(truncate(message, MAX_MESSAGE), { ...readLocation(error), extensions });
     if (original instanceof GraphQLError) {
       if (original.extensions['code'] !== undefined) {
-        return original === error ? original : toPublic(original.message, original.extensions);
+        const extensions = truncateQuoted(original.extensions);
+        return original === error && extensions === original.extensions
+          ? original
+          : toPublic(original.message, extensions);
       }
       if (isRequestError(error, original)) {
         return toPublic(original.message, { ...original.extensions, code: 'BAD_USER_INPUT' });
@@ -31,6 +34,13 @@ export function createErrorMapper(toPublicError: ToPublicError): ErrorMapper {
       ...(REQUEST_CODES.has(code) && { http: { status, headers: { 'Retry-After': String(retryAfterSeconds) } } }),
     });
   };
+}
+
+/** Yoga quotes a body that is not JSON, whole, in the extension `originalError`: 5 MB of quotes became a response of 10 MB. */
+function truncateQuoted(extensions: GraphQLErrorExtensions): GraphQLErrorExtensions {
+  const quoted = extensions['originalError'];
+  if (typeof quoted !== 'object' || quoted === null || !('message' in quoted)) return extensions;
+  return { ...extensions, originalError: { ...quoted, message: truncate(String(quoted.message), MAX_MESSAGE) } };
 }
 
 /** Unwraps an error of a resolver, which executors wrap once or twice. */

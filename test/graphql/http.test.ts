@@ -182,6 +182,16 @@ describe('GraphQL over HTTP', () => {
     }
   });
 
+  test('returns a short response when a long body is not JSON', async () => {
+    for (const malformed of ['"'.repeat(50_000), 'a'.repeat(50_000), '\\'.repeat(50_000)]) {
+      const answer = await post(`{"query":"{__typename}","variables":{"v":${malformed}`);
+      expect(answer).toMatchObject({ status: 400, codes: ['BAD_REQUEST'] });
+      expect(answer.body).toMatch(/in JSON at position|is not valid JSON/);
+      // Yoga would quote the body.
+      expect(answer.body.length).toBeLessThan(5000);
+    }
+  });
+
   test('serves a request when its Host header is invalid', async () => {
     const query = encodeURIComponent('{ __typename }');
     const answer = await sendRaw(`GET /graphql?query=${query} HTTP/1.1\r\nHost: a b:c\r\nConnection: close\r\n\r\n`);
