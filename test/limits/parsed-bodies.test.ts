@@ -1,40 +1,17 @@
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { allocationPath, ask, type RestAnswer, type RestFailure, send } from '../rest/requests.ts';
-import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
-import { eventually } from '../support/server.ts';
-import { type SluiceProcess, startSluice } from '../support/sluice-process.ts';
+import { type ServerProcess, startServerProcess } from './server-process.ts';
 
 // Parsed JSON can take twenty times the memory of its text. The heap of this server has room for a few such bodies only.
 
 const HEAP_MB = 200;
 const AT_ONCE = 5;
 
-const key = randomBytes(24).toString('hex');
-let database: TestDatabase;
-let sluice: SluiceProcess;
-let server: { readonly url: string; readonly key: string };
+let server: ServerProcess;
 beforeAll(async () => {
-  database = await createTestDatabase();
-  sluice = startSluice({
-    NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}`,
-    DATABASE_URL: database.url,
-    API_KEY: key,
-    PORT: '0',
-    ROLE: 'api',
-    AWS_REGION: 'us-east-1',
-  });
-  const said = await sluice.said('server started');
-  const url = await eventually(
-    async () => /http:\/\/127\.0\.0\.1:\d+/.exec(sluice.stderr.slice(said.indexOf('server started') - 200))?.[0] ?? '',
-    (found) => found !== '',
-  );
-  server = { url, key };
+  server = await startServerProcess({ NODE_OPTIONS: `--max-old-space-size=${HEAP_MB}` });
 });
-afterAll(async () => {
-  await sluice.destroy();
-  await database.drop();
-});
+afterAll(() => server?.stop());
 
 const EMPTY_OBJECTS = `[${'{},'.repeat(500)}{}]`;
 /** 3.7 MB of JSON that take 80 MB when parsed. */
