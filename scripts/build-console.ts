@@ -1,6 +1,9 @@
 /**
  * Builds the console into console/dist, as `npm ci` does through `prepare`. Does nothing if Vite or console/ is missing, as after
  * `npm ci --omit=dev`. With --types only the types of schema.graphql are written.
+ *
+ * The first `npx sluice` links the checkout into the cache of npm, for which npm runs `prepare` too. With its `npm_command`, exec,
+ * `prepare` does nothing: it would replace the files of a server that runs.
  */
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

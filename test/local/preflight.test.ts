@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -117,12 +117,22 @@ describe('command sluice', () => {
     expect((await sluice(node, 'jbo')).code).toBe(2);
   });
 
-  test('is run by npx in the checkout without a registry', async () => {
+  /** Identifies a build of the console; null if there is none. */
+  const readBuild = () =>
+    stat(join(ROOT, 'console/dist/index.html')).then(
+      ({ ino, mtimeMs }) => ({ ino, mtimeMs }),
+      () => null,
+    );
+
+  test('is run by npx in the checkout without a registry and without a build of the console', async () => {
     const node = await nodeOf('20.20.2');
+    const built = await readBuild();
     expect(await run(node, ['npx', 'sluice', '--version'], { npm_config_offline: 'true' }, ROOT)).toMatchObject({
       code: 0,
       stdout: `${packageJson.version}\n`,
     });
+    // In a new home directory npx links the checkout into its cache, and npm runs `prepare` of linked packages.
+    expect(await readBuild()).toEqual(built);
   });
 
   test('prints one line with the required Node when npm installed none', async () => {
