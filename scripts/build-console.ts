@@ -5,7 +5,7 @@
  * The first `npx sluice` links the checkout into the cache of npm, for which npm runs `prepare` too. With its `npm_command`, exec,
  * `prepare` does nothing: it would replace the files of a server that runs.
  */
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -23,6 +23,23 @@ async function writeTypes(): Promise<void> {
   if ((await readFile(types, 'utf8').catch(() => '')) !== code) await writeFile(types, code);
 }
 
+/** Replaces the build as a whole: a server that reads half a build would serve that until it ends. */
+async function replaceBuild(buildInto: (folder: string) => Promise<unknown>): Promise<void> {
+  const current = join(folder, 'dist');
+  const next = `${current}-${process.pid}`;
+  const last = `${next}-old`;
+  try {
+    await buildInto(next);
+    await rename(current, last).catch((error: NodeJS.ErrnoException) => {
+      // There is no build yet.
+      if (error.code !== 'ENOENT') throw error;
+    });
+    await rename(next, current);
+  } finally {
+    for (const left of [next, last]) await rm(left, { recursive: true, force: true });
+  }
+}
+
 const [isThere, vite] = await Promise.all([
   access(join(folder, 'package.json')).then(
     () => true,
@@ -36,5 +53,7 @@ const [isThere, vite] = await Promise.all([
 ]);
 if (isThere && vite !== null) {
   await writeTypes();
-  if (!process.argv.includes('--types')) await vite.build({ root: folder, logLevel: 'warn' });
+  if (!process.argv.includes('--types')) {
+    await replaceBuild((outDir) => vite.build({ root: folder, logLevel: 'warn', build: { outDir } }));
+  }
 }
