@@ -211,11 +211,11 @@ function readUnended(tx: Transaction) {
     .where(IS_UNENDED);
 }
 
-/** SQL: the accounts with deliveries that wait, read one by one from the index of these deliveries. */
+/** SQL: the accounts with deliveries that wait, read one by one from the index deliveries_waiting, which has this order. */
 const WAITING_ACCOUNTS = sql`waiting (account_id) AS (
-  (SELECT account_id FROM deliveries WHERE check_at = 'infinity' ORDER BY account_id LIMIT 1)
+  (SELECT account_id FROM deliveries WHERE check_at = 'infinity' ORDER BY account_id, ${WAITING_SINCE} LIMIT 1)
   UNION ALL
-  SELECT (SELECT d.account_id FROM deliveries d WHERE d.check_at = 'infinity' AND d.account_id > w.account_id ORDER BY d.account_id LIMIT 1)
+  SELECT (SELECT account_id FROM deliveries WHERE check_at = 'infinity' AND account_id > w.account_id ORDER BY account_id, ${WAITING_SINCE} LIMIT 1)
   FROM waiting w WHERE w.account_id IS NOT NULL)`;
 
 /** Returns for each account since when the first of its deliveries waits, in milliseconds since 1970. */
