@@ -34,6 +34,10 @@ const findMismatches = async (page: Page, options: PageOptions = {}): Promise<(M
   return [...inFirst, ...inSecond, ...left.map((name) => `${page.path} leaves ${name} in the checkout`)];
 };
 
+/** One line for each, for the message of a failure: of that a summary shows only the first lines, and nothing of the compared values. */
+const format = (mismatches: readonly (Mismatch | string)[]): string =>
+  mismatches.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join('\n');
+
 const isShown = ({ language, text }: Block, printed: string): boolean =>
   language === 'json' ? showsJson(JSON.parse(text), parseOrUndefined(printed)) : showsText(text, printed);
 
@@ -48,7 +52,8 @@ const parseOrUndefined = (text: string): unknown => {
 describe('documentation pages', () => {
   const otherPages = pages.filter((page) => !forOperators.includes(page));
   test.each(otherPages.map((page) => [page.path, page] as const))('%s prints what it shows', async (_, page) => {
-    expect(await findMismatches(page)).toEqual([]);
+    const mismatches = await findMismatches(page);
+    expect(mismatches, format(mismatches)).toEqual([]);
   });
 
   test.skipIf(programs === null).each(forOperators.map((page) => [page.path, page] as const))(
@@ -65,7 +70,8 @@ describe('documentation pages', () => {
             POSTGRES_PASSWORD: clusters.password,
           },
         };
-        expect(await findMismatches(page, options)).toEqual([]);
+        const mismatches = await findMismatches(page, options);
+        expect(mismatches, format(mismatches)).toEqual([]);
       } finally {
         await clusters.stop();
       }
