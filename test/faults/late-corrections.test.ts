@@ -15,6 +15,8 @@ const SLOT = '2026-11-21T01:00:00Z';
 const BUCKET = '2026-11-20T05:00:00Z';
 /** More operations of one stream than a scan records one by one. */
 const MANY = 1200;
+/** Longer than the lease of a scan, 60 s, which a worker has that is killed during one. */
+const SCAN_DEADLINE_MS = 120_000;
 
 let deployment: Deployment;
 let wire: SlowWire;
@@ -174,7 +176,7 @@ test(`correction with a lower transaction id than ${MANY} of one scan > is deliv
     await Promise.all(Array.from({ length: 100 }, (_, index) => add(apis[1], 'many', [`e${sent + index}`])));
   }
   worker = await startWorker();
-  expect(await elementsOf('many', 2)).toHaveLength(MANY + 1);
+  expect(await elementsOf('many', 2, SCAN_DEADLINE_MS)).toHaveLength(MANY + 1);
   const summaries = await querySql(deployment, 'SELECT 1 FROM corrections WHERE operation_id < 0');
   expect(summaries.length).toBeGreaterThan(0);
   release();

@@ -30,6 +30,12 @@ export interface SlowWire {
 /** How long a connection that was cut after a statement stays open for PostgreSQL to execute it. */
 const EXECUTION_MS = 200;
 
+/**
+ * A message without a response. After it PostgreSQL no longer waits for the next statement of a transaction with the time limit of
+ * idle_in_transaction_session_timeout, which Sluice sets to 20 s, so a statement can be held for longer on a slow machine.
+ */
+const FLUSH = Buffer.from([0x48, 0, 0, 0, 4]);
+
 /** @param url of PostgreSQL */
 export async function startSlowWire(url: string): Promise<SlowWire> {
   const { hostname, port } = new URL(url);
@@ -113,6 +119,7 @@ async function forward(client: Socket, upstream: Socket, hook: WireHook): Promis
               upstream.destroy();
               return;
             }
+            upstream.write(FLUSH);
             await fault;
             pending = pending.subarray(ready);
             ready = end - ready;
