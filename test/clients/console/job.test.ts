@@ -363,8 +363,15 @@ describe('delivery page', () => {
     ]);
     await page.getByRole('link', { name: 'Revision 2' }).click();
     await page.getByText('1 row changed, compared with the revision before.').waitFor();
-    await page.getByRole('table', { name: 'Revisions' }).getByRole('link', { name: 'Revision 1' }).waitFor();
+    const revisions = page.getByRole('table', { name: 'Revisions' });
+    await revisions.getByRole('link', { name: 'Revision 1' }).waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
+    // Of a run that another client starts.
+    const deliveryId = decodeURIComponent(new URL(page.url()).pathname.split('/').at(-1) ?? '');
+    await console.server.graphql('mutation ($id: ID!) { redeliver(deliveryId: $id) { __typename } }', {
+      id: deliveryId,
+    });
+    await revisions.getByRole('row', { name: /Revision 3.*Succeeded/s }).waitFor();
   });
 });
 

@@ -19,11 +19,23 @@ import './job.css';
 import { ChangesTable, describeChanges } from './run-changes.tsx';
 import { type DeliveryDetails, READ_DELIVERY } from './run-documents.ts';
 import { describeTrigger } from './run-words.ts';
+import { JobVersion, useLiveRuns, useReadAgain } from './use-live-runs.ts';
 
 /** One window of a job in the S3 bucket: its revisions, what changed with each, and what has changed since. */
 export function DeliveryPage() {
-  const { deliveryId = '' } = useParams();
-  const query = useQuery({ query: READ_DELIVERY, variables: { id: deliveryId } });
+  const { id = '', deliveryId = '' } = useParams();
+  // Its runs are among those of the job.
+  const { version } = useLiveRuns(id);
+  return (
+    <JobVersion value={version}>
+      <LiveDelivery key={deliveryId} id={deliveryId} />
+    </JobVersion>
+  );
+}
+
+function LiveDelivery({ id }: { readonly id: string }) {
+  const query = useQuery({ query: READ_DELIVERY, variables: { id } });
+  useReadAgain(query[1]);
   const node = query[0].data?.node;
   if (node === null || (node && node.__typename !== 'Delivery')) return <NotFound what="delivery" />;
   if (node === undefined) {
