@@ -143,6 +143,16 @@ export async function recordInterrupted(tx: Transaction, run: DeliveredRun): Pro
     WHERE ${isOf(run)} AND ${IS_OVERWRITTEN}`);
 }
 
+/**
+ * Records that a restatement was CANCELED before it started: its delivery is STALE. The check that queued it has cleared the mark, and a
+ * check with the verdict COMPLETE has not compared the rows.
+ */
+export async function recordCanceledRestatement(tx: Transaction, run: DeliveredRun): Promise<void> {
+  await tx.execute(
+    sql`UPDATE deliveries d SET stale_since = coalesce(d.stale_since, clock_timestamp()) WHERE ${isOf(run)}`,
+  );
+}
+
 /** Records in its delivery that a run FAILED. */
 export async function recordFailure(tx: Transaction, run: DeliveredRun): Promise<void> {
   await (run.trigger === 'RESTATEMENT' ? recordFailedRestatement(tx, run) : recordInterrupted(tx, run));

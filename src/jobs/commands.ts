@@ -1,5 +1,5 @@
 import { findState } from '../deliveries/delivery.ts';
-import { recordInterrupted } from '../deliveries/end-deliveries.ts';
+import { recordCanceledRestatement, recordInterrupted } from '../deliveries/end-deliveries.ts';
 import { loadDeliveries } from '../deliveries/read-deliveries.ts';
 import { markDeliveriesOf } from '../deliveries/mark-deliveries.ts';
 import { hashOutput } from './export-fingerprint.ts';
@@ -193,6 +193,7 @@ export async function cancelRun({ db, queue, clock }: JobContext, accountId: big
       : [];
     if (canceled) {
       if (canceled.startedAt !== null) await recordInterrupted(tx, canceled);
+      else if (canceled.trigger === 'RESTATEMENT') await recordCanceledRestatement(tx, canceled);
       // A run between two attempts has no worker that would wake the next run of the job.
       await sendWakeUps(queue, tx, [{ jobId: canceled.jobId }]);
       await advanceBackfillOf(tx, queue, canceled);

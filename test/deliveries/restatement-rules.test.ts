@@ -10,7 +10,17 @@ import {
   write,
 } from '../support/correction-steps.ts';
 import { createFaults, createGate, type Faults } from '../support/faults.ts';
-import { addRecords, createJob, endedRun, innerId, querySql, runJob, runsOf, updateJob } from '../support/job-steps.ts';
+import {
+  addRecords,
+  cancelRun,
+  createJob,
+  endedRun,
+  innerId,
+  querySql,
+  runJob,
+  runsOf,
+  updateJob,
+} from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const MAX_CHANGED_KEYS = 10;
@@ -142,6 +152,29 @@ describe('delivery of a window that was not complete', () => {
     held.open();
     await settled(server);
     expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
+  });
+
+  test('is STALE when the restatement that would deliver it again is canceled before it starts', async () => {
+    await addRecords(server, 'canceled', 'HOURLY', [at('acme', '100')]);
+    const { jobId } = await deliverDay(server, 'canceled', 9, { completeWithin: 'ago(6h)' });
+    const held = createGate();
+    faults.on('here/', () => ({ hold: held.opened }));
+    const other = await runJob(server, jobId, daysAgo(7, 1));
+    await write(server, 'allocationSum', 'canceled', [at('acme', '40')]);
+    await declare('canceled');
+    const [queued] = await eventually(
+      () => restatementsOf(jobId),
+      ([run]) => run?.status === 'QUEUED',
+    );
+    await checkedAll(server);
+    await cancelRun(server, queued?.id ?? '');
+    faults.clear('here/');
+    held.open();
+    await endedRun(server, other);
+    await settled(server);
+    expect(await restatementsOf(jobId)).toMatchObject([{ status: 'CANCELED' }]);
+    const [, delivery] = await deliveriesOf(server, jobId);
+    expect(delivery).toMatchObject({ state: 'STALE', revision: 1 });
   });
 
   test('is delivered again when its stream was declared while its run was writing', async () => {
