@@ -3,7 +3,7 @@ import { type Agent, get } from 'node:http';
 import type { ServerProcess } from './deployment.ts';
 
 /** Milliseconds for which the main thread of a process was ready and waited for a processor, as Linux counts them; 0 elsewhere. */
-const waitedMs = (pid: number): number => {
+export const waitedMs = (pid: number): number => {
   try {
     const [, waited = '0'] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ');
     return Number(waited) / 1e6;

@@ -2,12 +2,19 @@ import { Agent } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { WORST_INPUTS, type WorstRequest } from '../limits/worst-inputs.ts';
 import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
-import { probeHealth } from './probed-health.ts';
+import { probeHealth, waitedMs } from './probed-health.ts';
 
 // A server answers others while it works on the worst request of one client.
 
 const BYTES = 5_000_000;
 const MOST_MS = 250;
+/**
+ * Multiple of the time that JSON.parse takes for as many bytes, which cannot be divided. Up to 125 ms, MOST_MS is the limit. On a slow
+ * machine with other load it took 140 to 240 ms (November 2026).
+ */
+const MOST_PARSES = 2;
+/** About as many bytes, of different strings. */
+const STRINGS = JSON.stringify(Array.from({ length: BYTES / 9.5 }, (_, index) => `v${index}`));
 /** Something else may take the processor during one. */
 const ROUNDS = 5;
 
@@ -24,6 +31,17 @@ beforeAll(async () => {
   });
 });
 afterAll(() => deployment.close());
+
+/** Returns the minimum time of JSON.parse, without the time in which this process waited for a processor. */
+const parseMs = (): number => {
+  const times = Array.from({ length: 3 }, () => {
+    const waitedBefore = waitedMs(process.pid);
+    const begun = performance.now();
+    JSON.parse(STRINGS);
+    return performance.now() - begun - (waitedMs(process.pid) - waitedBefore);
+  });
+  return Math.min(...times);
+};
 
 /** Returns the longest response time of /healthz during the request. */
 const slowestBeside = async (request: WorstRequest): Promise<number> => {
@@ -43,13 +61,15 @@ const slowestBeside = async (request: WorstRequest): Promise<number> => {
 };
 
 test.each([...WORST_INPUTS.keys()])(
-  '/healthz > responds within 250 ms during a request of 5 MB of %s',
+  '/healthz > responds within 250 ms, or two JSON.parse of 5 MB, during a request of 5 MB of %s',
   async (name) => {
     const request = WORST_INPUTS.get(name)!(BYTES);
     let slowest = Infinity;
-    for (let round = 0; round < ROUNDS && slowest > MOST_MS; round += 1) {
+    let limit = MOST_MS;
+    for (let round = 0; round < ROUNDS && slowest > limit; round += 1) {
       slowest = Math.min(slowest, await slowestBeside(request));
+      if (slowest > MOST_MS) limit = Math.max(MOST_MS, MOST_PARSES * parseMs());
     }
-    expect(slowest).toBeLessThanOrEqual(MOST_MS);
+    expect(slowest).toBeLessThanOrEqual(limit);
   },
 );
