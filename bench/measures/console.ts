@@ -33,7 +33,7 @@ interface MeasuredPage {
   readonly path: string;
   /** A text that is visible when the main content is. */
   readonly shows: string | RegExp;
-  /** What follows after the main content, by a text that is visible then, and its maximum in seconds. */
+  /** Content that follows the main content, by a text that is visible then, and its maximum in seconds. */
   readonly later?: { readonly name: string; readonly shows: RegExp; readonly atMost: number };
 }
 

@@ -34,7 +34,7 @@ const findMismatches = async (page: Page, options: PageOptions = {}): Promise<(M
   return [...inFirst, ...inSecond, ...left.map((name) => `${page.path} leaves ${name} in the checkout`)];
 };
 
-/** One line for each, for the message of a failure: of that a summary shows only the first lines, and nothing of the compared values. */
+/** Formats one line for each, for the message of a failure: a summary shows its first lines, and not the compared values. */
 const format = (mismatches: readonly (Mismatch | string)[]): string =>
   mismatches.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join('\n');
 

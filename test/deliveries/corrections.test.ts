@@ -203,12 +203,14 @@ describe('calendar dates', () => {
     const record = { timestamp: daysAgo(9), elementName: 'acme', value: '1' };
     await addRecords(server, stream, 'DAILY', [record]);
     const jobId = await createJob(server, restatedJob(stream, { range: 'ago(3d)', restatement: 'NONE' }));
+    await settleImmediately(server, jobId);
     for (const day of [8, 7]) {
       await exportAgain(server, jobId, daysAgo(day, 1));
       await querySql(server, 'UPDATE deliveries SET by_slot = true WHERE job_id = $1', [innerId(jobId)]);
       await exportAgain(server, jobId, daysAgo(day, 1));
     }
     await settled(server);
+    await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
     await write(server, 'allocationSum', stream, [record], 'DAILY');
     await eventually(
       () => deliveriesOf(server, jobId),

@@ -7,12 +7,15 @@ const NOT_OURS = new Set(['node_modules', '.git', '.sluice', 'coverage']);
 /** Paths of one machine. Concatenated, so that this file does not contain them. */
 const FOREIGN = ['/work' + '/', '../' + 'shared', '/home' + '/', '/Users' + '/', '/root' + '/'];
 
+/** A build of an example contains the paths of its sources. It is not part of the repository. */
+const isBuiltExample = (path: string): boolean => /^examples\/[^/]+\/dist$/.test(relative(ROOT, path));
+
 const textFiles = async (folder: string): Promise<string[]> => {
   const entries = await readdir(folder, { withFileTypes: true });
   const nested = await Promise.all(
     entries.map(async (entry) => {
       const path = join(folder, entry.name);
-      if (NOT_OURS.has(entry.name) || entry.name.endsWith('.log')) return [];
+      if (NOT_OURS.has(entry.name) || entry.name.endsWith('.log') || isBuiltExample(path)) return [];
       return entry.isDirectory() ? textFiles(path) : entry.isFile() ? [path] : [];
     }),
   );

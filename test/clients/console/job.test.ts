@@ -366,7 +366,7 @@ describe('delivery page', () => {
     const revisions = page.getByRole('table', { name: 'Revisions' });
     await revisions.getByRole('link', { name: 'Revision 1' }).waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
-    // Of a run that another client starts.
+    // Another client starts a run.
     const deliveryId = decodeURIComponent(new URL(page.url()).pathname.split('/').at(-1) ?? '');
     await console.server.graphql('mutation ($id: ID!) { redeliver(deliveryId: $id) { __typename } }', {
       id: deliveryId,
