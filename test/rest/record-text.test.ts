@@ -204,4 +204,26 @@ describe('RecordTextReader > list of records', () => {
     );
     expect(read).toBeGreaterThan(100);
   });
+
+  test.each([
+    ['a bad filter', '"filter":{"region":[0]},"value":1'],
+    ['a bad filter that is long', `"filter":{"region":[${'0,'.repeat(1000)}0]},"value":1`],
+    ['a long filter', `"filter":{"region":["${'r'.repeat(1000)}"]},"value":1`],
+    ['another bad field', '"value":"x"'],
+    ['two filters', '"filter":{"region":["a"]},"filter":{"region":["b"]},"value":1'],
+  ])('passes each record at most once to the general reader: with %s', (_, fields) => {
+    let calls = 0;
+    const reader = new RecordTextReader((record) => {
+      calls += 1;
+      return anyReader(record);
+    }, new KnownSpellings());
+    const text = `{"timestamp":"2026-01-25T00:00:00Z","granularity":"DAILY","element-name":"e",${fields}}`;
+    const expected = asAnyJson(text);
+    for (const round of [1, 2]) {
+      calls = 0;
+      const [record] = reader.readList(`{"records":[${text}]}`);
+      expect(record).toStrictEqual(expected === undefined ? null : anyReader(expected));
+      expect(calls, `round ${round}`).toBeLessThanOrEqual(1);
+    }
+  });
 });

@@ -1,7 +1,7 @@
 import { MAX_LISTED_ISSUES, ValidationError } from '../../errors/errors.ts';
 import { elementsOf } from '../../lib/json-elements.ts';
 import type { RequestSignals } from '../../lib/lifecycle.ts';
-import { yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
+import { BYTES_PER_TICK, yieldToEventLoop, RECORDS_PER_TICK } from '../../lib/event-loop.ts';
 import {
   MalformedRecord,
   type RecordInput,
@@ -100,8 +100,12 @@ export async function readList(
   ended: RequestSignals,
 ): Promise<RecordList> {
   const plain = given === null ? null : await readPlainList(kind, given, text, known, ended);
+  // Each step reads the whole text, and one record may be as long.
+  const isLarge = text.length > BYTES_PER_TICK;
+  if (isLarge) await nextTurn(ended);
   if (plain !== null && given !== null) return { stream: given, records: plain.inputs, count: plain.count };
   const { stream, scope, text: checked } = checkList(kind, given, text);
+  if (isLarge) await nextTurn(ended);
   const { inputs, count } = await readAnyList(kind, stream, checked, ended);
   return { stream, records: inputs, count, scope };
 }

@@ -65,6 +65,8 @@ export class RecordTextReader {
   readonly #readRecord: ReadRecord;
   /** End offset of the last record. */
   #end = 0;
+  /** Result of the general reader for the record; undefined if it was not passed to it. */
+  #learned: RecordInput | MalformedRecord | null | undefined;
   /** End of the text that may contain the record. For lines it is the end of the line, so that no line is read twice. */
   #limit = 0;
   /** Text before each value of the previous record, with its field: most clients write every record in the same layout. */
@@ -108,7 +110,7 @@ export class RecordTextReader {
       at = afterBlanks(text, at + token.length, this.#limit);
     }
     for (;;) {
-      const record = this.#readPlain(text, at) ?? this.#readAny(text, at);
+      const record = this.#readListed(text, at);
       yield record;
       if (!record) return;
       at = afterBlanks(text, this.#end, this.#limit);
@@ -118,6 +120,14 @@ export class RecordTextReader {
       if (code !== COMMA) return yield null;
     }
     if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1, this.#limit) !== text.length) yield null;
+  }
+
+  /** Reads any record. One of 5 MB is parsed once, also if it is not plain. */
+  #readListed(text: string, from: number): RecordInput | MalformedRecord | null {
+    this.#learned = undefined;
+    const record = this.#readPlain(text, from);
+    if (record) return record;
+    return this.#learned === undefined ? this.#readAny(text, from) : this.#learned;
   }
 
   /** Reads a plain record: each field at most once, no other field, strings without escapes. Returns null for any other record. */
@@ -170,6 +180,7 @@ export class RecordTextReader {
   /** Reads a record with the general reader, and caches the meaning of its unknown timestamp or filter. */
   #learn(text: string, from: number, field: number): RecordInput | null {
     const record = this.#readAny(text, from);
+    this.#learned = record;
     if (!record || record instanceof MalformedRecord) return null;
     if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
     else if (record.filter) this.#filter.learn(record.filter);
@@ -218,10 +229,10 @@ class RepeatedValue<Meaning> {
     return this.#meaning;
   }
 
-  /** Reads the value that begins there. Returns its end; UNKNOWN if its meaning is not cached; -1 if it is not plain. */
+  /** Reads the value that begins there. Returns its end; UNKNOWN if its meaning is not cached; -1 if it is not plain or too long for that. */
   read(text: string, from: number, limit: number): number {
     if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
-    const end = this.#endOf(text, from, limit);
+    const end = this.#endOf(text, from, Math.min(limit, from + MAX_SPELLING));
     if (end < 0) return end;
     this.#spelling = text.slice(from, end);
     this.#meaning = this.#known.get(this.#spelling);
