@@ -23,6 +23,8 @@ export interface ReadRequest {
   /** Request for yoga, with a body of plain JSON. */
   readonly yogaRequest: Request;
   readonly caller: Caller;
+  /** Whether reading the body takes longer than a turn of the event loop should. */
+  readonly hasLargeBody: boolean;
 }
 
 /** Authenticates a request, then reads and checks its parameters and body. Throws BodyError and what `edge` throws. */
@@ -50,7 +52,7 @@ export async function readRequest(
     headers: toYogaHeaders(request, body !== null),
     ...(body !== null && { body: body as Uint8Array<ArrayBuffer> }),
   });
-  return { yogaRequest, caller };
+  return { yogaRequest, caller, hasLargeBody: body !== null && body.length > BYTES_PER_TICK };
 }
 
 /** Checks the bounds of a JSON body, and marks the numbers that JSON.parse would change. Counts the memory of the parsed body. */

@@ -47,11 +47,12 @@ export function createGraphQLServer(options: GraphQLServerOptions): GraphQLServe
     try {
       // A client that disconnects does not abort the operation: a mutation completes. send() ends a subscription.
       return await options.withinTime(async (limit) => {
-        const { yogaRequest, caller } = await readRequest(request, response, { yoga, edge, held, limit });
+        const { yogaRequest, caller, hasLargeBody } = await readRequest(request, response, { yoga, edge, held, limit });
         const signal = limit.signal();
         const result = await yoga.fetch(yogaRequest, {
           signal,
           caller,
+          hasLargeBody,
           ended: endedSignals(limit, request.socket, () => request.socket.destroyed),
         });
         // The time limit has already answered the request, so nothing reads this response.

@@ -12,6 +12,7 @@ import { useDocumentLimits } from './plugins/use-document-limits.ts';
 import { useEventDeduplication } from './plugins/use-event-deduplication.ts';
 import { useFastPath } from './plugins/use-fast-path.ts';
 import { useHttpStatus } from './plugins/use-http-status.ts';
+import { useLargeBodies } from './plugins/use-large-bodies.ts';
 import { useOperationNames } from './plugins/use-operation-names.ts';
 import { usePersistedDocuments } from './plugins/use-persisted-documents.ts';
 import { useRequestOutcome } from './plugins/use-request-outcome.ts';
@@ -35,6 +36,8 @@ interface RequestContext {
   readonly connectionParams?: Readonly<Record<string, unknown>> | undefined;
   /** Over HTTP only. Over WebSocket each operation authenticates again. */
   readonly caller?: Caller | undefined;
+  /** Whether the body takes longer than a turn of the event loop should. */
+  readonly hasLargeBody?: boolean | undefined;
   /** Aborted if the request exceeds its time limit. */
   readonly signal?: AbortSignal | undefined;
   /** Signals for the same and for a client that disconnects, which end the wait in a queue. */
@@ -73,6 +76,7 @@ export function createYogaServer(
     // In addition to the parameters of the GraphQL-over-HTTP specification.
     extraParamNames: ['documentId'],
     plugins: [
+      useLargeBodies(),
       usePersistedDocuments(documents),
       useDocumentLimits(schema, documentLimits),
       useValidationRules(introspection),
