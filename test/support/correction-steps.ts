@@ -52,11 +52,13 @@ export async function checkedAll(server: TestServer): Promise<void> {
   const [{ now } = { now: '' }] = await querySql<{ now: string }>(server, 'SELECT clock_timestamp()::text AS now');
   await eventually(
     () =>
-      querySql<{ scanned: boolean; due: number }>(
+      querySql<{ scanned: boolean; due: number; deliveries: object[] | null }>(
         server,
-        `SELECT coalesce(bool_and(scanned_at > $1::timestamptz), true) AS scanned,
-           (SELECT count(*)::int FROM deliveries
-            WHERE checking IS NOT NULL OR check_at < clock_timestamp() + interval '5 minutes' OR check_at = 'infinity') AS due FROM ledger_cursors`,
+        `WITH due AS (SELECT * FROM deliveries
+           WHERE checking IS NOT NULL OR check_at < clock_timestamp() + interval '5 minutes' OR check_at = 'infinity')
+         SELECT coalesce(bool_and(scanned_at > $1::timestamptz), true) AS scanned, (SELECT count(*)::int FROM due) AS due,
+           (SELECT json_agg(json_build_object('job', job_id, 'revision', revision, 'complete', complete, 'checking', checking,
+             'touchedAt', touched_at, 'checkAt', check_at, 'staleSince', stale_since)) FROM due) AS deliveries FROM ledger_cursors`,
         [now],
       ),
     ([row]) => row?.scanned === true && row.due === 0,
