@@ -23,11 +23,11 @@ const NONE: DuplicateKeys = { paths: [], count: 0 };
  * is its parsed form. If that has as many keys as the text, there are no duplicates.
  */
 export function findDuplicateKeys(text: string, value: unknown, most: number): DuplicateKeys {
-  return namesInText(text) === namesInValue(value) ? NONE : readDuplicateKeys(text, most);
+  return countNames(text) === countNamesOf(value) ? NONE : readDuplicateKeys(text, most);
 }
 
-/** Counts the colons outside of strings: valid JSON has one for each key. */
-function namesInText(text: string): number {
+/** Counts the keys of all objects of a text: valid JSON has a colon outside of strings for each of them. */
+export function countNames(text: string): number {
   let count = 0;
   let inString = false;
   for (let at = 0; at < text.length; at += 1) {
@@ -39,7 +39,8 @@ function namesInText(text: string): number {
   return count;
 }
 
-function namesInValue(value: unknown): number {
+/** Counts the keys of all objects of a parsed text: fewer than in the text if keys are repeated. */
+export function countNamesOf(value: unknown): number {
   let count = 0;
   const left = [value];
   while (left.length > 0) {

@@ -125,12 +125,22 @@ export interface ExactJson {
 
 /** Throws SyntaxError and JsonBoundsError. */
 export function parseJsonExactly(text: string): ExactJson {
-  const kept = checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, EXACT) : text;
+  const kept = prepareJson(text);
+  return { value: parsePreparedJson(kept, text), text: kept };
+}
+
+/** Returns the text with an ExactNumber instead of each number that JSON.parse would change. Throws JsonBoundsError. */
+export function prepareJson(text: string): string {
+  return checkJsonBounds(Buffer.from(text)).mayHaveLongNumbers ? replaceLongNumbers(text, EXACT) : text;
+}
+
+/** Parses the result of prepareJson(text). Throws SyntaxError. */
+export function parsePreparedJson(kept: string, text: string): unknown {
   // A body may have a million lines that are not JSON; the stack of an error is half of what each costs.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
   try {
-    return { value: JSON.parse(kept), text: kept };
+    return JSON.parse(kept);
   } catch (error) {
     // Its message names a position, which is to be one of the text that was sent.
     if (kept !== text) JSON.parse(text);

@@ -4,7 +4,7 @@ import { parseJsonExactly } from '../../src/lib/json-numbers.ts';
 import { findDuplicateKeys } from '../../src/lib/duplicate-keys.ts';
 import type { RecordInput } from '../../src/streams/pipeline/inputs.ts';
 import { readRecord } from '../../src/rest/schemas/records.ts';
-import { KnownSpellings, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
+import { KnownSpellings, PAUSE, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
 
 // Differential test: the fast path is compared with JSON.parse and the general reader, with which it must always agree.
 
@@ -225,5 +225,24 @@ describe('RecordTextReader > list of records', () => {
       expect(record).toStrictEqual(expected === undefined ? null : anyReader(expected));
       expect(calls, `round ${round}`).toBeLessThanOrEqual(1);
     }
+  });
+
+  test.each([
+    ['good', 'value', '1'],
+    ['bad', 'value', '"x"'],
+    ['of which the timestamp is unknown', 'timestamp', '"2026-01-26"'],
+  ])('pauses twice in a long record that is %s', (_, name, changed) => {
+    const textOf = (region: string): string =>
+      JSON.stringify({
+        timestamp: '2026-01-25',
+        granularity: 'DAILY',
+        'element-name': 'e',
+        filter: { region: [region] },
+        value: 1,
+      });
+    const long = textOf('r'.repeat(300_000)).replace(new RegExp(`"${name}":[^,}]+`), `"${name}":${changed}`);
+    const found = [...textReader().readList(`{"records":[${textOf('a')},${long},${textOf('b')}]}`)];
+    const [first, second, third] = [textOf('a'), long, textOf('b')].map((text) => anyReader(JSON.parse(text)));
+    expect(found).toStrictEqual([first, PAUSE, PAUSE, second, third]);
   });
 });

@@ -11,7 +11,7 @@ import {
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { unknownField } from '../../validation/zod-issues.ts';
-import { type KnownSpellings, RecordTextReader } from './record-parser.ts';
+import { type KnownSpellings, PAUSE, RecordTextReader } from './record-parser.ts';
 import { readRecord, readScope, readSelector } from '../schemas/records.ts';
 import type { ScopeInput } from '../../streams/pipeline/scope.ts';
 
@@ -158,7 +158,7 @@ async function readPlainList(
   if (!reader) return null;
   for (const record of reader.readList(text)) {
     if (record === null) return null;
-    if (read.push(record)) await nextTurn(ended);
+    if (record === PAUSE || read.push(record)) await nextTurn(ended);
   }
   read.endRun();
   return read;

@@ -4,8 +4,9 @@
 // Depends on: the grammar of JSON, and the field names of src/rest/schemas/records.ts; on no version of a library.
 // Guard: test/rest/record-text.test.ts compares it with the general reader on random records and on each special case.
 import { LRUCache } from 'lru-cache';
-import { parseJsonExactly } from '../../lib/json-numbers.ts';
-import { findDuplicateKeys } from '../../lib/duplicate-keys.ts';
+import { countNames, countNamesOf } from '../../lib/duplicate-keys.ts';
+import { BYTES_PER_TICK } from '../../lib/event-loop.ts';
+import { parsePreparedJson, prepareJson } from '../../lib/json-numbers.ts';
 import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
 
 /** The general reader: checks a record that JSON.parse returned. */
@@ -52,6 +53,9 @@ const GRANULARITIES = new Map<string, Granularity>([
 
 type Filter = NonNullable<RecordInput['filter']>;
 
+/** Yielded where the caller may yield to the event loop. */
+export const PAUSE = Symbol('pause');
+
 /** Returned instead of an end if the meaning of the value is not cached yet. */
 const UNKNOWN = -2;
 
@@ -65,8 +69,8 @@ export class RecordTextReader {
   readonly #readRecord: ReadRecord;
   /** End offset of the last record. */
   #end = 0;
-  /** Result of the general reader for the record; undefined if it was not passed to it. */
-  #learned: RecordInput | MalformedRecord | null | undefined;
+  /** Result of the general reader for the record, if its timestamp or filter was unknown and is not valid. */
+  #malformed: MalformedRecord | null = null;
   /** End of the text that may contain the record. For lines it is the end of the line, so that no line is read twice. */
   #limit = 0;
   /** Text before each value of the previous record, with its field: most clients write every record in the same layout. */
@@ -101,8 +105,11 @@ export class RecordTextReader {
     return start;
   }
 
-  /** Yields the records of `{"records":[...]}`. Yields null and ends if the general reader must read the whole body. */
-  *readList(text: string): Generator<RecordInput | MalformedRecord | null, void> {
+  /**
+   * Yields the records of `{"records":[...]}`, and PAUSE between the steps of a long one. Yields null and ends if the general reader must
+   * read the whole body.
+   */
+  *readList(text: string): Generator<RecordInput | MalformedRecord | typeof PAUSE | null, void> {
     this.#limit = text.length;
     let at = afterBlanks(text, 0, this.#limit);
     for (const token of ['{', '"records"', ':', '[']) {
@@ -110,7 +117,8 @@ export class RecordTextReader {
       at = afterBlanks(text, at + token.length, this.#limit);
     }
     for (;;) {
-      const record = this.#readListed(text, at);
+      this.#malformed = null;
+      const record = this.#readPlain(text, at) ?? this.#malformed ?? (yield* this.#readAny(text, at));
       yield record;
       if (!record) return;
       at = afterBlanks(text, this.#end, this.#limit);
@@ -122,12 +130,25 @@ export class RecordTextReader {
     if (text.charCodeAt(at) !== CLOSING_BRACE || afterBlanks(text, at + 1, this.#limit) !== text.length) yield null;
   }
 
-  /** Reads any record. One of 5 MB is parsed once, also if it is not plain. */
-  #readListed(text: string, from: number): RecordInput | MalformedRecord | null {
-    this.#learned = undefined;
-    const record = this.#readPlain(text, from);
-    if (record) return record;
-    return this.#learned === undefined ? this.#readAny(text, from) : this.#learned;
+  /**
+   * Reads any object with the general reader; null if it is not JSON or has duplicate keys. A long one is read in three steps, because one
+   * of 5 MB would block the server for all of them.
+   */
+  *#readAny(text: string, from: number): Generator<typeof PAUSE, RecordInput | MalformedRecord | null> {
+    const start = afterBlanks(text, from, this.#limit);
+    const end = endOfObject(text, start, this.#limit);
+    if (end < 0) return null;
+    const isLong = end - start > BYTES_PER_TICK;
+    if (isLong) yield PAUSE;
+    const json = text.slice(start, end);
+    try {
+      const prepared = prepareJson(json);
+      const names = countNames(prepared);
+      if (isLong) yield PAUSE;
+      return this.#readPrepared(json, prepared, names, end);
+    } catch {
+      return null;
+    }
   }
 
   /** Reads a plain record: each field at most once, no other field, strings without escapes. Returns null for any other record. */
@@ -177,30 +198,34 @@ export class RecordTextReader {
     };
   }
 
-  /** Reads a record with the general reader, and caches the meaning of its unknown timestamp or filter. */
+  /** Reads a record with the general reader, unless it is long, and caches the meaning of its unknown timestamp or filter. */
   #learn(text: string, from: number, field: number): RecordInput | null {
-    const record = this.#readAny(text, from);
-    this.#learned = record;
+    const start = afterBlanks(text, from, this.#limit);
+    const end = endOfObject(text, start, Math.min(this.#limit, start + BYTES_PER_TICK));
+    if (end < 0) return null;
+    const record = this.#readObject(text.slice(start, end), end);
+    if (record instanceof MalformedRecord) this.#malformed = record;
     if (!record || record instanceof MalformedRecord) return null;
     if (field === TIMESTAMP) this.#timestamp.learn(record.timestamp);
     else if (record.filter) this.#filter.learn(record.filter);
     return record;
   }
 
-  /** Reads any object with the general reader; null if it is not JSON or has duplicate keys. */
-  #readAny(text: string, from: number): RecordInput | MalformedRecord | null {
-    const start = afterBlanks(text, from, this.#limit);
-    const end = endOfObject(text, start, this.#limit);
-    if (end < 0) return null;
-    const json = text.slice(start, end);
+  /** Reads an object with the general reader; null if it is not JSON or has duplicate keys. */
+  #readObject(json: string, end: number): RecordInput | MalformedRecord | null {
     try {
-      const { value, text: exact } = parseJsonExactly(json);
-      if (findDuplicateKeys(exact, value, 0).count > 0) return null;
-      this.#end = end;
-      return this.#readRecord(value);
+      const prepared = prepareJson(json);
+      return this.#readPrepared(json, prepared, countNames(prepared), end);
     } catch {
       return null;
     }
+  }
+
+  #readPrepared(json: string, prepared: string, names: number, end: number): RecordInput | MalformedRecord | null {
+    const value = parsePreparedJson(prepared, json);
+    if (countNamesOf(value) !== names) return null;
+    this.#end = end;
+    return this.#readRecord(value);
   }
 }
 
