@@ -1,4 +1,5 @@
 import { type SQL, sql } from 'drizzle-orm';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatPlainArray } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
@@ -40,11 +41,29 @@ export async function applyVerdicts(
   await update(db, token, by.get('NOT_OWED') ?? [], sql`check_at = NULL, checking = NULL`);
   await update(db, token, by.get('LATER') ?? [], LATER);
   await applyRestated(db, queue, token, [...(by.get('DIFFERENT') ?? []), ...(by.get('COMPLETE') ?? [])], limits);
-  // For example deliveries that a run had locked.
-  await db.execute(sql`
-    UPDATE deliveries SET checking = NULL, check_at = clock_timestamp() WHERE id = ANY(ARRAY(
-      SELECT id FROM deliveries WHERE id = ANY(${formatPlainArray(judged.map(({ delivery }) => delivery.id))}::uuid[])
-        AND checking = ${token} FOR UPDATE SKIP LOCKED))`);
+  await release(db, token, judged);
+}
+
+/** Pause before rows are tried again that other transactions have locked. */
+const RETRY_MS = 50;
+/** A transaction that holds a lock this long is about to be ended by PostgreSQL. */
+const MAX_RETRIES = 600;
+
+/**
+ * Makes the other deliveries of the check due again: those that had changed, and those that another transaction had locked, such as the
+ * end of a run of a later window. One that stays locked is tried again, because its lease would last for minutes.
+ */
+async function release(db: Db, token: string, judged: readonly Judged[]): Promise<void> {
+  const held = sql`id = ANY(${formatPlainArray(judged.map(({ delivery }) => delivery.id))}::uuid[]) AND checking = ${token}`;
+  for (let tries = 0; tries < MAX_RETRIES; tries += 1) {
+    const { rows } = await db.execute(sql`SELECT 1 FROM deliveries WHERE ${held} LIMIT 1`);
+    if (rows.length === 0) return;
+    if (tries > 0) await sleep(RETRY_MS);
+    await db.execute(sql`
+      UPDATE deliveries SET checking = NULL, check_at = clock_timestamp()
+      WHERE id = ANY(ARRAY(SELECT id FROM deliveries WHERE ${held} FOR UPDATE SKIP LOCKED))`);
+  }
+  throw new Error('Deliveries are locked, so their check cannot end. They are checked again when its lease ends.');
 }
 
 const CLEARED = sql`touched_at = NULL, check_at = NULL, checking = NULL, checked_at = clock_timestamp()`;
