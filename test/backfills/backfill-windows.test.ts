@@ -72,6 +72,27 @@ describe('windows of a backfill', () => {
     expect(list(span, true)).toEqual(windows.toReversed());
   });
 
+  test('have the slot that is due if the clock is set back before another slot of the same window', () => {
+    // At 02:45 of 25 October, 15 minutes before the clock is set back from 03:00 to 02:00.
+    const now = new Date('2026-10-25T00:45:00Z');
+    const settings = {
+      ...DAILY.settings,
+      cron: '*/30 * * * *',
+      timeZone: 'Europe/Berlin',
+      range: 'toDate(month)',
+      endTimeOffset: 'ago(1d)',
+      aggregationBucket: 'HOUR' as const,
+      minimizeFresh: false,
+    };
+    const span = { settings, from: new Date('2026-09-30T22:00:00Z'), to: new Date('2026-10-24T00:30:00Z'), now };
+    const windows = list(span);
+    expect(windows.slice(-2)).toEqual([
+      '2026-10-25T00:00:00.000Z 2026-09-30T22:00:00.000Z 2026-10-24T00:00:00.000Z',
+      '2026-10-25T00:30:00.000Z 2026-09-30T22:00:00.000Z 2026-10-24T00:30:00.000Z',
+    ]);
+    expect(list(span, true)).toEqual(windows.toReversed());
+  });
+
   test('are the same as those of every slot, from each window on, in both orders', () => {
     const amount = fc.oneof(
       fc.integer({ min: 1, max: 40 }).map((days) => `ago(${days}d)`),
@@ -102,17 +123,24 @@ describe('windows of a backfill', () => {
         minutes: fc.integer({ min: -3000, max: 3000 }),
         days: fc.integer({ min: 1, max: 60 }),
         nowAfter: fc.integer({ min: -20, max: 60 }),
+        // The clock can be set back between two slots of a window, of which only the first is due.
+        nowFromChange: fc.option(fc.integer({ min: -1500, max: 1500 })),
       })
       .filter(
         ({ range, endTimeOffset }) =>
           endTimeOffset === null || !range.startsWith('ago') || isShorter(endTimeOffset, range),
       )
-      .map(({ change: [timeZone, at], daysBefore, minutes, days, nowAfter, ...settings }): BackfillSpan => {
-        const from = new Date(Date.parse(at) - daysBefore * DAY + minutes * 60_000);
-        const to = new Date(from.getTime() + days * DAY);
-        const now = new Date(to.getTime() + nowAfter * DAY);
-        return { settings: { ...settings, timeZone }, from, to, now };
-      });
+      .map(
+        ({ change: [timeZone, at], daysBefore, minutes, days, nowAfter, nowFromChange, ...settings }): BackfillSpan => {
+          const from = new Date(Date.parse(at) - daysBefore * DAY + minutes * 60_000);
+          const to = new Date(from.getTime() + days * DAY);
+          const now =
+            nowFromChange === null
+              ? new Date(to.getTime() + nowAfter * DAY)
+              : new Date(Date.parse(at) + nowFromChange * 60_000);
+          return { settings: { ...settings, timeZone }, from, to, now };
+        },
+      );
     let found = 0;
     fc.assert(
       fc.property(spans, fc.nat(), (span, pick) => {

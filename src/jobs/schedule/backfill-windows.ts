@@ -52,8 +52,7 @@ export function* iterateWindows(
     const { window, last } = group;
     if (window.start < from || window.end.getTime() > bound) continue;
     if (recurs(settings, group)) continue;
-    const wasDue = group.first <= now && last > now;
-    yield { slot: wasDue ? newestSlot(settings, now.getTime(), group.first) : last, window };
+    yield { slot: last <= now ? last : (findDueSlot(settings, group, now) ?? last), window };
   }
 }
 
@@ -138,6 +137,18 @@ function recurs(settings: Settings, { window, last, next }: SlotGroup): boolean 
     if (isSameWindow(computeWindow(settings, slot), window)) return true;
   }
   return false;
+}
+
+/** Returns the latest slot of the window at or before `now`, which is before the last one. Null if none was due. */
+function findDueSlot(settings: Settings, { window, first }: SlotGroup, now: Date): Date | null {
+  if (first <= now) return newestSlot(settings, now.getTime(), first);
+  // A slot before the group has the same window only if the clock was set back between them and shows the wall time of that slot again.
+  const { timeZone, cron } = settings;
+  const { from, offset } = stretchAt(first.getTime(), timeZone);
+  const shift = from === -Infinity ? 0 : stretchAt(from - 1, timeZone).offset - offset;
+  if (shift <= 0 || first.getTime() > from + shift || now.getTime() < from - shift) return null;
+  const slots = iterateSlotsDown(cron, timeZone, now, new Date(from - shift));
+  return slots.find((slot) => isSameWindow(computeWindow(settings, slot), window)) ?? null;
 }
 
 /**
