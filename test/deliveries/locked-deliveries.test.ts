@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-test('check of a delivery > is due again at once when a transaction had locked the delivery until the check ended', async () => {
+test('check of a delivery > is due again when a transaction had locked the delivery until the check ended', async () => {
   const jobId = await createJob(server);
   await runJob(server, jobId, '2026-01-26T01:00:00Z');
   await querySql(server, 'UPDATE deliveries SET touched_at = now(), check_at = now()');
