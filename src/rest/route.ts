@@ -7,7 +7,7 @@ import type { ApiServices } from '../http/api-services.ts';
 import type { Pace } from '../http/request-body.ts';
 import type { RequestMemory } from '../http/request-memory.ts';
 import type { RequestSignals } from '../lib/lifecycle.ts';
-import type { KnownSpellings } from './fast-path/record-parser.ts';
+import type { KnownSpellings } from './fast-path/repeated-values.ts';
 import type { IntakeBuffer } from '../streams/pipeline/intake-buffer.ts';
 
 /** Dependencies of the routes; the same for every request of a server. */

@@ -18,7 +18,7 @@ import { unknownField } from '../validation/zod-issues.ts';
 import { decodeBody, parseJson } from '../http/json-body.ts';
 import { DOCS_PAGE, docsFile } from './docs-page.ts';
 import { type Failure, formatError } from './error-body.ts';
-import { KnownSpellings } from './fast-path/record-parser.ts';
+import { KnownSpellings } from './fast-path/repeated-values.ts';
 import type { Call, Family, RestServices, Route } from './route.ts';
 import { routes } from './routes/routes.ts';
 import { unservedPaths } from './routes/telemetry-routes.ts';

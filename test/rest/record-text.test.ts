@@ -4,7 +4,8 @@ import { parseJsonExactly } from '../../src/lib/json-numbers.ts';
 import { findDuplicateKeys } from '../../src/lib/duplicate-keys.ts';
 import type { RecordInput } from '../../src/streams/pipeline/inputs.ts';
 import { readRecord } from '../../src/rest/schemas/records.ts';
-import { KnownSpellings, PAUSE, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
+import { PAUSE, RecordTextReader } from '../../src/rest/fast-path/record-parser.ts';
+import { KnownSpellings } from '../../src/rest/fast-path/repeated-values.ts';
 
 // Differential test: the fast path is compared with JSON.parse and the general reader, with which it must always agree.
 

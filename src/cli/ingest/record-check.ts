@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { type Issue, IssueCollector } from '../../errors/errors.ts';
 import { DecimalSum } from '../../lib/decimal-sum.ts';
 import { BadRecords, type Input, textReaderFor } from '../../rest/fast-path/record-lists.ts';
-import { KnownSpellings } from '../../rest/fast-path/record-parser.ts';
+import { KnownSpellings } from '../../rest/fast-path/repeated-values.ts';
 import { readLine, spellIssue } from '../../rest/record-lines.ts';
 import type { Granularity, RecordInput } from '../../streams/pipeline/inputs.ts';
 import { type CanonicalRecords, duplicateKeyIssue, RecordReader } from '../../streams/pipeline/records.ts';

@@ -11,7 +11,8 @@ import {
 import { parseBody } from '../../http/json-body.ts';
 import { NamedStream, type StreamOfRecords, findStreamName } from '../stream-from-records.ts';
 import { unknownField } from '../../validation/zod-issues.ts';
-import { type KnownSpellings, PAUSE, RecordTextReader } from './record-parser.ts';
+import { PAUSE, RecordTextReader } from './record-parser.ts';
+import type { KnownSpellings } from './repeated-values.ts';
 import { readRecord, readScope, readSelector } from '../schemas/records.ts';
 import type { ScopeInput } from '../../streams/pipeline/scope.ts';
 

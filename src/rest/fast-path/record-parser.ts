@@ -3,18 +3,14 @@
 // Gain: 4.1 instead of 13.4 µs of server CPU per record of a JSON list (NDJSON: 4.1 instead of 13.5), November 2026.
 // Depends on: the grammar of JSON, and the field names of src/rest/schemas/records.ts; on no version of a library.
 // Guard: test/rest/record-text.test.ts compares it with the general reader on random records and on each special case.
-import { LRUCache } from 'lru-cache';
 import { countNames, countNamesOf } from '../../lib/duplicate-keys.ts';
 import { BYTES_PER_TICK } from '../../lib/event-loop.ts';
 import { parsePreparedJson, prepareJson } from '../../lib/json-numbers.ts';
 import { type Granularity, MalformedRecord, type RecordInput } from '../../streams/pipeline/inputs.ts';
+import { type Filter, type KnownSpellings, RepeatedValue, UNKNOWN } from './repeated-values.ts';
 
 /** The general reader: checks a record that JSON.parse returned. */
 export type ReadRecord = (value: unknown) => RecordInput | MalformedRecord;
-
-/** Cached spellings of timestamps, and as many of filters, of up to 500 characters each: about 5 MB in all. */
-const MAX_KNOWN = 10_000;
-const MAX_SPELLING = 500;
 
 /** The fields of a plain record, as indexes of FIELDS and of bits. */
 const TIMESTAMP = 0;
@@ -51,19 +47,8 @@ const GRANULARITIES = new Map<string, Granularity>([
   ['"monthly"', 'MONTHLY'],
 ]);
 
-type Filter = NonNullable<RecordInput['filter']>;
-
 /** Yielded where the caller may yield to the event loop. */
 export const PAUSE = Symbol('pause');
-
-/** Returned instead of an end if the meaning of the value is not cached yet. */
-const UNKNOWN = -2;
-
-/** Cached meanings of spellings. They are the same in every request and for every account. */
-export class KnownSpellings {
-  readonly timestamps = new LRUCache<string, string>({ max: MAX_KNOWN });
-  readonly filters = new LRUCache<string, Filter>({ max: MAX_KNOWN });
-}
 
 export class RecordTextReader {
   readonly #readRecord: ReadRecord;
@@ -229,48 +214,6 @@ export class RecordTextReader {
   }
 }
 
-type EndOf = (text: string, from: number, limit: number) => number;
-
-/** Meanings by spelling: an LRU cache, or a Map that is complete. */
-interface Meanings<Meaning> {
-  get(spelling: string): Meaning | undefined;
-  set(spelling: string, meaning: Meaning): unknown;
-}
-
-/** Reads a field whose values repeat. */
-class RepeatedValue<Meaning> {
-  readonly #known: Meanings<Meaning>;
-  readonly #endOf: EndOf;
-  #spelling = '';
-  #meaning: Meaning | undefined;
-
-  constructor(known: Meanings<Meaning>, endOf: EndOf) {
-    this.#known = known;
-    this.#endOf = endOf;
-  }
-
-  /** Meaning of the last value. */
-  get meaning(): Meaning | undefined {
-    return this.#meaning;
-  }
-
-  /** Reads the value that begins there. Returns its end; UNKNOWN if its meaning is not cached; -1 if it is not plain or too long for that. */
-  read(text: string, from: number, limit: number): number {
-    if (this.#meaning !== undefined && text.startsWith(this.#spelling, from)) return from + this.#spelling.length;
-    const end = this.#endOf(text, from, Math.min(limit, from + MAX_SPELLING));
-    if (end < 0) return end;
-    this.#spelling = text.slice(from, end);
-    this.#meaning = this.#known.get(this.#spelling);
-    return this.#meaning === undefined ? UNKNOWN : end;
-  }
-
-  /** Caches the meaning of the last value. */
-  learn(meaning: Meaning): void {
-    if (this.#spelling.length > MAX_SPELLING) return;
-    this.#known.set(copyText(this.#spelling), meaning);
-  }
-}
-
 /** Returns the field whose name begins there, or -1. */
 function fieldAt(text: string, at: number): number {
   for (let field = TIMESTAMP; field <= VALUE; field += 1)
@@ -331,6 +274,3 @@ function endOfObject(text: string, from: number, limit: number): number {
   }
   return -1;
 }
-
-/** Copies a text, because a substring keeps the whole text in memory. */
-const copyText = (text: string): string => Buffer.from(text, 'utf16le').toString('utf16le');
