@@ -81,7 +81,8 @@ describe('CSV file of 5 MB', () => {
       items += read.items;
       return read.ms;
     });
-    expect(items).toBeGreaterThanOrEqual(0);
+    // Blank lines are no rows.
+    expect(items > 0).toBe(!['carriage returns', 'empty rows'].includes(name));
     expect(larger).toBeLessThanOrEqual(3 * Math.max(smaller, LEAST_MS));
   });
 });

@@ -117,8 +117,9 @@ function useSumMeanwhile(name: string, selection: Selection, isWaiting: boolean)
   }, []);
   const isWanted = isWaiting && isLate && selection.groupBy !== null && selection.filters.length === 0;
   const input = toUsageInput(name, { ...selection, groupBy: null });
-  const [{ data }] = useQuery({ query: READ_USAGE, variables: { input }, pause: !isWanted });
-  return data?.usage.__typename === 'Usage' ? data.usage : null;
+  const [{ data, fetching }] = useQuery({ query: READ_USAGE, variables: { input }, pause: !isWanted });
+  // While it is fetched, the data is that of the selection before.
+  return !fetching && data?.usage.__typename === 'Usage' ? data.usage : null;
 }
 
 const BUCKET_NAMES = { HOUR: 'Hour', DAY: 'Day', WEEK: 'Week', MONTH: 'Month' } as const;
