@@ -143,7 +143,7 @@ async function executeAttempt(
   });
   log.info('run started');
   const begun = performance.now();
-  const progress: Progress = { rows: 0, bytes: 0, warnings: [...run.warnings] };
+  const progress: Progress = { rows: 0, bytes: 0, isRewriting: false, warnings: [...run.warnings] };
   const heartbeat = startHeartbeat({
     db: options.exports.database.leases,
     run,
@@ -168,7 +168,11 @@ async function executeAttempt(
       // If the signal was aborted, its reason decides, not the error that the abort caused.
       if (signal.aborted || error instanceof LeaseLostError) return null;
       const encryption = readSetting(run.settings, 'encryption');
-      const failure = toRunFailure(error, { ...parseDestination(run.settings), ...options.writer, encryption });
+      const failure = {
+        ...toRunFailure(error, { ...parseDestination(run.settings), ...options.writer, encryption }),
+        // An attempt that ended with its server is not counted.
+        ...((progress.isRewriting || run.isResumed) && { mayHaveWritten: true }),
+      };
       log.warn({ err: error, failure }, 'attempt failed');
       span.setStatus({ code: SpanStatusCode.ERROR, message: failure.code });
       return { event: 'FAIL', failure };

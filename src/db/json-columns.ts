@@ -54,4 +54,6 @@ export interface RunFailure {
   readonly code: string;
   readonly message: string;
   readonly retryable: boolean;
+  /** Whether the run may have overwritten the manifest of its window, although it has planned no object. */
+  readonly mayHaveWritten?: boolean;
 }

@@ -61,6 +61,8 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
     // The owed span ends at the start of the first delivered window of the same job and output that ends later.
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
+        whole_until = greatest(d.whole_until, ${wholeUntil.toISOString()}::timestamptz), date_start = least(d.date_start, ${dateStart}::date),
+        date_whole_until = greatest(d.date_whole_until, ${dateWholeUntil}::date),
         slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(), complete = r.complete,
         (owed_until, date_owed_until) = (
           SELECT least(${wholeUntil.toISOString()}::timestamptz, min(o.window_start)), least(${dateWholeUntil}::date, min(o.date_start))
@@ -122,14 +124,19 @@ export async function recordUnchanged(tx: Transaction, run: DeliveredRun): Promi
 }
 
 /**
- * SQL: a run that did not succeed may have overwritten the revision of the delivery `d` in the S3 bucket. A restatement that was skipped
- * has written nothing, nor has a run whose only attempt FAILED before it planned an object: the store has refused the manifest.
+ * SQL: the revision of the delivery `d` in the S3 bucket may have been overwritten: by a run that did not succeed, or by another job that
+ * had the place meanwhile. A restatement that was skipped has written nothing, nor has a run whose only attempt FAILED before it wrote a
+ * manifest or planned an object.
  */
-export const IS_OVERWRITTEN = sql`(d.revision > 0 AND d.last_revision > d.revision AND EXISTS (
+export const IS_OVERWRITTEN = sql`(d.revision > 0 AND (d.last_revision > d.revision AND EXISTS (
   SELECT 1 FROM runs r WHERE r.bucket = d.bucket AND r.manifest_key IN (d.manifest_key, regexp_replace(d.manifest_key, '/_([^/]*)$', '/\\1'))
     AND r.job_id = d.job_id AND r.revision > d.revision AND (
       r.status = 'CANCELED' AND NOT (r.trigger = 'RESTATEMENT' AND coalesce(r.error ->> 'code' IN ('UNCHANGED', 'JOB_CHANGED'), false))
-      OR r.status = 'FAILED' AND (r.attempt > 1 OR EXISTS (SELECT 1 FROM run_objects o WHERE o.run_id = r.id)))))`;
+      OR r.status = 'FAILED' AND (r.attempt > 1 OR r.error -> 'mayHaveWritten' = 'true'
+        OR EXISTS (SELECT 1 FROM run_objects o WHERE o.run_id = r.id))))
+  OR EXISTS (
+    SELECT 1 FROM deliveries o WHERE o.bucket = d.bucket AND o.manifest_key = d.manifest_key AND o.job_id <> d.job_id
+      AND o.last_revision > d.revision)))`;
 
 /**
  * Records that a run that had started FAILED or was CANCELED. If it may have overwritten the delivered revision, the delivery is STALE;
@@ -158,10 +165,10 @@ export async function recordFailure(tx: Transaction, run: DeliveredRun): Promise
   await (run.trigger === 'RESTATEMENT' ? recordFailedRestatement(tx, run) : recordInterrupted(tx, run));
 }
 
-/** Records that a restatement FAILED: its delivery stays STALE, and is checked again after 1, 2, 4 and more hours, at most 24. */
+/** Records that a restatement FAILED: its delivery is STALE, and is checked again after 1, 2, 4 and more hours, at most 24. */
 async function recordFailedRestatement(tx: Transaction, run: DeliveredRun): Promise<void> {
   await tx.execute(sql`
-    UPDATE deliveries d SET failures = d.failures + 1, touched_at = coalesce(d.touched_at, clock_timestamp()), checking = NULL,
+    UPDATE deliveries d SET stale_since = coalesce(d.stale_since, clock_timestamp()), failures = d.failures + 1, touched_at = coalesce(d.touched_at, clock_timestamp()), checking = NULL,
       check_at = clock_timestamp() + least(24, 2 ^ least(d.failures, 5)) * interval '1 hour'
     WHERE ${isOf(run)} AND ${hasEnded(run, 'FAILED')}`);
 }

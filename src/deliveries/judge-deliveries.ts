@@ -9,7 +9,7 @@ import { jobs } from '../db/tables.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { ChangeIndex } from './compare-changes.ts';
 import { findComplete, isRepeatedWhenComplete } from './complete-deliveries.ts';
-import { type DeliveryRow, isOwed, isRestated } from './delivery.ts';
+import { type DeliveryRow, isOwed, isRestated, withBounds } from './delivery.ts';
 import { IS_OVERWRITTEN } from './end-deliveries.ts';
 import { type CorrectedStream, readNetChange } from './net-change.ts';
 import {
@@ -83,37 +83,45 @@ export async function judgeDeliveries(
 ): Promise<Judged[]> {
   const judged: Judged[] = [];
   for (const [accountId, rows] of Map.groupBy(leased, ({ accountId }) => accountId)) {
-    const found = await db
-      .select()
-      .from(jobs)
-      .where(
-        inArray(
-          jobs.id,
-          rows.map(({ jobId }) => jobId),
-        ),
-      );
-    const jobsById = new Map(found.filter(({ deletedAt }) => deletedAt === null).map((job) => [job.id, job]));
-    const epoch = await readEpochs(db, accountId);
-    const compared: Compared[] = [];
-    const complete = await findCompleteNow(db, accountId, rows, jobsById);
-    const overwritten = await findOverwritten(db, accountId, rows);
-    for (const delivery of rows) {
-      const job = jobsById.get(delivery.jobId);
-      const state = judgeState(delivery, job, epoch, options.retentionDays);
-      const verdict = complete.has(delivery.id)
-        ? 'COMPLETE'
-        : (state ?? (overwritten.has(delivery.id) ? 'DIFFERENT' : null));
-      if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
-      else compared.push({ delivery, job });
+    try {
+      judged.push(...(await judgeAccount(db, accountId, rows, options)));
+    } catch (error) {
+      options.onError(error);
     }
-    if (compared.length === 0) continue;
-    const streams = await readCorrectedStreams(db, accountId);
-    for (const group of Map.groupBy(compared, ({ delivery }) => formatSpan(delivery)).values()) {
-      try {
-        judged.push(...(await judgeWindow(db, accountId, streams, group, options)));
-      } catch (error) {
-        options.onError(error);
-      }
+  }
+  return judged;
+}
+
+async function judgeAccount(
+  db: Db,
+  accountId: bigint,
+  rows: readonly DeliveryRow[],
+  options: JudgeOptions,
+): Promise<Judged[]> {
+  const ids = rows.map(({ jobId }) => jobId);
+  const found = await db.select().from(jobs).where(inArray(jobs.id, ids));
+  const jobsById = new Map(found.filter(({ deletedAt }) => deletedAt === null).map((job) => [job.id, job]));
+  const epoch = await readEpochs(db, accountId);
+  const complete = await findCompleteNow(db, accountId, rows, jobsById);
+  const overwritten = await findOverwritten(db, accountId, rows);
+  const judged: Judged[] = [];
+  const compared: Compared[] = [];
+  for (const delivery of rows) {
+    const job = jobsById.get(delivery.jobId);
+    const state = judgeState(delivery, job, epoch, options.retentionDays);
+    const verdict = complete.has(delivery.id)
+      ? 'COMPLETE'
+      : (state ?? (overwritten.has(delivery.id) ? 'DIFFERENT' : null));
+    if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
+    else compared.push({ delivery: withBounds(delivery, job), job });
+  }
+  if (compared.length === 0) return judged;
+  const streams = await readCorrectedStreams(db, accountId);
+  for (const group of Map.groupBy(compared, ({ delivery }) => formatSpan(delivery)).values()) {
+    try {
+      judged.push(...(await judgeWindow(db, accountId, streams, group, options)));
+    } catch (error) {
+      options.onError(error);
     }
   }
   return judged;
@@ -138,16 +146,15 @@ async function findCompleteNow(
 }
 
 /** Whether the S3 bucket contains the window with the current output of the job. */
-function isDelivered({ revision, outputSha256 }: DeliveryRow, job: JobRow | undefined): boolean {
+export function isDelivered({ revision, outputSha256 }: DeliveryRow, job: JobRow | undefined): boolean {
   return revision > 0 && job?.outputSha256?.equals(outputSha256) === true;
 }
 
-/** Returns the ids of deliveries whose revision a run that did not succeed may have overwritten. */
+/** Returns the ids of deliveries whose revision in the S3 bucket may have been overwritten. */
 async function findOverwritten(db: Db, accountId: bigint, rows: readonly DeliveryRow[]): Promise<ReadonlySet<string>> {
-  const begun = rows.filter(({ revision, lastRevision }) => lastRevision > revision).map(({ id }) => id);
-  if (begun.length === 0) return new Set();
+  const ids = formatPlainArray(rows.map(({ id }) => id));
   const { rows: found } = await db.execute<{ id: string }>(sql`
-    SELECT d.id FROM deliveries d WHERE d.account_id = ${accountId} AND d.id = ANY(${formatPlainArray(begun)}::uuid[]) AND ${IS_OVERWRITTEN}`);
+    SELECT d.id FROM deliveries d WHERE d.account_id = ${accountId} AND d.id = ANY(${ids}::uuid[]) AND ${IS_OVERWRITTEN}`);
   return new Set(found.map(({ id }) => id));
 }
 

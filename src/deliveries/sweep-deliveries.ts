@@ -17,7 +17,7 @@ export async function sweepDeliveries(db: Db): Promise<boolean> {
     WHERE id = ANY(ARRAY(
       SELECT d.id FROM deliveries d JOIN jobs j ON j.id = d.job_id AND j.deleted_at IS NULL
       WHERE d.touched_at IS NOT NULL AND d.check_at IS NULL AND d.revision > 0 AND d.output_sha256 = j.output_sha256
-        AND (j.enabled OR d.stale_since IS NULL)
+        AND (j.enabled OR d.stale_since IS NULL AND d.complete IS DISTINCT FROM false)
       LIMIT ${BATCH} FOR UPDATE OF d SKIP LOCKED))`);
   const repaired = await db.execute(sql`
     UPDATE deliveries SET touched_at = clock_timestamp(), check_at = clock_timestamp(), checking = NULL

@@ -16,6 +16,8 @@ import type { BuiltFile } from './text-file.ts';
 export interface Progress {
   rows: number;
   bytes: number;
+  /** Whether the earlier manifest of the window was replaced by one with the state `rewriting`. */
+  isRewriting: boolean;
   /** Warnings for the owner of the job: at first those of the attempt before. Stored when the attempt ends, and in the manifest. */
   warnings: string[];
 }

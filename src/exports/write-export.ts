@@ -96,7 +96,10 @@ export async function writeExport(
       await withSpan(tracer, 'count', {}, traceContext, () =>
         assertFilledRowsWithinLimit(reader.db, spec, limits.maxFilledRows),
       );
-      if (run.rewrites) await writer.putManifest(rewritingManifest(run));
+      if (run.rewrites) {
+        await writer.putManifest(rewritingManifest(run));
+        progress.isRewriting = true;
+      }
       if (claimed.manifestKey !== run.manifestKey) await moveManifest(writer, database, run, claimed.manifestKey);
       const copying = new Date();
       const parts = splitIntoParts(reader.lines(buildCopyStatement(spec, format)), {

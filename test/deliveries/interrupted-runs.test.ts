@@ -1,21 +1,27 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { settleImmediately } from '../support/correction-steps.ts';
 import { createFaults, createGate, type Faults } from '../support/faults.ts';
 import {
   addRecords,
   cancelRun,
+  endedRun,
   exportOnce,
   innerId,
   type Manifest,
   querySql,
   runJob,
   runsOf,
+  updateJob,
 } from '../support/job-steps.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+
+/** Servers end the attempts of their runs immediately when they stop. */
+const ENV = { LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1', SHUTDOWN_GRACE_SECONDS: '0' };
 
 let server: TestServer;
 let faults: Faults;
 beforeAll(async () => {
-  server = await startTestServer({ env: { LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1' } });
+  server = await startTestServer({ env: ENV });
   faults = createFaults(server.s3);
 });
 afterAll(() => server.stop());
@@ -52,7 +58,7 @@ async function deliver(stream: string): Promise<string> {
     },
     SLOT,
   );
-  await querySql(server, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
+  await settleImmediately(server, jobId);
   return jobId;
 }
 
@@ -92,6 +98,9 @@ function untilComplete(stream: string, revision: number): Promise<unknown> {
   );
 }
 
+const checkNow = (jobId: string): Promise<unknown> =>
+  querySql(server, 'UPDATE deliveries SET check_at = now(), checking = NULL WHERE job_id = $1', [innerId(jobId)]);
+
 describe('delivery', () => {
   test('is delivered again when a run that had started to overwrite it was canceled', async () => {
     const jobId = await deliver('canceled');
@@ -114,5 +123,53 @@ describe('delivery', () => {
       () => stateOf(jobId),
       (state) => state === 'CURRENT',
     );
+  });
+
+  test('is delivered again when a run FAILED after the manifest said "rewriting", before the first object', async () => {
+    const stream = 'too-large';
+    await add(stream, '100000000000000000000');
+    const settings = { jobName: stream, s3Url: `exports/${stream}`, range: 'ago(1d)', meterApiNames: [stream] };
+    const { jobId } = await exportOnce(server, { ...settings, enabled: true, cron: '0 1 1 1 *' }, SLOT);
+    await updateJob(server, jobId, { format: 'PARQUET' });
+    const run = await endedRun(server, await runJob(server, jobId, SLOT));
+    expect(run).toMatchObject({ status: 'FAILED', attempt: 1, objects: [], error: { code: 'VALUE_TOO_LARGE' } });
+    expect(manifestsOf(stream).at(-1)).toMatchObject({ state: 'rewriting', revision: 2 });
+    await updateJob(server, jobId, { format: 'CSV' });
+    await checkNow(jobId);
+    await untilComplete(stream, 3);
+    await eventually(
+      () => stateOf(jobId),
+      (state) => state === 'CURRENT',
+    );
+  });
+
+  test('is restated when its worker stopped while it wrote the manifest, and the next attempt was refused', async () => {
+    const { database, s3 } = server;
+    const startWorker = () => startTestServer({ database, s3, env: { ...ENV, ROLE: 'worker' } });
+    const jobId = await deliver('stopped');
+    await server.app.stop();
+    const api = await startTestServer({ database, s3, env: { ROLE: 'api' } });
+    const worker = await startWorker();
+    const stops = [api];
+    try {
+      const caught = createGate();
+      faults.on('stopped/', () => {
+        caught.open();
+        return 'hang';
+      });
+      const id = await runJob(api, jobId, SLOT);
+      await caught.opened;
+      await worker.stop();
+      faults.on('stopped/', () => ({ status: 403, code: 'AccessDenied' }));
+      stops.unshift(await startWorker());
+      expect(await endedRun(api, id)).toMatchObject({ status: 'FAILED', attempt: 1, objects: [] });
+      await checkNow(jobId);
+      await eventually(
+        () => runsOf(api, jobId),
+        (runs) => runs.some(({ trigger, status }) => trigger === 'RESTATEMENT' && status === 'FAILED'),
+      );
+    } finally {
+      for (const one of stops) await one.stop();
+    }
   });
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sweepDeliveries } from '../../src/deliveries/sweep-deliveries.ts';
 import {
   checkedAll,
   daysAgo,
@@ -175,6 +176,42 @@ describe('delivery of a window that was not complete', () => {
     expect(await restatementsOf(jobId)).toMatchObject([{ status: 'CANCELED' }]);
     const [, delivery] = await deliveriesOf(server, jobId);
     expect(delivery).toMatchObject({ state: 'STALE', revision: 1 });
+  });
+
+  test('is STALE when the restatement that would deliver it again FAILED, and is restated after the next slot', async () => {
+    await addRecords(server, 'refused', 'HOURLY', [at('acme', '100')]);
+    const { jobId } = await deliverDay(server, 'refused', 9, { completeWithin: 'ago(6h)' });
+    faults.on('here/', () => ({ status: 403, code: 'AccessDenied' }));
+    await declare('refused');
+    await eventually(
+      () => restatementsOf(jobId),
+      ([run]) => run?.status === 'FAILED',
+    );
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'STALE', revision: 1 }]);
+    faults.clear('here/');
+    await endedRun(server, await runJob(server, jobId, daysAgo(7, 1)));
+    await settled(server);
+    expect((await deliveriesOf(server, jobId)).map(({ state, revision }) => [state, revision])).toEqual([
+      ['CURRENT', 1],
+      ['CURRENT', 3],
+    ]);
+  });
+
+  test('is not checked by each sweep while its job is disabled', async () => {
+    await addRecords(server, 'disabled', 'HOURLY', [at('acme', '100')]);
+    const { jobId } = await deliverDay(server, 'disabled', 9, { completeWithin: 'ago(6h)' });
+    await updateJob(server, jobId, { enabled: false });
+    await settleImmediately(server, jobId);
+    await declare('disabled');
+    await checkedAll(server);
+    const { corrections } = server.resources.database;
+    await sweepDeliveries(corrections);
+    const read = 'SELECT check_at, touched_at IS NOT NULL AS is_marked FROM deliveries WHERE job_id = $1';
+    expect(await querySql(server, read, [innerId(jobId)])).toEqual([{ check_at: null, is_marked: true }]);
+    await updateJob(server, jobId, { enabled: true });
+    await sweepDeliveries(corrections);
+    await settled(server);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 2 }]);
   });
 
   test('is delivered again when its stream was declared while its run was writing', async () => {

@@ -240,6 +240,16 @@ async function compareJob(ask: Ask, store: Store, { jobId, accountKey, bucket }:
       .toSorted()
       .at(-1) ?? '';
   const ledger = await readUsage(ask, accountKey, job, from, to);
+  const known = deliveries.filter(({ state }) => state !== 'MISSING');
+  const floor = (at: number | string): number =>
+    floorToBucket(new Date(at), job.aggregationBucket, job.timeZone).getTime();
+  // Windows from before an edit of the buckets or the time zone may begin within a bucket, which no other file has in the same form.
+  const split = new Set(
+    known
+      .filter(({ windowStart }) => floor(windowStart) < Date.parse(windowStart))
+      .map((one) => floor(one.windowStart)),
+  );
+  const isWhole = (at: number): boolean => !split.has(floor(at));
   const contradictions: string[] = [];
   const files = new Map<DeliveryView, Rows>();
   for (const delivery of delivered) {
@@ -259,12 +269,11 @@ async function compareJob(ask: Ask, store: Store, { jobId, accountKey, bucket }:
     files.set(delivery, rows);
     if (!isCurrent) continue;
     const [start, end] = [Date.parse(delivery.windowStart), Date.parse(delivery.owedUntil)];
-    contradictions.push(...differences(nameOf(delivery), rows, ledger, (at) => at >= start && at < end));
+    contradictions.push(...differences(nameOf(delivery), rows, ledger, (at) => at >= start && at < end && isWhole(at)));
   }
-  const known = deliveries.filter(({ state }) => state !== 'MISSING');
-  const wholeUntil = ({ windowEnd }: DeliveryView): number =>
-    floorToBucket(new Date(windowEnd), job.aggregationBucket, job.timeZone).getTime();
-  contradictions.push(...compareAsReader(known, files, ledger, wholeUntil));
+  contradictions.push(
+    ...compareAsReader(known, files, ledger, ({ windowEnd }, at) => at < floor(windowEnd) && isWhole(at)),
+  );
   return { contradictions, deliveries };
 }
 
@@ -276,7 +285,7 @@ function compareAsReader(
   deliveries: readonly DeliveryView[],
   files: ReadonlyMap<DeliveryView, Rows>,
   ledger: Rows,
-  wholeUntil: (delivery: DeliveryView) => number,
+  isCounted: (delivery: DeliveryView, at: number) => boolean,
 ): string[] {
   const newestFirst = deliveries.toSorted(
     (a, b) =>
@@ -289,7 +298,7 @@ function compareAsReader(
     const rows = files.get(delivery);
     if (rows) {
       const counts = (at: number): boolean =>
-        at >= start && at < wholeUntil(delivery) && !read.some(([from, to]) => at >= from && at < to);
+        at >= start && isCounted(delivery, at) && !read.some(([from, to]) => at >= from && at < to);
       found.push(...differences(`as a reader, ${nameOf(delivery)}`, rows, ledger, counts));
     }
     read.push([start, end]);

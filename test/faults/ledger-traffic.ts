@@ -107,8 +107,11 @@ const GROUPINGS = [['element'], ['env', 'element'], ['env'], []];
 
 /** Edits that change the output of a job, and the settings that undo them. */
 function outputEdits(settings: Settings, streams: readonly string[]): (readonly [Settings, Settings])[] {
-  const { groupBy, filter = null, compression, meterApiNames } = settings;
+  const { groupBy, filter = null, compression, meterApiNames, aggregationBucket, timeZone } = settings;
   return [
+    // They change which buckets and dates of the same window are whole.
+    [{ aggregationBucket: 'HOUR' }, { aggregationBucket }],
+    [{ timeZone: timeZone === 'UTC' ? 'Pacific/Kiritimati' : 'UTC' }, { timeZone }],
     [{ groupBy: groupBy === GROUPINGS[0] ? ['env'] : ['element'] }, { groupBy }],
     [{ filter: filter === null ? [{ dimension: 'env', values: ['dev'] }] : null }, { filter }],
     [{ compression: 'GZIP' }, { compression }],

@@ -134,6 +134,13 @@ export function restatedJob(stream: string, settings: Settings = {}): Settings {
 /** Lets marked deliveries of the job be checked immediately, instead of after a minute. */
 export async function settleImmediately(server: TestServer, jobId: string): Promise<void> {
   await querySql(server, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
+  // A scan may have marked them before.
+  await querySql(
+    server,
+    `UPDATE deliveries SET check_at = now()
+     WHERE job_id = $1 AND check_at > now() AND check_at < 'infinity' AND checking IS NULL AND failures = 0`,
+    [innerId(jobId)],
+  );
 }
 
 /** Delivers the window of a day for a new job. Marked deliveries of the job are checked immediately. */
