@@ -1,13 +1,13 @@
-import { type SQL, sql } from 'drizzle-orm';
+import { and, inArray, isNull, type SQL, sql } from 'drizzle-orm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatPlainArray } from '../db/array-text.ts';
 import type { Db, Transaction } from '../db/client.ts';
 import { databaseNow } from '../db/database-now.ts';
 import { WAITING_SINCE } from '../db/delivery-tables.ts';
 import { type Queue, sendWakeUps } from '../db/queue.ts';
-import { runs } from '../db/tables.ts';
+import { jobs, runs } from '../db/tables.ts';
 import { isRestated } from '../deliveries/delivery.ts';
-import type { Judged } from '../deliveries/judge-deliveries.ts';
+import { isDelivered, type Judged } from '../deliveries/judge-deliveries.ts';
 import { manifestNames } from '../jobs/destination.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { newIds } from '../lib/ids.ts';
@@ -149,6 +149,7 @@ async function queueRestatements(
 ): Promise<void> {
   // One transaction at a time counts and queues.
   await tx.execute(sql`SELECT pg_advisory_xact_lock(hashtextextended('restatements', 0))`);
+  const jobsNow = await lockJobs(tx, restated);
   const { rows: left } = await tx.execute<{ id: string }>(guarded(token, restated));
   const unchanged = new Set(left.map(({ id }) => id));
   const unended = await readUnended(tx);
@@ -164,14 +165,16 @@ async function queueRestatements(
   for (const one of restated) {
     const { delivery } = one;
     const ofAccount = counts.get(delivery.accountId) ?? 0;
-    if (!unchanged.has(delivery.id)) continue;
+    const job = jobsNow.get(delivery.jobId);
+    // Checked again, with the job as it is now.
+    if (!unchanged.has(delivery.id) || !job || !isStillRestated(job, one, now)) continue;
     const run = places.get(formatPlace(delivery));
     // A run with another reason may end UNCHANGED, so it does not replace one with the reason COMPLETE.
     if (run) (one.verdict === 'COMPLETE' && run.reason !== 'COMPLETE' ? later : cleared).push(one);
     else if (total >= limits.deployment || ofAccount >= limits.account) waiting.push(one);
     else if (waitingSince(one, now) > (longest.get(delivery.accountId) ?? Infinity)) waiting.push(one);
     else {
-      queued.push(one);
+      queued.push({ ...one, job });
       total += 1;
       counts.set(delivery.accountId, ofAccount + 1);
     }
@@ -201,6 +204,25 @@ async function queueRestatements(
     inserted.map(({ jobId }) => ({ jobId, isBackground: true })),
   );
   await notifyRuns(tx, inserted);
+}
+
+/**
+ * Returns the jobs of the deliveries as they are now, and keeps updateJob and deleteJob waiting until the transaction ends. Leaves out
+ * deleted jobs, and those that another transaction changes.
+ */
+async function lockJobs(tx: Transaction, restated: readonly Restated[]): Promise<ReadonlyMap<string, JobRow>> {
+  const ids = [...new Set(restated.map(({ job }) => job.id))];
+  const rows = await tx
+    .select()
+    .from(jobs)
+    .where(and(inArray(jobs.id, ids), isNull(jobs.deletedAt)))
+    .for('share', { skipLocked: true });
+  return new Map(rows.map((job) => [job.id, job]));
+}
+
+/** Whether the job, which may have changed since the check began, still has its delivery restated. */
+function isStillRestated(job: JobRow, { delivery, foundAt }: Judged, now: Date): boolean {
+  return job.enabled && isDelivered(delivery, job) && isRestated(job, delivery, foundAt, now);
 }
 
 interface Place {
