@@ -81,7 +81,7 @@ describe('CSV file of 5 MB', () => {
       items += read.items;
       return read.ms;
     });
-    // Blank lines are no rows.
+    // Blank lines do not count as rows.
     expect(items > 0).toBe(!['carriage returns', 'empty rows'].includes(name));
     expect(larger).toBeLessThanOrEqual(3 * Math.max(smaller, LEAST_MS));
   });
