@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { isWellFormed } from '../accounts/secrets.ts';
 import { ApiError } from '../api-client/errors.ts';
 import { defaultDataDirectory } from '../local/data-directory.ts';
-import { CommandError } from './command-error.ts';
+import { CommandError, UsageError } from './command-error.ts';
 
 /** The address of the API, and an API key for it. */
 export interface ApiEndpoint {
@@ -28,7 +28,12 @@ const DEFAULT_PORT = '4000';
  * whose key is in DATA_DIR and is sent to this machine only.
  */
 async function findEndpoint(options: EndpointOptions, env: Env): Promise<ApiEndpoint> {
-  const url = parseUrl(options.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`));
+  const text = options.url ?? (env['SLUICE_URL'] || `http://localhost:${env['PORT'] || DEFAULT_PORT}`);
+  const url = parseUrl(text);
+  if (url === null) {
+    const message = `Invalid server URL "${text}". Example: https://sluice.example.com`;
+    throw options.url === undefined ? new CommandError(message) : new UsageError(message);
+  }
   if (options.keyFile !== undefined) {
     const file = resolveTypedPath(options.keyFile, env);
     return { url, key: await readKey(file), keySource: `in "${file}"` };
@@ -64,11 +69,10 @@ export function resolveTypedPath(path: string, env: Env): string {
   return resolve((env['npm_lifecycle_event'] === 'sluice' && env['INIT_CWD']) || '.', path);
 }
 
-function parseUrl(text: string): string {
+/** Returns null if the text is not the URL of a server. */
+function parseUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new CommandError(`Invalid server URL "${text}". Example: https://sluice.example.com`);
-  }
+  if (!url || !/^https?:$/.test(url.protocol)) return null;
   // The address of GraphiQL, which ends in /graphql, is accepted too.
   const path = url.pathname.split('/').filter((segment) => segment !== '');
   if (path.at(-1) === 'graphql') path.pop();

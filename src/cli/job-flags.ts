@@ -5,9 +5,10 @@ import { findNearestName } from '../lib/nearest-name.ts';
 import { isRequired, jobFields, strictField } from '../jobs/settings.ts';
 import { descriptionOf } from '../validation/zod-issues.ts';
 import { replaceControlCharacters } from '../terminal/terminal.ts';
-import { CommandError } from './command-error.ts';
+import { CommandError, missingValue } from './command-error.ts';
 import { READ_ONLY_FIELDS } from './job-view.ts';
 import { parseFilter, parseList } from './option-values.ts';
+import type { NameField } from './user-errors.ts';
 
 type Field = keyof typeof jobFields;
 type Parse = (text: string, previous: never) => unknown;
@@ -105,8 +106,9 @@ export function buildJobInput(text: string | null, flags: Flags, settings: Flags
   const input = { ...settings, ...patch.input };
   const missing = FIELDS.filter((field) => isRequired(field) && (input[field] ?? null) === null);
   if (missing.length > 0) {
-    throw new CommandError(
+    throw missingValue(
       `Required: ${missing.map(flagOf).join(', ')}. Set ${missing.length === 1 ? 'it' : 'them'}, or name a file with these fields with --file.`,
+      text,
     );
   }
   return { ...patch, input };
@@ -172,14 +174,7 @@ function parseFile(text: string): Record<string, unknown> {
   throw new CommandError('The file must contain one JSON object with the fields of CreateJobInput.');
 }
 
-export interface JobIssue {
-  readonly path: readonly string[];
-  readonly message: string;
-}
-
-/** Formats an issue of createJob with the flag or field that caused it. */
-export function formatJobIssue({ path: [, field, ...rest], message }: JobIssue, flagged: ReadonlySet<string>): string {
-  if (field === undefined) return message;
-  // A number counts from 0 and is followed by the name of a field, as in the path of the API.
-  return `${[flagged.has(field) ? flagOf(field) : field, ...rest].join('.')}: ${message}`;
+/** Returns the names of settings in messages: the flag if it was given, otherwise the field. */
+export function nameSetting(flagged: ReadonlySet<string>): NameField {
+  return (field) => (flagged.has(field) ? flagOf(field) : field);
 }

@@ -1,8 +1,10 @@
 // Pure: parsers of option values. Each throws commander's InvalidArgumentError with what is expected.
 import { InvalidArgumentError } from 'commander';
 import { isScope, type Scope, SCOPES } from '../accounts/scopes.ts';
+import { ELEMENT_NAMES, EXPORT_COLUMNS } from '../streams/pipeline/inputs.ts';
 import { findNearestName } from '../lib/nearest-name.ts';
 import { findTimeZone, timeZoneProblem } from '../lib/time-zones.ts';
+import { ROLES } from './ingest/csv-columns.ts';
 import { parseRange } from './time-range.ts';
 
 type Filters = readonly { readonly dimension: string; readonly values: readonly string[] }[];
@@ -76,6 +78,12 @@ export function parseColumn(
   }
   if (Object.hasOwn(previous, name)) {
     throw new InvalidArgumentError(`"${name}" is already the column "${previous[name]}".`);
+  }
+  const other = Object.keys(previous).find((role) => previous[role] === column);
+  if (other !== undefined) throw new InvalidArgumentError(`The column "${column}" is already "${other}".`);
+  const isReserved = EXPORT_COLUMNS.has(name) || ELEMENT_NAMES.has(name);
+  if (isReserved && !(ROLES as readonly string[]).includes(name)) {
+    throw new InvalidArgumentError(`"${name}" cannot be the name of a dimension. Use another one.`);
   }
   return { ...previous, [name]: column };
 }

@@ -1,5 +1,5 @@
 // Pure: the input of a previewed write, from a file and flags.
-import { CommandError } from './command-error.ts';
+import { CommandError, missingValue, UsageError } from './command-error.ts';
 import { requireTime } from './time-range.ts';
 
 export type PreviewKind = 'sum' | 'replace' | 'delete';
@@ -19,19 +19,19 @@ export interface PreviewInputFlags {
 export type WriteInput = Readonly<Record<string, unknown>>;
 
 /**
- * Builds the input of a write. Flags add a record or the scope, and name the stream. Throws CommandError.
+ * Builds the input of a write. Flags add a record or the scope, and name the stream. Throws UsageError or CommandError.
  * @param text JSON object with the fields of the input, or an array of records; null without a file
  */
 export function buildWriteInput(kind: PreviewKind, text: string | null, flags: PreviewInputFlags): WriteInput {
   const fields = text === null ? {} : parseFields(text);
   const { stream = fields['stream'], timestamp, value } = flags;
-  if (stream === undefined) throw new CommandError('Name the stream with --stream, or as `stream` in the file.');
+  if (stream === undefined) throw missingValue('Name the stream with --stream, or as `stream` in the file.', text);
   const record = timestamp === undefined ? [] : [buildRecord(kind, timestamp, flags)];
-  if (value !== undefined && timestamp === undefined) throw new CommandError('--value needs --timestamp.');
+  if (value !== undefined && timestamp === undefined) throw new UsageError('--value needs --timestamp.');
   const scope = buildScope(kind, flags) ?? fields['scope'];
   const records = [...((fields['records'] as readonly unknown[] | undefined) ?? []), ...record];
   if (records.length === 0 && scope === undefined) {
-    throw new CommandError('Records are missing. Give a file, or a record with --timestamp.');
+    throw missingValue('Records are missing. Give a file, or a record with --timestamp.', text);
   }
   return { ...fields, stream, records, ...(scope !== undefined && { scope }) };
 }
@@ -54,9 +54,9 @@ function parseFields(text: string): Record<string, unknown> {
 
 function buildRecord(kind: PreviewKind, timestamp: string, flags: PreviewInputFlags): object {
   const { granularity, element, value, filter } = flags;
-  if (granularity === undefined) throw new CommandError('--timestamp needs --granularity.');
+  if (granularity === undefined) throw new UsageError('--timestamp needs --granularity.');
   if (kind !== 'delete' && (element === undefined || value === undefined)) {
-    throw new CommandError(`A record of a ${kind} needs --element and --value.`);
+    throw new UsageError(`A record of a ${kind} needs --element and --value.`);
   }
   return {
     timestamp: readTime(timestamp, '--timestamp'),
@@ -70,8 +70,8 @@ function buildRecord(kind: PreviewKind, timestamp: string, flags: PreviewInputFl
 /** Without a record from flags, --filter and --element limit the scope. */
 function buildScope(kind: PreviewKind, { from, to, timestamp, element, filter }: PreviewInputFlags) {
   if (from === undefined && to === undefined) return undefined;
-  if (kind !== 'replace') throw new CommandError('Only a replace has a scope, with --from and --to.');
-  if (from === undefined || to === undefined) throw new CommandError('A scope needs --from and --to.');
+  if (kind !== 'replace') throw new UsageError('Only a replace has a scope, with --from and --to.');
+  if (from === undefined || to === undefined) throw new UsageError('A scope needs --from and --to.');
   const limits = timestamp === undefined && {
     ...(filter.length > 0 && { filter }),
     ...(element !== undefined && { elementName: element }),

@@ -1,9 +1,11 @@
 import { CommanderError } from 'commander';
 import type { DatabaseAddress } from '../db/database-address.ts';
+import { ValidationError } from '../errors/errors.ts';
 import { scrubError } from '../lib/scrub-error.ts';
 import { formatStartupError } from '../process/format-startup-error.ts';
 import { endWithReader } from '../process/shutdown-signals.ts';
 import { createTerminal } from '../terminal/terminal.ts';
+import { UsageError } from './command-error.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 import { createProgram } from './program.ts';
 
@@ -25,15 +27,21 @@ export async function runCli(): Promise<void> {
   try {
     await program.parseAsync();
   } catch (error) {
-    if (error instanceof CommanderError) {
-      // Commander has printed it. Its exit code is 0 for --help and --version.
-      process.exitCode = (error.exitCode === 0 ? EXIT_CODES.succeeded : EXIT_CODES.wrongUsage).code;
-      return;
-    }
+    process.exitCode = findExitCode(error);
+    // Commander has printed its own errors.
+    if (error instanceof CommanderError) return;
     const address = await findConfiguredPlace(process.env['DATABASE_URL']);
     terminal.message(formatStartupError(error, address) ?? `Unexpected error: ${scrubError(error).message}`);
-    process.exitCode = EXIT_CODES.failed.code;
   }
+}
+
+function findExitCode(error: unknown): number {
+  // Commander ends --help and --version with an error whose exit code is 0.
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT_CODES.succeeded.code;
+  // ValidationError: the domain's rules for an argument of an operator's command, such as the name of an account.
+  const isWrongUsage =
+    error instanceof CommanderError || error instanceof UsageError || error instanceof ValidationError;
+  return (isWrongUsage ? EXIT_CODES.wrongUsage : EXIT_CODES.failed).code;
 }
 
 /** Returns the database of DATABASE_URL for error messages; null if the setting is missing or not a URL. */

@@ -2,7 +2,7 @@
 import { parseAgo } from '../jobs/schedule/window.ts';
 import { parseTimestamp } from '../lib/timestamps.ts';
 import { findFirstTimestamp } from '../lib/zoned-time.ts';
-import { CommandError } from './command-error.ts';
+import { UsageError } from './command-error.ts';
 
 /** Returns the range as `ago(30d)`, which may be written `30d`, since parentheses need quotes in a shell. Null if it is not valid. */
 export function parseRange(text: string): string | null {
@@ -17,14 +17,14 @@ function parseTime(text: string, timeZone: string): Date | null {
   return time === null ? null : new Date(time);
 }
 
-/** Parses the value of a flag as parseTime does. Throws CommandError if it is neither a date nor a time. */
+/** Parses the value of a flag as parseTime does. Throws UsageError if it is neither a date nor a time. */
 export function requireTime(text: string, flag: string, timeZone: string): Date {
   const time = parseTime(text, timeZone);
   if (time) return time;
-  throw new CommandError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
+  throw new UsageError(`${flag} must be a date such as 2026-01-25, or a time such as 2026-01-25T06:00:00Z.`);
 }
 
-/** Returns the span of --from and --to. Throws CommandError if one of them is not valid or --to is not after --from. */
+/** Returns the span of --from and --to. Throws UsageError if one of them is not valid or --to is not after --from. */
 export function requireSpan(flags: { readonly from: string; readonly to: string; readonly timeZone: string }): {
   readonly from: Date;
   readonly to: Date;
@@ -32,5 +32,5 @@ export function requireSpan(flags: { readonly from: string; readonly to: string;
   const from = requireTime(flags.from, '--from', flags.timeZone);
   const to = requireTime(flags.to, '--to', flags.timeZone);
   if (from < to) return { from, to };
-  throw new CommandError('--to must be after --from.');
+  throw new UsageError('--to must be after --from.');
 }

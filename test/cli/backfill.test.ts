@@ -95,10 +95,18 @@ describe('backfill', () => {
     const none = await command('create', 'Daily', '--from', '2025-02-01', '--to', '2025-02-01T06:00:00Z');
     expect([none.code, none.stderr]).toEqual([
       1,
-      'No window that has ended lies in the span. The nearest are 2025-01-31T00:00:00Z to 2025-02-01T00:00:00Z and 2025-02-01T00:00:00Z to 2025-02-02T00:00:00Z.\n',
+      '--to: No window that has ended lies in the span. The nearest are 2025-01-31T00:00:00Z to 2025-02-01T00:00:00Z and 2025-02-01T00:00:00Z to 2025-02-02T00:00:00Z.\n',
     ]);
     const reversed = await command('create', 'Daily', '--from', '2025-02-02', '--to', '2025-02-01');
-    expect([reversed.code, reversed.stderr]).toEqual([1, '--to must be after --from.\n']);
+    expect([reversed.code, reversed.stderr]).toEqual([2, '--to must be after --from.\n']);
     expect((await command('show', 'nothing')).stderr).toBe('Backfill nothing does not exist.\n');
+  });
+
+  test.each(['create', 'preview'])('names the option of each issue when %s has several', async (name) => {
+    expect(await command(name, 'Daily', '--from', '1800-01-01', '--to', '1800-01-02')).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: '--from: Must not be before 1900.\n--to: Must not be before 1900.\n',
+    });
   });
 });

@@ -45,15 +45,25 @@ test('destination test > prints the error and the policy, and exits with 1, when
 });
 
 test.each([
-  [[], 'Specify a destination'],
-  [['exports', '--job', 'Nightly'], 'Specify a destination'],
-  [['--job', 'Missing'], 'Job "Missing" does not exist.'],
-  [['Exports'], 'A bucket name contains only lower-case'],
-  [['exports', '--encryption', 'aws'], 'aes256, kms'],
-])('destination test %j > fails with "%s"', async (args, message) => {
+  [2, [], 'Specify a destination'],
+  [2, ['exports', '--job', 'Nightly'], 'Specify a destination'],
+  [2, ['exports', '--encryption', 'aws'], 'aes256, kms'],
+  [1, ['--job', 'Missing'], 'Job "Missing" does not exist.'],
+  [1, ['Exports'], 's3Url: A bucket name contains only lower-case'],
+])('destination test > exits with %i for %j', async (exitCode, args, message) => {
   const { code, stderr } = await command(...args);
-  expect(code).not.toBe(0);
   expect(stderr).toContain(message);
+  expect(code).toBe(exitCode);
+});
+
+test('destination test > names the argument or option of each issue when the input has several', async () => {
+  const { code, stdout, stderr } = await command('Exports', '--bucket-owner', '12', '--kms-key-id', 'alias/a');
+  expect(stderr.trimEnd().split('\n')).toEqual([
+    expect.stringMatching(/^s3Url: A bucket name contains only lower-case /),
+    expect.stringMatching(/^--bucket-owner: Must be /),
+    expect.stringMatching(/^--kms-key-id: /),
+  ]);
+  expect([code, stdout]).toEqual([1, '']);
 });
 
 test('destination test --json > prints the key, or the reason and the policy', async () => {

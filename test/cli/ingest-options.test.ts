@@ -155,28 +155,12 @@ describe('ingest --column', () => {
     expect(code).toBe(1);
   });
 
-  test.each<[what: string, header: string, flags: string[], problem: string]>([
-    [
-      'two options name one column',
-      'date,element,value,Region',
-      ['--column', 'region=Region', '--column', 'zone=Region'],
-      'Two options --column name the column "Region". Remove --column zone=Region.',
-    ],
-    [
-      'another column has the name of the dimension',
-      'date,element,value,region,Region',
-      ['--column', 'region=Region'],
-      '"region" and "Region" could both be the dimension "region". Ignore one with --ignore.',
-    ],
-    [
-      'the name of the dimension is reserved',
-      'date,element,value,Region',
-      ['--column', 'bucketStart=Region'],
-      '"bucketStart" cannot be the name of a dimension. Use another one for --column NAME=Region.',
-    ],
-  ])('is rejected when %s', async (_, header, flags, problem) => {
-    const { code, stderr } = await ingest(`${header}\n`, 'none', ...daily, ...flags);
-    expect(stderr).toContain(`\n${problem}\n`);
+  test('is rejected when another column has the name of the dimension', async () => {
+    const header = 'date,element,value,region,Region\n';
+    const { code, stderr } = await ingest(header, 'none', ...daily, '--column', 'region=Region');
+    expect(stderr).toContain(
+      '\n"region" and "Region" could both be the dimension "region". Ignore one with --ignore.\n',
+    );
     expect(code).toBe(1);
   });
 });

@@ -154,7 +154,7 @@ describe('ingest', () => {
     expect(replaced).toMatchObject({ code: 0, stdout: expect.stringContaining('; 2 earlier records hidden') });
     expect(await liveOf('replaced')).toEqual(['2026-01-03 hooli 0.1', '2026-01-02 hooli 5', '2026-01-01 hooli 5']);
     const inParts = await pipe(linesOf(2).join('\n'), '--stream', 'replaced', '--kind', 'replace', '--part', '1');
-    expect(inParts).toMatchObject({ code: 1, stderr: expect.stringMatching(/^A replace is always one request, /) });
+    expect(inParts).toMatchObject({ code: 2, stderr: expect.stringMatching(/^A replace is always one request, /) });
   });
 
   test('reads cells that are quoted as in RFC 4180, and counts the lines in them', async () => {

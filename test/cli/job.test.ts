@@ -157,7 +157,7 @@ describe('job edit', () => {
     await daily('Wrongly edited');
     const job = ['job', 'edit', 'Wrongly edited'];
     const attempts: [args: string[], code: number, message: string][] = [
-      [[...job], 1, 'Specify what to change: flags, such as --range "ago(7d)", or --file.'],
+      [[...job], 2, 'Specify what to change: flags, such as --range "ago(7d)", or --file.'],
       [[...job, '--cron', '6:15'], 1, 'The job was not changed.\n--cron: A cron expression has five fields'],
       [
         [...job, '--file', await fileOf({ rnage: 'ago(1d)' })],
@@ -219,7 +219,7 @@ describe('job check', () => {
 
   test('requires the settings of a new job', async () => {
     expect(await first.run('job', 'check', '--job-name', 'x')).toEqual({
-      code: 1,
+      code: 2,
       stdout: '',
       stderr:
         'Required: --s3-url, --format, --aggregation-bucket, --range. Set them, or name a file with these fields with --file.\n',
@@ -262,7 +262,7 @@ describe('job run', () => {
       ) as string,
     });
     expect(await first.run('job', 'run', 'Run hours', '--for', 'yesterday')).toMatchObject({
-      code: 1,
+      code: 2,
       stderr: expect.stringMatching(/^--for must be a date/) as string,
     });
     expect(await first.run('job', 'run', 'Run hours', '--for', '2099-01-25T00:00:00Z')).toMatchObject({

@@ -119,10 +119,10 @@ describe('preview command', () => {
   test('ends with 1 and the reasons when the write would be rejected', async () => {
     const rejected = await sluice('preview', 'sum', '--stream', 'calls', ...OF_ONE_RECORD, '--value', '-1');
     expect(rejected).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^records\.0\.value: /) });
+    const missing = 'Name the stream with --stream, or as `stream` in the file.\n';
     for (const [args, message] of [
-      [['sum', '--stream', 'calls'], 'Records are missing. Give a file, or a record with --timestamp.\n'],
-      [['sum', ...OF_ONE_RECORD, '--value', '1'], 'Name the stream with --stream, or as `stream` in the file.\n'],
-      [['replace', '--stream', 'calls', '--from', '2026-01-25'], 'A scope needs --from and --to.\n'],
+      [['sum', '--file', await fileOf('{"stream":"calls"}')], 'Records are missing. '],
+      [['sum', '--file', await fileOf('[]')], missing],
       [['delete', '--stream', 'none', '--file', await fileOf('{')], 'The file is not valid JSON.'],
       [['delete', '--stream', 'absent', ...OF_ONE_RECORD], 'The stream "absent" does not exist.\n'],
       [['revert', 'nothing'], 'The operation does not exist. Check the id.\n'],

@@ -107,7 +107,7 @@ test('purge > rejects an age below the minimum, and prints the minimum', async (
     ...SETTINGS,
     DATABASE_URL: server.database.url,
   });
-  expect(refused.code).toBe(1);
+  expect(refused.code).toBe(2);
   expect(refused.stderr).toContain('--older-than must be at least 9s');
   const trial = await runSluice('cli', ['purge', '--dry-run', '--older-than', '0d'], {
     ...SETTINGS,

@@ -166,6 +166,60 @@ describe('run watch', () => {
     expect(watching.stdout).toContain(`QUEUED, waits for complete streams until ${until}\n`);
   });
 
+  test('says when the next attempt starts when an attempt failed', async () => {
+    await addRecords(working, 's', 'DAILY', [
+      { timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' },
+    ]);
+    const jobId = await createJob(working, { jobName: 'retried', s3Url: 's3://exports/retried' });
+    let isBusy = true;
+    working.s3.setFault(() => (isBusy ? { status: 503, code: 'SlowDown' } : undefined));
+    const id = await runJob(working, jobId, '2026-01-28T02:00:00Z');
+    const watching = startCommand(['run', 'watch', id], settingsOf(working));
+    const starts = new Set<string | null>();
+    await eventually(
+      async () => {
+        const { run } = await working.graphql<{ run: { nextAttemptAt: string | null } }>(
+          'query ($id: ID!) { run(id: $id) { nextAttemptAt } }',
+          { id },
+        );
+        starts.add(run.nextAttemptAt);
+        return watching.stdout;
+      },
+      (all) => all.includes('next attempt at '),
+    );
+    isBusy = false;
+    expect(await watching.ended).toBe(0);
+    working.s3.setFault(() => undefined);
+    const [, start = ''] =
+      /\nAttempt \d failed and will be retried: .*\nQUEUED, next attempt at (\S+)\n/.exec(watching.stdout) ?? [];
+    expect([...starts]).toContain(start);
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'draws when the next attempt starts, and not that the run waits for a worker, when an attempt failed',
+    async () => {
+      await addRecords(working, 's', 'DAILY', [
+        { timestamp: '2026-01-25T00:00:00Z', elementName: 'customer', value: '1' },
+      ]);
+      const jobId = await createJob(working, { jobName: 'redrawn', s3Url: 's3://exports/redrawn' });
+      let isBusy = true;
+      working.s3.setFault(() => (isBusy ? { status: 503, code: 'SlowDown' } : undefined));
+      await runJob(working, jobId, '2026-01-28T02:00:00Z');
+      const { code, stdout } = await runInTerminal(['run', 'watch', '--job', 'redrawn'], {
+        columns: 120,
+        settings: settingsOf(working),
+        onOutput: (all) => {
+          if (all.includes('next attempt at')) isBusy = false;
+        },
+      });
+      working.s3.setFault(() => undefined);
+      expect(code).toBe(0);
+      // oxlint-disable-next-line no-control-regex -- the colours and the erased line are what it takes out
+      const states = stdout.split('\r\u001b[2K').map((text) => text.replaceAll(/\u001b\[\d+m/g, ''));
+      expect(states).toContainEqual(expect.stringMatching(/^redrawn  QUEUED, next attempt at \S+Z ─+ $/));
+    },
+  );
+
   test('exits with 130 and prints how to watch the run again after Ctrl-C', async () => {
     const run = await (await createSteppedJob(server)).run();
     const watching = watch(run.id);
@@ -185,7 +239,7 @@ describe('run watch', () => {
     const outcomes = await Promise.all(
       attempts.map(([args]) => runSluice('cli', ['run', 'watch', ...args], settingsOf(working))),
     );
-    expect(outcomes.map(({ code }) => code)).toEqual(attempts.map(() => 1));
+    expect(outcomes.map(({ code }) => code)).toEqual([1, 1, 2, 1]);
     for (const [index, { stderr }] of outcomes.entries()) expect(stderr).toMatch(attempts[index]![1]);
   });
 });

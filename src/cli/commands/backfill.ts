@@ -11,7 +11,8 @@ import { fetchList } from '../fetch-list.ts';
 import { findJobId } from '../find-job.ts';
 import { type Column, formatColumns, formatFields, printList } from '../output/print-list.ts';
 import { requireSpan } from '../time-range.ts';
-import { type Refusal, requireResult, withClient } from '../with-client.ts';
+import { type NameField, type Refusal, requireResult, USER_ERRORS } from '../user-errors.ts';
+import { withClient } from '../with-client.ts';
 
 export interface BackfillSpanFlags extends ClientFlags {
   readonly from: string;
@@ -62,6 +63,8 @@ interface Preview {
 const FIELDS = `id job { jobName } from to order reprocess status createdAt finishedAt windows delivered skipped failed
   rowsWritten bytesWritten error { code message }`;
 
+const nameOption: NameField = (field) => (field === 'from' || field === 'to' ? `--${field}` : null);
+
 const isActive = ({ status }: ShownBackfill): boolean => status === 'RUNNING';
 
 /** Creates a backfill; with `watch`, follows it until it ends or is paused. */
@@ -70,12 +73,13 @@ export async function createBackfillCommand(
   job: string,
   flags: BackfillSpanFlags & BackfillFlags,
 ): Promise<void> {
+  const span = requireSpan(flags);
   await withClient(context, flags, async (client, signal) => {
     const { createBackfill } = await client.request<{ createBackfill: ShownBackfill | Refusal }>(
-      `mutation ($input: BackfillInput!) { createBackfill(input: $input) { ... on Backfill { ${FIELDS} } ... on UserError { message } } }`,
-      { input: await readInput(client, job, flags) },
+      `mutation ($input: BackfillInput!) { createBackfill(input: $input) { ... on Backfill { ${FIELDS} } ${USER_ERRORS} } }`,
+      { input: { ...toInput(flags, span), jobId: await findJobId(client, job) } },
     );
-    await show(context, client, requireResult(createBackfill), flags, signal);
+    await show(context, client, requireResult(createBackfill, nameOption), flags, signal);
   });
 }
 
@@ -86,13 +90,14 @@ export async function previewBackfillCommand(
   flags: BackfillSpanFlags,
 ): Promise<void> {
   const { terminal } = context;
+  const span = requireSpan(flags);
   await withClient(context, flags, async (client) => {
     const { previewBackfill: preview } = await client.request<{ previewBackfill: Preview | Refusal }>(
       `query ($input: BackfillInput!) { previewBackfill(input: $input) { ... on BackfillPreview { windows missing stale current
-        estimatedRows estimatedBytes firstWindows { windowStart windowEnd state manifestKey } } ... on UserError { message } } }`,
-      { input: await readInput(client, job, flags) },
+        estimatedRows estimatedBytes firstWindows { windowStart windowEnd state manifestKey } } ${USER_ERRORS} } }`,
+      { input: { ...toInput(flags, span), jobId: await findJobId(client, job) } },
     );
-    const shown = requireResult(preview);
+    const shown = requireResult(preview, nameOption);
     terminal.print(flags.json ? `${JSON.stringify(shown)}\n` : formatPreview(shown));
   });
 }
@@ -148,10 +153,8 @@ export async function listBackfillsCommand(context: ClientContext, flags: Backfi
   });
 }
 
-async function readInput(client: GraphQLClient, job: string, flags: BackfillSpanFlags) {
-  const { from, to } = requireSpan(flags);
+function toInput(flags: BackfillSpanFlags, { from, to }: { readonly from: Date; readonly to: Date }) {
   return {
-    jobId: await findJobId(client, job),
     from: from.toISOString(),
     to: to.toISOString(),
     order: flags.order.replace('-', '_').toUpperCase(),

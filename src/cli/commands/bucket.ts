@@ -1,7 +1,7 @@
 import { listBucketClaims, moveBucketClaim, releaseBucketClaim } from '../../jobs/bucket-ownership.ts';
 import { isDestinationProblem, parseS3Url } from '../../jobs/destination.ts';
 import { type CommandContext, withDatabase } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { CommandError, UsageError } from '../command-error.ts';
 import { formatTable } from '../../terminal/table.ts';
 import { requireAccount } from './account.ts';
 
@@ -13,9 +13,9 @@ export function listBucketsCommand(context: CommandContext): Promise<void> {
   });
 }
 
-export function moveBucketCommand(context: CommandContext, s3Bucket: string, accountName: string): Promise<void> {
-  return withDatabase(context, async (open) => {
-    assertBucketName(s3Bucket);
+export async function moveBucketCommand(context: CommandContext, s3Bucket: string, accountName: string): Promise<void> {
+  assertBucketName(s3Bucket);
+  await withDatabase(context, async (open) => {
     const account = await requireAccount(open, accountName);
     await moveBucketClaim(open.db, s3Bucket, account.id);
     context.terminal.message(
@@ -38,6 +38,6 @@ export function releaseBucketCommand(context: CommandContext, s3Bucket: string):
 /** A misspelled name would be stored and never be used. */
 function assertBucketName(s3Bucket: string): void {
   const destination = parseS3Url(s3Bucket);
-  if (isDestinationProblem(destination)) throw new CommandError(destination.message);
-  if (destination.bucket !== s3Bucket) throw new CommandError('Enter the bucket name without s3:// and path.');
+  if (isDestinationProblem(destination)) throw new UsageError(destination.message);
+  if (destination.bucket !== s3Bucket) throw new UsageError('Enter the bucket name without s3:// and path.');
 }

@@ -7,7 +7,8 @@ import { findJobId, unknownJob } from '../find-job.ts';
 import { type Column, printList } from '../output/print-list.ts';
 import { printQueuedRun, QUEUED_RUN_FIELDS, type QueuedRun } from '../output/queued-run.ts';
 import { requireSpan } from '../time-range.ts';
-import { type Refusal, requireResult, withClient } from '../with-client.ts';
+import { type Refusal, requireResult } from '../user-errors.ts';
+import { withClient } from '../with-client.ts';
 
 export interface DeliveryListFlags extends ListFlags {
   readonly job?: string;

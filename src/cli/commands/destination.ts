@@ -1,8 +1,9 @@
 import { replaceControlCharacters } from '../../terminal/terminal.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { UsageError } from '../command-error.ts';
 import type { ClientFlags } from '../endpoint-options.ts';
 import { findJobId } from '../find-job.ts';
+import { type NameField, type Refusal, toCommandError, USER_ERRORS } from '../user-errors.ts';
 import { withClient } from '../with-client.ts';
 
 export interface DestinationTestFlags extends ClientFlags {
@@ -21,16 +22,25 @@ type Result =
       readonly message: string;
       readonly bucketPolicy: string;
     }
-  | { readonly __typename: string; readonly message: string };
+  | ({ readonly __typename: string } & Refusal);
 
 const MUTATION = `mutation ($input: TestDestinationInput!) {
   testDestination(input: $input) {
     __typename
     ... on DestinationTest { key }
-    ... on UserError { message }
+    ${USER_ERRORS}
     ... on DestinationError { reason bucketPolicy }
   }
 }`;
+
+const OPTIONS: Readonly<Record<string, string>> = {
+  bucketOwner: '--bucket-owner',
+  region: '--region',
+  encryption: '--encryption',
+  kmsKeyId: '--kms-key-id',
+};
+
+const nameOption: NameField = (field) => OPTIONS[field] ?? field;
 
 /** Writes a test object to the destination of a job or to the given one. Calls `onBroken` if the store refused it. */
 export async function testDestinationCommand(
@@ -40,7 +50,7 @@ export async function testDestinationCommand(
 ): Promise<void> {
   const { job, bucketOwner, region, encryption, kmsKeyId } = flags;
   if ((s3Url === undefined) === (job === undefined)) {
-    throw new CommandError('Specify a destination: its s3Url, or --job with the name or id of a job.');
+    throw new UsageError('Specify a destination: its s3Url, or --job with the name or id of a job.');
   }
   await withClient(context, flags, async (client) => {
     const jobId = job === undefined ? job : await findJobId(client, job);
@@ -52,7 +62,7 @@ export async function testDestinationCommand(
 
 /** Prints the policy to standard output if it is what has to change, so that it can be redirected to a file. */
 function report({ terminal, onBroken }: ClientContext, result: Result, json: boolean): void {
-  if (!('key' in result) && !('reason' in result)) throw new CommandError(replaceControlCharacters(result.message));
+  if (!('key' in result) && !('reason' in result)) throw toCommandError(result, nameOption);
   const { __typename, ...fields } = result;
   if (json) terminal.print(`${JSON.stringify(fields)}\n`);
   if ('key' in result) {

@@ -11,7 +11,7 @@ import {
   withEndpoint,
 } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { CommandError, UsageError } from '../command-error.ts';
 import type { CsvColumns } from '../ingest/csv-records.ts';
 import { createDateReader, guessGranularity } from '../ingest/date-format.ts';
 import { createIngestProgress, type IngestProgress, toJsonReading } from '../ingest/ingest-progress.ts';
@@ -63,19 +63,22 @@ export async function ingestCommand(context: ClientContext, file: string, flags:
   else await withEndpoint(flags, context.env, (endpoint) => ingestFile(context, file, flags, options, endpoint));
 }
 
-function assertFlags({ stream, kind, part, idempotencyKey, format, delimiter }: IngestFlags): void {
+function assertFlags(flags: IngestFlags): void {
+  const { stream, kind, part, idempotencyKey, format, delimiter } = flags;
   const nameProblem = findStreamNameProblem(stream);
-  if (nameProblem !== null) throw new CommandError(nameProblem);
+  if (nameProblem !== null) throw new UsageError(nameProblem);
   if (kind === 'replace' && part !== undefined) {
-    throw new CommandError(
+    throw new UsageError(
       'A replace is always one request, so --part cannot be used: if two parts contained the same record key, the second would replace the first.',
     );
   }
   if (format === 'postgres' && delimiter !== undefined) {
-    throw new CommandError('--format postgres always has tabs between cells. Remove --delimiter.');
+    throw new UsageError('--format postgres always has tabs between cells. Remove --delimiter.');
   }
+  const csvOption = format === 'ndjson' ? findCsvOption(flags) : null;
+  if (csvOption !== null) throw new UsageError(`${csvOption} is an option for CSV. Remove it, or use --format csv.`);
   if (idempotencyKey !== undefined && !/^.{1,240}$/u.test(idempotencyKey)) {
-    throw new CommandError('--idempotency-key must have 1 to 240 characters, since the number of a part is appended.');
+    throw new UsageError('--idempotency-key must have 1 to 240 characters, since the number of a part is appended.');
   }
 }
 

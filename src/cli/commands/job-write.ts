@@ -1,10 +1,10 @@
 import type { GraphQLClient } from '../../api-client/graphql-client.ts';
 import { replaceControlCharacters } from '../../terminal/terminal.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { CommandError, missingValue } from '../command-error.ts';
 import type { ClientFlags } from '../endpoint-options.ts';
 import { readInputText } from '../ingest/read-input-text.ts';
-import { buildJobInput, buildJobPatch, formatJobIssue, type JobIssue } from '../job-flags.ts';
+import { buildJobInput, buildJobPatch, nameSetting } from '../job-flags.ts';
 import {
   compareEdits,
   findChanges,
@@ -17,6 +17,7 @@ import {
   toShownJob,
 } from '../job-view.ts';
 import { type Column, formatColumns } from '../output/print-list.ts';
+import { type Refusal, toCommandError, USER_ERRORS } from '../user-errors.ts';
 import { withClient } from '../with-client.ts';
 import { fetchJob } from './job.ts';
 
@@ -30,12 +31,6 @@ export interface JobEditFlags extends JobWriteFlags {
   readonly ifVersion?: number;
 }
 
-interface JobRefusal {
-  readonly message: string;
-  readonly issues?: readonly JobIssue[];
-  readonly issueCount?: number;
-}
-
 interface CreatedJob {
   readonly id: string;
   readonly jobName: string;
@@ -46,22 +41,20 @@ interface CreatedJob {
   readonly runs: { readonly edges: readonly { readonly node: { readonly id: string } }[] };
 }
 
-const ERRORS = '... on UserError { message } ... on ValidationError { issueCount issues { path message } }';
-
 export async function createJobCommand(context: ClientContext, flags: JobWriteFlags): Promise<void> {
   const { terminal } = context;
   const { input, flagged } = buildJobInput(await readFileFlag(context, flags), flags);
   await withClient(context, flags, async (client) => {
-    const { createJob: result } = await client.request<{ createJob: CreatedJob | JobRefusal }>(
+    const { createJob: result } = await client.request<{ createJob: CreatedJob | Refusal }>(
       `mutation ($input: CreateJobInput!) {
         createJob(input: $input) {
           ... on Job { id jobName s3Url timeZone nextRuns(first: 3) warnings runs(first: 1) { edges { node { id } } } }
-          ${ERRORS}
+          ${USER_ERRORS}
         }
       }`,
       { input },
     );
-    if (!('id' in result)) throw refuse(result, flagged, 'The job was not created.');
+    if (!('id' in result)) throw toCommandError(result, nameSetting(flagged), 'The job was not created.');
     const { id, jobName, s3Url, timeZone, nextRuns, warnings, runs } = result;
     const runId = runs.edges[0]?.node.id ?? null;
     if (flags.json) {
@@ -85,22 +78,23 @@ const CHANGE_COLUMNS: readonly Column<ReturnType<typeof findChanges>[number]>[] 
 /** Changes settings of a job and prints what changed. If another edit came first, the error shows both. */
 export async function editJobCommand(context: ClientContext, nameOrId: string, flags: JobEditFlags): Promise<void> {
   const { terminal } = context;
-  const { input, flagged, version } = buildJobPatch(await readFileFlag(context, flags), flags);
+  const text = await readFileFlag(context, flags);
+  const { input, flagged, version } = buildJobPatch(text, flags);
   if (Object.keys(input).length === 0) {
-    throw new CommandError('Specify what to change: flags, such as --range "ago(7d)", or --file.');
+    throw missingValue('Specify what to change: flags, such as --range "ago(7d)", or --file.', text);
   }
   await withClient(context, flags, async (client) => {
     const before = await fetchJob(client, nameOrId);
     const expected = flags.ifVersion ?? version ?? before.version;
-    const { updateJob: result } = await client.request<{ updateJob: ReturnedJob | JobRefusal }>(
-      `mutation ($input: UpdateJobInput!) { updateJob(input: $input) { ... on Job { ${JOB_FIELDS} } ${ERRORS} } }`,
+    const { updateJob: result } = await client.request<{ updateJob: ReturnedJob | Refusal }>(
+      `mutation ($input: UpdateJobInput!) { updateJob(input: $input) { ... on Job { ${JOB_FIELDS} } ${USER_ERRORS} } }`,
       { input: { ...input, id: before.id, version: expected } },
     );
     if (!('id' in result)) {
       const base = before.version === expected ? before : null;
       throw (
         (await explainStaleVersion(client, { id: before.id, expected, base, input })) ??
-        refuse(result, flagged, 'The job was not changed.')
+        toCommandError(result, nameSetting(flagged), 'The job was not changed.')
       );
     }
     const after = toShownJob(result);
@@ -170,22 +164,24 @@ export async function checkJobCommand(
 ): Promise<void> {
   const { terminal } = context;
   const text = await readFileFlag(context, flags);
+  // The settings of a stored job are not known before the request.
+  const added = nameOrId === undefined ? buildJobInput(text, flags) : null;
   await withClient(context, flags, async (client) => {
     const stored = nameOrId === undefined ? null : await fetchJob(client, nameOrId);
-    const { input, flagged } = buildJobInput(text, flags, stored ? pickSettingFields(stored) : {});
-    const { checkJob: result } = await client.request<{ checkJob: JobCheck | JobRefusal }>(
+    const { input, flagged } = added ?? buildJobInput(text, flags, stored ? pickSettingFields(stored) : {});
+    const { checkJob: result } = await client.request<{ checkJob: JobCheck | Refusal }>(
       `mutation ($input: CreateJobInput!, $id: ID) {
         checkJob(input: $input, id: $id) {
           ... on JobCheck {
             job { jobName timeZone } nextRuns nextWindows { scheduledFor windowStart windowEnd objectKeys manifestKey }
             objectKeys sample warnings query { windowStart windowEnd meterApiNames }
           }
-          ${ERRORS}
+          ${USER_ERRORS}
         }
       }`,
       { input, id: stored?.id ?? null },
     );
-    if (!('sample' in result)) throw refuse(result, flagged, 'The job is not valid.');
+    if (!('sample' in result)) throw toCommandError(result, nameSetting(flagged), 'The job is not valid.');
     if (flags.json) {
       terminal.print(`${JSON.stringify(result)}\n`);
       return;
@@ -219,15 +215,4 @@ async function readFileFlag({ env }: ClientContext, { file }: JobWriteFlags): Pr
 
 function printWarnings({ terminal }: ClientContext, warnings: readonly string[]): void {
   for (const warning of warnings) terminal.message(`Warning: ${replaceControlCharacters(warning)}`);
-}
-
-function refuse(
-  { message, issues = [], issueCount = issues.length }: JobRefusal,
-  flagged: ReadonlySet<string>,
-  outcome: string,
-): CommandError {
-  if (issues.length === 0) return new CommandError(replaceControlCharacters(message));
-  const more = issueCount > issues.length ? [`and ${issueCount - issues.length} more`] : [];
-  const lines = issues.map((issue) => replaceControlCharacters(formatJobIssue(issue, flagged)));
-  return new CommandError([outcome, ...lines, ...more].join('\n'));
 }

@@ -22,7 +22,8 @@ import { type Column, printList } from '../output/print-list.ts';
 import { printQueuedRun, QUEUED_RUN_FIELDS, type QueuedRun } from '../output/queued-run.ts';
 import { findSlotOfDate } from '../slot-of-date.ts';
 import { requireTime } from '../time-range.ts';
-import { type Refusal, requireResult, withClient } from '../with-client.ts';
+import { type Refusal, requireResult, USER_ERRORS } from '../user-errors.ts';
+import { withClient } from '../with-client.ts';
 import { followRun } from './run-watch.ts';
 
 export interface JobListFlags extends ListFlags {
@@ -90,15 +91,16 @@ export function showJobCommand(context: ClientContext, nameOrId: string, flags: 
 }
 
 /** Queues a run; with `watch` follows it and calls `onBroken` if it did not succeed. */
-export function runJobCommand(context: ClientContext, nameOrId: string, flags: JobRunFlags): Promise<void> {
-  return withClient(context, flags, async (client, signal) => {
+export async function runJobCommand(context: ClientContext, nameOrId: string, flags: JobRunFlags): Promise<void> {
+  // Whether the text is valid does not depend on the time zone of the job, which is not known yet.
+  if (flags.for !== undefined) requireTime(flags.for, '--for', 'UTC');
+  await withClient(context, flags, async (client, signal) => {
     const job = await fetchJob(client, nameOrId);
     const { runJob } = await client.request<{ runJob: QueuedRun | Refusal }>(
       `mutation ($input: RunJobInput!) {
         runJob(input: $input) {
           ... on Run { ${QUEUED_RUN_FIELDS} }
-          ... on UserError { message }
-          ... on ValidationError { issues { message } }
+          ${USER_ERRORS}
         }
       }`,
       {

@@ -16,10 +16,11 @@ export interface NewKey {
 }
 
 /** Prints only the secret, so that a script can capture it. */
-export function createKeyCommand(context: CommandContext, input: NewKey): Promise<void> {
-  return withDatabase(context, async (open) => {
+export async function createKeyCommand(context: CommandContext, input: NewKey): Promise<void> {
+  const parsed = parseInput(apiKeyInput, input);
+  await withDatabase(context, async (open) => {
     const account = await requireAccount(open, input.account);
-    const { key, secret } = await createApiKey(open, account.id, parseInput(apiKeyInput, input));
+    const { key, secret } = await createApiKey(open, account.id, parsed);
     context.terminal.message(
       `Created the API key ${publicId(key)} "${key.name}" of the account "${account.name}" with ${key.scopes.join(', ')}. Store its secret, which is not shown again:`,
     );

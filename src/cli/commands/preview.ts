@@ -6,6 +6,7 @@ import type { ClientContext } from '../command-context.ts';
 import { CommandError } from '../command-error.ts';
 import { type Column, formatColumns } from '../output/print-list.ts';
 import { buildWriteInput, type PreviewInputFlags, type PreviewKind } from '../preview-input.ts';
+import { type Refusal, USER_ERRORS } from '../user-errors.ts';
 import { readInputText } from '../ingest/read-input-text.ts';
 
 export interface PreviewFlags extends EndpointOptions {
@@ -30,13 +31,7 @@ interface Preview extends Change {
   readonly elements: readonly (Change & { readonly elementName: string })[];
 }
 
-interface Refusal {
-  readonly __typename: string;
-  readonly message: string;
-  readonly issues?: readonly { readonly path: readonly string[]; readonly message: string }[];
-}
-
-const ERRORS = '... on UserError { message } ... on ValidationError { issues { path message } }';
+type Result<Success> = Success | ({ readonly __typename: string } & Refusal);
 
 const PREVIEW = `query ($input: CorrectionPreviewInput!) {
   previewCorrection(input: $input) {
@@ -46,7 +41,7 @@ const PREVIEW = `query ($input: CorrectionPreviewInput!) {
       elements { elementName valueBefore valueAfter }
       keys { timestamp filter { dimension values } elementName valueBefore valueAfter }
     }
-    ${ERRORS}
+    ${USER_ERRORS}
   }
 }`;
 
@@ -54,7 +49,7 @@ const REVERT = `mutation ($input: RevertOperationInput!) {
   revertOperation(input: $input) {
     __typename
     ... on AllocationReceipt { replayed stream { name } operation { id insertedRecords hiddenRecords } }
-    ${ERRORS}
+    ${USER_ERRORS}
   }
 }`;
 
@@ -84,7 +79,7 @@ export function previewRevertCommand(context: ClientContext, id: string, flags: 
 function preview({ terminal, env }: ClientContext, flags: PreviewFlags, input: object, what: string): Promise<void> {
   return withEndpoint(flags, env, async (endpoint) => {
     const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
-    const { previewCorrection: result } = await client.request<{ previewCorrection: Preview | Refusal }>(PREVIEW, {
+    const { previewCorrection: result } = await client.request<{ previewCorrection: Result<Preview> }>(PREVIEW, {
       input,
     });
     if (!isPreview(result)) throw new CommandError(formatRefusal(result));
@@ -94,7 +89,7 @@ function preview({ terminal, env }: ClientContext, flags: PreviewFlags, input: o
   });
 }
 
-function isPreview(result: Preview | Refusal): result is Preview {
+function isPreview(result: Result<Preview>): result is Preview {
   return result.__typename === 'CorrectionPreview';
 }
 
@@ -136,7 +131,7 @@ export function revertCommand(
 ): Promise<void> {
   return withEndpoint(flags, env, async (endpoint) => {
     const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
-    const { revertOperation: result } = await client.request<{ revertOperation: Receipt | Refusal }>(REVERT, {
+    const { revertOperation: result } = await client.request<{ revertOperation: Result<Receipt> }>(REVERT, {
       input: { operationId, idempotencyKey: flags.idempotencyKey ?? null },
     });
     if (!('operation' in result)) throw new CommandError(formatRefusal(result));

@@ -1,5 +1,4 @@
 import type { Config } from '../../config/config.ts';
-import { LimitExceededError } from '../../errors/errors.ts';
 import { pluralize } from '../../lib/format-amounts.ts';
 import {
   countPurgeable,
@@ -11,6 +10,7 @@ import {
 } from '../../streams/purge/find-purgeable.ts';
 import { purgeStream } from '../../streams/purge/purge.ts';
 import { type CommandContext, withDatabase } from '../command-context.ts';
+import { UsageError } from '../command-error.ts';
 
 export interface PurgeInput {
   readonly olderThanMs: number;
@@ -26,13 +26,14 @@ const KEPT: Readonly<Record<KeptReason, string>> = {
     'a delivery is compared with its earlier state, in a check of corrections or in an active run. Purge again after it.',
 };
 
-export function purgeCommand(context: CommandContext, { olderThanMs, hidden, dryRun }: PurgeInput): Promise<void> {
-  return withDatabase(context, async ({ db, clock, config }) => {
+export async function purgeCommand(
+  context: CommandContext,
+  { olderThanMs, hidden, dryRun }: PurgeInput,
+): Promise<void> {
+  const minimumMs = minimumAgeMs(context.loadConfig());
+  if (olderThanMs < minimumMs && !dryRun) throw new UsageError(formatTooRecent(minimumMs));
+  await withDatabase(context, async ({ db, clock, config }) => {
     const { terminal } = context;
-    const minimumMs = minimumAgeMs(config);
-    if (olderThanMs < minimumMs && !dryRun) {
-      throw new LimitExceededError(formatTooRecent(minimumMs), minimumMs, olderThanMs);
-    }
     const before = new Date(clock.now().getTime() - olderThanMs);
     const age = { before, assumedMs: config.intakeMaxSeconds * 1000 };
     const found = [...(await findDeletedStreams(db, age)), ...(hidden ? await findHiddenRecords(db, age) : [])];

@@ -1,7 +1,7 @@
 import type { GraphQLClient } from '../../api-client/graphql-client.ts';
 import { followSubscription } from '../../api-client/retry.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { CommandError, UsageError } from '../command-error.ts';
 import type { ClientFlags } from '../endpoint-options.ts';
 import { findJob } from '../find-job.ts';
 import { createRunProgress, hasEnded, type WatchedRun } from '../output/run-progress.ts';
@@ -13,8 +13,8 @@ export interface WatchFlags extends ClientFlags {
   readonly next?: boolean;
 }
 
-const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestKey scheduledFor waitsUntil startedAt finishedAt
-  windowStart windowEnd objects { key } warnings error { code message } job { id s3Url }`;
+const RUN_FIELDS = `id jobName status attempt rowsWritten bytesWritten manifestKey scheduledFor waitsUntil nextAttemptAt startedAt
+  finishedAt windowStart windowEnd objects { key } warnings error { code message } job { id s3Url }`;
 
 /** Follows a run until it ends, across lost connections. Calls `onBroken` if the run did not succeed. */
 export async function watchRunCommand(
@@ -24,7 +24,7 @@ export async function watchRunCommand(
 ): Promise<void> {
   const { job, next = false } = flags;
   if ((id === undefined) === (job === undefined)) {
-    throw new CommandError('Specify a run: its id, or --job with the name or id of its job.');
+    throw new UsageError('Specify a run: its id, or --job with the name or id of its job.');
   }
   await withClient(context, flags, async (client, signal) => {
     const runId = id ?? (await findRun(context, client, job ?? '', next, signal));

@@ -6,7 +6,8 @@ import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
 import { fetchList } from '../fetch-list.ts';
 import { findJobId } from '../find-job.ts';
 import { type Column, formatColumns, formatFields, printList } from '../output/print-list.ts';
-import { type Refusal, requireResult, withClient } from '../with-client.ts';
+import { type Refusal, requireResult } from '../user-errors.ts';
+import { withClient } from '../with-client.ts';
 
 export interface RunListFlags extends ListFlags {
   readonly job?: string;

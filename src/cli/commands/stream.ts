@@ -7,7 +7,8 @@ import { confirmDeletion } from '../confirm.ts';
 import type { ClientFlags, ListFlags } from '../endpoint-options.ts';
 import { fetchList } from '../fetch-list.ts';
 import { type Column, formatColumns, formatFields, printList } from '../output/print-list.ts';
-import { type Refusal, requireResult, withClient } from '../with-client.ts';
+import { type Refusal, requireResult } from '../user-errors.ts';
+import { withClient } from '../with-client.ts';
 
 export interface StreamListFlags extends ListFlags {
   readonly search?: string;

@@ -4,9 +4,10 @@ import { formatInZone } from '../../lib/zoned-time.ts';
 import { type AggregationBucket, computeBuckets, floorToBucket } from '../../usage/buckets.ts';
 import { type ApiEndpoint, type EndpointOptions, withEndpoint } from '../api-endpoint.ts';
 import type { ClientContext } from '../command-context.ts';
-import { CommandError } from '../command-error.ts';
+import { CommandError, UsageError } from '../command-error.ts';
 import { formatPercent, formatUsageTable } from '../output/usage-table.ts';
 import { requireTime } from '../time-range.ts';
+import { USER_ERRORS } from '../user-errors.ts';
 import { type GroupUsage, summarizeUsage, type UsageSeries, type UsageSummary } from '../usage-summary.ts';
 
 export interface UsageFlags extends EndpointOptions {
@@ -44,24 +45,30 @@ const QUERY = `query ($stream: String!, $input: UsageInput!) {
   stream(name: $stream) { dimensions firstTimestamp lastTimestamp }
   usage(input: $input) {
     ... on Usage { from to series { group { dimension values } others groupCount total points { bucketStart value } } }
-    ... on UserError { message }
-    ... on ValidationError { issues { message } }
+    ${USER_ERRORS}
   }
 }`;
 
-export function usageCommand(context: ClientContext, stream: string, flags: UsageFlags): Promise<void> {
-  return withEndpoint(flags, context.env, (endpoint) => showUsage(context, stream, flags, endpoint));
+export async function usageCommand(context: ClientContext, stream: string, flags: UsageFlags): Promise<void> {
+  const span = parseSpan(flags, context.clock.now());
+  await withEndpoint(flags, context.env, (endpoint) => showUsage(context, stream, { flags, span, endpoint }));
 }
 
+interface UsageRequest {
+  readonly flags: UsageFlags;
+  readonly span: { readonly from: Date; readonly to: Date };
+  readonly endpoint: ApiEndpoint;
+}
+
+const toAggregationBucket = (bucket: UsageFlags['bucket']) => bucket.toUpperCase() as AggregationBucket;
+
 async function showUsage(
-  { terminal, clock }: ClientContext,
+  { terminal }: ClientContext,
   name: string,
-  flags: UsageFlags,
-  endpoint: ApiEndpoint,
+  { flags, span: { from, to }, endpoint }: UsageRequest,
 ): Promise<void> {
   const { groupBy, bucket, timeZone, filter } = flags;
-  const aggregationBucket = bucket.toUpperCase() as AggregationBucket;
-  const { from, to } = parseWindow(flags, aggregationBucket, clock.now());
+  const aggregationBucket = toAggregationBucket(bucket);
   const client = createGraphQLClient({ ...endpoint, signal: new AbortController().signal });
   const { stream, usage } = await client.request<UsageResponse>(QUERY, {
     stream: name,
@@ -119,10 +126,13 @@ function assertDimensions(stream: string, dimensions: readonly string[], names: 
 }
 
 /** Ends with the last whole bucket by default: a bar of a part of a day looks like a fall of usage. */
-function parseWindow(flags: UsageFlags, bucket: AggregationBucket, now: Date): { from: Date; to: Date } {
+function parseSpan(flags: UsageFlags, now: Date): UsageRequest['span'] {
   const { range = DEFAULT_RANGE, timeZone } = flags;
-  if (flags.range !== undefined && flags.from !== undefined) throw new CommandError('Use either --range or --from.');
-  const to = flags.to === undefined ? floorToBucket(now, bucket, timeZone) : requireTime(flags.to, '--to', timeZone);
+  if (flags.range !== undefined && flags.from !== undefined) throw new UsageError('Use either --range or --from.');
+  const to =
+    flags.to === undefined
+      ? floorToBucket(now, toAggregationBucket(flags.bucket), timeZone)
+      : requireTime(flags.to, '--to', timeZone);
   const from =
     flags.from === undefined ? startOfRange(range, to, timeZone) : requireTime(flags.from, '--from', timeZone);
   return { from, to };

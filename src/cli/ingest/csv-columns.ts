@@ -83,7 +83,8 @@ export function indexColumns(header: readonly string[]): ReadonlyMap<string, num
 /** Throws InputError if the names and options do not determine the role of each column. */
 export function resolveColumns(header: readonly string[], options: ColumnOptions): RoleColumns {
   const given = new Map(Object.entries(options.columns));
-  const assigned = assertGivenColumns(new Set(header), given, options.ignored);
+  assertColumnsExist(new Set(header), [...given.values(), ...options.ignored]);
+  const assigned = new Set(given.values());
   const ignored = new Set(options.ignored);
   const free = header.filter((name) => !ignored.has(name) && !assigned.has(name));
   const found: Partial<Record<Role, string>> = {};
@@ -105,23 +106,10 @@ export function resolveColumns(header: readonly string[], options: ColumnOptions
   return { timestamp, element, value, granularity, dimensions };
 }
 
-/** Returns the columns of the option. */
-function assertGivenColumns(
-  header: ReadonlySet<string>,
-  given: ReadonlyMap<string, string>,
-  ignored: readonly string[],
-): ReadonlySet<string> {
-  for (const name of [...given.values(), ...ignored]) {
+function assertColumnsExist(header: ReadonlySet<string>, names: readonly string[]): void {
+  for (const name of names) {
     if (!header.has(name)) throw new InputError(`Column ${quote(name)} does not exist.`);
   }
-  const assigned = new Set<string>();
-  for (const [name, column] of given) {
-    if (assigned.has(column)) {
-      throw new InputError(`Two options --column name the column ${quote(column)}. Remove --column ${name}=${column}.`);
-    }
-    assigned.add(column);
-  }
-  return assigned;
 }
 
 function findByName(role: Role, free: readonly string[]): string | undefined {
@@ -166,9 +154,7 @@ function assertDimensions(header: readonly string[], dimensions: readonly Dimens
     }
     if (EXPORT_COLUMNS.has(dimension) || ELEMENT_NAMES.has(dimension)) {
       throw new InputError(
-        dimension === column
-          ? `Column ${quote(column)} cannot be a dimension. Ignore it with --ignore ${column}. To keep it, name its dimension with --column NAME=${column}.`
-          : `${quote(dimension)} cannot be the name of a dimension. Use another one for --column NAME=${column}.`,
+        `Column ${quote(column)} cannot be a dimension. Ignore it with --ignore ${column}. To keep it, name its dimension with --column NAME=${column}.`,
       );
     }
     const other = columns.get(dimension);

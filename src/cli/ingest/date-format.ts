@@ -1,10 +1,10 @@
 // Pure: converts timestamps in a format such as DD.MM.YYYY HH:mm to ISO 8601.
-import { CommandError } from '../command-error.ts';
+import { UsageError } from '../command-error.ts';
 
 /** Returns the date, or date and time, in ISO 8601; null if the text does not have the format or the date does not exist. */
 export type DateReader = (text: string) => string | null;
 
-class DateFormatError extends CommandError {
+class DateFormatError extends UsageError {
   constructor(reason: string) {
     super(`Invalid --date-format: ${reason}`);
   }
@@ -44,7 +44,7 @@ const MAX_FORMAT = 40;
 /** A longer text does not have the format. */
 const MAX_TEXT = 60;
 
-/** Throws CommandError if the format is not valid. If it has no day, timestamps are the first day of their month. */
+/** Throws UsageError if the format is not valid. If it has no day, timestamps are the first day of their month. */
 export function createDateReader(format: string): DateReader {
   if (format.length > MAX_FORMAT) throw new DateFormatError(`A format has at most ${MAX_FORMAT} characters.`);
   const runs = format.match(/([A-Za-z])\1*|[^A-Za-z]/g) ?? [];

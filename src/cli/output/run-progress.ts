@@ -15,6 +15,8 @@ export interface WatchedRun {
   readonly scheduledFor: string;
   /** When the run starts although its streams are not complete; null if it does not wait for them. */
   readonly waitsUntil: string | null;
+  /** When the next attempt starts; null if the run does not wait between two attempts. */
+  readonly nextAttemptAt: string | null;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
   readonly windowStart: string;
@@ -105,13 +107,15 @@ function formatAmount({ rowsWritten, bytesWritten }: WatchedRun): string {
   return `${pluralize(rowsWritten, 'row')}, ${prettyBytes(bytesWritten)}`;
 }
 
-function formatStatus({ status, attempt, waitsUntil }: WatchedRun): string {
+function formatStatus({ status, attempt, waitsUntil, nextAttemptAt }: WatchedRun): string {
   if (waitsUntil !== null) return `${status}, waits for complete streams until ${waitsUntil}`;
+  if (nextAttemptAt !== null) return `${status}, next attempt at ${nextAttemptAt}`;
   return status === 'RUNNING' && attempt > 1 ? `${status}, attempt ${attempt}` : status;
 }
 
 function formatDetails(run: WatchedRun, now: number): string {
   const scheduledAt = Date.parse(run.scheduledFor);
+  if (run.nextAttemptAt !== null) return Date.parse(run.nextAttemptAt) > now ? '' : 'waiting for a worker';
   if (run.status === 'QUEUED' && run.rowsWritten === 0) {
     if (run.waitsUntil !== null) return '';
     return scheduledAt > now ? `due at ${run.scheduledFor}` : 'waiting for a worker';
