@@ -145,6 +145,34 @@ describe('settings', () => {
     });
   });
 
+  test('that do not apply have their defaults, even if their texts are not valid', () => {
+    const values = { ...NEW_JOB, restateAfter: 'soon', restateWithin: '' };
+    expect(writeSettings({ ...values, restatement: 'NONE' })).toMatchObject({
+      restateAfter: 'ago(1h)',
+      restateWithin: 'ago(35d)',
+    });
+    expect(writeSettings(values)).toMatchObject({ restateAfter: 'soon', restateWithin: '' });
+    expect(summarize('corrections', { ...values, restatement: 'NONE' })).toBe('not delivered again');
+  });
+
+  test('that do not apply are not changed, and are stored when they begin to apply', () => {
+    const stored = settings({ restatement: 'NONE', restateAfter: 'ago(2h)', format: 'JSON', csvDialect: 'EXCEL' });
+    const values = readValues(stored);
+    const before = readSettings(stored);
+    expect(listChangedSettings(before, writeSettings({ ...values, email: 'a@b.example' }))).toEqual({
+      email: 'a@b.example',
+    });
+    const applied = { ...values, restatement: 'AUTOMATIC', restateAfter: 'ago(1h)', format: 'CSV' } as const;
+    expect(listChangedSettings(before, writeSettings(applied))).toEqual({
+      restatement: 'AUTOMATIC',
+      restateAfter: 'ago(1h)',
+      restateWithin: 'ago(35d)',
+      format: 'CSV',
+      csvDelimiter: 'COMMA',
+      csvDialect: 'EXCEL',
+    });
+  });
+
   test('that changed are listed', () => {
     const before = settings({ groupBy: ['region'] });
     expect(listChangedSettings(before, settings({ groupBy: ['region'], email: 'a@b.example' }))).toEqual({

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, realpath, rm, stat, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { startPrefixProxy } from '../clients/console/prefix-proxy.ts';
 import { eventually } from '../support/server.ts';
 import { runSluice, type SluiceProcess, startSluice } from '../support/sluice-process.ts';
 import { startInTerminal } from '../support/terminal.ts';
@@ -134,10 +135,19 @@ describe('local mode', () => {
       const { graphiql, key } = await greetingOf(sluice);
       expect(key).toBe(firstKey);
       expect((await stat(join(dataDirectory, 'api-key'))).mode & 0o777).toBe(0o600);
-      for (const path of ['graphql', '', 'console/', 'console/jobs', 'docs', 'openapi.json', 'nothing']) {
-        const response = await fetch(new URL(path, graphiql), { headers: { accept: 'text/html' } });
-        expect({ path, key: (await response.text()).includes(key) }).toEqual({ path, key: false });
+      // A plain nginx sends such headers for a client elsewhere.
+      const proxy = await startPrefixProxy(new URL(graphiql).origin, '', {
+        host: 'sluice.example',
+        'x-forwarded-for': '203.0.113.7',
+      });
+      for (const base of [graphiql, `${proxy.url}/`]) {
+        for (const path of ['graphql', '', 'console/', 'console/jobs', 'docs', 'openapi.json', 'nothing']) {
+          const response = await fetch(new URL(path, base), { headers: { accept: 'text/html' } });
+          const page = { path, status: response.status, hasKey: (await response.text()).includes(key) };
+          expect(page).toEqual({ path, status: path === 'nothing' ? 404 : 200, hasKey: false });
+        }
       }
+      await proxy.stop();
       sluice.interrupt();
       expect(await sluice.ended).toBe(0);
       expect(sluice.stdout + sluice.stderr).not.toContain(key);

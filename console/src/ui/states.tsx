@@ -1,6 +1,6 @@
 import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
-import type { ReactNode } from 'react';
-import type { AnyVariables, UseQueryResponse } from 'urql';
+import { createContext, type ReactNode, use } from 'react';
+import { type AnyVariables, stringifyVariables, type UseQueryResponse } from 'urql';
 import { describeError, listOtherIssues, type Problem } from '../api/problem.ts';
 
 /** Shown while the first data of a page loads. */
@@ -19,8 +19,12 @@ interface EmptyProps {
   readonly action?: ReactNode;
 }
 
-/** Shown instead of a list without items. */
+/** Whether the data is that of an earlier choice, while that of the current one is read. */
+const EarlierContext = createContext(false);
+
+/** Shown instead of a list without items. While other items are read, it is not known whether there are any. */
 export function Empty({ title, children, action }: EmptyProps) {
+  if (use(EarlierContext)) return <Loading />;
   return (
     <Stack className="empty" align="center" gap="xs">
       <Title order={2} size="h3">
@@ -70,21 +74,32 @@ export function ProblemAlert({ problem, fields = [], onRetry }: ProblemAlertProp
 interface LoadedProps<Data, Variables extends AnyVariables> {
   /** What useQuery() returned. */
   readonly query: UseQueryResponse<Data, Variables>;
+  /** The variables of the query, if a choice on the page changes them. */
+  readonly variables?: Variables;
   /** What loads, such as `jobs`. */
   readonly what: string;
-  readonly children: (data: Data) => ReactNode;
+  /** `isEarlier` is true while the data is that of other variables. */
+  readonly children: (data: Data, isEarlier: boolean) => ReactNode;
 }
 
-/** Renders the data of a query, or its loading or error state. Data stays on the page while it is read again or if that fails. */
-export function Loaded<Data, Variables extends AnyVariables>({ query, what, children }: LoadedProps<Data, Variables>) {
-  const [{ data, error }, read] = query;
+/**
+ * Renders the data of a query, or its loading or error state. Data stays on the page while it is read again or if that fails. It also stays,
+ * dimmed, while that of other variables is read.
+ */
+export function Loaded<Data, Variables extends AnyVariables>(props: LoadedProps<Data, Variables>) {
+  const { query, variables, what, children } = props;
+  const [{ data, error, fetching, operation }, read] = query;
   const problem = describeError(error);
   const alert = <ProblemAlert problem={problem} onRetry={() => read({ requestPolicy: 'network-only' })} />;
   if (data === undefined || data === null) return problem ? alert : <Loading what={what} />;
+  const isEarlier =
+    fetching &&
+    variables !== undefined &&
+    stringifyVariables(operation?.variables ?? {}) !== stringifyVariables(variables);
   return (
-    <>
+    <div className="loaded" aria-busy={isEarlier}>
       {alert}
-      {children(data)}
-    </>
+      <EarlierContext value={isEarlier}>{children(data, isEarlier)}</EarlierContext>
+    </div>
   );
 }

@@ -2,11 +2,12 @@ import { useEffect } from 'react';
 import { useBlocker } from 'react-router';
 import { useConfirm } from './confirm.tsx';
 
-/** Asks before the user leaves a form with changes, within the console or to another address. */
+/** Asks before the user leaves a form with changes, within the console or to another address. The form does not change its address. */
 export function useUnsavedChanges(hasChanges: boolean): void {
   const confirm = useConfirm();
   const blocker = useBlocker(
-    ({ currentLocation, nextLocation }) => hasChanges && currentLocation.pathname !== nextLocation.pathname,
+    ({ currentLocation: current, nextLocation: next }) =>
+      hasChanges && (current.pathname !== next.pathname || current.search !== next.search),
   );
   useEffect(() => {
     if (blocker.state !== 'blocked') return;

@@ -1,12 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import {
-  findAccessibilityProblems,
-  findOverflow,
-  startConsole,
-  startPrefixProxy,
-  type TestConsole,
-} from './support.ts';
+import { startPrefixProxy } from './prefix-proxy.ts';
+import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
 
 // The documentation in the console.
 

@@ -14,7 +14,7 @@ import {
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { eventually, startTestServer } from '../../support/server.ts';
 import { startStrictS3, type StrictS3 } from '../../support/strict-s3.ts';
-import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
+import { findAccessibilityProblems, findOverflow, holdRequests, startConsole, type TestConsole } from './support.ts';
 
 // The pages of one job: coverage, runs, deliveries and backfills.
 
@@ -148,6 +148,30 @@ describe('job page', () => {
       Array.from({ length: 24 }, (_, hour) => `${String(hour).padStart(2, '0')}:00 Missing`),
     );
     expect(await findAccessibilityProblems(page)).toEqual([]);
+  });
+
+  test('does not say that there are no deliveries or runs while they are read', async () => {
+    const slow = await console.open(`/jobs/${jobs.daily}?month=${lastMonth}&day=${monthDay(2)}`);
+    const nothing = slow.getByRole('heading', { name: /^No (delivery|run)/ });
+    await nothing.waitFor();
+    const releaseDay = await holdRequests(slow);
+    await slow.locator(`[data-date="${monthDay(13)}"]`).click();
+    const day = slow.getByRole('region', { name: /^13 / });
+    await day.locator('[aria-busy="true"]').waitFor();
+    expect(await nothing.count()).toBe(0);
+    releaseDay();
+    await day.getByRole('row').nth(1).waitFor();
+
+    await slow.goto(`${console.server.url}/console/jobs/${jobs.daily}/runs?status=FAILED`);
+    await nothing.waitFor();
+    const releaseRuns = await holdRequests(slow);
+    await slow.getByRole('combobox', { name: 'Status of the runs' }).click();
+    await slow.getByRole('option', { name: 'Every status' }).click();
+    await slow.locator('[aria-busy="true"]').waitFor();
+    expect(await nothing.count()).toBe(0);
+    releaseRuns();
+    await slow.getByRole('table', { name: /runs$/ }).waitFor();
+    await slow.close();
   });
 
   test('of a job without runs says how the first one starts, and shows its warnings', async () => {
@@ -420,6 +444,30 @@ describe('backfill', () => {
     expect(await card.getByRole('button').count()).toBe(0);
     await go(`/jobs/${jobs.daily}?month=${lastMonth}`);
     await dayButton(11).getByText('Delivered').waitFor();
+  });
+
+  test('keeps no error of an earlier attempt, and asks before its form with changes is left', async () => {
+    await go(`/jobs/${jobs.daily}/backfills/new?from=${monthDay(5)}&through=${monthDay(8)}&reprocess=ALL`);
+    const deliver = page.getByRole('button', { name: /^Deliver \d windows$/ });
+    await page.route('**/graphql', async (route) => {
+      if (route.request().postData()?.includes('mutation CreateBackfill')) await route.abort();
+      else await route.continue();
+    });
+    await deliver.press('Enter');
+    const alert = page.getByRole('alert').filter({ hasText: 'The server cannot be reached' });
+    await alert.waitFor();
+    expect(console.browser.takeComplaints()).toEqual([expect.stringContaining('ERR_FAILED')]);
+    await page.unroute('**/graphql');
+    await page.getByRole('radio', { name: 'Newest first' }).check();
+    await alert.waitFor({ state: 'detached' });
+    await page.getByRole('link', { name: 'Cancel' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Leave without saving?' });
+    await dialog.getByRole('button', { name: 'Cancel' }).press('Enter');
+    await dialog.waitFor({ state: 'detached' });
+    await deliver.waitFor();
+    await page.getByRole('link', { name: 'Cancel' }).click();
+    await dialog.getByRole('button', { name: 'Leave' }).press('Enter');
+    await page.waitForURL(/\/backfills$/);
   });
 
   test('shows the failed windows, and retries them', async () => {

@@ -1,10 +1,10 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { addRecords, createJob, endedRun, runJob, updateJob } from '../../support/job-steps.ts';
+import { addRecords, createJob, updateJob } from '../../support/job-steps.ts';
 import { eventually } from '../../support/server.ts';
 import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
 
-// The list and the form of jobs. Tests of a group continue from the one before it.
+// The form of jobs. Tests of a group continue from the one before it.
 
 let console: TestConsole;
 let pages: Page[] = [];
@@ -132,6 +132,22 @@ describe('the form of a job', () => {
     else await input.fill(right);
     await validOf(page).waitFor();
     expect(await page.locator('[aria-invalid="true"]').count()).toBe(0);
+  });
+
+  test('has no field of corrections that are not delivered, and their values are not checked', async () => {
+    const after = field(page, 'Collect corrections for');
+    const choose = async (option: string): Promise<void> => {
+      await listOf(page, 'When a delivered window is corrected').click();
+      await page.getByRole('option', { name: option, exact: true }).click();
+    };
+    await after.fill('soon');
+    await page.getByText(/from ago\(1m\) to ago\(24h\)/).waitFor();
+    await choose('Show it as stale');
+    await validOf(page).waitFor();
+    expect(await after.count()).toBe(0);
+    await choose('Deliver it again automatically');
+    await after.fill('ago(1h)');
+    await validOf(page).waitFor();
   });
 
   test('rejects a wrong cron expression, duration, time and filter at their fields', async () => {
@@ -416,6 +432,26 @@ describe('a stored job', () => {
     });
   });
 
+  test('keeps its edit when the other edit cannot be read', async () => {
+    await page.goto(`${console.server.url}/console/jobs/${id}/edit`);
+    await heading(page, 'Edit Weekly report').waitFor();
+    await updateJob(console.server, id, { description: 'For the board' });
+    await page.route('**/graphql', async (route) => {
+      if (route.request().postData()?.includes('query ReadJobSettings')) await route.abort();
+      else await route.continue();
+    });
+    await field(page, 'Destination').fill('s3://exports/weekly-3');
+    await page.getByRole('button', { name: 'Save changes' }).press('Enter');
+    await page.getByRole('alert').filter({ hasText: 'The server cannot be reached' }).waitFor();
+    expect(await field(page, 'Destination').inputValue()).toBe('s3://exports/weekly-3');
+    expect(console.browser.takeComplaints()).toEqual([expect.stringContaining('ERR_FAILED')]);
+    await page.unroute('**/graphql');
+    await page.getByRole('button', { name: 'Save changes' }).press('Enter');
+    await page.getByRole('dialog').getByRole('button', { name: 'Save these settings' }).press('Enter');
+    await page.getByText('The job Weekly report was changed.').waitFor();
+    await updateJob(console.server, id, { s3Url: 's3://exports/weekly-2' });
+  });
+
   test('is duplicated', async () => {
     await page.goto(`${console.server.url}/console/jobs/${id}/edit`);
     await page.getByRole('link', { name: 'Duplicate' }).press('Enter');
@@ -450,122 +486,5 @@ describe('a stored job', () => {
     expect(await other.getByRole('button', { name: /^Run now/ }).count()).toBe(0);
     await other.goto(`${console.server.url}/console/jobs/new`);
     await other.getByText('Your key cannot create or change jobs').waitFor();
-  });
-});
-
-describe('the list of jobs', () => {
-  let page: Page;
-  beforeAll(async () => {
-    await createJob(console.server, {
-      jobName: 'Never matches',
-      s3Url: 's3://exports/never',
-      cron: '0 4 1 * *',
-      groupBy: ['project'],
-    });
-    const failing = await createJob(console.server, { jobName: 'Wrong bucket', s3Url: 's3://no-such-bucket/x' });
-    await endedRun(console.server, await runJob(console.server, failing));
-    page = await open('/jobs');
-    await rowOf(page, 'Weekly report').waitFor();
-  });
-  afterAll(closePages);
-
-  test('shows schedule, destination, last run, next slot, warnings and state', async () => {
-    const weekly = rowOf(page, 'Weekly report');
-    expect(await weekly.innerText()).toMatch(/at 09:00 every Monday, Europe\/Berlin\s+Next .* 09:00 Europe\/Berlin/);
-    expect(await weekly.innerText()).toContain('s3://exports/weekly-2');
-    expect(await weekly.locator('time').getAttribute('title')).toMatch(/^\d{4}-\d\d-\d\d 0[78]:00:00 UTC$/);
-    expect(await rowOf(page, 'Never matches').innerText()).toMatch(/2 warnings/);
-    const wrong = rowOf(page, 'Wrong bucket');
-    expect(await wrong.innerText()).toMatch(/Failed\s+The bucket no-such-bucket does not exist/);
-    expect(await findAccessibilityProblems(page)).toEqual([]);
-  });
-
-  test('is filtered and searched, and both are in the address', async () => {
-    await page.getByRole('radio', { name: 'Failed' }).press('Space');
-    await page.waitForURL(/show=failed/);
-    await rowOf(page, 'Weekly report').waitFor({ state: 'detached' });
-    await rowOf(page, 'Wrong bucket').waitFor();
-    await page.getByRole('radio', { name: 'Enabled' }).press('Space');
-    await rowOf(page, 'Weekly report').waitFor();
-    expect(await rowOf(page, 'Never matches').count()).toBe(0);
-    await page.getByRole('radio', { name: 'Disabled' }).press('Space');
-    await rowOf(page, 'Never matches').waitFor();
-    await page.getByLabel('Search jobs').fill('never');
-    await rowOf(page, 'Wrong bucket').waitFor({ state: 'detached' });
-    await page.reload();
-    await rowOf(page, 'Never matches').waitFor();
-    expect(await page.getByRole('row').count()).toBe(2);
-    await page.getByLabel('Search jobs').fill('nothing has this name');
-    await page.getByText('No job matches').waitFor();
-    await page.goto(`${console.server.url}/console/jobs`);
-  });
-
-  test('disables and enables a job', async () => {
-    const schedule = page.getByRole('switch', { name: 'Schedule of Weekly report' });
-    await schedule.press('Space');
-    await rowOf(page, 'Weekly report').getByText('No next run').waitFor();
-    expect(await findJob('Weekly report')).toMatchObject({ enabled: false });
-    await schedule.press('Space');
-    await rowOf(page, 'Weekly report').getByText(/^Next/).waitFor();
-  });
-
-  test('shows the progress of a run while it is active, and its end', async () => {
-    let store = (): void => {};
-    const stored = new Promise<void>((resolve) => {
-      store = resolve;
-    });
-    const held = await createJob(console.server, { jobName: 'Held export', s3Url: 's3://exports/held' });
-    await page.reload();
-    const row = rowOf(page, 'Held export');
-    await row.getByText('Never ran').waitFor();
-    console.server.s3.setFault(({ key }) => (key.startsWith('held/') ? { hold: stored } : undefined));
-    // By another client: the page learns of the run from the subscription alone.
-    await runJob(console.server, held);
-    await row.getByText(/^\d+ rows?, .* written$/).waitFor();
-    expect(await row.innerText()).toContain('Running');
-    await console.browser.takeScreenshot(page, 'console-jobs-running');
-    store();
-    await row.getByText('Succeeded').waitFor();
-    console.server.s3.setFault(undefined);
-    await row.getByRole('button', { name: 'Run now: Held export' }).press('Enter');
-    await row.getByText(/Queued|Running|Succeeded/).waitFor();
-    expect(await row.innerText()).not.toContain('Never ran');
-  });
-
-  test.each([
-    ['light', 1440],
-    ['dark', 1440],
-    ['light', 390],
-    ['dark', 390],
-  ] as const)(
-    'fits the page with colour scheme %s and %d px width, and so does the form',
-    async (colorScheme, width) => {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height: 900 });
-      expect(await findOverflow(page)).toEqual([]);
-      await console.browser.takeScreenshot(page, `console-jobs-${colorScheme}-${width}`);
-      const id = String((await findJob('Weekly report'))['id']);
-      const form = await open(`/jobs/${id}/edit`, { colorScheme, width });
-      await validOf(form).waitFor();
-      const closed = form.locator('.mantine-Accordion-control[aria-expanded="false"]');
-      while ((await closed.count()) > 0) await closed.first().press('Enter');
-      expect(await findOverflow(form)).toEqual([]);
-      expect(await findAccessibilityProblems(form)).toEqual([]);
-      await console.browser.takeScreenshot(form, `console-job-form-${colorScheme}-${width}`);
-    },
-  );
-
-  test('is read page by page', async () => {
-    for (let index = 0; index < 30; index += 1) await createJob(console.server, { jobName: `Many ${index}` });
-    await page.setViewportSize({ width: 1440, height: 900 });
-    await page.getByLabel('Search jobs').fill('many');
-    await rowOf(page, 'Many 29').waitFor();
-    await page.getByRole('button', { name: 'Next page' }).press('Enter');
-    await rowOf(page, 'Many 0').waitFor();
-    await page.reload();
-    await rowOf(page, 'Many 0').waitFor();
-    await page.getByRole('button', { name: 'Previous page' }).press('Enter');
-    await rowOf(page, 'Many 29').waitFor();
-    expect(await rowOf(page, 'Many 0').count()).toBe(0);
   });
 });

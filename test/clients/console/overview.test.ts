@@ -69,6 +69,8 @@ test('overview > says so calmly when nothing needs attention, and shows runs, in
   expect(await section('Runs of the last 24 hours').getByRole('listitem').allInnerTexts()).toEqual(
     expect.arrayContaining([expect.stringMatching(/^1\s+✓ Succeeded$/), expect.stringMatching(/^0\s+✕ Failed$/)]),
   );
+  // The table also has older runs.
+  await section('Runs of the last 24 hours').getByRole('heading', { level: 3, name: 'Latest runs' }).waitFor();
   const intake = section('Intake of the last 30 days');
   await intake.getByText('1 operation, 1 record inserted', { exact: true }).waitFor();
   const days = await intake

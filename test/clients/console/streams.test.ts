@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createGate } from '../../support/faults.ts';
 import { addRecords, exportOnce, filterOf, jobSettings } from '../../support/job-steps.ts';
 import { ROOT } from '../../support/source-files.ts';
-import { findAccessibilityProblems, findOverflow, startConsole, type TestConsole } from './support.ts';
+import { findAccessibilityProblems, findOverflow, holdRequests, startConsole, type TestConsole } from './support.ts';
 
 // The pages of streams. The tests of a group continue from the one before.
 
@@ -65,7 +65,7 @@ const parameter = (name: string): string | null => new URL(page.url()).searchPar
 const legend = (): Locator => page.getByRole('table', { name: 'Groups' });
 const figures = (): Locator => page.getByRole('table', { name: 'Figures' });
 const dimension = (name: string): Locator => page.getByLabel(name, { exact: true }).and(page.locator('input'));
-const chart = (): Locator => page.getByRole('img', { name: /^Bars of usage/ });
+const chart = (): Locator => page.getByRole('group', { name: /^Bars of usage/ });
 
 describe('streams', () => {
   test('are listed with their buckets and completeness', async () => {
@@ -93,7 +93,7 @@ describe('streams', () => {
     await page.getByLabel('Search streams').fill('BATCH');
     await rowOf('batch-10').waitFor();
     await page.waitForURL(/search=BATCH/);
-    expect(await rowOf('api-calls').count()).toBe(0);
+    await rowOf('api-calls').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Next page' }).press('Enter');
     await rowOf('batch-64').waitFor();
     await page.reload();
@@ -103,6 +103,24 @@ describe('streams', () => {
     await page.getByLabel('Search streams').fill('no such stream');
     await page.getByText('No stream matches').waitFor();
     expect(await findAccessibilityProblems(page)).toEqual([]);
+  });
+
+  test('keep the search field and are not called missing while the search is cleared', async () => {
+    const slow = await console.open('/streams?search=zzz');
+    await slow.getByText('No stream matches').waitFor();
+    const release = await holdRequests(slow);
+    const search = slow.getByLabel('Search streams');
+    await search.fill('');
+    await slow.locator('[aria-busy="true"]').waitFor();
+    expect(new URL(slow.url()).search).toBe('');
+    expect(await slow.getByText('This account is empty').count()).toBe(0);
+    expect(await slow.getByText('No stream matches').count()).toBe(0);
+    await slow.getByRole('status', { name: /^Loading/ }).waitFor();
+    expect(await findAccessibilityProblems(slow)).toEqual([]);
+    release();
+    await rowOf('api-calls', slow).waitFor();
+    expect(await search.evaluate((element) => element === document.activeElement)).toBe(true);
+    await slow.close();
   });
 
   test('are replaced by the three commands that fill an account when it has none, and the first one works', async () => {
@@ -168,7 +186,8 @@ describe('usage', () => {
   });
 
   test('has its figures on hover, and with the arrow keys', async () => {
-    const tooltip = page.getByRole('status').filter({ hasText: 'Total' });
+    // Children of an image would be hidden from screen readers.
+    const tooltip = chart().getByRole('status').filter({ hasText: 'Total' });
     const box = (await chart().locator('.u-over').boundingBox())!;
     // The range of 30 days ends with the newest bucket.
     await page.mouse.move(box.x + box.width - 5, box.y + 20);
@@ -225,6 +244,20 @@ describe('usage', () => {
     const shown = (await cellsOf(figures().getByRole('row').nth(1))).slice(1);
     expect(csv.split('\r\n').at(2)).toBe(['2026-01-03T00:00:00Z', '2026-01-04T00:00:00Z', ...shown].join(','));
     expect(csv.split('\r\n')).toHaveLength(4);
+  });
+
+  test('is not downloaded while that of another selection is read', async () => {
+    const slow = await console.open('/streams/api-calls?by=none&range=all');
+    const download = slow.getByRole('button', { name: 'Download as CSV' });
+    await download.waitFor();
+    const release = await holdRequests(slow);
+    await slow.getByLabel('Range').selectOption('7d');
+    await slow.getByRole('button', { name: 'Download as CSV', disabled: true }).waitFor();
+    release();
+    await slow.getByRole('button', { name: 'Download as CSV', disabled: false }).waitFor();
+    await slow.getByText('7 buckets with records').waitFor();
+    expect(new URL(slow.url()).searchParams.get('range')).toBe('7d');
+    await slow.close();
   });
 
   test('of an hourly stream is in buckets of the chosen time zone, with every digit', async () => {
@@ -316,6 +349,11 @@ describe('a correction', () => {
     await dialog.getByRole('button', { name: 'Cancel' }).press('Enter');
     await dialog.waitFor({ state: 'detached' });
     expect(new URL(page.url()).pathname).toBe('/console/streams/api-calls/correct');
+    // The same page for another record.
+    await page.getByRole('link', { name: 'Correct a value' }).click();
+    await dialog.getByRole('button', { name: 'Cancel' }).press('Enter');
+    await dialog.waitFor({ state: 'detached' });
+    expect(await page.getByRole('textbox', { name: 'Value' }).inputValue()).toBe('-1');
   });
 
   test('is previewed with the values before and after and the deliveries that become stale, then stored', async () => {
@@ -394,6 +432,40 @@ describe('the ledger', () => {
     await rowOf(/Undid the replace/).waitFor();
     await open('/streams/api-calls/records?element=customer-2&date=2026-01-12');
     await rowOf('customer-2').getByText('2', { exact: true }).waitFor();
+  });
+
+  test('gets a correction of a later bucket, which the facts of the stream show', async () => {
+    const facts = page.locator('.stream-facts');
+    await open('/streams/zeros/correct');
+    await facts.getByText('1 Jan 2026').nth(1).waitFor();
+    const value = page.getByRole('textbox', { name: 'Value' });
+    const fill = async (day: number, text: string): Promise<void> => {
+      await page.getByLabel('Date', { exact: true }).fill(dateOf(day));
+      await page.getByRole('textbox', { name: 'Element' }).fill('hooli');
+      await value.fill(text);
+      await value.press('Enter');
+      await page.getByRole('button', { name: 'Store the correction' }).press('Enter');
+      await page.getByText('The correction is stored').waitFor();
+    };
+    await fill(3, '5');
+    await facts.getByText('3 Jan 2026').waitFor();
+    // Another correction at the same address begins with an empty form, which is kept until it is sent.
+    const another = page.getByRole('link', { name: 'Correct a value' });
+    await another.click();
+    expect(await value.inputValue()).toBe('');
+    await value.fill('6');
+    await another.click();
+    expect(await value.inputValue()).toBe('6');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    await fill(4, '6');
+    await facts.getByText('4 Jan 2026').waitFor();
+    await page.getByRole('button', { name: 'Ledger' }).click();
+    await page
+      .getByRole('button', { name: /^Revert Replace/ })
+      .first()
+      .click();
+    await page.getByRole('button', { name: 'Revert operation' }).click();
+    await facts.getByText('3 Jan 2026').waitFor();
   });
 
   test('says so when no operation has the id', async () => {

@@ -1,9 +1,7 @@
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer, request as sendRequest } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
+import { createGate } from '../../support/faults.ts';
 import { startTestServer, type TestServer, type TestServerOptions } from '../../support/server.ts';
 import { startBrowser, type TestBrowser } from '../browser.ts';
 
@@ -90,36 +88,20 @@ export function findOverflow(page: Page): Promise<string[]> {
   });
 }
 
-export interface PrefixProxy {
-  /** With the prefix. */
-  readonly url: string;
-  stop(): Promise<void>;
+/** Lets a page see that its tab is hidden or shown. Chromium without a window shows all tabs. */
+export function setVisibility(page: Page, state: DocumentVisibilityState): Promise<void> {
+  return page.evaluate((visibilityState) => {
+    Object.defineProperty(document, 'visibilityState', { configurable: true, value: visibilityState });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, state);
 }
 
-/** Starts a reverse proxy that serves the server below a path prefix, which it removes. */
-export async function startPrefixProxy(target: string, prefix: string): Promise<PrefixProxy> {
-  const proxy = createServer((request, response) => {
-    const { url = '/', method, headers } = request;
-    if (!url.startsWith(`${prefix}/`)) {
-      response.writeHead(404).end('outside of the prefix');
-      return;
-    }
-    const forwarded = sendRequest(`${target}${url.slice(prefix.length)}`, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    forwarded.on('error', () => response.destroy());
-    response.on('close', () => forwarded.destroy());
-    request.pipe(forwarded);
-  }).listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  const { port } = proxy.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}${prefix}`,
-    stop: async () => {
-      proxy.closeAllConnections();
-      proxy.close();
-      await once(proxy, 'close');
-    },
-  };
+/** Holds the requests that a page sends from now on. Returns a function that releases them. */
+export async function holdRequests(page: Page): Promise<() => void> {
+  const gate = createGate();
+  await page.route('**/graphql', async (route) => {
+    await gate.opened;
+    await route.fallback();
+  });
+  return gate.open;
 }

@@ -1,6 +1,6 @@
 import { Button, Group, Radio, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { Link, useNavigate, useParams, useSearchParams } from 'react-router';
 import { useQuery } from 'urql';
 import { findProblem } from '../../api/problem.ts';
@@ -14,6 +14,7 @@ import { Time, TimeSpan } from '../../ui/figures.tsx';
 import { Page, Section } from '../../ui/page.tsx';
 import { Empty, Loaded, Loading, ProblemAlert } from '../../ui/states.tsx';
 import { DeliveryStatus } from '../../ui/status.tsx';
+import { useUnsavedChanges } from '../../ui/unsaved.tsx';
 import { type BackfillPreview, CREATE_BACKFILL, PREVIEW_BACKFILL } from './backfill-documents.ts';
 import { countRuns } from './backfill-words.ts';
 import { type Job, READ_JOB } from './job-documents.ts';
@@ -96,7 +97,22 @@ function BackfillForm({ job }: { readonly job: Job }) {
     REPROCESS.find(({ value }) => value === parameters.get('reprocess'))?.value ?? 'MISSING',
   );
   const [order, setOrder] = useState<(typeof ORDERS)[number]['value']>('OLDEST_FIRST');
-  const { run, problem: failed, isRunning } = useAction(CREATE_BACKFILL);
+  const { run, problem: failed, isRunning, clear } = useAction(CREATE_BACKFILL);
+  const [isChanged, setChanged] = useState(false);
+  const [isCreated, setCreated] = useState(false);
+  useUnsavedChanges(isChanged && !isCreated);
+  // After useUnsavedChanges(), which then no longer asks.
+  useEffect(() => {
+    if (isCreated) void navigate(`/jobs/${job.id}/backfills`);
+  }, [isCreated, navigate, job.id]);
+  const onChange =
+    <Value,>(set: (value: Value) => void) =>
+    (value: Value): void => {
+      set(value);
+      setChanged(true);
+      // A problem of the last attempt holds for the values before.
+      clear();
+    };
   const isComplete = DATE.test(from) && DATE.test(through);
   const [span] = useDebouncedValue(`${from} ${through}`, 300);
   const [spanFrom = '', spanThrough = ''] = span.split(' ');
@@ -113,13 +129,16 @@ function BackfillForm({ job }: { readonly job: Job }) {
     pause: input.from === '' || input.to === '',
     requestPolicy: 'network-only',
   });
-  const problem = failed ?? findProblem({ data, error });
-  const preview = data?.previewBackfill.__typename === 'BackfillPreview' ? data.previewBackfill : null;
+  const previewProblem = findProblem({ data, error });
+  const problem = failed ?? previewProblem;
+  // With an error, the data is that of an earlier preview.
+  const preview =
+    previewProblem === null && data?.previewBackfill.__typename === 'BackfillPreview' ? data.previewBackfill : null;
   const isCurrent = !fetching && `${from} ${through}` === span;
   const runs = preview === null ? 0 : countRuns(preview, reprocess);
   const submit = async (): Promise<void> => {
     const created = await run({ input });
-    if (created?.createBackfill.__typename === 'Backfill') void navigate(`/jobs/${job.id}/backfills`);
+    if (created?.createBackfill.__typename === 'Backfill') setCreated(true);
   };
   return (
     <form
@@ -136,7 +155,7 @@ function BackfillForm({ job }: { readonly job: Job }) {
             label="First day"
             description={`In ${zone}`}
             value={from}
-            onChange={({ currentTarget: { value } }) => setFrom(value)}
+            onChange={({ currentTarget: { value } }) => onChange(setFrom)(value)}
             error={problem?.issues['from'] ?? (DATE.test(from) ? undefined : 'Enter a date.')}
           />
           <TextInput
@@ -144,18 +163,18 @@ function BackfillForm({ job }: { readonly job: Job }) {
             label="Last day"
             description="Inclusive"
             value={through}
-            onChange={({ currentTarget: { value } }) => setThrough(value)}
+            onChange={({ currentTarget: { value } }) => onChange(setThrough)(value)}
             error={problem?.issues['to'] ?? (DATE.test(through) ? undefined : 'Enter a date.')}
           />
         </Group>
-        <Radio.Group label="Windows to deliver" value={reprocess} onChange={(value) => setReprocess(value)}>
+        <Radio.Group label="Windows to deliver" value={reprocess} onChange={onChange(setReprocess)}>
           <Stack gap="xs" mt="xs">
             {REPROCESS.map((choice) => (
               <Radio key={choice.value} {...choice} />
             ))}
           </Stack>
         </Radio.Group>
-        <Radio.Group label="Order" value={order} onChange={(value) => setOrder(value)}>
+        <Radio.Group label="Order" value={order} onChange={onChange(setOrder)}>
           <Group mt="xs">
             {ORDERS.map((choice) => (
               <Radio key={choice.value} {...choice} />

@@ -23,15 +23,13 @@ interface CoverageDayProps {
 export function CoverageDay({ job, day, onClose }: CoverageDayProps) {
   const zone = job.timeZone;
   const [first, last] = [day.parts[0], day.parts.at(-1)];
-  const query = useQuery({
-    query: LIST_DELIVERIES,
-    variables: {
-      id: job.id,
-      from: new Date(first?.from ?? 0).toISOString(),
-      to: new Date(last?.to ?? 0).toISOString(),
-      first: MAX_DELIVERIES,
-    },
-  });
+  const variables = {
+    id: job.id,
+    from: new Date(first?.from ?? 0).toISOString(),
+    to: new Date(last?.to ?? 0).toISOString(),
+    first: MAX_DELIVERIES,
+  };
+  const query = useQuery({ query: LIST_DELIVERIES, variables });
   useReadAgain(query[1]);
   return (
     <Stack component="section" gap="sm" className="selected-day" aria-label={formatDate(day.date)}>
@@ -60,7 +58,7 @@ export function CoverageDay({ job, day, onClose }: CoverageDayProps) {
           ))}
         </ol>
       )}
-      <Loaded query={query} what="the deliveries of the day">
+      <Loaded query={query} variables={variables} what="the deliveries of the day">
         {({ job: found }) => {
           const deliveries = found?.deliveries.edges.map(({ node }) => node) ?? [];
           return deliveries.length === 0 ? (

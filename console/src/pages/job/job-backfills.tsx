@@ -17,10 +17,8 @@ const PAGE_SIZE = 10;
 export function JobBackfills({ job }: { readonly job: Job }) {
   const list = useListAddress();
   const mayRun = useCan('JOBS');
-  const query = useQuery({
-    query: LIST_BACKFILLS,
-    variables: { id: job.id, first: PAGE_SIZE, after: list.after },
-  });
+  const variables = { id: job.id, first: PAGE_SIZE, after: list.after };
+  const query = useQuery({ query: LIST_BACKFILLS, variables });
   useReadAgain(query[1]);
   const create = mayRun && job.cron !== null && (
     <Button component={Link} to={`/jobs/${job.id}/backfills/new`} variant="default">
@@ -29,7 +27,7 @@ export function JobBackfills({ job }: { readonly job: Job }) {
   );
   return (
     <Section title="Backfills" actions={create}>
-      <Loaded query={query} what="backfills">
+      <Loaded query={query} variables={variables} what="backfills">
         {({ job: found }) => {
           const { edges = [], pageInfo = null } = found?.backfills ?? {};
           if (edges.length === 0) {

@@ -16,10 +16,8 @@ const PAGE_SIZE = 20;
 export function JobDeliveries({ job }: { readonly job: Job }) {
   const list = useListAddress();
   const state = DELIVERY_STATES.find(({ value }) => value === list.read('state'))?.value ?? null;
-  const query = useQuery({
-    query: LIST_DELIVERIES,
-    variables: { id: job.id, state: state === null ? null : [state], first: PAGE_SIZE, after: list.after },
-  });
+  const variables = { id: job.id, state: state === null ? null : [state], first: PAGE_SIZE, after: list.after };
+  const query = useQuery({ query: LIST_DELIVERIES, variables });
   useReadAgain(query[1]);
   return (
     <Section
@@ -34,7 +32,7 @@ export function JobDeliveries({ job }: { readonly job: Job }) {
         />
       }
     >
-      <Loaded query={query} what="deliveries">
+      <Loaded query={query} variables={variables} what="deliveries">
         {({ job: found }) => {
           const { edges = [], pageInfo = null } = found?.deliveries ?? {};
           if (edges.length === 0) {

@@ -34,10 +34,8 @@ interface JobRunsProps {
 export function JobRuns({ job, updates }: JobRunsProps) {
   const list = useListAddress();
   const status = readChoice(STATUSES, list.read('status')) as RunRow['status'] | null;
-  const query = useQuery({
-    query: LIST_RUNS,
-    variables: { id: job.id, status: status === null ? null : [status], first: PAGE_SIZE, after: list.after },
-  });
+  const variables = { id: job.id, status: status === null ? null : [status], first: PAGE_SIZE, after: list.after };
+  const query = useQuery({ query: LIST_RUNS, variables });
   useReadAgain(query[1]);
   return (
     <Section
@@ -52,7 +50,7 @@ export function JobRuns({ job, updates }: JobRunsProps) {
         />
       }
     >
-      <Loaded query={query} what="runs">
+      <Loaded query={query} variables={variables} what="runs">
         {({ job: found }) => {
           const { edges = [], pageInfo = null, totalCount = 0 } = found?.runs ?? {};
           if (edges.length === 0) {

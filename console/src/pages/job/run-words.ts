@@ -1,10 +1,7 @@
 // Pure: what the page says about a run.
+import { describeRetry, MAX_ATTEMPTS } from '../../ui/attempts.ts';
 import { countOf, formatBytes } from '../../ui/exact-number.ts';
 import { formatInstant } from '../../ui/time-text.ts';
-import { clockTimeOf } from '../../ui/zone-dates.ts';
-
-/** A run has up to 5 attempts. */
-const MAX_ATTEMPTS = 5;
 
 export interface RunState {
   readonly status: 'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELED';
@@ -32,10 +29,7 @@ export function describeActivity(run: RunState, zone: string): string | null {
   if (run.waitsUntil !== null) {
     return `Waits until its streams are complete, at most until ${formatInstant(run.waitsUntil, zone)}`;
   }
-  if (run.nextAttemptAt !== null) {
-    const next = `${clockTimeOf(Date.parse(run.nextAttemptAt), zone, true)} ${zone}`;
-    return `Attempt ${run.attempt} of ${MAX_ATTEMPTS} failed. The next one starts at ${next}`;
-  }
+  if (run.nextAttemptAt !== null) return describeRetry(run.attempt, run.nextAttemptAt, zone);
   return 'Waits for a worker';
 }
 

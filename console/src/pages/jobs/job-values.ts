@@ -38,6 +38,31 @@ export interface JobValues extends ScheduleValues {
   readonly restateWithin: string;
 }
 
+/** Defaults of settings that apply only if another one has a certain value. */
+const DEFAULTS = {
+  kmsKeyId: null,
+  csvDelimiter: 'COMMA',
+  csvDialect: 'STANDARD',
+  restateAfter: 'ago(1h)',
+  restateWithin: 'ago(35d)',
+} as const satisfies Partial<JobSettings>;
+
+const isDependent = (name: string): name is keyof typeof DEFAULTS => name in DEFAULTS;
+
+/** Returns whether a setting has an effect, and a field in the form. */
+function applies(name: keyof typeof DEFAULTS, { format, encryption, restatement }: JobSettings): boolean {
+  switch (name) {
+    case 'kmsKeyId':
+      return encryption === 'KMS';
+    case 'csvDelimiter':
+    case 'csvDialect':
+      return format === 'CSV';
+    case 'restateAfter':
+    case 'restateWithin':
+      return restatement === 'AUTOMATIC';
+  }
+}
+
 /** Values of a new job: daily, with the usage of the day before. */
 export function createValues(timeZone: string): JobValues {
   return {
@@ -62,13 +87,13 @@ export function createValues(timeZone: string): JobValues {
     filter: [],
     format: 'CSV',
     compression: 'NONE',
-    csvDelimiter: 'COMMA',
-    csvDialect: 'STANDARD',
+    csvDelimiter: DEFAULTS.csvDelimiter,
+    csvDialect: DEFAULTS.csvDialect,
     sparse: true,
     coefficient: '',
     restatement: 'AUTOMATIC',
-    restateAfter: 'ago(1h)',
-    restateWithin: 'ago(35d)',
+    restateAfter: DEFAULTS.restateAfter,
+    restateWithin: DEFAULTS.restateWithin,
   };
 }
 
@@ -111,8 +136,7 @@ const listOrNull = <Item>(list: readonly Item[]): Item[] | null => (list.length 
 
 /** Returns the settings that the values stand for. Those that do not apply, such as the delimiter of JSON, have their defaults. */
 export function writeSettings(values: JobValues): JobSettings {
-  const isCsv = values.format === 'CSV';
-  return {
+  const settings: JobSettings = {
     jobName: values.jobName.trim(),
     description: textOrNull(values.description),
     enabled: values.enabled,
@@ -121,7 +145,7 @@ export function writeSettings(values: JobValues): JobSettings {
     region: textOrNull(values.region),
     bucketOwner: textOrNull(values.bucketOwner),
     encryption: values.encryption || null,
-    kmsKeyId: values.encryption === 'KMS' ? textOrNull(values.kmsKeyId) : null,
+    kmsKeyId: textOrNull(values.kmsKeyId),
     cron: cronOf(values),
     // 0 is in the past: the server reports the missing time at its field.
     scheduledTimeInSeconds: values.frequency === 'once' ? (readWallTime(values.onceAt, values.timeZone) ?? 0) : null,
@@ -136,8 +160,8 @@ export function writeSettings(values: JobValues): JobSettings {
     filter: listOrNull(values.filter.map(({ dimension, values: allowed }) => ({ dimension, values: [...allowed] }))),
     format: values.format,
     compression: values.compression,
-    csvDelimiter: isCsv ? values.csvDelimiter : 'COMMA',
-    csvDialect: isCsv ? values.csvDialect : 'STANDARD',
+    csvDelimiter: values.csvDelimiter,
+    csvDialect: values.csvDialect,
     sparse: values.sparse,
     rescaleFunction:
       values.coefficient.trim() === '' ? null : { function: 'MULTIPLY', coefficient: values.coefficient.trim() },
@@ -145,6 +169,8 @@ export function writeSettings(values: JobValues): JobSettings {
     restateAfter: values.restateAfter.trim(),
     restateWithin: values.restateWithin.trim(),
   };
+  const unused = Object.entries(DEFAULTS).filter(([name]) => isDependent(name) && !applies(name, settings));
+  return { ...settings, ...Object.fromEntries(unused) };
 }
 
 /** Returns values for a copy of a job. A time that has passed cannot be set again. */
@@ -156,10 +182,17 @@ export function copyValues(job: JobSettings, now: number): JobValues {
 
 const isEqual = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 
-/** Returns the settings that differ from those before, for updateJob. */
+/**
+ * Returns the settings that differ from those before, for updateJob, and those that did not apply before and do now: the job may have
+ * stored others than their defaults.
+ */
 export function listChangedSettings(before: JobSettings, after: JobSettings): Partial<CreateInput> {
   return Object.fromEntries(
-    Object.entries(after).filter(([name, value]) => !isEqual(value, before[name as keyof JobSettings])),
+    Object.entries(after).filter(
+      ([name, value]) =>
+        !isEqual(value, before[name as keyof JobSettings]) ||
+        (isDependent(name) && applies(name, after) && !applies(name, before)),
+    ),
   );
 }
 

@@ -5,11 +5,13 @@ const LAST_RUN = graphql(`
   fragment LastRunParts on Run {
     id
     status
+    attempt
     rowsWritten
     bytesWritten
     scheduledFor
     finishedAt
     waitsUntil
+    nextAttemptAt
     error {
       code
       message

@@ -64,14 +64,12 @@ interface ListProps {
 }
 
 function JobList({ list, enabled }: ListProps & { readonly enabled: boolean | null }) {
-  const query = useQuery({
-    query: LIST_JOBS,
-    variables: { first: PAGE_SIZE, after: list.after, search: list.search || null, enabled },
-  });
+  const variables = { first: PAGE_SIZE, after: list.after, search: list.search || null, enabled };
+  const query = useQuery({ query: LIST_JOBS, variables });
   const read = query[1];
   const readAgain = useCallback(() => read({ requestPolicy: 'network-only' }), [read]);
   return (
-    <Loaded query={query} what="jobs">
+    <Loaded query={query} variables={variables} what="jobs">
       {({ jobs: { edges, pageInfo } }) => (
         <>
           <JobTable list={list} jobs={edges.map(({ node }) => node)} readAgain={readAgain} />
@@ -99,7 +97,12 @@ function FailingJobs({ list }: ListProps) {
                 {countOf(failingJobCount, 'job')} failed. The {all.length} that failed last are shown.
               </Text>
             )}
-            <JobTable list={list} jobs={jobs} readAgain={readAgain} />
+            <JobTable
+              list={list}
+              jobs={jobs}
+              readAgain={readAgain}
+              searched={failingJobCount > all.length ? all.length : null}
+            />
           </>
         );
       }}
@@ -110,9 +113,11 @@ function FailingJobs({ list }: ListProps) {
 interface TableProps extends ListProps {
   readonly jobs: readonly ListedJob[];
   readonly readAgain: () => void;
+  /** Number of jobs that were searched, if there are more. */
+  readonly searched?: number | null;
 }
 
-function JobTable({ list, jobs, readAgain }: TableProps) {
+function JobTable({ list, jobs, readAgain, searched = null }: TableProps) {
   const runs = useFollowRuns(readAgain);
   const canChange = useCan('JOBS');
   const nextSlot = findNextSlot(jobs);
@@ -121,7 +126,7 @@ function JobTable({ list, jobs, readAgain }: TableProps) {
     const timer = setTimeout(readAgain, Math.min(Math.max(nextSlot - Date.now(), 0) + SLOT_MS, MAX_TIMER_MS));
     return () => clearTimeout(timer);
   }, [nextSlot, readAgain]);
-  if (jobs.length === 0) return <NoJobs list={list} canChange={canChange} />;
+  if (jobs.length === 0) return <NoJobs list={list} canChange={canChange} searched={searched} />;
   const columns: Column<ListedJob>[] = [
     {
       title: 'Job',
@@ -178,9 +183,20 @@ function NextSlot({ job: { nextRuns, timeZone } }: { readonly job: ListedJob }) 
   );
 }
 
-function NoJobs({ list, canChange }: ListProps & { readonly canChange: boolean }) {
+interface NoJobsProps extends ListProps {
+  readonly canChange: boolean;
+  readonly searched: number | null;
+}
+
+function NoJobs({ list, canChange, searched }: NoJobsProps) {
   if (list.search !== '') {
-    return <Empty title="No job matches">No job of this list contains “{list.search}” in its name.</Empty>;
+    return (
+      <Empty title="No job matches">
+        {searched === null
+          ? `No job of this list contains “${list.search}” in its name.`
+          : `None of the ${searched} jobs that failed last contains “${list.search}” in its name. The others were not searched.`}
+      </Empty>
+    );
   }
   const shown = readShown(list.read('show'));
   if (shown === 'failed') return <Empty title="No job fails">The last run of every job succeeded.</Empty>;

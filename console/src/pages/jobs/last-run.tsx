@@ -1,4 +1,5 @@
 import { Box, Text } from '@mantine/core';
+import { describeRetry } from '../../ui/attempts.ts';
 import { countOf, formatBytes } from '../../ui/exact-number.ts';
 import { Time } from '../../ui/figures.tsx';
 import { RunStatus } from '../../ui/status.tsx';
@@ -22,12 +23,15 @@ export function LastRun({ job }: { readonly job: ListedJob }) {
 function RunDetail({ run, zone }: { readonly run: Run; readonly zone: string }) {
   switch (run.status) {
     case 'QUEUED':
-      if (run.waitsUntil === null) return 'Starts as soon as a worker is free';
-      return (
-        <>
-          Waits for complete streams until <Time value={run.waitsUntil} zone={zone} />
-        </>
-      );
+      if (run.waitsUntil !== null) {
+        return (
+          <>
+            Waits for complete streams until <Time value={run.waitsUntil} zone={zone} />
+          </>
+        );
+      }
+      if (run.nextAttemptAt !== null) return describeRetry(run.attempt, run.nextAttemptAt, zone);
+      return 'Starts as soon as a worker is free';
     case 'RUNNING':
       return (
         <span className="figure">

@@ -31,10 +31,8 @@ export function KeysPage() {
 
 function KeyList() {
   const list = useListAddress();
-  const query = useQuery({
-    query: LIST_KEYS,
-    variables: { first: PAGE_SIZE, after: list.after, search: list.search || null },
-  });
+  const variables = { first: PAGE_SIZE, after: list.after, search: list.search || null };
+  const query = useQuery({ query: LIST_KEYS, variables });
   const [isCreating, dialog] = useDisclosure(false);
   const { revoke, problem } = useRevoke();
   const columns: Column<Key>[] = [
@@ -66,7 +64,7 @@ function KeyList() {
     >
       <Search list={list} what="keys" />
       <ProblemAlert problem={problem} />
-      <Loaded query={query} what="keys">
+      <Loaded query={query} variables={variables} what="keys">
         {({ apiKeys: { edges, pageInfo } }) =>
           edges.length === 0 ? (
             <Empty title="No key matches">No key of this account contains “{list.search}” in its name.</Empty>

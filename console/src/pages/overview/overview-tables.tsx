@@ -1,4 +1,4 @@
-import { Group, Paper, Text } from '@mantine/core';
+import { Group, Paper, Stack, Text, Title } from '@mantine/core';
 import { Link } from 'react-router';
 import { DataTable } from '../../ui/data-table.tsx';
 import { ExactNumber } from '../../ui/figures.tsx';
@@ -7,7 +7,7 @@ import { RunStatus } from '../../ui/status.tsx';
 import type { Overview, OverviewData } from './overview-documents.ts';
 import { JobLink, When, WindowLink } from './parts.tsx';
 
-/** How many runs of the last 24 hours have which status, and the latest runs. */
+/** How many runs of the last 24 hours have which status, and the latest runs, which may be older. */
 export function LatestRuns({ data: { overview, runs } }: { readonly data: OverviewData }) {
   const { at } = overview;
   return (
@@ -23,21 +23,26 @@ export function LatestRuns({ data: { overview, runs } }: { readonly data: Overvi
         ))}
       </Group>
       {runs.edges.length > 0 && (
-        <DataTable
-          label="Latest runs"
-          rows={runs.edges.map(({ node }) => node)}
-          rowKey={({ id }) => id}
-          columns={[
-            { title: 'Job', isHeading: true, cell: ({ jobName, job }) => <JobLink name={jobName} job={job} /> },
-            { title: 'Status', cell: ({ status }) => <RunStatus status={status} /> },
-            { title: 'Run for', cell: (run) => <WindowLink of={run} job={run.job} to={`runs/${run.id}`} /> },
-            { title: 'Rows', isFigure: true, cell: ({ rowsWritten }) => <ExactNumber value={rowsWritten} /> },
-            {
-              title: 'Ended',
-              cell: ({ finishedAt, job }) => finishedAt !== null && <When value={finishedAt} at={at} job={job} />,
-            },
-          ]}
-        />
+        <Stack gap={4} mt="sm">
+          <Title order={3} size="h4">
+            Latest runs
+          </Title>
+          <DataTable
+            label="Latest runs"
+            rows={runs.edges.map(({ node }) => node)}
+            rowKey={({ id }) => id}
+            columns={[
+              { title: 'Job', isHeading: true, cell: ({ jobName, job }) => <JobLink name={jobName} job={job} /> },
+              { title: 'Status', cell: ({ status }) => <RunStatus status={status} /> },
+              { title: 'Run for', cell: (run) => <WindowLink of={run} job={run.job} to={`runs/${run.id}`} /> },
+              { title: 'Rows', isFigure: true, cell: ({ rowsWritten }) => <ExactNumber value={rowsWritten} /> },
+              {
+                title: 'Ended',
+                cell: ({ finishedAt, job }) => finishedAt !== null && <When value={finishedAt} at={at} job={job} />,
+              },
+            ]}
+          />
+        </Stack>
       )}
     </Section>
   );

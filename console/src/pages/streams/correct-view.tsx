@@ -1,7 +1,7 @@
 import { Button, Group, Stack, TagsInput, Text, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useState } from 'react';
-import { useNavigate, useSearchParams } from 'react-router';
+import { useLocation, useNavigate, useSearchParams } from 'react-router';
 import { useAction } from '../../api/use-action.ts';
 import { useCan } from '../../api/viewer.ts';
 import { notifyDone } from '../../ui/notify.ts';
@@ -27,9 +27,42 @@ export function CorrectView() {
   const stream = useStream();
   const isWriter = useCan('INGEST');
   const [address] = useSearchParams();
-  if (isWriter)
-    return <CorrectionForm key={address.toString()} stream={stream} initial={readCorrection(address, stream)} />;
-  return <Empty title="Your key cannot correct values">Sign in with a key that has the scopes READ and INGEST.</Empty>;
+  // Of the visit: a link to the same address begins the next correction.
+  const { key: visit } = useLocation();
+  const [storedIn, setStoredIn] = useState<string | null>(null);
+  if (!isWriter) {
+    return (
+      <Empty title="Your key cannot correct values">Sign in with a key that has the scopes READ and INGEST.</Empty>
+    );
+  }
+  if (visit === storedIn) return <Stored name={stream.name} />;
+  return (
+    <CorrectionForm
+      key={`${address.toString()} ${storedIn}`}
+      stream={stream}
+      initial={readCorrection(address, stream)}
+      onStored={() => setStoredIn(visit)}
+    />
+  );
+}
+
+function Stored({ name }: { readonly name: string }) {
+  const navigate = useNavigate();
+  return (
+    <Empty
+      title="The correction is stored"
+      action={
+        <Group>
+          <Button onClick={() => void navigate(`/streams/${name}/ledger`)}>Ledger</Button>
+          <Button variant="default" onClick={() => void navigate(`/streams/${name}/records`)}>
+            Records
+          </Button>
+        </Group>
+      }
+    >
+      It is the newest operation of the ledger, and can be reverted there.
+    </Empty>
+  );
 }
 
 const BUCKET_FIELDS: Readonly<
@@ -43,14 +76,13 @@ const BUCKET_FIELDS: Readonly<
 interface FormProps {
   readonly stream: Stream;
   readonly initial: CorrectionValues;
+  readonly onStored: () => void;
 }
 
-function CorrectionForm({ stream, initial }: FormProps) {
-  const { name, granularity, dimensions } = stream;
-  const navigate = useNavigate();
+function CorrectionForm({ stream, initial, onStored }: FormProps) {
+  const { granularity, dimensions } = stream;
   const preview = usePreview();
   const replace = useAction(REPLACE_VALUE);
-  const [isSent, setSent] = useState(false);
   const form = useForm<{ bucket: string; element: string; filter: string[][]; value: string }>({
     initialValues: { ...initial, filter: initial.filter.map((values) => [...values]) },
     // A preview holds for the values that were previewed.
@@ -60,33 +92,16 @@ function CorrectionForm({ stream, initial }: FormProps) {
     },
     validate: (values) => ({ ...validateCorrection(values) }),
   });
-  useUnsavedChanges(form.isDirty() && !isSent);
+  useUnsavedChanges(form.isDirty());
   const problem = replace.problem ?? preview.problem;
   const issues = findCorrectionIssues(problem, dimensions.length);
   const ask = form.onSubmit((values) => preview.run({ replace: toReplaceInput(stream, values) }));
   const send = async (): Promise<void> => {
     const { element, bucket } = form.values;
     if ((await replace.run({ input: toReplaceInput(stream, form.values) })) === null) return;
-    setSent(true);
+    onStored();
     notifyDone(`The value of ${element} in ${bucket.replace('T', ' ')} was corrected.`);
   };
-  if (isSent) {
-    return (
-      <Empty
-        title="The correction is stored"
-        action={
-          <Group>
-            <Button onClick={() => void navigate(`/streams/${name}/ledger`)}>Ledger</Button>
-            <Button variant="default" onClick={() => void navigate(`/streams/${name}/records`)}>
-              Records
-            </Button>
-          </Group>
-        }
-      >
-        It is the newest operation of the ledger, and can be reverted there.
-      </Empty>
-    );
-  }
   return (
     <Section title="Correct a value">
       <Text c="dimmed" maw={720}>

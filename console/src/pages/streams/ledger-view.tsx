@@ -55,12 +55,10 @@ function OperationField({ list }: { readonly list: ListAddress }) {
 }
 
 function Operations({ name, list }: { readonly name: string; readonly list: ListAddress }) {
-  const query = useQuery({
-    query: LIST_OPERATIONS,
-    variables: { stream: name, first: PAGE_SIZE, after: list.after },
-  });
+  const variables = { stream: name, first: PAGE_SIZE, after: list.after };
+  const query = useQuery({ query: LIST_OPERATIONS, variables });
   return (
-    <Loaded query={query} what="operations">
+    <Loaded query={query} variables={variables} what="operations">
       {({ stream }) =>
         stream === null || stream.operations.edges.length === 0 ? (
           <Empty title="No operations on this page" />
@@ -76,9 +74,10 @@ function Operations({ name, list }: { readonly name: string; readonly list: List
 }
 
 function OneOperation({ streamId, operationId }: { readonly streamId: string; readonly operationId: string }) {
-  const query = useQuery({ query: READ_OPERATION, variables: { id: operationId } });
+  const variables = { id: operationId };
+  const query = useQuery({ query: READ_OPERATION, variables });
   return (
-    <Loaded query={query} what="the operation">
+    <Loaded query={query} variables={variables} what="the operation">
       {({ node }) =>
         node?.__typename === 'AllocationOperation' && node.stream.id === streamId ? (
           <OperationTable operations={[node]} />

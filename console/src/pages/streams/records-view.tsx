@@ -23,16 +23,14 @@ export function RecordsView() {
   const isWriter = useCan('INGEST');
   const element = list.read('element') ?? '';
   const date = list.read('date') ?? '';
-  const query = useQuery({
-    query: LIST_RECORDS,
-    variables: {
-      stream: name,
-      first: PAGE_SIZE,
-      after: list.after,
-      elementName: element || null,
-      ...(isDate(date) && { from: `${date}T00:00:00Z`, to: `${addDays(date, 1)}T00:00:00Z` }),
-    },
-  });
+  const variables = {
+    stream: name,
+    first: PAGE_SIZE,
+    after: list.after,
+    elementName: element || null,
+    ...(isDate(date) && { from: `${date}T00:00:00Z`, to: `${addDays(date, 1)}T00:00:00Z` }),
+  };
+  const query = useQuery({ query: LIST_RECORDS, variables });
   const columns: Column<LiveRecord>[] = [
     { title: 'Element', isHeading: true, cell: ({ elementName }) => <span className="breakable">{elementName}</span> },
     { title: 'Bucket', cell: ({ timestamp }) => <Bucket start={timestamp} granularity={granularity} /> },
@@ -69,7 +67,7 @@ export function RecordsView() {
           onChange={({ currentTarget: { value } }) => list.set('date', value)}
         />
       </Group>
-      <Loaded query={query} what="records">
+      <Loaded query={query} variables={variables} what="records">
         {({ stream }) => {
           if (stream === null || stream.records.edges.length === 0) {
             return (

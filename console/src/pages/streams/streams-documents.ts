@@ -198,6 +198,7 @@ export const PREVIEW_CORRECTION = graphql(
   [USER_ERROR],
 );
 
+/** It selects the stream, so that urql reads the facts of its page again. */
 export const REVERT_OPERATION = graphql(
   `
     mutation RevertOperation($id: ID!) {
@@ -206,8 +207,9 @@ export const REVERT_OPERATION = graphql(
         ... on AllocationReceipt {
           operation {
             id
-            insertedRecords
-            hiddenRecords
+            stream {
+              id
+            }
           }
         }
         ...UserErrorParts
@@ -217,6 +219,7 @@ export const REVERT_OPERATION = graphql(
   [USER_ERROR],
 );
 
+/** It selects the stream, as REVERT_OPERATION does. */
 export const REPLACE_VALUE = graphql(
   `
     mutation ReplaceValue($input: AllocationInput!) {
@@ -225,8 +228,9 @@ export const REPLACE_VALUE = graphql(
         ... on AllocationReceipt {
           operation {
             id
-            insertedRecords
-            hiddenRecords
+            stream {
+              id
+            }
           }
         }
         ...UserErrorParts

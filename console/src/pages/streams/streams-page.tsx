@@ -56,19 +56,17 @@ export function StreamsPage() {
 function StreamList() {
   const list = useListAddress();
   const [openedAt] = useState(() => new Date().toISOString());
-  const query = useQuery({
-    query: LIST_STREAMS,
-    variables: { first: PAGE_SIZE, after: list.after, search: list.search || null },
-  });
+  const variables = { first: PAGE_SIZE, after: list.after, search: list.search || null };
+  const query = useQuery({ query: LIST_STREAMS, variables });
   return (
     <Page
       title="Streams"
       description="Each stream is a named series of usage. Its first request sets its granularity and dimensions."
     >
-      <Loaded query={query} what="streams">
-        {({ streams: { edges, pageInfo } }) => {
+      <Loaded query={query} variables={variables} what="streams">
+        {({ streams: { edges, pageInfo } }, isEarlier) => {
           const isFiltered = list.search !== '' || list.after !== null;
-          if (edges.length === 0 && !isFiltered) return <FirstCommands at={openedAt} />;
+          if (edges.length === 0 && !isFiltered && !isEarlier) return <FirstCommands at={openedAt} />;
           return (
             <>
               <Search list={list} what="streams" />

@@ -140,7 +140,8 @@ export function UsageChart({ usage, window, selection, focused }: ChartProps) {
     <div
       ref={measure}
       className="usage-chart"
-      role="img"
+      role="group"
+      aria-roledescription="chart"
       aria-label={`Bars of usage${noun}. The arrow keys show the figures of a bar; the table below has all.`}
       tabIndex={0}
       onKeyDown={onKeyDown}

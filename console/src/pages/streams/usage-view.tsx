@@ -89,6 +89,7 @@ function Usage({ name, span }: UsageProps) {
                     zone: shown.timeZone ?? 'UTC',
                     groupBy: shown.groupBy?.[0] ?? null,
                   }}
+                  isEarlier={fetching}
                   change={change}
                 />
               </Stack>
@@ -229,10 +230,12 @@ interface FiguresProps {
   readonly series: Parameters<typeof buildUsage>[0];
   readonly window: { readonly from: string; readonly to: string };
   readonly selection: Selection;
+  /** Whether the figures are those of an earlier selection. */
+  readonly isEarlier?: boolean;
   readonly change: Address['change'];
 }
 
-function Figures({ name, series, window, selection, change }: FiguresProps) {
+function Figures({ name, series, window, selection, isEarlier = false, change }: FiguresProps) {
   const usage: UsageModel = useMemo(() => buildUsage(series), [series]);
   const [focused, setFocused] = useState<number | null>(null);
   const { from, through, groupBy, filters, areOthersHidden } = selection;
@@ -278,6 +281,7 @@ function Figures({ name, series, window, selection, change }: FiguresProps) {
         actions={
           <Button
             variant="default"
+            disabled={isEarlier}
             onClick={() => downloadText(`${name}_${from}_${through}.csv`, 'text/csv', formatUsageCsv(usage))}
           >
             Download as CSV

@@ -32,9 +32,11 @@ export function usePreview() {
       const result = await client.query(PREVIEW_CORRECTION, { input }, { requestPolicy: 'network-only' }).toPromise();
       if (own !== newest.current) return;
       const found = result.data?.previewCorrection;
+      const problem = findProblem(result);
       setState({
-        preview: found?.__typename === 'CorrectionPreview' ? found : null,
-        problem: findProblem(result),
+        // With a problem, the data may be that of an earlier preview.
+        preview: problem === null && found?.__typename === 'CorrectionPreview' ? found : null,
+        problem,
         isRunning: false,
       });
     },
