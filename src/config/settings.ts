@@ -156,7 +156,7 @@ export const SETTINGS = {
   maxDocumentTokens: setting(
     'MAX_DOCUMENT_TOKENS',
     integer(100, 100_000_000).default(50_000),
-    'Maximum tokens of a GraphQL document. An inline record has 30 to 70 tokens, a record in variables has none.',
+    'Maximum tokens of a GraphQL document, and maximum comments of a long one. An inline record has 30 to 70 tokens, a record in variables has none.',
   ),
   maxDocumentDepth: setting(
     'MAX_DOCUMENT_DEPTH',

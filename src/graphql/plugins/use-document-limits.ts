@@ -1,6 +1,7 @@
 import { type DocumentNode, GraphQLError, type GraphQLSchema, parse } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { truncate } from '../../lib/truncate.ts';
+import { hasMoreComments } from './document-comments.ts';
 import { documentTooLarge, type DocumentLimits, findExceededLimit } from './document-limits.ts';
 import { badRequest } from './persisted-documents.ts';
 
@@ -44,7 +45,9 @@ export function useDocumentLimits(schema: GraphQLSchema, limits: DocumentLimits)
 function createParser(limits: DocumentLimits): typeof parse {
   return (source, options) => {
     try {
-      const noLocation = isLong(typeof source === 'string' ? source : source.body);
+      const text = typeof source === 'string' ? source : source.body;
+      const noLocation = isLong(text);
+      if (noLocation && hasMoreComments(text, limits.maxTokens)) throw tooManyComments(limits);
       return parse(source, { ...options, maxTokens: limits.maxTokens, noLocation });
     } catch (error) {
       throw isTokenLimitError(error) ? tooManyTokens(limits) : error;
@@ -78,6 +81,10 @@ const isObject = (params: unknown): params is Record<string, unknown> => typeof 
 /** The parser of graphql reports its token limit by the message only. */
 function isTokenLimitError(error: unknown): boolean {
   return error instanceof GraphQLError && /more than \d+ tokens/.test(error.message);
+}
+
+function tooManyComments(limits: DocumentLimits): GraphQLError {
+  return documentTooLarge(limits, 'maxTokens', `has more than ${limits.maxTokens} comments`, 'Leave out the comments');
 }
 
 function tooManyTokens(limits: DocumentLimits): GraphQLError {
