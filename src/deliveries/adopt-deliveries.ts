@@ -144,7 +144,7 @@ const ADOPTED = {
   watermarkAt: excluded('watermark_at'),
   outputSha256: excluded('output_sha256'),
   wholeUntil: sql`greatest(${deliveries.wholeUntil}, ${excluded('whole_until')})`,
-  dateStart: sql`least(${deliveries.dateStart}, ${excluded('date_start')})`,
+  dateStart: excluded('date_start'),
   dateWholeUntil: sql`greatest(${deliveries.dateWholeUntil}, ${excluded('date_whole_until')})`,
   deliveredAt: excluded('delivered_at'),
   touchedAt: excluded('touched_at'),

@@ -36,14 +36,6 @@ export function computeBounds(
   return { wholeUntil, dateStart, dateWholeUntil };
 }
 
-/**
- * Returns the delivery with the bounds that its window has with the current settings of its job. The stored ones include those of all runs
- * that were queued for the window, also with other settings.
- */
-export function withBounds<Row extends DeliveryRow>(delivery: Row, { settings }: Pick<JobRow, 'settings'>): Row {
-  return { ...delivery, ...computeBounds(settings, { start: delivery.windowStart, end: delivery.windowEnd }) };
-}
-
 /** Whether each bucket of a window with this end is whole. */
 export function endsWithBucket(
   { aggregationBucket, timeZone }: Pick<JobSettings, 'aggregationBucket' | 'timeZone'>,

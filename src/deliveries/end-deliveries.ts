@@ -61,9 +61,7 @@ export async function recordDelivery(tx: Transaction, run: DeliveredRun): Promis
     // The owed span ends at the start of the first delivered window of the same job and output that ends later.
     tx.execute(sql`
       UPDATE deliveries d SET revision = ${run.revision}, run_id = ${run.id}, ${setWatermark(run)}, output_sha256 = ${output},
-        whole_until = greatest(d.whole_until, ${wholeUntil.toISOString()}::timestamptz), date_start = least(d.date_start, ${dateStart}::date),
-        date_whole_until = greatest(d.date_whole_until, ${dateWholeUntil}::date),
-        slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(), complete = r.complete,
+        date_start = ${dateStart}::date, slot = ${run.scheduledFor.toISOString()}::timestamptz, delivered_at = clock_timestamp(), complete = r.complete,
         (owed_until, date_owed_until) = (
           SELECT least(${wholeUntil.toISOString()}::timestamptz, min(o.window_start)), least(${dateWholeUntil}::date, min(o.date_start))
           FROM deliveries o

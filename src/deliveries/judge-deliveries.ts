@@ -9,7 +9,7 @@ import { jobs } from '../db/tables.ts';
 import type { JobRow } from '../jobs/jobs.ts';
 import { ChangeIndex } from './compare-changes.ts';
 import { findComplete, isRepeatedWhenComplete } from './complete-deliveries.ts';
-import { type DeliveryRow, isOwed, isRestated, withBounds } from './delivery.ts';
+import { type DeliveryRow, isOwed, isRestated } from './delivery.ts';
 import { IS_OVERWRITTEN } from './end-deliveries.ts';
 import { type CorrectedStream, readNetChange } from './net-change.ts';
 import {
@@ -113,7 +113,7 @@ async function judgeAccount(
       ? 'COMPLETE'
       : (state ?? (overwritten.has(delivery.id) ? 'DIFFERENT' : null));
     if (verdict !== null || !job) judged.push({ delivery, job, verdict: verdict ?? 'NOT_OWED', foundAt: null });
-    else compared.push({ delivery: withBounds(delivery, job), job });
+    else compared.push({ delivery, job });
   }
   if (compared.length === 0) return judged;
   const streams = await readCorrectedStreams(db, accountId);

@@ -3,7 +3,7 @@ import { formatPlainArray } from '../db/array-text.ts';
 import type { Db } from '../db/client.ts';
 import { createVisibility, findOldestUnseen } from '../db/snapshots.ts';
 import type { JobRow } from '../jobs/jobs.ts';
-import { type DeliveryRow, withBounds } from './delivery.ts';
+import type { DeliveryRow } from './delivery.ts';
 import type { CorrectedStream } from './net-change.ts';
 
 // Reads the operations that touched the window of a delivery, from the corrections and, for summary rows, from the ledger.
@@ -122,8 +122,7 @@ export async function readPendingOperations(
   const isSeen = createVisibility(watermark);
   const oldest = findOldestUnseen(watermark);
   const streams = (await readCorrectedStreams(db, accountId)).filter((stream) => readsStream(job, stream));
-  const window = withBounds(delivery, job);
-  const touching = await readCorrections(db, accountId, streams, window, oldest);
+  const touching = await readCorrections(db, accountId, streams, delivery, oldest);
   const ids = new Set<bigint>();
   for (const [streamId, some] of Map.groupBy(touching.filter(mayBeUnseen(watermark, isSeen)), (one) => one.streamId)) {
     const singles = some.filter(({ operationId }) => operationId > 0n);
@@ -131,7 +130,7 @@ export async function readPendingOperations(
     const stream = streams.find(({ id }) => id === streamId);
     if (!stream || singles.length === some.length) continue;
     const newest = sql`ORDER BY id DESC LIMIT ${limit}`;
-    for (const { id, xid } of await readOperations(db, accountId, stream, window, oldest, newest)) {
+    for (const { id, xid } of await readOperations(db, accountId, stream, delivery, oldest, newest)) {
       if (!isSeen(xid)) ids.add(id);
     }
   }

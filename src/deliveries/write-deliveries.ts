@@ -16,7 +16,7 @@ type RunRow = typeof runs.$inferSelect;
 
 /**
  * Inserts the deliveries of new runs, and marks those of existing windows as windows of the schedule. In the transaction of the runs.
- * Bounds of an existing delivery grow to those of the new run, whose settings may differ: scans must store corrections of all its buckets
+ * The ends of an existing delivery grow to those of the new run, whose settings may differ: scans must store corrections of all its buckets
  * before the run takes its watermark. Returns the number of deliveries that did not exist.
  */
 export async function insertDeliveries(tx: Transaction, newRuns: readonly NewRun[], now: Date): Promise<number> {
@@ -33,9 +33,8 @@ export async function insertDeliveries(tx: Transaction, newRuns: readonly NewRun
     INSERT INTO deliveries AS d (${COLUMN_NAMES})
     SELECT * FROM unnest(${sql.join(columns, COMMA)})
     ON CONFLICT (bucket, manifest_key, job_id) DO UPDATE SET by_slot = d.by_slot OR EXCLUDED.by_slot,
-      whole_until = greatest(d.whole_until, EXCLUDED.whole_until), date_start = least(d.date_start, EXCLUDED.date_start),
-      date_whole_until = greatest(d.date_whole_until, EXCLUDED.date_whole_until)
-    WHERE EXCLUDED.by_slot AND NOT d.by_slot OR EXCLUDED.whole_until > d.whole_until OR EXCLUDED.date_start < d.date_start
+      whole_until = greatest(d.whole_until, EXCLUDED.whole_until), date_whole_until = greatest(d.date_whole_until, EXCLUDED.date_whole_until)
+    WHERE EXCLUDED.by_slot AND NOT d.by_slot OR EXCLUDED.whole_until > d.whole_until
       OR EXCLUDED.date_whole_until > d.date_whole_until
     RETURNING d.account_id, EXISTS (SELECT 1 FROM ledger_cursors c WHERE c.account_id = d.account_id) AS has_cursor,
       d.xmax = 0 AS is_new`);

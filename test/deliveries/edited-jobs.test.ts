@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createBackfill, endedBackfill } from '../backfills/steps.ts';
 import {
   checkedAll,
   daysAgo,
   deliveriesOf,
   deliverDay,
   restatedJob,
+  restatementsOf,
   settled,
   settleImmediately,
   write,
@@ -99,6 +101,62 @@ describe('delivery of a job that has other buckets now', () => {
   });
 });
 
+describe('delivery of a job that has its former time zone again', () => {
+  test('is not restated when a date is corrected that its window had in the other time zone only', async () => {
+    const at = (days: number, value: string) => [{ timestamp: daysAgo(days), elementName: 'acme', value }];
+    await addRecords(server, 'former', 'DAILY', [...at(8, '100'), ...at(7, '250')]);
+    const job = restatedJob('former', {
+      s3Url: 'exports/former',
+      range: 'ago(24h)',
+      aggregationBucket: 'HOUR',
+      timeZone: 'Pacific/Kiritimati',
+    });
+    const { jobId } = await exportOnce(server, job, daysAgo(7));
+    for (const [timeZone, value] of [
+      ['UTC', '100'],
+      ['Pacific/Kiritimati', '250'],
+    ]) {
+      await updateJob(server, jobId, { timeZone });
+      expect((await exportAgain(server, jobId, daysAgo(7))).text).toContain(`,acme,${value}\n`);
+    }
+    await settleImmediately(server, jobId);
+    await settled(server);
+    await write(server, 'allocationSum', 'former', at(8, '40'), 'DAILY');
+    await settled(server);
+    expect(await restatementsOf(server, jobId)).toEqual([]);
+    expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 3 }]);
+  });
+
+  test('is restated for each of its dates when another window had some of them in the other time zone', async () => {
+    const at = (days: number, value: string) => [{ timestamp: daysAgo(days), elementName: 'acme', value }];
+    await addRecords(server, 'owed', 'DAILY', [...at(8, '100'), ...at(7, '250')]);
+    const job = restatedJob('owed', {
+      s3Url: 'exports/owed',
+      range: 'ago(24h)',
+      // Midnight in UTC.
+      cron: '0 14 * * *',
+      aggregationBucket: 'HOUR',
+      timeZone: 'Pacific/Kiritimati',
+    });
+    const jobId = await createJob(server, job);
+    const { id } = await createBackfill(server, { jobId, from: daysAgo(9), to: daysAgo(7) });
+    expect(await endedBackfill(server, id)).toMatchObject({ status: 'SUCCEEDED', delivered: 2 });
+    // In UTC, the second window has the date of the first one.
+    await updateJob(server, jobId, { timeZone: 'UTC' });
+    await exportAgain(server, jobId, daysAgo(7));
+    await updateJob(server, jobId, { timeZone: 'Pacific/Kiritimati' });
+    await exportAgain(server, jobId, daysAgo(7));
+    await exportAgain(server, jobId, daysAgo(8));
+    await settleImmediately(server, jobId);
+    await settled(server);
+    await write(server, 'allocationSum', 'owed', at(8, '40'), 'DAILY');
+    await settled(server);
+    const [restated, ...more] = await restatementsOf(server, jobId);
+    expect(more).toEqual([]);
+    expect(restated).toMatchObject({ status: 'SUCCEEDED', windowStart: daysAgo(9) });
+  });
+});
+
 describe('delivery of a job that returns to its destination', () => {
   test('is delivered again when another job had delivered the window there meanwhile', async () => {
     const stream = 'returned';
@@ -115,7 +173,9 @@ describe('delivery of a job that returns to its destination', () => {
     await deleteJob(server, other.jobId);
     await updateJob(server, jobId, place);
     // Instead of waiting for the sweep.
-    await querySql(server, 'UPDATE deliveries SET check_at = now() WHERE job_id = $1', [innerId(jobId)]);
+    await querySql(server, 'UPDATE deliveries SET check_at = now(), checking = NULL WHERE job_id = $1', [
+      innerId(jobId),
+    ]);
     await settled(server);
     expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'CURRENT', revision: 3 }]);
     const newest = server.s3.puts.findLast(({ key }) => key.startsWith('returned/') && key.endsWith('.manifest.json'));
