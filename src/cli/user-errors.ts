@@ -31,7 +31,7 @@ export function requireResult<Result extends object>(
   return result as Exclude<Result, Refusal>;
 }
 
-/** Returns an error that lists the issues after `outcome`, or has the message if there are no issues. */
+/** Returns an error that lists the issues after `outcome`, or has the message of a result without issues. */
 export function toCommandError(
   { message, issues = [], issueCount = issues.length }: Refusal,
   nameField: NameField,

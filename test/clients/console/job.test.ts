@@ -150,7 +150,7 @@ describe('job page', () => {
     expect(await findAccessibilityProblems(page)).toEqual([]);
   });
 
-  test('does not say that there are no deliveries or runs while they are read', async () => {
+  test('does not call the lists of deliveries and runs empty while they are read', async () => {
     const slow = await console.open(`/jobs/${jobs.daily}?month=${lastMonth}&day=${monthDay(2)}`);
     const nothing = slow.getByRole('heading', { name: /^No (delivery|run)/ });
     await nothing.waitFor();
