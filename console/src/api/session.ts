@@ -1,7 +1,7 @@
 import { readKeyFragment } from './key-in-fragment.ts';
 
 const STORED = 'sluice.key';
-/** Other tabs answer within milliseconds. */
+/** Other tabs answer within milliseconds, unless they are busy. */
 const ANSWER_MS = 250;
 
 /** Messages between the tabs of the origin. GraphiQL's page sends and understands them too. */
@@ -29,7 +29,10 @@ export interface Session {
 export async function openSession(): Promise<Session> {
   let state: SessionState = { key: null, reason: null };
   const listeners = new Set<() => void>();
+  /** Whether the key of another tab signs this one in, also after the sign-in form is shown. */
+  let isAsking = false;
   const set = (key: string | null, reason: string | null = null): void => {
+    isAsking = false;
     state = { key, reason };
     store(key);
     for (const listener of listeners) listener();
@@ -37,10 +40,9 @@ export async function openSession(): Promise<Session> {
 
   const channel = new BroadcastChannel(STORED);
   const send = (message: Message): void => channel.postMessage(message);
-  let onAnswer: ((key: string) => void) | null = null;
   channel.addEventListener('message', ({ data }: MessageEvent<Message>) => {
     if (data.type === 'ask' && state.key !== null) send({ type: 'key', key: state.key });
-    else if (data.type === 'key') onAnswer?.(data.key);
+    else if (data.type === 'key' && isAsking) set(data.key);
     else if (data.type === 'signOut' && state.key !== null) set(null);
   });
   // A link with a key was opened in a tab that already shows the console.
@@ -52,13 +54,13 @@ export async function openSession(): Promise<Session> {
   const key = takeKeyFromAddress() ?? readStored();
   if (key !== null) set(key);
   else {
-    const answer = await new Promise<string | null>((resolve) => {
-      onAnswer = resolve;
+    await new Promise<void>((resolve) => {
+      listeners.add(resolve);
+      setTimeout(resolve, ANSWER_MS);
+      isAsking = true;
       send({ type: 'ask' });
-      setTimeout(() => resolve(null), ANSWER_MS);
     });
-    onAnswer = null;
-    if (answer !== null) set(answer);
+    listeners.clear();
   }
   return {
     read: () => state,

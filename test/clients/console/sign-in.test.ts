@@ -76,6 +76,19 @@ describe('sign-in', () => {
     expect(await page.getByRole('banner').innerText()).toMatch(/default[\s\S]* · ADMIN/);
   });
 
+  test('accepts the key of another tab that answers after the form is shown', async () => {
+    const first = await open('/keys', { key: null });
+    await heading(first, 'Sign in to Sluice').waitFor();
+    const busy = await open('/');
+    await heading(busy, 'Overview').waitFor();
+    await busy.evaluate(() => {
+      const key = sessionStorage.getItem('sluice.key');
+      new BroadcastChannel('sluice.key').postMessage({ type: 'key', key });
+    });
+    await heading(first, 'Keys').waitFor();
+    expect(await storedKey(first)).toBe(console.server.key);
+  });
+
   test('hands the key to a new tab, and signs out of all tabs, GraphiQL included', async () => {
     const first = await open('/');
     await heading(first, 'Overview').waitFor();
