@@ -149,7 +149,10 @@ const runScript = async (script: string, cwd: string, env: NodeJS.ProcessEnv): P
   const output: string[] = [];
   for (const stream of [shell.stdout, shell.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => output.push(text));
-  const deadline = setTimeout(() => process.kill(-(shell.pid ?? 0), 'SIGKILL'), DEADLINE_MS);
+  const deadline = setTimeout(() => {
+    output.push(`\n${MARK} failed: not ended after ${DEADLINE_MS / 1000} s\n`);
+    process.kill(-(shell.pid ?? 0), 'SIGKILL');
+  }, DEADLINE_MS);
   await once(shell, 'close');
   clearTimeout(deadline);
   return output.join('');
