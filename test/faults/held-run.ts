@@ -1,11 +1,12 @@
 import { addRecords, cancelRun, createJob, endedRun, innerId, querySql, runJob } from '../support/job-steps.ts';
 import { eventually } from '../support/server.ts';
 import { compareWithUsage } from './delivery-oracle.ts';
-import { type Deployment, startDeployment } from './deployment.ts';
+import { type Deployment, type ServerProcess, startDeployment } from './deployment.ts';
 import { waitForRest } from './interleavings.ts';
-import { startSlowWire } from './slow-wire.ts';
+import { type SlowWire, startSlowWire } from './slow-wire.ts';
 
-// A run that is held after its watermark, while a correction of the window commits and a scan passes it.
+// One window, one run and one correction, in the orders that decide whether a correction can be lost: a run that is held after its
+// watermark until a scan has passed the correction, and a scan that loses its connection.
 
 export interface HeldRunReport {
   /** Deliveries that are CURRENT and differ from the ledger, as sentences. */
@@ -20,12 +21,76 @@ const REST_MS = 60_000;
 const STREAM = 'held';
 /** The statement of a claim that follows its watermark. */
 const AFTER_WATERMARK = /^\s*UPDATE deliveries d SET last_revision/;
+/** The statement of a scan that stores what it has found. */
+const STORED_CORRECTIONS = /^\s*INSERT INTO corrections /;
 
 /** The step that is held: the COMMIT of the first claim, or the first PutObject. */
 export type HeldStep = 'COMMIT' | 'PutObject';
 
+/** A deployment with one job of which no window is delivered, and whose server reaches PostgreSQL over the wire. */
+interface Stage {
+  readonly deployment: Deployment;
+  readonly wire: SlowWire;
+  /** Adds a record of the window. */
+  add(elementName: string): Promise<void>;
+  /** Starts a run of the window and returns its id. */
+  run(): Promise<string>;
+  readonly server: ServerProcess;
+}
+
 /** @param checkout directory of the program that the server runs; defaults to this checkout */
 export async function playHeldRun(step: HeldStep, checkout?: string): Promise<HeldRunReport> {
+  return play(checkout, async ({ deployment, wire, add, run }) => {
+    async function correctAndScan(): Promise<void> {
+      await add('hooli');
+      await waitForScan(deployment);
+    }
+    const holds: Promise<void>[] = [];
+    function holdOnce(): Promise<void> | undefined {
+      if (holds.length > 0) return undefined;
+      const hold = correctAndScan();
+      holds.push(hold);
+      return hold;
+    }
+    if (step === 'COMMIT') wire.setHook(({ sql }) => (AFTER_WATERMARK.test(sql) ? holdOnce() : undefined));
+    else {
+      deployment.s3.setFault(() => {
+        const hold = holdOnce();
+        return hold && { hold };
+      });
+    }
+    await run();
+    await eventually(
+      () => Promise.resolve(holds.length),
+      (count) => count > 0,
+    );
+    await Promise.all(holds);
+  });
+}
+
+/**
+ * Corrects a delivered window, and resets the connection of the scan that finds the correction before it is stored.
+ *
+ * @param checkout directory of the program that the server runs; defaults to this checkout
+ */
+export async function playCutScan(checkout?: string): Promise<HeldRunReport> {
+  return play(checkout, async ({ wire, add, run, server }) => {
+    await endedRun(server, await run());
+    let cuts = 0;
+    wire.setHook(({ sql }) => {
+      if (cuts > 0 || !STORED_CORRECTIONS.test(sql)) return undefined;
+      cuts += 1;
+      return 'cut';
+    });
+    await add('hooli');
+    await eventually(
+      () => Promise.resolve(cuts),
+      (count) => count > 0,
+    );
+  });
+}
+
+async function play(checkout: string | undefined, scene: (stage: Stage) => Promise<void>): Promise<HeldRunReport> {
   const deployment = await startDeployment(
     { LEDGER_SCAN_SECONDS: '1', LEDGER_SCAN_IDLE_SECONDS: '1' },
     { durability: 'forgetful', ...(checkout !== undefined && { checkout }) },
@@ -55,30 +120,8 @@ export async function playHeldRun(step: HeldStep, checkout?: string): Promise<He
     // The least time of the API is a minute.
     await querySql(deployment, 'UPDATE jobs SET settle_seconds = 0 WHERE id = $1', [innerId(jobId)]);
 
-    async function correctAndScan(): Promise<void> {
-      await add('hooli');
-      await waitForScan(deployment);
-    }
-    const holds: Promise<void>[] = [];
-    function holdOnce(): Promise<void> | undefined {
-      if (holds.length > 0) return undefined;
-      const hold = correctAndScan();
-      holds.push(hold);
-      return hold;
-    }
-    if (step === 'COMMIT') wire.setHook(({ sql }) => (AFTER_WATERMARK.test(sql) ? holdOnce() : undefined));
-    else {
-      deployment.s3.setFault(() => {
-        const hold = holdOnce();
-        return hold && { hold };
-      });
-    }
-    await runJob(server, jobId, new Date(slot).toISOString());
-    await eventually(
-      () => Promise.resolve(holds.length),
-      (count) => count > 0,
-    );
-    await Promise.all(holds);
+    const run = (): Promise<string> => runJob(server, jobId, new Date(slot).toISOString());
+    await scene({ deployment, wire, add, run, server });
 
     const stuck = await waitForRest(deployment, REST_MS);
     const job = { jobId, accountKey: server.key, bucket: 'exports', folder: STREAM };

@@ -23,10 +23,6 @@ export interface InterleavingOptions {
   readonly jobs: number;
   /** Jobs that are corrected at the same time. */
   readonly concurrency: number;
-  /** Directory of the program that the servers run. */
-  readonly checkout?: string;
-  /** How long rest is waited for. */
-  readonly restMs?: number;
 }
 
 export interface InterleavingReport {
@@ -86,11 +82,7 @@ const HURRY_RETRIES = `UPDATE deliveries SET check_at = clock_timestamp() WHERE 
 export async function playInterleavings(options: InterleavingOptions): Promise<InterleavingReport> {
   const chance = createChance(options.name);
   const buckets = Array.from({ length: ACCOUNTS }, (_, index) => `account-${index}`);
-  const deployment = await startDeployment(SETTINGS, {
-    buckets,
-    durability: 'forgetful',
-    ...(options.checkout !== undefined && { checkout: options.checkout }),
-  });
+  const deployment = await startDeployment(SETTINGS, { buckets, durability: 'forgetful' });
   const wire = await startSlowWire(deployment.database.url);
   try {
     const through = { DATABASE_URL: wire.urlFor(deployment.database.serverUrl) };
@@ -179,7 +171,7 @@ async function play(options: InterleavingOptions, chance: Chance, stage: Stage):
   const playedAt = performance.now();
   // A slot that is due during the comparison would deliver windows after the stored objects were read.
   await querySql(deployment, 'UPDATE jobs SET next_run_at = NULL');
-  const stuck = await waitForRest(deployment, options.restMs ?? REST_MS);
+  const stuck = await waitForRest(deployment, REST_MS);
   const restedAt = performance.now();
   const ask = <Data extends object>(key: string, document: string, variables: Readonly<Record<string, unknown>>) =>
     askUntilAnswered<Data>({ api: servers, chance }, key, document, variables);
