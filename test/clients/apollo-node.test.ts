@@ -82,14 +82,19 @@ test('examples/apollo-node > fetches missed states by id after its socket was lo
   const proxy = await startUnreliableProxy(server.url, []);
   const { promise, resolve: release } = Promise.withResolvers<void>();
   held = promise;
+  const { promise: ended, resolve: connectAgain } = Promise.withResolvers<void>();
   try {
     const ending = example.run('npm start', { SLUICE_URL: proxy.url, SLUICE_KEY: server.key });
     await eventually(
       () => Promise.resolve(askedOf(proxy).filter((name) => name === 'Runs')),
       ({ length }) => length === 3,
     );
-    proxy.breakSockets();
+    proxy.breakSockets(ended);
     release();
+    const count = () =>
+      server.graphql<{ runs: { totalCount: number } }>('{ runs(status: [QUEUED, RUNNING]) { totalCount } }');
+    await eventually(count, ({ runs }) => runs.totalCount === 0);
+    connectAgain();
     const outcome = await ending;
     expect(outcome).toMatchObject({ code: 0, stderr: '' });
     expect(saidBy(outcome).filter((line) => line.includes(' SUCCEEDED, '))).toHaveLength(5);
@@ -100,6 +105,7 @@ test('examples/apollo-node > fetches missed states by id after its socket was lo
     expect(refreshed!.at - listed!.at).toBeLessThan(25_000);
   } finally {
     release();
+    connectAgain();
     held = undefined;
     await proxy.close();
   }

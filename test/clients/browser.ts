@@ -41,11 +41,15 @@ const findChromium = async (): Promise<string> => {
 export const startBrowser = async (): Promise<TestBrowser> => {
   const browser = await chromium.launch({
     executablePath: await findChromium(),
-    // Resolves only the names of this machine, for all parts of the browser.
-    args: ['--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]'],
+    args: [
+      // Without a graphics card, Debian's --enable-gpu-rasterization draws more slowly: a file of console tests took 82 s instead of 71 s.
+      '--disable-gpu',
+      // Resolves only the names of this machine, for all parts of the browser.
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE [::1]',
+    ],
   });
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-GB' });
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000);
   const complaints: string[] = [];
   await context.route(
     (url) => !isFromHere(url.href),

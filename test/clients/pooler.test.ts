@@ -14,7 +14,6 @@ import { findPgBouncer, type PgBouncer, startPgBouncer } from './pgbouncer.ts';
 
 const program = await findPgBouncer();
 const DAY = '2026-01-25T00:00:00Z';
-const TIMEOUT_MS = 1000;
 
 const record = (value: string) => ({ timestamp: DAY, granularity: 'DAILY', elementName: 'hooli', value });
 const line = (element: string, value: number) => ({
@@ -32,18 +31,15 @@ describe.skipIf(program === null).each(['session', 'transaction'] as const)(
     let database: TestDatabase;
     let pooler: PgBouncer;
     let server: TestServer;
+    const settings = () => ({
+      DATABASE_URL: pooler.urlOf(database.url),
+      DATABASE_DIRECT_URL: database.url,
+    });
     beforeAll(async () => {
       database = await createTestDatabase();
       // In transaction mode PgBouncer has fewer connections to PostgreSQL than Sluice has to PgBouncer.
       pooler = await startPgBouncer(program ?? '', database.url, { mode, poolSize: mode === 'session' ? 40 : 3 });
-      server = await startTestServer({
-        database,
-        env: {
-          DATABASE_URL: pooler.urlOf(database.url),
-          DATABASE_DIRECT_URL: database.url,
-          STATEMENT_TIMEOUT_MS: String(TIMEOUT_MS),
-        },
-      });
+      server = await startTestServer({ database, env: settings() });
     });
     afterAll(async () => {
       await server?.stop();
@@ -104,17 +100,22 @@ describe.skipIf(program === null).each(['session', 'transaction'] as const)(
     });
 
     test('cancels a statement that exceeds STATEMENT_TIMEOUT_MS', async () => {
+      const impatient = await startTestServer({
+        database,
+        env: { ...settings(), ROLE: 'api', STATEMENT_TIMEOUT_MS: '1000' },
+      });
       await write(server, 'Sum', { stream: 'slow', records: [record('1')] });
       const locker = await openClient(database.url);
       try {
         await locker.query('BEGIN');
         await locker.query('LOCK TABLE records IN ACCESS EXCLUSIVE MODE');
-        const answer = await server.request(
+        const answer = await impatient.request(
           '{ stream(name: "slow") { records(first: 1) { edges { node { value } } } } }',
         );
         expect(answer.errors).toMatchObject([{ extensions: { code: 'TIMEOUT' } }]);
       } finally {
         await locker.end();
+        await impatient.stop();
       }
       expect(await readRecords(server, 'slow')).toMatchObject([{ value: '1' }]);
     });

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { startTestPostgres, type TestPostgres } from '../support/postgres-server.ts';
+import { eventually } from '../support/server.ts';
 import { type Outcome, runSluice, startSluice } from '../support/sluice-process.ts';
 
 // sslmode and sslrootcert of DATABASE_URL with a PostgreSQL whose certificate is signed by an authority of the test for the
@@ -151,10 +152,13 @@ describe.skipIf(!hasOpenssl)('PostgreSQL with a certificate for localhost', () =
       const { searchParams } = url;
       searchParams.set('sslmode', 'no-verify');
       await withClient(url.href, async (admin) => {
-        const { rows } = await admin.query<{ name: string; ssl: boolean }>(
-          `SELECT DISTINCT application_name AS name, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE application_name LIKE 'sluice%'`,
+        const query = `SELECT DISTINCT application_name AS name, ssl FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE application_name LIKE 'sluice%'`;
+        const connections = async () => (await admin.query<{ name: string; ssl: boolean }>(query)).rows;
+        // The server connects to its feed and its queue in the background.
+        const names = ['sluice', 'sluice-feed', 'sluice-queue'];
+        const rows = await eventually(connections, (all) =>
+          names.every((known) => all.some(({ name }) => name === known)),
         );
-        expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining(['sluice', 'sluice-feed', 'sluice-queue']));
         expect(rows.filter(({ ssl }) => !ssl)).toEqual([]);
       });
     } finally {

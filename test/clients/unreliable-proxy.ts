@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, request } from 'node:http';
+import { createServer, type IncomingMessage, request } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 
 /** 'forward' forwards the request; 'reset' breaks the connection before the request arrives, 'lose-answer' after it has arrived. */
@@ -23,8 +23,8 @@ export interface UnreliableProxy {
   readonly requests: readonly ProxiedRequest[];
   /** Number of opened WebSockets. */
   readonly sockets: number;
-  /** Closes open WebSockets. */
-  breakSockets(): void;
+  /** Closes open WebSockets. New ones are connected when the promise is fulfilled. */
+  breakSockets(until?: Promise<unknown>): void;
   close(): Promise<void>;
 }
 
@@ -82,8 +82,15 @@ export const startUnreliableProxy = async (
   }).listen(0, '127.0.0.1');
   const open = new Set<Socket>();
   let sockets = 0;
-  server.on('upgrade', ({ method, url, rawHeaders }, near: Socket, head: Buffer) => {
+  let accepting: Promise<unknown> = Promise.resolve();
+  const forwardSocket = async (
+    { method, url, rawHeaders }: IncomingMessage,
+    near: Socket,
+    head: Buffer,
+  ): Promise<void> => {
     sockets += 1;
+    near.on('error', () => near.destroy());
+    await accepting;
     const { hostname, port } = new URL(target);
     const far = connect(Number(port), hostname);
     for (const [one, other] of [
@@ -101,9 +108,11 @@ export const startUnreliableProxy = async (
     far.write(`${[`${method} ${url} HTTP/1.1`, ...headers].join('\r\n')}\r\n\r\n`);
     far.write(head);
     near.pipe(far).pipe(near);
-  });
+  };
+  server.on('upgrade', (incoming, near: Socket, head) => void forwardSocket(incoming, near, head));
   await once(server, 'listening');
-  const breakSockets = (): void => {
+  const breakSockets = (until: Promise<unknown> = Promise.resolve()): void => {
+    accepting = until;
     for (const socket of open) socket.destroy();
   };
   return {

@@ -139,7 +139,7 @@ test(
     await deployment.postgres.comeBack();
     const cameBackAt = performance.now();
     gate.open();
-    await eventually(health, (all) => String(all) === '200,200,200,200', 30_000);
+    await eventually(health, (all) => String(all) === '200,200,200,200', 90_000);
     const recoveryMs = performance.now() - cameBackAt;
     // Rejected clients retry at both servers, and each request is written once.
     for (const [key, send] of open) {
@@ -164,7 +164,6 @@ test(
             expectedRuns.filter((id) => !seenOver(follower).some((one) => one.id === id && one.status === 'SUCCEEDED')),
           ),
         (unseen) => unseen.length === 0,
-        20_000,
       );
       follower.close();
     }
@@ -188,6 +187,6 @@ test(
       lost: wrong.length + asked.length - asked.filter((word) => word === 'unavailable').length,
       twice: twice + keys.filter(({ count }) => count > 1).length,
     });
-    expect(recoveryMs).toBeLessThan(20_000);
+    expect(recoveryMs).toBeLessThan(60_000);
   },
 );

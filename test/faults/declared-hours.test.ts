@@ -52,7 +52,8 @@ async function askUntilAnswered<Data extends object>(
       if (answering.length > 0) return await chance.pick(answering).graphql<Data>(query, variables);
     } catch (error) {
       // Killed, or the request needs the server that was killed.
-      if (!/fetch failed|other side closed|terminated|ECONN|UNAVAILABLE/.test(String(error))) throw error;
+      if (!/fetch failed|other side closed|terminated|ECONN|UNAVAILABLE|_BUSY|TIMEOUT|OVERLOADED/.test(String(error)))
+        throw error;
     }
     await delay(chance.between(20, 200));
   }

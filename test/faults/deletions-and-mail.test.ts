@@ -124,7 +124,8 @@ test('deletions during exports and an unavailable mail server > leave complete w
   await eventually(queued, allAre('retry'), 90_000);
   smtp = await startSmtp({ port });
   const awaySeconds = Math.round((performance.now() - awaySince) / 1000);
-  await eventually(queued, allAre('completed'), 150_000);
+  // The last of the pauses between attempts takes 4 minutes.
+  await eventually(queued, allAre('completed'), 300_000);
 
   const subjects = mailing
     .map(mailed)

@@ -172,8 +172,8 @@ test(`correction with a lower transaction id than ${MANY} of one scan > is deliv
   // So that one scan finds all of them.
   worker.process.kill('SIGKILL');
   await worker.process.ended;
-  for (let sent = 0; sent < MANY; sent += 100) {
-    await Promise.all(Array.from({ length: 100 }, (_, index) => add(apis[1], 'many', [`e${sent + index}`])));
+  for (let sent = 0; sent < MANY; sent += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, index) => add(apis[1], 'many', [`e${sent + index}`])));
   }
   worker = await startWorker();
   expect(await elementsOf('many', 2, SCAN_DEADLINE_MS)).toHaveLength(MANY + 1);
@@ -202,7 +202,7 @@ test('revision whose worker is killed between object and manifest > is completed
   worker = await startWorker();
   expect(await elementsOf('killed', 2, 60_000)).toEqual(['acme', 'hooli']);
   const seconds = (performance.now() - killedAt) / 1000;
-  expect(seconds).toBeLessThan(LEASE_SECONDS + 15);
+  expect(seconds).toBeLessThan(LEASE_SECONDS + 30);
   expect(revisionsOf('killed').map(({ revision }) => revision)).toEqual([1, 2]);
   const objects = deployment.s3.puts.slice(before).filter(({ key }) => /^killed\/.*\.ndjson$/.test(key));
   expect(objects.map(({ body }) => body.toString())).toEqual(

@@ -34,7 +34,7 @@ const GIVE_UP_MS = 120_000;
 const LATE_MS = 90_000;
 
 /** Codes of requests that may succeed when they are repeated: their server or its database connection ended. */
-const RETRYABLE = /UNAVAILABLE|STREAM_BUSY|ACCOUNT_BUSY|REQUEST_TIMEOUT/;
+const RETRYABLE = /UNAVAILABLE|STREAM_BUSY|ACCOUNT_BUSY|TIMEOUT|OVERLOADED/;
 
 /** Sends a request to one server after the other until one responds. It may be executed twice. */
 export async function askUntilAnswered<Data extends object>(

@@ -75,7 +75,7 @@ test(
           });
         }
         const runs = await Promise.all(jobs.map((job) => runJob(staying, job, SLOT)));
-        for (const id of runs) await runThat(staying, id, ({ status }) => status === 'RUNNING');
+        for (const id of runs) await runThat(staying, id, ({ status }) => status !== 'QUEUED');
         const own = runs.filter((id) => says(stopping, id, 'run started'));
         expect(own.length).toBeGreaterThan(0);
         const events = await openEventStream<Update>({ ...stopping, query: SUBSCRIPTION });

@@ -29,6 +29,8 @@ type Answer = Acknowledged | 'again';
 const VERBS: Readonly<Record<WriteKind, Verb>> = { Sum: 'sum', Replace: 'replace', Delete: 'delete' };
 /** No answer takes longer: that is a hang. */
 const PATIENCE_MS = 60_000;
+/** Codes of requests that may succeed when they are repeated. */
+const RETRYABLE = new Set(['UNAVAILABLE', 'STREAM_BUSY', 'ACCOUNT_BUSY', 'TIMEOUT', 'REQUEST_TIMEOUT', 'OVERLOADED']);
 
 const lineOf = ({ timestamp, granularity, filter, elementName, value }: RecordInput): string =>
   JSON.stringify({
@@ -41,7 +43,7 @@ const lineOf = ({ timestamp, granularity, filter, elementName, value }: RecordIn
 
 const askOverGraphQL = async (server: Receiver, { kind, input }: KeyedRequest): Promise<Answer> => {
   const { status, data, errors } = await tryWrite(server, kind, input);
-  if (status === 503 && errors?.[0]?.extensions?.['code'] === 'UNAVAILABLE') return 'again';
+  if (RETRYABLE.has(String(errors?.[0]?.extensions?.['code']))) return 'again';
   const { operation, replayed = false } = data?.answer ?? {};
   if (!operation) throw new Error(`${kind} over GraphQL: ${status} ${JSON.stringify(errors ?? data)}`);
   const { id, insertedRecords, hiddenRecords } = operation;

@@ -166,6 +166,7 @@ const passDay = async (
       await eventually(
         () => client.query('SELECT name FROM jobs, simulated.clock WHERE next_run_at <= clock.at LIMIT 5'),
         ({ rows }) => rows.length === 0,
+        120_000,
       );
       for (const jobId of here?.atOnce ?? []) expect(await takeAll(jobId)).toEqual([new Date(at)]);
     }
@@ -251,5 +252,5 @@ test.each(DAYS)(
       await deployment.close();
     }
   },
-  inForm({ short: 240_000, full: 480_000 }),
+  inForm({ short: 600_000, full: 1_200_000 }),
 );

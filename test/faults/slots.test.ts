@@ -65,7 +65,7 @@ test(
     deployment.s3.setFault(() => ({ hold: delay(chance.between(0, 400)) }));
 
     // Two sets of jobs take turns, so that no slot of a job waits for the one before and is superseded.
-    const first = Math.ceil((Date.now() + 12_000) / MINUTE) * MINUTE;
+    const first = Math.ceil((Date.now() + 25_000) / MINUTE) * MINUTE;
     const slots = Array.from({ length: SLOTS }, (_, index) => new Date(first + index * MINUTE));
     const expected: string[] = [];
     for (const turn of [0, 1].slice(0, SLOTS)) {
