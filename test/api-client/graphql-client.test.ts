@@ -22,7 +22,7 @@ const startClient = async (
     await once(server, 'close');
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { url, client: createGraphQLClient({ url, key: 'key', signal, maxSilenceMs: 300 }) };
+  return { url, client: createGraphQLClient({ url, key: 'key', signal, maxSilenceMs: 1500 }) };
 };
 
 const EVENT_STREAM = { 'content-type': 'text/event-stream' };
@@ -55,11 +55,11 @@ describe('GraphQL client', () => {
       const timer = setInterval(() => {
         response.write(comments === 5 ? event({ data: 'later' }) : ':\n\n');
         if ((comments += 1) > 5) clearInterval(timer);
-      }, 100);
+      }, 400);
     });
     const events = client.subscribe('subscription { n }', {});
     expect(await events.next()).toEqual({ done: false, value: 'later' });
-    await expect(events.next()).rejects.toThrow(`The server at ${url} cannot be reached (silent for 0.3 s).`);
+    await expect(events.next()).rejects.toThrow(`The server at ${url} cannot be reached (silent for 1.5 s).`);
   });
 
   test('throws ApiError with code and status when the response has errors', async () => {

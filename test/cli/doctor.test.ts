@@ -158,11 +158,11 @@ describe('doctor', () => {
     expect(await off(0)).toMatchObject({ verdict: 'ok' });
     expect(await off(8)).toMatchObject({
       verdict: 'warn',
-      message: expect.stringMatching(/^this machine is [78]\S* s ahead of/),
+      message: expect.stringMatching(/^this machine is [6-9]\S* s ahead of/),
     });
     expect(await off(-8)).toMatchObject({
       verdict: 'warn',
-      message: expect.stringMatching(/^this machine is [78]\S* s behind/),
+      message: expect.stringMatching(/^this machine is [6-9]\S* s behind/),
     });
     await commands.close();
   });
@@ -199,7 +199,7 @@ describe('doctor', () => {
         SELECT gen_random_uuid(), account_id, id, 'MANUAL', 'QUEUED', now(), now(), now(), '{}', 'a', 'b', now() - interval '1 hour' FROM jobs`);
       expect(await check(looked)).toMatchObject({
         verdict: 'warn',
-        message: expect.stringMatching(/^a slot has been due for 30\d s and has no run\. Is a server/),
+        message: expect.stringMatching(/^a slot has been due for 3\d\d s and has no run\. Is a server/),
       });
       await change('UPDATE jobs SET next_run_at = NULL');
       expect(await check(looked)).toMatchObject({

@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config/config.ts';
 import { readUsage } from '../usage/questions.ts';
 import { deleteStream, type RecordInput, verdict, write } from '../streams/writes.ts';
 import { createJob, endedRun, innerId, querySql, readExport, runJob } from '../support/job-steps.ts';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 
@@ -86,7 +87,7 @@ const startHeldClaim = async (stream: string) => {
   await holder.query('SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))', [place?.name]);
   const runId = await runJob(server, jobId, SLOT);
   await eventually(
-    () => querySql(server, `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`),
+    () => querySql(server, selectWaiting("locktype = 'advisory'")),
     (waiting) => waiting.length > 0,
   );
   const release = async (): Promise<void> => {
@@ -182,7 +183,7 @@ test('purge > does not change exports and usage queries when all run concurrentl
   await Promise.all([replacing, purging]);
   expect(counts.filter((count) => count !== ELEMENTS)).toEqual([]);
   expect(purged).toBeGreaterThan(0);
-}, 90_000);
+}, 300_000);
 
 test('purge > counts the age from the end of a transaction when it was open for long', async () => {
   const stream = 'long';

@@ -163,7 +163,6 @@ describe('purge', () => {
         return purge();
       },
       ({ stdout }) => stdout.includes('removed 1 record and 1 filter of the stream "read"'),
-      20_000,
     );
   });
 
@@ -334,7 +333,7 @@ describe('purge', () => {
     };
     await replace('1');
     await replace('2');
-    await eventually(areTotalled, Boolean, 20_000);
+    await eventually(areTotalled, Boolean);
     const jobId = await createJob(server, { jobName: 'checked', meterApiNames: ['checked'], enabled: false });
     await endedRun(server, await runJob(server, jobId, '2026-01-26T01:00:00Z'));
     const setDelivery = (change: string) =>
@@ -347,11 +346,11 @@ describe('purge', () => {
       );
       return row;
     };
-    const becomes = (isMarked: boolean) => eventually(readDelivery, (row) => row?.is_marked === isMarked, 20_000);
+    const becomes = (isMarked: boolean) => eventually(readDelivery, (row) => row?.is_marked === isMarked);
     await replace('9');
     await replace('2');
     await becomes(true);
-    await eventually(areTotalled, Boolean, 20_000);
+    await eventually(areTotalled, Boolean);
     expect(await removed()).toBe('removed 1 hidden record of the live stream "checked"');
     expect(await removed()).toBeUndefined();
     expect((await rowsOf('checked'))?.records).toBe(3);
@@ -382,7 +381,6 @@ describe('purge', () => {
     await eventually(
       () => querySql(server, 'SELECT 1 FROM deliveries WHERE job_id = $1 AND touched_at IS NOT NULL', [innerId(jobId)]),
       (marked) => marked.length > 0,
-      20_000,
     );
     await querySql(server, `UPDATE deliveries SET ${change} WHERE job_id = $1`, [innerId(jobId)]);
     expect((await purge({ hidden: true })).stdout).toContain(`removed 1 hidden record of the live stream "${stream}"`);

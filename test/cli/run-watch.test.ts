@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createGate } from '../support/faults.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 import { createSteppedJob } from '../support/run-steps.ts';
 import { addRecords, createJob, multiplyRecords, runJob } from '../support/job-steps.ts';
@@ -99,13 +99,23 @@ describe('run watch', () => {
       await multiplyRecords(working, 's', 999);
       const jobId = await createJob(working, { jobName: 'bars', groupBy: ['element'] });
       await runJob(working, jobId, '2026-01-28T02:00:00Z');
-      const watchJob = (...flags: string[]) =>
-        runInTerminal(['run', 'watch', '--job', 'bars', ...flags], {
+      // The first parts wait until the bar was drawn several times, and the other parts until it has grown.
+      const [isDrawn, hasGrown] = [createGate(), createGate()];
+      const watchJob = () =>
+        runInTerminal(['run', 'watch', '--job', 'bars'], {
           columns: 60,
           settings: settingsOf(working),
+          onOutput: (all) => {
+            if (all.split('bars  RUNNING').length > 3) isDrawn.open();
+            if (all.includes('━━━')) hasGrown.open();
+          },
         });
       await watchJob();
-      working.s3.setFault(() => ({ hold: delay(60) }));
+      let puts = 0;
+      working.s3.setFault(() => {
+        puts += 1;
+        return { hold: puts < 20 ? isDrawn.opened : hasGrown.opened };
+      });
       await runJob(working, jobId, '2026-01-28T02:00:00Z');
       const { code, stdout } = await watchJob();
       working.s3.setFault(() => undefined);
@@ -146,7 +156,7 @@ describe('run watch', () => {
   });
 
   test('says until when a run waits for complete streams', async () => {
-    const scheduledTimeInSeconds = Math.floor(Date.now() / 1000) + 3;
+    const scheduledTimeInSeconds = Math.floor(Date.now() / 1000) + 10;
     await createJob(working, {
       jobName: 'waits',
       scheduledTimeInSeconds,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from '../support/server.ts';
-import { freePort } from './local-server.ts';
+import { freePort } from '../support/free-port.ts';
 
 /** Debian installs servers in folders that are not in the PATH of ordinary users. */
 const PATH = [process.env['PATH'], '/usr/sbin'].join(':');

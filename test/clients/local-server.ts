@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../support/free-port.ts';
 import { eventually } from '../support/server.ts';
 
 export interface LocalServer {
@@ -13,16 +12,6 @@ export interface LocalServer {
   readonly dataDir: string;
   stop(): Promise<void>;
 }
-
-/** Returns a port on which no process listens. */
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
 
 /** Starts a server in local mode as its own process, with its database and S3 in a folder. */
 export const startLocalServer = async (): Promise<LocalServer> => {

@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../support/free-port.ts';
 import { ROOT } from '../support/source-files.ts';
 import { type Block, isOutput, type Page, sessionOf } from '../docs/pages.ts';
 
@@ -28,15 +27,6 @@ export interface PageOptions {
 const DEADLINE_MS = 150_000;
 const MARK = '=====block';
 const SERVER_MS = 60;
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
 
 /** Started first unless the page starts a server itself. */
 const LOCAL_SERVER = 'npm start';

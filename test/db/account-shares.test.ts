@@ -75,7 +75,7 @@ test('an account with open transactions > leaves the rest of the pool to other a
 });
 
 test('a request > gets AccountBusyError when its account uses its share for too long, and others are not affected', async () => {
-  database = open(200);
+  database = open(1500);
   const busy = database.forAccount(1n);
   held = [await hold(busy), await hold(busy)];
   await expect(busy.transaction(() => Promise.resolve())).rejects.toThrow(AccountBusyError);
@@ -94,7 +94,7 @@ test('a connection that breaks > is returned to the share', async () => {
 });
 
 test('keys, leases, runs and the schedule > are served when requests hold the whole pool', async () => {
-  database = open(200);
+  database = open(1500);
   held = await Promise.all([1n, 1n, 2n, 2n].map((account) => hold(database.forAccount(account))));
   await expect(database.forAccount(3n).transaction(() => Promise.resolve())).rejects.toThrow('timeout exceeded');
   const purposes = Object.keys(OWN_CONNECTIONS) as (keyof typeof OWN_CONNECTIONS)[];

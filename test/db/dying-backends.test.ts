@@ -21,7 +21,7 @@ interface Outcome {
 
 const loseBackends = async (...mode: string[]): Promise<{ code: number; outcomes: Outcome[]; stderr: string }> => {
   const script = join(import.meta.dirname, 'lose-backends.ts');
-  const run = promisify(execFile)(process.execPath, [script, database.url, ...mode], { timeout: 30_000 });
+  const run = promisify(execFile)(process.execPath, [script, database.url, ...mode], { timeout: 100_000 });
   const { code, stdout, stderr } = await run.then(
     (done) => ({ code: 0, ...done }),
     (error: { code: number; stdout: string; stderr: string }) => error,

@@ -64,7 +64,7 @@ const scenario = async (name: string, applicationName: string, work: () => Promi
   const { message, cause } = scrubError(error);
   // PostgreSQL lists the backend of a closed connection for some more milliseconds. That of the pool stays.
   const mayStay = applicationName === 'sluice-lost' ? 1 : 0;
-  const deadline = performance.now() + 2000;
+  const deadline = performance.now() + 20_000;
   while ((await backends(applicationName)).length > mayStay && performance.now() < deadline) await delay(10);
   console.log(
     JSON.stringify({

@@ -154,12 +154,13 @@ test(
         const before = readRows(await runOnce(sparseId));
         await play(ledger.commands.slice(first), shapes, next);
         if (isScanned) {
+          const since = new Date();
           await eventually(
             () =>
               querySql<{ isDone: boolean }>(
                 server,
                 'SELECT bool_and(scanned_at > $1) AS "isDone" FROM ledger_cursors',
-                [new Date()],
+                [since],
               ),
             ([row]) => row?.isDone === true,
             30_000,

@@ -124,7 +124,7 @@ describe('run with completeWithin', () => {
     const sent = performance.now();
     await declare(stream, iso(end));
     const run = await endedRun(server, runId);
-    expect(performance.now() - sent).toBeLessThan(10_000);
+    expect(performance.now() - sent).toBeLessThan(25_000);
     expect(run).toMatchObject({ status: 'SUCCEEDED', trigger: 'ONE_OFF', attempt: 1 });
     expect(await waitOf(runId)).toMatchObject({
       waitsUntil: null,
@@ -144,13 +144,13 @@ describe('run with completeWithin', () => {
     const stream = await createStream();
     const slot = Date.now() - 30 * 60_000;
     await declare(stream, iso(floorToHour(slot)));
-    const run = await runThat(server, await queueSlot(stream, slot), ({ status }) => status === 'SUCCEEDED', 10_000);
+    const run = await runThat(server, await queueSlot(stream, slot), ({ status }) => status === 'SUCCEEDED');
     expect(await waitOf(run.id)).toMatchObject({ waitsUntil: null, complete: true });
   });
 
   test('delivers with complete false when the wait ends, and delivers again when its streams are declared', async () => {
     const stream = await createStream();
-    const runId = await queueSlot(stream, Date.now() - 55_000, { completeWithin: 'ago(1m)' });
+    const runId = await queueSlot(stream, Date.now() - 45_000, { completeWithin: 'ago(1m)' });
     expect((await waitOf(runId)).waitsUntil).not.toBeNull();
     const run = await endedRun(server, runId);
     expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 1 });
@@ -199,7 +199,7 @@ describe('run with completeWithin', () => {
       through: iso(floorToHour(slot)),
       path: ['input'],
     });
-    const run = await runThat(server, runId, ({ status }) => status === 'SUCCEEDED', 10_000);
+    const run = await runThat(server, runId, ({ status }) => status === 'SUCCEEDED');
     expect((await waitOf(run.id)).complete).toBe(true);
   });
 

@@ -47,7 +47,7 @@ async function deliver(stream: string): Promise<Exported> {
 async function readRestated(jobId: string) {
   await settled(server);
   const newest = (await restatementsOf(server, jobId))
-    .toSorted((a, b) => ((a.startedAt ?? '') < (b.startedAt ?? '') ? -1 : 1))
+    .toSorted((a, b) => new Date(a.startedAt ?? 0).getTime() - new Date(b.startedAt ?? 0).getTime())
     .at(-1);
   if (!newest) throw new Error('The job was not restated.');
   return { run: newest, ...readExport(server, newest) };
@@ -210,7 +210,6 @@ describe('delivery of a job that is edited', () => {
     expect(await deliveriesOf(server, jobId)).toMatchObject([{ state: 'RETIRED', revision: 1 }]);
     expect(await restatementsOf(server, jobId)).toEqual([]);
     await edit({ groupBy: ['element'] });
-    await checkTouched(server, jobId, 1);
     const restated = await readRestated(jobId);
     expect(restated).toMatchObject({ manifest: { revision: 2, supersedes: { revision: 1 } } });
     expect(restated.text).toContain(',acme,140\n');
@@ -225,7 +224,6 @@ describe('delivery of a job that is edited', () => {
     await checkedAll(server);
     expect(await restatementsOf(server, jobId)).toHaveLength(2);
     await edit({ meterApiNames: ['edited'] });
-    await checkTouched(server, jobId, 1);
     const last = await readRestated(jobId);
     expect(last.text).toContain(',acme,142\n');
     expect(last.manifest).toMatchObject({ revision: 4, changes: { rowsChanged: 1 } });

@@ -8,7 +8,8 @@ import { applyVerdicts } from '../../src/runs/restatements.ts';
 import { daysAgo, restatedJob } from '../support/correction-steps.ts';
 import { cancelRun, createJob, deleteJob, innerId, querySql, runJob, updateJob } from '../support/job-steps.ts';
 import { withClient } from '../support/postgres-admin.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { hearStatements } from '../support/sent-statements.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -28,10 +29,19 @@ test('check of a delivery > is due again when a transaction had locked the deliv
   const judged = leased.map((delivery) => ({ delivery, job: undefined, verdict: 'SAME' as const, foundAt: null }));
   await withClient(server.database.url, async (client) => {
     await client.query(`SET sluice.all_accounts = 'on'; BEGIN; SELECT 1 FROM deliveries FOR UPDATE`);
-    // Longer than the statements of a check take.
-    const released = client.query('SELECT pg_sleep(1)').then(() => client.query('COMMIT'));
-    await applyVerdicts(db, server.resources.queue, token, judged, { deployment: 1, account: 1 });
-    await released;
+    const statements = hearStatements();
+    const applied = applyVerdicts(db, server.resources.queue, token, judged, { deployment: 1, account: 1 });
+    try {
+      // The check repeats its last statement while the delivery is locked.
+      await eventually(
+        () => Promise.resolve(statements.count('SET checking = NULL, check_at = clock_timestamp() WHERE')),
+        (sent) => sent > 1,
+      );
+    } finally {
+      statements.stop();
+    }
+    await client.query('COMMIT');
+    await applied;
   });
   const [delivery] = await querySql<{ checking: string | null; is_due: boolean; is_marked: boolean }>(
     server,

@@ -278,6 +278,7 @@ describe('check of a delivery', () => {
   test('reads all operations when a scan has found more of them than MAX_CHANGED_KEYS', async () => {
     await addRecords(server, 'frequent', 'HOURLY', [at('acme', '100')]);
     const { jobId } = await deliverDay(server, 'frequent', 9);
+    await settled(server);
     await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(jobId)]);
     // The corrections of a scan are stored one by one up to 1,000.
     await querySql(

@@ -23,6 +23,7 @@ test('a restored database > restates only what was marked or may be missing, and
   await addRecords(server, 'other', 'HOURLY', [record]);
   const marked = await deliverDay(server, 'marked', 9);
   const other = await deliverDay(server, 'other', 9);
+  await settled(server);
   await querySql(server, 'UPDATE jobs SET settle_seconds = 3600 WHERE id = $1', [innerId(marked.jobId)]);
   const operation = await write(server, 'allocationSum', 'marked', [record]);
   await checkedAll(server);

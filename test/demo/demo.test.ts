@@ -25,12 +25,12 @@ afterAll(async () => {
   await rm(dataDirectory, { recursive: true });
 });
 
-const runDemo = () => runSluice('demo', ['--exit'], { DATA_DIR: dataDirectory, PORT: '0' });
+const runDemo = () => runSluice('demo', ['--exit'], { DATA_DIR: dataDirectory, PORT: '0' }, 140_000);
 
 describe('demo', () => {
   test(
     'runs to the end, prints plain text to a pipe, and doubles nothing when it runs again',
-    { timeout: 150_000 },
+    { timeout: 300_000 },
     async () => {
       const first = await runDemo();
       expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });

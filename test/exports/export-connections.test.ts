@@ -70,7 +70,7 @@ describe('exports with DATABASE_POOL=1', () => {
       attempt: 1,
       error: { code: 'ACCESS_DENIED' },
     });
-    expect(await eventually(busySessions, (sessions) => sessions.length === 0, 5000)).toEqual([]);
+    expect(await eventually(busySessions, (sessions) => sessions.length === 0, 30_000)).toEqual([]);
   });
 
   test('leave no statement or transaction after a cancellation during the rows', async () => {
@@ -84,7 +84,8 @@ describe('exports with DATABASE_POOL=1', () => {
     await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
     expect((await busySessions()).some((session) => session.includes('COPY'))).toBe(true);
     await cancelRun(server, id);
-    expect(await eventually(busySessions, (sessions) => sessions.length === 0, 3000)).toEqual([]);
+    // A put ends after 30 s.
+    expect(await eventually(busySessions, (sessions) => sessions.length === 0, 20_000)).toEqual([]);
     expect(await readRun(server, id)).toMatchObject({ status: 'CANCELED', manifestKey: null });
     const { run } = await exportOnce(server, settings('after them'), SLOT);
     expect(run.rowsWritten).toBe(ROWS);
@@ -103,11 +104,11 @@ describe('exports with DATABASE_POOL=1', () => {
       };
     });
     const id = await runJob(server, await createJob(server, settings('killed')), SLOT);
-    await eventually(
+    const { error } = await eventually(
       () => readRun(server, id),
       ({ attempt, status }) => attempt === 1 && status === 'QUEUED',
     );
-    expect((await readRun(server, id)).error).toMatchObject({ code: 'DATABASE_UNAVAILABLE', retryable: true });
+    expect(error).toMatchObject({ code: 'DATABASE_UNAVAILABLE', retryable: true });
     expect(await endedRun(server, id)).toMatchObject({ status: 'SUCCEEDED', attempt: 2, rowsWritten: ROWS });
   });
 

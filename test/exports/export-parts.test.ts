@@ -18,7 +18,7 @@ import {
   runJob,
   updateJob,
 } from '../support/job-steps.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
 const PART_BYTES = 2048;
 const SLOT = '2026-01-28T02:00:00Z';
@@ -30,7 +30,7 @@ let server: TestServer;
 let faults: Faults;
 beforeAll(async () => {
   server = await startTestServer({
-    env: { EXPORT_PART_BYTES: String(PART_BYTES), EXPORT_CONCURRENCY: '8', RUN_LEASE_SECONDS: '5' },
+    env: { EXPORT_PART_BYTES: String(PART_BYTES), EXPORT_CONCURRENCY: '8' },
   });
   faults = createFaults(server.s3);
 });
@@ -281,7 +281,10 @@ describe.concurrent('rewritten window', () => {
     const theirs = await createJob(server, { ...place, jobName: 'Usage' }, key);
     const since = server.s3.puts.length;
     await runJob(server, theirs, SLOT, key);
-    await expect.poll(() => story(folder, since).at(-1), { timeout: 30_000 }).toBe('complete');
+    await eventually(
+      () => Promise.resolve(story(folder, since).at(-1)),
+      (last) => last === 'complete',
+    );
     expect(story(folder, since)).toEqual(['rewriting', '.csv', '-00001.csv', '-00002.csv', 'complete']);
     expect(bodyOf(`${folder}${WINDOW}-00002.csv`, 'handed-on')).toBe(HEADER);
     expect(bodyOf(`${folder}${WINDOW}.csv`, 'handed-on')).toBe(`${HEADER}taken-over,${DAY},theirs,5\n`);
@@ -308,7 +311,10 @@ describe.concurrent('retry', () => {
       return { status: 503, code: 'SlowDown' };
     });
     const id = await runJob(server, jobId, SLOT);
-    await expect.poll(() => refused, { timeout: 30_000, interval: 5 }).toBe(1);
+    await eventually(
+      () => Promise.resolve(refused),
+      (count) => count === 1,
+    );
     await addCustomers('frozen', 0, 30);
     await addCustomers('frozen', 60, 70);
     await deleteCustomers('frozen', 40, 50);

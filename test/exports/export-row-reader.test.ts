@@ -10,7 +10,7 @@ const outcomeOf = (work: Promise<unknown>): Promise<unknown> =>
       () => 'ended well',
       (error: unknown) => (error as Error).message,
     ),
-    new Promise((resolve) => setTimeout(resolve, 5000, 'never ended')),
+    new Promise((resolve) => setTimeout(resolve, 30_000, 'never ended')),
   ]);
 
 test('row reader > stops connecting immediately when the run is stopped', async () => {

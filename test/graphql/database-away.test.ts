@@ -96,7 +96,7 @@ test('server > reports UNAVAILABLE while the database is down and recovers autom
   expect((await post('{ jobs { totalCount } }')).status).toBe(200);
   await server.graphql(`mutation ($id: ID!) { runJob(input: { jobId: $id }) { __typename } }`, { id: createJob.id });
   // The subscription from before still follows, and the worker works.
-  await stream.until(({ data }) => data?.runUpdated.status === 'SUCCEEDED', 20_000);
+  await stream.until(({ data }) => data?.runUpdated.status === 'SUCCEEDED', 40_000);
   stream.close();
   socket.send({ type: 'subscribe', id: '2', payload: { query: '{ jobs { totalCount } }' } });
   expect(await socket.until(({ id }) => id === '2')).toMatchObject({

@@ -32,7 +32,7 @@ beforeAll(async () => {
   server = await startTestServer({
     env: {
       ROLE: 'api',
-      STATEMENT_TIMEOUT_MS: '300',
+      STATEMENT_TIMEOUT_MS: '1500',
       STREAM_WAIT_MS: '200',
       MAX_BODY_BYTES: '50000',
       MAX_SUBSCRIPTIONS_PER_KEY: '1',
@@ -148,8 +148,8 @@ const sendSlowly = async (): Promise<string> => {
   return answer.toString();
 };
 
-const post = (body: string, headers: Readonly<Record<string, string>> = {}): Promise<Response> =>
-  fetch(`${server.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });
+const post = (body: string, headers: Readonly<Record<string, string>> = {}, to = server): Promise<Response> =>
+  fetch(`${to.url}/graphql`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });
 
 interface Operation {
   readonly payload: object;
@@ -171,10 +171,11 @@ const SUM = {
   variables: {
     input: {
       stream: 'rated',
-      records: ['a', 'b'].map((elementName) => ({
+      // The key has a debt for as many seconds.
+      records: Array.from({ length: 30 }, (_, index) => ({
         timestamp: '2026-01-25T00:00:00Z',
         granularity: 'DAILY',
-        elementName,
+        elementName: `e${index}`,
         value: '1',
       })),
     },
@@ -397,13 +398,13 @@ describe('errors before an operation', () => {
   });
 
   test('OVERLOADED: more bodies without a key than MAX_ANONYMOUS_BODIES', async () => {
-    const open = await Promise.all(Array.from({ length: 64 }, () => openRawConnection(server.url)));
+    const open = await Promise.all(Array.from({ length: 64 }, () => openRawConnection(forgetful.url)));
     for (const { socket } of open) {
       socket.write('POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{');
     }
     const response = await eventually(
-      () => post(JSON.stringify({ query: QUERY })),
-      ({ status }) => status !== 200,
+      () => post(JSON.stringify({ query: QUERY }), {}, forgetful),
+      ({ status }) => status === 503,
     );
     for (const { socket } of open) socket.destroy();
     expect(toldBy((await response.json()) as Result, response.status)).toEqual({
@@ -416,15 +417,15 @@ describe('errors before an operation', () => {
 });
 
 test('error codes > SLOW_READER when a subscription is not read while thousands of runs change', async () => {
-  const job = await createSteppedJob(server);
+  const job = await createSteppedJob(forgetful);
   await job.run();
   // Long answers, so that the buffers on their way are full soon.
   const copies = Array.from({ length: 90 }, (_, index) => `copy${index}: jobName`).join(' ');
   const body = JSON.stringify({ query: `subscription { runUpdated { id ${copies} } }` });
-  const deaf = connect(Number(new URL(server.url).port), '127.0.0.1');
+  const deaf = connect(Number(new URL(forgetful.url).port), '127.0.0.1');
   await once(deaf, 'connect');
   deaf.write(
-    `POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nX-API-Key: ${server.key}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\nX-API-Key: ${forgetful.key}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   );
   let text = '';
   deaf.setEncoding('utf8').on('data', (data: string) => {
@@ -435,7 +436,7 @@ test('error codes > SLOW_READER when a subscription is not read while thousands 
     (seen) => seen.includes('data: '),
   );
   deaf.pause();
-  const reader = await openSocket(server.url, { 'X-API-Key': await server.createKey('default', ['READ']) });
+  const reader = await openSocket(forgetful.url, { 'X-API-Key': await server.createKey('default', ['READ']) });
   await reader.until(({ type }) => type === 'connection_ack');
   reader.send({ type: 'subscribe', id: '1', payload: { query: FOLLOW } });
   await reader.until(({ id }) => id === '1');
@@ -452,6 +453,7 @@ test('error codes > SLOW_READER when a subscription is not read while thousands 
   await eventually(
     () => Promise.resolve(reader.messages.length),
     (count) => count > CHANGED_RUNS,
+    240_000,
   );
   reader.close();
   deaf.resume();
@@ -461,7 +463,7 @@ test('error codes > SLOW_READER when a subscription is not read while thousands 
   );
   deaf.destroy();
   met.add('SLOW_READER');
-});
+}, 300_000);
 
 test('error codes > UNAVAILABLE when the database is down', async () => {
   const socket = await openSocket(server.url, { 'X-API-Key': server.key });

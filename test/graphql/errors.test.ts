@@ -12,7 +12,7 @@ const logged = createLogLines();
 let server: TestServer;
 beforeAll(async () => {
   server = await startTestServer({
-    env: { ROLE: 'api', STATEMENT_TIMEOUT_MS: '300' },
+    env: { ROLE: 'api', STATEMENT_TIMEOUT_MS: '1000' },
     resources: { log: logged.log },
   });
 });

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { createLogLines } from '../support/log-lines.ts';
 import { eventually, startTestServer } from '../support/server.ts';
 
@@ -20,10 +21,9 @@ test('server > logs no error when a client disconnects before the response', asy
     signal: leaving.signal,
   });
   request.catch(() => undefined);
-  const waiting = `SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted AND relation = 'streams'::regclass`;
   await eventually(
-    async () => (await other.query<{ waiting: number }>(waiting)).rows[0]?.waiting,
-    (count) => count !== undefined && count > 0,
+    async () => (await other.query(selectWaiting("relation = 'streams'::regclass"))).rows,
+    (waiting) => waiting.length > 0,
   );
   leaving.abort();
   await expect(request).rejects.toThrow('aborted');

@@ -167,7 +167,7 @@ describe('runUpdated', () => {
       await last;
       for (const stream of await Promise.all(streams)) {
         // Sooner than by the look at everything that is taken every five seconds.
-        await stream.until(hasStatus(index % 2 === 0 ? 'SUCCEEDED' : 'FAILED'), 2500);
+        await stream.until(hasStatus(index % 2 === 0 ? 'SUCCEEDED' : 'FAILED'), 4500);
         expect(await stream.ended).toBe(true);
         expect(shown(stream).at(-1)).toMatch(index % 2 === 0 ? /^SUCCEEDED/ : /^FAILED/);
         // Never back in time.
@@ -195,10 +195,10 @@ describe('runUpdated', () => {
       ended.push(run.id);
     }
     // Sooner than by the look at everything that is taken every five seconds.
-    for (const id of ended) await stream.until(hasStatus('SUCCEEDED', id), 3000);
+    for (const id of ended) await stream.until(hasStatus('SUCCEEDED', id), 4500);
     // Later changes are sent immediately again.
     const run = await job.run();
-    await stream.until(hasStatus('QUEUED', run.id), 3000);
+    await stream.until(hasStatus('QUEUED', run.id), 4500);
     expect(ended).toHaveLength(5);
   });
 });
@@ -215,7 +215,7 @@ describe('MAX_SUBSCRIPTIONS_PER_KEY', () => {
     for (const stream of streams) stream.close();
     const left = performance.now();
     await eventually(metric, (count) => count === 0);
-    expect(performance.now() - left).toBeLessThan(1500);
+    expect(performance.now() - left).toBeLessThan(4000);
   });
 
   test('limits the subscriptions of a key on a server, also when all start concurrently', async () => {

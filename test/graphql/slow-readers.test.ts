@@ -167,7 +167,11 @@ test.each(['goes', 'never reads'])('sendEvents > ends the events and their sourc
 });
 
 test('shutdown > ends subscriptions with an error and does not wait for clients that do not read', async () => {
-  const stopping = await startTestServer({ env: { ROLE: 'api' }, database: server.database, s3: server.s3 });
+  const stopping = await startTestServer({
+    env: { ROLE: 'api', SHUTDOWN_GRACE_SECONDS: '30' },
+    database: server.database,
+    s3: server.s3,
+  });
   const client = await openSocket(stopping.url, { 'X-API-Key': stopping.key });
   await client.until(({ type }) => type === 'connection_ack');
   client.send({ type: 'subscribe', id: '1', payload: { query: 'subscription { runUpdated { id } }' } });
@@ -181,7 +185,7 @@ test('shutdown > ends subscriptions with an error and does not wait for clients 
   });
   const begun = performance.now();
   const [text, code] = await Promise.all([response.text(), client.closed, stopping.stop()]);
-  expect(performance.now() - begun).toBeLessThan(4000);
+  expect(performance.now() - begun).toBeLessThan(20_000);
   // A stream that was cut off is not one that has ended.
   expect(text).toMatch(/"code":"UNAVAILABLE".*\n\nevent: complete\n/);
   // Clients of graphql-ws reconnect after this code unless they received an error before it.

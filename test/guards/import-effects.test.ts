@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { readSourceFiles, ROOT } from '../support/source-files.ts';
 
 const ENTRY_POINTS = ['src/main.ts', 'src/cli.ts', 'src/demo.ts', 'src/graphql/schema/print-schema.ts'];
-const DEADLINE_MS = 50_000;
+const DEADLINE_MS = 110_000;
 
 interface Report {
   readonly path: string;

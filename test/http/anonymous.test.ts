@@ -4,6 +4,7 @@ import { getIntrospectionQuery } from 'graphql';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newSecret } from '../../src/accounts/secrets.ts';
 import { allocationPath, ask, NDJSON } from '../rest/requests.ts';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { withClient } from '../support/postgres-admin.ts';
 import { openRawConnection, type RawConnection, sendRaw } from '../support/raw-requests.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -274,10 +275,8 @@ describe('database queries for unknown keys', () => {
   /** Returns the number of backends that wait for the lock on the table of keys. */
   const waiting = (): Promise<number> =>
     withClient(server.database.url, async (client) => {
-      const { rows } = await client.query<{ count: string }>(
-        `SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation WHERE relname = 'api_keys' AND NOT granted`,
-      );
-      return Number(rows[0]?.count);
+      const { rows } = await client.query(selectWaiting("relation = 'api_keys'::regclass"));
+      return rows.length;
     });
 
   test('run two at a time and do not delay valid keys', async () => {

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { allocationPath, NDJSON, sendPieces } from '../rest/requests.ts';
 import { querySql } from '../support/job-steps.ts';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { openSocket } from '../support/socket-client.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
 
@@ -41,7 +42,7 @@ test('request on a kept connection > is served with Connection: close while the 
 });
 
 test('upload in flight > is completed before the server stops, which does not wait for idle connections', async () => {
-  const server = await startTestServer({ env: { ROLE: 'api', INTAKE_HELD_BYTES: '0' } });
+  const server = await startTestServer({ env: { ROLE: 'api', INTAKE_HELD_BYTES: '0', SHUTDOWN_GRACE_SECONDS: '60' } });
   const idle = new Agent({ keepAlive: true });
   await sendOver(idle, server);
   let end = (): void => undefined;
@@ -80,9 +81,8 @@ test('mutation over a WebSocket > completes before the socket closes, and a late
   const record = '{ timestamp: "2026-01-25T00:00:00Z", granularity: DAILY, elementName: "hooli", value: 1 }';
   const query = `mutation { allocationSum(input: { stream: "usage", records: [${record}] }) { __typename } }`;
   socket.send({ type: 'subscribe', id: 'begun', payload: { query } });
-  const waiting = `SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'streams'::regclass`;
   await eventually(
-    async () => (await other.query(waiting)).rowCount,
+    async () => (await other.query(selectWaiting("relation = 'streams'::regclass"))).rowCount,
     (count) => count === 1,
   );
 

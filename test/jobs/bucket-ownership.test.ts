@@ -91,7 +91,7 @@ describe('bucket ownership', () => {
     expect(await tryUpdateJob(theirs, { id: early, description: 'kept' })).toMatchObject({ __typename: 'Job' });
 
     const puts = server.s3.puts.length;
-    const soon = { enabled: true, scheduledTimeInSeconds: Math.ceil(Date.now() / 1000) + 1 };
+    const soon = { enabled: true, scheduledTimeInSeconds: Math.ceil(Date.now() / 1000) + 10 };
     expect(await tryUpdateJob(theirs, { id: early, ...soon })).toMatchObject({ __typename: 'Job' });
     const [run] = await eventually(
       () =>

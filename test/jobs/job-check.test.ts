@@ -99,8 +99,10 @@ const checkAndRun = async (settings: Settings) => {
   for (;;) {
     const checked = await check(settings);
     const jobId = await createJob(server, settings);
-    const run = await endedRun(server, await runJob(server, jobId));
-    // If a bucket (a second or a day) ended between check and run, both are repeated with another job name.
+    // A window up to now ends at the slot of its run.
+    const slot = settings['minimizeFresh'] === false ? checked.query.windowEnd : undefined;
+    const run = await endedRun(server, await runJob(server, jobId, slot));
+    // If a day or another bucket ended between check and run, both are repeated with another job name.
     if (run.windowEnd === checked.query.windowEnd) return { checked, run, ...readExport(server, run) };
     settings = { ...settings, jobName: `${String(settings['jobName'])} again` };
   }

@@ -260,19 +260,19 @@ const LIMITS: Readonly<Record<string, Limit>> = {
   },
   INTAKE_MIN_BYTES_PER_SECOND: {
     env: { INTAKE_MIN_BYTES_PER_SECOND: '20', INTAKE_MEASURED_SECONDS: '1' },
-    within: (server) => sendSlowly(server, 5, 30),
+    within: (server) => sendSlowly(server, 1, 30),
     beyond: (server) => sendSlowly(server, 200, 100),
     code: 'REQUEST_TIMEOUT',
   },
   INTAKE_MEASURED_SECONDS: {
     env: { INTAKE_MIN_BYTES_PER_SECOND: '1000', INTAKE_MEASURED_SECONDS: '2' },
-    within: (server) => sendSlowly(server, 5, 30),
+    within: (server) => sendSlowly(server, 1, 30),
     beyond: (server) => sendSlowly(server, 50, 200),
     code: 'REQUEST_TIMEOUT',
   },
   INTAKE_MAX_SECONDS: {
     env: { INTAKE_MAX_SECONDS: '2', INTAKE_MIN_BYTES_PER_SECOND: '0', INTAKE_MEASURED_SECONDS: '1' },
-    within: (server) => sendSlowly(server, 5, 30),
+    within: (server) => sendSlowly(server, 1, 30),
     beyond: (server) => sendSlowly(server, 50, 200),
     code: 'REQUEST_TIMEOUT',
   },

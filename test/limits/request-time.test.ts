@@ -9,7 +9,7 @@ import { eventually, startTestServer, type TestServer } from '../support/server.
 import { openSocket } from '../support/socket-client.ts';
 import { allocationPath, ask, NDJSON, sendPieces } from '../rest/requests.ts';
 
-const LIMIT_MS = 1500;
+const LIMIT_MS = 3000;
 
 let server: TestServer;
 beforeAll(async () => {

@@ -106,7 +106,7 @@ describe('local mode', () => {
   test('starts the database for a command when no server runs', async () => {
     const { code, stdout } = await runSluice('cli', ['key', 'list', '--account', 'default'], settings());
     expect({ code, lines: stdout.trimEnd().split('\n').length }).toEqual({ code: 0, lines: 3 });
-    expect(await nothingRuns()).toBe(true);
+    await until('no process is left', nothingRuns);
   });
 
   test('keeps data and key at the next start, even after kill -9', async () => {

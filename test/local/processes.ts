@@ -43,11 +43,11 @@ async function fromPs() {
   }));
 }
 
-/** Waits until the condition is true, which it evaluates every 20 ms. Throws an error with `what` after 15 s. */
+/** Waits until the condition is true, which it evaluates every 20 ms. Throws an error with `what` after 60 s. */
 export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + 60_000;
   while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within 15 s: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within 60 s: ${what}`);
     await delay(20);
   }
 }

@@ -41,7 +41,7 @@ const expectGrowth = async (
   const seen = await eventually(
     () => scrape(server.url),
     (after) => JSON.stringify(growth(after)) === JSON.stringify(expected),
-    5000,
+    30_000,
   ).catch(() => scrape(server.url));
   expect(growth(seen)).toEqual(expected);
 };

@@ -160,7 +160,7 @@ describe('metrics of runs', () => {
   beforeAll(async () => {
     smtp = await startSmtp();
     server = await startTestServer({
-      env: { SMTP_URL: smtp.url, MAIL_FROM: 'sluice@example.com', RUN_LEASE_SECONDS: '2' },
+      env: { SMTP_URL: smtp.url, MAIL_FROM: 'sluice@example.com' },
     });
     faults = createFaults(server.s3);
     await addRecords(server, 's', 'DAILY', [

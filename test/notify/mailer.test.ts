@@ -88,17 +88,19 @@ describe.concurrent('mailer > sends one mail about a run that', () => {
 
   test('succeeded after a retry, and none about the failed attempt', async () => {
     const email = 'retried@example.com';
-    let asked = 0;
-    faults.on('mail/at-last/', () => ((asked += 1) === 1 ? { status: 503, code: 'SlowDown' } : undefined));
+    let isBusy = true;
+    faults.on('mail/at-last/', () => (isBusy ? { status: 503, code: 'SlowDown' } : undefined));
     const jobId = await createJob(server, { email, jobName: 'At last', s3Url: 'exports/mail' });
     const id = await runJob(server, jobId, SLOT);
     await runThat(server, id, ({ attempt, status }) => attempt > 0 && status !== 'RUNNING');
     expect(await mailJobs(id)).toEqual([]);
+    isBusy = false;
     const run = await endedRun(server, id);
-    expect(run).toMatchObject({ status: 'SUCCEEDED', attempt: 2 });
+    expect(run.status).toBe('SUCCEEDED');
+    expect(run.attempt).toBeGreaterThan(1);
     const mails = await mailsTo(email, id);
     expect(mails.map(({ subject }) => subject)).toEqual(['Sluice: At last succeeded (2026-01-21)']);
-    expect(mails[0]?.text).toContain('\nAttempt: 2\n');
+    expect(mails[0]?.text).toContain(`\nAttempt: ${run.attempt}\n`);
   });
 
   test('was canceled while it wrote, and one about the run that waited', async () => {
@@ -109,7 +111,10 @@ describe.concurrent('mailer > sends one mail about a run that', () => {
     const jobId = await createJob(server, { email, jobName: 'Enough', s3Url: 'exports/mail' });
     const running = await runJob(server, jobId, SLOT);
     const waiting = await runJob(server, jobId, '2026-01-29T02:00:00Z');
-    await expect.poll(() => asked, { timeout: 30_000 }).toBe(1);
+    await eventually(
+      () => Promise.resolve(asked),
+      (count) => count === 1,
+    );
     await cancelRun(server, waiting);
     await cancelRun(server, running);
     gate.open();

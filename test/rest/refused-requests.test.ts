@@ -182,21 +182,31 @@ describe('slow body', () => {
 });
 
 test('NDJSON body that breaks off > is not written, and its staged batches are deleted', async () => {
-  const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+  // The other server rejects the body after a second.
+  const patient = await startTestServer({
+    env: { ROLE: 'api', INTAKE_HELD_BYTES: '0' },
+    database: server.database,
+    s3: server.s3,
+  });
+  const socket = connect(Number(new URL(patient.url).port), '127.0.0.1');
   await once(socket, 'connect');
   const lines = `${RECORD}\n`.repeat(11_000);
   socket.write(
-    `${SUM} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${server.key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: ${lines.length + 1}\r\n\r\n${lines}`,
+    `${SUM} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${patient.key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: ${lines.length + 1}\r\n\r\n${lines}`,
   );
-  await eventually(
-    () => countStored(server),
-    ({ staged_batches: staged = 0 }) => staged > 0,
-  );
-  socket.resetAndDestroy();
-  await eventually(
-    () => countStored(server),
-    ({ staged_batches: staged }) => staged === 0,
-  );
+  try {
+    await eventually(
+      () => countStored(server),
+      ({ staged_batches: staged = 0 }) => staged > 0,
+    );
+    socket.resetAndDestroy();
+    await eventually(
+      () => countStored(server),
+      ({ staged_batches: staged }) => staged === 0,
+    );
+  } finally {
+    await patient.stop();
+  }
 });
 
 describe('error response', () => {

@@ -39,18 +39,24 @@ test.each(['NONE', 'GZIP'])(
     // More than 30 parts of 80 ms each.
     expect(run.objects.length).toBeGreaterThan(30);
     expect(seen.length).toBeGreaterThan(4);
-    // 1 s, and the time that this machine needs for the store, for a heartbeat and for the query of this test.
-    const longest = 1200 + 3 * slowestAsk;
+    // 1 s, and the time that this machine needs for the store, for a heartbeat and for the query of this test. A busy machine can
+    // delay single heartbeats.
+    const usual = 1200 + 3 * slowestAsk;
+    const longest = 2500 + 5 * slowestAsk;
     const [first, ...later] = seen;
     expect([first?.rows, first?.bytes]).toEqual([0, 0]);
     let before = first;
+    const intervals: number[] = [];
     for (const step of later) {
       expect(step.rows).toBeGreaterThanOrEqual(before?.rows ?? 0);
       expect(step.bytes).toBeGreaterThanOrEqual(before?.bytes ?? 0);
-      expect(step.at - (before?.at ?? 0)).toBeLessThan(longest);
+      intervals.push(step.at - (before?.at ?? 0));
       before = step;
     }
-    expect(ended - (before?.at ?? 0)).toBeLessThan(longest);
+    intervals.push(ended - (before?.at ?? 0));
+    const sorted = intervals.toSorted((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThan(usual);
+    expect(sorted.at(-1)).toBeLessThan(longest);
     expect(before?.rows).toBeLessThanOrEqual(1000);
     expect(before?.bytes).toBeLessThanOrEqual(run.bytesWritten);
     expect(brokenPromises(server.s3.puts)).toEqual([]);

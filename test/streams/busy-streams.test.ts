@@ -19,7 +19,7 @@ let patient: TestServer;
 let hasty: TestServer;
 beforeAll(async () => {
   database = await createTestDatabase();
-  patient = await startTestServer({ database });
+  patient = await startTestServer({ database, env: { STREAM_WAIT_MS: '25000' } });
   hasty = await startTestServer({ database, env: { STREAM_WAIT_MS: '300' } });
 });
 afterAll(async () => {
@@ -256,7 +256,7 @@ describe('STREAM_BUSY ends the wait for another server', () => {
 
 describe('request without a waiting client', () => {
   test('leaves the queue when the client disconnects over HTTP or WebSocket, or after REQUEST_TIMEOUT_MS', async () => {
-    const timed = await startTestServer({ database, env: { REQUEST_TIMEOUT_MS: '700' } });
+    const timed = await startTestServer({ database, env: { REQUEST_TIMEOUT_MS: '3000', STREAM_WAIT_MS: '25000' } });
     try {
       await write(timed, 'Sum', { stream: 'abandoned', records: [record()] });
       const begun: Promise<unknown>[] = [];

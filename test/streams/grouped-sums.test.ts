@@ -241,7 +241,7 @@ test('grouped sums > do not deadlock when two servers get the same keys in oppos
     [`${BUCKET} hooli`]: '0',
     ...Object.fromEntries(keys.map((key) => [`${BUCKET} ${key}`, '1'])),
   });
-}, 30_000);
+});
 
 test('grouped sums > are hidden by a replace if they were acknowledged before it, and only then', async () => {
   const stream = 'replaced';

@@ -66,7 +66,7 @@ export async function openEventStream<Data>(request: EventStreamRequest): Promis
     status: response.status,
     results,
     ended,
-    until: async (fits, deadlineMs = 10_000) => {
+    until: async (fits, deadlineMs = 30_000) => {
       const deadline = performance.now() + deadlineMs;
       for (;;) {
         // Read before the results are searched: after the end of the stream none is added.

@@ -20,10 +20,14 @@ export function createFaults(s3: StrictS3): Faults {
   };
 }
 
-/** Creates a promise that the test resolves. It is resolved when the test ends, so that a test that failed does not hold up the next. */
+/**
+ * Creates a promise that the test resolves. It is resolved when the test ends, so that a test that failed does not hold up the next.
+ * Concurrent tests must resolve it themselves.
+ */
 export function createGate(): { readonly opened: Promise<void>; open(): void } {
   const { promise, resolve } = Promise.withResolvers<void>();
-  // Steps of a hook are outside of a test.
-  if (TestRunner.getCurrentTest()) onTestFinished(() => resolve());
+  // Steps of a hook are outside of a test. Vitest does not know which of several concurrent tests has called.
+  const test = TestRunner.getCurrentTest();
+  if (test && !test.concurrent) onTestFinished(() => resolve());
   return { opened: promise, open: () => resolve() };
 }

@@ -48,8 +48,8 @@ export function makeHostile(adminUrl: string, database: string, level: HostileLe
     const set = (name: string, value: string) => admin.query(`ALTER DATABASE ${database} SET ${name} = '${value}'`);
     for (const [name, value] of Object.entries(SETTINGS)) await set(name, value);
     await set('default_transaction_isolation', level);
-    // PostgreSQL 17 and later have this setting. With 1 ms, a busy machine ends even the statement that removes it.
-    await set('transaction_timeout', '50').catch(() => undefined);
+    // PostgreSQL 17 and later have this setting. A busy machine takes some time even for the statement that removes it.
+    await set('transaction_timeout', '1000').catch(() => undefined);
     // The schema comes before pg_catalog, which is otherwise searched first.
     await admin.query(`ALTER DATABASE ${database} SET search_path = elsewhere, pg_catalog, public`);
     for (const language of LANGUAGES) {

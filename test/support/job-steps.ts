@@ -170,7 +170,7 @@ export async function runsOf(server: StepServer, jobId: string): Promise<RunView
     `query ($jobId: ID!) { runs(jobId: $jobId, first: 100) { edges { node { ${RUN_FIELDS} } } } }`,
     { jobId },
   );
-  return runs.edges.map(({ node }) => node).toSorted((a, b) => (a.scheduledFor < b.scheduledFor ? -1 : 1));
+  return runs.edges.map(({ node }) => node).toSorted((a, b) => Date.parse(a.scheduledFor) - Date.parse(b.scheduledFor));
 }
 
 /** Long enough for a busy machine. */

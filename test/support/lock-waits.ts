@@ -2,6 +2,16 @@ import { querySql } from './job-steps.ts';
 import { eventually, type TestServer } from './server.ts';
 
 /**
+ * Returns a query for the backends that wait for a lock that meets the condition. The databases of other files are in the same cluster
+ * and are copies of the same template, so their tables have the same ids. The query does not read pg_stat_activity, of which a
+ * transaction sees only the state at its first read.
+ */
+export function selectWaiting(condition: string): string {
+  return `SELECT pid FROM pg_locks WHERE NOT granted AND ${condition}
+    AND pid IN (SELECT pid FROM pg_locks WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))`;
+}
+
+/**
  * Waits until a statement waits for a lock of this type. Returns too if the work that should wait has settled, so that the test fails
  * by its own assertion.
  */
@@ -16,12 +26,7 @@ export async function untilLockWaits(
   };
   work.then(settle, settle);
   await eventually(
-    () =>
-      querySql<{ waits: number }>(
-        server,
-        'SELECT count(*)::int AS waits FROM pg_locks WHERE locktype = $1 AND NOT granted',
-        [lockType],
-      ),
-    ([row]) => isSettled || (row?.waits ?? 0) > 0,
+    () => querySql(server, selectWaiting(`locktype = '${lockType}'`)),
+    (waiting) => isSettled || waiting.length > 0,
   );
 }

@@ -1,8 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,6 +8,7 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { type PostgresAccount, unprivilegedAccount } from '../../src/local/postgres/postgres-account.ts';
 import { pgBinaries, reachableBinaries } from '../../src/local/postgres/postgres-binaries.ts';
+import { freePort } from './free-port.ts';
 
 /** A PostgreSQL server that the tests started. */
 export interface TestPostgres {
@@ -45,7 +44,7 @@ const DURABLE = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on' 
 const SETTINGS = {
   shared_buffers: '64MB',
   // Several test files run concurrently, each with the pools, queues and listeners of up to two servers.
-  max_connections: '200',
+  max_connections: '500',
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
 };
@@ -64,22 +63,6 @@ const KEEPER = `
   done
   if [ -n "$server" ]; then kill -QUIT $server; wait $server; fi
   rm -rf "$directory"`;
-
-/** Finds a port outside the ephemeral range: no other connection may get it while the server is down. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(15_000, 30_000);
-    const server = createServer().listen(port, '127.0.0.1');
-    const isFree = await once(server, 'listening').then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
-  }
-}
 
 async function untilAnswering(url: string, keeper: ChildProcess, log: readonly string[]): Promise<void> {
   const deadline = performance.now() + START_DEADLINE_MS;

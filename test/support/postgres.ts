@@ -27,7 +27,7 @@ export interface TestDatabase {
 }
 
 // PostgreSQL lists the backends of an ended pool for some more milliseconds, or longer on a slow machine.
-const LEAK_DEADLINE_MS = 5_000;
+const LEAK_DEADLINE_MS = 30_000;
 
 const open = new Map<string, TestDatabase>();
 

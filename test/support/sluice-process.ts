@@ -41,14 +41,19 @@ export function sluiceEnvironment(settings: Settings): NodeJS.ProcessEnv {
   };
 }
 
-/** Runs an entry point to its end. */
-export async function runSluice(entry: EntryPoint, args: readonly string[], settings: Settings): Promise<Outcome> {
+/** Runs an entry point to its end, and kills it after `limitMs`. */
+export async function runSluice(
+  entry: EntryPoint,
+  args: readonly string[],
+  settings: Settings,
+  limitMs = 110_000,
+): Promise<Outcome> {
   const child = spawn(process.execPath, [`${CHECKOUT}src/${entry}.ts`, ...args], {
     cwd: CHECKOUT,
     env: sluiceEnvironment(settings),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const impatience = setTimeout(() => child.kill('SIGKILL'), 70_000);
+  const impatience = setTimeout(() => child.kill('SIGKILL'), limitMs);
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
   clearTimeout(impatience);
   return { code: code as number | null, stdout, stderr };
@@ -142,7 +147,7 @@ function start(program: string, args: readonly string[], settings: Settings, cwd
           return there ? said.stderr : '';
         },
         (all) => all !== '',
-        30_000,
+        100_000,
       ),
     ended,
   };

@@ -43,7 +43,7 @@ export async function openSocket(url: string, payload?: Readonly<Record<string, 
     closed,
     reason: () => closeReason,
     send,
-    until: async (fits, deadlineMs = 10_000) => {
+    until: async (fits, deadlineMs = 30_000) => {
       const deadline = performance.now() + deadlineMs;
       for (;;) {
         const found = messages.find(fits);

@@ -13,7 +13,7 @@ import {
 export interface TerminalOptions {
   readonly columns: number;
   readonly settings: Settings;
-  /** When the command is killed. Defaults to 70 seconds. */
+  /** When the command is killed. Defaults to 110 seconds. */
   readonly limitMs?: number;
   /** Called with all output so far. The command reads the keys that it types. */
   readonly onOutput?: (all: string, type: (keys: string) => void) => void;
@@ -49,7 +49,7 @@ async function runProgram(words: readonly string[], options: TerminalOptions): P
     env: { ...sluiceEnvironment(options.settings), TERM: 'xterm-256color' },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  const impatience = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 70_000);
+  const impatience = setTimeout(() => child.kill('SIGKILL'), options.limitMs ?? 110_000);
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     stdout += chunk;

@@ -41,7 +41,7 @@ beforeAll(async () => {
     const due = await createJob(server, {
       ...settings,
       jobName: 'due',
-      scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 2,
+      scheduledTimeInSeconds: Math.floor(Date.now() / 1000) + 10,
       enabled: true,
       s3Url: 'exports/due',
     });

@@ -181,4 +181,4 @@ test('mergeTotals > merges 40,000 operations in time when the planner has no sta
     ([row]) => (row?.rows ?? Infinity) < count,
   );
   expect(merged).toEqual([{ value: String(count + 2), records: count + 2, rows: 2 }]);
-}, 60_000);
+});

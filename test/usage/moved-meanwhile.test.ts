@@ -11,6 +11,7 @@ import {
   runJob,
   runThat,
 } from '../support/job-steps.ts';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { MOST_AHEAD, moveAway, useUpIds } from '../support/moved-accounts.ts';
 import { openClient } from '../support/postgres-admin.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -46,10 +47,8 @@ const recordOf = (elementName: string, value: string) => ({
 });
 
 /** Returns the number of sessions that wait for the lock on the table of filters. */
-const countWaiting = async (): Promise<number> => {
-  const waiting = await querySql(server, `SELECT 1 FROM pg_locks WHERE relation = 'filters'::regclass AND NOT granted`);
-  return waiting.length;
-};
+const countWaiting = async (): Promise<number> =>
+  (await querySql(server, selectWaiting("relation = 'filters'::regclass"))).length;
 
 const LOCK = 'LOCK TABLE filters IN ACCESS EXCLUSIVE MODE';
 
