@@ -18,6 +18,7 @@ import { ISSUE_CODES } from '../src/errors/issue-codes.ts';
 import { buildOpenApi } from '../src/rest/openapi.ts';
 import { routes } from '../src/rest/routes/routes.ts';
 import { MISSED, SUPERSEDED } from '../src/runs/due-slots.ts';
+import { DELIVERED } from '../src/runs/backfills/progress.ts';
 import { JOB_CHANGED, UNCHANGED } from '../src/runs/lease.ts';
 import { WORKER_LOST } from '../src/runs/lost-runs.ts';
 import { formatTable } from './generated-parts.ts';
@@ -61,6 +62,7 @@ const runErrors = [
   SUPERSEDED,
   UNCHANGED,
   JOB_CHANGED,
+  DELIVERED,
   WORKER_LOST,
   failure(Object.assign(new UnavailableError(''), { code: 'ECONNREFUSED' })),
   failure(new LimitExceededError('The export has more rows, or is larger, than a limit allows.', 0, 0)),

@@ -8,6 +8,8 @@ import { findSuperseded, isOutdated } from '../deliveries/superseded.ts';
 import { folderOf, manifestNames, objectKey } from '../jobs/destination.ts';
 import { findRunWarnings } from '../jobs/warnings.ts';
 import { withSpan } from '../lib/spans.ts';
+import { isStillNeeded } from '../runs/backfills/next-windows.ts';
+import { DELIVERED } from '../runs/backfills/progress.ts';
 import { JOB_CHANGED, type LeasedRun, type Outcome, UNCHANGED } from '../runs/lease.ts';
 import { renameManifests } from '../runs/run-objects.ts';
 import { buildUsageSpec, assertFilledRowsWithinLimit } from '../usage/usage.ts';
@@ -41,7 +43,8 @@ export interface ExportLimits {
 /**
  * Writes the export of a run: reads rows from PostgreSQL as of the run's watermark, writes each part with one PutObject, and the
  * manifest last. Every attempt writes the same bytes to the same keys. A restatement that has not written anything is skipped if the
- * rows of its window have not changed, or if its job has another output now. Throws ObjectStoreError, LimitExceededError, MovedError,
+ * rows of its window have not changed, or if its job has another output now; so is a run of a backfill whose window was delivered
+ * meanwhile. Throws ObjectStoreError, LimitExceededError, MovedError,
  * ConflictError (the S3 bucket belongs to another account), LeaseLostError, and errors of the database.
  */
 export async function writeExport(
@@ -57,6 +60,8 @@ export async function writeExport(
     manifestKey: manifestNames(claimed.manifestKey).current,
     supersedes: claimed.rewrites ? await findSuperseded(database.runs, claimed) : null,
   };
+  if (run.trigger === 'BACKFILL' && !run.isResumed && !(await isStillNeeded(database.runs, run)))
+    return { event: 'SKIP', reason: DELIVERED };
   const maySkip = run.trigger === 'RESTATEMENT' && !run.isResumed;
   if (maySkip && (await isOutdated(database.runs, run))) return { event: 'SKIP', reason: JOB_CHANGED };
   const window = { start: run.windowStart, end: run.windowEnd };

@@ -21,7 +21,7 @@ export interface DeploymentFigures {
 export interface EndedRuns {
   readonly status: 'SUCCEEDED' | 'FAILED' | 'CANCELED';
   /** Code of runs that no request canceled. */
-  readonly reason: 'MISSED' | 'SUPERSEDED' | 'UNCHANGED' | 'JOB_CHANGED' | null;
+  readonly reason: 'MISSED' | 'SUPERSEDED' | 'UNCHANGED' | 'JOB_CHANGED' | 'DELIVERED' | null;
   readonly runs: number;
 }
 
@@ -58,7 +58,7 @@ export async function readDeploymentFigures(
         )
         SELECT span.until::text AS until, r.status, r.reason, coalesce(r.runs, 0)::int AS runs
         FROM span LEFT JOIN LATERAL (
-          SELECT status, CASE WHEN status = 'CANCELED' AND error ->> 'code' IN ('MISSED', 'SUPERSEDED', 'UNCHANGED', 'JOB_CHANGED') THEN error ->> 'code' END AS reason,
+          SELECT status, CASE WHEN status = 'CANCELED' AND error ->> 'code' IN ('MISSED', 'SUPERSEDED', 'UNCHANGED', 'JOB_CHANGED', 'DELIVERED') THEN error ->> 'code' END AS reason,
             count(*) AS runs
           FROM runs WHERE ${endedSince}::timestamptz IS NOT NULL AND finished_at > span.since AND finished_at <= span.until
           GROUP BY 1, 2

@@ -38,7 +38,7 @@ export function createAges<Figures>(registers: Registry[], figures: () => Promis
 export function addDeployment(registers: Registry[], { readDeployment }: DeploymentSources): void {
   const ended = new Counter({
     name: 'sluice_runs_ended_total',
-    help: `Runs that ended, by status. The reason of CANCELED runs is MISSED, SUPERSEDED, UNCHANGED, JOB_CHANGED or request. Counted while a server is scraped, 10 seconds late. ${COUNTED_BY_EACH}`,
+    help: `Runs that ended, by status. The reason of CANCELED runs is MISSED, SUPERSEDED, UNCHANGED, JOB_CHANGED, DELIVERED or request. Counted while a server is scraped, 10 seconds late. ${COUNTED_BY_EACH}`,
     labelNames: ['status', 'reason'],
     registers,
     collect: async () => {
@@ -46,7 +46,7 @@ export function addDeployment(registers: Registry[], { readDeployment }: Deploym
     },
   });
   for (const status of ['SUCCEEDED', 'FAILED']) ended.inc({ status, reason: '' }, 0);
-  for (const reason of ['request', 'MISSED', 'SUPERSEDED', 'UNCHANGED', 'JOB_CHANGED'])
+  for (const reason of ['request', 'MISSED', 'SUPERSEDED', 'UNCHANGED', 'JOB_CHANGED', 'DELIVERED'])
     ended.inc({ status: 'CANCELED', reason }, 0);
   let endedSince: string | null = null;
   const figures = createCachedRead({

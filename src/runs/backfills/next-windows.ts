@@ -1,5 +1,6 @@
 import { and, eq, gt, inArray, lt, sql } from 'drizzle-orm';
-import type { Transaction } from '../../db/client.ts';
+import type { Executor, Transaction } from '../../db/client.ts';
+import { backfills } from '../../db/delivery-tables.ts';
 import { runs } from '../../db/tables.ts';
 import { findState } from '../../deliveries/delivery.ts';
 import { loadDeliveriesOfRuns } from '../../deliveries/read-deliveries.ts';
@@ -8,7 +9,7 @@ import { type BackfillSpan, type BackfillWindow, iterateWindows } from '../../jo
 import type { JobRow } from '../../jobs/jobs.ts';
 import type { JobSettings } from '../../jobs/settings.ts';
 import { newRun } from '../runs.ts';
-import { type BackfillRow, needsRun } from './progress.ts';
+import { type BackfillRow, DELIVERED, needsRun } from './progress.ts';
 
 type NewRun = typeof runs.$inferInsert;
 type BackfillJob = Pick<JobRow, 'id' | 'accountId' | 'settings'>;
@@ -110,15 +111,29 @@ export function takeWindows(windows: Iterator<BackfillWindow, undefined>, count:
 
 /** Returns the state of the delivery of each run. */
 export async function readStates(
-  tx: Parameters<typeof loadDeliveriesOfRuns>[0],
+  tx: Executor,
   job: BackfillJob,
-  candidates: readonly NewRun[],
+  candidates: readonly Pick<NewRun, 'jobId' | 'bucket' | 'manifestKey'>[],
 ): Promise<string[]> {
   const output = hashOutput(job.settings);
   const found = new Map(
     (await loadDeliveriesOfRuns(tx, job.accountId, candidates)).map((row) => [row.manifestKey, findState(row, output)]),
   );
   return candidates.map(({ manifestKey }) => found.get(manifestKey) ?? 'MISSING');
+}
+
+/** Whether a run of a backfill is still needed when it starts: another run may have delivered the window since it was queued. */
+export async function isStillNeeded(
+  db: Executor,
+  run: BackfillJob & Pick<NewRun, 'backfillId' | 'jobId' | 'bucket' | 'manifestKey'>,
+): Promise<boolean> {
+  const [backfill] = await db
+    .select({ reprocess: backfills.reprocess })
+    .from(backfills)
+    .where(and(eq(backfills.accountId, run.accountId), eq(backfills.id, run.backfillId ?? '')));
+  if (!backfill) return true;
+  const [state = 'MISSING'] = await readStates(db, run, [run]);
+  return needsRun(backfill.reprocess, state);
 }
 
 /** Returns windows whose newest run in the backfill has failed or was canceled, after a slot. */
@@ -135,6 +150,7 @@ async function findFailed(
       and(
         eq(runs.backfillId, id),
         inArray(runs.status, ['FAILED', 'CANCELED']),
+        sql`${runs.error} ->> 'code' IS DISTINCT FROM ${DELIVERED.code}`,
         (newestFirst ? lt : gt)(runs.scheduledFor, after),
         sql`NOT EXISTS (SELECT 1 FROM runs n WHERE n.backfill_id = ${id} AND n.scheduled_for = ${runs.scheduledFor}
           AND (n.created_at, n.id) > (${runs.createdAt}, ${runs.id}))`,

@@ -1,5 +1,6 @@
 // Pure: the life of a backfill, and how the runs that end change it.
 import type { backfills } from '../../db/delivery-tables.ts';
+import type { RunFailure } from '../../db/json-columns.ts';
 import type { RunStatus } from '../run-status.ts';
 
 export type BackfillRow = typeof backfills.$inferSelect;
@@ -34,10 +35,17 @@ export function needsRun(reprocess: Reprocess, state: string): boolean {
   return NEEDED[reprocess]?.has(state) ?? true;
 }
 
+/** Why a run of a backfill was CANCELED without writing anything. */
+export const DELIVERED = {
+  code: 'DELIVERED',
+  message: 'Another run delivered the window before this run of the backfill started. Nothing was written.',
+  retryable: false,
+} as const satisfies RunFailure;
+
 /** The columns that ended runs change. */
 export type Progress = Pick<
   BackfillRow,
-  'status' | 'error' | 'delivered' | 'failed' | 'failedInRow' | 'rows' | 'bytes' | 'activeRuns'
+  'status' | 'error' | 'delivered' | 'skipped' | 'failed' | 'failedInRow' | 'rows' | 'bytes' | 'activeRuns'
 >;
 
 /** A run of the backfill that has ended. */
@@ -50,7 +58,7 @@ export interface EndedRun {
 }
 
 /**
- * Counts runs in the order of their ends. A window whose run was canceled counts as failed, so that it can be tried again, but not
+ * Counts runs in the order of their ends. A window that another run delivered counts as skipped. One whose run was canceled counts as failed, so that it can be tried again, but not
  * as one in a row. After MAX_FAILED_IN_ROW the backfill is paused with the error of the last one.
  */
 export function countEndedRuns(before: Progress, ended: readonly EndedRun[]): Progress {
@@ -66,6 +74,10 @@ export function countEndedRuns(before: Progress, ended: readonly EndedRun[]): Pr
         rows: progress.rows + run.rowsWritten,
         bytes: progress.bytes + run.bytesWritten,
       };
+      continue;
+    }
+    if (run.error?.code === DELIVERED.code) {
+      progress = { ...progress, activeRuns, skipped: progress.skipped + 1 };
       continue;
     }
     const failedInRow = progress.failedInRow + (run.status === 'FAILED' ? 1 : 0);
