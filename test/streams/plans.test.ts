@@ -1,13 +1,14 @@
-import { sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { takeWatermark } from '../../src/db/as-of.ts';
-import type { Db } from '../../src/db/client.ts';
+import type { Db, Transaction } from '../../src/db/client.ts';
 import { ACCOUNT_SETTING } from '../../src/db/policies.ts';
 import * as tables from '../../src/db/tables.ts';
 import { ingest } from '../../src/streams/ingest.ts';
 import { listRecords } from '../../src/streams/list-records.ts';
+import { findObstacle } from '../../src/streams/sql/revert-records.ts';
 import { findStream, listOperations, loadStreamBounds } from '../../src/streams/streams.ts';
 import { usageInput } from '../../src/usage/inputs.ts';
 import { readUsage } from '../../src/usage/usage.ts';
@@ -161,6 +162,23 @@ describe.each(['never analyzed', 'analyzed'])('on tables that were %s', (state) 
   test('plan > a page of operations reads only its operations', async () => {
     const read = await rowsRead(async (db) => listOperations(db, await large(db), { first: 1 }));
     expect(read['operations']).toBeLessThanOrEqual(2);
+  });
+
+  test('plan > a revert reads only records of the stream', async () => {
+    const stream = state.replaceAll(' ', '-');
+    const record = { timestamp: '2026-01-01T00:00:00Z', granularity: 'HOURLY', elementName: 'acme' };
+    await write(server, 'Sum', { stream, records: [{ ...record, value: '1' }] });
+    await write(server, 'Delete', { stream, records: [record] });
+    const read = await rowsRead(async (db) => {
+      const found = await findStream(db, accountId, stream);
+      const [deletion] = await db
+        .select()
+        .from(tables.operations)
+        .where(and(eq(tables.operations.streamId, found?.id ?? 0n), eq(tables.operations.kind, 'DELETE')));
+      if (!found || !deletion) throw new Error('The stream has no deletion.');
+      expect(await findObstacle(db as unknown as Transaction, found, deletion)).toBeNull();
+    });
+    expect(read['records']).toBeLessThan(10);
   });
 });
 

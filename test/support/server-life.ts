@@ -46,6 +46,7 @@ export async function liveThrough(): Promise<void> {
     await write(server);
     await read(server);
     await exportRuns(server);
+    await correct(server);
     await maintain(server);
     await operate(server);
     await moveToAnotherCluster(server);
@@ -154,6 +155,44 @@ async function waitForCompleteness(server: TestServer): Promise<void> {
     (runs) => runs.some(({ trigger, status }) => trigger === 'CRON' && status === 'SUCCEEDED'),
   );
   await deleteJob(server, jobId);
+}
+
+/** Corrects a delivered window in every way, reads the ledger as of before, and delivers past windows. */
+async function correct(server: TestServer): Promise<void> {
+  const record = { timestamp: DAY, granularity: 'DAILY', elementName: 'acme', filter: [] };
+  const scope = { from: DAY, to: '2026-01-26T00:00:00Z' };
+  const input = { stream: 'usage', scope, records: [{ ...record, value: '7' }] };
+  const receipt = '{ __typename ... on AllocationReceipt { operation { id } } }';
+  const writeScope = async (): Promise<string> => {
+    const { answer } = await server.graphql<{ answer: { operation: { id: string } } }>(
+      `mutation ($input: AllocationInput!) { answer: allocationReplace(input: $input) ${receipt} }`,
+      { input },
+    );
+    return answer.operation.id;
+  };
+  const operationId = await writeScope();
+  const preview = `mutation ($input: PreviewCorrectionInput!) { previewCorrection(input: $input) { __typename } }`;
+  await server.graphql(preview, { input: { replace: input } });
+  await server.graphql(preview, { input: { revert: { operationId } } });
+  await server.graphql(
+    `query ($operation: ID!) { stream(name: "usage") { records(first: 2, asOf: { operation: $operation }) { edges { node { value } } } } }`,
+    { operation: operationId },
+  );
+  await server.graphql(`mutation ($input: RevertOperationInput!) { revertOperation(input: $input) ${receipt} }`, {
+    input: { operationId },
+  });
+  const jobId = await createJob(server, { jobName: 'past', cron: '0 1 * * *', range: 'ago(1d)', s3Url: 'exports/past' });
+  const { backfill } = await server.graphql<{ backfill: { id: string } }>(
+    'mutation ($input: BackfillInput!) { backfill: createBackfill(input: $input) { ... on Backfill { id } } }',
+    { input: { jobId, from: DAY, to: '2026-01-28T00:00:00Z' } },
+  );
+  await eventually(
+    () =>
+      server.graphql<{ node: { status: string } }>(`query ($id: ID!) { node(id: $id) { ... on Backfill { status } } }`, {
+        id: backfill.id,
+      }),
+    ({ node }) => node.status === 'SUCCEEDED',
+  );
 }
 
 /** Executes a run that takes longer than a heartbeat. */

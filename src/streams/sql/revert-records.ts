@@ -41,12 +41,10 @@ export async function findObstacle(
       (SELECT count(*) FROM records r WHERE ${ofStream(stream)} AND r.hidden_by = ${operation.id}) AS hid,
       (SELECT min(r.hidden_by) FROM records r
         WHERE ${ofStream(stream)} AND r.hidden_by > ${operation.id} AND r.operation_id = ${operation.id}) AS hider,
-      (SELECT min(r.operation_id) FROM records h
-        JOIN records r ON r.account_id = h.account_id AND r.stream_id = h.stream_id AND r.bucket_start = h.bucket_start
-          AND r.filter_id = h.filter_id AND r.element = h.element
-        JOIN operations o ON o.account_id = r.account_id AND o.id = r.operation_id AND o.kind IN ('REPLACE', 'REVERT')
-        WHERE h.account_id = ${stream.accountId} AND h.stream_id = ${stream.id} AND h.hidden_by = ${operation.id}
-          AND ${ofStream(stream)} AND r.operation_id > ${operation.id}) AS successor,
+      (SELECT min(r.operation_id) FROM (${insertedLater(stream, operation)}) r
+        JOIN records h ON h.account_id = ${stream.accountId} AND h.stream_id = ${stream.id} AND h.hidden_by = ${operation.id}
+          AND h.bucket_start = r.bucket_start AND h.filter_id = r.filter_id AND h.element = r.element
+        JOIN operations o ON o.account_id = ${stream.accountId} AND o.id = r.operation_id AND o.kind IN ('REPLACE', 'REVERT')) AS successor,
       (SELECT min(o.id) FROM operations o
         WHERE o.account_id = ${stream.accountId} AND o.stream_id = ${stream.id} AND o.id > ${operation.id}
           AND (o.kind = 'DELETE' OR o.scope IS NOT NULL) ${overlaps(operation)}) AS remover`);
@@ -62,6 +60,17 @@ export async function findObstacle(
   }
   if (Number(found?.hid) < hiddenRecords) return { reason: 'Records that it hid are purged', operationId: null };
   return null;
+}
+
+/**
+ * SQL: the records in the buckets of the operation that were inserted after it. Those that are hidden were hidden after it too. Each of
+ * the two selects has the condition of one of the partial indexes of `records`, without which the whole table would be read.
+ */
+function insertedLater(stream: StreamRow, operation: OperationRow): SQL {
+  const select = (condition: SQL): SQL => sql`
+    SELECT r.bucket_start, r.filter_id, r.element, r.operation_id FROM records r
+    WHERE ${ofStream(stream)} AND ${condition} AND r.operation_id > ${operation.id} ${isInBounds(operation)}`;
+  return sql`${select(sql`r.hidden_by IS NULL`)} UNION ALL ${select(sql`r.hidden_by > ${operation.id}`)}`;
 }
 
 const ofStream = ({ accountId, id }: StreamRow): SQL => sql`r.account_id = ${accountId} AND r.stream_id = ${id}`;
@@ -93,7 +102,7 @@ export async function insertHiddenAgain(
   operationId: bigint,
   revertId: bigint,
 ): Promise<number> {
-  const hidden = sql`FROM records r JOIN streams s ON s.account_id = r.account_id AND s.id = r.stream_id
+  const hidden = sql`FROM records r JOIN streams s ON s.account_id = ${stream.accountId} AND s.id = r.stream_id
     WHERE ${ofStream(stream)} AND r.hidden_by = ${operationId}`;
   const [{ rowCount }] = await Promise.all([
     tx.execute(sql`
