@@ -164,7 +164,7 @@ describe('restatement', () => {
     await exportAgain(server, jobId, '2026-01-22T01:00:00Z');
     const [{ due } = { due: false }] = await querySql<{ due: boolean }>(
       server,
-      // The server may have begun its check, or have ended it. Before, it was to begin in 24 hours.
+      // The check of the server may have started or ended. Before, it was to start in 24 hours.
       `SELECT coalesce(check_at < now() + interval '23 hours', true) AS due
        FROM deliveries WHERE job_id = $1 AND window_start = '2026-01-20T00:00:00Z'`,
       [innerId(jobId)],

@@ -9,6 +9,7 @@ import { countPurgeable, findDeletedStreams, findHiddenRecords } from '../../src
 import { purgeStream } from '../../src/streams/purge/purge.ts';
 import { clearAbandoned } from '../../src/streams/staging/staging-table.ts';
 import { createStreamQueue } from '../../src/streams/stream-queue.ts';
+import { correctInEveryWay } from './every-correction.ts';
 import { createFaults, createGate } from './faults.ts';
 import {
   addRecords,
@@ -46,7 +47,12 @@ export async function liveThrough(): Promise<void> {
     await write(server);
     await read(server);
     await exportRuns(server);
-    await correct(server);
+    await correctInEveryWay(server, {
+      timestamp: DAY,
+      granularity: 'DAILY',
+      elementName: 'acme',
+      filter: filterOf({ region: 'eu' }),
+    });
     await maintain(server);
     await operate(server);
     await moveToAnotherCluster(server);
@@ -155,50 +161,6 @@ async function waitForCompleteness(server: TestServer): Promise<void> {
     (runs) => runs.some(({ trigger, status }) => trigger === 'CRON' && status === 'SUCCEEDED'),
   );
   await deleteJob(server, jobId);
-}
-
-/** Corrects a delivered window in every way, reads the ledger as of before, and delivers past windows. */
-async function correct(server: TestServer): Promise<void> {
-  const record = { timestamp: DAY, granularity: 'DAILY', elementName: 'acme', filter: filterOf({ region: 'eu' }) };
-  const scope = { from: DAY, to: '2026-01-26T00:00:00Z' };
-  const input = { stream: 'usage', scope, records: [{ ...record, value: '7' }] };
-  const { answer } = await server.graphql<{ answer: { operation?: { id: string } } }>(
-    `mutation ($input: AllocationInput!) { answer: allocationReplace(input: $input) {
-      ... on AllocationReceipt { operation { id } } ... on UserError { message } ... on ValidationError { issues { message } } } }`,
-    { input },
-  );
-  if (!answer.operation) throw new Error(JSON.stringify(answer));
-  const operationId = answer.operation.id;
-  const preview = `query ($input: CorrectionPreviewInput!) { previewCorrection(input: $input) { __typename } }`;
-  await server.graphql(preview, { input: { replace: input } });
-  await server.graphql(preview, { input: { revertOperation: operationId } });
-  await server.graphql(
-    `query ($operation: ID!) { stream(name: "usage") { records(first: 2, asOf: { operation: $operation }) { edges { node { value } } } } }`,
-    { operation: operationId },
-  );
-  await server.graphql(`mutation ($input: RevertOperationInput!) { revertOperation(input: $input) { __typename } }`, {
-    input: { operationId },
-  });
-  const jobId = await createJob(server, {
-    jobName: 'past',
-    cron: '0 1 * * *',
-    range: 'ago(1d)',
-    s3Url: 'exports/past',
-  });
-  const { backfill } = await server.graphql<{ backfill: { id: string } }>(
-    'mutation ($input: BackfillInput!) { backfill: createBackfill(input: $input) { ... on Backfill { id } } }',
-    { input: { jobId, from: DAY, to: '2026-01-28T00:00:00Z' } },
-  );
-  await eventually(
-    () =>
-      server.graphql<{ node: { status: string } }>(
-        `query ($id: ID!) { node(id: $id) { ... on Backfill { status } } }`,
-        {
-          id: backfill.id,
-        },
-      ),
-    ({ node }) => node.status === 'SUCCEEDED',
-  );
 }
 
 /** Executes a run that takes longer than a heartbeat. */
