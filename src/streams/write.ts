@@ -1,4 +1,5 @@
 import type { Db } from '../db/client.ts';
+import { ConflictError } from '../errors/errors.ts';
 import type { GroupedWrite } from './group-commit/write-group.ts';
 import { type IngestContext, type Receipt, type WriteRequest, type WriteTarget } from './ingest-request.ts';
 import { isSmall, onlyHides, type PlanResult, planWrite } from './pipeline/plan.ts';
@@ -52,13 +53,21 @@ export async function write(context: IngestContext, request: WriteRequest): Prom
   return receipt;
 }
 
-/** Plans the write for the cached stream. Returns null if the stream is not cached or there are issues: planOrReplay reports them. */
+/**
+ * Plans the write for the cached stream. Returns null if the stream is not cached, or if there are issues or a conflict, which the cache
+ * alone may have: planOrReplay reports them.
+ */
 async function planFromCache(context: IngestContext, request: WriteRequest): Promise<PlannedWrite<StreamRow> | null> {
   const stream = context.streamCache.get(request.accountId, request.stream);
   if (!stream) return null;
   const now = context.clock.now();
-  const { plan } = await planWrite(request, stream, { now, maxFutureMs: context.limits.maxFutureMs });
-  return plan && { plan, stream, receivedAt: now };
+  try {
+    const { plan } = await planWrite(request, stream, { now, maxFutureMs: context.limits.maxFutureMs });
+    return plan && { plan, stream, receivedAt: now };
+  } catch (error) {
+    if (error instanceof ConflictError) return null;
+    throw error;
+  }
 }
 
 /** Returns what a group needs to write the plan; null if the plan is not small or one of its filters is not cached. */

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createGate } from '../support/faults.ts';
+import { hearStatements } from '../support/sent-statements.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
+import { deleteStream } from '../streams/writes.ts';
 import {
   allocationPath,
   ask,
@@ -139,6 +142,74 @@ describe('replace with a scope in the query of NDJSON', () => {
       headers: NDJSON,
     });
     expect(answer.body).toMatchObject({ hiddenRecords: 1 });
+  });
+
+  test.each([' UTC', ' GMT', ' +0000 UTC', '  0000 UTC', ' 00', ' 0200', ' 02:00[Europe/Berlin]', '  0300  03'])(
+    'reads a time that "%s" follows',
+    async (offset) => {
+      await sendLines('sum', [line(1, 'acme')]);
+      const from = `2026-11-01 00:00:00${offset}`;
+      const answer = await sendLines('replace', [], { from, to: '2026-12-01 00:00' });
+      expect(answer).toMatchObject({ status: 200, body: { hiddenRecords: 1 } });
+    },
+  );
+
+  test('is a conflict if another request creates the stream while an empty body arrives', async () => {
+    const { opened, open } = createGate();
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from('\n');
+      await opened;
+    };
+    const heard = hearStatements();
+    const answered = sendPieces(server, path('replace', NOVEMBER), pieces(), { ...NDJSON, 'idempotency-key': stream });
+    // The server reads the key after it has looked for the stream.
+    await eventually(
+      () => Promise.resolve(heard.count('"operations"."idempotency_key" =')),
+      (reads) => reads > 0,
+    );
+    heard.stop();
+    await sendLines('sum', [line(1, 'acme')]);
+    open();
+    expect(await answered).toMatchObject({ status: 409, body: { error: { code: 'CONFLICT' } } });
+    expect(await elements()).toEqual(['acme']);
+    const headers = { ...NDJSON, 'idempotency-key': stream };
+    const again = await ask<Receipt>(server, path('replace', NOVEMBER), { body: '', headers });
+    expect(again).toMatchObject({ status: 200, body: { hiddenRecords: 1, replayed: false } });
+  });
+
+  test('has one issue for a wrong scope with any number of records', async () => {
+    const hourly = (index: number): string => line((index % 28) + 1, `customer-${index}`).replace('DAILY', 'HOURLY');
+    await sendLines('sum', [hourly(0)]);
+    const lines = Array.from({ length: 20_000 }, (_, index) => hourly(index));
+    const answer = await ask(server, path('replace', { ...NOVEMBER, from: '2026-11-01T00:30:00Z' }), {
+      body: linesOf(lines),
+      headers: NDJSON,
+    });
+    expect(answer.status).toBe(400);
+    expect(issuesOf(answer)).toEqual(['from: BAD_SCOPE']);
+    expect(answer.body.error.issueCount ?? 1).toBe(1);
+  });
+
+  test.each<[string, Verb, Readonly<Record<string, string>>, string]>([
+    ['a replace', 'replace', NOVEMBER, ''],
+    ['a delete', 'delete', {}, linesOf(['{"timestamp":"2026-11-01T00:00:00Z","granularity":"MONTHLY"}'])],
+  ])('validates %s against the present stream if another server created it again', async (_, verb, query, body) => {
+    const other = await startTestServer({
+      database: server.database,
+      s3: server.s3,
+      env: { API_KEY: server.key, ROLE: 'api' },
+    });
+    try {
+      await sendLines('sum', [line(1, 'acme')]);
+      const elsewhere = { ...other, key: server.key };
+      await deleteStream(elsewhere, stream);
+      const monthly = line(1, 'hooli').replace('DAILY', 'MONTHLY');
+      await ask(elsewhere, path('sum'), { body: linesOf([monthly]), headers: NDJSON });
+      const answer = await ask<Receipt>(server, path(verb, query), { body, headers: NDJSON });
+      expect(answer).toMatchObject({ body: { hiddenRecords: 1 } });
+    } finally {
+      await other.stop();
+    }
   });
 
   test('rejects each line outside the scope, and writes nothing', async () => {

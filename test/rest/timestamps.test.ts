@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { querySql } from '../support/job-steps.ts';
 import { startTestServer, type TestServer } from '../support/server.ts';
 import { runSluice } from '../support/sluice-process.ts';
 import { readRecords, verdict, write } from '../streams/writes.ts';
@@ -217,6 +218,42 @@ test.each(FORMS)(
     }
   },
 );
+
+describe('the declaration of completeness', () => {
+  const declare = async (stream: string, through: unknown) =>
+    ask(server, `POST /unit-cost/v1/telemetry/${stream}/complete`, { body: { through } });
+
+  test('reads an instant in any spelling of ISO 8601', async () => {
+    const stream = newStream();
+    await send(server, 'JSON', [stream, 'sum'], [recordText('2026-11-20', 'HOURLY')]);
+    const declared: Record<string, unknown> = {};
+    for (const [writer, text] of ACCEPTED) {
+      const { status } = await declare(stream, text);
+      expect([text, status]).toEqual([text, 200]);
+      const [row] = await querySql<{ hour: string }>(
+        server,
+        `SELECT to_char(complete_through AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS hour 
+         FROM operations o JOIN streams s ON s.account_id = o.account_id AND s.id = o.stream_id WHERE s.name = $1 ORDER BY o.id DESC LIMIT 1`,
+        [stream],
+      );
+      declared[writer] = row?.hour;
+    }
+    expect(declared).toEqual(Object.fromEntries(ACCEPTED.map((row) => [row[0], bucketsOf(row).HOURLY])));
+  });
+
+  test('is refused if it is absent or is not a timestamp', async () => {
+    const stream = newStream();
+    await send(server, 'JSON', [stream, 'sum'], [recordText('2026-11-20', 'HOURLY')]);
+    for (const [through, code] of [
+      ['soon', 'BAD_TIMESTAMP'],
+      [1_795_132_800, 'BAD_TYPE'],
+      [undefined, 'REQUIRED'],
+    ]) {
+      const { status, body } = await declare(stream, through);
+      expect([status, body.error.issues]).toMatchObject([400, [{ path: ['through'], code }]]);
+    }
+  });
+});
 
 test.each(FORMS)('a timestamp that is a JSON number > is refused with the reason, in %s', async (form) => {
   for (const number of [1_795_132_800, 1_795_132_800_000, 46_346.5]) {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createJob, endedRun, multiplyRecords, querySql, runJob } from '../support/job-steps.ts';
+import { selectWaiting } from '../support/lock-waits.ts';
 import { openClient } from '../support/postgres-admin.ts';
 import { startSluice } from '../support/sluice-process.ts';
 import { eventually, startTestServer, type TestServer } from '../support/server.ts';
@@ -52,8 +53,8 @@ interface PreviewInput {
   readonly revertOperation?: string;
 }
 
-const preview = async (input: PreviewInput, key = server.key): Promise<Preview> =>
-  (await server.graphql<{ previewCorrection: Preview }>(PREVIEW, { input }, key)).previewCorrection;
+const preview = async (input: PreviewInput, key = server.key, asked = server): Promise<Preview> =>
+  (await asked.graphql<{ previewCorrection: Preview }>(PREVIEW, { input }, key)).previewCorrection;
 
 const DAY = '2026-01-25T00:00:00Z';
 const record = (elementName: string, value?: string, env = 'prod', timestamp = DAY): RecordInput => ({
@@ -246,7 +247,7 @@ describe('previewCorrection', () => {
       await client.query('BEGIN; LOCK TABLE totals');
       const blocked = () =>
         eventually(
-          () => client.query(`SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'totals'::regclass`),
+          () => client.query(selectWaiting("relation = 'totals'::regclass")),
           ({ rows }) => rows.length > 0,
         );
       const body = JSON.stringify({ query: PREVIEW, variables: { input: { delete: { stream, records: [allOf()] } } } });
@@ -276,6 +277,31 @@ describe('previewCorrection', () => {
     expect(await preview({ delete: { stream, records: [allOf()] } })).toMatchObject(refused);
     const one = { stream, records: [record('a', '2')], scope: { ...scope, elementName: 'a' } };
     expect(await preview({ replace: one })).toMatchObject({ hiddenRecords: 1, insertedRecords: 1, changedKeys: 1 });
+  });
+
+  test('counts a record once when several selectors match it', async () => {
+    const stream = 'overlapping';
+    await done('Sum', { stream, records: [record('a', '1'), record('a', '1', 'dev')] });
+    await multiplyRecords(server, stream, 30);
+    const small = await startTestServer({
+      database: server.database,
+      s3: server.s3,
+      env: { API_KEY: server.key, ROLE: 'api', PREVIEW_MAX_RECORDS: '100' },
+    });
+    try {
+      const ofEnv = { ...allOf(), filter: record('a').filter ?? null };
+      const ofElement = { ...allOf(), elementName: 'a 1' };
+      const all = { delete: { stream, records: [allOf(), ofElement, ofEnv, record('a')] } };
+      expect(await preview(all, server.key, small)).toMatchObject({ hiddenRecords: 62, changedKeys: 62 });
+      await multiplyRecords(server, stream, 1);
+      const refused = { __typename: 'LimitExceededError', limit: 100, actual: 101 };
+      expect(await preview(all, server.key, small)).toMatchObject(refused);
+      // The element is in both environments, and has two records in each of them since it was multiplied.
+      const some = { delete: { stream, records: [ofElement, ofEnv, record('a', undefined, 'dev')] } };
+      expect(await preview(some, server.key, small)).toMatchObject({ hiddenRecords: 65, changedKeys: 63 });
+    } finally {
+      await small.stop();
+    }
   });
 
   test('reports the errors of the write', async () => {

@@ -16,7 +16,7 @@ import { NamedStream, nameOf, type StreamOfRecords } from '../stream-from-record
 import { decimal, DIMENSIONS_DOCUMENT, parseCounting, readDimensions, word } from './shapes.ts';
 import { addIssue, countIssues, parseInput, toIssues } from '../../validation/zod-issues.ts';
 
-const timestamp = z
+export const timestamp = z
   .unknown()
   .transform((value, context): string => {
     if (typeof value === 'string') return toRfc3339(value);

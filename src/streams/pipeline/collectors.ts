@@ -80,9 +80,10 @@ export function createRecordCollector(
     },
     validateShape: (shape, found) => {
       reader.validateShape(shape, found);
-      // Without records, only the scope depends on the shape.
-      if (scope && reader.count === 0 && shape && reader.shape && !isSameShape(shape, reader.shape))
-        throw shapeChanged();
+      // Without records, only the scope depends on the shape. The plan has no scope if there was no stream.
+      if (!scope || reader.count > 0 || !shape) return;
+      if (!reader.shape) throw streamCreated();
+      if (!isSameShape(shape, reader.shape)) throw shapeChanged();
     },
   };
 }
@@ -137,6 +138,12 @@ export function createSelectorCollector(
 function shapeChanged(): ConflictError {
   return new ConflictError(
     'The stream was deleted and created again with another shape while the request arrived. Nothing was hidden; send the request again.',
+  );
+}
+
+function streamCreated(): ConflictError {
+  return new ConflictError(
+    'Another request created the stream while the request arrived. Nothing was hidden; send the request again.',
   );
 }
 

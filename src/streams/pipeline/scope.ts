@@ -54,7 +54,8 @@ export class ScopeReader {
 
   /** Returns the scope; null if it has issues, which the first call adds. */
   read(shape: StreamShape): CanonicalScope | null {
-    return (this.#scope ??= this.#read(shape));
+    if (this.#scope === undefined) this.#scope = this.#read(shape);
+    return this.#scope;
   }
 
   /** Adds an issue for each record outside the scope. */
