@@ -17,14 +17,16 @@ const REMOVE_EVERY = 60;
 export function startDeliverySweeper({ db, everyMs, retentionDays, onError }: DeliverySweeperOptions): Stoppable {
   let sweeps = 0;
   return repeat(
-    async () => {
-      const more = await sweepDeliveries(db);
-      if (sweeps % REMOVE_EVERY === 0) {
+    async (stopping) => {
+      if (await sweepDeliveries(db)) return true;
+      const removes = sweeps % REMOVE_EVERY === 0;
+      // Before the removal: one that fails, for example by a timeout, is not repeated by the next sweep.
+      sweeps += 1;
+      if (removes) {
         await removeOldCorrections(db, retentionDays);
-        await removeOldSnapshots(db);
+        await removeOldSnapshots(db, stopping);
       }
-      if (!more) sweeps += 1;
-      return more;
+      return false;
     },
     { everyMs, onError },
   );

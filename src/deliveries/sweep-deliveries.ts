@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { Db } from '../db/client.ts';
 
-/** Maximum number of deliveries in one transaction, as for marks. */
+/** Maximum number of rows that one transaction changes, as for marks. */
 const BATCH = 1000;
 
 /** For this long after a repair of the ledger, runs may end that took their watermark before it. */
@@ -37,10 +37,27 @@ export async function removeOldCorrections(db: Db, days: number): Promise<void> 
 /** Age from which one snapshot of each hour is kept. */
 const HOURLY_FROM = sql.raw(`interval '7 days'`);
 
-/** Removes snapshots of ledgers that are older than 7 days, except the last one of each hour. */
-export async function removeOldSnapshots(db: Db): Promise<void> {
-  await db.execute(sql`
-    DELETE FROM ledger_moments m WHERE m.at < clock_timestamp() - ${HOURLY_FROM} AND EXISTS (
-      SELECT 1 FROM ledger_moments l
-      WHERE l.account_id = m.account_id AND l.at > m.at AND date_trunc('hour', l.at) = date_trunc('hour', m.at))`);
+/**
+ * Removes snapshots of ledgers that are older than 7 days, except the last one of each hour. Reads the old snapshots of one account at a
+ * time, in order, and removes them in batches, so that no statement runs long.
+ */
+export async function removeOldSnapshots(db: Db, stopping?: AbortSignal): Promise<void> {
+  const { rows } = await db.execute<{ account_id: string }>(
+    sql`SELECT account_id FROM ledger_cursors ORDER BY account_id`,
+  );
+  for (const { account_id: accountId } of rows) {
+    let more = true;
+    while (more && stopping?.aborted !== true) more = await removeSnapshotsOf(db, BigInt(accountId));
+  }
+}
+
+/** Returns whether there may be more. */
+async function removeSnapshotsOf(db: Db, accountId: bigint): Promise<boolean> {
+  const { rowCount } = await db.execute(sql`
+    DELETE FROM ledger_moments WHERE account_id = ${accountId} AND at = ANY(ARRAY(
+      SELECT m.at FROM (
+        SELECT o.at, lead(o.at) OVER (ORDER BY o.at) AS following FROM ledger_moments o
+        WHERE o.account_id = ${accountId} AND o.at < now() - ${HOURLY_FROM}) m
+      WHERE m.following < date_trunc('hour', m.at) + interval '1 hour' LIMIT ${BATCH}))`);
+  return rowCount === BATCH;
 }

@@ -26,8 +26,8 @@ const ACROSS_ACCOUNTS: Readonly<Record<string, string>> = {
     'the checker finds marked deliveries of all accounts, and a run its own by job, bucket and manifest key',
   'UPDATE deliveries': 'the checker leases and judges deliveries by id, and a run records its own',
   'DELETE corrections': 'the sweep removes old corrections of all accounts',
-  'DELETE ledger_moments': 'the sweep removes old snapshots of all accounts',
-  'SELECT ledger_cursors': 'the scanner finds the accounts whose scan is due',
+  'SELECT ledger_cursors':
+    'the scanner finds the accounts whose scan is due, and the sweep those that may have old snapshots',
   'SELECT bucket_claims': 'a worker reads the owner of the bucket that it is about to write to, by name',
   'DELETE bucket_claims': 'the operator releases a bucket, by name',
   'INSERT accounts': 'a start creates the account default, and the operator creates others',
