@@ -113,19 +113,22 @@ export interface RunListArguments extends PageArguments {
   readonly status?: readonly RunStatus[] | null | undefined;
   readonly jobId?: string | null | undefined;
   readonly backfillId?: string | undefined;
+  /** Only runs that write to this S3 bucket. */
+  readonly bucket?: string | undefined;
   /** Only runs of the window with this manifest, under its current or former name. */
   readonly manifestKey?: string | undefined;
 }
 
 function selectedRuns(
   accountId: bigint,
-  { status, jobId, backfillId, manifestKey }: RunListArguments,
+  { status, jobId, backfillId, bucket, manifestKey }: RunListArguments,
 ): SQL | undefined {
   return and(
     eq(runs.accountId, accountId),
     status == null ? undefined : inArray(runs.status, [...status]),
     jobId == null ? undefined : isUuid(jobId) ? eq(runs.jobId, jobId) : sql`false`,
     backfillId === undefined ? undefined : eq(runs.backfillId, backfillId),
+    bucket === undefined ? undefined : eq(runs.bucket, bucket),
     manifestKey === undefined ? undefined : inArray(runs.manifestKey, Object.values(manifestNames(manifestKey))),
   );
 }

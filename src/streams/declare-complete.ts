@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm';
 import { createHash } from 'node:crypto';
 import { type Db, inOrder, type Transaction } from '../db/client.ts';
 import { IssueCollector, ValidationError } from '../errors/errors.ts';
-import { formatTimestamp, readTimestamp, type WrittenTimestamp } from '../lib/timestamps.ts';
+import { formatTimestamp, parseTimestamp } from '../lib/timestamps.ts';
 import { type IngestContext, type Receipt, validateTarget, type WriteTarget } from './ingest-request.ts';
 import { computeBucketStart } from './pipeline/canonical.ts';
 import { takeOperationIds } from './sql/ledger.ts';
@@ -21,7 +21,7 @@ import { findOperationByKey, findStream, keyMismatch, streamNotFound } from './s
 const HOUR = 3_600_000;
 
 export interface DeclareRequest extends WriteTarget {
-  /** RFC 3339 with the offset as sent: for daily and monthly streams the date in it counts, as in a record. */
+  /** RFC 3339 with an offset. Unlike the timestamp of a record, an instant for streams of every granularity. */
   readonly through: string;
 }
 
@@ -46,11 +46,11 @@ export async function declareComplete(context: IngestContext, request: DeclareRe
   return receipt;
 }
 
-function readRequest(request: DeclareRequest): WrittenTimestamp {
+function readRequest(request: DeclareRequest): number {
   const issues = new IssueCollector();
   validateTarget(request, issues);
-  const through = readTimestamp(request.through);
-  if (!through) {
+  const through = parseTimestamp(request.through);
+  if (through === null) {
     issues.add(
       [...request.path, 'through'],
       'BAD_TIMESTAMP',
@@ -58,12 +58,12 @@ function readRequest(request: DeclareRequest): WrittenTimestamp {
     );
   }
   issues.throwIfAny();
-  return through as WrittenTimestamp;
+  return through as number;
 }
 
-/** Returns the instant with the precision of the stream. */
-function floorTo({ granularity }: StreamRow, through: WrittenTimestamp): Date {
-  return new Date(computeBucketStart(through, granularity));
+/** Returns the start of the bucket in UTC that the instant is in. */
+function floorTo({ granularity }: StreamRow, through: number): Date {
+  return new Date(computeBucketStart({ instant: through, wallTime: through }, granularity));
 }
 
 function hashDeclaration({ name }: StreamRow, through: Date): Buffer {
@@ -73,7 +73,7 @@ function hashDeclaration({ name }: StreamRow, through: Date): Buffer {
 }
 
 /** Returns the stored receipt if the idempotency key was used for the same declaration; null if it was not used. */
-async function findReplay(db: Db, request: DeclareRequest, through: WrittenTimestamp): Promise<Receipt | null> {
+async function findReplay(db: Db, request: DeclareRequest, through: number): Promise<Receipt | null> {
   const { accountId, idempotencyKey } = request;
   const earlier = idempotencyKey == null ? undefined : await findOperationByKey(db, accountId, idempotencyKey);
   if (!earlier) return null;
@@ -91,7 +91,7 @@ async function writeDeclaration(
   { clock, limits }: IngestContext,
   ticket: StreamTicket,
   { accountId, stream: name, path, idempotencyKey = null }: DeclareRequest,
-  through: WrittenTimestamp,
+  through: number,
 ): Promise<Receipt | null> {
   const [, found] = await inOrder([limitLockWaits(tx, ticket.leftMs()), findStream(tx, accountId, name)]);
   if (!found) throw streamNotFound(name);

@@ -333,6 +333,38 @@ describe('coverage of a job', () => {
     const answer = await ask<{ from: string }>(server, `GET /jobs/${jobId}/coverage?${query}`);
     expect(answer).toMatchObject({ status: 200, body: { from: '2026-01-31T22:00:00Z' } });
   });
+
+  test('reads a span whose times end with UTC over REST', async () => {
+    const jobId = await createJob(server, daily());
+    const query = 'from=2026-02-01T00:00:00%20UTC&to=2026-02-02%2000:00:00%20UTC';
+    const answer = await ask<{ from: string }>(server, `GET /jobs/${jobId}/coverage?${query}`);
+    expect(answer).toMatchObject({ status: 200, body: { from: '2026-02-01T00:00:00Z' } });
+  });
+});
+
+test('Delivery.runs > leaves out runs of another bucket when the job had the same folder there', async () => {
+  const settings = { jobName: 'two buckets', meterApiNames: ['requests'], s3Url: 's3://exports/two-buckets' };
+  const slot = '2026-02-11T02:00:00Z';
+  const jobId = await createJob(server, settings);
+  const first = await runJob(server, jobId, slot);
+  await endedRun(server, first);
+  await updateJob(server, jobId, { s3Url: 's3://other-exports/two-buckets' });
+  const second = await runJob(server, jobId, slot);
+  await endedRun(server, second);
+  const third = await runJob(server, jobId, slot);
+  await endedRun(server, third);
+  const { job } = await server.graphql<{
+    job: { deliveries: { edges: { node: { runs: { totalCount: number; edges: object[] } } }[] } };
+  }>(
+    `query ($id: ID!) { job(id: $id) { deliveries { edges { node {
+      runs(first: 5) { totalCount edges { node { id } } } } } } } }`,
+    { id: jobId },
+  );
+  const listed = job.deliveries.edges.map(({ node }) => node.runs);
+  expect(listed.toSorted((a, b) => a.totalCount - b.totalCount)).toEqual([
+    { totalCount: 1, edges: [{ node: { id: first } }] },
+    { totalCount: 2, edges: [{ node: { id: third } }, { node: { id: second } }] },
+  ]);
 });
 
 describe('redeliver', () => {

@@ -84,9 +84,13 @@ describe('declareComplete', () => {
   test.each([
     ['HOURLY', '2026-01-25T05:59:00+02:00', '2026-01-25T03:00:00Z'],
     ['DAILY', '2026-01-25T23:59:00+02:00', '2026-01-25T00:00:00Z'],
+    ['DAILY', '2026-01-25T00:00:00+02:00', '2026-01-24T00:00:00Z'],
+    ['DAILY', '2026-01-24T20:00:00-05:00', '2026-01-25T00:00:00Z'],
     ['MONTHLY', '2026-01-25T00:00:00+02:00', '2026-01-01T00:00:00Z'],
+    ['MONTHLY', '2026-01-01T00:00:00+02:00', '2025-12-01T00:00:00Z'],
+    ['MONTHLY', '2025-12-31T20:00:00-05:00', '2026-01-01T00:00:00Z'],
   ] as const)(
-    'moves the instant back to the start of a bucket of a stream that is %s',
+    'moves the instant back to the start of a bucket in UTC of a stream that is %s, when it is %s',
     async (granularity, sent, stored) => {
       await createStream(granularity);
       expect((await declare(sent)).operation?.completeThrough).toBe(stored);

@@ -160,7 +160,7 @@ export function addAllocations(builder: Builder, refs: Refs) {
         type: 'DateTime',
         required: true,
         description:
-          'Every record of every bucket that ends at or before this instant was sent and acknowledged. Moved back to the start of a bucket. HOURLY: an instant. DAILY and MONTHLY: the date as written, regardless of the offset. Up to 24 hours in the future (`MAX_FUTURE_HOURS`).',
+          'Every record of every bucket that ends at or before this instant was sent and acknowledged. Moved back to the start of a bucket, which for DAILY and MONTHLY streams is midnight UTC. Up to 24 hours in the future (`MAX_FUTURE_HOURS`).',
       }),
       idempotencyKey: t.string({ description: IDEMPOTENCY_KEY }),
     }),
@@ -264,7 +264,7 @@ export function addAllocations(builder: Builder, refs: Refs) {
       type: addDeletedStream(builder),
       authScopes: { anyOf: ['ADMIN'] },
       description:
-        'Hides a stream with all its records and frees its name, for example to start again with other dimensions. The ledger is kept.',
+        'Hides a stream with all its records and frees its name, for example to start again with other dimensions. The ledger is kept. Windows that were delivered with its rows and ended within `restateWithin` are delivered again without them, by jobs whose `restatement` is AUTOMATIC.',
       args: { name: t.arg.string({ required: true, description: 'Name of a live stream.' }) },
       errors: {
         types: [NotFoundError],

@@ -100,7 +100,8 @@ export function addDeliveries(builder: Builder, refs: Refs): void {
         args: defineForwardArgs(t.arg),
         resolve: async (delivery, args, context) => {
           const { db } = context.services;
-          const selection = { ...limitPage(context, args), jobId: delivery.jobId, manifestKey: delivery.manifestKey };
+          const { jobId, bucket, manifestKey } = delivery;
+          const selection = { ...limitPage(context, args), jobId, bucket, manifestKey };
           return toConnection(
             await listRuns(db, delivery.accountId, selection),
             (row) => [row.createdAt.toISOString(), row.id],

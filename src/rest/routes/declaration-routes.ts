@@ -2,14 +2,15 @@ import { z } from 'zod';
 import { declareAndRelease } from '../../runs/release-runs.ts';
 import { parseInput } from '../../validation/zod-issues.ts';
 import { parameterOf, type Route } from '../route.ts';
+import { timestamp } from '../schemas/records.ts';
 import { accepted, readTarget, STREAM, STREAM_BUSY, success, write } from './telemetry-routes.ts';
 
 // Declarations of completeness. CloudZero's API has no counterpart.
 
 const declarationSchema = z.strictObject({
-  through: z.string().meta({
+  through: timestamp.meta({
     description:
-      'RFC 3339 date and time with an offset: every record of every bucket that ends at or before it was sent and acknowledged. Moved back to the start of a bucket. For DAILY and MONTHLY streams the date counts as written.',
+      'Date and time in ISO 8601, in any spelling that a record may have: every record of every bucket that ends at or before it was sent and acknowledged. An instant: moved back to the start of a bucket, which for DAILY and MONTHLY streams is midnight UTC.',
   }),
 });
 

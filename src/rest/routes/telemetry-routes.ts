@@ -264,7 +264,7 @@ const readsAndDeletes: Route[] = [
     operationId: 'deleteStream',
     summary: 'Delete a stream and release its name',
     description:
-      'A stream with live records is deleted only with force, as query parameter or in the body; otherwise the response is 400.',
+      'A stream with live records is deleted only with force, as query parameter or in the body; otherwise the response is 400. Windows that were delivered with its rows and ended within restateWithin are delivered again without them, by jobs whose restatement is AUTOMATIC.',
     scope: 'ADMIN',
     parameters: [
       {
