@@ -2,12 +2,15 @@ import { createJob } from './job-steps.ts';
 import { eventually, type TestServer } from './server.ts';
 
 /**
- * Replaces, previews and reverts records of the stream `usage` in the scope of a day, reads the ledger as of a moment, and delivers that
+ * Replaces, previews and reverts records of the stream `usage` in the scope of a day, reads an earlier state of the ledger, and delivers that
  * day by a backfill.
  *
  * @param record a record of the day
  */
-export async function correctInEveryWay(server: TestServer, record: { readonly timestamp: string }): Promise<void> {
+export async function correctInEveryWay(
+  server: TestServer,
+  record: { readonly timestamp: string; readonly [field: string]: unknown },
+): Promise<void> {
   const from = record.timestamp;
   const to = new Date(Date.parse(from) + 86_400_000).toISOString();
   const input = { stream: 'usage', scope: { from, to }, records: [{ ...record, value: '7' }] };
