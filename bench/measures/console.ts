@@ -67,12 +67,18 @@ export async function measureConsole(stage: Stage): Promise<Figure[]> {
     enabled: true,
     cron,
   }));
+  const [scheduled = ''] = ids;
   const client = await stage.connect();
+  const { rows } = await client.query<{ id: string }>('SELECT id FROM deliveries WHERE job_id = $1', [main]);
+  const delivery = rows[0]?.id;
+  if (delivery === undefined) throw new Error('The run wrote no delivery.');
   await client.query('VACUUM ANALYZE records, totals, filters, operations, jobs, runs');
   const browser = await startBrowser();
   try {
     const figures: Figure[] = [];
-    for (const page of listPages(main, runId)) figures.push(...(await measurePage(browser, server.url, page)));
+    for (const page of listPages({ job: main, run: runId, delivery, scheduled })) {
+      figures.push(...(await measurePage(browser, server.url, page)));
+    }
     figures.push(await measureProgress(browser, server.url, client, ids.slice(-RUNS)));
     if (browser.complaints.length > 0) throw new Error(browser.complaints.join('\n'));
     return figures;
@@ -82,7 +88,16 @@ export async function measureConsole(stage: Stage): Promise<Figure[]> {
   }
 }
 
-function listPages(job: string, run: string): MeasuredPage[] {
+interface Shown {
+  /** The job of the large stream, its run and its delivery. */
+  readonly job: string;
+  readonly run: string;
+  readonly delivery: string;
+  /** A job with a schedule, which can have backfills. */
+  readonly scheduled: string;
+}
+
+function listPages({ job, run, delivery, scheduled }: Shown): MeasuredPage[] {
   return [
     { name: 'overview', path: '/', shows: 'Runs of the last 24 hours' },
     { name: 'streams', path: '/streams', shows: LARGE },
@@ -93,11 +108,26 @@ function listPages(job: string, run: string): MeasuredPage[] {
       shows: 'Download as CSV',
       later: { name: `the largest of ${ELEMENTS} elements are shown`, shows: /^customer-\d+$/, atMost: 3 },
     },
+    { name: `records of a stream of ${RECORDS} records`, path: `/streams/${LARGE}/records`, shows: /^customer-\d+$/ },
+    { name: `ledger of a stream of ${RECORDS} records`, path: `/streams/${LARGE}/ledger`, shows: 'Inserted' },
+    {
+      name: `correction in a stream of ${RECORDS} records`,
+      path: `/streams/${LARGE}/correct`,
+      shows: 'Correct a value',
+    },
     { name: 'jobs', path: '/jobs', shows: /^job \d{4}$/ },
     { name: 'a job', path: `/jobs/${job}`, shows: 'Last runs' },
+    { name: 'runs of a job', path: `/jobs/${job}/runs`, shows: 'Succeeded' },
+    { name: 'deliveries of a job', path: `/jobs/${job}/deliveries`, shows: 'Delivered' },
+    { name: 'a delivery', path: `/jobs/${job}/deliveries/${delivery}`, shows: 'Revisions' },
+    { name: 'backfills of a job', path: `/jobs/${scheduled}/backfills`, shows: 'No backfill yet' },
+    { name: 'settings of a job', path: `/jobs/${job}/settings`, shows: 'Identity' },
+    { name: 'edit job', path: `/jobs/${job}/edit`, shows: /^Edit / },
+    { name: 'new backfill', path: `/jobs/${scheduled}/backfills/new`, shows: 'Preview' },
     { name: 'a run', path: `/jobs/${job}/runs/${run}`, shows: 'SHA-256' },
     { name: 'new job', path: '/jobs/new', shows: 'Create a job' },
     { name: 'keys', path: '/keys', shows: 'API_KEY setting' },
+    { name: 'documentation', path: '/docs', shows: 'How-to guides' },
   ];
 }
 

@@ -10,6 +10,7 @@ import type { Services } from '../graphql/schema/context.ts';
 import { createGraphQLServer } from '../graphql/server.ts';
 import { createSchema } from '../graphql/schema/schema.ts';
 import { createGraphQLSockets } from '../graphql/websocket.ts';
+import type { Console } from '../http/console.ts';
 import { createEdge } from '../http/edge.ts';
 import { createPublicErrorMapper } from '../http/public-errors.ts';
 import { recordOutcome } from '../http/request-context.ts';
@@ -33,6 +34,8 @@ import type { AppResources } from './resources.ts';
 export interface ApiParts {
   readonly feed: RunFeed;
   readonly trusted: ReadonlyMap<string, string>;
+  /** Null if it is not served. */
+  readonly console: Console | null;
   readonly metrics: Metrics;
   readonly intakeBuffer: IntakeBuffer;
   readonly streamQueue: StreamQueue;
@@ -44,7 +47,18 @@ export interface ApiParts {
 
 /** Everything that serves the requests of clients. */
 export function createApi(resources: AppResources, parts: ApiParts) {
-  const { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher } = parts;
+  const {
+    feed,
+    trusted,
+    console,
+    metrics,
+    intakeBuffer,
+    streamQueue,
+    memory,
+    slowRequests,
+    mergeCandidates,
+    keyHasher,
+  } = parts;
   const { config, database, log, clock, queue } = resources;
   const toPublicError = createPublicErrorMapper(log);
   const pace = {
@@ -133,7 +147,12 @@ export function createApi(resources: AppResources, parts: ApiParts) {
       maxCost: config.maxDocumentCost,
       maxPage: config.maxPageSize,
     },
-    documents: { trusted, trustedOnly: config.trustedDocumentsOnly, keptBytes: config.persistedDocumentBytes },
+    documents: {
+      trusted,
+      trustedOnly: config.trustedDocumentsOnly,
+      isOfConsole: (text) => console?.sends(text) ?? false,
+      keptBytes: config.persistedDocumentBytes,
+    },
     graphiql: config.graphiql,
     introspection: config.introspection,
   });

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { MIN_OPERATIONS } from '../background/totals-merger.ts';
 import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { readTrustedDocuments } from '../graphql/plugins/trusted-documents.ts';
+import { createConsole } from '../http/console.ts';
 import { maySocketOpen } from '../http/cors.ts';
 import { createDraining } from '../http/draining.ts';
 import { createHttpServer, toOriginForm } from '../http/http-server.ts';
@@ -49,6 +50,9 @@ const MAX_COUNTED_STREAMS = 100_000;
 export async function startApp(resources: AppResources): Promise<App> {
   const { config, database, log } = resources;
   const trusted = config.trustedDocuments === null ? new Map() : await readTrustedDocuments(config.trustedDocuments);
+  const console = config.console ? createConsole({ graphiql: config.graphiql, docs: config.docs }) : null;
+  // An open page sends its documents to a server that was restarted and has not served the console yet.
+  if (config.trustedDocumentsOnly && config.role !== 'worker') await console?.load();
   const feed = startRunFeed({
     db: database.acrossAccounts,
     dbOf: (accountId) => database.forAccount(accountId),
@@ -80,7 +84,18 @@ export async function startApp(resources: AppResources): Promise<App> {
       readDeliveryFigures(database.acrossAccounts, { endedSince, limitMs: DELIVERY_FIGURES_MS }),
   });
   let background: readonly Stoppable[] = [];
-  const parts = { feed, trusted, metrics, intakeBuffer, streamQueue, memory, slowRequests, mergeCandidates, keyHasher };
+  const parts = {
+    feed,
+    trusted,
+    console,
+    metrics,
+    intakeBuffer,
+    streamQueue,
+    memory,
+    slowRequests,
+    mergeCandidates,
+    keyHasher,
+  };
   const api = config.role === 'worker' ? null : createApi(resources, parts);
   const handle = createRouter({
     database,
@@ -88,7 +103,7 @@ export async function startApp(resources: AppResources): Promise<App> {
     corsOrigins: config.corsOrigins,
     docs: config.docs,
     graphiql: config.graphiql,
-    console: config.console,
+    console,
     api,
   });
   const tasks = createTaskTracker();

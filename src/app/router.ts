@@ -4,7 +4,7 @@ import type { Registry } from 'prom-client';
 import type { Database } from '../db/client.ts';
 import { GRAPHQL_PATH } from '../graphql/yoga.ts';
 import { belongsToConsole } from '../http/console-page.ts';
-import { CONSOLE_IS_OFF, createConsole } from '../http/console.ts';
+import { type Console, CONSOLE_IS_OFF } from '../http/console.ts';
 import { corsHeaders, PREFLIGHT_HEADERS, SAFE_HEADERS } from '../http/cors.ts';
 import { frontPage } from '../http/front-page.ts';
 import { pathOf, withoutSlash } from '../http/paths.ts';
@@ -28,8 +28,8 @@ export interface Routes {
   readonly docs: boolean;
   /** Whether browsers get GraphiQL. */
   readonly graphiql: boolean;
-  /** Whether browsers get the console. */
-  readonly console: boolean;
+  /** The console for browsers; null if it is not served. */
+  readonly console: Console | null;
   /** Null on a server that only works in the background. */
   readonly api: Api | null;
 }
@@ -59,7 +59,6 @@ export function createRouter({ database, registry, corsOrigins, docs, graphiql, 
     recordOperation(api, null);
     await handler(request, response);
   };
-  const sendConsole = console ? createConsole({ graphiql, docs }) : null;
   // One question at a time for all probes: they need no key, and must not take the connections of the schedule.
   const isReady = createCachedRead({
     read: async () => {
@@ -82,14 +81,14 @@ export function createRouter({ database, registry, corsOrigins, docs, graphiql, 
       answer(response, 200, await registry.metrics(), registry.contentType);
     } else if (sent === '/' && (request.method === 'GET' || request.method === 'HEAD')) {
       const { status, headers, body } = frontPage(
-        { api: api !== null, graphiql, docs, console },
+        { api: api !== null, graphiql, docs, console: console !== null },
         request.headers.accept,
       );
       response.writeHead(status, headers).end(body);
     } else if (!api) {
       answer(response, 404, 'This server only works in the background (ROLE=worker).\n');
     } else if (belongsToConsole(path)) {
-      if (sendConsole) await sendConsole(request, response);
+      if (console) await console.handle(request, response);
       else answer(response, 404, CONSOLE_IS_OFF);
     } else if (path === GRAPHQL_PATH) {
       await handleApi('graphql', request, response, api.graphql.handle);

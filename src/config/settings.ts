@@ -191,7 +191,7 @@ export const SETTINGS = {
   trustedDocumentsOnly: setting(
     'TRUSTED_DOCUMENTS_ONLY',
     flag.default(false),
-    'If true, documents that are not in TRUSTED_DOCUMENTS are rejected, including those of GraphiQL.',
+    'If true, documents that are not in TRUSTED_DOCUMENTS are rejected, including those of GraphiQL. Those of the console are accepted, unless CONSOLE is false.',
   ),
   maxPageSize: setting(
     'MAX_PAGE_SIZE',

@@ -38,8 +38,22 @@ interface BuiltFile {
   readonly zipped: Buffer;
 }
 
+/** The texts of the documents that the console sends, as a list: console/documents-plugin.ts writes it. The server does not serve it. */
+const DOCUMENTS = 'documents.json';
+
+interface Build {
+  readonly files: ReadonlyMap<string, BuiltFile>;
+  readonly documents: ReadonlySet<string>;
+}
+
+async function readBuild(folder: string): Promise<Build> {
+  const files = await readFiles(folder);
+  const documents = files.get(DOCUMENTS)?.plain.toString() ?? '[]';
+  return { files, documents: new Set(JSON.parse(documents) as string[]) };
+}
+
 /** The files of the build by their paths below `/console/`. They are read once and shared by all requests. */
-async function readBuild(folder: string): Promise<ReadonlyMap<string, BuiltFile>> {
+async function readFiles(folder: string): Promise<ReadonlyMap<string, BuiltFile>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = await Promise.all(
     entries
@@ -65,20 +79,34 @@ export interface ConsoleOptions extends LinkedPages {
   readonly folder?: string;
 }
 
-/** Serves the console: the page for each address below `/console/`, and the files of its build. */
-export function createConsole({ folder = BUILD, ...pages }: ConsoleOptions) {
-  let built: Promise<ReadonlyMap<string, BuiltFile>> | null = null;
-  const findFiles = (): Promise<ReadonlyMap<string, BuiltFile> | null> => {
+export interface Console {
+  /** Serves the page for each address below `/console/`, and the files of the build. */
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** Reads the build now, not with the first request. A missing build does not fail it. */
+  readonly load: () => Promise<void>;
+  /** Whether the console sends a document with this text. False until the build is read. */
+  readonly sends: (text: string) => boolean;
+}
+
+/** The console of a server. It reads the build once. */
+export function createConsole({ folder = BUILD, ...pages }: ConsoleOptions): Console {
+  let built: Promise<Build> | null = null;
+  let documents: ReadonlySet<string> = new Set();
+  const findFiles = async (): Promise<Build['files'] | null> => {
     built ??= readBuild(folder);
-    return built.catch((error: NodeJS.ErrnoException) => {
+    try {
+      const build = await built;
+      documents = build.documents;
+      return build.files;
+    } catch (error) {
       // The build may be made while the server runs.
       built = null;
-      if (error.code === 'ENOENT') return null;
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw error;
-    });
+    }
   };
 
-  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const reply = (status: number, headers: Record<string, string>, body: string | Buffer): void => {
       const bytes = Buffer.from(body);
       response.writeHead(status, { ...headers, 'content-length': bytes.length });
@@ -111,6 +139,14 @@ export function createConsole({ folder = BUILD, ...pages }: ConsoleOptions) {
     const file = files.get(path.slice('/console/'.length));
     if (file) reply(200, { ...file.headers, ...encoding }, isZipped ? file.zipped : file.plain);
     else reply(404, TEXT, NO_SUCH_FILE);
+  };
+
+  return {
+    handle,
+    load: async () => {
+      await findFiles();
+    },
+    sends: (text) => documents.has(text),
   };
 }
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { listSentDocuments } from '../../console/documents-plugin.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { formatStartupError } from '../../src/process/format-startup-error.ts';
 import { createTextCache } from '../../src/graphql/plugins/persisted-documents.ts';
@@ -292,6 +293,19 @@ describe('trusted documents', () => {
     });
     socket.close();
     await server.stop();
+  });
+
+  test('are executed beside those of the console, unless CONSOLE is false', async () => {
+    const only = { TRUSTED_DOCUMENTS: file, TRUSTED_DOCUMENTS_ONLY: 'true' };
+    const query = (await listSentDocuments()).find((text) => text.startsWith('query Viewer ')) ?? '';
+    const server = await startAnother(only);
+    expect((await post({ query }, { server })).data).toMatchObject(VIEWER);
+    expect((await post({ query, ...byHash(hashOf(query)) }, { server })).data).toMatchObject(VIEWER);
+    expect(codeOf(await post({ query: `${query} ` }, { server }))).toBe('DOCUMENT_NOT_TRUSTED');
+    await server.stop();
+    const without = await startAnother({ ...only, CONSOLE: 'false' });
+    expect(codeOf(await post({ query }, { server: without }))).toBe('DOCUMENT_NOT_TRUSTED');
+    await without.stop();
   });
 
   test.each([

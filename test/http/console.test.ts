@@ -98,7 +98,7 @@ describe('console', () => {
 
   test('names the command that builds it when the build is missing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-console-'));
-    const handle = createConsole({ folder: join(folder, 'dist'), graphiql: true, docs: true });
+    const { handle } = createConsole({ folder: join(folder, 'dist'), graphiql: true, docs: true });
     const http = createServer((request, response) => void handle(request, response)).listen(0, '127.0.0.1');
     await once(http, 'listening');
     const response = await fetch(`http://127.0.0.1:${(http.address() as AddressInfo).port}/console/jobs`);

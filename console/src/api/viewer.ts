@@ -1,22 +1,9 @@
 import { createContext, use } from 'react';
-import { stringifyDocument } from 'urql';
-import { graphql, type ResultOf } from './graphql.ts';
+import type { ResultOf } from './graphql.ts';
+import { textOf } from './sent-text.ts';
+import { VIEWER } from './viewer-documents.ts';
 
-const VIEWER_DOCUMENT = graphql(`
-  query Viewer {
-    viewer {
-      accountName
-      key {
-        id
-        name
-        prefix
-        scopes
-      }
-    }
-  }
-`);
-
-export type Viewer = ResultOf<typeof VIEWER_DOCUMENT>['viewer'];
+export type Viewer = ResultOf<typeof VIEWER>['viewer'];
 export type Scope = Viewer['key']['scopes'][number];
 
 /** Answer to the question whose key it is. */
@@ -31,11 +18,11 @@ export async function checkKey(endpoint: string, key: string): Promise<KeyCheck>
     const response = await fetch(endpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json', 'x-api-key': key },
-      body: JSON.stringify({ query: stringifyDocument(VIEWER_DOCUMENT) }),
+      body: JSON.stringify({ query: textOf(VIEWER) }),
     });
     if (response.status === 401) return { kind: 'refused' };
     const { data, errors } = (await response.json()) as {
-      data?: ResultOf<typeof VIEWER_DOCUMENT>;
+      data?: ResultOf<typeof VIEWER>;
       errors?: { message: string }[];
     };
     if (data?.viewer) return { kind: 'accepted', viewer: data.viewer };

@@ -1,35 +1,10 @@
 import { Stack, Text } from '@mantine/core';
 import { useClient } from 'urql';
-import { graphql } from '../api/graphql.ts';
-import { USER_ERROR, useAction } from '../api/use-action.ts';
+import { useAction } from '../api/use-action.ts';
 import { useConfirm } from './confirm.tsx';
+import { COUNT_ACTIVE_RUNS, DELETE_JOB } from './delete-job-documents.ts';
 import { countOf } from './exact-number.ts';
 import { notifyDone, notifyProblem } from './notify.ts';
-
-const COUNT_ACTIVE_RUNS = graphql(`
-  query CountActiveRuns($id: ID!) {
-    job(id: $id) {
-      runs(first: 1, status: [QUEUED, RUNNING]) {
-        totalCount
-      }
-    }
-  }
-`);
-
-const DELETE_JOB = graphql(
-  `
-    mutation DeleteJob($id: ID!) {
-      deleteJob(id: $id) {
-        __typename
-        ... on DeletedJob {
-          deletedId
-        }
-        ...UserErrorParts
-      }
-    }
-  `,
-  [USER_ERROR],
-);
 
 interface DeletableJob {
   readonly id: string;

@@ -5,8 +5,10 @@ import { createHash } from 'node:crypto';
 export interface PersistedDocumentsOptions {
   /** Documents of the operator, by the ids that clients send. */
   readonly trusted: ReadonlyMap<string, string>;
-  /** Whether the server runs no other documents. */
+  /** Whether the server runs no other documents, except those of the console. */
   readonly trustedOnly: boolean;
+  /** Whether the console that this server serves sends a document with this text. */
+  readonly isOfConsole: (text: string) => boolean;
   /** Memory for documents that clients register by their SHA-256, in bytes. 0 disables registration. */
   readonly keptBytes: number;
 }
@@ -28,7 +30,7 @@ export interface PersistedDocuments {
  * knows its SHA-256. Limits and validation apply to each request, as for documents that are sent.
  */
 export function createPersistedDocuments(options: PersistedDocumentsOptions): PersistedDocuments {
-  const { trustedOnly, keptBytes } = options;
+  const { trustedOnly, isOfConsole, keptBytes } = options;
   const cache = keptBytes > 0 ? createTextCache(keptBytes) : null;
   const trusted = new Map(Array.from(options.trusted, ([id, text]) => [withoutPrefix(id), text]));
   const trustedTexts = new Set(trusted.values());
@@ -47,7 +49,7 @@ export function createPersistedDocuments(options: PersistedDocumentsOptions): Pe
       const sent = params['query'];
       // A trusted document takes precedence over a document that the client sends with its id.
       const text = (id === null ? undefined : trusted.get(id)) ?? (id !== null && isMissing(sent) ? find(id) : sent);
-      if (trustedOnly && typeof text === 'string' && !trustedTexts.has(text)) throw notTrusted();
+      if (trustedOnly && typeof text === 'string' && !trustedTexts.has(text) && !isOfConsole(text)) throw notTrusted();
       const resolved = { ...params, query: text };
       if (id !== null && typeof text === 'string' && text === sent && !trusted.has(id)) {
         if (sha256(text) !== id) throw badRequest('The hash is not the SHA-256 of the document in hexadecimal digits.');
